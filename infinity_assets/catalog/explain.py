@@ -1,0 +1,116 @@
+"""The story of a row, from the views alone: where it was read, what was decided about it, what was made of it, and which models were asked."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from infinity_assets.catalog.funnel import ORDER
+from infinity_assets.catalog.views import connect
+from infinity_assets.errors import InfinityError
+
+_DATASETS = ("inf_instruct_f", "inf_instruct_g")
+
+
+def explain(data: Path, row: str) -> str:
+    """The story of the row, and of the rows it was made from, as plain text.
+
+    Args:
+        data: The data folder.
+        row: A row id, or the first digits of one.
+
+    Raises:
+        InfinityError: No row, or several, begin with these digits.
+    """
+    with connect(data) as views:
+        row_id = _find(views, row)
+        return "\n".join(_story(views, row_id, depth=0, told=set()))
+
+
+def _find(views: duckdb.DuckDBPyConnection, row: str) -> str:
+    known = "select row_id from origins union select child_id from edges union select row_id from decisions where row_id is not null"
+    found = [r[0] for r in views.execute(f"select row_id from ({known}) where starts_with(row_id, ?) order by 1 limit 5", [row]).fetchall()]
+    if not found:
+        raise InfinityError(f"No row id begins with {row}.")
+    if len(found) > 1:
+        raise InfinityError(f"{len(found)} or more row ids begin with {row}: {', '.join(found)}.")
+    return found[0]
+
+
+def _story(views: duckdb.DuckDBPyConnection, row_id: str, depth: int, told: set[str]) -> list[str]:
+    told.add(row_id)
+    lines = [f"row {row_id}", *_content(views, row_id), *_origins(views, row_id)]
+    parents = views.execute("select parent_id, operation, asset from edges where child_id = ? order by 1", [row_id]).fetchall()
+    lines += [f"  made      by {operation} in {asset}, from {parent}" for parent, operation, asset in parents]
+    lines += _path(views, row_id)
+    children = views.execute("select child_id, operation, asset from edges where parent_id = ? order by 1", [row_id]).fetchall()
+    lines += [f"  became    {child} by {operation} in {asset}" for child, operation, asset in children]
+    stands = [a for a in _DATASETS if _in(views, a, row_id)]
+    lines.append(f"  stands in {' and '.join(stands)}" if stands else "  stands in neither InfInstruct-F nor InfInstruct-G")
+    for parent, _, _ in parents:
+        if parent not in told:
+            lines += ["", *_story(views, parent, depth + 1, told)]
+    return [("    " if depth else "") + line for line in lines] if depth == 1 else lines
+
+
+def _in(views: duckdb.DuckDBPyConnection, asset: str, row_id: str) -> bool:
+    try:
+        return bool(views.execute(f"select 1 from {asset} where row_id = ? limit 1", [row_id]).fetchone())
+    except duckdb.CatalogException:  # not materialised yet
+        return False
+
+
+def _content(views: duckdb.DuckDBPyConnection, row_id: str) -> list[str]:
+    have = {r[0] for r in views.execute("select table_name from information_schema.tables").fetchall()}
+    for asset in ("deduped", "raw_pool", *(a for a in sorted(have) if a.startswith(("diagnosed", "answered", "evolved")))):
+        if asset in have:
+            found = views.execute(f"select messages, licence, domain, language from {asset} where row_id = ? limit 1", [row_id]).fetchone()
+            if found:
+                messages, licence, domain, language = found
+                turns = [f"  {m['role']:<9} {_short(m['content'], 160)}" for m in messages]
+                return [*turns, f"  is        {domain}, {language}, licence {licence}"]
+    return []
+
+
+def _origins(views: duckdb.DuckDBPyConnection, row_id: str) -> list[str]:
+    found = views.execute("select source, file, position, licence from origins where row_id = ? order by all", [row_id]).fetchall()
+    return [f"  read      from source {source}, {file}, record {position} ({licence})" for source, file, position, licence in found]
+
+
+def _path(views: duckdb.DuckDBPyConnection, row_id: str) -> list[str]:
+    """Decisions on the row and model calls about it, in the order of the graph. The call that wrote a row is told with its parent."""
+    decisions = views.execute(
+        "select asset, verdict, reason, detail::varchar, source, file, position from decisions where row_id = ?", [row_id]
+    ).fetchall()
+    calls = views.execute(
+        """
+        select asset, prompt, model, kind, any_value(prompt_tokens), any_value(completion_tokens), any_value(error), any_value(request_key)
+        from generations where row_id = ? and kind <> 'embed' group by asset, prompt, model, kind, request_key order by asset, prompt
+        """,
+        [row_id],
+    ).fetchall()
+    events = []
+    for asset, verdict, reason, detail, source, file, position in decisions:
+        where = f" ({source}, {file}, record {position})" if file is not None else ""
+        events.append((asset, 1, f"  {verdict:<9} in {asset}: {reason}{where}{_detail(detail)}"))
+    for asset, prompt, model, kind, asked, written, error, key in calls:
+        outcome = f"failed: {error}" if error else f"{asked} tokens read, {written} written"
+        events.append((asset, 0, f"  {kind:<9} in {asset}: prompt {prompt}, {model}, {outcome}, key {key[:12]}"))
+    return [line for _, _, line in sorted(events, key=lambda event: (_place(event[0]), event[1], event[2]))]
+
+
+def _place(asset: str) -> tuple[int, int]:
+    stem, _, number = asset.rpartition("_")
+    name, later = (stem, int(number)) if number.isdigit() else (asset, 1)
+    return (later, ORDER.index(name)) if name in ORDER else (later, len(ORDER))
+
+
+def _detail(detail: str | None) -> str:
+    values: dict[str, Any] = {k: v for k, v in json.loads(detail or "{}").items() if v is not None}
+    return ": " + ", ".join(f"{k} {_short(v, 120)}" for k, v in values.items()) if values else ""
+
+
+def _short(value: Any, most: int) -> str:
+    text = f"{value:.4g}" if isinstance(value, float) else " ".join(str(value).split())
+    return text if len(text) <= most else text[: most - 1] + "…"

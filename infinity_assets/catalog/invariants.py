@@ -1,0 +1,118 @@
+"""The invariants of the lake, each as a function that returns what breaks it: an empty frame means that it holds.
+
+They read rows and views only, so that the asset checks, the tests and `infinity check` say the same.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+
+import polars as pl
+
+from infinity_assets.catalog.lake import Lake
+from infinity_assets.catalog.views import connect
+from infinity_assets.decontamination.gate import Gate
+from infinity_assets.rows.grammar import grammar_faults
+from infinity_assets.rows.licences import most_restrictive
+from infinity_assets.settings import Settings
+
+Invariant = Callable[[Lake, str], pl.DataFrame]
+
+
+def conservation(lake: Lake, asset: str) -> pl.DataFrame:
+    """Rows in plus rows created equal rows out plus rows dropped, and every drop has its decision."""
+    with connect(lake.data) as views:
+        return views.sql(
+            """
+            select m.partition, rows_in, rows_created, rows_out, rows_dropped, coalesce(d.dropped, 0) as decisions
+            from materializations m left join (
+                select partition, count(*) as dropped from decisions where asset = ? and verdict = 'dropped' group by partition
+            ) d using (partition)
+            where m.asset = ? and m.latest and (
+                rows_dropped is null or rows_in + rows_created <> rows_out + rows_dropped or rows_dropped <> coalesce(d.dropped, 0))
+            """,
+            params=[asset, asset],
+        ).pl()
+
+
+def grammar(lake: Lake, asset: str) -> pl.DataFrame:
+    """Roles alternate, no turn is empty, no template debris."""
+    return grammar_faults(lake.scan(asset).collect())
+
+
+def unique(lake: Lake, asset: str) -> pl.DataFrame:
+    """No row id twice."""
+    return lake.scan(asset).group_by("row_id").len("times").filter(pl.col("times") > 1).collect()
+
+
+def clean(lake: Lake, asset: str) -> pl.DataFrame:
+    """No row matches a benchmark item under the gate in force."""
+    gate = Gate(lake.scan("benchmarks").collect(), Settings().decontamination)
+    return gate.hits(lake.scan(asset).select("row_id", "messages").collect())
+
+
+def lineage(lake: Lake, asset: str) -> pl.DataFrame:
+    """Every row reaches a row of the raw pool through the edges."""
+    with connect(lake.data) as views:
+        return views.sql(
+            f"""
+            with recursive up(row_id, ancestor) as (
+                select row_id, row_id from "{asset}"
+                union
+                select up.row_id, edges.parent_id from up join edges on edges.child_id = up.ancestor
+            )
+            select row_id from "{asset}" except select row_id from up where ancestor in (select row_id from raw_pool)
+            """
+        ).pl()
+
+
+def licence(lake: Lake, asset: str) -> pl.DataFrame:
+    """Every row has a licence; a synthesised one has the most restrictive of its parents'."""
+    rows = lake.scan(asset)
+    missing = rows.filter(pl.col("licence").fill_null("") == "").select("row_id", pl.lit("no licence").alias("fault")).collect()
+    if "parents" not in rows.collect_schema().names():
+        return missing
+    with connect(lake.data) as views:
+        # The licences that a row descends from are those of the rows of the pool at the top of its line.
+        ancestors = views.sql(
+            f"""
+            with recursive up(row_id, ancestor) as (
+                select row_id, row_id from "{asset}"
+                union
+                select up.row_id, edges.parent_id from up join edges on edges.child_id = up.ancestor
+            )
+            select up.row_id, d.licence from up join deduped d on d.row_id = up.ancestor
+            """
+        ).pl()
+    expected = ancestors.group_by("row_id").agg(most_restrictive(pl.col("licence")).alias("expected"))
+    wrong = rows.select("row_id", "licence").collect().join(expected, on="row_id").filter(pl.col("licence") != pl.col("expected"))
+    return pl.concat([missing, wrong.select("row_id", pl.format("{} instead of {}", "licence", "expected").alias("fault"))])
+
+
+INVARIANTS: dict[str, Invariant] = {function.__name__: function for function in (conservation, grammar, unique, clean, lineage, licence)}
+"""By name, in the order of design."""
+
+_FINAL = ("conservation", "grammar", "unique", "clean", "lineage", "licence")
+
+APPLIES: dict[str, tuple[str, ...]] = {
+    "raw_pool": ("conservation", "grammar", "licence"),
+    "deduped": ("conservation", "grammar", "unique", "licence"),
+    "decontaminated": ("conservation", "grammar", "unique", "clean"),
+    "tagged": ("unique",),
+    "scored": ("unique",),
+    "seed_selected": ("conservation", "unique"),
+    "evolved": ("conservation", "grammar", "unique", "clean"),
+    "answered": ("conservation", "grammar", "unique"),
+    "diagnosed": ("conservation", "unique"),
+    "inf_instruct_f": _FINAL,
+    "inf_instruct_g": _FINAL,
+    "release": ("conservation", "unique"),
+}
+"""Which invariants an asset must keep; a later round (`evolved_2`) those of the first."""
+
+
+def check_all(lake: Lake) -> Iterator[tuple[str, str, pl.DataFrame]]:
+    """Every invariant of every asset that is materialised: asset, name of the invariant, what breaks it."""
+    for folder in sorted(lake.rows.glob("*")):
+        for name in APPLIES.get(re.sub(r"_\d+$", "", folder.name), ()):
+            if lake.partitions(folder.name):
+                yield folder.name, name, INVARIANTS[name](lake, folder.name)

@@ -1,0 +1,205 @@
+"""The lake on disk: rows, manifests and sidecars of every asset and partition, how they are committed, and when they can be reused.
+
+    lake/<asset>/<partition>.parquet                 the rows
+    catalog/manifests/<asset>/<partition>.json       the latest materialisation
+    catalog/history/<asset>/<partition>/<run>.json   the ones before
+    catalog/<book>/<asset>/<partition>.parquet       decisions, edges, origins of the latest materialisation
+    catalog/generations/<asset>/<partition>/<run>.parquet   model calls of every materialisation
+
+An asset without partitions has the one partition `all`. No process holds anything open: any number of them may read and write at once.
+"""
+
+import hashlib
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict
+
+from infinity_assets.atomic import write_parquet, write_text
+from infinity_assets.errors import InfinityError
+from infinity_assets.rows import schema
+
+ALL = "all"
+"""The partition of an asset that has none."""
+
+BOOKS: dict[str, pl.Schema] = {
+    "decisions": pl.Schema({**schema.DECISIONS, "asset": pl.String, "partition": pl.String}),
+    "edges": pl.Schema({**schema.EDGES, "asset": pl.String, "partition": pl.String}),
+    "origins": pl.Schema({**schema.ORIGINS, "asset": pl.String, "partition": pl.String}),
+    "generations": pl.Schema({**schema.GENERATIONS, "asset": pl.String, "partition": pl.String, "run_id": pl.String}),
+}
+"""The sidecars, by name, with their columns."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a step made of its input: the rows, and the books about them."""
+
+    rows: pl.DataFrame | pl.LazyFrame
+    rows_in: int | None = None
+    """Rows that went in; null for an asset whose grain is not the row, as the next."""
+    rows_created: int | None = None
+    """Rows that a reader found in its files or a synthesizer wrote."""
+    decisions: pl.DataFrame = field(default_factory=lambda: schema.empty(schema.DECISIONS))
+    edges: pl.DataFrame = field(default_factory=lambda: schema.empty(schema.EDGES))
+    origins: pl.DataFrame = field(default_factory=lambda: schema.empty(schema.ORIGINS))
+    generations: pl.DataFrame = field(default_factory=lambda: schema.empty(schema.GENERATIONS))
+    measures: Mapping[str, int | float | str | None] = field(default_factory=dict)
+    """Numbers for the asset's page."""
+    charts: Mapping[str, str] = field(default_factory=dict)
+    """Markdown for the asset's page."""
+
+    @property
+    def counted(self) -> bool:
+        """Whether the grain is the row, so that conservation must hold."""
+        return self.rows_in is not None or self.rows_created is not None
+
+
+class StepKey(BaseModel):
+    """What a materialisation depends on: the same key, the same result."""
+
+    model_config = ConfigDict(frozen=True)
+
+    asset: str
+    partition: str
+    code_version: str
+    settings_hash: str
+    inputs: dict[str, str]
+    """Data version by input: `asset/partition`, or a fingerprint of files."""
+
+
+class Manifest(StepKey):
+    """One materialisation of one partition."""
+
+    run_id: str
+    finished_at: datetime
+    seconds: float
+    rows_in: int | None
+    rows_created: int | None
+    rows_out: int
+    rows_dropped: int | None
+    bytes: int
+    data_version: str
+    """Hash of the rows' Parquet bytes: downstream recomputes only if it changed."""
+    measures: dict[str, int | float | str | None]
+    charts: dict[str, str]
+
+
+class Lake:
+    """Rows and books under one data folder."""
+
+    def __init__(self, data: Path):
+        self.data = data
+        self.rows = data / "lake"
+        self.catalog = data / "catalog"
+
+    def rows_file(self, asset: str, partition: str = ALL) -> Path:
+        """Where the rows of a partition lie."""
+        return self.rows / asset / f"{partition}.parquet"
+
+    def manifest_file(self, asset: str, partition: str = ALL) -> Path:
+        """Where its manifest lies."""
+        return self.catalog / "manifests" / asset / f"{partition}.json"
+
+    def partitions(self, asset: str) -> list[str]:
+        """The partitions of an asset that are materialised, in order."""
+        return sorted(file.stem for file in self.manifest_file(asset).parent.glob("*.json"))
+
+    def manifest(self, asset: str, partition: str = ALL) -> Manifest | None:
+        """The latest materialisation of a partition."""
+        try:
+            return Manifest.model_validate_json(self.manifest_file(asset, partition).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+
+    def scan(self, asset: str, partition: str | None = None) -> pl.LazyFrame:
+        """The rows of one partition, or of all in the order of their names."""
+        partitions = self.partitions(asset) if partition is None else [partition]
+        files = [self.rows_file(asset, p) for p in partitions]
+        missing = [file for file in files if not file.exists()]
+        if missing or not files:
+            raise InfinityError(f"`{asset}` has not been materialised{f' for {partition}' if partition else ''}: materialise it first.")
+        return pl.scan_parquet(files)
+
+    def reusable(self, key: StepKey) -> Manifest | None:
+        """The latest materialisation, if it was made from the same inputs, settings and code, and its rows are still there."""
+        manifest = self.manifest(key.asset, key.partition)
+        if manifest is None or StepKey.model_validate(manifest.model_dump(include=set(StepKey.model_fields))) != key:
+            return None
+        file = self.rows_file(key.asset, key.partition)
+        return manifest if file.exists() and file.stat().st_size == manifest.bytes else None
+
+    def commit(self, key: StepKey, outcome: Outcome, run_id: str, started: float) -> Manifest:
+        """Write rows, then books, then the manifest.
+
+        The old manifest is moved to the history first: a process killed half-way leaves a partition without a manifest, which the
+        next run makes again; it never leaves a manifest that speaks of other rows.
+
+        Args:
+            key: What the materialisation depends on.
+            outcome: What was made.
+            run_id: The run that made it.
+            started: `time.time()` when the work began.
+        """
+        self._archive(key.asset, key.partition)
+        file = self.rows_file(key.asset, key.partition)
+        write_parquet(outcome.rows, file)
+        stamp = [pl.lit(key.asset).alias("asset"), pl.lit(key.partition).alias("partition")]
+        for book in ("decisions", "edges", "origins"):
+            frame = getattr(outcome, book).with_columns(stamp).select(list(BOOKS[book]))
+            self._write_book(frame.sort(pl.all(), maintain_order=True), self.catalog / book / key.asset / f"{key.partition}.parquet")
+        calls = outcome.generations.with_columns(*stamp, pl.lit(run_id).alias("run_id")).select(list(BOOKS["generations"]))
+        self._write_book(calls, self.catalog / "generations" / key.asset / key.partition / f"{run_id}.parquet")
+        manifest = Manifest(
+            **key.model_dump(),
+            run_id=run_id,
+            finished_at=datetime.now(UTC),
+            seconds=round(time.time() - started, 3),
+            rows_in=outcome.rows_in if not outcome.counted else outcome.rows_in or 0,
+            rows_created=outcome.rows_created if not outcome.counted else outcome.rows_created or 0,
+            rows_out=pl.scan_parquet(file).select(pl.len()).collect().item(),
+            rows_dropped=outcome.decisions.filter(pl.col("verdict") == "dropped").height if outcome.counted else None,
+            bytes=file.stat().st_size,
+            data_version=_file_hash(file),
+            measures=dict(outcome.measures),
+            charts=dict(outcome.charts),
+        )
+        write_text(manifest.model_dump_json(indent=1), self.manifest_file(key.asset, key.partition))
+        return manifest
+
+    def remove(self, asset: str, partition: str) -> None:
+        """Take a partition out of the lake: its rows and books go; its past materialisations and model calls stay on record."""
+        self._archive(asset, partition)
+        self.rows_file(asset, partition).unlink(missing_ok=True)
+        for book in ("decisions", "edges", "origins"):
+            (self.catalog / book / asset / f"{partition}.parquet").unlink(missing_ok=True)
+
+    def prune(self, asset: str, keep: Iterable[str]) -> list[str]:
+        """Remove the partitions of an asset that are no longer defined (a source that was taken away, another number of shards)."""
+        gone = sorted(set(self.partitions(asset)) - set(keep))
+        for partition in gone:
+            self.remove(asset, partition)
+        return gone
+
+    def _archive(self, asset: str, partition: str) -> None:
+        manifest = self.manifest(asset, partition)
+        if manifest:
+            past = self.catalog / "history" / asset / partition / f"{manifest.run_id}.json"
+            past.parent.mkdir(parents=True, exist_ok=True)
+            self.manifest_file(asset, partition).replace(past)
+
+    @staticmethod
+    def _write_book(frame: pl.DataFrame, file: Path) -> None:
+        if frame.height:
+            write_parquet(frame, file)
+        else:
+            file.unlink(missing_ok=True)
+
+
+def _file_hash(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=8)).hexdigest()

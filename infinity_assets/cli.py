@@ -1,0 +1,252 @@
+"""The `infinity` command."""
+
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from infinity_assets.errors import InfinityError
+from infinity_assets.settings import Settings, data_dir, models_dir
+
+
+def _sentences(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Errors that a user can do something about become one sentence on stderr and exit status 1."""
+
+    @wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except (InfinityError, FileNotFoundError) as error:
+            raise click.ClickException(str(error)) from error
+
+    return wrapped
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="infinity-assets")
+def main() -> None:
+    """Instruction data, from raw folders to InfInstruct-F and InfInstruct-G.
+
+    \b
+    infinity run                         the whole graph, on data/sources
+    infinity run --sources ~/datasets    on other folders
+    infinity explain 3fa9                the story of the row whose id begins with 3fa9
+    infinity funnel                      rows in, out and dropped, per asset
+    infinity sql "select * from decisions limit 5"
+
+    Everything lies under INFINITY_DATA (default: ./data). Settings come from infinity.yaml and INFINITY_* variables: `infinity settings`.
+    """
+
+
+@main.command()
+@click.option(
+    "--sources",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder whose subfolders are the sources. Remembered in data/pool.json. Default: data/sources.",
+)
+@click.option(
+    "--benchmarks",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder whose subfolders are the evaluation sets. Remembered too. Default: data/benchmarks.",
+)
+@click.option("--only", help="Names of the sources to take, separated by commas.")
+@click.option("--until", metavar="ASSET", help="Stop when this asset is made, for example inf_instruct_f.")
+@click.option("--force", is_flag=True, help="Make everything anew. Answers of models are still taken from the response store.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@_sentences
+def run(sources: Path | None, benchmarks: Path | None, only: str | None, until: str | None, force: bool, debug: bool) -> None:
+    """Register the sources and materialise the graph, in this process.
+
+    What did not change since the last run is reused: same inputs, settings and code give the same rows. A run that was killed goes on
+    where it was; answers of models that were stored are not asked again.
+    """
+    from infinity_assets.catalog.funnel import funnel
+    from infinity_assets.catalog.pool import Pool
+    from infinity_assets.catalog.views import write_database
+    from infinity_assets.report.terminal import TerminalReporter, funnel_table
+    from infinity_assets.runner import Runner
+
+    console, began, data = Console(), time.monotonic(), data_dir()
+    pool = Pool.load(data)
+    if sources or only:
+        chosen = sources.absolute() if sources else pool.sources
+        pool = pool.model_copy(update={"sources": chosen, "only": tuple(name.strip() for name in only.split(",")) if only else ()})
+    if benchmarks:
+        pool = pool.model_copy(update={"benchmarks": benchmarks.absolute()})
+    folders = pool.source_folders()
+    if not folders:
+        raise InfinityError(f"{pool.sources} holds no source: put a folder with .json, .jsonl, .csv, .yaml or .txt files there.")
+    pool.save(data)
+    console.print(
+        f"{len(folders)} sources in {pool.sources}, {len(pool.benchmark_folders())} benchmarks in {pool.benchmarks}", highlight=False
+    )
+    reporter = TerminalReporter(console)
+    runner = Runner(data, pool, reporter)
+    try:
+        faults = runner.run(until=until, force=force)
+    finally:
+        reporter.stop()
+        write_database(data)
+    console.print(funnel_table(funnel(data)))
+    if faults:
+        for fault in faults:
+            console.print(f"[red]failed[/red] {fault.asset}: {fault.sentence}", highlight=False, soft_wrap=True)
+            if debug:
+                console.print(fault.trace, highlight=False, markup=False)
+        console.print("What was finished is kept: run the same command again to go on. --debug shows the traceback.", highlight=False)
+        sys.exit(1)
+    for asset, name in (("inf_instruct_f", "InfInstruct-F"), ("inf_instruct_g", "InfInstruct-G")):
+        file = data / "lake" / asset / "all.parquet"
+        if file.exists() and until is None:
+            console.print(f"{name}  {file}  and  {data / 'release' / name}.jsonl", highlight=False, soft_wrap=True)
+    console.print(
+        f"{time.monotonic() - began:.0f} s. Look at it: `make ui`, `infinity explain ROW`, `infinity sql`, {data / 'metadata.duckdb'}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+@main.command()
+@click.argument("row")
+@_sentences
+def explain(row: str) -> None:
+    """The story of a row: where it was read, every decision and model call, what became of it.
+
+    ROW is a row id or its first digits. `infinity sql "select row_id from inf_instruct_g limit 3"` shows some.
+    """
+    from infinity_assets.catalog.explain import explain as story
+
+    click.echo(story(data_dir(), row))
+
+
+@main.command()
+@_sentences
+def funnel() -> None:
+    """Rows in, created, out and dropped by reason, per asset, as of the latest materialisations."""
+    from infinity_assets.catalog.funnel import funnel as lines
+    from infinity_assets.report.terminal import funnel_table
+
+    Console().print(funnel_table(lines(data_dir())))
+
+
+@main.command()
+@click.argument("query")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
+@_sentences
+def sql(query: str, as_json: bool) -> None:
+    """Query the metadata and the rows with DuckDB's SQL.
+
+    Views: materializations, decisions, edges, origins, generations, and every asset by its name.
+    """
+    import duckdb
+    import polars as pl
+
+    from infinity_assets.catalog.views import connect
+
+    with connect(data_dir()) as views:
+        try:
+            frame = views.sql(query).pl()
+        except duckdb.Error as error:
+            raise InfinityError(str(error).splitlines()[0]) from error
+    if as_json:
+        click.echo(frame.write_ndjson(), nl=False)
+    else:
+        with pl.Config(tbl_rows=50, tbl_cols=30, fmt_str_lengths=80, tbl_width_chars=200):
+            click.echo(frame)
+
+
+@main.command()
+@_sentences
+def check() -> None:
+    """Check the invariants of the whole lake: conservation, grammar, unique ids, decontamination, lineage, licences."""
+    from infinity_assets.catalog.invariants import check_all
+    from infinity_assets.catalog.lake import Lake
+
+    console, bad = Console(), 0
+    for asset, name, broken in check_all(Lake(data_dir())):
+        bad += bool(broken.height)
+        console.print(f"{'[red]broken[/red]' if broken.height else 'holds '}  {asset}: {name}", highlight=False)
+        if broken.height:
+            console.print(broken.head(5))
+    if bad:
+        raise InfinityError(f"{bad} invariants are broken.")
+
+
+@main.command()
+def settings() -> None:
+    """Every setting in force, with its documentation."""
+    from pydantic import BaseModel
+
+    def show(section: BaseModel, depth: int) -> None:
+        for name, info in type(section).model_fields.items():
+            value = getattr(section, name)
+            if info.description:
+                for line in info.description.splitlines():
+                    click.echo(f"{'  ' * depth}# {line.strip()}")
+            if isinstance(value, BaseModel):
+                click.echo(f"{'  ' * depth}{name}:")
+                show(value, depth + 1)
+            else:
+                plain = value if not isinstance(value, tuple) else list(value)
+                text = json.dumps(plain, ensure_ascii=False, default=lambda o: o.model_dump(mode="json"))
+                click.echo(f"{'  ' * depth}{name}: {text}")
+
+    click.echo("# infinity.yaml: copy what you want to change. The same as a variable: INFINITY_CHAT__SEEDS__MAX_SEEDS=200")
+    show(Settings(), 0)
+
+
+@main.group()
+def models() -> None:
+    """The models that the settings name."""
+
+
+@models.command()
+@_sentences
+def fetch() -> None:
+    """Bring the weights of all models in the settings to data/models, checked by hash. What is there costs nothing."""
+    from infinity_assets.inference.models import fetch as bring
+
+    named = Settings().models
+    specs = [named.generator, named.tagger, named.judge, named.scorer, *(s.model for s in named.students), named.embedder]
+    for spec in {spec.identity: spec for spec in specs if getattr(spec, "backend", "") != "openai"}.values():
+        click.echo(f"{spec.model}  {bring(spec, models_dir(), click.echo)}")
+
+
+@main.group()
+def sources() -> None:
+    """The folders that make the pool."""
+
+
+@sources.command("list")
+@_sentences
+def list_sources() -> None:
+    """The sources, as their folders and `source.yaml` files say."""
+    from infinity_assets.catalog.lake import Lake
+    from infinity_assets.catalog.pool import Pool
+    from infinity_assets.rows.sources import data_files, load_source
+
+    data = data_dir()
+    pool = Pool.load(data)
+    click.echo(f"{pool.sources}")
+    for name, folder in pool.source_folders().items():
+        source, manifest = load_source(folder), Lake(data).manifest("raw_pool", name)
+        rows = f"{manifest.rows_out:,} rows" if manifest else "not read yet"
+        click.echo(f"  {name:<28} {rows:>14}  {len(data_files(folder)):>5} files  {source.licence:<18} {source.domain or 'domain by rule'}")
+
+
+def _quiet() -> None:
+    """Leave the terminal to our own lines."""
+    for name in ("dagster", "httpx", "sentence_transformers", "transformers"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+_quiet()

@@ -1,0 +1,1 @@
+"""De-duplication: which records have the same content, and which of them survives."""

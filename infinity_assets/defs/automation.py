@@ -1,0 +1,57 @@
+"""What runs without a click: a sensor that sees new, changed and removed folders, its follow-up, and a daily schedule as the fallback.
+
+New folder -> `ingest_sources` over all sources (unchanged ones cost a stat) -> `build_sets` over all shards (what the new rows do not touch
+is reused). Two runs per change, whatever the size of the graph: with one automation condition per asset every wave would be a run of its own
+that loads the models again.
+"""
+
+import dagster as dg
+
+from infinity_assets.defs.jobs import build_sets, ingest_sources
+from infinity_assets.defs.partitions import SHARDS, partition_names, register_sources
+from infinity_assets.defs.resources import LakeResource
+from infinity_assets.rows.sources import fingerprint
+
+_START, _END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+
+
+def whole_range(keys: list[str]) -> dict[str, str]:
+    """The run tags that select all partitions at once."""
+    return {_START: keys[0], _END: keys[-1]}
+
+
+def _ingest_everything(instance: dg.DagsterInstance, run_key: str | None = None) -> dg.RunRequest | dg.SkipReason:
+    sources = partition_names("raw_pool", instance)
+    if not sources:
+        return dg.SkipReason("There are no sources.")
+    return dg.RunRequest(run_key=run_key, job_name=ingest_sources.name, tags=whole_range(sources))
+
+
+@dg.sensor(job=ingest_sources, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
+def watch_sources(context: dg.SensorEvaluationContext, lake: LakeResource):
+    """Sees a new, changed or removed folder of the pool, registers the partitions, and reads the sources."""
+    folders = lake.pool().source_folders()
+    state = "\n".join(f"{name} {fingerprint(folder)}" for name, folder in folders.items())
+    if state == (context.cursor or ""):
+        return dg.SkipReason(f"No change in {len(folders)} sources.")
+    register_sources(context.instance, lake.pool(), lake.open())
+    context.update_cursor(state)
+    return _ingest_everything(context.instance)
+
+
+@dg.run_status_sensor(
+    run_status=dg.DagsterRunStatus.SUCCESS,
+    monitored_jobs=[ingest_sources],
+    request_job=build_sets,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def build_after_ingest(context: dg.RunStatusSensorContext) -> dg.RunRequest:
+    """Carries what was read to F, G and the release."""
+    return dg.RunRequest(run_key=f"after-{context.dagster_run.run_id}", tags=whole_range(list(SHARDS.get_partition_keys())))
+
+
+@dg.schedule(job=ingest_sources, cron_schedule="0 3 * * *", default_status=dg.DefaultScheduleStatus.RUNNING)
+def daily(context: dg.ScheduleEvaluationContext, lake: LakeResource):
+    """Once a day, in case that the sensor was off: reads what changed, and the build follows."""
+    register_sources(context.instance, lake.pool(), lake.open())
+    return _ingest_everything(context.instance)

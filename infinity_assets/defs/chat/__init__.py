@@ -1,0 +1,1 @@
+"""Seeds, evolution, answers, diagnosis, InfInstruct-G."""

@@ -1,0 +1,74 @@
+"""`answered`, one asset per round. Grain: a conversation written by the generator. Key: row_id."""
+
+import dagster as dg
+import polars as pl
+
+from infinity_assets import prompts
+from infinity_assets.catalog.lake import Outcome
+from infinity_assets.defs.accounting import spent
+from infinity_assets.defs.chat.rounds import ANSWERED, MEANING, ROUNDS, round_name
+from infinity_assets.defs.grading import grade
+from infinity_assets.defs.step import Step, dataset
+from infinity_assets.inference import batch
+from infinity_assets.report import charts
+from infinity_assets.rows import conversation
+from infinity_assets.rows.schema import empty
+from infinity_assets.scoring import language
+from infinity_assets.synthesis import answers
+from infinity_assets.synthesis.descent import settle
+
+
+def _make(number: int) -> dg.AssetsDefinition:
+    name, upstream = round_name("answered", number), round_name("evolved", number)
+
+    @dataset(
+        name=name,
+        group="chat",
+        reads=(upstream,),
+        settings=lambda s: (
+            s.chat.answering, s.scoring, s.models.generator.identity, s.models.judge.identity, prompts.load("judge_answer").hash
+        ),
+        columns=ANSWERED,
+        meaning=MEANING,
+        kinds=("polars", "parquet", "vllm"),
+    )  # fmt: skip
+    def answered(step: Step) -> Outcome:
+        """The generator's answers to the evolved instructions, scored by the judge.
+
+        Grain: one conversation. Key: row_id. Degenerate answers (empty, truncated, shirking, looping, of a wrong language) are dropped by class.
+        """
+        models, inference = step.settings.models, step.inference()
+        asked = step.read(upstream).collect().with_columns(request=conversation.instruction())
+        requests = batch.as_they_are("answer", asked, step.settings.chat.answering.sampling, name)
+        written = inference.generate(models.generator, requests, "answer")
+        made = asked.join(written.frame.select("row_id", "text", "finish_reason", "error"), on="row_id").with_columns(
+            pl.col("text").str.strip_chars()
+        )
+        grades = grade(step, inference, made.filter(pl.col("text").fill_null("") != "").select("row_id", "request", answer="text"))
+        made = made.join(grades.frame.select("row_id", answer_score="score"), on="row_id", how="left").with_columns(
+            pl.concat_list(
+                pl.struct(role=pl.lit("user"), content="request"),
+                pl.struct(role=pl.lit("assistant"), content=pl.col("text").fill_null("")),
+            ).alias("messages"),
+            pl.lit("conversation").alias("kind"),
+            language.detect(pl.concat_str("request", pl.col("text").fill_null(""), separator="\n")).alias("language"),
+            pl.lit("answer").alias("operation"),
+        )
+        nothing = empty(pl.Schema({"row_id": pl.String, "reason": pl.String, "detail": pl.String}))
+        result = settle(made, ANSWERED, answers.rules(), nothing, by=models.generator.model)
+        calls = pl.concat([written.generations, grades.generations])
+        return Outcome(
+            result.kept,
+            rows_in=asked.height,
+            rows_created=result.created.height,
+            decisions=result.decisions,
+            edges=result.edges,
+            generations=calls,
+            measures=spent(calls),
+            charts={"answer score": charts.histogram(result.kept["answer_score"], "judge's score of the answer", low=1, high=5)},
+        )
+
+    return answered
+
+
+rounds = [_make(number) for number in ROUNDS]

@@ -1,0 +1,74 @@
+"""`diagnosed`, one asset per round. Grain: a conversation, with the students' scores. Key: row_id."""
+
+import dagster as dg
+import polars as pl
+
+from infinity_assets import prompts
+from infinity_assets.catalog.lake import Outcome
+from infinity_assets.defs.accounting import spent
+from infinity_assets.defs.chat.rounds import DIAGNOSED, MEANING, ROUNDS, round_name
+from infinity_assets.defs.grading import grade
+from infinity_assets.defs.step import Step, dataset
+from infinity_assets.inference import batch
+from infinity_assets.report import charts
+from infinity_assets.rows import conversation, schema
+from infinity_assets.synthesis import diagnosis
+
+
+def _make(number: int) -> dg.AssetsDefinition:
+    name, upstream = round_name("diagnosed", number), round_name("answered", number)
+
+    @dataset(
+        name=name,
+        group="chat",
+        reads=(upstream,),
+        settings=lambda s: (
+            s.chat.diagnosis, s.scoring, *s.models.students, s.models.judge.identity, prompts.load("judge_answer").hash
+        ),
+        columns=DIAGNOSED,
+        meaning=MEANING,
+        kinds=("polars", "parquet", "vllm"),
+    )  # fmt: skip
+    def diagnosed(step: Step) -> Outcome:
+        """The same conversations, with the students' answers judged: a row on which all are weak is a seed of the next round.
+
+        Grain: one conversation. Key: row_id. By default both students are the embedded model under two samplings (`students` below names
+        them): that shows the machinery at work, not a difference between models.
+        """
+        recipe, students, inference = step.settings.chat.diagnosis, step.settings.models.students, step.inference()
+        rows = step.read(upstream).collect()
+        asked = rows.select("row_id", request=conversation.instruction())
+        calls, scores = [], []
+        for student in students:
+            requests = batch.as_they_are(f"student:{student.name}", asked, student.sampling, f"{name}:{student.name}")
+            tried = inference.generate(student.model, requests, f"student {student.name}")
+            said = asked.join(tried.frame.select("row_id", answer=pl.col("text").fill_null("")), on="row_id")
+            grades = grade(step, inference, said)
+            calls += [tried.generations, grades.generations]
+            scores.append(grades.frame.select("row_id", "score", student=pl.lit(student.name)))
+        found = diagnosis.weak(pl.concat(scores), recipe.weak_below)
+        table = rows.join(found, on="row_id", how="left").select(pl.col(c).cast(t) for c, t in DIAGNOSED.items()).sort("row_id")
+        weak = table.filter("weak")
+        chosen = weak.with_columns(
+            pl.lit("chosen").alias("verdict"),
+            pl.lit("every_student_weak").alias("reason"),
+            pl.struct("answer_score", "student_scores").struct.json_encode().alias("detail"),
+        )
+        made = pl.concat(calls)
+        return Outcome(
+            table,
+            rows_in=rows.height,
+            decisions=chosen.select(list(schema.DECISIONS)),
+            generations=made,
+            measures={
+                "students": "; ".join(f"{s.name}: {s.model.model}, temperature {s.sampling.temperature:g}" for s in students),
+                "rows on which every student is weak": weak.height,
+                **spent(made),
+            },
+            charts={"abilities": charts.table(diagnosis.by_ability(table), rows=26)},
+        )
+
+    return diagnosed
+
+
+rounds = [_make(number) for number in ROUNDS]

@@ -1,0 +1,140 @@
+"""`evolved`, one asset per round. Grain: an instruction written by the generator. Key: row_id."""
+
+import dagster as dg
+import numpy as np
+import polars as pl
+
+from infinity_assets import prompts
+from infinity_assets.catalog.lake import Outcome
+from infinity_assets.decontamination.gate import Gate
+from infinity_assets.defs.accounting import spent
+from infinity_assets.defs.chat.rounds import EVOLVED, LABELS, MEANING, ROUNDS, round_name
+from infinity_assets.defs.step import Step, dataset
+from infinity_assets.inference import batch
+from infinity_assets.inference.client import Inference
+from infinity_assets.report import charts
+from infinity_assets.rows import conversation
+from infinity_assets.rows.ids import shard_of
+from infinity_assets.scoring import language
+from infinity_assets.settings import EmbedderSpec, Sampling
+from infinity_assets.synthesis import elimination
+from infinity_assets.synthesis.descent import settle
+from infinity_assets.synthesis.operators import FROM_TEXT, OPERATORS, assign
+
+_YES_NO = Sampling(temperature=0.0, top_p=1.0, max_tokens=1)
+
+
+def _make(number: int) -> dg.AssetsDefinition:
+    name, upstream = round_name("evolved", number), "seed_selected" if number == 1 else round_name("diagnosed", number - 1)
+
+    @dataset(
+        name=name,
+        group="chat",
+        reads=(upstream, "benchmarks"),
+        settings=lambda s: (
+            s.shards, s.chat.evolution, s.decontamination,
+            s.models.generator.identity, s.models.judge.identity, s.models.embedder.identity,
+            *(prompts.load(prompt).hash for prompt in (*OPERATORS, FROM_TEXT, "same_request")),
+        ),
+        columns=EVOLVED,
+        meaning=MEANING,
+        kinds=("polars", "parquet", "vllm"),
+    )  # fmt: skip
+    def evolved(step: Step) -> Outcome:
+        """Instructions that the generator made from seeds, one operator per seed, drawn by row id.
+
+        Grain: one instruction. Key: row_id. Thrown away, with a reason each: no gain over the seed, another language, leaked words of the
+        prompt, an answer in place of a request, contamination. A seed whose rewrite failed returns to the pool.
+        """
+        recipe, models, inference = step.settings.chat.evolution, step.settings.models, step.inference()
+        seeds = _seeds(step, upstream)
+        seeds = seeds.with_columns(assign(seeds, number))
+        requests = [
+            request
+            for operator in (*OPERATORS, FROM_TEXT)
+            for request in batch.from_prompt(
+                prompts.load(operator),
+                seeds.filter(pl.col("operator") == operator).rename({"seed": "text" if operator == FROM_TEXT else "request"}),
+                recipe.sampling,
+                name,
+            )
+        ]
+        written = inference.generate(models.generator, requests, "evolve")
+        made = seeds.join(written.frame.select("row_id", "text", "finish_reason", "error"), on="row_id").with_columns(
+            pl.col("text").str.strip_chars().str.strip_chars('"')
+        )
+        made, embedded = _with_similarities(made, inference, models.embedder)
+        pairs = made.filter(pl.col("text").fill_null("") != "").select("row_id", one="seed", other="text")
+        compared = batch.from_prompt(prompts.load("same_request"), pairs, _YES_NO, "same_request", choices=("yes", "no"))
+        same = inference.generate(models.judge, compared, "same request")
+        made = made.join(same.frame.select("row_id", same=pl.col("choice_logprobs").list.first().exp()), on="row_id", how="left")
+        made = made.with_columns(
+            pl.concat_list(pl.struct(role=pl.lit("user"), content=pl.col("text").fill_null(""))).alias("messages"),
+            language.detect(pl.col("text").fill_null("")).alias("language"),
+            pl.col("operator").alias("operation"),
+            pl.lit(number).alias("round"),
+        )
+        hits = Gate(step.read("benchmarks").collect(), step.settings.decontamination).hits(made)
+        contaminated = hits.select(
+            "row_id",
+            pl.format("contaminated_{}", "method").alias("reason"),
+            pl.struct("benchmark", "item_id", "side", "span", "shared").struct.json_encode().alias("detail"),
+        )
+        result = settle(made, EVOLVED, elimination.rules(recipe), contaminated, by=models.generator.model)
+        calls = pl.concat([written.generations, *embedded, same.generations])
+        per_operator = (
+            result.created.group_by("operation")
+            .len("written")
+            .join(result.kept.group_by("operation").len("kept"), on="operation", how="left")
+        )
+        return Outcome(
+            result.kept,
+            rows_in=seeds.height,
+            rows_created=result.created.height,
+            decisions=result.decisions,
+            edges=result.edges,
+            generations=calls,
+            measures={"kept": result.kept.height, **spent(calls)},
+            charts={
+                "operators": charts.table(per_operator.with_columns(pl.col("kept").fill_null(0)).sort("operation")),
+                "similarity": charts.histogram(made["similarity"], "cosine of rewrite and seed", low=0, high=1),
+            },
+        )
+
+    return evolved
+
+
+def _seeds(step: Step, upstream: str) -> pl.DataFrame:
+    """The rows of this shard that are to be evolved: their place, what a child inherits, `seed` (instruction or passage), `seed_answer`."""
+    rows = step.read(upstream)
+    if upstream != "seed_selected":
+        rows = rows.filter("weak")
+    return (
+        rows.filter(shard_of(step.settings.shards) == step.partition)
+        .select(
+            "row_id", "kind", "source", "file", "position", "licence", "domain", *LABELS,
+            seed=conversation.instruction(), seed_answer=conversation.answer(),
+        )
+        .collect()
+    )  # fmt: skip
+
+
+def _with_similarities(made: pl.DataFrame, inference: Inference, embedder: EmbedderSpec) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
+    """Cosines of every rewrite with its seed, and with the seed's own answer where it has one; and the calls for the books."""
+    calls = []
+
+    def vectors(column: str) -> np.ndarray:
+        found, books = inference.embed(embedder, made[column].fill_null("").to_list(), made["row_id"].to_list(), f"similarity: {column}")
+        calls.append(books)
+        return found
+
+    text = vectors("text")
+    with_answer = pl.Series((text * vectors("seed_answer")).sum(axis=1))
+    described = made.with_columns(
+        similarity=pl.Series((text * vectors("seed")).sum(axis=1)),
+        seed_answer_similarity=pl.when(pl.col("seed_answer").is_not_null()).then(with_answer),
+    )
+    return described, calls
+
+
+rounds = [_make(number) for number in ROUNDS]

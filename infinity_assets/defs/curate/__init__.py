@@ -1,0 +1,1 @@
+"""De-duplication and decontamination."""

@@ -1,0 +1,141 @@
+"""Score: labels, likelihood and judge scores, in narrow tables beside the rows: a new threshold never runs a model again.
+
+| asset | grain | key |
+|---|---|---|
+| tagged | row of `decontaminated` | row_id |
+| scored | row of `decontaminated` | row_id |
+"""
+
+import polars as pl
+
+from infinity_assets import prompts
+from infinity_assets.catalog.lake import Outcome
+from infinity_assets.defs.accounting import spent
+from infinity_assets.defs.grading import grade
+from infinity_assets.defs.step import Step, dataset
+from infinity_assets.inference import batch
+from infinity_assets.report import charts
+from infinity_assets.rows import conversation
+from infinity_assets.scoring import labels, language, likelihood, sample
+from infinity_assets.settings import Sampling
+
+_TAG = Sampling(temperature=0.0, top_p=1.0, max_tokens=64)
+
+
+@dataset(
+    group="score",
+    reads=("decontaminated",),
+    settings=lambda s: (s.scoring, s.models.tagger.identity, prompts.load("tag").hash),
+    columns={"row_id": pl.String, "cate_ability": pl.String, "ability": pl.List(pl.String), "tag_error": pl.String},
+    meaning={
+        "cate_ability": "coarse ability, one of 26",
+        "ability": "fine labels, in the model's words, normalised",
+        "tag_error": "why there are none: not_sampled, or what went wrong in the call",
+    },
+    kinds=("polars", "parquet", "vllm"),
+)
+def tagged(step: Step) -> Outcome:
+    """One coarse ability and up to three fine labels per row, written by the tagger into a JSON schema.
+
+    Grain: one row of `decontaminated`. Key: row_id. Null with a reason where the row was not in the sample or the call failed.
+    """
+    rows, scoring = step.read("decontaminated").collect(), step.settings.scoring
+    taken = sample.take(rows, scoring.max_rows, step.settings.shards)
+    requests = batch.from_prompt(
+        prompts.load("tag"),
+        taken.select("row_id", conversation.instruction().str.slice(0, scoring.max_chars).alias("request")),
+        _TAG,
+        "tag",
+        schema=labels.schema(scoring.max_labels),
+        abilities=", ".join(labels.ABILITIES),
+    )
+    answers = step.inference().generate(step.settings.models.tagger, requests, "tag")
+    found = rows.select("row_id").join(labels.parse(answers.frame), on="row_id", how="left")
+    outside = ~pl.col("row_id").is_in(taken["row_id"].implode())
+    table = found.with_columns(pl.when(outside).then(pl.lit(sample.NOT_SAMPLED)).otherwise("tag_error").alias("tag_error"))
+    abilities = table.drop_nulls("cate_ability").group_by("cate_ability").len("rows").sort(pl.col("rows") * -1, "cate_ability")
+    return Outcome(
+        table,
+        generations=answers.generations,
+        measures={"rows labelled": table["cate_ability"].count(), **spent(answers.generations)},
+        charts={"abilities": charts.table(abilities)},
+    )
+
+
+@dataset(
+    group="score",
+    reads=("decontaminated", "tagged"),
+    settings=lambda s: (s.scoring, s.models.scorer.identity, s.models.judge.identity, prompts.load("judge_answer").hash),
+    columns={
+        "row_id": pl.String,
+        "answer_language": pl.String,
+        "quality": pl.Float64,
+        "loss": pl.Float64,
+        "loss_alone": pl.Float64,
+        "ifd": pl.Float64,
+        "answer_tokens": pl.Int64,
+        "depth": pl.Float64,
+        "likelihood_error": pl.String,
+        "quality_error": pl.String,
+    },
+    meaning={
+        "answer_language": "language of the last answer",
+        "quality": "the judge's score, 1 to 5: expectation over the digits' probabilities",
+        "loss": "mean negative log-probability per answer token, given the conversation, in nats",
+        "loss_alone": "the same given nothing",
+        "ifd": "loss / loss_alone; at 1 and above the instruction does not help",
+        "depth": "log(1 + number of fine labels) * loss (after InfinityInstruct-Subject)",
+        "likelihood_error": "why loss and IFD are null",
+        "quality_error": "why quality is null",
+    },
+    kinds=("polars", "parquet", "vllm"),
+)
+def scored(step: Step) -> Outcome:
+    """Loss, IFD and judge score per row.
+
+    Grain: one row of `decontaminated`. Key: row_id. A score is null with its reason where the row has no answer, was not in the sample,
+    or the call failed. DSIR weights need the whole domain at once and are made in `inf_instruct_f`.
+    """
+    rows, scoring, models = step.read("decontaminated").collect(), step.settings.scoring, step.settings.models
+    answered = rows.filter(pl.col("kind") == "conversation")
+    taken = sample.take(answered, scoring.max_rows, step.settings.shards)
+    inference = step.inference()
+    in_context = inference.score(models.scorer, batch.last_answers(taken, with_context=True), "loss")
+    alone = inference.score(models.scorer, batch.last_answers(taken, with_context=False), "loss alone")
+    grades = grade(step, inference, taken.select("row_id", request=conversation.content_of("user"), answer=conversation.answer()))
+    quality = grades.frame.select("row_id", quality="score", quality_error="error")
+    table = (
+        rows.select("row_id", language.detect(conversation.answer()).alias("answer_language"))
+        .join(step.read("tagged").select("row_id", "ability").collect(), on="row_id", how="left")
+        .join(likelihood.ifd(in_context.frame, alone.frame), on="row_id", how="left")
+        .join(quality, on="row_id", how="left")
+        .with_columns((pl.col("ability").list.len().fill_null(0).cast(pl.Float64).log1p() * pl.col("loss")).alias("depth"))
+    )
+    why = (
+        pl.when(~pl.col("row_id").is_in(answered["row_id"].implode()))
+        .then(pl.lit("no_answer"))
+        .when(~pl.col("row_id").is_in(taken["row_id"].implode()))
+        .then(pl.lit(sample.NOT_SAMPLED))
+    )
+    table = table.select(
+        "row_id", "answer_language", "quality", "loss", "loss_alone", "ifd", "answer_tokens", "depth",
+        pl.coalesce(why, "likelihood_error").alias("likelihood_error"),
+        pl.coalesce(why, "quality_error", pl.when(pl.col("quality").is_null()).then(pl.lit("no_score"))).alias("quality_error"),
+    )  # fmt: skip
+    calls = pl.concat([in_context.generations, alone.generations, grades.generations])
+    return Outcome(
+        table,
+        generations=calls,
+        measures={
+            "rows with IFD": table["ifd"].count(),
+            "rows with quality": table["quality"].count(),
+            "mean quality": table["quality"].mean(),  # type: ignore[dict-item]
+            "median IFD": table["ifd"].median(),  # type: ignore[dict-item]
+            **spent(calls),
+        },
+        charts={
+            "IFD": charts.histogram(table["ifd"], "IFD, loss ratio", low=0, high=1.5),
+            "quality": charts.histogram(table["quality"], "judge score", low=1, high=5),
+            "loss": charts.histogram(table["loss"], "loss of the answer, nats per token"),
+        },
+    )

@@ -1,0 +1,199 @@
+"""A step: the one way in which an asset of this project reads, runs and writes.
+
+An asset is a function `Step -> Outcome`. The decorator below makes the Dagster asset: dependencies, partitions, group, column schema. For
+every partition it compares what the result depends on (data versions of the inputs, settings, code version) with the last materialisation, runs
+the function only if something differs, commits rows and books, and describes them on the asset's page. A run tagged `infinity/force`
+recomputes in any case; responses of models are still taken from the store.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+from pydantic import BaseModel
+
+from infinity_assets.catalog.lake import ALL, Lake, Manifest, Outcome, StepKey
+from infinity_assets.catalog.pool import Pool
+from infinity_assets.defs.partitions import partition_names, partitions_of
+from infinity_assets.defs.resources import LakeResource
+from infinity_assets.errors import InfinityError
+from infinity_assets.inference.client import Inference, Progress
+from infinity_assets.inference.pool import EnginePool
+from infinity_assets.inference.store import ResponseStore
+from infinity_assets.progress import reporter
+from infinity_assets.report import charts
+from infinity_assets.rows.schema import MEANING
+from infinity_assets.settings import Settings, models_dir, settings_hash
+
+FORCE_TAG = "infinity/force"
+
+Part = BaseModel | str | int | float
+
+
+@dataclass(frozen=True)
+class Step:
+    """What an asset's function works with."""
+
+    asset: str
+    partition: str
+    settings: Settings
+    lake: Lake
+    pool: Pool
+
+    def read(self, asset: str) -> pl.LazyFrame:
+        """The rows of an input: of the same partition where both are partitioned alike, else of all partitions."""
+        same = partitions_of(asset) is not None and partitions_of(asset) is partitions_of(self.asset)
+        return self.lake.scan(asset, self.partition if same else None)
+
+    def inference(self) -> Inference:
+        """The models, with the response store of this data folder. No engine starts before a response is missing."""
+        return Inference(ResponseStore(self.lake.data / "responses"), _engines(models_dir()), self._advance_calls)
+
+    def advance(self, done: int, total: int | None = None, unit: str = "rows") -> None:
+        """Tell how far it is."""
+        reporter().advance(done, total, unit)
+
+    def _advance_calls(self, progress: Progress) -> None:
+        # What the store held takes no time: counting it would spoil rate and time left.
+        self.advance(progress.done - progress.cached, progress.total - progress.cached, f"{progress.stage} calls")
+
+
+@cache
+def _engines(models: Path) -> EnginePool:
+    """The engines of this process: what one asset has loaded the next one uses."""
+    return EnginePool(models)
+
+
+def dataset(
+    *,
+    group: str,
+    reads: Sequence[str] = (),
+    settings: Callable[[Settings], Sequence[Part]] = lambda _: (),
+    files: Callable[[Step], Mapping[str, str]] = lambda _: {},
+    columns: Mapping[str, Any] | None = None,
+    meaning: Mapping[str, str] | None = None,
+    kinds: Sequence[str] = ("polars", "parquet"),
+    version: str = "1",
+    name: str | None = None,
+) -> Callable[[Callable[[Step], Outcome]], dg.AssetsDefinition]:
+    """Make an asset from a function `Step -> Outcome`, whose docstring becomes the asset's description.
+
+    Args:
+        group: Group in the graph.
+        reads: Assets it reads. Those partitioned like it give the same partition, all others every partition.
+        settings: What of the settings the result depends on.
+        files: What of files outside the lake it depends on: name to fingerprint.
+        columns: Name to Polars type of the columns of its rows, for the page.
+        meaning: Descriptions of columns that `rows/schema.py` does not describe.
+        kinds: Tags shown in the graph.
+        version: Changed by hand when the function's result changes.
+        name: Asset key, if not the function's name.
+    """
+
+    def decorate(function: Callable[[Step], Outcome]) -> dg.AssetsDefinition:
+        asset = name or function.__name__
+        partitions = partitions_of(asset)
+
+        @dg.asset(
+            name=asset,
+            group_name=group,
+            deps=[_dependency(upstream, asset) for upstream in reads],
+            partitions_def=partitions,
+            backfill_policy=dg.BackfillPolicy.single_run(),
+            code_version=version,
+            kinds=set(kinds),
+            description=function.__doc__,
+            metadata=_column_schema(columns or {}, {**MEANING, **(meaning or {})}),
+        )
+        def body(context: dg.AssetExecutionContext, lake: LakeResource) -> None:
+            opened, now = lake.open(), Settings()
+            opened.prune(asset, partition_names(asset, context.instance))
+            for partition in context.partition_keys if partitions else [ALL]:
+                step = Step(asset, partition, now, opened, lake.pool())
+                key = StepKey(
+                    asset=asset,
+                    partition=partition,
+                    code_version=version,
+                    settings_hash=settings_hash(*settings(now)),
+                    inputs={**_versions(step, reads), **files(step)},
+                )
+                manifest, reused = _materialise(step, key, function, context.run_id, force=FORCE_TAG in context.run_tags)
+                described = _metadata(opened, manifest, reused)
+                context.add_asset_metadata(described, partition_key=partition if partitions else None)
+
+        return body
+
+    return decorate
+
+
+def _dependency(upstream: str, asset: str) -> dg.AssetDep:
+    theirs, ours = partitions_of(upstream), partitions_of(asset)
+    everything = theirs is not None and ours is not None and theirs is not ours
+    return dg.AssetDep(upstream, partition_mapping=dg.AllPartitionMapping() if everything else None)
+
+
+def _versions(step: Step, reads: Sequence[str]) -> dict[str, str]:
+    versions = {}
+    for asset in reads:
+        same = partitions_of(asset) is not None and partitions_of(asset) is partitions_of(step.asset)
+        for partition in [step.partition] if same else step.lake.partitions(asset):
+            manifest = step.lake.manifest(asset, partition)
+            if manifest is None:
+                raise InfinityError(f"`{step.asset}` needs `{asset}` ({partition}), which has not been materialised: materialise it first.")
+            versions[f"{asset}/{partition}"] = manifest.data_version
+    return versions
+
+
+def _materialise(step: Step, key: StepKey, function: Callable[[Step], Outcome], run_id: str, force: bool) -> tuple[Manifest, bool]:
+    reporter().begin(step.asset, step.partition)
+    manifest = None if force else step.lake.reusable(key)
+    reused = manifest is not None
+    if manifest is None:
+        started = time.time()
+        manifest = step.lake.commit(key, function(step), run_id, started)
+    reporter().end(manifest.rows_out, reused)
+    return manifest, reused
+
+
+def _column_schema(columns: Mapping[str, Any], meaning: Mapping[str, str]) -> dict[str, Any]:
+    if not columns:
+        return {}
+    described = [dg.TableColumn(name, str(dtype), description=meaning.get(name)) for name, dtype in columns.items()]
+    return {"dagster/column_schema": dg.TableSchema(columns=described)}
+
+
+def _metadata(lake: Lake, manifest: Manifest, reused: bool) -> dict[str, Any]:
+    """What the asset's page shows of a materialisation."""
+    shown: dict[str, Any] = {"dagster/row_count": manifest.rows_out}
+    if manifest.rows_dropped is not None:
+        shown |= {"rows in": manifest.rows_in, "rows created": manifest.rows_created, "rows dropped": manifest.rows_dropped}
+    decisions = lake.catalog / "decisions" / manifest.asset / f"{manifest.partition}.parquet"
+    if decisions.exists():
+        reasons = (
+            pl.scan_parquet(decisions).group_by("verdict", "reason").len("rows").sort("verdict", pl.col("rows") * -1, "reason").collect()
+        )
+        shown["decisions"] = dg.MetadataValue.md(charts.table(reasons, rows=20))
+    shown |= {name: value for name, value in manifest.measures.items() if value is not None}
+    shown |= {name: dg.MetadataValue.md(markdown) for name, markdown in manifest.charts.items() if markdown}
+    file = lake.rows_file(manifest.asset, manifest.partition)
+    return shown | {
+        "preview": dg.MetadataValue.md(charts.table(_preview(file))),
+        "rows file": dg.MetadataValue.path(str(file)),
+        "seconds": manifest.seconds,
+        "data version": manifest.data_version,
+        "reused": reused,
+    }
+
+
+def _preview(file: Path) -> pl.DataFrame:
+    head = pl.scan_parquet(file).head(5).collect()
+    if "messages" not in head.columns:
+        return head.select(head.columns[:8])
+    text = pl.col("messages").list.eval(pl.element().struct.field("content")).list.join(" / ").alias("conversation")
+    wanted = ["row_id", "source", "domain", "language", "operation"]
+    return head.select(pl.col("row_id").str.slice(0, 8), *[c for c in wanted[1:] if c in head.columns], text)

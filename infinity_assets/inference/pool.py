@@ -1,0 +1,82 @@
+"""The engines that are open in this process."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from infinity_assets.inference.engine import Engine
+from infinity_assets.inference.models import local_path
+from infinity_assets.settings import EmbedderSpec, ModelSpec
+
+
+def open_engine(spec: ModelSpec, models_dir: Path) -> Engine:
+    """The engine that a spec names, ready to be asked. Raises `ModelMissing` when its weights have not been fetched."""
+    if spec.backend == "openai":
+        from infinity_assets.inference.openai_engine import OpenAIEngine
+
+        return OpenAIEngine(spec)
+    from infinity_assets.inference.vllm_engine import VllmEngine
+
+    return VllmEngine(spec, local_path(spec, models_dir))
+
+
+def open_embedder(spec: EmbedderSpec, models_dir: Path) -> Any:
+    """The embedder that a spec names, ready to be asked."""
+    from infinity_assets.inference.embedder import Embedder
+
+    return Embedder(spec, local_path(spec, models_dir))
+
+
+class EnginePool:
+    """At most one engine of each kind: one vLLM, one client of a server, one embedder.
+
+    Opening a model takes from seconds to minutes, so the engine of the last use stays open for the next one with the same spec; another
+    spec closes it first, because memory holds one. One thread at a time has the pool.
+    """
+
+    def __init__(
+        self,
+        models_dir: Path,
+        engine: Callable[[ModelSpec, Path], Engine] = open_engine,
+        embedder: Callable[[EmbedderSpec, Path], Any] = open_embedder,
+    ):
+        self._models_dir, self._open_engine, self._open_embedder = models_dir, engine, embedder
+        self._open: dict[str, tuple[ModelSpec | EmbedderSpec, Any]] = {}
+        self._lock = threading.RLock()
+
+    @contextmanager
+    def engine(self, spec: ModelSpec) -> Iterator[Engine]:
+        """The engine of that spec, for the block. It is closed when the block ends with an error: its state is then unknown."""
+        with self._held(spec.backend, spec, self._open_engine) as engine:
+            yield engine
+
+    @contextmanager
+    def embedder(self, spec: EmbedderSpec) -> Iterator[Any]:
+        """The embedder of that spec, for the block."""
+        with self._held("embedder", spec, self._open_embedder) as embedder:
+            yield embedder
+
+    def release(self) -> None:
+        """Close everything."""
+        with self._lock:
+            for kind in list(self._open):
+                self._close(kind)
+
+    @contextmanager
+    def _held(self, kind: str, spec: Any, opener: Callable[[Any, Path], Any]) -> Iterator[Any]:
+        with self._lock:
+            if kind in self._open and self._open[kind][0] != spec:
+                self._close(kind)
+            if kind not in self._open:
+                self._open[kind] = (spec, opener(spec, self._models_dir))
+            try:
+                yield self._open[kind][1]
+            except BaseException:
+                self._close(kind)
+                raise
+
+    def _close(self, kind: str) -> None:
+        _, engine = self._open.pop(kind)
+        engine.close()

@@ -1,0 +1,147 @@
+"""What is asked of a model, what comes back, and the key under which an answer is kept."""
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from infinity_assets.settings import Sampling
+
+Kind: TypeAlias = Literal["generate", "score", "embed"]
+Messages: TypeAlias = tuple[dict[str, str], ...]
+
+# Classes of errors. The first five are an answer, and stored; the last two are bad luck, and asked again by the next run.
+PROMPT_TOO_LONG: Final = "prompt_too_long"
+INVALID_REQUEST: Final = "invalid_request"
+INVALID_JSON: Final = "invalid_json"
+INVALID_CHOICE: Final = "invalid_choice"
+EMPTY: Final = "empty"
+ENGINE_ERROR: Final = "engine_error"
+CONNECTION: Final = "connection"
+RETRIABLE: Final = frozenset({ENGINE_ERROR, CONNECTION})
+
+
+@dataclass(frozen=True)
+class GenerateRequest:
+    """One answer to be written. With a `schema` it is JSON of that schema; with `choices` it is one of them, taken greedily."""
+
+    row_id: str
+    prompt: str
+    """Name of the prompt file."""
+    prompt_hash: str
+    """Hash of the prompt file: another wording is another question."""
+    messages: Messages
+    sampling: Sampling
+    schema: dict | None = None
+    choices: tuple[str, ...] | None = None
+    seed: int | None = None
+    index: int = 0
+    """Number of the draw, where a row is asked the same question several times."""
+
+    def __post_init__(self):
+        if self.schema is not None and self.choices is not None:
+            raise ValueError("a request has a schema or choices, not both")
+        if not self.messages:
+            raise ValueError("a request has messages")
+
+
+@dataclass(frozen=True)
+class ScoreRequest:
+    """The log-probability of an answer after a context. An empty context means the assistant's header alone: the unconditional score of
+    IFD.
+    """
+
+    row_id: str
+    prompt: str
+    """Name of the score, for the books: `ifd_conditional`, say."""
+    context: Messages
+    answer: str
+
+    def __post_init__(self):
+        if not self.answer:
+            raise ValueError("an empty answer has no log-probability")
+
+
+@dataclass(frozen=True)
+class EmbedRequest:
+    """The vector of a text. It belongs to the text alone, so there is no row id."""
+
+    text: str
+
+
+Request: TypeAlias = GenerateRequest | ScoreRequest
+"""What a language model answers."""
+
+
+@dataclass(frozen=True)
+class Response:
+    """One answer, or the reason why there is none. All columns but the key of a line in the response store."""
+
+    text: str | None = None
+    finish_reason: str | None = None
+    """`stop`, or `length` where max_tokens was reached; of a score `scored`, or `cut` where the answer's end did not fit in the window."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
+    """From submission to answer."""
+    error: str | None = None
+    """One of the classes above."""
+    cause: str | None = None
+    """What went wrong, in words."""
+    sum_logprob: float | None = None
+    """Of a score: the sum of the answer tokens' log-probabilities, in nats."""
+    answer_tokens: int | None = None
+    """Of a score: the number of answer tokens in that sum."""
+    choice_logprobs: tuple[float, ...] | None = None
+    """Of a choice: the log-probabilities of the choices, in their order, their probabilities adding up to 1. Null where two choices share
+    a first token.
+    """
+    window: int | None = None
+    """The `max_model_len` that made this a `prompt_too_long` or a `cut`: under a larger one the request is asked again."""
+
+
+def failed(error: str, cause: object, prompt_tokens: int = 0, seconds: float = 0.0, window: int | None = None) -> Response:
+    """A response without an answer."""
+    return Response(prompt_tokens=prompt_tokens, seconds=seconds, error=error, cause=str(cause)[:1000], window=window)
+
+
+def normalised(logprobs: Sequence[float]) -> tuple[float, ...]:
+    """Log-probabilities, shifted so that the probabilities add up to 1."""
+    top = max(logprobs)
+    total = top + math.log(math.fsum(math.exp(value - top) for value in logprobs))
+    return tuple(value - total for value in logprobs)
+
+
+def request_key(model: str, request: Request | EmbedRequest) -> str:
+    """The key of a request: the 128-bit BLAKE2b digest, in 32 hexadecimal digits, of the canonical JSON of what decides the answer.
+
+    Generating: the kind, the model's identity (`model@revision`), the prompt's name and hash, the messages, temperature, top_p and
+    max_tokens, the schema or the choices, the seed, the index. Scoring: the kind, the model, the context, the answer. Embedding: the
+    kind, the model with its length limit, the text. Left out on purpose: the row id (two rows with one question share the answer), the
+    stage, retries, time-outs, batch size, concurrency, address of the server, engine arguments, the window (`max_model_len`).
+    """
+    match request:
+        case GenerateRequest():
+            parts = {
+                "kind": "generate",
+                "model": model,
+                "prompt": [request.prompt, request.prompt_hash],
+                "messages": _turns(request.messages),
+                "sampling": [float(request.sampling.temperature), float(request.sampling.top_p), request.sampling.max_tokens],
+                "schema": request.schema,
+                "choices": request.choices,
+                "seed": request.seed,
+                "index": request.index,
+            }
+        case ScoreRequest():
+            parts = {"kind": "score", "model": model, "context": _turns(request.context), "answer": request.answer}
+        case EmbedRequest():
+            parts = {"kind": "embed", "model": model, "text": request.text}
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _turns(messages: Sequence[dict[str, str]]) -> list[list[str]]:
+    return [[turn["role"], turn["content"]] for turn in messages]

@@ -1,0 +1,1 @@
+"""What people look at: small charts and tables for asset pages, the dataset card."""

@@ -1,0 +1,63 @@
+"""Charts as markdown images: inline SVG small enough (under 1,000 characters) for the web UI to show in place."""
+
+from base64 import b64encode
+from collections.abc import Mapping
+from urllib.parse import quote
+
+import numpy as np
+import polars as pl
+
+LIMIT = 1000
+"""Longer markdown is folded away by the web UI."""
+
+
+def histogram(values: pl.Series, title: str, bins: int = 16, low: float | None = None, high: float | None = None) -> str:
+    """The distribution of a number, with its range, median and count in the caption; an empty string if there is nothing to show."""
+    numbers = values.drop_nulls().cast(pl.Float64).drop_nans().to_numpy()
+    if not len(numbers):
+        return ""
+    low, high = numbers.min() if low is None else low, numbers.max() if high is None else high
+    counts, _ = np.histogram(numbers.clip(low, high), bins=bins, range=(low, high if high > low else low + 1))
+    width, height = 12, 60
+    tallest = counts.max()
+    bars = "".join(
+        f"M{i * width} {height}v{-max(round(int(c) / tallest * height), 1)}h{width - 2}V{height}" for i, c in enumerate(counts) if c
+    )
+    caption = f"{title}: {len(numbers):,} values, median {np.median(numbers):.3g}"
+    drawing = (
+        f"<svg xmlns='http://www.w3.org/2000/svg' width='{bins * width}' height='{height + 12}' font-size='10' font-family='sans-serif'>"
+        f"<path d='{bars}' fill='#4f43dd'/><text y='{height + 11}'>{low:.3g}</text>"
+        f"<text x='{bins * width}' y='{height + 11}' text-anchor='end'>{high:.3g}</text></svg>"
+    )
+    return f"{caption}\n\n{_image(drawing, title)}"
+
+
+def _image(svg: str, title: str) -> str:
+    plain = f"![{title}](data:image/svg+xml,{quote(svg, safe=chr(39) + '=:/;, ')})".replace(" ", "%20")
+    coded = f"![{title}](data:image/svg+xml;base64,{b64encode(svg.encode()).decode()})"
+    return min(plain, coded, key=len)
+
+
+def table(frame: pl.DataFrame, rows: int = 12) -> str:
+    """A markdown table of the first rows, with a line that says how many more there are."""
+    head = "| " + " | ".join(frame.columns) + " |\n|" + "---|" * frame.width
+    lines = ["| " + " | ".join(_cell(value) for value in row) + " |" for row in frame.head(rows).iter_rows()]
+    more = [f"\n{frame.height - rows:,} more."] if frame.height > rows else []
+    return "\n".join([head, *lines, *more])
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    text = " ".join(str(value).split()).replace("|", "\\|").replace("`", "'")
+    return text if len(text) <= 80 else text[:79] + "…"
+
+
+def counts(reasons: Mapping[str, int]) -> str:
+    """A small table of counts, largest first."""
+    ordered = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
+    return table(pl.DataFrame(ordered, schema={"": pl.String, "rows": pl.Int64}, orient="row"))

@@ -1,0 +1,74 @@
+"""What the `infinity` command shows: steps as they go, the funnel at the end."""
+
+import time
+
+import polars as pl
+from rich.console import Console
+from rich.status import Status
+from rich.table import Table
+
+from infinity_assets.progress import describe
+
+_EVERY = 10.0
+"""Seconds between two lines about the same step where there is no terminal to redraw."""
+
+
+class TerminalReporter:
+    """One line per finished step; while it runs, its rate and time left: redrawn on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, console: Console):
+        self._console = console
+        self._status: Status | None = None
+        self._name = self._unit = ""
+        self._began = self._phase_began = self._printed = 0.0
+
+    def begin(self, asset: str, partition: str) -> None:
+        """Show the step."""
+        self._name = asset if partition == "all" else f"{asset} {partition}"
+        self._began = self._phase_began = self._printed = time.monotonic()
+        if self._console.is_terminal:
+            self._status = self._console.status(self._name)
+            self._status.start()
+
+    def advance(self, done: int, total: int | None, unit: str) -> None:
+        """Show how far it is. A new unit begins a new count."""
+        now = time.monotonic()
+        if unit != self._unit:
+            self._unit, self._phase_began = unit, now
+        text = f"{self._name}: {describe(done, total, unit, now - self._phase_began)}"
+        if self._status:
+            self._status.update(text)
+        elif now - self._printed >= _EVERY:
+            self._printed = now
+            self._console.print(f"    {text}", highlight=False)
+
+    def end(self, rows: int, reused: bool) -> None:
+        """Leave a line behind."""
+        if self._status:
+            self._status.stop()
+            self._status = None
+        seconds = time.monotonic() - self._began
+        self._unit = ""
+        took = "unchanged" if reused else f"{seconds:6.1f} s{f'  {rows / seconds:>9,.0f} rows/s' if seconds > 0.05 else ''}"
+        self._console.print(f"  {self._name:<34} {rows:>9,} rows  {took}", style="dim" if reused else None, highlight=False)
+
+    def stop(self) -> None:
+        """Clear what is being redrawn, before something else is printed."""
+        if self._status:
+            self._status.stop()
+            self._status = None
+
+
+def funnel_table(funnel: pl.DataFrame) -> Table:
+    """The funnel as a table."""
+    shown = Table(title="Funnel", title_justify="left", show_edge=False, pad_edge=False)
+    shown.add_column("asset")
+    for column in ("in", "created", "out", "dropped"):
+        shown.add_column(column, justify="right")
+    shown.add_column("dropped because", overflow="fold")
+    shown.add_column("model calls", justify="right")
+    shown.add_column("seconds", justify="right")
+    for row in funnel.iter_rows(named=True):
+        numbers = ["" if row[c] is None else f"{row[c]:,}" for c in ("rows_in", "rows_created", "rows_out", "rows_dropped")]
+        shown.add_row(row["asset"], *numbers, row["reasons"] or "", f"{row['calls']:,}" if row["calls"] else "", f"{row['seconds']:.1f}")
+    return shown

@@ -1,0 +1,32 @@
+"""Expressions over the `messages` of a row: its sides, its instruction, its answer."""
+
+import polars as pl
+
+_TURN = pl.element().struct
+
+
+def content_of(*roles: str, messages: str = "messages") -> pl.Expr:
+    """The contents of all turns of these roles, joined by a blank line; empty if there are none."""
+    turns = pl.col(messages).list.eval(_TURN.field("content").filter(_TURN.field("role").is_in(roles)))
+    return turns.list.join("\n\n")
+
+
+def turns_of(role: str, messages: str = "messages") -> pl.Expr:
+    """The contents of the turns of a role, as a list."""
+    return pl.col(messages).list.eval(_TURN.field("content").filter(_TURN.field("role") == role))
+
+
+def instruction(messages: str = "messages") -> pl.Expr:
+    """The first user turn."""
+    return turns_of("user", messages).list.first()
+
+
+def answer(messages: str = "messages") -> pl.Expr:
+    """The last assistant turn, or null."""
+    return turns_of("assistant", messages).list.last()
+
+
+def whole(messages: str = "messages") -> pl.Expr:
+    """All turns with their roles, as one text."""
+    turn = pl.concat_str([_TURN.field("role"), _TURN.field("content")], separator=": ")
+    return pl.col(messages).list.eval(turn).list.join("\n")

@@ -1,0 +1,142 @@
+"""The grammar of a conversation: invariant 2, as a repair of one conversation and as a check of many.
+
+A conversation is an optional system turn, then user and assistant in turn. No turn is empty, none holds the marks of a chat template.
+`grammar_faults` finds nothing in what `repair_roles` lets through.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import polars as pl
+
+Message = dict[str, str]
+
+ROLES = {
+    "system": "system",
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "bing": "assistant",
+}
+"""What datasets call the three roles."""
+
+DEBRIS = (
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|endoftext|>",
+    "<|begin_of_text|>",
+    "<|end_of_text|>",
+    "<|start_header_id|>",
+    "<|end_header_id|>",
+    "<|eot_id|>",
+    "[INST]",
+    "[/INST]",
+    "<<SYS>>",
+    "<</SYS>>",
+)
+"""Marks of chat templates. In a training text they would be read as the real ones."""
+
+SYSTEM_OPENINGS = ("You are", "You're", "你是")
+"""How a system prompt begins that was filed under the assistant."""
+
+SHAPES = {"conversation": "(system )?user assistant( user assistant)*", "instruction": "(system )?user", "text": "user"}
+"""The roles of each kind of row, as a regular expression."""
+
+
+class Repaired(NamedTuple):
+    """A conversation that keeps the grammar."""
+
+    messages: list[Message]
+    repair: str | None
+    """What was changed, joined by `+`; whitespace around a turn does not count."""
+
+
+class Rejected(NamedTuple):
+    """A conversation that cannot be used."""
+
+    reason: str
+    """As it stands in `decisions`."""
+    message: str | None = None
+    """The evidence, where the reason alone does not tell."""
+
+
+def repair_roles(turns: Sequence[tuple[object, str | None]]) -> Repaired | Rejected:
+    """A conversation from turns of (role as the dataset calls it, text or null where it is no text).
+
+    A question without an answer stays as it is; a longer conversation loses its last turn if nobody answers it.
+    """
+    repairs: list[str] = []
+    messages: list[Message] = []
+    for name, content in turns:
+        role = ROLES.get(name.lower()) if isinstance(name, str) else None
+        if role is None:
+            return Rejected("unknown_role", repr(name)[:200])
+        if content is None:
+            return Rejected("non_text_content")
+        text, debris = _without_debris(content)
+        repairs += ["template_debris"] if debris else []
+        messages.append({"role": role, "content": text})
+
+    if _is_system_prompt(messages):
+        messages[0]["role"] = "system"
+        repairs.append("system_tagged_as_assistant")
+    roles = [message["role"] for message in messages]
+    start = 1 if roles[:1] == ["system"] else 0
+    if any(role != ("user", "assistant")[index % 2] for index, role in enumerate(roles[start:])) or len(roles) == start > 0:
+        return Rejected("roles_out_of_order", " ".join(roles)[:200])
+    if len(messages) == start + 2 and not messages[-1]["content"]:
+        messages.pop()
+    if not messages or any(not message["content"] for message in messages):
+        return Rejected("empty_turn")
+    if len(messages) > start + 1 and messages[-1]["role"] == "user":
+        messages.pop()
+        repairs.append("unanswered_last_turn_cut")
+    for message in messages:
+        for mark in DEBRIS:
+            if mark in message["content"]:
+                return Rejected("template_debris", mark)
+    return Repaired(messages, "+".join(dict.fromkeys(repairs)) or None)
+
+
+def grammar_faults(frame: pl.DataFrame) -> pl.DataFrame:
+    """The faults of a frame with `row_id`, `messages` and `kind`: one row per row and fault; none is good.
+
+    Faults: `roles_not_alternating`, `wrong_last_role` (for the kind), `empty_turn`, `template_debris`.
+    """
+    turn = pl.element().struct.field("content").fill_null("")
+    rows = frame.select(
+        "row_id",
+        "kind",
+        roles=pl.col("messages").list.eval(pl.element().struct.field("role").fill_null("?")).list.join(" ").fill_null(""),
+        empty=pl.col("messages").list.eval(turn.str.strip_chars() == "").list.any().fill_null(True),
+        debris=pl.col("messages").list.eval(turn.str.contains_any(list(DEBRIS))).list.any().fill_null(False),
+    )
+    alternating = pl.col("roles").str.contains("^(system )?user( assistant user)*( assistant)?$")
+    fits = pl.any_horizontal((pl.col("kind") == kind) & pl.col("roles").str.contains(f"^({shape})$") for kind, shape in SHAPES.items())
+    faults = {
+        "roles_not_alternating": ~alternating,
+        "wrong_last_role": alternating & ~fits.fill_null(False),
+        "empty_turn": pl.col("empty"),
+        "template_debris": pl.col("debris"),
+    }
+    found = [rows.filter(fault).select("row_id", fault=pl.lit(name)) for name, fault in faults.items()]
+    return pl.concat(found)
+
+
+def _without_debris(content: str) -> tuple[str, bool]:
+    """The text without outer whitespace and without template marks at its end, and whether there were any."""
+    text = content.strip()
+    found = False
+    while text.endswith(DEBRIS):
+        mark = next(mark for mark in DEBRIS if text.endswith(mark))
+        text, found = text.removesuffix(mark).rstrip(), True
+    return text, found
+
+
+def _is_system_prompt(messages: list[Message]) -> bool:
+    """Whether the first turn is a system prompt filed under the assistant."""
+    if len(messages) < 2 or (messages[0]["role"], messages[1]["role"]) != ("assistant", "user"):
+        return False
+    return messages[0]["content"].startswith(SYSTEM_OPENINGS)

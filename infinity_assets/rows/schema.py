@@ -1,0 +1,91 @@
+"""What a row is, and what the books about rows look like: every column, its type and its meaning, in one place.
+
+`messages` is the OpenAI form: an optional system turn, then user and assistant in turn. A row of kind `conversation` ends with the
+assistant; `instruction` (a request without an answer) and `text` (a passage) are raw material for synthesis and hold one user turn.
+"""
+
+from typing import Literal, get_args
+
+import polars as pl
+
+Domain = Literal["math", "code", "knowledge", "chat"]
+Kind = Literal["conversation", "instruction", "text"]
+Verdict = Literal["dropped", "repaired", "chosen"]
+
+DOMAINS: tuple[str, ...] = get_args(Domain)
+
+MESSAGES = pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
+
+ROW = pl.Schema(
+    {
+        "row_id": pl.String,
+        "messages": MESSAGES,
+        "source": pl.String,
+        "file": pl.String,
+        "position": pl.Int64,
+        "licence": pl.String,
+        "domain": pl.String,
+        "language": pl.String,
+        "kind": pl.String,
+    }
+)
+"""A row of the pool, one per record of the files that could be read."""
+
+SYNTHETIC_ROW = pl.Schema({**ROW, "parents": pl.List(pl.String), "operation": pl.String, "round": pl.Int32})
+"""A row written by a model: a row that knows its parents (row ids), the operation that made it, and the round of the chat loop."""
+
+DECISIONS = pl.Schema(
+    {
+        "row_id": pl.String,
+        "source": pl.String,
+        "file": pl.String,
+        "position": pl.Int64,
+        "verdict": pl.String,
+        "reason": pl.String,
+        "detail": pl.String,
+    }
+)
+"""One verdict on one record; the catalog adds `asset` and `partition`. `row_id` is null where nothing could be parsed."""
+
+ORIGINS = pl.Schema({"row_id": pl.String, "source": pl.String, "file": pl.String, "position": pl.Int64, "licence": pl.String})
+"""One record of a file and the row it became. Kept for every record, also for those dropped later as duplicates."""
+
+EDGES = pl.Schema({"child_id": pl.String, "parent_id": pl.String, "operation": pl.String})
+"""One step of descent between two rows; the catalog adds `asset`."""
+
+GENERATIONS = pl.Schema(
+    {
+        "request_key": pl.String,
+        "row_id": pl.String,
+        "kind": pl.String,
+        "model": pl.String,
+        "prompt": pl.String,
+        "prompt_tokens": pl.Int64,
+        "completion_tokens": pl.Int64,
+        "seconds": pl.Float64,
+        "cached": pl.Boolean,
+        "error": pl.String,
+    }
+)
+"""One model call as an asset used it. `seconds` is the time from submission to answer; `cached` means that the response store held it."""
+
+MEANING: dict[str, str] = {
+    "row_id": "128-bit hash of the canonical conversation: same content, same id, everywhere",
+    "messages": "the conversation in OpenAI form",
+    "source": "name of the source folder",
+    "file": "path of the file inside the source",
+    "position": "index of the record in the file, from 0",
+    "licence": "SPDX id, or `unknown`",
+    "domain": "math, code, knowledge or chat",
+    "language": "BCP 47 language tag of the conversation",
+    "kind": "conversation, instruction (no answer yet) or text (raw material)",
+    "parents": "row ids of the rows this one was made from",
+    "operation": "what made it: an evolution operator, or `answer`",
+    "round": "round of the chat loop, from 1",
+}
+"""The meaning of the columns above, shown in the web UI."""
+
+
+def empty(schema: pl.Schema) -> pl.DataFrame:
+    """A frame of that schema with no rows."""
+    return pl.DataFrame(schema=schema)

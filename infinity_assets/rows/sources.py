@@ -1,0 +1,126 @@
+"""Source folders: what they hold, what they say about themselves, and whether they have changed.
+
+A source is a folder; its name is the folder's name. `source.yaml` in it is optional and may say any field of `Source` but path.
+"""
+
+import hashlib
+import os
+from collections.abc import Collection
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+
+from infinity_assets.errors import InfinityError
+from infinity_assets.rows.compression import plain_suffix
+from infinity_assets.rows.containers import CONTAINERS, load_yaml
+from infinity_assets.rows.layouts import LAYOUTS
+from infinity_assets.rows.schema import Domain
+
+SOURCE_FILE = "source.yaml"
+NOT_DATA = (SOURCE_FILE, "dataset_info.json", "README*", "LICENSE*", "*_LICENSE*", ".*")
+"""Names of files that describe a dataset rather than being one, and of folders to stay out of."""
+
+
+class SourceError(InfinityError):
+    """A `source.yaml` that cannot be used. The message names the file and what to change."""
+
+
+class Source(BaseModel):
+    """A source folder. The text under a field is its documentation."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True, extra="forbid", frozen=True)
+
+    name: str
+    """Name of the folder."""
+    path: Path
+    """The folder."""
+    licence: str = "unknown"
+    """SPDX id where there is one."""
+    domain: Domain | None = None
+    """The domain of all rows. Null: told row by row, later."""
+    language: str | None = None
+    """The BCP 47 tag of all rows. Null: told row by row, later."""
+    url: str | None = None
+    """Where it was downloaded."""
+    revision: str | None = None
+    """Which version of it."""
+    description: str | None = None
+    """For readers."""
+    layout: str | None = None
+    """The layout of every record, for files whose keys mislead. Null: told by the keys."""
+
+    @field_validator("layout")
+    @classmethod
+    def _known(cls, layout: str | None) -> str | None:
+        if layout is not None and layout not in LAYOUTS:
+            raise ValueError(f"no layout of that name; there are {', '.join(LAYOUTS)}")
+        return layout
+
+
+def load_source(folder: Path) -> Source:
+    """The source in a folder. Raises `SourceError` if its `source.yaml` is not valid."""
+    file = folder / SOURCE_FILE
+    said = _read_yaml(file) if file.is_file() else {}
+    if said.get("name", folder.name) != folder.name or "path" in said:
+        raise SourceError(f"{file}: a source is called what its folder is called: name it `{folder.name}` or leave `name` and `path` out.")
+    try:
+        return Source.model_validate({**said, "name": folder.name, "path": folder})
+    except ValidationError as error:
+        raise SourceError(f"{file}: {'; '.join(_explained(fault) for fault in error.errors())}.") from None
+
+
+def data_files(folder: Path) -> list[Path]:
+    """The files to read in a source, by their path in it."""
+    found = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(parent, name) for name in names if _is_data(name)]
+    return sorted(filter(Path.is_file, found), key=lambda path: relative(path, folder))
+
+
+def relative(path: Path, folder: Path) -> str:
+    """The path inside the folder, as rows name it; U+FFFD for what is not UTF-8 in it."""
+    return os.fsencode(path.relative_to(folder).as_posix()).decode(errors="replace")
+
+
+def fingerprint(folder: Path) -> str:
+    """Changes when a file of the source is added, removed or written. Reads no file: it hashes their paths, sizes and times."""
+    hasher = hashlib.blake2b(digest_size=16)
+    described = [folder / SOURCE_FILE] if (folder / SOURCE_FILE).is_file() else []
+    for path in [*described, *data_files(folder)]:
+        stat = path.stat()
+        hasher.update(f"{relative(path, folder)}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+    return hasher.hexdigest()
+
+
+def find_sources(root: Path, only: Collection[str] | None = None) -> list[Path]:
+    """The folders of a root that hold at least one data file, by name; links to folders count. None if there is no root."""
+    folders = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    wanted = [path for path in folders if not path.name.startswith(".") and (only is None or path.name in only)]
+    return [path for path in wanted if data_files(path)]
+
+
+def _is_data(name: str) -> bool:
+    return plain_suffix(Path(name)) in CONTAINERS and not any(fnmatchcase(name, pattern) for pattern in NOT_DATA)
+
+
+def _read_yaml(file: Path) -> dict[str, object]:
+    try:
+        said = load_yaml(file.read_text(encoding="utf-8-sig"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SourceError(f"{file} is not valid YAML: {' '.join(str(error).split())}.") from None
+    if said is None:
+        return {}
+    if not isinstance(said, dict):
+        raise SourceError(f"{file} must hold `key: value` lines.")
+    return {str(key): value for key, value in said.items() if value is not None}
+
+
+def _explained(fault) -> str:
+    key = ".".join(map(str, fault["loc"]))
+    if fault["type"] == "extra_forbidden":
+        known = [name for name in Source.model_fields if name not in ("name", "path")]
+        return f"unknown key `{key}` (known: {', '.join(known)})"
+    return f"`{key}`: {fault['msg']}"

@@ -1,0 +1,24 @@
+"""Text, normalised for comparison."""
+
+import polars as pl
+
+CJK = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Thai}"
+"""Scripts written without spaces between words (and Hangul, whose words inflect): one character is one token."""
+
+TOKEN = rf"[{CJK}]|[\p{{L}}\p{{N}}&&[^{CJK}]]+"
+"""A token: a word, a number, or one CJK character."""
+
+
+def normalised(text: pl.Expr) -> pl.Expr:
+    """NFKC, lower case, white space collapsed: what counts as the same content."""
+    return text.str.normalize("NFKC").str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars(" ")
+
+
+def tokens(text: pl.Expr) -> pl.Expr:
+    """The tokens of a text, case and punctuation ignored."""
+    return text.str.normalize("NFKC").str.to_lowercase().str.extract_all(TOKEN)
+
+
+def word_count(text: pl.Expr) -> pl.Expr:
+    """Number of tokens."""
+    return text.str.count_matches(TOKEN)

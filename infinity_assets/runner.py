@@ -1,0 +1,135 @@
+"""Runs the graph in this process, as `infinity run` does: registers the sources, then the two jobs one after the other."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+from dagster._core.events import DagsterEvent
+
+from infinity_assets.atomic import write_text
+from infinity_assets.catalog.lake import Lake
+from infinity_assets.catalog.pool import Pool
+from infinity_assets.errors import InfinityError
+from infinity_assets.progress import Reporter, reporting_to
+
+_LOCAL_HOME = """\
+storage:
+  sqlite:
+    base_dir: {home}
+local_artifact_storage:
+  module: dagster._core.storage.root
+  class: LocalArtifactStorage
+  config:
+    base_dir: {home}
+compute_logs:
+  module: dagster._core.storage.local_compute_log_manager
+  class: LocalComputeLogManager
+  config:
+    base_dir: {home}/logs
+telemetry:
+  enabled: false
+nux:
+  enabled: false
+"""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why an asset or a check of it failed."""
+
+    asset: str
+    sentence: str
+    trace: str
+
+
+class Runner:
+    """One data folder and its Dagster instance.
+
+    Args:
+        data: The data folder.
+        pool: The folders of the pool.
+        reporter: Shows progress.
+    """
+
+    def __init__(self, data: Path, pool: Pool, reporter: Reporter):
+        self._data, self._pool, self._reporter = data, pool, reporter
+
+    def run(self, until: str | None = None, force: bool = False) -> list[Fault]:
+        """Materialise the graph, or what `until` needs of it.
+
+        Returns:
+            What failed; empty if all went well.
+
+        Raises:
+            InfinityError: There is no asset of that name.
+        """
+        from infinity_assets.definitions import defs
+        from infinity_assets.defs.automation import whole_range
+        from infinity_assets.defs.jobs import build_sets, ingest_sources
+        from infinity_assets.defs.partitions import SHARDS, SOURCES, register_sources
+        from infinity_assets.defs.step import FORCE_TAG
+
+        definitions = defs()
+        wanted = _needed(definitions, until)
+        os.environ["DAGSTER_HOME"] = str(dagster_home(self._data))
+        with dg.DagsterInstance.get() as instance, reporting_to(self._reporter):
+            register_sources(instance, self._pool, Lake(self._data))
+            sources = instance.get_dynamic_partitions(SOURCES.name or "")
+            for job, keys in ((ingest_sources.name, sources), (build_sets.name, SHARDS.get_partition_keys())):
+                resolved = definitions.resolve_job_def(job)
+                selection = [key for key in resolved.asset_layer.selected_asset_keys if key in wanted]
+                if not selection:
+                    continue
+                result = resolved.execute_in_process(
+                    instance=instance,
+                    asset_selection=selection,
+                    tags={**whole_range(list(keys)), **({FORCE_TAG: "true"} if force else {})},
+                    run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                    raise_on_error=False,
+                )
+                if not result.success:
+                    return [_fault(event) for event in result.get_step_failure_events()]
+        return []
+
+
+def _needed(definitions: dg.Definitions, until: str | None) -> set[dg.AssetKey]:
+    """All assets, or the one named and what is upstream of it."""
+    graph = definitions.resolve_asset_graph()
+    everything = graph.get_all_asset_keys()
+    if until is None:
+        return set(everything)
+    key = dg.AssetKey(until)
+    if key not in everything:
+        raise InfinityError(f"There is no asset `{until}`; there are {', '.join(sorted(k.to_user_string() for k in everything))}.")
+    return set(dg.AssetSelection.assets(key).upstream().resolve(graph))
+
+
+def dagster_home(data: Path) -> Path:
+    """Where the Dagster instance of a data folder is configured.
+
+    DAGSTER_HOME if it is set; the working directory if its `data` is meant and it has a dagster.yaml; else the data folder itself, which gets one.
+    """
+    if "DAGSTER_HOME" in os.environ:
+        return Path(os.environ["DAGSTER_HOME"])
+    here = Path.cwd()
+    if data == here / "data" and (here / "dagster.yaml").exists():
+        return here
+    if not (data / "dagster.yaml").exists():
+        write_text(_LOCAL_HOME.format(home=data / ".dagster"), data / "dagster.yaml")
+    return data
+
+
+def _fault(event: DagsterEvent) -> Fault:
+    failure = event.step_failure_data
+    error = failure.error
+    trace = error.to_string() if error else ""
+    while error and error.cause:
+        error = error.cause
+    asset = (event.step_key or "").removesuffix("_invariants")
+    if error is None:
+        return Fault(asset, "it failed without saying why.", trace)
+    message = error.message.strip()
+    if error.cls_name == "InfinityError":
+        message = message.removeprefix("infinity_assets.errors.InfinityError: ")
+    return Fault(asset, message.splitlines()[0] if message else error.cls_name or "", trace)

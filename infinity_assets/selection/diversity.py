@@ -1,0 +1,65 @@
+"""Diversity: of rows whose embeddings are close, only the one ranked highest stays (the Repr filter of Deita, arXiv 2312.15685).
+
+hnswlib finds the candidate neighbours; their cosine is then computed exactly, and a walk in rank order decides. Who survives so depends on
+the ranking alone, never on the shape of the graph. Equal vectors are merged before they are indexed: hnswlib can hang on them with several
+threads (nmslib/hnswlib #389).
+"""
+
+import numpy as np
+import polars as pl
+
+_LINKS, _EFFORT, _SEED = 16, 200, 100
+
+
+def near_duplicates(vectors: np.ndarray, threshold: float, neighbours: int) -> pl.DataFrame:
+    """Rows that are too close to a row ranked above them.
+
+    Args:
+        vectors: Unit vectors, shape (rows, dimensions), in rank order, best first.
+        threshold: Cosine above which two rows are too close.
+        neighbours: Neighbours looked at per row.
+
+    Returns:
+        One line per loser: index, of (index of the survivor it is closest to), similarity.
+    """
+    schema = {"index": pl.Int64, "of": pl.Int64, "similarity": pl.Float64}
+    if len(vectors) < 2:
+        return pl.DataFrame(schema=schema)
+    pairs = _close_pairs(vectors, threshold, neighbours)
+    lost: dict[int, tuple[int, float]] = {}
+    # Only rows with a close neighbour are walked: a few per cent of the pool.
+    for index, others, similarities in pairs.group_by("index", maintain_order=True).agg("of", "similarity").iter_rows():
+        alive = [(similarity, -of) for of, similarity in zip(others, similarities, strict=True) if of not in lost]
+        if alive:
+            similarity, of = max(alive)
+            lost[index] = (-of, similarity)
+    return pl.DataFrame([(i, of, s) for i, (of, s) in lost.items()], schema=schema, orient="row")
+
+
+def _close_pairs(vectors: np.ndarray, threshold: float, neighbours: int) -> pl.DataFrame:
+    """Pairs (index, of) with of < index and a cosine above the threshold, sorted."""
+    import hnswlib
+
+    distinct, first, inverse = np.unique(vectors, axis=0, return_index=True, return_inverse=True)
+    inverse = inverse.ravel()
+    index = hnswlib.Index(space="ip", dim=vectors.shape[1])
+    index.init_index(max_elements=len(distinct), ef_construction=_EFFORT, M=_LINKS, random_seed=_SEED)
+    # One thread: the graph, and with it which neighbours are found, must not depend on timing.
+    index.add_items(distinct, np.arange(len(distinct)), num_threads=1)
+    k = min(neighbours + 1, len(distinct))
+    index.set_ef(max(2 * k, _EFFORT))
+    found, _ = index.knn_query(distinct, k=k)
+    left, right = np.repeat(np.arange(len(distinct)), k), found.ravel().astype(np.int64)
+    similarity = np.einsum("ij,ij->i", distinct[left], distinct[right], dtype=np.float64)
+    close = (left != right) & (similarity > threshold)
+    # Both directions, so that a neighbour found from one side only counts too; representatives are the best-ranked of equal vectors.
+    a, b, s = first[left[close]], first[right[close]], similarity[close]
+    twins = np.flatnonzero(first[inverse] != np.arange(len(vectors)))
+    frame = pl.DataFrame(
+        {
+            "index": np.concatenate([np.maximum(a, b), twins]),
+            "of": np.concatenate([np.minimum(a, b), first[inverse[twins]]]),
+            "similarity": np.concatenate([s, np.ones(len(twins))]),
+        }
+    )
+    return frame.unique(["index", "of"], keep="first", maintain_order=True).sort("index", "of")

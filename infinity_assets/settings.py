@@ -1,0 +1,292 @@
+"""Every number of the recipe, in one place, with its source.
+
+Read in this order, later wins: the defaults below, `infinity.yaml` in the working directory (or the file that INFINITY_SETTINGS names), and
+environment variables such as INFINITY_CHAT__MAX_SEEDS=200 (two underscores go one level down). Defaults fit a laptop and a pool of up to some
+100,000 rows; where the paper (arXiv 2506.11116) used another value on its 116 M rows, the field says so.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+
+from infinity_assets.rows.schema import Domain
+
+EMBEDDED_MODEL = "smollm2-135m-instruct"
+EMBEDDED_EMBEDDER = "all-minilm-l6-v2"
+
+
+class Section(BaseModel):
+    """A part of the settings. The text under a field is its documentation."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True, extra="forbid", frozen=True)
+
+
+class ModelSpec(Section):
+    """A language model and the engine that runs it."""
+
+    backend: Literal["vllm", "openai"] = "vllm"
+    """`vllm`: in this process (GPU or CPU build). `openai`: any server that speaks OpenAI's API (`vllm serve`, a hosted one)."""
+    model: str = EMBEDDED_MODEL
+    """The embedded model, a Hub id such as `Qwen/Qwen2.5-7B-Instruct`, or a folder with weights. For `openai`, the server's model name."""
+    revision: str = "main"
+    """Revision of the weights: part of every request's key."""
+    max_model_len: int = 2048
+    """Longest prompt plus answer, in tokens."""
+    engine: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    """Further arguments of `vllm.LLM`, such as `tensor_parallel_size` or `gpu_memory_utilization`. Not part of a request's key."""
+    base_url: str = "http://127.0.0.1:8000/v1"
+    """`openai` only: where the server listens."""
+    api_key_env: str = "OPENAI_API_KEY"
+    """`openai` only: the environment variable that holds the key. The key itself is never stored or logged."""
+    concurrency: int = 16
+    """`openai` only: requests in flight."""
+
+    @property
+    def identity(self) -> str:
+        """What of the model decides its answers, as it stands in a request's key: `model@revision`."""
+        return f"{self.model}@{self.revision}"
+
+
+class EmbedderSpec(Section):
+    """A sentence-transformers model."""
+
+    model: str = EMBEDDED_EMBEDDER
+    """The embedded model, a Hub id or a folder."""
+    revision: str = "main"
+    """Revision of the weights."""
+    max_tokens: int = 128
+    """Texts are cut to this many tokens: 256 is what the default was trained with, 128 is twice as fast and rarely differs for near-duplicates."""
+    batch_size: int = 64
+    """Texts per forward pass."""
+
+    @property
+    def identity(self) -> str:
+        """What of the embedder decides its vectors."""
+        return f"{self.model}@{self.revision}:{self.max_tokens}"
+
+
+class Sampling(Section):
+    """How a model's answer is drawn."""
+
+    temperature: float = 0.7
+    """0 is greedy."""
+    top_p: float = 0.9
+    """Nucleus."""
+    max_tokens: int = 256
+    """Longest answer, in tokens."""
+
+
+class Student(Section):
+    """A student of the diagnosis: a model and how it samples."""
+
+    name: str
+    """How the pages call it."""
+    model: ModelSpec = ModelSpec()
+    """Its model."""
+    sampling: Sampling = Sampling()
+    """Its sampling."""
+
+
+class Models(Section):
+    """Which model plays which part. All parts default to the embedded model, so that everything runs with no GPU and no hub."""
+
+    generator: ModelSpec = ModelSpec()
+    """Evolves instructions and writes answers. (Paper: not stated.)"""
+    tagger: ModelSpec = ModelSpec()
+    """Writes labels. (Paper: Qwen1.5-72B.)"""
+    judge: ModelSpec = ModelSpec()
+    """Gives scores. (Paper: GPT-4.)"""
+    scorer: ModelSpec = ModelSpec()
+    """Gives log-probabilities for loss and IFD. (Paper: Qwen1.5-7B; Superfiltering: GPT-2 124M.)"""
+    embedder: EmbedderSpec = EmbedderSpec()
+    """Gives vectors. (Paper: BGE.)"""
+    students: tuple[Student, ...] = (
+        Student(name="greedy", sampling=Sampling(temperature=0.0, top_p=1.0, max_tokens=96)),
+        Student(name="sampled", sampling=Sampling(temperature=1.0, top_p=0.95, max_tokens=96)),
+    )
+    """Who answers in the diagnosis. (Paper: Mistral-7B and Llama3-8B.) By default one model under two settings: replace it for real use."""
+
+
+class Dedup(Section):
+    """Exact de-duplication."""
+
+    source_priority: tuple[str, ...] = ()
+    """Sources whose rows survive before all others, best first. Then the lowest source name, file and position."""
+
+
+class Decontamination(Section):
+    """What counts as a benchmark item inside a row."""
+
+    ngram: int = 13
+    """A row that shares a run of this many tokens with an item's prompt is dropped (GPT-3's convention). A token is a word, or one CJK character."""
+    min_words: int = 4
+    """Of a shared run at least this many tokens are words of more than one letter (CJK characters count): grids of numbers are no evidence."""
+    sides: tuple[Literal["system", "user", "assistant"], ...] = ("user",)
+    """Turns that are looked at (Tulu 3: user turns only)."""
+
+
+class Scoring(Section):
+    """Labels and scores by models."""
+
+    max_rows: int = 5000
+    """At most this many rows of the pool get model-made labels and scores: a sample by row id, the same share of each shard. The rest are null
+    with the reason `not_sampled`. 0 means all. On two CPU cores the embedded model does about 2 rows a second, all scores together."""
+    max_chars: int = 1500
+    """A turn is cut to this many characters where a model reads it to label or judge it."""
+    max_labels: int = 3
+    """Fine labels asked for per row. (Released rows: about 3.)"""
+
+
+class Foundation(Section):
+    """How InfInstruct-F is selected from the pool."""
+
+    keep_share: dict[Domain, float] = Field(default_factory=lambda: {"math": 0.6, "code": 0.6, "knowledge": 0.5, "chat": 0.5})
+    """Share of a domain's rows that F may hold. (Paper, of 116.4 M: math 0.119, code 0.21, knowledge 0.037, chat by seeds.)"""
+    max_rows: int = 20_000
+    """Upper bound on F, spread over the domains in proportion."""
+    min_answer_chars: int = 2
+    """Shorter answers are dropped: they teach nothing. (A number is an answer.)"""
+    max_answer_chars: int = 20_000
+    """Longer answers are dropped."""
+    max_ifd: float = 1.0
+    """Rows whose instruction does not help to predict the answer (IFD at or above this) are dropped. (Cherry LLM, arXiv 2308.12032: 1.0.)"""
+    min_quality: float = 1.5
+    """Rows that the judge scores below this, of 5, are dropped."""
+    max_similarity: float = 0.95
+    """A row whose embedding has a higher cosine than this with one ranked above it is dropped. (Deita, arXiv 2312.15685: 0.9.)"""
+    candidates_per_place: float = 2.0
+    """Per domain, this many candidates per place of the quota, best first, reach the diversity step: only they are embedded."""
+    neighbours: int = 16
+    """Neighbours looked at per row in the diversity step."""
+    dsir_buckets: int = 10_000
+    """Hash buckets of DSIR (arXiv 2302.03169)."""
+    dsir_smoothing: float = 1000.0
+    """So many n-grams of the pool's own distribution are added to the target's: a target of 40 prompts leaves most buckets empty.
+    (Reference package: 1e-8 on probabilities, which forbids what the target happens not to hold.)"""
+    dsir_domains: tuple[Domain, ...] = ("math", "code")
+    """Domains selected by DSIR, with that domain's benchmarks as the target. (Paper: math against GSM8K + MATH, code against HumanEval.)"""
+
+
+class Seeds(Section):
+    """How seeds are picked from the pool (recipe: union of the criteria, then a budget)."""
+
+    max_seeds: int = 48
+    """Seeds handed to evolution. (Paper: 1.2 M of 9 M.)"""
+    raw_share: float = 0.25
+    """At most this share of the seeds is raw material: instructions without an answer, and texts."""
+    long_tail: tuple[int, int] = (2, 12)
+    """A row with a fine label whose frequency lies in this range is a seed. (Paper: 20 to 200.)"""
+    min_labels: int = 3
+    """A row with at least this many fine labels is a seed. (Subject report: more than 4.)"""
+    loss_sigma: float = 1.0
+    """A row whose answer loss is above mean + this many standard deviations is a seed. (Subject report: 1.96.)"""
+    ifd_range: tuple[float, float] = (0.6, 1.0)
+    """A row whose IFD lies in this range is hard to follow, and a seed. (DataFlow: 0.5 to 1.0.)"""
+
+
+class Evolution(Section):
+    """How a seed is rewritten, and which rewrites are thrown away."""
+
+    sampling: Sampling = Sampling(temperature=0.7, top_p=0.9, max_tokens=128)
+    """Of the generator."""
+    max_added_words: int = 60
+    """A rewrite may be this many words longer than its seed. (Evol-Instruct asks the model for 10 to 20; a text seed has no bound.)"""
+    max_similarity: float = 0.97
+    """A rewrite whose embedding is closer than this to its seed brings nothing new."""
+    min_similarity: float = 0.3
+    """A rewrite whose embedding is further than this from its seed has lost the subject."""
+    max_same: float = 0.9
+    """A rewrite is dropped if the judge's probability that it asks the same as its seed is above this."""
+
+
+class Answering(Section):
+    """How instructions are answered."""
+
+    sampling: Sampling = Sampling(temperature=0.7, top_p=0.9, max_tokens=256)
+    """Of the generator."""
+
+
+class Diagnosis(Section):
+    """When a student counts as weak."""
+
+    weak_below: float = 3.0
+    """Both students scored below this, of 5, by the judge: the row goes to the next round. (Paper: not published.)"""
+
+
+class Chat(Section):
+    """InfInstruct-G."""
+
+    rounds: int = Field(default=1, ge=1, le=3)
+    """Rounds of evolution, unrolled in the graph."""
+    seeds: Seeds = Seeds()
+    """Which rows become seeds."""
+    evolution: Evolution = Evolution()
+    """How they are rewritten."""
+    answering: Answering = Answering()
+    """How the rewrites are answered."""
+    diagnosis: Diagnosis = Diagnosis()
+    """How weak rows are found."""
+    min_answer_score: float = 1.5
+    """G keeps rows whose answer the judge scores at least this, of 5."""
+
+
+class Release(Section):
+    """What is written for trainers."""
+
+    denied_licences: tuple[str, ...] = ()
+    """Rows under these licences stay out of the released files, with the reason `licence_denied`."""
+
+
+class Settings(BaseSettings):
+    """All settings."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="INFINITY_",
+        env_nested_delimiter="__",
+        use_attribute_docstrings=True,
+        extra="ignore",
+        frozen=True,
+    )
+
+    shards: int = Field(default=4, ge=1, le=99)
+    """Shards of the row space: 4 on a laptop. (64 and more for 100 M rows.)"""
+    models: Models = Models()
+    dedup: Dedup = Dedup()
+    decontamination: Decontamination = Decontamination()
+    scoring: Scoring = Scoring()
+    foundation: Foundation = Foundation()
+    chat: Chat = Chat()
+    release: Release = Release()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment over file over defaults."""
+        file = Path(os.environ.get("INFINITY_SETTINGS", "infinity.yaml"))
+        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=file)
+
+
+def settings_hash(*sections: BaseModel | str | int | float) -> str:
+    """A short hash of the sections that an asset reads: another hash means that its result may differ."""
+    text = "\n".join(s.model_dump_json() if isinstance(s, BaseModel) else repr(s) for s in sections)
+    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+
+
+def data_dir() -> Path:
+    """Where everything lies: INFINITY_DATA, or `data` in the working directory."""
+    return Path(os.environ.get("INFINITY_DATA", "data")).absolute()
+
+
+def models_dir() -> Path:
+    """Where weights lie: INFINITY_MODELS, or `models` in the data folder."""
+    return Path(os.environ["INFINITY_MODELS"]).absolute() if "INFINITY_MODELS" in os.environ else data_dir() / "models"

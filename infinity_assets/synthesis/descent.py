@@ -1,0 +1,69 @@
+"""From parents to children: what becomes of every parent and of everything that was made from it.
+
+A child is a new row with its own id. A parent whose child stays is `superseded` by it; one whose child is thrown away, or that got none,
+is `returned_to_pool` with the reason. So every row that went in and every row that was written is either out or in the decisions.
+"""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from infinity_assets.rows import schema
+from infinity_assets.rows.ids import with_row_ids
+from infinity_assets.selection.rules import Rule, first_failure
+
+
+@dataclass(frozen=True)
+class Generation:
+    """Children and their parents."""
+
+    kept: pl.DataFrame
+    """Children that stay, sorted by id."""
+    created: pl.DataFrame
+    """All children: row_id, operation and what the parents gave them."""
+    decisions: pl.DataFrame
+    """`schema.DECISIONS`: one line per parent, and one per child that was thrown away."""
+    edges: pl.DataFrame
+    """`schema.EDGES`: one line per child."""
+
+
+def settle(made: pl.DataFrame, columns: pl.Schema, rules: list[Rule], contaminated: pl.DataFrame, by: str) -> Generation:
+    """Decide about the children.
+
+    Args:
+        made: One line per parent: `row_id`, `source`, `file`, `position` of the parent; `text` (what the model wrote, null or empty if nothing),
+            `messages`, `operation` and whatever `columns` and the rules want of the child.
+        columns: Columns of a child.
+        rules: Tried in order on every line of `made`.
+        contaminated: Parent row_id, reason, detail of children that hold a benchmark item; tried after the rules.
+        by: The model's name, which becomes the child's source.
+    """
+    place = {"source": pl.lit(f"synthetic:{by}"), "file": pl.lit(None, pl.String), "position": pl.lit(None, pl.Int64)}
+    made = made.sort("row_id")
+    child = with_row_ids(made.select("messages"))["row_id"].alias("child")
+    written = made.with_columns(child).filter(pl.col("text").fill_null("") != "")
+    failed = pl.concat([first_failure(made, rules), contaminated]).unique("row_id", keep="first", maintain_order=True)
+    alive = written.join(failed, on="row_id", how="anti")
+    copies = alive.filter(pl.int_range(pl.len()).over("child") > 0)
+    detail = pl.struct(duplicate_of="child").struct.json_encode().alias("detail")
+    failed = pl.concat([failed, copies.select("row_id", pl.lit("copy_of_another").alias("reason"), detail)])
+
+    told = made.with_columns(child).join(failed, on="row_id", how="left")
+    stays = pl.col("reason").is_null()
+    parents = told.with_columns(
+        pl.when(stays).then(pl.lit("superseded")).otherwise(pl.lit("returned_to_pool")).alias("reason"),
+        pl.struct(
+            child=pl.when(pl.col("text").fill_null("") != "").then("child"), why="reason", measured="detail"
+        ).struct.json_encode().alias("detail"),
+    )  # fmt: skip
+    lost = written.join(failed, on="row_id").with_columns(pl.col("child").alias("row_id"), **place)
+    created = written.with_columns(pl.concat_list("row_id").alias("parents"), **place).with_columns(pl.col("child").alias("row_id"))
+    lines = pl.concat([part.select(pl.col(c).cast(t) for c, t in schema.DECISIONS.items()) for part in _dropped(parents, lost)])
+    edges = written.select(pl.col("child").alias("child_id"), pl.col("row_id").alias("parent_id"), "operation").unique(maintain_order=True)
+    gone = failed["row_id"].implode()
+    kept = created.filter(~pl.col("parents").list.first().is_in(gone)).select(pl.col(c).cast(t) for c, t in columns.items())
+    return Generation(kept.sort("row_id"), created, lines, edges)
+
+
+def _dropped(*frames: pl.DataFrame) -> list[pl.DataFrame]:
+    return [frame.with_columns(pl.lit("dropped").alias("verdict")) for frame in frames]

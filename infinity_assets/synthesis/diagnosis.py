@@ -1,0 +1,35 @@
+"""Diagnosis: where the students are weak (recipe 3.4). A row on which every student scores low is a seed of the next round."""
+
+import polars as pl
+
+
+def weak(scores: pl.DataFrame, below: float) -> pl.DataFrame:
+    """Which rows every student failed.
+
+    Args:
+        scores: One line per row and student: row_id, student, score (1 to 5, or null where the judge gave none).
+        below: A score under this is a failure.
+
+    Returns:
+        One line per row: row_id, student_scores (list of {student, score}), weak (null if a score is missing).
+    """
+    ordered = scores.sort("row_id", "student")
+    return ordered.group_by("row_id", maintain_order=True).agg(
+        pl.struct("student", "score").alias("student_scores"),
+        pl.when(pl.col("score").is_not_null().all()).then((pl.col("score") < below).all()).alias("weak"),
+    )
+
+
+def by_ability(diagnosed: pl.DataFrame) -> pl.DataFrame:
+    """Mean scores per ability: cate_ability, rows, answer_score (of the kept answer), student_score (over students), weak_share."""
+    student = pl.col("student_scores").list.eval(pl.element().struct.field("score")).list.mean()
+    return (
+        diagnosed.group_by(pl.col("cate_ability").fill_null("unlabelled"))
+        .agg(
+            pl.len().cast(pl.Int64).alias("rows"),
+            pl.col("answer_score").mean(),
+            student.mean().alias("student_score"),
+            pl.col("weak").mean().alias("weak_share"),
+        )
+        .sort(pl.col("rows") * -1, "cate_ability")
+    )

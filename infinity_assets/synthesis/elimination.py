@@ -1,0 +1,47 @@
+"""Which rewrites are thrown away, and why. A failed seed returns to the pool.
+
+The rules follow Evol-Instruct's elimination (arXiv 2304.12244) and what is known of Infinity-Instruct's: no gain over the seed, another
+language, leaked words of the prompt, an answer instead of a request.
+"""
+
+import polars as pl
+
+from infinity_assets.rows.grammar import DEBRIS
+from infinity_assets.rows.text import normalised, word_count
+from infinity_assets.scoring import language
+from infinity_assets.selection.rules import Rule
+from infinity_assets.settings import Evolution
+
+_LEAKED = r"(?i)given (?:prompt|request)|rewritten (?:prompt|request)|new request:|#the|add at most|改写后的|给定的"
+_ANSWERING = r"(?i)^\W*(?:sure|certainly|of course|here (?:is|are|'s)|i'm sorry|i am sorry|as an ai|好的|当然|以下是|抱歉)"
+
+
+def rules(settings: Evolution) -> list[Rule]:
+    """In the order in which they are tried.
+
+    They read: text (the rewrite), seed (the instruction or passage), seed_answer_similarity (cosine of the rewrite with the seed's own
+    answer, null where it has none), similarity (with the seed), finish_reason, error, kind (of the seed), same (probability, from the judge, that both ask
+    the same; null where not asked).
+    """
+    is_text = pl.col("kind") == "text"
+    added = word_count(pl.col("text")).cast(pl.Int64) - word_count(pl.col("seed")).cast(pl.Int64)
+    similarity, nearer_answer = pl.col("similarity"), pl.col("seed_answer_similarity") - pl.col("similarity")
+    return [
+        Rule("no_text", pl.col("text").is_null() | (pl.col("text").str.strip_chars() == ""), pl.col("error")),
+        Rule("truncated", pl.col("finish_reason") == "length", pl.col("finish_reason")),
+        Rule("template_debris", pl.col("text").str.contains_any(list(DEBRIS)), pl.col("text").str.slice(0, 60)),
+        Rule("leaked_prompt", pl.col("text").str.contains(_LEAKED), pl.col("text").str.extract(f"({_LEAKED})", 1)),
+        Rule("answer_instead_of_request", pl.col("text").str.contains(_ANSWERING), pl.col("text").str.extract(f"({_ANSWERING})", 1)),
+        Rule("identical", normalised(pl.col("text")) == normalised(pl.col("seed")), similarity),
+        Rule(
+            "language_changed",
+            language.differs(language.detect(pl.col("text")), language.detect(pl.col("seed"))),
+            language.detect(pl.col("text")),
+            "the seed's language",
+        ),
+        Rule("too_many_words", ~is_text & (added > settings.max_added_words), added, settings.max_added_words),
+        Rule("no_gain", similarity > settings.max_similarity, similarity, settings.max_similarity),
+        Rule("lost_subject", ~is_text & (similarity < settings.min_similarity), similarity, settings.min_similarity),
+        Rule("answers_the_seed", ~is_text & (nearer_answer > 0), nearer_answer, 0),
+        Rule("same_request", pl.col("same") > settings.max_same, pl.col("same"), settings.max_same),
+    ]

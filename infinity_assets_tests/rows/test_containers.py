@@ -1,0 +1,176 @@
+"""Open datasets come damaged, misnamed and compressed. What can be read is read; what cannot be is a record with an error, never a gap."""
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import zstandard
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from infinity_assets.rows.compression import plain_suffix
+from infinity_assets.rows.containers import CONTAINERS, Record, read_records
+
+TABLE = [
+    # name, content, (position, value, repair, error) of each record
+    ("list.json", '[{"a": 1}, {"a": 2}]', [(0, {"a": 1}, None, None), (1, {"a": 2}, None, None)]),
+    ("empty list.json", "[]", []),
+    ("nothing.json", " \n ", []),
+    ("bom.json", '\ufeff[{"a": 1}]', [(0, {"a": 1}, None, None)]),
+    ("wrapped.json", '{"canary": "x", "examples": [{"a": 1}]}', [(0, {"a": 1}, None, None)]),
+    ("wrapped.json", '{"data":\n [{"a": 1}], "version": [1]}', [(0, {"a": 1}, None, None)]),
+    ("one record.json", '{"messages": [{"role": "user"}]}', [(0, {"messages": [{"role": "user"}]}, None, None)]),
+    ("two lists.json", '{"data": [{}], "train": [{}]}', [(0, {"data": [{}], "train": [{}]}, None, None)]),
+    ("lines.json", '{"a": 1}\n{"a": 2}\n', [(0, {"a": 1}, None, None), (1, {"a": 2}, None, None)]),
+    ("list of lists per line.jsonl", '["q", "a"]\n["r", "b"]\n', [(0, ["q", "a"], None, None), (1, ["r", "b"], None, None)]),
+    ("list.jsonl", '[\n{"a": 1},\n{"a": 2}\n]', [(0, {"a": 1}, None, None), (1, {"a": 2}, None, None)]),
+    ("blank lines.jsonl", '\n{"a": 1}\n\n\n{"a": 2}', [(1, {"a": 1}, None, None), (4, {"a": 2}, None, None)]),
+    ("windows.jsonl", '{"a": 1}\r\n{"a": 2}\r\n', [(0, {"a": 1}, None, None), (1, {"a": 2}, None, None)]),
+    ("separators in strings.jsonl", '{"a": "x\u2028y\x85z"}\n{}', [(0, {"a": "x\u2028y\x85z"}, None, None), (1, {}, None, None)]),
+    ("comma at end.json", '[{"a": 1}, {"a": 2},\n]', [(0, {"a": 1}, None, None), (1, {"a": 2}, "trailing_comma", None)]),
+    ("comma inside.json", '[{"a": 1,}, {"a": ",]"}]', [(0, {"a": 1}, "trailing_comma", None), (1, {"a": ",]"}, None, None)]),
+    ("comma.jsonl", '{"a": 1},\n{"a": [2,]}', [(0, {"a": 1}, "trailing_comma", None), (1, {"a": [2]}, "trailing_comma", None)]),
+    ("object with comma.json", '{"data": [{"a": 1}, {"a": 2},]}', [(0, {"a": 1}, None, None), (1, {"a": 2}, "trailing_comma", None)]),
+    ("nan.jsonl", '{"a": Infinity}\n{"a": 1}', [(0, {"a": float("inf")}, "nonstandard_json", None), (1, {"a": 1}, None, None)]),
+    ("surrogate.jsonl", '{"a": "\\ud800"}', [(0, {"a": "\ufffd"}, "nonstandard_json", None)]),
+    ("cut.json", '[{"a": 1}, {"a": ', [(0, {"a": 1}, None, None), (1, None, None, "truncated_json")]),
+    ("cut between.json", '[{"a": 1}', [(0, {"a": 1}, None, None), (1, None, None, "truncated_json")]),
+    ("bad.json", '[{"a": 1}, {a: 2}, {"a": 3}]', [(0, {"a": 1}, None, None), (1, None, None, "malformed_json")]),
+    ("tail.json", '[{"a": 1}] tail', [(0, {"a": 1}, None, None), (1, None, None, "malformed_json")]),
+    ("cut.jsonl", '{"a": 1}\n{"a": "b', [(0, {"a": 1}, None, None), (1, None, None, "truncated_json")]),
+    ("cut literal.jsonl", '{"a": 1}\n{"a": tru', [(0, {"a": 1}, None, None), (1, None, None, "truncated_json")]),
+    ("cut before the end.jsonl", '{"a": \n{"a": 1}', [(0, None, None, "malformed_json"), (1, {"a": 1}, None, None)]),
+    ("bad escape.jsonl", '{"a": 1}\n{"a": "\\d and more"}', [(0, {"a": 1}, None, None), (1, None, None, "malformed_json")]),
+    ("prose.json", "hello", [(0, None, None, "malformed_json")]),
+    ("deep.json", "[" * 5000, [(0, None, None, "malformed_json")]),
+    ("deep.jsonl", '{"a": 1}\n' + '{"a":' * 5000, [(0, {"a": 1}, None, None), (1, None, None, "malformed_json")]),
+    ("rows.csv", 'q,a\nhi,"two\nlines"\n\nx,\n', [(0, {"q": "hi", "a": "two\nlines"}, None, None), (1, {"q": "x", "a": ""}, None, None)]),
+    ("long cell.csv", "q\n" + "x" * 200_000, [(0, {"q": "x" * 200_000}, None, None)]),
+    ("unquoted comma.csv", "q,a\nhi,yes, sir\n", [(0, None, None, "malformed_csv_row")]),
+    ("list.yaml", "- a: Yes\n- a: 1\n- a:", [(0, {"a": "Yes"}, None, None), (1, {"a": "1"}, None, None), (2, {"a": None}, None, None)]),
+    ("dialogues.yml", "categories: [x]\nconversations:\n- - q\n  - a\n", [(0, ["q", "a"], None, None)]),
+    ("bad.yaml", "a: [", [(0, None, None, "unreadable_file")]),
+    ("deep.yaml", "[" * 100_000, [(0, None, None, "unreadable_file")]),
+    ("prose.txt", "one\nline\n\n \n\ntwo\r\n\r\nthree", [(0, "one\nline", None, None), (1, "two", None, None), (2, "three", None, None)]),
+]
+
+
+def read(folder: Path, name: str, data: bytes) -> list[Record]:
+    path = folder / name
+    path.write_bytes(data)
+    return list(read_records(path))
+
+
+@pytest.mark.parametrize(("name", "content", "expected"), TABLE, ids=[f"{name}: {content[:20]!r}" for name, content, _ in TABLE])
+def test_records(tmp_path: Path, name: str, content: str, expected: list) -> None:
+    records = read(tmp_path, name, content.encode())
+    assert [(*record[:2], record.repair, record.error) for record in records] == expected
+
+
+@pytest.mark.parametrize("suffix", [".json", ".jsonl", ".csv", ".yaml", ".txt"])
+def test_bytes_that_are_not_utf8_are_repaired_where_they_stand(tmp_path: Path, suffix: str) -> None:
+    content = {
+        ".json": b'[{"a": "x"}, {"a": "\xe4"}]',
+        ".jsonl": b'{"a": "x"}\n{"a": "\xe4"}',
+        ".csv": b"a\nx\n\xe4",
+        ".yaml": b"- a: x\n- a: \xe4",
+        ".txt": b"x\n\n\xe4",
+    }
+    records = read(tmp_path, f"a{suffix}", content[suffix])
+    assert [record.repair for record in records] == [None, "invalid_utf8"]
+    assert "\ufffd" in records[1].text
+
+
+def test_an_error_quotes_the_file_and_the_parser(tmp_path: Path) -> None:
+    _, record = read(tmp_path, "a.jsonl", b'{"a": 1}\n{"a": oh}\n')
+    assert record.raw == record.text == '{"a": oh}'
+    assert "Expecting value" in str(record.message)
+
+
+COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
+    ".gz": gzip.compress,
+    ".zst": zstandard.compress,
+    ".ZST": lambda data: zstandard.compress(data[:9]) + zstandard.compress(data[9:]),
+}
+LINES = b"".join(b'{"number": %d}\n' % number for number in range(5000))
+
+
+@pytest.mark.parametrize("suffix", COMPRESSIONS)
+def test_compressed_files(tmp_path: Path, suffix: str) -> None:
+    packed = COMPRESSIONS[suffix](LINES)
+    assert [record.value for record in read(tmp_path, f"a.jsonl{suffix}", packed)] == [{"number": number} for number in range(5000)]
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+@pytest.mark.parametrize("name", ["a.jsonl", "a.txt"])
+def test_a_compressed_file_that_was_cut_off_says_so(tmp_path: Path, suffix: str, name: str) -> None:
+    packed = COMPRESSIONS[suffix](LINES)
+    *read_so_far, last = read(tmp_path, name + suffix, packed[: len(packed) // 2])
+    assert (last.position, last.error) == (len(read_so_far), "unreadable_file")
+    assert not any(record.error for record in read_so_far)
+
+
+def test_a_window_of_128_mib_is_read(tmp_path: Path) -> None:
+    parameters = zstandard.ZstdCompressionParameters(window_log=27)
+    packer = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    assert len(read(tmp_path, "a.jsonl.zst", packer.compress(LINES) + packer.flush())) == 5000
+
+
+def test_a_file_that_is_not_what_its_name_says(tmp_path: Path) -> None:
+    for suffix in (".gz", ".zst"):
+        (record,) = read(tmp_path, f"a.jsonl{suffix}", b"plain text")
+        assert (record.position, record.error) == (0, "unreadable_file")
+
+
+def test_every_suffix_has_a_container() -> None:
+    assert plain_suffix(Path("a.tar.JSONL.GZ")) == ".jsonl"
+    assert plain_suffix(Path("a.json")) in CONTAINERS
+
+
+NAMES = [f"fuzz{suffix}{packed}" for suffix in CONTAINERS for packed in ("", ".gz", ".zst")]
+FUZZ = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@FUZZ
+@given(name=st.sampled_from(NAMES), data=st.binary(max_size=200) | st.text('[]{}",:\\-aq1 \n\ufeff\x00').map(str.encode))
+def test_any_bytes_give_records_and_no_exception(tmp_path: Path, name: str, data: bytes) -> None:
+    records = read(tmp_path, name, data)
+    assert [record.position for record in records] == sorted({record.position for record in records})
+    assert all(isinstance(record.text, str) for record in records)
+
+
+@FUZZ
+@given(lines=st.lists(JSON.map(json.dumps) | st.text('{}[]",:a \\', min_size=1), min_size=1), data=st.data())
+def test_each_line_that_is_not_blank_is_one_record(tmp_path: Path, lines: list[str], data: st.DataObject) -> None:
+    lines = ['{"a": 1}', '{"b": 2}', *lines]  # two objects make it JSON Lines, whatever follows
+    records = read(tmp_path, "a.jsonl", "\n".join(lines).encode())
+    assert [record.position for record in records] == [number for number, line in enumerate(lines) if line.strip()]
+
+
+@FUZZ
+@given(values=st.lists(st.fixed_dictionaries({"a": JSON.filter(lambda value: "NaN" not in json.dumps(value))})), cut=st.integers(0, 200))
+def test_a_list_that_was_cut_off_keeps_its_whole_elements(tmp_path: Path, values: list, cut: int) -> None:
+    text = json.dumps(values)
+    kept = text[: max(1, len(text) - cut)]
+    records = read(tmp_path, "a.json", kept.encode())
+    whole = [record for record in records if not record.error]
+    assert len(records) - len(whole) == (kept != text)
+    assert [json.dumps(record.value) for record in whole] == [json.dumps(_standard(value)) for value in values[: len(whole)]]
+
+
+def _standard(value: object) -> object:
+    """The value as it comes back from UTF-8 JSON by way of this reader: integers beyond 64 bits are floats."""
+    if isinstance(value, dict):
+        return {_standard(key): _standard(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_standard(item) for item in value]
+    if isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**64:
+        return float(value)
+    return value

@@ -1,0 +1,124 @@
+"""Invariant 2. What the repair lets through, the check must find faultless; what the check finds must be what trainers trip over."""
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infinity_assets.rows.grammar import DEBRIS, Rejected, Repaired, grammar_faults, repair_roles
+from infinity_assets.rows.schema import MESSAGES
+
+REPAIRED = [
+    # turns, roles and contents after it, repair
+    ([("human", " q "), ("gpt", "a\n")], "user:q assistant:a", None),
+    ([("system", "s"), ("user", "q"), ("assistant", "a")], "system:s user:q assistant:a", None),
+    ([("user", "q"), ("assistant", " ")], "user:q", None),
+    ([("system", "s"), ("user", "q"), ("assistant", "")], "system:s user:q", None),
+    ([("user", "q"), ("assistant", "a"), ("user", "more")], "user:q assistant:a", "unanswered_last_turn_cut"),
+    ([("gpt", "You are X"), ("human", "q"), ("gpt", "a")], "system:You are X user:q assistant:a", "system_tagged_as_assistant"),
+    ([("gpt", "你是X"), ("human", "q")], "system:你是X user:q", "system_tagged_as_assistant"),
+    ([("user", "q"), ("assistant", "a<|im_end|>\n<|endoftext|> ")], "user:q assistant:a", "template_debris"),
+    ([("user", "q"), ("assistant", "<|im_end|>")], "user:q", "template_debris"),
+    ([("gpt", "You're X [/INST]"), ("human", "q"), ("gpt", "a"), ("human", "m")], "system:You're X user:q assistant:a",
+     "template_debris+system_tagged_as_assistant+unanswered_last_turn_cut"),
+    ([("user", "nul \0 and \ufffd"), ("assistant", "a")], "user:nul \0 and \ufffd assistant:a", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("turns", "expected", "repair"), REPAIRED)
+def test_repairs(turns: list, expected: str, repair: str | None) -> None:
+    outcome = repair_roles(turns)
+    assert isinstance(outcome, Repaired)
+    assert " ".join(f"{message['role']}:{message['content']}" for message in outcome.messages) == expected
+    assert outcome.repair == repair
+
+
+REJECTED = [
+    ([], "empty_turn"),
+    ([("system", "s")], "roles_out_of_order"),
+    ([("assistant", "Hello!"), ("user", "q"), ("assistant", "a")], "roles_out_of_order"),
+    ([("assistant", "You are X"), ("assistant", "a")], "roles_out_of_order"),
+    ([("user", "q"), ("user", "q")], "roles_out_of_order"),
+    ([("user", "q"), ("system", "s"), ("assistant", "a")], "roles_out_of_order"),
+    ([("user", ""), ("assistant", "a")], "empty_turn"),
+    ([("system", " "), ("user", "q"), ("assistant", "a")], "empty_turn"),
+    ([("user", "q"), ("assistant", "a"), ("user", "m"), ("assistant", "")], "empty_turn"),
+    ([("user", "q"), ("tool", "x")], "unknown_role"),
+    ([("user", "q"), (None, "x")], "unknown_role"),
+    ([("user", None), ("assistant", "a")], "non_text_content"),
+    ([("user", "[INST] q [/INST]"), ("assistant", "a")], "template_debris"),
+]
+
+
+@pytest.mark.parametrize(("turns", "reason"), REJECTED)
+def test_rejections(turns: list, reason: str) -> None:
+    outcome = repair_roles(turns)
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason == reason
+
+
+def frame(*rows: tuple[str, str]) -> pl.DataFrame:
+    """Rows of (kind, turns), the turns written as `user:q assistant:a`; the row id is the number of the row."""
+
+    def parsed(turn: str) -> dict[str, str]:
+        role, content = turn.split(":")
+        return {"role": role, "content": content}
+
+    messages = [[parsed(turn) for turn in turns.split(" ") if turn] for _, turns in rows]
+    columns = {"row_id": [str(number) for number in range(len(rows))], "kind": [kind for kind, _ in rows]}
+    return pl.DataFrame(columns, schema={"row_id": pl.String, "kind": pl.String}).with_columns(messages=pl.Series(messages, dtype=MESSAGES))
+
+
+@pytest.mark.parametrize(
+    ("kind", "turns", "faults"),
+    [
+        ("conversation", "user:q assistant:a", []),
+        ("conversation", "system:s user:q assistant:a user:q assistant:a", []),
+        ("instruction", "system:s user:q", []),
+        ("text", "user:q", []),
+        ("conversation", "user:q", ["wrong_last_role"]),
+        ("instruction", "user:q assistant:a", ["wrong_last_role"]),
+        ("nonsense", "user:q assistant:a", ["wrong_last_role"]),
+        ("conversation", "user:q user:q", ["roles_not_alternating"]),
+        ("conversation", "assistant:a", ["roles_not_alternating"]),
+        ("conversation", "user:q tool:a", ["roles_not_alternating"]),
+        ("conversation", "", ["roles_not_alternating"]),
+        ("conversation", "user:q assistant:", ["empty_turn"]),
+        ("conversation", "user:q assistant:\u3000", ["empty_turn"]),
+        ("conversation", "user:q assistant:x<|im_end|>y", ["template_debris"]),
+        ("conversation", "user:[INST]q assistant:", ["empty_turn", "template_debris"]),
+        ("conversation", "user:\0 assistant:\ufffd", []),
+    ],
+)
+def test_faults(kind: str, turns: str, faults: list[str]) -> None:
+    rows = frame(("conversation", "user:q assistant:a"), (kind, turns))
+    assert grammar_faults(rows).rows() == [("1", fault) for fault in faults]
+
+
+def test_nulls_are_faults() -> None:
+    rows = frame(("conversation", "user:q assistant:a"))
+    for messages, faults in ((None, {"roles_not_alternating", "empty_turn"}), ([{"role": "user"}], {"wrong_last_role", "empty_turn"})):
+        nulls = rows.with_columns(messages=pl.Series([messages], dtype=MESSAGES))
+        assert set(grammar_faults(nulls)["fault"]) == faults
+
+
+def test_no_rows_no_faults() -> None:
+    assert grammar_faults(frame()).schema == pl.Schema({"row_id": pl.String, "fault": pl.String})
+
+
+TURNS = st.lists(
+    st.tuples(
+        st.sampled_from(["system", "human", "user", "gpt", "assistant", "tool"]),
+        st.lists(st.sampled_from(["q", " ", "\x1c", "\0", "You are", *DEBRIS[:3]]), max_size=4).map("".join),
+    ),
+    max_size=6,
+) | st.lists(st.text(max_size=5), max_size=6).map(lambda texts: [(("user", "gpt")[index % 2], text) for index, text in enumerate(texts)])
+
+
+@given(turns=TURNS)
+def test_what_the_repair_lets_through_has_no_faults(turns: list) -> None:
+    outcome = repair_roles(turns)
+    if isinstance(outcome, Repaired):
+        kind = "conversation" if outcome.messages[-1]["role"] == "assistant" else "instruction"
+        rows = pl.DataFrame({"row_id": ["0"], "kind": [kind], "messages": pl.Series([outcome.messages], dtype=MESSAGES)})
+        assert grammar_faults(rows).is_empty()
