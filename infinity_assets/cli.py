@@ -74,7 +74,7 @@ def run(sources: Path | None, benchmarks: Path | None, only: str | None, until: 
     from infinity_assets.report.terminal import TerminalReporter, funnel_table
     from infinity_assets.runner import Runner
 
-    console, began, data = Console(), time.monotonic(), data_dir()
+    console, began, data = _console(), time.monotonic(), data_dir()
     pool = Pool.load(data)
     if sources or only:
         chosen = sources.absolute() if sources else pool.sources
@@ -134,7 +134,7 @@ def funnel() -> None:
     from infinity_assets.catalog.funnel import funnel as lines
     from infinity_assets.report.terminal import funnel_table
 
-    Console().print(funnel_table(lines(data_dir())))
+    _console().print(funnel_table(lines(data_dir())))
 
 
 @main.command()
@@ -164,20 +164,23 @@ def sql(query: str, as_json: bool) -> None:
 
 
 @main.command()
+@click.option("--quiet", is_flag=True, help="Show only what is broken, and a last line.")
 @_sentences
-def check() -> None:
+def check(quiet: bool) -> None:
     """Check the invariants of the whole lake: conservation, grammar, unique ids, decontamination, lineage, licences."""
     from infinity_assets.catalog.invariants import check_all
     from infinity_assets.catalog.lake import Lake
 
-    console, bad = Console(), 0
+    console, bad, total = _console(), 0, 0
     for asset, name, broken in check_all(Lake(data_dir())):
-        bad += bool(broken.height)
-        console.print(f"{'[red]broken[/red]' if broken.height else 'holds '}  {asset}: {name}", highlight=False)
+        bad, total = bad + bool(broken.height), total + 1
+        if broken.height or not quiet:
+            console.print(f"{'[red]broken[/red]' if broken.height else 'holds '}  {asset}: {name}", highlight=False)
         if broken.height:
             console.print(broken.head(5))
     if bad:
-        raise InfinityError(f"{bad} invariants are broken.")
+        raise InfinityError(f"{bad} of {total} invariants are broken.")
+    console.print(f"All {total} invariants hold.", highlight=False)
 
 
 @main.command()
@@ -240,6 +243,12 @@ def list_sources() -> None:
         source, manifest = load_source(folder), Lake(data).manifest("raw_pool", name)
         rows = f"{manifest.rows_out:,} rows" if manifest else "not read yet"
         click.echo(f"  {name:<28} {rows:>14}  {len(data_files(folder)):>5} files  {source.licence:<18} {source.domain or 'domain by rule'}")
+
+
+def _console() -> Console:
+    """The terminal; wide enough for the tables where the output is no terminal."""
+    console = Console()
+    return console if console.is_terminal else Console(width=140)
 
 
 def _quiet() -> None:

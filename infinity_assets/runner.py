@@ -132,4 +132,7 @@ def _fault(event: DagsterEvent) -> Fault:
     message = error.message.strip()
     if error.cls_name == "InfinityError":
         message = message.removeprefix("infinity_assets.errors.InfinityError: ")
+    if error.cls_name == "DagsterAssetCheckFailedError":
+        names = ", ".join(line.strip() for line in message.splitlines()[1:] if line.strip())
+        return Fault(asset, f"an invariant is broken: {names}. `infinity check` shows the rows.", trace)
     return Fault(asset, message.splitlines()[0] if message else error.cls_name or "", trace)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
 from infinity_assets.rows.schema import Domain
 
@@ -174,7 +174,7 @@ class Foundation(Section):
 class Seeds(Section):
     """How seeds are picked from the pool (recipe: union of the criteria, then a budget)."""
 
-    max_seeds: int = 48
+    max_seeds: int = 64
     """Seeds handed to evolution. (Paper: 1.2 M of 9 M.)"""
     raw_share: float = 0.25
     """At most this share of the seeds is raw material: instructions without an answer, and texts."""
@@ -248,7 +248,7 @@ class Settings(BaseSettings):
         env_prefix="INFINITY_",
         env_nested_delimiter="__",
         use_attribute_docstrings=True,
-        extra="ignore",
+        extra="forbid",
         frozen=True,
     )
 
@@ -273,6 +273,9 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Environment over file over defaults."""
         file = Path(os.environ.get("INFINITY_SETTINGS", "infinity.yaml"))
+        if isinstance(env_settings, EnvSettingsSource):
+            # INFINITY_MODELS is a folder (`models_dir`), not the section of that name.
+            env_settings.env_vars = {name: value for name, value in env_settings.env_vars.items() if name != "infinity_models"}
         return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=file)
 
 

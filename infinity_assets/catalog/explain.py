@@ -86,7 +86,7 @@ def _path(views: duckdb.DuckDBPyConnection, row_id: str) -> list[str]:
     calls = views.execute(
         """
         select asset, prompt, model, kind, any_value(prompt_tokens), any_value(completion_tokens), any_value(error), any_value(request_key)
-        from generations where row_id = ? and kind <> 'embed' group by asset, prompt, model, kind, request_key order by asset, prompt
+        from generations where row_id = ? group by asset, prompt, model, kind, request_key order by asset, prompt
         """,
         [row_id],
     ).fetchall()

@@ -123,7 +123,7 @@ class Lake:
         missing = [file for file in files if not file.exists()]
         if missing or not files:
             raise InfinityError(f"`{asset}` has not been materialised{f' for {partition}' if partition else ''}: materialise it first.")
-        return pl.scan_parquet(files)
+        return pl.scan_parquet(files, glob=False)  # a source may be called `alpaca[en]`
 
     def reusable(self, key: StepKey) -> Manifest | None:
         """The latest materialisation, if it was made from the same inputs, settings and code, and its rows are still there."""
@@ -161,7 +161,7 @@ class Lake:
             seconds=round(time.time() - started, 3),
             rows_in=outcome.rows_in if not outcome.counted else outcome.rows_in or 0,
             rows_created=outcome.rows_created if not outcome.counted else outcome.rows_created or 0,
-            rows_out=pl.scan_parquet(file).select(pl.len()).collect().item(),
+            rows_out=pl.scan_parquet(file, glob=False).select(pl.len()).collect().item(),
             rows_dropped=outcome.decisions.filter(pl.col("verdict") == "dropped").height if outcome.counted else None,
             bytes=file.stat().st_size,
             data_version=_file_hash(file),
@@ -180,7 +180,10 @@ class Lake:
 
     def prune(self, asset: str, keep: Iterable[str]) -> list[str]:
         """Remove the partitions of an asset that are no longer defined (a source that was taken away, another number of shards)."""
-        gone = sorted(set(self.partitions(asset)) - set(keep))
+        # Not by manifests alone: a process that was killed while it wrote leaves rows and books without one.
+        books = (self.catalog / book / asset for book in ("decisions", "edges", "origins"))
+        files = (file for folder in (self.rows / asset, *books) for file in folder.glob("*.parquet"))
+        gone = sorted({*self.partitions(asset), *(file.stem for file in files)} - set(keep))
         for partition in gone:
             self.remove(asset, partition)
         return gone

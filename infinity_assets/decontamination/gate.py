@@ -105,11 +105,12 @@ class Gate:
         if turns.is_empty() or self.items.is_empty():
             return pl.DataFrame(schema=HITS)
         both = pl.concat([self._exact_hits(turns), self._run_hits(turns)])
-        return both.sort("row_id", "method", pl.col("shared") * -1, "item_id").unique("row_id", keep="first", maintain_order=True)
+        strongest = both.sort("row_id", "method", pl.col("shared") * -1, "item_id", maintain_order=True)
+        return strongest.unique("row_id", keep="first", maintain_order=True)
 
     def _exact_hits(self, turns: pl.DataFrame) -> pl.DataFrame:
         joined = turns.with_columns(pl.col("tokens").list.join(" ").alias("joined"))
-        return joined.join(self._exact, on="joined").select(
+        return joined.join(self._exact, on="joined", maintain_order="left").select(
             "row_id",
             "benchmark",
             "item_id",
@@ -123,8 +124,9 @@ class Gate:
         n = self.rule.ngram
         runs = _runs(turns["tokens"], n)
         known = np.isin(runs.hashes, self._grams["hash"].to_numpy())
+        # In the order of the turns: which run is quoted as evidence must not depend on what else is looked at.
         found = pl.DataFrame({"hash": runs.hashes[known], "turn": runs.text[known], "start": runs.start[known]}).join(
-            self._grams, on="hash"
+            self._grams, on="hash", maintain_order="left_right"
         )
         if found.is_empty():
             return pl.DataFrame(schema=HITS)

@@ -26,10 +26,13 @@ def fingerprint(rows: pl.DataFrame) -> pl.DataFrame:
     Returns:
         One line per record: row_id, source, file, position, content_hash and prompt_hash (128-bit, hexadecimal), chars.
     """
+    # A normalised text holds no line break, so that turns one below the other cannot be mistaken for one turn that quotes another.
+    turn = pl.element().struct
+    content = pl.concat_str([turn.field("role"), normalised(turn.field("content"))], separator=": ")
     texts = rows.select(
         "row_id",
         *PLACE,
-        normalised(conversation.whole()).alias("content"),
+        pl.col("messages").list.eval(content).list.join("\n").alias("content"),
         normalised(conversation.content_of("system", "user")).alias("prompt"),
     )
     return texts.select(
@@ -68,3 +71,18 @@ def find_duplicates(fingerprints: pl.LazyFrame, priority: Sequence[str]) -> pl.D
         .sort(*PLACE, "row_id")
         .collect()
     )
+
+
+def survivors(rows: pl.DataFrame, losers: pl.DataFrame) -> pl.DataFrame:
+    """The rows that lost to no other, in their order.
+
+    A record with two equal instances is two rows that share id and place: one line of the losers takes out one of them.
+
+    Args:
+        rows: Rows of the pool.
+        losers: Lines as `find_duplicates` makes them.
+    """
+    record = ["row_id", *PLACE]
+    nth = pl.int_range(pl.len()).over(record).alias("nth")
+    lost = losers.select(record).with_columns(nth)
+    return rows.with_columns(nth).join(lost, on=[*record, "nth"], how="anti", maintain_order="left").drop("nth")

@@ -175,7 +175,7 @@ def _metadata(lake: Lake, manifest: Manifest, reused: bool) -> dict[str, Any]:
     decisions = lake.catalog / "decisions" / manifest.asset / f"{manifest.partition}.parquet"
     if decisions.exists():
         reasons = (
-            pl.scan_parquet(decisions).group_by("verdict", "reason").len("rows").sort("verdict", pl.col("rows") * -1, "reason").collect()
+            pl.scan_parquet(decisions, glob=False).group_by("verdict", "reason").len("rows").sort("verdict", pl.col("rows") * -1, "reason").collect()
         )
         shown["decisions"] = dg.MetadataValue.md(charts.table(reasons, rows=20))
     shown |= {name: value for name, value in manifest.measures.items() if value is not None}
@@ -191,7 +191,7 @@ def _metadata(lake: Lake, manifest: Manifest, reused: bool) -> dict[str, Any]:
 
 
 def _preview(file: Path) -> pl.DataFrame:
-    head = pl.scan_parquet(file).head(5).collect()
+    head = pl.scan_parquet(file, glob=False).head(5).collect()
     if "messages" not in head.columns:
         return head.select(head.columns[:8])
     text = pl.col("messages").list.eval(pl.element().struct.field("content")).list.join(" / ").alias("conversation")

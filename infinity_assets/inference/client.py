@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -50,8 +51,8 @@ ANSWERS = pl.Schema(
         "cached": pl.Boolean,
     }
 )
-"""A line per request, in request order: the request's row, prompt and draw, its key, the stored response, and whether it was there
-before.
+"""A line per request, in request order: its row, prompt and draw, its key, the stored response, and whether it cost nothing: the store had
+it, or an equal request of the batch was asked.
 """
 
 
@@ -96,9 +97,7 @@ class Inference:
         return self._ask("generate", spec, requests, stage)
 
     def score(self, spec: ModelSpec, requests: Sequence[ScoreRequest], stage: str) -> Answers:
-        """Sums of log-probabilities in nats, and the number of tokens they are over: `sum_logprob`, `answer_tokens`. Raises as `generate`
-        does.
-        """
+        """Log-probabilities of answers, in nats: `sum_logprob` over `answer_tokens` tokens. Raises as `generate` does."""
         return self._ask("score", spec, requests, stage)
 
     def embed(self, spec: EmbedderSpec, texts: Sequence[str], stage: str) -> "np.ndarray":
@@ -141,7 +140,7 @@ class Inference:
             lost = self._ask_engine(kind, spec, missing, stage, len(had))
             self._store.compact(above=SEGMENTS)
             stored = self._store.get(kind, model, list(distinct))  # what a stage sees is what the store holds
-        answers = pl.concat([stored.filter(~pl.col("key").is_in(lost["key"].implode())), lost])
+        answers = pl.concat([stored.join(lost, on="key", how="anti"), lost])
         asked = pl.DataFrame(
             {
                 "key": keys,
@@ -151,7 +150,8 @@ class Inference:
             },
             schema={name: ANSWERS[name] for name in ("key", "row_id", "prompt", "index")},
         )
-        frame = asked.join(answers, on="key", how="left", maintain_order="left").with_columns(cached=pl.col("key").is_in(list(had)))
+        cached = pl.col("key").is_in(list(had)) | ~pl.col("key").is_first_distinct()
+        frame = asked.join(answers, on="key", how="left", maintain_order="left").with_columns(cached=cached)
         books = frame.with_columns(
             request_key="key", kind=pl.lit(kind), model=pl.lit(model), error=pl.concat_str("error", "cause", separator=": ")
         )
@@ -164,9 +164,9 @@ class Inference:
         lost: list[dict[str, Any]] = []
         done, tokens, in_a_row = had, 0, 0
         flushed = reported = time.monotonic()
-        with self._pool.engine(spec) as engine:
+        with self._pool.engine(spec) as engine, closing(engine.run(requests)) as responses:
             try:
-                for position, response in engine.run(requests):
+                for position, response in responses:
                     response = _checked(requests[position], response)
                     retriable = response.error in RETRIABLE
                     (lost if retriable else unsaved).append({"key": keys[position], **asdict(response)})

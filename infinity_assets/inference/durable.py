@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all, and that a power cut does not take back: `infinity_assets.atomic`, flushed to the disk.
+"""Files and folders that appear whole or not at all and that a power cut does not take back: `infinity_assets.atomic`, and flushed.
 
 POSIX file systems only: a rename across mounts, or on an object store, is no such promise.
 """

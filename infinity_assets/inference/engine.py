@@ -1,6 +1,6 @@
 """What an engine is, to the rest of the package."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Protocol
 
 from infinity_assets.errors import InfinityError
@@ -16,7 +16,7 @@ class EngineUnavailable(InfinityError):
 class Engine(Protocol):
     """A language model that can be asked."""
 
-    def run(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
+    def run(self, requests: Sequence[Request]) -> Generator[tuple[int, Response], None, None]:
         """Answer requests, in the order in which they finish: (position in `requests`, response), each position once.
 
         A request that fails gives a response with an error. Raises `EngineUnavailable` when all of them would.

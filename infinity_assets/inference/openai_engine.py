@@ -9,7 +9,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 from infinity_assets.inference.engine import EngineUnavailable
@@ -31,9 +31,6 @@ from infinity_assets.settings import ModelSpec
 RETRIES = 6  # with the client's back-off, from half a second doubling to eight, or what the server asks for: about half a minute in all
 TIMEOUT = 600.0  # seconds for one answer; a long answer of a large model under load takes minutes
 TOP_LOGPROBS = 20  # as many as `vllm serve` gives by default, and OpenAI at all
-
-ANOTHER_SHAPE = (ValueError, TypeError, LookupError, AttributeError)  # what it takes to read a reply that is not what the API promises
-
 ANOTHER_SHAPE = (ValueError, TypeError, LookupError, AttributeError)  # what reading a reply raises that is not what the API promises
 
 
@@ -54,7 +51,7 @@ class OpenAIEngine:
         self._thread = threading.Thread(target=self._loop.run_forever, name="openai-engine", daemon=True)
         self._thread.start()
 
-    def run(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
+    def run(self, requests: Sequence[Request]) -> Generator[tuple[int, Response], None, None]:
         """Answer requests, in the order in which they finish; `spec.concurrency` of them are in flight."""
         answers: queue.SimpleQueue[tuple[int, Response] | None] = queue.SimpleQueue()
         running = asyncio.run_coroutine_threadsafe(self._ask_all(requests, answers), self._loop)
@@ -101,15 +98,15 @@ class OpenAIEngine:
         except openai.NotFoundError as error:
             raise EngineUnavailable(f"{error.request.url} or the model {self.spec.model} is not there: {self._safe(error)}") from None
         except openai.APIConnectionError as error:
-            return failed(
-                CONNECTION, self._safe(f"{self.spec.base_url}: {error} {error.__cause__ or ''}"), seconds=time.monotonic() - start
-            )
+            cause = f"{self.spec.base_url}: {error} {error.__cause__ or ''}"
+            return failed(CONNECTION, self._safe(cause), seconds=time.monotonic() - start)
         except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
-            if "context length" in str(error) or "context_length" in str(error):
-                return failed(PROMPT_TOO_LONG, self._safe(error), seconds=time.monotonic() - start, window=self.spec.max_model_len)
-            return failed(INVALID_REQUEST, self._safe(error), seconds=time.monotonic() - start)
+            cause, seconds = self._safe(error), time.monotonic() - start
+            if "context length" in cause or "context_length" in cause:
+                return failed(PROMPT_TOO_LONG, cause, seconds=seconds, window=self.spec.max_model_len)
+            return failed(INVALID_REQUEST, cause, seconds=seconds)
         except (openai.OpenAIError, *ANOTHER_SHAPE) as error:
-            return failed(ENGINE_ERROR, self._safe(repr(error)), seconds=time.monotonic() - start)
+            return failed(ENGINE_ERROR, self._safe(error), seconds=time.monotonic() - start)
 
     async def _generate(self, request: GenerateRequest, start: float) -> Response:
         sampling = request.sampling
@@ -177,7 +174,10 @@ class OpenAIEngine:
         return reply["tokens"]
 
     def _safe(self, error: object) -> str:
-        return str(error).replace(self._key, "***") if self._key else str(error)
+        """An error in words, without the key."""
+        response = getattr(error, "response", None)
+        text = f"{response.status_code} {response.text}" if response is not None else str(error)
+        return text.replace(self._key, "***") if self._key else text
 
 
 def _choice_logprobs(choices: tuple[str, ...], logprobs: Any) -> tuple[float, ...] | None:

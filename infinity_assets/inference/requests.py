@@ -49,9 +49,7 @@ class GenerateRequest:
 
 @dataclass(frozen=True)
 class ScoreRequest:
-    """The log-probability of an answer after a context. An empty context means the assistant's header alone: the unconditional score of
-    IFD.
-    """
+    """The log-probability of an answer after a context. No context means the assistant's header alone: IFD's unconditional score."""
 
     row_id: str
     prompt: str
@@ -130,7 +128,8 @@ def request_key(model: str, request: Request | EmbedRequest) -> str:
                 "prompt": [request.prompt, request.prompt_hash],
                 "messages": _turns(request.messages),
                 "sampling": [float(request.sampling.temperature), float(request.sampling.top_p), request.sampling.max_tokens],
-                "schema": request.schema,
+                # As text: a model fills the properties of a schema in their order, so that order decides the answer too.
+                "schema": None if request.schema is None else json.dumps(request.schema),
                 "choices": request.choices,
                 "seed": request.seed,
                 "index": request.index,

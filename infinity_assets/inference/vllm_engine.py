@@ -12,7 +12,7 @@ import os
 import time
 import warnings
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -74,12 +74,11 @@ class VllmEngine:
         self._in_flight = self._llm.llm_engine.vllm_config.scheduler_config.max_num_seqs
         self._submitted = 0
 
-    def run(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
-        """Answer requests, in the order in which they finish. Requests with a common beginning are submitted together: vLLM keeps its
-        computation.
+    def run(self, requests: Sequence[Request]) -> Generator[tuple[int, Response], None, None]:
+        """Answer requests, in the order in which they finish.
 
-        When a step of the engine fails, what was in flight is tried again one by one, so that the request at fault is the only one that
-        fails.
+        Requests with a common beginning are submitted together, because vLLM keeps what it computed for the first. When a step of the
+        engine fails, what was in flight is tried again one by one, so that only the request at fault fails.
         """
         engine = self._llm.llm_engine
         waiting = deque(sorted(range(len(requests)), key=lambda position: _beginning(requests[position])))
@@ -96,8 +95,8 @@ class VllmEngine:
                             yield position, flight
                         else:
                             flying[self._submit(flight)] = flight
-                    except Exception as error:  # the chat template or vLLM refuses it: a role, a schema, a parameter
-                        yield position, failed(INVALID_REQUEST, error)
+                    except Exception as error:
+                        yield position, failed(INVALID_REQUEST if _is_refusal(error) else ENGINE_ERROR, repr(error))
                 if not flying:
                     continue
                 try:
@@ -138,15 +137,16 @@ class VllmEngine:
 
     def _prepare_generate(self, position: int, request: GenerateRequest) -> _Flight | Response:
         tokens = self._prompt(request.messages)
-        window, room = self.spec.max_model_len, request.sampling.max_tokens
+        firsts = self._first_tokens(request.choices) if request.choices else None
+        window, room = self.spec.max_model_len, 1 if firsts else request.sampling.max_tokens
         if len(tokens) + room > window:
             cause = f"{len(tokens)} tokens, and up to {room} of the answer, do not fit in max_model_len = {window}"
             return failed(PROMPT_TOO_LONG, cause, len(tokens), window=window)
+        if request.choices and firsts:
+            # One forward pass and no grammar: the most probable of the choices is found from the log-probabilities of their first tokens.
+            params = _params(temperature=0.0, max_tokens=1, logprob_token_ids=list(firsts), detokenize=False)
+            return _Flight(position, tokens, params, choices=request.choices, choice_tokens=firsts)
         if request.choices:
-            firsts = self._first_tokens(request.choices)
-            if firsts:
-                params = _params(temperature=0.0, max_tokens=1, logprob_token_ids=list(firsts), detokenize=False)
-                return _Flight(position, tokens, params, choices=request.choices, choice_tokens=firsts)
             params = _params(temperature=0.0, max_tokens=room, structured_outputs=_structured(choice=list(request.choices)))
             return _Flight(position, tokens, params)
         structured = _structured(json=request.schema) if request.schema is not None else None
@@ -201,6 +201,8 @@ def _load(spec: ModelSpec, folder: Path) -> "LLM":
         arguments: dict[str, Any] = {
             "max_model_len": spec.max_model_len,
             "enforce_eager": on_cpu,  # on a CPU, compiling gains 8 % and takes 77 seconds
+            # A seeded request whose prompt is read in pieces breaks the step on a CPU: its generator cannot be wound back (vLLM 0.32).
+            "enable_chunked_prefill": not on_cpu,
             "disable_log_stats": True,
             "use_tqdm_on_load": False,
         }
@@ -219,6 +221,14 @@ def _structured(**arguments: Any) -> Any:
 
     # Without free whitespace a small model cannot fill its answer with blanks.
     return StructuredOutputsParams(disable_any_whitespace=True, **arguments)
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether the request itself is at fault: the chat template or vLLM does not take a role, a schema, a parameter."""
+    from jinja2 import TemplateError
+    from vllm.exceptions import VLLMValidationError
+
+    return isinstance(error, (VLLMValidationError, TemplateError, ValueError, TypeError, LookupError))
 
 
 def _beginning(request: Request) -> tuple[str, ...]:

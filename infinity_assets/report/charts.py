@@ -12,12 +12,19 @@ LIMIT = 1000
 
 
 def histogram(values: pl.Series, title: str, bins: int = 16, low: float | None = None, high: float | None = None) -> str:
-    """The distribution of a number, with its range, median and count in the caption; an empty string if there is nothing to show."""
-    numbers = values.drop_nulls().cast(pl.Float64).drop_nans().to_numpy()
+    """The distribution of a number, with its range, median and count in the caption; an empty string if there is nothing to show.
+
+    Infinities are left out, as nulls are: the logarithm of an empty text has no place on the axis.
+    """
+    numbers = values.cast(pl.Float64).to_numpy()
+    numbers = numbers[np.isfinite(numbers)]
     if not len(numbers):
         return ""
     low, high = numbers.min() if low is None else low, numbers.max() if high is None else high
-    counts, _ = np.histogram(numbers.clip(low, high), bins=bins, range=(low, high if high > low else low + 1))
+    # In halves, because the range of two finite numbers need not be finite; numpy's histogram refuses such ranges, and tiny ones.
+    half = high / 2 - low / 2
+    places = (numbers.clip(low, high) / 2 - low / 2) / (half if half > 0 else 1) * bins
+    counts = np.bincount(places.astype(np.int64).clip(0, bins - 1), minlength=bins)
     width, height = 12, 60
     tallest = counts.max()
     bars = "".join(
@@ -53,8 +60,9 @@ def _cell(value: object) -> str:
         return f"{value:.3g}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    text = " ".join(str(value).split()).replace("|", "\\|").replace("`", "'")
-    return text if len(text) <= 80 else text[:79] + "…"
+    text = " ".join(str(value).split()).replace("`", "'")
+    # A backslash of the text must not escape the one before a bar.
+    return (text if len(text) <= 80 else text[:79] + "…").replace("\\", "\\\\").replace("|", "\\|")
 
 
 def counts(reasons: Mapping[str, int]) -> str:

@@ -62,13 +62,12 @@ class TerminalReporter:
 def funnel_table(funnel: pl.DataFrame) -> Table:
     """The funnel as a table."""
     shown = Table(title="Funnel", title_justify="left", show_edge=False, pad_edge=False)
-    shown.add_column("asset")
+    shown.add_column("asset", no_wrap=True)
     for column in ("in", "created", "out", "dropped"):
         shown.add_column(column, justify="right")
-    shown.add_column("dropped because", overflow="fold")
     shown.add_column("model calls", justify="right")
-    shown.add_column("seconds", justify="right")
+    shown.add_column("dropped because")
     for row in funnel.iter_rows(named=True):
         numbers = ["" if row[c] is None else f"{row[c]:,}" for c in ("rows_in", "rows_created", "rows_out", "rows_dropped")]
-        shown.add_row(row["asset"], *numbers, row["reasons"] or "", f"{row['calls']:,}" if row["calls"] else "", f"{row['seconds']:.1f}")
+        shown.add_row(row["asset"], *numbers, f"{row['calls']:,}" if row["calls"] else "", row["reasons"] or "")
     return shown

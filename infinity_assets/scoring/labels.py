@@ -73,8 +73,10 @@ def parse(answers: pl.DataFrame) -> pl.DataFrame:
     Returns:
         One line per answer: row_id, cate_ability, ability (list of fine labels, distinct, in the model's order), tag_error.
     """
+    # An answer with an error keeps its text, which need not be JSON.
+    fits = pl.when(pl.col("error").is_null()).then(pl.col("text"))
     decoded = answers.with_columns(
-        pl.col("text").str.json_decode(pl.Struct({"ability": pl.String, "labels": pl.List(pl.String)})).alias("tag")
+        fits.str.json_decode(pl.Struct({"ability": pl.String, "labels": pl.List(pl.String)})).alias("tag")
     ).unnest("tag")
     labels = pl.col("labels").list.eval(normalise(pl.element())).list.unique(maintain_order=True)
     return decoded.select("row_id", pl.col("ability").alias("cate_ability"), labels.alias("ability"), pl.col("error").alias("tag_error"))

@@ -52,14 +52,17 @@ def _close_pairs(vectors: np.ndarray, threshold: float, neighbours: int) -> pl.D
     left, right = np.repeat(np.arange(len(distinct)), k), found.ravel().astype(np.int64)
     similarity = np.einsum("ij,ij->i", distinct[left], distinct[right], dtype=np.float64)
     close = (left != right) & (similarity > threshold)
-    # Both directions, so that a neighbour found from one side only counts too; representatives are the best-ranked of equal vectors.
-    a, b, s = first[left[close]], first[right[close]], similarity[close]
-    twins = np.flatnonzero(first[inverse] != np.arange(len(vectors)))
-    frame = pl.DataFrame(
+    left, right, similarity = left[close], right[close], similarity[close]
+    # Both directions, so that a neighbour found from one side only counts too. Of equal vectors the best-ranked row stands for all, and
+    # is close to the others itself; these are close to what it is close to.
+    itself, one = np.arange(len(distinct)), np.ones(len(distinct))
+    near = pl.DataFrame(
         {
-            "index": np.concatenate([np.maximum(a, b), twins]),
-            "of": np.concatenate([np.minimum(a, b), first[inverse[twins]]]),
-            "similarity": np.concatenate([s, np.ones(len(twins))]),
+            "vector": np.concatenate([left, right, itself]),
+            "of": first[np.concatenate([right, left, itself])],
+            "similarity": np.concatenate([similarity, similarity, one]),
         }
     )
-    return frame.unique(["index", "of"], keep="first", maintain_order=True).sort("index", "of")
+    rows = pl.DataFrame({"vector": inverse, "index": np.arange(len(vectors))})
+    pairs = rows.join(near, on="vector").filter(pl.col("of") < pl.col("index")).select("index", "of", "similarity")
+    return pairs.unique(["index", "of"], keep="first", maintain_order=True).sort("index", "of")

@@ -24,7 +24,7 @@ class Generation:
     decisions: pl.DataFrame
     """`schema.DECISIONS`: one line per parent, and one per child that was thrown away."""
     edges: pl.DataFrame
-    """`schema.EDGES`: one line per child."""
+    """`schema.EDGES`: one line per child that stays, and per parent of one that was thrown away."""
 
 
 def settle(made: pl.DataFrame, columns: pl.Schema, rules: list[Rule], contaminated: pl.DataFrame, by: str) -> Generation:
@@ -59,8 +59,11 @@ def settle(made: pl.DataFrame, columns: pl.Schema, rules: list[Rule], contaminat
     lost = written.join(failed, on="row_id").with_columns(pl.col("child").alias("row_id"), **place)
     created = written.with_columns(pl.concat_list("row_id").alias("parents"), **place).with_columns(pl.col("child").alias("row_id"))
     lines = pl.concat([part.select(pl.col(c).cast(t) for c, t in schema.DECISIONS.items()) for part in _dropped(parents, lost)])
-    edges = written.select(pl.col("child").alias("child_id"), pl.col("row_id").alias("parent_id"), "operation").unique(maintain_order=True)
     gone = failed["row_id"].implode()
+    stands = ~pl.col("row_id").is_in(gone)
+    # A row that stays has the one parent that it names: the same text written from another parent was thrown away, and adds none.
+    descent = written.filter(stands | ~stands.any().over("child"))
+    edges = descent.select(pl.col("child").alias("child_id"), pl.col("row_id").alias("parent_id"), "operation").unique(maintain_order=True)
     kept = created.filter(~pl.col("parents").list.first().is_in(gone)).select(pl.col(c).cast(t) for c, t in columns.items())
     return Generation(kept.sort("row_id"), created, lines, edges)
 

@@ -14,16 +14,29 @@ from infinity_assets.settings import Evolution
 
 _LEAKED = r"(?i)given (?:prompt|request)|rewritten (?:prompt|request)|new request:|#the|add at most|改写后的|给定的"
 _ANSWERING = r"(?i)^\W*(?:sure|certainly|of course|here (?:is|are|'s)|i'm sorry|i am sorry|as an ai|好的|当然|以下是|抱歉)"
+_REQUEST_MARK = r"[?？]|请|如何|怎么|怎样|什么|为什么|哪|吗|写|列出|解释|说明|介绍|计算|推荐|比较|翻译|总结|给出|帮我"
+_IMPERATIVE = (
+    "add|analyse|analyze|arrange|build|calculate|change|choose|classify|compare|complete|compose|compute|convert|correct|create|debug|define|derive|"
+    "describe|design|determine|develop|discuss|draft|estimate|evaluate|explain|extend|extract|find|fix|generate|give|help|identify|imagine|implement|"
+    "improve|invent|keep|let|list|make|name|optimise|optimize|organise|outline|plan|please|produce|propose|prove|provide|rank|recommend|reply|rephrase|"
+    "rewrite|say|shorten|show|simplify|sketch|solve|sort|state|suggest|summarise|summarize|tell|think|translate|turn|use|write"
+)
+"""Verbs that requests begin with. A rewrite that neither asks nor begins a sentence with one of them is a statement: a small model's answer."""
+
+
+def asks(text: pl.Expr) -> pl.Expr:
+    """Whether a text asks for something: a question mark or a Chinese request word anywhere, or a sentence that begins with an imperative."""
+    return text.str.contains(_REQUEST_MARK) | text.str.contains(rf"(?im)(?:^|[.!:;]\s+|,\s*(?:and|then)\s+)\W*(?:{_IMPERATIVE})\b")
 
 
 def rules(settings: Evolution) -> list[Rule]:
     """In the order in which they are tried.
 
     They read: text (the rewrite), seed (the instruction or passage), seed_answer_similarity (cosine of the rewrite with the seed's own
-    answer, null where it has none), similarity (with the seed), finish_reason, error, kind (of the seed), same (probability, from the judge, that both ask
+    answer, null where it has none), similarity (with the seed), finish_reason, error, seed_kind, same (probability, from the judge, that both ask
     the same; null where not asked).
     """
-    is_text = pl.col("kind") == "text"
+    is_text = pl.col("seed_kind") == "text"
     added = word_count(pl.col("text")).cast(pl.Int64) - word_count(pl.col("seed")).cast(pl.Int64)
     similarity, nearer_answer = pl.col("similarity"), pl.col("seed_answer_similarity") - pl.col("similarity")
     return [
@@ -32,6 +45,7 @@ def rules(settings: Evolution) -> list[Rule]:
         Rule("template_debris", pl.col("text").str.contains_any(list(DEBRIS)), pl.col("text").str.slice(0, 60)),
         Rule("leaked_prompt", pl.col("text").str.contains(_LEAKED), pl.col("text").str.extract(f"({_LEAKED})", 1)),
         Rule("answer_instead_of_request", pl.col("text").str.contains(_ANSWERING), pl.col("text").str.extract(f"({_ANSWERING})", 1)),
+        Rule("no_request", ~asks(pl.col("text")), pl.col("text").str.slice(0, 80)),
         Rule("identical", normalised(pl.col("text")) == normalised(pl.col("seed")), similarity),
         Rule(
             "language_changed",

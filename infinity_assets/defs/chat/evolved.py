@@ -63,12 +63,14 @@ def _make(number: int) -> dg.AssetsDefinition:
         made = seeds.join(written.frame.select("row_id", "text", "finish_reason", "error"), on="row_id").with_columns(
             pl.col("text").str.strip_chars().str.strip_chars('"')
         )
-        made, embedded = _with_similarities(made, inference, models.embedder)
+        made = _with_similarities(made, inference, models.embedder)
         pairs = made.filter(pl.col("text").fill_null("") != "").select("row_id", one="seed", other="text")
         compared = batch.from_prompt(prompts.load("same_request"), pairs, _YES_NO, "same_request", choices=("yes", "no"))
         same = inference.generate(models.judge, compared, "same request")
         made = made.join(same.frame.select("row_id", same=pl.col("choice_logprobs").list.first().exp()), on="row_id", how="left")
         made = made.with_columns(
+            pl.col("kind").alias("seed_kind"),
+            pl.lit("instruction").alias("kind"),
             pl.concat_list(pl.struct(role=pl.lit("user"), content=pl.col("text").fill_null(""))).alias("messages"),
             language.detect(pl.col("text").fill_null("")).alias("language"),
             pl.col("operator").alias("operation"),
@@ -81,7 +83,7 @@ def _make(number: int) -> dg.AssetsDefinition:
             pl.struct("benchmark", "item_id", "side", "span", "shared").struct.json_encode().alias("detail"),
         )
         result = settle(made, EVOLVED, elimination.rules(recipe), contaminated, by=models.generator.model)
-        calls = pl.concat([written.generations, *embedded, same.generations])
+        calls = pl.concat([written.generations, same.generations])
         per_operator = (
             result.created.group_by("operation")
             .len("written")
@@ -119,22 +121,18 @@ def _seeds(step: Step, upstream: str) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _with_similarities(made: pl.DataFrame, inference: Inference, embedder: EmbedderSpec) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
-    """Cosines of every rewrite with its seed, and with the seed's own answer where it has one; and the calls for the books."""
-    calls = []
+def _with_similarities(made: pl.DataFrame, inference: Inference, embedder: EmbedderSpec) -> pl.DataFrame:
+    """Cosines of every rewrite with its seed, and with the seed's own answer where it has one."""
 
     def vectors(column: str) -> np.ndarray:
-        found, books = inference.embed(embedder, made[column].fill_null("").to_list(), made["row_id"].to_list(), f"similarity: {column}")
-        calls.append(books)
-        return found
+        return inference.embed(embedder, made[column].fill_null("").to_list(), "similarity")
 
     text = vectors("text")
-    with_answer = pl.Series((text * vectors("seed_answer")).sum(axis=1))
-    described = made.with_columns(
-        similarity=pl.Series((text * vectors("seed")).sum(axis=1)),
+    with_answer = pl.Series((text * vectors("seed_answer")).sum(axis=1), dtype=pl.Float64)
+    return made.with_columns(
+        similarity=pl.Series((text * vectors("seed")).sum(axis=1), dtype=pl.Float64),
         seed_answer_similarity=pl.when(pl.col("seed_answer").is_not_null()).then(with_answer),
     )
-    return described, calls
 
 
 rounds = [_make(number) for number in ROUNDS]

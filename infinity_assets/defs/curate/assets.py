@@ -47,15 +47,13 @@ def deduped(step: Step) -> Outcome:
     """
     mine = shard_of(step.settings.shards) == step.partition
     pool = step.read("raw_pool").filter(mine).collect()
-    record = ["row_id", *exact.PLACE]
     losers = step.read("duplicates").filter(mine).collect()
     dropped = losers.with_columns(
         pl.lit("dropped").alias("verdict"),
         pl.lit("exact_duplicate").alias("reason"),
         pl.struct("duplicate_of", "survivor_source", "method", "similarity").struct.json_encode().alias("detail"),
     ).select(list(schema.DECISIONS))
-    kept = pool.join(losers.select(record), on=record, how="anti").sort("row_id")
-    return Outcome(kept, rows_in=pool.height, decisions=dropped)
+    return Outcome(exact.survivors(pool, losers).sort("row_id"), rows_in=pool.height, decisions=dropped)
 
 
 def _benchmark_files(step: Step) -> dict[str, str]:

@@ -86,7 +86,7 @@ def inf_instruct_f(step: Step) -> Outcome:
     # Domains compete as equals: a row's rank is its place relative to its domain's quota.
     reach = reach.sort(pl.col("place") / pl.col("quota"), "row_id")
     texts = reach.select(pl.concat_str(["prompt", "answer"], separator="\n")).to_series()
-    vectors, calls = step.inference().embed(step.settings.models.embedder, texts.to_list(), reach["row_id"].to_list(), "diversity")
+    vectors = step.inference().embed(step.settings.models.embedder, texts.to_list(), "diversity")
     losers = near_duplicates(vectors, recipe.max_similarity, recipe.neighbours)
     near = losers.select(
         reach["row_id"].gather(losers["index"]).alias("row_id"),
@@ -120,7 +120,6 @@ def inf_instruct_f(step: Step) -> Outcome:
         taken.select(list(_F)).sort("row_id"),
         rows_in=pool.height,
         decisions=verdicts.join(pool.select("row_id", "source", "file", "position"), on="row_id").select(list(schema.DECISIONS)),
-        generations=calls,
         measures={"rows embedded": reach.height, "near-duplicates": near.height},
         charts={
             "domains": charts.table(shares.sort("domain")),

@@ -47,7 +47,6 @@ def tagged(step: Step) -> Outcome:
         _TAG,
         "tag",
         schema=labels.schema(scoring.max_labels),
-        abilities=", ".join(labels.ABILITIES),
     )
     answers = step.inference().generate(step.settings.models.tagger, requests, "tag")
     found = rows.select("row_id").join(labels.parse(answers.frame), on="row_id", how="left")

@@ -1,0 +1,75 @@
+# Everything a fresh clone needs, in two commands: `make demo` and `make test`. `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+.PHONY: help demo test ui lint clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt
+PINS := pyproject.toml constraints.txt overrides.txt Makefile
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 10
+
+demo: .venv/run data/models/.fetched  ## the whole graph on the sample sources, with the embedded models
+	$(BIN)/infinity run
+	$(BIN)/infinity check --quiet
+
+test: .venv/test data/models/.fetched  ## every test
+	$(BIN)/python -m pytest
+
+lint: .venv/test  ## ruff and pyright
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+ui: .venv/run  ## the Dagster web UI, with sensors and the schedule on
+	DAGSTER_HOME="$$PWD" exec $(BIN)/dagster dev
+
+clean:  ## forget everything that was made; sources, benchmarks and models stay
+	rm -rf data/lake data/catalog data/responses data/release data/.dagster data/metadata.duckdb data/pool.json
+
+data/models/.fetched: .venv/run
+	@$(BIN)/infinity models fetch
+	touch $@
+
+# --- installing -----------------------------------------------------------------------------------------------------------------------
+
+.venv/bin/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	if ! ldconfig -p 2>/dev/null | grep -q libnuma.so.1 || ! command -v g++ >/dev/null; then
+	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then
+	    echo "installing libnuma1 and g++ with apt-get"; apt-get -qq update && apt-get -qq install -y libnuma1 g++ >/dev/null
+	  else
+	    echo "libnuma1 (for vLLM on a CPU) and g++ (for hnswlib) are missing: sudo apt-get install libnuma1 g++"; exit 1
+	  fi
+	fi
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+# vLLM's CUDA build where there is an NVIDIA GPU, else its CPU build, which wants the CPU build of PyTorch: from pip's own find-links folder if
+# there is one with it, else from PyTorch's CPU index, which uv knows.
+.venv/run: .venv/bin/uv $(PINS)
+	@if nvidia-smi -L >/dev/null 2>&1; then
+	  echo "installing with vLLM for $$(nvidia-smi -L | head -1 | sed 's/ (UUID.*//')"
+	  $(UV) --editable '.[gpu]'
+	else
+	  links=$$($(BIN)/python -m pip config get global.find-links 2>/dev/null || true)
+	  if ls $$links/torch-*+cpu*.whl >/dev/null 2>&1; then torch="--find-links $$links"; else torch="--torch-backend cpu"; fi
+	  echo "no NVIDIA GPU here: installing with vLLM's CPU build"
+	  $(UV) --overrides overrides.txt $$torch --editable '.[cpu]'
+	fi
+	touch $@
+
+.venv/test: .venv/run
+	@$(UV) --overrides overrides.txt --editable '.[test]'
+	if ! command -v chromium >/dev/null; then
+	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then
+	    echo "installing chromium with apt-get, for the browser test"; apt-get -qq update && apt-get -qq install -y chromium >/dev/null
+	  else
+	    echo "the browser test wants chromium: sudo apt-get install chromium"
+	  fi
+	fi
+	touch $@

@@ -1,0 +1,58 @@
+"""An engine that follows a script, and requests to give it."""
+
+import random
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+
+from infinity_assets.inference.pool import EnginePool
+from infinity_assets.inference.requests import GenerateRequest, Request, Response
+from infinity_assets.settings import ModelSpec, Sampling
+
+SPEC = ModelSpec(model="scripted")
+
+
+def ask(row_id: str, content: str | None = None, **changes) -> GenerateRequest:
+    """A request, with a question of its own unless told otherwise."""
+    arguments = {
+        "row_id": row_id,
+        "prompt": "answer",
+        "prompt_hash": "p1",
+        "messages": ({"role": "user", "content": content or f"question {row_id}"},),
+        "sampling": Sampling(temperature=0.0),
+    }
+    return GenerateRequest(**{**arguments, **changes})
+
+
+def echo(request: Request) -> Response:
+    """The answer that repeats the question."""
+    assert isinstance(request, GenerateRequest)
+    return Response(text=request.messages[-1]["content"], finish_reason="stop", prompt_tokens=3, completion_tokens=2, seconds=0.1)
+
+
+class ScriptedEngine:
+    """Answers by a function, in a shuffled order; remembers what it was asked."""
+
+    def __init__(self, answer: Callable[[Request], Response] = echo):
+        self.answer = answer
+        self.asked: list[Request] = []
+        self.opened = 0
+        self.closed = 0
+
+    def run(self, requests: Sequence[Request]) -> Generator[tuple[int, Response], None, None]:
+        order = list(range(len(requests)))
+        random.Random(0).shuffle(order)
+        for position in order:
+            self.asked.append(requests[position])
+            yield position, self.answer(requests[position])
+
+    def close(self) -> None:
+        self.closed += 1
+
+    def pool(self) -> EnginePool:
+        """A pool that opens this engine, whatever the spec."""
+
+        def opener(spec: ModelSpec, models_dir: Path) -> ScriptedEngine:
+            self.opened += 1
+            return self
+
+        return EnginePool(Path("nowhere"), engine=opener)

@@ -1,0 +1,219 @@
+"""Nothing is asked twice, nothing is lost, and no answer reaches the wrong row."""
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from infinity_assets.inference import client
+from infinity_assets.inference.client import ANSWERS, Inference, Progress
+from infinity_assets.inference.engine import EngineUnavailable
+from infinity_assets.inference.pool import EnginePool
+from infinity_assets.inference.requests import Response, ScoreRequest, failed
+from infinity_assets.inference.store import ResponseStore
+from infinity_assets.rows.schema import GENERATIONS
+from infinity_assets.settings import EmbedderSpec
+from infinity_assets_tests.inference.doubles import SPEC, ScriptedEngine, ask, echo
+
+REQUESTS = [ask(f"r{number}") for number in range(20)]
+
+
+@pytest.fixture
+def store(tmp_path):
+    return ResponseStore(tmp_path)
+
+
+def texts(answers) -> dict[str, str | None]:
+    return dict(answers.frame.select("row_id", "text").iter_rows())
+
+
+def test_answers_come_in_request_order_and_belong_to_their_rows(store):
+    answers = Inference(store, ScriptedEngine().pool()).generate(SPEC, REQUESTS, "stage")
+    assert answers.frame.schema == ANSWERS
+    assert answers.frame["row_id"].to_list() == [request.row_id for request in REQUESTS]
+    assert texts(answers) == {f"r{number}": f"question r{number}" for number in range(20)}
+    assert answers.generations.schema == GENERATIONS
+    assert answers.generations["request_key"].equals(answers.frame["key"].alias("request_key"))
+
+
+def test_a_second_run_opens_no_engine(store):
+    first = Inference(store, ScriptedEngine().pool()).generate(SPEC, REQUESTS, "stage")
+    engine = ScriptedEngine()
+    second = Inference(store, engine.pool()).generate(SPEC, REQUESTS[::-1], "stage")
+    assert engine.opened == 0
+    assert texts(second) == texts(first)
+    assert not first.frame["cached"].any()
+    assert second.frame["cached"].all()
+
+
+def test_only_what_is_missing_is_asked(store):
+    Inference(store, ScriptedEngine().pool()).generate(SPEC, REQUESTS[:15], "stage")
+    engine = ScriptedEngine()
+    Inference(store, engine.pool()).generate(SPEC, REQUESTS, "stage")
+    assert {request.row_id for request in engine.asked} == {f"r{number}" for number in range(15, 20)}
+
+
+def test_equal_requests_are_asked_once(store):
+    engine = ScriptedEngine()
+    answers = Inference(store, engine.pool()).generate(SPEC, [ask("a", "same"), ask("b", "same"), ask("c", "other")], "stage")
+    assert len(engine.asked) == 2
+    assert texts(answers) == {"a": "same", "b": "same", "c": "other"}
+    assert answers.generations["cached"].to_list() == [False, True, False]
+
+
+def test_no_requests_give_no_answers(store):
+    engine = ScriptedEngine()
+    answers = Inference(store, engine.pool()).generate(SPEC, [], "stage")
+    assert (answers.frame.schema, answers.frame.height, engine.opened) == (ANSWERS, 0, 0)
+
+
+def test_one_bad_request_is_one_error_row_and_is_asked_again(store):
+    def answer(request):
+        return failed("engine_error", "the device coughed") if request.row_id == "r7" else echo(request)
+
+    frame = Inference(store, ScriptedEngine(answer).pool()).generate(SPEC, REQUESTS, "stage").frame
+    assert frame.filter(pl.col("error").is_not_null()).select("row_id", "error", "cause").rows() == [
+        ("r7", "engine_error", "the device coughed")
+    ]
+    engine = ScriptedEngine()
+    assert Inference(store, engine.pool()).generate(SPEC, REQUESTS, "stage").frame["error"].null_count() == 20
+    assert [request.row_id for request in engine.asked] == ["r7"]
+
+
+def test_a_crash_loses_only_what_is_in_flight(store, monkeypatch):
+    monkeypatch.setattr(client, "FLUSH_ANSWERS", 4)
+    answered: list[str] = []
+
+    def answer(request):
+        if len(answered) == 10:
+            raise KeyboardInterrupt
+        answered.append(request.row_id)
+        return echo(request)
+
+    dying = ScriptedEngine(answer)
+    with pytest.raises(KeyboardInterrupt):
+        Inference(store, dying.pool()).generate(SPEC, REQUESTS, "stage")
+    assert dying.closed == 1
+    engine = ScriptedEngine()
+    Inference(store, engine.pool()).generate(SPEC, REQUESTS, "stage")
+    assert {request.row_id for request in engine.asked} == {request.row_id for request in REQUESTS} - set(answered)
+
+
+def test_a_dead_engine_ends_the_stage_and_not_the_data(store):
+    def answer(request):
+        return echo(request) if request.row_id == "r5" else failed("engine_error", "out of memory")
+
+    requests = [ask(f"r{number}") for number in range(60)]
+    with pytest.raises(EngineUnavailable, match=r"16 errors in a row.*out of memory"):
+        Inference(store, ScriptedEngine(answer).pool()).generate(SPEC, requests, "stage")
+    again = ScriptedEngine()
+    Inference(store, again.pool()).generate(SPEC, requests, "stage")
+    assert len(again.asked) == 59
+
+
+def test_a_server_that_is_not_there_ends_a_small_stage_too(store):
+    engine = ScriptedEngine(lambda _: failed("connection", "refused"))
+    with pytest.raises(EngineUnavailable, match=r"was not reached.*refused"):
+        Inference(store, engine.pool()).generate(SPEC, REQUESTS[:2], "stage")
+
+
+@pytest.mark.parametrize(
+    ("changes", "text", "error"),
+    [
+        ({"schema": {"type": "object"}}, '{"a": 1}', None),
+        ({"schema": {"type": "object"}}, '{"a": ', "invalid_json"),
+        ({"choices": ("1", "2")}, "2", None),
+        ({"choices": ("1", "2")}, "3", "invalid_choice"),
+        ({}, " \n", "empty"),
+        ({}, "fine", None),
+    ],
+)
+def test_output_is_checked_stored_and_not_asked_again(store, changes, text, error):
+    request = ask("a", **changes)
+    script = ScriptedEngine(lambda _: Response(text=text, finish_reason="length"))
+    frame = Inference(store, script.pool()).generate(SPEC, [request], "stage").frame
+    assert frame.select("text", "error").row(0) == (text, error)
+    engine = ScriptedEngine()
+    assert Inference(store, engine.pool()).generate(SPEC, [request], "stage").frame["error"].to_list() == [error]
+    assert engine.opened == 0
+
+
+def test_a_larger_window_asks_again_what_was_too_long(store):
+    small, large = SPEC.model_copy(update={"max_model_len": 10}), SPEC.model_copy(update={"max_model_len": 20})
+    too_long = ScriptedEngine(lambda _: failed("prompt_too_long", "11 tokens", window=10))
+    for _ in range(2):
+        assert Inference(store, too_long.pool()).generate(small, REQUESTS[:1], "s").frame["error"].to_list() == ["prompt_too_long"]
+    assert len(too_long.asked) == 1
+    for spec in (large, small):
+        assert texts(Inference(store, ScriptedEngine().pool()).generate(spec, REQUESTS[:1], "s")) == {"r0": "question r0"}
+
+
+def test_scores(store):
+    requests = [ScoreRequest(f"r{n}", "loss", (), "word " * (n + 1)) for n in range(5)]
+
+    def answer(request):
+        assert isinstance(request, ScoreRequest)
+        return Response(finish_reason="scored", sum_logprob=-1.0, answer_tokens=len(request.answer.split()))
+
+    frame = Inference(store, ScriptedEngine(answer).pool()).score(SPEC, requests, "stage").frame
+    assert frame["answer_tokens"].to_list() == [1, 2, 3, 4, 5]
+    assert frame["prompt"].unique().to_list() == ["loss"]
+
+
+def test_the_pool_keeps_one_engine_and_closes_it_for_another():
+    engine = ScriptedEngine()
+    pool = engine.pool()
+    for spec in (SPEC, SPEC.model_copy(), replace_model("other"), SPEC):
+        with pool.engine(spec):
+            pass
+    assert (engine.opened, engine.closed) == (3, 2)
+    pool.release()
+    assert (engine.opened, engine.closed) == (3, 3)
+
+
+def replace_model(model: str):
+    return SPEC.model_copy(update={"model": model})
+
+
+def test_progress_counts_what_was_there(store):
+    seen: list[Progress] = []
+    Inference(store, ScriptedEngine().pool()).generate(SPEC, REQUESTS[:5], "stage")
+    Inference(store, ScriptedEngine().pool(), seen.append).generate(SPEC, REQUESTS, "answers")
+    assert seen[0] == Progress("answers", 5, 20, 5, 0)
+    assert seen[-1] == Progress("answers", 20, 20, 5, 30)
+
+
+class Lengths:
+    """Embeds a text as its length and its first letter."""
+
+    def __init__(self):
+        self.asked: list[str] = []
+
+    def encode(self, texts):
+        self.asked.extend(texts)
+        return np.array([[len(text), ord(text[0])] for text in texts], dtype=np.float32)
+
+    def close(self):
+        pass
+
+
+def test_vectors_come_in_text_order_and_are_asked_once(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(client, "EMBED_CHUNK", 2)
+    double = Lengths()
+    inference = Inference(store, EnginePool(tmp_path, embedder=lambda *_: double))
+    words = ["bbb", "a", "cc", "a", "dddd", "ee"]
+    vectors = inference.embed(EmbedderSpec(), words, "stage")
+    assert vectors.dtype == np.float32
+    assert vectors[:, 0].tolist() == [3, 1, 2, 1, 4, 2]
+    assert sorted(double.asked) == sorted(set(words))
+    assert np.array_equal(inference.embed(EmbedderSpec(), words[::-1], "stage"), vectors[::-1])
+    assert len(double.asked) == 5
+    assert inference.embed(EmbedderSpec(), [], "stage").shape == (0, 0)
+
+
+def test_another_draw_is_another_question(store):
+    draws = [replace(REQUESTS[0], index=index) for index in range(3)]
+    engine = ScriptedEngine()
+    assert Inference(store, engine.pool()).generate(SPEC, draws, "stage").frame["index"].to_list() == [0, 1, 2]
+    assert len(engine.asked) == 3

@@ -1,0 +1,89 @@
+"""A key that moves when it should not asks everything again; one that stays when it should move serves a wrong answer."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infinity_assets.inference.requests import EmbedRequest, ScoreRequest, normalised, request_key
+from infinity_assets.settings import ModelSpec, Sampling
+from infinity_assets_tests.inference.doubles import ask
+
+MODEL = "m@main"
+BASE = ask("row", "question")
+SCORE = ScoreRequest("row", "ifd", ({"role": "user", "content": "question"},), "answer")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(BASE, prompt="another"),
+        replace(BASE, prompt_hash="p2"),
+        replace(BASE, messages=({"role": "user", "content": "question?"},)),
+        replace(BASE, messages=({"role": "system", "content": "question"},)),
+        replace(BASE, messages=(*BASE.messages, {"role": "assistant", "content": ""})),
+        replace(BASE, sampling=Sampling(temperature=0.1)),
+        replace(BASE, sampling=Sampling(temperature=0.0, top_p=0.5)),
+        replace(BASE, sampling=Sampling(temperature=0.0, max_tokens=7)),
+        replace(BASE, schema={"type": "object"}),
+        replace(BASE, choices=("1", "2")),
+        replace(BASE, seed=0),
+        replace(BASE, index=1),
+        SCORE,
+        replace(SCORE, answer="another"),
+        replace(SCORE, context=()),
+        EmbedRequest("question"),
+    ],
+)
+def test_what_decides_the_answer_changes_the_key(other):
+    assert request_key(MODEL, other) != request_key(MODEL, BASE)
+
+
+def test_the_model_and_its_revision_change_the_key():
+    keys = {request_key(ModelSpec(model=model, revision=revision).identity, BASE) for model in "ab" for revision in ("main", "v2")}
+    assert len(keys) == 4
+
+
+def test_what_does_not_decide_the_answer_leaves_the_key():
+    same = [
+        replace(BASE, row_id="another"),
+        replace(BASE, messages=({"content": "question", "role": "user"},)),
+        replace(BASE, sampling=Sampling.model_construct(temperature=0, top_p=0.9, max_tokens=256)),
+    ]
+    assert {request_key(MODEL, request) for request in same} == {request_key(MODEL, BASE)}
+    assert request_key(MODEL, replace(SCORE, row_id="b", prompt="loss")) == request_key(MODEL, SCORE)
+    engines = [ModelSpec(), ModelSpec(max_model_len=64, engine={"max_num_seqs": 8}, concurrency=1, base_url="http://elsewhere")]
+    assert len({spec.identity for spec in engines}) == 1
+
+
+def test_the_key_is_the_same_tomorrow():
+    assert request_key(MODEL, BASE) == "6998c104087d52e2187cccb4359e6c12"
+
+
+def test_the_order_of_a_schema_counts():
+    """A model fills the properties in that order."""
+    one, two = ({"type": "object", "properties": {name: {} for name in names}} for names in ("ab", "ba"))
+    assert request_key(MODEL, replace(BASE, schema=one)) != request_key(MODEL, replace(BASE, schema=two))
+
+
+@given(st.lists(st.tuples(st.text(), st.text()), min_size=1, max_size=3), st.lists(st.tuples(st.text(), st.text()), min_size=1, max_size=3))
+def test_keys_are_equal_only_for_equal_messages(one, two):
+    def key(turns):
+        return request_key(MODEL, replace(BASE, messages=tuple({"role": role, "content": content} for role, content in turns)))
+
+    assert (key(one) == key(two)) == (one == two)
+
+
+def test_impossible_requests_are_refused():
+    with pytest.raises(ValueError, match="not both"):
+        replace(BASE, schema={}, choices=("a",))
+    with pytest.raises(ValueError, match="empty answer"):
+        replace(SCORE, answer="")
+
+
+@given(st.lists(st.floats(-50, 0), min_size=1, max_size=10))
+def test_normalised_log_probabilities_add_up_to_one(values):
+    import math
+
+    assert math.fsum(math.exp(value) for value in normalised(values)) == pytest.approx(1.0)

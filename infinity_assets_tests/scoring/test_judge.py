@@ -1,0 +1,37 @@
+"""A score stands in for a person's judgement: half a distribution must give no score rather than a wrong one."""
+
+import math
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from infinity_assets.scoring.judge import DIGITS, expectation
+
+LOGPROBS = st.floats(-30, 0)
+
+
+def score(*logprobs: list | None) -> list[float | None]:
+    frame = pl.DataFrame({"logprobs": pl.Series(logprobs, dtype=pl.List(pl.Float64))})
+    return frame.select(expectation(pl.col("logprobs"))).to_series().to_list()
+
+
+@settings(max_examples=60, deadline=None)
+@given(logprobs=st.lists(LOGPROBS, min_size=5, max_size=5), shift=st.floats(-5, 5))
+def test_it_is_the_mean_digit_whatever_other_tokens_take(logprobs: list[float], shift: float) -> None:
+    weights = [math.exp(value) for value in logprobs]
+    expected = sum(int(digit) * weight for digit, weight in zip(DIGITS, weights, strict=True)) / sum(weights)
+    assert score(logprobs) == [pytest.approx(expected)]
+    assert score([value + shift for value in logprobs]) == [pytest.approx(expected)]
+
+
+@settings(max_examples=40, deadline=None)
+@given(logprobs=st.lists(LOGPROBS, min_size=5, max_size=5), place=st.integers(0, 4), gap=st.sampled_from([None, math.nan, -math.inf]))
+def test_a_missing_digit_means_no_score(logprobs: list, place: int, gap: float | None) -> None:
+    logprobs[place] = gap
+    assert score(logprobs) == [None]
+
+
+def test_too_few_digits_mean_no_score() -> None:
+    assert score(None, [], [-1.0] * 4, [-1.0] * 6, [-1.0] * 5) == [None, None, None, None, pytest.approx(3.0)]

@@ -1,0 +1,111 @@
+import math
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from infinity_assets.rows.schema import DOMAINS
+from infinity_assets.selection.foundation import budget, describe, form_rules, rank, score_rules
+from infinity_assets.selection.rules import first_failure
+from infinity_assets.settings import Foundation
+from infinity_assets_tests.frames import pool
+
+FEW = settings(max_examples=40, deadline=None)
+
+FORM = [
+    # turns, reason
+    ([("user", "What is the capital of France?"), ("assistant", "It is Paris.")], None),
+    ([("user", "2+2?"), ("assistant", "42")], None),
+    ([("user", "2+2?"), ("assistant", "4")], "answer_too_short"),
+    ([("user", "What is this?")], "no_answer"),
+    ([("user", "What is this?"), ("assistant", "x " * 20_000)], "answer_too_long"),
+    ([("user", "Hello"), ("assistant", "Hi <|im_end|>")], "template_debris"),
+    ([("user", "Hello"), ("assistant", "Hi\n### Response: Hi")], "template_debris"),
+    ([("user", "Hello"), ("assistant", "I am ChatGPT, at your service.")], "identity_leak"),
+    ([("user", "Hello"), ("assistant", "As an AI language model I have no name.")], "identity_leak"),
+    ([("user", "Hello"), ("assistant", "I'm sorry, but I cannot do this.")], "refusal"),
+    ([("user", "你好"), ("assistant", "抱歉，我无法回答。")], "refusal"),
+    ([("user", "What is the capital of France?"), ("assistant", "法国的首都是巴黎。")], "wrong_language"),
+    ([("user", "Translate the word paper into Chinese."), ("assistant", "这个词是纸。")], None),
+    ([("user", "What is the name of the man?"), ("assistant", "Der Mann ist nicht der, den sie und ich sind.")], None),  # both Latin
+]
+
+
+@pytest.mark.parametrize(("turns", "reason"), FORM)
+def test_rules_of_form(turns: list, reason: str | None) -> None:
+    failed = first_failure(describe(pool(("s", "f", 0, turns))), form_rules(Foundation()))
+    assert failed["reason"].to_list() == ([reason] if reason else [])
+
+
+def test_code_may_answer_in_another_language() -> None:
+    row = pool(("s", "f", 0, [("user", "What is the capital of France?"), ("assistant", "法国的首都是巴黎。")]))
+    assert first_failure(describe(row.with_columns(domain=pl.lit("code"))), form_rules(Foundation())).is_empty()
+
+
+@pytest.mark.parametrize(
+    ("ifd", "quality", "reason"),
+    [(0.5, 3.0, None), (None, None, None), (1.0, 5.0, "instruction_does_not_help"), (None, 1.49, "low_quality"), (0.99, 1.5, None)],
+)
+def test_rules_on_scores_pass_what_was_not_scored(ifd: float | None, quality: float | None, reason: str | None) -> None:
+    frame = pl.DataFrame({"row_id": ["r"], "ifd": [ifd], "quality": [quality]}, schema_overrides={"ifd": pl.Float64, "quality": pl.Float64})
+    assert first_failure(frame, score_rules(Foundation()))["reason"].to_list() == ([reason] if reason else [])
+
+
+SCORES = st.none() | st.floats(1, 5)
+CANDIDATES = st.lists(
+    st.tuples(st.sampled_from(DOMAINS), st.sampled_from(["sum of 3", "a cat", "print x"]), SCORES, SCORES, st.booleans()), max_size=14
+)
+SCHEMA = {
+    "row_id": pl.String, "domain": pl.String, "prompt": pl.String, "quality": pl.Float64, "ifd": pl.Float64, "is_seed": pl.Boolean,
+}  # fmt: skip
+TARGETS = pl.DataFrame({"domain": ["math", "math", "knowledge"], "prompt": ["sum of 3 and 4", "sum", "a cat"]})
+
+
+@FEW
+@given(candidates=CANDIDATES, data=st.data())
+def test_the_ranking(candidates: list, data: st.DataObject) -> None:
+    """Places count from 0 in every domain, follow the domain's criterion, put replayed seeds first, and depend on no order."""
+    lines = [(f"{n:032x}", *candidate) for n, candidate in enumerate(candidates)]
+    recipe = Foundation(dsir_buckets=100)
+    ranked = rank(pl.DataFrame(lines, schema=SCHEMA, orient="row"), TARGETS, recipe)
+    again = rank(pl.DataFrame(data.draw(st.permutations(lines)), schema=SCHEMA, orient="row"), TARGETS, recipe)
+    assert again.select(sorted(again.columns)).equals(ranked.select(sorted(ranked.columns)))
+    assert sorted(ranked["row_id"]) == [line[0] for line in lines]
+    for (domain,), rows in ranked.group_by("domain"):
+        assert sorted(rows["place"]) == list(range(rows.height))
+        replayed = rows["is_seed"] & (domain == "chat")
+        assert rows["selector"].to_list() == [
+            "seed_replay" if seed else "dsir" if domain == "math" else "quality" for seed in replayed
+        ]  # code is a DSIR domain without a target here
+        assert rows["dsir_log_weight"].is_null().all() is (domain != "math")
+        assert rows.filter(replayed)["place"].to_list() == list(range(replayed.sum()))
+        if domain != "math":
+            for part in (rows.filter(replayed), rows.filter(~replayed)):
+                keys = [
+                    (-(-math.inf if q is None else q), -(-math.inf if i is None else i), row)
+                    for q, i, row in part.sort("place").select("quality", "ifd", "row_id").iter_rows()
+                ]
+                assert keys == sorted(keys)
+
+
+@FEW
+@given(
+    rows=st.dictionaries(st.sampled_from(DOMAINS), st.integers(0, 10_000)),
+    shares=st.dictionaries(st.sampled_from(DOMAINS), st.floats(0, 1)),
+    max_rows=st.integers(1, 20_000),
+)
+def test_the_budget(rows: dict, shares: dict, max_rows: int) -> None:
+    available = pl.DataFrame(list(rows.items()), schema={"domain": pl.String, "rows": pl.UInt32}, orient="row")
+    lines = budget(available, Foundation(keep_share=shares, max_rows=max_rows))
+    assert lines["domain"].to_list() == sorted(rows)
+    assert lines["quota"].sum() <= max_rows
+    wanted = {domain: math.ceil(count * shares.get(domain, 0.0)) for domain, count in rows.items()}
+    for line in lines.iter_rows(named=True):
+        assert line["available"] == rows[line["domain"]]
+        assert 0 <= line["quota"] <= wanted[line["domain"]] <= line["available"]
+        if sum(wanted.values()) <= max_rows:
+            assert line["quota"] == wanted[line["domain"]]
+        else:
+            assert abs(line["quota"] - wanted[line["domain"]] * max_rows / sum(wanted.values())) <= 1
+            assert str(max_rows) in line["reason"]
