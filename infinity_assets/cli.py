@@ -245,6 +245,24 @@ def list_sources() -> None:
         click.echo(f"  {name:<28} {rows:>14}  {len(data_files(folder)):>5} files  {source.licence:<18} {source.domain or 'domain by rule'}")
 
 
+@sources.command()
+@_sentences
+def register() -> None:
+    """Make Dagster's `source` partitions equal to the folders of the pool: a new folder gets one, a removed one loses it."""
+    import dagster as dg
+
+    from infinity_assets.catalog.lake import Lake
+    from infinity_assets.catalog.pool import Pool
+    from infinity_assets.defs.partitions import register_sources
+    from infinity_assets.runner import dagster_home
+
+    data = data_dir()
+    os.environ["DAGSTER_HOME"] = str(dagster_home(data))
+    with dg.DagsterInstance.get() as instance:
+        added, removed = register_sources(instance, Pool.load(data), Lake(data))
+    click.echo(f"added: {', '.join(added) or 'none'}; removed: {', '.join(removed) or 'none'}")
+
+
 def _console() -> Console:
     """The terminal; wide enough for the tables where the output is no terminal."""
     console = Console()

@@ -175,7 +175,11 @@ def _metadata(lake: Lake, manifest: Manifest, reused: bool) -> dict[str, Any]:
     decisions = lake.catalog / "decisions" / manifest.asset / f"{manifest.partition}.parquet"
     if decisions.exists():
         reasons = (
-            pl.scan_parquet(decisions, glob=False).group_by("verdict", "reason").len("rows").sort("verdict", pl.col("rows") * -1, "reason").collect()
+            pl.scan_parquet(decisions, glob=False)
+            .group_by("verdict", "reason")
+            .len("rows")
+            .sort("verdict", pl.col("rows") * -1, "reason")
+            .collect()
         )
         shown["decisions"] = dg.MetadataValue.md(charts.table(reasons, rows=20))
     shown |= {name: value for name, value in manifest.measures.items() if value is not None}

@@ -24,7 +24,10 @@ _DEBRIS = "|".join([*(re.escape(mark) for mark in grammar.DEBRIS), r"###\s*(?:In
 _IDENTITY = (
     r"(?i)\b(?:i am|i'm|as) (?:an? )?(?:chatgpt|gpt-?[34]|claude|ai language model|large language model (?:trained|created) by)|由OpenAI"
 )
-_REFUSAL = r"(?i)^\W*(?:i'?m sorry,? (?:but )?(?:i|as)|sorry,? (?:but )?i (?:can'?t|cannot)|i (?:can'?t|cannot) (?:help|assist|answer))|^\W*(?:对不起|抱歉)[，,]?我(?:无法|不能)"
+_REFUSAL = (
+    r"(?i)^\W*(?:(?:i'?m |i am )?sorry,? (?:but )?)?(?:as an ai\b|i (?:can'?t|cannot|am unable to|am not able to) (?:help|assist|answer|comply|fulfil|provide))"
+    r"|^\W*(?:(?:对不起|抱歉)[，,]?)?(?:作为(?:一个)?(?:人工智能|AI)|我(?:无法|不能)(?:回答|提供|满足|完成))"
+)
 
 
 def describe(rows: pl.DataFrame) -> pl.DataFrame:

@@ -1,0 +1,150 @@
+"""What the graph makes of the sample sources: the contract of its metadata, everything that was planted, and that a second run does nothing."""
+
+import re
+
+import polars as pl
+import pytest
+
+from infinity_assets.catalog.invariants import check_all
+from infinity_assets_tests.end_to_end.conftest import PROJECT, Project
+
+README = (PROJECT / "data" / "sources" / "README.md").read_text(encoding="utf-8")
+
+
+def _table(first_column: str) -> list[list[str]]:
+    lines = README.split(f"| {first_column} |")[1].splitlines()[2:]
+    rows = []
+    for line in lines:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip() for cell in line.strip("|").split("|")])
+    return rows
+
+
+PLANTED = _table("asset | verdict | reason")
+NEAR = _table("source | file | position | position of the other")
+
+
+def test_the_tables_of_planted_things_were_read() -> None:
+    assert (len(PLANTED), len(NEAR)) == (34, 7)
+
+
+@pytest.mark.parametrize(("asset", "verdict", "reason", "source", "file", "position"), [row[:6] for row in PLANTED])
+def test_planted_thing_was_found(project: Project, asset: str, verdict: str, reason: str, source: str, file: str, position: str) -> None:
+    found = project.sql(
+        f"select reason from decisions where asset = '{asset}' and verdict = '{verdict}' and source = '{source}' and file = '{file}'"
+        f" and position = {position}"
+    )
+    assert reason in found["reason"].to_list()
+
+
+def test_nothing_but_the_planted_was_taken_for_broken_duplicate_or_contaminated(project: Project) -> None:
+    """A finder that finds everything would pass the test above."""
+    found = project.sql("select asset, source, file, position from decisions where asset in ('raw_pool', 'deduped', 'decontaminated')")
+    planted = {(row[0], row[3], row[4], int(row[5])) for row in PLANTED}
+    assert set(found.iter_rows()) == {place for place in planted if place[0] != "inf_instruct_f"}
+
+
+@pytest.mark.parametrize(("source", "file", "position", "other", "other_file"), NEAR)
+def test_of_two_near_duplicates_one_stays_at_most(
+    project: Project, source: str, file: str, position: str, other: str, other_file: str
+) -> None:
+    places = f"source = '{source}' and ((file = '{file}' and position = {position}) or (file = '{other_file}' and position = {other}))"
+    assert project.sql(f"select row_id from inf_instruct_f where {places}").height <= 1
+    reasons = project.sql(f"select reason from decisions where asset = 'inf_instruct_f' and {places}")["reason"].to_list()
+    assert len(reasons) == 2
+    assert "near_duplicate" in reasons
+
+
+def test_every_invariant_holds(project: Project) -> None:
+    results = list(check_all(project.lake))
+    assert len(results) > 30
+    assert [(asset, name) for asset, name, broken in results if broken.height] == []
+
+
+def test_every_asset_of_the_graph_was_made(project: Project) -> None:
+    made = set(project.sql("select distinct asset from materializations where latest")["asset"])
+    assert made == set(
+        "raw_pool fingerprints duplicates deduped benchmarks decontaminated tagged scored domain_budget inf_instruct_f tag_vocabulary seed_selected"
+        " evolved answered diagnosed inf_instruct_g release".split()
+    )
+
+
+def test_every_row_that_went_in_is_out_or_decided(project: Project) -> None:
+    """Conservation by row, not only by number: of every record of the pool it is known whether F took it, or where it ended and why."""
+    lost = project.sql(
+        """
+        select o.row_id, o.source, o.file, o.position from origins o
+        where not exists (select 1 from inf_instruct_f f where f.row_id = o.row_id)
+          and not exists (select 1 from decisions d where d.verdict = 'dropped' and d.asset in ('deduped', 'decontaminated', 'inf_instruct_f')
+                          and d.source = o.source and d.file = o.file and d.position = o.position)
+        """
+    )
+    assert lost.is_empty()
+
+
+def test_f_and_g_hold_something_real(project: Project) -> None:
+    f, g = project.lake.scan("inf_instruct_f").collect(), project.lake.scan("inf_instruct_g").collect()
+    assert f.height > 100
+    assert g.height > 0
+    assert set(f["domain"]) == {"math", "code", "knowledge", "chat"}
+    assert {"en", "zh"} <= set(f["language"])
+    assert set(f["selector"]) >= {"dsir", "quality"}
+
+
+def test_scores_are_finite_or_null_with_a_reason(project: Project) -> None:
+    scored = project.lake.scan("scored").collect()
+    for score, reason in (("ifd", "likelihood_error"), ("loss", "likelihood_error"), ("quality", "quality_error")):
+        assert scored.filter(pl.col(score).is_null() != pl.col(reason).is_not_null()).is_empty()
+        assert scored.drop_nulls(score).filter(~pl.col(score).is_finite()).is_empty()
+    assert scored["ifd"].n_unique() > 50, "measured, not made up"
+
+
+@pytest.mark.parametrize(
+    ("which", "query", "says"),
+    [
+        ("kept", "select row_id from inf_instruct_f limit 1", [r"read +from source", r"chosen +in inf_instruct_f", r"stands in .*inf_instruct_f"]),
+        ("duplicate", "select row_id from decisions where asset = 'deduped' limit 1", [r"dropped +in deduped: exact_duplicate", r"duplicate_of"]),
+        ("contaminated", "select row_id from decisions where asset = 'decontaminated' limit 1", [r"contaminated_", r"item_id little_", r"span "]),
+        (
+            "evolved",
+            "select row_id from inf_instruct_g limit 1",
+            [r"made +by answer", r"made +by (evolve|request)", r"read +from source", r"generate +in evolved", r"chosen +in seed_selected"],
+        ),
+    ],
+)
+def test_explain_tells_the_story(project: Project, which: str, query: str, says: list[str]) -> None:
+    story = project.infinity("explain", project.sql(query).item())
+    for pattern in says:
+        assert re.search(pattern, story), f"{which}: {pattern} is not in\n{story}"
+
+
+def test_release_is_what_f_and_g_hold(project: Project) -> None:
+    import hashlib
+
+    folder = project.data / "release"
+    for asset, name in (("inf_instruct_f", "InfInstruct-F"), ("inf_instruct_g", "InfInstruct-G")):
+        released = pl.read_ndjson(folder / f"{name}.jsonl", infer_schema_length=None)
+        assert set(released["id"]) == set(project.lake.scan(asset).collect()["row_id"])
+        assert released["licence"].null_count() == 0
+    for line in (folder / "SHA256SUMS").read_text().splitlines():
+        digest, file = line.split("  ")
+        assert hashlib.sha256((folder / file).read_bytes()).hexdigest() == digest
+
+
+def test_a_second_run_does_nothing(project: Project) -> None:
+    before, calls = project.rows(), project.sql("select count(*) from generations where not cached").item()
+    output = project.infinity("run")
+    steps = [line for line in output.splitlines() if re.match(r"  [a-z_]+ .* rows  ", line)]
+    assert len(steps) > 30
+    assert [line for line in steps if "unchanged" not in line] == []
+    assert project.rows() == before
+    assert project.sql("select count(*) from generations where not cached").item() == calls
+
+
+def test_forced_run_makes_the_same_bytes_without_a_model_call(project: Project) -> None:
+    """Determinism, and the response store as the record of truth."""
+    before, calls = project.rows(), project.sql("select count(*) from generations where not cached").item()
+    project.infinity("run", "--force")
+    assert project.rows() == before
+    assert project.sql("select count(*) from generations where not cached").item() == calls

@@ -1,0 +1,28 @@
+import polars as pl
+
+from infinity_assets import prompts
+from infinity_assets.synthesis.operators import FROM_TEXT, OPERATORS, assign
+
+
+def seeds(count: int, kind: str = "conversation") -> pl.DataFrame:
+    return pl.DataFrame({"row_id": [f"{n:032x}" for n in range(count)], "kind": [kind] * count}, schema={"row_id": pl.String, "kind": pl.String})
+
+
+def test_every_operator_is_a_prompt_that_takes_what_it_is_given() -> None:
+    assert [prompts.load(name).variables for name in OPERATORS] == [("request",)] * len(OPERATORS)
+    assert prompts.load(FROM_TEXT).variables == ("text",)
+
+
+def test_operators_are_drawn_alike_by_row_and_round() -> None:
+    frame = seeds(2000)
+    first = assign(frame, 1)
+    assert first.reverse().to_list() == assign(frame.reverse(), 1).to_list()
+    assert first.to_list() != assign(frame, 2).to_list()
+    counts = dict(first.value_counts().iter_rows())
+    assert set(counts) == set(OPERATORS)
+    assert all(320 < count < 480 for count in counts.values())
+
+
+def test_texts_have_an_operator_of_their_own() -> None:
+    assert set(assign(seeds(20, "text"), 1)) == {FROM_TEXT}
+    assert assign(seeds(0), 1).to_list() == []
