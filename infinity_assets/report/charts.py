@@ -20,7 +20,8 @@ def histogram(values: pl.Series, title: str, bins: int = 16, low: float | None =
     numbers = numbers[np.isfinite(numbers)]
     if not len(numbers):
         return ""
-    low, high = numbers.min() if low is None else low, numbers.max() if high is None else high
+    low = float(numbers.min()) if low is None else low
+    high = max(low, float(numbers.max()) if high is None else high)
     # In halves, because the range of two finite numbers need not be finite; numpy's histogram refuses such ranges, and tiny ones.
     half = high / 2 - low / 2
     places = (numbers.clip(low, high) / 2 - low / 2) / (half if half > 0 else 1) * bins

@@ -43,12 +43,12 @@ def settle(made: pl.DataFrame, columns: pl.Schema, rules: list[Rule], contaminat
     child = with_row_ids(made.select("messages"))["row_id"].alias("child")
     written = made.with_columns(child).filter(pl.col("text").fill_null("") != "")
     failed = pl.concat([first_failure(made, rules), contaminated]).unique("row_id", keep="first", maintain_order=True)
-    alive = written.join(failed, on="row_id", how="anti")
+    alive = written.join(failed, on="row_id", how="anti", maintain_order="left")
     copies = alive.filter(pl.int_range(pl.len()).over("child") > 0)
     detail = pl.struct(duplicate_of="child").struct.json_encode().alias("detail")
     failed = pl.concat([failed, copies.select("row_id", pl.lit("copy_of_another").alias("reason"), detail)])
 
-    told = made.with_columns(child).join(failed, on="row_id", how="left")
+    told = made.with_columns(child).join(failed, on="row_id", how="left", maintain_order="left")
     stays = pl.col("reason").is_null()
     parents = told.with_columns(
         pl.when(stays).then(pl.lit("superseded")).otherwise(pl.lit("returned_to_pool")).alias("reason"),
@@ -56,7 +56,7 @@ def settle(made: pl.DataFrame, columns: pl.Schema, rules: list[Rule], contaminat
             child=pl.when(pl.col("text").fill_null("") != "").then("child"), why="reason", measured="detail"
         ).struct.json_encode().alias("detail"),
     )  # fmt: skip
-    lost = written.join(failed, on="row_id").with_columns(pl.col("child").alias("row_id"), **place)
+    lost = written.join(failed, on="row_id", maintain_order="left").with_columns(pl.col("child").alias("row_id"), **place)
     created = written.with_columns(pl.concat_list("row_id").alias("parents"), **place).with_columns(pl.col("child").alias("row_id"))
     lines = pl.concat([part.select(pl.col(c).cast(t) for c, t in schema.DECISIONS.items()) for part in _dropped(parents, lost)])
     gone = failed["row_id"].implode()

@@ -50,6 +50,8 @@ def test_every_text_has_a_tag_that_does_not_depend_on_its_company(texts: list) -
     assert all(tags)
 
 
-@pytest.mark.parametrize(("one", "other", "different"), [("en", "zh", True), ("en", "en", False), ("und", "zh", False), ("zh", "und", False)])
+@pytest.mark.parametrize(
+    ("one", "other", "different"), [("en", "zh", True), ("en", "en", False), ("und", "zh", False), ("zh", "und", False)]
+)
 def test_what_is_not_known_differs_from_nothing(one: str, other: str, different: bool) -> None:
     assert pl.select(differs(pl.lit(one), pl.lit(other))).item() is different

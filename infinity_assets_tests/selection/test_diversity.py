@@ -63,7 +63,7 @@ def test_equal_rows_share_the_fate_of_the_best_of_them() -> None:
 
 
 def test_many_rows_in_tight_clusters() -> None:
-    """Where neighbours are all of one cluster, the graph falls into islands; a search must come back with fewer, not end the asset."""
+    """Neighbours all of one cluster are what hnswlib's graph is worst at: the search must come back, and most rows be found."""
     generator = np.random.default_rng(0)
     centres = np.eye(8, dtype=np.float32)[generator.integers(0, 8, 600)]
     noisy = centres + generator.normal(0, 0.01, centres.shape).astype(np.float32)

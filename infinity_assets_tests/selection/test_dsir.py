@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -22,7 +23,7 @@ def texts(token_lists: list[list[str]]) -> pl.Series:
 
 
 def grams(tokens: list[str]) -> list:
-    return [*tokens, *zip(tokens, tokens[1:], strict=False)]
+    return [*tokens, *pairwise(tokens)]
 
 
 def plain(prompts: list[list[str]], target: list[list[str]], smoothing: float) -> list[float]:

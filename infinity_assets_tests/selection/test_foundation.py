@@ -24,7 +24,7 @@ FORM = [
     ([("user", "Hello"), ("assistant", "Hi\n### Response: Hi")], "template_debris"),
     ([("user", "Hello"), ("assistant", "I am ChatGPT, at your service.")], "identity_leak"),
     ([("user", "Hello"), ("assistant", "As an AI language model I have no name.")], "identity_leak"),
-    ([("user", "Hello"), ("assistant", "I'm sorry, but I cannot do this.")], "refusal"),
+    ([("user", "Hello"), ("assistant", "I'm sorry, but I cannot help with that.")], "refusal"),
     ([("user", "你好"), ("assistant", "抱歉，我无法回答。")], "refusal"),
     ([("user", "What is the capital of France?"), ("assistant", "法国的首都是巴黎。")], "wrong_language"),
     ([("user", "Translate the word paper into Chinese."), ("assistant", "这个词是纸。")], None),

@@ -25,7 +25,11 @@ UNSCORED = st.just(("conversation", None, None, None, None))
 RAW = st.tuples(st.sampled_from(["instruction", "text"]), st.sampled_from([None, "law"]), st.none(), st.none(), st.none())
 ROWS = st.lists(SCORED | UNSCORED | RAW, max_size=16)
 RECIPES = st.builds(
-    Seeds, max_seeds=st.integers(0, 12), raw_share=st.floats(0, 1), long_tail=st.sampled_from([(1, 1), (2, 3)]), min_labels=st.integers(1, 4)
+    Seeds,
+    max_seeds=st.integers(0, 12),
+    raw_share=st.floats(0, 1),
+    long_tail=st.sampled_from([(1, 1), (2, 3)]),
+    min_labels=st.integers(1, 4),
 )
 VOCABULARY = pl.DataFrame({"label": list("abcdef"), "rows": [1, 2, 3, 4, 5, 6]})
 
@@ -100,7 +104,7 @@ def test_the_budget_goes_round_the_abilities(sizes: dict[str, int], places: int)
     """No ability has two seeds more than another that still had candidates."""
     rows = lines([("conversation", name, list("abc"), None, None) for name, size in sizes.items() for _ in range(size)])
     found = picked(rows, Seeds(max_seeds=places, raw_share=0.0, min_labels=3))
-    taken = {name: 0 for name in sizes}
+    taken = dict.fromkeys(sizes, 0)
     for row, chosen in zip(rows, found["taken"], strict=True):
         taken[row[2]] += chosen
     unfinished = [taken[name] for name in sizes if taken[name] < sizes[name]]

@@ -6,7 +6,13 @@ from hypothesis import strategies as st
 from infinity_assets.selection.rules import first_failure
 from infinity_assets.synthesis.answers import rules
 
-LINE = {"row_id": "r", "text": "Bread and Butter would do.", "request": "Suggest a name for the bakery.", "finish_reason": "stop", "error": None}
+LINE = {
+    "row_id": "r",
+    "text": "Bread and Butter would do.",
+    "request": "Suggest a name for the bakery.",
+    "finish_reason": "stop",
+    "error": None,
+}
 TABLE = [
     ({}, None),
     ({"text": "4"}, None),
@@ -38,7 +44,7 @@ def test_every_rule_is_tried_above() -> None:
     assert {rule.reason for rule in rules()} == {reason for _, reason in TABLE if reason}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(words=st.lists(st.text("abcdefgh", min_size=4, max_size=6), min_size=1, max_size=8, unique=True), times=st.integers(1, 12))
 def test_a_loop_is_what_says_little_often(words: list[str], times: int) -> None:
     assert reasons({"text": ". ".join(words * times)}) == (["loop"] if times > 4 else [])

@@ -11,7 +11,9 @@ SCHEMA = {"row_id": pl.String, "student": pl.String, "score": pl.Float64}
 
 @settings(max_examples=60, deadline=None)
 @given(scores=SCORES, below=st.floats(1, 5), data=st.data())
-def test_a_row_is_weak_if_every_student_failed_it_and_unknown_if_one_was_not_scored(scores: dict, below: float, data: st.DataObject) -> None:
+def test_a_row_is_weak_if_every_student_failed_it_and_unknown_if_one_was_not_scored(
+    scores: dict, below: float, data: st.DataObject
+) -> None:
     lines = [(row, f"student {n}", score) for row, given in scores.items() for n, score in enumerate(given)]
     found = weak(pl.DataFrame(data.draw(st.permutations(lines)), schema=SCHEMA, orient="row"), below)
     assert found["row_id"].to_list() == sorted(scores)

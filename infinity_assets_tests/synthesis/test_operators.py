@@ -5,7 +5,9 @@ from infinity_assets.synthesis.operators import FROM_TEXT, OPERATORS, assign
 
 
 def seeds(count: int, kind: str = "conversation") -> pl.DataFrame:
-    return pl.DataFrame({"row_id": [f"{n:032x}" for n in range(count)], "kind": [kind] * count}, schema={"row_id": pl.String, "kind": pl.String})
+    return pl.DataFrame(
+        {"row_id": [f"{n:032x}" for n in range(count)], "kind": [kind] * count}, schema={"row_id": pl.String, "kind": pl.String}
+    )
 
 
 def test_every_operator_is_a_prompt_that_takes_what_it_is_given() -> None:

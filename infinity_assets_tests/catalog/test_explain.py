@@ -1,0 +1,80 @@
+"""The question that the project exists to answer: where is this row from, and why is it in or out?"""
+
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from infinity_assets.catalog.explain import explain
+from infinity_assets.errors import InfinityError
+from infinity_assets_tests.catalog import lakes
+from infinity_assets_tests.catalog.lakes import BAKERY, BAKERY2, BAKERY3, CLIPS, TEA, row_id
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return lakes.make(tmp_path_factory.mktemp("lake")).data
+
+
+def in_order(story: str, *parts: str) -> bool:
+    """Whether each part stands in the story, after the one before it."""
+    for part in parts:
+        _, found, story = story.partition(part)
+        if not found:
+            return False
+    return True
+
+
+def test_a_row_that_was_kept(data: Path) -> None:
+    story = explain(data, row_id(TEA))
+    assert story == textwrap.dedent(
+        f"""\
+        row {row_id(TEA)}
+          user      How is tea made?
+          assistant With leaves and hot water.
+          is        chat, en, licence MIT
+          read      from source alpha, a.json, record 1 (MIT)
+          read      from source alpha, b.json, record 0 (MIT)
+          dropped   in deduped: exact_duplicate (alpha, b.json, record 0): duplicate_of {row_id(TEA)}
+          chosen    in seed_selected: many_labels (alpha, a.json, record 1)
+          chosen    in inf_instruct_f: quality (alpha, a.json, record 1): place 0
+          dropped   in evolved: returned_to_pool (alpha, a.json, record 1): why no_text
+          stands in inf_instruct_f"""
+    )
+
+
+def test_a_row_that_was_dropped(data: Path) -> None:
+    story = explain(data, row_id(CLIPS))
+    assert in_order(
+        story, "read      from source alpha, a.json, record 2", "contaminated_ngram", "item_id gsm#0", "stands in neither InfInstruct-F nor"
+    )
+    assert "chosen" not in story
+
+
+def test_an_evolved_row_with_its_parents_back_to_the_file(data: Path) -> None:
+    story = explain(data, row_id(BAKERY3))
+    assert in_order(
+        story,
+        f"row {row_id(BAKERY3)}", "No Grain, No Pain", f"made      by answer in answered, from {row_id(BAKERY2)}",
+        "passed_final_filter", "stands in inf_instruct_g",
+        f"row {row_id(BAKERY2)}", f"made      by evolve_constraints in evolved, from {row_id(BAKERY)}", "prompt answer, model@main",
+        f"became    {row_id(BAKERY3)}",
+        f"row {row_id(BAKERY)}", "read      from source alpha, a.json, record 0 (CC-BY-SA-4.0)", "over_quota",
+        "prompt evolve_constraints, model@main, 20 tokens read, 9 written", "superseded",
+    )  # fmt: skip
+
+
+def test_the_first_digits_are_enough_if_they_are_one_rows(data: Path) -> None:
+    assert explain(data, row_id(TEA)[:12]) == explain(data, row_id(TEA))
+    with pytest.raises(InfinityError, match="No row id begins with zz"):
+        explain(data, "zz")
+    with pytest.raises(InfinityError, match="5 or more row ids begin with"):
+        explain(data, "")
+
+
+def test_a_row_that_is_its_own_ancestor_ends_the_story(tmp_path: Path) -> None:
+    """A rewrite may come back to the words of its seed in a later round."""
+    lake = lakes.make(tmp_path)
+    outcome = lakes.Outcome(lakes.child(BAKERY, BAKERY3, "evolve"), edges=lakes.edge(BAKERY, BAKERY3, "evolve"))
+    lake.commit(lakes.key("evolved_2"), outcome, "run-1", 0.0)
+    assert explain(tmp_path, row_id(BAKERY)).count("row ") >= 3

@@ -1,0 +1,40 @@
+from pathlib import Path
+
+from infinity_assets.catalog.funnel import ORDER, funnel
+from infinity_assets.catalog.lake import Outcome
+from infinity_assets_tests.catalog import lakes
+
+
+def test_counts_reasons_and_calls(tmp_path: Path) -> None:
+    lakes.make(tmp_path)
+    lines = {line["asset"]: line for line in funnel(tmp_path).iter_rows(named=True)}
+
+    def counts(asset: str) -> tuple:
+        return tuple(lines[asset][c] for c in ("partitions", "rows_in", "rows_created", "rows_out", "rows_dropped", "reasons", "calls"))
+
+    assert counts("raw_pool") == (1, 0, 5, 4, 1, "malformed_json 1", None)
+    assert counts("deduped") == (1, 4, 0, 3, 1, "exact_duplicate 1", None)
+    assert counts("scored") == (1, None, None, 2, None, None, None)
+    assert counts("evolved") == (1, 2, 1, 1, 2, "returned_to_pool 1, superseded 1", 1)
+
+
+def test_assets_stand_in_the_order_of_the_graph_and_rounds_follow_each_other(tmp_path: Path) -> None:
+    lake = lakes.make(tmp_path)
+    rows = lake.scan("evolved").collect()
+    for asset in ("answered_2", "diagnosed", "evolved_2", "evolved_3", "release", "unheard_of"):
+        lake.commit(lakes.key(asset), Outcome(rows), "run-1", 0.0)
+    assets = funnel(tmp_path)["asset"].to_list()
+    chat = ["evolved", "answered", "diagnosed", "evolved_2", "answered_2", "evolved_3"]
+    assert assets[assets.index("evolved") :] == [*chat, "inf_instruct_g", "release", "unheard_of"]
+    first = [asset for asset in assets if asset in ORDER]
+    assert first == [asset for asset in ORDER if asset in first]
+
+
+def test_partitions_are_summed_and_past_materialisations_left_out(tmp_path: Path) -> None:
+    lake = lakes.make(tmp_path)
+    rows = lake.scan("deduped").collect()
+    for run in ("run-1", "run-2"):
+        for partition, height in (("shard-00", 1), ("shard-01", 2)):
+            lake.commit(lakes.key("decontaminated_by_hand", partition), Outcome(rows.head(height), rows_in=height), run, 0.0)
+    line = next(line for line in funnel(tmp_path).iter_rows(named=True) if line["asset"] == "decontaminated_by_hand")
+    assert (line["partitions"], line["rows_in"], line["rows_out"], line["rows_dropped"]) == (2, 3, 3, 0)

@@ -1,0 +1,129 @@
+"""A check that cannot fail is worth nothing: every invariant holds on a correct lake, and is caught when it is broken there."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from infinity_assets.catalog.invariants import APPLIES, INVARIANTS, check_all
+from infinity_assets.catalog.lake import Lake, Outcome
+from infinity_assets_tests.catalog import lakes
+from infinity_assets_tests.catalog.lakes import BAKERY, BAKERY2, BAKERY3, CLIPS, TEA, row_id
+from infinity_assets_tests.frames import conversations, pool
+
+
+@pytest.fixture
+def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
+    monkeypatch.setenv("INFINITY_SETTINGS", str(tmp_path / "none.yaml"))
+    return lakes.make(tmp_path)
+
+
+def test_all_hold_on_a_correct_lake(lake: Lake) -> None:
+    checked = [(asset, name, broken.height) for asset, name, broken in check_all(lake)]
+    assert {height for _, _, height in checked} == {0}
+    there = {folder.name for folder in lake.rows.iterdir()} & set(APPLIES)
+    assert sorted((asset, name) for asset, name, _ in checked) == sorted((asset, name) for asset in there for name in APPLIES[asset])
+    assert {name for _, name, _ in checked} == set(INVARIANTS)
+
+
+def test_a_later_round_keeps_what_the_first_keeps(lake: Lake) -> None:
+    lake.commit(lakes.key("evolved_2"), Outcome(lake.scan("evolved").collect(), rows_in=1), "run-1", 0.0)
+    assert {name for asset, name, _ in check_all(lake) if asset == "evolved_2"} == set(APPLIES["evolved"])
+
+
+def replace(lake: Lake, asset: str, change: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
+    """Change the rows of a partition behind the books' back."""
+    change(lake.scan(asset).collect()).write_parquet(lake.rows_file(asset))
+
+
+def commit(lake: Lake, asset: str, outcome: Outcome) -> None:
+    lake.commit(lakes.key(asset), outcome, "run-2", 0.0)
+
+
+def a_row_vanishes(lake: Lake) -> None:
+    commit(
+        lake,
+        "deduped",
+        Outcome(lake.scan("deduped").collect().head(2), rows_in=4, decisions=lakes.decided(pool(("a", "b", 0, TEA)), "dropped", "x")),
+    )
+
+
+def a_decision_is_lost(lake: Lake) -> None:
+    (lake.catalog / "decisions" / "deduped" / "all.parquet").unlink()
+
+
+def nothing_was_counted(lake: Lake) -> None:
+    commit(lake, "deduped", Outcome(lake.scan("deduped").collect()))
+
+
+def a_turn_is_empty(lake: Lake) -> None:
+    replace(lake, "inf_instruct_f", lambda rows: rows.with_columns(conversations([("user", "q"), ("assistant", " ")])))
+
+
+def an_id_repeats(lake: Lake) -> None:
+    replace(lake, "inf_instruct_f", lambda rows: pl.concat([rows, rows]))
+
+
+def an_item_is_in_it(lake: Lake) -> None:
+    replace(lake, "inf_instruct_f", lambda rows: pl.concat([rows, pool(("alpha", "a.json", 2, CLIPS))]))
+
+
+def an_edge_is_lost(lake: Lake) -> None:
+    (lake.catalog / "edges" / "evolved" / "all.parquet").unlink()
+
+
+def a_row_comes_from_nowhere(lake: Lake) -> None:
+    replace(lake, "inf_instruct_f", lambda rows: rows.with_columns(row_id=pl.lit("f" * 32)))
+
+
+def a_licence_is_missing(lake: Lake) -> None:
+    replace(lake, "inf_instruct_f", lambda rows: rows.with_columns(licence=pl.lit(None, pl.String)))
+
+
+def a_licence_is_too_lax(lake: Lake) -> None:
+    replace(lake, "inf_instruct_g", lambda rows: rows.with_columns(licence=pl.lit("MIT")))
+
+
+BROKEN = [
+    (a_row_vanishes, "deduped", "conservation"),
+    (a_decision_is_lost, "deduped", "conservation"),
+    (nothing_was_counted, "deduped", "conservation"),
+    (a_turn_is_empty, "inf_instruct_f", "grammar"),
+    (an_id_repeats, "inf_instruct_f", "unique"),
+    (an_item_is_in_it, "inf_instruct_f", "clean"),
+    (an_edge_is_lost, "inf_instruct_g", "lineage"),
+    (a_row_comes_from_nowhere, "inf_instruct_f", "lineage"),
+    (a_licence_is_missing, "inf_instruct_f", "licence"),
+    (a_licence_is_too_lax, "inf_instruct_g", "licence"),
+]
+
+
+@pytest.mark.parametrize(("breaks", "asset", "name"), BROKEN, ids=lambda value: getattr(value, "__name__", value))
+def test_it_is_caught_where_it_is_broken(lake: Lake, breaks: Callable[[Lake], None], asset: str, name: str) -> None:
+    breaks(lake)
+    assert INVARIANTS[name](lake, asset).height == 1
+    assert (asset, name) in {(asset, name) for asset, name, broken in check_all(lake) if broken.height}
+
+
+def test_each_is_broken_above() -> None:
+    assert {name for _, _, name in BROKEN} == set(INVARIANTS)
+
+
+def test_a_row_of_two_lines_needs_the_most_restrictive_licence_of_both(lake: Lake) -> None:
+    """Through any number of steps: the licences that count are those of the pool."""
+    replace(
+        lake,
+        "deduped",
+        lambda rows: rows.with_columns(licence=pl.when(pl.col("row_id") == row_id(TEA)).then(pl.lit("unknown")).otherwise("licence")),
+    )
+    assert INVARIANTS["licence"](lake, "inf_instruct_g").is_empty()
+    merged = pl.concat([lakes.edge(BAKERY2, BAKERY, "merge"), lakes.edge(BAKERY2, TEA, "merge")])
+    commit(lake, "evolved", Outcome(lake.scan("evolved").collect(), edges=merged))
+    assert INVARIANTS["licence"](lake, "inf_instruct_g").rows() == [(row_id(BAKERY3), "CC-BY-SA-4.0 instead of unknown")]
+
+
+def test_a_line_that_runs_in_a_circle_ends(lake: Lake) -> None:
+    commit(lake, "evolved_2", Outcome(lakes.child(BAKERY, BAKERY3, "evolve"), edges=lakes.edge(BAKERY, BAKERY3, "evolve")))
+    assert INVARIANTS["lineage"](lake, "inf_instruct_g").is_empty()
+    assert INVARIANTS["licence"](lake, "inf_instruct_g").is_empty()

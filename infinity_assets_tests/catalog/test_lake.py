@@ -1,0 +1,151 @@
+"""What a crash at any moment leaves behind, and when the last result can stand for a new one."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from infinity_assets.catalog import lake as module
+from infinity_assets.catalog.lake import BOOKS, Lake, Manifest, Outcome
+from infinity_assets.errors import InfinityError
+from infinity_assets.rows import schema
+from infinity_assets_tests.catalog.lakes import BAKERY, TEA, decided, edge, key
+from infinity_assets_tests.frames import pool
+
+ROWS = pool(("alpha", "a.json", 0, BAKERY))
+BOOKED = Outcome(
+    ROWS, rows_in=2, decisions=decided(ROWS, "dropped", "why"), edges=edge(BAKERY, TEA, "op"), origins=ROWS.select(list(schema.ORIGINS)),
+    measures={"n": 1}, charts={"c": "x"},
+)  # fmt: skip
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(tmp_path / "it's [data]")
+
+
+def commit(lake: Lake, asset: str = "evolved", partition: str = "shard-00", outcome: Outcome = BOOKED, run: str = "run-1") -> Manifest:
+    return lake.commit(key(asset, partition), outcome, run, 0.0)
+
+
+def test_what_was_committed_can_be_read_again(lake: Lake) -> None:
+    manifest = commit(lake)
+    assert lake.manifest("evolved", "shard-00") == manifest
+    assert (manifest.rows_in, manifest.rows_created, manifest.rows_out, manifest.rows_dropped) == (2, 0, 1, 1)
+    assert lake.scan("evolved").collect().equals(ROWS)
+    for book in ("decisions", "edges", "origins"):
+        assert pl.read_parquet(lake.catalog / book / "evolved" / "shard-00.parquet", glob=False).schema == BOOKS[book]
+
+
+def test_an_asset_whose_grain_is_not_the_row_leaves_the_counts_null(lake: Lake) -> None:
+    manifest = commit(lake, outcome=Outcome(ROWS))
+    assert (manifest.rows_in, manifest.rows_created, manifest.rows_dropped, manifest.rows_out) == (None, None, None, 1)
+
+
+def test_a_lazy_frame_is_written_as_well(lake: Lake) -> None:
+    assert commit(lake, outcome=Outcome(ROWS.lazy())).data_version == commit(lake, partition="other").data_version
+
+
+@pytest.mark.parametrize("changed", ["code_version", "settings_hash", "inputs"])
+def test_a_result_is_reused_if_nothing_it_depends_on_has_changed(lake: Lake, changed: str) -> None:
+    assert lake.reusable(key("evolved", "shard-00")) is None
+    manifest = commit(lake)
+    assert lake.reusable(key("evolved", "shard-00")) == manifest
+    assert lake.reusable(key("evolved", "shard-00", **{changed: {"x": "2"} if changed == "inputs" else "2"})) is None
+    assert lake.reusable(key("evolved", "shard-01")) is None
+
+
+def _delete(file: Path) -> None:
+    file.unlink()
+
+
+def _cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+@pytest.mark.parametrize("damage", [_delete, _cut])
+def test_rows_that_are_gone_are_not_reused(lake: Lake, damage: Callable[[Path], None]) -> None:
+    commit(lake)
+    damage(lake.rows_file("evolved", "shard-00"))
+    assert lake.reusable(key("evolved", "shard-00")) is None
+
+
+def test_the_data_version_follows_the_rows_alone(lake: Lake) -> None:
+    one, same = commit(lake), commit(lake, run="run-2", outcome=Outcome(ROWS))
+    other = commit(lake, run="run-3", outcome=Outcome(pool(("alpha", "a.json", 0, TEA))))
+    assert one.data_version == same.data_version != other.data_version
+
+
+@pytest.mark.parametrize("writer", ["write_parquet", "write_text"])
+@pytest.mark.parametrize("step", range(5))
+def test_a_process_killed_half_way_leaves_nothing_that_is_reused(lake: Lake, monkeypatch, writer: str, step: int) -> None:
+    """Invariant 8: rows, three books, calls, manifest. Whichever write is the last, the next run makes the partition again."""
+    commit(lake)
+    real, written = getattr(module, writer), []
+
+    def dies(what: object, path: Path) -> None:
+        if writer == "write_text" or len(written) == step:
+            raise KeyboardInterrupt
+        written.append(path)
+        real(what, path)
+
+    monkeypatch.setattr(module, writer, dies)
+    tea = pool(("alpha", "a.json", 0, TEA))
+    changed = Outcome(tea, rows_in=2, decisions=BOOKED.decisions, edges=BOOKED.edges, origins=BOOKED.origins)
+    if writer == "write_text" or step < 4:  # there are no calls in it, so no fifth Parquet file
+        with pytest.raises(KeyboardInterrupt):
+            commit(lake, outcome=changed, run="run-2")
+        assert lake.reusable(key("evolved", "shard-00")) is None
+        assert lake.partitions("evolved") == []
+        assert (lake.catalog / "history" / "evolved" / "shard-00" / "run-1.json").exists()
+    monkeypatch.undo()
+    again = commit(lake, outcome=changed, run="run-3")
+    assert lake.reusable(key("evolved", "shard-00")) == again
+    assert lake.scan("evolved").collect().equals(tea)
+
+
+def test_a_book_that_is_empty_now_does_not_keep_its_old_lines(lake: Lake) -> None:
+    commit(lake)
+    commit(lake, run="run-2", outcome=Outcome(ROWS, rows_in=1))
+    assert not list(lake.catalog.glob("decisions/evolved/*")) + list(lake.catalog.glob("edges/evolved/*"))
+
+
+def test_pruning_takes_rows_and_books_of_what_is_no_longer_defined_and_leaves_the_history(lake: Lake) -> None:
+    for partition in ("shard-00", "shard-01"):
+        commit(lake, partition=partition)
+        commit(lake, asset="other", partition=partition)
+    assert lake.prune("evolved", ["shard-01", "shard-02"]) == ["shard-00"]
+    assert lake.partitions("evolved") == ["shard-01"]
+    assert lake.partitions("other") == ["shard-00", "shard-01"]
+    left = {str(path.relative_to(lake.data)) for path in lake.data.rglob("*shard-00*") if path.is_file()}
+    assert left == {f"{folder}/other/shard-00.{kind}" for folder, kind in [
+        ("lake", "parquet"), ("catalog/decisions", "parquet"), ("catalog/edges", "parquet"), ("catalog/origins", "parquet"),
+        ("catalog/manifests", "json"),
+    ]}  # fmt: skip
+    assert (lake.catalog / "history" / "evolved" / "shard-00" / "run-1.json").exists()
+    assert lake.prune("evolved", ["shard-01"]) == []
+
+
+def test_what_a_killed_process_left_of_a_partition_is_pruned(lake: Lake) -> None:
+    """It has rows and no manifest; the views read every file of the folder."""
+    commit(lake)
+    lake.manifest_file("evolved", "shard-00").unlink()
+    assert lake.prune("evolved", []) == ["shard-00"]
+    assert not lake.rows_file("evolved", "shard-00").exists()
+
+
+@pytest.mark.parametrize("name", ["alpaca[en]", "a*", "what?", "v1.2", "数据", "it's {x}"])
+def test_partitions_are_called_what_folders_are_called(lake: Lake, name: str) -> None:
+    manifest = commit(lake, partition=name)
+    commit(lake, partition="another", outcome=Outcome(ROWS))
+    assert lake.partitions("evolved") == sorted([name, "another"])
+    assert lake.scan("evolved", name).collect().height == manifest.rows_out == 1
+    assert lake.scan("evolved").collect().height == 2
+
+
+def test_reading_what_is_not_there_says_what_to_do(lake: Lake) -> None:
+    commit(lake)
+    for missing in [("other", None), ("evolved", "shard-07")]:
+        with pytest.raises(InfinityError, match="materialise it first"):
+            lake.scan(*missing)

@@ -1,0 +1,54 @@
+from pathlib import Path
+
+import duckdb
+
+from infinity_assets.catalog.lake import Lake, Outcome
+from infinity_assets.catalog.views import connect, write_database
+from infinity_assets_tests.catalog import lakes
+
+COLUMNS = {
+    "materializations": "asset partition run_id finished_at seconds rows_in rows_created rows_out rows_dropped bytes code_version settings_hash "
+    "data_version latest",
+    "decisions": "row_id source file position asset partition verdict reason detail",
+    "edges": "child_id parent_id operation asset",
+    "origins": "row_id source file position licence",
+    "generations": "request_key row_id asset model prompt prompt_tokens completion_tokens seconds cached error",
+}
+"""What design.md promises to users."""
+
+
+def test_the_views_are_there_before_anything_is_materialised(tmp_path: Path) -> None:
+    with connect(tmp_path / "it's here") as views:
+        for view, columns in COLUMNS.items():
+            assert views.sql(f"select {columns.replace(' ', ', ')} from {view}").fetchall() == []
+
+
+def test_past_materialisations_stay_on_record_and_only_the_last_is_latest(tmp_path: Path) -> None:
+    lake = lakes.make(tmp_path)
+    lake.commit(lakes.key("deduped"), Outcome(lake.scan("deduped").collect(), rows_in=3), "run-2", 0.0)
+    with connect(tmp_path) as views:
+        runs = views.sql(
+            "select run_id, rows_in, rows_dropped, latest from materializations where asset = 'deduped' order by run_id"
+        ).fetchall()
+        assert runs == [("run-1", 4, 1, False), ("run-2", 3, 0, True)]
+        assert views.sql("select count(*) from decisions where asset = 'deduped'").fetchall() == [(0,)]
+
+
+def test_rows_and_books_can_be_joined(tmp_path: Path) -> None:
+    lakes.make(tmp_path)
+    with connect(tmp_path) as views:
+        told = views.sql("select detail->>'duplicate_of' from decisions join raw_pool using (row_id, source, file, position)").fetchall()
+        assert (lakes.row_id(lakes.TEA),) in told
+        assert views.sql("select count(*) from generations where not cached").fetchall() == [(2,)]
+
+
+def test_the_database_file_can_be_rewritten_while_it_is_read(tmp_path: Path) -> None:
+    lakes.make(tmp_path)
+    with duckdb.connect(str(write_database(tmp_path)), read_only=True) as reader:
+        lake = Lake(tmp_path)
+        lake.commit(lakes.key("later"), Outcome(lake.scan("deduped").collect()), "run-2", 0.0)
+        path = write_database(tmp_path)
+        assert reader.sql("select count(*) from deduped").fetchall() == [(3,)]
+    with duckdb.connect(str(path), read_only=True) as reader:
+        assert reader.sql("select count(*) from later").fetchall() == [(3,)]
+    assert not list(tmp_path.glob(".*tmp*"))

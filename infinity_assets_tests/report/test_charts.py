@@ -1,0 +1,94 @@
+"""Charts stand on the page of every asset: no value may end a materialisation that took hours, or make its chart too long to be shown."""
+
+import base64
+import math
+import re
+from urllib.parse import unquote
+from xml.etree import ElementTree
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from infinity_assets.report.charts import LIMIT, counts, histogram, table
+
+FEW = settings(max_examples=100, deadline=None)
+NUMBERS = st.none() | st.floats() | st.sampled_from([0.0, 5e-324, 0.3, 0.1 + 0.2, 1e17, -1e308, 1e308, 0.9999999999999999, 1.0])
+
+
+def drawing(markdown: str) -> ElementTree.Element:
+    found = re.fullmatch(r"!\[.*\]\(data:image/svg\+xml(;base64)?,([^\s()]*)\)", markdown.splitlines()[-1])
+    assert found is not None
+    return ElementTree.fromstring(base64.b64decode(found[2]).decode() if found[1] else unquote(found[2]))
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered in reduce")  # the median of two numbers near the largest there are
+@FEW
+@given(values=st.lists(NUMBERS, max_size=40), bounds=st.sampled_from([(None, None), (0.0, 1.0), (1.0, None)]))
+def test_a_histogram_is_small_and_well_formed_whatever_the_values(values: list, bounds: tuple) -> None:
+    markdown = histogram(pl.Series(values, dtype=pl.Float64), "cosine of rewrite and seed", low=bounds[0], high=bounds[1])
+    finite = [value for value in values if value is not None and math.isfinite(value)]
+    if not finite:
+        assert markdown == ""
+        return
+    assert len(markdown) < LIMIT
+    assert markdown.startswith(f"cosine of rewrite and seed: {len(finite)} values, median ")
+    assert "nan" not in markdown.splitlines()[0]
+    assert drawing(markdown).tag.endswith("svg")
+
+
+@FEW
+@given(values=st.lists(st.integers(0, 15), min_size=1, max_size=200))
+def test_bars_are_as_high_as_values_are_many(values: list[int]) -> None:
+    markdown = histogram(pl.Series([value + 0.5 for value in values]), "x", low=0, high=16)
+    path = drawing(markdown).find("{http://www.w3.org/2000/svg}path")
+    assert path is not None
+    bars = {int(x) // 12: -int(v) for x, v in re.findall(r"M(\d+) 60v(-\d+)h", path.attrib["d"])}
+    tallest = max(values.count(value) for value in values)
+    assert bars == {value: max(round(values.count(value) / tallest * 60), 1) for value in values}
+
+
+def test_a_single_value_has_a_bar() -> None:
+    assert "median 3" in histogram(pl.Series([3]), "x")
+    assert histogram(pl.Series([], dtype=pl.Int64), "x") == histogram(pl.Series([None]), "x") == ""
+
+
+CELLS = st.none() | st.text("a|\\`\n ", max_size=100) | st.text(max_size=10)
+
+
+def cells(line: str) -> list[str]:
+    """The cells of a line as GitHub's grammar has it: a backslash takes the character after it along."""
+    return re.findall(r"((?:\\.|[^|\\])*)\|", line)[1:]
+
+
+@FEW
+@given(rows=st.lists(st.tuples(CELLS, CELLS), max_size=6), most=st.integers(1, 6))
+def test_a_table_has_as_many_cells_in_every_line_whatever_is_in_them(rows: list, most: int) -> None:
+    markdown = table(pl.DataFrame(rows, schema={"one": pl.String, "other": pl.String}, orient="row"), rows=most)
+    lines = markdown.split("\n")
+    shown = min(len(rows), most)
+    assert all(len(cells(line)) == 2 for line in lines[: 2 + shown])
+    assert lines[2 + shown :] == (["", f"{len(rows) - most} more."] if len(rows) > most else [])
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (1234567, "1,234,567"),
+        (0.123456, "0.123"),
+        (None, ""),
+        (True, "True"),
+        ("a|b", "a\\|b"),
+        ("\\|", "\\\\\\|"),
+        ("x" * 90, "x" * 79 + "…"),
+    ],
+)
+def test_cells(value: object, shown: str) -> None:
+    assert table(pl.DataFrame({"a": [value]})).splitlines()[-1] == f"| {shown} |"
+
+
+def test_counts_are_largest_first() -> None:
+    lines = counts({"b": 2, "c": 10, "a": 2}).splitlines()[2:]
+    assert lines == ["| c | 10 |", "| a | 2 |", "| b | 2 |"]
+    assert counts({}).count("\n") == 1

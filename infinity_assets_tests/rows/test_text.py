@@ -1,0 +1,38 @@
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infinity_assets.rows.text import normalised, tokens, word_count
+
+TOKENS = [
+    ("Don't panic, 42!", ["don", "t", "panic", "42"]),
+    ("snake_case a-b", ["snake", "case", "a", "b"]),
+    ("你好, world世界", ["你", "好", "world", "世", "界"]),
+    ("カタカナ ひら", ["カ", "タ", "カ", "ナ", "ひ", "ら"]),
+    ("Ｆｕｌｌ ①", ["full", "1"]),
+    ("Grüße Ärger", ["grüße", "ärger"]),
+    ("Привет мир", ["привет", "мир"]),
+    ("!? …", []),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), TOKENS)
+def test_tokens(text: str, expected: list[str]) -> None:
+    assert pl.select(tokens(pl.lit(text))).item().to_list() == expected
+
+
+@given(text=st.text("aB1_-' 你好\nß"))
+def test_the_word_count_is_the_number_of_tokens(text: str) -> None:
+    listed, counted = pl.select(tokens(pl.lit(text)).list.len(), word_count(pl.lit(text)).alias("n")).row(0)
+    assert listed == counted
+
+
+@given(
+    parts=st.lists(st.sampled_from(["A", "ｂ", "é", "e\u0301", "你"])),
+    spaces=st.lists(st.sampled_from([" ", "\n\t", "\u3000"]), min_size=6),
+)
+def test_case_width_composition_and_spacing_do_not_count(parts: list[str], spaces: list[str]) -> None:
+    plain = {"A": "a", "ｂ": "b", "e\u0301": "é"}
+    spaced = spaces[-1] + "".join(part + spaces[n % len(spaces)] for n, part in enumerate(parts))
+    assert pl.select(normalised(pl.lit(spaced))).item() == " ".join(plain.get(part, part) for part in parts)

@@ -1,0 +1,50 @@
+"""A reader sees the old file or the new one, whatever happens to the writer."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from infinity_assets.atomic import replacing, write_parquet, write_text
+
+
+def test_the_folder_is_made_and_nothing_else_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "file.txt"
+    write_text("grüße\n", path)
+    write_text("你好\n", path)
+    assert path.read_bytes() == "你好\n".encode()
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("before", ["old", None])
+@pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt])
+def test_a_writer_that_fails_changes_nothing(tmp_path: Path, before: str | None, failure: type[BaseException]) -> None:
+    path = tmp_path / "file.txt"
+    if before:
+        path.write_text(before)
+
+    def write() -> None:
+        with replacing(path) as temporary:
+            temporary.write_text("half of the n")
+            assert not before or path.read_text() == before
+            raise failure
+
+    with pytest.raises(failure):
+        write()
+    assert [file.read_text() for file in tmp_path.iterdir()] == ([before] if before else [])
+
+
+def test_frames_eager_and_lazy(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"a": [1, None], "b": [["x"], []]})
+    for name, written in (("eager", frame), ("lazy", frame.lazy())):
+        write_parquet(written, tmp_path / name)
+        assert pl.read_parquet(tmp_path / name).equals(frame)
+
+
+def test_a_lazy_frame_that_cannot_be_computed_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    write_parquet(pl.DataFrame({"a": [1]}), path)
+    with pytest.raises(pl.exceptions.PolarsError):
+        write_parquet(pl.LazyFrame({"a": ["x"]}).select(pl.col("a").cast(pl.Int64)), path)
+    assert pl.read_parquet(path)["a"].to_list() == [1]
+    assert list(tmp_path.iterdir()) == [path]
