@@ -1,7 +1,7 @@
 """Every number of the recipe, in one place, with its source.
 
 Read in this order, later wins: the defaults below, `infinity.yaml` in the working directory (or the file that INFINITY_SETTINGS names), and
-environment variables such as INFINITY_CHAT__MAX_SEEDS=200 (two underscores go one level down). Defaults fit a laptop and a pool of up to some
+environment variables such as INFINITY_CHAT__SEEDS__MAX_SEEDS=200 (two underscores go one level down). Defaults fit a laptop and a pool of up to some
 100,000 rows; where the paper (arXiv 2506.11116) used another value on its 116 M rows, the field says so.
 """
 
@@ -10,10 +10,11 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
-from infinity_assets.rows.schema import Domain
+from infinity_assets.errors import InfinityError
+from infinity_assets.rows.schema import DOMAINS, Domain
 
 EMBEDDED_MODEL = "smollm2-135m-instruct"
 EMBEDDED_EMBEDDER = "all-minilm-l6-v2"
@@ -146,6 +147,14 @@ class Foundation(Section):
 
     keep_share: dict[Domain, float] = Field(default_factory=lambda: {"math": 0.6, "code": 0.6, "knowledge": 0.5, "chat": 0.5})
     """Share of a domain's rows that F may hold. (Paper, of 116.4 M: math 0.119, code 0.21, knowledge 0.037, chat by seeds.)"""
+
+    @field_validator("keep_share")
+    @classmethod
+    def _every_domain(cls, shares: dict[Domain, float]) -> dict[Domain, float]:
+        if missing := sorted(set(DOMAINS) - set(shares)):
+            raise ValueError(f"name a share for every domain; {', '.join(missing)} missing")
+        return shares
+
     max_rows: int = 20_000
     """Upper bound on F, spread over the domains in proportion."""
     min_answer_chars: int = 2
@@ -273,6 +282,8 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Environment over file over defaults."""
         file = Path(os.environ.get("INFINITY_SETTINGS", "infinity.yaml"))
+        if "INFINITY_SETTINGS" in os.environ and not file.is_file():
+            raise InfinityError(f"INFINITY_SETTINGS names {file}, which is no file.")
         if isinstance(env_settings, EnvSettingsSource):
             # INFINITY_MODELS is a folder (`models_dir`), not the section of that name.
             env_settings.env_vars = {name: value for name, value in env_settings.env_vars.items() if name != "infinity_models"}

@@ -100,7 +100,8 @@ APPLIES: dict[str, tuple[str, ...]] = {
     "tagged": ("unique",),
     "scored": ("unique",),
     "seed_selected": ("conservation", "unique"),
-    "evolved": ("conservation", "grammar", "unique", "clean"),
+    # Shards evolve apart: an instruction that two of them wrote is made one in `answered`.
+    "evolved": ("conservation", "grammar", "clean"),
     "answered": ("conservation", "grammar", "unique"),
     "diagnosed": ("conservation", "unique"),
     "inf_instruct_f": _FINAL,

@@ -47,8 +47,11 @@ class Step:
 
     def read(self, asset: str) -> pl.LazyFrame:
         """The rows of an input: of the same partition where both are partitioned alike, else of all partitions."""
-        same = partitions_of(asset) is not None and partitions_of(asset) is partitions_of(self.asset)
-        return self.lake.scan(asset, self.partition if same else None)
+        return self.lake.scan(asset, self.partition if _alike(asset, self.asset) else None)
+
+    def read_all(self, asset: str) -> pl.LazyFrame:
+        """The rows of all partitions of an input that the asset names in `reads_all`."""
+        return self.lake.scan(asset)
 
     def inference(self) -> Inference:
         """The models, with the response store of this data folder. No engine starts before a response is missing."""
@@ -73,6 +76,7 @@ def dataset(
     *,
     group: str,
     reads: Sequence[str] = (),
+    reads_all: Sequence[str] = (),
     settings: Callable[[Settings], Sequence[Part]] = lambda _: (),
     files: Callable[[Step], Mapping[str, str]] = lambda _: {},
     columns: Mapping[str, Any] | None = None,
@@ -86,6 +90,7 @@ def dataset(
     Args:
         group: Group in the graph.
         reads: Assets it reads. Those partitioned like it give the same partition, all others every partition.
+        reads_all: Assets of which it reads every partition, although they are partitioned like it.
         settings: What of the settings the result depends on.
         files: What of files outside the lake it depends on: name to fingerprint.
         columns: Name to Polars type of the columns of its rows, for the page.
@@ -102,7 +107,10 @@ def dataset(
         @dg.asset(
             name=asset,
             group_name=group,
-            deps=[_dependency(upstream, asset) for upstream in reads],
+            deps=[
+                *(_dependency(upstream, everything=_crosses(upstream, asset)) for upstream in reads),
+                *(_dependency(upstream, everything=True) for upstream in reads_all),
+            ],
             partitions_def=partitions,
             backfill_policy=dg.BackfillPolicy.single_run(),
             code_version=version,
@@ -120,7 +128,7 @@ def dataset(
                     partition=partition,
                     code_version=version,
                     settings_hash=settings_hash(*settings(now)),
-                    inputs={**_versions(step, reads), **files(step)},
+                    inputs={**_versions(step, reads, reads_all), **files(step)},
                 )
                 manifest, reused = _materialise(step, key, function, context.run_id, force=FORCE_TAG in context.run_tags)
                 described = _metadata(opened, manifest, reused)
@@ -131,21 +139,33 @@ def dataset(
     return decorate
 
 
-def _dependency(upstream: str, asset: str) -> dg.AssetDep:
-    theirs, ours = partitions_of(upstream), partitions_of(asset)
-    everything = theirs is not None and ours is not None and theirs is not ours
+def _alike(upstream: str, asset: str) -> bool:
+    """Whether both have the same partitions."""
+    return partitions_of(upstream) is not None and partitions_of(upstream) is partitions_of(asset)
+
+
+def _crosses(upstream: str, asset: str) -> bool:
+    """Whether both have partitions, but not the same ones: Dagster then wants to be told that every partition is read."""
+    return None not in (partitions_of(upstream), partitions_of(asset)) and not _alike(upstream, asset)
+
+
+def _dependency(upstream: str, everything: bool) -> dg.AssetDep:
     return dg.AssetDep(upstream, partition_mapping=dg.AllPartitionMapping() if everything else None)
 
 
-def _versions(step: Step, reads: Sequence[str]) -> dict[str, str]:
+def _versions(step: Step, reads: Sequence[str], reads_all: Sequence[str]) -> dict[str, str]:
+    """The data version of every partition that is read."""
+    wanted = [
+        (asset, partition)
+        for asset in (*reads, *reads_all)
+        for partition in ([step.partition] if asset in reads and _alike(asset, step.asset) else step.lake.partitions(asset))
+    ]
     versions = {}
-    for asset in reads:
-        same = partitions_of(asset) is not None and partitions_of(asset) is partitions_of(step.asset)
-        for partition in [step.partition] if same else step.lake.partitions(asset):
-            manifest = step.lake.manifest(asset, partition)
-            if manifest is None:
-                raise InfinityError(f"`{step.asset}` needs `{asset}` ({partition}), which has not been materialised: materialise it first.")
-            versions[f"{asset}/{partition}"] = manifest.data_version
+    for asset, partition in wanted:
+        manifest = step.lake.manifest(asset, partition)
+        if manifest is None:
+            raise InfinityError(f"`{step.asset}` needs `{asset}` ({partition}), which has not been materialised: materialise it first.")
+        versions[f"{asset}/{partition}"] = manifest.data_version
     return versions
 
 

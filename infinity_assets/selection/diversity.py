@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 _LINKS, _EFFORT, _SEED = 16, 200, 100
+_LOSERS = {"index": pl.Int64, "of": pl.Int64, "similarity": pl.Float64}
 
 
 def near_duplicates(vectors: np.ndarray, threshold: float, neighbours: int) -> pl.DataFrame:
@@ -22,9 +23,18 @@ def near_duplicates(vectors: np.ndarray, threshold: float, neighbours: int) -> p
     Returns:
         One line per loser: index, of (index of the survivor it is closest to), similarity.
     """
-    schema = {"index": pl.Int64, "of": pl.Int64, "similarity": pl.Float64}
-    if len(vectors) < 2:
-        return pl.DataFrame(schema=schema)
+    losers = pl.DataFrame(schema=_LOSERS)
+    alive = np.arange(len(vectors))
+    # In a cluster larger than the number of neighbours not every close pair is seen at once: those that stay are walked again.
+    while len(alive) > 1 and (found := _walk(vectors[alive], threshold, neighbours)).height:
+        back = found.with_columns(pl.col(c).replace_strict(np.arange(len(alive)), alive, return_dtype=pl.Int64) for c in ("index", "of"))
+        losers = pl.concat([losers, back])
+        alive = np.setdiff1d(alive, back["index"].to_numpy())
+    return losers.sort("index")
+
+
+def _walk(vectors: np.ndarray, threshold: float, neighbours: int) -> pl.DataFrame:
+    """One walk in rank order: rows with a close neighbour above them that has not lost itself."""
     pairs = _close_pairs(vectors, threshold, neighbours)
     lost: dict[int, tuple[int, float]] = {}
     # Only rows with a close neighbour are walked: a few per cent of the pool.
@@ -33,7 +43,7 @@ def near_duplicates(vectors: np.ndarray, threshold: float, neighbours: int) -> p
         if alive:
             similarity, of = max(alive)
             lost[index] = (-of, similarity)
-    return pl.DataFrame([(i, of, s) for i, (of, s) in lost.items()], schema=schema, orient="row")
+    return pl.DataFrame([(i, of, s) for i, (of, s) in lost.items()], schema=_LOSERS, orient="row")
 
 
 def _close_pairs(vectors: np.ndarray, threshold: float, neighbours: int) -> pl.DataFrame:

@@ -10,6 +10,7 @@ import polars as pl
 
 from infinity_assets.rows import schema
 from infinity_assets.rows.ids import with_row_ids
+from infinity_assets.rows.licences import most_restrictive
 from infinity_assets.selection.rules import Rule, first_failure
 
 
@@ -70,3 +71,33 @@ def settle(made: pl.DataFrame, columns: pl.Schema, rules: list[Rule], contaminat
 
 def _dropped(*frames: pl.DataFrame) -> list[pl.DataFrame]:
     return [frame.with_columns(pl.lit("dropped").alias("verdict")) for frame in frames]
+
+
+def merge_copies(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows that several parents led to, made one.
+
+    Shards evolve apart, so that two of them may write the same instruction. The row that stays has all parents, and the most restrictive of the
+    licences.
+
+    Args:
+        rows: Rows of `schema.SYNTHETIC_ROW` and more, in which a row id may repeat.
+
+    Returns:
+        The distinct rows, sorted by id, and a decision for every copy.
+    """
+    ordered = rows.sort("row_id", pl.col("parents").list.join(" "))
+    first = pl.int_range(pl.len()).over("row_id") == 0
+    merged = (
+        ordered.filter(first)
+        .drop("licence", "parents")
+        .join(
+            ordered.explode("parents").group_by("row_id").agg(most_restrictive(pl.col("licence")), pl.col("parents").unique().sort()),
+            on="row_id",
+        )
+    )
+    copies = ordered.filter(~first).with_columns(
+        pl.lit("dropped").alias("verdict"),
+        pl.lit("copy_of_another").alias("reason"),
+        pl.struct(duplicate_of="row_id").struct.json_encode().alias("detail"),
+    )
+    return merged.select(rows.columns).sort("row_id"), copies.select(pl.col(c).cast(t) for c, t in schema.DECISIONS.items())

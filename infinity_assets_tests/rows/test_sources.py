@@ -80,7 +80,7 @@ def test_source_yaml_is_read_as_text(tmp_path: Path) -> None:
         ("license: MIT", "unknown key `license`"),
         ("domain: cooking", "`domain`"),
         ("layout: nonsense", "no layout of that name"),
-        ("name: other", "remove `name`"),
+        ("name: other", "or leave `name` and `path` out"),
         ("- a list", "must hold"),
         ("a: [", "not valid YAML"),
         ("licence: [MIT]", "`licence`"),

@@ -12,10 +12,11 @@ from infinity_assets.defs.step import Step, dataset
 from infinity_assets.inference import batch
 from infinity_assets.report import charts
 from infinity_assets.rows import conversation
+from infinity_assets.rows.ids import shard_of
 from infinity_assets.rows.schema import empty
 from infinity_assets.scoring import language
 from infinity_assets.synthesis import answers
-from infinity_assets.synthesis.descent import settle
+from infinity_assets.synthesis.descent import merge_copies, settle
 
 
 def _make(number: int) -> dg.AssetsDefinition:
@@ -24,9 +25,9 @@ def _make(number: int) -> dg.AssetsDefinition:
     @dataset(
         name=name,
         group="chat",
-        reads=(upstream,),
+        reads_all=(upstream,),
         settings=lambda s: (
-            s.chat.answering, s.scoring, s.models.generator.identity, s.models.judge.identity, prompts.load("judge_answer").hash
+            s.shards, s.chat.answering, s.scoring, s.models.generator.identity, s.models.judge.identity, prompts.load("judge_answer").hash
         ),
         columns=ANSWERED,
         meaning=MEANING,
@@ -35,10 +36,12 @@ def _make(number: int) -> dg.AssetsDefinition:
     def answered(step: Step) -> Outcome:
         """The generator's answers to the evolved instructions, scored by the judge.
 
-        Grain: one conversation. Key: row_id. Degenerate answers (empty, truncated, shirking, looping, of a wrong language) are dropped by class.
+        Grain: one conversation. Key: row_id, by whose instruction's id it is sharded: what several seeds led to is answered once. Degenerate answers (empty, truncated, shirking, looping, of a wrong language) are dropped by class.
         """
         models, inference = step.settings.models, step.inference()
-        asked = step.read(upstream).collect().with_columns(request=conversation.instruction())
+        arrived = step.read_all(upstream).filter(shard_of(step.settings.shards) == step.partition).collect()
+        asked, copies = merge_copies(arrived)
+        asked = asked.with_columns(request=conversation.instruction())
         requests = batch.as_they_are("answer", asked, step.settings.chat.answering.sampling, name)
         written = inference.generate(models.generator, requests, "answer")
         made = asked.join(written.frame.select("row_id", "text", "finish_reason", "error"), on="row_id").with_columns(
@@ -59,9 +62,9 @@ def _make(number: int) -> dg.AssetsDefinition:
         calls = pl.concat([written.generations, grades.generations])
         return Outcome(
             result.kept,
-            rows_in=asked.height,
+            rows_in=arrived.height,
             rows_created=result.created.height,
-            decisions=result.decisions,
+            decisions=pl.concat([result.decisions, copies]),
             edges=result.edges,
             generations=calls,
             measures=spent(calls),
