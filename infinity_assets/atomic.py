@@ -24,13 +24,10 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_parquet(frame: pl.DataFrame | pl.LazyFrame, path: Path) -> None:
-    """The frame as zstd-compressed Parquet; a lazy frame is streamed."""
+def write_parquet(frame: pl.DataFrame, path: Path) -> None:
+    """The frame as zstd-compressed Parquet."""
     with replacing(path) as temporary:
-        if isinstance(frame, pl.LazyFrame):
-            frame.sink_parquet(temporary, compression="zstd")
-        else:
-            frame.write_parquet(temporary, compression="zstd")
+        frame.write_parquet(temporary, compression="zstd")
 
 
 def write_text(text: str, path: Path) -> None:

@@ -34,17 +34,7 @@ def test_a_writer_that_fails_changes_nothing(tmp_path: Path, before: str | None,
     assert [file.read_text() for file in tmp_path.iterdir()] == ([before] if before else [])
 
 
-def test_frames_eager_and_lazy(tmp_path: Path) -> None:
+def test_a_frame_comes_back(tmp_path: Path) -> None:
     frame = pl.DataFrame({"a": [1, None], "b": [["x"], []]})
-    for name, written in (("eager", frame), ("lazy", frame.lazy())):
-        write_parquet(written, tmp_path / name)
-        assert pl.read_parquet(tmp_path / name).equals(frame)
-
-
-def test_a_lazy_frame_that_cannot_be_computed_leaves_the_old_one(tmp_path: Path) -> None:
-    path = tmp_path / "a.parquet"
-    write_parquet(pl.DataFrame({"a": [1]}), path)
-    with pytest.raises(pl.exceptions.PolarsError):
-        write_parquet(pl.LazyFrame({"a": ["x"]}).select(pl.col("a").cast(pl.Int64)), path)
-    assert pl.read_parquet(path)["a"].to_list() == [1]
-    assert list(tmp_path.iterdir()) == [path]
+    write_parquet(frame, tmp_path / "a.parquet")
+    assert pl.read_parquet(tmp_path / "a.parquet").equals(frame)

@@ -5,13 +5,15 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from infinity_assets.errors import InfinityError
 from infinity_assets.settings import Evolution, Seeds, Settings, data_dir, models_dir, settings_hash
 
 
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The settings file in force; there is none yet."""
+    """The settings file in force, empty."""
     path = tmp_path / "settings.yaml"
+    path.touch()
     monkeypatch.setenv("INFINITY_SETTINGS", str(path))
     return path
 
@@ -96,3 +98,10 @@ def test_identity_is_what_decides_an_answer() -> None:
     judge = models.judge.model_copy(update={"concurrency": 99, "engine": {"tensor_parallel_size": 2}})
     assert judge.identity == models.judge.identity != judge.model_copy(update={"revision": "v2"}).identity
     assert models.embedder.identity != models.embedder.model_copy(update={"max_tokens": 64}).identity
+
+
+def test_a_named_file_that_is_not_there_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It used to be passed over, and the run went on with the defaults."""
+    monkeypatch.setenv("INFINITY_SETTINGS", str(tmp_path / "missing.yaml"))
+    with pytest.raises(InfinityError, match=r"missing\.yaml"):
+        Settings()

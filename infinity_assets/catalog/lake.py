@@ -39,7 +39,7 @@ BOOKS: dict[str, pl.Schema] = {
 class Outcome:
     """What a step made of its input: the rows, and the books about them."""
 
-    rows: pl.DataFrame | pl.LazyFrame
+    rows: pl.DataFrame
     rows_in: int | None = None
     """Rows that went in; null for an asset whose grain is not the row, as the next."""
     rows_created: int | None = None

@@ -1,8 +1,8 @@
 """The gate: exact prompt, and shared runs of n tokens (13 by default, the convention of GPT-3).
 
 A turn of a row is contaminated if its tokens equal those of an item's prompt, or if it shares a run of `ngram` tokens with one, of which at
-least `min_words` are words. Tokens ignore case and punctuation; a CJK character is a token of its own. Runs are compared by 64-bit hashes and every hit is confirmed
-on the tokens themselves, so a hash collision can cost time but not a row.
+least `min_words` are words. Tokens ignore case and punctuation; a CJK character is a token of its own. Runs are
+compared by 64-bit hashes and every hit is confirmed on the tokens themselves, so a hash collision can cost time but not a row.
 """
 
 from dataclasses import dataclass

@@ -9,7 +9,10 @@ _CODE = (
     r"```|\bdef \w+\(|\bclass \w+[:(]|#include|\bpublic static\b|\bconsole\.log\(|\bSELECT\b.+\bFROM\b|\bfunction \w*\("
     r"|(?i:\b(python|javascript|java|c\+\+|sql|html|css|regex|algorithm|bash script)\b)|编程|代码|函数"
 )
-_MATH = r"\$[^$]*[\\=^_][^$]*\$|\\frac|\\boxed|<<[^>]*=[^>]*>>|(?i:\b(solve|equation|calculate|how many|how much|percent|probability|triangle|integer)\b)|计算|方程|多少"
+_MATH = (
+    r"\$[^$]*[\\=^_][^$]*\$|\\frac|\\boxed|<<[^>]*=[^>]*>>"
+    r"|(?i:\b(solve|equation|calculate|how many|how much|percent|probability|triangle|integer)\b)|计算|方程|多少"
+)
 _FACT = (
     r"(?i)^\W*(what|who|when|where|which|why|explain|describe|define|name|list|how (?:does|do|did|is|are|was|were)|is|are|does|did|can)\b"
     r"|什么是|是什么|为什么|解释|哪|谁"

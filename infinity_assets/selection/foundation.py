@@ -25,7 +25,8 @@ _IDENTITY = (
     r"(?i)\b(?:i am|i'm|as) (?:an? )?(?:chatgpt|gpt-?[34]|claude|ai language model|large language model (?:trained|created) by)|由OpenAI"
 )
 _REFUSAL = (
-    r"(?i)^\W*(?:(?:i'?m |i am )?sorry,? (?:but )?)?(?:as an ai\b|i (?:can'?t|cannot|am unable to|am not able to) (?:help|assist|answer|comply|fulfil|provide))"
+    r"(?i)^\W*(?:(?:i'?m |i am )?sorry,? (?:but )?)?"
+    r"(?:as an ai\b|i (?:can'?t|cannot|am unable to|am not able to) (?:help|assist|answer|comply|fulfil|provide))"
     r"|^\W*(?:(?:对不起|抱歉)[，,]?)?(?:作为(?:一个)?(?:人工智能|AI)|我(?:无法|不能)(?:回答|提供|满足|完成))"
 )
 

@@ -14,7 +14,8 @@ from infinity_assets.settings import Evolution
 
 _LEAKED = (
     r"(?i)given (?:prompt|request)|rewritten (?:prompt|request)|new request:|#the|here is a (?:request|text)|(?:more specific|following) request|"
-    r"at most twenty|one more condition|several steps of reasoning|rarer subject|keeps? its language|do not answer it|without the text|改写后的|给定的"
+    r"at most twenty|one more condition|several steps of reasoning|rarer subject|"
+    r"keeps? its language|do not answer it|without the text|改写后的|给定的"
 )
 _ANSWERING = r"(?i)^\W*(?:sure|certainly|of course|here (?:is|are|'s)|i'm sorry|i am sorry|as an ai|好的|当然|以下是|抱歉)"
 _REQUEST_MARK = r"[?？]|请|如何|怎么|怎样|什么|为什么|哪|吗|写|列出|解释|说明|介绍|计算|推荐|比较|翻译|总结|给出|帮我"

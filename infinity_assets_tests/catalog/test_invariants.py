@@ -15,6 +15,7 @@ from infinity_assets_tests.frames import conversations, pool
 
 @pytest.fixture
 def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
+    (tmp_path / "none.yaml").touch()
     monkeypatch.setenv("INFINITY_SETTINGS", str(tmp_path / "none.yaml"))
     return lakes.make(tmp_path)
 

@@ -5,6 +5,7 @@ import re
 import polars as pl
 import pytest
 
+from infinity_assets.catalog.funnel import ORDER
 from infinity_assets.catalog.invariants import check_all
 from infinity_assets_tests.end_to_end.conftest import PROJECT, Project
 
@@ -64,10 +65,7 @@ def test_every_invariant_holds(project: Project) -> None:
 
 def test_every_asset_of_the_graph_was_made(project: Project) -> None:
     made = set(project.sql("select distinct asset from materializations where latest")["asset"])
-    assert made == set(
-        "raw_pool fingerprints duplicates deduped benchmarks decontaminated tagged scored domain_budget inf_instruct_f tag_vocabulary seed_selected"
-        " evolved answered diagnosed inf_instruct_g release".split()
-    )
+    assert made == set(ORDER)
 
 
 def test_every_row_that_went_in_is_out_or_decided(project: Project) -> None:
@@ -103,9 +101,21 @@ def test_scores_are_finite_or_null_with_a_reason(project: Project) -> None:
 @pytest.mark.parametrize(
     ("which", "query", "says"),
     [
-        ("kept", "select row_id from inf_instruct_f limit 1", [r"read +from source", r"chosen +in inf_instruct_f", r"stands in .*inf_instruct_f"]),
-        ("duplicate", "select row_id from decisions where asset = 'deduped' limit 1", [r"dropped +in deduped: exact_duplicate", r"duplicate_of"]),
-        ("contaminated", "select row_id from decisions where asset = 'decontaminated' limit 1", [r"contaminated_", r"item_id little_", r"span "]),
+        (
+            "kept",
+            "select row_id from inf_instruct_f limit 1",
+            [r"read +from source", r"chosen +in inf_instruct_f", r"stands in .*inf_instruct_f"],
+        ),
+        (
+            "duplicate",
+            "select row_id from decisions where asset = 'deduped' limit 1",
+            [r"dropped +in deduped: exact_duplicate", r"duplicate_of"],
+        ),
+        (
+            "contaminated",
+            "select row_id from decisions where asset = 'decontaminated' limit 1",
+            [r"contaminated_", r"item_id little_", r"span "],
+        ),
         (
             "evolved",
             "select row_id from inf_instruct_g limit 1",

@@ -92,7 +92,7 @@ def test_the_ranking(candidates: list, data: st.DataObject) -> None:
 @FEW
 @given(
     rows=st.dictionaries(st.sampled_from(DOMAINS), st.integers(0, 10_000)),
-    shares=st.dictionaries(st.sampled_from(DOMAINS), st.floats(0, 1)),
+    shares=st.fixed_dictionaries({domain: st.floats(0, 1) for domain in DOMAINS}),
     max_rows=st.integers(1, 20_000),
 )
 def test_the_budget(rows: dict, shares: dict, max_rows: int) -> None:

@@ -36,7 +36,8 @@ def _make(number: int) -> dg.AssetsDefinition:
     def answered(step: Step) -> Outcome:
         """The generator's answers to the evolved instructions, scored by the judge.
 
-        Grain: one conversation. Key: row_id, by whose instruction's id it is sharded: what several seeds led to is answered once. Degenerate answers (empty, truncated, shirking, looping, of a wrong language) are dropped by class.
+        Grain: one conversation. Key: row_id, by whose instruction's id it is sharded: what several seeds led to is answered
+        once. Degenerate answers (empty, truncated, shirking, looping, of a wrong language) are dropped by class.
         """
         models, inference = step.settings.models, step.inference()
         arrived = step.read_all(upstream).filter(shard_of(step.settings.shards) == step.partition).collect()

@@ -31,7 +31,8 @@ _SETS = {"inf_instruct_f": "InfInstruct-F", "inf_instruct_g": "InfInstruct-G"}
     kinds=("polars", "json"),
 )
 def release(step: Step) -> Outcome:
-    """F and G as files for trainers in `data/release`: Infinity-Instruct's schema and OpenAI messages (JSONL), a dataset card, the settings, checksums.
+    """F and G as files for trainers in `data/release`: Infinity-Instruct's schema and OpenAI messages (JSONL), a dataset card, the settings,
+    checksums.
 
     Grain: one released row. Rows under a denied licence stay out, with a decision.
     """
