@@ -19,3 +19,9 @@ build_sets = dg.define_asset_job(
     partitions_def=SHARDS,
     description="Everything behind the pool, to InfInstruct-F, InfInstruct-G and the release. Materialise **all** partitions.",
 )
+
+
+@dg.definitions
+def executor() -> dg.Definitions:
+    """Every run executes in one process: an engine takes 16 seconds to load, and what one asset has loaded the next one uses."""
+    return dg.Definitions(executor=dg.in_process_executor)

@@ -43,10 +43,6 @@ def test_an_asset_whose_grain_is_not_the_row_leaves_the_counts_null(lake: Lake) 
     assert (manifest.rows_in, manifest.rows_created, manifest.rows_dropped, manifest.rows_out) == (None, None, None, 1)
 
 
-def test_a_lazy_frame_is_written_as_well(lake: Lake) -> None:
-    assert commit(lake, outcome=Outcome(ROWS.lazy())).data_version == commit(lake, partition="other").data_version
-
-
 @pytest.mark.parametrize("changed", ["code_version", "settings_hash", "inputs"])
 def test_a_result_is_reused_if_nothing_it_depends_on_has_changed(lake: Lake, changed: str) -> None:
     assert lake.reusable(key("evolved", "shard-00")) is None
