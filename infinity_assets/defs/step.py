@@ -6,6 +6,7 @@ the function only if something differs, commits rows and books, and describes th
 recomputes in any case; responses of models are still taken from the store.
 """
 
+import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -115,7 +116,7 @@ def dataset(
             backfill_policy=dg.BackfillPolicy.single_run(),
             code_version=version,
             kinds=set(kinds),
-            description=function.__doc__,
+            description=inspect.cleandoc(function.__doc__ or ""),
             metadata=_column_schema(columns or {}, {**MEANING, **(meaning or {})}),
         )
         def body(context: dg.AssetExecutionContext, lake: LakeResource) -> None:
