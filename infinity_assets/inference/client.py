@@ -39,7 +39,7 @@ SEGMENTS = 64
 """A model's segments are merged when there are more."""
 HOPELESS = 16
 """This many retriable errors in a row, and the stage fails instead of producing rows of errors."""
-EMBED_CHUNK = 4096
+EMBED_CHUNK = 1024
 """Texts embedded between two writes to the store."""
 
 ANSWERS = pl.Schema(

@@ -28,7 +28,7 @@ class Generation:
     """`schema.EDGES`: one line per child that stays, and per parent of one that was thrown away."""
 
 
-def settle(made: pl.DataFrame, columns: pl.Schema, rules: list[Rule], contaminated: pl.DataFrame, by: str) -> Generation:
+def settle(made: pl.DataFrame, columns: pl.Schema, rules: list[Rule], copied: pl.DataFrame, by: str) -> Generation:
     """Decide about the children.
 
     Args:
@@ -36,14 +36,14 @@ def settle(made: pl.DataFrame, columns: pl.Schema, rules: list[Rule], contaminat
             `messages`, `operation` and whatever `columns` and the rules want of the child.
         columns: Columns of a child.
         rules: Tried in order on every line of `made`.
-        contaminated: Parent row_id, reason, detail of children that hold a benchmark item; tried after the rules.
+        copied: Parent row_id, reason, detail of children that hold what they must not, such as a benchmark item; counts after the rules.
         by: The model's name, which becomes the child's source.
     """
     place = {"source": pl.lit(f"synthetic:{by}"), "file": pl.lit(None, pl.String), "position": pl.lit(None, pl.Int64)}
     made = made.sort("row_id")
     child = with_row_ids(made.select("messages"))["row_id"].alias("child")
     written = made.with_columns(child).filter(pl.col("text").fill_null("") != "")
-    failed = pl.concat([first_failure(made, rules), contaminated]).unique("row_id", keep="first", maintain_order=True)
+    failed = pl.concat([first_failure(made, rules), copied]).unique("row_id", keep="first", maintain_order=True)
     alive = written.join(failed, on="row_id", how="anti", maintain_order="left")
     copies = alive.filter(pl.int_range(pl.len()).over("child") > 0)
     detail = pl.struct(duplicate_of="child").struct.json_encode().alias("detail")

@@ -6,12 +6,17 @@ language, leaked words of the prompt, an answer instead of a request.
 
 import polars as pl
 
+from infinity_assets import prompts
+from infinity_assets.decontamination.gate import Gate
 from infinity_assets.rows.grammar import DEBRIS
 from infinity_assets.rows.text import normalised, word_count
 from infinity_assets.scoring import language
 from infinity_assets.selection.rules import Rule
-from infinity_assets.settings import Evolution
+from infinity_assets.settings import Decontamination, Evolution
+from infinity_assets.synthesis.operators import FROM_TEXT, OPERATORS
 
+_EXAMPLE_RUN = 6
+"""Words in a row that tell a copied example from chance."""
 _LEAKED = (
     r"(?i)given (?:prompt|request)|rewritten (?:prompt|request)|new request:|#the|here is a (?:request|text)|(?:more specific|following) request|"
     r"at most twenty|one more condition|several steps of reasoning|rarer subject|"
@@ -31,6 +36,24 @@ _IMPERATIVE = (
 def asks(text: pl.Expr) -> pl.Expr:
     """Whether a text asks for something: a question mark or a Chinese request word anywhere, or a sentence that begins with an imperative."""
     return text.str.contains(_REQUEST_MARK) | text.str.contains(rf"(?im)(?:^|[.!:;]\s+|,\s*(?:and|then)\s+)\W*(?:{_IMPERATIVE})\b")
+
+
+def copied_examples(made: pl.DataFrame) -> pl.DataFrame:
+    """Rewrites that share a run of words with an example of their own prompt: a small model likes to copy them.
+
+    Args:
+        made: row_id and messages of the rewrites.
+
+    Returns:
+        Lines as the gate gives them, with the prompt's name as the benchmark.
+    """
+    examples = [
+        {"item_id": f"{name}#{place}", "benchmark": name, "prompt": text}
+        for name in (*OPERATORS, FROM_TEXT)
+        for place, (role, text) in enumerate(prompts.load(name).turns)
+        if role == "assistant"
+    ]
+    return Gate(pl.DataFrame(examples), Decontamination(ngram=_EXAMPLE_RUN)).hits(made)
 
 
 def rules(settings: Evolution) -> list[Rule]:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from infinity_assets.catalog.invariants import check_all
-from infinity_assets_tests.end_to_end.conftest import Project, sources_arguments
+from infinity_assets_tests.project import Project, sources_arguments
 
 
 def test_killed_run_ends_like_one_that_was_left_alone(project: Project, tmp_path: Path) -> None:

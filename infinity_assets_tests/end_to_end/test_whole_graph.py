@@ -7,7 +7,7 @@ import pytest
 
 from infinity_assets.catalog.funnel import ORDER
 from infinity_assets.catalog.invariants import check_all
-from infinity_assets_tests.end_to_end.conftest import PROJECT, Project
+from infinity_assets_tests.project import PROJECT, Project
 
 README = (PROJECT / "data" / "sources" / "README.md").read_text(encoding="utf-8")
 

@@ -76,13 +76,16 @@ def _make(number: int) -> dg.AssetsDefinition:
             pl.col("operator").alias("operation"),
             pl.lit(number).alias("round"),
         )
-        hits = Gate(step.read("benchmarks").collect(), step.settings.decontamination).hits(made)
-        contaminated = hits.select(
+        found = [
+            Gate(step.read("benchmarks").collect(), step.settings.decontamination).hits(made).with_columns(reason=pl.lit("contaminated_")),
+            elimination.copied_examples(made).with_columns(reason=pl.lit("prompt_example_")),
+        ]
+        copied = pl.concat(found).select(
             "row_id",
-            pl.format("contaminated_{}", "method").alias("reason"),
+            pl.concat_str("reason", "method"),
             pl.struct("benchmark", "item_id", "side", "span", "shared").struct.json_encode().alias("detail"),
         )
-        result = settle(made, EVOLVED, elimination.rules(recipe), contaminated, by=models.generator.model)
+        result = settle(made, EVOLVED, elimination.rules(recipe), copied, by=models.generator.model)
         calls = pl.concat([written.generations, same.generations])
         per_operator = (
             result.created.group_by("operation")

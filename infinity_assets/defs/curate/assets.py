@@ -60,7 +60,18 @@ def _benchmark_files(step: Step) -> dict[str, str]:
     return {f"files of {name}": fingerprint(folder) for name, folder in step.pool.benchmark_folders().items()}
 
 
-@dataset(group="curate", files=_benchmark_files, columns=ITEM, kinds=("polars", "parquet", "json"))
+@dataset(
+    group="curate",
+    files=_benchmark_files,
+    columns=ITEM,
+    meaning={
+        "item_id": "benchmark, file where there are several, and position",
+        "benchmark": "name of the benchmark's folder",
+        "prompt": "what the item asks",
+        "answer": "its answer, where the file gives one",
+    },
+    kinds=("polars", "parquet", "json"),
+)
 def benchmarks(step: Step) -> Outcome:
     """The evaluation sets: what must not be trained on, what DSIR aims at.
 

@@ -82,6 +82,7 @@ def tagged(step: Step) -> Outcome:
         "quality": "the judge's score, 1 to 5: expectation over the digits' probabilities",
         "loss": "mean negative log-probability per answer token, given the conversation, in nats",
         "loss_alone": "the same given nothing",
+        "answer_tokens": "tokens of the answer that the loss is over",
         "ifd": "loss / loss_alone; at 1 and above the instruction does not help",
         "depth": "log(1 + number of fine labels) * loss (after InfinityInstruct-Subject)",
         "likelihood_error": "why loss and IFD are null",

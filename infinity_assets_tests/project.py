@@ -1,4 +1,4 @@
-"""One whole run of the graph on the sample sources, with the embedded models, shared by the tests that look at what it made."""
+"""A data folder of its own with the `infinity` command on it, as the end-to-end tests use it."""
 
 import os
 import subprocess
@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
-import pytest
 
 from infinity_assets.catalog.lake import Lake
 from infinity_assets.catalog.views import connect
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -58,11 +57,3 @@ class Project:
 def sources_arguments() -> tuple[str, ...]:
     """The sample sources and benchmarks of the repository, for a data folder that has none."""
     return "--sources", str(PROJECT / "data" / "sources"), "--benchmarks", str(PROJECT / "data" / "benchmarks")
-
-
-@pytest.fixture(scope="session")
-def project(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Project:
-    """The graph, run once from nothing."""
-    made = Project(tmp_path_factory.mktemp("project"), models_dir)
-    print(made.infinity("run", *sources_arguments()))
-    return made

@@ -1,0 +1,161 @@
+"""The Dagster layer without a model: sources come, change and go; shards may run in any order."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from infinity_assets.catalog.lake import Lake
+from infinity_assets.catalog.pool import Pool
+from infinity_assets.definitions import defs
+from infinity_assets.defs.automation import daily, watch_sources
+from infinity_assets.defs.partitions import SOURCES, register_sources
+from infinity_assets.defs.resources import LakeResource
+from infinity_assets.progress import LogReporter
+from infinity_assets.runner import Fault, Runner
+
+QUESTIONS = {"one": ["What is a fjord?", "Why is snow white?", "How do bees see?"], "two": ["Why is snow white?", "What is basalt?"]}
+
+
+def write_source(folder: Path, questions: list[str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [{"question": question, "answer": f"A short answer to: {question}"} for question in questions]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "data"
+    for name, questions in QUESTIONS.items():
+        write_source(folder / "sources" / name, questions)
+    write_source(folder / "benchmarks" / "exam", ["How do bees see?"])
+    monkeypatch.setenv("INFINITY_DATA", str(folder))
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.instance_for_test() as made:
+        yield made
+
+
+class Steps(LogReporter):
+    """Notes which steps computed something."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.computed: list[str] = []
+
+    def end(self, rows: int, reused: bool) -> None:
+        if not reused:
+            self.computed.append(self._name)
+
+
+def run(data: Path, until: str = "decontaminated", force: bool = False) -> tuple[list[str], list[Fault]]:
+    steps = Steps()
+    faults = Runner(data, Pool.load(data), steps).run(until=until, force=force)
+    return steps.computed, faults
+
+
+def questions(data: Path, asset: str) -> list[str]:
+    return sorted(turns[0]["content"] for turns in Lake(data).scan(asset).collect()["messages"])
+
+
+def test_a_new_a_changed_and_a_removed_source(data: Path) -> None:
+    computed, faults = run(data)
+    assert faults == []
+    assert {"raw_pool[one]", "raw_pool[two]", "duplicates[all]"} <= set(computed)
+    assert questions(data, "deduped") == ["How do bees see?", "What is a fjord?", "What is basalt?", "Why is snow white?"]
+    assert questions(data, "decontaminated") == ["What is a fjord?", "What is basalt?", "Why is snow white?"]
+
+    assert run(data) == ([], [])
+
+    write_source(data / "sources" / "three", ["What is tuff?"])
+    computed, _ = run(data)
+    assert {"raw_pool[three]", "fingerprints[three]"} <= set(computed)
+    assert not {"raw_pool[one]", "raw_pool[two]", "benchmarks[all]"} & set(computed)
+    assert "What is tuff?" in questions(data, "decontaminated")
+
+    for file in (data / "sources" / "three").iterdir():
+        file.unlink()
+    (data / "sources" / "three").rmdir()
+    run(data)
+    assert "What is tuff?" not in questions(data, "raw_pool")
+    assert "What is tuff?" not in questions(data, "decontaminated")
+
+
+def test_a_touched_file_is_read_again_but_nothing_behind_it_is_made(data: Path) -> None:
+    """What counts downstream is the content of the rows, not that they were written again."""
+    run(data)
+    file = data / "sources" / "one" / "rows.jsonl"
+    file.write_text(file.read_text() + "\n")
+    assert run(data)[0] == ["raw_pool[one]"]
+
+
+def test_shards_may_run_in_any_order(data: Path, instance: dg.DagsterInstance) -> None:
+    run(data)
+    lake = Lake(data)
+    before = {file: file.read_bytes() for file in sorted((lake.rows / "decontaminated").iterdir())}
+    everything = [asset for asset in defs().resolve_asset_graph().assets_defs if isinstance(asset, dg.AssetsDefinition)]
+    for shard in ("shard-03", "shard-01", "shard-00", "shard-02"):
+        result = dg.materialize(
+            everything,
+            selection=["deduped", "decontaminated"],
+            partition_key=shard,
+            instance=instance,
+            tags={"infinity/force": "true"},
+        )
+        assert result.success
+    assert {file: file.read_bytes() for file in sorted((lake.rows / "decontaminated").iterdir())} == before
+
+
+def test_a_failure_is_one_sentence(data: Path) -> None:
+    (data / "sources" / "one" / "source.yaml").write_text("domain: cooking\n")
+    _, faults = run(data)
+    assert [fault.asset for fault in faults] == ["raw_pool"]
+    assert "source.yaml" in faults[0].sentence
+    assert "domain" in faults[0].sentence
+    assert "\n" not in faults[0].sentence
+
+
+def test_the_sensor_sees_new_changed_and_removed_sources(data: Path, instance: dg.DagsterInstance) -> None:
+    def tick(cursor: str | None) -> tuple[object, str | None]:
+        with dg.build_sensor_context(instance=instance, cursor=cursor, resources={"lake": LakeResource()}) as context:
+            return watch_sources(context), context.cursor
+
+    def sources() -> set[str]:
+        return set(instance.get_dynamic_partitions(SOURCES.name or ""))
+
+    request, cursor = tick(None)
+    assert isinstance(request, dg.RunRequest)
+    assert request.job_name == "ingest_sources"
+    assert sources() == {"one", "two"}
+    assert isinstance(tick(cursor)[0], dg.SkipReason)
+
+    write_source(data / "sources" / "three", ["What is tuff?"])
+    request, cursor = tick(cursor)
+    assert isinstance(request, dg.RunRequest)
+    assert sources() == {"one", "two", "three"}
+
+    (data / "sources" / "three" / "rows.jsonl").unlink()
+    request, _ = tick(cursor)
+    assert isinstance(request, dg.RunRequest)
+    assert sources() == {"one", "two"}
+
+
+def test_the_schedule_reads_everything(data: Path, instance: dg.DagsterInstance) -> None:
+    with dg.build_schedule_context(instance=instance, resources={"lake": LakeResource()}) as context:
+        request = daily(context)
+    assert isinstance(request, dg.RunRequest)
+    assert set(request.tags.values()) == {"one", "two"}
+
+
+def test_without_sources_the_sensor_asks_for_nothing(data: Path, instance: dg.DagsterInstance) -> None:
+    Pool(sources=data / "nowhere", benchmarks=data / "nowhere").save(data)
+    with dg.build_sensor_context(instance=instance, resources={"lake": LakeResource()}) as context:
+        assert isinstance(watch_sources(context), dg.SkipReason)
+    assert register_sources(instance, Pool.load(data), Lake(data)) == ([], [])
