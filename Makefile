@@ -7,8 +7,9 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 BIN := .venv/bin
-UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt
-PINS := pyproject.toml constraints.txt overrides.txt Makefile
+PINS := pyproject.toml constraints.txt constraints-cpu.txt overrides.txt Makefile
+GPU := $(shell nvidia-smi -L 2>/dev/null | head -1 | sed 's/ (UUID.*//')
+INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt $(if $(GPU),,--constraints constraints-cpu.txt --overrides overrides.txt)
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 10
@@ -52,19 +53,19 @@ data/models/.fetched: .venv/run
 # vLLM's CUDA build where there is an NVIDIA GPU, else its CPU build, which wants the CPU build of PyTorch: from pip's own find-links folder if
 # there is one with it, else from PyTorch's CPU index, which uv knows.
 .venv/run: .venv/bin/uv $(PINS)
-	@if nvidia-smi -L >/dev/null 2>&1; then
-	  echo "installing with vLLM for $$(nvidia-smi -L | head -1 | sed 's/ (UUID.*//')"
-	  $(UV) --editable '.[gpu]'
+	@if [ -n "$(GPU)" ]; then
+	  echo "installing with vLLM's CUDA build for $(GPU)"
+	  $(INSTALL) --editable '.[gpu]'
 	else
 	  links=$$($(BIN)/python -m pip config get global.find-links 2>/dev/null || true)
 	  if ls $$links/torch-*+cpu*.whl >/dev/null 2>&1; then torch="--find-links $$links"; else torch="--torch-backend cpu"; fi
 	  echo "no NVIDIA GPU here: installing with vLLM's CPU build"
-	  $(UV) --overrides overrides.txt $$torch --editable '.[cpu]'
+	  $(INSTALL) $$torch --editable '.[cpu]'
 	fi
 	touch $@
 
 .venv/test: .venv/run
-	@$(UV) --overrides overrides.txt --editable '.[test]'
+	@$(INSTALL) --editable '.[test]'
 	if ! command -v chromium >/dev/null; then
 	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then
 	    echo "installing chromium with apt-get, for the browser test"; apt-get -qq update && apt-get -qq install -y chromium >/dev/null
