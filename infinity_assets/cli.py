@@ -1,5 +1,6 @@
 """The `infinity` command."""
 
+import io
 import json
 import logging
 import os
@@ -264,7 +265,9 @@ def register() -> None:
 
 
 def _console() -> Console:
-    """The terminal; wide enough for the tables where the output is no terminal."""
+    """The terminal; wide enough for the tables, and written line by line, where the output is a file or a pipe."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
     console = Console()
     return console if console.is_terminal else Console(width=140)
 

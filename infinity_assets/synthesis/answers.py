@@ -7,7 +7,8 @@ from infinity_assets.scoring import language
 from infinity_assets.selection.rules import Rule
 
 _SHIRKING = (
-    r"(?i)please provide|i'?m sorry,? but|as an ai(?: language)? model|i (?:can'?t|cannot|am unable to) (?:help|assist|answer|provide)"
+    r"(?i)please provide|i'?m sorry,? but|as an? (?:ai\b|chatbot|language model)|i'?m not capable of"
+    r"|i (?:can'?t|cannot|am unable to) (?:help|assist|answer|provide)"
     r"|请提供|作为一个?人工智能|我(?:无法|不能)(?:回答|提供)"
 )
 _MIN_DISTINCT = 0.25
