@@ -8,7 +8,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 PINS := pyproject.toml constraints.txt constraints-cpu.txt overrides.txt Makefile
-GPU := $(shell nvidia-smi -L 2>/dev/null | head -1 | sed 's/ (UUID.*//')
+GPU := $(shell nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null | head -1)
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt $(if $(GPU),,--constraints constraints-cpu.txt --overrides overrides.txt)
 
 help:  ## this list
