@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 
 from infinity_assets.errors import InfinityError
 from infinity_assets.settings import Settings, data_dir, models_dir
@@ -25,7 +26,7 @@ def _sentences(function: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
-        except (InfinityError, FileNotFoundError) as error:
+        except (InfinityError, OSError) as error:
             raise click.ClickException(str(error)) from error
 
     return wrapped
@@ -58,7 +59,7 @@ def main() -> None:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder whose subfolders are the evaluation sets. Remembered too. Default: data/benchmarks.",
 )
-@click.option("--only", help="Names of the sources to take, separated by commas.")
+@click.option("--only", help="Names of the sources to take, separated by commas. Remembered too; `--only ''` takes all again.")
 @click.option("--until", metavar="ASSET", help="Stop when this asset is made, for example inf_instruct_f.")
 @click.option("--force", is_flag=True, help="Make everything anew. Answers of models are still taken from the response store.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
@@ -71,13 +72,12 @@ def run(sources: Path | None, benchmarks: Path | None, only: str | None, until: 
     """
     from infinity_assets.catalog.funnel import funnel
     from infinity_assets.catalog.pool import Pool
-    from infinity_assets.catalog.views import write_database
     from infinity_assets.report.terminal import TerminalReporter, funnel_table
     from infinity_assets.runner import Runner
 
     console, began, data = _console(), time.monotonic(), data_dir()
     pool = Pool.load(data)
-    if sources or only:
+    if sources or only is not None:
         chosen = sources.absolute() if sources else pool.sources
         pool = pool.model_copy(update={"sources": chosen, "only": tuple(name.strip() for name in only.split(",")) if only else ()})
     if benchmarks:
@@ -86,8 +86,12 @@ def run(sources: Path | None, benchmarks: Path | None, only: str | None, until: 
     if not folders:
         raise InfinityError(f"{pool.sources} holds no source: put a folder with .json, .jsonl, .csv, .yaml or .txt files there.")
     pool.save(data)
+    some = f" (only {', '.join(pool.only)})" if pool.only else ""
     console.print(
-        f"{len(folders)} sources in {pool.sources}, {len(pool.benchmark_folders())} benchmarks in {pool.benchmarks}", highlight=False
+        f"{len(folders)} sources in {pool.sources}{some}, {len(pool.benchmark_folders())} benchmarks in {pool.benchmarks}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
     )
     reporter = TerminalReporter(console)
     runner = Runner(data, pool, reporter)
@@ -95,11 +99,10 @@ def run(sources: Path | None, benchmarks: Path | None, only: str | None, until: 
         faults = runner.run(until=until, force=force)
     finally:
         reporter.stop()
-        write_database(data)
     console.print(funnel_table(funnel(data)))
     if faults:
         for fault in faults:
-            console.print(f"[red]failed[/red] {fault.asset}: {fault.sentence}", highlight=False, soft_wrap=True)
+            console.print(f"[red]failed[/red] {escape(f'{fault.asset}: {fault.sentence}')}", highlight=False, soft_wrap=True)
             if debug:
                 console.print(fault.trace, highlight=False, markup=False)
         console.print("What was finished is kept: run the same command again to go on. --debug shows the traceback.", highlight=False)
@@ -107,10 +110,11 @@ def run(sources: Path | None, benchmarks: Path | None, only: str | None, until: 
     for asset, name in (("inf_instruct_f", "InfInstruct-F"), ("inf_instruct_g", "InfInstruct-G")):
         file = data / "lake" / asset / "all.parquet"
         if file.exists() and until is None:
-            console.print(f"{name}  {file}  and  {data / 'release' / name}.jsonl", highlight=False, soft_wrap=True)
+            console.print(f"{name}  {file}  and  {data / 'release' / name}.jsonl", highlight=False, markup=False, soft_wrap=True)
     console.print(
         f"{time.monotonic() - began:.0f} s. Look at it: `make ui`, `infinity explain ROW`, `infinity sql`, {data / 'metadata.duckdb'}",
         highlight=False,
+        markup=False,
         soft_wrap=True,
     )
 
@@ -154,7 +158,10 @@ def sql(query: str, as_json: bool) -> None:
 
     with connect(data_dir()) as views:
         try:
-            frame = views.sql(query).pl()
+            answer = views.sql(query)
+            if answer is None:  # nothing was asked
+                return
+            frame = answer.pl()
         except duckdb.Error as error:
             raise InfinityError(str(error).splitlines()[0]) from error
     if as_json:
@@ -185,6 +192,7 @@ def check(quiet: bool) -> None:
 
 
 @main.command()
+@_sentences
 def settings() -> None:
     """Every setting in force, with its documentation."""
     from pydantic import BaseModel

@@ -1,6 +1,7 @@
 """Runs the graph in this process, as `infinity run` does: registers the sources, then the two jobs one after the other."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,20 +14,22 @@ from infinity_assets.catalog.pool import Pool
 from infinity_assets.errors import InfinityError
 from infinity_assets.progress import Reporter, reporting_to
 
-_LOCAL_HOME = """\
-storage:
+_OURS = "# Written by the `infinity` command, for this folder.\n"
+
+_LOCAL_HOME = f"""\
+{_OURS}storage:
   sqlite:
-    base_dir: {home}
+    base_dir: 'HOME'
 local_artifact_storage:
   module: dagster._core.storage.root
   class: LocalArtifactStorage
   config:
-    base_dir: {home}
+    base_dir: 'HOME'
 compute_logs:
   module: dagster._core.storage.local_compute_log_manager
   class: LocalComputeLogManager
   config:
-    base_dir: {home}/logs
+    base_dir: 'HOME/logs'
 telemetry:
   enabled: false
 nux:
@@ -111,16 +114,18 @@ def _needed(definitions: dg.Definitions, until: str | None) -> set[dg.AssetKey]:
 def dagster_home(data: Path) -> Path:
     """Where the Dagster instance of a data folder is configured.
 
-    DAGSTER_HOME if it is set; the working directory if its `data` is meant and it has a dagster.yaml; else the data folder itself, which gets one.
+    DAGSTER_HOME if it is set; the working directory if its `data` is meant and it has a dagster.yaml; else the data folder itself. The data
+    folder gets a dagster.yaml of ours, and another one if it was moved; one that is not ours is left alone.
     """
-    if "DAGSTER_HOME" in os.environ:
-        return Path(os.environ["DAGSTER_HOME"])
     here = Path.cwd()
-    if data == here / "data" and (here / "dagster.yaml").exists():
-        return here
-    if not (data / "dagster.yaml").exists():
-        write_text(_LOCAL_HOME.format(home=data / ".dagster"), data / "dagster.yaml")
-    return data
+    ours = data == here / "data" and (here / "dagster.yaml").exists()
+    home = Path(os.environ.get("DAGSTER_HOME", here if ours else data))
+    if home == data:
+        file, text = data / "dagster.yaml", _LOCAL_HOME.replace("HOME", str(data / ".dagster").replace("'", "''"))
+        found = file.read_text(encoding="utf-8") if file.exists() else _OURS
+        if found.startswith(_OURS) and found != text:
+            write_text(text, file)
+    return home
 
 
 def _fault(event: DagsterEvent) -> Fault:
@@ -133,8 +138,9 @@ def _fault(event: DagsterEvent) -> Fault:
     if error is None:
         return Fault(asset, "it failed without saying why.", trace)
     message = error.message.strip()
-    if error.cls_name == "InfinityError":
-        message = message.removeprefix("infinity_assets.errors.InfinityError: ")
+    message = re.sub(rf"^infinity_assets[\w.]*\.{error.cls_name}: ", "", message)
+    if error.cls_name == "DagsterExecutionInterruptedError":
+        return Fault(asset, "it was interrupted.", trace)
     if error.cls_name == "DagsterAssetCheckFailedError":
         names = ", ".join(line.strip() for line in message.splitlines()[1:] if line.strip())
         return Fault(asset, f"an invariant is broken: {names}. `infinity check` shows the rows.", trace)

@@ -8,16 +8,36 @@ environment variables such as INFINITY_CHAT__SEEDS__MAX_SEEDS=200 (two underscor
 import hashlib
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
 
 from infinity_assets.errors import InfinityError
 from infinity_assets.rows.schema import DOMAINS, Domain
 
 EMBEDDED_MODEL = "smollm2-135m-instruct"
 EMBEDDED_EMBEDDER = "all-minilm-l6-v2"
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Cosine = Annotated[float, Field(ge=-1, le=1)]
+Grade = Annotated[float, Field(ge=0, le=5)]
 
 
 class Section(BaseModel):
@@ -35,7 +55,7 @@ class ModelSpec(Section):
     """The embedded model, a Hub id such as `Qwen/Qwen2.5-7B-Instruct`, or a folder with weights. For `openai`, the server's model name."""
     revision: str = "main"
     """Revision of the weights: part of every request's key."""
-    max_model_len: int = 2048
+    max_model_len: PositiveInt = 2048
     """Longest prompt plus answer, in tokens."""
     engine: dict[str, str | int | float | bool] = Field(default_factory=dict)
     """Further arguments of `vllm.LLM`, such as `tensor_parallel_size` or `gpu_memory_utilization`. Not part of a request's key."""
@@ -43,7 +63,7 @@ class ModelSpec(Section):
     """`openai` only: where the server listens."""
     api_key_env: str = "OPENAI_API_KEY"
     """`openai` only: the environment variable that holds the key. The key itself is never stored or logged."""
-    concurrency: int = 16
+    concurrency: PositiveInt = 16
     """`openai` only: requests in flight."""
 
     @property
@@ -59,9 +79,9 @@ class EmbedderSpec(Section):
     """The embedded model, a Hub id or a folder."""
     revision: str = "main"
     """Revision of the weights."""
-    max_tokens: int = 128
+    max_tokens: PositiveInt = 128
     """Texts are cut to this many tokens: 256 is what the default was trained with, 128 is twice as fast and rarely differs for near-duplicates."""
-    batch_size: int = 64
+    batch_size: PositiveInt = 64
     """Texts per forward pass."""
 
     @property
@@ -73,11 +93,11 @@ class EmbedderSpec(Section):
 class Sampling(Section):
     """How a model's answer is drawn."""
 
-    temperature: float = 0.7
+    temperature: NonNegativeFloat = 0.7
     """0 is greedy."""
-    top_p: float = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Nucleus. Below 1 the whole vocabulary is sorted at every token, which halves the speed of a small model on a CPU."""
-    max_tokens: int = 256
+    max_tokens: PositiveInt = 256
     """Longest answer, in tokens."""
 
 
@@ -122,9 +142,9 @@ class Dedup(Section):
 class Decontamination(Section):
     """What counts as a benchmark item inside a row."""
 
-    ngram: int = 13
+    ngram: PositiveInt = 13
     """A row that shares a run of this many tokens with an item's prompt is dropped (GPT-3's convention). A token is a word, or one CJK character."""
-    min_words: int = 4
+    min_words: NonNegativeInt = 4
     """Of a shared run at least this many tokens are words of more than one letter (CJK characters count): grids of numbers are no evidence."""
     sides: tuple[Literal["system", "user", "assistant"], ...] = ("user",)
     """Turns that are looked at (Tulu 3: user turns only)."""
@@ -133,19 +153,19 @@ class Decontamination(Section):
 class Scoring(Section):
     """Labels and scores by models."""
 
-    max_rows: int = 5000
+    max_rows: NonNegativeInt = 5000
     """At most this many rows of the pool get model-made labels and scores: a sample by row id, the same share of each shard. The rest are null
     with the reason `not_sampled`. 0 means all. On two CPU cores the embedded model does about 2 rows a second, all scores together."""
-    max_chars: int = 1500
+    max_chars: PositiveInt = 1500
     """A turn is cut to this many characters where a model reads it to label or judge it."""
-    max_labels: int = 3
+    max_labels: PositiveInt = 3
     """Fine labels asked for per row. (Released rows: about 3.)"""
 
 
 class Foundation(Section):
     """How InfInstruct-F is selected from the pool."""
 
-    keep_share: dict[Domain, float] = Field(default_factory=lambda: {"math": 0.6, "code": 0.6, "knowledge": 0.5, "chat": 0.5})
+    keep_share: dict[Domain, Share] = Field(default_factory=lambda: {"math": 0.6, "code": 0.6, "knowledge": 0.5, "chat": 0.5})
     """Share of a domain's rows that F may hold. (Paper, of 116.4 M: math 0.119, code 0.21, knowledge 0.037, chat by seeds.)"""
 
     @field_validator("keep_share")
@@ -155,25 +175,25 @@ class Foundation(Section):
             raise ValueError(f"name a share for every domain; {', '.join(missing)} missing")
         return shares
 
-    max_rows: int = 20_000
+    max_rows: NonNegativeInt = 20_000
     """Upper bound on F, spread over the domains in proportion."""
-    min_answer_chars: int = 2
+    min_answer_chars: NonNegativeInt = 2
     """Shorter answers are dropped: they teach nothing. (A number is an answer.)"""
-    max_answer_chars: int = 20_000
+    max_answer_chars: PositiveInt = 20_000
     """Longer answers are dropped."""
-    max_ifd: float = 1.0
+    max_ifd: NonNegativeFloat = 1.0
     """Rows whose instruction does not help to predict the answer (IFD at or above this) are dropped. (Cherry LLM, arXiv 2308.12032: 1.0.)"""
-    min_quality: float = 1.5
+    min_quality: Grade = 1.5
     """Rows that the judge scores below this, of 5, are dropped."""
-    max_similarity: float = 0.95
+    max_similarity: Cosine = 0.95
     """A row whose embedding has a higher cosine than this with one ranked above it is dropped. (Deita, arXiv 2312.15685: 0.9.)"""
-    candidates_per_place: float = 2.0
+    candidates_per_place: Annotated[float, Field(ge=1)] = 2.0
     """Per domain, this many candidates per place of the quota, best first, reach the diversity step: only they are embedded."""
-    neighbours: int = 16
+    neighbours: PositiveInt = 16
     """Neighbours looked at per row in the diversity step."""
-    dsir_buckets: int = 10_000
+    dsir_buckets: PositiveInt = 10_000
     """Hash buckets of DSIR (arXiv 2302.03169)."""
-    dsir_smoothing: float = 1000.0
+    dsir_smoothing: NonNegativeFloat = 1000.0
     """So many n-grams of the pool's own distribution are added to the target's: a target of 40 prompts leaves most buckets empty.
     (Reference package: 1e-8 on probabilities, which forbids what the target happens not to hold.)"""
     dsir_domains: tuple[Domain, ...] = ("math", "code")
@@ -183,13 +203,13 @@ class Foundation(Section):
 class Seeds(Section):
     """How seeds are picked from the pool (recipe: union of the criteria, then a budget)."""
 
-    max_seeds: int = 64
+    max_seeds: NonNegativeInt = 64
     """Seeds handed to evolution. (Paper: 1.2 M of 9 M.)"""
-    raw_share: float = 0.25
+    raw_share: Share = 0.25
     """At most this share of the seeds is raw material: instructions without an answer, and texts."""
     long_tail: tuple[int, int] = (2, 12)
     """A row with a fine label whose frequency lies in this range is a seed. (Paper: 20 to 200.)"""
-    min_labels: int = 3
+    min_labels: NonNegativeInt = 3
     """A row with at least this many fine labels is a seed. (Subject report: more than 4.)"""
     loss_sigma: float = 1.0
     """A row whose answer loss is above mean + this many standard deviations is a seed. (Subject report: 1.96.)"""
@@ -202,13 +222,13 @@ class Evolution(Section):
 
     sampling: Sampling = Sampling(max_tokens=128)
     """Of the generator."""
-    max_added_words: int = 60
+    max_added_words: NonNegativeInt = 60
     """A rewrite may be this many words longer than its seed. (Evol-Instruct asks the model for 10 to 20; a text seed has no bound.)"""
-    max_similarity: float = 0.97
+    max_similarity: Cosine = 0.97
     """A rewrite whose embedding is closer than this to its seed brings nothing new."""
-    min_similarity: float = 0.3
+    min_similarity: Cosine = 0.3
     """A rewrite whose embedding is further than this from its seed has lost the subject."""
-    max_same: float = 0.9
+    max_same: Share = 0.9
     """A rewrite is dropped if the judge's probability that it asks the same as its seed is above this."""
 
 
@@ -222,7 +242,7 @@ class Answering(Section):
 class Diagnosis(Section):
     """When a student counts as weak."""
 
-    weak_below: float = 3.0
+    weak_below: Grade = 3.0
     """Both students scored below this, of 5, by the judge: the row goes to the next round. (Paper: not published.)"""
 
 
@@ -239,7 +259,7 @@ class Chat(Section):
     """How the rewrites are answered."""
     diagnosis: Diagnosis = Diagnosis()
     """How weak rows are found."""
-    min_answer_score: float = 1.5
+    min_answer_score: Grade = 1.5
     """G keeps rows whose answer the judge scores at least this, of 5."""
 
 
@@ -271,6 +291,22 @@ class Settings(BaseSettings):
     chat: Chat = Chat()
     release: Release = Release()
 
+    def __init__(self, **values: Any) -> None:
+        """Read them.
+
+        Raises:
+            InfinityError: A value is not valid, or a name is unknown.
+        """
+        unknown = [name for name in os.environ if name.startswith("INFINITY_") and name not in _FOLDERS and not _names_a_setting(name)]
+        if unknown:
+            raise InfinityError(f"There is no setting {', '.join(sorted(unknown))}: `infinity settings` lists all.")
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise InfinityError("; ".join(_explained(fault) for fault in error.errors()) + ".") from error
+        except (ValueError, yaml.YAMLError) as error:
+            raise InfinityError(f"The settings cannot be read: {' '.join(str(error.__cause__ or error).split())}.") from error
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -288,6 +324,21 @@ class Settings(BaseSettings):
             # INFINITY_MODELS is a folder (`models_dir`), not the section of that name.
             env_settings.env_vars = {name: value for name, value in env_settings.env_vars.items() if name != "infinity_models"}
         return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=file)
+
+
+_FOLDERS = ("INFINITY_DATA", "INFINITY_MODELS", "INFINITY_SETTINGS")
+"""Variables that say where things are."""
+
+
+def _names_a_setting(variable: str) -> bool:
+    return variable.removeprefix("INFINITY_").split("__")[0].lower() in Settings.model_fields
+
+
+def _explained(fault: Any) -> str:
+    name = ".".join(map(str, fault["loc"]))
+    if fault["type"] == "extra_forbidden":
+        return f"There is no setting `{name}`: `infinity settings` lists all"
+    return f"Setting `{name}` cannot be {fault['input']!r}: {fault['msg'].removeprefix('Value error, ')}"
 
 
 def settings_hash(*sections: BaseModel | str | int | float) -> str:

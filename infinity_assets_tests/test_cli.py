@@ -1,12 +1,15 @@
 """The command: help that teaches, and one sentence where something is wrong."""
 
 import json
+import shutil
 from pathlib import Path
 
+import dagster as dg
 import pytest
 from click.testing import CliRunner, Result
 
 from infinity_assets.cli import main
+from infinity_assets.runner import dagster_home
 from infinity_assets.settings import Settings
 
 
@@ -41,6 +44,7 @@ def test_every_command_has_help(arguments: list[str]) -> None:
         (["run", "--only", "large"], "no source named large"),
         (["explain", "abc"], "No row id begins with abc"),
         (["sql", "select * from nowhere"], "nowhere"),
+        (["run", "--until", "raw_pool", "--only", "a\\b"], "no source named"),
     ],
 )
 def test_a_mistake_is_one_sentence(data: Path, arguments: list[str], says: str) -> None:
@@ -74,3 +78,62 @@ def test_printed_settings_are_a_settings_file(data: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("INFINITY_SETTINGS", str(data / "printed.yaml"))
     assert Settings() == in_force
     assert Settings.model_config.get("extra") == "forbid", "so that every printed name was read"
+
+
+def test_only_is_remembered_and_undone(data: Path) -> None:
+    (data / "sources" / "other").symlink_to(data / "sources" / "small")
+    assert "1 sources in" in infinity("run", "--until", "raw_pool", "--only", "small").output
+    assert "(only small)" in infinity("run", "--until", "raw_pool").output
+    assert "2 sources in" in infinity("run", "--until", "raw_pool", "--only", "").output
+
+
+@pytest.mark.parametrize("name", ["back\\slash", "new\nline", "a...b", "x" * 201])
+def test_a_source_whose_name_cannot_be_used(data: Path, name: str) -> None:
+    (data / "sources" / "small").rename(data / "sources" / name)
+    result = infinity("run", "--until", "raw_pool")
+    assert result.exit_code == 1
+    assert "rename the folder" in result.output
+
+
+def test_names_that_look_like_markup_or_patterns(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`alpaca[en]` was shown as `alpaca`, and a data folder with a bracket in its path had no views."""
+    (data / "sources" / "small").rename(data / "sources" / "alpaca[en]")
+    data = data.rename(data.with_name(data.name + " [x]*"))
+    monkeypatch.setenv("INFINITY_DATA", str(data))
+    monkeypatch.delenv("DAGSTER_HOME")
+    result = infinity("run", "--until", "deduped")
+    assert result.exit_code == 0, result.output
+    assert "raw_pool alpaca[en]" in result.output
+    assert "alpaca[en]" in infinity("sql", "select source from deduped").output
+
+
+def test_a_folder_that_is_moved_takes_dagsters_storage_along(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DAGSTER_HOME")
+    for suffix in (" #1: it's", "moved"):
+        data = data.rename(data.with_name(data.name + suffix))
+        monkeypatch.setenv("INFINITY_DATA", str(data))
+        home = dagster_home(data)
+        with dg.DagsterInstance.from_config(str(home)):
+            assert home == data
+            assert (data / ".dagster" / "history" / "runs.db").exists()
+            shutil.rmtree(data / ".dagster")
+    (data / "dagster.yaml").write_text("telemetry: {enabled: false}")
+    assert dagster_home(data).joinpath("dagster.yaml").read_text() == "telemetry: {enabled: false}"
+
+
+def test_a_source_file_with_a_mistake_is_one_sentence(data: Path) -> None:
+    (data / "sources" / "small" / "source.yaml").write_text("domain: [/x]")
+    result = infinity("run", "--until", "raw_pool")
+    assert result.exit_code == 1
+    assert f"failed raw_pool: {data / 'sources' / 'small' / 'source.yaml'}: " in result.output
+
+
+def test_a_data_folder_that_cannot_be_written(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INFINITY_DATA", str(data / "sources" / "small" / "rows.json"))
+    result = infinity("funnel")
+    assert result.exit_code == 1
+    assert "Not a directory" in result.output
+
+
+def test_an_empty_query_has_an_empty_answer(data: Path) -> None:
+    assert infinity("sql", "").output == ""

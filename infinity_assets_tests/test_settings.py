@@ -41,11 +41,29 @@ def test_without_a_named_file_the_one_in_the_working_directory_counts(tmp_path: 
     [
         "chat: {seeds: {max_seed: 7}}", "chatt: {}", "shards: 0", "shards: 100", "chat: {rounds: 4}", "models: {judge: {backend: gpt}}",
         "foundation: {keep_share: {poetry: 0.5}}", "decontamination: {sides: [nobody]}", "chat: {seeds: {max_seeds: many}}",
+        "chat: {seeds: {max_seeds: -5}}", "foundation: {max_similarity: 7}", "decontamination: {ngram: 0}", "chat: 5", "chat: [", "- shards",
     ],
 )  # fmt: skip
 def test_what_cannot_be_meant_is_an_error(file: Path, written: str) -> None:
     file.write_text(written)
-    with pytest.raises(ValidationError):
+    with pytest.raises(InfinityError) as error:
+        Settings()
+    assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("INFINITY_SHARDSS", "3", "There is no setting INFINITY_SHARDSS"),
+        ("INFINITY_CHAT__SEED", "3", "There is no setting `chat.seed`"),
+        ("INFINITY_SHARDS", "many", "Setting `shards` cannot be 'many'"),
+        ("INFINITY_CHAT", "{", "cannot be read"),
+    ],
+)
+def test_a_mistaken_variable_is_named(file: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, says: str) -> None:
+    """A misspelt variable used to be passed over in silence."""
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(InfinityError, match=says):
         Settings()
 
 

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict
 
 from infinity_assets.atomic import write_parquet, write_text
 from infinity_assets.errors import InfinityError
+from infinity_assets.inference.requests import RETRIABLE
 from infinity_assets.rows import schema
 
 ALL = "all"
@@ -83,6 +84,8 @@ class Manifest(StepKey):
     rows_out: int
     rows_dropped: int | None
     bytes: int
+    unanswered: int = 0
+    """Model calls that failed by bad luck (a server that was away): the next run makes the partition again, and asks only them."""
     data_version: str
     """Hash of the rows' Parquet bytes: downstream recomputes only if it changed."""
     measures: dict[str, int | float | str | None]
@@ -126,9 +129,11 @@ class Lake:
         return pl.scan_parquet(files, glob=False)  # a source may be called `alpaca[en]`
 
     def reusable(self, key: StepKey) -> Manifest | None:
-        """The latest materialisation, if it was made from the same inputs, settings and code, and its rows are still there."""
+        """The latest materialisation, if it was made from the same inputs, settings and code, with all its calls answered, and its rows are
+        still there.
+        """
         manifest = self.manifest(key.asset, key.partition)
-        if manifest is None or StepKey.model_validate(manifest.model_dump(include=set(StepKey.model_fields))) != key:
+        if manifest is None or manifest.unanswered or StepKey.model_validate(manifest.model_dump(include=set(StepKey.model_fields))) != key:
             return None
         file = self.rows_file(key.asset, key.partition)
         return manifest if file.exists() and file.stat().st_size == manifest.bytes else None
@@ -164,6 +169,7 @@ class Lake:
             rows_out=pl.scan_parquet(file, glob=False).select(pl.len()).collect().item(),
             rows_dropped=outcome.decisions.filter(pl.col("verdict") == "dropped").height if outcome.counted else None,
             bytes=file.stat().st_size,
+            unanswered=outcome.generations.filter(pl.col("error").str.extract(r"^(\w+)").is_in(RETRIABLE)).height,
             data_version=_file_hash(file),
             measures=dict(outcome.measures),
             charts=dict(outcome.charts),

@@ -13,6 +13,9 @@ from infinity_assets.rows.sources import find_sources
 
 _FILE = "pool.json"
 
+_LONGEST_NAME = 200
+"""Of a source, in bytes: its files in the lake are named after it, with a suffix."""
+
 
 class Pool(BaseModel):
     """The folders of a pool. Every subfolder of `sources` with data in it is a source, every subfolder of `benchmarks` a benchmark."""
@@ -46,7 +49,14 @@ class Pool(BaseModel):
         unknown = sorted(set(self.only) - set(found))
         if unknown:
             raise InfinityError(f"{self.sources} has no source named {', '.join(unknown)}; it has {', '.join(found) or 'none'}.")
-        return {name: folder for name, folder in found.items() if not self.only or name in self.only}
+        taken = {name: folder for name, folder in found.items() if not self.only or name in self.only}
+        for name in taken:
+            if not name.isprintable() or "\\" in name or "..." in name or len(name.encode()) > _LONGEST_NAME:
+                raise InfinityError(
+                    f"{self.sources}: a source cannot be called {name!r}: rename the folder (no control characters, no backslash, "
+                    f"no `...`, at most {_LONGEST_NAME} bytes)."
+                )
+        return taken
 
     def benchmark_folders(self) -> dict[str, Path]:
         """The benchmarks: name to folder, in the order of their names."""

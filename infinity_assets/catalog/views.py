@@ -4,6 +4,7 @@
 deleted at any time. Our own commands do not need it: they make the same views in memory.
 """
 
+import re
 from importlib.resources import files
 from pathlib import Path
 
@@ -50,4 +51,5 @@ def _create_views(connection: duckdb.DuckDBPyConnection, data: Path) -> None:
 
 
 def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")
+    """The path inside a quoted glob."""
+    return re.sub(r"[\[*?]", r"[\g<0>]", str(path)).replace("'", "''")

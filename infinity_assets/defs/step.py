@@ -20,6 +20,7 @@ from pydantic import BaseModel
 
 from infinity_assets.catalog.lake import ALL, Lake, Manifest, Outcome, StepKey
 from infinity_assets.catalog.pool import Pool
+from infinity_assets.catalog.views import write_database
 from infinity_assets.defs.partitions import partition_names, partitions_of
 from infinity_assets.defs.resources import LakeResource
 from infinity_assets.errors import InfinityError
@@ -134,6 +135,7 @@ def dataset(
                 manifest, reused = _materialise(step, key, function, context.run_id, force=FORCE_TAG in context.run_tags)
                 described = _metadata(opened, manifest, reused)
                 context.add_asset_metadata(described, partition_key=partition if partitions else None)
+            write_database(opened.data)
 
         return body
 

@@ -4,6 +4,7 @@ import time
 
 import polars as pl
 from rich.console import Console
+from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
 
@@ -27,7 +28,7 @@ class TerminalReporter:
         self._name = asset if partition == "all" else f"{asset} {partition}"
         self._began = self._phase_began = self._printed = time.monotonic()
         if self._console.is_terminal:
-            self._status = self._console.status(self._name)
+            self._status = self._console.status(escape(self._name))
             self._status.start()
 
     def advance(self, done: int, total: int | None, unit: str) -> None:
@@ -37,10 +38,10 @@ class TerminalReporter:
             self._unit, self._phase_began = unit, now
         text = f"{self._name}: {describe(done, total, unit, now - self._phase_began)}"
         if self._status:
-            self._status.update(text)
+            self._status.update(escape(text))
         elif now - self._printed >= _EVERY:
             self._printed = now
-            self._console.print(f"    {text}", highlight=False)
+            self._console.print(f"    {text}", highlight=False, markup=False)
 
     def end(self, rows: int, reused: bool) -> None:
         """Leave a line behind."""
@@ -50,7 +51,7 @@ class TerminalReporter:
         seconds = time.monotonic() - self._began
         self._unit = ""
         took = "unchanged" if reused else f"{seconds:6.1f} s{f'  {rows / seconds:>9,.0f} rows/s' if seconds > 0.05 else ''}"
-        self._console.print(f"  {self._name:<34} {rows:>9,} rows  {took}", style="dim" if reused else None, highlight=False)
+        self._console.print(f"  {self._name:<34} {rows:>9,} rows  {took}", style="dim" if reused else None, highlight=False, markup=False)
 
     def stop(self) -> None:
         """Clear what is being redrawn, before something else is printed."""

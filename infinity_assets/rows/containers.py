@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from io import BufferedIOBase, StringIO
-from itertools import chain
+from itertools import chain, zip_longest
 from pathlib import Path
 from types import UnionType
 from typing import NamedTuple
@@ -36,6 +36,8 @@ MAX_YAML_DEPTH = 100
 
 _BOM = b"\xef\xbb\xbf"
 _BLANK_LINES = re.compile(r"\n\s*\n")
+_END = "\0end of the file\0"
+"""Handed to the CSV reader as a last line: where it ends up in a cell, a quote before it was never closed."""
 
 
 class Record(NamedTuple):
@@ -238,12 +240,20 @@ def _object_or_lines(data: bytes, text: str, valid: bool) -> Iterator[Record]:
 def _csv(text: str) -> Iterator[Record]:
     """CSV with a header."""
     csv.field_size_limit(sys.maxsize)  # the default of 128 KiB is less than one long answer
-    reader = csv.DictReader(StringIO(text, newline=""))
-    for position, row in enumerate(reader):
-        if None in row:  # more cells than columns: an unquoted comma has cut a text in two
-            yield Record(position, raw=as_json(row), error=MALFORMED_ROW, message="more cells than columns")
+    rows = filter(None, csv.reader(chain(StringIO(text, newline=""), [_END])))
+    columns, position = next(rows), -1
+    for position, cells in enumerate(rows):
+        if cells == [_END]:
+            return
+        if cells[-1].endswith(_END):
+            raw = as_json([*cells[:-1], cells[-1].removesuffix(_END)])
+            yield Record(position, raw=raw, error=MALFORMED_ROW, message="a quote that is not closed: the rest of the file is in this row")
+        elif len(cells) > len(columns):  # an unquoted comma has cut a text in two
+            yield Record(position, raw=as_json(cells), error=MALFORMED_ROW, message="more cells than columns")
         else:
-            yield Record(position, row)
+            yield Record(position, dict(zip_longest(columns, cells)))
+    if position < 0 and columns != [_END]:
+        yield Record(0, raw=text, error=MALFORMED_ROW, message="a quote in the header that is not closed")
 
 
 def _yaml(text: str) -> Iterator[Record]:

@@ -1,6 +1,7 @@
 """What a crash at any moment leaves behind, and when the last result can stand for a new one."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -10,7 +11,7 @@ from infinity_assets.catalog import lake as module
 from infinity_assets.catalog.lake import BOOKS, Lake, Manifest, Outcome
 from infinity_assets.errors import InfinityError
 from infinity_assets.rows import schema
-from infinity_assets_tests.catalog.lakes import BAKERY, TEA, decided, edge, key
+from infinity_assets_tests.catalog.lakes import BAKERY, TEA, call, decided, edge, key
 from infinity_assets_tests.frames import pool
 
 ROWS = pool(("alpha", "a.json", 0, BAKERY))
@@ -50,6 +51,13 @@ def test_a_result_is_reused_if_nothing_it_depends_on_has_changed(lake: Lake, cha
     assert lake.reusable(key("evolved", "shard-00")) == manifest
     assert lake.reusable(key("evolved", "shard-00", **{changed: {"x": "2"} if changed == "inputs" else "2"})) is None
     assert lake.reusable(key("evolved", "shard-01")) is None
+
+
+@pytest.mark.parametrize(("error", "reused"), [("connection: refused", False), ("engine_error", False), ("prompt_too_long: 3000", True)])
+def test_a_result_that_lacks_answers_by_bad_luck_is_made_again(lake: Lake, error: str, reused: bool) -> None:
+    """Rows that were left unscored while a server was away stayed so: every later run took them for finished."""
+    commit(lake, outcome=replace(BOOKED, generations=call(TEA, "tag").with_columns(error=pl.lit(error))))
+    assert (lake.reusable(key("evolved", "shard-00")) is not None) == reused
 
 
 def _delete(file: Path) -> None:

@@ -18,7 +18,7 @@ def ask(row_id: str, content: str | None = None, **changes) -> GenerateRequest:
         "prompt": "answer",
         "prompt_hash": "p1",
         "messages": ({"role": "user", "content": content or f"question {row_id}"},),
-        "sampling": Sampling(temperature=0.0),
+        "sampling": Sampling(temperature=0.0, top_p=0.9),
     }
     return GenerateRequest(**{**arguments, **changes})
 
