@@ -67,13 +67,14 @@ class Benchmark(NamedTuple):
 
 
 def read_source(source: Source, progress: Callable[[int], None] | None = None) -> Reading:
-    """The rows of a source; their domain and language are null unless it says them. `progress` is told the rows so far after each file."""
+    """The rows of a source; their domain and language are null unless it says them. `progress` is told the rows so far after each batch."""
     readings: list[Reading] = []
     for path in data_files(source.path):
         file = relative(path, source.path)
-        readings += [_read_batch(source, file, batch) for batch in _batches(read_records(path))]
-        if progress:
-            progress(sum(reading.rows.height for reading in readings))
+        for batch in _batches(read_records(path)):
+            readings.append(_read_batch(source, file, batch))
+            if progress:
+                progress(sum(reading.rows.height for reading in readings))
     return Reading(
         rows=pl.concat([schema.empty(schema.ROW), *(reading.rows for reading in readings)]),
         decisions=pl.concat([schema.empty(schema.DECISIONS), *(reading.decisions for reading in readings)]),

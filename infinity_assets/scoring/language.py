@@ -40,6 +40,9 @@ _SMALL_WORDS: dict[str, str] = {
 """Frequent words per language in Latin letters."""
 
 _MIN_SCRIPT_SHARE = 0.2
+_MIN_KANA_SHARE = 0.05
+_LOOKED_AT = 1000
+"""Characters of a text that are looked at."""
 
 
 def detect(text: pl.Expr) -> pl.Expr:
@@ -48,16 +51,16 @@ def detect(text: pl.Expr) -> pl.Expr:
     A script decides if at least a fifth of the letters are of it: Chinese prose about code is full of Latin letters, English prose is not
     full of Chinese ones. Otherwise the Latin language whose small words are most frequent wins, the first of the list on a tie.
     """
+    text = text.str.slice(0, _LOOKED_AT)
     letters = pl.max_horizontal(text.str.count_matches(r"\p{L}"), pl.lit(1))
     by_script = pl.coalesce(
-        pl.when(text.str.count_matches(pattern) / letters >= (0.05 if tag == "ja" else _MIN_SCRIPT_SHARE)).then(pl.lit(tag))
+        pl.when(text.str.count_matches(pattern) / letters >= (_MIN_KANA_SHARE if tag == "ja" else _MIN_SCRIPT_SHARE)).then(pl.lit(tag))
         for tag, pattern in _SCRIPTS.items()
     )
-    lower = text.str.to_lowercase()
-    votes = {tag: lower.str.count_matches(rf"\b(?:{words})\b") for tag, words in _SMALL_WORDS.items()}
-    most = pl.max_horizontal(*votes.values())
-    by_words = pl.coalesce(pl.when((most > 0) & (count == most)).then(pl.lit(tag)) for tag, count in votes.items())
-    return pl.coalesce(by_script, by_words, pl.lit("und"))
+    # A list, so that every count is made once: Polars would make those of nested conditions again for each of them.
+    votes = pl.concat_list(text.str.count_matches(rf"(?i)\b(?:{words})\b") for words in _SMALL_WORDS.values())
+    winner = votes.list.arg_max().replace_strict(dict(enumerate(_SMALL_WORDS)), return_dtype=pl.String)
+    return pl.coalesce(by_script, pl.when(votes.list.max() > 0).then(winner), pl.lit("und"))
 
 
 def differs(one: pl.Expr, other: pl.Expr) -> pl.Expr:

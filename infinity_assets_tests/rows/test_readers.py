@@ -95,7 +95,7 @@ def test_batches_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert read_source(source).decisions.equals(whole.decisions)
 
 
-def test_progress_counts_rows_file_by_file(tmp_path: Path) -> None:
+def test_progress_counts_rows_batch_by_batch(tmp_path: Path) -> None:
     seen: list[int] = []
     read_source(make(tmp_path / "mixed", MIXED), progress=seen.append)
     assert seen == [2, 3, 5]
