@@ -79,6 +79,7 @@ class Runner:
         definitions = defs()
         wanted = _needed(definitions, until)
         os.environ["DAGSTER_HOME"] = str(dagster_home(self._data))
+        os.environ["INFINITY_DATA"] = str(self._data)  # where the assets look, in this process and in those it starts
         with dg.DagsterInstance.get() as instance, reporting_to(self._reporter):
             register_sources(instance, self._pool, Lake(self._data))
             sources = instance.get_dynamic_partitions(SOURCES.name or "")
