@@ -7,6 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 from dagster._core.events import DagsterEvent
+from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
 
 from infinity_assets.atomic import write_text
 from infinity_assets.catalog.lake import Lake
@@ -81,7 +82,13 @@ class Runner:
         os.environ["DAGSTER_HOME"] = str(dagster_home(self._data))
         os.environ["INFINITY_DATA"] = str(self._data)  # where the assets look, in this process and in those it starts
         with dg.DagsterInstance.get() as instance, reporting_to(self._reporter):
-            register_sources(instance, self._pool, Lake(self._data))
+            lake = Lake(self._data)
+            register_sources(instance, self._pool, lake)
+            # What is no longer in the graph (a later round, after the number of rounds was lowered) must not be counted.
+            for asset in lake.assets() - {key.to_user_string() for key in definitions.resolve_asset_graph().get_all_asset_keys()}:
+                lake.prune(asset, keep=())
+            # Dagster would send what the steps print through files and back: the terminal is ours.
+            instance._compute_log_manager = NoOpComputeLogManager()
             sources = instance.get_dynamic_partitions(SOURCES.name or "")
             for job, keys in ((ingest_sources.name, sources), (build_sets.name, SHARDS.get_partition_keys())):
                 resolved = definitions.resolve_job_def(job)

@@ -71,6 +71,11 @@ class ModelSpec(Section):
         """What of the model decides its answers, as it stands in a request's key: `model@revision`."""
         return f"{self.model}@{self.revision}"
 
+    @property
+    def reach(self) -> str:
+        """What of the model decides which requests are answered: its identity and its window."""
+        return f"{self.identity}:{self.max_model_len}"
+
 
 class EmbedderSpec(Section):
     """A sentence-transformers model."""

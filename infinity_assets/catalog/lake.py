@@ -11,13 +11,13 @@ An asset without partitions has the one partition `all`. No process holds anythi
 
 import hashlib
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from infinity_assets.atomic import write_parquet, write_text
 from infinity_assets.errors import InfinityError
@@ -49,6 +49,8 @@ class Outcome:
     edges: pl.DataFrame = field(default_factory=lambda: schema.empty(schema.EDGES))
     origins: pl.DataFrame = field(default_factory=lambda: schema.empty(schema.ORIGINS))
     generations: pl.DataFrame = field(default_factory=lambda: schema.empty(schema.GENERATIONS))
+    files: Sequence[Path] = ()
+    """What was written beside the lake, under the data folder: a release."""
     measures: Mapping[str, int | float | str | None] = field(default_factory=dict)
     """Numbers for the asset's page."""
     charts: Mapping[str, str] = field(default_factory=dict)
@@ -88,6 +90,8 @@ class Manifest(StepKey):
     """Model calls that failed by bad luck (a server that was away): the next run makes the partition again, and asks only them."""
     data_version: str
     """Hash of the rows' Parquet bytes: downstream recomputes only if it changed."""
+    files: dict[str, int] = Field(default_factory=dict)
+    """Size of what was written beside the lake, by its path in the data folder."""
     measures: dict[str, int | float | str | None]
     charts: dict[str, str]
 
@@ -107,6 +111,10 @@ class Lake:
     def manifest_file(self, asset: str, partition: str = ALL) -> Path:
         """Where its manifest lies."""
         return self.catalog / "manifests" / asset / f"{partition}.json"
+
+    def assets(self) -> set[str]:
+        """The assets that have rows."""
+        return {folder.name for folder in self.rows.glob("*") if any(folder.glob("*.parquet"))}
 
     def partitions(self, asset: str) -> list[str]:
         """The partitions of an asset that are materialised, in order."""
@@ -129,14 +137,17 @@ class Lake:
         return pl.scan_parquet(files, glob=False)  # a source may be called `alpaca[en]`
 
     def reusable(self, key: StepKey) -> Manifest | None:
-        """The latest materialisation, if it was made from the same inputs, settings and code, with all its calls answered, and its rows are
-        still there.
+        """The latest materialisation, if it was made from the same inputs, settings and code, with all its calls answered, and its rows
+        and files are still there.
         """
         manifest = self.manifest(key.asset, key.partition)
         if manifest is None or manifest.unanswered or StepKey.model_validate(manifest.model_dump(include=set(StepKey.model_fields))) != key:
             return None
-        file = self.rows_file(key.asset, key.partition)
-        return manifest if file.exists() and file.stat().st_size == manifest.bytes else None
+        sizes = {
+            self.rows_file(key.asset, key.partition): manifest.bytes,
+            **{self.data / name: size for name, size in manifest.files.items()},
+        }
+        return manifest if all(file.exists() and file.stat().st_size == size for file, size in sizes.items()) else None
 
     def commit(self, key: StepKey, outcome: Outcome, run_id: str, started: float) -> Manifest:
         """Write rows, then books, then the manifest.
@@ -171,6 +182,7 @@ class Lake:
             bytes=file.stat().st_size,
             unanswered=outcome.generations.filter(pl.col("error").str.extract(r"^(\w+)").is_in(RETRIABLE)).height,
             data_version=_file_hash(file),
+            files={file.relative_to(self.data).as_posix(): file.stat().st_size for file in outcome.files},
             measures=dict(outcome.measures),
             charts=dict(outcome.charts),
         )

@@ -16,7 +16,9 @@ class Embedder:
     def __init__(self, spec: EmbedderSpec, folder: Path):
         """Load the weights in `folder`, in fp32."""
         from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging
 
+        logging.disable_progress_bar()
         self.spec = spec
         self._model: Any = SentenceTransformer(str(folder), local_files_only=True)
         self._model.max_seq_length = spec.max_tokens

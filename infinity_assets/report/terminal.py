@@ -50,7 +50,7 @@ class TerminalReporter:
             self._status = None
         seconds = time.monotonic() - self._began
         self._unit = ""
-        took = "unchanged" if reused else f"{seconds:6.1f} s{f'  {rows / seconds:>9,.0f} rows/s' if seconds > 0.05 else ''}"
+        took = "unchanged" if reused else f"{seconds:6.1f} s{f'  {rows / seconds:>9,.0f} rows/s' if rows > seconds > 0.05 else ''}"
         self._console.print(f"  {self._name:<34} {rows:>9,} rows  {took}", style="dim" if reused else None, highlight=False, markup=False)
 
     def stop(self) -> None:

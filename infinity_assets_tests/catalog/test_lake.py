@@ -60,6 +60,17 @@ def test_a_result_that_lacks_answers_by_bad_luck_is_made_again(lake: Lake, error
     assert (lake.reusable(key("evolved", "shard-00")) is not None) == reused
 
 
+def test_a_release_that_was_deleted_is_made_again(lake: Lake) -> None:
+    """The run said `unchanged` and named files that were not there."""
+    file = lake.data / "release" / "F.jsonl"
+    file.parent.mkdir(parents=True)
+    file.write_text("{}")
+    assert commit(lake, outcome=replace(BOOKED, files=[file])).files == {"release/F.jsonl": 2}
+    assert lake.reusable(key("evolved", "shard-00"))
+    file.unlink()
+    assert lake.reusable(key("evolved", "shard-00")) is None
+
+
 def _delete(file: Path) -> None:
     file.unlink()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from infinity_assets.catalog.lake import Lake
+from infinity_assets.catalog.lake import Lake, Outcome, StepKey
 from infinity_assets.catalog.pool import Pool
 from infinity_assets.definitions import defs
 from infinity_assets.defs.automation import daily, watch_sources
@@ -86,6 +86,17 @@ def test_a_new_a_changed_and_a_removed_source(data: Path) -> None:
     run(data)
     assert "What is tuff?" not in questions(data, "raw_pool")
     assert "What is tuff?" not in questions(data, "decontaminated")
+
+
+def test_an_asset_that_left_the_graph_is_not_counted(data: Path) -> None:
+    """After the number of rounds was lowered, rows of `evolved_2` stayed in the funnel and in the stories of rows."""
+    run(data)
+    lake = Lake(data)
+    key = StepKey(asset="evolved_2", partition="shard-00", code_version="1", settings_hash="", inputs={})
+    lake.commit(key, Outcome(lake.scan("deduped").collect()), run_id="past", started=0.0)
+    run(data)
+    assert lake.partitions("evolved_2") == []
+    assert "evolved_2" not in lake.assets()
 
 
 def test_a_touched_file_is_read_again_but_nothing_behind_it_is_made(data: Path) -> None:

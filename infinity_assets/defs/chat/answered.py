@@ -27,7 +27,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         group="chat",
         reads_all=(upstream,),
         settings=lambda s: (
-            s.shards, s.chat.answering, s.scoring, s.models.generator.identity, s.models.judge.identity, prompts.load("judge_answer").hash
+            s.shards, s.chat.answering, s.scoring, s.models.generator.reach, s.models.judge.reach, prompts.load("judge_answer").hash
         ),
         columns=ANSWERED,
         meaning=MEANING,

@@ -23,7 +23,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         group="chat",
         reads=(upstream,),
         settings=lambda s: (
-            s.chat.diagnosis, s.scoring, *s.models.students, s.models.judge.identity, prompts.load("judge_answer").hash
+            s.chat.diagnosis, s.scoring, *s.models.students, s.models.judge.reach, prompts.load("judge_answer").hash
         ),
         columns=DIAGNOSED,
         meaning=MEANING,

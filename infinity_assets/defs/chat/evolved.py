@@ -33,7 +33,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         reads=(upstream, "benchmarks"),
         settings=lambda s: (
             s.shards, s.chat.evolution, s.decontamination,
-            s.models.generator.identity, s.models.judge.identity, s.models.embedder.identity,
+            s.models.generator.reach, s.models.judge.reach, s.models.embedder.identity,
             *(prompts.load(prompt).hash for prompt in (*OPERATORS, FROM_TEXT, "same_request")),
         ),
         columns=EVOLVED,

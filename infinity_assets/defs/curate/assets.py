@@ -87,6 +87,7 @@ def benchmarks(step: Step) -> Outcome:
         measures={
             "records without a prompt": sum(benchmark.skipped for benchmark in read),
             "records that repeat a prompt": sum(benchmark.repeated for benchmark in read),
+            "benchmarks without an item": ", ".join(sorted(set(step.pool.benchmark_folders()) - set(items["benchmark"]))) or "none",
         },
         charts={"items": charts.table(items.group_by("benchmark", "domain").len("items").sort("benchmark"), rows=30)},
     )

@@ -25,7 +25,7 @@ _TAG = Sampling(temperature=0.0, top_p=1.0, max_tokens=64)
 @dataset(
     group="score",
     reads=("decontaminated",),
-    settings=lambda s: (s.scoring, s.models.tagger.identity, prompts.load("tag").hash),
+    settings=lambda s: (s.scoring, s.models.tagger.reach, prompts.load("tag").hash),
     columns={"row_id": pl.String, "cate_ability": pl.String, "ability": pl.List(pl.String), "tag_error": pl.String},
     meaning={
         "cate_ability": "coarse ability, one of 26",
@@ -64,7 +64,7 @@ def tagged(step: Step) -> Outcome:
 @dataset(
     group="score",
     reads=("decontaminated", "tagged"),
-    settings=lambda s: (s.scoring, s.models.scorer.identity, s.models.judge.identity, prompts.load("judge_answer").hash),
+    settings=lambda s: (s.scoring, s.models.scorer.reach, s.models.judge.reach, prompts.load("judge_answer").hash),
     columns={
         "row_id": pl.String,
         "answer_language": pl.String,
