@@ -1,5 +1,6 @@
 """The `infinity` command."""
 
+import atexit
 import io
 import json
 import logging
@@ -93,6 +94,8 @@ def run(sources: Path | None, benchmarks: Path | None, only: str | None, until: 
         markup=False,
         soft_wrap=True,
     )
+    # DuckDB's bindings report leaks on stderr when the interpreter ends while vLLM is loaded, after everything of ours has been said.
+    atexit.register(lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), 2))
     reporter = TerminalReporter(console)
     runner = Runner(data, pool, reporter)
     try:
