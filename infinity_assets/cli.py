@@ -73,8 +73,8 @@ def run(sources: Path | None, benchmarks: Path | None, only: str | None, until: 
     """
     from infinity_assets.catalog.funnel import funnel
     from infinity_assets.catalog.pool import Pool
+    from infinity_assets.defs.runner import Runner
     from infinity_assets.report.terminal import TerminalReporter, funnel_table
-    from infinity_assets.runner import Runner
 
     console, began, data = _console(), time.monotonic(), data_dir()
     pool = Pool.load(data)
@@ -266,7 +266,7 @@ def register() -> None:
     from infinity_assets.catalog.lake import Lake
     from infinity_assets.catalog.pool import Pool
     from infinity_assets.defs.partitions import register_sources
-    from infinity_assets.runner import dagster_home
+    from infinity_assets.defs.runner import dagster_home
 
     data = data_dir()
     os.environ["DAGSTER_HOME"] = str(dagster_home(data))

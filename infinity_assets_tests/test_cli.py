@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from infinity_assets.cli import main
-from infinity_assets.runner import dagster_home
+from infinity_assets.defs.runner import dagster_home
 from infinity_assets.settings import Settings
 
 

@@ -13,8 +13,8 @@ from infinity_assets.definitions import defs
 from infinity_assets.defs.automation import daily, watch_sources
 from infinity_assets.defs.partitions import SOURCES, register_sources
 from infinity_assets.defs.resources import LakeResource
+from infinity_assets.defs.runner import Fault, Runner
 from infinity_assets.progress import LogReporter
-from infinity_assets.runner import Fault, Runner
 
 QUESTIONS = {"one": ["What is a fjord?", "Why is snow white?", "How do bees see?"], "two": ["Why is snow white?", "What is basalt?"]}
 
