@@ -45,7 +45,7 @@ class Pool(BaseModel):
 
     def source_folders(self) -> dict[str, Path]:
         """The sources: name to folder, in the order of their names."""
-        found = {folder.name: folder for folder in find_sources(self.sources)} if self.sources.is_dir() else {}
+        found = {folder.name: folder for folder in find_sources(self.sources)}
         unknown = sorted(set(self.only) - set(found))
         if unknown:
             raise InfinityError(f"{self.sources} has no source named {', '.join(unknown)}; it has {', '.join(found) or 'none'}.")
@@ -60,4 +60,4 @@ class Pool(BaseModel):
 
     def benchmark_folders(self) -> dict[str, Path]:
         """The benchmarks: name to folder, in the order of their names."""
-        return {folder.name: folder for folder in find_sources(self.benchmarks)} if self.benchmarks.is_dir() else {}
+        return {folder.name: folder for folder in find_sources(self.benchmarks)}

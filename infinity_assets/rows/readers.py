@@ -82,11 +82,6 @@ def read_source(source: Source, progress: Callable[[int], None] | None = None) -
     )
 
 
-def read_items(folder: Path) -> pl.DataFrame:
-    """The items of a benchmark folder (`ITEM`)."""
-    return read_benchmark(folder).items
-
-
 def read_benchmark(folder: Path) -> Benchmark:
     """The items of a benchmark folder, and the count of what is no item. The domain is null unless the folder's `source.yaml` says."""
     source = load_source(folder)

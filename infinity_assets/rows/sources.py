@@ -5,7 +5,6 @@ A source is a folder; its name is the folder's name. `source.yaml` in it is opti
 
 import hashlib
 import os
-from collections.abc import Collection
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -95,11 +94,10 @@ def fingerprint(folder: Path) -> str:
     return hasher.hexdigest()
 
 
-def find_sources(root: Path, only: Collection[str] | None = None) -> list[Path]:
+def find_sources(root: Path) -> list[Path]:
     """The folders of a root that hold at least one data file, by name; links to folders count. None if there is no root."""
     folders = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
-    wanted = [path for path in folders if not path.name.startswith(".") and (only is None or path.name in only)]
-    return [path for path in wanted if data_files(path)]
+    return [path for path in folders if not path.name.startswith(".") and data_files(path)]
 
 
 def _is_data(name: str) -> bool:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from infinity_assets.rows import readers, schema
 from infinity_assets.rows.grammar import grammar_faults
 from infinity_assets.rows.ids import with_row_ids
-from infinity_assets.rows.readers import ITEM, Reading, read_benchmark, read_items, read_source
+from infinity_assets.rows.readers import ITEM, Reading, read_benchmark, read_source
 from infinity_assets.rows.sources import Source, load_source
 
 SHARED = Path(__file__).parents[3] / "shared/data"
@@ -148,7 +148,7 @@ BENCHMARK_RECORDS = [
 @pytest.mark.parametrize(("record", "prompt", "answer"), BENCHMARK_RECORDS)
 def test_items(tmp_path: Path, record: dict, prompt: str, answer: str | None) -> None:
     make(tmp_path / "bench", {"test.jsonl": json.dumps(record)})
-    items = read_items(tmp_path / "bench")
+    items = read_benchmark(tmp_path / "bench").items
     assert items.schema == ITEM
     assert items.rows() == [("bench#0", "bench", "test.jsonl", 0, prompt, answer, None)]
 
@@ -208,5 +208,5 @@ def test_published_sources_are_read_whole(name: str, records: int) -> None:
 
 @pytest.mark.parametrize(("name", "count"), PUBLISHED_ITEMS.items())
 def test_published_benchmarks_are_read_whole(name: str, count: int) -> None:
-    items = read_items(shared(f"benchmarks/{name}"))
+    items = read_benchmark(shared(f"benchmarks/{name}")).items
     assert items.height == items["item_id"].n_unique() == count
