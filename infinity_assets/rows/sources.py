@@ -12,9 +12,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from infinity_assets.errors import InfinityError
-from infinity_assets.rows.compression import plain_suffix
-from infinity_assets.rows.containers import CONTAINERS, load_yaml
-from infinity_assets.rows.layouts import LAYOUTS
+from infinity_assets.rows.readers.compression import plain_suffix
+from infinity_assets.rows.readers.containers import CONTAINERS, load_yaml
+from infinity_assets.rows.readers.layouts import LAYOUTS
 from infinity_assets.rows.schema import Domain
 
 SOURCE_FILE = "source.yaml"
@@ -41,14 +41,28 @@ class Source(BaseModel):
     """The domain of all rows. Null: told row by row, later."""
     language: str | None = None
     """The BCP 47 tag of all rows. Null: told row by row, later."""
+    languages: tuple[str, ...] = ()
+    """The BCP 47 tags that its card names, where there are several. For readers."""
     url: str | None = None
-    """Where it was downloaded."""
+    """Where it was downloaded: `hf://datasets/owner/name` for a dataset of the Hugging Face Hub."""
     revision: str | None = None
-    """Which version of it."""
+    """Which version of it; a commit of the Hub."""
+    config: str | None = None
+    """Which configuration of a dataset of the Hub."""
+    split: str | None = None
+    """Which split of it."""
     description: str | None = None
     """For readers."""
     layout: str | None = None
     """The layout of every record, for files whose keys mislead. Null: told by the keys."""
+    fields: dict[str, str] = {}
+    """Where a layout's keys stand in the records of this source: `output: meta.reply.0` (a path), or `input: "{title}: {body}"` (a template)."""
+    keep: tuple[str, ...] = ()
+    """Paths of values to keep as annotations of the row, beside those that the layout keeps."""
+    include: tuple[str, ...] = ()
+    """Globs of the files to read, as `train/*.jsonl`; empty for all."""
+    exclude: tuple[str, ...] = ()
+    """Globs of files to leave out."""
 
     @field_validator("layout")
     @classmethod

@@ -17,7 +17,7 @@ from infinity_assets.defs.step import Step, dataset
 from infinity_assets.report import charts
 from infinity_assets.rows import schema
 from infinity_assets.rows.ids import shard_of
-from infinity_assets.rows.readers import ITEM, read_benchmark
+from infinity_assets.rows.readers.benchmarks import ITEM, read_benchmark
 from infinity_assets.rows.sources import fingerprint
 from infinity_assets.scoring import domain
 

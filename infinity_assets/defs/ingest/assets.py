@@ -14,7 +14,7 @@ from infinity_assets.defs.step import Step, dataset
 from infinity_assets.errors import InfinityError
 from infinity_assets.report import charts
 from infinity_assets.rows import conversation, schema
-from infinity_assets.rows.readers import read_source
+from infinity_assets.rows.readers.reading import read_source
 from infinity_assets.rows.sources import fingerprint, load_source
 from infinity_assets.scoring import domain, language
 

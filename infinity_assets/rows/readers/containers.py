@@ -12,24 +12,18 @@ from collections.abc import Callable, Iterable, Iterator
 from io import BufferedIOBase, StringIO
 from itertools import chain, zip_longest
 from pathlib import Path
-from types import UnionType
 from typing import NamedTuple
 
 import orjson
 import yaml
 
-from infinity_assets.rows.compression import DAMAGE, open_plain, plain_suffix
-from infinity_assets.rows.json_repair import MALFORMED, TRUNCATED, parse_lenient, ran_off_end, recover_list
+from infinity_assets.rows.readers.compression import DAMAGE, open_plain, plain_suffix
+from infinity_assets.rows.readers.documents import items_of
+from infinity_assets.rows.readers.json_repair import MALFORMED, TRUNCATED, parse_lenient, ran_off_end, recover_list
 
 UNREADABLE = "unreadable_file"
 INVALID_UTF8 = "invalid_utf8"
 MALFORMED_ROW = "malformed_csv_row"
-
-RECORD_KEYS = ("data", "dataset", "examples", "items", "records", "rows", "samples", "train")
-"""Top-level keys under which a file that is one object may hold its records."""
-
-DIALOGUE_KEYS = ("conversations", "dialogues")
-"""The same for a list of lists. A list of objects under these keys is one conversation."""
 
 MAX_YAML_DEPTH = 100
 """No dataset is nested like that."""
@@ -103,22 +97,6 @@ def load_yaml(text: str) -> object:
         if depth > MAX_YAML_DEPTH:
             raise yaml.YAMLError(f"nested deeper than {MAX_YAML_DEPTH} levels")
     return yaml.load(text, TextLoader)
-
-
-def items_of(value: object) -> list[object]:
-    """The records of a parsed document: a list's elements, those of the one list of records in an object, or the document itself."""
-    if isinstance(value, list):
-        return value
-    if isinstance(value, dict):
-        lists = [value[key] for key in RECORD_KEYS if _holds(value.get(key), dict | list)]
-        lists += [value[key] for key in DIALOGUE_KEYS if _holds(value.get(key), list)]
-        if len(lists) == 1:
-            return lists[0]
-    return [value]
-
-
-def _holds(value: object, kind: type | UnionType) -> bool:
-    return isinstance(value, list) and any(isinstance(item, kind) for item in value)
 
 
 def _json(stream: BufferedIOBase) -> Iterator[Record]:

@@ -1,47 +1,27 @@
-"""From folders to frames: the rows of a source with what was decided about its records, and the items of a benchmark.
+"""From a source folder to frames: its rows, and what was decided about its records.
 
 Nothing that a file holds ends a reading. A record becomes a row, or a decision that says why not.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from pathlib import Path
 from typing import NamedTuple
 
 import orjson
 import polars as pl
 
 from infinity_assets.rows import schema
-from infinity_assets.rows.containers import Record, read_records
 from infinity_assets.rows.grammar import Rejected
 from infinity_assets.rows.ids import with_row_ids
-from infinity_assets.rows.layouts import Parsed, parse, text_of
-from infinity_assets.rows.sources import Source, data_files, load_source, relative
+from infinity_assets.rows.readers.containers import Record, read_records
+from infinity_assets.rows.readers.layouts import Parsed, parse
+from infinity_assets.rows.sources import Source, data_files, relative
 
 BATCH = 20_000
 """Records held as Python objects at a time; everything else is in Arrow."""
 
 EVIDENCE_CHARS = 2000
 """How much of a record a decision quotes."""
-
-ITEM = pl.Schema(
-    {
-        "item_id": pl.String,
-        "benchmark": pl.String,
-        "file": pl.String,
-        "position": pl.Int64,
-        "prompt": pl.String,
-        "answer": pl.String,
-        "domain": pl.String,
-    }
-)
-"""An item of a benchmark. `item_id` is `name#position`, or `name/file#position` where the benchmark has several files."""
-
-PROMPT_KEYS = ("question", "problem", "prompt", "instruction", "input", "text", "turns", "conversations")
-"""Where a benchmark keeps what it asks, best first."""
-
-ANSWER_KEYS = ("answer", "solution", "canonical_solution", "output", "completion", "response", "target", "code")
-"""Where it keeps the answer, best first."""
 
 
 class Reading(NamedTuple):
@@ -52,18 +32,6 @@ class Reading(NamedTuple):
     decisions: pl.DataFrame
     """`schema.DECISIONS`, by file and position: what was dropped (no row id) and what was repaired (the id of the repaired row)."""
     records: int
-
-
-class Benchmark(NamedTuple):
-    """A benchmark as it was read. `records = items.height + skipped + repeated`."""
-
-    items: pl.DataFrame
-    """`ITEM`, by file and position. Key: item_id."""
-    records: int
-    skipped: int
-    """Records without a prompt, such as reference answers in files of their own."""
-    repeated: int
-    """Records that ask what another file has asked: outputs of another model. The same prompt twice in one file is two items."""
 
 
 def read_source(source: Source, progress: Callable[[int], None] | None = None) -> Reading:
@@ -80,26 +48,6 @@ def read_source(source: Source, progress: Callable[[int], None] | None = None) -
         decisions=pl.concat([schema.empty(schema.DECISIONS), *(reading.decisions for reading in readings)]),
         records=sum(reading.records for reading in readings),
     )
-
-
-def read_benchmark(folder: Path) -> Benchmark:
-    """The items of a benchmark folder, and the count of what is no item. The domain is null unless the folder's `source.yaml` says."""
-    source = load_source(folder)
-    files = data_files(folder)
-    items = []
-    records = 0
-    for path in files:
-        file = relative(path, folder)
-        prefix = f"{source.name}/{file}" if len(files) > 1 else source.name
-        for record in read_records(path):
-            records += 1
-            prompt, answer = _prompt_and_answer(record.value)
-            if prompt:
-                items.append((f"{prefix}#{record.position}", source.name, file, record.position, prompt, answer, source.domain))
-    found = pl.DataFrame(items, schema=ITEM, orient="row")
-    occurrence = pl.int_range(pl.len()).over("file", "prompt").alias("occurrence")
-    unique = found.with_columns(occurrence).unique(["prompt", "occurrence"], keep="first", maintain_order=True).drop("occurrence")
-    return Benchmark(unique, records, skipped=records - found.height, repeated=found.height - unique.height)
 
 
 def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
@@ -147,23 +95,3 @@ def _outcomes(record: Record, layout: str | None) -> list[Parsed | Rejected]:
 
 def _detail(record: Record, error: str | None) -> str:
     return orjson.dumps({"raw": record.text[:EVIDENCE_CHARS], "error": error}).decode()
-
-
-def _prompt_and_answer(value: object) -> tuple[str, str | None]:
-    """The prompt of a benchmark record, blank if it has none, and its answer."""
-    if not isinstance(value, dict):
-        return "", None
-    fields = {str(key).lower(): content for key, content in value.items()}
-    match fields.get("instances"):
-        case [dict() as instance, *_]:
-            fields |= instance
-    prompt = next(filter(None, (_spoken(fields.get(key)) for key in PROMPT_KEYS)), "")
-    if "instruction" in fields and (context := _spoken(fields.get("input"))) and context != prompt:
-        prompt = f"{prompt}\n\n{context}"
-    return prompt, next(filter(None, (text_of(fields.get(key)) for key in ANSWER_KEYS)), None)
-
-
-def _spoken(value: object) -> str:
-    """A text, or a list of turns (texts, or objects with content) joined by newlines; blank for anything else."""
-    turns = [turn.get("content") if isinstance(turn, dict) else turn for turn in value] if isinstance(value, list) else [value]
-    return "\n".join(turn.strip() for turn in turns if isinstance(turn, str)).strip()

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.rows import readers, schema
+from infinity_assets.rows import schema
 from infinity_assets.rows.grammar import grammar_faults
 from infinity_assets.rows.ids import with_row_ids
-from infinity_assets.rows.readers import ITEM, Reading, read_benchmark, read_source
+from infinity_assets.rows.readers import reading as reading_module
+from infinity_assets.rows.readers.benchmarks import ITEM, read_benchmark
+from infinity_assets.rows.readers.reading import Reading, read_source
 from infinity_assets.rows.sources import Source, load_source
 
 SHARED = Path(__file__).parents[3] / "shared/data"
@@ -90,7 +92,7 @@ def test_an_empty_source_has_the_same_columns(tmp_path: Path) -> None:
 def test_batches_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = make(tmp_path / "mixed", MIXED)
     whole = read_source(source)
-    monkeypatch.setattr(readers, "BATCH", 1)
+    monkeypatch.setattr(reading_module, "BATCH", 1)
     assert read_source(source).rows.equals(whole.rows)
     assert read_source(source).decisions.equals(whole.decisions)
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infinity_assets.rows.grammar import Rejected
-from infinity_assets.rows.layouts import LAYOUTS, Parsed, parse
+from infinity_assets.rows.readers.layouts import LAYOUTS, Parsed, parse
 
 Q, A = {"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}
 S = {"role": "system", "content": "s"}

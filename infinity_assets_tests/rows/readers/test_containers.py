@@ -10,8 +10,8 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.rows.compression import plain_suffix
-from infinity_assets.rows.containers import CONTAINERS, Record, read_records
+from infinity_assets.rows.readers.compression import plain_suffix
+from infinity_assets.rows.readers.containers import CONTAINERS, Record, read_records
 
 TABLE = [
     # name, content, (position, value, repair, error) of each record

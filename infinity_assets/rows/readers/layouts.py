@@ -4,7 +4,7 @@ A layout is a function from a record to its conversations, registered with a pre
 record, so the order below matters: the more a layout asks for, the earlier it stands. To support another form of data, add one function.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from infinity_assets.rows.grammar import Message, Rejected, repair_roles
@@ -35,6 +35,8 @@ class Parsed(NamedTuple):
     messages: list[Message]
     kind: Kind
     repair: str | None
+    kept: Mapping[str, object] | None = None
+    """What the record says beside its conversation and the layout keeps: name to JSON value."""
 
 
 LAYOUTS: dict[str, Layout] = {}
