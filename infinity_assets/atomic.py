@@ -11,6 +11,9 @@ from pathlib import Path
 
 import polars as pl
 
+ROW_GROUP = 50_000
+"""Rows that a streamed file holds together, and that its writer holds in memory."""
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -24,10 +27,13 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_parquet(frame: pl.DataFrame, path: Path) -> None:
-    """The frame as zstd-compressed Parquet."""
+def write_parquet(frame: pl.DataFrame | pl.LazyFrame, path: Path) -> None:
+    """The frame as zstd-compressed Parquet; a lazy one without ever being in memory as a whole."""
     with replacing(path) as temporary:
-        frame.write_parquet(temporary, compression="zstd")
+        if isinstance(frame, pl.LazyFrame):
+            frame.sink_parquet(temporary, compression="zstd", row_group_size=ROW_GROUP)
+        else:
+            frame.write_parquet(temporary, compression="zstd")
 
 
 def write_text(text: str, path: Path) -> None:

@@ -246,7 +246,7 @@ def list_sources() -> None:
     """The sources, as their folders and `source.yaml` files say."""
     from infinity_assets.catalog.lake import Lake
     from infinity_assets.catalog.pool import Pool
-    from infinity_assets.rows.sources import data_files, load_source
+    from infinity_assets.rows.sources import load_source
 
     data = data_dir()
     pool = Pool.load(data)
@@ -254,7 +254,7 @@ def list_sources() -> None:
     for name, folder in pool.source_folders().items():
         source, manifest = load_source(folder), Lake(data).manifest("raw_pool", name)
         rows = f"{manifest.rows_out:,} rows" if manifest else "not read yet"
-        click.echo(f"  {name:<28} {rows:>14}  {len(data_files(folder)):>5} files  {source.licence:<18} {source.domain or 'domain by rule'}")
+        click.echo(f"  {name:<28} {rows:>14}  {len(source.files()):>5} files  {source.licence:<18} {source.domain or 'domain by rule'}")
 
 
 @sources.command()

@@ -137,6 +137,17 @@ class Models(Section):
     """Who answers in the diagnosis. (Paper: Mistral-7B and Llama3-8B.) By default one model under two settings: replace it for real use."""
 
 
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Ingest(Section):
+    """Reading the sources."""
+
+    workers: int = Field(default_factory=lambda: min(_cores(), 16), ge=1)
+    """Processes that parse files: one for each core, up to 16. Each takes some 300 MB. The rows do not depend on it."""
+
+
 class Dedup(Section):
     """Exact de-duplication."""
 
@@ -288,6 +299,7 @@ class Settings(BaseSettings):
 
     shards: int = Field(default=4, ge=1, le=99)
     """Shards of the row space: 4 on a laptop. (64 and more for 100 M rows.)"""
+    ingest: Ingest = Ingest()
     models: Models = Models()
     dedup: Dedup = Dedup()
     decontamination: Decontamination = Decontamination()

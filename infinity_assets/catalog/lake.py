@@ -10,8 +10,12 @@ An asset without partitions has the one partition `all`. No process holds anythi
 """
 
 import hashlib
+import os
+import shutil
+import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,25 +35,34 @@ BOOKS: dict[str, pl.Schema] = {
     "decisions": pl.Schema({**schema.DECISIONS, "asset": pl.String, "partition": pl.String}),
     "edges": pl.Schema({**schema.EDGES, "asset": pl.String, "partition": pl.String}),
     "origins": pl.Schema({**schema.ORIGINS, "asset": pl.String, "partition": pl.String}),
+    "annotations": pl.Schema({**schema.ANNOTATIONS, "asset": pl.String, "partition": pl.String}),
+    "quarantine": pl.Schema({**schema.QUARANTINE, "asset": pl.String, "partition": pl.String}),
+    "files": pl.Schema({**schema.FILES, "asset": pl.String, "partition": pl.String}),
     "generations": pl.Schema({**schema.GENERATIONS, "asset": pl.String, "partition": pl.String, "run_id": pl.String}),
 }
 """The sidecars, by name, with their columns."""
 
+_LATEST = tuple(book for book in BOOKS if book != "generations")
+"""Those that tell of the latest materialisation only."""
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a step made of its input: the rows, and the books about them."""
+    """What a step made of its input: the rows, and the books about them. Lazy frames are written without being in memory as a whole."""
 
-    rows: pl.DataFrame
+    rows: pl.DataFrame | pl.LazyFrame
     rows_in: int | None = None
     """Rows that went in; null for an asset whose grain is not the row, as the next."""
     rows_created: int | None = None
     """Rows that a reader found in its files or a synthesizer wrote."""
-    decisions: pl.DataFrame = field(default_factory=lambda: schema.empty(schema.DECISIONS))
+    decisions: pl.DataFrame | pl.LazyFrame = field(default_factory=lambda: schema.empty(schema.DECISIONS))
     edges: pl.DataFrame = field(default_factory=lambda: schema.empty(schema.EDGES))
-    origins: pl.DataFrame = field(default_factory=lambda: schema.empty(schema.ORIGINS))
+    origins: pl.DataFrame | pl.LazyFrame = field(default_factory=lambda: schema.empty(schema.ORIGINS))
+    annotations: pl.DataFrame | pl.LazyFrame = field(default_factory=lambda: schema.empty(schema.ANNOTATIONS))
+    quarantine: pl.DataFrame | pl.LazyFrame = field(default_factory=lambda: schema.empty(schema.QUARANTINE))
+    files: pl.DataFrame | pl.LazyFrame = field(default_factory=lambda: schema.empty(schema.FILES))
     generations: pl.DataFrame = field(default_factory=lambda: schema.empty(schema.GENERATIONS))
-    files: Sequence[Path] = ()
+    artefacts: Sequence[Path] = ()
     """What was written beside the lake, under the data folder: a release."""
     measures: Mapping[str, int | float | str | None] = field(default_factory=dict)
     """Numbers for the asset's page."""
@@ -112,6 +125,15 @@ class Lake:
         """Where its manifest lies."""
         return self.catalog / "manifests" / asset / f"{partition}.json"
 
+    def book_file(self, book: str, asset: str, partition: str = ALL) -> Path:
+        """Where one of the books on the latest materialisation of a partition lies, if it has a line."""
+        return self.catalog / book / asset / f"{partition}.parquet"
+
+    def book(self, book: str, asset: str, partition: str = ALL) -> pl.LazyFrame:
+        """One of the books on the latest materialisation of a partition."""
+        file = self.book_file(book, asset, partition)
+        return pl.scan_parquet(file, glob=False) if file.exists() else pl.LazyFrame(schema=BOOKS[book])
+
     def assets(self) -> set[str]:
         """The assets that have rows."""
         return {folder.name for folder in self.rows.glob("*") if any(folder.glob("*.parquet"))}
@@ -143,11 +165,15 @@ class Lake:
         manifest = self.manifest(key.asset, key.partition)
         if manifest is None or manifest.unanswered or StepKey.model_validate(manifest.model_dump(include=set(StepKey.model_fields))) != key:
             return None
+        return manifest if self.intact(manifest) else None
+
+    def intact(self, manifest: Manifest) -> bool:
+        """Whether its rows and files are still there."""
         sizes = {
-            self.rows_file(key.asset, key.partition): manifest.bytes,
+            self.rows_file(manifest.asset, manifest.partition): manifest.bytes,
             **{self.data / name: size for name, size in manifest.files.items()},
         }
-        return manifest if all(file.exists() and file.stat().st_size == size for file, size in sizes.items()) else None
+        return all(file.exists() and file.stat().st_size == size for file, size in sizes.items())
 
     def commit(self, key: StepKey, outcome: Outcome, run_id: str, started: float) -> Manifest:
         """Write rows, then books, then the manifest.
@@ -165,9 +191,11 @@ class Lake:
         file = self.rows_file(key.asset, key.partition)
         write_parquet(outcome.rows, file)
         stamp = [pl.lit(key.asset).alias("asset"), pl.lit(key.partition).alias("partition")]
-        for book in ("decisions", "edges", "origins"):
+        for book in _LATEST:
             frame = getattr(outcome, book).with_columns(stamp).select(list(BOOKS[book]))
-            self._write_book(frame.sort(pl.all(), maintain_order=True), self.catalog / book / key.asset / f"{key.partition}.parquet")
+            # A lazy frame comes in an order of its own, which is kept: sorting would hold it in memory.
+            ordered = frame.sort(pl.all(), maintain_order=True) if isinstance(frame, pl.DataFrame) else frame
+            self._write_book(ordered, self.book_file(book, key.asset, key.partition))
         calls = outcome.generations.with_columns(*stamp, pl.lit(run_id).alias("run_id")).select(list(BOOKS["generations"]))
         self._write_book(calls, self.catalog / "generations" / key.asset / key.partition / f"{run_id}.parquet")
         manifest = Manifest(
@@ -177,29 +205,43 @@ class Lake:
             seconds=round(time.time() - started, 3),
             rows_in=outcome.rows_in if not outcome.counted else outcome.rows_in or 0,
             rows_created=outcome.rows_created if not outcome.counted else outcome.rows_created or 0,
-            rows_out=pl.scan_parquet(file, glob=False).select(pl.len()).collect().item(),
-            rows_dropped=outcome.decisions.filter(pl.col("verdict") == "dropped").height if outcome.counted else None,
+            rows_out=_height(pl.scan_parquet(file, glob=False)),
+            rows_dropped=_height(outcome.decisions.lazy().filter(pl.col("verdict") == "dropped")) if outcome.counted else None,
             bytes=file.stat().st_size,
             unanswered=outcome.generations.filter(pl.col("error").str.extract(r"^(\w+)").is_in(RETRIABLE)).height,
             data_version=_file_hash(file),
-            files={file.relative_to(self.data).as_posix(): file.stat().st_size for file in outcome.files},
+            files={file.relative_to(self.data).as_posix(): file.stat().st_size for file in outcome.artefacts},
             measures=dict(outcome.measures),
             charts=dict(outcome.charts),
         )
         write_text(manifest.model_dump_json(indent=1), self.manifest_file(key.asset, key.partition))
         return manifest
 
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """An empty folder beside the lake, gone when the block ends. What a killed process left is cleared away here, too."""
+        root = self.data / ".scratch"
+        for left in root.glob("*-*"):
+            if not Path(f"/proc/{left.name.partition('-')[0]}").exists() and Path("/proc").exists():
+                shutil.rmtree(left, ignore_errors=True)
+        root.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=root))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
     def remove(self, asset: str, partition: str) -> None:
         """Take a partition out of the lake: its rows and books go; its past materialisations and model calls stay on record."""
         self._archive(asset, partition)
         self.rows_file(asset, partition).unlink(missing_ok=True)
-        for book in ("decisions", "edges", "origins"):
-            (self.catalog / book / asset / f"{partition}.parquet").unlink(missing_ok=True)
+        for book in _LATEST:
+            self.book_file(book, asset, partition).unlink(missing_ok=True)
 
     def prune(self, asset: str, keep: Iterable[str]) -> list[str]:
         """Remove the partitions of an asset that are no longer defined (a source that was taken away, another number of shards)."""
         # Not by manifests alone: a process that was killed while it wrote leaves rows and books without one.
-        books = (self.catalog / book / asset for book in ("decisions", "edges", "origins"))
+        books = (self.catalog / book / asset for book in _LATEST)
         files = (file for folder in (self.rows / asset, *books) for file in folder.glob("*.parquet"))
         gone = sorted({*self.partitions(asset), *(file.stem for file in files)} - set(keep))
         for partition in gone:
@@ -214,11 +256,15 @@ class Lake:
             self.manifest_file(asset, partition).replace(past)
 
     @staticmethod
-    def _write_book(frame: pl.DataFrame, file: Path) -> None:
-        if frame.height:
+    def _write_book(frame: pl.DataFrame | pl.LazyFrame, file: Path) -> None:
+        if _height(frame.lazy()):
             write_parquet(frame, file)
         else:
             file.unlink(missing_ok=True)
+
+
+def _height(frame: pl.LazyFrame) -> int:
+    return frame.select(pl.len()).collect(engine="streaming").item()
 
 
 def _file_hash(file: Path) -> str:

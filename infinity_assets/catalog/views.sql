@@ -18,6 +18,15 @@ select child_id, parent_id, operation, asset, partition from read_parquet('{root
 create or replace view origins as
 select row_id, source, file, position, licence from read_parquet('{root}/origins/*/*.parquet');
 
+create or replace view annotations as
+select row_id, source, file, position, name, value::json as value, asset, partition from read_parquet('{root}/annotations/*/*.parquet');
+
+create or replace view quarantine as
+select source, file, position, raw, asset, partition from read_parquet('{root}/quarantine/*/*.parquet');
+
+create or replace view files as
+select source, file, records, rows, repaired, dropped, asset, partition from read_parquet('{root}/files/*/*.parquet');
+
 -- Calls of every materialisation, past ones included: what was really asked is what was not cached.
 create or replace view generations as
 select request_key, row_id, asset, partition, run_id, kind, model, prompt, prompt_tokens, completion_tokens, seconds, cached, error

@@ -10,7 +10,7 @@ import dagster as dg
 from infinity_assets.defs.jobs import build_sets, ingest_sources
 from infinity_assets.defs.partitions import SHARDS, partition_names, register_sources
 from infinity_assets.defs.resources import LakeResource
-from infinity_assets.rows.sources import fingerprint
+from infinity_assets.rows.sources import stat_fingerprint
 
 _START, _END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
@@ -31,7 +31,7 @@ def _ingest_everything(instance: dg.DagsterInstance, run_key: str | None = None)
 def watch_sources(context: dg.SensorEvaluationContext, lake: LakeResource):
     """Sees a new, changed or removed folder of the pool, registers the partitions, and reads the sources."""
     folders = lake.pool().source_folders()
-    state = "\n".join(f"{name} {fingerprint(folder)}" for name, folder in folders.items())
+    state = "\n".join(f"{name} {stat_fingerprint(folder)}" for name, folder in folders.items())
     if state == (context.cursor or ""):
         return dg.SkipReason(f"No change in {len(folders)} sources.")
     register_sources(context.instance, lake.pool(), lake.open())

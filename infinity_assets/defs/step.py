@@ -9,7 +9,7 @@ recomputes in any case; responses of models are still taken from the store.
 import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,10 @@ class Step:
     settings: Settings
     lake: Lake
     pool: Pool
+    scratch: Path
+    """An empty folder for what is too large for memory, until the result is committed."""
+    key: StepKey | None = None
+    """What this materialisation depends on; null while that is being found out."""
 
     def read(self, asset: str) -> pl.LazyFrame:
         """The rows of an input: of the same partition where both are partitioned alike, else of all partitions."""
@@ -124,15 +128,17 @@ def dataset(
             opened, now = lake.open(), Settings()
             opened.prune(asset, partition_names(asset, context.instance))
             for partition in context.partition_keys if partitions else [ALL]:
-                step = Step(asset, partition, now, opened, lake.pool())
-                key = StepKey(
-                    asset=asset,
-                    partition=partition,
-                    code_version=version,
-                    settings_hash=settings_hash(*settings(now)),
-                    inputs={**_versions(step, reads, reads_all), **files(step)},
-                )
-                manifest, reused = _materialise(step, key, function, context.run_id, force=FORCE_TAG in context.run_tags)
+                with opened.scratch() as scratch:
+                    step = Step(asset, partition, now, opened, lake.pool(), scratch)
+                    key = StepKey(
+                        asset=asset,
+                        partition=partition,
+                        code_version=version,
+                        settings_hash=settings_hash(*settings(now)),
+                        inputs={**_versions(step, reads, reads_all), **files(step)},
+                    )
+                    step = replace(step, key=key)
+                    manifest, reused = _materialise(step, key, function, context.run_id, force=FORCE_TAG in context.run_tags)
                 described = _metadata(opened, manifest, reused)
                 context.add_asset_metadata(described, partition_key=partition if partitions else None)
             write_database(opened.data)

@@ -4,22 +4,35 @@ A source is a folder; its name is the folder's name. `source.yaml` in it is opti
 """
 
 import hashlib
+import json
 import os
 from fnmatch import fnmatchcase
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
+from infinity_assets.atomic import write_text
 from infinity_assets.errors import InfinityError
-from infinity_assets.rows.readers.compression import plain_suffix
 from infinity_assets.rows.readers.containers import CONTAINERS, load_yaml
 from infinity_assets.rows.readers.layouts import LAYOUTS
+from infinity_assets.rows.readers.streams import ARCHIVES, MEMBER, plain_suffix
 from infinity_assets.rows.schema import Domain
 
 SOURCE_FILE = "source.yaml"
-NOT_DATA = (SOURCE_FILE, "dataset_info.json", "README*", "LICENSE*", "*_LICENSE*", ".*")
-"""Names of files that describe a dataset rather than being one, and of folders to stay out of."""
+NOT_DATA = (
+    *(SOURCE_FILE, "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "metadata.json", "schema.json"),
+    *(
+        f"{name}{rest}"
+        for name in ("readme", "license", "licence", "copying", "notice", "changelog", "requirements")
+        for rest in ("", ".*")
+    ),
+    *("readme_*", "*_license", "*_license.*", "*-license.*", ".*"),
+)
+"""Names, in lower case, of files that describe a dataset rather than being one."""
+
+NOT_FOLDERS = (".*", "__macosx", "__pycache__")
+"""Names, in lower case, of folders to stay out of."""
 
 
 class SourceError(InfinityError):
@@ -71,6 +84,27 @@ class Source(BaseModel):
             raise ValueError(f"no layout of that name; there are {', '.join(LAYOUTS)}")
         return layout
 
+    def wants(self, file: str, member: str | None = None) -> bool:
+        """Whether a file is read: its name is one of data, and `include` and `exclude` let it. An archive is opened unless it is excluded.
+
+        Args:
+            file: Its path in the source.
+            member: For one in an archive, its path there.
+        """
+        path = PurePosixPath(file if member is None else member)
+        if any(_matches(folder, NOT_FOLDERS) for folder in path.parts[:-1]) or _matches(path.name, NOT_DATA):
+            return False
+        archive = plain_suffix(path) in ARCHIVES
+        if not archive and plain_suffix(path) not in CONTAINERS:
+            return False
+        names = (str(path), path.name, *([] if member is None else [file, f"{file}{MEMBER}{member}"]))
+        included = not self.include or archive or any(fnmatchcase(name, glob) for glob in self.include for name in names)
+        return included and not any(fnmatchcase(name, glob) for glob in self.exclude for name in names)
+
+    def files(self) -> list[Path]:
+        """The files to read, by their path in the source."""
+        return [path for path in _files(self.path) if self.wants(relative(path, self.path))]
+
 
 def load_source(folder: Path) -> Source:
     """The source in a folder. Raises `SourceError` if its `source.yaml` is not valid."""
@@ -84,38 +118,74 @@ def load_source(folder: Path) -> Source:
         raise SourceError(f"{file}: {'; '.join(_explained(fault) for fault in error.errors())}.") from None
 
 
-def data_files(folder: Path) -> list[Path]:
-    """The files to read in a source, by their path in it."""
-    found = []
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(parent, name) for name in names if _is_data(name)]
-    return sorted(filter(Path.is_file, found), key=lambda path: relative(path, folder))
-
-
 def relative(path: Path, folder: Path) -> str:
     """The path inside the folder, as rows name it; U+FFFD for what is not UTF-8 in it."""
     return os.fsencode(path.relative_to(folder).as_posix()).decode(errors="replace")
 
 
-def fingerprint(folder: Path) -> str:
-    """Changes when a file of the source is added, removed or written. Reads no file: it hashes their paths, sizes and times."""
+def stat_fingerprint(folder: Path) -> str:
+    """Changes when a file of the folder, its `source.yaml` included, is added, removed or written. It opens no file: a stat each."""
     hasher = hashlib.blake2b(digest_size=16)
-    described = [folder / SOURCE_FILE] if (folder / SOURCE_FILE).is_file() else []
-    for path in [*described, *data_files(folder)]:
+    for path in _files(folder):
         stat = path.stat()
         hasher.update(f"{relative(path, folder)}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
     return hasher.hexdigest()
 
 
+def content_fingerprint(source: Source, known: Path) -> str:
+    """Changes when the content or the path of a file to read does: a copy of the source elsewhere has the same.
+
+    A file is read only if its size or time is not that of the last call, so that an unchanged source costs a stat for each file.
+
+    Args:
+        source: The source.
+        known: Where sizes, times and hashes are kept between calls: a JSON file of the caller's.
+    """
+    try:
+        before: dict[str, list] = json.loads(known.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        before = {}
+    now = {}
+    for path in source.files():
+        name, stat = relative(path, source.path), path.stat()
+        described = before.get(name, [])
+        if described[:2] != [stat.st_size, stat.st_mtime_ns]:
+            with path.open("rb") as stream:
+                content = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+            described = [stat.st_size, stat.st_mtime_ns, content]
+        now[name] = described
+    if now != before:
+        write_text(json.dumps(now, ensure_ascii=False), known)
+    whole = "".join(f"{name}\0{content}\n" for name, (*_, content) in now.items())
+    return hashlib.blake2b(whole.encode(), digest_size=16).hexdigest()
+
+
 def find_sources(root: Path) -> list[Path]:
-    """The folders of a root that hold at least one data file, by name; links to folders count. None if there is no root."""
+    """The folders of a root that hold a data file or a `source.yaml`, by name; links to folders count. None if there is no root."""
     folders = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
-    return [path for path in folders if not path.name.startswith(".") and data_files(path)]
+    return [path for path in folders if not path.name.startswith(".") and _is_source(path)]
 
 
-def _is_data(name: str) -> bool:
-    return plain_suffix(Path(name)) in CONTAINERS and not any(fnmatchcase(name, pattern) for pattern in NOT_DATA)
+def _is_source(folder: Path) -> bool:
+    anything = Source.model_construct(name=folder.name, path=folder, include=(), exclude=())
+    return any(path.name == SOURCE_FILE or anything.wants(relative(path, folder)) for path in _files(folder))
+
+
+def _files(folder: Path) -> list[Path]:
+    """All files under a folder, by their path in it."""
+    found, seen = [], set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        folders[:] = [name for name in folders if not _matches(name, NOT_FOLDERS)] if real not in seen else []
+        if real in seen:  # a link to a folder above it
+            continue
+        seen.add(real)
+        found += [Path(parent, name) for name in names]
+    return sorted(filter(Path.is_file, found), key=lambda path: relative(path, folder))
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name.lower(), pattern) for pattern in patterns)
 
 
 def _read_yaml(file: Path) -> dict[str, object]:

@@ -65,7 +65,7 @@ def test_a_release_that_was_deleted_is_made_again(lake: Lake) -> None:
     file = lake.data / "release" / "F.jsonl"
     file.parent.mkdir(parents=True)
     file.write_text("{}")
-    assert commit(lake, outcome=replace(BOOKED, files=[file])).files == {"release/F.jsonl": 2}
+    assert commit(lake, outcome=replace(BOOKED, artefacts=[file])).files == {"release/F.jsonl": 2}
     assert lake.reusable(key("evolved", "shard-00"))
     file.unlink()
     assert lake.reusable(key("evolved", "shard-00")) is None

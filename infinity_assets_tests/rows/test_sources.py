@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from infinity_assets.rows.sources import SourceError, data_files, find_sources, fingerprint, load_source, relative
+from infinity_assets.rows.sources import Source, SourceError, content_fingerprint, find_sources, load_source, relative, stat_fingerprint
 
 
 def write(path: Path, text: str = "x") -> Path:
@@ -31,34 +31,40 @@ def write(path: Path, text: str = "x") -> Path:
         ("LICENSE.txt", False),
         ("DATA_LICENSE.txt", False),
         ("README.txt", False),
-        ("a.parquet", False),
-        ("a.tar.zst", False),
+        ("a.parquet", True),
+        ("a.tar.zst", True),
+        ("a.TGZ", True),
+        ("wow!.json", True),
         ("a.gz", False),
+        ("a.bin", False),
+        ("schema.json", False),
+        ("__MACOSX/a.json", False),
         (".hidden.json", False),
         (".cache/a.json", False),
     ],
 )
 def test_data_files(tmp_path: Path, name: str, is_data: bool) -> None:
     write(tmp_path / name)
-    assert [relative(path, tmp_path) for path in data_files(tmp_path)] == ([name] if is_data else [])
+    source = Source(name="s", path=tmp_path)
+    assert [relative(path, tmp_path) for path in source.files()] == ([name] if is_data else [])
 
 
 def test_files_come_in_the_order_of_their_paths(tmp_path: Path) -> None:
     names = ["b.json", "a/z.json", "a.json", "a/b/c.json"]
     for name in names:
         write(tmp_path / name)
-    assert [relative(path, tmp_path) for path in data_files(tmp_path)] == sorted(names)
+    assert [relative(path, tmp_path) for path in load_source(tmp_path).files()] == sorted(names)
 
 
 def test_a_broken_link_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "gone.json").symlink_to(tmp_path / "nowhere.json")
-    assert data_files(tmp_path) == []
+    assert load_source(tmp_path).files() == []
 
 
 def test_a_file_name_that_is_not_utf8_can_be_written_down(tmp_path: Path) -> None:
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xd6\xd0.json"))
     path.write_text("[]")
-    assert [relative(found, tmp_path) for found in data_files(tmp_path)] == ["\ufffd\ufffd.json"]
+    assert [relative(found, tmp_path) for found in load_source(tmp_path).files()] == ["\ufffd\ufffd.json"]
 
 
 def test_a_source_without_source_yaml_is_called_what_its_folder_is_called(tmp_path: Path) -> None:
@@ -96,22 +102,92 @@ def test_a_bad_source_yaml_is_one_sentence_that_names_the_file(tmp_path: Path, t
     assert "\n" not in message
 
 
-def test_the_fingerprint_tells_each_change_and_nothing_else(tmp_path: Path) -> None:
+def touched(path: Path, text: str) -> None:
+    """Write the file so that its time differs, however fast the test is."""
+    before = path.stat().st_mtime_ns
+    path.write_text(text)
+    os.utime(path, ns=(before, before + 1))
+
+
+def test_the_stat_fingerprint_tells_each_change(tmp_path: Path) -> None:
     data = write(tmp_path / "a.json", "[1]")
-    first = fingerprint(tmp_path)
-    assert fingerprint(tmp_path) == first
-
-    write(tmp_path / "README.md")
-    assert fingerprint(tmp_path) == first
-
-    stat = data.stat()
-    data.write_text("[2]")
-    os.utime(data, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
-    second = fingerprint(tmp_path)
+    seen = [stat_fingerprint(tmp_path)]
+    assert stat_fingerprint(tmp_path) == seen[0]
+    touched(data, "[2]")
+    seen.append(stat_fingerprint(tmp_path))
     write(tmp_path / "source.yaml", "licence: MIT")
-    third = fingerprint(tmp_path)
+    seen.append(stat_fingerprint(tmp_path))
     data.rename(tmp_path / "b.json")
-    assert len({first, second, third, fingerprint(tmp_path)}) == 4
+    seen.append(stat_fingerprint(tmp_path))
+    assert len(set(seen)) == 4
+
+
+def test_the_content_fingerprint_tells_what_is_read_and_nothing_else(tmp_path: Path) -> None:
+    folder, known = tmp_path / "source", tmp_path / "known.json"
+
+    def now(at: Path = folder) -> str:
+        return content_fingerprint(load_source(at).model_copy(update={"name": "source"}), known)
+
+    data = write(folder / "a.json", "[1]")
+    first = now()
+    write(folder / "README.md")
+    write(folder / "source.yaml", "licence: MIT")
+    assert now() == first
+    touched(data, "[1]")
+    assert now() == first
+    copy = write(tmp_path / "copy/a.json", "[1]").parent
+    assert now(copy) == first
+
+    touched(data, "[2]")
+    second = now()
+    write(folder / "b.json", "[1]")
+    third = now()
+    write(folder / "source.yaml", "exclude: [b.json]")
+    assert (len({first, second, third}), now()) == (3, second)
+
+
+def test_an_unchanged_file_is_not_read_again(tmp_path: Path) -> None:
+    """Told by a file whose content changes behind its size and time: the fingerprint that was kept still stands."""
+    data, known = write(tmp_path / "s/a.json", "[1]"), tmp_path / "known.json"
+    source = load_source(tmp_path / "s")
+    first, stat = content_fingerprint(source, known), data.stat()
+    data.write_text("[2]")
+    os.utime(data, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert content_fingerprint(source, known) == first
+    known.unlink()
+    assert content_fingerprint(source, known) != first
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "read"),
+    [
+        ((), (), ["a.json", "b/c.json", "b/d.jsonl"]),
+        (("b/*",), (), ["b/c.json", "b/d.jsonl"]),
+        (("*.json",), (), ["a.json", "b/c.json"]),
+        ((), ("c.json",), ["a.json", "b/d.jsonl"]),
+        (("b/*",), ("*.jsonl",), ["b/c.json"]),
+    ],
+)
+def test_globs_choose_files(tmp_path: Path, include: tuple[str, ...], exclude: tuple[str, ...], read: list[str]) -> None:
+    for name in ("a.json", "b/c.json", "b/d.jsonl"):
+        write(tmp_path / name)
+    source = Source(name="s", path=tmp_path, include=include, exclude=exclude)
+    assert [relative(path, tmp_path) for path in source.files()] == read
+
+
+def test_globs_reach_into_archives() -> None:
+    source = Source(name="s", path=Path("s"), include=("train/*",), exclude=("all.zip!train/b.json",))
+    assert source.wants("all.zip")
+    assert source.wants("all.zip", "train/a.json")
+    assert not source.wants("all.zip", "train/b.json")
+    assert not source.wants("all.zip", "test/a.json")
+    assert not source.wants("all.zip", "train/LICENSE.txt")
+
+
+def test_a_link_to_a_folder_above_it_ends(tmp_path: Path) -> None:
+    write(tmp_path / "s/a.json")
+    (tmp_path / "s/again").symlink_to(tmp_path / "s", target_is_directory=True)
+    assert [relative(path, tmp_path / "s") for path in load_source(tmp_path / "s").files()] == ["a.json"]
 
 
 def test_find_sources(tmp_path: Path) -> None:
@@ -119,7 +195,8 @@ def test_find_sources(tmp_path: Path) -> None:
     write(tmp_path / "root/empty/README.md")
     write(tmp_path / "root/.hidden/a.json")
     write(tmp_path / "root/loose.json")
+    write(tmp_path / "root/to_fetch/source.yaml", "url: hf://datasets/owner/name")
     write(tmp_path / "elsewhere/a.json")
     (tmp_path / "root/a").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
-    assert [path.name for path in find_sources(tmp_path / "root")] == ["a", "b"]
+    assert [path.name for path in find_sources(tmp_path / "root")] == ["a", "b", "to_fetch"]
     assert find_sources(tmp_path / "nowhere") == []

@@ -18,7 +18,7 @@ from infinity_assets.report import charts
 from infinity_assets.rows import schema
 from infinity_assets.rows.ids import shard_of
 from infinity_assets.rows.readers.benchmarks import ITEM, read_benchmark
-from infinity_assets.rows.sources import fingerprint
+from infinity_assets.rows.sources import content_fingerprint, load_source
 from infinity_assets.scoring import domain
 
 
@@ -57,7 +57,9 @@ def deduped(step: Step) -> Outcome:
 
 
 def _benchmark_files(step: Step) -> dict[str, str]:
-    return {f"files of {name}": fingerprint(folder) for name, folder in step.pool.benchmark_folders().items()}
+    known = step.lake.catalog / "fingerprints" / "benchmarks"
+    folders = step.pool.benchmark_folders().items()
+    return {f"files of {name}": content_fingerprint(load_source(folder), known / f"{name}.json") for name, folder in folders}
 
 
 @dataset(

@@ -71,7 +71,7 @@ def release(step: Step) -> Outcome:
         pl.concat(index),
         rows_in=sum(rows.height for rows in sets.values()) + sum(rows.height for rows in dropped),
         decisions=pl.concat(dropped),
-        files=sorted(folder.iterdir()),
+        artefacts=sorted(folder.iterdir()),
         measures={"folder": str(folder)},
         charts={
             "files": charts.table(listing),

@@ -7,7 +7,7 @@ import polars as pl
 
 from infinity_assets.rows.readers.containers import read_records
 from infinity_assets.rows.readers.layouts import text_of
-from infinity_assets.rows.sources import data_files, load_source, relative
+from infinity_assets.rows.sources import load_source, relative
 
 ITEM = pl.Schema(
     {
@@ -44,7 +44,7 @@ class Benchmark(NamedTuple):
 def read_benchmark(folder: Path) -> Benchmark:
     """The items of a benchmark folder, and the count of what is no item. The domain is null unless the folder's `source.yaml` says."""
     source = load_source(folder)
-    files = data_files(folder)
+    files = source.files()
     items = []
     records = 0
     for path in files:

@@ -1,48 +1,71 @@
 """From the bytes of a file to its records, whatever they mean.
 
-Grain: one `Record` per list element, line, CSV row or paragraph. Nothing here raises on content, and nothing is skipped but blank lines:
-what cannot be read is a record with an error. A new container is one function in `CONTAINERS`.
+A file is read in two halves. The first cuts its stream into blocks of whole records, in order, without looking at what they say: cheap, and
+done in one place. The second parses a block, anywhere. Grain of the second: one `Record` per list element, line, table row or paragraph.
+
+Nothing here raises on content, and nothing is skipped but blank lines: what cannot be read is a record with an error. A new container is
+one function in `CONTAINERS`, and one in `_PARSERS` if its blocks are bytes of a new kind.
 """
 
 import csv
-import json
+import io
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from io import BufferedIOBase, StringIO
-from itertools import chain, zip_longest
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import orjson
 import yaml
 
-from infinity_assets.rows.readers.compression import DAMAGE, open_plain, plain_suffix
 from infinity_assets.rows.readers.documents import items_of
-from infinity_assets.rows.readers.json_repair import MALFORMED, TRUNCATED, parse_lenient, ran_off_end, recover_list
+from infinity_assets.rows.readers.encodings import decode_lines
+from infinity_assets.rows.readers.json_repair import (
+    DUPLICATE_KEYS,
+    MALFORMED,
+    TRUNCATED,
+    Element,
+    count_keys,
+    duplicated,
+    has_more_keys,
+    parse_lenient,
+    recover,
+)
+from infinity_assets.rows.readers.streams import CHUNK, DAMAGE, Opened, open_files
+from infinity_assets.rows.readers.structure import element_cuts, elements
 
 UNREADABLE = "unreadable_file"
-INVALID_UTF8 = "invalid_utf8"
 MALFORMED_ROW = "malformed_csv_row"
+UNBALANCED_QUOTE = "unbalanced_quote"
+LINE_BREAK = "line_break_in_record"
+
+BLOCK = 8 << 20
+"""Bytes of a file that are cut off as one block; a smaller file is one block."""
+
+MAX_BLOCK = 64 << 20
+"""Bytes in which the end of a list element, or of a CSV row, must come. What has no end by then is read as damaged."""
 
 MAX_YAML_DEPTH = 100
 """No dataset is nested like that."""
 
+MAX_JOINED = 50
+"""Lines that are put together to one record that was broken over them."""
+
 _BOM = b"\xef\xbb\xbf"
-_BLANK_LINES = re.compile(r"\n\s*\n")
-_END = "\0end of the file\0"
-"""Handed to the CSV reader as a last line: where it ends up in a cell, a quote before it was never closed."""
+_BLANK_LINES = re.compile(rb"\n[ \t\r\f\v]*(?=\n)")
 
 
 class Record(NamedTuple):
     """One place in one file."""
 
     position: int
-    """Index in the list, line number, CSV row or paragraph, from 0."""
+    """Index in the list, line number, table row or paragraph, from 0."""
     value: object | None = None
     """What was parsed. Meaningless if there is an error."""
-    raw: str | None = None
-    """The text in the file where nothing could be parsed."""
+    raw: bytes | None = None
+    """The bytes in the file; null where they are not at hand, see `Block.with_raw`."""
     repair: str | None = None
     """What had to be repaired to parse it, joined by `+`."""
     error: str | None = None
@@ -50,10 +73,54 @@ class Record(NamedTuple):
     message: str | None = None
     """What the parser said."""
 
-    @property
-    def text(self) -> str:
-        """The record as text: evidence for a decision."""
-        return self.raw if self.raw is not None else as_json(self.value)
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A run of whole records of one file."""
+
+    file: str
+    form: str
+    """What the data is: a key of `_PARSERS`."""
+    first: int
+    """Position of its first record."""
+    data: bytes
+    last: bool = True
+    """Whether the file ends with it."""
+    fault: str | None = None
+    """What broke off the reading of the file behind it."""
+
+    def records(self) -> Iterator[Record]:
+        """Its records, in order, and one more with an error if the file could not be read on."""
+        position, held = self.first, None
+        try:
+            for record in _PARSERS[self.form](self):
+                if held:
+                    yield held
+                held, position = record, record.position + 1
+        except (*DAMAGE, ValueError, RecursionError, MemoryError) as error:
+            if held:
+                yield held
+            yield Record(position, raw=self.data, error=UNREADABLE, message=_said(error))
+            return
+        if self.fault is None:
+            if held:
+                yield held
+        elif held and held.error == TRUNCATED:  # the part of a record before the break
+            yield held._replace(error=UNREADABLE, message=self.fault)
+        else:
+            if held:
+                yield held
+            yield Record(position, raw=b"", error=UNREADABLE, message=self.fault)
+
+    def with_raw(self, records: list[Record]) -> list[Record]:
+        """Some of its records with their bytes: as they stand in the file where that can be told, else the record as JSON."""
+        pieces = _elements_of(self) if any(record.raw is None for record in records) else []
+
+        def raw(record: Record) -> bytes:
+            place = record.position - self.first
+            return pieces[place] if place < len(pieces) else as_json(record.value)
+
+        return [record if record.raw is not None else record._replace(raw=raw(record)) for record in records]
 
 
 class TextLoader(yaml.CBaseLoader):
@@ -65,220 +132,568 @@ TextLoader.add_implicit_resolver(_NULL, re.compile(r"^(?:~|null|Null|NULL|)$"), 
 TextLoader.add_constructor(_NULL, lambda loader, node: None)
 
 
-def read_records(path: Path) -> Iterator[Record]:
-    """The records of a file, in order. A file that cannot be decompressed or parsed ends in a record with the error `unreadable_file`."""
-    position = 0
+def read_blocks(stream: IO[bytes], file: str, wanted: Callable[[str], bool]) -> Iterator[Block]:
+    """The blocks of a file, or of all files in an archive.
+
+    Args:
+        stream: Its bytes.
+        file: What it is called: its path in the source.
+        wanted: Whether a path inside an archive is that of data.
+    """
+    at = file
     try:
-        with open_plain(path) as stream:
-            for record in CONTAINERS[plain_suffix(path)](stream):
-                yield record
-                position = record.position + 1
-    except (*DAMAGE, yaml.YAMLError, csv.Error, RecursionError) as error:
-        yield Record(position, raw="", error=UNREADABLE, message=f"{type(error).__name__}: {error}")
+        for opened in open_files(stream, file, wanted):
+            at = opened.file
+            yield from _blocks_of(opened)
+    except DAMAGE as error:
+        yield Block(at, "lines", 0, b"", fault=_said(error))
 
 
-def as_json(value: object) -> str:
-    """Any parsed value as text."""
+def read_records(path: Path, wanted: Callable[[str], bool] = lambda name: True) -> Iterator[Record]:
+    """The records of a file, in order. A file that cannot be read to its end has a last record with the error `unreadable_file`."""
+    with path.open("rb") as stream:
+        for block in read_blocks(stream, path.name, wanted):
+            yield from block.records()
+
+
+def as_json(value: object) -> bytes:
+    """Any parsed value as JSON, or as near to it as it comes."""
     try:
-        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS, default=repr)
     except TypeError:  # nested deeper than orjson writes
         try:
-            return repr(value)
+            return repr(value).encode(errors="replace")
         except RecursionError:
-            return f"a {type(value).__name__}, nested too deep to show"
+            return f"a {type(value).__name__}, nested too deep to show".encode()
 
 
 def load_yaml(text: str) -> object:
     """One YAML document of text, lists, mappings and nulls. Raises `yaml.YAMLError`."""
+    documents = _yaml_documents(text)
+    if len(documents) > 1:
+        raise yaml.YAMLError("there are several documents")
+    return documents[0] if documents else None
+
+
+class _Feed:
+    """A stream that may break off: what was read before is not lost, and the fault is told at the end."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self.fault: str | None = None
+        self._next = b""
+        self._ended = False
+
+    def read(self, size: int) -> bytes:
+        """So many bytes; fewer only at the end."""
+        parts, missing = [self._next], size - len(self._next)
+        self._next = b""
+        while missing > 0 and not self._ended:
+            part = self._some(missing)
+            parts.append(part)
+            missing -= len(part)
+        return b"".join(parts)
+
+    def _some(self, size: int) -> bytes:
+        try:
+            part = (
+                self._stream.read1(min(size, CHUNK)) if isinstance(self._stream, io.BufferedReader) else self._stream.read(min(size, CHUNK))
+            )
+        except DAMAGE as error:
+            self.fault, part = _said(error), b""
+        self._ended = not part
+        return part
+
+    def ended(self) -> bool:
+        """Whether nothing follows."""
+        if not self._next and not self._ended:
+            self._next = self._some(1 << 16)
+        return not self._next and self._ended
+
+
+def _blocks_of(opened: Opened) -> Iterator[Block]:
+    feed = _Feed(opened.stream)
+    split = CONTAINERS.get(opened.suffix, _split_json)
+    held: Block | None = None
+    for block in split(opened, feed):
+        if held:
+            yield replace(held, last=False)
+        held = block
+    if held:
+        yield replace(held, fault=feed.fault)
+    elif feed.fault:
+        yield Block(opened.file, "lines", 0, b"", fault=feed.fault)
+
+
+# --- the first half: streams into blocks ----------------------------------------------------------------------------------------------
+
+
+def _split_json(opened: Opened, feed: _Feed) -> Iterator[Block]:
+    """JSON or JSON Lines: the content decides, since files of each are published under the name of the other.
+
+    A list and lines are cut into blocks; any other document is one block, however long.
+    """
+    head = feed.read(BLOCK)
+    if feed.ended():
+        if head.strip():
+            yield Block(opened.file, "json", 0, head)
+        return
+    if _looks_like_lines(head):
+        yield from _split_lines(opened, feed, head)
+    elif head.removeprefix(_BOM).lstrip().startswith(b"["):
+        yield from _split_list(opened, feed, head)
+    else:
+        yield Block(opened.file, "json", 0, head + feed.read(sys.maxsize))
+
+
+def _looks_like_lines(data: bytes) -> bool:
+    """Whether one of the first lines is a whole record, and is not all there is."""
+    lines = [line for line in data.removeprefix(_BOM).split(b"\n", 20)[:20] if line.strip()]
+    if len(lines) < 2:
+        return False
+    if lines[0].strip() in (b"[", b"[{", b"{"):  # a list or an object, one element or key a line
+        return False
+    return any(isinstance(_loaded(line), dict | list) for line in lines)
+
+
+def _loaded(line: bytes) -> object:
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return parse_lenient(line).value
+
+
+def _split_lines(opened: Opened, feed: _Feed, head: bytes) -> Iterator[Block]:
+    first, data = 0, head
+    while data:
+        end = data.rfind(b"\n") + 1
+        while not end and not feed.ended() and len(data) < MAX_BLOCK:  # one line longer than a block
+            start = len(data)
+            data += feed.read(BLOCK)
+            end = data.rfind(b"\n", start) + 1
+        end = len(data) if feed.ended() else end or len(data)
+        yield Block(opened.file, "lines", first, data[:end])
+        first += data.count(b"\n", 0, end)
+        data = data[end:] + feed.read(BLOCK)
+
+
+def _split_list(opened: Opened, feed: _Feed, head: bytes) -> Iterator[Block]:
+    first, data = 0, head.removeprefix(_BOM).lstrip()[1:]
+    while True:
+        cuts = element_cuts(data)
+        if feed.ended():
+            break
+        if cuts.end is None and not cuts.commas.size:
+            if len(data) >= MAX_BLOCK:  # no end in sight: damaged, or one huge element
+                data += feed.read(sys.maxsize)
+                break
+            data += feed.read(BLOCK)
+            continue
+        if cuts.end is not None:  # what follows the list goes with its last elements
+            data += feed.read(sys.maxsize)
+            break
+        end = int(cuts.commas[-1])
+        yield Block(opened.file, "list", first, data[:end])
+        first += cuts.commas.size
+        data = data[end + 1 :] + feed.read(BLOCK)
+    yield Block(opened.file, "list", first, data)
+
+
+def _split_text(opened: Opened, feed: _Feed) -> Iterator[Block]:
+    """Plain text, cut between paragraphs."""
+    first, data = 0, feed.read(BLOCK)
+    while data:
+        end = len(data)
+        if not feed.ended():
+            for match in _BLANK_LINES.finditer(data):
+                end = match.end()
+            if end == len(data) and len(data) < MAX_BLOCK:
+                data += feed.read(BLOCK)
+                continue
+        yield Block(opened.file, "text", first, data[:end])
+        first += len(_paragraphs(data[:end]))
+        data = data[end:] + feed.read(BLOCK)
+
+
+def _split_whole(opened: Opened, feed: _Feed) -> Iterator[Block]:
+    """A file that can only be parsed as a whole: YAML."""
+    data = feed.read(sys.maxsize)
+    if data.strip():
+        yield Block(opened.file, "yaml", 0, data)
+
+
+def _split_csv(opened: Opened, feed: _Feed) -> Iterator[Block]:
+    """CSV or TSV with a header: parsed here, since where a row ends only parsing tells. A block is the rows as JSON."""
+    rows = csv_rows(_lines_of(feed), tabs=opened.suffix == ".tsv")
+    first, packed, size = 0, [], 0
+    for row in rows:
+        line = orjson.dumps([row.value, (row.raw or b"").decode("latin-1"), row.repair, row.error, row.message])
+        packed.append(line)
+        size += len(line)
+        if size >= BLOCK:
+            yield Block(opened.file, "rows", first, b"\n".join(packed))
+            first, packed, size = first + len(packed), [], 0
+    if packed:
+        yield Block(opened.file, "rows", first, b"\n".join(packed))
+
+
+def _split_table(opened: Opened, feed: _Feed) -> Iterator[Block]:
+    """Parquet or Arrow, told by the content. A block is a batch of rows as an Arrow stream."""
+    import pyarrow as pa
+
+    stream = opened.stream if opened.stream.seekable() else io.BytesIO(feed.read(sys.maxsize))
+    first = 0
+    try:
+        for batch in _batches(stream):
+            sink = io.BytesIO()
+            with pa.ipc.new_stream(sink, batch.schema) as writer:
+                writer.write_batch(batch)
+            yield Block(opened.file, "arrow", first, sink.getvalue())
+            first += batch.num_rows
+    except (pa.ArrowException, *DAMAGE) as error:
+        feed.fault = _said(error)
+
+
+def _batches(stream: IO[bytes]) -> Iterator:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    magic = stream.read(6)
+    stream.seek(0)
+    if magic.startswith(b"PAR1"):
+        with pq.ParquetFile(stream) as file:
+            yield from file.iter_batches(batch_size=5000)
+        return
+    reader = pa.ipc.open_file(stream) if magic == b"ARROW1" else pa.ipc.open_stream(stream)
+    batches = (reader.get_batch(number) for number in range(reader.num_record_batches)) if magic == b"ARROW1" else reader
+    for batch in batches:
+        yield from (batch.slice(start, 5000) for start in range(0, batch.num_rows, 5000))
+
+
+# --- the second half: blocks into records ---------------------------------------------------------------------------------------------
+
+
+def _parse_json(block: Block) -> Iterator[Record]:
+    """A whole file of JSON."""
+    data = block.data.removeprefix(_BOM)
+    try:
+        document = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        yield from _parse_damaged(replace(block, data=data))
+        return
+    items = items_of(document)
+    doubled = _doubled(data, document) if items is document or items == [document] else _doubled_items(data, document)
+    yield from (Record(place, item, repair=DUPLICATE_KEYS if place in doubled else None) for place, item in enumerate(items))
+
+
+def _parse_damaged(block: Block) -> Iterator[Record]:
+    """A whole file that is no strict JSON: lines, one document to repair, or what can be recovered of a list."""
+    if _looks_like_lines(block.data):
+        yield from _parse_lines(block)
+        return
+    body = block.data.lstrip()
+    whole = parse_lenient(block.data) if not body.startswith(b"[") or body[1:].lstrip().startswith((b"{'", b"['", b"'")) else None
+    if whole and not whole.error:
+        # Which of several records the repair belongs to is not known here; the last one stands for the file.
+        items = items_of(whole.value)
+        yield from (Record(place, item, repair=whole.repair if place == len(items) - 1 else None) for place, item in enumerate(items))
+    elif body.startswith(b"["):
+        yield from _numbered(recover(body[1:], listed=True), 0)
+    else:
+        found = list(recover(body, listed=False))
+        if any(isinstance(element.value, dict | list) for element in found):
+            yield from _numbered(found, 0)
+        else:  # prose, say: one record, not one for each line that is none
+            yield Record(0, raw=block.data, error=whole.error if whole else MALFORMED, message=whole.message if whole else None)
+
+
+def _parse_list(block: Block) -> Iterator[Record]:
+    """A run of elements of a list; the last block of a file also has what follows them."""
+    data = block.data
+    try:
+        items = orjson.loads(b"[" + data + (b"" if block.last else b"]"))
+    except orjson.JSONDecodeError:
+        yield from _numbered(recover(data if block.last else data + b"]", listed=True), block.first)
+        return
+    doubled = _doubled(b"[" + data + (b"" if block.last else b"]"), items)
+    for place, item in enumerate(items):
+        yield Record(block.first + place, item, repair=DUPLICATE_KEYS if place in doubled else None)
+
+
+def _parse_lines(block: Block) -> Iterator[Record]:
+    """JSON Lines. One record per line that is not blank; several where a line holds several."""
+    lines = block.data.removeprefix(_BOM).split(b"\n")
+    skip = 0
+    for number, line in enumerate(lines):
+        if number < skip or not line.strip():
+            continue
+        position = block.first + number
+        try:
+            value = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            element, used = _parse_line(lines, number, block.last)
+            skip = number + used
+            if element.error == MALFORMED and "Extra data" in (element.message or ""):
+                several = list(recover(line, listed=False))
+                if not any(one.error for one in several):
+                    yield from (_record(position, one) for one in several)
+                    continue
+            yield _record(position, element)
+        else:
+            repair = DUPLICATE_KEYS if has_more_keys(line, count_keys(value)) and duplicated(line) else None
+            yield Record(position, value, line, repair)
+
+
+def _parse_line(lines: list[bytes], number: int, last: bool) -> tuple[Element, int]:
+    """The record that begins with a line that is no JSON, and how many lines it takes."""
+    element = parse_lenient(lines[number])
+    if element.error != TRUNCATED:
+        return element, 1
+    for end in range(number + 2, min(number + MAX_JOINED, len(lines)) + 1):
+        following = lines[end - 1]
+        if following.lstrip().startswith(b"{") and not parse_lenient(following).error:
+            break  # a record of its own
+        joined = parse_lenient(b"\n".join(lines[number:end]))
+        if isinstance(joined.value, dict | list):
+            return joined._replace(repair=LINE_BREAK), end - number
+        if joined.error != TRUNCATED:
+            break
+    ends_here = last and not any(line.strip() for line in lines[number + 1 :])
+    return element if ends_here else element._replace(error=MALFORMED), 1
+
+
+def _parse_rows(block: Block) -> Iterator[Record]:
+    for place, line in enumerate(block.data.split(b"\n")):
+        value, raw, repair, error, message = orjson.loads(line)
+        yield Record(block.first + place, value, raw.encode("latin-1"), repair, error, message)
+
+
+def _parse_yaml(block: Block) -> Iterator[Record]:
+    """YAML: the documents' records, one after the other."""
+    text, wrong = decode_lines(block.data)
+    try:
+        items = [item for document in _yaml_documents(text) if document is not None for item in items_of(document)]
+    except yaml.YAMLError as error:
+        yield Record(0, raw=block.data, error=UNREADABLE, message=_said(error))
+        return
+    repairs = "+".join(dict.fromkeys(wrong.values()))
+    for place, item in enumerate(items):
+        foreign = repairs and not as_json(item).isascii()  # which line it stood on is not known
+        yield Record(place, item, repair=repairs if foreign else None)
+
+
+def _parse_text(block: Block) -> Iterator[Record]:
+    """Plain text: paragraphs between blank lines."""
+    for place, paragraph in enumerate(_paragraphs(block.data)):
+        text, wrong = decode_lines(paragraph)
+        repair = "+".join(dict.fromkeys(wrong.values())) or None
+        yield Record(block.first + place, text.replace("\r\n", "\n").strip(), paragraph, repair)
+
+
+def _parse_arrow(block: Block) -> Iterator[Record]:
+    import pyarrow as pa
+
+    with pa.ipc.open_stream(block.data) as reader:
+        rows = reader.read_all().to_pylist()
+    yield from (Record(block.first + place, row) for place, row in enumerate(rows))
+
+
+def csv_rows(lines: Iterator[bytes], tabs: bool = False) -> Iterator[Record]:
+    """The rows of a CSV text with a header, or of one whose first line is plainly none (then the columns are `column_0` and so on).
+
+    A quote that is never closed costs its own line at most: that line is read as if quotes meant nothing, if it then has a cell for each
+    column, and is an error otherwise.
+
+    Args:
+        lines: The text line by line, with their ends.
+        tabs: Whether cells are separated by tabs, whatever the first line looks like.
+    """
+    csv.field_size_limit(sys.maxsize)  # the default of 128 KiB is less than one long answer
+    feed = _CsvLines(lines)
+    head = feed.peek()
+    delimiter = "\t" if tabs else max(",;\t|", key=lambda mark: (head.count(mark), mark == ","))
+    columns: list[str] | None = None
+    position = 0
+    while not feed.done():
+        cells = _csv_row(feed, delimiter)
+        taken = feed.taken()
+        if cells == []:
+            continue
+        if columns is None and cells is not None:
+            if all(0 < len(cell) <= 60 for cell in cells if cell) and len(set(cells)) == len(cells):
+                columns = cells
+                continue
+            columns = [f"column_{number}" for number in range(len(cells))]
+        repair = "+".join(dict.fromkeys(taken.repairs)) or None
+        if cells is None and columns is not None:
+            cells = _literally(taken.text, delimiter, len(columns))
+            repair = "+".join(filter(None, (repair, UNBALANCED_QUOTE))) if cells else None
+        if cells is None or columns is None:
+            yield Record(position, raw=taken.raw, error=MALFORMED_ROW, message="a quote that is not closed")
+        elif len(cells) > len(columns):  # an unquoted delimiter has cut a text in two
+            yield Record(position, raw=taken.raw, error=MALFORMED_ROW, message=f"{len(cells)} cells for {len(columns)} columns")
+        else:
+            yield Record(position, dict(zip_longest(columns, cells)), taken.raw, repair)
+        position += 1
+
+
+class _Taken(NamedTuple):
+    """The lines of one row."""
+
+    raw: bytes
+    text: str
+    repairs: list[str]
+
+
+class _CsvLines:
+    """The lines of a CSV text, for a parser that may have to be taken back to the start of a row."""
+
+    def __init__(self, lines: Iterator[bytes]) -> None:
+        self._lines = lines
+        self._again: list[bytes] = []
+        self._row: list[tuple[bytes, str, str | None]] = []
+        self._size = 0
+
+    def __iter__(self) -> "_CsvLines":
+        return self
+
+    def __next__(self) -> str:
+        raw = self._again.pop() if self._again else next(self._lines)
+        text, wrong = decode_lines(raw)
+        self._row.append((raw, text, next(iter(wrong.values()), None)))
+        self._size += len(raw)
+        return text.replace("\0", "")
+
+    def peek(self) -> str:
+        """The next line, undone."""
+        if self.done():
+            return ""
+        return decode_lines(self._again[-1])[0]
+
+    def done(self) -> bool:
+        """Whether no line follows."""
+        if not self._again:
+            self._again.extend([line for line in [next(self._lines, b"")] if line])
+        return not self._again
+
+    def too_long(self) -> bool:
+        """Whether the row has taken more than any row can have."""
+        return self._size > MAX_BLOCK
+
+    def back_to_first(self) -> None:
+        """Keep the first line of the row; the others come again."""
+        self._again.extend(raw for raw, _, _ in reversed(self._row[1:]))
+        del self._row[1:]
+
+    def taken(self) -> _Taken:
+        """The lines since the last call."""
+        row, self._row, self._size = self._row, [], 0
+        return _Taken(b"".join(raw for raw, _, _ in row), "".join(text for _, text, _ in row), [repair for *_, repair in row if repair])
+
+
+_END = "\0end\0"
+"""Handed to the CSV parser behind the last line: where it ends up in a cell, a quote before it was never closed."""
+
+
+def _csv_row(feed: _CsvLines, delimiter: str) -> list[str] | None:
+    """The cells of the next row, none for a blank line; null if a quote in it is not closed."""
+
+    def lines() -> Iterator[str]:
+        for line in feed:
+            yield line
+            if feed.too_long():
+                break
+        yield _END
+
+    try:
+        cells = next(csv.reader(lines(), delimiter=delimiter), [])
+    except csv.Error:
+        cells = [_END]
+    if cells and cells[-1].endswith(_END):
+        feed.back_to_first()
+        return None
+    return cells
+
+
+def _literally(line: str, delimiter: str, columns: int) -> list[str] | None:
+    """The cells of a line in which quotes mean nothing; null if they do not fit the columns."""
+    cells = line.rstrip("\r\n").split(delimiter)
+    return cells if len(cells) == columns else None
+
+
+def _lines_of(feed: _Feed) -> Iterator[bytes]:
+    rest = b""
+    while data := feed.read(1 << 20):
+        *lines, rest = (rest + data).split(b"\n")
+        yield from (line + b"\n" for line in lines)
+    if rest:
+        yield rest
+
+
+def _paragraphs(data: bytes) -> list[bytes]:
+    return [part.strip() for part in _BLANK_LINES.split(b"\n" + data.removeprefix(_BOM)) if part.strip()]
+
+
+def _yaml_documents(text: str) -> list[object]:
     depth = 0
     for event in yaml.parse(text, TextLoader):
         # The C composer recurses without a bound: deep nesting would end the process, not the parse.
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_YAML_DEPTH:
             raise yaml.YAMLError(f"nested deeper than {MAX_YAML_DEPTH} levels")
-    return yaml.load(text, TextLoader)
+    return list(yaml.load_all(text, TextLoader))
 
 
-def _json(stream: BufferedIOBase) -> Iterator[Record]:
-    """JSON or JSON Lines: the content decides, since files of each are published under the name of the other.
-
-    Lines are streamed; a document is held in memory.
-    """
-    head: list[bytes] = []
-    for line in stream:
-        head.append(line)
-        if line.strip():
-            break
-    else:
-        return
-    first, later = head[-1].removeprefix(_BOM), _first_filled(stream, head)
-    if later and _is_object(first):
-        yield from _lines(enumerate(chain(head, stream)))
-    else:
-        yield from _document(b"".join([*head, stream.read()]))
+def _numbered(found: Iterator[Element] | list[Element], first: int) -> Iterator[Record]:
+    return (_record(first + place, element) for place, element in enumerate(found))
 
 
-def _first_filled(stream: BufferedIOBase, head: list[bytes]) -> bool:
-    """Read on to the next line that is not blank; false if there is none."""
-    for line in stream:
-        head.append(line)
-        if line.strip():
-            return True
-    return False
+def _record(position: int, element: Element) -> Record:
+    return Record(position, element.value, element.raw, element.repair, element.error, element.message)
 
 
-def _is_object(line: bytes) -> bool:
-    return isinstance(_parsed_line(0, line).value, dict)
+def _doubled(data: bytes, value: object) -> set[int]:
+    """The places of the elements of a list, or of one value, with duplicate keys."""
+    return duplicated(data) or set() if has_more_keys(data, count_keys(value)) else set()
 
 
-def _lines(lines: Iterable[tuple[int, bytes]]) -> Iterator[Record]:
-    """JSON Lines. One record per line that is not blank."""
-    cut: Record | None = None  # a line that ended too early; whether the file did shows when no other line follows
-    try:
-        for number, line in lines:
-            if not line.strip():
-                continue
-            if cut:
-                yield cut._replace(error=MALFORMED)
-            record = _parsed_line(number, line)
-            cut = record if record.error == TRUNCATED else None
-            if not cut:
-                yield record
-    except DAMAGE:
-        if cut:
-            yield cut
-        raise
-    if cut:
-        yield cut
+def _doubled_items(data: bytes, document: object) -> set[int]:
+    """The same for the records inside a document: which of them it is is not told, so the first stands for all."""
+    return {0} if _doubled(data, document) else set()
 
 
-def _parsed_line(number: int, line: bytes) -> Record:
-    line = line.removeprefix(_BOM)
-    try:
-        return Record(number, orjson.loads(line))
-    except orjson.JSONDecodeError:
-        text, valid = _decoded(line)
-    try:
-        value, repair = parse_lenient(text)
-        return _marked(Record(number, value, repair=repair), valid)
-    except json.JSONDecodeError as error:
-        return Record(number, raw=text.strip(), error=_fault(error), message=str(error))
+def _elements_of(block: Block) -> list[bytes]:
+    data = block.data.removeprefix(_BOM).strip()
+    if block.form == "list":
+        return elements(data)
+    return elements(data[1:]) if block.form == "json" and data.startswith(b"[") else []
 
 
-def _fault(error: json.JSONDecodeError) -> str:
-    return TRUNCATED if ran_off_end(error) else MALFORMED
+def _said(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
-def _document(data: bytes) -> Iterator[Record]:
-    """One JSON value, or what can be recovered of it."""
-    try:
-        value = orjson.loads(data.removeprefix(_BOM))
-    except orjson.JSONDecodeError:
-        text, valid = _decoded(data)
-        if text.lstrip().startswith("[") and not _is_list_per_line(data):
-            yield from (_marked(record, valid) for record in _recovered(text))
-        else:
-            yield from _object_or_lines(data, text, valid)
-        return
-    yield from (Record(position, item) for position, item in enumerate(items_of(value)))
-
-
-def _is_list_per_line(data: bytes) -> bool:
-    """Whether the first line is a whole list, as in JSON Lines of dialogues."""
-    first, _, later = data.removeprefix(_BOM).lstrip().partition(b"\n")
-    return bool(later.strip()) and isinstance(_parsed_line(0, first).value, list)
-
-
-def _recovered(text: str) -> Iterator[Record]:
-    elements, rest = recover_list(text)
-    for position, (value, repair) in enumerate(elements):
-        yield Record(position, value, repair=repair)
-    if rest:
-        yield Record(len(elements), raw=rest.text, error=rest.error, message=rest.message)
-
-
-def _object_or_lines(data: bytes, text: str, valid: bool) -> Iterator[Record]:
-    """A document that is no list and no strict JSON: an object to repair, or JSON Lines whose first line is damaged."""
-    try:
-        value, repair = parse_lenient(text)
-    except json.JSONDecodeError as error:
-        lines = list(_lines(enumerate(data.split(b"\n"))))
-        if any(isinstance(line.value, dict | list) for line in lines):
-            yield from lines
-        else:
-            yield Record(0, raw=text, error=_fault(error), message=str(error))
-        return
-    items = items_of(value)
-    for position, item in enumerate(items):
-        # Which of several records the comma stood in is not known here; the last one stands for the file.
-        own = repair if position == len(items) - 1 else None
-        yield _marked(Record(position, item, repair=own), valid)
-
-
-def _csv(text: str) -> Iterator[Record]:
-    """CSV with a header."""
-    csv.field_size_limit(sys.maxsize)  # the default of 128 KiB is less than one long answer
-    rows = filter(None, csv.reader(chain(StringIO(text, newline=""), [_END])))
-    columns, position = next(rows), -1
-    for position, cells in enumerate(rows):
-        if cells == [_END]:
-            return
-        if cells[-1].endswith(_END):
-            raw = as_json([*cells[:-1], cells[-1].removesuffix(_END)])
-            yield Record(position, raw=raw, error=MALFORMED_ROW, message="a quote that is not closed: the rest of the file is in this row")
-        elif len(cells) > len(columns):  # an unquoted comma has cut a text in two
-            yield Record(position, raw=as_json(cells), error=MALFORMED_ROW, message="more cells than columns")
-        else:
-            yield Record(position, dict(zip_longest(columns, cells)))
-    if position < 0 and columns != [_END]:
-        yield Record(0, raw=text, error=MALFORMED_ROW, message="a quote in the header that is not closed")
-
-
-def _yaml(text: str) -> Iterator[Record]:
-    """YAML, one document."""
-    document = load_yaml(text)
-    items = [] if document is None else items_of(document)
-    return (Record(position, item) for position, item in enumerate(items))
-
-
-def _paragraphs(text: str) -> Iterator[Record]:
-    """Plain text: paragraphs between blank lines."""
-    paragraphs = (paragraph.strip() for paragraph in _BLANK_LINES.split(text.replace("\r\n", "\n")))
-    return (Record(position, paragraph) for position, paragraph in enumerate(filter(None, paragraphs)))
-
-
-def _from_text(parse: Callable[[str], Iterator[Record]]) -> Callable[[BufferedIOBase], Iterator[Record]]:
-    """A container that is parsed from the whole text of the file."""
-
-    def read(stream: BufferedIOBase) -> Iterator[Record]:
-        text, valid = _decoded(stream.read())
-        return (_marked(record, valid) for record in parse(text))
-
-    return read
-
-
-def _decoded(data: bytes) -> tuple[str, bool]:
-    """The text, and whether it was valid UTF-8; what was not is U+FFFD."""
-    try:
-        return data.decode("utf-8-sig"), True
-    except UnicodeDecodeError:
-        return data.decode("utf-8-sig", "replace"), False
-
-
-def _marked(record: Record, valid: bool) -> Record:
-    """The record; where its file was not valid UTF-8 and it holds a replacement character, with that repair."""
-    if valid or record.error or "\ufffd" not in record.text:
-        return record
-    return record._replace(repair="+".join(filter(None, (record.repair, INVALID_UTF8))))
-
-
-CONTAINERS: dict[str, Callable[[BufferedIOBase], Iterator[Record]]] = {
-    ".json": _json,
-    ".jsonl": _json,
-    ".ndjson": _json,
-    ".csv": _from_text(_csv),
-    ".yaml": _from_text(_yaml),
-    ".yml": _from_text(_yaml),
-    ".txt": _from_text(_paragraphs),
+CONTAINERS: dict[str, Callable[[Opened, _Feed], Iterator[Block]]] = {
+    ".json": _split_json,
+    ".jsonl": _split_json,
+    ".ndjson": _split_json,
+    ".csv": _split_csv,
+    ".tsv": _split_csv,
+    ".parquet": _split_table,
+    ".arrow": _split_table,
+    ".yaml": _split_whole,
+    ".yml": _split_whole,
+    ".txt": _split_text,
 }
-"""How a file is read, by its suffix."""
+"""How a file is cut into blocks, by its suffix."""
+
+_PARSERS: dict[str, Callable[[Block], Iterator[Record]]] = {
+    "json": _parse_json,
+    "list": _parse_list,
+    "lines": _parse_lines,
+    "rows": _parse_rows,
+    "yaml": _parse_yaml,
+    "text": _parse_text,
+    "arrow": _parse_arrow,
+}
+"""How a block is parsed, by its form."""

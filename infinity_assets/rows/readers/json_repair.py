@@ -1,67 +1,109 @@
 """JSON that a strict parser refuses: what can be read of it, and what was wrong.
 
-Only what many published files get wrong is repaired: commas before a closing bracket, and what Python's own `json` writes although the
-standard forbids it (NaN, lone surrogates). Anything else is damage, and damage is never guessed at.
+Repaired is what many published files get wrong and what has one reading: commas too many, escapes that JSON does not know, raw control
+characters and NUL bytes, Python's `repr` in place of JSON, what Python's own `json` writes although the standard forbids it (NaN, lone
+surrogates), several values where one should be. Anything else is damage, and damage is never guessed at: the damaged value is handed on as
+it is, and reading goes on behind it.
 """
 
+import ast
 import json
 import re
-from bisect import bisect_right
+import warnings
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import orjson
 
+from infinity_assets.rows.readers.encodings import decode
+
 TRAILING_COMMA = "trailing_comma"
+MISSING_COMMA = "missing_comma"
+INVALID_ESCAPE = "invalid_escape"
+NUL_BYTES = "nul_bytes"
+PYTHON_LITERAL = "python_literal"
 NONSTANDARD = "nonstandard_json"
+DUPLICATE_KEYS = "duplicate_keys"
+LIST_NOT_CLOSED = "list_not_closed"
+
 TRUNCATED = "truncated_json"
 MALFORMED = "malformed_json"
 
+MAX_TRIES = 2000
+"""Places at which reading is tried again behind one damaged value."""
+
+MAX_LITERAL = 1 << 26
+"""Characters of Python source that are parsed: its parser takes some hundred times the memory."""
+
 # A string that is not closed ends with the text: were it no match, each quote in it would be tried again, in quadratic time.
 _STRING_OR_COMMA = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|,(?=\s*[\]}])', re.DOTALL)
-_SPACE = re.compile(r"[ \t\r\n]*")
+_ESCAPE = re.compile(r'\\(["\\/bfnrt]|u[0-9a-fA-F]{4})|\\')
+_BETWEEN = re.compile(r"[\s,]*")
+_RESTART = re.compile(r'(?:[\]}"\d]\s*,\s*|[\]}]\s*|\n\s*)(?=[\[{])')
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_PYTHON = re.compile(r"""\s*[\[{(]\s*(?:[\[{(]\s*)*'""")
 _LITERALS = ("true", "false", "null", "NaN", "-Infinity", "Infinity")
-_DECODER = json.JSONDecoder()
+_DECODER = json.JSONDecoder(strict=False)
 
 
 class Element(NamedTuple):
-    """One element of a recovered list."""
+    """One value of a text, or a stretch of it that is none."""
 
-    value: object
-    repair: str | None
-
-
-class Rest(NamedTuple):
-    """What follows the last element that could be read."""
-
-    text: str
-    error: str
-    message: str
-
-
-def parse_lenient(text: str) -> Element:
-    """One JSON value, repaired where needed. Raises `json.JSONDecodeError` if it is damaged beyond that."""
-    body = text.strip()
-    trimmed = body.removesuffix(",")
-    clean, commas = _blank_trailing_commas(trimmed)
-    value, standard = _decode(clean)
-    return Element(value, _repair(bool(commas) or trimmed != body, standard))
+    raw: bytes
+    """The bytes it was read from."""
+    value: object = None
+    repair: str | None = None
+    """What was repaired to read it, joined by `+`."""
+    error: str | None = None
+    """`truncated_json` or `malformed_json`."""
+    message: str | None = None
+    """What the parser said."""
 
 
-def recover_list(text: str) -> tuple[list[Element], Rest | None]:
-    """The elements of a list, up to the first that cannot be read; what follows it is the rest.
+def parse_lenient(data: bytes) -> Element:
+    """One JSON value, repaired where needed. What cannot be read is an element with an error."""
+    text, encoding = decode(data.strip())
+    try:
+        value, repairs = _read(text)
+    except json.JSONDecodeError as error:
+        return Element(data, error=TRUNCATED if ran_off_end(error) else MALFORMED, message=str(error))
+    return Element(data, value, _joined(encoding, *repairs))
 
-    A removed comma counts as a repair of the element it stands in or after.
+
+def recover(data: bytes, listed: bool) -> Iterator[Element]:
+    """The values of a text that is no valid JSON as a whole: elements of a list, or objects one after the other.
+
+    Behind a damaged value reading goes on where a value begins that looks like those before it.
+
+    Args:
+        data: The text; of a list, what follows its `[`.
+        listed: Whether it is a list, which should have commas and an end.
     """
-    clean, commas = _blank_trailing_commas(text)
-    spans, rest = _spans(clean)
-    starts = [start for start, _ in spans]
-    end = spans[-1][1] if rest and spans else len(clean)
-    repaired = {bisect_right(starts, comma) - 1 for comma in commas if comma <= end}
-    elements = []
-    for index, (start, stop) in enumerate(spans):
-        value, standard = _decode(clean[start:stop])
-        elements.append(Element(value, _repair(index in repaired, standard)))
-    return elements, rest
+    text = data.decode(errors="surrogateescape")
+    shape = _shape_at_end(text)
+    position, first, separator = 0, True, ""
+    held: Element | None = None  # the last element: whether the list is closed shows behind it
+    while True:
+        start = _BETWEEN.match(text, position).end()  # pyright: ignore[reportOptionalMemberAccess]
+        separator = text[position:start]
+        closed = listed and text[start : start + 1] == "]"
+        if held:
+            wrong = [TRAILING_COMMA] if "," in separator and (closed or separator.count(",") > 1) else []
+            wrong += [MISSING_COMMA] if listed and "," not in separator and start < len(text) and not closed and not held.error else []
+            wrong += [LIST_NOT_CLOSED] if listed and start == len(text) and not held.error else []
+            yield held._replace(repair=_joined(held.repair, *wrong))
+            held = None
+        if start == len(text):
+            return
+        if closed:
+            rest = text[start + 1 :]
+            if rest.strip():
+                yield Element(_bytes(rest.strip()), error=MALFORMED, message="text after the end of the list")
+            return
+        held, position = _next_element(text, start, shape)
+        if first or not held.error:
+            shape = _shape(held.value) or shape
+        first = False
 
 
 def ran_off_end(error: json.JSONDecodeError) -> bool:
@@ -72,49 +114,170 @@ def ran_off_end(error: json.JSONDecodeError) -> bool:
     return any(literal.startswith(rest) for literal in _LITERALS) or (error.msg.startswith("Invalid \\") and len(rest) <= 6)
 
 
-def _spans(text: str) -> tuple[list[tuple[int, int]], Rest | None]:
-    """Where each element of the list starts and ends."""
-    spans: list[tuple[int, int]] = []
-    position = _skip_space(text, text.index("[") + 1)
-    while text[position : position + 1] != "]":
+def duplicated(data: bytes) -> set[int] | None:
+    """The places in a list, or in one value (0), of values with an object that names a key twice; null if the text is no JSON."""
+    doubles: list[dict] = []
+
+    def collect(pairs: list[tuple[str, object]]) -> dict:
+        made = dict(pairs)
+        if len(made) < len(pairs):
+            doubles.append(made)
+        return made
+
+    try:
+        value = json.loads(data, object_pairs_hook=collect, strict=False)
+    except (ValueError, RecursionError):
+        return None
+    found = {id(double) for double in doubles}
+    items = value if isinstance(value, list) else [value]
+    return {place for place, item in enumerate(items) if found and _holds(item, found)}
+
+
+def count_keys(value: object) -> int:
+    """The keys of all objects in a value."""
+    if isinstance(value, dict):
+        return len(value) + sum(count_keys(item) for item in value.values() if isinstance(item, dict | list))
+    if isinstance(value, list):
+        return sum(count_keys(item) for item in value if isinstance(item, dict | list))
+    return 0
+
+
+def has_more_keys(data: bytes, keys: int) -> bool:
+    """Whether a text names more keys than its parsed value has. Rarely true of text without duplicate keys, never false of one with them."""
+    colons = data.count(b'":') - data.count(b'\\":')
+    return colons > keys or (colons + data.count(b'" :') > keys and data.count(b'" :') > 0)
+
+
+def _holds(value: object, wanted: set[int]) -> bool:
+    if isinstance(value, dict):
+        return id(value) in wanted or any(_holds(item, wanted) for item in value.values())
+    return isinstance(value, list) and any(_holds(item, wanted) for item in value)
+
+
+def _next_element(text: str, start: int, shape: set[str] | None) -> tuple[Element, int]:
+    """The element that begins there, and where it ends."""
+    try:
+        _, end = _raw_decode(text, start)
+    except json.JSONDecodeError:
+        pass
+    else:
+        return _strictly(_bytes(text[start:end])), end
+    end = _resume(text, start, shape)
+    piece = text[start:end].rstrip()
+    if end == len(text):
+        # The bracket that closes the list is no part of a damaged last element.
+        for closing in ("]", ""):
+            whole = parse_lenient(_bytes(piece.removesuffix(closing).rstrip().rstrip(",")))
+            if not whole.error:
+                return whole, start + len(piece.removesuffix(closing))
+        return parse_lenient(_bytes(piece)), end
+    piece = piece.rstrip(",").rstrip()
+    return parse_lenient(_bytes(piece)), start + len(piece)
+
+
+def _strictly(raw: bytes) -> Element:
+    """An element that Python's decoder has read, as strict JSON if it is that."""
+    try:
+        return Element(raw, orjson.loads(raw))
+    except orjson.JSONDecodeError:
+        return parse_lenient(raw)
+
+
+def _resume(text: str, start: int, shape: set[str] | None) -> int:
+    """Where an element begins, behind a damaged one; the end of the text if that cannot be told."""
+    for tries, match in enumerate(_RESTART.finditer(text, start + 1)):
+        if tries == MAX_TRIES:
+            break
         try:
-            _, end = _raw_decode(text, position)
+            value, _ = _raw_decode(text, match.end())
+        except json.JSONDecodeError:
+            continue
+        keys = _shape(value)
+        if keys and shape and 2 * len(keys & shape) >= len(shape | keys):
+            return match.end()
+    return len(text)
+
+
+def _shape_at_end(text: str) -> set[str] | None:
+    """The keys of the last object of a text: those of its elements, if the first is damaged."""
+    end = len(text)
+    for _ in range(200):
+        end = text.rfind("{", 0, end)
+        if end < 0:
+            return None
+        try:
+            value, stop = _raw_decode(text, end)
+        except json.JSONDecodeError:
+            continue
+        if not text[stop:].strip().removeprefix(",").strip().removeprefix("]").strip():
+            return _shape(value)
+    return None
+
+
+def _shape(value: object) -> set[str] | None:
+    return set(value) if isinstance(value, dict) and value else None
+
+
+def _read(text: str) -> tuple[object, list[str]]:
+    """The value of a text, and what was repaired. Raises `json.JSONDecodeError`."""
+    repairs: list[str] = []
+    if "\0" in text:
+        text, repairs = text.replace("\0", ""), [NUL_BYTES]
+    trimmed = text.rstrip().removesuffix(",")
+    if trimmed != text.rstrip():
+        repairs.append(TRAILING_COMMA)
+    first: json.JSONDecodeError | None = None
+    for fix, name in ((None, None), (_blank_trailing_commas, TRAILING_COMMA), (_double_unknown_escapes, INVALID_ESCAPE)):
+        fixed = fix(trimmed) if fix else trimmed
+        if fix and fixed == trimmed:
+            continue
+        if name:
+            repairs.append(name)
+        trimmed = fixed
+        try:
+            value, standard = _decode(trimmed)
+            return value, repairs if standard else [*repairs, NONSTANDARD]
         except json.JSONDecodeError as error:
-            return spans, Rest(text[position:], TRUNCATED if ran_off_end(error) else MALFORMED, str(error))
-        spans.append((position, end))
-        position = _skip_space(text, end)
-        match text[position : position + 1]:
-            case ",":
-                position = _skip_space(text, position + 1)
-            case "]":
-                pass
-            case "":
-                return spans, Rest("", TRUNCATED, "the list is not closed")
-            case _:
-                return spans, Rest(text[position:], MALFORMED, f"no comma after an element, at character {position}")
-    tail = text[position + 1 :].strip()
-    return spans, Rest(tail, MALFORMED, "text after the end of the list") if tail else None
+            first = first or error
+    if _PYTHON.match(text) and len(text) <= MAX_LITERAL:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # an escape that Python does not know is kept as it stands
+                return _json_like(ast.literal_eval(text.strip().removesuffix(","))), [PYTHON_LITERAL]
+        except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+            pass
+    assert first
+    raise first
 
 
-def _blank_trailing_commas(text: str) -> tuple[str, list[int]]:
-    """The text with a space for each comma before a closing bracket outside strings, and where those commas were."""
-    commas: list[int] = []
+def _json_like(value: object) -> object:
+    """A Python literal as JSON holds it. Raises TypeError for what JSON has no form for."""
+    text = orjson.dumps(value, default=_listed, option=orjson.OPT_NON_STR_KEYS)
+    return orjson.loads(text)
 
-    def blank(match: re.Match[str]) -> str:
-        if match[0] != ",":
-            return match[0]
-        commas.append(match.start())
-        return " "
 
-    return _STRING_OR_COMMA.sub(blank, text), commas
+def _listed(value: object) -> object:
+    if isinstance(value, tuple | set | frozenset):
+        return sorted(value, key=repr) if not isinstance(value, tuple) else list(value)
+    raise TypeError
+
+
+def _blank_trailing_commas(text: str) -> str:
+    """The text with a space for each comma before a closing bracket outside strings."""
+    return _STRING_OR_COMMA.sub(lambda match: " " if match[0] == "," else match[0], text)
+
+
+def _double_unknown_escapes(text: str) -> str:
+    """The text with two backslashes for one that begins no escape of JSON; `\\'` is a quote."""
+    return _ESCAPE.sub(lambda match: match[0] if match[1] else "\\\\", text).replace("\\\\'", "'")
 
 
 def _decode(text: str) -> tuple[object, bool]:
     """The value, and whether it was standard JSON."""
     try:
         return orjson.loads(text), True
-    except orjson.JSONDecodeError:
-        value, end = _raw_decode(text, _skip_space(text, 0))
+    except (orjson.JSONDecodeError, UnicodeEncodeError):
+        value, end = _raw_decode(text, len(text) - len(text.lstrip()))
         if text[end:].strip():
             raise json.JSONDecodeError("Extra data", text, end) from None
     try:
@@ -136,13 +299,14 @@ def _raw_decode(text: str, position: int) -> tuple[object, int]:
 def _without_surrogates(value: object) -> object:
     """The value with U+FFFD for each lone surrogate: no UTF-8 file can hold one."""
     text = json.dumps(value, ensure_ascii=False)
+    if not _SURROGATE.search(text):
+        return value
     return json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 
 
-def _repair(comma: bool, standard: bool) -> str | None:
-    return "+".join(name for name, found in ((TRAILING_COMMA, comma), (NONSTANDARD, not standard)) if found) or None
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogateescape")
 
 
-def _skip_space(text: str, position: int) -> int:
-    match = _SPACE.match(text, position)
-    return match.end() if match else position
+def _joined(*repairs: str | None) -> str | None:
+    return "+".join(dict.fromkeys(filter(None, repairs))) or None

@@ -1,97 +1,269 @@
-"""From a source folder to frames: its rows, and what was decided about its records.
+"""From a source folder to tables: its rows, and what was decided about its records.
 
-Nothing that a file holds ends a reading. A record becomes a row, or a decision that says why not.
+Files are cut into blocks here and parsed by several processes, each of which writes what it read as Parquet: no more than a few blocks are in
+memory at a time, however large the source. Nothing that a file holds ends a reading: a record becomes a row, or a decision that says why not.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 import orjson
 import polars as pl
+import pyarrow as pa
 
+from infinity_assets.atomic import write_parquet
+from infinity_assets.errors import InfinityError
 from infinity_assets.rows import schema
 from infinity_assets.rows.grammar import Rejected
 from infinity_assets.rows.ids import with_row_ids
-from infinity_assets.rows.readers.containers import Record, read_records
+from infinity_assets.rows.readers.containers import BLOCK, Block, Record, as_json, read_blocks
 from infinity_assets.rows.readers.layouts import Parsed, parse
-from infinity_assets.rows.sources import Source, data_files, relative
-
-BATCH = 20_000
-"""Records held as Python objects at a time; everything else is in Arrow."""
+from infinity_assets.rows.sources import Source, relative
 
 EVIDENCE_CHARS = 2000
 """How much of a record a decision quotes."""
 
+MAX_BLOCKS = 2000
+"""Blocks in one unit of work: a folder of tiny files is not one unit."""
+
+TABLES: dict[str, pl.Schema] = {
+    "rows": schema.ROW,
+    "decisions": schema.DECISIONS,
+    "annotations": schema.ANNOTATIONS,
+    "quarantine": schema.QUARANTINE,
+    "files": schema.FILES,
+}
+"""What a reading makes."""
+
+Complete = Callable[[pl.DataFrame], pl.DataFrame]
+"""Fills in what the source does not say about its rows. A function of a module: it is called in other processes."""
+
 
 class Reading(NamedTuple):
-    """A source as it was read. `records = rows.height + dropped decisions`; a record with n instances counts n times."""
+    """A source as it was read, by file and position. `records = rows + dropped decisions`: a record with n conversations counts n times.
 
-    rows: pl.DataFrame
-    """`schema.ROW`, by file and position."""
-    decisions: pl.DataFrame
-    """`schema.DECISIONS`, by file and position: what was dropped (no row id) and what was repaired (the id of the repaired row)."""
+    The tables are files in the scratch folder: they are good as long as it is there.
+    """
+
+    rows: pl.LazyFrame
+    """`schema.ROW`."""
+    decisions: pl.LazyFrame
+    """`schema.DECISIONS`: what was dropped (no row id) and what was repaired (the id of the repaired row)."""
+    annotations: pl.LazyFrame
+    """`schema.ANNOTATIONS`: what records say beside their conversations."""
+    quarantine: pl.LazyFrame
+    """`schema.QUARANTINE`: the bytes of every record that was dropped or repaired."""
+    files: pl.LazyFrame
+    """`schema.FILES`: what was found in each file."""
     records: int
 
 
-def read_source(source: Source, progress: Callable[[int], None] | None = None) -> Reading:
-    """The rows of a source; their domain and language are null unless it says them. `progress` is told the rows so far after each batch."""
-    readings: list[Reading] = []
-    for path in data_files(source.path):
+def read_source(
+    source: Source,
+    scratch: Path,
+    *,
+    workers: int = 1,
+    complete: Complete | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Reading:
+    """Read a source.
+
+    Args:
+        source: The source.
+        scratch: An empty folder for the tables.
+        workers: Processes that parse. The result does not depend on it.
+        complete: What fills in domain and language where the source does not say them.
+        progress: Is told the bytes read and the bytes there are, as stored.
+    """
+    results = _mapped(workers, _Plan(source, scratch, complete), _units(source, progress or (lambda done, total: None)))
+    records = sum(results)
+    tables = {}
+    for name, columns in TABLES.items():
+        parts = sorted(scratch.glob(f"{name}-*.parquet"))
+        tables[name] = pl.scan_parquet(parts, glob=False) if parts else schema.empty(columns).lazy()
+    # A file that was read in several units has a line for each.
+    counts = [pl.col(name).sum() for name in ("records", "rows", "repaired", "dropped")]
+    tables["files"] = tables["files"].group_by("source", "file", maintain_order=True).agg(*counts).select(list(schema.FILES))
+    return Reading(**tables, records=records)
+
+
+class _Plan(NamedTuple):
+    """What a worker has to know."""
+
+    source: Source
+    scratch: Path
+    complete: Complete | None
+
+
+def _units(source: Source, progress: Callable[[int, int], None]) -> Iterator[list[Block]]:
+    """Runs of blocks of about the same size: what one worker does at a time. They do not depend on the number of workers."""
+    files = source.files()
+    total, done = sum(path.stat().st_size for path in files), 0
+    unit: list[Block] = []
+    size = 0
+    for path in files:
         file = relative(path, source.path)
-        for batch in _batches(read_records(path)):
-            readings.append(_read_batch(source, file, batch))
-            if progress:
-                progress(sum(reading.rows.height for reading in readings))
-    return Reading(
-        rows=pl.concat([schema.empty(schema.ROW), *(reading.rows for reading in readings)]),
-        decisions=pl.concat([schema.empty(schema.DECISIONS), *(reading.decisions for reading in readings)]),
-        records=sum(reading.records for reading in readings),
-    )
+        with path.open("rb") as stream:
+            for block in read_blocks(stream, file, lambda member, file=file: source.wants(file, member)):
+                unit.append(block)
+                size += len(block.data)
+                if size >= BLOCK or len(unit) >= MAX_BLOCKS:
+                    yield unit
+                    unit, size = [], 0
+                    progress(done + stream.tell(), total)
+            done += path.stat().st_size
+    if unit:
+        yield unit
+    progress(total, total)
 
 
-def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
-    iterator = iter(records)
-    return iter(lambda: list(islice(iterator, BATCH)), [])
+def _mapped(workers: int, plan: _Plan, units: Iterator[list[Block]]) -> Iterator[int]:
+    """The records of each unit, in order. With one unit, or one worker, all is done here."""
+    first = next(units, None)
+    second = next(units, None) if workers > 1 else None
+    if first is None:
+        return
+    numbered = enumerate(unit for unit in _chained(first, second, units))
+    if second is None:
+        yield from (_read_unit(plan, number, unit) for number, unit in numbered)
+        return
+    pool, running = _processes(workers), deque[Future[int]]()
+    try:
+        for number, unit in numbered:
+            running.append(pool.submit(_read_unit, plan, number, unit))
+            if len(running) > workers:  # one more than can run, so that none waits for the next block
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
+    except BrokenProcessPool:
+        _processes.cache_clear()
+        raise InfinityError(
+            f"a process that read `{plan.source.name}` was killed, most likely for want of memory: try with INFINITY_INGEST__WORKERS=1."
+        ) from None
+    finally:
+        for future in running:
+            future.cancel()
 
 
-def _read_batch(source: Source, file: str, records: list[Record]) -> Reading:
-    """The reading of a run of records of one file."""
-    parsed: list[Parsed] = []
-    positions: list[int] = []
-    decided: list[tuple[int | None, int, str, str, str]] = []
-    """Index of the row, if there is one; position; verdict; reason; detail."""
-    total = 0
-    for record in records:
-        for outcome in _outcomes(record, source.layout):
-            total += 1
+def _chained(first: list[Block], second: list[Block] | None, units: Iterator[list[Block]]) -> Iterator[list[Block]]:
+    yield first
+    if second is not None:
+        yield second
+    yield from units
+
+
+@cache
+def _processes(workers: int) -> ProcessPoolExecutor:
+    """The reading processes, kept for the next source."""
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_begin)
+
+
+def _begin() -> None:
+    """Set up a reading process: one thread, since there is a process for every core, and interrupts are the parent's to handle."""
+    os.environ["POLARS_MAX_THREADS"] = "1"
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+class _Tables:
+    """What was found in a unit, as it is collected."""
+
+    def __init__(self) -> None:
+        self.roles: list[str] = []
+        self.contents: list[str] = []
+        self.ends = [0]
+        self.places: list[tuple[str, int]] = []
+        """File and position of each row."""
+        self.kinds: list[str] = []
+        self.decided: list[tuple[int | None, str, int, str, str, str]] = []
+        """Index of the row, if there is one; file; position; verdict; reason; detail."""
+        self.kept: list[tuple[int, str, int, str, str]] = []
+        """Index of the row; file; position; name; value."""
+        self.raw: list[tuple[str, int, bytes]] = []
+        self.files: list[tuple[str, int, int, int, int]] = []
+
+
+def _read_unit(plan: _Plan, number: int, unit: list[Block]) -> int:
+    """Read the blocks of a unit and write its tables. Returns the number of records."""
+    found = _Tables()
+    for block in unit:
+        _read_block(plan.source, block, found)
+    for name, table in _frames(plan, found).items():
+        if table.height:
+            write_parquet(table, plan.scratch / f"{name}-{number:06}.parquet")
+    return sum(records for _, records, *_ in found.files)
+
+
+def _read_block(source: Source, block: Block, found: _Tables) -> None:
+    before, records = len(found.kinds), 0
+    flagged: list[tuple[Record, int | None, str, str | None]] = []
+    """Record, index of its row if there is one, reason, message."""
+    for record in block.records():
+        for outcome in _outcomes(record, source):
+            records += 1
             if isinstance(outcome, Rejected):
-                decided.append((None, record.position, "dropped", outcome.reason, _detail(record, outcome.message)))
+                flagged.append((record, None, outcome.reason, outcome.message))
                 continue
-            if repairs := [repair for repair in (record.repair, outcome.repair) if repair]:
-                decided.append((len(parsed), record.position, "repaired", "+".join(repairs), _detail(record, None)))
-            parsed.append(outcome)
-            positions.append(record.position)
+            row = len(found.kinds)
+            if record.repair or outcome.repair:
+                flagged.append((record, row, "+".join(filter(None, (record.repair, outcome.repair))), None))
+            for name, value in (outcome.kept or {}).items():
+                found.kept.append((row, block.file, record.position, name, as_json(value).decode(errors="replace")))
+            for message in outcome.messages:
+                found.roles.append(message["role"])
+                found.contents.append(message["content"])
+            found.ends.append(len(found.roles))
+            found.places.append((block.file, record.position))
+            found.kinds.append(outcome.kind)
+    for (record, row, reason, message), whole in zip(flagged, block.with_raw([record for record, *_ in flagged]), strict=True):
+        raw = whole.raw or b""
+        quoted = raw[: 4 * EVIDENCE_CHARS].decode(errors="replace")[:EVIDENCE_CHARS]
+        detail = orjson.dumps({"raw": quoted, "error": message}).decode()
+        found.decided.append((row, block.file, record.position, "dropped" if row is None else "repaired", reason, detail))
+        if not found.raw or found.raw[-1][:2] != (block.file, record.position):
+            found.raw.append((block.file, record.position, raw))
+    rows, dropped = len(found.kinds) - before, sum(row is None for _, row, *_ in flagged)
+    found.files.append((block.file, records, rows, len(flagged) - dropped, dropped))
 
-    said = {"source": source.name, "file": file, "licence": source.licence, "domain": source.domain, "language": source.language}
-    columns = {
-        "messages": pl.Series([row.messages for row in parsed], dtype=schema.MESSAGES),
-        "position": positions,
-        "kind": [row.kind for row in parsed],
-    }
-    frame = pl.DataFrame(columns, schema_overrides=schema.ROW).with_columns(pl.lit(value).alias(name) for name, value in said.items())
+
+def _outcomes(record: Record, source: Source) -> list[Parsed | Rejected]:
+    return [Rejected(record.error, record.message)] if record.error else parse(record.value, source.layout)
+
+
+def _frames(plan: _Plan, found: _Tables) -> dict[str, pl.DataFrame]:
+    source = plan.source
+    turns = pa.StructArray.from_arrays(
+        [pa.array(found.roles, pa.large_string()), pa.array(found.contents, pa.large_string())], ["role", "content"]
+    )
+    messages = pa.LargeListArray.from_arrays(pa.array(found.ends, pa.int64()), turns)
+    said = {"source": source.name, "licence": source.licence, "domain": source.domain, "language": source.language}
+    frame = pl.DataFrame(
+        {
+            "messages": pl.Series(messages, dtype=schema.MESSAGES),
+            "file": [file for file, _ in found.places],
+            "position": [position for _, position in found.places],
+            "kind": found.kinds,
+        },
+        schema_overrides={"file": pl.String, "position": pl.Int64, "kind": pl.String},
+    ).with_columns(pl.lit(value, dtype=pl.String).alias(name) for name, value in said.items())
     rows = with_row_ids(frame).select(pl.col(name).cast(dtype) for name, dtype in schema.ROW.items())
     ids = rows["row_id"].to_list()
-    decisions = [
-        (None if row is None else ids[row], source.name, file, position, verdict, reason, detail)
-        for row, position, verdict, reason, detail in decided
-    ]
-    return Reading(rows, pl.DataFrame(decisions, schema=schema.DECISIONS, orient="row"), total)
+    name = source.name
+    return {
+        "rows": plan.complete(rows) if plan.complete else rows,
+        "decisions": _table("decisions", [(None if row is None else ids[row], name, *rest) for row, *rest in found.decided]),
+        "annotations": _table("annotations", [(ids[row], name, *rest) for row, *rest in found.kept]),
+        "quarantine": _table("quarantine", [(name, *rest) for rest in found.raw]),
+        "files": _table("files", [(name, *rest) for rest in found.files]),
+    }
 
 
-def _outcomes(record: Record, layout: str | None) -> list[Parsed | Rejected]:
-    return [Rejected(record.error, record.message)] if record.error else parse(record.value, layout)
-
-
-def _detail(record: Record, error: str | None) -> str:
-    return orjson.dumps({"raw": record.text[:EVIDENCE_CHARS], "error": error}).decode()
+def _table(name: str, records: list[tuple]) -> pl.DataFrame:
+    return pl.DataFrame(records, schema=TABLES[name], orient="row")

@@ -3,6 +3,8 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import polars as pl
 import pytest
@@ -12,9 +14,10 @@ from hypothesis import strategies as st
 from infinity_assets.rows import schema
 from infinity_assets.rows.grammar import grammar_faults
 from infinity_assets.rows.ids import with_row_ids
+from infinity_assets.rows.readers import containers
 from infinity_assets.rows.readers import reading as reading_module
 from infinity_assets.rows.readers.benchmarks import ITEM, read_benchmark
-from infinity_assets.rows.readers.reading import Reading, read_source
+from infinity_assets.rows.readers.reading import read_source
 from infinity_assets.rows.sources import Source, load_source
 
 SHARED = Path(__file__).parents[3] / "shared/data"
@@ -28,7 +31,24 @@ def make(folder: Path, files: Mapping[str, str | bytes]) -> Source:
     return load_source(folder)
 
 
-def dropped(reading: Reading) -> pl.DataFrame:
+class Frames(NamedTuple):
+    """A reading with its tables in memory."""
+
+    rows: pl.DataFrame
+    decisions: pl.DataFrame
+    annotations: pl.DataFrame
+    quarantine: pl.DataFrame
+    files: pl.DataFrame
+    records: int
+
+
+def read(source: Source, workers: int = 1) -> Frames:
+    with TemporaryDirectory() as scratch:
+        reading = read_source(source, Path(scratch), workers=workers)
+        return Frames(*(table.collect() for table in reading[:-1]), reading.records)
+
+
+def dropped(reading: Frames) -> pl.DataFrame:
     return reading.decisions.filter(pl.col("verdict") == "dropped")
 
 
@@ -42,7 +62,7 @@ MIXED = {
 
 
 def test_rows_say_where_they_came_from(tmp_path: Path) -> None:
-    reading = read_source(make(tmp_path / "mixed", MIXED))
+    reading = read(make(tmp_path / "mixed", MIXED))
     assert reading.rows.schema == schema.ROW
     assert reading.rows.select("file", "position", "kind").rows() == [
         ("a/list.json", 0, "conversation"),
@@ -56,7 +76,7 @@ def test_rows_say_where_they_came_from(tmp_path: Path) -> None:
 
 
 def test_decisions_say_what_happened_to_the_others(tmp_path: Path) -> None:
-    reading = read_source(make(tmp_path / "mixed", MIXED))
+    reading = read(make(tmp_path / "mixed", MIXED))
     assert reading.decisions.schema == schema.DECISIONS
     assert reading.decisions.select("file", "position", "verdict", "reason").rows() == [
         ("a/list.json", 1, "repaired", "trailing_comma+template_debris"),
@@ -66,41 +86,57 @@ def test_decisions_say_what_happened_to_the_others(tmp_path: Path) -> None:
     assert reading.decisions["row_id"].to_list() == [reading.rows["row_id"][1], None, None]
     details = [json.loads(detail) for detail in reading.decisions["detail"]]
     assert "<|im_end|>" in details[0]["raw"]
-    assert details[1] == {"raw": '{"foo":1}', "error": "keys: foo"}
+    assert details[1] == {"raw": '{"foo": 1}', "error": "keys: foo"}
     assert details[2]["raw"] == '{"question": "x", "answ'
     assert "Unterminated" in details[2]["error"]
 
 
 def test_a_decision_quotes_the_beginning_of_a_long_record(tmp_path: Path) -> None:
-    reading = read_source(make(tmp_path, {"a.json": json.dumps([{"unknown": "x" * 5000}])}))
+    reading = read(make(tmp_path, {"a.json": json.dumps([{"unknown": "x" * 5000}])}))
     assert len(json.loads(reading.decisions["detail"][0])["raw"]) == 2000
 
 
 def test_what_a_source_does_not_say_is_null(tmp_path: Path) -> None:
-    rows = read_source(make(tmp_path, {"a.txt": "one\n\ntwo"})).rows
+    rows = read(make(tmp_path, {"a.txt": "one\n\ntwo"})).rows
     assert rows.select("licence", "domain", "language", "kind").rows() == [("unknown", None, None, "text")] * 2
 
 
 def test_an_empty_source_has_the_same_columns(tmp_path: Path) -> None:
     for files in ({}, {"a.json": "[]"}, {"a.json": '[{"foo": 1}]'}):
-        reading = read_source(make(tmp_path, files))
+        reading = read(make(tmp_path, files))
         assert reading.rows.schema == schema.ROW
         assert reading.decisions.schema == schema.DECISIONS
         assert reading.rows.is_empty()
 
 
-def test_batches_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every record a block of its own, every block a unit of its own, as far as the form of a file allows."""
+    monkeypatch.setattr(containers, "BLOCK", 20)
+    monkeypatch.setattr(reading_module, "BLOCK", 1)
+
+
+def test_blocks_do_not_show(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    source = make(tmp_path / "mixed", {**MIXED, "long.json": json.dumps([{"question": f"q{n}", "answer": "a" * n} for n in range(50)])})
+    whole = read(source)
+    request.getfixturevalue("small_blocks")
+    for one, other in zip(read(source), whole, strict=True):
+        assert one.equals(other) if isinstance(one, pl.DataFrame) and isinstance(other, pl.DataFrame) else one == other
+
+
+def test_the_number_of_processes_does_not_show(tmp_path: Path, small_blocks: None) -> None:
     source = make(tmp_path / "mixed", MIXED)
-    whole = read_source(source)
-    monkeypatch.setattr(reading_module, "BATCH", 1)
-    assert read_source(source).rows.equals(whole.rows)
-    assert read_source(source).decisions.equals(whole.decisions)
+    for one, other in zip(read(source, workers=2), read(source), strict=True):
+        assert one.equals(other) if isinstance(one, pl.DataFrame) and isinstance(other, pl.DataFrame) else one == other
 
 
-def test_progress_counts_rows_batch_by_batch(tmp_path: Path) -> None:
-    seen: list[int] = []
-    read_source(make(tmp_path / "mixed", MIXED), progress=seen.append)
-    assert seen == [2, 3, 5]
+def test_progress_goes_to_the_end(tmp_path: Path, small_blocks: None) -> None:
+    seen: list[tuple[int, int]] = []
+    source = make(tmp_path / "mixed", MIXED)
+    read_source(source, tmp_path, progress=lambda done, total: seen.append((done, total)))
+    total = sum(path.stat().st_size for path in source.files())
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    assert seen[-1] == (total, total)
 
 
 LINES = [
@@ -125,7 +161,7 @@ LINES = [
 def test_records_are_rows_plus_dropped(tmp_path: Path, lines: list[str], suffix: str, junk: bytes) -> None:
     for old in tmp_path.iterdir():
         old.unlink()
-    reading = read_source(make(tmp_path, {f"a{suffix}": "\n".join(lines).encode() + junk}))
+    reading = read(make(tmp_path, {f"a{suffix}": "\n".join(lines).encode() + junk}))
     assert reading.records == reading.rows.height + dropped(reading).height
     assert dropped(reading)["row_id"].null_count() == dropped(reading).height
     assert reading.decisions.filter(verdict="repaired").join(reading.rows, "row_id", "anti").is_empty()
@@ -203,7 +239,7 @@ def shared(folder: str) -> Path:
 
 @pytest.mark.parametrize(("name", "records"), PUBLISHED_SOURCES.items())
 def test_published_sources_are_read_whole(name: str, records: int) -> None:
-    reading = read_source(load_source(shared(f"sources/{name}")))
+    reading = read(load_source(shared(f"sources/{name}")))
     assert reading.rows.height == reading.records == records
     assert grammar_faults(reading.rows).is_empty()
 
