@@ -43,20 +43,21 @@ def _items(value: object) -> list[object]:
         return list(value.values())
     if recognises(value):
         return [value]
-    return _split(value) or _table(value) or _only_list(value) or [value]
+    found: list[object] = _split(value) or _only_list(value) or [*_table(value)]
+    return found or [value]
 
 
 def _split(document: dict) -> list[object]:
     """The records of a dataset's splits, or of its parts where it holds nothing but lists of records."""
-    parts = [part for key, part in document.items() if plain_key(key) in SPLITS and isinstance(part, dict | list)]
+    parts: list[object] = [part for key, part in document.items() if plain_key(key) in SPLITS and isinstance(part, dict | list)]
     if not parts and all(_has_any(part, dict | list) for part in document.values()):
         parts = list(document.values())
         if all(isinstance(part, list) and _are_turns(part) for part in parts):
-            return parts if len(parts) > 1 else []
+            return list(parts) if len(parts) > 1 else []
     return [record for part in parts for record in _items(part)]
 
 
-def _table(document: dict) -> list[object]:
+def _table(document: dict) -> list[dict]:
     """The rows of a table written column by column: two lists of scalars or more, all of one length, as pandas writes them or plain."""
     columns = {key: list(column.values()) if _is_series(column) else column for key, column in document.items()}
     lists = {key: column for key, column in columns.items() if isinstance(column, list)}

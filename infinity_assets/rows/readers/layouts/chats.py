@@ -21,21 +21,21 @@ _MOSS_MARKS = re.compile(r"^\s*<\|[\w ]+\|>\s*:?\s*|\s*<eo[a-z]>\s*$")
 def infinity_instruct(record: dict) -> list[Draft] | None:
     """Infinity-Instruct as released: ShareGPT's `conversations`; id, label, langdetect, source and reward are kept."""
     turns = record_turns(record, "conversations")
-    return turns and [Draft(turns, {key: record[key] for key in RELEASED if record.get(key) is not None})]
+    return None if turns is None else [Draft(turns, {key: record[key] for key in RELEASED if record.get(key) is not None})]
 
 
 @layout("openai", ("messages",))
 def openai(record: dict) -> list[Draft] | None:
     """`messages` of role and content, the content a text or a list of typed parts. KTO's `label` is kept."""
     turns = record_turns(record, "messages")
-    return turns and [Draft(turns, _label(record))]
+    return None if turns is None else [Draft(turns, _label(record))]
 
 
 @layout("sharegpt", ("conversations", "conversation"))
 def sharegpt(record: dict) -> list[Draft] | None:
     """`conversations` of from and value; some files use OpenAI's names inside, or objects of human and assistant."""
     turns = record_turns(record, "conversations", "conversation")
-    return turns and [Draft(turns, _label(record))]
+    return None if turns is None else [Draft(turns, _label(record))]
 
 
 @layout("numbered_turns", asks=lambda keys: "chat" in keys or any(NUMBERED.match(key) or _NUMBERED_KEY.match(key) for key in keys))
@@ -68,9 +68,10 @@ def numbered_turns(record: dict) -> list[Draft] | None:
 def dialogue(record: list | dict) -> list[Draft] | None:
     """A list of turns, bare or under one of many names: objects of speaker and utterance (as SGD's), or texts, the user speaking first."""
     if isinstance(record, list):
-        return (turns := turns_of(record)) and [Draft(turns)]
+        turns = turns_of(record)
+        return None if turns is None else [Draft(turns)]
     turns = record_turns(record, *TURN_LISTS)
-    return turns and [Draft(turns)]
+    return None if turns is None else [Draft(turns)]
 
 
 @layout("message_tree", ("prompt",))

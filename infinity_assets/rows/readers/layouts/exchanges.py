@@ -9,6 +9,7 @@ from infinity_assets.rows.readers.layouts.turns import exchange, turns_of, with_
 from infinity_assets.rows.readers.layouts.values import ANSWERS, CONTEXTS, REQUESTS, alternatives, first_of, is_plain, joined, list_of
 
 _ANSWER_WORD = re.compile(r"answer|response|output|completion|solution|reply|target")
+_KNOWN = frozenset((*ANSWERS, "target_scores"))
 
 OUTPUTS = preferring("output", "response")
 ANSWERS_FIRST = preferring("solution", "generated_solution", "answer", "answers")
@@ -18,9 +19,9 @@ COMPLETIONS = preferring("completion", "response")
 
 def read(record: dict, request: str | None, answers: Iterable[str]) -> list[Draft] | None:
     """The draft of one exchange; null if its answer could be under any of several keys that no layout knows."""
-    if not (record.keys() & ANSWERS.keys()) and "target_scores" not in record and sum(bool(_ANSWER_WORD.search(key)) for key in record) > 1:
-        return None
     answer, kept = answered(record, answers)
+    if not answer and _KNOWN.isdisjoint(record) and sum(bool(_ANSWER_WORD.search(key)) for key in record) > 1:
+        return None
     return [Draft(with_system(record, [*earlier(record), ("user", request), ("assistant", answer)]), kept)]
 
 
@@ -53,19 +54,19 @@ def question_answer(record: dict) -> list[Draft] | None:
     if not is_plain(question):
         return None
     impossible = record.get("is_impossible") is True
-    return read(record, joined(about(record), question), () if impossible else ANSWERS_FIRST)
+    return read(record, about(record, question), () if impossible else ANSWERS_FIRST)
 
 
 @layout("query_response", ("query",))
 def query_response(record: dict) -> list[Draft] | None:
     """`query` and `response`, with `history`."""
-    return read(record, joined(about(record), record["query"]), COMPLETIONS) if is_plain(record["query"]) else None
+    return read(record, about(record, record["query"]), COMPLETIONS) if is_plain(record["query"]) else None
 
 
 @layout("problem_solution", ("problem",))
 def problem_solution(record: dict) -> list[Draft] | None:
     """`problem` and `solution`; alone it is an instruction."""
-    return read(record, joined(about(record), record["problem"]), SOLUTIONS) if is_plain(record["problem"]) else None
+    return read(record, about(record, record["problem"]), SOLUTIONS) if is_plain(record["problem"]) else None
 
 
 @layout("prompt_completion", ("prompt", "user_prompt"))
@@ -76,14 +77,14 @@ def prompt_completion(record: dict) -> list[Draft] | None:
     if turns:
         answer, kept = answered(record, COMPLETIONS)
         return [Draft(with_system(record, [*turns, ("assistant", answer)]), kept)]
-    return read(record, joined(about(record), prompt), COMPLETIONS) if is_plain(prompt) else None
+    return read(record, about(record, prompt), COMPLETIONS) if is_plain(prompt) else None
 
 
 @layout("input_target", ("inputs_pretokenized", "inputs", "input", "user", "human", *list(REQUESTS)[-5:]), (*ANSWERS, "target_scores"))
 def input_target(record: dict) -> list[Draft] | None:
     """`input` and `output`, FLAN's `inputs` and `targets`, a user's text and an assistant's."""
     request = first_of(record, REQUESTS)
-    return read(record, joined(about(record), request), ANSWERS) if is_plain(request) else None
+    return read(record, about(record, request), ANSWERS) if is_plain(request) else None
 
 
 @layout("context_answer", CONTEXTS, ANSWERS)

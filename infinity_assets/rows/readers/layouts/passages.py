@@ -3,7 +3,7 @@
 from infinity_assets.rows.readers import transcripts
 from infinity_assets.rows.readers.layouts.registry import Draft, layout
 from infinity_assets.rows.readers.layouts.turns import with_system
-from infinity_assets.rows.readers.layouts.values import is_plain, text_of
+from infinity_assets.rows.readers.layouts.values import Turn, is_plain, text_of
 
 TRANSCRIPT_KEYS = ("text", "plain_text", "chat", "conversations", "conversation", "dialogue", "dialog")
 """Keys of a conversation that is one text."""
@@ -33,7 +33,8 @@ def transcript(record: str | dict) -> list[Draft] | None:
     """A text with speaker marks, bare or under one of these names: see `transcripts`."""
     texts = [record] if isinstance(record, str) else map(record.get, TRANSCRIPT_KEYS)
     for text in texts:
-        if isinstance(text, str) and (turns := transcripts.turns_of(text)):
+        if isinstance(text, str) and (found := transcripts.turns_of(text)):
+            turns: list[Turn] = [*found]
             return [Draft(with_system(record, turns) if isinstance(record, dict) else turns)]
     return None
 

@@ -38,7 +38,7 @@ def multiple_choice(record: dict) -> list[Draft] | None:
     index = _index(gold, texts, labels)
     answer = text_of(gold) if index is None else joined(first_of(record, RATIONALES), f"{letters[index]}. {texts[index]}")
     instruction = record.get("instruction")
-    return [Draft([("user", joined(instruction, about(record), question, listed)), ("assistant", answer)])]
+    return [Draft([("user", joined(instruction, about(record, question, listed))), ("assistant", answer)])]
 
 
 @layout("context_pairs", ("context",), ("qa_list", "qa_pairs", "qas"))
@@ -58,7 +58,7 @@ def context_pairs(record: dict) -> list[Draft] | None:
         if exchange is None:
             return None
         turns += exchange
-    return [Draft([("user", joined(about(record), turns[0][1]) if turns[0][1] is not None else None), *turns[1:]])]
+    return [Draft([("user", about(record, turns[0][1]) if turns[0][1] is not None else None), *turns[1:]])]
 
 
 @layout("squad", ("paragraphs",))

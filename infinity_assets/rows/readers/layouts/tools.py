@@ -44,10 +44,9 @@ def with_joined_calls(turns: list[tuple[object, str | None]]) -> list[tuple[obje
     """The turns, with a call joined to the assistant's words beside it, and results that follow each other in one turn."""
     found: list[tuple[object, str | None]] = []
     for name, content in turns:
-        before = found[-1] if found else (None, None)
-        beside = content and before[1] and _side(before[0]) == _side(name)
-        if beside and (content.startswith("<tool_") or before[1].rstrip().endswith("</tool_call>")):
-            found[-1] = (before[0], f"{before[1].rstrip()}\n{content}")
+        speaker, said = found[-1] if found else (None, None)
+        if content and said and _side(speaker) == _side(name) and (content.startswith("<tool_") or said.rstrip().endswith("</tool_call>")):
+            found[-1] = (speaker, f"{said.rstrip()}\n{content}")
         else:
             found.append((name, content))
     return found

@@ -18,6 +18,8 @@ ASSISTANT_KEYS = ("assistant", "moss", "bot", "gpt", "chatbot", "answer", "a", "
 NUMBERED = re.compile(r"^(?:(?:turn|round|step)_?)?\d+$")
 """A key that says which turn it holds."""
 
+_BESIDE = frozenset((*SYSTEMS, *tools.DEFINITIONS))
+
 
 def turns_of(value: object) -> list[Turn] | None:
     """The turns of a value that is a whole conversation: a list of objects, of pairs or of texts spoken in turn; null if it is none.
@@ -66,7 +68,7 @@ def pair_of(record: dict) -> list[Turn] | None:
 
 def with_system(record: dict, turns: list[Turn]) -> list[Turn]:
     """The turns, with the record's own system prompt and tool definitions before them."""
-    if SYSTEMS.keys().isdisjoint(record) and "tools" not in record and "functions" not in record:
+    if _BESIDE.isdisjoint(record):
         return turns
     system, definitions = text_of(first_of(record, SYSTEMS)) or "", tools.definitions(record)
     if turns and turns[0][0] == "system":

@@ -2,8 +2,11 @@
 
 import json
 from collections.abc import Iterable
+from typing import TypeGuard, TypeVar
 
 import orjson
+
+T = TypeVar("T")
 
 Turn = tuple[object, str | None]
 """A role as the dataset calls it, and the text; null where there is no text to be had."""
@@ -92,7 +95,7 @@ def is_plain(value: object) -> bool:
     return isinstance(value, str | int | float)
 
 
-def list_of(value: object, kind: type) -> bool:
+def list_of(value: object, kind: type[T]) -> TypeGuard[list[T]]:
     """Whether it is a list of nothing but this type, and not empty."""
     return isinstance(value, list) and bool(value) and all(isinstance(item, kind) for item in value)
 
