@@ -81,7 +81,7 @@ def repair_roles(turns: Sequence[tuple[object, str | None]]) -> Repaired | Rejec
     for name, content in turns:
         role = ROLES.get(name) or ROLES.get(name.strip().lower()) if isinstance(name, str) else None
         if role is None:
-            return Rejected("unknown_role", repr(name)[:200])
+            return Rejected("unknown_role", repr(name)[:200] if isinstance(name, str | int | float) else f"a {type(name).__name__}")
         if content is None:
             return Rejected("non_text_content")
         text, debris = _without_debris(content)

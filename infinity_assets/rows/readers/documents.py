@@ -1,5 +1,7 @@
 """From a parsed document to its records: a file that is one JSON or YAML value rather than one record a line."""
 
+from types import UnionType
+
 from infinity_assets.rows.readers.layouts import recognises
 from infinity_assets.rows.readers.layouts.turns import is_turn
 from infinity_assets.rows.readers.layouts.values import is_plain, plain_key
@@ -39,6 +41,8 @@ def _items(value: object) -> list[object]:
     lists += [value[key] for key in DIALOGUE_KEYS if _has_any(value.get(key), list)]
     if len(lists) == 1 and not any(_has_any(value.get(key), dict) for key in SPLITS if value.get(key) is not lists[0]):
         return _inheriting(value, lists[0])
+    if len(lists) > 1:
+        return [value]
     if _is_by_id(value):
         return list(value.values())
     if recognises(value):
@@ -50,6 +54,9 @@ def _items(value: object) -> list[object]:
 def _split(document: dict) -> list[object]:
     """The records of a dataset's splits, or of its parts where it holds nothing but lists of records."""
     parts: list[object] = [part for key, part in document.items() if plain_key(key) in SPLITS and isinstance(part, dict | list)]
+    others = [part for key, part in document.items() if plain_key(key) not in SPLITS and _has_any(part, dict)]
+    if parts and others:
+        return []
     if not parts and all(_has_any(part, dict | list) for part in document.values()):
         parts = list(document.values())
         if all(isinstance(part, list) and _are_turns(part) for part in parts):
@@ -70,7 +77,7 @@ def _table(document: dict) -> list[dict]:
 
 def _only_list(document: dict) -> list[object]:
     """The one list of objects in a document, under whatever key."""
-    lists = [part for part in document.values() if _has_any(part, dict)]
+    lists: list[list[object]] = [part for part in document.values() if _has_any(part, dict)]
     return _inheriting(document, lists[0]) if len(lists) == 1 and not _are_turns(lists[0]) else []
 
 
@@ -101,7 +108,7 @@ def _inheriting(document: dict, records: list) -> list[object]:
     instruction = next((document[names[name]] for name in INSTRUCTIONS if name in names and document[names[name]]), None)
     if not shared and instruction is None:
         return records
-    found = []
+    found: list[object] = []
     for record in records:
         if isinstance(record, dict):
             said = shared
@@ -118,7 +125,9 @@ def _apart(record: dict) -> list[object]:
         case {"paragraphs": [{"qas": _}, *_] as paragraphs}:
             about = {"title": record["title"]} if "title" in record else {}
             parts = [part for part in paragraphs if isinstance(part, dict) and isinstance(part.get("qas"), list)]
-            questions = [{**about, "context": part.get("context"), **qa} for part in parts for qa in part["qas"] if isinstance(qa, dict)]
+            questions: list[object] = [
+                {**about, "context": part.get("context"), **qa} for part in parts for qa in part["qas"] if isinstance(qa, dict)
+            ]
             return questions or [record]
         case {"Definition": definition, "Instances": [dict(), *_] as instances}:
             instruction = definition[0] if isinstance(definition, list) and definition else definition
@@ -126,8 +135,8 @@ def _apart(record: dict) -> list[object]:
     return [record]
 
 
-def _has_any(value: object, kind: type | object) -> bool:
-    return isinstance(value, list) and any(isinstance(item, kind) for item in value)  # type: ignore[arg-type]
+def _has_any(value: object, kind: type | UnionType) -> bool:
+    return isinstance(value, list) and any(isinstance(item, kind) for item in value)
 
 
 def _are_turns(value: list) -> bool:

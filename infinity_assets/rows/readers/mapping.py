@@ -3,9 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping
 from string import Formatter
 
-import orjson
-
 from infinity_assets.errors import InfinityError
+from infinity_assets.rows.readers.layouts.values import as_json
 
 MISSING = object()
 
@@ -63,7 +62,7 @@ def _reader(name: str, said: str) -> Callable[[object], object]:
                 value = read(record)
                 if value is MISSING or value is None:
                     return MISSING
-                text += value if isinstance(value, str) else orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+                text += value if isinstance(value, str) else as_json(value) or ""
         return text
 
     return fill

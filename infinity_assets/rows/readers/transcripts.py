@@ -94,13 +94,15 @@ def split(text: str) -> list[str]:
         return []
     if len(parts) > 1:
         return parts
-    blocks: list[str] = []
+    dialogues: list[str] = []
     for block in filter(None, _BLANK_LINES.split(parts[0])):
-        if not blocks or any(family.opens.match(block) for family in FAMILIES):
-            blocks.append(block)
-        else:
-            blocks[-1] += f"\n\n{block}"
-    return blocks if all(map(is_transcript, blocks)) else parts
+        if is_transcript(block):
+            dialogues.append(block)
+        elif dialogues and not any(family.mark.match(block) for family in FAMILIES):
+            dialogues[-1] += f"\n\n{block}"
+        else:  # a turn that stands alone: the blank lines are inside a dialogue
+            return parts
+    return dialogues
 
 
 def _read(text: str, family: Family) -> list[Turn] | None:

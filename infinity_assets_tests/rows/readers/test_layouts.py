@@ -136,6 +136,7 @@ def turns(*contents: str, names: tuple[str, str] = ("user", "assistant"), keys: 
 
 
 CALL = {"name": "f", "arguments": {"x": 1}}
+OPENAI_CALL = {"name": "f", "arguments": '{"x": 1}'}
 CALLED = '<tool_call>\n{"name": "f", "arguments": {"x": 1}}\n</tool_call>'
 TOOLS = [{"name": "f"}]
 SCORED = [{"response": "a", "overall_score": 2}, {"response": "b", "overall_score": "9.5"}]
@@ -218,7 +219,7 @@ READ = {
     ),
     # tools
     "OpenAI's calls": (
-        {"messages": [Q, {"role": "assistant", "content": None, "tool_calls": [{"type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}]},
+        {"messages": [Q, {"role": "assistant", "content": None, "tool_calls": [{"type": "function", "function": OPENAI_CALL}]},
                       {"role": "tool", "content": "r"}, {"role": "tool", "content": {"y": 2}}, A], "tools": TOOLS},
         f's:<tools>\n{{"name": "f"}}\n</tools> | u:q | a:{CALLED} | u:<tool_response>\nr\n</tool_response>\n'
         '<tool_response>\n{"y": 2}\n</tool_response> | a:a', None,
@@ -256,7 +257,9 @@ READ = {
     ),
     "rated answers": ({"instruction": "q", "completions": SCORED}, "u:q | a:b", {"rating": "9.5", "other_answers": SCORED[:1]}),
     # tests
-    "SQuAD row": ({"context": "c", "question": "q", "answers": {"text": ["a", "b"], "answer_start": [0, 1]}}, "u:c\n\nq | a:a", {"other_answers": ["b"]}),
+    "SQuAD row": (
+        {"context": "c", "question": "q", "answers": {"text": ["a", "b"], "answer_start": [0, 1]}}, "u:c\n\nq | a:a", {"other_answers": ["b"]},
+    ),
     "MMLU": ({"question": "q", "choices": ["x", "y"], "answer": 1}, "u:q\n\nA. x\nB. y | a:B. y", None),
     "ARC": ({"question": "q", "choices": {"text": ["x", "y"], "label": ["1", "2"]}, "answerKey": "1"}, "u:q\n\nA. x\nB. y | a:A. x", None),
     "ARC's file": (
@@ -315,7 +318,22 @@ KEYS = [
     "problem",
     "solution",
 ]
-KEYS += ["prompt", "completion", "text", "role", "content", "from", "value", "type", "speaker", "tools", "tool_calls", "chat", "turn_1"]
+KEYS += [
+    "prompt",
+    "completion",
+    "text",
+    "role",
+    "content",
+    "from",
+    "value",
+    "type",
+    "speaker",
+    "tools",
+    "tool_calls",
+    "chat",
+    "turn_1",
+    "label",
+]
 KEYS += [
     "context",
     "qas",
@@ -330,12 +348,9 @@ KEYS += [
     "target_scores",
     "replies",
 ]
+TEXTS = ["user", "gpt", "system", "", "You are", "[INST]", "text", "tool", "Q: q\nA: a", "A", "[1]", "{}"]
 VALUES = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.sampled_from(["user", "gpt", "system", "", "You are", "[INST]", "text", "tool", "Q: q\nA: a", "A", "[1]", "{}"]),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(TEXTS),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5),
     max_leaves=25,
 )
@@ -351,6 +366,18 @@ def test_any_value_has_an_outcome(value: object, layout: str | None) -> None:
     faults = grammar_faults(frame.with_columns(messages=pl.Series([row.messages for row in rows], dtype=MESSAGES)))
     assert faults.is_empty()
     assert all(json.dumps(row.kept) for row in rows)
+
+
+@pytest.mark.parametrize("key", ["answer", "content", "role", "tools", "tool_calls", "replies", "choices", "rejected"])
+def test_values_that_are_nested_deeply(key: str) -> None:
+    nested: object = "x"
+    for _ in range(1000):
+        nested = [{"text": nested}]
+    turn = {"role": "user", "content": "q", key: nested}
+    pair = {"question": "q", "chosen": "a", "rejected": "b", "prompt": {"text": "q", "replies": [], key: nested}, key: nested}
+    for record in (turn, [turn], {"messages": [turn, turn], key: nested}, pair, {key: nested, "question": "q"}, nested):
+        assert parse(record)
+        assert items_of(record)
 
 
 @given(value=VALUES)

@@ -13,7 +13,7 @@ TURN_LISTS = ("dialog", "dialogue", "dialogs", "turns", "utterances", "chat", "l
 RELEASED = ("id", "label", "langdetect", "source", "reward")
 """What Infinity-Instruct's released files say of a conversation."""
 
-_NUMBERED_KEY = re.compile(r"^([a-z]+)_?(\d+)$")
+_NUMBERED_KEY = re.compile(r"^([a-z]+)_?(\d{1,9})$")
 _MOSS_MARKS = re.compile(r"^\s*<\|[\w ]+\|>\s*:?\s*|\s*<eo[a-z]>\s*$")
 
 

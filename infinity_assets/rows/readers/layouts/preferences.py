@@ -1,6 +1,6 @@
 """Layouts with more than one answer to a request: the best is the row, the others are kept beside it."""
 
-from infinity_assets.rows.grammar import Repaired, repair_roles
+from infinity_assets.rows.grammar import ROLES, Repaired, repair_roles
 from infinity_assets.rows.readers import transcripts
 from infinity_assets.rows.readers.layouts.answers import earlier, request_of
 from infinity_assets.rows.readers.layouts.registry import Draft, layout
@@ -78,7 +78,7 @@ def _side(value: object, before: list[Turn]) -> list[Turn] | None:
 
 
 def _is_request(name: object) -> bool:
-    return isinstance(name, str) and name.lower() in ("user", "human", "prompter")
+    return isinstance(name, str) and ROLES.get(name.strip().lower()) == "user"
 
 
 def _kept(rejected: list[Turn] | None, chosen: list[Turn], value: object) -> object:

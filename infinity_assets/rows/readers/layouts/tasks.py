@@ -116,7 +116,7 @@ def _index(gold: object, texts: list[str], labels: list[str]) -> int | None:
     for names in (labels, texts, list(ascii_uppercase[: len(texts)])):
         if said in names:
             return names.index(said)
-    if said.isdecimal() and int(said) < len(texts):
+    if len(said) < 3 and said.isdecimal() and int(said) < len(texts):
         return int(said)
     lettered = _LETTERED.match(said) or re.match(r"^\(?([A-Za-z])\)?$", said)
     letter = lettered[1].upper() if lettered else ""

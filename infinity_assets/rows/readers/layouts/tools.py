@@ -20,8 +20,6 @@ EXTRAS = frozenset(("tool_calls", "function_call", "reasoning_content", "reasoni
 DEFINITIONS = ("tools", "functions")
 """Keys of a record that hold the definitions."""
 
-_REASONING = ("reasoning", "thinking")
-
 
 def spoken(name: object, content: object, turn: dict) -> tuple[object, str | None]:
     """A turn of any role and content: (role, text), the text null where part of it is none."""

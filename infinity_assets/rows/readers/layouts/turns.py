@@ -44,8 +44,7 @@ def is_turn(value: object) -> bool:
     """Whether it is an object of a role and what was said."""
     if not isinstance(value, dict):
         return False
-    keys = {plain_key(key) for key in value}
-    return not keys.isdisjoint(ROLE_KEYS) and not keys.isdisjoint(CONTENT_KEYS)
+    return _names_speaker(value) and any(plain_key(key) in CONTENT_KEYS for key in value)
 
 
 def in_turn(texts: Iterable[object]) -> list[Turn]:
@@ -92,7 +91,7 @@ def _spoken(turns: list[dict]) -> list[Turn] | None:
     plain = True
     first = turns[0]
     keys = next(((role, content) for role, content in (("role", "content"), ("from", "value")) if role in first and content in first), None)
-    if keys is None and not any(map(is_turn, turns)):
+    if keys is None and not any(_names_speaker(turn) for turn in turns):
         return _without_roles(turns)
     for turn in turns:
         if keys and keys[0] in turn:
@@ -100,6 +99,8 @@ def _spoken(turns: list[dict]) -> list[Turn] | None:
         else:
             turn = {plain_key(key): value for key, value in turn.items()}
             name, content = first_of(turn, ROLE_KEYS), first_of(turn, CONTENT_KEYS)
+        if not is_plain(name):
+            name = None
         if isinstance(content, str) and name in ROLES and (len(turn) == 2 or tools.EXTRAS.isdisjoint(turn)):
             found.append((name, content))
         else:
@@ -110,6 +111,10 @@ def _spoken(turns: list[dict]) -> list[Turn] | None:
     if "speaker" in first or "Speaker" in first:
         return _speakers(found)
     return found if plain else tools.with_joined_calls(found)
+
+
+def _names_speaker(turn: dict) -> bool:
+    return any(plain_key(key) in ROLE_KEYS for key in turn)
 
 
 def _without_roles(turns: list[dict]) -> list[Turn] | None:

@@ -60,17 +60,19 @@ def _text_part(part: object) -> object:
     return first_of(part, ("text", "value")) if part.get("type", "text") == "text" else None
 
 
-def alternatives(value: object) -> list[str] | None:
+def alternatives(value: object, depth: int = 3) -> list[str] | None:
     """The texts of an answer, best first, none repeated; null if it is no text.
 
     A list holds alternatives, unless it is a typed content; SQuAD keeps them under `text`, TriviaQA the best one under `value`.
     """
+    if isinstance(value, list | dict) and not depth:
+        return None
     if isinstance(value, list) and value and not (isinstance(value[0], dict) and "type" in value[0]):
-        found = [text for item in value for text in (alternatives(item) if not isinstance(item, list) else None) or ()]
+        found = [text for item in value if not isinstance(item, list) for text in alternatives(item, depth - 1) or ()]
         return list(dict.fromkeys(found)) or (None if any(value) else [])
     if isinstance(value, dict):
         inner = first_of(value, ("text", "value", "content"))
-        return alternatives(inner) if isinstance(inner, str | list) or value.get("text") == [] else None
+        return alternatives(inner, depth - 1) if isinstance(inner, str | list) or value.get("text") == [] else None
     text = text_of(value)
     return None if text is None else [text] if text else []
 
