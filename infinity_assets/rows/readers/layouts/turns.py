@@ -11,6 +11,9 @@ ROLE_KEYS = ("role", "from", "speaker", "author", "sender")
 CONTENT_KEYS = ("content", "value", "text", "utterance", "message", "parts")
 """Keys of a turn that is an object."""
 
+COMMON = (("role", "content"), ("from", "value"), ("speaker", "utterance"))
+"""The usual ones."""
+
 USER_KEYS = ("user", "human", "question", "q", "query", "instruction", "prompt", "input", "用户", "问", "问题")
 ASSISTANT_KEYS = ("assistant", "moss", "bot", "gpt", "chatbot", "answer", "a", "response", "output", "completion", "助手", "答", "回答")
 """Keys of the two sides of a pair."""
@@ -90,7 +93,7 @@ def _spoken(turns: list[dict]) -> list[Turn] | None:
     found: list[Turn] = []
     plain = True
     first = turns[0]
-    keys = next(((role, content) for role, content in (("role", "content"), ("from", "value")) if role in first and content in first), None)
+    keys = next(((role, content) for role, content in COMMON if role in first and content in first), None)
     if keys is None and not any(_names_speaker(turn) for turn in turns):
         return _without_roles(turns)
     for turn in turns:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import TypeGuard, TypeVar
 
 import orjson
@@ -122,6 +123,7 @@ def as_json(value: object) -> str | None:
         return None
 
 
+@lru_cache(4096, typed=True)
 def plain_key(key: object) -> str:
     """A key as layouts name it: lower case, words joined by `_`."""
     return str(key).strip().lower().replace(" ", "_").replace("-", "_")
