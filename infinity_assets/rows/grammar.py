@@ -12,15 +12,22 @@ import polars as pl
 Message = dict[str, str]
 
 ROLES = {
-    "system": "system",
-    "user": "user",
-    "human": "user",
-    "assistant": "assistant",
-    "gpt": "assistant",
-    "chatgpt": "assistant",
-    "bing": "assistant",
+    name: role
+    for role, names in {
+        "system": ("system", "developer", "系统"),
+        "user": (
+            *("user", "human", "prompter", "client", "customer", "patient", "student", "seeker", "help_seeker", "questioner", "asker"),
+            *("apprentice", "instruction", "question", "q", "用户", "问", "患者"),
+        ),
+        "assistant": (
+            *("assistant", "gpt", "chatgpt", "gpt4", "gpt-4", "bing", "bard", "claude", "moss", "model", "bot", "chatbot", "ai", "agent"),
+            *("counselor", "counsellor", "therapist", "doctor", "teacher", "tutor", "supporter", "wizard", "expert"),
+            *("response", "answer", "a", "助手", "答", "医生"),
+        ),
+    }.items()
+    for name in names
 }
-"""What datasets call the three roles."""
+"""What datasets call the three roles, in lower case."""
 
 DEBRIS = (
     "<|im_start|>",
@@ -65,39 +72,78 @@ class Rejected(NamedTuple):
 def repair_roles(turns: Sequence[tuple[object, str | None]]) -> Repaired | Rejected:
     """A conversation from turns of (role as the dataset calls it, text or null where it is no text).
 
-    A question without an answer stays as it is; a longer conversation loses its last turn if nobody answers it.
+    A question without an answer stays as it is. Repairs, by their names in `decisions`: `template_debris` at the end of a turn is cut;
+    `system_tagged_as_assistant` is retagged; `empty_system_removed`; `same_role_turns_merged`, with a blank line between them;
+    `leading_assistant_turn_cut`, a greeting that answers nothing; `empty_last_turn_cut`; `unanswered_last_turn_cut`.
     """
     repairs: list[str] = []
     messages: list[Message] = []
     for name, content in turns:
-        role = ROLES.get(name.lower()) if isinstance(name, str) else None
+        role = ROLES.get(name) or ROLES.get(name.strip().lower()) if isinstance(name, str) else None
         if role is None:
-            return Rejected("unknown_role", repr(name)[:200])
+            return Rejected("unknown_role", repr(name)[:200] if isinstance(name, str | int | float) else f"a {type(name).__name__}")
         if content is None:
             return Rejected("non_text_content")
         text, debris = _without_debris(content)
-        repairs += ["template_debris"] if debris else []
+        if debris:
+            repairs.append("template_debris")
         messages.append({"role": role, "content": text})
 
     if _is_system_prompt(messages):
         messages[0]["role"] = "system"
         repairs.append("system_tagged_as_assistant")
     roles = [message["role"] for message in messages]
-    start = 1 if roles[:1] == ["system"] else 0
-    if any(role != ("user", "assistant")[index % 2] for index, role in enumerate(roles[start:])) or len(roles) == start > 0:
-        return Rejected("roles_out_of_order", " ".join(roles)[:200])
-    if len(messages) == start + 2 and not messages[-1]["content"]:
+    if not _alternate(roles):
+        messages = _in_order(messages, repairs)
+        if not _alternate([message["role"] for message in messages]):
+            return Rejected("roles_out_of_order", " ".join(roles)[:200])
+    elif roles[:1] == ["system"] and not messages[0]["content"]:
+        del messages[0]
+        repairs.append("empty_system_removed")
+
+    start = 1 if messages and messages[0]["role"] == "system" else 0
+    while messages and not messages[-1]["content"]:
         messages.pop()
-    if not messages or any(not message["content"] for message in messages):
+        if len(messages) > start + 1:
+            repairs.append("empty_last_turn_cut")
+    if len(messages) == start or not all(message["content"] for message in messages):
         return Rejected("empty_turn")
     if len(messages) > start + 1 and messages[-1]["role"] == "user":
         messages.pop()
         repairs.append("unanswered_last_turn_cut")
     for message in messages:
-        for mark in DEBRIS:
-            if mark in message["content"]:
-                return Rejected("template_debris", mark)
+        content = message["content"]
+        if "<" in content or "[" in content:
+            for mark in DEBRIS:
+                if mark in content:
+                    return Rejected("template_debris", mark)
     return Repaired(messages, "+".join(dict.fromkeys(repairs)) or None)
+
+
+def _alternate(roles: Sequence[str]) -> bool:
+    """Whether the roles are an optional system, then user and assistant in turn. No roles at all do; a system alone does not."""
+    start = 1 if roles[:1] == ["system"] else 0
+    if len(roles) == start:
+        return start == 0
+    return "user" not in roles[start + 1 :: 2] and "assistant" not in roles[start::2] and "system" not in roles[start:]
+
+
+def _in_order(messages: list[Message], repairs: list[str]) -> list[Message]:
+    """The messages with neighbours of one role merged, and without an empty system turn and an opening assistant turn before the user's."""
+    merged: list[Message] = []
+    for message in messages:
+        if message["role"] == "system" and not message["content"]:
+            repairs.append("empty_system_removed")
+        elif merged and merged[-1]["role"] == message["role"]:
+            merged[-1]["content"] = "\n\n".join(filter(None, (merged[-1]["content"], message["content"])))
+            repairs.append("same_role_turns_merged")
+        else:
+            merged.append(message)
+    start = 1 if merged and merged[0]["role"] == "system" else 0
+    if [message["role"] for message in merged[start : start + 2]] == ["assistant", "user"]:
+        del merged[start]
+        repairs.append("leading_assistant_turn_cut")
+    return merged
 
 
 def grammar_faults(frame: pl.DataFrame) -> pl.DataFrame:

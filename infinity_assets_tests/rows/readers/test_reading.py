@@ -86,7 +86,7 @@ def test_decisions_say_what_happened_to_the_others(tmp_path: Path) -> None:
     assert reading.decisions["row_id"].to_list() == [reading.rows["row_id"][1], None, None]
     details = [json.loads(detail) for detail in reading.decisions["detail"]]
     assert "<|im_end|>" in details[0]["raw"]
-    assert details[1] == {"raw": '{"foo": 1}', "error": "keys: foo"}
+    assert details[1] == {"raw": '{"foo": 1}', "error": "{foo: number}"}
     assert details[2]["raw"] == '{"question": "x", "answ'
     assert "Unterminated" in details[2]["error"]
 

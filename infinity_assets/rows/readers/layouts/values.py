@@ -1,0 +1,129 @@
+"""The values of records: as text, as alternatives, as one of several synonymous keys."""
+
+import json
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import TypeGuard, TypeVar
+
+import orjson
+
+T = TypeVar("T")
+
+Turn = tuple[object, str | None]
+"""A role as the dataset calls it, and the text; null where there is no text to be had."""
+
+
+def _keys(*names: str) -> dict[str, None]:
+    """An ordered set."""
+    return dict.fromkeys(names)
+
+
+ANSWERS = _keys(
+    *("answer", "response", "output", "completion", "target", "solution", "targets_pretokenized", "answers", "responses", "outputs"),
+    *("completions", "targets", "reply", "generated_solution", "expected_answer", "assistant", "bot", "gpt", "回答", "答案", "输出", "答"),
+)
+"""Keys of an answer, best first."""
+
+REQUESTS = _keys(
+    *("question", "instruction", "prompt", "query", "problem", "inputs_pretokenized", "input", "inputs", "user", "human"),
+    *("指令", "问题", "提问", "输入", "问"),
+)
+"""Keys of a request, best first."""
+
+CONTEXTS = _keys("context", "passage", "document", "article", "paragraph", "story")
+"""Keys of what a question is about."""
+
+RATIONALES = _keys("rationale", "explanation", "chain_of_thought", "cot")
+"""Keys of the steps that lead to an answer."""
+
+SYSTEMS = _keys("system", "system_prompt", "system_message", "meta_instruction")
+"""Keys of a system prompt beside the turns."""
+
+
+def text_of(value: object) -> str | None:
+    """A value as text: nothing is empty, the text parts of a typed content are joined by newlines. Null if part of it is no text."""
+    if isinstance(value, str):
+        return value
+    if value is None or value == []:
+        return ""
+    if isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, list):
+        texts = [text for part in value if isinstance(text := _text_part(part), str)]
+        return "\n".join(texts) if len(texts) == len(value) else None
+    return None
+
+
+def _text_part(part: object) -> object:
+    """The text of a typed content part (`{"type": "text", "text": ...}`, in some files `value`); an image or a tool call has none."""
+    if not isinstance(part, dict):
+        return part
+    return first_of(part, ("text", "value")) if part.get("type", "text") == "text" else None
+
+
+def alternatives(value: object, depth: int = 3) -> list[str] | None:
+    """The texts of an answer, best first, none repeated; null if it is no text.
+
+    A list holds alternatives, unless it is a typed content; SQuAD keeps them under `text`, TriviaQA the best one under `value`.
+    """
+    if isinstance(value, list | dict) and not depth:
+        return None
+    if isinstance(value, list) and value and not (isinstance(value[0], dict) and "type" in value[0]):
+        found = [text for item in value if not isinstance(item, list) for text in alternatives(item, depth - 1) or ()]
+        return list(dict.fromkeys(found)) or (None if any(value) else [])
+    if isinstance(value, dict):
+        inner = first_of(value, ("text", "value", "content"))
+        return alternatives(inner, depth - 1) if isinstance(inner, str | list) or value.get("text") == [] else None
+    text = text_of(value)
+    return None if text is None else [text] if text else []
+
+
+def joined(*values: object) -> str | None:
+    """Values as one text with blank lines between them; null if one is no text."""
+    texts = [text_of(value) for value in values]
+    return None if None in texts else "\n\n".join(text.strip() for text in texts if text and text.strip())
+
+
+def first_of(record: dict, keys: Iterable[str]) -> object:
+    """The value of the first of the keys that is there and not blank; null if there is none."""
+    for key in keys:
+        value = record.get(key)
+        if value is not None and value != "" and value != []:
+            return value
+    return None
+
+
+def is_plain(value: object) -> bool:
+    """Whether it is a text or a number."""
+    return isinstance(value, str | int | float)
+
+
+def list_of(value: object, kind: type[T]) -> TypeGuard[list[T]]:
+    """Whether it is a list of nothing but this type, and not empty."""
+    return isinstance(value, list) and bool(value) and all(isinstance(item, kind) for item in value)
+
+
+def loaded(value: object) -> object:
+    """The list or object that a text holds as JSON, as cells of tables do; any other value as it is."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
+        try:
+            return orjson.loads(value)
+        except orjson.JSONDecodeError:
+            return value
+    return value
+
+
+def as_json(value: object) -> str | None:
+    """Any parsed value as JSON text, a text as it is; null if it is nested too deep."""
+    if isinstance(value, str):
+        return value.strip()
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str)
+    except (RecursionError, ValueError, TypeError):
+        return None
+
+
+@lru_cache(4096, typed=True)
+def plain_key(key: object) -> str:
+    """A key as layouts name it: lower case, words joined by `_`."""
+    return str(key).strip().lower().replace(" ", "_").replace("-", "_")

@@ -1,0 +1,131 @@
+"""For records in no known layout: what they look like, and the `source.yaml` lines that would make them fit."""
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+MAX_CHARS = 500
+"""Length of a shape as it is quoted."""
+
+REQUEST_HINTS = (
+    *("instruct", "question", "prompt", "query", "problem", "request", "ask", "user", "human", "title", "subject", "source", "src"),
+    *("input", "q"),
+)
+ANSWER_HINTS = (
+    *("answer", "response", "output", "completion", "solution", "reply", "target", "assistant", "bot", "body", "summary", "tgt", "code"),
+    *("label", "a"),
+)
+INPUT_HINTS = ("context", "input", "passage", "document", "background", "article")
+TURN_HINTS = ("messages", "conversation", "dialog", "turns", "chat", "utterances")
+"""Parts of names that say what a value is, the likeliest first."""
+
+TEMPLATE = """\
+# No field could be guessed. Fill in where each stands: a path (`meta.reply.0`) or a template (`"{title}: {body}"`).
+# layout: alpaca
+# fields:
+#   instruction: PATH
+#   input: PATH
+#   output: PATH"""
+
+
+class Leaf(NamedTuple):
+    """A text somewhere in records of one shape."""
+
+    path: str
+    length: float
+    """Mean number of characters."""
+
+
+def shape(value: object) -> str:
+    """The keys of a value with the types of what they hold, as `{title: text, meta: {reply: list of text}}`."""
+    text = _shape(value, 3)
+    return text if len(text) <= MAX_CHARS else f"{text[: MAX_CHARS - 1]}…"
+
+
+def suggestion(values: Iterable[object]) -> str:
+    """The lines of a `source.yaml` that would make such records fit, guessed from a sample of them: a comment to fill in if nothing tells."""
+    records = [value for value in values if isinstance(value, dict)]
+    turns = _turn_list(records)
+    if turns:
+        return _lines("openai", {"messages": turns})
+    leaves = _leaves(records)
+    answer = _best(leaves, ANSWER_HINTS)
+    rest = [leaf for leaf in leaves if leaf is not answer]
+    request = _best(rest, REQUEST_HINTS)
+    if answer is None and request is None and len(leaves) > 1:  # no name tells: requests come first, answers are longer
+        long = sorted(leaves, key=lambda leaf: -leaf.length)[:2]
+        request, answer = sorted(long, key=leaves.index)
+    elif answer is None and len(rest) > 1:
+        answer = max((leaf for leaf in rest if leaf is not request), key=lambda leaf: leaf.length)
+    elif request is None and rest:
+        request = rest[0]
+    if request is None or answer is None:
+        only = request or answer
+        return _lines("text", {"text": only.path}) if only and only.length > 0 else TEMPLATE
+    more = _best([leaf for leaf in rest if leaf is not request], INPUT_HINTS)
+    fields = {"instruction": request.path, **({"input": more.path} if more else {}), "output": answer.path}
+    return _lines("alpaca", fields)
+
+
+def _lines(layout: str, fields: dict[str, str]) -> str:
+    return "\n".join((f"layout: {layout}", "fields:", *(f"  {name}: {_quoted(path)}" for name, path in fields.items())))
+
+
+def _quoted(path: str) -> str:
+    return path if path.replace(".", "").replace("_", "").isalnum() and not path.isdecimal() else json.dumps(path, ensure_ascii=False)
+
+
+def _best(leaves: list[Leaf], hints: tuple[str, ...]) -> Leaf | None:
+    """The leaf whose name holds the likeliest hint; a hint of one letter must be all of it."""
+    for hint in hints:
+        for leaf in leaves:
+            names = [name.lower() for name in leaf.path.split(".") if not name.isdecimal()]
+            if any(hint == name if len(hint) == 1 else hint in name for name in names[-2:]):
+                return leaf
+    return None
+
+
+def _leaves(records: list[dict]) -> list[Leaf]:
+    """The texts that half of the records or more have, in the order of their first appearance. Texts with no space are ids, not prose."""
+    lengths: dict[str, list[int]] = {}
+    prose: set[str] = set()
+    for record in records:
+        for path, text in _texts(record, ""):
+            lengths.setdefault(path, []).append(len(text))
+            if len(text.split()) > 1 or (text and not text.isascii()):
+                prose.add(path)
+    common = {path: found for path, found in lengths.items() if 2 * len(found) >= len(records)}
+    hinted = [Leaf(path, sum(found) / len(found)) for path, found in common.items()]
+    return [leaf for leaf in hinted if leaf.path in prose or _best([leaf], ANSWER_HINTS[:8])]
+
+
+def _texts(value: object, path: str, depth: int = 4) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield path, value
+    elif depth and isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _texts(inner, f"{path}.{key}" if path else str(key), depth - 1)
+    elif depth and isinstance(value, list) and value:
+        yield from _texts(value[0], f"{path}.0", depth - 1)
+
+
+def _turn_list(records: list[dict]) -> str | None:
+    """The path of a list of objects that is called as if it held turns."""
+    for record in records[:1]:
+        for key, value in record.items():
+            named = any(hint in str(key).lower() for hint in TURN_HINTS)
+            if named and isinstance(value, list) and value and isinstance(value[0], dict):
+                return str(key)
+    return None
+
+
+def _shape(value: object, depth: int) -> str:
+    if isinstance(value, dict):
+        if not depth:
+            return "{…}"
+        return "{" + ", ".join(f"{key}: {_shape(inner, depth - 1)}" for key, inner in list(value.items())[:30]) + "}"
+    if isinstance(value, list):
+        return f"list of {_shape(value[0], depth - 1)}" if value and depth else "list"
+    if value is None:
+        return "null"
+    return "text" if isinstance(value, str) else "truth value" if isinstance(value, bool) else "number"
