@@ -194,9 +194,8 @@ def list_sources(as_json: bool) -> None:
             )
             continue
         state = "not fetched" if name in awaited else f"{rows:,} rows" if rows is not None else "not read yet"
-        where = (source.url or (f"-> {folder.readlink()}" if folder.is_symlink() else "")) + (
-            f"@{hub.short(source.revision)}" if source.revision else ""
-        )
+        where = source.url or (f"-> {folder.readlink()}" if folder.is_symlink() else "")
+        where += f"@{hub.short(source.revision)}" if source.revision else ""
         click.echo(
             f"  {name:<28} {state:>14}  {files:>5} files  {source.licence:<18} {source.domain or 'domain by rule':<15} "
             f"{source.layout or 'layout by keys':<15} {where}".rstrip()

@@ -10,7 +10,7 @@ from pathlib import Path
 from infinity_assets.atomic import write_text
 from infinity_assets.catalog.pool import check_name
 from infinity_assets.errors import InfinityError
-from infinity_assets.rows.hub import RECEIPT, as_yaml
+from infinity_assets.rows.hub import RECEIPT, WORK, as_yaml
 from infinity_assets.rows.readers.containers import CONTAINERS
 from infinity_assets.rows.readers.layouts import LAYOUTS
 from infinity_assets.rows.sources import SOURCE_FILE, _is_data, data_files, load_source
@@ -94,7 +94,7 @@ def remove(root: Path, name: str, delete: bool) -> None:
     own = [
         Path(parent, file)
         for parent, folders, files in os.walk(folder)
-        if not Path(parent).relative_to(folder).parts[:1] == (".hub",)
+        if Path(parent).relative_to(folder).parts[:1] != (WORK,)
         for file in files
         if not Path(parent, file).is_symlink() and not (Path(parent) == folder and file in (SOURCE_FILE, RECEIPT))
     ]

@@ -13,7 +13,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -33,7 +33,7 @@ DEFAULT = "default"
 RECEIPT = ".hub.json"
 """In the folder of a source: what was fetched, as `Receipt`."""
 
-_WORK = ".hub"
+WORK = ".hub"
 """In the folder of a source: files on their way. It goes when all have come."""
 
 _CONNECTIONS = 8
@@ -193,7 +193,7 @@ def pending(folder: Path) -> bool:
         return False
     receipt = _receipt(folder)
     if receipt is None:  # files without a receipt were put there by hand, unless a download of them has begun
-        return (folder / _WORK).exists() or not data_files(folder)
+        return (folder / WORK).exists() or not data_files(folder)
     wanted = (_repo(source), source.revision, source.config, source.split)
     return (receipt.repo, receipt.commit, receipt.config, receipt.split) != wanted or not all(
         (folder / path).is_file() for path in receipt.files
@@ -225,7 +225,7 @@ def update(folder: Path, revision: str | None = None, progress: Callable[[int, i
     source = load_source(folder)
     if not is_hub(source.url):
         raise HubError(f"{folder.name} is not from the Hub: its files are changed where they lie.")
-    if data_files(folder) and _receipt(folder) is None and not (folder / _WORK).exists():
+    if data_files(folder) and _receipt(folder) is None and not (folder / WORK).exists():
         raise HubError(f"The files of {folder.name} were not fetched by this command: take them away, then `infinity sources fetch`.")
     assert source.url
     at = address(source.url)
@@ -240,7 +240,7 @@ def update(folder: Path, revision: str | None = None, progress: Callable[[int, i
 def as_yaml(said: dict[str, object]) -> str:
     """The text of a `source.yaml`. Nulls are left out."""
     plain = {key: list(value) if isinstance(value, tuple) else value for key, value in said.items() if value is not None}
-    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, default_flow_style=None, width=10_000) if plain else ""
+    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=10_000) if plain else ""
 
 
 # --- which files --------------------------------------------------------------------------------------------------------------------------
@@ -406,7 +406,7 @@ def _bring(folder: Path, plan: Plan, progress: Callable[[int, int], None] | None
         for path, file in plan.files.items()
         if before.get(path) != file.content or not (folder / path).is_file() or (folder / path).stat().st_size != file.size
     }
-    work = folder / _WORK
+    work = folder / WORK
     work.mkdir(exist_ok=True)
     _download(plan, wanted, work, progress)
     for path in wanted:
@@ -460,17 +460,9 @@ def _bytes_in(work: Path) -> int:
     total = 0
     for parent, _, names in os.walk(work):
         for name in names:
-            with _gone_meanwhile():
+            with suppress(FileNotFoundError):  # a temporary file that has got its name meanwhile
                 total += os.stat(os.path.join(parent, name)).st_size
     return total
-
-
-@contextmanager
-def _gone_meanwhile() -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError:
-        pass
 
 
 def _megabytes(size: int) -> str:
