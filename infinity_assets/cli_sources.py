@@ -101,8 +101,7 @@ def fetch(names: tuple[str, ...], root: Path | None) -> None:
     unknown = [name for name in names if not (root / name / "source.yaml").is_file()]
     if unknown:
         raise InfinityError(f"{root} has no source.yaml for {', '.join(unknown)}.")
-    folders = [root / name for name in names] if names else sorted(root.iterdir()) if root.is_dir() else []
-    waiting = [folder for folder in folders if hub.pending(folder)]
+    waiting = [folder for folder in hub.waiting(root) if not names or folder.name in names]
     for folder in waiting:
         plan = _shown(folder.name, lambda progress, folder=folder: hub.fetch(folder, progress))
         if plan:
@@ -178,8 +177,7 @@ def list_sources(as_json: bool) -> None:
 
     data = data_dir()
     pool, lake = Pool.load(data), Lake(data)
-    entries = sorted(pool.sources.iterdir()) if pool.sources.is_dir() else []
-    awaited = {path.name: path for path in entries if hub.pending(path) and (not pool.only or path.name in pool.only)}
+    awaited = {path.name: path for path in hub.waiting(pool.sources) if not pool.only or path.name in pool.only}
     if not as_json:
         click.echo(f"{pool.sources}")
     for name, folder in sorted((pool.source_folders() | awaited).items()):

@@ -96,7 +96,7 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             if content is None:
                 return self._send(404, {"error": "no such file"}, {"X-Error-Code": "EntryNotFound"})
             if path in hub.broken:
-                return self._send(500, {"error": "the disks are on fire"})
+                return self._send(501, {"error": "not today"})  # a status that the client does not try again for half a minute
             if self.command == "GET":
                 hub.downloads.append(path)
             return self._send(200, content, {"ETag": f'"{_blob(content)}"', "X-Repo-Commit": sha})

@@ -200,6 +200,11 @@ def pending(folder: Path) -> bool:
     )
 
 
+def waiting(root: Path) -> list[Path]:
+    """The folders of sources under a root that are `pending`, by name."""
+    return [path for path in sorted(root.iterdir()) if not path.name.startswith(".") and pending(path)] if root.is_dir() else []
+
+
 def fetch(folder: Path, progress: Callable[[int, int], None] | None = None) -> Plan | None:
     """Bring the files that the `source.yaml` of a folder asks for; null if they are there, which uses no network.
 
