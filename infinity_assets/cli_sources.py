@@ -95,12 +95,12 @@ def fetch(names: tuple[str, ...], root: Path | None) -> None:
 
     The commit is written into source.yaml where it names none, so that the next fetch, on any machine, brings the same files.
     """
+    from infinity_assets.catalog import folders
     from infinity_assets.rows import hub
 
     root = root.absolute() if root else _root()
-    unknown = [name for name in names if not (root / name / "source.yaml").is_file()]
-    if unknown:
-        raise InfinityError(f"{root} has no source.yaml for {', '.join(unknown)}.")
+    for name in names:
+        folders.existing(root, name)
     waiting = [folder for folder in hub.waiting(root) if not names or folder.name in names]
     for folder in waiting:
         plan = _shown(folder.name, lambda progress, folder=folder: hub.fetch(folder, progress))
@@ -123,12 +123,11 @@ def update(name: str, revision: str | None) -> None:
 
     Files that did not change are kept, those that are gone from the dataset go here too. The next run reads what changed.
     """
+    from infinity_assets.catalog import folders
     from infinity_assets.rows import hub
     from infinity_assets.rows.sources import load_source
 
-    folder = _root() / name
-    if not (folder / "source.yaml").is_file():
-        raise InfinityError(f"{folder.parent} has no source.yaml for {name}.")
+    folder = folders.existing(_root(), name)
     before = load_source(folder)
     plan = _shown(name, lambda progress: hub.update(folder, revision, progress))
     if not plan:

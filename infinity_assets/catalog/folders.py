@@ -29,6 +29,13 @@ def check_layout(said: dict[str, object]) -> None:
         raise InfinityError(f"There is no layout {said['layout']}; there are {', '.join(LAYOUTS)}.")
 
 
+def existing(root: Path, name: str) -> Path:
+    """The folder or link in `root` that has a name. Raises if there is none; a path, `.` and `..` are none."""
+    if name.startswith(".") or Path(name).name != name or not os.path.lexists(root / name):
+        raise InfinityError(f"There is no source {name} in {root}.")
+    return root / name
+
+
 def add(root: Path, path: Path, name: str | None, said: dict[str, object], copy: bool) -> Path:
     """Make a folder or a file of this machine a source of the pool in `root`, and return its folder there.
 
@@ -83,9 +90,7 @@ def remove(root: Path, name: str, delete: bool) -> None:
     """Take a source out of the pool in `root`: a link, or a folder that holds nothing but links, `source.yaml` and what came from the Hub
     unfinished. Files of data in it go only with `delete`; what a link points to never goes.
     """
-    folder = root / name
-    if Path(name).name != name or not os.path.lexists(folder):
-        raise InfinityError(f"There is no source {name} in {root}.")
+    folder = existing(root, name)
     if folder.is_symlink():
         folder.unlink()
         return
