@@ -7,30 +7,16 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
 from rich.markup import escape
 
+from infinity_assets.cli_errors import sentences as _sentences
+from infinity_assets.cli_sources import sources
 from infinity_assets.errors import InfinityError
 from infinity_assets.settings import Settings, data_dir, models_dir
-
-
-def _sentences(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Errors that a user can do something about become one sentence on stderr and exit status 1."""
-
-    @wraps(function)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        except (InfinityError, OSError) as error:
-            raise click.ClickException(str(error)) from error
-
-    return wrapped
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -235,44 +221,7 @@ def fetch() -> None:
         click.echo(f"{spec.model}  {bring(spec, models_dir(), click.echo)}")
 
 
-@main.group()
-def sources() -> None:
-    """The folders that make the pool."""
-
-
-@sources.command("list")
-@_sentences
-def list_sources() -> None:
-    """The sources, as their folders and `source.yaml` files say."""
-    from infinity_assets.catalog.lake import Lake
-    from infinity_assets.catalog.pool import Pool
-    from infinity_assets.rows.sources import load_source
-
-    data = data_dir()
-    pool = Pool.load(data)
-    click.echo(f"{pool.sources}")
-    for name, folder in pool.source_folders().items():
-        source, manifest = load_source(folder), Lake(data).manifest("raw_pool", name)
-        rows = f"{manifest.rows_out:,} rows" if manifest else "not read yet"
-        click.echo(f"  {name:<28} {rows:>14}  {len(source.files()):>5} files  {source.licence:<18} {source.domain or 'domain by rule'}")
-
-
-@sources.command()
-@_sentences
-def register() -> None:
-    """Make Dagster's `source` partitions equal to the folders of the pool: a new folder gets one, a removed one loses it."""
-    import dagster as dg
-
-    from infinity_assets.catalog.lake import Lake
-    from infinity_assets.catalog.pool import Pool
-    from infinity_assets.defs.partitions import register_sources
-    from infinity_assets.defs.runner import dagster_home
-
-    data = data_dir()
-    os.environ["DAGSTER_HOME"] = str(dagster_home(data))
-    with dg.DagsterInstance.get() as instance:
-        added, removed = register_sources(instance, Pool.load(data), Lake(data))
-    click.echo(f"added: {', '.join(added) or 'none'}; removed: {', '.join(removed) or 'none'}")
+main.add_command(sources)
 
 
 def _console() -> Console:

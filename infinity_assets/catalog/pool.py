@@ -51,13 +51,18 @@ class Pool(BaseModel):
             raise InfinityError(f"{self.sources} has no source named {', '.join(unknown)}; it has {', '.join(found) or 'none'}.")
         taken = {name: folder for name, folder in found.items() if not self.only or name in self.only}
         for name in taken:
-            if not name.isprintable() or "\\" in name or "..." in name or len(name.encode()) > _LONGEST_NAME:
-                raise InfinityError(
-                    f"{self.sources}: a source cannot be called {name!r}: rename the folder (no control characters, no backslash, "
-                    f"no `...`, at most {_LONGEST_NAME} bytes)."
-                )
+            check_name(name, self.sources)
         return taken
 
     def benchmark_folders(self) -> dict[str, Path]:
         """The benchmarks: name to folder, in the order of their names."""
         return {folder.name: folder for folder in find_sources(self.benchmarks)}
+
+
+def check_name(name: str, where: Path) -> None:
+    """Raise if no source in the folder `where` can be called that."""
+    if not name.isprintable() or "\\" in name or "..." in name or len(name.encode()) > _LONGEST_NAME:
+        raise InfinityError(
+            f"{where}: a source cannot be called {name!r}: rename the folder (no control characters, no backslash, "
+            f"no `...`, at most {_LONGEST_NAME} bytes)."
+        )

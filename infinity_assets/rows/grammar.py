@@ -73,6 +73,7 @@ def repair_roles(turns: Sequence[tuple[object, str | None]]) -> Repaired | Rejec
     """A conversation from turns of (role as the dataset calls it, text or null where it is no text).
 
     A question without an answer stays as it is. Repairs, by their names in `decisions`: `template_debris` at the end of a turn is cut;
+    `nul_characters` are removed;
     `system_tagged_as_assistant` is retagged; `empty_system_removed`; `same_role_turns_merged`, with a blank line between them;
     `leading_assistant_turn_cut`, a greeting that answers nothing; `empty_last_turn_cut`; `unanswered_last_turn_cut`.
     """
@@ -87,6 +88,9 @@ def repair_roles(turns: Sequence[tuple[object, str | None]]) -> Repaired | Rejec
         text, debris = _without_debris(content)
         if debris:
             repairs.append("template_debris")
+        if "\0" in text:
+            text = text.replace("\0", "").strip()
+            repairs.append("nul_characters")
         messages.append({"role": role, "content": text})
 
     if _is_system_prompt(messages):

@@ -10,13 +10,14 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from infinity_assets.atomic import write_text
 from infinity_assets.errors import InfinityError
 from infinity_assets.rows.readers.containers import CONTAINERS, load_yaml
 from infinity_assets.rows.readers.layouts import LAYOUTS
-from infinity_assets.rows.readers.streams import ARCHIVES, MEMBER, plain_suffix
+from infinity_assets.rows.readers.mapping import FieldMapping
+from infinity_assets.rows.readers.streams import MEMBER, is_archive, plain_suffix
 from infinity_assets.rows.schema import Domain
 
 SOURCE_FILE = "source.yaml"
@@ -77,6 +78,11 @@ class Source(BaseModel):
     exclude: tuple[str, ...] = ()
     """Globs of files to leave out."""
 
+    @model_validator(mode="after")
+    def _mapped(self) -> "Source":
+        FieldMapping(self.fields, self.keep)  # raises the sentence that says what is wrong with a path
+        return self
+
     @field_validator("layout")
     @classmethod
     def _known(cls, layout: str | None) -> str | None:
@@ -91,19 +97,16 @@ class Source(BaseModel):
             file: Its path in the source.
             member: For one in an archive, its path there.
         """
+        if not is_data(file if member is None else member):
+            return False
         path = PurePosixPath(file if member is None else member)
-        if any(_matches(folder, NOT_FOLDERS) for folder in path.parts[:-1]) or _matches(path.name, NOT_DATA):
-            return False
-        archive = plain_suffix(path) in ARCHIVES
-        if not archive and plain_suffix(path) not in CONTAINERS:
-            return False
         names = (str(path), path.name, *([] if member is None else [file, f"{file}{MEMBER}{member}"]))
-        included = not self.include or archive or any(fnmatchcase(name, glob) for glob in self.include for name in names)
+        included = not self.include or is_archive(path) or any(fnmatchcase(name, glob) for glob in self.include for name in names)
         return included and not any(fnmatchcase(name, glob) for glob in self.exclude for name in names)
 
     def files(self) -> list[Path]:
         """The files to read, by their path in the source."""
-        return [path for path in _files(self.path) if self.wants(relative(path, self.path))]
+        return [path for path in data_files(self.path) if self.wants(relative(path, self.path))]
 
 
 def load_source(folder: Path) -> Source:
@@ -116,6 +119,21 @@ def load_source(folder: Path) -> Source:
         return Source.model_validate({**said, "name": folder.name, "path": folder})
     except ValidationError as error:
         raise SourceError(f"{file}: {'; '.join(_explained(fault) for fault in error.errors())}.") from None
+    except InfinityError as error:
+        raise SourceError(f"{file}: {error}") from None
+
+
+def is_data(file: str) -> bool:
+    """Whether a file is one of data, or an archive that may hold some, by its path in a source or an archive."""
+    path = PurePosixPath(file)
+    if any(_matches(folder, NOT_FOLDERS) for folder in path.parts[:-1]) or _matches(path.name, NOT_DATA):
+        return False
+    return is_archive(path) or plain_suffix(path) in CONTAINERS
+
+
+def data_files(folder: Path) -> list[Path]:
+    """The files of data in a folder, by their path in it."""
+    return [path for path in _files(folder) if is_data(relative(path, folder))]
 
 
 def relative(path: Path, folder: Path) -> str:
@@ -167,8 +185,7 @@ def find_sources(root: Path) -> list[Path]:
 
 
 def _is_source(folder: Path) -> bool:
-    anything = Source.model_construct(name=folder.name, path=folder, include=(), exclude=())
-    return any(path.name == SOURCE_FILE or anything.wants(relative(path, folder)) for path in _files(folder))
+    return any(path.name == SOURCE_FILE or is_data(relative(path, folder)) for path in _files(folder))
 
 
 def _files(folder: Path) -> list[Path]:

@@ -30,7 +30,7 @@ REPAIRED = [
     ([("user", "q"), ("assistant", "a"), ("user", "")], "user:q assistant:a", "empty_last_turn_cut"),
     ([("user", "q"), ("assistant", "a"), ("user", "m"), ("assistant", "")], "user:q assistant:a",
      "empty_last_turn_cut+unanswered_last_turn_cut"),
-    ([("user", "nul \0 and \ufffd"), ("assistant", "a")], "user:nul \0 and \ufffd assistant:a", None),
+    ([("user", "nul \0 and \ufffd"), ("assistant", "a")], "user:nul  and \ufffd assistant:a", "nul_characters"),
 ]  # fmt: skip
 
 

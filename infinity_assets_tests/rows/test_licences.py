@@ -1,8 +1,9 @@
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infinity_assets.rows.licences import ORDER, UNKNOWN, most_restrictive
+from infinity_assets.rows.licences import ORDER, UNKNOWN, from_card, most_restrictive, spdx
 
 LICENCES = st.lists(st.sampled_from([*ORDER, UNKNOWN, "House-Rules-1.0", "Another-1.0"]), min_size=1, max_size=6)
 
@@ -27,3 +28,31 @@ def test_it_makes_no_difference_in_how_many_steps_rows_are_merged(one: list[str]
 
 def test_no_licence_stands_twice() -> None:
     assert len(set(ORDER)) == len(ORDER)
+
+
+@pytest.mark.parametrize(
+    ("licence", "name", "expected"),
+    [
+        ("apache-2.0", None, "Apache-2.0"),
+        ("cc-by-nc-4.0", None, "CC-BY-NC-4.0"),
+        ("mit", None, "MIT"),
+        ("odc-by", None, "ODC-By-1.0"),
+        ("gpl-3.0", None, "GPL-3.0-only"),
+        ("llama3.1", None, "LicenseRef-llama3.1"),
+        ("openrail++", None, "LicenseRef-openrail"),
+        ("other", "Our own (v2)", "LicenseRef-Our-own-v2"),
+        ("other", "mit", "MIT"),
+        ("other", None, "unknown"),
+        ("unknown", None, "unknown"),
+        (None, None, "unknown"),
+        ([], None, "unknown"),
+        (["mit", "cc-by-nc-4.0", "apache-2.0"], None, "CC-BY-NC-4.0"),
+    ],
+)
+def test_the_licence_of_a_card(licence: object, name: str | None, expected: str) -> None:
+    assert from_card(licence, name) == expected
+
+
+@pytest.mark.parametrize("licence", ORDER)
+def test_spdx_ids_are_known_in_any_case(licence: str) -> None:
+    assert spdx(licence.upper()) == spdx(f" {licence.lower()} ") == licence

@@ -35,6 +35,7 @@ from infinity_assets.rows.readers.json_repair import (
 )
 from infinity_assets.rows.readers.streams import CHUNK, DAMAGE, Opened, open_files
 from infinity_assets.rows.readers.structure import element_cuts, elements
+from infinity_assets.rows.readers.transcripts import split
 
 UNREADABLE = "unreadable_file"
 MALFORMED_ROW = "malformed_csv_row"
@@ -483,8 +484,15 @@ def _parse_yaml(block: Block) -> Iterator[Record]:
 
 
 def _parse_text(block: Block) -> Iterator[Record]:
-    """Plain text: paragraphs between blank lines."""
-    for place, paragraph in enumerate(_paragraphs(block.data)):
+    """Plain text: dialogues if it is nothing else, or else paragraphs between blank lines."""
+    pieces = _paragraphs(block.data)
+    if block.last and block.first == 0 and len(pieces) > 0:
+        text, wrong = decode_lines(block.data)
+        if dialogues := split(text):
+            repair = "+".join(dict.fromkeys(wrong.values())) or None
+            yield from (Record(place, dialogue, dialogue.encode(), repair) for place, dialogue in enumerate(dialogues))
+            return
+    for place, paragraph in enumerate(pieces):
         text, wrong = decode_lines(paragraph)
         repair = "+".join(dict.fromkeys(wrong.values())) or None
         yield Record(block.first + place, text.replace("\r\n", "\n").strip(), paragraph, repair)

@@ -15,6 +15,7 @@ class FieldMapping:
     def __init__(self, fields: Mapping[str, str], keep: Iterable[str] = ()) -> None:
         self._fields = [(name, _reader(name, said)) for name, said in fields.items()]
         self._keep = [(path, _path(path, path)) for path in keep]
+        self.keeps = bool(self._keep)
 
     def __call__(self, record: object) -> object:
         """The record that the layout is given: the mapped keys and nothing else, without those whose path leads nowhere.

@@ -25,7 +25,8 @@ from infinity_assets.rows import schema
 from infinity_assets.rows.grammar import Rejected
 from infinity_assets.rows.ids import with_row_ids
 from infinity_assets.rows.readers.containers import BLOCK, Block, Record, as_json, read_blocks
-from infinity_assets.rows.readers.layouts import Parsed, parse
+from infinity_assets.rows.readers.layouts import parse
+from infinity_assets.rows.readers.mapping import FieldMapping
 from infinity_assets.rows.sources import Source, relative
 
 EVIDENCE_CHARS = 2000
@@ -192,21 +193,23 @@ class _Tables:
 
 def _read_unit(plan: _Plan, number: int, unit: list[Block]) -> int:
     """Read the blocks of a unit and write its tables. Returns the number of records."""
-    found = _Tables()
+    found, mapping = _Tables(), FieldMapping(plan.source.fields, plan.source.keep)
     for block in unit:
-        _read_block(plan.source, block, found)
+        _read_block(block, plan.source.layout, mapping, found)
     for name, table in _frames(plan, found).items():
         if table.height:
             write_parquet(table, plan.scratch / f"{name}-{number:06}.parquet")
     return sum(records for _, records, *_ in found.files)
 
 
-def _read_block(source: Source, block: Block, found: _Tables) -> None:
+def _read_block(block: Block, layout: str | None, mapping: FieldMapping, found: _Tables) -> None:
     before, records = len(found.kinds), 0
     flagged: list[tuple[Record, int | None, str, str | None]] = []
     """Record, index of its row if there is one, reason, message."""
     for record in block.records():
-        for outcome in _outcomes(record, source):
+        outcomes = [Rejected(record.error, record.message)] if record.error else parse(mapping(record.value), layout)
+        also = mapping.kept(record.value) if mapping.keeps else {}
+        for outcome in outcomes:
             records += 1
             if isinstance(outcome, Rejected):
                 flagged.append((record, None, outcome.reason, outcome.message))
@@ -214,7 +217,7 @@ def _read_block(source: Source, block: Block, found: _Tables) -> None:
             row = len(found.kinds)
             if record.repair or outcome.repair:
                 flagged.append((record, row, "+".join(filter(None, (record.repair, outcome.repair))), None))
-            for name, value in (outcome.kept or {}).items():
+            for name, value in {**(outcome.kept or {}), **also}.items():
                 found.kept.append((row, block.file, record.position, name, as_json(value).decode(errors="replace")))
             for message in outcome.messages:
                 found.roles.append(message["role"])
@@ -231,10 +234,6 @@ def _read_block(source: Source, block: Block, found: _Tables) -> None:
             found.raw.append((block.file, record.position, raw))
     rows, dropped = len(found.kinds) - before, sum(row is None for _, row, *_ in flagged)
     found.files.append((block.file, records, rows, len(flagged) - dropped, dropped))
-
-
-def _outcomes(record: Record, source: Source) -> list[Parsed | Rejected]:
-    return [Rejected(record.error, record.message)] if record.error else parse(record.value, source.layout)
 
 
 def _frames(plan: _Plan, found: _Tables) -> dict[str, pl.DataFrame]:

@@ -40,6 +40,11 @@ _BOMS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BO
 """Longest first: the mark of UTF-32 begins with that of UTF-16."""
 
 
+def is_archive(path: PurePosixPath | Path) -> bool:
+    """Whether a path ends like that of an archive, compressed or not."""
+    return plain_suffix(path) in ARCHIVES
+
+
 class Opened(NamedTuple):
     """One file with data, as it is read."""
 

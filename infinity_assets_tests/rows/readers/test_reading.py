@@ -3,8 +3,6 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import NamedTuple
 
 import polars as pl
 import pytest
@@ -19,6 +17,7 @@ from infinity_assets.rows.readers import reading as reading_module
 from infinity_assets.rows.readers.benchmarks import ITEM, read_benchmark
 from infinity_assets.rows.readers.reading import read_source
 from infinity_assets.rows.sources import Source, load_source
+from infinity_assets_tests.rows.readers.in_memory import Frames, read
 
 SHARED = Path(__file__).parents[3] / "shared/data"
 
@@ -29,23 +28,6 @@ def make(folder: Path, files: Mapping[str, str | bytes]) -> Source:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return load_source(folder)
-
-
-class Frames(NamedTuple):
-    """A reading with its tables in memory."""
-
-    rows: pl.DataFrame
-    decisions: pl.DataFrame
-    annotations: pl.DataFrame
-    quarantine: pl.DataFrame
-    files: pl.DataFrame
-    records: int
-
-
-def read(source: Source, workers: int = 1) -> Frames:
-    with TemporaryDirectory() as scratch:
-        reading = read_source(source, Path(scratch), workers=workers)
-        return Frames(*(table.collect() for table in reading[:-1]), reading.records)
 
 
 def dropped(reading: Frames) -> pl.DataFrame:
@@ -116,18 +98,25 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading_module, "BLOCK", 1)
 
 
+def assert_equal(one: object, other: object) -> None:
+    if isinstance(one, pl.DataFrame) and isinstance(other, pl.DataFrame):
+        assert one.equals(other)
+    else:
+        assert one == other
+
+
 def test_blocks_do_not_show(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     source = make(tmp_path / "mixed", {**MIXED, "long.json": json.dumps([{"question": f"q{n}", "answer": "a" * n} for n in range(50)])})
     whole = read(source)
     request.getfixturevalue("small_blocks")
     for one, other in zip(read(source), whole, strict=True):
-        assert one.equals(other) if isinstance(one, pl.DataFrame) and isinstance(other, pl.DataFrame) else one == other
+        assert_equal(one, other)
 
 
 def test_the_number_of_processes_does_not_show(tmp_path: Path, small_blocks: None) -> None:
     source = make(tmp_path / "mixed", MIXED)
     for one, other in zip(read(source, workers=2), read(source), strict=True):
-        assert one.equals(other) if isinstance(one, pl.DataFrame) and isinstance(other, pl.DataFrame) else one == other
+        assert_equal(one, other)
 
 
 def test_progress_goes_to_the_end(tmp_path: Path, small_blocks: None) -> None:

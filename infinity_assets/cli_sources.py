@@ -1,0 +1,255 @@
+"""The `infinity sources` commands."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from infinity_assets.cli_errors import sentences
+from infinity_assets.errors import InfinityError
+from infinity_assets.rows.schema import DOMAINS
+from infinity_assets.settings import data_dir
+
+
+@click.group()
+def sources() -> None:
+    """The folders that make the pool.
+
+    \b
+    infinity sources add ~/downloads/alpaca --licence CC-BY-NC-4.0
+    infinity sources add hf://datasets/openai/gsm8k --config main --domain math
+    infinity sources list
+    infinity sources remove alpaca
+    """
+
+
+@sources.command()
+@click.argument("what", metavar="PATH|hf://datasets/OWNER/NAME[@REVISION]")
+@click.option("--name", help="What to call it. Default: the name of the folder, file or dataset.")
+@click.option("--licence", help="An SPDX id such as CC-BY-4.0. Default for the Hub: the dataset card's.")
+@click.option("--domain", type=click.Choice(DOMAINS), help="The domain of all rows. Default: told row by row.")
+@click.option("--language", help="The BCP 47 tag of all rows, such as en. Default: the card's if it names one, else told row by row.")
+@click.option("--layout", help="The layout of every record, such as alpaca. Default: told by the keys.")
+@click.option("--copy", is_flag=True, help="A path: copy the files. Default: link them.")
+@click.option("--config", help="The Hub: which configuration. Default: the dataset's default.")
+@click.option("--split", help="The Hub: which split. Default: train, or the only one.")
+@sentences
+def add(what: str, name: str | None, copy: bool, config: str | None, split: str | None, **options: str | None) -> None:
+    """Make a folder, a file or a dataset of the Hugging Face Hub a source.
+
+    \b
+    infinity sources add ~/downloads/alpaca
+    infinity sources add faq.jsonl --licence CC0-1.0 --language en
+    infinity sources add hf://datasets/openai/gsm8k --config main --split train
+    infinity sources add hf://datasets/owner/name@v1.0 --name name_v1
+
+    A folder is linked: files that come to it later belong to the source. With --licence, --domain, --language or --layout a folder of links
+    to its files of today is made, with a source.yaml of its own; yours is not written to.
+
+    Of the Hub, only the files of the configuration and split come; the commit, the licence and the languages are written into source.yaml.
+    If it breaks off, run it again: files that came are not asked for again. A gated dataset wants a token in HF_TOKEN.
+    """
+    from infinity_assets.catalog import folders
+    from infinity_assets.catalog.pool import Pool
+    from infinity_assets.rows import hub, licences
+
+    root = Pool.load(data_dir()).sources
+    said: dict[str, object] = {key: value for key, value in options.items() if value is not None}
+    if "licence" in said:
+        said["licence"] = licences.spdx(str(said["licence"])) or said["licence"]
+    if not hub.is_hub(what):
+        if config or split:
+            raise InfinityError("--config and --split are for datasets of the Hub, hf://datasets/OWNER/NAME.")
+        if not Path(what).exists():
+            raise InfinityError(f"There is no {what}; a dataset of the Hub is written hf://datasets/OWNER/NAME.")
+        folder = folders.add(root, Path(what), name, said, copy)
+        source = folders.load_source(folder)
+        click.echo(f"{folder.name}: {len(folders.data_files(folder))} files, licence {source.licence}. `infinity run` reads them.")
+        return
+    if copy:
+        raise InfinityError("--copy is for folders and files; what comes from the Hub is copied in any case.")
+    at = hub.address(what)
+    folder = root / (name or at.repo.split("/")[1])
+    folders.check_new(root, folder.name)
+    folders.check_layout(said)
+    plan = hub.resolve(at.repo, at.revision, config, split)
+    came = _shown(folder.name, lambda progress: hub.add(folder, plan, at.url, said, progress))
+    click.echo(_described(folder, plan) if came else f"{folder.name} is there already, at {hub.short(plan.commit)}.")
+
+
+@sources.command()
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.option("--sources", "root", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder of the sources, as for run.")
+@sentences
+def fetch(names: tuple[str, ...], root: Path | None) -> None:
+    """Bring the files of sources that are only a source.yaml so far. What is there costs nothing and needs no network.
+
+    \b
+    mkdir data/sources/gsm8k
+    printf 'url: hf://datasets/openai/gsm8k\\nconfig: main\\n' > data/sources/gsm8k/source.yaml
+    infinity sources fetch gsm8k
+    infinity sources fetch && infinity run        in CI, with small source.yaml files in the repository
+
+    The commit is written into source.yaml where it names none, so that the next fetch, on any machine, brings the same files.
+    """
+    from infinity_assets.catalog import folders
+    from infinity_assets.rows import hub
+
+    root = root.absolute() if root else _root()
+    for name in names:
+        folders.existing(root, name)
+    waiting = [folder for folder in hub.waiting(root) if not names or folder.name in names]
+    for folder in waiting:
+        plan = _shown(folder.name, lambda progress, folder=folder: hub.fetch(folder, progress))
+        if plan:
+            click.echo(_described(folder, plan))
+    if not waiting:
+        click.echo("Nothing to fetch.")
+
+
+@sources.command()
+@click.argument("name")
+@click.option("--revision", help="Branch, tag or commit. Default: the one in the source's url, or main.")
+@sentences
+def update(name: str, revision: str | None) -> None:
+    """Move a source of the Hub to the newest commit of its branch.
+
+    \b
+    infinity sources update gsm8k
+    infinity sources update gsm8k --revision v1.1
+
+    Files that did not change are kept, those that are gone from the dataset go here too. The next run reads what changed.
+    """
+    from infinity_assets.catalog import folders
+    from infinity_assets.rows import hub
+    from infinity_assets.rows.sources import load_source
+
+    folder = folders.existing(_root(), name)
+    before = load_source(folder)
+    plan = _shown(name, lambda progress: hub.update(folder, revision, progress))
+    if not plan:
+        click.echo(f"{name} is at {hub.short(before.revision)} already.")
+        return
+    click.echo(_described(folder, plan))
+    if plan.card["licence"] != before.licence:
+        click.echo(
+            f"The card says licence {plan.card['licence']}, source.yaml says {before.licence}: change it there if the card is right."
+        )
+
+
+@sources.command()
+@click.argument("name")
+@click.option("--delete", is_flag=True, help="Also delete files of data that lie in the folder itself.")
+@sentences
+def remove(name: str, delete: bool) -> None:
+    """Take a source out of the pool. Its rows leave the lake, and all that came of them, at the next run.
+
+    \b
+    infinity sources remove alpaca              a link, or a folder of links
+    infinity sources remove gsm8k --delete      a folder with files of its own
+
+    What a link points to is never touched.
+    """
+    from infinity_assets.catalog import folders
+
+    folders.remove(_root(), name, delete)
+    click.echo(f"{name} is out of the pool; its rows leave the lake at the next run.")
+
+
+@sources.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
+@sentences
+def list_sources(as_json: bool) -> None:
+    """The sources, as their folders and source.yaml files say: rows, files, licence, domain, layout, where from.
+
+    \b
+    infinity sources list
+    infinity sources list --json | jq -r 'select(.licence == "unknown") | .name'
+    """
+    from infinity_assets.catalog.lake import Lake
+    from infinity_assets.catalog.pool import Pool
+    from infinity_assets.rows import hub
+    from infinity_assets.rows.sources import data_files, load_source
+
+    data = data_dir()
+    pool, lake = Pool.load(data), Lake(data)
+    awaited = {path.name: path for path in hub.waiting(pool.sources) if not pool.only or path.name in pool.only}
+    if not as_json:
+        click.echo(f"{pool.sources}")
+    for name, folder in sorted((pool.source_folders() | awaited).items()):
+        source, manifest = load_source(folder), lake.manifest("raw_pool", name)
+        files, rows = len(data_files(folder)), manifest.rows_out if manifest else None
+        if as_json:
+            facts = source.model_dump(mode="json", exclude={"path"})
+            click.echo(
+                json.dumps(
+                    {**facts, "folder": str(folder), "files": files, "rows": rows, "fetched": name not in awaited}, ensure_ascii=False
+                )
+            )
+            continue
+        state = "not fetched" if name in awaited else f"{rows:,} rows" if rows is not None else "not read yet"
+        where = source.url or (f"-> {folder.readlink()}" if folder.is_symlink() else "")
+        where += f"@{hub.short(source.revision)}" if source.revision else ""
+        click.echo(
+            f"  {name:<28} {state:>14}  {files:>5} files  {source.licence:<18} {source.domain or 'domain by rule':<15} "
+            f"{source.layout or 'layout by keys':<15} {where}".rstrip()
+        )
+
+
+@sources.command()
+@sentences
+def register() -> None:
+    """Make Dagster's `source` partitions equal to the folders of the pool: a new folder gets one, a removed one loses it.
+
+    \b
+    infinity sources register && dagster asset materialize -m infinity_assets.definitions --select raw_pool --partition my_source
+    """
+    import dagster as dg
+
+    from infinity_assets.catalog.lake import Lake
+    from infinity_assets.catalog.pool import Pool
+    from infinity_assets.defs.partitions import register_sources
+    from infinity_assets.defs.runner import dagster_home
+
+    data = data_dir()
+    os.environ["DAGSTER_HOME"] = str(dagster_home(data))
+    with dg.DagsterInstance.get() as instance:
+        added, removed = register_sources(instance, Pool.load(data), Lake(data))
+    click.echo(f"added: {', '.join(added) or 'none'}; removed: {', '.join(removed) or 'none'}")
+
+
+def _root() -> Path:
+    """The folder whose subfolders are the sources."""
+    from infinity_assets.catalog.pool import Pool
+
+    return Pool.load(data_dir()).sources
+
+
+def _shown(name: str, work: Callable[[Callable[[int, int], None]], Any]) -> Any:
+    """Do a download and show how far it is."""
+    from rich.console import Console
+
+    from infinity_assets.report.terminal import TerminalReporter
+
+    reporter = TerminalReporter(Console(stderr=True))
+    reporter.begin(f"fetch {name}", "all")
+    try:
+        return work(lambda done, total: reporter.advance(done >> 20, total >> 20, "MiB"))
+    finally:
+        reporter.stop()
+
+
+def _described(folder: Path, plan: Any) -> str:
+    """What came from the Hub, in a line."""
+    from infinity_assets.rows.hub import short
+    from infinity_assets.rows.sources import load_source
+
+    size = sum(file.size for file in plan.files.values())
+    spared = f"; {plan.left_out} files of other formats were left out" if plan.left_out else ""
+    return (
+        f"{folder.name}: {plan.repo}@{short(plan.commit)}, {plan.config}, {plan.split}: {len(plan.files)} files, {size / 1e6:,.1f} MB, "
+        f"licence {load_source(folder).licence}{spared}."
+    )

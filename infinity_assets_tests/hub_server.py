@@ -1,0 +1,128 @@
+"""A server that speaks as much of the Hugging Face Hub's HTTP API as its own client uses to read a dataset."""
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+
+@dataclass
+class Dataset:
+    """A dataset and its history."""
+
+    commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    """Files by path, by commit."""
+    branches: dict[str, str] = field(default_factory=dict)
+    card: dict[str, Any] = field(default_factory=dict)
+    token: str | None = None
+    """Who does not send it may see the dataset but not read its files: it is gated."""
+
+    def commit(self, files: Mapping[str, str | bytes], branch: str = "main") -> str:
+        """Make files the state of a branch."""
+        content = {path: text.encode() if isinstance(text, str) else text for path, text in files.items()}
+        sha = hashlib.sha1(repr((sorted(content.items()), len(self.commits))).encode()).hexdigest()
+        self.commits[sha] = content
+        self.branches[branch] = sha
+        return sha
+
+
+@dataclass
+class Hub:
+    """The server's datasets and what was asked of it."""
+
+    endpoint: str
+    datasets: dict[str, Dataset] = field(default_factory=dict)
+    downloads: list[str] = field(default_factory=list)
+    """Paths of files that were sent, in order."""
+    requests: int = 0
+    broken: set[str] = field(default_factory=set)
+    """Paths of files that the server fails on."""
+
+    def dataset(self, files: Mapping[str, str | bytes], repo: str = "someone/some_data", **said: Any) -> Dataset:
+        """A dataset with one commit on `main`."""
+        made = self.datasets[repo] = Dataset(**said)
+        made.commit(files)
+        return made
+
+
+def _blob(content: bytes) -> str:
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Be quiet."""
+
+        def do_HEAD(self) -> None:
+            self.do_GET()
+
+        def do_GET(self) -> None:
+            hub.requests += 1
+            parts = [unquote(part) for part in urlsplit(self.path).path.strip("/").split("/")]
+            api = parts[0] == "api"
+            _, owner, name, *rest = parts[api:]
+            dataset = hub.datasets.get(f"{owner}/{name}")
+            if dataset is None:
+                return self._send(401, {"error": "Invalid username or password."}, {"X-Error-Code": "RepoNotFound"})
+            if rest == ["refs"]:
+                named = [{"name": name, "ref": f"refs/heads/{name}", "targetCommit": sha} for name, sha in dataset.branches.items()]
+                return self._send(200, {"branches": named, "converts": [], "tags": []})
+            what, revision, *path = rest or ["revision", "main"]
+            sha = dataset.branches.get(revision, revision)
+            if sha not in dataset.commits:
+                return self._send(404, {"error": "Invalid rev id"}, {"X-Error-Code": "RevisionNotFound"})
+            files = dataset.commits[sha]
+            if what == "revision":
+                gated = "auto" if dataset.token else False
+                return self._send(200, {"id": f"{owner}/{name}", "sha": sha, "cardData": dataset.card, "gated": gated, "private": False})
+            if what == "tree":
+                listed = [{"type": "file", "path": p, "size": len(content), "oid": _blob(content)} for p, content in files.items()]
+                folders = {p.rsplit("/", 1)[0] for p in files if "/" in p}
+                return self._send(200, listed + [{"type": "directory", "path": p, "oid": _blob(p.encode())} for p in folders])
+            return self._file(dataset, sha, "/".join(path))
+
+        def _file(self, dataset: Dataset, sha: str, path: str) -> None:
+            if dataset.token and self.headers.get("Authorization") != f"Bearer {dataset.token}":
+                return self._send(403 if "Authorization" in self.headers else 401, {"error": "gated"}, {"X-Error-Code": "GatedRepo"})
+            content = dataset.commits[sha].get(path)
+            if content is None:
+                return self._send(404, {"error": "no such file"}, {"X-Error-Code": "EntryNotFound"})
+            if path in hub.broken:
+                return self._send(501, {"error": "not today"})  # a status that the client does not try again for half a minute
+            if self.command == "GET":
+                hub.downloads.append(path)
+            return self._send(200, content, {"ETag": f'"{_blob(content)}"', "X-Repo-Commit": sha})
+
+        def _send(self, status: int, body: object, headers: dict[str, str] | None = None) -> None:
+            content = body if isinstance(body, bytes) else json.dumps(body).encode()
+            self.send_response(status)
+            for key, value in {"Content-Length": str(len(content)), **(headers or {})}.items():
+                self.send_header(key, value)
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(content)
+
+    return Handler
+
+
+@contextmanager
+def serving() -> Iterator[Hub]:
+    """A Hub on a free port of this machine."""
+    hub = Hub("")
+    with ThreadingHTTPServer(("127.0.0.1", 0), _handler(hub)) as server:
+        hub.endpoint = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield hub
+        finally:
+            server.shutdown()
+            thread.join()

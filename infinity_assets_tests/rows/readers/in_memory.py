@@ -1,0 +1,35 @@
+"""A reading with its tables in memory."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import polars as pl
+
+from infinity_assets.rows.readers.reading import read_source
+from infinity_assets.rows.sources import Source
+
+
+class Frames(NamedTuple):
+    """The tables of a reading."""
+
+    rows: pl.DataFrame
+    decisions: pl.DataFrame
+    annotations: pl.DataFrame
+    quarantine: pl.DataFrame
+    files: pl.DataFrame
+    records: int
+
+
+def read(source: Source, workers: int = 1) -> Frames:
+    """Read a source."""
+    with TemporaryDirectory() as scratch:
+        reading = read_source(source, Path(scratch), workers=workers)
+        return Frames(
+            reading.rows.collect(),
+            reading.decisions.collect(),
+            reading.annotations.collect(),
+            reading.quarantine.collect(),
+            reading.files.collect(),
+            reading.records,
+        )

@@ -1,0 +1,201 @@
+"""`infinity sources`: what a user has elsewhere is never written to or deleted, and a mistake is one sentence."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from infinity_assets.cli import main
+from infinity_assets.rows.sources import data_files, load_source
+from infinity_assets_tests.hub_server import Hub, serving
+from infinity_assets_tests.rows.readers.in_memory import read
+
+ROWS = '{"instruction": "Name a river.", "output": "The Aare is a river."}\n'
+URL = "hf://datasets/someone/some_data"
+
+
+@pytest.fixture
+def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the sources; not made yet."""
+    monkeypatch.setenv("INFINITY_DATA", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    return tmp_path / "data" / "sources"
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    """A folder of the user's own."""
+    folder = tmp_path / "downloads" / "rivers"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "a.jsonl").write_text(ROWS)
+    (folder / "deep" / "b.jsonl").write_text(ROWS)
+    (folder / "notes.md").write_text("mine")
+    return folder
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    with serving() as running:
+        monkeypatch.setenv("HF_ENDPOINT", running.endpoint)
+        yield running
+
+
+def infinity(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["sources", *arguments], catch_exceptions=False)
+
+
+def done(*arguments: str) -> str:
+    result = infinity(*arguments)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def refused(*arguments: str) -> str:
+    result = infinity(*arguments)
+    assert result.exit_code == 1, result.output
+    assert len(result.output.strip().splitlines()) == 1
+    return result.output
+
+
+def state(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("command", ["add", "fetch", "update", "remove", "list", "register"])
+def test_help_teaches_with_an_example(command: str) -> None:
+    assert f"infinity sources {command}" in done(command, "--help").split("Usage", 1)[1].split("\n", 1)[1]
+
+
+def test_a_folder_is_linked_and_unlinked(sources: Path, mine: Path) -> None:
+    before = state(mine)
+    done("add", str(mine))
+    assert (sources / "rivers").is_symlink()
+    (mine / "later.jsonl").write_text(ROWS)
+    assert len(data_files(sources / "rivers")) == 3, "what comes to the folder later belongs to the source"
+    (mine / "later.jsonl").unlink()
+    assert "at the next run" in done("remove", "rivers")
+    assert state(mine) == before
+    assert list(sources.iterdir()) == []
+
+
+def test_a_folder_that_something_is_said_of_is_not_written_to(sources: Path, mine: Path) -> None:
+    before = state(mine)
+    done("add", "downloads/rivers", "--name", "water", "--licence", "cc-by-4.0", "--domain", "knowledge", "--language", "en")
+    source = load_source(sources / "water")
+    assert (source.licence, source.domain, source.language) == ("CC-BY-4.0", "knowledge", "en")
+    assert read(source).rows.height == 2
+    assert all(path.is_symlink() for path in data_files(sources / "water"))
+    done("remove", "water")
+    assert state(mine) == before
+
+
+def test_what_a_folder_says_of_itself_is_kept(sources: Path, mine: Path) -> None:
+    (mine / "source.yaml").write_text("name: rivers\nlicence: MIT\ndescription: Rivers\nfields: {output: o}\n")
+    done("add", str(mine), "--domain", "knowledge", "--name", "other")
+    source = load_source(sources / "other")
+    assert (source.licence, source.domain, source.description, source.fields) == ("MIT", "knowledge", "Rivers", {"output": "o"})
+    assert "name it `third`" in refused("add", str(mine), "--name", "third")
+    assert not os.path.lexists(sources / "third")
+
+
+def test_a_file_and_a_copy(sources: Path, mine: Path) -> None:
+    done("add", str(mine / "a.jsonl"), "--licence", "our own")
+    assert (sources / "a" / "a.jsonl").is_symlink()
+    assert load_source(sources / "a").licence == "our own"
+    done("add", str(mine), "--copy")
+    assert not any(path.is_symlink() for path in (sources / "rivers").rglob("*"))
+    assert "holds 2 files that are nowhere else" in refused("remove", "rivers")
+    done("remove", "rivers", "--delete")
+    done("remove", "a")
+    assert state(mine)["a.jsonl"] == ROWS.encode()
+    assert list(sources.iterdir()) == []
+
+
+def test_remove_never_follows_a_link(sources: Path, mine: Path, tmp_path: Path) -> None:
+    before = state(mine)
+    folder = sources / "mixed"
+    folder.mkdir(parents=True)
+    (folder / "linked").symlink_to(mine, target_is_directory=True)
+    (folder / "own.jsonl").write_text(ROWS)
+    refused("remove", "mixed")
+    done("remove", "mixed", "--delete")
+    assert state(mine) == before
+    (sources / "gone").symlink_to(tmp_path / "nowhere")
+    done("remove", "gone")
+    for name in ("../sources", ".", "..", "nothing", str(mine)):
+        for command in (["remove", "--delete"], ["update"], ["fetch"]):
+            assert "There is no source" in refused(*command, name)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nowhere"], "There is no nowhere"),
+        (["downloads/rivers", "--name", "taken"], "a source taken in"),
+        (["downloads/rivers", "--name", "a/b"], "cannot be called 'a/b'"),
+        (["downloads/rivers", "--name", ".a"], "cannot be called '.a'"),
+        (["downloads/rivers", "--name", "a...b"], "cannot be called 'a...b'"),
+        (["downloads/rivers", "--layout", "nonsense"], "There is no layout nonsense; there are "),
+        (["downloads/rivers", "--split", "train"], "are for datasets of the Hub"),
+        (["empty"], "holds no data; files of data end in .json"),
+        (["downloads/rivers/notes.md"], "holds no data"),
+        (["."], "cannot be a source"),
+        ([URL, "--copy"], "--copy is for folders and files"),
+        (["hf://models/x/y"], "must read hf://datasets/owner/name"),
+        ([URL, "--layout", "nonsense"], "There is no layout nonsense"),
+    ],
+)
+def test_what_cannot_be_added(sources: Path, mine: Path, tmp_path: Path, server: Hub, arguments: list[str], says: str) -> None:
+    (sources / "taken").mkdir(parents=True)
+    (tmp_path / "empty").mkdir()
+    assert says in refused("add", *arguments)
+    assert os.listdir(sources) == ["taken"]
+    assert server.requests == 0
+
+
+def test_a_dataset_of_the_hub(sources: Path, server: Hub) -> None:
+    dataset = server.dataset({"train.jsonl": ROWS, "test.jsonl": ROWS}, card={"license": "mit", "language": "en"})
+    assert "1 files" in done("add", URL, "--domain", "knowledge")
+    assert "there already" in done("add", URL)
+    folder = sources / "some_data"
+    assert (load_source(folder).licence, load_source(folder).domain) == ("MIT", "knowledge")
+    assert "Nothing to fetch" in done("fetch")
+    assert "already" in done("update", "some_data")
+
+    moved = dataset.commit({"train.jsonl": ROWS * 2, "test.jsonl": ROWS})
+    dataset.card = {"license": "cc-by-nc-4.0"}
+    assert "`infinity sources update some_data`" in refused("add", URL)
+    assert "The card says licence CC-BY-NC-4.0, source.yaml says MIT" in done("update", "some_data")
+    assert f"{URL}@{moved[:7]}" in done("list")
+    assert "--delete" in refused("remove", "some_data")
+    done("remove", "some_data", "--delete")
+    assert list(sources.iterdir()) == []
+
+
+def test_a_mistake_about_the_hub_leaves_nothing(sources: Path, server: Hub) -> None:
+    server.dataset({"train.jsonl": ROWS})
+    assert "no split dev; there are train" in refused("add", URL, "--split", "dev")
+    assert "has no dataset someone/else" in refused("add", "hf://datasets/someone/else")
+    assert not sources.exists()
+
+
+def test_fetch_brings_sources_that_are_only_a_yaml(sources: Path, server: Hub, tmp_path: Path) -> None:
+    server.dataset({"train.jsonl": ROWS}, card={"license": "mit"})
+    for name in ("one", "two"):
+        (sources / name).mkdir(parents=True)
+        (sources / name / "source.yaml").write_text(f"url: {URL}\n")
+    listed = [json.loads(line) for line in done("list", "--json").splitlines()]
+    assert [(source["name"], source["fetched"], source["files"]) for source in listed] == [("one", False, 0), ("two", False, 0)]
+    assert "There is no source three" in refused("fetch", "three")
+    done("fetch", "two")
+    assert [path.name for path in sources.iterdir() if data_files(path)] == ["two"]
+    done("fetch", "--sources", str(sources))
+    listed = [json.loads(line) for line in done("list", "--json").splitlines()]
+    assert [(source["name"], source["fetched"], source["files"], source["licence"]) for source in listed] == [
+        ("one", True, 1, "MIT"),
+        ("two", True, 1, "MIT"),
+    ]
