@@ -45,6 +45,8 @@ DEBRIS = (
 )
 """Marks of chat templates. In a training text they would be read as the real ones."""
 
+_LAST = {mark[-1] for mark in DEBRIS}
+
 SYSTEM_OPENINGS = ("You are", "You're", "你是")
 """How a system prompt begins that was filed under the assistant."""
 
@@ -179,7 +181,7 @@ def _without_debris(content: str) -> tuple[str, bool]:
     """The text without outer whitespace and without template marks at its end, and whether there were any."""
     text = content.strip()
     found = False
-    while text.endswith(DEBRIS):
+    while text[-1:] in _LAST and text.endswith(DEBRIS):
         mark = next(mark for mark in DEBRIS if text.endswith(mark))
         text, found = text.removesuffix(mark).rstrip(), True
     return text, found

@@ -5,6 +5,8 @@ content, and that content. The length makes the encoding unambiguous, so that tw
 """
 
 import hashlib
+import unicodedata
+from collections.abc import Sequence
 
 import polars as pl
 
@@ -19,6 +21,12 @@ def canonical(messages: str = "messages") -> pl.Expr:
     role, content = pl.element().struct.field("role"), pl.element().struct.field("content").str.normalize("NFC")
     turn = pl.concat_str([role, content.str.len_chars().cast(pl.String), content], separator=":")
     return pl.col(messages).list.eval(turn).list.join("\n")
+
+
+def row_id(roles: Sequence[str], contents: Sequence[str]) -> str:
+    """The id of one conversation, as `with_row_ids` gives it."""
+    normal = [content if content.isascii() else unicodedata.normalize("NFC", content) for content in contents]
+    return digest("\n".join([f"{role}:{len(content)}:{content}" for role, content in zip(roles, normal, strict=True)]))
 
 
 def with_row_ids(frame: pl.DataFrame, messages: str = "messages") -> pl.DataFrame:

@@ -6,7 +6,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infinity_assets.rows.ids import draw, shard_names, shard_of, with_row_ids
+from infinity_assets.rows.ids import draw, row_id, shard_names, shard_of, with_row_ids
 from infinity_assets.rows.schema import MESSAGES
 
 Turns = list[tuple[str, str]]
@@ -24,6 +24,12 @@ CONVERSATIONS = st.lists(st.tuples(ROLES, CONTENT), min_size=1, max_size=4)
 
 def test_the_id_of_a_known_conversation_never_changes() -> None:
     assert ids([("user", "Grüße"), ("assistant", "你好")]) == ["b9f2458cdb03558e1effbad80df31ed5"]
+
+
+@given(turns=CONVERSATIONS)
+def test_one_conversation_has_the_id_that_it_has_among_many(turns: Turns) -> None:
+    roles, contents = zip(*turns, strict=True)
+    assert row_id(roles, contents) == ids(turns)[0]
 
 
 def test_no_rows_have_no_ids() -> None:

@@ -27,9 +27,8 @@ from infinity_assets.rows.readers.json_repair import (
     MALFORMED,
     TRUNCATED,
     Element,
-    count_keys,
     duplicated,
-    has_more_keys,
+    lost_quotes,
     parse_lenient,
     recover,
 )
@@ -55,6 +54,7 @@ MAX_JOINED = 50
 """Lines that are put together to one record that was broken over them."""
 
 _BOM = b"\xef\xbb\xbf"
+_NOTHING = object()
 _BLANK_LINES = re.compile(rb"\n[ \t\r\f\v]*(?=\n)")
 
 
@@ -424,25 +424,32 @@ def _parse_list(block: Block) -> Iterator[Record]:
 def _parse_lines(block: Block) -> Iterator[Record]:
     """JSON Lines. One record per line that is not blank; several where a line holds several."""
     lines = block.data.removeprefix(_BOM).split(b"\n")
+    parsed: list[object] = []
+    for line in lines:
+        try:
+            parsed.append(orjson.loads(line))
+        except orjson.JSONDecodeError:
+            parsed.append(_NOTHING)
+    sound = [value for value in parsed if value is not _NOTHING]
+    # One look at the whole block spares one at each line, where nothing else is wrong with it.
+    doubles = len(sound) < len(lines) - (not lines[-1].strip()) or lost_quotes(block.data, *sound)
     skip = 0
-    for number, line in enumerate(lines):
+    for number, (line, value) in enumerate(zip(lines, parsed, strict=True)):
         if number < skip or not line.strip():
             continue
         position = block.first + number
-        try:
-            value = orjson.loads(line)
-        except orjson.JSONDecodeError:
-            element, used = _parse_line(lines, number, block.last)
-            skip = number + used
-            if element.error == MALFORMED and "Extra data" in (element.message or ""):
-                several = list(recover(line, listed=False))
-                if not any(one.error for one in several):
-                    yield from (_record(position, one) for one in several)
-                    continue
-            yield _record(position, element)
-        else:
-            repair = DUPLICATE_KEYS if has_more_keys(line, count_keys(value)) and duplicated(line) else None
+        if value is not _NOTHING:
+            repair = DUPLICATE_KEYS if doubles and lost_quotes(line, value) and duplicated(line) else None
             yield Record(position, value, line, repair)
+            continue
+        element, used = _parse_line(lines, number, block.last)
+        skip = number + used
+        if element.error == MALFORMED and "Extra data" in (element.message or ""):
+            several = list(recover(line, listed=False))
+            if not any(one.error for one in several):
+                yield from (_record(position, one) for one in several)
+                continue
+        yield _record(position, element)
 
 
 def _parse_line(lines: list[bytes], number: int, last: bool) -> tuple[Element, int]:
@@ -662,7 +669,7 @@ def _record(position: int, element: Element) -> Record:
 
 def _doubled(data: bytes, value: object) -> set[int]:
     """The places of the elements of a list, or of one value, with duplicate keys."""
-    return duplicated(data) or set() if has_more_keys(data, count_keys(value)) else set()
+    return duplicated(data) or set() if lost_quotes(data, value) else set()
 
 
 def _doubled_items(data: bytes, document: object) -> set[int]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,11 +20,10 @@ import orjson
 import polars as pl
 import pyarrow as pa
 
-from infinity_assets.atomic import write_parquet
 from infinity_assets.errors import InfinityError
 from infinity_assets.rows import schema
 from infinity_assets.rows.grammar import Rejected
-from infinity_assets.rows.ids import with_row_ids
+from infinity_assets.rows.ids import row_id
 from infinity_assets.rows.readers.containers import BLOCK, Block, Record, as_json, read_blocks
 from infinity_assets.rows.readers.layouts import parse
 from infinity_assets.rows.readers.mapping import FieldMapping
@@ -198,7 +198,7 @@ def _read_unit(plan: _Plan, number: int, unit: list[Block]) -> int:
         _read_block(block, plan.source.layout, mapping, found)
     for name, table in _frames(plan, found).items():
         if table.height:
-            write_parquet(table, plan.scratch / f"{name}-{number:06}.parquet")
+            table.write_parquet(plan.scratch / f"{name}-{number:06}.parquet", compression="lz4")
     return sum(records for _, records, *_ in found.files)
 
 
@@ -242,18 +242,19 @@ def _frames(plan: _Plan, found: _Tables) -> dict[str, pl.DataFrame]:
         [pa.array(found.roles, pa.large_string()), pa.array(found.contents, pa.large_string())], ["role", "content"]
     )
     messages = pa.LargeListArray.from_arrays(pa.array(found.ends, pa.int64()), turns)
+    ids = [row_id(found.roles[start:end], found.contents[start:end]) for start, end in pairwise(found.ends)]
     said = {"source": source.name, "licence": source.licence, "domain": source.domain, "language": source.language}
     frame = pl.DataFrame(
         {
+            "row_id": ids,
             "messages": pl.Series(messages, dtype=schema.MESSAGES),
             "file": [file for file, _ in found.places],
             "position": [position for _, position in found.places],
             "kind": found.kinds,
         },
-        schema_overrides={"file": pl.String, "position": pl.Int64, "kind": pl.String},
+        schema_overrides={"row_id": pl.String, "file": pl.String, "position": pl.Int64, "kind": pl.String},
     ).with_columns(pl.lit(value, dtype=pl.String).alias(name) for name, value in said.items())
-    rows = with_row_ids(frame).select(pl.col(name).cast(dtype) for name, dtype in schema.ROW.items())
-    ids = rows["row_id"].to_list()
+    rows = frame.select(pl.col(name).cast(dtype) for name, dtype in schema.ROW.items())
     name = source.name
     return {
         "rows": plan.complete(rows) if plan.complete else rows,
