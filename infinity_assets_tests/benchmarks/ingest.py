@@ -1,0 +1,180 @@
+"""How fast sources become `raw_pool`, on how many cores, and in how much memory: the whole process, from `infinity run` to its exit.
+
+    python -m infinity_assets_tests.benchmarks.ingest pool SOURCES        every source of a folder
+    python -m infinity_assets_tests.benchmarks.ingest large SOURCES 10    one JSONL file of 10 GB, made of the rows of the pool
+    python -m infinity_assets_tests.benchmarks.ingest files SOURCES       20,000 files of one row, and the same rows in one file
+
+Beside it stands what a plain reader takes: Python's `json` over the same records in one process, that keeps nothing, makes no ids, tells no
+language and writes no files. `memory` is the sum of the proportional set sizes (PSS) of all processes at its highest. Not a test: nothing is
+asserted on time.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from infinity_assets.catalog.lake import Lake
+from infinity_assets.rows.readers.containers import read_blocks
+from infinity_assets.rows.sources import find_sources, load_source
+
+FILES = 20_000
+
+
+class Measured(NamedTuple):
+    """What a process and its children took."""
+
+    seconds: float
+    cpu: float
+    """Seconds of all cores together."""
+    memory: float
+    """GiB."""
+
+
+def measured(command: list[str], environment: dict[str, str]) -> Measured:
+    """Run a command to its end."""
+    began, before = time.monotonic(), os.times()
+    process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL)
+    peak, stop = [0], threading.Event()
+
+    def watch() -> None:
+        while not stop.wait(0.2):
+            peak[0] = max(peak[0], sum(map(_memory, _tree(process.pid))))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    code = process.wait()
+    stop.set()
+    watcher.join()
+    after = os.times()
+    if code:
+        raise SystemExit(f"{' '.join(command)} ended with {code}")
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return Measured(time.monotonic() - began, cpu, peak[0] / 2**20)
+
+
+def _tree(pid: int) -> Iterator[int]:
+    yield pid
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return
+    for child in children:
+        yield from _tree(int(child))
+
+
+def _memory(pid: int) -> int:
+    """The PSS of a process, in KiB."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:  # it has ended
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+
+
+def ingest(sources: Path) -> None:
+    """Read all sources of a folder in a fresh data folder, and print what it took."""
+    stored = sum(path.stat().st_size for folder in find_sources(sources) for path in load_source(folder).files())
+    with tempfile.TemporaryDirectory() as data:
+        command = [sys.executable, "-m", "infinity_assets", "run", "--sources", str(sources), "--until", "raw_pool"]
+        took = measured(command, {"INFINITY_DATA": data})
+        lake = Lake(Path(data))
+        manifests = [manifest for name in lake.partitions("raw_pool") if (manifest := lake.manifest("raw_pool", name))]
+        records, rows = sum(m.rows_created or 0 for m in manifests), sum(m.rows_out for m in manifests)
+        asset = sum(m.seconds for m in manifests)
+        print(
+            f"infinity      {took.seconds:7.1f} s  {records:>10,} records, {rows:,} rows  {records / took.seconds:>9,.0f} records/s  "
+            f"{stored / 1e6 / took.seconds:6.0f} MB/s stored  {took.cpu / took.seconds:.2f} cores  memory {took.memory:.2f} GiB  "
+            f"(raw_pool alone {asset:.1f} s)",
+            flush=True,
+        )
+
+
+def plain(sources: Path) -> None:
+    """What the plain reader takes."""
+    began, records = time.monotonic(), 0
+    for folder in find_sources(sources):
+        source = load_source(folder)
+        for path in source.files():
+            with path.open("rb") as stream:
+                for block in read_blocks(stream, path.name, lambda member, source=source: source.wants("archive", member)):
+                    lines = block.data.split(b"\n") if block.form == "lines" or path.name.count(".jsonl") else [block.data]
+                    for line in filter(bytes.strip, lines):
+                        try:
+                            value = json.loads(line)
+                        except ValueError:  # damaged, or no JSON
+                            continue
+                        records += len(value) if isinstance(value, list) else 1
+    print(f"plain reader  {time.monotonic() - began:7.1f} s  (parses {records:,} values, one core, keeps nothing)", flush=True)
+
+
+def lines_of(sources: Path) -> Iterator[str]:
+    """Instructions and answers of the pool, without end, no two alike."""
+    number = 0
+    while True:
+        for folder in find_sources(sources):
+            source = load_source(folder)
+            for path in source.files():
+                with path.open("rb") as stream:
+                    for block in read_blocks(stream, path.name, lambda member, source=source: source.wants("archive", member)):
+                        for record in block.records():
+                            value = record.value
+                            if (
+                                isinstance(value, dict)
+                                and isinstance(value.get("instruction"), str)
+                                and isinstance(value.get("output"), str)
+                            ):
+                                number += 1
+                                altered = {
+                                    "instruction": f"{number}. {value['instruction']}",
+                                    "input": value.get("input"),
+                                    "output": value["output"],
+                                }
+                                yield json.dumps(altered, ensure_ascii=False) + "\n"
+        if not number:
+            raise SystemExit(f"{sources} holds no rows of instruction and output to repeat.")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("pool", "large", "files"))
+    parser.add_argument("sources", type=Path, help="folder whose subfolders are the sources")
+    parser.add_argument("gigabytes", type=float, nargs="?", default=10.0, help="size of the large file")
+    arguments = parser.parse_args()
+    if arguments.what == "pool":
+        ingest(arguments.sources.absolute())
+        plain(arguments.sources)
+        return
+    rows = lines_of(arguments.sources)
+    with tempfile.TemporaryDirectory() as folder:
+        if arguments.what == "large":
+            file, size = Path(folder, "one", "large", "rows.jsonl"), 0
+            file.parent.mkdir(parents=True)
+            with file.open("w", encoding="utf-8") as stream:
+                while size < arguments.gigabytes * 1e9:
+                    size += len(line := next(rows).encode())
+                    stream.write(line.decode())
+            ingest(Path(folder, "one"))
+            plain(Path(folder, "one"))
+            return
+        many, one = Path(folder, "many", "rows"), Path(folder, "one", "rows")
+        many.mkdir(parents=True)
+        one.mkdir(parents=True)
+        lines = [next(rows) for _ in range(FILES)]
+        for number, line in enumerate(lines):
+            (many / f"{number:05}.jsonl").write_text(line, encoding="utf-8")
+        (one / "rows.jsonl").write_text("".join(lines), encoding="utf-8")
+        for root in (one.parent, many.parent):
+            print(f"{sum(1 for _ in root.rglob('*.jsonl')):,} files")
+            ingest(root)
+
+
+if __name__ == "__main__":
+    main()
