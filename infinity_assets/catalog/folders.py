@@ -52,7 +52,7 @@ def add(root: Path, path: Path, name: str | None, said: dict[str, object], copy:
         raise InfinityError(f"There is a source {name} in {root} already: give this one another name with --name.")
     if path.is_dir() and root.resolve().is_relative_to(path.resolve()):
         raise InfinityError(f"{path} cannot be a source: the folder of the sources, {root}, lies in it.")
-    files = data_files(path) if path.is_dir() else [path] if is_data(path.name) else []
+    files = [Path(file.path) for file in data_files(path)] if path.is_dir() else [path] if is_data(path.name) else []
     if not files:
         raise InfinityError(f"{path} holds no data; files of data end in {', '.join(CONTAINERS)}, plain or compressed.")
 

@@ -6,8 +6,11 @@ A source is a folder; its name is the folder's name. `source.yaml` in it is opti
 import hashlib
 import json
 import os
-from fnmatch import fnmatchcase
+import re
+from collections.abc import Iterable
+from fnmatch import fnmatchcase, translate
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
@@ -17,7 +20,7 @@ from infinity_assets.errors import InfinityError
 from infinity_assets.rows.readers.containers import CONTAINERS, load_yaml
 from infinity_assets.rows.readers.layouts import LAYOUTS
 from infinity_assets.rows.readers.mapping import FieldMapping
-from infinity_assets.rows.readers.streams import MEMBER, is_archive, plain_suffix
+from infinity_assets.rows.readers.streams import ARCHIVES, MEMBER, is_archive, plain_suffix
 from infinity_assets.rows.schema import Domain
 
 SOURCE_FILE = "source.yaml"
@@ -97,16 +100,29 @@ class Source(BaseModel):
             file: Its path in the source.
             member: For one in an archive, its path there.
         """
-        if not is_data(file if member is None else member):
+        inside = file if member is None else member
+        if not is_data(inside):
             return False
-        path = PurePosixPath(file if member is None else member)
-        names = (str(path), path.name, *([] if member is None else [file, f"{file}{MEMBER}{member}"]))
-        included = not self.include or is_archive(path) or any(fnmatchcase(name, glob) for glob in self.include for name in names)
+        if not self.include and not self.exclude:
+            return True
+        names = (inside, inside.rpartition("/")[2], *([] if member is None else [file, f"{file}{MEMBER}{member}"]))
+        included = (
+            not self.include or is_archive(PurePosixPath(inside)) or any(fnmatchcase(name, glob) for glob in self.include for name in names)
+        )
         return included and not any(fnmatchcase(name, glob) for glob in self.exclude for name in names)
 
-    def files(self) -> list[Path]:
+    def files(self) -> list["File"]:
         """The files to read, by their path in the source."""
-        return [path for path in data_files(self.path) if self.wants(relative(path, self.path))]
+        return [file for file in data_files(self.path) if self.wants(file.name)]
+
+
+class File(NamedTuple):
+    """A file of a source."""
+
+    name: str
+    """Its path in the source, as rows name it; U+FFFD for what is not UTF-8 in it."""
+    path: str
+    """Where it is."""
 
 
 def load_source(folder: Path) -> Source:
@@ -125,28 +141,24 @@ def load_source(folder: Path) -> Source:
 
 def is_data(file: str) -> bool:
     """Whether a file is one of data, or an archive that may hold some, by its path in a source or an archive."""
-    path = PurePosixPath(file)
-    if any(_matches(folder, NOT_FOLDERS) for folder in path.parts[:-1]) or _matches(path.name, NOT_DATA):
+    parent, _, name = file.lower().rpartition("/")
+    if _NOT_DATA.match(name) or (parent and any(map(_NOT_FOLDERS.match, parent.split("/")))):
         return False
-    return is_archive(path) or plain_suffix(path) in CONTAINERS
+    suffix = plain_suffix(PurePosixPath(name))
+    return suffix in CONTAINERS or suffix in ARCHIVES
 
 
-def data_files(folder: Path) -> list[Path]:
+def data_files(folder: Path) -> list[File]:
     """The files of data in a folder, by their path in it."""
-    return [path for path in _files(folder) if is_data(relative(path, folder))]
-
-
-def relative(path: Path, folder: Path) -> str:
-    """The path inside the folder, as rows name it; U+FFFD for what is not UTF-8 in it."""
-    return os.fsencode(path.relative_to(folder).as_posix()).decode(errors="replace")
+    return [file for file in _files(folder) if is_data(file.name)]
 
 
 def stat_fingerprint(folder: Path) -> str:
     """Changes when a file of the folder, its `source.yaml` included, is added, removed or written. It opens no file: a stat each."""
     hasher = hashlib.blake2b(digest_size=16)
-    for path in _files(folder):
-        stat = path.stat()
-        hasher.update(f"{relative(path, folder)}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+    for file in _files(folder):
+        stat = os.stat(file.path)
+        hasher.update(f"{file.name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
     return hasher.hexdigest()
 
 
@@ -164,14 +176,14 @@ def content_fingerprint(source: Source, known: Path) -> str:
     except (FileNotFoundError, ValueError):
         before = {}
     now = {}
-    for path in source.files():
-        name, stat = relative(path, source.path), path.stat()
-        described = before.get(name, [])
+    for file in source.files():
+        stat = os.stat(file.path)
+        described = before.get(file.name, [])
         if described[:2] != [stat.st_size, stat.st_mtime_ns]:
-            with path.open("rb") as stream:
+            with open(file.path, "rb") as stream:
                 content = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
             described = [stat.st_size, stat.st_mtime_ns, content]
-        now[name] = described
+        now[file.name] = described
     if now != before:
         write_text(json.dumps(now, ensure_ascii=False), known)
     whole = "".join(f"{name}\0{content}\n" for name, (*_, content) in now.items())
@@ -185,24 +197,28 @@ def find_sources(root: Path) -> list[Path]:
 
 
 def _is_source(folder: Path) -> bool:
-    return any(path.name == SOURCE_FILE or is_data(relative(path, folder)) for path in _files(folder))
+    return any(file.name == SOURCE_FILE or is_data(file.name) for file in _files(folder))
 
 
-def _files(folder: Path) -> list[Path]:
+def _files(folder: Path) -> list[File]:
     """All files under a folder, by their path in it."""
-    found, seen = [], set()
-    for parent, folders, names in os.walk(folder, followlinks=True):
+    root, found, seen = os.fspath(folder), [], set()
+    for parent, folders, names in os.walk(root, followlinks=True):
         real = os.path.realpath(parent)
-        folders[:] = [name for name in folders if not _matches(name, NOT_FOLDERS)] if real not in seen else []
+        folders[:] = [name for name in folders if not _NOT_FOLDERS.match(name.lower())] if real not in seen else []
         if real in seen:  # a link to a folder above it
             continue
         seen.add(real)
-        found += [Path(parent, name) for name in names]
-    return sorted(filter(Path.is_file, found), key=lambda path: relative(path, folder))
+        inside = parent[len(root) :].lstrip("/") + "/" if len(parent) > len(root) else ""
+        found += [File(os.fsencode(inside + name).decode(errors="replace"), f"{parent}/{name}") for name in names]
+    return sorted(file for file in found if os.path.isfile(file.path))
 
 
-def _matches(name: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(name.lower(), pattern) for pattern in patterns)
+def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
+    return re.compile("|".join(map(translate, patterns)))
+
+
+_NOT_DATA, _NOT_FOLDERS = _any_of(NOT_DATA), _any_of(NOT_FOLDERS)
 
 
 def _read_yaml(file: Path) -> dict[str, object]:

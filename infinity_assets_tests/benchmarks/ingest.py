@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 from infinity_assets.catalog.lake import Lake
 from infinity_assets.rows.readers.containers import read_blocks
+from infinity_assets.rows.readers.reading import records_of
 from infinity_assets.rows.sources import find_sources, load_source
 
 FILES = 20_000
@@ -81,7 +82,7 @@ def _memory(pid: int) -> int:
 
 def ingest(sources: Path) -> None:
     """Read all sources of a folder in a fresh data folder, and print what it took."""
-    stored = sum(path.stat().st_size for folder in find_sources(sources) for path in load_source(folder).files())
+    stored = sum(os.stat(file.path).st_size for folder in find_sources(sources) for file in load_source(folder).files())
     with tempfile.TemporaryDirectory() as data:
         command = [sys.executable, "-m", "infinity_assets", "run", "--sources", str(sources), "--until", "raw_pool"]
         took = measured(command, {"INFINITY_DATA": data})
@@ -102,10 +103,10 @@ def plain(sources: Path) -> None:
     began, records = time.monotonic(), 0
     for folder in find_sources(sources):
         source = load_source(folder)
-        for path in source.files():
-            with path.open("rb") as stream:
-                for block in read_blocks(stream, path.name, lambda member, source=source: source.wants("archive", member)):
-                    lines = block.data.split(b"\n") if block.form == "lines" or path.name.count(".jsonl") else [block.data]
+        for file in source.files():
+            with open(file.path, "rb") as stream:
+                for block in read_blocks(stream, file.name, lambda member, source=source: source.wants("archive", member)):
+                    lines = block.data.split(b"\n") if block.form == "lines" or ".jsonl" in block.file else [block.data]
                     for line in filter(bytes.strip, lines):
                         try:
                             value = json.loads(line)
@@ -120,24 +121,11 @@ def lines_of(sources: Path) -> Iterator[str]:
     number = 0
     while True:
         for folder in find_sources(sources):
-            source = load_source(folder)
-            for path in source.files():
-                with path.open("rb") as stream:
-                    for block in read_blocks(stream, path.name, lambda member, source=source: source.wants("archive", member)):
-                        for record in block.records():
-                            value = record.value
-                            if (
-                                isinstance(value, dict)
-                                and isinstance(value.get("instruction"), str)
-                                and isinstance(value.get("output"), str)
-                            ):
-                                number += 1
-                                altered = {
-                                    "instruction": f"{number}. {value['instruction']}",
-                                    "input": value.get("input"),
-                                    "output": value["output"],
-                                }
-                                yield json.dumps(altered, ensure_ascii=False) + "\n"
+            for _, record in records_of(load_source(folder)):
+                match record.value:
+                    case {"instruction": str() as asked, "output": str() as answer}:
+                        number += 1
+                        yield json.dumps({"instruction": f"{number}. {asked}", "output": answer}, ensure_ascii=False) + "\n"
         if not number:
             raise SystemExit(f"{sources} holds no rows of instruction and output to repeat.")
 

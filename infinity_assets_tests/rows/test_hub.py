@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from infinity_assets.errors import InfinityError
 from infinity_assets.rows import hub
 from infinity_assets.rows.hub import File, HubError
-from infinity_assets.rows.sources import SourceError, data_files, load_source, relative
+from infinity_assets.rows.sources import SourceError, data_files, load_source
 from infinity_assets_tests.hub_server import Hub, serving
 from infinity_assets_tests.rows.readers.in_memory import read
 
@@ -43,7 +43,7 @@ def described(folder: Path, text: str) -> Path:
 
 
 def names(folder: Path) -> list[str]:
-    return [relative(path, folder) for path in data_files(folder)]
+    return [file.name for file in data_files(folder)]
 
 
 # --- pinning ------------------------------------------------------------------------------------------------------------------------------

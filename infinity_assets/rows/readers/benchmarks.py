@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import polars as pl
 
-from infinity_assets.rows.readers.containers import read_records
 from infinity_assets.rows.readers.layouts import text_of
-from infinity_assets.rows.sources import load_source, relative
+from infinity_assets.rows.readers.reading import records_of
+from infinity_assets.rows.sources import load_source
 
 ITEM = pl.Schema(
     {
@@ -44,17 +44,15 @@ class Benchmark(NamedTuple):
 def read_benchmark(folder: Path) -> Benchmark:
     """The items of a benchmark folder, and the count of what is no item. The domain is null unless the folder's `source.yaml` says."""
     source = load_source(folder)
-    files = source.files()
+    files = [file.name for file in source.files()]
     items = []
     records = 0
-    for path in files:
-        file = relative(path, folder)
-        prefix = f"{source.name}/{file}" if len(files) > 1 else source.name
-        for record in read_records(path):
-            records += 1
-            prompt, answer = _prompt_and_answer(record.value)
-            if prompt:
-                items.append((f"{prefix}#{record.position}", source.name, file, record.position, prompt, answer, source.domain))
+    for file, record in records_of(source):
+        records += 1
+        prompt, answer = _prompt_and_answer(record.value)
+        if prompt:
+            prefix = source.name if [file] == files else f"{source.name}/{file}"
+            items.append((f"{prefix}#{record.position}", source.name, file, record.position, prompt, answer, source.domain))
     found = pl.DataFrame(items, schema=ITEM, orient="row")
     occurrence = pl.int_range(pl.len()).over("file", "prompt").alias("occurrence")
     unique = found.with_columns(occurrence).unique(["prompt", "occurrence"], keep="first", maintain_order=True).drop("occurrence")

@@ -27,7 +27,7 @@ from infinity_assets.rows.ids import row_id
 from infinity_assets.rows.readers.containers import BLOCK, Block, Record, as_json, read_blocks
 from infinity_assets.rows.readers.layouts import parse
 from infinity_assets.rows.readers.mapping import FieldMapping
-from infinity_assets.rows.sources import Source, relative
+from infinity_assets.rows.sources import Source
 
 EVIDENCE_CHARS = 2000
 """How much of a record a decision quotes."""
@@ -96,6 +96,13 @@ def read_source(
     return Reading(**tables, records=records)
 
 
+def records_of(source: Source) -> Iterator[tuple[str, Record]]:
+    """Every record of a source as its containers give it, with the name of its file: one after the other, in this process."""
+    for unit in _units(source, lambda done, total: None):
+        for block in unit:
+            yield from ((block.file, record) for record in block.records())
+
+
 class _Plan(NamedTuple):
     """What a worker has to know."""
 
@@ -107,20 +114,20 @@ class _Plan(NamedTuple):
 def _units(source: Source, progress: Callable[[int, int], None]) -> Iterator[list[Block]]:
     """Runs of blocks of about the same size: what one worker does at a time. They do not depend on the number of workers."""
     files = source.files()
-    total, done = sum(path.stat().st_size for path in files), 0
+    sizes = [os.stat(file.path).st_size for file in files]
+    total, done = sum(sizes), 0
     unit: list[Block] = []
     size = 0
-    for path in files:
-        file = relative(path, source.path)
-        with path.open("rb") as stream:
-            for block in read_blocks(stream, file, lambda member, file=file: source.wants(file, member)):
+    for file, stored in zip(files, sizes, strict=True):
+        with open(file.path, "rb") as stream:
+            for block in read_blocks(stream, file.name, lambda member, file=file.name: source.wants(file, member)):
                 unit.append(block)
                 size += len(block.data)
                 if size >= BLOCK or len(unit) >= MAX_BLOCKS:
                     yield unit
                     unit, size = [], 0
                     progress(done + stream.tell(), total)
-            done += path.stat().st_size
+        done += stored
     if unit:
         yield unit
     progress(total, total)
