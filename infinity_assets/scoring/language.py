@@ -90,7 +90,7 @@ _SURE = 0.7
 """Below it the model is wrong too often (every third time, on short turns), and the words of `_SMALL_WORDS` have a say."""
 _WORD = 0.15
 """What such a word adds to the probability of its language."""
-_MIN_EVIDENCE = 0.15
+_MIN_EVIDENCE = 0.3
 """Below it, words included, there is no evidence: of a string that it knows nothing in, the model says that English has 0.12."""
 _SMALL_WORDS = {
     "en": "the of and to is in a that for it with as are on be this was you what how do i my your an not can me we at by from have has he she they "
