@@ -71,13 +71,13 @@ _NOT_LATIN = re.compile(r"[^\x00-\u024f\u1e00-\u1eff]+")
 _MIN_KANA = 0.1
 """Share of kana among kana and Han from which a text is Japanese: Japanese prose has a third or more, Chinese names of Japanese things one or two."""
 
-_COMMON = frozenset("ar bg bn ca cs da de en es et fa fi fr hi hr hu id it ka lt lv mr nl no pl pt ro ru sk sl sv tr uk ur vi he".split())
+_COMMON = "ar bg bn ca cs da de en es et fa fi fr hi hr hu id it ka lt lv mr nl no pl pt ro ru sk sl sv tr uk ur vi he"
 _ENGLISH, _RARE = 2, 0.1
 """What the model's probability of English, and of a language outside `_COMMON`, counts: on a few words it often names a small relative of a large
 language, and most of what is published in Latin letters is English."""
 _LETTERS_LACKING = {
     "ar": "پچژگکی",
-    "fa": "ةكيىٹڈڑںھے",
+    "fa": "ٹڈڑںے",
     "ru": "іїєґўјљњћђџ",
     "uk": "ыэёъўјљњћђџ",
     "be": "иїєґщъјљњћђџ",
@@ -96,14 +96,14 @@ _SMALL_WORDS = {
     "en": "the of and to is in a that for it with as are on be this was you what how do i my your an not can me we at by from have has he she they "
     "his her our or but if so no yes hi hello hey thanks thank please good who where when why which does did will would could should about more "
     "tell give write make name list use all any there their them its im i'm don't what's it's",
-    "de": "der die das und ist nicht ein eine zu mit von den auf ich sie es wie für sind dem im du was wir kann mein dein wer wo wann warum hat haben "
-    "ja nein danke bitte guten hallo bin bist mir dir auch aber oder wenn gut gibt",
+    "de": "der die das und ist nicht ein eine zu mit von den auf ich sie es wie für sind dem im du was wir kann mein dein wer wo wann warum hat "
+    "haben ja nein danke bitte guten hallo bin bist mir dir auch aber oder wenn gut gibt",
     "fr": "le la les des et est un une que pour dans qui pas vous je du sur avec ce il au quoi nous tu suis c'est j'ai mon ton ça oui non merci bien "
     "sont elle moi toi où quand comment pourquoi plus très bonjour salut aussi",
     "es": "el los las de que y es en un una por con para no se qué del como cómo lo su te eres mi muy soy estoy sí gracias hola tú yo quién dónde "
     "cuándo más está son al pero tiene puedes hay la bien eso",
-    "it": "il di che è e un una per non con sono della gli come si le del cosa mi ti sei anche più lo la i io tu sì grazie ciao chi dove quando perché "
-    "ho hai bene molto questo qual",
+    "it": "il di che è e un una per non con sono della gli come si le del cosa mi ti sei anche più lo la i io tu sì grazie ciao chi dove quando "
+    "perché ho hai bene molto questo qual",
     "pt": "o os as que e é um uma não para com do da em você como se eu por mais meu está são na no sim obrigado olá oi quem onde quando porque tem "
     "muito bem seu de a sou foi isso",
     "nl": "de het een en van is niet ik je dat op te zijn met voor wat hoe er aan jij ben bent mijn jouw ja nee dank hallo wie waar wanneer waarom "
@@ -117,6 +117,8 @@ _SMALL_WORDS = {
     "ro": "și este nu la de în cu o un ce pe care mai din sunt eu tu cine unde când cum cât câte pentru sau da",
 }
 """Words that a language cannot do without, and greetings. A word may be of several."""
+_BCP_47 = {"als": "gsw"}
+"""Where the model's label, a Wikipedia's name, is another language's tag."""
 _CANDIDATES = 12
 """Languages of the model that are looked at before all are."""
 
@@ -156,6 +158,12 @@ def differs(one: pl.Expr, other: pl.Expr) -> pl.Expr:
     return (one != other) & (one != "und") & (other != "und")
 
 
+def scripts_differ(one: pl.Expr, other: pl.Expr) -> pl.Expr:
+    """Whether two tags name languages for certain that share no script: languages of one script are mistaken for each other on short texts."""
+    shared = [one.is_in(languages) & other.is_in(languages) for languages in _LANGUAGES.values() if len(languages) > 1]
+    return differs(one, other) & ~pl.any_horizontal(shared)
+
+
 def prose(text: pl.Expr) -> pl.Expr:
     """The beginning of a text without what is no prose, in one line."""
     text = text.fill_null("").str.slice(0, _LOOKED_AT)
@@ -189,12 +197,8 @@ def _decide(lines: pl.Series) -> list[str]:
     return tags
 
 
-_WEIGHTS = {**dict.fromkeys(_COMMON, 1), "en": _ENGLISH}
+_WEIGHTS = {**dict.fromkeys(_COMMON.split(), 1), "en": _ENGLISH}
 _LATIN_WORDS = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
-_LANGUAGES_OF_WORD: dict[str, list[str]] = {}
-for _tag, _words in _SMALL_WORDS.items():
-    for _word in _words.split():
-        _LANGUAGES_OF_WORD.setdefault(_word, []).append(_tag)
 _LANGUAGES = {at: tuple(script.languages.split()) for at, script in enumerate(_SCRIPTS)}
 
 
@@ -231,6 +235,7 @@ def _told_by_model(text: str, languages: tuple[str, ...]) -> str:
     if languages is _LANGUAGES[_LATIN] and not line.isascii():
         line = _NOT_LATIN.sub(" ", line)
     letters = frozenset(text.lower())
+    found: dict[str, float] = {}
     for candidates in (_CANDIDATES, -1):
         labels, probabilities = model.predict(line, k=candidates)
         found = {
@@ -242,10 +247,19 @@ def _told_by_model(text: str, languages: tuple[str, ...]) -> str:
             break
     if max(found.values(), default=0) < _SURE and languages is _LANGUAGES[_LATIN]:
         for word in set(_LATIN_WORDS.findall(line.lower())):
-            for tag in _LANGUAGES_OF_WORD.get(word, ()):
+            for tag in _languages_of_word().get(word, ()):
                 found[tag] = found.get(tag, 0) + _WORD
     best = max(found, key=lambda tag: (found[tag] * _WEIGHTS.get(tag, _RARE), tag), default="und")
-    return best if found.get(best, 0) >= _MIN_EVIDENCE else "und"
+    return _BCP_47.get(best, best) if found.get(best, 0) >= _MIN_EVIDENCE else "und"
+
+
+@cache
+def _languages_of_word() -> dict[str, list[str]]:
+    languages: dict[str, list[str]] = {}
+    for tag, words in _SMALL_WORDS.items():
+        for word in words.split():
+            languages.setdefault(word, []).append(tag)
+    return languages
 
 
 @cache
