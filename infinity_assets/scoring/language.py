@@ -119,12 +119,12 @@ _SMALL_WORDS = {
 """Words that a language cannot do without, and greetings. A word may be of several."""
 _BCP_47 = {"als": "gsw"}
 """Where the model's label, a Wikipedia's name, is another language's tag."""
-_CANDIDATES = 12
+_CANDIDATES = 5
 """Languages of the model that are looked at before all are."""
 
 _LOOKED_AT = 3000
 """Characters of a text from which prose is taken."""
-_PROSE = 300
+_PROSE = 150
 """Characters of prose that decide."""
 
 _NO_PROSE = (
@@ -147,7 +147,7 @@ def detect(text: pl.Expr) -> pl.Expr:
     """The BCP 47 tag of the prose of a text; `und` where it has none, or none that says which language it is. Null reads as empty.
 
     Fenced code, lines of code, formulas, addresses and identifiers are no prose: an English request with its program is `en`, a program alone
-    `und`. The script with most letters decides which languages are possible. Chinese is `zh` in both its scripts. About 300 characters are
+    `und`. The script with most letters decides which languages are possible. Chinese is `zh` in both its scripts. About 150 characters are
     looked at, the first ones of prose; equal texts are looked at once.
     """
     return text.map_batches(_tags, return_dtype=pl.String, is_elementwise=True)
@@ -160,7 +160,7 @@ def differs(one: pl.Expr, other: pl.Expr) -> pl.Expr:
 
 def scripts_differ(one: pl.Expr, other: pl.Expr) -> pl.Expr:
     """Whether two tags name languages for certain that share no script: languages of one script are mistaken for each other on short texts."""
-    shared = [one.is_in(languages) & other.is_in(languages) for languages in _LANGUAGES.values() if len(languages) > 1]
+    shared = [one.is_in(languages) & other.is_in(languages) for languages in map(sorted, _SHARED.values())]
     return differs(one, other) & ~pl.any_horizontal(shared)
 
 
@@ -189,17 +189,17 @@ def _tags(texts: pl.Series) -> pl.Series:
 
 def _decide(lines: pl.Series) -> list[str]:
     texts = lines.to_list()
-    scripts = _dominant_scripts(texts)
-    tags = []
-    for text, script in zip(texts, scripts, strict=True):
-        languages = _LANGUAGES.get(script, ())
-        tags.append(_told_by_model(text, languages) if len(languages) > 1 else languages[0] if languages else "und")
-    return tags
+    told = {at: "und" if at < 0 else _SCRIPTS[at].languages for at in range(-1, len(_SCRIPTS))}
+    return [
+        _told_by_model(text, script) if script in _SHARED else told[script]
+        for text, script in zip(texts, _dominant_scripts(texts), strict=True)
+    ]
 
 
 _WEIGHTS = {**dict.fromkeys(_COMMON.split(), 1), "en": _ENGLISH}
 _LATIN_WORDS = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
-_LANGUAGES = {at: tuple(script.languages.split()) for at, script in enumerate(_SCRIPTS)}
+_SHARED = {at: frozenset(script.languages.split()) for at, script in enumerate(_SCRIPTS) if " " in script.languages}
+"""The languages of the scripts that several languages share."""
 
 
 def _dominant_scripts(texts: list[str]) -> list[int]:
@@ -228,24 +228,22 @@ def _script_of() -> np.ndarray:
     return table
 
 
-def _told_by_model(text: str, languages: tuple[str, ...]) -> str:
-    """The most probable of these languages."""
-    model = _model()
+def _told_by_model(text: str, script: int) -> str:
+    """The most probable of the languages of a script."""
+    languages, latin = _SHARED[script], script == _LATIN
     line = text.lower() if text.isupper() else text
-    if languages is _LANGUAGES[_LATIN] and not line.isascii():
+    if latin and not line.isascii():
         line = _NOT_LATIN.sub(" ", line)
-    letters = frozenset(text.lower())
     found: dict[str, float] = {}
     for candidates in (_CANDIDATES, -1):
-        labels, probabilities = model.predict(line, k=candidates)
-        found = {
-            tag: probability
-            for label, probability in zip(labels, probabilities, strict=True)
-            if (tag := label[9:]) in languages and letters.isdisjoint(_LETTERS_LACKING.get(tag, ""))
-        }
+        labels, probabilities = _model().predict(line, k=candidates)
+        found = {tag: probability for label, probability in zip(labels, probabilities, strict=True) if (tag := label[9:]) in languages}
+        if not latin:
+            letters = frozenset(text.lower())
+            found = {tag: probability for tag, probability in found.items() if letters.isdisjoint(_LETTERS_LACKING.get(tag, ""))}
         if found:
             break
-    if max(found.values(), default=0) < _SURE and languages is _LANGUAGES[_LATIN]:
+    if latin and max(found.values(), default=0) < _SURE:
         for word in set(_LATIN_WORDS.findall(line.lower())):
             for tag in _languages_of_word().get(word, ()):
                 found[tag] = found.get(tag, 0) + _WORD
