@@ -122,14 +122,14 @@ _BCP_47 = {"als": "gsw"}
 _CANDIDATES = 5
 """Languages of the model that are looked at before all are."""
 
-_LOOKED_AT = 3000
+_LOOKED_AT = 1000
 """Characters of a text from which prose is taken."""
 _PROSE = 150
 """Characters of prose that decide."""
 
 _NO_PROSE = (
     r"(?s)```.*?(?:```|$)",  # fenced code
-    r"(?i)\b(?:https?://|www\.)[!-~]+|[\w.+-]+@[\w-]+\.[\w.]+",
+    r"\bwww\.[!-~]+",
     # Lines of code: an end, a beginning or a whole that prose does not have.
     r"(?m)^[\t -~]*(?:[=(){}\[\]<>+][\t -~]*;|[{}])[ \t]*$",
     r"(?m)^\s*(?:(?:async )?def|class|for|if|elif|else|while|with|try|except|finally|switch|case)\b[^\n.?!]*:[ \t]*$",
@@ -138,7 +138,7 @@ _NO_PROSE = (
     r"(?i)\b(?:select|delete|insert into|update)\b[^\n]*\b(?:from|values|set)\b[^\n]*",
     r"\$[^$\n]*[\\^_=][^$\n]*\$|\\\[[^\n]*?\\\]|\\\([^\n]*?\\\)",
     r"`[^`\n]*`",
-    r"[!-~]*[_={}<>\\/@#|~^$*\[\]][!-~]*|\b[A-Za-z_0-9]+\([!-~]*\)",  # what is left of markup, paths and identifiers
+    r"[!-~]*[_={}<>\\/@#|~^$*\[\]][!-~]*|\b[A-Za-z_0-9]+\([!-~]*\)",  # markup, addresses, paths, identifiers
 )
 _MAY_HOLD_CODE = r"[_={}<>\\/@#|~^$*\[\](`;]"
 

@@ -148,7 +148,7 @@ def train(rows: pl.DataFrame) -> dict[str, np.ndarray]:
     return {
         "weights": np.round(model.coef_.T / scale).astype(np.int8),
         "scale": scale.astype(np.float32),
-        "bias": np.asarray(model.intercept_ + [_PRIOR[name] for name in DOMAINS], np.float32),
+        "bias": np.add(model.intercept_, [_PRIOR[name] for name in DOMAINS]).astype(np.float32),
     }
 
 

@@ -94,5 +94,5 @@ def test_accuracy_on_rows_labelled_by_hand() -> None:
     told = labelled_rows(SOURCES).with_columns((classify(pl.col("prompt"), pl.col("answer")) == pl.col("label")).alias("right"))
     unseen = told.filter(pl.col("source").is_in(list(HELD_OUT)))
     assert told.height > 400
-    assert told["right"].mean() > 0.78
-    assert unseen["right"].mean() > 0.78
+    assert told["right"].sum() > 0.78 * told.height
+    assert unseen["right"].sum() > 0.78 * unseen.height
