@@ -1,34 +1,143 @@
-"""The domain of a row by rule, for sources that do not name one: code, math, knowledge or chat.
+"""The domain of a row, for sources that do not name one: math, code, knowledge or chat.
 
-Code and mathematics leave marks in the text; a short factual question reads as knowledge; what is left is chat.
+math       asks for a calculation, a proof, an equation or a number that has to be worked out.
+code       asks for a program, a query, a command or markup, or about programming and its tools.
+knowledge  has an answer that is right or wrong by the world or by a given text: facts, explanations, how something known is done, reading
+           comprehension, summary, extraction, classification, choice among options; a passage of facts.
+chat       everything open: conversation, small talk, advice and ideas, role play, stories and other writing, translation and editing.
+
+A linear model over hashed words and characters decides; `infinity_assets_tests/benchmarks/train_domain.py` makes its weights. What it was
+trained on and how often it is right: docs/language_and_domain.md.
 """
 
+import unicodedata
+from functools import cache
+from pathlib import Path
+
+import numpy as np
 import polars as pl
 
-_CODE = (
-    r"```|\bdef \w+\(|\bclass \w+[:(]|#include|\bpublic static\b|\bconsole\.log\(|\bSELECT\b.+\bFROM\b|\bfunction \w*\("
-    r"|(?i:\b(python|javascript|java|c\+\+|sql|html|css|regex|algorithm|bash script)\b)|编程|代码|函数"
-)
-_MATH = (
-    r"\$[^$]*[\\=^_][^$]*\$|\\frac|\\boxed|<<[^>]*=[^>]*>>"
-    r"|(?i:\b(solve|equation|calculate|how many|how much|percent|probability|triangle|integer)\b)|计算|方程|多少"
-)
-_FACT = (
-    r"(?i)^\W*(what|who|when|where|which|why|explain|describe|define|name|list|how (?:does|do|did|is|are|was|were)|is|are|does|did|can)\b"
-    r"|什么是|是什么|为什么|解释|哪|谁"
-)
+from infinity_assets.rows.schema import DOMAINS
+
+WEIGHTS = Path(__file__).with_name("domain.npz")
+"""weights: int8, buckets x domains. scale: what one step of a domain's column is worth. bias: one per domain."""
+
+_BITS = 16
+BUCKETS = 2**_BITS
+_HEAD, _TAIL, _ANSWER = 400, 200, 200
+"""Characters read: the beginning and the end of the prompt, the beginning of the answer. Requests stand at either end of a long prompt."""
+_LONGEST_RUN = 3
+"""Tokens in a row that make a feature, at most."""
+_ROWS = 20_000
+"""Rows at a time, for memory's sake."""
+
+_BASE = np.uint64(0x9E3779B97F4A7C15)
+_BASE_INVERSE = np.uint64(pow(int(_BASE), -1, 2**64))
+_RUN, _MIX = np.uint64(0xD1342543DE82EF95), np.uint64(0xBF58476D1CE4E5B9)
+_ALONE, _WORD, _NUMBER = 1, 2, 3
 
 
 def classify(prompt: pl.Expr, answer: pl.Expr) -> pl.Expr:
-    """The domain, from the user turns and the answer (which may be null)."""
-    both = pl.concat_str([prompt, answer.fill_null("")], separator="\n")
-    digits = prompt.str.count_matches(r"\d+")
-    return (
-        pl.when(both.str.contains(_CODE))
-        .then(pl.lit("code"))
-        .when(prompt.str.contains(_MATH) & ((digits >= 2) | prompt.str.contains(r"\\frac|\\boxed|\$")))
-        .then(pl.lit("math"))
-        .when(prompt.str.contains(_FACT))
-        .then(pl.lit("knowledge"))
-        .otherwise(pl.lit("chat"))
+    """The domain, from the user turns and the answer; either may be null. `chat` where both are empty."""
+    return pl.struct(prompt.alias("prompt"), answer.alias("answer")).map_batches(_classify, return_dtype=pl.String, is_elementwise=True)
+
+
+def _classify(rows: pl.Series) -> pl.Series:
+    frame = rows.struct.unnest()
+    weights, bias = _model()
+    best = []
+    for chunk in frame.iter_slices(_ROWS):
+        buckets, owner = features(chunk)
+        counts = np.maximum(np.bincount(owner, minlength=chunk.height), 1)
+        sums = [np.bincount(owner, column[buckets], minlength=chunk.height) for column in weights]
+        scores = np.stack(sums, axis=1) / np.sqrt(counts)[:, None] + bias
+        best.append(np.where(np.isin(np.arange(chunk.height), owner), scores.argmax(axis=1), DOMAINS.index("chat")))
+    found = np.concatenate(best) if best else np.empty(0, np.int64)
+    return pl.Series(rows.name, found).replace_strict(dict(enumerate(DOMAINS)), return_dtype=pl.String)
+
+
+def features(rows: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """The buckets of the features of every row, a bucket as often as it occurs, and which row each belongs to.
+
+    Features are runs of one to three tokens, and the one and two tokens a prompt begins with; those of answers are apart from those of prompts.
+    A token is a word, a number whatever its digits, one character of a script without spaces, or one sign. Hashes are polynomials modulo
+    2^64 of the code points: the same on every machine and with every version of every library.
+
+    Args:
+        rows: Columns prompt and answer, both may be null.
+    """
+    prompt, answer = pl.col("prompt").cast(pl.String).fill_null(""), pl.col("answer").cast(pl.String).fill_null("")
+    length = prompt.str.len_chars().cast(pl.Int64)
+    excerpts = rows.select(
+        prompt.str.slice(0, _HEAD).alias("head"),
+        prompt.str.tail((length - _HEAD).clip(0, _TAIL)).alias("tail"),
+        answer.str.slice(0, _ANSWER).alias("answer"),
     )
+    parts = [_runs(excerpts["head"], salt=1, begin=2), _runs(excerpts["tail"], salt=1), _runs(excerpts["answer"], salt=3)]
+    buckets, owner = (np.concatenate(each) for each in zip(*parts, strict=True))
+    return buckets, owner
+
+
+def _runs(texts: pl.Series, salt: int, begin: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    hashes, owner = _tokens(texts)
+    found, owners = [], []
+    run = np.zeros(len(hashes), np.uint64)
+    for size in range(1, _LONGEST_RUN + 1):
+        run = run[: len(hashes) - size + 1] * _RUN + hashes[size - 1 :]
+        whole = owner[: len(run)] == owner[size - 1 :]
+        found.append(_bucket(run[whole], salt))
+        owners.append(owner[: len(run)][whole])
+        if begin is not None and size < _LONGEST_RUN:
+            first = whole & np.diff(owner[: len(run)], prepend=-1).astype(bool)
+            found.append(_bucket(run[first], begin))
+            owners.append(owner[: len(run)][first])
+    return np.concatenate(found), np.concatenate(owners)
+
+
+def _bucket(hashes: np.ndarray, salt: int) -> np.ndarray:
+    mixed = (hashes + np.uint64(salt)) * _MIX
+    mixed ^= mixed >> np.uint64(29)
+    return ((mixed * _MIX) >> np.uint64(64 - _BITS)).astype(np.int64)
+
+
+def _tokens(texts: pl.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Hash and place of the text of every token, in the order in which they stand."""
+    lower = texts.str.to_lowercase().to_list()
+    points = np.frombuffer("\n".join([*lower, ""]).encode("utf-32-le", "replace"), np.uint32)
+    kinds = _kinds()[np.minimum(points, 0xFFFF)]
+    before, after = np.concatenate([[0], kinds[:-1]]), np.concatenate([kinds[1:], [0]])
+    inside = kinds > 0
+    starts = np.flatnonzero(inside & ((kinds == _ALONE) | (kinds != before)))
+    ends = np.flatnonzero(inside & ((kinds == _ALONE) | (kinds != after))) + 1
+    powers = np.cumprod(np.full(len(points) + 1, _BASE))
+    inverse = np.cumprod(np.full(len(points) + 1, _BASE_INVERSE))
+    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(points * powers[:-1])])
+    hashes = np.where(kinds[starts] == _NUMBER, np.uint64(_NUMBER), (sums[ends] - sums[starts]) * inverse[starts])
+    ends_of_texts = np.cumsum([len(text) + 1 for text in lower])
+    return hashes, np.searchsorted(ends_of_texts, starts, side="right")
+
+
+@cache
+def _kinds() -> np.ndarray:
+    """Per code point of the first plane: 0 for spaces and controls, else what kind of token it belongs to."""
+    kinds = np.full(0x10000, _ALONE, np.int64)
+    for point in range(0x10000):
+        category = unicodedata.category(chr(point))
+        if category == "Nd":
+            kinds[point] = _NUMBER
+        elif category[0] == "L" or category[0] == "M":
+            kinds[point] = _WORD
+        elif category[0] in "ZC":
+            kinds[point] = 0
+    for first, last in ((0xE00, 0xEFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x3000, 0x9FFF), (0xF900, 0xFAFF)):
+        unspaced = kinds[first : last + 1]
+        unspaced[unspaced == _WORD] = _ALONE
+    kinds[0xFFFF] = _ALONE
+    return kinds
+
+
+@cache
+def _model() -> tuple[list[np.ndarray], np.ndarray]:
+    """One column of weights per domain, and the biases."""
+    with np.load(WEIGHTS) as stored:
+        return list((stored["weights"] * stored["scale"]).T.copy()), stored["bias"]

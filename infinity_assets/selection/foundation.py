@@ -42,11 +42,7 @@ def describe(rows: pl.DataFrame) -> pl.DataFrame:
 def form_rules(settings: Foundation) -> list[Rule]:
     """Rules that need no model."""
     answer, chars = pl.col("answer"), pl.col("answer").str.len_chars()
-    # Latin languages are told apart by small words, which short or technical texts lack: only a different script is proof enough.
-    latin = ["en", "de", "fr", "es", "it", "pt", "nl", "sv", "id", "tr", "vi"]
-    scripts_differ = language.differs(pl.col("prompt_language"), pl.col("answer_language")) & ~(
-        pl.col("prompt_language").is_in(latin) & pl.col("answer_language").is_in(latin)
-    )
+    scripts_differ = language.scripts_differ(pl.col("prompt_language"), pl.col("answer_language"))
     return [
         Rule("no_answer", pl.col("kind") != "conversation", pl.col("kind"), "conversation"),
         Rule("answer_too_short", chars < settings.min_answer_chars, chars, settings.min_answer_chars),

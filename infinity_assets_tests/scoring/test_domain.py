@@ -1,26 +1,98 @@
+from pathlib import Path
+
+import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from infinity_assets.rows.schema import DOMAINS
-from infinity_assets.scoring.domain import classify
+from infinity_assets.scoring.domain import BUCKETS, WEIGHTS, classify, features
+from infinity_assets_tests.benchmarks.language_and_domain import HELD_OUT, hand_labels, labelled_rows
+
+SOURCES = Path(__file__).parents[3] / "shared/data/sources"
+
+
+def classified(*rows: tuple[str | None, str | None]) -> list[str]:
+    frame = pl.DataFrame(rows, schema={"prompt": pl.String, "answer": pl.String}, orient="row")
+    return frame.select(classify(pl.col("prompt"), pl.col("answer"))).to_series().to_list()
+
 
 TABLE = [
     ("Write a Python script that renames files.", None, "code"),
-    ("How do I do this?", "```js\nx()\n```", "code"),
-    ("请帮我写一段代码", None, "code"),
+    ("How do I do this in JavaScript?", "```js\nx()\n```", "code"),
+    ("请帮我写一段Python代码", None, "code"),
     ("Solve 3x + 5 = 20 for x.", "x = 5", "math"),
-    ("Show that $x^2 = 4$ has two solutions.", None, "math"),
+    ("A farmer has 12 cows and buys 7 more. How many cows does he have now?", None, "math"),
     ("小明有3个苹果，又买了5个，一共多少个？", None, "math"),
-    ("Calculate my chances.", None, "chat"),  # no number: a manner of speaking
     ("What is the capital of France?", "Paris", "knowledge"),
+    ("Explain how a steam engine works.", None, "knowledge"),
     ("光合作用是什么？", None, "knowledge"),
-    ("Tell me a bedtime story.", "Once upon a time", "chat"),
+    ("解释牛顿第二定律", None, "knowledge"),
+    ("¿Cuál es la capital de Perú y cuántos habitantes tiene la ciudad?", None, "knowledge"),
+    ("Tell me a joke about penguins.", "Why did the penguin", "chat"),
+    ("写一首关于冬天的诗", None, "chat"),
+    ("我最近总是和室友吵架，心情很差，怎么办？", "听起来你很难过", "chat"),
+    ("Hi, how are you?", "I am fine", "chat"),
     ("", None, "chat"),
+    (None, None, "chat"),
 ]
 
 
 @pytest.mark.parametrize(("prompt", "answer", "domain"), TABLE)
-def test_domains(prompt: str, answer: str | None, domain: str) -> None:
-    frame = pl.DataFrame({"prompt": [prompt], "answer": pl.Series([answer], dtype=pl.String)})
-    assert frame.select(classify(pl.col("prompt"), pl.col("answer"))).item() == domain
-    assert domain in DOMAINS
+def test_domains(prompt: str | None, answer: str | None, domain: str) -> None:
+    assert classified((prompt, answer)) == [domain]
+
+
+TEXT = (
+    st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=60) | st.sampled_from([prompt or "" for prompt, _, _ in TABLE])
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(rows=st.lists(st.tuples(TEXT, TEXT), max_size=6))
+def test_a_row_has_one_domain_that_does_not_depend_on_its_company(rows: list) -> None:
+    domains = classified(*rows)
+    assert domains == [classified(row)[0] for row in rows]
+    assert domains[::-1] == classified(*rows[::-1])
+    assert set(domains) <= set(DOMAINS)
+
+
+def test_a_request_at_the_end_of_a_long_prompt_is_read() -> None:
+    text = "The quiet river runs past the old town. " * 200
+    frame = pl.DataFrame({"prompt": [text, text + "Solve 3x + 5 = 20 for x.", text + "Solve it." + text], "answer": [None, None, None]})
+    buckets = [set(features(frame[at])[0].tolist()) for at in range(3)]
+    solve = set(features(pl.DataFrame({"prompt": ["solve"], "answer": [None]}))[0][:1].tolist())
+    assert [solve <= found for found in buckets] == [False, True, False]
+
+
+def test_features_are_the_same_everywhere() -> None:
+    buckets, owner = features(pl.DataFrame({"prompt": ["Sum 12 and 7", "你好"], "answer": ["19", None]}))
+    assert owner.tolist().count(1) == 2 + 1 + 2  # two characters, the pair, and both as what the prompt begins with
+    assert ((buckets >= 0) & (buckets < BUCKETS)).all()
+    assert np.bincount(owner, buckets).astype(int).tolist() == [487590, 263553]
+
+
+def test_numbers_are_alike() -> None:
+    one, other = (features(pl.DataFrame({"prompt": [f"add {a} and {b}"], "answer": [""]}))[0] for a, b in ((1, 2), (345, 67)))
+    assert one.tolist() == other.tolist()
+
+
+def test_the_weights_are_small() -> None:
+    assert WEIGHTS.stat().st_size < 500_000
+
+
+def test_hand_labels_hold_no_text() -> None:
+    labels = hand_labels()
+    assert set(labels["label"]) == set(DOMAINS)
+    assert labels["text"].str.contains(r"^[0-9a-f]{16}$").all()
+    assert labels["source"].n_unique() == 25
+
+
+@pytest.mark.skipif(not SOURCES.is_dir(), reason="the shared data is not beside this clone")
+def test_accuracy_on_rows_labelled_by_hand() -> None:
+    told = labelled_rows(SOURCES).with_columns((classify(pl.col("prompt"), pl.col("answer")) == pl.col("label")).alias("right"))
+    unseen = told.filter(pl.col("source").is_in(list(HELD_OUT)))
+    assert told.height > 400
+    assert told["right"].sum() > 0.78 * told.height
+    assert unseen["right"].sum() > 0.78 * unseen.height

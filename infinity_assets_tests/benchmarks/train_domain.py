@@ -1,0 +1,166 @@
+"""Makes the weights of `infinity_assets/scoring/domain.npz`.
+
+    python -m infinity_assets_tests.benchmarks.train_domain SOURCES
+
+Trained on sources whose licence permits it (MIT, Apache-2.0, CC0, BSD, CC BY-SA), with labels by source, by file or by task name, on rows of one
+of them whose first words leave no doubt, and on requests made of domain_phrases.yaml, which give Chinese what the sources do not. The weights are
+of hashes: no text is in them. Rows that were labelled by hand (domain_labels.csv) are left out. Same sources, same weights.
+"""
+
+import argparse
+import itertools
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import yaml
+from scipy.sparse import csr_matrix
+from sklearn.linear_model import LogisticRegression
+
+from infinity_assets.rows.schema import DOMAINS
+from infinity_assets.scoring import domain
+from infinity_assets_tests.benchmarks.language_and_domain import hand_labels, rows_of, text_key
+
+_PER_LABEL = 8000
+"""Rows of a source and a domain, at most."""
+_PER_PHRASE = 25
+"""Requests made of a phrase."""
+_MADE_WEIGHT = 1.5
+"""What the made requests of a domain count, in sources of as many rows."""
+_STRENGTH = 5.0
+"""Inverse of the regularisation."""
+_PRIOR = {"math": -0.3, "code": -0.3, "knowledge": 0.3, "chat": 0.0}
+"""Added to the biases: in training every domain weighs the same, in the pool knowledge is asked for most."""
+
+_FILE, _PROMPT = pl.col("file"), pl.col("prompt")
+_TOOL = r"(?s)toolformer access:\s*(?:{})"
+_SMALL_TALK = "greeting|profile|perfilbot|emotion|emocion|conversation|humor|gossip|psycholog|psicolog|compliment|ai.yml|IA.yml"
+_WRITING = (
+    "common_gen|paraphrase|generate_review|generate_story|spice_up|build_story|write_an_article|write_its_sentence|Write_a_dialogue"
+    "|expand_reverse|reverse_writing"
+)
+_CODE = r"(?i)\b(?:python|java|javascript|c\+\+|sql|html|css|regex|bash|algorithm|recursive|compile|php|linked list|code snippet|source code)\b|```"
+_MATH = (
+    r"(?i)^\W*(?:calculate|compute|solve|evaluate the expression|find the (?:sum|product|area|perimeter|volume|average|mean|median|square root"
+    r"|value of x))\b"
+)
+_CHAT = (
+    r"(?i)^\W*(?:write (?:a|an|me|some)|compose|create a (?:story|poem|song|dialog|slogan|title|joke|character|script|post|tweet|speech)"
+    r"|generate a (?:story|poem|song|dialog|slogan|title|joke|tweet|speech|conversation|creative)|come up with|suggest|recommend|brainstorm"
+    r"|imagine|pretend|rewrite|rephrase|paraphrase|edit|translate|draft|invent|propose|give (?:me )?(?:some )?(?:advice|tips|ideas)"
+    r"|tell me a (?:joke|story)|tell me about (?:yourself|a time|your)|(?:how do|do|are|what do) you (?:like|think|feel)"
+    r"|make (?:a|the sentence|this sentence)|convert the (?:sentence|text)|correct|improve|you are a|act as|design a"
+    r"|i (?:want|need|would like|am|feel))\b"
+)
+_KNOWLEDGE = (
+    r"(?i)^\W*(?:what (?:is|are|was|were|does|did)|who|when|where|which|why|explain|define|summari[sz]e|classify|categori[sz]e|identify"
+    r"|describe the (?:process|difference|function|role|structure|history|concept|effects?|causes?)|determine|name|compare|detect|extract"
+    r"|list (?:the|three|five|four|two|all|some|10|5|3)|find the (?:capital|name|author|main|subject|verb|noun)|is (?:it|the|this)|does"
+    r"|given (?:a|an|the) (?:sentence|paragraph|text|passage|article|review|question|word)|read|based on|how (?:does|did|is|are|was|were))\b"
+)
+_INTENT = (
+    pl.when(_PROMPT.str.contains(_CODE))
+    .then(pl.lit("code"))
+    .when(_PROMPT.str.contains(_MATH) & _PROMPT.str.contains(r"\d"))
+    .then(pl.lit("math"))
+    .when(_PROMPT.str.contains(_CHAT))
+    .then(pl.lit("chat"))
+    .when(_PROMPT.str.contains(_KNOWLEDGE) & ~_PROMPT.str.contains(r"(?i)\b(?:you|your|my|i)\b"))
+    .then(pl.lit("knowledge"))
+)
+"""The domain of a request whose first words leave no doubt."""
+
+LABELS: dict[str, pl.Expr] = {
+    "gsm8k_train": pl.lit("math"),
+    "smile_zh_multiturn": pl.lit("chat"),
+    "sgd_train": pl.lit("chat"),
+    "xquad_contexts": pl.when(~_FILE.str.contains("xquad.en")).then(pl.lit("knowledge")),
+    "text_corpora": pl.when(_PROMPT.str.len_chars() > 40).then(pl.lit("knowledge")),
+    "t0_train_50k": pl.when(_FILE.str.contains(_WRITING)).then(pl.lit("chat")).otherwise(pl.lit("knowledge")),
+    "gpteacher": pl.when(_FILE.str.contains("codegen"))
+    .then(pl.lit("code"))
+    .when(_FILE.str.contains("roleplay.*json"))
+    .then(pl.lit("chat"))
+    .when(~_FILE.str.contains("dedupe-only"))
+    .then(None)
+    .when(_PROMPT.str.contains(_TOOL.format("wolfram|calculator")))
+    .then(pl.lit("math"))
+    .when(_PROMPT.str.contains(_TOOL.format("shell|terminal")))
+    .then(pl.lit("code"))
+    .when(_PROMPT.str.contains(_TOOL.format("news|search|wikipedia|wikisearch|weather")))
+    .then(pl.lit("knowledge")),
+    "chatterbot_corpus": pl.when(_FILE.str.contains(_SMALL_TALK))
+    .then(pl.lit("chat"))
+    .when(_FILE.str.contains("history|science|trivia|literature"))
+    .then(pl.lit("knowledge")),
+    "self_instruct": pl.when(_FILE.str.contains("self_instruct_5k|seed_tasks")).then(_INTENT),
+}
+"""Sources to learn from: the label of a row, null to pass it over."""
+
+
+def made_requests() -> pl.DataFrame:
+    """Every phrase with several topics, without answers. Columns source, prompt, answer, label."""
+    parts = yaml.safe_load(Path(__file__).with_name("domain_phrases.yaml").read_text(encoding="utf-8"))
+    generator = np.random.default_rng(0)
+    rows = []
+    for label, languages in parts["phrases"].items():
+        for language, phrases in languages.items():
+            for phrase, _ in itertools.product(phrases, range(_PER_PHRASE)):
+                filled = phrase
+                while "{}" in filled:
+                    filled = filled.replace("{}", str(generator.choice(parts["topics"][language])), 1)
+                for mark, things in parts["things"].items():
+                    filled = filled.replace(f"{{{mark}}}", str(generator.choice(things)))
+                for mark in "abc":
+                    filled = filled.replace(f"{{{mark}}}", str(generator.integers(2, 300)))
+                rows.append(("made", filled, None, label))
+    schema = pl.Schema({"source": pl.String, "prompt": pl.String, "answer": pl.String, "label": pl.String})
+    return pl.DataFrame(rows, schema=schema, orient="row").unique(maintain_order=True)
+
+
+def training_rows(sources: Path) -> pl.DataFrame:
+    """Columns source, prompt, answer, label."""
+    parts = []
+    for at, (name, label) in enumerate(LABELS.items()):
+        rows = rows_of(sources / name).with_columns(text_key(_PROMPT).alias("text")).join(hand_labels(), on=["source", "text"], how="anti")
+        rows = (
+            rows.with_columns(label.alias("label")).drop_nulls("label").sort("file", "position").sample(fraction=1, shuffle=True, seed=at)
+        )
+        parts.append(rows.group_by("label", maintain_order=True).head(_PER_LABEL).select("source", "prompt", "answer", "label"))
+    return pl.concat([*parts, made_requests()])
+
+
+def train(rows: pl.DataFrame) -> dict[str, np.ndarray]:
+    """The arrays of domain.npz. Every domain weighs the same, and within it a source as the square root of its rows."""
+    # Answers are left out of half of the rows: many rows have none, and where there is one the request must be enough.
+    rows = rows.with_columns(pl.when(pl.int_range(pl.len()) % 2 == 0).then("answer").alias("answer"))
+    buckets, owner = domain.features(rows)
+    counts = np.maximum(np.bincount(owner, minlength=rows.height), 1)
+    matrix = csr_matrix((1 / np.sqrt(counts[owner]), (owner, buckets)), shape=(rows.height, domain.BUCKETS))
+    of_source = pl.len().over("source", "label").cast(pl.Float64).pow(-0.5) * pl.when(pl.col("source") == "made").then(
+        _MADE_WEIGHT
+    ).otherwise(1)
+    weight = rows.with_columns(of_source.alias("weight")).select(pl.col("weight") / pl.col("weight").sum().over("label")).to_series()
+    labels = rows["label"].replace_strict({name: at for at, name in enumerate(DOMAINS)}, return_dtype=pl.Int64)
+    model = LogisticRegression(C=_STRENGTH, max_iter=200, tol=1e-3)
+    model.fit(matrix, labels.to_numpy(), sample_weight=weight.to_numpy() * rows.height / len(DOMAINS))
+    scale = np.abs(model.coef_).max(axis=1) / 127
+    return {
+        "weights": np.round(model.coef_.T / scale).astype(np.int8),
+        "scale": scale.astype(np.float32),
+        "bias": np.add(model.intercept_, [_PRIOR[name] for name in DOMAINS]).astype(np.float32),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sources", type=Path, help="folder whose subfolders are the sources")
+    rows = training_rows(parser.parse_args().sources)
+    with pl.Config(tbl_rows=-1):
+        print(rows.group_by("source", "label").len().sort("source", "label"))
+    np.savez_compressed(domain.WEIGHTS, allow_pickle=False, **train(rows))
+    print(f"{domain.WEIGHTS}: {domain.WEIGHTS.stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    main()
