@@ -157,10 +157,10 @@ class FromText(Section):
     min_words: NonNegativeInt = 30
     """Texts of fewer words (CJK characters count) are not taken: a line has nothing to ask about. (Ours.)"""
     max_context_tokens: PositiveInt = 400
-    """A text is cut to this many tokens, at the end of a sentence: so much that two examples and an earlier round stand before it in a window
+    """A text is cut to this many tokens, at the end of a sentence: so much that our examples and an earlier round stand before it in a window
     of 2,048. (Ours; its code cuts nothing, in a window of 4,096.)"""
     exemplars: bool = True
-    """Two examples of our own before every prompt, in the text's language where there are some, for a model that was not tuned for the grammar.
+    """Three examples of our own before every prompt, in the text's language where there are some, for a model that was not tuned for the grammar.
     (Its code: none.)"""
     bos: str | None = None
     """Begin of text, as the synthesizer spells it. Null: asked of its tokenizer; `<s>` on a server."""

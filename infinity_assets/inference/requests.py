@@ -136,9 +136,10 @@ def request_key(model: str, request: Request | EmbedRequest) -> str:
     """The key of a request: the 128-bit BLAKE2b digest, in 32 hexadecimal digits, of the canonical JSON of what decides the answer.
 
     Generating: the kind, the model's identity (`model@revision`), the prompt's name and hash, the messages, temperature, top_p and
-    max_tokens, the schema or the choices, the seed, the index. Completing: the same with the text and the stops. Scoring: the kind, the model, the context, the answer. Embedding: the
-    kind, the model with its length limit, the text. Left out on purpose: the row id (two rows with one question share the answer), the
-    stage, retries, time-outs, batch size, concurrency, address of the server, engine arguments, the window (`max_model_len`).
+    max_tokens, the schema or the choices, the seed, the index. Completing: the same, with the text and the stops in the place of messages,
+    schema and choices. Scoring: the kind, the model, the context, the answer. Embedding: the kind, the model with its length limit, the
+    text. Left out on purpose: the row id (two rows with one question share the answer), the stage, retries, time-outs, batch size,
+    concurrency, address of the server, engine arguments, the window (`max_model_len`).
     """
     match request:
         case GenerateRequest():

@@ -12,16 +12,21 @@ from infinity_assets.inference.models import local_path
 from infinity_assets.rows.text import word_count
 from infinity_assets.settings import ModelSpec
 
+BOS, EOS = "<s>", "</s>"
+"""Of a model that is not here, and the end of text of one that names none: those of the published synthesizer, as of all that descend from Llama."""
+
 TOKENS_PER_WORD = 1.5
 """Where there is no tokenizer: Instruction Pre-Training's estimate (arXiv 2406.14491, its code). A CJK character is a word."""
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """A model's special tokens, null where it names none or is not here, and its count of tokens."""
+    """A model's special tokens as it spells them, and its count of tokens."""
 
-    bos: str | None
-    eos: str | None
+    bos: str
+    """Begin of text; empty where it has none."""
+    eos: str
+    """End of text."""
     count: Callable[[str], int]
 
 
@@ -31,11 +36,11 @@ def tokens_of(spec: ModelSpec, models_dir: Path) -> Tokens:
     The tokenizer is read without transformers, whose import takes ten seconds.
     """
     if spec.backend == "openai":
-        return Tokens(None, None, estimate)
+        return Tokens(BOS, EOS, estimate)
     folder = local_path(spec, models_dir)
     file = folder / "tokenizer_config.json"
     config = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    return Tokens(_content(config.get("bos_token")), _content(config.get("eos_token")), _counter(folder / "tokenizer.json"))
+    return Tokens(_content(config.get("bos_token")) or "", _content(config.get("eos_token")) or EOS, _counter(folder / "tokenizer.json"))
 
 
 def estimate(text: str) -> int:

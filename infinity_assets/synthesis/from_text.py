@@ -1,9 +1,9 @@
 """Instruction Pre-Training: question-answer pairs out of raw texts, by a model that reads a context and writes about it (arXiv 2406.14491).
 
 The marker grammar is that of the published synthesizer and of its tuning data: an example is a context (begin of text, one space,
-`<CON>` text `</CON>`, a blank line) and its pairs (`<QUE>` question `<ANS>` answer `</END>`, a blank line between two, end of text). A prompt is any
-number of whole examples and then a context alone; what the model writes up to the end of text are the pairs. Begin and end of text stand in it as the model
-spells them, so a prompt is tokenised with no special token added.
+`<CON>` text `</CON>`, a blank line) and its pairs (`<QUE>` question `<ANS>` answer `</END>`, a blank line between two, end of text). A
+prompt is any number of whole examples and then a context alone; what the model writes up to the end of text are the pairs. Begin and end
+of text stand in it as the model spells them, so a prompt is tokenised with no special token added.
 """
 
 import re
@@ -39,7 +39,9 @@ class Parsed(NamedTuple):
 
     pairs: tuple[Pair, ...]
     rejected: tuple[str, ...]
-    """A reason for each part that is no pair: unfinished, no_question, not_one_answer, no_answer, stray_marker, template_debris, repeated_question."""
+    """A reason for each part that is no pair: unfinished, no_question, not_one_answer, no_answer, stray_marker, template_debris,
+    repeated_question.
+    """
 
 
 @dataclass(frozen=True)
