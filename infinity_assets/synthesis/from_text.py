@@ -40,7 +40,7 @@ class Parsed(NamedTuple):
     pairs: tuple[Pair, ...]
     rejected: tuple[str, ...]
     """A reason for each part that is no pair: unfinished, no_question, not_one_answer, no_answer, stray_marker, template_debris,
-    repeated_question.
+    repeated_question, copied_from_prompt.
     """
 
 
@@ -69,10 +69,15 @@ class Grammar:
         """Where a continuation ends: at the end of text, and where the model begins a context of its own."""
         return (self.eos, CON)
 
-    def parse(self, written: str) -> Parsed:
+    def parse(self, written: str, copies: Iterable[Pair] = ()) -> Parsed:
         """The pairs of a continuation; it never raises. The inverse of `pairs` where questions and answers have no outer white space, no
         mark of a chat template, and no question twice (case ignored).
+
+        Args:
+            written: What the model wrote.
+            copies: Pairs of the prompt that do not count when they are written again (case ignored).
         """
+        shown = {(question.lower(), answer.lower()) for question, answer in copies}
         pairs: dict[str, Pair] = {}
         rejected = []
         *blocks, rest = written.split(self.eos, 1)[0].split(END)
@@ -82,6 +87,8 @@ class Grammar:
                 rejected.append(read)
             elif read.question.lower() in pairs:
                 rejected.append("repeated_question")
+            elif (read.question.lower(), read.answer.lower()) in shown:
+                rejected.append("copied_from_prompt")
             else:
                 pairs[read.question.lower()] = read
         return Parsed(tuple(pairs.values()), (*rejected, *(["unfinished"] if rest.strip() else [])))

@@ -159,6 +159,27 @@ def test_every_text_without_a_pair_says_why(data: Path, start: Start) -> None:
     assert (manifest.rows_in, manifest.rows_created, manifest.rows_out, manifest.rows_dropped, manifest.unanswered) == (6, 1, 1, 6, 1)
 
 
+def test_a_model_that_copies_what_it_was_shown_has_written_nothing(data: Path, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    same = Response(text="<QUE> Who? <ANS> Nobody. </END>", finish_reason="stop")
+    start(lambda request: same)
+    assert sorted(decided(data).values()) == ["no_pair"] * 3 + ["superseded"] * 3
+    monkeypatch.setenv("INFINITY_FROM_TEXT__EXEMPLARS", "false")
+    start(lambda request: same)
+    assert set(decided(data).values()) == {"superseded"}, "a tuned model may answer alike"
+
+
+def test_chains_are_of_one_language(data: Path, start: Start) -> None:
+    (data / "sources" / "rocks" / "source.yaml").unlink()
+    passages = [f"这段文字讲的是第{n}种石头，它很硬，也很重，人们用它来盖房子和铺路。" for n in range(4)]
+    (data / "sources" / "rocks" / "zh.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in passages))
+    engine = start(lambda request: Response(text=f"<QUE> Q{request.row_id} <ANS> A </END>", finish_reason="stop"))
+    prompts = [request for request in engine.asked if isinstance(request, CompleteRequest)]
+    chinese = [request for request in prompts if request.prompt == "pairs_from_text_zh"]
+    assert 2 <= len(chinese) < len(prompts) == 8
+    assert {("This passage" in request.text, "这段文字" in request.text) for request in chinese} == {(False, True)}
+    assert {("This passage" in r.text, "这段文字" in r.text) for r in prompts if r not in chinese} == {(True, False)}
+
+
 def test_the_invariants_hold_and_the_story_is_told(data: Path, start: Start) -> None:
     start(good)
     results = list(check_all(Lake(data)))

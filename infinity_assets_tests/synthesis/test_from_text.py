@@ -82,6 +82,11 @@ def test_the_strict_parse(written: str, pairs: list[str], rejected: list[str]) -
     assert list(parsed.rejected) == rejected
 
 
+def test_a_pair_of_the_prompt_is_no_pair_of_the_text() -> None:
+    parsed = GRAMMAR.parse("<QUE> q <ANS> A </END><QUE> r <ANS> b </END>", copies=[Pair("Q", "a"), Pair("r", "another")])
+    assert parsed == ((Pair("r", "b"),), ("copied_from_prompt",))
+
+
 @given(st.text("ab.\n ", min_size=1).filter(str.strip), PAIRS)
 def test_a_conversation_gives_its_pairs_back(text: str, pairs: list[Pair]) -> None:
     messages = conversation(text, pairs)

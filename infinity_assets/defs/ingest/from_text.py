@@ -1,7 +1,6 @@
 """`synthesized_from_text`: question-answer pairs about the texts of a source. Grain: a conversation written by the synthesizer. Key: row_id."""
 
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
 from typing import NamedTuple
 
 import orjson
@@ -11,17 +10,15 @@ from infinity_assets import prompts
 from infinity_assets.catalog.lake import Outcome
 from infinity_assets.defs.accounting import spent
 from infinity_assets.defs.step import Step, dataset
-from infinity_assets.inference.client import Inference
 from infinity_assets.inference.requests import CompleteRequest
-from infinity_assets.inference.tokens import Tokens, tokens_of
-from infinity_assets.prompts import Prompt
+from infinity_assets.inference.tokens import tokens_of
 from infinity_assets.report import charts
 from infinity_assets.rows import conversation, schema
 from infinity_assets.rows.ids import draw, with_row_ids
 from infinity_assets.rows.licences import most_restrictive
 from infinity_assets.rows.text import word_count
 from infinity_assets.settings import FromText, Sampling, models_dir
-from infinity_assets.synthesis.from_text import OPERATION, Example, Grammar, Parsed, cut, exemplars, few_shot, groups
+from infinity_assets.synthesis.from_text import OPERATION, Example, Grammar, Pair, Parsed, cut, exemplars, few_shot, groups
 from infinity_assets.synthesis.from_text import conversation as conversation_of
 
 _EVIDENCE_CHARS = 300
@@ -63,21 +60,11 @@ def synthesized_from_text(step: Step) -> Outcome:
     file, position, licence, domain and language are the text's, which is its parent. A row in is a text that was taken; each is in
     `decisions`, as `superseded` by its conversation or with the reason why it got none. The text itself stays in the pool.
     """
-    recipe, spec = step.settings.from_text, step.settings.models.of_texts
-    texts = _taken(step.read("raw_pool"), recipe)
+    texts = _taken(step.read("raw_pool"), step.settings.from_text)
     if texts.is_empty():
         return Outcome(schema.empty(COLUMNS), rows_in=0, rows_created=0)
-    inference = step.inference()
-    known = tokens_of(spec, models_dir())
-    written: dict[str, Written] = {}
-    calls = []
-    for (language,), some in texts.group_by("language", maintain_order=True):
-        shown = prompts.load(_CHINESE if str(language).startswith("zh") else _ENGLISH) if recipe.exemplars else None
-        for answers, books in _rounds(step, inference, known, some.select("row_id", "text").rows(), shown):
-            written |= answers
-            calls.append(books)
+    written, generations = _synthesize(step, texts)
     made = _rows(texts, written)
-    generations = pl.concat(calls)
     thrown = Counter(reason for w in written.values() for reason in w.parsed.rejected)
     kept = sum(len(w.parsed.pairs) for w in written.values())
     return Outcome(
@@ -110,14 +97,14 @@ def _taken(pool: pl.LazyFrame, recipe: FromText) -> pl.DataFrame:
     )
 
 
-def _rounds(
-    step: Step, inference: Inference, known: Tokens, texts: list[tuple[str, str]], shown: Prompt | None
-) -> Iterator[tuple[dict[str, Written], pl.DataFrame]]:
-    """M-shot over rounds: what was written about each text by its row id, and the books, round by round.
+def _synthesize(step: Step, texts: pl.DataFrame) -> tuple[dict[str, Written], pl.DataFrame]:
+    """M-shot over rounds: what was written about each text by its row id, and the books.
 
-    A text without a pair ends its chain: the next round of that chain starts afresh.
+    A chain is of one language: an example in another would be answered in that one. A text without a pair ends its chain: the next round of it
+    starts afresh.
     """
-    recipe, spec = step.settings.from_text, step.settings.models.of_texts
+    recipe, spec, inference = step.settings.from_text, step.settings.models.of_texts, step.inference()
+    known = tokens_of(spec, models_dir())
     grammar = Grammar(known.bos if recipe.bos is None else recipe.bos, recipe.eos or known.eos)
     sampling = Sampling(temperature=0.0, top_p=1.0, max_tokens=recipe.max_new_tokens)
     room = spec.max_model_len - recipe.max_new_tokens
@@ -125,30 +112,49 @@ def _rounds(
     def measured(text: str) -> Example:
         return Example(text, known.count(text))
 
-    fixed = [measured(grammar.example(*example)) for example in exemplars(shown)] if shown else []
-    places = groups(len(texts), recipe.rounds)
-    chains: list[list[Example]] = [[] for _ in places[0]]
-    for group in places:
-        contexts = [cut(texts[place][1], min(recipe.max_context_tokens, room), known.count) for place in group]
-        requests = [
-            CompleteRequest(
-                row_id=texts[place][0],
-                prompt=shown.name if shown else OPERATION,
-                prompt_hash=shown.hash if shown else "",
-                text=few_shot(measured(grammar.context(context)), fixed, chain, room),
-                sampling=sampling,
-                stop=grammar.stops,
+    shown = {name: exemplars(prompts.load(name)) for name in _EXEMPLARS} if recipe.exemplars else {}
+    fixed = {name: [measured(grammar.example(*example)) for example in examples] for name, examples in shown.items()}
+    chains: dict[tuple[str, int], list[tuple[Example, tuple[Pair, ...]]]] = defaultdict(list)
+    written: dict[str, Written] = {}
+    calls = []
+    for places in _plan(texts, recipe.rounds):
+        asked, requests = [], []
+        for chain, row_id, text in places:
+            name = _CHINESE if chain[0].startswith("zh") else _ENGLISH
+            context = cut(text, min(recipe.max_context_tokens, room), known.count)
+            earlier = [example for example, _ in chains[chain]]
+            requests.append(
+                CompleteRequest(
+                    row_id=row_id,
+                    prompt=name if recipe.exemplars else OPERATION,
+                    prompt_hash=prompts.load(name).hash if recipe.exemplars else "",
+                    text=few_shot(measured(grammar.context(context)), fixed.get(name, []), earlier, room),
+                    sampling=sampling,
+                    stop=grammar.stops,
+                )
             )
-            for place, context, chain in zip(group, contexts, chains, strict=False)
-        ]
+            # A tuned model may well give one answer to a question about several texts; one that is shown examples copies them.
+            copies = [pair for _, pairs in (*shown[name], *chains[chain]) for pair in pairs] if recipe.exemplars else []
+            asked.append((chain, context, copies))
         answers = inference.complete(spec, requests, "synthesize")
-        written = {}
+        calls.append(answers.generations)
         lines = answers.frame.select("row_id", "text", "finish_reason", "error").rows()
-        for number, ((row_id, text, finish, error), context) in enumerate(zip(lines, contexts, strict=True)):
-            parsed = grammar.parse(text or "")
+        for (row_id, text, finish, error), (chain, context, copies) in zip(lines, asked, strict=True):
+            parsed = grammar.parse(text or "", copies)
             written[row_id] = Written(context, parsed, finish, error, text or "")
-            chains[number] = [*chains[number], measured(grammar.example(context, parsed.pairs))] if parsed.pairs else []
-        yield written, answers.generations
+            example = (measured(grammar.example(context, parsed.pairs)), parsed.pairs)
+            chains[chain] = [*chains[chain], example] if parsed.pairs else []
+    return written, pl.concat(calls)
+
+
+def _plan(texts: pl.DataFrame, rounds: int) -> list[list[tuple[tuple[str, int], str, str]]]:
+    """What is asked in each round: chain (language and number), row id, text."""
+    plan: list[list[tuple[tuple[str, int], str, str]]] = [[] for _ in range(rounds)]
+    for (language,), some in texts.group_by("language", maintain_order=True):
+        lines = some.select("row_id", "text").rows()
+        for places, group in zip(plan, groups(len(lines), rounds), strict=False):
+            places += [((str(language), number), *lines[place]) for number, place in enumerate(group)]
+    return [places for places in plan if places]
 
 
 def _rows(texts: pl.DataFrame, written: dict[str, Written]) -> pl.DataFrame:
