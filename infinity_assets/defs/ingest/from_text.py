@@ -60,8 +60,11 @@ def synthesized_from_text(step: Step) -> Outcome:
     file, position, licence, domain and language are the text's, which is its parent. A row in is a text that was taken; each is in
     `decisions`, as `superseded` by its conversation or with the reason why it got none. The text itself stays in the pool.
     """
-    texts = _taken(step.read("raw_pool"), step.settings.from_text)
-    if texts.is_empty():
+    pool = step.read("raw_pool")
+    # Most sources hold no text: that is told by one column, without counting anybody's words.
+    kinds = pool.select(pl.col("kind").unique()).collect()["kind"] if step.settings.from_text.max_texts else ()
+    texts = _taken(pool, step.settings.from_text) if "text" in kinds else None
+    if texts is None or texts.is_empty():
         return Outcome(schema.empty(COLUMNS), rows_in=0, rows_created=0)
     written, generations = _synthesize(step, texts)
     made = _rows(texts, written)
