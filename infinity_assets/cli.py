@@ -13,7 +13,8 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from infinity_assets.cli_errors import sentences as _sentences
+from infinity_assets.cli_errors import sentences
+from infinity_assets.cli_export import export
 from infinity_assets.cli_sources import sources
 from infinity_assets.errors import InfinityError
 from infinity_assets.settings import Settings, data_dir, models_dir
@@ -50,7 +51,7 @@ def main() -> None:
 @click.option("--until", metavar="ASSET", help="Stop when this asset is made, for example inf_instruct_f.")
 @click.option("--force", is_flag=True, help="Make everything anew. Answers of models are still taken from the response store.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
-@_sentences
+@sentences
 def run(sources: Path | None, benchmarks: Path | None, only: str | None, until: str | None, force: bool, debug: bool) -> None:
     """Register the sources and materialise the graph, in this process.
 
@@ -110,7 +111,7 @@ def run(sources: Path | None, benchmarks: Path | None, only: str | None, until: 
 
 @main.command()
 @click.argument("row")
-@_sentences
+@sentences
 def explain(row: str) -> None:
     """The story of a row: where it was read, every decision and model call, what became of it.
 
@@ -122,7 +123,7 @@ def explain(row: str) -> None:
 
 
 @main.command()
-@_sentences
+@sentences
 def funnel() -> None:
     """Rows in, created, out and dropped by reason, per asset, as of the latest materialisations."""
     from infinity_assets.catalog.funnel import funnel as lines
@@ -134,7 +135,7 @@ def funnel() -> None:
 @main.command()
 @click.argument("query")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
-@_sentences
+@sentences
 def sql(query: str, as_json: bool) -> None:
     """Query the metadata and the rows with DuckDB's SQL.
 
@@ -162,7 +163,7 @@ def sql(query: str, as_json: bool) -> None:
 
 @main.command()
 @click.option("--quiet", is_flag=True, help="Show only what is broken, and a last line.")
-@_sentences
+@sentences
 def check(quiet: bool) -> None:
     """Check the invariants of the whole lake: conservation, grammar, unique ids, decontamination, lineage, licences."""
     from infinity_assets.catalog.invariants import check_all
@@ -181,7 +182,7 @@ def check(quiet: bool) -> None:
 
 
 @main.command()
-@_sentences
+@sentences
 def settings() -> None:
     """Every setting in force, with its documentation."""
     from pydantic import BaseModel
@@ -204,19 +205,22 @@ def settings() -> None:
     show(Settings(), 0)
 
 
+main.add_command(export)
+
+
 @main.group()
 def models() -> None:
     """The models that the settings name."""
 
 
 @models.command()
-@_sentences
+@sentences
 def fetch() -> None:
     """Bring the weights of all models in the settings to data/models, checked by hash. What is there costs nothing."""
     from infinity_assets.inference.models import fetch as bring
 
     named = Settings().models
-    specs = [named.generator, named.tagger, named.judge, named.scorer, *(s.model for s in named.students), named.embedder]
+    specs = [named.generator, named.of_texts, named.tagger, named.judge, named.scorer, *(s.model for s in named.students), named.embedder]
     for spec in {spec.identity: spec for spec in specs if getattr(spec, "backend", "") != "openai"}.values():
         click.echo(f"{spec.model}  {bring(spec, models_dir(), click.echo)}")
 

@@ -122,6 +122,9 @@ class Models(Section):
 
     generator: ModelSpec = ModelSpec()
     """Evolves instructions and writes answers. (Paper: not stated.)"""
+    synthesizer: ModelSpec | None = None
+    """Writes question-answer pairs about texts; null for the generator. (Instruction Pre-Training, arXiv 2406.14491: a Mistral-7B tuned for it,
+    `instruction-pretrain/instruction-synthesizer`; with that one `from_text.exemplars` off and a window of 4,096.)"""
     tagger: ModelSpec = ModelSpec()
     """Writes labels. (Paper: Qwen1.5-72B.)"""
     judge: ModelSpec = ModelSpec()
@@ -135,6 +138,34 @@ class Models(Section):
         Student(name="sampled", sampling=Sampling(temperature=1.0, top_p=0.95, max_tokens=96)),
     )
     """Who answers in the diagnosis. (Paper: Mistral-7B and Llama3-8B.) By default one model under two settings: replace it for real use."""
+
+    @property
+    def of_texts(self) -> ModelSpec:
+        """The synthesizer in force."""
+        return self.synthesizer or self.generator
+
+
+class FromText(Section):
+    """How pairs are written from raw texts (Instruction Pre-Training, arXiv 2406.14491)."""
+
+    max_texts: NonNegativeInt = 0
+    """At most this many texts of a source are taken, drawn by row id. Off unless asked for: what the embedded model writes is no data. (Paper: 200 M.)"""
+    rounds: PositiveInt = 2
+    """M: the texts are split into so many groups, and each round is shown what the rounds before it made of theirs. (Its code: 2 in the example.)"""
+    max_new_tokens: PositiveInt = 400
+    """Longest continuation, in tokens. (Its code: 400.)"""
+    min_words: NonNegativeInt = 30
+    """Texts of fewer words (CJK characters count) are not taken: a line has nothing to ask about. (Ours.)"""
+    max_context_tokens: PositiveInt = 400
+    """A text is cut to this many tokens, at the end of a sentence: so much that our examples and an earlier round stand before it in a window
+    of 2,048. (Ours; its code cuts nothing, in a window of 4,096.)"""
+    exemplars: bool = True
+    """Three examples of our own before every prompt, in the text's language where there are some, for a model that was not tuned for the grammar.
+    (Its code: none.)"""
+    bos: str | None = None
+    """Begin of text, as the synthesizer spells it. Null: asked of its tokenizer; `<s>` on a server."""
+    eos: str | None = None
+    """End of text. Null: asked of its tokenizer; `</s>` on a server."""
 
 
 def _cores() -> int:
@@ -301,6 +332,7 @@ class Settings(BaseSettings):
     """Shards of the row space: 4 on a laptop. (64 and more for 100 M rows.)"""
     ingest: Ingest = Ingest()
     models: Models = Models()
+    from_text: FromText = FromText()
     dedup: Dedup = Dedup()
     decontamination: Decontamination = Decontamination()
     scoring: Scoring = Scoring()

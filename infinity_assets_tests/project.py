@@ -33,6 +33,7 @@ class Project:
             "INFINITY_MODELS": str(self.models),
             "INFINITY_SCORING__MAX_ROWS": "100",
             "INFINITY_CHAT__SEEDS__MAX_SEEDS": "32",
+            "INFINITY_FROM_TEXT__MAX_TEXTS": "8",
         }
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:

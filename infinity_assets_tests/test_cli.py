@@ -29,7 +29,7 @@ def infinity(*arguments: str) -> Result:
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["run"], ["explain"], ["funnel"], ["sql"], ["check"], ["settings"], ["models"], ["sources", "list"]]
+    "arguments", [[], ["run"], ["explain"], ["funnel"], ["sql"], ["check"], ["settings"], ["models"], ["sources", "list"], ["export"]]
 )
 def test_every_command_has_help(arguments: list[str]) -> None:
     result = infinity(*arguments, "--help")
@@ -45,6 +45,7 @@ def test_every_command_has_help(arguments: list[str]) -> None:
         (["explain", "abc"], "No row id begins with abc"),
         (["sql", "select * from nowhere"], "nowhere"),
         (["run", "--until", "raw_pool", "--only", "a\\b"], "no source named"),
+        (["export", "inf_instruct_x", "--layout", "openai", "--out", "x.jsonl"], "`inf_instruct_x` has not been materialised"),
     ],
 )
 def test_a_mistake_is_one_sentence(data: Path, arguments: list[str], says: str) -> None:
@@ -137,3 +138,55 @@ def test_a_data_folder_that_cannot_be_written(data: Path, monkeypatch: pytest.Mo
 
 def test_an_empty_query_has_an_empty_answer(data: Path) -> None:
     assert infinity("sql", "").output == ""
+
+
+@pytest.mark.parametrize("layout", ["openai", "sharegpt", "infinity_instruct", "alpaca"])
+def test_export_writes_conversations(data: Path, layout: str) -> None:
+    (data / "sources" / "small" / "more.jsonl").write_text('{"instruction": "Answer nothing."}')
+    infinity("run", "--until", "deduped")
+    result = infinity("export", "deduped", "--layout", layout, "--out", str(data / "out.jsonl"))
+    assert result.exit_code == 0, result.output
+    assert "1 conversations, 1 other rows" in result.output
+    assert "The Aare is a river." in (data / "out.jsonl").read_text()
+    assert len((data / "out.jsonl").read_text().splitlines()) == 1
+    infinity("export", "deduped", "--layout", layout, "--out", str(data / "out.jsonl"), "--source", "other")
+    assert (data / "out.jsonl").read_text() == ""
+
+
+def test_export_of_tuning_data_for_a_synthesizer(data: Path) -> None:
+    infinity("run", "--until", "deduped")
+    arguments = ["export", "deduped", "--layout", "synthesizer", "--out", str(data / "out.jsonl")]
+    result = infinity(*arguments)
+    assert result.exit_code == 1
+    assert "name a --source that has some" in result.output
+    rows = [{"instruction": f"The Aare is {n} km long.\n\nHow long is the Aare?", "output": f"{n} km."} for n in range(3)]
+    (data / "sources" / "small" / "more.json").write_text(json.dumps(rows))
+    infinity("run", "--until", "deduped")
+    result = infinity(*arguments, "--source", "small", "--max-tokens", "60")
+    assert "3 examples in 2 sequences" in result.output
+    assert "1 rows are about no text" in result.output
+    lines = [json.loads(line) for line in (data / "out.jsonl").read_text().splitlines()]
+    assert [len(line["rows"]) for line in lines] == [2, 1]
+    assert "<s> <CON> The Aare is 0 km long. </CON>\n\n<QUE> How long is the Aare? <ANS> 0 km. </END></s>" in "".join(
+        line["text"] for line in lines
+    )
+    written = (data / "out.jsonl").read_bytes()
+    infinity(*arguments, "--source", "small", "--max-tokens", "60")
+    assert (data / "out.jsonl").read_bytes() == written
+
+
+def test_export_with_a_tokenizer_writes_ids_and_a_mask(data: Path, models_dir: Path) -> None:
+    (data / "sources" / "small" / "rows.json").write_text(json.dumps([{"instruction": "Tea is hot.\n\nIs tea hot?", "output": "Yes."}]))
+    infinity("run", "--until", "deduped")
+    options = ["--source", "small", "--tokenizer", str(models_dir / "smollm2-135m-instruct")]
+    result = infinity("export", "deduped", "--layout", "synthesizer", "--out", str(data / "out.jsonl"), *options)
+    assert result.exit_code == 0, result.output
+    line = json.loads((data / "out.jsonl").read_text())
+    assert line["text"] == "<|im_start|> <CON> Tea is hot. </CON>\n\n<QUE> Is tea hot? <ANS> Yes. </END><|im_end|>"
+    assert len(line["input_ids"]) == len(line["loss_mask"])
+    assert (line["loss_mask"][0], line["loss_mask"][-1]) == (0, 1)
+    result = infinity(
+        "export", "deduped", "--layout", "synthesizer", "--out", str(data / "out.jsonl"), "--source", "small", "--tokenizer", "/none"
+    )
+    assert result.exit_code == 1
+    assert "There is no tokenizer /none" in result.output

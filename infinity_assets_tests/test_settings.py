@@ -123,3 +123,11 @@ def test_a_named_file_that_is_not_there_is_an_error(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("INFINITY_SETTINGS", str(tmp_path / "missing.yaml"))
     with pytest.raises(InfinityError, match=r"missing\.yaml"):
         Settings()
+
+
+def test_the_synthesizer_is_the_generator_unless_it_is_named(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INFINITY_MODELS__GENERATOR__MODEL", "generator")
+    assert Settings().models.of_texts == Settings().models.generator
+    monkeypatch.setenv("INFINITY_MODELS__SYNTHESIZER__MODEL", "tuned")
+    assert Settings().models.of_texts.model == "tuned"
+    assert Settings().models.generator.model == "generator"

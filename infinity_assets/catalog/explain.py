@@ -63,7 +63,12 @@ def _in(views: duckdb.DuckDBPyConnection, asset: str, row_id: str) -> bool:
 
 def _content(views: duckdb.DuckDBPyConnection, row_id: str) -> list[str]:
     have = {r[0] for r in views.execute("select table_name from information_schema.tables").fetchall()}
-    for asset in ("deduped", "raw_pool", *(a for a in sorted(have) if a.startswith(("diagnosed", "answered", "evolved")))):
+    for asset in (
+        "deduped",
+        "raw_pool",
+        "synthesized_from_text",
+        *(a for a in sorted(have) if a.startswith(("diagnosed", "answered", "evolved"))),
+    ):
         if asset in have:
             found = views.execute(f"select messages, licence, domain, language from {asset} where row_id = ? limit 1", [row_id]).fetchone()
             if found:

@@ -71,20 +71,25 @@ def licence(lake: Lake, asset: str) -> pl.DataFrame:
     missing = rows.filter(pl.col("licence").fill_null("") == "").select("row_id", pl.lit("no licence").alias("fault")).collect()
     if "parents" not in rows.collect_schema().names():
         return missing
+    # The licences that a row descends from are those of the rows of the pool at the top of its line. A conversation about a text is such a row
+    # itself; above it stands the text, as its own source has it.
+    about_texts = asset == "synthesized_from_text"
+    pool, of = ("raw_pool", "and d.source = up.source") if about_texts else ("deduped", "")
+    below = "" if about_texts else "and edges.asset <> 'synthesized_from_text'"
     with connect(lake.data) as views:
-        # The licences that a row descends from are those of the rows of the pool at the top of its line.
         ancestors = views.sql(
             f"""
-            with recursive up(row_id, ancestor) as (
-                select row_id, row_id from "{asset}"
+            with recursive up(row_id, source, ancestor) as (
+                select row_id, source, row_id from "{asset}"
                 union
-                select up.row_id, edges.parent_id from up join edges on edges.child_id = up.ancestor
+                select up.row_id, up.source, edges.parent_id from up join edges on edges.child_id = up.ancestor {below}
             )
-            select up.row_id, d.licence from up join deduped d on d.row_id = up.ancestor
+            select up.row_id, up.source, d.licence from up join {pool} d on d.row_id = up.ancestor {of}
             """
         ).pl()
-    expected = ancestors.group_by("row_id").agg(most_restrictive(pl.col("licence")).alias("expected"))
-    wrong = rows.select("row_id", "licence").collect().join(expected, on="row_id").filter(pl.col("licence") != pl.col("expected"))
+    expected = ancestors.group_by("row_id", "source").agg(most_restrictive(pl.col("licence")).alias("expected"))
+    own = rows.select("row_id", "source", "licence").collect()
+    wrong = own.join(expected, on=["row_id", "source"]).filter(pl.col("licence") != pl.col("expected"))
     return pl.concat([missing, wrong.select("row_id", pl.format("{} instead of {}", "licence", "expected").alias("fault"))])
 
 
@@ -95,6 +100,7 @@ _FINAL = ("conservation", "grammar", "unique", "clean", "lineage", "licence")
 
 APPLIES: dict[str, tuple[str, ...]] = {
     "raw_pool": ("conservation", "grammar", "licence"),
+    "synthesized_from_text": ("conservation", "grammar", "lineage", "licence"),
     "deduped": ("conservation", "grammar", "unique", "licence"),
     "decontaminated": ("conservation", "grammar", "unique", "clean"),
     "tagged": ("unique",),

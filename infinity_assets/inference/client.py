@@ -17,6 +17,7 @@ from infinity_assets.inference.requests import (
     INVALID_CHOICE,
     INVALID_JSON,
     RETRIABLE,
+    CompleteRequest,
     EmbedRequest,
     GenerateRequest,
     Kind,
@@ -95,6 +96,10 @@ class Inference:
         Raises `EngineUnavailable` when nothing can be answered: what was answered before is stored, and the next run goes on from there.
         """
         return self._ask("generate", spec, requests, stage)
+
+    def complete(self, spec: ModelSpec, requests: Sequence[CompleteRequest], stage: str) -> Answers:
+        """Continuations of texts, with no chat template. Raises as `generate` does."""
+        return self._ask("complete", spec, requests, stage)
 
     def score(self, spec: ModelSpec, requests: Sequence[ScoreRequest], stage: str) -> Answers:
         """Log-probabilities of answers, in nats: `sum_logprob` over `answer_tokens` tokens. Raises as `generate` does."""
@@ -209,6 +214,8 @@ def _checked(request: Request, response: Response) -> Response:
     text = response.text or ""
     if not text.strip():
         return replace(response, error=EMPTY, cause="the model wrote nothing")
+    if isinstance(request, CompleteRequest):
+        return response
     if request.choices and text not in request.choices:
         return replace(response, error=INVALID_CHOICE, cause=f"{text[:80]!r} is none of {', '.join(request.choices)}")
     if request.schema is not None:

@@ -18,6 +18,7 @@ from infinity_assets.inference.requests import (
     ENGINE_ERROR,
     INVALID_REQUEST,
     PROMPT_TOO_LONG,
+    CompleteRequest,
     GenerateRequest,
     Messages,
     Request,
@@ -91,6 +92,8 @@ class OpenAIEngine:
         try:
             if isinstance(request, ScoreRequest):
                 return await self._score(request, start)
+            if isinstance(request, CompleteRequest):
+                return await self._complete(request, start)
             return await self._generate(request, start)
         except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
             cause = f"{self.spec.base_url} refuses the key in {self.spec.api_key_env}: {self._safe(error)}"
@@ -129,6 +132,29 @@ class OpenAIEngine:
             completion_tokens=reply.usage.completion_tokens if reply.usage else 0,
             seconds=time.monotonic() - start,
             choice_logprobs=_choice_logprobs(request.choices, choice.logprobs) if request.choices else None,
+        )
+
+    async def _complete(self, request: CompleteRequest, start: float) -> Response:
+        """`/v1/completions`. That no special token is added or hidden is asked for as `vllm serve` reads it."""
+        sampling = request.sampling
+        arguments: dict[str, Any] = {"temperature": sampling.temperature, "top_p": sampling.top_p, "max_tokens": sampling.max_tokens}
+        if request.seed is not None:
+            arguments["seed"] = request.seed
+        if request.stop:
+            arguments["stop"] = list(request.stop)
+        reply = await self._client.completions.create(
+            model=self.spec.model,
+            prompt=request.text,
+            extra_body={"add_special_tokens": False, "skip_special_tokens": False},
+            **arguments,
+        )
+        choice = reply.choices[0]
+        return Response(
+            text=choice.text or "",
+            finish_reason=choice.finish_reason,
+            prompt_tokens=reply.usage.prompt_tokens if reply.usage else 0,
+            completion_tokens=reply.usage.completion_tokens if reply.usage else 0,
+            seconds=time.monotonic() - start,
         )
 
     async def _score(self, request: ScoreRequest, start: float) -> Response:

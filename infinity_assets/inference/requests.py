@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeAlias
 
 from infinity_assets.settings import Sampling
 
-Kind: TypeAlias = Literal["generate", "score", "embed"]
+Kind: TypeAlias = Literal["generate", "complete", "score", "embed"]
 Messages: TypeAlias = tuple[dict[str, str], ...]
 
 # Classes of errors. The first five are an answer, and stored; the last two are bad luck, and asked again by the next run.
@@ -48,6 +48,26 @@ class GenerateRequest:
 
 
 @dataclass(frozen=True)
+class CompleteRequest:
+    """The continuation of a text that holds its own special tokens: no chat template, none added. For models tuned on a grammar of their own."""
+
+    row_id: str
+    prompt: str
+    """Name of the prompt file, or of what stands in its place."""
+    prompt_hash: str
+    text: str
+    sampling: Sampling
+    stop: tuple[str, ...] = ()
+    """The continuation ends before the first of these, and at the model's end of text. Four at most: that is what OpenAI's API takes."""
+    seed: int | None = None
+    index: int = 0
+
+    def __post_init__(self):
+        if not self.text:
+            raise ValueError("a request has a text")
+
+
+@dataclass(frozen=True)
 class ScoreRequest:
     """The log-probability of an answer after a context. No context means the assistant's header alone: IFD's unconditional score."""
 
@@ -69,7 +89,7 @@ class EmbedRequest:
     text: str
 
 
-Request: TypeAlias = GenerateRequest | ScoreRequest
+Request: TypeAlias = GenerateRequest | CompleteRequest | ScoreRequest
 """What a language model answers."""
 
 
@@ -116,9 +136,10 @@ def request_key(model: str, request: Request | EmbedRequest) -> str:
     """The key of a request: the 128-bit BLAKE2b digest, in 32 hexadecimal digits, of the canonical JSON of what decides the answer.
 
     Generating: the kind, the model's identity (`model@revision`), the prompt's name and hash, the messages, temperature, top_p and
-    max_tokens, the schema or the choices, the seed, the index. Scoring: the kind, the model, the context, the answer. Embedding: the
-    kind, the model with its length limit, the text. Left out on purpose: the row id (two rows with one question share the answer), the
-    stage, retries, time-outs, batch size, concurrency, address of the server, engine arguments, the window (`max_model_len`).
+    max_tokens, the schema or the choices, the seed, the index. Completing: the same, with the text and the stops in the place of messages,
+    schema and choices. Scoring: the kind, the model, the context, the answer. Embedding: the kind, the model with its length limit, the
+    text. Left out on purpose: the row id (two rows with one question share the answer), the stage, retries, time-outs, batch size,
+    concurrency, address of the server, engine arguments, the window (`max_model_len`).
     """
     match request:
         case GenerateRequest():
@@ -127,10 +148,21 @@ def request_key(model: str, request: Request | EmbedRequest) -> str:
                 "model": model,
                 "prompt": [request.prompt, request.prompt_hash],
                 "messages": _turns(request.messages),
-                "sampling": [float(request.sampling.temperature), float(request.sampling.top_p), request.sampling.max_tokens],
+                "sampling": _sampling(request.sampling),
                 # As text: a model fills the properties of a schema in their order, so that order decides the answer too.
                 "schema": None if request.schema is None else json.dumps(request.schema),
                 "choices": request.choices,
+                "seed": request.seed,
+                "index": request.index,
+            }
+        case CompleteRequest():
+            parts = {
+                "kind": "complete",
+                "model": model,
+                "prompt": [request.prompt, request.prompt_hash],
+                "text": request.text,
+                "sampling": _sampling(request.sampling),
+                "stop": request.stop,
                 "seed": request.seed,
                 "index": request.index,
             }
@@ -140,6 +172,10 @@ def request_key(model: str, request: Request | EmbedRequest) -> str:
             parts = {"kind": "embed", "model": model, "text": request.text}
     text = json.dumps(parts, sort_keys=True, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _sampling(sampling: Sampling) -> list[float]:
+    return [float(sampling.temperature), float(sampling.top_p), sampling.max_tokens]
 
 
 def _turns(messages: Sequence[dict[str, str]]) -> list[list[str]]:

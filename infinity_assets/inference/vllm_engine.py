@@ -22,6 +22,7 @@ from infinity_assets.inference.requests import (
     ENGINE_ERROR,
     INVALID_REQUEST,
     PROMPT_TOO_LONG,
+    CompleteRequest,
     GenerateRequest,
     Messages,
     Request,
@@ -133,15 +134,20 @@ class VllmEngine:
         return name
 
     def _prepare(self, position: int, request: Request) -> _Flight | Response:
-        return self._prepare_score(position, request) if isinstance(request, ScoreRequest) else self._prepare_generate(position, request)
+        match request:
+            case ScoreRequest():
+                return self._prepare_score(position, request)
+            case CompleteRequest():
+                return self._prepare_complete(position, request)
+            case GenerateRequest():
+                return self._prepare_generate(position, request)
 
     def _prepare_generate(self, position: int, request: GenerateRequest) -> _Flight | Response:
         tokens = self._prompt(request.messages)
         firsts = self._first_tokens(request.choices) if request.choices else None
-        window, room = self.spec.max_model_len, 1 if firsts else request.sampling.max_tokens
-        if len(tokens) + room > window:
-            cause = f"{len(tokens)} tokens, and up to {room} of the answer, do not fit in max_model_len = {window}"
-            return failed(PROMPT_TOO_LONG, cause, len(tokens), window=window)
+        room = 1 if firsts else request.sampling.max_tokens
+        if long := self._too_long(tokens, room):
+            return long
         if request.choices and firsts:
             # One forward pass and no grammar: the most probable of the choices is found from the log-probabilities of their first tokens.
             params = _params(temperature=0.0, max_tokens=1, logprob_token_ids=list(firsts), detokenize=False)
@@ -153,6 +159,28 @@ class VllmEngine:
         temperature, top_p = request.sampling.temperature, request.sampling.top_p
         params = _params(temperature=temperature, top_p=top_p, max_tokens=room, seed=request.seed, structured_outputs=structured)
         return _Flight(position, tokens, params)
+
+    def _prepare_complete(self, position: int, request: CompleteRequest) -> _Flight | Response:
+        tokens = self._tokenizer.encode(request.text, add_special_tokens=False)
+        sampling = request.sampling
+        if long := self._too_long(tokens, sampling.max_tokens):
+            return long
+        params = _params(
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            max_tokens=sampling.max_tokens,
+            seed=request.seed,
+            stop=list(request.stop),
+            skip_special_tokens=False,  # or a stop that is a special token would not be seen
+        )
+        return _Flight(position, tokens, params)
+
+    def _too_long(self, tokens: list[int], room: int) -> Response | None:
+        window = self.spec.max_model_len
+        if len(tokens) + room <= window:
+            return None
+        cause = f"{len(tokens)} tokens, and up to {room} of the answer, do not fit in max_model_len = {window}"
+        return failed(PROMPT_TOO_LONG, cause, len(tokens), window=window)
 
     def _prepare_score(self, position: int, request: ScoreRequest) -> _Flight | Response:
         context = self._prompt(request.context) if request.context else self._header
@@ -235,6 +263,8 @@ def _beginning(request: Request) -> tuple[str, ...]:
     """By this, requests with a common beginning stand side by side."""
     if isinstance(request, ScoreRequest):
         return (*(turn["content"] for turn in request.context), request.answer)
+    if isinstance(request, CompleteRequest):
+        return (request.text,)
     return tuple(turn["content"] for turn in request.messages)
 
 

@@ -93,8 +93,8 @@ MEANING: dict[str, str] = {
     "language": "BCP 47 language tag of the conversation",
     "kind": "conversation, instruction (no answer yet) or text (raw material)",
     "parents": "row ids of the rows this one was made from",
-    "operation": "what made it: an evolution operator, or `answer`",
-    "round": "round of the chat loop, from 1",
+    "operation": "what made it: an evolution operator, `answer`, or `from_text`",
+    "round": "round of the chat loop, from 1; 0 before it",
 }
 """The meaning of the columns above, shown in the web UI."""
 

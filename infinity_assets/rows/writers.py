@@ -2,9 +2,16 @@
 
 import polars as pl
 
+from infinity_assets.rows.conversation import turns_of
 from infinity_assets.rows.schema import MESSAGES
 
 _TO_SHAREGPT = {"system": "system", "user": "human", "assistant": "gpt"}
+_TURN = pl.element().struct
+_CONVERSATIONS = (
+    pl.col("messages")
+    .list.eval(pl.struct(_TURN.field("role").replace(_TO_SHAREGPT).alias("from"), _TURN.field("content").alias("value")))
+    .alias("conversations")
+)
 
 
 def infinity_instruct(rows: pl.DataFrame, chinese: dict[str, str]) -> pl.DataFrame:
@@ -18,12 +25,10 @@ def infinity_instruct(rows: pl.DataFrame, chinese: dict[str, str]) -> pl.DataFra
         id, conversations (list of {from, value}), label {ability_en, cate_ability_en, cate_ability_zh}, langdetect, source, licence. The
         coarse lists have one entry, or none where the row was not labelled, and always the same length.
     """
-    turn = pl.element().struct
-    sharegpt = pl.struct(turn.field("role").replace(_TO_SHAREGPT).alias("from"), turn.field("content").alias("value"))
     coarse = pl.concat_list("cate_ability").list.drop_nulls()
     return rows.select(
         pl.col("row_id").alias("id"),
-        pl.col("messages").list.eval(sharegpt).alias("conversations"),
+        _CONVERSATIONS,
         pl.struct(
             ability_en=pl.col("ability").fill_null(pl.lit([], dtype=pl.List(pl.String))),
             cate_ability_en=coarse,
@@ -38,3 +43,33 @@ def infinity_instruct(rows: pl.DataFrame, chinese: dict[str, str]) -> pl.DataFra
 def openai_messages(rows: pl.DataFrame) -> pl.DataFrame:
     """OpenAI's chat form: id and messages, nothing else."""
     return rows.select(pl.col("row_id").alias("id"), pl.col("messages").cast(MESSAGES))
+
+
+def sharegpt(rows: pl.DataFrame) -> pl.DataFrame:
+    """ShareGPT's form: id and conversations (list of {from, value}: system, human, gpt)."""
+    return rows.select(pl.col("row_id").alias("id"), _CONVERSATIONS)
+
+
+def alpaca(rows: pl.DataFrame) -> pl.DataFrame:
+    """Alpaca's form, as it is extended to several turns: id, instruction (the last request), input (empty), output (its answer), system (empty
+    where there is none), history (earlier pairs of request and answer).
+    """
+    asked, answered = turns_of("user"), turns_of("assistant")
+    earlier = rows.select(
+        asked.list.head(asked.list.len() - 1).alias("asked"), answered.list.head(answered.list.len() - 1).alias("answered")
+    )
+    history = [[list(pair) for pair in zip(*row, strict=True)] for row in earlier.iter_rows()]
+    return rows.select(
+        pl.col("row_id").alias("id"),
+        asked.list.last().alias("instruction"),
+        pl.lit("").alias("input"),
+        answered.list.last().alias("output"),
+        turns_of("system").list.first().fill_null("").alias("system"),
+        pl.Series("history", history, dtype=pl.List(pl.List(pl.String))),
+    )
+
+
+def with_labels(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows with the columns of labels that `infinity_instruct` reads; null where their asset has none."""
+    labels = {"cate_ability": pl.String, "ability": pl.List(pl.String)}
+    return rows.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in labels.items() if name not in rows.columns)

@@ -17,9 +17,9 @@ import yaml
 import zstandard
 
 from infinity_assets.rows import conversation
-from infinity_assets.rows.readers.reading import read_source
 from infinity_assets.rows.sources import load_source
 from infinity_assets.scoring import domain, language
+from infinity_assets_tests.rows.readers.in_memory import read
 
 _CHATTERBOT = {
     "bengali": "bn", "chinese": "zh", "dutch": "nl", "english": "en", "french": "fr", "german": "de", "hebrew": "he", "hindi": "hi",
@@ -56,7 +56,7 @@ HELD_OUT: dict[str, pl.Expr] = {
 
 def rows_of(folder: Path) -> pl.DataFrame:
     """The rows of a source: source, file, position, prompt (all user turns), answer (the last)."""
-    rows = read_source(load_source(folder)).rows
+    rows = read(load_source(folder)).rows
     return rows.select("source", "file", "position", conversation.content_of("user").alias("prompt"), conversation.answer().alias("answer"))
 
 

@@ -117,6 +117,15 @@ def test_scores_are_finite_or_null_with_a_reason(project: Project) -> None:
             [r"contaminated_", r"item_id little_", r"span "],
         ),
         (
+            "about a text",
+            "select parents[1] from synthesized_from_text union select row_id from decisions where asset = 'synthesized_from_text' limit 1",
+            [
+                r"complete +in synthesized_from_text: prompt pairs_from_text_",
+                r"dropped +in synthesized_from_text",
+                r"read +from source nature_notes",
+            ],
+        ),
+        (
             "evolved",
             "select row_id from inf_instruct_g limit 1",
             [r"made +by answer", r"made +by (evolve|request)", r"read +from source", r"generate +in evolved", r"chosen +in seed_selected"],

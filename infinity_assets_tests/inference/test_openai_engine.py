@@ -9,8 +9,8 @@ import pytest
 
 from infinity_assets.inference.engine import EngineUnavailable
 from infinity_assets.inference.openai_engine import OpenAIEngine
-from infinity_assets.inference.requests import ScoreRequest
-from infinity_assets.settings import ModelSpec
+from infinity_assets.inference.requests import CompleteRequest, ScoreRequest
+from infinity_assets.settings import ModelSpec, Sampling
 from infinity_assets_tests.inference.doubles import ask
 
 SECRET = "sk-very-secret"
@@ -187,6 +187,25 @@ def test_schemas_and_choices_are_asked_for_as_vllm_serve_reads_them(serve):
     assert server.seen[1][1]["structured_outputs"] == {"choice": ["no", "yes", "unsure"]}
     assert responses[1].text == "yes"
     assert responses[1].choice_logprobs == pytest.approx((-1.3133, -0.3133, float("-inf")), abs=1e-3)
+
+
+def test_a_text_is_continued_as_it_stands(serve):
+    """No chat template, and no special token that the text does not hold: `vllm serve` would add one."""
+
+    def reply(path, body, number):
+        assert path == "/v1/completions"
+        choice = {"index": 0, "text": body["prompt"].upper(), "finish_reason": "stop", "logprobs": None}
+        usage = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
+        return 200, {"id": "x", "object": "text_completion", "created": 0, "model": "m", "choices": [choice], "usage": usage}
+
+    engine, server = serve(reply)
+    sampling = Sampling(temperature=0.0, max_tokens=9)
+    response = run(engine, [CompleteRequest("r", "p", "h", "<s> <CON> tea </CON>", sampling, stop=("</s>", "<CON>"), seed=4)])[0]
+    assert (response.text, response.finish_reason, response.prompt_tokens) == ("<S> <CON> TEA </CON>", "stop", 5)
+    body = server.seen[0][1]
+    expected = {"prompt": "<s> <CON> tea </CON>", "max_tokens": 9, "temperature": 0.0, "stop": ["</s>", "<CON>"], "seed": 4}
+    assert body.items() >= expected.items()
+    assert body["add_special_tokens"] is body["skip_special_tokens"] is False
 
 
 def vllm_serve(path: str, body: dict, number: int) -> Reply:

@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infinity_assets.inference.requests import EmbedRequest, ScoreRequest, normalised, request_key
+from infinity_assets.inference.requests import CompleteRequest, EmbedRequest, ScoreRequest, normalised, request_key
 from infinity_assets.settings import ModelSpec, Sampling
 from infinity_assets_tests.inference.doubles import ask
 
 MODEL = "m@main"
 BASE = ask("row", "question")
+COMPLETE = CompleteRequest("row", "answer", "p1", "question", Sampling(temperature=0.0, top_p=0.9), stop=("</s>",))
 SCORE = ScoreRequest("row", "ifd", ({"role": "user", "content": "question"},), "answer")
 
 
@@ -30,6 +31,7 @@ SCORE = ScoreRequest("row", "ifd", ({"role": "user", "content": "question"},), "
         replace(BASE, choices=("1", "2")),
         replace(BASE, seed=0),
         replace(BASE, index=1),
+        COMPLETE,
         SCORE,
         replace(SCORE, answer="another"),
         replace(SCORE, context=()),
@@ -38,6 +40,23 @@ SCORE = ScoreRequest("row", "ifd", ({"role": "user", "content": "question"},), "
 )
 def test_what_decides_the_answer_changes_the_key(other):
     assert request_key(MODEL, other) != request_key(MODEL, BASE)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(COMPLETE, prompt="another"),
+        replace(COMPLETE, prompt_hash="p2"),
+        replace(COMPLETE, text="question "),
+        replace(COMPLETE, sampling=Sampling(temperature=0.0, top_p=0.9, max_tokens=7)),
+        replace(COMPLETE, stop=()),
+        replace(COMPLETE, stop=("</s>", "<CON>")),
+        replace(COMPLETE, seed=0),
+        replace(COMPLETE, index=1),
+    ],
+)
+def test_what_decides_a_continuation_changes_its_key(other):
+    assert request_key(MODEL, other) != request_key(MODEL, COMPLETE) == request_key(MODEL, replace(COMPLETE, row_id="another"))
 
 
 def test_the_model_and_its_revision_change_the_key():
@@ -78,6 +97,8 @@ def test_keys_are_equal_only_for_equal_messages(one, two):
 def test_impossible_requests_are_refused():
     with pytest.raises(ValueError, match="not both"):
         replace(BASE, schema={}, choices=("a",))
+    with pytest.raises(ValueError, match="has a text"):
+        replace(COMPLETE, text="")
     with pytest.raises(ValueError, match="empty answer"):
         replace(SCORE, answer="")
 

@@ -10,7 +10,7 @@ import pytest
 from infinity_assets.inference.client import Inference
 from infinity_assets.inference.models import local_path
 from infinity_assets.inference.pool import EnginePool
-from infinity_assets.inference.requests import ScoreRequest
+from infinity_assets.inference.requests import CompleteRequest, ScoreRequest
 from infinity_assets.inference.store import ResponseStore
 from infinity_assets.inference.vllm_engine import VllmEngine
 from infinity_assets.settings import EmbedderSpec, ModelSpec, Sampling
@@ -136,6 +136,26 @@ def test_choices_that_begin_alike_are_still_chosen(engine):
     response = run(engine, [ask("a", "A or B?", choices=("the first one", "the second one"))])[0]
     assert response.text in ("the first one", "the second one")
     assert response.choice_logprobs is None
+
+
+def test_a_text_is_continued_without_a_template(engine):
+    """Its own special tokens are read as such, its stops end it, and it stands in one batch with other requests."""
+    text = "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n"
+    whole, stopped, long, chat = run(
+        engine,
+        [
+            CompleteRequest("a", "p", "", text, GREEDY),
+            CompleteRequest("a", "p", "", text, GREEDY, stop=("Paris",)),
+            CompleteRequest("a", "p", "", "word " * 600, GREEDY),
+            ask("a", messages=({"role": "system", "content": "You answer."}, *CAPITAL), sampling=GREEDY),
+        ],
+    )
+    assert "Paris" in (whole.text or "")
+    assert (whole.finish_reason, "<|im_end|>" in (whole.text or "")) == ("stop", False)
+    assert stopped.text == (whole.text or "").partition("Paris")[0]
+    assert stopped.finish_reason == "stop"
+    assert whole.prompt_tokens < chat.prompt_tokens
+    assert (long.error, long.window) == ("prompt_too_long", 512)
 
 
 def test_bad_requests_are_errors_among_good_answers(engine):

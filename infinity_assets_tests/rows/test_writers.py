@@ -3,7 +3,7 @@
 import polars as pl
 
 from infinity_assets.rows.schema import MESSAGES
-from infinity_assets.rows.writers import infinity_instruct, openai_messages
+from infinity_assets.rows.writers import alpaca, infinity_instruct, openai_messages, sharegpt, with_labels
 from infinity_assets.scoring.labels import ABILITIES
 from infinity_assets_tests.frames import pool
 
@@ -39,3 +39,24 @@ def test_openais_form_keeps_the_messages_as_they_are() -> None:
     written = openai_messages(LABELLED)
     assert written.schema == {"id": pl.String, "messages": MESSAGES}
     assert written["messages"].to_list() == ROWS["messages"].to_list()
+
+
+def test_sharegpts_form() -> None:
+    assert sharegpt(ROWS).row(0, named=True) == {
+        "id": ROWS["row_id"][0],
+        "conversations": [{"from": "system", "value": "s"}, {"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}],
+    }
+
+
+def test_alpacas_form_holds_earlier_turns_as_history() -> None:
+    turns = [("user", "q1"), ("assistant", "a1"), ("user", "q2"), ("assistant", "a2"), ("user", "q3"), ("assistant", "a3")]
+    several = pool(("alpha", "a.json", 2, turns))
+    one, other = alpaca(pl.concat([ROWS.head(1), several])).drop("id").to_dicts()
+    assert one == {"instruction": "q", "input": "", "output": "a", "system": "s", "history": []}
+    assert other == {"instruction": "q3", "input": "", "output": "a3", "system": "", "history": [["q1", "a1"], ["q2", "a2"]]}
+    assert alpaca(ROWS.clear()).schema == alpaca(several).schema
+
+
+def test_rows_without_labels_fit_infinity_instructs_schema() -> None:
+    assert infinity_instruct(with_labels(ROWS), ABILITIES).schema == infinity_instruct(LABELLED, ABILITIES).schema
+    assert with_labels(LABELLED).equals(LABELLED)

@@ -39,14 +39,15 @@ def duplicates(step: Step) -> Outcome:
     return Outcome(losers, charts={"who duplicates whom": charts.table(pairs, rows=20)})
 
 
-@dataset(group="curate", reads=("duplicates", "raw_pool"), settings=lambda s: (s.shards,), columns=schema.ROW)
+@dataset(group="curate", reads=("duplicates", "raw_pool", "synthesized_from_text"), settings=lambda s: (s.shards,), columns=schema.ROW)
 def deduped(step: Step) -> Outcome:
-    """The pool without duplicates, by shard of the row id.
+    """The pool, conversations about its texts included, without duplicates, by shard of the row id.
 
     Grain: one distinct row. Key: row_id. Every record that lost is in `decisions` with the survivor's id; all origins and licences stay in `origins`.
     """
     mine = shard_of(step.settings.shards) == step.partition
-    pool = step.read("raw_pool").filter(mine).collect()
+    parts = (step.read(asset).filter(mine).select(list(schema.ROW)) for asset in ("raw_pool", "synthesized_from_text"))
+    pool = pl.concat(parts).collect()
     losers = step.read("duplicates").filter(mine).collect()
     dropped = losers.with_columns(
         pl.lit("dropped").alias("verdict"),

@@ -3,7 +3,8 @@
 | asset | grain | key |
 |---|---|---|
 | raw_pool | record of a file that could be read | row_id, source, file, position |
-| fingerprints | the same record | row_id, source, file, position |
+| synthesized_from_text | conversation about a text (`from_text.py`) | row_id |
+| fingerprints | record, or conversation about a text | row_id, source, file, position |
 """
 
 import json
@@ -122,7 +123,7 @@ def _relabelled(step: Step, source: Source) -> Outcome | None:
 
 @dataset(
     group="ingest",
-    reads=("raw_pool",),
+    reads=("raw_pool", "synthesized_from_text"),
     columns={"row_id": pl.String, "content_hash": pl.String, "prompt_hash": pl.String, "chars": pl.Int64},
     meaning={
         "content_hash": "128-bit hash of the normalised conversation",
@@ -131,11 +132,13 @@ def _relabelled(step: Step, source: Source) -> Outcome | None:
     },
 )
 def fingerprints(step: Step) -> Outcome:
-    """Hashes of the normalised content of every record, per source, so that a new source is compared without reading the old ones again.
+    """Hashes of the normalised content of every record and of every conversation about a text, per source, so that a new source is compared
+    without reading the old ones again.
 
-    Grain: one record. Key: row_id, source, file, position.
+    Grain: one record or conversation. Key: row_id, source, file, position.
     """
-    prints = exact.fingerprint(step.read("raw_pool").collect())
+    rows = pl.concat([step.read("raw_pool").select(list(schema.ROW)), step.read("synthesized_from_text").select(list(schema.ROW))])
+    prints = exact.fingerprint(rows.collect())
     return Outcome(
         prints, measures={"distinct contents": prints["content_hash"].n_unique(), "distinct prompts": prints["prompt_hash"].n_unique()}
     )

@@ -58,6 +58,7 @@ def release(step: Step) -> Outcome:
         )
     settings = step.settings
     models = {part: getattr(settings.models, part).identity for part in ("generator", "tagger", "judge", "scorer", "embedder")}
+    models |= {"synthesizer": settings.models.of_texts.identity}
     models |= {f"student {student.name}": student.model.identity for student in settings.models.students}
     write_text(
         card.write(sets, models, {name: prompts.load(name).hash for name in prompts.names()}, settings_hash(settings)), folder / "README.md"
