@@ -149,7 +149,8 @@ class FromText(Section):
     """How pairs are written from raw texts (Instruction Pre-Training, arXiv 2406.14491)."""
 
     max_texts: NonNegativeInt = 0
-    """At most this many texts of a source are taken, drawn by row id. Off unless asked for: what the embedded model writes is no data. (Paper: 200 M.)"""
+    """At most this many texts of a source are taken, drawn by row id. Off unless asked for: what the embedded model writes is no data.
+    (Paper: 200 M texts.)"""
     rounds: PositiveInt = 2
     """M: the texts are split into so many groups, and each round is shown what the rounds before it made of theirs. (Its code: 2 in the example.)"""
     max_new_tokens: PositiveInt = 400

@@ -46,6 +46,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     texts = [text_about(subject) for subject in SUBJECTS]
     (source / "rocks.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in [*texts, texts[0], "Too short."]))
     (folder / "benchmarks").mkdir()
+    monkeypatch.setenv("INFINITY_FROM_TEXT__MAX_TEXTS", "8")
     monkeypatch.setenv("INFINITY_DATA", str(folder))
     monkeypatch.setenv("INFINITY_MODELS__GENERATOR__BACKEND", "openai")  # so that no tokenizer is wanted
     monkeypatch.setenv("INFINITY_FROM_TEXT__MIN_WORDS", "5")
