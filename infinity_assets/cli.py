@@ -15,7 +15,7 @@ from rich.markup import escape
 
 from infinity_assets.cli_errors import sentences
 from infinity_assets.cli_export import export
-from infinity_assets.cli_sources import sources
+from infinity_assets.cli_sources import bring, sources
 from infinity_assets.errors import InfinityError
 from infinity_assets.settings import Settings, data_dir, models_dir
 
@@ -62,6 +62,7 @@ def run(sources: Path | None, benchmarks: Path | None, only: str | None, until: 
     from infinity_assets.catalog.pool import Pool
     from infinity_assets.defs.runner import Runner
     from infinity_assets.report.terminal import TerminalReporter, funnel_table
+    from infinity_assets.rows.hub import waiting
 
     console, began, data = _console(), time.monotonic(), data_dir()
     pool = Pool.load(data)
@@ -70,9 +71,12 @@ def run(sources: Path | None, benchmarks: Path | None, only: str | None, until: 
         pool = pool.model_copy(update={"sources": chosen, "only": tuple(name.strip() for name in only.split(",")) if only else ()})
     if benchmarks:
         pool = pool.model_copy(update={"benchmarks": benchmarks.absolute()})
+    for folder in waiting(pool.sources):
+        if not pool.only or folder.name in pool.only:
+            bring(folder)
     folders = pool.source_folders()
     if not folders:
-        raise InfinityError(f"{pool.sources} holds no source: put a folder with .json, .jsonl, .csv, .yaml or .txt files there.")
+        raise InfinityError(f"{pool.sources} holds no source: put a folder with data there, or `infinity sources add` one.")
     pool.save(data)
     some = f" (only {', '.join(pool.only)})" if pool.only else ""
     console.print(

@@ -103,9 +103,7 @@ def fetch(names: tuple[str, ...], root: Path | None) -> None:
         folders.existing(root, name)
     waiting = [folder for folder in hub.waiting(root) if not names or folder.name in names]
     for folder in waiting:
-        plan = _shown(folder.name, lambda progress, folder=folder: hub.fetch(folder, progress))
-        if plan:
-            click.echo(_described(folder, plan))
+        bring(folder)
     if not waiting:
         click.echo("Nothing to fetch.")
 
@@ -240,6 +238,15 @@ def _shown(name: str, work: Callable[[Callable[[int, int], None]], Any]) -> Any:
         return work(lambda done, total: reporter.advance(done >> 20, total >> 20, "MiB"))
     finally:
         reporter.stop()
+
+
+def bring(folder: Path) -> None:
+    """Fetch what a source lacks, and say what came."""
+    from infinity_assets.rows import hub
+
+    plan = _shown(folder.name, lambda progress: hub.fetch(folder, progress))
+    if plan:
+        click.echo(_described(folder, plan))
 
 
 def _described(folder: Path, plan: Any) -> str:

@@ -1,16 +1,21 @@
 """The Dagster layer without a model: sources come, change and go; shards may run in any order."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
+import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from infinity_assets.catalog.lake import Lake, Outcome, StepKey
 from infinity_assets.catalog.pool import Pool
+from infinity_assets.catalog.views import connect
 from infinity_assets.definitions import defs
 from infinity_assets.defs.automation import daily, watch_sources
+from infinity_assets.defs.ingest import assets
 from infinity_assets.defs.partitions import SOURCES, register_sources
 from infinity_assets.defs.resources import LakeResource
 from infinity_assets.defs.runner import Fault, Runner
@@ -105,6 +110,47 @@ def test_a_touched_file_is_read_again_but_nothing_behind_it_is_made(data: Path) 
     file = data / "sources" / "one" / "rows.jsonl"
     file.write_text(file.read_text() + "\n")
     assert run(data)[0] == ["raw_pool[one]"]
+
+
+def test_a_file_that_was_only_touched_makes_nothing_again(data: Path) -> None:
+    run(data)
+    os.utime(data / "sources" / "one" / "rows.jsonl", ns=(1, 1))
+    assert run(data) == ([], [])
+
+
+def test_new_words_on_a_source_do_not_read_its_files_again(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def raw_pool() -> pl.DataFrame:
+        return Lake(data).scan("raw_pool", "one").collect()
+
+    run(data)
+    before, yaml = raw_pool(), data / "sources" / "one" / "source.yaml"
+    with monkeypatch.context() as patched:
+        patched.setattr(assets, "read_source", None)  # whoever calls it fails
+        yaml.write_text("licence: MIT\ndomain: math\nlanguage: nl\n")
+        computed, faults = run(data)
+        assert ("raw_pool[one]" in computed, "raw_pool[two]" in computed, faults) == (True, False, [])
+        assert set(raw_pool().select("licence", "domain", "language").rows()) == {("MIT", "math", "nl")}
+        assert set(Lake(data).book("origins", "raw_pool", "one").collect()["licence"]) == {"MIT"}
+        assert set(questions(data, "decontaminated")) == {"What is a fjord?", "Why is snow white?", "What is basalt?"}
+        yaml.write_text("description: what was said is said no longer\n")
+        run(data)
+        assert_frame_equal(raw_pool(), before)
+    yaml.write_text("layout: messages\n")
+    run(data)
+    assert raw_pool().is_empty()
+
+
+def test_what_is_beside_a_conversation_and_what_was_wrong_with_it_is_on_record(data: Path) -> None:
+    pair = {"prompt": "Which is older?", "chosen": "The lower layer.", "rejected": "The upper one."}
+    (data / "sources" / "one" / "pairs.jsonl").write_text(json.dumps(pair) + '\n{"title": "no layout has this"}\n')
+    run(data)
+    with connect(data) as views:
+        assert views.sql("select name, value from annotations").fetchall() == [("rejected", '"The upper one."')]
+        assert views.sql("select file, position, raw from quarantine").fetchall() == [
+            ("pairs.jsonl", 1, b'{"title": "no layout has this"}')
+        ]
+        counts = views.sql("select file, records, rows, repaired, dropped from files where source = 'one' order by file").fetchall()
+        assert counts == [("pairs.jsonl", 2, 1, 0, 1), ("rows.jsonl", 3, 3, 0, 0)]
 
 
 def test_shards_may_run_in_any_order(data: Path, instance: dg.DagsterInstance) -> None:

@@ -12,12 +12,13 @@ from dataclasses import replace
 
 import polars as pl
 
+from infinity_assets.atomic import write_parquet
 from infinity_assets.catalog.lake import Outcome
 from infinity_assets.dedup import exact
 from infinity_assets.defs.step import Step, dataset
 from infinity_assets.errors import InfinityError
 from infinity_assets.report import charts
-from infinity_assets.rows import conversation, schema
+from infinity_assets.rows import conversation, hub, schema
 from infinity_assets.rows.readers.reading import read_source
 from infinity_assets.rows.sources import Source, content_fingerprint, load_source
 from infinity_assets.scoring.content import with_language_and_domain
@@ -33,6 +34,8 @@ def _source(step: Step) -> Source:
     folders = step.pool.source_folders()
     if step.partition not in folders:
         raise InfinityError(f"source `{step.partition}` has no folder in {step.pool.sources}: it was removed; run `infinity run` again.")
+    if hub.pending(folders[step.partition]):
+        raise InfinityError(f"source `{step.partition}` has not been downloaded: `infinity sources fetch {step.partition}`.")
     return load_source(folders[step.partition])
 
 
@@ -109,10 +112,15 @@ def _relabelled(step: Step, source: Source) -> Outcome | None:
     labelled = old.with_columns(rows).map_batches(with_language_and_domain, streamable=True, schema=old.collect_schema())
 
     def kept(book: str) -> pl.LazyFrame:
-        return step.lake.book(book, step.asset, step.partition).drop("asset", "partition")
+        return written(book, step.lake.book(book, step.asset, step.partition).drop("asset", "partition"))
+
+    def written(name: str, frame: pl.LazyFrame) -> pl.LazyFrame:
+        # A frame must not be read from the file that it is going to replace.
+        write_parquet(frame, step.scratch / f"{name}.parquet")
+        return pl.scan_parquet(step.scratch / f"{name}.parquet", glob=False)
 
     return Outcome(
-        labelled,
+        written("rows", labelled),
         rows_created=before.rows_created,
         decisions=kept("decisions"),
         annotations=kept("annotations"),
