@@ -35,6 +35,8 @@ NOT_DATA = (
 NOT_FOLDERS = (".*", "__macosx", "__pycache__")
 """Names, in lower case, of folders to stay out of."""
 
+_SHUT = "a hidden folder, or one of an operating system"
+
 
 class SourceError(InfinityError):
     """A `source.yaml` that cannot be used. The message names the file and what to change."""
@@ -97,12 +99,28 @@ class Source(BaseModel):
             file: Its path in the source.
             member: For one in an archive, its path there.
         """
-        if not is_data(file if member is None else member):
-            return False
+        return self.refuses(file, member) is None
+
+    def refuses(self, file: str, member: str | None = None) -> str | None:
+        """Why a file is not read, in words; null if it is. Arguments as of `wants`."""
         path = PurePosixPath(file if member is None else member)
+        if not is_data(str(path)):
+            return _not_data(path)
         names = (str(path), path.name, *([] if member is None else [file, f"{file}{MEMBER}{member}"]))
-        included = not self.include or is_archive(path) or any(fnmatchcase(name, glob) for glob in self.include for name in names)
-        return included and not any(fnmatchcase(name, glob) for glob in self.exclude for name in names)
+        if self.include and not is_archive(path) and not any(fnmatchcase(name, glob) for glob in self.include for name in names):
+            return "not named by `include`"
+        if any(fnmatchcase(name, glob) for glob in self.exclude for name in names):
+            return "named by `exclude`"
+        return None
+
+    def left_out(self) -> dict[str, str]:
+        """What of the folder is not read, by path, and why: files, links to nothing, and folders (with a slash at their end) not entered."""
+        closed: list[Path] = []
+        files = {relative(path, self.path): self.refuses(relative(path, self.path)) for path in _files(self.path, closed)}
+        refused = {file: why for file, why in files.items() if why and file != SOURCE_FILE}
+        shut = {relative(path, self.path): path.is_dir() for path in closed}
+        named = {f"{file}/" if folder else file: _SHUT if folder else "a link to nothing" for file, folder in shut.items()}
+        return dict(sorted((refused | named).items()))
 
     def files(self) -> list[Path]:
         """The files to read, by their path in the source."""
@@ -129,6 +147,16 @@ def is_data(file: str) -> bool:
     if any(_matches(folder, NOT_FOLDERS) for folder in path.parts[:-1]) or _matches(path.name, NOT_DATA):
         return False
     return is_archive(path) or plain_suffix(path) in CONTAINERS
+
+
+def _not_data(path: PurePosixPath) -> str:
+    """Why a path is not that of data."""
+    if any(_matches(folder, NOT_FOLDERS) for folder in path.parts[:-1]):
+        return _SHUT
+    if _matches(path.name, NOT_DATA):
+        return "its name says that it describes the data"
+    suffix = plain_suffix(path)
+    return f"{suffix} is no container that is known" if suffix else "its name has no suffix that tells its container"
 
 
 def data_files(folder: Path) -> list[Path]:
@@ -188,15 +216,19 @@ def _is_source(folder: Path) -> bool:
     return any(path.name == SOURCE_FILE or is_data(relative(path, folder)) for path in _files(folder))
 
 
-def _files(folder: Path) -> list[Path]:
-    """All files under a folder, by their path in it."""
+def _files(folder: Path, closed: list[Path] | None = None) -> list[Path]:
+    """All files under a folder, by their path in it. `closed` is given the folders that are not entered and the links to nothing."""
     found, seen = [], set()
     for parent, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(parent)
-        folders[:] = [name for name in folders if not _matches(name, NOT_FOLDERS)] if real not in seen else []
         if real in seen:  # a link to a folder above it
+            folders.clear()
             continue
         seen.add(real)
+        if closed is not None:
+            closed += [Path(parent, name) for name in folders if _matches(name, NOT_FOLDERS)]
+            closed += [path for name in names if not (path := Path(parent, name)).exists()]
+        folders[:] = [name for name in folders if not _matches(name, NOT_FOLDERS)]
         found += [Path(parent, name) for name in names]
     return sorted(filter(Path.is_file, found), key=lambda path: relative(path, folder))
 
