@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -296,7 +297,7 @@ def raw(name: str, file: str | None, position: int | None, out: Path | None) -> 
         if out:
             out.write_bytes(data)
         else:
-            click.get_binary_stream("stdout").write(data)
+            sys.stdout.buffer.write(data)
         return
     if out:
         raise InfinityError("--out wants a record: NAME FILE POSITION.")

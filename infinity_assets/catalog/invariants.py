@@ -73,7 +73,9 @@ def grammar(lake: Lake, asset: str) -> pl.DataFrame:
     """Roles alternate, no turn is empty, no template debris."""
     rows = lake.scan(asset).select("row_id", "messages", "kind")
     batches = rows.collect_batches(chunk_size=ROW_GROUP, maintain_order=False, engine="streaming")
-    return pl.concat([grammar_faults(batch) for batch in (rows.clear().collect(), *batches)])
+    found = [grammar_faults(rows.clear().collect())]
+    found += (faults for batch in batches if (faults := grammar_faults(batch)).height)
+    return pl.concat(found)
 
 
 def unique(lake: Lake, asset: str) -> pl.DataFrame:

@@ -1,5 +1,6 @@
 """A preview of a source on the terminal: what each file is, rows as they would become, and the lines that would make the rest fit."""
 
+import json
 from collections import Counter
 from itertools import groupby
 
@@ -154,10 +155,11 @@ def _unknown(unknown: Unknown, others_fit: bool, console: Console) -> None:
         _say(console, "Lines for source.yaml to go on from:")
     show_lines(unknown.lines, console)
     if others_fit and unknown.fit:
-        _say(
-            console,
-            "They hold for every record of a source, and others of this one fit as they are: make these files a source of their own.",
+        globs = (
+            f"[{', '.join(json.dumps(file, ensure_ascii=False) for file in unknown.files[:3])}{', …' if len(unknown.files) > 3 else ''}]"
         )
+        _say(console, "Such lines hold for every record of a source, and others of this one fit as they are: give these files a source of")
+        _say(console, f"their own, with `include: {globs}` beside those lines, and `exclude` them here.")
 
 
 def _listed(files: list[str]) -> str:

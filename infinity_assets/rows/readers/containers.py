@@ -264,6 +264,10 @@ def _looks_like_lines(data: bytes) -> bool:
         return False
     if lines[0].strip() in (b"[", b"[{", b"{"):  # a list or an object, one element or key a line
         return False
+    if lines[0].lstrip().startswith(b"[") and not isinstance(
+        _loaded(lines[0]), list
+    ):  # a list that begins on the line of its first element
+        return False
     return any(isinstance(_loaded(line), dict | list) for line in lines)
 
 

@@ -323,6 +323,7 @@ class _Seen:
     def examples(self) -> list[Example]:
         """Rows spread over the files, and over their records."""
         by_file = _spread(self._examples, self._wanted)
+        by_file = [_spread(examples, -(-self._wanted // len(by_file))) for examples in by_file]
         ranked = [one for rank in zip_longest(*by_file) for one in rank if one]  # the first of each file, then the second of each
         return sorted(ranked[: self._wanted], key=lambda one: (one.file, one.position))
 
@@ -339,7 +340,8 @@ class _Seen:
         file: FileSeen | None = None
         for block in blocks_of(opened):
             if file is None:
-                archive = plain_suffix(Path(opened.file.split(MEMBER)[0])).strip(".") if MEMBER in opened.file else None
+                outer = plain_suffix(Path(opened.file.split(MEMBER)[0]))
+                archive = None if MEMBER not in opened.file else "zip" if outer == ".zip" else "tar"
                 file = FileSeen(opened.file, " in ".join(filter(None, (block.container, archive, packed))))
                 self.files.append(file)
             if not self._records(block, file, examples):

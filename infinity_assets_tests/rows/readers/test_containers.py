@@ -27,6 +27,11 @@ TABLE = [
     ("lines.json", '{"a": 1}\n{"a": 2}\n', [(0, {"a": 1}, None, None), (1, {"a": 2}, None, None)]),
     ("list of lists per line.jsonl", '["q", "a"]\n["r", "b"]\n', [(0, ["q", "a"], None, None), (1, ["r", "b"], None, None)]),
     ("list.jsonl", '[\n{"a": 1},\n{"a": 2}\n]', [(0, {"a": 1}, None, None), (1, {"a": 2}, None, None)]),
+    (
+        "an element a line.json",
+        '[{"a": 1},\n{"a": 2,},\n{"a": 3}]',
+        [(0, {"a": 1}, None, None), (1, {"a": 2}, "trailing_comma", None), (2, {"a": 3}, None, None)],
+    ),
     ("blank lines.jsonl", '\n{"a": 1}\n\n\n{"a": 2}', [(1, {"a": 1}, None, None), (4, {"a": 2}, None, None)]),
     ("windows.jsonl", '{"a": 1}\r\n{"a": 2}\r\n', [(0, {"a": 1}, None, None), (1, {"a": 2}, None, None)]),
     ("separators in strings.jsonl", '{"a": "x\u2028y\x85z"}\n{}', [(0, {"a": "x\u2028y\x85z"}, None, None), (1, {}, None, None)]),
