@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 import polars as pl
 import yaml
 
+from infinity_assets.errors import InfinityError
 from infinity_assets.rows import schema
 from infinity_assets.rows.grammar import Message, Rejected
 from infinity_assets.rows.ids import row_id
@@ -20,7 +21,7 @@ from infinity_assets.rows.readers.layouts import Parsed, layout_of, parse
 from infinity_assets.rows.readers.mapping import FieldMapping
 from infinity_assets.rows.readers.reading import EVIDENCE_CHARS, Complete
 from infinity_assets.rows.readers.streams import DAMAGE, MEMBER, Opened, compression_of, open_files, plain_suffix
-from infinity_assets.rows.readers.suggest import shape, suggestion
+from infinity_assets.rows.readers.suggest import TEMPLATE, shape, suggestion
 from infinity_assets.rows.sources import Source, relative
 
 UNKNOWN_LAYOUT = "unknown_layout"
@@ -210,10 +211,14 @@ def merged(values: list[tuple[str, int, list[object]]], source: Source | None = 
     found: dict[str, Unknown] = {}
     for shown, count, sample in sorted(values, key=lambda one: (-one[1], one[0])):
         lines = _lines(sample, source)
+        try:
+            fit = _fitting(lines, sample)
+        except (InfinityError, yaml.YAMLError):  # a key with braces, or with a dot at its end, is no path
+            lines, fit = TEMPLATE, 0
         one = found.setdefault(lines, Unknown({}, lines, 0, 0, [], ""))
         one.shapes[shown] = count
         one.tried += len(sample)
-        one.fit += _fitting(lines, sample)
+        one.fit += fit
     return list(found.values())
 
 

@@ -185,6 +185,17 @@ def test_shapes_without_end_are_counted_as_dropped(tmp_path: Path) -> None:
     assert [(one.reason, one.records) for one in seen.dropped] == [("unknown_layout", 100)]
 
 
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.dictionaries(st.text(max_size=8), st.text(max_size=20) | st.none() | st.integers(0, 9), max_size=4), min_size=1, max_size=5)
+)
+def test_whatever_records_hold_the_lines_are_yaml(tmp_path: Path, records: list[dict]) -> None:
+    source = make(tmp_path / "any", {"a.json": json.dumps([*records, {"{ask": "a b", "reply": "c d"}])})
+    for unknown in preview(source).unknown:
+        assert set(yaml.safe_load(unknown.lines) or {}) <= {"layout", "fields"}
+        assert 0 <= unknown.fit <= unknown.tried
+
+
 def test_a_mapping_that_cannot_be_meant_is_refused(tmp_path: Path) -> None:
     source = make(tmp_path / "sound", {"a.jsonl": questions(1)})
     with pytest.raises(InfinityError, match="output"):
