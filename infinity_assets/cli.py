@@ -165,7 +165,7 @@ def sql(query: str, as_json: bool) -> None:
 @click.option("--quiet", is_flag=True, help="Show only what is broken, and a last line.")
 @_sentences
 def check(quiet: bool) -> None:
-    """Check the invariants of the whole lake: conservation, grammar, unique ids, decontamination, lineage, licences."""
+    """Check the invariants of the whole lake: conservation, files accounted for, grammar, unique ids, decontamination, lineage, licences."""
     from infinity_assets.catalog.invariants import check_all
     from infinity_assets.catalog.lake import Lake
     from infinity_assets.report.terminal import open_console

@@ -108,7 +108,14 @@ def test_each_file_is_told(folder: Path) -> None:
     }
     assert told["records"] - told["rows"] == sum(one["records"] for one in told["dropped"]) == len(OWN) + 1
     shown = done("preview", str(folder))
-    for text in ("JSON list in tar in xz", "alpaca 2", "truncated_json", "paper.pdf: .pdf is no container", "Good day.", "12 files: "):
+    for text in (
+        "JSON list in tar in xz",
+        "alpaca 2",
+        "truncated_json",
+        "paper.pdf: .pdf is no container",
+        "The Aare is a river.",
+        "12 files: ",
+    ):
         assert text in shown
     assert not (folder.parent / "data").exists(), "nothing is written"
 

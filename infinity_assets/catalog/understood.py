@@ -1,5 +1,6 @@
 """Which sources were not understood: those of which a large share of the records was dropped when they were read."""
 
+import shlex
 from pathlib import Path
 
 import polars as pl
@@ -30,6 +31,6 @@ def sentences(found: pl.DataFrame) -> list[str]:
     """What is to be said of each source in `misread`."""
     return [
         f"{line['source']}: {line['dropped']:,} of {line['records']:,} records dropped ({line['reason']}); "
-        f"look at it with `infinity sources preview {line['source']}`"
+        f"look at it with `infinity sources preview {shlex.quote(line['source'])}`"
         for line in found.iter_rows(named=True)
     ]

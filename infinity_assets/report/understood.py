@@ -1,5 +1,7 @@
 """For the page of raw_pool: the records of a source in no known layout, and the lines of a `source.yaml` that would make them fit."""
 
+import shlex
+
 import orjson
 import polars as pl
 
@@ -41,4 +43,4 @@ def not_understood(source: str, decisions: pl.LazyFrame, quarantine: pl.LazyFram
         parts.append(
             f"For {sum(unknown.shapes.values()):,} of them, these lines in `source.yaml` {makes}:\n\n```yaml\n{unknown.lines}\n```"
         )
-    return "\n\n".join([*parts, f"Try lines before they are written: `infinity sources preview {source}`."])
+    return "\n\n".join([*parts, f"Try lines before they are written: `infinity sources preview {shlex.quote(source)}`."])

@@ -461,7 +461,7 @@ def _parse_lines(block: Block) -> Iterator[Record]:
         if element.error == MALFORMED and "Extra data" in (element.message or ""):
             several = list(recover(line, listed=False))
             if not any(one.error for one in several):
-                yield from (_record(position, one) for one in several)
+                yield from (_record(position, one)._replace(raw=line) for one in several)
                 continue
         yield _record(position, element)
 
