@@ -34,7 +34,7 @@ def show(preview: Preview, console: Console) -> None:
         console.print(_files(preview.files))
     _say(console, _counted(preview))
     for archive in preview.more_in:
-        _say(console, f"{archive} holds more files than were looked at; --all looks at all.")
+        _say(console, f"Of the files in {archive} only the first were looked at (--all for all).")
     _left_out(preview.left_out, console)
     for example in preview.examples:
         console.print(_example(example))

@@ -38,6 +38,10 @@ MAX_BYTES = 128 << 20
 """Of the files that are looked at. One costs two blocks at most, since blocks are cut one ahead."""
 
 
+MAX_SKIPPED = 1 << 30
+"""A tar larger than this is left behind the first file of which not all was wanted."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """How much is looked at; null for all."""
@@ -133,7 +137,7 @@ class Preview:
     looked_at: int
     """How many of them were looked at."""
     more_in: list[str]
-    """Archives of which only the first files were looked at."""
+    """Archives that were not looked at to their end."""
     left_out: dict[str, str]
     """What a run does not read, by path, and why."""
     examples: list[Example]
@@ -311,7 +315,10 @@ class _Seen:
 
         at = file
         with path.open("rb") as stream:
-            packed = compression_of(stream.peek(8))
+            head = stream.peek(8)
+            packed = compression_of(head)
+            # What follows a file in a tar can only be reached by reading that file; in a zip it is found at once.
+            slow = self._members is not None and not head.startswith(b"PK") and path.stat().st_size > MAX_SKIPPED
             try:
                 for opened in open_files(stream, file, wanted):
                     if members and (members == self._members or (self._members and stream.tell() > MAX_BYTES)):
@@ -319,6 +326,9 @@ class _Seen:
                         break
                     at, members = opened.file, members + 1
                     self._file(opened, packed)
+                    if slow and MEMBER in at and not self.files[-1].whole:
+                        self.more_in.append(file)
+                        break
             except DAMAGE as error:
                 damaged = Block(at, "lines", 0, b"", fault=f"{type(error).__name__}: {' '.join(str(error).split())}")
                 if not self.files or self.files[-1].file != at:

@@ -117,6 +117,15 @@ def test_of_an_archive_the_first_files(tmp_path: Path) -> None:
     assert preview(source, limits=Limits.none()).more_in == []
 
 
+def test_a_large_archive_is_left_where_going_on_would_cost_reading_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = make(tmp_path / "packed", {"all.tgz": packed({f"{n}.jsonl": questions(1 if n < 2 else 9) for n in range(5)})})
+    assert len(preview(source, limits=Limits(records=5)).files) == 5
+    monkeypatch.setattr(module, "MAX_SKIPPED", 0)
+    seen = preview(source, limits=Limits(records=5))
+    assert [one.file for one in seen.files] == [f"all.tgz!{n}.jsonl" for n in range(3)]
+    assert seen.more_in == ["all.tgz"]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "container"),
     [
