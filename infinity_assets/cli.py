@@ -1,7 +1,6 @@
 """The `infinity` command."""
 
 import atexit
-import io
 import json
 import logging
 import os
@@ -10,7 +9,6 @@ import time
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.markup import escape
 
 from infinity_assets.cli_errors import sentences
@@ -60,11 +58,12 @@ def run(sources: Path | None, benchmarks: Path | None, only: str | None, until: 
     """
     from infinity_assets.catalog.funnel import funnel
     from infinity_assets.catalog.pool import Pool
+    from infinity_assets.catalog.understood import misread, sentences
     from infinity_assets.defs.runner import Runner
-    from infinity_assets.report.terminal import TerminalReporter, funnel_table
+    from infinity_assets.report.terminal import TerminalReporter, funnel_table, open_console
     from infinity_assets.rows.hub import waiting
 
-    console, began, data = _console(), time.monotonic(), data_dir()
+    console, began, data = open_console(), time.monotonic(), data_dir()
     pool = Pool.load(data)
     if sources or only is not None:
         chosen = sources.absolute() if sources else pool.sources
@@ -94,6 +93,8 @@ def run(sources: Path | None, benchmarks: Path | None, only: str | None, until: 
     finally:
         reporter.stop()
     console.print(funnel_table(funnel(data)))
+    for sentence in sentences(misread(data, Settings().ingest.warn_dropped)):
+        console.print(escape(sentence), style="yellow", highlight=False, soft_wrap=True)
     if faults:
         for fault in faults:
             console.print(f"[red]failed[/red] {escape(f'{fault.asset}: {fault.sentence}')}", highlight=False, soft_wrap=True)
@@ -131,9 +132,9 @@ def explain(row: str) -> None:
 def funnel() -> None:
     """Rows in, created, out and dropped by reason, per asset, as of the latest materialisations."""
     from infinity_assets.catalog.funnel import funnel as lines
-    from infinity_assets.report.terminal import funnel_table
+    from infinity_assets.report.terminal import funnel_table, open_console
 
-    _console().print(funnel_table(lines(data_dir())))
+    open_console().print(funnel_table(lines(data_dir())))
 
 
 @main.command()
@@ -169,11 +170,12 @@ def sql(query: str, as_json: bool) -> None:
 @click.option("--quiet", is_flag=True, help="Show only what is broken, and a last line.")
 @sentences
 def check(quiet: bool) -> None:
-    """Check the invariants of the whole lake: conservation, grammar, unique ids, decontamination, lineage, licences."""
+    """Check the invariants of the whole lake: conservation, files accounted for, grammar, unique ids, decontamination, lineage, licences."""
     from infinity_assets.catalog.invariants import check_all
     from infinity_assets.catalog.lake import Lake
+    from infinity_assets.report.terminal import open_console
 
-    console, bad, total = _console(), 0, 0
+    console, bad, total = open_console(), 0, 0
     for asset, name, broken in check_all(Lake(data_dir())):
         bad, total = bad + bool(broken.height), total + 1
         if broken.height or not quiet:
@@ -230,14 +232,6 @@ def fetch() -> None:
 
 
 main.add_command(sources)
-
-
-def _console() -> Console:
-    """The terminal; wide enough for the tables, and written line by line, where the output is a file or a pipe."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)
-    console = Console()
-    return console if console.is_terminal else Console(width=140)
 
 
 def _quiet() -> None:

@@ -2,16 +2,21 @@
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+import orjson
 
 from infinity_assets.cli_errors import sentences
 from infinity_assets.errors import InfinityError
 from infinity_assets.rows.schema import DOMAINS
 from infinity_assets.settings import data_dir
+
+if TYPE_CHECKING:
+    from infinity_assets.rows.sources import File, Source
 
 
 @click.group()
@@ -21,7 +26,9 @@ def sources() -> None:
     \b
     infinity sources add ~/downloads/alpaca --licence CC-BY-NC-4.0
     infinity sources add hf://datasets/openai/gsm8k --config main --domain math
+    infinity sources preview ~/downloads/faq --layout alpaca --field instruction=ask
     infinity sources list
+    infinity sources raw alpaca
     infinity sources remove alpaca
     """
 
@@ -198,6 +205,116 @@ def list_sources(as_json: bool) -> None:
 
 
 @sources.command()
+@click.argument("what", metavar="PATH|NAME")
+@click.option("--rows", "-n", default=5, show_default=True, type=click.IntRange(0), help="How many rows to show.")
+@click.option("--limit", default=1000, show_default=True, type=click.IntRange(1), help="Records to read of each file.")
+@click.option("--all", "everything", is_flag=True, help="Read all records of all files.")
+@click.option("--file", "glob", metavar="GLOB", help="Look at these files only.")
+@click.option("--layout", help="Try this layout for every record, such as alpaca.")
+@click.option(
+    "--field", "fields", metavar="NAME=PATH", multiple=True, help="Try this line of `fields`, such as output=meta.reply.0. Repeatable."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@sentences
+def preview(
+    what: str, rows: int, limit: int, everything: bool, glob: str | None, layout: str | None, fields: tuple[str, ...], as_json: bool
+) -> None:
+    """Show what the rows of a source would be, before anything runs. Nothing is written.
+
+    \b
+    infinity sources preview ~/downloads/faq                             a folder, with a source.yaml or without
+    infinity sources preview ~/downloads/faq/train.jsonl.zst             a file
+    infinity sources preview faq                                         a source of the pool
+    infinity sources preview faq --layout alpaca --field instruction=ask --field output=meta.reply.0
+    infinity sources preview faq --all --json | jq '.dropped'
+
+    Shows what each file is, which files are not read, some rows as they would become, and for records in no known layout the lines of a
+    source.yaml that would make them fit. --layout and --field try such lines without writing them.
+
+    Only the first records are read, of up to 50 files and as many in an archive, which is quick however large the source is. The exit status
+    is 1 if nothing could be read at all.
+    """
+    from infinity_assets.catalog.folders import check_layout
+    from infinity_assets.report.preview import show, show_lines
+    from infinity_assets.report.terminal import open_console
+    from infinity_assets.rows.hub import as_yaml
+    from infinity_assets.rows.readers.preview import Limits
+    from infinity_assets.rows.readers.preview import preview as look
+    from infinity_assets.scoring.content import with_language_and_domain
+
+    source, files = _previewed(what)
+    tried: dict[str, Any] = {"layout": layout} if layout else {}
+    check_layout(tried)
+    if fields:
+        tried["fields"] = {**source.fields, **dict(map(_field, fields))}
+    source = source.model_copy(update=tried)
+    if glob is not None:
+        asked = source.model_copy(update={"include": (glob,)})
+        files = [path for path in (asked.files() if files is None else files) if asked.wants(path.name)]
+        source = asked
+    limits = Limits.none() if everything else Limits(records=limit)
+    seen = look(source, files=files, rows=rows, limits=limits, complete=with_language_and_domain)
+    if as_json:
+        click.echo(orjson.dumps(seen.as_json(), option=orjson.OPT_INDENT_2))
+    else:
+        console = open_console()
+        show(seen, console)
+        if tried:
+            console.print("What was tried, for source.yaml:", highlight=False)
+            show_lines(as_yaml(tried), console)
+    if not seen.readable:
+        named = f" that {glob} names" if glob else ""
+        raise InfinityError(f"Nothing could be read: {what} holds no file of data{named} with a record in it that can be parsed.")
+
+
+@sources.command()
+@click.argument("name")
+@click.argument("file", required=False)
+@click.argument("position", required=False, type=int)
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the bytes to this file. Default: to the standard output."
+)
+@sentences
+def raw(name: str, file: str | None, position: int | None, out: Path | None) -> None:
+    """Get back the bytes of a record that was dropped or repaired when a source was read.
+
+    \b
+    infinity sources raw faq                                 the files with such records, by reason
+    infinity sources raw faq train.jsonl                     those of one file
+    infinity sources raw faq train.jsonl 1740 > record.json  the bytes, as they stood in the file
+    """
+    import polars as pl
+
+    from infinity_assets.catalog.lake import Lake
+    from infinity_assets.catalog.quarantine import quarantined_bytes, quarantined_files, quarantined_records
+
+    lake = Lake(data_dir())
+    if file is not None and position is not None:
+        data = quarantined_bytes(lake, name, file, position)
+        if out:
+            out.write_bytes(data)
+        else:
+            sys.stdout.buffer.write(data)
+        return
+    if out:
+        raise InfinityError("--out wants a record: NAME FILE POSITION.")
+    found = quarantined_files(lake, name) if file is None else quarantined_records(lake, name, file)
+    if found.is_empty():
+        click.echo(f"Nothing of {name if file is None else f'{file} in {name}'} was dropped or repaired.")
+        return
+    with pl.Config(
+        tbl_rows=-1,
+        tbl_cols=-1,
+        fmt_str_lengths=200,
+        tbl_width_chars=1000,
+        tbl_hide_dataframe_shape=True,
+        tbl_hide_column_data_types=True,
+        tbl_formatting="NOTHING",
+    ):
+        click.echo(found)
+
+
+@sources.command()
 @sentences
 def register() -> None:
     """Make Dagster's `source` partitions equal to the folders of the pool: a new folder gets one, a removed one loses it.
@@ -217,6 +334,32 @@ def register() -> None:
     with dg.DagsterInstance.get() as instance:
         added, removed = register_sources(instance, Pool.load(data), Lake(data))
     click.echo(f"added: {', '.join(added) or 'none'}; removed: {', '.join(removed) or 'none'}")
+
+
+def _previewed(what: str) -> "tuple[Source, list[File] | None]":
+    """What a path, or else the name of a source in the pool, stands for; and which files of it, if not all that a run reads."""
+    from infinity_assets.catalog import folders
+    from infinity_assets.rows.sources import File, load_source
+
+    path = Path(os.path.abspath(what))
+    if not path.exists():
+        root = _root()
+        if Path(what).name != what or not (root / what).is_dir():
+            raise InfinityError(f"There is no {what} here, and no source of that name in {root}.")
+        path = folders.existing(root, what)
+    if path.is_dir():
+        return load_source(path), None
+    source = load_source(path.parent)
+    if not source.wants(path.name):
+        raise InfinityError(f"{what} would not be read: {source.refuses(path.name)}.")
+    return source, [File(path.name, str(path))]
+
+
+def _field(said: str) -> tuple[str, str]:
+    name, equals, path = said.partition("=")
+    if not equals or not name or not path:
+        raise InfinityError(f"--field {said}: write NAME=PATH, such as output=meta.reply.0.")
+    return name, path
 
 
 def _root() -> Path:

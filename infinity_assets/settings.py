@@ -178,6 +178,8 @@ class Ingest(Section):
 
     workers: int = Field(default_factory=lambda: min(_cores(), 16), ge=1)
     """Processes that parse files: one for each core, up to 16. Each takes some 300 MB. The rows do not depend on it."""
+    warn_dropped: Share = 0.05
+    """Sources of which more than this share of the records was dropped are named at the end of a run and by the check `understood`."""
 
 
 class Dedup(Section):

@@ -73,6 +73,16 @@ def test_run_until_then_funnel_sql_and_check(data: Path) -> None:
     assert "small" in infinity("sources", "list").output
 
 
+def test_a_run_names_the_sources_that_it_did_not_understand(data: Path) -> None:
+    folder = data / "sources" / "our own"
+    folder.mkdir()
+    (folder / "rows.json").write_text(json.dumps([{"ask": "Which river?", "meta": {"note": "The Aare."}}]))
+    named = "our own: 1 of 1 records dropped (unknown_layout); look at it with `infinity sources preview 'our own'`"
+    assert named in infinity("run", "--until", "raw_pool").output.splitlines()
+    (folder / "source.yaml").write_text("layout: alpaca\nfields: {instruction: ask, output: meta.note}")
+    assert "look at it" not in infinity("run", "--until", "raw_pool").output
+
+
 def test_printed_settings_are_a_settings_file(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     in_force = Settings()
     (data / "printed.yaml").write_text(infinity("settings").output)

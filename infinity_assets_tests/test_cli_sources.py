@@ -65,7 +65,7 @@ def state(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("command", ["add", "fetch", "update", "remove", "list", "register"])
+@pytest.mark.parametrize("command", ["add", "fetch", "update", "remove", "list", "register", "preview", "raw"])
 def test_help_teaches_with_an_example(command: str) -> None:
     assert f"infinity sources {command}" in done(command, "--help").split("Usage", 1)[1].split("\n", 1)[1]
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import polars as pl
 
+from infinity_assets.atomic import ROW_GROUP
 from infinity_assets.catalog.lake import Lake
 from infinity_assets.catalog.views import connect
 from infinity_assets.decontamination.gate import Gate
@@ -34,9 +35,47 @@ def conservation(lake: Lake, asset: str) -> pl.DataFrame:
         ).pl()
 
 
+def accounted(lake: Lake, asset: str) -> pl.DataFrame:
+    """Of every file, records = rows + dropped, as rows and decisions count them; each dropped or repaired record has its bytes in quarantine."""
+    with connect(lake.data) as views:
+        # A hash of the path stands for it in the join: it may be of millions of records.
+        return views.sql(
+            f"""
+            with said as (
+                select source, file, sum(records) as records, sum(rows) as rows, sum(repaired) as repaired, sum(dropped) as dropped
+                from files where asset = $asset group by all
+            ), pooled as (
+                select source, file, count(*) as in_pool from "{asset}" group by all
+            ), decided as (
+                select source, file, count(*) filter (verdict = 'dropped') as dropped_decisions,
+                       count(*) filter (verdict = 'repaired') as repaired_decisions
+                from decisions where asset = $asset group by all
+            ), bytes_lost as (
+                select any_value(source) as source, any_value(file) as file, count(*) as without_bytes from (
+                    select source, file, position, hash(source, file) as place from decisions
+                    where asset = $asset and verdict in ('dropped', 'repaired')
+                ) d anti join (
+                    select position, hash(source, file) as place from quarantine where asset = $asset
+                ) q on d.place = q.place and d.position = q.position
+                group by place
+            )
+            select source, file, records, rows, in_pool, dropped, dropped_decisions, repaired, repaired_decisions, without_bytes
+            from said full join pooled using (source, file) full join decided using (source, file) full join bytes_lost using (source, file)
+            where records is null or records <> rows + dropped or rows <> coalesce(in_pool, 0)
+               or dropped <> coalesce(dropped_decisions, 0) or repaired <> coalesce(repaired_decisions, 0) or without_bytes > 0
+            order by source, file
+            """,
+            params={"asset": asset},
+        ).pl()
+
+
 def grammar(lake: Lake, asset: str) -> pl.DataFrame:
     """Roles alternate, no turn is empty, no template debris."""
-    return grammar_faults(lake.scan(asset).collect())
+    rows = lake.scan(asset).select("row_id", "messages", "kind")
+    batches = rows.collect_batches(chunk_size=ROW_GROUP, maintain_order=False, engine="streaming")
+    found = [grammar_faults(rows.clear().collect())]
+    found += (faults for batch in batches if (faults := grammar_faults(batch)).height)
+    return pl.concat(found)
 
 
 def unique(lake: Lake, asset: str) -> pl.DataFrame:
@@ -68,7 +107,9 @@ def lineage(lake: Lake, asset: str) -> pl.DataFrame:
 def licence(lake: Lake, asset: str) -> pl.DataFrame:
     """Every row has a licence; a synthesised one has the most restrictive of its parents'."""
     rows = lake.scan(asset)
-    missing = rows.filter(pl.col("licence").fill_null("") == "").select("row_id", pl.lit("no licence").alias("fault")).collect()
+    missing = (
+        rows.filter(pl.col("licence").fill_null("") == "").select("row_id", pl.lit("no licence").alias("fault")).collect(engine="streaming")
+    )
     if "parents" not in rows.collect_schema().names():
         return missing
     # The licences that a row descends from are those of the rows of the pool at the top of its line. A conversation about a text is such a row
@@ -93,13 +134,15 @@ def licence(lake: Lake, asset: str) -> pl.DataFrame:
     return pl.concat([missing, wrong.select("row_id", pl.format("{} instead of {}", "licence", "expected").alias("fault"))])
 
 
-INVARIANTS: dict[str, Invariant] = {function.__name__: function for function in (conservation, grammar, unique, clean, lineage, licence)}
+INVARIANTS: dict[str, Invariant] = {
+    function.__name__: function for function in (conservation, accounted, grammar, unique, clean, lineage, licence)
+}
 """By name, in the order of design."""
 
 _FINAL = ("conservation", "grammar", "unique", "clean", "lineage", "licence")
 
 APPLIES: dict[str, tuple[str, ...]] = {
-    "raw_pool": ("conservation", "grammar", "licence"),
+    "raw_pool": ("conservation", "accounted", "grammar", "licence"),
     "synthesized_from_text": ("conservation", "grammar", "lineage", "licence"),
     "deduped": ("conservation", "grammar", "unique", "licence"),
     "decontaminated": ("conservation", "grammar", "unique", "clean"),

@@ -1,13 +1,15 @@
-"""Blocking asset checks for the invariants: what is downstream of a broken asset does not run."""
+"""Asset checks: the invariants block, so that what is downstream of a broken asset does not run; `understood` warns."""
 
 from collections.abc import Iterator
 
 import dagster as dg
 
 from infinity_assets.catalog.invariants import APPLIES, INVARIANTS
+from infinity_assets.catalog.understood import misread, sentences
 from infinity_assets.defs.chat.rounds import ROUNDS, round_name
 from infinity_assets.defs.resources import LakeResource
 from infinity_assets.report.charts import table
+from infinity_assets.settings import Settings
 
 _UNROLLED = ("evolved", "answered", "diagnosed")
 
@@ -37,7 +39,19 @@ def _all() -> dict[str, tuple[str, ...]]:
     return {**APPLIES, **unrolled}
 
 
+@dg.asset_check(asset="raw_pool", blocking=False)
+def understood(lake: LakeResource) -> dg.AssetCheckResult:
+    """Of every source, no more records were dropped than the setting `ingest.warn_dropped` lets pass."""
+    found = misread(lake.open().data, Settings().ingest.warn_dropped)
+    return dg.AssetCheckResult(
+        passed=found.is_empty(),
+        severity=dg.AssetCheckSeverity.WARN,
+        description="\n".join(sentences(found)) or None,
+        metadata={"dropped": dg.MetadataValue.md(table(found, rows=50))} if found.height else {},
+    )
+
+
 @dg.definitions
 def checks() -> dg.Definitions:
-    """One check step per asset."""
-    return dg.Definitions(asset_checks=[_checks_of(asset, names) for asset, names in _all().items()])
+    """One step of invariants per asset, and the warnings."""
+    return dg.Definitions(asset_checks=[*(_checks_of(asset, names) for asset, names in _all().items()), understood])

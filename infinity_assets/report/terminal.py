@@ -1,5 +1,7 @@
 """What the `infinity` command shows: steps as they go, the funnel at the end."""
 
+import io
+import sys
 import time
 
 import polars as pl
@@ -58,6 +60,14 @@ class TerminalReporter:
         if self._status:
             self._status.stop()
             self._status = None
+
+
+def open_console() -> Console:
+    """The terminal; wide enough for the tables, and written line by line, where the output is a file or a pipe."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
+    console = Console()
+    return console if console.is_terminal else Console(width=140)
 
 
 def funnel_table(funnel: pl.DataFrame) -> Table:

@@ -38,6 +38,8 @@ NOT_DATA = (
 NOT_FOLDERS = (".*", "__macosx", "__pycache__")
 """Names, in lower case, of folders to stay out of."""
 
+_SHUT = "a hidden folder, or one of an operating system"
+
 
 class SourceError(InfinityError):
     """A `source.yaml` that cannot be used. The message names the file and what to change."""
@@ -100,16 +102,30 @@ class Source(BaseModel):
             file: Its path in the source.
             member: For one in an archive, its path there.
         """
+        return self.refuses(file, member) is None
+
+    def refuses(self, file: str, member: str | None = None) -> str | None:
+        """Why a file is not read, in words; null if it is. Arguments as of `wants`."""
         inside = file if member is None else member
         if not is_data(inside):
-            return False
+            return _not_data(PurePosixPath(inside))
         if not self.include and not self.exclude:
-            return True
+            return None
         names = (inside, inside.rpartition("/")[2], *([] if member is None else [file, f"{file}{MEMBER}{member}"]))
-        included = (
-            not self.include or is_archive(PurePosixPath(inside)) or any(fnmatchcase(name, glob) for glob in self.include for name in names)
-        )
-        return included and not any(fnmatchcase(name, glob) for glob in self.exclude for name in names)
+        if (
+            self.include
+            and not is_archive(PurePosixPath(inside))
+            and not any(fnmatchcase(name, glob) for glob in self.include for name in names)
+        ):
+            return "not named by `include`"
+        return "named by `exclude`" if any(fnmatchcase(name, glob) for glob in self.exclude for name in names) else None
+
+    def left_out(self) -> dict[str, str]:
+        """What of the folder is not read, by path, and why: files, links to nothing, and folders (with a slash at their end) not entered."""
+        closed: list[str] = []
+        refused = {file.name: why for file in _files(self.path, closed) if file.name != SOURCE_FILE and (why := self.refuses(file.name))}
+        shut = {name: _SHUT if name.endswith("/") else "a link to nothing" for name in closed}
+        return dict(sorted((refused | shut).items()))
 
     def files(self) -> list["File"]:
         """The files to read, by their path in the source."""
@@ -146,6 +162,16 @@ def is_data(file: str) -> bool:
         return False
     suffix = plain_suffix(PurePosixPath(name))
     return suffix in CONTAINERS or suffix in ARCHIVES
+
+
+def _not_data(path: PurePosixPath) -> str:
+    """Why a path is not that of data."""
+    if any(_NOT_FOLDERS.match(folder.lower()) for folder in path.parts[:-1]):
+        return _SHUT
+    if _NOT_DATA.match(path.name.lower()):
+        return "its name says that it describes the data"
+    suffix = plain_suffix(path)
+    return f"{suffix} is no container that is known" if suffix else "its name has no suffix that tells its container"
 
 
 def data_files(folder: Path) -> list[File]:
@@ -200,16 +226,20 @@ def _is_source(folder: Path) -> bool:
     return any(file.name == SOURCE_FILE or is_data(file.name) for file in _files(folder))
 
 
-def _files(folder: Path) -> list[File]:
-    """All files under a folder, by their path in it."""
+def _files(folder: Path, closed: list[str] | None = None) -> list[File]:
+    """All files under a folder, by their path in it. `closed` is given the folders that are not entered (`name/`) and the links to nothing."""
     root, found, seen = os.fspath(folder), [], set()
     for parent, folders, names in os.walk(root, followlinks=True):
         real = os.path.realpath(parent)
-        folders[:] = [name for name in folders if not _NOT_FOLDERS.match(name.lower())] if real not in seen else []
         if real in seen:  # a link to a folder above it
+            folders.clear()
             continue
         seen.add(real)
         inside = parent[len(root) :].lstrip("/") + "/" if len(parent) > len(root) else ""
+        if closed is not None:
+            closed += [f"{inside}{name}/" for name in folders if _NOT_FOLDERS.match(name.lower())]
+            closed += [inside + name for name in names if not os.path.exists(f"{parent}/{name}")]
+        folders[:] = [name for name in folders if not _NOT_FOLDERS.match(name.lower())]
         found += [File(os.fsencode(inside + name).decode(errors="replace"), f"{parent}/{name}") for name in names]
     return sorted(file for file in found if os.path.isfile(file.path))
 

@@ -72,7 +72,18 @@ def make(data: Path) -> Lake:
     raw = raw.with_columns(licence=pl.col("row_id").replace_strict(licences, default="MIT"))
     bakery, tea, clips, again = (raw[n] for n in range(4))
     broken = pl.DataFrame([(None, "alpha", "c.json", 0, "dropped", "malformed_json", "{}")], schema=schema.DECISIONS, orient="row")
-    commit("raw_pool", Outcome(raw, rows_created=5, decisions=broken, origins=raw.select(list(schema.ORIGINS))))
+    counts = [("alpha", "a.json", 3, 3, 0, 0), ("alpha", "b.json", 1, 1, 0, 0), ("alpha", "c.json", 1, 0, 0, 1)]
+    commit(
+        "raw_pool",
+        Outcome(
+            raw,
+            rows_created=5,
+            decisions=broken,
+            origins=raw.select(list(schema.ORIGINS)),
+            quarantine=pl.DataFrame([("alpha", "c.json", 0, b"{oops")], schema=schema.QUARANTINE, orient="row"),
+            files=pl.DataFrame(counts, schema=schema.FILES, orient="row"),
+        ),
+    )
     lost = decided(again, "dropped", "exact_duplicate", duplicate_of=row_id(TEA))
     commit("deduped", Outcome(pl.concat([bakery, tea, clips]).sort("row_id"), rows_in=4, decisions=lost))
     items = {"item_id": ["gsm#0"], "benchmark": ["gsm"], "prompt": [ITEM], "domain": ["math"]}

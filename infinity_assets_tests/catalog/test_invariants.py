@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from infinity_assets.catalog import invariants
 from infinity_assets.catalog.invariants import APPLIES, INVARIANTS, check_all
 from infinity_assets.catalog.lake import Lake, Outcome
 from infinity_assets_tests.catalog import lakes
@@ -58,6 +59,38 @@ def nothing_was_counted(lake: Lake) -> None:
     commit(lake, "deduped", Outcome(lake.scan("deduped").collect()))
 
 
+def a_row_of_the_pool_is_lost(lake: Lake) -> None:
+    replace(lake, "raw_pool", lambda rows: rows.head(3))
+
+
+def a_row_of_the_pool_is_of_another_file(lake: Lake) -> None:
+    """The whole is right, a file is not."""
+    replace(lake, "raw_pool", lambda rows: rows.with_columns(file=pl.col("file").replace("b.json", "c.json")))
+
+
+def a_file_is_miscounted(lake: Lake) -> None:
+    book = lake.book_file("files", "raw_pool")
+    pl.read_parquet(book).with_columns(records=pl.col("records") + (pl.col("file") == "a.json")).write_parquet(book)
+
+
+def a_file_is_not_counted(lake: Lake) -> None:
+    book = lake.book_file("files", "raw_pool")
+    pl.read_parquet(book).filter(pl.col("file") != "b.json").write_parquet(book)
+
+
+def a_decision_of_the_pool_is_lost(lake: Lake) -> None:
+    lake.book_file("decisions", "raw_pool").unlink()
+
+
+def bytes_are_lost(lake: Lake) -> None:
+    lake.book_file("quarantine", "raw_pool").unlink()
+
+
+def bytes_are_of_another_record(lake: Lake) -> None:
+    book = lake.book_file("quarantine", "raw_pool")
+    pl.read_parquet(book).with_columns(position=pl.col("position") + 1).write_parquet(book)
+
+
 def a_turn_is_empty(lake: Lake) -> None:
     replace(lake, "inf_instruct_f", lambda rows: rows.with_columns(conversations([("user", "q"), ("assistant", " ")])))
 
@@ -90,6 +123,12 @@ BROKEN = [
     (a_row_vanishes, "deduped", "conservation"),
     (a_decision_is_lost, "deduped", "conservation"),
     (nothing_was_counted, "deduped", "conservation"),
+    (a_row_of_the_pool_is_lost, "raw_pool", "accounted"),
+    (a_file_is_miscounted, "raw_pool", "accounted"),
+    (a_file_is_not_counted, "raw_pool", "accounted"),
+    (a_decision_of_the_pool_is_lost, "raw_pool", "accounted"),
+    (bytes_are_lost, "raw_pool", "accounted"),
+    (bytes_are_of_another_record, "raw_pool", "accounted"),
     (a_turn_is_empty, "inf_instruct_f", "grammar"),
     (an_id_repeats, "inf_instruct_f", "unique"),
     (an_item_is_in_it, "inf_instruct_f", "clean"),
@@ -105,6 +144,20 @@ def test_it_is_caught_where_it_is_broken(lake: Lake, breaks: Callable[[Lake], No
     breaks(lake)
     assert INVARIANTS[name](lake, asset).height == 1
     assert (asset, name) in {(asset, name) for asset, name, broken in check_all(lake) if broken.height}
+
+
+def test_files_that_make_up_for_each_other_are_both_named(lake: Lake) -> None:
+    a_row_of_the_pool_is_of_another_file(lake)
+    assert INVARIANTS["accounted"](lake, "raw_pool")["file"].to_list() == ["b.json", "c.json"]
+
+
+def test_a_fault_in_any_batch_is_found(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows are checked in batches, so that they need not all be in memory."""
+    monkeypatch.setattr(invariants, "ROW_GROUP", 2)
+    sound = [("alpha", "a.json", place, BAKERY) for place in range(9)]
+    broken = ("alpha", "a.json", 9, [("user", "q"), ("assistant", " ")])
+    replace(lake, "raw_pool", lambda rows: pool(*sound, broken))
+    assert INVARIANTS["grammar"](lake, "raw_pool")["fault"].to_list() == ["empty_turn"]
 
 
 def test_each_is_broken_above() -> None:

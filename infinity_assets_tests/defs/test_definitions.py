@@ -75,6 +75,8 @@ def test_invariants_are_blocking_checks(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
     checks = {(key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys if graph.get_check_spec(key).blocking}
     assert checks == {(asset, name) for asset, names in APPLIES.items() for name in names}
+    others = {(key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys} - checks
+    assert others == {("raw_pool", "understood")}
 
 
 def test_loading_the_definitions_imports_nothing_heavy() -> None:

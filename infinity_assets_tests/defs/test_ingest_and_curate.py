@@ -216,3 +216,30 @@ def test_without_sources_the_sensor_asks_for_nothing(data: Path, instance: dg.Da
     with dg.build_sensor_context(instance=instance, resources={"lake": LakeResource()}) as context:
         assert isinstance(watch_sources(context), dg.SkipReason)
     assert register_sources(instance, Pool.load(data), Lake(data)) == ([], [])
+
+
+def test_a_source_that_is_not_understood_is_named_but_does_not_stop_the_run(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = data / "sources" / "own"
+    folder.mkdir()
+    (folder / "a.jsonl").write_text(
+        "".join(json.dumps({"ask": f"number {n}", "meta": {"note": f"reply to {n}"}}) + "\n" for n in range(30))
+    )
+    _, faults = run(data, until="raw_pool")
+    assert faults == []
+    manifest = Lake(data).manifest("raw_pool", "own")
+    assert manifest
+    assert "layout: alpaca" in manifest.charts["not understood"]
+    with dg.DagsterInstance.get() as instance:
+        done = instance.get_event_records(dg.EventRecordsFilter(dg.DagsterEventType.ASSET_CHECK_EVALUATION))
+    found = {}
+    for record in done:
+        event = record.event_log_entry.dagster_event
+        assert event
+        evaluation = event.event_specific_data
+        found[evaluation.check_name] = evaluation  # pyright: ignore[reportAttributeAccessIssue, reportOptionalMemberAccess]
+    assert not found["understood"].passed
+    assert found["understood"].severity == dg.AssetCheckSeverity.WARN
+    assert found["understood"].description == (
+        "own: 30 of 30 records dropped (unknown_layout); look at it with `infinity sources preview own`"
+    )
+    assert found["accounted"].passed

@@ -61,6 +61,24 @@ def test_a_broken_link_is_no_file(tmp_path: Path) -> None:
     assert load_source(tmp_path).files() == []
 
 
+def test_what_is_left_out_is_named_with_the_reason(tmp_path: Path) -> None:
+    for name in ("a.jsonl", "deep/b.jsonl", "deep/notes.md", ".git/c.jsonl", "LICENSE", "source.yaml", "d.doc.gz"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "gone.jsonl").symlink_to(tmp_path / "nowhere")
+    source = Source(name="s", path=tmp_path, exclude=("b.*",))
+    assert source.left_out() == {
+        ".git/": "a hidden folder, or one of an operating system",
+        "LICENSE": "its name says that it describes the data",
+        "d.doc.gz": ".doc is no container that is known",
+        "deep/b.jsonl": "named by `exclude`",
+        "deep/notes.md": ".md is no container that is known",
+        "gone.jsonl": "a link to nothing",
+    }
+    assert source.model_copy(update={"include": ("b.*",), "exclude": ()}).refuses("a.jsonl") == "not named by `include`"
+    assert source.wants("a.jsonl")
+
+
 def test_a_file_name_that_is_not_utf8_can_be_written_down(tmp_path: Path) -> None:
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xd6\xd0.json"))
     path.write_text("[]")

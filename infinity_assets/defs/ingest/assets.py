@@ -18,6 +18,7 @@ from infinity_assets.dedup import exact
 from infinity_assets.defs.step import Step, dataset
 from infinity_assets.errors import InfinityError
 from infinity_assets.report import charts
+from infinity_assets.report.understood import not_understood
 from infinity_assets.rows import conversation, hub, schema
 from infinity_assets.rows.readers.reading import read_source
 from infinity_assets.rows.sources import Source, content_fingerprint, load_source
@@ -72,6 +73,7 @@ def raw_pool(step: Step) -> Outcome:
         charts={
             "domains and languages": charts.table(counted.collect(engine="streaming"), rows=20),
             "length": charts.histogram(lengths.to_series(), "characters per row, log10"),
+            "not understood": not_understood(source.name, outcome.decisions.lazy(), outcome.quarantine.lazy()),
             "files": charts.table(outcome.files.lazy().sort("dropped", "records", descending=True).head(20).collect(), rows=20),
         },
     )

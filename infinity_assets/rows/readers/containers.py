@@ -113,6 +113,15 @@ class Block:
                 yield held
             yield Record(position, raw=b"", error=UNREADABLE, message=self.fault)
 
+    @property
+    def container(self) -> str:
+        """What the data turned out to be, in words, whatever the file is called."""
+        if self.form != "json":
+            return _CONTAINER_NAMES[self.form]
+        if _looks_like_lines(self.data):
+            return "JSON Lines"
+        return "JSON list" if self.data.removeprefix(_BOM).lstrip().startswith(b"[") else "JSON"
+
     def with_raw(self, records: list[Record]) -> list[Record]:
         """Some of its records with their bytes: as they stand in the file where that can be told, else the record as JSON."""
         pieces = _elements_of(self) if any(record.raw is None for record in records) else []
@@ -145,7 +154,7 @@ def read_blocks(stream: IO[bytes], file: str, wanted: Callable[[str], bool]) -> 
     try:
         for opened in open_files(stream, file, wanted):
             at = opened.file
-            yield from _blocks_of(opened)
+            yield from blocks_of(opened)
     except DAMAGE as error:
         yield Block(at, "lines", 0, b"", fault=_said(error))
 
@@ -212,7 +221,8 @@ class _Feed:
         return not self._next and self._ended
 
 
-def _blocks_of(opened: Opened) -> Iterator[Block]:
+def blocks_of(opened: Opened) -> Iterator[Block]:
+    """The blocks of one file with data. They come as they are asked for: who stops early has read no further than two blocks more."""
     feed = _Feed(opened.stream)
     split = CONTAINERS.get(opened.suffix, _split_json)
     held: Block | None = None
@@ -253,6 +263,10 @@ def _looks_like_lines(data: bytes) -> bool:
     if len(lines) < 2:
         return False
     if lines[0].strip() in (b"[", b"[{", b"{"):  # a list or an object, one element or key a line
+        return False
+    if lines[0].lstrip().startswith(b"[") and not isinstance(
+        _loaded(lines[0]), list
+    ):  # a list that begins on the line of its first element
         return False
     return any(isinstance(_loaded(line), dict | list) for line in lines)
 
@@ -447,7 +461,7 @@ def _parse_lines(block: Block) -> Iterator[Record]:
         if element.error == MALFORMED and "Extra data" in (element.message or ""):
             several = list(recover(line, listed=False))
             if not any(one.error for one in several):
-                yield from (_record(position, one) for one in several)
+                yield from (_record(position, one)._replace(raw=line) for one in several)
                 continue
         yield _record(position, element)
 
@@ -712,3 +726,13 @@ _PARSERS: dict[str, Callable[[Block], Iterator[Record]]] = {
     "arrow": _parse_arrow,
 }
 """How a block is parsed, by its form."""
+
+_CONTAINER_NAMES = {
+    "list": "JSON list",
+    "lines": "JSON Lines",
+    "rows": "CSV or TSV",
+    "yaml": "YAML",
+    "text": "plain text",
+    "arrow": "Parquet or Arrow",
+}
+"""What a block of a form is called; of `json` the content tells more."""

@@ -45,6 +45,11 @@ def is_archive(path: PurePosixPath | Path) -> bool:
     return plain_suffix(path) in ARCHIVES
 
 
+def compression_of(head: bytes) -> str | None:
+    """The compression that the first bytes of a file tell: `gz`, `zst`, `bz2` or `xz`; null if none."""
+    return next((_NAMES[magic] for magic in _UNPACKERS if head.startswith(magic)), None)
+
+
 class Opened(NamedTuple):
     """One file with data, as it is read."""
 
@@ -231,3 +236,5 @@ _UNPACKERS: dict[bytes, Callable[[Any], Any]] = {
     b"\xfd7zXZ\x00": lzma.LZMAFile,
 }
 """By the first bytes of the file."""
+
+_NAMES = dict(zip(_UNPACKERS, ("gz", "zst", "bz2", "xz"), strict=True))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from infinity_assets.rows.grammar import Rejected, grammar_faults
 from infinity_assets.rows.readers.documents import items_of
-from infinity_assets.rows.readers.layouts import LAYOUTS, Parsed, parse
+from infinity_assets.rows.readers.layouts import LAYOUTS, Parsed, layout_of, parse
 from infinity_assets.rows.schema import MESSAGES
 
 Q, A = {"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}
@@ -110,6 +110,12 @@ def test_what_cannot_be_read_says_why(record: object, reason: str) -> None:
 
 def test_an_unknown_layout_says_what_was_seen() -> None:
     assert parse({"title": "x", "meta": {"votes": [1]}}) == [Rejected("unknown_layout", "{title: text, meta: {votes: list of number}}")]
+
+
+def test_a_layout_is_named() -> None:
+    assert layout_of({"instruction": "i", "output": "o"}) == "alpaca"
+    assert layout_of({"instruction": "i", "output": "o"}, "sharegpt") is None
+    assert layout_of({"foo": 1}) is None
 
 
 def test_a_layout_can_be_forced() -> None:

@@ -5,7 +5,7 @@ order of registration matters: the more a layout asks for, the earlier it stands
 """
 
 from infinity_assets.rows.readers.layouts import preferences, chats, tasks, exchanges, passages  # noqa: F401, I001 - the order of trial
-from infinity_assets.rows.readers.layouts.registry import LAYOUTS, Layout, Parsed, Rejected, parse, recognises
+from infinity_assets.rows.readers.layouts.registry import LAYOUTS, Layout, Parsed, Rejected, layout_of, parse, recognises
 from infinity_assets.rows.readers.layouts.values import text_of
 
-__all__ = ["LAYOUTS", "Layout", "Parsed", "Rejected", "parse", "recognises", "text_of"]
+__all__ = ["LAYOUTS", "Layout", "Parsed", "Rejected", "layout_of", "parse", "recognises", "text_of"]

@@ -69,13 +69,19 @@ def parse(value: object, layout: str | None = None) -> list[Parsed | Rejected]:
     A record that holds several conversations (self-instruct's instances, the questions of one paragraph) has one outcome for each, and
     they all share the record's position.
     """
-    drafts = _drafts(value, layout)
-    return [_finished(draft) for draft in drafts] if drafts else [Rejected("unknown_layout", shape(value))]
+    found = _found(value, layout)
+    return [_finished(draft) for draft in found[1]] if found else [Rejected("unknown_layout", shape(value))]
 
 
 def recognises(value: object) -> bool:
     """Whether some layout reads this value as one record."""
-    return bool(_drafts(value, None))
+    return _found(value, None) is not None
+
+
+def layout_of(value: object, layout: str | None = None) -> str | None:
+    """The name of the layout with which `parse` reads a record; null if none fits."""
+    found = _found(value, layout)
+    return found[0] if found else None
 
 
 @lru_cache(1024)
@@ -100,7 +106,8 @@ _LIKE_ANSWER = re.compile(r"(^|_)(answer|response|output|completion|solution|rep
 _LIKE_REQUEST = re.compile(r"(^|_)(instruction|question|prompt|query|problem)(_text)?$")
 
 
-def _drafts(value: object, forced: str | None) -> list[Draft] | None:
+def _found(value: object, forced: str | None) -> tuple[str, list[Draft]] | None:
+    """The name of the first layout that reads a value, and what it read."""
     if isinstance(value, dict):
         candidates, names = _plan(tuple(value))
         record = {names[key]: content for key, content in value.items()} if names else value
@@ -108,7 +115,7 @@ def _drafts(value: object, forced: str | None) -> list[Draft] | None:
         candidates, record = [known for known in LAYOUTS.values() if isinstance(value, known.bare)], value
     for candidate in candidates:
         if (forced is None or candidate.name == forced) and (drafts := candidate.read(record)):
-            return drafts
+            return candidate.name, drafts
     return None
 
 

@@ -1,0 +1,48 @@
+"""The bytes of what was dropped or repaired can be got back, as they stood in the file."""
+
+from pathlib import Path
+
+import pytest
+
+from infinity_assets.catalog.lake import Lake, Outcome
+from infinity_assets.catalog.quarantine import quarantined_bytes, quarantined_files, quarantined_records
+from infinity_assets.errors import InfinityError
+from infinity_assets_tests.catalog import lakes
+from infinity_assets_tests.rows.readers.in_memory import read
+from infinity_assets_tests.rows.readers.test_reading import make
+
+LINES = [
+    b'{"question": "q", "answer": "a"}',
+    b'{"question": "\xff\xfe',
+    b'{"question": "q", "answer": "a",}',
+    b'{"instances": [1, 2], "x": 3}',
+]
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    reading = read(make(tmp_path / "odd", {"a.jsonl": b"\n".join(LINES), "sound.jsonl": LINES[0]}))
+    outcome = Outcome(reading.rows, rows_created=reading.records, decisions=reading.decisions, quarantine=reading.quarantine)
+    made = Lake(tmp_path / "data")
+    made.commit(lakes.key("raw_pool", "odd"), outcome, "run", 0.0)
+    return made
+
+
+def test_files_records_bytes(lake: Lake) -> None:
+    files = quarantined_files(lake, "odd")
+    assert files["records"].sum() == 3
+    assert set(files["file"]) == {"a.jsonl"}
+    records = quarantined_records(lake, "odd", "a.jsonl")
+    assert records.select("position", "verdict", "bytes").rows() == [
+        (1, "dropped", len(LINES[1])),
+        (2, "repaired", len(LINES[2])),
+        (3, "dropped", len(LINES[3])),
+    ]
+    assert [quarantined_bytes(lake, "odd", "a.jsonl", position) for position in records["position"]] == LINES[1:]
+    assert quarantined_records(lake, "odd", "sound.jsonl").is_empty()
+
+
+@pytest.mark.parametrize(("source", "file", "position"), [("odd", "a.jsonl", 0), ("odd", "nix", 1), ("nix", "a.jsonl", 1)])
+def test_what_is_not_there_is_one_sentence(lake: Lake, source: str, file: str, position: int) -> None:
+    with pytest.raises(InfinityError, match=f"^{source} "):
+        quarantined_bytes(lake, source, file, position)

@@ -1,0 +1,55 @@
+"""What others wrote is shown on a terminal: it must not command it, and lines for source.yaml must be there to be copied."""
+
+import io
+import json
+from pathlib import Path
+
+import yaml
+from rich.console import Console
+
+from infinity_assets.report.preview import show, show_lines
+from infinity_assets.rows.readers.preview import preview
+from infinity_assets_tests.rows.readers.test_reading import make
+
+
+def shown(folder: Path, *records: dict, width: int = 100) -> str:
+    source = make(folder, {f"{n}.jsonl": json.dumps(record) for n, record in enumerate(records)})
+    console = Console(file=io.StringIO(), width=width)
+    show(preview(source), console)
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_data_does_not_command_the_terminal(tmp_path: Path) -> None:
+    text = shown(
+        tmp_path / "evil",
+        {"question": "a\x1b[31mb [red]c[/red] d\x07\u202e", "answer": "[bold]"},
+        {"\x1b]0;title\x07": "an ask", "note": "\x1b[2J a note"},
+        {"question": ["\x1b[2J"], "answer": "x"},
+    )
+    assert {char for char in text if not char.isprintable()} == {"\n"}
+    assert "[red]c[/red]" in text
+    assert "[bold]" in text
+
+
+def test_a_long_text_keeps_its_beginning_and_its_end(tmp_path: Path) -> None:
+    text = shown(tmp_path / "long", {"question": "q", "answer": "BEGIN " + "word " * 5000 + "END"})
+    assert "BEGIN" in text
+    assert "END" in text
+    assert "characters…]" in text
+    assert len(text) < 3000
+
+
+def test_lines_can_be_copied_from_a_narrow_terminal() -> None:
+    lines = f"layout: alpaca\nfields:\n  instruction: {'a.' * 60}b\n  output: '[red]{{x}}[/red]'"
+    console = Console(file=io.StringIO(), width=40)
+    show_lines(lines, console)
+    assert console.file.getvalue() == f"\n{lines}\n\n"  # type: ignore[attr-defined]
+    assert yaml.safe_load(console.file.getvalue()) == yaml.safe_load(lines)  # type: ignore[attr-defined]
+
+
+def test_many_files_of_a_kind_have_one_line(tmp_path: Path) -> None:
+    records = [{"question": f"q {n}", "answer": "a"} for n in range(20)]
+    text = shown(tmp_path / "many", *records, {"instruction": "i", "output": "o"})
+    assert "0.jsonl and 19 more" in text
+    assert "20.jsonl" in text
+    assert "question_answer 20" in text
