@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
-from infinity_assets.cli_errors import sentences
+from infinity_assets.cli.errors import sentences
 from infinity_assets.errors import InfinityError
 from infinity_assets.rows.schema import DOMAINS
 from infinity_assets.settings import data_dir

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from infinity_assets.cli_errors import sentences
+from infinity_assets.cli.errors import sentences
 from infinity_assets.errors import InfinityError
 from infinity_assets.settings import Settings, data_dir, models_dir
 

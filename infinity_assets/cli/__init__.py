@@ -11,9 +11,9 @@ from pathlib import Path
 import click
 from rich.markup import escape
 
-from infinity_assets.cli_errors import sentences
-from infinity_assets.cli_export import export
-from infinity_assets.cli_sources import bring, sources
+from infinity_assets.cli.errors import sentences
+from infinity_assets.cli.export import export
+from infinity_assets.cli.sources import bring, sources
 from infinity_assets.errors import InfinityError
 from infinity_assets.settings import Settings, data_dir, models_dir
 
