@@ -136,7 +136,7 @@ def test_a_source_file_with_a_mistake_is_one_sentence(data: Path) -> None:
     (data / "sources" / "small" / "source.yaml").write_text("domain: [/x]")
     result = infinity("run", "--until", "raw_pool")
     assert result.exit_code == 1
-    assert f"failed raw_pool: {data / 'sources' / 'small' / 'source.yaml'}: " in result.output
+    assert f"Error: {data / 'sources' / 'small' / 'source.yaml'}: `domain`" in result.output
 
 
 def test_a_data_folder_that_cannot_be_written(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,30 @@
+"""The page on formats names every layout, suffix, repair and reason that the readers have."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from infinity_assets.rows.readers.containers import CONTAINERS
+from infinity_assets.rows.readers.layouts import LAYOUTS
+from infinity_assets.rows.readers.streams import COMPRESSIONS
+
+ROOT = Path(__file__).parents[3]
+PAGE = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
+CONSTANTS = re.compile(r'^[A-Z_0-9]+ = "([a-z_0-9]+)"$', re.MULTILINE)
+
+
+def reasons() -> list[str]:
+    """The names that modules of the readers define for `decisions`."""
+    files = [ROOT / "infinity_assets" / "rows" / "readers" / f"{name}.py" for name in ("containers", "encodings", "json_repair")]
+    return [name for file in files for name in CONSTANTS.findall(file.read_text(encoding="utf-8"))]
+
+
+@pytest.mark.parametrize("name", [*LAYOUTS, *reasons()])
+def test_layouts_and_reasons(name: str) -> None:
+    assert f"`{name}`" in PAGE
+
+
+@pytest.mark.parametrize("suffix", [*CONTAINERS, *COMPRESSIONS])
+def test_suffixes(suffix: str) -> None:
+    assert re.search(rf"\b{suffix.strip('.').removesuffix('d')}\b", PAGE)
