@@ -168,7 +168,7 @@ MOSS = {
 MOSS_PLAIN = {
     **MOSS,
     "Inner Thoughts": "<|Inner Thoughts|>: None<eot>\n",
-    "Commands": "<|Commands|>: None<eoc>\n",
+    "Commands": "<|Commands|>: None.<eoc>\n",
     "MOSS": "<|MOSS|>: b<eom>",
 }
 

@@ -110,8 +110,8 @@ def _grouped(record: dict) -> list[dict]:
 
 
 def _unmarked(value: object) -> object:
-    """A text without MOSS's marks; nothing where it says `None`."""
+    """A text without MOSS's marks; nothing where it says `None`, as it also does with a full stop."""
     if not isinstance(value, str):
         return value
     text = _MOSS_MARKS.sub("", value)
-    return "" if text.strip() == "None" else text
+    return "" if text.strip().rstrip(".") in ("None", "none") else text
