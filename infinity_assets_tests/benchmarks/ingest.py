@@ -21,8 +21,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import orjson
+
 from infinity_assets.catalog.lake import Lake
 from infinity_assets.rows.readers.containers import read_blocks
+from infinity_assets.rows.readers.layouts import Parsed, parse
 from infinity_assets.rows.readers.reading import records_of
 from infinity_assets.rows.sources import find_sources, load_source
 
@@ -116,18 +119,20 @@ def plain(sources: Path) -> None:
     print(f"plain reader  {time.monotonic() - began:7.1f} s  (parses {records:,} values, one core, keeps nothing)", flush=True)
 
 
-def lines_of(sources: Path) -> Iterator[str]:
-    """Instructions and answers of the pool, without end, no two alike."""
+def lines_of(sources: Path) -> Iterator[bytes]:
+    """The conversations of the pool as JSON Lines of `messages`, without end, no two alike."""
     number = 0
     while True:
         for folder in find_sources(sources):
             for _, record in records_of(load_source(folder)):
-                match record.value:
-                    case {"instruction": str() as asked, "output": str() as answer}:
+                for row in parse(record.value):
+                    if isinstance(row, Parsed):
                         number += 1
-                        yield json.dumps({"instruction": f"{number}. {asked}", "output": answer}, ensure_ascii=False) + "\n"
+                        first, *others = row.messages
+                        numbered = {**first, "content": f"{number}. {first['content']}"}
+                        yield orjson.dumps({"messages": [numbered, *others]}, option=orjson.OPT_APPEND_NEWLINE)
         if not number:
-            raise SystemExit(f"{sources} holds no rows of instruction and output to repeat.")
+            raise SystemExit(f"{sources} holds no rows to repeat.")
 
 
 def main() -> None:
@@ -145,10 +150,9 @@ def main() -> None:
         if arguments.what == "large":
             file, size = Path(folder, "one", "large", "rows.jsonl"), 0
             file.parent.mkdir(parents=True)
-            with file.open("w", encoding="utf-8") as stream:
+            with file.open("wb") as stream:
                 while size < arguments.gigabytes * 1e9:
-                    size += len(line := next(rows).encode())
-                    stream.write(line.decode())
+                    size += stream.write(next(rows))
             ingest(Path(folder, "one"))
             plain(Path(folder, "one"))
             return
@@ -157,8 +161,8 @@ def main() -> None:
         one.mkdir(parents=True)
         lines = [next(rows) for _ in range(FILES)]
         for number, line in enumerate(lines):
-            (many / f"{number:05}.jsonl").write_text(line, encoding="utf-8")
-        (one / "rows.jsonl").write_text("".join(lines), encoding="utf-8")
+            (many / f"{number:05}.jsonl").write_bytes(line)
+        (one / "rows.jsonl").write_bytes(b"".join(lines))
         for root in (one.parent, many.parent):
             print(f"{sum(1 for _ in root.rglob('*.jsonl')):,} files")
             ingest(root)
