@@ -66,12 +66,13 @@ def measured(command: list[str], environment: dict[str, str]) -> Measured:
 
 def _tree(pid: int) -> Iterator[int]:
     yield pid
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        return
-    for child in children:
-        yield from _tree(int(child))
+    for thread in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            children = thread.read_text().split()
+        except OSError:  # it has ended
+            continue
+        for child in children:
+            yield from _tree(int(child))
 
 
 def _memory(pid: int) -> int:
