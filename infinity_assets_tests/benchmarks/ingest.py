@@ -24,9 +24,9 @@ from typing import NamedTuple
 import orjson
 
 from infinity_assets.catalog.lake import Lake
-from infinity_assets.rows.readers.containers import read_blocks
 from infinity_assets.rows.readers.layouts import Parsed, parse
 from infinity_assets.rows.readers.reading import records_of
+from infinity_assets.rows.readers.streams import open_files
 from infinity_assets.rows.sources import find_sources, load_source
 
 FILES = 20_000
@@ -109,11 +109,10 @@ def plain(sources: Path) -> None:
         source = load_source(folder)
         for file in source.files():
             with open(file.path, "rb") as stream:
-                for block in read_blocks(stream, file.name, lambda member, source=source: source.wants("archive", member)):
-                    lines = block.data.split(b"\n") if block.form == "lines" or ".jsonl" in block.file else [block.data]
-                    for line in filter(bytes.strip, lines):
+                for opened in open_files(stream, file.name, lambda member, source=source: source.wants("archive", member)):
+                    for text in opened.stream if opened.suffix == ".jsonl" else [opened.stream.read()]:
                         try:
-                            value = json.loads(line)
+                            value = json.loads(text)
                         except ValueError:  # damaged, or no JSON
                             continue
                         records += len(value) if isinstance(value, list) else 1

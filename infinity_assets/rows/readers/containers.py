@@ -41,7 +41,7 @@ MALFORMED_ROW = "malformed_csv_row"
 UNBALANCED_QUOTE = "unbalanced_quote"
 LINE_BREAK = "line_break_in_record"
 
-BLOCK = 4 << 20
+BLOCK = 2 << 20
 """Bytes of a file that are cut off as one block; a smaller file is one block."""
 
 MAX_BLOCK = 64 << 20

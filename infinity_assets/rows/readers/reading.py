@@ -32,6 +32,9 @@ from infinity_assets.rows.sources import Source
 EVIDENCE_CHARS = 2000
 """How much of a record a decision quotes."""
 
+UNIT = BLOCK // 2
+"""Bytes that make a unit of work: a whole block, which ends a little before its size, is one."""
+
 MAX_BLOCKS = 2000
 """Blocks in one unit of work: a folder of tiny files is not one unit."""
 
@@ -123,7 +126,7 @@ def _units(source: Source, progress: Callable[[int, int], None]) -> Iterator[lis
             for block in read_blocks(stream, file.name, lambda member, file=file.name: source.wants(file, member)):
                 unit.append(block)
                 size += len(block.data)
-                if size >= BLOCK or len(unit) >= MAX_BLOCKS:
+                if size >= UNIT or len(unit) >= MAX_BLOCKS:
                     yield unit
                     unit, size = [], 0
                     progress(done + stream.tell(), total)
@@ -147,7 +150,7 @@ def _mapped(workers: int, plan: _Plan, units: Iterator[list[Block]]) -> Iterator
     try:
         for number, unit in numbered:
             running.append(pool.submit(_read_unit, plan, number, unit))
-            if len(running) > workers:  # one more than can run, so that none waits for the next block
+            if len(running) >= 2 * workers:  # as many waiting as can run, so that none waits for the next block
                 yield running.popleft().result()
         while running:
             yield running.popleft().result()

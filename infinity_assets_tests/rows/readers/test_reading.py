@@ -96,7 +96,7 @@ def test_an_empty_source_has_the_same_columns(tmp_path: Path) -> None:
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every record a block of its own, every block a unit of its own, as far as the form of a file allows."""
     monkeypatch.setattr(containers, "BLOCK", 20)
-    monkeypatch.setattr(reading_module, "BLOCK", 1)
+    monkeypatch.setattr(reading_module, "UNIT", 1)
 
 
 def assert_same(one: Frames, other: Frames) -> None:
