@@ -23,12 +23,17 @@ import yaml
 from infinity_assets.rows.readers.documents import items_of
 from infinity_assets.rows.readers.encodings import decode_lines
 from infinity_assets.rows.readers.json_repair import (
+    AFTER_THE_LIST,
     DUPLICATE_KEYS,
     MALFORMED,
+    NUL_BYTES,
     TRUNCATED,
     Element,
+    OpenList,
     duplicated,
+    holds,
     lost_quotes,
+    open_list,
     parse_lenient,
     recover,
 )
@@ -248,13 +253,23 @@ def _split_json(opened: Opened, feed: _Feed) -> Iterator[Block]:
 
 
 def _looks_like_lines(data: bytes) -> bool:
-    """Whether one of the first lines is a whole record, and is not all there is."""
-    lines = [line for line in data.removeprefix(_BOM).split(b"\n", 20)[:20] if line.strip()]
-    if len(lines) < 2:
+    """Whether it is one record a line: one of the first lines is a whole record, or all look like damaged ones.
+
+    A list or a document may have an element a line, too: its first line is left open, or goes on behind a comma.
+    """
+    lines = [line.strip() for line in data.removeprefix(_BOM).split(b"\n", 20)[:20] if line.strip()]
+    if len(lines) < 2 or lines[0].endswith((b"[", b"{", b":")):
         return False
-    if lines[0].strip() in (b"[", b"[{", b"{"):  # a list or an object, one element or key a line
+    opening = lines[0][:1]
+    if opening not in (b"[", b"{"):
+        return any(isinstance(_loaded(line), dict | list) for line in lines)
+    kind = list if opening == b"[" else dict
+    if isinstance(_loaded(lines[0]), kind):
+        return True
+    if lines[0].endswith(b","):
         return False
-    return any(isinstance(_loaded(line), dict | list) for line in lines)
+    objects = kind is dict and all(line.startswith((b'{"', b"{'")) for line in lines)
+    return objects or any(isinstance(_loaded(line), kind) for line in lines[1:] if not line.endswith(b","))
 
 
 def _loaded(line: bytes) -> object:
@@ -266,8 +281,10 @@ def _loaded(line: bytes) -> object:
 
 def _split_lines(opened: Opened, feed: _Feed, head: bytes) -> Iterator[Block]:
     first, data = 0, head
+    opening = head.removeprefix(_BOM).lstrip()[:1]
     while data:
-        end = data.rfind(b"\n") + 1
+        # A record that is broken over lines is not cut where the next line does not look like a record.
+        end = data.rfind(b"\n" + opening) + 1 or data.rfind(b"\n") + 1
         while not end and not feed.ended() and len(data) < MAX_BLOCK:  # one line longer than a block
             start = len(data)
             data += feed.read(BLOCK)
@@ -280,24 +297,39 @@ def _split_lines(opened: Opened, feed: _Feed, head: bytes) -> Iterator[Block]:
 
 def _split_list(opened: Opened, feed: _Feed, head: bytes) -> Iterator[Block]:
     first, data = 0, head.removeprefix(_BOM).lstrip()[1:]
-    while True:
+    while not feed.ended():
         cuts = element_cuts(data)
-        if feed.ended():
-            break
-        if cuts.end is None and not cuts.commas.size:
-            if len(data) >= MAX_BLOCK:  # no end in sight: damaged, or one huge element
-                data += feed.read(sys.maxsize)
-                break
+        if cuts.end is None and not cuts.commas.size and len(data) < MAX_BLOCK:  # an element longer than a block
             data += feed.read(BLOCK)
             continue
-        if cuts.end is not None:  # what follows the list goes with its last elements
-            data += feed.read(sys.maxsize)
-            break
-        end = int(cuts.commas[-1])
-        yield Block(opened.file, "list", first, data[:end])
-        first += cuts.commas.size
-        data = data[end + 1 :] + feed.read(BLOCK)
+        end, count = (int(cuts.commas[-1]), cuts.commas.size) if cuts.commas.size else (0, 0)
+        if not count or cuts.end is not None or not (cuts.regular or _is_list(data[:end])):
+            end, count = _damaged_cut(data)
+            if not count and len(data) < MAX_BLOCK:
+                data += feed.read(BLOCK)
+                continue
+        if not count:  # no end in sight
+            end, count = len(data), 1
+        yield Block(opened.file, "list", first, data[:end].rstrip(b", \t\r\n"))
+        first += count
+        data = data[end:].lstrip(b", \t\r\n") + feed.read(BLOCK)
     yield Block(opened.file, "list", first, data)
+
+
+def _is_list(data: bytes) -> bool:
+    try:
+        orjson.loads(b"[" + data + b"]")
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
+def _damaged_cut(data: bytes) -> tuple[int, int]:
+    """Where the last element of a damaged run begins, and how many are before it."""
+    last, count = b"", -1
+    for count, element in enumerate(recover(data, listed=True)):
+        last = element.raw
+    return data.rfind(last), count
 
 
 def _split_text(opened: Opened, feed: _Feed) -> Iterator[Block]:
@@ -308,9 +340,11 @@ def _split_text(opened: Opened, feed: _Feed) -> Iterator[Block]:
         if not feed.ended():
             for match in _BLANK_LINES.finditer(data):
                 end = match.end()
-            if end == len(data) and len(data) < MAX_BLOCK:
-                data += feed.read(BLOCK)
-                continue
+            if end == len(data):
+                if len(data) < MAX_BLOCK:
+                    data += feed.read(BLOCK)
+                    continue
+                end = data.rfind(b"\n") + 1 or end
         yield Block(opened.file, "text", first, data[:end])
         first += len(_paragraphs(data[:end]))
         data = data[end:] + feed.read(BLOCK)
@@ -400,12 +434,34 @@ def _parse_damaged(block: Block) -> Iterator[Record]:
         yield from (Record(place, item, repair=whole.repair if place == len(items) - 1 else None) for place, item in enumerate(items))
     elif body.startswith(b"["):
         yield from _numbered(recover(body[1:], listed=True), 0)
+    elif (inner := open_list(body)) and (found := _recovered(inner)):
+        yield from _numbered(found, 0)
     else:
         found = list(recover(body, listed=False))
         if any(isinstance(element.value, dict | list) for element in found):
             yield from _numbered(found, 0)
         else:  # prose, say: one record, not one for each line that is none
             yield Record(0, raw=block.data, error=whole.error if whole else MALFORMED, message=whole.message if whole else None)
+
+
+def _recovered(inner: OpenList) -> list[Element]:
+    """The records of a document with a damaged list of objects in it; none if that list is not what holds them."""
+    found = list(recover(inner.rest, listed=True))
+    sound = [element for element in found if isinstance(element.value, dict | list)]
+    members = inner.members
+    if found and found[-1].message == AFTER_THE_LIST:
+        after = parse_lenient(b"{" + found[-1].raw.lstrip(b", \t\r\n")).value
+        if isinstance(after, dict):
+            members = members | after
+            found.pop()
+    items = items_of({**members, inner.key: [element.value for element in sound]})
+    if not sound or len(items) < len(sound):
+        return []
+    if len(items) == len(sound):
+        values = iter(items)
+        return [element._replace(value=next(values)) if isinstance(element.value, dict | list) else element for element in found]
+    # Records were taken apart: theirs are no longer the list's bytes.
+    return [*(Element(as_json(item), item) for item in items), *(element for element in found if element not in sound)]
 
 
 def _parse_list(block: Block) -> Iterator[Record]:
@@ -444,10 +500,10 @@ def _parse_lines(block: Block) -> Iterator[Record]:
             continue
         element, used = _parse_line(lines, number, block.last)
         skip = number + used
-        if element.error == MALFORMED and "Extra data" in (element.message or ""):
+        if element.error == MALFORMED:
             several = list(recover(line, listed=False))
-            if not any(one.error for one in several):
-                yield from (_record(position, one) for one in several)
+            if len(several) > 1 and any(isinstance(one.value, dict | list) for one in several):
+                yield from (_record(position, one._replace(raw=line)) for one in several)
                 continue
         yield _record(position, element)
 

@@ -11,6 +11,7 @@ import json
 import re
 import warnings
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -26,9 +27,12 @@ PYTHON_LITERAL = "python_literal"
 NONSTANDARD = "nonstandard_json"
 DUPLICATE_KEYS = "duplicate_keys"
 LIST_NOT_CLOSED = "list_not_closed"
+LIST_CLOSED_EARLY = "list_closed_early"
 
 TRUNCATED = "truncated_json"
 MALFORMED = "malformed_json"
+
+AFTER_THE_LIST = "text after the end of the list"
 
 MAX_TRIES = 2000
 """Places at which reading is tried again behind one damaged value."""
@@ -40,11 +44,19 @@ MAX_LITERAL = 1 << 26
 _STRING_OR_COMMA = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|,(?=\s*[\]}])', re.DOTALL)
 _ESCAPE = re.compile(r'\\(["\\/bfnrt]|u[0-9a-fA-F]{4})|\\')
 _BETWEEN = re.compile(r"[\s,]*")
-_RESTART = re.compile(r'(?:[\]}"\d]\s*,\s*|[\]}]\s*|\n\s*)(?=[\[{])')
+_MEMBER = re.compile(r'[\s,]*+("[^"\\]*+")\s*+:\s*+')
+_AGAIN = re.compile(r"\]\s*,?\s*(?:\[\s*)?")
+_FIRST_KEY = re.compile(r"""\{\s*["']([^"'\\]*+)["']\s*:""")
+_CLOSING = ("}", "]")
+_NO_END = (":", '"')
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_PYTHON = re.compile(r"""\s*[\[{(]\s*(?:[\[{(]\s*)*'""")
+_PYTHON = re.compile(r"""\s*+(?:[\[{(]\s*+)++'""")
 _LITERALS = ("true", "false", "null", "NaN", "-Infinity", "Infinity")
 _DECODER = json.JSONDecoder(strict=False)
+_NOTHING = object()
+
+_Shape = set[str] | type | None
+"""What elements of a list have in common: the keys of objects, or that they are lists, or strings."""
 
 
 class Element(NamedTuple):
@@ -81,9 +93,10 @@ def recover(data: bytes, listed: bool) -> Iterator[Element]:
         listed: Whether it is a list, which should have commas and an end.
     """
     text = data.decode(errors="surrogateescape")
-    shape = _shape_at_end(text)
-    position, first, separator = 0, True, ""
+    position, separator = 0, ""
+    shape: _Shape = None
     held: Element | None = None  # the last element: whether the list is closed shows behind it
+    early = False
     while True:
         start = _BETWEEN.match(text, position).end()  # pyright: ignore[reportOptionalMemberAccess]
         separator = text[position:start]
@@ -97,14 +110,45 @@ def recover(data: bytes, listed: bool) -> Iterator[Element]:
         if start == len(text):
             return
         if closed:
-            rest = text[start + 1 :]
-            if rest.strip():
-                yield Element(_bytes(rest.strip()), error=MALFORMED, message="text after the end of the list")
-            return
-        held, position = _next_element(text, start, shape)
-        if first or not held.error:
+            again = _AGAIN.match(text, start)
+            if not again or not _alike(_value_at(text, again.end()), shape):
+                if rest := text[start + 1 :].strip():
+                    yield Element(_bytes(rest), error=MALFORMED, message=AFTER_THE_LIST)
+                return
+            start, early = again.end(), True
+        shape = shape or _first_shape(text, start, listed)
+        held, position = _next_element(text, start, shape, listed)
+        if early:
+            held, early = held._replace(repair=_joined(held.repair, LIST_CLOSED_EARLY)), False
+        if not held.error:
             shape = _shape(held.value) or shape
-        first = False
+
+
+class OpenList(NamedTuple):
+    """A list among the members of an object, with damage in it."""
+
+    members: dict[str, object]
+    """The members before it."""
+    key: str
+    rest: bytes
+    """What follows its `[`."""
+
+
+def open_list(data: bytes) -> OpenList | None:
+    """The list with the damage in a text that is one object, if it is in a list."""
+    text = data.decode(errors="surrogateescape")
+    members: dict[str, object] = {}
+    position = len(text) - len(text.lstrip())
+    if text[position : position + 1] != "{":
+        return None
+    position += 1
+    while match := _MEMBER.match(text, position):
+        try:
+            members[json.loads(match[1], strict=False)], position = _raw_decode(text, match.end())
+        except json.JSONDecodeError:
+            is_list = text.startswith("[", match.end())
+            return OpenList(members, json.loads(match[1], strict=False), _bytes(text[match.end() + 1 :])) if is_list else None
+    return None
 
 
 def ran_off_end(error: json.JSONDecodeError) -> bool:
@@ -131,37 +175,52 @@ def duplicated(data: bytes) -> set[int] | None:
         return None
     found = {id(double) for double in doubles}
     items = value if isinstance(value, list) else [value]
-    return {place for place, item in enumerate(items) if found and _holds(item, found)}
+    return {place for place, item in enumerate(items) if found and holds(item, found)}
 
 
 def lost_quotes(data: bytes, *values: object) -> bool:
-    """Whether a text of JSON has more quotes than its values, which is so where a key was named twice: the first of its values is lost."""
-    return _quotes(data) > _quotes(b"".join(map(orjson.dumps, values)))
+    """Whether a text of JSON has more quotes than its values, which is so where a key was named twice: the first of its values is lost.
+
+    True as well for values that are nested deeper than they can be written.
+    """
+    try:
+        return _quotes(data) > _quotes(b"".join(map(orjson.dumps, values)))
+    except orjson.JSONEncodeError:
+        return True
 
 
 def _quotes(data: bytes) -> int:
     return int(np.count_nonzero(np.frombuffer(data, np.uint8) == ord('"')))
 
 
-def _holds(value: object, wanted: set[int]) -> bool:
-    if isinstance(value, dict):
-        return id(value) in wanted or any(_holds(item, wanted) for item in value.values())
-    return isinstance(value, list) and any(_holds(item, wanted) for item in value)
+def holds(value: object, wanted: set[int]) -> bool:
+    """Whether an object of these identities is anywhere in a value, however deep."""
+    left = [value]
+    while left:
+        item = left.pop()
+        if isinstance(item, dict):
+            if id(item) in wanted:
+                return True
+            left.extend(item.values())
+        elif isinstance(item, list):
+            left.extend(item)
+    return False
 
 
-def _next_element(text: str, start: int, shape: set[str] | None) -> tuple[Element, int]:
+def _next_element(text: str, start: int, shape: _Shape, listed: bool) -> tuple[Element, int]:
     """The element that begins there, and where it ends."""
     try:
-        _, end = _raw_decode(text, start)
+        value, end = _raw_decode(text, start)
     except json.JSONDecodeError:
         pass
     else:
-        return _strictly(_bytes(text[start:end])), end
+        if isinstance(value, dict | list) or (listed and not isinstance(shape, set) and text[end : end + 1] not in _NO_END):
+            return _strictly(_bytes(text[start:end])), end
     end = _resume(text, start, shape)
     piece = text[start:end].rstrip()
     if end == len(text):
         # The bracket that closes the list is no part of a damaged last element.
-        for closing in ("]", ""):
+        for closing in ("]", "") if piece.endswith("]") else ("",):
             whole = parse_lenient(_bytes(piece.removesuffix(closing).rstrip().rstrip(",")))
             if not whole.error:
                 return whole, start + len(piece.removesuffix(closing))
@@ -178,23 +237,45 @@ def _strictly(raw: bytes) -> Element:
         return parse_lenient(raw)
 
 
-def _resume(text: str, start: int, shape: set[str] | None) -> int:
-    """Where an element begins, behind a damaged one; the end of the text if that cannot be told."""
-    for tries, match in enumerate(_RESTART.finditer(text, start + 1)):
+def _resume(text: str, start: int, shape: _Shape) -> int:
+    """Where an element begins, behind a damaged one; the end of the text if that cannot be told.
+
+    An object that is damaged itself counts by its first key, if it follows the end of another one.
+    """
+    if shape is None:
+        return len(text)
+    if isinstance(shape, set):
+        opens = re.compile(rf"""\{{\s*+["'](?:{"|".join(map(re.escape, sorted(shape)))})["']\s*+:""")
+    else:
+        opens = re.compile(r"\[" if shape is list else r'(?<=")\s*+,\s*+"')
+    for tries, match in enumerate(opens.finditer(text, start + 1)):
         if tries == MAX_TRIES:
             break
-        try:
-            value, _ = _raw_decode(text, match.end())
-        except json.JSONDecodeError:
-            continue
-        keys = _shape(value)
-        if keys and shape and 2 * len(keys & shape) >= len(shape | keys):
-            return match.end()
+        place = match.end() - 1 if shape is str else match.start()
+        before = text[max(start, place - 100) : place].rstrip()
+        value = _value_at(text, place)
+        if _alike(value, shape) if value is not _NOTHING else shape is not str and before.rstrip(",").endswith(_CLOSING[shape is list]):
+            if shape is str or not before.endswith((":", "[", "\\")):
+                return place
     return len(text)
 
 
+def _first_shape(text: str, start: int, listed: bool) -> _Shape:
+    """The shape of the element that begins there; if it is damaged, of one that begins like it, or of the last object of the text."""
+    value = _value_at(text, start)
+    if value is not _NOTHING and (listed or isinstance(value, dict | list)):
+        return _shape(value)
+    key = _FIRST_KEY.match(text, start)
+    if key and listed:
+        for match in islice(re.finditer(re.escape(key[0]), text), 1, 50):
+            if shape := _shape(_value_at(text, match.start())):
+                return shape
+        return {key[1]}
+    return _shape_at_end(text) or (list if listed and text[start] == "[" else str if listed and text[start] == '"' else None)
+
+
 def _shape_at_end(text: str) -> set[str] | None:
-    """The keys of the last object of a text: those of its elements, if the first is damaged."""
+    """The keys of the last object of a text, if nothing but brackets follows it."""
     end = len(text)
     for _ in range(200):
         end = text.rfind("{", 0, end)
@@ -205,12 +286,30 @@ def _shape_at_end(text: str) -> set[str] | None:
         except json.JSONDecodeError:
             continue
         if not text[stop:].strip().removeprefix(",").strip().removeprefix("]").strip():
-            return _shape(value)
+            return set(value) or None
     return None
 
 
-def _shape(value: object) -> set[str] | None:
-    return set(value) if isinstance(value, dict) and value else None
+def _shape(value: object) -> _Shape:
+    """The keys of an object, or the type of a list or string."""
+    if isinstance(value, dict):
+        return set(value) or None
+    return type(value) if isinstance(value, list | str) else None
+
+
+def _alike(value: object, shape: _Shape) -> bool:
+    """Whether a value has the shape: of an object, half the keys."""
+    if isinstance(shape, set):
+        return isinstance(value, dict) and (2 * len(value.keys() & shape) >= len(value.keys() | shape) or len(shape) == 1)
+    return shape is not None and isinstance(value, shape)
+
+
+def _value_at(text: str, place: int) -> object:
+    """The value that begins there, or `_NOTHING`."""
+    try:
+        return _raw_decode(text, place)[0]
+    except json.JSONDecodeError:
+        return _NOTHING
 
 
 def _read(text: str) -> tuple[object, list[str]]:
@@ -238,7 +337,9 @@ def _read(text: str) -> tuple[object, list[str]]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # an escape that Python does not know is kept as it stands
-                return _json_like(ast.literal_eval(text.strip().removesuffix(","))), [PYTHON_LITERAL]
+                value = ast.literal_eval(text.strip().removesuffix(","))
+            if not isinstance(value, tuple) or text.lstrip().startswith("("):  # else several values with commas between them
+                return _json_like(value), [PYTHON_LITERAL]
         except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
             pass
     assert first
