@@ -10,7 +10,7 @@ import ast
 import json
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
@@ -47,8 +47,6 @@ _BETWEEN = re.compile(r"[\s,]*")
 _MEMBER = re.compile(r'[\s,]*+("[^"\\]*+")\s*+:\s*+')
 _AGAIN = re.compile(r"\]\s*,?\s*(?:\[\s*)?")
 _FIRST_KEY = re.compile(r"""\{\s*["']([^"'\\]*+)["']\s*:""")
-_CLOSING = ("}", "]")
-_NO_END = (":", '"')
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _PYTHON = re.compile(r"""\s*+(?:[\[{(]\s*+)++'""")
 _LITERALS = ("true", "false", "null", "NaN", "-Infinity", "Infinity")
@@ -159,8 +157,13 @@ def ran_off_end(error: json.JSONDecodeError) -> bool:
     return any(literal.startswith(rest) for literal in _LITERALS) or (error.msg.startswith("Invalid \\") and len(rest) <= 6)
 
 
-def duplicated(data: bytes) -> set[int] | None:
-    """The places in a list, or in one value (0), of values with an object that names a key twice; null if the text is no JSON."""
+def duplicated(data: bytes, items_of: Callable[[object], list[object]]) -> set[int]:
+    """The places of the items of a text of JSON that have an object which names a key twice.
+
+    Args:
+        data: The text. One that is nested too deep has none.
+        items_of: Makes items of its value. Where it makes new objects of those with a double key, the first item stands for all.
+    """
     doubles: list[dict] = []
 
     def collect(pairs: list[tuple[str, object]]) -> dict:
@@ -170,12 +173,18 @@ def duplicated(data: bytes) -> set[int] | None:
         return made
 
     try:
-        value = json.loads(data, object_pairs_hook=collect, strict=False)
+        items = items_of(json.loads(data, object_pairs_hook=collect, strict=False))
     except (ValueError, RecursionError):
-        return None
+        return set()
+    return places_of(items, doubles)
+
+
+def places_of(items: list[object], doubles: list[dict]) -> set[int]:
+    """The places of the items that hold one of some objects (the very objects, not equal ones); the first if none does."""
+    if not doubles:
+        return set()
     found = {id(double) for double in doubles}
-    items = value if isinstance(value, list) else [value]
-    return {place for place, item in enumerate(items) if found and holds(item, found)}
+    return {place for place, item in enumerate(items) if _holds(item, found)} or {0}
 
 
 def lost_quotes(data: bytes, *values: object) -> bool:
@@ -193,7 +202,7 @@ def _quotes(data: bytes) -> int:
     return int(np.count_nonzero(np.frombuffer(data, np.uint8) == ord('"')))
 
 
-def holds(value: object, wanted: set[int]) -> bool:
+def _holds(value: object, wanted: set[int]) -> bool:
     """Whether an object of these identities is anywhere in a value, however deep."""
     left = [value]
     while left:
@@ -214,7 +223,8 @@ def _next_element(text: str, start: int, shape: _Shape, listed: bool) -> tuple[E
     except json.JSONDecodeError:
         pass
     else:
-        if isinstance(value, dict | list) or (listed and not isinstance(shape, set) and text[end : end + 1] not in _NO_END):
+        follows = text[end : end + 1]
+        if follows != ":" and (isinstance(value, dict | list) or (listed and follows != '"' and not isinstance(shape, set))):
             return _strictly(_bytes(text[start:end])), end
     end = _resume(text, start, shape)
     piece = text[start:end].rstrip()
@@ -232,9 +242,11 @@ def _next_element(text: str, start: int, shape: _Shape, listed: bool) -> tuple[E
 def _strictly(raw: bytes) -> Element:
     """An element that Python's decoder has read, as strict JSON if it is that."""
     try:
-        return Element(raw, orjson.loads(raw))
+        value = orjson.loads(raw)
     except orjson.JSONDecodeError:
         return parse_lenient(raw)
+    doubled = lost_quotes(raw, value) and duplicated(raw, lambda value: [value])
+    return Element(raw, value, DUPLICATE_KEYS if doubled else None)
 
 
 def _resume(text: str, start: int, shape: _Shape) -> int:
@@ -254,9 +266,10 @@ def _resume(text: str, start: int, shape: _Shape) -> int:
         place = match.end() - 1 if shape is str else match.start()
         before = text[max(start, place - 100) : place].rstrip()
         value = _value_at(text, place)
-        if _alike(value, shape) if value is not _NOTHING else shape is not str and before.rstrip(",").endswith(_CLOSING[shape is list]):
-            if shape is str or not before.endswith((":", "[", "\\")):
-                return place
+        damaged = value is _NOTHING and shape is not str and before.rstrip(",").endswith("]" if shape is list else "}")
+        nested = shape is not str and before.endswith((":", "[", "\\"))
+        if (damaged or _alike(value, shape)) and not nested:
+            return place
     return len(text)
 
 
@@ -271,11 +284,11 @@ def _first_shape(text: str, start: int, listed: bool) -> _Shape:
             if shape := _shape(_value_at(text, match.start())):
                 return shape
         return {key[1]}
-    return _shape_at_end(text) or (list if listed and text[start] == "[" else str if listed and text[start] == '"' else None)
+    return _shape_at_end(text, listed) or (list if listed and text[start] == "[" else str if listed and text[start] == '"' else None)
 
 
-def _shape_at_end(text: str) -> set[str] | None:
-    """The keys of the last object of a text, if nothing but brackets follows it."""
+def _shape_at_end(text: str, listed: bool) -> _Shape:
+    """The keys of the last object of a text, if nothing follows it but the end of the list."""
     end = len(text)
     for _ in range(200):
         end = text.rfind("{", 0, end)
@@ -285,8 +298,8 @@ def _shape_at_end(text: str) -> set[str] | None:
             value, stop = _raw_decode(text, end)
         except json.JSONDecodeError:
             continue
-        if not text[stop:].strip().removeprefix(",").strip().removeprefix("]").strip():
-            return set(value) or None
+        if not text[stop:].strip(" \t\r\n,").removeprefix("]" if listed else "").strip():
+            return _shape(value)
     return None
 
 
