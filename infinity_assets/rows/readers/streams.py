@@ -134,15 +134,19 @@ def _zip_members(stream: IO[bytes], file: str, wanted: Callable[[str], bool], de
                 )
 
 
-def _tar_members(stream: IO[bytes], file: str, wanted: Callable[[str], bool], depth: int) -> Iterator[Opened]:
-    with tarfile.open(fileobj=stream, mode="r|", bufsize=CHUNK, tarinfo=_Member) as archive:
-        for member in archive:
-            inner = archive.extractfile(member) if member.isfile() and wanted(member.name) else None
-            if inner:
-                name = member.name.encode(errors="surrogateescape").decode(errors="replace")
-                yield from _member(lambda inner=inner: _buffered(inner), f"{file}{MEMBER}{name}", member.name, wanted, depth)
-            # The library keeps every member it has passed: of a million small files that would be a gigabyte.
-            archive.members = []  # pyright: ignore[reportAttributeAccessIssue]
+def _tar_members(stream: io.BufferedReader, file: str, wanted: Callable[[str], bool], depth: int) -> Iterator[Opened]:
+    quiet = _Quiet(stream)
+    try:
+        with tarfile.open(fileobj=quiet, mode="r|", bufsize=CHUNK, tarinfo=_Member) as archive:  # pyright: ignore[reportCallIssue, reportArgumentType]
+            for member in archive:
+                if member.isfile() and wanted(member.name):
+                    name = member.name.encode(errors="surrogateescape").decode(errors="replace")
+                    data = io.BufferedReader(_TarData(archive, member), 1 << 16)
+                    yield from _member(lambda data=data: data, f"{file}{MEMBER}{name}", member.name, wanted, depth)
+                # The library keeps every member it has passed: of a million small files that would be a gigabyte.
+                archive.members = []  # pyright: ignore[reportAttributeAccessIssue]
+    except tarfile.TarError as error:
+        raise quiet.error or error from None
 
 
 def _member(opened: Callable[[], IO[bytes]], file: str, path: str, wanted: Callable[[str], bool], depth: int) -> Iterator[Opened]:
@@ -166,7 +170,7 @@ class _Member(tarfile.TarInfo):
             raise ReadError(f"the archive is damaged or cut off at byte {tarfile.offset:,}: {error}") from None
 
 
-def _utf8(stream: IO[bytes], head: bytes) -> IO[bytes]:
+def _utf8(stream: io.BufferedReader, head: bytes) -> IO[bytes]:
     """The stream; one in UTF-16 or UTF-32, by its mark or by its zero bytes, as UTF-8."""
     encoding = next((name for mark, name in _BOMS.items() if head.startswith(mark)), None)
     if encoding is None and b"\0" in head and not head.startswith(_BINARY):
@@ -184,7 +188,8 @@ class _Raw(io.RawIOBase):
     """A readable stream with the interface that buffering wants."""
 
     def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
+        # Of what was read before a damage, `read` would keep nothing.
+        self._read = getattr(stream, "read1", stream.read)
 
     def readable(self) -> bool:
         return True
@@ -193,7 +198,42 @@ class _Raw(io.RawIOBase):
         return False
 
     def readinto(self, buffer) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
-        data = self._stream.read(len(buffer))
+        data = self._read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+class _Quiet:
+    """A stream that ends where it breaks: the tar library would lose what it has read before."""
+
+    def __init__(self, stream: io.BufferedReader) -> None:
+        self._stream = stream
+        self.error: Exception | None = None
+
+    def read(self, size: int) -> bytes:
+        """Up to so many bytes."""
+        try:
+            return b"" if self.error else self._stream.read1(size)
+        except DAMAGE as error:
+            self.error = error
+            return b""
+
+
+class _TarData(io.RawIOBase):
+    """The bytes of a member, as far as they are there. The library's own stream raises without handing them out."""
+
+    def __init__(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+        self._stream: Any = archive.fileobj if not member.issparse() else archive.extractfile(member)
+        self._left = member.size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
+        data = self._stream.read(min(len(buffer), self._left))
+        if not data and self._left:
+            raise EOFError("the archive is damaged or cut off inside this file")
+        self._left -= len(data)
         buffer[: len(data)] = data
         return len(data)
 
@@ -230,12 +270,12 @@ codecs.register_error(_UNDECODED, lambda error: ("\udc81", error.end))  # pyrigh
 class _Transcoded(_Unpacked):
     """Text in another encoding as UTF-8. What cannot be decoded is a byte that is no UTF-8, so that it is not repaired unseen."""
 
-    def __init__(self, stream: IO[bytes], encoding: str) -> None:
+    def __init__(self, stream: io.BufferedReader, encoding: str) -> None:
         super().__init__()
         self._stream, self._decoder = stream, codecs.getincrementaldecoder(encoding)(_UNDECODED)
 
     def _next(self) -> bytes | None:
-        data = self._stream.read(CHUNK)
+        data = self._stream.read1(CHUNK)
         text = self._decoder.decode(data, final=not data)
         return text.encode(errors="surrogateescape") if data or text else None
 
@@ -246,14 +286,14 @@ class _Frames(_Unpacked):
     Unlike the readers of the libraries, which take what follows a frame for padding, or a frame that was cut off for one that ended.
     """
 
-    def __init__(self, file: IO[bytes], unpacker: "_Unpacker") -> None:
+    def __init__(self, file: io.BufferedReader, unpacker: "_Unpacker") -> None:
         super().__init__()
         self._file, self._unpacker = file, unpacker
         self._frame = None
         self._packed = b""
 
     def _next(self) -> bytes | None:
-        packed = self._packed or self._file.read(_PACKED)
+        packed = self._packed or self._file.read1(_PACKED)
         self._packed = b""
         if not packed:
             if self._frame is not None:
