@@ -539,7 +539,7 @@ def _parse_line(lines: list[bytes], number: int, last: bool) -> tuple[Element, i
         return element, 1
     for end in range(number + 2, min(number + MAX_JOINED, len(lines)) + 1):
         following = lines[end - 1]
-        if following.lstrip().startswith(b"{") and not parse_lenient(following).error:
+        if following.lstrip().startswith((b'{"', b"{'")):
             break  # a record of its own
         joined = parse_lenient(b"\n".join(lines[number:end]))
         if isinstance(joined.value, dict | list):

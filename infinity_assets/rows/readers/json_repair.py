@@ -37,6 +37,8 @@ AFTER_THE_LIST = "text after the end of the list"
 MAX_TRIES = 2000
 """Places at which reading is tried again behind one damaged value."""
 
+_PASSED = 1 << 18
+
 MAX_LITERAL = 1 << 26
 """Characters of Python source that are parsed: its parser takes some hundred times the memory."""
 
@@ -96,6 +98,8 @@ def recover(data: bytes, listed: bool) -> Iterator[Element]:
     held: Element | None = None  # the last element: whether the list is closed shows behind it
     early = False
     while True:
+        if position > max(_PASSED, len(text) // 32):  # an error of the decoder counts the lines before it
+            text, position = text[position:], 0
         start = _BETWEEN.match(text, position).end()  # pyright: ignore[reportOptionalMemberAccess]
         separator = text[position:start]
         closed = listed and text[start : start + 1] == "]"

@@ -104,7 +104,7 @@ def open_files(
         One of `DAMAGE`, here or while a stream is read.
     """
     name = PurePosixPath(file) if name is None else name
-    if depth == 0:
+    if depth < 0:
         raise OSError(f"more than {MAX_DEPTH} compressions or archives, one in the other")
     buffered = stream if isinstance(stream, io.BufferedReader) else _buffered(stream)
     head = buffered.peek(512)[:512]

@@ -27,7 +27,7 @@ class Cuts(NamedTuple):
     end: int | None
     """Of the bracket that closes the list, if it is there."""
     regular: bool
-    """Whether one bracket opens before each comma, as in any list of objects or of lists."""
+    """Whether one bracket opens before each comma, as in any list of objects or of lists. Says nothing where there are no commas."""
 
 
 def element_cuts(data: bytes) -> Cuts:
