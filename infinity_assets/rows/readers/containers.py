@@ -13,7 +13,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import takewhile, zip_longest
+from itertools import zip_longest
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -720,9 +720,15 @@ class _CsvLines:
 
 def _csv_row(feed: _CsvLines, delimiter: str) -> list[str] | None:
     """The cells of the next row, none for a blank line; null if a quote in it is not closed, or not where a cell ends."""
-    lines = takewhile(lambda _: not feed.too_long(), feed)
+
+    def lines() -> Iterator[str]:
+        for line in feed:
+            yield line
+            if feed.too_long():
+                return
+
     try:
-        return next(csv.reader(lines, delimiter=delimiter, strict=True), [])
+        return next(csv.reader(lines(), delimiter=delimiter, strict=True), [])
     except csv.Error:
         feed.back_to_first()
         return None

@@ -18,6 +18,7 @@ import numpy as np
 import orjson
 
 from infinity_assets.rows.readers.encodings import decode
+from infinity_assets.rows.readers.structure import elements
 
 TRAILING_COMMA = "trailing_comma"
 MISSING_COMMA = "missing_comma"
@@ -37,7 +38,8 @@ AFTER_THE_LIST = "text after the end of the list"
 MAX_TRIES = 2000
 """Places at which reading is tried again behind one damaged value."""
 
-_PASSED = 1 << 18
+_PASSED, _WINDOW = 1 << 18, 1 << 16
+"""Characters: how much of a text is kept behind what was read; in how many the end of a damaged value is looked for."""
 
 MAX_LITERAL = 1 << 26
 """Characters of Python source that are parsed: its parser takes some hundred times the memory."""
@@ -228,10 +230,15 @@ def _next_element(text: str, start: int, shape: _Shape, listed: bool) -> tuple[E
         pass
     else:
         follows = text[end : end + 1]
-        if follows != ":" and (isinstance(value, dict | list) or (listed and follows != '"' and not isinstance(shape, set))):
+        if follows != ":" and (isinstance(value, dict | list) or (listed and follows in " \t\r\n,]" and not isinstance(shape, set))):
             return _strictly(_bytes(text[start:end])), end
     end = _resume(text, start, shape)
     piece = text[start:end].rstrip()
+    first = elements(_bytes(piece[:_WINDOW]))[0]
+    if first != _bytes(piece):  # where its brackets close, if it only wants repair and what follows has another shape
+        one = parse_lenient(first)
+        if isinstance(one.value, dict | list):
+            return one, start + len(first.decode(errors="surrogateescape"))
     if end == len(text):
         # The bracket that closes the list is no part of a damaged last element.
         for closing in ("]", "") if piece.endswith("]") else ("",):
@@ -279,16 +286,21 @@ def _resume(text: str, start: int, shape: _Shape) -> int:
 
 def _first_shape(text: str, start: int, listed: bool) -> _Shape:
     """The shape of the element that begins there; if it is damaged, of one that begins like it, or of the last object of the text."""
-    value = _value_at(text, start)
-    if value is not _NOTHING and (listed or isinstance(value, dict | list)):
-        return _shape(value)
+    try:
+        value, end = _raw_decode(text, start)
+    except json.JSONDecodeError:
+        pass
+    else:
+        if isinstance(value, dict | list) or (listed and text[end : end + 1] != ":"):
+            return _shape(value)
     key = _FIRST_KEY.match(text, start)
     if key and listed:
         for match in islice(re.finditer(re.escape(key[0]), text), 1, 50):
             if shape := _shape(_value_at(text, match.start())):
                 return shape
-        return {key[1]}
-    return _shape_at_end(text, listed) or (list if listed and text[start] == "[" else str if listed and text[start] == '"' else None)
+    if shape := _shape_at_end(text, listed):
+        return shape
+    return {key[1]} if key and listed else list if listed and text[start] == "[" else None
 
 
 def _shape_at_end(text: str, listed: bool) -> _Shape:
