@@ -101,10 +101,11 @@ KINDS = ["no end", "no beginning", "quote", "junk", "deleted", "replaced", "no c
 
 @pytest.mark.parametrize("separator", [", ", ",\n  ", ","])
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(records=RECORDS, which=st.integers(0, 7), place=st.integers(0, 10**6))
 def test_one_damaged_element_costs_itself(kind: str, separator: str, records: list[dict], which: int, place: int) -> None:
     which %= len(records)
+    records = [{**record, "id": number} for number, record in enumerate(records)]
     pieces = [json.dumps(record, ensure_ascii=False) for record in records]
     pieces[which] = damaged(pieces[which], kind, place)
     found = list(recover((separator.join(pieces) + "]").encode(), listed=True))
@@ -112,7 +113,8 @@ def test_one_damaged_element_costs_itself(kind: str, separator: str, records: li
     others = [record for number, record in enumerate(records) if number != which]
     assert [value for value in values if value in others] == others
     raw = b"".join(element.raw for element in found)
-    assert _bare(raw) == _bare(separator.join(pieces).encode())
+    expected = _bare(separator.join(pieces).encode())
+    assert _bare(raw) in (expected, expected + b"]")  # the bracket behind a damaged last element may be one of its own
     assert len(found) <= len(records) + 2
 
 
@@ -152,7 +154,7 @@ def test_lists_one_after_the_other_are_told() -> None:
     assert [element.repair for element in recover(b'{"a": 1}][{"a": 2}, {"a": 3}]', listed=True)] == [None, "list_closed_early", None]
 
 
-@given(st.binary(max_size=80) | st.text('[]{}",:\\a1 \n\'', max_size=80).map(str.encode), st.booleans())
+@given(st.binary(max_size=80) | st.text("[]{}\",:\\a1 \n'", max_size=80).map(str.encode), st.booleans())
 def test_any_bytes_are_in_an_element(data: bytes, listed: bool) -> None:
     found = list(recover(data, listed))
     marks = bytes(byte for byte in data if byte not in b", \n\t\r\x0b\x0c\x1c\x1d\x1e\x1f[]")
@@ -166,7 +168,9 @@ def test_a_double_key_is_found_where_it_is() -> None:
         return [value]
 
     assert duplicated(b'{"a": 1, "b": {"c": 1, "c": 2}}', alone) == {0}
-    assert duplicated(b'[{"a": 1}, {"a": 1, "a": 1}, {"b": [{"c": 1, "c": 2}]}]', lambda value: value if isinstance(value, list) else []) == {1, 2}
+    assert duplicated(
+        b'[{"a": 1}, {"a": 1, "a": 1}, {"b": [{"c": 1, "c": 2}]}]', lambda value: value if isinstance(value, list) else []
+    ) == {1, 2}
     assert duplicated(b'{"a": {"b": 1}, "c": {"b": 1}}', alone) == set()
     assert [element.repair for element in recover(b'{"a": 1}, {"a": 1, "a": 2}, oops', listed=True)][:2] == [None, "duplicate_keys"]
 

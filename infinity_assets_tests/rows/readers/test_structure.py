@@ -40,7 +40,12 @@ def test_lists_of_objects_and_of_lists_are_regular(values: list) -> None:
 
 @pytest.mark.parametrize(
     "run",
-    [b'{"a": 1}, {"a": "x"y, 1}, {"a": "z, 1, 2"}, {"a": 2}]', b'{"a": 1, {"a": 2}}, 3, 4]', b'{"a": 1}{"a": 2}, {"a": 3}, {}]', b'{}, "a", {}]'],
+    [
+        b'{"a": "x"y"}, {"a": "z}, 1, 2"}, {"a": "w, 3, 4"}, {"a": 2}]',
+        b'{"a": 1, {"a": 2}}, 3, 4]',
+        b'{"a": 1}{"a": 2}, {"a": 3}, {}]',
+        b'{}, "a", {}]',
+    ],
     ids=["a quote that is not escaped", "a missing bracket", "a missing comma", "a scalar between objects"],
 )
 def test_other_runs_are_not_regular(run: bytes) -> None:
