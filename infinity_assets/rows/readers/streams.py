@@ -12,7 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from tarfile import EmptyHeaderError, InvalidHeaderError, ReadError, TruncatedHeaderError  # pyright: ignore[reportAttributeAccessIssue]
+from tarfile import EmptyHeaderError, EOFHeaderError, InvalidHeaderError, ReadError, TruncatedHeaderError  # pyright: ignore[reportAttributeAccessIssue]
 from typing import IO, Any, NamedTuple
 
 import zstandard
@@ -147,6 +147,8 @@ def _tar_members(stream: io.BufferedReader, file: str, wanted: Callable[[str], b
                 archive.members = []  # pyright: ignore[reportAttributeAccessIssue]
     except tarfile.TarError as error:
         raise quiet.error or error from None
+    if quiet.error:
+        raise quiet.error
 
 
 def _member(opened: Callable[[], IO[bytes]], file: str, path: str, wanted: Callable[[str], bool], depth: int) -> Iterator[Opened]:
@@ -160,12 +162,18 @@ def _member(opened: Callable[[], IO[bytes]], file: str, path: str, wanted: Calla
 
 
 class _Member(tarfile.TarInfo):
-    """A member of an archive. The library takes a damaged or missing header for the archive's end."""
+    """A member of an archive. The library takes a damaged or missing header, or one block of zeros, for the archive's end."""
 
     @classmethod
     def fromtarfile(cls, tarfile: tarfile.TarFile) -> "_Member":
         try:
             return super().fromtarfile(tarfile)
+        except EOFHeaderError:
+            stream: Any = tarfile.fileobj
+            while rest := stream.read(CHUNK):
+                if rest.strip(b"\0"):
+                    raise ReadError("the archive is damaged: it goes on behind its end") from None
+            raise
         except (EmptyHeaderError, TruncatedHeaderError, InvalidHeaderError) as error:
             raise ReadError(f"the archive is damaged or cut off at byte {tarfile.offset:,}: {error}") from None
 

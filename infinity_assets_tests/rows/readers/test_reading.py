@@ -108,7 +108,8 @@ def assert_equal(one: object, other: object) -> None:
     if isinstance(one, pl.DataFrame) and isinstance(other, pl.DataFrame):
         assert one.equals(other)
     else:
-        assert not isinstance(one, pl.DataFrame) and one == other
+        assert not isinstance(one, pl.DataFrame)
+        assert one == other
 
 
 def test_blocks_do_not_show(tmp_path: Path, request: pytest.FixtureRequest) -> None:

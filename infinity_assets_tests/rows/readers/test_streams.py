@@ -126,6 +126,22 @@ def test_one_damaged_file_in_an_archive_costs_itself() -> None:
         assert len(found[f"{name}!good.jsonl"]) == COUNT
 
 
+def test_an_archive_that_seems_to_end_early_says_so() -> None:
+    data = bytearray(tarred({"a.jsonl": LINES, "b.jsonl": LINES}))
+    second = data.index(b"b.jsonl\0")
+    data[second : second + 512] = bytes(512)
+    for name, packed in (("x.tar", bytes(data)), ("x.tgz", gzip.compress(data))):
+        found = records(name, packed)
+        assert (len(found[f"{name}!a.jsonl"]), [record.error for record in found[name]]) == (COUNT, ["unreadable_file"])
+
+
+def test_the_checksum_behind_an_archive_is_read() -> None:
+    packed = bytearray(gzip.compress(tarred({"a.jsonl": LINES}), 0))
+    packed[packed.index(b"words")] ^= 2
+    found = records("x.tgz", bytes(packed))
+    assert [record.error for record in found["x.tgz"]] == ["unreadable_file"]
+
+
 def test_an_encrypted_file_in_an_archive_costs_itself() -> None:
     data = bytearray(zipped({"a.jsonl": LINES, "b.jsonl": LINES}))
     data[6] |= 1  # the first member's flags, in its header and in the directory
