@@ -23,13 +23,18 @@ import yaml
 from infinity_assets.rows.readers.documents import items_of
 from infinity_assets.rows.readers.encodings import decode_lines
 from infinity_assets.rows.readers.json_repair import (
+    AFTER_THE_LIST,
     DUPLICATE_KEYS,
     MALFORMED,
+    NUL_BYTES,
     TRUNCATED,
     Element,
+    OpenList,
     duplicated,
     lost_quotes,
+    open_list,
     parse_lenient,
+    places_of,
     recover,
 )
 from infinity_assets.rows.readers.streams import CHUNK, DAMAGE, Opened, open_files
@@ -39,6 +44,7 @@ from infinity_assets.rows.readers.transcripts import split
 UNREADABLE = "unreadable_file"
 MALFORMED_ROW = "malformed_csv_row"
 UNBALANCED_QUOTE = "unbalanced_quote"
+MALFORMED_YAML = "malformed_yaml"
 LINE_BREAK = "line_break_in_record"
 
 BLOCK = 2 << 20
@@ -55,6 +61,7 @@ MAX_JOINED = 50
 
 _BOM = b"\xef\xbb\xbf"
 _NOTHING = object()
+_YAML_PARTS = re.compile(r"^---(?=\s)|^(?=- )", re.MULTILINE)
 _BLANK_LINES = re.compile(rb"\n[ \t\r\f\v]*(?=\n)")
 
 
@@ -98,7 +105,7 @@ class Block:
                 if held:
                     yield held
                 held, position = record, record.position + 1
-        except (*DAMAGE, ValueError, RecursionError, MemoryError) as error:
+        except (*DAMAGE, RecursionError, MemoryError) as error:
             if held:
                 yield held
             yield Record(position, raw=self.data, error=UNREADABLE, message=_said(error))
@@ -106,7 +113,7 @@ class Block:
         if self.fault is None:
             if held:
                 yield held
-        elif held and held.error == TRUNCATED:  # the part of a record before the break
+        elif held and (held.error == TRUNCATED or self._is_cut(held)):
             yield held._replace(error=UNREADABLE, message=self.fault)
         else:
             if held:
@@ -122,19 +129,37 @@ class Block:
             return "JSON Lines"
         return "JSON list" if self.data.removeprefix(_BOM).lstrip().startswith(b"[") else "JSON"
 
+    def _is_cut(self, last: Record) -> bool:
+        """Whether the last record before a break may be the beginning of one."""
+        return self.form in ("text", "yaml") or (self.form == "rows" and not (last.raw or b"").endswith((b"\n", b"\r")))
+
     def with_raw(self, records: list[Record]) -> list[Record]:
         """Some of its records with their bytes: as they stand in the file where that can be told, else the record as JSON."""
         pieces = _elements_of(self) if any(record.raw is None for record in records) else []
 
         def raw(record: Record) -> bytes:
             place = record.position - self.first
-            return pieces[place] if place < len(pieces) else as_json(record.value)
+            if place < len(pieces) and (self.form == "list" or _loaded(pieces[place]) == record.value):
+                return pieces[place]
+            return as_json(record.value)  # a record that was made of parts of a document
 
         return [record if record.raw is not None else record._replace(raw=raw(record)) for record in records]
 
 
 class TextLoader(yaml.CBaseLoader):
     """YAML in which a scalar is text or null: `- Yes` is a turn and `language: no` is Norwegian, not truth values."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self.doubles: list[dict] = []
+        """The mappings that name a key twice; the last value is the one that counts."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        """The mapping."""
+        mapping = super().construct_mapping(node, deep)
+        if len(mapping) < len(node.value):
+            self.doubles.append(mapping)
+        return mapping
 
 
 _NULL = "tag:yaml.org,2002:null"
@@ -150,13 +175,16 @@ def read_blocks(stream: IO[bytes], file: str, wanted: Callable[[str], bool]) -> 
         file: What it is called: its path in the source.
         wanted: Whether a path inside an archive is that of data.
     """
-    at = file
-    try:
-        for opened in open_files(stream, file, wanted):
-            at = opened.file
-            yield from blocks_of(opened)
-    except DAMAGE as error:
-        yield Block(at, "lines", 0, b"", fault=_said(error))
+    opened = open_files(stream, file, wanted)
+    while True:
+        try:
+            one = next(opened, None)
+        except DAMAGE as error:  # an archive that breaks off is a file of its own, beside those in it
+            yield Block(file, "lines", 0, b"", fault=_said(error))
+            return
+        if one is None:
+            return
+        yield from blocks_of(one)
 
 
 def read_records(path: Path, wanted: Callable[[str], bool] = lambda name: True) -> Iterator[Record]:
@@ -179,7 +207,7 @@ def as_json(value: object) -> bytes:
 
 def load_yaml(text: str) -> object:
     """One YAML document of text, lists, mappings and nulls. Raises `yaml.YAMLError`."""
-    documents = _yaml_documents(text)
+    documents, _ = _yaml_documents(text)
     if len(documents) > 1:
         raise yaml.YAMLError("there are several documents")
     return documents[0] if documents else None
@@ -258,17 +286,24 @@ def _split_json(opened: Opened, feed: _Feed) -> Iterator[Block]:
 
 
 def _looks_like_lines(data: bytes) -> bool:
-    """Whether one of the first lines is a whole record, and is not all there is."""
-    lines = [line for line in data.removeprefix(_BOM).split(b"\n", 20)[:20] if line.strip()]
-    if len(lines) < 2:
+    """Whether it is one record a line: one of the first lines is a whole record, or all look like damaged ones.
+
+    A list or a document may have an element a line, too: its first line is left open, or goes on behind a comma.
+    """
+    lines = [line.strip() for line in data.removeprefix(_BOM).split(b"\n", 20)[:20] if line.strip()]
+    if len(lines) < 2 or lines[0].endswith((b"[", b"{")):
         return False
-    if lines[0].strip() in (b"[", b"[{", b"{"):  # a list or an object, one element or key a line
+    opening = lines[0][:1]
+    if opening not in (b"[", b"{"):
+        return any(isinstance(_loaded(line), dict | list) for line in lines)
+    kind = list if opening == b"[" else dict
+    if isinstance(_loaded(lines[0]), kind):
+        return True
+    if lines[0].endswith(b","):
         return False
-    if lines[0].lstrip().startswith(b"[") and not isinstance(
-        _loaded(lines[0]), list
-    ):  # a list that begins on the line of its first element
-        return False
-    return any(isinstance(_loaded(line), dict | list) for line in lines)
+    if kind is dict and all(line.startswith((b'{"', b"{'")) for line in lines):
+        return True
+    return not lines[0].endswith(b":") and any(isinstance(_loaded(line), kind) for line in lines[1:] if not line.endswith(b","))
 
 
 def _loaded(line: bytes) -> object:
@@ -280,8 +315,10 @@ def _loaded(line: bytes) -> object:
 
 def _split_lines(opened: Opened, feed: _Feed, head: bytes) -> Iterator[Block]:
     first, data = 0, head
+    opening = head.removeprefix(_BOM).lstrip()[:1]
     while data:
-        end = data.rfind(b"\n") + 1
+        # A record that is broken over lines is not cut where the next line does not look like a record.
+        end = data.rfind(b"\n" + opening) + 1 or data.rfind(b"\n") + 1
         while not end and not feed.ended() and len(data) < MAX_BLOCK:  # one line longer than a block
             start = len(data)
             data += feed.read(BLOCK)
@@ -294,24 +331,37 @@ def _split_lines(opened: Opened, feed: _Feed, head: bytes) -> Iterator[Block]:
 
 def _split_list(opened: Opened, feed: _Feed, head: bytes) -> Iterator[Block]:
     first, data = 0, head.removeprefix(_BOM).lstrip()[1:]
-    while True:
+    while not feed.ended():
         cuts = element_cuts(data)
-        if feed.ended():
-            break
-        if cuts.end is None and not cuts.commas.size:
-            if len(data) >= MAX_BLOCK:  # no end in sight: damaged, or one huge element
-                data += feed.read(sys.maxsize)
-                break
+        if cuts.end is None and not cuts.commas.size and len(data) < MAX_BLOCK:  # an element longer than a block
             data += feed.read(BLOCK)
             continue
-        if cuts.end is not None:  # what follows the list goes with its last elements
-            data += feed.read(sys.maxsize)
-            break
-        end = int(cuts.commas[-1])
-        yield Block(opened.file, "list", first, data[:end])
-        first += cuts.commas.size
-        data = data[end + 1 :] + feed.read(BLOCK)
+        end, count = (int(cuts.commas[-1]), cuts.commas.size) if cuts.commas.size else (0, 0)
+        if not count or cuts.end is not None or not (cuts.regular or _is_list(data[:end])):
+            end, count = _damaged_cut(data)
+            if not count and len(data) < MAX_BLOCK:
+                data += feed.read(BLOCK)
+                continue
+        if not count:  # no end in sight
+            end, count = len(data), 1
+        yield Block(opened.file, "list", first, data[:end].rstrip(b", \t\r\n"))
+        first += count
+        data = data[end:].lstrip(b", \t\r\n") + feed.read(BLOCK)
     yield Block(opened.file, "list", first, data)
+
+
+def _is_list(data: bytes) -> bool:
+    try:
+        orjson.loads(b"[" + data + b"]")
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
+def _damaged_cut(data: bytes) -> tuple[int, int]:
+    """Where the last element of a damaged run begins, and how many are before it."""
+    *before, last = recover(data, listed=True)
+    return data.rfind(last.raw), len(before)
 
 
 def _split_text(opened: Opened, feed: _Feed) -> Iterator[Block]:
@@ -322,9 +372,11 @@ def _split_text(opened: Opened, feed: _Feed) -> Iterator[Block]:
         if not feed.ended():
             for match in _BLANK_LINES.finditer(data):
                 end = match.end()
-            if end == len(data) and len(data) < MAX_BLOCK:
-                data += feed.read(BLOCK)
-                continue
+            if end == len(data):
+                if len(data) < MAX_BLOCK:
+                    data += feed.read(BLOCK)
+                    continue
+                end = data.rfind(b"\n") + 1 or end
         yield Block(opened.file, "text", first, data[:end])
         first += len(_paragraphs(data[:end]))
         data = data[end:] + feed.read(BLOCK)
@@ -382,6 +434,7 @@ def _batches(stream: IO[bytes]) -> Iterator:
     reader = pa.ipc.open_file(stream) if magic == b"ARROW1" else pa.ipc.open_stream(stream)
     batches = (reader.get_batch(number) for number in range(reader.num_record_batches)) if magic == b"ARROW1" else reader
     for batch in batches:
+        batch.validate(full=True)  # the library trusts offsets: of a damaged file they would end the process
         yield from (batch.slice(start, 5000) for start in range(0, batch.num_rows, 5000))
 
 
@@ -397,7 +450,7 @@ def _parse_json(block: Block) -> Iterator[Record]:
         yield from _parse_damaged(replace(block, data=data))
         return
     items = items_of(document)
-    doubled = _doubled(data, document) if items is document or items == [document] else _doubled_items(data, document)
+    doubled = duplicated(data, items_of) if lost_quotes(data, document) else ()
     yield from (Record(place, item, repair=DUPLICATE_KEYS if place in doubled else None) for place, item in enumerate(items))
 
 
@@ -414,6 +467,8 @@ def _parse_damaged(block: Block) -> Iterator[Record]:
         yield from (Record(place, item, repair=whole.repair if place == len(items) - 1 else None) for place, item in enumerate(items))
     elif body.startswith(b"["):
         yield from _numbered(recover(body[1:], listed=True), 0)
+    elif (inner := open_list(body)) and (found := _recovered(inner)):
+        yield from _numbered(found, 0)
     else:
         found = list(recover(body, listed=False))
         if any(isinstance(element.value, dict | list) for element in found):
@@ -422,15 +477,36 @@ def _parse_damaged(block: Block) -> Iterator[Record]:
             yield Record(0, raw=block.data, error=whole.error if whole else MALFORMED, message=whole.message if whole else None)
 
 
+def _recovered(inner: OpenList) -> list[Element]:
+    """The records of a document with a damaged list of objects in it; none if that list is not what holds them."""
+    found = list(recover(inner.rest, listed=True))
+    sound = [element for element in found if isinstance(element.value, dict | list)]
+    members = inner.members
+    if found and found[-1].message == AFTER_THE_LIST:
+        after = parse_lenient(b"{" + found[-1].raw.lstrip(b", \t\r\n")).value
+        if isinstance(after, dict):
+            members = members | after
+            found.pop()
+    items = items_of({**members, inner.key: [element.value for element in sound]})
+    if not sound or len(items) < len(sound):
+        return []
+    if len(items) == len(sound):
+        values = iter(items)
+        return [element._replace(value=next(values)) if isinstance(element.value, dict | list) else element for element in found]
+    # Records were taken apart: theirs are no longer the list's bytes.
+    return [*(Element(as_json(item), item) for item in items), *(element for element in found if element not in sound)]
+
+
 def _parse_list(block: Block) -> Iterator[Record]:
     """A run of elements of a list; the last block of a file also has what follows them."""
     data = block.data
     try:
-        items = orjson.loads(b"[" + data + (b"" if block.last else b"]"))
+        data = b"[" + data + (b"" if block.last else b"]")
+        items = orjson.loads(data)
     except orjson.JSONDecodeError:
-        yield from _numbered(recover(data if block.last else data + b"]", listed=True), block.first)
+        yield from _numbered(recover(data[1:], listed=True), block.first)
         return
-    doubled = _doubled(b"[" + data + (b"" if block.last else b"]"), items)
+    doubled = duplicated(data, _elements) if lost_quotes(data, items) else ()
     for place, item in enumerate(items):
         yield Record(block.first + place, item, repair=DUPLICATE_KEYS if place in doubled else None)
 
@@ -453,15 +529,15 @@ def _parse_lines(block: Block) -> Iterator[Record]:
             continue
         position = block.first + number
         if value is not _NOTHING:
-            repair = DUPLICATE_KEYS if doubles and lost_quotes(line, value) and duplicated(line) else None
+            repair = DUPLICATE_KEYS if doubles and lost_quotes(line, value) and duplicated(line, _alone) else None
             yield Record(position, value, line, repair)
             continue
         element, used = _parse_line(lines, number, block.last)
         skip = number + used
-        if element.error == MALFORMED and "Extra data" in (element.message or ""):
+        if element.error == MALFORMED:
             several = list(recover(line, listed=False))
-            if not any(one.error for one in several):
-                yield from (_record(position, one)._replace(raw=line) for one in several)
+            if len(several) > 1 and any(isinstance(one.value, dict | list) for one in several):
+                yield from (_record(position, one._replace(raw=line)) for one in several)
                 continue
         yield _record(position, element)
 
@@ -473,7 +549,7 @@ def _parse_line(lines: list[bytes], number: int, last: bool) -> tuple[Element, i
         return element, 1
     for end in range(number + 2, min(number + MAX_JOINED, len(lines)) + 1):
         following = lines[end - 1]
-        if following.lstrip().startswith(b"{") and not parse_lenient(following).error:
+        if following.lstrip().startswith((b'{"', b"{'")):
             break  # a record of its own
         joined = parse_lenient(b"\n".join(lines[number:end]))
         if isinstance(joined.value, dict | list):
@@ -493,15 +569,43 @@ def _parse_rows(block: Block) -> Iterator[Record]:
 def _parse_yaml(block: Block) -> Iterator[Record]:
     """YAML: the documents' records, one after the other."""
     text, wrong = decode_lines(block.data)
-    try:
-        items = [item for document in _yaml_documents(text) if document is not None for item in items_of(document)]
-    except yaml.YAMLError as error:
-        yield Record(0, raw=block.data, error=UNREADABLE, message=_said(error))
-        return
     repairs = "+".join(dict.fromkeys(wrong.values()))
-    for place, item in enumerate(items):
-        foreign = repairs and not as_json(item).isascii()  # which line it stood on is not known
-        yield Record(place, item, repair=repairs if foreign else None)
+    position = 0
+    for part in _yaml_parts(text):
+        if part.error:
+            raw = block.data if part.text is text else part.text.encode()
+            yield Record(position, raw=raw, error=UNREADABLE if part.text is text else MALFORMED_YAML, message=part.error)
+            position += 1
+            continue
+        items = [item for document in part.documents if document is not None for item in items_of(document)]
+        doubled = places_of(items, part.doubles)
+        for place, item in enumerate(items):
+            foreign = repairs and not as_json(item).isascii()  # which line it stood on is not known
+            repair = "+".join(filter(None, (repairs if foreign else None, DUPLICATE_KEYS if place in doubled else None)))
+            yield Record(position + place, item, repair=repair or None)
+        position += len(items)
+
+
+class _YamlPart(NamedTuple):
+    """What could be read at one go."""
+
+    text: str
+    documents: list[object]
+    doubles: list[dict]
+    error: str | None = None
+
+
+def _yaml_parts(text: str) -> Iterator[_YamlPart]:
+    """A text of YAML as a whole; if it is damaged, by document and by element of a list."""
+    try:
+        yield _YamlPart(text, *_yaml_documents(text))
+    except yaml.YAMLError as error:
+        parts = [part for part in _YAML_PARTS.split(text) if part.strip()]
+        if len(parts) < 2:
+            yield _YamlPart(text, [], [], _said(error))
+        else:
+            for part in parts:
+                yield from _yaml_parts(part)
 
 
 def _parse_text(block: Block) -> Iterator[Record]:
@@ -580,7 +684,7 @@ class _CsvLines:
     def __init__(self, lines: Iterator[bytes]) -> None:
         self._lines = lines
         self._again: list[bytes] = []
-        self._row: list[tuple[bytes, str, str | None]] = []
+        self._row: list[tuple[bytes, str, list[str]]] = []
         self._size = 0
 
     def __iter__(self) -> "_CsvLines":
@@ -589,9 +693,11 @@ class _CsvLines:
     def __next__(self) -> str:
         raw = self._again.pop() if self._again else next(self._lines)
         text, wrong = decode_lines(raw)
-        self._row.append((raw, text, next(iter(wrong.values()), None)))
+        repairs = [*wrong.values(), *([NUL_BYTES] if "\0" in text else [])]
+        text = text.replace("\0", "")
+        self._row.append((raw, text, repairs))
         self._size += len(raw)
-        return text.replace("\0", "")
+        return text
 
     def peek(self) -> str:
         """The next line, undone."""
@@ -617,31 +723,25 @@ class _CsvLines:
     def taken(self) -> _Taken:
         """The lines since the last call."""
         row, self._row, self._size = self._row, [], 0
-        return _Taken(b"".join(raw for raw, _, _ in row), "".join(text for _, text, _ in row), [repair for *_, repair in row if repair])
-
-
-_END = "\0end\0"
-"""Handed to the CSV parser behind the last line: where it ends up in a cell, a quote before it was never closed."""
+        return _Taken(
+            b"".join(raw for raw, _, _ in row), "".join(text for _, text, _ in row), [repair for *_, repairs in row for repair in repairs]
+        )
 
 
 def _csv_row(feed: _CsvLines, delimiter: str) -> list[str] | None:
-    """The cells of the next row, none for a blank line; null if a quote in it is not closed."""
+    """The cells of the next row, none for a blank line; null if a quote in it is not closed, or not where a cell ends."""
 
     def lines() -> Iterator[str]:
         for line in feed:
             yield line
             if feed.too_long():
-                break
-        yield _END
+                return
 
     try:
-        cells = next(csv.reader(lines(), delimiter=delimiter), [])
+        return next(csv.reader(lines(), delimiter=delimiter, strict=True), [])
     except csv.Error:
-        cells = [_END]
-    if cells and cells[-1].endswith(_END):
         feed.back_to_first()
         return None
-    return cells
 
 
 def _literally(line: str, delimiter: str, columns: int) -> list[str] | None:
@@ -651,26 +751,36 @@ def _literally(line: str, delimiter: str, columns: int) -> list[str] | None:
 
 
 def _lines_of(feed: _Feed) -> Iterator[bytes]:
-    rest = b""
-    while data := feed.read(1 << 20):
-        *lines, rest = (rest + data).split(b"\n")
-        yield from (line + b"\n" for line in lines)
-    if rest:
-        yield rest
+    """The lines with their ends: a line feed, or a carriage return where the text begins with lines that end so."""
+    end, parts = b"", []
+    while data := feed.read(CHUNK):
+        end = end or (b"\r" if b"\r" in data and b"\n" not in data else b"\n")
+        *lines, rest = data.split(end)
+        for line in lines:
+            yield b"".join((*parts, line, end))
+            parts = []
+        parts.append(rest)
+    if last := b"".join(parts):
+        yield last
 
 
 def _paragraphs(data: bytes) -> list[bytes]:
     return [part.strip() for part in _BLANK_LINES.split(b"\n" + data.removeprefix(_BOM)) if part.strip()]
 
 
-def _yaml_documents(text: str) -> list[object]:
+def _yaml_documents(text: str) -> tuple[list[object], list[dict]]:
+    """The documents, and the mappings in them that name a key twice."""
     depth = 0
     for event in yaml.parse(text, TextLoader):
         # The C composer recurses without a bound: deep nesting would end the process, not the parse.
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_YAML_DEPTH:
             raise yaml.YAMLError(f"nested deeper than {MAX_YAML_DEPTH} levels")
-    return list(yaml.load_all(text, TextLoader))
+    loader = TextLoader(text)
+    documents = []
+    while loader.check_data():
+        documents.append(loader.get_data())
+    return documents, loader.doubles
 
 
 def _numbered(found: Iterator[Element] | list[Element], first: int) -> Iterator[Record]:
@@ -681,14 +791,12 @@ def _record(position: int, element: Element) -> Record:
     return Record(position, element.value, element.raw, element.repair, element.error, element.message)
 
 
-def _doubled(data: bytes, value: object) -> set[int]:
-    """The places of the elements of a list, or of one value, with duplicate keys."""
-    return duplicated(data) or set() if lost_quotes(data, value) else set()
+def _elements(value: object) -> list[object]:
+    return value if isinstance(value, list) else [value]
 
 
-def _doubled_items(data: bytes, document: object) -> set[int]:
-    """The same for the records inside a document: which of them it is is not told, so the first stands for all."""
-    return {0} if _doubled(data, document) else set()
+def _alone(value: object) -> list[object]:
+    return [value]
 
 
 def _elements_of(block: Block) -> list[bytes]:

@@ -10,13 +10,15 @@ import ast
 import json
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 import orjson
 
 from infinity_assets.rows.readers.encodings import decode
+from infinity_assets.rows.readers.structure import elements
 
 TRAILING_COMMA = "trailing_comma"
 MISSING_COMMA = "missing_comma"
@@ -26,12 +28,18 @@ PYTHON_LITERAL = "python_literal"
 NONSTANDARD = "nonstandard_json"
 DUPLICATE_KEYS = "duplicate_keys"
 LIST_NOT_CLOSED = "list_not_closed"
+LIST_CLOSED_EARLY = "list_closed_early"
 
 TRUNCATED = "truncated_json"
 MALFORMED = "malformed_json"
 
+AFTER_THE_LIST = "text after the end of the list"
+
 MAX_TRIES = 2000
 """Places at which reading is tried again behind one damaged value."""
+
+_PASSED, _WINDOW = 1 << 18, 1 << 16
+"""Characters: how much of a text is kept behind what was read; in how many the end of a damaged value is looked for."""
 
 MAX_LITERAL = 1 << 26
 """Characters of Python source that are parsed: its parser takes some hundred times the memory."""
@@ -40,11 +48,17 @@ MAX_LITERAL = 1 << 26
 _STRING_OR_COMMA = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|,(?=\s*[\]}])', re.DOTALL)
 _ESCAPE = re.compile(r'\\(["\\/bfnrt]|u[0-9a-fA-F]{4})|\\')
 _BETWEEN = re.compile(r"[\s,]*")
-_RESTART = re.compile(r'(?:[\]}"\d]\s*,\s*|[\]}]\s*|\n\s*)(?=[\[{])')
+_MEMBER = re.compile(r'[\s,]*+("[^"\\]*+")\s*+:\s*+')
+_AGAIN = re.compile(r"\]\s*,?\s*(?:\[\s*)?")
+_FIRST_KEY = re.compile(r"""\{\s*["']([^"'\\]*+)["']\s*:""")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_PYTHON = re.compile(r"""\s*[\[{(]\s*(?:[\[{(]\s*)*'""")
+_PYTHON = re.compile(r"""\s*+(?:[\[{(]\s*+)++'""")
 _LITERALS = ("true", "false", "null", "NaN", "-Infinity", "Infinity")
 _DECODER = json.JSONDecoder(strict=False)
+_NOTHING = object()
+
+_Shape = set[str] | type | None
+"""What elements of a list have in common: the keys of objects, or that they are lists, or strings."""
 
 
 class Element(NamedTuple):
@@ -81,10 +95,13 @@ def recover(data: bytes, listed: bool) -> Iterator[Element]:
         listed: Whether it is a list, which should have commas and an end.
     """
     text = data.decode(errors="surrogateescape")
-    shape = _shape_at_end(text)
-    position, first, separator = 0, True, ""
+    position, separator = 0, ""
+    shape: _Shape = None
     held: Element | None = None  # the last element: whether the list is closed shows behind it
+    early = False
     while True:
+        if position > max(_PASSED, len(text) // 32):  # an error of the decoder counts the lines before it
+            text, position = text[position:], 0
         start = _BETWEEN.match(text, position).end()  # pyright: ignore[reportOptionalMemberAccess]
         separator = text[position:start]
         closed = listed and text[start : start + 1] == "]"
@@ -97,14 +114,45 @@ def recover(data: bytes, listed: bool) -> Iterator[Element]:
         if start == len(text):
             return
         if closed:
-            rest = text[start + 1 :]
-            if rest.strip():
-                yield Element(_bytes(rest.strip()), error=MALFORMED, message="text after the end of the list")
-            return
-        held, position = _next_element(text, start, shape)
-        if first or not held.error:
+            again = _AGAIN.match(text, start)
+            if not again or not _alike(_value_at(text, again.end()), shape):
+                if rest := text[start + 1 :].strip():
+                    yield Element(_bytes(rest), error=MALFORMED, message=AFTER_THE_LIST)
+                return
+            start, early = again.end(), True
+        shape = shape or _first_shape(text, start, listed)
+        held, position = _next_element(text, start, shape, listed)
+        if early:
+            held, early = held._replace(repair=_joined(held.repair, LIST_CLOSED_EARLY)), False
+        if not held.error:
             shape = _shape(held.value) or shape
-        first = False
+
+
+class OpenList(NamedTuple):
+    """A list among the members of an object, with damage in it."""
+
+    members: dict[str, object]
+    """The members before it."""
+    key: str
+    rest: bytes
+    """What follows its `[`."""
+
+
+def open_list(data: bytes) -> OpenList | None:
+    """The list with the damage in a text that is one object, if it is in a list."""
+    text = data.decode(errors="surrogateescape")
+    members: dict[str, object] = {}
+    position = len(text) - len(text.lstrip())
+    if text[position : position + 1] != "{":
+        return None
+    position += 1
+    while match := _MEMBER.match(text, position):
+        try:
+            members[json.loads(match[1], strict=False)], position = _raw_decode(text, match.end())
+        except json.JSONDecodeError:
+            is_list = text.startswith("[", match.end())
+            return OpenList(members, json.loads(match[1], strict=False), _bytes(text[match.end() + 1 :])) if is_list else None
+    return None
 
 
 def ran_off_end(error: json.JSONDecodeError) -> bool:
@@ -115,8 +163,13 @@ def ran_off_end(error: json.JSONDecodeError) -> bool:
     return any(literal.startswith(rest) for literal in _LITERALS) or (error.msg.startswith("Invalid \\") and len(rest) <= 6)
 
 
-def duplicated(data: bytes) -> set[int] | None:
-    """The places in a list, or in one value (0), of values with an object that names a key twice; null if the text is no JSON."""
+def duplicated(data: bytes, items_of: Callable[[object], list[object]]) -> set[int]:
+    """The places of the items of a text of JSON that have an object which names a key twice.
+
+    Args:
+        data: The text. One that is nested too deep has none.
+        items_of: Makes items of its value. Where it makes new objects of those with a double key, the first item stands for all.
+    """
     doubles: list[dict] = []
 
     def collect(pairs: list[tuple[str, object]]) -> dict:
@@ -126,17 +179,29 @@ def duplicated(data: bytes) -> set[int] | None:
         return made
 
     try:
-        value = json.loads(data, object_pairs_hook=collect, strict=False)
+        items = items_of(json.loads(data, object_pairs_hook=collect, strict=False))
     except (ValueError, RecursionError):
-        return None
+        return set()
+    return places_of(items, doubles)
+
+
+def places_of(items: list[object], doubles: list[dict]) -> set[int]:
+    """The places of the items that hold one of some objects (the very objects, not equal ones); the first if none does."""
+    if not doubles:
+        return set()
     found = {id(double) for double in doubles}
-    items = value if isinstance(value, list) else [value]
-    return {place for place, item in enumerate(items) if found and _holds(item, found)}
+    return {place for place, item in enumerate(items) if _holds(item, found)} or {0}
 
 
 def lost_quotes(data: bytes, *values: object) -> bool:
-    """Whether a text of JSON has more quotes than its values, which is so where a key was named twice: the first of its values is lost."""
-    return _quotes(data) > _quotes(b"".join(map(orjson.dumps, values)))
+    """Whether a text of JSON has more quotes than its values, which is so where a key was named twice: the first of its values is lost.
+
+    True as well for values that are nested deeper than they can be written.
+    """
+    try:
+        return _quotes(data) > _quotes(b"".join(map(orjson.dumps, values)))
+    except orjson.JSONEncodeError:
+        return True
 
 
 def _quotes(data: bytes) -> int:
@@ -144,24 +209,39 @@ def _quotes(data: bytes) -> int:
 
 
 def _holds(value: object, wanted: set[int]) -> bool:
-    if isinstance(value, dict):
-        return id(value) in wanted or any(_holds(item, wanted) for item in value.values())
-    return isinstance(value, list) and any(_holds(item, wanted) for item in value)
+    """Whether an object of these identities is anywhere in a value, however deep."""
+    left = [value]
+    while left:
+        item = left.pop()
+        if isinstance(item, dict):
+            if id(item) in wanted:
+                return True
+            left.extend(item.values())
+        elif isinstance(item, list):
+            left.extend(item)
+    return False
 
 
-def _next_element(text: str, start: int, shape: set[str] | None) -> tuple[Element, int]:
+def _next_element(text: str, start: int, shape: _Shape, listed: bool) -> tuple[Element, int]:
     """The element that begins there, and where it ends."""
     try:
-        _, end = _raw_decode(text, start)
+        value, end = _raw_decode(text, start)
     except json.JSONDecodeError:
         pass
     else:
-        return _strictly(_bytes(text[start:end])), end
+        follows = text[end : end + 1]
+        if follows != ":" and (isinstance(value, dict | list) or (listed and follows in " \t\r\n,]" and not isinstance(shape, set))):
+            return _strictly(_bytes(text[start:end])), end
     end = _resume(text, start, shape)
     piece = text[start:end].rstrip()
+    first = elements(_bytes(piece[:_WINDOW]))[0]
+    if first != _bytes(piece):  # where its brackets close, if it only wants repair and what follows has another shape
+        one = parse_lenient(first)
+        if isinstance(one.value, dict | list):
+            return one, start + len(first.decode(errors="surrogateescape"))
     if end == len(text):
         # The bracket that closes the list is no part of a damaged last element.
-        for closing in ("]", ""):
+        for closing in ("]", "") if piece.endswith("]") else ("",):
             whole = parse_lenient(_bytes(piece.removesuffix(closing).rstrip().rstrip(",")))
             if not whole.error:
                 return whole, start + len(piece.removesuffix(closing))
@@ -173,28 +253,58 @@ def _next_element(text: str, start: int, shape: set[str] | None) -> tuple[Elemen
 def _strictly(raw: bytes) -> Element:
     """An element that Python's decoder has read, as strict JSON if it is that."""
     try:
-        return Element(raw, orjson.loads(raw))
+        value = orjson.loads(raw)
     except orjson.JSONDecodeError:
         return parse_lenient(raw)
+    doubled = lost_quotes(raw, value) and duplicated(raw, lambda value: [value])
+    return Element(raw, value, DUPLICATE_KEYS if doubled else None)
 
 
-def _resume(text: str, start: int, shape: set[str] | None) -> int:
-    """Where an element begins, behind a damaged one; the end of the text if that cannot be told."""
-    for tries, match in enumerate(_RESTART.finditer(text, start + 1)):
+def _resume(text: str, start: int, shape: _Shape) -> int:
+    """Where an element begins, behind a damaged one; the end of the text if that cannot be told.
+
+    An object that is damaged itself counts by its first key, if it follows the end of another one.
+    """
+    if shape is None:
+        return len(text)
+    if isinstance(shape, set):
+        opens = re.compile(rf"""\{{\s*+["'](?:{"|".join(map(re.escape, sorted(shape)))})["']\s*+:""")
+    else:
+        opens = re.compile(r"\[" if shape is list else r'(?<=")\s*+,\s*+"')
+    for tries, match in enumerate(opens.finditer(text, start + 1)):
         if tries == MAX_TRIES:
             break
-        try:
-            value, _ = _raw_decode(text, match.end())
-        except json.JSONDecodeError:
-            continue
-        keys = _shape(value)
-        if keys and shape and 2 * len(keys & shape) >= len(shape | keys):
-            return match.end()
+        place = match.end() - 1 if shape is str else match.start()
+        before = text[max(start, place - 100) : place].rstrip()
+        value = _value_at(text, place)
+        damaged = value is _NOTHING and shape is not str and before.rstrip(",").endswith("]" if shape is list else "}")
+        nested = shape is not str and before.endswith((":", "[", "\\"))
+        if (damaged or _alike(value, shape)) and not nested:
+            return place
     return len(text)
 
 
-def _shape_at_end(text: str) -> set[str] | None:
-    """The keys of the last object of a text: those of its elements, if the first is damaged."""
+def _first_shape(text: str, start: int, listed: bool) -> _Shape:
+    """The shape of the element that begins there; if it is damaged, of one that begins like it, or of the last object of the text."""
+    try:
+        value, end = _raw_decode(text, start)
+    except json.JSONDecodeError:
+        pass
+    else:
+        if isinstance(value, dict | list) or (listed and text[end : end + 1] != ":"):
+            return _shape(value)
+    key = _FIRST_KEY.match(text, start)
+    if key and listed:
+        for match in islice(re.finditer(re.escape(key[0]), text), 1, 50):
+            if shape := _shape(_value_at(text, match.start())):
+                return shape
+    if shape := _shape_at_end(text, listed):
+        return shape
+    return {key[1]} if key and listed else list if listed and text[start] == "[" else None
+
+
+def _shape_at_end(text: str, listed: bool) -> _Shape:
+    """The keys of the last object of a text, if nothing follows it but the end of the list."""
     end = len(text)
     for _ in range(200):
         end = text.rfind("{", 0, end)
@@ -204,13 +314,31 @@ def _shape_at_end(text: str) -> set[str] | None:
             value, stop = _raw_decode(text, end)
         except json.JSONDecodeError:
             continue
-        if not text[stop:].strip().removeprefix(",").strip().removeprefix("]").strip():
+        if not text[stop:].strip(" \t\r\n,").removeprefix("]" if listed else "").strip():
             return _shape(value)
     return None
 
 
-def _shape(value: object) -> set[str] | None:
-    return set(value) if isinstance(value, dict) and value else None
+def _shape(value: object) -> _Shape:
+    """The keys of an object, or the type of a list or string."""
+    if isinstance(value, dict):
+        return set(value) or None
+    return type(value) if isinstance(value, list | str) else None
+
+
+def _alike(value: object, shape: _Shape) -> bool:
+    """Whether a value has the shape: of an object, half the keys."""
+    if isinstance(shape, set):
+        return isinstance(value, dict) and (2 * len(value.keys() & shape) >= len(value.keys() | shape) or len(shape) == 1)
+    return shape is not None and isinstance(value, shape)
+
+
+def _value_at(text: str, place: int) -> object:
+    """The value that begins there, or `_NOTHING`."""
+    try:
+        return _raw_decode(text, place)[0]
+    except json.JSONDecodeError:
+        return _NOTHING
 
 
 def _read(text: str) -> tuple[object, list[str]]:
@@ -238,7 +366,9 @@ def _read(text: str) -> tuple[object, list[str]]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # an escape that Python does not know is kept as it stands
-                return _json_like(ast.literal_eval(text.strip().removesuffix(","))), [PYTHON_LITERAL]
+                value = ast.literal_eval(text.strip().removesuffix(","))
+            if not isinstance(value, tuple) or text.lstrip().startswith("("):  # else several values with commas between them
+                return _json_like(value), [PYTHON_LITERAL]
         except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
             pass
     assert first

@@ -5,16 +5,14 @@ Damage is an exception, never a shorter stream: a reader that sees the end of th
 
 import bz2
 import codecs
-import gzip
 import io
 import lzma
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path, PurePosixPath
-from tarfile import EmptyHeaderError, InvalidHeaderError, ReadError, TruncatedHeaderError  # pyright: ignore[reportAttributeAccessIssue]
+from tarfile import EmptyHeaderError, EOFHeaderError, InvalidHeaderError, ReadError, TruncatedHeaderError  # pyright: ignore[reportAttributeAccessIssue]
 from typing import IO, Any, NamedTuple
 
 import zstandard
@@ -22,8 +20,19 @@ import zstandard
 COMPRESSIONS = (".gz", ".zst", ".zstd", ".bz2", ".xz")
 ARCHIVES = (".tar", ".zip", ".tgz", ".tbz2", ".txz")
 
-DAMAGE = (OSError, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, tarfile.TarError, zipfile.BadZipFile, NotImplementedError)
-"""What reading a damaged file raises. (An encrypted or exotic zip member is a NotImplementedError.)"""
+DAMAGE = (
+    OSError,
+    EOFError,
+    ValueError,
+    zlib.error,
+    lzma.LZMAError,
+    zstandard.ZstdError,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    NotImplementedError,
+    RuntimeError,
+)
+"""What reading a damaged file raises. (Of a zip file: an exotic member is a NotImplementedError, an encrypted one a RuntimeError.)"""
 
 MAX_WINDOW = 2**27
 """The window of `zstd --long=27`, which is how large open datasets are packed; the library's own bound is lower."""
@@ -36,8 +45,23 @@ MEMBER = "!"
 
 CHUNK = 1 << 20
 
+_PACKED = 1 << 12
+"""Bytes that are decompressed at once: what damage in them costs, and they can become a thousand times as many."""
+
 _BOMS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 """Longest first: the mark of UTF-32 begins with that of UTF-16."""
+
+
+_ZEROS: dict[tuple[bool, ...], str] = {
+    (False, True, True, True): "utf-32-le",
+    (True, True, True, False): "utf-32-be",
+    (False, True, False, True): "utf-16-le",
+    (True, False, True, False): "utf-16-be",
+}
+"""Which of four bytes are zero in text that begins with, or is mostly, ASCII (RFC 4627, section 3)."""
+
+_BINARY = (b"PAR1", b"ARROW1", b"\xff\xff\xff\xff")
+"""How Parquet and Arrow begin."""
 
 
 def is_archive(path: PurePosixPath | Path) -> bool:
@@ -47,7 +71,7 @@ def is_archive(path: PurePosixPath | Path) -> bool:
 
 def compression_of(head: bytes) -> str | None:
     """The compression that the first bytes of a file tell: `gz`, `zst`, `bz2` or `xz`; null if none."""
-    return next((_NAMES[magic] for magic in _UNPACKERS if head.startswith(magic)), None)
+    return next((_UNPACKERS[magic].suffix for magic in _UNPACKERS if head.startswith(magic)), None)
 
 
 class Opened(NamedTuple):
@@ -85,20 +109,21 @@ def open_files(
         One of `DAMAGE`, here or while a stream is read.
     """
     name = PurePosixPath(file) if name is None else name
-    if depth == 0:
+    if depth < 0:
         raise OSError(f"more than {MAX_DEPTH} compressions or archives, one in the other")
-    buffered = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(_Raw(stream), 1 << 16)
+    buffered = stream if isinstance(stream, io.BufferedReader) else _buffered(stream)
     head = buffered.peek(512)[:512]
     unpack = next((unpack for magic, unpack in _UNPACKERS.items() if head.startswith(magic)), None)
+    packed = name.suffix.lower() in COMPRESSIONS
     if unpack:
-        with closing(unpack(buffered)) as plain:
-            inner = name.with_suffix(".tar" if name.suffix.lower() in (".tgz", ".tbz2", ".txz") else "") if name.suffix else name
-            yield from open_files(plain, file, wanted, inner, depth - 1)
-    elif name.suffix.lower() in COMPRESSIONS and head:
-        raise OSError(f"it is called {name.suffix} but is not compressed that way")
+        plain = io.BufferedReader(_Frames(buffered, unpack), CHUNK)
+        inner = name.with_suffix(".tar" if name.suffix.lower() in (".tgz", ".tbz2", ".txz") else "") if name.suffix else name
+        yield from open_files(plain, file, wanted, inner, depth - 1)
+    elif packed or (not head and is_archive(name)):
+        raise OSError(f"it is called {name.suffix} but is {'not compressed that way' if head else 'empty'}")
     elif head.startswith(b"PK\x03\x04"):
         yield from _zip_members(buffered, file, wanted, depth)
-    elif head[257:262] == b"ustar" or (name.suffix.lower() in ARCHIVES and head):
+    elif head[257:262] == b"ustar" or is_archive(name):
         yield from _tar_members(buffered, file, wanted, depth)
     else:
         yield Opened(file, name.suffix.lower(), _utf8(buffered, head))
@@ -109,51 +134,75 @@ def _zip_members(stream: IO[bytes], file: str, wanted: Callable[[str], bool], de
     with zipfile.ZipFile(seekable) as archive:
         for member in archive.infolist():
             if not member.is_dir() and wanted(member.filename):
-                if member.flag_bits & 1:
-                    raise NotImplementedError(f"{member.filename} in it is encrypted")
-                with archive.open(member) as inner:
-                    yield from open_files(inner, f"{file}{MEMBER}{member.filename}", wanted, PurePosixPath(member.filename), depth - 1)
+                yield from _member(
+                    lambda member=member: archive.open(member), f"{file}{MEMBER}{member.filename}", member.filename, wanted, depth
+                )
 
 
-def _tar_members(stream: IO[bytes], file: str, wanted: Callable[[str], bool], depth: int) -> Iterator[Opened]:
-    with tarfile.open(fileobj=stream, mode="r|", bufsize=CHUNK, tarinfo=_Member) as archive:
-        for member in archive:
-            inner = archive.extractfile(member) if member.isfile() and wanted(member.name) else None
-            if inner:
-                name = member.name.encode(errors="surrogateescape").decode(errors="replace")
-                yield from open_files(inner, f"{file}{MEMBER}{name}", wanted, PurePosixPath(member.name), depth - 1)
-            # The library keeps every member it has passed: of a million small files that would be a gigabyte.
-            archive.members = []  # pyright: ignore[reportAttributeAccessIssue]
+def _tar_members(stream: io.BufferedReader, file: str, wanted: Callable[[str], bool], depth: int) -> Iterator[Opened]:
+    quiet = _Quiet(stream)
+    try:
+        with tarfile.open(fileobj=quiet, mode="r|", bufsize=CHUNK, tarinfo=_Member) as archive:  # pyright: ignore[reportCallIssue, reportArgumentType]
+            for member in archive:
+                if member.isfile() and wanted(member.name):
+                    name = member.name.encode(errors="surrogateescape").decode(errors="replace")
+                    data = io.BufferedReader(_TarData(archive, member), 1 << 16)
+                    yield from _member(lambda data=data: data, f"{file}{MEMBER}{name}", member.name, wanted, depth)
+                # The library keeps every member it has passed: of a million small files that would be a gigabyte.
+                archive.members = []  # pyright: ignore[reportAttributeAccessIssue]
+    except tarfile.TarError as error:
+        raise quiet.error or error from None
+    if quiet.error:
+        raise quiet.error
+
+
+def _member(opened: Callable[[], IO[bytes]], file: str, path: str, wanted: Callable[[str], bool], depth: int) -> Iterator[Opened]:
+    """A member of an archive. One that cannot be opened is a stream that cannot be read: the others are read all the same."""
+    name = PurePosixPath(path)
+    try:
+        with opened() as stream:
+            yield from open_files(stream, file, wanted, name, depth - 1)
+    except DAMAGE as error:
+        yield Opened(file, plain_suffix(name), io.BufferedReader(_Broken(error)))
 
 
 class _Member(tarfile.TarInfo):
-    """A member of an archive. The library takes a damaged or missing header for the archive's end."""
+    """A member of an archive. The library takes a damaged or missing header, or one block of zeros, for the archive's end."""
 
     @classmethod
     def fromtarfile(cls, tarfile: tarfile.TarFile) -> "_Member":
         try:
             return super().fromtarfile(tarfile)
+        except EOFHeaderError:
+            stream: Any = tarfile.fileobj
+            while rest := stream.read(CHUNK):
+                if rest.strip(b"\0"):
+                    raise ReadError("the archive is damaged: it goes on behind its end") from None
+            raise
         except (EmptyHeaderError, TruncatedHeaderError, InvalidHeaderError) as error:
             raise ReadError(f"the archive is damaged or cut off at byte {tarfile.offset:,}: {error}") from None
 
 
-def _utf8(stream: IO[bytes], head: bytes) -> IO[bytes]:
+def _utf8(stream: io.BufferedReader, head: bytes) -> IO[bytes]:
     """The stream; one in UTF-16 or UTF-32, by its mark or by its zero bytes, as UTF-8."""
     encoding = next((name for mark, name in _BOMS.items() if head.startswith(mark)), None)
-    if encoding is None and len(head) >= 16 and not head.startswith((b"PAR1", b"ARROW1")):
-        even, odd = head[0::2].count(0), head[1::2].count(0)
-        half = len(head) // 2
-        encoding = (
-            "utf-16-le" if odd > 0.4 * half and even < 0.05 * half else "utf-16-be" if even > 0.4 * half and odd < 0.05 * half else None
-        )
+    if encoding is None and b"\0" in head and not head.startswith(_BINARY):
+        lanes = [head[lane::4] for lane in range(4)]
+        zeros = tuple(lane.count(0) > 0.4 * len(lane) for lane in lanes)
+        encoding = _ZEROS.get(zeros) or _ZEROS.get(tuple(byte == 0 for byte in head[:4]))
     return io.BufferedReader(_Transcoded(stream, encoding), CHUNK) if encoding else stream
+
+
+def _buffered(stream: IO[bytes]) -> io.BufferedReader:
+    return io.BufferedReader(_Raw(stream), 1 << 16)
 
 
 class _Raw(io.RawIOBase):
     """A readable stream with the interface that buffering wants."""
 
     def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
+        # Of what was read before a damage, `read` would keep nothing.
+        self._read = getattr(stream, "read1", stream.read)
 
     def readable(self) -> bool:
         return True
@@ -162,7 +211,42 @@ class _Raw(io.RawIOBase):
         return False
 
     def readinto(self, buffer) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
-        data = self._stream.read(len(buffer))
+        data = self._read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+class _Quiet:
+    """A stream that ends where it breaks: the tar library would lose what it has read before."""
+
+    def __init__(self, stream: io.BufferedReader) -> None:
+        self._stream = stream
+        self.error: Exception | None = None
+
+    def read(self, size: int) -> bytes:
+        """Up to so many bytes."""
+        try:
+            return b"" if self.error else self._stream.read1(size)
+        except DAMAGE as error:
+            self.error = error
+            return b""
+
+
+class _TarData(io.RawIOBase):
+    """The bytes of a member, as far as they are there. The library's own stream raises without handing them out."""
+
+    def __init__(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+        self._stream: Any = archive.fileobj if not member.issparse() else archive.extractfile(member)
+        self._left = member.size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
+        data = self._stream.read(min(len(buffer), self._left))
+        if not data and self._left:
+            raise EOFError("the archive is damaged or cut off inside this file")
+        self._left -= len(data)
         buffer[: len(data)] = data
         return len(data)
 
@@ -192,49 +276,82 @@ class _Unpacked(io.RawIOBase):
         raise NotImplementedError
 
 
-class _Transcoded(_Unpacked):
-    """Text in another encoding as UTF-8. What cannot be decoded is U+FFFD."""
+_UNDECODED = "infinity_undecoded"
+codecs.register_error(_UNDECODED, lambda error: ("\udc81", error.end))  # pyright: ignore[reportAttributeAccessIssue]
 
-    def __init__(self, stream: IO[bytes], encoding: str) -> None:
+
+class _Transcoded(_Unpacked):
+    """Text in another encoding as UTF-8. What cannot be decoded is a byte that is no UTF-8, so that it is not repaired unseen."""
+
+    def __init__(self, stream: io.BufferedReader, encoding: str) -> None:
         super().__init__()
-        self._stream, self._decoder = stream, codecs.getincrementaldecoder(encoding)("replace")
+        self._stream, self._decoder = stream, codecs.getincrementaldecoder(encoding)(_UNDECODED)
 
     def _next(self) -> bytes | None:
-        data = self._stream.read(CHUNK)
+        data = self._stream.read1(CHUNK)
         text = self._decoder.decode(data, final=not data)
-        return text.encode(errors="replace") if data or text else None
+        return text.encode(errors="surrogateescape") if data or text else None
 
 
-class _ZstdStream(_Unpacked):
-    """Zstandard frames, one after the other. The library's own reader takes a file that was cut off for one that ended."""
+class _Frames(_Unpacked):
+    """A compressed stream: frames (or streams, or members, as the format calls them), one after the other.
 
-    def __init__(self, file: IO[bytes]) -> None:
+    Unlike the readers of the libraries, which take what follows a frame for padding, or a frame that was cut off for one that ended.
+    """
+
+    def __init__(self, file: io.BufferedReader, unpacker: "_Unpacker") -> None:
         super().__init__()
-        self._file = file
+        self._file, self._unpacker = file, unpacker
         self._frame = None
         self._packed = b""
 
     def _next(self) -> bytes | None:
-        packed = self._packed or self._file.read(CHUNK)
+        packed = self._packed or self._file.read1(_PACKED)
         self._packed = b""
         if not packed:
             if self._frame is not None:
-                raise EOFError("the file ends inside a zstandard frame")
+                raise EOFError(f"the file ends inside a {self._unpacker.name} stream")
             return None
         if self._frame is None:
-            self._frame = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).decompressobj()
+            self._frame = self._unpacker.frame()
         plain = self._frame.decompress(packed)
         if self._frame.eof:
             self._packed, self._frame = self._frame.unused_data, None
+            if self._unpacker.padded:
+                self._packed = self._packed.lstrip(b"\0")
         return plain
 
 
-_UNPACKERS: dict[bytes, Callable[[Any], Any]] = {
-    b"\x1f\x8b": lambda stream: gzip.GzipFile(fileobj=stream),
-    b"\x28\xb5\x2f\xfd": lambda stream: io.BufferedReader(_ZstdStream(stream), CHUNK),
-    b"BZh": bz2.BZ2File,
-    b"\xfd7zXZ\x00": lzma.LZMAFile,
-}
-"""By the first bytes of the file."""
+class _Broken(io.RawIOBase):
+    """A stream that could not be opened."""
 
-_NAMES = dict(zip(_UNPACKERS, ("gz", "zst", "bz2", "xz"), strict=True))
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
+        raise self._error
+
+
+class _Unpacker(NamedTuple):
+    """A compression."""
+
+    name: str
+    suffix: str
+    frame: Callable[[], Any]
+    """Makes what decompresses one frame: an object with `decompress`, `eof` and `unused_data`."""
+    padded: bool = False
+    """Whether zero bytes may stand between frames and at the end."""
+
+
+_ZSTD = _Unpacker("zstandard", "zst", lambda: zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).decompressobj())
+_UNPACKERS: dict[bytes, _Unpacker] = {
+    b"\x1f\x8b": _Unpacker("gzip", "gz", lambda: zlib.decompressobj(16 + zlib.MAX_WBITS), padded=True),
+    b"\x28\xb5\x2f\xfd": _ZSTD,
+    **{bytes([0x50 + number]) + b"\x2a\x4d\x18": _ZSTD for number in range(16)},
+    b"BZh": _Unpacker("bzip2", "bz2", bz2.BZ2Decompressor),
+    b"\xfd7zXZ\x00": _Unpacker("xz", "xz", lzma.LZMADecompressor, padded=True),
+}
+"""By the first bytes of the file. (A zstandard file may begin with a frame to skip.)"""

@@ -26,6 +26,8 @@ class Cuts(NamedTuple):
     """Of the commas between elements."""
     end: int | None
     """Of the bracket that closes the list, if it is there."""
+    regular: bool
+    """Whether one bracket opens before each comma, as in any list of objects or of lists. Says nothing where there are no commas."""
 
 
 def element_cuts(data: bytes) -> Cuts:
@@ -44,7 +46,9 @@ def element_cuts(data: bytes) -> Cuts:
     closing = np.flatnonzero(depth < 0)
     stop = closing[0] if closing.size else places.size
     commas = places[:stop][(found[:stop] == _COMMA) & (depth[:stop] == 0)]
-    return Cuts(commas, int(places[stop]) if closing.size else None)
+    opened = places[:stop][(_STEP[found[:stop]] == 1) & (depth[:stop] == 1)]
+    regular = np.searchsorted(opened, commas[-1]) == commas.size if commas.size else True
+    return Cuts(commas, int(places[stop]) if closing.size else None, bool(regular))
 
 
 def elements(data: bytes) -> list[bytes]:

@@ -1,17 +1,23 @@
 """Open datasets come damaged, misnamed and compressed. What can be read is read; what cannot be is a record with an error, never a gap."""
 
+import csv
 import gzip
+import io
 import json
 import re
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.rows.readers.containers import CONTAINERS, Record, read_records
+from infinity_assets.rows.readers import containers
+from infinity_assets.rows.readers.containers import CONTAINERS, Record, as_json, read_records
 from infinity_assets.rows.readers.streams import plain_suffix
 
 TABLE = [
@@ -76,6 +82,70 @@ TABLE = [
     ("dialogues.yml", "categories: [x]\nconversations:\n- - q\n  - a\n", [(0, ["q", "a"], None, None)]),
     ("bad.yaml", "a: [", [(0, None, None, "unreadable_file")]),
     ("deep.yaml", "[" * 100_000, [(0, None, None, "unreadable_file")]),
+    ("semicolons.csv", "q;a\nhi, you;yes\n", [(0, {"q": "hi, you", "a": "yes"}, None, None)]),
+    ("bars.csv", 'q|a\n"hi|you"|yes\n', [(0, {"q": "hi|you", "a": "yes"}, None, None)]),
+    ("tabs.csv", "q\ta\nhi, you\tyes\n", [(0, {"q": "hi, you", "a": "yes"}, None, None)]),
+    ("tabs.tsv", 'q\ta\n"hi\nyou"\tyes, sir\n', [(0, {"q": "hi\nyou", "a": "yes, sir"}, None, None)]),
+    ("no header.csv", f"hi,{'x' * 61}\n", [(0, {"column_0": "hi", "column_1": "x" * 61}, None, None)]),
+    ("bom.csv", "\ufeffq,a\r\nhi,yes\r\n", [(0, {"q": "hi", "a": "yes"}, None, None)]),
+    ("nul.csv", "q,a\nh\0i,yes\n", [(0, {"q": "hi", "a": "yes"}, "nul_bytes", None)]),
+    ("carriage returns.csv", "q,a\rhi,yes\rx,y", [(0, {"q": "hi", "a": "yes"}, None, None), (1, {"q": "x", "a": "y"}, None, None)]),
+    (
+        "open quotes.csv",
+        'q,a\n"hi,yes\n"hi,no\n"x","y"\n',
+        [
+            (0, {"q": '"hi', "a": "yes"}, "unbalanced_quote", None),
+            (1, {"q": '"hi', "a": "no"}, "unbalanced_quote", None),
+            (2, {"q": "x", "a": "y"}, None, None),
+        ],
+    ),
+    (
+        "documents.yaml",
+        "a: 1\n---\n- b: 2\n- b: 3\n",
+        [(0, {"a": "1"}, None, None), (1, {"b": "2"}, None, None), (2, {"b": "3"}, None, None)],
+    ),
+    ("double.yaml", "- a: 1\n- a: 1\n  a: 2\n", [(0, {"a": "1"}, None, None), (1, {"a": "2"}, "duplicate_keys", None)]),
+    (
+        "bad element.yaml",
+        "- a: 1\n- a: [\n- a: 3\n---\n- a: 4\n",
+        [(0, {"a": "1"}, None, None), (1, None, None, "malformed_yaml"), (2, {"a": "3"}, None, None), (3, {"a": "4"}, None, None)],
+    ),
+    ("pretty.jsonl", '{\n "a": 1\n}\n{\n "a": {\n  "b": []\n }\n}\n', [(0, {"a": 1}, None, None), (1, {"a": {"b": []}}, None, None)]),
+    (
+        "several on a line.jsonl",
+        '{"a": 0}\n{"a": 1} {"a": 2}\n',
+        [(0, {"a": 0}, None, None), (1, {"a": 1}, None, None), (1, {"a": 2}, None, None)],
+    ),
+    ("junk.jsonl", '{"a": 0}\n{"a": 1}}\n', [(0, {"a": 0}, None, None), (1, {"a": 1}, None, None), (1, None, None, "malformed_json")]),
+    (
+        "broken.jsonl",
+        '{"a": 0}\n{"a":\n 1}\n{"a": 2}',
+        [(0, {"a": 0}, None, None), (1, {"a": 1}, "line_break_in_record", None), (3, {"a": 2}, None, None)],
+    ),
+    (
+        "all damaged.jsonl",
+        '{"a": "x"y"}\n{"a": "z"\n{"a": ',
+        [(0, None, None, "malformed_json"), (1, None, None, "malformed_json"), (2, None, None, "truncated_json")],
+    ),
+    (
+        "double.jsonl",
+        '{"a": 1, "a": 2}\n{"b": {"c": 1, "c": 2}}',
+        [(0, {"a": 2}, "duplicate_keys", None), (1, {"b": {"c": 2}}, "duplicate_keys", None)],
+    ),
+    ("double.json", '[{"a": 1}, {"b": [{"c": 1, "c": 2}]}]', [(0, {"a": 1}, None, None), (1, {"b": [{"c": 2}]}, "duplicate_keys", None)]),
+    ("double in.json", '{"data": [{"a": 1}, {"a": 1, "a": 2}]}', [(0, {"a": 1}, None, None), (1, {"a": 2}, "duplicate_keys", None)]),
+    (
+        "bad element in a document.json",
+        '{"version": "1", "data": [{"a": 1}, {"a": oops}, {"a": 3}], "z": [1]}',
+        [(0, {"a": 1}, None, None), (1, None, None, "malformed_json"), (2, {"a": 3}, None, None)],
+    ),
+    (
+        "a document that was cut off.json",
+        '{"system_prompt": "s", "data": [{"a": 1}, {"a": "b',
+        [(0, {"system_prompt": "s", "a": 1}, None, None), (1, None, None, "truncated_json")],
+    ),
+    ("python list.json", "[{'a': 1}, {'a': 'x'y'}]", [(0, {"a": 1}, "python_literal", None), (1, None, None, "malformed_json")]),
+    ("scalars.json", '["one", "two"]', [(0, "one", None, None), (1, "two", None, None)]),
     ("prose.txt", "one\nline\n\n \n\ntwo\r\n\r\nthree", [(0, "one\nline", None, None), (1, "two", None, None), (2, "three", None, None)]),
 ]
 
@@ -167,7 +237,7 @@ STANDARD = JSON.filter(lambda value: not re.search("NaN|Infinity", json.dumps(va
 @given(name=st.sampled_from(NAMES), data=st.binary(max_size=200) | st.text('[]{}",:\\-aq1 \n\ufeff\x00').map(str.encode))
 def test_any_bytes_give_records_and_no_exception(tmp_path: Path, name: str, data: bytes) -> None:
     records = read(tmp_path, name, data)
-    assert [record.position for record in records] == sorted({record.position for record in records})
+    assert [record.position for record in records] == sorted(record.position for record in records)
     assert all(record.error is None or record.raw is not None for record in records)
 
 
@@ -176,8 +246,8 @@ def test_any_bytes_give_records_and_no_exception(tmp_path: Path, name: str, data
 def test_each_line_that_is_not_blank_is_in_one_record(tmp_path: Path, lines: list[str], data: st.DataObject) -> None:
     lines = ['{"a": 1}', '{"b": 2}', *lines]  # two objects make it JSON Lines, whatever follows
     records = read(tmp_path, "a.jsonl", "\n".join(lines).encode())
-    by_position = {record.position: record.raw or b"" for record in records}  # a line may hold several records
-    read_lines = [line for raw in by_position.values() for line in raw.decode().split("\n")]
+    raw = {record.position: record.raw or b"" for record in records}  # of several records on one line, each has the line
+    read_lines = [line for piece in raw.values() for line in piece.decode().split("\n")]
     assert read_lines == [line for line in lines if line.strip()]
     alone = [record for record in records if record.repair != "line_break_in_record"]
     assert all(lines[record.position].encode() == record.raw for record in alone)
@@ -206,3 +276,125 @@ def _standard(value: object) -> object:
     if isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**64:
         return float(value)
     return value
+
+
+@pytest.mark.parametrize("depth", [100, 300, 900])
+def test_nesting_costs_no_other_record(tmp_path: Path, depth: int) -> None:
+    """The parser goes deeper than the writer, and both than Python's stack."""
+    deep = '{"a":' * depth + '{"b": 1, "b": 2}' + "}" * depth
+    for name, content in (("a.jsonl", f'{{"c": 1}}\n{deep}\n{{"c": 2}}'), ("a.json", f'[{{"c": 1}}, {deep}, {{"c": 2}}]')):
+        first, _, last = read(tmp_path, name, content.encode())
+        assert (first.value, first.error, last.value, last.error) == ({"c": 1}, None, {"c": 2}, None)
+
+
+ITEMS = st.lists(
+    st.fixed_dictionaries(
+        {"q": st.text(max_size=12), "a": st.lists(st.text('ab"\\,[]{}\n ', max_size=6), max_size=2), "n": st.integers(0, 9)}
+    ),
+    min_size=1,
+    max_size=12,
+)
+BREAKS = ["", '"', "\x01", "{", "}", "]", "[", ","]
+
+
+def _csv(items: list[dict], broken: str) -> str:
+    sink = io.StringIO()
+    writer = csv.writer(sink, lineterminator="\n")
+    writer.writerows(
+        [["q", "a", "n"], *([item["q"].replace("\0", "").replace("\r", ""), json.dumps(item["a"]), item["n"]] for item in items)]
+    )
+    return sink.getvalue() + (f"{broken}x,y,z\n" if broken else "")
+
+
+WRITERS: dict[str, Callable[[list[dict], str], str]] = {
+    "a.jsonl": lambda items, broken: "\n".join(map(json.dumps, items)) + (f"\n{{{broken}\n" if broken else ""),
+    "a.json": lambda items, broken: json.dumps(items, indent=1 if len(items) % 2 else None),
+    "b.json": lambda items, broken: "[" + ",\n".join([*map(json.dumps, items), f'{{"q": {broken}}}', *map(json.dumps, items)]) + "]",
+    "a.csv": _csv,
+    "a.txt": lambda items, broken: "\n\n".join(f"{broken} {item['a']} {item['n']}" for item in items),
+}
+
+
+@pytest.mark.parametrize("block", [1, 7, 40])
+@pytest.mark.parametrize("name", WRITERS)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(items=ITEMS, broken=st.sampled_from(BREAKS))
+def test_blocks_do_not_show(tmp_path: Path, name: str, block: int, items: list[dict], broken: str) -> None:
+    """Except that positions behind a damage in a list may, and that a transcript is one only as a whole."""
+    data = WRITERS[name](items, broken).encode()
+    whole = read(tmp_path, name, data)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(containers, "BLOCK", block)
+        parts = read(tmp_path, name, data)
+    assert [record.value for record in parts if not record.error] == [record.value for record in whole if not record.error]
+    if not any(record.error for record in whole):
+        assert [(record.position, record.repair) for record in parts] == [(record.position, record.repair) for record in whole]
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.csv", "a.txt"])
+@pytest.mark.parametrize("opening", ["", "[", '[{"a": "', '{"a": "', 'a,b\n"', '["a", '])
+def test_a_record_without_an_end_is_given_up_at_some_point(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, opening: str
+) -> None:
+    monkeypatch.setattr(containers, "BLOCK", 10)
+    monkeypatch.setattr(containers, "MAX_BLOCK", 50)
+    words = [f"w{number:04}" for number in range(100)]
+    records = read(tmp_path, name, (opening + " ".join(words)).encode())
+    kept = b" ".join(record.raw or as_json(record.value) for record in records).decode()
+    assert all(word in kept for word in words[1:-1:10])
+
+
+@pytest.mark.parametrize("kind", ["parquet", "file", "stream"])
+def test_tables(tmp_path: Path, kind: str) -> None:
+    rows = [
+        {"q": f"q{number}", "m": [{"role": "user", "content": None}], "when": datetime(2024, 1, 1, number % 24), "raw": b"\xff", "n": None}
+        for number in range(12_000)
+    ]
+    table = pa.Table.from_pylist(rows)
+    sink = io.BytesIO()
+    if kind == "parquet":
+        pq.write_table(table, sink, row_group_size=1000)
+    else:
+        with (pa.ipc.new_file if kind == "file" else pa.ipc.new_stream)(sink, table.schema) as writer:
+            writer.write_table(table, 1000)
+    name = "a.parquet" if kind == "parquet" else "a.arrow"
+    records = read(tmp_path, name, sink.getvalue())
+    assert [record.position for record in records] == list(range(12_000))
+    assert [record.value for record in records] == rows
+    packed = read(tmp_path, f"{name}.gz", gzip.compress(sink.getvalue()))
+    assert packed == records
+    *_, last = read(tmp_path, name, sink.getvalue()[: len(sink.getvalue()) // 2])
+    assert last.error == "unreadable_file"
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(share=st.floats(0, 1, exclude_max=True), zeros=st.integers(1, 40), kind=st.sampled_from(["file", "stream"]))
+def test_a_damaged_arrow_file_does_not_end_the_process(tmp_path: Path, share: float, zeros: int, kind: str) -> None:
+    table = pa.Table.from_pylist([{"q": f"q{number}", "m": [{"role": "user"}] * (number % 3)} for number in range(100)])
+    sink = io.BytesIO()
+    with (pa.ipc.new_file if kind == "file" else pa.ipc.new_stream)(sink, table.schema) as writer:
+        writer.write_table(table, 30)
+    data = bytearray(sink.getvalue())
+    place = int(share * len(data))
+    data[place : place + zeros] = b"\xff" * len(data[place : place + zeros])
+    records = read(tmp_path, "a.arrow", bytes(data))
+    assert len(records) == 100 or any(record.error for record in records)
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv", "a.txt", "a.yaml"])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cut=st.integers(1, 400))
+def test_the_beginning_of_a_record_is_no_record(tmp_path: Path, name: str, cut: int) -> None:
+    """Where a compressed file breaks off, what was read last may be half of something."""
+    contents = {
+        "a.jsonl": "".join(f'{{"a": "some text {number}"}}\n' for number in range(40)),
+        "a.json": json.dumps([{"a": f"some text {number}"} for number in range(40)]),
+        "a.csv": "a,b\n" + "".join(f"some text {number},b{number}\n" for number in range(40)),
+        "a.txt": "\n\n".join(f"some text {number}" for number in range(40)),
+        "a.yaml": "".join(f"- a: some text {number}\n" for number in range(40)),
+    }
+    packed = gzip.compress(contents[name].encode(), 0)[: -8 - cut]  # stored: cut where the text is cut
+    whole = [record.value for record in read(tmp_path, name, contents[name].encode())]
+    *found, last = read(tmp_path, f"{name}.gz", packed)
+    assert last.error == "unreadable_file"
+    assert [record.value for record in found] == whole[: len(found)]

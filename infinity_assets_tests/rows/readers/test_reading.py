@@ -1,7 +1,11 @@
 """Conservation where rows begin: every record of every file is a row, or a decision that says why not and quotes it."""
 
+import bz2
+import gzip
 import json
-from collections.abc import Mapping
+import lzma
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import polars as pl
@@ -10,12 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from infinity_assets.errors import InfinityError
 from infinity_assets.rows import schema
 from infinity_assets.rows.grammar import grammar_faults
 from infinity_assets.rows.ids import with_row_ids
 from infinity_assets.rows.readers import containers
 from infinity_assets.rows.readers import reading as reading_module
 from infinity_assets.rows.readers.benchmarks import ITEM, read_benchmark
+from infinity_assets.rows.readers.containers import CONTAINERS
 from infinity_assets.rows.readers.reading import TABLES, read_source
 from infinity_assets.rows.sources import Source, load_source
 from infinity_assets_tests.rows.readers.in_memory import Frames, read
@@ -153,6 +159,113 @@ def test_records_are_rows_plus_dropped(tmp_path: Path, lines: list[str], suffix:
     assert dropped(reading)["row_id"].null_count() == dropped(reading).height
     assert reading.decisions.filter(verdict="repaired").join(reading.rows, "row_id", "anti").is_empty()
     assert grammar_faults(reading.rows).is_empty()
+
+
+def _killed(rows: pl.DataFrame) -> pl.DataFrame:
+    os._exit(9)
+
+
+def test_a_killed_process_is_one_sentence(tmp_path: Path, small_blocks: None) -> None:
+    source = make(tmp_path / "mixed", MIXED)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    with pytest.raises(InfinityError, match="`mixed` was killed"):
+        read_source(source, scratch, workers=2, complete=_killed)
+    assert read(source, workers=2).records == read(source).records  # new processes are started
+
+
+DAMAGED = {
+    "a.jsonl": b'{"question": "q", "answer": "a"}\n{"question": "q", "answer": "b",}\n{"question": "x"y", "answer": "c"}\n\n{"foo": 1}\n',
+    "b.json": b'[{"question": "q", "answer": "a"}, {"question": "q", "answer": "b",}, {"foo": 1}, {"question": "x"y", "answer": "c"}]',
+    "c.json": b'[{"foo": 1}, {"question": "q", "answer": "a<|im_end|>"},\n {"foo": "\\u00e9"}]',
+    "d.csv": b'question,answer\nq,a\n"q,b\nq,c,d\n',
+    "e/f.jsonl.gz": gzip.compress(b'{"question": "q", "answer": "a"}\n' * 50)[:-12],
+    "several.jsonl": b'{"foo": 0}\n{"question": "q", "answer": "a"} {"question": "r", "answer": "b",} {oops}\n',
+}
+
+
+def test_what_was_dropped_or_repaired_is_in_quarantine_as_it_stands_in_the_file(tmp_path: Path) -> None:
+    source = make(tmp_path, DAMAGED)
+    reading = read(source)
+    decided = reading.decisions.select("file", "position").unique(maintain_order=True)
+    assert decided.rows() == reading.quarantine.select("file", "position").rows()
+    found = {(file, position): raw for _, file, position, raw in reading.quarantine.rows()}
+    for (file, _), raw in found.items():
+        assert raw in DAMAGED[file] or file.endswith(".gz")
+    assert found["a.jsonl", 1] == b'{"question": "q", "answer": "b",}'
+    assert found["a.jsonl", 2] == b'{"question": "x"y", "answer": "c"}'
+    assert found["a.jsonl", 4] == b'{"foo": 1}'
+    assert [found["b.json", place] for place in (1, 2, 3)] == [
+        b'{"question": "q", "answer": "b",}',
+        b'{"foo": 1}',
+        b'{"question": "x"y", "answer": "c"}]',
+    ]
+    assert [found["c.json", place] for place in range(3)] == [
+        b'{"foo": 1}',
+        b'{"question": "q", "answer": "a<|im_end|>"}',
+        b'{"foo": "\\u00e9"}',
+    ]
+    assert [found["d.csv", place] for place in (1, 2)] == [b'"q,b\n', b"q,c,d\n"]
+
+
+def test_the_bytes_of_a_record_that_was_taken_out_of_another_are_its_own(tmp_path: Path) -> None:
+    """The second element of the list is the third record: the places of elements are not those of records."""
+    task = {"Definition": ["Add."], "Instances": [{"input": "1", "output": ["2"]}, {"input": "2", "output": ["3"]}]}
+    reading = read(make(tmp_path, {"a.json": json.dumps([task, {"foo": 1}])}))
+    assert reading.quarantine.select("position", "raw").rows() == [(2, b'{"foo":1}')]
+
+
+def test_the_table_of_files_adds_up(tmp_path: Path) -> None:
+    reading = read(make(tmp_path, {**DAMAGED, "none.json": "[]"}))
+    counts = reading.files.select("file", "records", "rows", "repaired", "dropped").rows()
+    assert [file for file, *_ in counts] == sorted([*DAMAGED, "none.json"])
+    for file, records, rows, repaired, dropped_here in counts:
+        assert records == rows + dropped_here
+        assert rows == reading.rows.filter(file=file).height
+        assert dropped_here == dropped(reading).filter(file=file).height
+        assert repaired == reading.decisions.filter(file=file, verdict="repaired").height
+    assert reading.records == sum(records for _, records, *_ in counts)
+
+
+def test_what_a_record_says_beside_its_conversation_is_annotated(tmp_path: Path) -> None:
+    chosen = {"prompt": "q", "chosen": "good", "rejected": "bad"}
+    reading = read(make(tmp_path, {"a.jsonl": json.dumps(chosen)}))
+    assert reading.annotations.schema == schema.ANNOTATIONS
+    assert set(reading.annotations["row_id"]) == set(reading.rows["row_id"])
+    assert "bad" in reading.annotations["value"].str.join("").item()
+
+
+def test_thousands_of_tiny_files(tmp_path: Path) -> None:
+    files = {f"{number % 50}/{number}.json": json.dumps({"question": f"q{number}", "answer": "a"}) for number in range(3000)}
+    reading = read(make(tmp_path, files), workers=2)
+    assert (reading.records, reading.rows.height, reading.files.height) == (3000, 3000, 3000)
+    assert reading.rows["file"].is_sorted()
+    assert reading.files["records"].unique().to_list() == [1]
+
+
+SUFFIXES = [f"{suffix}{packed}" for suffix in (*CONTAINERS, ".zip", ".tar", ".tgz") for packed in ("", ".gz", ".zst", ".bz2", ".xz")]
+PACKERS = [bytes, gzip.compress, bz2.compress, lzma.compress]
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    suffix=st.sampled_from(SUFFIXES),
+    data=st.binary(max_size=100)
+    | st.text('{}[]",:\\-a1 \n\x00q').map(str.encode)
+    | st.lists(st.sampled_from(LINES)).map("\n".join).map(str.encode),
+    pack=st.sampled_from(PACKERS),
+    cut=st.integers(0, 3),
+)
+def test_any_bytes_under_any_name_are_rows_or_decisions(
+    tmp_path: Path, suffix: str, data: bytes, pack: Callable[[bytes], bytes], cut: int
+) -> None:
+    for old in tmp_path.iterdir():
+        old.unlink()
+    packed = pack(data)
+    reading = read(make(tmp_path, {f"a{suffix}": packed[: len(packed) - cut]}))
+    assert reading.records == reading.rows.height + dropped(reading).height
+    decided = reading.decisions.select("file", "position").unique(maintain_order=True)
+    assert decided.rows() == reading.quarantine.select("file", "position").rows()
 
 
 BENCHMARK_RECORDS = [
