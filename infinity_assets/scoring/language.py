@@ -122,8 +122,10 @@ _ENGLISH_ALONE = (
     r"|write|given|using|following|between|about|other|some|each|it|its|for|by)\b"
 )
 """Words that no other language in Latin letters has among its frequent ones."""
-_MIN_OWN, _MIN_OWN_SHARE = 3, 0.2
-"""An ASCII text that holds so many of them, and such a share, is English: a quotation makes no other text so."""
+_ENGLISH_TOO = r"(?i)\b(?:of|to|a|an|is|in|as|on|be|can|was|at|or|not|he|she|i|we|will|do|does|if|so|but|his|her|our|my|me)\b"
+"""Words that are frequent in English, and some of them elsewhere."""
+_MIN_ALONE, _MIN_BOTH_SHARE = 2, 0.3
+"""An ASCII text that holds so many of the former, and such a share of both, is English: a quotation makes no other text so."""
 _BCP_47 = {"als": "gsw"}
 """Where the model's label, a Wikipedia's name, is another language's tag."""
 _CANDIDATES = 5
@@ -195,18 +197,20 @@ def _tags(texts: pl.Series) -> pl.Series:
 
 
 def _decide(lines: pl.Series) -> list[str]:
-    texts = lines.to_list()
     told = {at: "und" if at < 0 else _SCRIPTS[at].languages for at in range(-1, len(_SCRIPTS))}
-    return [
-        "en" if english else _told_by_model(text, script) if script in _SHARED else told[script]
-        for text, script, english in zip(texts, _dominant_scripts(texts), _plainly_english(lines), strict=True)
-    ]
+    english = _plainly_english(lines)
+    texts = lines.filter(~english).to_list()
+    others = (
+        _told_by_model(text, script) if script in _SHARED else told[script]
+        for text, script in zip(texts, _dominant_scripts(texts), strict=True)
+    )
+    return ["en" if plain else next(others) for plain in english]
 
 
 def _plainly_english(lines: pl.Series) -> pl.Series:
     """Whether so many words of a text are such as only English has that the model, which takes ten times as long, need not be asked."""
-    own, words = lines.str.count_matches(_ENGLISH_ALONE), lines.str.count_matches(r"\p{L}+")
-    return (own >= _MIN_OWN) & (own >= _MIN_OWN_SHARE * words) & (lines.str.len_bytes() == lines.str.len_chars())
+    own, too, words = (lines.str.count_matches(pattern) for pattern in (_ENGLISH_ALONE, _ENGLISH_TOO, r"\p{L}+"))
+    return (own >= _MIN_ALONE) & (own + too >= _MIN_BOTH_SHARE * words) & (lines.str.len_bytes() == lines.str.len_chars())
 
 
 _WEIGHTS = {**dict.fromkeys(_COMMON.split(), 1), "en": _ENGLISH}
