@@ -14,6 +14,8 @@ from infinity_assets.catalog.lake import Lake
 from infinity_assets.catalog.pool import Pool
 from infinity_assets.errors import InfinityError
 from infinity_assets.progress import Reporter, reporting_to
+from infinity_assets.rows.readers.reading import start_processes
+from infinity_assets.settings import Settings
 
 _OURS = "# Written by the `infinity` command, for this folder.\n"
 
@@ -71,6 +73,7 @@ class Runner:
         Raises:
             InfinityError: There is no asset of that name.
         """
+        start_processes(Settings().ingest.workers)
         from infinity_assets.definitions import defs
         from infinity_assets.defs.automation import whole_range
         from infinity_assets.defs.jobs import build_sets, ingest_sources

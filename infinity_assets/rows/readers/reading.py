@@ -106,6 +106,13 @@ def records_of(source: Source) -> Iterator[tuple[str, Record]]:
             yield from ((block.file, record) for record in block.records())
 
 
+def start_processes(workers: int) -> None:
+    """Start the processes that `read_source` will use with so many workers: their imports run beside whatever the caller does next."""
+    if workers > 1:
+        for _ in range(workers):
+            _processes(workers).submit(_begin)
+
+
 class _Plan(NamedTuple):
     """What a worker has to know."""
 
