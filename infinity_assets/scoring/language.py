@@ -131,7 +131,7 @@ _BCP_47 = {"als": "gsw"}
 _CANDIDATES = 5
 """Languages of the model that are looked at before all are."""
 
-_LOOKED_AT = 1000
+_LOOKED_AT = 600
 """Characters of a text from which prose is taken."""
 _PROSE = 150
 """Characters of prose that decide."""
