@@ -17,7 +17,8 @@ from infinity_assets.errors import InfinityError
 from infinity_assets.rows import schema
 from infinity_assets.rows.grammar import Message, Rejected
 from infinity_assets.rows.ids import row_id
-from infinity_assets.rows.readers.containers import BLOCK, Block, Record, as_json, blocks_of
+from infinity_assets.rows.readers.containers import Block, Record, as_json, blocks_of
+from infinity_assets.rows.readers.containers.base import BLOCK
 from infinity_assets.rows.readers.layouts import Parsed, layout_of, parse
 from infinity_assets.rows.readers.mapping import FieldMapping
 from infinity_assets.rows.readers.reading import EVIDENCE_CHARS, Complete

@@ -24,7 +24,8 @@ from infinity_assets.errors import InfinityError
 from infinity_assets.rows import schema
 from infinity_assets.rows.grammar import Rejected
 from infinity_assets.rows.ids import row_id
-from infinity_assets.rows.readers.containers import BLOCK, Block, Record, as_json, read_blocks
+from infinity_assets.rows.readers.containers import Block, Record, as_json, read_blocks
+from infinity_assets.rows.readers.containers.base import BLOCK
 from infinity_assets.rows.readers.layouts import parse
 from infinity_assets.rows.readers.mapping import FieldMapping
 from infinity_assets.rows.sources import Source

@@ -16,8 +16,7 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.rows.readers import containers
-from infinity_assets.rows.readers.containers import CONTAINERS, Record, as_json, read_records
+from infinity_assets.rows.readers.containers import CONTAINERS, Record, as_json, base, read_records
 from infinity_assets.rows.readers.streams import plain_suffix
 
 TABLE = [
@@ -324,7 +323,7 @@ def test_blocks_do_not_show(tmp_path: Path, name: str, block: int, items: list[d
     data = WRITERS[name](items, broken).encode()
     whole = read(tmp_path, name, data)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(containers, "BLOCK", block)
+        patch.setattr(base, "BLOCK", block)
         parts = read(tmp_path, name, data)
     assert [record.value for record in parts if not record.error] == [record.value for record in whole if not record.error]
     if not any(record.error for record in whole):
@@ -336,8 +335,8 @@ def test_blocks_do_not_show(tmp_path: Path, name: str, block: int, items: list[d
 def test_a_record_without_an_end_is_given_up_at_some_point(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, opening: str
 ) -> None:
-    monkeypatch.setattr(containers, "BLOCK", 10)
-    monkeypatch.setattr(containers, "MAX_BLOCK", 50)
+    monkeypatch.setattr(base, "BLOCK", 10)
+    monkeypatch.setattr(base, "MAX_BLOCK", 50)
     words = [f"w{number:04}" for number in range(100)]
     records = read(tmp_path, name, (opening + " ".join(words)).encode())
     kept = b" ".join(record.raw or as_json(record.value) for record in records).decode()

@@ -16,7 +16,8 @@ CONSTANTS = re.compile(r'^[A-Z_0-9]+ = "([a-z_0-9]+)"$', re.MULTILINE)
 
 def reasons() -> list[str]:
     """The names that modules of the readers define for `decisions`."""
-    files = [ROOT / "infinity_assets" / "rows" / "readers" / f"{name}.py" for name in ("containers", "encodings", "json_repair")]
+    readers = ROOT / "infinity_assets" / "rows" / "readers"
+    files = [*sorted((readers / "containers").glob("*.py")), readers / "encodings.py", readers / "json_repair.py"]
     return [name for file in files for name in CONSTANTS.findall(file.read_text(encoding="utf-8"))]
 
 

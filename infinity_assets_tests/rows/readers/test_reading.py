@@ -18,10 +18,9 @@ from infinity_assets.errors import InfinityError
 from infinity_assets.rows import schema
 from infinity_assets.rows.grammar import grammar_faults
 from infinity_assets.rows.ids import with_row_ids
-from infinity_assets.rows.readers import containers
 from infinity_assets.rows.readers import reading as reading_module
 from infinity_assets.rows.readers.benchmarks import ITEM, read_benchmark
-from infinity_assets.rows.readers.containers import CONTAINERS
+from infinity_assets.rows.readers.containers import CONTAINERS, base
 from infinity_assets.rows.readers.reading import TABLES, read_source
 from infinity_assets.rows.sources import Source, load_source
 from infinity_assets_tests.rows.readers.in_memory import Frames, read
@@ -101,7 +100,7 @@ def test_an_empty_source_has_the_same_columns(tmp_path: Path) -> None:
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every record a block of its own, every block a unit of its own, as far as the form of a file allows."""
-    monkeypatch.setattr(containers, "BLOCK", 20)
+    monkeypatch.setattr(base, "BLOCK", 20)
     monkeypatch.setattr(reading_module, "UNIT", 1)
 
 
