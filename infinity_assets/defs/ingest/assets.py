@@ -102,8 +102,8 @@ def _relabelled(step: Step, source: Source) -> Outcome | None:
     words = f"words on {source.name}"
     if before is None or before.code_version != step.key.code_version or not step.lake.intact(before):
         return None
-    if any(before.inputs.get(name) != value for name, value in step.key.inputs.items() if name != words):
-        return None
+    if {name for name, value in step.key.inputs.items() if before.inputs.get(name) != value} != {words}:
+        return None  # more than that changed, or nothing: then it was asked for by force
     said = json.loads(before.inputs[words])
     old = step.lake.scan(step.asset, step.partition)
     rows = [pl.lit(source.licence).alias("licence")]
