@@ -12,12 +12,11 @@ import polars as pl
 import pytest
 import yaml
 import zstandard
-from click.testing import CliRunner, Result
 
 from infinity_assets.catalog.lake import Lake, Outcome
-from infinity_assets.cli import main
 from infinity_assets.rows.sources import load_source
 from infinity_assets_tests.catalog import lakes
+from infinity_assets_tests.cli.commands import done, infinity
 from infinity_assets_tests.rows.readers.in_memory import read
 
 ALPACA = {"instruction": "Name a river.", "input": "", "output": "The Aare is a river."}
@@ -76,16 +75,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (made / name).parent.mkdir(parents=True, exist_ok=True)
         (made / name).write_bytes(content)
     return made
-
-
-def infinity(*arguments: str) -> Result:
-    return CliRunner().invoke(main, ["sources", *arguments], catch_exceptions=False)
-
-
-def done(*arguments: str) -> str:
-    result = infinity(*arguments)
-    assert result.exit_code == 0, result.output
-    return result.output
 
 
 def seen(*arguments: str) -> dict:

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from infinity_assets.cli import main
 from infinity_assets.rows.sources import data_files, load_source
+from infinity_assets_tests.cli.commands import done, refused
 from infinity_assets_tests.hub_server import Hub, serving
 from infinity_assets_tests.rows.readers.in_memory import read
 
@@ -42,23 +41,6 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     with serving() as running:
         monkeypatch.setenv("HF_ENDPOINT", running.endpoint)
         yield running
-
-
-def infinity(*arguments: str) -> Result:
-    return CliRunner().invoke(main, ["sources", *arguments], catch_exceptions=False)
-
-
-def done(*arguments: str) -> str:
-    result = infinity(*arguments)
-    assert result.exit_code == 0, result.output
-    return result.output
-
-
-def refused(*arguments: str) -> str:
-    result = infinity(*arguments)
-    assert result.exit_code == 1, result.output
-    assert len(result.output.strip().splitlines()) == 1
-    return result.output
 
 
 def state(folder: Path) -> dict[str, bytes]:
