@@ -7,6 +7,7 @@ memory at a time, however large the source. Nothing that a file holds ends a rea
 import multiprocessing
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -111,7 +112,7 @@ def start_processes(workers: int) -> None:
     """Start the processes that `read_source` will use with so many workers: their imports run beside whatever the caller does next."""
     if workers > 1:
         for _ in range(workers):
-            _processes(workers).submit(_begin)
+            _processes(workers).submit(os.getpid)
 
 
 class _Plan(NamedTuple):
@@ -186,9 +187,18 @@ def _processes(workers: int) -> ProcessPoolExecutor:
 
 
 def _begin() -> None:
-    """Set up a reading process: one thread, since there is a process for every core, and interrupts are the parent's to handle."""
+    """Set up a reading process: one thread, since there is a process for every core; interrupts are the parent's to handle; no life after it."""
     os.environ["POLARS_MAX_THREADS"] = "1"
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    # A parent that was killed closes its end of the queue, but each worker holds that end open for the others: they would wait for ever.
+    parent = multiprocessing.parent_process()
+    if parent:
+        parent.join()
+        os._exit(1)
 
 
 class _Tables:

@@ -5,6 +5,9 @@ import gzip
 import json
 import lzma
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -171,6 +174,29 @@ def test_a_killed_process_is_one_sentence(tmp_path: Path, small_blocks: None) ->
     with pytest.raises(InfinityError, match="`mixed` was killed"):
         read_source(source, scratch, workers=2, complete=_killed)
     assert read(source, workers=2).records == read(source).records  # new processes are started
+
+
+ORPHANS = """
+import multiprocessing, os, signal, time
+from infinity_assets.rows.readers.reading import start_processes
+
+if __name__ == "__main__":
+    start_processes(2)
+    print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+    time.sleep(1)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_no_process_outlives_a_killed_parent(tmp_path: Path) -> None:
+    """Each holds the other's queue open, and the terminal: whoever waits for the end of the output would wait for ever."""
+    (tmp_path / "parent.py").write_text(ORPHANS)
+    root = Path(__file__).parents[3]
+    run = subprocess.run(
+        [sys.executable, tmp_path / "parent.py"], env={**os.environ, "PYTHONPATH": str(root)}, capture_output=True, text=True, timeout=60
+    )
+    assert run.returncode == -signal.SIGKILL  # and the output has ended, within the time: nobody holds it any more
+    assert len(run.stdout.split()) >= 1
 
 
 DAMAGED = {
