@@ -46,6 +46,8 @@ def quarantined_bytes(lake: Lake, source: str, file: str, position: int) -> byte
         raise InfinityError(
             f"{source} has nothing in quarantine at position {position} of {file}: `infinity sources raw {source}` shows what it has."
         )
+    if not found[0]:
+        raise InfinityError(f"{file} of {source} could not be read from there on: its bytes are the file itself, in the source's folder.")
     return found[0]
 
 

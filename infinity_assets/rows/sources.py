@@ -158,15 +158,20 @@ def load_source(folder: Path) -> Source:
 def is_data(file: str) -> bool:
     """Whether a file is one of data, or an archive that may hold some, by its path in a source or an archive."""
     parent, _, name = file.lower().rpartition("/")
-    if _NOT_DATA.match(name) or (parent and any(map(_NOT_FOLDERS.match, parent.split("/")))):
+    if _NOT_DATA.match(name) or (parent and any(map(_is_shut, parent.split("/")))):
         return False
     suffix = plain_suffix(PurePosixPath(name))
     return suffix in CONTAINERS or suffix in ARCHIVES
 
 
+def _is_shut(folder: str) -> bool:
+    """Whether a folder is one to stay out of, by its name; `.` and `..`, as paths in archives may begin, are none."""
+    return folder not in (".", "..") and bool(_NOT_FOLDERS.match(folder.lower()))
+
+
 def _not_data(path: PurePosixPath) -> str:
     """Why a path is not that of data."""
-    if any(_NOT_FOLDERS.match(folder.lower()) for folder in path.parts[:-1]):
+    if any(map(_is_shut, path.parts[:-1])):
         return _SHUT
     if _NOT_DATA.match(path.name.lower()):
         return "its name says that it describes the data"

@@ -179,6 +179,22 @@ def test_a_failure_is_one_sentence(data: Path) -> None:
     assert "\n" not in faults[0].sentence
 
 
+def test_globs_that_name_nothing_are_a_failure(data: Path) -> None:
+    """An empty source in the place of a full one would go by unseen."""
+    (data / "sources" / "one" / "source.yaml").write_text("include: ['*.parquet']\n")
+    _, faults = run(data, until="raw_pool")
+    assert "`include` in its source.yaml names no file of data (*.parquet)" in faults[0].sentence
+
+
+def test_files_that_are_not_read_are_on_the_page(data: Path) -> None:
+    (data / "sources" / "one" / "model.bin").write_bytes(b"x")
+    run(data, until="raw_pool")
+    manifest = Lake(data).manifest("raw_pool", "one")
+    assert manifest
+    assert manifest.measures["files not read"] == 1
+    assert "model.bin" in manifest.charts["not read"]
+
+
 def test_the_sensor_sees_new_changed_and_removed_sources(data: Path, instance: dg.DagsterInstance) -> None:
     def tick(cursor: str | None) -> tuple[object, str | None]:
         with dg.build_sensor_context(instance=instance, cursor=cursor, resources={"lake": LakeResource()}) as context:

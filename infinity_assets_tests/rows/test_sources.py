@@ -197,6 +197,8 @@ def test_globs_reach_into_archives() -> None:
     source = Source(name="s", path=Path("s"), include=("train/*",), exclude=("all.zip!train/b.json",))
     assert source.wants("all.zip")
     assert source.wants("all.zip", "train/a.json")
+    assert Source(name="s", path=Path("s")).wants("all.tar", "./deep/../train/a.json")
+    assert not Source(name="s", path=Path("s")).wants("all.tar", "./.git/a.json")
     assert not source.wants("all.zip", "train/b.json")
     assert not source.wants("all.zip", "test/a.json")
     assert not source.wants("all.zip", "train/LICENSE.txt")

@@ -37,7 +37,10 @@ def _source(step: Step) -> Source:
         raise InfinityError(f"source `{step.partition}` has no folder in {step.pool.sources}: it was removed; run `infinity run` again.")
     if hub.pending(folders[step.partition]):
         raise InfinityError(f"source `{step.partition}` has not been downloaded: `infinity sources fetch {step.partition}`.")
-    return load_source(folders[step.partition])
+    source = load_source(folders[step.partition])
+    if source.include and not source.files():
+        raise InfinityError(f"source `{source.name}`: `include` in its source.yaml names no file of data ({', '.join(source.include)}).")
+    return source
 
 
 def _state(step: Step) -> dict[str, str]:
@@ -63,17 +66,18 @@ def raw_pool(step: Step) -> Outcome:
     """
     source = _source(step)
     outcome = _relabelled(step, source) or _read(step, source)
-    rows = outcome.rows.lazy()
+    rows, left_out = outcome.rows.lazy(), source.left_out()
     counted = rows.group_by("domain", "language", "kind").len("rows").sort(pl.col("rows") * -1, "domain", "language", "kind")
     lengths = rows.select(conversation.content_of("user", "assistant").str.len_chars().log10()).collect(engine="streaming")
     return replace(
         outcome,
         origins=rows.select(list(schema.ORIGINS)),
-        measures={"licence": source.licence, "url": source.url, "revision": source.revision},
+        measures={"licence": source.licence, "url": source.url, "revision": source.revision, "files not read": len(left_out)},
         charts={
             "domains and languages": charts.table(counted.collect(engine="streaming"), rows=20),
             "length": charts.histogram(lengths.to_series(), "characters per row, log10"),
             "not understood": not_understood(source.name, outcome.decisions.lazy(), outcome.quarantine.lazy()),
+            "not read": charts.table(pl.DataFrame({"file": list(left_out), "why": list(left_out.values())}), rows=20) if left_out else "",
             "files": charts.table(outcome.files.lazy().sort("dropped", "records", descending=True).head(20).collect(), rows=20),
         },
     )
