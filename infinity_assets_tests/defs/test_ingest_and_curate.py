@@ -135,7 +135,7 @@ def test_new_words_on_a_source_do_not_read_its_files_again(data: Path, monkeypat
         yaml.write_text("description: what was said is said no longer\n")
         run(data)
         assert_frame_equal(raw_pool(), before)
-    yaml.write_text("layout: messages\n")
+    yaml.write_text("layout: openai\n")
     run(data)
     assert raw_pool().is_empty()
 
