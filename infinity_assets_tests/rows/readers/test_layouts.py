@@ -86,8 +86,11 @@ def test_each_instance_is_a_row_of_its_own() -> None:
     ("record", "reason"),
     [
         ({"foo": "bar"}, "unknown_layout"),
-        ({"messages": []}, "unknown_layout"),
-        ({"instruction": None, "output": "a"}, "unknown_layout"),
+        ({"messages": []}, "empty_turn"),
+        ({"messages": "[]"}, "empty_turn"),
+        ({"instruction": None, "output": "a"}, "empty_turn"),
+        ({"prompt": None, "response": "a"}, "empty_turn"),
+        ({"question": {"x": 1}, "answer": "a"}, "unknown_layout"),
         (None, "unknown_layout"),
         ([], "unknown_layout"),
         (3, "unknown_layout"),
@@ -174,7 +177,7 @@ MOSS_PLAIN = {
 
 READ = {
     # requests and answers
-    "dolly": ({"instruction": "q", "context": "c", "response": "a", "category": "x"}, "u:q\n\nc | a:a", None),
+    "dolly": ({"instruction": "q", "context": "c", "response": "a", "category": "x"}, "u:q\n\nc | a:a", {"category": "x"}),
     "capitals": ({"Question": "q", "Answer": "a"}, "u:q | a:a", None),
     "an answer of another name": ({"question": "q", "long_answer": "a"}, "u:q | a:a", None),
     "a question of another name": ({"original_question": "q", "gpt4_response": "a"}, "u:q | a:a", None),
@@ -186,7 +189,7 @@ READ = {
     "history of pairs": ({"query": "q", "response": "a", "history": [["p", "o"]]}, "u:p | a:o | u:q | a:a", None),
     "history of turns": ({"query": "q", "response": "a", "history": turns("p", "o")}, "u:p | a:o | u:q | a:a", None),
     "an empty history in a table": ({"query": "q", "response": "a", "history": "[]"}, "u:q | a:a", None),
-    "FLAN": ({"inputs": "q", "targets": "a", "task": "x"}, "u:q | a:a", None),
+    "FLAN": ({"inputs": "q", "targets": "a", "task": "x"}, "u:q | a:a", {"task": "x"}),
     "P3": ({"inputs": [5, 6], "inputs_pretokenized": "q", "targets": [7], "targets_pretokenized": "a"}, "u:q | a:a", None),
     "input and target": ({"input": "q", "target": ["a", "b"]}, "u:q | a:a", {"other_answers": ["b"]}),
     "BIG-bench scores": (
@@ -195,6 +198,9 @@ READ = {
     "context and answer": ({"context": "Q: q\nA:", "chain_of_thought": "t", "answer": "a"}, "u:Q: q\nA: | a:t\n\na", None),
     "user and assistant": ({"system": "s", "user": "q", "assistant": "a"}, "s:s | u:q | a:a", None),
     "MATH": ({"problem": "q", "solution": "a", "answer": "4"}, "u:q | a:a", None),
+    "KTO's text": ({"prompt": "q", "completion": "a", "label": False}, "u:q | a:a", {"label": False}),
+    "HelpSteer": ({"prompt": "q", "response": "a", "helpfulness": 3, "verbosity": 0}, "u:q | a:a", {"helpfulness": 3, "verbosity": 0}),
+    "reasoning": ({"question": "q", "reasoning_content": "t", "answer": "a"}, "u:q | a:a", {"reasoning": "t"}),
     # message lists
     "pairs in a list": ({"conversation": [{"human": "q", "assistant": "a"}, {"human": "r", "assistant": "b"}]}, "u:q | a:a | u:r | a:b", None),
     "JSON in a cell": ({"messages": '[{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]'}, "u:q | a:a", None),

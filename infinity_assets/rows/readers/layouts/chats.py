@@ -26,16 +26,16 @@ def infinity_instruct(record: dict) -> list[Draft] | None:
 
 @layout("openai", ("messages",))
 def openai(record: dict) -> list[Draft] | None:
-    """`messages` of role and content, the content a text or a list of typed parts. KTO's `label` is kept."""
+    """`messages` of role and content, the content a text or a list of typed parts."""
     turns = record_turns(record, "messages")
-    return None if turns is None else [Draft(turns, _label(record))]
+    return None if turns is None else [Draft(turns)]
 
 
 @layout("sharegpt", ("conversations", "conversation"))
 def sharegpt(record: dict) -> list[Draft] | None:
     """`conversations` of from and value; some files use OpenAI's names inside, or objects of human and assistant."""
     turns = record_turns(record, "conversations", "conversation")
-    return None if turns is None else [Draft(turns, _label(record))]
+    return None if turns is None else [Draft(turns)]
 
 
 @layout("numbered_turns", asks=lambda keys: "chat" in keys or any(NUMBERED.match(key) or _NUMBERED_KEY.match(key) for key in keys))
@@ -94,10 +94,6 @@ def _rank(reply: dict) -> float:
     """Zero is the best; replies that nobody ranked come last."""
     rank = reply.get("rank")
     return rank if isinstance(rank, int | float) else float("inf")
-
-
-def _label(record: dict) -> dict[str, object] | None:
-    return {"label": label} if (label := record.get("label")) is not None else None
 
 
 def _grouped(record: dict) -> list[dict]:

@@ -18,7 +18,7 @@ LETTERS = ("a", "b", "c", "d", "e", "f")
 _LETTERED = re.compile(r"^\s*\(?([A-Z])\s*[).:：、]\s*")
 
 
-@layout("multiple_choice", ("question", "query", "problem", "stem"), asks=lambda keys: _asks(keys))
+@layout("multiple_choice", ("question", "query", "problem", "stem"), asks=lambda keys: _asks(keys), answers=GOLD)
 def multiple_choice(record: dict) -> list[Draft] | None:
     """A question with options (a list, lettered columns, or ARC's objects of text and label) and which is right.
 
