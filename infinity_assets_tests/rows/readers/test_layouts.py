@@ -201,7 +201,16 @@ READ = {
     "KTO's text": ({"prompt": "q", "completion": "a", "label": False}, "u:q | a:a", {"label": False}),
     "HelpSteer": ({"prompt": "q", "response": "a", "helpfulness": 3, "verbosity": 0}, "u:q | a:a", {"helpfulness": 3, "verbosity": 0}),
     "reasoning": ({"question": "q", "reasoning_content": "t", "answer": "a"}, "u:q | a:a", {"reasoning": "t"}),
+    "Super-NaturalInstructions, flat": ({"definition": "d", "inputs": "q", "targets": "a"}, "u:d\n\nq | a:a", None),
     # message lists
+    "an instruction beside pairs": (
+        {"instruction": "i", "conversations": [{"question": "q", "answer": "a"}, {"question": "r", "answer": "b"}]},
+        "u:i\n\nq | a:a | u:r | a:b", None,
+    ),
+    "an instruction that a turn repeats": ({"instruction": "q", "messages": [Q, A]}, "u:q | a:a", None),
+    "MT-bench": (
+        {"question_id": 81, "category": "writing", "turns": ["q", "r"]}, "u:q", {"category": "writing", "later_turns": ["r"]},
+    ),
     "pairs in a list": ({"conversation": [{"human": "q", "assistant": "a"}, {"human": "r", "assistant": "b"}]}, "u:q | a:a | u:r | a:b", None),
     "JSON in a cell": ({"messages": '[{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]'}, "u:q | a:a", None),
     "a bare list of turns": (turns("q", "a", names=("client", "counselor")), "u:q | a:a", None),

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from infinity_assets.rows.readers.layouts.answers import about, answered, earlier, preferring, request_of
 from infinity_assets.rows.readers.layouts.registry import Draft, layout
 from infinity_assets.rows.readers.layouts.turns import exchange, turns_of, with_system
-from infinity_assets.rows.readers.layouts.values import ANSWERS, CONTEXTS, REQUESTS, alternatives, first_of, is_plain, joined, list_of
+from infinity_assets.rows.readers.layouts.values import ANSWERS, CONTEXTS, REQUESTS, alternatives, first_of, is_plain, joined, list_of, text_of
 
 _ANSWER_WORD = re.compile(r"answer|response|output|completion|solution|reply|target")
+_INPUTS = frozenset(("input", "inputs"))
 _KNOWN = frozenset((*ANSWERS, "target_scores"))
 
 OUTPUTS = preferring("output", "response")
@@ -41,9 +42,17 @@ def self_instruct(record: dict) -> list[Draft] | None:
     return drafts
 
 
-@layout("alpaca", ("instruction",))
+@layout("alpaca", ("instruction", "definition"))
 def alpaca(record: dict) -> list[Draft] | None:
-    """`instruction`, optionally `input` or `context`, `system` and `history` (earlier turns), and `output` or a synonym."""
+    """`instruction`, optionally `input` or `context`, `system` and `history` (earlier turns), and `output` or a synonym.
+
+    Beside an input and an answer, `definition` is the instruction (Super-NaturalInstructions, one instance a record).
+    """
+    if "instruction" not in record:
+        definition = text_of(record["definition"])
+        if not definition or _INPUTS.isdisjoint(record) or _KNOWN.isdisjoint(record):
+            return None
+        record = {**record, "instruction": definition}
     return read(record, request_of(record), OUTPUTS) if is_plain(record["instruction"]) else None
 
 
