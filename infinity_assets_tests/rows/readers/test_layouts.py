@@ -202,6 +202,7 @@ READ = {
     "HelpSteer": ({"prompt": "q", "response": "a", "helpfulness": 3, "verbosity": 0}, "u:q | a:a", {"helpfulness": 3, "verbosity": 0}),
     "reasoning": ({"question": "q", "reasoning_content": "t", "answer": "a"}, "u:q | a:a", {"reasoning": "t"}),
     "Super-NaturalInstructions, flat": ({"definition": "d", "inputs": "q", "targets": "a"}, "u:d\n\nq | a:a", None),
+    "BELLE": ({"instruction": "Human: q\nAssistant: a\nHuman: r\nAssistant:", "input": "", "output": "b"}, "u:q | a:a | u:r | a:b", None),
     # message lists
     "an instruction beside pairs": (
         {"instruction": "i", "conversations": [{"question": "q", "answer": "a"}, {"question": "r", "answer": "b"}]},
@@ -277,7 +278,28 @@ READ = {
         {"chosen": "\n\nHuman: q\n\nAssistant: a", "rejected": "\n\nHuman: q\n\nAssistant: b"}, "u:q | a:a", KEPT,
     ),
     "rated answers": ({"instruction": "q", "completions": SCORED}, "u:q | a:b", {"rating": "9.5", "other_answers": SCORED[:1]}),
+    "PKU-SafeRLHF": ({"prompt": "q", "response_0": "b", "response_1": "a", "better_response_id": 1, "safer_response_id": 0}, "u:q | a:a", KEPT),
+    "SHP": ({"history": "q", "human_ref_A": "a", "human_ref_B": "b", "labels": 1, "score_A": 9}, "u:q | a:a", KEPT),
+    "LMSYS": ({"conversation_a": turns("q", "b"), "conversation_b": turns("q", "a"), "winner": "model_b"}, "u:q | a:a", KEPT),
+    "LMSYS, a tie": (
+        {"conversation_a": turns("q", "a"), "conversation_b": turns("q", "b"), "winner": "tie"}, "u:q | a:a", {"other_answers": ["b"]},
+    ),
+    "Nectar": (
+        {"prompt": "\n\nHuman: q\n\nAssistant: ", "answers": [{"answer": "b", "rank": 2}, {"answer": "a", "rank": 1}]},
+        "u:q | a:a", {"rating": 1, "other_answers": [{"answer": "b", "rank": 2}]},
+    ),
     # tests
+    "MedMCQA": ({"question": "q", "opa": "w", "opb": "x", "opc": "y", "opd": "z", "cop": 2}, "u:q\n\nA. w\nB. x\nC. y\nD. z | a:C. y", None),
+    "PIQA": ({"goal": "q", "sol1": "x", "sol2": "y", "label": 1}, "u:q\n\nA. x\nB. y | a:B. y", None),
+    "WinoGrande": ({"sentence": "q _", "option1": "x", "option2": "y", "answer": "2"}, "u:q _\n\nA. x\nB. y | a:B. y", None),
+    "HellaSwag": ({"ctx": "q", "activity_label": "t", "endings": ["x", "y"], "label": "1"}, "u:q\n\nA. x\nB. y | a:B. y", None),
+    "OpenBookQA": (
+        {"question_stem": "q", "choices": {"text": ["x", "y"], "label": ["A", "B"]}, "answerKey": "B"}, "u:q\n\nA. x\nB. y | a:B. y", None,
+    ),
+    "LogiQA": ({"context": "c", "query": "q", "options": ["x", "y"], "correct_option": 0}, "u:c\n\nq\n\nA. x\nB. y | a:A. x", None),
+    "MMLU's table": (
+        {f"column_{index}": cell for index, cell in enumerate(("q", "w", "x", "y", "z", "B"))}, "u:q\n\nA. w\nB. x\nC. y\nD. z | a:B. x", None,
+    ),
     "SQuAD row": (
         {"context": "c", "question": "q", "answers": {"text": ["a", "b"], "answer_start": [0, 1]}}, "u:c\n\nq | a:a", {"other_answers": ["b"]},
     ),

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 
+from infinity_assets.rows.readers import transcripts
 from infinity_assets.rows.readers.layouts.answers import about, answered, earlier, preferring, request_of
 from infinity_assets.rows.readers.layouts.registry import Draft, layout
 from infinity_assets.rows.readers.layouts.turns import exchange, turns_of, with_system
@@ -19,11 +20,15 @@ COMPLETIONS = preferring("completion", "response")
 
 
 def read(record: dict, request: str | None, answers: Iterable[str]) -> list[Draft] | None:
-    """The draft of one exchange; null if its answer could be under any of several keys that no layout knows."""
+    """The draft of one exchange; null if its answer could be under any of several keys that no layout knows.
+
+    A request that is a transcript up to the assistant's mark, as BELLE's, is the turns before the answer.
+    """
     answer, kept = answered(record, answers)
     if not answer and _KNOWN.isdisjoint(record) and sum(bool(_ANSWER_WORD.search(key)) for key in record) > 1:
         return None
-    return [Draft(with_system(record, [*earlier(record), ("user", request), ("assistant", answer)]), kept)]
+    asked = transcripts.unanswered(request) if request else None
+    return [Draft(with_system(record, [*earlier(record), *(asked or [("user", request)]), ("assistant", answer)]), kept)]
 
 
 @layout("self_instruct", ("instances",), ("instruction", "definition"))
