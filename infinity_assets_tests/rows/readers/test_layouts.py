@@ -203,6 +203,15 @@ READ = {
     "reasoning": ({"question": "q", "reasoning_content": "t", "answer": "a"}, "u:q | a:a", {"reasoning": "t"}),
     "Super-NaturalInstructions, flat": ({"definition": "d", "inputs": "q", "targets": "a"}, "u:d\n\nq | a:a", None),
     "BELLE": ({"instruction": "Human: q\nAssistant: a\nHuman: r\nAssistant:", "input": "", "output": "b"}, "u:q | a:a | u:r | a:b", None),
+    "a news article": ({"article": "q", "highlights": "a", "id": "1"}, "u:q | a:a", None),
+    "a dialogue's summary": ({"dialogue": "q", "summary": "a"}, "u:q | a:a", None),
+    "MBPP": ({"task_id": 1, "text": "q", "code": "a", "test_list": ["t"]}, "u:q | a:a", None),
+    "CAMEL": ({"topic": "t", "message_1": "q", "message_2": "a"}, "u:q | a:a", None),
+    "WMT": ({"translation": {"en": "q", "de": "a"}}, "u:Translate from en to de:\n\nq | a:a", None),
+    "source and target": ({"src": "q", "tgt": "a"}, "u:q | a:a", None),
+    "source and target languages": (
+        {"source": "q", "target": "a", "source_lang": "en", "target_lang": "de"}, "u:Translate from en to de:\n\nq | a:a", None,
+    ),
     # message lists
     "an instruction beside pairs": (
         {"instruction": "i", "conversations": [{"question": "q", "answer": "a"}, {"question": "r", "answer": "b"}]},
@@ -261,6 +270,16 @@ READ = {
         {"messages": [Q, {"role": "assistant", "content": [{"type": "tool_use", "id": "1", "name": "f", "input": {"x": 1}}]},
                       {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1", "content": "r"}]}, A]},
         f"u:q | a:{CALLED} | u:<tool_response>\nr\n</tool_response> | a:a", None,
+    ),
+    "xLAM": (
+        {"query": "q", "answers": '[{"name": "f", "arguments": {"x": 1}}]', "tools": '[{"name": "f"}]'},
+        f's:<tools>\n{{"name": "f"}}\n</tools> | u:q | a:{CALLED}', None,
+    ),
+    "Hermes": (
+        {"tools": '[{"name": "f"}]', "conversations": [
+            {"from": "system", "value": "<tools> f </tools>"}, {"from": "human", "value": "q"}, {"from": "gpt", "value": CALLED},
+            {"from": "tool", "value": "<tool_response>\nr\n</tool_response>"}, {"from": "gpt", "value": "a"}]},
+        f"s:<tools> f </tools> | u:q | a:{CALLED} | u:<tool_response>\nr\n</tool_response> | a:a", None,
     ),
     # preferences
     "pair of texts": ({"prompt": "q", **PAIR, "chosen_score": 8}, "u:q | a:a", KEPT | {"chosen_score": 8}),

@@ -25,7 +25,7 @@ def test_shapes() -> None:
     [
         ({"title": "two words", "body": "no more", "id": "x1"}, ["two words", "no more"]),
         ({"data": {"ask": "a question"}, "meta": {"reply": ["an answer", "other"]}}, ["a question", "an answer"]),
-        ({"src": "guten Tag", "tgt": "good day", "score": 1}, ["guten Tag", "good day"]),
+        ({"src text": "guten Tag", "tgt text": "good day", "score": 1}, ["guten Tag", "good day"]),
         ({"x": "the first text", "y": LONG, "hash": "abc"}, ["the first text", LONG.strip()]),
         ({"my conversation": [{"who": "x"}], "id": 1}, None),
         ({"ask me": "a b", "the reply: now": "c d"}, ["a b", "c d"]),
