@@ -55,7 +55,8 @@ def about(record: dict, *asked: object) -> str | None:
 def answered(record: dict, keys: Iterable[str]) -> tuple[str | None, dict | None]:
     """The answer under the first of these keys that holds one, and what is kept: `other_answers`, and BIG-bench's `target_scores`.
 
-    Calls beside the definitions of their tools, as xLAM's, are tool use. Steps under a key of their own (a rationale, a chain of thought) stand before it.
+    Calls beside the definitions of their tools, as xLAM's, are tool use.
+    Steps under a key of their own (a rationale, a chain of thought) stand before it.
     """
     if "target_scores" in record:
         scores = record["target_scores"]

@@ -7,7 +7,18 @@ from infinity_assets.rows.readers import transcripts
 from infinity_assets.rows.readers.layouts.answers import about, answered, earlier, preferring, request_of
 from infinity_assets.rows.readers.layouts.registry import Draft, layout
 from infinity_assets.rows.readers.layouts.turns import exchange, turns_of, with_system
-from infinity_assets.rows.readers.layouts.values import ANSWERS, CONTEXTS, REQUESTS, alternatives, first_of, is_plain, joined, list_of, loaded, text_of
+from infinity_assets.rows.readers.layouts.values import (
+    ANSWERS,
+    CONTEXTS,
+    REQUESTS,
+    alternatives,
+    first_of,
+    is_plain,
+    joined,
+    list_of,
+    loaded,
+    text_of,
+)
 
 _ANSWER_WORD = re.compile(r"answer|response|output|completion|solution|reply|target")
 _INPUTS = frozenset(("input", "inputs"))
@@ -131,7 +142,7 @@ def text_pair(record: dict) -> list[Draft] | None:
     """A text and what is made of it: `article` and `highlights`, `dialogue` and `summary`, MBPP's `text` and `code`, CAMEL's two messages,
     `source` and `target`, the latter with a request to translate where both languages are named.
     """
-    for requests, answers in PAIRS:
+    for requests, answers in PAIRS if "text" not in record else PAIRS[:-1]:  # beside a text, `source` says where it is from
         request, answer = first_of(record, requests), first_of(record, answers)
         if isinstance(request, str) and isinstance(answer, str):
             source, target = first_of(record, ("source_lang", "src_lang")), first_of(record, ("target_lang", "tgt_lang"))

@@ -86,7 +86,10 @@ def rated_answers(record: dict) -> list[Draft] | None:
                 best = max(range(len(answers)), key=lambda index: (bool(texts[index]), _rating(answers[index]), -index))
                 others = [answer for index, answer in enumerate(answers) if index != best]
                 return [
-                    Draft([*request, ("assistant", texts[best])], {"rating": first_of(answers[best], (*RATINGS, RANK)), "other_answers": others})
+                    Draft(
+                        [*request, ("assistant", texts[best])],
+                        {"rating": first_of(answers[best], (*RATINGS, RANK)), "other_answers": others},
+                    )
                 ]
     return None
 

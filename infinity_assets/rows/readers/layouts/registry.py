@@ -10,10 +10,21 @@ from infinity_assets.rows.readers.layouts.values import ANSWERS, REQUESTS, SYSTE
 from infinity_assets.rows.readers.suggest import shape
 from infinity_assets.rows.schema import Kind
 
-
 LABELS = frozenset(
     (
-        *("label", "labels", "reward", "score", "rating", "quality", "is_correct", "correct", "correctness", "instruct_reward", "helpfulness"),
+        *(
+            "label",
+            "labels",
+            "reward",
+            "score",
+            "rating",
+            "quality",
+            "is_correct",
+            "correct",
+            "correctness",
+            "instruct_reward",
+            "helpfulness",
+        ),
         *("coherence", "complexity", "verbosity", "difficulty", "langdetect", "category", "task"),
     )
 )
@@ -92,7 +103,9 @@ def parse(value: object, layout: str | None = None) -> list[Parsed | Rejected]:
     """
     found = _found(value, layout)
     if found is None:
-        return [Rejected("empty_turn") if isinstance(value, dict) and _is_blank(value, layout) else Rejected("unknown_layout", shape(value))]
+        return [
+            Rejected("empty_turn") if isinstance(value, dict) and _is_blank(value, layout) else Rejected("unknown_layout", shape(value))
+        ]
     said = _said(value, LAYOUTS[found[0]].answers) if isinstance(value, dict) else None
     return [_finished(draft, said) for draft in found[1]]
 
