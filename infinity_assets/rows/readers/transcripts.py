@@ -80,7 +80,7 @@ def turns_of(text: str) -> list[Turn] | None:
 
 def unanswered(text: str) -> list[Turn] | None:
     """The turns of a transcript that ends in an assistant's mark with nothing after it, without that turn; null for any other text."""
-    turns = turns_of(text) if _DANGLING.search(text[-40:]) else None
+    turns = turns_of(text) if text.rstrip().endswith((":", "：")) and _DANGLING.search(text[-40:]) else None
     return turns[:-1] if turns and len(turns) > 1 and turns[-1] == ("assistant", "") else None
 
 

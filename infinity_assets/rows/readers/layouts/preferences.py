@@ -60,9 +60,11 @@ def compared_answers(record: dict) -> list[Draft] | None:
     better = first_of(record, names)
     if better is None:
         return None
-    said, before = str(better).strip().lower(), _before(record)
+    said = str(better).strip().lower()
+    before: list[Turn] = _before(record)
     if names == ("labels",):
-        index, before = {"1": 0, "0": 1}.get(said), [("user", text_of(record.get("history")))]
+        index = {"1": 0, "0": 1}.get(said)
+        before = [("user", text_of(record.get("history")))]
     else:
         index = 0 if said in ("0", *FIRST) else 1 if said in ("1", *SECOND) else None
     sides = [_side(record[key], before) for key in (first, second)]

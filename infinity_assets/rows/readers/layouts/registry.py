@@ -106,7 +106,8 @@ def parse(value: object, layout: str | None = None) -> list[Parsed | Rejected]:
         return [
             Rejected("empty_turn") if isinstance(value, dict) and _is_blank(value, layout) else Rejected("unknown_layout", shape(value))
         ]
-    said = _said(value, LAYOUTS[found[0]].answers) if isinstance(value, dict) else None
+    labels = _plan(tuple(value)).labels if isinstance(value, dict) else None
+    said = _said(value, labels, LAYOUTS[found[0]].answers) if labels and isinstance(value, dict) else None
     return [_finished(draft, said) for draft in found[1]]
 
 
@@ -168,11 +169,8 @@ def _found(value: object, forced: str | None) -> tuple[str, list[Draft]] | None:
     return None
 
 
-def _said(record: dict, answers: frozenset[str]) -> dict[str, object] | None:
+def _said(record: dict, labels: dict[object, str], answers: frozenset[str]) -> dict[str, object]:
     """The labels of a record and the reasoning beside its answer, but for labels that are the answer."""
-    labels = _plan(tuple(record)).labels
-    if not labels:
-        return None
     said = {name: record[key] for key, name in labels.items() if name not in answers and isinstance(record[key], str | int | float)}
     thought = first_of(said, REASONING)
     for name in REASONING:
