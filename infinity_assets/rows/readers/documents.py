@@ -2,7 +2,7 @@
 
 from types import UnionType
 
-from infinity_assets.rows.readers.layouts import recognises
+from infinity_assets.rows.readers.layouts import Parsed, parse, recognises
 from infinity_assets.rows.readers.layouts.turns import is_turn
 from infinity_assets.rows.readers.layouts.values import is_plain, plain_key
 
@@ -27,7 +27,8 @@ def items_of(value: object) -> list[object]:
 
     A list's elements; the records under a key; all splits of a dataset; the values of an object whose keys are ids; the rows of a table
     written column by column. What a document says once for all its records (an instruction, a system prompt) they inherit. A list of
-    turns is one conversation. An article of SQuAD and a task with instances are taken apart, one record a question or instance.
+    turns is one conversation, and an object with a request and an answer of its own is one record, whatever lists stand beside them.
+    An article of SQuAD and a task with instances are taken apart, one record a question or instance.
     """
     return [record for item in _items(value) for record in (_apart(item) if isinstance(item, dict) else [item])]
 
@@ -37,8 +38,11 @@ def _items(value: object) -> list[object]:
         return [value] if value and all(map(is_turn, value)) else value
     if not isinstance(value, dict) or not value:
         return [value]
-    lists = [value[key] for key in RECORD_KEYS if _has_any(value.get(key), dict | list) and not _are_turns(value[key])]
-    lists += [value[key] for key in DIALOGUE_KEYS if _has_any(value.get(key), list)]
+    holding = [key for key in RECORD_KEYS if _has_any(value.get(key), dict | list) and not _are_turns(value[key])]
+    holding += [key for key in DIALOGUE_KEYS if _has_any(value.get(key), list)]
+    lists = [value[key] for key in holding]
+    if lists and _is_whole({key: inner for key, inner in value.items() if key not in holding}):
+        return [value]
     if len(lists) == 1 and not any(_has_any(value.get(key), dict) for key in SPLITS if value.get(key) is not lists[0]):
         return _inheriting(value, lists[0])
     if len(lists) > 1:
@@ -49,6 +53,11 @@ def _items(value: object) -> list[object]:
         return [value]
     found: list[object] = _split(value) or _only_list(value) or [*_table(value)]
     return found or [value]
+
+
+def _is_whole(record: dict) -> bool:
+    """Whether it has a request and an answer."""
+    return any(isinstance(outcome, Parsed) and outcome.kind == "conversation" for outcome in parse(record))
 
 
 def _split(document: dict) -> list[object]:
@@ -65,20 +74,27 @@ def _split(document: dict) -> list[object]:
 
 
 def _table(document: dict) -> list[dict]:
-    """The rows of a table written column by column: two lists of scalars or more, all of one length, as pandas writes them or plain."""
+    """The rows of a table written column by column: two lists of scalars or more, all of one length, as pandas writes them or plain.
+
+    None where no layout reads the rows: the tokens and tags of one sentence are no table.
+    """
     columns = {key: list(column.values()) if _is_series(column) else column for key, column in document.items()}
     lists = {key: column for key, column in columns.items() if isinstance(column, list)}
     if len(lists) < 2 or len({len(column) for column in lists.values()}) != 1:
         return []
     if not all(is_plain(cell) or cell is None for column in lists.values() for cell in column):
         return []
-    return [dict(zip(lists, cells, strict=True)) for cells in zip(*lists.values(), strict=True)]
+    rows = [dict(zip(lists, cells, strict=True)) for cells in zip(*lists.values(), strict=True)]
+    return rows if any(map(recognises, rows)) else []
 
 
 def _only_list(document: dict) -> list[object]:
-    """The one list of objects in a document, under whatever key."""
+    """The one list of objects in a document, under whatever key; beside other lists only if a layout reads an object of it."""
     lists: list[list[object]] = [part for part in document.values() if _has_any(part, dict)]
-    return _inheriting(document, lists[0]) if len(lists) == 1 and not _are_turns(lists[0]) else []
+    if len(lists) != 1 or _are_turns(lists[0]):
+        return []
+    alone = not any(isinstance(part, list) and part is not lists[0] for part in document.values())
+    return _inheriting(document, lists[0]) if alone or any(map(recognises, lists[0])) else []
 
 
 def _is_by_id(document: dict) -> bool:

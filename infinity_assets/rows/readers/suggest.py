@@ -1,6 +1,7 @@
 """For records in no known layout: what they look like, and the `source.yaml` lines that would make them fit."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -28,6 +29,14 @@ TEMPLATE = """\
 #   output: PATH"""
 
 
+GUESSED = "# Guessed from names and lengths: check that each field holds what it is called."
+
+JUDGING = ("label", "winner", "better", "safer", "prefer", "correct", "gold", "rank")
+"""Parts of names that say which of several answers is right."""
+
+_CANDIDATE = re.compile(r"^(.+?)(?:_?\d|_[a-d])$", re.IGNORECASE)
+
+
 class Leaf(NamedTuple):
     """A text somewhere in records of one shape."""
 
@@ -43,12 +52,17 @@ def shape(value: object) -> str:
 
 
 def suggestion(values: Iterable[object]) -> str:
-    """The lines of a `source.yaml` that would make such records fit, guessed from a sample of them: a comment to fill in if nothing tells."""
+    """The lines of a `source.yaml` that would make such records fit, guessed from a sample of them, which a comment says.
+
+    A form to fill in, all comments, if nothing tells, or if several answers stand beside what says which is right: none is picked.
+    """
     records = [value for value in values if isinstance(value, dict)]
     turns = _turn_list(records)
     if turns:
         return _lines("openai", {"messages": turns})
     leaves = _leaves(records)
+    if _are_candidates(records, leaves):
+        return TEMPLATE
     answer = _best(leaves, ANSWER_HINTS)
     rest = [leaf for leaf in leaves if leaf is not answer]
     request = _best(rest, REQUEST_HINTS)
@@ -67,8 +81,15 @@ def suggestion(values: Iterable[object]) -> str:
     return _lines("alpaca", fields)
 
 
+def _are_candidates(records: list[dict], leaves: list[Leaf]) -> bool:
+    """Whether two texts differ in their names by a last digit or letter only (`sol1`, `sol2`), beside a key that judges."""
+    stems = [found[1].lower() for leaf in leaves if (found := _CANDIDATE.match(leaf.path))]
+    judged = any(word in str(key).lower() for record in records[:1] for key in record for word in JUDGING)
+    return judged and len(set(stems)) < len(stems)
+
+
 def _lines(layout: str, fields: dict[str, str]) -> str:
-    return "\n".join((f"layout: {layout}", "fields:", *(f"  {name}: {_quoted(path)}" for name, path in fields.items())))
+    return "\n".join((GUESSED, f"layout: {layout}", "fields:", *(f"  {name}: {_quoted(path)}" for name, path in fields.items())))
 
 
 def _quoted(path: str) -> str:

@@ -61,6 +61,7 @@ _OTHER_NAMES = {
 """Speakers that are no roles elsewhere."""
 
 _ENDS = re.compile(r"(?:\s*(?:</s>|<s>|<\|im_end\|>|<\|eot_id\|>|<\|end\|>|<\|endoftext\|>|<\|end_of_text\|>|<eo[a-z]>))+\s*$")
+_DANGLING = re.compile(r"(?:assistant|ai|bot|gpt|助手)[ \t]*[:：]\s*$", re.IGNORECASE)
 _INST = re.compile(r"\[(/?)INST\]")
 _SYSTEM = re.compile(r"\s*<<SYS>>(.*?)<</SYS>>", re.DOTALL)
 _BLANK_LINES = re.compile(r"\n[ \t]*\n\s*")
@@ -75,6 +76,12 @@ def turns_of(text: str) -> list[Turn] | None:
         if family.opens.match(text) and (turns := _read(text, family)):
             return turns
     return None
+
+
+def unanswered(text: str) -> list[Turn] | None:
+    """The turns of a transcript that ends in an assistant's mark with nothing after it, without that turn; null for any other text."""
+    turns = turns_of(text) if text.rstrip().endswith((":", "：")) and _DANGLING.search(text[-40:]) else None
+    return turns[:-1] if turns and len(turns) > 1 and turns[-1] == ("assistant", "") else None
 
 
 def is_transcript(text: str) -> bool:

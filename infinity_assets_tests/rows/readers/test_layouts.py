@@ -86,8 +86,11 @@ def test_each_instance_is_a_row_of_its_own() -> None:
     ("record", "reason"),
     [
         ({"foo": "bar"}, "unknown_layout"),
-        ({"messages": []}, "unknown_layout"),
-        ({"instruction": None, "output": "a"}, "unknown_layout"),
+        ({"messages": []}, "empty_turn"),
+        ({"messages": "[]"}, "empty_turn"),
+        ({"instruction": None, "output": "a"}, "empty_turn"),
+        ({"prompt": None, "response": "a"}, "empty_turn"),
+        ({"question": {"x": 1}, "answer": "a"}, "unknown_layout"),
         (None, "unknown_layout"),
         ([], "unknown_layout"),
         (3, "unknown_layout"),
@@ -174,7 +177,7 @@ MOSS_PLAIN = {
 
 READ = {
     # requests and answers
-    "dolly": ({"instruction": "q", "context": "c", "response": "a", "category": "x"}, "u:q\n\nc | a:a", None),
+    "dolly": ({"instruction": "q", "context": "c", "response": "a", "category": "x"}, "u:q\n\nc | a:a", {"category": "x"}),
     "capitals": ({"Question": "q", "Answer": "a"}, "u:q | a:a", None),
     "an answer of another name": ({"question": "q", "long_answer": "a"}, "u:q | a:a", None),
     "a question of another name": ({"original_question": "q", "gpt4_response": "a"}, "u:q | a:a", None),
@@ -186,7 +189,7 @@ READ = {
     "history of pairs": ({"query": "q", "response": "a", "history": [["p", "o"]]}, "u:p | a:o | u:q | a:a", None),
     "history of turns": ({"query": "q", "response": "a", "history": turns("p", "o")}, "u:p | a:o | u:q | a:a", None),
     "an empty history in a table": ({"query": "q", "response": "a", "history": "[]"}, "u:q | a:a", None),
-    "FLAN": ({"inputs": "q", "targets": "a", "task": "x"}, "u:q | a:a", None),
+    "FLAN": ({"inputs": "q", "targets": "a", "task": "x"}, "u:q | a:a", {"task": "x"}),
     "P3": ({"inputs": [5, 6], "inputs_pretokenized": "q", "targets": [7], "targets_pretokenized": "a"}, "u:q | a:a", None),
     "input and target": ({"input": "q", "target": ["a", "b"]}, "u:q | a:a", {"other_answers": ["b"]}),
     "BIG-bench scores": (
@@ -195,7 +198,29 @@ READ = {
     "context and answer": ({"context": "Q: q\nA:", "chain_of_thought": "t", "answer": "a"}, "u:Q: q\nA: | a:t\n\na", None),
     "user and assistant": ({"system": "s", "user": "q", "assistant": "a"}, "s:s | u:q | a:a", None),
     "MATH": ({"problem": "q", "solution": "a", "answer": "4"}, "u:q | a:a", None),
+    "KTO's text": ({"prompt": "q", "completion": "a", "label": False}, "u:q | a:a", {"label": False}),
+    "HelpSteer": ({"prompt": "q", "response": "a", "helpfulness": 3, "verbosity": 0}, "u:q | a:a", {"helpfulness": 3, "verbosity": 0}),
+    "reasoning": ({"question": "q", "reasoning_content": "t", "answer": "a"}, "u:q | a:a", {"reasoning": "t"}),
+    "Super-NaturalInstructions, flat": ({"definition": "d", "inputs": "q", "targets": "a"}, "u:d\n\nq | a:a", None),
+    "BELLE": ({"instruction": "Human: q\nAssistant: a\nHuman: r\nAssistant:", "input": "", "output": "b"}, "u:q | a:a | u:r | a:b", None),
+    "a news article": ({"article": "q", "highlights": "a", "id": "1"}, "u:q | a:a", None),
+    "a dialogue's summary": ({"dialogue": "q", "summary": "a"}, "u:q | a:a", None),
+    "MBPP": ({"task_id": 1, "text": "q", "code": "a", "test_list": ["t"]}, "u:q | a:a", None),
+    "CAMEL": ({"topic": "t", "message_1": "q", "message_2": "a"}, "u:q | a:a", None),
+    "WMT": ({"translation": {"en": "q", "de": "a"}}, "u:Translate from en to de:\n\nq | a:a", None),
+    "source and target": ({"src": "q", "tgt": "a"}, "u:q | a:a", None),
+    "source and target languages": (
+        {"source": "q", "target": "a", "source_lang": "en", "target_lang": "de"}, "u:Translate from en to de:\n\nq | a:a", None,
+    ),
     # message lists
+    "an instruction beside pairs": (
+        {"instruction": "i", "conversations": [{"question": "q", "answer": "a"}, {"question": "r", "answer": "b"}]},
+        "u:i\n\nq | a:a | u:r | a:b", None,
+    ),
+    "an instruction that a turn repeats": ({"instruction": "q", "messages": [Q, A]}, "u:q | a:a", None),
+    "MT-bench": (
+        {"question_id": 81, "category": "writing", "turns": ["q", "r"]}, "u:q", {"category": "writing", "later_turns": ["r"]},
+    ),
     "pairs in a list": ({"conversation": [{"human": "q", "assistant": "a"}, {"human": "r", "assistant": "b"}]}, "u:q | a:a | u:r | a:b", None),
     "JSON in a cell": ({"messages": '[{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]'}, "u:q | a:a", None),
     "a bare list of turns": (turns("q", "a", names=("client", "counselor")), "u:q | a:a", None),
@@ -246,6 +271,16 @@ READ = {
                       {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1", "content": "r"}]}, A]},
         f"u:q | a:{CALLED} | u:<tool_response>\nr\n</tool_response> | a:a", None,
     ),
+    "xLAM": (
+        {"query": "q", "answers": '[{"name": "f", "arguments": {"x": 1}}]', "tools": '[{"name": "f"}]'},
+        f's:<tools>\n{{"name": "f"}}\n</tools> | u:q | a:{CALLED}', None,
+    ),
+    "Hermes": (
+        {"tools": '[{"name": "f"}]', "conversations": [
+            {"from": "system", "value": "<tools> f </tools>"}, {"from": "human", "value": "q"}, {"from": "gpt", "value": CALLED},
+            {"from": "tool", "value": "<tool_response>\nr\n</tool_response>"}, {"from": "gpt", "value": "a"}]},
+        f"s:<tools> f </tools> | u:q | a:{CALLED} | u:<tool_response>\nr\n</tool_response> | a:a", None,
+    ),
     # preferences
     "pair of texts": ({"prompt": "q", **PAIR, "chosen_score": 8}, "u:q | a:a", KEPT | {"chosen_score": 8}),
     "pair under an instruction": ({"instruction": "q", "input": "i", **PAIR}, "u:q\n\ni | a:a", KEPT),
@@ -262,7 +297,28 @@ READ = {
         {"chosen": "\n\nHuman: q\n\nAssistant: a", "rejected": "\n\nHuman: q\n\nAssistant: b"}, "u:q | a:a", KEPT,
     ),
     "rated answers": ({"instruction": "q", "completions": SCORED}, "u:q | a:b", {"rating": "9.5", "other_answers": SCORED[:1]}),
+    "PKU-SafeRLHF": ({"prompt": "q", "response_0": "b", "response_1": "a", "better_response_id": 1, "safer_response_id": 0}, "u:q | a:a", KEPT),
+    "SHP": ({"history": "q", "human_ref_A": "a", "human_ref_B": "b", "labels": 1, "score_A": 9}, "u:q | a:a", KEPT),
+    "LMSYS": ({"conversation_a": turns("q", "b"), "conversation_b": turns("q", "a"), "winner": "model_b"}, "u:q | a:a", KEPT),
+    "LMSYS, a tie": (
+        {"conversation_a": turns("q", "a"), "conversation_b": turns("q", "b"), "winner": "tie"}, "u:q | a:a", {"other_answers": ["b"]},
+    ),
+    "Nectar": (
+        {"prompt": "\n\nHuman: q\n\nAssistant: ", "answers": [{"answer": "b", "rank": 2}, {"answer": "a", "rank": 1}]},
+        "u:q | a:a", {"rating": 1, "other_answers": [{"answer": "b", "rank": 2}]},
+    ),
     # tests
+    "MedMCQA": ({"question": "q", "opa": "w", "opb": "x", "opc": "y", "opd": "z", "cop": 2}, "u:q\n\nA. w\nB. x\nC. y\nD. z | a:C. y", None),
+    "PIQA": ({"goal": "q", "sol1": "x", "sol2": "y", "label": 1}, "u:q\n\nA. x\nB. y | a:B. y", None),
+    "WinoGrande": ({"sentence": "q _", "option1": "x", "option2": "y", "answer": "2"}, "u:q _\n\nA. x\nB. y | a:B. y", None),
+    "HellaSwag": ({"ctx": "q", "activity_label": "t", "endings": ["x", "y"], "label": "1"}, "u:q\n\nA. x\nB. y | a:B. y", None),
+    "OpenBookQA": (
+        {"question_stem": "q", "choices": {"text": ["x", "y"], "label": ["A", "B"]}, "answerKey": "B"}, "u:q\n\nA. x\nB. y | a:B. y", None,
+    ),
+    "LogiQA": ({"context": "c", "query": "q", "options": ["x", "y"], "correct_option": 0}, "u:c\n\nq\n\nA. x\nB. y | a:A. x", None),
+    "MMLU's table": (
+        {f"column_{index}": cell for index, cell in enumerate(("q", "w", "x", "y", "z", "B"))}, "u:q\n\nA. w\nB. x\nC. y\nD. z | a:B. x", None,
+    ),
     "SQuAD row": (
         {"context": "c", "question": "q", "answers": {"text": ["a", "b"], "answer_start": [0, 1]}}, "u:c\n\nq | a:a", {"other_answers": ["b"]},
     ),

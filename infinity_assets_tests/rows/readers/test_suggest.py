@@ -6,8 +6,9 @@ import yaml
 from infinity_assets.rows.grammar import Rejected
 from infinity_assets.rows.readers.layouts import Parsed, parse
 from infinity_assets.rows.readers.mapping import remap
-from infinity_assets.rows.readers.suggest import MAX_CHARS, TEMPLATE, shape, suggestion
+from infinity_assets.rows.readers.suggest import GUESSED, MAX_CHARS, TEMPLATE, shape, suggestion
 
+JUDGED = {"task": "a question", "sol_a": "first answer", "sol_b": "second answer", "label": 0}
 LONG = "a long answer " * 10
 
 
@@ -25,7 +26,7 @@ def test_shapes() -> None:
     [
         ({"title": "two words", "body": "no more", "id": "x1"}, ["two words", "no more"]),
         ({"data": {"ask": "a question"}, "meta": {"reply": ["an answer", "other"]}}, ["a question", "an answer"]),
-        ({"src": "guten Tag", "tgt": "good day", "score": 1}, ["guten Tag", "good day"]),
+        ({"src text": "guten Tag", "tgt text": "good day", "score": 1}, ["guten Tag", "good day"]),
         ({"x": "the first text", "y": LONG, "hash": "abc"}, ["the first text", LONG.strip()]),
         ({"my conversation": [{"who": "x"}], "id": 1}, None),
         ({"ask me": "a b", "the reply: now": "c d"}, ["a b", "c d"]),
@@ -34,6 +35,7 @@ def test_shapes() -> None:
 )
 def test_the_suggested_lines_make_it_fit(record: dict, contents: list[str] | None) -> None:
     assert parse(record)[0] == Rejected("unknown_layout", shape(record))
+    assert suggestion([record, record]).startswith(GUESSED)
     lines = yaml.safe_load(suggestion([record, record]))
     outcome = parse(remap(record, lines["fields"]), lines["layout"])[0]
     if contents is None:  # the turns are found, but not who speaks
@@ -43,7 +45,7 @@ def test_the_suggested_lines_make_it_fit(record: dict, contents: list[str] | Non
         assert [message["content"] for message in outcome.messages] == contents
 
 
-@pytest.mark.parametrize("values", [[], [1, "x"], [{"id": 1}], [{"id": "x7"}]])
+@pytest.mark.parametrize("values", [[], [1, "x"], [{"id": 1}], [{"id": "x7"}], [JUDGED], [JUDGED | {"prompt": "a b"}]])
 def test_where_nothing_tells_there_is_a_form_to_fill_in(values: list) -> None:
     assert suggestion(values) == TEMPLATE
     assert yaml.safe_load(TEMPLATE) is None

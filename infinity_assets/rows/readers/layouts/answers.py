@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from infinity_assets.rows.readers.layouts import tools
 from infinity_assets.rows.readers.layouts.turns import turns_of
 from infinity_assets.rows.readers.layouts.values import (
     ANSWERS,
@@ -14,11 +15,13 @@ from infinity_assets.rows.readers.layouts.values import (
     is_plain,
     joined,
     list_of,
+    loaded,
     text_of,
 )
 
 _INPUTS = frozenset((*CONTEXTS, "input", "inputs", "question", "query"))
 _CONTEXTS = frozenset(CONTEXTS)
+_TOOLS = frozenset(tools.DEFINITIONS)
 _RATIONALES = frozenset(RATIONALES)
 
 
@@ -52,6 +55,7 @@ def about(record: dict, *asked: object) -> str | None:
 def answered(record: dict, keys: Iterable[str]) -> tuple[str | None, dict | None]:
     """The answer under the first of these keys that holds one, and what is kept: `other_answers`, and BIG-bench's `target_scores`.
 
+    Calls beside the definitions of their tools, as xLAM's, are tool use.
     Steps under a key of their own (a rationale, a chain of thought) stand before it.
     """
     if "target_scores" in record:
@@ -59,6 +63,8 @@ def answered(record: dict, keys: Iterable[str]) -> tuple[str | None, dict | None
         if isinstance(scores, dict) and scores and all(isinstance(score, int | float) for score in scores.values()):
             return max(scores, key=lambda text: scores[text]), {"target_scores": scores}
     value = first_of(record, keys)
+    if not _TOOLS.isdisjoint(record) and list_of(calls := loaded(value), dict) and all("name" in call for call in calls):
+        return tools.spoken("tool_call", calls, {})[1], None
     texts = [value] if isinstance(value, str) else alternatives(value)
     if not texts:
         return (None, None) if texts is None else ("", None)

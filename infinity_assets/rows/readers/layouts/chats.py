@@ -2,10 +2,11 @@
 
 import re
 
+from infinity_assets.rows.grammar import ROLES
 from infinity_assets.rows.readers.layouts import tools
 from infinity_assets.rows.readers.layouts.registry import Draft, layout
 from infinity_assets.rows.readers.layouts.turns import NUMBERED, pair_of, record_turns, turns_of, with_system
-from infinity_assets.rows.readers.layouts.values import Turn, list_of, plain_key, text_of
+from infinity_assets.rows.readers.layouts.values import ANSWERS, Turn, joined, list_of, plain_key, text_of
 
 TURN_LISTS = ("dialog", "dialogue", "dialogs", "turns", "utterances", "chat", "log", "data", "thread")
 """Keys of lists of turns, beside those of OpenAI and ShareGPT."""
@@ -26,16 +27,19 @@ def infinity_instruct(record: dict) -> list[Draft] | None:
 
 @layout("openai", ("messages",))
 def openai(record: dict) -> list[Draft] | None:
-    """`messages` of role and content, the content a text or a list of typed parts. KTO's `label` is kept."""
+    """`messages` of role and content, the content a text or a list of typed parts."""
     turns = record_turns(record, "messages")
-    return None if turns is None else [Draft(turns, _label(record))]
+    return None if turns is None else [Draft(_instructed(record, turns))]
 
 
 @layout("sharegpt", ("conversations", "conversation"))
 def sharegpt(record: dict) -> list[Draft] | None:
-    """`conversations` of from and value; some files use OpenAI's names inside, or objects of human and assistant."""
+    """`conversations` of from and value; some files use OpenAI's names inside, or objects of human and assistant.
+
+    An `instruction` beside them that no turn repeats stands before the first request.
+    """
     turns = record_turns(record, "conversations", "conversation")
-    return None if turns is None else [Draft(turns, _label(record))]
+    return None if turns is None else [Draft(_instructed(record, turns))]
 
 
 @layout("numbered_turns", asks=lambda keys: "chat" in keys or any(NUMBERED.match(key) or _NUMBERED_KEY.match(key) for key in keys))
@@ -62,6 +66,15 @@ def numbered_turns(record: dict) -> list[Draft] | None:
         thoughts.append(text_of(turn.get("inner_thoughts")) or None)
     kept = {"inner_thoughts": thoughts} if any(thoughts) else None
     return [Draft(with_system(record, turns), kept)] if turns else None
+
+
+@layout("user_turns", ("turns", "prompt"), ("question_id", "prompt_id", "category", "reference"))
+def user_turns(record: dict) -> list[Draft] | None:
+    """MT-bench's `turns`, or `prompt`: texts that are all the user's. The first is the row, the others are kept as `later_turns`."""
+    texts = record.get("turns", record.get("prompt"))
+    if not list_of(texts, str) or not ANSWERS.keys().isdisjoint(record):
+        return None
+    return [Draft(with_system(record, [("user", texts[0])]), {"later_turns": texts[1:]} if texts[1:] else None)]
 
 
 @layout("dialogue", TURN_LISTS, bare=(list,))
@@ -96,8 +109,14 @@ def _rank(reply: dict) -> float:
     return rank if isinstance(rank, int | float) else float("inf")
 
 
-def _label(record: dict) -> dict[str, object] | None:
-    return {"label": label} if (label := record.get("label")) is not None else None
+def _instructed(record: dict, turns: list[Turn]) -> list[Turn]:
+    instruction = record.get("instruction")
+    if not isinstance(instruction, str) or any(instruction.strip() in text for _, text in turns if text):
+        return turns
+    first = next((index for index, (name, _) in enumerate(turns) if name == "user" or ROLES.get(str(name).strip().lower()) == "user"), None)
+    if first is None or turns[first][1] is None:
+        return turns
+    return [*turns[:first], (turns[first][0], joined(instruction, turns[first][1])), *turns[first + 1 :]]
 
 
 def _grouped(record: dict) -> list[dict]:

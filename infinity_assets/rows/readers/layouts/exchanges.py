@@ -3,13 +3,34 @@
 import re
 from collections.abc import Iterable
 
+from infinity_assets.rows.readers import transcripts
 from infinity_assets.rows.readers.layouts.answers import about, answered, earlier, preferring, request_of
 from infinity_assets.rows.readers.layouts.registry import Draft, layout
 from infinity_assets.rows.readers.layouts.turns import exchange, turns_of, with_system
-from infinity_assets.rows.readers.layouts.values import ANSWERS, CONTEXTS, REQUESTS, alternatives, first_of, is_plain, joined, list_of
+from infinity_assets.rows.readers.layouts.values import (
+    ANSWERS,
+    CONTEXTS,
+    REQUESTS,
+    alternatives,
+    first_of,
+    is_plain,
+    joined,
+    list_of,
+    loaded,
+    text_of,
+)
 
 _ANSWER_WORD = re.compile(r"answer|response|output|completion|solution|reply|target")
+_INPUTS = frozenset(("input", "inputs"))
 _KNOWN = frozenset((*ANSWERS, "target_scores"))
+
+PAIRS = (
+    (("article", "document", "dialogue", "text", "passage"), ("highlights", "summary")),
+    (("text",), ("code",)),
+    (("message_1",), ("message_2",)),
+    (("source", "src"), ("target", "tgt")),
+)
+"""Keys of a text and of what is made of it."""
 
 OUTPUTS = preferring("output", "response")
 ANSWERS_FIRST = preferring("solution", "generated_solution", "answer", "answers")
@@ -18,11 +39,15 @@ COMPLETIONS = preferring("completion", "response")
 
 
 def read(record: dict, request: str | None, answers: Iterable[str]) -> list[Draft] | None:
-    """The draft of one exchange; null if its answer could be under any of several keys that no layout knows."""
+    """The draft of one exchange; null if its answer could be under any of several keys that no layout knows.
+
+    A request that is a transcript up to the assistant's mark, as BELLE's, is the turns before the answer.
+    """
     answer, kept = answered(record, answers)
     if not answer and _KNOWN.isdisjoint(record) and sum(bool(_ANSWER_WORD.search(key)) for key in record) > 1:
         return None
-    return [Draft(with_system(record, [*earlier(record), ("user", request), ("assistant", answer)]), kept)]
+    asked = transcripts.unanswered(request) if request else None
+    return [Draft(with_system(record, [*earlier(record), *(asked or [("user", request)]), ("assistant", answer)]), kept)]
 
 
 @layout("self_instruct", ("instances",), ("instruction", "definition"))
@@ -41,9 +66,17 @@ def self_instruct(record: dict) -> list[Draft] | None:
     return drafts
 
 
-@layout("alpaca", ("instruction",))
+@layout("alpaca", ("instruction", "definition"))
 def alpaca(record: dict) -> list[Draft] | None:
-    """`instruction`, optionally `input` or `context`, `system` and `history` (earlier turns), and `output` or a synonym."""
+    """`instruction`, optionally `input` or `context`, `system` and `history` (earlier turns), and `output` or a synonym.
+
+    Beside an input and an answer, `definition` is the instruction (Super-NaturalInstructions, one instance a record).
+    """
+    if "instruction" not in record:
+        definition = text_of(record["definition"])
+        if not definition or _INPUTS.isdisjoint(record) or _KNOWN.isdisjoint(record):
+            return None
+        record = {**record, "instruction": definition}
     return read(record, request_of(record), OUTPUTS) if is_plain(record["instruction"]) else None
 
 
@@ -92,3 +125,32 @@ def context_answer(record: dict) -> list[Draft] | None:
     """A `context` that ends in its question, and `answer`."""
     context = about(record)
     return read(record, context, ANSWERS) if context else None
+
+
+@layout("translation", ("translation",))
+def translation(record: dict) -> list[Draft] | None:
+    """WMT's `translation`: an object of two texts by their languages, the first the source."""
+    texts = loaded(record["translation"])
+    if not isinstance(texts, dict) or len(texts) != 2 or not all(isinstance(text, str) for text in texts.values()):
+        return None
+    (source, text), (target, answer) = texts.items()
+    return [Draft([("user", _to_translate(source, target, text)), ("assistant", answer)])]
+
+
+@layout("text_pair", *([key for pair in PAIRS for key in pair[side]] for side in (0, 1)))
+def text_pair(record: dict) -> list[Draft] | None:
+    """A text and what is made of it: `article` and `highlights`, `dialogue` and `summary`, MBPP's `text` and `code`, CAMEL's two messages,
+    `source` and `target`, the latter with a request to translate where both languages are named.
+    """
+    for requests, answers in PAIRS if "text" not in record else PAIRS[:-1]:  # beside a text, `source` says where it is from
+        request, answer = first_of(record, requests), first_of(record, answers)
+        if isinstance(request, str) and isinstance(answer, str):
+            source, target = first_of(record, ("source_lang", "src_lang")), first_of(record, ("target_lang", "tgt_lang"))
+            if source and target:
+                request = _to_translate(source, target, request)
+            return [Draft(with_system(record, exchange(request, answer)))]
+    return None
+
+
+def _to_translate(source: object, target: object, text: str) -> str:
+    return f"Translate from {source} to {target}:\n\n{text}"

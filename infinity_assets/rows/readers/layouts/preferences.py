@@ -35,19 +35,62 @@ def preference(record: dict) -> list[Draft] | None:
     return [Draft(chosen, kept | {key: record[key] for key in SCORES if record.get(key) is not None})]
 
 
+RANK = "rank"
+"""The same where less is better, as Nectar's."""
+
+PAIRS = (
+    ("response_0", "response_1", ("better_response_id", "safer_response_id")),
+    ("human_ref_a", "human_ref_b", ("labels",)),
+    ("conversation_a", "conversation_b", ("winner",)),
+    ("response_a", "response_b", ("winner",)),
+)
+"""Two answers and what says which is better: PKU-SafeRLHF's, SHP's, LMSYS's."""
+
+FIRST, SECOND = ("model_a", "a", "response_a"), ("model_b", "b", "response_b")
+"""What a winner is called."""
+
+
+@layout("compared_answers", asks=lambda keys: any(first in keys and second in keys for first, second, _ in PAIRS), answers=("labels",))
+def compared_answers(record: dict) -> list[Draft] | None:
+    """Two answers, or two conversations, and which of them is better: that is the row, the other is kept as `rejected`.
+
+    Of a tie the first is the row, and the other is kept in `other_answers`. Null where nothing says which is better.
+    """
+    first, second, names = next(pair for pair in PAIRS if pair[0] in record and pair[1] in record)
+    better = first_of(record, names)
+    if better is None:
+        return None
+    said = str(better).strip().lower()
+    before: list[Turn] = _before(record)
+    if names == ("labels",):
+        index = {"1": 0, "0": 1}.get(said)
+        before = [("user", text_of(record.get("history")))]
+    else:
+        index = 0 if said in ("0", *FIRST) else 1 if said in ("1", *SECOND) else None
+    sides = [_side(record[key], before) for key in (first, second)]
+    chosen, other = sides[::-1] if index == 1 else sides
+    if chosen is None or (index is None and not said.startswith("tie")):
+        return None
+    kept = _kept(other, chosen, record[first if index == 1 else second])
+    return [Draft(chosen, {"other_answers": [kept]} if index is None else {"rejected": kept})]
+
+
 @layout("rated_answers", CANDIDATES)
 def rated_answers(record: dict) -> list[Draft] | None:
     """A request with a list of rated answers, as UltraFeedback's: the best rated one is the row, the others are kept as `other_answers`."""
     for key in CANDIDATES:
         answers = loaded(record.get(key))
-        if list_of(answers, dict) and all(first_of(answer, RATINGS) is not None for answer in answers):
+        if list_of(answers, dict) and all(first_of(answer, (*RATINGS, RANK)) is not None for answer in answers):
             texts = [text_of(first_of(answer, ("response", "text", "content", "output", "answer", "completion"))) for answer in answers]
             request = _before({name: value for name, value in record.items() if name != key})
             if request and any(texts):
                 best = max(range(len(answers)), key=lambda index: (bool(texts[index]), _rating(answers[index]), -index))
                 others = [answer for index, answer in enumerate(answers) if index != best]
                 return [
-                    Draft([*request, ("assistant", texts[best])], {"rating": first_of(answers[best], RATINGS), "other_answers": others})
+                    Draft(
+                        [*request, ("assistant", texts[best])],
+                        {"rating": first_of(answers[best], (*RATINGS, RANK)), "other_answers": others},
+                    )
                 ]
     return None
 
@@ -59,6 +102,8 @@ def _before(record: dict) -> list[Turn]:
         turns = record_turns(record["input"], "messages")
     if turns is None:
         request = request_of(record)
+        if request and (asked := transcripts.unanswered(request)):
+            return with_system(record, [*earlier(record), *asked])
         turns = [] if request == "" else with_system(record, [*earlier(record), ("user", request)])
     return turns
 
@@ -92,7 +137,8 @@ def _kept(rejected: list[Turn] | None, chosen: list[Turn], value: object) -> obj
 
 
 def _rating(answer: dict) -> float:
+    rating = first_of(answer, RATINGS)
     try:
-        return float(str(first_of(answer, RATINGS)))
+        return -float(str(answer[RANK])) if rating is None else float(str(rating))
     except ValueError:
         return float("-inf")

@@ -8,26 +8,39 @@ from infinity_assets.rows.readers.layouts.registry import Draft, layout
 from infinity_assets.rows.readers.layouts.turns import pair_of
 from infinity_assets.rows.readers.layouts.values import RATIONALES, Turn, first_of, is_plain, joined, list_of, loaded, text_of
 
-OPTIONS = ("choices", "options")
-GOLD = ("answerkey", "answer_idx", "correct", "correct_answer", "answer", "label", "target", "gold")
+QUESTIONS = ("question", "query", "problem", "stem", "question_stem", "goal", "sentence", "ctx")
+OPTIONS = ("choices", "options", "endings")
+GOLD = ("answerkey", "answer_idx", "correct", "correct_answer", "correct_option", "cop", "answer", "label", "target", "gold")
 """Keys of the right option, as a letter, an index or its text."""
 
-LETTERS = ("a", "b", "c", "d", "e", "f")
-"""Columns of options in tables."""
+COLUMNS = (
+    ("a", "b", "c", "d", "e", "f"),
+    ("opa", "opb", "opc", "opd", "ope"),
+    ("option1", "option2", "option3", "option4", "option5"),
+    ("sol1", "sol2"),
+)
+"""Columns of options in tables: lettered, MedMCQA's, WinoGrande's, PIQA's."""
+
+MMLU = ("column_0", "column_1", "column_2", "column_3", "column_4", "column_5")
+"""The columns of MMLU's tables, which have no header: the question, four options, the letter of the right one."""
 
 _LETTERED = re.compile(r"^\s*\(?([A-Z])\s*[).:：、]\s*")
 
 
-@layout("multiple_choice", ("question", "query", "problem", "stem"), asks=lambda keys: _asks(keys))
+@layout("multiple_choice", asks=lambda keys: _asks(keys), answers=GOLD)
 def multiple_choice(record: dict) -> list[Draft] | None:
-    """A question with options (a list, lettered columns, or ARC's objects of text and label) and which is right.
+    """A question with options (a list, columns, or ARC's objects of text and label) and which is right.
 
     The options are listed by their letters in the user's turn; the answer is letter and text, after the rationale if there is one.
     """
+    if "column_5" in record:
+        if str(record["column_5"]).strip() not in ("A", "B", "C", "D"):
+            return None
+        record = {"question": record["column_0"], "options": [record[name] for name in MMLU[1:5]], "answer": record["column_5"]}
     asked = loaded(record.get("question"))
     if isinstance(asked, dict):  # ARC's files: the options stand inside
         record = {**record, "question": asked.get("stem"), **{key: asked[key] for key in OPTIONS if key in asked}}
-    question = first_of(record, ("question", "query", "problem", "stem"))
+    question = first_of(record, QUESTIONS)
     found = _options(record)
     if not found or not is_plain(question):
         return None
@@ -77,16 +90,21 @@ def _over(paragraph: dict, qa: dict) -> Draft:
 
 
 def _asks(keys: frozenset[str]) -> bool:
-    question = not keys.isdisjoint(("question", "query", "problem", "stem"))
-    return question and (not keys.isdisjoint(OPTIONS) or keys.issuperset(LETTERS[:2]) or not keys.isdisjoint(GOLD[:1]))
+    if keys.isdisjoint(QUESTIONS):
+        return keys.issuperset(MMLU) and "column_6" not in keys
+    return not keys.isdisjoint((*OPTIONS, GOLD[0])) or any(keys.issuperset(columns[:2]) for columns in COLUMNS)
 
 
 def _options(record: dict) -> tuple[list[str], list[str]] | None:
     """The texts of the options and their labels; null if there are none."""
     value = loaded(first_of(record, OPTIONS))
     if value is None:
-        columns = [key for key in LETTERS if is_plain(record.get(key))]
-        return ([str(record[key]) for key in columns], [key.upper() for key in columns]) if len(columns) > 1 else None
+        for names in COLUMNS:
+            columns = [key for key in names if is_plain(record.get(key))]
+            if len(columns) > 1:
+                labels = list(ascii_uppercase[: len(columns)]) if names[0] == "sol1" else [key[-1].upper() for key in columns]
+                return [str(record[key]) for key in columns], labels
+        return None
     if isinstance(value, dict):
         texts, labels = value.get("text"), value.get("label", value.get("labels"))
         if not isinstance(texts, list):
@@ -111,7 +129,7 @@ def _index(gold: object, texts: list[str], labels: list[str]) -> int | None:
     if not said or not said.strip():
         return None
     said = said.strip()
-    if isinstance(gold, int) and not isinstance(gold, bool):
+    if isinstance(gold, int) and not isinstance(gold, bool) and said not in labels:
         return gold if 0 <= gold < len(texts) else None
     for names in (labels, texts, list(ascii_uppercase[: len(texts)])):
         if said in names:

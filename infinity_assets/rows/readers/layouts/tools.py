@@ -27,6 +27,8 @@ def spoken(name: object, content: object, turn: dict) -> tuple[object, str | Non
     if role in CALLING:
         return "assistant", _marked("tool_call", _calls(content))
     if role in RETURNING:
+        if isinstance(content, str) and content.lstrip().startswith("<tool_response>"):
+            return "user", content.strip()
         return "user", _marked("tool_response", [_result(content)])
     texts = [_part(part) for part in content] if isinstance(content, list) else [_plain(content)]
     if not EXTRAS.isdisjoint(turn):

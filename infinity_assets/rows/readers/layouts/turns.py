@@ -69,13 +69,15 @@ def pair_of(record: dict) -> list[Turn] | None:
 
 
 def with_system(record: dict, turns: list[Turn]) -> list[Turn]:
-    """The turns, with the record's own system prompt and tool definitions before them."""
+    """The turns, with the record's own system prompt before them, and its tool definitions unless they stand in the prompt."""
     if _BESIDE.isdisjoint(record):
         return turns
     system, definitions = text_of(first_of(record, SYSTEMS)) or "", tools.definitions(record)
     if turns and turns[0][0] == "system":
         own = turns[0][1]
         turns, system = turns[1:], joined(system if system != own else "", own)
+    if system and "<tools>" in system:
+        definitions = ""
     whole = None if definitions is None else joined(system, definitions)
     return turns if whole == "" else [("system", whole), *turns]
 
