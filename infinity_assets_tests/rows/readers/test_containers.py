@@ -86,6 +86,19 @@ TABLE = [
     ("tabs.csv", "q\ta\nhi, you\tyes\n", [(0, {"q": "hi, you", "a": "yes"}, None, None)]),
     ("tabs.tsv", 'q\ta\n"hi\nyou"\tyes, sir\n', [(0, {"q": "hi\nyou", "a": "yes, sir"}, None, None)]),
     ("no header.csv", f"hi,{'x' * 61}\n", [(0, {"column_0": "hi", "column_1": "x" * 61}, None, None)]),
+    ("question.csv", "What is 1+1?,2\n", [(0, {"column_0": "What is 1+1?", "column_1": "2"}, None, None)]),
+    ("sentence.csv", "Paris is big.,yes\n", [(0, {"column_0": "Paris is big.", "column_1": "yes"}, None, None)]),
+    ("number.csv", "hi,2.5\n", [(0, {"column_0": "hi", "column_1": "2.5"}, None, None)]),
+    ("prose.csv", "five words are no name,yes\n", [(0, {"column_0": "five words are no name", "column_1": "yes"}, None, None)]),
+    ("empty name.csv", "a,,b\n", [(0, {"column_0": "a", "column_1": "", "column_2": "b"}, None, None)]),
+    ("index.csv", ",q,a\n0,hi,yes\n", [(0, {"": "0", "q": "hi", "a": "yes"}, None, None)]),
+    ("double name.csv", "q,a,a\nhi,yes,no\n", [(0, {"q": "hi", "a": "yes", "a_2": "no"}, None, None)]),
+    ("separator.csv", "sep=;\r\nq;a\r\nhi, a, b;yes\r\n", [(0, {"q": "hi, a, b", "a": "yes"}, None, None)]),
+    ("tabs.tab", "q\ta\nhi, you\tyes\n", [(0, {"q": "hi, you", "a": "yes"}, None, None)]),
+    ("one line.jsonl", '{"data": [{"a": 1}]}\n', [(0, {"data": [{"a": 1}]}, None, None)]),
+    ("one line.jl", '{"data": [{"a": 1}]}', [(0, {"data": [{"a": 1}]}, None, None)]),
+    ("one line.json", '{"data": [{"a": 1}]}', [(0, {"a": 1}, None, None)]),
+    ("list.jsonlines", '[{"a": 1}, {"a": 2}]', [(0, {"a": 1}, None, None), (1, {"a": 2}, None, None)]),
     ("bom.csv", "\ufeffq,a\r\nhi,yes\r\n", [(0, {"q": "hi", "a": "yes"}, None, None)]),
     ("nul.csv", "q,a\nh\0i,yes\n", [(0, {"q": "hi", "a": "yes"}, "nul_bytes", None)]),
     ("carriage returns.csv", "q,a\rhi,yes\rx,y", [(0, {"q": "hi", "a": "yes"}, None, None), (1, {"q": "x", "a": "y"}, None, None)]),
@@ -211,9 +224,27 @@ def test_a_window_of_128_mib_is_read(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_what_its_name_says(tmp_path: Path) -> None:
-    for suffix in (".gz", ".zst"):
-        (record,) = read(tmp_path, f"a.jsonl{suffix}", b"plain text")
-        assert (record.position, record.error) == (0, "unreadable_file")
+    for suffix in (".gz", ".zst", ".bz2", ".xz"):
+        for garbage in (b"\x03\x81\xfe", b"a\0b", b"\x01\x02"):
+            (record,) = read(tmp_path, f"a.jsonl{suffix}", garbage)
+            assert (record.position, record.error) == (0, "unreadable_file")
+        assert [record.value for record in read(tmp_path, f"a.csv{suffix}", "q,a\nhé,yes\n".encode())] == [{"q": "hé", "a": "yes"}]
+        assert len(read(tmp_path, f"a.jsonl{suffix}", LINES)) == 5000
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("a.json", b"<!DOCTYPE html>\n<html><body>Sign in</body></html>", "HTML"),
+        ("a.jsonl", b"\n <html lang='en'>", "HTML"),
+        ("a.jsonl", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", "git-lfs"),
+        ("a.parquet", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", "git-lfs"),
+    ],
+)
+def test_what_stands_in_for_the_data_is_called_by_its_name(tmp_path: Path, name: str, content: bytes, told: str) -> None:
+    (record,) = read(tmp_path, name, content)
+    assert record.error == "unreadable_file"
+    assert told in (record.message or "")
 
 
 def test_every_suffix_has_a_container() -> None:
