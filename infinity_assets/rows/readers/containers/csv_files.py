@@ -11,7 +11,7 @@ import orjson
 
 from infinity_assets.rows.readers.containers import base
 from infinity_assets.rows.readers.containers.base import Block, Feed, Record
-from infinity_assets.rows.readers.encodings import decode_lines
+from infinity_assets.rows.readers.encodings import UNKNOWN_ENCODING, UNKNOWN_MESSAGE, decode_lines
 from infinity_assets.rows.readers.json_repair import NUL_BYTES
 from infinity_assets.rows.readers.streams import CHUNK, Opened
 
@@ -91,7 +91,9 @@ def csv_rows(lines: Iterator[bytes], tabs: bool = False) -> Iterator[Record]:
         if cells is None and columns is not None:
             cells = _literally(taken.text, delimiter, len(columns))
             repair = "+".join(filter(None, (repair, UNBALANCED_QUOTE))) if cells else None
-        if cells is None or columns is None:
+        if UNKNOWN_ENCODING in taken.repairs:
+            yield Record(position, raw=taken.raw, error=UNKNOWN_ENCODING, message=UNKNOWN_MESSAGE)
+        elif cells is None or columns is None:
             yield Record(position, raw=taken.raw, error=MALFORMED_ROW, message="a quote that is not closed")
         elif len(cells) > len(columns):  # an unquoted delimiter has cut a text in two
             yield Record(position, raw=taken.raw, error=MALFORMED_ROW, message=f"{len(cells)} cells for {len(columns)} columns")
