@@ -6,7 +6,8 @@ import io
 import json
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime, time
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ import pytest
 import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pyarrow import feather
 
 from infinity_assets.rows.readers.containers import CONTAINERS, Record, as_json, base, read_records
 from infinity_assets.rows.readers.streams import plain_suffix
@@ -390,11 +392,40 @@ def test_tables(tmp_path: Path, kind: str) -> None:
     name = "a.parquet" if kind == "parquet" else "a.arrow"
     records = read(tmp_path, name, sink.getvalue())
     assert [record.position for record in records] == list(range(12_000))
-    assert [record.value for record in records] == rows
+    assert [record.value for record in records] == [row | {"when": row["when"].isoformat()} for row in rows]
     packed = read(tmp_path, f"{name}.gz", gzip.compress(sink.getvalue()))
     assert packed == records
     *_, last = read(tmp_path, name, sink.getvalue()[: len(sink.getvalue()) // 2])
     assert last.error == "unreadable_file"
+
+
+def test_values_that_json_does_not_have(tmp_path: Path) -> None:
+    columns = {
+        "binary": pa.array([b"caf\xc3\xa9", None]),
+        "large": pa.array([b"\xff", b"x"], pa.large_binary()),
+        "date": pa.array([date(2024, 2, 29), None]),
+        "time": pa.array([time(1, 2, 3), None]),
+        "decimal": pa.array([Decimal("1.50"), None]),
+        "map": pa.array([[("a", b"1")], None], pa.map_(pa.string(), pa.binary())),
+        "list": pa.array([[{"when": date(2024, 1, 1), "n": 1}, None], None]),
+        "category": pa.array([b"x", None]).dictionary_encode(),
+        "plain": pa.array(["x", None]),
+    }
+    sink = io.BytesIO()
+    feather.write_feather(pa.table(columns), sink)
+    first, second = read(tmp_path, "a.feather", sink.getvalue())
+    assert first.value == {
+        "binary": "café",
+        "large": b"\xff",
+        "date": "2024-02-29",
+        "time": "01:02:03",
+        "decimal": "1.50",
+        "map": {"a": "1"},
+        "list": [{"when": "2024-01-01", "n": 1}, None],
+        "category": "x",
+        "plain": "x",
+    }
+    assert second.value == dict.fromkeys(columns) | {"large": "x"}
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
