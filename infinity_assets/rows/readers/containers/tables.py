@@ -32,6 +32,13 @@ def parse_arrow(block: Block) -> Iterator[Record]:
 
     with pa.ipc.open_stream(block.data) as reader:
         table = reader.read_all()
+    for place, field in enumerate(table.schema):
+        if getattr(field.type, "unit", None) == "ns":  # Python's times have none
+            if pa.types.is_timestamp(field.type):
+                coarse = pa.timestamp("us", field.type.tz)
+            else:
+                coarse = pa.time64("us") if pa.types.is_time(field.type) else pa.duration("us")
+            table = table.set_column(place, field.name, table.column(place).cast(coarse, safe=False))
     rows = table.to_pylist()
     for field in table.schema:
         if plain := _plainly(field.type):
