@@ -69,7 +69,7 @@ def decode(data: bytes) -> tuple[str, str | None]:
         pass
     text = data.decode(errors="replace")
     replaced = text.count(_REPLACED)
-    if sum(not char.isascii() for char in text) > 2 * replaced:  # UTF-8 with a few bad bytes
+    if sum(not char.isascii() for char in text) > 3 * replaced:  # UTF-8 with a few bad bytes
         return text, INVALID_UTF8
     chinese = _strictly(data, "gb18030")
     if chinese is not None and _share(_HAN, chinese, _SIMPLIFIED) >= 1 / 8 and not _ODD.search(chinese) and _mostly(_HAN, chinese):
