@@ -87,11 +87,11 @@ def repair_roles(turns: Sequence[tuple[object, str | None]]) -> Repaired | Rejec
             return Rejected("unknown_role", repr(name)[:200] if isinstance(name, str | int | float) else f"a {type(name).__name__}")
         if content is None:
             return Rejected("non_text_content")
-        text, debris = _without_debris(content)
+        text, debris = _without_debris(content, indented=role == "assistant")
         if debris:
             repairs.append("template_debris")
         if "\0" in text:
-            text = text.replace("\0", "").strip()
+            text, _ = _without_debris(text.replace("\0", ""), indented=role == "assistant")
             repairs.append("nul_characters")
         messages.append({"role": role, "content": text})
 
@@ -177,9 +177,19 @@ def grammar_faults(frame: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(found)
 
 
-def _without_debris(content: str) -> tuple[str, bool]:
-    """The text without outer whitespace and without template marks at its end, and whether there were any."""
+def _without_debris(content: str, indented: bool = False) -> tuple[str, bool]:
+    """The text without outer whitespace and without template marks at its end, and whether there were any.
+
+    Args:
+        content: The text.
+        indented: Whether an indentation of its first line is a part of it, as in code that goes on.
+    """
     text = content.strip()
+    if indented and content[:1].isspace() and text:
+        lead = content[: len(content) - len(content.lstrip())]
+        indentation = lead[max(lead.rfind("\n"), lead.rfind("\r")) + 1 :]
+        if indentation.startswith(("  ", "\t", " \t")) and not indentation.strip(" \t"):
+            text = indentation + text
     found = False
     while text[-1:] in _LAST and text.endswith(DEBRIS):
         mark = next(mark for mark in DEBRIS if text.endswith(mark))

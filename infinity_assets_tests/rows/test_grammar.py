@@ -129,3 +129,21 @@ def test_what_the_repair_lets_through_has_no_faults(turns: list) -> None:
         kind = "conversation" if outcome.messages[-1]["role"] == "assistant" else "instruction"
         rows = pl.DataFrame({"row_id": ["0"], "kind": [kind], "messages": pl.Series([outcome.messages], dtype=MESSAGES)})
         assert grammar_faults(rows).is_empty()
+
+
+@pytest.mark.parametrize(
+    ("role", "content", "kept"),
+    [
+        ("assistant", "\n\n    return a + b\n", "    return a + b"),
+        ("assistant", "\treturn a + b  ", "\treturn a + b"),
+        ("assistant", " yes", "yes"),
+        ("assistant", "\u3000\u3000好", "好"),
+        ("assistant", "    return a\0<|im_end|>", "    return a"),
+        ("user", "    return a + b\n", "return a + b"),
+    ],
+)
+def test_only_the_indentation_of_an_answer_is_kept(role: str, content: str, kept: str) -> None:
+    turns = [("user", content)] if role == "user" else [("user", "hi"), ("assistant", content)]
+    outcome = repair_roles(turns)
+    assert isinstance(outcome, Repaired)
+    assert outcome.messages[-1] == {"role": role, "content": kept}

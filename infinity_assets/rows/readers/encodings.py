@@ -1,32 +1,95 @@
 """Bytes as text when they are not the UTF-8 that they should be.
 
 Chinese sets hold lines in GB 18030, older Western ones in Windows-1252, and some files mix them line by line. A guess is made only where the
-bytes fit one encoding and not the other; what fits none keeps its valid part, with U+FFFD for the rest.
+bytes fit an encoding and the text then looks like the script that it is for; what fits none keeps its valid part, with U+FFFD for the rest.
 """
+
+import re
 
 INVALID_UTF8 = "invalid_utf8"
 FROM_GB18030 = "decoded_gb18030"
 FROM_WINDOWS = "decoded_windows_1252"
+FROM_SHIFT_JIS = "decoded_shift_jis"
+FROM_EUC_KR = "decoded_euc_kr"
+FROM_BIG5 = "decoded_big5"
+FROM_CP1251 = "decoded_cp1251"
+FROM_KOI8_R = "decoded_koi8_r"
+
+UNKNOWN_ENCODING = "unknown_encoding"
+"""Of a text, more than a third of which fits no encoding: no repair but an error."""
+
+UNKNOWN_MESSAGE = "more than a third of it fits no known encoding"
+
+SHORT = 8
+"""Foreign characters in which none need be a frequent one."""
 
 _BOM = b"\xef\xbb\xbf"
+_REPLACED = "\ufffd"
+
+_SIMPLIFIED = frozenset(
+    "的一是不了在人有我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自之年过发后作里用道行所然家种事成方多经么去法学如都同现当没动面起看定天分"
+    "还进好小部其些主样理心她本前开但因只从想实日军者意无力它与长把机十民第公此已工使情明性知全三又关点正业外将两高间由问很最重并物手应战向头文体政美相见被利什二等产"
+    "或新己制身果加西斯月话合回特代内信表化老给世位次度门任常先海通教儿原东声提立及比员解水名真论处走义各入几口认条平系气题活尔更别打女变四神总何电数安少报才结反受目"
+    "请答下列句译写出语言"
+)
+"""The most frequent Chinese characters: more than half of a text."""
+
+_TRADITIONAL = frozenset(
+    "的一是不了在人有我他這個們中來上大為和國地到以說時要就出會可也你對生能而子那得於著下自之年過發後作裡用道行所然家種事成方多經麼去法學如都同現當沒動面起看定天分"
+    "還進好小部其些主樣理心她本前開但因只從想實日者意無力它與長把機十民第公此已工使情明性知全三又關點正業外將兩高間由問很最重並物手應向頭文體政美相見被利什二等產"
+    "或新己制身果加西月話合回特代內信表化老給世位次度門任常先海通教兒原東聲提立及比員解水名真論處走義各入幾口認條平系氣題活更別打女變四神總何電數安少報才結反受目"
+)
+
+_HANGUL = frozenset(
+    "이다는을의에가고하지로한기도어사은시리서인해나대자아일수를그있과라요정으면보장것들제니적여전주부세안공동스원상거게되우문구신성비만어국용연드경마오했년습무당생야않까네녕할합까러말실"
+)
+
+_CYRILLIC = frozenset("оеаинтсрвл")
+
+_LETTER = "A-Za-zÀ-ÖØ-öø-ÿŒœŠšŽžŸƒ"
+_FOREIGN_WORD = re.compile(r"(?<![A-Za-z])[¢¤-ª¬-¶¸-º¼-ÿŒœŠšŽžŸƒ]{2,}(?![A-Za-z])|[¢¤-ª¬-¶¸-º¼-ÿŒœŠšŽžŸƒ]{4,}")
+"""What Western text does not hold: words of nothing but accented letters and signs."""
+_WESTERN = re.compile(f"[{_LETTER}]")
+_ODD = re.compile("[\x80-\x9f¤¦¬¯¸\ue000-\uf8ff]")
+_HAN = re.compile("[\u3400-\u9fff]")
+_ASIAN = re.compile("[^\x00-\x7f\u2000-\u206f\u3000-\u303f\uff00-\uff60]")
+"""Foreign characters that are no punctuation."""
+_KANA = re.compile("[\u3041-\u30ff]")
+_NARROW_KANA = re.compile("[\uff61-\uff9f]")
+_SYLLABLE = re.compile("[\uac00-\ud7a3]")
+_RUSSIAN = re.compile("[\u0400-\u045f]")
 
 
 def decode(data: bytes) -> tuple[str, str | None]:
-    """The text without a byte order mark, and what had to be repaired to get it."""
+    """The text without a byte order mark, and what had to be repaired to get it; `unknown_encoding` where that could not be done."""
     data = data.removeprefix(_BOM)
     try:
         return data.decode(), None
     except UnicodeDecodeError:
         pass
     text = data.decode(errors="replace")
-    if sum(not char.isascii() for char in text) > 2 * text.count("\ufffd"):  # UTF-8 with a few bad bytes
+    replaced = text.count(_REPLACED)
+    if sum(not char.isascii() for char in text) > 3 * replaced:  # UTF-8 with a few bad bytes
         return text, INVALID_UTF8
-    if _is_chinese(data):
-        return data.decode("gb18030"), FROM_GB18030
-    try:
-        return data.decode("cp1252"), FROM_WINDOWS
-    except UnicodeDecodeError:
-        return text, INVALID_UTF8
+    chinese = _strictly(data, "gb18030")
+    if chinese is not None and _share(_HAN, chinese, _SIMPLIFIED) >= 1 / 8 and not _ODD.search(chinese) and _mostly(_HAN, chinese):
+        return chinese, FROM_GB18030
+    for encoding, repair, fits in (
+        ("cp1252", FROM_WINDOWS, _is_western),
+        ("cp932", FROM_SHIFT_JIS, _is_japanese),
+        ("cp949", FROM_EUC_KR, _is_korean),
+        ("cp950", FROM_BIG5, _is_traditional),
+    ):
+        guess = _strictly(data, encoding)
+        if guess is not None and fits(guess):
+            return guess, repair
+    russian = [(_strictly(data, "cp1251"), FROM_CP1251), (_strictly(data, "koi8_r"), FROM_KOI8_R)]
+    score, guess, repair = max(((_russian(guess), guess or "", repair) for guess, repair in russian), key=lambda one: one[0])
+    if score >= 0.45:
+        return guess, repair
+    if chinese is not None and _is_short_chinese(chinese):
+        return chinese, FROM_GB18030
+    return text, UNKNOWN_ENCODING if 3 * replaced > len(text) else INVALID_UTF8
 
 
 def decode_lines(data: bytes) -> tuple[str, dict[int, str]]:
@@ -38,11 +101,60 @@ def decode_lines(data: bytes) -> tuple[str, dict[int, str]]:
     return "\n".join(text for text, _ in decoded), {number: repair for number, (_, repair) in enumerate(decoded) if repair}
 
 
-def _is_chinese(data: bytes) -> bool:
-    """Whether the bytes above ASCII are pairs of GB 2312, the characters in common use. Western text of one accented letter at a time is not."""
+def _strictly(data: bytes, encoding: str) -> str | None:
     try:
-        foreign = "".join(char for char in data.decode("gb18030") if not char.isascii())
-        foreign.encode("gb2312")
+        return data.decode(encoding)
+    except UnicodeDecodeError:
+        return None
+
+
+def _share(script: re.Pattern, text: str, frequent: frozenset[str]) -> float:
+    """How many of the characters of a script are frequent ones."""
+    found = script.findall(text)
+    return sum(char in frequent for char in found) / max(1, len(found))
+
+
+def _mostly(script: re.Pattern, text: str) -> bool:
+    """Whether at least half of the foreign characters are of a script."""
+    return 0 < len(_ASIAN.findall(text)) <= 2 * len(script.findall(text))
+
+
+def _is_western(text: str) -> bool:
+    letters = _WESTERN.findall(text)
+    foreign = sum(not letter.isascii() for letter in letters)
+    # In a word or two most letters may be accented: été.
+    return 3 * foreign <= (2 if len(letters) < 12 else 1) * len(letters) and not _ODD.search(text) and not _FOREIGN_WORD.search(text)
+
+
+def _is_japanese(text: str) -> bool:
+    foreign = len(_ASIAN.findall(text))
+    return 5 * len(_KANA.findall(text)) >= foreign > 5 * len(_NARROW_KANA.findall(text))
+
+
+def _is_korean(text: str) -> bool:
+    return _mostly(_SYLLABLE, text) and _share(_SYLLABLE, text, _HANGUL) >= 1 / 4
+
+
+def _is_traditional(text: str) -> bool:
+    return _mostly(_HAN, text) and _share(_HAN, text, _TRADITIONAL) >= 1 / 8 and not _ODD.search(text)
+
+
+def _russian(text: str | None) -> float:
+    """How many of the Cyrillic letters are the ten that make two thirds of a Russian text; 0 where others are foreign, too."""
+    foreign = [char for char in text or "" if not char.isascii() and char.isalpha()]
+    odd = sum("\u2500" <= char <= "\u25ff" for char in text or "")
+    russian = [char for char in foreign if _RUSSIAN.match(char)]
+    if not russian or len(russian) < 0.9 * len(foreign) or 10 * odd > len(russian):
+        return 0
+    # The two sets have upper and lower case in each other's place.
+    return sum(char in _CYRILLIC or (char.isupper() and char.lower() in _CYRILLIC) * 0.8 for char in russian) / len(russian)
+
+
+def _is_short_chinese(text: str) -> bool:
+    """Whether a few foreign characters are all of level 1 of GB 2312: those in common use, and punctuation."""
+    foreign = [char for char in text if not char.isascii()]
+    try:
+        pairs = [char.encode("gb2312") for char in foreign]
     except UnicodeError:
         return False
-    return bool(foreign)
+    return 0 < len(_HAN.findall(text)) < SHORT and all(pair[0] < 0xD8 for pair in pairs)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import orjson
 
-from infinity_assets.rows.readers.encodings import decode
+from infinity_assets.rows.readers.encodings import UNKNOWN_ENCODING, UNKNOWN_MESSAGE, decode
 from infinity_assets.rows.readers.structure import elements
 
 TRAILING_COMMA = "trailing_comma"
@@ -78,6 +78,8 @@ class Element(NamedTuple):
 def parse_lenient(data: bytes) -> Element:
     """One JSON value, repaired where needed. What cannot be read is an element with an error."""
     text, encoding = decode(data.strip())
+    if encoding == UNKNOWN_ENCODING:
+        return Element(data, error=UNKNOWN_ENCODING, message=UNKNOWN_MESSAGE)
     try:
         value, repairs = _read(text)
     except json.JSONDecodeError as error:

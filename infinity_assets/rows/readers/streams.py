@@ -7,6 +7,7 @@ import bz2
 import codecs
 import io
 import lzma
+import re
 import tarfile
 import zipfile
 import zlib
@@ -63,6 +64,10 @@ _ZEROS: dict[tuple[bool, ...], str] = {
 _BINARY = (b"PAR1", b"ARROW1", b"\xff\xff\xff\xff")
 """How Parquet and Arrow begin."""
 
+_LFS = b"version https://git-lfs.github.com/spec/"
+_HTML = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
+
 
 def is_archive(path: PurePosixPath | Path) -> bool:
     """Whether a path ends like that of an archive, compressed or not."""
@@ -114,19 +119,35 @@ def open_files(
     buffered = stream if isinstance(stream, io.BufferedReader) else _buffered(stream)
     head = buffered.peek(512)[:512]
     unpack = next((unpack for magic, unpack in _UNPACKERS.items() if head.startswith(magic)), None)
-    packed = name.suffix.lower() in COMPRESSIONS
+    suffix = name.suffix.lower()
+    packed = suffix in COMPRESSIONS
     if unpack:
         plain = io.BufferedReader(_Frames(buffered, unpack), CHUNK)
         inner = name.with_suffix(".tar" if name.suffix.lower() in (".tgz", ".tbz2", ".txz") else "") if name.suffix else name
         yield from open_files(plain, file, wanted, inner, depth - 1)
+    elif packed and _is_text(head):
+        yield from open_files(buffered, file, wanted, name.with_suffix(""), depth - 1)
     elif packed or (not head and is_archive(name)):
         raise OSError(f"it is called {name.suffix} but is {'not compressed that way' if head else 'empty'}")
     elif head.startswith(b"PK\x03\x04"):
         yield from _zip_members(buffered, file, wanted, depth)
     elif head[257:262] == b"ustar" or is_archive(name):
         yield from _tar_members(buffered, file, wanted, depth)
+    elif head.startswith(_LFS):
+        raise OSError("it is a git-lfs pointer, not the data: fetch the file with `git lfs pull`")
+    elif ("js" in suffix or suffix == ".jl") and _HTML.match(head):
+        raise OSError(f"it is called {suffix} but is an HTML page")
     else:
-        yield Opened(file, name.suffix.lower(), _utf8(buffered, head))
+        yield Opened(file, suffix, _utf8(buffered, head))
+
+
+def _is_text(head: bytes) -> bool:
+    """Whether the first bytes of a file are UTF-8 without control characters."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return bool(head) and not _CONTROL.search(head)
 
 
 def _zip_members(stream: IO[bytes], file: str, wanted: Callable[[str], bool], depth: int) -> Iterator[Opened]:

@@ -6,7 +6,8 @@ import io
 import json
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime, time
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ import pytest
 import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pyarrow import feather
 
 from infinity_assets.rows.readers.containers import CONTAINERS, Record, as_json, base, read_records
 from infinity_assets.rows.readers.streams import plain_suffix
@@ -86,6 +88,19 @@ TABLE = [
     ("tabs.csv", "q\ta\nhi, you\tyes\n", [(0, {"q": "hi, you", "a": "yes"}, None, None)]),
     ("tabs.tsv", 'q\ta\n"hi\nyou"\tyes, sir\n', [(0, {"q": "hi\nyou", "a": "yes, sir"}, None, None)]),
     ("no header.csv", f"hi,{'x' * 61}\n", [(0, {"column_0": "hi", "column_1": "x" * 61}, None, None)]),
+    ("question.csv", "What is 1+1?,2\n", [(0, {"column_0": "What is 1+1?", "column_1": "2"}, None, None)]),
+    ("sentence.csv", "Paris is big.,yes\n", [(0, {"column_0": "Paris is big.", "column_1": "yes"}, None, None)]),
+    ("number.csv", "hi,2.5\n", [(0, {"column_0": "hi", "column_1": "2.5"}, None, None)]),
+    ("prose.csv", "five words are no name,yes\n", [(0, {"column_0": "five words are no name", "column_1": "yes"}, None, None)]),
+    ("empty name.csv", "a,,b\n", [(0, {"column_0": "a", "column_1": "", "column_2": "b"}, None, None)]),
+    ("index.csv", ",q,a\n0,hi,yes\n", [(0, {"": "0", "q": "hi", "a": "yes"}, None, None)]),
+    ("double name.csv", "q,a,a\nhi,yes,no\n", [(0, {"q": "hi", "a": "yes", "a_2": "no"}, None, None)]),
+    ("separator.csv", "sep=;\r\nq;a\r\nhi, a, b;yes\r\n", [(0, {"q": "hi, a, b", "a": "yes"}, None, None)]),
+    ("tabs.tab", "q\ta\nhi, you\tyes\n", [(0, {"q": "hi, you", "a": "yes"}, None, None)]),
+    ("one line.jsonl", '{"data": [{"a": 1}]}\n', [(0, {"data": [{"a": 1}]}, None, None)]),
+    ("one line.jl", '{"data": [{"a": 1}]}', [(0, {"data": [{"a": 1}]}, None, None)]),
+    ("one line.json", '{"data": [{"a": 1}]}', [(0, {"a": 1}, None, None)]),
+    ("list.jsonlines", '[{"a": 1}, {"a": 2}]', [(0, {"a": 1}, None, None), (1, {"a": 2}, None, None)]),
     ("bom.csv", "\ufeffq,a\r\nhi,yes\r\n", [(0, {"q": "hi", "a": "yes"}, None, None)]),
     ("nul.csv", "q,a\nh\0i,yes\n", [(0, {"q": "hi", "a": "yes"}, "nul_bytes", None)]),
     ("carriage returns.csv", "q,a\rhi,yes\rx,y", [(0, {"q": "hi", "a": "yes"}, None, None), (1, {"q": "x", "a": "y"}, None, None)]),
@@ -164,15 +179,15 @@ def test_records(tmp_path: Path, name: str, content: str, expected: list) -> Non
 @pytest.mark.parametrize("suffix", [".json", ".jsonl", ".csv", ".yaml", ".txt"])
 def test_bytes_that_are_not_utf8_are_repaired_where_they_stand(tmp_path: Path, suffix: str) -> None:
     content = {
-        ".json": b'[{"a": "x"}, {"a": "\xe4"}]',
-        ".jsonl": b'{"a": "x"}\n{"a": "\xe4"}',
-        ".csv": b"a\nx\n\xe4",
-        ".yaml": b"- a: x\n- a: \xe4",
-        ".txt": b"x\n\n\xe4",
+        ".json": b'[{"a": "x"}, {"a": "n\xe4h"}]',
+        ".jsonl": b'{"a": "x"}\n{"a": "n\xe4h"}',
+        ".csv": b"a\nx\nn\xe4h",
+        ".yaml": b"- a: x\n- a: n\xe4h",
+        ".txt": b"x\n\nn\xe4h",
     }
     records = read(tmp_path, f"a{suffix}", content[suffix])
     assert [record.repair for record in records] == [None, "decoded_windows_1252"]
-    assert "ä" in str(records[1].value)
+    assert "näh" in str(records[1].value)
 
 
 def test_an_error_quotes_the_file_and_the_parser(tmp_path: Path) -> None:
@@ -211,9 +226,27 @@ def test_a_window_of_128_mib_is_read(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_what_its_name_says(tmp_path: Path) -> None:
-    for suffix in (".gz", ".zst"):
-        (record,) = read(tmp_path, f"a.jsonl{suffix}", b"plain text")
-        assert (record.position, record.error) == (0, "unreadable_file")
+    for suffix in (".gz", ".zst", ".bz2", ".xz"):
+        for garbage in (b"\x03\x81\xfe", b"a\0b", b"\x01\x02"):
+            (record,) = read(tmp_path, f"a.jsonl{suffix}", garbage)
+            assert (record.position, record.error) == (0, "unreadable_file")
+        assert [record.value for record in read(tmp_path, f"a.csv{suffix}", "q,a\nhé,yes\n".encode())] == [{"q": "hé", "a": "yes"}]
+        assert len(read(tmp_path, f"a.jsonl{suffix}", LINES)) == 5000
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("a.json", b"<!DOCTYPE html>\n<html><body>Sign in</body></html>", "HTML"),
+        ("a.jsonl", b"\n <html lang='en'>", "HTML"),
+        ("a.jsonl", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", "git-lfs"),
+        ("a.parquet", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", "git-lfs"),
+    ],
+)
+def test_what_stands_in_for_the_data_is_called_by_its_name(tmp_path: Path, name: str, content: bytes, told: str) -> None:
+    (record,) = read(tmp_path, name, content)
+    assert record.error == "unreadable_file"
+    assert told in (record.message or "")
 
 
 def test_every_suffix_has_a_container() -> None:
@@ -359,11 +392,46 @@ def test_tables(tmp_path: Path, kind: str) -> None:
     name = "a.parquet" if kind == "parquet" else "a.arrow"
     records = read(tmp_path, name, sink.getvalue())
     assert [record.position for record in records] == list(range(12_000))
-    assert [record.value for record in records] == rows
+    assert [record.value for record in records] == [row | {"when": row["when"].isoformat()} for row in rows]
     packed = read(tmp_path, f"{name}.gz", gzip.compress(sink.getvalue()))
     assert packed == records
     *_, last = read(tmp_path, name, sink.getvalue()[: len(sink.getvalue()) // 2])
     assert last.error == "unreadable_file"
+
+
+def test_values_that_json_does_not_have(tmp_path: Path) -> None:
+    columns = {
+        "binary": pa.array([b"caf\xc3\xa9", None]),
+        "large": pa.array([b"\xff", b"x"], pa.large_binary()),
+        "date": pa.array([date(2024, 2, 29), None]),
+        "time": pa.array([time(1, 2, 3), None]),
+        "nanoseconds": pa.array([1, None], pa.timestamp("ns", "UTC")),
+        "since": pa.array([1, None], pa.time64("ns")),
+        "lasting": pa.array([1_000_000_001, None], pa.duration("ns")),
+        "decimal": pa.array([Decimal("1.50"), None]),
+        "map": pa.array([[("a", b"1")], None], pa.map_(pa.string(), pa.binary())),
+        "list": pa.array([[{"when": date(2024, 1, 1), "n": 1}, None], None]),
+        "category": pa.array([b"x", None]).dictionary_encode(),
+        "plain": pa.array(["x", None]),
+    }
+    sink = io.BytesIO()
+    feather.write_feather(pa.table(columns), sink)
+    first, second = read(tmp_path, "a.feather", sink.getvalue())
+    assert first.value == {
+        "binary": "café",
+        "large": b"\xff",
+        "date": "2024-02-29",
+        "time": "01:02:03",
+        "nanoseconds": "1970-01-01T00:00:00+00:00",
+        "since": "00:00:00",
+        "lasting": "0:00:01",
+        "decimal": "1.50",
+        "map": {"a": "1"},
+        "list": [{"when": "2024-01-01", "n": 1}, None],
+        "category": "x",
+        "plain": "x",
+    }
+    assert second.value == dict.fromkeys(columns) | {"large": "x"}
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

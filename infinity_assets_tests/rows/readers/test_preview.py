@@ -113,7 +113,7 @@ def test_of_an_archive_the_first_files(tmp_path: Path) -> None:
     assert [one.file for one in seen.files] == [f"all.tgz!{n}.jsonl" for n in range(4)]
     assert seen.more_in == ["all.tgz"]
     assert seen.left_out == {"all.tgz!README.md": "its name says that it describes the data"}
-    assert {one.container for one in seen.files} == {"JSON in tar in gz"}
+    assert {one.container for one in seen.files} == {"JSON Lines in tar in gz"}
     assert preview(source, limits=Limits.none()).more_in == []
 
 
@@ -136,7 +136,7 @@ def test_a_large_archive_is_left_where_going_on_would_cost_reading_it(tmp_path: 
         ("a.tsv", "a\tb\n1\t2\n", "CSV or TSV"),
         ("a.txt", "x", "plain text"),
         ("a.jsonl", "", "empty"),
-        ("a.json.xz", "not packed", "unreadable"),
+        ("a.json.xz", "not packed\0", "unreadable"),
     ],
 )
 def test_a_file_is_what_it_holds_and_not_what_it_is_called(tmp_path: Path, name: str, content: str, container: str) -> None:

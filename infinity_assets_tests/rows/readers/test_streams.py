@@ -114,7 +114,7 @@ def test_compressions_without_end_are_not_followed() -> None:
 
 
 def test_one_damaged_file_in_an_archive_costs_itself() -> None:
-    files = {"bad.jsonl.gz": b"no gzip", "cut.jsonl.gz": gzip.compress(LINES)[:-9], "bad.zip": b"PK\x03\x04", "good.jsonl": LINES}
+    files = {"bad.jsonl.gz": b"no gzip\xff", "cut.jsonl.gz": gzip.compress(LINES)[:-9], "bad.zip": b"PK\x03\x04", "good.jsonl": LINES}
     for name, archive in (("x.tar", tarred(files)), ("x.zip", zipped(files))):
         found = records(name, archive)
         assert {file: each[-1].error for file, each in found.items()} == {

@@ -16,6 +16,7 @@ from typing import IO
 from infinity_assets.rows.readers.containers.base import FORMS, Block, Feed, Form, Record, as_json, said
 from infinity_assets.rows.readers.containers.csv_files import is_cut_row, parse_rows, split_csv
 from infinity_assets.rows.readers.containers.json_files import (
+    LINES,
     json_name,
     json_raw,
     list_raw,
@@ -33,12 +34,13 @@ __all__ = ["CONTAINERS", "Block", "Record", "as_json", "blocks_of", "load_yaml",
 
 CONTAINERS: dict[str, Callable[[Opened, Feed], Iterator[Block]]] = {
     ".json": split_json,
-    ".jsonl": split_json,
-    ".ndjson": split_json,
+    **dict.fromkeys(LINES, split_json),
     ".csv": split_csv,
     ".tsv": split_csv,
+    ".tab": split_csv,
     ".parquet": split_table,
     ".arrow": split_table,
+    ".feather": split_table,
     ".yaml": split_yaml,
     ".yml": split_yaml,
     ".txt": split_text,

@@ -1,6 +1,7 @@
 """CSV and TSV."""
 
 import csv
+import re
 import sys
 from collections.abc import Iterator
 from itertools import zip_longest
@@ -10,7 +11,7 @@ import orjson
 
 from infinity_assets.rows.readers.containers import base
 from infinity_assets.rows.readers.containers.base import Block, Feed, Record
-from infinity_assets.rows.readers.encodings import decode_lines
+from infinity_assets.rows.readers.encodings import UNKNOWN_ENCODING, UNKNOWN_MESSAGE, decode_lines
 from infinity_assets.rows.readers.json_repair import NUL_BYTES
 from infinity_assets.rows.readers.streams import CHUNK, Opened
 
@@ -18,10 +19,18 @@ MALFORMED_ROW = "malformed_csv_row"
 
 UNBALANCED_QUOTE = "unbalanced_quote"
 
+_DELIMITERS = ",;\t|"
+
+_NO_NAME = re.compile(r"[?!？！]|[.。…]\s*$|^[\s\d.,%+-]*$")
+"""What tells that a cell is no column's name: a question, the end of a sentence, a number, nothing."""
+
+_SEPARATOR = re.compile(r"sep=(.)\r?\n?", re.IGNORECASE)
+"""Excel's first line that says what separates cells."""
+
 
 def split_csv(opened: Opened, feed: Feed) -> Iterator[Block]:
     """CSV or TSV with a header: parsed here, since where a row ends only parsing tells. A block is the rows as JSON."""
-    rows = csv_rows(_lines_of(feed), tabs=opened.suffix == ".tsv")
+    rows = csv_rows(_lines_of(feed), tabs=opened.suffix in (".tsv", ".tab"))
     first, packed, size = 0, [], 0
     for row in rows:
         line = orjson.dumps([row.value, (row.raw or b"").decode("latin-1"), row.repair, row.error, row.message])
@@ -47,7 +56,9 @@ def is_cut_row(last: Record) -> bool:
 
 
 def csv_rows(lines: Iterator[bytes], tabs: bool = False) -> Iterator[Record]:
-    """The rows of a CSV text with a header, or of one whose first line is plainly none (then the columns are `column_0` and so on).
+    """The rows of a CSV text with a header, or of one whose first line is none (then the columns are `column_0` and so on).
+
+    A header has a short name in each cell; a name that comes again is numbered. Only its first cell may be empty: pandas' index.
 
     A quote that is never closed costs its own line at most: that line is read as if quotes meant nothing, if it then has a cell for each
     column, and is an error otherwise.
@@ -59,7 +70,11 @@ def csv_rows(lines: Iterator[bytes], tabs: bool = False) -> Iterator[Record]:
     csv.field_size_limit(sys.maxsize)  # the default of 128 KiB is less than one long answer
     feed = _CsvLines(lines)
     head = feed.peek()
-    delimiter = "\t" if tabs else max(",;\t|", key=lambda mark: (head.count(mark), mark == ","))
+    said = _SEPARATOR.fullmatch(head)
+    if said:
+        next(feed)
+        feed.taken()
+    delimiter = said[1] if said else "\t" if tabs else max(_DELIMITERS, key=lambda mark: (head.count(mark), mark == ","))
     columns: list[str] | None = None
     position = 0
     while not feed.done():
@@ -68,21 +83,39 @@ def csv_rows(lines: Iterator[bytes], tabs: bool = False) -> Iterator[Record]:
         if cells == []:
             continue
         if columns is None and cells is not None:
-            if all(0 < len(cell) <= 60 for cell in cells if cell) and len(set(cells)) == len(cells):
-                columns = cells
+            if all(map(_is_name, cells if cells[0] or len(cells) < 2 else cells[1:])):
+                columns = _numbered(cells)
                 continue
             columns = [f"column_{number}" for number in range(len(cells))]
         repair = "+".join(dict.fromkeys(taken.repairs)) or None
         if cells is None and columns is not None:
             cells = _literally(taken.text, delimiter, len(columns))
             repair = "+".join(filter(None, (repair, UNBALANCED_QUOTE))) if cells else None
-        if cells is None or columns is None:
+        if UNKNOWN_ENCODING in taken.repairs:
+            yield Record(position, raw=taken.raw, error=UNKNOWN_ENCODING, message=UNKNOWN_MESSAGE)
+        elif cells is None or columns is None:
             yield Record(position, raw=taken.raw, error=MALFORMED_ROW, message="a quote that is not closed")
         elif len(cells) > len(columns):  # an unquoted delimiter has cut a text in two
             yield Record(position, raw=taken.raw, error=MALFORMED_ROW, message=f"{len(cells)} cells for {len(columns)} columns")
         else:
             yield Record(position, dict(zip_longest(columns, cells)), taken.raw, repair)
         position += 1
+
+
+def _is_name(cell: str) -> bool:
+    return len(cell) <= 40 and len(cell.split()) <= 4 and not _NO_NAME.search(cell)
+
+
+def _numbered(names: list[str]) -> list[str]:
+    """The names, each once: the second `answer` is `answer_2`."""
+    found: list[str] = []
+    for name in names:
+        number, once = 1, name
+        while once in found:
+            number += 1
+            once = f"{name}_{number}"
+        found.append(once)
+    return found
 
 
 class _Taken(NamedTuple):

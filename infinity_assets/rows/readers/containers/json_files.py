@@ -25,6 +25,9 @@ from infinity_assets.rows.readers.json_repair import (
 from infinity_assets.rows.readers.streams import Opened
 from infinity_assets.rows.readers.structure import element_cuts, elements
 
+LINES = (".jsonl", ".jsonlines", ".ndjson", ".jl")
+"""Suffixes of JSON Lines."""
+
 LINE_BREAK = "line_break_in_record"
 
 MAX_JOINED = 50
@@ -41,14 +44,21 @@ def split_json(opened: Opened, feed: Feed) -> Iterator[Block]:
     head = feed.read(base.BLOCK)
     if feed.ended():
         if head.strip():
-            yield Block(opened.file, "json", 0, head)
+            yield Block(opened.file, "lines" if _is_one_line(opened, head) else "json", 0, head)
         return
     if _looks_like_lines(head):
         yield from _split_lines(opened, feed, head)
     elif head.removeprefix(BOM).lstrip().startswith(b"["):
         yield from _split_list(opened, feed, head)
     else:
-        yield Block(opened.file, "json", 0, head + feed.read(sys.maxsize))
+        data = head + feed.read(sys.maxsize)
+        yield Block(opened.file, "lines" if _is_one_line(opened, data) else "json", 0, data)
+
+
+def _is_one_line(opened: Opened, data: bytes) -> bool:
+    """Whether a file called JSON Lines is one object on one line: a record, as the first line of a longer file is."""
+    line = data.removeprefix(BOM).strip()
+    return opened.suffix in LINES and line.startswith(b"{") and b"\n" not in line
 
 
 def _split_lines(opened: Opened, feed: Feed, head: bytes) -> Iterator[Block]:

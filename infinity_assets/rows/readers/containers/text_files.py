@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from infinity_assets.rows.readers.containers import base
 from infinity_assets.rows.readers.containers.base import BOM, Block, Feed, Record
-from infinity_assets.rows.readers.encodings import decode_lines
+from infinity_assets.rows.readers.encodings import UNKNOWN_ENCODING, UNKNOWN_MESSAGE, decode_lines
 from infinity_assets.rows.readers.streams import Opened
 from infinity_assets.rows.readers.transcripts import split
 
@@ -35,12 +35,15 @@ def parse_text(block: Block) -> Iterator[Record]:
     pieces = _paragraphs(block.data)
     if block.last and block.first == 0 and len(pieces) > 0:
         text, wrong = decode_lines(block.data)
-        if dialogues := split(text):
+        if UNKNOWN_ENCODING not in wrong.values() and (dialogues := split(text)):
             repair = "+".join(dict.fromkeys(wrong.values())) or None
             yield from (Record(place, dialogue, dialogue.encode(), repair) for place, dialogue in enumerate(dialogues))
             return
     for place, paragraph in enumerate(pieces):
         text, wrong = decode_lines(paragraph)
+        if UNKNOWN_ENCODING in wrong.values():
+            yield Record(block.first + place, raw=paragraph, error=UNKNOWN_ENCODING, message=UNKNOWN_MESSAGE)
+            continue
         repair = "+".join(dict.fromkeys(wrong.values())) or None
         yield Record(block.first + place, text.replace("\r\n", "\n").strip(), paragraph, repair)
 

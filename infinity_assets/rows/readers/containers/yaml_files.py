@@ -9,7 +9,7 @@ import yaml
 
 from infinity_assets.rows.readers.containers.base import UNREADABLE, Block, Feed, Record, as_json, said
 from infinity_assets.rows.readers.documents import items_of
-from infinity_assets.rows.readers.encodings import decode_lines
+from infinity_assets.rows.readers.encodings import UNKNOWN_ENCODING, UNKNOWN_MESSAGE, decode_lines
 from infinity_assets.rows.readers.json_repair import DUPLICATE_KEYS, places_of
 from infinity_assets.rows.readers.streams import Opened
 
@@ -64,6 +64,9 @@ def parse_yaml(block: Block) -> Iterator[Record]:
         doubled = places_of(items, part.doubles)
         for place, item in enumerate(items):
             foreign = repairs and not as_json(item).isascii()  # which line it stood on is not known
+            if UNKNOWN_ENCODING in wrong.values() and "\ufffd".encode() in as_json(item):
+                yield Record(position + place, raw=as_json(item), error=UNKNOWN_ENCODING, message=UNKNOWN_MESSAGE)
+                continue
             repair = "+".join(filter(None, (repairs if foreign else None, DUPLICATE_KEYS if place in doubled else None)))
             yield Record(position + place, item, repair=repair or None)
         position += len(items)
