@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+import yaml
+
 MAX_CHARS = 500
 """Length of a shape as it is quoted."""
 
@@ -93,7 +95,9 @@ def _lines(layout: str, fields: dict[str, str]) -> str:
 
 
 def _quoted(path: str) -> str:
-    return path if path.replace(".", "").replace("_", "").isalnum() and not path.isdecimal() else json.dumps(path, ensure_ascii=False)
+    """The path as YAML reads it back: bare where that is the same text."""
+    bare = path.replace(".", "").replace("_", "").isalnum() and yaml.safe_load(path) == path
+    return path if bare else json.dumps(path, ensure_ascii=not path.isprintable())
 
 
 def _best(leaves: list[Leaf], hints: tuple[str, ...]) -> Leaf | None:
