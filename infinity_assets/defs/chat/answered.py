@@ -32,6 +32,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         columns=ANSWERED,
         meaning=MEANING,
         kinds=("polars", "parquet", "vllm"),
+        version="2",
     )  # fmt: skip
     def answered(step: Step) -> Outcome:
         """The generator's answers to the evolved instructions, scored by the judge.

@@ -39,6 +39,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         columns=EVOLVED,
         meaning=MEANING,
         kinds=("polars", "parquet", "vllm"),
+        version="2",
     )  # fmt: skip
     def evolved(step: Step) -> Outcome:
         """Instructions that the generator made from seeds, one operator per seed, drawn by row id.

@@ -74,6 +74,7 @@ def _benchmark_files(step: Step) -> dict[str, str]:
         "answer": "its answer, where the file gives one",
     },
     kinds=("polars", "parquet", "json"),
+    version="2",
 )
 def benchmarks(step: Step) -> Outcome:
     """The evaluation sets: what must not be trained on, what DSIR aims at.

@@ -62,6 +62,7 @@ _F = {
         "selector": "what chose the row: seed_replay, dsir or quality",
     },
     kinds=("polars", "parquet", "hnswlib"),
+    version="2",
 )
 def inf_instruct_f(step: Step) -> Outcome:
     """InfInstruct-F: the foundation set.

@@ -89,6 +89,7 @@ def tagged(step: Step) -> Outcome:
         "quality_error": "why quality is null",
     },
     kinds=("polars", "parquet", "vllm"),
+    version="2",
 )
 def scored(step: Step) -> Outcome:
     """Loss, IFD and judge score per row.
