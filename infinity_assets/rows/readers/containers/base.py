@@ -7,7 +7,6 @@ from typing import IO, NamedTuple
 
 import orjson
 
-from infinity_assets.rows.readers.json_repair import TRUNCATED
 from infinity_assets.rows.readers.streams import CHUNK, DAMAGE
 
 UNREADABLE = "unreadable_file"
@@ -69,7 +68,7 @@ class Block:
         if self.fault is None:
             if held:
                 yield held
-        elif held and (held.error == TRUNCATED or FORMS[self.form].is_cut(held)):
+        elif held and (held.error or FORMS[self.form].is_cut(held)):
             yield held._replace(error=UNREADABLE, message=self.fault)
         else:
             if held:
