@@ -31,16 +31,6 @@ class FieldMapping:
         return {path: value for path, read in self._keep if (value := read(record)) is not MISSING}
 
 
-def remap(record: object, fields: Mapping[str, str]) -> object:
-    """A record under the names of `fields`: see `FieldMapping`."""
-    return FieldMapping(fields)(record)
-
-
-def kept_of(record: object, paths: Iterable[str]) -> dict[str, object]:
-    """The values at these paths of a record, by their path; without those that lead nowhere."""
-    return FieldMapping({}, paths).kept(record)
-
-
 def _reader(name: str, said: str) -> Callable[[object], object]:
     """What reads one field: a path, or a template if there are braces in it."""
     if "{" not in said and "}" not in said:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from infinity_assets.rows.readers.containers import Record, read_blocks
 from infinity_assets.rows.readers.reading import read_source
 from infinity_assets.rows.sources import Source
 
@@ -33,3 +34,9 @@ def read(source: Source, workers: int = 1) -> Frames:
             reading.files.collect(),
             reading.records,
         )
+
+
+def read_records(path: Path) -> list[Record]:
+    """The records of a file as its container gives them, whatever its name or those in it."""
+    with path.open("rb") as stream:
+        return [record for block in read_blocks(stream, path.name, lambda name: True) for record in block.records()]

@@ -18,8 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import feather
 
-from infinity_assets.rows.readers.containers import CONTAINERS, Record, as_json, base, read_records
+from infinity_assets.rows.readers.containers import CONTAINERS, Record, as_json, base
 from infinity_assets.rows.readers.streams import plain_suffix
+from infinity_assets_tests.rows.readers.in_memory import read_records
 
 TABLE = [
     # name, content, (position, value, repair, error) of each record
@@ -167,7 +168,7 @@ TABLE = [
 def read(folder: Path, name: str, data: bytes) -> list[Record]:
     path = folder / name
     path.write_bytes(data)
-    return list(read_records(path))
+    return read_records(path)
 
 
 @pytest.mark.parametrize(("name", "content", "expected"), TABLE, ids=[f"{name}: {content[:20]!r}" for name, content, _ in TABLE])

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infinity_assets.rows.readers.containers import read_records
 from infinity_assets.rows.readers.encodings import decode, decode_lines
+from infinity_assets_tests.rows.readers.in_memory import read_records
 
 CASES = [
     ("plain", b"plain", "plain", None),
@@ -95,7 +95,7 @@ def test_a_record_of_unknown_encoding_is_put_aside_with_its_bytes(tmp_path: Path
         "a.yaml": b"- hi\n- " + bad + b"\n- yes\n",
     }[name]
     (tmp_path / name).write_bytes(content)
-    records = list(read_records(tmp_path / name))
+    records = read_records(tmp_path / name)
     assert [record.error for record in records] == [None, "unknown_encoding", None]
     assert records[1].raw
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infinity_assets.errors import InfinityError
-from infinity_assets.rows.readers.mapping import FieldMapping, kept_of, remap
+from infinity_assets.rows.readers.mapping import FieldMapping
 
 RECORD = {"title": "t", "meta": {"reply": ["a", "b"], "votes": 3, "none": None}, "a.b": "dotted", "body": "{x}"}
 
@@ -24,12 +24,12 @@ RECORD = {"title": "t", "meta": {"reply": ["a", "b"], "votes": 3, "none": None},
     ],
 )
 def test_a_field_is_a_path_or_a_template(said: str, value: object) -> None:
-    assert remap(RECORD, {"output": said}) == {"output": value}
+    assert FieldMapping({"output": said})(RECORD) == {"output": value}
 
 
 @pytest.mark.parametrize("said", ["nothing", "meta.reply.2", "meta.reply.x", "title.0", "{title}: {nothing}", "{meta.none}"])
 def test_what_is_not_there_is_left_out(said: str) -> None:
-    assert remap(RECORD, {"instruction": "title", "output": said}) == {"instruction": "t"}
+    assert FieldMapping({"instruction": "title", "output": said})(RECORD) == {"instruction": "t"}
 
 
 def test_without_fields_the_record_stays() -> None:
@@ -37,11 +37,11 @@ def test_without_fields_the_record_stays() -> None:
 
 
 def test_a_list_has_paths_as_well() -> None:
-    assert remap(["q", "a"], {"question": "0", "answer": "1"}) == {"question": "q", "answer": "a"}
+    assert FieldMapping({"question": "0", "answer": "1"})(["q", "a"]) == {"question": "q", "answer": "a"}
 
 
 def test_kept_by_path() -> None:
-    assert kept_of(RECORD, ("meta.votes", "nothing", "title")) == {"meta.votes": 3, "title": "t"}
+    assert FieldMapping({}, ("meta.votes", "nothing", "title")).kept(RECORD) == {"meta.votes": 3, "title": "t"}
 
 
 @pytest.mark.parametrize("said", ["", "a..b", "{title", "title}", "{}", "{title:>10}", "{title!r}"])

@@ -5,7 +5,7 @@ import yaml
 
 from infinity_assets.rows.grammar import Rejected
 from infinity_assets.rows.readers.layouts import Parsed, parse
-from infinity_assets.rows.readers.mapping import remap
+from infinity_assets.rows.readers.mapping import FieldMapping
 from infinity_assets.rows.readers.suggest import GUESSED, MAX_CHARS, TEMPLATE, shape, suggestion
 
 JUDGED = {"task": "a question", "sol_a": "first answer", "sol_b": "second answer", "label": 0}
@@ -37,7 +37,7 @@ def test_the_suggested_lines_make_it_fit(record: dict, contents: list[str] | Non
     assert parse(record)[0] == Rejected("unknown_layout", shape(record))
     assert suggestion([record, record]).startswith(GUESSED)
     lines = yaml.safe_load(suggestion([record, record]))
-    outcome = parse(remap(record, lines["fields"]), lines["layout"])[0]
+    outcome = parse(FieldMapping(lines["fields"])(record), lines["layout"])[0]
     if contents is None:  # the turns are found, but not who speaks
         assert lines == {"layout": "openai", "fields": {"messages": "my conversation"}}
     else:

@@ -10,7 +10,6 @@ are bytes of a new kind.
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import IO
 
 from infinity_assets.rows.readers.containers.base import FORMS, Block, Feed, Form, Record, as_json, said
@@ -30,7 +29,7 @@ from infinity_assets.rows.readers.containers.text_files import parse_text, split
 from infinity_assets.rows.readers.containers.yaml_files import load_yaml, parse_yaml, split_yaml
 from infinity_assets.rows.readers.streams import DAMAGE, Opened, open_files
 
-__all__ = ["CONTAINERS", "Block", "Record", "as_json", "blocks_of", "load_yaml", "read_blocks", "read_records"]
+__all__ = ["CONTAINERS", "Block", "Record", "as_json", "blocks_of", "load_yaml", "read_blocks"]
 
 CONTAINERS: dict[str, Callable[[Opened, Feed], Iterator[Block]]] = {
     ".json": split_json,
@@ -78,13 +77,6 @@ def read_blocks(stream: IO[bytes], file: str, wanted: Callable[[str], bool]) -> 
         if one is None:
             return
         yield from blocks_of(one)
-
-
-def read_records(path: Path, wanted: Callable[[str], bool] = lambda name: True) -> Iterator[Record]:
-    """The records of a file, in order. A file that cannot be read to its end has a last record with the error `unreadable_file`."""
-    with path.open("rb") as stream:
-        for block in read_blocks(stream, path.name, wanted):
-            yield from block.records()
 
 
 def blocks_of(opened: Opened) -> Iterator[Block]:
