@@ -159,15 +159,22 @@ def line(name: str, took: Measured, base: Measured | None = None) -> None:
     )
 
 
+def graph(name: str, lake: Path, base: Measured | None = None) -> Measured:
+    """Run ours through Dagster on a lake, and print what it took, in all and by asset."""
+    began = datetime.now(UTC)
+    took = process("ours", lake)
+    line(name, took, base)
+    rows, kept = (Lake(lake).scan(asset).select(pl.len()).collect().item() for asset in (READ[0], "deduped"))
+    steps = seconds_of_steps(lake, began)
+    each = ", ".join(f"{asset} {seconds:.1f} s" for asset, seconds in steps.items())
+    print(f"    {rows:,} rows, {kept:,} kept; the steps {sum(steps.values()):.1f} s: {each}", flush=True)
+    return took
+
+
 def figures(lake: Path) -> Measured:
-    """Ours, on a lake."""
+    """Ours, with and without Dagster."""
     with copy_of(lake) as copy:
-        began = datetime.now(UTC)
-        took = process("ours", copy)
-        line("ours: Dagster, fingerprints to deduped", took)
-        rows, kept = rows_of(copy).select(pl.len()).collect().item(), Lake(copy).scan("deduped").select(pl.len()).collect().item()
-        steps = ", ".join(f"{asset} {seconds:.1f} s" for asset, seconds in seconds_of_steps(copy, began).items())
-        print(f"    {rows:,} rows, {kept:,} kept; {steps}", flush=True)
+        took = graph("ours: Dagster, fingerprints to deduped", copy)
         line("ours: library alone, Parquet to losers and evidence", process("library", copy), took)
     return took
 
@@ -180,7 +187,7 @@ def peers(lake: Path, python: Path) -> None:
         command = [str(python), "-m", "text_dedup.minhash", "--path", "parquet", "--data_files", f"{texts}/*.parquet", "--split", "train"]
         command += ["--column", "text", "--idx_column", "id", "--output", f"{home}/output", "--cache_dir", f"{home}/cache"]
         command += ["--ngram", "5", "--threshold", "0.7", "--num_perm", "240", "--num_proc", "2"]
-        line("text-dedup", measured(command, {"HF_HOME": home, "HF_HUB_OFFLINE": "1"}), base)
+        line("text-dedup", measured(command, {"HF_HOME": home, "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}), base)
 
 
 def linear(lake: Path, cache: Path) -> None:
@@ -201,13 +208,7 @@ def linear(lake: Path, cache: Path) -> None:
             partial.rename(folder)
         with copy_of(lake_of(folder, cache / "lakes" / name)) as copy:
             characters = rows_of(copy).select(conversation.whole().str.len_chars().sum()).collect().item()
-            took = process("ours", copy)
-            line(f"ours: {name}, {characters / 1e6:,.0f} M characters", took, last)
-            print(
-                f"    {took.seconds / characters * 1e9:.0f} s and {took.memory / characters * 1e9:.2f} GiB per 1000 M characters",
-                flush=True,
-            )
-            last = took
+            last = graph(f"ours: {name}, {characters / 1e6:,.0f} M characters", copy, last)
 
 
 def write_source(rows: pl.DataFrame, folder: Path) -> None:
@@ -217,7 +218,7 @@ def write_source(rows: pl.DataFrame, folder: Path) -> None:
         rows.write_ndjson(folder / "rows.jsonl")
 
 
-ALPHABETS = ("az", "AZ", "09", "αω", "ΑΩ", "ая", "АЯ", "بغ", "في", "कह", "กฮ", "あん", "アン", "가힣", "一龥")
+ALPHABETS = ("az", "AZ", "09", "αω", "ΑΩ", "ая", "АЯ", "بغ", "في", "कह", "কহ", "కహ", "את", "กฮ", "あん", "アン", "가힣", "一龥")
 ALTERED = {
     first + i: first + (i + size // 2) % size for first, size in ((ord(a), ord(z) - ord(a) + 1) for a, z in ALPHABETS) for i in range(size)
 }
@@ -235,17 +236,14 @@ def incremental(lake: Path, last: str) -> None:
     """Ours without one source, and what it costs to add it."""
     whole = Pool.load(lake)
     with copy_of(lake) as copy:
-        base = process("ours", copy)
-        line("all at once", base)
+        base = graph("all at once", copy)
     with copy_of(lake) as copy:
         whole.model_copy(update={"only": tuple(name for name in whole.source_folders() if name != last)}).save(copy)
-        line(f"without {last}", process("ours", copy), base)
+        graph(f"without {last}", copy, base)
         whole.save(copy)
         process("read", copy)
-        began = datetime.now(UTC)
-        line(f"{last} added", process("ours", copy), base)
-        print("    " + ", ".join(f"{asset} {seconds:.1f} s" for asset, seconds in seconds_of_steps(copy, began).items()), flush=True)
-        line("nothing new", process("ours", copy), base)
+        graph(f"{last} added", copy, base)
+        graph("nothing new", copy, base)
 
 
 def truth(lake: Path) -> None:
