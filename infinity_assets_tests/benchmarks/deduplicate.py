@@ -153,10 +153,8 @@ def seconds_of_steps(lake: Path, since: datetime) -> dict[str, float]:
 def line(name: str, took: Measured, base: Measured | None = None) -> None:
     """Print one contender."""
     ratio = f"{took.seconds / base.seconds:7.2f} x" if base else " " * 9
-    cores = took.cpu / took.seconds
-    print(
-        f"{name:<58} {took.seconds:8.1f} s {ratio}  {cores:5.2f} cores  {took.memory:6.2f} GiB  load {os.getloadavg()[0]:.2f}", flush=True
-    )
+    load = os.getloadavg()[0]
+    print(f"{name:<54} {took.seconds:8.1f} s {ratio}  cpu {took.cpu:7.1f} s  memory {took.memory:5.2f} GiB  load {load:.2f}", flush=True)
 
 
 def graph(name: str, lake: Path, base: Measured | None = None) -> Measured:
