@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import groupby
+from typing import Any
 
 import polars as pl
 import pytest
@@ -54,7 +55,7 @@ EDITED = st.builds(
 )
 SIMILAR = st.builds(lambda q, a: [("user", q), *([("assistant", a)] if a else [])], EDITED, st.one_of(st.just(""), st.just("yes"), EDITED))
 SIMILAR_RECORDS = st.lists(st.tuples(*PLACES, SIMILAR), min_size=1, max_size=14)
-SURE = {"shingle": 2, "bands": 200, "rows_per_band": 1}
+SURE: dict[str, Any] = {"shingle": 2, "bands": 200, "rows_per_band": 1}
 """So many bands of one that every pair of the thresholds below is found: 1 - (1 - 0.5)^200."""
 
 
@@ -148,7 +149,7 @@ def test_what_a_new_source_does_not_touch_is_taken_from_the_last_time() -> None:
 def test_the_higher_score_survives_and_no_score_comes_last(records: list, data: st.DataObject) -> None:
     rows = pool(*records)
     scores = data.draw(st.lists(st.sampled_from([None, 0.0, 1.0]), min_size=len(records), max_size=len(records)))
-    losers = find(rows, Dedup(near=Near(**SURE))  # pyright: ignore[reportArgumentType], scores)
+    losers = find(rows, Dedup(near=Near(**SURE)), scores)
     by_record = {
         (*record, row): -1.0 if score is None else score
         for *record, row, score in zip(*(rows[c] for c in [*PLACE, "row_id"]), scores, strict=True)
