@@ -11,7 +11,7 @@ _SYSTEM, _ANSWER = 0, 2
 
 
 @njit(nogil=True, cache=True)
-def sign(hashes, turns, row_turns, roles, width, answers_alike, multipliers, offsets, depth, words):
+def sign(hashes, turns, row_turns, roles, width, sides_alike, multipliers, offsets, depth, words):
     """Shingles, sketch and band keys of every row.
 
     Args:
@@ -20,7 +20,8 @@ def sign(hashes, turns, row_turns, roles, width, answers_alike, multipliers, off
         row_turns: int64, where the turns of a row begin.
         roles: uint8, of every turn.
         width: Tokens in a shingle.
-        answers_alike: Whether rows that have an answer are found by its shingles alone.
+        sides_alike: Whether rows that have an answer are found by its shingles alone, and share no key if their prompts are too short for a shingle
+            and not equal.
         multipliers, offsets: uint32, one of each for every permutation.
         depth: Permutations in a band.
         words: 64-bit words of a sketch, a power of two.
@@ -44,13 +45,17 @@ def sign(hashes, turns, row_turns, roles, width, answers_alike, multipliers, off
     n = 0
     for row in range(rows):
         first = n
-        has_answer = False
+        has_answer, prompt_size, prompt = False, 0, np.uint64(0)
         for turn in range(row_turns[row], row_turns[row + 1]):
             if roles[turn] == _SYSTEM:
                 continue
             in_answer = np.uint32(roles[turn] == _ANSWER)
             has_answer |= roles[turn] == _ANSWER
             begin, stop = turns[turn], turns[turn + 1]
+            if not in_answer:
+                prompt_size += max(0, stop - begin - width + 1)
+                for token in range(begin, min(stop, begin + width)):
+                    prompt = mixed(prompt * _BASE + hashes[token])
             if stop - begin < width:
                 continue
             rolling = np.uint64(0)
@@ -75,7 +80,7 @@ def sign(hashes, turns, row_turns, roles, width, answers_alike, multipliers, off
             answered[row] += shingles[i] & 1
             bit = shingles[i] >> 1 & np.uint32(words * 64 - 1)
             sketches[row, bit >> 6] ^= np.uint64(1) << np.uint64(bit & 63)
-        by_answer = answers_alike and has_answer
+        by_answer = sides_alike and has_answer
         if n == first or (by_answer and answered[row] == 0):
             continue
         signed[row] = True
@@ -87,8 +92,10 @@ def sign(hashes, turns, row_turns, roles, width, answers_alike, multipliers, off
             for p in range(len(lowest)):
                 lowest[p] = min(lowest[p], np.uint32(multipliers[p] * value + offsets[p]))
         for band in range(bands):
-            # A row with an answer and one without are never alike: they share no key.
-            key = np.uint64(1) if by_answer else np.uint64(0)
+            # Rows with and without an answer are never alike, nor are rows whose short prompts differ: they share no key.
+            key = np.uint64(0)
+            if by_answer:
+                key = np.uint64(1) if prompt_size else mixed(prompt)
             for p in range(band * depth, band * depth + depth):
                 key = mixed(key * _BASE + np.uint64(lowest[p]) + np.uint64(1))
             keys[row, band] = key

@@ -53,7 +53,8 @@ EDITED = st.builds(
     st.integers(0, 3),
     st.dictionaries(st.integers(0, 15), st.sampled_from(["blue", "red"]), max_size=2),
 )
-SIMILAR = st.builds(lambda q, a: [("user", q), *([("assistant", a)] if a else [])], EDITED, st.one_of(st.just(""), st.just("yes"), EDITED))
+PROMPTS = st.one_of(EDITED, st.sampled_from(["Who?", "who", "Why?"]))
+SIMILAR = st.builds(lambda q, a: [("user", q), *([("assistant", a)] if a else [])], PROMPTS, st.one_of(st.just(""), st.just("yes"), EDITED))
 SIMILAR_RECORDS = st.lists(st.tuples(*PLACES, SIMILAR), min_size=1, max_size=14)
 SURE: dict[str, Any] = {"shingle": 2, "bands": 200, "rows_per_band": 1}
 """So many bands of one that every pair of the thresholds below is found: 1 - (1 - 0.5)^200."""
@@ -85,14 +86,21 @@ def test_exact_survivors_are_the_best_of_their_content_in_any_order(records: lis
     assert find(pool(*data.draw(st.permutations(records))), rule).equals(losers)
 
 
+def words_of(texts: list[str]) -> list[str]:
+    return " ".join(texts).lower().replace("?", "").split()
+
+
 def alike(one: Turns, other: Turns, rule: Near) -> bool:
     """The definition, in plain Python."""
     whole = [frozenset().union(*shingles([text for _, text in turns], rule.shingle)) for turns in (one, other)]
     if jaccard(*whole) < rule.threshold - 1e-9:
         return False
+    prompts = [[text for role, text in turns if role == "user"] for turns in (one, other)]
     answers = [[text for role, text in turns if role == "assistant"] for turns in (one, other)]
     if rule.answers == "any" or not any(answers):
         return True
+    if not all(any(shingles(texts, rule.shingle)) for texts in prompts) and words_of(prompts[0]) != words_of(prompts[1]):
+        return False
     parts = [frozenset().union(*shingles(texts, rule.shingle)) if texts else frozenset() for texts in answers]
     return all(answers) and jaccard(*parts) >= rule.threshold - 1e-9
 
