@@ -138,5 +138,5 @@ def _spread(step: Step) -> pl.LazyFrame:
         pool.with_columns(shard_of(step.settings.shards)).sink_parquet(
             pl.PartitionBy(step.shared, key="shard", include_key=False), mkdir=True, compression="lz4"
         )
-    mine = step.shared / f"shard={step.partition}"
-    return pl.scan_parquet(mine / "*.parquet") if mine.exists() else pl.LazyFrame(schema=schema.ROW)
+    mine = sorted((step.shared / f"shard={step.partition}").glob("*.parquet"))
+    return pl.scan_parquet(mine, glob=False) if mine else pl.LazyFrame(schema=schema.ROW)
