@@ -34,6 +34,7 @@ from infinity_assets.rows.schema import DOMAINS, Domain
 
 EMBEDDED_MODEL = "smollm2-135m-instruct"
 EMBEDDED_EMBEDDER = "all-minilm-l6-v2"
+STATIC_EMBEDDER = "wordllama-l2-supercat-256"
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Cosine = Annotated[float, Field(ge=-1, le=1)]
@@ -78,10 +79,11 @@ class ModelSpec(Section):
 
 
 class EmbedderSpec(Section):
-    """A sentence-transformers model."""
+    """A sentence-transformers model, a static one (model2vec and the like) included."""
 
     model: str = EMBEDDED_EMBEDDER
-    """The embedded model, a Hub id or a folder."""
+    """An embedded model (`all-minilm-l6-v2`; `wordllama-l2-supercat-256`, a static one, thousands of texts a second on a CPU), a Hub id or a
+    folder. Both embedded ones know English only."""
     revision: str = "main"
     """Revision of the weights."""
     max_tokens: PositiveInt = 128
