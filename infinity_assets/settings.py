@@ -8,7 +8,7 @@ environment variables such as INFINITY_CHAT__SEEDS__MAX_SEEDS=200 (two underscor
 import hashlib
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
@@ -20,6 +20,7 @@ from pydantic import (
     PositiveInt,
     ValidationError,
     field_validator,
+    model_validator,
 )
 from pydantic_settings import (
     BaseSettings,
@@ -184,11 +185,43 @@ class Ingest(Section):
     """Sources of which more than this share of the records was dropped are named at the end of a run and by the check `understood`."""
 
 
+class Semantic(Section):
+    """Rows that say the same in other words: pairs whose embeddings are close (SemDeDup, arXiv 2303.09540). How the numbers were found stands
+    in docs/deduplication.md.
+    """
+
+    enabled: bool = False
+    """Off unless asked for: half a million rows take MiniLM hours on two CPU cores, and a static model minutes."""
+    embedder: EmbedderSpec | None = None
+    """Gives the vectors; null for `models.embedder`."""
+    max_unknown: Share = 0.1
+    """A row is not judged if more than this share of its tokens is unknown to the embedder: to MiniLM all of Chinese looks alike."""
+    floor: Cosine = 0.8
+    """Pairs with at least this cosine are kept: the threshold may go down to here and nothing is embedded or compared again."""
+    threshold: Cosine = 0.95
+    """Two rows are duplicates if both their prompts and their answers have at least this cosine. (NeMo Curator: 0.99; Magpie: 0.95.)"""
+    facts: bool = True
+    """Rows that differ in the numbers or the negations of their prompts, in a system prompt or in a short answer are no duplicates: vectors
+    are blind to these."""
+    neighbours: PositiveInt = 64
+    """A pair is kept if it is among so many most similar of one of its rows: a bound on what a crowd costs."""
+    exact_up_to: PositiveInt = 1_000_000
+    """Up to so many rows all pairs are compared; above it hnswlib proposes them and may miss some."""
+
+    @model_validator(mode="after")
+    def _above_the_floor(self) -> Self:
+        if self.threshold < self.floor:
+            raise ValueError(f"threshold {self.threshold} lies below the floor, {self.floor}: pairs there are not kept")
+        return self
+
+
 class Dedup(Section):
     """Exact de-duplication."""
 
     source_priority: tuple[str, ...] = ()
     """Sources whose rows survive before all others, best first. Then the lowest source name, file and position."""
+    semantic: Semantic = Semantic()
+    """Rows that say the same in other words."""
 
 
 class Decontamination(Section):
@@ -200,6 +233,13 @@ class Decontamination(Section):
     """Of a shared run at least this many tokens are words of more than one letter (CJK characters count): grids of numbers are no evidence."""
     sides: tuple[Literal["system", "user", "assistant"], ...] = ("user",)
     """Turns that are looked at (Tulu 3: user turns only)."""
+    paraphrases: PositiveInt = 5
+    """Rows shown per item in the review list of paraphrases; they need the embeddings of `dedup.semantic`."""
+    paraphrase_floor: Cosine = 0.8
+    """Least cosine of a row's prompt and an item's that puts the row on the list."""
+    paraphrase_threshold: Cosine | None = None
+    """A row at or above this cosine is dropped; null: the list is for review only. (Tulu 3 found that no value tells a paraphrase from the
+    same topic; BAAI set 0.3 by hand.)"""
 
 
 class Scoring(Section):
@@ -344,6 +384,11 @@ class Settings(BaseSettings):
     foundation: Foundation = Foundation()
     chat: Chat = Chat()
     release: Release = Release()
+
+    @property
+    def semantic_embedder(self) -> EmbedderSpec:
+        """The embedder of `dedup.semantic` in force."""
+        return self.dedup.semantic.embedder or self.models.embedder
 
     def __init__(self, **values: Any) -> None:
         """Read them.

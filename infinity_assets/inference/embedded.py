@@ -130,6 +130,7 @@ def download_wheel(folder: Path, package: str, *platform: str) -> Path:
 
 
 def check(file: Path, sha256: str) -> None:
+    """Raise `DownloadFailed` unless the file has that hash."""
     with file.open("rb") as stream:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     if found != sha256:

