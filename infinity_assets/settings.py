@@ -281,8 +281,6 @@ class Foundation(Section):
     """A row whose embedding has a higher cosine than this with one ranked above it is dropped. (Deita, arXiv 2312.15685: 0.9.)"""
     candidates_per_place: Annotated[float, Field(ge=1)] = 2.0
     """Per domain, this many candidates per place of the quota, best first, reach the diversity step: only they are embedded."""
-    neighbours: PositiveInt = 16
-    """Neighbours looked at per row in the diversity step."""
     dsir_buckets: PositiveInt = 10_000
     """Hash buckets of DSIR (arXiv 2302.03169)."""
     dsir_smoothing: NonNegativeFloat = 1000.0

@@ -259,7 +259,9 @@ def _promising(
     most: int,
 ) -> npt.NDArray[np.bool_]:
     """Which candidates (one, other) of the block above x below can be close and among the `most` most similar of a row of the block."""
-    cosine = np.min([(_unit(view[above]) @ _unit(view[below]).T)[one, other] for view in views], axis=0)
+    cosine = np.full(len(one), np.inf, np.float32)
+    for view in views:
+        np.minimum(cosine, (_unit(view[above]) @ _unit(view[below]).T)[one, other], out=cosine)
     block = np.full((len(above), len(below)), -np.inf, np.float32)
     block[one, other] = cosine
     wanted = cosine >= floor - _FINE
@@ -267,7 +269,7 @@ def _promising(
         weakest = np.full(len(cosine), np.inf, np.float32)
         for axis, place in ((1, one), (0, other)):
             if block.shape[axis] > most:
-                weakest = np.minimum(weakest, np.partition(block, -most, axis=axis).take(-most, axis=axis)[place])
+                weakest = np.minimum(weakest, np.take(np.partition(block, -most, axis=axis), -most, axis=axis)[place])
             else:
                 weakest[:] = -np.inf
         wanted &= cosine >= weakest - _FINE
@@ -293,12 +295,17 @@ def _proposed(
         part = distinct[start : start + _COLUMNS]
         index.add_items(_joined(views, part), part, num_threads=1)
         advance(start + len(part), 2 * len(distinct))
+    ordered = np.argsort(first, kind="stable")
+    for apart in range(1, min(most, rows - 1) + 1):
+        equal = first[ordered[:-apart]] == first[ordered[apart:]]
+        if not equal.any():
+            break
+        yield ordered[:-apart][equal], ordered[apart:][equal]
     copies = np.flatnonzero(first != np.arange(rows))
-    yield first[copies], copies
     for start in range(0, len(distinct), _COLUMNS):
         part = distinct[start : start + _COLUMNS]
         left, right = _neighbours(index, _joined(views, part), part, floor - _SLACK, most, len(distinct))
-        # The copies of a row are close to what it is close to.
+        # The copies of a row are close to what it is close to. (To the copies of that they are, too: those pairs are left out.)
         copied = pl.DataFrame({"first": first[copies], "copy": copies})
         pairs = pl.DataFrame({"left": left, "right": right}, schema={"left": pl.Int64, "right": pl.Int64})
         for one, other in (("left", "right"), ("right", "left")):
