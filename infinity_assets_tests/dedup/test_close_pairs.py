@@ -104,7 +104,7 @@ def test_the_strongest_of_parts_put_together_are_the_strongest_of_the_whole(simi
     whole = Pairs(left, right, np.array(similarities, np.float32))
     keys = np.random.default_rng(0).integers(0, 1 << 63, 12).astype(np.uint64)
     chosen = np.array(first)
-    parts = [strongest(Pairs(*(column[mask] for column in whole)), 12, most, keys) for mask in (chosen, ~chosen)]
+    parts = [strongest(Pairs(left[mask], right[mask], whole.similarity[mask]), 12, most, keys) for mask in (chosen, ~chosen)]
     kept = strongest(whole, 12, most, keys)
     assert listed(strongest(together(*parts), 12, most, keys)) == listed(kept)
     for row in range(12):

@@ -9,26 +9,14 @@ import pytest
 from infinity_assets.inference.embedder import Embedder
 from infinity_assets.inference.models import fetch, local_path
 from infinity_assets.settings import STATIC_EMBEDDER, EmbedderSpec
+from infinity_assets_tests.inference.doubles import static_model
 
-WORDS = ["[UNK]", "snow", "is", "white", "why", "a", "rock", "tuff", "what"]
-
-
-def static_model(folder: Path, width: int = 16) -> Path:
-    """A static model of a few words, as sentence-transformers saves it: modules.json and no config.json."""
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
-    from tokenizers import Tokenizer, models, pre_tokenizers
-
-    tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(WORDS)}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    table = np.random.default_rng(0).normal(size=(len(WORDS), width)).astype(np.float32)
-    SentenceTransformer(modules=[StaticEmbedding(tokenizer, table)], device="cpu").save_pretrained(str(folder), create_model_card=False)
-    return folder
+WORDS = ["snow", "is", "white", "why", "a", "rock", "tuff", "what"]
 
 
 @pytest.fixture(scope="module")
 def static(tmp_path_factory: pytest.TempPathFactory) -> Embedder:
-    folder = static_model(tmp_path_factory.mktemp("static"))
+    folder = static_model(tmp_path_factory.mktemp("static"), WORDS)
     spec = EmbedderSpec(model=str(folder), max_tokens=4)
     return Embedder(spec, local_path(spec, folder.parent))
 
