@@ -2,6 +2,7 @@
 
 import json
 import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,7 +25,7 @@ class Reading(NamedTuple):
     cut: "np.ndarray"
     """Whether the text has more tokens than the window; bool."""
     unknown: "np.ndarray"
-    """Share of the tokens that stand for no piece of text (unknown, or a single byte), of an empty text 0; float32."""
+    """Share of the tokens that stand for no piece of text (unknown, a byte, a letter of a word spelled out), of an empty text 0; float32."""
 
 
 class Embedder:
@@ -90,10 +91,19 @@ class Embedder:
 
 
 def _unknown_ids(tokenizer: Any) -> list[int]:
-    """The ids of the tokens that say nothing about the text: the unknown token, and the bytes that a tokenizer falls back to."""
+    """The ids of the tokens that say nothing about the text: the unknown token, the bytes that a tokenizer falls back to, and single letters
+    of other scripts inside a word, which is how an English tokenizer spells Persian.
+    """
     model = json.loads(tokenizer.to_str())["model"]
     ids = [tokenizer.token_to_id(model["unk_token"])] if model.get("unk_token") else [model.get("unk_id")]
-    if model.get("byte_fallback"):
+    for token, number in tokenizer.get_vocab().items():
+        inside = token.removeprefix("##") if token.startswith("##") or model["type"] != "WordPiece" else ""
         # White space is text, and is spelled as bytes too.
-        ids += [number for token, number in tokenizer.get_vocab().items() if re.fullmatch(r"<0x(?!0[9AD])[0-9A-F]{2}>", token)]
+        if re.fullmatch(r"<0x(?!0[9AD])[0-9A-F]{2}>", token) or (len(inside) == 1 and inside.isalpha() and not _writes_words(inside)):
+            ids.append(number)
     return sorted(number for number in ids if number is not None)
+
+
+def _writes_words(letter: str) -> bool:
+    """Whether the letter is ASCII, or of a script in which one character may be a word."""
+    return letter.isascii() or unicodedata.name(letter, "").startswith(("CJK", "HANGUL"))

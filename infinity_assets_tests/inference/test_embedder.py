@@ -41,12 +41,13 @@ def test_what_is_read_and_known(static: Embedder) -> None:
     assert [len(part) for part in static.read([])] == [0, 0]
 
 
-def test_minilm_reads_english_and_no_chinese(tmp_path: Path) -> None:
+def test_minilm_knows_english_alone(tmp_path: Path) -> None:
     embedder = Embedder(EmbedderSpec(max_tokens=24), local_path(EmbedderSpec(), tmp_path))
-    reading = embedder.read(["Why is snow white?", "为什么雪是白色的？请解释原因。", "snow " * 30])
+    reading = embedder.read(["Why is snow white?", "为什么雪是白色的？请解释原因。", "snow " * 30, "چرا برف سفید است"])
     assert reading.unknown[0] == 0
     assert reading.unknown[1] > 0.3
-    assert reading.cut.tolist() == [False, False, True]
+    assert reading.unknown[3] > 0.3
+    assert reading.cut.tolist() == [False, False, True, False]
     assert embedder.encode(["Why is snow white?"]).shape == (1, embedder.width)
 
 

@@ -116,8 +116,8 @@ def _known(step: Step) -> tuple[pl.DataFrame | None, list[str]]:
 
 def _sample(lake: Lake, pairs: pl.DataFrame) -> pl.DataFrame:
     """Some pairs of every band with their texts, the most similar band first."""
-    labels = [f"from {t}" for t in _THRESHOLDS]
-    bands = pairs.with_columns(pl.col("similarity").cut(list(_THRESHOLDS[1:]), labels=labels, left_closed=True).alias("band"))
+    band = pl.sum_horizontal(pl.col("similarity") >= t for t in _THRESHOLDS)
+    bands = pairs.with_columns(band.alias("band"))
     # Hashes are as good as a draw: the first pairs of a band, of contents that are not shown yet.
     first = bands.filter(pl.struct("band", "a").is_first_distinct(), pl.struct("band", "b").is_first_distinct())
     shown = first.filter(pl.int_range(pl.len()).over("band") < _SHOWN).sort("similarity", "a", "b", descending=True)
