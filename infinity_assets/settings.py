@@ -195,11 +195,13 @@ class Semantic(Section):
     embedder: EmbedderSpec | None = None
     """Gives the vectors; null for `models.embedder`."""
     max_unknown: Share = 0.1
-    """A row is not judged if more than this share of its tokens is unknown to the embedder: to MiniLM all of Chinese looks alike."""
+    """A row is not judged if more than this share of its tokens is unknown to the embedder: the embedded ones
+    know no Chinese."""
     floor: Cosine = 0.8
     """Pairs with at least this cosine are kept: the threshold may go down to here and nothing is embedded or compared again."""
     threshold: Cosine = 0.95
-    """Two rows are duplicates if both their prompts and their answers have at least this cosine. (NeMo Curator: 0.99; Magpie: 0.95.)"""
+    """Two rows are duplicates if both their prompts and their answers have at least this cosine. Right for MiniLM; 0.9 for the
+    static model. (NeMo Curator: 0.99; Magpie: 0.95.)"""
     facts: bool = True
     """Rows that differ in the numbers or the negations of their prompts, in a system prompt or in a short answer are no duplicates: vectors
     are blind to these."""
