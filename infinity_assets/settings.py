@@ -8,7 +8,7 @@ environment variables such as INFINITY_CHAT__SEEDS__MAX_SEEDS=200 (two underscor
 import hashlib
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
@@ -20,6 +20,7 @@ from pydantic import (
     PositiveInt,
     ValidationError,
     field_validator,
+    model_validator,
 )
 from pydantic_settings import (
     BaseSettings,
@@ -34,6 +35,7 @@ from infinity_assets.rows.schema import DOMAINS, Domain
 
 EMBEDDED_MODEL = "smollm2-135m-instruct"
 EMBEDDED_EMBEDDER = "all-minilm-l6-v2"
+STATIC_EMBEDDER = "wordllama-l2-supercat-256"
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Cosine = Annotated[float, Field(ge=-1, le=1)]
@@ -78,10 +80,11 @@ class ModelSpec(Section):
 
 
 class EmbedderSpec(Section):
-    """A sentence-transformers model."""
+    """A sentence-transformers model, a static one (model2vec and the like) included."""
 
     model: str = EMBEDDED_EMBEDDER
-    """The embedded model, a Hub id or a folder."""
+    """An embedded model (`all-minilm-l6-v2`; `wordllama-l2-supercat-256`, a static one, thousands of texts a second on a CPU), a Hub id or a
+    folder. Both embedded ones know English only."""
     revision: str = "main"
     """Revision of the weights."""
     max_tokens: PositiveInt = 128
@@ -206,6 +209,38 @@ class Near(Section):
         return self.model_dump_json(exclude={"threshold"})
 
 
+class Semantic(Section):
+    """Rows that say the same in other words: pairs whose embeddings are close (SemDeDup, arXiv 2303.09540). How the numbers were found stands
+    in docs/deduplication.md.
+    """
+
+    enabled: bool = False
+    """Off unless asked for: half a million rows take MiniLM hours on two CPU cores, and a static model minutes."""
+    embedder: EmbedderSpec | None = None
+    """Gives the vectors; null for `models.embedder`."""
+    max_unknown: Share = 0.1
+    """A row is not judged if more than this share of its tokens is unknown to the embedder: the embedded ones
+    know no Chinese."""
+    floor: Cosine = 0.8
+    """Pairs with at least this cosine are kept: the threshold may go down to here and nothing is embedded or compared again."""
+    threshold: Cosine = 0.95
+    """Two rows are duplicates if both their prompts and their answers have at least this cosine. Right for MiniLM; 0.9 for the
+    static model. (NeMo Curator: 0.99; Magpie: 0.95.)"""
+    facts: bool = True
+    """Rows that differ in the numbers or the negations of their prompts, in a system prompt or in a short answer are no duplicates: vectors
+    are blind to these."""
+    neighbours: PositiveInt = 64
+    """A pair is kept if it is among so many most similar of one of its rows: a bound on what a crowd costs."""
+    exact_up_to: PositiveInt = 1_000_000
+    """Up to so many rows all pairs are compared; above it hnswlib proposes them and may miss some."""
+
+    @model_validator(mode="after")
+    def _above_the_floor(self) -> Self:
+        if self.threshold < self.floor:
+            raise ValueError(f"threshold {self.threshold} lies below the floor, {self.floor}: pairs there are not kept")
+        return self
+
+
 class Dedup(Section):
     """De-duplication."""
 
@@ -217,6 +252,8 @@ class Dedup(Section):
     """At most this many answers to the same instruction are kept, the best by the rule above; 0 keeps all."""
     near: Near = Near()
     """Near-duplicates."""
+    semantic: Semantic = Semantic()
+    """Rows that say the same in other words."""
 
 
 class Decontamination(Section):
@@ -228,6 +265,13 @@ class Decontamination(Section):
     """Of a shared run at least this many tokens are words of more than one letter (CJK characters count): grids of numbers are no evidence."""
     sides: tuple[Literal["system", "user", "assistant"], ...] = ("user",)
     """Turns that are looked at (Tulu 3: user turns only)."""
+    paraphrases: PositiveInt = 5
+    """Rows shown per item in the review list of paraphrases; they need the embeddings of `dedup.semantic`."""
+    paraphrase_floor: Cosine = 0.8
+    """Least cosine of a row's prompt and an item's that puts the row on the list."""
+    paraphrase_threshold: Cosine | None = None
+    """A row at or above this cosine is dropped; null: the list is for review only. (Tulu 3 found that no value tells a paraphrase from the
+    same topic; BAAI set 0.3 by hand.)"""
 
 
 class Scoring(Section):
@@ -269,8 +313,6 @@ class Foundation(Section):
     """A row whose embedding has a higher cosine than this with one ranked above it is dropped. (Deita, arXiv 2312.15685: 0.9.)"""
     candidates_per_place: Annotated[float, Field(ge=1)] = 2.0
     """Per domain, this many candidates per place of the quota, best first, reach the diversity step: only they are embedded."""
-    neighbours: PositiveInt = 16
-    """Neighbours looked at per row in the diversity step."""
     dsir_buckets: PositiveInt = 10_000
     """Hash buckets of DSIR (arXiv 2302.03169)."""
     dsir_smoothing: NonNegativeFloat = 1000.0
@@ -372,6 +414,11 @@ class Settings(BaseSettings):
     foundation: Foundation = Foundation()
     chat: Chat = Chat()
     release: Release = Release()
+
+    @property
+    def semantic_embedder(self) -> EmbedderSpec:
+        """The embedder of `dedup.semantic` in force."""
+        return self.dedup.semantic.embedder or self.models.embedder
 
     def __init__(self, **values: Any) -> None:
         """Read them.

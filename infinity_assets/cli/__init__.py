@@ -239,8 +239,10 @@ def fetch() -> None:
     """Bring the weights of all models in the settings to data/models, checked by hash. What is there costs nothing."""
     from infinity_assets.inference.models import fetch as bring
 
-    named = Settings().models
-    specs = [named.generator, named.of_texts, named.tagger, named.judge, named.scorer, *(s.model for s in named.students), named.embedder]
+    settings = Settings()
+    named = settings.models
+    specs = [named.generator, named.of_texts, named.tagger, named.judge, named.scorer, *(s.model for s in named.students)]
+    specs += [named.embedder, settings.semantic_embedder]
     for spec in {spec.identity: spec for spec in specs if getattr(spec, "backend", "") != "openai"}.values():
         click.echo(f"{spec.model}  {bring(spec, models_dir(), click.echo)}")
 

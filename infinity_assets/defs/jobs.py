@@ -10,7 +10,7 @@ ingest_sources = dg.define_asset_job(
     "ingest_sources",
     selection=_INGEST,
     partitions_def=SOURCES,
-    description="Reads the source folders: `raw_pool`, `synthesized_from_text` and `fingerprints`, one partition per source.",
+    description="Reads the source folders: `raw_pool`, `synthesized_from_text`, `fingerprints` and `embeddings`, one partition per source.",
 )
 
 build_sets = dg.define_asset_job(

@@ -15,7 +15,7 @@ from infinity_assets.settings import Settings
 SOURCES = dg.DynamicPartitionsDefinition(name="source")
 SHARDS = dg.StaticPartitionsDefinition(shard_names(Settings().shards))
 
-_BY_SOURCE = {"raw_pool", "synthesized_from_text", "fingerprints"}
+_BY_SOURCE = {"raw_pool", "synthesized_from_text", "fingerprints", "embeddings"}
 _BY_SHARD = {"deduped", "decontaminated", "tagged", "scored", "evolved", "answered", "diagnosed"}
 
 

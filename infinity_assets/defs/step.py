@@ -61,6 +61,19 @@ class Step:
         """The rows of all partitions of an input that the asset names in `reads_all`."""
         return self.lake.scan(asset)
 
+    def before(self) -> tuple[pl.LazyFrame | None, list[str]]:
+        """The rows of the last materialisation, and the partitions of the inputs that came since; null if anything else has changed."""
+        assert self.key
+        last = self.lake.manifest(self.asset, self.partition)
+        if last is None or not self.lake.intact(last):
+            return None, []
+        same = (last.code_version, last.settings_hash) == (self.key.code_version, self.key.settings_hash)
+        if not same or not last.inputs.items() < self.key.inputs.items():
+            return None, []
+        return self.lake.scan(self.asset, self.partition), sorted(
+            name.partition("/")[2] for name in self.key.inputs.keys() - last.inputs.keys()
+        )
+
     def inference(self) -> Inference:
         """The models, with the response store of this data folder. No engine starts before a response is missing."""
         return Inference(ResponseStore(self.lake.data / "responses"), _engines(models_dir()), self._advance_calls)

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -32,6 +32,8 @@ from infinity_assets.settings import EmbedderSpec, ModelSpec
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from infinity_assets.inference.embedder import Embedder
 
 FLUSH_SECONDS = 5.0
 FLUSH_ANSWERS = 256
@@ -127,6 +129,10 @@ class Inference:
         if not filled:
             return np.empty((0, 0), dtype=np.float32)
         return pl.DataFrame({"key": keys}).join(pl.concat(filled), on="key", how="left", maintain_order="left")["vector"].to_numpy()
+
+    def embedder(self, spec: EmbedderSpec) -> AbstractContextManager["Embedder"]:
+        """The embedder itself, for the block: where vectors by the million are kept as rows, the store would hold them a second time."""
+        return self._pool.embedder(spec)
 
     def release(self) -> None:
         """Close the engines of the pool."""

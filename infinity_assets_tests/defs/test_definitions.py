@@ -13,8 +13,8 @@ from infinity_assets.definitions import defs
 
 PACKAGE = Path(__file__).parents[2] / "infinity_assets"
 GROUPS = {
-    "ingest": ["raw_pool", "synthesized_from_text", "fingerprints"],
-    "curate": ["duplicates", "deduped", "benchmarks", "decontaminated"],
+    "ingest": ["raw_pool", "synthesized_from_text", "fingerprints", "embeddings"],
+    "curate": ["neighbours", "duplicates", "deduped", "benchmarks", "paraphrases", "decontaminated"],
     "score": ["tagged", "scored"],
     "foundation": ["domain_budget", "inf_instruct_f"],
     "chat": ["tag_vocabulary", "seed_selected", "evolved", "answered", "diagnosed", "inf_instruct_g"],

@@ -1,4 +1,4 @@
-"""An engine that follows a script, and requests to give it."""
+"""An engine that follows a script, requests to give it, and a small model of vectors."""
 
 import random
 from collections.abc import Callable, Generator, Sequence
@@ -56,3 +56,18 @@ class ScriptedEngine:
             return self
 
         return EnginePool(Path("nowhere"), engine=opener)
+
+
+def static_model(folder: Path, words: Sequence[str], width: int = 16) -> Path:
+    """A static model that knows these words, as sentence-transformers saves one: with a modules.json and no config.json."""
+    import numpy as np
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    vocabulary = {word: number for number, word in enumerate(["[UNK]", *words])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()  # pyright: ignore[reportAttributeAccessIssue]
+    table = np.random.default_rng(0).normal(size=(len(vocabulary), width)).astype(np.float32)
+    SentenceTransformer(modules=[StaticEmbedding(tokenizer, table)], device="cpu").save_pretrained(str(folder), create_model_card=False)
+    return folder

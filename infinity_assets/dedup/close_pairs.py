@@ -1,0 +1,344 @@
+"""Pairs of vectors that are close: all of them up to a size, and above it those that hnswlib finds.
+
+**Exact.** Every pair is looked at, by blocks of a matrix product over an upper bound of its cosine: the vectors are turned into their
+principal axes, the first of them are kept, and of the rest only its length. By Cauchy and Schwarz the cosine is at most the product over
+what was kept plus the product of the two lengths, which is the scalar product of much shorter vectors. Only pairs that this bound lets
+pass are computed in full.
+
+**Graph.** hnswlib proposes neighbours and nothing else: who is close is decided by the cosine. Equal vectors are merged before they are
+indexed (hnswlib can hang on them with several threads: nmslib/hnswlib #389), and one thread builds the index, in the order of the rows.
+
+Cosines are computed in double precision. Of half-precision vectors every product, and every sum of up to some thousand of them, is exact
+there, so that not a bit depends on the machine, the threads or the blocks.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+_ROWS, _COLUMNS = 1024, 8192
+"""Size of a block: 32 MB of single-precision bounds."""
+_AXES = 128
+"""Principal axes kept. With half as many, six times as many pairs have to be computed in full, and the products take hardly less."""
+_SAMPLE = 20_000
+"""Vectors that the axes are found on. Any axes give the right pairs; good ones leave fewer to compute."""
+_SLACK = 1e-3
+"""Single precision: a bound, or hnswlib's cosine, may be off by less than this."""
+_DENSE = 1 << 16
+"""With more candidates than this in a block, all its cosines are computed, in single precision, to leave fewer."""
+_FINE = 1e-4
+"""These may be off by less than this."""
+_CHUNK = 8192
+"""Pairs whose cosines are computed together."""
+_BUFFER = 1 << 23
+"""Pairs held before the weaker ones of a crowd are let go."""
+_LINKS, _EFFORT, _SEED = 16, 200, 100
+
+Views = Sequence[npt.NDArray[np.floating]]
+"""One matrix of vectors, or several with the same rows (prompt and answer, say)."""
+
+
+class Pairs(NamedTuple):
+    """Pairs of rows, left < right, sorted, with their similarity as float32: the smallest cosine of their views."""
+
+    left: npt.NDArray[np.int64]
+    right: npt.NDArray[np.int64]
+    similarity: npt.NDArray[np.float32]
+
+
+def close_pairs(
+    views: Views,
+    floor: float,
+    most: int,
+    *,
+    keys: npt.NDArray[np.uint64] | None = None,
+    groups: npt.NDArray[np.integer] | None = None,
+    fresh: npt.NDArray[np.bool_] | None = None,
+    exact_up_to: int = 1_000_000,
+    advance: Callable[[int, int], None] = lambda done, total: None,
+) -> Pairs:
+    """The pairs of rows whose similarity is at least `floor`.
+
+    Args:
+        views: Vectors of any length but zero, shape (rows, width) each. Two rows are as similar as their least similar view.
+        floor: Least cosine.
+        most: A pair is kept if it is among this many most similar of one of its rows (`strongest`).
+        keys: A number per row that does not depend on its place, to settle ties by; the place itself if there is none.
+        groups: Rows of different groups are no pair.
+        fresh: Only pairs with one of these rows are looked for.
+        exact_up_to: With more rows than this the graph proposes, and a pair may be missed.
+        advance: Told how many of how many rows are done.
+
+    Returns:
+        The pairs. Up to `exact_up_to` rows they depend on nothing but the arguments; above it on the version of hnswlib, too.
+    """
+    rows = len(views[0])
+    keys = np.arange(rows, dtype=np.uint64) if keys is None else keys
+    found = Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
+    if rows < 2:
+        return found
+    squares = [_squares(view) for view in views]
+    exact = rows <= exact_up_to
+    for left, right in _bounded(views, floor, most, groups, fresh, advance) if exact else _proposed(views, floor, most, advance):
+        left, right = np.minimum(left, right), np.maximum(left, right)
+        wanted = np.ones(len(left), bool) if groups is None else groups[left] == groups[right]
+        if fresh is not None:
+            wanted &= fresh[left] | fresh[right]
+        left, right = left[wanted], right[wanted]
+        cosine = np.minimum.reduce([_cosines(view, view, square, square, left, right) for view, square in zip(views, squares, strict=True)])
+        near = cosine >= floor
+        found = together(found, Pairs(left[near], right[near], cosine[near].astype(np.float32)))
+        if len(found.left) > _BUFFER:
+            found = strongest(found, rows, most, keys)
+    found = _once(found)
+    return strongest(found, rows, most, keys)
+
+
+def together(one: Pairs, other: Pairs) -> Pairs:
+    """The pairs of both, one after the other."""
+    return Pairs(
+        np.concatenate([one.left, other.left]),
+        np.concatenate([one.right, other.right]),
+        np.concatenate([one.similarity, other.similarity]),
+    )
+
+
+def strongest(pairs: Pairs, rows: int, most: int, keys: npt.NDArray[np.uint64]) -> Pairs:
+    """The pairs that are among the `most` most similar of one of their two rows; ties go by `keys`.
+
+    What it drops from a part of the pairs it drops from the whole, so parts may be reduced before they are put together.
+    """
+    ends, others = np.concatenate([pairs.left, pairs.right]), np.concatenate([pairs.right, pairs.left])
+    crowded = np.bincount(ends, minlength=rows) > most
+    if not crowded.any():
+        return pairs
+    number = np.tile(np.arange(len(pairs.left)), 2)
+    kept = ~crowded[pairs.left] | ~crowded[pairs.right]
+    crowd = np.flatnonzero(crowded[ends])
+    ends, others, number = ends[crowd], others[crowd], number[crowd]
+    # A key of the pair, not of the other row: with that one all rows of a crowd of equals would have the same few neighbours.
+    order = np.lexsort((keys[ends] ^ keys[others], -pairs.similarity[number], ends))
+    ends, number = ends[order], number[order]
+    place = np.arange(len(ends)) - np.searchsorted(ends, ends)
+    kept[number[place < most]] = True
+    return Pairs(pairs.left[kept], pairs.right[kept], pairs.similarity[kept])
+
+
+def nearest(
+    queries: npt.NDArray[np.floating],
+    vectors: npt.NDArray[np.floating],
+    floor: float,
+    most: int,
+    keys: npt.NDArray[np.uint64] | None = None,
+    advance: Callable[[int, int], None] = lambda done, total: None,
+) -> pl.DataFrame:
+    """For every query the vectors nearest to it: all are compared, by blocks.
+
+    Args:
+        queries: Shape (queries, width).
+        vectors: Shape (rows, width).
+        floor: Least cosine.
+        most: Rows per query.
+        keys: A number per row, to settle ties by; the place if there is none.
+        advance: Told how many of how many queries are done.
+
+    Returns:
+        Columns query, row (places), similarity (Float32); by query, best first.
+    """
+    keys = np.arange(len(vectors), dtype=np.uint64) if keys is None else keys
+    schema = {"query": pl.Int64, "row": pl.Int64, "similarity": pl.Float32}
+    best = [pl.DataFrame(schema=schema)]
+    query_squares, squares = _squares(queries), _squares(vectors)
+    for above in range(0, len(queries), _ROWS):
+        asked, mine = _unit(queries[above : above + _ROWS]), pl.DataFrame(schema={**schema, "key": pl.UInt64})
+        for start in range(0, len(vectors), _COLUMNS):
+            product = asked @ _unit(vectors[start : start + _COLUMNS]).T
+            least = np.full(len(asked), floor)
+            if product.shape[1] > most and (product >= floor).sum() > _DENSE:
+                # A row that is one of the best of all is one of the best of its block.
+                least = np.maximum(floor, np.partition(product, -most, axis=1)[:, -most])
+            query, row = np.nonzero(product >= (least - _FINE)[:, None])
+            query, row = query + above, row + start
+            cosine = _cosines(queries, vectors, query_squares, squares, query, row)
+            near = cosine >= floor
+            found = {"query": query[near], "row": row[near], "similarity": cosine[near].astype(np.float32), "key": keys[row[near]]}
+            ranked = pl.concat([mine, pl.DataFrame(found)]).sort("query", pl.col("similarity") * -1, "key", "row")
+            mine = ranked.filter(pl.int_range(pl.len()).over("query") < most)
+        best.append(mine.drop("key"))
+        advance(min(above + _ROWS, len(queries)), len(queries))
+    return pl.concat(best)
+
+
+def _squares(vectors: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """Squared lengths; 1 in the place of 0, so that a vector of nothing is close to nothing."""
+    squares = [np.zeros(0)]
+    for start in range(0, len(vectors), _CHUNK):
+        part = vectors[start : start + _CHUNK].astype(np.float64)
+        squares.append(np.einsum("ij,ij->i", part, part))
+    every = np.concatenate(squares)
+    return np.where(every > 0, every, 1.0)
+
+
+def _unit(vectors: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+    single = np.asarray(vectors).astype(np.float32)
+    return single / np.maximum(np.linalg.norm(single, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+
+
+def _joined(views: Views, rows: slice | npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """One vector per row whose scalar products are the mean of the views' cosines, which is at least the smallest of them."""
+    return np.hstack([_unit(view[rows]) for view in views]) / np.float32(np.sqrt(len(views)))
+
+
+def _cosines(
+    one: npt.NDArray[np.floating],
+    other: npt.NDArray[np.floating],
+    one_squares: npt.NDArray[np.float64],
+    other_squares: npt.NDArray[np.float64],
+    left: npt.NDArray[np.int64],
+    right: npt.NDArray[np.int64],
+) -> npt.NDArray[np.float64]:
+    cosines = np.empty(len(left))
+    for start in range(0, len(left), _CHUNK):
+        i, j = left[start : start + _CHUNK], right[start : start + _CHUNK]
+        product = np.einsum("ij,ij->i", one[i].astype(np.float64), other[j].astype(np.float64))
+        cosines[start : start + _CHUNK] = product / np.sqrt(one_squares[i] * other_squares[j])
+    return cosines
+
+
+Candidates = Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
+
+
+def _bounded(
+    views: Views,
+    floor: float,
+    most: int,
+    groups: npt.NDArray[np.integer] | None,
+    fresh: npt.NDArray[np.bool_] | None,
+    advance: Callable[[int, int], None],
+) -> Candidates:
+    """The pairs whose bound lets them pass, each once."""
+    rows = len(views[0])
+    sample = _joined(views, np.arange(0, rows, max(1, rows // _SAMPLE)))
+    _, axes = np.linalg.eigh(sample.T @ sample)
+    axes = axes[:, ::-1][:, :_AXES]
+    # Fresh rows first: a block of them is compared with itself and with all rows behind it.
+    order = np.arange(rows) if fresh is None else np.concatenate([np.flatnonzero(fresh), np.flatnonzero(~fresh)])
+    asked = rows if fresh is None else int(fresh.sum())
+    short = np.empty((rows, axes.shape[1] + 1), np.float32)
+    for start in range(0, rows, _COLUMNS):
+        whole = _joined(views, order[start : start + _COLUMNS])
+        kept = whole @ axes
+        rest = np.einsum("ij,ij->i", whole, whole) - np.einsum("ij,ij->i", kept, kept)
+        short[start : start + _COLUMNS] = np.column_stack([kept, np.sqrt(np.maximum(rest, 0))])
+    for start in range(0, asked, _ROWS):
+        block = short[start : min(start + _ROWS, asked)]
+        for across in range(start, rows, _COLUMNS):
+            bound = block @ short[across : across + _COLUMNS].T
+            one, other = np.divmod(np.flatnonzero(bound.ravel() >= floor - _SLACK), bound.shape[1])
+            left, right = order[one + start], order[other + across]
+            wanted = one + start < other + across
+            if groups is not None:
+                wanted &= groups[left] == groups[right]
+            if wanted.sum() > _DENSE:
+                above, below = order[start : start + len(block)], order[across : across + _COLUMNS]
+                wanted[wanted] = _promising(views, above, below, one[wanted], other[wanted], floor, most)
+            yield left[wanted], right[wanted]
+        advance(min(start + _ROWS, asked), asked)
+
+
+def _promising(
+    views: Views,
+    above: npt.NDArray[np.int64],
+    below: npt.NDArray[np.int64],
+    one: npt.NDArray[np.int64],
+    other: npt.NDArray[np.int64],
+    floor: float,
+    most: int,
+) -> npt.NDArray[np.bool_]:
+    """Which candidates (one, other) of the block above x below can be close and among the `most` most similar of a row of the block."""
+    cosine = np.full(len(one), np.inf, np.float32)
+    for view in views:
+        np.minimum(cosine, (_unit(view[above]) @ _unit(view[below]).T)[one, other], out=cosine)
+    block = np.full((len(above), len(below)), -np.inf, np.float32)
+    block[one, other] = cosine
+    wanted = cosine >= floor - _FINE
+    if block.size > most * sum(block.shape):
+        weakest = np.full(len(cosine), np.inf, np.float32)
+        for axis, place in ((1, one), (0, other)):
+            if block.shape[axis] > most:
+                weakest = np.minimum(weakest, np.take(np.partition(block, -most, axis=axis), -most, axis=axis)[place])
+            else:
+                weakest[:] = -np.inf
+        wanted &= cosine >= weakest - _FINE
+    return wanted
+
+
+def _proposed(
+    views: Views,
+    floor: float,
+    most: int,
+    advance: Callable[[int, int], None],
+) -> Candidates:
+    """The pairs that a graph proposes; some of them twice."""
+    import hnswlib
+
+    rows, stacked = len(views[0]), np.hstack(views)
+    _, first, place = np.unique(stacked, axis=0, return_index=True, return_inverse=True)
+    first = first[place.ravel()]  # of every row, the first row that is equal to it
+    distinct = np.unique(first)
+    index = hnswlib.Index(space="ip", dim=stacked.shape[1])
+    index.init_index(max_elements=len(distinct), ef_construction=_EFFORT, M=_LINKS, random_seed=_SEED)
+    for start in range(0, len(distinct), _COLUMNS):
+        part = distinct[start : start + _COLUMNS]
+        index.add_items(_joined(views, part), part, num_threads=1)
+        advance(start + len(part), 2 * len(distinct))
+    ordered = np.argsort(first, kind="stable")
+    for apart in range(1, min(most, rows - 1) + 1):
+        equal = first[ordered[:-apart]] == first[ordered[apart:]]
+        if not equal.any():
+            break
+        yield ordered[:-apart][equal], ordered[apart:][equal]
+    copies = np.flatnonzero(first != np.arange(rows))
+    for start in range(0, len(distinct), _COLUMNS):
+        part = distinct[start : start + _COLUMNS]
+        left, right = _neighbours(index, _joined(views, part), part, floor - _SLACK, most, len(distinct))
+        # The copies of a row are close to what it is close to. (To the copies of that they are, too: those pairs are left out.)
+        copied = pl.DataFrame({"first": first[copies], "copy": copies})
+        pairs = pl.DataFrame({"left": left, "right": right}, schema={"left": pl.Int64, "right": pl.Int64})
+        for one, other in (("left", "right"), ("right", "left")):
+            more = pairs.join(copied, left_on=one, right_on="first")
+            yield more["copy"].to_numpy(), more[other].to_numpy()
+        yield left, right
+        advance(len(distinct) + start + len(part), 2 * len(distinct))
+
+
+def _neighbours(
+    index: Any, vectors: npt.NDArray[np.float32], rows: npt.NDArray[np.int64], floor: float, most: int, size: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """What the graph takes for close to these rows. A row whose neighbours are all close is asked for more of them, up to `most`."""
+    asked, k = np.arange(len(rows)), 17
+    left, right = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    while len(asked):
+        k = min(k, size, most + 1)
+        index.set_ef(max(2 * k, _EFFORT))
+        found, distances = index.knn_query(vectors[asked], k=k)
+        close = 1 - distances >= floor
+        more = close.all(axis=1) & (k < min(size, most + 1))
+        row, column = np.nonzero(close & ~more[:, None] & (found != rows[asked][:, None]))
+        left.append(rows[asked][row])
+        right.append(found[row, column].astype(np.int64))
+        asked, k = asked[more], 4 * k
+    return np.concatenate(left), np.concatenate(right)
+
+
+def _once(pairs: Pairs) -> Pairs:
+    """Sorted, each pair once."""
+    order = np.lexsort((pairs.right, pairs.left))
+    left, right = pairs.left[order], pairs.right[order]
+    new = np.ones(len(left), bool)
+    new[1:] = (left[1:] != left[:-1]) | (right[1:] != right[:-1])
+    order = order[new]
+    return Pairs(pairs.left[order], pairs.right[order], pairs.similarity[order])

@@ -1,0 +1,225 @@
+"""Semantic de-duplication: contents that say the same in other words (SemDeDup, arXiv 2303.09540, without its clusters).
+
+A content has two vectors, of its prompt (user turns) and of its answer (assistant turns; the prompt again where there is none). Two contents
+are as similar as the less similar of the two, so that neither a long prompt hides another answer nor an answer another prompt. What the
+vectors cannot vouch for is not judged: a prompt longer than the embedder reads, and a text of tokens that it does not know. What they
+are blind to is compared as it stands, as `facts`.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from infinity_assets.dedup.close_pairs import Pairs, close_pairs, strongest, together
+from infinity_assets.inference.embedder import Reading
+from infinity_assets.rows import conversation
+from infinity_assets.rows.ids import digest
+from infinity_assets.rows.text import tokens
+
+PAIRS = pl.Schema({"a": pl.String, "b": pl.String, "similarity": pl.Float32})
+"""A pair of contents, by content hash, a < b, and the smaller cosine of their prompts and their answers. Sorted by a and b."""
+
+_NUMBER = (
+    r"\p{Nd}+(?:[.,]\p{Nd}+)*"
+    r"|\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|hundred|thousand|million|billion)\b"
+    r"|[二两三四五六七八九十百千]"
+)
+_NEGATION = r"\b(?:not|no|never|without|none|nor|neither|cannot)\b|n['’]t\b|[不没無无非勿未别]"
+_SHORT = 5
+"""An answer of at most this many tokens (a label, a number, a name) is a fact: a vector hardly tells one from another."""
+
+
+class Encoder(Protocol):
+    """What is asked of an embedder (`inference.embedder.Embedder`)."""
+
+    @property
+    def width(self) -> int:
+        """Numbers in a vector."""
+        ...
+
+    def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """A vector of unit length per text."""
+        ...
+
+    def read(self, texts: Sequence[str]) -> Reading:
+        """How much of every text is seen and known."""
+        ...
+
+
+def embeddings(width: int) -> pl.Schema:
+    """A distinct content of a source with its vectors, in half precision: that moves a cosine by some 0.0001 and halves what is kept.
+
+    `prompt` is null where the embedder knows too little of it, `answer` and `facts` where the content is not judged.
+    """
+    vector = pl.Array(pl.Float16, width)
+    return pl.Schema(
+        {"content_hash": pl.String, "prompt": vector, "answer": vector, "facts": pl.String, "cut": pl.Boolean, "unknown": pl.Float32}
+    )
+
+
+def texts(rows: pl.LazyFrame, fingerprints: pl.LazyFrame) -> pl.LazyFrame:
+    """The texts of every distinct content, in the order of the rows: content_hash, system, prompt, answer.
+
+    Args:
+        rows: Rows of the pool.
+        fingerprints: Lines as `dedup.fingerprints.fingerprint` makes them, of these rows.
+    """
+    one = fingerprints.group_by("content_hash").agg(pl.col("row_id").min())
+    return (
+        rows.select("row_id", "messages")
+        .join(one, on="row_id", maintain_order="left")
+        .unique("row_id", keep="first", maintain_order=True)
+        .select(
+            "content_hash",
+            conversation.content_of("system").alias("system"),
+            conversation.content_of("user").alias("prompt"),
+            conversation.content_of("assistant").alias("answer"),
+        )
+    )
+
+
+def facts() -> pl.Expr:
+    """What vectors are blind to, as a text: equal in two contents or they are no duplicates.
+
+    The system prompt (its hash), the numbers of the prompt in their order, the number of its negations, and the whole answer if it is short.
+    """
+    prompt = pl.col("prompt").str.normalize("NFKC").str.to_lowercase()
+    answer = tokens(pl.col("answer"))
+    system = pl.col("system").map_batches(lambda texts: pl.Series([digest(t)[:8] if t else "" for t in texts], dtype=pl.String), pl.String)
+    return pl.concat_str(
+        [
+            system,
+            prompt.str.extract_all(_NUMBER).list.join(" "),
+            prompt.str.count_matches(_NEGATION).cast(pl.String),
+            pl.when(answer.list.len() <= _SHORT).then(answer.list.join(" ")).otherwise(pl.lit("")),
+        ],
+        separator="|",
+    )
+
+
+def embed(contents: pl.DataFrame, encoder: Encoder, max_unknown: float) -> pl.DataFrame:
+    """The vectors of contents. Equal texts are embedded once.
+
+    Args:
+        contents: Lines as `texts` makes them.
+        encoder: The embedder.
+        max_unknown: Texts of which it knows less have no vector.
+
+    Returns:
+        Lines of schema `embeddings`, in the same order.
+    """
+    prompt, answer = (encoder.read(contents[side].to_list()) for side in ("prompt", "answer"))
+    readable = prompt.unknown <= max_unknown
+    judged = readable & ~prompt.cut & (answer.unknown <= max_unknown)
+    prompts = contents["prompt"].set(pl.Series(~readable), None)
+    answers = pl.select(pl.when(contents["answer"] == "").then(contents["prompt"]).otherwise(contents["answer"])).to_series()
+    answers = answers.set(pl.Series(~judged), None)
+    distinct = pl.concat([prompts, answers]).drop_nulls().unique(maintain_order=True)
+    vectors = encoder.encode(distinct.to_list()) if len(distinct) else np.zeros((0, encoder.width))
+    schema = embeddings(encoder.width)
+    table = pl.DataFrame({"text": distinct, "vector": pl.Series(vectors.astype(np.float16), dtype=schema["prompt"])})
+
+    def looked_up(wanted: pl.Series) -> pl.Series:
+        return wanted.alias("text").to_frame().join(table, on="text", how="left", maintain_order="left")["vector"]
+
+    return contents.select(
+        "content_hash",
+        looked_up(prompts).alias("prompt"),
+        looked_up(answers).alias("answer"),
+        pl.when(pl.Series(judged)).then(facts()).alias("facts"),
+        pl.Series("cut", prompt.cut),
+        pl.Series("unknown", prompt.unknown),
+    ).cast(schema)
+
+
+def neighbours(
+    contents: pl.DataFrame,
+    floor: float,
+    most: int,
+    *,
+    facts: bool,
+    exact_up_to: int,
+    known: pl.DataFrame | None = None,
+    fresh: pl.Series | None = None,
+    advance: Callable[[int, int], None] = lambda done, total: None,
+) -> pl.DataFrame:
+    """The pairs of contents that are close.
+
+    With `known`, only what can have changed is compared, and the result is the same as without, to the byte: the fresh contents with all,
+    and contents that had as many pairs as are kept and lost one of them.
+
+    Args:
+        contents: Judged contents, each once: content_hash, prompt, answer, facts, sorted by content_hash.
+        floor: Least similarity.
+        most: Pairs kept per content (`close_pairs`).
+        facts: Whether contents of other facts are no pair.
+        exact_up_to: With more contents than this hnswlib proposes the pairs, and `known` is not used.
+        known: The pairs of an earlier call with the same arguments.
+        fresh: Which contents are new, or have another vector, since then. Contents that are gone need not be told.
+        advance: Told how far it is.
+
+    Returns:
+        Lines of schema `PAIRS`.
+    """
+    if contents.height < 2:
+        return pl.DataFrame(schema=PAIRS)
+    hashes = contents["content_hash"]
+    keys = hashes.str.slice(0, 16).str.to_integer(base=16, dtype=pl.UInt64).to_numpy()
+    groups = contents["facts"].rank("dense").to_numpy() if facts else None
+    kept, again = None, None
+    if known is not None and fresh is not None and contents.height <= exact_up_to:
+        kept, again = _still_true(known, hashes, fresh.to_numpy(), most)
+    found = close_pairs(
+        [contents["prompt"].to_numpy(), contents["answer"].to_numpy()],
+        floor,
+        most,
+        keys=keys,
+        groups=groups,
+        fresh=again,
+        exact_up_to=exact_up_to,
+        advance=advance,
+    )
+    if kept is not None:
+        found = strongest(together(kept, found), contents.height, most, keys)
+    pairs = pl.DataFrame({"a": hashes.gather(found.left), "b": hashes.gather(found.right), "similarity": found.similarity}, schema=PAIRS)
+    return pairs.sort("a", "b")
+
+
+def _still_true(known: pl.DataFrame, hashes: pl.Series, fresh: npt.NDArray[np.bool_], most: int) -> tuple[Pairs, npt.NDArray[np.bool_]]:
+    """The known pairs that stand, and which contents have to be compared with all again."""
+    place = pl.DataFrame({"hash": hashes, "place": np.arange(len(hashes))})
+    ends = [known.select(pl.col(end).alias("hash")).join(place, on="hash", how="left", maintain_order="left")["place"] for end in "ab"]
+    left, right = (end.fill_null(-1).to_numpy() for end in ends)
+    gone = np.append(fresh, True)  # the place -1 is that of a content that is no longer there
+    broken = gone[left] | gone[right]
+    touched = np.concatenate([left, right])
+    full = np.bincount(touched[touched >= 0], minlength=len(hashes)) >= most
+    # A content with fewer pairs than are kept has all of its pairs in `known`; one with as many may have a weaker one to take a lost one's place.
+    lost = np.zeros(len(hashes) + 1, bool)
+    lost[left[broken]] = lost[right[broken]] = True
+    again = fresh | (full & lost[:-1])
+    stands = ~broken & ~again[left] & ~again[right]
+    return Pairs(left[stands], right[stands], known["similarity"].to_numpy()[stands]), again
+
+
+def would_go(pairs: pl.DataFrame, threshold: float) -> int:
+    """How many contents would be dropped at a threshold, if of every pair the content of the lower hash had priority.
+
+    A content goes if it is close to one that stays and comes before it.
+    """
+    close = pairs.filter(pl.col("similarity") >= threshold)
+    hashes = pl.concat([close["a"], close["b"]]).unique().sort()
+    place = pl.DataFrame({"hash": hashes, "place": np.arange(len(hashes))})
+    one, other = (close.select(hash=end).join(place, on="hash", maintain_order="left")["place"].to_numpy() for end in "ab")
+    gone, stays = np.zeros(len(hashes), bool), np.zeros(len(hashes), bool)
+    while len(one):
+        waiting = np.zeros(len(hashes), bool)
+        waiting[other] = True
+        stays |= ~waiting & ~gone
+        gone[other[stays[one]]] = True
+        undecided = ~gone[one] & ~gone[other] & ~stays[one]
+        one, other = one[undecided], other[undecided]
+    return int(gone.sum())

@@ -1,0 +1,147 @@
+"""What is judged, what counts as close, and that a source added later changes nothing but what it brings."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from infinity_assets.dedup import semantic
+from infinity_assets.dedup.fingerprints import fingerprint
+from infinity_assets.inference.embedder import Reading
+from infinity_assets.settings import Near
+from infinity_assets_tests.frames import pool
+
+
+class Words:
+    """An embedder that counts letters, reads ten words, and knows no word of capitals."""
+
+    width = 26
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        self.seen += texts
+        counts = np.array([[text.count(letter) for letter in "abcdefghijklmnopqrstuvwxyz"] for text in texts], np.float32)
+        return counts / np.maximum(np.linalg.norm(counts, axis=1, keepdims=True), 1e-9)
+
+    def read(self, texts: Sequence[str]) -> Reading:
+        words = [text.split() for text in texts]
+        unknown = [sum(word.isupper() for word in mine) / max(len(mine), 1) for mine in words]
+        return Reading(np.array([len(mine) > 10 for mine in words], bool), np.array(unknown, np.float32))
+
+
+def contents(*rows: tuple[str, str]) -> pl.DataFrame:
+    turns = [("s", "f", i, [("user", prompt), *([("assistant", answer)] if answer else [])]) for i, (prompt, answer) in enumerate(rows)]
+    frame = pool(*turns)
+    return semantic.texts(frame.lazy(), fingerprint(frame, Near()).lazy()).collect()
+
+
+def test_every_content_once_in_the_order_of_the_rows() -> None:
+    got = contents(("what is tuff", "a rock"), ("why", "because"), ("What  is TUFF", "a rock"))
+    assert got.height == 2
+    assert got["prompt"].str.to_lowercase().to_list() in (["what  is tuff", "why"], ["why", "what  is tuff"], ["what is tuff", "why"])
+
+
+def test_equal_texts_are_embedded_once_and_what_cannot_be_read_is_not_judged() -> None:
+    encoder = Words()
+    long = " ".join(["word"] * 11)
+    got = semantic.embed(
+        contents(("a question", "an answer"), ("a question", ""), ("SHOUTED", "an answer"), (long, "b"), ("c", "LOUD")), encoder, 0.1
+    )
+    assert sorted(encoder.seen) == sorted(["a question", "an answer", long, "c"])
+    judged = got["answer"].is_not_null().to_list()
+    assert judged == [True, True, False, False, False]
+    assert got["facts"].is_not_null().to_list() == judged
+    assert got["prompt"].is_not_null().to_list() == [True, True, False, True, True]
+    assert got["cut"].to_list() == [False, False, False, True, False]
+    assert got["answer"][1].to_list() == got["prompt"][1].to_list()
+    assert got.schema == semantic.embeddings(26)
+
+
+def test_of_no_contents_there_are_no_vectors() -> None:
+    empty = semantic.embed(contents(("a", "b")).clear(), Words(), 0.1)
+    assert (empty.height, empty.schema) == (0, semantic.embeddings(26))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (("Add 3 and 4.", "It is more than that."), ("Add 3 and 5.", "It is more than that."), False),
+        (("Add 3 and 4.", "It makes a nice sum of both."), ("Please add 3 and 4.", "The sum of both is nice to have."), True),
+        (("Name three rivers.", "The Rhine, the Rhone, the Po."), ("Name four rivers.", "The Rhine, the Rhone, the Po."), False),
+        (("What is healthy?", "Fruit, nuts, fish, beans and oats."), ("What is not healthy?", "Fruit, nuts, fish, beans and oats."), False),
+        (("这三种食物健康吗", "水果、坚果、鱼、豆类和燕麦。"), ("这三种食物不健康吗", "水果、坚果、鱼、豆类和燕麦。"), False),
+        (("写三个句子", "这里有一些关于河流的句子。"), ("写五个句子", "这里有一些关于河流的句子。"), False),
+        (("Is snow white?", "Yes."), ("Is the snow white?", "No."), False),
+        (("Is snow white?", "Yes."), ("Is the snow white?", "yes"), True),
+        (("Is snow white?", "Yes."), ("Is the snow white?", ""), False),
+    ],
+)
+def test_facts_tell_what_vectors_cannot(one: tuple[str, str], other: tuple[str, str], same: bool) -> None:
+    facts = pl.concat([contents(one), contents(other)]).select(semantic.facts()).to_series()
+    assert (facts[0] == facts[1]) is same
+
+
+def vectors(points: list[tuple[int, ...]], hashes: list[int]) -> pl.DataFrame:
+    array = pl.Array(pl.Float16, 3)
+    frame = pl.DataFrame(
+        {
+            "content_hash": [f"{number * 0x9E3779B97F4A7C15 % 2**64:016x}{number:016x}" for number in hashes],
+            "prompt": pl.Series([[float(x) for x in point] for point in points], dtype=array),
+            "answer": pl.Series([[float(x) for x in point] for point in points], dtype=array),
+            "facts": [str(number % 7 == 0) for number in hashes],
+        },
+        schema_overrides={"content_hash": pl.String, "facts": pl.String},
+    )
+    return frame.sort("content_hash")
+
+
+POINTS = st.lists(st.tuples(*[st.integers(1, 9)] * 3), min_size=0, max_size=30)
+
+
+@settings(max_examples=150, deadline=None)
+@given(points=POINTS, data=st.data(), most=st.integers(1, 5), facts=st.booleans())
+def test_what_is_added_later_gives_the_same_pairs_as_all_at_once(points: list, data: st.DataObject, most: int, facts: bool) -> None:
+    """Contents come, go and change their vectors; few pairs per content are kept, so that a lost one makes room for a weaker one."""
+    how = {"floor": 0.97, "most": most, "facts": facts, "exact_up_to": 100}
+    states = data.draw(st.lists(st.sampled_from(["old", "new", "gone", "changed"]), min_size=len(points), max_size=len(points)))
+    numbers = list(range(len(points)))
+    before = [i for i in numbers if states[i] != "new"]
+    after = [i for i in numbers if states[i] != "gone"]
+    moved = [tuple(reversed(point)) if state == "changed" else point for point, state in zip(points, states, strict=True)]
+    known = semantic.neighbours(vectors([points[i] for i in before], before), **how)
+    now = vectors([moved[i] for i in after], after)
+    tail = now["content_hash"].str.slice(16).str.to_integer(base=16)
+    fresh = tail.is_in([i for i in numbers if states[i] in ("new", "changed")])
+    assert_frame_equal(semantic.neighbours(now, **how, known=known, fresh=fresh), semantic.neighbours(now, **how), check_exact=True)
+
+
+@settings(max_examples=60, deadline=None)
+@given(points=POINTS, threshold=st.sampled_from([0.97, 0.99]))
+def test_what_would_go_is_what_a_walk_drops(points: list, threshold: float) -> None:
+    pairs = semantic.neighbours(vectors(points, list(range(len(points)))), 0.97, 100, facts=False, exact_up_to=100)
+    close = {(a, b) for a, b, s in pairs.iter_rows() if s >= threshold}
+    gone: set[str] = set()
+    for content in sorted({end for pair in close for end in pair}):
+        if any(b == content and a not in gone for a, b in close):
+            gone.add(content)
+    assert semantic.would_go(pairs, threshold) == len(gone)
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_nothing_has_no_neighbours(rows: int) -> None:
+    pairs = semantic.neighbours(vectors([(1, 2, 3)] * rows, list(range(rows))), 0.8, 5, facts=True, exact_up_to=10)
+    assert (pairs.height, pairs.schema) == (0, semantic.PAIRS)
+    assert semantic.would_go(pairs, 0.8) == 0
+
+
+def test_of_rows_all_alike_one_stays() -> None:
+    pairs = semantic.neighbours(vectors([(1, 2, 3)] * 20, list(range(20))), 0.8, 64, facts=False, exact_up_to=99)
+    assert pairs.height == 190
+    assert set(pairs["similarity"]) == {1.0}
+    assert semantic.would_go(pairs, 1.0) == 19
