@@ -1,51 +1,69 @@
 """How fast rows become distinct rows, in how much memory, how that grows, and how many of the true near-duplicates are found.
 
     python -m infinity_assets_tests.benchmarks.deduplicate figures SOURCES       ours, with and without Dagster
+    python -m infinity_assets_tests.benchmarks.deduplicate library SOURCES       ours, the library functions alone
     python -m infinity_assets_tests.benchmarks.deduplicate peers SOURCES --peers-python PATH
     python -m infinity_assets_tests.benchmarks.deduplicate linear SOURCES        a quarter, a half, the whole, and the whole with an altered copy
     python -m infinity_assets_tests.benchmarks.deduplicate incremental SOURCES   all sources but one, then that one (`--last`)
+    python -m infinity_assets_tests.benchmarks.deduplicate rethreshold SOURCES   other thresholds, from stored fingerprints
+    python -m infinity_assets_tests.benchmarks.deduplicate determinism SOURCES   other numbers of workers, other orders of the sources
     python -m infinity_assets_tests.benchmarks.deduplicate truth SOURCES         against the true Jaccard of all pairs, English and Chinese
 
+Ours has two rules (`dedup.near.answers`): `any` compares conversations as a whole, as the peers do, and `alike` (the default) wants the answers to be
+alike too. `figures`, `library`, `peers` and `truth` take both; the others take the one that is set.
+
 What is read is made once, outside the timing, and kept in `--cache`: a lake that ends with `raw_pool` and `synthesized_from_text`, and for the
-peers the same rows as two Parquet files of `id` and `text` (prompt, line break, answer). The peers (rensa 0.5.0, text-dedup 0.4.0, Polars) are in an
-environment of their own. A contender is a whole process; `memory` is the sum of the proportional set sizes (PSS) of it and its children at its
-highest. Absolute times move from machine to machine: quote ratios of one run. Not a test: nothing is asserted on time.
+peers the same rows as two Parquet files of `id` and `text` (prompt, line break, answer). Compiled loops are compiled before the timing, too. The
+peers (rensa 0.5.0, text-dedup 0.4.0, Polars) are in an environment of their own. A contender is a whole process; `memory` is the sum of the
+proportional set sizes (PSS) of it and its children at its highest. Absolute times move from machine to machine: quote ratios of one run. Not a
+test: nothing is asserted on time.
 """
 
 import argparse
+import hashlib
+import json
 import os
 import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 from scipy import sparse
 
+from infinity_assets.atomic import write_parquet
 from infinity_assets.catalog.lake import Lake
 from infinity_assets.catalog.pool import Pool
-from infinity_assets.dedup import exact
+from infinity_assets.dedup.duplicates import find_duplicates
+from infinity_assets.dedup.fingerprints import PLACE, content_hashes, fingerprint, schema
 from infinity_assets.defs.runner import Runner
+from infinity_assets.parallel import in_order
 from infinity_assets.progress import LogReporter
 from infinity_assets.rows import conversation
 from infinity_assets.rows.text import tokens
-from infinity_assets.settings import Settings
+from infinity_assets.settings import Near, Settings
 from infinity_assets_tests.benchmarks.ingest import Measured, measured
+from infinity_assets_tests.frames import pool
 
 READ = ("raw_pool", "synthesized_from_text")
 """The assets that are there before the timing begins."""
 
-PAIRS = "near_pairs"
-"""The asset of the near-duplicate pairs: a and b (content hashes), similarity."""
+MODES = ("any", "alike")
+"""Values of `dedup.near.answers`."""
 
-THRESHOLD, SHINGLE = 0.7, 5
-TRUTH_ROWS = 50_000
-"""Rows per language whose true similarities are computed."""
+BATCH = 10_000
+"""Rows that are signed at a time."""
+
+THRESHOLDS = (0.75, 0.8, 0.9)
+"""Others than the one that is set. Recall is told for the pairs between one and the next."""
 
 RENSA = """
 import sys
@@ -75,11 +93,52 @@ def run_ours(lake: Path) -> None:
         raise SystemExit("; ".join(f"{fault.asset}: {fault.sentence}" for fault in faults))
 
 
-def run_library(lake: Path) -> None:
-    """The library functions alone, from the Parquet of `raw_pool` to the losers with what they duplicate. Writes one Parquet file, no rows."""
-    files = sorted((lake / "lake" / READ[0]).glob("*.parquet"))
-    fingerprints = pl.concat([exact.fingerprint(pl.read_parquet(file)) for file in files])
-    exact.find_duplicates(fingerprints.lazy(), Settings().dedup.source_priority).write_parquet(lake / "losers.parquet")
+def run_library(lake: Path, backwards: bool = False) -> None:
+    """The library functions alone, from the Parquet of `raw_pool` to the losers with what they duplicate. Writes no rows.
+
+    Args:
+        lake: The data folder. `fingerprints/`, `losers.parquet` and `library.json` (what it took and found) are written there.
+        backwards: Whether the sources come last first.
+    """
+    settings, began = Settings(), time.monotonic()
+    sources = sorted(Lake(lake).partitions(READ[0]), reverse=backwards)
+    prints = sign(lake, sources, lake / "fingerprints")
+    signed = time.monotonic()
+    losers = find_duplicates(prints, settings.dedup, workers=settings.ingest.workers)
+    losers.write_parquet(lake / "losers.parquet")
+    ended = time.monotonic()
+    took = {"signing": signed - began, "finding": ended - signed, "lost": dict(losers.group_by("method").len().sort("method").iter_rows())}
+    (lake / "library.json").write_text(json.dumps(took))
+
+
+def sign(lake: Path, sources: Iterable[str], folder: Path) -> dict[str, pl.LazyFrame]:
+    """The fingerprints of some sources, each written as a file of that folder."""
+    settings = Settings()
+
+    def signed(batch: pl.DataFrame) -> pl.DataFrame:
+        return fingerprint(batch, settings.dedup.near)
+
+    prints = {}
+    for source in sources:
+        rows = Lake(lake).scan(READ[0], source).select("row_id", *PLACE, "messages")
+        batches = rows.collect_batches(chunk_size=BATCH, maintain_order=True, engine="streaming")
+        with tempfile.TemporaryDirectory(dir=lake) as parts:
+            files = []
+            for number, part in enumerate(in_order(signed, batches, settings.ingest.workers)):
+                files.append(Path(parts, f"{number:06}.parquet"))
+                part.write_parquet(files[-1], compression="uncompressed")
+            whole = pl.scan_parquet(files, glob=False) if files else pl.LazyFrame(schema=schema(settings.dedup.near))
+            write_parquet(whole, folder / f"{source}.parquet")
+        prints[source] = pl.scan_parquet(folder / f"{source}.parquet", glob=False)
+    return prints
+
+
+def compile_loops() -> None:
+    """Have the compiled loops in numba's cache, so that no timing holds their compilation."""
+    words = "one two three four five six seven"
+    rows = pool(*(("source", "file", number, [("user", words), ("assistant", words + tail)]) for number, tail in enumerate(("", " eight"))))
+    rule = Settings().dedup
+    find_duplicates({"source": fingerprint(rows, rule.near).lazy()}, rule)
 
 
 def read_sources(lake: Path) -> None:
@@ -89,13 +148,24 @@ def read_sources(lake: Path) -> None:
         raise SystemExit("; ".join(f"{fault.asset}: {fault.sentence}" for fault in faults))
 
 
-PROCESSES = {"ours": run_ours, "library": run_library, "read": read_sources}
+PROCESSES = {
+    "run-graph": run_ours,
+    "run-library": run_library,
+    "run-library-backwards": lambda lake: run_library(lake, backwards=True),
+    "run-read": read_sources,
+}
 """What this module does when it is started again as a process to be measured."""
 
 
-def process(name: str, lake: Path) -> Measured:
+def process(name: str, lake: Path, environment: Mapping[str, str] | None = None) -> Measured:
     """One of them, to its end."""
-    return measured([sys.executable, "-m", "infinity_assets_tests.benchmarks.deduplicate", name, str(lake)], {"INFINITY_DATA": str(lake)})
+    command = [sys.executable, "-m", "infinity_assets_tests.benchmarks.deduplicate", f"run-{name}", str(lake)]
+    return measured(command, {"INFINITY_DATA": str(lake), **(environment or {})})
+
+
+def answers(mode: str) -> dict[str, str]:
+    """The environment of a process that compares in this mode."""
+    return {"INFINITY_DEDUP__NEAR__ANSWERS": mode}
 
 
 def lake_of(sources: Path, lake: Path) -> Path:
@@ -157,10 +227,10 @@ def line(name: str, took: Measured, base: Measured | None = None) -> None:
     print(f"{name:<54} {took.seconds:8.1f} s {ratio}  cpu {took.cpu:7.1f} s  memory {took.memory:5.2f} GiB  load {load:.2f}", flush=True)
 
 
-def graph(name: str, lake: Path, base: Measured | None = None) -> Measured:
+def graph(name: str, lake: Path, base: Measured | None = None, environment: Mapping[str, str] | None = None) -> Measured:
     """Run ours through Dagster on a lake, and print what it took, in all and by asset."""
     began = datetime.now(UTC)
-    took = process("ours", lake)
+    took = process("graph", lake, environment)
     line(name, took, base)
     rows, kept = (Lake(lake).scan(asset).select(pl.len()).collect().item() for asset in (READ[0], "deduped"))
     steps = seconds_of_steps(lake, began)
@@ -169,16 +239,41 @@ def graph(name: str, lake: Path, base: Measured | None = None) -> Measured:
     return took
 
 
-def figures(lake: Path) -> Measured:
-    """Ours, with and without Dagster."""
+def library(lake: Path, mode: str, base: Measured | None = None) -> Measured:
+    """Run the library functions alone, and print what they took and found."""
     with copy_of(lake) as copy:
-        took = graph("ours: Dagster, fingerprints to deduped", copy)
-        line("ours: library alone, Parquet to losers and evidence", process("library", copy), took)
+        took = process("library", copy, answers(mode))
+        line(f"library alone, answers {mode}", took, base)
+        split = json.loads((copy / "library.json").read_text())
+        lost = ", ".join(f"{method} {n:,}" for method, n in split["lost"].items()) or "none"
+        size = sum(file.stat().st_size for file in (copy / "fingerprints").iterdir()) / 1e6
+    print(
+        f"    signing {split['signing']:.1f} s, finding {split['finding']:.1f} s; fingerprints {size:.0f} MB; rows lost: {lost}", flush=True
+    )
     return took
 
 
+def libraries(lake: Path, base: Measured | None = None) -> None:
+    """The library in both modes; the first is what the second is held against, unless there is another base."""
+    for mode in MODES:
+        took = library(lake, mode, base)
+        base = base or took
+
+
+def figures(lake: Path) -> Measured:
+    """Ours in both modes, with and without Dagster."""
+    base = None
+    for mode in MODES:
+        with copy_of(lake) as copy:
+            took = graph(f"Dagster, answers {mode}", copy, base, answers(mode))
+        base = base or took
+    assert base
+    libraries(lake, base)
+    return base
+
+
 def peers(lake: Path, python: Path) -> None:
-    """Ours beside the peers."""
+    """Ours beside the peers. All ratios are to ours with Dagster that compares whole conversations, as the peers do."""
     texts, base = texts_for_peers(lake), figures(lake)
     line("rensa, loop, one core", measured([str(python), "-c", RENSA, str(texts)], {}), base)
     with tempfile.TemporaryDirectory(dir=lake.parent) as home:  # the peer caches what it reads, and its second run would be another
@@ -231,44 +326,117 @@ def altered(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def incremental(lake: Path, last: str) -> None:
-    """Ours without one source, and what it costs to add it."""
-    whole = Pool.load(lake)
+    """Ours without one source, and what it costs to add it: the library functions, then Dagster."""
+    rule, workers = Settings().dedup, Settings().ingest.workers
+    others = [source for source in Lake(lake).partitions(READ[0]) if source != last]
     with copy_of(lake) as copy:
-        base = graph("all at once", copy)
+        watch = Watch()
+        prints = sign(copy, others, copy / "fingerprints")
+        signing = watch.lap()
+        new = sign(copy, [last], copy / "fingerprints")
+        signing_last = watch.lap()
+        at_once = find_duplicates({**prints, **new}, rule, workers=workers)
+        finding = watch.lap()
+        before = find_duplicates(prints, rule, workers=workers)
+        finding_before = watch.lap()
+        joined = find_duplicates({**prints, **new}, rule, before=before, added=[last], workers=workers)
+        finding_last = watch.lap()
+    signing += signing_last
+    whole, added = signing + finding, signing_last + finding_last
+    print(f"library, all at once {whole:.2f} s: signing {signing:.2f} s, finding {finding:.2f} s")
+    print(f"library, without {last}: finding {finding_before:.2f} s")
+    print(
+        f"library, {last} added {added:.2f} s, {added / whole:.2%} of all at once: signing {signing_last:.2f} s, finding {finding_last:.2f} s"
+    )
+    print(f"    the same losers: {joined.equals(at_once)}", flush=True)
+    pools = Pool.load(lake)
     with copy_of(lake) as copy:
-        whole.model_copy(update={"only": tuple(name for name in whole.source_folders() if name != last)}).save(copy)
-        graph(f"without {last}", copy, base)
-        whole.save(copy)
+        base = graph("Dagster, all at once", copy)
+    with copy_of(lake) as copy:
+        pools.model_copy(update={"only": tuple(name for name in pools.source_folders() if name != last)}).save(copy)
+        graph(f"Dagster, without {last}", copy, base)
+        pools.save(copy)
         process("read", copy)
-        graph(f"{last} added", copy, base)
-        graph("nothing new", copy, base)
+        graph(f"Dagster, {last} added", copy, base)
+        graph("Dagster, nothing new", copy, base)
 
 
-def truth(lake: Path) -> None:
-    """The pairs that ours stores, against all pairs."""
+class Watch:
+    """Seconds from one lap to the next."""
+
+    def __init__(self):
+        self._last = time.monotonic()
+
+    def lap(self) -> float:
+        """Seconds since the last one."""
+        last, self._last = self._last, time.monotonic()
+        return self._last - last
+
+
+def rethreshold(lake: Path) -> None:
+    """Other thresholds, from stored fingerprints."""
+    settings = Settings()
     with copy_of(lake) as copy:
-        process("ours", copy)
-        stored = ordered(Lake(copy).scan(PAIRS).collect())
+        watch = Watch()
+        prints = sign(copy, Lake(copy).partitions(READ[0]), copy / "fingerprints")
+        print(f"signing {watch.lap():.2f} s", flush=True)
+        for threshold in (settings.dedup.near.threshold, *THRESHOLDS):
+            near = settings.dedup.near.model_copy(update={"threshold": threshold})
+            watch.lap()
+            losers = find_duplicates(prints, settings.dedup.model_copy(update={"near": near}), workers=settings.ingest.workers)
+            print(f"threshold {threshold}: {watch.lap():.2f} s, {(losers['method'] == 'near').sum():,} near-duplicates", flush=True)
+
+
+def determinism(lake: Path) -> None:
+    """The same bytes of fingerprints and losers, whatever the workers and the order of the sources; every run a process of its own."""
+    found = set()
+    runs = (("1 worker", "library", 1), ("1 worker again", "library", 1), ("2 workers", "library", 2))
+    for name, kind, workers in (*runs, ("2 workers, sources backwards", "library-backwards", 2)):
+        with copy_of(lake) as copy:
+            process(kind, copy, {"INFINITY_INGEST__WORKERS": str(workers)})
+            signed, lost = hash_of(sorted((copy / "fingerprints").iterdir())), hash_of([copy / "losers.parquet"])
+            rows = pl.scan_parquet(copy / "losers.parquet").select(pl.len()).collect().item()
+        found.add((signed, lost))
+        print(f"{name:<30} fingerprints {signed}  losers {lost}  ({rows:,} rows lost)", flush=True)
+    print("the same bytes" if len(found) == 1 else "NOT the same bytes")
+
+
+def hash_of(files: Sequence[Path]) -> str:
+    """Of names and contents."""
+    digest = hashlib.blake2b(digest_size=16)
+    for file in files:
+        digest.update(file.name.encode())
+        with file.open("rb") as stream:
+            while block := stream.read(2**20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def truth(lake: Path, count: int) -> None:
+    """What ours finds, against all pairs."""
+    rule = Settings().dedup
     for language in ("en", "zh"):
-        rows = sample(lake, language)
-        hashes = exact.fingerprint(rows)["content_hash"]
-        a, b, similarity = true_pairs(rows.select(conversation.content_of("system", "user", "assistant").alias("text"))["text"])
-        comparable = answers_alike(rows, a, b)
-        columns = {"a": hashes.gather(a), "b": hashes.gather(b), "true": similarity, "comparable": comparable}
-        true = ordered(pl.DataFrame(columns))
-        here = stored.filter(pl.col("a").is_in(hashes.implode()), pl.col("b").is_in(hashes.implode()))
-        both = true.join(here, on=["a", "b"])
-        print(
-            f"{language}: {rows.height:,} rows, {true.height:,} pairs of {THRESHOLD} and above; ours has {here.height:,} among these rows"
-        )
-        print(f"    recall of all {share(both.height, true.height)}; precision {share(both.height, here.height)}")
-        counted = true.filter("comparable")
-        for low in (0.7, 0.8, 0.9):
-            band = counted.filter(pl.col("true").is_between(low, 2 if low == 0.9 else low + 0.1, closed="left"))
-            print(f"    answers alike, from {low}: recall {share(band.join(here, on=['a', 'b']).height, band.height)}")
-        print(f"    answers alike, all: recall {share(counted.join(here, on=['a', 'b']).height, counted.height)}")
-        wrong = both.select((pl.col("true") - pl.col("similarity")).abs().max()).item()
-        print(f"    largest error of a stored similarity: {wrong}", flush=True)
+        rows = sample(lake, language, count)
+        sets = sets_of(rows, rule.near.shingle)
+        pairs = true_pairs(sets, rule.near.threshold)
+        print(f"{language}: {rows.height:,} rows, {len(pairs.first):,} pairs of {rule.near.threshold} and above")
+        sources, held = np.unique(rows["source"].to_numpy()[pairs.first], return_counts=True)
+        most = ", ".join(f"{sources[place]} {held[place]:,}" for place in np.argsort(-held, kind="stable")[:4])
+        print(f"    pairs by the source of the first row: {most}", flush=True)
+        for mode in MODES:
+            near = rule.near.model_copy(update={"answers": mode})
+            prints = pl.concat([fingerprint(part, near) for part in rows.iter_slices(BATCH)])
+            parts = {str(name): part.lazy() for (name,), part in prints.partition_by("source", as_dict=True).items()}
+            # By row id alone, as the sample is ordered.
+            losers = find_duplicates(parts, rule.model_copy(update={"near": near, "source_priority": (), "score": None}))
+            wanted = pairs if mode == "any" else pairs.taken(pairs.answers >= near.threshold)
+            print(f"  answers {mode}: {len(wanted.first):,} pairs")
+            recall(prints, wanted, near.threshold)
+            precision(rows["row_id"], sets, losers, near)
+            expected = greedy(wanted, rows.height)
+            lost = rows["row_id"].is_in(losers["row_id"].implode()).to_numpy()
+            print(f"    rows that the exact rule eliminates: ours has {share(int((expected & lost).sum()), int(expected.sum()))}", end="")
+            print(f"; ours eliminates {int(lost.sum()):,}", flush=True)
 
 
 def share(part: int, whole: int) -> str:
@@ -276,31 +444,65 @@ def share(part: int, whole: int) -> str:
     return f"{part / whole:.4f} ({part:,} of {whole:,})" if whole else "of nothing"
 
 
-def ordered(pairs: pl.DataFrame) -> pl.DataFrame:
-    """Pairs with the smaller hash first."""
-    return pairs.with_columns(pl.min_horizontal("a", "b").alias("a"), pl.max_horizontal("a", "b").alias("b"))
-
-
-def sample(lake: Path, language: str) -> pl.DataFrame:
-    """Distinct rows of a language, as evenly from all sources as they reach."""
+def sample(lake: Path, language: str, count: int) -> pl.DataFrame:
+    """Rows of a language, no two of the same content, as evenly from all sources as they reach; in the order of their ids."""
+    of_language = rows_of(lake).filter(pl.col("language") == language)
+    light = of_language.select("row_id", *PLACE).collect().sort("row_id", *PLACE).unique("row_id", keep="first", maintain_order=True)
+    # Twice as many: some are the same content in other writing.
     turn = pl.int_range(pl.len()).over("source")
-    rows = rows_of(lake).filter(pl.col("language") == language).sort("source", "row_id").unique("row_id", maintain_order=True).collect()
-    taken = rows.sort(turn, "source").head(2 * TRUTH_ROWS)
-    return taken.with_columns(exact.fingerprint(taken)["content_hash"]).unique("content_hash", maintain_order=True).head(TRUTH_ROWS)
+    chosen = light.sort(turn, "source").head(2 * count).with_row_index("turn")
+    rows = of_language.join(chosen.lazy(), on=["row_id", *PLACE]).collect().sort("turn").unique("row_id", keep="first", maintain_order=True)
+    hashed = rows.with_columns(pl.concat([content_hashes(part) for part in rows.iter_slices(BATCH)]))
+    return hashed.unique("content_hash", keep="first", maintain_order=True).head(count).sort("row_id")
 
 
-def shingle_matrix(texts: pl.Series) -> sparse.csr_array:
-    """Texts by shingles, 1 where a text has one. The shingles are numbered, not hashed: no two share a number."""
-    words = texts.to_frame("text").select(tokens(pl.col("text")))["text"]
-    length = words.list.len().to_numpy().astype(np.int64)
-    row = np.repeat(np.arange(len(length)), length)
-    shingle = word = numbered(words.explode(empty_as_null=False).rank("dense").to_numpy())
-    for step in range(1, SHINGLE):
+class Sets(NamedTuple):
+    """Rows as sets of shingles, by the definition: of the turns of user and assistant, each turn by itself."""
+
+    whole: sparse.csr_array
+    """Rows by shingles, 1 where a row has one."""
+    answers: sparse.csr_array
+    """The same of the assistant's turns alone."""
+    answered: np.ndarray
+    """bool: whether the row has such a turn."""
+
+
+class TruePairs(NamedTuple):
+    """All pairs of rows that are similar: first < second, ascending by the first."""
+
+    first: np.ndarray
+    second: np.ndarray
+    similarity: np.ndarray
+    """Jaccard similarity of the rows."""
+    answers: np.ndarray
+    """That of their answers; 1 if neither has one."""
+
+    def taken(self, which: np.ndarray) -> "TruePairs":
+        """Some of them."""
+        return TruePairs(*(column[which] for column in self))
+
+
+def sets_of(rows: pl.DataFrame, width: int) -> Sets:
+    """The shingles of rows, of so many tokens each."""
+    turns = rows.select("messages").with_row_index("row").explode("messages").unnest("messages").filter(pl.col("role") != "system")
+    turns = turns.select("row", "role", tokens(pl.col("content")).alias("tokens"))
+    answered = np.zeros(rows.height, bool)
+    replies = turns.filter(pl.col("role") == "assistant")
+    answered[replies["row"].to_numpy()] = True
+    return Sets(shingle_matrix(turns, rows.height, width), shingle_matrix(replies, rows.height, width), answered)
+
+
+def shingle_matrix(turns: pl.DataFrame, rows: int, width: int) -> sparse.csr_array:
+    """Rows by shingles, 1 where a row has one in a turn. The shingles are numbered, not hashed: no two share a number."""
+    length = turns["tokens"].list.len().to_numpy().astype(np.int64)
+    turn = np.repeat(np.arange(len(length)), length)
+    shingle = word = numbered(turns["tokens"].explode(empty_as_null=False).rank("dense").to_numpy())
+    for step in range(1, width):
         shingle = numbered(shingle[: len(word) - step] * (word.max(initial=0) + 1) + word[step:])
-    starts = row[: len(shingle)]
-    inside = starts == row[len(row) - len(shingle) :]
-    places = starts[inside], shingle[inside]
-    matrix = sparse.coo_array((np.ones(len(places[0]), np.int32), places), shape=(len(length), shingle.max(initial=0) + 1)).tocsr()
+    begins = turn[: len(shingle)]
+    inside = begins == turn[len(turn) - len(shingle) :]
+    places = turns["row"].to_numpy()[begins[inside]], shingle[inside]
+    matrix = sparse.coo_array((np.ones(len(places[0]), np.int32), places), shape=(rows, shingle.max(initial=0) + 1)).tocsr()
     matrix.data[:] = 1
     return matrix
 
@@ -310,43 +512,91 @@ def numbered(values: np.ndarray) -> np.ndarray:
     return np.unique(values, return_inverse=True)[1].astype(np.int64)
 
 
-def true_pairs(texts: pl.Series) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """All pairs of the threshold and above, and their similarity."""
-    matrix = shingle_matrix(texts)
-    size, across, found = np.diff(matrix.indptr), matrix.T.tocsr(), []
-    for first in range(0, len(texts), 500):
-        common = (matrix[first : first + 500] @ across).tocoo()
-        a, b = common.row.astype(np.int64) + first, common.col.astype(np.int64)
-        similarity = common.data / (size[a] + size[b] - common.data)
-        keep = (a < b) & (similarity >= THRESHOLD)
-        found.append((a[keep], b[keep], similarity[keep]))
-    a, b, similarity = (np.concatenate(part) for part in zip(*found, strict=True))
-    return a, b, similarity
+def true_pairs(sets: Sets, threshold: float) -> TruePairs:
+    """All pairs of the threshold and above. Rows are multiplied with those after them, some at a time; only the pairs are kept."""
+    size = np.diff(sets.whole.indptr).astype(np.int64)
+    shared = sets.whole[:, np.flatnonzero(np.bincount(sets.whole.indices) > 1)]
+    found = [(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0))]
+    for block in blocks(len(size), 250):
+        common = (shared[block] @ shared[block.start :].T.tocsr()).tocoo()
+        first, second = (axis.astype(np.int32) + np.int32(block.start) for axis in (common.row, common.col))
+        similarity = common.data / (size[first] + size[second] - common.data)
+        keep = (first < second) & (similarity >= threshold)
+        found.append((first[keep], second[keep], similarity[keep]))
+    first, second, similarity = (np.concatenate(part) for part in zip(*found, strict=True))
+    order = np.lexsort((second, first))
+    first, second, similarity = first[order], second[order], similarity[order]
+    return TruePairs(first, second, similarity, similarity_of_answers(sets, first, second))
 
 
-def answers_alike(rows: pl.DataFrame, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Whether the answers of a pair are alike too; if one is shorter than a shingle, whether the rows have the same tokens; true without answers."""
-    answer = rows.select(conversation.content_of("assistant").alias("text"))["text"]
-    matrix = shingle_matrix(answer)
-    size, common = np.diff(matrix.indptr), np.zeros(len(a), np.int64)
-    for first in range(0, len(a), 50_000):
-        part = slice(first, first + 50_000)
-        common[part] = matrix[a[part]].multiply(matrix[b[part]]).sum(axis=1)
-    content = conversation.content_of("system", "user", "assistant")
-    same = rows.select(tokens(content).list.join(" ").rank("dense").alias("same"))["same"].to_numpy()
-    none = answer.str.len_chars().to_numpy() == 0
-    long = (size[a] > 0) & (size[b] > 0)
-    either = np.where(long, common >= THRESHOLD * (size[a] + size[b] - common), same[a] == same[b])
-    return either | (none[a] & none[b])
+def similarity_of_answers(sets: Sets, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The Jaccard similarity of the answers of pairs of rows; 1 if neither row has one."""
+    return np.where(sets.answered[first] | sets.answered[second], jaccard(sets.answers, first, second), 1)
+
+
+def jaccard(matrix: sparse.csr_array, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The Jaccard similarity of pairs of rows; 0 if neither has a shingle."""
+    size, common = np.diff(matrix.indptr).astype(np.int64), np.zeros(len(first), np.int64)
+    for block in blocks(len(first), 20_000):
+        common[block] = matrix[first[block]].multiply(matrix[second[block]]).sum(axis=1)
+    return common / np.maximum(1, size[first] + size[second] - common)
+
+
+def blocks(count: int, size: int) -> Iterator[slice]:
+    """Slices of at most `size`, one after the other."""
+    return (slice(begin, min(begin + size, count)) for begin in range(0, count, size))
+
+
+def recall(prints: pl.DataFrame, pairs: TruePairs, threshold: float) -> None:
+    """Print how many of the pairs share a key, and so are compared, in all and by similarity."""
+    keys, signed = prints["keys"].to_numpy(), prints["signed"].to_numpy()
+    found = np.zeros(len(pairs.first), bool)
+    for block in blocks(len(found), 500_000):
+        first, second = pairs.first[block], pairs.second[block]
+        for band in keys.T:
+            found[block] |= band[first] == band[second]
+        found[block] &= signed[first] & signed[second]
+    print(f"    recall {share(int(found.sum()), len(found))}")
+    edges = [threshold, *(edge for edge in THRESHOLDS if edge > threshold), np.inf]
+    for low, high in pairwise(edges):
+        band = (pairs.similarity >= low) & (pairs.similarity < high)
+        print(f"        {low:.2f} to {min(high, 1):.2f}: {share(int(found[band].sum()), int(band.sum()))}")
+
+
+def precision(row_ids: pl.Series, sets: Sets, losers: pl.DataFrame, near: Near) -> None:
+    """Print how many of the near losers are truly as similar to the row they matched, and how far a stored similarity is off."""
+    number = {row_id: place for place, row_id in enumerate(row_ids)}
+    told = losers.filter(pl.col("method") == "near")
+    first, second = (np.array([number[row_id] for row_id in told[name]], np.int64) for name in ("row_id", "matched"))
+    true = jaccard(sets.whole, first, second)
+    right = true >= near.threshold
+    if near.answers == "alike":
+        right &= similarity_of_answers(sets, first, second) >= near.threshold
+    error = np.abs(true - told["similarity"].to_numpy()).max(initial=0)
+    others = losers.height - told.height
+    print(
+        f"    precision {share(int(right.sum()), len(right))}; largest error of a stored similarity {error:.1e}; losers not near: {others}"
+    )
+
+
+def greedy(pairs: TruePairs, rows: int) -> np.ndarray:
+    """Which rows the exact rule eliminates: each that is still there eliminates all after it that it makes a pair with."""
+    lost, begins = np.zeros(rows, bool), np.searchsorted(pairs.first, np.arange(rows + 1))
+    for row in range(rows):
+        if not lost[row]:
+            lost[pairs.second[begins[row] : begins[row + 1]]] = True
+    return lost
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("figures", "peers", "linear", "incremental", "truth", *PROCESSES))
+    what = ("figures", "library", "peers", "linear", "incremental", "rethreshold", "determinism", "truth")
+    parser.add_argument("what", choices=(*what, *PROCESSES))
     parser.add_argument("folder", type=Path, help="folder whose subfolders are the sources")
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir(), "deduplicate"), help="folder for what is made once")
     parser.add_argument("--peers-python", type=Path, help="the Python of the peers' environment")
     parser.add_argument("--last", default="codealpaca", help="the source that is added last")
+    parser.add_argument("--rows", type=int, default=25_000, help="rows per language whose true similarities are computed")
     chosen = parser.parse_args(arguments)
     if chosen.what in PROCESSES:
         PROCESSES[chosen.what](chosen.folder)
@@ -354,19 +604,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if chosen.what == "peers" and chosen.peers_python is None:
         parser.error("peers wants --peers-python")
     lake = lake_of(chosen.folder.absolute(), chosen.cache / "lakes" / "all")
-    print(
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, load {os.getloadavg()[0]:.2f}"
-    )
-    if chosen.what == "figures":
-        figures(lake)
-    elif chosen.what == "peers":
-        peers(lake, chosen.peers_python)
-    elif chosen.what == "linear":
-        linear(lake, chosen.cache)
-    elif chosen.what == "incremental":
-        incremental(lake, chosen.last)
-    else:
-        truth(lake)
+    compile_loops()
+    machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    print(f"{machine}, load {os.getloadavg()[0]:.2f}", flush=True)
+    calls = {
+        "figures": lambda: figures(lake),
+        "library": lambda: libraries(lake),
+        "peers": lambda: peers(lake, chosen.peers_python),
+        "linear": lambda: linear(lake, chosen.cache),
+        "incremental": lambda: incremental(lake, chosen.last),
+        "rethreshold": lambda: rethreshold(lake),
+        "determinism": lambda: determinism(lake),
+        "truth": lambda: truth(lake, chosen.rows),
+    }
+    calls[chosen.what]()
 
 
 if __name__ == "__main__":

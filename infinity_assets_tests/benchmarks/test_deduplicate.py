@@ -1,23 +1,60 @@
 """What near-duplicates are judged by must itself be right: the benchmark's fast truth is held against plain Python."""
 
+from itertools import combinations
+
+import numpy as np
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infinity_assets_tests.benchmarks.deduplicate import THRESHOLD, altered, answers_alike, true_pairs
-from infinity_assets_tests.dedup.brute_force import similar_pairs
-from infinity_assets_tests.frames import conversations
+from infinity_assets.settings import Near
+from infinity_assets_tests.benchmarks import deduplicate
+from infinity_assets_tests.benchmarks.deduplicate import TruePairs, altered, greedy, sets_of, true_pairs
+from infinity_assets_tests.dedup.brute_force import jaccard, shingles, similar_pairs
+from infinity_assets_tests.dedup.test_duplicates import alike
+from infinity_assets_tests.frames import Turns, conversations
 
+RULE = Near()
 WORDS = st.lists(st.sampled_from(["a", "b", "c", "1", "你", "好", "é", "।"]), max_size=12).map(" ".join)
 TEXTS = st.lists(st.one_of(WORDS, st.text(max_size=20)), min_size=1, max_size=10)
+CONTENTS = st.one_of(st.sampled_from(["a b c a b c", "a b c a b c a", "你好你好你好"]), WORDS)
+ROWS = st.lists(st.lists(st.tuples(st.sampled_from(["system", "user", "assistant"]), CONTENTS), max_size=4), min_size=1, max_size=10)
 FEW = settings(max_examples=80, deadline=None)
 
 
+def found(rows: list[Turns]) -> TruePairs:
+    return true_pairs(sets_of(pl.DataFrame([conversations(*rows)]), RULE.shingle), RULE.threshold)
+
+
 @FEW
-@given(texts=TEXTS)
-def test_the_pairs_are_those_of_plain_python(texts: list[str]) -> None:
-    a, b, similarity = true_pairs(pl.Series("text", texts, dtype=pl.String))
-    assert dict(zip(zip(a.tolist(), b.tolist(), strict=True), similarity.tolist(), strict=True)) == similar_pairs(texts, THRESHOLD)
+@given(rows=ROWS)
+def test_the_pairs_are_those_of_plain_python(rows: list[Turns]) -> None:
+    spoken = [[(role, text) for role, text in turns if role != "system"] for turns in rows]
+    sets = [frozenset().union(*shingles([text for _, text in turns])) for turns in spoken]
+    pairs = found(rows)
+    expected = {(i, j): jaccard(sets[i], sets[j]) for i, j in combinations(range(len(rows)), 2) if jaccard(sets[i], sets[j]) >= 0.7}
+    assert dict(zip(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True), pairs.similarity.tolist(), strict=True)) == expected
+    for i, j, answers in zip(pairs.first, pairs.second, pairs.answers, strict=True):
+        assert (answers >= RULE.threshold) == alike(spoken[i], spoken[j], RULE)
+
+
+@FEW
+@given(rows=ROWS)
+def test_blocks_do_not_matter(rows: list[Turns]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        whole = found(rows)
+        patch.setattr(deduplicate, "blocks", lambda count, _: (slice(i, i + 1) for i in range(count)))
+        assert all(np.array_equal(one, other) for one, other in zip(whole, found(rows), strict=True))
+
+
+@FEW
+@given(rows=ROWS)
+def test_what_the_exact_rule_keeps_has_no_pair_and_what_it_eliminates_has_one_with_a_row_before_it(rows: list[Turns]) -> None:
+    pairs = found(rows)
+    lost = greedy(pairs, len(rows))
+    assert not (~lost[pairs.first] & ~lost[pairs.second]).any()
+    assert set(np.flatnonzero(lost)) == set(pairs.second[~lost[pairs.first]])
 
 
 @FEW
@@ -25,23 +62,6 @@ def test_the_pairs_are_those_of_plain_python(texts: list[str]) -> None:
 def test_an_altered_copy_has_the_same_pairs_and_none_with_the_originals(texts: list[str]) -> None:
     rows = pl.DataFrame([conversations(*([("user", text)] for text in texts))])
     copy = altered(rows)["messages"].list.first().struct.field("content").to_list()
-    pairs, count = similar_pairs(texts, THRESHOLD), len(texts)
+    pairs, count = similar_pairs(texts, RULE.threshold), len(texts)
     turned = {(i + count, j + count): similarity for (i, j), similarity in pairs.items()}
-    assert similar_pairs(texts + copy, THRESHOLD) == pairs | turned
-
-
-def test_pairs_whose_answers_differ_are_told_apart() -> None:
-    passage = "The river rises in the hills and reaches the sea after nine days on foot."
-    long = "It rises in the hills north of the old town."
-    turns = [
-        (passage, "The hills"),
-        (passage + " ", "The sea"),
-        (passage, "the hills."),
-        (passage, long),
-        (passage, long + " Yes."),
-        (passage, ""),
-    ]
-    rows = pl.DataFrame([conversations(*([("user", question), ("assistant", answer)] for question, answer in turns))])
-    first, second = [0, 0, 3, 3, 5], [1, 2, 4, 0, 5]
-    alike = answers_alike(rows, pl.Series(first).to_numpy(), pl.Series(second).to_numpy())
-    assert alike.tolist() == [False, True, True, False, True]
+    assert similar_pairs(texts + copy, RULE.threshold) == pairs | turned
