@@ -143,20 +143,20 @@ def nearest(
         floor: Least cosine.
         most: Rows per query.
         keys: A number per row, to settle ties by; the place if there is none.
-        advance: Told how many of how many queries are done.
+        advance: Told how many of how many rows are done.
 
     Returns:
         Columns query, row (places), similarity (Float32); by query, best first.
     """
     keys = np.arange(len(vectors), dtype=np.uint64) if keys is None else keys
     schema = {"query": pl.Int64, "row": pl.Int64, "similarity": pl.Float32}
-    best = [pl.DataFrame(schema=schema)]
-    query_squares, squares = _squares(queries), _squares(vectors)
-    for above in range(0, len(queries), _ROWS):
-        asked, mine = _unit(queries[above : above + _ROWS]), pl.DataFrame(schema={**schema, "key": pl.UInt64})
-        for start in range(0, len(vectors), _COLUMNS):
-            product = asked @ _unit(vectors[start : start + _COLUMNS]).T
-            least = np.full(len(asked), floor)
+    asked, query_squares, squares = _unit(queries), _squares(queries), _squares(vectors)
+    best = {above: pl.DataFrame(schema={**schema, "key": pl.UInt64}) for above in range(0, len(queries), _ROWS)}
+    for start in range(0, len(vectors), _COLUMNS):
+        across = _unit(vectors[start : start + _COLUMNS]).T
+        for above, mine in best.items():
+            product = asked[above : above + _ROWS] @ across
+            least = np.full(len(product), floor)
             if product.shape[1] > most and (product >= floor).sum() > _DENSE:
                 # A row that is one of the best of all is one of the best of its block.
                 least = np.maximum(floor, np.partition(product, -most, axis=1)[:, -most])
@@ -166,10 +166,9 @@ def nearest(
             near = cosine >= floor
             found = {"query": query[near], "row": row[near], "similarity": cosine[near].astype(np.float32), "key": keys[row[near]]}
             ranked = pl.concat([mine, pl.DataFrame(found)]).sort("query", pl.col("similarity") * -1, "key", "row")
-            mine = ranked.filter(pl.int_range(pl.len()).over("query") < most)
-        best.append(mine.drop("key"))
-        advance(min(above + _ROWS, len(queries)), len(queries))
-    return pl.concat(best)
+            best[above] = ranked.filter(pl.int_range(pl.len()).over("query") < most)
+        advance(min(start + _COLUMNS, len(vectors)), len(vectors))
+    return pl.concat([pl.DataFrame(schema=schema), *(part.drop("key") for part in best.values())])
 
 
 def _squares(vectors: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:

@@ -178,7 +178,7 @@ def paraphrases(step: Step) -> Outcome:
         rows,
         rule.paraphrase_floor,
         rule.paraphrases,
-        advance=lambda done, total: step.advance(done, total, "items"),
+        advance=lambda done, total: step.advance(done, total, "prompts"),
     )
     return Outcome(
         found,
