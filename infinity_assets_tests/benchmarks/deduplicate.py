@@ -239,48 +239,49 @@ def graph(name: str, lake: Path, base: Measured | None = None, environment: Mapp
     return took
 
 
-def library(lake: Path, mode: str, base: Measured | None = None) -> Measured:
+def library(lake: Path, mode: str) -> Measured:
     """Run the library functions alone, and print what they took and found."""
     with copy_of(lake) as copy:
         took = process("library", copy, answers(mode))
-        line(f"library alone, answers {mode}", took, base)
+        line(f"library alone, answers {mode}", took)
         split = json.loads((copy / "library.json").read_text())
-        lost = ", ".join(f"{method} {n:,}" for method, n in split["lost"].items()) or "none"
         size = sum(file.stat().st_size for file in (copy / "fingerprints").iterdir()) / 1e6
+    lost = ", ".join(f"{method} {n:,}" for method, n in split["lost"].items()) or "none"
     print(
         f"    signing {split['signing']:.1f} s, finding {split['finding']:.1f} s; fingerprints {size:.0f} MB; rows lost: {lost}", flush=True
     )
     return took
 
 
-def libraries(lake: Path, base: Measured | None = None) -> None:
-    """The library in both modes; the first is what the second is held against, unless there is another base."""
-    for mode in MODES:
-        took = library(lake, mode, base)
-        base = base or took
+def libraries(lake: Path) -> dict[str, Measured]:
+    """The library in both modes."""
+    return {f"library alone, answers {mode}": library(lake, mode) for mode in MODES}
 
 
-def figures(lake: Path) -> Measured:
+def figures(lake: Path) -> dict[str, Measured]:
     """Ours in both modes, with and without Dagster."""
-    base = None
+    took = {}
     for mode in MODES:
         with copy_of(lake) as copy:
-            took = graph(f"Dagster, answers {mode}", copy, base, answers(mode))
-        base = base or took
-    assert base
-    libraries(lake, base)
-    return base
+            took[f"Dagster, answers {mode}"] = graph(f"Dagster, answers {mode}", copy, environment=answers(mode))
+    return {**took, **libraries(lake)}
 
 
 def peers(lake: Path, python: Path) -> None:
-    """Ours beside the peers. All ratios are to ours with Dagster that compares whole conversations, as the peers do."""
-    texts, base = texts_for_peers(lake), figures(lake)
-    line("rensa, loop, one core", measured([str(python), "-c", RENSA, str(texts)], {}), base)
+    """Ours beside the peers. The ratios are to ours that compares whole conversations, as the peers do."""
+    texts, took = texts_for_peers(lake), figures(lake)
+    took["rensa, loop, one core"] = measured([str(python), "-c", RENSA, str(texts)], {})
+    line("rensa", took["rensa, loop, one core"])
     with tempfile.TemporaryDirectory(dir=lake.parent) as home:  # the peer caches what it reads, and its second run would be another
         command = [str(python), "-m", "text_dedup.minhash", "--path", "parquet", "--data_files", f"{texts}/*.parquet", "--split", "train"]
         command += ["--column", "text", "--idx_column", "id", "--output", f"{home}/output", "--cache_dir", f"{home}/cache"]
         command += ["--ngram", "5", "--threshold", "0.7", "--num_perm", "240", "--num_proc", "2"]
-        line("text-dedup", measured(command, {"HF_HOME": home, "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}), base)
+        took["text-dedup, two processes"] = measured(command, {"HF_HOME": home, "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"})
+    line("text-dedup", took["text-dedup, two processes"])
+    graph_any, library_any = (took[f"{name}, answers any"].seconds for name in ("Dagster", "library alone"))
+    print("\n| | wall | of Dagster, any | of library, any | processor | peak memory (PSS) |\n|---|---|---|---|---|---|")
+    for name, (seconds, cpu, memory) in took.items():
+        print(f"| {name} | {seconds:.1f} s | {seconds / graph_any:.2f} | {seconds / library_any:.2f} | {cpu:.1f} s | {memory:.2f} GiB |")
 
 
 def linear(lake: Path, cache: Path) -> None:
@@ -388,12 +389,12 @@ def rethreshold(lake: Path) -> None:
 
 
 def determinism(lake: Path) -> None:
-    """The same bytes of fingerprints and losers, whatever the workers and the order of the sources; every run a process of its own."""
+    """The same bytes of fingerprints and losers, whatever the workers (and threads of Polars) and the order of the sources. Each a process."""
     found = set()
     runs = (("1 worker", "library", 1), ("1 worker again", "library", 1), ("2 workers", "library", 2))
     for name, kind, workers in (*runs, ("2 workers, sources backwards", "library-backwards", 2)):
         with copy_of(lake) as copy:
-            process(kind, copy, {"INFINITY_INGEST__WORKERS": str(workers)})
+            process(kind, copy, {"INFINITY_INGEST__WORKERS": str(workers), "POLARS_MAX_THREADS": str(workers)})
             signed, lost = hash_of(sorted((copy / "fingerprints").iterdir())), hash_of([copy / "losers.parquet"])
             rows = pl.scan_parquet(copy / "losers.parquet").select(pl.len()).collect().item()
         found.add((signed, lost))
@@ -420,9 +421,6 @@ def truth(lake: Path, count: int) -> None:
         sets = sets_of(rows, rule.near.shingle)
         pairs = true_pairs(sets, rule.near.threshold)
         print(f"{language}: {rows.height:,} rows, {len(pairs.first):,} pairs of {rule.near.threshold} and above")
-        sources, held = np.unique(rows["source"].to_numpy()[pairs.first], return_counts=True)
-        most = ", ".join(f"{sources[place]} {held[place]:,}" for place in np.argsort(-held, kind="stable")[:4])
-        print(f"    pairs by the source of the first row: {most}", flush=True)
         for mode in MODES:
             near = rule.near.model_copy(update={"answers": mode})
             prints = pl.concat([fingerprint(part, near) for part in rows.iter_slices(BATCH)])
@@ -548,7 +546,7 @@ def blocks(count: int, size: int) -> Iterator[slice]:
 
 
 def recall(prints: pl.DataFrame, pairs: TruePairs, threshold: float) -> None:
-    """Print how many of the pairs share a key, and so are compared, in all and by similarity."""
+    """Print how many of the pairs share a key, and so are compared: in all, by similarity, and by the source of the first row."""
     keys, signed = prints["keys"].to_numpy(), prints["signed"].to_numpy()
     found = np.zeros(len(pairs.first), bool)
     for block in blocks(len(found), 500_000):
@@ -561,6 +559,11 @@ def recall(prints: pl.DataFrame, pairs: TruePairs, threshold: float) -> None:
     for low, high in pairwise(edges):
         band = (pairs.similarity >= low) & (pairs.similarity < high)
         print(f"        {low:.2f} to {min(high, 1):.2f}: {share(int(found[band].sum()), int(band.sum()))}")
+    by_source = (
+        pl.DataFrame({"source": prints["source"].gather(pairs.first), "found": found}).group_by("source").agg(pl.sum("found"), pl.len())
+    )
+    for source, compared, true in by_source.sort("len", "source", descending=[True, False]).head(5).iter_rows():
+        print(f"        {source}: {share(compared, true)}")
 
 
 def precision(row_ids: pl.Series, sets: Sets, losers: pl.DataFrame, near: Near) -> None:
