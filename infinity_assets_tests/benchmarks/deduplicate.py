@@ -463,6 +463,8 @@ class Sets(NamedTuple):
     """The same of the assistant's turns alone."""
     answered: np.ndarray
     """bool: whether the row has such a turn."""
+    prompts: np.ndarray
+    """int64: equal for rows whose user turns have the same tokens, and for all whose user turns have a shingle."""
 
 
 class TruePairs(NamedTuple):
@@ -473,7 +475,7 @@ class TruePairs(NamedTuple):
     similarity: np.ndarray
     """Jaccard similarity of the rows."""
     answers: np.ndarray
-    """That of their answers; 1 if neither has one."""
+    """That of their answers; 1 if neither has one, 0 if their prompts are too short for a shingle and differ."""
 
     def taken(self, which: np.ndarray) -> "TruePairs":
         """Some of them."""
@@ -487,7 +489,15 @@ def sets_of(rows: pl.DataFrame, width: int) -> Sets:
     answered = np.zeros(rows.height, bool)
     replies = turns.filter(pl.col("role") == "assistant")
     answered[replies["row"].to_numpy()] = True
-    return Sets(shingle_matrix(turns, rows.height, width), shingle_matrix(replies, rows.height, width), answered)
+    said = (
+        turns.filter(pl.col("role") == "user")
+        .group_by("row")
+        .agg((pl.col("tokens").list.len().max() >= width).alias("long"), pl.col("tokens").list.join(" ").str.join(" ").str.strip_chars())
+    )
+    prompts = rows.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("row")).join(said, on="row", how="left", maintain_order="left")
+    prompt = pl.when("long").then(pl.lit("long")).otherwise(pl.concat_str(pl.lit("short "), pl.col("tokens").fill_null(""))).rank("dense")
+    numbers = prompts.select(prompt.cast(pl.Int64)).to_series().to_numpy()
+    return Sets(shingle_matrix(turns, rows.height, width), shingle_matrix(replies, rows.height, width), answered, numbers)
 
 
 def shingle_matrix(turns: pl.DataFrame, rows: int, width: int) -> sparse.csr_array:
@@ -528,8 +538,9 @@ def true_pairs(sets: Sets, threshold: float) -> TruePairs:
 
 
 def similarity_of_answers(sets: Sets, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The Jaccard similarity of the answers of pairs of rows; 1 if neither row has one."""
-    return np.where(sets.answered[first] | sets.answered[second], jaccard(sets.answers, first, second), 1)
+    """The Jaccard similarity of the answers of pairs of rows; 1 if neither row has one, 0 if their short prompts differ."""
+    of_answers = jaccard(sets.answers, first, second) * (sets.prompts[first] == sets.prompts[second])
+    return np.where(sets.answered[first] | sets.answered[second], of_answers, 1)
 
 
 def jaccard(matrix: sparse.csr_array, first: np.ndarray, second: np.ndarray) -> np.ndarray:
