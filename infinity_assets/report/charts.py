@@ -3,6 +3,7 @@
 from base64 import b64encode
 from collections.abc import Mapping
 from urllib.parse import quote
+from xml.sax.saxutils import escape
 
 import numpy as np
 import polars as pl
@@ -38,6 +39,28 @@ def histogram(values: pl.Series, title: str, bins: int = 16, low: float | None =
         f"<text x='{bins * width}' y='{height + 11}' text-anchor='end'>{high:.3g}</text></svg>"
     )
     return f"{caption}\n\n{_image(drawing, title)}"
+
+
+def bars(named: pl.DataFrame, title: str, limit: float | None = None) -> str:
+    """A bar for each of the first lines, as many as fit, with a line at a limit; an empty string if there are none.
+
+    Args:
+        named: Two columns: a name, and a number from 0 to 1.
+        title: The caption.
+        limit: Where the line stands.
+    """
+    for count in range(min(named.height, 8), 0, -1):
+        parts = [
+            f"<path d='M0 {16 * line + 13}h{max(round(200 * value), 1)}' stroke='#4f43dd' stroke-width='3'/>"
+            f"<text y='{16 * line + 10}'>{escape(str(name)[:40])} {value:.1%}</text>"
+            for line, (name, value) in enumerate(named.head(count).iter_rows())
+        ]
+        mark = [f"<path d='M{200 * limit:.0f} 0V{16 * count}' stroke='red'/>"] if limit is not None else []
+        head = f"<svg xmlns='http://www.w3.org/2000/svg' width='300' height='{16 * count}' font-size='9' font-family='sans-serif'>"
+        drawn = f"{title}\n\n{_image(''.join([head, *parts, *mark, '</svg>']), title)}"
+        if len(drawn) < LIMIT:
+            return drawn
+    return ""
 
 
 def _image(svg: str, title: str) -> str:

@@ -3,9 +3,9 @@
 import polars as pl
 
 from infinity_assets.catalog.lake import Outcome
-from infinity_assets.decontamination.gate import Gate
 from infinity_assets.dedup import exact
 from infinity_assets.defs.chat.rounds import DIAGNOSED, MEANING, ROUNDS, round_name
+from infinity_assets.defs.curate.decontaminated import GATE, gate_of
 from infinity_assets.defs.step import Step, dataset
 from infinity_assets.report import charts
 from infinity_assets.rows import schema
@@ -16,8 +16,8 @@ _LAST = [round_name("diagnosed", number) for number in ROUNDS]
 
 @dataset(
     group="chat",
-    reads=(*_LAST, "inf_instruct_f", "benchmarks"),
-    settings=lambda s: (s.chat.min_answer_score, s.decontamination),
+    reads=(*_LAST, "inf_instruct_f", *GATE),
+    settings=lambda s: (s.chat.min_answer_score, s.decontamination.gate),
     columns=DIAGNOSED,
     meaning=MEANING,
 )
@@ -33,7 +33,7 @@ def inf_instruct_g(step: Step) -> Outcome:
     least = step.settings.chat.min_answer_score
     content = exact.fingerprint(rows).select("row_id", "content_hash")
     in_f = exact.fingerprint(step.read("inf_instruct_f").select(list(schema.ROW)).collect())["content_hash"]
-    hits = Gate(step.read("benchmarks").collect(), step.settings.decontamination).hits(rows)
+    hits = gate_of(step).hits(rows)
     described = rows.join(content, on="row_id").join(hits.select("row_id", "item_id", "span"), on="row_id", how="left")
     again = pl.int_range(pl.len()).over("content_hash") > 0
     rules = [
