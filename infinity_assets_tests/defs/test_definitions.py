@@ -81,7 +81,7 @@ def test_invariants_are_blocking_checks(definitions: dg.Definitions) -> None:
 
 def test_loading_the_definitions_imports_nothing_heavy() -> None:
     """A code server has 60 seconds to start, and every command pays for what is imported at module level."""
-    heavy = "{'torch', 'vllm', 'ray', 'transformers', 'sentence_transformers', 'hnswlib', 'openai', 'huggingface_hub'}"
+    heavy = "{'torch', 'vllm', 'numba', 'ray', 'transformers', 'sentence_transformers', 'hnswlib', 'openai', 'huggingface_hub'}"
     code = f"import sys; from infinity_assets.definitions import defs; defs(); print(sorted({heavy} & set(sys.modules)))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     assert loaded == "[]"

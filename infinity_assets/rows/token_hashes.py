@@ -1,0 +1,76 @@
+"""The tokens of many texts at once, as 64-bit hashes, by a compiled scan of their UTF-8 bytes.
+
+The tokens are those of `rows.text.tokens` (case and punctuation ignored, one CJK character a token), at some hundred megabytes a second and
+core: hashes take the place of strings wherever texts are compared with texts. The scan releases the GIL, so that batches can run in threads.
+"""
+
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from infinity_assets.rows.text import CJK
+
+SEPARATOR, LETTER, NUMBER, ALONE, SPACE = range(5)
+"""Classes of characters: between tokens, in a word, in a word but no letter, a token by itself, white space."""
+
+
+class TokenHashes(NamedTuple):
+    """The tokens of a list of texts, flat. Text i has the tokens `offsets[i]` up to `offsets[i + 1]`."""
+
+    hashes: np.ndarray
+    """uint64: equal tokens have equal hashes."""
+    offsets: np.ndarray
+    """int64, one more than there are texts."""
+    starts: np.ndarray
+    """int32: where the token begins in its text, in bytes of `texts`."""
+    ends: np.ndarray
+    """int32: where it ends."""
+    wordy: np.ndarray
+    """bool: two letters or more and nothing but letters, or a CJK character. A lone digit is no evidence that two texts are one."""
+    texts: pl.Series
+    """The texts as they were scanned: in NFKC where they are not ASCII. Case is kept."""
+
+
+def token_hashes(texts: pl.Series) -> TokenHashes:
+    """The tokens of every text; a null text has none.
+
+    Differs from `rows.text.tokens` in two letters whose lower case depends on more than themselves: every sigma is σ, and İ is i.
+    """
+    from infinity_assets.rows.token_kernels import scan_tokens
+
+    scanned = compatible(texts)
+    data, where = utf8(scanned)
+    found = scan_tokens(data, where, *characters())
+    return TokenHashes(*found, scanned)
+
+
+def compatible(texts: pl.Series) -> pl.Series:
+    """The texts in NFKC, null as an empty text. ASCII, which NFKC does not change, is left alone: most texts are, and NFKC is slow."""
+    texts = texts.fill_null("")
+    foreign = (texts.str.len_bytes() != texts.str.len_chars()).arg_true()
+    return texts.scatter(foreign, texts.gather(foreign).str.normalize("NFKC")) if len(foreign) else texts
+
+
+def utf8(texts: pl.Series) -> tuple[np.ndarray, np.ndarray]:
+    """The bytes of the texts one after another, and where each begins (int64, one more than there are texts)."""
+    array = texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    _, where, data = array.buffers()
+    offsets = np.frombuffer(where, np.int64)[array.offset : array.offset + len(array) + 1]
+    return (np.frombuffer(data, np.uint8) if data else np.zeros(0, np.uint8)), offsets
+
+
+@cache
+def characters() -> tuple[np.ndarray, np.ndarray]:
+    """By code point: the class (uint8) and the lower case (uint32)."""
+    points = np.setdiff1d(np.arange(0x110000), np.arange(0xD800, 0xE000))
+    letters = [chr(point) for point in points]
+    text = pl.Series(letters)
+    classes = np.full(0x110000, SEPARATOR, np.uint8)
+    for pattern, kind in ((r"\p{N}", NUMBER), (r"\p{L}", LETTER), (rf"[{CJK}]", ALONE), (r"\s", SPACE)):
+        classes[points[text.str.contains(rf"^{pattern}$").to_numpy()]] = kind
+    lower = np.arange(0x110000, dtype=np.uint32)
+    lower[points] = [ord(small) if len(small := letter.lower()) == 1 else ord(letter) for letter in letters]
+    lower[ord("İ")], lower[ord("ς")] = ord("i"), ord("σ")
+    return classes, lower

@@ -1,0 +1,73 @@
+"""Compiled scans of UTF-8 text (numba). Imported where they are called: numba takes most of a second."""
+
+import numpy as np
+from numba import njit, uint32, uint64
+
+from infinity_assets.rows.token_hashes import ALONE, LETTER, NUMBER
+
+_OFFSET, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)  # FNV-1a, over code points
+_MIX_1, _MIX_2 = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)  # the finalizer of MurmurHash3
+
+
+@njit(nogil=True, cache=True, inline="always")
+def mixed(value):
+    """Every bit of the result depends on every bit of the value, and no two values share a result."""
+    value ^= value >> np.uint64(33)
+    value *= _MIX_1
+    value ^= value >> np.uint64(33)
+    value *= _MIX_2
+    return value ^ (value >> np.uint64(33))
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _decode(data, p):
+    """The code point at byte p, and how many bytes it takes. The text is valid UTF-8."""
+    first = uint32(data[p])
+    if first < 0x80:
+        return first, 1
+    if first < 0xE0:
+        return uint32((first & 0x1F) << 6 | (data[p + 1] & 0x3F)), 2
+    if first < 0xF0:
+        return uint32((first & 0x0F) << 12 | (data[p + 1] & 0x3F) << 6 | (data[p + 2] & 0x3F)), 3
+    return uint32((first & 0x07) << 18 | (data[p + 1] & 0x3F) << 12 | (data[p + 2] & 0x3F) << 6 | (data[p + 3] & 0x3F)), 4
+
+
+@njit(nogil=True, cache=True)
+def scan_tokens(data, where, classes, lower):
+    """Hashes, offsets, starts, ends and wordiness of the tokens of all texts, as `TokenHashes` describes them."""
+    texts = len(where) - 1
+    # No token is shorter than a byte with the separator after it, or a CJK character of three bytes.
+    most = (where[texts] - where[0]) // 2 + texts + 1
+    hashes, wordy = np.empty(most, np.uint64), np.empty(most, np.bool_)
+    starts, ends = np.empty(most, np.int32), np.empty(most, np.int32)
+    offsets = np.zeros(texts + 1, np.int64)
+    n = 0
+    for text in range(texts):
+        begin, stop = where[text], where[text + 1]
+        p, start, letters = begin, begin, 0
+        inside, pure = False, True
+        h = _OFFSET
+        while p < stop:
+            code, size = _decode(data, p)
+            kind = classes[code]
+            if kind == LETTER or kind == NUMBER:
+                if not inside:
+                    inside, pure, letters, start, h = True, True, 0, p, _OFFSET
+                h = (h ^ uint64(lower[code])) * _PRIME
+                letters += 1
+                pure &= kind == LETTER
+            else:
+                if inside:
+                    hashes[n], starts[n], ends[n], wordy[n] = mixed(h), start - begin, p - begin, pure and letters > 1
+                    n += 1
+                    inside = False
+                if kind == ALONE:
+                    hashes[n] = mixed((_OFFSET ^ uint64(lower[code])) * _PRIME)
+                    starts[n], ends[n], wordy[n] = p - begin, p + size - begin, True
+                    n += 1
+            p += size
+        if inside:
+            hashes[n], starts[n], ends[n], wordy[n] = mixed(h), start - begin, stop - begin, pure and letters > 1
+            n += 1
+        offsets[text + 1] = n
+    return hashes[:n], offsets, starts[:n], ends[:n], wordy[:n]
