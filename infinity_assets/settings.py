@@ -227,7 +227,7 @@ class Decontamination(Section):
     report: dict[Part, tuple[Side, ...]] = Field(
         default_factory=lambda: {"question": ("system", "user", "assistant"), "answer": ("user", "assistant")}
     )
-    """Hits between these are listed in `overlaps`, whatever follows from them."""
+    """Hits between these are listed in `matches`, whatever follows from them."""
     flag_above: Share = 0.02
     """A source that hits more than this share of a benchmark's items is flagged. (Tulu 3: 0.02.)"""
     remove_flagged: bool = False

@@ -7,8 +7,9 @@ import polars as pl
 from infinity_assets.catalog.views import connect
 
 ORDER = (
-    "raw_pool", "synthesized_from_text", "fingerprints", "duplicates", "deduped", "benchmarks", "allowed", "overlaps",
-    "contamination", "decontaminated", "tagged", "scored", "tag_vocabulary", "seed_selected", "domain_budget", "inf_instruct_f", "evolved", "answered", "diagnosed", "inf_instruct_g", "release",
+    "raw_pool", "synthesized_from_text", "fingerprints", "duplicates", "deduped", "benchmarks", "allowed", "matches", "contamination",
+    "decontaminated", "tagged", "scored", "tag_vocabulary", "seed_selected", "domain_budget", "inf_instruct_f", "evolved", "answered",
+    "diagnosed", "inf_instruct_g", "release",
 )  # fmt: skip
 """Assets in the order of the graph; rounds follow the first."""
 

@@ -15,7 +15,7 @@ also looked for without them.
 Texts are compared by 64-bit hashes of their tokens, and what is found is confirmed on the tokens themselves: a collision costs time, not a row.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ import polars as pl
 from infinity_assets.decontamination.index import Index, Tokens
 from infinity_assets.settings import Decontamination, Part
 
-OVERLAPS = pl.Schema(
+MATCHES = pl.Schema(
     {
         "row_id": pl.String,
         "benchmark": pl.String,
@@ -54,7 +54,7 @@ MEANING: dict[str, str] = {
     "shared": "tokens of that run",
     "share": "of the tokens of that part of the item, how many the turn shares in runs, from 0 to 1",
 }
-"""The columns of `OVERLAPS`, for pages."""
+"""The columns of `MATCHES`, for pages."""
 
 RULES = ("exact_prompt", "ngram", "overlap")
 """The strongest evidence first."""
@@ -77,13 +77,13 @@ _ORDER = (*(pl.col(name).replace_strict({value: place for place, value in enumer
 _HIT = ["row_id", "item_id", "part", "side", "rule"]
 
 
-def strongest(overlaps: pl.DataFrame) -> pl.DataFrame:
+def strongest(matches: pl.DataFrame) -> pl.DataFrame:
     """The rows that are to be removed, each with its strongest evidence, sorted by row id.
 
     Args:
-        overlaps: Lines as `OVERLAPS` describes.
+        matches: Lines as `MATCHES` describes.
     """
-    removes = overlaps.filter(pl.col("verdict") == "removes").sort("row_id", *_ORDER)
+    removes = matches.filter(pl.col("verdict") == "removes").sort("row_id", *_ORDER)
     return removes.unique("row_id", keep="first", maintain_order=True)
 
 
@@ -96,26 +96,27 @@ class Gate:
         allowed: Texts that everyone quotes: a hit that would be none without what it shares inside one of them is excused.
     """
 
-    def __init__(self, items: pl.DataFrame, rule: Decontamination, allowed: Sequence[str] = ()):
+    def __init__(self, items: pl.DataFrame, rule: Decontamination, allowed: Iterable[str] = ()):
         self._rule = rule
         lengths = [n for n, on in ((rule.ngram, rule.ngram is not None), (rule.overlap_ngram, rule.overlap is not None)) if on and n]
         self._by_runs = bool(lengths)
         self._shortest = min(lengths, default=rule.overlap_ngram)
+        self._covers = rule.overlap_ngram if rule.overlap is not None else self._shortest
         parts = [part for part, sides in rule.sides.items() if sides]
         self._sides = sorted(frozenset[str]().union(*rule.sides.values()))
-        self._index = Index(items, parts, self._shortest, rule.exact_words, allowed)
+        self._index = Index(items, parts, self._shortest, rule.exact_words, list(allowed))
 
-    def overlaps(self, rows: pl.DataFrame) -> pl.DataFrame:
+    def matches(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Everything that rows share with items, whatever follows from it.
 
         Args:
             rows: Columns row_id and messages.
 
         Returns:
-            Lines as `OVERLAPS` describes, at most `LINES_PER_ROW` a row, sorted by row id, the strongest first.
+            Lines as `MATCHES` describes, at most `LINES_PER_ROW` a row, sorted by row id, the strongest first.
         """
         found = [self._of_turns(turns) for turns in self._turns(rows)] if self._index.parts.height else []
-        return _bounded(pl.concat([pl.DataFrame(schema=OVERLAPS), *found]))
+        return _bounded(pl.concat([pl.DataFrame(schema=MATCHES), *found]))
 
     def hits(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The rows that are to be removed, as `strongest` gives them.
@@ -123,7 +124,7 @@ class Gate:
         Args:
             rows: Columns row_id and messages.
         """
-        return strongest(self.overlaps(rows))
+        return strongest(self.matches(rows))
 
     def _turns(self, rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
         """The turns that are looked at, a chunk at a time: row_id, turn, side, content."""
@@ -144,7 +145,7 @@ class Gate:
         tokens = Tokens.of(turns["content"])
         hits = pl.concat([self._exact(tokens), self._shared(tokens)])
         if hits.is_empty():
-            return pl.DataFrame(schema=OVERLAPS)
+            return pl.DataFrame(schema=MATCHES)
         at_turn, at_part = hits["text"], hits["item_part"]
         placed = hits.with_columns(
             *(turns[name].gather(at_turn) for name in ("row_id", "side", "turn")),
@@ -154,7 +155,7 @@ class Gate:
         verdict = pl.when("excused").then(pl.lit("excused")).when(removes).then(pl.lit("removes")).otherwise(pl.lit("reported"))
         lines = _bounded(placed.filter(_among(self._rule.sides)).with_columns(verdict.alias("verdict")))
         spans = [tokens.quoted(*run) for run in lines.select("text", "start", "shared").iter_rows()]
-        return lines.with_columns(pl.Series("span", spans, dtype=pl.String)).select(list(OVERLAPS))
+        return lines.with_columns(pl.Series("span", spans, dtype=pl.String)).select(list(MATCHES))
 
     def _exact(self, tokens: Tokens) -> pl.DataFrame:
         """Turns that are a question, as `_HITS`."""
@@ -198,7 +199,7 @@ class Gate:
         index, rule = self._index, self._rule
         ends = index.tokens.found.offsets[:-1] + index.heads
         least = rule.min_words
-        measured = measure(runs, firsts, rule.ngram or 0, least, self._shortest, index.words_before, ends, index.reach, of_allowed)
+        measured = measure(runs, firsts, rule.ngram or 0, least, self._covers, index.words_before, ends, index.reach, of_allowed)
         parts = runs[firsts[:-1], 1]
         share, overlap = np.zeros(len(parts)), np.zeros(len(parts), bool)
         begins = index.tokens.found.offsets[:-1]

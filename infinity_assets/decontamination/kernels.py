@@ -32,8 +32,8 @@ def _is_option_letter(data, begin, stop, start, end):
         return False
     if start - 1 == begin:
         return True
-    further = data[start - 2]  # `f(a)` is a call
-    return not (48 <= further <= 57 or 65 <= (further & 0xDF) <= 90 or further == 95)
+    further = data[start - 2]  # `f(a)` is a call, `grid[i][j]` a subscript
+    return not (48 <= further <= 57 or 65 <= (further & 0xDF) <= 90 or further == 95 or further == 41 or further == 93)
 
 
 @njit(nogil=True, cache=True)

@@ -30,11 +30,11 @@ MEANING: dict[str, str] = {
 """The columns of `CONTAMINATION`, for pages."""
 
 
-def by_source(overlaps: pl.LazyFrame, copies: pl.LazyFrame, items: pl.LazyFrame, flag_above: float) -> pl.DataFrame:
+def by_source(matches: pl.LazyFrame, copies: pl.LazyFrame, items: pl.LazyFrame, flag_above: float) -> pl.DataFrame:
     """The hits of every source, the largest share first.
 
     Args:
-        overlaps: Lines as `gate.OVERLAPS`, with the source of the row.
+        matches: Lines as `gate.MATCHES`, with the source of the row.
         copies: Other sources that hold the content of a row: row_id, source. What one source lost as a duplicate is in it all the same.
         items: Lines of `benchmarks`.
         flag_above: Share of a benchmark's items above which a source is flagged.
@@ -42,7 +42,7 @@ def by_source(overlaps: pl.LazyFrame, copies: pl.LazyFrame, items: pl.LazyFrame,
     Returns:
         Lines as `CONTAMINATION`.
     """
-    hits = overlaps.select("row_id", "source", "benchmark", "item_id", "verdict")
+    hits = matches.select("row_id", "source", "benchmark", "item_id", "verdict")
     everywhere = pl.concat([hits, copies.join(hits.drop("source"), on="row_id").select(hits.collect_schema().names())])
     removes = pl.col("verdict") == "removes"
     sizes = items.group_by("benchmark").agg(pl.len().cast(pl.Int64).alias("benchmark_items"))
@@ -70,6 +70,6 @@ def flagged(contamination: pl.DataFrame) -> list[str]:
         .agg(pl.format("{}% of {}", (pl.col("share") * 100).round(1), "benchmark").str.join(", ").alias("what"))
     )
     return [
-        f"{source} holds {what}: look at it with `infinity sql \"select * from overlaps where source = '{source}'\"`"
+        f"{source} holds {what}: look at it with `infinity sql \"select * from matches where source = '{source}'\"`"
         for source, what in of.iter_rows()
     ]

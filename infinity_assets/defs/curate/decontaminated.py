@@ -4,7 +4,7 @@
 |---|---|---|
 | benchmarks | benchmark item | item_id |
 | allowed | text that everyone quotes | name, text |
-| overlaps | hit of a row on an item by a rule | row_id, item_id, part, side, rule |
+| matches | hit of a row on an item by a rule | row_id, item_id, part, side, rule |
 | contamination | source and benchmark that share something | source, benchmark |
 | decontaminated | distinct row without a benchmark item in it | row_id |
 """
@@ -17,7 +17,7 @@ from infinity_assets.atomic import ROW_GROUP
 from infinity_assets.catalog.lake import Outcome
 from infinity_assets.decontamination import gate, report
 from infinity_assets.decontamination.allowed import ALLOWED, FILE, SHIPPED, allowed_texts
-from infinity_assets.decontamination.gate import LINES_PER_ROW, OVERLAPS, Gate, strongest
+from infinity_assets.decontamination.gate import LINES_PER_ROW, MATCHES, Gate, strongest
 from infinity_assets.defs.step import Step, dataset
 from infinity_assets.report import charts
 from infinity_assets.rows import schema
@@ -29,7 +29,7 @@ from infinity_assets.scoring import domain
 GATE = ("benchmarks", "allowed")
 """What an asset reads that runs the gate."""
 
-_OVERLAPS = pl.Schema({**OVERLAPS, "source": pl.String})
+_MATCHES = pl.Schema({**MATCHES, "source": pl.String})
 _BATCH = ROW_GROUP // 2
 
 
@@ -107,21 +107,21 @@ def allowed(step: Step) -> Outcome:
     group="curate",
     reads=("deduped", *GATE),
     settings=lambda s: (s.decontamination.gate,),
-    columns=_OVERLAPS,
+    columns=_MATCHES,
     meaning=gate.MEANING,
     kinds=("polars", "parquet", "numba"),
 )
-def overlaps(step: Step) -> Outcome:
+def matches(step: Step) -> Outcome:
     """Everything that rows share with benchmark items by the rules of the gate: what removes a row, what is only reported, and what is excused.
 
     Grain: one hit of a row on a part of an item in turns of one role, by one rule; the twenty strongest of a row. Key: row_id, item_id, part,
     side, rule.
     """
     found, looked_at, rows = gate_of(step), 0, step.read("deduped").select("row_id", "source", "messages")
-    lines = [pl.DataFrame(schema=_OVERLAPS)]
+    lines = [pl.DataFrame(schema=_MATCHES)]
     total = rows.select(pl.len()).collect().item()
     for batch in rows.collect_batches(chunk_size=_BATCH, maintain_order=True, engine="streaming"):
-        lines.append(found.overlaps(batch).join(batch.select("row_id", "source"), on="row_id", maintain_order="left"))
+        lines.append(found.matches(batch).join(batch.select("row_id", "source"), on="row_id", maintain_order="left"))
         looked_at += batch.height
         step.advance(looked_at, total)
     hits = pl.concat(lines).sort("row_id", maintain_order=True)
@@ -157,7 +157,7 @@ def _examples(hits: pl.DataFrame, verdict: str) -> pl.DataFrame:
 
 @dataset(
     group="curate",
-    reads=("overlaps", "duplicates", "benchmarks"),
+    reads=("matches", "duplicates", "benchmarks"),
     settings=lambda s: (s.decontamination.flag_above,),
     columns=report.CONTAMINATION,
     meaning=report.MEANING,
@@ -171,7 +171,7 @@ def contamination(step: Step) -> Outcome:
     losers = step.read("duplicates").filter(pl.col("method") == "exact")
     copies = losers.select(pl.col("duplicate_of").alias("row_id"), "source").unique()
     limit = step.settings.decontamination.flag_above
-    found = report.by_source(step.read("overlaps"), copies, step.read("benchmarks"), limit)
+    found = report.by_source(step.read("matches"), copies, step.read("benchmarks"), limit)
     flagged = found.filter("flagged")
     pairs = pl.concat_str("source", "benchmark", separator=" / ")
     return Outcome(
@@ -188,7 +188,7 @@ def contamination(step: Step) -> Outcome:
 
 @dataset(
     group="curate",
-    reads=("deduped", "overlaps", "contamination"),
+    reads=("deduped", "matches", "contamination"),
     settings=lambda s: (s.decontamination.remove_flagged,),
     columns=schema.ROW,
     version="2",
@@ -197,10 +197,10 @@ def decontaminated(step: Step) -> Outcome:
     """Distinct rows that hold no benchmark item.
 
     Grain: one distinct row. Key: row_id. Every row taken out is in `decisions` with the rule, the item, the side, the span that it shares and the
-    share of the item; `overlaps` lists all that it shares.
+    share of the item; `matches` lists all that it shares.
     """
     rows, found = step.read("deduped"), step.read("contamination").collect()
-    hits = strongest(step.read("overlaps").collect()).select(
+    hits = strongest(step.read("matches").collect()).select(
         "row_id",
         pl.format("contaminated_{}", "rule").alias("reason"),
         pl.struct("benchmark", "item_id", "part", "side", "span", "shared", "share").struct.json_encode().alias("detail"),
