@@ -49,15 +49,19 @@ def bars(named: pl.DataFrame, title: str, limit: float | None = None) -> str:
         title: The caption.
         limit: Where the line stands.
     """
-    for count in range(min(named.height, 8), 0, -1):
-        parts = [
-            f"<path d='M0 {16 * line + 13}h{max(round(200 * value), 1)}' stroke='#4f43dd' stroke-width='3'/>"
-            f"<text y='{16 * line + 10}'>{escape(str(name)[:40])} {value:.1%}</text>"
-            for line, (name, value) in enumerate(named.head(count).iter_rows())
-        ]
-        mark = [f"<path d='M{200 * limit:.0f} 0V{16 * count}' stroke='red'/>"] if limit is not None else []
-        head = f"<svg xmlns='http://www.w3.org/2000/svg' width='300' height='{16 * count}' font-size='9' font-family='sans-serif'>"
-        drawn = f"{title}\n\n{_image(''.join([head, *parts, *mark, '</svg>']), title)}"
+    shown = [("".join(c if c.isprintable() else " " for c in str(name)[:40]), value) for name, value in named.head(10).iter_rows()]
+    for count in range(len(shown), 0, -1):
+        height = 13 * count
+        names = "".join(
+            f"<text y='{13 * place + 9}'>{escape(name)} {value:.1%}</text>" for place, (name, value) in enumerate(shown[:count])
+        )
+        lines = "".join(f"M0 {13 * place + 11}h{max(round(200 * value), 1)}" for place, (_, value) in enumerate(shown[:count]))
+        mark = "" if limit is None else f"<path d='M{200 * limit:.0f} 0v{height}' stroke='red'/>"
+        drawing = (
+            f"<svg xmlns='http://www.w3.org/2000/svg' width='300' height='{height}' font-size='9' font-family='sans-serif'>"
+            f"<path d='{lines}' stroke='#4f43dd' stroke-width='2'/>{names}{mark}</svg>"
+        )
+        drawn = f"{title}\n\n{_image(drawing, title)}"
         if len(drawn) < LIMIT:
             return drawn
     return ""

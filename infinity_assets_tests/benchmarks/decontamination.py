@@ -68,7 +68,7 @@ def main() -> None:
     for batch in pool.collect_batches(chunk_size=25_000, maintain_order=True, engine="streaming"):
         found.append(gate.matches(batch).join(batch.drop("messages"), on="row_id"))
         rows += batch.height
-        size += batch["messages"].explode().struct.field("content").str.len_bytes().sum()
+        size += int(batch["messages"].explode().struct.field("content").str.len_bytes().sum())
     seconds = time.monotonic() - began
     hits = pl.concat(found)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from infinity_assets.decontamination import index
 from infinity_assets.decontamination.gate import LINES_PER_ROW, MATCHES, Gate, strongest
 from infinity_assets.rows.token_hashes import TokenHashes, token_hashes
-from infinity_assets.settings import Decontamination
+from infinity_assets.settings import Decontamination, Part
 from infinity_assets_tests.frames import Turns, conversations
 
 FEW = settings(max_examples=60, deadline=None)
@@ -82,7 +82,8 @@ def naive(rows: Sequence[Turns], items: Sequence[Item], rule: Decontamination) -
     for number, turns in enumerate(rows):
         for side, text in turns:
             for place, (prompt, options, answer) in enumerate(items):
-                for part, texts in (("question", (prompt, "\n".join([prompt, *options]))), ("answer", (answer,))):
+                parts: dict[Part, tuple[str, ...]] = {"question": (prompt, "\n".join([prompt, *options])), "answer": (answer,)}
+                for part, texts in parts.items():
                     variants = [tokens for tokens in map(tokenised, texts) if tokens]
                     if side in rule.sides[part] and variants:
                         for name, share in fired(tokenised(text), variants, part, rule).items():
