@@ -9,8 +9,8 @@ Three rules, each of which can be switched off (`settings.Decontamination`):
 | overlap | its runs of 8 tokens cover more than half of the tokens of a side of the item (Tulu 3, arXiv 2411.15124, section 3.2) |
 
 Tokens ignore case and punctuation; a CJK character is one; the letters of options (`A)`, `(b)`, `C.`) are none. An item has two sides: its
-question, with the options where there are some, and its answer. Each is compared with each turn alone. The question of an item with options is
-also looked for without them.
+question, with the options or turns that follow it, and its answer. Each is compared with each turn alone. The question is looked for without what
+follows it, too.
 
 Texts are compared by 64-bit hashes of their tokens, and what is found is confirmed on the tokens themselves: a collision costs time, not a row.
 """
@@ -91,7 +91,7 @@ class Gate:
     """Benchmark items, indexed for a rule.
 
     Args:
-        items: Columns item_id, benchmark, prompt; `options` (list of texts) and `answer` where there are some.
+        items: Columns item_id, benchmark, prompt; `further` (list of texts that follow it) and `answer` where there are some.
         rule: What counts as a hit, and what follows.
         allowed: Texts that everyone quotes: a hit that would be none without what it shares inside one of them is excused.
     """

@@ -66,7 +66,7 @@ class Index:
     """The parts of items: questions and answers.
 
     Args:
-        items: Columns item_id, benchmark, prompt; `options` (list of texts) and `answer` where there are some.
+        items: Columns item_id, benchmark, prompt; `further` (list of texts that follow it) and `answer` where there are some.
         parts: Which parts are wanted.
         shortest: Tokens of the shortest run that can be found.
         exact_words: Words of the shortest question that `equal` finds; two CJK characters count as a word.
@@ -75,7 +75,7 @@ class Index:
 
     def __init__(self, items: pl.DataFrame, parts: Sequence[str], shortest: int, exact_words: float, allowed: Sequence[str]):
         self.parts = _parts(items).filter(pl.col("part").is_in(parts))
-        """benchmark, item_id, part (question or answer), text, head (of a question, what stands before its options; else all)."""
+        """benchmark, item_id, part (question or answer), text, head (of a question, without what follows it; else all)."""
         self._shortest, self._exact_words, self._allowed = shortest, exact_words, allowed
 
     def runs(self, tokens: Tokens) -> np.ndarray:
@@ -92,7 +92,7 @@ class Index:
         return (theirs == self.tokens.spelled(runs[:, 1], runs[:, 3], runs[:, 4])).to_numpy()
 
     def equal(self, tokens: Tokens) -> np.ndarray:
-        """Texts that are a question, or one without its options, as runs."""
+        """Texts that are a question, with what follows it or without, as runs."""
         from infinity_assets.decontamination.kernels import text_hashes
 
         hashes, parts, lengths = self._whole
@@ -171,11 +171,11 @@ class Index:
 
 def _parts(items: pl.DataFrame) -> pl.DataFrame:
     """The questions and the answers that have tokens at all."""
-    for column, dtype in (("options", pl.List(pl.String)), ("answer", pl.String)):
+    for column, dtype in (("further", pl.List(pl.String)), ("answer", pl.String)):
         if column not in items.columns:
             items = items.with_columns(pl.lit(None, dtype=dtype).alias(column))
-    options = pl.col("options").list.drop_nulls().list.join("\n")
-    whole = pl.concat_str("prompt", options, separator="\n", ignore_nulls=True)
+    further = pl.col("further").list.drop_nulls().list.join("\n")
+    whole = pl.concat_str("prompt", further, separator="\n", ignore_nulls=True)
     question = items.select("benchmark", "item_id", pl.lit("question").alias("part"), whole.alias("text"), pl.col("prompt").alias("head"))
     answer = items.select(
         "benchmark", "item_id", pl.lit("answer").alias("part"), pl.col("answer").alias("text"), pl.col("answer").alias("head")

@@ -188,7 +188,7 @@ def measure(runs, firsts, n, min_words, cover, words_before, head_ends, reach, o
     pairs = len(firsts) - 1
     found = np.zeros((pairs, 6), np.int64)
     for pair in range(pairs):
-        end = longest_hit = longest = 0
+        end = head_end = longest_hit = longest = 0
         found[pair, 4] = found[pair, 5] = -1
         for run in range(firsts[pair], firsts[pair + 1]):
             at, length = runs[run, 3], runs[run, 4]
@@ -209,11 +209,12 @@ def measure(runs, firsts, n, min_words, cover, words_before, head_ends, reach, o
             if stop > start:
                 found[pair, 0] += stop - start
                 found[pair, 1] += words_before[stop] - words_before[start]
-                head = min(stop, head_ends[runs[run, 1]])
-                if head > start:
-                    found[pair, 2] += head - start
-                    found[pair, 3] += words_before[head] - words_before[start]
                 end = stop
+            start, stop = max(at, head_end), min(at + length, head_ends[runs[run, 1]])
+            if stop > start and stop - at >= cover:  # of a run that goes on behind the head, what is left must be one
+                found[pair, 2] += stop - start
+                found[pair, 3] += words_before[stop] - words_before[start]
+                head_end = stop
     return found
 
 

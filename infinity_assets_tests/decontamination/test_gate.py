@@ -39,7 +39,7 @@ Item = tuple[str, Sequence[str], str]
 def items_frame(items: Sequence[Item | str]) -> pl.DataFrame:
     whole = [(item, [], "") if isinstance(item, str) else item for item in items]
     columns = [(f"b#{n}", "b", prompt, list(options) or None, answer or None) for n, (prompt, options, answer) in enumerate(whole)]
-    schema = {"item_id": pl.String, "benchmark": pl.String, "prompt": pl.String, "options": pl.List(pl.String), "answer": pl.String}
+    schema = {"item_id": pl.String, "benchmark": pl.String, "prompt": pl.String, "further": pl.List(pl.String), "answer": pl.String}
     return pl.DataFrame(columns, schema=schema, orient="row")
 
 

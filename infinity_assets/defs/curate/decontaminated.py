@@ -61,7 +61,7 @@ def _allowed_files(step: Step) -> dict[str, str]:
         "item_id": "benchmark, file where there are several, and position",
         "benchmark": "name of the benchmark's folder",
         "prompt": "what the item asks",
-        "options": "what there is to choose from, where there is a choice",
+        "further": "what stands behind it: the options to choose from, or the turns that follow",
         "answer": "its answer, where the file gives one",
     },
     kinds=("polars", "parquet", "json"),

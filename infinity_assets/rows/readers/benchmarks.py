@@ -24,12 +24,13 @@ ITEM = pl.Schema(
         "file": pl.String,
         "position": pl.Int64,
         "prompt": pl.String,
-        "options": pl.List(pl.String),
+        "further": pl.List(pl.String),
         "answer": pl.String,
         "domain": pl.String,
     }
 )
-"""An item of a benchmark. `item_id` is `name#position`, or `name/file#position` where the benchmark has several files."""
+"""An item of a benchmark. `item_id` is `name#position`, or `name/file#position` where the benchmark has several files. `further` is what stands
+behind the question: the options to choose from, or the turns that follow."""
 
 PROMPT_KEYS = (
     "question",
@@ -91,7 +92,7 @@ def read_benchmark(folder: Path) -> Benchmark:
         files.add(file)
         item = None if record.error else item_of(mapping(record.value))
         if item:
-            items.append((None, source.name, file, record.position, item.prompt, item.options, item.answer, source.domain))
+            items.append((None, source.name, file, record.position, item.prompt, item.further, item.answer, source.domain))
         else:
             skipped[record.error or NO_PROMPT] += 1
     found = pl.DataFrame(items, schema=ITEM, orient="row")
@@ -100,7 +101,7 @@ def read_benchmark(folder: Path) -> Benchmark:
     evaluated = found if source.include else _evaluated(found)
     skipped[NOT_EVALUATED] += found.height - evaluated.height
     asked = evaluated.with_columns(
-        pl.concat_str("prompt", pl.col("options").list.join("\n"), separator="\n", ignore_nulls=True).alias("asked")
+        pl.concat_str("prompt", pl.col("further").list.join("\n"), separator="\n", ignore_nulls=True).alias("asked")
     )
     nth = asked.with_columns(pl.int_range(pl.len()).over("file", "asked").alias("nth"))
     unique = nth.unique(["asked", "nth"], keep="first", maintain_order=True).select(list(ITEM))
@@ -112,8 +113,8 @@ class Item(NamedTuple):
     """What a record asks."""
 
     prompt: str
-    options: list[str] | None = None
-    """What there is to choose from, without letters."""
+    further: list[str] | None = None
+    """What there is to choose from, without letters, or the turns that follow."""
     answer: str | None = None
     """In words, also where the record gives a letter or an index."""
 
@@ -133,16 +134,16 @@ def item_of(record: object) -> Item | None:
     match fields.get("instances"):
         case [dict() as instance, *_]:
             fields |= instance
-    asked = next(((key, text) for key in PROMPT_KEYS if (text := _spoken(fields.get(key)))), None)
+    asked = next(((key, turns) for key in PROMPT_KEYS if (turns := _turns(fields.get(key)))), None)
     if asked is None:
         return None
-    key, prompt = asked
+    key, (prompt, *later) = asked
     context = fields.get("input") if key == "instruction" else next(filter(None, map(fields.get, CONTEXT_KEYS)), None)
-    if (before := _spoken(context)) and before != prompt:
+    if (before := "\n".join(_turns(context))) and before != prompt:
         prompt = f"{prompt}\n\n{before}" if key == "instruction" else f"{before}\n\n{prompt}"
     labels, options = _options(fields)
     given = next((value for name in ANSWER_KEYS if (value := fields.get(name)) is not None and text_of(value)), None)
-    return Item(prompt, options or None, _answer(given, labels, options))
+    return Item(prompt, options or later or None, _answer(given, labels, options))
 
 
 def _evaluated(items: pl.DataFrame) -> pl.DataFrame:
@@ -187,7 +188,7 @@ def _answer(given: object, labels: list[str], options: list[str]) -> str | None:
     return text or None
 
 
-def _spoken(value: object) -> str:
-    """A text, or a list of turns (texts, or objects with content) joined by newlines; blank for anything else."""
+def _turns(value: object) -> list[str]:
+    """A text, or the turns of a list (texts, or objects with content), without those that say nothing; none for anything else."""
     turns = [turn.get("content") if isinstance(turn, dict) else turn for turn in value] if isinstance(value, list) else [value]
-    return "\n".join(turn.strip() for turn in turns if isinstance(turn, str)).strip()
+    return [turn.strip() for turn in turns if isinstance(turn, str) and turn.strip()]

@@ -63,9 +63,9 @@ RECORDS = [
     (
         "mt-bench",
         {"question_id": 81, "category": "writing", "turns": ["Write.", "Rewrite."], "reference": ["one", "two"]},
-        Item("Write.\nRewrite.", None, "one\ntwo"),
+        Item("Write.", ["Rewrite."], "one\ntwo"),
     ),
-    ("mt-bench of the hub", {"prompt_id": 1, "prompt": ["Write.", "Rewrite."], "category": "writing"}, Item("Write.\nRewrite.")),
+    ("mt-bench of the hub", {"prompt_id": 1, "prompt": ["Write.", "Rewrite."], "category": "writing"}, Item("Write.", ["Rewrite."])),
     (
         "mt-bench, reference answers",
         {"question_id": 81, "answer_id": "x", "model_id": "m", "choices": [{"index": 0, "turns": ["one"]}], "tstamp": 1.0},
@@ -133,7 +133,7 @@ def test_parquet_of_the_hub(tmp_path: Path) -> None:
     frame = pl.DataFrame({"question": ["Which?"], "subject": ["x"], "choices": [["red", "blue"]], "answer": [1]})
     frame.write_parquet(tmp_path / "mmlu" / "all" / "test-00000-of-00001.parquet")
     found = read_benchmark(tmp_path / "mmlu").items.row(0, named=True)
-    assert (found["options"], found["answer"]) == (["red", "blue"], "blue")
+    assert (found["further"], found["answer"]) == (["red", "blue"], "blue")
 
 
 def test_every_record_is_an_item_or_counted_with_a_reason(tmp_path: Path) -> None:
