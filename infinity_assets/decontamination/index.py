@@ -141,15 +141,17 @@ class Index:
         return np.repeat(np.arange(self.parts.height), self.tokens.lengths)
 
     @cached_property
-    def _grams(self) -> tuple[np.ndarray, int, np.ndarray, np.ndarray, np.ndarray]:
-        """Bit filter, its size as a power of two, keys, where the places of each begin, places: as `shared_runs` wants them."""
+    def _grams(self) -> tuple[np.ndarray, int, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Bit filter, its size as a power of two, keys, where the places of each begin, places, what is a place: as `shared_runs` wants them."""
         from infinity_assets.decontamination.kernels import bit_filter, gram_hashes
 
         hashes, places = gram_hashes(self.tokens.found.hashes, self.tokens.found.offsets, self._shortest)
         order = np.argsort(hashes, kind="stable")
         keys, firsts = np.unique(hashes[order], return_index=True)
         bits = max(16, len(keys).bit_length() + 4)
-        return bit_filter(keys, bits), bits, keys, np.append(firsts, len(hashes)), places[order]
+        begins = np.zeros(len(self.tokens.found.hashes), bool)
+        begins[places] = True
+        return bit_filter(keys, bits), bits, keys, np.append(firsts, len(hashes)), places[order], begins
 
     @cached_property
     def _whole(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -66,8 +66,25 @@ def text_hashes(hashes, offsets):
 
 
 @njit(nogil=True, cache=True)
+def _repeats(hashes, first, n):
+    """Whether a run of n tokens, six or more, is but one, two or three of them over and over."""
+    if n < 6:
+        return False
+    for period in range(1, 4):
+        place = period
+        while place < n and hashes[first + place] == hashes[first + place - period]:
+            place += 1
+        if place == n:
+            return True
+    return False
+
+
+@njit(nogil=True, cache=True)
 def gram_hashes(hashes, offsets, n):
-    """The hash of every run of n tokens within a text, and where it begins."""
+    """The hash of every run of n tokens within a text, and where it begins, but for those that repeat themselves.
+
+    Of these a text of zeros shares as many with a table of zeros as the product of their lengths.
+    """
     most = 0
     for text in range(len(offsets) - 1):
         most += max(offsets[text + 1] - offsets[text] - n + 1, 0)
@@ -82,10 +99,10 @@ def gram_hashes(hashes, offsets, n):
             if token >= offsets[text] + n:
                 h -= hashes[token - n] * high
             h = h * _BASE + hashes[token]
-            if token >= offsets[text] + n - 1:
+            if token >= offsets[text] + n - 1 and not _repeats(hashes, token - n + 1, n):
                 found[place], at[place] = h, token - n + 1
                 place += 1
-    return found, at
+    return found[:place], at[:place]
 
 
 @njit(nogil=True, cache=True)
@@ -99,7 +116,7 @@ def bit_filter(keys, bits):
 
 
 @njit(nogil=True, cache=True)
-def shared_runs(hashes, offsets, n, words, bits, keys, firsts, postings, item_hashes, item_offsets, part_of):
+def shared_runs(hashes, offsets, n, words, bits, keys, firsts, postings, begins, item_hashes, item_offsets, part_of):
     """All runs of at least n tokens that texts share with parts, by text.
 
     Args:
@@ -111,6 +128,7 @@ def shared_runs(hashes, offsets, n, words, bits, keys, firsts, postings, item_ha
         keys: The hashes of all runs of n tokens of the parts, sorted, each once.
         firsts: Where the places of each key begin in `postings`; one more than there are keys.
         postings: Tokens of the parts at which a run with that hash begins.
+        begins: Whether a token of the parts is one of the postings.
         item_hashes: The tokens of the parts.
         item_offsets: Where each part begins.
         part_of: The part of every token.
@@ -149,8 +167,13 @@ def shared_runs(hashes, offsets, n, words, bits, keys, firsts, postings, item_ha
             for posting in range(firsts[low], firsts[low + 1]):
                 at = postings[posting]
                 part = part_of[at]
-                if start > begin and at > item_offsets[part] and hashes[start - 1] == item_hashes[at - 1]:
-                    continue  # the run has begun before
+                back = 0
+                while start - back > begin and at - back > item_offsets[part] and hashes[start - back - 1] == item_hashes[at - back - 1]:
+                    back += 1
+                    if begins[at - back]:
+                        break
+                if back and begins[at - back]:
+                    continue  # it has been found from there
                 length = 0
                 while start + length < stop and at + length < item_offsets[part + 1] and hashes[start + length] == item_hashes[at + length]:
                     length += 1
@@ -161,7 +184,13 @@ def shared_runs(hashes, offsets, n, words, bits, keys, firsts, postings, item_ha
                     larger = np.empty((capacity, 5), np.int64)
                     larger[:found] = runs
                     runs = larger
-                runs[found, 0], runs[found, 1], runs[found, 2], runs[found, 3], runs[found, 4] = text, part, start, at, length
+                runs[found, 0], runs[found, 1], runs[found, 2], runs[found, 3], runs[found, 4] = (
+                    text,
+                    part,
+                    start - back,
+                    at - back,
+                    length + back,
+                )
                 found += 1
     return runs[:found]
 

@@ -191,6 +191,8 @@ def test_colliding_hashes_bring_no_hit(rows: list, items: list, rule: Decontamin
 PLAIN = st.lists(
     st.sampled_from(["river", "stone", "walks", "under", "seven", "bright", "clouds", "nobody", "counts"]), min_size=13, max_size=30
 )
+SAYING = PLAIN.filter(lambda words: len(set(words)) > 3)
+"""An item of words that do not only repeat themselves."""
 OTHER = st.lists(
     st.sampled_from(["paper", "window", "sings", "slowly", "nine", "dark", "fields", "somebody", "sells", "pears"]), max_size=30
 )
@@ -198,7 +200,7 @@ SEPARATORS = st.sampled_from([" ", "  ", ", ", " – ", "\n", "! ", " (", ") "])
 
 
 @FEW
-@given(item=PLAIN, before=OTHER, after=OTHER, data=st.data())
+@given(item=SAYING, before=OTHER, after=OTHER, data=st.data())
 def test_a_planted_item_is_found_whatever_its_dress(item: list[str], before: list[str], after: list[str], data) -> None:
     """Case, punctuation and line breaks make no difference; the span is the item, and its share is all of it."""
     dressed = "".join((word.upper() if data.draw(st.booleans()) else word) + data.draw(SEPARATORS) for word in item)
@@ -387,3 +389,14 @@ def test_a_row_keeps_so_many_hits_the_strongest_first() -> None:
     found = Gate(items_frame(items), Decontamination()).matches(asked(items[40]))
     assert found.height == LINES_PER_ROW
     assert found.select("item_id", "rule").row(0) == ("b#40", "exact_prompt")
+
+
+def test_what_repeats_itself_is_part_of_a_run_and_begins_none() -> None:
+    """A table of zeros would share a million runs with a text of zeros."""
+    words = "When the old clock in the hall of the mill strikes it goes"
+    item = f"{words} {'dong ' * 20} and then the miller wakes up and looks out of the window at his geese."
+    gate = Gate(items_frame(["0 " * 1000, "tick tock " * 300, item]), Decontamination())
+    assert gate.matches(asked("0 " * 100_000, "tick tock " * 10_000, "dong " * 10_000)).is_empty()
+    hit = gate.hits(asked(f"So: {item}")).row(0, named=True)
+    assert (hit["item_id"], hit["share"], hit["shared"]) == ("b#2", 1.0, len(tokenised(item)))
+    assert gate.hits(asked(f"{words} {'dong ' * 30}"))["shared"].to_list() == [len(words.split()) + 20]

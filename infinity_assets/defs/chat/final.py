@@ -34,10 +34,11 @@ def inf_instruct_g(step: Step) -> Outcome:
     content = exact.fingerprint(rows).select("row_id", "content_hash")
     in_f = exact.fingerprint(step.read("inf_instruct_f").select(list(schema.ROW)).collect())["content_hash"]
     hits = gate_of(step).hits(rows)
-    described = rows.join(content, on="row_id").join(hits.select("row_id", "item_id", "span"), on="row_id", how="left")
+    described = rows.join(content, on="row_id").join(hits.select("row_id", "item_id", "rule", "span", "share"), on="row_id", how="left")
     again = pl.int_range(pl.len()).over("content_hash") > 0
+    evidence = pl.format("{} by {}, {} of it: {}", "item_id", "rule", pl.col("share").round(2), "span")
     rules = [
-        Rule("contaminated", pl.col("item_id").is_not_null(), pl.concat_str("item_id", pl.lit(": "), "span")),
+        Rule("contaminated", pl.col("item_id").is_not_null(), evidence),
         Rule("in_foundation", pl.col("content_hash").is_in(in_f.implode()), pl.col("content_hash")),
         Rule("repeats_another", again, pl.col("content_hash")),
         Rule("not_scored", pl.col("answer_score").is_null(), pl.col("answer_score")),

@@ -163,12 +163,12 @@ def _examples(hits: pl.DataFrame, verdict: str) -> pl.DataFrame:
     meaning=report.MEANING,
 )
 def contamination(step: Step) -> Outcome:
-    """Which source holds how much of which benchmark. One that hits more than 2 % of a benchmark's items is flagged.
+    """Which source holds how much of which benchmark. One that holds more than 2 % of a benchmark's items is flagged.
 
-    Grain: one source and one benchmark that share something. Key: source, benchmark. Records that were dropped as exact duplicates count for their
-    own source, too. With `decontamination.remove_flagged` all rows of a flagged source are removed.
+    Grain: one source and one benchmark that share something. Key: source, benchmark. Records that were dropped as duplicates of similarity 1
+    count for their own source, too. With the setting `decontamination.remove_flagged` all rows of a flagged source are removed.
     """
-    losers = step.read("duplicates").filter(pl.col("method") == "exact")
+    losers = step.read("duplicates").filter(pl.col("similarity") >= 1)
     copies = losers.select(pl.col("duplicate_of").alias("row_id"), "source").unique()
     limit = step.settings.decontamination.flag_above
     found = report.by_source(step.read("matches"), copies, step.read("benchmarks"), limit)
