@@ -182,11 +182,41 @@ class Ingest(Section):
     """Sources of which more than this share of the records was dropped are named at the end of a run and by the check `understood`."""
 
 
+class Near(Section):
+    """Near-duplicates: MinHash with LSH, every candidate checked by its true Jaccard similarity."""
+
+    threshold: Annotated[float, Field(gt=0, le=1)] = 0.7
+    """Rows at least this similar are duplicates: Jaccard similarity of their shingles. Another threshold needs no text, as long as the bands find
+    its rows. (Infinity-Instruct's users: 0.6 and 0.9; text-dedup, data-juicer: 0.7.)"""
+    answers: Literal["alike", "any"] = "alike"
+    """`alike`: the answers of two rows have to be as similar as the rows are, and a prompt that is too short for a shingle has to be equal; rows
+    whose answer is too short for one are compared by exact hash alone. Two questions about one passage, or one task with two inputs, are no
+    duplicates. `any`: the conversation as a whole decides, as in the field's other tools; on a pool of templates it takes half of the rows."""
+    shingle: PositiveInt = 5
+    """Tokens in a shingle. A token is a word, or one CJK character. (text-dedup, datatrove, data-juicer: 5 words.)"""
+    bands: Annotated[int, Field(ge=1, le=256)] = 25
+    """Bands of the signature: rows that share one are compared."""
+    rows_per_band: Annotated[int, Field(ge=1, le=32)] = 5
+    """MinHash values in a band. With 25 bands of 5, rows of similarity 0.7 share a band with probability 0.99, of 0.5 with 0.55, of 0.3 with 0.06.
+    (datatrove: 14 bands of 8, 0.56 at 0.7.)"""
+
+    @property
+    def signing(self) -> str:
+        """What of the rule decides the signatures: all but the threshold."""
+        return self.model_dump_json(exclude={"threshold"})
+
+
 class Dedup(Section):
-    """Exact de-duplication."""
+    """De-duplication."""
 
     source_priority: tuple[str, ...] = ()
-    """Sources whose rows survive before all others, best first. Then the lowest source name, file and position."""
+    """Sources whose rows survive before all others, best first. Then the higher score, then the lower row id."""
+    score: str | None = None
+    """An annotation with a number (`reward`, for instance): the row with the higher one survives. Rows without it come after all that have it."""
+    answers_per_instruction: NonNegativeInt = 0
+    """At most this many answers to the same instruction are kept, the best by the rule above; 0 keeps all."""
+    near: Near = Near()
+    """Near-duplicates."""
 
 
 Side = Literal["system", "user", "assistant"]

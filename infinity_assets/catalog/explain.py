@@ -24,11 +24,12 @@ def explain(data: Path, row: str) -> str:
         InfinityError: No row, or several, begin with these digits.
     """
     with connect(data) as views:
-        row_id = _find(views, row)
+        row_id = find_row(views, row)
         return "\n".join(_story(views, row_id, depth=0, told=set()))
 
 
-def _find(views: duckdb.DuckDBPyConnection, row: str) -> str:
+def find_row(views: duckdb.DuckDBPyConnection, row: str) -> str:
+    """The one row id that begins with these digits."""
     known = "select row_id from origins union select child_id from edges union select row_id from decisions where row_id is not null"
     found = [r[0] for r in views.execute(f"select row_id from ({known}) where starts_with(row_id, ?) order by 1 limit 5", [row]).fetchall()]
     if not found:
@@ -40,10 +41,11 @@ def _find(views: duckdb.DuckDBPyConnection, row: str) -> str:
 
 def _story(views: duckdb.DuckDBPyConnection, row_id: str, depth: int, told: set[str]) -> list[str]:
     told.add(row_id)
-    lines = [f"row {row_id}", *_content(views, row_id), *_origins(views, row_id)]
+    lines = [f"row {row_id}", *content(views, row_id), *_origins(views, row_id)]
     parents = views.execute("select parent_id, operation, asset from edges where child_id = ? order by 1", [row_id]).fetchall()
     lines += [f"  made      by {operation} in {asset}, from {parent}" for parent, operation, asset in parents]
     lines += _path(views, row_id)
+    lines += _won(views, row_id)
     children = views.execute("select child_id, operation, asset from edges where parent_id = ? order by 1", [row_id]).fetchall()
     lines += [f"  became    {child} by {operation} in {asset}" for child, operation, asset in children]
     stands = [a for a in _DATASETS if _in(views, a, row_id)]
@@ -54,14 +56,24 @@ def _story(views: duckdb.DuckDBPyConnection, row_id: str, depth: int, told: set[
     return [("    " if depth else "") + line for line in lines] if depth == 1 else lines
 
 
-def _in(views: duckdb.DuckDBPyConnection, asset: str, row_id: str) -> bool:
+def _won(views: duckdb.DuckDBPyConnection, row_id: str) -> list[str]:
+    """What lost to it."""
+    if not _in(views, "duplicates", row_id, "duplicate_of"):
+        return []
+    methods = views.execute("select method, count(*) from duplicates where duplicate_of = ? group by 1 order by 1", [row_id]).fetchall()
+    counted = ", ".join(f"{records} {method}" for method, records in methods)
+    return [f"  kept      in place of {counted} duplicates: `infinity duplicates {row_id[:12]}`"]
+
+
+def _in(views: duckdb.DuckDBPyConnection, asset: str, row_id: str, column: str = "row_id") -> bool:
     try:
-        return bool(views.execute(f"select 1 from {asset} where row_id = ? limit 1", [row_id]).fetchone())
+        return bool(views.execute(f"select 1 from {asset} where {column} = ? limit 1", [row_id]).fetchone())
     except duckdb.CatalogException:  # not materialised yet
         return False
 
 
-def _content(views: duckdb.DuckDBPyConnection, row_id: str) -> list[str]:
+def content(views: duckdb.DuckDBPyConnection, row_id: str) -> list[str]:
+    """Its turns, shortened, and its domain, language and licence: a line each."""
     have = {r[0] for r in views.execute("select table_name from information_schema.tables").fetchall()}
     for asset in (
         "deduped",

@@ -209,7 +209,7 @@ class Lake:
             rows_dropped=_height(outcome.decisions.lazy().filter(pl.col("verdict") == "dropped")) if outcome.counted else None,
             bytes=file.stat().st_size,
             unanswered=outcome.generations.filter(pl.col("error").str.extract(r"^(\w+)").is_in(RETRIABLE)).height,
-            data_version=_file_hash(file),
+            data_version=file_hash(file),
             files={file.relative_to(self.data).as_posix(): file.stat().st_size for file in outcome.artefacts},
             measures=dict(outcome.measures),
             charts=dict(outcome.charts),
@@ -267,6 +267,7 @@ def _height(frame: pl.LazyFrame) -> int:
     return frame.select(pl.len()).collect(engine="streaming").item()
 
 
-def _file_hash(file: Path) -> str:
+def file_hash(file: Path) -> str:
+    """A short hash of a file's bytes."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=8)).hexdigest()

@@ -133,6 +133,20 @@ def explain(row: str) -> None:
 
 
 @main.command()
+@click.argument("row")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(min=0), help="Records to list.")
+@sentences
+def duplicates(row: str, limit: int) -> None:
+    """The cluster of duplicates that a row is in: the row that was kept, and what lost to it, with method and similarity.
+
+    ROW is the id, or its first digits, of the survivor or of any that lost.
+    """
+    from infinity_assets.catalog.cluster import cluster
+
+    click.echo(cluster(data_dir(), row, limit))
+
+
+@main.command()
 @sentences
 def funnel() -> None:
     """Rows in, created, out and dropped by reason, per asset, as of the latest materialisations."""

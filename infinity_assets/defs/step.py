@@ -48,6 +48,8 @@ class Step:
     pool: Pool
     scratch: Path
     """An empty folder for what is too large for memory, until the result is committed."""
+    shared: Path
+    """A folder for what all partitions of the asset need, until the last of this run is committed."""
     key: StepKey | None = None
     """What this materialisation depends on; null while that is being found out."""
 
@@ -127,20 +129,21 @@ def dataset(
         def body(context: dg.AssetExecutionContext, lake: LakeResource) -> None:
             opened, now = lake.open(), Settings()
             opened.prune(asset, partition_names(asset, context.instance))
-            for partition in context.partition_keys if partitions else [ALL]:
-                with opened.scratch() as scratch:
-                    step = Step(asset, partition, now, opened, lake.pool(), scratch)
-                    key = StepKey(
-                        asset=asset,
-                        partition=partition,
-                        code_version=version,
-                        settings_hash=settings_hash(*settings(now)),
-                        inputs={**_versions(step, reads, reads_all), **files(step)},
-                    )
-                    step = replace(step, key=key)
-                    manifest, reused = _materialise(step, key, function, context.run_id, force=FORCE_TAG in context.run_tags)
-                described = _metadata(opened, manifest, reused)
-                context.add_asset_metadata(described, partition_key=partition if partitions else None)
+            with opened.scratch() as shared:
+                for partition in context.partition_keys if partitions else [ALL]:
+                    with opened.scratch() as scratch:
+                        step = Step(asset, partition, now, opened, lake.pool(), scratch, shared)
+                        key = StepKey(
+                            asset=asset,
+                            partition=partition,
+                            code_version=version,
+                            settings_hash=settings_hash(*settings(now)),
+                            inputs={**_versions(step, reads, reads_all), **files(step)},
+                        )
+                        step = replace(step, key=key)
+                        manifest, reused = _materialise(step, key, function, context.run_id, force=FORCE_TAG in context.run_tags)
+                    described = _metadata(opened, manifest, reused)
+                    context.add_asset_metadata(described, partition_key=partition if partitions else None)
             write_database(opened.data)
 
         return body

@@ -1,7 +1,7 @@
 """Charts as markdown images: inline SVG small enough (under 1,000 characters) for the web UI to show in place."""
 
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
@@ -65,6 +65,23 @@ def bars(named: pl.DataFrame, title: str, limit: float | None = None) -> str:
         if len(drawn) < LIMIT:
             return drawn
     return ""
+
+
+def curve(function: Callable[[np.ndarray], np.ndarray], title: str, mark: float) -> str:
+    """A function from [0, 1] to [0, 1], with a line and its value at `mark`."""
+    x = np.linspace(0, 1, 41)
+    y = function(x)
+    width, height = 240, 90
+    points = " ".join(f"{a * width:.0f},{(1 - b) * height:.0f}" for a, b in zip(x, y, strict=True))
+    there = float(function(np.array([mark]))[0])
+    drawing = (
+        f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height + 12}' font-size='10' font-family='sans-serif'>"
+        f"<path d='M0 0V{height}H{width}M{mark * width:.0f} 0V{height}' fill='none' stroke='#aaa'/>"
+        f"<polyline points='{points}' fill='none' stroke='#4f43dd'/><text y='{height + 11}'>0</text>"
+        f"<text x='{mark * width:.0f}' y='{height + 11}' text-anchor='middle'>{mark:g}</text>"
+        f"<text x='{width}' y='{height + 11}' text-anchor='end'>1</text></svg>"
+    )
+    return f"{title}: {there:.3g} at {mark:g}\n\n{_image(drawing, title)}"
 
 
 def _image(svg: str, title: str) -> str:

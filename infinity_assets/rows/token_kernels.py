@@ -1,9 +1,9 @@
 """Compiled scans of UTF-8 text (numba). Imported where they are called: numba takes most of a second."""
 
 import numpy as np
-from numba import njit, uint32, uint64
+from numba import njit
 
-from infinity_assets.rows.token_hashes import ALONE, LETTER, NUMBER
+from infinity_assets.rows.token_hashes import ALONE, LETTER, NUMBER, SPACE
 
 _OFFSET, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)  # FNV-1a, over code points
 _MIX_1, _MIX_2 = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)  # the finalizer of MurmurHash3
@@ -22,14 +22,14 @@ def mixed(value):
 @njit(nogil=True, cache=True, inline="always")
 def _decode(data, p):
     """The code point at byte p, and how many bytes it takes. The text is valid UTF-8."""
-    first = uint32(data[p])
+    first = np.uint32(data[p])
     if first < 0x80:
         return first, 1
     if first < 0xE0:
-        return uint32((first & 0x1F) << 6 | (data[p + 1] & 0x3F)), 2
+        return np.uint32((first & 0x1F) << 6 | (data[p + 1] & 0x3F)), 2
     if first < 0xF0:
-        return uint32((first & 0x0F) << 12 | (data[p + 1] & 0x3F) << 6 | (data[p + 2] & 0x3F)), 3
-    return uint32((first & 0x07) << 18 | (data[p + 1] & 0x3F) << 12 | (data[p + 2] & 0x3F) << 6 | (data[p + 3] & 0x3F)), 4
+        return np.uint32((first & 0x0F) << 12 | (data[p + 1] & 0x3F) << 6 | (data[p + 2] & 0x3F)), 3
+    return np.uint32((first & 0x07) << 18 | (data[p + 1] & 0x3F) << 12 | (data[p + 2] & 0x3F) << 6 | (data[p + 3] & 0x3F)), 4
 
 
 @njit(nogil=True, cache=True)
@@ -50,10 +50,10 @@ def scan_tokens(data, where, classes, lower):
         while p < stop:
             code, size = _decode(data, p)
             kind = classes[code]
-            if kind == LETTER or kind == NUMBER:
+            if kind in (LETTER, NUMBER):
                 if not inside:
                     inside, pure, letters, start, h = True, True, 0, p, _OFFSET
-                h = (h ^ uint64(lower[code])) * _PRIME
+                h = (h ^ np.uint64(lower[code])) * _PRIME
                 letters += 1
                 pure &= kind == LETTER
             else:
@@ -62,7 +62,7 @@ def scan_tokens(data, where, classes, lower):
                     n += 1
                     inside = False
                 if kind == ALONE:
-                    hashes[n] = mixed((_OFFSET ^ uint64(lower[code])) * _PRIME)
+                    hashes[n] = mixed((_OFFSET ^ np.uint64(lower[code])) * _PRIME)
                     starts[n], ends[n], wordy[n] = p - begin, p + size - begin, True
                     n += 1
             p += size
@@ -71,3 +71,44 @@ def scan_tokens(data, where, classes, lower):
             n += 1
         offsets[text + 1] = n
     return hashes[:n], offsets, starts[:n], ends[:n], wordy[:n]
+
+
+@njit(nogil=True, cache=True)
+def fold(data, where, classes, lower):
+    """The normal form of every text (`rows.text.normalised`, of a text in NFKC): bytes one after another, and where each begins.
+
+    Lower case, runs of white space made one space, none at either end.
+    """
+    texts = len(where) - 1
+    # In lower case a letter of two bytes may take three.
+    out = np.empty((where[texts] - where[0]) * 3 // 2 + 4, np.uint8)
+    begins = np.zeros(texts + 1, np.int64)
+    n = 0
+    for text in range(texts):
+        p, stop, first, gap = where[text], where[text + 1], n, False
+        while p < stop:
+            code, size = _decode(data, p)
+            p += size
+            if classes[code] == SPACE:
+                gap = n > first
+                continue
+            if gap:
+                out[n] = 32
+                n += 1
+                gap = False
+            code = lower[code]
+            if code < 0x80:
+                out[n] = code
+                n += 1
+            elif code < 0x800:
+                out[n], out[n + 1] = 0xC0 | code >> 6, 0x80 | code & 0x3F
+                n += 2
+            elif code < 0x10000:
+                out[n], out[n + 1], out[n + 2] = 0xE0 | code >> 12, 0x80 | code >> 6 & 0x3F, 0x80 | code & 0x3F
+                n += 3
+            else:
+                out[n], out[n + 1] = 0xF0 | code >> 18, 0x80 | code >> 12 & 0x3F
+                out[n + 2], out[n + 3] = 0x80 | code >> 6 & 0x3F, 0x80 | code & 0x3F
+                n += 4
+        begins[text + 1] = n
+    return out[:n], begins

@@ -3,7 +3,7 @@
 import polars as pl
 
 from infinity_assets.catalog.lake import Outcome
-from infinity_assets.dedup import exact
+from infinity_assets.dedup.fingerprints import content_hashes
 from infinity_assets.defs.chat.rounds import DIAGNOSED, MEANING, ROUNDS, round_name
 from infinity_assets.defs.curate.decontaminated import GATE, gate_of
 from infinity_assets.defs.step import Step, dataset
@@ -31,10 +31,9 @@ def inf_instruct_g(step: Step) -> Outcome:
     first = pl.int_range(pl.len()).over("row_id") == 0
     rows, repeated = arrived.filter(first), arrived.filter(~first)
     least = step.settings.chat.min_answer_score
-    content = exact.fingerprint(rows).select("row_id", "content_hash")
-    in_f = exact.fingerprint(step.read("inf_instruct_f").select(list(schema.ROW)).collect())["content_hash"]
-    hits = gate_of(step).hits(rows)
-    described = rows.join(content, on="row_id").join(hits.select("row_id", "item_id", "rule", "span", "share"), on="row_id", how="left")
+    in_f = content_hashes(step.read("inf_instruct_f").select("messages").collect())
+    hits = gate_of(step).hits(rows).select("row_id", "item_id", "rule", "span", "share")
+    described = rows.with_columns(content_hashes(rows)).join(hits, on="row_id", how="left")
     again = pl.int_range(pl.len()).over("content_hash") > 0
     evidence = pl.format("{} by {}, {} of it: {}", "item_id", "rule", pl.col("share").round(2), "span")
     rules = [

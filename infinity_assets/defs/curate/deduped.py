@@ -2,50 +2,141 @@
 
 | asset | grain | key |
 |---|---|---|
-| duplicates | record that lost to another with the same content | row_id, source, file, position |
+| duplicates | record that lost to another row | row_id, source, file, position |
 | deduped | distinct row | row_id |
 """
 
 import polars as pl
 
 from infinity_assets.catalog.lake import Outcome
-from infinity_assets.dedup import exact
+from infinity_assets.dedup.duplicates import DUPLICATES, find_duplicates, survivors
+from infinity_assets.dedup.fingerprints import collision_probability
 from infinity_assets.defs.step import Step, dataset
 from infinity_assets.report import charts
-from infinity_assets.rows import schema
+from infinity_assets.rows import conversation, schema
 from infinity_assets.rows.ids import shard_of
+
+_SHOWN = 8
+"""Near-duplicates whose texts stand on the page."""
 
 
 @dataset(
     group="curate",
     reads=("fingerprints",),
     settings=lambda s: (s.dedup,),
-    columns={"row_id": pl.String, "source": pl.String, "file": pl.String, "position": pl.Int64, "duplicate_of": pl.String},
-    meaning={"duplicate_of": "row id of the survivor"},
+    columns=DUPLICATES,
+    meaning={
+        "duplicate_of": "row id of the survivor that is kept in its place",
+        "survivor_source": "the survivor's source",
+        "method": "exact, instruction (an answer too many), near or semantic",
+        "similarity": "of the two rows: 1, the Jaccard similarity of their shingles, or the cosine of their embeddings",
+        "matched": "row id of the row it was compared with; not the survivor where that row lost as well",
+    },
+    version="2",
 )
 def duplicates(step: Step) -> Outcome:
-    """Records whose content another record has already, within and across sources, and which record that is.
+    """Records that lose to another row, within and across sources: which row that is, how similar they are, and by which method that was found.
 
-    Grain: one losing record. The survivor follows from the source priority in the settings, then source name, file and position.
+    Grain: one losing record. Key: row_id, source, file, position. The survivor follows from the settings: source priority, then score, then row
+    id. Sources that were added since the last time are compared with all; what they do not touch is not compared again. Another threshold works
+    on the signatures, without reading a text.
     """
-    losers = exact.find_duplicates(step.read("fingerprints"), step.settings.dedup.source_priority)
-    pairs = losers.group_by("source", "survivor_source").len("records").sort(pl.col("records") * -1, "source", "survivor_source")
-    return Outcome(losers, charts={"who duplicates whom": charts.table(pairs, rows=20)})
+    rule = step.settings.dedup
+    prints = {source: step.lake.scan("fingerprints", source) for source in step.lake.partitions("fingerprints")}
+    before, added = _before(step)
+    losers = find_duplicates(
+        prints, rule, before=before, added=added, workers=step.settings.ingest.workers,
+        progress=lambda done, total: step.advance(done, total, "rows compared"),
+    )  # fmt: skip
+    pairs = losers.group_by("source", "survivor_source", "method").len("records")
+    near = losers.filter(pl.col("method") == "near")
+    return Outcome(
+        losers,
+        measures={
+            **{f"{method} duplicates": n for method, n in losers.group_by("method").len().sort("method").iter_rows()},
+            "sources compared": ", ".join(sorted(added)) if before is not None else "all",
+        },
+        charts={
+            "who duplicates whom": charts.table(pairs.sort(pl.col("records") * -1, "source", "survivor_source", "method"), rows=20),
+            "similarity of near-duplicates": charts.histogram(near["similarity"], "Jaccard similarity", low=rule.near.threshold, high=1.0),
+            "what the bands find": charts.curve(
+                lambda similarity: collision_probability(similarity, rule.near),
+                f"probability that rows of a Jaccard similarity are compared, {rule.near.bands} bands of {rule.near.rows_per_band}",
+                mark=rule.near.threshold,
+            ),
+            "closest to the threshold": _side_by_side(step, near),
+        },
+    )
 
 
-@dataset(group="curate", reads=("duplicates", "raw_pool", "synthesized_from_text"), settings=lambda s: (s.shards,), columns=schema.ROW)
+def _before(step: Step) -> tuple[pl.DataFrame | None, set[str]]:
+    """The last result and the sources that it did not see; null if something else changed than that sources came."""
+    assert step.key
+    last = step.lake.manifest(step.asset)
+    if last is None or not step.lake.intact(last):
+        return None, set()
+    same = (last.code_version, last.settings_hash) == (step.key.code_version, step.key.settings_hash)
+    if not same or not last.inputs.items() < step.key.inputs.items():
+        return None, set()
+    return step.lake.scan(step.asset).collect(), {name.partition("/")[2] for name in step.key.inputs.keys() - last.inputs.keys()}
+
+
+def _side_by_side(step: Step, near: pl.DataFrame) -> str:
+    """The near-duplicates that are least similar, with what they say: whether the threshold is right is seen here."""
+    shown = near.sort("similarity", "row_id").unique("row_id", maintain_order=True).head(_SHOWN)
+    if shown.is_empty():
+        return ""
+    wanted = [*shown["row_id"], *shown["matched"]]
+    sources = sorted(
+        {*shown["source"], *near.filter(pl.col("row_id").is_in(shown["matched"].implode()))["source"], *shown["survivor_source"]}
+    )
+    texts = pl.concat(
+        step.lake.scan("raw_pool", source)
+        .filter(pl.col("row_id").is_in(wanted))
+        .select("row_id", text=conversation.content_of("user", "assistant"))
+        for source in sources
+    ).collect()
+    said = dict(texts.iter_rows())
+    return charts.table(
+        shown.select(
+            "similarity",
+            row=pl.col("row_id").replace_strict(said, default=""),
+            duplicates=pl.col("matched").replace_strict(said, default=""),
+        )
+    )
+
+
+@dataset(
+    group="curate",
+    reads=("duplicates", "raw_pool", "synthesized_from_text"),
+    settings=lambda s: (s.shards,),
+    columns=schema.ROW,
+    version="2",
+)
 def deduped(step: Step) -> Outcome:
     """The pool, conversations about its texts included, without duplicates, by shard of the row id.
 
     Grain: one distinct row. Key: row_id. Every record that lost is in `decisions` with the survivor's id; all origins and licences stay in `origins`.
     """
-    mine = shard_of(step.settings.shards) == step.partition
-    parts = (step.read(asset).filter(mine).select(list(schema.ROW)) for asset in ("raw_pool", "synthesized_from_text"))
-    pool = pl.concat(parts).collect()
-    losers = step.read("duplicates").filter(mine).collect()
+    pool = _spread(step).collect()
+    losers = step.read("duplicates").filter(shard_of(step.settings.shards) == step.partition).collect()
     dropped = losers.with_columns(
         pl.lit("dropped").alias("verdict"),
-        pl.lit("exact_duplicate").alias("reason"),
-        pl.struct("duplicate_of", "survivor_source", "method", "similarity").struct.json_encode().alias("detail"),
+        pl.col("method").replace_strict(_REASONS).alias("reason"),
+        pl.struct("duplicate_of", "survivor_source", "method", "similarity", "matched").struct.json_encode().alias("detail"),
     ).select(list(schema.DECISIONS))
-    return Outcome(exact.survivors(pool, losers).sort("row_id"), rows_in=pool.height, decisions=dropped)
+    return Outcome(survivors(pool, losers).sort("row_id"), rows_in=pool.height, decisions=dropped)
+
+
+_REASONS = {"exact": "exact_duplicate", "instruction": "answer_too_many", "near": "near_duplicate", "semantic": "semantic_duplicate"}
+
+
+def _spread(step: Step) -> pl.LazyFrame:
+    """The rows of the pool that fall into the step's shard. The pool is read once for all shards of a run."""
+    if not any(step.shared.iterdir()):
+        pool = pl.concat([step.read(asset).select(list(schema.ROW)) for asset in ("raw_pool", "synthesized_from_text")])
+        pool.with_columns(shard_of(step.settings.shards)).sink_parquet(
+            pl.PartitionBy(step.shared, key="shard", include_key=False), mkdir=True, compression="lz4"
+        )
+    mine = sorted((step.shared / f"shard={step.partition}").glob("*.parquet"))
+    return pl.scan_parquet(mine, glob=False) if mine else pl.LazyFrame(schema=schema.ROW)

@@ -13,22 +13,27 @@ from dataclasses import replace
 import polars as pl
 
 from infinity_assets.atomic import write_parquet
-from infinity_assets.catalog.lake import Outcome
-from infinity_assets.dedup import exact
+from infinity_assets.catalog.lake import Outcome, file_hash
+from infinity_assets.dedup import fingerprints as fingerprints_of
 from infinity_assets.defs.step import Step, dataset
 from infinity_assets.errors import InfinityError
+from infinity_assets.parallel import in_order
 from infinity_assets.report import charts
 from infinity_assets.report.understood import not_understood
 from infinity_assets.rows import conversation, hub, schema
 from infinity_assets.rows.readers.reading import read_source
 from infinity_assets.rows.sources import Source, content_fingerprint, load_source
 from infinity_assets.scoring.content import with_language_and_domain
+from infinity_assets.settings import Settings
 
 _SAID = ("licence", "domain", "language", "url", "revision")
 """What a `source.yaml` says of all rows alike: to say something else is no reason to read the files again."""
 
 _READ = ("layout", "fields", "keep")
 """What it says of how they are read."""
+
+_BATCH = 10_000
+"""Rows that are signed at a time."""
 
 
 def _source(step: Step) -> Source:
@@ -135,24 +140,53 @@ def _relabelled(step: Step, source: Source) -> Outcome | None:
     )
 
 
+def _scores(step: Step) -> dict[str, str]:
+    """The scores lie beside the rows: rows that stayed the same may have other ones."""
+    file = step.lake.book_file("annotations", "raw_pool", step.partition)
+    return {"annotations": file_hash(file)} if step.settings.dedup.score and file.exists() else {}
+
+
 @dataset(
     group="ingest",
     reads=("raw_pool", "synthesized_from_text"),
-    columns={"row_id": pl.String, "content_hash": pl.String, "prompt_hash": pl.String, "chars": pl.Int64},
-    meaning={
-        "content_hash": "128-bit hash of the normalised conversation",
-        "prompt_hash": "128-bit hash of its normalised system and user turns",
-        "chars": "length of the normalised conversation",
-    },
+    settings=lambda s: (s.dedup.score or "", s.dedup.near.signing),
+    files=_scores,
+    columns=fingerprints_of.schema(Settings().dedup.near),
+    meaning=fingerprints_of.MEANING,
+    version="2",
 )
 def fingerprints(step: Step) -> Outcome:
-    """Hashes of the normalised content of every record and of every conversation about a text, per source, so that a new source is compared
-    without reading the old ones again.
+    """What de-duplication keeps of every record and of every conversation about a text, per source: hashes of the normalised content, and the
+    MinHash signature. A new source is compared by it without reading the old ones again.
 
     Grain: one record or conversation. Key: row_id, source, file, position.
     """
-    rows = pl.concat([step.read("raw_pool").select(list(schema.ROW)), step.read("synthesized_from_text").select(list(schema.ROW))])
-    prints = exact.fingerprint(rows.collect())
-    return Outcome(
-        prints, measures={"distinct contents": prints["content_hash"].n_unique(), "distinct prompts": prints["prompt_hash"].n_unique()}
-    )
+    return Outcome(_fingerprinted(step))
+
+
+def _fingerprinted(step: Step) -> pl.LazyFrame:
+    """The fingerprints, written to the scratch folder batch by batch: threads work on some batches at a time."""
+    rule, columns = step.settings.dedup.near, [*fingerprints_of.PLACE, "row_id", "messages"]
+    rows = pl.concat([step.read(asset).select(columns) for asset in ("raw_pool", "synthesized_from_text")])
+    if step.settings.dedup.score:
+        rows = rows.join(_scored(step), on=["row_id", *fingerprints_of.PLACE], how="left", maintain_order="left")
+    total, done = rows.select(pl.len()).collect().item(), 0
+
+    def sign(batch: pl.DataFrame) -> pl.DataFrame:
+        return fingerprints_of.fingerprint(batch, rule)
+
+    parts = []
+    batches = rows.collect_batches(chunk_size=_BATCH, maintain_order=True, engine="streaming")
+    for number, signed in enumerate(in_order(sign, batches, step.settings.ingest.workers)):
+        parts.append(step.scratch / f"{number:06}.parquet")
+        signed.write_parquet(parts[-1], compression="uncompressed")
+        done += signed.height
+        step.advance(done, total)
+    return pl.scan_parquet(parts, glob=False) if parts else pl.LazyFrame(schema=fingerprints_of.schema(rule))
+
+
+def _scored(step: Step) -> pl.LazyFrame:
+    """The number that an annotation gives a row; of several, the highest."""
+    notes = step.lake.book("annotations", "raw_pool", step.partition).filter(pl.col("name") == step.settings.dedup.score)
+    number = pl.col("value").str.strip_chars('"').cast(pl.Float64, strict=False)
+    return notes.group_by("row_id", *fingerprints_of.PLACE).agg(pl.when(number.is_finite()).then(number).max().alias("score"))

@@ -1,0 +1,59 @@
+"""A cluster of duplicates, from either end: the row that is kept, and every record that lost to it, with how similar it was to which."""
+
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+from infinity_assets.catalog.explain import content, find_row
+from infinity_assets.catalog.views import connect
+from infinity_assets.errors import InfinityError
+
+
+def survivor_of(views: duckdb.DuckDBPyConnection, row_id: str) -> str:
+    """The row that is kept in place of a row: itself, if it lost to none."""
+    found = views.execute("select distinct duplicate_of from duplicates where row_id = ?", [row_id]).fetchall()
+    return found[0][0] if found else row_id
+
+
+def losers_to(views: duckdb.DuckDBPyConnection, row_id: str) -> pl.DataFrame:
+    """The records that lost to a row: row_id, source, file, position, method, similarity, matched; the most similar first."""
+    return views.sql(
+        """
+        select row_id, source, file, position, method, similarity, matched from duplicates where duplicate_of = $row
+        order by similarity desc, method, source, file, position
+        """,
+        params={"row": row_id},
+    ).pl()
+
+
+def cluster(data: Path, row: str, limit: int) -> str:
+    """The cluster that a row is in, as plain text.
+
+    Args:
+        data: The data folder.
+        row: A row id, or the first digits of one: the survivor's or that of any that lost.
+        limit: Losers that are listed.
+
+    Raises:
+        InfinityError: No row, or several, begin with these digits, or duplicates have not been looked for.
+    """
+    with connect(data) as views:
+        if not views.execute("select 1 from information_schema.tables where table_name = 'duplicates'").fetchall():
+            raise InfinityError("`duplicates` has not been materialised: `infinity run --until duplicates`.")
+        survivor = survivor_of(views, find_row(views, row))
+        losers = losers_to(views, survivor)
+        lines = [f"row {survivor}, kept", *content(views, survivor)]
+        if losers.is_empty():
+            return "\n".join([*lines, "  nothing lost to it"])
+        counted = losers.group_by("method").len("records").sort("method")
+        lines.append("  lost to it " + ", ".join(f"{records:,} {method}" for method, records in counted.iter_rows()))
+        for loser in losers.head(limit).to_dicts():
+            same = " the same row" if loser["row_id"] == survivor else ""
+            through = f", matched {loser['matched']}" if loser["matched"] not in (survivor, loser["row_id"]) else ""
+            place = f"{loser['source']}, {loser['file']}, record {loser['position']}"
+            lines.append(f"\n  {loser['method']} {loser['similarity']:.3f} {loser['row_id']}{same} ({place}{through})")
+            lines += [] if same else [f"  {line}" for line in content(views, loser["row_id"]) if not line.startswith("  is  ")]
+        if losers.height > limit:
+            lines.append(f"\n  {losers.height - limit:,} more: --limit {losers.height}")
+        return "\n".join(lines)

@@ -1,0 +1,209 @@
+"""Which records lose to which row, by one rule for all kinds of duplicates.
+
+Records are ordered by rule, never by arrival: source priority, then score, then row id (then source, file and position, for records that share one).
+In that order they are compared:
+
+exact        The same normalised conversation: the first record stays.
+instruction  The same instruction with another answer, if only so many answers are wanted: the first ones stay.
+near         Similar shingles (`dedup/near.py`).
+semantic     Close embeddings: the given pairs.
+
+A loser names the row that is kept in its place (`duplicate_of`), and the one that it was compared with (`matched`), which may have lost itself: the
+copy of a row that lost to a near-duplicate matched that row, and is a duplicate of the near-duplicate.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+
+import numpy as np
+import polars as pl
+
+from infinity_assets.dedup.fingerprints import PLACE
+from infinity_assets.dedup.near import NO_PAIRS, Losers, Pairs, Signatures, find_losers
+from infinity_assets.settings import Dedup
+
+DUPLICATES = pl.Schema(
+    {
+        "row_id": pl.String,
+        "source": pl.String,
+        "file": pl.String,
+        "position": pl.Int64,
+        "duplicate_of": pl.String,
+        "survivor_source": pl.String,
+        "method": pl.String,
+        "similarity": pl.Float64,
+        "matched": pl.String,
+    }
+)
+"""One line per record that lost."""
+
+METHODS = ("exact", "instruction", "near", "semantic")
+
+
+def find_duplicates(
+    prints: Mapping[str, pl.LazyFrame],
+    rule: Dedup,
+    neighbours: pl.DataFrame | None = None,
+    before: pl.DataFrame | None = None,
+    added: Collection[str] = (),
+    workers: int = 1,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> pl.DataFrame:
+    """Every record that loses to another row.
+
+    Args:
+        prints: The fingerprints of every source, by its name.
+        rule: The settings.
+        neighbours: Pairs that are alike by their embeddings: columns a and b (content hashes), similarity.
+        before: What this function returned for the same rule and these sources without those `added`: what they do not touch is taken from it.
+        added: Sources that `before` did not see.
+        workers: Threads.
+        progress: Told how many rows of how many have been compared.
+
+    Returns:
+        Lines as `DUPLICATES` describes them, by source, file, position and row id.
+    """
+    if not prints:
+        return pl.DataFrame(schema=DUPLICATES)
+    records, contents = _ranked(prints, rule)
+    contents = _beyond_the_wanted_answers(contents, rule.answers_per_instruction)
+    compared = contents.filter(pl.col("winner") < 0)
+    known, changed = None, None
+    if before is not None and not rule.answers_per_instruction:
+        changed = compared["content_hash"].is_in(records.filter(pl.col("source").is_in(list(added)))["content_hash"].implode()).to_numpy()
+        known = _known(compared, before)
+    losers = find_losers(
+        _signatures(prints, compared["record"].to_numpy()), rule.near, _pairs(compared, neighbours), known, changed, workers, progress
+    )
+    return _told(records, contents, compared["content"].to_numpy(), losers)
+
+
+def _ranked(prints: Mapping[str, pl.LazyFrame], rule: Dedup) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The records from the best down, with the number of their content; and of every content its best record, in the same order."""
+    columns = ["row_id", *PLACE, "content_hash", "prompt_hash", "score"]
+    light = pl.concat([part.select(columns) for part in prints.values()]).with_row_index("record").collect()
+    priority = {source: number for number, source in enumerate(rule.source_priority)}
+    rank = pl.col("source").replace_strict(priority, default=len(priority), return_dtype=pl.Int64).alias("rank")
+    by = ["rank", "score", "row_id", *PLACE]
+    ranked = light.with_columns(rank).sort(by, descending=[False, True, *[False] * 4], nulls_last=True, maintain_order=True)
+    contents = ranked.unique("content_hash", keep="first", maintain_order=True).with_row_index("content")
+    records = ranked.join(contents.select("content_hash", "content"), on="content_hash", maintain_order="left")
+    return records, contents.with_columns(pl.col("content").cast(pl.Int32))
+
+
+def _beyond_the_wanted_answers(contents: pl.DataFrame, wanted: int) -> pl.DataFrame:
+    """With a column `winner`: -1, or for an answer too many the content that has the best answer to that instruction."""
+    # Without an answer, the prompt is the content.
+    answered = pl.col("prompt_hash") != pl.col("content_hash")
+    group = ["prompt_hash", answered]
+    beyond = answered & (pl.int_range(pl.len()).over(group) >= wanted) if wanted else pl.lit(False)
+    return contents.with_columns(pl.when(beyond).then(pl.col("content").first().over(group)).otherwise(-1).cast(pl.Int32).alias("winner"))
+
+
+def _signatures(prints: Mapping[str, pl.LazyFrame], records: np.ndarray) -> Signatures:
+    """The signatures of some records; their shingles are read when they are asked for, from the sources that have them."""
+    columns = ["signed", "keys", "sketch", "size", "answered"]
+    light = pl.concat([part.select(columns) for part in prints.values()]).collect()[records]
+    begins = np.concatenate([[0], np.cumsum([part.select(pl.len()).collect().item() for part in prints.values()])])
+
+    def shingles(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        wanted = records[rows].astype(np.int64)
+        sizes = light["size"].to_numpy()[rows].astype(np.int64)
+        order = np.argsort(wanted)
+        flat, where, taken = [], np.empty(len(rows), np.int64), 0
+        for part, begin, end in zip(prints.values(), begins[:-1], begins[1:], strict=True):
+            mine = order[np.searchsorted(wanted, begin, sorter=order) : np.searchsorted(wanted, end, sorter=order)]
+            if len(mine):
+                column = part.select("shingles").collect().to_series()
+                flat.append(column.gather(wanted[mine] - begin).explode(empty_as_null=False).to_numpy())
+                where[mine] = taken + np.cumsum(sizes[mine]) - sizes[mine]
+                taken += len(flat[-1])
+        return (np.concatenate(flat) if flat else np.empty(0, np.uint32)), where
+
+    return Signatures(
+        light["keys"].to_numpy(),
+        light["signed"].to_numpy(),
+        light["sketch"].to_numpy(),
+        light["size"].to_numpy(),
+        light["answered"].to_numpy(),
+        shingles,
+    )
+
+
+def _pairs(compared: pl.DataFrame, neighbours: pl.DataFrame | None) -> Pairs:
+    """Pairs of content hashes as pairs of rows of `compared`."""
+    if neighbours is None or neighbours.is_empty():
+        return NO_PAIRS
+    row = compared.select("content_hash", pl.int_range(pl.len(), dtype=pl.Int32).alias("row"))
+    found = neighbours.join(row, left_on="a", right_on="content_hash").join(row, left_on="b", right_on="content_hash", suffix="_b")
+    ordered = found.select(
+        pl.min_horizontal("row", "row_b").alias("first"), pl.max_horizontal("row", "row_b").alias("second"), "similarity"
+    )
+    ordered = ordered.sort("first", "second")
+    return Pairs(ordered["first"].to_numpy(), ordered["second"].to_numpy(), ordered["similarity"].cast(pl.Float32).to_numpy())
+
+
+def _known(compared: pl.DataFrame, before: pl.DataFrame) -> Losers:
+    """What was found before, in today's numbering."""
+    row = compared.select("row_id", pl.int_range(pl.len(), dtype=pl.Int32).alias("row"))
+    found = before.filter(pl.col("method").is_in(["near", "semantic"])).unique("row_id", maintain_order=True)
+    found = found.join(row, on="row_id").join(row, left_on="matched", right_on="row_id", suffix="_of_winner")
+    winner, similarity, given = np.full(len(row), -1, np.int32), np.zeros(len(row), np.float32), np.zeros(len(row), bool)
+    lost = found["row"].to_numpy()
+    winner[lost] = found["row_of_winner"].to_numpy()
+    similarity[lost] = found["similarity"].to_numpy()
+    given[lost] = (found["method"] == "semantic").to_numpy()
+    return Losers(winner, similarity, given)
+
+
+def _told(records: pl.DataFrame, contents: pl.DataFrame, compared: np.ndarray, losers: Losers) -> pl.DataFrame:
+    """The line of every record that lost."""
+    winner = contents["winner"].to_numpy().copy()
+    method = np.where(winner >= 0, METHODS.index("instruction"), METHODS.index("exact")).astype(np.int8)
+    similarity = np.ones(len(winner))
+    lost = losers.winner >= 0
+    winner[compared[lost]] = compared[losers.winner[lost]]
+    method[compared[lost]] = np.where(losers.given[lost], METHODS.index("semantic"), METHODS.index("near"))
+    similarity[compared[lost]] = losers.similarity[lost]
+    survivor = np.where(winner < 0, np.arange(len(winner)), winner)
+    # The best answer to an instruction may have lost to a near-duplicate, which may have lost to nothing: near losers lose to survivors.
+    while (winner[survivor] >= 0).any():
+        survivor = np.where(winner[survivor] >= 0, winner[survivor], survivor)
+    ids, sources = contents["row_id"], contents["source"]
+    told = contents.select(
+        pl.col("content").cast(records.schema["content"]),
+        pl.col("record").alias("best"),
+        ids.gather(survivor).alias("duplicate_of"),
+        sources.gather(survivor).alias("survivor_source"),
+        pl.Series("method", method).replace_strict(dict(enumerate(METHODS)), return_dtype=pl.String),
+        pl.Series("similarity", similarity),
+        ids.gather(np.where(winner < 0, np.arange(len(winner)), winner)).alias("matched"),
+        pl.Series("lost", winner >= 0),
+        ids.alias("best_id"),
+    )
+    copy = pl.col("record") != pl.col("best")
+    return (
+        records.join(told, on="content", maintain_order="left")
+        .filter(copy | pl.col("lost"))
+        .with_columns(
+            pl.when(copy).then(pl.lit("exact")).otherwise("method").alias("method"),
+            pl.when(copy).then(1.0).otherwise("similarity").alias("similarity"),
+            pl.when(copy).then("best_id").otherwise("matched").alias("matched"),
+        )
+        .select(list(DUPLICATES))
+        .sort(*PLACE, "row_id")
+    )
+
+
+def survivors(rows: pl.DataFrame, losers: pl.DataFrame) -> pl.DataFrame:
+    """The rows that lost to no other, in their order.
+
+    A record with two equal instances is two rows that share id and place: one line of the losers takes out one of them.
+
+    Args:
+        rows: Rows of the pool.
+        losers: Lines as `find_duplicates` makes them.
+    """
+    record = ["row_id", *PLACE]
+    nth = pl.int_range(pl.len()).over(record).alias("nth")
+    lost = losers.select(record).with_columns(nth)
+    return rows.with_columns(nth).join(lost, on=[*record, "nth"], how="anti", maintain_order="left").drop("nth")

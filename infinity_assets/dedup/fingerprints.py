@@ -1,0 +1,184 @@
+"""What de-duplication keeps of every record, so that it never reads a text twice: hashes of its content and a MinHash signature.
+
+The content hash is for exact duplicates. For near-duplicates (MinHash: Broder 1997; banded for LSH: Leskovec, Rajaraman and Ullman, Mining of
+Massive Datasets, ch. 3) a row is the set of its shingles, runs of some tokens within a turn; a token is a word, or one CJK character, so that
+Chinese is served as English is. System turns are left out: a long one that a source repeats makes all of its rows alike. Kept are
+
+    shingles   the set itself, as 31-bit hashes, so that the true Jaccard similarity can be computed
+    sketch     512 bits, each the parity of the shingles that fall on it: the number of bits in which two sketches differ is a lower bound of
+               the number of shingles that only one of two rows has, which settles most comparisons without a look at the shingles
+               (bitmap filter: Sandes, Teodoro and de Melo, "Bitmap filter", Information Systems 2020)
+    keys       one for each band of the MinHash signature: rows that share one are compared
+"""
+
+from hashlib import blake2b
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from infinity_assets.rows.token_hashes import characters, compatible, utf8
+from infinity_assets.settings import Near
+
+PLACE = ["source", "file", "position"]
+"""What identifies a record."""
+
+ROLES = ("system", "user", "assistant")
+_ANSWER = ROLES.index("assistant")
+
+WORDS = 8
+"""64-bit words of a sketch."""
+
+
+def schema(rule: Near) -> pl.Schema:
+    """The columns of a fingerprint."""
+    return pl.Schema(
+        {
+            "row_id": pl.String,
+            "source": pl.String,
+            "file": pl.String,
+            "position": pl.Int64,
+            "content_hash": pl.String,
+            "prompt_hash": pl.String,
+            "chars": pl.Int64,
+            "score": pl.Float64,
+            "size": pl.Int32,
+            "answered": pl.Int32,
+            "signed": pl.Boolean,
+            "keys": pl.Array(pl.UInt64, rule.bands),
+            "sketch": pl.Array(pl.UInt64, WORDS),
+            "shingles": pl.List(pl.UInt32),
+        }
+    )
+
+
+MEANING = {
+    "content_hash": "128-bit hash of the normalised conversation",
+    "prompt_hash": "128-bit hash of its normalised system and user turns",
+    "chars": "characters of the conversation",
+    "score": "the annotation that `dedup.score` names",
+    "size": "distinct shingles",
+    "answered": "of these, how many stand in an answer",
+    "signed": "whether there are shingles to compare it by; if not, it can only be an exact duplicate",
+    "keys": "hash of each band of the MinHash signature",
+    "sketch": "parity of the shingles, by the lower bits of their hashes",
+    "shingles": "hashes of the shingles, ascending; the lowest bit says whether it stands in an answer",
+}
+
+
+def fingerprint(rows: pl.DataFrame, rule: Near) -> pl.DataFrame:
+    """The fingerprints of records.
+
+    Args:
+        rows: Rows of the pool, some ten thousand at a time; a column `score` if there is one.
+        rule: How they are cut into shingles and signed.
+
+    Returns:
+        One line per record, in their order, as `schema` describes.
+    """
+    from infinity_assets.dedup.kernels import sign
+    from infinity_assets.rows.token_kernels import scan_tokens
+
+    turns = _turns(rows)
+    content_hashes, prompt_hashes = _hashes(turns)
+    tokens, token_turns, *_ = scan_tokens(turns.data, turns.where, *characters())
+    shingles, begins, answered, sketches, keys, signed = sign(
+        tokens,
+        token_turns,
+        turns.rows,
+        turns.roles,
+        rule.shingle,
+        rule.answers == "alike",
+        *_permutations(rule.bands * rule.rows_per_band),
+        rule.rows_per_band,
+        WORDS,
+    )
+    return rows.select(
+        "row_id",
+        *PLACE,
+        pl.Series("content_hash", content_hashes, dtype=pl.String),
+        pl.Series("prompt_hash", prompt_hashes, dtype=pl.String),
+        pl.Series("chars", np.diff(turns.chars[turns.rows]), dtype=pl.Int64),
+        pl.col("score").cast(pl.Float64) if "score" in rows.columns else pl.lit(None, pl.Float64).alias("score"),
+        pl.Series("size", np.diff(begins), dtype=pl.Int32),
+        pl.Series("answered", answered, dtype=pl.Int32),
+        pl.Series("signed", signed, dtype=pl.Boolean),
+        pl.Series("keys", keys, dtype=pl.Array(pl.UInt64, rule.bands)),
+        pl.Series("sketch", sketches, dtype=pl.Array(pl.UInt64, WORDS)),
+        lists(shingles, begins).alias("shingles"),
+    )
+
+
+def lists(values: np.ndarray, begins: np.ndarray) -> pl.Series:
+    """Flat values as one list per row."""
+    import pyarrow as pa
+
+    array = pa.LargeListArray.from_arrays(pa.array(begins, pa.int64()), pa.array(values))
+    return pl.Series(pl.from_arrow(array))
+
+
+def content_hashes(rows: pl.DataFrame) -> pl.Series:
+    """The content hash of every row."""
+    return pl.Series("content_hash", _hashes(_turns(rows))[0], dtype=pl.String)
+
+
+class _Turns(NamedTuple):
+    """The turns of some rows, flat."""
+
+    rows: np.ndarray
+    """int64: where the turns of a row begin."""
+    roles: np.ndarray
+    """uint8: number in `ROLES`."""
+    data: np.ndarray
+    """The bytes of their contents in NFKC."""
+    where: np.ndarray
+    """int64: where each begins."""
+    chars: np.ndarray
+    """int64: characters before each."""
+
+
+def _turns(rows: pl.DataFrame) -> _Turns:
+    turns = rows["messages"].explode(empty_as_null=False).struct.unnest()
+    roles = turns["role"].replace_strict({role: number for number, role in enumerate(ROLES)}, return_dtype=pl.UInt8).to_numpy()
+    contents = compatible(turns["content"])
+    return _Turns(_begins(rows["messages"].list.len()), roles, *utf8(contents), _begins(contents.str.len_chars()))
+
+
+def _begins(lengths: pl.Series) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(lengths.to_numpy(), dtype=np.int64)])
+
+
+def _permutations(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Affine permutations of 32-bit numbers, the same everywhere: odd multipliers and offsets, drawn by SplitMix64."""
+    with np.errstate(over="ignore"):
+        state = np.arange(1, 2 * count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    drawn = (state >> np.uint64(32)).astype(np.uint32)
+    return drawn[:count] | np.uint32(1), drawn[count:]
+
+
+def _hashes(turns: _Turns) -> tuple[list[str], list[str]]:
+    """Hashes of all turns of every row, and of those that are no answer.
+
+    What is hashed is `role: normalised text` and a line break for every turn: a normalised text holds no line break, so that turns one below the
+    other cannot be mistaken for one turn that quotes another.
+    """
+    from infinity_assets.rows.token_kernels import fold
+
+    folded, where = fold(turns.data, turns.where, *characters())
+    text, ends, begins, roles = folded.tobytes(), where[1:].tolist(), where[:-1].tolist(), turns.roles.tolist()
+    heads = [f"{role}: ".encode() for role in ROLES]
+    lines = [b"%b%b\n" % (heads[role], text[begin:end]) for role, begin, end in zip(roles, begins, ends, strict=True)]
+    contents, prompts = [], []
+    for first, last in pairwise(turns.rows.tolist()):
+        contents.append(blake2b(b"".join(lines[first:last]), digest_size=16).hexdigest())
+        spoken = [lines[turn] for turn in range(first, last) if roles[turn] != _ANSWER]
+        prompts.append(blake2b(b"".join(spoken), digest_size=16).hexdigest() if len(spoken) < last - first else contents[-1])
+    return contents, prompts
+
+
+def collision_probability(similarity: np.ndarray, rule: Near) -> np.ndarray:
+    """The probability that two rows of this Jaccard similarity share a band: 1 - (1 - s^r)^b."""
+    return 1 - (1 - similarity**rule.rows_per_band) ** rule.bands

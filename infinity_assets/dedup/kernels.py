@@ -1,0 +1,303 @@
+"""Compiled loops of de-duplication (numba). Imported where they are called: numba takes most of a second. All release the GIL."""
+
+import numpy as np
+from numba import njit
+
+from infinity_assets.rows.token_kernels import mixed
+
+_BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no power of it vanishes modulo 2^64
+_SYSTEM, _ANSWER = 0, 2
+"""Turns as `signatures.ROLES` numbers them."""
+
+
+@njit(nogil=True, cache=True)
+def sign(hashes, turns, row_turns, roles, width, sides_alike, multipliers, offsets, depth, words):
+    """Shingles, sketch and band keys of every row.
+
+    Args:
+        hashes: uint64, the tokens of all turns.
+        turns: int64, where the tokens of a turn begin.
+        row_turns: int64, where the turns of a row begin.
+        roles: uint8, of every turn.
+        width: Tokens in a shingle.
+        sides_alike: Whether rows that have an answer are found by its shingles alone, and share no key if their prompts are too short for a shingle
+            and not equal.
+        multipliers, offsets: uint32, one of each for every permutation.
+        depth: Permutations in a band.
+        words: 64-bit words of a sketch, a power of two.
+
+    Returns:
+        shingles (uint32: 31 bits of hash, then whether it stands in an answer; of a row: distinct, ascending), begins (int64, where a row's begin),
+        answered (int32: how many stand in an answer), sketches (uint64, rows x words), keys (uint64, rows x bands), signed (bool).
+    """
+    rows = len(row_turns) - 1
+    bands = len(multipliers) // depth
+    lowest = np.empty(len(multipliers), np.uint32)
+    shingles = np.empty(len(hashes), np.uint32)
+    begins = np.zeros(rows + 1, np.int64)
+    answered = np.zeros(rows, np.int32)
+    sketches = np.zeros((rows, words), np.uint64)
+    keys = np.zeros((rows, bands), np.uint64)
+    signed = np.zeros(rows, np.bool_)
+    power = np.uint64(1)
+    for _ in range(width - 1):
+        power *= _BASE
+    n = 0
+    for row in range(rows):
+        first = n
+        has_answer, prompt_size, prompt = False, 0, np.uint64(0)
+        for turn in range(row_turns[row], row_turns[row + 1]):
+            if roles[turn] == _SYSTEM:
+                continue
+            in_answer = np.uint32(roles[turn] == _ANSWER)
+            has_answer |= roles[turn] == _ANSWER
+            begin, stop = turns[turn], turns[turn + 1]
+            if not in_answer:
+                prompt_size += max(0, stop - begin - width + 1)
+                for token in range(begin, min(stop, begin + width)):
+                    prompt = mixed(prompt * _BASE + hashes[token])
+            if stop - begin < width:
+                continue
+            rolling = np.uint64(0)
+            for token in range(begin, begin + width - 1):
+                rolling = rolling * _BASE + hashes[token]
+            for token in range(begin + width - 1, stop):
+                rolling = rolling * _BASE + hashes[token]
+                shingles[n] = np.uint32(mixed(rolling) >> np.uint64(33)) << np.uint32(1) | in_answer
+                rolling -= power * hashes[token - width + 1]
+                n += 1
+        found = shingles[first:n]
+        found.sort()
+        n = first
+        for value in found:
+            if n > first and shingles[n - 1] >> 1 == value >> 1:
+                shingles[n - 1] |= value
+            else:
+                shingles[n] = value
+                n += 1
+        begins[row + 1] = n
+        for i in range(first, n):
+            answered[row] += shingles[i] & 1
+            bit = shingles[i] >> 1 & np.uint32(words * 64 - 1)
+            sketches[row, bit >> 6] ^= np.uint64(1) << np.uint64(bit & 63)
+        by_answer = sides_alike and has_answer
+        if n == first or (by_answer and answered[row] == 0):
+            continue
+        signed[row] = True
+        lowest[:] = np.uint32(0xFFFFFFFF)
+        for i in range(first, n):
+            if by_answer and not shingles[i] & 1:
+                continue
+            value = shingles[i] >> np.uint32(1)
+            for p in range(len(lowest)):
+                lowest[p] = min(lowest[p], np.uint32(multipliers[p] * value + offsets[p]))
+        for band in range(bands):
+            # Rows with and without an answer are never alike, nor are rows whose short prompts differ: they share no key.
+            key = np.uint64(0)
+            if by_answer:
+                key = np.uint64(1) if prompt_size else mixed(prompt)
+            for p in range(band * depth, band * depth + depth):
+                key = mixed(key * _BASE + np.uint64(lowest[p]) + np.uint64(1))
+            keys[row, band] = key
+    return shingles[:n].copy(), begins, answered, sketches, keys, signed
+
+
+@njit(nogil=True, cache=True)
+def link(ordered, bits, leader):
+    """Join the components of rows that share a key of one band.
+
+    Args:
+        ordered: uint64, ascending: a key's upper bits, then the row in the lower `bits`. Overwritten.
+        bits: Bits of the row.
+        leader: int32, union-find over rows, updated: a component's lowest row leads it.
+
+    Returns:
+        The rows that share a key, bucket by bucket, ascending within one; the last row of a bucket as its complement (int32).
+    """
+    mask = (np.uint64(1) << np.uint64(bits)) - np.uint64(1)
+    shared = np.empty(len(ordered), np.int32)
+    n, begin = 0, 0
+    while begin < len(ordered):
+        key = ordered[begin] >> np.uint64(bits)
+        stop = begin + 1
+        first = np.int64(ordered[begin] & mask)
+        while stop < len(ordered) and ordered[stop] >> np.uint64(bits) == key:
+            join(leader, first, np.int64(ordered[stop] & mask))
+            stop += 1
+        if stop - begin > 1:
+            for i in range(begin, stop):
+                shared[n] = np.int32(ordered[i] & mask)
+                n += 1
+            shared[n - 1] = ~shared[n - 1]
+        begin = stop
+    return shared[:n].copy()
+
+
+@njit(nogil=True, cache=True)
+def place(shared, number, order, places):
+    """The buckets of one band in another numbering of the rows.
+
+    Args:
+        shared: As `link` returns it.
+        number: int32: a row's new number; ascending as the old ones within a component. Negative for rows that are left out.
+        order: int32, filled from its beginning: as `shared`, in new numbers.
+        places: int32, filled: where in `order` a row stands, or -1.
+    """
+    places[:] = -1
+    for i in range(len(shared)):
+        last = shared[i] < 0
+        row = number[~shared[i] if last else shared[i]]
+        order[i] = ~row if last else row
+        if row >= 0:
+            places[row] = i
+
+
+@njit(nogil=True, cache=True)
+def join(leader, one, other):
+    """Make the components of two rows one."""
+    while leader[one] != one:
+        leader[one] = leader[leader[one]]
+        one = leader[one]
+    while leader[other] != other:
+        leader[other] = leader[leader[other]]
+        other = leader[other]
+    if one < other:
+        leader[other] = one
+    else:
+        leader[one] = other
+
+
+@njit(nogil=True, cache=True)
+def join_all(leader, first, second):
+    """Make the components of every pair one."""
+    for pair in range(len(first)):
+        join(leader, first[pair], second[pair])
+
+
+@njit(nogil=True, cache=True)
+def settle(leader):
+    """Let every row point at its component's leader itself."""
+    for row in range(len(leader)):
+        leader[row] = leader[leader[row]]
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _ones(word):
+    word = word - (word >> np.uint64(1) & np.uint64(0x5555555555555555))
+    word = (word & np.uint64(0x3333333333333333)) + (word >> np.uint64(2) & np.uint64(0x3333333333333333))
+    word = word + (word >> np.uint64(4)) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return word * np.uint64(0x0101010101010101) >> np.uint64(56)
+
+
+@njit(nogil=True, cache=True)
+def similarity(one, other, threshold, answers_alike, answered_one, answered_other):
+    """The Jaccard similarity of two sets of shingles, or -1 if it, or that of their answers' shingles, is below the threshold."""
+    both, both_answers = 0, 0
+    total = len(one) + len(other)
+    need = threshold / (1 + threshold) * total - 1e-9
+    i, j = 0, 0
+    while i < len(one) and j < len(other):
+        if both + min(len(one) - i, len(other) - j) < need:
+            return np.float32(-1)
+        x, y = one[i], other[j]
+        if x >> 1 == y >> 1:
+            both += 1
+            both_answers += x & y & 1
+            i += 1
+            j += 1
+        elif x < y:
+            i += 1
+        else:
+            j += 1
+    if both < need:
+        return np.float32(-1)
+    if answers_alike and both_answers < threshold / (1 + threshold) * (answered_one + answered_other) - 1e-9:
+        return np.float32(-1)
+    return np.float32(both / (total - both))
+
+
+@njit(nogil=True, cache=True)
+def eliminate(
+    first,
+    last,
+    orders,
+    places,
+    sketches,
+    shingles,
+    begins,
+    sizes,
+    answered,
+    threshold,
+    answers_alike,
+    pair_begins,
+    partners,
+    scores,
+    winner,
+    score,
+):
+    """Within components: walk the rows from the best down; each that is still there eliminates every row after it that is alike.
+
+    Two rows are alike if they share a key and their shingles are similar, or if they are a pair that is given. The survivors are the
+    lexicographically first maximal independent set of that relation: they follow from it and the order alone.
+
+    Args:
+        first, last: The rows from `first` up to `last`: whole components, each from its best row down.
+        orders, places: int32, one line per band, as `place` fills them. Eliminated rows are taken out of the buckets of these components.
+        sketches, shingles, begins, sizes, answered: As `sign` makes them; the shingles of row i are `sizes[i]` from `begins[i]`.
+        threshold: Lowest Jaccard similarity.
+        answers_alike: Whether the answers have to be as similar.
+        pair_begins, partners, scores: Given pairs: the partners of row i, all after it, and their similarity.
+        winner: int32, filled: the row that eliminated it, or -1.
+        score: float32, filled: their similarity; given pairs add 2.
+    """
+    bands, words = len(orders), sketches.shape[1]
+    seen = np.full(last - first, -1, np.int32)
+    share = threshold / (1 + threshold)
+    for row in range(first, last):
+        if winner[row] >= 0:
+            continue
+        for band in range(bands):
+            here = places[band, row]
+            if here < 0:
+                continue
+            order = orders[band]
+            kept, ended = here, order[here] < 0
+            while not ended:
+                here += 1
+                ended = order[here] < 0
+                other = ~order[here] if ended else order[here]
+                if winner[other] >= 0:
+                    continue
+                kept += 1
+                if kept < here:
+                    order[kept] = other
+                    places[band, other] = kept
+                if seen[other - first] == row:
+                    continue
+                seen[other - first] = row
+                total = sizes[row] + sizes[other]
+                need = share * total - 1e-9
+                if min(sizes[row], sizes[other]) < need:
+                    continue
+                differ = np.uint64(0)
+                for word in range(words):
+                    differ += _ones(sketches[row, word] ^ sketches[other, word])
+                # Each bit that differs stands for a shingle, at least, that only one of them has.
+                if (total - np.int64(differ)) * 0.5 < need:
+                    continue
+                found = similarity(
+                    shingles[begins[row] : begins[row] + sizes[row]],
+                    shingles[begins[other] : begins[other] + sizes[other]],
+                    threshold,
+                    answers_alike,
+                    answered[row],
+                    answered[other],
+                )
+                if found >= 0:
+                    winner[other], score[other] = row, found
+            if order[kept] >= 0:
+                order[kept] = ~order[kept]
+        for pair in range(pair_begins[row], pair_begins[row + 1]):
+            other = partners[pair]
+            if winner[other] < 0:
+                winner[other], score[other] = row, scores[pair] + np.float32(2)

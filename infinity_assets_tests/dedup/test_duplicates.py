@@ -1,0 +1,234 @@
+"""Which record survives must follow from what the records are, not from the order in which sources were added or files were read."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from infinity_assets.dedup.duplicates import DUPLICATES, find_duplicates, survivors
+from infinity_assets.dedup.fingerprints import PLACE, fingerprint
+from infinity_assets.settings import Dedup, Near
+from infinity_assets_tests.dedup.brute_force import jaccard, shingles
+from infinity_assets_tests.dedup.test_fingerprints import CONVERSATIONS, content
+from infinity_assets_tests.frames import Turns, pool
+
+FEW = settings(max_examples=60, deadline=None)
+SOURCES = ["alpha", "beta", "gamma"]
+PLACES = (st.sampled_from(SOURCES), st.sampled_from(["1.json", "2.json"]), st.integers(0, 3))
+RECORDS = st.lists(st.tuples(*PLACES, CONVERSATIONS), min_size=1, max_size=12)
+PRIORITY = st.lists(st.sampled_from([*SOURCES, "nowhere"]), unique=True, max_size=4)
+
+WORDS = [
+    "the",
+    "cat",
+    "sat",
+    "on",
+    "a",
+    "mat",
+    "and",
+    "the",
+    "dog",
+    "ran",
+    "to",
+    "its",
+    "old",
+    "house",
+    "by",
+    "the",
+    "sea",
+    "in",
+    "a",
+    "storm",
+    "of",
+    "rain",
+    "with",
+    "wind",
+]
+EDITED = st.builds(
+    lambda start, changes: " ".join(changes.get(place, word) for place, word in enumerate(WORDS[start : start + 16])),
+    st.integers(0, 3),
+    st.dictionaries(st.integers(0, 15), st.sampled_from(["blue", "red"]), max_size=2),
+)
+PROMPTS = st.one_of(EDITED, st.sampled_from(["Who?", "who", "Why?"]))
+SIMILAR = st.builds(lambda q, a: [("user", q), *([("assistant", a)] if a else [])], PROMPTS, st.one_of(st.just(""), st.just("yes"), EDITED))
+SIMILAR_RECORDS = st.lists(st.tuples(*PLACES, SIMILAR), min_size=1, max_size=14)
+SURE: dict[str, Any] = {"shingle": 2, "bands": 200, "rows_per_band": 1}
+"""So many bands of one that every pair of the thresholds below is found: 1 - (1 - 0.5)^200."""
+
+
+def find(rows: pl.DataFrame, rule: Dedup, scores: Sequence[float | None] | None = None, **options: object) -> pl.DataFrame:
+    scored = rows if scores is None else rows.with_columns(score=pl.Series(scores, dtype=pl.Float64))
+    parts = {source: fingerprint(scored.filter(pl.col("source") == source), rule.near).lazy() for source in SOURCES}
+    return find_duplicates(parts, rule, **options)  # pyright: ignore[reportArgumentType]
+
+
+@FEW
+@given(records=RECORDS, priority=PRIORITY, data=st.data())
+def test_exact_survivors_are_the_best_of_their_content_in_any_order(records: list, priority: list[str], data: st.DataObject) -> None:
+    rule = Dedup(source_priority=tuple(priority))
+    rows = pool(*records)
+    losers = find(rows, rule)
+
+    def key(record: tuple[dict, Turns]) -> tuple:
+        row, turns = record
+        rank = priority.index(row["source"]) if row["source"] in priority else len(priority)
+        return content(turns), rank, row["row_id"], *(row[name] for name in PLACE)
+
+    described = sorted(zip(rows.to_dicts(), (turns for *_, turns in records), strict=True), key=key)
+    best = [next(group)[0] for _, group in groupby(described, key=lambda record: content(record[1]))]
+    kept = survivors(rows, losers)
+    assert sorted(map(str, kept.to_dicts())) == sorted(map(str, best))
+    assert kept.height + losers.height == rows.height
+    assert find(pool(*data.draw(st.permutations(records))), rule).equals(losers)
+
+
+def words_of(texts: list[str]) -> list[str]:
+    return " ".join(texts).lower().replace("?", "").split()
+
+
+def alike(one: Turns, other: Turns, rule: Near) -> bool:
+    """The definition, in plain Python."""
+    whole = [frozenset().union(*shingles([text for _, text in turns], rule.shingle)) for turns in (one, other)]
+    if jaccard(*whole) < rule.threshold - 1e-9:
+        return False
+    prompts = [[text for role, text in turns if role == "user"] for turns in (one, other)]
+    answers = [[text for role, text in turns if role == "assistant"] for turns in (one, other)]
+    if rule.answers == "any" or not any(answers):
+        return True
+    if not all(any(shingles(texts, rule.shingle)) for texts in prompts) and words_of(prompts[0]) != words_of(prompts[1]):
+        return False
+    parts = [frozenset().union(*shingles(texts, rule.shingle)) if texts else frozenset() for texts in answers]
+    return all(answers) and jaccard(*parts) >= rule.threshold - 1e-9
+
+
+@settings(max_examples=120, deadline=None)
+@given(records=SIMILAR_RECORDS, threshold=st.sampled_from([0.5, 0.7, 0.9]), answers=st.sampled_from(["alike", "any"]), data=st.data())
+def test_near_survivors_are_those_of_the_definition(records: list, threshold: float, answers: str, data: st.DataObject) -> None:
+    """From the best down, a row stays unless it is alike to one that stayed; and it loses to the best of these."""
+    rule = Dedup(near=Near(threshold=threshold, answers=answers, **SURE))  # pyright: ignore[reportArgumentType]
+    rows = pool(*records)
+    losers = find(rows, rule, workers=data.draw(st.integers(1, 3)))
+    first: dict[tuple, tuple[str, Turns]] = {}
+    for row, turns in sorted(zip(rows.to_dicts(), (turns for *_, turns in records), strict=True), key=lambda r: r[0]["row_id"]):
+        first.setdefault(content(turns), (row["row_id"], turns))
+    kept: list[tuple[str, Turns]] = []
+    expected = {}
+    for row_id, turns in first.values():
+        winner = next((other for other, said in kept if alike(turns, said, rule.near)), None)
+        if winner is None:
+            kept.append((row_id, turns))
+        else:
+            expected[row_id] = winner
+    near = losers.filter(pl.col("method") == "near")
+    assert dict(near.select("row_id", "duplicate_of").iter_rows()) == expected
+    assert near["matched"].equals(near["duplicate_of"], check_names=False)
+    assert set(losers["duplicate_of"]) <= {row_id for row_id, _ in kept}
+    assert survivors(rows, losers).height == len(kept) == rows.height - losers.height
+    assert find(pool(*data.draw(st.permutations(records))), rule).equals(losers)
+
+
+@FEW
+@given(records=SIMILAR_RECORDS, added=st.sets(st.sampled_from(SOURCES)), answers=st.sampled_from(["alike", "any"]), priority=PRIORITY)
+def test_a_source_that_is_added_changes_what_a_fresh_start_would(records: list, added: set[str], answers: str, priority: list[str]) -> None:
+    rule = Dedup(source_priority=tuple(priority), near=Near(answers=answers, **SURE))  # pyright: ignore[reportArgumentType]
+    rows = pool(*records)
+    before = find(rows.filter(~pl.col("source").is_in(list(added))), rule)
+    assert find(rows, rule, before=before, added=added).equals(find(rows, rule))
+
+
+def test_what_a_new_source_does_not_touch_is_taken_from_the_last_time() -> None:
+    """Shown by a last time that nothing could have found."""
+    text = " ".join(WORDS)
+    rows = pool(
+        ("alpha", "f", 0, [("user", text)]), ("alpha", "f", 1, [("user", f"{text} again")]), ("beta", "f", 0, [("user", text[::-1])])
+    )
+    rule = Dedup()
+    before = find(rows.filter(pl.col("source") == "alpha"), rule).with_columns(similarity=pl.lit(0.125))
+    assert find(rows, rule, before=before, added={"beta"})["similarity"].to_list() == [0.125]
+    assert find(rows, rule, before=before, added={"alpha", "beta"})["similarity"].item() > 0.7
+
+
+@FEW
+@given(records=SIMILAR_RECORDS, data=st.data())
+def test_the_higher_score_survives_and_no_score_comes_last(records: list, data: st.DataObject) -> None:
+    rows = pool(*records)
+    scores = data.draw(st.lists(st.sampled_from([None, 0.0, 1.0]), min_size=len(records), max_size=len(records)))
+    losers = find(rows, Dedup(near=Near(**SURE)), scores)
+    by_record = {
+        (*record, row): -1.0 if score is None else score
+        for *record, row, score in zip(*(rows[c] for c in [*PLACE, "row_id"]), scores, strict=True)
+    }
+    best = {}
+    for (*_, row), score in by_record.items():
+        best[row] = max(best.get(row, -1.0), score)
+    for loser in losers.to_dicts():
+        assert best[loser["matched"]] >= by_record[(*(loser[c] for c in PLACE), loser["row_id"])] or loser["matched"] == loser["row_id"]
+
+
+@FEW
+@given(records=RECORDS, wanted=st.integers(1, 2))
+def test_so_many_answers_to_an_instruction_are_kept(records: list, wanted: int) -> None:
+    rows = pool(*records)
+    rule = Dedup(answers_per_instruction=wanted)
+    kept = survivors(rows, losers := find(rows, rule))
+    by_prompt: dict[tuple, set] = {}
+    for *_, turns in records:
+        if len(turns) == 2:
+            by_prompt.setdefault(content(turns[:1]), set()).add(content(turns))
+    answered = kept.filter(pl.col("messages").list.len() == 2)
+    assert answered.height == sum(min(wanted, len(answers)) for answers in by_prompt.values())
+    assert set(losers["duplicate_of"]) <= set(kept["row_id"])
+    beyond = losers.filter(pl.col("method") == "instruction")
+    assert beyond.height == sum(max(0, len(answers) - wanted) for answers in by_prompt.values())
+
+
+def test_a_row_that_lost_to_a_loser_names_the_survivor_and_what_it_matched() -> None:
+    text = " ".join(WORDS)
+    rows = pool(
+        ("alpha", "f", 0, [("user", f"{text} again")]), ("beta", "f", 0, [("user", text)]), ("gamma", "f", 0, [("user", text.upper())])
+    )
+    losers = find(rows, Dedup(source_priority=("alpha", "beta")))
+    best, copied, copy = (rows["row_id"][number] for number in range(3))
+    assert losers.select("row_id", "method", "duplicate_of", "matched").rows() == [
+        (copied, "near", best, best),
+        (copy, "exact", best, copied),
+    ]
+
+
+def test_given_pairs_lose_by_the_same_rule() -> None:
+    rows = pool(*(("alpha", "f", number, [("user", text)]) for number, text in enumerate(["one", "two", "three"])))
+    hashes = fingerprint(rows, Near())["content_hash"].sort()
+    pairs = pl.DataFrame({"a": [hashes[0], hashes[1]], "b": [hashes[1], hashes[2]], "similarity": [0.97, 0.98]})
+    losers = find(rows, Dedup(), neighbours=pairs)
+    order = rows.join(fingerprint(rows, Near()).select("row_id", "content_hash"), on="row_id").sort("row_id")
+    kept = survivors(rows, losers)
+    for row in order.to_dicts():
+        mates = {p["b"] if p["a"] == row["content_hash"] else p["a"] for p in pairs.to_dicts() if row["content_hash"] in (p["a"], p["b"])}
+        better = order.filter(
+            pl.col("content_hash").is_in(list(mates)), pl.col("row_id") < row["row_id"], pl.col("row_id").is_in(kept["row_id"].implode())
+        )
+        assert (row["row_id"] in kept["row_id"].to_list()) == better.is_empty()
+    assert set(losers["method"]) == {"semantic"}
+    assert losers["similarity"].to_list() == pytest.approx(
+        [s for s in losers["similarity"] if s in (pytest.approx(0.97), pytest.approx(0.98))]
+    )
+
+
+def test_a_record_with_two_equal_instances_keeps_one() -> None:
+    """They share id and place: taking out what lost by these took out the row that won as well."""
+    turns = [("user", "q"), ("assistant", "a")]
+    rows = pool(("alpha", "f", 0, turns), ("alpha", "f", 0, turns))
+    assert survivors(rows, find(rows, Dedup())).height == 1
+
+
+def test_nothing_and_only_one_and_all_the_same() -> None:
+    assert find(pool(), Dedup()).schema == DUPLICATES
+    assert find_duplicates({}, Dedup()).schema == DUPLICATES
+    one = pool(("alpha", "f", 0, [("user", "q")]))
+    assert find(one, Dedup()).is_empty()
+    same = pool(*(("alpha", "f", number, [("user", " ".join(WORDS))]) for number in range(5)))
+    assert find(same, Dedup()).height == 4

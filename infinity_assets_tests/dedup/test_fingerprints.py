@@ -1,0 +1,111 @@
+"""A fingerprint says of a record what de-duplication has to know, whatever stands beside it."""
+
+import unicodedata
+
+import numpy as np
+import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from infinity_assets.dedup.fingerprints import collision_probability, content_hashes, fingerprint, schema
+from infinity_assets.settings import Near
+from infinity_assets_tests.dedup.brute_force import jaccard, shingles
+from infinity_assets_tests.frames import Turns, pool
+
+FEW = settings(max_examples=60, deadline=None)
+CONTENTS = st.sampled_from(["q", "Q ", "q\n", "ｑ", "r", "q assistant: a"])
+CONVERSATIONS = st.builds(lambda q, a: [("user", q), *([("assistant", a)] if a else [])], CONTENTS, st.sampled_from(["", "a", "A", "b"]))
+WORDS = st.lists(st.sampled_from(["a", "b", "c", "d", "e", "好", "的", "是"]), max_size=25).map(" ".join)
+LONG = st.lists(st.tuples(st.sampled_from(["user", "assistant"]), WORDS), min_size=1, max_size=3)
+
+
+def prints(*rows: Turns, rule: Near = Near()) -> pl.DataFrame:
+    return fingerprint(pool(*(("s", "f", position, row) for position, row in enumerate(rows))), rule)
+
+
+def content(turns: Turns) -> tuple[tuple[str, str], ...]:
+    """What counts as the content, in plain Python."""
+    return tuple((role, " ".join(unicodedata.normalize("NFKC", text).lower().split())) for role, text in turns)
+
+
+@FEW
+@given(rows=st.lists(CONVERSATIONS, min_size=1, max_size=12))
+def test_records_have_equal_hashes_if_and_only_if_their_contents_are_equal(rows: list[Turns]) -> None:
+    hashes = prints(*rows)["content_hash"].to_list()
+    assert len(set(hashes)) == len(set(map(content, rows))) == len(set(zip(hashes, map(content, rows), strict=True)))
+
+
+def test_a_transcript_in_one_turn_is_not_the_conversation_it_quotes() -> None:
+    quoted, spoken, system = [("user", "q\nassistant: a")], [("user", "q"), ("assistant", "a")], [("system", "q"), ("user", "a")]
+    assert prints(quoted, spoken, system)["content_hash"].n_unique() == 3
+
+
+def test_the_prompt_hash_leaves_the_answers_out() -> None:
+    both = prints(*([("user", q), ("assistant", a)] for q, a in [("q", "a"), ("Q", "b"), ("r", "a")]), [("user", "q")])
+    assert both["prompt_hash"].n_unique() == 2
+    assert both["content_hash"].n_unique() == 4
+    assert both["prompt_hash"][3] == both["content_hash"][3]
+
+
+@FEW
+@given(rows=st.lists(LONG, min_size=1, max_size=6), cut=st.integers(0, 6), answers=st.sampled_from(["alike", "any"]))
+def test_a_record_has_the_same_fingerprint_whatever_stands_beside_it(rows: list[Turns], cut: int, answers: str) -> None:
+    records = pool(*(("s", "f", position, row) for position, row in enumerate(rows)))
+    rule = Near(answers=answers)  # pyright: ignore[reportArgumentType]
+    whole = fingerprint(records, rule)
+    assert whole.schema == schema(rule)
+    assert pl.concat([fingerprint(records[:cut], rule), fingerprint(records[cut:], rule)]).equals(whole)
+    assert content_hashes(records).equals(whole["content_hash"])
+
+
+@FEW
+@given(one=LONG, other=LONG)
+def test_shingles_have_the_jaccard_similarity_of_the_texts(one: Turns, other: Turns) -> None:
+    """Shingles do not run from one turn into the next."""
+    found = [set((row["shingles"].item().to_numpy() >> 1).tolist()) for row in (prints(one), prints(other))]
+    truth = [frozenset().union(*shingles([text for _, text in turns])) for turns in (one, other)]
+    assert len(found[0]) == len(truth[0])
+    assert abs(len(found[0] & found[1]) / max(1, len(found[0] | found[1])) - jaccard(*truth)) < 1e-9
+
+
+def test_the_lowest_bit_tells_the_answers_shingles() -> None:
+    row = prints([("user", "a b c d e f"), ("assistant", "b c d e f g h")])
+    assert row["size"].item() == 4  # "a b c d e", "b c d e f" on both sides, "c d e f g", "d e f g h"
+    assert row["answered"].item() == 3
+    assert (row["shingles"].item().to_numpy() & 1).sum() == 3
+
+
+def test_rows_without_a_shingle_to_compare_by_are_not_signed() -> None:
+    long, short = "one two three four five six", "one two"
+    rows = ([("user", short)], [("user", long)], [("user", long), ("assistant", short)], [("user", short), ("assistant", long)])
+    assert prints(*rows)["signed"].to_list() == [False, True, False, True]
+    assert prints(*rows, rule=Near(answers="any"))["signed"].to_list() == [False, True, True, True]
+
+
+def test_system_turns_make_no_shingles() -> None:
+    assert prints([("system", "one two three four five six"), ("user", "hello")])["size"].item() == 0
+
+
+def test_chinese_is_cut_by_character() -> None:
+    assert prints([("user", "今天天气很好我们去公园")])["size"].item() == 7
+
+
+@FEW
+@given(similarity=st.floats(0.35, 0.95), bands=st.integers(5, 40), rows=st.integers(1, 4))
+def test_rows_share_a_band_as_often_as_the_curve_says(similarity: float, bands: int, rows: int) -> None:
+    """Over many pairs of that similarity; the tolerance is five standard deviations."""
+    rule, pairs, size = Near(bands=bands, rows_per_band=rows, shingle=1), 300, 40
+    common = round(2 * size * similarity / (1 + similarity))
+    texts = []
+    for pair in range(pairs):
+        words = [f"w{pair}x{number}" for number in range(2 * size - common)]
+        texts += [" ".join(words[:size]), " ".join(words[size - common :])]
+    keys = prints(*([("user", text)] for text in texts), rule=rule)["keys"].to_numpy()
+    share = (keys[0::2] == keys[1::2]).any(axis=1).mean()
+    expected = collision_probability(np.array([common / (2 * size - common)]), rule)[0]
+    assert abs(share - expected) < 5 * np.sqrt(max(expected * (1 - expected), 0.003) / pairs) + 0.02
+
+
+def test_no_rows() -> None:
+    assert fingerprint(pool(), Near()).schema == schema(Near())
+    assert len(content_hashes(pool())) == 0
