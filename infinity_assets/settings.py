@@ -8,7 +8,7 @@ environment variables such as INFINITY_CHAT__SEEDS__MAX_SEEDS=200 (two underscor
 import hashlib
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
 from pydantic import (
@@ -180,7 +180,8 @@ class Ingest(Section):
     """Reading the sources."""
 
     workers: int = Field(default_factory=lambda: min(_cores(), 16), ge=1)
-    """Processes that parse files: one for each core, up to 16. Each takes some 300 MB. The rows do not depend on it."""
+    """Processes that parse files, and threads that sign and compare rows: one for each core, up to 16. A process takes some 300 MB. The rows do not
+    depend on it."""
     warn_dropped: Share = 0.05
     """Sources of which more than this share of the records was dropped are named at the end of a run and by the check `understood`."""
 
@@ -256,15 +257,49 @@ class Dedup(Section):
     """Rows that say the same in other words."""
 
 
-class Decontamination(Section):
-    """What counts as a benchmark item inside a row."""
+Side = Literal["system", "user", "assistant"]
+Part = Literal["question", "answer"]
+MatchRule = Literal["exact_prompt", "ngram", "overlap"]
 
-    ngram: PositiveInt = 13
-    """A row that shares a run of this many tokens with an item's prompt is dropped (GPT-3's convention). A token is a word, or one CJK character."""
+
+class Decontamination(Section):
+    """What counts as a benchmark item inside a row, and what follows."""
+
+    exact: bool = True
+    """A turn that is an item's question, case and punctuation aside, is a hit. (Llama 3, arXiv 2407.21783: exact match.)"""
+    exact_words: PositiveInt = 2
+    """Shorter questions are not looked for in that way: many who write `continue` never saw an item. Two CJK characters count as a word. (Ours.)"""
+    ngram: PositiveInt | None = 13
+    """A turn that shares a run of this many tokens with an item is a hit; null for no such rule. A token is a word, or one CJK character.
+    (GPT-3, arXiv 2005.14165: 13.)"""
     min_words: NonNegativeInt = 4
-    """Of a shared run at least this many tokens are words of more than one letter (CJK characters count): grids of numbers are no evidence."""
-    sides: tuple[Literal["system", "user", "assistant"], ...] = ("user",)
-    """Turns that are looked at (Tulu 3: user turns only)."""
+    """Of what is shared at least this many tokens are words of more than one letter (CJK characters count): grids of numbers are no evidence.
+    An item that has fewer must share all it has, under the rule `overlap`. (Ours.)"""
+    overlap: Share | None = 0.5
+    """A turn whose runs of `overlap_ngram` tokens cover more than this share of an item's tokens is a hit; null for no such rule.
+    (Tulu 3, arXiv 2411.15124: 0.5.)"""
+    overlap_ngram: PositiveInt = 8
+    """See there. (Tulu 3: 8.)"""
+    overlap_tokens: PositiveInt = 13
+    """So many tokens must be covered, or all that the item has: else half of a short item, such as `Write a Python function to find the`, is
+    a hit on its own. (Ours; Tulu 3: as many as `overlap_ngram`.)"""
+    remove: dict[MatchRule, dict[Part, tuple[Side, ...]]] = Field(
+        default_factory=lambda: {
+            "exact_prompt": {"question": ("system", "user")},
+            "ngram": {"question": ("system", "user")},
+            "overlap": {"question": ("system", "user", "assistant")},
+        }
+    )
+    """A row is removed if a turn of these roles is a hit on that part of an item by that rule. An assistant that repeats half of a question gives
+    the question away; what it shares by one run of 13 tokens is mostly code that everyone writes. (Tulu 3: user turns and questions.)"""
+    report: dict[Part, tuple[Side, ...]] = Field(
+        default_factory=lambda: {"question": ("system", "user", "assistant"), "answer": ("user", "assistant")}
+    )
+    """Hits between these are listed in `matches`, whatever follows from them."""
+    flag_above: Share = 0.02
+    """A source that hits more than this share of a benchmark's items is flagged. (Tulu 3: 0.02.)"""
+    remove_flagged: bool = False
+    """Whether all rows of a flagged source are removed."""
     paraphrases: PositiveInt = 5
     """Rows shown per item in the review list of paraphrases; they need the embeddings of `dedup.semantic`."""
     paraphrase_floor: Cosine = 0.8
@@ -272,6 +307,23 @@ class Decontamination(Section):
     paraphrase_threshold: Cosine | None = None
     """A row at or above this cosine is dropped; null: the list is for review only. (Tulu 3 found that no value tells a paraphrase from the
     same topic; BAAI set 0.3 by hand.)"""
+
+    @property
+    def sides(self) -> dict[Part, frozenset[Side]]:
+        """By part of an item, the roles of turns that are compared with it."""
+        wanted = [self.report, *self.remove.values()]
+        return {part: frozenset(side for sides in wanted for side in sides.get(part, ())) for part in get_args(Part)}
+
+    @property
+    def gate(self) -> str:
+        """What of it decides which rows are hits."""
+        return self.model_dump_json(exclude={"flag_above", "remove_flagged", "paraphrases", "paraphrase_floor", "paraphrase_threshold"})
+
+    @model_validator(mode="after")
+    def _above_the_floor(self) -> Self:
+        if self.paraphrase_threshold is not None and self.paraphrase_threshold < self.paraphrase_floor:
+            raise ValueError(f"paraphrase_threshold {self.paraphrase_threshold} lies below paraphrase_floor, {self.paraphrase_floor}")
+        return self
 
 
 class Scoring(Section):

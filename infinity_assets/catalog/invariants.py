@@ -11,7 +11,7 @@ import polars as pl
 from infinity_assets.atomic import ROW_GROUP
 from infinity_assets.catalog.lake import Lake
 from infinity_assets.catalog.views import connect
-from infinity_assets.decontamination.gate import Gate
+from infinity_assets.decontamination.gate import MATCHES, Gate
 from infinity_assets.rows.grammar import grammar_faults
 from infinity_assets.rows.licences import most_restrictive
 from infinity_assets.settings import Settings
@@ -85,8 +85,10 @@ def unique(lake: Lake, asset: str) -> pl.DataFrame:
 
 def clean(lake: Lake, asset: str) -> pl.DataFrame:
     """No row matches a benchmark item under the gate in force."""
-    gate = Gate(lake.scan("benchmarks").collect(), Settings().decontamination)
-    return gate.hits(lake.scan(asset).select("row_id", "messages").collect())
+    gate = Gate(lake.scan("benchmarks").collect(), Settings().decontamination, lake.scan("allowed").collect()["text"])
+    rows = lake.scan(asset).select("row_id", "messages")
+    batches = rows.collect_batches(chunk_size=ROW_GROUP // 2, maintain_order=False, engine="streaming")
+    return pl.concat([pl.DataFrame(schema=MATCHES), *map(gate.hits, batches)])
 
 
 def lineage(lake: Lake, asset: str) -> pl.DataFrame:

@@ -57,8 +57,10 @@ def run(sources: Path | None, benchmarks: Path | None, only: str | None, until: 
     where it was; answers of models that were stored are not asked again.
     """
     from infinity_assets.catalog.funnel import funnel
+    from infinity_assets.catalog.lake import Lake
     from infinity_assets.catalog.pool import Pool
     from infinity_assets.catalog.understood import misread, sentences
+    from infinity_assets.decontamination.report import flagged
     from infinity_assets.defs.runner import Runner
     from infinity_assets.report.terminal import TerminalReporter, funnel_table, open_console
     from infinity_assets.rows.hub import waiting
@@ -95,6 +97,9 @@ def run(sources: Path | None, benchmarks: Path | None, only: str | None, until: 
     console.print(funnel_table(funnel(data)))
     for sentence in sentences(misread(data, Settings().ingest.warn_dropped)):
         console.print(escape(sentence), style="yellow", highlight=False, soft_wrap=True)
+    if Lake(data).manifest("contamination"):
+        for sentence in flagged(Lake(data).scan("contamination").collect()):
+            console.print(escape(sentence), style="yellow", highlight=False, soft_wrap=True)
     if faults:
         for fault in faults:
             console.print(f"[red]failed[/red] {escape(f'{fault.asset}: {fault.sentence}')}", highlight=False, soft_wrap=True)

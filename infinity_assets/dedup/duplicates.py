@@ -54,7 +54,8 @@ def find_duplicates(
         prints: The fingerprints of every source, by its name.
         rule: The settings.
         neighbours: Pairs that are alike by their embeddings: columns a and b (content hashes), similarity.
-        before: What this function returned for the same rule and these sources without those `added`: what they do not touch is taken from it.
+        before: What this function returned for the same rule and these sources without those `added`: what they do not touch is taken from it. Not
+            for a rule that limits the answers to an instruction: there any source may change the rows of any other.
         added: Sources that `before` did not see.
         workers: Threads.
         progress: Told how many rows of how many have been compared.
@@ -68,7 +69,7 @@ def find_duplicates(
     contents = _beyond_the_wanted_answers(contents, rule.answers_per_instruction)
     compared = contents.filter(pl.col("winner") < 0)
     known, changed = None, None
-    if before is not None and not rule.answers_per_instruction:
+    if before is not None:
         changed = compared["content_hash"].is_in(records.filter(pl.col("source").is_in(list(added)))["content_hash"].implode()).to_numpy()
         known = _known(compared, before)
     losers = find_losers(

@@ -7,7 +7,7 @@ from infinity_assets.rows.token_kernels import mixed
 
 _BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no power of it vanishes modulo 2^64
 _SYSTEM, _ANSWER = 0, 2
-"""Turns as `signatures.ROLES` numbers them."""
+"""Turns as `fingerprints.ROLES` numbers them."""
 
 
 @njit(nogil=True, cache=True)

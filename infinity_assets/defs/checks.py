@@ -6,6 +6,7 @@ import dagster as dg
 
 from infinity_assets.catalog.invariants import APPLIES, INVARIANTS
 from infinity_assets.catalog.understood import misread, sentences
+from infinity_assets.decontamination.report import flagged
 from infinity_assets.defs.chat.rounds import ROUNDS, round_name
 from infinity_assets.defs.resources import LakeResource
 from infinity_assets.report.charts import table
@@ -51,7 +52,19 @@ def understood(lake: LakeResource) -> dg.AssetCheckResult:
     )
 
 
+@dg.asset_check(asset="contamination", blocking=False)
+def unflagged(lake: LakeResource) -> dg.AssetCheckResult:
+    """No source holds more of a benchmark than the setting `decontamination.flag_above` lets pass."""
+    found = lake.open().scan("contamination").collect()
+    return dg.AssetCheckResult(
+        passed=not found["flagged"].any(),
+        severity=dg.AssetCheckSeverity.WARN,
+        description="\n".join(flagged(found)) or None,
+        metadata={"flagged": dg.MetadataValue.md(table(found.filter("flagged"), rows=50))} if found["flagged"].any() else {},
+    )
+
+
 @dg.definitions
 def checks() -> dg.Definitions:
     """One step of invariants per asset, and the warnings."""
-    return dg.Definitions(asset_checks=[*(_checks_of(asset, names) for asset, names in _all().items()), understood])
+    return dg.Definitions(asset_checks=[*(_checks_of(asset, names) for asset, names in _all().items()), understood, unflagged])

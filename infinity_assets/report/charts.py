@@ -3,6 +3,7 @@
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from urllib.parse import quote
+from xml.sax.saxutils import escape
 
 import numpy as np
 import polars as pl
@@ -38,6 +39,32 @@ def histogram(values: pl.Series, title: str, bins: int = 16, low: float | None =
         f"<text x='{bins * width}' y='{height + 11}' text-anchor='end'>{high:.3g}</text></svg>"
     )
     return f"{caption}\n\n{_image(drawing, title)}"
+
+
+def bars(named: pl.DataFrame, title: str, limit: float | None = None) -> str:
+    """A bar for each of the first lines, as many as fit, with a line at a limit; an empty string if there are none.
+
+    Args:
+        named: Two columns: a name, and a number from 0 to 1.
+        title: The caption.
+        limit: Where the line stands.
+    """
+    shown = [("".join(c if c.isprintable() else " " for c in str(name)[:40]), value) for name, value in named.head(10).iter_rows()]
+    for count in range(len(shown), 0, -1):
+        height = 13 * count
+        names = "".join(
+            f"<text y='{13 * place + 9}'>{escape(name)} {value:.1%}</text>" for place, (name, value) in enumerate(shown[:count])
+        )
+        lines = "".join(f"M0 {13 * place + 11}h{max(round(200 * value), 1)}" for place, (_, value) in enumerate(shown[:count]))
+        mark = "" if limit is None else f"<path d='M{200 * limit:.0f} 0v{height}' stroke='red'/>"
+        drawing = (
+            f"<svg xmlns='http://www.w3.org/2000/svg' width='300' height='{height}' font-size='9' font-family='sans-serif'>"
+            f"<path d='{lines}' stroke='#4f43dd' stroke-width='2'/>{names}{mark}</svg>"
+        )
+        drawn = f"{title}\n\n{_image(drawing, title)}"
+        if len(drawn) < LIMIT:
+            return drawn
+    return ""
 
 
 def curve(function: Callable[[np.ndarray], np.ndarray], title: str, mark: float) -> str:

@@ -71,6 +71,7 @@ def characters() -> tuple[np.ndarray, np.ndarray]:
     for pattern, kind in ((r"\p{N}", NUMBER), (r"\p{L}", LETTER), (rf"[{CJK}]", ALONE), (r"\s", SPACE)):
         classes[points[text.str.contains(rf"^{pattern}$").to_numpy()]] = kind
     lower = np.arange(0x110000, dtype=np.uint32)
-    lower[points] = [ord(small) if len(small := letter.lower()) == 1 else ord(letter) for letter in letters]
+    cased = (text.str.to_lowercase() != text).arg_true().to_list()
+    lower[points[cased]] = [ord(small) if len(small := letters[place].lower()) == 1 else ord(letters[place]) for place in cased]
     lower[ord("İ")], lower[ord("ς")] = ord("i"), ord("σ")
     return classes, lower

@@ -53,7 +53,7 @@ def copied_examples(made: pl.DataFrame) -> pl.DataFrame:
         for place, (role, text) in enumerate(prompts.load(name).turns)
         if role == "assistant"
     ]
-    return Gate(pl.DataFrame(examples), Decontamination(ngram=_EXAMPLE_RUN)).hits(made)
+    return Gate(pl.DataFrame(examples), Decontamination(ngram=_EXAMPLE_RUN, overlap=None)).hits(made)
 
 
 def rules(settings: Evolution) -> list[Rule]:

@@ -15,6 +15,7 @@ from pathlib import Path
 import polars as pl
 
 from infinity_assets.catalog.lake import Lake, Outcome, StepKey
+from infinity_assets.decontamination.allowed import ALLOWED
 from infinity_assets.rows import schema
 from infinity_assets.rows.ids import with_row_ids
 from infinity_assets_tests.frames import Turns, conversations, pool
@@ -88,6 +89,7 @@ def make(data: Path) -> Lake:
     commit("deduped", Outcome(pl.concat([bakery, tea, clips]).sort("row_id"), rows_in=4, decisions=lost))
     items = {"item_id": ["gsm#0"], "benchmark": ["gsm"], "prompt": [ITEM], "domain": ["math"]}
     commit("benchmarks", Outcome(pl.DataFrame(items)))
+    commit("allowed", Outcome(pl.DataFrame(schema=ALLOWED)))
     held = decided(clips, "dropped", "contaminated_ngram", item_id="gsm#0")
     clean = pl.concat([bakery, tea]).sort("row_id")
     commit("decontaminated", Outcome(clean, rows_in=3, decisions=held))

@@ -14,7 +14,7 @@ from infinity_assets.definitions import defs
 PACKAGE = Path(__file__).parents[2] / "infinity_assets"
 GROUPS = {
     "ingest": ["raw_pool", "synthesized_from_text", "fingerprints", "embeddings"],
-    "curate": ["neighbours", "duplicates", "deduped", "benchmarks", "paraphrases", "decontaminated"],
+    "curate": ["neighbours", "duplicates", "deduped", "benchmarks", "paraphrases", "allowed", "matches", "contamination", "decontaminated"],
     "score": ["tagged", "scored"],
     "foundation": ["domain_budget", "inf_instruct_f"],
     "chat": ["tag_vocabulary", "seed_selected", "evolved", "answered", "diagnosed", "inf_instruct_g"],
@@ -57,7 +57,7 @@ def test_partitions(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
     names = {asset: getattr(graph.get(dg.AssetKey(asset)).partitions_def, "name", None) for asset in GROUPS["ingest"]}
     assert set(names.values()) == {"source"}
-    for asset in ("deduped", "decontaminated", "tagged", "scored", "evolved", "answered", "diagnosed"):
+    for asset in ("deduped", "matches", "decontaminated", "tagged", "scored", "evolved", "answered", "diagnosed"):
         partitions = graph.get(dg.AssetKey(asset)).partitions_def
         assert partitions
         assert list(partitions.get_partition_keys()) == ["shard-00", "shard-01", "shard-02", "shard-03"]
@@ -76,7 +76,7 @@ def test_invariants_are_blocking_checks(definitions: dg.Definitions) -> None:
     checks = {(key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys if graph.get_check_spec(key).blocking}
     assert checks == {(asset, name) for asset, names in APPLIES.items() for name in names}
     others = {(key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys} - checks
-    assert others == {("raw_pool", "understood")}
+    assert others == {("raw_pool", "understood"), ("contamination", "unflagged")}
 
 
 def test_loading_the_definitions_imports_nothing_heavy() -> None:

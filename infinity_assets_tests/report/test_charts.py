@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.report.charts import LIMIT, counts, histogram, table
+from infinity_assets.report.charts import LIMIT, bars, counts, histogram, table
 
 FEW = settings(max_examples=100, deadline=None)
 NUMBERS = st.none() | st.floats() | st.sampled_from([0.0, 5e-324, 0.3, 0.1 + 0.2, 1e17, -1e308, 1e308, 0.9999999999999999, 1.0])
@@ -92,3 +92,14 @@ def test_counts_are_largest_first() -> None:
     lines = counts({"b": 2, "c": 10, "a": 2}).splitlines()[2:]
     assert lines == ["| c | 10 |", "| a | 2 |", "| b | 2 |"]
     assert counts({}).count("\n") == 1
+
+
+@FEW
+@given(lines=st.lists(st.tuples(st.text(max_size=60), st.floats(0, 1)), max_size=12), limit=st.none() | st.floats(0, 1))
+def test_bars_are_small_and_well_formed_whatever_their_names(lines: list, limit: float | None) -> None:
+    markdown = bars(pl.DataFrame(lines, schema={"name": pl.String, "share": pl.Float64}, orient="row"), "share of the items", limit)
+    assert len(markdown) < LIMIT
+    if lines:
+        assert drawing(markdown).tag.endswith("svg")
+    else:
+        assert markdown == ""

@@ -6,9 +6,9 @@ import polars as pl
 
 from infinity_assets import prompts
 from infinity_assets.catalog.lake import Outcome
-from infinity_assets.decontamination.gate import Gate
 from infinity_assets.defs.accounting import spent
 from infinity_assets.defs.chat.rounds import EVOLVED, LABELS, MEANING, ROUNDS, round_name
+from infinity_assets.defs.curate.decontaminated import GATE, gate_of
 from infinity_assets.defs.step import Step, dataset
 from infinity_assets.inference import batch
 from infinity_assets.inference.client import Inference
@@ -30,16 +30,16 @@ def _make(number: int) -> dg.AssetsDefinition:
     @dataset(
         name=name,
         group="chat",
-        reads=(upstream, "benchmarks"),
+        reads=(upstream, *GATE),
         settings=lambda s: (
-            s.shards, s.chat.evolution, s.decontamination,
+            s.shards, s.chat.evolution, s.decontamination.gate,
             s.models.generator.reach, s.models.judge.reach, s.models.embedder.identity,
             *(prompts.load(prompt).hash for prompt in (*OPERATORS, FROM_TEXT, "same_request")),
         ),
         columns=EVOLVED,
         meaning=MEANING,
         kinds=("polars", "parquet", "vllm"),
-        version="2",
+        version="3",
     )  # fmt: skip
     def evolved(step: Step) -> Outcome:
         """Instructions that the generator made from seeds, one operator per seed, drawn by row id.
@@ -78,13 +78,13 @@ def _make(number: int) -> dg.AssetsDefinition:
             pl.lit(number).alias("round"),
         )
         found = [
-            Gate(step.read("benchmarks").collect(), step.settings.decontamination).hits(made).with_columns(reason=pl.lit("contaminated_")),
+            gate_of(step).hits(made).with_columns(reason=pl.lit("contaminated_")),
             elimination.copied_examples(made).with_columns(reason=pl.lit("prompt_example_")),
         ]
         copied = pl.concat(found).select(
             "row_id",
-            pl.concat_str("reason", "method"),
-            pl.struct("benchmark", "item_id", "side", "span", "shared").struct.json_encode().alias("detail"),
+            pl.concat_str("reason", "rule"),
+            pl.struct("benchmark", "item_id", "side", "span", "shared", "share").struct.json_encode().alias("detail"),
         )
         result = settle(made, EVOLVED, elimination.rules(recipe), copied, by=models.generator.model)
         calls = pl.concat([written.generations, same.generations])

@@ -3,9 +3,9 @@
 import polars as pl
 
 from infinity_assets.catalog.lake import Outcome
-from infinity_assets.decontamination.gate import Gate
 from infinity_assets.dedup.fingerprints import content_hashes
 from infinity_assets.defs.chat.rounds import DIAGNOSED, MEANING, ROUNDS, round_name
+from infinity_assets.defs.curate.decontaminated import GATE, gate_of
 from infinity_assets.defs.step import Step, dataset
 from infinity_assets.report import charts
 from infinity_assets.rows import schema
@@ -16,8 +16,8 @@ _LAST = [round_name("diagnosed", number) for number in ROUNDS]
 
 @dataset(
     group="chat",
-    reads=(*_LAST, "inf_instruct_f", "benchmarks"),
-    settings=lambda s: (s.chat.min_answer_score, s.decontamination),
+    reads=(*_LAST, "inf_instruct_f", *GATE),
+    settings=lambda s: (s.chat.min_answer_score, s.decontamination.gate),
     columns=DIAGNOSED,
     meaning=MEANING,
 )
@@ -32,11 +32,12 @@ def inf_instruct_g(step: Step) -> Outcome:
     rows, repeated = arrived.filter(first), arrived.filter(~first)
     least = step.settings.chat.min_answer_score
     in_f = content_hashes(step.read("inf_instruct_f").select("messages").collect())
-    hits = Gate(step.read("benchmarks").collect(), step.settings.decontamination).hits(rows)
-    described = rows.with_columns(content_hashes(rows)).join(hits.select("row_id", "item_id", "span"), on="row_id", how="left")
+    hits = gate_of(step).hits(rows).select("row_id", "item_id", "rule", "span", "share")
+    described = rows.with_columns(content_hashes(rows)).join(hits, on="row_id", how="left")
     again = pl.int_range(pl.len()).over("content_hash") > 0
+    evidence = pl.format("{} by {}, {} of it: {}", "item_id", "rule", pl.col("share").round(2), "span")
     rules = [
-        Rule("contaminated", pl.col("item_id").is_not_null(), pl.concat_str("item_id", pl.lit(": "), "span")),
+        Rule("contaminated", pl.col("item_id").is_not_null(), evidence),
         Rule("in_foundation", pl.col("content_hash").is_in(in_f.implode()), pl.col("content_hash")),
         Rule("repeats_another", again, pl.col("content_hash")),
         Rule("not_scored", pl.col("answer_score").is_null(), pl.col("answer_score")),

@@ -43,7 +43,8 @@ def duplicates(step: Step) -> Outcome:
     """
     rule = step.settings.dedup
     prints = {source: step.lake.scan("fingerprints", source) for source in step.lake.partitions("fingerprints")}
-    before, added = step.before()
+    # Which answers to an instruction are too many may change with every source.
+    before, added = (None, []) if rule.answers_per_instruction else step.before()
     close = step.read("neighbours").filter(pl.col("similarity") >= rule.semantic.threshold).collect() if rule.semantic.enabled else None
     losers = find_duplicates(
         prints, rule, neighbours=close, before=before.collect() if before is not None else None, added=added, workers=step.settings.ingest.workers,

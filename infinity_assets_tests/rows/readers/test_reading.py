@@ -22,7 +22,6 @@ from infinity_assets.rows import schema
 from infinity_assets.rows.grammar import grammar_faults
 from infinity_assets.rows.ids import with_row_ids
 from infinity_assets.rows.readers import reading as reading_module
-from infinity_assets.rows.readers.benchmarks import ITEM, read_benchmark
 from infinity_assets.rows.readers.containers import CONTAINERS, base
 from infinity_assets.rows.readers.reading import TABLES, read_source
 from infinity_assets.rows.sources import Source, load_source
@@ -293,49 +292,6 @@ def test_any_bytes_under_any_name_are_rows_or_decisions(
     assert decided.rows() == reading.quarantine.select("file", "position").rows()
 
 
-BENCHMARK_RECORDS = [
-    ({"question": "q", "answer": "a"}, "q", "a"),
-    ({"problem": "q", "solution": "a", "idx": 1}, "q", "a"),
-    ({"prompt": "q", "canonical_solution": "a", "test": "x"}, "q", "a"),
-    ({"prompt": "q", "kwargs": [{}]}, "q", None),
-    ({"text": "q", "code": "a", "test_list": ["x"]}, "q", "a"),
-    ({"instruction": "q", "output": "a", "generator": "x"}, "q", "a"),
-    ({"instruction": "q", "instances": [{"input": "i", "output": "a"}]}, "q\n\ni", "a"),
-    ({"Instruction": "q"}, "q", None),
-    ({"input": "q", "target": "a"}, "q", "a"),
-    ({"turns": ["q", "r"]}, "q\nr", None),
-    ({"turns": [{"content": "q"}]}, "q", None),
-]
-
-
-@pytest.mark.parametrize(("record", "prompt", "answer"), BENCHMARK_RECORDS)
-def test_items(tmp_path: Path, record: dict, prompt: str, answer: str | None) -> None:
-    make(tmp_path / "bench", {"test.jsonl": json.dumps(record)})
-    items = read_benchmark(tmp_path / "bench").items
-    assert items.schema == ITEM
-    assert items.rows() == [("bench#0", "bench", "test.jsonl", 0, prompt, answer, None)]
-
-
-def test_items_are_counted(tmp_path: Path) -> None:
-    files = {
-        "model a.json": '[{"instruction": "q", "output": "1"}, {"instruction": "q", "output": "2"}]',
-        "model b.json": '[{"instruction": "q", "output": "3"}, {"instruction": "r", "output": "4"}]',
-        "wrapped.json": '{"canary": "c", "examples": [{"input": "s", "target": "5"}]}',
-        "reference.jsonl": '{"choices": [{"turns": ["x"]}]}\nbroken',
-        "source.yaml": "domain: math",
-    }
-    make(tmp_path / "bench", files)
-    benchmark = read_benchmark(tmp_path / "bench")
-    assert benchmark.items["item_id"].to_list() == [
-        "bench/model a.json#0",
-        "bench/model a.json#1",
-        "bench/model b.json#1",
-        "bench/wrapped.json#0",
-    ]
-    assert set(benchmark.items["domain"]) == {"math"}
-    assert (benchmark.records, benchmark.skipped, benchmark.repeated) == (7, 2, 1)
-
-
 PUBLISHED_SOURCES = {
     "alpaca_cot": 25_970,
     "alpaca_en_head": 36_122,
@@ -362,18 +318,6 @@ PUBLISHED_SOURCES = {
 }
 """As their manifest counts. (natural_instructions_v1 takes as long as all of them; of text_corpora and instructionwild it counts lines.)"""
 
-PUBLISHED_ITEMS = {
-    "gsm8k_test": 1_319,
-    "humaneval": 164,
-    "mbpp": 974,
-    "math_test": 5_000,
-    "ifeval": 541,
-    "mt_bench": 80,
-    "alpaca_eval": 805,
-    "arena_hard": 500,
-    "bbh": 6_511,
-}
-
 
 def shared(folder: str) -> Path:
     if not (SHARED / folder).is_dir():
@@ -387,9 +331,3 @@ def test_published_sources_are_read_whole(name: str, records: int) -> None:
     assert reading.rows.height + dropped(reading).height == reading.records == records
     assert dropped(reading).height <= 0.006 * records
     assert grammar_faults(reading.rows).is_empty()
-
-
-@pytest.mark.parametrize(("name", "count"), PUBLISHED_ITEMS.items())
-def test_published_benchmarks_are_read_whole(name: str, count: int) -> None:
-    items = read_benchmark(shared(f"benchmarks/{name}")).items
-    assert items.height == items["item_id"].n_unique() == count

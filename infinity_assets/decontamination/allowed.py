@@ -1,0 +1,42 @@
+"""The allow-list: texts that everyone quotes, and that therefore are no evidence that a row holds a benchmark item."""
+
+from pathlib import Path
+
+import polars as pl
+import yaml
+
+from infinity_assets.errors import InfinityError
+
+SHIPPED = Path(__file__).with_name("allowed.yaml")
+"""Ours."""
+
+ALLOWED = pl.Schema({"name": pl.String, "text": pl.String, "file": pl.String})
+"""An allowed text. Key: file, name, text."""
+
+FILE = "allowed.yaml"
+"""How a user's own is called, in the folder of the benchmarks."""
+
+
+def allowed_texts(benchmarks: Path) -> pl.DataFrame:
+    """The shipped texts, and those that the user put beside the benchmarks, as `ALLOWED`.
+
+    Args:
+        benchmarks: The folder whose subfolders are the benchmarks.
+
+    Raises:
+        InfinityError: The user's file is not a mapping of names to texts.
+    """
+    own = benchmarks / FILE
+    return pl.concat([_read(file) for file in (SHIPPED, own) if file.is_file()])
+
+
+def _read(file: Path) -> pl.DataFrame:
+    try:
+        said = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InfinityError(f"{file} is not valid YAML: {' '.join(str(error).split())}.") from None
+    listed = {name: [text] if isinstance(text, str) else text for name, text in said.items()} if isinstance(said, dict) else {"": [None]}
+    lines = [(str(name), text, file.name) for name, texts in listed.items() for text in (texts if isinstance(texts, list) else [None])]
+    if not all(isinstance(text, str) for _, text, _ in lines):
+        raise InfinityError(f"{file} must hold `name: text` lines, or a list of texts under a name.")
+    return pl.DataFrame(lines, schema=ALLOWED, orient="row")

@@ -1,0 +1,89 @@
+"""How fast the gate is on a pool, in how much memory, and whether it finds what is known to be there.
+
+    python -m infinity_assets_tests.benchmarks.decontamination LAKE BENCHMARKS [GROUND_TRUTH]
+
+LAKE is a data folder in which `raw_pool` is made (`infinity run --until raw_pool`). Every record of it is looked at, duplicates too, from Parquet
+to hits. GROUND_TRUTH is a JSON Lines file of source, file, row, where, benchmark, lexical. Not a test: nothing is asserted on time.
+"""
+
+import argparse
+import os
+import resource
+import time
+from pathlib import Path
+
+import polars as pl
+
+from infinity_assets.catalog.lake import Lake
+from infinity_assets.decontamination.allowed import allowed_texts
+from infinity_assets.decontamination.gate import Gate
+from infinity_assets.rows.readers.benchmarks import read_benchmark
+from infinity_assets.rows.sources import find_sources
+from infinity_assets.settings import Decontamination
+
+_PLACE = ["source", "file", "position"]
+
+
+def known(file: Path) -> pl.DataFrame:
+    """The known rows whose prompt holds an item, and not only numbers of one: source, file, position, benchmark."""
+    lines = pl.read_ndjson(file, infer_schema_length=None).filter(pl.col("lexical").fill_null(True))
+    prompts = lines.filter(pl.col("where").is_in(["prompt", "exact_prompt"]))
+    return prompts.select("source", "file", pl.col("row").alias("position"), "benchmark").unique(maintain_order=True)
+
+
+def missed(truth: pl.DataFrame, hits: pl.DataFrame) -> pl.DataFrame:
+    """The known rows of which no user turn removes the row, nor is excused.
+
+    Args:
+        truth: As `known` gives it.
+        hits: What the gate found, with the places of the rows.
+    """
+    found = hits.filter(pl.col("side") == "user", pl.col("verdict") != "reported")
+    # The truth names a file as it is when it is unpacked, and one in an archive by its path there.
+    unpacked = found.with_columns(pl.col("file").str.replace(r"\.(?:zst|gz)$", "").str.replace(r"^.*!", ""))
+    return truth.join(
+        unpacked.with_columns(pl.col("file").str.replace(r"^.*/", "").alias("name")),
+        left_on=["source", "position", "benchmark", pl.col("file").str.replace(r"^.*/", "")],
+        right_on=["source", "position", "benchmark", "name"],
+        how="anti",
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("lake", type=Path, help="data folder in which raw_pool is made")
+    parser.add_argument("benchmarks", type=Path, help="folder whose subfolders are the benchmarks")
+    parser.add_argument("ground_truth", type=Path, nargs="?", help="JSON Lines of known rows")
+    arguments = parser.parse_args()
+    print(f"load {os.getloadavg()[0]:.2f}")
+    began = time.monotonic()
+    items = pl.concat([read_benchmark(folder).items for folder in find_sources(arguments.benchmarks)])
+    reading = time.monotonic() - began
+    gate = Gate(items, Decontamination(), allowed_texts(arguments.benchmarks)["text"])
+    began = time.monotonic()
+    gate.matches(pl.DataFrame({"row_id": ["0"], "messages": [[{"role": "user", "content": items["prompt"][0]}]]}))
+    indexing = time.monotonic() - began
+    began, rows, size, found = time.monotonic(), 0, 0, []
+    pool = Lake(arguments.lake).scan("raw_pool").select("row_id", "messages", *_PLACE)
+    for batch in pool.collect_batches(chunk_size=25_000, maintain_order=True, engine="streaming"):
+        found.append(gate.matches(batch).join(batch.drop("messages"), on="row_id"))
+        rows += batch.height
+        size += int(batch["messages"].explode().struct.field("content").str.len_bytes().sum())
+    seconds = time.monotonic() - began
+    hits = pl.concat(found)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"{items.height:,} items read in {reading:.1f} s, indexed in {indexing:.1f} s (compiled first, if never before)")
+    print(f"{rows:,} rows, {size / 1e6:,.0f} MB of text in {seconds:.1f} s: {rows / seconds:,.0f} rows/s, {size / 1e6 / seconds:,.0f} MB/s")
+    print(f"peak memory {peak:.2f} GiB")
+    with pl.Config(tbl_rows=60):
+        counts = hits.group_by("verdict", "rule", "part", "side").agg(pl.col("row_id").n_unique().alias("rows"), pl.len().alias("hits"))
+        print(counts.sort("verdict", "part", "rule", "side"))
+    if arguments.ground_truth:
+        truth = known(arguments.ground_truth)
+        lost = missed(truth, hits)
+        print(f"ground truth: {truth.height - lost.height:,} of {truth.height:,} known prompts found or excused")
+        print(lost)
+
+
+if __name__ == "__main__":
+    main()
