@@ -7,33 +7,45 @@ A run is a stretch of tokens that stands in a text and in a part of an item and 
 import numpy as np
 from numba import njit
 
+from infinity_assets.rows.token_kernels import decode
+
 _BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so that powers of it never vanish modulo 2^64
 _ONE = np.uint64(1)
 
 
 @njit(nogil=True, cache=True)
+def _before(data, begin, place):
+    """The character before a place, and where it begins; 0 at the beginning of the text."""
+    if place == begin:
+        return 0, begin
+    place -= 1
+    while data[place] & 0xC0 == 0x80:
+        place -= 1
+    return decode(data, place)[0], place
+
+
+@njit(nogil=True, cache=True)
 def _is_option_letter(data, begin, stop, start, end):
-    """Whether the token is the letter of an option: `A)`, `(b)`, `C.`, `D:`, `E、`, `[f]` at the start of a word, A to J."""
+    """Whether the token is the letter of an option: `A)`, `(b)`, `C.`, `D:`, `E、`, `[f]` at the start of a word, A to J; signs may be full-width."""
     if end - start != 1 or end >= stop:
         return False
     letter = data[start] | 0x20
     if letter < 97 or letter > 106:
         return False
-    after = data[end]
-    ideographic_comma = after == 0xE3 and end + 2 < stop and data[end + 1] == 0x80 and data[end + 2] == 0x81
-    if not (after == 41 or after == 46 or after == 58 or after == 93 or ideographic_comma):  # ) . : ]
+    after = decode(data, end)[0]
+    if after >= 0xFF01 and after <= 0xFF5E:
+        after -= 0xFEE0
+    if not (after == 41 or after == 46 or after == 58 or after == 93 or after == 0x3001):  # ) . : ] 、
         return False
-    if start == begin:
+    before, place = _before(data, begin, start)
+    if before <= 32 or before == 0x3000:
         return True
-    before = data[start - 1]
-    if before <= 32:
-        return True
+    if before >= 0xFF01 and before <= 0xFF5E:
+        before -= 0xFEE0
     if before != 40 and before != 91:  # ( [
         return False
-    if start - 1 == begin:
-        return True
-    further = data[start - 2]  # `f(a)` is a call, `grid[i][j]` a subscript
-    return not (48 <= further <= 57 or 65 <= (further & 0xDF) <= 90 or further == 95 or further == 41 or further == 93)
+    further = _before(data, begin, place)[0]  # `f(a)` is a call, `grid[i][j]` a subscript
+    return not (48 <= further <= 57 or 65 <= (further & 0xFFFFDF) <= 90 or further == 95 or further == 41 or further == 93)
 
 
 @njit(nogil=True, cache=True)

@@ -11,8 +11,6 @@ Chinese is served as English is. System turns are left out: a long one that a so
     keys       one for each band of the MinHash signature: rows that share one are compared
 """
 
-from hashlib import blake2b
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +23,6 @@ PLACE = ["source", "file", "position"]
 """What identifies a record."""
 
 ROLES = ("system", "user", "assistant")
-_ANSWER = ROLES.index("assistant")
 
 WORDS = 8
 """64-bit words of a sketch."""
@@ -58,9 +55,9 @@ MEANING = {
     "prompt_hash": "128-bit hash of its normalised system and user turns",
     "chars": "characters of the conversation",
     "score": "the annotation that `dedup.score` names",
-    "size": "distinct shingles",
+    "size": "distinct shingles; 0 where it can only be an exact duplicate",
     "answered": "of these, how many stand in an answer",
-    "signed": "whether there are shingles to compare it by; if not, it can only be an exact duplicate",
+    "signed": "whether there are shingles to compare it by",
     "keys": "hash of each band of the MinHash signature",
     "sketch": "parity of the shingles, by the lower bits of their hashes",
     "shingles": "hashes of the shingles, ascending; the lowest bit says whether it stands in an answer",
@@ -97,8 +94,8 @@ def fingerprint(rows: pl.DataFrame, rule: Near) -> pl.DataFrame:
     return rows.select(
         "row_id",
         *PLACE,
-        pl.Series("content_hash", content_hashes, dtype=pl.String),
-        pl.Series("prompt_hash", prompt_hashes, dtype=pl.String),
+        content_hashes.alias("content_hash"),
+        prompt_hashes.alias("prompt_hash"),
         pl.Series("chars", np.diff(turns.chars[turns.rows]), dtype=pl.Int64),
         pl.col("score").cast(pl.Float64) if "score" in rows.columns else pl.lit(None, pl.Float64).alias("score"),
         pl.Series("size", np.diff(begins), dtype=pl.Int32),
@@ -120,7 +117,7 @@ def lists(values: np.ndarray, begins: np.ndarray) -> pl.Series:
 
 def content_hashes(rows: pl.DataFrame) -> pl.Series:
     """The content hash of every row."""
-    return pl.Series("content_hash", _hashes(_turns(rows))[0], dtype=pl.String)
+    return _hashes(_turns(rows))[0].alias("content_hash")
 
 
 class _Turns(NamedTuple):
@@ -159,24 +156,19 @@ def _permutations(count: int) -> tuple[np.ndarray, np.ndarray]:
     return drawn[:count] | np.uint32(1), drawn[count:]
 
 
-def _hashes(turns: _Turns) -> tuple[list[str], list[str]]:
-    """Hashes of all turns of every row, and of those that are no answer.
+def _hashes(turns: _Turns) -> tuple[pl.Series, pl.Series]:
+    """Hashes of all turns of every row, and of those that are no answer, as 32 hexadecimal digits."""
+    import pyarrow as pa
 
-    What is hashed is `role: normalised text` and a line break for every turn: a normalised text holds no line break, so that turns one below the
-    other cannot be mistaken for one turn that quotes another.
-    """
-    from infinity_assets.rows.token_kernels import fold
+    from infinity_assets.dedup.kernels import hash_contents
 
-    folded, where = fold(turns.data, turns.where, *characters())
-    text, ends, begins, roles = folded.tobytes(), where[1:].tolist(), where[:-1].tolist(), turns.roles.tolist()
-    heads = [f"{role}: ".encode() for role in ROLES]
-    lines = [b"%b%b\n" % (heads[role], text[begin:end]) for role, begin, end in zip(roles, begins, ends, strict=True)]
-    contents, prompts = [], []
-    for first, last in pairwise(turns.rows.tolist()):
-        contents.append(blake2b(b"".join(lines[first:last]), digest_size=16).hexdigest())
-        spoken = [lines[turn] for turn in range(first, last) if roles[turn] != _ANSWER]
-        prompts.append(blake2b(b"".join(spoken), digest_size=16).hexdigest() if len(spoken) < last - first else contents[-1])
-    return contents, prompts
+    found = hash_contents(turns.data, turns.where, *characters(), turns.rows, turns.roles).astype(">u8")
+
+    def spelled(hashes: np.ndarray) -> pl.Series:
+        flat = pa.py_buffer(np.ascontiguousarray(hashes))
+        return pl.Series(pl.from_arrow(pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(hashes), [None, flat]))).bin.encode("hex")
+
+    return spelled(found[:, 0]), spelled(found[:, 1])
 
 
 def collision_probability(similarity: np.ndarray, rule: Near) -> np.ndarray:

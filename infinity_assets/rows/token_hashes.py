@@ -4,13 +4,14 @@ The tokens are those of `rows.text.tokens` (case and punctuation ignored, one CJ
 core: hashes take the place of strings wherever texts are compared with texts. The scan releases the GIL, so that batches can run in threads.
 """
 
+import unicodedata
 from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
-from infinity_assets.rows.text import CJK
+from infinity_assets.rows.text import CJK, TOKEN
 
 SEPARATOR, LETTER, NUMBER, ALONE, SPACE = range(5)
 """Classes of characters: between tokens, in a word, in a word but no letter, a token by itself, white space."""
@@ -30,7 +31,7 @@ class TokenHashes(NamedTuple):
     wordy: np.ndarray
     """bool: two letters or more and nothing but letters, or a CJK character. A lone digit is no evidence that two texts are one."""
     texts: pl.Series
-    """The texts as they were scanned: in NFKC where they are not ASCII. Case is kept."""
+    """The texts as they were scanned (`compatible`). Case is kept."""
 
 
 def token_hashes(texts: pl.Series) -> TokenHashes:
@@ -47,9 +48,18 @@ def token_hashes(texts: pl.Series) -> TokenHashes:
 
 
 def compatible(texts: pl.Series) -> pl.Series:
-    """The texts in NFKC, null as an empty text. ASCII, which NFKC does not change, is left alone: most texts are, and NFKC is slow."""
+    """The texts in NFKC, null as an empty text.
+
+    NFKC is slow and changes few texts. ASCII is left alone, and so are texts of which it changes nothing but signs into other signs, such as the
+    full-width comma: for them, `characters` has the sign that it becomes.
+    """
+    from infinity_assets.rows.token_kernels import any_of
+
     texts = texts.fill_null("")
     foreign = (texts.str.len_bytes() != texts.str.len_chars()).arg_true()
+    if not len(foreign):
+        return texts
+    foreign = foreign.filter(pl.Series(any_of(*utf8(texts.gather(foreign)), _decomposed())))
     return texts.scatter(foreign, texts.gather(foreign).str.normalize("NFKC")) if len(foreign) else texts
 
 
@@ -63,15 +73,52 @@ def utf8(texts: pl.Series) -> tuple[np.ndarray, np.ndarray]:
 
 @cache
 def characters() -> tuple[np.ndarray, np.ndarray]:
-    """By code point: the class (uint8) and the lower case (uint32)."""
-    points = np.setdiff1d(np.arange(0x110000), np.arange(0xD800, 0xE000))
-    letters = [chr(point) for point in points]
-    text = pl.Series(letters)
+    """By code point: the class (uint8), and the lower case (uint32) of what it is in NFKC."""
+    points, letters = _assigned()
     classes = np.full(0x110000, SEPARATOR, np.uint8)
     for pattern, kind in ((r"\p{N}", NUMBER), (r"\p{L}", LETTER), (rf"[{CJK}]", ALONE), (r"\s", SPACE)):
-        classes[points[text.str.contains(rf"^{pattern}$").to_numpy()]] = kind
+        classes[points[letters.str.contains(rf"^{pattern}$").to_numpy()]] = kind
     lower = np.arange(0x110000, dtype=np.uint32)
-    cased = (text.str.to_lowercase() != text).arg_true().to_list()
-    lower[points[cased]] = [ord(small) if len(small := letters[place].lower()) == 1 else ord(letters[place]) for place in cased]
+    changed, single = _in_nfkc()
+    lower[changed[single >= 0]] = single[single >= 0]
+    cased = (letters.str.to_lowercase() != letters).arg_true().to_list()
+    lower[points[cased]] = [ord(small) if len(small := letter.lower()) == 1 else ord(letter) for letter in letters.gather(cased)]
     lower[ord("İ")], lower[ord("ς")] = ord("i"), ord("σ")
     return classes, lower
+
+
+@cache
+def _assigned() -> tuple[np.ndarray, pl.Series]:
+    """All code points that can stand in a text, and each as a text."""
+    points = np.setdiff1d(np.arange(0x110000), np.arange(0xD800, 0xE000))
+    return points, pl.Series([chr(point) for point in points])
+
+
+@cache
+def _in_nfkc() -> tuple[np.ndarray, np.ndarray]:
+    """The code points that NFKC changes, and what each becomes: a code point, if sign becomes sign, else -1."""
+    points, letters = _assigned()
+    compatible = letters.str.normalize("NFKC")
+    changed = (compatible != letters).arg_true()
+    before, after = letters.gather(changed), compatible.gather(changed)
+    token = rf"^{TOKEN}$"
+    sign = (after.str.len_chars() == 1) & ~before.str.contains(token) & ~after.str.contains(token)
+    single = [ord(letter) if plain else -1 for letter, plain in zip(after, sign, strict=True)]
+    return points[changed.to_numpy()], np.array(single, np.int64)
+
+
+@cache
+def _decomposed() -> np.ndarray:
+    """By code point: whether NFKC of a text with it is more than sign for sign (bool)."""
+    changed, single = _in_nfkc()
+    found = np.zeros(0x110000, np.bool_)
+    found[changed[single < 0]] = True
+    for point in range(0x80, 0x110000):
+        # What may be composed with what stands before it: combining marks, and the second halves of canonical compositions.
+        parts = unicodedata.decomposition(letter := chr(point)).split()
+        if unicodedata.combining(letter):
+            found[point] = True
+        if len(parts) == 2 and not parts[0].startswith("<"):
+            found[int(parts[1], 16)] = True
+    found[0x1160:0x1200] = True  # vowels and finals of Hangul syllables, which compose by rule
+    return found

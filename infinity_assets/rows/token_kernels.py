@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from infinity_assets.rows.token_hashes import ALONE, LETTER, NUMBER, SPACE
+from infinity_assets.rows.token_hashes import ALONE, LETTER, NUMBER
 
 _OFFSET, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)  # FNV-1a, over code points
 _MIX_1, _MIX_2 = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)  # the finalizer of MurmurHash3
@@ -20,7 +20,7 @@ def mixed(value):
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _decode(data, p):
+def decode(data, p):
     """The code point at byte p, and how many bytes it takes. The text is valid UTF-8."""
     first = np.uint32(data[p])
     if first < 0x80:
@@ -48,7 +48,7 @@ def scan_tokens(data, where, classes, lower):
         inside, pure = False, True
         h = _OFFSET
         while p < stop:
-            code, size = _decode(data, p)
+            code, size = decode(data, p)
             kind = classes[code]
             if kind in (LETTER, NUMBER):
                 if not inside:
@@ -74,41 +74,16 @@ def scan_tokens(data, where, classes, lower):
 
 
 @njit(nogil=True, cache=True)
-def fold(data, where, classes, lower):
-    """The normal form of every text (`rows.text.normalised`, of a text in NFKC): bytes one after another, and where each begins.
-
-    Lower case, runs of white space made one space, none at either end.
-    """
-    texts = len(where) - 1
-    # In lower case a letter of two bytes may take three.
-    out = np.empty((where[texts] - where[0]) * 3 // 2 + 4, np.uint8)
-    begins = np.zeros(texts + 1, np.int64)
-    n = 0
-    for text in range(texts):
-        p, stop, first, gap = where[text], where[text + 1], n, False
-        while p < stop:
-            code, size = _decode(data, p)
-            p += size
-            if classes[code] == SPACE:
-                gap = n > first
+def any_of(data, where, wanted):
+    """Whether a text has a character of those that are wanted (bool by code point): bool per text."""
+    found = np.zeros(len(where) - 1, np.bool_)
+    for text in range(len(found)):
+        p, stop = where[text], where[text + 1]
+        while p < stop and not found[text]:
+            if data[p] < 0x80:
+                p += 1
                 continue
-            if gap:
-                out[n] = 32
-                n += 1
-                gap = False
-            code = lower[code]
-            if code < 0x80:
-                out[n] = code
-                n += 1
-            elif code < 0x800:
-                out[n], out[n + 1] = 0xC0 | code >> 6, 0x80 | code & 0x3F
-                n += 2
-            elif code < 0x10000:
-                out[n], out[n + 1], out[n + 2] = 0xE0 | code >> 12, 0x80 | code >> 6 & 0x3F, 0x80 | code & 0x3F
-                n += 3
-            else:
-                out[n], out[n + 1] = 0xF0 | code >> 18, 0x80 | code >> 12 & 0x3F
-                out[n + 2], out[n + 3] = 0x80 | code >> 6 & 0x3F, 0x80 | code & 0x3F
-                n += 4
-        begins[text + 1] = n
-    return out[:n], begins
+            code, size = decode(data, p)
+            found[text] = wanted[code]
+            p += size
+    return found

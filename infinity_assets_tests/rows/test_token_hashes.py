@@ -1,11 +1,13 @@
 """The compiled tokens are those of `rows.text.tokens`, in every script."""
 
+import unicodedata
+
 import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infinity_assets.rows.text import tokens
-from infinity_assets.rows.token_hashes import TokenHashes, token_hashes
+from infinity_assets.rows.token_hashes import TokenHashes, characters, compatible, token_hashes
 
 FEW = settings(max_examples=150, deadline=None)
 TEXTS = st.lists(
@@ -66,3 +68,15 @@ def test_no_texts() -> None:
 def test_sigma_and_dotted_i_are_told_by_themselves() -> None:
     found = token_hashes(pl.Series(["ΛΌΓΟΣ λόγος λόγοσ", "İ i I"]))
     assert len(set(found.hashes[:3].tolist())) == len(set(found.hashes[3:].tolist())) == 1
+
+
+@FEW
+@given(
+    texts=st.lists(st.text(max_size=20), max_size=5)
+    | st.lists(st.text(alphabet="a，。！Ａｱ가ᄀ\u1161\u0301é½ﬁ… \u3000”", max_size=12), max_size=5)
+)
+def test_what_is_left_alone_by_nfkc_differs_from_it_in_signs_that_are_told_by_the_table(texts: list[str]) -> None:
+    _, lower = characters()
+    for text, left in zip(texts, compatible(pl.Series(texts, dtype=pl.String)), strict=True):
+        told = [int(lower[ord(letter)]) for letter in left]
+        assert told == [int(lower[ord(letter)]) for letter in unicodedata.normalize("NFKC", text)]
