@@ -45,7 +45,7 @@ from infinity_assets.catalog.pool import Pool
 from infinity_assets.dedup.duplicates import find_duplicates
 from infinity_assets.dedup.fingerprints import PLACE, content_hashes, fingerprint, schema
 from infinity_assets.defs.runner import Runner
-from infinity_assets.parallel import in_order
+from infinity_assets.parallel import in_order, lazily
 from infinity_assets.progress import LogReporter
 from infinity_assets.rows import conversation
 from infinity_assets.rows.text import tokens
@@ -122,13 +122,8 @@ def sign(lake: Path, sources: Iterable[str], folder: Path) -> dict[str, pl.LazyF
     for source in sources:
         rows = Lake(lake).scan(READ[0], source).select("row_id", *PLACE, "messages")
         batches = rows.collect_batches(chunk_size=BATCH, maintain_order=True, engine="streaming")
-        with tempfile.TemporaryDirectory(dir=lake) as parts:
-            files = []
-            for number, part in enumerate(in_order(signed, batches, settings.ingest.workers)):
-                files.append(Path(parts, f"{number:06}.parquet"))
-                part.write_parquet(files[-1], compression="uncompressed")
-            whole = pl.scan_parquet(files, glob=False) if files else pl.LazyFrame(schema=schema(settings.dedup.near))
-            write_parquet(whole, folder / f"{source}.parquet")
+        made = lazily(in_order(signed, batches, settings.ingest.workers), schema(settings.dedup.near))
+        write_parquet(made, folder / f"{source}.parquet")
         prints[source] = pl.scan_parquet(folder / f"{source}.parquet", glob=False)
     return prints
 

@@ -8,6 +8,7 @@
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 
 import polars as pl
@@ -17,7 +18,7 @@ from infinity_assets.catalog.lake import Outcome, file_hash
 from infinity_assets.dedup import fingerprints as fingerprints_of
 from infinity_assets.defs.step import Step, dataset
 from infinity_assets.errors import InfinityError
-from infinity_assets.parallel import in_order
+from infinity_assets.parallel import in_order, lazily
 from infinity_assets.report import charts
 from infinity_assets.report.understood import not_understood
 from infinity_assets.rows import conversation, hub, schema
@@ -165,24 +166,21 @@ def fingerprints(step: Step) -> Outcome:
 
 
 def _fingerprinted(step: Step) -> pl.LazyFrame:
-    """The fingerprints, written to the scratch folder batch by batch: threads work on some batches at a time."""
+    """The fingerprints, made as they are written: threads work on some batches at a time."""
     rule, columns = step.settings.dedup.near, [*fingerprints_of.PLACE, "row_id", "messages"]
     rows = pl.concat([step.read(asset).select(columns) for asset in ("raw_pool", "synthesized_from_text")])
     if step.settings.dedup.score:
         rows = rows.join(_scored(step), on=["row_id", *fingerprints_of.PLACE], how="left", maintain_order="left")
-    total, done = rows.select(pl.len()).collect().item(), 0
+    total = rows.select(pl.len()).collect().item()
 
-    def sign(batch: pl.DataFrame) -> pl.DataFrame:
-        return fingerprints_of.fingerprint(batch, rule)
+    def signed() -> Iterator[pl.DataFrame]:
+        batches, done = rows.collect_batches(chunk_size=_BATCH, maintain_order=True, engine="streaming"), 0
+        for prints in in_order(lambda batch: fingerprints_of.fingerprint(batch, rule), batches, step.settings.ingest.workers):
+            done += prints.height
+            step.advance(done, total)
+            yield prints
 
-    parts = []
-    batches = rows.collect_batches(chunk_size=_BATCH, maintain_order=True, engine="streaming")
-    for number, signed in enumerate(in_order(sign, batches, step.settings.ingest.workers)):
-        parts.append(step.scratch / f"{number:06}.parquet")
-        signed.write_parquet(parts[-1], compression="uncompressed")
-        done += signed.height
-        step.advance(done, total)
-    return pl.scan_parquet(parts, glob=False) if parts else pl.LazyFrame(schema=fingerprints_of.schema(rule))
+    return lazily(signed(), fingerprints_of.schema(rule))
 
 
 def _scored(step: Step) -> pl.LazyFrame:
