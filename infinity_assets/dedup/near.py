@@ -3,8 +3,8 @@
 Rows that share a band of their signatures (or are a given pair) form components; nothing outside a component matters to it. Within one, rows
 are walked from the best down, and every row that is still there eliminates those after it whose similarity, computed on the shingles, reaches
 the threshold. So every loser is directly similar to the survivor that it names, no two survivors that were compared are alike, and who
-survives follows from the order of the rows, never from that of the work: components run in threads, and those in which nothing changed since
-the last time are not looked at again.
+survives follows from the order of the rows, never from that of the work: components run in threads, and one that no new row belongs to need
+not be looked at again.
 """
 
 from collections.abc import Callable, Iterator
@@ -67,8 +67,6 @@ def find_losers(
     signatures: Signatures,
     rule: Near,
     pairs: Pairs = NO_PAIRS,
-    known: Losers | None = None,
-    changed: np.ndarray | None = None,
     workers: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Losers:
@@ -78,23 +76,15 @@ def find_losers(
         signatures: Of the rows, from the best down.
         rule: Threshold, and what must be alike.
         pairs: Further pairs that are alike.
-        known: What an earlier call found, in today's numbering.
-        changed: bool, rows that `known` did not see as they are now. Components without one are taken from it.
         workers: Threads.
         progress: Told how many rows of how many are decided.
     """
     from infinity_assets.dedup import kernels
 
-    buckets, leader = _components(signatures, pairs, workers)
+    buckets, leader = _components(signatures.keys, signatures.signed, pairs, workers)
     rows = len(leader)
     winner, similarity, given = np.full(rows, -1, np.int32), np.zeros(rows, np.float32), np.zeros(rows, bool)
     members = np.flatnonzero(np.bincount(leader, minlength=rows)[leader] > 1) if rows else np.empty(0, np.int64)
-    if known is not None and changed is not None:
-        touched = np.zeros(rows, bool)
-        touched[leader[changed]] = True
-        same = members[~touched[leader[members]]]
-        winner[same], similarity[same], given[same] = known.winner[same], known.similarity[same], known.given[same]
-        members = members[touched[leader[members]]]
     # In an order of their own, component by component, what is compared lies together in memory: several times as fast on large pools.
     members = members[np.argsort(leader[members], kind="stable")]
     number = np.full(rows, -1, np.int32)
@@ -130,19 +120,34 @@ def find_losers(
     return Losers(winner, similarity, given)
 
 
-def _components(signatures: Signatures, pairs: Pairs, workers: int) -> tuple[list[np.ndarray], np.ndarray]:
+def touched(keys: np.ndarray, signed: np.ndarray, fresh: np.ndarray, workers: int) -> np.ndarray:
+    """Which rows are in a component with a fresh one: whether any other is eliminated does not depend on them.
+
+    Args:
+        keys: uint64, rows x bands.
+        signed: bool, by row.
+        fresh: bool, by row.
+        workers: Threads.
+    """
+    _, leader = _components(keys, signed, NO_PAIRS, workers)
+    reached = np.zeros(len(leader), bool)
+    reached[leader[fresh]] = True
+    return reached[leader]
+
+
+def _components(keys: np.ndarray, signed: np.ndarray, pairs: Pairs, workers: int) -> tuple[list[np.ndarray], np.ndarray]:
     """For every band the rows that share a key (as `kernels.link` returns them), and for every row its component's lowest row."""
     from infinity_assets.dedup import kernels
 
-    rows = np.flatnonzero(signatures.signed).astype(np.uint64)
+    rows = np.flatnonzero(signed).astype(np.uint64)
     # The upper bits of a key and the row's number in one word: one sort of plain numbers, several times as fast as one of indices.
-    bits = max(len(signatures.signed) - 1, 1).bit_length()
-    bands = np.ascontiguousarray(signatures.keys[signatures.signed].T)
+    bits = max(len(signed) - 1, 1).bit_length()
+    bands = np.ascontiguousarray(keys[signed].T)
 
     def ordered(band: np.ndarray) -> np.ndarray:
         return np.sort(band >> np.uint64(bits) << np.uint64(bits) | rows)
 
-    leader = np.arange(len(signatures.signed), dtype=np.int32)
+    leader = np.arange(len(signed), dtype=np.int32)
     with ThreadPoolExecutor(workers) as threads:
         buckets = [kernels.link(found, bits, leader) for found in threads.map(ordered, bands)]
     kernels.join_all(leader, pairs.first, pairs.second)
