@@ -232,7 +232,7 @@ def link(ordered, bits, leader):
     """Join the components of rows that share a key of one band.
 
     Args:
-        ordered: uint64, ascending: a key's upper bits, then the row in the lower `bits`. Overwritten.
+        ordered: uint64, ascending: a key's upper bits, then the row in the lower `bits`.
         bits: Bits of the row.
         leader: int32, union-find over rows, updated: a component's lowest row leads it.
 
