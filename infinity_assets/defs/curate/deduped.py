@@ -73,7 +73,7 @@ def duplicates(step: Step) -> Outcome:
 
 def _side_by_side(step: Step, near: pl.DataFrame) -> str:
     """The near-duplicates that are least similar, with what they say: whether the threshold is right is seen here."""
-    shown = near.sort("similarity", "row_id").unique("row_id", maintain_order=True).head(_SHOWN)
+    shown = near.sort("similarity", "row_id").unique("row_id", keep="first", maintain_order=True).head(_SHOWN)
     if shown.is_empty():
         return ""
     wanted = [*shown["row_id"], *shown["matched"]]
@@ -87,13 +87,14 @@ def _side_by_side(step: Step, near: pl.DataFrame) -> str:
         for source in sources
     ).collect()
     said = dict(texts.iter_rows())
-    return charts.table(
-        shown.select(
-            "similarity",
-            row=pl.col("row_id").replace_strict(said, default=""),
-            duplicates=pl.col("matched").replace_strict(said, default=""),
-        )
-    )
+    lines = []
+    for similarity, *pair in shown.select("similarity", "row_id", "matched").iter_rows():
+        row, other = (" ".join((said.get(row_id) or "").split()) for row_id in pair)
+        # From a little before the place where they part: many begin alike.
+        parted = next((place for place, (one, two) in enumerate(zip(row, other, strict=False)) if one != two), 0)
+        begin = max(0, parted - 30)
+        lines.append((similarity, *("…" * (begin > 0) + text[begin:] for text in (row, other))))
+    return charts.table(pl.DataFrame(lines, schema=["similarity", "row", "duplicates"], orient="row"))
 
 
 @dataset(
