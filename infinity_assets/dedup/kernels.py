@@ -143,88 +143,99 @@ def sign(hashes, turns, row_turns, roles, width, sides_alike, multipliers, offse
         words: 64-bit words of a sketch, a power of two.
 
     Returns:
-        shingles (uint32: 31 bits of hash, then whether it stands in an answer; of a row: distinct, ascending), begins (int64, where a row's begin),
-        answered (int32: how many stand in an answer), sketches (uint64, rows x words), keys (uint64, rows x bands), signed (bool).
+        shingles (uint32: 31 bits of hash, then whether it stands in an answer; of a row: distinct, ascending; none of a row whose answer has to be
+        compared and is too short), begins (int64, where a row's begin), answered (int32: how many stand in an answer), sketches (uint64,
+        rows x words), keys (uint64, rows x bands), signed (bool).
     """
     rows = len(row_turns) - 1
-    bands = len(multipliers) // depth
     lowest = np.empty(len(multipliers), np.uint32)
     scratch, counts = np.empty(1024, np.uint32), np.empty((4, 256), np.int32)
     shingles = np.empty(len(hashes), np.uint32)
     begins = np.zeros(rows + 1, np.int64)
     answered = np.zeros(rows, np.int32)
     sketches = np.zeros((rows, words), np.uint64)
-    keys = np.zeros((rows, bands), np.uint64)
+    keys = np.zeros((rows, len(multipliers) // depth), np.uint64)
     signed = np.zeros(rows, np.bool_)
-    power = np.uint64(1)
-    for _ in range(width - 1):
-        power *= _BASE
     n = 0
     for row in range(rows):
-        first = n
-        by_answer, answer_size = False, 0
+        first, by_answer, answer_size, prompt_size = n, False, 0, 0
         for turn in range(row_turns[row], row_turns[row + 1]):
-            if sides_alike and roles[turn] == _ANSWER:
-                by_answer = True
-                answer_size += max(0, turns[turn + 1] - turns[turn] - width + 1)
+            size = max(0, turns[turn + 1] - turns[turn] - width + 1)
+            if roles[turn] == _ANSWER:
+                by_answer = sides_alike
+                answer_size += size
+            elif roles[turn] != _SYSTEM:
+                prompt_size += size
         begins[row + 1] = n
-        if by_answer and answer_size == 0:
+        if (by_answer and not answer_size) or not answer_size + prompt_size:
             continue
-        prompt_size, prompt = 0, np.uint64(0)
         for turn in range(row_turns[row], row_turns[row + 1]):
-            if roles[turn] == _SYSTEM:
-                continue
-            in_answer = np.uint32(roles[turn] == _ANSWER)
-            begin, stop = turns[turn], turns[turn + 1]
-            if not in_answer:
-                prompt_size += max(0, stop - begin - width + 1)
-                for token in range(begin, min(stop, begin + width)):
-                    prompt = mixed(prompt * _BASE + hashes[token])
-            if stop - begin < width:
-                continue
-            rolling = np.uint64(0)
-            for token in range(begin, begin + width - 1):
-                rolling = rolling * _BASE + hashes[token]
-            for token in range(begin + width - 1, stop):
-                rolling = rolling * _BASE + hashes[token]
-                shingles[n] = np.uint32(mixed(rolling) >> np.uint64(33)) << np.uint32(1) | in_answer
-                rolling -= power * hashes[token - width + 1]
-                n += 1
-        found = shingles[first:n]
-        if len(scratch) < len(found):
-            scratch = np.empty(2 * len(found), np.uint32)
-        _sort(found, scratch, counts)
-        n = first
-        for value in found:
-            if n > first and shingles[n - 1] >> 1 == value >> 1:
-                shingles[n - 1] |= value
-            else:
-                shingles[n] = value
-                n += 1
-        begins[row + 1] = n
-        for i in range(first, n):
-            answered[row] += shingles[i] & 1
-            bit = shingles[i] >> 1 & np.uint32(words * 64 - 1)
+            if roles[turn] != _SYSTEM:
+                n = _add_shingles(shingles, n, hashes[turns[turn] : turns[turn + 1]], width, np.uint32(roles[turn] == _ANSWER))
+        if len(scratch) < n - first:
+            scratch = np.empty(2 * (n - first), np.uint32)
+        _sort(shingles[first:n], scratch, counts)
+        n = _distinct(shingles, first, n)
+        begins[row + 1], signed[row] = n, True
+        own = shingles[first:n]
+        for value in own:
+            answered[row] += value & 1
+            bit = value >> 1 & np.uint32(words * 64 - 1)
             sketches[row, bit >> 6] ^= np.uint64(1) << np.uint64(bit & 63)
-        if n == first:
-            continue
-        signed[row] = True
-        lowest[:] = np.uint32(0xFFFFFFFF)
-        for i in range(first, n):
-            if by_answer and not shingles[i] & 1:
-                continue
-            value = shingles[i] >> np.uint32(1)
-            for p in range(len(lowest)):
-                lowest[p] = min(lowest[p], np.uint32(multipliers[p] * value + offsets[p]))
-        for band in range(bands):
-            # Rows with and without an answer are never alike, nor are rows whose short prompts differ: they share no key.
-            key = np.uint64(0)
-            if by_answer:
-                key = np.uint64(1) if prompt_size else mixed(prompt)
-            for p in range(band * depth, band * depth + depth):
-                key = mixed(key * _BASE + np.uint64(lowest[p]) + np.uint64(1))
+        _min_hashes(own, by_answer, multipliers, offsets, lowest)
+        # Rows with and without an answer are never alike, nor are rows whose short prompts differ: they share no key.
+        seed = np.uint64(by_answer)
+        if by_answer and not prompt_size:
+            for turn in range(row_turns[row], row_turns[row + 1]):
+                if roles[turn] != _SYSTEM and roles[turn] != _ANSWER:
+                    for token in hashes[turns[turn] : turns[turn + 1]]:
+                        seed = mixed(seed * _BASE + token)
+        for band in range(keys.shape[1]):
+            key = seed
+            for value in lowest[band * depth : band * depth + depth]:
+                key = mixed(key * _BASE + np.uint64(value) + np.uint64(1))
             keys[row, band] = key
     return shingles[:n].copy(), begins, answered, sketches, keys, signed
+
+
+@njit(nogil=True, cache=True)
+def _add_shingles(shingles, n, tokens, width, in_answer):
+    """Write the shingles of a turn from place n on, by a rolling hash; the place after the last."""
+    power, rolling = np.uint64(1), np.uint64(0)
+    for token in tokens[: width - 1]:
+        power *= _BASE
+        rolling = rolling * _BASE + token
+    for place in range(width - 1, len(tokens)):
+        rolling = rolling * _BASE + tokens[place]
+        shingles[n] = np.uint32(mixed(rolling) >> np.uint64(33)) << np.uint32(1) | in_answer
+        rolling -= power * tokens[place - width + 1]
+        n += 1
+    return n
+
+
+@njit(nogil=True, cache=True)
+def _distinct(shingles, first, last):
+    """Leave one of each that is the same from `first` up to `last`, in an answer if any of them is; the place after the last."""
+    n = first
+    for value in shingles[first:last]:
+        if n > first and shingles[n - 1] >> 1 == value >> 1:
+            shingles[n - 1] |= value
+        else:
+            shingles[n] = value
+            n += 1
+    return n
+
+
+@njit(nogil=True, cache=True)
+def _min_hashes(shingles, of_answer, multipliers, offsets, lowest):
+    """Fill `lowest` with the least value that each permutation gives to a shingle, or to one of the answer."""
+    lowest[:] = np.uint32(0xFFFFFFFF)
+    for shingle in shingles:
+        if of_answer and not shingle & 1:
+            continue
+        value = shingle >> np.uint32(1)
+        for p in range(len(lowest)):
+            lowest[p] = min(lowest[p], np.uint32(multipliers[p] * value + offsets[p]))
 
 
 @njit(nogil=True, cache=True)
