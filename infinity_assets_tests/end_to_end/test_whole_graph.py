@@ -52,7 +52,7 @@ def test_of_two_near_duplicates_one_stays_at_most(
 ) -> None:
     places = f"source = '{source}' and ((file = '{file}' and position = {position}) or (file = '{other_file}' and position = {other}))"
     assert project.sql(f"select row_id from inf_instruct_f where {places}").height <= 1
-    reasons = project.sql(f"select reason from decisions where asset = 'inf_instruct_f' and {places}")["reason"].to_list()
+    reasons = project.sql(f"select reason from decisions where asset in ('deduped', 'inf_instruct_f') and {places}")["reason"].to_list()
     assert len(reasons) == 2
     assert "near_duplicate" in reasons
 
