@@ -110,6 +110,7 @@ def allowed(step: Step) -> Outcome:
     columns=_MATCHES,
     meaning=gate.MEANING,
     kinds=("polars", "parquet", "numba"),
+    version="2",
 )
 def matches(step: Step) -> Outcome:
     """Everything that rows share with benchmark items by the rules of the gate: what removes a row, what is only reported, and what is excused.
@@ -161,6 +162,7 @@ def _examples(hits: pl.DataFrame, verdict: str) -> pl.DataFrame:
     settings=lambda s: (s.decontamination.flag_above,),
     columns=report.CONTAMINATION,
     meaning=report.MEANING,
+    version="2",
 )
 def contamination(step: Step) -> Outcome:
     """Which source holds how much of which benchmark. One that holds more than 2 % of a benchmark's items is flagged.
@@ -168,7 +170,8 @@ def contamination(step: Step) -> Outcome:
     Grain: one source and one benchmark that share something. Key: source, benchmark. Records that were dropped as duplicates of similarity 1
     count for their own source, too. With the setting `decontamination.remove_flagged` all rows of a flagged source are removed.
     """
-    losers = step.read("duplicates").filter(pl.col("similarity") >= 1)
+    # The copy of a row that lost is equal to that row, and not to the row that is kept.
+    losers = step.read("duplicates").filter(pl.col("similarity") >= 1, pl.col("matched") == pl.col("duplicate_of"))
     copies = losers.select(pl.col("duplicate_of").alias("row_id"), "source").unique()
     limit = step.settings.decontamination.flag_above
     found = report.by_source(step.read("matches"), copies, step.read("benchmarks"), limit)
