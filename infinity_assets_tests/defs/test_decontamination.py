@@ -135,5 +135,9 @@ def test_without_benchmarks_nothing_is_taken_out(data: Path) -> None:
     assert dropped(data).is_empty()
     lake = Lake(data)
     assert lake.scan("contamination").collect().is_empty()
+    for asset, partition in (("contamination", "all"), ("matches", "shard-00"), ("decontaminated", "shard-00")):
+        manifest = lake.manifest(asset, partition)
+        assert manifest
+        assert not any(manifest.charts.values())
     assert lake.scan("matches").collect().is_empty()
     assert lake.scan("decontaminated").collect().height == lake.scan("deduped").collect().height

@@ -132,18 +132,25 @@ def matches(step: Step) -> Outcome:
         hits,
         measures={
             "rows looked at": looked_at,
-            **{f"rows {verdict}": _rows(hits, verdict) for verdict in gate.VERDICTS},
+            "rows to be removed": _rows(hits, "removes"),
+            "rows with hits that are only reported": _rows(hits, "reported"),
+            "rows with hits that are excused": _rows(hits, "excused"),
             "rows with as many hits as are kept": full,
         },
         charts={
-            "hits": charts.table(counts.sort("verdict", "part", "rule", "side"), rows=30),
+            "hits": _table(counts.sort("verdict", "part", "rule", "side")),
             "share": charts.histogram(
                 hits.filter(pl.col("verdict") == "removes")["share"], "share of the item, of hits that remove", low=0, high=1
             ),
-            "excused": charts.table(_examples(hits, "excused")),
-            "reported": charts.table(_examples(hits, "reported")),
+            "excused": _table(_examples(hits, "excused"), rows=12),
+            "reported": _table(_examples(hits, "reported"), rows=12),
         },
     )
+
+
+def _table(frame: pl.DataFrame, rows: int = 30) -> str:
+    """Nothing, where there is nothing to show."""
+    return charts.table(frame, rows=rows) if frame.height else ""
 
 
 def _rows(hits: pl.DataFrame, verdict: str) -> int:
@@ -184,7 +191,7 @@ def contamination(step: Step) -> Outcome:
             "share of a benchmark's items": charts.bars(
                 found.filter(pl.col("items") > 0).select(pairs, "share"), f"share of the benchmark's items; flagged above {limit:g}", limit
             ),
-            "by source and benchmark": charts.table(found, rows=60),
+            "by source and benchmark": _table(found, rows=60),
         },
     )
 
@@ -228,7 +235,7 @@ def decontaminated(step: Step) -> Outcome:
         kept,
         rows_in=rows.select(pl.len()).collect().item(),
         decisions=dropped,
-        charts={"by source": charts.table(per_source, rows=30)} if dropped.height else {},
+        charts={"by source": _table(per_source)},
     )
 
 

@@ -66,7 +66,9 @@ def duplicates(step: Step) -> Outcome:
             f"records with the score {rule.score}": _scored(prints) if rule.score else None,
         },
         charts={
-            "who duplicates whom": charts.table(pairs.sort(pl.col("records") * -1, "source", "survivor_source", "method"), rows=20),
+            "who duplicates whom": charts.table(pairs.sort(pl.col("records") * -1, "source", "survivor_source", "method"), rows=20)
+            if pairs.height
+            else "",
             "similarity of near-duplicates": charts.histogram(near["similarity"], "Jaccard similarity", low=rule.near.threshold, high=1.0),
             "what the bands find": charts.curve(
                 lambda similarity: collision_probability(similarity, rule.near),
