@@ -487,6 +487,8 @@ class Settings(BaseSettings):
             raise InfinityError("; ".join(_explained(fault) for fault in error.errors()) + ".") from error
         except (ValueError, yaml.YAMLError) as error:
             raise InfinityError(f"The settings cannot be read: {' '.join(str(error.__cause__ or error).split())}.") from error
+        if self.decontamination.paraphrase_threshold is not None and not self.dedup.semantic.enabled:
+            raise InfinityError("Setting `decontamination.paraphrase_threshold` needs `dedup.semantic.enabled`: it goes by embeddings.")
 
     @classmethod
     def settings_customise_sources(

@@ -131,3 +131,11 @@ def test_the_synthesizer_is_the_generator_unless_it_is_named(file: Path, monkeyp
     monkeypatch.setenv("INFINITY_MODELS__SYNTHESIZER__MODEL", "tuned")
     assert Settings().models.of_texts.model == "tuned"
     assert Settings().models.generator.model == "generator"
+
+
+def test_a_threshold_for_paraphrases_needs_embeddings(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INFINITY_DECONTAMINATION__PARAPHRASE_THRESHOLD", "0.9")
+    with pytest.raises(InfinityError, match=r"paraphrase_threshold` needs `dedup\.semantic\.enabled"):
+        Settings()
+    monkeypatch.setenv("INFINITY_DEDUP__SEMANTIC__ENABLED", "true")
+    assert Settings().decontamination.paraphrase_threshold == 0.9

@@ -50,8 +50,11 @@ def cluster(data: Path, row: str, limit: int) -> str:
         lines.append("  lost to it " + ", ".join(f"{records:,} {method}" for method, records in counted.iter_rows()))
         for loser in losers.head(limit).to_dicts():
             same = " the same row" if loser["row_id"] == survivor else ""
-            through = f", matched {loser['matched']}" if loser["matched"] not in (survivor, loser["row_id"]) else ""
             place = f"{loser['source']}, {loser['file']}, record {loser['position']}"
+            through = ""
+            if loser["matched"] != survivor:
+                itself = loser["matched"] == loser["row_id"]
+                through = ", another record of it, which lost" if itself else f", matched {loser['matched']}"
             lines.append(f"\n  {loser['method']} {loser['similarity']:.3f} {loser['row_id']}{same} ({place}{through})")
             lines += [] if same else [f"  {line}" for line in content(views, loser["row_id"]) if not line.startswith("  is  ")]
         if losers.height > limit:

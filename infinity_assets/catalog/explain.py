@@ -11,6 +11,8 @@ from infinity_assets.catalog.views import connect
 from infinity_assets.errors import InfinityError
 
 _DATASETS = ("inf_instruct_f", "inf_instruct_g")
+_ALIKE = 20
+"""Records, and decisions for the same reason, that are listed one by one: a row may be read thousands of times."""
 
 
 def explain(data: Path, row: str) -> str:
@@ -92,13 +94,14 @@ def content(views: duckdb.DuckDBPyConnection, row_id: str) -> list[str]:
 
 def _origins(views: duckdb.DuckDBPyConnection, row_id: str) -> list[str]:
     found = views.execute("select source, file, position, licence from origins where row_id = ? order by all", [row_id]).fetchall()
-    return [f"  read      from source {source}, {file}, record {position} ({licence})" for source, file, position, licence in found]
+    lines = [f"  read      from source {source}, {file}, record {position} ({licence})" for source, file, position, licence in found]
+    return _first(lines, f"  read      from {len(lines) - _ALIKE:,} more records")
 
 
 def _path(views: duckdb.DuckDBPyConnection, row_id: str) -> list[str]:
     """Decisions on the row and model calls about it, in the order of the graph. The call that wrote a row is told with its parent."""
     decisions = views.execute(
-        "select asset, verdict, reason, detail::varchar, source, file, position from decisions where row_id = ?", [row_id]
+        "select asset, verdict, reason, detail::varchar, source, file, position from decisions where row_id = ? order by all", [row_id]
     ).fetchall()
     calls = views.execute(
         """
@@ -107,14 +110,22 @@ def _path(views: duckdb.DuckDBPyConnection, row_id: str) -> list[str]:
         """,
         [row_id],
     ).fetchall()
-    events = []
+    events, alike = [], dict[tuple[str, str, str], list[str]]()
     for asset, verdict, reason, detail, source, file, position in decisions:
         where = f" ({source}, {file}, record {position})" if file is not None else ""
-        events.append((asset, 1, f"  {verdict:<9} in {asset}: {reason}{where}{_detail(detail)}"))
+        alike.setdefault((asset, verdict, reason), []).append(f"  {verdict:<9} in {asset}: {reason}{where}{_detail(detail)}")
+    for (asset, verdict, reason), lines in alike.items():
+        shown = _first(lines, f"  {verdict:<9} in {asset}: {reason} ({len(lines) - _ALIKE:,} more records)")
+        events.append((asset, 1, shown))
     for asset, prompt, model, kind, asked, written, error, key in calls:
         outcome = f"failed: {error}" if error else f"{asked} tokens read, {written} written"
-        events.append((asset, 0, f"  {kind:<9} in {asset}: prompt {prompt}, {model}, {outcome}, key {key[:12]}"))
-    return [line for _, _, line in sorted(events, key=lambda event: (_place(event[0]), event[1], event[2]))]
+        events.append((asset, 0, [f"  {kind:<9} in {asset}: prompt {prompt}, {model}, {outcome}, key {key[:12]}"]))
+    return [line for _, _, lines in sorted(events, key=lambda event: (_place(event[0]), event[1], event[2])) for line in lines]
+
+
+def _first(lines: list[str], more: str) -> list[str]:
+    """The first lines of a kind, with one that speaks for the others."""
+    return lines if len(lines) <= _ALIKE else [*lines[:_ALIKE], more]
 
 
 def _place(asset: str) -> tuple[int, int]:

@@ -100,6 +100,13 @@ def run(sources: Path | None, benchmarks: Path | None, only: str | None, until: 
     if Lake(data).manifest("contamination"):
         for sentence in flagged(Lake(data).scan("contamination").collect()):
             console.print(escape(sentence), style="yellow", highlight=False, soft_wrap=True)
+    if Lake(data).manifest("benchmarks"):
+        held = Lake(data).scan("benchmarks").select("benchmark").unique().collect()["benchmark"]
+        if empty := sorted(set(pool.benchmark_folders()) - set(held)):
+            console.print(
+                escape(f"No item was found in the benchmarks {', '.join(empty)}: they guard against nothing."),
+                style="yellow", highlight=False, soft_wrap=True,
+            )  # fmt: skip
     if faults:
         for fault in faults:
             console.print(f"[red]failed[/red] {escape(f'{fault.asset}: {fault.sentence}')}", highlight=False, soft_wrap=True)

@@ -131,7 +131,9 @@ class Index:
         """Where the run ends that a token shares with an allowed text; the token itself where there is none."""
         reach = np.arange(len(self.tokens.found.hashes))
         if len(self._allowed):
-            for at, length in self.runs(Tokens.of(pl.Series(self._allowed, dtype=pl.String)))[:, 3:]:
+            allowed = Tokens.of(pl.Series(self._allowed, dtype=pl.String))
+            # A text that is a whole question may be shorter than the shortest run.
+            for at, length in np.concatenate([self.runs(allowed), self.equal(allowed)])[:, 3:]:
                 stretch = reach[at : at + length]
                 np.maximum(stretch, at + length, out=stretch)
         return reach

@@ -22,6 +22,7 @@ def nearest(
     rows: pl.DataFrame,
     floor: float,
     most: int,
+    every_from: float | None = None,
     advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> pl.DataFrame:
     """The rows nearest to every item, by the cosine of their prompts.
@@ -33,6 +34,7 @@ def nearest(
         rows: Which rows have which: row_id, prompt_hash.
         floor: Least cosine.
         most: Prompts per item; all rows that have one of them are listed.
+        every_from: A cosine from which all prompts are listed, however many an item has; null for none.
         advance: Told how far it is.
 
     Returns:
@@ -41,7 +43,10 @@ def nearest(
     if items.is_empty() or prompts.is_empty():
         return pl.DataFrame(schema=PARAPHRASES)
     ordered = prompts.sort("prompt_hash")
-    found = close_pairs.nearest(item_vectors, ordered["vector"].to_numpy(), floor, most, advance=advance)
+    vectors = ordered["vector"].to_numpy()
+    found = close_pairs.nearest(item_vectors, vectors, floor, most, advance=advance)
+    if every_from is not None:
+        found = pl.concat([found, close_pairs.nearest(item_vectors, vectors, every_from, len(vectors), advance=advance)])
     listed = pl.DataFrame(
         {
             "prompt_hash": ordered["prompt_hash"].gather(found["row"]),

@@ -69,7 +69,8 @@ def flagged(contamination: pl.DataFrame) -> list[str]:
         .group_by("source", maintain_order=True)
         .agg(pl.format("{}% of {}", (pl.col("share") * 100).round(1), "benchmark").str.join(", ").alias("what"))
     )
+    quoted = {source: source.replace("'", "''") for source in of["source"]}
     return [
-        f"{source} holds {what}: look at it with `infinity sql \"select * from matches where source = '{source}'\"`"
+        f"{source} holds {what}: look at it with `infinity sql \"select * from matches where source = '{quoted[source]}'\"`"
         for source, what in of.iter_rows()
     ]

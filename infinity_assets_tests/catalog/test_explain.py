@@ -7,8 +7,10 @@ import pytest
 
 from infinity_assets.catalog.explain import explain
 from infinity_assets.errors import InfinityError
+from infinity_assets.rows import schema
 from infinity_assets_tests.catalog import lakes
 from infinity_assets_tests.catalog.lakes import BAKERY, BAKERY2, BAKERY3, CLIPS, TEA, row_id
+from infinity_assets_tests.frames import pool
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +72,18 @@ def test_the_first_digits_are_enough_if_they_are_one_rows(data: Path) -> None:
         explain(data, "zz")
     with pytest.raises(InfinityError, match="5 or more row ids begin with"):
         explain(data, "")
+
+
+def test_of_a_row_that_was_read_many_times_the_first_records_are_told(tmp_path: Path) -> None:
+    rows = pool(*(("alpha", "a.json", position, TEA) for position in range(50)))
+    lake = lakes.Lake(tmp_path)
+    lake.commit(lakes.key("raw_pool", "alpha"), lakes.Outcome(rows, origins=rows.select(list(schema.ORIGINS))), "run-1", 0.0)
+    copies = lakes.decided(rows[1:], "dropped", "exact_duplicate")
+    lake.commit(lakes.key("deduped"), lakes.Outcome(rows[:1], rows_in=50, decisions=copies), "run-1", 0.0)
+    story = explain(tmp_path, row_id(TEA))
+    assert in_order(story, "alpha, a.json, record 0 (MIT)", "record 19 (MIT)", "read      from 30 more records")
+    assert in_order(story, "exact_duplicate (alpha, a.json, record 1)", "dropped   in deduped: exact_duplicate (29 more records)")
+    assert len(story.splitlines()) < 60
 
 
 def test_a_row_that_is_its_own_ancestor_ends_the_story(tmp_path: Path) -> None:

@@ -83,6 +83,15 @@ def test_a_run_names_the_sources_that_it_did_not_understand(data: Path) -> None:
     assert "look at it" not in infinity("run", "--until", "raw_pool").output
 
 
+def test_a_run_names_the_benchmarks_that_hold_no_item(data: Path) -> None:
+    for name, record in (("exam", {"question": "How long is the Aare?"}), ("notes", {"remark": "Mind the step."})):
+        (data / "benchmarks" / name).mkdir(parents=True)
+        (data / "benchmarks" / name / "rows.json").write_text(json.dumps([record]))
+    result = infinity("run", "--until", "benchmarks")
+    assert result.exit_code == 0
+    assert "No item was found in the benchmarks notes: they guard against nothing." in result.output
+
+
 def test_printed_settings_are_a_settings_file(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     in_force = Settings()
     (data / "printed.yaml").write_text(infinity("settings").output)

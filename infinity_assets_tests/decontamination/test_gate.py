@@ -359,6 +359,12 @@ def test_a_word_or_two_beyond_an_allowed_text_are_chance(chance: str) -> None:
     assert gate.hits(asked(f"{PRIME} Tell me all about the largest one that is known")).height == 1
 
 
+def test_an_allowed_text_may_be_a_short_question_as_a_whole() -> None:
+    items, rows = items_frame(["Who goes there?", "What is the time?"]), asked("who goes there", "What is the time?", "Who goes?")
+    lines = Gate(items, Decontamination(), ["Who goes there?", "What is"]).matches(rows).select("row_id", "verdict").rows()
+    assert lines == [(f"{0:032x}", "excused"), (f"{1:032x}", "removes")]
+
+
 CHINESE = "小明有二十四个苹果，他把其中的三分之一送给了妹妹，又吃掉了四个，请问他还剩下多少个苹果？"
 
 

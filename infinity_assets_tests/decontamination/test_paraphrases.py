@@ -23,6 +23,12 @@ def test_all_rows_with_a_near_prompt_are_listed() -> None:
     assert (found["similarity"] > 0.97).all()
 
 
+def test_from_a_threshold_on_every_row_is_listed() -> None:
+    assert nearest(ITEMS, VECTORS, PROMPTS, ROWS, 0.1, 1, 0.15).select("row_id", "item_id").rows() == [
+        ("r1", "exam/0"), ("r3", "exam/0"), ("r2", "exam/1"), ("r1", "exam/1"), ("r3", "exam/1"),
+    ]  # fmt: skip
+
+
 def test_the_order_of_the_prompts_decides_nothing() -> None:
     assert nearest(ITEMS, VECTORS, PROMPTS.reverse(), ROWS.reverse(), 0.0, 2).equals(nearest(ITEMS, VECTORS, PROMPTS, ROWS, 0.0, 2))
 

@@ -39,6 +39,12 @@ def test_a_source_is_flagged_above_the_limit_and_not_at_it(items: int, expected:
     assert [sentence.startswith("a holds 4.0% of exam") for sentence in flagged(found)] == [True] * expected
 
 
+def test_a_quotation_mark_in_the_name_of_a_source_is_doubled_in_the_query() -> None:
+    (sentence,) = flagged(report(("1", "o'brien", "quiz", "quiz#1", "removes")))
+    assert sentence.startswith("o'brien holds 25.0% of quiz")
+    assert "where source = 'o''brien'\"" in sentence
+
+
 def test_what_was_lost_as_a_duplicate_counts_for_its_own_source() -> None:
     found = report(("1", "a", "quiz", "quiz#1", "removes"), copies=(("1", "z"), ("9", "y")))
     assert found.select("source", "rows", "share").rows() == [("a", 1, 0.25), ("z", 1, 0.25)]

@@ -98,6 +98,23 @@ def test_an_allowed_text_beside_the_benchmarks_excuses(data: Path) -> None:
     assert clean(Lake(data), "deduped")["row_id"].n_unique() == 2
 
 
+def test_the_copy_of_a_near_duplicate_is_no_copy_of_the_row_that_stays(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = (
+        "She starts so early because the dough has to rise twice, and because the people of the town want their bread warm at breakfast."
+    )
+    beside = "A baker lights the oven before the town wakes up, and by six o'clock the first loaves stand on the shelf. Why so early?"
+    for name in ("near", "twin"):
+        write(data / "sources" / name, asked(f"{ITEM} {beside} {beside.upper()[:40]}", answer))
+    write(data / "sources" / "kept", asked(f"{ITEM} {beside}", answer))
+    monkeypatch.setenv("INFINITY_DEDUP__SOURCE_PRIORITY", '["kept"]')
+    run(data)
+    with connect(data) as views:
+        lost = views.sql("select source, method from duplicates where survivor_source = 'kept' order by source").fetchall()
+        report = views.sql("select source from contamination where rows > 0 order by source").fetchall()
+    assert lost == [("near", "near"), ("twin", "exact")]
+    assert report == [("copy",), ("dirty",), ("kept",)]
+
+
 def test_a_flagged_source_can_be_removed_whole(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(data)
     before = {file.name: file.stat().st_mtime_ns for file in (data / "lake" / "matches").iterdir()}
@@ -118,5 +135,9 @@ def test_without_benchmarks_nothing_is_taken_out(data: Path) -> None:
     assert dropped(data).is_empty()
     lake = Lake(data)
     assert lake.scan("contamination").collect().is_empty()
+    for asset, partition in (("contamination", "all"), ("matches", "shard-00"), ("decontaminated", "shard-00")):
+        manifest = lake.manifest(asset, partition)
+        assert manifest
+        assert not any(manifest.charts.values())
     assert lake.scan("matches").collect().is_empty()
     assert lake.scan("decontaminated").collect().height == lake.scan("deduped").collect().height

@@ -68,6 +68,44 @@ def test_a_near_duplicate_is_on_record_from_either_end(data: Path) -> None:
     assert "nothing lost to it" in cluster(data, fjord["row_id"][0], 5)
 
 
+def test_the_copy_of_a_row_that_lost_is_told_as_one(data: Path) -> None:
+    loser = "two" if near_after(data)["source"].item() == "two" else "one"
+    write(data, "three", ROWS[loser][:1])
+    run(data, until="deduped")
+    story = cluster(data, near(data)["row_id"].item(), 5)
+    assert ", another record of it, which lost)" in story
+
+
+def near_after(data: Path) -> pl.DataFrame:
+    run(data, until="deduped")
+    return near(data)
+
+
+def test_the_page_shows_near_duplicates_from_where_they_differ(data: Path) -> None:
+    run(data, until="deduped")
+    manifest = Lake(data).manifest("duplicates")
+    assert manifest is not None
+    shown = manifest.charts["closest to the threshold"]
+    assert "start so early? She starts" in shown
+    assert "start early? She starts" in shown
+    assert "Every morning" not in shown
+
+
+def test_a_priority_or_a_score_that_names_nothing_is_told(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(data, "one", ROWS["one"], reward=2.5)
+    for settings, measures in (
+        (('["tow", "one"]', "reward"), ("tow", 2)),
+        (('["two"]', "rewrad"), (None, 0)),
+    ):
+        monkeypatch.setenv("INFINITY_DEDUP__SOURCE_PRIORITY", settings[0])
+        monkeypatch.setenv("INFINITY_DEDUP__SCORE", settings[1])
+        run(data, until="duplicates")
+        manifest = Lake(data).manifest("duplicates")
+        assert manifest is not None
+        told = manifest.measures
+        assert (told["in source_priority, but no source"], told[f"records with the score {settings[1]}"]) == measures
+
+
 def test_a_cluster_is_asked_for_too_early(data: Path) -> None:
     run(data, until="fingerprints")
     with pytest.raises(InfinityError, match="`duplicates` has not been materialised"):

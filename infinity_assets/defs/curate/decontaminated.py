@@ -110,6 +110,7 @@ def allowed(step: Step) -> Outcome:
     columns=_MATCHES,
     meaning=gate.MEANING,
     kinds=("polars", "parquet", "numba"),
+    version="2",
 )
 def matches(step: Step) -> Outcome:
     """Everything that rows share with benchmark items by the rules of the gate: what removes a row, what is only reported, and what is excused.
@@ -131,18 +132,25 @@ def matches(step: Step) -> Outcome:
         hits,
         measures={
             "rows looked at": looked_at,
-            **{f"rows {verdict}": _rows(hits, verdict) for verdict in gate.VERDICTS},
+            "rows to be removed": _rows(hits, "removes"),
+            "rows with hits that are only reported": _rows(hits, "reported"),
+            "rows with hits that are excused": _rows(hits, "excused"),
             "rows with as many hits as are kept": full,
         },
         charts={
-            "hits": charts.table(counts.sort("verdict", "part", "rule", "side"), rows=30),
+            "hits": _table(counts.sort("verdict", "part", "rule", "side")),
             "share": charts.histogram(
                 hits.filter(pl.col("verdict") == "removes")["share"], "share of the item, of hits that remove", low=0, high=1
             ),
-            "excused": charts.table(_examples(hits, "excused")),
-            "reported": charts.table(_examples(hits, "reported")),
+            "excused": _table(_examples(hits, "excused"), rows=12),
+            "reported": _table(_examples(hits, "reported"), rows=12),
         },
     )
+
+
+def _table(frame: pl.DataFrame, rows: int = 30) -> str:
+    """Nothing, where there is nothing to show."""
+    return charts.table(frame, rows=rows) if frame.height else ""
 
 
 def _rows(hits: pl.DataFrame, verdict: str) -> int:
@@ -161,6 +169,7 @@ def _examples(hits: pl.DataFrame, verdict: str) -> pl.DataFrame:
     settings=lambda s: (s.decontamination.flag_above,),
     columns=report.CONTAMINATION,
     meaning=report.MEANING,
+    version="2",
 )
 def contamination(step: Step) -> Outcome:
     """Which source holds how much of which benchmark. One that holds more than 2 % of a benchmark's items is flagged.
@@ -168,7 +177,8 @@ def contamination(step: Step) -> Outcome:
     Grain: one source and one benchmark that share something. Key: source, benchmark. Records that were dropped as duplicates of similarity 1
     count for their own source, too. With the setting `decontamination.remove_flagged` all rows of a flagged source are removed.
     """
-    losers = step.read("duplicates").filter(pl.col("similarity") >= 1)
+    # The copy of a row that lost is equal to that row, and not to the row that is kept.
+    losers = step.read("duplicates").filter(pl.col("similarity") >= 1, pl.col("matched") == pl.col("duplicate_of"))
     copies = losers.select(pl.col("duplicate_of").alias("row_id"), "source").unique()
     limit = step.settings.decontamination.flag_above
     found = report.by_source(step.read("matches"), copies, step.read("benchmarks"), limit)
@@ -181,7 +191,7 @@ def contamination(step: Step) -> Outcome:
             "share of a benchmark's items": charts.bars(
                 found.filter(pl.col("items") > 0).select(pairs, "share"), f"share of the benchmark's items; flagged above {limit:g}", limit
             ),
-            "by source and benchmark": charts.table(found, rows=60),
+            "by source and benchmark": _table(found, rows=60),
         },
     )
 
@@ -225,7 +235,7 @@ def decontaminated(step: Step) -> Outcome:
         kept,
         rows_in=rows.select(pl.len()).collect().item(),
         decisions=dropped,
-        charts={"by source": charts.table(per_source, rows=30)} if dropped.height else {},
+        charts={"by source": _table(per_source)},
     )
 
 

@@ -6,6 +6,8 @@
 | deduped | distinct row | row_id |
 """
 
+from collections.abc import Mapping
+
 import polars as pl
 
 from infinity_assets.catalog.lake import Outcome
@@ -15,6 +17,9 @@ from infinity_assets.defs.step import Step, dataset
 from infinity_assets.report import charts
 from infinity_assets.rows import conversation, schema
 from infinity_assets.rows.ids import shard_of
+
+_BEFORE = 20
+"""Characters shown of what two near-duplicates have in common before they differ."""
 
 _SHOWN = 8
 """Near-duplicates whose texts stand on the page."""
@@ -57,9 +62,13 @@ def duplicates(step: Step) -> Outcome:
         measures={
             **{f"{method} duplicates": n for method, n in losers.group_by("method").len().sort("method").iter_rows()},
             "sources compared": ", ".join(added) if before is not None else "all",
+            "in source_priority, but no source": ", ".join(sorted(set(rule.source_priority) - set(prints))) or None,
+            f"records with the score {rule.score}": _scored(prints) if rule.score else None,
         },
         charts={
-            "who duplicates whom": charts.table(pairs.sort(pl.col("records") * -1, "source", "survivor_source", "method"), rows=20),
+            "who duplicates whom": charts.table(pairs.sort(pl.col("records") * -1, "source", "survivor_source", "method"), rows=20)
+            if pairs.height
+            else "",
             "similarity of near-duplicates": charts.histogram(near["similarity"], "Jaccard similarity", low=rule.near.threshold, high=1.0),
             "what the bands find": charts.curve(
                 lambda similarity: collision_probability(similarity, rule.near),
@@ -71,9 +80,13 @@ def duplicates(step: Step) -> Outcome:
     )
 
 
+def _scored(prints: Mapping[str, pl.LazyFrame]) -> int:
+    return sum(part.select(pl.col("score").is_not_null().sum()).collect().item() for part in prints.values())
+
+
 def _side_by_side(step: Step, near: pl.DataFrame) -> str:
     """The near-duplicates that are least similar, with what they say: whether the threshold is right is seen here."""
-    shown = near.sort("similarity", "row_id").unique("row_id", keep="first", maintain_order=True).head(_SHOWN)
+    shown = near.sort("similarity", "row_id").unique("row_id", maintain_order=True).head(_SHOWN)
     if shown.is_empty():
         return ""
     wanted = [*shown["row_id"], *shown["matched"]]
@@ -87,14 +100,18 @@ def _side_by_side(step: Step, near: pl.DataFrame) -> str:
         for source in sources
     ).collect()
     said = dict(texts.iter_rows())
-    lines = []
-    for similarity, *pair in shown.select("similarity", "row_id", "matched").iter_rows():
-        row, other = (" ".join((said.get(row_id) or "").split()) for row_id in pair)
-        # From a little before the place where they part: many begin alike.
-        parted = next((place for place, (one, two) in enumerate(zip(row, other, strict=False)) if one != two), 0)
-        begin = max(0, parted - 30)
-        lines.append((similarity, *("…" * (begin > 0) + text[begin:] for text in (row, other))))
-    return charts.table(pl.DataFrame(lines, schema=["similarity", "row", "duplicates"], orient="row"))
+    pairs = [
+        _from_the_difference(said.get(row, ""), said.get(matched, "")) for row, matched in shown.select("row_id", "matched").iter_rows()
+    ]
+    return charts.table(shown.select("similarity", pl.Series("row", [a for a, _ in pairs]), pl.Series("duplicates", [b for _, b in pairs])))
+
+
+def _from_the_difference(one: str, other: str) -> tuple[str, str]:
+    """Two texts from a little before they differ: a table shows how texts begin, and near-duplicates begin alike."""
+    one, other = " ".join(one.split()), " ".join(other.split())
+    alike = next((place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    start = alike - _BEFORE
+    return (one, other) if start <= 0 else (f"…{one[start:]}", f"…{other[start:]}")
 
 
 @dataset(

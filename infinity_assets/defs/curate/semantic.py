@@ -135,7 +135,12 @@ def _texts(lake: Lake, hashes: pl.Series) -> pl.DataFrame:
 @dataset(
     group="curate",
     reads=("embeddings", "fingerprints", "benchmarks"),
-    settings=lambda s: (*what_decides(s), s.decontamination.paraphrases, s.decontamination.paraphrase_floor),
+    settings=lambda s: (
+        *what_decides(s),
+        s.decontamination.paraphrases,
+        s.decontamination.paraphrase_floor,
+        s.decontamination.paraphrase_threshold or "",
+    ),
     columns=review.PARAPHRASES,
     meaning={
         "benchmark": "name of the benchmark's folder",
@@ -178,6 +183,7 @@ def paraphrases(step: Step) -> Outcome:
         rows,
         rule.paraphrase_floor,
         rule.paraphrases,
+        rule.paraphrase_threshold,
         advance=lambda done, total: step.advance(done, total, "prompts"),
     )
     return Outcome(

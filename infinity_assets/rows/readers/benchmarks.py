@@ -133,7 +133,7 @@ def item_of(record: object) -> Item | None:
         fields = dict(zip(("question", *"abcd", "answer"), fields.values(), strict=True))
     match fields.get("instances"):
         case [dict() as instance, *_]:
-            fields |= instance
+            fields |= {str(key).strip().lower(): content for key, content in instance.items()}
     asked = next(((key, turns) for key in PROMPT_KEYS if (turns := _turns(fields.get(key)))), None)
     if asked is None:
         return None
@@ -183,7 +183,7 @@ def _answer(given: object, labels: list[str], options: list[str]) -> str | None:
     label = text.strip().strip("().").lower()
     if label in labels:
         return options[labels.index(label)]
-    if label.isdigit() and int(label) < len(options) and label not in {option.strip() for option in options}:
+    if re.fullmatch("[0-9]{1,3}", label) and int(label) < len(options) and label not in {option.strip() for option in options}:
         return options[int(label)]
     return text or None
 

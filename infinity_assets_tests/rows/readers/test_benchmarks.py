@@ -84,6 +84,9 @@ RECORDS = [
         {"Question": "Which?", "Correct Answer": "red", "Incorrect Answer 1": "blue", "Incorrect Answer 2": "green"},
         Item("Which?", ["red", "blue", "green"], "red"),
     ),
+    ("a digit that is no number", {"question": "Which?", "choices": ["x", "y"], "answer": "²"}, Item("Which?", ["x", "y"], "²")),
+    ("a long number", {"question": "Which?", "choices": ["x", "y"], "answer": "9" * 5000}, Item("Which?", ["x", "y"], "9" * 5000)),
+    ("an instance with a number for a key", {"instruction": "Sum up.", "instances": [{1: "x"}]}, Item("Sum up.")),
     ("hellaswag", {"ctx": "She sits", "endings": ["down.", "up."], "label": "1"}, Item("She sits", ["down.", "up."], "up.")),
     (
         "self-instruct",
