@@ -193,9 +193,10 @@ class Near(Section):
     """Rows at least this similar are duplicates: Jaccard similarity of their shingles. Another threshold needs no text, as long as the bands find
     its rows. (Infinity-Instruct's users: 0.6 and 0.9; text-dedup, data-juicer: 0.7.)"""
     answers: Literal["alike", "any"] = "alike"
-    """`alike`: the answers of two rows have to be as similar as the rows are, and a prompt that is too short for a shingle has to be equal; rows
-    whose answer is too short for one are compared by exact hash alone. Two questions about one passage, or one task with two inputs, are no
-    duplicates. `any`: the conversation as a whole decides, as in the field's other tools; on a pool of templates it takes half of the rows."""
+    """`alike`: the answers of two rows have to be as similar as the rows are; numbers and symbols of their prompts have to be equal, and so have
+    prompts that are too short for a shingle; rows whose answer is too short for one are compared by exact hash alone. Two questions about one
+    passage, or one task with two inputs, are no duplicates. `any`: the conversation as a whole decides, as in the field's other tools; on a
+    pool of templates it takes half of the rows."""
     shingle: PositiveInt = 5
     """Tokens in a shingle. A token is a word, or one CJK character. (text-dedup, datatrove, data-juicer: 5 words.)"""
     bands: Annotated[int, Field(ge=1, le=256)] = 25

@@ -4,9 +4,9 @@ Records are ordered by rule, never by arrival: source priority, then score, then
 In that order they are compared:
 
 exact        The same normalised conversation: the first record stays.
-instruction  The same instruction with another answer, if only so many answers are wanted: the first ones stay.
 near         Similar shingles (`dedup/near.py`).
 semantic     Close embeddings: the given pairs.
+instruction  The same instruction with another answer, if only so many answers are wanted: of those that are left, the first ones stay.
 
 A loser names the row that is kept in its place (`duplicate_of`), and the one that it was compared with (`matched`), which may have lost itself: the
 copy of a row that lost to a near-duplicate matched that row, and is a duplicate of the near-duplicate.
@@ -73,11 +73,9 @@ def find_duplicates(
         )
         return pl.concat([before.join(records, on=["row_id", *PLACE], how="anti"), again]).sort(*PLACE, "row_id")
     records, contents = _ranked(prints, rule)
-    contents = _beyond_the_wanted_answers(contents, rule.answers_per_instruction)
-    compared = contents.filter(pl.col("winner") < 0)
-    signatures = _signatures(prints, compared["record"].to_numpy())
-    losers = find_losers(signatures, rule.near, _pairs(compared, neighbours), workers, progress)
-    return _told(records, contents, compared["content"].to_numpy(), losers)
+    signatures = _signatures(prints, contents["record"].to_numpy())
+    losers = find_losers(signatures, rule.near, _pairs(contents, neighbours), workers, progress)
+    return _told(records, contents, losers, _best_answer(contents, losers, rule.answers_per_instruction))
 
 
 def _reached(prints: Mapping[str, pl.LazyFrame], added: Collection[str], workers: int) -> dict[str, pl.LazyFrame]:
@@ -115,13 +113,14 @@ def _ranked(prints: Mapping[str, pl.LazyFrame], rule: Dedup) -> tuple[pl.DataFra
     return records, contents.with_columns(pl.col("content").cast(pl.Int32))
 
 
-def _beyond_the_wanted_answers(contents: pl.DataFrame, wanted: int) -> pl.DataFrame:
-    """With a column `winner`: -1, or for an answer too many the content that has the best answer to that instruction."""
+def _best_answer(contents: pl.DataFrame, losers: Losers, wanted: int) -> np.ndarray:
+    """For an answer too many among those that lost to nothing: the content that has the best answer to that instruction; else -1."""
     # Without an answer, the prompt is the content.
-    answered = pl.col("prompt_hash") != pl.col("content_hash")
-    group = ["prompt_hash", answered]
-    beyond = answered & (pl.int_range(pl.len()).over(group) >= wanted) if wanted else pl.lit(False)
-    return contents.with_columns(pl.when(beyond).then(pl.col("content").first().over(group)).otherwise(-1).cast(pl.Int32).alias("winner"))
+    counts = (pl.col("prompt_hash") != pl.col("content_hash")) & (pl.col("winner") < 0)
+    group = ["prompt_hash", counts]
+    beyond = counts & (pl.int_range(pl.len()).over(group) >= wanted) if wanted else pl.lit(False)
+    best = pl.when(beyond).then(pl.col("content").first().over(group)).otherwise(-1).cast(pl.Int32)
+    return contents.with_columns(winner=pl.Series(losers.winner)).select(best.alias("best")).to_series().to_numpy()
 
 
 def _signatures(prints: Mapping[str, pl.LazyFrame], records: np.ndarray) -> Signatures:
@@ -167,17 +166,14 @@ def _pairs(compared: pl.DataFrame, neighbours: pl.DataFrame | None) -> Pairs:
     return Pairs(ordered["first"].to_numpy(), ordered["second"].to_numpy(), ordered["similarity"].cast(pl.Float32).to_numpy())
 
 
-def _told(records: pl.DataFrame, contents: pl.DataFrame, compared: np.ndarray, losers: Losers) -> pl.DataFrame:
+def _told(records: pl.DataFrame, contents: pl.DataFrame, losers: Losers, best_answer: np.ndarray) -> pl.DataFrame:
     """The line of every record that lost."""
-    winner = contents["winner"].to_numpy().copy()
-    method = np.where(winner >= 0, METHODS.index("instruction"), METHODS.index("exact")).astype(np.int8)
-    similarity = np.ones(len(winner))
-    lost = losers.winner >= 0
-    winner[compared[lost]] = compared[losers.winner[lost]]
-    method[compared[lost]] = np.where(losers.given[lost], METHODS.index("semantic"), METHODS.index("near"))
-    similarity[compared[lost]] = losers.similarity[lost]
+    winner = np.where(losers.winner >= 0, losers.winner, best_answer)
+    methods = [best_answer >= 0, losers.given, losers.winner >= 0]
+    method = np.select(methods, [METHODS.index(name) for name in ("instruction", "semantic", "near")], METHODS.index("exact"))
+    similarity = np.where(losers.winner >= 0, losers.similarity.astype(np.float64), 1.0)
     survivor = np.where(winner < 0, np.arange(len(winner)), winner)
-    # The best answer to an instruction may have lost to a near-duplicate, which may have lost to nothing: near losers lose to survivors.
+    # A row that a near-duplicate lost to may be an answer too many.
     while (winner[survivor] >= 0).any():
         survivor = np.where(winner[survivor] >= 0, winner[survivor], survivor)
     ids, sources = contents["row_id"], contents["source"]
@@ -186,7 +182,7 @@ def _told(records: pl.DataFrame, contents: pl.DataFrame, compared: np.ndarray, l
         pl.col("record").alias("best"),
         ids.gather(survivor).alias("duplicate_of"),
         sources.gather(survivor).alias("survivor_source"),
-        pl.Series("method", method).replace_strict(dict(enumerate(METHODS)), return_dtype=pl.String),
+        pl.Series("method", method, dtype=pl.Int64).replace_strict(dict(enumerate(METHODS)), return_dtype=pl.String),
         pl.Series("similarity", similarity),
         ids.gather(np.where(winner < 0, np.arange(len(winner)), winner)).alias("matched"),
         pl.Series("lost", winner >= 0),

@@ -74,7 +74,7 @@ def fingerprint(rows: pl.DataFrame, rule: Near) -> pl.DataFrame:
     Returns:
         One line per record, in their order, as `schema` describes.
     """
-    from infinity_assets.dedup.kernels import sign
+    from infinity_assets.dedup.kernels import hash_facts, sign
     from infinity_assets.rows.token_kernels import scan_tokens
 
     turns = _turns(rows)
@@ -85,6 +85,7 @@ def fingerprint(rows: pl.DataFrame, rule: Near) -> pl.DataFrame:
         token_turns,
         turns.rows,
         turns.roles,
+        hash_facts(turns.data, turns.where, *characters(), turns.rows, turns.roles),
         rule.shingle,
         rule.answers == "alike",
         *_permutations(rule.bands * rule.rows_per_band),

@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from infinity_assets.rows.token_hashes import SPACE
+from infinity_assets.rows.token_hashes import NUMBER, SPACE, SYMBOL
 from infinity_assets.rows.token_kernels import decode, mixed
 
 _BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no power of it vanishes modulo 2^64
@@ -127,7 +127,30 @@ def _sort(values, scratch, counts):
 
 
 @njit(nogil=True, cache=True)
-def sign(hashes, turns, row_turns, roles, width, sides_alike, multipliers, offsets, depth, words):
+def hash_facts(data, where, classes, lower, row_turns, roles):
+    """A hash of the numbers and symbols of every row's user turns, in their order: uint64."""
+    facts = np.zeros(len(row_turns) - 1, np.uint64)
+    for row in range(len(facts)):
+        found = np.uint64(0)
+        for turn in range(row_turns[row], row_turns[row + 1]):
+            if roles[turn] == _SYSTEM or roles[turn] == _ANSWER:
+                continue
+            p, stop, number = where[turn], where[turn + 1], False
+            while p < stop:
+                code, size = decode(data, p)
+                p += size
+                kind = classes[code]
+                if kind in (NUMBER, SYMBOL):
+                    if kind == NUMBER and not number:
+                        found = mixed(found)  # 1 and 2 are not 12
+                    found = mixed(found * _BASE + np.uint64(lower[code]))
+                number = kind == NUMBER
+        facts[row] = found
+    return facts
+
+
+@njit(nogil=True, cache=True)
+def sign(hashes, turns, row_turns, roles, facts, width, sides_alike, multipliers, offsets, depth, words):
     """Shingles, sketch and band keys of every row.
 
     Args:
@@ -135,9 +158,10 @@ def sign(hashes, turns, row_turns, roles, width, sides_alike, multipliers, offse
         turns: int64, where the tokens of a turn begin.
         row_turns: int64, where the turns of a row begin.
         roles: uint8, of every turn.
+        facts: uint64, of every row, as `hash_facts` makes them.
         width: Tokens in a shingle.
-        sides_alike: Whether rows that have an answer are found by its shingles alone, and share no key if their prompts are too short for a shingle
-            and not equal.
+        sides_alike: Whether rows that have an answer are found by its shingles alone, and share no key if their facts differ, or their prompts
+            are too short for a shingle and differ.
         multipliers, offsets: uint32, one of each for every permutation.
         depth: Permutations in a band.
         words: 64-bit words of a sketch, a power of two.
@@ -183,8 +207,8 @@ def sign(hashes, turns, row_turns, roles, width, sides_alike, multipliers, offse
             bit = value >> 1 & np.uint32(words * 64 - 1)
             sketches[row, bit >> 6] ^= np.uint64(1) << np.uint64(bit & 63)
         _min_hashes(own, by_answer, multipliers, offsets, lowest)
-        # Rows with and without an answer are never alike, nor are rows whose short prompts differ: they share no key.
-        seed = np.uint64(by_answer)
+        # Rows with and without an answer are never alike, nor are rows whose facts or short prompts differ: they share no key.
+        seed = mixed(facts[row] + np.uint64(by_answer)) if sides_alike else np.uint64(0)
         if by_answer and not prompt_size:
             for turn in range(row_turns[row], row_turns[row + 1]):
                 if roles[turn] != _SYSTEM and roles[turn] != _ANSWER:

@@ -2,10 +2,10 @@
 
 import polars as pl
 
-CJK = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Thai}"
+CJK = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 """Scripts written without spaces between words (and Hangul, whose words inflect): one character is one token."""
 
-TOKEN = rf"[{CJK}]|[\p{{L}}\p{{N}}&&[^{CJK}]]+"
+TOKEN = rf"[{CJK}]|[\p{{L}}\p{{M}}\p{{N}}&&[^{CJK}]]+"
 """A token: a word, a number, or one CJK character."""
 
 

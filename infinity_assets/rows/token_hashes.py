@@ -13,8 +13,11 @@ import polars as pl
 
 from infinity_assets.rows.text import CJK, TOKEN
 
-SEPARATOR, LETTER, NUMBER, ALONE, SPACE = range(5)
-"""Classes of characters: between tokens, in a word, in a word but no letter, a token by itself, white space."""
+SEPARATOR, LETTER, NUMBER, ALONE, SPACE, SYMBOL = range(6)
+"""Classes of characters: between tokens, in a word, in a word but no letter, a token by itself, white space, between tokens but with a meaning."""
+
+SYMBOLS = r"[\p{Sm}\p{Sc}\p{So}*/%&#@~^\\-]"
+"""Operators, currencies, pictures: texts that differ in one do not say the same."""
 
 
 class TokenHashes(NamedTuple):
@@ -76,7 +79,13 @@ def characters() -> tuple[np.ndarray, np.ndarray]:
     """By code point: the class (uint8), and the lower case (uint32) of what it is in NFKC."""
     points, letters = _assigned()
     classes = np.full(0x110000, SEPARATOR, np.uint8)
-    for pattern, kind in ((r"\p{N}", NUMBER), (r"\p{L}", LETTER), (rf"[{CJK}]", ALONE), (r"\s", SPACE)):
+    for pattern, kind in (
+        (r"\p{N}", NUMBER),
+        (r"[\p{L}\p{M}]", LETTER),
+        (rf"[{CJK}]", ALONE),
+        (r"\s", SPACE),
+        (SYMBOLS, SYMBOL),
+    ):
         classes[points[letters.str.contains(rf"^{pattern}$").to_numpy()]] = kind
     lower = np.arange(0x110000, dtype=np.uint32)
     changed, single = _in_nfkc()

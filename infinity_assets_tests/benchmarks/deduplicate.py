@@ -49,6 +49,7 @@ from infinity_assets.parallel import in_order, lazily
 from infinity_assets.progress import LogReporter
 from infinity_assets.rows import conversation
 from infinity_assets.rows.text import tokens
+from infinity_assets.rows.token_hashes import SYMBOLS
 from infinity_assets.settings import Near, Settings
 from infinity_assets_tests.benchmarks.ingest import Measured, measured
 from infinity_assets_tests.frames import pool
@@ -459,7 +460,7 @@ class Sets(NamedTuple):
     answered: np.ndarray
     """bool: whether the row has such a turn."""
     prompts: np.ndarray
-    """int64: equal for rows whose user turns have the same tokens, and for all whose user turns have a shingle."""
+    """int64: equal for rows whose user turns have the same numbers and symbols, and the same tokens or a shingle."""
 
 
 class TruePairs(NamedTuple):
@@ -470,7 +471,7 @@ class TruePairs(NamedTuple):
     similarity: np.ndarray
     """Jaccard similarity of the rows."""
     answers: np.ndarray
-    """That of their answers; 1 if neither has one, 0 if their prompts are too short for a shingle and differ."""
+    """That of their answers; 1 if neither has one, 0 if their prompts differ in numbers or symbols, or are too short for a shingle and differ."""
 
     def taken(self, which: np.ndarray) -> "TruePairs":
         """Some of them."""
@@ -480,17 +481,26 @@ class TruePairs(NamedTuple):
 def sets_of(rows: pl.DataFrame, width: int) -> Sets:
     """The shingles of rows, of so many tokens each."""
     turns = rows.select("messages").with_row_index("row").explode("messages").unnest("messages").filter(pl.col("role") != "system")
-    turns = turns.select("row", "role", tokens(pl.col("content")).alias("tokens"))
+    turns = turns.select(
+        "row",
+        "role",
+        tokens(pl.col("content")).alias("tokens"),
+        pl.col("content").str.normalize("NFKC").str.extract_all(rf"\p{{N}}+|{SYMBOLS}").alias("facts"),
+    )
     answered = np.zeros(rows.height, bool)
     replies = turns.filter(pl.col("role") == "assistant")
     answered[replies["row"].to_numpy()] = True
     said = (
         turns.filter(pl.col("role") == "user")
         .group_by("row")
-        .agg((pl.col("tokens").list.len().max() >= width).alias("long"), pl.col("tokens").list.join(" ").str.join(" ").str.strip_chars())
+        .agg(
+            (pl.col("tokens").list.len().max() >= width).alias("long"),
+            pl.col("tokens", "facts").list.join(" ").str.join(" ").str.replace_all(" +", " ").str.strip_chars(),
+        )
     )
     prompts = rows.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("row")).join(said, on="row", how="left", maintain_order="left")
-    prompt = pl.when("long").then(pl.lit("long")).otherwise(pl.concat_str(pl.lit("short "), pl.col("tokens").fill_null(""))).rank("dense")
+    short = pl.when("long").then(pl.lit("")).otherwise(pl.concat_str(pl.lit("short "), pl.col("tokens").fill_null("")))
+    prompt = pl.concat_str(pl.col("facts").fill_null(""), short, separator="\n").rank("dense")
     numbers = prompts.select(prompt.cast(pl.Int64)).to_series().to_numpy()
     return Sets(shingle_matrix(turns, rows.height, width), shingle_matrix(replies, rows.height, width), answered, numbers)
 
@@ -533,9 +543,9 @@ def true_pairs(sets: Sets, threshold: float) -> TruePairs:
 
 
 def similarity_of_answers(sets: Sets, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The Jaccard similarity of the answers of pairs of rows; 1 if neither row has one, 0 if their short prompts differ."""
-    of_answers = jaccard(sets.answers, first, second) * (sets.prompts[first] == sets.prompts[second])
-    return np.where(sets.answered[first] | sets.answered[second], of_answers, 1)
+    """The Jaccard similarity of the answers of pairs of rows; 1 if neither row has one, 0 if numbers, symbols or short prompts differ."""
+    of_answers = np.where(sets.answered[first] | sets.answered[second], jaccard(sets.answers, first, second), 1)
+    return of_answers * (sets.prompts[first] == sets.prompts[second])
 
 
 def jaccard(matrix: sparse.csr_array, first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Which record survives must follow from what the records are, not from the order in which sources were added or files were read."""
 
+import re
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
@@ -51,7 +52,7 @@ WORDS = [
 EDITED = st.builds(
     lambda start, changes: " ".join(changes.get(place, word) for place, word in enumerate(WORDS[start : start + 16])),
     st.integers(0, 3),
-    st.dictionaries(st.integers(0, 15), st.sampled_from(["blue", "red"]), max_size=2),
+    st.dictionaries(st.integers(0, 15), st.sampled_from(["blue", "red", "3", "4 +", "x - 12"]), max_size=2),
 )
 PROMPTS = st.one_of(EDITED, st.sampled_from(["Who?", "who", "Why?"]))
 SIMILAR = st.builds(lambda q, a: [("user", q), *([("assistant", a)] if a else [])], PROMPTS, st.one_of(st.just(""), st.just("yes"), EDITED))
@@ -90,6 +91,11 @@ def words_of(texts: list[str]) -> list[str]:
     return " ".join(texts).lower().replace("?", "").split()
 
 
+def facts_of(texts: list[str]) -> list[str]:
+    """Numbers and symbols."""
+    return [found for text in texts for found in re.findall(r"\d+|[<>+=*/%&#@~^\\|$-]", text)]
+
+
 def alike(one: Turns, other: Turns, rule: Near) -> bool:
     """The definition, in plain Python."""
     whole = [frozenset().union(*shingles([text for _, text in turns], rule.shingle)) for turns in (one, other)]
@@ -97,7 +103,11 @@ def alike(one: Turns, other: Turns, rule: Near) -> bool:
         return False
     prompts = [[text for role, text in turns if role == "user"] for turns in (one, other)]
     answers = [[text for role, text in turns if role == "assistant"] for turns in (one, other)]
-    if rule.answers == "any" or not any(answers):
+    if rule.answers == "any":
+        return True
+    if facts_of(prompts[0]) != facts_of(prompts[1]):
+        return False
+    if not any(answers):
         return True
     if not all(any(shingles(texts, rule.shingle)) for texts in prompts) and words_of(prompts[0]) != words_of(prompts[1]):
         return False
@@ -197,6 +207,21 @@ def test_a_row_that_lost_to_a_loser_names_the_survivor_and_what_it_matched() -> 
         (copied, "near", best, best),
         (copy, "exact", best, copied),
     ]
+
+
+@pytest.mark.parametrize(("one", "other"), [("<", "<="), ("+", "-"), ("C#", "C++"), ("👍", "👎"), ("₤100", "₤900"), ("1 2", "12")])
+def test_prompts_that_differ_in_a_number_or_a_symbol_are_no_duplicates(one: str, other: str) -> None:
+    text = " ".join(WORDS)
+    rows = pool(
+        *(("alpha", "f", number, [("user", f"{text} {sign} {text}"), ("assistant", text)]) for number, sign in enumerate((one, other)))
+    )
+    assert find(rows, Dedup()).is_empty()
+    assert find(rows, Dedup(near=Near(answers="any", threshold=0.5))).height == 1
+
+
+def test_vowel_signs_are_part_of_their_words() -> None:
+    boy, girl = "एक लड़का हर दिन स्कूल जाता था और किताब पढ़ता था", "एक लड़की हर दिन स्कूल जाती थी और किताब पढ़ती थी"
+    assert find(pool(("alpha", "f", 0, [("user", boy)]), ("alpha", "f", 1, [("user", girl)])), Dedup()).is_empty()
 
 
 def test_given_pairs_lose_by_the_same_rule() -> None:
