@@ -44,7 +44,6 @@ from infinity_assets.catalog.lake import Lake
 from infinity_assets.catalog.pool import Pool
 from infinity_assets.dedup.duplicates import find_duplicates
 from infinity_assets.dedup.fingerprints import PLACE, content_hashes, fingerprint, schema
-from infinity_assets.defs.runner import Runner
 from infinity_assets.parallel import in_order, lazily
 from infinity_assets.progress import LogReporter
 from infinity_assets.rows import conversation
@@ -89,6 +88,8 @@ print(number, "rows,", kept, "kept")
 
 def run_ours(lake: Path) -> None:
     """From `raw_pool` to `deduped` as users run it: Dagster, every asset in between, their books, invariants and pages."""
+    from infinity_assets.defs.runner import Runner  # not for those who measure the library alone
+
     faults = Runner(lake, Pool.load(lake), LogReporter()).run(until="deduped")
     if faults:
         raise SystemExit("; ".join(f"{fault.asset}: {fault.sentence}" for fault in faults))
@@ -139,6 +140,8 @@ def compile_loops() -> None:
 
 def read_sources(lake: Path) -> None:
     """Make what is there before the timing begins."""
+    from infinity_assets.defs.runner import Runner
+
     faults = Runner(lake, Pool.load(lake), LogReporter()).run(until=READ[-1])
     if faults:
         raise SystemExit("; ".join(f"{fault.asset}: {fault.sentence}" for fault in faults))
