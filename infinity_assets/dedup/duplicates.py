@@ -171,7 +171,7 @@ def _told(records: pl.DataFrame, contents: pl.DataFrame, losers: Losers, best_an
     winner = np.where(losers.winner >= 0, losers.winner, best_answer)
     methods = [best_answer >= 0, losers.given, losers.winner >= 0]
     method = np.select(methods, [METHODS.index(name) for name in ("instruction", "semantic", "near")], METHODS.index("exact"))
-    similarity = np.where(losers.winner >= 0, losers.similarity.astype(np.float64), 1.0)
+    similarity = np.where(losers.winner >= 0, losers.similarity.astype(np.float64).round(6), 1.0)
     survivor = np.where(winner < 0, np.arange(len(winner)), winner)
     # A row that a near-duplicate lost to may be an answer too many.
     while (winner[survivor] >= 0).any():

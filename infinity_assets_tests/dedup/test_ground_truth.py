@@ -1,0 +1,51 @@
+"""De-duplication of real sources, against what is known of them."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from infinity_assets.dedup.duplicates import find_duplicates
+from infinity_assets.dedup.fingerprints import fingerprint
+from infinity_assets.rows import schema
+from infinity_assets.rows.sources import load_source
+from infinity_assets.settings import Dedup, Near
+from infinity_assets_tests.dedup.brute_force import jaccard, shingles
+from infinity_assets_tests.rows.readers.in_memory import read
+
+SHARED = Path(__file__).parents[3] / "shared/data/sources"
+SOURCES = ("cherry_alpaca_5pct", "codealpaca", "easyinstruct_alpaca_5k", "fastchat_dummy", "self_instruct")
+SHARED_CONTENTS = {("cherry_alpaca_5pct", "easyinstruct_alpaca_5k"): 321, ("codealpaca", "self_instruct"): 9}
+"""Pairs of sources and how many of their conversations are the same: prompt and response, by the manifest."""
+
+
+@pytest.fixture(scope="module")
+def rows() -> dict[str, pl.DataFrame]:
+    if not SHARED.is_dir():
+        pytest.skip("the shared data is not beside this clone")
+    return {name: read(load_source(SHARED / name), workers=2).rows.select(list(schema.ROW)) for name in SOURCES}
+
+
+def test_conversations_that_two_sources_share_are_found(rows: dict[str, pl.DataFrame]) -> None:
+    contents = {name: set(fingerprint(frame, Near())["content_hash"]) for name, frame in rows.items()}
+    assert {(a, b): len(contents[a] & contents[b]) for a, b in SHARED_CONTENTS} == SHARED_CONTENTS
+
+
+def test_every_near_duplicate_is_one_and_has_the_similarity_that_is_said(rows: dict[str, pl.DataFrame]) -> None:
+    rule = Dedup()
+    losers = find_duplicates({name: fingerprint(frame, rule.near).lazy() for name, frame in rows.items()}, rule, workers=2)
+    near = losers.filter(pl.col("method") == "near")
+    assert near.height > 100
+    texts = (
+        pl.concat(rows.values())
+        .unique("row_id")
+        .select(
+            "row_id",
+            turns=pl.col("messages").list.eval(pl.element().filter(pl.element().struct.field("role") != "system").struct.field("content")),
+        )
+    )
+    said = dict(texts.iter_rows())
+    for row, other, similarity in near.select("row_id", "matched", "similarity").iter_rows():
+        one, two = (frozenset().union(*shingles(said[row_id])) for row_id in (row, other))
+        assert jaccard(one, two) == pytest.approx(similarity, abs=1e-3)
+        assert similarity >= rule.near.threshold
