@@ -43,7 +43,7 @@ def cluster(data: Path, row: str, limit: int) -> str:
             raise InfinityError("`duplicates` has not been materialised: `infinity run --until duplicates`.")
         survivor = survivor_of(views, find_row(views, row))
         losers = losers_to(views, survivor)
-        lines = [f"row {survivor}, kept", *content(views, survivor)]
+        lines = [f"row {survivor}, kept by de-duplication", *content(views, survivor)]
         if losers.is_empty():
             return "\n".join([*lines, "  nothing lost to it"])
         counted = losers.group_by("method").len("records").sort("method")
