@@ -9,6 +9,7 @@ import gc
 import logging
 import math
 import os
+import sys
 import time
 import warnings
 from collections import deque
@@ -226,6 +227,7 @@ def _load(spec: ModelSpec, folder: Path) -> "LLM":
             os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
         from vllm import LLM
 
+        _settle_llvmlite()
         arguments: dict[str, Any] = {
             "max_model_len": spec.max_model_len,
             "enforce_eager": on_cpu,  # on a CPU, compiling gains 8 % and takes 77 seconds
@@ -235,6 +237,17 @@ def _load(spec: ModelSpec, folder: Path) -> "LLM":
             "use_tqdm_on_load": False,
         }
         return LLM(str(folder), **{**arguments, **spec.engine})
+
+
+def _settle_llvmlite() -> None:
+    """Give llvmlite's handle of its library a `__dict__`.
+
+    vLLM 0.32 on a CPU looks at `vars()` of all that modules hold. Once numba has been used that is also this handle, which makes a C function of
+    any name it is asked for, `__dict__` too, and the engine does not start.
+    """
+    ffi = sys.modules.get("llvmlite.binding.ffi")
+    if ffi is not None:
+        ffi.lib._fntab["__dict__"] = {}
 
 
 def _params(**arguments: Any) -> "SamplingParams":

@@ -5,6 +5,7 @@ import math
 import resource
 
 import numpy as np
+import polars as pl
 import pytest
 
 from infinity_assets.inference.client import Inference
@@ -13,6 +14,7 @@ from infinity_assets.inference.pool import EnginePool
 from infinity_assets.inference.requests import CompleteRequest, ScoreRequest
 from infinity_assets.inference.store import ResponseStore
 from infinity_assets.inference.vllm_engine import VllmEngine
+from infinity_assets.rows.token_hashes import token_hashes
 from infinity_assets.settings import EmbedderSpec, ModelSpec, Sampling
 from infinity_assets_tests.inference.doubles import ask
 
@@ -31,6 +33,7 @@ SCHEMA = {
 
 @pytest.fixture(scope="module")
 def engine(models_dir):
+    token_hashes(pl.Series(["numba is used before the engine starts, as in a run of the graph"]))
     engine = VllmEngine(SPEC, local_path(SPEC, models_dir))
     yield engine
     engine.close()
