@@ -17,8 +17,9 @@ from collections.abc import Callable, Collection, Mapping
 import numpy as np
 import polars as pl
 
+from infinity_assets.dedup.close_pairs import Pairs
 from infinity_assets.dedup.fingerprints import PLACE
-from infinity_assets.dedup.near import NO_PAIRS, Losers, Pairs, Signatures, find_losers, touched
+from infinity_assets.dedup.near import NO_PAIRS, Losers, Signatures, find_losers, touched
 from infinity_assets.settings import Dedup
 
 DUPLICATES = pl.Schema(
@@ -153,17 +154,15 @@ def _signatures(prints: Mapping[str, pl.LazyFrame], records: np.ndarray) -> Sign
     )
 
 
-def _pairs(compared: pl.DataFrame, neighbours: pl.DataFrame | None) -> Pairs:
-    """Pairs of content hashes as pairs of rows of `compared`."""
+def _pairs(contents: pl.DataFrame, neighbours: pl.DataFrame | None) -> Pairs:
+    """Pairs of content hashes as pairs of rows of `contents`."""
     if neighbours is None or neighbours.is_empty():
         return NO_PAIRS
-    row = compared.select("content_hash", pl.int_range(pl.len(), dtype=pl.Int32).alias("row"))
+    row = contents.select("content_hash", pl.col("content").cast(pl.Int64).alias("row"))
     found = neighbours.join(row, left_on="a", right_on="content_hash").join(row, left_on="b", right_on="content_hash", suffix="_b")
-    ordered = found.select(
-        pl.min_horizontal("row", "row_b").alias("first"), pl.max_horizontal("row", "row_b").alias("second"), "similarity"
-    )
-    ordered = ordered.sort("first", "second")
-    return Pairs(ordered["first"].to_numpy(), ordered["second"].to_numpy(), ordered["similarity"].cast(pl.Float32).to_numpy())
+    ends = pl.min_horizontal("row", "row_b").alias("left"), pl.max_horizontal("row", "row_b").alias("right")
+    ordered = found.select(*ends, pl.col("similarity").cast(pl.Float32)).sort("left", "right")
+    return Pairs(*(column.to_numpy() for column in ordered))
 
 
 def _told(records: pl.DataFrame, contents: pl.DataFrame, losers: Losers, best_answer: np.ndarray) -> pl.DataFrame:

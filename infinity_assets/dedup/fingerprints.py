@@ -74,7 +74,7 @@ def fingerprint(rows: pl.DataFrame, rule: Near) -> pl.DataFrame:
     Returns:
         One line per record, in their order, as `schema` describes.
     """
-    from infinity_assets.dedup.kernels import hash_facts, sign
+    from infinity_assets.dedup.signing_kernels import hash_facts, sign
     from infinity_assets.rows.token_kernels import scan_tokens
 
     turns = _turns(rows)
@@ -161,7 +161,7 @@ def _hashes(turns: _Turns) -> tuple[pl.Series, pl.Series]:
     """Hashes of all turns of every row, and of those that are no answer, as 32 hexadecimal digits."""
     import pyarrow as pa
 
-    from infinity_assets.dedup.kernels import hash_contents
+    from infinity_assets.dedup.signing_kernels import hash_contents
 
     found = hash_contents(turns.data, turns.where, *characters(), turns.rows, turns.roles).astype(">u8")
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from infinity_assets.dedup.close_pairs import Pairs
 from infinity_assets.settings import Near
 
 
@@ -32,15 +33,7 @@ class Signatures:
     answered: np.ndarray
     """int32: of these, in answers."""
     shingles: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
-    """Of the rows that are asked for (ascending): the shingles one after another, and where each row's begin."""
-
-
-class Pairs(NamedTuple):
-    """Given pairs of rows that are alike, such as by their embeddings: first < second."""
-
-    first: np.ndarray
-    second: np.ndarray
-    similarity: np.ndarray
+    """Of the rows that are asked for: the shingles one after another, and where each row's begin."""
 
 
 class Losers(NamedTuple):
@@ -60,7 +53,7 @@ SHINGLES_IN_MEMORY = 2**28
 _PORTION = 2_000
 """Rows that a thread takes at a time, at least."""
 
-NO_PAIRS = Pairs(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.float32))
+NO_PAIRS = Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
 
 
 def find_losers(
@@ -79,7 +72,7 @@ def find_losers(
         workers: Threads.
         progress: Told how many rows of how many are decided.
     """
-    from infinity_assets.dedup import kernels
+    from infinity_assets.dedup import comparing_kernels as kernels
 
     buckets, leader = _components(signatures.keys, signatures.signed, pairs, workers)
     rows = len(leader)
@@ -94,8 +87,8 @@ def find_losers(
     for shared, order, where in zip(buckets, orders, places, strict=True):
         kernels.place(shared, number, order, where)
     sketches, sizes, answered = signatures.sketches[members], signatures.sizes[members], signatures.answered[members]
-    first, second, scores = _renumbered(pairs, number)
-    pair_begins = np.searchsorted(first, np.arange(len(members) + 1))
+    given_pairs = _renumbered(pairs, number)
+    pair_begins = np.searchsorted(given_pairs.left, np.arange(len(members) + 1))
     local_winner, score = np.full(len(members), -1, np.int32), np.zeros(len(members), np.float32)
     begins = np.zeros(len(members), np.int64)
     ends = np.append(np.flatnonzero(np.diff(leader[members])) + 1, len(members)) if len(members) else np.empty(0, np.int64)
@@ -107,7 +100,7 @@ def find_losers(
             def work(component: tuple[int, int], shingles: np.ndarray = shingles) -> int:
                 kernels.eliminate(
                     *component, orders, places, sketches, shingles, begins, sizes, answered, rule.threshold, rule.answers == "alike",
-                    pair_begins, second, scores, local_winner, score,
+                    pair_begins, given_pairs.right, given_pairs.similarity, local_winner, score,
                 )  # fmt: skip
                 return component[1]
 
@@ -136,8 +129,8 @@ def touched(keys: np.ndarray, signed: np.ndarray, fresh: np.ndarray, workers: in
 
 
 def _components(keys: np.ndarray, signed: np.ndarray, pairs: Pairs, workers: int) -> tuple[list[np.ndarray], np.ndarray]:
-    """For every band the rows that share a key (as `kernels.link` returns them), and for every row its component's lowest row."""
-    from infinity_assets.dedup import kernels
+    """For every band the rows that share a key (as `comparing_kernels.link` returns them), and for every row its component's lowest row."""
+    from infinity_assets.dedup import comparing_kernels as kernels
 
     rows = np.flatnonzero(signed).astype(np.uint64)
     # The upper bits of a key and the row's number in one word: one sort of plain numbers, several times as fast as one of indices.
@@ -150,17 +143,16 @@ def _components(keys: np.ndarray, signed: np.ndarray, pairs: Pairs, workers: int
     leader = np.arange(len(signed), dtype=np.int32)
     with ThreadPoolExecutor(workers) as threads:
         buckets = [kernels.link(found, bits, leader) for found in threads.map(ordered, bands)]
-    kernels.join_all(leader, pairs.first, pairs.second)
+    kernels.join_all(leader, pairs.left, pairs.right)
     kernels.settle(leader)
     return buckets, leader
 
 
 def _renumbered(pairs: Pairs, number: np.ndarray) -> Pairs:
-    """The pairs of the rows that have a number, by it."""
-    first, second = number[pairs.first], number[pairs.second]
-    order = np.lexsort((second, first))
-    order = order[first[order] >= 0]
-    return Pairs(first[order], second[order], pairs.similarity[order].astype(np.float32))
+    """The pairs by other numbers of their rows."""
+    left, right = number[pairs.left].astype(np.int64), number[pairs.right].astype(np.int64)
+    order = np.lexsort((right, left))
+    return Pairs(left[order], right[order], pairs.similarity[order])
 
 
 def _batches(ends: np.ndarray, sizes: np.ndarray) -> Iterator[list[tuple[int, int]]]:

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infinity_assets.settings import Near
-from infinity_assets_tests.benchmarks import deduplicate
-from infinity_assets_tests.benchmarks.deduplicate import TruePairs, altered, greedy, sets_of, true_pairs
+from infinity_assets_tests.benchmarks import near_truth
+from infinity_assets_tests.benchmarks.deduplicate import altered
+from infinity_assets_tests.benchmarks.near_truth import TruePairs, greedy, sets_of, true_pairs
 from infinity_assets_tests.dedup.brute_force import jaccard, shingles, similar_pairs
 from infinity_assets_tests.dedup.test_duplicates import alike
 from infinity_assets_tests.frames import Turns, conversations
@@ -44,7 +45,7 @@ def test_the_pairs_are_those_of_plain_python(rows: list[Turns]) -> None:
 def test_blocks_do_not_matter(rows: list[Turns]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         whole = found(rows)
-        patch.setattr(deduplicate, "blocks", lambda count, _: (slice(i, i + 1) for i in range(count)))
+        patch.setattr(near_truth, "blocks", lambda count, _: (slice(i, i + 1) for i in range(count)))
         assert all(np.array_equal(one, other) for one, other in zip(whole, found(rows), strict=True))
 
 
