@@ -13,7 +13,6 @@ from typing import Annotated, Any, Literal, Self, get_args
 import yaml
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
@@ -31,121 +30,12 @@ from pydantic_settings import (
 )
 
 from infinity_assets.errors import InfinityError
+from infinity_assets.model_settings import Calls, EmbedderSpec, Models, Sampling, Section
 from infinity_assets.rows.schema import DOMAINS, Domain
-
-EMBEDDED_MODEL = "smollm2-135m-instruct"
-EMBEDDED_EMBEDDER = "all-minilm-l6-v2"
-STATIC_EMBEDDER = "wordllama-l2-supercat-256"
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Cosine = Annotated[float, Field(ge=-1, le=1)]
 Grade = Annotated[float, Field(ge=0, le=5)]
-
-
-class Section(BaseModel):
-    """A part of the settings. The text under a field is its documentation."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True, extra="forbid", frozen=True)
-
-
-class ModelSpec(Section):
-    """A language model and the engine that runs it."""
-
-    backend: Literal["vllm", "openai"] = "vllm"
-    """`vllm`: in this process (GPU or CPU build). `openai`: any server that speaks OpenAI's API (`vllm serve`, a hosted one)."""
-    model: str = EMBEDDED_MODEL
-    """The embedded model, a Hub id such as `Qwen/Qwen2.5-7B-Instruct`, or a folder with weights. For `openai`, the server's model name."""
-    revision: str = "main"
-    """Revision of the weights: part of every request's key."""
-    max_model_len: PositiveInt = 2048
-    """Longest prompt plus answer, in tokens."""
-    engine: dict[str, str | int | float | bool] = Field(default_factory=dict)
-    """Further arguments of `vllm.LLM`, such as `tensor_parallel_size` or `gpu_memory_utilization`. Not part of a request's key."""
-    base_url: str = "http://127.0.0.1:8000/v1"
-    """`openai` only: where the server listens."""
-    api_key_env: str = "OPENAI_API_KEY"
-    """`openai` only: the environment variable that holds the key. The key itself is never stored or logged."""
-    concurrency: PositiveInt = 16
-    """`openai` only: requests in flight."""
-
-    @property
-    def identity(self) -> str:
-        """What of the model decides its answers, as it stands in a request's key: `model@revision`."""
-        return f"{self.model}@{self.revision}"
-
-    @property
-    def reach(self) -> str:
-        """What of the model decides which requests are answered: its identity and its window."""
-        return f"{self.identity}:{self.max_model_len}"
-
-
-class EmbedderSpec(Section):
-    """A sentence-transformers model, a static one (model2vec and the like) included."""
-
-    model: str = EMBEDDED_EMBEDDER
-    """An embedded model (`all-minilm-l6-v2`; `wordllama-l2-supercat-256`, a static one, thousands of texts a second on a CPU), a Hub id or a
-    folder. Both embedded ones know English only."""
-    revision: str = "main"
-    """Revision of the weights."""
-    max_tokens: PositiveInt = 128
-    """Texts are cut to this many tokens: 256 is what the default was trained with, 128 is twice as fast and rarely differs for near-duplicates."""
-    batch_size: PositiveInt = 64
-    """Texts per forward pass."""
-
-    @property
-    def identity(self) -> str:
-        """What of the embedder decides its vectors."""
-        return f"{self.model}@{self.revision}:{self.max_tokens}"
-
-
-class Sampling(Section):
-    """How a model's answer is drawn."""
-
-    temperature: NonNegativeFloat = 0.7
-    """0 is greedy."""
-    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Nucleus. Below 1 the whole vocabulary is sorted at every token, which halves the speed of a small model on a CPU."""
-    max_tokens: PositiveInt = 256
-    """Longest answer, in tokens."""
-
-
-class Student(Section):
-    """A student of the diagnosis: a model and how it samples."""
-
-    name: str
-    """How the pages call it."""
-    model: ModelSpec = ModelSpec()
-    """Its model."""
-    sampling: Sampling = Sampling()
-    """Its sampling."""
-
-
-class Models(Section):
-    """Which model plays which part. All parts default to the embedded model, so that everything runs with no GPU and no hub."""
-
-    generator: ModelSpec = ModelSpec()
-    """Evolves instructions and writes answers. (Paper: not stated.)"""
-    synthesizer: ModelSpec | None = None
-    """Writes question-answer pairs about texts; null for the generator. (Instruction Pre-Training, arXiv 2406.14491: a Mistral-7B tuned for it,
-    `instruction-pretrain/instruction-synthesizer`; with that one `from_text.exemplars` off and a window of 4,096.)"""
-    tagger: ModelSpec = ModelSpec()
-    """Writes labels. (Paper: Qwen1.5-72B.)"""
-    judge: ModelSpec = ModelSpec()
-    """Gives scores. (Paper: GPT-4.)"""
-    scorer: ModelSpec = ModelSpec()
-    """Gives log-probabilities for loss and IFD. (Paper: Qwen1.5-7B; Superfiltering: GPT-2 124M.)"""
-    embedder: EmbedderSpec = EmbedderSpec()
-    """Gives vectors. (Paper: BGE.)"""
-    students: tuple[Student, ...] = (
-        Student(name="greedy", sampling=Sampling(temperature=0.0, top_p=1.0, max_tokens=96)),
-        Student(name="sampled", sampling=Sampling(temperature=1.0, top_p=0.95, max_tokens=96)),
-    )
-    """Who answers in the diagnosis. (Paper: Mistral-7B and Llama3-8B.) By default one model under two settings: replace it for real use."""
-
-    @property
-    def of_texts(self) -> ModelSpec:
-        """The synthesizer in force."""
-        return self.synthesizer or self.generator
 
 
 class FromText(Section):
@@ -460,6 +350,7 @@ class Settings(BaseSettings):
     """Shards of the row space: 4 on a laptop. (64 and more for 100 M rows.)"""
     ingest: Ingest = Ingest()
     models: Models = Models()
+    calls: Calls = Calls()
     from_text: FromText = FromText()
     dedup: Dedup = Dedup()
     decontamination: Decontamination = Decontamination()

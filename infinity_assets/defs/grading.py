@@ -8,8 +8,8 @@ from infinity_assets import prompts
 from infinity_assets.defs.step import Step
 from infinity_assets.inference import batch
 from infinity_assets.inference.client import Inference
+from infinity_assets.model_settings import Sampling
 from infinity_assets.scoring import judge
-from infinity_assets.settings import Sampling
 
 _ONE_TOKEN = Sampling(temperature=0.0, top_p=1.0, max_tokens=1)
 

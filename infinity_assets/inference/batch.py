@@ -6,9 +6,9 @@ from typing import Any
 import polars as pl
 
 from infinity_assets.inference.requests import GenerateRequest, ScoreRequest
+from infinity_assets.model_settings import Sampling
 from infinity_assets.prompts import Prompt
 from infinity_assets.rows.ids import digest
-from infinity_assets.settings import Sampling
 
 
 def _seed(stage: str, row_id: str) -> int:

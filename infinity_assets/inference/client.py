@@ -27,8 +27,8 @@ from infinity_assets.inference.requests import (
     request_key,
 )
 from infinity_assets.inference.store import RESPONSES, ResponseStore
+from infinity_assets.model_settings import EmbedderSpec, ModelSpec
 from infinity_assets.rows.schema import GENERATIONS
-from infinity_assets.settings import EmbedderSpec, ModelSpec
 
 if TYPE_CHECKING:
     import numpy as np

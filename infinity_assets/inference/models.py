@@ -13,7 +13,7 @@ from infinity_assets.errors import InfinityError
 from infinity_assets.inference.durable import new_folder
 from infinity_assets.inference.embedded import write_embedded_model
 from infinity_assets.inference.static import write_static_embedder
-from infinity_assets.settings import EMBEDDED_EMBEDDER, EMBEDDED_MODEL, STATIC_EMBEDDER, EmbedderSpec, ModelSpec
+from infinity_assets.model_settings import EMBEDDED_EMBEDDER, EMBEDDED_MODEL, STATIC_EMBEDDER, EmbedderSpec, ModelSpec
 
 
 class ModelMissing(InfinityError):

@@ -12,7 +12,7 @@ import time
 from collections.abc import Generator, Sequence
 from typing import Any
 
-from infinity_assets.inference.engine import EngineUnavailable
+from infinity_assets.inference.engine import Admit, EngineUnavailable, always
 from infinity_assets.inference.requests import (
     CONNECTION,
     ENGINE_ERROR,
@@ -27,7 +27,7 @@ from infinity_assets.inference.requests import (
     failed,
     normalised,
 )
-from infinity_assets.settings import ModelSpec
+from infinity_assets.model_settings import ModelSpec
 
 RETRIES = 6  # with the client's back-off, from half a second doubling to eight, or what the server asks for: about half a minute in all
 TIMEOUT = 600.0  # seconds for one answer; a long answer of a large model under load takes minutes
@@ -52,7 +52,7 @@ class OpenAIEngine:
         self._thread = threading.Thread(target=self._loop.run_forever, name="openai-engine", daemon=True)
         self._thread.start()
 
-    def run(self, requests: Sequence[Request]) -> Generator[tuple[int, Response], None, None]:
+    def run(self, requests: Sequence[Request], admit: Admit = always) -> Generator[tuple[int, Response], None, None]:
         """Answer requests, in the order in which they finish; `spec.concurrency` of them are in flight."""
         answers: queue.SimpleQueue[tuple[int, Response] | None] = queue.SimpleQueue()
         running = asyncio.run_coroutine_threadsafe(self._ask_all(requests, answers), self._loop)

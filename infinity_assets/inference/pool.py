@@ -8,7 +8,7 @@ from typing import Any
 
 from infinity_assets.inference.engine import Engine
 from infinity_assets.inference.models import local_path
-from infinity_assets.settings import EmbedderSpec, ModelSpec
+from infinity_assets.model_settings import EmbedderSpec, ModelSpec
 
 
 def open_engine(spec: ModelSpec, models_dir: Path) -> Engine:

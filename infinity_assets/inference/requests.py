@@ -7,20 +7,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from infinity_assets.settings import Sampling
+from infinity_assets.model_settings import Sampling
 
 Kind: TypeAlias = Literal["generate", "complete", "score", "embed"]
 Messages: TypeAlias = tuple[dict[str, str], ...]
 
-# Classes of errors. The first five are an answer, and stored; the last two are bad luck, and asked again by the next run.
+# Classes of errors. Those of the first group are an answer, and stored.
 PROMPT_TOO_LONG: Final = "prompt_too_long"
 INVALID_REQUEST: Final = "invalid_request"
 INVALID_JSON: Final = "invalid_json"
 INVALID_CHOICE: Final = "invalid_choice"
+TRUNCATED: Final = "truncated"
+"""JSON that ends at max_tokens."""
+REFUSED: Final = "refused"
+"""By the server's filter, or by the model where its API says so."""
 EMPTY: Final = "empty"
+# Bad luck, not stored: asked again by the next run.
 ENGINE_ERROR: Final = "engine_error"
 CONNECTION: Final = "connection"
-RETRIABLE: Final = frozenset({ENGINE_ERROR, CONNECTION})
+RATE_LIMITED: Final = "rate_limited"
+TIMEOUT: Final = "timeout"
+BAD_REPLY: Final = "bad_reply"
+"""Something came back that is not what the API promises."""
+RETRIABLE: Final = frozenset({ENGINE_ERROR, CONNECTION, RATE_LIMITED, TIMEOUT, BAD_REPLY})
 
 
 @dataclass(frozen=True)

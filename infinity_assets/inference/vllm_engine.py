@@ -19,6 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from infinity_assets.inference.engine import Admit, always
 from infinity_assets.inference.requests import (
     ENGINE_ERROR,
     INVALID_REQUEST,
@@ -32,7 +33,7 @@ from infinity_assets.inference.requests import (
     failed,
     normalised,
 )
-from infinity_assets.settings import ModelSpec
+from infinity_assets.model_settings import ModelSpec
 
 if TYPE_CHECKING:
     from vllm import LLM, RequestOutput, SamplingParams
@@ -76,7 +77,7 @@ class VllmEngine:
         self._in_flight = self._llm.llm_engine.vllm_config.scheduler_config.max_num_seqs
         self._submitted = 0
 
-    def run(self, requests: Sequence[Request]) -> Generator[tuple[int, Response], None, None]:
+    def run(self, requests: Sequence[Request], admit: Admit = always) -> Generator[tuple[int, Response], None, None]:
         """Answer requests, in the order in which they finish.
 
         Requests with a common beginning are submitted together, because vLLM keeps what it computed for the first. When a step of the

@@ -4,9 +4,10 @@ import random
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
+from infinity_assets.inference.engine import Admit, always
 from infinity_assets.inference.pool import EnginePool
 from infinity_assets.inference.requests import GenerateRequest, Request, Response
-from infinity_assets.settings import ModelSpec, Sampling
+from infinity_assets.model_settings import ModelSpec, Sampling
 
 SPEC = ModelSpec(model="scripted")
 
@@ -38,7 +39,7 @@ class ScriptedEngine:
         self.opened = 0
         self.closed = 0
 
-    def run(self, requests: Sequence[Request]) -> Generator[tuple[int, Response], None, None]:
+    def run(self, requests: Sequence[Request], admit: Admit = always) -> Generator[tuple[int, Response], None, None]:
         order = list(range(len(requests)))
         random.Random(0).shuffle(order)
         for position in order:

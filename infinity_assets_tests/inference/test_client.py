@@ -12,8 +12,8 @@ from infinity_assets.inference.engine import EngineUnavailable
 from infinity_assets.inference.pool import EnginePool
 from infinity_assets.inference.requests import Response, ScoreRequest, failed
 from infinity_assets.inference.store import ResponseStore
+from infinity_assets.model_settings import EmbedderSpec
 from infinity_assets.rows.schema import GENERATIONS
-from infinity_assets.settings import EmbedderSpec
 from infinity_assets_tests.inference.doubles import SPEC, ScriptedEngine, ask, echo
 
 REQUESTS = [ask(f"r{number}") for number in range(20)]

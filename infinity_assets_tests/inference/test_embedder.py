@@ -8,7 +8,7 @@ import pytest
 
 from infinity_assets.inference.embedder import Embedder
 from infinity_assets.inference.models import fetch, local_path
-from infinity_assets.settings import STATIC_EMBEDDER, EmbedderSpec
+from infinity_assets.model_settings import STATIC_EMBEDDER, EmbedderSpec
 from infinity_assets_tests.inference.doubles import static_model
 
 WORDS = ["snow", "is", "white", "why", "a", "rock", "tuff", "what"]

@@ -10,7 +10,7 @@ from infinity_assets.inference import embedded, models
 from infinity_assets.inference.durable import new_folder
 from infinity_assets.inference.embedded import DownloadFailed
 from infinity_assets.inference.models import ModelMissing, fetch, local_path, slug
-from infinity_assets.settings import EmbedderSpec, ModelSpec
+from infinity_assets.model_settings import EmbedderSpec, ModelSpec
 
 
 def quiet(_: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 from infinity_assets.inference.engine import EngineUnavailable
 from infinity_assets.inference.openai_engine import OpenAIEngine
 from infinity_assets.inference.requests import CompleteRequest, ScoreRequest
-from infinity_assets.settings import ModelSpec, Sampling
+from infinity_assets.model_settings import ModelSpec, Sampling
 from infinity_assets_tests.inference.doubles import ask
 
 SECRET = "sk-very-secret"

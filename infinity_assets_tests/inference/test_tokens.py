@@ -7,7 +7,7 @@ import pytest
 
 from infinity_assets.inference.models import ModelMissing
 from infinity_assets.inference.tokens import estimate, tokens_of
-from infinity_assets.settings import ModelSpec
+from infinity_assets.model_settings import ModelSpec
 
 TEXTS = ["", "Tea is hot.", "茶是热的。", "<|im_start|> <CON> Tea, 茶 </CON>\n\n<QUE> q <ANS> a </END><|im_end|>"]
 

@@ -14,8 +14,8 @@ from infinity_assets.inference.pool import EnginePool
 from infinity_assets.inference.requests import CompleteRequest, ScoreRequest
 from infinity_assets.inference.store import ResponseStore
 from infinity_assets.inference.vllm_engine import VllmEngine
+from infinity_assets.model_settings import EmbedderSpec, ModelSpec, Sampling
 from infinity_assets.rows.token_hashes import token_hashes
-from infinity_assets.settings import EmbedderSpec, ModelSpec, Sampling
 from infinity_assets_tests.inference.doubles import ask
 
 SPEC = ModelSpec(max_model_len=512)

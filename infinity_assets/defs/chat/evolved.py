@@ -12,11 +12,11 @@ from infinity_assets.defs.curate.decontaminated import GATE, gate_of
 from infinity_assets.defs.step import Step, dataset
 from infinity_assets.inference import batch
 from infinity_assets.inference.client import Inference
+from infinity_assets.model_settings import EmbedderSpec, Sampling
 from infinity_assets.report import charts
 from infinity_assets.rows import conversation
 from infinity_assets.rows.ids import shard_of
 from infinity_assets.scoring import language
-from infinity_assets.settings import EmbedderSpec, Sampling
 from infinity_assets.synthesis import elimination
 from infinity_assets.synthesis.descent import settle
 from infinity_assets.synthesis.operators import FROM_TEXT, OPERATORS, assign

@@ -1,0 +1,199 @@
+"""Which model plays which part, how it is run, and what may be spent on its calls: the part of the settings that is about models."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+EMBEDDED_MODEL = "smollm2-135m-instruct"
+EMBEDDED_EMBEDDER = "all-minilm-l6-v2"
+STATIC_EMBEDDER = "wordllama-l2-supercat-256"
+
+
+class Section(BaseModel):
+    """A part of the settings. The text under a field is its documentation."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True, extra="forbid", frozen=True)
+
+
+class Price(Section):
+    """What calls cost, in a currency of your choice. `infinity plan`, `--budget` and the books count with it."""
+
+    prompt: NonNegativeFloat = 0.0
+    """Per million prompt tokens."""
+    completion: NonNegativeFloat = 0.0
+    """Per million completion tokens."""
+    hour: NonNegativeFloat = 0.0
+    """Per hour in which the engine works: a machine that is rented."""
+
+
+class ModelSpec(Section):
+    """A language model and the engine that runs it."""
+
+    backend: Literal["vllm", "openai", "transformers"] = "vllm"
+    """`vllm`: in this process (GPU or CPU build). `openai`: any server that speaks OpenAI's API (`vllm serve`, a hosted one). `transformers`: in
+    this process, for what vLLM does not support; slower."""
+    model: str = EMBEDDED_MODEL
+    """The embedded model, a Hub id such as `Qwen/Qwen2.5-7B-Instruct`, or a folder with weights. For `openai`, the server's model name."""
+    revision: str = "main"
+    """Revision of the weights: part of every request's key."""
+    max_model_len: PositiveInt = 2048
+    """Longest prompt plus answer, in tokens."""
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    """Numbers that the engine computes with; `auto` is what the weights are stored in. With `float32` all engines give the same log-probabilities to
+    1e-3. Not part of a request's key."""
+    tensor_parallel_size: PositiveInt = 1
+    """`vllm` only: GPUs that hold one copy of the weights together."""
+    data_parallel_size: PositiveInt = 1
+    """`vllm` only: copies of the weights, each in a process and on GPUs of its own; the requests are divided among them."""
+    when_idle: Literal["close", "sleep"] = "close"
+    """`vllm` on a GPU only. What an engine does when another model wants the GPU: `close` gives everything back, `sleep` keeps the weights in main
+    memory and is back in seconds."""
+    engine: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    """Further arguments of `vllm.LLM`, such as `gpu_memory_utilization`. Not part of a request's key."""
+    base_url: str = "http://127.0.0.1:8000/v1"
+    """`openai` only: where the server listens."""
+    api_key_env: str = "OPENAI_API_KEY"
+    """`openai` only: the environment variable that holds the key. The key itself is never stored or logged."""
+    concurrency: PositiveInt = 64
+    """`openai` only: most requests in flight. As many as the server takes: the number falls when it is overloaded and rises again after."""
+    requests_per_minute: PositiveInt | None = None
+    """`openai` only: the server's limit, if it has one."""
+    tokens_per_minute: PositiveInt | None = None
+    """`openai` only: the server's limit on prompt and completion tokens together, if it has one."""
+    timeout: PositiveFloat = 600.0
+    """`openai` only: seconds for one answer, after which it is asked again. A long answer of a large model under load takes minutes."""
+    price: Price = Price()
+    """What its calls cost."""
+
+    @property
+    def identity(self) -> str:
+        """What of the model decides its answers, as it stands in a request's key: `model@revision`."""
+        return f"{self.model}@{self.revision}"
+
+    @property
+    def reach(self) -> str:
+        """What of the model decides which requests are answered: its identity and its window."""
+        return f"{self.identity}:{self.max_model_len}"
+
+
+class EmbedderSpec(Section):
+    """A sentence-transformers model, a static one (model2vec and the like) included."""
+
+    model: str = EMBEDDED_EMBEDDER
+    """An embedded model (`all-minilm-l6-v2`; `wordllama-l2-supercat-256`, a static one, thousands of texts a second on a CPU), a Hub id or a
+    folder. Both embedded ones know English only."""
+    revision: str = "main"
+    """Revision of the weights."""
+    max_tokens: PositiveInt = 128
+    """Texts are cut to this many tokens: 256 is what the default was trained with, 128 is twice as fast and rarely differs for near-duplicates."""
+    batch_size: PositiveInt = 64
+    """Texts per forward pass."""
+
+    @property
+    def identity(self) -> str:
+        """What of the embedder decides its vectors."""
+        return f"{self.model}@{self.revision}:{self.max_tokens}"
+
+
+class RewardSpec(Section):
+    """A reward model: any that transformers loads for sequence classification with one number as its output."""
+
+    backend: Literal["transformers", "vllm"] = "transformers"
+    """`vllm`: its pooling runner, on a GPU."""
+    model: str
+    """A Hub id such as `Skywork/Skywork-Reward-V2-Llama-3.1-8B`, or a folder with weights."""
+    revision: str = "main"
+    """Revision of the weights."""
+    max_model_len: PositiveInt = 4096
+    """Longer conversations get no reward, and `prompt_too_long` as the reason."""
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    """Numbers that it computes with."""
+    batch_size: PositiveInt = 16
+    """Conversations per forward pass, with `transformers`."""
+    price: Price = Price()
+    """What its calls cost."""
+
+    @property
+    def identity(self) -> str:
+        """What of the model decides its rewards."""
+        return f"{self.model}@{self.revision}"
+
+
+class Sampling(Section):
+    """How a model's answer is drawn."""
+
+    temperature: NonNegativeFloat = 0.7
+    """0 is greedy."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Nucleus. Below 1 the whole vocabulary is sorted at every token, which halves the speed of a small model on a CPU."""
+    max_tokens: PositiveInt = 256
+    """Longest answer, in tokens."""
+
+
+class Student(Section):
+    """A student of the diagnosis: a model and how it samples."""
+
+    name: str
+    """How the pages call it."""
+    model: ModelSpec = ModelSpec()
+    """Its model."""
+    sampling: Sampling = Sampling()
+    """Its sampling."""
+
+
+class Models(Section):
+    """Which model plays which part. All parts default to the embedded model, so that everything runs with no GPU and no hub."""
+
+    generator: ModelSpec = ModelSpec()
+    """Evolves instructions and writes answers. (Paper: not stated.)"""
+    synthesizer: ModelSpec | None = None
+    """Writes question-answer pairs about texts; null for the generator. (Instruction Pre-Training, arXiv 2406.14491: a Mistral-7B tuned for it,
+    `instruction-pretrain/instruction-synthesizer`; with that one `from_text.exemplars` off and a window of 4,096.)"""
+    tagger: ModelSpec = ModelSpec()
+    """Writes labels. (Paper: Qwen1.5-72B.)"""
+    judge: ModelSpec = ModelSpec()
+    """Gives scores. (Paper: GPT-4.)"""
+    scorer: ModelSpec = ModelSpec()
+    """Gives log-probabilities for loss and IFD. (Paper: Qwen1.5-7B; Superfiltering: GPT-2 124M.)"""
+    embedder: EmbedderSpec = EmbedderSpec()
+    """Gives vectors. (Paper: BGE.)"""
+    reward: RewardSpec | None = None
+    """Gives rewards to answers; null for none. (Infinity-Instruct's rows carry one of Skywork-Reward-Llama-3.1-8B-v0.2.)"""
+    students: tuple[Student, ...] = (
+        Student(name="greedy", sampling=Sampling(temperature=0.0, top_p=1.0, max_tokens=96)),
+        Student(name="sampled", sampling=Sampling(temperature=1.0, top_p=0.95, max_tokens=96)),
+    )
+    """Who answers in the diagnosis. (Paper: Mistral-7B and Llama3-8B.) By default one model under two settings: replace it for real use."""
+
+    @property
+    def of_texts(self) -> ModelSpec:
+        """The synthesizer in force."""
+        return self.synthesizer or self.generator
+
+
+class Retries(Section):
+    """How often an answer that cannot be used is asked for again, by class. Servers that fail or are overloaded are another matter: those calls
+    are tried again for half a minute, and by the next run.
+    """
+
+    invalid: NonNegativeInt = 1
+    """JSON that does not fit its schema, or none of the choices: drawn again with another seed, and never greedily."""
+    empty: NonNegativeInt = 1
+    """Nothing was written: the same."""
+    truncated: NonNegativeInt = 1
+    """JSON that was cut at `max_tokens`: asked with twice as many. Texts that were cut are dropped by the stage that reads them."""
+    refused: NonNegativeInt = 0
+    """The server's filter, or the model by its API, refused: drawn again with another seed."""
+    temperature: NonNegativeFloat = 0.7
+    """At least this, where an answer is drawn again."""
+
+
+class Calls(Section):
+    """Model calls, whoever answers them. Nothing here changes an answer."""
+
+    retries: Retries = Retries()
+    """What is asked again."""
+    budget_tokens: PositiveInt | None = None
+    """A run stops before it has used more prompt and completion tokens than this. (`infinity run --budget`)"""
+    budget_cost: PositiveFloat | None = None
+    """A run stops before its calls have cost more than this, by the prices of the models."""
