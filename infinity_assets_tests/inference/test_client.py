@@ -122,7 +122,8 @@ def test_a_server_that_is_not_there_ends_a_small_stage_too(store):
     ("changes", "text", "error"),
     [
         ({"schema": {"type": "object"}}, '{"a": 1}', None),
-        ({"schema": {"type": "object"}}, '{"a": ', "invalid_json"),
+        ({"schema": {"type": "object"}}, '{"a": ', "truncated"),
+        ({"schema": {"type": "object", "required": ["b"]}}, '{"a": 1}', "truncated"),
         ({"choices": ("1", "2")}, "2", None),
         ({"choices": ("1", "2")}, "3", "invalid_choice"),
         ({}, " \n", "empty"),
