@@ -6,7 +6,6 @@ prompt tokens otherwise than estimated, it holds to that difference.
 
 import re
 import threading
-from functools import cache
 
 from infinity_assets.errors import InfinityError
 from infinity_assets.inference.engine import Admit
@@ -79,10 +78,19 @@ def _over(value: float, cap: float | None) -> bool:
     return cap is not None and value > cap
 
 
-@cache
+_in_force: Budget | None = None
+
+
 def run_budget() -> Budget:
-    """The budget of this process's run, as the settings have it."""
-    return Budget(Settings().calls)
+    """The budget of the run that this process executes: what `start_budget` began, or what the settings say."""
+    return _in_force or start_budget(Settings().calls)
+
+
+def start_budget(calls: Calls) -> Budget:
+    """Begin a run: nothing is spent."""
+    global _in_force
+    _in_force = Budget(calls)
+    return _in_force
 
 
 _AMOUNT = re.compile(r"(\$?)\s*([\d][\d_,]*\.?\d*)\s*([kmg]?)\s*(tokens?|\$|usd|eur|cost)?", re.IGNORECASE)

@@ -16,8 +16,8 @@ from infinity_assets.inference.engine import EngineUnavailable
 from infinity_assets.inference.ledger import Ledger
 from infinity_assets.inference.pool import EnginePool
 from infinity_assets.inference.requests import (
+    CONNECTION,
     EMPTY,
-    ENGINE_ERROR,
     INVALID_CHOICE,
     INVALID_JSON,
     PROMPT_TOO_LONG,
@@ -277,7 +277,7 @@ class Inference:
                 self._budget.add(seconds / 3600 * spec.price.hour)
         if self._budget.spent:
             raise BudgetSpent(f"{stage}: {self._budget.sentence()}")
-        if len(lost) == len(keys) and all(line["error"] != ENGINE_ERROR for line in lost):
+        if len(lost) == len(keys) and all(line["error"] == CONNECTION for line in lost):
             raise EngineUnavailable(f"{stage}: {spec.model} was not reached: {_error(lost[-1])}")
         self._progress(Progress(stage, done, had + len(keys), had, tokens))
         return pl.DataFrame(lost, schema=RESPONSES), seconds
