@@ -25,6 +25,7 @@ from infinity_assets.inference.requests import (
     Response,
     ScoreRequest,
     request_key,
+    room_of,
 )
 from infinity_assets.inference.store import RESPONSES, ResponseStore
 from infinity_assets.model_settings import EmbedderSpec, ModelSpec
@@ -44,6 +45,9 @@ HOPELESS = 16
 """This many retriable errors in a row, and the stage fails instead of producing rows of errors."""
 EMBED_CHUNK = 1024
 """Texts embedded between two writes to the store."""
+
+_PAIR = ["key", "room"]
+"""What an answer depends on: the key, and what the request may write."""
 
 ANSWERS = pl.Schema(
     {
@@ -140,37 +144,40 @@ class Inference:
 
     def _ask(self, kind: Kind, spec: ModelSpec, requests: Sequence[Request], stage: str) -> Answers:
         model = spec.identity
-        keys = [request_key(model, request) for request in requests]
-        distinct = dict(zip(keys, requests, strict=True))
-        stored = _usable(self._store.get(kind, model, list(distinct)), spec)
-        had = set(stored["key"])
-        missing = {key: request for key, request in distinct.items() if key not in had}
-        self._progress(Progress(stage, len(had), len(distinct), len(had), 0))
-        lost = pl.DataFrame(schema=RESPONSES)
-        if missing:
-            lost = self._ask_engine(kind, spec, missing, stage, len(had))
-            self._store.compact(above=SEGMENTS)
-            stored = self._store.get(kind, model, list(distinct))  # what a stage sees is what the store holds
-        answers = pl.concat([stored.join(lost, on="key", how="anti"), lost])
         asked = pl.DataFrame(
             {
-                "key": keys,
+                "key": [request_key(model, request) for request in requests],
+                "room": [room_of(request) for request in requests],
                 "row_id": [request.row_id for request in requests],
                 "prompt": [request.prompt for request in requests],
                 "index": [getattr(request, "index", 0) for request in requests],
             },
-            schema={name: ANSWERS[name] for name in ("key", "row_id", "prompt", "index")},
+            schema={"room": pl.Int64, **{name: ANSWERS[name] for name in ("key", "row_id", "prompt", "index")}},
         )
-        cached = pl.col("key").is_in(list(had)) | ~pl.col("key").is_first_distinct()
-        frame = asked.join(answers, on="key", how="left", maintain_order="left").with_columns(cached=cached)
+        first = asked.with_row_index("at").unique(_PAIR, keep="first", maintain_order=True)
+        stored = self._store.get(kind, model, first["key"], first["room"], spec.max_model_len)
+        missing = first.join(stored, on=_PAIR, how="anti", maintain_order="left")
+        self._progress(Progress(stage, stored.height, first.height, stored.height, 0))
+        answers = [stored]
+        if not missing.is_empty():
+            lost = self._ask_engine(kind, spec, missing["key"].to_list(), [requests[at] for at in missing["at"]], stage, stored.height)
+            self._store.compact(SEGMENTS, kind, model)
+            # What a stage sees is what the store holds.
+            answers.append(self._store.get(kind, model, missing["key"], missing["room"], spec.max_model_len))
+            answers.append(lost.join(answers[-1], on=_PAIR, how="anti"))
+        frame = (
+            asked.with_row_index("at")
+            .join(pl.concat(answers).drop("prompt"), on=_PAIR, how="left", maintain_order="left")
+            .join(missing.select("at", asked_now=True), on="at", how="left", maintain_order="left")
+            .with_columns(cached=pl.col("asked_now").is_null())
+        )
         books = frame.with_columns(
             request_key="key", kind=pl.lit(kind), model=pl.lit(model), error=pl.concat_str("error", "cause", separator=": ")
         )
         return Answers(frame.select(ANSWERS.names()), _conform(books, GENERATIONS))
 
-    def _ask_engine(self, kind: Kind, spec: ModelSpec, missing: dict[str, Request], stage: str, had: int) -> pl.DataFrame:
+    def _ask_engine(self, kind: Kind, spec: ModelSpec, keys: list[str], requests: list[Request], stage: str, had: int) -> pl.DataFrame:
         """Ask what is missing and store it. Returns the lines that are not stored: retriable errors."""
-        keys, requests = list(missing), list(missing.values())
         unsaved: list[dict[str, Any]] = []
         lost: list[dict[str, Any]] = []
         done, tokens, in_a_row = had, 0, 0
@@ -180,7 +187,7 @@ class Inference:
                 for position, response in responses:
                     response = _checked(requests[position], response)
                     retriable = response.error in RETRIABLE
-                    (lost if retriable else unsaved).append({"key": keys[position], **asdict(response)})
+                    (lost if retriable else unsaved).append(_line(keys[position], requests[position], response))
                     in_a_row = in_a_row + 1 if retriable else 0
                     if in_a_row == HOPELESS:
                         raise EngineUnavailable(f"{stage}: {spec.model}: {HOPELESS} errors in a row, the last: {_error(lost[-1])}")
@@ -197,10 +204,10 @@ class Inference:
         if len(lost) == len(keys) and all(line["error"] == CONNECTION for line in lost):
             raise EngineUnavailable(f"{stage}: {spec.model} was not reached: {_error(lost[-1])}")
         self._progress(Progress(stage, done, had + len(keys), had, tokens))
-        return pl.DataFrame(lost, schema=RESPONSES)
+        return pl.DataFrame(lost, schema={**RESPONSES, "room": pl.Int64})
 
     def _flush(self, kind: Kind, spec: ModelSpec, lines: list[dict[str, Any]]) -> None:
-        self._store.append(kind, spec.identity, pl.DataFrame(lines, schema=RESPONSES))
+        self._store.append(kind, spec.identity, pl.DataFrame(lines, schema={**RESPONSES, "room": pl.Int64}).drop("room"))
         lines.clear()
 
 
@@ -208,9 +215,10 @@ def _error(line: dict[str, Any]) -> str:
     return f"{line['error']}: {line['cause']}"
 
 
-def _usable(stored: pl.DataFrame, spec: ModelSpec) -> pl.DataFrame:
-    """Without what a smaller window made too long, or cut."""
-    return stored.filter(pl.col("window").is_null() | (pl.col("window") >= spec.max_model_len))
+def _line(key: str, request: Request, response: Response) -> dict[str, Any]:
+    """A line for the store, and the request's `room`."""
+    room = room_of(request)
+    return {"key": key, "prompt": request.prompt, "max_tokens": room or None, **asdict(response), "room": room}
 
 
 def _checked(request: Request, response: Response) -> Response:
