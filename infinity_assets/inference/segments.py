@@ -71,7 +71,7 @@ class Segment(NamedTuple):
         merged meanwhile.
         """
         try:
-            with self.path.open("rb") as file, pq.ParquetFile(file, page_checksum_verification=True) as parquet:
+            with self.path.open("rb") as file, pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False) as parquet:
                 yield Reading(parquet)
         except (OSError, pa.ArrowException) as error:
             if isinstance(error, OSError) and error.errno:

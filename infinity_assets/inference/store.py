@@ -54,6 +54,8 @@ EMBEDDINGS = pl.Schema({"key": pl.String, "vector": pl.Array(pl.Float32, 1)})
 LARGE = 64 * 2**20
 """Segments of this many bytes are not merged any more, so that a line is rewritten a few times and not for ever."""
 
+_KEYS = 1_000_000
+"""Keys of the store that are in memory together, at least."""
 _DECISIVE = ["key", "max_tokens", "finish_reason", "completion_tokens", "error", "window"]
 """What decides whether a line holds: of lines that are equal in these, all but the first are of no use to anybody."""
 
@@ -101,7 +103,7 @@ class ResponseStore:
         segments = self._segments(kind, model)
         while True:
             try:
-                found = [lines for segment in segments.all() for lines in _matching(segment, wanted, kind)]
+                found = [*_matching(segments.all(), wanted, kind)]
             except FileNotFoundError:  # another process has just merged it
                 continue
             break
@@ -137,7 +139,8 @@ class ResponseStore:
         schema = {"kind": pl.String, "model": pl.String, "segments": pl.Int64, "bytes": pl.Int64}
         lines = []
         for kind, model, segments in self._folders():
-            sizes = [segment.size for segment in segments.all()]
+            with segments.alone(wait=True):
+                sizes = [segment.size for segment in segments.all()]
             lines.append((kind, model, len(sizes), sum(sizes)))
         return pl.DataFrame(lines, schema=schema, orient="row")
 
@@ -235,12 +238,21 @@ def _holds(window: int | None) -> pl.Expr:
     return in_window & (asked_alike | in_room)
 
 
-def _matching(segment: Segment, wanted: pl.DataFrame, kind: Kind) -> list[pl.DataFrame]:
-    """The lines of a segment whose key is wanted, in their order."""
-    with segment.open() as reading:
-        _check_columns(segment, reading, kind)
-        numbers = _keys(reading).join(wanted, on="key", how="semi", maintain_order="left")["number"]
-        return [*reading.take(numbers)] if numbers.len() else []
+def _matching(segments: list[Segment], wanted: pl.DataFrame, kind: Kind) -> Iterator[pl.DataFrame]:
+    """The lines whose key is wanted, in their order."""
+    keys: list[pl.DataFrame] = []
+    held = 0
+    for place, segment in enumerate(segments):
+        with segment.open() as reading:
+            _check_columns(segment, reading, kind)
+            keys.append(_keys(reading).with_columns(place=place))
+            held += reading.lines
+        if held >= _KEYS or place + 1 == len(segments):
+            # One join for many segments: each costs as much as all the keys that are wanted.
+            found = pl.concat(keys).join(wanted, on="key", how="semi", maintain_order="left")
+            for at, numbers in found.group_by("place", maintain_order=True).agg("number").iter_rows():
+                yield from _taken(segments[at], pl.Series(numbers, dtype=pl.UInt32))
+            keys, held = [], 0
 
 
 def _merged(group: list[Segment], kind: Kind) -> Iterator[pl.DataFrame]:
