@@ -1,11 +1,12 @@
 """A folder of immutable Parquet segments: the lines that were added to it, in the order in which they became visible.
 
-A segment is called `<first>-<last>-<digest>.parquet`. First and last are the nanoseconds at which its oldest and its youngest line became
-visible, and equal unless it was merged; a clock that goes back is overruled, so that the order of the names is the order of the additions.
-The digest is that of its bytes. Merged segments are neighbours, and what replaces them spans their times: so a segment whose times lie
-within those of another is what a process left that was killed before it could remove it, and counts for nothing.
+A segment is called `<first>-<last>-<footer>-<digest>.parquet`. First and last are the nanoseconds at which its oldest and its youngest line
+became visible, and equal unless it was merged; a clock that goes back is overruled, so that the order of the names is the order of the
+additions. The digest is that of its bytes, `footer` that of its footer alone. Merged segments are neighbours, and what replaces them spans
+their times: so a segment whose times lie within those of another is what a process left that was killed before it could remove it, and counts
+for nothing.
 
-Every page has a checksum besides, so that what a look-up reads of a segment is what was written.
+Every page has a checksum besides: so what a look-up reads of a segment is known to be what was written, and what it does not need is not read.
 
 Two locks (`flock`, on hidden files) keep processes apart, and the kernel drops them when one is killed: a short one around every listing and
 every change of names, and one that a process holds while it rewrites segments. POSIX file systems only, as `inference.durable`.
@@ -32,7 +33,7 @@ from infinity_assets.inference.durable import flush
 ROW_GROUP = 8192
 """Lines that are decoded together."""
 _REPETITIVE = ["prompt", "finish_reason", "error", "cause"]
-_NAME = re.compile(r"(\d{20})-(\d{20})-([0-9a-f]{16})\.parquet")
+_NAME = re.compile(r"(\d{20})-(\d{20})-([0-9a-f]{8})-([0-9a-f]{16})\.parquet")
 
 
 class DamagedSegment(InfinityError):
@@ -71,8 +72,12 @@ class Segment(NamedTuple):
         merged meanwhile.
         """
         try:
-            with self.path.open("rb") as file, pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False) as parquet:
-                yield Reading(parquet)
+            with self.path.open("rb") as file:
+                if _footer_digest(file) != self.path.stem.split("-")[2]:
+                    raise pa.ArrowInvalid("its footer is not what was written")
+                file.seek(0)
+                with pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False) as parquet:
+                    yield Reading(parquet)
         except (OSError, pa.ArrowException) as error:
             if isinstance(error, OSError) and error.errno:
                 raise  # the system's, not the file's
@@ -89,12 +94,13 @@ class Reading:
 
     def read(self, columns: Sequence[str]) -> pl.DataFrame:
         """All lines of those columns."""
-        return self._frame(self._parquet.read(columns=list(columns)))
+        return self._frame(self._whole(self._parquet.read(columns=list(columns)), self.lines))
 
-    def chunks(self, columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
-        """All lines, a row group at a time."""
+    def chunks(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """All lines of those columns, a row group at a time."""
         for group in range(self._parquet.num_row_groups):
-            yield self._frame(self._parquet.read_row_group(group, columns=columns and list(columns)))
+            lines = self._parquet.metadata.row_group(group).num_rows
+            yield self._frame(self._whole(self._parquet.read_row_group(group, columns=list(columns)), lines))
 
     def take(self, numbers: pl.Series) -> Iterator[pl.DataFrame]:
         """The lines of those numbers (ascending); row groups without one are not read."""
@@ -105,9 +111,16 @@ class Reading:
             low, high = (numbers.search_sorted(edge) for edge in (begin, end))
             if high > low:
                 # Arrow copies what it takes; Polars would keep all strings of the group alive.
-                taken = self._parquet.read_row_group(group).take((numbers[low:high] - begin).to_arrow())
+                taken = self._whole(self._parquet.read_row_group(group), end - begin).take((numbers[low:high] - begin).to_arrow())
                 yield self._frame(taken)
             begin = end
+
+    @staticmethod
+    def _whole(table: pa.Table, lines: int) -> pa.Table:
+        # The type of a page has no checksum, and Arrow passes over pages of a type that it does not know.
+        if table.num_rows != lines:
+            raise pa.ArrowInvalid("lines are missing")
+        return table
 
     @staticmethod
     def _frame(table: pa.Table) -> pl.DataFrame:
@@ -170,13 +183,14 @@ class Segments:
     def _publish(self, file: IO[bytes], span: tuple[int, int] | None, old: Sequence[Segment]) -> None:
         file.flush()
         os.fsync(file.fileno())
-        digest = _digest(Path(file.name))
+        with open(file.name, "rb") as written:
+            footer, digest = _footer_digest(written), _digest(Path(file.name))
         with self._locked(".lock", fcntl.LOCK_EX):
             if span is None:
                 names = filter(None, map(_NAME.fullmatch, os.listdir(self.folder)))
                 now = max([time.time_ns(), *(int(name[2]) + 1 for name in names)])
                 span = now, now
-            os.rename(file.name, self.folder / f"{span[0]:020d}-{span[1]:020d}-{digest}.parquet")
+            os.rename(file.name, self.folder / f"{span[0]:020d}-{span[1]:020d}-{footer}-{digest}.parquet")
             flush(self.folder)
             for segment in old:
                 segment.path.unlink(missing_ok=True)
@@ -272,3 +286,10 @@ def _evenly(chunks: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
+
+
+def _footer_digest(file: IO[bytes]) -> str:
+    """Of the metadata at the end of a Parquet file, whose length stands before the last four bytes."""
+    end = file.seek(max(0, file.seek(0, os.SEEK_END) - 8))
+    file.seek(max(0, end - int.from_bytes(file.read(4), "little")))
+    return hashlib.blake2b(file.read(), digest_size=4).hexdigest()

@@ -300,27 +300,27 @@ def _fault(segment: Segment, kind: Kind) -> str | None:
     return None
 
 
-def _groups(segments: list[Segment], above: int) -> list[list[Segment]]:
+def _groups(segments: list[Segment], above: int, large: int = LARGE) -> list[list[Segment]]:
     """What is to be merged: neighbours, two or more."""
     groups: list[list[Segment]] = []
     small: list[Segment] = []
     for segment in [*segments, None]:
-        if segment is not None and segment.size < LARGE:
+        if segment is not None and segment.size < large:
             small.append(segment)
         elif small:
-            groups += _run(small, above)
+            groups += _run(small, above, large)
             small = []
     return groups
 
 
-def _run(segments: list[Segment], above: int) -> list[list[Segment]]:
+def _run(segments: list[Segment], above: int, large: int) -> list[list[Segment]]:
     """The same for a run of small segments."""
     groups: list[list[Segment]] = []
     left = list(segments)
     while len(left) + len(groups) > above and left:
         group = [left.pop()]
         size = group[0].size
-        while left and size < LARGE and (left[-1].size <= size or len(left) + len(groups) + 1 > above):
+        while left and size < large and (left[-1].size <= size or len(left) + len(groups) + 1 > above):
             group.insert(0, left.pop())
             size += group[0].size
         groups.append(group)
