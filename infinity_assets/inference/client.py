@@ -27,7 +27,7 @@ from infinity_assets.inference.requests import (
     request_key,
     room_of,
 )
-from infinity_assets.inference.store import RESPONSES, ResponseStore
+from infinity_assets.inference.store import RESPONSES, ResponseStore, conform
 from infinity_assets.model_settings import EmbedderSpec, ModelSpec
 from infinity_assets.rows.schema import GENERATIONS
 
@@ -174,7 +174,7 @@ class Inference:
         books = frame.with_columns(
             request_key="key", kind=pl.lit(kind), model=pl.lit(model), error=pl.concat_str("error", "cause", separator=": ")
         )
-        return Answers(frame.select(ANSWERS.names()), _conform(books, GENERATIONS))
+        return Answers(frame.select(ANSWERS.names()), conform(books, GENERATIONS))
 
     def _ask_engine(self, kind: Kind, spec: ModelSpec, keys: list[str], requests: list[Request], stage: str, had: int) -> pl.DataFrame:
         """Ask what is missing and store it. Returns the lines that are not stored: retriable errors."""
@@ -239,9 +239,3 @@ def _checked(request: Request, response: Response) -> Response:
             cut = " (cut at max_tokens)" if response.finish_reason == "length" else ""
             return replace(response, error=INVALID_JSON, cause=f"{error}{cut}")
     return response
-
-
-def _conform(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
-    """The frame with exactly the columns of a schema; what it lacks is null."""
-    present = set(frame.columns)
-    return frame.select((pl.col(name) if name in present else pl.lit(None)).cast(dtype).alias(name) for name, dtype in schema.items())

@@ -60,7 +60,6 @@ _DECISIVE = ["key", "max_tokens", "finish_reason", "completion_tokens", "error",
 """What decides whether a line holds: of lines that are equal in these, all but the first are of no use to anybody."""
 
 
-_NOTHING_SAID = pl.DataFrame(schema={name: RESPONSES[name] for name in ("prompt", "error", "prompt_tokens", "completion_tokens")})
 _KEY = "^[0-9a-f]{32}$"
 
 
@@ -117,7 +116,7 @@ class ResponseStore:
     def append(self, kind: Kind, model: str, lines: pl.DataFrame) -> None:
         """Add lines, durably: when this returns they survive a crash of the process and of the machine."""
         if not lines.is_empty():
-            self._segments(kind, model).add(lines)
+            self._segments(kind, model).add(lines if kind == "embed" else conform(lines, RESPONSES))
 
     def compact(self, above: int = 1, kind: Kind | None = None, model: str | None = None) -> None:
         """Merge small segments of every model that has more than `above` of them; of one model only, if it is named.
@@ -155,8 +154,7 @@ class ResponseStore:
             with segments.alone(wait=True):
                 for segment in segments.all():
                     with segment.open() as reading:
-                        told = [name for name in (*by, *tokens) if name in reading.columns]
-                        lines = pl.concat([_NOTHING_SAID, reading.read(["key", *told])], how="diagonal")
+                        lines = _told(reading, ["key", *by, *tokens])
                     summed = [pl.len().cast(pl.Int64).alias("lines"), pl.col(tokens).sum()]
                     parts.append(lines.group_by(by).agg(summed).select(pl.lit(kind).alias("kind"), pl.lit(model).alias("model"), pl.all()))
         return pl.concat(parts).group_by(list(names)).sum().sort(list(names))
@@ -209,7 +207,7 @@ class ResponseStore:
                         young += gone
                     elif gone:
                         if not dry_run:
-                            segments.replace([segment], _taken(segment, stay))
+                            segments.replace([segment], _taken(segment, stay, kind))
                         removed, freed = removed + gone, freed + size * gone // here.height
             told.append((kind, model, lines, removed, young, freed))
         schema = {"kind": pl.String, "model": pl.String, **dict.fromkeys(["lines", "removed", "too_young", "freed"], pl.Int64)}
@@ -244,14 +242,13 @@ def _matching(segments: list[Segment], wanted: pl.DataFrame, kind: Kind) -> Iter
     held = 0
     for place, segment in enumerate(segments):
         with segment.open() as reading:
-            _check_columns(segment, reading, kind)
             keys.append(_keys(reading).with_columns(place=place))
             held += reading.lines
         if held >= _KEYS or place + 1 == len(segments):
             # One join for many segments: each costs as much as all the keys that are wanted.
             found = pl.concat(keys).join(wanted, on="key", how="semi", maintain_order="left")
             for at, numbers in found.group_by("place", maintain_order=True).agg("number").iter_rows():
-                yield from _taken(segments[at], pl.Series(numbers, dtype=pl.UInt32))
+                yield from _taken(segments[at], pl.Series(numbers, dtype=pl.UInt32), kind)
             keys, held = [], 0
 
 
@@ -261,26 +258,32 @@ def _merged(group: list[Segment], kind: Kind) -> Iterator[pl.DataFrame]:
     seen = []
     for place, segment in enumerate(group):
         with segment.open() as reading:
-            _check_columns(segment, reading, kind)
-            seen.append(reading.read(decisive).with_row_index("number").with_columns(place=place))
+            seen.append(_told(reading, decisive).with_row_index("number").with_columns(place=place))
     first = pl.concat(seen).unique(decisive, keep="first", maintain_order=True)
     stay = dict(first.group_by("place", maintain_order=True).agg("number").iter_rows())
     for place, segment in enumerate(group):
-        yield from _taken(segment, pl.Series(stay.get(place, []), dtype=pl.UInt32))
+        yield from _taken(segment, pl.Series(stay.get(place, []), dtype=pl.UInt32), kind)
 
 
-def _taken(segment: Segment, numbers: pl.Series) -> Iterator[pl.DataFrame]:
+def _taken(segment: Segment, numbers: pl.Series, kind: Kind) -> Iterator[pl.DataFrame]:
     with segment.open() as reading:
-        yield from reading.take(numbers)
+        yield from (lines if kind == "embed" else conform(lines, RESPONSES) for lines in reading.take(numbers))
+
+
+def _told(reading: Reading, columns: list[str]) -> pl.DataFrame:
+    """All lines of those columns; those that the segment lacks are null."""
+    here = reading.read([name for name in columns if name in reading.columns])
+    return conform(here, pl.Schema({name: RESPONSES[name] for name in columns}))
 
 
 def _keys(reading: Reading) -> pl.DataFrame:
     return reading.read(["key"]).with_row_index("number")
 
 
-def _check_columns(segment: Segment, reading: Reading, kind: Kind) -> None:
-    if reading.columns != (["key", "vector"] if kind == "embed" else RESPONSES.names()):
-        raise DamagedSegment(segment.path, "its columns are not those of the store")
+def conform(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
+    """The frame with exactly the columns of a schema; what it lacks is null."""
+    present = set(frame.columns)
+    return frame.select((pl.col(name) if name in present else pl.lit(None)).cast(dtype).alias(name) for name, dtype in schema.items())
 
 
 def _fault(segment: Segment, kind: Kind) -> str | None:
@@ -289,7 +292,6 @@ def _fault(segment: Segment, kind: Kind) -> str | None:
         return "its bytes are not those that were written"
     try:
         with segment.open() as reading:
-            _check_columns(segment, reading, kind)
             for chunk in reading.chunks(["key", "vector"] if kind == "embed" else ["key"]):
                 if not chunk["key"].str.contains(_KEY).fill_null(False).all():
                     return "it holds keys that are none"

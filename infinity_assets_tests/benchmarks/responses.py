@@ -25,7 +25,7 @@ import polars as pl
 from infinity_assets.inference.client import FLUSH_ANSWERS, SEGMENTS, Inference
 from infinity_assets.inference.pool import EnginePool
 from infinity_assets.inference.requests import GenerateRequest, request_key
-from infinity_assets.inference.store import RESPONSES, ResponseStore
+from infinity_assets.inference.store import ResponseStore
 from infinity_assets.model_settings import ModelSpec, Sampling
 
 SPEC = ModelSpec(model="benchmark")
@@ -81,7 +81,6 @@ def fill(root: Path, stored: int, loose: int) -> None:
                 "seconds": [1.0 + number % 977 / 1000 for number in numbers],
             },
         )
-        lines = lines.select((pl.col(n) if n in lines.columns else pl.lit(None)).cast(t).alias(n) for n, t in RESPONSES.items())
         began = time.monotonic()
         store.append("generate", SPEC.identity, lines)
         appending += time.monotonic() - began
