@@ -102,12 +102,13 @@ def look(root: Path, asked: int, stored: int) -> None:
     step = stored // asked
     wanted = list(requests(asks, range(0, asked * step, step)))
     inference, before = Inference(ResponseStore(root), EnginePool(Path("nowhere"))), _peak()
-    began = time.monotonic()
+    began, cpu = time.monotonic(), time.process_time()
     answers = inference.generate(SPEC, wanted, "benchmark")
-    seconds = time.monotonic() - began
+    seconds, cpu = time.monotonic() - began, time.process_time() - cpu
     if not (answers.frame["cached"].all() and answers.frame["text"].null_count() == 0):
         raise SystemExit("not all answers were found")
-    print(f"looked up  {asked:,} in {seconds:.1f} s, {asked / seconds:,.0f} rows/s; peak {_peak():.2f} GiB, before {before:.2f} GiB")
+    taken = f"{seconds:.1f} s ({cpu:.1f} s of all cores), {asked / seconds:,.0f} rows/s"
+    print(f"looked up  {asked:,} in {taken}; peak {_peak():.2f} GiB, before {before:.2f} GiB")
 
 
 def _peak() -> float:
