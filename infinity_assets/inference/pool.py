@@ -17,6 +17,10 @@ def open_engine(spec: ModelSpec, models_dir: Path) -> Engine:
         from infinity_assets.inference.openai_engine import OpenAIEngine
 
         return OpenAIEngine(spec)
+    if spec.backend == "transformers":
+        from infinity_assets.inference.transformers_engine import TransformersEngine
+
+        return TransformersEngine(spec, local_path(spec, models_dir))
     from infinity_assets.inference.vllm_engine import VllmEngine
 
     return VllmEngine(spec, local_path(spec, models_dir))
@@ -30,7 +34,7 @@ def open_embedder(spec: EmbedderSpec, models_dir: Path) -> Any:
 
 
 class EnginePool:
-    """At most one engine of each kind: one vLLM, one client of a server, one embedder.
+    """At most one engine of each kind: one vLLM, one transformers, one client of a server, one embedder.
 
     Opening a model takes from seconds to minutes, so the engine of the last use stays open for the next one with the same spec; another
     spec closes it first, because memory holds one. One thread at a time has the pool.

@@ -4,12 +4,12 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
 from infinity_assets.model_settings import Sampling
 
-Kind: TypeAlias = Literal["generate", "complete", "score", "embed"]
+Kind: TypeAlias = Literal["generate", "complete", "score", "reward", "embed"]
 Messages: TypeAlias = tuple[dict[str, str], ...]
 
 # Classes of errors. Those of the first group are an answer, and stored.
@@ -22,6 +22,8 @@ TRUNCATED: Final = "truncated"
 REFUSED: Final = "refused"
 """By the server's filter, or by the model where its API says so."""
 EMPTY: Final = "empty"
+NOT_FINITE: Final = "not_finite"
+"""A score or a reward that is no number."""
 # Bad luck, not stored: asked again by the next run.
 ENGINE_ERROR: Final = "engine_error"
 CONNECTION: Final = "connection"
@@ -92,6 +94,20 @@ class ScoreRequest:
 
 
 @dataclass(frozen=True)
+class RewardRequest:
+    """How good a conversation's answers are: the one number of a reward model."""
+
+    row_id: str
+    prompt: str
+    """Name of the reward, for the books."""
+    messages: Messages
+
+    def __post_init__(self):
+        if not self.messages:
+            raise ValueError("a request has messages")
+
+
+@dataclass(frozen=True)
 class EmbedRequest:
     """The vector of a text. It belongs to the text alone, so there is no row id."""
 
@@ -125,6 +141,8 @@ class Response:
     """Of a choice: the log-probabilities of the choices, in their order, their probabilities adding up to 1. Null where two choices share
     a first token.
     """
+    reward: float | None = None
+    """Of a reward: the model's number, finite, of any size."""
     window: int | None = None
     """The `max_model_len` that made this a `prompt_too_long` or a `cut`: under a larger one the request is asked again."""
 
@@ -134,6 +152,15 @@ def failed(error: str, cause: object, prompt_tokens: int = 0, seconds: float = 0
     return Response(prompt_tokens=prompt_tokens, seconds=seconds, error=error, cause=str(cause)[:1000], window=window)
 
 
+def finite(response: Response) -> Response:
+    """The response to a score or a reward; with the error `not_finite` in the place of a number that is none."""
+    numbers = (response.sum_logprob, response.reward)
+    if all(number is None or math.isfinite(number) for number in numbers):
+        return response
+    found = next(number for number in numbers if number is not None)
+    return replace(response, sum_logprob=None, answer_tokens=None, reward=None, error=NOT_FINITE, cause=f"the model gave {found}")
+
+
 def normalised(logprobs: Sequence[float]) -> tuple[float, ...]:
     """Log-probabilities, shifted so that the probabilities add up to 1."""
     top = max(logprobs)
@@ -141,14 +168,14 @@ def normalised(logprobs: Sequence[float]) -> tuple[float, ...]:
     return tuple(value - total for value in logprobs)
 
 
-def request_key(model: str, request: Request | EmbedRequest) -> str:
+def request_key(model: str, request: Request | RewardRequest | EmbedRequest) -> str:
     """The key of a request: the 128-bit BLAKE2b digest, in 32 hexadecimal digits, of the canonical JSON of what decides the answer.
 
     Generating: the kind, the model's identity (`model@revision`), the prompt's name and hash, the messages, temperature, top_p and
     max_tokens, the schema or the choices, the seed, the index. Completing: the same, with the text and the stops in the place of messages,
-    schema and choices. Scoring: the kind, the model, the context, the answer. Embedding: the kind, the model with its length limit, the
-    text. Left out on purpose: the row id (two rows with one question share the answer), the stage, retries, time-outs, batch size,
-    concurrency, address of the server, engine arguments, the window (`max_model_len`).
+    schema and choices. Scoring: the kind, the model, the context, the answer. Rewarding: the kind, the model, the messages. Embedding: the
+    kind, the model with its length limit, the text. Left out on purpose: the row id (two rows with one question share the answer), the
+    stage, retries, time-outs, batch size, concurrency, address of the server, engine arguments, the window (`max_model_len`).
     """
     match request:
         case GenerateRequest():
@@ -177,6 +204,8 @@ def request_key(model: str, request: Request | EmbedRequest) -> str:
             }
         case ScoreRequest():
             parts = {"kind": "score", "model": model, "context": _turns(request.context), "answer": request.answer}
+        case RewardRequest():
+            parts = {"kind": "reward", "model": model, "messages": _turns(request.messages)}
         case EmbedRequest():
             parts = {"kind": "embed", "model": model, "text": request.text}
     text = json.dumps(parts, sort_keys=True, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
