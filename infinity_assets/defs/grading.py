@@ -19,7 +19,7 @@ class Grades:
     """Scores, and the calls they cost."""
 
     frame: pl.DataFrame
-    """One line per answer: row_id, score (1 to 5, or null), error."""
+    """One line per answer, as `scoring.judge.graded` gives it: row_id, score, text, error."""
     generations: pl.DataFrame
 
 
@@ -35,4 +35,4 @@ def grade(step: Step, inference: Inference, answers: pl.DataFrame) -> Grades:
     asked = answers.select("row_id", pl.col("request").str.slice(0, cut), pl.col("answer").str.slice(0, cut))
     requests = batch.from_prompt(prompts.load("judge_answer"), asked, _ONE_TOKEN, "judge", choices=judge.DIGITS)
     given = inference.generate(step.settings.models.judge, requests, "judge")
-    return Grades(given.frame.select("row_id", "error", score=judge.expectation(pl.col("choice_logprobs"))), given.generations)
+    return Grades(judge.graded(given.frame), given.generations)

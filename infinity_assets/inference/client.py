@@ -23,11 +23,13 @@ from infinity_assets.inference.requests import (
     Kind,
     Request,
     Response,
+    RewardRequest,
     ScoreRequest,
+    finite,
     request_key,
 )
 from infinity_assets.inference.store import RESPONSES, ResponseStore
-from infinity_assets.model_settings import EmbedderSpec, ModelSpec
+from infinity_assets.model_settings import EmbedderSpec, ModelSpec, RewardSpec
 from infinity_assets.rows.schema import GENERATIONS
 
 if TYPE_CHECKING:
@@ -107,6 +109,10 @@ class Inference:
         """Log-probabilities of answers, in nats: `sum_logprob` over `answer_tokens` tokens. Raises as `generate` does."""
         return self._ask("score", spec, requests, stage)
 
+    def reward(self, spec: RewardSpec, requests: Sequence[RewardRequest], stage: str) -> Answers:
+        """Rewards of conversations: `reward`, finite or null with an error. Raises as `generate` does."""
+        return self._ask("reward", spec, requests, stage)
+
     def embed(self, spec: EmbedderSpec, texts: Sequence[str], stage: str) -> "np.ndarray":
         """Vectors of unit length, float32 of shape (texts, width), in the order of the texts. No texts give shape (0, 0)."""
         import numpy as np
@@ -138,7 +144,7 @@ class Inference:
         """Close the engines of the pool."""
         self._pool.release()
 
-    def _ask(self, kind: Kind, spec: ModelSpec, requests: Sequence[Request], stage: str) -> Answers:
+    def _ask(self, kind: Kind, spec: ModelSpec | RewardSpec, requests: Sequence[Request | RewardRequest], stage: str) -> Answers:
         model = spec.identity
         keys = [request_key(model, request) for request in requests]
         distinct = dict(zip(keys, requests, strict=True))
@@ -168,7 +174,9 @@ class Inference:
         )
         return Answers(frame.select(ANSWERS.names()), _conform(books, GENERATIONS))
 
-    def _ask_engine(self, kind: Kind, spec: ModelSpec, missing: dict[str, Request], stage: str, had: int) -> pl.DataFrame:
+    def _ask_engine(
+        self, kind: Kind, spec: ModelSpec | RewardSpec, missing: dict[str, Request | RewardRequest], stage: str, had: int
+    ) -> pl.DataFrame:
         """Ask what is missing and store it. Returns the lines that are not stored: retriable errors."""
         keys, requests = list(missing), list(missing.values())
         unsaved: list[dict[str, Any]] = []
@@ -199,7 +207,7 @@ class Inference:
         self._progress(Progress(stage, done, had + len(keys), had, tokens))
         return pl.DataFrame(lost, schema=RESPONSES)
 
-    def _flush(self, kind: Kind, spec: ModelSpec, lines: list[dict[str, Any]]) -> None:
+    def _flush(self, kind: Kind, spec: ModelSpec | RewardSpec, lines: list[dict[str, Any]]) -> None:
         self._store.append(kind, spec.identity, pl.DataFrame(lines, schema=RESPONSES))
         lines.clear()
 
@@ -208,15 +216,15 @@ def _error(line: dict[str, Any]) -> str:
     return f"{line['error']}: {line['cause']}"
 
 
-def _usable(stored: pl.DataFrame, spec: ModelSpec) -> pl.DataFrame:
+def _usable(stored: pl.DataFrame, spec: ModelSpec | RewardSpec) -> pl.DataFrame:
     """Without what a smaller window made too long, or cut."""
     return stored.filter(pl.col("window").is_null() | (pl.col("window") >= spec.max_model_len))
 
 
-def _checked(request: Request, response: Response) -> Response:
-    """The response, with an error if its text is not what was asked for."""
-    if response.error is not None or isinstance(request, ScoreRequest):
-        return response
+def _checked(request: Request | RewardRequest, response: Response) -> Response:
+    """The response, with an error if its text, or its number, is not what was asked for."""
+    if response.error is not None or isinstance(request, ScoreRequest | RewardRequest):
+        return finite(response)
     text = response.text or ""
     if not text.strip():
         return replace(response, error=EMPTY, cause="the model wrote nothing")

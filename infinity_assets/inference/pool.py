@@ -7,12 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from infinity_assets.inference.engine import Engine
-from infinity_assets.inference.models import local_path
-from infinity_assets.model_settings import EmbedderSpec, ModelSpec
+from infinity_assets.inference.models import Spec, local_path
+from infinity_assets.model_settings import EmbedderSpec, ModelSpec, RewardSpec
 
 
-def open_engine(spec: ModelSpec, models_dir: Path) -> Engine:
-    """The engine that a spec names, ready to be asked. Raises `ModelMissing` when its weights have not been fetched."""
+def open_engine(spec: ModelSpec | RewardSpec, models_dir: Path) -> Any:
+    """The engine that a spec names, ready to be asked: an `Engine`, or a reward model, which is one for its own kind of requests. Raises
+    `ModelMissing` when its weights have not been fetched.
+    """
+    if isinstance(spec, RewardSpec):
+        from infinity_assets.inference.reward import open_reward
+
+        return open_reward(spec, local_path(spec, models_dir))
     if spec.backend == "openai":
         from infinity_assets.inference.openai_engine import OpenAIEngine
 
@@ -43,16 +49,16 @@ class EnginePool:
     def __init__(
         self,
         models_dir: Path,
-        engine: Callable[[ModelSpec, Path], Engine] = open_engine,
+        engine: Callable[[ModelSpec, Path], Engine] | Callable[[ModelSpec | RewardSpec, Path], Any] = open_engine,
         embedder: Callable[[EmbedderSpec, Path], Any] = open_embedder,
     ):
         self._models_dir, self._open_engine, self._open_embedder = models_dir, engine, embedder
-        self._open: dict[str, tuple[ModelSpec | EmbedderSpec, Any]] = {}
+        self._open: dict[str, tuple[Spec, Any]] = {}
         self._lock = threading.RLock()
 
     @contextmanager
-    def engine(self, spec: ModelSpec) -> Iterator[Engine]:
-        """The engine of that spec, for the block. It is closed when the block ends with an error: its state is then unknown."""
+    def engine(self, spec: ModelSpec | RewardSpec) -> Iterator[Any]:
+        """The engine or the reward model of that spec, for the block. It is closed when the block ends with an error: its state is then unknown."""
         with self._held(spec.backend, spec, self._open_engine) as engine:
             yield engine
 

@@ -61,7 +61,8 @@ class Prompting:
         """The response to a prompt that leaves less than `room` tokens in the window."""
         if len(tokens) + room <= self._window:
             return None
-        cause = f"{len(tokens)} tokens, and up to {room} of the answer, do not fit in max_model_len = {self._window}"
+        answer = f", and up to {room} of the answer," if room else ""
+        cause = f"{len(tokens)} tokens{answer} do not fit in max_model_len = {self._window}"
         return failed(PROMPT_TOO_LONG, cause, len(tokens), window=self._window)
 
     def score(self, request: ScoreRequest) -> Scored | Response:

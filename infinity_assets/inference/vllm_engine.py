@@ -30,7 +30,7 @@ from infinity_assets.inference.requests import (
     ScoreRequest,
     failed,
 )
-from infinity_assets.model_settings import ModelSpec
+from infinity_assets.model_settings import ModelSpec, RewardSpec
 
 if TYPE_CHECKING:
     from vllm import LLM, RequestOutput, SamplingParams
@@ -68,7 +68,7 @@ class VllmEngine:
     def __init__(self, spec: ModelSpec, folder: Path):
         """Load the weights in `folder`: about 16 seconds for the embedded model on two cores, most of it imports."""
         self.spec = spec
-        self._llm = _load(spec, folder)
+        self._llm = load(spec, folder)
         self._prompting = Prompting(self._llm.get_tokenizer(), spec.max_model_len)
         self._in_flight = self._llm.llm_engine.vllm_config.scheduler_config.max_num_seqs
         self._submitted = 0
@@ -117,12 +117,9 @@ class VllmEngine:
 
     def close(self) -> None:
         """Free the memory, so that another engine can be opened in this process."""
-        from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
-
         self._llm.llm_engine.engine_core.shutdown()
         del self._llm, self._prompting
-        gc.collect()
-        cleanup_dist_env_and_memory()
+        free()
 
     def _submit(self, flight: _Flight) -> str:
         self._submitted += 1
@@ -182,7 +179,8 @@ class VllmEngine:
         return _Flight(position, scored.tokens, params, answer_start=scored.answer_start, cut_at=scored.cut_at)
 
 
-def _load(spec: ModelSpec, folder: Path) -> "LLM":
+def load(spec: ModelSpec | RewardSpec, folder: Path, **more: Any) -> "LLM":
+    """VLLM with the weights in `folder`; `more` are further arguments of `vllm.LLM`."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     logging.getLogger("torch._library.triton").setLevel(logging.ERROR)  # "Triton not available", on every CPU
@@ -206,7 +204,15 @@ def _load(spec: ModelSpec, folder: Path) -> "LLM":
             "disable_log_stats": True,
             "use_tqdm_on_load": False,
         }
-        return LLM(str(folder), **{**arguments, **spec.engine})
+        return LLM(str(folder), **{**arguments, **more, **spec.engine})
+
+
+def free() -> None:
+    """Give memory that no engine holds any more back to the device, and make room for another engine in this process."""
+    from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
+
+    gc.collect()
+    cleanup_dist_env_and_memory()
 
 
 def _settle_llvmlite() -> None:
