@@ -16,7 +16,7 @@ from infinity_assets.inference import vllm_engine
 from infinity_assets.inference.batching import by_halves, device, free, padded, pieces
 from infinity_assets.inference.engine import Admit, always
 from infinity_assets.inference.prompting import Prompting
-from infinity_assets.inference.requests import ENGINE_ERROR, INVALID_REQUEST, Response, RewardRequest, failed, finite
+from infinity_assets.inference.requests import ENGINE_ERROR, INVALID_REQUEST, Response, RewardRequest, failed, finite, most_tokens
 from infinity_assets.model_settings import RewardSpec
 
 PREPARED = 1024
@@ -53,7 +53,7 @@ class RewardModel:
                     jobs.append(job)
             jobs.sort(key=lambda job: -len(job.tokens))
             for batch in pieces(jobs, self._batch):
-                admitted = list(takewhile(lambda job: admit(len(job.tokens), 0), batch))
+                admitted = list(takewhile(lambda job: admit(len(job.tokens), most_tokens(requests[job.position])), batch))
                 started = time.monotonic()
                 for job, found in by_halves(admitted, self._rewards) if admitted else ():
                     response = failed(ENGINE_ERROR, repr(found)) if isinstance(found, Exception) else finite(Response(reward=found))
@@ -118,7 +118,7 @@ class VllmReward(RewardModel):
 
     def __init__(self, spec: RewardSpec, folder: Path):
         """Load the weights in `folder`."""
-        self._llm: Any = vllm_engine.load(spec, folder, runner="pooling", convert="classify")
+        self._llm: Any = vllm_engine.load(spec, folder)
         self._prompting = Prompting(self._llm.get_tokenizer(), spec.max_model_len)
 
     def close(self) -> None:

@@ -26,6 +26,7 @@ from infinity_assets.inference.requests import (
     ScoreRequest,
     failed,
     finite,
+    most_tokens,
     request_key,
 )
 from infinity_assets.model_settings import ModelSpec, Sampling
@@ -120,7 +121,7 @@ class TransformersEngine:
                 else:
                     jobs.append(job)
             for batch in self._batches(jobs):
-                admitted = list(takewhile(lambda job: admit(len(job.tokens), job.room), batch))
+                admitted = list(takewhile(lambda job: admit(len(job.tokens), most_tokens(requests[job.position])), batch))
                 started = time.monotonic()
                 for job, result in by_halves(admitted, self._answer) if admitted else ():
                     if isinstance(result, Exception):

@@ -29,6 +29,7 @@ from infinity_assets.inference.requests import (
     Response,
     ScoreRequest,
     failed,
+    most_tokens,
 )
 from infinity_assets.model_settings import ModelSpec, RewardSpec
 
@@ -92,8 +93,10 @@ class VllmEngine:
                         flight = self._prepare(position, requests[position])
                         if isinstance(flight, Response):
                             yield position, flight
-                        else:
+                        elif queue is suspects or admit(len(flight.tokens), most_tokens(requests[position])):
                             flying[self._submit(flight)] = flight
+                        else:
+                            waiting.clear()
                     except Exception as error:
                         yield position, failed(INVALID_REQUEST if _is_refusal(error) else ENGINE_ERROR, repr(error))
                 if not flying:
@@ -120,6 +123,14 @@ class VllmEngine:
         self._llm.llm_engine.engine_core.shutdown()
         del self._llm, self._prompting
         free()
+
+    def sleep(self) -> None:
+        """Move the weights to main memory and give the GPU back; what the engine kept of prompts is forgotten."""
+        self._llm.sleep(level=1)
+
+    def wake(self) -> None:
+        """Be ready again."""
+        self._llm.wake_up()
 
     def _submit(self, flight: _Flight) -> str:
         self._submitted += 1
@@ -179,8 +190,8 @@ class VllmEngine:
         return _Flight(position, scored.tokens, params, answer_start=scored.answer_start, cut_at=scored.cut_at)
 
 
-def load(spec: ModelSpec | RewardSpec, folder: Path, **more: Any) -> "LLM":
-    """VLLM with the weights in `folder`; `more` are further arguments of `vllm.LLM`."""
+def load(spec: ModelSpec | RewardSpec, folder: Path) -> "LLM":
+    """VLLM with the weights in `folder`, to generate and score, or to give rewards."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     logging.getLogger("torch._library.triton").setLevel(logging.ERROR)  # "Triton not available", on every CPU
@@ -204,7 +215,15 @@ def load(spec: ModelSpec | RewardSpec, folder: Path, **more: Any) -> "LLM":
             "disable_log_stats": True,
             "use_tqdm_on_load": False,
         }
-        return LLM(str(folder), **{**arguments, **more, **spec.engine})
+        if isinstance(spec, RewardSpec):
+            arguments |= {"runner": "pooling", "convert": "classify"}
+        else:
+            arguments |= {
+                "tensor_parallel_size": spec.tensor_parallel_size,
+                "enable_sleep_mode": spec.when_idle == "sleep" and not on_cpu,
+                "enable_prefix_caching": True,  # what requests with a common beginning share is computed once
+            }
+        return LLM(str(folder), **{**arguments, **spec.engine})
 
 
 def free() -> None:

@@ -10,7 +10,6 @@ import polars as pl
 
 from infinity_assets import prompts
 from infinity_assets.catalog.lake import Outcome
-from infinity_assets.defs.accounting import spent
 from infinity_assets.defs.grading import grade
 from infinity_assets.defs.step import Step, dataset
 from infinity_assets.inference import batch
@@ -55,8 +54,7 @@ def tagged(step: Step) -> Outcome:
     abilities = table.drop_nulls("cate_ability").group_by("cate_ability").len("rows").sort(pl.col("rows") * -1, "cate_ability")
     return Outcome(
         table,
-        generations=answers.generations,
-        measures={"rows labelled": table["cate_ability"].count(), **spent(answers.generations)},
+        measures={"rows labelled": table["cate_ability"].count()},
         charts={"abilities": charts.table(abilities)},
     )
 
@@ -116,13 +114,11 @@ def scored(step: Step) -> Outcome:
     in_context = inference.score(models.scorer, batch.last_answers(taken, with_context=True), "loss")
     alone = inference.score(models.scorer, batch.last_answers(taken, with_context=False), "loss alone")
     grades = grade(step, inference, taken.select("row_id", request=conversation.content_of("user"), answer=conversation.answer()))
-    quality = grades.frame.select("row_id", quality="score", quality_text="text", quality_error="error")
-    calls = [in_context.generations, alone.generations, grades.generations]
+    quality = grades.select("row_id", quality="score", quality_text="text", quality_error="error")
     rewards = pl.DataFrame(schema={"row_id": pl.String, "reward": pl.Float64, "reward_error": pl.String})
     if models.reward:
         rewarded = inference.reward(models.reward, batch.conversations(taken), "reward")
         rewards = rewarded.frame.select("row_id", "reward", reward_error="error")
-        calls.append(rewarded.generations)
     table = (
         rows.select("row_id", language.detect(conversation.answer()).alias("answer_language"))
         .join(step.read("tagged").select("row_id", "ability").collect(), on="row_id", how="left")
@@ -143,17 +139,14 @@ def scored(step: Step) -> Outcome:
         pl.coalesce(why, "quality_error").alias("quality_error"),
         pl.coalesce(pl.lit(None if models.reward else "no_reward_model"), why, "reward_error").alias("reward_error"),
     )  # fmt: skip
-    made = pl.concat(calls)
     return Outcome(
         table,
-        generations=made,
         measures={
             "rows with IFD": table["ifd"].count(),
             "rows with quality": table["quality"].count(),
             "rows with reward": table["reward"].count(),
             "mean quality": table["quality"].mean(),  # type: ignore[dict-item]
             "median IFD": table["ifd"].median(),  # type: ignore[dict-item]
-            **spent(made),
         },
         charts={
             "IFD": charts.histogram(table["ifd"], "IFD, loss ratio", low=0, high=1.5),
