@@ -4,23 +4,27 @@ The rules follow Evol-Instruct's elimination (arXiv 2304.12244) and what is know
 language, leaked words of the prompt, an answer instead of a request.
 """
 
+from collections.abc import Iterable
+
 import polars as pl
 
-from infinity_assets import prompts
 from infinity_assets.decontamination.gate import Gate
+from infinity_assets.prompts import Bilingual
 from infinity_assets.rows.grammar import DEBRIS
 from infinity_assets.rows.text import normalised, word_count
 from infinity_assets.scoring import language
 from infinity_assets.selection.rules import Rule
 from infinity_assets.settings import Decontamination, Evolution
-from infinity_assets.synthesis.operators import FROM_TEXT, OPERATORS
 
-_EXAMPLE_RUN = 6
-"""Words in a row that tell a copied example from chance."""
+_EXAMPLE_RUNS = 6, 10
+"""Words in a row, or Chinese characters, that tell a copied example from chance."""
+_EXAMPLE = {"item_id": pl.String, "benchmark": pl.String, "prompt": pl.String}
 _LEAKED = (
     r"(?i)given (?:prompt|request)|rewritten (?:prompt|request)|new request:|#the|here is a (?:request|text)|(?:more specific|following) request|"
     r"at most twenty|one more condition|several steps of reasoning|rarer subject|"
-    r"keeps? its language|do not answer it|without the text|改写后的|给定的"
+    r"keeps? its language|do not answer it|without the text|you (?:rewrite requests|think of questions)|send to an assistant|"
+    r"改写后的(?:请求|问题|提示|指令)|给定的(?:请求|提示|指令)|新的请求[：:]|下面是一个请求|最多比原来多|给它加上一个条件|要推理好几步|更少见的主题|"
+    r"没读过这段文字|简体仍用简体|不要回答它|发给助手"
 )
 _ANSWERING = r"(?i)^\W*(?:sure|certainly|of course|here (?:is|are|'s)|i'm sorry|i am sorry|as an ai|好的|当然|以下是|抱歉)"
 _REQUEST_MARK = r"[?？]|请|如何|怎么|怎样|什么|为什么|哪|吗|写|列出|解释|说明|介绍|计算|推荐|比较|翻译|总结|给出|帮我"
@@ -38,22 +42,25 @@ def asks(text: pl.Expr) -> pl.Expr:
     return text.str.contains(_REQUEST_MARK) | text.str.contains(rf"(?im)(?:^|[.!:;]\s+|,\s*(?:and|then)\s+)\W*(?:{_IMPERATIVE})\b")
 
 
-def copied_examples(made: pl.DataFrame) -> pl.DataFrame:
-    """Rewrites that share a run of words with an example of their own prompt: a small model likes to copy them.
+def copied_examples(made: pl.DataFrame, prompts: Iterable[Bilingual]) -> pl.DataFrame:
+    """Rewrites that share a run of words with an example of the prompts: a small model likes to copy them.
 
     Args:
         made: row_id and messages of the rewrites.
+        prompts: The prompts that they may have been made with.
 
     Returns:
-        Lines as the gate gives them, with the prompt's name as the benchmark.
+        Lines as the gate gives them, with the prompt's label as the benchmark, at most one for each row and language.
     """
-    examples = [
-        {"item_id": f"{name}#{place}", "benchmark": name, "prompt": text}
-        for name in (*OPERATORS, FROM_TEXT)
-        for place, (role, text) in enumerate(prompts.load(name).turns)
-        if role == "assistant"
-    ]
-    return Gate(pl.DataFrame(examples), Decontamination(ngram=_EXAMPLE_RUN, overlap=None)).hits(made)
+    found = []
+    for wordings, run in zip(zip(*prompts, strict=True), _EXAMPLE_RUNS, strict=True):
+        examples = [
+            {"item_id": f"{prompt.label}#{number}", "benchmark": prompt.label, "prompt": text}
+            for prompt in wordings
+            for number, text in enumerate(prompt.examples, 1)
+        ]
+        found.append(Gate(pl.DataFrame(examples, _EXAMPLE), Decontamination(ngram=run, overlap=None)).hits(made))
+    return pl.concat(found)
 
 
 def rules(settings: Evolution) -> list[Rule]:

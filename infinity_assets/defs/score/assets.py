@@ -25,7 +25,7 @@ _TAG = Sampling(temperature=0.0, top_p=1.0, max_tokens=64)
 @dataset(
     group="score",
     reads=("decontaminated",),
-    settings=lambda s: (s.scoring, s.models.tagger.reach, prompts.load("tag").hash),
+    settings=lambda s: (s.scoring, s.models.tagger.reach, *prompts.hashes(s.prompts_dir, "tag")),
     columns={"row_id": pl.String, "cate_ability": pl.String, "ability": pl.List(pl.String), "tag_error": pl.String},
     meaning={
         "cate_ability": "coarse ability, one of 26",
@@ -42,11 +42,12 @@ def tagged(step: Step) -> Outcome:
     rows, scoring = step.read("decontaminated").collect(), step.settings.scoring
     taken = sample.take(rows, scoring.max_rows, step.settings.shards)
     requests = batch.from_prompt(
-        prompts.load("tag"),
-        taken.select("row_id", conversation.instruction().str.slice(0, scoring.max_chars).alias("request")),
+        prompts.both("tag", step.settings.prompts_dir),
+        taken.select("row_id", "language", conversation.instruction().str.slice(0, scoring.max_chars).alias("request")),
         _TAG,
         "tag",
         schema=labels.schema(scoring.max_labels),
+        max_labels=str(scoring.max_labels),
     )
     answers = step.inference().generate(step.settings.models.tagger, requests, "tag")
     found = rows.select("row_id").join(labels.parse(answers.frame), on="row_id", how="left")
@@ -64,7 +65,7 @@ def tagged(step: Step) -> Outcome:
 @dataset(
     group="score",
     reads=("decontaminated", "tagged"),
-    settings=lambda s: (s.scoring, s.models.scorer.reach, s.models.judge.reach, prompts.load("judge_answer").hash),
+    settings=lambda s: (s.scoring, s.models.scorer.reach, s.models.judge.reach, *prompts.hashes(s.prompts_dir, "judge_answer")),
     columns={
         "row_id": pl.String,
         "answer_language": pl.String,
@@ -103,7 +104,9 @@ def scored(step: Step) -> Outcome:
     inference = step.inference()
     in_context = inference.score(models.scorer, batch.last_answers(taken, with_context=True), "loss")
     alone = inference.score(models.scorer, batch.last_answers(taken, with_context=False), "loss alone")
-    grades = grade(step, inference, taken.select("row_id", request=conversation.content_of("user"), answer=conversation.answer()))
+    grades = grade(
+        step, inference, taken.select("row_id", "language", request=conversation.content_of("user"), answer=conversation.answer())
+    )
     quality = grades.frame.select("row_id", quality="score", quality_error="error")
     table = (
         rows.select("row_id", language.detect(conversation.answer()).alias("answer_language"))
