@@ -29,7 +29,8 @@ def infinity(*arguments: str) -> Result:
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["run"], ["explain"], ["funnel"], ["sql"], ["check"], ["settings"], ["models"], ["sources", "list"], ["export"]]
+    "arguments",
+    [[], ["run"], ["explain"], ["funnel"], ["sql"], ["check"], ["settings"], ["models"], ["sources", "list"], ["export"], ["prompts"]],
 )
 def test_every_command_has_help(arguments: list[str]) -> None:
     result = infinity(*arguments, "--help")

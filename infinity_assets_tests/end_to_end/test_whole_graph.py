@@ -120,7 +120,7 @@ def test_scores_are_finite_or_null_with_a_reason(project: Project) -> None:
             "about a text",
             "select parents[1] from synthesized_from_text union select row_id from decisions where asset = 'synthesized_from_text' limit 1",
             [
-                r"complete +in synthesized_from_text: prompt pairs_from_text_",
+                r"complete +in synthesized_from_text: prompt pairs_from_text\.",
                 r"dropped +in synthesized_from_text",
                 r"read +from source nature_notes",
             ],
