@@ -92,7 +92,9 @@ def copy(name: str, folder: Path, language: "texts.Language | None") -> None:
 
     What you do not change, you may delete again: then ours is used.
     """
-    for prompt in (texts.load(name, chosen) for chosen in ([language] if language else texts.LANGUAGES)):
+    for prompt in texts.both(name):
+        if language not in (None, prompt.language):
+            continue
         folder.mkdir(parents=True, exist_ok=True)
         copied = folder / prompt.file.name
         if copied.exists():

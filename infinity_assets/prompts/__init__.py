@@ -129,15 +129,15 @@ def check(folder: Path) -> None:
     """
     if not folder.is_dir():
         raise InfinityError(f"Setting `prompts_dir` names {folder}, which is no folder.")
-    wanted = {f"{name}.{language}{_SUFFIX}": (name, language) for name in names() for language in LANGUAGES}
+    ours = {prompt.file.name: prompt for name in names() for prompt in both(name)}
     for file in sorted(folder.iterdir()):
         if file.name.startswith(".") or file.name == "README.md":
             continue
-        if file.name not in wanted:
+        if file.name not in ours:
             raise InfinityError(
                 f"{file} takes the place of no prompt: `infinity prompts list` shows all, and their files end in .en.md and .zh.md."
             )
-        load(*wanted[file.name], folder)
+        load(ours[file.name].name, ours[file.name].language, folder)
 
 
 def _read(file: Path) -> Prompt:
