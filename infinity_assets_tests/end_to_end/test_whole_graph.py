@@ -8,6 +8,7 @@ import pytest
 from infinity_assets.catalog.funnel import ORDER
 from infinity_assets.catalog.invariants import check_all
 from infinity_assets_tests.project import PROJECT, Project
+from infinity_assets_tests.prompts.test_prompts_page import TABLE
 
 README = (PROJECT / "data" / "sources" / "README.md").read_text(encoding="utf-8")
 
@@ -96,6 +97,15 @@ def test_scores_are_finite_or_null_with_a_reason(project: Project) -> None:
         assert scored.filter(pl.col(score).is_null() != pl.col(reason).is_not_null()).is_empty()
         assert scored.drop_nulls(score).filter(~pl.col(score).is_finite()).is_empty()
     assert scored["ifd"].n_unique() > 50, "measured, not made up"
+
+
+def test_the_page_on_prompts_names_the_assets_that_use_them(project: Project) -> None:
+    calls = project.sql("select distinct asset, split_part(prompt, '.', 1) as name from generations where prompt similar to '.*\\.(en|zh)'")
+    told = {(asset, name) for name, (used_by, *_) in TABLE.items() for asset in re.findall(r"\w+", used_by)}
+    used = set(calls.iter_rows())
+    assert used
+    assert used <= told
+    assert {asset for asset, _ in told} == {asset for asset, _ in used}
 
 
 @pytest.mark.parametrize(
