@@ -131,6 +131,14 @@ class VllmEngine:
         gc.collect()
         cleanup_dist_env_and_memory()
 
+    def sleep(self) -> None:
+        """Move the weights to main memory and give the GPU back; what the engine kept of prompts is forgotten."""
+        self._llm.sleep(level=1)
+
+    def wake(self) -> None:
+        """Be ready again."""
+        self._llm.wake_up()
+
     def _submit(self, flight: _Flight) -> str:
         self._submitted += 1
         name = str(self._submitted)
@@ -236,6 +244,7 @@ def _load(spec: ModelSpec, folder: Path) -> "LLM":
             "max_model_len": spec.max_model_len,
             "dtype": spec.dtype,
             "tensor_parallel_size": spec.tensor_parallel_size,
+            "enable_sleep_mode": spec.when_idle == "sleep" and not on_cpu,
             "enable_prefix_caching": True,  # what requests with a common beginning share is computed once
             "enforce_eager": on_cpu,  # on a CPU, compiling gains 8 % and takes 77 seconds
             # A seeded request whose prompt is read in pieces breaks the step on a CPU: its generator cannot be wound back (vLLM 0.32).
