@@ -42,9 +42,9 @@ class GenerateRequest:
 
     row_id: str
     prompt: str
-    """Name of the prompt file."""
+    """Name and language of the prompt: `tag.zh`."""
     prompt_hash: str
-    """Hash of the prompt file: another wording is another question."""
+    """Hash of the prompt in that language: another wording is another question."""
     messages: Messages
     sampling: Sampling
     schema: dict | None = None
@@ -68,7 +68,7 @@ class CompleteRequest:
 
     row_id: str
     prompt: str
-    """Name of the prompt file, or of what stands in its place."""
+    """Name and language of the prompt whose examples are shown, or what stands in its place."""
     prompt_hash: str
     text: str
     sampling: Sampling

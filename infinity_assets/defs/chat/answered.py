@@ -26,7 +26,8 @@ def _make(number: int) -> dg.AssetsDefinition:
         group="chat",
         reads_all=(upstream,),
         settings=lambda s: (
-            s.shards, s.chat.answering, s.scoring, s.models.generator.reach, s.models.judge.reach, prompts.load("judge_answer").hash
+            s.shards, s.chat.answering, s.scoring, s.models.generator.reach, s.models.judge.reach,
+            *prompts.hashes(s.prompts_dir, "judge_answer"),
         ),
         columns=ANSWERED,
         meaning=MEANING,
@@ -48,7 +49,9 @@ def _make(number: int) -> dg.AssetsDefinition:
         made = asked.join(written.frame.select("row_id", "text", "finish_reason", "error"), on="row_id").with_columns(
             pl.col("text").str.strip_chars()
         )
-        grades = grade(step, inference, made.filter(pl.col("text").fill_null("") != "").select("row_id", "request", answer="text"))
+        grades = grade(
+            step, inference, made.filter(pl.col("text").fill_null("") != "").select("row_id", "language", "request", answer="text")
+        )
         made = made.join(grades.select("row_id", answer_score="score"), on="row_id", how="left").with_columns(
             pl.concat_list(
                 pl.struct(role=pl.lit("user"), content="request"),

@@ -23,7 +23,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         reads=(upstream,),
         settings=lambda s: (
             s.chat.diagnosis, s.scoring, *(part for student in s.models.students for part in student.parts),
-            s.models.judge.reach, prompts.load("judge_answer").hash,
+            s.models.judge.reach, *prompts.hashes(s.prompts_dir, "judge_answer"),
         ),
         columns=DIAGNOSED,
         meaning=MEANING,
@@ -37,7 +37,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         """
         recipe, students, inference = step.settings.chat.diagnosis, step.settings.models.students, step.inference()
         rows = step.read(upstream).collect()
-        asked = rows.select("row_id", request=conversation.instruction())
+        asked = rows.select("row_id", "language", request=conversation.instruction())
         scores = []
         for student in students:
             requests = batch.as_they_are(f"student:{student.name}", asked, student.sampling, f"{name}:{student.name}")
