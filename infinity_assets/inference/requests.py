@@ -51,7 +51,7 @@ class GenerateRequest:
     index: int = 0
     """Number of the draw, where a row is asked the same question several times."""
     attempt: int = 0
-    """How often it was asked before with no usable answer."""
+    """Above 0 where an earlier answer could not be used."""
 
     def __post_init__(self):
         if self.schema is not None and self.choices is not None:
@@ -146,9 +146,9 @@ def normalised(logprobs: Sequence[float]) -> tuple[float, ...]:
     return tuple(value - total for value in logprobs)
 
 
-def room_of(request: Request) -> int:
-    """The tokens that the answer may have: `max_tokens`, or 0 for a score."""
-    return 0 if isinstance(request, ScoreRequest) else request.sampling.max_tokens
+def most_tokens(request: Request) -> int:
+    """The most tokens that an answer may have. A score has one, because engines know no request without."""
+    return 1 if isinstance(request, ScoreRequest) else request.sampling.max_tokens
 
 
 def request_key(model: str, request: Request | EmbedRequest) -> str:
