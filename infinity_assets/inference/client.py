@@ -209,7 +209,8 @@ class Inference:
         asked = pl.DataFrame(
             {
                 "first": list(current),
-                "key": [request_key(spec.identity, request) for request in requests],
+                # Another room is no other key; another attempt is.
+                "key": [request_key(spec.identity, r) if getattr(r, "attempt", 0) else _key(first) for first, r in current.items()],
                 "room": [most_tokens(request) for request in requests],
             },
             schema={"first": pl.String, "key": pl.String, "room": pl.Int64},
@@ -249,7 +250,7 @@ class Inference:
                 following[first] = replace(request, sampling=sampling)
             else:
                 hotter = max(request.sampling.temperature, self._retries.temperature)
-                seed = int(digest(f"{first}:{attempt + 1}")[:8], 16)
+                seed = int(digest(f"{_key(first)}:{attempt + 1}")[:8], 16)
                 sampling = request.sampling.model_copy(update={"temperature": hotter})
                 following[first] = replace(request, sampling=sampling, seed=seed, attempt=attempt + 1)
         return following
@@ -300,6 +301,11 @@ class Inference:
 
 def _error(line: dict[str, Any]) -> str:
     return f"{line['error']}: {line['cause']}"
+
+
+def _key(first: str) -> str:
+    """Of a key and a room, as `_ask` names its requests, the key."""
+    return first.partition(" ")[0]
 
 
 def _line(key: str, request: Request, response: Response) -> dict[str, Any]:
