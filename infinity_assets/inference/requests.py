@@ -146,9 +146,14 @@ def normalised(logprobs: Sequence[float]) -> tuple[float, ...]:
     return tuple(value - total for value in logprobs)
 
 
+def room_of(request: Request) -> int:
+    """The tokens that the answer may have: `max_tokens`, or 0 for a score."""
+    return 0 if isinstance(request, ScoreRequest) else request.sampling.max_tokens
+
+
 def most_tokens(request: Request) -> int:
-    """The most tokens that an answer may have. A score has one, because engines know no request without."""
-    return 1 if isinstance(request, ScoreRequest) else request.sampling.max_tokens
+    """The most tokens that an engine may write for it: a score has one, because engines know no request without."""
+    return room_of(request) or 1
 
 
 def request_key(model: str, request: Request | EmbedRequest) -> str:
@@ -161,6 +166,7 @@ def request_key(model: str, request: Request | EmbedRequest) -> str:
     batch size, concurrency, address of the server, engine arguments; and `max_tokens` and the window (`max_model_len`), which change only the
     answers that they cut: the store knows for which requests a line holds.
     """
+    parts: dict[str, Any]
     match request:
         case GenerateRequest():
             parts = {

@@ -90,7 +90,7 @@ class ResponseStore:
             kind: What was asked for.
             model: The model's identity.
             keys: The keys of the requests.
-            rooms: What each request may write, in tokens. The lines that hold for (key, room) are found, one for each of these
+            rooms: What each request may write, in tokens; 0 for a score. The lines that hold for (key, room) are found, one for each of these
                 pairs that has one, with `room` as their last column. Without rooms, the first line of every key.
             window: The model's `max_model_len`. Without it, lines hold whatever window made them.
 
