@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import polars as pl
 
@@ -30,13 +30,14 @@ from infinity_assets.inference.requests import (
     Kind,
     Request,
     Response,
+    RewardRequest,
     ScoreRequest,
     most_tokens,
     request_key,
     room_of,
 )
 from infinity_assets.inference.store import RESPONSES, ResponseStore
-from infinity_assets.model_settings import EmbedderSpec, ModelSpec, Retries
+from infinity_assets.model_settings import EmbedderSpec, ModelSpec, Retries, RewardSpec
 from infinity_assets.rows.ids import digest
 from infinity_assets.rows.schema import GENERATIONS
 
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from infinity_assets.inference.embedder import Embedder
+
+AnyRequest: TypeAlias = Request | RewardRequest
+Answering: TypeAlias = ModelSpec | RewardSpec
 
 FLUSH_SECONDS = 5.0
 FLUSH_ANSWERS = 256
@@ -146,6 +150,10 @@ class Inference:
         """Log-probabilities of answers, in nats: `sum_logprob` over `answer_tokens` tokens. Raises as `generate` does."""
         return self._ask("score", spec, requests, stage)
 
+    def reward(self, spec: RewardSpec, requests: Sequence[RewardRequest], stage: str) -> Answers:
+        """Rewards of conversations: `reward`, finite or null with an error. Raises as `generate` does."""
+        return self._ask("reward", spec, requests, stage)
+
     def embed(self, spec: EmbedderSpec, texts: Sequence[str], stage: str) -> "np.ndarray":
         """Vectors of unit length, float32 of shape (texts, width), in the order of the texts. No texts give shape (0, 0)."""
         import numpy as np
@@ -177,7 +185,7 @@ class Inference:
         """Close the engines of the pool."""
         self._pool.release()
 
-    def _ask(self, kind: Kind, spec: ModelSpec, requests: Sequence[Request], stage: str) -> Answers:
+    def _ask(self, kind: Kind, spec: Answering, requests: Sequence[AnyRequest], stage: str) -> Answers:
         """A batch, and once more what cannot be used: attempt by attempt."""
         asked = pl.DataFrame(
             {
@@ -193,7 +201,7 @@ class Inference:
         current = asked.with_row_index("at").unique(_PAIR, keep="first", maintain_order=True).select("at", *_PAIR)
         asked = asked.join(current, on=_PAIR, how="left", maintain_order="left").drop(_PAIR)
         books, answers, seconds = [], pl.DataFrame(schema=_FOUND), 0.0
-        following: dict[int, Request] = {}
+        following: dict[int, AnyRequest] = {}
         tries: Counter[tuple[int, str]] = Counter()
         for attempt in itertools.count():
             wanted = [following.get(at) or requests[at] for at in current["at"]]
@@ -214,7 +222,7 @@ class Inference:
         return Answers(frame.select(ANSWERS.names()), written)
 
     def _answered(
-        self, kind: Kind, spec: ModelSpec, current: pl.DataFrame, requests: Sequence[Request], stage: str
+        self, kind: Kind, spec: Answering, current: pl.DataFrame, requests: Sequence[AnyRequest], stage: str
     ) -> tuple[pl.DataFrame, float]:
         """The lines of requests, of schema `_FOUND`, and how long the engine worked.
 
@@ -241,8 +249,8 @@ class Inference:
         return lines.select(list(_FOUND)), seconds
 
     def _again(
-        self, lines: pl.DataFrame, requests: Mapping[int, Request], tries: Counter[tuple[int, str]], attempt: int
-    ) -> dict[int, Request]:
+        self, lines: pl.DataFrame, requests: Mapping[int, AnyRequest], tries: Counter[tuple[int, str]], attempt: int
+    ) -> dict[int, AnyRequest]:
         """What is asked again, by `at`: the next request."""
         allowed = {
             INVALID_JSON: self._retries.invalid,
@@ -267,7 +275,7 @@ class Inference:
         return following
 
     def _ask_engine(
-        self, kind: Kind, spec: ModelSpec, keys: list[str], requests: list[Request], stage: str, had: int
+        self, kind: Kind, spec: Answering, keys: list[str], requests: list[AnyRequest], stage: str, had: int
     ) -> tuple[pl.DataFrame, float]:
         """Ask what is missing and store it. Returns the lines that are not stored (retriable errors), and how long the engine worked."""
         unsaved: list[dict[str, Any]] = []
@@ -305,7 +313,7 @@ class Inference:
         self._progress(Progress(stage, done, had + len(keys), had, tokens))
         return pl.DataFrame(lost, schema={**RESPONSES, "room": pl.Int64}), seconds
 
-    def _flush(self, kind: Kind, spec: ModelSpec, lines: list[dict[str, Any]]) -> None:
+    def _flush(self, kind: Kind, spec: Answering, lines: list[dict[str, Any]]) -> None:
         self._store.append(kind, spec.identity, pl.DataFrame(lines, schema={**RESPONSES, "room": pl.Int64}).drop("room"))
         lines.clear()
 
@@ -314,13 +322,13 @@ def _error(line: dict[str, Any]) -> str:
     return f"{line['error']}: {line['cause']}"
 
 
-def _line(key: str, request: Request, response: Response) -> dict[str, Any]:
+def _line(key: str, request: AnyRequest, response: Response) -> dict[str, Any]:
     """A line for the store, and the request's `room`."""
     room = room_of(request)
     return {"key": key, "prompt": request.prompt, "max_tokens": room or None, **asdict(response), "room": room}
 
 
-def _lines(asked: pl.DataFrame, lines: pl.DataFrame, kind: Kind, spec: ModelSpec, attempt: int, seconds: float) -> pl.DataFrame:
+def _lines(asked: pl.DataFrame, lines: pl.DataFrame, kind: Kind, spec: Answering, attempt: int, seconds: float) -> pl.DataFrame:
     """The lines of an attempt for the books, of schema `GENERATIONS`, in request order. What is paid by the hour falls on calls by their tokens."""
     price, made = spec.price, ~pl.col("cached")
     tokens = (pl.col("prompt_tokens") + pl.col("completion_tokens")).fill_null(0)

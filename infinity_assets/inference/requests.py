@@ -4,14 +4,14 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias
 
 import orjson
 
 from infinity_assets.model_settings import Sampling
 
-Kind: TypeAlias = Literal["generate", "complete", "score", "embed"]
+Kind: TypeAlias = Literal["generate", "complete", "score", "reward", "embed"]
 Messages: TypeAlias = tuple[dict[str, str], ...]
 
 # Classes of errors. Those of the first group are an answer, and stored.
@@ -24,6 +24,8 @@ TRUNCATED: Final = "truncated"
 REFUSED: Final = "refused"
 """By the server's filter, or by the model where its API says so."""
 EMPTY: Final = "empty"
+NOT_FINITE: Final = "not_finite"
+"""A score or a reward that is no number."""
 # Bad luck, not stored: asked again by the next run.
 ENGINE_ERROR: Final = "engine_error"
 CONNECTION: Final = "connection"
@@ -97,6 +99,20 @@ class ScoreRequest:
 
 
 @dataclass(frozen=True)
+class RewardRequest:
+    """How good a conversation's answers are: the one number of a reward model."""
+
+    row_id: str
+    prompt: str
+    """Name of the reward, for the books."""
+    messages: Messages
+
+    def __post_init__(self):
+        if not self.messages:
+            raise ValueError("a request has messages")
+
+
+@dataclass(frozen=True)
 class EmbedRequest:
     """The vector of a text. It belongs to the text alone, so there is no row id."""
 
@@ -130,6 +146,8 @@ class Response:
     """Of a choice: the log-probabilities of the choices, in their order, their probabilities adding up to 1. Null where two choices share
     a first token.
     """
+    reward: float | None = None
+    """Of a reward: the model's number, finite, of any size."""
     window: int | None = None
     """The `max_model_len` that made this a `prompt_too_long` or a `cut`: under a larger one the request is asked again."""
 
@@ -139,6 +157,15 @@ def failed(error: str, cause: object, prompt_tokens: int = 0, seconds: float = 0
     return Response(prompt_tokens=prompt_tokens, seconds=seconds, error=error, cause=str(cause)[:1000], window=window)
 
 
+def finite(response: Response) -> Response:
+    """The response to a score or a reward; with the error `not_finite` in the place of a number that is none."""
+    numbers = (response.sum_logprob, response.reward)
+    if all(number is None or math.isfinite(number) for number in numbers):
+        return response
+    found = next(number for number in numbers if number is not None)
+    return replace(response, sum_logprob=None, answer_tokens=None, reward=None, error=NOT_FINITE, cause=f"the model gave {found}")
+
+
 def normalised(logprobs: Sequence[float]) -> tuple[float, ...]:
     """Log-probabilities, shifted so that the probabilities add up to 1."""
     top = max(logprobs)
@@ -146,22 +173,23 @@ def normalised(logprobs: Sequence[float]) -> tuple[float, ...]:
     return tuple(value - total for value in logprobs)
 
 
-def room_of(request: Request) -> int:
-    """The tokens that the answer may have: `max_tokens`, or 0 for a score."""
-    return 0 if isinstance(request, ScoreRequest) else request.sampling.max_tokens
+def room_of(request: Request | RewardRequest) -> int:
+    """The tokens that the answer may have: `max_tokens`, or 0 for a score and a reward."""
+    return 0 if isinstance(request, ScoreRequest | RewardRequest) else request.sampling.max_tokens
 
 
-def most_tokens(request: Request) -> int:
+def most_tokens(request: Request | RewardRequest) -> int:
     """The most tokens that an engine may write for it: a score has one, because engines know no request without."""
-    return room_of(request) or 1
+    return 1 if isinstance(request, ScoreRequest) else room_of(request)
 
 
-def request_key(model: str, request: Request | EmbedRequest) -> str:
+def request_key(model: str, request: Request | RewardRequest | EmbedRequest) -> str:
     """The key of a request: the 128-bit BLAKE2b digest, in 32 hexadecimal digits, of the canonical JSON of what decides the answer.
 
     Generating: the kind, the model's identity (`model@revision`), the prompt's name and hash, the messages, temperature and top_p, the schema
     or the choices, the seed, the index, and the attempt if it is not the first. Completing: the same, with the text and the stops in the
-    place of messages, schema and choices. Scoring: the kind, the model, the context, the answer. Embedding: the kind, the model with its
+    place of messages, schema and choices. Scoring: the kind, the model, the context, the answer. Rewarding: the kind, the
+    model, the messages. Embedding: the kind, the model with its
     length limit, the text. Left out on purpose: the row id (two rows with one question share the answer), the stage, retries, time-outs,
     batch size, concurrency, address of the server, engine arguments; and `max_tokens` and the window (`max_model_len`), which change only the
     answers that they cut: the store knows for which requests a line holds.
@@ -181,6 +209,8 @@ def request_key(model: str, request: Request | EmbedRequest) -> str:
             parts = {"kind": "complete", "text": request.text, "stop": request.stop, **_drawn(request)}
         case ScoreRequest():
             parts = {"kind": "score", "context": _turns(request.context), "answer": request.answer}
+        case RewardRequest():
+            parts = {"kind": "reward", "messages": _turns(request.messages)}
         case EmbedRequest():
             parts = {"kind": "embed", "text": request.text}
     parts["model"] = model

@@ -41,6 +41,7 @@ RESPONSES = pl.Schema(
         "sum_logprob": pl.Float64,
         "answer_tokens": pl.Int64,
         "choice_logprobs": pl.List(pl.Float64),
+        "reward": pl.Float64,
         "window": pl.Int64,
     }
 )
