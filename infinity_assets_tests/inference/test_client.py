@@ -14,7 +14,7 @@ from infinity_assets.inference import client
 from infinity_assets.inference.client import ANSWERS, Inference, Progress
 from infinity_assets.inference.engine import EngineUnavailable
 from infinity_assets.inference.pool import EnginePool
-from infinity_assets.inference.requests import GenerateRequest, Response, ScoreRequest, failed, most_tokens
+from infinity_assets.inference.requests import GenerateRequest, Response, ScoreRequest, failed, room_of
 from infinity_assets.inference.store import ResponseStore
 from infinity_assets.model_settings import EmbedderSpec, Retries, Sampling
 from infinity_assets.rows.schema import GENERATIONS
@@ -189,7 +189,7 @@ def ended_first(asked, size) -> set[tuple[int, int]]:
 
 
 def test_a_prompt_that_was_too_long_may_fit_with_fewer_tokens_to_write(store):
-    engine = ScriptedEngine(lambda request: failed("prompt_too_long", "no", window=2048) if most_tokens(request) > 4 else echo(request))
+    engine = ScriptedEngine(lambda request: failed("prompt_too_long", "no", window=2048) if room_of(request) > 4 else echo(request))
     errors = [Inference(store, engine.pool()).generate(SPEC, [writing(1, room)], "s").frame["error"].item() for room in (5, 6, 4, 6)]
     assert errors == ["prompt_too_long", "prompt_too_long", None, "prompt_too_long"]
     assert len(engine.asked) == 2
