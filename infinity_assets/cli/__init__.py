@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from infinity_assets.cli.errors import sentences
 from infinity_assets.cli.export import export
+from infinity_assets.cli.responses import responses
 from infinity_assets.cli.sources import bring, sources
 from infinity_assets.errors import InfinityError
 from infinity_assets.settings import Settings, data_dir, models_dir
@@ -249,6 +250,7 @@ def settings() -> None:
 
 
 main.add_command(export)
+main.add_command(responses)
 
 
 @main.group()

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias
 
+import orjson
+
 from infinity_assets.model_settings import Sampling
 
 Kind: TypeAlias = Literal["generate", "complete", "score", "reward", "embed"]
@@ -123,7 +125,7 @@ Request: TypeAlias = GenerateRequest | CompleteRequest | ScoreRequest
 
 @dataclass(frozen=True)
 class Response:
-    """One answer, or the reason why there is none. All columns but the key of a line in the response store."""
+    """One answer, or the reason why there is none."""
 
     text: str | None = None
     finish_reason: str | None = None
@@ -171,62 +173,61 @@ def normalised(logprobs: Sequence[float]) -> tuple[float, ...]:
     return tuple(value - total for value in logprobs)
 
 
+def room_of(request: Request | RewardRequest) -> int:
+    """The tokens that the answer may have: `max_tokens`, or 0 for a score or a reward."""
+    return request.sampling.max_tokens if isinstance(request, (GenerateRequest, CompleteRequest)) else 0
+
+
 def most_tokens(request: Request | RewardRequest) -> int:
-    """The most tokens that an answer may have. A score has one, because engines know no request without; a reward has none."""
-    if isinstance(request, RewardRequest):
-        return 0
-    return 1 if isinstance(request, ScoreRequest) else request.sampling.max_tokens
+    """The most tokens that an engine may write for it: a score has one, because engines know no request without; a reward has none."""
+    return 1 if isinstance(request, ScoreRequest) else room_of(request)
 
 
 def request_key(model: str, request: Request | RewardRequest | EmbedRequest) -> str:
     """The key of a request: the 128-bit BLAKE2b digest, in 32 hexadecimal digits, of the canonical JSON of what decides the answer.
 
-    Generating: the kind, the model's identity (`model@revision`), the prompt's name and hash, the messages, temperature, top_p and
-    max_tokens, the schema or the choices, the seed, the index. Completing: the same, with the text and the stops in the place of messages,
-    schema and choices. Scoring: the kind, the model, the context, the answer. Rewarding: the kind, the model, the messages. Embedding: the
-    kind, the model with its length limit, the text. Left out on purpose: the row id (two rows with one question share the answer), the
-    stage, retries, time-outs, batch size, concurrency, address of the server, engine arguments, the window (`max_model_len`).
+    Generating: the kind, the model's identity (`model@revision`), the prompt's name and hash, the messages, temperature and top_p, the schema
+    or the choices, the seed, the index, and the attempt if it is not the first. Completing: the same, with the text and the stops in the
+    place of messages, schema and choices. Scoring: the kind, the model, the context, the answer. Rewarding: the kind, the model, the
+    messages. Embedding: the kind, the model with its length limit, the text. Left out on purpose: the row id (two rows with one question
+    share the answer), the stage, retries, time-outs, batch size, concurrency, address of the server, engine arguments; and `max_tokens` and
+    the window (`max_model_len`), which change only the answers that they cut: the store knows for which requests a line holds.
     """
     parts: dict[str, Any]
     match request:
         case GenerateRequest():
             parts = {
                 "kind": "generate",
-                "model": model,
-                "prompt": [request.prompt, request.prompt_hash],
                 "messages": _turns(request.messages),
-                "sampling": _sampling(request.sampling),
                 # As text: a model fills the properties of a schema in their order, so that order decides the answer too.
                 "schema": None if request.schema is None else json.dumps(request.schema),
                 "choices": request.choices,
-                "seed": request.seed,
-                "index": request.index,
+                **_drawn(request),
             }
         case CompleteRequest():
-            parts = {
-                "kind": "complete",
-                "model": model,
-                "prompt": [request.prompt, request.prompt_hash],
-                "text": request.text,
-                "sampling": _sampling(request.sampling),
-                "stop": request.stop,
-                "seed": request.seed,
-                "index": request.index,
-            }
+            parts = {"kind": "complete", "text": request.text, "stop": request.stop, **_drawn(request)}
         case ScoreRequest():
-            parts = {"kind": "score", "model": model, "context": _turns(request.context), "answer": request.answer}
+            parts = {"kind": "score", "context": _turns(request.context), "answer": request.answer}
         case RewardRequest():
-            parts = {"kind": "reward", "model": model, "messages": _turns(request.messages)}
+            parts = {"kind": "reward", "messages": _turns(request.messages)}
         case EmbedRequest():
-            parts = {"kind": "embed", "model": model, "text": request.text}
-    if attempt := getattr(request, "attempt", 0):
-        parts["attempt"] = attempt
-    text = json.dumps(parts, sort_keys=True, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+            parts = {"kind": "embed", "text": request.text}
+    parts["model"] = model
+    return hashlib.blake2b(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
 
 
-def _sampling(sampling: Sampling) -> list[float]:
-    return [float(sampling.temperature), float(sampling.top_p), sampling.max_tokens]
+def _drawn(request: GenerateRequest | CompleteRequest) -> dict[str, Any]:
+    """What decides how an answer is drawn."""
+    sampling = request.sampling
+    parts: dict[str, Any] = {
+        "prompt": [request.prompt, request.prompt_hash],
+        "sampling": [float(sampling.temperature), float(sampling.top_p)],
+        "seed": request.seed,
+        "index": request.index,
+    }
+    if request.attempt:
+        parts["attempt"] = request.attempt
+    return parts
 
 
 def _turns(messages: Sequence[dict[str, str]]) -> list[list[str]]:

@@ -29,7 +29,20 @@ def infinity(*arguments: str) -> Result:
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["run"], ["explain"], ["funnel"], ["sql"], ["check"], ["settings"], ["models"], ["sources", "list"], ["export"]]
+    "arguments",
+    [
+        [],
+        ["run"],
+        ["explain"],
+        ["funnel"],
+        ["sql"],
+        ["check"],
+        ["settings"],
+        ["models"],
+        ["sources", "list"],
+        ["export"],
+        ["responses", "prune"],
+    ],
 )
 def test_every_command_has_help(arguments: list[str]) -> None:
     result = infinity(*arguments, "--help")
