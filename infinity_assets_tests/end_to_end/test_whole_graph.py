@@ -101,6 +101,8 @@ def test_scores_are_finite_or_null_with_a_reason(project: Project) -> None:
     assert scored["ifd"].n_unique() > 50, "measured, not made up"
     assert set(scored.drop_nulls("quality")["quality_text"]) <= set(DIGITS)
     assert set(scored["reward_error"]) == {"no_reward_model"}
+    answered = project.lake.scan("answered").collect()
+    assert answered.filter(pl.col("answer_score").is_null() != pl.col("answer_score_error").is_not_null()).is_empty()
 
 
 def test_the_page_on_prompts_names_the_assets_that_use_them(project: Project) -> None:

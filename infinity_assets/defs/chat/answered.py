@@ -32,7 +32,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         columns=ANSWERED,
         meaning=MEANING,
         kinds=("polars", "parquet", "vllm"),
-        version="2",
+        version="3",
     )  # fmt: skip
     def answered(step: Step) -> Outcome:
         """The generator's answers to the evolved instructions, scored by the judge.
@@ -52,7 +52,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         grades = grade(
             step, inference, made.filter(pl.col("text").fill_null("") != "").select("row_id", "language", "request", answer="text")
         )
-        made = made.join(grades.select("row_id", answer_score="score"), on="row_id", how="left").with_columns(
+        made = made.join(grades.select("row_id", answer_score="score", answer_score_error="error"), on="row_id", how="left").with_columns(
             pl.concat_list(
                 pl.struct(role=pl.lit("user"), content="request"),
                 pl.struct(role=pl.lit("assistant"), content=pl.col("text").fill_null("")),

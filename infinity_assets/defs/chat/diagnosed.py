@@ -28,6 +28,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         columns=DIAGNOSED,
         meaning=MEANING,
         kinds=("polars", "parquet", "vllm"),
+        version="2",
     )  # fmt: skip
     def diagnosed(step: Step) -> Outcome:
         """The same conversations, with the students' answers judged: a row on which all are weak is a seed of the next round.
@@ -44,7 +45,7 @@ def _make(number: int) -> dg.AssetsDefinition:
             tried = inference.generate(student.model, requests, f"student {student.name}")
             said = asked.join(tried.frame.select("row_id", answer=pl.col("text").fill_null("")), on="row_id")
             grades = grade(step, inference, said)
-            scores.append(grades.select("row_id", "score", student=pl.lit(student.name)))
+            scores.append(grades.select("row_id", "score", "error", student=pl.lit(student.name)))
         found = diagnosis.weak(pl.concat(scores), recipe.weak_below)
         table = rows.join(found, on="row_id", how="left").select(pl.col(c).cast(t) for c, t in DIAGNOSED.items()).sort("row_id")
         weak = table.filter("weak")
