@@ -66,7 +66,7 @@ def serve(monkeypatch):
 
     def start(reply, **spec):
         server = Server(reply)
-        engine = OpenAIEngine(ModelSpec(backend="openai", model="m", base_url=server.url, api_key_env="TEST_KEY", **spec), retries=2)
+        engine = OpenAIEngine(ModelSpec(backend="openai", model="m", base_url=server.url, api_key_env="TEST_KEY", **spec), attempts=3)
         open_things.extend([engine, server])
         return engine, server
 
@@ -155,7 +155,7 @@ def test_the_key_is_never_shown(serve, status, caplog):
 
 
 def test_a_server_that_is_not_there(monkeypatch):
-    engine = OpenAIEngine(ModelSpec(backend="openai", base_url="http://127.0.0.1:9/v1"), retries=0)
+    engine = OpenAIEngine(ModelSpec(backend="openai", base_url="http://127.0.0.1:9/v1"), attempts=1)
     response = run(engine, [ask("a")])[0]
     engine.close()
     assert response.error == "connection"

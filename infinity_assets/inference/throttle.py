@@ -1,0 +1,242 @@
+"""How many calls a server gets at once, how many in a minute, and how long one of them may take.
+
+All of it lives on one event loop: nothing here is safe for several threads.
+"""
+
+import asyncio
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Literal, TypeAlias
+
+Outcome: TypeAlias = Literal["answered", "failed", "overloaded"]
+"""How a call ended; overloaded are 429, 503 and time-outs."""
+
+START = 16
+"""Calls in flight at the beginning."""
+VERDICT = 16
+"""Outcomes after which a share of overloaded ones means something."""
+ALARM = 5
+"""Overloaded calls that need no further evidence."""
+MOST_NOISE = 0.3
+"""No more than this share of calls is believed to be turned away for reasons that have nothing to do with their number."""
+WINDOW = 64
+BARREN = 10
+"""Outcomes in a row without an answer after which nobody calls for a while."""
+PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds; doubled each time
+
+
+class AdaptiveLimit:
+    """The number of calls in flight: additive increase, multiplicative decrease (AIMD, Chiu and Jain 1989), between 1 and `most`.
+
+    It begins at 16 and grows by one with every answer (so it doubles in a round-trip), after the first cut by a sixteenth of `most` in a
+    round-trip; only while it is used up. When the server turns calls away it is halved, once per round-trip: calls that were sent before
+    the cut say nothing about it. Servers also fail at random, and then fewer calls bring fewer answers and nothing else. So a cut is a
+    trial: if the share of calls turned away has not halved with their number, it is taken for this server's noise, the limit is what it
+    was, and only a share well above that cuts again. When ten calls in a row bring no answer, all wait, twice as long each time, or as
+    long as the server says. That throughput has stopped growing is no reason to stop: what waits in the server's queue does no harm, and a
+    plateau cannot be told from the scatter of the answers' lengths.
+    """
+
+    def __init__(self, most: int):
+        self.most = most
+        self.limit = float(min(START, most))
+        self.in_flight = 0
+        self.cuts = 0
+        self._doubling = True
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._seen = self._overloaded = 0.0
+        self._noise = 0.0
+        self._trial: tuple[float, float] | None = None
+        """While a cut is on trial: the limit and the share before it."""
+        self._barren = self._pauses = 0
+        self._closed_until = 0.0
+        self._opening: asyncio.TimerHandle | None = None
+
+    async def enter(self, urgent: bool = False) -> int:
+        """Wait for a place; who is urgent is served first. Returns what `leave` wants to know."""
+        if self._waiting or not self._room():
+            turn = asyncio.get_running_loop().create_future()
+            (self._waiting.appendleft if urgent else self._waiting.append)(turn)
+            self._admit()
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if turn.done() and not turn.cancelled():
+                    self.in_flight -= 1
+                    self._admit()
+                raise
+        else:
+            self.in_flight += 1
+        return self.cuts
+
+    def leave(self, ticket: int, outcome: Outcome | None, retry_after: float = 0.0) -> None:
+        """Give the place back. No outcome means that the call was given up: it says nothing about the server."""
+        used = self.in_flight + 1 > self.limit
+        self.in_flight -= 1
+        if outcome is not None:
+            self._count_barren(outcome, retry_after)
+            if ticket == self.cuts:
+                self._judge(outcome)
+            if outcome == "answered" and used:
+                self.limit = min(self.most, self.limit + (1.0 if self._doubling else max(1.0, self.most / 16) / self.limit))
+        self._admit()
+
+    def _room(self) -> bool:
+        return self.in_flight < int(self.limit) and time.monotonic() >= self._closed_until
+
+    def _admit(self) -> None:
+        while self._waiting and self._room():
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self.in_flight += 1
+                turn.set_result(None)
+        closed = self._closed_until - time.monotonic()
+        if self._waiting and closed > 0 and self._opening is None:
+            self._opening = asyncio.get_running_loop().call_later(closed, self._open)
+
+    def _open(self) -> None:
+        self._opening = None
+        self._admit()
+
+    def _count_barren(self, outcome: Outcome, retry_after: float) -> None:
+        if outcome == "answered":
+            self._barren = self._pauses = 0
+            return
+        self._barren += 1
+        if self._barren % BARREN == 0:
+            pause = max(min(PAUSE * 2**self._pauses, LONGEST_PAUSE), retry_after)
+            self._closed_until = max(self._closed_until, time.monotonic() + pause)
+            self._pauses += 1
+
+    def _judge(self, outcome: Outcome) -> None:
+        self._seen += 1
+        self._overloaded += outcome == "overloaded"
+        if self._seen < VERDICT and self._overloaded < ALARM:
+            return
+        share = self._overloaded / self._seen
+        if self._trial is not None:
+            limit, before = self._trial
+            self._trial = None
+            if before / 2 < share <= MOST_NOISE:
+                self._noise, self.limit = (before + share) / 2, max(self.limit, limit)
+                self._seen = self._overloaded = 0.0
+                return
+        expected = self._noise * self._seen
+        if outcome == "overloaded" and (share > MOST_NOISE or self._overloaded > expected + 2 * math.sqrt(expected)):
+            self._trial = (self.limit, share)
+            self.limit = max(1.0, self.limit / 2)
+            self._doubling = False
+            self.cuts += 1
+            self._seen = self._overloaded = 0.0
+        elif self._seen >= WINDOW:
+            self._seen, self._overloaded, self._noise = self._seen / 2, self._overloaded / 2, self._noise * 0.95
+
+
+class Bucket:
+    """So much in a minute, evenly: a token bucket that holds a tenth of a second's worth. What is larger than that leaves a debt."""
+
+    def __init__(self, per_minute: int):
+        self._rate = per_minute / 60
+        self._most = max(1.0, self._rate / 10)
+        self._level, self._at = self._most, time.monotonic()
+        self._turn = asyncio.Lock()
+
+    async def take(self, amount: float) -> None:
+        """Wait until so much may be taken, in the order of asking, and take it."""
+        async with self._turn:
+            while (lacking := min(amount, self._most) - self._refilled()) > 1e-9:
+                await asyncio.sleep(lacking / self._rate)
+            self._level -= amount
+
+    def give(self, amount: float) -> None:
+        """Give back what was not used; less than nothing is taken as well."""
+        self._level = min(self._most, self._refilled() + amount)
+
+    def _refilled(self) -> float:
+        now = time.monotonic()
+        self._level, self._at = min(self._most, self._level + (now - self._at) * self._rate), now
+        return self._level
+
+
+class Quota:
+    """The server's limits on calls and on tokens per minute.
+
+    A call takes the tokens of its prompt and, of the most that it may write, the share that calls have written so far; what the server then
+    says it used corrects that.
+    """
+
+    def __init__(self, requests_per_minute: int | None, tokens_per_minute: int | None):
+        self._requests = Bucket(requests_per_minute) if requests_per_minute else None
+        self._tokens = Bucket(tokens_per_minute) if tokens_per_minute else None
+        self._share = 1.0
+        self._counted = 0
+
+    async def take(self, prompt_tokens: int, max_tokens: int) -> float:
+        """Wait until a call may be sent. Returns the tokens that it was taken for."""
+        if self._requests:
+            await self._requests.take(1)
+        taken = prompt_tokens + self._share * max_tokens
+        if self._tokens:
+            await self._tokens.take(taken)
+        return taken
+
+    def used(self, taken: float, prompt_tokens: int, completion_tokens: int, max_tokens: int) -> None:
+        """The usage that the server reported for a call."""
+        self._counted += 1
+        self._share += (min(completion_tokens / max_tokens, 1.0) - self._share) / min(self._counted, 50)
+        if self._tokens:
+            self._tokens.give(taken - prompt_tokens - completion_tokens)
+
+
+class Pace:
+    """How long a call may take before it is asked a second time beside the first.
+
+    Seconds are counted per unit of a call's weight: the most tokens that it may write, and its prompt's tokens at a sixteenth. A call is late
+    after three times the 99th percentile of the last 512 answers, or, with fewer than 100 of them, ten times the slowest; never before
+    `floor`, and with no answer yet never. Second calls are rationed (one in twenty answers, as in Dean and Barroso, The Tail at Scale, 2013),
+    so that a server that is slow because it has too much to do does not get twice as much.
+    """
+
+    FLOOR = 1.0
+    RATION = 0.05
+    SAVED = 8.0
+
+    def __init__(self, timeout: float):
+        self._timeout = timeout
+        self._latest: deque[float] = deque(maxlen=512)
+        self._seconds: deque[float] = deque(maxlen=64)
+        self._unit, self._answers, self._known = math.inf, 0, 0
+        self._ration = 2.0
+
+    def add(self, weight: float, seconds: float) -> None:
+        """An answer that took so long."""
+        self._latest.append(seconds / weight)
+        self._seconds.append(seconds)
+        self._ration = min(self.SAVED, self._ration + self.RATION)
+        self._answers += 1
+
+    def late_after(self, weight: float) -> float:
+        """Seconds."""
+        if self._answers > self._known and (self._answers < 100 or self._answers >= self._known + 16):
+            self._known, ordered = self._answers, sorted(self._latest)
+            self._unit = 10 * ordered[-1] if len(ordered) < 100 else 3 * ordered[int(0.99 * len(ordered))]
+        return min(max(self.FLOOR, self._unit * weight), self._timeout)
+
+    def second_call(self) -> bool:
+        """Whether a second call may be made, which is then counted."""
+        if self._ration < 1:
+            return False
+        self._ration -= 1
+        return True
+
+    @property
+    def typical(self) -> float:
+        """Seconds of a recent answer; half a second while there is none."""
+        return sorted(self._seconds)[len(self._seconds) // 2] if self._seconds else 0.5
+
+
+def back_off(failures: int, first: float, longest: float, jitter: Callable[[], float]) -> float:
+    """Seconds to wait after so many failures: twice as long each time, and between half and all of it."""
+    return min(longest, first * 2 ** (failures - 1)) * (0.5 + 0.5 * jitter())
