@@ -14,7 +14,7 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -180,8 +180,7 @@ class OpenAIEngine:
             gone = time.monotonic() - began
             if response.error not in RETRIABLE or attempt == self._attempts or tried.retry_after > LONGEST_RETRY_AFTER:
                 break
-            first = min(max(self._pace.typical, FIRST_WAIT), 0.5) if tried.overloaded else FIRST_WAIT
-            wait = max(back_off(attempt, first, LONGEST_WAIT, jitter), tried.retry_after)
+            wait = max(self._wait(attempt, tried.overloaded, jitter), tried.retry_after)
             if gone + wait > 2 * self.spec.timeout:
                 break
             await asyncio.sleep(wait)
@@ -189,6 +188,12 @@ class OpenAIEngine:
             taken = await self._quota.take(prompt_tokens, _size(request)[1])
             ticket = await self._limit.enter(urgent=True)
         return replace(response, seconds=gone)
+
+    def _wait(self, failures: int, overloaded: bool, jitter: Callable[[], float]) -> float:
+        """Seconds before the next call. A server that answers others needs no long rest: what it can take is for the limit to find out."""
+        typical = min(max(self._pace.typical, FIRST_WAIT), 0.5)
+        longest = (4 if overloaded else 1) * typical if self._limit.answering else LONGEST_WAIT
+        return back_off(failures, typical if overloaded else FIRST_WAIT, longest, jitter)
 
     async def _try(self, request: Request, prompt_tokens: int, weight: float, taken: float, ticket: int) -> _Tried:
         """One call, and others beside it when it is late. The first answer counts, and ends the others."""

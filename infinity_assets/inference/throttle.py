@@ -21,9 +21,10 @@ ALARM = 5
 """Overloaded calls that need no further evidence."""
 MOST_NOISE = 0.3
 """No more than this share of calls is believed to be turned away for reasons that have nothing to do with their number."""
-WINDOW = 64
+WINDOW, FORGETTING = 64, 0.98
+"""Outcomes that are looked at together, and how much of the noise stays at least when there was less in them."""
 BARREN = 10
-"""Outcomes in a row without an answer after which nobody calls for a while."""
+"""Outcomes in a row without an answer, and as many as there may be calls in flight, after which nobody calls for a while."""
 PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds; doubled each time
 
 
@@ -34,7 +35,7 @@ class AdaptiveLimit:
     round-trip; only while it is used up. When the server turns calls away it is halved, once per round-trip: calls that were sent before
     the cut say nothing about it. Servers also fail at random, and then fewer calls bring fewer answers and nothing else. So a cut is a
     trial: if the share of calls turned away has not halved with their number, it is taken for this server's noise, the limit is what it
-    was, and only a share well above that cuts again. When ten calls in a row bring no answer, all wait, twice as long each time, or as
+    was, and only a share well above that cuts again. When a round of calls brings no answer at all, everybody waits, twice as long each time, or as
     long as the server says. That throughput has stopped growing is no reason to stop: what waits in the server's queue does no harm, and a
     plateau cannot be told from the scatter of the answers' lengths.
     """
@@ -48,8 +49,8 @@ class AdaptiveLimit:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._seen = self._overloaded = 0.0
         self._noise = 0.0
-        self._trial: tuple[float, float] | None = None
-        """While a cut is on trial: the limit and the share before it."""
+        self._trial: tuple[float, float, bool] | None = None
+        """While a cut is on trial: the limit and the share before it, and whether the limit was doubling."""
         self._barren = self._pauses = 0
         self._closed_until = 0.0
         self._opening: asyncio.TimerHandle | None = None
@@ -70,6 +71,11 @@ class AdaptiveLimit:
         else:
             self.in_flight += 1
         return self.cuts
+
+    @property
+    def answering(self) -> bool:
+        """Whether the server has lately answered anything."""
+        return self._barren < BARREN and not self._pauses
 
     def leave(self, ticket: int, outcome: Outcome | None, retry_after: float = 0.0) -> None:
         """Give the place back. No outcome means that the call was given up: it says nothing about the server."""
@@ -105,7 +111,8 @@ class AdaptiveLimit:
             self._barren = self._pauses = 0
             return
         self._barren += 1
-        if self._barren % BARREN == 0:
+        if self._barren >= max(BARREN, self.limit):
+            self._barren = 0
             pause = max(min(PAUSE * 2**self._pauses, LONGEST_PAUSE), retry_after)
             self._closed_until = max(self._closed_until, time.monotonic() + pause)
             self._pauses += 1
@@ -117,21 +124,22 @@ class AdaptiveLimit:
             return
         share = self._overloaded / self._seen
         if self._trial is not None:
-            limit, before = self._trial
+            limit, before, doubling = self._trial
             self._trial = None
             if before / 2 < share <= MOST_NOISE:
-                self._noise, self.limit = (before + share) / 2, max(self.limit, limit)
+                self._noise, self.limit, self._doubling = (before + share) / 2, max(self.limit, limit), doubling
                 self._seen = self._overloaded = 0.0
                 return
         expected = self._noise * self._seen
-        if outcome == "overloaded" and (share > MOST_NOISE or self._overloaded > expected + 2 * math.sqrt(expected)):
-            self._trial = (self.limit, share)
+        if outcome == "overloaded" and (share > MOST_NOISE or self._overloaded > expected + 3 * math.sqrt(expected)):
+            self._trial = (self.limit, share, self._doubling)
             self.limit = max(1.0, self.limit / 2)
             self._doubling = False
             self.cuts += 1
             self._seen = self._overloaded = 0.0
         elif self._seen >= WINDOW:
-            self._seen, self._overloaded, self._noise = self._seen / 2, self._overloaded / 2, self._noise * 0.95
+            self._noise = max(min(self._noise, share), self._noise * FORGETTING)
+            self._seen, self._overloaded = self._seen / 2, self._overloaded / 2
 
 
 class Bucket:
@@ -195,11 +203,11 @@ class Pace:
 
     Seconds are counted per unit of a call's weight: the most tokens that it may write, and its prompt's tokens at a sixteenth. A call is late
     after three times the 99th percentile of the last 512 answers, or, with fewer than 100 of them, ten times the slowest; never before
-    `floor`, and with no answer yet never. Second calls are rationed (one in twenty answers, as in Dean and Barroso, The Tail at Scale, 2013),
+    `FLOOR`, and while there is no answer after `timeout`. Second calls are rationed (one in twenty answers, as in Dean and Barroso, The Tail at Scale, 2013),
     so that a server that is slow because it has too much to do does not get twice as much.
     """
 
-    FLOOR = 1.0
+    FLOOR = 0.25
     RATION = 0.05
     SAVED = 8.0
 

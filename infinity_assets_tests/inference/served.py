@@ -1,0 +1,65 @@
+"""`vllm serve` with the embedded model, really started."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import httpx2
+
+from infinity_assets.inference.vllm_engine import ENVIRONMENT
+
+READY_SECONDS = 300.0
+"""45 on two idle cores."""
+DIES_WITH_US = """
+import ctypes, runpy, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+sys.argv = ["api_server", *sys.argv[1:]]
+runpy.run_module("vllm.entrypoints.openai.api_server", run_name="__main__", alter_sys=True)
+"""
+"""The server, with PR_SET_PDEATHSIG: it ends when whoever started it does, however that ends."""
+
+
+@contextmanager
+def vllm_serve(folder: Path, *arguments: str, log: Path) -> Iterator[str]:
+    """The server of the model in `folder` under the name `m`, until the end of the block: its address. Its output goes to `log`.
+
+    It leads a session of its own, which is killed as a whole: the engine is a process beside it.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-c", DIES_WITH_US, "--model", str(folder), "--served-model-name", "m", "--host", "127.0.0.1", "--port", str(port)]
+    # As the engine in process: eager, no chunks (a seeded request in pieces breaks the step on a CPU), no defaults from the weights' folder.
+    command += ["--enforce-eager", "--no-enable-chunked-prefill", "--generation-config", "vllm", "--max-model-len", "512", *arguments]
+    settings = {**ENVIRONMENT, "VLLM_CPU_OMP_THREADS_BIND": "0-1", "TORCHDYNAMO_DISABLE": "1"}
+    del settings["VLLM_ENABLE_V1_MULTIPROCESSING"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, env={**os.environ, **settings}, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+        try:
+            _wait(process, f"http://127.0.0.1:{port}", log)
+            yield f"http://127.0.0.1:{port}/v1"
+        finally:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(20)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
+    end = time.monotonic() + READY_SECONDS
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            break
+        with suppress(httpx2.HTTPError):
+            if httpx2.get(f"{address}/health", timeout=5).is_success:
+                return
+        time.sleep(0.5)
+    raise RuntimeError(f"the server did not start: {log.read_text(errors='replace')[-3000:]}")
