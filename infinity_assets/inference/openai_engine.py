@@ -39,7 +39,7 @@ from infinity_assets.inference.requests import (
     failed,
 )
 from infinity_assets.inference.secret import Secret
-from infinity_assets.inference.throttle import AdaptiveLimit, Outcome, Pace, Quota, back_off
+from infinity_assets.inference.throttle import AdaptiveLimit, Outcome, Pace, Quota, Ticket, back_off
 from infinity_assets.model_settings import ModelSpec
 
 ATTEMPTS = 10
@@ -146,7 +146,7 @@ class OpenAIEngine:
     async def _ask_all(self, requests: Sequence[Request], admit: Admit, answers: "queue.SimpleQueue[tuple[int, Response] | None]") -> None:
         open_requests = asyncio.Semaphore(WAITING)
 
-        async def work(position: int, request: Request, prompt_tokens: int, taken: float, ticket: int) -> None:
+        async def work(position: int, request: Request, prompt_tokens: int, taken: float, ticket: Ticket) -> None:
             try:
                 answers.put((position, await self._answer(request, prompt_tokens, taken, ticket)))
             finally:
@@ -169,7 +169,7 @@ class OpenAIEngine:
             return
         raise error
 
-    async def _answer(self, request: Request, prompt_tokens: int, taken: float, ticket: int) -> Response:
+    async def _answer(self, request: Request, prompt_tokens: int, taken: float, ticket: Ticket) -> Response:
         """Try until there is an answer, or for long enough. The first place is taken already."""
         began, weight = time.monotonic(), _size(request)[1] + prompt_tokens / 16
         jitter = random.Random(f"{request.row_id}:{request.prompt}").random
@@ -195,7 +195,7 @@ class OpenAIEngine:
         longest = (4 if overloaded else 1) * typical if self._limit.answering else LONGEST_WAIT
         return back_off(failures, typical if overloaded else FIRST_WAIT, longest, jitter)
 
-    async def _try(self, request: Request, prompt_tokens: int, weight: float, taken: float, ticket: int) -> _Tried:
+    async def _try(self, request: Request, prompt_tokens: int, weight: float, taken: float, ticket: Ticket) -> _Tried:
         """One call, and others beside it when it is late. The first answer counts, and ends the others."""
         calls = {asyncio.create_task(self._call(request, weight, taken, ticket))}
         wait = self._pace.late_after(weight)
@@ -220,7 +220,7 @@ class OpenAIEngine:
         taken = await self._quota.take(prompt_tokens, _size(request)[1])
         return await self._call(request, weight, taken, await self._limit.enter(urgent=True))
 
-    async def _call(self, request: Request, weight: float, taken: float, ticket: int) -> _Tried:
+    async def _call(self, request: Request, weight: float, taken: float, ticket: Ticket) -> _Tried:
         began, tried = time.monotonic(), None
         try:
             tried = await self._classified(request)

@@ -8,55 +8,70 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 Outcome: TypeAlias = Literal["answered", "failed", "overloaded"]
 """How a call ended; overloaded are 429, 503 and time-outs."""
 
 START = 16
 """Calls in flight at the beginning."""
-VERDICT = 16
-"""Outcomes after which a share of overloaded ones means something."""
-ALARM = 5
-"""Overloaded calls that need no further evidence."""
-MOST_NOISE = 0.3
-"""No more than this share of calls is believed to be turned away for reasons that have nothing to do with their number."""
+VERDICT, ALARM = 16, 8
+"""Outcomes after which a share of overloaded ones means something, and overloaded ones that need no further evidence."""
 WINDOW, FORGETTING = 64, 0.98
 """Outcomes that are looked at together, and how much of the noise stays at least when there was less in them."""
+LEAST_NOISE, MOST_NOISE = 0.05, 0.3
+"""The share of calls that is always taken to be turned away for reasons that have nothing to do with their number, and what never is."""
 BARREN = 10
 """Outcomes in a row without an answer, and as many as there may be calls in flight, after which nobody calls for a while."""
 PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds; doubled each time
 
 
+class Ticket(NamedTuple):
+    """A place among the calls in flight."""
+
+    cuts: int
+    """How often the limit had been cut when it was taken."""
+    at: float
+
+
 class AdaptiveLimit:
     """The number of calls in flight: additive increase, multiplicative decrease (AIMD, Chiu and Jain 1989), between 1 and `most`.
 
-    It begins at 16 and grows by one with every answer (so it doubles in a round-trip), after the first cut by a sixteenth of `most` in a
-    round-trip; only while it is used up. When the server turns calls away it is halved, once per round-trip: calls that were sent before
-    the cut say nothing about it. Servers also fail at random, and then fewer calls bring fewer answers and nothing else. So a cut is a
-    trial: if the share of calls turned away has not halved with their number, it is taken for this server's noise, the limit is what it
-    was, and only a share well above that cuts again. When a round of calls brings no answer at all, everybody waits, twice as long each time, or as
-    long as the server says. That throughput has stopped growing is no reason to stop: what waits in the server's queue does no harm, and a
-    plateau cannot be told from the scatter of the answers' lengths.
+    It begins at 16 and, whenever it is used up, grows for a round-trip: by one with every answer, so that it doubles, until it has been cut; then
+    so up to three quarters of where it was cut, and from there by one or an eighth in a round-trip. When the server turns calls away it is
+    halved, once per round-trip: calls that were sent before the cut say nothing about it. But servers also fail at random, and then fewer
+    calls bring fewer answers and nothing else. So one call in twenty may always be turned away, and a cut needs three standard deviations more
+    than that and is on trial: if the share that is turned away does not fall to a third when the calls are halved, it is taken for this
+    server's noise, the limit is what it was, and only a share well above that cuts again. Where many are turned away, and at once, the place
+    of such a call is kept empty for as long as an answer takes. When a round of calls brings no answer at all, everybody waits, twice as long
+    each time, or as long as the server says.
+
+    That throughput has stopped growing is no reason to stop: what waits in the server's queue does no harm, and a plateau cannot be told
+    from the scatter of the answers' lengths.
     """
 
     def __init__(self, most: int):
         self.most = most
         self.limit = float(min(START, most))
         self.in_flight = 0
-        self.cuts = 0
+        self._kept_empty = 0
+        self._cuts = 0
         self._doubling = True
+        self._cut_at = 0.0
+        self._growing = 0
+        """Answers that the limit still grows with: those of a round-trip after it was used up."""
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._seen = self._overloaded = 0.0
-        self._noise = 0.0
+        self._noise = LEAST_NOISE
         self._trial: tuple[float, float, bool] | None = None
         """While a cut is on trial: the limit and the share before it, and whether the limit was doubling."""
+        self._usual_seconds = 0.0
         self._barren = self._pauses = 0
         self._closed_until = 0.0
         self._opening: asyncio.TimerHandle | None = None
 
-    async def enter(self, urgent: bool = False) -> int:
-        """Wait for a place; who is urgent is served first. Returns what `leave` wants to know."""
+    async def enter(self, urgent: bool = False) -> Ticket:
+        """Wait for a place; who is urgent is served first. Every place that is taken is given back by `leave`."""
         if self._waiting or not self._room():
             turn = asyncio.get_running_loop().create_future()
             (self._waiting.appendleft if urgent else self._waiting.append)(turn)
@@ -69,34 +84,45 @@ class AdaptiveLimit:
                     self._admit()
                 raise
         else:
-            self.in_flight += 1
-        return self.cuts
+            self._take_place()
+        return Ticket(self._cuts, time.monotonic())
+
+    def leave(self, ticket: Ticket, outcome: Outcome | None, retry_after: float = 0.0) -> None:
+        """Give the place back. No outcome means that the call was given up: it says nothing about the server."""
+        self.in_flight -= 1
+        self._growing -= 1
+        if outcome is not None:
+            self._count_barren(outcome, retry_after)
+            if ticket.cuts == self._cuts:
+                self._judge(outcome)
+            seconds = time.monotonic() - ticket.at
+            if outcome == "answered":
+                self._usual_seconds += (seconds - self._usual_seconds) / 16
+                if self._growing >= 0 and self._trial is None:
+                    step = 1.0 if self._doubling or self.limit < 0.75 * self._cut_at else max(1 / self.limit, 1 / 8)
+                    self.limit = min(self.most, self.limit + step)
+            elif outcome == "overloaded" and self._overloaded > 2 * self._noise * self._seen:
+                self._keep_empty(self._usual_seconds - seconds)
+        self._admit()
 
     @property
     def answering(self) -> bool:
         """Whether the server has lately answered anything."""
         return self._barren < BARREN and not self._pauses
 
-    def leave(self, ticket: int, outcome: Outcome | None, retry_after: float = 0.0) -> None:
-        """Give the place back. No outcome means that the call was given up: it says nothing about the server."""
-        used = self.in_flight + 1 > self.limit
-        self.in_flight -= 1
-        if outcome is not None:
-            self._count_barren(outcome, retry_after)
-            if ticket == self.cuts:
-                self._judge(outcome)
-            if outcome == "answered" and used:
-                self.limit = min(self.most, self.limit + (1.0 if self._doubling else max(1.0, self.most / 16) / self.limit))
-        self._admit()
+    def _take_place(self) -> None:
+        self.in_flight += 1
+        if self.in_flight >= int(self.limit):
+            self._growing = self.in_flight
 
     def _room(self) -> bool:
-        return self.in_flight < int(self.limit) and time.monotonic() >= self._closed_until
+        return self.in_flight + self._kept_empty < int(self.limit) and time.monotonic() >= self._closed_until
 
     def _admit(self) -> None:
         while self._waiting and self._room():
             turn = self._waiting.popleft()
             if not turn.done():
-                self.in_flight += 1
+                self._take_place()
                 turn.set_result(None)
         closed = self._closed_until - time.monotonic()
         if self._waiting and closed > 0 and self._opening is None:
@@ -106,39 +132,47 @@ class AdaptiveLimit:
         self._opening = None
         self._admit()
 
+    def _keep_empty(self, seconds: float) -> None:
+        if seconds > 0:
+            self._kept_empty += 1
+            asyncio.get_running_loop().call_later(seconds, self._free)
+
+    def _free(self) -> None:
+        self._kept_empty -= 1
+        self._admit()
+
     def _count_barren(self, outcome: Outcome, retry_after: float) -> None:
         if outcome == "answered":
             self._barren = self._pauses = 0
             return
         self._barren += 1
         if self._barren >= max(BARREN, self.limit):
-            self._barren = 0
             pause = max(min(PAUSE * 2**self._pauses, LONGEST_PAUSE), retry_after)
             self._closed_until = max(self._closed_until, time.monotonic() + pause)
-            self._pauses += 1
+            self._barren, self._pauses = 0, self._pauses + 1
 
     def _judge(self, outcome: Outcome) -> None:
         self._seen += 1
         self._overloaded += outcome == "overloaded"
-        if self._seen < VERDICT and self._overloaded < ALARM:
+        enough = VERDICT if self._trial is None else max(VERDICT, min(self.limit, WINDOW))
+        if self._seen < enough and self._overloaded < ALARM:
             return
-        share = self._overloaded / self._seen
+        share, expected = self._overloaded / self._seen, self._noise * self._seen
         if self._trial is not None:
             limit, before, doubling = self._trial
             self._trial = None
-            if before / 2 < share <= MOST_NOISE:
-                self._noise, self.limit, self._doubling = (before + share) / 2, max(self.limit, limit), doubling
+            if before / 3 < share <= MOST_NOISE and before <= MOST_NOISE + 0.1:
+                self._noise, self.limit, self._doubling = min((before + share) / 2, MOST_NOISE), limit, doubling
                 self._seen = self._overloaded = 0.0
                 return
-        expected = self._noise * self._seen
-        if outcome == "overloaded" and (share > MOST_NOISE or self._overloaded > expected + 3 * math.sqrt(expected)):
+        if outcome == "overloaded" and self._overloaded > expected + 3 * math.sqrt(expected):
             self._trial = (self.limit, share, self._doubling)
-            self.limit = max(1.0, self.limit / 2)
+            self._cut_at, self.limit = self.limit, max(1.0, self.limit / 2)
             self._doubling = False
-            self.cuts += 1
+            self._cuts += 1
             self._seen = self._overloaded = 0.0
         elif self._seen >= WINDOW:
-            self._noise = max(min(self._noise, share), self._noise * FORGETTING)
+            self._noise = max(LEAST_NOISE, min(self._noise, share), self._noise * FORGETTING)
             self._seen, self._overloaded = self._seen / 2, self._overloaded / 2
 
 
@@ -203,8 +237,8 @@ class Pace:
 
     Seconds are counted per unit of a call's weight: the most tokens that it may write, and its prompt's tokens at a sixteenth. A call is late
     after three times the 99th percentile of the last 512 answers, or, with fewer than 100 of them, ten times the slowest; never before
-    `FLOOR`, and while there is no answer after `timeout`. Second calls are rationed (one in twenty answers, as in Dean and Barroso, The Tail at Scale, 2013),
-    so that a server that is slow because it has too much to do does not get twice as much.
+    `FLOOR`, and while there is no answer after `timeout`. Second calls are rationed to one in twenty answers (Dean and Barroso, The Tail at
+    Scale, 2013), so that a server that is slow because it has too much to do does not get twice as much.
     """
 
     FLOOR = 0.25

@@ -90,7 +90,9 @@ def main() -> int:
             wrong += faults(requests, outcome)
             classes = Counter(outcome.frame["error"].fill_null("answered"))
             duplicates = outcome.frame["row_id"].is_duplicated().sum() + outcome.stored["key"].is_duplicated().sum()
-            print(f"{name:8} {said.requests / outcome.seconds:6.0f} rows/s  {outcome.seconds:6.1f} s  rows: {dict(classes)}, {duplicates} duplicates")
+            print(
+                f"{name:8} {said.requests / outcome.seconds:6.0f} rows/s  {outcome.seconds:6.1f} s  rows: {dict(classes)}, {duplicates} duplicates"
+            )
             print(f"{'':8} calls: {dict(outcome.fates.most_common())}")
     print(f"ratio {outcomes['clean'].seconds / outcomes['chaotic'].seconds:.2f}")
     print("\n".join(wrong) or "every row is answered or has its class, once")

@@ -34,7 +34,19 @@ def vllm_serve(folder: Path, *arguments: str, log: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-c", DIES_WITH_US, "--model", str(folder), "--served-model-name", "m", "--host", "127.0.0.1", "--port", str(port)]
+    command = [
+        sys.executable,
+        "-c",
+        DIES_WITH_US,
+        "--model",
+        str(folder),
+        "--served-model-name",
+        "m",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
     # As the engine in process: eager, no chunks (a seeded request in pieces breaks the step on a CPU), no defaults from the weights' folder.
     command += ["--enforce-eager", "--no-enable-chunked-prefill", "--generation-config", "vllm", "--max-model-len", "512", *arguments]
     settings = {**ENVIRONMENT, "VLLM_CPU_OMP_THREADS_BIND": "0-1", "TORCHDYNAMO_DISABLE": "1"}

@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from infinity_assets.inference.engine import EngineUnavailable
 from infinity_assets.inference.models import local_path
 from infinity_assets.inference.openai_engine import OpenAIEngine
 from infinity_assets.inference.requests import CompleteRequest, ScoreRequest
@@ -47,7 +48,11 @@ def reference(models_dir):
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
 
     def logprobs(context: tuple, answer: str = ""):
-        text = tokenizer.apply_chat_template(list(context), tokenize=False, add_generation_prompt=True) if context else "<|im_start|>assistant\n"
+        text = (
+            tokenizer.apply_chat_template(list(context), tokenize=False, add_generation_prompt=True)
+            if context
+            else "<|im_start|>assistant\n"
+        )
         before, after = (tokenizer.encode(part, add_special_tokens=False) for part in (text, answer))
         with torch.no_grad():
             rows = model(torch.tensor([before + after])).logits[0].log_softmax(-1)[len(before) - 1 :]
@@ -63,7 +68,8 @@ def run(engine, requests):
 
 
 def test_generating_completing_and_structured_answers(engine):
-    continued = CompleteRequest("a", "p", "h", "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n", GREEDY, ("<|im_end|>",))
+    text = "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n"
+    continued = CompleteRequest("a", "p", "h", text, GREEDY, ("<|im_end|>",))
     responses = run(
         engine,
         [
@@ -102,7 +108,8 @@ def test_scores_are_those_of_transformers(engine, reference):
 def test_choices_have_the_log_probabilities_of_their_first_tokens(engine, reference):
     choice = run(engine, [DIGITS])[0]
     rows, _, tokenizer = reference(DIGITS.messages)
-    assert DIGITS.choices and choice.choice_logprobs
+    assert DIGITS.choices
+    assert choice.choice_logprobs
     assert math.fsum(map(math.exp, choice.choice_logprobs)) == pytest.approx(1)
     firsts = [rows[0, tokenizer.encode(digit, add_special_tokens=False)[0]].item() for digit in DIGITS.choices]
     total = math.log(math.fsum(map(math.exp, firsts)))
@@ -111,14 +118,14 @@ def test_choices_have_the_log_probabilities_of_their_first_tokens(engine, refere
 
 
 def test_what_does_not_fit_is_told_from_what_is_wrong(engine):
-    long, odd = run(engine, [ask("a", "word " * 2000), ask("b", messages=({"role": "wizard", "content": "?"},), sampling=Sampling(temperature=99.0))])
+    long, odd = run(
+        engine, [ask("a", "word " * 2000), ask("b", messages=({"role": "wizard", "content": "?"},), sampling=Sampling(temperature=99.0))]
+    )
     assert (long.error, long.window) == ("prompt_too_long", 512)
     assert odd.error == "invalid_request"
 
 
 def test_a_model_that_is_not_there(engine):
-    from infinity_assets.inference.engine import EngineUnavailable
-
     other = OpenAIEngine(engine.spec.model_copy(update={"model": "another"}))
     with pytest.raises(EngineUnavailable, match="another is not there"):
         run(other, [ask("a")])
