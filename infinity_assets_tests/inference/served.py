@@ -26,7 +26,7 @@ runpy.run_module("vllm.entrypoints.openai.api_server", run_name="__main__", alte
 
 
 @contextmanager
-def vllm_serve(folder: Path, *arguments: str, log: Path) -> Iterator[str]:
+def vllm_serve(folder: Path, *arguments: str, log: Path, **environment: str) -> Iterator[str]:
     """The server of the model in `folder` under the name `m`, until the end of the block: its address. Its output goes to `log`.
 
     It leads a session of its own, which is killed as a whole: the engine is a process beside it.
@@ -49,7 +49,7 @@ def vllm_serve(folder: Path, *arguments: str, log: Path) -> Iterator[str]:
     ]
     # As the engine in process: eager, no chunks (a seeded request in pieces breaks the step on a CPU), no defaults from the weights' folder.
     command += ["--enforce-eager", "--no-enable-chunked-prefill", "--generation-config", "vllm", "--max-model-len", "512", *arguments]
-    settings = {**ENVIRONMENT, "VLLM_CPU_OMP_THREADS_BIND": "0-1", "TORCHDYNAMO_DISABLE": "1"}
+    settings = {**ENVIRONMENT, "VLLM_CPU_OMP_THREADS_BIND": "0-1", "TORCHDYNAMO_DISABLE": "1", **environment}
     del settings["VLLM_ENABLE_V1_MULTIPROCESSING"]
     with log.open("wb") as output:
         process = subprocess.Popen(command, env={**os.environ, **settings}, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
