@@ -170,8 +170,8 @@ def read(reply: Mapping[str, Any]) -> Response:
     usage = reply.get("usage") or {}
     prompt_tokens, completion_tokens = (_count(usage.get(name)) for name in ("prompt_tokens", "completion_tokens"))
     message = choice.get("message")
-    text = choice["text"] if message is None and "text" in choice else message["content"]
-    refusal = (message or {}).get("refusal")
+    text = choice["text"] if message is None else message["content"]
+    refusal = message and message.get("refusal")
     finish_reason = choice.get("finish_reason")
     if not isinstance(text, str | None) or not isinstance(finish_reason, str | None):
         raise TypeError(f"an answer of type {type(text).__name__}, ended by {finish_reason!r}")
@@ -195,8 +195,8 @@ def first_token_logprobs(reply: Mapping[str, Any], tokens: Sequence[int]) -> tup
     logprobs = reply["choices"][0].get("logprobs") or {}
     content = logprobs.get("content") or [{}]
     found = {entry["token"]: entry["logprob"] for entry in content[0].get("top_logprobs") or ()}
-    values = [found.get(f"token_id:{token}") for token in tokens]
-    return None if None in values else normalised(values)
+    values: list[Any] = [found.get(f"token_id:{token}") for token in tokens]
+    return None if any(value is None for value in values) else normalised(values)
 
 
 def choice_logprobs(choices: Sequence[str], reply: Mapping[str, Any], text: str) -> tuple[float, ...] | None:

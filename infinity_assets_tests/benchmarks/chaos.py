@@ -89,7 +89,7 @@ def main() -> int:
             outcome = outcomes[name] = ask(requests, Path(folder) / name, said.concurrency, latency=said.latency, **settings)
             wrong += faults(requests, outcome)
             classes = Counter(outcome.frame["error"].fill_null("answered"))
-            duplicates = outcome.frame["row_id"].is_duplicated().sum() + outcome.stored["key"].is_duplicated().sum()
+            duplicates = sum(column.len() - column.n_unique() for column in (outcome.frame["row_id"], outcome.stored["key"]))
             print(
                 f"{name:8} {said.requests / outcome.seconds:6.0f} rows/s  {outcome.seconds:6.1f} s  rows: {dict(classes)}, {duplicates} duplicates"
             )

@@ -80,7 +80,7 @@ def ours(url: str, requests: list[GenerateRequest], concurrency: int, folder: Pa
     lost = frame["error"].drop_nulls().to_list()
     if lost:
         print(f"{len(lost)} requests have no answer: {sorted(set(lost))}")
-    return frame["completion_tokens"].sum()
+    return sum(frame["completion_tokens"])
 
 
 def main() -> None:

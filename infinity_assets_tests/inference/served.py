@@ -75,3 +75,13 @@ def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
                 return
         time.sleep(0.5)
     raise RuntimeError(f"the server did not start: {log.read_text(errors='replace')[-3000:]}")
+
+
+def processes_with(variable: str, value: str) -> list[str]:
+    """The command lines of the processes that have a variable with that value in their environment, as all that a server starts inherit it."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended, or is not ours
+            if f"{variable}={value}".encode() in (folder / "environ").read_bytes().split(b"\0"):
+                found.append((folder / "cmdline").read_text().replace("\0", " "))
+    return found

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 
 import pytest
 
@@ -12,7 +11,7 @@ from infinity_assets.inference.openai_engine import OpenAIEngine
 from infinity_assets.inference.requests import CompleteRequest, ScoreRequest
 from infinity_assets.model_settings import ModelSpec, Sampling
 from infinity_assets_tests.inference.doubles import ask
-from infinity_assets_tests.inference.served import vllm_serve
+from infinity_assets_tests.inference.served import processes_with, vllm_serve
 
 GREEDY = Sampling(temperature=0.0, top_p=1.0, max_tokens=24)
 CAPITAL = ({"role": "user", "content": "What is the capital of France?"},)
@@ -31,10 +30,12 @@ SCHEMA = {
 @pytest.fixture(scope="module")
 def engine(models_dir, tmp_path_factory):
     log = tmp_path_factory.mktemp("served") / "log.txt"
-    with vllm_serve(local_path(ModelSpec(), models_dir), "--dtype", "float32", log=log) as url:
+    with vllm_serve(local_path(ModelSpec(), models_dir), "--dtype", "float32", log=log, STARTED_BY=str(log)) as url:
         engine = OpenAIEngine(ModelSpec(backend="openai", model="m", base_url=url, max_model_len=512))
         yield engine
         engine.close()
+        assert len(processes_with("STARTED_BY", str(log))) >= 2  # the server and its engine
+    assert processes_with("STARTED_BY", str(log)) == []
 
 
 @pytest.fixture(scope="module")
@@ -132,16 +133,8 @@ def test_a_model_that_is_not_there(engine):
     other.close()
 
 
-def test_no_process_is_left(models_dir, tmp_path):
-    """Also when the server is stopped before it is ready."""
-    with pytest.raises(RuntimeError, match="did not start"), vllm_serve(tmp_path / "nowhere", log=tmp_path / "log"):
+def test_a_server_that_does_not_start_leaves_no_process(tmp_path):
+    log = tmp_path / "log"
+    with pytest.raises(RuntimeError, match="did not start"), vllm_serve(tmp_path / "nowhere", log=log, STARTED_BY=str(log)):
         pass
-    marks = [f"--model\0{tmp_path / 'nowhere'}".encode()]
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit():
-            try:
-                with open(f"{entry.path}/cmdline", "rb") as file:
-                    line = file.read()
-            except OSError:
-                continue
-            assert not any(mark in line for mark in marks)
+    assert processes_with("STARTED_BY", str(log)) == []
