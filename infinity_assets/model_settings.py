@@ -140,6 +140,11 @@ class Student(Section):
     sampling: Sampling = Sampling()
     """Its sampling."""
 
+    @property
+    def parts(self) -> tuple["str | Sampling", ...]:
+        """What of the student decides its answers."""
+        return self.name, self.model.reach, self.sampling
+
 
 class Models(Section):
     """Which model plays which part. All parts default to the embedded model, so that everything runs with no GPU and no hub."""

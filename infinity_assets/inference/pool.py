@@ -17,9 +17,14 @@ def open_engine(spec: ModelSpec, models_dir: Path) -> Engine:
         from infinity_assets.inference.openai_engine import OpenAIEngine
 
         return OpenAIEngine(spec)
-    from infinity_assets.inference.vllm_engine import VllmEngine
+    from infinity_assets.inference.vllm_engine import VllmEngine, _beginning
 
-    return VllmEngine(spec, local_path(spec, models_dir))
+    folder = local_path(spec, models_dir)
+    if spec.data_parallel_size > 1 or spec.when_idle == "sleep":
+        from infinity_assets.inference.replicas import Replicas
+
+        return Replicas(spec, folder, VllmEngine, _beginning)
+    return VllmEngine(spec, folder)
 
 
 def open_embedder(spec: EmbedderSpec, models_dir: Path) -> Any:
@@ -32,8 +37,9 @@ def open_embedder(spec: EmbedderSpec, models_dir: Path) -> Any:
 class EnginePool:
     """At most one engine of each kind: one vLLM, one client of a server, one embedder.
 
-    Opening a model takes from seconds to minutes, so the engine of the last use stays open for the next one with the same spec; another
-    spec closes it first, because memory holds one. One thread at a time has the pool.
+    Opening a model takes from seconds to minutes, so the engine of the last use stays open for the next one with the same spec. Another
+    spec closes it first, because memory holds one, or sends it to sleep if it is to (`when_idle`): then it is woken when its turn comes again.
+    One thread at a time has the pool.
     """
 
     def __init__(
@@ -44,6 +50,7 @@ class EnginePool:
     ):
         self._models_dir, self._open_engine, self._open_embedder = models_dir, engine, embedder
         self._open: dict[str, tuple[ModelSpec | EmbedderSpec, Any]] = {}
+        self._asleep: dict[str, Any] = {}
         self._lock = threading.RLock()
 
     @contextmanager
@@ -63,20 +70,42 @@ class EnginePool:
         with self._lock:
             for kind in list(self._open):
                 self._close(kind)
+            while self._asleep:
+                self._asleep.popitem()[1].close()
 
     @contextmanager
     def _held(self, kind: str, spec: Any, opener: Callable[[Any, Path], Any]) -> Iterator[Any]:
         with self._lock:
-            if kind in self._open and self._open[kind][0] != spec:
-                self._close(kind)
+            if kind in self._open and _opened_by(self._open[kind][0]) != _opened_by(spec):
+                self._put_away(kind)
             if kind not in self._open:
-                self._open[kind] = (spec, opener(spec, self._models_dir))
+                self._open[kind] = (spec, self._woken(spec) or opener(spec, self._models_dir))
             try:
                 yield self._open[kind][1]
             except BaseException:
                 self._close(kind)
                 raise
 
+    def _put_away(self, kind: str) -> None:
+        spec, engine = self._open[kind]
+        if isinstance(spec, ModelSpec) and spec.when_idle == "sleep":
+            del self._open[kind]
+            engine.sleep()
+            self._asleep[_opened_by(spec)] = engine
+        else:
+            self._close(kind)
+
+    def _woken(self, spec: ModelSpec | EmbedderSpec) -> Any:
+        engine = self._asleep.pop(_opened_by(spec), None)
+        if engine is not None:
+            engine.wake()
+        return engine
+
     def _close(self, kind: str) -> None:
         _, engine = self._open.pop(kind)
         engine.close()
+
+
+def _opened_by(spec: ModelSpec | EmbedderSpec) -> str:
+    """What of a spec decides the engine: two that differ in price share one."""
+    return spec.model_dump_json(exclude={"price"})

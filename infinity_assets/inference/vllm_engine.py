@@ -31,6 +31,7 @@ from infinity_assets.inference.requests import (
     Response,
     ScoreRequest,
     failed,
+    most_tokens,
     normalised,
 )
 from infinity_assets.model_settings import ModelSpec
@@ -96,8 +97,10 @@ class VllmEngine:
                         flight = self._prepare(position, requests[position])
                         if isinstance(flight, Response):
                             yield position, flight
-                        else:
+                        elif queue is suspects or admit(len(flight.tokens), most_tokens(requests[position])):
                             flying[self._submit(flight)] = flight
+                        else:
+                            waiting.clear()
                     except Exception as error:
                         yield position, failed(INVALID_REQUEST if _is_refusal(error) else ENGINE_ERROR, repr(error))
                 if not flying:
@@ -127,6 +130,14 @@ class VllmEngine:
         del self._llm, self._tokenizer
         gc.collect()
         cleanup_dist_env_and_memory()
+
+    def sleep(self) -> None:
+        """Move the weights to main memory and give the GPU back; what the engine kept of prompts is forgotten."""
+        self._llm.sleep(level=1)
+
+    def wake(self) -> None:
+        """Be ready again."""
+        self._llm.wake_up()
 
     def _submit(self, flight: _Flight) -> str:
         self._submitted += 1
@@ -231,6 +242,10 @@ def _load(spec: ModelSpec, folder: Path) -> "LLM":
         _settle_llvmlite()
         arguments: dict[str, Any] = {
             "max_model_len": spec.max_model_len,
+            "dtype": spec.dtype,
+            "tensor_parallel_size": spec.tensor_parallel_size,
+            "enable_sleep_mode": spec.when_idle == "sleep" and not on_cpu,
+            "enable_prefix_caching": True,  # what requests with a common beginning share is computed once
             "enforce_eager": on_cpu,  # on a CPU, compiling gains 8 % and takes 77 seconds
             # A seeded request whose prompt is read in pieces breaks the step on a CPU: its generator cannot be wound back (vLLM 0.32).
             "enable_chunked_prefill": not on_cpu,
