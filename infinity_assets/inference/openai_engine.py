@@ -24,6 +24,7 @@ from infinity_assets.inference.requests import (
     Response,
     ScoreRequest,
     failed,
+    most_tokens,
 )
 from infinity_assets.inference.throttle import AdaptiveLimit, Outcome, Pace, Quota, Ticket, back_off
 from infinity_assets.model_settings import ModelSpec
@@ -111,7 +112,7 @@ class OpenAIEngine:
         try:
             async with asyncio.TaskGroup() as group:
                 for position, request in enumerate(requests):
-                    prompt_tokens, max_tokens = _size(request)
+                    prompt_tokens, max_tokens = _prompt_tokens(request), most_tokens(request)
                     await open_requests.acquire()
                     taken = await self._quota.take(prompt_tokens, max_tokens)
                     ticket = await self._limit.enter()
@@ -127,7 +128,7 @@ class OpenAIEngine:
 
     async def _answer(self, request: Request, prompt_tokens: int, taken: float, ticket: Ticket) -> Response:
         """Try until there is an answer, or for long enough. The first place is taken already."""
-        began, weight = time.monotonic(), _size(request)[1] + prompt_tokens / 16
+        began, weight = time.monotonic(), most_tokens(request) + prompt_tokens / 16
         jitter = random.Random(f"{request.row_id}:{request.prompt}").random
         attempt = 1
         while True:
@@ -141,7 +142,7 @@ class OpenAIEngine:
                 break
             await asyncio.sleep(wait)
             attempt += 1
-            taken = await self._quota.take(prompt_tokens, _size(request)[1])
+            taken = await self._quota.take(prompt_tokens, most_tokens(request))
             ticket = await self._limit.enter(urgent=True)
         return replace(response, seconds=gone)
 
@@ -173,7 +174,7 @@ class OpenAIEngine:
         return tried
 
     async def _call_beside(self, request: Request, prompt_tokens: int, weight: float) -> _Tried:
-        taken = await self._quota.take(prompt_tokens, _size(request)[1])
+        taken = await self._quota.take(prompt_tokens, most_tokens(request))
         return await self._call(request, weight, taken, await self._limit.enter(urgent=True))
 
     async def _call(self, request: Request, weight: float, taken: float, ticket: Ticket) -> _Tried:
@@ -183,8 +184,7 @@ class OpenAIEngine:
             if tried.response.error is None:
                 self._pace.add(weight, time.monotonic() - began)
                 if tried.response.prompt_tokens:
-                    max_tokens = _size(request)[1]
-                    self._quota.used(taken, tried.response.prompt_tokens, tried.response.completion_tokens, max_tokens)
+                    self._quota.used(taken, tried.response.prompt_tokens, tried.response.completion_tokens, most_tokens(request))
             return tried
         finally:
             self._limit.leave(ticket, tried and tried.outcome, min(tried.retry_after, LONGEST_RETRY_AFTER) if tried else 0.0)
@@ -213,10 +213,12 @@ class OpenAIEngine:
         return f"{self.spec.base_url} wants to be paid: {rejected}"
 
 
-def _size(request: Request) -> tuple[int, int]:
-    """The tokens of a request's prompt, estimated, and the most that its answer may have."""
-    if isinstance(request, ScoreRequest):
-        return (sum(len(turn["content"]) for turn in request.context) + len(request.answer)) // CHARACTERS_PER_TOKEN + 1, 1
+def _prompt_tokens(request: Request) -> int:
+    """An estimate: only the server could count them."""
     if isinstance(request, CompleteRequest):
-        return len(request.text) // CHARACTERS_PER_TOKEN + 1, request.sampling.max_tokens
-    return sum(len(turn["content"]) for turn in request.messages) // CHARACTERS_PER_TOKEN + 1, request.sampling.max_tokens
+        characters = len(request.text)
+    elif isinstance(request, ScoreRequest):
+        characters = sum(len(turn["content"]) for turn in request.context) + len(request.answer)
+    else:
+        characters = sum(len(turn["content"]) for turn in request.messages)
+    return characters // CHARACTERS_PER_TOKEN + 1
