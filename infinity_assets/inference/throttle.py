@@ -23,6 +23,7 @@ LEAST_NOISE, MOST_NOISE = 0.05, 0.3
 """The share of calls that is always taken to be turned away for reasons that have nothing to do with their number, and what never is."""
 BARREN = 10
 """Outcomes in a row without an answer, and as many as there may be calls in flight, after which nobody calls for a while."""
+UNKNOWN = 0.5  # seconds that an answer takes, while there is none
 PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds; doubled each time
 
 
@@ -37,14 +38,14 @@ class Ticket(NamedTuple):
 class AdaptiveLimit:
     """The number of calls in flight: additive increase, multiplicative decrease (AIMD, Chiu and Jain 1989), between 1 and `most`.
 
-    It begins at 16 and, whenever it is used up, grows for a round-trip: by one with every answer, so that it doubles, until it has been cut; then
-    so up to three quarters of where it was cut, and from there by one or an eighth in a round-trip. When the server turns calls away it is
-    halved, once per round-trip: calls that were sent before the cut say nothing about it. But servers also fail at random, and then fewer
+    It begins at 16 and, whenever it is used up, grows for a round-trip: by one with every answer, so that it doubles, until it has been cut;
+    then so up to three quarters of where it was cut, and from there by one or an eighth in a round-trip. When the server turns calls away it
+    is halved, once per round-trip: calls that were sent before the cut say nothing about it. But servers also fail at random, and then fewer
     calls bring fewer answers and nothing else. So one call in twenty may always be turned away, and a cut needs three standard deviations more
     than that and is on trial: if the share that is turned away does not fall to a third when the calls are halved, it is taken for this
-    server's noise, the limit is what it was, and only a share well above that cuts again. Where many are turned away, and at once, the place
-    of such a call is kept empty for as long as an answer takes. When a round of calls brings no answer at all, everybody waits, twice as long
-    each time, or as long as the server says.
+    server's noise, the limit is what it was, and only a share well above that cuts again. A failure counts when an answer would have come, or
+    those that come at once would seem to be many. Where nearly every third call is turned away, their places are kept empty as long. When a
+    round of calls brings no answer at all, everybody waits, twice as long each time, or as long as the server says.
 
     That throughput has stopped growing is no reason to stop: what waits in the server's queue does no harm, and a plateau cannot be told
     from the scatter of the answers' lengths.
@@ -66,6 +67,8 @@ class AdaptiveLimit:
         self._trial: tuple[float, float, bool] | None = None
         """While a cut is on trial: the limit and the share before it, and whether the limit was doubling."""
         self._usual_seconds = 0.0
+        self._turned_away = 0.0
+        """The share of the latest outcomes."""
         self._barren = self._pauses = 0
         self._closed_until = 0.0
         self._opening: asyncio.TimerHandle | None = None
@@ -93,16 +96,20 @@ class AdaptiveLimit:
         self._growing -= 1
         if outcome is not None:
             self._count_barren(outcome, retry_after)
-            if ticket.cuts == self._cuts:
-                self._judge(outcome)
             seconds = time.monotonic() - ticket.at
+            self._turned_away += ((outcome == "overloaded") - self._turned_away) / VERDICT
             if outcome == "answered":
-                self._usual_seconds += (seconds - self._usual_seconds) / 16
+                self._judge(ticket, outcome)
+                self._usual_seconds += (seconds - self._usual_seconds) / (16 if self._usual_seconds else 1)
                 if self._growing >= 0 and self._trial is None:
                     step = 1.0 if self._doubling or self.limit < 0.75 * self._cut_at else max(1 / self.limit, 1 / 8)
                     self.limit = min(self.most, self.limit + step)
-            elif outcome == "overloaded" and self._overloaded > 2 * self._noise * self._seen:
-                self._keep_empty(self._usual_seconds - seconds)
+            else:
+                rest = max(0.0, (self._usual_seconds or UNKNOWN) - seconds)
+                asyncio.get_running_loop().call_later(rest, self._judge, ticket, outcome)
+                if outcome == "overloaded" and self._turned_away > MOST_NOISE:
+                    self._kept_empty += 1
+                    asyncio.get_running_loop().call_later(rest, self._free)
         self._admit()
 
     @property
@@ -132,11 +139,6 @@ class AdaptiveLimit:
         self._opening = None
         self._admit()
 
-    def _keep_empty(self, seconds: float) -> None:
-        if seconds > 0:
-            self._kept_empty += 1
-            asyncio.get_running_loop().call_later(seconds, self._free)
-
     def _free(self) -> None:
         self._kept_empty -= 1
         self._admit()
@@ -151,7 +153,9 @@ class AdaptiveLimit:
             self._closed_until = max(self._closed_until, time.monotonic() + pause)
             self._barren, self._pauses = 0, self._pauses + 1
 
-    def _judge(self, outcome: Outcome) -> None:
+    def _judge(self, ticket: Ticket, outcome: Outcome) -> None:
+        if ticket.cuts < self._cuts:
+            return
         self._seen += 1
         self._overloaded += outcome == "overloaded"
         enough = VERDICT if self._trial is None else max(VERDICT, min(self.limit, WINDOW))
@@ -236,7 +240,7 @@ class Pace:
     """How long a call may take before it is asked a second time beside the first.
 
     Seconds are counted per unit of a call's weight: the most tokens that it may write, and its prompt's tokens at a sixteenth. A call is late
-    after three times the 99th percentile of the last 512 answers, or, with fewer than 100 of them, ten times the slowest; never before
+    after twice the 99th percentile of the last 512 answers, or, with fewer than 100 of them, ten times the slowest; never before
     `FLOOR`, and while there is no answer after `timeout`. Second calls are rationed to one in twenty answers (Dean and Barroso, The Tail at
     Scale, 2013), so that a server that is slow because it has too much to do does not get twice as much.
     """
@@ -263,7 +267,7 @@ class Pace:
         """Seconds."""
         if self._answers > self._known and (self._answers < 100 or self._answers >= self._known + 16):
             self._known, ordered = self._answers, sorted(self._latest)
-            self._unit = 10 * ordered[-1] if len(ordered) < 100 else 3 * ordered[int(0.99 * len(ordered))]
+            self._unit = 10 * ordered[-1] if len(ordered) < 100 else 2 * ordered[int(0.99 * len(ordered))]
         return min(max(self.FLOOR, self._unit * weight), self._timeout)
 
     def second_call(self) -> bool:

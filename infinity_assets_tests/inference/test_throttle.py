@@ -117,6 +117,7 @@ def test_one_round_trip_halves_once(clock):
         tickets = [await limit.enter() for _ in range(16)]
         for ticket in tickets:
             limit.leave(ticket, "overloaded")
+        await asyncio.sleep(10)
         assert limit.limit == 8
 
     clock.run(main())
@@ -201,7 +202,7 @@ def test_when_a_call_is_late():
     assert pace.late_after(1000) == 100
     for number in range(1000):
         pace.add(100, 1.0 + number % 10 / 10)
-    assert pace.late_after(100) == pytest.approx(3 * 1.9)
+    assert pace.late_after(100) == pytest.approx(2 * 1.9)
     assert pace.late_after(1) == Pace.FLOOR
     assert pace.late_after(10**6) == 600
     assert sum(pace.second_call() for _ in range(100)) == Pace.SAVED
