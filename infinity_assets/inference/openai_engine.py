@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from infinity_assets.inference.engine import Admit, EngineUnavailable, always
 from infinity_assets.inference.openai_api import Rejected
@@ -28,6 +29,9 @@ from infinity_assets.inference.requests import (
 )
 from infinity_assets.inference.throttle import AdaptiveLimit, Outcome, Pace, Quota, Ticket, back_off
 from infinity_assets.model_settings import ModelSpec
+
+Jitter: TypeAlias = Callable[[], float]
+"""Draws from [0, 1)."""
 
 ATTEMPTS = 10
 """Calls for one request. With the waits between them about half a minute, or what the server asks for."""
@@ -132,7 +136,7 @@ class OpenAIEngine:
         jitter = random.Random(f"{request.row_id}:{request.prompt}").random
         attempt = 1
         while True:
-            tried = await self._try(request, prompt_tokens, weight, taken, ticket)
+            tried = await self._try(request, prompt_tokens, weight, taken, ticket, jitter)
             response = tried.response
             gone = time.monotonic() - began
             if response.error not in RETRIABLE or attempt == self._attempts or tried.retry_after > LONGEST_RETRY_AFTER:
@@ -146,16 +150,16 @@ class OpenAIEngine:
             ticket = await self._limit.enter(urgent=True)
         return replace(response, seconds=gone)
 
-    def _wait(self, failures: int, overloaded: bool, jitter: Callable[[], float]) -> float:
+    def _wait(self, failures: int, overloaded: bool, jitter: Jitter) -> float:
         """Seconds before the next call. A server that answers others needs no long rest: what it can take is for the limit to find out."""
         typical = min(max(self._pace.typical, FIRST_WAIT), 0.5)
         longest = (4 if overloaded else 1) * typical if self._limit.answering else LONGEST_WAIT
         return back_off(failures, typical if overloaded else FIRST_WAIT, longest, jitter)
 
-    async def _try(self, request: Request, prompt_tokens: int, weight: float, taken: float, ticket: Ticket) -> _Tried:
+    async def _try(self, request: Request, prompt_tokens: int, weight: float, taken: float, ticket: Ticket, jitter: Jitter) -> _Tried:
         """One call, and others beside it when it is late. The first answer counts, and ends the others."""
         calls = {asyncio.create_task(self._call(request, weight, taken, ticket))}
-        wait = self._pace.late_after(weight)
+        made, wait = 1, self._pace.late_after(weight)
         tried = None
         try:
             while calls:
@@ -164,9 +168,11 @@ class OpenAIEngine:
                     tried = call.result()
                     if tried.outcome == "answered":
                         return tried
-                if not done and len(calls) < BESIDE and self._pace.second_call():
+                if tried and done:  # what was called beside a late call has failed: the next one follows as after any failure
+                    wait = max(self._wait(made, tried.overloaded, jitter), tried.retry_after)
+                elif len(calls) < BESIDE and made < self._attempts and self._pace.second_call():
                     calls.add(asyncio.create_task(self._call_beside(request, prompt_tokens, weight)))
-                    wait *= 2
+                    made, wait = made + 1, self._pace.late_after(weight) * 2 ** len(calls)
         finally:
             for call in calls:
                 call.cancel()

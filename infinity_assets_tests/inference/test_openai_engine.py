@@ -356,6 +356,27 @@ def test_a_stalled_call_is_made_again_and_answered_once(serve):
     assert stalled["question r30"] == 2
 
 
+def test_a_call_beside_a_stalled_one_may_fail(serve):
+    """It is made again as after any failure, and not after twice the time."""
+    asked: Counter[str] = Counter()
+
+    def reply(path, body, number):
+        content = body["messages"][-1]["content"]
+        asked[content] += 1
+        if content != "question r30" or asked[content] == 4:
+            return Reply(*echo(path, body, number), after=0.01)
+        return Reply(fate="stall") if asked[content] == 1 else Reply(500, "")
+
+    engine, _ = serve(reply, concurrency=8, timeout=60)
+    engine._attempts = 10
+    engine._pace.late_after = lambda weight: 2.0
+    began = time.monotonic()
+    answers = dict(engine.run([ask(f"r{n}") for n in range(60)]))
+    assert time.monotonic() - began < 6  # and not 2 + 4 + 4
+    assert answers[30].text == "question r30"
+    assert asked["question r30"] == 4
+
+
 def test_a_slow_answer_is_not_thrown_away(serve):
     """The first call answers after all, the one beside it does not."""
     asked: Counter[str] = Counter()
