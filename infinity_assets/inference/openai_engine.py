@@ -39,6 +39,8 @@ FIRST_WAIT, LONGEST_WAIT = 0.1, 8.0  # seconds; the first is longer where the se
 LONGEST_RETRY_AFTER = 120.0  # seconds; a server that wants more is asked again by the next run
 BESIDE = 3
 """Calls for one request that may be under way together, because the earlier ones are late."""
+LOOK = 0.5
+"""Seconds between two looks at whether a call is late."""
 WAITING = 1024
 """Requests that are in flight or wait to be tried again; no new one is begun before one of them has ended."""
 CHARACTERS_PER_TOKEN = 4
@@ -159,20 +161,23 @@ class OpenAIEngine:
     async def _try(self, request: Request, prompt_tokens: int, weight: float, taken: float, ticket: Ticket, jitter: Jitter) -> _Tried:
         """One call, and others beside it when it is late. The first answer counts, and ends the others."""
         calls = {asyncio.create_task(self._call(request, weight, taken, ticket))}
-        made, wait = 1, self._pace.late_after(weight)
-        tried = None
+        began, made, tried = time.monotonic(), 1, None
+        next_at: float | None = None
         try:
             while calls:
-                done, calls = await asyncio.wait(calls, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
+                # Asked anew each time: how long calls take may be known only after this one was made.
+                due = next_at or began + self._pace.late_after(weight) * (2 ** len(calls) - 1)
+                wait = due - time.monotonic()
+                done, calls = await asyncio.wait(calls, timeout=min(wait, LOOK) if wait > 0 else LOOK, return_when=asyncio.FIRST_COMPLETED)
                 for call in done:
                     tried = call.result()
                     if tried.outcome == "answered":
                         return tried
-                if tried and done:  # what was called beside a late call has failed: the next one follows as after any failure
-                    wait = max(self._wait(made, tried.overloaded, jitter), tried.retry_after)
-                elif len(calls) < BESIDE and made < self._attempts and self._pace.second_call():
+                    # What was called beside a late call has failed: the next one follows as after any failure.
+                    next_at = time.monotonic() + max(self._wait(made, tried.overloaded, jitter), tried.retry_after)
+                if not done and time.monotonic() >= due and len(calls) < BESIDE and made < self._attempts and self._pace.second_call():
                     calls.add(asyncio.create_task(self._call_beside(request, prompt_tokens, weight)))
-                    made, wait = made + 1, self._pace.late_after(weight) * 2 ** len(calls)
+                    made, next_at = made + 1, None
         finally:
             for call in calls:
                 call.cancel()

@@ -19,7 +19,7 @@ VERDICT, ALARM = 16, 8
 """Outcomes after which a share of overloaded ones means something, and overloaded ones that need no further evidence."""
 WINDOW, FORGETTING = 64, 0.98
 """Outcomes that are looked at together, and how much of the noise stays at least when there was less in them."""
-LEAST_NOISE, MOST_NOISE = 0.05, 0.3
+LEAST_NOISE, MOST_NOISE = 0.1, 0.3
 """The share of calls that is always taken to be turned away for reasons that have nothing to do with their number, and what never is."""
 BARREN = 10
 """Outcomes in a row without an answer, and as many as there may be calls in flight, after which nobody calls for a while."""
@@ -41,7 +41,7 @@ class AdaptiveLimit:
     It begins at 16 and, whenever it is used up, grows for a round-trip: by one with every answer, so that it doubles, until it has been cut;
     then so up to three quarters of where it was cut, and from there by one or an eighth in a round-trip. When the server turns calls away it
     is halved, once per round-trip: calls that were sent before the cut say nothing about it. But servers also fail at random, and then fewer
-    calls bring fewer answers and nothing else. So one call in twenty may always be turned away, and a cut needs three standard deviations more
+    calls bring fewer answers and nothing else. So one call in ten may always be turned away, and a cut needs three standard deviations more
     than that and is on trial: if the share that is turned away does not fall to a third when the calls are halved, it is taken for this
     server's noise, the limit is what it was, and only a share well above that cuts again. A failure counts when an answer would have come, or
     those that come at once would seem to be many. Where nearly every third call is turned away, their places are kept empty as long. When a
