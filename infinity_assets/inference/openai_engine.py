@@ -39,6 +39,8 @@ FIRST_WAIT, LONGEST_WAIT = 0.1, 8.0  # seconds; the first is longer where the se
 LONGEST_RETRY_AFTER = 120.0  # seconds; a server that wants more is asked again by the next run
 BESIDE = 3
 """Calls for one request that may be under way together, because the earlier ones are late."""
+PATIENCE = 3
+"""A call that is late by this many times what it had is made again even if the ration of such calls is used up."""
 LOOK = 0.5
 """Seconds between two looks at whether a call is late."""
 WAITING = 1024
@@ -175,7 +177,10 @@ class OpenAIEngine:
                         return tried
                     # What was called beside a late call has failed: the next one follows as after any failure.
                     next_at = time.monotonic() + max(self._wait(made, tried.overloaded, jitter), tried.retry_after)
-                if not done and time.monotonic() >= due and len(calls) < BESIDE and made < self._attempts and self._pace.second_call():
+                late_by = time.monotonic() - due
+                if done or late_by < 0 or len(calls) == BESIDE or made == self._attempts:
+                    continue
+                if next_at or self._pace.second_call() or late_by > PATIENCE * (due - began):
                     calls.add(asyncio.create_task(self._call_beside(request, prompt_tokens, weight)))
                     made, next_at = made + 1, None
         finally:

@@ -377,6 +377,22 @@ def test_a_call_beside_a_stalled_one_may_fail(serve):
     assert asked["question r30"] == 4
 
 
+def test_stalled_calls_are_made_again_when_their_ration_is_used_up(serve):
+    asked: Counter[str] = Counter()
+
+    def reply(path, body, number):
+        content = body["messages"][-1]["content"]
+        asked[content] += 1
+        return Reply(*echo(path, body, number)) if asked[content] == 2 or content == "question r0" else Reply(fate="stall")
+
+    engine, _ = serve(reply, concurrency=16, timeout=60)
+    engine._pace.late_after = lambda weight: 0.2
+    began = time.monotonic()
+    answers = dict(engine.run([ask(f"r{n}") for n in range(12)]))
+    assert time.monotonic() - began < 30
+    assert all(response.error is None for response in answers.values())
+
+
 def test_a_slow_answer_is_not_thrown_away(serve):
     """The first call answers after all, the one beside it does not."""
     asked: Counter[str] = Counter()
