@@ -138,18 +138,17 @@ class OpenAIEngine:
         """Try until there is an answer, or for long enough. The first place is taken already."""
         began, weight = time.monotonic(), most_tokens(request) + prompt_tokens / 16
         jitter = random.Random(f"{request.row_id}:{request.prompt}").random
-        attempt = 1
+        made = 0
         while True:
-            tried = await self._try(request, prompt_tokens, weight, taken, ticket, jitter)
+            tried, made = await self._try(request, prompt_tokens, weight, taken, ticket, jitter, made)
             response = tried.response
             gone = time.monotonic() - began
-            if response.error not in RETRIABLE or attempt == self._attempts or tried.retry_after > LONGEST_RETRY_AFTER:
+            if response.error not in RETRIABLE or made == self._attempts or tried.retry_after > LONGEST_RETRY_AFTER:
                 break
-            wait = max(self._wait(attempt, tried.overloaded, jitter), tried.retry_after)
+            wait = max(self._wait(made, tried.overloaded, jitter), tried.retry_after)
             if gone + wait > 2 * self.spec.timeout:
                 break
             await asyncio.sleep(wait)
-            attempt += 1
             taken = await self._quota.take(prompt_tokens, most_tokens(request))
             ticket = await self._limit.enter(urgent=True)
         return replace(response, seconds=gone)
@@ -160,10 +159,12 @@ class OpenAIEngine:
         longest = (4 if overloaded else 1) * typical if self._limit.answering else LONGEST_WAIT
         return back_off(failures, typical if overloaded else FIRST_WAIT, longest, jitter)
 
-    async def _try(self, request: Request, prompt_tokens: int, weight: float, taken: float, ticket: Ticket, jitter: Jitter) -> _Tried:
-        """One call, and others beside it when it is late. The first answer counts, and ends the others."""
+    async def _try(
+        self, request: Request, prompt_tokens: int, weight: float, taken: float, ticket: Ticket, jitter: Jitter, made: int
+    ) -> tuple[_Tried, int]:
+        """One call, and others beside it when it is late. The first answer counts, and ends the others. `made` is the number of calls so far."""
         calls = {asyncio.create_task(self._call(request, weight, taken, ticket))}
-        began, made, tried = time.monotonic(), 1, None
+        began, made, tried = time.monotonic(), made + 1, None
         next_at: float | None = None
         try:
             while calls:
@@ -174,7 +175,7 @@ class OpenAIEngine:
                 for call in done:
                     tried = call.result()
                     if tried.outcome == "answered":
-                        return tried
+                        return tried, made
                     # What was called beside a late call has failed: the next one follows as after any failure.
                     next_at = time.monotonic() + max(self._wait(made, tried.overloaded, jitter), tried.retry_after)
                 late_by = time.monotonic() - due
@@ -187,7 +188,7 @@ class OpenAIEngine:
             for call in calls:
                 call.cancel()
         assert tried is not None
-        return tried
+        return tried, made
 
     async def _call_beside(self, request: Request, prompt_tokens: int, weight: float) -> _Tried:
         taken = await self._quota.take(prompt_tokens, most_tokens(request))
