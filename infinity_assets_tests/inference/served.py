@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx2
 
@@ -25,9 +26,17 @@ runpy.run_module("vllm.entrypoints.openai.api_server", run_name="__main__", alte
 """The server, with PR_SET_PDEATHSIG: it ends when whoever started it does, however that ends."""
 
 
+class Served(NamedTuple):
+    """A server that runs."""
+
+    url: str
+    session: int
+    """The id of the session that its processes belong to."""
+
+
 @contextmanager
-def vllm_serve(folder: Path, *arguments: str, log: Path, **environment: str) -> Iterator[str]:
-    """The server of the model in `folder` under the name `m`, until the end of the block: its address. Its output goes to `log`.
+def vllm_serve(folder: Path, *arguments: str, log: Path, **environment: str) -> Iterator[Served]:
+    """The server of the model in `folder` under the name `m`, until the end of the block. Its output goes to `log`.
 
     It leads a session of its own, which is killed as a whole: the engine is a process beside it.
     """
@@ -55,7 +64,7 @@ def vllm_serve(folder: Path, *arguments: str, log: Path, **environment: str) -> 
         process = subprocess.Popen(command, env={**os.environ, **settings}, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
         try:
             _wait(process, f"http://127.0.0.1:{port}", log)
-            yield f"http://127.0.0.1:{port}/v1"
+            yield Served(f"http://127.0.0.1:{port}/v1", process.pid)
         finally:
             process.terminate()
             with suppress(subprocess.TimeoutExpired):
@@ -77,11 +86,11 @@ def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
     raise RuntimeError(f"the server did not start: {log.read_text(errors='replace')[-3000:]}")
 
 
-def processes_with(variable: str, value: str) -> list[str]:
-    """The command lines of the processes that have a variable with that value in their environment, as all that a server starts inherit it."""
+def processes_of(session: int) -> list[str]:
+    """The names of the processes of a session. (What is in their environment cannot be told: vLLM overwrites it with a title.)"""
     found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it has ended, or is not ours
-            if f"{variable}={value}".encode() in (folder / "environ").read_bytes().split(b"\0"):
-                found.append((folder / "cmdline").read_text().replace("\0", " "))
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended
+            if os.getsid(int(process.name)) == session:
+                found.append((process / "comm").read_text().strip())
     return found
