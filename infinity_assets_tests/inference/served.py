@@ -43,25 +43,19 @@ def vllm_serve(folder: Path, *arguments: str, log: Path, **environment: str) -> 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [
-        sys.executable,
-        "-c",
-        DIES_WITH_US,
-        "--model",
-        str(folder),
-        "--served-model-name",
-        "m",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-    ]
+    place = ["--host", "127.0.0.1", "--port", str(port)]
+    command = [sys.executable, "-c", DIES_WITH_US, "--model", str(folder), "--served-model-name", "m", *place]
     # As the engine in process: eager, no chunks (a seeded request in pieces breaks the step on a CPU), no defaults from the weights' folder.
     command += ["--enforce-eager", "--no-enable-chunked-prefill", "--generation-config", "vllm", "--max-model-len", "512", *arguments]
-    settings = {**ENVIRONMENT, "VLLM_CPU_OMP_THREADS_BIND": "0-1", "TORCHDYNAMO_DISABLE": "1", **environment}
-    del settings["VLLM_ENABLE_V1_MULTIPROCESSING"]
+    # The engine is another process here, whatever the one in this process has set.
+    apart = {
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "1",
+        "VLLM_CPU_OMP_THREADS_BIND": f"0-{(os.cpu_count() or 1) - 1}",
+        "TORCHDYNAMO_DISABLE": "1",
+    }
+    settings = {**os.environ, **ENVIRONMENT, **apart, **environment}
     with log.open("wb") as output:
-        process = subprocess.Popen(command, env={**os.environ, **settings}, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+        process = subprocess.Popen(command, env=settings, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
         try:
             _wait(process, f"http://127.0.0.1:{port}", log)
             yield Served(f"http://127.0.0.1:{port}/v1", process.pid)
@@ -91,6 +85,7 @@ def processes_of(session: int) -> list[str]:
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it has ended
-            if os.getsid(int(process.name)) == session:
+            ended = (process / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+            if os.getsid(int(process.name)) == session and not ended:
                 found.append((process / "comm").read_text().strip())
     return found
