@@ -29,7 +29,7 @@ REASONS = {"quality": "quality_error", "reward": "reward_error", "ifd": "likelih
 def answer(request) -> Response:
     """The judge gives no log-probabilities for bread; moles make every number infinite, and the zip none."""
     told = str(request)
-    odd = math.inf if "moles" in told else math.nan if "zip" in told else None
+    odd = math.inf if "moles eat" in told else math.nan if "invented the zip" in told else None
     match request:
         case RewardRequest():
             return Response(reward=-2.5 if odd is None else odd, prompt_tokens=3)
@@ -37,7 +37,7 @@ def answer(request) -> Response:
             return Response(sum_logprob=-4.0 - len(request.context) if odd is None else odd, answer_tokens=2, prompt_tokens=3)
         case GenerateRequest(choices=None):
             return Response(text=json.dumps({"ability": "other", "labels": ["some label"]}), finish_reason="stop")
-    shares = None if "bread" in told else tuple([math.log(0.2)] * 5 if odd is None else [odd] * 5)
+    shares = None if "does bread rise" in told else tuple([math.log(0.2)] * 5 if odd is None else [odd] * 5)
     return Response(text="4", finish_reason="stop", prompt_tokens=3, completion_tokens=1, choice_logprobs=shares)
 
 
