@@ -41,7 +41,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         once. Degenerate answers (empty, truncated, shirking, looping, of a wrong language) are dropped by class.
         """
         models, inference = step.settings.models, step.inference()
-        arrived = step.read_all(upstream).filter(shard_of(step.settings.shards) == step.partition).collect()
+        arrived = step.sampled(step.read_all(upstream).filter(shard_of(step.settings.shards) == step.partition).collect())
         asked, copies = merge_copies(arrived)
         asked = asked.with_columns(request=conversation.instruction())
         requests = batch.as_they_are("answer", asked, step.settings.chat.answering.sampling, name)

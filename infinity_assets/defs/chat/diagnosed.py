@@ -23,7 +23,8 @@ def _make(number: int) -> dg.AssetsDefinition:
         group="chat",
         reads=(upstream,),
         settings=lambda s: (
-            s.chat.diagnosis, s.scoring, *s.models.students, s.models.judge.reach, prompts.load("judge_answer").hash
+            s.chat.diagnosis, s.scoring, *(part for student in s.models.students for part in student.decides),
+            s.models.judge.reach, prompts.load("judge_answer").hash,
         ),
         columns=DIAGNOSED,
         meaning=MEANING,
@@ -36,7 +37,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         them): that shows the machinery at work, not a difference between models.
         """
         recipe, students, inference = step.settings.chat.diagnosis, step.settings.models.students, step.inference()
-        rows = step.read(upstream).collect()
+        rows = step.sampled(step.read(upstream).collect())
         asked = rows.select("row_id", request=conversation.instruction())
         calls, scores = [], []
         for student in students:

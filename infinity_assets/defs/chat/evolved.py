@@ -48,7 +48,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         prompt, an answer in place of a request, contamination. A seed whose rewrite failed returns to the pool.
         """
         recipe, models, inference = step.settings.chat.evolution, step.settings.models, step.inference()
-        seeds = _seeds(step, upstream)
+        seeds = step.sampled(_seeds(step, upstream))
         seeds = seeds.with_columns(assign(seeds, number))
         requests = [
             request
