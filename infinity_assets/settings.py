@@ -426,6 +426,19 @@ def settings_hash(*sections: BaseModel | str | int | float) -> str:
     return hashlib.blake2b("\n".join(settings_texts(*sections)).encode(), digest_size=6).hexdigest()
 
 
+def path_of(section: BaseModel | str | int | float, within: BaseModel, path: str = "") -> str:
+    """Where a section stands in the settings, such as `chat.seeds`; empty for all of them, and for what is no section of them."""
+    for name in type(within).model_fields:
+        value = getattr(within, name)
+        if isinstance(value, BaseModel):
+            here = f"{path}.{name}" if path else name
+            if value is section:
+                return here
+            if found := path_of(section, value, here):
+                return found
+    return ""
+
+
 def data_dir() -> Path:
     """Where everything lies: INFINITY_DATA, or `data` in the working directory."""
     return Path(os.environ.get("INFINITY_DATA", "data")).absolute()

@@ -46,6 +46,8 @@ class Wanted:
     settings: Sequence[str]
     """As `settings_texts` gives them."""
     settings_hash: str
+    names: Sequence[str] = ()
+    """What they are called: the path of a section, the name of a prompt; empty where there is nothing to add."""
     reads: Sequence[tuple[str, str]] = ()
     """Asset and partition of every input."""
     files: Mapping[str, str] = field(default_factory=dict)
@@ -67,7 +69,7 @@ def why(lake: Lake, wanted: Wanted, remade: Collection[tuple[str, str]]) -> list
     if made.code_version != wanted.code_version:
         reasons.append(Reason("code", f"version {made.code_version} -> {wanted.code_version}"))
     if made.settings_hash != wanted.settings_hash:
-        reasons.append(Reason("settings", "; ".join(changes(made.made_with, wanted.settings))))
+        reasons.append(Reason("settings", "; ".join(changes(made.made_with, wanted.settings, wanted.names))))
     now: dict[str, str | None] = dict(wanted.files)
     for asset, partition in wanted.reads:
         upstream = lake.manifest(asset, partition)
@@ -86,13 +88,19 @@ def why(lake: Lake, wanted: Wanted, remade: Collection[tuple[str, str]]) -> list
     return reasons
 
 
-def changes(before: Sequence[str], now: Sequence[str]) -> list[str]:
+def changes(before: Sequence[str], now: Sequence[str], names: Sequence[str] = ()) -> list[str]:
     """The fields that differ between two lists of settings, as `name: old -> new`; empty where the old ones are not known."""
     if not before:
         return []
     if len(before) != len(now):
         return ["other sections of the settings are read"]
-    return [line for old, new in zip(before, now, strict=True) if old != new for line in _differences(_value(old), _value(new))]
+    called = names or [""] * len(now)
+    return [
+        line
+        for old, new, name in zip(before, now, called, strict=True)
+        if old != new
+        for line in _differences(_value(old), _value(new), name)
+    ]
 
 
 def _value(text: str) -> Any:
@@ -100,7 +108,7 @@ def _value(text: str) -> Any:
     try:
         found = json.loads(text)
     except ValueError:
-        return text
+        return text.strip("'")
     return found if isinstance(found, dict) else text
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from infinity_assets import prompts
 from infinity_assets.catalog.lake import ALL, Lake, Outcome, StepKey
 from infinity_assets.catalog.pool import Pool
 from infinity_assets.catalog.staleness import Reason, Wanted, why
@@ -36,7 +37,7 @@ from infinity_assets.inference.tokens import tokens_of
 from infinity_assets.model_settings import ModelSpec
 from infinity_assets.progress import reporter
 from infinity_assets.scoring import sample
-from infinity_assets.settings import Settings, models_dir, settings_hash, settings_texts
+from infinity_assets.settings import Settings, models_dir, path_of, settings_hash, settings_texts
 
 _GROUPS = {"score", "foundation", "chat"}
 _VECTOR = 1600
@@ -140,8 +141,10 @@ class Planner:
     def _reasons(self, order: Sequence[Registered], mirror: Lake, folder: Path) -> dict[str, dict[str, tuple[Reason, ...]]]:
         found: dict[str, dict[str, tuple[Reason, ...]]] = {}
         remade: set[tuple[str, str]] = set()
+        prompt_of = {prompts.load(name).hash: f"prompt {name}" for name in prompts.names()}
         for registered in order:
-            parts = settings_texts(*registered.settings(self._settings))
+            parts = registered.settings(self._settings)
+            names = [path_of(part, self._settings) or prompt_of.get(str(part), "") for part in parts]
             for partition in self._partitions(registered.asset):
                 reads = [
                     (upstream, name)
@@ -153,8 +156,8 @@ class Planner:
                 step = self._step(registered, partition, mirror, folder)
                 try:
                     wanted = Wanted(
-                        registered.asset, partition, registered.version, parts, settings_hash(*registered.settings(self._settings)),
-                        reads, registered.files(step),
+                        registered.asset, partition, registered.version, settings_texts(*parts), settings_hash(*parts), names, reads,
+                        registered.files(step),
                     )  # fmt: skip
                     reasons = why(self._lake, wanted, remade)
                 except InfinityError as error:
