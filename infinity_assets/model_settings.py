@@ -152,9 +152,9 @@ class Student(Section):
     """Its sampling."""
 
     @property
-    def decides(self) -> tuple[str, str, str]:
-        """What of it decides the answers: another price, or another machine, is no reason to ask again."""
-        return self.name, self.model.reach, self.sampling.model_dump_json()
+    def parts(self) -> tuple["str | Sampling", ...]:
+        """What of the student decides its answers."""
+        return self.name, self.model.reach, self.sampling
 
 
 class Models(Section):

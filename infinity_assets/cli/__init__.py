@@ -50,9 +50,17 @@ def main() -> None:
 @click.option("--only", help="Names of the sources to take, separated by commas. Remembered too; `--only ''` takes all again.")
 @click.option("--until", metavar="ASSET", help="Stop when this asset is made, for example inf_instruct_f.")
 @click.option("--force", is_flag=True, help="Make everything anew. Answers of models are still taken from the response store.")
+@click.option(
+    "--budget",
+    metavar="AMOUNT",
+    help="Stop before the model calls of this run have used more: `2M` or `500k tokens` (prompt and completion together), `$5` or `5 eur` by the "
+    "prices in the settings. What was answered is kept, and the next run goes on from there.",
+)
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @sentences
-def run(sources: Path | None, benchmarks: Path | None, only: str | None, until: str | None, force: bool, debug: bool) -> None:
+def run(
+    sources: Path | None, benchmarks: Path | None, only: str | None, until: str | None, force: bool, budget: str | None, debug: bool
+) -> None:
     """Register the sources and materialise the graph, in this process.
 
     What did not change since the last run is reused: same inputs, settings and code give the same rows. A run that was killed goes on
@@ -64,10 +72,12 @@ def run(sources: Path | None, benchmarks: Path | None, only: str | None, until: 
     from infinity_assets.catalog.understood import misread, sentences
     from infinity_assets.decontamination.report import flagged
     from infinity_assets.defs.runner import Runner
+    from infinity_assets.inference.budget import parse
     from infinity_assets.report.terminal import TerminalReporter, funnel_table, open_console
     from infinity_assets.rows.hub import waiting
 
     console, began, data = open_console(), time.monotonic(), data_dir()
+    allowed = parse(budget) if budget else Settings().calls
     pool = Pool.load(data)
     if sources or only is not None:
         chosen = sources.absolute() if sources else pool.sources
@@ -93,7 +103,7 @@ def run(sources: Path | None, benchmarks: Path | None, only: str | None, until: 
     reporter = TerminalReporter(console)
     runner = Runner(data, pool, reporter)
     try:
-        faults = runner.run(until=until, force=force)
+        faults = runner.run(until=until, force=force, budget=allowed)
     finally:
         reporter.stop()
     console.print(funnel_table(funnel(data)))
@@ -111,7 +121,8 @@ def run(sources: Path | None, benchmarks: Path | None, only: str | None, until: 
             )  # fmt: skip
     if faults:
         for fault in faults:
-            console.print(f"[red]failed[/red] {escape(f'{fault.asset}: {fault.sentence}')}", highlight=False, soft_wrap=True)
+            said = "[yellow]stopped[/yellow]" if fault.stopped else "[red]failed[/red]"
+            console.print(f"{said} {escape(f'{fault.asset}: {fault.sentence}')}", highlight=False, soft_wrap=True)
             if debug:
                 console.print(fault.trace, highlight=False, markup=False)
         console.print("What was finished is kept: run the same command again to go on. --debug shows the traceback.", highlight=False)

@@ -37,7 +37,7 @@ def plan(until: str | None, size: int, offline: bool, file: Path | None, compare
     """
     from infinity_assets.atomic import write_text
     from infinity_assets.catalog.pool import Pool
-    from infinity_assets.report.plan import as_json, compare_table, plan_table, recompute_lines
+    from infinity_assets.report.plan import as_json, compare_table, plan_table, recompute_lines, summary
     from infinity_assets.report.terminal import TerminalReporter, open_console
 
     console, data = open_console(), data_dir()
@@ -59,8 +59,10 @@ def plan(until: str | None, size: int, offline: bool, file: Path | None, compare
         reporter.stop()
     if not made.reasons:
         console.print("Everything is up to date: a run would make nothing, and no call.")
-    if made.assets:
+    if any(asset.rows for asset in made.assets):
         console.print(plan_table(made))
+        for line in summary(made):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
     for title, lines in (("Made again, and why", recompute_lines(made)), ("Uncertain", made.notes)):
         for place, line in enumerate(lines):
             if not place:

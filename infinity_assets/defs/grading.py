@@ -1,7 +1,5 @@
 """The judge, as every asset calls it."""
 
-from dataclasses import dataclass
-
 import polars as pl
 
 from infinity_assets import prompts
@@ -14,25 +12,19 @@ from infinity_assets.scoring import judge
 _ONE_TOKEN = Sampling(temperature=0.0, top_p=1.0, max_tokens=1)
 
 
-@dataclass(frozen=True)
-class Grades:
-    """Scores, and the calls they cost."""
-
-    frame: pl.DataFrame
-    """One line per answer: row_id, score (1 to 5, or null), error."""
-    generations: pl.DataFrame
-
-
-def grade(step: Step, inference: Inference, answers: pl.DataFrame) -> Grades:
+def grade(step: Step, inference: Inference, answers: pl.DataFrame) -> pl.DataFrame:
     """Score answers with the judge of the settings.
 
     Args:
         step: The asset that asks.
         inference: The models.
         answers: Columns row_id, request, answer; both texts are cut to `scoring.max_chars`.
+
+    Returns:
+        One line per answer: row_id, score (1 to 5, or null), error.
     """
     cut = step.settings.scoring.max_chars
     asked = answers.select("row_id", pl.col("request").str.slice(0, cut), pl.col("answer").str.slice(0, cut))
     requests = batch.from_prompt(prompts.load("judge_answer"), asked, _ONE_TOKEN, "judge", choices=judge.DIGITS)
     given = inference.generate(step.settings.models.judge, requests, "judge")
-    return Grades(given.frame.select("row_id", "error", score=judge.expectation(pl.col("choice_logprobs"))), given.generations)
+    return given.frame.select("row_id", "error", score=judge.expectation(pl.col("choice_logprobs")))

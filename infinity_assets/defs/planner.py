@@ -82,15 +82,21 @@ class _Run:
     def calls(self) -> pl.DataFrame:
         """All calls, with `model` and `kind`."""
         frames = [
-            b.calls.with_columns(model=pl.lit(b.spec.identity), call=pl.lit(b.kind), stage=pl.lit(b.stage)) for b in self.models.batches
+            batch.calls.with_columns(
+                model=pl.lit(batch.spec.identity), call=pl.lit(batch.kind), stage=pl.lit(batch.stage), again=pl.col("attempt") > 0
+            )
+            for batch in self.models.batches
         ]
         return pl.concat(frames) if frames else pl.DataFrame(schema=_CALLS)
 
 
+_Counts = tuple[Estimate, Estimate, Estimate | None, Estimate | None]
+
 _ROWS = {"row_id": pl.String, "kind": pl.String, "language": pl.String, "length": pl.Int64}
 _CALLS = {
-    "row_id": pl.String, "prompt": pl.String, "key": pl.String, "prompt_tokens": pl.Int64, "completion_tokens": pl.Int64, "error": pl.String,
-    "cached": pl.Boolean, "size": pl.Int64, "room": pl.Int64, "model": pl.String, "call": pl.String, "stage": pl.String,
+    "row_id": pl.String, "prompt": pl.String, "key": pl.String, "attempt": pl.Int64, "prompt_tokens": pl.Int64, "completion_tokens": pl.Int64,
+    "error": pl.String, "cached": pl.Boolean, "size": pl.Int64, "room": pl.Int64, "model": pl.String, "call": pl.String, "stage": pl.String,
+    "again": pl.Boolean,
 }  # fmt: skip
 
 
@@ -198,7 +204,7 @@ class Planner:
 
     def _plan(self, registered: Registered, partitions: list[str], mirror: Lake, folder: Path) -> AssetPlan:
         asset = registered.asset
-        looked = self._pass(registered, partitions, mirror, folder, LookingUp(self._responses))
+        looked = self._pass(registered, partitions, mirror, folder, LookingUp(self._responses, self._settings.calls.retries))
         calls = looked.calls
         lacking = calls.filter(pl.col("error") == NOT_ASKED).select(pl.col("row_id").unique())
         population = looked.described.join(self._weights, on="row_id", how="left", maintain_order="left")
@@ -255,8 +261,8 @@ class Planner:
             reporter().begin(f"plan {registered.asset}", partition)
             with mirror.scratch() as scratch, mirror.scratch() as shared:
                 step = Watched(
-                    registered.asset, partition, self._settings, mirror, self._pool, scratch, shared, self._key(registered, partition),
-                    models, chosen,
+                    registered.asset, partition, self._settings, mirror, self._pool, scratch, shared,
+                    key=self._key(registered, partition), models=models, choose=chosen,
                 )  # fmt: skip
                 outcome = registered.function(step)
                 run.outcomes[partition] = replace(outcome, rows=outcome.rows.lazy().collect())
@@ -275,7 +281,8 @@ class Planner:
             if left and lacking.height:
                 choose[partition] = sample.stratified(lacking, left).select("row_id")
                 left -= choose[partition].height
-        models = Observed(self._responses, self._engines, self._step(registered, ALL, mirror, folder)._advance_calls)
+        advance = self._step(registered, ALL, mirror, folder)._advance_calls
+        models = Observed(self._responses, self._engines, self._settings.calls.retries, advance)
         asked = self._pass(registered, choose, mirror, folder, models, choose)
         made = asked.calls.filter(~pl.col("cached"))
         self._sampled[0] += made.height
@@ -305,44 +312,51 @@ class Planner:
             for batch in run.models.batches
             for prompt in batch.calls["prompt"].unique()
         }
-        groups = pl.concat([all_looked, all_asked]).select("call", "prompt", "model", "stage").unique(maintain_order=True)
+        groups = pl.concat([all_looked, all_asked]).select("call", "prompt", "model", "stage", "again").unique(maintain_order=True)
         stages = []
-        for call, prompt, model, stage in groups.rows():
+        for call, prompt, model, stage, again in groups.rows():
             here = (pl.col("call") == call) & (pl.col("prompt") == prompt) & (pl.col("model") == model) & (pl.col("stage") == stage)
-            found, made = all_looked.filter(here), all_asked.filter(here)
-            new = found.filter(pl.col("error").fill_null("") == NOT_ASKED)
-            answered = pl.concat([found.filter(pl.col("error").fill_null("") != NOT_ASKED), made]).unique("key", keep="last")
-            counted = made.join(found, on="key", how="anti").is_empty()
-            if counted:
+            found, made = (calls.filter(here & (pl.col("again") == again)) for calls in (all_looked, all_asked))
+            batch = specs[prompt, model]
+            if made.join(found, on="key", how="anti").is_empty():
                 # Every request of the sample had been made without an answer, so all requests were.
-                fresh = new.unique("key")
-                one = _scaled(population, found)
-                calls, to_make = Estimate(found.height * one), Estimate(fresh.height * one)
-                sizes, size = answered["size"].cast(pl.Float64).to_numpy(), float(fresh["size"].sum()) * one
-                if answered.height or not fresh.height:
-                    prompt_tokens = predict(sizes, answered["prompt_tokens"].cast(pl.Float64).to_numpy(), to_make.value, size)
-                    written = answered["completion_tokens"].cast(pl.Float64).to_numpy()
-                    completion_tokens = predict(np.ones(len(written)), written, to_make.value, to_make.value)
-                else:
-                    prompt_tokens, completion_tokens = self._by_tokenizer(specs[prompt, model], fresh, to_make.value, size)
+                counts = self._counted(batch, found, made if real else made.head(0), made, _scaled(population, found))
             else:
                 settled = found.join(unanswered, on="row_id", how="anti")
-
-                def expanded(values: pl.Expr, made: pl.DataFrame = made) -> Estimate:
-                    per_row = made.group_by("row_id").agg(values.cast(pl.Float64).alias("value"))
-                    line = sampled.join(per_row, on="row_id", how="left", maintain_order="left")
-                    return expand(line["value"].fill_null(0.0).to_numpy(), line["weight"].to_numpy(), share)
-
-                fresh = ~pl.col("cached")
-                calls = expanded(pl.len()) + Estimate(settled.height)
-                to_make = expanded(fresh.sum())
-                prompt_tokens = expanded(pl.col("prompt_tokens").filter(fresh).sum())
-                completion_tokens = expanded(pl.col("completion_tokens").filter(fresh).sum())
-            parts = [part.among(rows_from) if part else None for part in (calls, to_make, prompt_tokens, completion_tokens)]
-            took = self._time(specs[prompt, model].spec, stage, asked, parts[2], parts[3])
-            cost = _cost(specs[prompt, model].spec, parts[2], parts[3], took)
-            stages.append(Stage(prompt, model, parts[0] or calls, parts[1] or to_make, parts[2], parts[3], took, cost))
+                counts = _expanded_calls(made, sampled, share)
+                counts = (counts[0] + Estimate(settled.height * _scaled(population, settled)), *counts[1:])
+            calls, to_make, prompt_tokens, completion_tokens = (count.among(rows_from) if count else None for count in counts)
+            took = self._time(batch.spec, stage, asked, prompt_tokens, completion_tokens)
+            cost = _cost(batch.spec, prompt_tokens, completion_tokens, took)
+            name = f"{prompt}, again" if again else prompt
+            assert calls
+            assert to_make
+            stages.append(Stage(name, model, calls, to_make, prompt_tokens, completion_tokens, took, cost))
         return stages
+
+    def _counted(self, batch: Batch, found: pl.DataFrame, paid: pl.DataFrame, made: pl.DataFrame, one: float) -> _Counts:
+        """Calls, calls to make and their tokens, where all requests are known.
+
+        Args:
+            batch: One of theirs.
+            found: All of them, with the answers that are stored.
+            paid: Those that the sample asked, if it asked the rows of the run.
+            made: Those that it asked.
+            one: How many calls each stands for.
+        """
+        lacking = pl.col("error").fill_null("") == NOT_ASKED
+        fresh = found.filter(lacking).unique("key")
+        answered = pl.concat([found.filter(~lacking), made]).unique("key", keep="last")
+        calls, to_make = Estimate(found.height * one), Estimate(fresh.height * one)
+        paid = paid.join(fresh, on="key", how="semi").unique("key")
+        rest = fresh.join(paid, on="key", how="anti")
+        count, size = rest.height * one, float(rest["size"].sum()) * one
+        if answered.is_empty() and rest.height:
+            return calls, to_make, *self._by_tokenizer(batch, rest, count, size)
+        sizes, read, written = (answered[name].cast(pl.Float64).to_numpy() for name in ("size", "prompt_tokens", "completion_tokens"))
+        prompt_tokens = predict(sizes, read, count, size) + Estimate(one * float(paid["prompt_tokens"].sum()))
+        completion_tokens = predict(np.ones(len(written)), written, count, count) + Estimate(one * float(paid["completion_tokens"].sum()))
+        return calls, to_make, prompt_tokens, completion_tokens
 
     def _by_tokenizer(self, batch: Batch, fresh: pl.DataFrame, count: float, size: float) -> tuple[Estimate | None, Estimate | None]:
         """Tokens of requests of which none was ever answered: of prompts by the tokenizer, of answers where they can only have one length."""
@@ -384,7 +398,7 @@ class Planner:
                 return count, None
             if batch.missing:
                 places = np.linspace(0, len(batch.missing) - 1, min(len(batch.missing), self._size)).astype(int)
-                models = Observed(self._responses, self._engines)
+                models = Observed(self._responses, self._engines, self._settings.calls.retries)
                 models.embed(batch.spec, [batch.missing[place] for place in places], batch.stage)
                 took += models.embedded[0].seconds * len(batch.missing) / len(places)
         return count, took
@@ -493,6 +507,19 @@ def _needed(until: str | None) -> set[str]:
             needed.add(name)
             waiting += _inputs(REGISTERED[name])
     return needed
+
+
+def _expanded_calls(made: pl.DataFrame, sampled: pl.DataFrame, share: float) -> _Counts:
+    """Calls, calls to make and their tokens, where answers decide which requests there are: what the sample's rows came to stands for all."""
+
+    def expanded(values: pl.Expr) -> Estimate:
+        per_row = made.group_by("row_id").agg(values.cast(pl.Float64).alias("value"))
+        line = sampled.join(per_row, on="row_id", how="left", maintain_order="left")
+        return expand(line["value"].fill_null(0.0).to_numpy(), line["weight"].to_numpy(), share)
+
+    fresh = ~pl.col("cached")
+    prompt_tokens, completion_tokens = (expanded(pl.col(name).filter(fresh).sum()) for name in ("prompt_tokens", "completion_tokens"))
+    return expanded(pl.len()), expanded(fresh.sum()), prompt_tokens, completion_tokens
 
 
 def _scaled(population: pl.DataFrame, calls: pl.DataFrame) -> float:

@@ -13,6 +13,8 @@ from infinity_assets.atomic import write_text
 from infinity_assets.catalog.lake import Lake
 from infinity_assets.catalog.pool import Pool
 from infinity_assets.errors import InfinityError
+from infinity_assets.inference.budget import BudgetSpent, start_budget
+from infinity_assets.model_settings import Calls
 from infinity_assets.progress import Reporter, reporting_to
 from infinity_assets.rows.readers.reading import start_processes
 from infinity_assets.settings import Settings
@@ -50,6 +52,8 @@ class Fault:
     asset: str
     sentence: str
     trace: str
+    stopped: bool = False
+    """Whether nothing went wrong: the budget was spent."""
 
 
 class Runner:
@@ -64,8 +68,8 @@ class Runner:
     def __init__(self, data: Path, pool: Pool, reporter: Reporter):
         self._data, self._pool, self._reporter = data, pool, reporter
 
-    def run(self, until: str | None = None, force: bool = False) -> list[Fault]:
-        """Materialise the graph, or what `until` needs of it.
+    def run(self, until: str | None = None, force: bool = False, budget: Calls | None = None) -> list[Fault]:
+        """Materialise the graph, or what `until` needs of it, and spend no more than `budget` on model calls (null: what the settings say).
 
         Returns:
             What failed; empty if all went well.
@@ -74,6 +78,7 @@ class Runner:
             InfinityError: There is no asset of that name.
         """
         start_processes(Settings().ingest.workers)
+        start_budget(budget or Settings().calls)
         from infinity_assets.definitions import defs
         from infinity_assets.defs.automation import whole_range
         from infinity_assets.defs.jobs import build_sets, ingest_sources
@@ -155,4 +160,4 @@ def _fault(event: DagsterEvent) -> Fault:
     if error.cls_name == "DagsterAssetCheckFailedError":
         names = ", ".join(line.strip() for line in message.splitlines()[1:] if line.strip())
         return Fault(asset, f"an invariant is broken: {names}. `infinity check` shows the rows.", trace)
-    return Fault(asset, message.splitlines()[0] if message else error.cls_name or "", trace)
+    return Fault(asset, message.splitlines()[0] if message else error.cls_name or "", trace, stopped=error.cls_name == BudgetSpent.__name__)

@@ -9,7 +9,7 @@ recomputes in any case; responses of models are still taken from the store.
 import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,9 @@ from infinity_assets.catalog.views import write_database
 from infinity_assets.defs.partitions import partition_names, partitions_of
 from infinity_assets.defs.resources import LakeResource
 from infinity_assets.errors import InfinityError
+from infinity_assets.inference.budget import run_budget
 from infinity_assets.inference.client import Inference, Progress
+from infinity_assets.inference.ledger import Ledger
 from infinity_assets.inference.pool import EnginePool
 from infinity_assets.inference.store import ResponseStore
 from infinity_assets.progress import reporter
@@ -50,6 +52,8 @@ class Step:
     """An empty folder for what is too large for memory, until the result is committed."""
     shared: Path
     """A folder for what all partitions of the asset need, until the last of this run is committed."""
+    ledger: Ledger = field(default_factory=Ledger)
+    """Its model calls."""
     key: StepKey | None = None
     """What this materialisation depends on; null while that is being found out."""
 
@@ -80,7 +84,8 @@ class Step:
 
     def inference(self) -> Inference:
         """The models, with the response store of this data folder. No engine starts before a response is missing."""
-        return Inference(ResponseStore(self.lake.data / "responses"), _engines(models_dir()), self._advance_calls)
+        store, engines = ResponseStore(self.lake.data / "responses"), _engines(models_dir())
+        return Inference(store, engines, self._advance_calls, self.ledger, run_budget(), self.settings.calls.retries)
 
     def advance(self, done: int, total: int | None = None, unit: str = "rows") -> None:
         """Tell how far it is."""
@@ -231,9 +236,18 @@ def _materialise(
     reused = manifest is not None
     if manifest is None:
         started = time.time()
-        manifest = step.lake.commit(key, function(step), run_id, started, parts)
+        manifest = step.lake.commit(key, _with_calls(function(step), step.ledger), run_id, started, parts)
     reporter().end(manifest.rows_out, reused)
     return manifest, reused
+
+
+def _with_calls(outcome: Outcome, ledger: Ledger) -> Outcome:
+    """The outcome with the step's model calls in its books and on its page."""
+    calls = ledger.generations
+    if calls.is_empty():
+        return outcome
+    shown = {"calls by model and prompt": charts.table(ledger.table(), rows=50)}
+    return replace(outcome, generations=calls, measures={**outcome.measures, **ledger.measures()}, charts={**outcome.charts, **shown})
 
 
 def _column_schema(columns: Mapping[str, Any], meaning: Mapping[str, str]) -> dict[str, Any]:

@@ -1,33 +1,41 @@
 """What stages use: a batch of requests in, a frame of answers out, and no model loaded if the store has them all."""
 
-import json
+import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
+from infinity_assets.inference.budget import Budget, BudgetSpent
+from infinity_assets.inference.checking import checked
 from infinity_assets.inference.engine import EngineUnavailable
+from infinity_assets.inference.ledger import Ledger
 from infinity_assets.inference.pool import EnginePool
 from infinity_assets.inference.requests import (
     CONNECTION,
     EMPTY,
     INVALID_CHOICE,
     INVALID_JSON,
+    PROMPT_TOO_LONG,
+    REFUSED,
     RETRIABLE,
+    TRUNCATED,
     CompleteRequest,
     EmbedRequest,
     GenerateRequest,
     Kind,
     Request,
-    Response,
     ScoreRequest,
+    most_tokens,
     request_key,
 )
 from infinity_assets.inference.store import RESPONSES, ResponseStore
-from infinity_assets.model_settings import EmbedderSpec, ModelSpec
+from infinity_assets.model_settings import EmbedderSpec, ModelSpec, Retries
+from infinity_assets.rows.ids import digest
 from infinity_assets.rows.schema import GENERATIONS
 
 if TYPE_CHECKING:
@@ -85,17 +93,38 @@ class Inference:
     """Model calls through the response store.
 
     Every key is looked up first and an engine is opened only if one is missing; equal requests are asked once; answers reach the store
-    every few seconds, so a killed stage loses what was in flight. Results are joined by key, never by position.
+    every few seconds, so a killed stage loses what was in flight. Results are joined by key, never by position. An answer that cannot be
+    used is asked for again as `retries` says: each attempt is a request of its own, stored and replayed like all others.
+
+    Args:
+        store: Where answers are kept.
+        pool: Opens engines.
+        progress: Told how far a batch is.
+        ledger: Writes down every batch.
+        budget: What may be spent; null for no bound.
+        retries: How often an answer that cannot be used is asked for again.
     """
 
-    def __init__(self, store: ResponseStore, pool: EnginePool, progress: Callable[[Progress], None] | None = None):
+    def __init__(
+        self,
+        store: ResponseStore,
+        pool: EnginePool,
+        progress: Callable[[Progress], None] | None = None,
+        ledger: Ledger | None = None,
+        budget: Budget | None = None,
+        retries: Retries = Retries(),
+    ):
         self._store, self._pool = store, pool
         self._progress = progress or (lambda _: None)
+        self._ledger, self._budget, self._retries = ledger or Ledger(), budget or Budget(), retries
 
     def generate(self, spec: ModelSpec, requests: Sequence[GenerateRequest], stage: str) -> Answers:
-        """Answers, JSON and choices included. JSON is parsed and choices are compared: what does not fit has an error and keeps its text.
+        """Answers, JSON and choices included. JSON is held against its schema and choices are compared: what does not fit has an error and
+        keeps its text.
 
-        Raises `EngineUnavailable` when nothing can be answered: what was answered before is stored, and the next run goes on from there.
+        Raises:
+            EngineUnavailable: Nothing can be answered at present.
+            BudgetSpent: The next call might cost more than is left. As above, what was answered is stored, and the next run goes on from there.
         """
         return self._ask("generate", spec, requests, stage)
 
@@ -139,46 +168,95 @@ class Inference:
         self._pool.release()
 
     def _ask(self, kind: Kind, spec: ModelSpec, requests: Sequence[Request], stage: str) -> Answers:
-        model = spec.identity
-        keys = [request_key(model, request) for request in requests]
-        distinct = dict(zip(keys, requests, strict=True))
-        stored = _usable(self._store.get(kind, model, list(distinct)), spec)
-        had = set(stored["key"])
-        missing = {key: request for key, request in distinct.items() if key not in had}
-        self._progress(Progress(stage, len(had), len(distinct), len(had), 0))
-        lost = pl.DataFrame(schema=RESPONSES)
-        if missing:
-            lost = self._ask_engine(kind, spec, missing, stage, len(had))
-            self._store.compact(above=SEGMENTS)
-            stored = self._store.get(kind, model, list(distinct))  # what a stage sees is what the store holds
-        answers = pl.concat([stored.join(lost, on="key", how="anti"), lost])
+        """A batch, and its answers again where they cannot be used: attempt by attempt, the keys of the first standing for all."""
+        keys = [request_key(spec.identity, request) for request in requests]
         asked = pl.DataFrame(
             {
-                "key": keys,
+                "first": keys,
                 "row_id": [request.row_id for request in requests],
                 "prompt": [request.prompt for request in requests],
                 "index": [getattr(request, "index", 0) for request in requests],
             },
-            schema={name: ANSWERS[name] for name in ("key", "row_id", "prompt", "index")},
+            schema={"first": pl.String, **{name: ANSWERS[name] for name in ("row_id", "prompt", "index")}},
         )
-        cached = pl.col("key").is_in(list(had)) | ~pl.col("key").is_first_distinct()
-        frame = asked.join(answers, on="key", how="left", maintain_order="left").with_columns(cached=cached)
-        books = frame.with_columns(
-            request_key="key", kind=pl.lit(kind), model=pl.lit(model), error=pl.concat_str("error", "cause", separator=": ")
-        )
-        return Answers(frame.select(ANSWERS.names()), _conform(books, GENERATIONS))
+        books, answers, seconds = [], pl.DataFrame(schema={"first": pl.String, **RESPONSES, "had": pl.Boolean}), 0.0
+        current = dict(zip(keys, requests, strict=True))
+        tries: Counter[str] = Counter()
+        for attempt in itertools.count():
+            lines, took = self._answered(kind, spec, current, stage)
+            seconds += took
+            books.append(_lines(asked, lines, kind, spec, attempt, took))
+            usable = ~pl.col("error").fill_null("").is_in([*RETRIABLE, PROMPT_TOO_LONG]) | (attempt == 0)
+            answers = pl.concat([answers, lines.filter(usable)]).unique("first", keep="last", maintain_order=True)
+            current = self._again(current, lines, tries, attempt)
+            if not current:
+                break
+        cached = pl.col("had") | ~pl.col("first").is_first_distinct()
+        frame = asked.join(answers, on="first", how="left", maintain_order="left").with_columns(cached=cached)
+        written = pl.concat(books)
+        self._ledger.add(written, seconds)
+        return Answers(frame.select(ANSWERS.names()), written)
 
-    def _ask_engine(self, kind: Kind, spec: ModelSpec, missing: dict[str, Request], stage: str, had: int) -> pl.DataFrame:
-        """Ask what is missing and store it. Returns the lines that are not stored: retriable errors."""
+    def _answered(self, kind: Kind, spec: ModelSpec, current: Mapping[str, Request], stage: str) -> tuple[pl.DataFrame, float]:
+        """One line per request of `current` (by the key of its first attempt): first, the line of the store, had; and the engine's seconds."""
+        firsts = list(current)
+        keys = [request_key(spec.identity, request) for request in current.values()]
+        by_key = dict(zip(keys, current.values(), strict=True))
+        stored = self._stored(kind, spec, by_key)
+        had = set(stored["key"])
+        missing = {key: request for key, request in by_key.items() if key not in had}
+        self._progress(Progress(stage, len(had), len(by_key), len(had), 0))
+        lost, seconds = pl.DataFrame(schema=RESPONSES), 0.0
+        if missing:
+            lost, seconds = self._ask_engine(kind, spec, missing, stage, len(had))
+            self._store.compact(above=SEGMENTS)
+            stored = self._stored(kind, spec, by_key)  # what a stage sees is what the store holds
+        found = pl.concat([stored.join(lost, on="key", how="anti"), lost]).with_columns(had=pl.col("key").is_in(list(had)))
+        return pl.DataFrame({"first": firsts, "key": keys}, schema=dict.fromkeys(("first", "key"), pl.String)).join(
+            found, on="key", how="left", maintain_order="left"
+        ), seconds
+
+    def _stored(self, kind: Kind, spec: ModelSpec, by_key: Mapping[str, Request]) -> pl.DataFrame:
+        return _usable(self._store.get(kind, spec.identity, list(by_key)), spec)
+
+    def _again(self, current: Mapping[str, Request], lines: pl.DataFrame, tries: Counter[str], attempt: int) -> dict[str, Request]:
+        """What is asked again: by the key of the first attempt, the next request."""
+        allowed = {
+            INVALID_JSON: self._retries.invalid,
+            INVALID_CHOICE: self._retries.invalid,
+            EMPTY: self._retries.empty,
+            TRUNCATED: self._retries.truncated,
+            REFUSED: self._retries.refused,
+        }
+        following = {}
+        for first, error in lines.filter(pl.col("error").is_in(list(allowed))).select("first", "error").iter_rows():
+            request = current[first]
+            if isinstance(request, ScoreRequest) or tries[f"{first} {error}"] >= allowed[error]:
+                continue
+            tries[f"{first} {error}"] += 1
+            if error == TRUNCATED:
+                sampling = request.sampling.model_copy(update={"max_tokens": 2 * request.sampling.max_tokens})
+                following[first] = replace(request, sampling=sampling)
+            else:
+                hotter = max(request.sampling.temperature, self._retries.temperature)
+                seed = int(digest(f"{first}:{attempt + 1}")[:8], 16)
+                sampling = request.sampling.model_copy(update={"temperature": hotter})
+                following[first] = replace(request, sampling=sampling, seed=seed, attempt=attempt + 1)
+        return following
+
+    def _ask_engine(self, kind: Kind, spec: ModelSpec, missing: dict[str, Request], stage: str, had: int) -> tuple[pl.DataFrame, float]:
+        """Ask what is missing and store it. Returns the lines that are not stored (retriable errors), and how long the engine worked."""
         keys, requests = list(missing), list(missing.values())
         unsaved: list[dict[str, Any]] = []
         lost: list[dict[str, Any]] = []
         done, tokens, in_a_row = had, 0, 0
-        flushed = reported = time.monotonic()
-        with self._pool.engine(spec) as engine, closing(engine.run(requests)) as responses:
+        with self._pool.engine(spec) as engine, closing(engine.run(requests, self._budget.admission(spec.price))) as responses:
+            began = flushed = reported = time.monotonic()
             try:
                 for position, response in responses:
-                    response = _checked(requests[position], response)
+                    request = requests[position]
+                    self._budget.settle(spec.price, response.prompt_tokens, response.completion_tokens, most_tokens(request))
+                    response = checked(request, response)
                     retriable = response.error in RETRIABLE
                     (lost if retriable else unsaved).append({"key": keys[position], **asdict(response)})
                     in_a_row = in_a_row + 1 if retriable else 0
@@ -194,10 +272,15 @@ class Inference:
                         reported = now
             finally:
                 self._flush(kind, spec, unsaved)
+                self._budget.settled()
+                seconds = time.monotonic() - began
+                self._budget.add(seconds / 3600 * spec.price.hour)
+        if self._budget.spent:
+            raise BudgetSpent(f"{stage}: {self._budget.sentence()}")
         if len(lost) == len(keys) and all(line["error"] == CONNECTION for line in lost):
             raise EngineUnavailable(f"{stage}: {spec.model} was not reached: {_error(lost[-1])}")
         self._progress(Progress(stage, done, had + len(keys), had, tokens))
-        return pl.DataFrame(lost, schema=RESPONSES)
+        return pl.DataFrame(lost, schema=RESPONSES), seconds
 
     def _flush(self, kind: Kind, spec: ModelSpec, lines: list[dict[str, Any]]) -> None:
         self._store.append(kind, spec.identity, pl.DataFrame(lines, schema=RESPONSES))
@@ -213,27 +296,16 @@ def _usable(stored: pl.DataFrame, spec: ModelSpec) -> pl.DataFrame:
     return stored.filter(pl.col("window").is_null() | (pl.col("window") >= spec.max_model_len))
 
 
-def _checked(request: Request, response: Response) -> Response:
-    """The response, with an error if its text is not what was asked for."""
-    if response.error is not None or isinstance(request, ScoreRequest):
-        return response
-    text = response.text or ""
-    if not text.strip():
-        return replace(response, error=EMPTY, cause="the model wrote nothing")
-    if isinstance(request, CompleteRequest):
-        return response
-    if request.choices and text not in request.choices:
-        return replace(response, error=INVALID_CHOICE, cause=f"{text[:80]!r} is none of {', '.join(request.choices)}")
-    if request.schema is not None:
-        try:
-            json.loads(text)
-        except ValueError as error:
-            cut = " (cut at max_tokens)" if response.finish_reason == "length" else ""
-            return replace(response, error=INVALID_JSON, cause=f"{error}{cut}")
-    return response
-
-
-def _conform(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
-    """The frame with exactly the columns of a schema; what it lacks is null."""
-    present = set(frame.columns)
-    return frame.select((pl.col(name) if name in present else pl.lit(None)).cast(dtype).alias(name) for name, dtype in schema.items())
+def _lines(asked: pl.DataFrame, lines: pl.DataFrame, kind: Kind, spec: ModelSpec, attempt: int, seconds: float) -> pl.DataFrame:
+    """The lines of an attempt for the books, of schema `GENERATIONS`, in request order. What is paid by the hour falls on calls by their tokens."""
+    price, made = spec.price, ~pl.col("cached")
+    tokens = (pl.col("prompt_tokens") + pl.col("completion_tokens")).fill_null(0)
+    share = (tokens * made / (tokens * made).sum()).fill_nan(0.0)
+    by_token = (pl.col("prompt_tokens") * price.prompt + pl.col("completion_tokens") * price.completion) / 1e6
+    told = asked.join(lines, on="first", how="inner", maintain_order="left").with_columns(
+        cached=pl.col("had") | ~pl.col("first").is_first_distinct(),
+        request_key="key", kind=pl.lit(kind), model=pl.lit(spec.identity), attempt=pl.lit(attempt),
+        error=pl.concat_str("error", "cause", separator=": "),
+    )  # fmt: skip
+    cost = pl.when(made).then(by_token.fill_null(0.0) + share * (seconds / 3600 * price.hour)).otherwise(0.0)
+    return told.with_columns(cost=cost).select(pl.col(name).cast(dtype) for name, dtype in GENERATIONS.items())

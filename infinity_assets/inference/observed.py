@@ -22,10 +22,11 @@ from infinity_assets.inference.requests import (
     Response,
     ScoreRequest,
     failed,
+    most_tokens,
     request_key,
 )
 from infinity_assets.inference.store import ResponseStore
-from infinity_assets.model_settings import EmbedderSpec, ModelSpec
+from infinity_assets.model_settings import EmbedderSpec, ModelSpec, Retries
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,8 +51,8 @@ class Batch:
     texts: tuple[str, ...]
     """What some of the requests read, from all over the batch."""
     calls: pl.DataFrame
-    """One line per request: row_id, prompt, key, size (of its text, in bytes), room (tokens that the answer may have), prompt_tokens,
-    completion_tokens, error, cached."""
+    """One line per call, in the order of the requests, those that are asked again behind them: row_id, prompt, key, attempt, prompt_tokens,
+    completion_tokens, error (the class), cached, size (of the request's text, in bytes), room (tokens that the answer may have)."""
     seconds: float
     """How long it took, without opening the engine."""
     bytes: int
@@ -74,9 +75,9 @@ class Embedded:
 class Observed(Inference):
     """Model calls, remembered batch by batch."""
 
-    def __init__(self, store: ResponseStore, pool: "EnginePool | TimedPool", progress: Any = None):
+    def __init__(self, store: ResponseStore, pool: "EnginePool | TimedPool", retries: Retries, progress: Any = None):
         self._opened = pool if isinstance(pool, TimedPool) else TimedPool(pool)
-        super().__init__(store, self._opened, progress)  # pyright: ignore[reportArgumentType]
+        super().__init__(store, self._opened, progress, retries=retries)  # pyright: ignore[reportArgumentType]
         self._responses = store
         self.batches: list[Batch] = []
         self.embedded: list[Embedded] = []
@@ -123,11 +124,19 @@ class Observed(Inference):
     def _remember(
         self, kind: Kind, spec: ModelSpec, requests: Sequence[Request], stage: str, answers: Answers, clock: list[float]
     ) -> Answers:
-        made = answers.frame.select("row_id", "prompt", "key", "prompt_tokens", "completion_tokens", "error", "cached")
-        calls = made.with_columns(
-            pl.Series("size", [_size(request) for request in requests], dtype=pl.Int64),
-            pl.Series("room", [_room(request) for request in requests], dtype=pl.Int64),
-        )
+        sizes = pl.DataFrame(
+            {
+                "row_id": [request.row_id for request in requests],
+                "prompt": [request.prompt for request in requests],
+                "size": [_size(request) for request in requests],
+                "room": [most_tokens(request) for request in requests],
+            },
+            schema={"row_id": pl.String, "prompt": pl.String, "size": pl.Int64, "room": pl.Int64},
+        ).unique(["row_id", "prompt"], keep="first", maintain_order=True)
+        calls = answers.generations.select(
+            "row_id", "prompt", pl.col("request_key").alias("key"), "attempt", "prompt_tokens", "completion_tokens",
+            pl.col("error").str.extract(r"^(\w+)"), "cached",
+        ).join(sizes, on=["row_id", "prompt"], how="left", maintain_order="left")  # fmt: skip
         texts = tuple(_text(request) for request in requests[:: max(1, len(requests) // _TEXTS)])
         self.batches.append(Batch(stage, spec, kind, texts, calls, clock[0], _stored_size(answers.frame)))
         return answers
@@ -138,8 +147,8 @@ class LookingUp(Observed):
     written.
     """
 
-    def __init__(self, store: ResponseStore):
-        super().__init__(Overlay(store), EnginePool(Path(), engine=lambda spec, models: Unasked()))
+    def __init__(self, store: ResponseStore, retries: Retries):
+        super().__init__(Overlay(store), EnginePool(Path(), engine=lambda spec, models: Unasked()), retries)
 
     def embed(self, spec: EmbedderSpec, texts: Sequence[str], stage: str) -> "np.ndarray":
         """The stored vectors, and vectors of chance, which are near to nothing, for the others."""
@@ -251,9 +260,3 @@ def _stored_size(answers: pl.DataFrame) -> int:
 
 def _size(request: Request) -> int:
     return len(_text(request).encode())
-
-
-def _room(request: Request) -> int:
-    if isinstance(request, ScoreRequest):
-        return 0
-    return 1 if isinstance(request, GenerateRequest) and request.choices else request.sampling.max_tokens

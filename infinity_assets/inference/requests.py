@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from infinity_assets.model_settings import Sampling
 
@@ -48,6 +48,8 @@ class GenerateRequest:
     seed: int | None = None
     index: int = 0
     """Number of the draw, where a row is asked the same question several times."""
+    attempt: int = 0
+    """Above 0 where an earlier answer could not be used."""
 
     def __post_init__(self):
         if self.schema is not None and self.choices is not None:
@@ -70,6 +72,7 @@ class CompleteRequest:
     """The continuation ends before the first of these, and at the model's end of text. Four at most: that is what OpenAI's API takes."""
     seed: int | None = None
     index: int = 0
+    attempt: int = 0
 
     def __post_init__(self):
         if not self.text:
@@ -141,6 +144,11 @@ def normalised(logprobs: Sequence[float]) -> tuple[float, ...]:
     return tuple(value - total for value in logprobs)
 
 
+def most_tokens(request: Request) -> int:
+    """The most tokens that an answer may have. A score has one, because engines know no request without."""
+    return 1 if isinstance(request, ScoreRequest) else request.sampling.max_tokens
+
+
 def request_key(model: str, request: Request | EmbedRequest) -> str:
     """The key of a request: the 128-bit BLAKE2b digest, in 32 hexadecimal digits, of the canonical JSON of what decides the answer.
 
@@ -150,6 +158,7 @@ def request_key(model: str, request: Request | EmbedRequest) -> str:
     text. Left out on purpose: the row id (two rows with one question share the answer), the stage, retries, time-outs, batch size,
     concurrency, address of the server, engine arguments, the window (`max_model_len`).
     """
+    parts: dict[str, Any]
     match request:
         case GenerateRequest():
             parts = {
@@ -179,6 +188,8 @@ def request_key(model: str, request: Request | EmbedRequest) -> str:
             parts = {"kind": "score", "model": model, "context": _turns(request.context), "answer": request.answer}
         case EmbedRequest():
             parts = {"kind": "embed", "model": model, "text": request.text}
+    if attempt := getattr(request, "attempt", 0):
+        parts["attempt"] = attempt
     text = json.dumps(parts, sort_keys=True, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 

@@ -31,6 +31,7 @@ from infinity_assets.inference.requests import (
     Response,
     ScoreRequest,
     failed,
+    most_tokens,
     normalised,
 )
 from infinity_assets.model_settings import ModelSpec
@@ -96,8 +97,10 @@ class VllmEngine:
                         flight = self._prepare(position, requests[position])
                         if isinstance(flight, Response):
                             yield position, flight
-                        else:
+                        elif queue is suspects or admit(len(flight.tokens), most_tokens(requests[position])):
                             flying[self._submit(flight)] = flight
+                        else:
+                            waiting.clear()
                     except Exception as error:
                         yield position, failed(INVALID_REQUEST if _is_refusal(error) else ENGINE_ERROR, repr(error))
                 if not flying:
@@ -231,6 +234,9 @@ def _load(spec: ModelSpec, folder: Path) -> "LLM":
         _settle_llvmlite()
         arguments: dict[str, Any] = {
             "max_model_len": spec.max_model_len,
+            "dtype": spec.dtype,
+            "tensor_parallel_size": spec.tensor_parallel_size,
+            "enable_prefix_caching": True,  # what requests with a common beginning share is computed once
             "enforce_eager": on_cpu,  # on a CPU, compiling gains 8 % and takes 77 seconds
             # A seeded request whose prompt is read in pieces breaks the step on a CPU: its generator cannot be wound back (vLLM 0.32).
             "enable_chunked_prefill": not on_cpu,

@@ -1,9 +1,11 @@
 """A plan, on the terminal and as JSON."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import polars as pl
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from infinity_assets.inference.estimate import Estimate, total
@@ -13,13 +15,13 @@ _WIDTH = 110
 
 
 def number(value: float | None) -> str:
-    """Three digits: `812`, `12.3k`, `4.56M`; `?` for what is not known."""
+    """Three digits: `812`, `1.23k`, `4.56M`; `?` for what is not known."""
     if value is None:
         return "?"
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if abs(value) >= 0.9995 * size and abs(value) >= 9999.5:
-            return f"{value / size:#.3g}".rstrip(".") + unit
-    return f"{value:,.0f}" if abs(value) >= 99.95 or value == int(value) else f"{value:.3g}"
+    for unit, one in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= 0.9995 * one:
+            return f"{value / one:#.3g}".rstrip(".") + unit
+    return f"{value:.0f}"
 
 
 def duration(seconds: float | None) -> str:
@@ -28,17 +30,17 @@ def duration(seconds: float | None) -> str:
         return "?"
     if seconds < 120:
         return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{number(round(seconds / 3600, 1 if seconds < 360_000 else 0))} h"
 
 
 def size(value: float | None) -> str:
-    """`812 kB`, `4.56 MB`."""
-    return "?" if value is None else f"{value / 1e6:.3g} MB" if value < 1e9 else f"{value / 1e9:.3g} GB"
+    """`812k`, `4.56M`: bytes."""
+    return number(value)
 
 
 def money(value: float | None) -> str:
     """Two digits behind the point, or as many as there is something to see."""
-    return "?" if value is None else f"{value:.2f}" if value >= 0.1 or not value else f"{value:.2g}"
+    return "?" if value is None else f"{value:,.2f}" if value >= 0.1 or not value else f"{value:.2g}"
 
 
 def _ranged(estimate: Estimate | None, show: Callable[[float | None], str] = number) -> str:
@@ -46,47 +48,58 @@ def _ranged(estimate: Estimate | None, show: Callable[[float | None], str] = num
     if estimate is None:
         return "?"
     low, high = show(estimate.low), show(estimate.high)
-    return show(estimate.value) if low == high else f"{show(estimate.value)}\n[dim]{low} - {high}[/dim]"
+    return show(estimate.value) if low == high else f"{show(estimate.value)}\n[dim]{_between(low, high)}[/dim]"
+
+
+def _between(low: str, high: str) -> str:
+    """`1.2-3.4k`, `8-12 min`: a unit that both have once."""
+    one, other = (text.lstrip("0123456789.,") for text in (low, high))
+    return f"{low.removesuffix(one) if one == other else low}-{high}"
 
 
 def plan_table(plan: Plan) -> Table:
     """What every asset would do and cost, with 90 % ranges, and the totals."""
-    shown = Table(
-        title=f"Plan, from a sample of {plan.sample} rows per asset", title_justify="left", show_edge=False, pad_edge=False, width=_WIDTH
+    shown = _table(
+        f"What a run would do, from {'the response store alone' if plan.offline else f'a sample of {plan.sample} rows per asset'}"
     )
     shown.add_column("asset", no_wrap=True)
-    for column in ("rows", "stored", "to make", "prompt tokens", "completion", "time", "cost", "disk"):
-        shown.add_column(column, justify="right", no_wrap=True)
+    sums = totals(plan.assets)
+    priced = sums["cost"] is None or sums["cost"].value > 0
+    for column in ("rows", "stored", "calls to make", "prompt tokens", "completion tokens", "time", *(["cost"] if priced else []), "bytes"):
+        shown.add_column(column, justify="right")
+
+    def line(name: str, rows: str, stored: str, asks: bool, of: Callable[[str], Estimate | None], disk: float | None) -> None:
+        counted = [_ranged(of(key)) if asks else "" for key in ("to_make", "prompt_tokens", "completion_tokens")]
+        cost = [_ranged(of("cost"), money) if asks else ""] if priced else []
+        shown.add_row(name, rows, stored, *counted, _ranged(of("seconds"), duration), *cost, size(disk))
+
     for asset in plan.assets:
         if not asset.known and not asset.stages:
-            shown.add_row(asset.asset, *"????????")
+            shown.add_row(asset.asset, *["?"] * (len(shown.columns) - 1))
             continue
-        calls = asset.calls is not None and asset.calls.value > 0
-        shown.add_row(
-            asset.asset,
-            _ranged(asset.rows),
-            number(asset.stored) if calls else "",
-            _ranged(asset.to_make) if calls else "",
-            _ranged(asset.prompt_tokens) if calls else "",
-            _ranged(asset.completion_tokens) if calls else "",
-            _ranged(asset.seconds, duration),
-            _ranged(asset.cost, money) if calls else "",
-            size(asset.disk),
-        )
-    sums = totals(plan.assets)
+        asks = asset.calls is None or asset.calls.value > 0
+        line(asset.asset, _ranged(asset.rows), number(asset.stored) if asks else "", asks, partial(getattr, asset), asset.disk)
     shown.add_section()
-    shown.add_row(
-        "all",
-        "",
-        number(sums["stored"]),
-        _ranged(sums["to_make"]),
-        _ranged(sums["prompt_tokens"]),
-        _ranged(sums["completion_tokens"]),
-        _ranged(sums["seconds"] + Estimate(plan.engine_seconds) if sums["seconds"] else None, duration),
-        _ranged(sums["cost"], money),
-        size(sums["disk"]),
-    )
+    line("all", "", number(sums["stored"]), True, sums.get, sums["disk"])
     return shown
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), width=_WIDTH)
+
+
+def summary(plan: Plan) -> Iterator[str]:
+    """What stands under the table."""
+    if plan.engine_seconds:
+        yield f"Starting the engines comes on top, once: {duration(plan.engine_seconds)}."
+    if plan.sample_calls:
+        yield (
+            f"The sample made {number(plan.sample_calls)} calls ({number(plan.sample_tokens)} tokens, {duration(plan.sample_seconds)}), which are "
+            "stored: those of rows that the run asks about are among its calls to make, and already paid."
+        )
+    if texts := sum(asset.embedded for asset in plan.assets):
+        yield f"Texts to embed: {number(texts)}; their time is in the column."
+    yield "Ranges hold the true number in 9 of 10 cases, as far as the sample's scatter tells; time is as it was measured, at the load of now."
 
 
 def totals(assets: Sequence[AssetPlan]) -> dict[str, Any]:
@@ -183,7 +196,7 @@ def compare_table(plan: dict[str, Any], used: pl.DataFrame) -> Table:
         plan: What `as_json` gave.
         used: What `catalog.used` gave.
     """
-    shown = Table(title="Planned and used", title_justify="left", show_edge=False, pad_edge=False, width=_WIDTH)
+    shown = _table("Planned / used, and by how much the plan was over")
     shown.add_column("asset", no_wrap=True)
     names = {"to_make": "calls", "prompt_tokens": "prompt_tokens", "completion_tokens": "completion_tokens", "seconds": "seconds"}
     for column in ("calls", "prompt tokens", "completion tokens", "seconds"):

@@ -78,9 +78,12 @@ GENERATIONS = pl.Schema(
         "seconds": pl.Float64,
         "cached": pl.Boolean,
         "error": pl.String,
+        "attempt": pl.Int64,
+        "cost": pl.Float64,
     }
 )
-"""One model call as an asset used it. `seconds` is the time from submission to answer; `cached` means that the response store held it."""
+"""One model call as an asset used it. `seconds` is the time from submission to answer; `cached` means that the response store held it; `attempt`
+is above 0 where an answer that could not be used was asked for again; `cost` is in the currency of the settings' prices, 0 where cached."""
 
 MEANING: dict[str, str] = {
     "row_id": "128-bit hash of the canonical conversation: same content, same id, everywhere",

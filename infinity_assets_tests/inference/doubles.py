@@ -6,7 +6,7 @@ from pathlib import Path
 
 from infinity_assets.inference.engine import Admit, always
 from infinity_assets.inference.pool import EnginePool
-from infinity_assets.inference.requests import GenerateRequest, Request, Response
+from infinity_assets.inference.requests import GenerateRequest, Request, Response, most_tokens
 from infinity_assets.model_settings import ModelSpec, Sampling
 
 SPEC = ModelSpec(model="scripted")
@@ -33,8 +33,8 @@ def echo(request: Request) -> Response:
 class ScriptedEngine:
     """Answers by a function, in a shuffled order; remembers what it was asked."""
 
-    def __init__(self, answer: Callable[[Request], Response] = echo):
-        self.answer = answer
+    def __init__(self, answer: Callable[[Request], Response] = echo, prompt_tokens: int = 3):
+        self.answer, self.prompt_tokens = answer, prompt_tokens
         self.asked: list[Request] = []
         self.opened = 0
         self.closed = 0
@@ -43,6 +43,8 @@ class ScriptedEngine:
         order = list(range(len(requests)))
         random.Random(0).shuffle(order)
         for position in order:
+            if not admit(self.prompt_tokens, most_tokens(requests[position])):
+                return
             self.asked.append(requests[position])
             yield position, self.answer(requests[position])
 

@@ -12,7 +12,7 @@ from infinity_assets.inference.engine import EngineUnavailable
 from infinity_assets.inference.pool import EnginePool
 from infinity_assets.inference.requests import Response, ScoreRequest, failed
 from infinity_assets.inference.store import ResponseStore
-from infinity_assets.model_settings import EmbedderSpec
+from infinity_assets.model_settings import EmbedderSpec, Retries, Sampling
 from infinity_assets.rows.schema import GENERATIONS
 from infinity_assets_tests.inference.doubles import SPEC, ScriptedEngine, ask, echo
 
@@ -122,7 +122,8 @@ def test_a_server_that_is_not_there_ends_a_small_stage_too(store):
     ("changes", "text", "error"),
     [
         ({"schema": {"type": "object"}}, '{"a": 1}', None),
-        ({"schema": {"type": "object"}}, '{"a": ', "invalid_json"),
+        ({"schema": {"type": "object"}}, '{"a": ', "truncated"),
+        ({"schema": {"type": "object", "required": ["b"]}}, '{"a": 1}', "truncated"),
         ({"choices": ("1", "2")}, "2", None),
         ({"choices": ("1", "2")}, "3", "invalid_choice"),
         ({}, " \n", "empty"),
@@ -217,3 +218,78 @@ def test_another_draw_is_another_question(store):
     engine = ScriptedEngine()
     assert Inference(store, engine.pool()).generate(SPEC, draws, "stage").frame["index"].to_list() == [0, 1, 2]
     assert len(engine.asked) == 3
+
+
+class Flaky:
+    """Answers badly the first so many times that a row is asked, well after that."""
+
+    def __init__(self, bad: Response, times: int):
+        self.bad, self.times, self.seen = bad, times, []
+
+    def __call__(self, request):
+        self.seen.append(request)
+        tries = sum(other.row_id == request.row_id for other in self.seen)
+        good = Response(text='{"a": 1}', finish_reason="stop", prompt_tokens=3, completion_tokens=2)
+        return self.bad if tries <= self.times else good
+
+
+JSON = {"schema": {"type": "object", "required": ["a"]}, "sampling": Sampling(temperature=0.0, max_tokens=8)}
+CUT, EMPTY, MISFIT, REFUSED = (
+    Response(text='{"a": ', finish_reason="length", completion_tokens=8),
+    Response(text=" ", finish_reason="stop"),
+    Response(text='{"b": 1}', finish_reason="stop"),
+    failed("refused", "the filter"),
+)
+
+
+@pytest.mark.parametrize(("bad", "error"), [(CUT, "truncated"), (EMPTY, "empty"), (MISFIT, "invalid_json"), (REFUSED, "refused")])
+@pytest.mark.parametrize("allowed", [0, 1, 2])
+@pytest.mark.parametrize("times", [0, 1, 2, 3])
+def test_each_class_has_a_retry_rule_of_its_own(store, bad, error, allowed, times):
+    names = {"truncated": "truncated", "empty": "empty", "invalid_json": "invalid", "refused": "refused"}
+    retries = Retries(**{**dict.fromkeys(names.values(), 0), names[error]: allowed})
+    flaky = Flaky(bad, times)
+    engine = ScriptedEngine(flaky)
+    answers = Inference(store, engine.pool(), retries=retries).generate(SPEC, [ask("a", **JSON), ask("b", **JSON)], "stage")
+    asked = min(times, allowed) + 1
+    assert answers.frame["error"].to_list() == [None if times <= allowed else error] * 2
+    assert len(flaky.seen) == 2 * asked
+    books = answers.generations.filter(pl.col("row_id") == "a").sort("attempt")
+    assert books["attempt"].to_list() == list(range(asked))
+    assert books["error"].is_null().to_list() == [False] * min(times, asked) + [True] * (asked - min(times, asked))
+    # A replay asks nothing and gives the same.
+    again = ScriptedEngine()
+    replay = Inference(store, again.pool(), retries=retries).generate(SPEC, [ask("a", **JSON), ask("b", **JSON)], "stage")
+    assert again.opened == 0
+    assert replay.frame.drop("cached").equals(answers.frame.drop("cached"))
+
+
+def test_an_answer_is_drawn_again_by_another_seed_and_a_cut_one_with_more_room(store):
+    flaky = Flaky(MISFIT, 1)
+    Inference(store, ScriptedEngine(flaky).pool()).generate(SPEC, [ask("a", **JSON)], "stage")
+    first, second = flaky.seen
+    assert (first.seed, first.sampling.temperature, second.attempt) == (None, 0.0, 1)
+    assert second.seed is not None
+    assert second.sampling.temperature == Retries().temperature
+    flaky = Flaky(CUT, 1)
+    Inference(store, ScriptedEngine(flaky).pool()).generate(SPEC, [ask("b", "other", **JSON)], "stage")
+    assert [request.sampling.max_tokens for request in flaky.seen] == [8, 16]
+    assert flaky.seen[1].seed is None
+
+
+def test_bad_luck_at_the_second_attempt_leaves_the_first_answer_and_is_counted(store):
+    seen = []
+
+    def answer(request):
+        seen.append(request)
+        return MISFIT if len(seen) == 1 else failed("timeout", "slow")
+
+    answers = Inference(store, ScriptedEngine(answer).pool()).generate(
+        SPEC,
+        [
+            ask("a", **JSON),
+        ],
+        "stage",
+    )
+    assert answers.frame["error"].to_list() == ["invalid_json"]
+    assert [error.partition(":")[0] for error in answers.generations["error"]] == ["invalid_json", "timeout"]

@@ -5,7 +5,6 @@ import polars as pl
 
 from infinity_assets import prompts
 from infinity_assets.catalog.lake import Outcome
-from infinity_assets.defs.accounting import spent
 from infinity_assets.defs.chat.rounds import ANSWERED, MEANING, ROUNDS, round_name
 from infinity_assets.defs.grading import grade
 from infinity_assets.defs.step import Step, dataset
@@ -50,7 +49,7 @@ def _make(number: int) -> dg.AssetsDefinition:
             pl.col("text").str.strip_chars()
         )
         grades = grade(step, inference, made.filter(pl.col("text").fill_null("") != "").select("row_id", "request", answer="text"))
-        made = made.join(grades.frame.select("row_id", answer_score="score"), on="row_id", how="left").with_columns(
+        made = made.join(grades.select("row_id", answer_score="score"), on="row_id", how="left").with_columns(
             pl.concat_list(
                 pl.struct(role=pl.lit("user"), content="request"),
                 pl.struct(role=pl.lit("assistant"), content=pl.col("text").fill_null("")),
@@ -61,15 +60,12 @@ def _make(number: int) -> dg.AssetsDefinition:
         )
         nothing = empty(pl.Schema({"row_id": pl.String, "reason": pl.String, "detail": pl.String}))
         result = settle(made, ANSWERED, answers.rules(), nothing, by=models.generator.model)
-        calls = pl.concat([written.generations, grades.generations])
         return Outcome(
             result.kept,
             rows_in=arrived.height,
             rows_created=result.created.height,
             decisions=pl.concat([result.decisions, copies]),
             edges=result.edges,
-            generations=calls,
-            measures=spent(calls),
             charts={"answer score": charts.histogram(result.kept["answer_score"], "judge's score of the answer", low=1, high=5)},
         )
 

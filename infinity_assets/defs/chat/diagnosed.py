@@ -5,7 +5,6 @@ import polars as pl
 
 from infinity_assets import prompts
 from infinity_assets.catalog.lake import Outcome
-from infinity_assets.defs.accounting import spent
 from infinity_assets.defs.chat.rounds import DIAGNOSED, MEANING, ROUNDS, round_name
 from infinity_assets.defs.grading import grade
 from infinity_assets.defs.step import Step, dataset
@@ -23,7 +22,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         group="chat",
         reads=(upstream,),
         settings=lambda s: (
-            s.chat.diagnosis, s.scoring, *(part for student in s.models.students for part in student.decides),
+            s.chat.diagnosis, s.scoring, *(part for student in s.models.students for part in student.parts),
             s.models.judge.reach, prompts.load("judge_answer").hash,
         ),
         columns=DIAGNOSED,
@@ -39,14 +38,13 @@ def _make(number: int) -> dg.AssetsDefinition:
         recipe, students, inference = step.settings.chat.diagnosis, step.settings.models.students, step.inference()
         rows = step.sampled(step.read(upstream).collect())
         asked = rows.select("row_id", request=conversation.instruction())
-        calls, scores = [], []
+        scores = []
         for student in students:
             requests = batch.as_they_are(f"student:{student.name}", asked, student.sampling, f"{name}:{student.name}")
             tried = inference.generate(student.model, requests, f"student {student.name}")
             said = asked.join(tried.frame.select("row_id", answer=pl.col("text").fill_null("")), on="row_id")
             grades = grade(step, inference, said)
-            calls += [tried.generations, grades.generations]
-            scores.append(grades.frame.select("row_id", "score", student=pl.lit(student.name)))
+            scores.append(grades.select("row_id", "score", student=pl.lit(student.name)))
         found = diagnosis.weak(pl.concat(scores), recipe.weak_below)
         table = rows.join(found, on="row_id", how="left").select(pl.col(c).cast(t) for c, t in DIAGNOSED.items()).sort("row_id")
         weak = table.filter("weak")
@@ -55,16 +53,13 @@ def _make(number: int) -> dg.AssetsDefinition:
             pl.lit("every_student_weak").alias("reason"),
             pl.struct("answer_score", "student_scores").struct.json_encode().alias("detail"),
         )
-        made = pl.concat(calls)
         return Outcome(
             table,
             rows_in=rows.height,
             decisions=chosen.select(list(schema.DECISIONS)),
-            generations=made,
             measures={
                 "students": "; ".join(f"{s.name}: {s.model.model}, temperature {s.sampling.temperature:g}" for s in students),
                 "rows on which every student is weak": weak.height,
-                **spent(made),
             },
             charts={"abilities": charts.table(diagnosis.by_ability(table), rows=26)},
         )

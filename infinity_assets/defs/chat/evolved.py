@@ -6,7 +6,6 @@ import polars as pl
 
 from infinity_assets import prompts
 from infinity_assets.catalog.lake import Outcome
-from infinity_assets.defs.accounting import spent
 from infinity_assets.defs.chat.rounds import EVOLVED, LABELS, MEANING, ROUNDS, round_name
 from infinity_assets.defs.curate.decontaminated import GATE, gate_of
 from infinity_assets.defs.step import Step, dataset
@@ -87,7 +86,6 @@ def _make(number: int) -> dg.AssetsDefinition:
             pl.struct("benchmark", "item_id", "side", "span", "shared", "share").struct.json_encode().alias("detail"),
         )
         result = settle(made, EVOLVED, elimination.rules(recipe), copied, by=models.generator.model)
-        calls = pl.concat([written.generations, same.generations])
         per_operator = (
             result.created.group_by("operation")
             .len("written")
@@ -99,8 +97,7 @@ def _make(number: int) -> dg.AssetsDefinition:
             rows_created=result.created.height,
             decisions=result.decisions,
             edges=result.edges,
-            generations=calls,
-            measures={"kept": result.kept.height, **spent(calls)},
+            measures={"kept": result.kept.height},
             charts={
                 "operators": charts.table(per_operator.with_columns(pl.col("kept").fill_null(0)).sort("operation")),
                 "similarity": charts.histogram(made["similarity"], "cosine of rewrite and seed", low=0, high=1),

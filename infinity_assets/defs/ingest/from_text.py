@@ -8,7 +8,6 @@ import polars as pl
 
 from infinity_assets import prompts
 from infinity_assets.catalog.lake import Outcome
-from infinity_assets.defs.accounting import spent
 from infinity_assets.defs.step import Step, dataset
 from infinity_assets.inference.requests import CompleteRequest
 from infinity_assets.inference.tokens import tokens_of
@@ -68,7 +67,7 @@ def synthesized_from_text(step: Step) -> Outcome:
     if texts is None or texts.is_empty():
         return Outcome(schema.empty(COLUMNS), rows_in=0, rows_created=0)
     texts = step.sampled(texts)
-    written, generations = _synthesize(step, texts)
+    written = _synthesize(step, texts)
     made = _rows(texts, written)
     thrown = Counter(reason for w in written.values() for reason in w.parsed.rejected)
     kept = sum(len(w.parsed.pairs) for w in written.values())
@@ -78,8 +77,7 @@ def synthesized_from_text(step: Step) -> Outcome:
         rows_created=made.height,
         decisions=_decisions(texts, made, written),
         edges=made.select(child_id="row_id", parent_id=pl.col("parents").list.first(), operation="operation"),
-        generations=generations,
-        measures={"texts with pairs": made.height, "pairs kept": kept, "pairs thrown away": thrown.total(), **spent(generations)},
+        measures={"texts with pairs": made.height, "pairs kept": kept, "pairs thrown away": thrown.total()},
         charts={
             "thrown away": charts.table(pl.DataFrame(sorted(thrown.items()), schema={"reason": pl.String, "pairs": pl.Int64}, orient="row"))
         },
@@ -102,8 +100,8 @@ def _taken(pool: pl.LazyFrame, recipe: FromText) -> pl.DataFrame:
     )
 
 
-def _synthesize(step: Step, texts: pl.DataFrame) -> tuple[dict[str, Written], pl.DataFrame]:
-    """M-shot over rounds: what was written about each text by its row id, and the books.
+def _synthesize(step: Step, texts: pl.DataFrame) -> dict[str, Written]:
+    """M-shot over rounds: what was written about each text, by its row id.
 
     A chain is of one language: an example in another would be answered in that one. A text without a pair ends its chain: the next round of it
     starts afresh.
@@ -121,7 +119,6 @@ def _synthesize(step: Step, texts: pl.DataFrame) -> tuple[dict[str, Written], pl
     fixed = {name: [measured(grammar.example(*example)) for example in examples] for name, examples in shown.items()}
     chains: dict[tuple[str, int], list[tuple[Example, tuple[Pair, ...]]]] = defaultdict(list)
     written: dict[str, Written] = {}
-    calls = []
     for places in _plan(texts, recipe.rounds):
         asked, requests = [], []
         for chain, row_id, text in places:
@@ -142,14 +139,13 @@ def _synthesize(step: Step, texts: pl.DataFrame) -> tuple[dict[str, Written], pl
             copies = [pair for _, pairs in (*shown[name], *chains[chain]) for pair in pairs] if recipe.exemplars else []
             asked.append((chain, context, copies))
         answers = inference.complete(spec, requests, "synthesize")
-        calls.append(answers.generations)
         lines = answers.frame.select("row_id", "text", "finish_reason", "error").rows()
         for (row_id, text, finish, error), (chain, context, copies) in zip(lines, asked, strict=True):
             parsed = grammar.parse(text or "", copies)
             written[row_id] = Written(context, parsed, finish, error, text or "")
             example = (measured(grammar.example(context, parsed.pairs)), parsed.pairs)
             chains[chain] = [*chains[chain], example] if parsed.pairs else []
-    return written, pl.concat(calls)
+    return written
 
 
 def _plan(texts: pl.DataFrame, rounds: int) -> list[list[tuple[tuple[str, int], str, str]]]:

@@ -10,7 +10,6 @@ import polars as pl
 
 from infinity_assets import prompts
 from infinity_assets.catalog.lake import Outcome
-from infinity_assets.defs.accounting import spent
 from infinity_assets.defs.grading import grade
 from infinity_assets.defs.step import Step, dataset
 from infinity_assets.inference import batch
@@ -55,8 +54,7 @@ def tagged(step: Step) -> Outcome:
     abilities = table.drop_nulls("cate_ability").group_by("cate_ability").len("rows").sort(pl.col("rows") * -1, "cate_ability")
     return Outcome(
         table,
-        generations=answers.generations,
-        measures={"rows labelled": table["cate_ability"].count(), **spent(answers.generations)},
+        measures={"rows labelled": table["cate_ability"].count()},
         charts={"abilities": charts.table(abilities)},
     )
 
@@ -104,7 +102,7 @@ def scored(step: Step) -> Outcome:
     in_context = inference.score(models.scorer, batch.last_answers(taken, with_context=True), "loss")
     alone = inference.score(models.scorer, batch.last_answers(taken, with_context=False), "loss alone")
     grades = grade(step, inference, taken.select("row_id", request=conversation.content_of("user"), answer=conversation.answer()))
-    quality = grades.frame.select("row_id", quality="score", quality_error="error")
+    quality = grades.select("row_id", quality="score", quality_error="error")
     table = (
         rows.select("row_id", language.detect(conversation.answer()).alias("answer_language"))
         .join(step.read("tagged").select("row_id", "ability").collect(), on="row_id", how="left")
@@ -123,16 +121,13 @@ def scored(step: Step) -> Outcome:
         pl.coalesce(why, "likelihood_error").alias("likelihood_error"),
         pl.coalesce(why, "quality_error", pl.when(pl.col("quality").is_null()).then(pl.lit("no_score"))).alias("quality_error"),
     )  # fmt: skip
-    calls = pl.concat([in_context.generations, alone.generations, grades.generations])
     return Outcome(
         table,
-        generations=calls,
         measures={
             "rows with IFD": table["ifd"].count(),
             "rows with quality": table["quality"].count(),
             "mean quality": table["quality"].mean(),  # type: ignore[dict-item]
             "median IFD": table["ifd"].median(),  # type: ignore[dict-item]
-            **spent(calls),
         },
         charts={
             "IFD": charts.histogram(table["ifd"], "IFD, loss ratio", low=0, high=1.5),
