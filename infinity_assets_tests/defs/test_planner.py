@@ -17,7 +17,7 @@ from infinity_assets.defs.planner import Planner
 from infinity_assets.defs.runner import Runner
 from infinity_assets.inference.plan import Plan
 from infinity_assets.inference.pool import EnginePool
-from infinity_assets.inference.requests import GenerateRequest, Request, Response, ScoreRequest
+from infinity_assets.inference.requests import CompleteRequest, Request, Response, ScoreRequest
 from infinity_assets.progress import LogReporter
 from infinity_assets.report.plan import as_json, plan_table, recompute_lines
 from infinity_assets.scoring.labels import ABILITIES
@@ -45,7 +45,9 @@ def scripted(request: Request) -> Response:
         tokens = max(1, len(request.answer) // 4)
         loss = -tokens * (1 + lot(text, 100) / 100)
         return Response(finish_reason="scored", prompt_tokens=8 + len(text) // 4, sum_logprob=loss, answer_tokens=tokens, seconds=0.1)
-    assert isinstance(request, GenerateRequest)
+    if isinstance(request, CompleteRequest):
+        pair = "<QUE> What is it about? <ANS> About that. </END>\n\n<QUE> Is it true? <ANS> Yes, it is. </END>"
+        return Response(text=pair, finish_reason="stop", prompt_tokens=len(request.text) // 4, completion_tokens=30, seconds=0.1)
     text = request.messages[-1]["content"]
     prompt, written = 12 + len(text) // 4, 20 + lot(text, 60)
     if request.choices:
@@ -204,6 +206,21 @@ def test_answers_that_are_asked_for_anew_are_planned_from_the_rows_that_are_ther
     assert answered.rows is not None
     assert answered.rows.value == rows
     assert {stage.prompt: stage.to_make.value for stage in answered.stages}["answer"] == rows
+
+
+def test_texts_that_are_to_be_written_about_are_planned_before_the_pool_is_made_of_them(
+    finished: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INFINITY_FROM_TEXT__MAX_TEXTS", "6")
+    monkeypatch.setenv("INFINITY_MODELS__GENERATOR__BACKEND", "openai")  # so that no tokenizer is wanted
+    plan = finished.plan(size=3)
+    texts = plan.assets[0]
+    assert texts.asset == "synthesized_from_text"
+    assert set(plan.reasons["synthesized_from_text"]) == set(plan.reasons["fingerprints"])
+    assert texts.calls is not None
+    assert texts.rows is not None
+    assert (texts.calls.value, texts.rows.value, len(texts.asked)) == (6, 6, 3)
+    assert any("the plan is of the pool as it stands" in note for note in plan.notes)
 
 
 def test_offline_no_call_is_made(finished: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
