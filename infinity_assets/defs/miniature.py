@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,11 +29,16 @@ def mirror_of(lake: Lake, folder: Path) -> Lake:
     return mirror
 
 
+def forget(mirror: Lake, asset: str, partitions: Iterable[str]) -> None:
+    """Take away links."""
+    for partition in partitions:
+        for file in (mirror.rows_file(asset, partition), mirror.manifest_file(asset, partition)):
+            file.unlink(missing_ok=True)
+
+
 def replace_rows(mirror: Lake, key: StepKey, outcome: Outcome) -> None:
     """Put an outcome in the place of a link."""
-    # Not through it: the link goes first.
-    for file in (mirror.rows_file(key.asset, key.partition), mirror.manifest_file(key.asset, key.partition)):
-        file.unlink(missing_ok=True)
+    forget(mirror, key.asset, [key.partition])  # the link goes, what it points to stays
     mirror.commit(key, outcome, "plan", time.time())
 
 

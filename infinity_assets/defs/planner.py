@@ -25,16 +25,15 @@ from infinity_assets.catalog.lake import ALL, Lake, Outcome, StepKey
 from infinity_assets.catalog.pool import Pool
 from infinity_assets.catalog.staleness import Reason, Wanted, why
 from infinity_assets.defs import step as steps
-from infinity_assets.defs.miniature import children, described, filled, height, mirror_of, replace_rows, together, without
+from infinity_assets.defs.miniature import children, described, filled, forget, height, mirror_of, replace_rows, together, without
 from infinity_assets.defs.partitions import SHARDS, SOURCES, partitions_of
 from infinity_assets.defs.step import REGISTERED, Registered, Step, same_partition_only
 from infinity_assets.errors import InfinityError
-from infinity_assets.inference.estimate import Estimate, expand, predict, seconds, total
-from infinity_assets.inference.observed import NOT_ASKED, Batch, LookingUp, Observed, TimedPool
+from infinity_assets.inference.estimate import Estimate, expand, total
+from infinity_assets.inference.observed import NOT_ASKED, LookingUp, Observed, TimedPool
 from infinity_assets.inference.plan import AssetPlan, Plan, Stage
+from infinity_assets.inference.projection import Known, calls_of, project
 from infinity_assets.inference.store import ResponseStore
-from infinity_assets.inference.tokens import tokens_of
-from infinity_assets.model_settings import ModelSpec
 from infinity_assets.progress import reporter
 from infinity_assets.scoring import sample
 from infinity_assets.settings import Settings, models_dir, path_of, settings_hash, settings_texts
@@ -80,24 +79,11 @@ class _Run:
 
     @property
     def calls(self) -> pl.DataFrame:
-        """All calls, with `model` and `kind`."""
-        frames = [
-            batch.calls.with_columns(
-                model=pl.lit(batch.spec.identity), call=pl.lit(batch.kind), stage=pl.lit(batch.stage), again=pl.col("attempt") > 0
-            )
-            for batch in self.models.batches
-        ]
-        return pl.concat(frames) if frames else pl.DataFrame(schema=_CALLS)
+        """Its calls."""
+        return calls_of(self.models.batches)
 
-
-_Counts = tuple[Estimate, Estimate, Estimate | None, Estimate | None]
 
 _ROWS = {"row_id": pl.String, "kind": pl.String, "language": pl.String, "length": pl.Int64}
-_CALLS = {
-    "row_id": pl.String, "prompt": pl.String, "key": pl.String, "attempt": pl.Int64, "prompt_tokens": pl.Int64, "completion_tokens": pl.Int64,
-    "error": pl.String, "cached": pl.Boolean, "size": pl.Int64, "room": pl.Int64, "model": pl.String, "call": pl.String, "stage": pl.String,
-    "again": pl.Boolean,
-}  # fmt: skip
 
 
 class Planner:
@@ -135,6 +121,8 @@ class Planner:
         order = [registered for registered in _in_order() if registered.asset in _needed(until)]
         with self._lake.scratch() as folder:
             mirror = mirror_of(self._lake, folder)
+            for registered in order:
+                forget(mirror, registered.asset, set(mirror.partitions(registered.asset)) - set(self._partitions(registered.asset)))
             reasons = self._reasons(order, mirror, folder)
             plans = self._plans([r for r in order if r.asset in reasons], reasons, mirror, folder) if reasons else []
         return Plan(
@@ -194,12 +182,15 @@ class Planner:
                 plans.append(AssetPlan(asset, len(partitions), None, known=False))
                 continue
             plans.append(self._plan(registered, partitions, mirror, folder))
-        first = [r.asset for r in stale if r.group not in {*_GROUPS, "release"} and r.asset != _FROM_TEXT]
+        needed = set().union(*(_needed(plan.asset) for plan in plans))
+        first = [r.asset for r in stale if r.asset in needed and r.group not in _GROUPS and r.asset != _FROM_TEXT]
         waits = [name for name in first if not self._lake.partitions(name)]
         if waits:
             self._notes.append(f"{', '.join(waits)} must be made first: `infinity run --until {waits[-1]}`; then plan again.")
         elif first:
             self._notes.append(f"{', '.join(first)} will be made again before: the plan is of the pool as it stands.")
+        if guessed := [plan.asset for plan in plans if plan.asset in self._guessed and plan.calls and plan.calls.value]:
+            self._notes.append(f"{', '.join(guessed)}: which rows they get depends on answers, so the sample's stand for them.")
         return plans
 
     def _plan(self, registered: Registered, partitions: list[str], mirror: Lake, folder: Path) -> AssetPlan:
@@ -221,14 +212,25 @@ class Planner:
         known = not unanswered.height or asked is not None
         if unanswered.height or self._guessed & set(_inputs(registered)):
             self._guessed.add(asset)
-        stages = self._stages(looked, asked, population, unanswered, real, rows_from)
-        embedded, embed_seconds = self._embedding(looked, asked, population)
+        sampled = _expanded(asked, unanswered)
+        known_of = Known(
+            looked.models.batches, asked.models.batches if asked else [], population, unanswered, sampled, real, rows_from, self._measured,
+            self._before(asset),
+        )  # fmt: skip
+        stages = project(known_of)
+        embedded, embed_seconds = self._embedding(looked, asked, sampled)
         rows = Estimate(float(population["weight"].sum())).among(rows_from) if population.height else self._out.get(asset)
         made = tuple(asked.calls.filter(~pl.col("cached"))["key"]) if asked else ()
         return AssetPlan(
             asset, len(partitions), rows, tuple(stages), embedded, looked.seconds, embed_seconds,
             self._disk(registered, partitions, mirror, stages, asked, embedded), made, known or all(s.prompt_tokens is not None for s in stages),
         )  # fmt: skip
+
+    def _before(self, asset: str) -> pl.DataFrame:
+        """Calls of earlier runs."""
+        books = list((self._lake.catalog / "generations" / asset).rglob("*.parquet"))
+        columns = {"prompt": pl.String, "model": pl.String, "completion_tokens": pl.Int64}
+        return pl.scan_parquet(books, glob=False).select(columns).collect() if books and self._offline else pl.DataFrame(schema=columns)
 
     def _source(self, registered: Registered) -> tuple[bool, Estimate]:
         """Of the rows that an asset's models are asked about, which come from the first asset that it reads: whether they are those of the run, and
@@ -274,10 +276,14 @@ class Planner:
         return StepKey(asset=registered.asset, partition=partition, code_version=registered.version, settings_hash="", inputs={})
 
     def _ask(self, registered: Registered, looked: _Run, unanswered: pl.DataFrame, mirror: Lake, folder: Path) -> _Run:
-        """Ask about a sample: from the first partitions that hold enough rows, so that there are as many requests in flight as can be."""
+        """Ask about a sample. A shard is itself a sample of the rows by their ids, so it comes from the first shards that hold enough, and as many
+        requests as can be are in flight together; of sources, each has its share.
+        """
         left, choose = self._size, {}
+        by_source = partitions_of(registered.asset) is SOURCES
+        spread = sample.stratified(unanswered, left) if by_source else unanswered
         for partition, rows in looked.rows.items():
-            lacking = rows.join(unanswered.select("row_id"), on="row_id", how="semi", maintain_order="left")
+            lacking = rows.join(spread, on="row_id", how="semi", maintain_order="left")
             if left and lacking.height:
                 choose[partition] = sample.stratified(lacking, left).select("row_id")
                 left -= choose[partition].height
@@ -295,100 +301,12 @@ class Planner:
                 self._sampled[2] += batch.seconds
         return asked
 
-    # --- from the sample to all --------------------------------------------------------------------------------------------------------------
-
-    def _stages(
-        self, looked: _Run, asked: _Run | None, population: pl.DataFrame, unanswered: pl.DataFrame, real: bool, rows_from: Estimate
-    ) -> list[Stage]:
-        """The calls by prompt and model."""
-        all_looked = looked.calls
-        all_asked = asked.calls if asked else pl.DataFrame(schema=_CALLS)
-        sampled = _expanded(asked, unanswered)
-        share = sampled.height / unanswered.height if real and unanswered.height else 0.0
-        specs = {
-            (prompt, batch.spec.identity): batch
-            for run in (asked, looked)
-            if run
-            for batch in run.models.batches
-            for prompt in batch.calls["prompt"].unique()
-        }
-        groups = pl.concat([all_looked, all_asked]).select("call", "prompt", "model", "stage", "again").unique(maintain_order=True)
-        stages = []
-        for call, prompt, model, stage, again in groups.rows():
-            here = (pl.col("call") == call) & (pl.col("prompt") == prompt) & (pl.col("model") == model) & (pl.col("stage") == stage)
-            found, made = (calls.filter(here & (pl.col("again") == again)) for calls in (all_looked, all_asked))
-            batch = specs[prompt, model]
-            if made.join(found, on="key", how="anti").is_empty():
-                # Every request of the sample had been made without an answer, so all requests were.
-                counts = self._counted(batch, found, made if real else made.head(0), made, _scaled(population, found))
-            else:
-                settled = found.join(unanswered, on="row_id", how="anti")
-                counts = _expanded_calls(made, sampled, share)
-                counts = (counts[0] + Estimate(settled.height * _scaled(population, settled)), *counts[1:])
-            calls, to_make, prompt_tokens, completion_tokens = (count.among(rows_from) if count else None for count in counts)
-            took = self._time(batch.spec, stage, asked, prompt_tokens, completion_tokens)
-            cost = _cost(batch.spec, prompt_tokens, completion_tokens, took)
-            name = f"{prompt}, again" if again else prompt
-            assert calls
-            assert to_make
-            stages.append(Stage(name, model, calls, to_make, prompt_tokens, completion_tokens, took, cost))
-        return stages
-
-    def _counted(self, batch: Batch, found: pl.DataFrame, paid: pl.DataFrame, made: pl.DataFrame, one: float) -> _Counts:
-        """Calls, calls to make and their tokens, where all requests are known.
-
-        Args:
-            batch: One of theirs.
-            found: All of them, with the answers that are stored.
-            paid: Those that the sample asked, if it asked the rows of the run.
-            made: Those that it asked.
-            one: How many calls each stands for.
-        """
-        lacking = pl.col("error").fill_null("") == NOT_ASKED
-        fresh = found.filter(lacking).unique("key")
-        answered = pl.concat([found.filter(~lacking), made]).unique("key", keep="last")
-        calls, to_make = Estimate(found.height * one), Estimate(fresh.height * one)
-        paid = paid.join(fresh, on="key", how="semi").unique("key")
-        rest = fresh.join(paid, on="key", how="anti")
-        count, size = rest.height * one, float(rest["size"].sum()) * one
-        if answered.is_empty() and rest.height:
-            return calls, to_make, *self._by_tokenizer(batch, rest, count, size)
-        sizes, read, written = (answered[name].cast(pl.Float64).to_numpy() for name in ("size", "prompt_tokens", "completion_tokens"))
-        prompt_tokens = predict(sizes, read, count, size) + Estimate(one * float(paid["prompt_tokens"].sum()))
-        completion_tokens = predict(np.ones(len(written)), written, count, count) + Estimate(one * float(paid["completion_tokens"].sum()))
-        return calls, to_make, prompt_tokens, completion_tokens
-
-    def _by_tokenizer(self, batch: Batch, fresh: pl.DataFrame, count: float, size: float) -> tuple[Estimate | None, Estimate | None]:
-        """Tokens of requests of which none was ever answered: of prompts by the tokenizer, of answers where they can only have one length."""
-        tokens = tokens_of(batch.spec, models_dir())
-        counted = np.array([tokens.count(text) for text in batch.texts], dtype=np.float64)
-        prompt = predict(np.array([len(text.encode()) for text in batch.texts], dtype=np.float64), counted, count, size)
-        room = int(fresh["room"].max())  # pyright: ignore[reportArgumentType]
-        return prompt, Estimate(count * room) if room <= 1 else None
-
-    def _time(self, spec: ModelSpec, stage: str, asked: _Run | None, prompt: Estimate | None, completion: Estimate | None) -> float | None:
-        if prompt is None or completion is None:
-            return None
-        if not prompt.value + completion.value:
-            return 0.0
-        if spec.speed:
-            return prompt.value / spec.speed.prompt + completion.value / spec.speed.completion
-        tokens = took = 0.0
-        for batch in asked.models.batches if asked else ():
-            if batch.stage == stage and batch.spec.identity == spec.identity:
-                new = batch.calls.filter(~pl.col("cached"))
-                tokens += float(new["prompt_tokens"].sum()) + float(new["completion_tokens"].sum())
-                took += batch.seconds if new.height else 0.0
-        if tokens:
-            return took * (prompt.value + completion.value) / tokens
-        return seconds(prompt.value, completion.value, self._measured.get(spec.identity, []))
-
-    def _embedding(self, looked: _Run, asked: _Run | None, population: pl.DataFrame) -> tuple[int, float | None]:
+    def _embedding(self, looked: _Run, asked: _Run | None, sampled: pl.DataFrame) -> tuple[int, float | None]:
         """Texts to embed, and the seconds it takes."""
-        if population.height:  # what is embedded are answers
+        if looked.rows:  # what is embedded are answers
             if not asked:
                 return 0, 0.0
-            factor = sum(rows.height for rows in looked.rows.values()) / max(1, sum(rows.height for rows in asked.rows.values()))
+            factor = float(sampled["weight"].sum()) / sampled.height
             missing = sum(len(batch.missing) for batch in asked.models.embedded)
             return round(missing * factor), sum(batch.seconds for batch in asked.models.embedded) * factor
         count, took = 0, 0.0
@@ -429,12 +347,15 @@ class Planner:
         """Put what the asset would make into the temporary lake, as far as it is known, and estimate how many rows it will have."""
         asset, outcomes = registered.asset, looked.outcomes
         scores = not next(iter(outcomes.values())).counted
-        if unanswered.height and not asked:  # offline
-            if not scores and not mirror.partitions(asset):
+        if unanswered.height and not asked:  # offline: what was made before has to do
+            if scores:
+                self._hollow.add(asset)
+            elif mirror.partitions(asset):
+                self._out[asset] = Estimate(float(mirror.scan(asset).select(pl.len()).collect().item()))
+                return
+            else:
                 self._unknown.add(asset)
-            if not scores:
-                return  # what was made before has to do
-            self._hollow.add(asset)
+                return
         weights = population.join(unanswered, on="row_id", how="anti").select("row_id", "weight")
         sampled = _expanded(asked, unanswered)
         if asked and scores:
@@ -462,7 +383,8 @@ class Planner:
                 )
                 for rows in (weights, sampled)
             )
-            grown = expand(drawn["children"].to_numpy(), drawn["weight"].to_numpy())
+            whole = sampled.height == unanswered.height and self._source(registered)[0]
+            grown = expand(drawn["children"].to_numpy(), drawn["weight"].to_numpy(), float(whole))
             grown += Estimate(float((settled["children"] * settled["weight"]).sum()))
         self._out[asset] = (grown + Estimate(float(others))).among(self._source(registered)[1])
 
@@ -507,33 +429,3 @@ def _needed(until: str | None) -> set[str]:
             needed.add(name)
             waiting += _inputs(REGISTERED[name])
     return needed
-
-
-def _expanded_calls(made: pl.DataFrame, sampled: pl.DataFrame, share: float) -> _Counts:
-    """Calls, calls to make and their tokens, where answers decide which requests there are: what the sample's rows came to stands for all."""
-
-    def expanded(values: pl.Expr) -> Estimate:
-        per_row = made.group_by("row_id").agg(values.cast(pl.Float64).alias("value"))
-        line = sampled.join(per_row, on="row_id", how="left", maintain_order="left")
-        return expand(line["value"].fill_null(0.0).to_numpy(), line["weight"].to_numpy(), share)
-
-    fresh = ~pl.col("cached")
-    prompt_tokens, completion_tokens = (expanded(pl.col(name).filter(fresh).sum()) for name in ("prompt_tokens", "completion_tokens"))
-    return expanded(pl.len()), expanded(fresh.sum()), prompt_tokens, completion_tokens
-
-
-def _scaled(population: pl.DataFrame, calls: pl.DataFrame) -> float:
-    """How many calls each of these stands for: where the rows came from a sample, several."""
-    if not population.height or not calls.height:
-        return 1.0
-    weights = calls.select("row_id").join(population.select("row_id", "weight"), on="row_id", how="left")["weight"].fill_null(1.0)
-    return float(weights.sum()) / calls.height
-
-
-def _cost(spec: ModelSpec, prompt: Estimate | None, completion: Estimate | None, took: float | None) -> float | None:
-    price = spec.price
-    if price.hour and took is None:
-        return None
-    if prompt is None or completion is None:
-        return None if price.prompt or price.completion else 0.0
-    return (prompt.value * price.prompt + completion.value * price.completion) / 1e6 + (took or 0.0) / 3600 * price.hour

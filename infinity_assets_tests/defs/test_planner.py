@@ -237,6 +237,20 @@ def test_offline_no_call_is_made(finished: Trial, monkeypatch: pytest.MonkeyPatc
     assert tagged.prompt_tokens.value > 0, "by the stored answers of the same prompt"
 
 
+def test_offline_the_rows_of_before_stand_for_those_to_come(finished: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INFINITY_CHAT__EVOLUTION__SAMPLING__TEMPERATURE", "0.9")
+    plan = {asset.asset: asset for asset in finished.plan(offline=True).assets}
+    lake = Lake(finished.data)
+    assert list(plan) == ["evolved", "answered", "diagnosed", "inf_instruct_g"]
+    for name, source in (("evolved", "seed_selected"), ("answered", "evolved"), ("diagnosed", "answered")):
+        rows = plan[name].rows
+        assert rows is not None
+        assert rows.value == lake.scan(source).collect().height
+    written = next(stage for stage in plan["evolved"].stages if stage.prompt.startswith("evolve"))
+    assert written.completion_tokens is not None
+    assert written.completion_tokens.value / written.to_make.value == pytest.approx(50, rel=0.3), "as at the other temperature"
+
+
 def test_the_tables_fit_the_terminal(first: tuple[Plan, dict, dict]) -> None:
     from rich.console import Console
 
