@@ -58,7 +58,7 @@ class ModelSpec(Section):
     """`vllm` on a GPU only. What an engine does when another model wants the GPU: `close` gives everything back, `sleep` keeps the weights in main
     memory and is back in seconds."""
     engine: dict[str, str | int | float | bool] = Field(default_factory=dict)
-    """Further arguments of `vllm.LLM`, such as `gpu_memory_utilization`. Not part of a request's key."""
+    """Further arguments of `vllm.LLM`, such as `gpu_memory_utilization`, or of transformers' `from_pretrained`. Not part of a request's key."""
     base_url: str = "http://127.0.0.1:8000/v1"
     """`openai` only: where the server listens."""
     api_key_env: str = "OPENAI_API_KEY"
@@ -121,6 +121,8 @@ class RewardSpec(Section):
     """Numbers that it computes with."""
     batch_size: PositiveInt = 16
     """Conversations per forward pass, with `transformers`."""
+    engine: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    """Further arguments of transformers' `from_pretrained`, or of `vllm.LLM`. Not part of a request's key."""
     price: Price = Price()
     """What its calls cost."""
 
@@ -128,6 +130,11 @@ class RewardSpec(Section):
     def identity(self) -> str:
         """What of the model decides its rewards."""
         return f"{self.model}@{self.revision}"
+
+    @property
+    def reach(self) -> str:
+        """What of the model decides which conversations get one: its identity and its window."""
+        return f"{self.identity}:{self.max_model_len}"
 
 
 class Sampling(Section):

@@ -136,6 +136,17 @@ class Lake:
         file = self.book_file(book, asset, partition)
         return pl.scan_parquet(file, glob=False) if file.exists() else pl.LazyFrame(schema=BOOKS[book])
 
+    def request_keys(self, latest: bool) -> pl.Series:
+        """The keys of the model calls that materialisations have used: all of them, or the latest of each partition."""
+        root = self.catalog / "generations"
+        files = sorted(root.glob("*/*/*.parquet"))
+        if latest:
+            manifests = {file.parent: self.manifest(*file.parent.relative_to(root).parts) for file in files}
+            files = [file for file in files if (manifest := manifests[file.parent]) and manifest.run_id == file.stem]
+        if not files:
+            return pl.Series("request_key", [], pl.String)
+        return pl.scan_parquet(files, glob=False).select(pl.col("request_key").unique()).collect(engine="streaming").to_series()
+
     def assets(self) -> set[str]:
         """The assets that have rows."""
         return {folder.name for folder in self.rows.glob("*") if any(folder.glob("*.parquet"))}

@@ -29,7 +29,7 @@ def used(data: Path, plan: Mapping[str, Any]) -> pl.DataFrame:
             params={"since": since},
         ).pl()
     paid = pl.concat([calls.filter(~pl.col("cached")), calls.filter("cached").join(asked, on="request_key", how="semi")])
-    once = paid.sort("cached").unique("request_key", keep="first", maintain_order=True)
+    once = paid.sort("cached").unique(["request_key", "attempt"], keep="first", maintain_order=True)
     tokens = once.group_by("asset").agg(pl.len().alias("calls"), pl.col("prompt_tokens", "completion_tokens").sum())
     planned = pl.DataFrame({"asset": [asset["asset"] for asset in plan["assets"]]}, schema={"asset": pl.String})
     took = made.group_by("asset").agg(pl.col("seconds").sum())

@@ -14,6 +14,7 @@ from rich.markup import escape
 from infinity_assets.cli.errors import sentences
 from infinity_assets.cli.export import export
 from infinity_assets.cli.plan import plan
+from infinity_assets.cli.responses import responses
 from infinity_assets.cli.sources import bring, sources
 from infinity_assets.errors import InfinityError
 from infinity_assets.settings import Settings, data_dir, models_dir
@@ -252,6 +253,7 @@ def settings() -> None:
 
 main.add_command(export)
 main.add_command(plan)
+main.add_command(responses)
 
 
 @main.group()
@@ -268,7 +270,7 @@ def fetch() -> None:
     settings = Settings()
     named = settings.models
     specs = [named.generator, named.of_texts, named.tagger, named.judge, named.scorer, *(s.model for s in named.students)]
-    specs += [named.embedder, settings.semantic_embedder]
+    specs += [named.embedder, settings.semantic_embedder, *([named.reward] if named.reward else [])]
     for spec in {spec.identity: spec for spec in specs if getattr(spec, "backend", "") != "openai"}.values():
         click.echo(f"{spec.model}  {bring(spec, models_dir(), click.echo)}")
 

@@ -21,10 +21,10 @@ def grade(step: Step, inference: Inference, answers: pl.DataFrame) -> pl.DataFra
         answers: Columns row_id, request, answer; both texts are cut to `scoring.max_chars`.
 
     Returns:
-        One line per answer: row_id, score (1 to 5, or null), error.
+        One line per answer, as `scoring.judge.graded` gives it: row_id, score, text, error.
     """
     cut = step.settings.scoring.max_chars
     asked = answers.select("row_id", pl.col("request").str.slice(0, cut), pl.col("answer").str.slice(0, cut))
     requests = batch.from_prompt(prompts.load("judge_answer"), asked, _ONE_TOKEN, "judge", choices=judge.DIGITS)
     given = inference.generate(step.settings.models.judge, requests, "judge")
-    return given.frame.select("row_id", "error", score=judge.expectation(pl.col("choice_logprobs")))
+    return judge.graded(given.frame)

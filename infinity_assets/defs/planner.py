@@ -230,7 +230,9 @@ class Planner:
         """Calls of earlier runs."""
         books = list((self._lake.catalog / "generations" / asset).rglob("*.parquet"))
         columns = {"prompt": pl.String, "model": pl.String, "completion_tokens": pl.Int64}
-        return pl.scan_parquet(books, glob=False).select(columns).collect() if books and self._offline else pl.DataFrame(schema=columns)
+        return (
+            pl.scan_parquet(books, glob=False).select(list(columns)).collect() if books and self._offline else pl.DataFrame(schema=columns)
+        )
 
     def _source(self, registered: Registered) -> tuple[bool, Estimate]:
         """Of the rows that an asset's models are asked about, which come from the first asset that it reads: whether they are those of the run, and

@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from infinity_assets.inference.requests import GenerateRequest, ScoreRequest
+from infinity_assets.inference.requests import GenerateRequest, RewardRequest, ScoreRequest
 from infinity_assets.model_settings import Sampling
 from infinity_assets.prompts import Prompt
 from infinity_assets.rows.ids import digest
@@ -87,3 +87,12 @@ def last_answers(rows: pl.DataFrame, with_context: bool) -> list[ScoreRequest]:
         ScoreRequest(row_id=row_id, prompt=name, context=tuple(messages[:-1]) if with_context else (), answer=messages[-1]["content"])
         for row_id, messages in rows.select("row_id", "messages").iter_rows()
     ]
+
+
+def conversations(rows: pl.DataFrame) -> list[RewardRequest]:
+    """The reward of every row's whole conversation.
+
+    Args:
+        rows: row_id and messages, each ending with the assistant.
+    """
+    return [RewardRequest(row_id, "conversation", tuple(messages)) for row_id, messages in rows.select("row_id", "messages").iter_rows()]

@@ -16,15 +16,17 @@ from infinity_assets.inference.requests import (
     GenerateRequest,
     Request,
     Response,
+    RewardRequest,
+    finite,
 )
 
 
-def checked(request: Request, response: Response) -> Response:
+def checked(request: Request | RewardRequest, response: Response) -> Response:
     """The response, with an error if its text is not what was asked for: `empty`, `invalid_choice`, `invalid_json`, or `truncated` where JSON
-    ends at max_tokens. The text stays.
+    ends at max_tokens. The text stays. A number that is none gives way to `not_finite`.
     """
     if response.error is not None or not isinstance(request, (GenerateRequest, CompleteRequest)):
-        return response
+        return finite(response)
     text = response.text or ""
     if not text.strip():
         return replace(response, error=EMPTY, cause="the model wrote nothing")

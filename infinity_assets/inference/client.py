@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import polars as pl
 
@@ -29,12 +29,15 @@ from infinity_assets.inference.requests import (
     GenerateRequest,
     Kind,
     Request,
+    Response,
+    RewardRequest,
     ScoreRequest,
     most_tokens,
     request_key,
+    room_of,
 )
 from infinity_assets.inference.store import RESPONSES, ResponseStore
-from infinity_assets.model_settings import EmbedderSpec, ModelSpec, Retries
+from infinity_assets.model_settings import EmbedderSpec, ModelSpec, Retries, RewardSpec
 from infinity_assets.rows.ids import digest
 from infinity_assets.rows.schema import GENERATIONS
 
@@ -42,6 +45,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from infinity_assets.inference.embedder import Embedder
+
+AnyRequest: TypeAlias = Request | RewardRequest
+Answering: TypeAlias = ModelSpec | RewardSpec
 
 FLUSH_SECONDS = 5.0
 FLUSH_ANSWERS = 256
@@ -52,6 +58,9 @@ HOPELESS = 16
 """This many retriable errors in a row, and the stage fails instead of producing rows of errors."""
 EMBED_CHUNK = 1024
 """Texts embedded between two writes to the store."""
+
+_PAIR = ["key", "room"]
+"""What an answer depends on: the key, and what the request may write."""
 
 ANSWERS = pl.Schema(
     {
@@ -77,6 +86,11 @@ class Progress(NamedTuple):
     """Of `done`, found in the store."""
     tokens: int
     """Generated, or of a score read, since the batch began."""
+
+
+_FOUND = pl.Schema({"at": pl.UInt32, **{name: dtype for name, dtype in RESPONSES.items() if name != "prompt"}, "had": pl.Boolean})
+"""A line of the store for a request of a batch (`at`), and whether the store had it before."""
+_CACHED = pl.col("had") | ~pl.col("at").is_first_distinct()
 
 
 @dataclass(frozen=True)
@@ -136,6 +150,10 @@ class Inference:
         """Log-probabilities of answers, in nats: `sum_logprob` over `answer_tokens` tokens. Raises as `generate` does."""
         return self._ask("score", spec, requests, stage)
 
+    def reward(self, spec: RewardSpec, requests: Sequence[RewardRequest], stage: str) -> Answers:
+        """Rewards of conversations: `reward`, finite or null with an error. Raises as `generate` does."""
+        return self._ask("reward", spec, requests, stage)
+
     def embed(self, spec: EmbedderSpec, texts: Sequence[str], stage: str) -> "np.ndarray":
         """Vectors of unit length, float32 of shape (texts, width), in the order of the texts. No texts give shape (0, 0)."""
         import numpy as np
@@ -167,60 +185,73 @@ class Inference:
         """Close the engines of the pool."""
         self._pool.release()
 
-    def _ask(self, kind: Kind, spec: ModelSpec, requests: Sequence[Request], stage: str) -> Answers:
-        """A batch, and its answers again where they cannot be used: attempt by attempt, the keys of the first standing for all."""
-        keys = [request_key(spec.identity, request) for request in requests]
+    def _ask(self, kind: Kind, spec: Answering, requests: Sequence[AnyRequest], stage: str) -> Answers:
+        """A batch, and once more what cannot be used: attempt by attempt."""
         asked = pl.DataFrame(
             {
-                "first": keys,
+                "key": [request_key(spec.identity, request) for request in requests],
+                "room": [room_of(request) for request in requests],
                 "row_id": [request.row_id for request in requests],
                 "prompt": [request.prompt for request in requests],
                 "index": [getattr(request, "index", 0) for request in requests],
             },
-            schema={"first": pl.String, **{name: ANSWERS[name] for name in ("row_id", "prompt", "index")}},
+            schema={"key": pl.String, "room": pl.Int64, "row_id": pl.String, "prompt": pl.String, "index": pl.Int64},
         )
-        books, answers, seconds = [], pl.DataFrame(schema={"first": pl.String, **RESPONSES, "had": pl.Boolean}), 0.0
-        current = dict(zip(keys, requests, strict=True))
-        tries: Counter[str] = Counter()
+        # `at` is the place of the first request that asks the same: it stands for all of them, through every attempt.
+        current = asked.with_row_index("at").unique(_PAIR, keep="first", maintain_order=True).select("at", *_PAIR)
+        asked = asked.join(current, on=_PAIR, how="left", maintain_order="left").drop(_PAIR)
+        books, answers, seconds = [], pl.DataFrame(schema=_FOUND), 0.0
+        following: dict[int, AnyRequest] = {}
+        tries: Counter[tuple[int, str]] = Counter()
         for attempt in itertools.count():
-            lines, took = self._answered(kind, spec, current, stage)
+            wanted = [following.get(at) or requests[at] for at in current["at"]]
+            lines, took = self._answered(kind, spec, current, wanted, stage)
             seconds += took
             books.append(_lines(asked, lines, kind, spec, attempt, took))
-            usable = ~pl.col("error").fill_null("").is_in([*RETRIABLE, PROMPT_TOO_LONG]) | (attempt == 0)
-            answers = pl.concat([answers, lines.filter(usable)]).unique("first", keep="last", maintain_order=True)
-            current = self._again(current, lines, tries, attempt)
-            if not current:
+            # Bad luck at a later attempt leaves the answer that there was.
+            better = pl.lit(attempt == 0) | ~pl.col("error").fill_null("").is_in([*RETRIABLE, PROMPT_TOO_LONG])
+            answers = pl.concat([answers, lines.filter(better)]).unique("at", keep="last", maintain_order=True)
+            following = self._again(lines, dict(zip(current["at"], wanted, strict=True)), tries, attempt)
+            if not following:
                 break
-        cached = pl.col("had") | ~pl.col("first").is_first_distinct()
-        frame = asked.join(answers, on="first", how="left", maintain_order="left").with_columns(cached=cached)
+            keys, rooms = [request_key(spec.identity, r) for r in following.values()], [room_of(r) for r in following.values()]
+            current = pl.DataFrame({"at": list(following), "key": keys, "room": rooms}, schema=current.schema)
+        frame = asked.join(answers, on="at", how="left", maintain_order="left").with_columns(cached=_CACHED)
         written = pl.concat(books)
         self._ledger.add(written, seconds)
         return Answers(frame.select(ANSWERS.names()), written)
 
-    def _answered(self, kind: Kind, spec: ModelSpec, current: Mapping[str, Request], stage: str) -> tuple[pl.DataFrame, float]:
-        """One line per request of `current` (by the key of its first attempt): first, the line of the store, had; and the engine's seconds."""
-        firsts = list(current)
-        keys = [request_key(spec.identity, request) for request in current.values()]
-        by_key = dict(zip(keys, current.values(), strict=True))
-        stored = self._stored(kind, spec, by_key)
-        had = set(stored["key"])
-        missing = {key: request for key, request in by_key.items() if key not in had}
-        self._progress(Progress(stage, len(had), len(by_key), len(had), 0))
-        lost, seconds = pl.DataFrame(schema=RESPONSES), 0.0
-        if missing:
-            lost, seconds = self._ask_engine(kind, spec, missing, stage, len(had))
-            self._store.compact(above=SEGMENTS)
-            stored = self._stored(kind, spec, by_key)  # what a stage sees is what the store holds
-        found = pl.concat([stored.join(lost, on="key", how="anti"), lost]).with_columns(had=pl.col("key").is_in(list(had)))
-        return pl.DataFrame({"first": firsts, "key": keys}, schema=dict.fromkeys(("first", "key"), pl.String)).join(
-            found, on="key", how="left", maintain_order="left"
-        ), seconds
+    def _answered(
+        self, kind: Kind, spec: Answering, current: pl.DataFrame, requests: Sequence[AnyRequest], stage: str
+    ) -> tuple[pl.DataFrame, float]:
+        """The lines of requests, of schema `_FOUND`, and how long the engine worked.
 
-    def _stored(self, kind: Kind, spec: ModelSpec, by_key: Mapping[str, Request]) -> pl.DataFrame:
-        return _usable(self._store.get(kind, spec.identity, list(by_key)), spec)
+        Args:
+            kind: What is asked for.
+            spec: Of whom.
+            current: A line per request: at, key, room.
+            requests: The requests.
+            stage: For whom.
+        """
+        first = current.with_row_index("number").unique(_PAIR, keep="first", maintain_order=True)
+        stored = self._store.get(kind, spec.identity, first["key"], first["room"], spec.max_model_len)
+        missing = first.join(stored, on=_PAIR, how="anti", maintain_order="left")
+        self._progress(Progress(stage, stored.height, first.height, stored.height, 0))
+        found, seconds = [stored.with_columns(had=pl.lit(True))], 0.0
+        if not missing.is_empty():
+            wanted = [requests[number] for number in missing["number"]]
+            lost, seconds = self._ask_engine(kind, spec, missing["key"].to_list(), wanted, stage, stored.height)
+            self._store.compact(SEGMENTS, kind, spec.identity)
+            # What a stage sees is what the store holds.
+            fresh = self._store.get(kind, spec.identity, missing["key"], missing["room"], spec.max_model_len)
+            found += [part.with_columns(had=pl.lit(False)) for part in (fresh, lost.join(fresh, on=_PAIR, how="anti"))]
+        lines = current.join(pl.concat(found).drop("prompt"), on=_PAIR, how="left", maintain_order="left")
+        return lines.select(list(_FOUND)), seconds
 
-    def _again(self, current: Mapping[str, Request], lines: pl.DataFrame, tries: Counter[str], attempt: int) -> dict[str, Request]:
-        """What is asked again: by the key of the first attempt, the next request."""
+    def _again(
+        self, lines: pl.DataFrame, requests: Mapping[int, AnyRequest], tries: Counter[tuple[int, str]], attempt: int
+    ) -> dict[int, AnyRequest]:
+        """What is asked again, by `at`: the next request."""
         allowed = {
             INVALID_JSON: self._retries.invalid,
             INVALID_CHOICE: self._retries.invalid,
@@ -229,24 +260,24 @@ class Inference:
             REFUSED: self._retries.refused,
         }
         following = {}
-        for first, error in lines.filter(pl.col("error").is_in(list(allowed))).select("first", "error").iter_rows():
-            request = current[first]
-            if isinstance(request, ScoreRequest) or tries[f"{first} {error}"] >= allowed[error]:
+        for at, error in lines.filter(pl.col("error").is_in(list(allowed))).select("at", "error").iter_rows():
+            request = requests[at]
+            if not isinstance(request, (GenerateRequest, CompleteRequest)) or tries[at, error] >= allowed[error]:
                 continue
-            tries[f"{first} {error}"] += 1
+            tries[at, error] += 1
             if error == TRUNCATED:
                 sampling = request.sampling.model_copy(update={"max_tokens": 2 * request.sampling.max_tokens})
-                following[first] = replace(request, sampling=sampling)
+                following[at] = replace(request, sampling=sampling)
             else:
-                hotter = max(request.sampling.temperature, self._retries.temperature)
-                seed = int(digest(f"{first}:{attempt + 1}")[:8], 16)
-                sampling = request.sampling.model_copy(update={"temperature": hotter})
-                following[first] = replace(request, sampling=sampling, seed=seed, attempt=attempt + 1)
+                sampling = request.sampling.model_copy(update={"temperature": max(request.sampling.temperature, self._retries.temperature)})
+                seed = int(digest(f"{request_key('', request)}:{attempt + 1}")[:8], 16)
+                following[at] = replace(request, sampling=sampling, seed=seed, attempt=attempt + 1)
         return following
 
-    def _ask_engine(self, kind: Kind, spec: ModelSpec, missing: dict[str, Request], stage: str, had: int) -> tuple[pl.DataFrame, float]:
+    def _ask_engine(
+        self, kind: Kind, spec: Answering, keys: list[str], requests: list[AnyRequest], stage: str, had: int
+    ) -> tuple[pl.DataFrame, float]:
         """Ask what is missing and store it. Returns the lines that are not stored (retriable errors), and how long the engine worked."""
-        keys, requests = list(missing), list(missing.values())
         unsaved: list[dict[str, Any]] = []
         lost: list[dict[str, Any]] = []
         done, tokens, in_a_row = had, 0, 0
@@ -258,7 +289,7 @@ class Inference:
                     self._budget.settle(spec.price, response.prompt_tokens, response.completion_tokens, most_tokens(request))
                     response = checked(request, response)
                     retriable = response.error in RETRIABLE
-                    (lost if retriable else unsaved).append({"key": keys[position], **asdict(response)})
+                    (lost if retriable else unsaved).append(_line(keys[position], requests[position], response))
                     in_a_row = in_a_row + 1 if retriable else 0
                     if in_a_row == HOPELESS:
                         raise EngineUnavailable(f"{stage}: {spec.model}: {HOPELESS} errors in a row, the last: {_error(lost[-1])}")
@@ -280,10 +311,10 @@ class Inference:
         if len(lost) == len(keys) and all(line["error"] == CONNECTION for line in lost):
             raise EngineUnavailable(f"{stage}: {spec.model} was not reached: {_error(lost[-1])}")
         self._progress(Progress(stage, done, had + len(keys), had, tokens))
-        return pl.DataFrame(lost, schema=RESPONSES), seconds
+        return pl.DataFrame(lost, schema={**RESPONSES, "room": pl.Int64}), seconds
 
-    def _flush(self, kind: Kind, spec: ModelSpec, lines: list[dict[str, Any]]) -> None:
-        self._store.append(kind, spec.identity, pl.DataFrame(lines, schema=RESPONSES))
+    def _flush(self, kind: Kind, spec: Answering, lines: list[dict[str, Any]]) -> None:
+        self._store.append(kind, spec.identity, pl.DataFrame(lines, schema={**RESPONSES, "room": pl.Int64}).drop("room"))
         lines.clear()
 
 
@@ -291,19 +322,20 @@ def _error(line: dict[str, Any]) -> str:
     return f"{line['error']}: {line['cause']}"
 
 
-def _usable(stored: pl.DataFrame, spec: ModelSpec) -> pl.DataFrame:
-    """Without what a smaller window made too long, or cut."""
-    return stored.filter(pl.col("window").is_null() | (pl.col("window") >= spec.max_model_len))
+def _line(key: str, request: AnyRequest, response: Response) -> dict[str, Any]:
+    """A line for the store, and the request's `room`."""
+    room = room_of(request)
+    return {"key": key, "prompt": request.prompt, "max_tokens": room or None, **asdict(response), "room": room}
 
 
-def _lines(asked: pl.DataFrame, lines: pl.DataFrame, kind: Kind, spec: ModelSpec, attempt: int, seconds: float) -> pl.DataFrame:
+def _lines(asked: pl.DataFrame, lines: pl.DataFrame, kind: Kind, spec: Answering, attempt: int, seconds: float) -> pl.DataFrame:
     """The lines of an attempt for the books, of schema `GENERATIONS`, in request order. What is paid by the hour falls on calls by their tokens."""
     price, made = spec.price, ~pl.col("cached")
     tokens = (pl.col("prompt_tokens") + pl.col("completion_tokens")).fill_null(0)
     share = (tokens * made / (tokens * made).sum()).fill_nan(0.0)
     by_token = (pl.col("prompt_tokens") * price.prompt + pl.col("completion_tokens") * price.completion) / 1e6
-    told = asked.join(lines, on="first", how="inner", maintain_order="left").with_columns(
-        cached=pl.col("had") | ~pl.col("first").is_first_distinct(),
+    told = asked.join(lines, on="at", how="inner", maintain_order="left").with_columns(
+        cached=_CACHED,
         request_key="key", kind=pl.lit(kind), model=pl.lit(spec.identity), attempt=pl.lit(attempt),
         error=pl.concat_str("error", "cause", separator=": "),
     )  # fmt: skip

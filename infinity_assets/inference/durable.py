@@ -18,8 +18,8 @@ def new_file(path: Path) -> Iterator[Path]:
     """A temporary path to write to; when the block ends well, the file is at `path`."""
     with replacing(path) as temporary:
         yield temporary
-        _flush(temporary)
-    _flush(path.parent)
+        flush(temporary)
+    flush(path.parent)
 
 
 @contextmanager
@@ -30,19 +30,20 @@ def new_folder(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         for file in temporary.rglob("*"):
-            _flush(file)
+            flush(file)
         temporary.chmod(0o755)  # mkdtemp lets nobody else in
         try:
             temporary.rename(path)
         except OSError:
             if not path.is_dir():
                 raise
-        _flush(path.parent)
+        flush(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Bring a file, or the names in a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

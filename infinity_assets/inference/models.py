@@ -8,12 +8,16 @@ import re
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TypeAlias
 
 from infinity_assets.errors import InfinityError
 from infinity_assets.inference.durable import new_folder
 from infinity_assets.inference.embedded import write_embedded_model
 from infinity_assets.inference.static import write_static_embedder
-from infinity_assets.model_settings import EMBEDDED_EMBEDDER, EMBEDDED_MODEL, STATIC_EMBEDDER, EmbedderSpec, ModelSpec
+from infinity_assets.model_settings import EMBEDDED_EMBEDDER, EMBEDDED_MODEL, STATIC_EMBEDDER, EmbedderSpec, ModelSpec, RewardSpec
+
+Spec: TypeAlias = ModelSpec | EmbedderSpec | RewardSpec
+"""Whatever names weights."""
 
 
 class ModelMissing(InfinityError):
@@ -28,7 +32,7 @@ def slug(model: str, revision: str = "main") -> str:
     return re.sub(r"[^\w.@-]+", "--", name).strip("-.")
 
 
-def local_path(spec: ModelSpec | EmbedderSpec, models_dir: Path) -> Path:
+def local_path(spec: Spec, models_dir: Path) -> Path:
     """The folder that holds the weights. Raises `ModelMissing` when they have not been fetched; never uses the network."""
     if spec.model == EMBEDDED_EMBEDDER:
         return _embedded_embedder()
@@ -39,7 +43,7 @@ def local_path(spec: ModelSpec | EmbedderSpec, models_dir: Path) -> Path:
     return folder.absolute()
 
 
-def fetch(spec: ModelSpec | EmbedderSpec, models_dir: Path, say: Callable[[str], None] = print) -> Path:
+def fetch(spec: Spec, models_dir: Path, say: Callable[[str], None] = print) -> Path:
     """Bring the weights to this machine and return their folder. A model that is there costs nothing.
 
     A folder appears whole or not at all, so a killed fetch is simply run again, and two at once do no harm.
@@ -61,7 +65,7 @@ def fetch(spec: ModelSpec | EmbedderSpec, models_dir: Path, say: Callable[[str],
     return local_path(spec, models_dir)
 
 
-def _download(spec: ModelSpec | EmbedderSpec, folder: Path) -> None:
+def _download(spec: Spec, folder: Path) -> None:
     """Copy a snapshot of a Hub repository. PyTorch's pickles are left out: every model of today has safetensors, and a pickle can run
     code.
     """

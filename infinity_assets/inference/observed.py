@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from infinity_assets.inference.client import Answers, Inference
+from infinity_assets.inference.client import Answering, Answers, AnyRequest, Inference
 from infinity_assets.inference.engine import Admit, always
 from infinity_assets.inference.pool import EnginePool
 from infinity_assets.inference.requests import (
@@ -20,13 +20,14 @@ from infinity_assets.inference.requests import (
     Kind,
     Request,
     Response,
+    RewardRequest,
     ScoreRequest,
     failed,
-    most_tokens,
     request_key,
+    room_of,
 )
 from infinity_assets.inference.store import ResponseStore
-from infinity_assets.model_settings import EmbedderSpec, ModelSpec, Retries
+from infinity_assets.model_settings import EmbedderSpec, ModelSpec, Retries, RewardSpec
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +47,7 @@ class Batch:
     """What one call of an inference came to."""
 
     stage: str
-    spec: ModelSpec
+    spec: Answering
     kind: Kind
     texts: tuple[str, ...]
     """What some of the requests read, from all over the batch."""
@@ -100,6 +101,12 @@ class Observed(Inference):
             answers = super().score(spec, requests, stage)
         return self._remember("score", spec, requests, stage, answers, clock)
 
+    def reward(self, spec: RewardSpec, requests: Sequence[RewardRequest], stage: str) -> Answers:
+        """As always."""
+        with self._clock() as clock:
+            answers = super().reward(spec, requests, stage)
+        return self._remember("reward", spec, requests, stage, answers, clock)
+
     def embed(self, spec: EmbedderSpec, texts: Sequence[str], stage: str) -> "np.ndarray":
         """As always."""
         missing, distinct, _ = self._missing(spec, texts)
@@ -122,14 +129,14 @@ class Observed(Inference):
         clock[0] = time.monotonic() - began - (self._opened.opening - before)
 
     def _remember(
-        self, kind: Kind, spec: ModelSpec, requests: Sequence[Request], stage: str, answers: Answers, clock: list[float]
+        self, kind: Kind, spec: Answering, requests: Sequence[AnyRequest], stage: str, answers: Answers, clock: list[float]
     ) -> Answers:
         sizes = pl.DataFrame(
             {
                 "row_id": [request.row_id for request in requests],
                 "prompt": [request.prompt for request in requests],
                 "size": [_size(request) for request in requests],
-                "room": [most_tokens(request) for request in requests],
+                "room": [room_of(request) for request in requests],
             },
             schema={"row_id": pl.String, "prompt": pl.String, "size": pl.Int64, "room": pl.Int64},
         ).unique(["row_id", "prompt"], keep="first", maintain_order=True)
@@ -148,7 +155,7 @@ class LookingUp(Observed):
     """
 
     def __init__(self, store: ResponseStore, retries: Retries):
-        super().__init__(Overlay(store), EnginePool(Path(), engine=lambda spec, models: Unasked()), retries)
+        super().__init__(Overlay(store), EnginePool(Path(), lambda spec, models: Unasked()), retries)
 
     def embed(self, spec: EmbedderSpec, texts: Sequence[str], stage: str) -> "np.ndarray":
         """The stored vectors, and vectors of chance, which are near to nothing, for the others."""
@@ -188,22 +195,31 @@ class Overlay(ResponseStore):
         self._below = below
         self._mine: dict[tuple[Kind, str], list[pl.DataFrame]] = {}
 
-    def get(self, kind: Kind, model: str, keys: Sequence[str] | pl.Series) -> pl.DataFrame:
-        """The lines of those keys, the stored ones first."""
-        found = self._below.get(kind, model, keys)
+    def get(
+        self,
+        kind: Kind,
+        model: str,
+        keys: Sequence[str] | pl.Series,
+        rooms: Sequence[int] | pl.Series | None = None,
+        window: int | None = None,
+    ) -> pl.DataFrame:
+        """The stored lines, and those in memory that were appended for a very key and room."""
+        found = self._below.get(kind, model, keys, rooms, window)
         mine = self._mine.get((kind, model))
         if not mine:
             return found
-        wanted = pl.DataFrame({"key": keys}, schema={"key": pl.String})
-        added = pl.concat(mine).unique("key", keep="last").join(wanted, on="key", how="semi")
-        return pl.concat([found, added.join(found, on="key", how="anti")])
+        pair = {"key": keys} if rooms is None else {"key": keys, "room": rooms}
+        wanted = pl.DataFrame(pair, schema={"key": pl.String, "room": pl.Int64} if "room" in pair else {"key": pl.String})
+        added = pl.concat(mine).with_columns(room=pl.col("max_tokens").fill_null(0)).join(wanted, on=list(pair), how="semi")
+        added = added.unique(list(pair), keep="first").join(found, on=list(pair), how="anti")
+        return pl.concat([found, added.select(found.columns)])
 
     def append(self, kind: Kind, model: str, lines: pl.DataFrame) -> None:
         """Remember them."""
         if lines.height:
             self._mine.setdefault((kind, model), []).append(lines)
 
-    def compact(self, above: int = 1) -> None:
+    def compact(self, above: int = 1, kind: Kind | None = None, model: str | None = None) -> None:
         """Nothing: it is not ours."""
 
 
@@ -218,7 +234,7 @@ class TimedPool:
         return getattr(self._pool, name)
 
     @contextmanager
-    def engine(self, spec: ModelSpec) -> Iterator[Any]:
+    def engine(self, spec: Answering) -> Iterator[Any]:
         """As the pool's."""
         with self._timed(self._pool.engine(spec)) as engine:
             yield engine
@@ -237,10 +253,10 @@ class TimedPool:
             yield opened
 
 
-def _text(request: Request) -> str:
+def _text(request: AnyRequest) -> str:
     """What a model reads of a request, without what its chat template adds."""
     match request:
-        case GenerateRequest():
+        case GenerateRequest() | RewardRequest():
             return "".join(turn["content"] for turn in request.messages)
         case CompleteRequest():
             return request.text
@@ -258,5 +274,5 @@ def _stored_size(answers: pl.DataFrame) -> int:
     return buffer.tell()
 
 
-def _size(request: Request) -> int:
+def _size(request: AnyRequest) -> int:
     return len(_text(request).encode())

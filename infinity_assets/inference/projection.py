@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from infinity_assets.inference.client import Answering
 from infinity_assets.inference.estimate import Estimate, expand, predict, seconds
 from infinity_assets.inference.models import ModelMissing
 from infinity_assets.inference.observed import NOT_ASKED, Batch
@@ -127,7 +128,7 @@ def _unanswered(known: Known, batch: Batch, fresh: pl.DataFrame, count: float, s
     where they can only have one length.
     """
     try:
-        length = tokens_of(batch.spec, models_dir()).count
+        length = tokens_of(batch.spec, models_dir()).count if isinstance(batch.spec, ModelSpec) else estimate
     except ModelMissing:
         length = estimate
     counted = np.array([length(text) for text in batch.texts], dtype=np.float64)
@@ -140,13 +141,13 @@ def _unanswered(known: Known, batch: Batch, fresh: pl.DataFrame, count: float, s
     return prompt, predict(np.ones(len(written)), written, count, count) if len(written) else None
 
 
-def _time(known: Known, spec: ModelSpec, stage: str, prompt: Estimate | None, completion: Estimate | None) -> float | None:
+def _time(known: Known, spec: Answering, stage: str, prompt: Estimate | None, completion: Estimate | None) -> float | None:
     """By the settings, else as the sample's batches of the stage went, else as other batches of the model did."""
     if prompt is None or completion is None:
         return None
     if not prompt.value + completion.value:
         return 0.0
-    if spec.speed:
+    if isinstance(spec, ModelSpec) and spec.speed:
         return prompt.value / spec.speed.prompt + completion.value / spec.speed.completion
     tokens = took = 0.0
     for batch in known.asked:
@@ -159,7 +160,7 @@ def _time(known: Known, spec: ModelSpec, stage: str, prompt: Estimate | None, co
     return seconds(prompt.value, completion.value, known.rates.get(spec.identity, []))
 
 
-def _cost(spec: ModelSpec, prompt: Estimate | None, completion: Estimate | None, took: float | None) -> float | None:
+def _cost(spec: Answering, prompt: Estimate | None, completion: Estimate | None, took: float | None) -> float | None:
     price = spec.price
     if price.hour and took is None:
         return None

@@ -4,12 +4,14 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias
+
+import orjson
 
 from infinity_assets.model_settings import Sampling
 
-Kind: TypeAlias = Literal["generate", "complete", "score", "embed"]
+Kind: TypeAlias = Literal["generate", "complete", "score", "reward", "embed"]
 Messages: TypeAlias = tuple[dict[str, str], ...]
 
 # Classes of errors. Those of the first group are an answer, and stored.
@@ -22,6 +24,8 @@ TRUNCATED: Final = "truncated"
 REFUSED: Final = "refused"
 """By the server's filter, or by the model where its API says so."""
 EMPTY: Final = "empty"
+NOT_FINITE: Final = "not_finite"
+"""A score or a reward that is no number."""
 # Bad luck, not stored: asked again by the next run.
 ENGINE_ERROR: Final = "engine_error"
 CONNECTION: Final = "connection"
@@ -95,6 +99,20 @@ class ScoreRequest:
 
 
 @dataclass(frozen=True)
+class RewardRequest:
+    """How good a conversation's answers are: the one number of a reward model."""
+
+    row_id: str
+    prompt: str
+    """Name of the reward, for the books."""
+    messages: Messages
+
+    def __post_init__(self):
+        if not self.messages:
+            raise ValueError("a request has messages")
+
+
+@dataclass(frozen=True)
 class EmbedRequest:
     """The vector of a text. It belongs to the text alone, so there is no row id."""
 
@@ -107,7 +125,7 @@ Request: TypeAlias = GenerateRequest | CompleteRequest | ScoreRequest
 
 @dataclass(frozen=True)
 class Response:
-    """One answer, or the reason why there is none. All columns but the key of a line in the response store."""
+    """One answer, or the reason why there is none."""
 
     text: str | None = None
     finish_reason: str | None = None
@@ -128,6 +146,8 @@ class Response:
     """Of a choice: the log-probabilities of the choices, in their order, their probabilities adding up to 1. Null where two choices share
     a first token.
     """
+    reward: float | None = None
+    """Of a reward: the model's number, finite, of any size."""
     window: int | None = None
     """The `max_model_len` that made this a `prompt_too_long` or a `cut`: under a larger one the request is asked again."""
 
@@ -137,6 +157,15 @@ def failed(error: str, cause: object, prompt_tokens: int = 0, seconds: float = 0
     return Response(prompt_tokens=prompt_tokens, seconds=seconds, error=error, cause=str(cause)[:1000], window=window)
 
 
+def finite(response: Response) -> Response:
+    """The response to a score or a reward; with the error `not_finite` in the place of a number that is none."""
+    numbers = (response.sum_logprob, response.reward)
+    if all(number is None or math.isfinite(number) for number in numbers):
+        return response
+    found = next(number for number in numbers if number is not None)
+    return replace(response, sum_logprob=None, answer_tokens=None, reward=None, error=NOT_FINITE, cause=f"the model gave {found}")
+
+
 def normalised(logprobs: Sequence[float]) -> tuple[float, ...]:
     """Log-probabilities, shifted so that the probabilities add up to 1."""
     top = max(logprobs)
@@ -144,58 +173,62 @@ def normalised(logprobs: Sequence[float]) -> tuple[float, ...]:
     return tuple(value - total for value in logprobs)
 
 
-def most_tokens(request: Request) -> int:
-    """The most tokens that an answer may have. A score has one, because engines know no request without."""
-    return 1 if isinstance(request, ScoreRequest) else request.sampling.max_tokens
+def room_of(request: Request | RewardRequest) -> int:
+    """The tokens that the answer may have: `max_tokens`, or 0 for a score and a reward."""
+    return 0 if isinstance(request, ScoreRequest | RewardRequest) else request.sampling.max_tokens
 
 
-def request_key(model: str, request: Request | EmbedRequest) -> str:
+def most_tokens(request: Request | RewardRequest) -> int:
+    """The most tokens that an engine may write for it: a score has one, because engines know no request without."""
+    return 1 if isinstance(request, ScoreRequest) else room_of(request)
+
+
+def request_key(model: str, request: Request | RewardRequest | EmbedRequest) -> str:
     """The key of a request: the 128-bit BLAKE2b digest, in 32 hexadecimal digits, of the canonical JSON of what decides the answer.
 
-    Generating: the kind, the model's identity (`model@revision`), the prompt's name and hash, the messages, temperature, top_p and
-    max_tokens, the schema or the choices, the seed, the index. Completing: the same, with the text and the stops in the place of messages,
-    schema and choices. Scoring: the kind, the model, the context, the answer. Embedding: the kind, the model with its length limit, the
-    text. Left out on purpose: the row id (two rows with one question share the answer), the stage, retries, time-outs, batch size,
-    concurrency, address of the server, engine arguments, the window (`max_model_len`).
+    Generating: the kind, the model's identity (`model@revision`), the prompt's name and hash, the messages, temperature and top_p, the schema
+    or the choices, the seed, the index, and the attempt if it is not the first. Completing: the same, with the text and the stops in the
+    place of messages, schema and choices. Scoring: the kind, the model, the context, the answer. Rewarding: the kind, the
+    model, the messages. Embedding: the kind, the model with its
+    length limit, the text. Left out on purpose: the row id (two rows with one question share the answer), the stage, retries, time-outs,
+    batch size, concurrency, address of the server, engine arguments; and `max_tokens` and the window (`max_model_len`), which change only the
+    answers that they cut: the store knows for which requests a line holds.
     """
     parts: dict[str, Any]
     match request:
         case GenerateRequest():
             parts = {
                 "kind": "generate",
-                "model": model,
-                "prompt": [request.prompt, request.prompt_hash],
                 "messages": _turns(request.messages),
-                "sampling": _sampling(request.sampling),
                 # As text: a model fills the properties of a schema in their order, so that order decides the answer too.
                 "schema": None if request.schema is None else json.dumps(request.schema),
                 "choices": request.choices,
-                "seed": request.seed,
-                "index": request.index,
+                **_drawn(request),
             }
         case CompleteRequest():
-            parts = {
-                "kind": "complete",
-                "model": model,
-                "prompt": [request.prompt, request.prompt_hash],
-                "text": request.text,
-                "sampling": _sampling(request.sampling),
-                "stop": request.stop,
-                "seed": request.seed,
-                "index": request.index,
-            }
+            parts = {"kind": "complete", "text": request.text, "stop": request.stop, **_drawn(request)}
         case ScoreRequest():
-            parts = {"kind": "score", "model": model, "context": _turns(request.context), "answer": request.answer}
+            parts = {"kind": "score", "context": _turns(request.context), "answer": request.answer}
+        case RewardRequest():
+            parts = {"kind": "reward", "messages": _turns(request.messages)}
         case EmbedRequest():
-            parts = {"kind": "embed", "model": model, "text": request.text}
-    if attempt := getattr(request, "attempt", 0):
-        parts["attempt"] = attempt
-    text = json.dumps(parts, sort_keys=True, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+            parts = {"kind": "embed", "text": request.text}
+    parts["model"] = model
+    return hashlib.blake2b(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
 
 
-def _sampling(sampling: Sampling) -> list[float]:
-    return [float(sampling.temperature), float(sampling.top_p), sampling.max_tokens]
+def _drawn(request: GenerateRequest | CompleteRequest) -> dict[str, Any]:
+    """What decides how an answer is drawn."""
+    sampling = request.sampling
+    parts: dict[str, Any] = {
+        "prompt": [request.prompt, request.prompt_hash],
+        "sampling": [float(sampling.temperature), float(sampling.top_p)],
+        "seed": request.seed,
+        "index": request.index,
+    }
+    if request.attempt:
+        parts["attempt"] = request.attempt
+    return parts
 
 
 def _turns(messages: Sequence[dict[str, str]]) -> list[list[str]]:

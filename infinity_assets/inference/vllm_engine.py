@@ -15,26 +15,23 @@ import warnings
 from collections import deque
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infinity_assets.inference.engine import Admit, always
+from infinity_assets.inference.prompting import Prompting, beginning, chosen
 from infinity_assets.inference.requests import (
     ENGINE_ERROR,
     INVALID_REQUEST,
-    PROMPT_TOO_LONG,
     CompleteRequest,
     GenerateRequest,
-    Messages,
     Request,
     Response,
     ScoreRequest,
     failed,
     most_tokens,
-    normalised,
 )
-from infinity_assets.model_settings import ModelSpec
+from infinity_assets.model_settings import ModelSpec, RewardSpec
 
 if TYPE_CHECKING:
     from vllm import LLM, RequestOutput, SamplingParams
@@ -47,7 +44,6 @@ ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "ERROR",
     "TORCH_CPP_LOG_LEVEL": "ERROR",
 }
-MAX_CHOICE_TOKENS = 128  # vLLM's bound on `logprob_token_ids`
 
 
 @dataclass
@@ -73,8 +69,8 @@ class VllmEngine:
     def __init__(self, spec: ModelSpec, folder: Path):
         """Load the weights in `folder`: about 16 seconds for the embedded model on two cores, most of it imports."""
         self.spec = spec
-        self._llm = _load(spec, folder)
-        self._tokenizer: Any = self._llm.get_tokenizer()
+        self._llm = load(spec, folder)
+        self._prompting = Prompting(self._llm.get_tokenizer(), spec.max_model_len)
         self._in_flight = self._llm.llm_engine.vllm_config.scheduler_config.max_num_seqs
         self._submitted = 0
 
@@ -85,7 +81,7 @@ class VllmEngine:
         engine fails, what was in flight is tried again one by one, so that only the request at fault fails.
         """
         engine = self._llm.llm_engine
-        waiting = deque(sorted(range(len(requests)), key=lambda position: _beginning(requests[position])))
+        waiting = deque(sorted(range(len(requests)), key=lambda position: beginning(requests[position])))
         suspects: deque[int] = deque()
         flying: dict[str, _Flight] = {}
         try:
@@ -124,12 +120,17 @@ class VllmEngine:
 
     def close(self) -> None:
         """Free the memory, so that another engine can be opened in this process."""
-        from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
-
         self._llm.llm_engine.engine_core.shutdown()
-        del self._llm, self._tokenizer
-        gc.collect()
-        cleanup_dist_env_and_memory()
+        del self._llm, self._prompting
+        free()
+
+    def sleep(self) -> None:
+        """Move the weights to main memory and give the GPU back; what the engine kept of prompts is forgotten."""
+        self._llm.sleep(level=1)
+
+    def wake(self) -> None:
+        """Be ready again."""
+        self._llm.wake_up()
 
     def _submit(self, flight: _Flight) -> str:
         self._submitted += 1
@@ -148,10 +149,10 @@ class VllmEngine:
                 return self._prepare_generate(position, request)
 
     def _prepare_generate(self, position: int, request: GenerateRequest) -> _Flight | Response:
-        tokens = self._prompt(request.messages)
-        firsts = self._first_tokens(request.choices) if request.choices else None
+        tokens = self._prompting.chat(request.messages)
+        firsts = self._prompting.first_tokens(request.choices) if request.choices else None
         room = 1 if firsts else request.sampling.max_tokens
-        if long := self._too_long(tokens, room):
+        if long := self._prompting.too_long(tokens, room):
             return long
         if request.choices and firsts:
             # One forward pass and no grammar: the most probable of the choices is found from the log-probabilities of their first tokens.
@@ -166,9 +167,9 @@ class VllmEngine:
         return _Flight(position, tokens, params)
 
     def _prepare_complete(self, position: int, request: CompleteRequest) -> _Flight | Response:
-        tokens = self._tokenizer.encode(request.text, add_special_tokens=False)
+        tokens = self._prompting.encode(request.text)
         sampling = request.sampling
-        if long := self._too_long(tokens, sampling.max_tokens):
+        if long := self._prompting.too_long(tokens, sampling.max_tokens):
             return long
         params = _params(
             temperature=sampling.temperature,
@@ -180,44 +181,17 @@ class VllmEngine:
         )
         return _Flight(position, tokens, params)
 
-    def _too_long(self, tokens: list[int], room: int) -> Response | None:
-        window = self.spec.max_model_len
-        if len(tokens) + room <= window:
-            return None
-        cause = f"{len(tokens)} tokens, and up to {room} of the answer, do not fit in max_model_len = {window}"
-        return failed(PROMPT_TOO_LONG, cause, len(tokens), window=window)
-
     def _prepare_score(self, position: int, request: ScoreRequest) -> _Flight | Response:
-        context = self._prompt(request.context) if request.context else self._header
-        answer = self._tokenizer.encode(request.answer, add_special_tokens=False)
-        window = self.spec.max_model_len
-        room = window - 1 - len(context)  # one token is generated, because vLLM knows no request without
-        if room < 1:
-            cause = f"{len(context)} tokens of context leave no room in max_model_len = {window}"
-            return failed(PROMPT_TOO_LONG, cause, len(context), window=window)
+        scored = self._prompting.score(request)
+        if isinstance(scored, Response):
+            return scored
         # Flat log-probabilities hold a few lists instead of a dictionary per token.
         params = _params(temperature=0.0, max_tokens=1, prompt_logprobs=0, flat_logprobs=True, detokenize=False)
-        return _Flight(position, context + answer[:room], params, answer_start=len(context), cut_at=window if len(answer) > room else None)
-
-    def _prompt(self, messages: Messages) -> list[int]:
-        text = self._tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
-        return self._tokenizer.encode(text, add_special_tokens=False)  # the template has written them already
-
-    @cached_property
-    def _header(self) -> list[int]:
-        """What the template writes before an answer, and nothing before that; where that is nothing, the token that begins a text."""
-        turn = [{"role": "user", "content": "?"}]
-        closed, opened = (self._tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=add) for add in (False, True))
-        tokens = self._tokenizer.encode(opened.removeprefix(closed), add_special_tokens=False)
-        return tokens or [self._tokenizer.bos_token_id or self._tokenizer.eos_token_id]
-
-    def _first_tokens(self, choices: tuple[str, ...]) -> tuple[int, ...] | None:
-        """A token per choice that tells it from all others, or None."""
-        firsts = tuple(self._tokenizer.encode(choice, add_special_tokens=False)[0] for choice in choices)
-        return firsts if len(set(firsts)) == len(firsts) <= MAX_CHOICE_TOKENS else None
+        return _Flight(position, scored.tokens, params, answer_start=scored.answer_start, cut_at=scored.cut_at)
 
 
-def _load(spec: ModelSpec, folder: Path) -> "LLM":
+def load(spec: ModelSpec | RewardSpec, folder: Path) -> "LLM":
+    """VLLM with the weights in `folder`, to generate and score, or to give rewards."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     logging.getLogger("torch._library.triton").setLevel(logging.ERROR)  # "Triton not available", on every CPU
@@ -235,15 +209,29 @@ def _load(spec: ModelSpec, folder: Path) -> "LLM":
         arguments: dict[str, Any] = {
             "max_model_len": spec.max_model_len,
             "dtype": spec.dtype,
-            "tensor_parallel_size": spec.tensor_parallel_size,
-            "enable_prefix_caching": True,  # what requests with a common beginning share is computed once
             "enforce_eager": on_cpu,  # on a CPU, compiling gains 8 % and takes 77 seconds
             # A seeded request whose prompt is read in pieces breaks the step on a CPU: its generator cannot be wound back (vLLM 0.32).
             "enable_chunked_prefill": not on_cpu,
             "disable_log_stats": True,
             "use_tqdm_on_load": False,
         }
+        if isinstance(spec, RewardSpec):
+            arguments |= {"runner": "pooling", "convert": "classify"}
+        else:
+            arguments |= {
+                "tensor_parallel_size": spec.tensor_parallel_size,
+                "enable_sleep_mode": spec.when_idle == "sleep" and not on_cpu,
+                "enable_prefix_caching": True,  # what requests with a common beginning share is computed once
+            }
         return LLM(str(folder), **{**arguments, **spec.engine})
+
+
+def free() -> None:
+    """Give memory that no engine holds any more back to the device, and make room for another engine in this process."""
+    from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
+
+    gc.collect()
+    cleanup_dist_env_and_memory()
 
 
 def _settle_llvmlite() -> None:
@@ -279,15 +267,6 @@ def _is_refusal(error: Exception) -> bool:
     return isinstance(error, (VLLMValidationError, TemplateError, ValueError, TypeError, LookupError))
 
 
-def _beginning(request: Request) -> tuple[str, ...]:
-    """By this, requests with a common beginning stand side by side."""
-    if isinstance(request, ScoreRequest):
-        return (*(turn["content"] for turn in request.context), request.answer)
-    if isinstance(request, CompleteRequest):
-        return (request.text,)
-    return tuple(turn["content"] for turn in request.messages)
-
-
 def _response(flight: _Flight, output: "RequestOutput") -> Response:
     answer = output.outputs[0]
     prompt_tokens, completion_tokens = len(flight.tokens), len(answer.token_ids)
@@ -305,10 +284,9 @@ def _response(flight: _Flight, output: "RequestOutput") -> Response:
         )
     if flight.choices:
         first: Any = answer.logprobs[0]  # pyright: ignore[reportOptionalSubscript]
-        logprobs = normalised([first[token].logprob for token in flight.choice_tokens])
-        best = max(range(len(logprobs)), key=logprobs.__getitem__)
+        text, logprobs = chosen(flight.choices, [first[token].logprob for token in flight.choice_tokens])
         return Response(
-            text=flight.choices[best],
+            text=text,
             finish_reason="stop",
             prompt_tokens=prompt_tokens,
             completion_tokens=completion_tokens,

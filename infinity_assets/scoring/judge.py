@@ -6,6 +6,9 @@ import polars as pl
 
 DIGITS = ("1", "2", "3", "4", "5")
 
+NO_LOGPROBS = "no_logprobs"
+"""The reason given where the judge answered, but not with a log-probability for each digit: the digit alone is no expectation."""
+
 
 def expectation(choice_logprobs: pl.Expr) -> pl.Expr:
     """The score, from a list of the five digits' log-probabilities in their order."""
@@ -14,3 +17,18 @@ def expectation(choice_logprobs: pl.Expr) -> pl.Expr:
     complete = (choice_logprobs.list.len() == len(DIGITS)) & choice_logprobs.list.eval(pl.element().is_finite().fill_null(False)).list.all()
     score = weighted.list.sum() / weights.list.sum()
     return pl.when(complete & score.is_finite()).then(score)
+
+
+def graded(answers: pl.DataFrame) -> pl.DataFrame:
+    """The judge's answers as scores.
+
+    Args:
+        answers: Columns row_id, text, choice_logprobs, error.
+
+    Returns:
+        One line per answer: row_id, score (1 to 5), text (what the judge wrote), error. Either the score is null or the error is.
+    """
+    score = pl.when(pl.col("error").is_null()).then(expectation(pl.col("choice_logprobs")))
+    scored = answers.select("row_id", score.alias("score"), "text", "error")
+    why = pl.when(pl.col("score").is_null()).then(pl.coalesce("error", pl.lit(NO_LOGPROBS)))
+    return scored.with_columns(why.alias("error"))

@@ -29,7 +29,20 @@ def infinity(*arguments: str) -> Result:
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["run"], ["explain"], ["funnel"], ["sql"], ["check"], ["settings"], ["models"], ["sources", "list"], ["export"]]
+    "arguments",
+    [
+        [],
+        ["run"],
+        ["explain"],
+        ["funnel"],
+        ["sql"],
+        ["check"],
+        ["settings"],
+        ["models"],
+        ["sources", "list"],
+        ["export"],
+        ["responses", "prune"],
+    ],
 )
 def test_every_command_has_help(arguments: list[str]) -> None:
     result = infinity(*arguments, "--help")
@@ -209,3 +222,20 @@ def test_export_with_a_tokenizer_writes_ids_and_a_mask(data: Path, models_dir: P
     )
     assert result.exit_code == 1
     assert "There is no tokenizer /none" in result.output
+
+
+def test_models_are_fetched_with_the_reward_model_and_without_what_runs_on_a_server(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    brought = []
+
+    def fetch(spec, models_dir, say):
+        brought.append(spec.model)
+        return models_dir / spec.model
+
+    monkeypatch.setattr("infinity_assets.inference.models.fetch", fetch)
+    monkeypatch.setenv("INFINITY_MODELS__REWARD__MODEL", "some/reward")
+    monkeypatch.setenv("INFINITY_MODELS__JUDGE__MODEL", "served")
+    monkeypatch.setenv("INFINITY_MODELS__JUDGE__BACKEND", "openai")
+    assert infinity("models", "fetch").exit_code == 0
+    assert "some/reward" in brought
+    assert "served" not in brought
+    assert len(brought) == len(set(brought))

@@ -7,6 +7,7 @@ import pytest
 
 from infinity_assets.catalog.funnel import ORDER
 from infinity_assets.catalog.invariants import check_all
+from infinity_assets.scoring.judge import DIGITS
 from infinity_assets_tests.project import PROJECT, Project
 
 README = (PROJECT / "data" / "sources" / "README.md").read_text(encoding="utf-8")
@@ -92,10 +93,13 @@ def test_f_and_g_hold_something_real(project: Project) -> None:
 
 def test_scores_are_finite_or_null_with_a_reason(project: Project) -> None:
     scored = project.lake.scan("scored").collect()
-    for score, reason in (("ifd", "likelihood_error"), ("loss", "likelihood_error"), ("quality", "quality_error")):
+    reasons = {"ifd": "likelihood_error", "loss": "likelihood_error", "quality": "quality_error", "reward": "reward_error"}
+    for score, reason in reasons.items():
         assert scored.filter(pl.col(score).is_null() != pl.col(reason).is_not_null()).is_empty()
         assert scored.drop_nulls(score).filter(~pl.col(score).is_finite()).is_empty()
     assert scored["ifd"].n_unique() > 50, "measured, not made up"
+    assert set(scored.drop_nulls("quality")["quality_text"]) <= set(DIGITS)
+    assert set(scored["reward_error"]) == {"no_reward_model"}
 
 
 @pytest.mark.parametrize(

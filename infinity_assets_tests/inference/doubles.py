@@ -74,3 +74,21 @@ def static_model(folder: Path, words: Sequence[str], width: int = 16) -> Path:
     table = np.random.default_rng(0).normal(size=(len(vocabulary), width)).astype(np.float32)
     SentenceTransformer(modules=[StaticEmbedding(tokenizer, table)], device="cpu").save_pretrained(str(folder), create_model_card=False)
     return folder
+
+
+def reward_model(folder: Path, tokenizer: Path, dtype: str = "float32", **config) -> Path:
+    """A small Llama with one number as its output and seeded weights, beside the tokenizer and the chat template of another model."""
+    import shutil
+
+    import torch
+    from transformers import LlamaConfig, LlamaForSequenceClassification
+
+    sizes = {"hidden_size": 128, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1}
+    torch.manual_seed(0)
+    settings = {"vocab_size": 49152, "max_position_embeddings": 512, "num_labels": 1, "pad_token_id": None, **sizes, **config}
+    model = LlamaForSequenceClassification(LlamaConfig(**settings))
+    torch.nn.init.normal_(model.score.weight)  # of a size at which rewards differ
+    model.to(getattr(torch, dtype)).save_pretrained(folder)  # pyright: ignore[reportArgumentType]
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        shutil.copy(tokenizer / name, folder)
+    return folder

@@ -1,16 +1,20 @@
 """Nothing is asked twice, nothing is lost, and no answer reaches the wrong row."""
 
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from infinity_assets.inference import client
 from infinity_assets.inference.client import ANSWERS, Inference, Progress
 from infinity_assets.inference.engine import EngineUnavailable
 from infinity_assets.inference.pool import EnginePool
-from infinity_assets.inference.requests import Response, ScoreRequest, failed
+from infinity_assets.inference.requests import GenerateRequest, Response, ScoreRequest, failed, room_of
 from infinity_assets.inference.store import ResponseStore
 from infinity_assets.model_settings import EmbedderSpec, Retries, Sampling
 from infinity_assets.rows.schema import GENERATIONS
@@ -146,8 +150,68 @@ def test_a_larger_window_asks_again_what_was_too_long(store):
     for _ in range(2):
         assert Inference(store, too_long.pool()).generate(small, REQUESTS[:1], "s").frame["error"].to_list() == ["prompt_too_long"]
     assert len(too_long.asked) == 1
-    for spec in (large, small):
-        assert texts(Inference(store, ScriptedEngine().pool()).generate(spec, REQUESTS[:1], "s")) == {"r0": "question r0"}
+    for spec, expected in ((large, "question r0"), (small, None)):
+        assert texts(Inference(store, ScriptedEngine().pool()).generate(spec, REQUESTS[:1], "s")) == {"r0": expected}
+    assert too_long.opened == 1
+
+
+def writing(words: int, room: int) -> GenerateRequest:
+    """A request whose answer has that many words, if it may have them."""
+    return ask("a", f"{words} words", sampling=Sampling(temperature=0.0, max_tokens=room))
+
+
+def in_the_room(request):
+    words = int(request.messages[0]["content"].split()[0])
+    written = min(words, request.sampling.max_tokens)
+    return Response("w " * written, "length" if words > written else "stop", prompt_tokens=2, completion_tokens=written)
+
+
+@given(st.lists(st.tuples(st.sampled_from([3, 4, 9]), st.sampled_from([2, 3, 4, 8])), min_size=1, max_size=12), st.integers(1, 4))
+@settings(deadline=None, max_examples=40)
+def test_every_answer_is_what_would_be_written_now_and_only_what_was_cut_is_asked_again(asked, size):
+    """Whatever was asked with other max_tokens before, in whatever batches."""
+    with tempfile.TemporaryDirectory() as folder:
+        store, engine = ResponseStore(Path(folder)), ScriptedEngine(in_the_room)
+        for start in range(0, len(asked), size):
+            batch = [writing(words, room) for words, room in asked[start : start + size]]
+            frame = Inference(store, engine.pool()).generate(SPEC, batch, "s").frame
+            assert frame["text"].to_list() == [in_the_room(request).text for request in batch]
+        assert len(engine.asked) == len({(words, room) for words, room in asked if words > room} | ended_first(asked, size))
+
+
+def ended_first(asked, size) -> set[tuple[int, int]]:
+    """Of the requests that were answered in full, those that nothing before their batch had answered."""
+    found: set[tuple[int, int]] = set()
+    for start in range(0, len(asked), size):
+        whole = {(words, room) for words, room in asked[start : start + size] if words <= room}
+        found |= {pair for pair in whole if pair[0] not in {words for words, _ in found}}
+    return found
+
+
+def test_a_prompt_that_was_too_long_may_fit_with_fewer_tokens_to_write(store):
+    engine = ScriptedEngine(lambda request: failed("prompt_too_long", "no", window=2048) if room_of(request) > 4 else echo(request))
+    errors = [Inference(store, engine.pool()).generate(SPEC, [writing(1, room)], "s").frame["error"].item() for room in (5, 6, 4, 6)]
+    assert errors == ["prompt_too_long", "prompt_too_long", None, "prompt_too_long"]
+    assert len(engine.asked) == 2
+
+
+def test_the_answer_that_another_process_stored_first_is_the_one(store):
+    """Both ask; both end with the same."""
+
+    def slower(request):
+        Inference(store, ScriptedEngine().pool()).generate(SPEC, [request], "s")
+        return Response(text="later", finish_reason="stop")
+
+    assert texts(Inference(store, ScriptedEngine(slower).pool()).generate(SPEC, REQUESTS[:2], "s")) == {
+        "r0": "question r0",
+        "r1": "question r1",
+    }
+
+
+def test_another_attempt_is_another_question(store):
+    engine = ScriptedEngine()
+    Inference(store, engine.pool()).generate(SPEC, [REQUESTS[0], replace(REQUESTS[0], attempt=1)], "s")
+    assert len(engine.asked) == 2
 
 
 def test_scores(store):

@@ -26,11 +26,11 @@ SCORE = ScoreRequest("row", "ifd", ({"role": "user", "content": "question"},), "
         replace(BASE, messages=(*BASE.messages, {"role": "assistant", "content": ""})),
         replace(BASE, sampling=Sampling(temperature=0.1, top_p=0.9)),
         replace(BASE, sampling=Sampling(temperature=0.0, top_p=0.5)),
-        replace(BASE, sampling=Sampling(temperature=0.0, top_p=0.9, max_tokens=7)),
         replace(BASE, schema={"type": "object"}),
         replace(BASE, choices=("1", "2")),
         replace(BASE, seed=0),
         replace(BASE, index=1),
+        replace(BASE, attempt=1),
         COMPLETE,
         SCORE,
         replace(SCORE, answer="another"),
@@ -48,11 +48,12 @@ def test_what_decides_the_answer_changes_the_key(other):
         replace(COMPLETE, prompt="another"),
         replace(COMPLETE, prompt_hash="p2"),
         replace(COMPLETE, text="question "),
-        replace(COMPLETE, sampling=Sampling(temperature=0.0, top_p=0.9, max_tokens=7)),
+        replace(COMPLETE, sampling=Sampling(temperature=0.0, top_p=0.8)),
         replace(COMPLETE, stop=()),
         replace(COMPLETE, stop=("</s>", "<CON>")),
         replace(COMPLETE, seed=0),
         replace(COMPLETE, index=1),
+        replace(COMPLETE, attempt=1),
     ],
 )
 def test_what_decides_a_continuation_changes_its_key(other):
@@ -69,6 +70,7 @@ def test_what_does_not_decide_the_answer_leaves_the_key():
         replace(BASE, row_id="another"),
         replace(BASE, messages=({"content": "question", "role": "user"},)),
         replace(BASE, sampling=Sampling.model_construct(temperature=0, top_p=0.9, max_tokens=256)),
+        replace(BASE, sampling=Sampling(temperature=0.0, top_p=0.9, max_tokens=7)),
     ]
     assert {request_key(MODEL, request) for request in same} == {request_key(MODEL, BASE)}
     assert request_key(MODEL, replace(SCORE, row_id="b", prompt="loss")) == request_key(MODEL, SCORE)
@@ -77,7 +79,7 @@ def test_what_does_not_decide_the_answer_leaves_the_key():
 
 
 def test_the_key_is_the_same_tomorrow():
-    assert request_key(MODEL, BASE) == "6998c104087d52e2187cccb4359e6c12"
+    assert request_key(MODEL, BASE) == "0ae2246fb534e248b6cf5e1b8ef9f06f"
 
 
 def test_the_order_of_a_schema_counts():

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.scoring.judge import DIGITS, expectation
+from infinity_assets.scoring.judge import DIGITS, NO_LOGPROBS, expectation, graded
 
 LOGPROBS = st.floats(-30, 0)
 
@@ -35,3 +35,30 @@ def test_a_missing_digit_means_no_score(logprobs: list, place: int, gap: float |
 
 def test_too_few_digits_mean_no_score() -> None:
     assert score(None, [], [-1.0] * 4, [-1.0] * 6, [-1.0] * 5) == [None, None, None, None, pytest.approx(3.0)]
+
+
+NUMBERS = st.one_of(st.none(), st.lists(st.one_of(st.none(), st.floats(allow_nan=True, allow_infinity=True)), max_size=6))
+
+
+@settings(max_examples=60, deadline=None)
+@given(lines=st.lists(st.tuples(NUMBERS, st.sampled_from([None, "invalid_choice", "truncated"])), max_size=8))
+def test_a_score_is_finite_or_null_with_a_reason(lines: list) -> None:
+    answers = pl.DataFrame(
+        [(str(number), "4", logprobs, error) for number, (logprobs, error) in enumerate(lines)],
+        schema={"row_id": pl.String, "text": pl.String, "choice_logprobs": pl.List(pl.Float64), "error": pl.String},
+        orient="row",
+    )
+    found = graded(answers)
+    assert found["row_id"].to_list() == answers["row_id"].to_list()
+    for (_, error), (score, text, reason) in zip(lines, found.select("score", "text", "error").iter_rows(), strict=True):
+        assert text == "4"
+        assert (score is None) == (reason is not None)
+        assert score is None or 1 <= score <= 5
+        assert error is None or reason == error
+
+
+def test_a_judge_without_log_probabilities_gives_no_score() -> None:
+    answers = pl.DataFrame(
+        {"row_id": ["a"], "text": ["4"], "choice_logprobs": pl.Series([None], dtype=pl.List(pl.Float64)), "error": [None]}
+    )
+    assert graded(answers.cast({"error": pl.String})).to_dicts() == [{"row_id": "a", "score": None, "text": "4", "error": NO_LOGPROBS}]

@@ -1,0 +1,141 @@
+"""How fast a stage finds its stored answers, and in how much memory; how fast answers are stored and merged, and how many bytes each takes.
+
+    python -m infinity_assets_tests.benchmarks.responses                          200,000 requests, all stored, nothing else
+    python -m infinity_assets_tests.benchmarks.responses --stored 1000000         the same among a million
+    python -m infinity_assets_tests.benchmarks.responses --loose 4000             the same, with 4,000 segments that were never merged
+
+What is measured is `Inference.generate`, keys and books included, in a process of its own; no engine is opened. `peak` is the largest resident
+set of that process, requests, answers and libraries included; `before` is what it held with its requests, before the call. The texts are made
+up: words of a vocabulary with Zipf's frequencies, 1,500 characters a prompt and 900 an answer in the median, log-normal, as in the pool. Not a
+test: nothing is asserted.
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from infinity_assets.inference.client import FLUSH_ANSWERS, SEGMENTS, Inference
+from infinity_assets.inference.pool import EnginePool
+from infinity_assets.inference.requests import GenerateRequest, request_key
+from infinity_assets.inference.store import ResponseStore
+from infinity_assets.model_settings import ModelSpec, Sampling
+
+SPEC = ModelSpec(model="benchmark")
+SAMPLING = Sampling(temperature=0.0)
+ASK, ANSWER = 1500, 900
+"""Median lengths, in characters."""
+PIECES = 20_000
+
+
+class Texts:
+    """Made-up texts, by number."""
+
+    def __init__(self, median: int, seed: int):
+        draw = np.random.default_rng(seed)
+        letters = draw.integers(97, 123, (5000, 12)).astype(np.uint8)
+        words = [bytes(letters[n, : 2 + n % 9]).decode() for n in range(len(letters))]
+        chosen = np.minimum(draw.zipf(1.3, 2_000_000), len(words)) - 1
+        self._stream = " ".join([words[n] for n in chosen])
+        self._lengths = np.minimum(draw.lognormal(np.log(median), 0.7, PIECES), 20 * median).astype(int)
+        self._starts = draw.integers(0, len(self._stream) - 20 * median, 1_000_003)
+
+    def __getitem__(self, number: int) -> str:
+        start = int(self._starts[number % len(self._starts)])
+        return f"{number} {self._stream[start : start + int(self._lengths[number % PIECES])]}"
+
+
+def requests(texts: Texts, numbers: range) -> Iterator[GenerateRequest]:
+    """One request per number."""
+    for number in numbers:
+        messages = ({"role": "user", "content": texts[number]},)
+        yield GenerateRequest(f"{number:032x}", "answer", "hash", messages, SAMPLING, seed=number)
+
+
+def fill(root: Path, stored: int, loose: int) -> None:
+    """Store answers as a stage does, in flushes, and say how fast; the last `loose` of the flushes are not merged."""
+    store, asks, answers = ResponseStore(root), Texts(ASK, 0), Texts(ANSWER, 1)
+    flushes = list(range(0, stored, FLUSH_ANSWERS))
+    appending = merging = longest = 0.0
+    characters = 0
+    for place, start in enumerate(flushes):
+        numbers = range(start, min(start + FLUSH_ANSWERS, stored))
+        texts = [answers[number] for number in numbers]
+        characters += sum(map(len, texts))
+        lines = pl.DataFrame(
+            {
+                "key": [request_key(SPEC.identity, request) for request in requests(asks, numbers)],
+                "prompt": "answer",
+                "max_tokens": SAMPLING.max_tokens,
+                "text": texts,
+                "finish_reason": "stop",
+                "prompt_tokens": [400 + number % 100 for number in numbers],
+                "completion_tokens": [100 + number % 100 for number in numbers],
+                "seconds": [1.0 + number % 977 / 1000 for number in numbers],
+            },
+        )
+        began = time.monotonic()
+        store.append("generate", SPEC.identity, lines)
+        appending += time.monotonic() - began
+        if place % 32 == 31 and place < len(flushes) - loose:
+            began = time.monotonic()
+            store.compact(SEGMENTS)
+            merging, longest = merging + time.monotonic() - began, max(longest, time.monotonic() - began)
+    size, segments = store.sizes().select("bytes", "segments").row(0)
+    print(
+        f"stored     {stored:,} answers of {characters / stored:,.0f} characters in {segments} segments, {size / 2**20:,.0f} MiB, "
+        f"{size / stored:,.0f} bytes each; {stored / appending:,.0f} a second appended, flush by flush; "
+        f"merging took {merging:.1f} s in all, {longest:.1f} s at most"
+    )
+
+
+def look(root: Path, asked: int, stored: int) -> None:
+    """Ask for stored answers, and say how long it took."""
+    asks = Texts(ASK, 0)
+    step = stored // asked
+    wanted = list(requests(asks, range(0, asked * step, step)))
+    inference, before = Inference(ResponseStore(root), EnginePool(Path("nowhere"))), _peak()
+    began, cpu = time.monotonic(), time.process_time()
+    answers = inference.generate(SPEC, wanted, "benchmark")
+    seconds, cpu = time.monotonic() - began, time.process_time() - cpu
+    if not (answers.frame["cached"].all() and answers.frame["text"].null_count() == 0):
+        raise SystemExit("not all answers were found")
+    taken = f"{seconds:.1f} s ({cpu:.1f} s of all cores), {asked / seconds:,.0f} rows/s"
+    print(f"looked up  {asked:,} in {taken}; peak {_peak():.2f} GiB, before {before:.2f} GiB")
+
+
+def _peak() -> float:
+    """In GiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def main() -> None:
+    """Run it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--asked", type=int, default=200_000, help="requests of the stage (default: 200,000)")
+    parser.add_argument("--stored", type=int, help="answers in the store: every so many-th is asked for (default: as many as are asked)")
+    parser.add_argument("--loose", type=int, default=0, help="of the last flushes, so many are left as they came (default: 0)")
+    parser.add_argument("--part", help=argparse.SUPPRESS)
+    parser.add_argument("--root", type=Path, help="keep the store here, and use the one that is there")
+    given = parser.parse_args()
+    stored = max(given.stored or 0, given.asked)
+    if given.part:
+        fill(given.root, stored, given.loose) if given.part == "fill" else look(given.root, given.asked, stored)
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        root = given.root or Path(scratch)
+        for part in ("fill", "look") if not (root / "generate").exists() else ("look",):
+            arguments = {"asked": given.asked, "stored": stored, "loose": given.loose, "root": root, "part": part}
+            named = [text for name, value in arguments.items() for text in (f"--{name}", str(value))]
+            subprocess.run([sys.executable, "-m", "infinity_assets_tests.benchmarks.responses", *named], check=True)
+
+
+if __name__ == "__main__":
+    main()

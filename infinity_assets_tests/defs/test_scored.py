@@ -1,0 +1,98 @@
+"""`scored` with a scripted engine: every score is a finite number, or null with its reason."""
+
+import json
+import math
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from infinity_assets.catalog.lake import Lake
+from infinity_assets.catalog.pool import Pool
+from infinity_assets.defs import step
+from infinity_assets.defs.runner import Runner
+from infinity_assets.inference.requests import GenerateRequest, Response, RewardRequest, ScoreRequest
+from infinity_assets.progress import LogReporter
+from infinity_assets_tests.inference.doubles import ScriptedEngine
+
+QUESTIONS = [
+    "Why does bread rise?",
+    "What do moles eat?",
+    "Who invented the zip?",
+    "How deep is a fjord?",
+    "What is a delta?",
+    "How old are oaks?",
+]
+REASONS = {"quality": "quality_error", "reward": "reward_error", "ifd": "likelihood_error", "loss": "likelihood_error"}
+
+
+def answer(request) -> Response:
+    """The judge gives no log-probabilities for bread; moles make every number infinite, and the zip none."""
+    told = str(request)
+    odd = math.inf if "moles" in told else math.nan if "zip" in told else None
+    match request:
+        case RewardRequest():
+            return Response(reward=-2.5 if odd is None else odd, prompt_tokens=3)
+        case ScoreRequest():
+            return Response(sum_logprob=-4.0 - len(request.context) if odd is None else odd, answer_tokens=2, prompt_tokens=3)
+        case GenerateRequest(choices=None):
+            return Response(text=json.dumps({"ability": "other", "labels": ["some label"]}), finish_reason="stop")
+    shares = None if "bread" in told else tuple([math.log(0.2)] * 5 if odd is None else [odd] * 5)
+    return Response(text="4", finish_reason="stop", prompt_tokens=3, completion_tokens=1, choice_logprobs=shares)
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "data"
+    source = folder / "sources" / "questions"
+    source.mkdir(parents=True)
+    (folder / "benchmarks").mkdir()
+    records = [
+        {"messages": [{"role": "user", "content": q}, {"role": "assistant", "content": f"I looked up {q[4:-1]}."}]} for q in QUESTIONS
+    ]
+    (source / "rows.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    monkeypatch.setenv("INFINITY_DATA", str(folder))
+    monkeypatch.setenv("INFINITY_SHARDS", "1")
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+def scored(data: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[pl.DataFrame, list]:
+    """The table by question, and what was asked."""
+    engine = ScriptedEngine(answer)
+    pool = engine.pool()
+    monkeypatch.setattr(step, "_engines", lambda models: pool)
+    assert Runner(data, Pool.load(data), LogReporter()).run(until="scored") == []
+    lake = Lake(data)
+    asked = lake.scan("decontaminated").select("row_id", question=pl.col("messages").list.first().struct.field("content"))
+    return lake.scan("scored").join(asked, on="row_id").collect().sort("question"), engine.asked
+
+
+def test_a_score_is_finite_or_null_with_a_reason(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INFINITY_MODELS__REWARD__MODEL", "scripted")
+    table, asked = scored(data, monkeypatch)
+    for score, reason in REASONS.items():
+        assert table.filter(pl.col(score).is_null() != pl.col(reason).is_not_null()).is_empty()
+        assert table.drop_nulls(score)[score].is_finite().all()
+    told = {line["question"]: line for line in table.iter_rows(named=True)}
+    good, moles, zips, bread = (told[question] for question in (QUESTIONS[3], QUESTIONS[1], QUESTIONS[2], QUESTIONS[0]))
+    assert (good["quality"], good["quality_text"], good["reward"], good["loss"]) == (pytest.approx(3.0), "4", -2.5, 2.5)
+    for odd in (moles, zips):
+        assert {odd[reason] for reason in ("reward_error", "likelihood_error")} == {"not_finite"}
+        assert odd["quality_error"] == "no_logprobs"
+    assert (bread["quality"], bread["quality_text"], bread["quality_error"]) == (None, "4", "no_logprobs")
+    rewarded = [request for request in asked if isinstance(request, RewardRequest)]
+    assert len(rewarded) == len(QUESTIONS)
+    assert all(len(request.messages) == 2 for request in rewarded), "the whole conversation"
+
+
+def test_rewards_are_of_the_sample_and_of_a_model_that_is_named(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table, _ = scored(data, monkeypatch)
+    assert set(table["reward_error"]) == {"no_reward_model"}
+    monkeypatch.setenv("INFINITY_MODELS__REWARD__MODEL", "scripted")
+    monkeypatch.setenv("INFINITY_SCORING__MAX_ROWS", "2")
+    table, asked = scored(data, monkeypatch)
+    assert sum(isinstance(request, RewardRequest) for request in asked) == 2
+    for reason in set(REASONS.values()):
+        assert (table[reason] == "not_sampled").sum() == len(QUESTIONS) - 2
