@@ -39,7 +39,7 @@ def _create_views(connection: duckdb.DuckDBPyConnection, data: Path) -> None:
     for book, columns in BOOKS.items():
         seed = root / book / "_" / "empty.parquet"
         # It has every column of today, so that a view may name one that older files lack.
-        if not seed.exists() or pl.read_parquet_schema(seed) != columns:
+        if not seed.exists() or pl.scan_parquet(seed, glob=False).collect_schema() != columns:
             write_parquet(pl.DataFrame(schema=columns), seed)
     for folder in ("manifests/_", "history/_/_"):
         if not (seed := root / folder / "empty.json").exists():
