@@ -29,6 +29,7 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from infinity_assets import prompts
 from infinity_assets.errors import InfinityError
 from infinity_assets.model_settings import Calls, EmbedderSpec, Models, Sampling, Section
 from infinity_assets.rows.schema import DOMAINS, Domain
@@ -358,6 +359,9 @@ class Settings(BaseSettings):
     foundation: Foundation = Foundation()
     chat: Chat = Chat()
     release: Release = Release()
+    prompts_dir: Path | None = None
+    """A folder with prompts of your own, which take the place of those of the same file name (`infinity prompts list`). Only calls made with
+    another text are made again."""
 
     @property
     def semantic_embedder(self) -> EmbedderSpec:
@@ -379,6 +383,8 @@ class Settings(BaseSettings):
             raise InfinityError("; ".join(_explained(fault) for fault in error.errors()) + ".") from error
         except (ValueError, yaml.YAMLError) as error:
             raise InfinityError(f"The settings cannot be read: {' '.join(str(error.__cause__ or error).split())}.") from error
+        if self.prompts_dir is not None:
+            prompts.check(self.prompts_dir)
         if self.decontamination.paraphrase_threshold is not None and not self.dedup.semantic.enabled:
             raise InfinityError("Setting `decontamination.paraphrase_threshold` needs `dedup.semantic.enabled`: it goes by embeddings.")
 

@@ -2,13 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 
 from infinity_assets.catalog.funnel import ORDER
 from infinity_assets.catalog.views import connect
 from infinity_assets.errors import InfinityError
+from infinity_assets.rows.grammar import Message
 
 _DATASETS = ("inf_instruct_f", "inf_instruct_g")
 _ALIKE = 20
@@ -74,8 +75,17 @@ def _in(views: duckdb.DuckDBPyConnection, asset: str, row_id: str, column: str =
         return False
 
 
-def content(views: duckdb.DuckDBPyConnection, row_id: str) -> list[str]:
-    """Its turns, shortened, and its domain, language and licence: a line each."""
+class Content(NamedTuple):
+    """What a row says."""
+
+    messages: list[Message]
+    licence: str
+    domain: str
+    language: str
+
+
+def row_of(views: duckdb.DuckDBPyConnection, row_id: str) -> Content | None:
+    """What a row says, from the first asset that has it."""
     have = {r[0] for r in views.execute("select table_name from information_schema.tables").fetchall()}
     for asset in (
         "deduped",
@@ -86,10 +96,17 @@ def content(views: duckdb.DuckDBPyConnection, row_id: str) -> list[str]:
         if asset in have:
             found = views.execute(f"select messages, licence, domain, language from {asset} where row_id = ? limit 1", [row_id]).fetchone()
             if found:
-                messages, licence, domain, language = found
-                turns = [f"  {m['role']:<9} {_short(m['content'], 160)}" for m in messages]
-                return [*turns, f"  is        {domain}, {language}, licence {licence}"]
-    return []
+                return Content(*found)
+    return None
+
+
+def content(views: duckdb.DuckDBPyConnection, row_id: str) -> list[str]:
+    """Its turns, shortened, and its domain, language and licence: a line each."""
+    found = row_of(views, row_id)
+    if found is None:
+        return []
+    turns = [f"  {turn['role']:<9} {_short(turn['content'], 160)}" for turn in found.messages]
+    return [*turns, f"  is        {found.domain}, {found.language}, licence {found.licence}"]
 
 
 def _origins(views: duckdb.DuckDBPyConnection, row_id: str) -> list[str]:

@@ -14,6 +14,7 @@ from rich.markup import escape
 from infinity_assets.cli.errors import sentences
 from infinity_assets.cli.export import export
 from infinity_assets.cli.plan import plan
+from infinity_assets.cli.prompts import prompts
 from infinity_assets.cli.responses import responses
 from infinity_assets.cli.sources import bring, sources
 from infinity_assets.errors import InfinityError
@@ -244,7 +245,9 @@ def settings() -> None:
                 show(value, depth + 1)
             else:
                 plain = value if not isinstance(value, tuple) else list(value)
-                text = json.dumps(plain, ensure_ascii=False, default=lambda o: o.model_dump(mode="json"))
+                text = json.dumps(
+                    plain, ensure_ascii=False, default=lambda o: o.model_dump(mode="json") if isinstance(o, BaseModel) else str(o)
+                )
                 click.echo(f"{'  ' * depth}{name}: {text}")
 
     click.echo("# infinity.yaml: copy what you want to change. The same as a variable: INFINITY_CHAT__SEEDS__MAX_SEEDS=200")
@@ -276,6 +279,7 @@ def fetch() -> None:
 
 
 main.add_command(sources)
+main.add_command(prompts)
 
 
 def _quiet() -> None:

@@ -18,13 +18,14 @@ def grade(step: Step, inference: Inference, answers: pl.DataFrame) -> pl.DataFra
     Args:
         step: The asset that asks.
         inference: The models.
-        answers: Columns row_id, request, answer; both texts are cut to `scoring.max_chars`.
+        answers: Columns row_id, language, request, answer; both texts are cut to `scoring.max_chars`.
 
     Returns:
         One line per answer, as `scoring.judge.graded` gives it: row_id, score, text, error.
     """
     cut = step.settings.scoring.max_chars
-    asked = answers.select("row_id", pl.col("request").str.slice(0, cut), pl.col("answer").str.slice(0, cut))
-    requests = batch.from_prompt(prompts.load("judge_answer"), asked, _ONE_TOKEN, "judge", choices=judge.DIGITS)
+    asked = answers.select("row_id", "language", pl.col("request").str.slice(0, cut), pl.col("answer").str.slice(0, cut))
+    prompt = prompts.both("judge_answer", step.settings.prompts_dir)
+    requests = batch.from_prompt(prompt, asked, _ONE_TOKEN, "judge", choices=judge.DIGITS)
     given = inference.generate(step.settings.models.judge, requests, "judge")
     return judge.graded(given.frame)

@@ -1,13 +1,14 @@
 """Requests for a whole frame: one per row, with the row's id and a seed drawn from (stage, row id)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import repeat
 from typing import Any
 
 import polars as pl
 
-from infinity_assets.inference.requests import GenerateRequest, RewardRequest, ScoreRequest
+from infinity_assets.inference.requests import GenerateRequest, Messages, RewardRequest, ScoreRequest
 from infinity_assets.model_settings import Sampling
-from infinity_assets.prompts import Prompt
+from infinity_assets.prompts import CHINESE, Bilingual, Prompt
 from infinity_assets.rows.ids import digest
 
 
@@ -16,7 +17,7 @@ def _seed(stage: str, row_id: str) -> int:
 
 
 def from_prompt(
-    prompt: Prompt,
+    prompt: Bilingual,
     rows: pl.DataFrame,
     sampling: Sampling,
     stage: str,
@@ -24,31 +25,58 @@ def from_prompt(
     choices: tuple[str, ...] | None = None,
     **constants: str,
 ) -> list[GenerateRequest]:
-    """A prompt, filled in for every row.
+    """A prompt, filled in for every row, in Chinese where the row is.
 
     Args:
-        prompt: The template; its variables are columns of `rows` or named in `constants`.
-        rows: row_id and the variables.
+        prompt: The template; its variables are columns of `rows` or named in `constants`. What stands in them is never read as a template.
+        rows: row_id, language (BCP 47, or null) and the variables, none of them null.
         sampling: How the answers are drawn.
         stage: With the row id it seeds the sampling.
         schema: A JSON schema that the answers must fit.
         choices: The answers that are allowed.
         constants: Variables with the same value for every row.
+
+    Returns:
+        One request per row: those in English, then those in Chinese, each in the order of the rows.
+
+    Raises:
+        ValueError: The columns and constants are not the variables, or a variable is null.
     """
-    columns = ["row_id", *(name for name in prompt.variables if name not in constants)]
+    columns = [name for name in prompt.en.variables if name not in constants]
+    if not set(constants) <= set(prompt.en.variables) or not set(columns) <= set(rows.columns):
+        raise ValueError(f"prompt {prompt.en.name} takes {sorted(prompt.en.variables)}, not {sorted({*constants, *rows.columns})}")
+    if any(rows.select(pl.col(columns).null_count()).row(0)):
+        raise ValueError(f"prompt {prompt.en.name}: {' or '.join(columns)} is null in a row")
+    chinese = rows["language"].str.contains(CHINESE).fill_null(False)
     return [
         GenerateRequest(
-            row_id=values["row_id"],
-            prompt=prompt.name,
-            prompt_hash=prompt.hash,
-            messages=tuple(prompt.render(**constants, **{name: values[name] for name in columns[1:]})),
+            row_id=row_id,
+            prompt=wording.label,
+            prompt_hash=wording.hash,
+            messages=messages,
             sampling=sampling,
             schema=dict(schema) if schema else None,
             choices=choices,
-            seed=_seed(stage, values["row_id"]) if sampling.temperature > 0 else None,
+            seed=_seed(stage, row_id) if sampling.temperature > 0 else None,
         )
-        for values in rows.select(columns).iter_rows(named=True)
+        for wording, asked in ((prompt.en, rows.filter(~chinese)), (prompt.zh, rows.filter(chinese)))
+        for row_id, messages in zip(asked["row_id"], _filled(wording, asked, constants), strict=True)
     ]
+
+
+def _filled(prompt: Prompt, rows: pl.DataFrame, constants: Mapping[str, str]) -> Iterator[Messages]:
+    """The messages of every row. Turns that are the same for all rows are one object."""
+    turns = []
+    for turn in prompt.turns:
+        if set(turn.variables) <= set(constants):
+            turns.append(repeat({"role": turn.role, "content": turn.filled(constants)}, rows.height))
+            continue
+        pieces = [
+            pl.col(piece) if place % 2 and piece not in constants else pl.lit(constants[piece] if place % 2 else piece)
+            for place, piece in enumerate(turn.pieces)
+        ]
+        turns.append([{"role": turn.role, "content": content} for content in rows.select(pl.concat_str(pieces)).to_series()])
+    return zip(*turns, strict=True)
 
 
 def as_they_are(name: str, rows: pl.DataFrame, sampling: Sampling, stage: str) -> list[GenerateRequest]:

@@ -1,221 +1,241 @@
-"""Any server that speaks OpenAI's API. Generating works with all of them; choices and scores use what `vllm serve` adds to it.
+"""Any server that speaks OpenAI's API. Generating works with all of them; scores use what `vllm serve` adds to it, choices where it is there.
 
-The key is read from the environment variable that the settings name and goes nowhere but into the request's header: causes of errors are
-searched for it, because servers like to quote it.
+Here is when calls are made, and made again; `openai_server` makes one.
 """
 
 import asyncio
-import os
+import concurrent.futures
 import queue
+import random
 import threading
 import time
-from collections.abc import Generator, Sequence
-from typing import Any
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from infinity_assets.inference.engine import Admit, EngineUnavailable, always
+from infinity_assets.inference.openai_api import Rejected
+from infinity_assets.inference.openai_server import NoReply, ServedModel
 from infinity_assets.inference.requests import (
-    CONNECTION,
-    ENGINE_ERROR,
-    INVALID_REQUEST,
-    PROMPT_TOO_LONG,
+    RETRIABLE,
+    TIMEOUT,
     CompleteRequest,
-    GenerateRequest,
-    Messages,
     Request,
     Response,
     ScoreRequest,
     failed,
-    normalised,
+    most_tokens,
 )
+from infinity_assets.inference.throttle import AdaptiveLimit, Outcome, Pace, Quota, Ticket, back_off
 from infinity_assets.model_settings import ModelSpec
 
-RETRIES = 6  # with the client's back-off, from half a second doubling to eight, or what the server asks for: about half a minute in all
-TIMEOUT = 600.0  # seconds for one answer; a long answer of a large model under load takes minutes
-TOP_LOGPROBS = 20  # as many as `vllm serve` gives by default, and OpenAI at all
-ANOTHER_SHAPE = (ValueError, TypeError, LookupError, AttributeError)  # what reading a reply raises that is not what the API promises
+Jitter: TypeAlias = Callable[[], float]
+"""Draws from [0, 1)."""
+
+ATTEMPTS = 10
+"""Calls for one request. With the waits between them about half a minute, or what the server asks for."""
+FIRST_WAIT, LONGEST_WAIT = 0.1, 8.0  # seconds; the first is longer where the server has too much to do
+LONGEST_RETRY_AFTER = 120.0  # seconds; a server that wants more is asked again by the next run
+BESIDE = 3
+"""Calls for one request that may be under way together, because the earlier ones are late."""
+PATIENCE = 3
+"""A call that is late by this many times what it had is made again even if the ration of such calls is used up."""
+LOOK = 0.5
+"""Seconds between two looks at whether a call is late."""
+WAITING = 1024
+"""Requests that are in flight or wait to be tried again; no new one is begun before one of them has ended."""
+CHARACTERS_PER_TOKEN = 4
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """How one call for a request ended."""
+
+    response: Response
+    overloaded: bool = False
+    retry_after: float = 0.0
+
+    @property
+    def outcome(self) -> Outcome:
+        if self.response.error not in RETRIABLE:
+            return "answered"
+        return "overloaded" if self.overloaded else "failed"
 
 
 class OpenAIEngine:
-    """A model on a server. The requests in flight live on an event loop in a thread of their own."""
+    """A model on a server. The requests in flight live on an event loop in a thread of their own; `admit` is called there."""
 
-    def __init__(self, spec: ModelSpec, retries: int = RETRIES):
-        import openai
-
+    def __init__(self, spec: ModelSpec, attempts: int = ATTEMPTS):
         self.spec = spec
-        self._key = os.environ.get(spec.api_key_env, "")
-        # Not None: the client would then take OPENAI_API_KEY, and send it to whatever server this is.
-        self._client: Any = openai.AsyncOpenAI(
-            base_url=spec.base_url, api_key=self._key or "none", max_retries=retries, timeout=openai.Timeout(TIMEOUT, connect=10.0)
-        )
-        self._header: list[int] | None = None
+        self._attempts = attempts
+        self._model = ServedModel(spec)
+        self._limit = AdaptiveLimit(spec.concurrency)
+        self._quota = Quota(spec.requests_per_minute, spec.tokens_per_minute)
+        self._pace = Pace(spec.timeout)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="openai-engine", daemon=True)
         self._thread.start()
 
     def run(self, requests: Sequence[Request], admit: Admit = always) -> Generator[tuple[int, Response], None, None]:
-        """Answer requests, in the order in which they finish; `spec.concurrency` of them are in flight."""
+        """Answer requests, in the order in which they finish. At most `spec.concurrency` calls are in flight: see `throttle.AdaptiveLimit`.
+
+        A call that fails is made again, ten times in all and never later than twice `spec.timeout` after the first; one that is late is made
+        a second time beside the first, and whichever answers first counts (`throttle.Pace`).
+        """
         answers: queue.SimpleQueue[tuple[int, Response] | None] = queue.SimpleQueue()
-        running = asyncio.run_coroutine_threadsafe(self._ask_all(requests, answers), self._loop)
+        running = asyncio.run_coroutine_threadsafe(self._ask_all(requests, admit, answers), self._loop)
         running.add_done_callback(lambda _: answers.put(None))
         try:
             while (answer := answers.get()) is not None:
                 yield answer
             running.result()
         finally:
-            running.cancel()
+            if running.cancel():
+                # Its calls still have places: they are given back before the next run takes any.
+                asyncio.run_coroutine_threadsafe(self._quiet(), self._loop).result()
 
     def close(self) -> None:
         """Close the connections and end the thread."""
-        asyncio.run_coroutine_threadsafe(self._client.close(), self._loop).result()
+        with suppress(concurrent.futures.CancelledError):
+            asyncio.run_coroutine_threadsafe(self._model.close(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
-    async def _ask_all(self, requests: Sequence[Request], answers: "queue.SimpleQueue[tuple[int, Response] | None]") -> None:
-        numbered = iter(enumerate(requests))
+    async def _quiet(self) -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.gather(*others, return_exceptions=True)
+        self._limit.in_flight = 0  # of calls that were cancelled before they began
 
-        async def work() -> None:
-            for position, request in numbered:  # one iterator for all workers: each takes the next
-                answers.put((position, await self._ask(request)))
+    async def _ask_all(self, requests: Sequence[Request], admit: Admit, answers: "queue.SimpleQueue[tuple[int, Response] | None]") -> None:
+        open_requests = asyncio.Semaphore(WAITING)
+
+        async def work(position: int, request: Request, prompt_tokens: int, taken: float, ticket: Ticket) -> None:
+            try:
+                answers.put((position, await self._answer(request, prompt_tokens, taken, ticket)))
+            finally:
+                open_requests.release()
 
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(self.spec.concurrency, len(requests))):
-                    group.create_task(work())
-        except ExceptionGroup as errors:
-            raise errors.exceptions[0] from None
+                for position, request in enumerate(requests):
+                    prompt_tokens, max_tokens = _prompt_tokens(request), most_tokens(request)
+                    await open_requests.acquire()
+                    taken = await self._quota.take(prompt_tokens, max_tokens)
+                    ticket = await self._limit.enter()
+                    if not admit(prompt_tokens, max_tokens):
+                        self._limit.leave(ticket, None)
+                        break
+                    group.create_task(work(position, request, prompt_tokens, taken, ticket))
+        except BaseExceptionGroup as errors:
+            error = errors.exceptions[0]
+        else:
+            return
+        raise error
 
-    async def _ask(self, request: Request) -> Response:
-        import openai
+    async def _answer(self, request: Request, prompt_tokens: int, taken: float, ticket: Ticket) -> Response:
+        """Try until there is an answer, or for long enough. The first place is taken already."""
+        began, weight = time.monotonic(), most_tokens(request) + prompt_tokens / 16
+        jitter = random.Random(f"{request.row_id}:{request.prompt}").random
+        made = 0
+        while True:
+            tried, made = await self._try(request, prompt_tokens, weight, taken, ticket, jitter, made)
+            response = tried.response
+            gone = time.monotonic() - began
+            if response.error not in RETRIABLE or made == self._attempts or tried.retry_after > LONGEST_RETRY_AFTER:
+                break
+            wait = max(self._wait(made, tried.overloaded, jitter), tried.retry_after)
+            if gone + wait > 2 * self.spec.timeout:
+                break
+            await asyncio.sleep(wait)
+            taken = await self._quota.take(prompt_tokens, most_tokens(request))
+            ticket = await self._limit.enter(urgent=True)
+        return replace(response, seconds=gone)
 
-        start = time.monotonic()
+    def _wait(self, failures: int, overloaded: bool, jitter: Jitter) -> float:
+        """Seconds before the next call. A server that answers others needs no long rest: what it can take is for the limit to find out."""
+        typical = min(max(self._pace.typical, FIRST_WAIT), 0.5)
+        longest = (4 if overloaded else 1) * typical if self._limit.answering else LONGEST_WAIT
+        return back_off(failures, typical if overloaded else FIRST_WAIT, longest, jitter)
+
+    async def _try(
+        self, request: Request, prompt_tokens: int, weight: float, taken: float, ticket: Ticket, jitter: Jitter, made: int
+    ) -> tuple[_Tried, int]:
+        """One call, and others beside it when it is late. The first answer counts, and ends the others. `made` is the number of calls so far."""
+        calls = {asyncio.create_task(self._call(request, weight, taken, ticket))}
+        began, made, tried = time.monotonic(), made + 1, None
+        next_at: float | None = None
         try:
-            if isinstance(request, ScoreRequest):
-                return await self._score(request, start)
-            if isinstance(request, CompleteRequest):
-                return await self._complete(request, start)
-            return await self._generate(request, start)
-        except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
-            cause = f"{self.spec.base_url} refuses the key in {self.spec.api_key_env}: {self._safe(error)}"
-            raise EngineUnavailable(cause) from None
-        except openai.NotFoundError as error:
-            raise EngineUnavailable(f"{error.request.url} or the model {self.spec.model} is not there: {self._safe(error)}") from None
-        except openai.APIConnectionError as error:
-            cause = f"{self.spec.base_url}: {error} {error.__cause__ or ''}"
-            return failed(CONNECTION, self._safe(cause), seconds=time.monotonic() - start)
-        except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
-            cause, seconds = self._safe(error), time.monotonic() - start
-            if "context length" in cause or "context_length" in cause:
-                return failed(PROMPT_TOO_LONG, cause, seconds=seconds, window=self.spec.max_model_len)
-            return failed(INVALID_REQUEST, cause, seconds=seconds)
-        except (openai.OpenAIError, *ANOTHER_SHAPE) as error:
-            return failed(ENGINE_ERROR, self._safe(error), seconds=time.monotonic() - start)
+            while calls:
+                # Asked anew each time: how long calls take may be known only after this one was made.
+                due = next_at or began + self._pace.late_after(weight) * (2 ** len(calls) - 1)
+                wait = due - time.monotonic()
+                done, calls = await asyncio.wait(calls, timeout=min(wait, LOOK) if wait > 0 else LOOK, return_when=asyncio.FIRST_COMPLETED)
+                for call in done:
+                    tried = call.result()
+                    if tried.outcome == "answered":
+                        return tried, made
+                    # What was called beside a late call has failed: the next one follows as after any failure.
+                    next_at = time.monotonic() + max(self._wait(made, tried.overloaded, jitter), tried.retry_after)
+                late_by = time.monotonic() - due
+                if done or late_by < 0 or len(calls) == BESIDE or made == self._attempts:
+                    continue
+                if next_at or self._pace.second_call() or late_by > PATIENCE * (due - began):
+                    calls.add(asyncio.create_task(self._call_beside(request, prompt_tokens, weight)))
+                    made, next_at = made + 1, None
+        finally:
+            for call in calls:
+                call.cancel()
+        assert tried is not None
+        return tried, made
 
-    async def _generate(self, request: GenerateRequest, start: float) -> Response:
-        sampling = request.sampling
-        arguments: dict[str, Any] = {"temperature": sampling.temperature, "top_p": sampling.top_p, "max_tokens": sampling.max_tokens}
-        if request.seed is not None:
-            arguments["seed"] = request.seed
-        if request.schema is not None:
-            schema = {"name": "answer", "schema": request.schema, "strict": True}
-            arguments["response_format"] = {"type": "json_schema", "json_schema": schema}
-        if request.choices:
-            arguments |= {"temperature": 0.0, "top_p": 1.0, "logprobs": True, "top_logprobs": TOP_LOGPROBS}
-            arguments["extra_body"] = {"structured_outputs": {"choice": list(request.choices)}}
-        reply = await self._client.chat.completions.create(model=self.spec.model, messages=list(request.messages), **arguments)
-        choice = reply.choices[0]
-        text = choice.message.content or ""
-        return Response(
-            text=text.strip() if request.choices else text,
-            finish_reason=choice.finish_reason,
-            prompt_tokens=reply.usage.prompt_tokens if reply.usage else 0,
-            completion_tokens=reply.usage.completion_tokens if reply.usage else 0,
-            seconds=time.monotonic() - start,
-            choice_logprobs=_choice_logprobs(request.choices, choice.logprobs) if request.choices else None,
-        )
+    async def _call_beside(self, request: Request, prompt_tokens: int, weight: float) -> _Tried:
+        taken = await self._quota.take(prompt_tokens, most_tokens(request))
+        return await self._call(request, weight, taken, await self._limit.enter(urgent=True))
 
-    async def _complete(self, request: CompleteRequest, start: float) -> Response:
-        """`/v1/completions`. That no special token is added or hidden is asked for as `vllm serve` reads it."""
-        sampling = request.sampling
-        arguments: dict[str, Any] = {"temperature": sampling.temperature, "top_p": sampling.top_p, "max_tokens": sampling.max_tokens}
-        if request.seed is not None:
-            arguments["seed"] = request.seed
-        if request.stop:
-            arguments["stop"] = list(request.stop)
-        reply = await self._client.completions.create(
-            model=self.spec.model,
-            prompt=request.text,
-            extra_body={"add_special_tokens": False, "skip_special_tokens": False},
-            **arguments,
-        )
-        choice = reply.choices[0]
-        return Response(
-            text=choice.text or "",
-            finish_reason=choice.finish_reason,
-            prompt_tokens=reply.usage.prompt_tokens if reply.usage else 0,
-            completion_tokens=reply.usage.completion_tokens if reply.usage else 0,
-            seconds=time.monotonic() - start,
-        )
+    async def _call(self, request: Request, weight: float, taken: float, ticket: Ticket) -> _Tried:
+        began, tried = time.monotonic(), None
+        try:
+            tried = await self._classified(request)
+            if tried.response.error is None:
+                self._pace.add(weight, time.monotonic() - began)
+                if tried.response.prompt_tokens:
+                    self._quota.used(taken, tried.response.prompt_tokens, tried.response.completion_tokens, most_tokens(request))
+            return tried
+        finally:
+            self._limit.leave(ticket, tried and tried.outcome, min(tried.retry_after, LONGEST_RETRY_AFTER) if tried else 0.0)
 
-    async def _score(self, request: ScoreRequest, start: float) -> Response:
-        """As in process: the tokens of the context and of the answer are found apart, joined, and sent as a prompt of token ids."""
-        context = await self._chat_tokens(request.context) if request.context else await self._header_tokens()
-        answer = await self._tokenize(prompt=request.answer, add_special_tokens=False)
-        window = self.spec.max_model_len
-        room = window - 1 - len(context)
-        if room < 1:
-            cause = f"{len(context)} tokens of context leave no room in max_model_len = {window}"
-            return failed(PROMPT_TOO_LONG, cause, len(context), window=window)
-        tokens, cut = context + answer[:room], len(answer) > room
-        reply = await self._client.completions.create(
-            model=self.spec.model, prompt=tokens, max_tokens=1, temperature=0.0, extra_body={"prompt_logprobs": 0}
-        )
-        positions = getattr(reply.choices[0], "prompt_logprobs", None)
-        if positions is None:
-            raise EngineUnavailable(f"{self.spec.base_url} gives no prompt_logprobs: scores need `vllm serve`, or the vllm backend")
-        logprobs = [next(iter(position.values()))["logprob"] for position in positions[len(context) :]]
-        return Response(
-            finish_reason="cut" if cut else "scored",
-            prompt_tokens=len(tokens),
-            seconds=time.monotonic() - start,
-            sum_logprob=sum(logprobs),
-            answer_tokens=len(logprobs),
-            window=window if cut else None,
-        )
+    async def _classified(self, request: Request) -> _Tried:
+        """One call for a request, its errors as classes. Raises `EngineUnavailable` where no other request would fare better."""
+        fatal: str | None = None
+        try:
+            async with asyncio.timeout(self.spec.timeout):
+                return _Tried(await self._model.answer(request))
+        except TimeoutError:
+            return _Tried(failed(TIMEOUT, f"no answer in {self.spec.timeout:g} seconds"), overloaded=True)
+        except NoReply as failure:
+            return _Tried(failed(failure.error, failure))
+        except Rejected as rejected:
+            if not rejected.fatal:
+                return _Tried(rejected.response(self.spec.max_model_len), rejected.overloaded, rejected.retry_after)
+            fatal = self._fatal(rejected)
+        raise EngineUnavailable(fatal)  # here, where no exception that knows the request's header is its context
 
-    async def _chat_tokens(self, messages: Messages, add_generation_prompt: bool = True) -> list[int]:
-        return await self._tokenize(messages=list(messages), add_generation_prompt=add_generation_prompt, add_special_tokens=False)
-
-    async def _header_tokens(self) -> list[int]:
-        """What the chat template writes before an answer, and nothing before that."""
-        if self._header is None:
-            turn = ({"role": "user", "content": "?"},)
-            closed = await self._chat_tokens(turn, add_generation_prompt=False)
-            self._header = (await self._chat_tokens(turn))[len(closed) :]
-        return self._header
-
-    async def _tokenize(self, **body: Any) -> list[int]:
-        url = self.spec.base_url.rstrip("/").removesuffix("/v1") + "/tokenize"
-        reply = await self._client.post(url, body={"model": self.spec.model, **body}, cast_to=object)
-        return reply["tokens"]
-
-    def _safe(self, error: object) -> str:
-        """An error in words, without the key."""
-        response = getattr(error, "response", None)
-        text = f"{response.status_code} {response.text}" if response is not None else str(error)
-        return text.replace(self._key, "***") if self._key else text
+    def _fatal(self, rejected: Rejected) -> str:
+        if rejected.status == 404:
+            return f"{self.spec.base_url} or the model {self.spec.model} is not there: {rejected}"
+        if rejected.status in (401, 403):
+            return f"{self.spec.base_url} refuses the key in {self.spec.api_key_env}: {rejected}"
+        return f"{self.spec.base_url} wants to be paid: {rejected}"
 
 
-def _choice_logprobs(choices: tuple[str, ...], logprobs: Any) -> tuple[float, ...] | None:
-    """The log-probabilities of the choices by their first tokens, or None where the server gave none or a token fits two choices."""
-    if not logprobs or not logprobs.content:
-        return None
-    found = dict.fromkeys(choices, float("-inf"))
-    for entry in logprobs.content[0].top_logprobs:
-        fitting = [choice for choice in choices if entry.token and choice.startswith(entry.token)]
-        if len(fitting) > 1:
-            return None
-        if fitting:
-            found[fitting[0]] = max(found[fitting[0]], entry.logprob)
-    values = [found[choice] for choice in choices]
-    return normalised(values) if max(values) > float("-inf") else None
+def _prompt_tokens(request: Request) -> int:
+    """An estimate: only the server could count them."""
+    if isinstance(request, CompleteRequest):
+        characters = len(request.text)
+    elif isinstance(request, ScoreRequest):
+        characters = sum(len(turn["content"]) for turn in request.context) + len(request.answer)
+    else:
+        characters = sum(len(turn["content"]) for turn in request.messages)
+    return characters // CHARACTERS_PER_TOKEN + 1

@@ -71,7 +71,11 @@ def project(known: Known) -> list[Stage]:
         found, made = (calls.filter(here & (pl.col("again") == again)) for calls in (looked, asked))
         batch = batches[prompt, model]
         # If every request of the sample had been made without an answer, all requests were.
-        counts = _counted(known, batch, found, made) if made.join(found, on="key", how="anti").is_empty() else _expanded(known, found, made)
+        if made.join(found, on="key", how="anti").is_empty():
+            others = pl.concat([looked, asked]).filter((pl.col("call") == call) & (pl.col("model") == model) & (pl.col("stage") == stage))
+            counts = _counted(known, batch, found, made, others)
+        else:
+            counts = _expanded(known, found, made)
         calls, to_make, prompt_tokens, completion_tokens = (count.among(known.rows) if count else None for count in counts)
         took = _time(known, batch.spec, stage, prompt_tokens, completion_tokens)
         cost = _cost(batch.spec, prompt_tokens, completion_tokens, took)
@@ -82,12 +86,16 @@ def project(known: Known) -> list[Stage]:
     return stages
 
 
-def _counted(known: Known, batch: Batch, found: pl.DataFrame, made: pl.DataFrame) -> _Counts:
-    """Where all requests are known: their number as it is, their tokens by their sizes."""
+def _counted(known: Known, batch: Batch, found: pl.DataFrame, made: pl.DataFrame, others: pl.DataFrame) -> _Counts:
+    """Where all requests are known: their number as it is, their tokens by their sizes; of a prompt that has no answer, as those to the other
+    prompts of its stage are.
+    """
     one = _each(known, found)
     lacking = pl.col("error").fill_null("") == NOT_ASKED
     fresh = found.filter(lacking).unique("key")
     answered = pl.concat([found.filter(~lacking), made]).unique("key", keep="last")
+    if answered.is_empty():
+        answered = others.filter(~lacking).unique("key", keep="last")
     calls, to_make = Estimate(found.height * one), Estimate(fresh.height * one)
     paid = (made if known.real else made.head(0)).join(fresh, on="key", how="semi").unique("key")
     rest = fresh.join(paid, on="key", how="anti")

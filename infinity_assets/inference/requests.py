@@ -42,9 +42,9 @@ class GenerateRequest:
 
     row_id: str
     prompt: str
-    """Name of the prompt file."""
+    """Name and language of the prompt: `tag.zh`."""
     prompt_hash: str
-    """Hash of the prompt file: another wording is another question."""
+    """Hash of the prompt in that language: another wording is another question."""
     messages: Messages
     sampling: Sampling
     schema: dict | None = None
@@ -68,7 +68,7 @@ class CompleteRequest:
 
     row_id: str
     prompt: str
-    """Name of the prompt file, or of what stands in its place."""
+    """Name and language of the prompt whose examples are shown, or what stands in its place."""
     prompt_hash: str
     text: str
     sampling: Sampling
@@ -174,12 +174,12 @@ def normalised(logprobs: Sequence[float]) -> tuple[float, ...]:
 
 
 def room_of(request: Request | RewardRequest) -> int:
-    """The tokens that the answer may have: `max_tokens`, or 0 for a score and a reward."""
-    return 0 if isinstance(request, ScoreRequest | RewardRequest) else request.sampling.max_tokens
+    """The tokens that the answer may have: `max_tokens`, or 0 for a score or a reward."""
+    return request.sampling.max_tokens if isinstance(request, (GenerateRequest, CompleteRequest)) else 0
 
 
 def most_tokens(request: Request | RewardRequest) -> int:
-    """The most tokens that an engine may write for it: a score has one, because engines know no request without."""
+    """The most tokens that an engine may write for it: a score has one, because engines know no request without; a reward has none."""
     return 1 if isinstance(request, ScoreRequest) else room_of(request)
 
 
@@ -188,11 +188,10 @@ def request_key(model: str, request: Request | RewardRequest | EmbedRequest) -> 
 
     Generating: the kind, the model's identity (`model@revision`), the prompt's name and hash, the messages, temperature and top_p, the schema
     or the choices, the seed, the index, and the attempt if it is not the first. Completing: the same, with the text and the stops in the
-    place of messages, schema and choices. Scoring: the kind, the model, the context, the answer. Rewarding: the kind, the
-    model, the messages. Embedding: the kind, the model with its
-    length limit, the text. Left out on purpose: the row id (two rows with one question share the answer), the stage, retries, time-outs,
-    batch size, concurrency, address of the server, engine arguments; and `max_tokens` and the window (`max_model_len`), which change only the
-    answers that they cut: the store knows for which requests a line holds.
+    place of messages, schema and choices. Scoring: the kind, the model, the context, the answer. Rewarding: the kind, the model, the
+    messages. Embedding: the kind, the model with its length limit, the text. Left out on purpose: the row id (two rows with one question
+    share the answer), the stage, retries, time-outs, batch size, concurrency, address of the server, engine arguments; and `max_tokens` and
+    the window (`max_model_len`), which change only the answers that they cut: the store knows for which requests a line holds.
     """
     parts: dict[str, Any]
     match request:

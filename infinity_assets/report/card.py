@@ -13,7 +13,7 @@ def write(sets: Mapping[str, pl.DataFrame], models: Mapping[str, str], prompts: 
     Args:
         sets: Name of a set to its rows (source, licence, domain, language).
         models: Part played to model@revision.
-        prompts: Prompt name to hash.
+        prompts: Prompt name, with its language, to hash.
         settings_hash: Hash of all settings.
     """
     parts = [

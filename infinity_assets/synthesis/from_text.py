@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+from infinity_assets.errors import InfinityError
 from infinity_assets.prompts import Prompt
 from infinity_assets.rows.grammar import DEBRIS, Message
 
@@ -189,9 +190,16 @@ def cut(text: str, most: int, count: Callable[[str], int]) -> str:
 
 
 def exemplars(prompt: Prompt) -> list[tuple[str, tuple[Pair, ...]]]:
-    """The examples that a prompt file holds: its user turns are texts, its assistant turns pairs in the marker grammar."""
-    contents = [content for _, content in prompt.turns[:-1]]
-    return [(text, Grammar("", "</s>").parse(written).pairs) for text, written in zip(contents[::2], contents[1::2], strict=True)]
+    """The examples that a prompt file holds: its user turns are texts, its assistant turns pairs in the marker grammar.
+
+    Raises:
+        InfinityError: It holds something else.
+    """
+    texts = [turn.filled({}) for turn in prompt.turns if turn.role == "user"][:-1]
+    found = [(text, Grammar("", "</s>").parse(written)) for text, written in zip(texts, prompt.examples, strict=True)]
+    if prompt.turns[0].role == "system" or not all(parsed.pairs and not parsed.rejected for _, parsed in found):
+        raise InfinityError(f"{prompt.file}: its turns are texts and {QUE} question {ANS} answer {END}, without a system turn.")
+    return [(text, parsed.pairs) for text, parsed in found]
 
 
 def conversation(text: str, pairs: Sequence[Pair]) -> list[Message]:

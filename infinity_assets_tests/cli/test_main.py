@@ -42,6 +42,7 @@ def infinity(*arguments: str) -> Result:
         ["sources", "list"],
         ["export"],
         ["responses", "prune"],
+        ["prompts"],
     ],
 )
 def test_every_command_has_help(arguments: list[str]) -> None:

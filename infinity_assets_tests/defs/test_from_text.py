@@ -175,7 +175,7 @@ def test_chains_are_of_one_language(data: Path, start: Start) -> None:
     (data / "sources" / "rocks" / "zh.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in passages))
     engine = start(lambda request: Response(text=f"<QUE> Q{request.row_id} <ANS> A </END>", finish_reason="stop"))
     prompts = [request for request in engine.asked if isinstance(request, CompleteRequest)]
-    chinese = [request for request in prompts if request.prompt == "pairs_from_text_zh"]
+    chinese = [request for request in prompts if request.prompt == "pairs_from_text.zh"]
     assert 2 <= len(chinese) < len(prompts) == 8
     assert {("This passage" in request.text, "这段文字" in request.text) for request in chinese} == {(False, True)}
     assert {("This passage" in r.text, "这段文字" in r.text) for r in prompts if r not in chinese} == {(True, False)}
@@ -189,7 +189,7 @@ def test_the_invariants_hold_and_the_story_is_told(data: Path, start: Start) -> 
     child, parent = made(data).select("row_id", pl.col("parents").list.first()).row(0)
     story = explain(data, child)
     assert f"made      by from_text in synthesized_from_text, from {parent}" in story
-    assert "complete  in synthesized_from_text: prompt pairs_from_text_en" in story
+    assert "complete  in synthesized_from_text: prompt pairs_from_text.en" in story
     assert story.index(f"row {child}") < story.index(f"row {parent}") < story.index("read      from source rocks, rocks.jsonl")
 
 

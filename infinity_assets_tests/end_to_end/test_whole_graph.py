@@ -9,6 +9,7 @@ from infinity_assets.catalog.funnel import ORDER
 from infinity_assets.catalog.invariants import check_all
 from infinity_assets.scoring.judge import DIGITS
 from infinity_assets_tests.project import PROJECT, Project
+from infinity_assets_tests.prompts.test_prompts_page import TABLE
 
 README = (PROJECT / "data" / "sources" / "README.md").read_text(encoding="utf-8")
 
@@ -100,6 +101,17 @@ def test_scores_are_finite_or_null_with_a_reason(project: Project) -> None:
     assert scored["ifd"].n_unique() > 50, "measured, not made up"
     assert set(scored.drop_nulls("quality")["quality_text"]) <= set(DIGITS)
     assert set(scored["reward_error"]) == {"no_reward_model"}
+    answered = project.lake.scan("answered").collect()
+    assert answered.filter(pl.col("answer_score").is_null() != pl.col("answer_score_error").is_not_null()).is_empty()
+
+
+def test_the_page_on_prompts_names_the_assets_that_use_them(project: Project) -> None:
+    calls = project.sql("select distinct asset, split_part(prompt, '.', 1) as name from generations where prompt similar to '.*\\.(en|zh)'")
+    told = {(asset, name) for name, (used_by, *_) in TABLE.items() for asset in re.findall(r"\w+", used_by)}
+    used = set(calls.iter_rows())
+    assert used
+    assert used <= told
+    assert {asset for asset, _ in told} == {asset for asset, _ in used}
 
 
 @pytest.mark.parametrize(
@@ -124,7 +136,7 @@ def test_scores_are_finite_or_null_with_a_reason(project: Project) -> None:
             "about a text",
             "select parents[1] from synthesized_from_text union select row_id from decisions where asset = 'synthesized_from_text' limit 1",
             [
-                r"complete +in synthesized_from_text: prompt pairs_from_text_",
+                r"complete +in synthesized_from_text: prompt pairs_from_text\.",
                 r"dropped +in synthesized_from_text",
                 r"read +from source nature_notes",
             ],

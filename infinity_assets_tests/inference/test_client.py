@@ -357,3 +357,13 @@ def test_bad_luck_at_the_second_attempt_leaves_the_first_answer_and_is_counted(s
     )
     assert answers.frame["error"].to_list() == ["invalid_json"]
     assert [error.partition(":")[0] for error in answers.generations["error"]] == ["invalid_json", "timeout"]
+
+
+def test_more_room_asks_again_neither_what_ended_nor_its_other_attempts(store):
+    """An answer that did not fit its schema was drawn again: that stays, whatever max_tokens becomes."""
+    engine = ScriptedEngine(lambda request: Response("{}" if not request.attempt else '{"a": 1}', "stop", completion_tokens=3))  # pyright: ignore
+    for room in (8, 64, 4):
+        request = ask("a", **{**JSON, "sampling": Sampling(temperature=0.0, max_tokens=room)})
+        frame = Inference(store, engine.pool(), retries=Retries(invalid=1)).generate(SPEC, [request], "s").frame
+        assert frame["text"].item() == '{"a": 1}'
+    assert len(engine.asked) == 2

@@ -1,9 +1,10 @@
-"""The engine against a small server of the test's own, which misbehaves as servers do."""
+"""The engine against a small server of the tests' own, which misbehaves as servers do."""
 
-import json
-import threading
-from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import base64
+import time
+import traceback
+from collections import Counter
+from urllib.parse import quote
 
 import pytest
 
@@ -12,77 +13,26 @@ from infinity_assets.inference.openai_engine import OpenAIEngine
 from infinity_assets.inference.requests import CompleteRequest, ScoreRequest
 from infinity_assets.model_settings import ModelSpec, Sampling
 from infinity_assets_tests.inference.doubles import ask
+from infinity_assets_tests.inference.servers import Reply, Server, completion, echo
 
-SECRET = "sk-very-secret"
-Reply = tuple[int, dict | str]
-
-
-class Server:
-    """Answers by a function of (path, body, number of the call) and remembers what it saw."""
-
-    def __init__(self, reply: Callable[[str, dict, int], Reply]):
-        self.seen: list[tuple[str, dict]] = []
-        self.headers: list[str | None] = []
-        lock, server = threading.Lock(), self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                with lock:
-                    server.seen.append((self.path, body))
-                    server.headers.append(self.headers["authorization"])
-                    number = len(server.seen)
-                status, answer = reply(self.path, body, number)
-                payload = (answer if isinstance(answer, str) else json.dumps(answer)).encode()
-                self.send_response(status)
-                self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(payload)))
-                if status == 429:
-                    self.send_header("retry-after-ms", "1")
-                self.end_headers()
-                self.wfile.write(payload)
-
-            def log_message(self, format, *args):
-                pass
-
-        class Quiet(ThreadingHTTPServer):
-            def handle_error(self, request, client_address):
-                """A client that has gone is part of the tests."""
-
-        self._http = Quiet(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._http.server_address[1]}/v1"
-        threading.Thread(target=self._http.serve_forever, daemon=True).start()
-
-    def close(self):
-        self._http.shutdown()
-        self._http.server_close()
+SECRET = "sk-very/secret+key-0123456789abcdefghij"
 
 
 @pytest.fixture
 def serve(monkeypatch):
-    """An engine (two retries) on a server that replies by the given function."""
+    """An engine (three attempts) on a server that replies by the given function."""
     monkeypatch.setenv("TEST_KEY", SECRET)
     open_things: list = []
 
     def start(reply, **spec):
         server = Server(reply)
-        engine = OpenAIEngine(ModelSpec(backend="openai", model="m", base_url=server.url, api_key_env="TEST_KEY", **spec), retries=2)
+        engine = OpenAIEngine(ModelSpec(backend="openai", model="m", base_url=server.url, api_key_env="TEST_KEY", **spec), attempts=3)
         open_things.extend([engine, server])
         return engine, server
 
     yield start
     for thing in open_things:
         thing.close()
-
-
-def completion(text: str, logprobs: dict | None = None) -> Reply:
-    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}, "logprobs": logprobs}
-    usage = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
-    return 200, {"id": "x", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice], "usage": usage}
-
-
-def echo(path: str, body: dict, number: int) -> Reply:
-    return completion(body["messages"][-1]["content"])
 
 
 def run(engine, requests):
@@ -99,7 +49,9 @@ def test_every_request_gets_its_own_answer(serve):
 
 
 def test_429_is_waited_for(serve):
-    engine, server = serve(lambda path, body, number: (429, {"error": "slow down"}) if number < 3 else echo(path, body, number))
+    engine, server = serve(
+        lambda path, body, number: (429, {"error": "slow down"}, {"retry-after-ms": "1"}) if number < 3 else echo(path, body, number)
+    )
     assert run(engine, [ask("a")])[0].text == "question a"
     assert len(server.seen) == 3
 
@@ -115,11 +67,26 @@ def test_a_server_that_fails_gives_a_retriable_error_for_that_request_only(serve
 
 
 @pytest.mark.parametrize(
-    "garbage", ["<html>gateway</html>", "{}", '{"choices": []}', '{"choices": [{"message": null}]}', "[1, 2]", '"text"']
+    "garbage",
+    [
+        "",
+        '{"choices": [{"message": {"content": "half',
+        '{"choices": [{"message": {"content": 1}}]}',
+        '{"choices": [{"message": {"content": "x"}}], "usage": {"prompt_tokens": "many"}}',
+        "<html>gateway</html>",
+        "{}",
+        '{"choices": []}',
+        '{"choices": [{"message": null}]}',
+        "[1, 2]",
+        '"text"',
+    ],
 )
-def test_garbage_is_an_error(serve, garbage):
-    engine, _ = serve(lambda *_: (200, garbage))
-    assert run(engine, [ask("a")])[0].error == "engine_error"
+def test_garbage_is_asked_again_and_is_an_error(serve, garbage):
+    engine, server = serve(lambda path, body, number: (200, garbage) if number < 3 else echo(path, body, number))
+    assert run(engine, [ask("a")])[0].text == "question a"
+    engine, server = serve(lambda *_: (200, garbage))
+    assert run(engine, [ask("a")])[0].error == "bad_reply"
+    assert len(server.seen) == 3
 
 
 def test_refusals_are_final(serve):
@@ -143,19 +110,65 @@ def test_a_refused_key_or_an_unknown_model_ends_the_run(serve, status):
     assert "TEST_KEY" in str(caught.value) or status == 404
 
 
-@pytest.mark.parametrize("status", [400, 401, 404, 429, 500])
-def test_the_key_is_never_shown(serve, status, caplog):
+SPELLINGS = {
+    "as it is": SECRET,
+    "base64": base64.b64encode(SECRET.encode()).decode(),
+    "base64 of the header": base64.b64encode(f"Bearer {SECRET}".encode()).decode(),
+    "in a URL": quote(SECRET, safe=""),
+    "masked": f"{SECRET[:7]}********{SECRET[-4:]}",
+    "cut off": SECRET[:20],
+}
+PARTS = [SECRET[start : start + 8] for start in range(len(SECRET) - 7)]
+
+
+def shown_by(error: BaseException | None) -> str:
+    """All that an exception can show: its chain, whether or not it is suppressed, and whatever the exceptions hold."""
+    shown, seen = [], set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        shown += [repr(error), str(error), repr(vars(error)), "".join(traceback.format_exception(error))]
+        shown += [repr(getattr(vars(error).get(name), "headers", "")) for name in ("_request", "request", "response")]
+        error = error.__cause__ or error.__context__
+    return " ".join(shown)
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS.values(), ids=SPELLINGS)
+@pytest.mark.parametrize("status", [200, 400, 401, 404, 429, 500])
+def test_the_key_is_never_shown(serve, status, spelling, caplog):
+    """Whatever the server does with it: in the body of an error, in garbage, in a header of the reply."""
     caplog.set_level("DEBUG")
-    engine, _ = serve(lambda *_: (status, {"error": {"message": f"the key {SECRET} is no good"}}))
+    engine, _ = serve(lambda *_: (status, {"error": {"message": f"the key {spelling} is no good"}}, {"x-key": spelling}))
     try:
-        shown = [repr(run(engine, [ask("a")]))]
+        shown = repr(run(engine, [ask("a")]))
     except EngineUnavailable as error:
-        shown = [repr(error), repr(error.__cause__), str(error)]
-    assert SECRET not in " ".join([*shown, repr(engine), repr(engine.spec), caplog.text])
+        shown = shown_by(error)
+    shown += " ".join([repr(engine), repr(vars(engine)), repr(engine.spec), engine.spec.model_dump_json(), caplog.text])
+    assert "no good" in shown
+    assert spelling not in shown
+    assert not any(part in shown for part in PARTS)
+
+
+def test_an_answer_does_not_hold_the_key(serve):
+    engine, _ = serve(lambda *_: completion(f"your headers: Bearer {SECRET}, {quote(SECRET, safe='')}"))
+    assert run(engine, [ask("a")])[0].text == "your headers: Bearer ***, ***"
+
+
+def test_a_short_key_is_a_word_like_others(serve, monkeypatch):
+    monkeypatch.setenv("TEST_KEY", "EMPTY")
+    engine, server = serve(lambda *_: completion("The list is EMPTY."))
+    assert run(engine, [ask("a")])[0].text == "The list is EMPTY."
+    assert server.headers == ["Bearer EMPTY"]
+
+
+def test_connections_that_break_do_not_show_the_key(serve):
+    engine, _ = serve(lambda *_: Reply(fate="reset"))
+    response = run(engine, [ask("a")])[0]
+    assert response.error == "connection"
+    assert SECRET not in repr(response)
 
 
 def test_a_server_that_is_not_there(monkeypatch):
-    engine = OpenAIEngine(ModelSpec(backend="openai", base_url="http://127.0.0.1:9/v1"), retries=0)
+    engine = OpenAIEngine(ModelSpec(backend="openai", base_url="http://127.0.0.1:9/v1"), attempts=1)
     response = run(engine, [ask("a")])[0]
     engine.close()
     assert response.error == "connection"
@@ -167,26 +180,298 @@ def test_the_key_of_openai_does_not_go_to_another_server(serve, monkeypatch):
     monkeypatch.delenv("TEST_KEY")
     engine, server = serve(echo)
     run(engine, [ask("a")])
-    assert server.headers == ["Bearer none"]
+    assert server.headers == [None]
 
 
-def test_schemas_and_choices_are_asked_for_as_vllm_serve_reads_them(serve):
+YES_NO = [{"token": token, "logprob": logprob} for token, logprob in (("yes", -1.0), ("no", -2.0), ("maybe", -0.1))]
+SCHEMA = {"type": "object"}
+
+
+def tokenizer(body: dict) -> Reply:
+    """A token per character, a header of one token."""
+    if "prompt" in body:
+        return Reply(200, {"tokens": [ord(letter) for letter in body["prompt"]]})
+    text = "".join(turn["content"] for turn in body["messages"])
+    return Reply(200, {"tokens": [ord(letter) for letter in text] + [0] * body["add_generation_prompt"]})
+
+
+def test_a_schema_is_asked_for_in_the_strictest_form_that_the_server_takes(serve):
     def reply(path, body, number):
-        if "structured_outputs" not in body:
-            return completion("{}")
-        top = [{"token": token, "logprob": logprob, "bytes": None} for token, logprob in (("yes", -1.0), ("no", -2.0), ("maybe", -0.1))]
-        return completion("yes", {"content": [{"token": "yes", "logprob": -1.0, "bytes": None, "top_logprobs": top}]})
+        form = body["response_format"]["type"]
+        refused = {"error": {"message": f"response_format of type {form} is unavailable"}}
+        return (400, refused) if form == "json_schema" else completion("{}")
 
     engine, server = serve(reply, concurrency=1)
-    schema = {"type": "object"}
-    responses = run(engine, [ask("a", schema=schema), ask("b", choices=("no", "yes", "unsure"))])
-    assert server.seen[0][1]["response_format"] == {
-        "type": "json_schema",
-        "json_schema": {"name": "answer", "schema": schema, "strict": True},
-    }
-    assert server.seen[1][1]["structured_outputs"] == {"choice": ["no", "yes", "unsure"]}
-    assert responses[1].text == "yes"
-    assert responses[1].choice_logprobs == pytest.approx((-1.3133, -0.3133, float("-inf")), abs=1e-3)
+    responses = run(engine, [ask("a", schema=SCHEMA), ask("b", schema=SCHEMA)])
+    assert [responses[n].text for n in range(2)] == ["{}", "{}"]
+    asked = [body["response_format"] for _, body in server.seen]
+    assert asked[0] == {"type": "json_schema", "json_schema": {"name": "answer", "schema": SCHEMA, "strict": True}}
+    assert [form["type"] for form in asked] == ["json_schema", "json_schema", "json_object", "json_object"]
+
+
+def test_choices_by_first_tokens(serve):
+    """As `vllm serve` of today answers: one token, and the log-probabilities of those asked for."""
+
+    def reply(path, body, number):
+        if path == "/tokenize":
+            return tokenizer(body)
+        assert (body["max_tokens"], body["logprob_token_ids"]) == (1, [ord("n"), ord("y"), ord("u")])
+        top = [{"token": f"token_id:{ord(letter)}", "logprob": logprob} for letter, logprob in (("y", -1.0), ("n", -2.0), ("u", -9.0))]
+        return completion("zebra", {"content": [{"token": "token_id:7", "logprob": -0.1, "top_logprobs": top}]})
+
+    engine, _ = serve(reply)
+    response = run(engine, [ask("a", choices=("no", "yes", "unsure"))])[0]
+    assert (response.text, response.finish_reason) == ("yes", "stop")
+    assert response.choice_logprobs == pytest.approx((-1.3135, -0.3135, -8.3135), abs=1e-3)
+
+
+@pytest.mark.parametrize("older", [True, False], ids=["an older vllm serve", "choices that share a first token"])
+def test_choices_under_a_grammar(serve, older):
+    def reply(path, body, number):
+        if path == "/tokenize":
+            return tokenizer(body)
+        if "structured_outputs" not in body:
+            return completion("zebra", {"content": [{"token": "zebra", "logprob": -1.0, "top_logprobs": YES_NO}]})
+        assert body["structured_outputs"] == {"choice": list(choices)}
+        return completion("yes", {"content": [{"token": "yes", "logprob": -1.0, "top_logprobs": YES_NO}]})
+
+    choices = ("no", "yes", "unsure") if older else ("no", "yes", "yes, but")
+    engine, _ = serve(reply)
+    response = run(engine, [ask("a", choices=choices)])[0]
+    assert response.text == "yes"
+    assert response.choice_logprobs == (pytest.approx((-1.3133, -0.3133, float("-inf")), abs=1e-3) if older else None)
+
+
+@pytest.mark.parametrize("how", ["refused", "ignored", "forbidden"])
+def test_choices_of_a_server_that_knows_schemas_only(serve, how):
+    """OpenAI says that it does not know a field, Mistral that it permits none, Ollama ignores it; none of them has /tokenize."""
+
+    def reply(path, body, number):
+        if path == "/tokenize":
+            return 404, {"error": "not found"}
+        if "structured_outputs" in body:
+            refusals = {
+                "refused": (400, {"error": {"message": "Unrecognized request argument supplied: structured_outputs"}}),
+                "forbidden": (422, {"detail": [{"type": "extra_forbidden", "loc": ["body", "structured_outputs"]}]}),
+            }
+            return refusals.get(how) or completion("I would say: yes!")
+        assert body["response_format"]["json_schema"]["schema"]["properties"]["choice"]["enum"] == ["no", "yes"]
+        tokens = [('{"', []), ("choice", []), ('":', []), (' "', []), ("yes", YES_NO), ('"}', [])]
+        content = [{"token": token, "logprob": -1.0, "top_logprobs": top} for token, top in tokens]
+        return completion('{"choice": "yes"}', {"content": content})
+
+    engine, server = serve(reply, concurrency=1)
+    responses = run(engine, [ask(f"r{n}", choices=("no", "yes")) for n in range(3)])
+    assert [responses[n].text for n in range(3)] == ["yes"] * 3
+    assert responses[0].choice_logprobs == pytest.approx((-1.3133, -0.3133), abs=1e-3)
+    assert Counter(path for path, _ in server.seen)["/tokenize"] == 2
+    assert sum("structured_outputs" in body for _, body in server.seen) == 1
+
+
+def test_fields_that_a_server_does_not_take_are_left_out(serve):
+    def reply(path, body, number):
+        for field in ("seed", "max_tokens"):
+            if field in body:
+                return 400, {"error": {"message": f"Unsupported parameter: '{field}' is not supported with this model."}}
+        assert body["max_completion_tokens"] == 256
+        return echo(path, body, number)
+
+    engine, server = serve(reply, concurrency=1)
+    assert [response.text for response in run(engine, [ask("a", seed=1), ask("b", seed=2)]).values()] == ["question a", "question b"]
+    assert len(server.seen) == 4
+
+
+REFUSALS = {
+    "by the model": completion(None, refusal="I cannot help with that."),
+    "by a filter, midway": completion("It is", finish_reason="content_filter"),
+    "by Azure's filter": (400, {"error": {"code": "content_filter", "innererror": {"code": "ResponsibleAIPolicyViolation"}}}),
+    "by a moderator": (403, {"error": {"code": 403, "message": "Your input was flagged", "metadata": {"reasons": ["moderation"]}}}),
+}
+
+
+@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
+def test_refusals(serve, refusal):
+    engine, server = serve(lambda *_: refusal)
+    response = run(engine, [ask("a")])[0]
+    assert response.error == "refused"
+    assert response.cause
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        ((429, {"error": "slow down"}), "rate_limited"),
+        ((503, "upstream"), "engine_error"),
+        ((504, "upstream"), "timeout"),
+        (Reply(fate="reset"), "connection"),
+        (Reply(fate="stall"), "timeout"),
+        ((200, {"error": {"code": 502, "message": "the provider is gone"}}), "engine_error"),
+        ((200, {"error": {"code": 429, "message": "the provider is busy"}}), "rate_limited"),
+        ((302, "", {"location": "http://elsewhere"}), "bad_reply"),
+    ],
+)
+def test_classes_of_bad_luck(serve, reply, error):
+    engine, server = serve(lambda *_: reply, timeout=0.3)
+    assert run(engine, [ask("a")])[0].error == error
+    assert len(server.seen) >= 2
+
+
+@pytest.mark.parametrize("quota", [(402, "no credit"), (429, {"error": {"code": "insufficient_quota"}})])
+def test_no_credit_ends_the_run(serve, quota):
+    engine, _ = serve(lambda *_: quota)
+    with pytest.raises(EngineUnavailable, match="paid"):
+        run(engine, [ask("a")])
+
+
+def test_retry_after_is_honoured(serve):
+    engine, _ = serve(lambda path, body, number: (429, "", {"retry-after": "1"}) if number == 1 else echo(path, body, number))
+    began = time.monotonic()
+    assert run(engine, [ask("a")])[0].text == "question a"
+    assert 1.0 <= time.monotonic() - began < 3
+
+
+def test_a_server_that_wants_to_be_left_alone_for_long_is(serve):
+    engine, server = serve(lambda *_: (429, "", {"retry-after": "86400"}))
+    assert run(engine, [ask("a")])[0].error == "rate_limited"
+    assert len(server.seen) == 1
+
+
+def test_a_stalled_call_is_made_again_and_answered_once(serve):
+    stalled: Counter[str] = Counter()
+
+    def reply(path, body, number):
+        content = body["messages"][-1]["content"]
+        stalled[content] += 1
+        if content == "question r30" and stalled[content] == 1:
+            return Reply(fate="stall")
+        return Reply(*echo(path, body, number), after=0.02)
+
+    engine, _ = serve(reply, concurrency=8, timeout=60)
+    began = time.monotonic()
+    answers = list(engine.run([ask(f"r{n}") for n in range(60)]))
+    assert time.monotonic() - began < 20  # and not 60
+    assert sorted(position for position, _ in answers) == list(range(60))
+    assert all(response.text == f"question r{position}" for position, response in answers)
+    assert stalled["question r30"] == 2
+
+
+def test_a_call_beside_a_stalled_one_may_fail(serve):
+    """It is made again as after any failure, and not after twice the time."""
+    asked: Counter[str] = Counter()
+
+    def reply(path, body, number):
+        content = body["messages"][-1]["content"]
+        asked[content] += 1
+        if content != "question r30" or asked[content] == 4:
+            return Reply(*echo(path, body, number), after=0.01)
+        return Reply(fate="stall") if asked[content] == 1 else Reply(500, "")
+
+    engine, _ = serve(reply, concurrency=8, timeout=60)
+    engine._attempts = 10
+    engine._pace.late_after = lambda weight: 2.0
+    began = time.monotonic()
+    answers = dict(engine.run([ask(f"r{n}") for n in range(60)]))
+    assert time.monotonic() - began < 6  # and not 2 + 4 + 4
+    assert answers[30].text == "question r30"
+    assert asked["question r30"] == 4
+
+
+def test_stalled_calls_are_made_again_when_their_ration_is_used_up(serve):
+    asked: Counter[str] = Counter()
+
+    def reply(path, body, number):
+        content = body["messages"][-1]["content"]
+        asked[content] += 1
+        return Reply(*echo(path, body, number)) if asked[content] == 2 or content == "question r0" else Reply(fate="stall")
+
+    engine, _ = serve(reply, concurrency=16, timeout=60)
+    engine._pace.late_after = lambda weight: 0.2
+    began = time.monotonic()
+    answers = dict(engine.run([ask(f"r{n}") for n in range(12)]))
+    assert time.monotonic() - began < 30
+    assert all(response.error is None for response in answers.values())
+
+
+def test_a_slow_answer_is_not_thrown_away(serve):
+    """The first call answers after all, the one beside it does not."""
+    asked: Counter[str] = Counter()
+
+    def reply(path, body, number):
+        content = body["messages"][-1]["content"]
+        asked[content] += 1
+        if content == "question r30":
+            return Reply(*echo(path, body, number), after=1.0) if asked[content] == 1 else Reply(fate="stall")
+        return Reply(*echo(path, body, number), after=0.01)
+
+    engine, server = serve(reply, concurrency=8)
+    engine._pace.late_after = lambda weight: 0.3
+    answers = list(engine.run([ask(f"r{n}") for n in range(60)]))
+    assert Counter(position for position, _ in answers) == Counter(range(60))
+    assert asked["question r30"] >= 2
+    end = time.monotonic() + 10
+    while server.at_once and time.monotonic() < end:  # the call beside it is given up, and its place given back
+        time.sleep(0.01)
+    assert server.at_once == engine._limit.in_flight == 0
+
+
+def test_calls_in_flight_stay_within_the_setting_and_what_the_server_takes(serve):
+    """A server that turns away whatever is more than ten at once: nearly all that it takes is used, and little more is sent."""
+    turned_away = []
+
+    def reply(path, body, number):
+        if server.at_once > 10:
+            turned_away.append(number)
+            return Reply(429, "busy")
+        return Reply(*echo(path, body, number), after=0.02)
+
+    engine, server = serve(reply, concurrency=64)
+    engine._attempts = 20
+    responses = run(engine, [ask(f"r{n}") for n in range(600)])
+    assert all(response.error is None for response in responses.values())
+    assert server.most_at_once <= 64
+    assert len(turned_away) < 600
+    engine, server = serve(lambda *request: Reply(*echo(*request), after=0.01), concurrency=3)
+    run(engine, [ask(f"r{n}") for n in range(30)])
+    assert server.most_at_once == 3
+
+
+def test_requests_per_minute(serve):
+    engine, server = serve(echo, requests_per_minute=1200)
+    began = time.monotonic()
+    run(engine, [ask(f"r{n}") for n in range(30)])
+    assert time.monotonic() - began >= 1.3
+    assert len(server.seen) == 30
+
+
+def test_tokens_per_minute_count_what_the_server_reports(serve):
+    """Every call may write 256 tokens and writes two: the limit is on what is written."""
+    engine, _ = serve(echo, tokens_per_minute=60_000)
+    began = time.monotonic()
+    run(engine, [ask(f"r{n}") for n in range(100)])
+    assert time.monotonic() - began < 10  # 26 with all that they may write
+
+
+def test_no_more_is_submitted_than_is_admitted(serve):
+    engine, server = serve(lambda *request: Reply(*echo(*request), after=0.01), concurrency=4)
+    asked: list[tuple[int, int]] = []
+
+    def admit(prompt_tokens: int, max_tokens: int) -> bool:
+        asked.append((prompt_tokens, max_tokens))
+        return len(asked) <= 10
+
+    answers = dict(engine.run([ask(f"r{n}", "word " * 20) for n in range(40)], admit))
+    assert sorted(answers) == list(range(10))
+    assert len(asked) == 11
+    assert set(asked) == {(26, 256)}
+    assert len(server.seen) == 10
+
+
+def test_retries_are_not_admitted_again(serve):
+    engine, _ = serve(lambda path, body, number: (500, "") if number % 2 else echo(path, body, number))
+    asked = []
+    run_with = dict(engine.run([ask(f"r{n}") for n in range(5)], lambda *sizes: asked.append(sizes) is None))
+    assert len(run_with) == len(asked) == 5
 
 
 def test_a_text_is_continued_as_it_stands(serve):
@@ -209,16 +494,12 @@ def test_a_text_is_continued_as_it_stands(serve):
 
 
 def vllm_serve(path: str, body: dict, number: int) -> Reply:
-    """A token per character, a header of one token, and a log-probability of -1 per token."""
+    """A log-probability of -1 per token."""
     if path == "/tokenize":
-        if "prompt" in body:
-            return 200, {"tokens": [ord(letter) for letter in body["prompt"]]}
-        text = "".join(turn["content"] for turn in body["messages"])
-        return 200, {"tokens": [ord(letter) for letter in text] + [0] * body["add_generation_prompt"]}
+        return tokenizer(body)
     assert path == "/v1/completions"
     logprobs = [None] + [{str(token): {"logprob": -1.0, "rank": 1}} for token in body["prompt"][1:]]
-    choice = {"index": 0, "text": "x", "finish_reason": "length", "logprobs": None, "prompt_logprobs": logprobs}
-    return 200, {"id": "x", "object": "text_completion", "created": 0, "model": "m", "choices": [choice]}
+    return Reply(200, {"choices": [{"index": 0, "text": "x", "finish_reason": "length", "prompt_logprobs": logprobs}]})
 
 
 def test_scores(serve):
@@ -237,7 +518,7 @@ def test_scores(serve):
 
 def test_scores_say_what_they_need(serve):
     engine, _ = serve(lambda path, body, number: (404, {"error": "not found"}) if path == "/tokenize" else echo(path, body, number))
-    with pytest.raises(EngineUnavailable, match=r"/tokenize.*is not there"):
+    with pytest.raises(EngineUnavailable, match=r"is not there.*/tokenize"):
         run(engine, [ScoreRequest("r", "ifd", (), "answer")])
 
 
@@ -247,3 +528,9 @@ def test_a_caller_that_stops_listening_leaves_a_usable_engine(serve):
     next(running)
     running.close()
     assert run(engine, [ask("a")])[0].text == "question a"
+
+
+def test_a_text_that_is_no_unicode_fails_alone(serve):
+    engine, _ = serve(echo)
+    responses = run(engine, [ask("a", "half a pair: \ud83d"), ask("b")])
+    assert [responses[n].error for n in range(2)] == ["invalid_request", None]

@@ -1,59 +1,192 @@
-"""Prompts are data with a contract: the variables they declare are the variables they use, and a value is never read as a template."""
+"""Prompts are data with a contract: both languages take the same variables, examples are answers that would be accepted, and another text is
+another question for its own calls only.
+"""
 
+import json
 import re
+from collections.abc import Callable
+from pathlib import Path
 
+import polars as pl
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from infinity_assets import prompts
+from infinity_assets.errors import InfinityError
+from infinity_assets.inference import batch
+from infinity_assets.inference.requests import request_key
+from infinity_assets.model_settings import Sampling
+from infinity_assets.scoring import judge, labels
+from infinity_assets.synthesis.operators import FROM_TEXT, OPERATORS
 
 EACH = pytest.mark.parametrize("name", prompts.names())
+LANGUAGE = pytest.mark.parametrize("language", prompts.LANGUAGES)
+GOOD = """---
+version: 3
+purpose: Say it again.
+variables:
+  request: what is said
+---
+## user
+Again: $request for $$5, ${request}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of the user's own, with one prompt in it."""
+    (tmp_path / "evolve_deepen.en.md").write_text(GOOD, encoding="utf-8")
+    return tmp_path
 
 
 @EACH
-def test_it_uses_what_it_declares_and_says_what_it_is_for(name: str) -> None:
-    prompt = prompts.load(name)
-    used = {variable for _, text in prompt.turns for variable in re.findall(r"\$\{?(\w+)", text)}
-    assert used == set(prompt.variables) != set()
-    assert prompt.version >= 1
-    assert prompt.purpose
+def test_both_languages_take_the_same_and_say_what_it_is(name: str) -> None:
+    english, chinese = prompts.both(name)
+    assert list(english.variables) == list(chinese.variables)
+    for prompt in (english, chinese):
+        assert prompt.variables
+        assert all(prompt.variables.values())
+        assert prompt.purpose
+        assert prompt.version >= 1
+    for told in (chinese.purpose, *chinese.variables.values(), chinese.turns[0].filled({})):
+        assert re.search("[\u4e00-\u9fff]", told)
+
+
+def test_no_two_prompts_are_alike() -> None:
+    loaded = [prompt for name in prompts.names() for prompt in prompts.both(name)]
+    assert (
+        len({prompt.hash for prompt in loaded}) == len({prompt.label for prompt in loaded}) == len(loaded) == 2 * len(prompts.names()) > 0
+    )
+    assert {file.name for file in Path(prompts.__file__).parent.glob("*.md")} == {f"{prompt.label}.md" for prompt in loaded}
+    with pytest.raises(InfinityError, match="There is no prompt nonsense"):
+        prompts.load("nonsense", "en")
+
+
+@pytest.mark.parametrize(
+    ("tag", "language"),
+    [("zh", "zh"), ("zh-Hant", "zh"), ("ZH-cn", "zh"), ("en", "en"), ("zha", "en"), ("ja", "en"), ("und", "en"), ("", "en"), (None, "en")],
+)
+def test_the_language_of_a_row_decides(tag: str | None, language: str) -> None:
+    assert prompts.both("tag").of(tag).language == language
+    rows = pl.DataFrame({"row_id": "r", "language": tag, "request": "?"}, schema_overrides={"language": pl.String})
+    (request,) = batch.from_prompt(prompts.both("evolve_deepen"), rows, Sampling(), "s")
+    assert request.prompt == f"evolve_deepen.{language}"
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_examples_of_evolution_add_no_more_than_they_are_told_to(name: str) -> None:
+    sizes: tuple[Callable[[str], int], ...] = (lambda text: len(text.split()), len)
+    for prompt, size, most in zip(prompts.both(name), sizes, (20, 30), strict=True):
+        seeds = [turn.filled({}).split("\n")[1] for turn in prompt.turns if turn.role == "user"]
+        for seed, example in zip(seeds[:-1], prompt.examples, strict=True):
+            assert size(example) - size(seed) <= most
+
+
+@LANGUAGE
+def test_examples_are_answers_that_the_engine_would_allow(language: prompts.Language) -> None:
+    allowed = labels.schema(3)["properties"]
+    for example in map(json.loads, prompts.load("tag", language).examples):
+        assert list(example) == list(allowed)
+        assert example["ability"] in allowed["ability"]["enum"]
+        assert 1 <= len(example["labels"]) <= 3
+        assert all(re.fullmatch(allowed["labels"]["items"]["pattern"], label) for label in example["labels"])
+    assert set(prompts.load("judge_answer", language).examples) <= set(judge.DIGITS)
+    assert set(prompts.load("same_request", language).examples) == {"yes", "no"}
+
+
+@LANGUAGE
+def test_the_tagger_is_told_all_abilities(language: prompts.Language) -> None:
+    told = prompts.load("tag", language).turns[0].filled({})
+    assert re.split(r", ", told.rpartition(": " if language == "en" else "：")[2].rstrip(".。")) == list(labels.ABILITIES)
+
+
+def keys(folder: Path | None) -> dict[tuple[str, str], str]:
+    """The keys of requests made with every prompt, in both languages."""
+    rows = pl.DataFrame([{"row_id": language, "language": language} for language in prompts.LANGUAGES])
+    found = {}
+    for name in prompts.names():
+        prompt = prompts.both(name, folder)
+        filled = rows.with_columns(pl.lit("x").alias(variable) for variable in prompt.en.variables)
+        for request in batch.from_prompt(prompt, filled, Sampling(), "stage"):
+            found[name, request.row_id] = request_key("model@main", request)
+    return found
 
 
 @EACH
-def test_its_turns_are_a_conversation_that_waits_for_an_answer(name: str) -> None:
-    roles = [role for role, _ in prompts.load(name).turns]
-    turns = roles[roles[0] == "system" :]
-    assert turns == [*["user", "assistant"] * (len(turns) // 2), "user"]
+@LANGUAGE
+def test_a_changed_prompt_asks_its_own_calls_again_and_no_others(name: str, language: prompts.Language, tmp_path: Path) -> None:
+    before, ours = keys(None), prompts.load(name, language)
+    file = tmp_path / ours.file.name
+    file.write_text(ours.file.read_text(encoding="utf-8"), encoding="utf-8")
+    assert keys(tmp_path) == before, "the same text is the same question, whoever's file it is in"
+    file.write_text(file.read_text(encoding="utf-8").replace("## user\n", "## user\n!", 1), encoding="utf-8")
+    after = keys(tmp_path)
+    assert {place for place in before if before[place] != after[place]} == {(name, language)}
+    others = [other for other in prompts.names() if other != name]
+    assert list(prompts.hashes(tmp_path, *others)) == list(prompts.hashes(None, *others))
+    assert list(prompts.hashes(tmp_path, name)) != list(prompts.hashes(None, name))
 
 
-@EACH
-@settings(max_examples=20, deadline=None)
-@given(data=st.data())
-def test_values_stand_in_it_as_they_are(name: str, data: st.DataObject) -> None:
-    prompt = prompts.load(name)
-    values = {
-        variable: data.draw(st.text("ab$ {}\n#数") | st.sampled_from(["$request", "## user", "$$", "---\n"]))
-        for variable in prompt.variables
-    }
-    messages = prompt.render(**values)
-    assert [message["role"] for message in messages] == [role for role, _ in prompt.turns]
-    for (_, text), message in zip(prompt.turns, messages, strict=True):
-        parts = re.split(r"\$(\w+)", text)
-        assert message["content"] == "".join(values[part] if place % 2 else part for place, part in enumerate(parts))
+def test_another_version_asks_again_and_another_head_does_not(folder: Path) -> None:
+    file, before = folder / "evolve_deepen.en.md", keys(folder)
+    file.write_text(GOOD.replace("Say it again", "Repeat").replace("what is said", "what was said"), encoding="utf-8")
+    assert prompts.load("evolve_deepen", "en", folder).purpose == "Repeat."
+    assert keys(folder) == before
+    file.write_text(GOOD.replace("version: 3", "version: 4"), encoding="utf-8")
+    assert keys(folder) != before
 
 
-@EACH
-def test_other_variables_are_refused(name: str) -> None:
-    prompt = prompts.load(name)
-    values = dict.fromkeys(prompt.variables, "x")
-    for wrong in ({**values, "surprise": "x"}, dict(list(values.items())[1:])):
-        with pytest.raises(KeyError, match=name):
-            prompt.render(**wrong)
+def test_a_file_of_ones_own_takes_the_place_of_ours(folder: Path) -> None:
+    (folder / "README.md").write_text("Mine.")
+    (folder / ".evolve_deepen.en.md.swp").write_bytes(b"\xff")
+    prompts.check(folder)
+    english, chinese = prompts.both("evolve_deepen", folder)
+    assert english.turns[0].filled({"request": "$$ go"}) == "Again: $$ go for $5, $$ go"
+    assert chinese == prompts.load("evolve_deepen", "zh")
 
 
-def test_each_prompt_has_a_hash_of_its_own() -> None:
-    loaded = [prompts.load(name) for name in prompts.names()]
-    assert len({prompt.hash for prompt in loaded}) == len(loaded) > 0
-    with pytest.raises(FileNotFoundError):
-        prompts.load("no such prompt")
+FAULTS = [
+    ("Again: $request", "begins with a line of ---"),
+    (GOOD.replace("---\n", "--\n"), "begins with a line of ---"),
+    (GOOD.replace("purpose: Say it again.\n", ""), "its head has version, purpose and variables"),
+    (GOOD.replace("variables:\n  request: what is said", "variables: [request]"), "a list of `name: what it is`"),
+    (GOOD.replace("what is said", ""), "a list of `name: what it is`"),
+    (GOOD.replace("purpose: Say", "purpose: 'Say"), "quoted scalar"),
+    (GOOD.replace("version: 3", "version: new"), "whole number from 1, not 'new'"),
+    (GOOD.replace("$request", "$reqest"), "uses the variables reqest, request, and its head describes request"),
+    (
+        GOOD.replace("  request: what", "  answer: it\n  request: what"),
+        "uses the variables request, and its head describes answer, request",
+    ),
+    (GOOD.replace("$$5", "$5"), "write $$ for the sign itself"),
+    (GOOD.replace("## user", "## Task"), "`## Task` names no role"),
+    (GOOD.replace("## user", "## assistant"), "in turn"),
+    (GOOD.replace("## user\n", "## system\nBe kind.\n\n## assistant\nI am.\n\n## user\n"), "in turn"),
+    (GOOD.replace("## user\n", "Mind:\n## user\n"), "in turn"),
+    (GOOD.replace("## user\n", "## system\n\n## user\n"), "`## system` is empty"),
+    (
+        GOOD.replace("$request", "$one").replace("${request}", "").replace("  request", "  one"),
+        "the variables of this prompt are request, not one",
+    ),
+    (b"\xff\xfe", "can't decode"),
+]
+
+
+@pytest.mark.parametrize(("written", "says"), FAULTS)
+def test_a_file_that_cannot_be_used_is_named_in_one_sentence(folder: Path, written: str | bytes, says: str) -> None:
+    file = folder / "evolve_deepen.en.md"
+    file.write_bytes(written.encode() if isinstance(written, str) else written)
+    with pytest.raises(InfinityError, match=re.escape(str(file))) as error:
+        prompts.check(folder)
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["evolve_deeper.en.md", "evolve_deepen.md", "evolve_deepen.fr.md", "evolve_deepen.en.txt"])
+def test_a_file_that_takes_the_place_of_none(folder: Path, name: str) -> None:
+    (folder / name).write_text(GOOD)
+    with pytest.raises(InfinityError, match=rf"{re.escape(name)} takes the place of no prompt"):
+        prompts.check(folder)
+
+
+def test_every_prompt_of_the_chat_loop_is_there() -> None:
+    assert {*OPERATORS, FROM_TEXT} < set(prompts.names())

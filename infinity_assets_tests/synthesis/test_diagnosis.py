@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from infinity_assets.synthesis.diagnosis import by_ability, weak
 
 SCORES = st.dictionaries(st.sampled_from("abcd"), st.lists(st.none() | st.floats(1, 5), min_size=1, max_size=3), max_size=4)
-SCHEMA = {"row_id": pl.String, "student": pl.String, "score": pl.Float64}
+SCHEMA = {"row_id": pl.String, "student": pl.String, "score": pl.Float64, "error": pl.String}
 
 
 @settings(max_examples=60, deadline=None)
@@ -14,11 +14,14 @@ SCHEMA = {"row_id": pl.String, "student": pl.String, "score": pl.Float64}
 def test_a_row_is_weak_if_every_student_failed_it_and_unknown_if_one_was_not_scored(
     scores: dict, below: float, data: st.DataObject
 ) -> None:
-    lines = [(row, f"student {n}", score) for row, given in scores.items() for n, score in enumerate(given)]
+    lines = [
+        (row, f"student {n}", score, None if score else "no_logprobs") for row, given in scores.items() for n, score in enumerate(given)
+    ]
     found = weak(pl.DataFrame(data.draw(st.permutations(lines)), schema=SCHEMA, orient="row"), below)
     assert found["row_id"].to_list() == sorted(scores)
     for row, students, is_weak in found.iter_rows():
         assert [student["score"] for student in students] == scores[row]
+        assert all((student["score"] is None) == (student["error"] is not None) for student in students)
         assert is_weak is (None if None in scores[row] else all(score < below for score in scores[row]))
 
 

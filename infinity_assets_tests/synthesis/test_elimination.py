@@ -1,11 +1,15 @@
 """One rewrite per rule, and what must pass: a rule that takes good rewrites costs as much as one that lets bad ones through."""
 
+from pathlib import Path
+
 import polars as pl
 import pytest
 
+from infinity_assets import prompts
 from infinity_assets.selection.rules import first_failure
 from infinity_assets.settings import Evolution
-from infinity_assets.synthesis.elimination import asks, rules
+from infinity_assets.synthesis.elimination import asks, copied_examples, rules
+from infinity_assets.synthesis.operators import FROM_TEXT, OPERATORS
 
 SEED = "Suggest a name for a bakery."
 GOOD = "Suggest a name for a bakery that bakes without wheat."
@@ -23,7 +27,12 @@ TABLE = [
     ({"text": f"{GOOD} <|im_end|>"}, "template_debris"),
     ({"text": f"#The Given Prompt#: {GOOD}"}, "leaked_prompt"),
     ({"text": "改写后的问题：给面包店起个名字？", "seed": "给面包店起个名字。"}, "leaked_prompt"),
+    ({"text": "新的请求：给面包店起个名字。", "seed": "给面包店起个名字。"}, "leaked_prompt"),
     ({"text": "Sure, suggest a name."}, "answer_instead_of_request"),
+    ({"text": "好的，请给面包店起个名字。", "seed": "给面包店起个名字。"}, "answer_instead_of_request"),
+    ({"text": "好的面包店名字有哪些特点？", "seed": "给面包店起个名字。"}, None),
+    ({"text": "以下是三个名字，请选出最好的一个，并说明理由。", "seed": "以下是三个名字，请选一个。"}, None),
+    ({"text": "What does 'do not answer it' mean in a letter?", "seed": "What does 'do not answer it' mean?"}, None),
     ({"text": "Sandy's Bakery and Tea House"}, "no_request"),
     ({"text": " suggest A NAME\nfor a bakery. "}, "identical"),
     ({"text": "请给一家面包店起一个名字。"}, "language_changed"),
@@ -50,6 +59,71 @@ def test_every_rule_is_tried_above() -> None:
     assert {rule.reason for rule in rules(Evolution())} == {reason for _, reason in TABLE if reason}
 
 
+PROMPTS = [prompts.both(name) for name in (*OPERATORS, FROM_TEXT)]
+EACH = pytest.mark.parametrize("prompt", [wording for prompt in PROMPTS for wording in prompt], ids=lambda prompt: prompt.label)
+
+
+def leaks(text: str) -> bool:
+    frame = pl.DataFrame([{**LINE, "text": text}], schema=SCHEMA)
+    return first_failure(frame, rules(Evolution()))["reason"].to_list() == ["leaked_prompt"]
+
+
+@EACH
+def test_words_of_the_prompts_are_leaks_and_their_examples_are_not(prompt: prompts.Prompt) -> None:
+    system, *_, last = prompt.turns
+    for instruction in (system.filled({}), last.filled({}), last.pieces[-1]):
+        assert leaks(instruction)
+    for example in prompt.examples:
+        assert not leaks(example)
+        assert pl.select(asks(pl.lit(example))).item()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "用不超过三十个字概括下面这段文字：人们常说，水滴石穿。",
+        "请回答下面的问题，并说明理由：为什么天空是蓝色的？",
+        "写一个函数，对给定的列表排序。",
+        "服务器收到新的请求时应该怎么处理？",
+        "请比较改写前后的两个句子。",
+        "Sort the given list of numbers.",
+        "Answer the following question: why is it dark?",
+    ],
+)
+def test_what_people_write_is_no_leak(text: str) -> None:
+    assert not leaks(text)
+
+
+@EACH
+def test_copied_examples_are_found(prompt: prompts.Prompt) -> None:
+    copies = [*prompt.examples, *(f"{example} {'Thank you.' if prompt.language == 'en' else '谢谢。'}" for example in prompt.examples)]
+    rows = pl.DataFrame({"row_id": map(str, range(len(copies))), "messages": [[{"role": "user", "content": text}] for text in copies]})
+    found = copied_examples(rows, PROMPTS)
+    assert dict(found.select("row_id", "benchmark").iter_rows()) == dict.fromkeys(rows["row_id"], prompt.label)
+
+
+def test_rewrites_that_share_a_phrase_with_an_example_are_not_copies() -> None:
+    texts = [
+        "推荐一道适合夏天吃的水果。",
+        "蜘蛛为什么会织网？",
+        "给孩子讲讲候鸟为什么要飞。",
+        "怎么把表格按销售额从大到小排列？",
+        "Explain how bees find their way.",
+        "What does a referee do before a match?",
+    ]
+    rows = pl.DataFrame({"row_id": texts, "messages": [[{"role": "user", "content": text}] for text in texts]})
+    assert copied_examples(rows, PROMPTS).is_empty()
+
+
+def test_prompts_without_examples_have_no_copies(tmp_path: Path) -> None:
+    for wording in prompts.both("evolve_deepen"):
+        _, *rest = wording.file.read_text(encoding="utf-8").split("---\n")
+        text = "---\n" + rest[0] + "---\n## user\n$request\n"
+        (tmp_path / wording.file.name).write_text(text, encoding="utf-8")
+    rows = pl.DataFrame({"row_id": "r", "messages": [[{"role": "user", "content": "Why?"}]]})
+    assert copied_examples(rows, [prompts.both("evolve_deepen", tmp_path)]).is_empty()
+
+
 @pytest.mark.parametrize(
     ("text", "does"),
     [
@@ -62,6 +136,9 @@ def test_every_rule_is_tried_above() -> None:
         ("Explanation of gravity", False),
         ("A man walks into a bar.", False),
         ("请写一首诗", True),
+        ("谈谈你最喜欢的季节。", True),
+        ("下面有三个数。把它们从小到大排好。", True),
+        ("他谈到了把它们从小到大排好的办法。", False),
         ("春天来了。", False),
     ],
 )

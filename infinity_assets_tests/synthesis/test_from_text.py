@@ -1,10 +1,13 @@
 """The marker grammar is a contract with models tuned on it: to the character, and safe against texts that hold its own markers."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from infinity_assets import prompts
+from infinity_assets.errors import InfinityError
 from infinity_assets.rows.grammar import DEBRIS
 from infinity_assets.synthesis.from_text import (
     MARKERS,
@@ -143,10 +146,19 @@ def test_a_cut_text_is_a_beginning_that_fits(text: str, most: int) -> None:
         assert beginning
 
 
-@pytest.mark.parametrize("name", ["pairs_from_text_en", "pairs_from_text_zh"])
-def test_the_exemplars_keep_the_grammar(name: str) -> None:
-    found = exemplars(prompts.load(name))
+@pytest.mark.parametrize("language", prompts.LANGUAGES)
+def test_the_exemplars_keep_the_grammar(language: prompts.Language) -> None:
+    prompt = prompts.load("pairs_from_text", language)
+    found = exemplars(prompt)
     assert len(found) == 3
-    for (_, written), (text, pairs) in zip([turn for turn in prompts.load(name).turns if turn[0] == "assistant"], found, strict=True):
+    for written, (text, pairs) in zip(prompt.examples, found, strict=True):
         assert text
         assert Grammar("", "").pairs(pairs) == written
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [("## user\n", "## system\nHi\n\n## user\n"), ("<ANS>", "<ASW>"), ("</END>", "</END> So.")])
+def test_exemplars_that_break_the_grammar_are_refused(tmp_path: Path, ours: str, theirs: str) -> None:
+    file = prompts.load("pairs_from_text", "en").file
+    (tmp_path / file.name).write_text(file.read_text().replace(ours, theirs, 1))
+    with pytest.raises(InfinityError, match=file.name):
+        exemplars(prompts.load("pairs_from_text", "en", tmp_path))

@@ -26,12 +26,13 @@ def _make(number: int) -> dg.AssetsDefinition:
         group="chat",
         reads_all=(upstream,),
         settings=lambda s: (
-            s.shards, s.chat.answering, s.scoring, s.models.generator.reach, s.models.judge.reach, prompts.load("judge_answer").hash
+            s.shards, s.chat.answering, s.scoring, s.models.generator.reach, s.models.judge.reach,
+            *prompts.hashes(s.prompts_dir, "judge_answer"),
         ),
         columns=ANSWERED,
         meaning=MEANING,
         kinds=("polars", "parquet", "vllm"),
-        version="2",
+        version="3",
     )  # fmt: skip
     def answered(step: Step) -> Outcome:
         """The generator's answers to the evolved instructions, scored by the judge.
@@ -48,8 +49,10 @@ def _make(number: int) -> dg.AssetsDefinition:
         made = asked.join(written.frame.select("row_id", "text", "finish_reason", "error"), on="row_id").with_columns(
             pl.col("text").str.strip_chars()
         )
-        grades = grade(step, inference, made.filter(pl.col("text").fill_null("") != "").select("row_id", "request", answer="text"))
-        made = made.join(grades.select("row_id", answer_score="score"), on="row_id", how="left").with_columns(
+        grades = grade(
+            step, inference, made.filter(pl.col("text").fill_null("") != "").select("row_id", "language", "request", answer="text")
+        )
+        made = made.join(grades.select("row_id", answer_score="score", answer_score_error="error"), on="row_id", how="left").with_columns(
             pl.concat_list(
                 pl.struct(role=pl.lit("user"), content="request"),
                 pl.struct(role=pl.lit("assistant"), content=pl.col("text").fill_null("")),

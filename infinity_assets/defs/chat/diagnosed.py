@@ -23,11 +23,12 @@ def _make(number: int) -> dg.AssetsDefinition:
         reads=(upstream,),
         settings=lambda s: (
             s.chat.diagnosis, s.scoring, *(part for student in s.models.students for part in student.parts),
-            s.models.judge.reach, prompts.load("judge_answer").hash,
+            s.models.judge.reach, *prompts.hashes(s.prompts_dir, "judge_answer"),
         ),
         columns=DIAGNOSED,
         meaning=MEANING,
         kinds=("polars", "parquet", "vllm"),
+        version="2",
     )  # fmt: skip
     def diagnosed(step: Step) -> Outcome:
         """The same conversations, with the students' answers judged: a row on which all are weak is a seed of the next round.
@@ -37,14 +38,14 @@ def _make(number: int) -> dg.AssetsDefinition:
         """
         recipe, students, inference = step.settings.chat.diagnosis, step.settings.models.students, step.inference()
         rows = step.sampled(step.read(upstream).collect())
-        asked = rows.select("row_id", request=conversation.instruction())
+        asked = rows.select("row_id", "language", request=conversation.instruction())
         scores = []
         for student in students:
             requests = batch.as_they_are(f"student:{student.name}", asked, student.sampling, f"{name}:{student.name}")
             tried = inference.generate(student.model, requests, f"student {student.name}")
             said = asked.join(tried.frame.select("row_id", answer=pl.col("text").fill_null("")), on="row_id")
             grades = grade(step, inference, said)
-            scores.append(grades.select("row_id", "score", student=pl.lit(student.name)))
+            scores.append(grades.select("row_id", "score", "error", student=pl.lit(student.name)))
         found = diagnosis.weak(pl.concat(scores), recipe.weak_below)
         table = rows.join(found, on="row_id", how="left").select(pl.col(c).cast(t) for c, t in DIAGNOSED.items()).sort("row_id")
         weak = table.filter("weak")

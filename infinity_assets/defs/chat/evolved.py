@@ -33,7 +33,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         settings=lambda s: (
             s.shards, s.chat.evolution, s.decontamination.gate,
             s.models.generator.reach, s.models.judge.reach, s.models.embedder.identity,
-            *(prompts.load(prompt).hash for prompt in (*OPERATORS, FROM_TEXT, "same_request")),
+            *prompts.hashes(s.prompts_dir, *OPERATORS, FROM_TEXT, "same_request"),
         ),
         columns=EVOLVED,
         meaning=MEANING,
@@ -47,13 +47,14 @@ def _make(number: int) -> dg.AssetsDefinition:
         prompt, an answer in place of a request, contamination. A seed whose rewrite failed returns to the pool.
         """
         recipe, models, inference = step.settings.chat.evolution, step.settings.models, step.inference()
+        wordings = {name: prompts.both(name, step.settings.prompts_dir) for name in (*OPERATORS, FROM_TEXT)}
         seeds = step.sampled(_seeds(step, upstream))
         seeds = seeds.with_columns(assign(seeds, number))
         requests = [
             request
-            for operator in (*OPERATORS, FROM_TEXT)
+            for operator, wording in wordings.items()
             for request in batch.from_prompt(
-                prompts.load(operator),
+                wording,
                 seeds.filter(pl.col("operator") == operator).rename({"seed": "text" if operator == FROM_TEXT else "request"}),
                 recipe.sampling,
                 name,
@@ -64,8 +65,9 @@ def _make(number: int) -> dg.AssetsDefinition:
             pl.col("text").str.strip_chars().str.strip_chars('"')
         )
         made = _with_similarities(made, inference, models.embedder)
-        pairs = made.filter(pl.col("text").fill_null("") != "").select("row_id", one="seed", other="text")
-        compared = batch.from_prompt(prompts.load("same_request"), pairs, _YES_NO, "same_request", choices=("yes", "no"))
+        pairs = made.filter(pl.col("text").fill_null("") != "").select("row_id", "language", one="seed", other="text")
+        same_request = prompts.both("same_request", step.settings.prompts_dir)
+        compared = batch.from_prompt(same_request, pairs, _YES_NO, "same_request", choices=("yes", "no"))
         same = inference.generate(models.judge, compared, "same request")
         made = made.join(same.frame.select("row_id", same=pl.col("choice_logprobs").list.first().exp()), on="row_id", how="left")
         made = made.with_columns(
@@ -78,7 +80,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         )
         found = [
             gate_of(step).hits(made).with_columns(reason=pl.lit("contaminated_")),
-            elimination.copied_examples(made).with_columns(reason=pl.lit("prompt_example_")),
+            elimination.copied_examples(made, wordings.values()).with_columns(reason=pl.lit("prompt_example_")),
         ]
         copied = pl.concat(found).select(
             "row_id",
@@ -115,7 +117,7 @@ def _seeds(step: Step, upstream: str) -> pl.DataFrame:
     return (
         rows.filter(shard_of(step.settings.shards) == step.partition)
         .select(
-            "row_id", "kind", "source", "file", "position", "licence", "domain", *LABELS,
+            "row_id", "kind", "source", "file", "position", "licence", "domain", "language", *LABELS,
             seed=conversation.instruction(), seed_answer=conversation.answer(),
         )
         .collect()

@@ -22,7 +22,7 @@ from infinity_assets.synthesis.from_text import OPERATION, Example, Grammar, Pai
 from infinity_assets.synthesis.from_text import conversation as conversation_of
 
 _EVIDENCE_CHARS = 300
-_CHINESE, _ENGLISH = _EXEMPLARS = "pairs_from_text_zh", "pairs_from_text_en"
+_EXEMPLARS = "pairs_from_text"
 
 COLUMNS = pl.Schema({**schema.SYNTHETIC_ROW, "context_chars": pl.Int64})
 
@@ -48,7 +48,7 @@ class Written(NamedTuple):
 @dataset(
     group="ingest",
     reads=("raw_pool",),
-    settings=lambda s: (s.from_text, s.models.of_texts.reach, *(prompts.load(name).hash for name in _EXEMPLARS)),
+    settings=lambda s: (s.from_text, s.models.of_texts.reach, *prompts.hashes(s.prompts_dir, _EXEMPLARS)),
     columns=COLUMNS,
     meaning={"context_chars": "length of the text at the beginning of the first turn, in characters"},
     kinds=("polars", "parquet", "vllm"),
@@ -115,28 +115,29 @@ def _synthesize(step: Step, texts: pl.DataFrame) -> dict[str, Written]:
     def measured(text: str) -> Example:
         return Example(text, known.count(text))
 
-    shown = {name: exemplars(prompts.load(name)) for name in _EXEMPLARS} if recipe.exemplars else {}
-    fixed = {name: [measured(grammar.example(*example)) for example in examples] for name, examples in shown.items()}
+    prompt = prompts.both(_EXEMPLARS, step.settings.prompts_dir)
+    shown = {wording.label: exemplars(wording) for wording in prompt} if recipe.exemplars else {}
+    fixed = {label: [measured(grammar.example(*example)) for example in examples] for label, examples in shown.items()}
     chains: dict[tuple[str, int], list[tuple[Example, tuple[Pair, ...]]]] = defaultdict(list)
     written: dict[str, Written] = {}
     for places in _plan(texts, recipe.rounds):
         asked, requests = [], []
         for chain, row_id, text in places:
-            name = _CHINESE if chain[0].startswith("zh") else _ENGLISH
+            wording = prompt.of(chain[0])
             context = cut(text, min(recipe.max_context_tokens, room), known.count)
             earlier = [example for example, _ in chains[chain]]
             requests.append(
                 CompleteRequest(
                     row_id=row_id,
-                    prompt=name if recipe.exemplars else OPERATION,
-                    prompt_hash=prompts.load(name).hash if recipe.exemplars else "",
-                    text=few_shot(measured(grammar.context(context)), fixed.get(name, []), earlier, room),
+                    prompt=wording.label if recipe.exemplars else OPERATION,
+                    prompt_hash=wording.hash if recipe.exemplars else "",
+                    text=few_shot(measured(grammar.context(context)), fixed.get(wording.label, []), earlier, room),
                     sampling=sampling,
                     stop=grammar.stops,
                 )
             )
             # A tuned model may well give one answer to a question about several texts; one that is shown examples copies them.
-            copies = [pair for _, pairs in (*shown[name], *chains[chain]) for pair in pairs] if recipe.exemplars else []
+            copies = [pair for _, pairs in (*shown[wording.label], *chains[chain]) for pair in pairs] if recipe.exemplars else []
             asked.append((chain, context, copies))
         answers = inference.complete(spec, requests, "synthesize")
         lines = answers.frame.select("row_id", "text", "finish_reason", "error").rows()

@@ -25,7 +25,7 @@ _SETS = {"inf_instruct_f": "InfInstruct-F", "inf_instruct_g": "InfInstruct-G"}
 @dataset(
     group="release",
     reads=tuple(_SETS),
-    settings=lambda s: (s,),
+    settings=lambda s: (s, *prompts.hashes(s.prompts_dir, *prompts.names())),
     columns={"dataset": pl.String, "row_id": pl.String, "source": pl.String, "licence": pl.String, "line": pl.Int64},
     meaning={"dataset": "InfInstruct-F or InfInstruct-G", "line": "line of the JSONL files, from 0"},
     kinds=("polars", "json"),
@@ -60,9 +60,8 @@ def release(step: Step) -> Outcome:
     models = {part: getattr(settings.models, part).identity for part in ("generator", "tagger", "judge", "scorer", "embedder")}
     models |= {"synthesizer": settings.models.of_texts.identity}
     models |= {f"student {student.name}": student.model.identity for student in settings.models.students}
-    write_text(
-        card.write(sets, models, {name: prompts.load(name).hash for name in prompts.names()}, settings_hash(settings)), folder / "README.md"
-    )
+    asked = {prompt.label: prompt.hash for name in prompts.names() for prompt in prompts.both(name, settings.prompts_dir)}
+    write_text(card.write(sets, models, asked, settings_hash(settings)), folder / "README.md")
     write_text(settings.model_dump_json(indent=1), folder / "settings.json")
     files = sorted(folder.iterdir())
     sums = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}

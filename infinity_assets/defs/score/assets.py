@@ -24,7 +24,7 @@ _TAG = Sampling(temperature=0.0, top_p=1.0, max_tokens=64)
 @dataset(
     group="score",
     reads=("decontaminated",),
-    settings=lambda s: (s.scoring, s.models.tagger.reach, prompts.load("tag").hash),
+    settings=lambda s: (s.scoring, s.models.tagger.reach, *prompts.hashes(s.prompts_dir, "tag")),
     columns={"row_id": pl.String, "cate_ability": pl.String, "ability": pl.List(pl.String), "tag_error": pl.String},
     meaning={
         "cate_ability": "coarse ability, one of 26",
@@ -41,11 +41,12 @@ def tagged(step: Step) -> Outcome:
     rows, scoring = step.read("decontaminated").collect(), step.settings.scoring
     taken = step.sampled(sample.take(rows, scoring.max_rows, step.settings.shards))
     requests = batch.from_prompt(
-        prompts.load("tag"),
-        taken.select("row_id", conversation.instruction().str.slice(0, scoring.max_chars).alias("request")),
+        prompts.both("tag", step.settings.prompts_dir),
+        taken.select("row_id", "language", conversation.instruction().str.slice(0, scoring.max_chars).alias("request")),
         _TAG,
         "tag",
         schema=labels.schema(scoring.max_labels),
+        max_labels=str(scoring.max_labels),
     )
     answers = step.inference().generate(step.settings.models.tagger, requests, "tag")
     found = rows.select("row_id").join(labels.parse(answers.frame), on="row_id", how="left")
@@ -66,7 +67,7 @@ def tagged(step: Step) -> Outcome:
         s.scoring,
         s.models.scorer.reach,
         s.models.judge.reach,
-        prompts.load("judge_answer").hash,
+        *prompts.hashes(s.prompts_dir, "judge_answer"),
         s.models.reward.reach if s.models.reward else "",
     ),
     columns={
@@ -113,8 +114,8 @@ def scored(step: Step) -> Outcome:
     inference = step.inference()
     in_context = inference.score(models.scorer, batch.last_answers(taken, with_context=True), "loss")
     alone = inference.score(models.scorer, batch.last_answers(taken, with_context=False), "loss alone")
-    grades = grade(step, inference, taken.select("row_id", request=conversation.content_of("user"), answer=conversation.answer()))
-    quality = grades.select("row_id", quality="score", quality_text="text", quality_error="error")
+    asked = taken.select("row_id", "language", request=conversation.content_of("user"), answer=conversation.answer())
+    quality = grade(step, inference, asked).select("row_id", quality="score", quality_text="text", quality_error="error")
     rewards = pl.DataFrame(schema={"row_id": pl.String, "reward": pl.Float64, "reward_error": pl.String})
     if models.reward:
         rewarded = inference.reward(models.reward, batch.conversations(taken), "reward")

@@ -1,0 +1,237 @@
+"""OpenAI's API as bodies and replies: what is sent, what is read, and what an error means. What `vllm serve` adds to it is marked so."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from time import time
+from typing import Any
+
+from infinity_assets.inference.requests import (
+    BAD_REPLY,
+    ENGINE_ERROR,
+    INVALID_REQUEST,
+    PROMPT_TOO_LONG,
+    RATE_LIMITED,
+    REFUSED,
+    TIMEOUT,
+    CompleteRequest,
+    GenerateRequest,
+    Response,
+    normalised,
+)
+from infinity_assets.model_settings import Sampling
+
+TOP_LOGPROBS = 20  # as many as `vllm serve` gives by default, and OpenAI at all
+ANOTHER_SHAPE = (ValueError, TypeError, LookupError, AttributeError)  # what reading a reply raises that is not what the API promises
+OVERLOADED = frozenset({429, 503})
+AROUND = ' \n":'  # a choice, in JSON or alone
+OPTIONAL = {"seed": None, "top_logprobs": None, "logprobs": None, "max_tokens": "max_completion_tokens"}
+"""What some servers do not take (Mistral no seed, OpenAI's reasoning models neither log-probabilities nor max_tokens), and what they call it."""
+_UNKNOWN = re.compile(r"unrecogni|unknown|unsupported|not support|extra|not permitted|forbidden|unexpected|not a valid|not allowed", re.I)
+_TOO_LONG = re.compile(r"context.?(length|window)|maximum (input|prompt) length|(prompt|input) is too long|too many (input )?tokens", re.I)
+_FILTERED = re.compile(r"content.?(filter|policy|management)|responsible.?ai|moderation|data_inspection_failed", re.I)
+_FORMAT = re.compile(r"response_format|json_schema|json_object|schema|strict|structured", re.I)
+
+
+class Rejected(Exception):
+    """A reply that is an error: its status, its text without the key, and how long the server wants not to be asked (seconds)."""
+
+    def __init__(self, status: int, text: str, retry_after: float = 0.0):
+        super().__init__(f"{status} {text}")
+        self.status, self.text, self.retry_after = status, text, retry_after
+
+    @property
+    def fatal(self) -> bool:
+        """Whether every other request would be rejected as well: the key, the credit, the model or the address."""
+        return (self.status in (401, 402, 404) or "insufficient_quota" in self.text or self.status == 403) and not self.filtered
+
+    @property
+    def filtered(self) -> bool:
+        """Whether a content filter stood in the way, by the code of Azure, OpenAI, OpenRouter or DashScope."""
+        return self.status in (400, 403) and bool(_FILTERED.search(self.text))
+
+    @property
+    def overloaded(self) -> bool:
+        """Whether the server has too much to do."""
+        return self.status in OVERLOADED
+
+    @property
+    def about_format(self) -> bool:
+        """Whether it is the form asked for that the server cannot give."""
+        return self.status in (400, 422) and bool(_FORMAT.search(self.text))
+
+    def unknown_field(self, body: Mapping[str, Any]) -> str | None:
+        """A field that can be done without and that the server does not take."""
+        if self.status not in (400, 422) or not _UNKNOWN.search(self.text):
+            return None
+        return next((field for field in OPTIONAL if field in body and re.search(rf"\b{field}\b", self.text)), None)
+
+    def response(self, window: int) -> Response:
+        """The class of the error."""
+        if self.filtered:
+            return Response(error=REFUSED, cause=self._cause)
+        if self.status in (400, 413, 422) and _TOO_LONG.search(self.text):
+            return Response(error=PROMPT_TOO_LONG, cause=self._cause, window=window)
+        if self.status == 429:
+            return Response(error=RATE_LIMITED, cause=self._cause)
+        if self.status in (408, 504):
+            return Response(error=TIMEOUT, cause=self._cause)
+        if self.status in (409, 425) or self.status >= 500:
+            return Response(error=ENGINE_ERROR, cause=self._cause)
+        return Response(error=INVALID_REQUEST if self.status >= 400 else BAD_REPLY, cause=self._cause)
+
+    @property
+    def _cause(self) -> str:
+        return str(self)[:1000]
+
+
+def retry_after(headers: Mapping[str, str]) -> float:
+    """Seconds after which the server wants to be asked again, from `retry-after-ms` or `retry-after` (seconds or a date); 0 if it does not say."""
+    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        value = headers.get(name)
+        if value is None:
+            continue
+        try:
+            seconds = float(value) / unit
+        except ValueError:
+            try:
+                seconds = parsedate_to_datetime(value).timestamp() - time()
+            except ValueError:
+                continue
+        if math.isfinite(seconds):
+            return max(0.0, seconds)
+    return 0.0
+
+
+@dataclass(frozen=True)
+class Form:
+    """A way to ask for JSON of a schema."""
+
+    strict: bool | None
+    """Whether the schema is enforced to the letter; None where it is not sent."""
+    json: bool = True
+    """Whether JSON is asked for at all."""
+
+    def fields(self, schema: Mapping[str, Any]) -> dict[str, Any]:
+        """What is added to the body."""
+        if not self.json:
+            return {}
+        if self.strict is None:
+            return {"response_format": {"type": "json_object"}}
+        described = {"name": "answer", "schema": schema, "strict": self.strict}
+        return {"response_format": {"type": "json_schema", "json_schema": described}}
+
+
+FORMS = (Form(strict=True), Form(strict=False), Form(strict=None), Form(strict=None, json=False))
+"""From the strongest: OpenAI's strict schemas are a subset of JSON Schema, DeepSeek and others have only some JSON, the oldest nothing. What a server
+does not take is asked for in the next form; the answer is checked in any case.
+"""
+
+
+def chat_body(model: str, request: GenerateRequest, **fields: Any) -> dict[str, Any]:
+    """The body for `/chat/completions`."""
+    return {"model": model, "messages": request.messages, **_sampling(request.sampling, request.seed), **fields}
+
+
+def greedy(**fields: Any) -> dict[str, Any]:
+    """What is added to the body where one of several choices is wanted."""
+    return {"temperature": 0.0, "top_p": 1.0, "logprobs": True, "top_logprobs": TOP_LOGPROBS, **fields}
+
+
+def first_token_fields(tokens: Sequence[int]) -> dict[str, Any]:
+    """One token, and the log-probabilities of these: `vllm serve`, as the engine in process does it."""
+    return greedy(max_tokens=1, logprob_token_ids=tokens, return_tokens_as_token_ids=True)
+
+
+def choice_schema(choices: Sequence[str]) -> dict[str, Any]:
+    """The schema for servers that know no other way to enforce a choice: the root must be an object."""
+    choice = {"type": "string", "enum": list(choices)}
+    return {"type": "object", "properties": {"choice": choice}, "required": ["choice"], "additionalProperties": False}
+
+
+def complete_body(model: str, request: CompleteRequest) -> dict[str, Any]:
+    """The body for `/completions`. That no special token is added or hidden is asked for as `vllm serve` reads it."""
+    body = {"model": model, "prompt": request.text, **_sampling(request.sampling, request.seed)}
+    if request.stop:
+        body["stop"] = request.stop
+    return {**body, "add_special_tokens": False, "skip_special_tokens": False}
+
+
+def _sampling(sampling: Sampling, seed: int | None) -> dict[str, Any]:
+    fields = {"temperature": sampling.temperature, "top_p": sampling.top_p, "max_tokens": sampling.max_tokens}
+    return fields if seed is None else {**fields, "seed": seed}
+
+
+def read(reply: Mapping[str, Any]) -> Response:
+    """The answer in a reply of either end point. Raises one of `ANOTHER_SHAPE`."""
+    choice = reply["choices"][0]
+    usage = reply.get("usage") or {}
+    prompt_tokens, completion_tokens = (_count(usage.get(name)) for name in ("prompt_tokens", "completion_tokens"))
+    message = choice.get("message")
+    text = choice["text"] if message is None else message["content"]
+    refusal = message and message.get("refusal")
+    finish_reason = choice.get("finish_reason")
+    if not isinstance(text, str | None) or not isinstance(finish_reason, str | None):
+        raise TypeError(f"an answer of type {type(text).__name__}, ended by {finish_reason!r}")
+    response = Response(text or "", finish_reason, prompt_tokens, completion_tokens)
+    if refusal or finish_reason == "content_filter":
+        cause = str(refusal or "the server's content filter")[:1000]
+        return Response(text or None, finish_reason, prompt_tokens, completion_tokens, error=REFUSED, cause=cause)
+    return response
+
+
+def _count(tokens: Any) -> int:
+    if tokens is None:
+        return 0
+    if not isinstance(tokens, int) or tokens < 0:
+        raise TypeError(f"a usage of {tokens!r} tokens")
+    return tokens
+
+
+def first_token_logprobs(reply: Mapping[str, Any], tokens: Sequence[int]) -> tuple[float, ...] | None:
+    """The log-probabilities of those tokens in the first place, normalised; None where the server does not give them all."""
+    logprobs = reply["choices"][0].get("logprobs") or {}
+    content = logprobs.get("content") or [{}]
+    found = {entry["token"]: entry["logprob"] for entry in content[0].get("top_logprobs") or ()}
+    values: list[Any] = [found.get(f"token_id:{token}") for token in tokens]
+    return None if any(value is None for value in values) else normalised(values)
+
+
+def choice_logprobs(choices: Sequence[str], reply: Mapping[str, Any], text: str) -> tuple[float, ...] | None:
+    """The log-probabilities of the choices by their first tokens, where the answer begins with a choice or holds one in quotes.
+
+    None where the server gave none, a token fits two choices, or the choice begins within a token. A choice that is not among the most
+    probable tokens has minus infinity.
+    """
+    content = (reply["choices"][0].get("logprobs") or {}).get("content")
+    if not content:
+        return None
+    start = 0 if text.strip() in choices else text.find(":")
+    place = 0
+    for position in content:
+        token = position["token"]
+        if place >= start and token.strip(AROUND):
+            break
+        place += len(token)
+    else:
+        return None
+    found = dict.fromkeys(choices, -math.inf)
+    for entry in position.get("top_logprobs") or ():
+        token = entry["token"].strip(AROUND)
+        fitting = [choice for choice in choices if token and choice.startswith(token)]
+        if len(fitting) > 1:
+            return None
+        if fitting:
+            found[fitting[0]] = max(found[fitting[0]], entry["logprob"])
+    values = [found[choice] for choice in choices]
+    return normalised(values) if max(values) > -math.inf else None
+
+
+def scored_logprobs(reply: Mapping[str, Any], tokens: Sequence[int], start: int) -> list[float] | None:
+    """The log-probabilities of the prompt's tokens from `start` on: `vllm serve`. None where the server gives none."""
+    positions = reply["choices"][0].get("prompt_logprobs")
+    if positions is None:
+        return None
+    return [position[str(token)]["logprob"] for token, position in zip(tokens[start:], positions[start:], strict=True)]

@@ -1,0 +1,200 @@
+"""Servers of the tests' own: one that answers by a function, and a script for it in which things go wrong as they do in the world."""
+
+import asyncio
+import hashlib
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from typing import Any, Literal, NamedTuple
+
+
+class Reply(NamedTuple):
+    """What a server does with a request."""
+
+    status: int = 200
+    body: Any = ""
+    """Bytes or text as they are; anything else as JSON."""
+    headers: Mapping[str, str] = {}
+    after: float = 0.0
+    """Seconds."""
+    fate: Literal["answer", "reset", "stall"] = "answer"
+
+
+class Server:
+    """Answers POST requests by a function of (path, body, number of the call), remembers what it saw, and how many calls it had at once.
+
+    One thread, no library: some 10,000 requests a second. The function runs on that thread; it may return a `Reply` or its first fields.
+    """
+
+    def __init__(self, reply: Callable[[str, dict, int], Any]):
+        self.seen: list[tuple[str, dict]] = []
+        self.headers: list[str | None] = []
+        self.at_once = self.most_at_once = 0
+        self._reply = reply
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._server = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result()
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v1"
+
+    async def _listen(self) -> asyncio.Server:
+        return await self._loop.create_server(lambda: _Connection(self), "127.0.0.1", 0)
+
+    def close(self) -> None:
+        """Hang up on everybody."""
+        self._loop.call_soon_threadsafe(self._server.close)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def answer(self, connection: "_Connection", path: str, authorization: str | None, body: bytes) -> None:
+        self.seen.append((path, json.loads(body)))
+        self.headers.append(authorization)
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        said: Any = self._reply(path, self.seen[-1][1], len(self.seen))
+        reply = Reply(*said)
+        connection.open = True
+        if reply.fate == "stall":
+            return
+        if reply.after:
+            self._loop.call_later(reply.after, connection.send, reply)
+        else:
+            connection.send(reply)
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, server: Server):
+        self._server = server
+        self._data = b""
+        self.open = False
+        """Whether a request waits for its reply."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport: Any = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.done()
+
+    def data_received(self, data: bytes) -> None:
+        self._data += data
+        head, end, rest = self._data.partition(b"\r\n\r\n")
+        if not end:
+            return
+        request, *lines = head.decode().split("\r\n")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        length = int(headers.get("content-length", 0))
+        if len(rest) >= length:
+            self._data = rest[length:]
+            self._server.answer(self, request.split()[1], headers.get("authorization"), rest[:length])
+
+    def send(self, reply: Reply) -> None:
+        if not self.open:  # the client has gone
+            return
+        self.done()
+        if reply.fate == "reset":
+            self._transport.abort()
+            return
+        body = reply.body if isinstance(reply.body, bytes | str) else json.dumps(reply.body)
+        content = body if isinstance(body, bytes) else body.encode()
+        headers = {"content-type": "application/json", "content-length": len(content), **reply.headers}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        self._transport.write(f"HTTP/1.1 {reply.status} Something\r\n{lines}\r\n".encode() + content)
+
+    def done(self) -> None:
+        self._server.at_once -= self.open
+        self.open = False
+
+
+def completion(text: str | None, logprobs: dict | None = None, finish_reason: str = "stop", **message: Any) -> tuple[int, dict]:
+    """A reply of `/v1/chat/completions`."""
+    said = {"role": "assistant", "content": text, **message}
+    choice = {"index": 0, "finish_reason": finish_reason, "message": said, "logprobs": logprobs}
+    usage = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
+    return 200, {"id": "x", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice], "usage": usage}
+
+
+def echo(path: str, body: dict, number: int) -> tuple[int, dict]:
+    """The answer that repeats the question."""
+    return completion(body["messages"][-1]["content"])
+
+
+@dataclass
+class Chaos:
+    """A script by which a share of calls fails, stalls or is answered with garbage; the others are echoed.
+
+    What happens is drawn from the seed, the request and the number of times it was asked before. Who is turned away (429, 503) or cut off hears
+    of it at once, the others after `latency` seconds, as from a server that has worked on them.
+    """
+
+    latency: float = 0.25
+    failing: float = 0.2
+    """429, 500, 502, 503 and a connection reset, each as often as the others."""
+    stalling: float = 0.01
+    garbage: float = 0.02
+    """Not JSON, another shape, JSON that was cut off, nothing at all: each as often as the others."""
+    seed: int = 0
+    fates: Counter[str] = field(default_factory=Counter)
+    asked: Counter[str] = field(default_factory=Counter)
+
+    FAILURES = ("429", "500", "502", "503", "reset")
+    GARBAGE = ("<html>Bad gateway</html>", '{"choices": [{"text": 1}]}', '{"choices": [{"message": {"content": "half', "")
+
+    def __call__(self, path: str, body: dict, number: int) -> Reply:
+        """What happens to a request."""
+        content = json.dumps(body["messages"]) + str(body.get("seed"))
+        self.asked[content] += 1
+        digest = hashlib.blake2b(f"{self.seed}:{self.asked[content]}:{content}".encode(), digest_size=16).digest()
+        draw, which = (int.from_bytes(part, "big") / 2**64 for part in (digest[:8], digest[8:]))
+        if draw < self.failing:
+            failure = self.FAILURES[int(which * len(self.FAILURES))]
+            self.fates[failure] += 1
+            if failure == "reset":
+                return Reply(fate="reset")
+            headers = {"retry-after-ms": "100"} if failure == "429" else {}
+            return Reply(int(failure), {"error": {"message": "try again"}}, headers, 0.0 if failure in ("429", "503") else self.latency)
+        if draw < self.failing + self.stalling:
+            self.fates["stall"] += 1
+            return Reply(fate="stall")
+        if draw < self.failing + self.stalling + self.garbage:
+            self.fates["garbage"] += 1
+            return Reply(200, self.GARBAGE[int(which * len(self.GARBAGE))], after=self.latency)
+        self.fates["answered"] += 1
+        return Reply(*echo(path, body, number), after=self.latency)
+
+
+CLEAN = {"failing": 0.0, "stalling": 0.0, "garbage": 0.0}
+
+
+@contextmanager
+def chaos_apart(**settings: Any) -> Iterator[tuple[str, Callable[[], Counter[str]]]]:
+    """A server with a `Chaos` of those settings in a process of its own: its address, and what it has done so far."""
+    context = get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=_serve_chaos, args=(there, settings), daemon=True)
+    process.start()
+
+    def fates() -> Counter[str]:
+        here.send("fates")
+        return here.recv()
+
+    try:
+        yield here.recv(), fates
+    finally:
+        here.send("end")
+        process.join(10)
+        process.kill()
+
+
+def _serve_chaos(connection: Connection, settings: dict[str, Any]) -> None:
+    chaos = Chaos(**settings)
+    server = Server(chaos)
+    connection.send(server.url)
+    while connection.recv() == "fates":
+        connection.send(chaos.fates)
+    server.close()

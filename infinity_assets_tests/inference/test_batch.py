@@ -1,0 +1,78 @@
+"""Requests of a frame: one per row, and what stands in a row is never read as a template."""
+
+from string import Template
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from infinity_assets import prompts
+from infinity_assets.inference import batch
+from infinity_assets.model_settings import Sampling
+
+VALUES = st.lists(st.text("ab$ {}\\\n#数\0") | st.sampled_from(["$request", "${answer}", "## user", "$$", "---\n", "{}", "%s"])).map(
+    "".join
+)
+SAMPLING = Sampling(temperature=0.7)
+
+
+def bodies(prompt: prompts.Prompt) -> list[str]:
+    """The turns of its file, as they stand there."""
+    text = prompt.file.read_text(encoding="utf-8")
+    return [part.split("\n", 1)[1].strip() for part in text.split("\n## ")[1:]]
+
+
+@pytest.mark.parametrize("name", prompts.names())
+@settings(max_examples=15, deadline=None)
+@given(data=st.data())
+def test_values_stand_in_a_prompt_as_they_are(name: str, data: st.DataObject) -> None:
+    prompt = prompts.both(name)
+    line = st.fixed_dictionaries({**dict.fromkeys(prompt.en.variables, VALUES), "language": st.sampled_from(["en", "zh", "fr", ""])})
+    lines = [values | {"row_id": f"r{number}"} for number, values in enumerate(data.draw(st.lists(line, max_size=5)))]
+    rows = pl.DataFrame(lines, schema=dict.fromkeys(["row_id", "language", *prompt.en.variables], pl.String))
+    requests = batch.from_prompt(prompt, rows, SAMPLING, "stage")
+    told = {request.row_id: request for request in requests}
+    assert len(requests) == len(told) == len(lines)
+    for values in lines:
+        wording, request = prompt.of(values["language"]), told[values["row_id"]]
+        assert (request.prompt, request.prompt_hash) == (wording.label, wording.hash)
+        written = [Template(text).substitute(values) for text in bodies(wording)]
+        assert [dict(turn) for turn in request.messages] == [
+            {"role": turn.role, "content": text} for turn, text in zip(wording.turns, written, strict=True)
+        ]
+
+
+def frame(*languages: str) -> pl.DataFrame:
+    return pl.DataFrame({"row_id": [f"r{number}" for number in range(len(languages))], "language": languages}).with_columns(
+        request="row_id"
+    )
+
+
+def test_rows_that_share_a_prompt_stand_together() -> None:
+    requests = batch.from_prompt(prompts.both("evolve_deepen"), frame("zh", "en", "zh", "de"), SAMPLING, "stage")
+    assert [request.row_id for request in requests] == ["r1", "r3", "r0", "r2"]
+
+
+def test_the_seed_is_of_stage_and_row_alone() -> None:
+    prompt = prompts.both("evolve_deepen")
+    seeds = {request.row_id: request.seed for request in batch.from_prompt(prompt, frame("en", "zh"), SAMPLING, "stage")}
+    assert seeds == {request.row_id: request.seed for request in batch.from_prompt(prompt, frame("zh", "en"), SAMPLING, "stage")}
+    assert len(set(seeds.values())) == 2
+    assert {request.seed for request in batch.from_prompt(prompt, frame("en"), Sampling(temperature=0.0), "stage")} == {None}
+
+
+def test_constants_are_the_same_for_every_row() -> None:
+    asked = batch.from_prompt(prompts.both("tag"), frame("en", "en"), SAMPLING, "stage", max_labels="7")
+    assert all("one to 7 short" in request.messages[0]["content"] for request in asked)
+    assert asked[0].messages[0] is asked[1].messages[0], "a turn that all rows share is held once"
+
+
+def test_what_does_not_fit_the_prompt_is_refused() -> None:
+    prompt, rows = prompts.both("evolve_deepen"), frame("en", "zh")
+    with pytest.raises(ValueError, match="evolve_deepen takes"):
+        batch.from_prompt(prompt, rows.drop("request"), SAMPLING, "stage")
+    with pytest.raises(ValueError, match="evolve_deepen takes"):
+        batch.from_prompt(prompt, rows, SAMPLING, "stage", surprise="x")
+    with pytest.raises(ValueError, match="request is null in a row"):
+        batch.from_prompt(prompt, rows.with_columns(request=pl.lit(None, pl.String)), SAMPLING, "stage")
