@@ -294,6 +294,9 @@ class Evolution(Section):
     """A rewrite whose embedding is closer than this to its seed brings nothing new."""
     min_similarity: Cosine = 0.3
     """A rewrite whose embedding is further than this from its seed has lost the subject."""
+    accept: NonNegativeInt = 0
+    """Stop a round when so many rewrites are accepted, over all shards, and try no more seeds than that takes; `seeds.max_seeds` is the most that
+    may be tried. 0 rewrites every seed."""
     max_same: Share = 0.9
     """A rewrite is dropped if the judge's probability that it asks the same as its seed is above this."""
 
@@ -303,6 +306,8 @@ class Answering(Section):
 
     sampling: Sampling = Sampling(max_tokens=320)
     """Of the generator."""
+    accept: NonNegativeInt = 0
+    """Stop a round when so many answers are accepted, over all shards; 0 answers every instruction."""
 
 
 class Diagnosis(Section):

@@ -11,6 +11,7 @@ For every asset that would be made again, in the order of the graph:
 Nothing of the real lake is changed.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -190,6 +191,11 @@ class Planner:
             self._notes.append(f"{', '.join(waits)} must be made first: `infinity run --until {waits[-1]}`; then plan again.")
         elif first:
             self._notes.append(f"{', '.join(first)} will be made again before: the plan is of the pool as it stands.")
+        wanted = {"evolved": self._settings.chat.evolution.accept, "answered": self._settings.chat.answering.accept}
+        if bound := [plan.asset for plan in plans if wanted.get(re.sub(r"_\d+$", "", plan.asset))]:
+            self._notes.append(
+                f"{', '.join(bound)}: stops when enough rows are accepted; the plan is of all candidates, the most that it can be."
+            )
         if guessed := [plan.asset for plan in plans if plan.asset in self._guessed and plan.calls and plan.calls.value]:
             self._notes.append(f"{', '.join(guessed)}: which rows they get depends on answers, so the sample's stand for them.")
         return plans

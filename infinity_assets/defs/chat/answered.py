@@ -12,10 +12,9 @@ from infinity_assets.inference import batch
 from infinity_assets.report import charts
 from infinity_assets.rows import conversation
 from infinity_assets.rows.ids import shard_of
-from infinity_assets.rows.schema import empty
 from infinity_assets.scoring import language
-from infinity_assets.synthesis import answers
-from infinity_assets.synthesis.descent import merge_copies, settle
+from infinity_assets.synthesis import answers, quota
+from infinity_assets.synthesis.descent import Generation, merge_copies, settle
 
 
 def _make(number: int) -> dg.AssetsDefinition:
@@ -40,39 +39,48 @@ def _make(number: int) -> dg.AssetsDefinition:
         Grain: one conversation. Key: row_id, by whose instruction's id it is sharded: what several seeds led to is answered
         once. Degenerate answers (empty, truncated, shirking, looping, of a wrong language) are dropped by class.
         """
-        models, inference = step.settings.models, step.inference()
         arrived = step.sampled(step.read_all(upstream).filter(shard_of(step.settings.shards) == step.partition).collect())
         asked, copies = merge_copies(arrived)
-        asked = asked.with_columns(request=conversation.instruction())
-        requests = batch.as_they_are("answer", asked, step.settings.chat.answering.sampling, name)
-        written = inference.generate(models.generator, requests, "answer")
-        made = asked.join(written.frame.select("row_id", "text", "finish_reason", "error"), on="row_id").with_columns(
-            pl.col("text").str.strip_chars()
-        )
-        grades = grade(
-            step, inference, made.filter(pl.col("text").fill_null("") != "").select("row_id", "language", "request", answer="text")
-        )
-        made = made.join(grades.select("row_id", answer_score="score", answer_score_error="error"), on="row_id", how="left").with_columns(
-            pl.concat_list(
-                pl.struct(role=pl.lit("user"), content="request"),
-                pl.struct(role=pl.lit("assistant"), content=pl.col("text").fill_null("")),
-            ).alias("messages"),
-            pl.lit("conversation").alias("kind"),
-            language.detect(pl.concat_str("request", pl.col("text").fill_null(""), separator="\n")).alias("language"),
-            pl.lit("answer").alias("operation"),
-        )
-        nothing = empty(pl.Schema({"row_id": pl.String, "reason": pl.String, "detail": pl.String}))
-        result = settle(made, ANSWERED, answers.rules(), nothing, by=models.generator.model)
+
+        def make(asked: pl.DataFrame) -> pl.DataFrame:
+            return _answers(step, name, asked)
+
+        def decide(made: pl.DataFrame, failed: pl.DataFrame) -> Generation:
+            return settle(made, ANSWERED, answers.rules(), failed, by=step.settings.models.generator.model)
+
+        wanted = quota.share_of(step.settings.chat.answering.accept, step.settings.shards, step.partition)
+        result, untried = quota.until_accepted(asked.with_columns(request=conversation.instruction()), wanted, name, make, decide)
         return Outcome(
             result.kept,
             rows_in=arrived.height,
             rows_created=result.created.height,
-            decisions=pl.concat([result.decisions, copies]),
+            decisions=pl.concat([result.decisions, copies, untried]),
             edges=result.edges,
             charts={"answer score": charts.histogram(result.kept["answer_score"], "judge's score of the answer", low=1, high=5)},
         )
 
     return answered
+
+
+def _answers(step: Step, name: str, asked: pl.DataFrame) -> pl.DataFrame:
+    """What the generator answers, with the judge's score: one line per instruction."""
+    inference = step.inference()
+    requests = batch.as_they_are("answer", asked, step.settings.chat.answering.sampling, name)
+    written = inference.generate(step.settings.models.generator, requests, "answer")
+    made = asked.join(written.frame.select("row_id", "text", "finish_reason", "error"), on="row_id").with_columns(
+        pl.col("text").str.strip_chars()
+    )
+    graded = made.filter(pl.col("text").fill_null("") != "").select("row_id", "language", "request", answer="text")
+    scores = grade(step, inference, graded).select("row_id", answer_score="score", answer_score_error="error")
+    return made.join(scores, on="row_id", how="left").with_columns(
+        pl.concat_list(
+            pl.struct(role=pl.lit("user"), content="request"),
+            pl.struct(role=pl.lit("assistant"), content=pl.col("text").fill_null("")),
+        ).alias("messages"),
+        pl.lit("conversation").alias("kind"),
+        language.detect(pl.concat_str("request", pl.col("text").fill_null(""), separator="\n")).alias("language"),
+        pl.lit("answer").alias("operation"),
+    )
 
 
 rounds = [_make(number) for number in ROUNDS]
