@@ -26,6 +26,15 @@ class Price(Section):
     """Per hour in which the engine works: a machine that is rented."""
 
 
+class Speed(Section):
+    """How fast an engine works, where it is known: `infinity plan` measures it otherwise."""
+
+    prompt: PositiveFloat
+    """Prompt tokens a second, all requests in flight together, while nothing is written."""
+    completion: PositiveFloat
+    """Completion tokens a second, all requests in flight together, once the prompts have been read."""
+
+
 class ModelSpec(Section):
     """A language model and the engine that runs it."""
 
@@ -64,6 +73,8 @@ class ModelSpec(Section):
     """`openai` only: seconds for one answer, after which it is asked again. A long answer of a large model under load takes minutes."""
     price: Price = Price()
     """What its calls cost."""
+    speed: Speed | None = None
+    """How fast it is; null to let `infinity plan` measure it."""
 
     @property
     def identity(self) -> str:

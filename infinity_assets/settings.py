@@ -427,10 +427,27 @@ def _explained(fault: Any) -> str:
     return f"Setting `{name}` cannot be {fault['input']!r}: {fault['msg'].removeprefix('Value error, ')}"
 
 
+def settings_texts(*sections: BaseModel | str | int | float) -> list[str]:
+    """The sections that an asset reads, as they are hashed: JSON of a section, `repr` of a single value."""
+    return [section.model_dump_json() if isinstance(section, BaseModel) else repr(section) for section in sections]
+
+
 def settings_hash(*sections: BaseModel | str | int | float) -> str:
     """A short hash of the sections that an asset reads: another hash means that its result may differ."""
-    text = "\n".join(s.model_dump_json() if isinstance(s, BaseModel) else repr(s) for s in sections)
-    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+    return hashlib.blake2b("\n".join(settings_texts(*sections)).encode(), digest_size=6).hexdigest()
+
+
+def path_of(section: BaseModel | str | int | float, within: BaseModel, path: str = "") -> str:
+    """Where a section stands in the settings, such as `chat.seeds`; empty for all of them, and for what is no section of them."""
+    for name in type(within).model_fields:
+        value = getattr(within, name)
+        if isinstance(value, BaseModel):
+            here = f"{path}.{name}" if path else name
+            if value is section:
+                return here
+            if found := path_of(section, value, here):
+                return found
+    return ""
 
 
 def data_dir() -> Path:

@@ -105,6 +105,8 @@ class Manifest(StepKey):
     """Hash of the rows' Parquet bytes: downstream recomputes only if it changed."""
     files: dict[str, int] = Field(default_factory=dict)
     """Size of what was written beside the lake, by its path in the data folder."""
+    made_with: list[str] = Field(default_factory=list)
+    """The settings behind `settings_hash`, one text per section, so that a change can be told by name."""
     measures: dict[str, int | float | str | None]
     charts: dict[str, str]
 
@@ -186,7 +188,7 @@ class Lake:
         }
         return all(file.exists() and file.stat().st_size == size for file, size in sizes.items())
 
-    def commit(self, key: StepKey, outcome: Outcome, run_id: str, started: float) -> Manifest:
+    def commit(self, key: StepKey, outcome: Outcome, run_id: str, started: float, made_with: Sequence[str] = ()) -> Manifest:
         """Write rows, then books, then the manifest.
 
         The old manifest is moved to the history first: a process killed half-way leaves a partition without a manifest, which the
@@ -197,6 +199,7 @@ class Lake:
             outcome: What was made.
             run_id: The run that made it.
             started: `time.time()` when the work began.
+            made_with: The settings behind the key's hash, as `settings_texts` gives them.
         """
         self._archive(key.asset, key.partition)
         file = self.rows_file(key.asset, key.partition)
@@ -222,6 +225,7 @@ class Lake:
             unanswered=outcome.generations.filter(pl.col("error").str.extract(r"^(\w+)").is_in(RETRIABLE)).height,
             data_version=file_hash(file),
             files={file.relative_to(self.data).as_posix(): file.stat().st_size for file in outcome.artefacts},
+            made_with=list(made_with),
             measures=dict(outcome.measures),
             charts=dict(outcome.charts),
         )

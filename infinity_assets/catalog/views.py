@@ -37,7 +37,9 @@ def _create_views(connection: duckdb.DuckDBPyConnection, data: Path) -> None:
     root = lake.catalog
     # A view over a glob that matches nothing is an error: an empty file keeps each glob non-empty.
     for book, columns in BOOKS.items():
-        if not (seed := root / book / "_" / "empty.parquet").exists():
+        seed = root / book / "_" / "empty.parquet"
+        # It has every column of today, so that a view may name one that older files lack.
+        if not seed.exists() or pl.scan_parquet(seed, glob=False).collect_schema() != columns:
             write_parquet(pl.DataFrame(schema=columns), seed)
     for folder in ("manifests/_", "history/_/_"):
         if not (seed := root / folder / "empty.json").exists():

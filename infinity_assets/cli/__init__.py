@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from infinity_assets.cli.errors import sentences
 from infinity_assets.cli.export import export
+from infinity_assets.cli.plan import plan
 from infinity_assets.cli.prompts import prompts
 from infinity_assets.cli.responses import responses
 from infinity_assets.cli.sources import bring, sources
@@ -28,6 +29,7 @@ def main() -> None:
     \b
     infinity run                         the whole graph, on data/sources
     infinity run --sources ~/datasets    on other folders
+    infinity plan                        what a run would make again, and what its model calls would cost
     infinity explain 3fa9                the story of the row whose id begins with 3fa9
     infinity funnel                      rows in, out and dropped, per asset
     infinity sql "select * from decisions limit 5"
@@ -253,6 +255,7 @@ def settings() -> None:
 
 
 main.add_command(export)
+main.add_command(plan)
 main.add_command(responses)
 
 

@@ -32,7 +32,7 @@ from infinity_assets.inference.store import ResponseStore
 from infinity_assets.progress import reporter
 from infinity_assets.report import charts
 from infinity_assets.rows.schema import MEANING
-from infinity_assets.settings import Settings, models_dir, settings_hash
+from infinity_assets.settings import Settings, models_dir, settings_hash, settings_texts
 
 FORCE_TAG = "infinity/force"
 
@@ -65,6 +65,10 @@ class Step:
         """The rows of all partitions of an input that the asset names in `reads_all`."""
         return self.lake.scan(asset)
 
+    def sampled(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The rows that models are asked about: all that are given. `infinity plan` asks about a sample of them, and counts the rest."""
+        return rows
+
     def before(self) -> tuple[pl.LazyFrame | None, list[str]]:
         """The rows of the last materialisation, and the partitions of the inputs that came since; null if anything else has changed."""
         assert self.key
@@ -90,6 +94,24 @@ class Step:
     def _advance_calls(self, progress: Progress) -> None:
         # What the store held takes no time: counting it would spoil rate and time left.
         self.advance(progress.done - progress.cached, progress.total - progress.cached, f"{progress.stage} calls")
+
+
+@dataclass(frozen=True)
+class Registered:
+    """An asset as `dataset` was told of it: what is needed to run its function, or to tell why it would be run, without Dagster."""
+
+    asset: str
+    group: str
+    function: Callable[[Step], Outcome]
+    reads: tuple[str, ...]
+    reads_all: tuple[str, ...]
+    settings: Callable[[Settings], Sequence[Part]]
+    files: Callable[[Step], Mapping[str, str]]
+    version: str
+
+
+REGISTERED: dict[str, Registered] = {}
+"""The assets whose modules have been imported, by name."""
 
 
 @cache
@@ -129,6 +151,7 @@ def dataset(
     def decorate(function: Callable[[Step], Outcome]) -> dg.AssetsDefinition:
         asset = name or function.__name__
         partitions = partitions_of(asset)
+        REGISTERED[asset] = Registered(asset, group, function, tuple(reads), tuple(reads_all), settings, files, version)
 
         @dg.asset(
             name=asset,
@@ -159,7 +182,8 @@ def dataset(
                             inputs={**_versions(step, reads, reads_all), **files(step)},
                         )
                         step = replace(step, key=key)
-                        manifest, reused = _materialise(step, key, function, context.run_id, force=FORCE_TAG in context.run_tags)
+                        parts = settings_texts(*settings(now))
+                        manifest, reused = _materialise(step, key, parts, function, context.run_id, force=FORCE_TAG in context.run_tags)
                     described = _metadata(opened, manifest, reused)
                     context.add_asset_metadata(described, partition_key=partition if partitions else None)
             write_database(opened.data)
@@ -183,12 +207,17 @@ def _dependency(upstream: str, everything: bool) -> dg.AssetDep:
     return dg.AssetDep(upstream, partition_mapping=dg.AllPartitionMapping() if everything else None)
 
 
+def same_partition_only(upstream: str, asset: str, reads: Sequence[str]) -> bool:
+    """Whether an asset reads of an upstream one just the partition that it makes."""
+    return upstream in reads and _alike(upstream, asset)
+
+
 def _versions(step: Step, reads: Sequence[str], reads_all: Sequence[str]) -> dict[str, str]:
     """The data version of every partition that is read."""
     wanted = [
         (asset, partition)
         for asset in (*reads, *reads_all)
-        for partition in ([step.partition] if asset in reads and _alike(asset, step.asset) else step.lake.partitions(asset))
+        for partition in ([step.partition] if same_partition_only(asset, step.asset, reads) else step.lake.partitions(asset))
     ]
     versions = {}
     for asset, partition in wanted:
@@ -199,13 +228,15 @@ def _versions(step: Step, reads: Sequence[str], reads_all: Sequence[str]) -> dic
     return versions
 
 
-def _materialise(step: Step, key: StepKey, function: Callable[[Step], Outcome], run_id: str, force: bool) -> tuple[Manifest, bool]:
+def _materialise(
+    step: Step, key: StepKey, parts: Sequence[str], function: Callable[[Step], Outcome], run_id: str, force: bool
+) -> tuple[Manifest, bool]:
     reporter().begin(step.asset, step.partition)
     manifest = None if force else step.lake.reusable(key)
     reused = manifest is not None
     if manifest is None:
         started = time.time()
-        manifest = step.lake.commit(key, _with_calls(function(step), step.ledger), run_id, started)
+        manifest = step.lake.commit(key, _with_calls(function(step), step.ledger), run_id, started, parts)
     reporter().end(manifest.rows_out, reused)
     return manifest, reused
 

@@ -4,7 +4,7 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.scoring.sample import take
+from infinity_assets.scoring.sample import stand_ins, stratified, take
 
 FEW = settings(max_examples=50, deadline=None)
 IDS = st.lists(st.integers(0, 10_000).map("{:032x}".format), unique=True, max_size=20)
@@ -33,3 +33,45 @@ def test_a_larger_sample_holds_the_smaller_one(ids: list[str], small: int, more:
 @given(ids=IDS)
 def test_zero_means_all(ids: list[str]) -> None:
     assert taken(ids, 0, 4) == ids
+
+
+KINDS = st.sampled_from(["conversation", "text"])
+ROWS = st.lists(st.tuples(KINDS, st.sampled_from(["en", "zh", "de"]), st.integers(0, 500)), min_size=1, max_size=60)
+
+
+def described(rows: list[tuple[str, str, int]]) -> pl.DataFrame:
+    ids = pl.Series("row_id", [f"{number:032x}" for number in range(len(rows))])
+    return pl.DataFrame(rows, schema=["kind", "language", "length"], orient="row").with_columns(ids)
+
+
+@FEW
+@given(rows=ROWS, size=st.integers(1, 70))
+def test_every_stratum_has_its_share(rows: list[tuple[str, str, int]], size: int) -> None:
+    frame = described(rows)
+    some = stratified(frame, size)
+    assert some.height == min(size, frame.height)
+    assert some["row_id"].is_in(frame["row_id"].implode()).all()
+    assert some["row_id"].is_unique().all()
+    held, wanted = (f.group_by("kind", "language").len() for f in (some, frame))
+    shares = wanted.join(held, on=["kind", "language"], how="left").with_columns(pl.col("len_right").fill_null(0))
+    exact = shares["len"] * some.height / frame.height
+    assert ((shares["len_right"] - exact).abs() <= 1).all()
+
+
+@FEW
+@given(rows=ROWS, size=st.integers(1, 70))
+def test_the_order_of_the_rows_changes_nothing(rows: list[tuple[str, str, int]], size: int) -> None:
+    frame = described(rows)
+    assert set(stratified(frame, size)["row_id"]) == set(stratified(frame[::-1], size)["row_id"])
+
+
+@FEW
+@given(rows=ROWS, known=ROWS)
+def test_a_stand_in_is_of_the_same_kind_and_language_where_there_is_one_and_nearest_in_length(
+    rows: list[tuple[str, str, int]], known: list[tuple[str, str, int]]
+) -> None:
+    for (kind, language, length), other in zip(rows, stand_ins(described(rows), described(known)), strict=True):
+        alike = [number for number, row in enumerate(known) if row[:2] == (kind, language)] or range(len(known))
+        nearest = min(abs(known[number][2] - length) for number in alike)
+        assert int(other, 16) in alike
+        assert abs(known[int(other, 16)][2] - length) == nearest

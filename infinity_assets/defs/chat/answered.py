@@ -39,7 +39,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         Grain: one conversation. Key: row_id, by whose instruction's id it is sharded: what several seeds led to is answered
         once. Degenerate answers (empty, truncated, shirking, looping, of a wrong language) are dropped by class.
         """
-        arrived = step.read_all(upstream).filter(shard_of(step.settings.shards) == step.partition).collect()
+        arrived = step.sampled(step.read_all(upstream).filter(shard_of(step.settings.shards) == step.partition).collect())
         asked, copies = merge_copies(arrived)
 
         def make(asked: pl.DataFrame) -> pl.DataFrame:

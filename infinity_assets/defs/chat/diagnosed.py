@@ -37,7 +37,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         them): that shows the machinery at work, not a difference between models.
         """
         recipe, students, inference = step.settings.chat.diagnosis, step.settings.models.students, step.inference()
-        rows = step.read(upstream).collect()
+        rows = step.sampled(step.read(upstream).collect())
         asked = rows.select("row_id", "language", request=conversation.instruction())
         scores = []
         for student in students:

@@ -51,7 +51,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         """
         recipe = step.settings.chat.evolution
         wordings = {name: prompts.both(name, step.settings.prompts_dir) for name in (*OPERATORS, FROM_TEXT)}
-        gate, seeds = gate_of(step), _seeds(step, upstream)
+        gate, seeds = gate_of(step), step.sampled(_seeds(step, upstream))
         seeds = seeds.with_columns(assign(seeds, number))
 
         def make(seeds: pl.DataFrame) -> pl.DataFrame:

@@ -66,6 +66,7 @@ def synthesized_from_text(step: Step) -> Outcome:
     texts = _taken(pool, step.settings.from_text) if "text" in kinds else None
     if texts is None or texts.is_empty():
         return Outcome(schema.empty(COLUMNS), rows_in=0, rows_created=0)
+    texts = step.sampled(texts)
     written = _synthesize(step, texts)
     made = _rows(texts, written)
     thrown = Counter(reason for w in written.values() for reason in w.parsed.rejected)

@@ -39,7 +39,7 @@ def tagged(step: Step) -> Outcome:
     Grain: one row of `decontaminated`. Key: row_id. Null with a reason where the row was not in the sample or the call failed.
     """
     rows, scoring = step.read("decontaminated").collect(), step.settings.scoring
-    taken = sample.take(rows, scoring.max_rows, step.settings.shards)
+    taken = step.sampled(sample.take(rows, scoring.max_rows, step.settings.shards))
     requests = batch.from_prompt(
         prompts.both("tag", step.settings.prompts_dir),
         taken.select("row_id", "language", conversation.instruction().str.slice(0, scoring.max_chars).alias("request")),
@@ -110,7 +110,7 @@ def scored(step: Step) -> Outcome:
     """
     rows, scoring, models = step.read("decontaminated").collect(), step.settings.scoring, step.settings.models
     answered = rows.filter(pl.col("kind") == "conversation")
-    taken = sample.take(answered, scoring.max_rows, step.settings.shards)
+    taken = step.sampled(sample.take(answered, scoring.max_rows, step.settings.shards))
     inference = step.inference()
     in_context = inference.score(models.scorer, batch.last_answers(taken, with_context=True), "loss")
     alone = inference.score(models.scorer, batch.last_answers(taken, with_context=False), "loss alone")
