@@ -37,8 +37,8 @@ def requests(count: int, max_tokens: int) -> list[GenerateRequest]:
     for number in range(count):
         words = [drawn.choice(SUBJECTS) for _ in range(drawn.randint(5, 150))]
         text = f"Please {drawn.choice(ACTIONS)} {drawn.choice(SUBJECTS)} ({number}): {' '.join(words)}."
-        prompt = prompts.load("evolve_deepen", "en")
-        messages = prompt.render(request=text) if number % 2 else [{"role": "user", "content": text}]
+        before = [turn.filled({"request": text}) for turn in prompts.load("evolve_deepen", "en").turns] if number % 2 else [text]
+        messages = [{"role": "user", "content": "\n\n".join(before)}]
         made.append(
             GenerateRequest(f"row{number}", "bench", "", tuple(messages), Sampling(temperature=0.7, max_tokens=max_tokens), seed=number)
         )

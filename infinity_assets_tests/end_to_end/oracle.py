@@ -40,7 +40,8 @@ class Oracle:
         drawn = random.Random(hashlib.blake2b(text.encode(), digest_size=8).digest())
         if path.endswith("/tokenize"):
             said = body.get("prompt") or "".join(turn["content"] for turn in body["messages"])
-            return Reply(200, {"tokens": [1 + sum(map(ord, word)) % 999 for word in said.split()] or [1]})
+            header = [7] if body.get("add_generation_prompt") else []
+            return Reply(200, {"tokens": [8 + sum(map(ord, word)) % 999 for word in said.split()] + header})
         self.calls += 1
         if path.endswith("/chat/completions"):
             return Reply(*self._chat(body, drawn), after=self.latency * drawn.random())
