@@ -18,8 +18,8 @@ class Reporter(Protocol):
     def begin(self, asset: str, partition: str) -> None:
         """A step starts."""
 
-    def advance(self, done: int, total: int | None, unit: str) -> None:
-        """So much of it is done. `total` is null where it is not known."""
+    def advance(self, done: int, total: int | None, unit: str, note: str = "") -> None:
+        """So much of it is done. `total` is null where it is not known; `note` is said after it."""
 
     def end(self, rows: int, reused: bool) -> None:
         """The step is finished with so many rows, or found nothing to do."""
@@ -36,12 +36,12 @@ class LogReporter:
         self._name, self._began = f"{asset}[{partition}]", time.monotonic()
         self._last = self._began
 
-    def advance(self, done: int, total: int | None, unit: str) -> None:
+    def advance(self, done: int, total: int | None, unit: str, note: str = "") -> None:
         """Log, if the last line is ten seconds old."""
         now = time.monotonic()
         if now - self._last >= 10:
             self._last = now
-            log.info("%s: %s", self._name, describe(done, total, unit, now - self._began))
+            log.info("%s: %s%s", self._name, describe(done, total, unit, now - self._began), note)
 
     def end(self, rows: int, reused: bool) -> None:
         """Nothing: Dagster's own event says it."""

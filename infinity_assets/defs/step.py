@@ -93,7 +93,8 @@ class Step:
 
     def _advance_calls(self, progress: Progress) -> None:
         # What the store held takes no time: counting it would spoil rate and time left.
-        self.advance(progress.done - progress.cached, progress.total - progress.cached, f"{progress.stage} calls")
+        speed = f", {progress.tokens / progress.seconds:,.0f} tokens/s" if progress.tokens and progress.seconds else ""
+        reporter().advance(progress.done - progress.cached, progress.total - progress.cached, f"{progress.stage} calls", speed)
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,8 @@ class Progress(NamedTuple):
     """Of `done`, found in the store."""
     tokens: int
     """Generated, or of a score read, since the batch began."""
+    seconds: float = 0.0
+    """Since the engine began to work on it."""
 
 
 _FOUND = pl.Schema({"at": pl.UInt32, **{name: dtype for name, dtype in RESPONSES.items() if name != "prompt"}, "had": pl.Boolean})
@@ -299,7 +301,7 @@ class Inference:
                         self._flush(kind, spec, unsaved)
                         flushed = now
                     if now - reported >= REPORT_SECONDS:
-                        self._progress(Progress(stage, done, had + len(keys), had, tokens))
+                        self._progress(Progress(stage, done, had + len(keys), had, tokens, now - began))
                         reported = now
             finally:
                 self._flush(kind, spec, unsaved)
@@ -310,7 +312,7 @@ class Inference:
             raise BudgetSpent(f"{stage}: {self._budget.sentence()}")
         if len(lost) == len(keys) and all(line["error"] == CONNECTION for line in lost):
             raise EngineUnavailable(f"{stage}: {spec.model} was not reached: {_error(lost[-1])}")
-        self._progress(Progress(stage, done, had + len(keys), had, tokens))
+        self._progress(Progress(stage, done, had + len(keys), had, tokens, seconds))
         return pl.DataFrame(lost, schema={**RESPONSES, "room": pl.Int64}), seconds
 
     def _flush(self, kind: Kind, spec: Answering, lines: list[dict[str, Any]]) -> None:

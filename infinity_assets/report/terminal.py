@@ -33,12 +33,12 @@ class TerminalReporter:
             self._status = self._console.status(escape(self._name))
             self._status.start()
 
-    def advance(self, done: int, total: int | None, unit: str) -> None:
+    def advance(self, done: int, total: int | None, unit: str, note: str = "") -> None:
         """Show how far it is. A new unit begins a new count."""
         now = time.monotonic()
         if unit != self._unit:
             self._unit, self._phase_began = unit, now
-        text = f"{self._name}: {describe(done, total, unit, now - self._phase_began)}"
+        text = f"{self._name}: {describe(done, total, unit, now - self._phase_began)}{note}"
         if self._status:
             self._status.update(escape(text))
         elif now - self._printed >= _EVERY:

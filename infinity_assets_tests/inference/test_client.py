@@ -246,7 +246,8 @@ def test_progress_counts_what_was_there(store):
     Inference(store, ScriptedEngine().pool()).generate(SPEC, REQUESTS[:5], "stage")
     Inference(store, ScriptedEngine().pool(), seen.append).generate(SPEC, REQUESTS, "answers")
     assert seen[0] == Progress("answers", 5, 20, 5, 0)
-    assert seen[-1] == Progress("answers", 20, 20, 5, 30)
+    assert seen[-1]._replace(seconds=0.0) == Progress("answers", 20, 20, 5, 30)
+    assert seen[-1].seconds > 0
 
 
 class Lengths:
