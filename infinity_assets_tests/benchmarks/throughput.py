@@ -31,11 +31,11 @@ ACTIONS = ["explain", "compare", "describe", "plan", "summarise", "question", "i
 
 
 def requests(count: int, max_tokens: int) -> list[GenerateRequest]:
-    """So many requests of 20 to 200 words, seeded."""
+    """So many requests of 10 to 50 words, seeded; half of them behind the same two examples."""
     drawn = random.Random(0)
     made = []
     for number in range(count):
-        words = [drawn.choice(SUBJECTS) for _ in range(drawn.randint(5, 150))]
+        words = [drawn.choice(SUBJECTS) for _ in range(drawn.randint(5, 40))]
         text = f"Please {drawn.choice(ACTIONS)} {drawn.choice(SUBJECTS)} ({number}): {' '.join(words)}."
         before = [turn.filled({"request": text}) for turn in prompts.load("evolve_deepen", "en").turns] if number % 2 else [text]
         messages = [{"role": "user", "content": "\n\n".join(before)}]
