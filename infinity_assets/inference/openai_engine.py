@@ -17,6 +17,7 @@ from typing import TypeAlias
 from infinity_assets.inference.engine import Admit, EngineUnavailable, always
 from infinity_assets.inference.openai_api import Rejected
 from infinity_assets.inference.openai_server import NoReply, ServedModel
+from infinity_assets.inference.prompting import beginning
 from infinity_assets.inference.requests import (
     RETRIABLE,
     TIMEOUT,
@@ -119,7 +120,9 @@ class OpenAIEngine:
 
         try:
             async with asyncio.TaskGroup() as group:
-                for position, request in enumerate(requests):
+                # Side by side, for the server's prefix cache.
+                for position in sorted(range(len(requests)), key=lambda place: beginning(requests[place])):
+                    request = requests[position]
                     prompt_tokens, max_tokens = _prompt_tokens(request), most_tokens(request)
                     await open_requests.acquire()
                     taken = await self._quota.take(prompt_tokens, max_tokens)

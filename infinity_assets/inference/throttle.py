@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple, TypeAlias
 Outcome: TypeAlias = Literal["answered", "failed", "overloaded"]
 """How a call ended; overloaded are 429, 503 and time-outs."""
 
-START = 16
+START = 32
 """Calls in flight at the beginning."""
 VERDICT, ALARM = 16, 8
 """Outcomes after which a share of overloaded ones means something, and overloaded ones that need no further evidence."""
@@ -38,7 +38,7 @@ class Ticket(NamedTuple):
 class AdaptiveLimit:
     """The number of calls in flight: additive increase, multiplicative decrease (AIMD, Chiu and Jain 1989), between 1 and `most`.
 
-    It begins at 16 and, whenever it is used up, grows for a round-trip: by one with every answer, so that it doubles, until it has been cut;
+    It begins at 32 and, whenever it is used up, grows for a round-trip: by one with every answer, so that it doubles, until it has been cut;
     then so up to three quarters of where it was cut, and from there by one or an eighth in a round-trip. When the server turns calls away it
     is halved, once per round-trip: calls that were sent before the cut say nothing about it. But servers also fail at random, and then fewer
     calls bring fewer answers and nothing else. So one call in ten may always be turned away, and a cut needs three standard deviations more

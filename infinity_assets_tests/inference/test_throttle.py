@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from infinity_assets.inference.throttle import AdaptiveLimit, Bucket, Outcome, Pace, Quota, Ticket, back_off
+from infinity_assets.inference.throttle import START, AdaptiveLimit, Bucket, Outcome, Pace, Quota, Ticket, back_off
 from infinity_assets_tests.inference.clock import Clock
 
 
@@ -84,11 +84,11 @@ def test_failures_that_do_not_depend_on_the_load_leave_the_throughput(clock, sha
 def test_one_round_trip_halves_once(clock):
     async def main() -> None:
         limit = AdaptiveLimit(64)
-        tickets = [await limit.enter() for _ in range(16)]
+        tickets = [await limit.enter() for _ in range(START)]
         for ticket in tickets:
             limit.leave(ticket, "overloaded")
         await asyncio.sleep(10)
-        assert limit.limit == 8
+        assert limit.limit == START / 2
 
     clock.run(main())
 
