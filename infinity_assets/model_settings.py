@@ -48,8 +48,8 @@ class ModelSpec(Section):
     max_model_len: PositiveInt = 2048
     """Longest prompt plus answer, in tokens."""
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
-    """Numbers that the engine computes with; `auto` is what the weights are stored in (vLLM makes bf16 of float32). With `float32` all engines give the
-    same log-probabilities to 1e-3. Not part of a request's key."""
+    """Numbers that the engine computes with; `auto` is what the weights are stored in (vLLM makes bf16 of float32). With `float32` all engines
+    give the same log-probabilities to 1e-3. Not part of a request's key."""
     tensor_parallel_size: PositiveInt = 1
     """`vllm` only: GPUs that hold one copy of the weights together."""
     data_parallel_size: PositiveInt = 1
