@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from infinity_assets.inference.models import fetch
+from infinity_assets.inference.weights.models import fetch
 from infinity_assets.model_settings import ModelSpec
 from infinity_assets_tests.project import Project, sources_arguments
 

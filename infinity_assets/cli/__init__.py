@@ -268,7 +268,7 @@ def models() -> None:
 @sentences
 def fetch() -> None:
     """Bring the weights of all models in the settings to data/models, checked by hash. What is there costs nothing."""
-    from infinity_assets.inference.models import fetch as bring
+    from infinity_assets.inference.weights.models import fetch as bring
 
     settings = Settings()
     named = settings.models

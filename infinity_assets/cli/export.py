@@ -93,7 +93,7 @@ def _write_sequences(
     import orjson
     import polars as pl
 
-    from infinity_assets.inference.tokens import BOS, EOS
+    from infinity_assets.inference.weights.tokens import BOS, EOS
     from infinity_assets.synthesis.from_text import Grammar
     from infinity_assets.synthesis.tuning import examples_of, sequences
 
@@ -123,7 +123,7 @@ def _encoder(name: str) -> "tuple[Any, Callable[[str], Tokenised]]":
     """The grammar of a model and its tokenizer, by transformers: the ids are those that its trainers get."""
     from transformers import AutoTokenizer
 
-    from infinity_assets.inference.models import slug
+    from infinity_assets.inference.weights.models import slug
     from infinity_assets.synthesis.from_text import Grammar
     from infinity_assets.synthesis.tuning import Tokenised
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import polars as pl
     from rich.table import Table
 
-    from infinity_assets.inference.store import ResponseStore
+    from infinity_assets.inference.responses.store import ResponseStore
 
 _DAY = 86_400 * 10**9
 """Nanoseconds."""
@@ -149,7 +149,7 @@ def prune(dry_run: bool, latest: bool, embeddings: bool, older_than: float) -> N
 
 
 def _store() -> "ResponseStore":
-    from infinity_assets.inference.store import ResponseStore
+    from infinity_assets.inference.responses.store import ResponseStore
 
     return ResponseStore(data_dir() / "responses")
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import polars as pl
 
 from infinity_assets.dedup.close_pairs import Pairs, close_pairs, strongest, together
-from infinity_assets.inference.embedder import Reading
+from infinity_assets.inference.engines.embedder import Reading
 from infinity_assets.rows import conversation
 from infinity_assets.rows.ids import digest
 from infinity_assets.rows.text import tokens
@@ -33,7 +33,7 @@ _SHORT = 5
 
 
 class Encoder(Protocol):
-    """What is asked of an embedder (`inference.embedder.Embedder`)."""
+    """What is asked of an embedder (`inference.engines.embedder.Embedder`)."""
 
     @property
     def width(self) -> int:

@@ -4,7 +4,7 @@ For every asset that would be made again, in the order of the graph:
 
 1. It is run with answers from the response store alone. That makes its requests and counts those that are stored, without a call.
 2. If answers are missing, it is run on a sample of the rows that lack one, and their calls are really made and stored: the run that follows finds
-   them. What the sample's rows came to stands for all (`inference/estimate.py`).
+   them. What the sample's rows came to stands for all (`inference/planning/estimate.py`).
 3. Its rows go to a temporary lake, where the next asset finds them beside the links to those that are up to date. In a table of scores, a row that
    was not asked about gets the line of the sampled row that is most like it, so that seeds and F are chosen from a whole pool and with their caps.
 
@@ -30,11 +30,11 @@ from infinity_assets.defs.miniature import children, described, filled, forget, 
 from infinity_assets.defs.partitions import SHARDS, SOURCES, partitions_of
 from infinity_assets.defs.step import REGISTERED, Registered, Step, same_partition_only
 from infinity_assets.errors import InfinityError
-from infinity_assets.inference.estimate import Estimate, expand, total
-from infinity_assets.inference.observed import NOT_ASKED, LookingUp, Observed, TimedPool
-from infinity_assets.inference.plan import AssetPlan, Plan, Stage
-from infinity_assets.inference.projection import Known, calls_of, project
-from infinity_assets.inference.store import ResponseStore
+from infinity_assets.inference.planning.estimate import Estimate, expand, total
+from infinity_assets.inference.planning.observed import NOT_ASKED, LookingUp, Observed, TimedPool
+from infinity_assets.inference.planning.plan import AssetPlan, Plan, Stage
+from infinity_assets.inference.planning.projection import Known, calls_of, project
+from infinity_assets.inference.responses.store import ResponseStore
 from infinity_assets.progress import reporter
 from infinity_assets.scoring import sample
 from infinity_assets.settings import Settings, models_dir, path_of, settings_hash, settings_texts

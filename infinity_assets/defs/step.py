@@ -26,9 +26,9 @@ from infinity_assets.defs.resources import LakeResource
 from infinity_assets.errors import InfinityError
 from infinity_assets.inference.budget import run_budget
 from infinity_assets.inference.client import Inference, Progress
+from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.ledger import Ledger
-from infinity_assets.inference.pool import EnginePool
-from infinity_assets.inference.store import ResponseStore
+from infinity_assets.inference.responses.store import ResponseStore
 from infinity_assets.progress import reporter
 from infinity_assets.report import charts
 from infinity_assets.rows.schema import MEANING

@@ -8,7 +8,7 @@ import re
 import threading
 
 from infinity_assets.errors import InfinityError
-from infinity_assets.inference.engine import Admit
+from infinity_assets.inference.engines.engine import Admit
 from infinity_assets.model_settings import Calls, Price
 from infinity_assets.settings import Settings
 

@@ -12,9 +12,9 @@ import polars as pl
 
 from infinity_assets.inference.budget import Budget, BudgetSpent
 from infinity_assets.inference.checking import checked
-from infinity_assets.inference.engine import EngineUnavailable
+from infinity_assets.inference.engines.engine import EngineUnavailable
+from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.ledger import Ledger
-from infinity_assets.inference.pool import EnginePool
 from infinity_assets.inference.requests import (
     CONNECTION,
     EMPTY,
@@ -36,7 +36,7 @@ from infinity_assets.inference.requests import (
     request_key,
     room_of,
 )
-from infinity_assets.inference.store import RESPONSES, ResponseStore
+from infinity_assets.inference.responses.store import RESPONSES, ResponseStore
 from infinity_assets.model_settings import EmbedderSpec, ModelSpec, Retries, RewardSpec
 from infinity_assets.rows.ids import digest
 from infinity_assets.rows.schema import GENERATIONS
@@ -44,7 +44,7 @@ from infinity_assets.rows.schema import GENERATIONS
 if TYPE_CHECKING:
     import numpy as np
 
-    from infinity_assets.inference.embedder import Embedder
+    from infinity_assets.inference.engines.embedder import Embedder
 
 AnyRequest: TypeAlias = Request | RewardRequest
 Answering: TypeAlias = ModelSpec | RewardSpec

@@ -8,8 +8,8 @@ import polars as pl
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from infinity_assets.inference.estimate import Estimate, total
-from infinity_assets.inference.plan import AssetPlan, Plan
+from infinity_assets.inference.planning.estimate import Estimate, total
+from infinity_assets.inference.planning.plan import AssetPlan, Plan
 
 _WIDTH = 110
 

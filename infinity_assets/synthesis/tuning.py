@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from infinity_assets.inference.tokens import estimate
+from infinity_assets.inference.weights.tokens import estimate
 from infinity_assets.synthesis.from_text import Grammar, Pair, pairs_of
 
 

@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from infinity_assets.inference.client import Inference
-from infinity_assets.inference.pool import EnginePool
+from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.requests import GenerateRequest
-from infinity_assets.inference.store import ResponseStore
+from infinity_assets.inference.responses.store import ResponseStore
 from infinity_assets.model_settings import ModelSpec, Sampling
-from infinity_assets_tests.inference.servers import CLEAN, chaos_apart
+from infinity_assets_tests.inference.engines.servers import CLEAN, chaos_apart
 
 
 class Outcome(NamedTuple):

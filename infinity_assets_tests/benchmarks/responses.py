@@ -23,9 +23,9 @@ import numpy as np
 import polars as pl
 
 from infinity_assets.inference.client import FLUSH_ANSWERS, SEGMENTS, Inference
-from infinity_assets.inference.pool import EnginePool
+from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.requests import GenerateRequest, request_key
-from infinity_assets.inference.store import ResponseStore
+from infinity_assets.inference.responses.store import ResponseStore
 from infinity_assets.model_settings import ModelSpec, Sampling
 
 SPEC = ModelSpec(model="benchmark")

@@ -49,8 +49,8 @@ def bare(spec: ModelSpec, asked: list[GenerateRequest]) -> dict[str, float]:
     """`LLM.generate`, one batch."""
     from vllm import SamplingParams
 
-    from infinity_assets.inference.models import local_path
-    from infinity_assets.inference.vllm_engine import VllmEngine
+    from infinity_assets.inference.engines.vllm_engine import VllmEngine
+    from infinity_assets.inference.weights.models import local_path
 
     began = time.monotonic()
     llm = VllmEngine(spec, local_path(spec, models_dir()))._llm
@@ -68,8 +68,8 @@ def bare(spec: ModelSpec, asked: list[GenerateRequest]) -> dict[str, float]:
 def ours(spec: ModelSpec, asked: list[GenerateRequest]) -> dict[str, float]:
     """`Inference.generate`, with a store on disk."""
     from infinity_assets.inference.client import Inference
-    from infinity_assets.inference.pool import EnginePool
-    from infinity_assets.inference.store import ResponseStore
+    from infinity_assets.inference.engines.pool import EnginePool
+    from infinity_assets.inference.responses.store import ResponseStore
 
     pool = EnginePool(models_dir())
     with tempfile.TemporaryDirectory() as folder:

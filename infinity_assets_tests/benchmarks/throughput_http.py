@@ -19,12 +19,12 @@ from pathlib import Path
 import httpx2
 
 from infinity_assets.inference.client import Inference
-from infinity_assets.inference.models import fetch
-from infinity_assets.inference.pool import EnginePool
+from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.requests import GenerateRequest
-from infinity_assets.inference.store import ResponseStore
+from infinity_assets.inference.responses.store import ResponseStore
+from infinity_assets.inference.weights.models import fetch
 from infinity_assets.model_settings import ModelSpec, Sampling
-from infinity_assets_tests.inference.served import vllm_serve
+from infinity_assets_tests.inference.engines.served import vllm_serve
 
 THINGS = (
     *("bicycle", "river", "bakery", "telescope", "garden", "library", "bridge", "orchestra"),

@@ -232,7 +232,7 @@ def test_models_are_fetched_with_the_reward_model_and_without_what_runs_on_a_ser
         brought.append(spec.model)
         return models_dir / spec.model
 
-    monkeypatch.setattr("infinity_assets.inference.models.fetch", fetch)
+    monkeypatch.setattr("infinity_assets.inference.weights.models.fetch", fetch)
     monkeypatch.setenv("INFINITY_MODELS__REWARD__MODEL", "some/reward")
     monkeypatch.setenv("INFINITY_MODELS__JUDGE__MODEL", "served")
     monkeypatch.setenv("INFINITY_MODELS__JUDGE__BACKEND", "openai")

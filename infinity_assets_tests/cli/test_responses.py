@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from infinity_assets.catalog.lake import Lake, Outcome
 from infinity_assets.cli import main
 from infinity_assets.inference.client import Inference
-from infinity_assets.inference.store import ResponseStore
+from infinity_assets.inference.responses.store import ResponseStore
 from infinity_assets_tests.catalog.lakes import key
 from infinity_assets_tests.inference.doubles import SPEC, ScriptedEngine, ask
 

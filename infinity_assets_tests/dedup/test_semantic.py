@@ -11,7 +11,7 @@ from polars.testing import assert_frame_equal
 
 from infinity_assets.dedup import semantic
 from infinity_assets.dedup.fingerprints import fingerprint
-from infinity_assets.inference.embedder import Reading
+from infinity_assets.inference.engines.embedder import Reading
 from infinity_assets.settings import Near
 from infinity_assets_tests.frames import pool
 

@@ -15,8 +15,8 @@ from infinity_assets.catalog.used import used
 from infinity_assets.defs import step
 from infinity_assets.defs.planner import Planner
 from infinity_assets.defs.runner import Runner
-from infinity_assets.inference.plan import Plan
-from infinity_assets.inference.pool import EnginePool
+from infinity_assets.inference.engines.pool import EnginePool
+from infinity_assets.inference.planning.plan import Plan
 from infinity_assets.inference.requests import CompleteRequest, Request, Response, ScoreRequest
 from infinity_assets.progress import LogReporter
 from infinity_assets.report.plan import as_json, plan_table, recompute_lines

@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 from infinity_assets.scoring.labels import ABILITIES
-from infinity_assets_tests.inference.servers import Reply, completion
+from infinity_assets_tests.inference.engines.servers import Reply, completion
 
 WORDS = [
     "rivers",

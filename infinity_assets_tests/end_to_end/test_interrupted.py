@@ -12,7 +12,7 @@ import yaml
 
 from infinity_assets.catalog.invariants import check_all
 from infinity_assets_tests.end_to_end.oracle import Oracle
-from infinity_assets_tests.inference.servers import Server
+from infinity_assets_tests.inference.engines.servers import Server
 from infinity_assets_tests.project import Project, sources_arguments
 
 ROLES = ("generator", "tagger", "judge", "scorer")

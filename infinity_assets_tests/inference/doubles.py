@@ -4,8 +4,8 @@ import random
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
-from infinity_assets.inference.engine import Admit, always
-from infinity_assets.inference.pool import EnginePool
+from infinity_assets.inference.engines.engine import Admit, always
+from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.requests import GenerateRequest, Request, Response, most_tokens
 from infinity_assets.model_settings import ModelSpec, Sampling
 

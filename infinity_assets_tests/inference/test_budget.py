@@ -9,7 +9,7 @@ from infinity_assets.errors import InfinityError
 from infinity_assets.inference.budget import Budget, BudgetSpent, parse
 from infinity_assets.inference.client import Inference
 from infinity_assets.inference.requests import Response
-from infinity_assets.inference.store import ResponseStore
+from infinity_assets.inference.responses.store import ResponseStore
 from infinity_assets.model_settings import Calls, ModelSpec, Price, Sampling
 from infinity_assets_tests.inference.doubles import SPEC, ScriptedEngine, ask
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from infinity_assets.inference import client
 from infinity_assets.inference.client import ANSWERS, Inference, Progress
-from infinity_assets.inference.engine import EngineUnavailable
-from infinity_assets.inference.pool import EnginePool
+from infinity_assets.inference.engines.engine import EngineUnavailable
+from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.requests import GenerateRequest, Response, ScoreRequest, failed, room_of
-from infinity_assets.inference.store import ResponseStore
+from infinity_assets.inference.responses.store import ResponseStore
 from infinity_assets.model_settings import EmbedderSpec, Retries, Sampling
 from infinity_assets.rows.schema import GENERATIONS
 from infinity_assets_tests.inference.doubles import SPEC, ScriptedEngine, ask, echo

@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from infinity_assets.catalog.staleness import Reason
-from infinity_assets.inference.estimate import Estimate
-from infinity_assets.inference.plan import AssetPlan, Plan, Stage
+from infinity_assets.inference.planning.estimate import Estimate
+from infinity_assets.inference.planning.plan import AssetPlan, Plan, Stage
 from infinity_assets.report.plan import as_json, compare_table, duration, money, number, plan_table, recompute_lines, summary
 
 STAGES = (

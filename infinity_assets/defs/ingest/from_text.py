@@ -10,7 +10,7 @@ from infinity_assets import prompts
 from infinity_assets.catalog.lake import Outcome
 from infinity_assets.defs.step import Step, dataset
 from infinity_assets.inference.requests import CompleteRequest
-from infinity_assets.inference.tokens import tokens_of
+from infinity_assets.inference.weights.tokens import tokens_of
 from infinity_assets.model_settings import Sampling
 from infinity_assets.report import charts
 from infinity_assets.rows import conversation, schema

@@ -1,0 +1,253 @@
+"""One call to a server that speaks OpenAI's API: a request in, a response out, and the ways that this server is known to take.
+
+The key stands in the header of the client's requests; errors and answers are searched for it, because servers like to quote it.
+"""
+
+import asyncio
+import json
+import logging
+import math
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from infinity_assets.inference.engines import openai_api as api
+from infinity_assets.inference.engines.engine import EngineUnavailable
+from infinity_assets.inference.engines.secret import Secret
+from infinity_assets.inference.requests import (
+    BAD_REPLY,
+    CONNECTION,
+    INVALID_REQUEST,
+    PROMPT_TOO_LONG,
+    CompleteRequest,
+    GenerateRequest,
+    Messages,
+    Request,
+    Response,
+    ScoreRequest,
+    failed,
+)
+from infinity_assets.model_settings import ModelSpec
+
+CONNECT = 10.0  # seconds
+KEPT_ALIVE = 60.0  # seconds
+
+
+class NoReply(Exception):
+    """A call that brought no reply of the API's shape: its class, and what came instead, without the key."""
+
+    def __init__(self, error: str, cause: str):
+        super().__init__(cause)
+        self.error = error
+
+
+class ServedModel:
+    """A model on a server. Lives on one event loop."""
+
+    def __init__(self, spec: ModelSpec):
+        import httpx2
+
+        self.spec = spec
+        self._secret = Secret(os.environ.get(spec.api_key_env, ""))
+        for name in ("httpx2", "httpcore2"):  # a line per request, and a reply's headers, which may quote the key
+            logging.getLogger(name).setLevel(logging.WARNING)
+        self._client: Any = httpx2.AsyncClient(
+            timeout=httpx2.Timeout(None, connect=CONNECT),
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=KEPT_ALIVE),
+            headers={"content-type": "application/json", **self._authorization()},
+        )
+        self._errors: Any = (httpx2.HTTPError, httpx2.InvalidURL)
+        self._header: list[int] | None = None
+        self._lacks: set[str] = set()
+        """Optional fields that the server does not take."""
+        self._forms: dict[str, int] = {}
+        """By schema, the first of `FORMS` that the server takes."""
+        self._first_tokens: dict[tuple[str, ...], tuple[int, ...] | None] = {}
+        self._ways: set[str] = {"first_token", "structured_outputs"}
+        """What `vllm serve` adds for choices, as far as the server is not known to lack it."""
+
+    async def answer(self, request: Request) -> Response:
+        """One call for a request, or several that belong together.
+
+        Raises `Rejected` for an error of the server, `NoReply` where nothing or something else came, and `EngineUnavailable` where every
+        request of its kind would fail.
+        """
+        shape: str | None = None
+        try:
+            if isinstance(request, ScoreRequest):
+                return await self._score(request)
+            if isinstance(request, CompleteRequest):
+                response = api.read(await self._post("/completions", api.complete_body(self.spec.model, request)))
+            else:
+                response = await self._generate(request)
+            cause = response.cause and self._secret.clean(response.cause)
+            return replace(response, text=response.text and self._secret.strip(response.text), cause=cause)
+        except api.ANOTHER_SHAPE as error:
+            shape = self._secret.clean(f"not what the API promises: {error!r}")
+        raise NoReply(BAD_REPLY, shape)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    def _authorization(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self._secret.value}"} if self._secret.value else {}
+
+    async def _generate(self, request: GenerateRequest) -> Response:
+        if request.choices:
+            return await self._choose(request, request.choices)
+        if request.schema is None:
+            return api.read(await self._post("/chat/completions", api.chat_body(self.spec.model, request)))
+        return api.read(await self._chat_with_schema(request, request.schema))
+
+    async def _chat_with_schema(self, request: GenerateRequest, schema: Mapping[str, Any], **fields: Any) -> Any:
+        """Ask for JSON in the strictest form that the server takes."""
+        name = json.dumps(schema)
+        while True:
+            form = self._forms.get(name, 0)
+            body = api.chat_body(self.spec.model, request, **fields, **api.FORMS[form].fields(schema))
+            try:
+                return await self._post("/chat/completions", body)
+            except api.Rejected as rejected:
+                if not rejected.about_format or form + 1 == len(api.FORMS):
+                    raise
+            self._forms[name] = max(self._forms.get(name, 0), form + 1)
+
+    async def _choose(self, request: GenerateRequest, choices: tuple[str, ...]) -> Response:
+        """By the log-probabilities of the choices' first tokens, as in process; under a grammar; or as a schema, whichever the server knows."""
+        if "first_token" in self._ways and (tokens := await self._choice_tokens(choices)):
+            reply = await self._choice_call(request, "first_token", **api.first_token_fields(tokens))
+            logprobs = reply and api.first_token_logprobs(reply, tokens)
+            if logprobs:
+                best = max(range(len(logprobs)), key=logprobs.__getitem__)
+                return replace(api.read(reply), text=choices[best], finish_reason="stop", choice_logprobs=logprobs)
+            self._ways.discard("first_token")
+        if "structured_outputs" in self._ways:
+            reply = await self._choice_call(request, "structured_outputs", **api.greedy(structured_outputs={"choice": choices}))
+            response = api.read(reply) if reply else None
+            if reply and response and response.error is None:
+                text = (response.text or "").strip()
+                if text in choices or response.finish_reason == "length":
+                    return replace(response, text=text, choice_logprobs=api.choice_logprobs(choices, reply, response.text or ""))
+            elif response:
+                return response
+            self._ways.discard("structured_outputs")  # not taken, or ignored
+        reply = await self._chat_with_schema(request, api.choice_schema(choices), **api.greedy())
+        response = api.read(reply)
+        if response.error is not None:
+            return response
+        text = response.text or ""
+        with suppress(*api.ANOTHER_SHAPE):
+            text = orjson.loads(text)["choice"]
+        return replace(response, text=str(text).strip(), choice_logprobs=api.choice_logprobs(choices, reply, response.text or ""))
+
+    async def _choice_call(self, request: GenerateRequest, way: str, **fields: Any) -> Any:
+        """The reply, or None where the server does not take such fields."""
+        try:
+            return await self._post("/chat/completions", api.chat_body(self.spec.model, request, **fields))
+        except api.Rejected as rejected:
+            if rejected.status not in (400, 422) or rejected.response(0).error != INVALID_REQUEST:
+                raise
+            return None
+
+    async def _choice_tokens(self, choices: tuple[str, ...]) -> tuple[int, ...] | None:
+        """A token per choice that tells it from all others, or None: also where the server does not say."""
+        if choices not in self._first_tokens:
+            try:
+                tokens = await asyncio.gather(*(self._tokenize(prompt=choice, add_special_tokens=False) for choice in choices))
+            except api.Rejected as rejected:
+                if rejected.status == 429 or rejected.status >= 500:
+                    raise
+                self._ways.discard("first_token")
+                return None
+            firsts = tuple(found[0] for found in tokens)
+            self._first_tokens[choices] = firsts if len(set(firsts)) == len(firsts) <= api.TOP_LOGPROBS else None
+        return self._first_tokens[choices]
+
+    async def _score(self, request: ScoreRequest) -> Response:
+        """As in process: the tokens of the context and of the answer are found apart, joined, and sent as a prompt of token ids."""
+        context, answer = await asyncio.gather(
+            self._chat_tokens(request.context) if request.context else self._header_tokens(),
+            self._tokenize(prompt=request.answer, add_special_tokens=False),
+        )
+        window = self.spec.max_model_len
+        room = window - 1 - len(context)
+        if room < 1:
+            cause = f"{len(context)} tokens of context leave no room in max_model_len = {window}"
+            return failed(PROMPT_TOO_LONG, cause, len(context), window=window)
+        tokens, cut = context + answer[:room], len(answer) > room
+        body = {"model": self.spec.model, "prompt": tokens, "max_tokens": 1, "temperature": 0.0, "prompt_logprobs": 0}
+        logprobs = api.scored_logprobs(await self._post("/completions", body), tokens, len(context))
+        if logprobs is None:
+            raise EngineUnavailable(f"{self.spec.base_url} gives no prompt_logprobs: scores need `vllm serve`, or the vllm backend")
+        return Response(
+            finish_reason="cut" if cut else "scored",
+            prompt_tokens=len(tokens),
+            sum_logprob=math.fsum(logprobs),
+            answer_tokens=len(logprobs),
+            window=window if cut else None,
+        )
+
+    async def _chat_tokens(self, messages: Messages, add_generation_prompt: bool = True) -> list[int]:
+        return await self._tokenize(messages=messages, add_generation_prompt=add_generation_prompt, add_special_tokens=False)
+
+    async def _header_tokens(self) -> list[int]:
+        """What the chat template writes before an answer, and nothing before that."""
+        if self._header is None:
+            turn = ({"role": "user", "content": "?"},)
+            closed = await self._chat_tokens(turn, add_generation_prompt=False)
+            self._header = (await self._chat_tokens(turn))[len(closed) :]
+        return self._header
+
+    async def _tokenize(self, **body: Any) -> list[int]:
+        reply = await self._post("/tokenize", {"model": self.spec.model, **body})
+        return reply["tokens"]
+
+    async def _post(self, path: str, body: dict[str, Any]) -> Any:
+        """Send a body, without what the server is known not to take, and read the reply. Raises `Rejected` and `_Failure`."""
+        while True:
+            sent = {name: value for name, value in body.items() if name not in self._lacks}
+            for field in self._lacks & body.keys():
+                if other := api.OPTIONAL[field]:
+                    sent[other] = body[field]
+            try:
+                return await self._send(path, sent)
+            except api.Rejected as rejected:
+                field = rejected.unknown_field(sent)
+                if field is None:
+                    raise
+            self._lacks.add(field)
+
+    async def _send(self, path: str, body: Mapping[str, Any]) -> Any:
+        root = self.spec.base_url.rstrip("/")
+        url = (root.removesuffix("/v1") if path == "/tokenize" else root) + path
+        try:
+            content = orjson.dumps(body)
+        except TypeError as error:  # half a surrogate pair, a number of more than 64 bits
+            raise api.Rejected(400, f"not sent: {error}") from None
+        reply = await self._exchange(url, content)
+        if not reply.is_success:
+            where = f"{url} " if reply.status_code == 404 else ""
+            raise api.Rejected(reply.status_code, where + self._secret.clean(reply.text), api.retry_after(reply.headers))
+        read: Any = None
+        with suppress(ValueError):
+            read = orjson.loads(reply.content)
+        if not isinstance(read, dict):
+            raise NoReply(BAD_REPLY, self._secret.clean(f"not what the API promises: {reply.text[:200]!r}"))
+        if read.get("error") and not read.get("choices"):
+            # OpenRouter, once it has begun to answer: 200, and an error in the body.
+            code = read["error"].get("code") if isinstance(read["error"], dict) else None
+            status = code if isinstance(code, int) and 400 <= code < 600 else 502
+            raise api.Rejected(status, self._secret.clean(reply.text))
+        return read
+
+    async def _exchange(self, url: str, content: bytes) -> Any:
+        try:
+            return await self._client.post(url, content=content)
+        except self._errors as error:
+            failure = self._secret.clean(f"{self.spec.base_url}: {error!r} {error.__cause__ or ''}".strip())
+        raise NoReply(CONNECTION, failure)  # here, where no exception that holds the request with its header is the context

@@ -1,0 +1,407 @@
+"""transformers in this process, for models that vLLM does not support.
+
+Requests are answered in batches of similar length. Every row is drawn from numbers of its own, so that its answer does not depend on the
+rows beside it, beyond the rounding of the model's own arithmetic.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from infinity_assets.inference.engines.batching import by_halves, device, free, is_out_of_memory, padded, pieces
+from infinity_assets.inference.engines.engine import Admit, always
+from infinity_assets.inference.engines.prompting import Prompting, chosen
+from infinity_assets.inference.requests import (
+    ENGINE_ERROR,
+    INVALID_REQUEST,
+    CompleteRequest,
+    GenerateRequest,
+    Request,
+    Response,
+    ScoreRequest,
+    failed,
+    finite,
+    most_tokens,
+    request_key,
+)
+from infinity_assets.model_settings import ModelSpec, Sampling
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+BATCH_TOKENS = {"cpu": 16_384, "cuda": 131_072}
+"""Rows x (longest prompt + longest answer) of a batch: what its keys and values take, 128 KiB per token in an 8B model of today."""
+BATCH_ROWS = 256
+PREPARED = 2048
+"""Requests that are turned into tokens at a time."""
+LOGITS = 2**25
+"""Numbers in the logits that are held at once when scores are read: 128 MiB."""
+PROBE = (1, 2, 3)
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """A request that is answered by the log-probabilities of tokens that are known: one forward pass."""
+
+    position: int
+    tokens: list[int]
+    places: list[int]
+    """After which of the tokens the model is asked for the next."""
+    targets: list[int]
+    """The tokens whose log-probability is read there."""
+    answer: Callable[[list[float]], Response]
+    """The response, from those log-probabilities."""
+    room: int = 0
+
+
+@dataclass(frozen=True)
+class _Writing:
+    """A request that is answered token by token."""
+
+    position: int
+    tokens: list[int]
+    sampling: Sampling
+    seed: int
+    grammar: Any = None
+    """xgrammar's compiled grammar, or null."""
+    stop: tuple[str, ...] = ()
+    special: bool = False
+    """Whether special tokens stay in the text."""
+
+    @property
+    def room(self) -> int:
+        return self.sampling.max_tokens
+
+
+_Job: TypeAlias = _Reading | _Writing
+
+
+class TransformersEngine:
+    """A model in transformers, on the GPU if there is one. Not safe for several threads."""
+
+    def __init__(self, spec: ModelSpec, folder: Path):
+        """Load the weights in `folder`. `spec.engine` goes to `from_pretrained`."""
+        from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
+        self.spec = spec
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        arguments: dict[str, Any] = {"dtype": spec.dtype, "local_files_only": True, **spec.engine}
+        model: Any = AutoModelForCausalLM.from_pretrained(folder, **arguments).eval()
+        self._model = model if "device_map" in arguments else model.to(device())
+        self._prompting = Prompting(self._tokenizer, spec.max_model_len)
+        self._vocabulary: int = self._model.get_output_embeddings().weight.shape[0]
+        ends = self._model.generation_config.eos_token_id
+        self._ends = {self._tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {None}
+        # What the authors of a model recommend (a penalty, a temperature) is not what was asked for.
+        self._model.generation_config = GenerationConfig()
+        self._head = self._plain_head()
+        self._compiler: Any = None
+        self._batch_tokens = BATCH_TOKENS[self._model.device.type]
+
+    def run(self, requests: Sequence[Request], admit: Admit = always) -> Generator[tuple[int, Response], None, None]:
+        """Answer requests, the longest first. A batch that fails is halved, so that only the request at fault fails."""
+        order = sorted(range(len(requests)), key=lambda position: _size(requests[position]), reverse=True)
+        for some in pieces(order, PREPARED):
+            jobs: list[_Job] = []
+            for position in some:
+                try:
+                    job = self._prepare(position, requests[position])
+                except Exception as error:  # of the chat template, of the grammar
+                    job = failed(INVALID_REQUEST, repr(error))
+                if isinstance(job, Response):
+                    yield position, job
+                else:
+                    jobs.append(job)
+            for batch in self._batches(jobs):
+                admitted = list(takewhile(lambda job: admit(len(job.tokens), most_tokens(requests[job.position])), batch))
+                started = time.monotonic()
+                for job, result in by_halves(admitted, self._answer) if admitted else ():
+                    if isinstance(result, Exception):
+                        result = failed(ENGINE_ERROR, repr(result))
+                    yield job.position, replace(result, prompt_tokens=len(job.tokens), seconds=time.monotonic() - started)
+                if len(admitted) < len(batch):
+                    return
+
+    def close(self) -> None:
+        """Free the memory."""
+        del self._model, self._head
+        free()
+
+    def _prepare(self, position: int, request: Request) -> _Job | Response:
+        match request:
+            case ScoreRequest():
+                return self._prepare_score(position, request)
+            case CompleteRequest():
+                tokens, special, stop = self._prompting.encode(request.text), True, request.stop
+            case GenerateRequest():
+                tokens, special, stop = self._prompting.chat(request.messages), False, ()
+                firsts = self._prompting.first_tokens(request.choices) if request.choices else None
+                if request.choices and firsts:
+                    return self._prepare_choice(position, tokens, request.choices, firsts)
+        if long := self._prompting.too_long(tokens, request.sampling.max_tokens):
+            return long
+        # Without a seed the draw is still the same in every run.
+        seed = int(request_key("", request)[:16], 16) if request.seed is None else request.seed
+        grammar, sampling = None, request.sampling
+        if isinstance(request, GenerateRequest):
+            grammar = self._grammar(request)
+            if request.choices:
+                sampling = sampling.model_copy(update={"temperature": 0.0})
+        return _Writing(position, tokens, sampling, seed, grammar, stop, special)
+
+    def _prepare_score(self, position: int, request: ScoreRequest) -> _Job | Response:
+        scored = self._prompting.score(request)
+        if isinstance(scored, Response):
+            return scored
+        tokens, start, cut_at = scored
+
+        def answer(logprobs: list[float]) -> Response:
+            total, finish = math.fsum(logprobs), "scored" if cut_at is None else "cut"
+            return finite(Response(finish_reason=finish, sum_logprob=total, answer_tokens=len(logprobs), window=cut_at))
+
+        return _Reading(position, tokens, list(range(start - 1, len(tokens) - 1)), tokens[start:], answer)
+
+    def _prepare_choice(self, position: int, tokens: list[int], choices: tuple[str, ...], firsts: tuple[int, ...]) -> _Job | Response:
+        if long := self._prompting.too_long(tokens, 1):
+            return long
+
+        def answer(logprobs: list[float]) -> Response:
+            text, shares = chosen(choices, logprobs)
+            return Response(text=text, finish_reason="stop", completion_tokens=1, choice_logprobs=shares)
+
+        return _Reading(position, tokens, [len(tokens) - 1] * len(firsts), list(firsts), answer, room=1)
+
+    def _grammar(self, request: GenerateRequest) -> Any:
+        """Xgrammar's compiled grammar of the schema or the choices; the compiler keeps those that it has made."""
+        if request.schema is None and request.choices is None:
+            return None
+        import xgrammar
+
+        if self._compiler is None:
+            info = xgrammar.TokenizerInfo.from_huggingface(
+                self._tokenizer, vocab_size=self._vocabulary, stop_token_ids=sorted(self._ends) or None
+            )
+            self._compiler = xgrammar.GrammarCompiler(info)
+        if request.choices:
+            return self._compiler.compile_grammar(
+                "root ::= " + " | ".join(json.dumps(choice, ensure_ascii=False) for choice in request.choices)
+            )
+        # Without free whitespace a small model cannot fill its answer with blanks.
+        return self._compiler.compile_json_schema(json.dumps(request.schema), any_whitespace=False, separators=(",", ":"))
+
+    def _batches(self, jobs: list[_Job]) -> Iterator[list[_Job]]:
+        """Jobs of one kind and of similar length, the longest first, as many as fit."""
+        waiting = sorted(jobs, key=lambda job: (isinstance(job, _Reading), job.room, len(job.tokens)))
+        while waiting:
+            batch = [waiting.pop()]
+            while waiting and type(waiting[-1]) is type(batch[0]) and len(batch) < BATCH_ROWS:
+                if _cost([*batch, waiting[-1]]) > self._batch_tokens:
+                    break
+                batch.append(waiting.pop())
+            yield batch
+
+    def _answer(self, batch: Sequence[_Job]) -> list[Response]:
+        import torch
+
+        try:
+            with torch.inference_mode():
+                if isinstance(batch[0], _Reading):
+                    return self._read([job for job in batch if isinstance(job, _Reading)])
+                return self._write([job for job in batch if isinstance(job, _Writing)])
+        except Exception as error:
+            if is_out_of_memory(error):
+                self._batch_tokens = min(self._batch_tokens, _cost(batch) // 2)
+            raise
+
+    def _read(self, batch: list[_Reading]) -> list[Response]:
+        import torch
+
+        ids, mask = padded([job.tokens for job in batch], self._model.device)
+        if self._head is None:
+            states, to_logits = self._model(input_ids=ids, attention_mask=mask, use_cache=False).logits, lambda logits: logits
+        else:
+            states = self._model.base_model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
+            to_logits = self._head
+        rows = torch.tensor([row for row, job in enumerate(batch) for _ in job.places], device=states.device)
+        places = torch.tensor([place for job in batch for place in job.places], device=states.device)
+        targets = torch.tensor([target for job in batch for target in job.targets], device=states.device)
+        found: list[float] = []
+        for part in torch.arange(len(rows), device=states.device).split(max(1, LOGITS // self._vocabulary)):
+            logits = to_logits(states[rows[part], places[part]]).float()
+            found += (logits.gather(1, targets[part, None])[:, 0] - logits.logsumexp(1)).tolist()
+        values = iter(found)
+        return [job.answer([next(values) for _ in job.places]) for job in batch]
+
+    def _write(self, batch: list[_Writing]) -> list[Response]:
+        from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
+
+        ids, mask = padded([job.tokens for job in batch], self._model.device, left=True)
+        drafts = _Drafts(batch, self._ends, self._tokenizer, self._vocabulary)
+        self._model.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            generation_config=GenerationConfig(do_sample=False, max_new_tokens=max(job.room for job in batch)),
+            logits_processor=LogitsProcessorList([drafts.next]),  # pyright: ignore[reportArgumentType]
+            stopping_criteria=StoppingCriteriaList([drafts.ended]),  # pyright: ignore[reportArgumentType]
+        )
+        return drafts.responses()
+
+    def _plain_head(self) -> Any:
+        """The layer from hidden states to logits, or null where the model does more to them than that (a cap, a scale).
+
+        With it, the logits of a long batch need not be in memory together.
+        """
+        import torch
+
+        with torch.inference_mode():
+            ids, head = torch.tensor([PROBE], device=self._model.device), self._model.get_output_embeddings()
+            whole = self._model(input_ids=ids, use_cache=False).logits
+            try:
+                parts = head(self._model.base_model(input_ids=ids, use_cache=False).last_hidden_state)
+            except Exception:  # no such parts
+                return None
+        return head if parts.shape == whole.shape and torch.allclose(parts, whole) else None
+
+
+@dataclass
+class _Draft:
+    """What a row of a batch has written so far."""
+
+    job: _Writing
+    uniforms: "np.ndarray"
+    """A number in [0, 1) for every draw; empty for a greedy row."""
+    matcher: Any
+    tokens: list[int] = field(default_factory=list)
+    finish: str | None = None
+
+
+class _Drafts:
+    """The rows of a batch, as transformers' loop sees them: what comes next, and which have ended."""
+
+    def __init__(self, jobs: list[_Writing], ends: set[int], tokenizer: Any, vocabulary: int):
+        import numpy as np
+
+        self._ends, self._tokenizer = ends, tokenizer
+        self._rows = [
+            _Draft(
+                job,
+                np.random.default_rng(job.seed).random(job.room if job.sampling.temperature > 0 else 0),
+                _matcher(job.grammar) if job.grammar is not None else None,
+            )
+            for job in jobs
+        ]
+        self._mask = _bitmask(len(jobs), vocabulary) if any(row.matcher is not None for row in self._rows) else None
+
+    def next(self, ids: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tensor":
+        """Scores that leave every row one token: the most probable one, or the one that its next number draws."""
+        import torch
+
+        going = [number for number, row in enumerate(self._rows) if row.finish is None]
+        self._allow(scores, [number for number in going if self._rows[number].matcher is not None])
+        tokens = scores.argmax(1)
+        for nucleus in (False, True):  # apart, so that a row's draw is made the same way in any company
+            drawn = [n for n in going if self._rows[n].uniforms.size and (self._rows[n].job.sampling.top_p < 1) is nucleus]
+            if drawn:
+                tokens[drawn] = self._draw(scores[drawn], [self._rows[number] for number in drawn], nucleus)
+        for number, token in zip(going, tokens[going].tolist(), strict=True):
+            self._take(self._rows[number], token)
+        return torch.full_like(scores, -math.inf).scatter_(1, tokens[:, None], 0)
+
+    def ended(self, ids: "torch.Tensor", scores: Any, **_: Any) -> "torch.Tensor":
+        """Which rows have ended."""
+        import torch
+
+        return torch.tensor([row.finish is not None for row in self._rows], device=ids.device)
+
+    def responses(self) -> list[Response]:
+        """The answers, when all rows have ended."""
+        return [Response(text=self._text(row), finish_reason=row.finish, completion_tokens=len(row.tokens)) for row in self._rows]
+
+    def _allow(self, scores: "torch.Tensor", guided: list[int]) -> None:
+        """Mask what the grammars of those rows forbid."""
+        if not guided:
+            return
+        import xgrammar
+
+        for number in guided:
+            self._rows[number].matcher.fill_next_token_bitmask(self._mask, number)
+        xgrammar.apply_token_bitmask_inplace(scores, self._mask.to(scores.device), indices=guided)  # pyright: ignore[reportOptionalMemberAccess]
+
+    def _draw(self, scores: "torch.Tensor", rows: list[_Draft], nucleus: bool) -> "torch.Tensor":
+        """A token per row, by inversion: the first whose cumulated probability, in the order of the vocabulary, exceeds the row's number."""
+        import torch
+
+        def column(values: list[float]) -> "torch.Tensor":
+            return torch.tensor(values, dtype=torch.float64, device=scores.device)[:, None]
+
+        shares = (scores / column([row.job.sampling.temperature for row in rows])).softmax(1)
+        if nucleus:
+            ordered = shares.sort(1, descending=True).values
+            outside = ordered.cumsum(1) - ordered >= column([row.job.sampling.top_p for row in rows])
+            shares = shares.where(shares >= ordered.masked_fill(outside, 1.0).amin(1, keepdim=True), 0.0)
+        reached = shares.cumsum(1)
+        wanted = column([row.uniforms[len(row.tokens)] for row in rows]) * reached[:, -1:]
+        return torch.searchsorted(reached, wanted, right=True)[:, 0].clamp(max=scores.shape[1] - 1)
+
+    def _take(self, row: _Draft, token: int) -> None:
+        row.tokens.append(token)
+        if row.matcher is not None:
+            row.matcher.accept_token(token)
+        if token in self._ends or (row.job.stop and self._stopped(row)):
+            row.finish = "stop"
+        elif len(row.tokens) == row.job.room:
+            row.finish = "length"
+
+    def _stopped(self, row: _Draft) -> bool:
+        # A token is at least one byte: an end of the text of this many tokens holds any stop that the last token completes.
+        reach = 1 + max(len(stop.encode()) for stop in row.job.stop)
+        tail = self._tokenizer.decode(row.tokens[-reach:], skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        return any(stop in tail for stop in row.job.stop)
+
+    def _text(self, row: _Draft) -> str:
+        tokens = row.tokens[:-1] if row.tokens[-1] in self._ends else row.tokens
+        # Behind the end of the prompt, because some tokenizers drop the space before the first word.
+        before = row.job.tokens[-4:]
+        head, whole = (
+            self._tokenizer.decode(part, skip_special_tokens=not row.job.special, clean_up_tokenization_spaces=False)
+            for part in (before, before + tokens)
+        )
+        text = whole.removeprefix(head)
+        return text[: min((place for stop in row.job.stop if (place := text.find(stop)) >= 0), default=len(text))]
+
+
+def _matcher(grammar: Any) -> Any:
+    import xgrammar
+
+    return xgrammar.GrammarMatcher(grammar)
+
+
+def _bitmask(rows: int, vocabulary: int) -> Any:
+    import xgrammar
+
+    return xgrammar.allocate_token_bitmask(rows, vocabulary)
+
+
+def _cost(batch: Sequence[_Job]) -> int:
+    """Tokens that a batch takes, padding included."""
+    return len(batch) * (max(len(job.tokens) for job in batch) + max(job.room for job in batch))
+
+
+def _size(request: Request) -> tuple[bool, int, int]:
+    """By this, requests of one kind, one longest answer and one length stand side by side, before their tokens are known."""
+    match request:
+        case ScoreRequest():
+            return True, 0, len(request.answer) + sum(len(turn["content"]) for turn in request.context)
+        case CompleteRequest():
+            return False, request.sampling.max_tokens, len(request.text)
+        case GenerateRequest():
+            room = 1 if request.choices else request.sampling.max_tokens
+            return request.choices is not None, room, sum(len(turn["content"]) for turn in request.messages)

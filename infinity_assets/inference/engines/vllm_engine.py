@@ -1,0 +1,302 @@
+"""vLLM in this process: the GPU build, or the CPU build with a small model, through one code path.
+
+The engine's step loop is driven from here instead of through `LLM.generate`, which returns nothing before the last request has finished:
+finished answers can be stored every few seconds while the batch stays full, and requests to generate, to choose and to score share one
+batch.
+"""
+
+import gc
+import logging
+import math
+import os
+import sys
+import time
+import warnings
+from collections import deque
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from infinity_assets.inference.engines.engine import Admit, always
+from infinity_assets.inference.engines.prompting import Prompting, beginning, chosen
+from infinity_assets.inference.requests import (
+    ENGINE_ERROR,
+    INVALID_REQUEST,
+    CompleteRequest,
+    GenerateRequest,
+    Request,
+    Response,
+    ScoreRequest,
+    failed,
+    most_tokens,
+)
+from infinity_assets.model_settings import ModelSpec, RewardSpec
+
+if TYPE_CHECKING:
+    from vllm import LLM, RequestOutput, SamplingParams
+
+ENVIRONMENT = {
+    "HF_HUB_OFFLINE": "1",  # weights are fetched beforehand, by `infinity models fetch`
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # in process: ready in a third of the time, and faster on few cores
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "TORCH_CPP_LOG_LEVEL": "ERROR",
+}
+
+
+@dataclass
+class _Flight:
+    """A request that the engine works on."""
+
+    position: int
+    tokens: list[int]
+    params: "SamplingParams"
+    answer_start: int = 0
+    """Of a score: where the answer begins among the tokens."""
+    cut_at: int | None = None
+    """Of a score whose answer did not fit: the window."""
+    choices: tuple[str, ...] = ()
+    """Of a choice by first tokens: the choices, in the order of `choice_tokens`."""
+    choice_tokens: tuple[int, ...] = ()
+    submitted: float = 0.0
+
+
+class VllmEngine:
+    """A model in vLLM. One per process at a time; not safe for several threads."""
+
+    def __init__(self, spec: ModelSpec, folder: Path):
+        """Load the weights in `folder`: about 16 seconds for the embedded model on two cores, most of it imports."""
+        self.spec = spec
+        self._llm = load(spec, folder)
+        self._prompting = Prompting(self._llm.get_tokenizer(), spec.max_model_len)
+        self._in_flight = self._llm.llm_engine.vllm_config.scheduler_config.max_num_seqs
+        self._submitted = 0
+
+    def run(self, requests: Sequence[Request], admit: Admit = always) -> Generator[tuple[int, Response], None, None]:
+        """Answer requests, in the order in which they finish.
+
+        Requests with a common beginning are submitted together, because vLLM keeps what it computed for the first. When a step of the
+        engine fails, what was in flight is tried again one by one, so that only the request at fault fails.
+        """
+        engine = self._llm.llm_engine
+        waiting = deque(sorted(range(len(requests)), key=lambda position: beginning(requests[position])))
+        suspects: deque[int] = deque()
+        flying: dict[str, _Flight] = {}
+        try:
+            while waiting or suspects or flying:
+                queue, limit = (suspects, 1) if suspects else (waiting, self._in_flight)
+                while queue and len(flying) < limit:
+                    position = queue.popleft()
+                    try:
+                        flight = self._prepare(position, requests[position])
+                        if isinstance(flight, Response):
+                            yield position, flight
+                        elif queue is suspects or admit(len(flight.tokens), most_tokens(requests[position])):
+                            flying[self._submit(flight)] = flight
+                        else:
+                            waiting.clear()
+                    except Exception as error:
+                        yield position, failed(INVALID_REQUEST if _is_refusal(error) else ENGINE_ERROR, repr(error))
+                if not flying:
+                    continue
+                try:
+                    finished = [output for output in engine.step() if output.finished]
+                except Exception as error:
+                    engine.abort_request(list(flying))
+                    if len(flying) > 1:
+                        suspects.extend(flight.position for flight in flying.values())
+                    else:
+                        yield next(iter(flying.values())).position, failed(ENGINE_ERROR, repr(error))
+                    flying.clear()
+                    continue
+                for output in finished:
+                    flight = flying.pop(output.request_id)
+                    yield flight.position, _response(flight, output)  # pyright: ignore[reportArgumentType]
+        finally:
+            if flying:  # the caller has stopped listening
+                engine.abort_request(list(flying))
+
+    def close(self) -> None:
+        """Free the memory, so that another engine can be opened in this process."""
+        self._llm.llm_engine.engine_core.shutdown()
+        del self._llm, self._prompting
+        free()
+
+    def sleep(self) -> None:
+        """Move the weights to main memory and give the GPU back; what the engine kept of prompts is forgotten."""
+        self._llm.sleep(level=1)
+
+    def wake(self) -> None:
+        """Be ready again."""
+        self._llm.wake_up()
+
+    def _submit(self, flight: _Flight) -> str:
+        self._submitted += 1
+        name = str(self._submitted)
+        flight.submitted = time.monotonic()
+        self._llm.llm_engine.add_request(name, {"prompt_token_ids": flight.tokens}, flight.params)
+        return name
+
+    def _prepare(self, position: int, request: Request) -> _Flight | Response:
+        match request:
+            case ScoreRequest():
+                return self._prepare_score(position, request)
+            case CompleteRequest():
+                return self._prepare_complete(position, request)
+            case GenerateRequest():
+                return self._prepare_generate(position, request)
+
+    def _prepare_generate(self, position: int, request: GenerateRequest) -> _Flight | Response:
+        tokens = self._prompting.chat(request.messages)
+        firsts = self._prompting.first_tokens(request.choices) if request.choices else None
+        room = 1 if firsts else request.sampling.max_tokens
+        if long := self._prompting.too_long(tokens, room):
+            return long
+        if request.choices and firsts:
+            # One forward pass and no grammar: the most probable of the choices is found from the log-probabilities of their first tokens.
+            params = _params(temperature=0.0, max_tokens=1, logprob_token_ids=list(firsts), detokenize=False)
+            return _Flight(position, tokens, params, choices=request.choices, choice_tokens=firsts)
+        if request.choices:
+            params = _params(temperature=0.0, max_tokens=room, structured_outputs=_structured(choice=list(request.choices)))
+            return _Flight(position, tokens, params)
+        structured = _structured(json=request.schema) if request.schema is not None else None
+        temperature, top_p = request.sampling.temperature, request.sampling.top_p
+        params = _params(temperature=temperature, top_p=top_p, max_tokens=room, seed=request.seed, structured_outputs=structured)
+        return _Flight(position, tokens, params)
+
+    def _prepare_complete(self, position: int, request: CompleteRequest) -> _Flight | Response:
+        tokens = self._prompting.encode(request.text)
+        sampling = request.sampling
+        if long := self._prompting.too_long(tokens, sampling.max_tokens):
+            return long
+        params = _params(
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            max_tokens=sampling.max_tokens,
+            seed=request.seed,
+            stop=list(request.stop),
+            skip_special_tokens=False,  # or a stop that is a special token would not be seen
+        )
+        return _Flight(position, tokens, params)
+
+    def _prepare_score(self, position: int, request: ScoreRequest) -> _Flight | Response:
+        scored = self._prompting.score(request)
+        if isinstance(scored, Response):
+            return scored
+        # Flat log-probabilities hold a few lists instead of a dictionary per token.
+        params = _params(temperature=0.0, max_tokens=1, prompt_logprobs=0, flat_logprobs=True, detokenize=False)
+        return _Flight(position, scored.tokens, params, answer_start=scored.answer_start, cut_at=scored.cut_at)
+
+
+def load(spec: ModelSpec | RewardSpec, folder: Path) -> "LLM":
+    """VLLM with the weights in `folder`, to generate and score, or to give rewards."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("torch._library.triton").setLevel(logging.ERROR)  # "Triton not available", on every CPU
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from vllm.platforms import current_platform
+
+        on_cpu = current_platform.is_cpu()
+        if on_cpu:
+            # Eager or not, vLLM compiles its ranking of log-probabilities at the first use: 15 seconds, and it wants a C++ compiler.
+            os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
+        from vllm import LLM
+
+        _settle_llvmlite()
+        arguments: dict[str, Any] = {
+            "max_model_len": spec.max_model_len,
+            "dtype": spec.dtype,
+            "enforce_eager": on_cpu,  # on a CPU, compiling gains 8 % and takes 77 seconds
+            # A seeded request whose prompt is read in pieces breaks the step on a CPU: its generator cannot be wound back (vLLM 0.32).
+            "enable_chunked_prefill": not on_cpu,
+            "disable_log_stats": True,
+            "use_tqdm_on_load": False,
+        }
+        if isinstance(spec, RewardSpec):
+            arguments |= {"runner": "pooling", "convert": "classify"}
+        else:
+            arguments |= {
+                "tensor_parallel_size": spec.tensor_parallel_size,
+                "enable_sleep_mode": spec.when_idle == "sleep" and not on_cpu,
+                "enable_prefix_caching": True,  # what requests with a common beginning share is computed once
+            }
+        return LLM(str(folder), **{**arguments, **spec.engine})
+
+
+def free() -> None:
+    """Give memory that no engine holds any more back to the device, and make room for another engine in this process."""
+    from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
+
+    gc.collect()
+    cleanup_dist_env_and_memory()
+
+
+def _settle_llvmlite() -> None:
+    """Give llvmlite's handle of its library a `__dict__`.
+
+    vLLM 0.32 on a CPU looks at `vars()` of all that modules hold. Once numba has been used that is also this handle, which makes a C function of
+    any name it is asked for, `__dict__` too, and the engine does not start.
+    """
+    ffi = sys.modules.get("llvmlite.binding.ffi")
+    if ffi is not None:
+        ffi.lib._fntab["__dict__"] = {}
+
+
+def _params(**arguments: Any) -> "SamplingParams":
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    return SamplingParams(output_kind=RequestOutputKind.FINAL_ONLY, **arguments)
+
+
+def _structured(**arguments: Any) -> Any:
+    from vllm.sampling_params import StructuredOutputsParams
+
+    # Without free whitespace a small model cannot fill its answer with blanks.
+    return StructuredOutputsParams(disable_any_whitespace=True, **arguments)
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether the request itself is at fault: the chat template or vLLM does not take a role, a schema, a parameter."""
+    from jinja2 import TemplateError
+    from vllm.exceptions import VLLMValidationError
+
+    return isinstance(error, (VLLMValidationError, TemplateError, ValueError, TypeError, LookupError))
+
+
+def _response(flight: _Flight, output: "RequestOutput") -> Response:
+    answer = output.outputs[0]
+    prompt_tokens, completion_tokens = len(flight.tokens), len(answer.token_ids)
+    seconds = time.monotonic() - flight.submitted
+    if flight.answer_start:
+        flat: Any = output.prompt_logprobs
+        logprobs = flat.logprobs[flat.start_indices[flight.answer_start] :]
+        return Response(
+            finish_reason="scored" if flight.cut_at is None else "cut",
+            prompt_tokens=prompt_tokens,
+            seconds=seconds,
+            sum_logprob=math.fsum(logprobs),
+            answer_tokens=len(logprobs),
+            window=flight.cut_at,
+        )
+    if flight.choices:
+        first: Any = answer.logprobs[0]  # pyright: ignore[reportOptionalSubscript]
+        text, logprobs = chosen(flight.choices, [first[token].logprob for token in flight.choice_tokens])
+        return Response(
+            text=text,
+            finish_reason="stop",
+            prompt_tokens=prompt_tokens,
+            completion_tokens=completion_tokens,
+            seconds=seconds,
+            choice_logprobs=logprobs,
+        )
+    return Response(
+        text=answer.text,
+        finish_reason=answer.finish_reason,
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
+        seconds=seconds,
+    )

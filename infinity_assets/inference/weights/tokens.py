@@ -1,0 +1,62 @@
+"""What is known of a model's tokens without loading it: its begin and end of text, and how many tokens a text has."""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from infinity_assets.inference.weights.models import local_path
+from infinity_assets.model_settings import ModelSpec
+from infinity_assets.rows.text import word_count
+
+BOS, EOS = "<s>", "</s>"
+"""Of a model that is not here, and the end of text of one that names none: those of the published synthesizer, as of all that descend from Llama."""
+
+TOKENS_PER_WORD = 1.5
+"""Where there is no tokenizer: Instruction Pre-Training's estimate (arXiv 2406.14491, its code). A CJK character is a word."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A model's special tokens as it spells them, and its count of tokens."""
+
+    bos: str
+    """Begin of text; empty where it has none."""
+    eos: str
+    """End of text."""
+    count: Callable[[str], int]
+
+
+def tokens_of(spec: ModelSpec, models_dir: Path) -> Tokens:
+    """Of a model on this machine, by its tokenizer; of one on a server, estimated. Raises `ModelMissing` when it should be here and is not.
+
+    The tokenizer is read without transformers, whose import takes ten seconds.
+    """
+    if spec.backend == "openai":
+        return Tokens(BOS, EOS, estimate)
+    folder = local_path(spec, models_dir)
+    file = folder / "tokenizer_config.json"
+    config = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return Tokens(_content(config.get("bos_token")) or "", _content(config.get("eos_token")) or EOS, _counter(folder / "tokenizer.json"))
+
+
+def estimate(text: str) -> int:
+    """The number of tokens of a text, by its words."""
+    return math.ceil(TOKENS_PER_WORD * pl.select(word_count(pl.lit(text))).item())
+
+
+def _counter(file: Path) -> Callable[[str], int]:
+    if not file.is_file():
+        return estimate
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(file))
+    return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+def _content(token: object) -> str | None:
+    """A special token, which stands in the file as a text or as an object that has it."""
+    return token.get("content") if isinstance(token, dict) else token if isinstance(token, str) else None

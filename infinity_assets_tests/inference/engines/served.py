@@ -1,0 +1,91 @@
+"""`vllm serve` with the embedded model, really started."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx2
+
+from infinity_assets.inference.engines.vllm_engine import ENVIRONMENT
+
+READY_SECONDS = 300.0
+"""45 on two idle cores."""
+DIES_WITH_US = """
+import ctypes, runpy, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+sys.argv = ["api_server", *sys.argv[1:]]
+runpy.run_module("vllm.entrypoints.openai.api_server", run_name="__main__", alter_sys=True)
+"""
+"""The server, with PR_SET_PDEATHSIG: it ends when whoever started it does, however that ends."""
+
+
+class Served(NamedTuple):
+    """A server that runs."""
+
+    url: str
+    session: int
+    """The id of the session that its processes belong to."""
+
+
+@contextmanager
+def vllm_serve(folder: Path, *arguments: str, log: Path, **environment: str) -> Iterator[Served]:
+    """The server of the model in `folder` under the name `m`, until the end of the block. Its output goes to `log`.
+
+    It leads a session of its own, which is killed as a whole: the engine is a process beside it.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    place = ["--host", "127.0.0.1", "--port", str(port)]
+    command = [sys.executable, "-c", DIES_WITH_US, "--model", str(folder), "--served-model-name", "m", *place]
+    # As the engine in process: eager, no chunks (a seeded request in pieces breaks the step on a CPU), no defaults from the weights' folder.
+    command += ["--enforce-eager", "--no-enable-chunked-prefill", "--generation-config", "vllm", "--max-model-len", "512", *arguments]
+    # The engine is another process here, whatever the one in this process has set.
+    apart = {
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "1",
+        "VLLM_CPU_OMP_THREADS_BIND": f"0-{(os.cpu_count() or 1) - 1}",
+        "TORCHDYNAMO_DISABLE": "1",
+    }
+    settings = {**os.environ, **ENVIRONMENT, **apart, **environment}
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, env=settings, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+        try:
+            _wait(process, f"http://127.0.0.1:{port}", log)
+            yield Served(f"http://127.0.0.1:{port}/v1", process.pid)
+        finally:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(20)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
+    end = time.monotonic() + READY_SECONDS
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            break
+        with suppress(httpx2.HTTPError):
+            if httpx2.get(f"{address}/health", timeout=5).is_success:
+                return
+        time.sleep(0.5)
+    raise RuntimeError(f"the server did not start: {log.read_text(errors='replace')[-3000:]}")
+
+
+def processes_of(session: int) -> list[str]:
+    """The names of the processes of a session. (What is in their environment cannot be told: vLLM overwrites it with a title.)"""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended
+            ended = (process / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+            if os.getsid(int(process.name)) == session and not ended:
+                found.append((process / "comm").read_text().strip())
+    return found

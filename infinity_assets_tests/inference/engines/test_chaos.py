@@ -1,0 +1,83 @@
+"""The benchmark of a server that misbehaves, with few requests: everything but the time."""
+
+import asyncio
+import queue
+from collections import Counter
+
+import pytest
+
+from infinity_assets.inference.engines import openai_api
+from infinity_assets.inference.engines.engine import always
+from infinity_assets.inference.engines.openai_engine import OpenAIEngine
+from infinity_assets.inference.engines.openai_server import NoReply
+from infinity_assets.inference.requests import EMPTY, RETRIABLE
+from infinity_assets.model_settings import ModelSpec
+from infinity_assets_tests.benchmarks.chaos import ask, faults, questions
+from infinity_assets_tests.inference.engines.clock import Clock
+from infinity_assets_tests.inference.engines.servers import CLEAN, Chaos
+
+REQUESTS = questions(300)
+
+
+def test_every_row_is_answered_or_has_its_class_once(tmp_path):
+    outcome = ask(REQUESTS, tmp_path, 32, latency=0.02, seed=1)
+    assert faults(REQUESTS, outcome) == []
+    assert outcome.frame["error"].null_count() > 0.99 * len(REQUESTS)
+    assert set(outcome.frame["error"].drop_nulls()) <= RETRIABLE | {EMPTY}
+    assert sorted(outcome.stored["key"]) == sorted(
+        outcome.frame.filter(~outcome.frame["error"].is_in(list(RETRIABLE)).fill_null(False))["key"]
+    )
+    assert {*Chaos.FAILURES, "stall", "garbage", "answered"} == set(outcome.fates)
+    again = ask(REQUESTS, tmp_path, 32, **CLEAN)
+    assert again.fates["answered"] == outcome.frame["error"].is_in(list(RETRIABLE)).sum()
+
+
+def test_the_draw_depends_on_the_request_and_the_attempt_alone():
+    def fates(order) -> list[Counter[str]]:
+        chaos = Chaos(seed=3)
+        for request in order:
+            chaos("/v1/chat/completions", {"messages": list(request.messages), "seed": request.seed}, 0)
+        return [chaos.fates, chaos.asked]
+
+    twice = [*REQUESTS, *REQUESTS]
+    assert fates(twice) == fates(twice[::-1])
+    shares = fates(questions(4000))[0]
+    assert sum(shares[name] for name in Chaos.FAILURES) / 4000 == pytest.approx(0.2, abs=0.02)
+    assert shares["stall"] / 4000 == pytest.approx(0.01, abs=0.005)
+    assert shares["garbage"] / 4000 == pytest.approx(0.02, abs=0.007)
+
+
+def seconds(clock: Clock, requests, chaos: Chaos) -> float:
+    """How long the engine takes, with nothing between it and the script."""
+    engine = OpenAIEngine(ModelSpec(backend="openai", concurrency=64))
+
+    async def answer(request):
+        reply = chaos("/v1/chat/completions", {"messages": list(request.messages), "seed": request.seed}, 0)
+        await asyncio.sleep(10**6 if reply.fate == "stall" else reply.after + 0.001)
+        if reply.fate == "reset":
+            raise NoReply("connection", "reset")
+        if reply.status != 200:
+            raise openai_api.Rejected(reply.status, "try again")
+        if isinstance(reply.body, str):
+            raise NoReply("bad_reply", reply.body)
+        return openai_api.read(reply.body)
+
+    engine._model.answer = answer
+    answers: queue.SimpleQueue = queue.SimpleQueue()
+    began = clock.now
+    clock.run(engine._ask_all(requests, always, answers))
+    engine.close()
+    found = dict(answers.get() for _ in range(answers.qsize()))
+    assert {position: response.text for position, response in found.items()} == {
+        n: r.messages[-1]["content"] for n, r in enumerate(requests)
+    }
+    return clock.now - began
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_throughput_is_most_of_that_of_a_good_server(monkeypatch, seed):
+    """2,000 requests of a second each, 64 in flight: 0.7 is asked, and 0.8 of all calls are answered at best."""
+    clock, requests = Clock(monkeypatch), questions(2000)
+    clean = seconds(clock, requests, Chaos(latency=1.0, failing=0.0, stalling=0.0, garbage=0.0))
+    assert clean < 2000 / 64 + 4
+    assert clean / seconds(clock, requests, Chaos(latency=1.0, seed=seed)) > 0.7

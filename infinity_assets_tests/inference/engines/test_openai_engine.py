@@ -1,0 +1,536 @@
+"""The engine against a small server of the tests' own, which misbehaves as servers do."""
+
+import base64
+import time
+import traceback
+from collections import Counter
+from urllib.parse import quote
+
+import pytest
+
+from infinity_assets.inference.engines.engine import EngineUnavailable
+from infinity_assets.inference.engines.openai_engine import OpenAIEngine
+from infinity_assets.inference.requests import CompleteRequest, ScoreRequest
+from infinity_assets.model_settings import ModelSpec, Sampling
+from infinity_assets_tests.inference.doubles import ask
+from infinity_assets_tests.inference.engines.servers import Reply, Server, completion, echo
+
+SECRET = "sk-very/secret+key-0123456789abcdefghij"
+
+
+@pytest.fixture
+def serve(monkeypatch):
+    """An engine (three attempts) on a server that replies by the given function."""
+    monkeypatch.setenv("TEST_KEY", SECRET)
+    open_things: list = []
+
+    def start(reply, **spec):
+        server = Server(reply)
+        engine = OpenAIEngine(ModelSpec(backend="openai", model="m", base_url=server.url, api_key_env="TEST_KEY", **spec), attempts=3)
+        open_things.extend([engine, server])
+        return engine, server
+
+    yield start
+    for thing in open_things:
+        thing.close()
+
+
+def run(engine, requests):
+    return dict(engine.run(requests))
+
+
+def test_every_request_gets_its_own_answer(serve):
+    engine, server = serve(echo, concurrency=4)
+    responses = run(engine, [ask(f"r{number}", seed=number) for number in range(30)])
+    assert [responses[number].text for number in range(30)] == [f"question r{number}" for number in range(30)]
+    assert (responses[0].prompt_tokens, responses[0].completion_tokens) == (5, 2)
+    assert set(server.headers) == {f"Bearer {SECRET}"}
+    assert sorted(body["seed"] for _, body in server.seen) == list(range(30))
+
+
+def test_429_is_waited_for(serve):
+    engine, server = serve(
+        lambda path, body, number: (429, {"error": "slow down"}, {"retry-after-ms": "1"}) if number < 3 else echo(path, body, number)
+    )
+    assert run(engine, [ask("a")])[0].text == "question a"
+    assert len(server.seen) == 3
+
+
+def test_a_server_that_fails_gives_a_retriable_error_for_that_request_only(serve):
+    def reply(path, body, number):
+        return (500, {"error": "boom"}) if "bad" in body["messages"][-1]["content"] else echo(path, body, number)
+
+    engine, _ = serve(reply)
+    responses = run(engine, [ask("good"), ask("bad"), ask("fine")])
+    assert [responses[position].error for position in range(3)] == [None, "engine_error", None]
+    assert "boom" in (responses[1].cause or "")
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        "",
+        '{"choices": [{"message": {"content": "half',
+        '{"choices": [{"message": {"content": 1}}]}',
+        '{"choices": [{"message": {"content": "x"}}], "usage": {"prompt_tokens": "many"}}',
+        "<html>gateway</html>",
+        "{}",
+        '{"choices": []}',
+        '{"choices": [{"message": null}]}',
+        "[1, 2]",
+        '"text"',
+    ],
+)
+def test_garbage_is_asked_again_and_is_an_error(serve, garbage):
+    engine, server = serve(lambda path, body, number: (200, garbage) if number < 3 else echo(path, body, number))
+    assert run(engine, [ask("a")])[0].text == "question a"
+    engine, server = serve(lambda *_: (200, garbage))
+    assert run(engine, [ask("a")])[0].error == "bad_reply"
+    assert len(server.seen) == 3
+
+
+def test_refusals_are_final(serve):
+    def reply(path, body, number):
+        long = "long" in body["messages"][-1]["content"]
+        message = "This model's maximum context length is 2048 tokens" if long else "invalid schema"
+        return 400, {"error": {"message": message}}
+
+    engine, server = serve(reply)
+    responses = run(engine, [ask("long"), ask("odd")])
+    assert (responses[0].error, responses[0].window) == ("prompt_too_long", 2048)
+    assert responses[1].error == "invalid_request"
+    assert len(server.seen) == 2
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_refused_key_or_an_unknown_model_ends_the_run(serve, status):
+    engine, _ = serve(lambda *_: (status, {"error": {"message": f"no, not with {SECRET}"}}))
+    with pytest.raises(EngineUnavailable) as caught:
+        run(engine, [ask(f"r{number}") for number in range(50)])
+    assert "TEST_KEY" in str(caught.value) or status == 404
+
+
+SPELLINGS = {
+    "as it is": SECRET,
+    "base64": base64.b64encode(SECRET.encode()).decode(),
+    "base64 of the header": base64.b64encode(f"Bearer {SECRET}".encode()).decode(),
+    "in a URL": quote(SECRET, safe=""),
+    "masked": f"{SECRET[:7]}********{SECRET[-4:]}",
+    "cut off": SECRET[:20],
+}
+PARTS = [SECRET[start : start + 8] for start in range(len(SECRET) - 7)]
+
+
+def shown_by(error: BaseException | None) -> str:
+    """All that an exception can show: its chain, whether or not it is suppressed, and whatever the exceptions hold."""
+    shown, seen = [], set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        shown += [repr(error), str(error), repr(vars(error)), "".join(traceback.format_exception(error))]
+        shown += [repr(getattr(vars(error).get(name), "headers", "")) for name in ("_request", "request", "response")]
+        error = error.__cause__ or error.__context__
+    return " ".join(shown)
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS.values(), ids=SPELLINGS)
+@pytest.mark.parametrize("status", [200, 400, 401, 404, 429, 500])
+def test_the_key_is_never_shown(serve, status, spelling, caplog):
+    """Whatever the server does with it: in the body of an error, in garbage, in a header of the reply."""
+    caplog.set_level("DEBUG")
+    engine, _ = serve(lambda *_: (status, {"error": {"message": f"the key {spelling} is no good"}}, {"x-key": spelling}))
+    try:
+        shown = repr(run(engine, [ask("a")]))
+    except EngineUnavailable as error:
+        shown = shown_by(error)
+    shown += " ".join([repr(engine), repr(vars(engine)), repr(engine.spec), engine.spec.model_dump_json(), caplog.text])
+    assert "no good" in shown
+    assert spelling not in shown
+    assert not any(part in shown for part in PARTS)
+
+
+def test_an_answer_does_not_hold_the_key(serve):
+    engine, _ = serve(lambda *_: completion(f"your headers: Bearer {SECRET}, {quote(SECRET, safe='')}"))
+    assert run(engine, [ask("a")])[0].text == "your headers: Bearer ***, ***"
+
+
+def test_a_short_key_is_a_word_like_others(serve, monkeypatch):
+    monkeypatch.setenv("TEST_KEY", "EMPTY")
+    engine, server = serve(lambda *_: completion("The list is EMPTY."))
+    assert run(engine, [ask("a")])[0].text == "The list is EMPTY."
+    assert server.headers == ["Bearer EMPTY"]
+
+
+def test_connections_that_break_do_not_show_the_key(serve):
+    engine, _ = serve(lambda *_: Reply(fate="reset"))
+    response = run(engine, [ask("a")])[0]
+    assert response.error == "connection"
+    assert SECRET not in repr(response)
+
+
+def test_a_server_that_is_not_there(monkeypatch):
+    engine = OpenAIEngine(ModelSpec(backend="openai", base_url="http://127.0.0.1:9/v1"), attempts=1)
+    response = run(engine, [ask("a")])[0]
+    engine.close()
+    assert response.error == "connection"
+    assert "127.0.0.1:9" in (response.cause or "")
+
+
+def test_the_key_of_openai_does_not_go_to_another_server(serve, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-other")
+    monkeypatch.delenv("TEST_KEY")
+    engine, server = serve(echo)
+    run(engine, [ask("a")])
+    assert server.headers == [None]
+
+
+YES_NO = [{"token": token, "logprob": logprob} for token, logprob in (("yes", -1.0), ("no", -2.0), ("maybe", -0.1))]
+SCHEMA = {"type": "object"}
+
+
+def tokenizer(body: dict) -> Reply:
+    """A token per character, a header of one token."""
+    if "prompt" in body:
+        return Reply(200, {"tokens": [ord(letter) for letter in body["prompt"]]})
+    text = "".join(turn["content"] for turn in body["messages"])
+    return Reply(200, {"tokens": [ord(letter) for letter in text] + [0] * body["add_generation_prompt"]})
+
+
+def test_a_schema_is_asked_for_in_the_strictest_form_that_the_server_takes(serve):
+    def reply(path, body, number):
+        form = body["response_format"]["type"]
+        refused = {"error": {"message": f"response_format of type {form} is unavailable"}}
+        return (400, refused) if form == "json_schema" else completion("{}")
+
+    engine, server = serve(reply, concurrency=1)
+    responses = run(engine, [ask("a", schema=SCHEMA), ask("b", schema=SCHEMA)])
+    assert [responses[n].text for n in range(2)] == ["{}", "{}"]
+    asked = [body["response_format"] for _, body in server.seen]
+    assert asked[0] == {"type": "json_schema", "json_schema": {"name": "answer", "schema": SCHEMA, "strict": True}}
+    assert [form["type"] for form in asked] == ["json_schema", "json_schema", "json_object", "json_object"]
+
+
+def test_choices_by_first_tokens(serve):
+    """As `vllm serve` of today answers: one token, and the log-probabilities of those asked for."""
+
+    def reply(path, body, number):
+        if path == "/tokenize":
+            return tokenizer(body)
+        assert (body["max_tokens"], body["logprob_token_ids"]) == (1, [ord("n"), ord("y"), ord("u")])
+        top = [{"token": f"token_id:{ord(letter)}", "logprob": logprob} for letter, logprob in (("y", -1.0), ("n", -2.0), ("u", -9.0))]
+        return completion("zebra", {"content": [{"token": "token_id:7", "logprob": -0.1, "top_logprobs": top}]})
+
+    engine, _ = serve(reply)
+    response = run(engine, [ask("a", choices=("no", "yes", "unsure"))])[0]
+    assert (response.text, response.finish_reason) == ("yes", "stop")
+    assert response.choice_logprobs == pytest.approx((-1.3135, -0.3135, -8.3135), abs=1e-3)
+
+
+@pytest.mark.parametrize("older", [True, False], ids=["an older vllm serve", "choices that share a first token"])
+def test_choices_under_a_grammar(serve, older):
+    def reply(path, body, number):
+        if path == "/tokenize":
+            return tokenizer(body)
+        if "structured_outputs" not in body:
+            return completion("zebra", {"content": [{"token": "zebra", "logprob": -1.0, "top_logprobs": YES_NO}]})
+        assert body["structured_outputs"] == {"choice": list(choices)}
+        return completion("yes", {"content": [{"token": "yes", "logprob": -1.0, "top_logprobs": YES_NO}]})
+
+    choices = ("no", "yes", "unsure") if older else ("no", "yes", "yes, but")
+    engine, _ = serve(reply)
+    response = run(engine, [ask("a", choices=choices)])[0]
+    assert response.text == "yes"
+    assert response.choice_logprobs == (pytest.approx((-1.3133, -0.3133, float("-inf")), abs=1e-3) if older else None)
+
+
+@pytest.mark.parametrize("how", ["refused", "ignored", "forbidden"])
+def test_choices_of_a_server_that_knows_schemas_only(serve, how):
+    """OpenAI says that it does not know a field, Mistral that it permits none, Ollama ignores it; none of them has /tokenize."""
+
+    def reply(path, body, number):
+        if path == "/tokenize":
+            return 404, {"error": "not found"}
+        if "structured_outputs" in body:
+            refusals = {
+                "refused": (400, {"error": {"message": "Unrecognized request argument supplied: structured_outputs"}}),
+                "forbidden": (422, {"detail": [{"type": "extra_forbidden", "loc": ["body", "structured_outputs"]}]}),
+            }
+            return refusals.get(how) or completion("I would say: yes!")
+        assert body["response_format"]["json_schema"]["schema"]["properties"]["choice"]["enum"] == ["no", "yes"]
+        tokens = [('{"', []), ("choice", []), ('":', []), (' "', []), ("yes", YES_NO), ('"}', [])]
+        content = [{"token": token, "logprob": -1.0, "top_logprobs": top} for token, top in tokens]
+        return completion('{"choice": "yes"}', {"content": content})
+
+    engine, server = serve(reply, concurrency=1)
+    responses = run(engine, [ask(f"r{n}", choices=("no", "yes")) for n in range(3)])
+    assert [responses[n].text for n in range(3)] == ["yes"] * 3
+    assert responses[0].choice_logprobs == pytest.approx((-1.3133, -0.3133), abs=1e-3)
+    assert Counter(path for path, _ in server.seen)["/tokenize"] == 2
+    assert sum("structured_outputs" in body for _, body in server.seen) == 1
+
+
+def test_fields_that_a_server_does_not_take_are_left_out(serve):
+    def reply(path, body, number):
+        for field in ("seed", "max_tokens"):
+            if field in body:
+                return 400, {"error": {"message": f"Unsupported parameter: '{field}' is not supported with this model."}}
+        assert body["max_completion_tokens"] == 256
+        return echo(path, body, number)
+
+    engine, server = serve(reply, concurrency=1)
+    assert [response.text for response in run(engine, [ask("a", seed=1), ask("b", seed=2)]).values()] == ["question a", "question b"]
+    assert len(server.seen) == 4
+
+
+REFUSALS = {
+    "by the model": completion(None, refusal="I cannot help with that."),
+    "by a filter, midway": completion("It is", finish_reason="content_filter"),
+    "by Azure's filter": (400, {"error": {"code": "content_filter", "innererror": {"code": "ResponsibleAIPolicyViolation"}}}),
+    "by a moderator": (403, {"error": {"code": 403, "message": "Your input was flagged", "metadata": {"reasons": ["moderation"]}}}),
+}
+
+
+@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
+def test_refusals(serve, refusal):
+    engine, server = serve(lambda *_: refusal)
+    response = run(engine, [ask("a")])[0]
+    assert response.error == "refused"
+    assert response.cause
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        ((429, {"error": "slow down"}), "rate_limited"),
+        ((503, "upstream"), "engine_error"),
+        ((504, "upstream"), "timeout"),
+        (Reply(fate="reset"), "connection"),
+        (Reply(fate="stall"), "timeout"),
+        ((200, {"error": {"code": 502, "message": "the provider is gone"}}), "engine_error"),
+        ((200, {"error": {"code": 429, "message": "the provider is busy"}}), "rate_limited"),
+        ((302, "", {"location": "http://elsewhere"}), "bad_reply"),
+    ],
+)
+def test_classes_of_bad_luck(serve, reply, error):
+    engine, server = serve(lambda *_: reply, timeout=0.3)
+    assert run(engine, [ask("a")])[0].error == error
+    assert len(server.seen) >= 2
+
+
+@pytest.mark.parametrize("quota", [(402, "no credit"), (429, {"error": {"code": "insufficient_quota"}})])
+def test_no_credit_ends_the_run(serve, quota):
+    engine, _ = serve(lambda *_: quota)
+    with pytest.raises(EngineUnavailable, match="paid"):
+        run(engine, [ask("a")])
+
+
+def test_retry_after_is_honoured(serve):
+    engine, _ = serve(lambda path, body, number: (429, "", {"retry-after": "1"}) if number == 1 else echo(path, body, number))
+    began = time.monotonic()
+    assert run(engine, [ask("a")])[0].text == "question a"
+    assert 1.0 <= time.monotonic() - began < 3
+
+
+def test_a_server_that_wants_to_be_left_alone_for_long_is(serve):
+    engine, server = serve(lambda *_: (429, "", {"retry-after": "86400"}))
+    assert run(engine, [ask("a")])[0].error == "rate_limited"
+    assert len(server.seen) == 1
+
+
+def test_a_stalled_call_is_made_again_and_answered_once(serve):
+    stalled: Counter[str] = Counter()
+
+    def reply(path, body, number):
+        content = body["messages"][-1]["content"]
+        stalled[content] += 1
+        if content == "question r30" and stalled[content] == 1:
+            return Reply(fate="stall")
+        return Reply(*echo(path, body, number), after=0.02)
+
+    engine, _ = serve(reply, concurrency=8, timeout=60)
+    began = time.monotonic()
+    answers = list(engine.run([ask(f"r{n}") for n in range(60)]))
+    assert time.monotonic() - began < 20  # and not 60
+    assert sorted(position for position, _ in answers) == list(range(60))
+    assert all(response.text == f"question r{position}" for position, response in answers)
+    assert stalled["question r30"] == 2
+
+
+def test_a_call_beside_a_stalled_one_may_fail(serve):
+    """It is made again as after any failure, and not after twice the time."""
+    asked: Counter[str] = Counter()
+
+    def reply(path, body, number):
+        content = body["messages"][-1]["content"]
+        asked[content] += 1
+        if content != "question r30" or asked[content] == 4:
+            return Reply(*echo(path, body, number), after=0.01)
+        return Reply(fate="stall") if asked[content] == 1 else Reply(500, "")
+
+    engine, _ = serve(reply, concurrency=8, timeout=60)
+    engine._attempts = 10
+    engine._pace.late_after = lambda weight: 2.0
+    began = time.monotonic()
+    answers = dict(engine.run([ask(f"r{n}") for n in range(60)]))
+    assert time.monotonic() - began < 6  # and not 2 + 4 + 4
+    assert answers[30].text == "question r30"
+    assert asked["question r30"] == 4
+
+
+def test_stalled_calls_are_made_again_when_their_ration_is_used_up(serve):
+    asked: Counter[str] = Counter()
+
+    def reply(path, body, number):
+        content = body["messages"][-1]["content"]
+        asked[content] += 1
+        return Reply(*echo(path, body, number)) if asked[content] == 2 or content == "question r0" else Reply(fate="stall")
+
+    engine, _ = serve(reply, concurrency=16, timeout=60)
+    engine._pace.late_after = lambda weight: 0.2
+    began = time.monotonic()
+    answers = dict(engine.run([ask(f"r{n}") for n in range(12)]))
+    assert time.monotonic() - began < 30
+    assert all(response.error is None for response in answers.values())
+
+
+def test_a_slow_answer_is_not_thrown_away(serve):
+    """The first call answers after all, the one beside it does not."""
+    asked: Counter[str] = Counter()
+
+    def reply(path, body, number):
+        content = body["messages"][-1]["content"]
+        asked[content] += 1
+        if content == "question r30":
+            return Reply(*echo(path, body, number), after=1.0) if asked[content] == 1 else Reply(fate="stall")
+        return Reply(*echo(path, body, number), after=0.01)
+
+    engine, server = serve(reply, concurrency=8)
+    engine._pace.late_after = lambda weight: 0.3
+    answers = list(engine.run([ask(f"r{n}") for n in range(60)]))
+    assert Counter(position for position, _ in answers) == Counter(range(60))
+    assert asked["question r30"] >= 2
+    end = time.monotonic() + 10
+    while server.at_once and time.monotonic() < end:  # the call beside it is given up, and its place given back
+        time.sleep(0.01)
+    assert server.at_once == engine._limit.in_flight == 0
+
+
+def test_calls_in_flight_stay_within_the_setting_and_what_the_server_takes(serve):
+    """A server that turns away whatever is more than ten at once: nearly all that it takes is used, and little more is sent."""
+    turned_away = []
+
+    def reply(path, body, number):
+        if server.at_once > 10:
+            turned_away.append(number)
+            return Reply(429, "busy")
+        return Reply(*echo(path, body, number), after=0.02)
+
+    engine, server = serve(reply, concurrency=64)
+    engine._attempts = 20
+    responses = run(engine, [ask(f"r{n}") for n in range(600)])
+    assert all(response.error is None for response in responses.values())
+    assert server.most_at_once <= 64
+    assert len(turned_away) < 600
+    engine, server = serve(lambda *request: Reply(*echo(*request), after=0.01), concurrency=3)
+    run(engine, [ask(f"r{n}") for n in range(30)])
+    assert server.most_at_once == 3
+
+
+def test_requests_per_minute(serve):
+    engine, server = serve(echo, requests_per_minute=1200)
+    began = time.monotonic()
+    run(engine, [ask(f"r{n}") for n in range(30)])
+    assert time.monotonic() - began >= 1.3
+    assert len(server.seen) == 30
+
+
+def test_tokens_per_minute_count_what_the_server_reports(serve):
+    """Every call may write 256 tokens and writes two: the limit is on what is written."""
+    engine, _ = serve(echo, tokens_per_minute=60_000)
+    began = time.monotonic()
+    run(engine, [ask(f"r{n}") for n in range(100)])
+    assert time.monotonic() - began < 10  # 26 with all that they may write
+
+
+def test_no_more_is_submitted_than_is_admitted(serve):
+    engine, server = serve(lambda *request: Reply(*echo(*request), after=0.01), concurrency=4)
+    asked: list[tuple[int, int]] = []
+
+    def admit(prompt_tokens: int, max_tokens: int) -> bool:
+        asked.append((prompt_tokens, max_tokens))
+        return len(asked) <= 10
+
+    answers = dict(engine.run([ask(f"r{n}", "word " * 20) for n in range(40)], admit))
+    assert sorted(answers) == list(range(10))
+    assert len(asked) == 11
+    assert set(asked) == {(26, 256)}
+    assert len(server.seen) == 10
+
+
+def test_retries_are_not_admitted_again(serve):
+    engine, _ = serve(lambda path, body, number: (500, "") if number % 2 else echo(path, body, number))
+    asked = []
+    run_with = dict(engine.run([ask(f"r{n}") for n in range(5)], lambda *sizes: asked.append(sizes) is None))
+    assert len(run_with) == len(asked) == 5
+
+
+def test_a_text_is_continued_as_it_stands(serve):
+    """No chat template, and no special token that the text does not hold: `vllm serve` would add one."""
+
+    def reply(path, body, number):
+        assert path == "/v1/completions"
+        choice = {"index": 0, "text": body["prompt"].upper(), "finish_reason": "stop", "logprobs": None}
+        usage = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
+        return 200, {"id": "x", "object": "text_completion", "created": 0, "model": "m", "choices": [choice], "usage": usage}
+
+    engine, server = serve(reply)
+    sampling = Sampling(temperature=0.0, max_tokens=9)
+    response = run(engine, [CompleteRequest("r", "p", "h", "<s> <CON> tea </CON>", sampling, stop=("</s>", "<CON>"), seed=4)])[0]
+    assert (response.text, response.finish_reason, response.prompt_tokens) == ("<S> <CON> TEA </CON>", "stop", 5)
+    body = server.seen[0][1]
+    expected = {"prompt": "<s> <CON> tea </CON>", "max_tokens": 9, "temperature": 0.0, "stop": ["</s>", "<CON>"], "seed": 4}
+    assert body.items() >= expected.items()
+    assert body["add_special_tokens"] is body["skip_special_tokens"] is False
+
+
+def vllm_serve(path: str, body: dict, number: int) -> Reply:
+    """A log-probability of -1 per token."""
+    if path == "/tokenize":
+        return tokenizer(body)
+    assert path == "/v1/completions"
+    logprobs = [None] + [{str(token): {"logprob": -1.0, "rank": 1}} for token in body["prompt"][1:]]
+    return Reply(200, {"choices": [{"index": 0, "text": "x", "finish_reason": "length", "prompt_logprobs": logprobs}]})
+
+
+def test_scores(serve):
+    engine, server = serve(vllm_serve, max_model_len=12)
+    context = ({"role": "user", "content": "why?"},)
+    asked = [("answer", context), ("answer", ()), ("long answer", context), ("x", ({"role": "user", "content": "q" * 20},))]
+    responses = run(engine, [ScoreRequest("r", "ifd", turns, answer) for answer, turns in asked])
+    assert [(responses[n].sum_logprob, responses[n].answer_tokens, responses[n].finish_reason) for n in range(3)] == [
+        (-6.0, 6, "scored"),
+        (-6.0, 6, "scored"),
+        (-6.0, 6, "cut"),
+    ]
+    assert responses[3].error == "prompt_too_long"
+    assert sorted(len(body["prompt"]) for path, body in server.seen if path == "/v1/completions") == [7, 11, 11]
+
+
+def test_scores_say_what_they_need(serve):
+    engine, _ = serve(lambda path, body, number: (404, {"error": "not found"}) if path == "/tokenize" else echo(path, body, number))
+    with pytest.raises(EngineUnavailable, match=r"is not there.*/tokenize"):
+        run(engine, [ScoreRequest("r", "ifd", (), "answer")])
+
+
+def test_a_caller_that_stops_listening_leaves_a_usable_engine(serve):
+    engine, _ = serve(echo, concurrency=2)
+    running = engine.run([ask(f"r{number}") for number in range(20)])
+    next(running)
+    running.close()
+    assert run(engine, [ask("a")])[0].text == "question a"
+
+
+def test_a_text_that_is_no_unicode_fails_alone(serve):
+    engine, _ = serve(echo)
+    responses = run(engine, [ask("a", "half a pair: \ud83d"), ask("b")])
+    assert [responses[n].error for n in range(2)] == ["invalid_request", None]

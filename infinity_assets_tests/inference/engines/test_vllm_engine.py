@@ -1,0 +1,234 @@
+"""The embedded model in vLLM, for real. One engine serves the whole module: it takes longer to open than all of these tests to run."""
+
+import json
+import math
+import resource
+
+import numpy as np
+import polars as pl
+import pytest
+
+from infinity_assets.inference.client import Inference
+from infinity_assets.inference.engines.pool import EnginePool
+from infinity_assets.inference.engines.vllm_engine import VllmEngine
+from infinity_assets.inference.requests import CompleteRequest, ScoreRequest
+from infinity_assets.inference.responses.store import ResponseStore
+from infinity_assets.inference.weights.models import local_path
+from infinity_assets.model_settings import EmbedderSpec, ModelSpec, Sampling
+from infinity_assets.rows.token_hashes import token_hashes
+from infinity_assets_tests.inference.doubles import ask
+
+SPEC = ModelSpec(max_model_len=512)
+GREEDY = Sampling(temperature=0.0, top_p=1.0, max_tokens=24)
+CAPITAL = ({"role": "user", "content": "What is the capital of France?"},)
+FITTING = "The capital of France is Paris."
+MISFIT = "Photosynthesis turns light into sugar inside a leaf."
+SCHEMA = {
+    "type": "object",
+    "properties": {"city": {"type": "string", "maxLength": 20}, "country": {"type": "string", "maxLength": 20}},
+    "required": ["city", "country"],
+    "additionalProperties": False,
+}
+
+
+@pytest.fixture(scope="module")
+def engine(models_dir):
+    token_hashes(pl.Series(["numba is used before the engine starts, as in a run of the graph"]))
+    engine = VllmEngine(SPEC, local_path(SPEC, models_dir))
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="module")
+def reference(models_dir):
+    """Sum of log-probabilities and number of tokens of an answer, by transformers in fp32."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = local_path(SPEC, models_dir)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+
+    def score(context: tuple, answer: str) -> tuple[float, int]:
+        header = "<|im_start|>assistant\n"
+        text = tokenizer.apply_chat_template(list(context), tokenize=False, add_generation_prompt=True) if context else header
+        before = tokenizer.encode(text, add_special_tokens=False)
+        after = tokenizer.encode(answer, add_special_tokens=False)
+        with torch.no_grad():
+            logprobs = model(torch.tensor([before + after])).logits[0].log_softmax(-1)
+        return sum(logprobs[len(before) - 1 + n, token].item() for n, token in enumerate(after)), len(after)
+
+    return score
+
+
+def run(engine, requests):
+    responses = dict(engine.run(requests))
+    assert sorted(responses) == list(range(len(requests)))
+    return [responses[position] for position in range(len(requests))]
+
+
+def test_generating_scoring_and_choosing_share_a_batch(engine):
+    responses = run(
+        engine,
+        [
+            ask("a", messages=CAPITAL, sampling=GREEDY),
+            ScoreRequest("a", "ifd", CAPITAL, FITTING),
+            ask("a", "Is fire hot? Answer yes or no.", choices=("yes", "no")),
+            ask("a", messages=CAPITAL, sampling=GREEDY, schema=SCHEMA),
+            ask("a", messages=CAPITAL, sampling=Sampling(temperature=1.0, max_tokens=8), seed=1),
+        ],
+    )
+    answer, score, choice, structured, drawn = responses
+    assert all(response.error is None and response.seconds > 0 for response in responses)
+    assert "Paris" in (answer.text or "")
+    assert answer.finish_reason == "stop"
+    assert score.answer_tokens == 7
+    assert choice.text in ("yes", "no")
+    assert drawn.completion_tokens <= 8
+    assert set(json.loads(structured.text or "")) == {"city", "country"}
+
+
+def test_scores_agree_with_transformers(engine, reference):
+    cases = [(CAPITAL, FITTING), (CAPITAL, MISFIT), ((), FITTING), ((), MISFIT)]
+    for response, (context, answer) in zip(run(engine, [ScoreRequest("a", "ifd", *case) for case in cases]), cases, strict=True):
+        expected, tokens = reference(context, answer)
+        assert response.answer_tokens == tokens
+        assert response.sum_logprob is not None
+        assert response.sum_logprob / tokens == pytest.approx(expected / tokens, abs=0.05)  # bf16 against fp32
+
+
+def test_an_instruction_helps_to_predict_its_answer_and_no_other(engine):
+    """IFD is the ratio of the two losses: well below 1 for an answer that fits."""
+
+    def loss(response):
+        return -response.sum_logprob / response.answer_tokens
+
+    requests = [ScoreRequest("a", "ifd", context, answer) for answer in (FITTING, MISFIT) for context in (CAPITAL, ())]
+    fit, fit_alone, misfit, misfit_alone = map(loss, run(engine, requests))
+    assert fit / fit_alone < 0.2
+    assert fit / fit_alone < misfit / misfit_alone
+
+
+def test_a_score_does_not_depend_on_its_company(engine):
+    one = ScoreRequest("a", "ifd", CAPITAL, MISFIT)
+    alone = run(engine, [one])[0]
+    crowd = run(engine, [ScoreRequest("b", "ifd", CAPITAL, FITTING + " " + word) for word in MISFIT.split()] + [one])[-1]
+    assert crowd.sum_logprob == pytest.approx(alone.sum_logprob, abs=0.5)
+
+
+def test_choices_come_with_their_log_probabilities(engine):
+    digits = ("1", "2", "3", "4", "5")
+    request = ask("a", "Rate this answer from 1 to 5 with one digit.\nQuestion: 1 + 1?\nAnswer: 2.", choices=digits)
+    first, second = run(engine, [request, request])
+    assert first.text == second.text
+    assert first.choice_logprobs is not None
+    assert math.fsum(map(math.exp, first.choice_logprobs)) == pytest.approx(1.0)
+    assert first.text == digits[int(np.argmax(first.choice_logprobs))]
+    assert first.completion_tokens == 1
+
+
+def test_the_log_probabilities_of_choices_are_the_models_own(engine, reference):
+    """Against the probability of each choice as an answer, renormalised."""
+    request = ask("a", "Is fire hot? Answer yes or no.", choices=("yes", "no", "maybe"))
+    response = run(engine, [request])[0]
+    scores = np.array([reference(request.messages, choice)[0] for choice in request.choices or ()])
+    assert response.choice_logprobs == pytest.approx(scores - np.logaddexp.reduce(scores), abs=0.15)
+
+
+def test_choices_that_begin_alike_are_still_chosen(engine):
+    response = run(engine, [ask("a", "A or B?", choices=("the first one", "the second one"))])[0]
+    assert response.text in ("the first one", "the second one")
+    assert response.choice_logprobs is None
+
+
+def test_a_text_is_continued_without_a_template(engine):
+    """Its own special tokens are read as such, its stops end it, and it stands in one batch with other requests."""
+    text = "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n"
+    whole, stopped, long, chat = run(
+        engine,
+        [
+            CompleteRequest("a", "p", "", text, GREEDY),
+            CompleteRequest("a", "p", "", text, GREEDY, stop=("Paris",)),
+            CompleteRequest("a", "p", "", "word " * 600, GREEDY),
+            ask("a", messages=({"role": "system", "content": "You answer."}, *CAPITAL), sampling=GREEDY),
+        ],
+    )
+    assert "Paris" in (whole.text or "")
+    assert (whole.finish_reason, "<|im_end|>" in (whole.text or "")) == ("stop", False)
+    assert stopped.text == (whole.text or "").partition("Paris")[0]
+    assert stopped.finish_reason == "stop"
+    assert whole.prompt_tokens < chat.prompt_tokens
+    assert (long.error, long.window) == ("prompt_too_long", 512)
+
+
+def test_bad_requests_are_errors_among_good_answers(engine):
+    responses = run(
+        engine,
+        [
+            ask("good", messages=CAPITAL, sampling=GREEDY),
+            ask("long", "word " * 600, sampling=GREEDY),
+            ask("schema", messages=CAPITAL, schema={"type": "nonsense"}, sampling=GREEDY),
+            ask("no room", messages=CAPITAL, sampling=Sampling(max_tokens=500)),
+            ScoreRequest("long context", "ifd", ({"role": "user", "content": "word " * 600},), "answer"),
+            ScoreRequest("long answer", "ifd", CAPITAL, "word " * 600),
+        ],
+    )
+    assert [response.error for response in responses] == [
+        None,
+        "prompt_too_long",
+        "invalid_request",
+        "prompt_too_long",
+        "prompt_too_long",
+        None,
+    ]
+    assert all(response.cause for response in responses if response.error)
+    cut = responses[5]
+    assert (cut.finish_reason, cut.window, cut.prompt_tokens) == ("cut", 512, 511)
+    assert cut.answer_tokens is not None
+    assert cut.answer_tokens < 600
+
+
+def test_a_failing_step_costs_the_request_at_fault_alone(engine, monkeypatch):
+    """The engine's step is made to fail whenever a certain request is in it."""
+    llm, flying = engine._llm.llm_engine, set()
+    add, step = llm.add_request, llm.step
+
+    def watched_add(name, prompt, params):
+        if params.max_tokens == 13:
+            flying.add(name)
+        return add(name, prompt, params)
+
+    def failing_step():
+        if flying:
+            flying.clear()
+            raise RuntimeError("the device coughed")
+        return step()
+
+    monkeypatch.setattr(llm, "add_request", watched_add)
+    monkeypatch.setattr(llm, "step", failing_step)
+    poison = ask("bad", messages=CAPITAL, sampling=GREEDY.model_copy(update={"max_tokens": 13}))
+    responses = run(engine, [ask("a", messages=CAPITAL, sampling=GREEDY), poison, ask("b", "Hello!", sampling=GREEDY)])
+    assert [response.error for response in responses] == [None, "engine_error", None]
+    assert "coughed" in (responses[1].cause or "")
+
+
+def test_a_caller_that_stops_listening_leaves_a_usable_engine(engine):
+    running = engine.run([ask(f"r{number}", sampling=GREEDY) for number in range(8)])
+    next(running)
+    running.close()
+    assert not engine._llm.llm_engine.has_unfinished_requests()
+    assert run(engine, [ask("a", messages=CAPITAL, sampling=GREEDY)])[0].error is None
+
+
+def test_embeddings_are_unit_vectors_that_know_what_is_alike(tmp_path):
+    inference = Inference(ResponseStore(tmp_path), EnginePool(tmp_path))
+    texts = ["How do I boil an egg?", "What is the way to cook eggs?", "The stock market fell.", "long " * 1000]
+    vectors = inference.embed(EmbedderSpec(), texts, "stage")
+    assert (vectors.shape, vectors.dtype) == ((4, 384), np.float32)
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(1.0, abs=1e-5)
+    assert vectors[0] @ vectors[1] > 0.6 > vectors[0] @ vectors[2]
+    inference.release()
+
+
+def test_memory_stays_within_a_laptop(engine):
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 8e6  # KiB

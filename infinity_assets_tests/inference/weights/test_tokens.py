@@ -1,0 +1,40 @@
+"""What is known of a model's tokens without loading it must be what its own tokenizer says."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from infinity_assets.inference.weights.models import ModelMissing
+from infinity_assets.inference.weights.tokens import estimate, tokens_of
+from infinity_assets.model_settings import ModelSpec
+
+TEXTS = ["", "Tea is hot.", "茶是热的。", "<|im_start|> <CON> Tea, 茶 </CON>\n\n<QUE> q <ANS> a </END><|im_end|>"]
+
+
+def test_the_count_is_that_of_transformers(models_dir: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(str(models_dir / "smollm2-135m-instruct"))
+    tokens = tokens_of(ModelSpec(), models_dir)
+    assert (tokens.bos, tokens.eos) == (tokenizer.bos_token, tokenizer.eos_token)
+    assert [tokens.count(text) for text in TEXTS] == [len(tokenizer.encode(text, add_special_tokens=False)) for text in TEXTS]
+
+
+@pytest.mark.parametrize(("token", "expected"), [("<s>", "<s>"), ({"content": "<s>", "lstrip": False}, "<s>"), (None, "")])
+def test_special_tokens_as_files_write_them(tmp_path: Path, token: object, expected: str) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"bos_token": token}))
+    tokens = tokens_of(ModelSpec(model=str(tmp_path)), tmp_path)
+    assert (tokens.bos, tokens.eos, tokens.count) == (expected, "</s>", estimate)
+
+
+def test_of_a_model_on_a_server_it_is_estimated(tmp_path: Path) -> None:
+    tokens = tokens_of(ModelSpec(backend="openai", model="m"), tmp_path)
+    assert (tokens.bos, tokens.eos) == ("<s>", "</s>")
+    assert [tokens.count(text) for text in ("", "Tea is hot.", "茶是热的。")] == [0, 5, 6]
+
+
+def test_one_that_should_be_here_and_is_not(tmp_path: Path) -> None:
+    with pytest.raises(ModelMissing, match="infinity models fetch"):
+        tokens_of(ModelSpec(model="nobody/knows"), tmp_path)
