@@ -35,7 +35,35 @@ class Speed(Section):
     """Completion tokens a second, all requests in flight together, once the prompts have been read."""
 
 
-class ModelSpec(Section):
+class Weights(Section):
+    """A model by its weights, whatever it is for."""
+
+    model: str
+    """A Hub id, or a folder with weights."""
+    revision: str = "main"
+    """Revision of the weights: part of every request's key."""
+    max_model_len: PositiveInt
+    """Longest text, in tokens."""
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    """Numbers that it computes with; `auto` is what the weights are stored in (vLLM makes bf16 of float32). With `float32` all engines
+    give the same log-probabilities to 1e-3. Not part of a request's key."""
+    engine: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    """Further arguments of `vllm.LLM`, such as `gpu_memory_utilization`, or of transformers' `from_pretrained`. Not part of a request's key."""
+    price: Price = Price()
+    """What its calls cost."""
+
+    @property
+    def identity(self) -> str:
+        """What of the model decides its answers, as it stands in a request's key: `model@revision`."""
+        return f"{self.model}@{self.revision}"
+
+    @property
+    def reach(self) -> str:
+        """What of the model decides which requests are answered: its identity and its window."""
+        return f"{self.identity}:{self.max_model_len}"
+
+
+class ModelSpec(Weights):
     """A language model and the engine that runs it."""
 
     backend: Literal["vllm", "openai", "transformers"] = "vllm"
@@ -43,13 +71,8 @@ class ModelSpec(Section):
     this process, for what vLLM does not support; slower."""
     model: str = EMBEDDED_MODEL
     """The embedded model, a Hub id such as `Qwen/Qwen2.5-7B-Instruct`, or a folder with weights. For `openai`, the server's model name."""
-    revision: str = "main"
-    """Revision of the weights: part of every request's key."""
     max_model_len: PositiveInt = 2048
     """Longest prompt plus answer, in tokens."""
-    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
-    """Numbers that the engine computes with; `auto` is what the weights are stored in (vLLM makes bf16 of float32). With `float32` all engines
-    give the same log-probabilities to 1e-3. Not part of a request's key."""
     tensor_parallel_size: PositiveInt = 1
     """`vllm` only: GPUs that hold one copy of the weights together."""
     data_parallel_size: PositiveInt = 1
@@ -57,8 +80,6 @@ class ModelSpec(Section):
     when_idle: Literal["close", "sleep"] = "close"
     """`vllm` on a GPU only. What an engine does when another model wants the GPU: `close` gives everything back, `sleep` keeps the weights in main
     memory and is back in seconds."""
-    engine: dict[str, str | int | float | bool] = Field(default_factory=dict)
-    """Further arguments of `vllm.LLM`, such as `gpu_memory_utilization`, or of transformers' `from_pretrained`. Not part of a request's key."""
     base_url: str = "http://127.0.0.1:8000/v1"
     """`openai` only: where the server listens."""
     api_key_env: str = "OPENAI_API_KEY"
@@ -71,20 +92,8 @@ class ModelSpec(Section):
     """`openai` only: the server's limit on prompt and completion tokens together, if it has one."""
     timeout: PositiveFloat = 600.0
     """`openai` only: seconds for one answer, after which it is asked again. A long answer of a large model under load takes minutes."""
-    price: Price = Price()
-    """What its calls cost."""
     speed: Speed | None = None
     """How fast it is; null to let `infinity plan` measure it."""
-
-    @property
-    def identity(self) -> str:
-        """What of the model decides its answers, as it stands in a request's key: `model@revision`."""
-        return f"{self.model}@{self.revision}"
-
-    @property
-    def reach(self) -> str:
-        """What of the model decides which requests are answered: its identity and its window."""
-        return f"{self.identity}:{self.max_model_len}"
 
 
 class EmbedderSpec(Section):
@@ -106,35 +115,17 @@ class EmbedderSpec(Section):
         return f"{self.model}@{self.revision}:{self.max_tokens}"
 
 
-class RewardSpec(Section):
-    """A reward model: any that transformers loads for sequence classification with one number as its output."""
+class RewardSpec(Weights):
+    """A reward model: any that transformers loads for sequence classification with one number as its output, such as
+    `Skywork/Skywork-Reward-V2-Llama-3.1-8B`.
+    """
 
     backend: Literal["transformers", "vllm"] = "transformers"
     """`vllm`: its pooling runner, on a GPU."""
-    model: str
-    """A Hub id such as `Skywork/Skywork-Reward-V2-Llama-3.1-8B`, or a folder with weights."""
-    revision: str = "main"
-    """Revision of the weights."""
     max_model_len: PositiveInt = 4096
     """Longer conversations get no reward, and `prompt_too_long` as the reason."""
-    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
-    """Numbers that it computes with."""
     batch_size: PositiveInt = 16
     """Conversations per forward pass, with `transformers`."""
-    engine: dict[str, str | int | float | bool] = Field(default_factory=dict)
-    """Further arguments of transformers' `from_pretrained`, or of `vllm.LLM`. Not part of a request's key."""
-    price: Price = Price()
-    """What its calls cost."""
-
-    @property
-    def identity(self) -> str:
-        """What of the model decides its rewards."""
-        return f"{self.model}@{self.revision}"
-
-    @property
-    def reach(self) -> str:
-        """What of the model decides which conversations get one: its identity and its window."""
-        return f"{self.identity}:{self.max_model_len}"
 
 
 class Sampling(Section):

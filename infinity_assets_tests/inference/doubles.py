@@ -4,9 +4,9 @@ import random
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
-from infinity_assets.inference.engines.engine import Admit, always
+from infinity_assets.inference.engines.engine import Admit, Engine, always
 from infinity_assets.inference.engines.pool import EnginePool
-from infinity_assets.inference.requests import GenerateRequest, Request, Response, most_tokens
+from infinity_assets.inference.requests import GenerateRequest, Request, Response, ScoreRequest, most_tokens
 from infinity_assets.model_settings import ModelSpec, Sampling
 
 SPEC = ModelSpec(model="scripted")
@@ -92,3 +92,31 @@ def reward_model(folder: Path, tokenizer: Path, dtype: str = "float32", **config
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         shutil.copy(tokenizer / name, folder)
     return folder
+
+
+def answered(engine: Engine, requests: Sequence[Request]) -> list[Response]:
+    """The responses in the order of the requests, of which each has one."""
+    responses = dict(engine.run(requests))
+    assert sorted(responses) == list(range(len(requests)))
+    return [responses[position] for position in range(len(requests))]
+
+
+def bad_requests_are_errors_among_good_answers(engine: Engine) -> None:
+    """Of an engine with a window of 512 tokens."""
+    chat, sampling = ({"role": "user", "content": "What is the capital of France?"},), Sampling(temperature=0.0, max_tokens=24)
+    requests = [
+        ask("good", messages=chat, sampling=sampling),
+        ask("long", "word " * 600, sampling=sampling),
+        ask("schema", messages=chat, schema={"type": "nonsense"}, sampling=sampling),
+        ask("no room", messages=chat, sampling=Sampling(max_tokens=500)),
+        ScoreRequest("long context", "ifd", ({"role": "user", "content": "word " * 600},), "answer"),
+        ScoreRequest("long answer", "ifd", chat, "word " * 600),
+    ]
+    responses = answered(engine, requests)
+    errors = [None, "prompt_too_long", "invalid_request", "prompt_too_long", "prompt_too_long", None]
+    assert [response.error for response in responses] == errors
+    assert all(response.cause for response in responses if response.error)
+    assert [responses[number].window for number in (1, 3, 4)] == [512, 512, 512]
+    cut = responses[5]
+    assert (cut.finish_reason, cut.window, cut.prompt_tokens) == ("cut", 512, 511)
+    assert 0 < (cut.answer_tokens or 0) < 600

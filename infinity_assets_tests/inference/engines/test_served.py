@@ -10,7 +10,7 @@ from infinity_assets.inference.engines.openai_engine import OpenAIEngine
 from infinity_assets.inference.requests import CompleteRequest, ScoreRequest
 from infinity_assets.inference.weights.models import local_path
 from infinity_assets.model_settings import ModelSpec, Sampling
-from infinity_assets_tests.inference.doubles import ask
+from infinity_assets_tests.inference.doubles import answered, ask
 from infinity_assets_tests.inference.engines.served import processes_of, vllm_serve
 
 GREEDY = Sampling(temperature=0.0, top_p=1.0, max_tokens=24)
@@ -62,16 +62,10 @@ def reference(models_dir):
     return logprobs
 
 
-def run(engine, requests):
-    responses = dict(engine.run(requests))
-    assert sorted(responses) == list(range(len(requests)))
-    return [responses[position] for position in range(len(requests))]
-
-
 def test_generating_completing_and_structured_answers(engine):
     text = "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n"
     continued = CompleteRequest("a", "p", "h", text, GREEDY, ("<|im_end|>",))
-    responses = run(
+    responses = answered(
         engine,
         [
             ask("a", messages=CAPITAL, sampling=GREEDY),
@@ -94,20 +88,21 @@ def test_generating_completing_and_structured_answers(engine):
 
 def test_a_seed_gives_one_answer(engine):
     drawn = [ask("a", "Tell me a story.", sampling=Sampling(temperature=1.0, max_tokens=16), seed=seed) for seed in (1, 1, 2)]
-    first, again, other = [response.text for response in run(engine, drawn)]
+    first, again, other = [response.text for response in answered(engine, drawn)]
     assert first == again != other
 
 
 def test_scores_are_those_of_transformers(engine, reference):
-    for response, request in zip(run(engine, SCORES), SCORES, strict=True):
+    for response, request in zip(answered(engine, SCORES), SCORES, strict=True):
         rows, after, _ = reference(request.context, request.answer)
         expected = math.fsum(rows[place, token].item() for place, token in enumerate(after))
         assert response.answer_tokens == len(after)
+        assert response.sum_logprob is not None
         assert response.sum_logprob / len(after) == pytest.approx(expected / len(after), abs=1e-3)
 
 
 def test_choices_have_the_log_probabilities_of_their_first_tokens(engine, reference):
-    choice = run(engine, [DIGITS])[0]
+    choice = answered(engine, [DIGITS])[0]
     rows, _, tokenizer = reference(DIGITS.messages)
     assert DIGITS.choices
     assert choice.choice_logprobs
@@ -119,7 +114,7 @@ def test_choices_have_the_log_probabilities_of_their_first_tokens(engine, refere
 
 
 def test_what_does_not_fit_is_told_from_what_is_wrong(engine):
-    long, odd = run(
+    long, odd = answered(
         engine, [ask("a", "word " * 2000), ask("b", messages=({"role": "wizard", "content": "?"},), sampling=Sampling(temperature=99.0))]
     )
     assert (long.error, long.window) == ("prompt_too_long", 512)
@@ -129,7 +124,7 @@ def test_what_does_not_fit_is_told_from_what_is_wrong(engine):
 def test_a_model_that_is_not_there(engine):
     other = OpenAIEngine(engine.spec.model_copy(update={"model": "another"}))
     with pytest.raises(EngineUnavailable, match="another is not there"):
-        run(other, [ask("a")])
+        answered(other, [ask("a")])
     other.close()
 
 

@@ -15,7 +15,7 @@ from infinity_assets.inference.engines.transformers_engine import TransformersEn
 from infinity_assets.inference.requests import CompleteRequest, ScoreRequest
 from infinity_assets.inference.weights.models import local_path
 from infinity_assets.model_settings import ModelSpec, Sampling
-from infinity_assets_tests.inference.doubles import ask
+from infinity_assets_tests.inference.doubles import answered, ask, bad_requests_are_errors_among_good_answers
 
 SPEC = ModelSpec(backend="transformers", max_model_len=512, dtype="float32")
 GREEDY = Sampling(temperature=0.0, max_tokens=12)
@@ -71,15 +71,9 @@ def plain(models_dir):
     return Plain()
 
 
-def run(engine, requests):
-    responses = dict(engine.run(requests))
-    assert sorted(responses) == list(range(len(requests)))
-    return [responses[position] for position in range(len(requests))]
-
-
 def test_generating_scoring_choosing_and_completing_in_one_call(engine):
     text = "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n"
-    answer, score, choice, structured, whole, stopped = run(
+    answer, score, choice, structured, whole, stopped = answered(
         engine,
         [
             ask("a", messages=CAPITAL, sampling=GREEDY),
@@ -103,14 +97,14 @@ def test_generating_scoring_choosing_and_completing_in_one_call(engine):
 
 def test_greedy_is_what_the_model_writes_alone(engine, plain):
     prompts = ["Name a colour.", "What is 2 + 2?", "Say hello to a cat in one short sentence, please."]
-    responses = run(engine, [ask(prompt, prompt, sampling=GREEDY) for prompt in prompts])
+    responses = answered(engine, [ask(prompt, prompt, sampling=GREEDY) for prompt in prompts])
     for prompt, response in zip(prompts, responses, strict=True):
         assert response.text == plain.greedy(({"role": "user", "content": prompt},), GREEDY.max_tokens)
 
 
 def test_log_probabilities_are_the_models_own(engine, plain):
     cases = [(CAPITAL, FITTING), (CAPITAL, MISFIT), ((), FITTING), ((), MISFIT * 5)]
-    for response, case in zip(run(engine, [ScoreRequest("a", "ifd", *case) for case in cases]), cases, strict=True):
+    for response, case in zip(answered(engine, [ScoreRequest("a", "ifd", *case) for case in cases]), cases, strict=True):
         expected = plain.logprobs(*case)
         assert response.answer_tokens == len(expected)
         assert response.sum_logprob == pytest.approx(math.fsum(expected), abs=1e-3 * len(expected))
@@ -118,11 +112,11 @@ def test_log_probabilities_are_the_models_own(engine, plain):
 
 def test_log_probabilities_do_not_depend_on_how_much_is_held_at_once(engine, monkeypatch):
     requests = [ScoreRequest("a", "ifd", CAPITAL, FITTING), ScoreRequest("b", "ifd", (), MISFIT)]
-    at_once = [response.sum_logprob for response in run(engine, requests)]
+    at_once = [response.sum_logprob for response in answered(engine, requests)]
     monkeypatch.setattr(transformers_engine, "LOGITS", 1)
-    assert [response.sum_logprob for response in run(engine, requests)] == pytest.approx(at_once, abs=1e-3)
+    assert [response.sum_logprob for response in answered(engine, requests)] == pytest.approx(at_once, abs=1e-3)
     monkeypatch.setattr(engine, "_head", None)  # as of a model that caps or scales its logits
-    assert [response.sum_logprob for response in run(engine, requests)] == pytest.approx(at_once, abs=1e-3)
+    assert [response.sum_logprob for response in answered(engine, requests)] == pytest.approx(at_once, abs=1e-3)
 
 
 @hypothesis_settings(max_examples=3, deadline=None)
@@ -136,22 +130,22 @@ def test_a_draw_does_not_depend_on_its_company(engine, order, seed):
         ask("same", "Tell me a story.", sampling=DRAWN, seed=seed),
         one,
     ]
-    alone = run(engine, [one])[0].text
-    responses = run(engine, [company[place] for place in order])
+    alone = answered(engine, [one])[0].text
+    responses = answered(engine, [company[place] for place in order])
     assert {responses[order.index(place)].text for place in (3, 4)} == {alone}
 
 
 def test_draws_differ_by_seed_and_by_index(engine):
     drawn = [ask(str(seed), "Tell me a story.", sampling=DRAWN, seed=seed) for seed in range(3)]
     drawn += [ask(f"i{index}", "Tell me a story.", sampling=DRAWN, index=index) for index in range(3)]
-    texts = [response.text for response in run(engine, drawn)]
+    texts = [response.text for response in answered(engine, drawn)]
     assert len(set(texts)) == len(texts)
-    assert [response.text for response in run(engine, drawn)] == texts
+    assert [response.text for response in answered(engine, drawn)] == texts
 
 
 def test_the_nucleus_holds_what_is_drawn(engine):
     """So small a nucleus holds the most probable token alone."""
-    greedy, drawn = run(
+    greedy, drawn = answered(
         engine,
         [
             ask("a", "Tell me a story.", sampling=GREEDY),
@@ -164,43 +158,22 @@ def test_the_nucleus_holds_what_is_drawn(engine):
 def test_draws_follow_the_models_distribution(engine):
     """Of two answers that a schema allows, the share of the first among many draws is its probability."""
     question = "How many legs does a dog have? Answer with one digit."
-    shares = run(engine, [ask("a", question, choices=("2", "4"))])[0].choice_logprobs
+    shares = answered(engine, [ask("a", question, choices=("2", "4"))])[0].choice_logprobs or ()
     drawn = Sampling(temperature=1.0, max_tokens=2)
-    texts = [r.text for r in run(engine, [ask(str(n), question, sampling=drawn, schema={"enum": [2, 4]}, seed=n) for n in range(100)])]
+    texts = [r.text for r in answered(engine, [ask(str(n), question, sampling=drawn, schema={"enum": [2, 4]}, seed=n) for n in range(100)])]
     assert set(texts) == {"2", "4"}
     assert texts.count("2") / len(texts) == pytest.approx(math.exp(shares[0]), abs=0.15)  # three standard deviations
 
 
 def test_choices_that_begin_alike_are_still_chosen(engine):
     choices = ("the first one", 'the "second" one')
-    response = run(engine, [ask("a", "A or B?", choices=choices)])[0]
+    response = answered(engine, [ask("a", "A or B?", choices=choices)])[0]
     assert response.text in choices
     assert response.choice_logprobs is None
 
 
 def test_bad_requests_are_errors_among_good_answers(engine):
-    responses = run(
-        engine,
-        [
-            ask("good", messages=CAPITAL, sampling=GREEDY),
-            ask("long", "word " * 600, sampling=GREEDY),
-            ask("schema", messages=CAPITAL, schema={"type": "nonsense"}, sampling=GREEDY),
-            ask("no room", messages=CAPITAL, sampling=Sampling(max_tokens=500)),
-            ScoreRequest("long context", "ifd", ({"role": "user", "content": "word " * 600},), "answer"),
-            ScoreRequest("long answer", "ifd", CAPITAL, "word " * 600),
-        ],
-    )
-    assert [response.error for response in responses] == [
-        None,
-        "prompt_too_long",
-        "invalid_request",
-        "prompt_too_long",
-        "prompt_too_long",
-        None,
-    ]
-    assert all(response.cause for response in responses if response.error)
-    assert [responses[number].window for number in (1, 3, 4)] == [512, 512, 512]
-    assert (responses[5].finish_reason, responses[5].window, responses[5].prompt_tokens) == ("cut", 512, 511)
+    bad_requests_are_errors_among_good_answers(engine)
 
 
 def test_memory_that_does_not_suffice_halves_the_batch(engine, monkeypatch):
@@ -219,12 +192,12 @@ def test_memory_that_does_not_suffice_halves_the_batch(engine, monkeypatch):
     monkeypatch.setattr(engine._model.base_model, "forward", short)
     monkeypatch.setattr(engine, "_batch_tokens", 1000)
     answers = ["one", "two", "three", "poison", "five", "six", "seven"]
-    responses = run(engine, [ScoreRequest(answer, "ifd", (), answer) for answer in answers])
+    responses = answered(engine, [ScoreRequest(answer, "ifd", (), answer) for answer in answers])
     assert [answers[number] for number, response in enumerate(responses) if response.error] == ["poison"]
     assert responses[3].error == "engine_error"
     assert engine._batch_tokens < 1000
     rows.clear()
-    run(engine, [ScoreRequest(answer, "ifd", (), answer) for answer in answers[:3]])
+    answered(engine, [ScoreRequest(answer, "ifd", (), answer) for answer in answers[:3]])
     assert max(rows) <= 2
 
 

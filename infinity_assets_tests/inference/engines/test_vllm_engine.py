@@ -16,7 +16,7 @@ from infinity_assets.inference.responses.store import ResponseStore
 from infinity_assets.inference.weights.models import local_path
 from infinity_assets.model_settings import EmbedderSpec, ModelSpec, Sampling
 from infinity_assets.rows.token_hashes import token_hashes
-from infinity_assets_tests.inference.doubles import ask
+from infinity_assets_tests.inference.doubles import answered, ask, bad_requests_are_errors_among_good_answers
 
 SPEC = ModelSpec(max_model_len=512)
 GREEDY = Sampling(temperature=0.0, top_p=1.0, max_tokens=24)
@@ -61,14 +61,8 @@ def reference(models_dir):
     return score
 
 
-def run(engine, requests):
-    responses = dict(engine.run(requests))
-    assert sorted(responses) == list(range(len(requests)))
-    return [responses[position] for position in range(len(requests))]
-
-
 def test_generating_scoring_and_choosing_share_a_batch(engine):
-    responses = run(
+    responses = answered(
         engine,
         [
             ask("a", messages=CAPITAL, sampling=GREEDY),
@@ -90,7 +84,7 @@ def test_generating_scoring_and_choosing_share_a_batch(engine):
 
 def test_scores_agree_with_transformers(engine, reference):
     cases = [(CAPITAL, FITTING), (CAPITAL, MISFIT), ((), FITTING), ((), MISFIT)]
-    for response, (context, answer) in zip(run(engine, [ScoreRequest("a", "ifd", *case) for case in cases]), cases, strict=True):
+    for response, (context, answer) in zip(answered(engine, [ScoreRequest("a", "ifd", *case) for case in cases]), cases, strict=True):
         expected, tokens = reference(context, answer)
         assert response.answer_tokens == tokens
         assert response.sum_logprob is not None
@@ -104,22 +98,22 @@ def test_an_instruction_helps_to_predict_its_answer_and_no_other(engine):
         return -response.sum_logprob / response.answer_tokens
 
     requests = [ScoreRequest("a", "ifd", context, answer) for answer in (FITTING, MISFIT) for context in (CAPITAL, ())]
-    fit, fit_alone, misfit, misfit_alone = map(loss, run(engine, requests))
+    fit, fit_alone, misfit, misfit_alone = map(loss, answered(engine, requests))
     assert fit / fit_alone < 0.2
     assert fit / fit_alone < misfit / misfit_alone
 
 
 def test_a_score_does_not_depend_on_its_company(engine):
     one = ScoreRequest("a", "ifd", CAPITAL, MISFIT)
-    alone = run(engine, [one])[0]
-    crowd = run(engine, [ScoreRequest("b", "ifd", CAPITAL, FITTING + " " + word) for word in MISFIT.split()] + [one])[-1]
+    alone = answered(engine, [one])[0]
+    crowd = answered(engine, [ScoreRequest("b", "ifd", CAPITAL, FITTING + " " + word) for word in MISFIT.split()] + [one])[-1]
     assert crowd.sum_logprob == pytest.approx(alone.sum_logprob, abs=0.5)
 
 
 def test_choices_come_with_their_log_probabilities(engine):
     digits = ("1", "2", "3", "4", "5")
     request = ask("a", "Rate this answer from 1 to 5 with one digit.\nQuestion: 1 + 1?\nAnswer: 2.", choices=digits)
-    first, second = run(engine, [request, request])
+    first, second = answered(engine, [request, request])
     assert first.text == second.text
     assert first.choice_logprobs is not None
     assert math.fsum(map(math.exp, first.choice_logprobs)) == pytest.approx(1.0)
@@ -130,13 +124,13 @@ def test_choices_come_with_their_log_probabilities(engine):
 def test_the_log_probabilities_of_choices_are_the_models_own(engine, reference):
     """Against the probability of each choice as an answer, renormalised."""
     request = ask("a", "Is fire hot? Answer yes or no.", choices=("yes", "no", "maybe"))
-    response = run(engine, [request])[0]
+    response = answered(engine, [request])[0]
     scores = np.array([reference(request.messages, choice)[0] for choice in request.choices or ()])
     assert response.choice_logprobs == pytest.approx(scores - np.logaddexp.reduce(scores), abs=0.15)
 
 
 def test_choices_that_begin_alike_are_still_chosen(engine):
-    response = run(engine, [ask("a", "A or B?", choices=("the first one", "the second one"))])[0]
+    response = answered(engine, [ask("a", "A or B?", choices=("the first one", "the second one"))])[0]
     assert response.text in ("the first one", "the second one")
     assert response.choice_logprobs is None
 
@@ -144,7 +138,7 @@ def test_choices_that_begin_alike_are_still_chosen(engine):
 def test_a_text_is_continued_without_a_template(engine):
     """Its own special tokens are read as such, its stops end it, and it stands in one batch with other requests."""
     text = "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n"
-    whole, stopped, long, chat = run(
+    whole, stopped, long, chat = answered(
         engine,
         [
             CompleteRequest("a", "p", "", text, GREEDY),
@@ -162,30 +156,7 @@ def test_a_text_is_continued_without_a_template(engine):
 
 
 def test_bad_requests_are_errors_among_good_answers(engine):
-    responses = run(
-        engine,
-        [
-            ask("good", messages=CAPITAL, sampling=GREEDY),
-            ask("long", "word " * 600, sampling=GREEDY),
-            ask("schema", messages=CAPITAL, schema={"type": "nonsense"}, sampling=GREEDY),
-            ask("no room", messages=CAPITAL, sampling=Sampling(max_tokens=500)),
-            ScoreRequest("long context", "ifd", ({"role": "user", "content": "word " * 600},), "answer"),
-            ScoreRequest("long answer", "ifd", CAPITAL, "word " * 600),
-        ],
-    )
-    assert [response.error for response in responses] == [
-        None,
-        "prompt_too_long",
-        "invalid_request",
-        "prompt_too_long",
-        "prompt_too_long",
-        None,
-    ]
-    assert all(response.cause for response in responses if response.error)
-    cut = responses[5]
-    assert (cut.finish_reason, cut.window, cut.prompt_tokens) == ("cut", 512, 511)
-    assert cut.answer_tokens is not None
-    assert cut.answer_tokens < 600
+    bad_requests_are_errors_among_good_answers(engine)
 
 
 def test_a_failing_step_costs_the_request_at_fault_alone(engine, monkeypatch):
@@ -207,7 +178,7 @@ def test_a_failing_step_costs_the_request_at_fault_alone(engine, monkeypatch):
     monkeypatch.setattr(llm, "add_request", watched_add)
     monkeypatch.setattr(llm, "step", failing_step)
     poison = ask("bad", messages=CAPITAL, sampling=GREEDY.model_copy(update={"max_tokens": 13}))
-    responses = run(engine, [ask("a", messages=CAPITAL, sampling=GREEDY), poison, ask("b", "Hello!", sampling=GREEDY)])
+    responses = answered(engine, [ask("a", messages=CAPITAL, sampling=GREEDY), poison, ask("b", "Hello!", sampling=GREEDY)])
     assert [response.error for response in responses] == [None, "engine_error", None]
     assert "coughed" in (responses[1].cause or "")
 
@@ -217,7 +188,7 @@ def test_a_caller_that_stops_listening_leaves_a_usable_engine(engine):
     next(running)
     running.close()
     assert not engine._llm.llm_engine.has_unfinished_requests()
-    assert run(engine, [ask("a", messages=CAPITAL, sampling=GREEDY)])[0].error is None
+    assert answered(engine, [ask("a", messages=CAPITAL, sampling=GREEDY)])[0].error is None
 
 
 def test_embeddings_are_unit_vectors_that_know_what_is_alike(tmp_path):
