@@ -158,7 +158,8 @@ def test_the_nucleus_holds_what_is_drawn(engine):
 def test_draws_follow_the_models_distribution(engine):
     """Of two answers that a schema allows, the share of the first among many draws is its probability."""
     question = "How many legs does a dog have? Answer with one digit."
-    shares = answered(engine, [ask("a", question, choices=("2", "4"))])[0].choice_logprobs or ()
+    shares = answered(engine, [ask("a", question, choices=("2", "4"))])[0].choice_logprobs
+    assert shares is not None
     drawn = Sampling(temperature=1.0, max_tokens=2)
     texts = [r.text for r in answered(engine, [ask(str(n), question, sampling=drawn, schema={"enum": [2, 4]}, seed=n) for n in range(100)])]
     assert set(texts) == {"2", "4"}
