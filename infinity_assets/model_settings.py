@@ -207,6 +207,8 @@ class Calls(Section):
 
     retries: Retries = Retries()
     """What is asked again."""
+    warn_failed: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Assets of which more than this share of the calls gave nothing that can be used are named at the end of a run."""
     budget_tokens: PositiveInt | None = None
     """A run stops before it has used more prompt and completion tokens than this. (`infinity run --budget`)"""
     budget_cost: PositiveFloat | None = None

@@ -222,7 +222,7 @@ class Lake:
             rows_out=_height(pl.scan_parquet(file, glob=False)),
             rows_dropped=_height(outcome.decisions.lazy().filter(pl.col("verdict") == "dropped")) if outcome.counted else None,
             bytes=file.stat().st_size,
-            unanswered=outcome.generations.filter(pl.col("error").str.extract(r"^(\w+)").is_in(RETRIABLE)).height,
+            unanswered=outcome.generations.filter(pl.col("error").is_in(RETRIABLE)).height,
             data_version=file_hash(file),
             files={file.relative_to(self.data).as_posix(): file.stat().st_size for file in outcome.artefacts},
             made_with=list(made_with),

@@ -30,5 +30,5 @@ select source, file, records, rows, repaired, dropped, asset, partition from rea
 -- Calls of every materialisation, past ones included: what was really asked is what was not cached.
 create or replace view generations as
 select request_key, row_id, asset, partition, run_id, kind, model, prompt, prompt_tokens, completion_tokens, seconds, cached, error,
-       attempt, cost
+       cause, attempt, cost
 from read_parquet('{root}/generations/*/**/*.parquet', union_by_name = true);

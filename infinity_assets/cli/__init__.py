@@ -68,6 +68,7 @@ def run(
     What did not change since the last run is reused: same inputs, settings and code give the same rows. A run that was killed goes on
     where it was; answers of models that were stored are not asked again.
     """
+    from infinity_assets.catalog import failed_calls
     from infinity_assets.catalog.funnel import funnel
     from infinity_assets.catalog.lake import Lake
     from infinity_assets.catalog.pool import Pool
@@ -79,7 +80,7 @@ def run(
     from infinity_assets.rows.hub import waiting
 
     console, began, data = open_console(), time.monotonic(), data_dir()
-    allowed = parse(budget) if budget else Settings().calls
+    allowed = parse(budget) if budget is not None else Settings().calls
     pool = Pool.load(data)
     if sources or only is not None:
         chosen = sources.absolute() if sources else pool.sources
@@ -110,6 +111,8 @@ def run(
         reporter.stop()
     console.print(funnel_table(funnel(data)))
     for sentence in sentences(misread(data, Settings().ingest.warn_dropped)):
+        console.print(escape(sentence), style="yellow", highlight=False, soft_wrap=True)
+    for sentence in failed_calls.sentences(data, Settings().calls.warn_failed):
         console.print(escape(sentence), style="yellow", highlight=False, soft_wrap=True)
     if Lake(data).manifest("contamination"):
         for sentence in flagged(Lake(data).scan("contamination").collect()):

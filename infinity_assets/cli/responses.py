@@ -112,14 +112,16 @@ def verify(move_aside: bool) -> None:
 @click.option(
     "--older-than", metavar="DAYS", type=click.FloatRange(min=0), default=7, show_default=True, help="Keep what was stored after that."
 )
+@click.option("--errors", metavar="CLASSES", help="Instead: remove what failed in these ways, used or not, and however young.")
 @sentences
-def prune(dry_run: bool, latest: bool, embeddings: bool, older_than: float) -> None:
+def prune(dry_run: bool, latest: bool, embeddings: bool, older_than: float, errors: str | None) -> None:
     """Remove the answers that no materialisation has used, past or present.
 
     \b
     infinity responses prune --dry-run                       look first
     infinity responses prune
     infinity responses prune --latest --older-than 0         the least that replays the data as they are now
+    infinity responses prune --errors invalid_request,refused && infinity run --force      asks these again
 
     What a materialisation used stands in its book of model calls (`generations`), which is written when it is finished. A run that is under
     way, or was killed and is to go on, has none yet: --older-than keeps the answers that it made. Only answers that are older, and that a run
@@ -131,6 +133,10 @@ def prune(dry_run: bool, latest: bool, embeddings: bool, older_than: float) -> N
     from infinity_assets.catalog.lake import Lake
     from infinity_assets.report.terminal import open_console
 
+    if errors:
+        gone = _store().forget([error.strip() for error in errors.split(",")], dry_run)
+        click.echo(f"{gone:,} answers {'would go' if dry_run else 'are gone'}.")
+        return
     store, keys = _store(), Lake(data_dir()).request_keys(latest)
     if keys.is_empty():
         raise InfinityError(

@@ -25,6 +25,7 @@ class Budget:
         self.tokens, self.cost = 0, 0.0
         self.spent = False
         """Whether a request was turned away."""
+        self._refused = 0
         self._aside_tokens, self._aside_cost = 0, 0.0
         self._lock = threading.Lock()
 
@@ -36,7 +37,9 @@ class Budget:
             with self._lock:
                 self.spent |= _over(self.tokens + self._aside_tokens + tokens, self._tokens_cap)
                 self.spent |= _over(self.cost + self._aside_cost + cost, self._cost_cap)
-                if not self.spent:
+                if self.spent:
+                    self._refused = tokens
+                else:
                     self._aside_tokens, self._aside_cost = self._aside_tokens + tokens, self._aside_cost + cost
                 return not self.spent
 
@@ -62,10 +65,11 @@ class Budget:
 
     def sentence(self) -> str:
         """What was spent of what, in words."""
-        caps = [f"{self.tokens:,} of {self._tokens_cap:,} tokens"] if self._tokens_cap else []
-        caps += [f"{self.cost:.2f} of {self._cost_cap:.2f}"] if self._cost_cap else []
+        caps = [f"{self.tokens:,} of {self._tokens_cap:,} tokens are used"] if self._tokens_cap else []
+        caps += [f"{self.cost:.4g} of {self._cost_cap:.4g} is spent"] if self._cost_cap else []
         return (
-            f"the budget is spent ({' and '.join(caps)}): all answers are kept. The same command with a larger --budget goes on from here"
+            f"the next call, of up to {self._refused:,} tokens, might pass the budget ({' and '.join(caps)}). All answers are kept, and a run with "
+            "another --budget goes on from here"
         )
 
 
@@ -93,7 +97,7 @@ def start_budget(calls: Calls) -> Budget:
     return _in_force
 
 
-_AMOUNT = re.compile(r"(\$?)\s*([\d][\d_,]*\.?\d*)\s*([kmg]?)\s*(tokens?|\$|usd|eur|cost)?", re.IGNORECASE)
+_AMOUNT = re.compile(r"([$€£]?)\s*([\d][\d_,]*\.?\d*)\s*([kmg]?)\s*(tokens?|\$|usd|eur|cost)?", re.IGNORECASE)
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
 
@@ -112,4 +116,6 @@ def parse(text: str) -> Calls:
         raise InfinityError(f"A budget of {text} leaves nothing to spend.")
     if sign or (what and not what.lower().startswith("token")):
         return Calls(budget_cost=amount)
-    return Calls(budget_tokens=max(1, round(amount)))
+    if amount != int(amount):
+        raise InfinityError(f"`{text}` is no number of tokens; a budget of money has a currency: `$5` or `5 eur`.")
+    return Calls(budget_tokens=int(amount))

@@ -20,6 +20,7 @@ from infinity_assets.inference.requests import (
     EMPTY,
     INVALID_CHOICE,
     INVALID_JSON,
+    INVALID_REQUEST,
     PROMPT_TOO_LONG,
     REFUSED,
     RETRIABLE,
@@ -56,6 +57,8 @@ SEGMENTS = 64
 """A model's segments are merged when there are more."""
 HOPELESS = 16
 """This many retriable errors in a row, and the stage fails instead of producing rows of errors."""
+ALL_REFUSED = 4
+"""So many requests that are all invalid, and the stage fails: a setting is wrong, or the server."""
 EMBED_CHUNK = 1024
 """Texts embedded between two writes to the store."""
 
@@ -282,6 +285,7 @@ class Inference:
         """Ask what is missing and store it. Returns the lines that are not stored (retriable errors), and how long the engine worked."""
         unsaved: list[dict[str, Any]] = []
         lost: list[dict[str, Any]] = []
+        refused: list[dict[str, Any]] = []  # kept back: where every request is, the fault lies elsewhere
         done, tokens, in_a_row = had, 0, 0
         with self._pool.engine(spec) as engine, closing(engine.run(requests, self._budget.admission(spec.price))) as responses:
             began = flushed = reported = time.monotonic()
@@ -291,7 +295,8 @@ class Inference:
                     self._budget.settle(spec.price, response.prompt_tokens, response.completion_tokens, most_tokens(request))
                     response = checked(request, response)
                     retriable = response.error in RETRIABLE
-                    (lost if retriable else unsaved).append(_line(keys[position], requests[position], response))
+                    kept = lost if retriable else refused if response.error == INVALID_REQUEST else unsaved
+                    kept.append(_line(keys[position], requests[position], response))
                     in_a_row = in_a_row + 1 if retriable else 0
                     if in_a_row == HOPELESS:
                         raise EngineUnavailable(f"{stage}: {spec.model}: {HOPELESS} errors in a row, the last: {_error(lost[-1])}")
@@ -310,6 +315,9 @@ class Inference:
                 self._budget.add(seconds / 3600 * spec.price.hour)
         if self._budget.spent:
             raise BudgetSpent(f"{stage}: {self._budget.sentence()}")
+        if len(refused) == len(keys) >= ALL_REFUSED:
+            raise EngineUnavailable(f"{stage}: {spec.model} takes none of {len(keys)} requests: {_error(refused[-1])}")
+        self._flush(kind, spec, refused)
         if len(lost) == len(keys) and all(line["error"] == CONNECTION for line in lost):
             raise EngineUnavailable(f"{stage}: {spec.model} was not reached: {_error(lost[-1])}")
         self._progress(Progress(stage, done, had + len(keys), had, tokens, seconds))
@@ -339,7 +347,6 @@ def _lines(asked: pl.DataFrame, lines: pl.DataFrame, kind: Kind, spec: Answering
     told = asked.join(lines, on="at", how="inner", maintain_order="left").with_columns(
         cached=_CACHED,
         request_key="key", kind=pl.lit(kind), model=pl.lit(spec.identity), attempt=pl.lit(attempt),
-        error=pl.concat_str("error", "cause", separator=": "),
     )  # fmt: skip
     cost = pl.when(made).then(by_token.fill_null(0.0) + share * (seconds / 3600 * price.hour)).otherwise(0.0)
     return told.with_columns(cost=cost).select(pl.col(name).cast(dtype) for name, dtype in GENERATIONS.items())

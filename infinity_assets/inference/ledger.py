@@ -35,12 +35,14 @@ class Ledger:
         """How long engines worked."""
         return sum(self._seconds.values())
 
-    def measures(self) -> dict[str, int | float]:
+    def measures(self) -> dict[str, int | float | str]:
         """Calls, tokens of the calls really made, their speed and their cost; nothing where no call was asked for."""
         books = self.generations
         if books.is_empty():
             return {}
         made = books.filter(~pl.col("cached"))
+        classes = books.drop_nulls("error").group_by("error").len("calls").sort("error")
+        by_class = ", ".join(f"{calls} {error}" for error, calls in classes.iter_rows())
         paid = float(made["cost"].sum())
         tokens = int(made["completion_tokens"].sum()), int(made["prompt_tokens"].sum())
         rates = {"completion tokens per second": tokens[0], "prompt tokens per second": tokens[1]}
@@ -49,6 +51,7 @@ class Ledger:
             "model calls made": made.height,
             "answered from the store": books.height - made.height,
             "model calls failed": books["error"].count(),
+            **({"failed by class": by_class} if by_class else {}),
             "prompt tokens": tokens[1],
             "completion tokens": tokens[0],
             "engine seconds": round(self.seconds, 1),
@@ -58,11 +61,10 @@ class Ledger:
 
     def table(self) -> pl.DataFrame:
         """Calls by model and prompt, with the failures by class: a line each."""
-        kind = pl.col("error").str.extract(r"^(\w+)")
         made = ~pl.col("cached")
         failed = (
             self.generations.filter(pl.col("error").is_not_null())
-            .group_by("model", "prompt", error=kind)
+            .group_by("model", "prompt", "error")
             .len("calls")
             .sort("model", "prompt", "error")
             .group_by("model", "prompt", maintain_order=True)

@@ -137,6 +137,8 @@ def check(folder: Path) -> None:
             raise InfinityError(
                 f"{file} takes the place of no prompt: `infinity prompts list` shows all, and their files end in .en.md and .zh.md."
             )
+        if not file.is_file():
+            raise InfinityError(f"{file} is no file.")
         load(ours[file.name].name, ours[file.name].language, folder)
 
 

@@ -78,11 +78,13 @@ GENERATIONS = pl.Schema(
         "seconds": pl.Float64,
         "cached": pl.Boolean,
         "error": pl.String,
+        "cause": pl.String,
         "attempt": pl.Int64,
         "cost": pl.Float64,
     }
 )
-"""One model call as an asset used it. `seconds` is the time from submission to answer; `cached` means that the response store held it; `attempt`
+"""One model call as an asset used it. `seconds` is the time from submission to answer; `cached` means that the response store held it; `error`
+is a class of `inference.requests`, `cause` says it in words; `attempt`
 is above 0 where an answer that could not be used was asked for again; `cost` is in the currency of the settings' prices, 0 where cached."""
 
 MEANING: dict[str, str] = {

@@ -57,7 +57,7 @@ def edge(turns: Turns, parent: Turns, operation: str) -> pl.DataFrame:
 
 
 def call(turns: Turns, prompt: str) -> pl.DataFrame:
-    line = ("key" * 10, row_id(turns), "generate", "model@main", prompt, 20, 9, 0.5, False, None, 0, 0.0)
+    line = ("key" * 10, row_id(turns), "generate", "model@main", prompt, 20, 9, 0.5, False, None, None, 0, 0.0)
     return pl.DataFrame([line], schema=schema.GENERATIONS, orient="row")
 
 

@@ -25,7 +25,7 @@ def lake(tmp_path: Path) -> Lake:
 
 def commit(lake: Lake, asset: str, partition: str, inputs: dict[str, str] | None = None, rows: int = 1, unanswered: bool = False) -> None:
     key = StepKey(asset=asset, partition=partition, code_version="1", settings_hash=settings_hash(*SECTIONS), inputs=inputs or {})
-    calls = [("k", "r", "generate", "m", "p", 1, 1, 0.1, False, "timeout: away", 0, 0.0)] if unanswered else []
+    calls = [("k", "r", "generate", "m", "p", 1, 1, 0.1, False, "timeout", "away", 0, 0.0)] if unanswered else []
     generations = pl.DataFrame(calls, schema=schema.GENERATIONS, orient="row")
     lake.commit(key, Outcome(pl.DataFrame({"n": range(rows)}), generations=generations), "run", 0.0, settings_texts(*SECTIONS))
 

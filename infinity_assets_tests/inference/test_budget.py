@@ -41,13 +41,14 @@ def test_no_order_of_answers_passes_the_cap(cap, calls, in_flight):
         ("$5", None, 5.0),
         ("2.50 eur", None, 2.5),
         ("7 USD", None, 7.0),
+        ("€5", None, 5.0),
     ],
 )
 def test_a_budget_is_tokens_or_money(text, tokens, cost):
     assert parse(text) == Calls(budget_tokens=tokens, budget_cost=cost)
 
 
-@pytest.mark.parametrize("text", ["", "much", "-5", "0", "5 apples", "1.2.3"])
+@pytest.mark.parametrize("text", ["", "much", "-5", "0", "5 apples", "1.2.3", "0.5", "1.5 tokens"])
 def test_what_is_no_budget_is_said(text):
     with pytest.raises(InfinityError, match=r"budget"):
         parse(text)
@@ -59,7 +60,7 @@ def test_a_spent_budget_keeps_the_answers_and_the_next_run_goes_on(tmp_path):
     answer = Response(text="fine", finish_reason="stop", prompt_tokens=3, completion_tokens=2)
     budget = Budget(Calls(budget_tokens=60))
     first = ScriptedEngine(lambda _: answer, prompt_tokens=3)
-    with pytest.raises(BudgetSpent, match=r"stage: the budget is spent \(\d+ of 60 tokens\)"):
+    with pytest.raises(BudgetSpent, match=r"stage: the next call, of up to 13 tokens, might pass the budget \(\d+ of 60 tokens are used\)"):
         Inference(store, first.pool(), budget=budget).generate(SPEC, requests, "stage")
     assert 0 < len(first.asked) < 20
     assert budget.tokens == 5 * len(first.asked) <= 60

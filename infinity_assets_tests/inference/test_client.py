@@ -368,3 +368,24 @@ def test_more_room_asks_again_neither_what_ended_nor_its_other_attempts(store):
         frame = Inference(store, engine.pool(), retries=Retries(invalid=1)).generate(SPEC, [request], "s").frame
         assert frame["text"].item() == '{"a": 1}'
     assert len(engine.asked) == 2
+
+
+def test_a_server_that_takes_no_request_ends_the_stage_and_leaves_nothing_behind(store):
+    engine = ScriptedEngine(lambda _: failed("invalid_request", "unknown field"))
+    with pytest.raises(EngineUnavailable, match=r"takes none of 20 requests.*unknown field"):
+        Inference(store, engine.pool()).generate(SPEC, REQUESTS, "stage")
+    assert Inference(store, ScriptedEngine().pool()).generate(SPEC, REQUESTS, "stage").frame["error"].null_count() == 20
+
+
+def test_a_request_that_is_invalid_among_good_ones_is_an_answer(store):
+    engine = ScriptedEngine(lambda request: failed("invalid_request", "no") if request.row_id == "r3" else echo(request))
+    Inference(store, engine.pool()).generate(SPEC, REQUESTS, "stage")
+    again = ScriptedEngine()
+    assert Inference(store, again.pool()).generate(SPEC, REQUESTS, "stage").frame["error"].count() == 1
+    assert again.opened == 0
+    assert (store.forget(["invalid_request"], dry_run=True), store.forget(["invalid_request"]), store.forget(["invalid_request"])) == (
+        1,
+        1,
+        0,
+    )
+    assert Inference(store, again.pool()).generate(SPEC, REQUESTS, "stage").frame["error"].count() == 0

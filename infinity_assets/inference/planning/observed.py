@@ -142,7 +142,7 @@ class Observed(Inference):
         ).unique(["row_id", "prompt"], keep="first", maintain_order=True)
         calls = answers.generations.select(
             "row_id", "prompt", pl.col("request_key").alias("key"), "attempt", "prompt_tokens", "completion_tokens",
-            pl.col("error").str.extract(r"^(\w+)"), "cached",
+            "error", "cached",
         ).join(sizes, on=["row_id", "prompt"], how="left", maintain_order="left")  # fmt: skip
         texts = tuple(_text(request) for request in requests[:: max(1, len(requests) // _TEXTS)])
         self.batches.append(Batch(stage, spec, kind, texts, calls, clock[0], _stored_size(answers.frame)))

@@ -214,6 +214,22 @@ class ResponseStore:
         schema = {"kind": pl.String, "model": pl.String, **dict.fromkeys(["lines", "removed", "too_young", "freed"], pl.Int64)}
         return pl.DataFrame(told, schema=schema, orient="row")
 
+    def forget(self, errors: Sequence[str], dry_run: bool = False) -> int:
+        """Remove the lines that have one of these errors, and say how many there were: their requests are asked again."""
+        gone = 0
+        for kind, _, segments in self._folders():
+            if kind == "embed":
+                continue
+            with segments.alone(wait=True):
+                for segment in segments.all():
+                    with segment.open() as reading:
+                        lines = reading.read(["error"]).with_row_index("number")
+                    stay = lines.filter(~pl.col("error").is_in(errors).fill_null(False))["number"]
+                    if stay.len() < lines.height and not dry_run:
+                        segments.replace([segment], _taken(segment, stay, kind))
+                    gone += lines.height - stay.len()
+        return gone
+
     def _segments(self, kind: Kind, model: str) -> Segments:
         return Segments(self.root / kind / slug(model))
 
