@@ -27,7 +27,7 @@ from infinity_assets.inference.requests import (
     room_of,
 )
 from infinity_assets.inference.responses.store import ResponseStore
-from infinity_assets.model_settings import EmbedderSpec, ModelSpec, Retries, RewardSpec
+from infinity_assets.model_settings import EmbedderSpec, Retries
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,29 +83,10 @@ class Observed(Inference):
         self.batches: list[Batch] = []
         self.embedded: list[Embedded] = []
 
-    def generate(self, spec: ModelSpec, requests: Sequence[GenerateRequest], stage: str) -> Answers:
-        """As always."""
+    def _ask(self, kind: Kind, spec: Answering, requests: Sequence[AnyRequest], stage: str) -> Answers:
         with self._clock() as clock:
-            answers = super().generate(spec, requests, stage)
-        return self._remember("generate", spec, requests, stage, answers, clock)
-
-    def complete(self, spec: ModelSpec, requests: Sequence[CompleteRequest], stage: str) -> Answers:
-        """As always."""
-        with self._clock() as clock:
-            answers = super().complete(spec, requests, stage)
-        return self._remember("complete", spec, requests, stage, answers, clock)
-
-    def score(self, spec: ModelSpec, requests: Sequence[ScoreRequest], stage: str) -> Answers:
-        """As always."""
-        with self._clock() as clock:
-            answers = super().score(spec, requests, stage)
-        return self._remember("score", spec, requests, stage, answers, clock)
-
-    def reward(self, spec: RewardSpec, requests: Sequence[RewardRequest], stage: str) -> Answers:
-        """As always."""
-        with self._clock() as clock:
-            answers = super().reward(spec, requests, stage)
-        return self._remember("reward", spec, requests, stage, answers, clock)
+            answers = super()._ask(kind, spec, requests, stage)
+        return self._remember(kind, spec, requests, stage, answers, clock)
 
     def embed(self, spec: EmbedderSpec, texts: Sequence[str], stage: str) -> "np.ndarray":
         """As always."""
