@@ -210,8 +210,7 @@ class Lake:
             # A lazy frame comes in an order of its own, which is kept: sorting would hold it in memory.
             ordered = frame.sort(pl.all(), maintain_order=True) if isinstance(frame, pl.DataFrame) else frame
             self._write_book(ordered, self.book_file(book, key.asset, key.partition))
-        calls = outcome.generations.with_columns(*stamp, pl.lit(run_id).alias("run_id")).select(list(BOOKS["generations"]))
-        self._write_book(calls, self.catalog / "generations" / key.asset / key.partition / f"{run_id}.parquet")
+        self.write_calls(key, outcome.generations, run_id)
         manifest = Manifest(
             **key.model_dump(),
             run_id=run_id,
@@ -231,6 +230,18 @@ class Lake:
         )
         write_text(manifest.model_dump_json(indent=1), self.manifest_file(key.asset, key.partition))
         return manifest
+
+    def write_calls(self, key: StepKey, generations: pl.DataFrame, run_id: str) -> None:
+        """Write the model calls of a materialisation, or of one that did not come to its end.
+
+        Args:
+            key: What was made.
+            generations: Of schema `schema.GENERATIONS`.
+            run_id: The run.
+        """
+        stamp = {"asset": pl.lit(key.asset), "partition": pl.lit(key.partition), "run_id": pl.lit(run_id)}
+        calls = generations.with_columns(**stamp).select(list(BOOKS["generations"]))
+        self._write_book(calls, self.catalog / "generations" / key.asset / key.partition / f"{run_id}.parquet")
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:

@@ -237,7 +237,12 @@ def _materialise(
     reused = manifest is not None
     if manifest is None:
         started = time.time()
-        manifest = step.lake.commit(key, _with_calls(function(step), step.ledger), run_id, started, parts)
+        try:
+            outcome = function(step)
+        except BaseException:
+            step.lake.write_calls(key, step.ledger.generations, run_id)  # they were paid for
+            raise
+        manifest = step.lake.commit(key, _with_calls(outcome, step.ledger), run_id, started, parts)
     reporter().end(manifest.rows_out, reused)
     return manifest, reused
 

@@ -205,14 +205,13 @@ class Inference:
         # `at` is the place of the first request that asks the same: it stands for all of them, through every attempt.
         current = asked.with_row_index("at").unique(_PAIR, keep="first", maintain_order=True).select("at", *_PAIR)
         asked = asked.join(current, on=_PAIR, how="left", maintain_order="left").drop(_PAIR)
-        books, answers, seconds = [], pl.DataFrame(schema=_FOUND), 0.0
+        books, answers = [], pl.DataFrame(schema=_FOUND)
         following: dict[int, AnyRequest] = {}
         tries: Counter[tuple[int, str]] = Counter()
         for attempt in itertools.count():
             wanted = [following.get(at) or requests[at] for at in current["at"]]
-            lines, took = self._answered(kind, spec, current, wanted, stage)
-            seconds += took
-            books.append(_lines(asked, lines, kind, spec, attempt, took))
+            lines, told = self._answered(kind, spec, asked, current, wanted, stage, attempt)
+            books.append(told)
             # Bad luck at a later attempt leaves the answer that there was.
             better = pl.lit(attempt == 0) | ~pl.col("error").fill_null("").is_in([*RETRIABLE, PROMPT_TOO_LONG])
             answers = pl.concat([answers, lines.filter(better)]).unique("at", keep="last", maintain_order=True)
@@ -222,36 +221,52 @@ class Inference:
             keys, rooms = [request_key(spec.identity, r) for r in following.values()], [room_of(r) for r in following.values()]
             current = pl.DataFrame({"at": list(following), "key": keys, "room": rooms}, schema=current.schema)
         frame = asked.join(answers, on="at", how="left", maintain_order="left").with_columns(cached=_CACHED)
-        written = pl.concat(books)
-        self._ledger.add(written, seconds)
-        return Answers(frame.select(ANSWERS.names()), written)
+        return Answers(frame.select(ANSWERS.names()), pl.concat(books))
 
     def _answered(
-        self, kind: Kind, spec: Answering, current: pl.DataFrame, requests: Sequence[AnyRequest], stage: str
-    ) -> tuple[pl.DataFrame, float]:
-        """The lines of requests, of schema `_FOUND`, and how long the engine worked.
+        self,
+        kind: Kind,
+        spec: Answering,
+        asked: pl.DataFrame,
+        current: pl.DataFrame,
+        requests: Sequence[AnyRequest],
+        stage: str,
+        attempt: int,
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """The lines of requests, of schema `_FOUND`, and their lines for the books, which the ledger has then.
 
         Args:
             kind: What is asked for.
             spec: Of whom.
-            current: A line per request: at, key, room.
-            requests: The requests.
+            asked: A line per request of the batch, equal ones included: at, row_id, prompt, index.
+            current: A line per request of this attempt: at, key, room.
+            requests: These requests.
             stage: For whom.
+            attempt: Its number.
         """
         first = current.with_row_index("number").unique(_PAIR, keep="first", maintain_order=True)
         stored = self._store.get(kind, spec.identity, first["key"], first["room"], spec.max_model_len)
         missing = first.join(stored, on=_PAIR, how="anti", maintain_order="left")
         self._progress(Progress(stage, stored.height, first.height, stored.height, 0))
-        found, seconds = [stored.with_columns(had=pl.lit(True))], 0.0
-        if not missing.is_empty():
-            wanted = [requests[number] for number in missing["number"]]
-            lost, seconds = self._ask_engine(kind, spec, missing["key"].to_list(), wanted, stage, stored.height)
-            self._store.compact(SEGMENTS, kind, spec.identity)
-            # What a stage sees is what the store holds.
+        began, seconds = time.monotonic(), 0.0
+        found = [stored.with_columns(had=pl.lit(True))]
+        lost = stored.clear()
+        try:
+            if not missing.is_empty():
+                wanted = [requests[number] for number in missing["number"]]
+                lost, seconds = self._ask_engine(kind, spec, missing["key"].to_list(), wanted, stage, stored.height)
+                self._store.compact(SEGMENTS, kind, spec.identity)
+        except BaseException:
+            seconds = time.monotonic() - began
+            raise
+        finally:
+            # What a stage sees is what the store holds. What was answered goes into the books, whatever became of the rest: it was paid for.
             fresh = self._store.get(kind, spec.identity, missing["key"], missing["room"], spec.max_model_len)
             found += [part.with_columns(had=pl.lit(False)) for part in (fresh, lost.join(fresh, on=_PAIR, how="anti"))]
-        lines = current.join(pl.concat(found).drop("prompt"), on=_PAIR, how="left", maintain_order="left")
-        return lines.select(list(_FOUND)), seconds
+            lines = current.join(pl.concat(found).drop("prompt"), on=_PAIR, how="inner", maintain_order="left").select(list(_FOUND))
+            told = _lines(asked, lines, kind, spec, attempt, seconds)
+            self._ledger.add(told, seconds)
+        return lines, told
 
     def _again(
         self, lines: pl.DataFrame, requests: Mapping[int, AnyRequest], tries: Counter[tuple[int, str]], attempt: int
@@ -310,6 +325,8 @@ class Inference:
                         reported = now
             finally:
                 self._flush(kind, spec, unsaved)
+                if len(refused) < done - had:
+                    self._flush(kind, spec, refused)
                 self._budget.settled()
                 seconds = time.monotonic() - began
                 self._budget.add(seconds / 3600 * spec.price.hour)

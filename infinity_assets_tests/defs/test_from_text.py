@@ -15,6 +15,7 @@ from infinity_assets.catalog.views import connect
 from infinity_assets.defs import step
 from infinity_assets.defs.runner import Runner
 from infinity_assets.inference.requests import CompleteRequest, Request, Response, failed
+from infinity_assets.model_settings import Calls
 from infinity_assets.progress import LogReporter
 from infinity_assets_tests.inference.doubles import ScriptedEngine
 
@@ -213,6 +214,22 @@ def test_a_second_run_asks_nothing_and_a_limit_takes_the_same_texts(data: Path, 
     start(good)
     assert fewer < set(decided(data))
     assert before.opened == 1
+
+
+def test_a_run_that_its_budget_stopped_has_books_of_what_it_asked(data: Path, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of every call, in whichever run, the books have one line that was not cached."""
+    stopped = ScriptedEngine(good)
+    pool = stopped.pool()
+    monkeypatch.setattr(step, "_engines", lambda models: pool)
+    faults = Runner(data, Pool.load(data), LogReporter()).run(until="deduped", budget=Calls(budget_tokens=430))
+    assert [(fault.asset, fault.stopped) for fault in faults] == [("synthesized_from_text", True)]
+    assert 0 < len(stopped.asked) < len(SUBJECTS)
+    finished = start(good)
+    with connect(data) as views:
+        lines = views.sql("select count(*), count(distinct run_id), sum(prompt_tokens) from generations where not cached").fetchall()
+    calls = len(stopped.asked) + len(finished.asked)
+    assert lines == [(calls, 2, 9 * calls)]
+    assert calls == len(SUBJECTS)
 
 
 def test_off_means_that_no_engine_starts(data: Path, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from infinity_assets.errors import InfinityError
 from infinity_assets.inference.budget import Budget, BudgetSpent, parse
 from infinity_assets.inference.client import Inference
+from infinity_assets.inference.ledger import Ledger
 from infinity_assets.inference.requests import Response
 from infinity_assets.inference.responses.store import ResponseStore
 from infinity_assets.model_settings import Calls, ModelSpec, Price, Sampling
@@ -58,10 +59,13 @@ def test_a_spent_budget_keeps_the_answers_and_the_next_run_goes_on(tmp_path):
     store = ResponseStore(tmp_path)
     requests = [ask(f"r{number}", sampling=Sampling(temperature=0.0, max_tokens=10)) for number in range(20)]
     answer = Response(text="fine", finish_reason="stop", prompt_tokens=3, completion_tokens=2)
-    budget = Budget(Calls(budget_tokens=60))
+    budget, ledger = Budget(Calls(budget_tokens=60)), Ledger()
     first = ScriptedEngine(lambda _: answer, prompt_tokens=3)
     with pytest.raises(BudgetSpent, match=r"stage: the next call, of up to 13 tokens, might pass the budget \(\d+ of 60 tokens are used\)"):
-        Inference(store, first.pool(), budget=budget).generate(SPEC, requests, "stage")
+        Inference(store, first.pool(), ledger=ledger, budget=budget).generate(SPEC, requests, "stage")
+    assert ledger.generations.height == len(first.asked)
+    told = ledger.generations
+    assert told.select(pl.col("prompt_tokens").sum() + pl.col("completion_tokens").sum()).item() == budget.tokens
     assert 0 < len(first.asked) < 20
     assert budget.tokens == 5 * len(first.asked) <= 60
     second = ScriptedEngine(lambda _: answer, prompt_tokens=3)
