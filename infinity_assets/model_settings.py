@@ -9,6 +9,11 @@ EMBEDDED_EMBEDDER = "all-minilm-l6-v2"
 STATIC_EMBEDDER = "wordllama-l2-supercat-256"
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
+Cosine = Annotated[float, Field(ge=-1, le=1)]
+Grade = Annotated[float, Field(ge=0, le=5)]
+
+
 class Section(BaseModel):
     """A part of the settings. The text under a field is its documentation."""
 

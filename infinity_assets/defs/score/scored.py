@@ -1,10 +1,4 @@
-"""Score: labels, likelihood and judge scores, in narrow tables beside the rows: a new threshold never runs a model again.
-
-| asset | grain | key |
-|---|---|---|
-| tagged | row of `decontaminated` | row_id |
-| scored | row of `decontaminated` | row_id |
-"""
+"""`scored`: scores by models, in a narrow table beside the rows. Grain: a row of `decontaminated`. Key: row_id."""
 
 import polars as pl
 
@@ -13,51 +7,9 @@ from infinity_assets.catalog.lake import Outcome
 from infinity_assets.defs.grading import grade
 from infinity_assets.defs.step import Step, dataset
 from infinity_assets.inference import batch
-from infinity_assets.model_settings import Sampling
 from infinity_assets.report import charts
 from infinity_assets.rows import conversation
-from infinity_assets.scoring import labels, language, likelihood, sample
-
-_TAG = Sampling(temperature=0.0, top_p=1.0, max_tokens=64)
-
-
-@dataset(
-    group="score",
-    reads=("decontaminated",),
-    settings=lambda s: (s.scoring, s.models.tagger.reach, *prompts.hashes(s.prompts_dir, "tag")),
-    columns={"row_id": pl.String, "cate_ability": pl.String, "ability": pl.List(pl.String), "tag_error": pl.String},
-    meaning={
-        "cate_ability": "coarse ability, one of 26",
-        "ability": "fine labels, in the model's words, normalised",
-        "tag_error": "why there are none: not_sampled, or what went wrong in the call",
-    },
-    kinds=("polars", "parquet", "vllm"),
-)
-def tagged(step: Step) -> Outcome:
-    """One coarse ability and up to three fine labels per row, written by the tagger into a JSON schema.
-
-    Grain: one row of `decontaminated`. Key: row_id. Null with a reason where the row was not in the sample or the call failed.
-    """
-    rows, scoring = step.read("decontaminated").collect(), step.settings.scoring
-    taken = step.sampled(sample.take(rows, scoring.max_rows, step.settings.shards))
-    requests = batch.from_prompt(
-        prompts.both("tag", step.settings.prompts_dir),
-        taken.select("row_id", "language", conversation.instruction().str.slice(0, scoring.max_chars).alias("request")),
-        _TAG,
-        "tag",
-        schema=labels.schema(scoring.max_labels),
-        max_labels=str(scoring.max_labels),
-    )
-    answers = step.inference().generate(step.settings.models.tagger, requests, "tag")
-    found = rows.select("row_id").join(labels.parse(answers.frame), on="row_id", how="left")
-    outside = ~pl.col("row_id").is_in(taken["row_id"].implode())
-    table = found.with_columns(pl.when(outside).then(pl.lit(sample.NOT_SAMPLED)).otherwise("tag_error").alias("tag_error"))
-    abilities = table.drop_nulls("cate_ability").group_by("cate_ability").len("rows").sort(pl.col("rows") * -1, "cate_ability")
-    return Outcome(
-        table,
-        measures={"rows labelled": table["cate_ability"].count()},
-        charts={"abilities": charts.table(abilities)},
-    )
+from infinity_assets.scoring import language, likelihood, sample
 
 
 @dataset(

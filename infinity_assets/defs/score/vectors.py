@@ -1,0 +1,47 @@
+"""`vectors`: what every prompt is about, as a vector. Grain: a row of `decontaminated`. Key: row_id."""
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from infinity_assets.atomic import ROW_GROUP
+from infinity_assets.catalog.lake import Outcome
+from infinity_assets.defs.step import Step, dataset
+from infinity_assets.rows import conversation
+
+
+@dataset(
+    group="score",
+    reads=("decontaminated",),
+    settings=lambda s: (s.scoring.embedder.identity, s.scoring.max_unknown),
+    columns={"row_id": pl.String, "vector": pl.Array(pl.Float16, 1)},
+    meaning={"vector": "of unit length, of all user turns; null where the embedder knows too few of the words"},
+    kinds=("polars", "parquet", "sentencetransformers"),
+)
+def vectors(step: Step) -> Outcome:
+    """The vector of every row's prompt, for labels that are spread to neighbours, for diversity and for retrieval.
+
+    Grain: one row of `decontaminated`. Key: row_id. In half precision. Null where the embedder knows too few of the words: the embedded ones
+    know English only.
+    """
+    rows = step.read("decontaminated")
+    total = rows.select(pl.len()).collect().item()
+    with step.inference().embedder(step.settings.scoring.embedder) as embedder:
+        schema = pl.Schema({"row_id": pl.String, "vector": pl.Array(pl.Float16, embedder.width)})
+
+        def made() -> Iterator[pl.DataFrame]:
+            done = 0
+            yield pl.DataFrame(schema=schema)
+            texts = rows.select("row_id", prompt=conversation.content_of("user"))
+            for batch in texts.collect_batches(chunk_size=ROW_GROUP, maintain_order=True, engine="streaming"):
+                known = embedder.read(batch["prompt"].to_list()).unknown <= step.settings.scoring.max_unknown
+                vector = pl.Series("vector", embedder.encode(batch["prompt"].to_list()), dtype=schema["vector"])
+                yield batch.select("row_id", pl.when(pl.Series(known)).then(vector).alias("vector"))
+                done += batch.height
+                step.advance(done, total)
+
+        table = pl.concat(made())
+    return Outcome(
+        table,
+        measures={"embedder": step.settings.scoring.embedder.identity, "rows with a vector": int(table["vector"].count())},
+    )
