@@ -153,6 +153,5 @@ class Foundation(Section):
     @property
     def budgeting(self) -> str:
         """What of it decides the budget under given scores."""
-        return self.model_dump_json(
-            include={"keep_share": True, "max_rows": True, "min_quality": True, "max_ifd": True, "loop": {"step", "bound", "ease"}}
-        )
+        of_loop = {"step", "bound", "ease"}
+        return self.model_dump_json(include={"keep_share": True, "max_rows": True, "min_quality": True, "max_ifd": True, "loop": of_loop})
