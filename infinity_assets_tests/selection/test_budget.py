@@ -1,0 +1,55 @@
+"""Quotas are exact, and shares are what the settings and the loop say."""
+
+import math
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from infinity_assets.rows.schema import DOMAINS
+from infinity_assets.selection.budget import budget
+from infinity_assets.settings import Foundation
+
+FEW = settings(max_examples=60, deadline=None)
+
+
+@FEW
+@given(
+    rows=st.dictionaries(st.sampled_from(DOMAINS), st.integers(0, 10_000)),
+    shares=st.fixed_dictionaries({domain: st.integers(0, 1000) for domain in DOMAINS}),
+    factors=st.dictionaries(st.sampled_from(DOMAINS), st.floats(1, 5)),
+    max_rows=st.integers(0, 20_000),
+)
+def test_the_budget(rows: dict, shares: dict, factors: dict, max_rows: int) -> None:
+    shares = {domain: thousandths / 1000 for domain, thousandths in shares.items()}
+    available = pl.DataFrame(list(rows.items()), schema={"domain": pl.String, "rows": pl.UInt32}, orient="row")
+    told = {domain: (factor, "it lags") for domain, factor in factors.items()}
+    lines = budget(available, Foundation(keep_share=shares, max_rows=max_rows), told)
+    assert lines["domain"].to_list() == sorted(rows)
+    wanted = {}
+    for domain, count in rows.items():
+        share = min(1.0, shares[domain] * factors.get(domain, 1.0))
+        wanted[domain] = min(count, math.ceil(round(count * share, 6)))
+    total = sum(wanted.values())
+    assert lines["quota"].sum() == min(total, max_rows), "to the last row"
+    for line in lines.iter_rows(named=True):
+        domain = line["domain"]
+        assert line["available"] == rows[domain]
+        assert 0 <= line["quota"] <= wanted[domain] <= line["available"]
+        assert line["keep_share"] == pytest.approx(min(1.0, shares[domain] * factors.get(domain, 1.0)))
+        assert ("it lags" in line["reason"]) == (domain in factors)
+        if total <= max_rows:
+            assert line["quota"] == wanted[domain]
+        else:
+            assert abs(line["quota"] - wanted[domain] * max_rows / total) < 1
+            assert str(max_rows) in line["reason"]
+
+
+def test_thresholds_are_eased_by_the_factor_where_they_are_named() -> None:
+    available, told = pl.DataFrame({"domain": ["chat", "math"], "rows": [10, 10]}), {"math": (2.0, "it lags")}
+    lines = budget(available, Foundation(), told)
+    assert lines["min_quality"].to_list() == [1.5, 0.75]
+    assert lines["max_ifd"].to_list() == [1.0, 1.0]
+    both = Foundation.model_validate({"loop": {"ease": ["max_ifd"]}})
+    assert budget(available, both, told).select("min_quality", "max_ifd").rows() == [(1.5, 1.0), (1.5, 2.0)]
