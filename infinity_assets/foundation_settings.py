@@ -67,6 +67,11 @@ class Proxy(Section):
     seed: NonNegativeInt = 0
     """Of the order of the rows and of LoRA's first values."""
 
+    @property
+    def training(self) -> str:
+        """What of it decides the weights."""
+        return self.model_dump_json(exclude={"enabled", "micro_batch"})
+
 
 class Loop(Section):
     """The weak-domain loop: a model is scored on the benchmarks, and the domains in which it lags behind the reference are relaxed. A turn is a run:
@@ -106,6 +111,12 @@ class Loop(Section):
     instruction misleads, so that one is eased only if named."""
     proxy: Proxy = Proxy()
     """The model that is trained on F."""
+
+    @property
+    def scoring(self) -> str:
+        """What of it decides the scores."""
+        read = {"items", "sampling", "sandbox", "lm_eval", "task_domains", "reference_model", "reference"}
+        return f"{self.model_dump_json(include=read)} {self.model.reach}"
 
 
 class Foundation(Section):

@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from infinity_assets.cli.errors import sentences
 from infinity_assets.cli.export import export
+from infinity_assets.cli.loop import loop
 from infinity_assets.cli.plan import plan
 from infinity_assets.cli.prompts import prompts
 from infinity_assets.cli.responses import responses
@@ -258,6 +259,7 @@ def settings() -> None:
 
 
 main.add_command(export)
+main.add_command(loop)
 main.add_command(plan)
 main.add_command(responses)
 
@@ -276,7 +278,7 @@ def fetch() -> None:
     settings = Settings()
     named = settings.models
     specs = [named.generator, named.of_texts, named.tagger, named.judge, named.scorer, *(s.model for s in named.students)]
-    specs += [named.embedder, settings.semantic_embedder, settings.scoring.embedder, *([named.reward] if named.reward else [])]
+    specs += [settings.foundation.loop.model, named.embedder, settings.semantic_embedder, settings.scoring.embedder, *([named.reward] if named.reward else [])]
     for spec in {spec.identity: spec for spec in specs if getattr(spec, "backend", "") != "openai"}.values():
         click.echo(f"{spec.model}  {bring(spec, models_dir(), click.echo)}")
 

@@ -13,7 +13,9 @@ from infinity_assets.scoring import sample
 
 
 def mirror_of(lake: Lake, folder: Path) -> Lake:
-    """A lake in an empty folder that holds links to the rows, manifests and annotations of another, and copies of what is known of its files."""
+    """A lake in an empty folder that holds links to the rows, manifests, annotations and proxies of another, and copies of what is known of its
+    files.
+    """
     mirror = Lake(folder)
     for root, pattern in (
         (lake.rows, "*/*.parquet"),
@@ -24,6 +26,8 @@ def mirror_of(lake: Lake, folder: Path) -> Lake:
             link = folder / file.relative_to(lake.data)
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(file)
+    if (proxies := lake.data / "proxy").is_dir():
+        (folder / "proxy").symlink_to(proxies)
     if (known := lake.catalog / "fingerprints").is_dir():
         shutil.copytree(known, mirror.catalog / "fingerprints")
     return mirror

@@ -44,6 +44,8 @@ _VECTOR = 1600
 """Bytes of a stored vector, about: 384 numbers of four bytes, and its key."""
 
 _FROM_TEXT = "synthesized_from_text"
+_TRAINS = "proxy"
+"""A plan trains nothing."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,7 @@ class Planner:
         plans = []
         for registered in stale:
             asset, partitions = registered.asset, list(reasons[registered.asset])
-            if registered.group not in _GROUPS and asset != _FROM_TEXT:
+            if asset == _TRAINS or (registered.group not in _GROUPS and asset != _FROM_TEXT):
                 continue
             if self._unknown & set(_inputs(registered)) or not all(mirror.partitions(name) for name in _inputs(registered)):
                 self._unknown.add(asset)
@@ -367,7 +369,9 @@ class Planner:
                 return
         weights = population.join(unanswered, on="row_id", how="anti").select("row_id", "weight")
         sampled = _expanded(asked, unanswered)
-        if asked and scores:
+        if asked and scores and "row_id" not in next(iter(asked.outcomes.values())).rows.lazy().collect_schema():
+            outcomes = asked.outcomes  # a table of another grain, such as a score per benchmark, is that of the sample
+        elif asked and scores:
             outcomes = filled(outcomes, asked.outcomes, asked.described, unanswered)
         elif asked:
             outcomes = {name: without(outcome, unanswered) for name, outcome in outcomes.items()}

@@ -29,6 +29,9 @@ Status = Literal["passed", "failed", "timeout", "refused"]
 _CHILD = Path(__file__).with_name("sandbox_child.py")
 _COMMAND = (sys.executable, "-s", "-S", "-B", "-P", "-X", "utf8", str(_CHILD))
 _ENVIRONMENT = {"PYTHONHASHSEED": "0"}  # sets come in the same order in every run
+NOT_RUN = "not run: "
+"""How the reason begins where a program was refused whatever it holds."""
+
 _START = 2.0
 """Seconds that the process has to start."""
 _REPORT = 64 << 10
@@ -121,7 +124,7 @@ def _lines(report: bytes) -> list[dict]:
 def _judged(lines: list[dict], token: str, stopped: tuple[Status, str] | None, code: int) -> tuple[Status, str | None]:
     told = {name: value for line in reversed(lines) for name, value in line.items()}  # the first of a name holds
     if "unsafe" in told or "ready" not in told:
-        return "refused", str(told.get("unsafe", "the process did not start"))
+        return "refused", NOT_RUN + str(told.get("unsafe", "the process did not start"))
     if "refused" in told:
         return "refused", str(told["refused"])
     if stopped:

@@ -84,6 +84,22 @@ def curve(function: Callable[[np.ndarray], np.ndarray], title: str, mark: float)
     return f"{title}: {there:.3g} at {mark:g}\n\n{_image(drawing, title)}"
 
 
+def line(values: pl.Series, title: str) -> str:
+    """A number step by step, means of equal stretches where there are many, with its first and last in the caption; empty if there are none."""
+    numbers = values.drop_nulls().cast(pl.Float64).to_numpy()
+    if not len(numbers):
+        return ""
+    stretches = [part.mean() for part in np.array_split(numbers, min(len(numbers), 48))]
+    low, high, width, height = min(stretches), max(stretches), 240, 60
+    across = width / max(1, len(stretches) - 1)
+    points = " ".join(f"{place * across:.0f},{height - (v - low) / ((high - low) or 1) * height:.0f}" for place, v in enumerate(stretches))
+    drawing = (
+        f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height + 12}' font-size='10' font-family='sans-serif'>"
+        f"<polyline points='{points}' fill='none' stroke='#4f43dd'/><text y='{height + 11}'>{low:.3g} to {high:.3g}</text></svg>"
+    )
+    return f"{title}: from {numbers[0]:.3g} to {numbers[-1]:.3g} in {len(numbers):,} steps\n\n{_image(drawing, title)}"
+
+
 def _image(svg: str, title: str) -> str:
     plain = f"![{title}](data:image/svg+xml,{quote(svg, safe=chr(39) + '=:/;, ')})".replace(" ", "%20")
     coded = f"![{title}](data:image/svg+xml;base64,{b64encode(svg.encode()).decode()})"

@@ -16,7 +16,7 @@ GROUPS = {
     "ingest": ["raw_pool", "synthesized_from_text", "fingerprints", "embeddings"],
     "curate": ["neighbours", "duplicates", "deduped", "benchmarks", "paraphrases", "allowed", "matches", "contamination", "decontaminated"],
     "score": ["vectors", "tagged", "scored"],
-    "foundation": ["domain_budget", "inf_instruct_f"],
+    "foundation": ["domain_scores", "domain_budget", "inf_instruct_f", "proxy"],
     "chat": ["tag_vocabulary", "seed_selected", "evolved", "answered", "diagnosed", "inf_instruct_g"],
     "release": ["release"],
 }

@@ -38,7 +38,8 @@ def gate_of(step: Step) -> Gate:
     return Gate(step.read("benchmarks").collect(), step.settings.decontamination, step.read("allowed").collect()["text"])
 
 
-def _benchmark_files(step: Step) -> dict[str, str]:
+def benchmark_files(step: Step) -> dict[str, str]:
+    """What the files of every benchmark hold."""
     known = step.lake.catalog / "fingerprints" / "benchmarks"
     folders = step.pool.benchmark_folders().items()
     return {f"files of {name}": content_fingerprint(load_source(folder), known / f"{name}.json") for name, folder in folders}
@@ -55,7 +56,7 @@ def _allowed_files(step: Step) -> dict[str, str]:
 
 @dataset(
     group="curate",
-    files=_benchmark_files,
+    files=benchmark_files,
     columns=ITEM,
     meaning={
         "item_id": "benchmark, file where there are several, and position",

@@ -1,10 +1,4 @@
-"""Foundation: what each domain may bring, and InfInstruct-F.
-
-| asset | grain | key |
-|---|---|---|
-| domain_budget | domain | domain |
-| inf_instruct_f | row | row_id |
-"""
+"""Foundation: InfInstruct-F. Grain: a row. Key: row_id."""
 
 import polars as pl
 
@@ -15,26 +9,6 @@ from infinity_assets.rows import schema
 from infinity_assets.selection import foundation
 from infinity_assets.selection.diversity import near_duplicates
 from infinity_assets.selection.rules import first_failure
-
-
-@dataset(
-    group="foundation",
-    reads=("decontaminated",),
-    settings=lambda s: (s.foundation,),
-    columns={"domain": pl.String, "available": pl.Int64, "keep_share": pl.Float64, "quota": pl.Int64, "reason": pl.String},
-    meaning={
-        "available": "conversations in the pool after decontamination",
-        "keep_share": "share of them that F may hold",
-        "quota": "rows that F may hold",
-        "reason": "where the quota comes from",
-    },
-)
-def domain_budget(step: Step) -> Outcome:
-    """How many rows of each domain F may hold. Grain: one domain."""
-    conversations = step.read("decontaminated").filter(pl.col("kind") == "conversation")
-    available = conversations.group_by("domain").len("rows").collect()
-    budget = foundation.budget(available, step.settings.foundation)
-    return Outcome(budget, measures={"quota, all domains": int(budget["quota"].sum())}, charts={"budget": charts.table(budget)})
 
 
 _F = {
@@ -51,7 +25,7 @@ _F = {
 @dataset(
     group="foundation",
     reads=("decontaminated", "tagged", "scored", "benchmarks", "domain_budget", "seed_selected"),
-    settings=lambda s: (s.foundation, s.models.embedder.identity),
+    settings=lambda s: (s.foundation.selecting, s.models.embedder.identity),
     columns=_F,
     meaning={
         "cate_ability": "coarse ability",
