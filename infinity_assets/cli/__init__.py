@@ -278,7 +278,8 @@ def fetch() -> None:
     settings = Settings()
     named = settings.models
     specs = [named.generator, named.of_texts, named.tagger, named.judge, named.scorer, *(s.model for s in named.students)]
-    specs += [settings.foundation.loop.model, named.embedder, settings.semantic_embedder, settings.scoring.embedder, *([named.reward] if named.reward else [])]
+    specs += [settings.foundation.loop.model, named.embedder, settings.semantic_embedder, settings.scoring.embedder]
+    specs += [named.reward] if named.reward else []
     for spec in {spec.identity: spec for spec in specs if getattr(spec, "backend", "") != "openai"}.values():
         click.echo(f"{spec.model}  {bring(spec, models_dir(), click.echo)}")
 

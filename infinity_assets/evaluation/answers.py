@@ -17,7 +17,9 @@ class Expected(NamedTuple):
 
 _NUMBER = r"[-+]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:/\d[\d,]*)?"
 _WITH_UNIT = re.compile(rf"[-+]?[$€£¥]?\s*{_NUMBER}\s*(?:%|[^\d\s=+*/^-][^\d]{{0,24}})?")
-_FINAL = re.compile(r"(?im)^\W*(?:the\s+)?(?:final\s+)?answer(?:\s+is)?\s*[:：]?\s*(.+?)\s*$|^\W*(?:最终)?答案(?:是|为)?\s*[:：]?\s*(.+?)\s*$")
+_FINAL = re.compile(
+    r"(?im)^\W*(?:the\s+)?(?:final\s+)?answer(?:\s+is)?\s*[:：]?\s*(.+?)\s*$|^\W*(?:最终)?答案(?:是|为)?\s*[:：]?\s*(.+?)\s*$"
+)
 _SENTENCE = re.compile(r"\S+\s+\S+\s.*[.!?]|.{6,}[。！？]")
 _SHORT = 40
 _WORDS = 6

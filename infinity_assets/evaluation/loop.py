@@ -92,7 +92,7 @@ def standings(scores: pl.DataFrame) -> dict[str, Standing]:
     return found
 
 
-def advance(last: pl.DataFrame | None, scores: pl.DataFrame, shares: Mapping[str, float], loop: Loop) -> pl.DataFrame:
+def advance(last: pl.DataFrame | None, scores: pl.DataFrame, shares: Mapping[Any, float], loop: Loop) -> pl.DataFrame:
     """The state after these scores: the last one, where they are those that it was made from, or there are none; else a turn further.
 
     Args:
@@ -125,9 +125,7 @@ def bound(share: float, loop: Loop) -> float:
     return max(1.0, min(loop.bound, 1 / share)) if share else 1.0
 
 
-def _turn(
-    turn: int, now: Standing | None, turns: Sequence[Mapping[str, Any]], factor: float, most: float, loop: Loop
-) -> dict[str, Any]:
+def _turn(turn: int, now: Standing | None, turns: Sequence[Mapping[str, Any]], factor: float, most: float, loop: Loop) -> dict[str, Any]:
     if now is None:
         nothing = dict.fromkeys(("model", "subject", "score", "stderr", "reference"))
         return {"turn": turn, **nothing, "relaxed": False, "factor": factor, "why": "no benchmark of it has both a score and a reference"}

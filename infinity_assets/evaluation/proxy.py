@@ -56,7 +56,11 @@ def name(rows: pl.DataFrame, settings: Proxy, base: str) -> str:
 
 
 def train(
-    rows: pl.DataFrame, settings: Proxy, base: Path, folder: Path, progress: Callable[[int, int, str], None] = lambda done, total, note: None
+    rows: pl.DataFrame,
+    settings: Proxy,
+    base: Path,
+    folder: Path,
+    progress: Callable[[int, int, str], None] = lambda done, total, note: None,
 ) -> Trained:
     """The proxy in a folder, trained if it is not there. The folder appears whole or not at all: a killed training is done again.
 
@@ -84,7 +88,7 @@ def _run(rows: pl.DataFrame, settings: Proxy, base: Path, out: Path, scratch: Pa
     job = {"settings": settings.model_dump(), "base": str(base), "out": str(out)}
     (scratch / "job.json").write_text(json.dumps(job), encoding="utf-8")
     with (scratch / "rows.jsonl").open("w", encoding="utf-8") as lines:
-        lines.writelines(json.dumps(messages) + "\n" for messages in rows["messages"])
+        lines.writelines(json.dumps(messages) + "\n" for messages in rows["messages"].to_list())
     record: dict = {"rows": 0, "left_out": 0, "curve": []}
     # -P: the folder of the script holds modules of ours, which are none of the names that packages import.
     command = [sys.executable, "-P", str(_SCRIPT), str(scratch)]

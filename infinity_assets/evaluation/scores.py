@@ -60,7 +60,7 @@ def counted(model: str, role: str, tasks: pl.DataFrame, verdicts: pl.DataFrame) 
     for (benchmark,), rows in tasks.join(verdicts, on="item_id", how="left").group_by("benchmark"):
         answered, failed = rows["right"].count(), rows.filter(pl.col("right").is_null())
         reasons = failed["error"].fill_null("no answer").value_counts().sort("error")
-        score = rows["right"].sum() / answered if answered else None
+        score = int(rows["right"].sum()) / answered if answered else None
         lines.append(
             {
                 "model": model,
@@ -82,7 +82,16 @@ def counted(model: str, role: str, tasks: pl.DataFrame, verdicts: pl.DataFrame) 
 def left_out(model: str, reasons: Mapping[str, tuple[str | None, int, str]]) -> pl.DataFrame:
     """Lines for benchmarks that cannot be evaluated: domain, items and the reason in words, by name."""
     lines = [
-        {"model": model, "role": TESTED, "benchmark": name, "domain": domain, "items": items, "answered": 0, "origin": EVALUATOR, "error": why}
+        {
+            "model": model,
+            "role": TESTED,
+            "benchmark": name,
+            "domain": domain,
+            "items": items,
+            "answered": 0,
+            "origin": EVALUATOR,
+            "error": why,
+        }
         for name, (domain, items, why) in reasons.items()
     ]
     return pl.DataFrame(lines, schema=SCORE).sort("benchmark")

@@ -4,8 +4,8 @@ A plain loop of PyTorch over transformers: loss on the answers alone, as the cha
 linear warm-up, cosine to 0, clipped gradients (recipe: Adam 0.9 / 0.95, no weight decay, clip 1.0). All weights, or LoRA (arXiv 2106.09685), which is
 merged into them. Weights and gradients are float32 on a CPU; on a GPU what is computed in between is bf16.
 
-It is given a folder with `job.json` (`settings`, `base`, `out`) and `rows.jsonl` (messages), writes lines of JSON to its standard output, and the model to `out`
-in the numbers that the base has.
+It is given a folder with `job.json` (`settings`, `base`, `out`) and `rows.jsonl` (messages), writes lines of JSON to its standard output, and the
+model to `out` in the numbers that the base has.
 """
 
 import json
@@ -23,8 +23,8 @@ IGNORED = -100
 
 
 def encode(tokenizer: Any, messages: list[dict[str, str]], max_tokens: int) -> tuple[list[int], list[int]] | None:
-    """Tokens of a conversation and what is learned at each: itself in an answer with its end, nothing elsewhere. Null if no token of an answer is within
-    the first `max_tokens`, or the template writes a beginning otherwise than the whole.
+    """Tokens of a conversation and what is learned at each: itself in an answer with its end, nothing elsewhere. Null if no token of an answer is
+    within the first `max_tokens`, or the template writes a beginning otherwise than the whole.
     """
     text = tokenizer.apply_chat_template(messages, tokenize=False)
     spans = []
@@ -107,7 +107,9 @@ def main(folder: Path) -> None:
             labels = tensors.pop("labels")[:, 1:]
             with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
                 logits = model(**tensors).logits[:, :-1]
-            part = torch.nn.functional.cross_entropy(logits[labels != IGNORED].float(), labels[labels != IGNORED], reduction="sum") / answers
+            part = (
+                torch.nn.functional.cross_entropy(logits[labels != IGNORED].float(), labels[labels != IGNORED], reduction="sum") / answers
+            )
             part.backward()
             loss += part.item()
         for group in optimizer.param_groups:

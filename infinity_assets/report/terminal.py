@@ -3,6 +3,7 @@
 import io
 import sys
 import time
+from collections.abc import Iterator
 
 import polars as pl
 from rich.console import Console
@@ -81,4 +82,45 @@ def funnel_table(funnel: pl.DataFrame) -> Table:
     for row in funnel.iter_rows(named=True):
         numbers = ["" if row[c] is None else f"{row[c]:,}" for c in ("rows_in", "rows_created", "rows_out", "rows_dropped")]
         shown.add_row(row["asset"], *numbers, f"{row['calls']:,}" if row["calls"] else "", row["reasons"] or "")
+    return shown
+
+
+def loop_tables(scores: pl.DataFrame | None, budget: pl.DataFrame) -> Iterator[Table]:
+    """The weak-domain loop as tables: scores, turns, budgets.
+
+    Args:
+        scores: Rows of `domain_scores`, if there are any.
+        budget: Rows of `domain_budget`.
+    """
+    if scores is not None and scores.height:
+        shown = _plain_table("Scores", ("model", "role", "benchmark", "domain"), ("answered", "score", "±"), ("why",))
+        for row in scores.iter_rows(named=True):
+            answered = "" if row["answered"] is None else f"{row['answered']:,} of {row['items']:,}"
+            numbers = [answered, *("" if row[name] is None else f"{row[name]:.3f}" for name in ("score", "stderr"))]
+            shown.add_row(row["model"], row["role"], row["benchmark"], row["domain"] or "", *numbers, escape(row["error"] or ""))
+        yield shown
+    turns = budget.select("domain", "turns").explode("turns").drop_nulls().unnest("turns").sort("turn", "domain")
+    if turns.height:
+        shown = _plain_table("Turns", ("turn", "model", "domain"), ("score", "±", "reference", "factor"), ("",))
+        for row in turns.iter_rows(named=True):
+            numbers = ["" if row[name] is None else f"{row[name]:.3f}" for name in ("score", "stderr", "reference", "factor")]
+            shown.add_row(str(row["turn"]), row["model"] or "", row["domain"], *numbers, escape(row["why"]))
+        yield shown
+    shown = _plain_table("Budget", ("domain",), ("available", "share", "times", "quota", "min quality", "max IFD"), ())
+    for row in budget.iter_rows(named=True):
+        shown.add_row(
+            row["domain"], f"{row['available']:,}", f"{row['keep_share']:.3f}", f"{row['factor']:.3f}", f"{row['quota']:,}",
+            f"{row['min_quality']:.2f}", f"{row['max_ifd']:.2f}",
+        )  # fmt: skip
+    yield shown
+
+
+def _plain_table(title: str, words: tuple[str, ...], numbers: tuple[str, ...], sentences: tuple[str, ...]) -> Table:
+    shown = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
+    for name in words:
+        shown.add_column(name, no_wrap=True)
+    for name in numbers:
+        shown.add_column(name, justify="right")
+    for name in sentences:
+        shown.add_column(name)
     return shown

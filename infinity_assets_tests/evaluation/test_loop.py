@@ -21,7 +21,9 @@ def table(model: str = "proxy 1", items: int = 100, **scores: float) -> pl.DataF
          "stderr": (score * (1 - score) / items) ** 0.5, "origin": "evaluator"}
         for name, score in scores.items()
     ]  # fmt: skip
-    lines += [{"model": "R", "role": "reference", "benchmark": name, "domain": domains[name], "score": 0.5} for name in ("gsm8k", "humaneval")]
+    lines += [
+        {"model": "R", "role": "reference", "benchmark": name, "domain": domains[name], "score": 0.5} for name in ("gsm8k", "humaneval")
+    ]
     return pl.DataFrame(lines, schema=SCORE)
 
 

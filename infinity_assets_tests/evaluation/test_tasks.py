@@ -1,6 +1,7 @@
 """Tasks out of folders as benchmarks are published, and the real ones where they lie beside the repository."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import polars as pl
@@ -37,7 +38,10 @@ RECORDS = {
         {"Question": "Which is wet?", "Correct Answer": "rain", **{f"Incorrect Answer {n}": word for n, word in enumerate("abc")}},
     ],
     "own_talk": [{"turns": ["Tell me of bees.", "And of wasps."]}, {"instruction": "Write a poem.", "output": "Roses are red, and so on."}],
-    "own_rules": [{"question": "1 + 1?", "answer": "2"}, {"question": "Why is the sky blue?", "answer": "Because the air scatters blue light."}],
+    "own_rules": [
+        {"question": "1 + 1?", "answer": "2"},
+        {"question": "Why is the sky blue?", "answer": "Because the air scatters blue light."},
+    ],
 }
 
 
@@ -121,7 +125,7 @@ def test_the_sample_is_of_each_benchmark_and_grows_with_its_size(tasks: dict[str
     everything = pl.concat([tasks[name] for name in ("own_choice", "own_rules", "own_talk")])
     samples = [chosen(everything, size) for size in (0, 1, 2, 100)]
     assert [sample.height for sample in samples] == [0, 2, 3, 5]
-    for smaller, larger in zip(samples, samples[1:], strict=False):
+    for smaller, larger in pairwise(samples):
         assert set(smaller["item_id"]) <= set(larger["item_id"])
     assert chosen(everything.reverse(), 2).equals(samples[2])
 

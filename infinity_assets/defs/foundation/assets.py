@@ -10,7 +10,6 @@ from infinity_assets.selection import foundation
 from infinity_assets.selection.diversity import near_duplicates
 from infinity_assets.selection.rules import first_failure
 
-
 _F = {
     **schema.ROW,
     "cate_ability": pl.String,

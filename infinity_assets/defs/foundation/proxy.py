@@ -35,8 +35,8 @@ def _decides(loop: Loop) -> tuple[str, ...]:
 def proxy(step: Step) -> Outcome:
     """A small model, fine-tuned on a sample of F: what the next turn of the loop evaluates. Off by default (`foundation.loop.proxy.enabled`).
 
-    Grain: one step of its training. Key: step. The weights lie in `data/proxy/<hash>`, named after the rows and settings that they follow from; those of
-    the proxy before are removed. It is trained in a process of its own, after the engines of this one have been closed.
+    Grain: one step of its training. Key: step. The weights lie in `data/proxy/<hash>`, named after the rows and settings that they follow from;
+    those of the proxy before are removed. It is trained in a process of its own, after the engines of this one have been closed.
     """
     loop = step.settings.foundation.loop
     rows = training.sampled(step.read("inf_instruct_f").select("row_id", "messages").collect(), loop.proxy)
