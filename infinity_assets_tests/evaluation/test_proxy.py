@@ -22,7 +22,7 @@ ROWS = with_row_ids(
         [("user", "Hi"), ("assistant", "Hello!"), ("user", "Which number?"), ("assistant", "one")],
     ).to_frame()
 )
-QUICK = Proxy(epochs=30, batch=5, micro_batch=2, learning_rate=3e-3, warmup_steps=3, max_tokens=96)
+QUICK = Proxy(epochs=30, batch=5, micro_batch=2, learning_rate=3e-2, warmup_steps=3, max_tokens=96)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_batches_may_be_cut_into_smaller_ones(trained: tuple[Path, proxy.Trained
 
 
 def test_lora_is_merged_into_the_weights(base: Path, tmp_path: Path) -> None:
-    made = proxy.train(ROWS, QUICK.model_copy(update={"method": "lora", "learning_rate": 3e-2}), base, tmp_path / "lora")
+    made = proxy.train(ROWS, QUICK.model_copy(update={"method": "lora", "learning_rate": 1e-1}), base, tmp_path / "lora")
     assert made.curve["loss"][-1] < made.curve["loss"][0]
     assert not (tmp_path / "lora" / "adapter_config.json").exists()
     assert json.loads((tmp_path / "lora" / "config.json").read_text())["architectures"] == ["LlamaForCausalLM"]

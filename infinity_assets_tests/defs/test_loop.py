@@ -1,0 +1,269 @@
+"""The weak-domain loop over runs: a scripted model that gets better, a proxy that is named and not trained, and budgets that stand when nothing
+is new.
+"""
+
+import json
+import math
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
+
+import polars as pl
+import pytest
+from click.testing import CliRunner
+
+from infinity_assets.catalog.lake import ALL, Lake, Outcome, StepKey
+from infinity_assets.catalog.pool import Pool
+from infinity_assets.cli import main
+from infinity_assets.defs import step
+from infinity_assets.defs.foundation import domain_budget, domain_scores  # noqa: F401
+from infinity_assets.defs.foundation import proxy as proxy_asset
+from infinity_assets.defs.planner import Planner
+from infinity_assets.defs.runner import Runner
+from infinity_assets.defs.step import REGISTERED
+from infinity_assets.evaluation import proxy as training
+from infinity_assets.inference.requests import GenerateRequest, Response, ScoreRequest
+from infinity_assets.progress import LogReporter
+from infinity_assets.rows.readers.benchmarks import read_benchmark
+from infinity_assets.settings import Settings, settings_hash, settings_texts
+from infinity_assets_tests.frames import pool
+from infinity_assets_tests.inference.doubles import ScriptedEngine
+
+HUMANEVAL = {
+    "prompt": "def add(one, other):\n    # The sum.\n",
+    "entry_point": "add",
+    "canonical_solution": "    return one + other\n",
+    "test": "def check(candidate):\n    assert candidate(2, 3) == 5\n",
+}
+
+
+class Pupil:
+    """Solves the first so many of the sums, by their number; chooses A; writes one program; everything else is short."""
+
+    def __init__(self) -> None:
+        self.knows = 0
+
+    def __call__(self, request) -> Response:
+        if isinstance(request, ScoreRequest):
+            return Response(sum_logprob=-4.0 - len(request.context), answer_tokens=2, prompt_tokens=3)
+        assert isinstance(request, GenerateRequest)
+        text = request.messages[-1]["content"]
+        if request.choices:
+            shares = tuple([math.log(1 / len(request.choices))] * len(request.choices))
+            return Response(text=request.choices[0], finish_reason="stop", prompt_tokens=3, completion_tokens=1, choice_logprobs=shares)
+        if request.schema:
+            return Response(text=json.dumps({"ability": "other", "labels": ["some label"]}), finish_reason="stop")
+        if found := re.search(r"Sum (\d+): what is (\d+) plus (\d+)", text):
+            number, one, other = map(int, found.groups())
+            return Response(
+                text=f"Answer: {one + other if number < self.knows else 0}", finish_reason="stop", prompt_tokens=9, completion_tokens=3
+            )
+        if "def add" in text:
+            return Response(text="```python\ndef add(one, other):\n    return one + other\n```", finish_reason="stop", prompt_tokens=9)
+        return Response(text="It is so, and here is why.", finish_reason="stop", prompt_tokens=9, completion_tokens=6)
+
+
+class Trial:
+    """A small data folder, and the assets of the loop over it, without the graph around them."""
+
+    def __init__(self, data: Path, monkeypatch: pytest.MonkeyPatch):
+        self.data, self.pupil, self.lake = data, Pupil(), Lake(data)
+        self.engine = ScriptedEngine(self.pupil)
+        pool = self.engine.pool()
+        monkeypatch.setattr(step, "_engines", lambda models: pool)
+
+    def commit(self, asset: str, rows: pl.DataFrame) -> None:
+        """Rows of an asset that is not part of the loop."""
+        self.lake.commit(StepKey(asset=asset, partition=ALL, code_version="1", settings_hash="", inputs={}), Outcome(rows), "r", 0.0)
+
+    def materialise(self, asset: str, force: bool) -> None:
+        """One asset, as a run makes it."""
+        made, settings, pool = REGISTERED[asset], Settings(), Pool.load(self.data)
+        with self.lake.scratch() as scratch:
+            now = step.Step(asset, ALL, settings, self.lake, pool, scratch, scratch)
+            inputs = {**step._versions(now, made.reads, made.reads_all), **made.files(now)}
+            key = StepKey(
+                asset=asset, partition=ALL, code_version=made.version, settings_hash=settings_hash(*made.settings(settings)), inputs=inputs
+            )
+            step._materialise(replace(now, key=key), key, settings_texts(*made.settings(settings)), made.function, uuid4().hex, force)
+
+    def run(self, until: str = "domain_budget", force: bool = False) -> pl.DataFrame:
+        """The budget after a run. F holds the rows that come first, by quota."""
+        self.materialise("domain_scores", force)
+        self.materialise("domain_budget", force)
+        budget = self.lake.scan("domain_budget").collect()
+        if until == "proxy":
+            rows = self.lake.scan("decontaminated").collect().join(budget.select("domain", "quota"), on="domain")
+            self.commit("inf_instruct_f", rows.filter(pl.int_range(pl.len()).over("domain") < pl.col("quota")))
+            self.materialise("proxy", force)
+        return budget
+
+    def scores(self) -> dict[tuple[str, str], dict]:
+        return {(row["role"], row["benchmark"]): row for row in self.lake.scan("domain_scores").collect().iter_rows(named=True)}
+
+
+def write(file: Path, records: list[dict]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+
+
+@pytest.fixture
+def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trial:
+    data = tmp_path / "data"
+    talks = [{"messages": [{"role": "user", "content": f"Tell of field {n}, please."}, {"role": "assistant", "content": f"It is green {n}."}]}
+             for n in range(30)]  # fmt: skip
+    write(data / "sources" / "fields" / "rows.jsonl", talks)
+    sums = [{"question": f"Sum {n}: what is {n} plus {n + 7}?", "answer": f"#### {2 * n + 7}"} for n in range(20)]
+    write(data / "benchmarks" / "gsm8k_test" / "test.jsonl", sums)
+    write(data / "benchmarks" / "humaneval" / "HumanEval.jsonl", [HUMANEVAL])
+    write(data / "benchmarks" / "talk" / "test.jsonl", [{"prompt": "Tell me of the sea."}])
+    for name, domain in (("gsm8k_test", "math"), ("humaneval", "code"), ("talk", "chat")):
+        (data / "benchmarks" / name / "source.yaml").write_text(f"name: {name}\ndomain: {domain}\n")
+    (data / "sources" / "fields" / "source.yaml").write_text("name: fields\ndomain: math\nlicence: MIT\n")
+    for name, value in {"DATA": str(data), "SHARDS": "4", "INGEST__WORKERS": "1", "FOUNDATION__LOOP__ITEMS": "20",
+                        "FOUNDATION__KEEP_SHARE": '{"math": 0.2, "code": 0.5, "knowledge": 0.5, "chat": 0.5}'}.items():  # fmt: skip
+        monkeypatch.setenv(f"INFINITY_{name}", value)
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    made = Trial(data, monkeypatch)
+    made.commit("benchmarks", pl.concat([read_benchmark(folder).items for folder in sorted((data / "benchmarks").iterdir())]))
+    rows = pool(
+        *(("fields", "rows.jsonl", n, [(turn["role"], turn["content"]) for turn in talk["messages"]]) for n, talk in enumerate(talks))
+    )
+    made.commit("decontaminated", rows.with_columns(domain=pl.lit("math")))
+    return made
+
+
+def of(budget: pl.DataFrame, domain: str) -> dict:
+    return budget.filter(pl.col("domain") == domain).row(0, named=True)
+
+
+def test_a_turn_from_scores(trial: Trial) -> None:
+    trial.pupil.knows = 5
+    budget, scores = trial.run(), trial.scores()
+    sums = scores["tested", "gsm8k_test"]
+    assert (sums["kind"], sums["items"], sums["answered"], sums["score"]) == ("exact_match", 20, 20, 0.25)
+    assert sums["stderr"] == pytest.approx(math.sqrt(0.25 * 0.75 / 19))
+    assert (scores["tested", "humaneval"]["kind"], scores["tested", "humaneval"]["score"]) == ("code_execution", 1.0)
+    assert (scores["tested", "talk"]["score"], scores["tested", "talk"]["error"]) == (None, "no item has an answer that a rule can check")
+    assert {key: row["score"] for key, row in scores.items() if key[0] == "reference"} == {
+        ("reference", "gsm8k_test"): 0.571, ("reference", "humaneval"): 0.481,
+    }  # fmt: skip
+    math_line = of(budget, "math")
+    factor = 1 + 0.5 * (0.571 - 0.25) / 0.571
+    assert (math_line["turn"], math_line["available"], math_line["factor"]) == (1, 30, pytest.approx(factor))
+    assert math_line["quota"] == math.ceil(30 * 0.2 * factor)
+    assert math_line["min_quality"] == pytest.approx(1.5 / factor)
+    assert "scored 0.250" in math_line["reason"]
+    assert "the gap is closed" in of(budget, "code")["turns"][0]["why"]
+    assert of(budget, "chat")["factor"] == 1.0
+
+
+def test_what_is_not_new_makes_no_turn(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    trial.pupil.knows = 5
+    first = trial.run()
+    made = trial.lake.manifest("domain_budget")
+    asked = len(trial.engine.asked)
+    assert trial.run().equals(first)
+    assert trial.lake.manifest("domain_budget") == made, "nothing was made again"
+    assert trial.run(force=True).equals(first), "nor does force take a step"
+    assert len(trial.engine.asked) == asked
+    trial.lake.manifest_file("domain_budget").unlink()  # as a run leaves it that is killed between rows and manifest
+    assert trial.run().equals(first)
+    monkeypatch.setenv("INFINITY_FOUNDATION__MAX_ROWS", "3")
+    smaller = trial.run()
+    assert (smaller["quota"].sum(), smaller["turn"].to_list()) == (3, first["turn"].to_list())
+    monkeypatch.setenv("INFINITY_FOUNDATION__LOOP__ITEMS", "0")
+    assert of(trial.run(), "math")["factor"] == of(first, "math")["factor"], "where nothing is scored the last budget stands"
+
+
+def test_without_evaluation_the_shares_are_those_of_the_settings(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INFINITY_FOUNDATION__LOOP__ITEMS", "0")
+    budget = trial.run()
+    assert trial.engine.asked == []
+    assert dict(budget.select("domain", "keep_share").rows()) == {"chat": 0.5, "code": 0.5, "knowledge": 0.5, "math": 0.2}
+    assert set(budget["turn"]) == {0}
+    assert of(budget, "math")["reason"] == "share of the domain"
+
+
+def test_two_turns_with_a_proxy(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The training itself is another test's: here a folder stands for the weights."""
+    trained = []
+
+    def train(rows, settings, base, folder, progress) -> training.Trained:
+        if not folder.exists():
+            trained.append(rows["row_id"].to_list())
+            folder.mkdir(parents=True)
+            (folder / "config.json").write_text("{}")
+        return training.Trained(pl.DataFrame([(1, 2.0, 1e-4, 10)], schema=training.CURVE, orient="row"), rows.height, 0)
+
+    monkeypatch.setattr(training, "train", train)
+    monkeypatch.setattr(proxy_asset, "local_path", lambda spec, models: Path("nowhere"))
+    monkeypatch.setenv("INFINITY_FOUNDATION__LOOP__PROXY__ENABLED", "true")
+    trial.pupil.knows = 2
+    first = trial.run("proxy")
+    assert of(first, "math")["turn"] == 1
+    assert trial.scores()["tested", "gsm8k_test"]["model"] == "smollm2-135m-instruct"
+    made = trial.lake.manifest("proxy")
+    assert made
+    weights = str(made.measures["weights"])
+    assert len(list((trial.data / "proxy").iterdir())) == 1
+    trial.pupil.knows = 4
+    second = trial.run("proxy")
+    scores = trial.scores()
+    assert scores["tested", "gsm8k_test"]["model"] == f"proxy {weights.rpartition('/')[2]}"
+    assert scores["other", "gsm8k_test"]["score"] == 0.1, "the model it was made from, from the store"
+    assert (of(second, "math")["turn"], len(of(second, "math")["turns"])) == (2, 2)
+    assert of(first, "math")["quota"] < of(second, "math")["quota"]
+    assert set(trained[0]) < set(trained[1])
+    assert len(list((trial.data / "proxy").iterdir())) == 1, "the one before is removed"
+    third = trial.run("proxy")
+    assert "no gain since turn 2" in of(third, "math")["turns"][-1]["why"] or of(third, "math")["turn"] == 2
+    made = trial.lake.manifest("proxy")
+    assert trial.run("proxy").equals(third)
+    assert trial.lake.manifest("proxy") == made, "F is the same, so nothing is trained"
+    said = CliRunner().invoke(main, ["loop"], catch_exceptions=False)
+    assert said.exit_code == 0
+    for word in ("Scores", "Turns", "Budget", "has been evaluated"):
+        assert word in said.output
+
+
+def test_results_of_lm_evaluation_harness_take_the_place_of_the_evaluator(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = trial.data / "results_1.json"
+    results.write_text(json.dumps({"results": {"gsm8k": {"exact_match,strict-match": 0.5, "exact_match_stderr,strict-match": 0.01}}}))
+    monkeypatch.setenv("INFINITY_FOUNDATION__LOOP__LM_EVAL", str(results))
+    budget = trial.run()
+    assert trial.engine.asked == []
+    assert (of(budget, "math")["turn"], of(budget, "math")["factor"]) == (1, pytest.approx(1 + 0.5 * 0.071 / 0.571))
+    results.write_text(results.read_text().replace("0.5,", "0.52,"))
+    assert of(trial.run(), "math")["turn"] == 2
+
+
+def test_the_loop_can_be_restarted(trial: Trial) -> None:
+    assert "No budget was made yet" in CliRunner().invoke(main, ["loop"]).output
+    trial.run()
+    trial.pupil.knows = 3
+    assert CliRunner().invoke(main, ["loop", "--restart"], catch_exceptions=False).exit_code == 0
+    assert set(trial.run()["turn"]) == {1}
+
+
+def test_a_plan_asks_about_a_sample_of_the_items_and_trains_nothing(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INFINITY_FOUNDATION__LOOP__PROXY__ENABLED", "true")
+    monkeypatch.setattr(training, "train", lambda *arguments: pytest.fail("a plan trains nothing"))
+    shutil.rmtree(trial.lake.rows)
+    shutil.rmtree(trial.lake.catalog)
+    assert Runner(trial.data, Pool.load(trial.data), LogReporter()).run(until="decontaminated") == []
+    plan = Planner(trial.data, Pool.load(trial.data), Settings(), 6).make("proxy")
+    by_asset = {asset.asset: asset for asset in plan.assets}
+    scores = by_asset["domain_scores"]
+    assert scores.to_make is not None
+    assert scores.rows is not None
+    assert (scores.rows.value, scores.to_make.value, len(scores.asked)) == (21, 21, 6)
+    assert "proxy" in plan.reasons
+    assert "proxy" not in by_asset
+    assert not trial.lake.rows_file("domain_scores").exists()
+    assert Runner(trial.data, Pool.load(trial.data), LogReporter()).run(until="domain_budget") == []
+    plan = Planner(trial.data, Pool.load(trial.data), Settings(), 6).make("domain_budget")
+    assert plan.reasons == {}
