@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -38,10 +39,9 @@ def base(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path) -> Pa
 
     folder = tmp_path_factory.mktemp("base")
     torch.manual_seed(0)
-    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1}
-    LlamaForCausalLM(LlamaConfig(vocab_size=49152, max_position_embeddings=256, tie_word_embeddings=True, **sizes)).to(
-        torch.bfloat16
-    ).save_pretrained(folder)
+    sizes: dict = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1}
+    model: Any = LlamaForCausalLM(LlamaConfig(vocab_size=49152, max_position_embeddings=256, tie_word_embeddings=True, **sizes))
+    model.to(torch.bfloat16).save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         shutil.copy(tokenizer_folder / name, folder)
     return folder
