@@ -1,6 +1,6 @@
 """Scores, labels and the selection of InfInstruct-F: the part of the settings that phase 1 of the recipe is made of."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, field_validator
 
@@ -25,6 +25,31 @@ class Scoring(Section):
     """A prompt has no vector if more than this share of its tokens is unknown to the embedder."""
 
 
+SelectorName = Literal[
+    "random", "longest", "ifd", "deita", "instag", "dsir", "kcenter", "facility", "reward", "retrieval", "quality", "seed_replay"
+]
+"""What can stand in a recipe (`infinity_assets/selection/selectors`)."""
+
+
+class Selectors(Section):
+    """Numbers of the selectors, in the recipe for F and in the arena alike."""
+
+    ifd_scale: Literal["loss", "perplexity"] = "loss"
+    """Which IFD `ifd` and `facility` go by: the ratio of losses (Cherry LLM, arXiv 2308.12032) or of perplexities (Superfiltering, arXiv
+    2402.00530). Both stop below `foundation.max_ifd`."""
+    deita_similarity: Cosine = 0.9
+    """`deita` takes no row whose prompt has a higher cosine than this with one it has taken. (Deita, arXiv 2312.15685: 0.9.)"""
+    dsir_strata: PositiveInt = 5
+    """`dsir` draws the same share from so many strata of prompts of equal length: a weight is a sum over n-grams and grows with them. (Ours.)"""
+    kcenter_candidates: PositiveInt = 200_000
+    """`kcenter` looks at no more rows than this, drawn by row id: every one has its vector in memory. (Ours.)"""
+    facility_candidates: PositiveInt = 10_000
+    """`facility` looks at the so many rows of highest IFD, or at twice the size if that is more: every one is compared with every other.
+    (Superfiltering: the best by IFD, then diversity.)"""
+    retrieval_floor: Cosine = 0.3
+    """`retrieval` takes no row whose prompt is further than this cosine from every benchmark item. (Ours.)"""
+
+
 class Foundation(Section):
     """How InfInstruct-F is selected from the pool."""
 
@@ -38,6 +63,31 @@ class Foundation(Section):
             raise ValueError(f"name a share for every domain; {', '.join(missing)} missing")
         return shares
 
+    recipe: dict[Domain, tuple[SelectorName, ...]] = Field(
+        default_factory=lambda: {
+            "math": ("dsir",),
+            "code": ("dsir",),
+            "knowledge": ("retrieval", "random"),
+            "chat": ("seed_replay", "quality", "retrieval", "random"),
+        }
+    )
+    """Who selects in a domain: the first takes what it can of the quota, the next what is left of it. (Paper: DSIR for math and code; for knowledge
+    its sub-sources are filtered and nothing is ranked; chat by seeds. BAAI's README of 2024: retrieval by the topics of the evaluation sets.)"""
+
+    @field_validator("recipe")
+    @classmethod
+    def _every_recipe(cls, recipe: dict[Domain, tuple[SelectorName, ...]]) -> dict[Domain, tuple[SelectorName, ...]]:
+        if missing := sorted(domain for domain in DOMAINS if not recipe.get(domain)):
+            raise ValueError(f"name a selector for every domain; {', '.join(missing)} missing")
+        return recipe
+
+    seed_share: Share = 0.17
+    """At most this share of F are seeds of the chat phase, replayed. (Paper: 1.2 M of 7.4 M; released rows: 1,342,427 of 7,449,106, 0.18.)"""
+    selectors: Selectors = Selectors()
+    """Numbers of the selectors."""
+    items_per_topic: PositiveInt = 60
+    """The items of the benchmarks of a domain make one topic for so many of them. (BAAI labels its evaluation sets; its number of topics is not
+    known. Ours.)"""
     max_rows: NonNegativeInt = 20_000
     """Upper bound on F, spread over the domains in proportion."""
     min_answer_chars: NonNegativeInt = 2
@@ -49,9 +99,11 @@ class Foundation(Section):
     min_quality: Grade = 1.5
     """Rows that the judge scores below this, of 5, are dropped."""
     max_similarity: Cosine = 0.95
-    """A row whose embedding has a higher cosine than this with one ranked above it is dropped. (Deita, arXiv 2312.15685: 0.9.)"""
+    """A row whose prompt has a higher cosine than this with one taken before it is dropped. (Deita, arXiv 2312.15685: 0.9, of the whole row by the
+    model that is trained; prompts by a static embedder are closer to one another.)"""
     candidates_per_place: Annotated[float, Field(ge=1)] = 2.0
-    """Per domain, this many candidates per place of the quota, best first, reach the diversity step: only they are embedded."""
+    """Per domain, this many candidates per place of the quota, best first, reach the diversity step at first; twice as many, and so on, while
+    places are left."""
     dsir_buckets: PositiveInt = 10_000
     """Hash buckets of DSIR (arXiv 2302.03169)."""
     dsir_smoothing: NonNegativeFloat = 1000.0

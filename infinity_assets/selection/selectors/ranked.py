@@ -1,0 +1,86 @@
+"""Selectors that sort: the rows they take at a size are the first of those they take at a larger one."""
+
+import numpy as np
+import polars as pl
+
+from infinity_assets.rows.ids import draw
+from infinity_assets.selection.selectors.verdicts import by_order, lacking
+from infinity_assets.settings import Foundation
+
+
+def random(frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFrame:
+    """By lot, seeded by the row id."""
+    return by_order(frame.with_columns(draw("selector:random", frame["row_id"])), "random", size, [pl.col("draw")], {})
+
+
+def longest(frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFrame:
+    """By the length of the answer, longest first."""
+    return by_order(frame, "longest", size, [-pl.col("answer_chars")], {"no_answer": pl.col("answer_chars").is_null()}, ["answer_chars"])
+
+
+def ifd_column(settings: Foundation) -> str:
+    """The column of IFD in force."""
+    return "ifd" if settings.selectors.ifd_scale == "loss" else "ifd_perplexity"
+
+
+def ifd_conditions(settings: Foundation) -> dict[str, pl.Expr]:
+    """Rows that cannot be ranked by IFD: it is not known, or the instruction does not help."""
+    score = pl.col(ifd_column(settings))
+    return {"no_ifd": score.is_null(), "instruction_does_not_help": score >= settings.max_ifd}
+
+
+def ifd(frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFrame:
+    """By IFD, highest first, below the bound."""
+    column = ifd_column(settings)
+    return by_order(frame, "ifd", size, [-pl.col(column)], ifd_conditions(settings), [column])
+
+
+def quality(frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFrame:
+    """By the judge's score, then by IFD (unknown last), highest first."""
+    order = [-pl.col("quality"), -pl.col("ifd")]
+    return by_order(frame, "quality", size, order, {"no_quality": pl.col("quality").is_null()}, ["quality", "ifd"])
+
+
+def reward(frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFrame:
+    """By the share of the rows of the same domain and language whose reward is not higher."""
+    group = ["domain", "language"]
+    known = frame.with_columns(
+        (pl.col("reward").rank("max").over(group) / pl.col("reward").count().over(group)).alias("quantile"),
+    )
+    return by_order(known, "reward", size, [-pl.col("quantile")], {"no_reward": pl.col("reward").is_null()}, ["reward", "quantile"])
+
+
+def dsir(frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFrame:
+    """By importance weight, drawn without replacement: Gumbel top-k, the same share of every stratum of length."""
+    known = frame.filter(pl.col("log_weight").is_not_null()).select("row_id", "log_weight", "prompt_tokens").sort("prompt_tokens", "row_id")
+    uniform = np.clip(draw("selector:dsir", known["row_id"]).to_numpy(), 1e-12, 1 - 1e-12)
+    noisy = known.select(
+        "row_id",
+        noisy=pl.col("log_weight") - pl.Series(np.log(-np.log(uniform))),
+        stratum=pl.int_range(pl.len()) * settings.selectors.dsir_strata // pl.len(),
+    )
+    rank = (pl.col("noisy").rank("ordinal", descending=True) / pl.len()).over("stratum").alias("rank")
+    ranked = frame.join(noisy.select("row_id", "noisy", rank), on="row_id", how="left")
+    conditions = {"no_weight": pl.col("log_weight").is_null()}
+    return by_order(ranked, "dsir", size, [pl.col("rank"), -pl.col("noisy")], conditions, ["log_weight"])
+
+
+def retrieval(frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFrame:
+    """By the topics of the benchmarks: every topic takes its share, the rows nearest to one of its items first.
+
+    The seats go to the topics by the divisors of Sainte-Lague: of any number of rows each topic has its share, as far as it has rows.
+    """
+    conditions = {
+        "no_vector": pl.col("proximity").is_null(),
+        "far_from_benchmarks": pl.col("proximity") < settings.selectors.retrieval_floor,
+        "topic_of_another_domain": pl.col("topic_share").is_null() | (pl.col("topic_share") <= 0),
+    }
+    turn = pl.struct(-pl.col("proximity"), "row_id").rank("ordinal").over("topic", lacking(conditions).is_null())
+    seat = ((turn - 0.5) / pl.col("topic_share")).alias("seat")
+    return by_order(frame.with_columns(seat), "retrieval", size, [pl.col("seat")], conditions, ["topic", "proximity"])
+
+
+def seed_replay(frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFrame:
+    """The seeds of the chat phase, by lot where there are too many."""
+    drawn = frame.with_columns(draw("selector:seed_replay", frame["row_id"]))
+    return by_order(drawn, "seed_replay", size, [pl.col("draw")], {"no_seed": ~pl.col("is_seed").fill_null(False)})
