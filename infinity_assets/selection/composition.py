@@ -66,6 +66,8 @@ def compose(frame: pl.DataFrame, quotas: Mapping[str, int], settings: Foundation
             told.append(found.filter(pl.col("taken") | (pl.col("reason") == "near_duplicate")))
             rows = rows.join(told[-1], on="row_id", how="anti")
             last = found.join(told[-1], on="row_id", how="anti")
+            if place >= quota:
+                break
         parts.append(_together(domain, quota, told, last if told else None, rows))
     return pl.concat(parts).sort("row_id")
 

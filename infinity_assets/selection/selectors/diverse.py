@@ -57,7 +57,8 @@ def kcenter(frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFram
     """The row nearest to the mean, then always the one furthest from all that were taken."""
     bound = settings.selectors.kcenter_candidates
     rows = frame.sort("row_id")
-    rows = rows.with_columns(draw("selector:kcenter", rows["row_id"]).rank("ordinal").over(pl.col("vector").is_null()).alias("turn"))
+    rows = rows.with_columns(draw("selector:kcenter", rows["row_id"]))
+    rows = rows.with_columns(pl.col("draw").rank("ordinal").over(pl.col("vector").is_null()).alias("turn"))
     conditions = {"no_vector": pl.col("vector").is_null(), "not_a_candidate": pl.col("turn") > bound}
     at = np.flatnonzero(rows.select(lacking(conditions).is_null()).to_series())
     return by_choice(rows, "kcenter", size, at[k_centers(_vectors(rows[at]), size)], conditions)

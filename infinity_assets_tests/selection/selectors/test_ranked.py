@@ -1,0 +1,90 @@
+"""The order of the selectors that sort, against Python's own sort."""
+
+from collections import Counter
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+
+from infinity_assets.selection.selectors.registry import select
+from infinity_assets.foundation_settings import Foundation, Selectors
+from infinity_assets_tests.selection.selectors.rows import LINES, frame
+
+FEW = settings(max_examples=60, deadline=None)
+
+
+def order(name: str, rows: pl.DataFrame, recipe: Foundation | None = None) -> list[str]:
+    verdicts = select(name, rows, rows.height, recipe or Foundation())
+    return verdicts.filter("taken").sort("place")["row_id"].to_list()
+
+
+@FEW
+@given(lines=LINES)
+def test_sorted_as_told(lines: list) -> None:
+    rows = frame(lines)
+    dicts = rows.to_dicts()
+    by = {
+        "longest": lambda r: (-r["answer_chars"], r["row_id"]),
+        "ifd": lambda r: (-r["ifd"], r["row_id"]),
+        "quality": lambda r: (-r["quality"], r["ifd"] is None, -(r["ifd"] or 0), r["row_id"]),
+    }
+    for name, key in by.items():
+        able = set(order(name, rows))
+        assert order(name, rows) == [r["row_id"] for r in sorted((r for r in dicts if r["row_id"] in able), key=key)]
+
+
+@FEW
+@given(lines=LINES)
+def test_the_other_scale_of_ifd(lines: list) -> None:
+    rows = frame(lines)
+    other = order("ifd", rows, Foundation(selectors=Selectors(ifd_scale="perplexity")))
+    assert other == order("ifd", rows.with_columns(ifd="ifd_perplexity"))
+
+
+@FEW
+@given(lines=LINES)
+def test_rewards_count_within_their_domain_and_language(lines: list) -> None:
+    """A shift of all rewards of a group changes nothing."""
+    rows = frame(lines)
+    shifted = rows.with_columns(reward=pl.when((pl.col("domain") == "math") & (pl.col("language") == "en")).then(pl.col("reward") + 50).otherwise("reward"))
+    assert order("reward", rows) == order("reward", shifted)
+    best = set(order("reward", rows)[:1])
+    for row in rows.filter(pl.col("row_id").is_in(list(best))).iter_rows(named=True):
+        group = rows.filter(pl.col("domain") == row["domain"], pl.col("language") == row["language"])
+        assert row["reward"] == group["reward"].max()
+
+
+def test_topics_have_their_shares_at_every_size() -> None:
+    share = {"t1": 0.6, "t2": 0.3, "t3": 0.1}
+    lines = [(f"{n:04}", topic, share[topic], 0.4 + n % 50 / 100) for n, topic in enumerate(topic for topic in share for _ in range(300))]
+    rows = pl.DataFrame(lines, schema=["row_id", "topic", "topic_share", "proximity"], orient="row")
+    topic = dict(rows.select("row_id", "topic").iter_rows())
+    for size in (10, 57, 300):
+        taken = [row for row in order("retrieval", rows)[:size]]
+        counted = Counter(topic[row] for row in taken)
+        assert all(abs(counted[name] - size * share[name]) <= 1 for name in share)
+    # A topic that has no rows left leaves its seats to the others.
+    few = rows.filter((pl.col("topic") != "t1") | pl.int_range(pl.len()).over("topic").lt(5))
+    assert select("retrieval", few, 500, Foundation())["taken"].sum() == 500
+
+
+def test_retrieval_takes_the_nearest_of_a_topic() -> None:
+    lines = [("a", "t", 1.0, 0.5), ("b", "t", 1.0, 0.9), ("c", "t", 1.0, 0.7), ("d", "t", 1.0, 0.2), ("e", "u", None, 0.9)]
+    rows = pl.DataFrame(lines, schema=["row_id", "topic", "topic_share", "proximity"], orient="row")
+    assert order("retrieval", rows) == ["b", "c", "a"]
+    reasons = dict(select("retrieval", rows, 5, Foundation()).select("row_id", "reason").iter_rows())
+    assert (reasons["d"], reasons["e"]) == ("far_from_benchmarks", "topic_of_another_domain")
+
+
+def test_dsir_draws_by_weight_within_strata_of_length() -> None:
+    rng = np.random.default_rng(0)
+    n = 5000
+    rows = pl.DataFrame({"row_id": [f"{i:032x}" for i in range(n)], "prompt_tokens": rng.integers(1, 500, n), "log_weight": rng.normal(0, 1, n)})
+    taken = select("dsir", rows, 500, Foundation())
+    joined = rows.join(taken, on="row_id")
+    strata = joined.sort("prompt_tokens", "row_id").with_columns(pl.int_range(pl.len()) * 5 // pl.len())["taken"]
+    assert [strata[k * 1000 : (k + 1) * 1000].sum() for k in range(5)] == [100] * 5
+    # Heavier rows by far more often: under top-k by weight plus Gumbel noise the mean weight of a tenth lies about one above the mean.
+    chosen = joined.filter("taken")["log_weight"].mean()
+    assert chosen == pytest.approx(0.85, abs=0.25)  # the tilted mean is 1 for a small share
