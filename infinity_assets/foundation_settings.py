@@ -36,11 +36,12 @@ class Selectors(Section):
 
     ifd_scale: Literal["loss", "perplexity"] = "loss"
     """Which IFD `ifd` and `facility` go by: the ratio of losses (Cherry LLM, arXiv 2308.12032) or of perplexities (Superfiltering, arXiv
-    2402.00530). Both stop below `foundation.max_ifd`."""
+    2402.00530)."""
+    max_ifd: NonNegativeFloat = 1.0
+    """`ifd` and `facility` take no row at or above this: its instruction does not help to predict its answer. (Cherry LLM: 1.0; Superfiltering
+    takes the band from 0.9 to 1.0.)"""
     deita_similarity: Cosine = 0.9
     """`deita` takes no row whose prompt has a higher cosine than this with one it has taken. (Deita, arXiv 2312.15685: 0.9.)"""
-    dsir_strata: PositiveInt = 5
-    """`dsir` draws the same share from so many strata of prompts of equal length: a weight is a sum over n-grams and grows with them. (Ours.)"""
     kcenter_candidates: PositiveInt = 200_000
     """`kcenter` looks at no more rows than this, drawn by row id: every one has its vector in memory. (Ours.)"""
     facility_candidates: PositiveInt = 10_000
@@ -85,6 +86,9 @@ class Foundation(Section):
     """At most this share of F are seeds of the chat phase, replayed. (Paper: 1.2 M of 7.4 M; released rows: 1,342,427 of 7,449,106, 0.18.)"""
     selectors: Selectors = Selectors()
     """Numbers of the selectors."""
+    retrieval_exact_up_to: PositiveInt = 50_000
+    """Up to so many items of benchmarks every prompt is compared with every item; above it hnswlib proposes the nearest and may miss it. (On two
+    cores half a million prompts against 16,000 items take about a minute, and no longer than hnswlib.)"""
     items_per_topic: PositiveInt = 60
     """The items of the benchmarks of a domain make one topic for so many of them. (BAAI labels its evaluation sets; its number of topics is not
     known. Ours.)"""

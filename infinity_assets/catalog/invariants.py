@@ -149,6 +149,7 @@ APPLIES: dict[str, tuple[str, ...]] = {
     "deduped": ("conservation", "grammar", "unique", "licence"),
     "decontaminated": ("conservation", "grammar", "unique", "clean"),
     "vectors": ("unique",),
+    "proximity": ("unique",),
     "tagged": ("unique",),
     "scored": ("unique",),
     "seed_selected": ("conservation", "unique"),

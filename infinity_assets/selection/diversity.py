@@ -31,7 +31,9 @@ class ReprFilter:
     """Unit vectors, in single precision."""
     _ids: list[str] = field(default_factory=list)
 
-    def walk(self, row_ids: pl.Series, vectors: Matrix, known: npt.NDArray[np.bool_], size: int) -> tuple[npt.NDArray[np.int64], pl.DataFrame]:
+    def walk(
+        self, row_ids: pl.Series, vectors: Matrix, known: npt.NDArray[np.bool_], size: int
+    ) -> tuple[npt.NDArray[np.int64], pl.DataFrame]:
         """Take rows in rank order, best first, until there are enough.
 
         Args:
@@ -56,7 +58,9 @@ class ReprFilter:
             places -= len(kept)
         return np.concatenate(taken), pl.concat(lost)
 
-    def _block(self, row_ids: pl.Series, vectors: Matrix, known: npt.NDArray[np.bool_], places: int) -> tuple[npt.NDArray[np.int64], pl.DataFrame]:
+    def _block(
+        self, row_ids: pl.Series, vectors: Matrix, known: npt.NDArray[np.bool_], places: int
+    ) -> tuple[npt.NDArray[np.int64], pl.DataFrame]:
         unit = np.where(known[:, None], _unit(vectors), 0)
         best, nearest = np.full(len(unit), -1.0), np.full(len(unit), -1)
         passed = 0

@@ -172,5 +172,3 @@ def _places(rows: pl.DataFrame, wanted: pl.Expr, order: pl.Expr) -> Places:
 
 def _vectors(rows: pl.DataFrame) -> Vectors:
     return rows["vector"].to_numpy().reshape(rows.height, -1) if rows.height else np.zeros((0, 1), np.float16)
-
-

@@ -26,7 +26,7 @@ def ifd_column(settings: Foundation) -> str:
 def ifd_conditions(settings: Foundation) -> dict[str, pl.Expr]:
     """Rows that cannot be ranked by IFD: it is not known, or the instruction does not help."""
     score = pl.col(ifd_column(settings))
-    return {"no_ifd": score.is_null(), "instruction_does_not_help": score >= settings.max_ifd}
+    return {"no_ifd": score.is_null(), "instruction_does_not_help": score >= settings.selectors.max_ifd}
 
 
 def ifd(frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFrame:
@@ -51,18 +51,15 @@ def reward(frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFrame
 
 
 def dsir(frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFrame:
-    """By importance weight, drawn without replacement: Gumbel top-k, the same share of every stratum of length."""
-    known = frame.filter(pl.col("log_weight").is_not_null()).select("row_id", "log_weight", "prompt_tokens").sort("prompt_tokens", "row_id")
-    uniform = np.clip(draw("selector:dsir", known["row_id"]).to_numpy(), 1e-12, 1 - 1e-12)
-    noisy = known.select(
-        "row_id",
-        noisy=pl.col("log_weight") - pl.Series(np.log(-np.log(uniform))),
-        stratum=pl.int_range(pl.len()) * settings.selectors.dsir_strata // pl.len(),
-    )
-    rank = (pl.col("noisy").rank("ordinal", descending=True) / pl.len()).over("stratum").alias("rank")
-    ranked = frame.join(noisy.select("row_id", "noisy", rank), on="row_id", how="left")
-    conditions = {"no_weight": pl.col("log_weight").is_null()}
-    return by_order(ranked, "dsir", size, [pl.col("rank"), -pl.col("noisy")], conditions, ["log_weight"])
+    """By importance weight, drawn without replacement: Gumbel top-k in every stratum of length, by its share; every domain in proportion."""
+    uniform = np.clip(draw("selector:dsir", frame["row_id"]).to_numpy(), 1e-12, 1 - 1e-12)
+    noisy = frame.with_columns((pl.col("log_weight") - pl.Series(np.log(-np.log(uniform)))).alias("noisy"))
+    turn = pl.struct(-pl.col("noisy"), "row_id").rank("ordinal").over("domain", "stratum", pl.col("noisy").is_null()) / pl.col("share")
+    noisy = noisy.with_columns(turn.alias("turn"))
+    # Weights towards different targets are not comparable: of a pool of several domains each has its share of the rows.
+    weighed = pl.col("log_weight").is_not_null()
+    seat = pl.struct("turn", "row_id").rank("ordinal").over("domain", weighed) / weighed.sum().over("domain")
+    return by_order(noisy.with_columns(seat.alias("seat")), "dsir", size, [pl.col("seat")], {"no_weight": ~weighed}, ["log_weight"])
 
 
 def retrieval(frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFrame:

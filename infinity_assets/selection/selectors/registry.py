@@ -36,14 +36,19 @@ _LIKELIHOODS = ("loss", "loss alone")
 _ALL = (
     Selector("random", "A draw by row id.", "the baseline", (), (), ranked.random),
     Selector(
-        "longest", "The rows with the longest answers.", "Long Is More for Alignment, arXiv 2402.04833", ("answer_chars",), (), ranked.longest
+        "longest",
+        "The rows with the longest answers.",
+        "Long Is More for Alignment, arXiv 2402.04833",
+        ("answer_chars",),
+        (),
+        ranked.longest,
     ),
     Selector(
         "ifd",
         "The rows of highest instruction-following difficulty below the bound at which the instruction does not help.",
         "Cherry LLM, arXiv 2308.12032 (losses); Superfiltering, arXiv 2402.00530 (perplexities)",
         ("ifd", "ifd_perplexity"),
-        ("selectors.ifd_scale", "max_ifd"),
+        ("selectors.ifd_scale", "selectors.max_ifd"),
         ranked.ifd,
         _LIKELIHOODS,
     ),
@@ -54,7 +59,7 @@ _ALL = (
         ("complexity", "quality", "vector"),
         ("selectors.deita_similarity",),
         diverse.deita,
-        ("judge_complexity", "judge_answer"),
+        ("judge complexity", "judge"),
     ),
     Selector(
         "instag",
@@ -69,8 +74,8 @@ _ALL = (
         "dsir",
         "A draw by importance weight towards the domain's benchmarks, the same share of every stratum of length.",
         "DSIR, arXiv 2302.03169",
-        ("log_weight", "prompt_tokens"),
-        ("selectors.dsir_strata",),
+        ("log_weight", "stratum", "share", "domain"),
+        (),
         ranked.dsir,
     ),
     Selector(
@@ -86,7 +91,7 @@ _ALL = (
         "Of the rows of highest IFD those that stand for all of them: greedy facility location in Euclidean distance.",
         "Superfiltering +Diversity, arXiv 2402.00530; lazy greedy of Minoux 1978",
         ("ifd", "ifd_perplexity", "vector"),
-        ("selectors.facility_candidates", "selectors.ifd_scale", "max_ifd"),
+        ("selectors.facility_candidates", "selectors.ifd_scale", "selectors.max_ifd"),
         diverse.facility,
         _LIKELIHOODS,
     ),
@@ -114,7 +119,7 @@ _ALL = (
         ("quality", "ifd"),
         (),
         ranked.quality,
-        ("judge_answer", *_LIKELIHOODS),
+        ("judge", *_LIKELIHOODS),
     ),
     Selector(
         "seed_replay",

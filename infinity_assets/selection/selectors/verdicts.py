@@ -59,7 +59,9 @@ def by_choice(
     place[chosen] = np.arange(len(chosen))
     why = lacking(conditions) if conditions else pl.lit(None, pl.String)
     placed = frame.select("row_id", pl.Series("place", place).replace(-1, None), why.alias("why"), detail(shown).alias("detail"))
-    return _told(placed.with_columns(pl.when(pl.col("place").is_null()).then(pl.coalesce("why", pl.lit(OVER_SIZE))).alias("why")), selector, size)
+    return _told(
+        placed.with_columns(pl.when(pl.col("place").is_null()).then(pl.coalesce("why", pl.lit(OVER_SIZE))).alias("why")), selector, size
+    )
 
 
 def detail(shown: Sequence[str]) -> pl.Expr:

@@ -17,7 +17,8 @@ SCHEMA = pl.Schema(
         "ifd_perplexity": pl.Float64,
         "reward": pl.Float64,
         "log_weight": pl.Float64,
-        "prompt_tokens": pl.Int64,
+        "stratum": pl.Int64,
+        "share": pl.Float64,
         "topic": pl.String,
         "topic_share": pl.Float64,
         "proximity": pl.Float64,
@@ -28,14 +29,17 @@ SCHEMA = pl.Schema(
 )
 
 _SCORE = st.none() | st.sampled_from([0.25, 0.5, 0.75, 0.9, 1.0, 1.5])
-_VECTOR = st.none() | st.tuples(*[st.integers(-2, 2)] * WIDTH).filter(any).map(lambda p: [float(x) for x in np.array(p) / np.linalg.norm(p)])
+_VECTOR = st.none() | st.tuples(*[st.integers(-2, 2)] * WIDTH).filter(any).map(
+    lambda p: [float(x) for x in np.array(p) / np.linalg.norm(p)]
+)
 _LINE = st.tuples(
     st.sampled_from(["math", "code", "knowledge", "chat"]),
     st.sampled_from(["en", "zh"]),
     st.none() | st.integers(1, 4),
     *[_SCORE] * 5,
     _SCORE.map(lambda x: None if x is None else 100 * (x - 1)),
-    st.integers(1, 5),
+    st.just(0),
+    st.just(1.0),
     st.sampled_from(["t1", "t2"]),
     st.none() | st.sampled_from([0.0, 0.25, 0.75]),
     st.none() | st.sampled_from([0.1, 0.5, 0.7]),

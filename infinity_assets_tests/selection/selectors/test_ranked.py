@@ -4,11 +4,10 @@ from collections import Counter
 
 import numpy as np
 import polars as pl
-import pytest
 from hypothesis import given, settings
 
-from infinity_assets.selection.selectors.registry import select
 from infinity_assets.foundation_settings import Foundation, Selectors
+from infinity_assets.selection.selectors.registry import select
 from infinity_assets_tests.selection.selectors.rows import LINES, frame
 
 FEW = settings(max_examples=60, deadline=None)
@@ -47,7 +46,9 @@ def test_the_other_scale_of_ifd(lines: list) -> None:
 def test_rewards_count_within_their_domain_and_language(lines: list) -> None:
     """A shift of all rewards of a group changes nothing."""
     rows = frame(lines)
-    shifted = rows.with_columns(reward=pl.when((pl.col("domain") == "math") & (pl.col("language") == "en")).then(pl.col("reward") + 50).otherwise("reward"))
+    shifted = rows.with_columns(
+        reward=pl.when((pl.col("domain") == "math") & (pl.col("language") == "en")).then(pl.col("reward") + 50).otherwise("reward")
+    )
     assert order("reward", rows) == order("reward", shifted)
     best = set(order("reward", rows)[:1])
     for row in rows.filter(pl.col("row_id").is_in(list(best))).iter_rows(named=True):
@@ -79,12 +80,20 @@ def test_retrieval_takes_the_nearest_of_a_topic() -> None:
 
 def test_dsir_draws_by_weight_within_strata_of_length() -> None:
     rng = np.random.default_rng(0)
-    n = 5000
-    rows = pl.DataFrame({"row_id": [f"{i:032x}" for i in range(n)], "prompt_tokens": rng.integers(1, 500, n), "log_weight": rng.normal(0, 1, n)})
-    taken = select("dsir", rows, 500, Foundation())
-    joined = rows.join(taken, on="row_id")
-    strata = joined.sort("prompt_tokens", "row_id").with_columns(pl.int_range(pl.len()) * 5 // pl.len())["taken"]
-    assert [strata[k * 1000 : (k + 1) * 1000].sum() for k in range(5)] == [100] * 5
-    # Heavier rows by far more often: under top-k by weight plus Gumbel noise the mean weight of a tenth lies about one above the mean.
-    chosen = joined.filter("taken")["log_weight"].mean()
-    assert chosen == pytest.approx(0.85, abs=0.25)  # the tilted mean is 1 for a small share
+    share = np.array([0.5, 0.3, 0.2])
+    stratum = np.arange(6000) % 3
+    rows = pl.DataFrame(
+        {
+            "row_id": [f"{i:032x}" for i in range(6000)],
+            "domain": np.where(np.arange(6000) < 3000, "math", "code"),
+            "stratum": stratum,
+            "share": share[stratum],
+            "log_weight": rng.normal(0, 1, 6000),
+        }
+    )
+    taken = rows.join(select("dsir", rows, 600, Foundation()).filter("taken"), on="row_id")
+    counted = Counter(taken.select("domain", "stratum").iter_rows())
+    assert all(abs(counted[domain, n] - 300 * share[n]) <= 2 for domain in ("math", "code") for n in range(3))
+    # By weight: a draw in proportion to exp(w) of normal w has a mean weight of 1 for a small share. And a draw: the heaviest are not all in it.
+    assert 0.6 < taken["log_weight"].mean() < 1.1  # type: ignore[operator]
+    assert taken["log_weight"].min() < rows["log_weight"].quantile(0.5)  # type: ignore[operator]
