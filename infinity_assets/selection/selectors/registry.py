@@ -28,10 +28,10 @@ class Selector:
     """The settings that it reads, below `foundation`."""
     function: Select
     calls: tuple[str, ...] = ()
-    """Which model calls its columns took: names of stages in the books."""
+    """Prompts of the model calls that its columns took, as the books name them."""
 
 
-_LIKELIHOODS = ("loss", "loss alone")
+_LIKELIHOODS = ("answer_in_context", "answer_alone")
 
 _ALL = (
     Selector("random", "A draw by row id.", "the baseline", (), (), ranked.random),
@@ -59,7 +59,7 @@ _ALL = (
         ("complexity", "quality", "vector"),
         ("selectors.deita_similarity",),
         diverse.deita,
-        ("judge complexity", "judge"),
+        ("judge_complexity", "judge_answer"),
     ),
     Selector(
         "instag",
@@ -119,7 +119,7 @@ _ALL = (
         ("quality", "ifd"),
         (),
         ranked.quality,
-        ("judge", *_LIKELIHOODS),
+        ("judge_answer", *_LIKELIHOODS),
     ),
     Selector(
         "seed_replay",

@@ -62,7 +62,7 @@ def test_topics_have_their_shares_at_every_size() -> None:
     rows = pl.DataFrame(lines, schema=["row_id", "topic", "topic_share", "proximity"], orient="row")
     topic = dict(rows.select("row_id", "topic").iter_rows())
     for size in (10, 57, 300):
-        taken = [row for row in order("retrieval", rows)[:size]]
+        taken = order("retrieval", rows)[:size]
         counted = Counter(topic[row] for row in taken)
         assert all(abs(counted[name] - size * share[name]) <= 1 for name in share)
     # A topic that has no rows left leaves its seats to the others.
