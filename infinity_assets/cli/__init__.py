@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 from rich.markup import escape
 
+from infinity_assets.cli.arena import arena
 from infinity_assets.cli.errors import sentences
 from infinity_assets.cli.export import export
 from infinity_assets.cli.plan import plan
@@ -31,6 +32,7 @@ def main() -> None:
     infinity run --sources ~/datasets    on other folders
     infinity plan                        what a run would make again, and what its model calls would cost
     infinity explain 3fa9                the story of the row whose id begins with 3fa9
+    infinity arena --size 1000           selectors on the same rows, side by side
     infinity funnel                      rows in, out and dropped, per asset
     infinity sql "select * from decisions limit 5"
 
@@ -257,6 +259,7 @@ def settings() -> None:
     show(Settings(), 0)
 
 
+main.add_command(arena)
 main.add_command(export)
 main.add_command(plan)
 main.add_command(responses)

@@ -45,7 +45,7 @@ def page(arena: Arena, selectors: Sequence[str], columns: pl.DataFrame, notes: S
     Args:
         arena: What came of it.
         selectors: Contestants, in the order in which they are shown.
-        columns: What they needed, as `arena.common` gives it.
+        columns: What they needed, as `arena.scarcity` gives it.
         notes: Sentences on how the rows were chosen that all were shown.
     """
     parts = [

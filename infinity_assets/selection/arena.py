@@ -9,9 +9,9 @@
 | reasons | selector, reason | rows that were not taken, by reason |
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import polars as pl
@@ -66,34 +66,34 @@ def known(selectors: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(selectors))
 
 
-def needs(selectors: Sequence[str], settings: Foundation) -> set[str]:
-    """The columns that the contestants read. The recipe for F reads what its selectors do, as far as it is there."""
-    return {column for name in selectors if name != RECIPE for column in SELECTORS[name].needs}
+def _needs(name: str) -> set[str]:
+    # The recipe for F reads what its selectors do as far as it is there.
+    return set() if name == RECIPE else set(SELECTORS[name].needs)
 
 
-def common(frame: pl.DataFrame, selectors: Sequence[str], settings: Foundation) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The rows that have all that every contestant needs.
+def needs(selectors: Sequence[str]) -> set[str]:
+    """The columns that the contestants cannot do without."""
+    return set().union(*map(_needs, selectors))
 
-    Args:
-        frame: Rows that pass the rules.
-        selectors: Contestants.
-        settings: The recipe.
 
-    Returns:
-        The rows, and a line per column that is needed: column, rows that have it, selectors that need it.
-    """
-    wanted = sorted(needs(selectors, settings) - _OPTIONAL)
-    has = {column: pl.col(column).list.len() > 0 if frame.schema[column] == pl.List else pl.col(column).is_not_null() for column in wanted}
+def _has(frame: pl.DataFrame, column: str) -> pl.Expr:
+    listed = isinstance(frame.schema[column], pl.List)
+    return (pl.col(column).list.len() > 0 if listed else pl.col(column).is_not_null()).fill_null(value=False)
+
+
+def has_all(frame: pl.DataFrame, columns: Iterable[str]) -> pl.Expr:
+    """Whether a row has a value in all of these columns, but those whose null is an answer."""
+    return pl.all_horizontal(pl.lit(value=True), *(_has(frame, column) for column in sorted(set(columns) - _OPTIONAL)))
+
+
+def scarcity(frame: pl.DataFrame, selectors: Sequence[str]) -> pl.DataFrame:
+    """A line per column that contestants need: column, rows (that have it), selectors (that need it)."""
     counted = [
-        (
-            column,
-            int(frame.select(has[column].fill_null(False).sum()).item()),
-            ", ".join(n for n in selectors if n != RECIPE and column in SELECTORS[n].needs),
-        )
-        for column in wanted
+        (column, int(frame.select(_has(frame, column).sum()).item()), ", ".join(n for n in selectors if column in _needs(n)))
+        for column in sorted(needs(selectors) - _OPTIONAL)
+        if column in frame.columns
     ]
-    table = pl.DataFrame(counted, schema={"column": pl.String, "rows": pl.Int64, "selectors": pl.String}, orient="row")
-    return frame.filter(pl.all_horizontal(pl.lit(True), *has.values()).fill_null(False)), table
+    return pl.DataFrame(counted, schema={"column": pl.String, "rows": pl.Int64, "selectors": pl.String}, orient="row")
 
 
 def infinity(frame: pl.DataFrame, size: int, settings: Foundation, fetch: Fetch | None = None) -> pl.DataFrame:
@@ -200,7 +200,7 @@ def overlap(chosen: pl.DataFrame, selectors: Sequence[str]) -> pl.DataFrame:
 
 def mix(chosen: pl.DataFrame, frame: pl.DataFrame, selectors: Sequence[str]) -> pl.DataFrame:
     """What the selections, and all rows (`pool`), are made of: selector, column (source, domain, language, length), value, rows, share."""
-    names = [f"{low:,} to {high:,}" for low, high in zip(LENGTHS, LENGTHS[1:], strict=False)] + [f"{LENGTHS[-1]:,} and more"]
+    names = [f"{low:,} to {high:,}" for low, high in pairwise(LENGTHS)] + [f"{LENGTHS[-1]:,} and more"]
     classes = frame.select(
         "row_id",
         "source",

@@ -4,6 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import polars as pl
 
+from infinity_assets.foundation_settings import Rules
+from infinity_assets.selection.rules import registry
+
 READS = ("decontaminated", "measured", "scored", "labelled", "importance", "proximity", "topics", "seed_selected")
 """Assets that are read."""
 
@@ -46,3 +49,10 @@ def vectors_of(read: Read) -> Callable[[pl.Series], pl.DataFrame]:
         return read("vectors").join(wanted, on="row_id", how="semi").collect(engine="streaming")
 
     return fetch
+
+
+def facts(read: Read, rows: pl.DataFrame, rules: Rules) -> pl.DataFrame:
+    """What the rules read of these rows (`rules.registry.facts`)."""
+    measured = read("measured").collect(engine="streaming")
+    scored = read("scored").select(registry.SCORES).collect(engine="streaming")
+    return registry.facts(rows.select(registry.PLACE), measured, scored, rules)

@@ -102,7 +102,7 @@ _ALL = (
         ("reward", "domain", "language"),
         (),
         ranked.reward,
-        ("reward",),
+        ("conversation",),
     ),
     Selector(
         "retrieval",
