@@ -58,7 +58,7 @@ def scored(step: Step) -> Outcome:
     """Loss, IFD, judge score and, where the settings name a reward model, reward per row.
 
     Grain: one row of `decontaminated`. Key: row_id. A score is null with its reason where the row has no answer, was not in the sample,
-    or the call failed. DSIR weights need the whole domain at once and are made in `inf_instruct_f`.
+    or the call failed.
     """
     rows, scoring, models = step.read("decontaminated").collect(), step.settings.scoring, step.settings.models
     answered = rows.filter(pl.col("kind") == "conversation")
