@@ -2,7 +2,7 @@
 
     python -m infinity_assets_tests.benchmarks.dsir speed LAKE                        a quarter, a half, the whole; both kinds of features
     python -m infinity_assets_tests.benchmarks.dsir close LAKE [--reference PYTHON]   KL of the draws from the target, per setting
-    python -m infinity_assets_tests.benchmarks.dsir smooth LAKE                       a target of 164 prompts: how much smoothing it needs
+    python -m infinity_assets_tests.benchmarks.dsir smooth LAKE                       a quarter of the pool, a target of 164 prompts
 
 LAKE is a data folder in which `raw_pool` is made (`infinity run --until raw_pool`). All of its rows are one domain, the source `--target` is
 its target. A run is a whole process, from Parquet to the row ids that are drawn, compiled loops being there; `memory` is its PSS at its highest.
@@ -83,7 +83,7 @@ def speed(lake: Path, target: str, k: int, repeat: int) -> None:
     for features in ("words", "reference"):
         for part in (1, 2, 4):
             with tempfile.TemporaryDirectory() as out:
-                command = [sys.executable, "-m", __spec__.name, "once", str(lake), "--target", target, "--k", str(k * part // 4)]
+                command = [sys.executable, "-m", __spec__.name, "once", str(lake), "--target", target, "--k", str(k)]
                 command += ["--features", features, "--part", str(part), "--out", f"{out}/drawn.parquet"]
                 runs = [measured(command, {}) for _ in range(repeat)]
                 rows = pool_of(lake, part).select(pl.len()).collect().item()
@@ -111,16 +111,16 @@ def bigrams(texts: pl.Series, features: str) -> np.ndarray:
     return total
 
 
-def close(lake: Path, target: str, k: int, reference: Path | None) -> None:
+def close(lake: Path, target: str, k: int, part: int, reference: Path | None) -> None:
     """How far draws are from the target, and the weights from those of the reference."""
-    rows, dsir = pool_of(lake), Dsir(targets={"math": (target,)})
+    rows, dsir = pool_of(lake, part), Dsir(targets={"math": (target,)})
     at = pl.col("row_id").str.split("#").list.last().cast(pl.Int64).alias("at")
-    texts = rows.select("at", "row_id", "source", conversation.content_of("user").alias("text")).collect(engine="streaming")
+    texts = rows.select(pl.col("at").cast(pl.Int64), "row_id", "source", conversation.content_of("user").alias("text")).collect(engine="streaming")
     aims = {features: bigrams(texts.filter(pl.col("source") == target)["text"], features) for features in ("words", "reference")}
     base = [divergence(aim, bigrams(texts.sample(k, seed=0)["text"], features)) for features, aim in aims.items()]
 
     def say(name: str, chosen: pl.Series, seconds: float | None) -> None:
-        own = texts.filter(pl.col("at").is_in(chosen.cast(texts["at"].dtype).implode()))
+        own = texts.filter(pl.col("at").is_in(chosen.implode()))
         assert own.height == min(k, texts.height)
         found = [divergence(aim, bigrams(own["text"], features)) for features, aim in aims.items()]
         chars = own["text"].str.len_chars()
@@ -148,7 +148,9 @@ def close(lake: Path, target: str, k: int, reference: Path | None) -> None:
         texts.filter(pl.col("source") == target).select("text").write_ndjson(folder / "target.jsonl")
         command = [str(reference), "-c", PACKAGE, str(folder / "raw.jsonl"), str(folder / "target.jsonl"), out, str(k)]
         took, marks = measured(command, {}), folder / "marks.json"
-        print(f"data-selection, 2 processes: {marks.read_text()} seconds since the start, {took.memory:.2f} GiB, load {os.getloadavg()[0]:.1f}")
+        print(
+            f"data-selection, 2 processes: {marks.read_text()} seconds since the start, {took.memory:.2f} GiB, load {os.getloadavg()[0]:.1f}"
+        )
         theirs = np.empty(texts.height)
         for half in (0, 1):
             theirs[half::2] = np.load(folder / "cache" / "log_importance_weights" / f"{half}.npy")
@@ -159,31 +161,32 @@ def close(lake: Path, target: str, k: int, reference: Path | None) -> None:
 
 
 def smooth(lake: Path, target: str, k: int) -> None:
-    """The target cut to 164 prompts: how well p foretells the others, and how close the draw comes to all, by smoothing."""
-    texts = pool_of(lake).select("row_id", "source", conversation.content_of("user").alias("text")).collect(engine="streaming")
-    ours = texts.filter(pl.col("source") == target).sample(fraction=1.0, shuffle=True, seed=0)["text"]
-    others = texts.filter(pl.col("source") != target)
-    aim = bigrams(ours, "words")
-    for size in (164, ours.len() // 2):
-        for ngram, buckets in ((2, 10_000), (2, 100_000)):
-            for smoothing in (0.0, 1.0, 10.0, 100.0, 1_000.0, 10_000.0, 100_000.0):
-                dsir = Dsir(smoothing=smoothing, ngram=ngram, buckets=buckets)
-                pool = Counts.none(dsir)
-                for part in texts["text"].to_frame().iter_slices(8_000):
-                    pool = pool.plus(count(part.to_series(), dsir))
-                small, held_out = count(ours[:size], dsir), count(ours[ours.len() // 2 :], dsir).ngrams
-                fitted = fit(pool, small, dsir)
+    """The target cut to 164 prompts: how well p foretells the others, and how close the draw comes to all of it, by smoothing."""
+    rows = pool_of(lake).filter(pl.col("at") % 4 == 0)
+    texts = rows.select("row_id", "source", conversation.content_of("user").alias("text")).collect(engine="streaming")
+    every = pool_of(lake).filter(pl.col("source") == target).select(conversation.content_of("user")).collect()
+    prompts = every.to_series().sample(fraction=1.0, shuffle=True, seed=0)
+    half, aim = prompts.len() // 2, bigrams(prompts, "words")
+    print(f"{texts.height:,} rows, {k // 4:,} drawn")
+    for ngram, buckets in ((2, 10_000), (2, 100_000)):
+        dsir = Dsir(ngram=ngram, buckets=buckets)
+        pool = Counts.none(dsir)
+        for part in texts["text"].to_frame().iter_slices(8_000):
+            pool = pool.plus(count(part.to_series(), dsir))
+        held_out = count(prompts[half:], dsir).ngrams
+        for size in (164, half):
+            for smoothing in (0.0, 10.0, 100.0, 1_000.0, 10_000.0, 100_000.0):
+                fitted = fit(pool, count(prompts[:size], dsir), dsir.model_copy(update={"smoothing": smoothing}))
                 gain = float((held_out * fitted.log_ratio).sum() / held_out.sum())
-                parts = [weigh(part["text"], fitted, dsir) for part in texts.select("text").iter_slices(8_000)]
-                table = pl.concat([texts.select("row_id", "source", "text"), pl.concat(parts)], how="horizontal")
-                chosen = drawing.first(table.with_columns(drawing.noisy_keys(table, "dsir:math")), k)
+                weights = pl.concat([weigh(part["text"], fitted, dsir) for part in texts.iter_slices(8_000)])
+                table = pl.concat([texts, weights], how="horizontal")
+                chosen = drawing.first(table.with_columns(drawing.noisy_keys(table, "dsir:math")), k // 4)
                 print(
-                    f"{size:>5} prompts, {ngram}-grams, {buckets:>7,} buckets, smoothing {smoothing:>9,.0f}: held-out prompts {gain:+.3f} nats per n-gram "
-                    f"against the pool, KL of {k:,} drawn from all of the target {divergence(aim, bigrams(chosen['text'], 'words')):.3f}, "
-                    f"{(chosen['source'] == target).sum():,} of it",
+                    f"{size:>5} prompts, {ngram}-grams, {buckets:>7,} buckets, smoothing {smoothing:>7,.0f}: held-out prompts {gain:+.3f} nats per "
+                    f"n-gram against the pool, KL {divergence(aim, bigrams(chosen['text'], 'words')):.3f}, "
+                    f"{(chosen['source'] == target).sum():,} of the target",
                     flush=True,
                 )
-    print(f"{others.height:,} rows are not of the target")
 
 
 def main() -> None:
@@ -194,18 +197,18 @@ def main() -> None:
     parser.add_argument("--k", type=int, default=60_000, help="rows to be drawn")
     parser.add_argument("--repeat", type=int, default=3, help="runs, of which the fastest counts")
     parser.add_argument("--reference", type=Path, help="Python with data-selection==1.0.2")
-    parser.add_argument("--part", type=int, default=4, help="`once`: quarters of the pool")
+    parser.add_argument("--part", type=int, default=4, help="quarters of the pool that are read (`once`, `close`); as much less is drawn")
     parser.add_argument("--features", default="words", help="`once`: words or reference")
     parser.add_argument("--out", type=Path, help="`once`: where the ids go")
     said = parser.parse_args()
     match said.what:
         case "once":
             dsir = Dsir.model_validate({"targets": {"math": (said.target,)}, "features": said.features})
-            drawn(pool_of(said.lake, said.part), dsir, said.k)[1].select("row_id").write_parquet(said.out)
+            drawn(pool_of(said.lake, said.part), dsir, said.k * said.part // 4)[1].select("row_id").write_parquet(said.out)
         case "speed":
             speed(said.lake, said.target, said.k, said.repeat)
         case "close":
-            close(said.lake, said.target, said.k, said.reference)
+            close(said.lake, said.target, said.k * said.part // 4, said.part, said.reference)
         case "smooth":
             smooth(said.lake, said.target, said.k)
 

@@ -57,7 +57,19 @@ def test_partitions(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
     names = {asset: getattr(graph.get(dg.AssetKey(asset)).partitions_def, "name", None) for asset in GROUPS["ingest"]}
     assert set(names.values()) == {"source"}
-    for asset in ("deduped", "matches", "decontaminated", "ngrams", "importance", "vectors", "tagged", "scored", "evolved", "answered", "diagnosed"):
+    for asset in (
+        "deduped",
+        "matches",
+        "decontaminated",
+        "ngrams",
+        "importance",
+        "vectors",
+        "tagged",
+        "scored",
+        "evolved",
+        "answered",
+        "diagnosed",
+    ):
         partitions = graph.get(dg.AssetKey(asset)).partitions_def
         assert partitions
         assert list(partitions.get_partition_keys()) == ["shard-00", "shard-01", "shard-02", "shard-03"]

@@ -1,83 +1,104 @@
-"""`ngrams` and `importance`: the weights of a domain do not depend on its shards, and what is unchanged is not made again."""
+"""`ngrams` and `importance` on a lake made by hand: q and the target are of all shards, and what is unchanged is not made again."""
 
 import json
 from pathlib import Path
 
+import dagster as dg
 import polars as pl
 import pytest
 
-from infinity_assets.catalog.lake import Lake
-from infinity_assets.catalog.pool import Pool
-from infinity_assets.defs.runner import Runner
-from infinity_assets.progress import LogReporter
+from infinity_assets.catalog.lake import Lake, Outcome, StepKey
+from infinity_assets.defs.automation import whole_range
+from infinity_assets.defs.partitions import SHARDS
+from infinity_assets.defs.resources import LakeResource
+from infinity_assets.defs.score.importance import importance
+from infinity_assets.defs.score.ngrams import ngrams
+from infinity_assets.errors import InfinityError
+from infinity_assets.foundation_settings import Dsir
 from infinity_assets.rows import conversation
+from infinity_assets.rows.ids import shard_of
+from infinity_assets.rows.readers.benchmarks import ITEM
 from infinity_assets.selection.dsir.passes import IMPORTANCE
+from infinity_assets.selection.dsir.weights import count, fit, weigh
+from infinity_assets_tests.frames import pool
 
-NUMBERS = range(1, 41)
-SUMS = [f"Tom has {n} apples and buys {n + 3} more. How many apples does he have?" for n in NUMBERS]
-"""The source that is the target."""
-MORE = [f"Ann sells {n} eggs and then {2 * n} more. How many eggs does she sell?" for n in NUMBERS]
-OTHER = [f"Solve the equation x + {n} = {3 * n} and simplify the fraction." for n in NUMBERS]
+NUMBERS = range(1, 31)
+KINDS = {
+    "sums": "Tom has {} apples and buys {} more. How many apples does he have?",
+    "eggs": "Ann sells {} eggs and then {} more. How many eggs does she sell?",
+    "algebra": "Solve the equation x + {} = {} and simplify the fraction.",
+}
+"""The first of them is a source that is a target."""
+SHARD_NAMES = SHARDS.get_partition_keys()
 
 
-def write(folder: Path, questions: list[str], **said: str) -> None:
-    folder.mkdir(parents=True)
-    (folder / "rows.jsonl").write_text("".join(json.dumps({"instruction": q, "output": f"I say {len(q)}: {q[4:20]}"}) + "\n" for q in questions))
-    (folder / "source.yaml").write_text(json.dumps(said))
-
-
-def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shards: int, targets: dict) -> tuple[Runner, Lake]:
-    data = tmp_path / f"data{shards}"
-    if not data.exists():
-        write(data / "sources" / "sums", SUMS, domain="math")
-        write(data / "sources" / "more", [*MORE, *OTHER], domain="math")
-        write(data / "sources" / "talk", ["How are you today, my friend?"], domain="chat")
-        write(data / "benchmarks" / "algebra", ["Solve the equation y + 99 = 7 and factor the polynomial."], domain="math")
-    monkeypatch.setenv("INFINITY_DATA", str(data))
-    monkeypatch.setenv("INFINITY_SHARDS", str(shards))
-    monkeypatch.setenv("INFINITY_FOUNDATION__DSIR__TARGETS", json.dumps(targets))
-    monkeypatch.setenv("INFINITY_DEDUP__NEAR__THRESHOLD", "1.0")
-    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+@pytest.fixture
+def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
     monkeypatch.chdir(tmp_path)
-    return Runner(data, Pool.load(data), LogReporter()), Lake(data)
+    made = Lake(tmp_path)
+    records = [
+        (source, "f", n, [("user", text.format(n, 3 * n)), ("assistant", f"{n}")]) for source, text in KINDS.items() for n in NUMBERS
+    ]
+    records += [("talk", "f", 0, [("user", "How are you?"), ("assistant", "Well.")]), ("sums", "f", 99, [("user", "Tom has no answer.")])]
+    rows = pool(*records).with_columns(domain=pl.when(pl.col("source") == "talk").then(pl.lit("chat")).otherwise(pl.lit("math")))
+    for shard in SHARD_NAMES:
+        commit(made, "decontaminated", shard, rows.filter(shard_of(len(SHARD_NAMES)) == shard))
+    items = [("a#0", "equations", "f", 0, "Solve the equation y + 99 = 7 and factor the polynomial.", None, "92", "math")]
+    commit(made, "benchmarks", "all", pl.DataFrame(items, schema=ITEM, orient="row"))
+    return made
 
 
-def weights(lake: Lake) -> pl.DataFrame:
-    table = lake.scan("importance").collect().sort("row_id")
+def commit(lake: Lake, asset: str, partition: str, rows: pl.DataFrame) -> None:
+    lake.commit(StepKey(asset=asset, partition=partition, code_version="1", settings_hash="", inputs={}), Outcome(rows), "run", 0.0)
+
+
+def run(lake: Lake, monkeypatch: pytest.MonkeyPatch, targets: dict[str, list[str]]) -> tuple[pl.DataFrame, list[bool]]:
+    """The table with prompts, and whether each partition of both assets was reused."""
+    monkeypatch.setenv("INFINITY_FOUNDATION__DSIR__TARGETS", json.dumps(targets))
+    result = dg.materialize(
+        [ngrams, importance], tags=whole_range(list(SHARD_NAMES)), resources={"lake": LakeResource(data=str(lake.data))}
+    )
+    events = [event for asset in ("ngrams", "importance") for event in result.asset_materializations_for_node(asset)]
+    table = lake.scan("importance").collect()
     assert table.schema == IMPORTANCE
-    assert table["row_id"].to_list() == lake.scan("decontaminated").select("row_id").collect()["row_id"].sort().to_list()
     asked = lake.scan("decontaminated").select("row_id", "source", prompt=conversation.content_of("user")).collect()
-    return table.join(asked, on="row_id")
+    assert sorted(table["row_id"]) == sorted(asked["row_id"])
+    return table.join(asked, on="row_id"), [bool(event.metadata["reused"].value) for event in events]
 
 
-def test_importance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    runner, lake = made(tmp_path, monkeypatch, 4, {"math": ["sums"]})
-    assert runner.run(until="importance") == []
-    table = weights(lake)
-    mean = dict(table.drop_nulls("log_weight").group_by(pl.col("prompt").str.slice(0, 3)).agg(pl.col("log_weight").mean()).iter_rows())
-    assert mean["Tom"] > mean["Ann"] > mean["Sol"]
-    assert table.filter(pl.col("log_weight").is_null()).select("source", "importance_error").rows() == [("talk", "no_target")]
-    before = [(p, m.finished_at) for p in lake.partitions("importance") if (m := lake.manifest("importance", p))]
-    runner, lake = made(tmp_path, monkeypatch, 4, {"math": ["sums"]})
-    assert runner.run(until="importance") == []
-    assert before == [(p, m.finished_at) for p in lake.partitions("importance") if (m := lake.manifest("importance", p))]
-    # A benchmark as the target, by name or as all there are of the domain.
-    tables = []
-    for targets in ({"math": ["algebra"]}, {"math": []}):
-        runner, lake = made(tmp_path, monkeypatch, 4, targets)
-        assert runner.run(until="importance") == []
-        tables.append(weights(lake))
-    assert tables[0].equals(tables[1])
-    mean = dict(tables[0].drop_nulls("log_weight").group_by(pl.col("prompt").str.slice(0, 3)).agg(pl.col("log_weight").mean()).iter_rows())
-    assert mean["Sol"] > mean["Ann"]
-    # A name of nothing is said, and not passed over.
-    runner, lake = made(tmp_path, monkeypatch, 4, {"math": ["smus"]})
-    [fault] = runner.run(until="importance")
-    assert "`smus`" in fault.sentence
+def means(table: pl.DataFrame) -> dict[str, float]:
+    return dict(table.drop_nulls("log_weight").group_by("source").agg(pl.col("log_weight").mean()).iter_rows())
 
 
-def test_a_domain_without_a_target_has_no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    runner, lake = made(tmp_path, monkeypatch, 4, {"code": []})
-    assert runner.run(until="importance") == []
-    assert set(weights(lake)["importance_error"]) == {"no_target"}
+def test_weights_towards_a_source_are_those_of_the_whole_domain(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    table, _ = run(lake, monkeypatch, {"math": ["sums"]})
+    why = table.filter(pl.col("log_weight").is_null()).sort("importance_error").select("source", "importance_error")
+    assert why.rows() == [("sums", "no_answer"), ("talk", "no_target")]
+    weighed = table.drop_nulls("log_weight")
+    dsir = Dsir(targets={"math": ("sums",)})
+    fitted = fit(count(weighed["prompt"], dsir), count(weighed.filter(source="sums")["prompt"], dsir), dsir)
+    expected = weigh(weighed["prompt"], fitted, dsir)
+    assert weighed.select(expected.columns).equals(expected)
+    assert means(table)["sums"] > means(table)["eggs"] > means(table)["algebra"]
+    again, reused = run(lake, monkeypatch, {"math": ["sums"]})
+    assert reused == [True] * 2 * len(SHARD_NAMES)
+    assert again.equals(table)
+
+
+def test_benchmarks_are_targets_by_name_or_by_domain(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    named, _ = run(lake, monkeypatch, {"math": ["equations"]})
+    every, reused = run(lake, monkeypatch, {"math": []})
+    assert not any(reused)
+    assert named.equals(every)
+    assert means(every)["algebra"] > means(every)["eggs"]
+
+
+def test_a_name_of_nothing_is_said(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InfinityError, match="`smus`"):
+        run(lake, monkeypatch, {"math": ["smus"]})
+
+
+def test_a_domain_without_a_target_or_a_row_has_no_weights(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    table, _ = run(lake, monkeypatch, {"code": [], "knowledge": ["equations"]})
+    assert set(table["importance_error"]) == {"no_target", "no_answer"}
     assert lake.scan("ngrams").collect().is_empty()

@@ -53,9 +53,7 @@ def test_rules_on_scores_pass_what_was_not_scored(ifd: float | None, quality: fl
 
 
 SCORES = st.none() | st.floats(1, 5)
-CANDIDATES = st.lists(
-    st.tuples(st.sampled_from(DOMAINS), st.none() | st.floats(-20, 20), SCORES, SCORES, st.booleans()), max_size=14
-)
+CANDIDATES = st.lists(st.tuples(st.sampled_from(DOMAINS), st.none() | st.floats(-20, 20), SCORES, SCORES, st.booleans()), max_size=14)
 SCHEMA = {
     "row_id": pl.String, "domain": pl.String, "log_weight": pl.Float64, "quality": pl.Float64, "ifd": pl.Float64, "is_seed": pl.Boolean,
 }  # fmt: skip
@@ -79,9 +77,7 @@ def test_the_ranking(candidates: list, data: st.DataObject) -> None:
     for (domain,), rows in ranked.group_by("domain"):
         assert sorted(rows["place"]) == list(range(rows.height))
         replayed, by_weight = rows["is_seed"] & (domain == "chat"), rows["dsir_log_weight"].count() > 0
-        assert rows["selector"].to_list() == [
-            "seed_replay" if seed else "dsir" if by_weight else "quality" for seed in replayed
-        ]
+        assert rows["selector"].to_list() == ["seed_replay" if seed else "dsir" if by_weight else "quality" for seed in replayed]
         known = rows.filter(~replayed)["dsir_log_weight"].is_not_null().to_list()
         assert known == sorted(known, reverse=True), "in DSIR's domains a row without a weight comes last"
         assert rows.filter(replayed)["place"].to_list() == list(range(replayed.sum()))

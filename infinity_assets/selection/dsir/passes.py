@@ -49,7 +49,9 @@ def count_rows(rows: pl.LazyFrame, settings: Dsir, workers: int) -> dict[Part, C
 
     def part(batch: pl.DataFrame) -> dict[Part, Counts]:
         found = ngrams(batch["prompt"], settings)
-        masks = [(("pool", name), batch["domain"] == name) for name in domains] + [(("target", name), batch["source"] == name) for name in names]
+        masks = [(("pool", name), batch["domain"] == name) for name in domains] + [
+            (("target", name), batch["source"] == name) for name in names
+        ]
         return {key: counted(found, mask.to_numpy(), settings) for key, mask in masks if mask.any()}
 
     total: dict[Part, Counts] = {}
@@ -68,7 +70,12 @@ def weigh_rows(rows: pl.LazyFrame, fitted: Mapping[str, Fitted], settings: Dsir,
         settings: How texts were counted.
         workers: Threads.
     """
-    why = pl.when(pl.col("kind") != "conversation").then(pl.lit(NO_ANSWER)).when(~pl.col("domain").is_in(list(fitted))).then(pl.lit(NO_TARGET))
+    why = (
+        pl.when(pl.col("kind") != "conversation")
+        .then(pl.lit(NO_ANSWER))
+        .when(~pl.col("domain").is_in(list(fitted)))
+        .then(pl.lit(NO_TARGET))
+    )
 
     def part(batch: pl.DataFrame) -> pl.DataFrame:
         parts = []

@@ -1,6 +1,7 @@
 """The draw: exact over shards, of no order, and by weight."""
 
 import math
+from itertools import pairwise
 
 import polars as pl
 import pytest
@@ -33,7 +34,7 @@ def test_the_draw_of_the_whole_is_that_of_the_candidates_of_its_parts(
     """Whatever the parts and the order of the rows, ties included, which `top_k` has plenty of."""
     shuffled = data.draw(st.permutations(rows))
     edges = [0, *sorted(cuts), len(rows)]
-    parts = [frame(shuffled[low:high], top_k=top_k) for low, high in zip(edges, edges[1:], strict=False)]
+    parts = [frame(shuffled[low:high], top_k=top_k) for low, high in pairwise(edges)]
     kept = [candidates(part, k) for part in parts]
     drawn = first(frame(rows, top_k=top_k), k)
     assert first(pl.concat(kept), k).equals(drawn)

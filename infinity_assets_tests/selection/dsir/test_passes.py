@@ -44,16 +44,18 @@ def test_passes(records: list, batch: int, workers: int) -> None:
             assert part.ngrams.tolist() == expected.ngrams.tolist()
             assert part.lengths.tolist() == expected.lengths.tolist()
         target = count(pl.Series(["How many is 5?"]), DSIR)
-        fitted = {"math": fit(counts["pool", "math"], target, DSIR)} if ("pool", "math") in counts and counts["pool", "math"].ngrams.any() else {}
+        fitted = (
+            {"math": fit(counts["pool", "math"], target, DSIR)}
+            if ("pool", "math") in counts and counts["pool", "math"].ngrams.any()
+            else {}
+        )
         weighed = weigh_rows(table.lazy(), fitted, DSIR, workers)
     assert weighed.schema == IMPORTANCE
     assert weighed["row_id"].to_list() == sorted(table["row_id"])
     kinds = dict(zip(asked["row_id"], asked.select("kind", "domain", "prompt").rows(), strict=True))
     for line in weighed.iter_rows(named=True):
         kind, domain, prompt = kinds[line["row_id"]]
-        why = (
-            "no_answer" if kind != "conversation" else "no_target" if domain not in fitted else "no_text" if prompt == "?!" else None
-        )
+        why = "no_answer" if kind != "conversation" else "no_target" if domain not in fitted else "no_text" if prompt == "?!" else None
         assert (line["importance_error"], line["domain"]) == (why, domain)
         assert (line["log_weight"] is None) is (why is not None)
         if why is None:
