@@ -13,7 +13,7 @@ import polars as pl
 
 from infinity_assets.rows import conversation, grammar
 from infinity_assets.scoring import language
-from infinity_assets.selection import dsir
+from infinity_assets.selection.dsir import drawing
 from infinity_assets.selection.rules import Rule
 from infinity_assets.settings import Foundation
 
@@ -65,51 +65,6 @@ def score_rules(settings: Foundation) -> list[Rule]:
         Rule("instruction_does_not_help", pl.col("ifd") >= settings.max_ifd, pl.col("ifd"), settings.max_ifd),
         Rule("low_quality", pl.col("quality") < settings.min_quality, pl.col("quality"), settings.min_quality),
     ]
-
-
-def rank(frame: pl.DataFrame, targets: pl.DataFrame, settings: Foundation) -> pl.DataFrame:
-    """The rows in the order in which their domain takes them.
-
-    Args:
-        frame: Candidates: row_id, domain, prompt, quality, ifd, is_seed.
-        targets: Benchmark items: domain, prompt.
-        settings: The recipe.
-
-    Returns:
-        The frame sorted, with `selector` (seed_replay, dsir or quality), `dsir_log_weight` (null outside DSIR's domains) and `place` (from 0
-        within the domain).
-    """
-    parts = []
-    for (domain,), rows in sorted(frame.group_by("domain"), key=lambda item: str(item[0][0])):
-        aim = targets.filter(pl.col("domain") == domain)["prompt"]
-        if domain in settings.dsir_domains and len(aim):
-            weights = dsir.log_weights(rows["prompt"], aim, settings.dsir_buckets, settings.dsir_smoothing)
-            order = dsir.gumbel_rank(weights, rows["prompt"], rows["row_id"], f"dsir:{domain}")
-            rows = rows.with_columns(pl.Series("dsir_log_weight", weights), pl.Series("order", order), pl.lit("dsir").alias("selector"))
-        else:
-            order = _quality_order(rows)
-            rows = rows.with_columns(
-                pl.lit(None, pl.Float64).alias("dsir_log_weight"), pl.Series("order", order), pl.lit("quality").alias("selector")
-            )
-        replay = pl.col("is_seed") & (pl.col("domain") == "chat")
-        rows = rows.with_columns(pl.when(replay).then(pl.lit("seed_replay")).otherwise("selector").alias("selector"))
-        ordered = rows.sort(pl.col("selector") != "seed_replay", "order", "row_id").drop("order")
-        parts.append(ordered.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("place")))
-    if not parts:
-        return frame.with_columns(
-            pl.lit("").alias("selector"), pl.lit(None, pl.Float64).alias("dsir_log_weight"), pl.lit(0, pl.Int64).alias("place")
-        )
-    return pl.concat(parts)
-
-
-def _quality_order(rows: pl.DataFrame) -> np.ndarray:
-    """Place by judge score, then by IFD (harder to follow first); rows without scores come last, in the order of their ids."""
-    keyed = rows.with_row_index("at").sort(
-        pl.col("quality"), pl.col("ifd"), pl.col("row_id"), descending=[True, True, False], nulls_last=True
-    )
-    order = np.empty(rows.height)
-    order[keyed["at"].to_numpy()] = np.arange(rows.height)
-    return order
 
 
 def budget(available: pl.DataFrame, settings: Foundation) -> pl.DataFrame:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infinity_assets.rows.schema import DOMAINS
-from infinity_assets.selection.foundation import budget, describe, form_rules, rank, score_rules
+from infinity_assets.selection.foundation import budget, describe, form_rules, score_rules
 from infinity_assets.selection.rules import first_failure
 from infinity_assets.settings import Foundation
 from infinity_assets_tests.frames import pool
@@ -50,43 +50,6 @@ def test_code_may_answer_in_another_language() -> None:
 def test_rules_on_scores_pass_what_was_not_scored(ifd: float | None, quality: float | None, reason: str | None) -> None:
     frame = pl.DataFrame({"row_id": ["r"], "ifd": [ifd], "quality": [quality]}, schema_overrides={"ifd": pl.Float64, "quality": pl.Float64})
     assert first_failure(frame, score_rules(Foundation()))["reason"].to_list() == ([reason] if reason else [])
-
-
-SCORES = st.none() | st.floats(1, 5)
-CANDIDATES = st.lists(
-    st.tuples(st.sampled_from(DOMAINS), st.sampled_from(["sum of 3", "a cat", "print x"]), SCORES, SCORES, st.booleans()), max_size=14
-)
-SCHEMA = {
-    "row_id": pl.String, "domain": pl.String, "prompt": pl.String, "quality": pl.Float64, "ifd": pl.Float64, "is_seed": pl.Boolean,
-}  # fmt: skip
-TARGETS = pl.DataFrame({"domain": ["math", "math", "knowledge"], "prompt": ["sum of 3 and 4", "sum", "a cat"]})
-
-
-@FEW
-@given(candidates=CANDIDATES, data=st.data())
-def test_the_ranking(candidates: list, data: st.DataObject) -> None:
-    """Places count from 0 in every domain, follow the domain's criterion, put replayed seeds first, and depend on no order."""
-    lines = [(f"{n:032x}", *candidate) for n, candidate in enumerate(candidates)]
-    recipe = Foundation(dsir_buckets=100)
-    ranked = rank(pl.DataFrame(lines, schema=SCHEMA, orient="row"), TARGETS, recipe)
-    again = rank(pl.DataFrame(data.draw(st.permutations(lines)), schema=SCHEMA, orient="row"), TARGETS, recipe)
-    assert again.select(sorted(again.columns)).equals(ranked.select(sorted(ranked.columns)))
-    assert sorted(ranked["row_id"]) == [line[0] for line in lines]
-    for (domain,), rows in ranked.group_by("domain"):
-        assert sorted(rows["place"]) == list(range(rows.height))
-        replayed = rows["is_seed"] & (domain == "chat")
-        assert rows["selector"].to_list() == [
-            "seed_replay" if seed else "dsir" if domain == "math" else "quality" for seed in replayed
-        ]  # code is a DSIR domain without a target here
-        assert rows["dsir_log_weight"].is_null().all() is (domain != "math")
-        assert rows.filter(replayed)["place"].to_list() == list(range(replayed.sum()))
-        if domain != "math":
-            for part in (rows.filter(replayed), rows.filter(~replayed)):
-                keys = [
-                    (-(-math.inf if q is None else q), -(-math.inf if i is None else i), row)
-                    for q, i, row in part.sort("place").select("quality", "ifd", "row_id").iter_rows()
-                ]
-                assert keys == sorted(keys)
 
 
 @FEW

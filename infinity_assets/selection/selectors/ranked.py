@@ -1,9 +1,9 @@
 """Selectors that sort: the rows they take at a size are the first of those they take at a larger one."""
 
-import numpy as np
 import polars as pl
 
 from infinity_assets.rows.ids import draw
+from infinity_assets.selection.dsir import drawing
 from infinity_assets.selection.selectors.verdicts import by_order, lacking
 from infinity_assets.settings import Foundation
 
@@ -52,14 +52,13 @@ def reward(frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFrame
 
 def dsir(frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFrame:
     """By importance weight, drawn without replacement: Gumbel top-k in every stratum of length, by its share; every domain in proportion."""
-    uniform = np.clip(draw("selector:dsir", frame["row_id"]).to_numpy(), 1e-12, 1 - 1e-12)
-    noisy = frame.with_columns((pl.col("log_weight") - pl.Series(np.log(-np.log(uniform)))).alias("noisy"))
-    turn = pl.struct(-pl.col("noisy"), "row_id").rank("ordinal").over("domain", "stratum", pl.col("noisy").is_null()) / pl.col("share")
-    noisy = noisy.with_columns(turn.alias("turn"))
+    keyed = frame.with_columns(drawing.noisy_keys(frame, "selector:dsir", settings.dsir.top_k))
+    parts = [part.with_columns(drawing.order(part)) for part in keyed.partition_by("domain")] or [keyed.with_columns(order=pl.lit(0.0))]
+    ordered = pl.concat(parts)
     # Weights towards different targets are not comparable: of a pool of several domains each has its share of the rows.
     weighed = pl.col("log_weight").is_not_null()
-    seat = pl.struct("turn", "row_id").rank("ordinal").over("domain", weighed) / weighed.sum().over("domain")
-    return by_order(noisy.with_columns(seat.alias("seat")), "dsir", size, [pl.col("seat")], {"no_weight": ~weighed}, ["log_weight"])
+    seat = pl.struct("order", "row_id").rank("ordinal").over("domain", weighed) / weighed.sum().over("domain")
+    return by_order(ordered.with_columns(seat.alias("seat")), "dsir", size, [pl.col("seat")], {"no_weight": ~weighed}, ["log_weight"])
 
 
 def retrieval(frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFrame:

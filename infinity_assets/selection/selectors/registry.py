@@ -75,7 +75,7 @@ _ALL = (
         "A draw by importance weight towards the domain's benchmarks, the same share of every stratum of length.",
         "DSIR, arXiv 2302.03169",
         ("log_weight", "stratum", "share", "domain"),
-        (),
+        ("dsir.targets", "dsir.smoothing", "dsir.length", "dsir.top_k"),
         ranked.dsir,
     ),
     Selector(
