@@ -7,7 +7,6 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, field
 from infinity_assets.model_settings import STATIC_EMBEDDER, Cosine, EmbedderSpec, Section, Share
 from infinity_assets.rows.schema import DOMAINS, Domain
 
-
 Threshold = Annotated[float, Field(allow_inf_nan=False)] | None
 
 
@@ -84,7 +83,8 @@ _SENTIMENT = ("*imdb*", "*sst2*", "*sst-2*", "*sst_2*", "*rotten_tomatoes*", "*y
 
 class Rules(Section):
     """Rules that leave rows out of F. A threshold of a source comes before that of its domain, and that before the general one:
-    `rules: {domains: {code: {answer_too_short: 10}}, sources: {gsm8k_train: {calculator_marks: null}}}`."""
+    `rules: {domains: {code: {answer_too_short: 10}}, sources: {gsm8k_train: {calculator_marks: null}}}`.
+    """
 
     thresholds: Thresholds = Thresholds()
     domains: dict[Domain, dict[str, Threshold]] = {}

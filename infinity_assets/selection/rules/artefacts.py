@@ -26,12 +26,13 @@ CALCULATOR = r"<<[^<>\n]*=[^<>\n]*>>|(?m:^####\s*-?[$€£¥]?[\d.,]+\s*$)"
 """GSM8K's calculator notes, and its mark before the result."""
 TOOLS = (
     r"<\|?/?(?:tool_calls?|tool_response|function_calls?|invoke|commands|results|inner thoughts|eo[a-z])\|?>"
-    r"|\[(?:Calculator|QA|Search|WikiSearch|Calendar|MT|MLMQA)\([^\n\]]*\)(?: ?(?:->|→)[^\n\]]*)?\]|\[\d+†[^\]\n]*\]"
+    r"|\[(?:Calculator|QA|Search|WikiSearch|Calendar|MT|MLMQA)\([^\n\]]*\)(?: ?(?:->|→)[^\n\]]*)?\]|\[\d+†[^\]\n]*\]|<\|\d+\|>"
+    r"|(?:^|[ :\"'])(?:request|wikipedia|weather|wolfram|shell|python)\((?:'[^\n]{1,400}'|\"[^\n]{1,400}\")\)"
 )
 """Calls of tools written into the text (Toolformer, ChatML tools, MOSS), and the marks of a browsing tool."""
 PLACEHOLDER = (
     r"(?i)\[\s*(?:please )?(?:insert|enter|add|fill in|put)\b[^\]\n]{0,60}\]|<(?:insert|enter|your answer)\b[^>\n]{0,60}>"
-    r"|\{\{(?:name|author|model|company)\}\}|\b(?:lorem ipsum|todo: (?:write|answer|fill)|your answer here)|[\[【（(](?:在此|此处|这里|请)(?:插入|填写|输入|填入)[^\]】）)\n]{0,30}[\]】）)]"
+    r"|\{\{(?:name|author|model|company)\}\}|\b(?:todo: (?:write|answer|fill)|your answer here)|[\[【（(](?:在此|此处|这里|请)(?:插入|填写|输入|填入)[^\]】）)\n]{0,30}[\]】）)]"
 )
 """What an author was to fill in. A letter's `[Your Name]` is not one."""
 
@@ -60,7 +61,9 @@ BOUNDS = (
 def debris(prompt: pl.Expr, said: pl.Expr) -> pl.Expr:
     """Whether answers hold marks of a template: 0, 1 or 2 as the rule says."""
     exchange = pl.when(prompt.str.contains(_DIALOGUE)).then(ASKED_FOR).otherwise(DEBRIS)
-    return pl.when(said.str.contains(MARKS)).then(DEBRIS).when(said.str.contains(EXCHANGE)).then(exchange).otherwise(NO_DEBRIS).cast(pl.Int8)
+    return (
+        pl.when(said.str.contains(MARKS)).then(DEBRIS).when(said.str.contains(EXCHANGE)).then(exchange).otherwise(NO_DEBRIS).cast(pl.Int8)
+    )
 
 
 def unfinished(answer: pl.Expr) -> pl.Expr:

@@ -43,6 +43,7 @@ _SIGNS = {
     "java": r"\bpublic (?:static |final |abstract )*(?:class|interface|void|int|String|boolean)\b|\bSystem\.out\.|(?m:^import java[\w.]*;)",
     "go": r"(?m)^package \w+|^func (?:\(\w+ \*?\w+\) )?\w+\(",
     "rust": r"\bfn \w+\(|\blet mut\b|\bprintln!\(",
+    "haskell": r"(?m)^\w+ +:: |^import (?:qualified )?Data\.|\bputStrLn\b",
     "python": r"(?m)^[ \t]*(?:(?:async )?def \w+\(.*\).*:|class \w+[^{;]*:[ \t]*$|from [\w.]+ import [^;\n]+$|import [\w., ]+(?: as \w+)?[ \t]*$"
     r"|(?:if|elif|for|while|with|except) [^{;\n]+:[ \t]*(?:#.*)?$|(?:else|try):[ \t]*$|print\([^;\n]*\)[ \t]*(?:#.*)?$)",
     "javascript": r"\bfunction *\w*\([^)]*\) *\{|\b(?:const|let|var) \w+ *=|=> *[{(\w]|\bconsole\.log\(|\bdocument\.\w+",
@@ -54,25 +55,107 @@ _SIGNS = {
 """What a language cannot do without, tried in this order."""
 
 _NETWORK_MODULES = frozenset(
-    "requests urllib2 urllib3 httplib httplib2 http httpx aiohttp socket socketserver ssl ftplib smtplib imaplib poplib telnetlib paramiko fabric "
-    "selenium playwright scrapy websocket websockets tweepy twilio boto3 botocore pycurl grpc xmlrpc wikipedia yfinance pytube googletrans pymongo "
-    "psycopg2 mysql pymysql redis kafka pika".split()
+    [
+        "requests",
+        "urllib2",
+        "urllib3",
+        "httplib",
+        "httplib2",
+        "http",
+        "httpx",
+        "aiohttp",
+        "socket",
+        "socketserver",
+        "ssl",
+        "ftplib",
+        "smtplib",
+        "imaplib",
+        "poplib",
+        "telnetlib",
+        "paramiko",
+        "fabric",
+        "selenium",
+        "playwright",
+        "scrapy",
+        "websocket",
+        "websockets",
+        "tweepy",
+        "twilio",
+        "boto3",
+        "botocore",
+        "pycurl",
+        "grpc",
+        "xmlrpc",
+        "wikipedia",
+        "yfinance",
+        "pytube",
+        "googletrans",
+        "pymongo",
+        "psycopg2",
+        "mysql",
+        "pymysql",
+        "redis",
+        "kafka",
+        "pika",
+    ]
 )
 _NETWORK_PARTS = frozenset(("urllib.request", "urllib.error", "asyncio.open_connection", "flask.request"))
-_FILE_MODULES = frozenset("shutil tempfile zipfile tarfile glob fileinput gzip".split())
+_FILE_MODULES = frozenset(["shutil", "tempfile", "zipfile", "tarfile", "glob", "fileinput", "gzip"])
 _OS_FILES = frozenset(
-    "remove unlink rename replace mkdir makedirs rmdir removedirs listdir scandir walk stat chmod chown symlink link open truncate access".split()
+    [
+        "remove",
+        "unlink",
+        "rename",
+        "replace",
+        "mkdir",
+        "makedirs",
+        "rmdir",
+        "removedirs",
+        "listdir",
+        "scandir",
+        "walk",
+        "stat",
+        "chmod",
+        "chown",
+        "symlink",
+        "link",
+        "open",
+        "truncate",
+        "access",
+    ]
 )
-_OS_PATH_FILES = frozenset("exists isfile isdir getsize getmtime getctime islink".split())
+_OS_PATH_FILES = frozenset(["exists", "isfile", "isdir", "getsize", "getmtime", "getctime", "islink"])
 _FILE_METHODS = frozenset(
-    "read_text write_text read_bytes write_bytes read_csv to_csv read_excel to_excel read_json to_parquet read_parquet read_pickle to_pickle savefig "
-    "imread imwrite loadtxt savetxt genfromtxt FileHandler iterdir rglob".split()
+    [
+        "read_text",
+        "write_text",
+        "read_bytes",
+        "write_bytes",
+        "read_csv",
+        "to_csv",
+        "read_excel",
+        "to_excel",
+        "read_json",
+        "to_parquet",
+        "read_parquet",
+        "read_pickle",
+        "to_pickle",
+        "savefig",
+        "imread",
+        "imwrite",
+        "loadtxt",
+        "savetxt",
+        "genfromtxt",
+        "FileHandler",
+        "iterdir",
+        "rglob",
+    ]
 )
 _NETWORK = (
     r"\bimport (?:requests|socket|urllib|httplib|aiohttp|smtplib|ftplib)|\brequests\.(?:get|post|put|delete)\(|\burlopen\(|\bfetch\(|\baxios\b|XMLHttpRequest"
     r"|\$\.(?:ajax|get|post|getJSON)\(|require\(['\"](?:https?|net|dgram|request|node-fetch|got|superagent|express|socket\.io)['\"]\)|\bjava\.net\.|HttpURLConnection"
     r"|\bHttpClient\b|\bServerSocket\b|\bWebClient\b|\bWebRequest\b|<sys/socket\.h>|\bcurl_(?:init|exec|easy)|(?m:^\s*(?:\$ )?(?:sudo )?(?:curl|wget|ssh|scp|ping) )"
-    r"|\bnet/http\b|\bhttp\.(?:Get|Post|ListenAndServe)\(|\bNet::HTTP\b|\bURLSession\b|\bmysqli?_connect\(|\bnew (?:PDO|mysqli|WebSocket|URL|Socket)\("
+    r"|\bnet/http\b|\bhttp\.(?:Get|Post|ListenAndServe)\(|\bNet::HTTP\b|\bURLSession\b|\bmysqli?_connect\(|\bnew (?:PDO|mysqli|WebSocket|Socket)\("
 )
 _FILES = (
     r"(?:^|[^.\w])open\([^)\n]*['\"]|\bwith open\(|\bfs\.(?:read|write|append|unlink|mkdir|exists|create|open|stat|rm)\w*\(|require\(['\"](?:node:)?fs['\"]\)"
@@ -82,13 +165,21 @@ _FILES = (
     r"|\bioutil\.\w+\(|\bfs::(?:read|write|File)|\bread_csv\(|\bto_csv\("
 )
 
+_NETWORK_NAMES = r"https?://|(?i:\bapi\b|\bsockets?\b|\bdownload)"
+_FILE_NAMES = r"\b[\w-]+\.(?:txt|csv|json|xml|dat|xlsx?|html?|py)\b|(?i:\bfile(?:_?name|_?path)?s?\b)|文件"
+"""What names the one or the other without using it."""
+
 _ATTEMPT = 200_000
 """Characters beyond which a text is not parsed."""
-_SENTENCE = re.compile(r"^\s*(?:[A-Z][a-z']+|[A-Z]|\d+\.|[-*•])(?:[ ,][\w'’`\"(),:/+-]+){3,}[.:!?]?\s*$|[\u4e00-\u9fff].*[。，：！？:]\s*$")
+_SENTENCE = re.compile(
+    r"^\s*(?:[-*•]|\d+\.)?\s*[A-Z][a-z']*,?(?: [^\s=]+){4,}[.:!?]?\s*$|[\u4e00-\u9fff].*[。，！？]\s*$|^[\u4e00-\u9fff]{4}.*[：:]\s*$"
+)
 """A line of prose between lines of code."""
 
 NOTHING, NAMED, USED = 0, 1, 2
-_LEVELS = "0: not named; 1: named, in a comment, a string or in prose; 2: used"
+_LEVELS = (
+    "0: no code, or code that does not name it; 1: an answer with code that names it, as an address or a file name; 2: code that uses it"
+)
 
 BOUNDS = (
     Bound("no_code", pl.col("code_lines") + pl.col("prompt_code_lines"), "below",
@@ -97,9 +188,9 @@ BOUNDS = (
           "1: the answer's Python does not parse. Null, and passing, where there is none or where prose stands between it.",
           domains=("code",), evidence=pl.col("python_note")),
     Bound("touches_network", pl.col("network"), "above",
-          f"{_LEVELS}: the answer's code calls or imports what reaches over the network, or a database server.", domains=("code",),
+          f"{_LEVELS}: calls or imports what reaches over the network, or a server of databases.", domains=("code",),
           evidence=pl.col("network_span")),
-    Bound("touches_files", pl.col("files"), "above", f"{_LEVELS}: the answer's code opens, lists, moves or writes files.", domains=("code",),
+    Bound("touches_files", pl.col("files"), "above", f"{_LEVELS}: opens, lists, moves or writes files.", domains=("code",),
           evidence=pl.col("files_span")),
 )  # fmt: skip
 
@@ -134,14 +225,18 @@ def measure(texts: pl.DataFrame) -> pl.DataFrame:
         answer.alias("answer"),
         fenced.alias("fenced"),
         lines.alias("code_lines"),
-        pl.when(pl.col("domain") == "code").then(code_lines(pl.col("prompt").fill_null(""))).otherwise(0).cast(pl.UInt32).alias("prompt_code_lines"),
+        pl.when(pl.col("domain") == "code")
+        .then(code_lines(pl.col("prompt").fill_null("")))
+        .otherwise(0)
+        .cast(pl.UInt32)
+        .alias("prompt_code_lines"),
     ).with_columns(_language().alias("code_language"))
-    network, files = (_named(pattern) for pattern in (_NETWORK, _FILES))
-    frame = frame.with_columns(network.alias("network_span"), files.alias("files_span"))
     has_code = pl.col("code_language").is_not_null()
+    patterns = {"network": (_NETWORK, _NETWORK_NAMES), "files": (_FILES, _FILE_NAMES)}
     frame = frame.with_columns(
-        pl.when(pl.col(f"{what}_span").is_null()).then(NOTHING).when(has_code).then(USED).otherwise(NAMED).cast(pl.Int8).alias(what)
-        for what in ("network", "files")
+        found.alias(f"{what}_{degree}")
+        for what, (use, name) in patterns.items()
+        for degree, found in (("used", pl.when(has_code).then(_found(use))), ("named", pl.when(has_code).then(_found(name))))
     )
     python = frame.with_row_index("at").filter(pl.col("code_language") == "python")
     read = pl.DataFrame(
@@ -152,19 +247,26 @@ def measure(texts: pl.DataFrame) -> pl.DataFrame:
     frame = frame.with_row_index("at").join(read, on="at", how="left", maintain_order="left")
     parsed = pl.col("parses").fill_null(False)
     note = pl.when(has_code & (pl.col("code_language") != "python")).then(pl.lit("not_python")).when(~has_code).then(pl.lit("no_code"))
-    return frame.with_columns(
-        pl.col("parses").alias("python_parses"),
-        pl.coalesce("note", note).alias("python_note"),
-        *(
-            pl.when(parsed)
-            .then(pl.when(pl.col(f"uses_{what}").is_not_null()).then(USED).when(pl.col(what) > 0).then(NAMED).otherwise(NOTHING))
-            .otherwise(what)
-            .cast(pl.Int8)
-            .alias(what)
-            for what in ("network", "files")
-        ),
-        *(pl.coalesce(f"uses_{what}", f"{what}_span").alias(f"{what}_span") for what in ("network", "files")),
-    ).select(pl.col(name).cast(dtype) for name, dtype in MEASURED.items())
+    return (
+        frame.with_columns(
+            pl.col("parses").alias("python_parses"),
+            pl.coalesce("note", note).alias("python_note"),
+            *(_used(what, parsed).alias(f"{what}_used") for what in patterns),
+        )
+        .with_columns(
+            *(
+                pl.when(pl.col(f"{what}_used").is_not_null())
+                .then(USED)
+                .when(pl.col(f"{what}_named").is_not_null())
+                .then(NAMED)
+                .otherwise(NOTHING)
+                .alias(what)
+                for what in patterns
+            ),
+            *(pl.coalesce(f"{what}_used", f"{what}_named").alias(f"{what}_span") for what in patterns),
+        )
+        .select(pl.col(name).cast(dtype) for name, dtype in MEASURED.items())
+    )
 
 
 def code_lines(text: pl.Expr) -> pl.Expr:
@@ -186,14 +288,19 @@ def _language() -> pl.Expr:
     return pl.when(pl.col("code_lines") > 0).then(pl.coalesce(tag, by_sign, pl.lit("other")))
 
 
-def _named(pattern: str) -> pl.Expr:
+def _used(what: str, parsed: pl.Expr) -> pl.Expr:
+    """What the code uses: as its syntax tree says where there is one, else as a pattern does."""
+    return pl.when(parsed).then(f"uses_{what}").otherwise(f"{what}_used")
+
+
+def _found(pattern: str) -> pl.Expr:
     return pl.col("answer").str.extract(f"({pattern})", 1).str.strip_chars().str.slice(0, 80)
 
 
 def _read(rows: pl.DataFrame) -> Iterator[tuple[int, bool | None, str | None, str | None, str | None]]:
     """Every Python answer as its syntax tree tells it: place, whether it parses, a note, what it uses of network and files."""
     for at, text, fenced in rows.select("at", "answer", "fenced").iter_rows():
-        blocks = [code for tag, code in re.findall(_FENCE, text) if _TAGS.get(tag.lower(), tag.lower()) in ("python", *_NO_TAG)] if fenced else [text]
+        blocks = _blocks(text) if fenced else [text]
         trees, fault = [], None
         for block in blocks:
             tree = parse(block)
@@ -210,6 +317,13 @@ def _read(rows: pl.DataFrame) -> Iterator[tuple[int, bool | None, str | None, st
         else:
             network, files = uses(trees)
             yield at, True, None, network, files
+
+
+def _blocks(text: str) -> list[str]:
+    """The fenced blocks that are Python: those that say so, or all that say nothing."""
+    blocks = [(_TAGS.get(tag.lower(), tag.lower()), code) for tag, code in re.findall(_FENCE, text)]
+    tagged = [code for tag, code in blocks if tag == "python"]
+    return tagged or [code for tag, code in blocks if tag in _NO_TAG]
 
 
 def parse(code: str) -> ast.Module | str:

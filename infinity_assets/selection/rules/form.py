@@ -17,8 +17,15 @@ BOUNDS = (
     Bound("answer_too_short", pl.col("answer_chars"), "below", "Characters of the last answer: shorter ones teach nothing."),
     Bound("answer_too_long", pl.col("answer_chars"), "above", "Characters of the last answer: longer ones do not fit a training sequence."),
     Bound("prompt_too_long", pl.col("prompt_chars"), "above", "Characters of all user turns: longer ones leave no room for the answer."),
-    Bound("answer_without_words", pl.col("answer_words"), "below", "Words and numbers of the last answer: one of signs alone says nothing."),
-    Bound("repeated_lines", pl.col("repeated_lines"), "above", "Share of the answer's lines that stand in it before: a model that ran in circles."),
+    Bound(
+        "answer_without_words", pl.col("answer_words"), "below", "Words and numbers of the last answer: one of signs alone says nothing."
+    ),
+    Bound(
+        "repeated_lines",
+        pl.col("repeated_lines"),
+        "above",
+        "Share of the answer's lines that stand in it before: a model that ran in circles.",
+    ),
     Bound(
         "repeated_runs",
         pl.col("repeated_runs"),

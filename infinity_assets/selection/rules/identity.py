@@ -48,7 +48,9 @@ def identity(texts: pl.DataFrame) -> pl.Series:
     Args:
         texts: prompt, said (all answers of a row).
     """
-    named = texts.select(pl.col("said").str.contains(MENTION).fill_null(False).cast(pl.Int8).alias("identity"), claimed=pl.col("said").str.contains(CLAIM))
+    named = texts.select(
+        pl.col("said").str.contains(MENTION).fill_null(False).cast(pl.Int8).alias("identity"), claimed=pl.col("said").str.contains(CLAIM)
+    )
     at = named["claimed"].fill_null(False).arg_true()
     part = texts["prompt"].gather(at).str.contains(_PART)
     levels = pl.select(pl.when(part).then(IN_PART).otherwise(CLAIMED).cast(pl.Int8)).to_series()

@@ -69,7 +69,9 @@ def other_language(texts: pl.DataFrame) -> pl.Series:
         brought = brought.when(told).then(contains)
     mixed = answer.str.contains(_OTHER)
     latin = pl.when(answer.str.len_chars() < _LONG).then(prompt.str.contains(_LATIN_WORD)).otherwise(prompt.str.contains(_LATIN_TEXT))
-    brought = brought.when(~mixed & ~answer.str.contains(_SENTENCE)).then(True).when(mixed).then(prompt.str.contains(_OTHER)).otherwise(latin)
+    brought = (
+        brought.when(~mixed & ~answer.str.contains(_SENTENCE)).then(True).when(mixed).then(prompt.str.contains(_OTHER)).otherwise(latin)
+    )
     asked = few.select((brought | pl.col("is_translation") | pl.col("code_language").is_not_null()).fill_null(False)).to_series()
     level = pl.repeat(SAME, texts.height, dtype=pl.Int8, eager=True)
     return level.scatter(differ.arg_true(), pl.select(pl.when(asked).then(ASKED).otherwise(UNASKED).cast(pl.Int8)).to_series())

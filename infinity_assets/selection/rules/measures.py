@@ -66,9 +66,9 @@ MEANING = {
     "prompt_code_lines": "the same in the prompts of the code domain, else 0",
     "python_parses": "whether the answer's Python parses; null where it is not Python or mixed with prose",
     "python_note": "why it does not, or why that is not known: no_code, not_python, mixed_with_prose",
-    "network": "0: network not named; 1: named; 2: used by the code",
+    "network": "0: no code, or none that names the network; 1: named; 2: used",
     "network_span": "how",
-    "files": "0: files not named; 1: named; 2: used by the code",
+    "files": "0: no code, or none that names files; 1: named; 2: used",
     "files_span": "how",
 }
 """Descriptions of the columns."""
@@ -118,7 +118,9 @@ def measure(rows: pl.DataFrame) -> pl.DataFrame:
     frame = frame.with_columns(answered.then(of_code[name]).alias(name) for name in code.MEASURED).with_columns(
         answered.then("words").alias("answer_words"),
         pl.when(pl.col("unfinished") > 0).then(answer.str.tail(_ENDING)).alias("ending"),
-        pl.when(pl.col("identity") > 0).then(pl.coalesce(_span(said, identity.CLAIM), _span(said, identity.MENTION))).alias("identity_span"),
+        pl.when(pl.col("identity") > 0)
+        .then(pl.coalesce(_span(said, identity.CLAIM), _span(said, identity.MENTION)))
+        .alias("identity_span"),
     )
     frame = frame.with_columns(languages.other_language(frame).alias("other_language"))
     return frame.select(pl.col(name).cast(dtype) for name, dtype in MEASURES.items())

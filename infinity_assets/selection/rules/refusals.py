@@ -24,7 +24,7 @@ BOUNDS = (
         "refusal",
         pl.when(pl.col("refusal_span").is_not_null()).then(pl.col("answer_words")),
         "below",
-        "Words of an answer that begins by declining: a longer one goes on and helps. (Evol-Instruct, arXiv 2304.12244: \"sorry\" and under 80 words.)",
+        'Words of an answer that begins by declining: a longer one goes on and helps. (Evol-Instruct, arXiv 2304.12244: "sorry" and under 80 words.)',
         evidence=pl.col("refusal_span"),
     ),
 )

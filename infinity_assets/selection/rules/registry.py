@@ -42,6 +42,21 @@ def facts(rows: pl.DataFrame, measured: pl.DataFrame, scored: pl.DataFrame, sett
     return joined.with_columns(sources.denied(rows, settings.denied).alias("denied"))
 
 
+def with_threshold(settings: Rules, name: str, threshold: float) -> Rules:
+    """The settings with one threshold in place of all of a rule that are not null."""
+
+    def changed(values: dict[str, float | None]) -> dict[str, float | None]:
+        return {rule: threshold if rule == name and value is not None else value for rule, value in values.items()}
+
+    return settings.model_copy(
+        update={
+            "thresholds": settings.thresholds.model_copy(update={name: threshold}),
+            "domains": {domain: changed(values) for domain, values in settings.domains.items()},
+            "sources": {source: changed(values) for source, values in settings.sources.items()},
+        }
+    )
+
+
 def rules(settings: Rules) -> list[Rule]:
     """The bounds as rules under these settings, in order."""
     return [bound.rule(settings) for bound in BOUNDS]
