@@ -25,7 +25,7 @@ class Rule:
     """Words of the row that show it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Bound:
     """A rule that holds a number against a threshold of the settings (`foundation.rules`)."""
 
