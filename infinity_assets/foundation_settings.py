@@ -42,9 +42,10 @@ class Thresholds(Section):
     """Characters all prompts of a row have at most. (Ours: about 10,000 tokens.)"""
     answer_without_words: Threshold = 1
     """Words an answer has at least. (Evol-Instruct, arXiv 2304.12244: answers of punctuation and stop words alone are eliminated.)"""
-    repeated_lines: Threshold = 0.5
-    """Share of repeated lines an answer has at most. (Gopher, arXiv 2112.11446: 0.3 of web pages; refrains and tables repeat more.)"""
-    repeated_runs: Threshold = 0.5
+    repeated_lines: Threshold = 0.75
+    """Share of repeated lines an answer has at most. (Gopher, arXiv 2112.11446: 0.3 of web pages; surveys and lists of recipes
+    repeat up to 0.6.)"""
+    repeated_runs: Threshold = 0.6
     """Share of repeated runs of ten words an answer has at most. (Gopher: 0.1 of web pages; set by eye on the sample sources.)"""
     template_debris: Threshold = 1
     """2, a mark of a template or a second exchange unasked, fails; 1, a dialogue that was asked for, passes."""

@@ -72,7 +72,8 @@ def lines(bound: Bound, sides: pl.DataFrame, shown: pl.DataFrame) -> list[str]:
         verdict = "fails " if row["fails"] else "passes"
         said += [
             "",
-            f"{verdict} {row['measure']:g} ({_SIGN[bound.fails].format(row['threshold'])}){evidence}  {row['row_id']}  {row['source']}, {row['domain']}",
+            f"{verdict} {row['measure']:g} ({_SIGN[bound.fails].format(row['threshold'])}){evidence}",
+            f"  row    {row['row_id']}  {row['source']}, {row['domain']}",
             *(f"  {side} {' '.join((row[side] or '').split())[:_LINES]}" for side in ("prompt", "answer")),
         ]
     return said

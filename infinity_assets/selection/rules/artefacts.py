@@ -11,7 +11,7 @@ MARKS = "|".join(
     [
         *(re.escape(mark) for mark in grammar.DEBRIS),
         r"(?m:^ {0,3}#{3,}\s*(?:Instruction|Response|Human|Assistant|User|指令|回答)\s*[:：])",
-        r"(?m:^ {0,3}(?:#{2,}\s*)?\d+\. (?:Instruction|Input|Output)\s*:)",
+        r"(?m:^ {0,3}(?:#{2,}\s*)?\d+\. Instruction\s*:)",
         r"(?m:^ {0,3}(?:Below is an instruction that describes a task|The following is a conversation between))",
         r"<(?:pad|unk|bos|eos|noinput)>|</s>\s*$",
     ]
@@ -22,7 +22,7 @@ EXCHANGE = r"(?mi:^\W*(?:human|user|用户)\s*[:：].*\n+\W*(?:assistant|gpt|cha
 _DIALOGUE = r"(?i)conversation|dialog|chat|interview|script|scenario|skit|role-?play|simulat|对话|聊天|剧本|交流|会话|扮演|模拟"
 """A prompt that asks for one."""
 NO_DEBRIS, ASKED_FOR, DEBRIS = 0, 1, 2
-CALCULATOR = r"<<[^<>\n]*=[^<>\n]*>>|(?m:^####\s*-?[$€£¥]?[\d.,]+\s*$)"
+CALCULATOR = r"<<[^<>\nA-Za-wyz]*\d[^<>\nA-Za-wyz]*=[^<>\nA-Za-wyz]*>>|(?m:^####\s*-?[$€£¥]?[\d.,]+\s*$)"
 """GSM8K's calculator notes, and its mark before the result."""
 TOOLS = (
     r"<\|?/?(?:tool_calls?|tool_response|function_calls?|invoke|commands|results|inner thoughts|eo[a-z])\|?>"
@@ -32,7 +32,8 @@ TOOLS = (
 """Calls of tools written into the text (Toolformer, ChatML tools, MOSS), and the marks of a browsing tool."""
 PLACEHOLDER = (
     r"(?i)\[\s*(?:please )?(?:insert|enter|add|fill in|put)\b[^\]\n]{0,60}\]|<(?:insert|enter|your answer)\b[^>\n]{0,60}>"
-    r"|\{\{(?:name|author|model|company)\}\}|\b(?:todo: (?:write|answer|fill)|your answer here)|[\[【（(](?:在此|此处|这里|请)(?:插入|填写|输入|填入)[^\]】）)\n]{0,30}[\]】）)]"
+    r"|\{\{(?:name|author|model|company)\}\}|\b(?:todo: (?:write|answer|fill)|your answer here)|[\[【（(](?:在此|此处|这里"
+    r"|请)(?:插入|填写|输入|填入)[^\]】）)\n]{0,30}[\]】）)]"
 )
 """What an author was to fill in. A letter's `[Your Name]` is not one."""
 
@@ -47,7 +48,8 @@ BOUNDS = (
     Bound("template_debris", pl.col("debris"), "above",
           "0: none; 1: turns of user and assistant inside an answer to a prompt that asks for a dialogue; 2: the same unasked, or a template's mark.",
           evidence=pl.col("debris_span")),
-    Bound("calculator_marks", pl.col("calculator_marks"), "above", "Notes of a calculator (`<<6*7=42>>`) and result marks (`#### 42`) in the answers.",
+    Bound("calculator_marks", pl.col("calculator_marks"), "above",
+          "Notes of a calculator (`<<6*7=42>>`) and result marks (`#### 42`) in the answers.",
           evidence=pl.col("calculator_mark")),
     Bound("tool_marks", pl.col("tool_marks"), "above", "Calls of tools and marks of their results in the answers.", evidence=pl.col("tool_mark")),
     Bound("placeholder", pl.col("placeholders"), "above", "Places in the answers that their author was to fill in.",

@@ -17,11 +17,14 @@ from infinity_assets.selection.rules.rule import Bound
 _FENCE = r"(?s)```[ \t]*([A-Za-z+#_.-]*)[^\n]*\n(.*?)(?:```|$)"
 _LINE = (
     r"(?m)^[ \t]*(?:>>> |\$ )?(?:"
-    r"(?:def|class|async def) \w+.*:|import [\w.*]+.*|from [\w.]+ import .*|(?:if|elif|for|while|with|except|try|else)\b[^.?!\n]*:[ \t]*(?:#.*)?|return\b.*"
+    r"(?:def|class|async def) \w+.*:|import [\w.*]+.*|from [\w.]+ import .*|(?:if|elif|for|while|with|except|try"
+    r"|else)\b[^.?!\n]*:[ \t]*(?:#.*)?|return\b.*"
     r"|(?:print|input|len|range|printf|echo|puts|cout|console\.log|System\.out\.\w+)\b *[(<\"' $].*"
     r"|#include.*|#!.*|(?:public|private|protected|static|const|let|var|func|fn|function|package|namespace|using|struct|interface|type|void|int|float|double"
-    r"|string|bool|char)\b[^\n.?!]*[({;=<>].*|(?:SELECT|INSERT INTO|UPDATE|DELETE FROM|CREATE (?:TABLE|DATABASE|INDEX|VIEW)|ALTER TABLE|DROP TABLE|select)\b .*"
-    r"|</?[A-Za-z][^>\n]*>.*|[.#]?[\w-]+[ \t]*\{.*|[{}()\[\]]+[;,]?|.*[;{][ \t]*|[\w.\[\]\"']+[ \t]*(?:[-+*/%|&]|//)?=[ \t]*[^=\n ].*|@\w+.*|[\w.]+\([^\n]*\)"
+    r"|string|bool|char)\b[^\n.?!]*[({;=<>].*|(?:SELECT|INSERT INTO|UPDATE|DELETE FROM|CREATE (?:TABLE|DATABASE|INDEX"
+    r"|VIEW)|ALTER TABLE|DROP TABLE|select)\b .*"
+    r"|</?[A-Za-z][^>\n]*>.*|[.#]?[\w-]+[ \t]*\{.*|[{}()\[\]]+[;,]?|.*[;{][ \t]*|[\w.\[\]\"']+[ \t]*(?:[-+*/%|&]"
+    r"|//)?=[ \t]*[^=\n ].*|@\w+.*|[\w.]+\([^\n]*\)"
     r"|(?:git|npm|pip|docker|sudo|cd|ls|grep|find|awk|sed|curl|wget|chmod|mkdir|apt-get|brew|kubectl|python|bash|java|gcc) [-\w./~].*"
     r"|\[[^\n]*\]|\{[^\n]*\}|\\?begin\{.*|/[^\n/]+/[gimsu]*|\^[^\n ]+\$?"
     r")[ \t]*$"
@@ -43,12 +46,16 @@ _SIGNS = {
     "java": r"\bpublic (?:static |final |abstract )*(?:class|interface|void|int|String|boolean)\b|\bSystem\.out\.|(?m:^import java[\w.]*;)",
     "go": r"(?m)^package \w+|^func (?:\(\w+ \*?\w+\) )?\w+\(",
     "rust": r"\bfn \w+\(|\blet mut\b|\bprintln!\(",
+    "scala": r"(?m)^\s*(?:val \w+ *[:=]|def \w+\([^)]*: ?[A-Z]\w*\)|object \w+ .*\{)",
+    "swift": r"(?m)^import (?:UIKit|SwiftUI|Foundation)\b|^\s*func \w+\([^)]*\) *->|^\s*let \w+ *:",
+    "r": r"<- ?(?:function\(|c\()",
     "haskell": r"(?m)^\w+ +:: |^import (?:qualified )?Data\.|\bputStrLn\b",
     "python": r"(?m)^[ \t]*(?:(?:async )?def \w+\(.*\).*:|class \w+[^{;]*:[ \t]*$|from [\w.]+ import [^;\n]+$|import [\w., ]+(?: as \w+)?[ \t]*$"
     r"|(?:if|elif|for|while|with|except) [^{;\n]+:[ \t]*(?:#.*)?$|(?:else|try):[ \t]*$|print\([^;\n]*\)[ \t]*(?:#.*)?$)",
     "javascript": r"\bfunction *\w*\([^)]*\) *\{|\b(?:const|let|var) \w+ *=|=> *[{(\w]|\bconsole\.log\(|\bdocument\.\w+",
     "shell": r"(?m)^#! ?/(?:usr/)?bin/|^(?:\$ )?(?:sudo|apt-get|cd|ls|grep|chmod|mkdir|echo|docker|git|pip|npm) [^\n.]*$",
-    "sql": r"(?im)^\s*(?:select\b.+\bfrom\b|insert into\b|update \S+ set\b|delete from\b|create (?:table|database|index|view)\b|alter table\b)|^SELECT\b",
+    "sql": r"(?im)^\s*(?:select\b.+\bfrom\b|insert into\b|update \S+ set\b|delete from\b|create (?:table|database|index"
+    "|view)\b|alter table\b)|^SELECT\b",
     "css": r"(?m)^\s*[.#]?[\w-]+(?:[ ,:>.#][\w\s,:>.#-]*)?\{\s*$|\b(?:color|margin|padding|font-size|background) *: *[^;\n]+;",
     "ruby": r"(?m)^\s*(?:puts |def \w+[^:\n]*$|end\s*$|require ')",
 }
@@ -152,13 +159,16 @@ _FILE_METHODS = frozenset(
     ]
 )
 _NETWORK = (
-    r"\bimport (?:requests|socket|urllib|httplib|aiohttp|smtplib|ftplib)|\brequests\.(?:get|post|put|delete)\(|\burlopen\(|\bfetch\(|\baxios\b|XMLHttpRequest"
+    r"\bimport (?:requests|socket|urllib|httplib|aiohttp|smtplib|ftplib)|\brequests\.(?:get|post|put|delete)\("
+    r"|\burlopen\(|\bfetch\(|\baxios\b|XMLHttpRequest"
     r"|\$\.(?:ajax|get|post|getJSON)\(|require\(['\"](?:https?|net|dgram|request|node-fetch|got|superagent|express|socket\.io)['\"]\)|\bjava\.net\.|HttpURLConnection"
-    r"|\bHttpClient\b|\bServerSocket\b|\bWebClient\b|\bWebRequest\b|<sys/socket\.h>|\bcurl_(?:init|exec|easy)|(?m:^\s*(?:\$ )?(?:sudo )?(?:curl|wget|ssh|scp|ping) )"
+    r"|\bHttpClient\b|\bServerSocket\b|\bWebClient\b|\bWebRequest\b|<sys/socket\.h>|\bcurl_(?:init|exec|easy)"
+    r"|(?m:^\s*(?:\$ )?(?:sudo )?(?:curl|wget|ssh|scp|ping) )"
     r"|\bnet/http\b|\bhttp\.(?:Get|Post|ListenAndServe)\(|\bNet::HTTP\b|\bURLSession\b|\bmysqli?_connect\(|\bnew (?:PDO|mysqli|WebSocket|Socket)\("
 )
 _FILES = (
-    r"(?:^|[^.\w])open\([^)\n]*['\"]|\bwith open\(|\bfs\.(?:read|write|append|unlink|mkdir|exists|create|open|stat|rm)\w*\(|require\(['\"](?:node:)?fs['\"]\)"
+    r"(?:^|[^.\w])open\([^)\n]*['\"]|\bwith open\(|\bfs\.(?:read|write|append|unlink|mkdir|exists|create|open|stat"
+    r"|rm)\w*\(|require\(['\"](?:node:)?fs['\"]\)"
     r"|\b(?:fopen|fwrite|fread|file_get_contents|file_put_contents|freopen|opendir|mkdir)\(|\b(?:std::)?(?:ifstream|ofstream|fstream)\b"
     r"|\bnew (?:File|FileReader|FileWriter|FileInputStream|FileOutputStream|PrintWriter|StreamReader|StreamWriter)\(|\bFiles\.\w+\("
     r"|\bFile\.(?:Open|Read|Write|Append|Exists|Delete|Create|Copy|Move|open|read|write|exist)\w*\(|\bos\.(?:Open|Create|ReadFile|WriteFile|Remove)\("
@@ -172,7 +182,8 @@ _FILE_NAMES = r"\b[\w-]+\.(?:txt|csv|json|xml|dat|xlsx?|html?|py)\b|(?i:\bfile(?
 _ATTEMPT = 200_000
 """Characters beyond which a text is not parsed."""
 _SENTENCE = re.compile(
-    r"^\s*(?:[-*•]|\d+\.)?\s*[A-Z][a-z']*,?(?: [^\s=]+){4,}[.:!?]?\s*$|[\u4e00-\u9fff].*[。，！？]\s*$|^[\u4e00-\u9fff]{4}.*[：:]\s*$"
+    r"^\s*(?:[-*•]|\d+\.)?\s*[A-Z][a-z']*,?(?: [^\s=]+){4,}[.:!?]?\s*$|^[A-Z][a-z]+(?: [\w+#]+)+:?\s*$"
+    r"|[\u4e00-\u9fff].*[。，！？]\s*$|^[\u4e00-\u9fff]{4}.*[：:]\s*$"
 )
 """A line of prose between lines of code."""
 

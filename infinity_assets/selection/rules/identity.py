@@ -10,9 +10,10 @@ _SELF = r"(?:an? )?(?:ai|artificial intelligence|large language|language|virtual
 _SELF_ZH = r"(?:AI|人工智能|语言模型|智能助手|聊天机器人)"
 CLAIM = (
     rf"(?i)\b(?:i am|i'm|i’m|as|my name is|call me|being) (?:(?:just|only|simply|called) )?(?:an? )?(?:{_NAMES})\b"
-    rf"|\b(?:i am|i'm|i’m|as|being) (?:just |only |simply )?{_SELF}\b"
+    rf"|\b(?:i am|i'm|i’m) (?:just |only |simply )?{_SELF}\b|\b(?:as|being) (?:just |only )?an? (?:ai"
+    rf"|(?:large )?language) (?:language )?(?:model|assistant|chatbot)\b"
     rf"|\bas an ai\b(?:,| (?:i|that|developed|trained|created)\b)"
-    rf"|\b(?:i was|i am|i'm|i’m|i have been|model|assistant) (?:created|made|trained|developed|built|designed) by (?:the )?(?:{_MAKERS})\b"
+    rf"|\b(?:i was|i am|i'm|i’m|i have been) (?:created|made|trained|developed|built|designed) by (?:the )?(?:{_MAKERS})\b"
     r"|\bmy (?:training data|knowledge) (?:cutoff|cut-off|only (?:goes|extends))"
     rf"|我是(?:由)?(?:OpenAI|复旦|百度|阿里|谷歌|一个?(?:基于)?[^，。\n]{{0,12}}{_SELF_ZH})"
     rf"|我(?:叫|是)[^。\n]{{0,40}}(?:开发|创建|训练|设计|研发)的[^，。\n]{{0,8}}{_SELF_ZH}"
@@ -23,11 +24,12 @@ CLAIM = (
 MENTION = r"(?i)chatgpt|\bgpt-?[345]|openai|anthropic|language model|\bas an ai\b|语言模型|人工智能助手"
 """Names that such sentences hold, wherever they stand."""
 _PART = (
-    r"(?i)\b(?:role-?play|pretend|act as|imagine|you are (?:an? )?(?:ai|robot|computer|machine|android|chatbot)|write (?:a|an|the) (?:story|poem|dialog|script"
+    r"(?i)\b(?:role-?play|pretend|act as|imagine|you are (?:an? )?(?:ai|robot|computer|machine|android|chatbot)"
+    r"|write (?:a|an|the) (?:story|poem|dialog|script"
     r"|conversation|scene|monolog|letter|introduction|speech)|from the (?:perspective|point of view)|persona|character)\b"
     r"|扮演|假装|假设你是|想象|角色|写(?:一|个|篇|段)[^，。\n]{0,10}(?:故事|对话|诗|剧本|小说)"
 )
-"""A prompt that gives the speaker a part to play."""
+"""A prompt that gives the speaker a part to play. One that holds such words itself (as the input of a program) gives them, too."""
 
 NOTHING, NAMED, IN_PART, CLAIMED = 0, 1, 2, 3
 
@@ -52,6 +54,7 @@ def identity(texts: pl.DataFrame) -> pl.Series:
         pl.col("said").str.contains(MENTION).fill_null(False).cast(pl.Int8).alias("identity"), claimed=pl.col("said").str.contains(CLAIM)
     )
     at = named["claimed"].fill_null(False).arg_true()
-    part = texts["prompt"].gather(at).str.contains(_PART)
+    prompts = texts["prompt"].gather(at)
+    part = prompts.str.contains(_PART) | prompts.str.contains(CLAIM)
     levels = pl.select(pl.when(part).then(IN_PART).otherwise(CLAIMED).cast(pl.Int8)).to_series()
     return named["identity"].scatter(at, levels)

@@ -6,7 +6,8 @@ from infinity_assets.scoring import language
 from infinity_assets.selection.rules.rule import Bound
 
 _ASKED = (
-    r"(?i)translat|(?:in|into|to|from) (?:english|(?:simplified |traditional )?chinese|mandarin|cantonese|french|german|spanish|japanese|korean|russian"
+    r"(?i)translat|\b(?:chinese|japanese|korean|arabic|hindi|russian|greek|hebrew|thai|languages)\b|(?:in|into|to"
+    r"|from) (?:english|(?:simplified |traditional )?chinese|mandarin|cantonese|french|german|spanish|japanese|korean|russian"
     r"|italian|portuguese|arabic|hindi|thai|greek|hebrew|turkish|vietnamese)\b|翻译|译[成为]|[用以换改](?:英|中|法|德|日|韩|俄|西班牙|汉)[文语]"
     r"|(?:英|中|法|德|日|韩|俄|西班牙)[文语](?:怎么|如何|怎样|写|说|回答|版|表达|单词|句子|短语|词汇|名)|übersetz|tradu[cizs]|перев[её]д"
 )
@@ -19,7 +20,7 @@ BOUNDS = (
         "wrong_language",
         pl.col("other_language"),
         "above",
-        "0: prompt and answer share a script; 1: they do not, and the prompt asks for another language or brings a text in it; 2: they do not, unasked.",
+        "0: prompt and answer share a script; 1: they do not, and the prompt asks for another language or brings words in it; 2: the same, unasked.",
         domains=("math", "knowledge", "chat"),
         evidence=pl.format("{} after {}", "answer_language", "prompt_language"),
     ),
@@ -28,7 +29,7 @@ BOUNDS = (
 
 _SCRIPTS = {
     r"\p{Han}": ("zh",),
-    r"[\p{Hiragana}\p{Katakana}]": ("ja",),
+    r"[\p{Hiragana}\p{Katakana}\p{Han}]": ("ja",),
     r"\p{Hangul}": ("ko",),
     r"\p{Cyrillic}": ("ru", "uk", "bg", "be", "sr", "mk", "kk"),
     r"\p{Arabic}": ("ar", "fa", "ur"),
