@@ -149,6 +149,7 @@ APPLIES: dict[str, tuple[str, ...]] = {
     "deduped": ("conservation", "grammar", "unique", "licence"),
     "decontaminated": ("conservation", "grammar", "unique", "clean"),
     "importance": ("unique",),
+    "measured": ("unique",),
     "vectors": ("unique",),
     "proximity": ("unique",),
     "tagged": ("unique",),

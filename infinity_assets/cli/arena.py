@@ -46,7 +46,9 @@ def arena(selectors: str, size: int, each: bool, out: Path | None) -> None:
     if selectors.strip() == "help":
         for selector in SELECTORS.values():
             console.print(f"{selector.name:12}{selector.about} [dim]({selector.source})[/dim]", highlight=False, soft_wrap=True)
-        console.print(f"{RECIPE:12}The recipe for F: per domain its selectors, a diversity filter and a quota.", highlight=False, soft_wrap=True)
+        console.print(
+            f"{RECIPE:12}The recipe for F: per domain its selectors, a diversity filter and a quota.", highlight=False, soft_wrap=True
+        )
         return
     names = known([name.strip() for name in selectors.split(",") if name.strip()])
     held = contest.hold(Lake(data_dir()), names, size, Settings(), each=each, advance=lambda name: console.print(f"[dim]{name}[/dim]"))

@@ -20,6 +20,7 @@ _BY_SHARD = {
     "deduped",
     "matches",
     "decontaminated",
+    "measured",
     "ngrams",
     "importance",
     "vectors",

@@ -53,8 +53,8 @@ def page(arena: Arena, selectors: Sequence[str], columns: pl.DataFrame, notes: S
         *(f"<p>{escape(note)}</p>" for note in notes),
         "<h2>Side by side</h2>",
         _summary(arena.summary),
-        "<p>Label coverage: share of all labels of the rows shown that the selection has. Near-duplicates inside: share of the selection whose prompt "
-        "is closer to another's than <code>foundation.max_similarity</code>. Proximity: mean cosine of a prompt to its nearest benchmark item. "
+        "<p>Label coverage: share of all labels of the rows shown that the selection has. Near-duplicates inside: share of the selection whose "
+        "prompt is closer to another's than <code>foundation.max_similarity</code>. Proximity: mean cosine of a prompt to its nearest benchmark item. "
         "Calls, tokens, seconds and cost: what the scores that a selector reads took, for all rows shown, whenever they were made.</p>",
         "<h2>Overlap</h2><p>Jaccard similarity of two selections: rows that both took, of those that either took.</p>",
         _heatmap(arena.overlap, selectors),
@@ -169,7 +169,8 @@ def _heatmap(overlap: pl.DataFrame, selectors: Sequence[str]) -> str:
             said = "" if value is None else f"{value:.2f}"
             ink = "#fff" if shade > 0.55 else "#222"
             drawn.append(
-                f"<rect x='{left + column * cell}' y='{top + row * 34}' width='{cell - 2}' height='32' fill='#4f43dd' fill-opacity='{0.05 + 0.95 * shade:.3f}'/>"
+                f"<rect x='{left + column * cell}' y='{top + row * 34}' width='{cell - 2}' height='32' fill='#4f43dd' "
+                f"fill-opacity='{0.05 + 0.95 * shade:.3f}'/>"
                 f"<text x='{left + column * cell + cell / 2 - 1}' y='{top + row * 34 + 21}' text-anchor='middle' style='fill:{ink}'>{said}</text>"
             )
     return _svg(left + cell * len(selectors), top + 34 * len(selectors), "".join(drawn), "overlap of the selections")

@@ -176,7 +176,8 @@ def accounts(verdicts: pl.DataFrame, quotas: Mapping[str, int], rows: Mapping[st
         domains.join(counted, on="domain", how="left")
         .with_columns(pl.col(list(named)).fill_null(0))
         .select(
-            "domain", "rows", "passed", "quota", "taken", "seeds", "near_duplicates", "unranked", shortfall.alias("shortfall"), because.alias("because"),
+            "domain", "rows", "passed", "quota", "taken", "seeds", "near_duplicates", "unranked",
+            shortfall.alias("shortfall"), because.alias("because"),
             (pl.col("taken") / pl.max_horizontal(pl.col("taken").sum(), 1)).round(4).alias("share"), paper.round(4).alias("paper"),
         )
     )  # fmt: skip

@@ -15,8 +15,8 @@ PACKAGE = Path(__file__).parents[2] / "infinity_assets"
 GROUPS = {
     "ingest": ["raw_pool", "synthesized_from_text", "fingerprints", "embeddings"],
     "curate": ["neighbours", "duplicates", "deduped", "benchmarks", "paraphrases", "allowed", "matches", "contamination", "decontaminated"],
-    "score": ["ngrams", "importance", "vectors", "benchmark_vectors", "proximity", "tagged", "scored"],
-    "foundation": ["topics", "domain_budget", "inf_instruct_f"],
+    "score": ["measured", "ngrams", "importance", "vectors", "benchmark_vectors", "proximity", "tagged", "scored"],
+    "foundation": ["rules", "topics", "domain_budget", "inf_instruct_f"],
     "chat": ["tag_vocabulary", "seed_selected", "evolved", "answered", "diagnosed", "inf_instruct_g"],
     "release": ["release"],
 }
@@ -61,6 +61,7 @@ def test_partitions(definitions: dg.Definitions) -> None:
         "deduped",
         "matches",
         "decontaminated",
+        "measured",
         "ngrams",
         "importance",
         "vectors",

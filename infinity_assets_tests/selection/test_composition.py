@@ -12,7 +12,9 @@ from infinity_assets.settings import Foundation
 from infinity_assets_tests.selection.selectors.rows import LINES, WIDTH, frame
 
 FEW = settings(max_examples=60, deadline=None)
-RECIPES = st.fixed_dictionaries({domain: st.lists(st.sampled_from(sorted(SELECTORS)), min_size=1, max_size=3).map(tuple) for domain in DOMAINS})
+RECIPES = st.fixed_dictionaries(
+    {domain: st.lists(st.sampled_from(sorted(SELECTORS)), min_size=1, max_size=3).map(tuple) for domain in DOMAINS}
+)
 QUOTAS = st.dictionaries(st.sampled_from(DOMAINS), st.integers(0, 6))
 
 
@@ -79,8 +81,10 @@ def test_seeds_come_first_and_vectors_are_fetched() -> None:
         },
         schema_overrides={"ifd": pl.Float64},
     )
-    vectors = pl.DataFrame({"row_id": ["a", "b", "d"], "vector": pl.Series([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]], dtype=pl.Array(pl.Float16, 2))})
-    recipe = Foundation(recipe={domain: ("seed_replay", "quality") for domain in DOMAINS}, seed_share=0.7)
+    vectors = pl.DataFrame(
+        {"row_id": ["a", "b", "d"], "vector": pl.Series([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]], dtype=pl.Array(pl.Float16, 2))}
+    )
+    recipe = Foundation(recipe=dict.fromkeys(DOMAINS, ("seed_replay", "quality")), seed_share=0.7)
 
     def fetch(ids: pl.Series) -> pl.DataFrame:
         return vectors.filter(pl.col("row_id").is_in(ids.implode()))

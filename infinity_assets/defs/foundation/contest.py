@@ -64,8 +64,8 @@ def hold(
         raise InfinityError(_too_few(frame.height, size, columns))
     notes = [
         f"{rows.height:,} rows are in the pool after decontamination; {passed.height:,} pass the rules.",
-        f"Every selector was shown all of these. What it cannot rank for want of a score it leaves out, so that the selections come from different "
-        f"rows; the last tables say from how many."
+        "Every selector was shown all of these. What it cannot rank for want of a score it leaves out, so that the selections come from different "
+        "rows; the last tables say from how many."
         if each
         else f"All selectors were shown the same {frame.height:,} rows: those that have a value for everything that any of the selectors needs.",
     ]
@@ -91,4 +91,6 @@ def _calls(lake: Lake) -> pl.DataFrame:
         return pl.DataFrame(schema={name: BOOKS["generations"][name] for name in wanted})
     lines = pl.scan_parquet(files, glob=False, missing_columns="insert").select(wanted).collect()
     # The books have a line for every use; what was paid is in the first.
-    return lines.sort("request_key", "cost", "seconds", descending=[False, True, True]).unique("request_key", keep="first", maintain_order=True)
+    return lines.sort("request_key", "cost", "seconds", descending=[False, True, True]).unique(
+        "request_key", keep="first", maintain_order=True
+    )

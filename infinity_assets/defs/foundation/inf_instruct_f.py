@@ -26,7 +26,7 @@ _SAID = {
 @dataset(
     group="foundation",
     reads=(*candidates.READS, "vectors", "domain_budget"),
-    settings=lambda s: (s.foundation.selecting,),
+    settings=lambda s: (s.foundation,),
     columns={**schema.ROW, **_SAID},
     meaning={
         "cate_ability": "coarse ability",
@@ -57,13 +57,16 @@ def inf_instruct_f(step: Step) -> Outcome:
     decided = pl.concat(
         [
             failed.with_columns(pl.lit("dropped").alias("verdict")),
-            verdicts.select("row_id", "reason", "detail", pl.when("taken").then(pl.lit("chosen")).otherwise(pl.lit("dropped")).alias("verdict")),
+            verdicts.select(
+                "row_id", "reason", "detail", pl.when("taken").then(pl.lit("chosen")).otherwise(pl.lit("dropped")).alias("verdict")
+            ),
         ]
     )
     said = taken.join(passed.rename({"log_weight": "dsir_log_weight"}).select("row_id", *list(_SAID)[:-1]), on="row_id")
     texts = step.read("decontaminated").join(taken.select("row_id").lazy(), on="row_id", how="semi").collect(engine="streaming")
     chosen = texts.join(said, on="row_id").select([*schema.ROW, *_SAID]).sort("row_id")
     accounts = composition.accounts(verdicts, quotas, dict(rows.group_by("domain").len().iter_rows()))
+    by_selector = chosen.group_by("domain", "selector").len("rows").sort("domain", "selector")
     without = taken.join(passed.filter(pl.col("proximity").is_null()), on="row_id", how="semi").height
     reasons = decided.filter(verdict="dropped").group_by("reason").len("rows").sort(pl.col("rows") * -1, "reason")
     return Outcome(
@@ -79,7 +82,12 @@ def inf_instruct_f(step: Step) -> Outcome:
         },
         charts={
             "domains": charts.table(accounts),
-            "selectors": charts.table(taken.join(passed.select("row_id", "domain"), on="row_id").group_by("domain", "selector").len("rows").sort("domain", "selector")),
+            "selectors": charts.table(
+                taken.join(passed.select("row_id", "domain"), on="row_id")
+                .group_by("domain", "selector")
+                .len("rows")
+                .sort("domain", "selector")
+            ),
             "rows left out": charts.table(reasons, rows=50),
             "sources": charts.table(chosen.group_by("source").len("rows").sort(pl.col("rows") * -1, "source"), rows=40),
             "languages": charts.table(chosen.group_by("language").len("rows").sort(pl.col("rows") * -1, "language")),
