@@ -30,8 +30,8 @@ RECIPE = "infinity"
 LENGTHS = (0, 30, 100, 300, 1000, 3000)
 """Lower bounds of the classes of answer length, in characters."""
 
-_OPTIONAL = {"topic_share", "is_seed", "domain"}
-"""Columns whose null is an answer, not a gap."""
+_OPTIONAL = {"topic_share", "is_seed", "domain", "log_weight", "stratum", "share"}
+"""Columns whose null is an answer, not a gap: a domain without a target has no weights."""
 _ROWS = 1024
 
 Fetch = Callable[[pl.Series], pl.DataFrame]

@@ -10,7 +10,7 @@ SCHEMA = pl.Schema(
         "row_id": pl.String,
         "domain": pl.String,
         "language": pl.String,
-        "answer_chars": pl.Int64,
+        "answer_chars": pl.UInt32,
         "quality": pl.Float64,
         "complexity": pl.Float64,
         "ifd": pl.Float64,
