@@ -54,8 +54,8 @@ def page(arena: Arena, selectors: Sequence[str], columns: pl.DataFrame, notes: S
         "<h2>Side by side</h2>",
         _summary(arena.summary),
         "<p>Label coverage: share of all labels of the rows shown that the selection has. Near-duplicates inside: share of the selection whose "
-        "prompt is closer to another's than <code>foundation.max_similarity</code>. Proximity: mean cosine of a prompt to its nearest benchmark item. "
-        "Calls, tokens, seconds and cost: what the scores that a selector reads took, for all rows shown, whenever they were made.</p>",
+        "prompt is closer to another's than <code>foundation.max_similarity</code>. Proximity: mean cosine of a prompt to its nearest benchmark "
+        "item. Calls, tokens, seconds and cost: what the scores that a selector reads took, for all rows shown, whenever they were made.</p>",
         "<h2>Overlap</h2><p>Jaccard similarity of two selections: rows that both took, of those that either took.</p>",
         _heatmap(arena.overlap, selectors),
         *(

@@ -109,7 +109,7 @@ def infinity(frame: pl.DataFrame, size: int, settings: Foundation, fetch: Fetch 
     composed = compose(frame, quotas, settings, fetch)
     # Domains take turns, so that the order of the places is one of all rows.
     order = composed.filter("taken").select(
-        "row_id", key=pl.col("place") / pl.col("domain").replace_strict(quotas, return_dtype=pl.Float64)
+        "row_id", key=pl.col("place") / pl.col("domain").replace_strict(quotas, default=1.0, return_dtype=pl.Float64)
     )
     places = order.sort("key", "row_id").select("row_id", pl.int_range(pl.len(), dtype=pl.Int64).alias("place"))
     reason = pl.when("taken").then(pl.lit(RECIPE)).when(pl.col("reason") == "over_quota").then(pl.lit(OVER_SIZE)).otherwise("reason")

@@ -28,7 +28,17 @@ UNKNOWN = {
     "scored": dict.fromkeys(("quality", "complexity", "reward", "ifd", "ifd_perplexity", "depth"), pl.Float64),
     "tagged": {"cate_ability": pl.String, "ability": pl.List(pl.String)},
 }
-BORROWED = ("decontaminated", "measured", "vectors", "importance", "proximity", "benchmarks", "benchmark_vectors", *UNKNOWN, "seed_selected")
+BORROWED = (
+    "decontaminated",
+    "measured",
+    "vectors",
+    "importance",
+    "proximity",
+    "benchmarks",
+    "benchmark_vectors",
+    *UNKNOWN,
+    "seed_selected",
+)
 
 
 def prepare(data: Path, scratch: Path, settings: Settings) -> Lake:

@@ -1,6 +1,6 @@
 """The arena on a lake: which rows the contestants are shown, and where their numbers come from."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -62,16 +62,27 @@ def hold(
         frame = frame if each else frame.filter(pl.col("vector").is_not_null())
     if frame.height < size:
         raise InfinityError(_too_few(frame.height, size, columns))
-    notes = [
-        f"{rows.height:,} rows are in the pool after decontamination; {passed.height:,} pass the rules.",
-        "Every selector was shown all of these. What it cannot rank for want of a score it leaves out, so that the selections come from different "
-        "rows; the last tables say from how many."
-        if each
-        else f"All selectors were shown the same {frame.height:,} rows: those that have a value for everything that any of the selectors needs.",
-    ]
     items = lake.scan("benchmark_vectors").select("domain", "vector").collect()
     held = arena.compare(frame, selectors, size, recipe, fetch=fetch, items=items, calls=_calls(lake), proxy=proxy, advance=advance)
-    return Held(held, columns, notes)
+    return Held(held, columns, [*_shown(rows.height, passed.height, frame.height, each=each), *_short(held)])
+
+
+def _shown(rows: int, passed: int, shown: int, *, each: bool) -> Iterator[str]:
+    yield f"{rows:,} rows are in the pool after decontamination; {passed:,} pass the rules."
+    if each:
+        yield (
+            "Every selector was shown all of these. What it cannot rank for want of a score it leaves out: selections of different selectors come "
+            "from different rows, and the last tables say from how many."
+        )
+    else:
+        yield f"All selectors were shown the same {shown:,} rows: those that have a value for everything that any of the selectors needs."
+
+
+def _short(held: Arena) -> Iterator[str]:
+    for name, count in held.summary.filter(pl.col("rows") < held.size).select("selector", "rows").iter_rows():
+        why = held.reasons.filter(selector=name).head(1)
+        rows, reason = why["rows"].item(), why["reason"].item().replace("_", " ")
+        yield f"{name} took {count:,} rows and could rank no more: {rows:,} others are out for {reason}."
 
 
 def _too_few(rows: int, size: int, columns: pl.DataFrame) -> str:

@@ -82,12 +82,7 @@ def inf_instruct_f(step: Step) -> Outcome:
         },
         charts={
             "domains": charts.table(accounts),
-            "selectors": charts.table(
-                taken.join(passed.select("row_id", "domain"), on="row_id")
-                .group_by("domain", "selector")
-                .len("rows")
-                .sort("domain", "selector")
-            ),
+            "selectors": charts.table(by_selector),
             "rows left out": charts.table(reasons, rows=50),
             "sources": charts.table(chosen.group_by("source").len("rows").sort(pl.col("rows") * -1, "source"), rows=40),
             "languages": charts.table(chosen.group_by("language").len("rows").sort(pl.col("rows") * -1, "language")),

@@ -15,7 +15,9 @@ def random(frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFrame
 
 def longest(frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFrame:
     """By the length of the answer, longest first."""
-    return by_order(frame, "longest", size, [-pl.col("answer_chars").cast(pl.Int64)], {"no_answer": pl.col("answer_chars").is_null()}, ["answer_chars"])
+    return by_order(
+        frame, "longest", size, [-pl.col("answer_chars").cast(pl.Int64)], {"no_answer": pl.col("answer_chars").is_null()}, ["answer_chars"]
+    )
 
 
 def ifd_column(settings: Foundation) -> str:
