@@ -1,7 +1,8 @@
 """The topics of the evaluation sets, and the rows of the pool that are nearest to them.
 
 BAAI's README of 2024 tags the evaluation sets with topics and retrieves a part of the pool that follows their distribution. Here a topic is a
-cluster of items by their vectors, within a domain; a row belongs to the topic of the item that its prompt is nearest to.
+cluster of items by their vectors, within a domain; a row belongs to the topic of the item of its own
+domain that its prompt is nearest to.
 """
 
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from infinity_assets.rows.ids import draw
 from infinity_assets.rows.text import tokens
 
 PROXIMITY = pl.Schema({"row_id": pl.String, "item_id": pl.String, "topic": pl.String, "proximity": pl.Float32})
-"""Grain: a row of the pool. Null where its prompt has no vector."""
+"""Grain: a row of the pool. Null where its prompt has no vector, or its domain no benchmark."""
 
 _ROUNDS = 30
 """Rounds of k-means; it has mostly settled before."""
@@ -83,50 +84,48 @@ def label_items(items: pl.DataFrame, per_topic: int) -> pl.DataFrame:
     return pl.concat(parts).sort("item_id") if parts else items.with_columns(pl.lit(None, pl.String).alias("topic"))
 
 
-def nearest_item(
-    row_ids: pl.Series,
-    vectors: pl.Series,
-    items: pl.DataFrame,
-    exact_up_to: int,
-    advance: Callable[[int, int], None] = lambda done, total: None,
+def nearest_items(
+    rows: pl.DataFrame, items: pl.DataFrame, exact_up_to: int, advance: Callable[[int, int], None] = lambda done, total: None
 ) -> pl.DataFrame:
-    """For every row the item that its prompt is nearest to; of equally near ones the first.
+    """For every row the item of its domain that its prompt is nearest to; of equally near ones the first.
 
     Args:
-        row_ids: One per row.
-        vectors: Arrays of numbers; null where not known.
-        items: item_id, topic, vector, as `label_items` gives them.
-        exact_up_to: With more items than this hnswlib proposes.
+        rows: row_id, domain, vector (null where it is not known).
+        items: item_id, domain, topic, vector, as `label_items` gives them.
+        exact_up_to: With more items in a domain than this hnswlib proposes.
         advance: Told how many of how many rows are done.
 
     Returns:
         Of schema `PROXIMITY`, in the order of the rows.
     """
-    known = items.filter(pl.col("vector").is_not_null())
-    empty = pl.DataFrame({"row_id": row_ids}).with_columns(
-        pl.lit(None, dtype).alias(name) for name, dtype in PROXIMITY.items() if name != "row_id"
-    )
-    at = np.flatnonzero(vectors.is_not_null().to_numpy())
-    if known.is_empty() or not len(at):
-        return empty
-    targets = _unit(_matrix(known["vector"]))
-    index = _index(targets) if len(targets) > exact_up_to else None
-    item, cosine = np.full(len(row_ids), -1), np.full(len(row_ids), np.nan, np.float32)
-    for start in range(0, len(at), _ROWS):
-        rows = at[start : start + _ROWS]
-        asked = _unit(_matrix(vectors.gather(rows)))
-        if index is None:
-            block = asked @ targets.T
-            item[rows] = block.argmax(axis=1)
-            cosine[rows] = block[np.arange(len(rows)), item[rows]]
-        else:
-            found, distance = index.knn_query(asked, k=1)
-            item[rows], cosine[rows] = found[:, 0].astype(np.int64), 1 - distance[:, 0]
-        advance(min(start + _ROWS, len(at)), len(at))
-    place = pl.Series("place", item).replace(-1, None)
-    named = known.select("item_id", "topic").with_row_index("place")
-    table = pl.DataFrame({"row_id": row_ids, "place": place.cast(pl.UInt32), "proximity": pl.Series(cosine, nan_to_null=True)})
-    return table.join(named, on="place", how="left", maintain_order="left").select(list(PROXIMITY))
+    known = items.drop_nulls("vector").with_row_index("place").with_columns(pl.col("place").cast(pl.Int64))
+    item, cosine = np.full(rows.height, -1), np.full(rows.height, np.nan, np.float32)
+    with_vector = rows.select(pl.int_range(pl.len()).alias("at"), "domain", pl.col("vector").is_not_null().alias("known")).filter("known")
+    done = 0
+    for (domain,), of in with_vector.group_by("domain", maintain_order=True):
+        own = known.filter(domain=domain)
+        at, places = of["at"].to_numpy(), own["place"].to_numpy()
+        if own.height:
+            targets = _unit(_matrix(own["vector"]))
+            index = _index(targets) if own.height > exact_up_to else None
+            for start in range(0, len(at), _ROWS):
+                some = at[start : start + _ROWS]
+                best, cosine[some] = _best(_unit(_matrix(rows["vector"].gather(some))), targets, index)
+                item[some] = places[best]
+                advance(done + start + len(some), with_vector.height)
+        done += len(at)
+    table = rows.select("row_id", pl.Series("place", item), pl.Series("proximity", cosine, nan_to_null=True))
+    return table.join(known.select("place", "item_id", "topic"), on="place", how="left", maintain_order="left").select(list(PROXIMITY))
+
+
+def _best(asked: Matrix, targets: Matrix, index: Any) -> tuple[npt.NDArray[np.int64], Matrix]:
+    """The place of the nearest target of each vector, and their cosine."""
+    if index is None:
+        block = asked @ targets.T
+        at = block.argmax(axis=1)
+        return at, block[np.arange(len(asked)), at]
+    found, distance = index.knn_query(asked, k=1)
+    return found[:, 0].astype(np.int64), 1 - distance[:, 0]
 
 
 def _index(targets: Matrix) -> Any:

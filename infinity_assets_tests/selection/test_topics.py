@@ -42,32 +42,38 @@ def test_clusters_are_found() -> None:
 
 
 @FEW
-@given(rows=POINTS, targets=POINTS)
-def test_the_nearest_item(rows: list, targets: list) -> None:
-    labelled = topics.label_items(items(targets), 3)
-    asked = items(rows)
-    found = topics.nearest_item(asked["item_id"], asked["vector"], labelled, 1000)
+@given(rows=POINTS, math=POINTS, code=POINTS)
+def test_the_nearest_item_of_the_domain(rows: list, math: list, code: list) -> None:
+    labelled = topics.label_items(pl.concat([items(math), items(code, "code").with_columns(item_id="c" + pl.col("item_id"))]), 3)
+    domains = ["math", "code", "chat"]
+    asked = items(rows).with_columns(domain=pl.Series([domains[n % 3] for n in range(len(rows))])).rename({"item_id": "row_id"})
+    found = topics.nearest_items(asked, labelled, 1000)
     assert found.schema == topics.PROXIMITY
-    assert found["row_id"].to_list() == asked["item_id"].to_list()
+    assert found["row_id"].to_list() == asked["row_id"].to_list()
     known = labelled.drop_nulls("vector")
-    unit = {item: np.array(v, float) / np.linalg.norm(v) for item, v in known.select("item_id", "vector").iter_rows()}
+    unit = {
+        item: (domain, np.array(v, float) / np.linalg.norm(v))
+        for item, domain, v in known.select("item_id", "domain", "vector").iter_rows()
+    }
     topic = dict(known.select("item_id", "topic").iter_rows())
-    for (_, item, name, cosine), point in zip(found.iter_rows(), rows, strict=True):
-        if point is None or not unit:
+    for (_, item, name, cosine), point, domain in zip(found.iter_rows(), rows, asked["domain"], strict=True):
+        own = [v for whose, v in unit.values() if whose == domain]
+        if point is None or not own:
             assert (item, name, cosine) == (None, None, None)
             continue
-        best = max(float(np.dot(v, point) / np.linalg.norm(point)) for v in unit.values())
+        best = max(float(np.dot(v, point) / np.linalg.norm(point)) for v in own)
         assert cosine == pytest.approx(best, abs=1e-3)
-        assert float(unit[item] @ np.array(point)) / np.linalg.norm(point) == pytest.approx(best, abs=1e-3)
+        assert unit[item][0] == domain
+        assert float(unit[item][1] @ np.array(point)) / np.linalg.norm(point) == pytest.approx(best, abs=1e-3)
         assert name == topic[item]
 
 
 def test_the_graph_finds_nearly_all() -> None:
     rng = np.random.default_rng(0)
     targets, asked = (pl.Series(rng.normal(size=(n, 16)).astype(np.float16), dtype=pl.Array(pl.Float16, 16)) for n in (2000, 300))
-    frame = pl.DataFrame({"item_id": [f"i{n}" for n in range(2000)], "topic": ["t"] * 2000, "vector": targets})
-    ids = pl.Series([f"r{n}" for n in range(300)])
-    exact, graph = (topics.nearest_item(ids, asked, frame, bound) for bound in (5000, 10))
+    frame = pl.DataFrame({"item_id": [f"i{n}" for n in range(2000)], "domain": "math", "topic": "t", "vector": targets})
+    rows = pl.DataFrame({"row_id": [f"r{n}" for n in range(300)], "domain": "math", "vector": asked})
+    exact, graph = (topics.nearest_items(rows, frame, bound) for bound in (5000, 10))
     assert (exact["item_id"] == graph["item_id"]).mean() > 0.95  # type: ignore[operator]
     same = exact.filter(exact["item_id"] == graph["item_id"]).join(graph, on="row_id")
     assert (same["proximity"] - same["proximity_right"]).abs().max() < 1e-4  # type: ignore[operator]

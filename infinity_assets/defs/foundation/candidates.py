@@ -29,14 +29,14 @@ def candidates(read: Read) -> pl.DataFrame:
 
     Returns:
         One line per row, sorted by row id: row_id, source, file, position, domain, language, kind, the columns of `TABLES`, `topic_share` (of the
-        topic among all items of benchmarks; null where the topic is of another domain than the row) and `is_seed`.
+        topic among all items of benchmarks) and `is_seed`.
     """
     rows = read("decontaminated").select(ROW).collect(engine="streaming").sort("row_id")
     for asset, columns in TABLES.items():
         rows = rows.join(read(asset).select("row_id", *columns).collect(engine="streaming"), on="row_id", how="left", maintain_order="left")
-    topics = read("topics").select("topic", "domain", topic_share="share").collect()
+    topics = read("topics").select("topic", topic_share="share").collect()
     seeds = read("seed_selected").select("row_id").collect()["row_id"]
-    return rows.join(topics, on=["topic", "domain"], how="left", maintain_order="left").with_columns(
+    return rows.join(topics, on="topic", how="left", maintain_order="left").with_columns(
         pl.col("row_id").is_in(seeds.implode()).alias("is_seed")
     )
 

@@ -69,9 +69,8 @@ def retrieval(frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFr
     The seats go to the topics by the divisors of Sainte-Lague: of any number of rows each topic has its share, as far as it has rows.
     """
     conditions = {
-        "no_vector": pl.col("proximity").is_null(),
+        "no_topic": pl.col("topic").is_null() | pl.col("topic_share").is_null() | pl.col("proximity").is_null(),
         "far_from_benchmarks": pl.col("proximity") < settings.selectors.retrieval_floor,
-        "topic_of_another_domain": pl.col("topic_share").is_null() | (pl.col("topic_share") <= 0),
     }
     turn = pl.struct(-pl.col("proximity"), "row_id").rank("ordinal").over("topic", lacking(conditions).is_null())
     seat = ((turn - 0.5) / pl.col("topic_share")).alias("seat")

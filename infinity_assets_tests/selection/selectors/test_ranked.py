@@ -75,7 +75,7 @@ def test_retrieval_takes_the_nearest_of_a_topic() -> None:
     rows = pl.DataFrame(lines, schema=["row_id", "topic", "topic_share", "proximity"], orient="row")
     assert order("retrieval", rows) == ["b", "c", "a"]
     reasons = dict(select("retrieval", rows, 5, Foundation()).select("row_id", "reason").iter_rows())
-    assert (reasons["d"], reasons["e"]) == ("far_from_benchmarks", "topic_of_another_domain")
+    assert (reasons["d"], reasons["e"]) == ("far_from_benchmarks", "no_topic")
 
 
 def test_dsir_draws_by_weight_within_strata_of_length() -> None:
