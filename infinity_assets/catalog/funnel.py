@@ -8,8 +8,10 @@ from infinity_assets.catalog.views import connect
 
 ORDER = (
     "raw_pool", "synthesized_from_text", "fingerprints", "embeddings", "neighbours", "duplicates", "deduped", "benchmarks", "paraphrases",
-    "allowed", "matches", "contamination", "decontaminated", "vectors", "tagged", "scored", "tag_vocabulary", "seed_selected", "domain_scores",
-    "domain_budget", "inf_instruct_f", "proxy", "evolved", "answered", "diagnosed", "inf_instruct_g", "release",
+    "allowed", "matches", "contamination", "decontaminated", "measured", "ngrams", "importance", "vectors",
+    "benchmark_vectors", "proximity", "tagged", "scored", "rules", "tag_vocabulary",
+    "seed_selected", "topics", "domain_scores", "domain_budget", "inf_instruct_f", "proxy",
+    "evolved", "answered", "diagnosed", "inf_instruct_g", "release",
 )  # fmt: skip
 """Assets in the order of the graph; rounds follow the first."""
 

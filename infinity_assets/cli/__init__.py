@@ -11,12 +11,14 @@ from pathlib import Path
 import click
 from rich.markup import escape
 
+from infinity_assets.cli.arena import arena
 from infinity_assets.cli.errors import sentences
 from infinity_assets.cli.export import export
 from infinity_assets.cli.loop import loop
 from infinity_assets.cli.plan import plan
 from infinity_assets.cli.prompts import prompts
 from infinity_assets.cli.responses import responses
+from infinity_assets.cli.rules import rules
 from infinity_assets.cli.sources import bring, sources
 from infinity_assets.errors import InfinityError
 from infinity_assets.settings import Settings, data_dir, models_dir
@@ -32,7 +34,9 @@ def main() -> None:
     infinity run --sources ~/datasets    on other folders
     infinity plan                        what a run would make again, and what its model calls would cost
     infinity explain 3fa9                the story of the row whose id begins with 3fa9
+    infinity arena --size 1000           selectors on the same rows, side by side
     infinity funnel                      rows in, out and dropped, per asset
+    infinity rules                       what each rule leaves out of F; `infinity rules show NAME` shows rows
     infinity sql "select * from decisions limit 5"
 
     Everything lies under INFINITY_DATA (default: ./data). Settings come from infinity.yaml and INFINITY_* variables: `infinity settings`.
@@ -258,10 +262,12 @@ def settings() -> None:
     show(Settings(), 0)
 
 
+main.add_command(arena)
 main.add_command(export)
 main.add_command(loop)
 main.add_command(plan)
 main.add_command(responses)
+main.add_command(rules)
 
 
 @main.group()

@@ -106,11 +106,11 @@ def loop_tables(scores: pl.DataFrame | None, budget: pl.DataFrame) -> Iterator[T
             numbers = ["" if row[name] is None else f"{row[name]:.3f}" for name in ("score", "stderr", "reference", "factor")]
             shown.add_row(str(row["turn"]), row["model"] or "", row["domain"], *numbers, escape(row["why"]))
         yield shown
-    shown = _plain_table("Budget", ("domain",), ("available", "share", "times", "quota", "min quality", "max IFD"), ())
+    shown = _plain_table("Budget", ("domain",), ("available", "share", "times", "quota"), ("eased",))
     for row in budget.iter_rows(named=True):
         shown.add_row(
             row["domain"], f"{row['available']:,}", f"{row['keep_share']:.3f}", f"{row['factor']:.3f}", f"{row['quota']:,}",
-            f"{row['min_quality']:.2f}", f"{row['max_ifd']:.2f}",
+            escape(row["eased"].strip("{}")),
         )  # fmt: skip
     yield shown
 

@@ -1,67 +1,117 @@
-"""Diversity: of rows whose embeddings are close, only the one ranked highest stays (the Repr filter of Deita, arXiv 2312.15685).
+"""Diversity: of rows whose vectors are close, only the one ranked highest stays (the Repr filter of Deita, arXiv 2312.15685).
 
-A walk in rank order decides over the close pairs (`dedup.close_pairs`): who survives depends on the ranking alone.
+A walk in rank order takes a row if its cosine to every row taken before is at most the threshold, and stops when it has enough. It goes by
+blocks: one matrix product with all that was taken, one within the block. In single precision; a cosine that comes within rounding of the
+threshold is computed again in double precision, so that who stays does not depend on the blocks.
 """
 
+from dataclasses import dataclass, field
+
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
-from infinity_assets.dedup.close_pairs import close_pairs
+_ROWS, _COLUMNS = 1024, 8192
+"""Size of a block of cosines: 32 MB."""
+_ROUNDING = 1e-5
+"""Single precision: a cosine may be off by less than this."""
 
-_CROWD = 512
-"""Neighbours looked at per row: a bound on memory where thousands of rows are alike."""
-_LOSERS = {"index": pl.Int64, "of": pl.Int64, "similarity": pl.Float64}
+_LOSERS = {"row_id": pl.String, "duplicate_of": pl.String, "similarity": pl.Float64}
 
-
-def near_duplicates(vectors: np.ndarray, threshold: float) -> pl.DataFrame:
-    """Rows that are too close to a row ranked above them.
-
-    Args:
-        vectors: Unit vectors, shape (rows, dimensions), in rank order, best first.
-        threshold: Cosine above which two rows are too close.
-
-    Returns:
-        One line per loser: index, of (index of the survivor it is closest to), similarity.
-    """
-    losers = pl.DataFrame(schema=_LOSERS)
-    alive = np.arange(len(vectors))
-    # One walk sees every close pair, except in crowds of more than `_CROWD`: what stays of those is walked again.
-    while len(alive) > 1 and (found := _walk(vectors[alive], threshold)).height:
-        back = found.with_columns(pl.col(c).replace_strict(np.arange(len(alive)), alive, return_dtype=pl.Int64) for c in ("index", "of"))
-        losers = pl.concat([losers, back])
-        alive = np.setdiff1d(alive, back["index"].to_numpy())
-    return losers.sort("index")
+Matrix = npt.NDArray[np.floating]
 
 
-def _walk(vectors: np.ndarray, threshold: float) -> pl.DataFrame:
-    """One walk in rank order: every row with a close one above it that has not lost itself."""
-    pairs = _close_pairs(vectors, threshold)
-    lost: dict[int, tuple[int, float]] = {}
-    # Only rows with a close neighbour are walked: a few per cent of the pool.
-    for index, others, similarities in pairs.group_by("index", maintain_order=True).agg("of", "similarity").iter_rows():
-        alive = [(similarity, -of) for of, similarity in zip(others, similarities, strict=True) if of not in lost]
-        if alive:
-            similarity, of = max(alive)
-            lost[index] = (-of, similarity)
-    return pl.DataFrame([(i, of, s) for i, (of, s) in lost.items()], schema=_LOSERS, orient="row")
+@dataclass
+class ReprFilter:
+    """The filter, and what it has taken so far: a second walk is held against the rows of the first."""
+
+    threshold: float
+    """Cosine above which two rows are too close."""
+    _taken: list[Matrix] = field(default_factory=list)
+    """Unit vectors, in single precision."""
+    _ids: list[str] = field(default_factory=list)
+
+    def walk(
+        self, row_ids: pl.Series, vectors: Matrix, known: npt.NDArray[np.bool_], size: int
+    ) -> tuple[npt.NDArray[np.int64], pl.DataFrame]:
+        """Take rows in rank order, best first, until there are enough.
+
+        Args:
+            row_ids: One per row.
+            vectors: Shape (rows, width), of any length but zero; anything where it is not known.
+            known: Rows without a vector are close to none: they are taken.
+            size: Rows to take.
+
+        Returns:
+            The places of the rows taken, ascending, and the rows that lost before there were enough: row_id, duplicate_of (the closest of the
+            rows taken), similarity.
+        """
+        taken, lost = [np.zeros(0, np.int64)], [pl.DataFrame(schema=_LOSERS)]
+        places = size
+        for start in range(0, len(row_ids), _ROWS):
+            if places <= 0:
+                break
+            stop = min(start + _ROWS, len(row_ids))
+            kept, losers = self._block(row_ids[start:stop], vectors[start:stop], known[start:stop], places)
+            taken.append(start + kept)
+            lost.append(losers)
+            places -= len(kept)
+        return np.concatenate(taken), pl.concat(lost)
+
+    def _block(
+        self, row_ids: pl.Series, vectors: Matrix, known: npt.NDArray[np.bool_], places: int
+    ) -> tuple[npt.NDArray[np.int64], pl.DataFrame]:
+        unit = np.where(known[:, None], _unit(vectors), 0)
+        best, nearest = np.full(len(unit), -1.0), np.full(len(unit), -1)
+        passed = 0
+        for part in self._taken:
+            cosine = unit @ part.T
+            at = cosine.argmax(axis=1)
+            highest = self._exact(unit, part, cosine, at)
+            closer = highest > best
+            best[closer], nearest[closer] = highest[closer], passed + at[closer]
+            passed += len(part)
+        within = unit @ unit.T
+        alive = known & (best <= self.threshold)
+        close = np.tril(within > self.threshold - _ROUNDING, -1) & alive[:, None] & alive[None, :]
+        fellow = np.full(len(unit), -1)
+        for row in np.flatnonzero(close.any(axis=1)):
+            others = np.flatnonzero(close[row] & alive)
+            if len(others):
+                exact = _double(unit[others]) @ _double(unit[row : row + 1])[0]
+                if exact.max() > self.threshold:
+                    alive[row], fellow[row], best[row] = False, others[exact.argmax()], exact.max()
+        kept = np.flatnonzero(alive | ~known)[:places]
+        end = len(unit) if len(kept) < places else kept[-1] + 1
+        losers = np.flatnonzero(~alive[:end] & known[:end])
+        of = [row_ids[int(fellow[i])] if fellow[i] >= 0 else self._ids[nearest[i]] for i in losers]
+        with_vector = kept[known[kept]]
+        self._keep(unit[with_vector], row_ids.gather(with_vector).to_list())
+        return kept, pl.DataFrame({"row_id": row_ids.gather(losers), "duplicate_of": of, "similarity": best[losers]}, schema=_LOSERS)
+
+    def _exact(self, unit: Matrix, part: Matrix, cosine: Matrix, at: npt.NDArray[np.int64]) -> Matrix:
+        """The highest cosine of every row, exact enough to be held against the threshold."""
+        highest = cosine[np.arange(len(unit)), at].astype(np.float64)
+        for row in np.flatnonzero(abs(highest - self.threshold) < _ROUNDING):
+            candidates = np.flatnonzero(cosine[row] > self.threshold - _ROUNDING)
+            exact = _double(part[candidates]) @ _double(unit[row : row + 1])[0]
+            at[row], highest[row] = candidates[exact.argmax()], exact.max()
+        return highest
+
+    def _keep(self, unit: Matrix, ids: list[str]) -> None:
+        self._ids += ids
+        if self._taken and len(self._taken[-1]) + len(unit) <= _COLUMNS:
+            unit = np.concatenate([self._taken.pop(), unit])
+        if len(unit):
+            self._taken.append(unit)
 
 
-def _close_pairs(vectors: np.ndarray, threshold: float) -> pl.DataFrame:
-    """Pairs (index, of) with of < index and a cosine above the threshold, sorted."""
-    distinct, first, inverse = np.unique(vectors, axis=0, return_index=True, return_inverse=True)
-    inverse = inverse.ravel()
-    left, right, similarity = close_pairs([distinct], threshold, _CROWD)
-    close = similarity > threshold
-    left, right, similarity = left[close], right[close], similarity[close].astype(np.float64)
-    # Of equal vectors the best-ranked row stands for all, and is close to the others itself; these are close to what it is close to.
-    itself, one = np.arange(len(distinct)), np.ones(len(distinct))
-    near = pl.DataFrame(
-        {
-            "vector": np.concatenate([left, right, itself]),
-            "of": first[np.concatenate([right, left, itself])],
-            "similarity": np.concatenate([similarity, similarity, one]),
-        }
-    )
-    rows = pl.DataFrame({"vector": inverse, "index": np.arange(len(vectors))})
-    pairs = rows.join(near, on="vector").filter(pl.col("of") < pl.col("index")).select("index", "of", "similarity")
-    return pairs.unique(["index", "of"], keep="first", maintain_order=True).sort("index", "of")
+def _unit(vectors: Matrix) -> Matrix:
+    wide = vectors.astype(np.float32)
+    length = np.linalg.norm(wide, axis=1, keepdims=True)
+    return wide / np.where(length > 0, length, 1)
+
+
+def _double(unit: Matrix) -> Matrix:
+    wide = unit.astype(np.float64)
+    return wide / np.linalg.norm(wide, axis=1, keepdims=True)

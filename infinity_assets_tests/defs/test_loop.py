@@ -155,7 +155,7 @@ def test_a_turn_from_scores(trial: Trial) -> None:
     factor = 1 + 0.5 * (0.571 - 0.25) / 0.571
     assert (math_line["turn"], math_line["available"], math_line["factor"]) == (1, 30, pytest.approx(factor))
     assert math_line["quota"] == math.ceil(30 * 0.2 * factor)
-    assert math_line["min_quality"] == pytest.approx(1.5 / factor)
+    assert json.loads(math_line["eased"]) == {"low_quality": pytest.approx(1.5 / factor)}
     assert "scored 0.250" in math_line["reason"]
     assert "the gap is closed" in of(budget, "code")["turns"][0]["why"]
     assert of(budget, "chat")["factor"] == 1.0

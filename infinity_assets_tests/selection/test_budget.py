@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infinity_assets.rows.schema import DOMAINS
-from infinity_assets.selection.budget import budget
+from infinity_assets.selection.budget import budget, relaxed
+from infinity_assets.selection.rules import first_failure
+from infinity_assets.selection.rules.registry import BY_NAME
 from infinity_assets.settings import Foundation
 
 FEW = settings(max_examples=60, deadline=None)
@@ -48,8 +50,19 @@ def test_the_budget(rows: dict, shares: dict, factors: dict, max_rows: int) -> N
 
 def test_thresholds_are_eased_by_the_factor_where_they_are_named() -> None:
     available, told = pl.DataFrame({"domain": ["chat", "math"], "rows": [10, 10]}), {"math": (2.0, "it lags")}
-    lines = budget(available, Foundation(), told)
-    assert lines["min_quality"].to_list() == [1.5, 0.75]
-    assert lines["max_ifd"].to_list() == [1.0, 1.0]
-    both = Foundation.model_validate({"loop": {"ease": ["max_ifd"]}})
-    assert budget(available, both, told).select("min_quality", "max_ifd").rows() == [(1.5, 1.0), (1.5, 2.0)]
+    recipe = Foundation()
+    lines = budget(available, recipe, told)
+    assert lines["eased"].to_list() == ["{}", '{"low_quality": 0.75}']
+    rules = relaxed(recipe.rules, lines)
+    assert rules.domains == {"math": {"low_quality": 0.75}}
+    row = {"row_id": ["a", "b"], "domain": ["math", "chat"], "source": "s", "quality": 1.0}
+    assert first_failure(pl.DataFrame(row), [BY_NAME["low_quality"].rule(rules)])["row_id"].to_list() == ["b"]
+    assert relaxed(recipe.rules, budget(available, recipe)) == recipe.rules
+
+
+def test_upper_bounds_are_multiplied_and_rules_that_are_off_stay_off() -> None:
+    available, told = pl.DataFrame({"domain": ["math"], "rows": [10]}), {"math": (2.0, "it lags")}
+    changed = {"loop": {"ease": ["instruction_does_not_help", "low_quality"]}, "rules": {"domains": {"math": {"low_quality": None}}}}
+    assert budget(available, Foundation.model_validate(changed), told)["eased"].item() == '{"instruction_does_not_help": 2.0}'
+    with pytest.raises(ValueError, match="there is no rule nonsense"):
+        Foundation.model_validate({"loop": {"ease": ["nonsense"]}})

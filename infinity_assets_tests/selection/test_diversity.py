@@ -1,60 +1,76 @@
 """Against a greedy walk that compares every row with every survivor above it."""
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.selection.diversity import near_duplicates
+from infinity_assets.selection.diversity import ReprFilter
 
 FEW = settings(max_examples=80, deadline=None)
-POINTS = st.lists(st.tuples(*[st.integers(-2, 2)] * 3).filter(any), max_size=30)  # many of them equal, many close
+POINTS = st.lists(st.tuples(*[st.integers(-2, 2)] * 3), max_size=30)  # many of them equal, many close; zeros stand for unknown
 THRESHOLDS = st.sampled_from([0.3, 0.8, 0.95, 0.999])
 
 
-def unit(points: list) -> np.ndarray:
-    vectors = np.array(points, np.float32).reshape(-1, 3)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+def ids(rows: int) -> pl.Series:
+    return pl.Series([f"r{n}" for n in range(rows)], dtype=pl.String)
 
 
-def greedy(vectors: np.ndarray, threshold: float) -> dict[int, float]:
-    """Every loser, with its similarity to the survivor it is closest to."""
-    alive: list[int] = []
+def greedy(unit: np.ndarray, known: np.ndarray, threshold: float, size: int) -> tuple[list[int], dict[str, float]]:
+    """The rows taken, and every loser with its similarity to the row taken that it is closest to."""
+    taken: list[int] = []
     lost = {}
-    for index, vector in enumerate(vectors.astype(np.float64)):
-        closest = max((float(vector @ vectors[other].astype(np.float64)) for other in alive), default=-1.0)
-        if closest > threshold:
-            lost[index] = closest
+    for index, vector in enumerate(unit):
+        if len(taken) == size:
+            break
+        closest = max((float(vector @ unit[other]) for other in taken if known[other]), default=-1.0)
+        if known[index] and closest > threshold:
+            lost[f"r{index}"] = closest
         else:
-            alive.append(index)
-    return lost
+            taken.append(index)
+    return taken, lost
+
+
+def units(points: list) -> tuple[np.ndarray, np.ndarray]:
+    vectors = np.array(points, np.float64).reshape(-1, 3)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(lengths > 0, lengths, 1), lengths[:, 0] > 0
 
 
 @FEW
-@given(points=POINTS, threshold=THRESHOLDS)
-def test_it_finds_what_a_greedy_walk_finds(points: list, threshold: float) -> None:
-    vectors = unit(points)
-    cosines = vectors.astype(np.float64) @ vectors.T.astype(np.float64)
+@given(points=POINTS, threshold=THRESHOLDS, size=st.integers(0, 30), cut=st.integers(0, 30))
+def test_it_takes_what_a_greedy_walk_takes(points: list, threshold: float, size: int, cut: int) -> None:
+    """In one walk, and in two of which the second sees what the first took."""
+    unit, known = units(points)
+    cosines = unit @ unit.T
     assume(not (abs(cosines - threshold) < 1e-6).any())
-    losers = near_duplicates(vectors, threshold)
-    assert dict(losers.select("index", "similarity").iter_rows()) == pytest.approx(greedy(vectors, threshold))
-    for index, of, similarity in losers.iter_rows():
-        assert of < index
-        assert of not in set(losers["index"])
-        assert cosines[index, of] == pytest.approx(similarity)
+    expected, lost = greedy(unit, known, threshold, size)
+    taken, losers = ReprFilter(threshold).walk(ids(len(unit)), unit, known, size)
+    assert taken.tolist() == expected
+    assert dict(losers.select("row_id", "similarity").iter_rows()) == pytest.approx(lost, abs=1e-5)
+    for row, of, similarity in losers.iter_rows():
+        assert int(of[1:]) in expected
+        assert cosines[int(row[1:]), int(of[1:])] == pytest.approx(similarity, abs=1e-5)
+    twice = ReprFilter(threshold)
+    one, _ = twice.walk(ids(len(unit))[:cut], unit[:cut], known[:cut], size)
+    two, _ = twice.walk(ids(len(unit))[cut:], unit[cut:], known[cut:], size - len(one))
+    assert [*one, *(cut + two)] == expected
+
+
+def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    unit, known = units(np.random.default_rng(0).integers(-4, 5, (400, 3)).tolist())
+    whole = ReprFilter(0.9).walk(ids(400), unit, known, 400)
+    monkeypatch.setattr("infinity_assets.selection.diversity._ROWS", 7)
+    monkeypatch.setattr("infinity_assets.selection.diversity._COLUMNS", 11)
+    parts = ReprFilter(0.9).walk(ids(400), unit, known, 400)
+    assert parts[0].tolist() == whole[0].tolist()
+    assert parts[1]["row_id"].to_list() == whole[1]["row_id"].to_list()
 
 
 def test_equal_rows_share_the_fate_of_the_best_of_them() -> None:
-    """Texts that begin alike have equal vectors. All but the best-ranked were kept if that one lost to a third row."""
-    vectors = np.array([(1, 0), (np.cos(0.1), np.sin(0.1)), (np.cos(0.1), np.sin(0.1))], np.float32)
-    assert near_duplicates(vectors, 0.95)["index"].to_list() == [1, 2]
-
-
-def test_many_rows_in_tight_clusters() -> None:
-    """Neighbours all of one cluster are what hnswlib's graph is worst at: the search must come back, and most rows be found."""
-    generator = np.random.default_rng(0)
-    centres = np.eye(8, dtype=np.float32)[generator.integers(0, 8, 600)]
-    noisy = centres + generator.normal(0, 0.01, centres.shape).astype(np.float32)
-    losers = near_duplicates(noisy / np.linalg.norm(noisy, axis=1, keepdims=True), 0.9)
-    assert 600 - losers.height >= 8
-    assert losers.height > 500
+    near = (np.cos(0.1), np.sin(0.1))
+    vectors = np.array([(1, 0), near, near], np.float32)
+    _, losers = ReprFilter(0.95).walk(ids(3), vectors, np.ones(3, bool), 3)
+    assert losers["row_id"].to_list() == ["r1", "r2"]
+    assert losers["duplicate_of"].to_list() == ["r0", "r0"]

@@ -1,0 +1,62 @@
+"""`infinity arena`."""
+
+from pathlib import Path
+
+import click
+
+from infinity_assets.cli.errors import sentences
+from infinity_assets.settings import Settings, data_dir
+
+
+@click.command()
+@click.option(
+    "--selectors",
+    default="random,longest,ifd,deita,dsir,instag,infinity",
+    show_default=True,
+    help="Contestants, separated by commas; `infinity` is the recipe for F. `--selectors help` lists them.",
+)
+@click.option("--size", default=1000, show_default=True, type=click.IntRange(1), help="Rows that each takes.")
+@click.option(
+    "--each",
+    is_flag=True,
+    help="Show every selector all rows that pass the rules. By default all are shown the same rows: those that have what every one of them needs.",
+)
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder to write to. Default: arena in the data folder.")
+@sentences
+def arena(selectors: str, size: int, each: bool, out: Path | None) -> None:
+    """Selectors on the same rows at the same size, side by side.
+
+    \b
+    infinity arena                                              the usual ones, 1,000 rows each
+    infinity arena --selectors random,dsir,infinity --size 5000
+    infinity arena --selectors longest,ifd --size 2000 --each   each on all that it can rank
+
+    Reads what is stored and calls no model: run the graph up to `inf_instruct_f` first. Writes arena.html (one file, with charts), arena.parquet (who
+    took which row) and arena.json (every number).
+    """
+    from infinity_assets.atomic import write_parquet, write_text
+    from infinity_assets.catalog.lake import Lake
+    from infinity_assets.defs.foundation import contest
+    from infinity_assets.report import arena as report
+    from infinity_assets.report.terminal import open_console
+    from infinity_assets.selection.arena import RECIPE, known
+    from infinity_assets.selection.selectors.registry import SELECTORS
+
+    console = open_console()
+    if selectors.strip() == "help":
+        for selector in SELECTORS.values():
+            console.print(f"{selector.name:12}{selector.about} [dim]({selector.source})[/dim]", highlight=False, soft_wrap=True)
+        console.print(
+            f"{RECIPE:12}The recipe for F: per domain its selectors, a diversity filter and a quota.", highlight=False, soft_wrap=True
+        )
+        return
+    names = known([name.strip() for name in selectors.split(",") if name.strip()])
+    held = contest.hold(Lake(data_dir()), names, size, Settings(), each=each, advance=lambda name: console.print(f"[dim]{name}[/dim]"))
+    folder = out or data_dir() / "arena"
+    write_text(report.page(held.arena, names, held.columns, held.notes), folder / "arena.html")
+    write_text(report.as_json(held.arena, held.columns), folder / "arena.json")
+    write_parquet(held.arena.chosen, folder / "arena.parquet")
+    console.print(report.terminal_table(held.arena))
+    for note in held.notes:
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
+    console.print(str(folder / "arena.html"), highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,107 @@
+"""The arena on a lake: which rows the contestants are shown, and where their numbers come from."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from infinity_assets.catalog.lake import BOOKS, Lake
+from infinity_assets.defs.foundation import candidates
+from infinity_assets.errors import InfinityError
+from infinity_assets.selection import arena
+from infinity_assets.selection.arena import Arena, Proxy
+from infinity_assets.selection.rules import first_failure, registry
+from infinity_assets.settings import Settings
+
+
+@dataclass(frozen=True)
+class Held:
+    """An arena, and what there is to say of its rows."""
+
+    arena: Arena
+    columns: pl.DataFrame
+    """As `arena.scarcity` gives it."""
+    notes: Sequence[str]
+
+
+def hold(
+    lake: Lake,
+    selectors: Sequence[str],
+    size: int,
+    settings: Settings,
+    *,
+    each: bool = False,
+    proxy: Proxy | None = None,
+    advance: Callable[[str], None] = lambda name: None,
+) -> Held:
+    """Let selectors compete on the rows of a lake.
+
+    Args:
+        lake: With everything that `inf_instruct_f` reads.
+        selectors: Contestants.
+        size: Rows that each takes.
+        settings: The settings in force.
+        each: Whether every selector is shown all rows that pass the rules, not only those that have what all of them need.
+        proxy: Trains a model on a selection and evaluates it.
+        advance: Told the name of each selector as it begins.
+
+    Raises:
+        InfinityError: Fewer rows than `size` have what all need.
+    """
+    recipe = settings.foundation
+    rows = candidates.candidates(lake.scan)
+    failed = first_failure(candidates.facts(lake.scan, rows, recipe.rules), registry.rules(recipe.rules))
+    passed = rows.join(failed, on="row_id", how="anti")
+    fetch = candidates.vectors_of(lake.scan)
+    wanted = arena.needs(selectors)
+    columns = arena.scarcity(passed, selectors)
+    frame = passed if each else passed.filter(arena.has_all(passed, wanted - {"vector"}))
+    if "vector" in wanted:
+        # Only of rows that have the rest: vectors are the largest thing here.
+        frame = frame.join(fetch(frame["row_id"]), on="row_id", how="left")
+        frame = frame if each else frame.filter(pl.col("vector").is_not_null())
+    if frame.height < size:
+        raise InfinityError(_too_few(frame.height, size, columns))
+    items = lake.scan("benchmark_vectors").select("domain", "vector").collect()
+    held = arena.compare(frame, selectors, size, recipe, fetch=fetch, items=items, calls=_calls(lake), proxy=proxy, advance=advance)
+    return Held(held, columns, [*_shown(rows.height, passed.height, frame.height, each=each), *_short(held)])
+
+
+def _shown(rows: int, passed: int, shown: int, *, each: bool) -> Iterator[str]:
+    yield f"{rows:,} rows are in the pool after decontamination; {passed:,} pass the rules."
+    if each:
+        yield (
+            "Every selector was shown all of these. What it cannot rank for want of a score it leaves out: selections of different selectors come "
+            "from different rows, and the last tables say from how many."
+        )
+    else:
+        yield f"All selectors were shown the same {shown:,} rows: those that have a value for everything that any of the selectors needs."
+
+
+def _short(held: Arena) -> Iterator[str]:
+    for name, count in held.summary.filter(pl.col("rows") < held.size).select("selector", "rows").iter_rows():
+        why = held.reasons.filter(selector=name).head(1)
+        rows, reason = why["rows"].item(), why["reason"].item().replace("_", " ")
+        yield f"{name} took {count:,} rows and could rank no more: {rows:,} others are out for {reason}."
+
+
+def _too_few(rows: int, size: int, columns: pl.DataFrame) -> str:
+    scarce = columns.sort("rows").head(3)
+    told = "; ".join(f"{column} ({count:,} rows, for {names})" for column, count, names in scarce.iter_rows())
+    return (
+        f"Only {rows:,} rows have what all of these selectors need, and {size:,} are asked for: choose a smaller --size or other selectors, "
+        f"or let each take what it can rank with --each. Scarcest: {told}."
+    )
+
+
+def _calls(lake: Lake) -> pl.DataFrame:
+    """The calls whose answers the scores and labels are made of, made now or before: one line per request."""
+    wanted = ["request_key", "row_id", "prompt", "prompt_tokens", "completion_tokens", "seconds", "cost"]
+    files = [file for asset in ("scored", "tagged") for file in sorted((lake.catalog / "generations" / asset).glob("*/*.parquet"))]
+    if not files:
+        return pl.DataFrame(schema={name: BOOKS["generations"][name] for name in wanted})
+    lines = pl.scan_parquet(files, glob=False, missing_columns="insert").select(wanted).collect()
+    # The books have a line for every use; what was paid is in the first.
+    return lines.sort("request_key", "cost", "seconds", descending=[False, True, True]).unique(
+        "request_key", keep="first", maintain_order=True
+    )

@@ -1,0 +1,92 @@
+"""`inf_instruct_f`: InfInstruct-F. Grain: a row. Key: row_id."""
+
+import polars as pl
+
+from infinity_assets.catalog.lake import Outcome
+from infinity_assets.defs.foundation import candidates
+from infinity_assets.defs.step import Step, dataset
+from infinity_assets.report import charts
+from infinity_assets.rows import schema
+from infinity_assets.selection import composition
+from infinity_assets.selection.budget import relaxed
+from infinity_assets.selection.rules import first_failure, registry
+
+_SAID = {
+    "cate_ability": pl.String,
+    "ability": pl.List(pl.String),
+    "quality": pl.Float64,
+    "ifd": pl.Float64,
+    "reward": pl.Float64,
+    "depth": pl.Float64,
+    "dsir_log_weight": pl.Float64,
+    "selector": pl.String,
+}
+"""What F says of a row beside the row."""
+
+
+@dataset(
+    group="foundation",
+    reads=(*candidates.READS, "vectors", "domain_budget"),
+    settings=lambda s: (s.foundation.selecting,),
+    columns={**schema.ROW, **_SAID},
+    meaning={
+        "cate_ability": "coarse ability",
+        "ability": "fine labels",
+        "quality": "the judge's score, 1 to 5",
+        "ifd": "instruction-following difficulty",
+        "reward": "the reward model's number",
+        "depth": "log(1 + labels) * loss",
+        "dsir_log_weight": "log importance weight towards the domain's target",
+        "selector": "what chose the row: a selector of the domain's recipe",
+    },
+    version="5",
+)
+def inf_instruct_f(step: Step) -> Outcome:
+    """InfInstruct-F: the foundation set.
+
+    Grain: one row. Key: row_id. Rules first; then in every domain the selectors of its recipe, one after the other, through one diversity filter,
+    up to the domain's quota. Everything is read from stored tables, no model is called, and texts are read of the rows that are taken alone. Every
+    row of `decontaminated` is either here, with the reason it was chosen in `decisions`, or in `decisions` as dropped.
+    """
+    recipe = step.settings.foundation
+    rows, budget = candidates.candidates(step.read), step.read("domain_budget").collect()
+    rules = relaxed(recipe.rules, budget)
+    failed = first_failure(candidates.facts(step.read, rows, rules), registry.rules(rules))
+    passed = rows.join(failed, on="row_id", how="anti")
+    quotas = dict(budget.select("domain", "quota").iter_rows())
+    verdicts = composition.compose(passed, quotas, recipe, candidates.vectors_of(step.read))
+    taken = verdicts.filter("taken").select("row_id", "selector", "place")
+    decided = pl.concat(
+        [
+            failed.with_columns(pl.lit("dropped").alias("verdict")),
+            verdicts.select(
+                "row_id", "reason", "detail", pl.when("taken").then(pl.lit("chosen")).otherwise(pl.lit("dropped")).alias("verdict")
+            ),
+        ]
+    )
+    said = taken.join(passed.rename({"log_weight": "dsir_log_weight"}).select("row_id", *list(_SAID)[:-1]), on="row_id")
+    texts = step.read("decontaminated").join(taken.select("row_id").lazy(), on="row_id", how="semi").collect(engine="streaming")
+    chosen = texts.join(said, on="row_id").select([*schema.ROW, *_SAID]).sort("row_id")
+    accounts = composition.accounts(verdicts, quotas, dict(rows.group_by("domain").len().iter_rows()))
+    by_selector = chosen.group_by("domain", "selector").len("rows").sort("domain", "selector")
+    without = taken.join(passed.filter(pl.col("proximity").is_null()), on="row_id", how="semi").height
+    reasons = decided.filter(verdict="dropped").group_by("reason").len("rows").sort(pl.col("rows") * -1, "reason")
+    return Outcome(
+        chosen,
+        rows_in=rows.height,
+        decisions=decided.join(rows.select("row_id", "source", "file", "position"), on="row_id").select(list(schema.DECISIONS)),
+        measures={
+            "quota": int(accounts["quota"].sum()),
+            "shortfall": int(accounts["shortfall"].sum()),
+            "rows that fail a rule": failed.height,
+            "near-duplicates": int(accounts["near_duplicates"].sum()),
+            "rows of F without a vector, which pass the diversity filter": without,
+        },
+        charts={
+            "domains": charts.table(accounts),
+            "selectors": charts.table(by_selector),
+            "rows left out": charts.table(reasons, rows=50),
+            "sources": charts.table(chosen.group_by("source").len("rows").sort(pl.col("rows") * -1, "source"), rows=40),
+            "languages": charts.table(chosen.group_by("language").len("rows").sort(pl.col("rows") * -1, "language")),
+        },
+    )

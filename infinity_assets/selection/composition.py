@@ -1,0 +1,206 @@
+"""InfInstruct-F as a composition: in every domain the selectors of its recipe, one after the other, through one diversity filter, up to a quota.
+
+The selectors put the rows of a domain in order; the Repr filter walks along it and leaves out rows close to one taken before, of whatever domain;
+what the first selector leaves of the quota goes to the next. Rows without a vector pass the filter. Nothing here reads a text or calls a model.
+"""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import polars as pl
+
+from infinity_assets.rows.schema import DOMAINS
+from infinity_assets.selection.diversity import ReprFilter
+from infinity_assets.selection.selectors.registry import SELECTORS, select
+from infinity_assets.selection.selectors.verdicts import OVER_SIZE
+from infinity_assets.settings import Foundation
+
+COMPOSED = pl.Schema(
+    {
+        "row_id": pl.String,
+        "domain": pl.String,
+        "taken": pl.Boolean,
+        "place": pl.Int64,
+        "selector": pl.String,
+        "reason": pl.String,
+        "detail": pl.String,
+    }
+)
+"""Grain: a row. Key: row_id. `place`: in the order in which its domain took rows, from 0; null for rows that are not taken. `selector`: who took it,
+or ranked it. `reason`: the selector, near_duplicate, over_quota, or what the row lacks for the last selector of its domain."""
+
+PAPER = {"knowledge": 3_291_318, "math": 1_417_560, "code": 1_397_801, "chat": 1_342_427}
+"""Rows of the released InfInstruct-F per domain: its sources, summed."""
+
+Fetch = Callable[[pl.Series], pl.DataFrame]
+"""Row ids to rows of row_id and vector; ids that are not known may be missing."""
+
+
+def compose(frame: pl.DataFrame, quotas: Mapping[str, int], settings: Foundation, fetch: Fetch | None = None) -> pl.DataFrame:
+    """Verdicts on every row.
+
+    Args:
+        frame: The rows that pass the rules: row_id, domain, and what the selectors of the recipe need.
+        quotas: Rows that a domain may bring; those of domains without one are over quota.
+        settings: The recipe.
+        fetch: Where vectors come from, if they are not a column of the frame.
+
+    Returns:
+        Of schema `COMPOSED`, sorted by row id.
+    """
+    fetch = fetch or (lambda ids: frame.select("row_id", "vector").filter(pl.col("row_id").is_in(ids.implode())))
+    diversity, parts = ReprFilter(settings.max_similarity), [pl.DataFrame(schema=COMPOSED)]
+    seeds = round(settings.seed_share * sum(quotas.values()))
+    by_domain = {domain: rows for (domain,), rows in frame.group_by("domain")}
+    # In a fixed order: who is taken first decides who is close to it.
+    for domain in sorted(by_domain, key=lambda d: (DOMAINS.index(d) if d in DOMAINS else len(DOMAINS), d)):
+        rows, quota = by_domain[domain].sort("row_id"), quotas.get(domain, 0)
+        told, place = [], 0
+        for name in settings.recipe.get(domain, ()):
+            most = min(quota - place, seeds) if name == "seed_replay" else quota - place
+            if "vector" in SELECTORS[name].needs and "vector" not in rows.columns:
+                rows = rows.join(fetch(rows["row_id"]), on="row_id", how="left")
+            found = _fill(rows, name, most, settings, diversity, fetch)
+            found = found.with_columns((pl.col("place") + place).alias("place"), pl.lit(name).alias("selector"))
+            place += int(found["taken"].sum())
+            told.append(found.filter(pl.col("taken") | (pl.col("reason") == "near_duplicate")))
+            rows = rows.join(told[-1], on="row_id", how="anti")
+            last = found.join(told[-1], on="row_id", how="anti")
+            if place >= quota:
+                break
+        parts.append(_together(domain, quota, told, last if told else None, rows))
+    return pl.concat(parts).sort("row_id")
+
+
+def _fill(rows: pl.DataFrame, name: str, places: int, settings: Foundation, diversity: ReprFilter, fetch: Fetch) -> pl.DataFrame:
+    """What a selector and the filter say of the rows: row_id, taken, place, reason, detail."""
+    asked = max(int(np.ceil(places * settings.candidates_per_place)), 0)
+    verdicts = select(name, rows, asked, settings)
+    walked = pl.DataFrame(schema={"row_id": pl.String})
+    taken, lost = walked, pl.DataFrame(schema={"row_id": pl.String, "duplicate_of": pl.String, "similarity": pl.Float64})
+    while places > taken.height:
+        candidates = verdicts.filter("taken").sort("place").join(walked, on="row_id", how="anti", maintain_order="left")
+        if candidates.is_empty():
+            break
+        vectors = candidates.select("row_id").join(fetch(candidates["row_id"]), on="row_id", how="left", maintain_order="left")["vector"]
+        known = vectors.is_not_null().to_numpy()
+        kept, losers = diversity.walk(candidates["row_id"], vectors.to_numpy().reshape(len(known), -1), known, places - taken.height)
+        taken = pl.concat([taken, candidates[kept].select("row_id")])
+        lost = pl.concat([lost, losers])
+        walked = pl.concat([walked, candidates.select("row_id")])
+        if taken.height < places and int(verdicts["taken"].sum()) == asked:
+            asked *= 2
+            verdicts = select(name, rows, asked, settings)
+    near = lost.select("row_id", near=pl.struct("duplicate_of", pl.col("similarity").round(4)).struct.json_encode())
+    joined = verdicts.join(taken.with_row_index("walk"), on="row_id", how="left").join(near, on="row_id", how="left")
+    return joined.select(
+        "row_id",
+        pl.col("walk").is_not_null().alias("taken"),
+        pl.col("walk").cast(pl.Int64).alias("place"),
+        pl.when(pl.col("walk").is_not_null())
+        .then(pl.lit(name))
+        .when(pl.col("near").is_not_null())
+        .then(pl.lit("near_duplicate"))
+        .when((pl.col("reason") == name) | (pl.col("reason") == OVER_SIZE))
+        .then(pl.lit("over_quota"))
+        .otherwise("reason")
+        .alias("reason"),
+        pl.coalesce("near", "detail").alias("detail"),
+    )
+
+
+def _together(domain: str, quota: int, told: list[pl.DataFrame], last: pl.DataFrame | None, rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows of a domain with their verdicts."""
+    if last is None:
+        last = rows.select(
+            "row_id",
+            pl.lit(False).alias("taken"),
+            pl.lit(None, pl.Int64).alias("place"),
+            pl.lit("over_quota").alias("reason"),
+            pl.lit("{}").alias("detail"),
+            pl.lit(None, pl.String).alias("selector"),
+        )
+    found = pl.concat([*told, last], how="diagonal")
+    parts = {"domain": pl.lit(domain), "quota": pl.lit(quota, pl.Int64)}
+    # A JSON object within braces takes the domain's numbers in front.
+    front = pl.struct(**parts, place="place", selector="selector").struct.json_encode().str.strip_suffix("}")
+    behind = pl.col("detail").str.strip_prefix("{")
+    return found.select(
+        "row_id",
+        pl.lit(domain).alias("domain"),
+        "taken",
+        "place",
+        "selector",
+        "reason",
+        pl.concat_str(front, pl.when(behind == "}").then(pl.lit("")).otherwise(pl.lit(",")), behind).alias("detail"),
+    )
+
+
+def accounts(verdicts: pl.DataFrame, quotas: Mapping[str, int], rows: Mapping[str, int]) -> pl.DataFrame:
+    """What became of every domain's quota.
+
+    Args:
+        verdicts: Of `compose`.
+        quotas: As given to it.
+        rows: Rows of the pool per domain, before the rules.
+
+    Returns:
+        One line per domain: domain, rows, passed (the rules), quota, taken, seeds, near_duplicates, unranked (rows that no selector of the recipe
+        could rank), shortfall, because, share (of F), paper (its share there).
+    """
+    named = {
+        "passed": pl.len(),
+        "taken": pl.col("taken").sum(),
+        "seeds": (pl.col("taken") & (pl.col("selector") == "seed_replay")).sum(),
+        "near_duplicates": (pl.col("reason") == "near_duplicate").sum(),
+        "unranked": (~pl.col("taken") & ~pl.col("reason").is_in(["near_duplicate", "over_quota"])).sum(),
+    }
+    counted = verdicts.group_by("domain").agg(expr.cast(pl.Int64).alias(name) for name, expr in named.items())
+    domains = pl.DataFrame(
+        [(d, rows.get(d, 0), quotas.get(d, 0)) for d in sorted({*rows, *quotas})],
+        schema={"domain": pl.String, "rows": pl.Int64, "quota": pl.Int64},
+        orient="row",
+    )
+    shortfall = pl.col("quota") - pl.col("taken")
+    because = (
+        pl.when(shortfall <= 0)
+        .then(pl.lit(""))
+        .when(pl.col("passed") < pl.col("quota"))
+        .then(pl.lit("fewer rows passed the rules"))
+        .when(pl.col("passed") - pl.col("near_duplicates") < pl.col("quota"))
+        .then(pl.lit("the rest are near-duplicates"))
+        .otherwise(pl.lit("the rest lack what the recipe's selectors need"))
+    )
+    paper = pl.col("domain").replace_strict(PAPER, default=0, return_dtype=pl.Float64) / sum(PAPER.values())
+    return (
+        domains.join(counted, on="domain", how="left")
+        .with_columns(pl.col(list(named)).fill_null(0))
+        .select(
+            "domain", "rows", "passed", "quota", "taken", "seeds", "near_duplicates", "unranked",
+            shortfall.alias("shortfall"), because.alias("because"),
+            (pl.col("taken") / pl.max_horizontal(pl.col("taken").sum(), 1)).round(4).alias("share"), paper.round(4).alias("paper"),
+        )
+    )  # fmt: skip
+
+
+def scaled(quotas: Mapping[str, int], available: Mapping[str, int], size: int) -> dict[str, int]:
+    """Quotas for another total: in the same proportions, none above what is there, by largest remainders; the lower name wins ties.
+
+    Args:
+        quotas: Rows per domain.
+        available: Rows that a domain has.
+        size: The total.
+    """
+    given = dict.fromkeys(sorted(quotas), 0)
+    while (left := size - sum(given.values())) > 0:
+        open_ = [d for d in given if given[d] < available.get(d, 0) and quotas[d] > 0]
+        if not open_:
+            break
+        total = sum(quotas[d] for d in open_)
+        exact = {d: left * quotas[d] / total for d in open_}
+        whole = {d: int(exact[d]) for d in open_}
+        for d in sorted(open_, key=lambda d: (whole[d] - exact[d], d))[: left - sum(whole.values())]:
+            whole[d] += 1
+        for d in open_:
+            given[d] = min(given[d] + whole[d], available.get(d, 0))
+    return given

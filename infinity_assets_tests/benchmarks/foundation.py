@@ -1,0 +1,106 @@
+"""InfInstruct-F rebuilt from what is stored, after a threshold has changed.
+
+    python -m infinity_assets_tests.benchmarks.foundation --data DATA [--max-rows N]
+
+DATA is a data folder with a lake that is made up to `decontaminated`, `measured`, `vectors`, `importance` and `proximity`; scores and labels that
+are not there are taken for unknown. Nothing in it is changed. Prints a line per rebuild: rows of the pool, seconds, rows per second, rows of F, and
+the process's peak memory.
+"""
+
+import argparse
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+import polars as pl
+
+from infinity_assets.catalog.lake import Lake, Outcome, StepKey
+from infinity_assets.catalog.pool import Pool
+from infinity_assets.defs.foundation.inf_instruct_f import inf_instruct_f as _  # noqa: F401  (registers it)
+from infinity_assets.defs.foundation.topics import topics as __  # noqa: F401
+from infinity_assets.defs.step import REGISTERED, Step
+from infinity_assets.rows.schema import ROW
+from infinity_assets.selection.budget import budget
+from infinity_assets.settings import Settings
+
+UNKNOWN = {
+    "scored": dict.fromkeys(("quality", "complexity", "reward", "ifd", "ifd_perplexity", "depth"), pl.Float64),
+    "tagged": {"cate_ability": pl.String, "ability": pl.List(pl.String)},
+}
+BORROWED = (
+    "decontaminated",
+    "measured",
+    "vectors",
+    "importance",
+    "proximity",
+    "benchmarks",
+    "benchmark_vectors",
+    *UNKNOWN,
+    "seed_selected",
+)
+
+
+def prepare(data: Path, scratch: Path, settings: Settings) -> Lake:
+    """A lake that has the rows of another by links, and tables of nulls for what that one lacks."""
+    given, lake = Lake(data), Lake(scratch)
+
+    def commit(asset: str, rows: pl.DataFrame) -> None:
+        lake.commit(StepKey(asset=asset, partition="all", code_version="", settings_hash="", inputs={}), Outcome(rows), "benchmark", 0.0)
+
+    for asset in BORROWED:
+        for partition in given.partitions(asset):
+            for place, target in (
+                (lake.rows_file(asset, partition), given.rows_file(asset, partition)),
+                (lake.manifest_file(asset, partition), given.manifest_file(asset, partition)),
+            ):
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.symlink_to(target.resolve())
+    rows = lake.scan("decontaminated")
+    for asset, columns in UNKNOWN.items():
+        if not lake.partitions(asset):
+            commit(asset, rows.select("row_id", *(pl.lit(None, dtype).alias(name) for name, dtype in columns.items())).collect())
+    if not lake.partitions("seed_selected"):
+        commit("seed_selected", pl.DataFrame(schema=ROW))
+    step = Step("topics", "all", settings, lake, Pool.load(scratch), scratch, scratch)
+    commit("topics", REGISTERED["topics"].function(step).rows)  # type: ignore[arg-type]
+    available = rows.filter(pl.col("kind") == "conversation").group_by("domain").len("rows").collect()
+    commit("domain_budget", budget(available, settings.foundation))
+    return lake
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--max-rows", type=int, default=20_000)
+    arguments = parser.parse_args()
+    settings = Settings()
+    recipe = settings.foundation.model_copy(update={"max_rows": arguments.max_rows})
+    settings = settings.model_copy(update={"foundation": recipe})
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        lake = prepare(arguments.data, scratch, settings)
+        pool = lake.scan("decontaminated").select(pl.len()).collect().item()
+        print(f"prepared, peak {_peak():.2f} GiB")
+        for similarity in (recipe.max_similarity, recipe.max_similarity - 0.05):
+            changed = settings.model_copy(update={"foundation": recipe.model_copy(update={"max_similarity": similarity})})
+            step = Step("inf_instruct_f", "all", changed, lake, Pool.load(scratch), scratch, scratch)
+            key = StepKey(asset="inf_instruct_f", partition="all", code_version="", settings_hash=str(similarity), inputs={})
+            began = time.perf_counter()
+            outcome = REGISTERED["inf_instruct_f"].function(step)
+            computed = time.perf_counter() - began
+            manifest = lake.commit(key, outcome, "benchmark", time.time())
+            seconds = time.perf_counter() - began
+            print(
+                f"max_similarity {similarity:.2f}: {pool:,} rows in {seconds:.1f} s ({computed:.1f} s before writing), {pool / seconds:,.0f} rows/s, "
+                f"{manifest.rows_out:,} rows of F, peak {_peak():.2f} GiB"
+            )
+            print(outcome.charts["domains"])
+
+
+def _peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""The greedy selectors, against walks that compute everything at every step."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from infinity_assets.selection.selectors import diverse
+from infinity_assets.selection.selectors.registry import select
+from infinity_assets.settings import Foundation
+from infinity_assets_tests.selection.selectors.rows import LINES, frame
+
+FEW = settings(max_examples=80, deadline=None)
+POINTS = st.lists(st.tuples(*[st.integers(-2, 2)] * 2), min_size=1, max_size=14).map(lambda p: np.array(p, np.float16))
+
+
+def distances(points: np.ndarray) -> np.ndarray:
+    wide = points.astype(np.float64)
+    return np.sqrt(np.square(wide[:, None] - wide[None]).sum(axis=2))
+
+
+@FEW
+@given(points=POINTS, size=st.integers(1, 16))
+def test_k_centers(points: np.ndarray, size: int) -> None:
+    found = diverse.k_centers(points, size).tolist()
+    apart = distances(points)
+    to_mean = np.square(points.astype(np.float64) - points.astype(np.float64).mean(axis=0)).sum(axis=1)
+    assert to_mean[found[0]] == pytest.approx(to_mean.min(), abs=1e-9)
+    expected = found[:1]
+    while len(expected) < min(size, len(points)):
+        gap = apart[:, expected].min(axis=1)
+        gap[expected] = -1
+        expected.append(int(gap.argmax()))
+    assert found == expected
+
+
+def test_k_centers_in_many_rounds() -> None:
+    """More rows than are brought up to date together, and centres that come in several batches."""
+    points = np.random.default_rng(1).normal(size=(3000, 8)).astype(np.float16)
+    apart = distances(points)
+    found = diverse.k_centers(points, 200).tolist()
+    expected = found[:1]
+    while len(expected) < 200:
+        gap = apart[:, expected].min(axis=1)
+        gap[expected] = -1
+        expected.append(int(gap.argmax()))
+    assert found == expected
+
+
+@FEW
+@given(points=POINTS, size=st.integers(0, 16))
+def test_facilities(points: np.ndarray, size: int) -> None:
+    """Every row taken gains as much as any could."""
+    similarity = np.exp(-distances(points) / points.shape[1])
+    found = diverse.facilities(points, size)
+    assert len(set(found.tolist())) == len(found) == min(size, len(points))
+    served = np.zeros(len(points))
+    for step, row in enumerate(found):
+        gains = np.maximum(similarity - served, 0).sum(axis=1)
+        gains[found[:step]] = -np.inf
+        assert gains[row] == pytest.approx(gains.max(), abs=1e-9)
+        served = np.maximum(served, similarity[row])
+
+
+def test_facilities_in_many_rounds() -> None:
+    points = np.random.default_rng(2).normal(size=(700, 4)).astype(np.float16)
+    similarity = np.exp(-distances(points) / 4)
+    served = np.zeros(700)
+    for row in diverse.facilities(points, 60):
+        gains = np.maximum(similarity - served, 0).sum(axis=1)
+        assert gains[row] == pytest.approx(gains.max(), abs=1e-9)
+        served = np.maximum(served, similarity[row])
+
+
+@FEW
+@given(lines=LINES, size=st.integers(0, 18))
+def test_instag_in_passes(lines: list, size: int) -> None:
+    rows = frame(lines)
+    left = sorted((-len(set(r["ability"])), r["row_id"], set(r["ability"])) for r in rows.iter_rows(named=True) if r["ability"])
+    expected: list[str] = []
+    while left and len(expected) < size:
+        seen: set[str] = set()
+        rest = []
+        for line in left:
+            if len(expected) < size and line[2] - seen:
+                expected.append(line[1])
+                seen |= line[2]
+            else:
+                rest.append(line)
+        left = rest
+    assert select("instag", rows, size, Foundation()).filter("taken").sort("place")["row_id"].to_list() == expected
+
+
+@FEW
+@given(lines=LINES, size=st.integers(0, 18))
+def test_deita_takes_no_close_pair(lines: list, size: int) -> None:
+    rows = frame(lines)
+    verdicts = select("deita", rows, size, Foundation())
+    taken = verdicts.filter("taken").sort("place").join(rows, on="row_id", how="left", maintain_order="left")
+    vectors = taken["vector"].to_numpy().astype(np.float64).reshape(taken.height, 3)
+    cosines = vectors @ vectors.T
+    assert (cosines[np.triu_indices(taken.height, 1)] <= 0.9 + 1e-3).all()
+    scores = (taken["complexity"] * taken["quality"]).to_list()
+    assert scores == sorted(scores, reverse=True)
+    if taken.height < size:
+        for row in verdicts.filter(reason="near_duplicate").join(rows, on="row_id").iter_rows(named=True):
+            assert (vectors @ np.array(row["vector"], np.float64)).max() > 0.9 - 1e-3

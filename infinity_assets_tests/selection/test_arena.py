@@ -1,0 +1,158 @@
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from infinity_assets.errors import InfinityError
+from infinity_assets.report import arena as report
+from infinity_assets.rows.schema import GENERATIONS, empty
+from infinity_assets.selection import arena
+from infinity_assets.selection.selectors.registry import SELECTORS
+from infinity_assets.settings import Foundation
+from infinity_assets_tests.selection.selectors.rows import LINES, WIDTH, frame
+
+FEW = settings(max_examples=25, deadline=None)
+ALL = [*SELECTORS, arena.RECIPE]
+ITEMS = pl.DataFrame(
+    {"domain": ["math", "math", "code"], "vector": pl.Series([[1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0]], dtype=pl.Array(pl.Float16, WIDTH))}
+)
+CALLS = empty(GENERATIONS).select("request_key", "row_id", "prompt", "prompt_tokens", "completion_tokens", "seconds", "cost")
+
+
+def rows_of(lines: list) -> pl.DataFrame:
+    rows = frame(lines)
+    return rows.with_columns(source=pl.lit("s") + (pl.int_range(pl.len()) % 3).cast(pl.String))
+
+
+def held(rows: pl.DataFrame, size: int, names: list[str], calls: pl.DataFrame = CALLS, proxy: arena.Proxy | None = None) -> arena.Arena:
+    def fetch(ids: pl.Series) -> pl.DataFrame:
+        return rows.select("row_id", "vector").filter(pl.col("row_id").is_in(ids.implode()))
+
+    return arena.compare(rows, names, size, Foundation(), fetch=fetch, items=ITEMS, calls=calls, proxy=proxy)
+
+
+@FEW
+@given(lines=LINES, size=st.integers(1, 10), data=st.data())
+def test_the_tables_agree(lines: list, size: int, data: st.DataObject) -> None:
+    rows = rows_of(lines)
+    found = held(rows, size, ALL)
+    again = held(rows[data.draw(st.permutations(range(rows.height)))], size, ALL)
+    assert again.chosen.equals(found.chosen)
+    assert again.mix.equals(found.mix)
+    taken = {name: found.chosen.filter(selector=name)["row_id"].to_list() for name in ALL}
+    for line in found.summary.iter_rows(named=True):
+        own = taken[line["selector"]]
+        assert line["rows"] == len(own) == len(set(own)) <= size
+        left = found.reasons.filter(selector=line["selector"])["rows"].sum()
+        assert line["rows"] + left == rows.height
+        assert line["near_duplicates"] is None or 0 <= line["near_duplicates"] < 1
+    for one, other, both, jaccard in found.overlap.iter_rows():
+        union = set(taken[one]) | set(taken[other])
+        assert both == len(set(taken[one]) & set(taken[other]))
+        assert jaccard is None if not union else jaccard == pytest.approx(both / len(union))
+    for (name, column), part in found.mix.group_by("selector", "column"):
+        assert part["rows"].sum() == (rows.height if name == "pool" else len(taken[str(name)])), column
+        assert part["share"].sum() == pytest.approx(1)
+
+
+def test_coverage_cost_and_proximity() -> None:
+    """By hand: what two selections of three rows come to."""
+    lines = [
+        ("a", "math", "en", 10, 5.0, 1.0, 0.5, 0.5, None, None, 0, 1.0, "t", 1.0, 0.5, False, ["x", "y"], [1.0, 0.0, 0.0]),
+        ("b", "math", "en", 500, 1.0, 1.0, 0.5, 0.5, None, None, 0, 1.0, "t", 1.0, 0.7, False, ["z"], [0.0, 1.0, 0.0]),
+        ("c", "code", "zh", 5000, 2.0, 1.0, 0.5, 0.5, None, None, 0, 1.0, "t", 1.0, 0.9, False, ["x"], [0.0, 1.0, 0.0]),
+    ]
+    calls = pl.DataFrame(
+        [
+            ("1", "a", "judge_answer.en", 7, 1, 0.5, 0.25),
+            ("2", "c", "answer_alone", 10, 0, 0.5, 0.0),
+            ("3", "zz", "judge_answer.en", 9, 1, 1.0, 1.0),
+        ],
+        schema=CALLS.schema,
+        orient="row",
+    )
+    found = held(rows_of(lines), 2, ["longest", "quality"], calls, proxy=lambda name, ids: {"gsm": len(ids) / 4})
+    longest, quality = found.summary.to_dicts()
+    assert found.chosen.rows() == [("longest", "c", 0), ("longest", "b", 1), ("quality", "a", 0), ("quality", "c", 1)]
+    assert (longest["label_coverage"], longest["labels_per_row"]) == (pytest.approx(2 / 3), 1.0)
+    assert (quality["label_coverage"], quality["labels_per_row"]) == (pytest.approx(2 / 3), 1.5)
+    assert (longest["near_duplicates"], quality["near_duplicates"]) == (0.5, 0.0)
+    assert longest["proximity"] == pytest.approx(0.8)
+    assert (longest["calls"], longest["tokens"]) == (0, 0)
+    assert (quality["calls"], quality["tokens"], quality["seconds"], quality["cost"]) == (2, 18, 1.0, 0.25)
+    assert quality["proxy gsm"] == 0.5
+    reach = {(s, d): r for s, d, r in found.reach.select("selector", "domain", "reach").iter_rows()}
+    assert reach["longest", "math"] == pytest.approx(0.5)
+    assert reach["quality", "math"] == pytest.approx(1.0)
+    lengths = found.mix.filter(selector="longest", column="length").select("value", "rows").rows()
+    assert lengths == [("3,000 and more", 1), ("300 to 1,000", 1)]
+
+
+def test_the_recipe_for_f_follows_its_shares() -> None:
+    n = 400
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(n, WIDTH))
+    rows = pl.DataFrame(
+        {
+            "row_id": [f"{i:04}" for i in range(n)],
+            "domain": ["math"] * 100 + ["chat"] * 300,
+            "vector": pl.Series(vectors.astype(np.float16), dtype=pl.Array(pl.Float16, WIDTH)),
+        }
+    )
+    recipe = Foundation(
+        recipe=dict.fromkeys(("math", "code", "knowledge", "chat"), ("random",)),
+        keep_share={"math": 0.6, "code": 0.5, "knowledge": 0.5, "chat": 0.2},
+        max_similarity=1.0,
+    )
+    told = arena.infinity(rows, 50, recipe).join(rows, on="row_id")
+    assert told["taken"].sum() == 50
+    assert sorted(told["place"].drop_nulls()) == list(range(50))
+    assert sorted(told.filter("taken")["domain"].value_counts().rows()) == [("chat", 25), ("math", 25)]
+    assert set(told["reason"]) == {"infinity", "over_size"}
+
+
+def test_rows_that_have_what_all_need() -> None:
+    rows = pl.DataFrame(
+        {
+            "row_id": ["a", "b", "c"],
+            "quality": [1.0, None, 2.0],
+            "ifd": [0.5, 0.5, None],
+            "ability": [["x"], ["x"], []],
+            "log_weight": [None, 1.0, None],
+        }
+    )
+    assert rows.filter(arena.has_all(rows, {"quality", "log_weight"}))["row_id"].to_list() == ["a", "c"]
+    assert rows.filter(arena.has_all(rows, {"quality", "ability"}))["row_id"].to_list() == ["a"]
+    table = arena.scarcity(rows, ["quality", "instag", "infinity"])
+    assert table.rows() == [("ability", 2, "instag"), ("ifd", 2, "quality"), ("quality", 2, "quality")]
+
+
+def test_unknown_selectors() -> None:
+    assert arena.known(["random", "infinity", "random"]) == ["random", "infinity"]
+    with pytest.raises(InfinityError, match="no selector best"):
+        arena.known(["random", "best"])
+
+
+def test_the_page_stands_alone() -> None:
+    """It fetches nothing, shows every selector in every picture, and escapes what comes from the data."""
+    lines = [
+        (f"{n:02}", "math", "en", 10 * n, 1.0 + n, 1.0, 0.5, 0.5, None, None, 0, 1.0, "t", 1.0, 0.5, False, ["x"], [1.0, 0.0, 0.0])
+        for n in range(12)
+    ]
+    rows = rows_of(lines).with_columns(source=pl.format("<b>{}</b>", pl.int_range(pl.len())))
+    names = ["random", "longest", "infinity"]
+    found = held(rows, 5, names)
+    page = report.page(found, names, arena.scarcity(rows, names), ["A note with <tags>."])
+    assert "http" not in page.replace("http://www.w3.org/2000/svg", "")
+    assert "<script" not in page
+    assert "<b>1</b>" not in page
+    assert "&lt;tags&gt;" in page
+    assert page.count("<svg") == 6  # overlap, four mixes, reach
+    for name in names:
+        assert page.count(name) > 6
+    told = json.loads(report.as_json(found, arena.scarcity(rows, names)))
+    assert [line["selector"] for line in told["summary"]] == names
+    assert report.terminal_table(found).row_count == 3

@@ -1,0 +1,106 @@
+import json
+
+import numpy as np
+import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from infinity_assets.rows.schema import DOMAINS
+from infinity_assets.selection.composition import COMPOSED, accounts, compose, scaled
+from infinity_assets.selection.selectors.registry import SELECTORS
+from infinity_assets.settings import Foundation
+from infinity_assets_tests.selection.selectors.rows import LINES, WIDTH, frame
+
+FEW = settings(max_examples=60, deadline=None)
+RECIPES = st.fixed_dictionaries(
+    {domain: st.lists(st.sampled_from(sorted(SELECTORS)), min_size=1, max_size=3).map(tuple) for domain in DOMAINS}
+)
+QUOTAS = st.dictionaries(st.sampled_from(DOMAINS), st.integers(0, 6))
+
+
+@FEW
+@given(lines=LINES, recipe=RECIPES, quotas=QUOTAS, share=st.sampled_from([0.0, 0.2, 1.0]), data=st.data())
+def test_the_composition(lines: list, recipe: dict, quotas: dict, share: float, data: st.DataObject) -> None:
+    rows = frame(lines)
+    settings_ = Foundation(recipe=recipe, seed_share=share, max_similarity=0.9)
+    verdicts = compose(rows, quotas, settings_)
+    assert compose(frame(data.draw(st.permutations(lines))), quotas, settings_).equals(verdicts)
+    # Conservation: every row has one verdict, and a reason.
+    assert verdicts.schema == COMPOSED
+    assert verdicts["row_id"].to_list() == sorted(rows["row_id"])
+    assert verdicts["reason"].null_count() == 0
+    taken = verdicts.filter("taken")
+    for domain in DOMAINS:
+        own = taken.filter(domain=domain).sort("place")
+        assert own["place"].to_list() == list(range(own.height))
+        assert own.height <= quotas.get(domain, 0)
+        # The selectors come in the order of the recipe.
+        order = [recipe[domain].index(name) for name in own["selector"]]
+        assert order == sorted(order)
+        # What is left of the quota could not be taken by anyone.
+        if own.height < quotas.get(domain, 0):
+            left = verdicts.filter(~pl.col("taken"), domain=domain)
+            over = left.filter(reason="over_quota")
+            assert over.is_empty() or "seed_replay" in recipe[domain]
+    assert (taken["selector"] == "seed_replay").sum() <= round(share * sum(quotas.values()))
+    for domain, detail in verdicts.select("domain", "detail").iter_rows():
+        assert json.loads(detail)["quota"] == quotas.get(domain, 0)
+    # Diversity: no close pair, of whatever domains; every loser names a row that was taken.
+    vectors = taken.join(rows, on="row_id").drop_nulls("vector")["vector"].to_numpy().astype(np.float64).reshape(-1, WIDTH)
+    assert (np.triu(vectors @ vectors.T, 1) <= 0.9 + 1e-3).all()
+    for (detail,) in verdicts.filter(reason="near_duplicate").select("detail").iter_rows():
+        assert json.loads(detail)["duplicate_of"] in set(taken["row_id"])
+        assert json.loads(detail)["similarity"] >= 0.9 - 1e-3
+
+
+@FEW
+@given(lines=LINES, quotas=QUOTAS)
+def test_the_accounts(lines: list, quotas: dict) -> None:
+    rows = frame(lines)
+    verdicts = compose(rows, quotas, Foundation())
+    pool = {domain: rows.filter(domain=domain).height + 2 for domain in DOMAINS}
+    told = accounts(verdicts, quotas, pool)
+    for line in told.iter_rows(named=True):
+        own = verdicts.filter(domain=line["domain"])
+        assert line["rows"] == pool[line["domain"]]
+        assert line["passed"] == own.height
+        assert line["taken"] + line["shortfall"] == line["quota"] == quotas.get(line["domain"], 0)
+        assert bool(line["because"]) == (line["shortfall"] > 0)
+        assert line["near_duplicates"] == own.filter(reason="near_duplicate").height
+    assert told["taken"].sum() == verdicts["taken"].sum()
+
+
+def test_seeds_come_first_and_vectors_are_fetched() -> None:
+    rows = pl.DataFrame(
+        {
+            "row_id": ["a", "b", "c", "d"],
+            "domain": ["chat"] * 4,
+            "is_seed": [False, True, True, False],
+            "quality": [5.0, 1.0, None, 4.0],
+            "ifd": [None] * 4,
+        },
+        schema_overrides={"ifd": pl.Float64},
+    )
+    vectors = pl.DataFrame(
+        {"row_id": ["a", "b", "d"], "vector": pl.Series([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]], dtype=pl.Array(pl.Float16, 2))}
+    )
+    recipe = Foundation(recipe=dict.fromkeys(DOMAINS, ("seed_replay", "quality")), seed_share=0.7)
+
+    def fetch(ids: pl.Series) -> pl.DataFrame:
+        return vectors.filter(pl.col("row_id").is_in(ids.implode()))
+
+    verdicts = compose(rows, {"chat": 3}, recipe, fetch)
+    told = {row["row_id"]: (row["reason"], row["place"]) for row in verdicts.iter_rows(named=True)}
+    assert {told["b"][0], told["c"][0]} == {"seed_replay"}
+    assert told["a"] == ("quality", 2)
+    assert told["d"][0] == "over_quota"
+    more = compose(rows, {"chat": 4}, recipe, fetch)
+    assert more.filter(row_id="d")["reason"].item() == "near_duplicate"
+
+
+@FEW
+@given(quotas=QUOTAS, available=st.dictionaries(st.sampled_from(DOMAINS), st.integers(0, 9)), size=st.integers(0, 30))
+def test_scaled_quotas(quotas: dict, available: dict, size: int) -> None:
+    given_ = scaled(quotas, available, size)
+    assert all(0 <= count <= available.get(domain, 0) for domain, count in given_.items())
+    assert sum(given_.values()) == min(size, sum(available.get(domain, 0) for domain in quotas if quotas[domain]))
