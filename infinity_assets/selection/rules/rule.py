@@ -48,6 +48,8 @@ class Bound:
         domains = {domain: general if domain in self.domains else None for domain in DOMAINS}
         domains |= {domain: values[self.name] for domain, values in settings.domains.items() if self.name in values}
         sources = {source: values[self.name] for source, values in settings.sources.items() if self.name in values}
+        domains = {domain: None if value is None else float(value) for domain, value in domains.items()}
+        sources = {source: None if value is None else float(value) for source, value in sources.items()}
         threshold = pl.col("domain").replace_strict(domains, default=None, return_dtype=pl.Float64)
         if not sources:
             return threshold
