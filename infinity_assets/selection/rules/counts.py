@@ -101,9 +101,7 @@ def sides(facts: pl.DataFrame, bound: Bound, settings: Rules, rows: int) -> pl.D
     lot = pl.col("row_id").str.slice(8 + BOUNDS.index(bound) % 16)
     judged = judged.with_columns((pl.col("measure") - pl.col("threshold")).abs().alias("away"), lot.alias("lot"))
     few = judged.group_by("fails", "source").agg(pl.all().exclude("fails", "source").bottom_k_by(["away", "lot"], rows))
-    few = few.explode(pl.all().exclude("fails", "source")).with_columns(
-        pl.col("lot").rank("ordinal").over("fails", "away", "source").alias("turn")
-    )
+    few = few.explode(few.columns[2:]).with_columns(pl.col("lot").rank("ordinal").over("fails", "away", "source").alias("turn"))
     nearest = few.sort("fails", "away", "turn", "lot", descending=[True, False, False, False])
     return nearest.group_by("fails", maintain_order=True).head(rows).select(list(SIDES))
 

@@ -93,7 +93,7 @@ def test_counts_sides_and_what_if_are_those_of_a_plain_count(
                     "measure", "threshold").iter_rows()
             ]  # fmt: skip
             assert len(away) == sum(verdict is fails for verdict in verdicts[name])
-            assert [abs(m - t) for m, t in side.select("measure", "threshold").iter_rows()] == sorted(away)[:shown]
+            assert [abs(float(m) - float(t)) for m, t in side.select("measure", "threshold").iter_rows()] == sorted(away)[:shown]
         then = registry.with_threshold(rules, name, other)
         changed = counts.what_if(facts, bound, rules, other)
         expected = [fails_plainly(row, name, then) for row in rows]
