@@ -4,7 +4,7 @@ import polars as pl
 
 from infinity_assets.errors import InfinityError
 from infinity_assets.foundation_settings import Rules
-from infinity_assets.selection.rules.registry import BOUNDS, BY_NAME
+from infinity_assets.selection.rules.registry import BOUNDS, BY_NAME, with_threshold
 from infinity_assets.selection.rules.rule import Bound
 
 COUNTS = pl.Schema(
@@ -101,23 +101,21 @@ def sides(facts: pl.DataFrame, bound: Bound, settings: Rules, rows: int) -> pl.D
     lot = pl.col("row_id").str.slice(8 + BOUNDS.index(bound) % 16)
     judged = judged.with_columns((pl.col("measure") - pl.col("threshold")).abs().alias("away"), lot.alias("lot"))
     few = judged.group_by("fails", "source").agg(pl.all().exclude("fails", "source").bottom_k_by(["away", "lot"], rows))
-    few = few.explode(pl.all().exclude("fails", "source")).with_columns(
-        pl.col("lot").rank("ordinal").over("fails", "away", "source").alias("turn")
-    )
+    few = few.explode(few.columns[2:]).with_columns(pl.col("lot").rank("ordinal").over("fails", "away", "source").alias("turn"))
     nearest = few.sort("fails", "away", "turn", "lot", descending=[True, False, False, False])
     return nearest.group_by("fails", maintain_order=True).head(rows).select(list(SIDES))
 
 
 def what_if(facts: pl.DataFrame, bound: Bound, settings: Rules, threshold: float) -> pl.DataFrame:
-    """What one threshold in place of all of a rule would do.
+    """What one threshold in place of all of a rule would do; what is off in a domain or a source stays off.
 
     Returns:
         One line per domain that the rule applies to: domain, judged, failing (now), failing_then, more, alone_then (rows that would fail by no
         other rule).
     """
-    now = bound.rule(settings).fails.fill_null(False)
-    applies = bound.threshold(settings).is_not_null()
-    then = bound.over(pl.when(applies).then(threshold)).fill_null(False)
+    changed = with_threshold(settings, bound.name, threshold)
+    now, then = (bound.rule(each).fails.fill_null(False) for each in (settings, changed))
+    applies = bound.threshold(changed).is_not_null()
     others = pl.any_horizontal(other.rule(settings).fails.fill_null(False) for other in BOUNDS if other.name != bound.name)
     frame = facts.select("domain", applies.alias("applies"), bound.measure.is_not_null().alias("judged"), now=now, then=then, others=others)
     return (

@@ -14,8 +14,10 @@ _DO = (
 )
 _SORRY = r"i(?:'m| am|’m)?(?: very| so| really)? (?:sorry|afraid)|sorry|my apologies|i apologi[sz]e"
 _AS_AI = r"(?:as|being) an? (?:ai|artificial|large|language)[^,.\n]{0,40},? *"
-_UNABLE = r"(?:cannot|can(?:'|’)t|unable|not able|do(?: not|n't|n’t) (?:know|have|understand)|could|inappropriate"
-r"|not (?:possible|available|appropriate))"
+_UNABLE = (
+    r"(?:cannot|can(?:'|’)t|unable|not able|do(?: not|n't|n’t) (?:know|have|understand)|could|inappropriate"
+    r"|not (?:possible|available|appropriate))"
+)
 _SORRY_ZH = r"(?:非常|很|十分|真的)?(?:对不起|抱歉|不好意思|遗憾)"
 _AS_AI_ZH = r"(?:作为|身为)[^，。\n]{0,20}(?:AI|人工智能|语言模型|助手|机器人)[^，。\n]{0,6}[，,]?\s*"
 _CANNOT_ZH = r"我(?:目前|暂时|现在|并|还)?(?:无法|不能|没办法|没有办法|没有能力|不会)(?:直接|为您|为你|给您|给你|对此|准确|完全)?"

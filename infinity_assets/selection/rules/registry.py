@@ -43,7 +43,7 @@ def facts(rows: pl.DataFrame, measured: pl.DataFrame, scored: pl.DataFrame, sett
 
 
 def with_threshold(settings: Rules, name: str, threshold: float) -> Rules:
-    """The settings with one threshold in place of all of a rule that are not null."""
+    """The settings with one threshold in place of all of a rule; what is off in a domain or a source stays off."""
 
     def changed(values: dict[str, float | None]) -> dict[str, float | None]:
         return {rule: threshold if rule == name and value is not None else value for rule, value in values.items()}

@@ -48,6 +48,8 @@ class Bound:
         domains = {domain: general if domain in self.domains else None for domain in DOMAINS}
         domains |= {domain: values[self.name] for domain, values in settings.domains.items() if self.name in values}
         sources = {source: values[self.name] for source, values in settings.sources.items() if self.name in values}
+        domains = {domain: None if value is None else float(value) for domain, value in domains.items()}
+        sources = {source: None if value is None else float(value) for source, value in sources.items()}
         threshold = pl.col("domain").replace_strict(domains, default=None, return_dtype=pl.Float64)
         if not sources:
             return threshold
@@ -78,10 +80,10 @@ def first_failure(frame: pl.DataFrame, rules: Sequence[Rule]) -> pl.DataFrame:
 
     def detail(rule: Rule) -> pl.Expr:
         threshold = rule.threshold if isinstance(rule.threshold, pl.Expr) else pl.lit(str(rule.threshold))
-        parts = {"measure": rule.measure.cast(pl.String), "threshold": threshold.cast(pl.String)}
+        parts = [rule.measure.cast(pl.String).alias("measure"), threshold.cast(pl.String).alias("threshold")]
         if rule.evidence is not None:
-            parts["evidence"] = rule.evidence
-        return pl.struct(**parts).struct.json_encode()
+            parts.append(rule.evidence.alias("evidence"))
+        return pl.struct(parts).struct.json_encode()
 
     reason = pl.coalesce(pl.when(rule.fails.fill_null(False)).then(pl.lit(rule.reason)) for rule in rules)
     evidence = pl.coalesce(pl.when(rule.fails.fill_null(False)).then(detail(rule)) for rule in rules)

@@ -1,0 +1,50 @@
+"""`infinity arena` on a small lake."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+from click.testing import CliRunner, Result
+
+from infinity_assets.cli import main
+from infinity_assets_tests.defs.scored_lake import make
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("data")).data
+
+
+def arena(data: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(main, ["arena", *arguments], env={"INFINITY_DATA": str(data), "COLUMNS": "200"}, catch_exceptions=False)
+
+
+def test_all_contestants_on_the_rows_that_all_can_rank(data: Path, tmp_path: Path) -> None:
+    said = arena(data, "--size", "12", "--out", str(tmp_path))
+    assert said.exit_code == 0, said.output
+    names = ["random", "longest", "ifd", "deita", "dsir", "instag", "infinity"]
+    assert all(name in said.output for name in names)
+    told = json.loads((tmp_path / "arena.json").read_text())
+    assert [line["selector"] for line in told["summary"]] == names
+    assert {line["rows"] for line in told["summary"]} == {12}
+    # Of 240 rows every fourth has scores, and of those every fifth no vector and none declines to answer.
+    assert told["rows"] == 48
+    chosen = pl.read_parquet(tmp_path / "arena.parquet")
+    assert chosen.height == 12 * 7
+    assert (tmp_path / "arena.html").read_text().startswith("<!doctype html>")
+
+
+def test_each_on_all_rows(data: Path, tmp_path: Path) -> None:
+    said = arena(data, "--size", "100", "--each", "--selectors", "random,ifd", "--out", str(tmp_path))
+    assert said.exit_code == 0, said.output
+    told = {line["selector"]: line["rows"] for line in json.loads((tmp_path / "arena.json").read_text())["summary"]}
+    assert told["random"] == 100
+    assert told["ifd"] < 60
+    assert "ifd took" in said.output
+
+
+def test_what_cannot_be_is_said_in_a_sentence(data: Path) -> None:
+    assert "Only 48 rows" in arena(data, "--size", "100", "--selectors", "random,deita").output
+    assert "no selector best" in arena(data, "--selectors", "random,best").output
+    assert "complexity times quality" in arena(data, "--selectors", "help").output

@@ -1,0 +1,87 @@
+"""A lake of a few hundred small rows on which everything before `inf_instruct_f` is made, by hand where a model would have made it."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from infinity_assets.catalog.lake import Lake, Outcome, StepKey
+from infinity_assets.catalog.pool import Pool
+from infinity_assets.defs.foundation import candidates, inf_instruct_f, topics
+from infinity_assets.defs.step import REGISTERED, Step
+from infinity_assets.rows import schema
+from infinity_assets.selection.rules import measures
+from infinity_assets.selection.topics import label_items
+from infinity_assets.settings import Settings
+from infinity_assets_tests.frames import pool
+
+ROWS, WIDTH = 240, 8
+DOMAINS = ("math", "code", "knowledge", "chat")
+REFUSAL = "I'm sorry, but I cannot help with that."
+
+__all__ = ["candidates", "inf_instruct_f"]
+
+
+def commit(lake: Lake, asset: str, outcome: Outcome, partition: str = "all") -> None:
+    lake.commit(StepKey(asset=asset, partition=partition, code_version="1", settings_hash="s", inputs={}), outcome, "run-1", 0.0)
+
+
+def make(data: Path) -> Lake:
+    """The lake. Every fourth row has scores and labels, every fifth no vector, every tenth declines to answer, and the last has no answer."""
+    lake, rng = Lake(data), np.random.default_rng(0)
+    turns = [
+        [
+            ("user", f"Question {n}: which tree grows tallest?"),
+            ("assistant", REFUSAL if n % 10 == 9 else f"Of these it is tree {n}, a tall one."),
+        ]
+        for n in range(ROWS - 1)
+    ]
+    rows = pool(*(("alpha", "a.json", n, turn) for n, turn in enumerate([*turns, [("user", "Question without an answer?")]])))
+    rows = rows.with_columns(domain=pl.Series([DOMAINS[n % 4] for n in range(ROWS)])).sort("row_id")
+    number = rows["position"].to_numpy()
+    of = {name: np.where(number % 4 == 0, rng.uniform(1, 5, ROWS), np.nan) for name in ("quality", "complexity", "reward", "depth")}
+    ifd = np.where(number % 4 == 0, rng.uniform(0.2, 1.1, ROWS), np.nan)
+    scored = rows.select("row_id", *(pl.Series(name, values, nan_to_null=True) for name, values in of.items()))
+    scored = scored.with_columns(ifd=pl.Series(ifd, nan_to_null=True), ifd_perplexity=pl.Series(ifd / 2, nan_to_null=True))
+    labels = [["trees", f"label {n % 7}"] if n % 4 == 0 else None for n in number]
+    vectors = [None if n % 5 == 0 else v.tolist() for n, v in zip(number, rng.normal(size=(ROWS, WIDTH)), strict=True)]
+    items = pl.DataFrame(
+        {
+            "item_id": [f"bench#{n}" for n in range(40)],
+            "benchmark": ["bench"] * 40,
+            "domain": [DOMAINS[n % 4] for n in range(40)],
+            "prompt": [f"How tall is oak {n}?" for n in range(40)],
+            "vector": pl.Series(rng.normal(size=(40, WIDTH)).tolist(), dtype=pl.Array(pl.Float16, WIDTH)),
+        }
+    )
+    tables = {
+        "decontaminated": rows,
+        "measured": measures.measure(rows),
+        "scored": scored,
+        "tagged": rows.select("row_id", cate_ability=pl.lit("other"), ability=pl.Series(labels, dtype=pl.List(pl.String))),
+        "importance": rows.select("row_id", log_weight=pl.Series(rng.normal(size=ROWS)), stratum=pl.lit(0, pl.Int64), share=pl.lit(1.0)),
+        "vectors": rows.select("row_id", vector=pl.Series(vectors, dtype=pl.Array(pl.Float16, WIDTH))),
+        "benchmarks": items.drop("vector"),
+        "benchmark_vectors": label_items(items, 5).select("item_id", "benchmark", "domain", "topic", "vector"),
+        "seed_selected": rows.filter(pl.col("domain") == "chat", pl.col("position") % 3 == 0),
+        "domain_budget": pl.DataFrame({"domain": DOMAINS, "quota": [10, 10, 40, 1000]}),
+    }
+    for asset, table in tables.items():
+        commit(lake, asset, Outcome(table))
+    for asset in ("proximity", "topics"):
+        commit(lake, asset, made(lake, asset, Settings()))
+    return lake
+
+
+def made(lake: Lake, asset: str, settings: Settings) -> Outcome:
+    """What an asset's function makes of the lake."""
+    assert topics
+    return REGISTERED[asset].function(Step(asset, "all", settings, lake, Pool.load(lake.data), lake.data, lake.data))
+
+
+def f_of(lake: Lake, settings: Settings) -> Outcome:
+    """InfInstruct-F, committed."""
+    outcome = made(lake, "inf_instruct_f", settings)
+    commit(lake, "inf_instruct_f", outcome)
+    assert outcome.rows.lazy().collect_schema().names()[: len(schema.ROW)] == list(schema.ROW)
+    return outcome

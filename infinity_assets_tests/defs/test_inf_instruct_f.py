@@ -1,0 +1,102 @@
+"""`inf_instruct_f` from stored tables alone: no engine is there, and none is asked for."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from infinity_assets.catalog.invariants import conservation, unique
+from infinity_assets.catalog.lake import Lake, Outcome
+from infinity_assets.defs.step import Step
+from infinity_assets.settings import Settings
+from infinity_assets_tests.defs.scored_lake import ROWS, commit, f_of, make
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    return make(tmp_path_factory.mktemp("data"))
+
+
+def settings_with(**changed: object) -> Settings:
+    now = Settings()
+    return now.model_copy(update={"foundation": now.foundation.model_copy(update=changed)})
+
+
+def table(outcome: Outcome, name: str) -> list[dict[str, str]]:
+    """A chart that is a markdown table."""
+    head, _, *lines = (line.strip("| ").split(" | ") for line in outcome.charts[name].splitlines())
+    return [dict(zip(head, line, strict=False)) for line in lines]
+
+
+def test_every_row_is_in_f_or_has_its_reason(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    def inference(step: Step) -> None:
+        raise AssertionError(step.asset)
+
+    monkeypatch.setattr(Step, "inference", inference)
+    outcome = f_of(lake, Settings())
+    assert conservation(lake, "inf_instruct_f").is_empty()
+    assert unique(lake, "inf_instruct_f").is_empty()
+    rows = lake.scan("inf_instruct_f").collect()
+    assert outcome.rows_in == ROWS
+    decided = lake.book("decisions", "inf_instruct_f").collect()
+    chosen = decided.filter(verdict="chosen")
+    assert sorted(chosen["row_id"]) == rows["row_id"].to_list()
+    assert dict(chosen.select("row_id", "reason").iter_rows()) == dict(rows.select("row_id", "selector").iter_rows())
+    reasons = dict(decided.filter(verdict="dropped").group_by("reason").len().iter_rows())
+    assert reasons["refusal"] == (ROWS - 1) // 10
+    assert reasons["no_answer"] == 1
+    assert all(isinstance(json.loads(detail), dict) for detail in decided["detail"])
+    # Its own recipe and quota for every domain; a shortfall is told with its reason.
+    assert dict(rows.group_by("domain").len().iter_rows()) | {"chat": 0} == {"math": 10, "code": 10, "knowledge": 40, "chat": 0}
+    assert set(rows.filter(domain="math")["selector"]) == {"dsir"}
+    told = {line["domain"]: line for line in table(outcome, "domains")}
+    assert told["math"]["shortfall"] == "0"
+    assert told["chat"]["because"] == "fewer rows passed the rules"
+    assert int(told["chat"]["shortfall"].replace(",", "")) == 1000 - rows.filter(domain="chat").height
+    # Seeds are replayed, and all other rows of the domain follow.
+    assert rows.filter(selector="seed_replay").height == lake.scan("seed_selected").collect().join(rows, on="row_id", how="semi").height > 0
+    assert rows.filter(pl.col("dsir_log_weight").is_null()).is_empty()
+
+
+def test_the_tables_it_reads_decide_and_nothing_else(lake: Lake) -> None:
+    """The same from another order of the rows; another with another threshold or quota; a quota of nothing is nothing."""
+    before = f_of(lake, Settings())
+    budget = lake.scan("domain_budget").collect()
+    vectors = lake.scan("vectors").collect()
+    try:
+        commit(lake, "vectors", Outcome(vectors.reverse()))
+        assert f_of(lake, Settings()).rows.lazy().collect().equals(before.rows.lazy().collect())
+        stricter = f_of(lake, settings_with(max_similarity=0.3)).rows.lazy().collect()
+        assert stricter.height < before.rows.lazy().collect().height
+        commit(lake, "domain_budget", Outcome(budget.with_columns(quota=pl.lit(0, pl.Int64))))
+        assert f_of(lake, Settings()).rows.lazy().collect().is_empty()
+        assert conservation(lake, "inf_instruct_f").is_empty()
+    finally:
+        commit(lake, "domain_budget", Outcome(budget))
+        commit(lake, "vectors", Outcome(vectors))
+
+
+def test_a_recipe_of_every_selector(lake: Lake) -> None:
+    recipe = {
+        "math": ("ifd", "kcenter"),
+        "code": ("deita", "facility"),
+        "knowledge": ("instag", "reward", "longest"),
+        "chat": ("quality", "retrieval"),
+    }
+    rows = f_of(lake, settings_with(recipe=recipe)).rows.lazy().collect()
+    assert conservation(lake, "inf_instruct_f").is_empty()
+    for domain, names in recipe.items():
+        assert set(rows.filter(domain=domain)["selector"]) == set(names)
+
+
+def test_it_reads_texts_of_the_rows_it_takes_only(lake: Lake, tmp_path: Path) -> None:
+    """A text that cannot be had is missed for the rows of F alone."""
+    taken = f_of(lake, Settings()).rows.lazy().collect()["row_id"]
+    rows = lake.scan("decontaminated").collect()
+    bare = rows.with_columns(pl.when(pl.col("row_id").is_in(taken.implode())).then("messages"))
+    commit(lake, "decontaminated", Outcome(bare))
+    try:
+        assert f_of(lake, Settings()).rows.lazy().collect()["messages"].null_count() == 0
+    finally:
+        commit(lake, "decontaminated", Outcome(rows))
