@@ -191,8 +191,8 @@ class Proxy(Section):
 
     enabled: bool = False
     """Off unless asked for: training takes minutes to hours."""
-    rows: PositiveInt = 2000
-    """Rows of F that it is trained on: a sample by row id."""
+    rows: PositiveInt = 256
+    """Rows of F that it is trained on: a sample by row id. On a GPU take thousands; a proxy of few rows tells little of F."""
     epochs: PositiveInt = 1
     """(Paper: 3.)"""
     batch: PositiveInt = 16

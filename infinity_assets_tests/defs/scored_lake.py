@@ -64,7 +64,7 @@ def make(data: Path) -> Lake:
         "benchmarks": items.drop("vector"),
         "benchmark_vectors": label_items(items, 5).select("item_id", "benchmark", "domain", "topic", "vector"),
         "seed_selected": rows.filter(pl.col("domain") == "chat", pl.col("position") % 3 == 0),
-        "domain_budget": pl.DataFrame({"domain": DOMAINS, "quota": [10, 10, 40, 1000]}),
+        "domain_budget": pl.DataFrame({"domain": DOMAINS, "quota": [10, 10, 40, 1000], "eased": ["{}"] * 4}),
     }
     for asset, table in tables.items():
         commit(lake, asset, Outcome(table))

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from infinity_assets.catalog.lake import ALL, Lake, Outcome, StepKey
 from infinity_assets.catalog.pool import Pool
 from infinity_assets.cli import main
-from infinity_assets.defs import step
+from infinity_assets.defs import planner, step
 from infinity_assets.defs.foundation import domain_budget, domain_scores  # noqa: F401
 from infinity_assets.defs.foundation import proxy as proxy_asset
 from infinity_assets.defs.planner import Planner
@@ -255,6 +255,8 @@ def test_a_plan_asks_about_a_sample_of_the_items_and_trains_nothing(trial: Trial
     shutil.rmtree(trial.lake.rows)
     shutil.rmtree(trial.lake.catalog)
     assert Runner(trial.data, Pool.load(trial.data), LogReporter()).run(until="decontaminated") == []
+    needed = planner._needed("domain_budget") | {"proxy"}  # without what F needs
+    monkeypatch.setattr(planner, "_needed", lambda until: needed)
     plan = Planner(trial.data, Pool.load(trial.data), Settings(), 6).make("proxy")
     by_asset = {asset.asset: asset for asset in plan.assets}
     scores = by_asset["domain_scores"]
@@ -266,4 +268,5 @@ def test_a_plan_asks_about_a_sample_of_the_items_and_trains_nothing(trial: Trial
     assert not trial.lake.rows_file("domain_scores").exists()
     assert Runner(trial.data, Pool.load(trial.data), LogReporter()).run(until="domain_budget") == []
     plan = Planner(trial.data, Pool.load(trial.data), Settings(), 6).make("domain_budget")
-    assert plan.reasons == {}
+    assert set(plan.reasons) == {"proxy"}
+    assert plan.assets == ()
