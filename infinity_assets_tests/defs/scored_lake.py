@@ -34,7 +34,10 @@ def make(data: Path) -> Lake:
     turns = [
         [
             ("user", f"Question {n}: which tree grows tallest?"),
-            ("assistant", REFUSAL if n % 10 == 9 else f"Of these it is tree {n}, a tall one."),
+            (
+                "assistant",
+                REFUSAL if n % 10 == 9 else f"Of these it is tree {n}:\n\n```python\ndef grow(tree):\n    return tree + {n}\n```",
+            ),
         ]
         for n in range(ROWS - 1)
     ]
