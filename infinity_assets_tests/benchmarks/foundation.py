@@ -92,10 +92,10 @@ def main() -> None:
             computed = time.perf_counter() - began
             manifest = lake.commit(key, outcome, "benchmark", time.time())
             seconds = time.perf_counter() - began
+            used, load = time.process_time() - worked, os.getloadavg()[0]
             print(
-                f"max_similarity {similarity:.2f}: {pool:,} rows in {seconds:.1f} s ({computed:.1f} s before writing; {time.process_time() - worked:.1f} s "
-                f"of processor; load {os.getloadavg()[0]:.1f}), {pool / seconds:,.0f} rows/s, "
-                f"{manifest.rows_out:,} rows of F, peak {_peak():.2f} GiB"
+                f"max_similarity {similarity:.2f}: {pool:,} rows in {seconds:.1f} s ({computed:.1f} s before writing; {used:.1f} s of processor; "
+                f"load {load:.1f}), {pool / seconds:,.0f} rows/s, {manifest.rows_out:,} rows of F, peak {_peak():.2f} GiB"
             )
             print(outcome.charts["domains"])
 
