@@ -115,7 +115,9 @@ def close(lake: Path, target: str, k: int, part: int, reference: Path | None) ->
     """How far draws are from the target, and the weights from those of the reference."""
     rows, dsir = pool_of(lake, part), Dsir(targets={"math": (target,)})
     at = pl.col("row_id").str.split("#").list.last().cast(pl.Int64).alias("at")
-    texts = rows.select(pl.col("at").cast(pl.Int64), "row_id", "source", conversation.content_of("user").alias("text")).collect(engine="streaming")
+    texts = rows.select(pl.col("at").cast(pl.Int64), "row_id", "source", conversation.content_of("user").alias("text")).collect(
+        engine="streaming"
+    )
     aims = {features: bigrams(texts.filter(pl.col("source") == target)["text"], features) for features in ("words", "reference")}
     base = [divergence(aim, bigrams(texts.sample(k, seed=0)["text"], features)) for features, aim in aims.items()]
 

@@ -63,7 +63,7 @@ def packaged(prompts: list[str], target: list[str], order: int, buckets: int) ->
                 counts[int(hashlib.sha256(" ".join(run).encode("utf-8")).hexdigest(), 16) % buckets] += 1
         return counts
 
-    raw, aim = sum(map(features, prompts)), sum(map(features, target))
+    raw, aim = (np.sum([features(text) for text in texts], axis=0) for texts in (prompts, target))
     ratio = np.log(aim / aim.sum() + 1e-8) - np.log(raw / raw.sum() + 1e-8)
     return [float(np.inner(features(prompt), ratio)) for prompt in prompts]
 
