@@ -2,13 +2,13 @@
 
 import hashlib
 import math
-import re
 from collections import Counter
 from itertools import pairwise
 
 import numpy as np
 import polars as pl
 import pytest
+import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -57,7 +57,7 @@ def packaged(prompts: list[str], target: list[str], order: int, buckets: int) ->
     """What data-selection 1.0.2 does, with its defaults for everything that is not given, over all tokens."""
 
     def features(text: str) -> np.ndarray:
-        words, counts = re.findall(r"\w+|[^\w\s]+", text.lower()), np.zeros(buckets, dtype=int)
+        words, counts = regex.findall(r"\w+|[^\w\s]+", text.lower()), np.zeros(buckets, dtype=int)
         for n in range(1, order + 1):
             for run in zip(*(words[i:] for i in range(n)), strict=False):
                 counts[int(hashlib.sha256(" ".join(run).encode("utf-8")).hexdigest(), 16) % buckets] += 1
