@@ -11,7 +11,7 @@ from infinity_assets.foundation_settings import Dsir
 from infinity_assets.rows.token_hashes import token_hashes, utf8
 
 SPACE, WORD, SIGN = range(3)
-"""Classes of characters for the reference's tokens: `\\s`, `\\w`, and the others, as the `regex` engine has them, which NLTK took in place of `re`."""
+"""Classes of characters for the reference's tokens: `\\s`, `\\w`, and the others, as the engine `regex` has them, which NLTK 3.10 runs on."""
 
 
 class Ngrams(NamedTuple):

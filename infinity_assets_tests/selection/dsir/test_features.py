@@ -1,7 +1,7 @@
 """n-grams against plain loops: ours over strings, and the reference's, written down here with `regex` and `hashlib`.
 
-Of the reference: data-selection 1.0.2's `get_ngram_counts`, whose tokens are NLTK's WordPunct expression (3.10, on `regex`). The package itself is held against ours
-on a whole pool by the benchmark `dsir`, with `--reference`.
+Of the reference: data-selection 1.0.2's `get_ngram_counts`, whose tokens are NLTK's WordPunct expression (3.10, on `regex`). The package itself is
+held against ours by the benchmark `dsir`, with `--reference`.
 """
 
 import hashlib

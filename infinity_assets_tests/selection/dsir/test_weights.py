@@ -76,7 +76,7 @@ TEXT = st.text(max_size=30) | st.text("aB '.,3 数学_\n", max_size=40)
     prompts=st.lists(TEXT, max_size=5), target=st.lists(TEXT, max_size=3), order=st.integers(1, 3), buckets=st.sampled_from([1, 50, 10_000])
 )
 def test_with_its_features_weights_are_the_references(prompts: list[str], target: list[str], order: int, buckets: int) -> None:
-    """The package itself gave the same to 1e-6 on 508,253 prompts: docs/dsir.md."""
+    """The package itself gave the same to 1e-6 on 7,475 prompts of a real pool: docs/dsir.md."""
     prompts, target = [*prompts, "How many?"], [*target, "How far?"]
     found = weights(pl.Series(prompts), pl.Series(target), features="reference", smoothing=0.0, ngram=order, buckets=buckets)
     assert found == pytest.approx(packaged(prompts, target, order, buckets), abs=1e-6)
