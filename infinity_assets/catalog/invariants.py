@@ -149,6 +149,7 @@ APPLIES: dict[str, tuple[str, ...]] = {
     "deduped": ("conservation", "grammar", "unique", "licence"),
     "decontaminated": ("conservation", "grammar", "unique", "clean"),
     "measured": ("unique",),
+    "importance": ("unique",),
     "vectors": ("unique",),
     "tagged": ("unique",),
     "scored": ("unique",),

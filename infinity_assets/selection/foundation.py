@@ -9,42 +9,34 @@ quota       a share of each domain, from `domain_budget`
 import numpy as np
 import polars as pl
 
-from infinity_assets.selection import dsir
+from infinity_assets.selection.dsir import drawing
 from infinity_assets.settings import Foundation
 
 
-def rank(frame: pl.DataFrame, targets: pl.DataFrame, settings: Foundation) -> pl.DataFrame:
+def rank(frame: pl.DataFrame, settings: Foundation) -> pl.DataFrame:
     """The rows in the order in which their domain takes them.
 
     Args:
-        frame: Candidates: row_id, domain, prompt, quality, ifd, is_seed.
-        targets: Benchmark items: domain, prompt.
+        frame: Candidates: row_id, domain, quality, ifd, is_seed, and of `importance` log_weight, stratum and share.
         settings: The recipe.
 
     Returns:
         The frame sorted, with `selector` (seed_replay, dsir or quality), `dsir_log_weight` (null outside DSIR's domains) and `place` (from 0
-        within the domain).
+        within the domain). In DSIR's domains a row without a weight comes last.
     """
-    parts = []
+    frame, parts = frame.with_columns(dsir_log_weight="log_weight"), []
     for (domain,), rows in sorted(frame.group_by("domain"), key=lambda item: str(item[0][0])):
-        aim = targets.filter(pl.col("domain") == domain)["prompt"]
-        if domain in settings.dsir_domains and len(aim):
-            weights = dsir.log_weights(rows["prompt"], aim, settings.dsir_buckets, settings.dsir_smoothing)
-            order = dsir.gumbel_rank(weights, rows["prompt"], rows["row_id"], f"dsir:{domain}")
-            rows = rows.with_columns(pl.Series("dsir_log_weight", weights), pl.Series("order", order), pl.lit("dsir").alias("selector"))
+        if rows["log_weight"].count():
+            keyed = rows.with_columns(drawing.noisy_keys(rows, f"dsir:{domain}", settings.dsir.top_k))
+            rows = rows.with_columns(drawing.order(keyed), pl.lit("dsir").alias("selector"))
         else:
-            order = _quality_order(rows)
-            rows = rows.with_columns(
-                pl.lit(None, pl.Float64).alias("dsir_log_weight"), pl.Series("order", order), pl.lit("quality").alias("selector")
-            )
+            rows = rows.with_columns(pl.Series("order", _quality_order(rows)), pl.lit("quality").alias("selector"))
         replay = pl.col("is_seed") & (pl.col("domain") == "chat")
         rows = rows.with_columns(pl.when(replay).then(pl.lit("seed_replay")).otherwise("selector").alias("selector"))
-        ordered = rows.sort(pl.col("selector") != "seed_replay", "order", "row_id").drop("order")
+        ordered = rows.sort(pl.col("selector") != "seed_replay", "order", "row_id", nulls_last=True).drop("order")
         parts.append(ordered.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("place")))
     if not parts:
-        return frame.with_columns(
-            pl.lit("").alias("selector"), pl.lit(None, pl.Float64).alias("dsir_log_weight"), pl.lit(0, pl.Int64).alias("place")
-        )
+        return frame.with_columns(pl.lit("").alias("selector"), pl.lit(0, pl.Int64).alias("place"))
     return pl.concat(parts)
 
 

@@ -11,13 +11,17 @@ from infinity_assets.settings import Foundation
 FEW = settings(max_examples=40, deadline=None)
 
 SCORES = st.none() | st.floats(1, 5)
-CANDIDATES = st.lists(
-    st.tuples(st.sampled_from(DOMAINS), st.sampled_from(["sum of 3", "a cat", "print x"]), SCORES, SCORES, st.booleans()), max_size=14
-)
+CANDIDATES = st.lists(st.tuples(st.sampled_from(DOMAINS), st.none() | st.floats(-20, 20), SCORES, SCORES, st.booleans()), max_size=14)
 SCHEMA = {
-    "row_id": pl.String, "domain": pl.String, "prompt": pl.String, "quality": pl.Float64, "ifd": pl.Float64, "is_seed": pl.Boolean,
+    "row_id": pl.String, "domain": pl.String, "log_weight": pl.Float64, "quality": pl.Float64, "ifd": pl.Float64, "is_seed": pl.Boolean,
 }  # fmt: skip
-TARGETS = pl.DataFrame({"domain": ["math", "math", "knowledge"], "prompt": ["sum of 3 and 4", "sum", "a cat"]})
+
+
+def weighed(lines: list) -> pl.DataFrame:
+    """Knowledge has no target; without a weight there is no stratum."""
+    has_target, has_weight = pl.col("domain") != "knowledge", pl.col("log_weight").is_not_null()
+    frame = pl.DataFrame(lines, schema=SCHEMA, orient="row").with_columns(pl.when(has_target).then("log_weight").alias("log_weight"))
+    return frame.with_columns(stratum=pl.when(has_weight).then(pl.lit(3)), share=pl.when(has_weight).then(pl.lit(1.0)))
 
 
 @FEW
@@ -25,20 +29,17 @@ TARGETS = pl.DataFrame({"domain": ["math", "math", "knowledge"], "prompt": ["sum
 def test_the_ranking(candidates: list, data: st.DataObject) -> None:
     """Places count from 0 in every domain, follow the domain's criterion, put replayed seeds first, and depend on no order."""
     lines = [(f"{n:032x}", *candidate) for n, candidate in enumerate(candidates)]
-    recipe = Foundation(dsir_buckets=100)
-    ranked = rank(pl.DataFrame(lines, schema=SCHEMA, orient="row"), TARGETS, recipe)
-    again = rank(pl.DataFrame(data.draw(st.permutations(lines)), schema=SCHEMA, orient="row"), TARGETS, recipe)
+    ranked, again = (rank(weighed(part), Foundation()) for part in (lines, data.draw(st.permutations(lines))))
     assert again.select(sorted(again.columns)).equals(ranked.select(sorted(ranked.columns)))
     assert sorted(ranked["row_id"]) == [line[0] for line in lines]
     for (domain,), rows in ranked.group_by("domain"):
         assert sorted(rows["place"]) == list(range(rows.height))
-        replayed = rows["is_seed"] & (domain == "chat")
-        assert rows["selector"].to_list() == [
-            "seed_replay" if seed else "dsir" if domain == "math" else "quality" for seed in replayed
-        ]  # code is a DSIR domain without a target here
-        assert rows["dsir_log_weight"].is_null().all() is (domain != "math")
+        replayed, by_weight = rows["is_seed"] & (domain == "chat"), rows["dsir_log_weight"].count() > 0
+        assert rows["selector"].to_list() == ["seed_replay" if seed else "dsir" if by_weight else "quality" for seed in replayed]
+        known = rows.filter(~replayed)["dsir_log_weight"].is_not_null().to_list()
+        assert known == sorted(known, reverse=True), "in DSIR's domains a row without a weight comes last"
         assert rows.filter(replayed)["place"].to_list() == list(range(replayed.sum()))
-        if domain != "math":
+        if not by_weight:
             for part in (rows.filter(replayed), rows.filter(~replayed)):
                 keys = [
                     (-(-math.inf if q is None else q), -(-math.inf if i is None else i), row)
