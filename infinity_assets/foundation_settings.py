@@ -58,42 +58,6 @@ class Selectors(Section):
     """`retrieval` takes no row whose prompt is further than this cosine from every benchmark item. (Ours.)"""
 
 
-class Dsir(Section):
-    """Importance of a row towards a target, by hashed n-grams (DSIR, arXiv 2302.03169; docs/dsir.md has the measurements)."""
-
-    targets: dict[Domain, tuple[str, ...]] = Field(default_factory=lambda: {"math": (), "code": ()})
-    """The domains that are selected by DSIR, and by domain the names of benchmarks and of sources of the pool that are its target; none for all
-    benchmarks of the domain. Where there is a training split, name that. (Paper: math GSM8K and MATH, their training prompts; code HumanEval.)"""
-    features: Literal["words", "reference"] = "words"
-    """`words`: case and punctuation ignored, one CJK character a token. `reference`: tokens and hashes of the package `data-selection` 1.0.2, to
-    which a sentence in Chinese is one token."""
-    ngram: Annotated[int, Field(ge=1, le=8)] = 2
-    """n-grams of 1 to so many tokens. (data-selection: 2.)"""
-    buckets: Annotated[int, Field(ge=1, le=2**24)] = 10_000
-    """Hash buckets. (data-selection: 10,000.)"""
-    smoothing: NonNegativeFloat = 10_000.0
-    """So many n-grams of the pool's own distribution are added to the target's: a target of 164 prompts leaves most buckets empty. 0 for the
-    reference's 1e-8 on probabilities, which forbids what the target happens not to hold. (Measured on held-out prompts: best for targets of 164
-    and of 3,736.)"""
-    length: Literal["target", "pool", "none"] = "target"
-    """A weight is a sum and so depends on the length of its text. `target`: rows compete with rows of their length, and the draw has the target's
-    lengths; `pool`: it has the pool's; `none`: the weights alone, as the reference has it."""
-    strata: Annotated[int, Field(ge=1, le=8)] = 2
-    """Strata of length to a doubling of the number of tokens: with 2, lengths that compete differ by no more than a factor of 1.4. (Ours.)"""
-    top_k: bool = False
-    """The largest weights, instead of a draw by them. (data-selection: off.)"""
-
-    @property
-    def counting(self) -> str:
-        """What of the settings decides what is counted."""
-        return self.model_dump_json(exclude={"smoothing", "length", "top_k"})
-
-    @property
-    def weighing(self) -> str:
-        """What of the settings decides the weights."""
-        return self.model_dump_json(exclude={"top_k"})
-
-
 class Thresholds(Section):
     """A threshold per rule, under the rule's name; null switches the rule off. What is measured: docs/rules.md."""
 
@@ -169,6 +133,42 @@ class Rules(Section):
         if unknown := sorted(named - set(Thresholds.model_fields)):
             raise ValueError(f"there is no rule {', '.join(unknown)}; there are {', '.join(Thresholds.model_fields)}")
         return self
+
+
+class Dsir(Section):
+    """Importance of a row towards a target, by hashed n-grams (DSIR, arXiv 2302.03169; docs/dsir.md has the measurements)."""
+
+    targets: dict[Domain, tuple[str, ...]] = Field(default_factory=lambda: {"math": (), "code": ()})
+    """The domains that are selected by DSIR, and by domain the names of benchmarks and of sources of the pool that are its target; none for all
+    benchmarks of the domain. Where there is a training split, name that. (Paper: math GSM8K and MATH, their training prompts; code HumanEval.)"""
+    features: Literal["words", "reference"] = "words"
+    """`words`: case and punctuation ignored, one CJK character a token. `reference`: tokens and hashes of the package `data-selection` 1.0.2, to
+    which a sentence in Chinese is one token."""
+    ngram: Annotated[int, Field(ge=1, le=8)] = 2
+    """n-grams of 1 to so many tokens. (data-selection: 2.)"""
+    buckets: Annotated[int, Field(ge=1, le=2**24)] = 10_000
+    """Hash buckets. (data-selection: 10,000.)"""
+    smoothing: NonNegativeFloat = 10_000.0
+    """So many n-grams of the pool's own distribution are added to the target's: a target of 164 prompts leaves most buckets empty. 0 for the
+    reference's 1e-8 on probabilities, which forbids what the target happens not to hold. (Measured on held-out prompts: best for targets of 164
+    and of 3,736.)"""
+    length: Literal["target", "pool", "none"] = "target"
+    """A weight is a sum and so depends on the length of its text. `target`: rows compete with rows of their length, and the draw has the target's
+    lengths; `pool`: it has the pool's; `none`: the weights alone, as the reference has it."""
+    strata: Annotated[int, Field(ge=1, le=8)] = 2
+    """Strata of length to a doubling of the number of tokens: with 2, lengths that compete differ by no more than a factor of 1.4. (Ours.)"""
+    top_k: bool = False
+    """The largest weights, instead of a draw by them. (data-selection: off.)"""
+
+    @property
+    def counting(self) -> str:
+        """What of the settings decides what is counted."""
+        return self.model_dump_json(exclude={"smoothing", "length", "top_k"})
+
+    @property
+    def weighing(self) -> str:
+        """What of the settings decides the weights."""
+        return self.model_dump_json(exclude={"top_k"})
 
 
 class Limits(Section):

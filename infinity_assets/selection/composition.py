@@ -55,7 +55,7 @@ def compose(frame: pl.DataFrame, quotas: Mapping[str, int], settings: Foundation
     # In a fixed order: who is taken first decides who is close to it.
     for domain in sorted(by_domain, key=lambda d: (DOMAINS.index(d) if d in DOMAINS else len(DOMAINS), d)):
         rows, quota = by_domain[domain].sort("row_id"), quotas.get(domain, 0)
-        told, place = [], 0
+        told, last, place = [], None, 0
         for name in settings.recipe.get(domain, ()):
             most = min(quota - place, seeds) if name == "seed_replay" else quota - place
             if "vector" in SELECTORS[name].needs and "vector" not in rows.columns:
@@ -68,7 +68,7 @@ def compose(frame: pl.DataFrame, quotas: Mapping[str, int], settings: Foundation
             last = found.join(told[-1], on="row_id", how="anti")
             if place >= quota:
                 break
-        parts.append(_together(domain, quota, told, last if told else None, rows))
+        parts.append(_together(domain, quota, told, last, rows))
     return pl.concat(parts).sort("row_id")
 
 
@@ -121,9 +121,9 @@ def _together(domain: str, quota: int, told: list[pl.DataFrame], last: pl.DataFr
             pl.lit(None, pl.String).alias("selector"),
         )
     found = pl.concat([*told, last], how="diagonal")
-    parts = {"domain": pl.lit(domain), "quota": pl.lit(quota, pl.Int64)}
     # A JSON object within braces takes the domain's numbers in front.
-    front = pl.struct(**parts, place="place", selector="selector").struct.json_encode().str.strip_suffix("}")
+    front = pl.struct(pl.lit(domain).alias("domain"), pl.lit(quota, pl.Int64).alias("quota"), "place", "selector")
+    front = front.struct.json_encode().str.strip_suffix("}")
     behind = pl.col("detail").str.strip_prefix("{")
     return found.select(
         "row_id",

@@ -46,6 +46,8 @@ class ReprFilter:
             The places of the rows taken, ascending, and the rows that lost before there were enough: row_id, duplicate_of (the closest of the
             rows taken), similarity.
         """
+        if self.threshold >= 1:  # no cosine is above it
+            return np.arange(min(size, len(row_ids))), pl.DataFrame(schema=_LOSERS)
         taken, lost = [np.zeros(0, np.int64)], [pl.DataFrame(schema=_LOSERS)]
         places = size
         for start in range(0, len(row_ids), _ROWS):

@@ -8,6 +8,7 @@ the process's peak memory.
 """
 
 import argparse
+import os
 import resource
 import tempfile
 import time
@@ -86,14 +87,15 @@ def main() -> None:
             changed = settings.model_copy(update={"foundation": recipe.model_copy(update={"max_similarity": similarity})})
             step = Step("inf_instruct_f", "all", changed, lake, Pool.load(scratch), scratch, scratch)
             key = StepKey(asset="inf_instruct_f", partition="all", code_version="", settings_hash=str(similarity), inputs={})
-            began = time.perf_counter()
+            began, worked = time.perf_counter(), time.process_time()
             outcome = REGISTERED["inf_instruct_f"].function(step)
             computed = time.perf_counter() - began
             manifest = lake.commit(key, outcome, "benchmark", time.time())
             seconds = time.perf_counter() - began
+            used, load = time.process_time() - worked, os.getloadavg()[0]
             print(
-                f"max_similarity {similarity:.2f}: {pool:,} rows in {seconds:.1f} s ({computed:.1f} s before writing), {pool / seconds:,.0f} rows/s, "
-                f"{manifest.rows_out:,} rows of F, peak {_peak():.2f} GiB"
+                f"max_similarity {similarity:.2f}: {pool:,} rows in {seconds:.1f} s ({computed:.1f} s before writing; {used:.1f} s of processor; "
+                f"load {load:.1f}), {pool / seconds:,.0f} rows/s, {manifest.rows_out:,} rows of F, peak {_peak():.2f} GiB"
             )
             print(outcome.charts["domains"])
 

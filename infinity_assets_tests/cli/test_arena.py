@@ -28,8 +28,8 @@ def test_all_contestants_on_the_rows_that_all_can_rank(data: Path, tmp_path: Pat
     told = json.loads((tmp_path / "arena.json").read_text())
     assert [line["selector"] for line in told["summary"]] == names
     assert {line["rows"] for line in told["summary"]} == {12}
-    # Of 240 rows every fourth has scores, and of those every fifth no vector and none declines to answer.
-    assert told["rows"] == 48
+    # Of 240 rows 80 have scores; of those every fifth has no vector, and 8 decline to answer.
+    assert told["rows"] == 56
     chosen = pl.read_parquet(tmp_path / "arena.parquet")
     assert chosen.height == 12 * 7
     assert (tmp_path / "arena.html").read_text().startswith("<!doctype html>")
@@ -40,11 +40,11 @@ def test_each_on_all_rows(data: Path, tmp_path: Path) -> None:
     assert said.exit_code == 0, said.output
     told = {line["selector"]: line["rows"] for line in json.loads((tmp_path / "arena.json").read_text())["summary"]}
     assert told["random"] == 100
-    assert told["ifd"] < 60
+    assert told["ifd"] == 72
     assert "ifd took" in said.output
 
 
 def test_what_cannot_be_is_said_in_a_sentence(data: Path) -> None:
-    assert "Only 48 rows" in arena(data, "--size", "100", "--selectors", "random,deita").output
+    assert "Only 56 rows" in arena(data, "--size", "100", "--selectors", "random,deita").output
     assert "no selector best" in arena(data, "--selectors", "random,best").output
     assert "complexity times quality" in arena(data, "--selectors", "help").output

@@ -27,23 +27,33 @@ def commit(lake: Lake, asset: str, outcome: Outcome, partition: str = "all") -> 
 
 
 def make(data: Path) -> Lake:
-    """The lake. Every fourth row has scores and labels, every fifth no vector, every tenth declines to answer, and the last has no answer."""
+    """The lake. Of three rows one has labels and scores and one a reward; every fifth has no vector, every tenth declines to answer, and the last
+    has no answer.
+    """
     lake, rng = Lake(data), np.random.default_rng(0)
     turns = [
         [
             ("user", f"Question {n}: which tree grows tallest?"),
-            ("assistant", REFUSAL if n % 10 == 9 else f"Of these it is tree {n}, a tall one."),
+            (
+                "assistant",
+                REFUSAL if n % 10 == 9 else f"Of these it is tree {n}:\n\n```python\ndef grow(tree):\n    return tree + {n}\n```",
+            ),
         ]
         for n in range(ROWS - 1)
     ]
     rows = pool(*(("alpha", "a.json", n, turn) for n, turn in enumerate([*turns, [("user", "Question without an answer?")]])))
     rows = rows.with_columns(domain=pl.Series([DOMAINS[n % 4] for n in range(ROWS)])).sort("row_id")
     number = rows["position"].to_numpy()
-    of = {name: np.where(number % 4 == 0, rng.uniform(1, 5, ROWS), np.nan) for name in ("quality", "complexity", "reward", "depth")}
-    ifd = np.where(number % 4 == 0, rng.uniform(0.2, 1.1, ROWS), np.nan)
-    scored = rows.select("row_id", *(pl.Series(name, values, nan_to_null=True) for name, values in of.items()))
-    scored = scored.with_columns(ifd=pl.Series(ifd, nan_to_null=True), ifd_perplexity=pl.Series(ifd / 2, nan_to_null=True))
-    labels = [["trees", f"label {n % 7}"] if n % 4 == 0 else None for n in number]
+    third = number % 3
+
+    def drawn(low: float, high: float, of: int) -> pl.Series:
+        return pl.Series(np.where(third == of, rng.uniform(low, high, ROWS), np.nan), nan_to_null=True)
+
+    scores = {"quality": (2, 5, 0), "complexity": (1, 5, 0), "depth": (0, 5, 0), "ifd": (0.2, 0.99, 0), "reward": (-9, 9, 1)}
+    scored = rows.select("row_id", **{name: drawn(*bounds) for name, bounds in scores.items()}).with_columns(
+        ifd_perplexity=pl.col("ifd") / 2
+    )
+    labels = [["trees", f"label {n % 7}"] if n % 3 == 0 else None for n in number]
     vectors = [None if n % 5 == 0 else v.tolist() for n, v in zip(number, rng.normal(size=(ROWS, WIDTH)), strict=True)]
     items = pl.DataFrame(
         {
@@ -64,7 +74,7 @@ def make(data: Path) -> Lake:
         "benchmarks": items.drop("vector"),
         "benchmark_vectors": label_items(items, 5).select("item_id", "benchmark", "domain", "topic", "vector"),
         "seed_selected": rows.filter(pl.col("domain") == "chat", pl.col("position") % 3 == 0),
-        "domain_budget": pl.DataFrame({"domain": DOMAINS, "quota": [10, 10, 40, 1000], "eased": ["{}"] * 4}),
+        "domain_budget": pl.DataFrame({"domain": DOMAINS, "quota": [30, 30, 45, 1000], "eased": ["{}"] * 4}),
     }
     for asset, table in tables.items():
         commit(lake, asset, Outcome(table))

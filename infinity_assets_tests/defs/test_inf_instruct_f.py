@@ -48,7 +48,7 @@ def test_every_row_is_in_f_or_has_its_reason(lake: Lake, monkeypatch: pytest.Mon
     assert reasons["no_answer"] == 1
     assert all(isinstance(json.loads(detail), dict) for detail in decided["detail"])
     # Its own recipe and quota for every domain; a shortfall is told with its reason.
-    assert dict(rows.group_by("domain").len().iter_rows()) | {"chat": 0} == {"math": 10, "code": 10, "knowledge": 40, "chat": 0}
+    assert dict(rows.group_by("domain").len().iter_rows()) | {"chat": 0} == {"math": 30, "code": 30, "knowledge": 45, "chat": 0}
     assert set(rows.filter(domain="math")["selector"]) == {"dsir"}
     told = {line["domain"]: line for line in table(outcome, "domains")}
     assert told["math"]["shortfall"] == "0"
@@ -79,8 +79,8 @@ def test_the_tables_it_reads_decide_and_nothing_else(lake: Lake) -> None:
 
 def test_a_recipe_of_every_selector(lake: Lake) -> None:
     recipe = {
-        "math": ("ifd", "kcenter"),
-        "code": ("deita", "facility"),
+        "math": ("facility", "random"),
+        "code": ("deita", "kcenter"),
         "knowledge": ("instag", "reward", "longest"),
         "chat": ("quality", "retrieval"),
     }

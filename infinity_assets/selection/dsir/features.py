@@ -1,17 +1,17 @@
 """Texts as bags of hashed n-grams, of every order from 1 to `ngram`."""
 
-import re
 from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
+import regex
 
 from infinity_assets.foundation_settings import Dsir
 from infinity_assets.rows.token_hashes import token_hashes, utf8
 
 SPACE, WORD, SIGN = range(3)
-"""Classes of characters for the reference's tokens: `\\s`, `\\w`, and the others, as Python's `re` has them."""
+"""Classes of characters for the reference's tokens: `\\s`, `\\w`, and the others, as the engine `regex` has them, which NLTK 3.10 runs on."""
 
 
 class Ngrams(NamedTuple):
@@ -34,7 +34,7 @@ def ngrams(texts: pl.Series, settings: Dsir) -> Ngrams:
     from infinity_assets.selection.dsir import kernels
 
     if settings.features == "reference":
-        # Python's lower case and character classes, as the reference has them: Rust's differ for some letters.
+        # Python's lower case, as the reference has it: Rust's differs for some letters.
         lower = pl.Series([text.lower() if text else "" for text in texts], dtype=pl.String)
         data, where = utf8(lower)
         found = kernels.word_punct(data, where, _classes())
@@ -52,5 +52,5 @@ def _classes() -> np.ndarray:
     every = "".join(map(chr, points))
     classes = np.full(0x110000, SIGN, np.uint8)
     for pattern, kind in ((r"\s", SPACE), (r"\w", WORD)):
-        classes[[ord(letter) for letter in re.findall(pattern, every)]] = kind
+        classes[[ord(letter) for letter in regex.findall(pattern, every)]] = kind
     return classes

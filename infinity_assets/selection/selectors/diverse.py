@@ -91,7 +91,9 @@ def k_centers(vectors: Vectors, size: int) -> Places:
     if not min(size, rows):
         return np.zeros(0, np.int64)
     squares = np.concatenate([np.square(vectors[s : s + _BLOCK].astype(np.float64)).sum(axis=1) for s in range(0, rows, _BLOCK)])
-    mean = sum(vectors[s : s + _BLOCK].astype(np.float64).sum(axis=0) for s in range(0, rows, _BLOCK)) / rows
+    mean = np.zeros(vectors.shape[1])
+    for start in range(0, rows, _BLOCK):
+        mean += vectors[start : start + _BLOCK].astype(np.float64).sum(axis=0) / rows
 
     def squared(which: Places, points: Vectors, lengths: Vectors) -> Vectors:
         return squares[which][:, None] + lengths[None, :] - 2 * (vectors[which].astype(np.float64) @ points.T)

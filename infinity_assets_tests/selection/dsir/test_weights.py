@@ -2,13 +2,13 @@
 
 import hashlib
 import math
-import re
 from collections import Counter
 from itertools import pairwise
 
 import numpy as np
 import polars as pl
 import pytest
+import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -57,13 +57,13 @@ def packaged(prompts: list[str], target: list[str], order: int, buckets: int) ->
     """What data-selection 1.0.2 does, with its defaults for everything that is not given, over all tokens."""
 
     def features(text: str) -> np.ndarray:
-        words, counts = re.findall(r"\w+|[^\w\s]+", text.lower()), np.zeros(buckets, dtype=int)
+        words, counts = regex.findall(r"\w+|[^\w\s]+", text.lower()), np.zeros(buckets, dtype=int)
         for n in range(1, order + 1):
             for run in zip(*(words[i:] for i in range(n)), strict=False):
                 counts[int(hashlib.sha256(" ".join(run).encode("utf-8")).hexdigest(), 16) % buckets] += 1
         return counts
 
-    raw, aim = sum(map(features, prompts)), sum(map(features, target))
+    raw, aim = (np.sum([features(text) for text in texts], axis=0) for texts in (prompts, target))
     ratio = np.log(aim / aim.sum() + 1e-8) - np.log(raw / raw.sum() + 1e-8)
     return [float(np.inner(features(prompt), ratio)) for prompt in prompts]
 
@@ -76,7 +76,7 @@ TEXT = st.text(max_size=30) | st.text("aB '.,3 数学_\n", max_size=40)
     prompts=st.lists(TEXT, max_size=5), target=st.lists(TEXT, max_size=3), order=st.integers(1, 3), buckets=st.sampled_from([1, 50, 10_000])
 )
 def test_with_its_features_weights_are_the_references(prompts: list[str], target: list[str], order: int, buckets: int) -> None:
-    """The package itself gave the same to 1e-6 on 508,253 prompts: docs/dsir.md."""
+    """The package itself gave the same to 1e-6 on 7,475 prompts of a real pool: docs/dsir.md."""
     prompts, target = [*prompts, "How many?"], [*target, "How far?"]
     found = weights(pl.Series(prompts), pl.Series(target), features="reference", smoothing=0.0, ngram=order, buckets=buckets)
     assert found == pytest.approx(packaged(prompts, target, order, buckets), abs=1e-6)
