@@ -21,9 +21,14 @@ from infinity_assets.settings import Settings, data_dir
     is_flag=True,
     help="Show every selector all rows that pass the rules. By default all are shown the same rows: those that have what every one of them needs.",
 )
+@click.option(
+    "--proxy",
+    is_flag=True,
+    help="Fine-tune a small model on each selection (`foundation.loop.proxy`) and show its scores on `foundation.loop.items` items of each benchmark.",
+)
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder to write to. Default: arena in the data folder.")
 @sentences
-def arena(selectors: str, size: int, each: bool, out: Path | None) -> None:
+def arena(selectors: str, size: int, each: bool, proxy: bool, out: Path | None) -> None:
     """Selectors on the same rows at the same size, side by side.
 
     \b
@@ -31,8 +36,8 @@ def arena(selectors: str, size: int, each: bool, out: Path | None) -> None:
     infinity arena --selectors random,dsir,infinity --size 5000
     infinity arena --selectors longest,ifd --size 2000 --each   each on all that it can rank
 
-    Reads what is stored and calls no model: run the graph up to `inf_instruct_f` first. Writes arena.html (one file, with charts), arena.parquet (who
-    took which row) and arena.json (every number).
+    Reads what is stored and, without --proxy, calls no model: run the graph up to `inf_instruct_f` first. Writes arena.html (one file, with charts),
+    arena.parquet (who took which row) and arena.json (every number).
     """
     from infinity_assets.atomic import write_parquet, write_text
     from infinity_assets.catalog.lake import Lake
@@ -51,7 +56,9 @@ def arena(selectors: str, size: int, each: bool, out: Path | None) -> None:
         )
         return
     names = known([name.strip() for name in selectors.split(",") if name.strip()])
-    held = contest.hold(Lake(data_dir()), names, size, Settings(), each=each, advance=lambda name: console.print(f"[dim]{name}[/dim]"))
+    lake, settings = Lake(data_dir()), Settings()
+    trained = contest.trained(lake, settings) if proxy else None
+    held = contest.hold(lake, names, size, settings, each=each, proxy=trained, advance=lambda name: console.print(f"[dim]{name}[/dim]"))
     folder = out or data_dir() / "arena"
     write_text(report.page(held.arena, names, held.columns, held.notes), folder / "arena.html")
     write_text(report.as_json(held.arena, held.columns), folder / "arena.json")

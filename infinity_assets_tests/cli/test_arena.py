@@ -48,3 +48,4 @@ def test_what_cannot_be_is_said_in_a_sentence(data: Path) -> None:
     assert "Only 56 rows" in arena(data, "--size", "100", "--selectors", "random,deita").output
     assert "no selector best" in arena(data, "--selectors", "random,best").output
     assert "complexity times quality" in arena(data, "--selectors", "help").output
+    assert "foundation.loop.items" in arena(data, "--size", "12", "--proxy").output

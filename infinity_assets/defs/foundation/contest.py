@@ -6,12 +6,22 @@ from dataclasses import dataclass
 import polars as pl
 
 from infinity_assets.catalog.lake import BOOKS, Lake
+from infinity_assets.catalog.pool import Pool
 from infinity_assets.defs.foundation import candidates
+from infinity_assets.defs.foundation.domain_scores import tasks_of
 from infinity_assets.errors import InfinityError
+from infinity_assets.evaluation import proxy as training
+from infinity_assets.evaluation.evaluate import evaluate
+from infinity_assets.evaluation.scores import TESTED, counted
+from infinity_assets.inference.client import Inference
+from infinity_assets.inference.engines.pool import EnginePool
+from infinity_assets.inference.responses.store import ResponseStore
+from infinity_assets.inference.weights.models import local_path
 from infinity_assets.selection import arena
 from infinity_assets.selection.arena import Arena, Proxy
+from infinity_assets.selection.budget import relaxed
 from infinity_assets.selection.rules import first_failure, registry
-from infinity_assets.settings import Settings
+from infinity_assets.settings import Settings, models_dir
 
 
 @dataclass(frozen=True)
@@ -50,7 +60,8 @@ def hold(
     """
     recipe = settings.foundation
     rows = candidates.candidates(lake.scan)
-    failed = first_failure(candidates.facts(lake.scan, rows, recipe.rules), registry.rules(recipe.rules))
+    rules = relaxed(recipe.rules, lake.scan("domain_budget").collect())
+    failed = first_failure(candidates.facts(lake.scan, rows, rules), registry.rules(rules))
     passed = rows.join(failed, on="row_id", how="anti")
     fetch = candidates.vectors_of(lake.scan)
     wanted = arena.needs(selectors)
@@ -65,6 +76,36 @@ def hold(
     items = lake.scan("benchmark_vectors").select("domain", "vector").collect()
     held = arena.compare(frame, selectors, size, recipe, fetch=fetch, items=items, calls=_calls(lake), proxy=proxy, advance=advance)
     return Held(held, columns, [*_shown(rows.height, passed.height, frame.height, each=each), *_short(held)])
+
+
+def trained(lake: Lake, settings: Settings) -> Proxy:
+    """A function that fine-tunes `foundation.loop.model` on a selection, as `proxy` does on F, and gives its scores by benchmark.
+
+    Weights lie in `data/arena/proxy` and are found again.
+
+    Raises:
+        InfinityError: The settings name no items to evaluate, or a model on a server.
+    """
+    loop = settings.foundation.loop
+    if not loop.items:
+        raise InfinityError("--proxy evaluates on the benchmarks: set `foundation.loop.items` to the number of items of each.")
+    if loop.model.backend == "openai":
+        raise InfinityError("The proxy is made from `foundation.loop.model`, whose weights must be here, not on a server.")
+    tasks, _ = tasks_of(Pool.load(lake.data), lake.scan("benchmarks").collect(), loop.items)
+    inference = Inference(ResponseStore(lake.data / "responses"), EnginePool(models_dir()))
+
+    def scores(name: str, row_ids: pl.Series) -> dict[str, float]:
+        chosen = lake.scan("decontaminated").join(row_ids.to_frame("row_id").lazy(), on="row_id", how="semi").collect(engine="streaming")
+        rows = training.sampled(chosen, loop.proxy)
+        folder = lake.data / "arena" / "proxy" / training.name(rows, loop.proxy, loop.model.identity)
+        inference.release()  # training wants the memory that an engine holds
+        training.train(rows, loop.proxy, local_path(loop.model, models_dir()), folder)
+        spec = loop.model.model_copy(update={"model": str(folder), "revision": folder.name})
+        verdicts = evaluate(inference, spec, tasks, loop.sampling, loop.sandbox, settings.prompts_dir).verdicts
+        found = counted(name, TESTED, tasks, verdicts).drop_nulls("score").sort("benchmark")
+        return dict(found.select("benchmark", "score").iter_rows())
+
+    return scores
 
 
 def _shown(rows: int, passed: int, shown: int, *, each: bool) -> Iterator[str]:

@@ -7,6 +7,7 @@ import polars as pl
 
 from infinity_assets import prompts
 from infinity_assets.catalog.lake import Lake, Outcome, file_hash
+from infinity_assets.catalog.pool import Pool
 from infinity_assets.defs.curate.decontaminated import benchmark_files
 from infinity_assets.defs.step import Step, dataset
 from infinity_assets.evaluation.evaluate import PROMPTS, evaluate
@@ -91,17 +92,28 @@ def domain_scores(step: Step) -> Outcome:
     )
 
 
-def _evaluated(step: Step, programs: dict[str, Counter[str]]) -> pl.DataFrame:
-    loop, items = step.settings.foundation.loop, step.read("benchmarks").collect()
+def tasks_of(pool: Pool, items: pl.DataFrame, most: int) -> tuple[pl.DataFrame, dict[str, tuple[str | None, int, str]]]:
+    """What is asked, and of the benchmarks that cannot be evaluated: domain, items and why.
+
+    Args:
+        pool: Where the benchmarks lie.
+        items: The rows of `benchmarks`.
+        most: Items of each benchmark that are asked.
+    """
     tasks, reasons = [pl.DataFrame(schema=TASK)], {}
-    for name, folder in step.pool.benchmark_folders().items():
+    for name, folder in pool.benchmark_folders().items():
         of_it = items.filter(pl.col("benchmark") == name)
         read = read_tasks(folder, of_it)
         if why := why_not(read):
             reasons[name] = (of_it["domain"].first() if of_it.height else None, of_it.height, why)
         else:
             tasks.append(read)
-    asked = chosen(pl.concat(tasks), loop.items)
+    return chosen(pl.concat(tasks), most), reasons
+
+
+def _evaluated(step: Step, programs: dict[str, Counter[str]]) -> pl.DataFrame:
+    loop, items = step.settings.foundation.loop, step.read("benchmarks").collect()
+    asked, reasons = tasks_of(step.pool, items, loop.items)
     # Under the names that a plan knows its rows by.
     asked = step.sampled(asked.with_columns(row_id="item_id", source="benchmark", seed="question")).select(list(TASK))
     found, models = [], models_under_test(loop, step.lake)
