@@ -24,7 +24,7 @@ from infinity_assets.settings import Settings, data_dir
 @click.option(
     "--proxy",
     is_flag=True,
-    help="Fine-tune a small model on each selection (`foundation.loop.proxy`) and show its scores on `foundation.loop.items` items of each benchmark.",
+    help="Fine-tune a small model on each selection (`foundation.loop.proxy`) and show its scores on `foundation.loop.items` items per benchmark.",
 )
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder to write to. Default: arena in the data folder.")
 @sentences
