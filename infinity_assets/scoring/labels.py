@@ -42,19 +42,18 @@ ABILITIES: dict[str, str] = {
 
 
 def schema(max_labels: int) -> dict[str, Any]:
-    """The JSON schema that the tagger's answer must fit."""
+    """The JSON schema that the tagger's answer must fit: labels of up to three words."""
     return {
         "type": "object",
         "properties": {
-            "ability": {"type": "string", "enum": list(ABILITIES)},
-            "labels": {
+            "ability": {
                 "type": "array",
-                "items": {"type": "string", "pattern": "^[a-z][a-z ]{2,28}[a-z]$"},
+                "items": {"type": "string", "pattern": "^[a-z][a-z0-9+#]{1,15}( [a-z0-9+#]{1,15}){0,2}$"},
                 "minItems": 1,
                 "maxItems": max_labels,
             },
         },
-        "required": ["ability", "labels"],
+        "required": ["ability"],
         "additionalProperties": False,
     }
 
