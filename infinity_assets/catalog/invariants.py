@@ -150,6 +150,7 @@ APPLIES: dict[str, tuple[str, ...]] = {
     "decontaminated": ("conservation", "grammar", "unique", "clean"),
     "vectors": ("unique",),
     "tagged": ("unique",),
+    "labelled": ("unique",),
     "scored": ("unique",),
     "seed_selected": ("conservation", "unique"),
     # Shards evolve apart: an instruction that two of them wrote is made one in `answered`.

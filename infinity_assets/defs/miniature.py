@@ -13,7 +13,9 @@ from infinity_assets.scoring import sample
 
 
 def mirror_of(lake: Lake, folder: Path) -> Lake:
-    """A lake in an empty folder that holds links to the rows, manifests and annotations of another, and copies of what is known of its files."""
+    """A lake in an empty folder that holds links to the rows, manifests and annotations of another and to what is said of labels, and copies of what is
+    known of its files.
+    """
     mirror = Lake(folder)
     for root, pattern in (
         (lake.rows, "*/*.parquet"),
@@ -26,6 +28,9 @@ def mirror_of(lake: Lake, folder: Path) -> Lake:
             link.symlink_to(file)
     if (known := lake.catalog / "fingerprints").is_dir():
         shutil.copytree(known, mirror.catalog / "fingerprints")
+    for said in (lake.data / "labels.yaml", lake.data / "vocabularies"):
+        if said.exists():
+            (folder / said.name).symlink_to(said)
     return mirror
 
 

@@ -31,7 +31,7 @@ def test_help_teaches_with_an_example(command: str) -> None:
 def test_all_are_listed(here: Path) -> None:
     lines = infinity("list").splitlines()
     assert [line.split()[0] for line in lines] == [f"{name}.{language}" for name in prompts.names() for language in prompts.LANGUAGES]
-    for line, prompt in zip(lines, (prompt for name in prompts.names() for prompt in prompts.both(name)), strict=True):
+    for line, prompt in zip(lines, (prompt for name in prompts.names() for prompt in prompts.wordings(name)), strict=True):
         assert line.split()[1:6] == ["version", str(prompt.version), prompt.hash, "built", "in"]
         assert line.endswith(prompt.purpose)
 

@@ -39,7 +39,7 @@ def domain_budget(step: Step) -> Outcome:
 
 _F = {
     **schema.ROW,
-    "cate_ability": pl.String,
+    "cate_ability": pl.List(pl.String),
     "ability": pl.List(pl.String),
     "quality": pl.Float64,
     "ifd": pl.Float64,
@@ -50,11 +50,11 @@ _F = {
 
 @dataset(
     group="foundation",
-    reads=("decontaminated", "tagged", "scored", "benchmarks", "domain_budget", "seed_selected"),
+    reads=("decontaminated", "labelled", "scored", "benchmarks", "domain_budget", "seed_selected"),
     settings=lambda s: (s.foundation, s.models.embedder.identity),
     columns=_F,
     meaning={
-        "cate_ability": "coarse ability",
+        "cate_ability": "coarse abilities",
         "ability": "fine labels",
         "quality": "the judge's score, 1 to 5",
         "ifd": "instruction-following difficulty",
@@ -76,7 +76,7 @@ def inf_instruct_f(step: Step) -> Outcome:
     seeds = step.read("seed_selected").select("row_id").collect()["row_id"]
     frame = foundation.describe(
         pool.join(step.read("scored").select("row_id", "quality", "ifd").collect(), on="row_id", how="left")
-        .join(step.read("tagged").select("row_id", "cate_ability", "ability").collect(), on="row_id", how="left")
+        .join(step.read("labelled").select("row_id", "cate_ability", "ability").collect(), on="row_id", how="left")
         .with_columns(pl.col("row_id").is_in(seeds.implode()).alias("is_seed"))
     )
     failed = first_failure(frame, [*foundation.form_rules(recipe), *foundation.score_rules(recipe)])

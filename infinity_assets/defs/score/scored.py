@@ -74,7 +74,7 @@ def scored(step: Step) -> Outcome:
         rewards = rewarded.frame.select("row_id", "reward", reward_error="error")
     table = (
         rows.select("row_id", language.detect(conversation.answer()).alias("answer_language"))
-        .join(step.read("tagged").select("row_id", "ability").collect(), on="row_id", how="left")
+        .join(step.read("tagged").select("row_id", ability="raw_labels").collect(), on="row_id", how="left")
         .join(likelihood.ifd(in_context.frame, alone.frame), on="row_id", how="left")
         .join(quality, on="row_id", how="left")
         .join(rewards, on="row_id", how="left")
