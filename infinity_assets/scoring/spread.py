@@ -105,7 +105,9 @@ def agreement(labelled: Labelled, recipe: Labels, most: int) -> pl.DataFrame:
             voted = vote(near, lists, recipe.vote, cap).rename({"labels": f"said_{name}"})
             said = said.join(voted, on="query", how="left", maintain_order="left")
         lines.append(_line(f"{low:.1f}", said, rows.height))
-    commonest = rows.with_columns(said_fine=pl.lit(_commonest(rows["fine"], most)), said_coarse=pl.lit(_commonest(rows["coarse"], 1)))
+    commonest = rows.with_columns(
+        said_fine=pl.lit(_commonest(rows["fine"], most)).first(), said_coarse=pl.lit(_commonest(rows["coarse"], 1)).first()
+    )
     lines.append(_line("most frequent", commonest, rows.height))
     return pl.DataFrame(lines)
 

@@ -58,7 +58,9 @@ def scripted(request: Request) -> Response:
         return Response(text=best, finish_reason="stop", prompt_tokens=prompt, completion_tokens=1, choice_logprobs=logprobs, seconds=0.1)
     if request.schema:
         labels = [f"label {chr(97 + lot(text, 20))}", f"thing {chr(97 + lot(text[::-1], 20))}", "common"][: 1 + lot(text, 3)]
-        answer = json.dumps({"ability": list(ABILITIES)[lot(text, 5)], "labels": labels})
+        answer = json.dumps(
+            {"ability": labels} if "ability" in request.schema["properties"] else {"cate_ability": [list(ABILITIES)[lot(text, 5)]]}
+        )
     elif request.prompt.startswith(("evolve", "request")):
         # One rewrite in four is nothing new, and thrown away.
         answer = "Same." if lot(text, 4) == 0 else f"Explain with an example how number {lot(text, 10**6)} comes about, and why."
