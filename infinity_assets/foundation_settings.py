@@ -1,11 +1,13 @@
 """Scores, labels and the selection of InfInstruct-F: the part of the settings that phase 1 of the recipe is made of."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, field_validator
 
 from infinity_assets.model_settings import STATIC_EMBEDDER, Cosine, EmbedderSpec, Grade, Section, Share
 from infinity_assets.rows.schema import DOMAINS, Domain
+
+Score = Literal["ifd", "ic_ifd", "quality", "complexity", "reward"]
 
 
 class Scoring(Section):
@@ -14,6 +16,9 @@ class Scoring(Section):
     max_rows: NonNegativeInt = 5000
     """At most this many rows of the pool get model-made labels and scores: a sample by row id, the same share of each shard. The rest are null
     with the reason `not_sampled`. 0 means all. On two CPU cores the embedded model does about 2 rows a second, all scores together."""
+    scores: tuple[Score, ...] = ("ifd", "ic_ifd", "quality", "complexity", "reward")
+    """Scores that are made: each costs a call per row, `ifd` two, and `ic_ifd` one more. The others are null with the reason `not_wanted`.
+    `reward` needs `models.reward` too."""
     max_chars: PositiveInt = 1500
     """A turn is cut to this many characters where a model reads it to label or judge it."""
     max_labels: PositiveInt = 3

@@ -12,20 +12,21 @@ from infinity_assets.scoring import judge
 _ONE_TOKEN = Sampling(temperature=0.0, top_p=1.0, max_tokens=1)
 
 
-def grade(step: Step, inference: Inference, answers: pl.DataFrame) -> pl.DataFrame:
-    """Score answers with the judge of the settings.
+def grade(step: Step, inference: Inference, asked: pl.DataFrame, prompt: str = "judge_answer") -> pl.DataFrame:
+    """Have the judge of the settings grade answers, or requests.
 
     Args:
         step: The asset that asks.
         inference: The models.
-        answers: Columns row_id, language, request, answer; both texts are cut to `scoring.max_chars`.
+        asked: Columns row_id, language, request, and answer where the prompt has one; the texts are cut to `scoring.max_chars`.
+        prompt: Name of the prompt.
 
     Returns:
-        One line per answer, as `scoring.judge.graded` gives it: row_id, score, text, error.
+        One line per row, as `scoring.judge.graded` gives it: row_id, score, text, error.
     """
     cut = step.settings.scoring.max_chars
-    asked = answers.select("row_id", "language", pl.col("request").str.slice(0, cut), pl.col("answer").str.slice(0, cut))
-    prompt = prompts.both("judge_answer", step.settings.prompts_dir)
-    requests = batch.from_prompt(prompt, asked, _ONE_TOKEN, "judge", choices=judge.DIGITS)
-    given = inference.generate(step.settings.models.judge, requests, "judge")
+    wording = prompts.both(prompt, step.settings.prompts_dir)
+    variables = [pl.col(name).str.slice(0, cut) for name in wording.en.variables]
+    requests = batch.from_prompt(wording, asked.select("row_id", "language", *variables), _ONE_TOKEN, "judge", choices=judge.DIGITS)
+    given = inference.generate(step.settings.models.judge, requests, "judge" if prompt == "judge_answer" else "judge complexity")
     return judge.graded(given.frame)

@@ -117,6 +117,18 @@ def last_answers(rows: pl.DataFrame, with_context: bool) -> list[ScoreRequest]:
     ]
 
 
+def last_requests(rows: pl.DataFrame) -> list[ScoreRequest]:
+    """The likelihood of every row's last request, given nothing.
+
+    Args:
+        rows: row_id and messages, each ending with a request and its answer.
+    """
+    return [
+        ScoreRequest(row_id=row_id, prompt="request_alone", context=(), answer=messages[-2]["content"])
+        for row_id, messages in rows.select("row_id", "messages").iter_rows()
+    ]
+
+
 def conversations(rows: pl.DataFrame) -> list[RewardRequest]:
     """The reward of every row's whole conversation.
 

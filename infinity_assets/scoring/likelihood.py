@@ -1,37 +1,66 @@
-"""Loss and IFD of an answer, from token log-probabilities.
+"""What token log-probabilities say of an answer and its instruction.
 
-    loss          mean negative log-probability of the answer's tokens given the conversation before it, in nats
-    loss_alone    the same with nothing before it
-    ifd           loss / loss_alone: the loss ratio of Cherry LLM (arXiv 2308.12032), not the perplexity ratio of Superfiltering
+    loss              mean negative log-probability of the answer's tokens given the conversation before it, in nats
+    loss_alone        the same with nothing before it
+    ifd               loss / loss_alone: the loss ratio of Cherry LLM (arXiv 2308.12032)
+    ifd_perplexity    exp(loss - loss_alone): the perplexity ratio of Superfiltering (arXiv 2402.00530); another scale, never to be mixed
+    loss_instruction  mean negative log-probability of the last request's tokens with nothing before it
+    ic_ifd            loss / (loss_instruction * loss_alone): IFD without what is merely hard to read (arXiv 2412.11231), in 1/nats
 
-Above 1 the instruction does not help to predict the answer. Of a conversation of several turns the last answer is scored under the whole
-history. What could not be scored is null with a reason, never 0.
+An IFD of 1 and above means that the instruction does not help to predict the answer. Of a conversation of several turns the last answer is scored
+under the whole history. What could not be scored is null with a reason, never 0.
 """
 
 import polars as pl
 
+NO_TOKENS = "no_answer_tokens"
+"""The reason given where a model answered, but with no number that a loss can be made of."""
 
-def ifd(with_context: pl.DataFrame, alone: pl.DataFrame) -> pl.DataFrame:
-    """Losses and IFD per row.
+
+def losses(in_context: pl.DataFrame, alone: pl.DataFrame, instruction: pl.DataFrame) -> pl.DataFrame:
+    """Losses and what is made of them, per row.
 
     Args:
-        with_context: Columns row_id, sum_logprob, answer_tokens, error: the answer given the conversation before it.
+        in_context: Columns row_id, sum_logprob, answer_tokens, error: the answer given the conversation before it.
         alone: The same for the answer with nothing before it.
+        instruction: The same for the last request with nothing before it.
 
     Returns:
-        One line per row of `with_context`: row_id, loss, loss_alone, ifd, answer_tokens, likelihood_error.
+        One line per row of `in_context`: row_id, loss, loss_alone, ifd, ifd_perplexity, answer_tokens, likelihood_error (why ifd is null),
+        loss_instruction, ic_ifd, ic_ifd_error (why ic_ifd is null).
     """
-    joined = with_context.join(alone.select("row_id", "sum_logprob", "answer_tokens", "error"), on="row_id", how="left", suffix="_alone")
-    loss = -pl.col("sum_logprob") / pl.col("answer_tokens")
-    loss_alone = -pl.col("sum_logprob_alone") / pl.col("answer_tokens_alone")
-    error = pl.coalesce("error", "error_alone")
-    measured = joined.select(
-        "row_id",
-        pl.when(loss.is_finite()).then(loss).alias("loss"),
-        pl.when(loss_alone.is_finite() & (loss_alone > 0)).then(loss_alone).alias("loss_alone"),
-        pl.col("answer_tokens").cast(pl.Int64),
-        error.alias("likelihood_error"),
-    )
+    measured = _mean(in_context, "loss").join(_mean(alone, "loss_alone", positive=True), on="row_id", how="left")
+    measured = measured.join(_mean(instruction, "loss_instruction", positive=True), on="row_id", how="left")
+    tokens = in_context.select("row_id", pl.col("answer_tokens").cast(pl.Int64))
     ratio = pl.col("loss") / pl.col("loss_alone")
-    reason = pl.when(ratio.is_null()).then(pl.coalesce("likelihood_error", pl.lit("no_answer_tokens")))
-    return measured.select("row_id", "loss", "loss_alone", ratio.alias("ifd"), "answer_tokens", reason.alias("likelihood_error"))
+    corrected = ratio / pl.col("loss_instruction")
+    reason = pl.coalesce("loss_error", "loss_alone_error")
+    return measured.join(tokens, on="row_id").select(
+        "row_id",
+        "loss",
+        "loss_alone",
+        ratio.alias("ifd"),
+        (pl.col("loss") - pl.col("loss_alone")).exp().alias("ifd_perplexity"),
+        "answer_tokens",
+        reason.alias("likelihood_error"),
+        "loss_instruction",
+        corrected.alias("ic_ifd"),
+        pl.coalesce(reason, "loss_instruction_error").alias("ic_ifd_error"),
+    )
+
+
+def _mean(scores: pl.DataFrame, name: str, positive: bool = False) -> pl.DataFrame:
+    """The mean loss per token, finite or null with its reason: row_id, `name`, `name`_error.
+
+    Args:
+        scores: Columns row_id, sum_logprob, answer_tokens, error.
+        name: Of the loss.
+        positive: Whether 0 is no loss either: it will be divided by.
+    """
+    loss = -pl.col("sum_logprob") / pl.col("answer_tokens")
+    usable = loss.is_finite() & ((loss > 0) | (not positive))
+    return scores.select(
+        "row_id",
+        pl.when(usable).then(loss).alias(name),
+        pl.when(usable.fill_null(False)).then(None).otherwise(pl.coalesce("error", pl.lit(NO_TOKENS))).alias(f"{name}_error"),
+    )

@@ -23,7 +23,16 @@ QUESTIONS = [
     "What is a delta?",
     "How old are oaks?",
 ]
-REASONS = {"quality": "quality_error", "reward": "reward_error", "ifd": "likelihood_error", "loss": "likelihood_error"}
+REASONS = {
+    "quality": "quality_error",
+    "complexity": "complexity_error",
+    "reward": "reward_error",
+    "ifd": "likelihood_error",
+    "ifd_perplexity": "likelihood_error",
+    "loss": "likelihood_error",
+    "ic_ifd": "ic_ifd_error",
+    "depth": "depth_error",
+}
 
 
 def answer(request) -> Response:

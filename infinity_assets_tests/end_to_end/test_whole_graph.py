@@ -94,7 +94,8 @@ def test_f_and_g_hold_something_real(project: Project) -> None:
 
 def test_scores_are_finite_or_null_with_a_reason(project: Project) -> None:
     scored = project.lake.scan("scored").collect()
-    reasons = {"ifd": "likelihood_error", "loss": "likelihood_error", "quality": "quality_error", "reward": "reward_error"}
+    reasons = {name.removesuffix("_error"): name for name in scored.columns if name.endswith("_error")}
+    reasons["ifd"] = reasons["loss"] = reasons["ifd_perplexity"] = reasons.pop("likelihood")
     for score, reason in reasons.items():
         assert scored.filter(pl.col(score).is_null() != pl.col(reason).is_not_null()).is_empty()
         assert scored.drop_nulls(score).filter(~pl.col(score).is_finite()).is_empty()

@@ -5,23 +5,41 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.scoring.likelihood import ifd
+from infinity_assets.scoring.likelihood import losses
 
 SCHEMA = {"row_id": pl.String, "sum_logprob": pl.Float64, "answer_tokens": pl.Int64, "error": pl.String}
+FINE = (-3.0, 2, None)
 
 
 def scored(*lines: tuple) -> pl.DataFrame:
     return pl.DataFrame([(f"r{number}", *line) for number, line in enumerate(lines)], schema=SCHEMA, orient="row")
 
 
+def only(context: tuple, alone: tuple, instruction: tuple = FINE) -> dict:
+    return losses(scored(context), scored(alone), scored(instruction)).row(0, named=True)
+
+
 @settings(max_examples=50, deadline=None)
-@given(context=st.floats(-500, 0), alone=st.floats(-500, -0.1), tokens=st.integers(1, 400))
-def test_ifd_is_the_ratio_of_two_mean_losses(context: float, alone: float, tokens: int) -> None:
-    line = ifd(scored((context, tokens, None)), scored((alone, tokens, None))).row(0, named=True)
+@given(context=st.floats(-500, 0), alone=st.floats(-500, -0.1), asked=st.floats(-500, -0.1), tokens=st.integers(1, 400))
+def test_what_is_made_of_three_mean_losses(context: float, alone: float, asked: float, tokens: int) -> None:
+    line = only((context, tokens, None), (alone, tokens, None), (asked, 7, None))
     assert line["loss"] == pytest.approx(-context / tokens)
     assert line["loss_alone"] == pytest.approx(-alone / tokens)
+    assert line["loss_instruction"] == pytest.approx(-asked / 7)
     assert line["ifd"] == pytest.approx(context / alone)
+    assert math.log(line["ifd_perplexity"]) == pytest.approx(line["loss"] - line["loss_alone"])
+    assert line["ic_ifd"] == pytest.approx(line["ifd"] / line["loss_instruction"])
     assert line["likelihood_error"] is None
+    assert line["ic_ifd_error"] is None
+
+
+def test_both_scales_of_ifd_have_the_same_bound() -> None:
+    """Where the instruction neither helps nor hurts, both ratios are 1: elsewhere they differ."""
+    line = only((-6.0, 2, None), (-6.0, 2, None))
+    assert (line["ifd"], line["ifd_perplexity"]) == (1.0, 1.0)
+    helped = only((-3.0, 2, None), (-6.0, 2, None))
+    assert helped["ifd"] == 0.5
+    assert helped["ifd_perplexity"] == pytest.approx(math.exp(-1.5))
 
 
 FAILURES = [
@@ -38,11 +56,19 @@ FAILURES = [
 
 @pytest.mark.parametrize(("with_context", "alone", "reason"), FAILURES)
 def test_what_could_not_be_scored_is_null_with_a_reason(with_context: tuple, alone: tuple, reason: str) -> None:
-    line = ifd(scored(with_context), scored(alone)).row(0, named=True)
-    assert (line["ifd"], line["likelihood_error"]) == (None, reason)
+    line = only(with_context, alone)
+    assert (line["ifd"], line["ifd_perplexity"], line["likelihood_error"]) == (None, None, reason)
+    assert (line["ic_ifd"], line["ic_ifd_error"]) == (None, reason)
+
+
+@pytest.mark.parametrize(("asked", "reason"), [((None, None, "timeout"), "timeout"), ((0.0, 3, None), "no_answer_tokens")])
+def test_an_instruction_without_a_loss_leaves_ifd_alone(asked: tuple, reason: str) -> None:
+    line = only((-1.0, 2, None), (-2.0, 2, None), asked)
+    assert (line["ifd"], line["likelihood_error"]) == (0.5, None)
+    assert (line["ic_ifd"], line["ic_ifd_error"]) == (None, reason)
 
 
 def test_lines_are_joined_by_id() -> None:
     context, alone = scored((-1.0, 1, None), (-8.0, 2, None), (-3.0, 1, None)), scored((-2.0, 1, None), (-4.0, 2, None))
-    lines = ifd(context, alone.reverse())
+    lines = losses(context, alone.reverse(), scored(FINE, FINE))
     assert dict(lines.select("row_id", "ifd").iter_rows()) == {"r0": 0.5, "r1": 2.0, "r2": None}

@@ -105,10 +105,16 @@ def test_neither_order_nor_a_larger_budget_takes_a_seed_away(rows: list, recipe:
 @given(sizes=st.dictionaries(st.sampled_from(["law", "research", "other"]), st.integers(1, 8), min_size=1), places=st.integers(0, 20))
 def test_the_budget_goes_round_the_abilities(sizes: dict[str, int], places: int) -> None:
     """No ability has two seeds more than another that still had candidates."""
-    rows = lines([("conversation", name, list("abc"), None, None) for name, size in sizes.items() for _ in range(size)])
+    rows = lines(
+        [
+            ("conversation", [name, "knowledge questions"], list("abc"), "model", None, None)
+            for name, size in sizes.items()
+            for _ in range(size)
+        ]
+    )
     found = picked(rows, Seeds(max_seeds=places, raw_share=0.0, min_labels=3))
     taken = dict.fromkeys(sizes, 0)
     for row, chosen in zip(rows, found["taken"], strict=True):
-        taken[row[2]] += chosen
+        taken[row[2][0]] += chosen
     unfinished = [taken[name] for name in sizes if taken[name] < sizes[name]]
     assert not unfinished or max(taken.values()) - min(unfinished) <= 1

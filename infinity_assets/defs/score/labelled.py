@@ -87,7 +87,12 @@ def _by_model(step: Step) -> pl.DataFrame:
 
 def _examples(step: Step, known: pl.DataFrame) -> spread.Labelled:
     """The rows that the tagger labelled and that have a vector."""
-    having = step.read_all("vectors").drop_nulls("vector").join(known.lazy(), on="row_id").collect(engine="streaming").sort("row_id")
+    parts = [
+        step.lake.scan("vectors", partition).drop_nulls("vector").join(known.lazy(), on="row_id").collect(engine="streaming")
+        for partition in step.lake.partitions("vectors")
+    ]
+    # A plan has shards of no vectors beside shards with some, and these are of another width.
+    having = pl.concat([part for part in parts if part.height] or parts[:1]).sort("row_id")
     return spread.Labelled(_matrix(having), _keys(having["row_id"]), having.select("ability", "cate_ability"))
 
 

@@ -6,10 +6,35 @@ from infinity_assets import prompts
 from infinity_assets.catalog.lake import Outcome
 from infinity_assets.defs.grading import grade
 from infinity_assets.defs.step import Step, dataset
+from infinity_assets.foundation_settings import Score
 from infinity_assets.inference import batch
 from infinity_assets.report import charts
 from infinity_assets.rows import conversation
 from infinity_assets.scoring import language, likelihood, sample
+
+_SCORED = {
+    "row_id": pl.String,
+    "answer_language": pl.String,
+    "quality": pl.Float64,
+    "quality_text": pl.String,
+    "complexity": pl.Float64,
+    "reward": pl.Float64,
+    "loss": pl.Float64,
+    "loss_alone": pl.Float64,
+    "ifd": pl.Float64,
+    "ifd_perplexity": pl.Float64,
+    "loss_instruction": pl.Float64,
+    "ic_ifd": pl.Float64,
+    "answer_tokens": pl.Int64,
+    "labels": pl.Int64,
+    "depth": pl.Float64,
+    "likelihood_error": pl.String,
+    "ic_ifd_error": pl.String,
+    "quality_error": pl.String,
+    "complexity_error": pl.String,
+    "reward_error": pl.String,
+    "depth_error": pl.String,
+}
 
 
 @dataset(
@@ -19,92 +44,113 @@ from infinity_assets.scoring import language, likelihood, sample
         s.scoring,
         s.models.scorer.reach,
         s.models.judge.reach,
-        *prompts.hashes(s.prompts_dir, "judge_answer"),
+        *prompts.hashes(s.prompts_dir, "judge_answer", "judge_complexity"),
         s.models.reward.reach if s.models.reward else "",
     ),
-    columns={
-        "row_id": pl.String,
-        "answer_language": pl.String,
-        "quality": pl.Float64,
-        "quality_text": pl.String,
-        "reward": pl.Float64,
-        "loss": pl.Float64,
-        "loss_alone": pl.Float64,
-        "ifd": pl.Float64,
-        "answer_tokens": pl.Int64,
-        "depth": pl.Float64,
-        "likelihood_error": pl.String,
-        "quality_error": pl.String,
-        "reward_error": pl.String,
-    },
+    columns=_SCORED,
     meaning={
         "answer_language": "language of the last answer",
         "quality": "the judge's score, 1 to 5: expectation over the digits' probabilities",
         "quality_text": "what the judge wrote",
+        "complexity": "how much the request demands, 1 to 5, by the judge likewise",
         "reward": "the reward model's number for the whole conversation, of any size and sign",
         "loss": "mean negative log-probability per answer token, given the conversation, in nats",
         "loss_alone": "the same given nothing",
         "answer_tokens": "tokens of the answer that the loss is over",
         "ifd": "loss / loss_alone; at 1 and above the instruction does not help",
-        "depth": "log(1 + number of fine labels) * loss (after InfinityInstruct-Subject)",
+        "ifd_perplexity": "exp(loss - loss_alone), the perplexity ratio: another scale than `ifd`",
+        "loss_instruction": "mean negative log-probability per token of the last request, given nothing, in nats",
+        "ic_ifd": "loss / (loss_instruction * loss_alone): IFD without what is merely hard to read",
+        "labels": "number of labels that the tagger wrote",
+        "depth": "log(1 + labels) * loss (after InfinityInstruct-Subject)",
         "likelihood_error": "why loss and IFD are null",
+        "ic_ifd_error": "why ic_ifd is null",
         "quality_error": "why quality is null",
+        "complexity_error": "why complexity is null",
+        "depth_error": "why depth is null: no_labels, or why loss is",
         "reward_error": "why reward is null: no_reward_model, no_answer, not_sampled, or what went wrong in the call",
     },
     kinds=("polars", "parquet", "vllm"),
-    version="3",
+    version="4",
 )
 def scored(step: Step) -> Outcome:
-    """Loss, IFD, judge score and, where the settings name a reward model, reward per row.
+    """Losses, IFD, judge scores of quality and complexity, depth and, where the settings name a reward model, reward per row.
 
     Grain: one row of `decontaminated`. Key: row_id. A score is null with its reason where the row has no answer, was not in the sample,
-    or the call failed. DSIR weights need the whole domain at once and are made in `inf_instruct_f`.
+    or the call failed; never 0.
     """
     rows, scoring, models = step.read("decontaminated").collect(), step.settings.scoring, step.settings.models
     answered = rows.filter(pl.col("kind") == "conversation")
     taken = step.sampled(sample.take(answered, scoring.max_rows, step.settings.shards))
-    inference = step.inference()
-    in_context = inference.score(models.scorer, batch.last_answers(taken, with_context=True), "loss")
-    alone = inference.score(models.scorer, batch.last_answers(taken, with_context=False), "loss alone")
-    asked = taken.select("row_id", "language", request=conversation.content_of("user"), answer=conversation.answer())
-    quality = grade(step, inference, asked).select("row_id", quality="score", quality_text="text", quality_error="error")
+    inference, nobody = step.inference(), taken.clear()
+
+    def wanting(*scores: Score) -> pl.DataFrame:
+        return taken if set(scores) & set(scoring.scores) else nobody
+
+    def described(rows: pl.DataFrame) -> pl.DataFrame:
+        return rows.select("row_id", "language", request=conversation.content_of("user"), answer=conversation.answer())
+
+    by_likelihood = wanting("ifd", "ic_ifd")
+    likelihoods = likelihood.losses(
+        inference.score(models.scorer, batch.last_answers(by_likelihood, with_context=True), "loss").frame,
+        inference.score(models.scorer, batch.last_answers(by_likelihood, with_context=False), "loss alone").frame,
+        inference.score(models.scorer, batch.last_requests(wanting("ic_ifd")), "loss of requests").frame,
+    )
+    quality = grade(step, inference, described(wanting("quality"))).select(
+        "row_id", quality="score", quality_text="text", quality_error="error"
+    )
+    complexity = grade(step, inference, described(wanting("complexity")), "judge_complexity")
+    complexity = complexity.select("row_id", complexity="score", complexity_error="error")
     rewards = pl.DataFrame(schema={"row_id": pl.String, "reward": pl.Float64, "reward_error": pl.String})
     if models.reward:
-        rewarded = inference.reward(models.reward, batch.conversations(taken), "reward")
+        rewarded = inference.reward(models.reward, batch.conversations(wanting("reward")), "reward")
         rewards = rewarded.frame.select("row_id", "reward", reward_error="error")
-    table = (
-        rows.select("row_id", language.detect(conversation.answer()).alias("answer_language"))
-        .join(step.read("tagged").select("row_id", ability="raw_labels").collect(), on="row_id", how="left")
-        .join(likelihood.ifd(in_context.frame, alone.frame), on="row_id", how="left")
-        .join(quality, on="row_id", how="left")
-        .join(rewards, on="row_id", how="left")
-        .with_columns((pl.col("ability").list.len().fill_null(0).cast(pl.Float64).log1p() * pl.col("loss")).alias("depth"))
+    table = rows.select("row_id", language.detect(conversation.answer()).alias("answer_language")).join(
+        step.read("tagged").select("row_id", labels=pl.col("raw_labels").list.len().cast(pl.Int64)).collect(), on="row_id", how="left"
     )
+    for scores in (likelihoods, quality, complexity, rewards):
+        table = table.join(scores, on="row_id", how="left")
+    table = table.with_columns((pl.col("labels").cast(pl.Float64).log1p() * pl.col("loss")).alias("depth"))
     why = (
         pl.when(~pl.col("row_id").is_in(answered["row_id"].implode()))
         .then(pl.lit("no_answer"))
         .when(~pl.col("row_id").is_in(taken["row_id"].implode()))
         .then(pl.lit(sample.NOT_SAMPLED))
     )
-    table = table.select(
-        "row_id", "answer_language", "quality", "quality_text", "reward", "loss", "loss_alone", "ifd", "answer_tokens", "depth",
-        pl.coalesce(why, "likelihood_error").alias("likelihood_error"),
-        pl.coalesce(why, "quality_error").alias("quality_error"),
-        pl.coalesce(pl.lit(None if models.reward else "no_reward_model"), why, "reward_error").alias("reward_error"),
-    )  # fmt: skip
+
+    def reason(column: str, *scores: Score, otherwise: str | None = None) -> pl.Expr:
+        wanted = set(scores) & set(scoring.scores)
+        return pl.coalesce(pl.lit(otherwise), why, pl.lit(None if wanted else "not_wanted"), column).alias(column)
+
+    table = table.with_columns(
+        reason("likelihood_error", "ifd", "ic_ifd"),
+        reason("ic_ifd_error", "ic_ifd"),
+        reason("quality_error", "quality"),
+        reason("complexity_error", "complexity"),
+        reason("reward_error", "reward", otherwise=None if models.reward else "no_reward_model"),
+    )
+    no_labels = pl.when(pl.col("labels").is_null()).then(pl.lit("no_labels"))
+    no_depth = pl.when(pl.col("depth").is_null()).then(pl.coalesce("likelihood_error", no_labels))
+    table = table.with_columns(no_depth.alias("depth_error")).select(list(_SCORED))
+    counted = {f"rows with {name}": int(table[name].count()) for name in ("ifd", "ic_ifd", "quality", "complexity", "reward", "depth")}
     return Outcome(
         table,
-        measures={
-            "rows with IFD": table["ifd"].count(),
-            "rows with quality": table["quality"].count(),
-            "rows with reward": table["reward"].count(),
-            "mean quality": table["quality"].mean(),  # type: ignore[dict-item]
-            "median IFD": table["ifd"].median(),  # type: ignore[dict-item]
-        },
+        measures={**counted, "mean quality": table["quality"].mean(), "median IFD": table["ifd"].median()},  # type: ignore[dict-item]
         charts={
             "IFD": charts.histogram(table["ifd"], "IFD, loss ratio", low=0, high=1.5),
+            "IFD by perplexity": charts.histogram(table["ifd_perplexity"], "IFD, perplexity ratio", low=0, high=1.5),
+            "IC-IFD": charts.histogram(table["ic_ifd"], "IC-IFD, 1/nats", low=0, high=1),
             "quality": charts.histogram(table["quality"], "judge score", low=1, high=5),
+            "complexity": charts.histogram(table["complexity"], "complexity of the request, by the judge", low=1, high=5),
             "reward": charts.histogram(table["reward"], "reward"),
             "loss": charts.histogram(table["loss"], "loss of the answer, nats per token"),
+            "why there is none": charts.table(_reasons(table)),
         },
     )
+
+
+def _reasons(table: pl.DataFrame) -> pl.DataFrame:
+    """Rows without a score, by score and reason."""
+    errors = [name for name in table.columns if name.endswith("_error")]
+    long = table.select(errors).unpivot(variable_name="score", value_name="reason").drop_nulls()
+    return long.group_by("score", "reason").len("rows").sort("score", pl.col("rows") * -1, "reason")
