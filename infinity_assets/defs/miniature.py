@@ -13,8 +13,8 @@ from infinity_assets.scoring import sample
 
 
 def mirror_of(lake: Lake, folder: Path) -> Lake:
-    """A lake in an empty folder that holds links to the rows, manifests and annotations of another and to what is said of labels, and copies of what is
-    known of its files.
+    """A lake in an empty folder that holds links to the rows, manifests and annotations of another and to what is said of labels, and
+    copies of what is known of its files.
     """
     mirror = Lake(folder)
     for root, pattern in (

@@ -57,7 +57,7 @@ class Oracle:
             top = [{"token": f"token_id:{token}", "logprob": weight} for token, weight in zip(wanted, weights, strict=True)]
             return completion("x", {"content": [{"token": f"token_id:{wanted[0]}", "logprob": weights[0], "top_logprobs": top}]})
         if "response_format" in body or "structured_outputs" in body:
-            lifts = "cate_ability" in text
+            lifts = "cate_ability" in json.dumps(body)
             return completion(
                 json.dumps({"cate_ability": [drawn.choice(list(ABILITIES))]} if lifts else {"ability": drawn.sample(WORDS, 2)})
             )

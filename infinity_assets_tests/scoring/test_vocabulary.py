@@ -1,4 +1,6 @@
-"""Every form is one label or none, with a reason; what it is does not depend on the order of the rows, and under a frozen vocabulary not on the others."""
+"""Every form is one label or none, with a reason; what it is does not depend on the order of the rows. Under a frozen vocabulary it does not
+depend on the other forms either.
+"""
 
 from collections.abc import Sequence
 
