@@ -159,7 +159,9 @@ def _described(step: Step, used: pl.DataFrame) -> pl.DataFrame:
         orient="row",
     )
     words = used.join(own, on="label", how="left", maintain_order="left")
-    to_lift, to_name = (words.filter(pl.col(column).is_null()) for column in ("own_ability", "own_zh"))
+    asked = step.sampled(words.select(row_id="label", language=pl.lit("en"), kind=pl.lit("label"), seed="label"))["row_id"]
+    to_ask = words.filter(pl.col("label").is_in(asked.implode()))
+    to_lift, to_name = (to_ask.filter(pl.col(column).is_null()) for column in ("own_ability", "own_zh"))
     lifted = labels.lifted(_asked(step, to_lift, "lift", _LIFT, labels.lift_schema()))
     named = labels.chinese(_asked(step, to_name, "label_zh", _NAME, None))
     words = words.join(lifted, on="label", how="left", maintain_order="left").join(named, on="label", how="left", maintain_order="left")
