@@ -91,8 +91,8 @@ def children(outcome: Outcome) -> pl.DataFrame:
 def filled(
     outcomes: Mapping[str, Outcome], asked: Mapping[str, Outcome], sampled: pl.DataFrame, unanswered: pl.DataFrame
 ) -> dict[str, Outcome]:
-    """Tables of scores in which a row that was not asked about has the line of the sampled row that is most like it. The key is `row_id`, or the first
-    column of a table that has none.
+    """Tables of scores in which a row that was not asked about has the line of the sampled row that is most like it. The key is `row_id`, or the
+    first column of a table that has none.
 
     Args:
         outcomes: The tables by partition, without the answers.

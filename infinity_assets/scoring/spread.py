@@ -120,7 +120,7 @@ def _commonest(lists: pl.Series, count: int) -> pl.Series:
 
 def _line(name: str, said: pl.DataFrame, total: int) -> dict[str, float | str | None]:
     line: dict[str, float | str | None] = {"from": name, "rows": said.height, "share": said.height / max(total, 1)}
-    line["labelled"] = said["said_coarse"].is_not_null().sum() / said.height if said.height else None
+    line["labelled"] = int(said["said_coarse"].count()) / said.height if said.height else None
     for part in ("coarse", "fine"):
         told, true = (said[column].fill_null(pl.Series([[]], dtype=pl.List(pl.String))) for column in (f"said_{part}", part))
         hits = float(told.list.set_intersection(true).list.len().sum())

@@ -17,7 +17,7 @@ from infinity_assets.defs import step
 from infinity_assets.defs.runner import Runner
 from infinity_assets.inference.engines.embedder import Reading
 from infinity_assets.inference.engines.pool import EnginePool
-from infinity_assets.inference.requests import Request, Response
+from infinity_assets.inference.requests import GenerateRequest, Request, Response
 from infinity_assets.progress import LogReporter
 from infinity_assets.rows import conversation
 from infinity_assets_tests.inference.doubles import ScriptedEngine
@@ -33,6 +33,7 @@ QUESTIONS = [f"Why does {word} number {at} {end}?" for word in SUBJECTS for at, 
 
 def answer(request: Request) -> Response:
     """The tagger: labels by the subject, what each is lifted to, and Chinese names, of which one is none."""
+    assert isinstance(request, GenerateRequest)
     told, lifts = request.messages[-1]["content"], request.prompt.startswith("lift")
     for word, (labels, ability, name) in SUBJECTS.items():
         if request.prompt.startswith("tag") and word in told:

@@ -6,6 +6,9 @@
 | tag_vocabulary | fine label | label |
 """
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import polars as pl
 
 from infinity_assets import prompts
@@ -17,6 +20,9 @@ from infinity_assets.model_settings import Sampling
 from infinity_assets.report import charts
 from infinity_assets.rows.ids import digest
 from infinity_assets.scoring import by_hand, labels, vocabulary
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _LIFT = Sampling(temperature=0.0, top_p=1.0, max_tokens=48)
 _NAME = Sampling(temperature=0.0, top_p=1.0, max_tokens=32)
@@ -60,7 +66,7 @@ def label_forms(step: Step) -> Outcome:
     pairs = vocabulary.pairs_of(step.read("tagged"))
     hand = {label: said.into for label, said in by_hand.read(data).items() if said.into}
 
-    def embed(names):
+    def embed(names: Sequence[str]) -> "np.ndarray":
         return inference.embed(step.settings.models.embedder, names, "labels")
 
     if recipe.vocabulary:
