@@ -1,12 +1,13 @@
 """Scores, labels and the selection of InfInstruct-F: the part of the settings that phase 1 of the recipe is made of."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, field_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, field_validator, model_validator
 
-from infinity_assets.model_settings import STATIC_EMBEDDER, Cosine, EmbedderSpec, Grade, Section, Share
+from infinity_assets.model_settings import STATIC_EMBEDDER, Cosine, EmbedderSpec, Section, Share
 from infinity_assets.rows.schema import DOMAINS, Domain
 
+Threshold = Annotated[float, Field(allow_inf_nan=False)] | None
 Score = Literal["ifd", "ic_ifd", "quality", "complexity", "reward"]
 
 
@@ -68,6 +69,119 @@ class Labels(Section):
         return self.model_dump_json(include={"spread", "neighbours", "spread_cosine", "vote", "exact_up_to"})
 
 
+class Thresholds(Section):
+    """A threshold per rule, under the rule's name; null switches the rule off. What is measured: docs/rules.md."""
+
+    no_answer: Threshold = 1
+    """Answers a row has at least."""
+    denied_source: Threshold = 0
+    """Files on the list `denied` fail. (Paper, knowledge: sub-sources of low knowledge density are dropped.)"""
+    answer_too_short: Threshold = 2
+    """Characters an answer has at least. (A number is an answer.)"""
+    answer_too_long: Threshold = 20_000
+    """Characters an answer has at most: about 5,000 tokens of English, more than training sequences of 4,096 hold."""
+    prompt_too_long: Threshold = 40_000
+    """Characters all prompts of a row have at most. (Ours: about 10,000 tokens.)"""
+    answer_without_words: Threshold = 1
+    """Words an answer has at least. (Evol-Instruct, arXiv 2304.12244: answers of punctuation and stop words alone are eliminated.)"""
+    repeated_lines: Threshold = 0.75
+    """Share of repeated lines an answer has at most. (Gopher, arXiv 2112.11446: 0.3 of web pages; surveys and lists of recipes
+    repeat up to 0.6.)"""
+    repeated_runs: Threshold = 0.6
+    """Share of repeated runs of ten words an answer has at most. (Gopher: 0.1 of web pages; set by eye on the sample sources.)"""
+    template_debris: Threshold = 1
+    """2, a mark of a template or a second exchange unasked, fails; 1, a dialogue that was asked for, passes."""
+    calculator_marks: Threshold = 0
+    """Any calculator note fails. (Reported by users of Infinity-Instruct; GSM8K has them in every answer, and others have it without.)"""
+    tool_marks: Threshold = 0
+    """Any call of a tool written into the text fails."""
+    placeholder: Threshold = 0
+    """Any place that was to be filled in fails."""
+    unfinished: Threshold = 1
+    """2, an answer that stops in the middle, fails; 1, a long one without a sign at its end, passes."""
+    identity_leak: Threshold = 2
+    """3 fails: a model that says who it is. 2, a part it was given to play, and 1, a model that is named, pass."""
+    refusal: Threshold = 120
+    """An answer that begins by declining has at least this many words. (Evol-Instruct: "sorry" and under 80 words. Of the sample sources'
+    answers of 80 to 120 words that begin so, nearly all only decline; of longer ones, most go on and help.)"""
+    wrong_language: Threshold = 1
+    """2, another script unasked, fails; 1, asked for, passes."""
+    no_code: Threshold = 1
+    """Lines or pieces of code a row of the code domain has at least."""
+    python_syntax: Threshold = 0
+    """Python that does not parse fails. (Paper, code: a filter by syntax.)"""
+    touches_network: Threshold = 1
+    """2, code that uses the network, fails; 1, code that names it, passes. (BAAI, 2024: code doing network or file I/O is removed.)"""
+    touches_files: Threshold = 1
+    """The same of files."""
+    instruction_does_not_help: Threshold = 1.0
+    """Rows with an IFD at or above this fail. (Cherry LLM, arXiv 2308.12032: 1.0.)"""
+    low_quality: Threshold = 1.5
+    """Rows that the judge scores below this, of 5, fail."""
+
+
+_SENTIMENT = ("*imdb*", "*sst2*", "*sst-2*", "*sst_2*", "*rotten_tomatoes*", "*yelp*", "*amazon_polarity*", "*amazon_reviews*", "*app_reviews*",
+              "*sentiment140*", "*tweet_sentiment*", "*sentiment_classification*", "*sentiment_analysis*")  # fmt: skip
+
+
+class Rules(Section):
+    """Rules that leave rows out of F. A threshold of a source comes before that of its domain, and that before the general one:
+    `rules: {domains: {code: {answer_too_short: 10}}, sources: {gsm8k_train: {calculator_marks: null}}}`.
+    """
+
+    thresholds: Thresholds = Thresholds()
+    domains: dict[Domain, dict[str, Threshold]] = {}
+    """Thresholds of a domain, by rule. They also bring a rule to a domain that it does not apply to by itself; null switches it off there."""
+    sources: dict[str, dict[str, Threshold]] = {}
+    """Thresholds of a source, by rule; null switches a rule off there."""
+    denied: dict[str, tuple[str, ...]] = Field(default_factory=lambda: {"*": _SENTIMENT})
+    """Parts of sources with little knowledge: globs (`*`, `?`) of files by glob of the source's name. (Paper: SST-2 and IMDb of Flan 2022 are its
+    examples; these are the sentiment sets of Flan, P3 and Natural Instructions.)"""
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        named = {name for values in (*self.domains.values(), *self.sources.values()) for name in values}
+        if unknown := sorted(named - set(Thresholds.model_fields)):
+            raise ValueError(f"there is no rule {', '.join(unknown)}; there are {', '.join(Thresholds.model_fields)}")
+        return self
+
+
+class Dsir(Section):
+    """Importance of a row towards a target, by hashed n-grams (DSIR, arXiv 2302.03169; docs/dsir.md has the measurements)."""
+
+    targets: dict[Domain, tuple[str, ...]] = Field(default_factory=lambda: {"math": (), "code": ()})
+    """The domains that are selected by DSIR, and by domain the names of benchmarks and of sources of the pool that are its target; none for all
+    benchmarks of the domain. Where there is a training split, name that. (Paper: math GSM8K and MATH, their training prompts; code HumanEval.)"""
+    features: Literal["words", "reference"] = "words"
+    """`words`: case and punctuation ignored, one CJK character a token. `reference`: tokens and hashes of the package `data-selection` 1.0.2, to
+    which a sentence in Chinese is one token."""
+    ngram: Annotated[int, Field(ge=1, le=8)] = 2
+    """n-grams of 1 to so many tokens. (data-selection: 2.)"""
+    buckets: Annotated[int, Field(ge=1, le=2**24)] = 10_000
+    """Hash buckets. (data-selection: 10,000.)"""
+    smoothing: NonNegativeFloat = 10_000.0
+    """So many n-grams of the pool's own distribution are added to the target's: a target of 164 prompts leaves most buckets empty. 0 for the
+    reference's 1e-8 on probabilities, which forbids what the target happens not to hold. (Measured on held-out prompts: best for targets of 164
+    and of 3,736.)"""
+    length: Literal["target", "pool", "none"] = "target"
+    """A weight is a sum and so depends on the length of its text. `target`: rows compete with rows of their length, and the draw has the target's
+    lengths; `pool`: it has the pool's; `none`: the weights alone, as the reference has it."""
+    strata: Annotated[int, Field(ge=1, le=8)] = 2
+    """Strata of length to a doubling of the number of tokens: with 2, lengths that compete differ by no more than a factor of 1.4. (Ours.)"""
+    top_k: bool = False
+    """The largest weights, instead of a draw by them. (data-selection: off.)"""
+
+    @property
+    def counting(self) -> str:
+        """What of the settings decides what is counted."""
+        return self.model_dump_json(exclude={"smoothing", "length", "top_k"})
+
+    @property
+    def weighing(self) -> str:
+        """What of the settings decides the weights."""
+        return self.model_dump_json(exclude={"top_k"})
+
+
 class Foundation(Section):
     """How InfInstruct-F is selected from the pool."""
 
@@ -83,22 +197,10 @@ class Foundation(Section):
 
     max_rows: NonNegativeInt = 20_000
     """Upper bound on F, spread over the domains in proportion."""
-    min_answer_chars: NonNegativeInt = 2
-    """Shorter answers are dropped: they teach nothing. (A number is an answer.)"""
-    max_answer_chars: PositiveInt = 20_000
-    """Longer answers are dropped."""
-    max_ifd: NonNegativeFloat = 1.0
-    """Rows whose instruction does not help to predict the answer (IFD at or above this) are dropped. (Cherry LLM, arXiv 2308.12032: 1.0.)"""
-    min_quality: Grade = 1.5
-    """Rows that the judge scores below this, of 5, are dropped."""
+    rules: Rules = Rules()
     max_similarity: Cosine = 0.95
     """A row whose embedding has a higher cosine than this with one ranked above it is dropped. (Deita, arXiv 2312.15685: 0.9.)"""
     candidates_per_place: Annotated[float, Field(ge=1)] = 2.0
     """Per domain, this many candidates per place of the quota, best first, reach the diversity step: only they are embedded."""
-    dsir_buckets: PositiveInt = 10_000
-    """Hash buckets of DSIR (arXiv 2302.03169)."""
-    dsir_smoothing: NonNegativeFloat = 1000.0
-    """So many n-grams of the pool's own distribution are added to the target's: a target of 40 prompts leaves most buckets empty.
-    (Reference package: 1e-8 on probabilities, which forbids what the target happens not to hold.)"""
-    dsir_domains: tuple[Domain, ...] = ("math", "code")
-    """Domains selected by DSIR, with that domain's benchmarks as the target. (Paper: math against GSM8K + MATH, code against HumanEval.)"""
+    dsir: Dsir = Dsir()
+    """Importance towards a target, for the domains that have one."""

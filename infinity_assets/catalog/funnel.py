@@ -8,7 +8,8 @@ from infinity_assets.catalog.views import connect
 
 ORDER = (
     "raw_pool", "synthesized_from_text", "fingerprints", "embeddings", "neighbours", "duplicates", "deduped", "benchmarks", "paraphrases",
-    "allowed", "matches", "contamination", "decontaminated", "vectors", "tagged", "label_forms", "tag_vocabulary", "labelled", "scored",
+    "allowed", "matches", "contamination", "decontaminated", "measured", "ngrams", "importance", "vectors", "tagged", "label_forms",
+    "tag_vocabulary", "labelled", "scored", "rules",
     "seed_selected", "domain_budget", "inf_instruct_f", "evolved", "answered", "diagnosed", "inf_instruct_g", "release",
 )  # fmt: skip
 """Assets in the order of the graph; rounds follow the first."""

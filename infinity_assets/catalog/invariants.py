@@ -148,6 +148,8 @@ APPLIES: dict[str, tuple[str, ...]] = {
     "synthesized_from_text": ("conservation", "grammar", "lineage", "licence"),
     "deduped": ("conservation", "grammar", "unique", "licence"),
     "decontaminated": ("conservation", "grammar", "unique", "clean"),
+    "measured": ("unique",),
+    "importance": ("unique",),
     "vectors": ("unique",),
     "tagged": ("unique",),
     "labelled": ("unique",),

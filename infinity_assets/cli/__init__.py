@@ -17,6 +17,7 @@ from infinity_assets.cli.labels import labels
 from infinity_assets.cli.plan import plan
 from infinity_assets.cli.prompts import prompts
 from infinity_assets.cli.responses import responses
+from infinity_assets.cli.rules import rules
 from infinity_assets.cli.sources import bring, sources
 from infinity_assets.errors import InfinityError
 from infinity_assets.settings import Settings, data_dir, models_dir
@@ -33,6 +34,7 @@ def main() -> None:
     infinity plan                        what a run would make again, and what its model calls would cost
     infinity explain 3fa9                the story of the row whose id begins with 3fa9
     infinity funnel                      rows in, out and dropped, per asset
+    infinity rules                       what each rule leaves out of F; `infinity rules show NAME` shows rows
     infinity sql "select * from decisions limit 5"
 
     Everything lies under INFINITY_DATA (default: ./data). Settings come from infinity.yaml and INFINITY_* variables: `infinity settings`.
@@ -261,6 +263,7 @@ def settings() -> None:
 main.add_command(export)
 main.add_command(plan)
 main.add_command(responses)
+main.add_command(rules)
 
 
 @main.group()

@@ -16,7 +16,21 @@ SOURCES = dg.DynamicPartitionsDefinition(name="source")
 SHARDS = dg.StaticPartitionsDefinition(shard_names(Settings().shards))
 
 _BY_SOURCE = {"raw_pool", "synthesized_from_text", "fingerprints", "embeddings"}
-_BY_SHARD = {"deduped", "matches", "decontaminated", "vectors", "tagged", "labelled", "scored", "evolved", "answered", "diagnosed"}
+_BY_SHARD = {
+    "deduped",
+    "matches",
+    "decontaminated",
+    "measured",
+    "ngrams",
+    "importance",
+    "vectors",
+    "tagged",
+    "labelled",
+    "scored",
+    "evolved",
+    "answered",
+    "diagnosed",
+}
 
 
 def partitions_of(asset: str) -> dg.PartitionsDefinition | None:

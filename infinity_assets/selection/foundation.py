@@ -1,104 +1,42 @@
-"""InfInstruct-F: rules of form, scores, a ranking per domain, diversity, quotas.
+"""InfInstruct-F: rules, a ranking per domain, diversity, quotas.
 
-rules       rows that no training set should hold, and rows whose scores say the same
+rules       rows that no training set should hold (selection/rules/)
 ranking     DSIR for the domains that have a target, judge score and IFD for the others; the chat seeds come first (the paper replays them)
 diversity   of rows that are too close, the one ranked highest (selection/diversity.py)
 quota       a share of each domain, from `domain_budget`
 """
 
-import re
-
 import numpy as np
 import polars as pl
 
-from infinity_assets.rows import conversation, grammar
-from infinity_assets.scoring import language
-from infinity_assets.selection import dsir
-from infinity_assets.selection.rules import Rule
+from infinity_assets.selection.dsir import drawing
 from infinity_assets.settings import Foundation
 
-_TRANSLATION = (
-    r"(?i)translat|翻译|译成|译为|用英文|用英语|用中文|in (?:english|chinese|french|german|spanish|japanese|korean|russian|italian)"
-)
-_DEBRIS = "|".join([*(re.escape(mark) for mark in grammar.DEBRIS), r"###\s*(?:Instruction|Response):"])
-_IDENTITY = (
-    r"(?i)\b(?:i am|i'm|as) (?:an? )?(?:chatgpt|gpt-?[34]|claude|ai language model|large language model (?:trained|created) by)|由OpenAI"
-)
-_REFUSAL = (
-    r"(?i)^\W*(?:(?:i'?m |i am )?sorry,? (?:but )?)?"
-    r"(?:as an ai\b|i (?:can'?t|cannot|am unable to|am not able to) (?:help|assist|answer|comply|fulfil|provide))"
-    r"|^\W*(?:(?:对不起|抱歉)[，,]?)?(?:作为(?:一个)?(?:人工智能|AI)|我(?:无法|不能)(?:回答|提供|满足|完成))"
-)
 
-
-def describe(rows: pl.DataFrame) -> pl.DataFrame:
-    """What the rules read of the text of a row: prompt, answer, their languages."""
-    prompt, answer = conversation.content_of("user"), conversation.answer().fill_null("")
-    return rows.with_columns(prompt.alias("prompt"), answer.alias("answer")).with_columns(
-        language.detect(pl.col("prompt")).alias("prompt_language"), language.detect(pl.col("answer")).alias("answer_language")
-    )
-
-
-def form_rules(settings: Foundation) -> list[Rule]:
-    """Rules that need no model."""
-    answer, chars = pl.col("answer"), pl.col("answer").str.len_chars()
-    scripts_differ = language.scripts_differ(pl.col("prompt_language"), pl.col("answer_language"))
-    return [
-        Rule("no_answer", pl.col("kind") != "conversation", pl.col("kind"), "conversation"),
-        Rule("answer_too_short", chars < settings.min_answer_chars, chars, settings.min_answer_chars),
-        Rule("answer_too_long", chars > settings.max_answer_chars, chars, settings.max_answer_chars),
-        Rule("template_debris", answer.str.contains(_DEBRIS), answer.str.extract(f"({_DEBRIS})", 1)),
-        Rule("identity_leak", answer.str.contains(_IDENTITY), answer.str.extract(f"({_IDENTITY})", 1)),
-        Rule("refusal", answer.str.contains(_REFUSAL), answer.str.slice(0, 60)),
-        Rule(
-            "wrong_language",
-            scripts_differ & (pl.col("domain") != "code") & ~pl.col("prompt").str.contains(_TRANSLATION),
-            pl.col("answer_language"),
-            "the language of the prompt",
-        ),
-    ]
-
-
-def score_rules(settings: Foundation) -> list[Rule]:
-    """Rules on scores by models: rows that were not scored pass."""
-    return [
-        Rule("instruction_does_not_help", pl.col("ifd") >= settings.max_ifd, pl.col("ifd"), settings.max_ifd),
-        Rule("low_quality", pl.col("quality") < settings.min_quality, pl.col("quality"), settings.min_quality),
-    ]
-
-
-def rank(frame: pl.DataFrame, targets: pl.DataFrame, settings: Foundation) -> pl.DataFrame:
+def rank(frame: pl.DataFrame, settings: Foundation) -> pl.DataFrame:
     """The rows in the order in which their domain takes them.
 
     Args:
-        frame: Candidates: row_id, domain, prompt, quality, ifd, is_seed.
-        targets: Benchmark items: domain, prompt.
+        frame: Candidates: row_id, domain, quality, ifd, is_seed, and of `importance` log_weight, stratum and share.
         settings: The recipe.
 
     Returns:
         The frame sorted, with `selector` (seed_replay, dsir or quality), `dsir_log_weight` (null outside DSIR's domains) and `place` (from 0
-        within the domain).
+        within the domain). In DSIR's domains a row without a weight comes last.
     """
-    parts = []
+    frame, parts = frame.with_columns(dsir_log_weight="log_weight"), []
     for (domain,), rows in sorted(frame.group_by("domain"), key=lambda item: str(item[0][0])):
-        aim = targets.filter(pl.col("domain") == domain)["prompt"]
-        if domain in settings.dsir_domains and len(aim):
-            weights = dsir.log_weights(rows["prompt"], aim, settings.dsir_buckets, settings.dsir_smoothing)
-            order = dsir.gumbel_rank(weights, rows["prompt"], rows["row_id"], f"dsir:{domain}")
-            rows = rows.with_columns(pl.Series("dsir_log_weight", weights), pl.Series("order", order), pl.lit("dsir").alias("selector"))
+        if rows["log_weight"].count():
+            keyed = rows.with_columns(drawing.noisy_keys(rows, f"dsir:{domain}", settings.dsir.top_k))
+            rows = rows.with_columns(drawing.order(keyed), pl.lit("dsir").alias("selector"))
         else:
-            order = _quality_order(rows)
-            rows = rows.with_columns(
-                pl.lit(None, pl.Float64).alias("dsir_log_weight"), pl.Series("order", order), pl.lit("quality").alias("selector")
-            )
+            rows = rows.with_columns(pl.Series("order", _quality_order(rows)), pl.lit("quality").alias("selector"))
         replay = pl.col("is_seed") & (pl.col("domain") == "chat")
         rows = rows.with_columns(pl.when(replay).then(pl.lit("seed_replay")).otherwise("selector").alias("selector"))
-        ordered = rows.sort(pl.col("selector") != "seed_replay", "order", "row_id").drop("order")
+        ordered = rows.sort(pl.col("selector") != "seed_replay", "order", "row_id", nulls_last=True).drop("order")
         parts.append(ordered.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("place")))
     if not parts:
-        return frame.with_columns(
-            pl.lit("").alias("selector"), pl.lit(None, pl.Float64).alias("dsir_log_weight"), pl.lit(0, pl.Int64).alias("place")
-        )
+        return frame.with_columns(pl.lit("").alias("selector"), pl.lit(0, pl.Int64).alias("place"))
     return pl.concat(parts)
 
 

@@ -15,8 +15,8 @@ PACKAGE = Path(__file__).parents[2] / "infinity_assets"
 GROUPS = {
     "ingest": ["raw_pool", "synthesized_from_text", "fingerprints", "embeddings"],
     "curate": ["neighbours", "duplicates", "deduped", "benchmarks", "paraphrases", "allowed", "matches", "contamination", "decontaminated"],
-    "score": ["vectors", "tagged", "label_forms", "labelled", "scored"],
-    "foundation": ["domain_budget", "inf_instruct_f"],
+    "score": ["measured", "ngrams", "importance", "vectors", "tagged", "label_forms", "labelled", "scored"],
+    "foundation": ["rules", "domain_budget", "inf_instruct_f"],
     "chat": ["tag_vocabulary", "seed_selected", "evolved", "answered", "diagnosed", "inf_instruct_g"],
     "release": ["release"],
 }
@@ -57,7 +57,21 @@ def test_partitions(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
     names = {asset: getattr(graph.get(dg.AssetKey(asset)).partitions_def, "name", None) for asset in GROUPS["ingest"]}
     assert set(names.values()) == {"source"}
-    for asset in ("deduped", "matches", "decontaminated", "vectors", "tagged", "labelled", "scored", "evolved", "answered", "diagnosed"):
+    for asset in (
+        "deduped",
+        "matches",
+        "decontaminated",
+        "measured",
+        "ngrams",
+        "importance",
+        "vectors",
+        "tagged",
+        "labelled",
+        "scored",
+        "evolved",
+        "answered",
+        "diagnosed",
+    ):
         partitions = graph.get(dg.AssetKey(asset)).partitions_def
         assert partitions
         assert list(partitions.get_partition_keys()) == ["shard-00", "shard-01", "shard-02", "shard-03"]

@@ -1,65 +1,27 @@
 import math
 
 import polars as pl
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infinity_assets.rows.schema import DOMAINS
-from infinity_assets.selection.foundation import budget, describe, form_rules, rank, score_rules
-from infinity_assets.selection.rules import first_failure
+from infinity_assets.selection.foundation import budget, rank
 from infinity_assets.settings import Foundation
-from infinity_assets_tests.frames import pool
 
 FEW = settings(max_examples=40, deadline=None)
 
-FORM = [
-    # turns, reason
-    ([("user", "What is the capital of France?"), ("assistant", "It is Paris.")], None),
-    ([("user", "2+2?"), ("assistant", "42")], None),
-    ([("user", "2+2?"), ("assistant", "4")], "answer_too_short"),
-    ([("user", "What is this?")], "no_answer"),
-    ([("user", "What is this?"), ("assistant", "x " * 20_000)], "answer_too_long"),
-    ([("user", "Hello"), ("assistant", "Hi <|im_end|>")], "template_debris"),
-    ([("user", "Hello"), ("assistant", "Hi\n### Response: Hi")], "template_debris"),
-    ([("user", "Hello"), ("assistant", "I am ChatGPT, at your service.")], "identity_leak"),
-    ([("user", "Hello"), ("assistant", "As an AI language model I have no name.")], "identity_leak"),
-    ([("user", "Hello"), ("assistant", "I'm sorry, but I cannot help with that.")], "refusal"),
-    ([("user", "你好"), ("assistant", "抱歉，我无法回答。")], "refusal"),
-    ([("user", "What is the capital of France?"), ("assistant", "法国的首都是巴黎。")], "wrong_language"),
-    ([("user", "Translate the word paper into Chinese."), ("assistant", "这个词是纸。")], None),
-    ([("user", "What is the name of the man?"), ("assistant", "Der Mann ist nicht der, den sie und ich sind.")], None),  # both Latin
-]
-
-
-@pytest.mark.parametrize(("turns", "reason"), FORM)
-def test_rules_of_form(turns: list, reason: str | None) -> None:
-    failed = first_failure(describe(pool(("s", "f", 0, turns))), form_rules(Foundation()))
-    assert failed["reason"].to_list() == ([reason] if reason else [])
-
-
-def test_code_may_answer_in_another_language() -> None:
-    row = pool(("s", "f", 0, [("user", "What is the capital of France?"), ("assistant", "法国的首都是巴黎。")]))
-    assert first_failure(describe(row.with_columns(domain=pl.lit("code"))), form_rules(Foundation())).is_empty()
-
-
-@pytest.mark.parametrize(
-    ("ifd", "quality", "reason"),
-    [(0.5, 3.0, None), (None, None, None), (1.0, 5.0, "instruction_does_not_help"), (None, 1.49, "low_quality"), (0.99, 1.5, None)],
-)
-def test_rules_on_scores_pass_what_was_not_scored(ifd: float | None, quality: float | None, reason: str | None) -> None:
-    frame = pl.DataFrame({"row_id": ["r"], "ifd": [ifd], "quality": [quality]}, schema_overrides={"ifd": pl.Float64, "quality": pl.Float64})
-    assert first_failure(frame, score_rules(Foundation()))["reason"].to_list() == ([reason] if reason else [])
-
-
 SCORES = st.none() | st.floats(1, 5)
-CANDIDATES = st.lists(
-    st.tuples(st.sampled_from(DOMAINS), st.sampled_from(["sum of 3", "a cat", "print x"]), SCORES, SCORES, st.booleans()), max_size=14
-)
+CANDIDATES = st.lists(st.tuples(st.sampled_from(DOMAINS), st.none() | st.floats(-20, 20), SCORES, SCORES, st.booleans()), max_size=14)
 SCHEMA = {
-    "row_id": pl.String, "domain": pl.String, "prompt": pl.String, "quality": pl.Float64, "ifd": pl.Float64, "is_seed": pl.Boolean,
+    "row_id": pl.String, "domain": pl.String, "log_weight": pl.Float64, "quality": pl.Float64, "ifd": pl.Float64, "is_seed": pl.Boolean,
 }  # fmt: skip
-TARGETS = pl.DataFrame({"domain": ["math", "math", "knowledge"], "prompt": ["sum of 3 and 4", "sum", "a cat"]})
+
+
+def weighed(lines: list) -> pl.DataFrame:
+    """Knowledge has no target; without a weight there is no stratum."""
+    has_target, has_weight = pl.col("domain") != "knowledge", pl.col("log_weight").is_not_null()
+    frame = pl.DataFrame(lines, schema=SCHEMA, orient="row").with_columns(pl.when(has_target).then("log_weight").alias("log_weight"))
+    return frame.with_columns(stratum=pl.when(has_weight).then(pl.lit(3)), share=pl.when(has_weight).then(pl.lit(1.0)))
 
 
 @FEW
@@ -67,20 +29,17 @@ TARGETS = pl.DataFrame({"domain": ["math", "math", "knowledge"], "prompt": ["sum
 def test_the_ranking(candidates: list, data: st.DataObject) -> None:
     """Places count from 0 in every domain, follow the domain's criterion, put replayed seeds first, and depend on no order."""
     lines = [(f"{n:032x}", *candidate) for n, candidate in enumerate(candidates)]
-    recipe = Foundation(dsir_buckets=100)
-    ranked = rank(pl.DataFrame(lines, schema=SCHEMA, orient="row"), TARGETS, recipe)
-    again = rank(pl.DataFrame(data.draw(st.permutations(lines)), schema=SCHEMA, orient="row"), TARGETS, recipe)
+    ranked, again = (rank(weighed(part), Foundation()) for part in (lines, data.draw(st.permutations(lines))))
     assert again.select(sorted(again.columns)).equals(ranked.select(sorted(ranked.columns)))
     assert sorted(ranked["row_id"]) == [line[0] for line in lines]
     for (domain,), rows in ranked.group_by("domain"):
         assert sorted(rows["place"]) == list(range(rows.height))
-        replayed = rows["is_seed"] & (domain == "chat")
-        assert rows["selector"].to_list() == [
-            "seed_replay" if seed else "dsir" if domain == "math" else "quality" for seed in replayed
-        ]  # code is a DSIR domain without a target here
-        assert rows["dsir_log_weight"].is_null().all() is (domain != "math")
+        replayed, by_weight = rows["is_seed"] & (domain == "chat"), rows["dsir_log_weight"].count() > 0
+        assert rows["selector"].to_list() == ["seed_replay" if seed else "dsir" if by_weight else "quality" for seed in replayed]
+        known = rows.filter(~replayed)["dsir_log_weight"].is_not_null().to_list()
+        assert known == sorted(known, reverse=True), "in DSIR's domains a row without a weight comes last"
         assert rows.filter(replayed)["place"].to_list() == list(range(replayed.sum()))
-        if domain != "math":
+        if not by_weight:
             for part in (rows.filter(replayed), rows.filter(~replayed)):
                 keys = [
                     (-(-math.inf if q is None else q), -(-math.inf if i is None else i), row)

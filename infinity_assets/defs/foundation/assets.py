@@ -11,10 +11,10 @@ import polars as pl
 from infinity_assets.catalog.lake import Outcome
 from infinity_assets.defs.step import Step, dataset
 from infinity_assets.report import charts
-from infinity_assets.rows import schema
+from infinity_assets.rows import conversation, schema
 from infinity_assets.selection import foundation
 from infinity_assets.selection.diversity import near_duplicates
-from infinity_assets.selection.rules import first_failure
+from infinity_assets.selection.rules import first_failure, registry
 
 
 @dataset(
@@ -50,7 +50,7 @@ _F = {
 
 @dataset(
     group="foundation",
-    reads=("decontaminated", "labelled", "scored", "benchmarks", "domain_budget", "seed_selected"),
+    reads=("decontaminated", "measured", "labelled", "scored", "importance", "domain_budget", "seed_selected"),
     settings=lambda s: (s.foundation, s.models.embedder.identity),
     columns=_F,
     meaning={
@@ -58,31 +58,38 @@ _F = {
         "ability": "fine labels",
         "quality": "the judge's score, 1 to 5",
         "ifd": "instruction-following difficulty",
-        "dsir_log_weight": "log importance weight towards the domain's benchmarks",
+        "dsir_log_weight": "log importance weight towards the domain's target",
         "selector": "what chose the row: seed_replay, dsir or quality",
     },
     kinds=("polars", "parquet", "hnswlib"),
-    version="3",
+    version="4",
 )
 def inf_instruct_f(step: Step) -> Outcome:
     """InfInstruct-F: the foundation set.
 
-    Grain: one row. Key: row_id. Rules of form and scores, a ranking per domain (DSIR towards the domain's benchmarks, or judge score and IFD,
+    Grain: one row. Key: row_id. Rules of form and scores, a ranking per domain (DSIR towards the domain's target, or judge score and IFD,
     chat seeds first), a diversity step over embeddings, a quota per domain. Every row of `decontaminated` is either here, with the reason it
     was chosen in `decisions`, or in `decisions` as dropped.
     """
     recipe = step.settings.foundation
     pool = step.read("decontaminated").collect()
     seeds = step.read("seed_selected").select("row_id").collect()["row_id"]
-    frame = foundation.describe(
-        pool.join(step.read("scored").select("row_id", "quality", "ifd").collect(), on="row_id", how="left")
+    scored = step.read("scored").select(registry.SCORES).collect()
+    facts = registry.facts(pool.select(registry.PLACE), step.read("measured").collect(), scored, recipe.rules)
+    failed = first_failure(facts, registry.rules(recipe.rules))
+    candidates = (
+        pool.join(failed, on="row_id", how="anti")
+        .join(scored, on="row_id", how="left")
         .join(step.read("labelled").select("row_id", "cate_ability", "ability").collect(), on="row_id", how="left")
-        .with_columns(pl.col("row_id").is_in(seeds.implode()).alias("is_seed"))
+        .join(step.read("importance").select("row_id", "log_weight", "stratum", "share").collect(), on="row_id", how="left")
+        .with_columns(
+            pl.col("row_id").is_in(seeds.implode()).alias("is_seed"),
+            prompt=conversation.content_of("user"),
+            answer=conversation.answer().fill_null(""),
+        )
     )
-    failed = first_failure(frame, [*foundation.form_rules(recipe), *foundation.score_rules(recipe)])
-    candidates = frame.join(failed, on="row_id", how="anti")
     budget = step.read("domain_budget").select("domain", "quota").collect()
-    ranked = foundation.rank(candidates, step.read("benchmarks").select("domain", "prompt").collect(), recipe).join(budget, on="domain")
+    ranked = foundation.rank(candidates, recipe).join(budget, on="domain")
     reach = ranked.filter(pl.col("place") < (pl.col("quota") * recipe.candidates_per_place).ceil())
     # Domains compete as equals: a row's rank is its place relative to its domain's quota.
     reach = reach.sort(pl.col("place") / pl.col("quota"), "row_id")

@@ -1,0 +1,55 @@
+"""`rules`: what each rule does to the rows of each domain. Grain: a rule and a domain. Key: both."""
+
+import polars as pl
+
+from infinity_assets.catalog.lake import Outcome
+from infinity_assets.defs.step import Step, dataset
+from infinity_assets.report import charts
+from infinity_assets.report import rules as page
+from infinity_assets.selection.rules import counts, registry
+
+_SHOWN = 4
+"""Rows on each side of a threshold."""
+
+
+@dataset(
+    group="foundation",
+    reads=("decontaminated", "measured", "scored"),
+    settings=lambda s: (s.foundation.rules,),
+    columns=counts.COUNTS,
+    meaning={
+        "rule": "name, also the reason in `decisions` of `inf_instruct_f`",
+        "threshold": "of the domain; some sources may have their own; null where the rule is off",
+        "judged": "rows that have the measure, and to which the rule applies",
+        "failing": "of them, those that fail",
+        "failing_alone": "of them, those that no other rule fails: what would come back if this rule were off",
+        "share": "failing of judged",
+    },
+)
+def rules(step: Step) -> Outcome:
+    """What the rules leave out of F: counts, and rows nearest to every threshold on both of its sides.
+
+    Grain: one rule and domain. A row that fails several rules counts for each of them here; `decisions` has the first.
+    """
+    settings = step.settings.foundation.rules
+    facts = registry.facts(
+        step.read("decontaminated").select(registry.PLACE).collect(),
+        step.read("measured").collect(),
+        step.read("scored").select(registry.SCORES).collect(),
+        settings,
+    )
+    table = counts.counts(facts, settings)
+    sides = {bound: counts.sides(facts, bound, settings, _SHOWN) for bound in registry.BOUNDS}
+    named = pl.concat([found["row_id"] for found in sides.values()]).unique()
+    shown = page.texts(
+        step.read("decontaminated").select("row_id", "messages").filter(pl.col("row_id").is_in(named.implode())).collect(engine="streaming")
+    )
+    failing = facts.select(pl.any_horizontal(bound.rule(settings).fails.fill_null(False) for bound in registry.BOUNDS)).to_series().sum()
+    return Outcome(
+        table,
+        measures={"rows judged": facts.height, "rows that fail a rule": int(failing)},
+        charts={
+            "counts": charts.table(page.totals(table), rows=len(registry.BOUNDS)),
+            **{bound.name: page.examples(bound, found, shown) for bound, found in sides.items()},
+        },
+    )

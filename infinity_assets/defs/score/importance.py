@@ -1,0 +1,82 @@
+"""`importance`: how much a prompt is like its domain's target. Grain: a row of `decontaminated`. Key: row_id."""
+
+import polars as pl
+
+from infinity_assets.catalog.lake import Outcome
+from infinity_assets.defs.step import Step, dataset
+from infinity_assets.errors import InfinityError
+from infinity_assets.foundation_settings import Dsir
+from infinity_assets.report import charts
+from infinity_assets.selection.dsir.passes import IMPORTANCE, weigh_rows
+from infinity_assets.selection.dsir.weights import Counts, Part, count, fit, from_frame
+
+
+@dataset(
+    group="score",
+    reads=("decontaminated", "benchmarks"),
+    reads_all=("ngrams",),
+    settings=lambda s: (s.foundation.dsir.weighing,),
+    columns=IMPORTANCE,
+    meaning={
+        "prompt_tokens": "tokens of all user turns",
+        "log_weight": "log importance weight towards the domain's target, in nats; a sum over n-grams, so that it grows with the length",
+        "stratum": "stratum of length that the row competes in",
+        "share": "of a draw, the share that is to come from that stratum",
+        "importance_error": "why there is no weight: no_answer, no_target (its domain has none), no_text (its prompt has no token)",
+    },
+    kinds=("polars", "parquet", "numba"),
+)
+def importance(step: Step) -> Outcome:
+    """Importance weights towards the targets of the domains (DSIR), with the strata of length for the draw.
+
+    Grain: one row of `decontaminated`. Key: row_id. Null with a reason where the row is no conversation, its domain has no target or its prompt
+    no token. A target reaches the weights only as counts of hashed n-grams over all of its prompts.
+    """
+    dsir = step.settings.foundation.dsir
+    counts = from_frame(step.read_all("ngrams").collect(), dsir)
+    targets = _targets(step.read("benchmarks").select("benchmark", "domain", "prompt").collect(), counts, dsir)
+    fitted = {domain: fit(counts["pool", domain], target, dsir) for domain, target in targets.items() if ("pool", domain) in counts}
+    table = weigh_rows(step.read("decontaminated"), fitted, dsir, step.settings.ingest.workers)
+    told = pl.DataFrame(
+        [
+            (domain, ", ".join(dsir.targets[domain]) or "its benchmarks", int(part.lengths.sum()), int(part.ngrams.sum()))  # pyright: ignore[reportArgumentType]
+            for domain, part in sorted(targets.items())
+        ],
+        schema={"domain": pl.String, "target": pl.String, "prompts": pl.Int64, "n-grams": pl.Int64},
+        orient="row",
+    )
+    return Outcome(
+        table,
+        measures={"rows with a weight": table["log_weight"].count()},
+        charts={
+            "targets": charts.table(told),
+            **{
+                f"weights, {domain}": charts.histogram(own["log_weight"] / own["prompt_tokens"], f"log weight per token, {domain}")
+                for (domain,), own in table.drop_nulls("log_weight").sort("domain").group_by("domain", maintain_order=True)
+            },
+        },
+    )
+
+
+def _targets(benchmarks: pl.DataFrame, counts: dict[Part, Counts], dsir: Dsir) -> dict[str, Counts]:
+    """What the target of each domain holds; of domains without a target nothing.
+
+    Raises:
+        InfinityError: A name is of no benchmark and of no source with a conversation.
+    """
+    found = {}
+    for domain, names in dsir.targets.items():
+        known = set(benchmarks["benchmark"])
+        for name in names:
+            if name not in known and ("target", name) not in counts:
+                raise InfinityError(
+                    f"`foundation.dsir.targets` names `{name}` for {domain}: there is no such benchmark, and no source of that name "
+                    "has a conversation left after decontamination."
+                )
+        own = pl.col("benchmark").is_in(names) if names else pl.col("domain") == domain
+        target = count(benchmarks.filter(own)["prompt"], dsir)
+        for name in set(names) - known:
+            target = target.plus(counts["target", name])
+        if target.ngrams.any():
+            found[domain] = target
+    return found

@@ -1,0 +1,47 @@
+"""`measured`: the numbers that rules hold against thresholds. Grain: a row of `decontaminated`. Key: row_id."""
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from infinity_assets.catalog.lake import Outcome
+from infinity_assets.defs.step import Step, dataset
+from infinity_assets.report import charts
+from infinity_assets.selection.rules import measures
+
+_ROWS = 10_000
+"""Rows at a time: some 10 MB of text, and several times that in what is made of it."""
+
+
+@dataset(
+    group="score",
+    reads=("decontaminated",),
+    columns=measures.MEASURES,
+    meaning=measures.MEANING,
+)
+def measured(step: Step) -> Outcome:
+    """Length, language, repetition, artefacts, identity, refusal and code of every row, as numbers: a new threshold never reads a text again.
+
+    Grain: one row of `decontaminated`. Key: row_id. No model is asked. Measures of the answer are null where there is none.
+    """
+    rows = step.read("decontaminated").select("row_id", "messages", "domain")
+    total = rows.select(pl.len()).collect().item()
+
+    def made() -> Iterator[pl.DataFrame]:
+        done = 0
+        for batch in rows.collect_batches(chunk_size=_ROWS, maintain_order=True, engine="streaming"):
+            yield from (measures.measure(part) for part in batch.iter_slices(_ROWS))
+            done += batch.height
+            step.advance(done, total)
+
+    table = pl.concat([pl.DataFrame(schema=measures.MEASURES), *made()])
+    languages = table.group_by("code_language").len("rows").drop_nulls().sort(pl.col("rows") * -1, "code_language")
+    return Outcome(
+        table,
+        measures={"answers with code": table["code_language"].count(), "Python that parses": int(table["python_parses"].sum())},
+        charts={
+            "prompts": charts.histogram(table["prompt_chars"].log10(), "characters of the prompts, log10"),
+            "answers": charts.histogram(table["answer_chars"].log10(), "characters of the answer, log10"),
+            "code": charts.table(languages),
+        },
+    )

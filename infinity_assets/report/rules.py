@@ -1,0 +1,79 @@
+"""What the rules do, as markdown for the asset's page and as tables for the terminal."""
+
+import polars as pl
+from rich.table import Table
+
+from infinity_assets.report import charts
+from infinity_assets.rows import conversation
+from infinity_assets.selection.rules.rule import Bound
+
+_SIGN = {"below": "fails below {:g}", "above": "fails above {:g}", "from": "fails from {:g}"}
+_CUT = 75
+_LINES = 400
+"""Characters of a turn that the terminal shows."""
+
+
+def totals(counts: pl.DataFrame) -> pl.DataFrame:
+    """One line per rule: rule, threshold (null where domains differ or it is off), judged, failing, failing_alone, a count per domain."""
+    domains = counts.sort("domain")["domain"].unique(maintain_order=True).to_list()
+    known = pl.col("threshold").drop_nulls()
+    return counts.group_by("rule", maintain_order=True).agg(
+        pl.when(known.n_unique() == 1).then(known.first()).alias("threshold"),
+        pl.col("judged", "failing", "failing_alone").sum(),
+        *(pl.col("failing").filter(pl.col("domain") == domain).sum().alias(domain) for domain in domains),
+    )
+
+
+def texts(rows: pl.DataFrame) -> pl.DataFrame:
+    """row_id, prompt and answer of rows with `messages`, whole."""
+    return rows.select("row_id", prompt=conversation.content_of("user"), answer=conversation.answer().fill_null(""))
+
+
+def examples(bound: Bound, sides: pl.DataFrame, shown: pl.DataFrame) -> str:
+    """The rows on both sides of a threshold, as a table.
+
+    Args:
+        bound: The rule.
+        sides: As `counts.sides` gives them.
+        shown: As `texts` gives them.
+    """
+    if sides.is_empty():
+        return f"{bound.means}\n\nNo row is judged."
+    lines = sides.join(shown, on="row_id", how="left", maintain_order="left").select(
+        pl.when("fails").then(pl.lit("fails")).otherwise(pl.lit("passes")).alias(""),
+        "measure",
+        "threshold",
+        "evidence",
+        pl.col("row_id").str.slice(0, 12).alias("row"),
+        "source",
+        pl.col("prompt").str.head(_CUT),
+        pl.col("answer").str.head(_CUT),
+    )
+    return f"{bound.means}\n\n{charts.table(lines.drop('evidence') if sides['evidence'].is_null().all() else lines, rows=lines.height)}"
+
+
+def table(counts: pl.DataFrame) -> Table:
+    """`totals`, for the terminal."""
+    shown = Table(title="Rules", title_justify="left", show_edge=False, pad_edge=False)
+    lines = totals(counts)
+    shown.add_column("rule", no_wrap=True)
+    for name in lines.columns[1:]:
+        shown.add_column({"failing_alone": "alone"}.get(name, name), justify="right")
+    for rule, threshold, *numbers in lines.iter_rows():
+        shown.add_row(rule, "" if threshold is None else f"{threshold:g}", *(f"{number:,}" if number else "" for number in numbers))
+    return shown
+
+
+def lines(bound: Bound, sides: pl.DataFrame, shown: pl.DataFrame) -> list[str]:
+    """The rows on both sides of a threshold, for the terminal: a heading, then three lines a row."""
+    said = [f"{bound.name}: {bound.means}"]
+    for row in sides.join(shown, on="row_id", how="left", maintain_order="left").iter_rows(named=True):
+        evidence = f"  {row['evidence']!r}" if row["evidence"] else ""
+        verdict = "fails " if row["fails"] else "passes"
+        said += [
+            "",
+            f"{verdict} {row['measure']:g} ({_SIGN[bound.fails].format(row['threshold'])}){evidence}",
+            f"  row    {row['row_id']}  {row['source']}, {row['domain']}",
+            *(f"  {side} {' '.join((row[side] or '').split())[:_LINES]}" for side in ("prompt", "answer")),
+        ]
+    return said

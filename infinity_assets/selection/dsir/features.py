@@ -1,0 +1,56 @@
+"""Texts as bags of hashed n-grams, of every order from 1 to `ngram`."""
+
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+import regex
+
+from infinity_assets.foundation_settings import Dsir
+from infinity_assets.rows.token_hashes import token_hashes, utf8
+
+SPACE, WORD, SIGN = range(3)
+"""Classes of characters for the reference's tokens: `\\s`, `\\w`, and the others, as the engine `regex` has them, which NLTK 3.10 runs on."""
+
+
+class Ngrams(NamedTuple):
+    """The n-grams of a list of texts, flat. Text i has those from `offsets[i]` up to `offsets[i + 1]`."""
+
+    buckets: np.ndarray
+    """int32: the bucket of each n-gram."""
+    offsets: np.ndarray
+    """int64, one more than there are texts."""
+    tokens: np.ndarray
+    """int64: tokens per text."""
+
+
+def ngrams(texts: pl.Series, settings: Dsir) -> Ngrams:
+    """The n-grams of every text; a null text has none.
+
+    `words`: tokens of `rows.text.tokens`, hashed in 64 bits. `reference`: what `data-selection` 1.0.2 does, which is NLTK's WordPunct tokens of the
+    text in lower case, and for a bucket the SHA-256 of the tokens, joined by spaces, modulo the number of buckets.
+    """
+    from infinity_assets.selection.dsir import kernels
+
+    if settings.features == "reference":
+        # Python's lower case, as the reference has it: Rust's differs for some letters.
+        lower = pl.Series([text.lower() if text else "" for text in texts], dtype=pl.String)
+        data, where = utf8(lower)
+        found = kernels.word_punct(data, where, _classes())
+        buckets, offsets = kernels.sha256_buckets(data, *found, settings.ngram, settings.buckets)
+        return Ngrams(buckets, offsets, np.diff(found[1]))
+    tokens = token_hashes(texts)
+    buckets, offsets = kernels.hash_buckets(tokens.hashes, tokens.offsets, settings.ngram, settings.buckets)
+    return Ngrams(buckets, offsets, np.diff(tokens.offsets))
+
+
+@cache
+def _classes() -> np.ndarray:
+    """By code point: its class (uint8)."""
+    points = np.setdiff1d(np.arange(0x110000), np.arange(0xD800, 0xE000))
+    every = "".join(map(chr, points))
+    classes = np.full(0x110000, SIGN, np.uint8)
+    for pattern, kind in ((r"\s", SPACE), (r"\w", WORD)):
+        classes[[ord(letter) for letter in regex.findall(pattern, every)]] = kind
+    return classes

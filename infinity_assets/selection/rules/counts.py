@@ -1,0 +1,132 @@
+"""What the rules do to the rows: counts, the rows nearest to a threshold, and what another threshold would do."""
+
+import polars as pl
+
+from infinity_assets.errors import InfinityError
+from infinity_assets.foundation_settings import Rules
+from infinity_assets.selection.rules.registry import BOUNDS, BY_NAME, with_threshold
+from infinity_assets.selection.rules.rule import Bound
+
+COUNTS = pl.Schema(
+    {
+        "rule": pl.String,
+        "domain": pl.String,
+        "threshold": pl.Float64,
+        "judged": pl.Int64,
+        "failing": pl.Int64,
+        "failing_alone": pl.Int64,
+        "share": pl.Float64,
+    }
+)
+"""One line per rule and domain; the threshold is null where the rule is off."""
+SIDES = pl.Schema(
+    {
+        "row_id": pl.String,
+        "source": pl.String,
+        "domain": pl.String,
+        "fails": pl.Boolean,
+        "measure": pl.Float64,
+        "threshold": pl.Float64,
+        "evidence": pl.String,
+    }
+)
+"""One line per row that is shown."""
+
+
+def bound_of(name: str) -> Bound:
+    """The rule of that name.
+
+    Raises:
+        InfinityError: There is none.
+    """
+    if name not in BY_NAME:
+        raise InfinityError(f"There is no rule `{name}`; there are {', '.join(BY_NAME)}.")
+    return BY_NAME[name]
+
+
+def counts(facts: pl.DataFrame, settings: Rules) -> pl.DataFrame:
+    """How many rows each rule judges and fails in each domain.
+
+    Args:
+        facts: As `registry.facts` gives them.
+        settings: The thresholds.
+
+    Returns:
+        Lines as `COUNTS`, in the order of the rules, then of the domains' names. `failing_alone` are rows that no other rule fails: what would
+        come back if the rule were off. The threshold is the domain's; some sources may have their own.
+    """
+    fails = facts.select(bound.rule(settings).fails.fill_null(False).alias(bound.name) for bound in BOUNDS)
+    alone = fails.select(pl.sum_horizontal(pl.all()) == 1).to_series()
+    general = settings.model_copy(update={"sources": {}})
+    lines = []
+    for bound in BOUNDS:
+        frame = facts.select(
+            "domain",
+            bound.threshold(general).alias("threshold"),
+            (bound.measure.is_not_null() & bound.threshold(settings).is_not_null()).alias("judged"),
+            failing=fails[bound.name],
+            failing_alone=fails[bound.name] & alone,
+        )
+        lines.append(
+            frame.group_by("domain")
+            .agg(pl.col("threshold").first(), pl.col("judged", "failing", "failing_alone").sum())
+            .sort("domain")
+            .with_columns(pl.lit(bound.name).alias("rule"), (pl.col("failing") / pl.col("judged")).fill_nan(None).alias("share"))
+        )
+    return pl.concat(lines).select(pl.col(name).cast(dtype) for name, dtype in COUNTS.items())
+
+
+def sides(facts: pl.DataFrame, bound: Bound, settings: Rules, rows: int) -> pl.DataFrame:
+    """The rows nearest to the threshold, on both of its sides; of equally near ones, some of every source.
+
+    Args:
+        facts: As `registry.facts` gives them.
+        bound: The rule.
+        settings: The thresholds.
+        rows: So many rows on each side.
+
+    Returns:
+        Lines as `SIDES`: the failing rows, then the passing ones, each nearest first.
+    """
+    judged = facts.select(
+        "row_id",
+        "source",
+        "domain",
+        bound.rule(settings).fails.alias("fails"),
+        bound.measure.cast(pl.Float64).alias("measure"),
+        bound.threshold(settings).alias("threshold"),
+        (bound.evidence if bound.evidence is not None else pl.lit(None, pl.String)).cast(pl.String).alias("evidence"),
+    ).filter(pl.col("fails").is_not_null())
+    # Row ids are hashes: a part of them, another one for every rule, is a lot that costs nothing.
+    lot = pl.col("row_id").str.slice(8 + BOUNDS.index(bound) % 16)
+    judged = judged.with_columns((pl.col("measure") - pl.col("threshold")).abs().alias("away"), lot.alias("lot"))
+    few = judged.group_by("fails", "source").agg(pl.all().exclude("fails", "source").bottom_k_by(["away", "lot"], rows))
+    few = few.explode(few.columns[2:]).with_columns(pl.col("lot").rank("ordinal").over("fails", "away", "source").alias("turn"))
+    nearest = few.sort("fails", "away", "turn", "lot", descending=[True, False, False, False])
+    return nearest.group_by("fails", maintain_order=True).head(rows).select(list(SIDES))
+
+
+def what_if(facts: pl.DataFrame, bound: Bound, settings: Rules, threshold: float) -> pl.DataFrame:
+    """What one threshold in place of all of a rule would do; what is off in a domain or a source stays off.
+
+    Returns:
+        One line per domain that the rule applies to: domain, judged, failing (now), failing_then, more, alone_then (rows that would fail by no
+        other rule).
+    """
+    changed = with_threshold(settings, bound.name, threshold)
+    now, then = (bound.rule(each).fails.fill_null(False) for each in (settings, changed))
+    applies = bound.threshold(changed).is_not_null()
+    others = pl.any_horizontal(other.rule(settings).fails.fill_null(False) for other in BOUNDS if other.name != bound.name)
+    frame = facts.select("domain", applies.alias("applies"), bound.measure.is_not_null().alias("judged"), now=now, then=then, others=others)
+    return (
+        frame.filter("applies")
+        .group_by("domain")
+        .agg(
+            pl.col("judged").sum().cast(pl.Int64),
+            pl.col("now").sum().cast(pl.Int64).alias("failing"),
+            pl.col("then").sum().cast(pl.Int64).alias("failing_then"),
+            (pl.col("then").sum().cast(pl.Int64) - pl.col("now").sum().cast(pl.Int64)).alias("more"),
+            (pl.col("then") & ~pl.col("others")).sum().cast(pl.Int64).alias("alone_then"),
+        )
+        .sort("domain")
+    )

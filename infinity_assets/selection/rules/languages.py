@@ -1,0 +1,78 @@
+"""Whether the answer is in the language it was asked for in."""
+
+import polars as pl
+
+from infinity_assets.scoring import language
+from infinity_assets.selection.rules.rule import Bound
+
+_ASKED = (
+    r"(?i)translat|\b(?:chinese|japanese|korean|arabic|hindi|russian|greek|hebrew|thai|languages)\b|(?:in|into|to"
+    r"|from) (?:english|(?:simplified |traditional )?chinese|mandarin|cantonese|french|german|spanish|japanese|korean|russian"
+    r"|italian|portuguese|arabic|hindi|thai|greek|hebrew|turkish|vietnamese)\b|翻译|译[成为]|[用以换改](?:英|中|法|德|日|韩|俄|西班牙|汉)[文语]"
+    r"|(?:英|中|法|德|日|韩|俄|西班牙)[文语](?:怎么|如何|怎样|写|说|回答|版|表达|单词|句子|短语|词汇|名)|übersetz|tradu[cizs]|перев[её]д"
+)
+"""Words that ask for another language."""
+
+SAME, ASKED, UNASKED = 0, 1, 2
+
+BOUNDS = (
+    Bound(
+        "wrong_language",
+        pl.col("other_language"),
+        "above",
+        "0: prompt and answer share a script; 1: they do not, and the prompt asks for another language or brings words in it; 2: the same, unasked.",
+        domains=("math", "knowledge", "chat"),
+        evidence=pl.format("{} after {}", "answer_language", "prompt_language"),
+    ),
+)
+
+
+_SCRIPTS = {
+    r"\p{Han}": ("zh",),
+    r"[\p{Hiragana}\p{Katakana}\p{Han}]": ("ja",),
+    r"\p{Hangul}": ("ko",),
+    r"\p{Cyrillic}": ("ru", "uk", "bg", "be", "sr", "mk", "kk"),
+    r"\p{Arabic}": ("ar", "fa", "ur"),
+    r"\p{Devanagari}": ("hi", "mr", "ne"),
+    r"\p{Greek}": ("el",),
+    r"\p{Thai}": ("th",),
+    r"\p{Hebrew}": ("he",),
+}
+"""A letter of the scripts that answers are in most."""
+_OTHER = r"[\p{L}&&[^\p{Latin}]]"
+_LATIN_WORD, _LATIN_TEXT = r"[A-Za-z]{2}", r"[A-Za-z][A-Za-z' ,.;:-]{20}"
+_SENTENCE = r"(?:\p{Latin}+[ ,'’]+){4}\p{Latin}+"
+"""Latin words in a row that are more than names and terms, which texts in every script hold."""
+_LONG = 200
+"""Characters from which such an answer is not one sentence about a word."""
+
+
+def asks_for_another(prompt: pl.Expr) -> pl.Expr:
+    """Whether a prompt asks for a translation or names the language to answer in."""
+    return prompt.str.contains(_ASKED)
+
+
+def other_language(texts: pl.DataFrame) -> pl.Series:
+    """How far the answer leaves the script of the prompt: 0, 1 or 2 as the rule says.
+
+    It is asked for where the prompt asks for a language, or brings the answer's script itself: a letter of it, or of Latin script, which texts
+    of every other quote, a word for a short answer and a phrase for a long one. Names, terms and code are of no language.
+
+    Args:
+        texts: prompt, answer, prompt_language, answer_language, is_translation, code_language.
+    """
+    differ = texts.select(language.scripts_differ(pl.col("prompt_language"), pl.col("answer_language")).fill_null(False)).to_series()
+    few = texts.filter(differ)
+    prompt, answer, tag = pl.col("prompt"), pl.col("answer"), pl.col("answer_language")
+    script, *more = ((tag.is_in(tags), prompt.str.contains(letter)) for letter, tags in _SCRIPTS.items())
+    brought = pl.when(script[0]).then(script[1])
+    for told, contains in more:
+        brought = brought.when(told).then(contains)
+    mixed = answer.str.contains(_OTHER)
+    latin = pl.when(answer.str.len_chars() < _LONG).then(prompt.str.contains(_LATIN_WORD)).otherwise(prompt.str.contains(_LATIN_TEXT))
+    brought = (
+        brought.when(~mixed & ~answer.str.contains(_SENTENCE)).then(True).when(mixed).then(prompt.str.contains(_OTHER)).otherwise(latin)
+    )
+    asked = few.select((brought | pl.col("is_translation") | pl.col("code_language").is_not_null()).fill_null(False)).to_series()
+    level = pl.repeat(SAME, texts.height, dtype=pl.Int8, eager=True)
+    return level.scatter(differ.arg_true(), pl.select(pl.when(asked).then(ASKED).otherwise(UNASKED).cast(pl.Int8)).to_series())

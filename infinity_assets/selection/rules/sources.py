@@ -1,0 +1,43 @@
+"""Parts of sources that hold little knowledge."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+from infinity_assets.selection.rules.rule import Bound
+
+BOUNDS = (
+    Bound(
+        "denied_source",
+        pl.col("denied").cast(pl.Int8),
+        "above",
+        "1: the row's file is on the list of parts with little knowledge (`foundation.rules.denied`).",
+        evidence=pl.col("file"),
+    ),
+)
+
+
+def denied(places: pl.DataFrame, patterns: Mapping[str, Sequence[str]]) -> pl.Series:
+    """Whether each place is on the list.
+
+    Args:
+        places: source, file.
+        patterns: Globs (`*`, `?`) of files by glob of sources; case does not count.
+    """
+    lines = [
+        _matches("source", source) & pl.any_horizontal(_matches("file", file) for file in files)
+        for source, files in patterns.items()
+        if files
+    ]
+    if not lines:
+        return pl.repeat(False, places.height, eager=True)
+    distinct = places.select("source", "file").unique()
+    distinct = distinct.with_columns(pl.any_horizontal(lines).fill_null(False).alias("denied"))
+    return places.select("source", "file").join(distinct, on=["source", "file"], how="left", nulls_equal=True, maintain_order="left")[
+        "denied"
+    ]
+
+
+def _matches(column: str, glob: str) -> pl.Expr:
+    return pl.col(column).str.contains("(?is)^" + re.escape(glob).replace(r"\*", ".*").replace(r"\?", ".") + r"\z")

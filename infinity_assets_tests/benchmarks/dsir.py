@@ -1,0 +1,219 @@
+"""How fast rows are drawn towards a target, in how much memory, how that grows, and how close the draw comes: beside the reference package.
+
+    python -m infinity_assets_tests.benchmarks.dsir speed LAKE                        a quarter, a half, the whole; both kinds of features
+    python -m infinity_assets_tests.benchmarks.dsir close LAKE [--reference PYTHON]   KL of the draws from the target, per setting
+    python -m infinity_assets_tests.benchmarks.dsir smooth LAKE                       a quarter of the pool, a target of 164 prompts
+
+LAKE is a data folder in which `raw_pool` is made (`infinity run --until raw_pool`). All of its rows are one domain, the source `--target` is
+its target. A run is a whole process, from Parquet to the row ids that are drawn, compiled loops being there; `memory` is its PSS at its highest.
+PYTHON is of an environment with data-selection==1.0.2, which is run with two processes on the same prompts as JSON Lines: its time is from
+there to the JSON Lines that are drawn, and its log weights are compared with ours under `features: reference`. Not a test: nothing is asserted on
+time.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from infinity_assets.catalog.lake import Lake
+from infinity_assets.foundation_settings import Dsir
+from infinity_assets.rows import conversation
+from infinity_assets.rows.ids import draw
+from infinity_assets.selection.dsir import drawing
+from infinity_assets.selection.dsir.passes import count_rows, weigh_rows
+from infinity_assets.selection.dsir.weights import Counts, count, fit, weigh
+from infinity_assets_tests.benchmarks.ingest import measured
+
+PACKAGE = """
+import json, sys, time
+from data_selection import HashedNgramDSIR
+
+raw, target, out, k = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
+began, marks = time.monotonic(), {}
+dsir = HashedNgramDSIR([raw], [target], out + "/cache", num_proc=2)
+dsir.fit_importance_estimator()
+marks["fit"] = time.monotonic() - began
+dsir.compute_importance_weights()
+marks["weights"] = time.monotonic() - began
+dsir.resample(out + "/drawn", k, cache_dir=out + "/writing")
+marks["drawn"] = time.monotonic() - began
+dsir.min_example_length = 0  # by default prompts of fewer than 100 tokens are never drawn
+dsir.resample(out + "/drawn_any_length", k, cache_dir=out + "/writing")
+json.dump(marks, open(out + "/marks.json", "w"))
+"""
+"""As its README does it, once more without its bound on the length."""
+
+SETTINGS = {
+    "default": {},
+    "pool's lengths": {"length": "pool"},
+    "no strata": {"length": "none"},
+    "no strata, reference's features": {"length": "none", "features": "reference", "smoothing": 0.0},
+    "reference's features": {"features": "reference"},
+    "no smoothing": {"smoothing": 0.0},
+    "top k": {"top_k": True},
+    "unigrams": {"ngram": 1},
+    "trigrams, 100,000 buckets": {"ngram": 3, "buckets": 100_000},
+}
+
+
+def pool_of(lake: Path, part: int = 4) -> pl.LazyFrame:
+    """So many quarters of the rows of `raw_pool`, as one domain. The place makes row ids unique."""
+    rows = Lake(lake).scan("raw_pool").with_row_index("at").filter(pl.col("at") % 4 < part)
+    every = {"domain": pl.lit("math"), "kind": pl.lit("conversation"), "row_id": pl.format("{}#{}", "row_id", "at")}
+    return rows.with_columns(**every)
+
+
+def drawn(rows: pl.LazyFrame, dsir: Dsir, k: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The importance of all rows, and the draw."""
+    workers = len(os.sched_getaffinity(0))
+    counts = count_rows(rows, dsir, workers)
+    [target] = dsir.targets["math"]
+    table = weigh_rows(rows, {"math": fit(counts["pool", "math"], counts["target", target], dsir)}, dsir, workers)
+    return table, drawing.first(table.with_columns(drawing.noisy_keys(table, "dsir:math", dsir.top_k)), k)
+
+
+def speed(lake: Path, target: str, k: int, repeat: int) -> None:
+    """Time and memory of whole processes."""
+    for features in ("words", "reference"):
+        for part in (1, 2, 4):
+            with tempfile.TemporaryDirectory() as out:
+                command = [sys.executable, "-m", __spec__.name, "once", str(lake), "--target", target, "--k", str(k)]
+                command += ["--features", features, "--part", str(part), "--out", f"{out}/drawn.parquet"]
+                runs = [measured(command, {}) for _ in range(repeat)]
+                rows = pool_of(lake, part).select(pl.len()).collect().item()
+                best = min(runs)
+                print(
+                    f"{features:10} {rows:>8,} rows, {pl.read_parquet(f'{out}/drawn.parquet').height:,} drawn: {best.seconds:6.1f} s (of "
+                    f"{', '.join(f'{run.seconds:.1f}' for run in runs)})  {rows / best.seconds:9,.0f} rows/s  {best.cpu:.1f} s of CPU  "
+                    f"{max(run.memory for run in runs):.2f} GiB  load {os.getloadavg()[0]:.1f}",
+                    flush=True,
+                )
+
+
+def divergence(target: np.ndarray, other: np.ndarray) -> float:
+    """KL of the second from the first, in nats, from counts."""
+    p, q = target / target.sum() + 1e-8, other / other.sum() + 1e-8
+    return float((p * np.log(p / q)).sum())
+
+
+def bigrams(texts: pl.Series, features: str) -> np.ndarray:
+    """Counts of hashed bigrams alone."""
+    total = np.zeros(10_000, np.int64)
+    for part in texts.to_frame().iter_slices(8_000):
+        both, single = (count(part.to_series(), Dsir.model_validate({"features": features, "ngram": n})).ngrams for n in (2, 1))
+        total += both - single
+    return total
+
+
+def close(lake: Path, target: str, k: int, part: int, reference: Path | None) -> None:
+    """How far draws are from the target, and the weights from those of the reference."""
+    rows, dsir = pool_of(lake, part), Dsir(targets={"math": (target,)})
+    at = pl.col("row_id").str.split("#").list.last().cast(pl.Int64).alias("at")
+    texts = rows.select(pl.col("at").cast(pl.Int64), "row_id", "source", conversation.content_of("user").alias("text")).collect(
+        engine="streaming"
+    )
+    aims = {features: bigrams(texts.filter(pl.col("source") == target)["text"], features) for features in ("words", "reference")}
+    base = [divergence(aim, bigrams(texts.sample(k, seed=0)["text"], features)) for features, aim in aims.items()]
+
+    def say(name: str, chosen: pl.Series, seconds: float | None) -> None:
+        own = texts.filter(pl.col("at").is_in(chosen.implode()))
+        assert own.height == min(k, texts.height)
+        found = [divergence(aim, bigrams(own["text"], features)) for features, aim in aims.items()]
+        chars = own["text"].str.len_chars()
+        print(
+            f"{name:34} KL {found[0]:.3f} (gain {base[0] - found[0]:.3f}), reference's bigrams {found[1]:.3f} ({base[1] - found[1]:.3f})  "
+            f"{(own['source'] == target).sum():,} of the target  characters: median {chars.median():.0f}, mean {chars.mean():.0f}"
+            + (f"  {seconds:.1f} s" if seconds else ""),
+            flush=True,
+        )
+
+    say("random", texts["at"].gather(draw("random", texts["row_id"]).arg_sort().head(k)), None)
+    say("the target itself, and at random", texts.select((pl.col("source") != target).alias("o"), "at").sort("o")["at"].head(k), None)
+    weights = None
+    for name, changes in SETTINGS.items():
+        began = time.monotonic()
+        table, chosen = drawn(rows, Dsir.model_validate({**dsir.model_dump(), **changes}), k)
+        say(name, chosen.select(at).to_series(), time.monotonic() - began)
+        if name == "no strata, reference's features":
+            weights = table.select(at, "log_weight").sort("at")["log_weight"].fill_null(0.0).to_numpy()
+    if reference is None or weights is None:
+        return
+    with tempfile.TemporaryDirectory() as out:
+        folder = Path(out)
+        texts.select("text", "at").write_ndjson(folder / "raw.jsonl")
+        texts.filter(pl.col("source") == target).select("text").write_ndjson(folder / "target.jsonl")
+        command = [str(reference), "-c", PACKAGE, str(folder / "raw.jsonl"), str(folder / "target.jsonl"), out, str(k)]
+        took, marks = measured(command, {}), folder / "marks.json"
+        print(
+            f"data-selection, 2 processes: {marks.read_text()} seconds since the start, {took.memory:.2f} GiB, load {os.getloadavg()[0]:.1f}"
+        )
+        theirs = np.empty(texts.height)
+        for half in (0, 1):
+            theirs[half::2] = np.load(folder / "cache" / "log_importance_weights" / f"{half}.npy")
+        print(f"largest difference of a log weight: {np.abs(theirs - weights).max():.2e} of {np.abs(theirs).max():.0f}")
+        for name in ("drawn", "drawn_any_length"):
+            chosen = pl.concat([pl.read_ndjson(file) for file in sorted((folder / name).rglob("*.jsonl"))])
+            say(f"data-selection, {name}", chosen["at"], None)
+
+
+def smooth(lake: Path, target: str, k: int) -> None:
+    """The target cut to 164 prompts: how well p foretells the others, and how close the draw comes to all of it, by smoothing."""
+    rows = pool_of(lake).filter(pl.col("at") % 4 == 0)
+    texts = rows.select("row_id", "source", conversation.content_of("user").alias("text")).collect(engine="streaming")
+    every = pool_of(lake).filter(pl.col("source") == target).select(conversation.content_of("user")).collect()
+    prompts = every.to_series().sample(fraction=1.0, shuffle=True, seed=0)
+    half, aim = prompts.len() // 2, bigrams(prompts, "words")
+    print(f"{texts.height:,} rows, {k // 4:,} drawn")
+    for ngram, buckets in ((2, 10_000), (2, 100_000)):
+        dsir = Dsir(ngram=ngram, buckets=buckets)
+        pool = Counts.none(dsir)
+        for part in texts["text"].to_frame().iter_slices(8_000):
+            pool = pool.plus(count(part.to_series(), dsir))
+        held_out = count(prompts[half:], dsir).ngrams
+        for size in (164, half):
+            for smoothing in (0.0, 10.0, 100.0, 1_000.0, 10_000.0, 100_000.0):
+                fitted = fit(pool, count(prompts[:size], dsir), dsir.model_copy(update={"smoothing": smoothing}))
+                gain = float((held_out * fitted.log_ratio).sum() / held_out.sum())
+                weights = pl.concat([weigh(part["text"], fitted, dsir) for part in texts.iter_slices(8_000)])
+                table = pl.concat([texts, weights], how="horizontal")
+                chosen = drawing.first(table.with_columns(drawing.noisy_keys(table, "dsir:math")), k // 4)
+                print(
+                    f"{size:>5} prompts, {ngram}-grams, {buckets:>7,} buckets, smoothing {smoothing:>7,.0f}: held-out prompts {gain:+.3f} nats per "
+                    f"n-gram against the pool, KL {divergence(aim, bigrams(chosen['text'], 'words')):.3f}, "
+                    f"{(chosen['source'] == target).sum():,} of the target",
+                    flush=True,
+                )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("speed", "close", "smooth", "once"))
+    parser.add_argument("lake", type=Path, help="data folder in which raw_pool is made")
+    parser.add_argument("--target", default="gsm8k_train", help="the source that is the target")
+    parser.add_argument("--k", type=int, default=60_000, help="rows to be drawn")
+    parser.add_argument("--repeat", type=int, default=3, help="runs, of which the fastest counts")
+    parser.add_argument("--reference", type=Path, help="Python with data-selection==1.0.2")
+    parser.add_argument("--part", type=int, default=4, help="quarters of the pool that are read (`once`, `close`); as much less is drawn")
+    parser.add_argument("--features", default="words", help="`once`: words or reference")
+    parser.add_argument("--out", type=Path, help="`once`: where the ids go")
+    said = parser.parse_args()
+    match said.what:
+        case "once":
+            dsir = Dsir.model_validate({"targets": {"math": (said.target,)}, "features": said.features})
+            drawn(pool_of(said.lake, said.part), dsir, said.k * said.part // 4)[1].select("row_id").write_parquet(said.out)
+        case "speed":
+            speed(said.lake, said.target, said.k, said.repeat)
+        case "close":
+            close(said.lake, said.target, said.k * said.part // 4, said.part, said.reference)
+        case "smooth":
+            smooth(said.lake, said.target, said.k)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""`ngrams` and `importance` on a lake made by hand: q and the target are of all shards, and what is unchanged is not made again."""
+
+import json
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from infinity_assets.catalog.lake import Lake, Outcome, StepKey
+from infinity_assets.defs.automation import whole_range
+from infinity_assets.defs.partitions import SHARDS
+from infinity_assets.defs.resources import LakeResource
+from infinity_assets.defs.score.importance import importance
+from infinity_assets.defs.score.ngrams import ngrams
+from infinity_assets.errors import InfinityError
+from infinity_assets.foundation_settings import Dsir
+from infinity_assets.rows import conversation
+from infinity_assets.rows.ids import shard_of
+from infinity_assets.rows.readers.benchmarks import ITEM
+from infinity_assets.selection.dsir.passes import IMPORTANCE
+from infinity_assets.selection.dsir.weights import count, fit, weigh
+from infinity_assets_tests.frames import pool
+
+NUMBERS = range(1, 31)
+KINDS = {
+    "sums": "Tom has {} apples and buys {} more. How many apples does he have?",
+    "eggs": "Ann sells {} eggs and then {} more. How many eggs does she sell?",
+    "algebra": "Solve the equation x + {} = {} and simplify the fraction.",
+}
+"""The first of them is a source that is a target."""
+SHARD_NAMES = SHARDS.get_partition_keys()
+
+
+@pytest.fixture
+def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
+    monkeypatch.chdir(tmp_path)
+    made = Lake(tmp_path)
+    records = [
+        (source, "f", n, [("user", text.format(n, 3 * n)), ("assistant", f"{n}")]) for source, text in KINDS.items() for n in NUMBERS
+    ]
+    records += [("talk", "f", 0, [("user", "How are you?"), ("assistant", "Well.")]), ("sums", "f", 99, [("user", "Tom has no answer.")])]
+    rows = pool(*records).with_columns(domain=pl.when(pl.col("source") == "talk").then(pl.lit("chat")).otherwise(pl.lit("math")))
+    for shard in SHARD_NAMES:
+        commit(made, "decontaminated", shard, rows.filter(shard_of(len(SHARD_NAMES)) == shard))
+    items = [("a#0", "equations", "f", 0, "Solve the equation y + 99 = 7 and factor the polynomial.", None, "92", "math")]
+    commit(made, "benchmarks", "all", pl.DataFrame(items, schema=ITEM, orient="row"))
+    return made
+
+
+def commit(lake: Lake, asset: str, partition: str, rows: pl.DataFrame) -> None:
+    lake.commit(StepKey(asset=asset, partition=partition, code_version="1", settings_hash="", inputs={}), Outcome(rows), "run", 0.0)
+
+
+def run(lake: Lake, monkeypatch: pytest.MonkeyPatch, targets: dict[str, list[str]]) -> tuple[pl.DataFrame, list[bool]]:
+    """The table with prompts, and whether each partition of both assets was reused."""
+    monkeypatch.setenv("INFINITY_FOUNDATION__DSIR__TARGETS", json.dumps(targets))
+    result = dg.materialize(
+        [ngrams, importance], tags=whole_range(list(SHARD_NAMES)), resources={"lake": LakeResource(data=str(lake.data))}
+    )
+    events = [event for asset in ("ngrams", "importance") for event in result.asset_materializations_for_node(asset)]
+    table = lake.scan("importance").collect()
+    assert table.schema == IMPORTANCE
+    asked = lake.scan("decontaminated").select("row_id", "source", prompt=conversation.content_of("user")).collect()
+    assert sorted(table["row_id"]) == sorted(asked["row_id"])
+    return table.join(asked, on="row_id"), [bool(event.metadata["reused"].value) for event in events]
+
+
+def means(table: pl.DataFrame) -> dict[str, float]:
+    return dict(table.drop_nulls("log_weight").group_by("source").agg(pl.col("log_weight").mean()).iter_rows())
+
+
+def test_weights_towards_a_source_are_those_of_the_whole_domain(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    table, _ = run(lake, monkeypatch, {"math": ["sums"]})
+    why = table.filter(pl.col("log_weight").is_null()).sort("importance_error").select("source", "importance_error")
+    assert why.rows() == [("sums", "no_answer"), ("talk", "no_target")]
+    weighed = table.drop_nulls("log_weight")
+    dsir = Dsir(targets={"math": ("sums",)})
+    fitted = fit(count(weighed["prompt"], dsir), count(weighed.filter(source="sums")["prompt"], dsir), dsir)
+    expected = weigh(weighed["prompt"], fitted, dsir)
+    assert weighed.select(expected.columns).equals(expected)
+    assert means(table)["sums"] > means(table)["eggs"] > means(table)["algebra"]
+    again, reused = run(lake, monkeypatch, {"math": ["sums"]})
+    assert reused == [True] * 2 * len(SHARD_NAMES)
+    assert again.equals(table)
+
+
+def test_benchmarks_are_targets_by_name_or_by_domain(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    named, _ = run(lake, monkeypatch, {"math": ["equations"]})
+    every, reused = run(lake, monkeypatch, {"math": []})
+    assert not any(reused)
+    assert named.equals(every)
+    assert means(every)["algebra"] > means(every)["eggs"]
+
+
+def test_a_name_of_nothing_is_said(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InfinityError, match="`smus`"):
+        run(lake, monkeypatch, {"math": ["smus"]})
+
+
+def test_a_domain_without_a_target_or_a_row_has_no_weights(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    table, _ = run(lake, monkeypatch, {"code": [], "knowledge": ["equations"]})
+    assert set(table["importance_error"]) == {"no_target", "no_answer"}
+    assert lake.scan("ngrams").collect().is_empty()

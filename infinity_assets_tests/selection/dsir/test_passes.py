@@ -1,0 +1,63 @@
+"""Both passes over a pool: what they give is what the plain functions give, whatever the batches and threads."""
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from infinity_assets.foundation_settings import Dsir
+from infinity_assets.selection.dsir import passes
+from infinity_assets.selection.dsir.passes import IMPORTANCE, count_rows, weigh_rows
+from infinity_assets.selection.dsir.weights import count, fit, weigh
+from infinity_assets_tests.frames import pool
+
+DSIR = Dsir(targets={"math": ("sums",), "code": ()}, buckets=97)
+QUESTIONS = st.sampled_from(["How many is 3 and 4?", "三加四是多少？", "print x", "?!", "Why, oh why?"])
+RECORDS = st.lists(
+    st.tuples(st.sampled_from(["sums", "chats"]), st.sampled_from(["math", "code", "chat"]), QUESTIONS, st.booleans()), max_size=20
+)
+
+
+def rows_of(records: list) -> pl.DataFrame:
+    """The system turn makes every row another."""
+    turns = [
+        (("system", f"{n}."), ("user", question), *([("assistant", "Well.")] if answered else []))
+        for n, (*_, question, answered) in enumerate(records)
+    ]
+    table = pool(*((record[0], "f", n, turn) for n, (record, turn) in enumerate(zip(records, turns, strict=True))))
+    return table.with_columns(pl.Series("domain", [domain for _, domain, *_ in records], dtype=pl.String))
+
+
+@settings(max_examples=30, deadline=None)
+@given(records=RECORDS, batch=st.integers(1, 7), workers=st.integers(1, 3))
+def test_passes(records: list, batch: int, workers: int) -> None:
+    table = rows_of(records)
+    asked = table.with_columns(prompt=pl.Series([question for _, _, question, _ in records], dtype=pl.String))
+    talks = asked.filter(kind="conversation")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passes, "BATCH", batch)
+        counts = count_rows(table.lazy(), DSIR, workers)
+        sets = {("pool", name): talks.filter(domain=name) for name in ("math", "code")} | {("target", "sums"): talks.filter(source="sums")}
+        assert counts.keys() == {key for key, rows in sets.items() if rows.height}
+        for key, part in counts.items():
+            expected = count(sets[key]["prompt"], DSIR)
+            assert part.ngrams.tolist() == expected.ngrams.tolist()
+            assert part.lengths.tolist() == expected.lengths.tolist()
+        target = count(pl.Series(["How many is 5?"]), DSIR)
+        fitted = (
+            {"math": fit(counts["pool", "math"], target, DSIR)}
+            if ("pool", "math") in counts and counts["pool", "math"].ngrams.any()
+            else {}
+        )
+        weighed = weigh_rows(table.lazy(), fitted, DSIR, workers)
+    assert weighed.schema == IMPORTANCE
+    assert weighed["row_id"].to_list() == sorted(table["row_id"])
+    kinds = dict(zip(asked["row_id"], asked.select("kind", "domain", "prompt").rows(), strict=True))
+    for line in weighed.iter_rows(named=True):
+        kind, domain, prompt = kinds[line["row_id"]]
+        why = "no_answer" if kind != "conversation" else "no_target" if domain not in fitted else "no_text" if prompt == "?!" else None
+        assert (line["importance_error"], line["domain"]) == (why, domain)
+        assert (line["log_weight"] is None) is (why is not None)
+        if why is None:
+            expected = weigh(pl.Series([prompt]), fitted[domain], DSIR).row(0, named=True)
+            assert {name: line[name] for name in expected} == expected

@@ -1,0 +1,141 @@
+"""Weights against a plain loop over strings."""
+
+import hashlib
+import math
+from collections import Counter
+from itertools import pairwise
+
+import numpy as np
+import polars as pl
+import pytest
+import regex
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from infinity_assets.foundation_settings import Dsir
+from infinity_assets.selection.dsir.weights import NGRAMS, PRIOR, Counts, count, fit, from_frame, stratum, to_frame, weigh
+
+FEW = settings(max_examples=60, deadline=None)
+VOCABULARY = ("sum", "of", "cat", "7", "数")
+WORDS = st.lists(st.sampled_from(VOCABULARY), max_size=8)
+POOLS = st.lists(WORDS, min_size=1, max_size=6).filter(any)
+NO_STRATA = {"length": "none"}
+
+
+def texts(token_lists: list[list[str]]) -> pl.Series:
+    return pl.Series([" ".join(words).upper() for words in token_lists], dtype=pl.String)
+
+
+def weights(prompts: pl.Series, target: pl.Series, **changes) -> list[float]:
+    """0 where there is no token."""
+    dsir = Dsir.model_validate(NO_STRATA | changes)
+    return weigh(prompts, fit(count(prompts, dsir), count(target, dsir), dsir), dsir)["log_weight"].fill_null(0.0).to_list()
+
+
+def grams(words: list[str]) -> list:
+    return [*words, *pairwise(words)]
+
+
+def plain(prompts: list[list[str]], target: list[list[str]], smoothing: float) -> list[float]:
+    raw, aim = Counter(g for p in prompts for g in grams(p)), Counter(g for t in target for g in grams(t))
+
+    def weight(gram: object) -> float:
+        q = raw[gram] / raw.total()
+        return math.log((aim[gram] + smoothing * q) / (aim.total() + smoothing) + 1e-8) - math.log(q + 1e-8)
+
+    return [sum(weight(gram) for gram in grams(prompt)) for prompt in prompts]
+
+
+@FEW
+@given(prompts=POOLS, target=POOLS, smoothing=st.sampled_from([0.0, 0.5, 10.0, 1000.0]))
+def test_weights_are_those_of_a_plain_loop(prompts: list, target: list, smoothing: float) -> None:
+    found = weights(texts(prompts), texts(target), buckets=2**18, smoothing=smoothing)
+    assert found == pytest.approx(plain(prompts, target, smoothing), abs=1e-6)
+
+
+def packaged(prompts: list[str], target: list[str], order: int, buckets: int) -> list[float]:
+    """What data-selection 1.0.2 does, with its defaults for everything that is not given, over all tokens."""
+
+    def features(text: str) -> np.ndarray:
+        words, counts = regex.findall(r"\w+|[^\w\s]+", text.lower()), np.zeros(buckets, dtype=int)
+        for n in range(1, order + 1):
+            for run in zip(*(words[i:] for i in range(n)), strict=False):
+                counts[int(hashlib.sha256(" ".join(run).encode("utf-8")).hexdigest(), 16) % buckets] += 1
+        return counts
+
+    raw, aim = (np.sum([features(text) for text in texts], axis=0) for texts in (prompts, target))
+    ratio = np.log(aim / aim.sum() + 1e-8) - np.log(raw / raw.sum() + 1e-8)
+    return [float(np.inner(features(prompt), ratio)) for prompt in prompts]
+
+
+TEXT = st.text(max_size=30) | st.text("aB '.,3 数学_\n", max_size=40)
+
+
+@FEW
+@given(
+    prompts=st.lists(TEXT, max_size=5), target=st.lists(TEXT, max_size=3), order=st.integers(1, 3), buckets=st.sampled_from([1, 50, 10_000])
+)
+def test_with_its_features_weights_are_the_references(prompts: list[str], target: list[str], order: int, buckets: int) -> None:
+    """The package itself gave the same to 1e-6 on 7,475 prompts of a real pool: docs/dsir.md."""
+    prompts, target = [*prompts, "How many?"], [*target, "How far?"]
+    found = weights(pl.Series(prompts), pl.Series(target), features="reference", smoothing=0.0, ngram=order, buckets=buckets)
+    assert found == pytest.approx(packaged(prompts, target, order, buckets), abs=1e-6)
+
+
+@FEW
+@given(prompts=POOLS, buckets=st.integers(1, 50), smoothing=st.sampled_from([0.0, 5.0]))
+def test_a_target_like_the_pool_favours_nothing(prompts: list, buckets: int, smoothing: float) -> None:
+    assert weights(texts(prompts), texts(prompts), buckets=buckets, smoothing=smoothing) == pytest.approx([0] * len(prompts), abs=1e-9)
+
+
+@FEW
+@given(prompts=POOLS, target=POOLS)
+def test_smoothing_bounds_what_the_target_does_not_hold(prompts: list, target: list) -> None:
+    """No n-gram counts for more than log((n + s) / s) against a text, where the target has n: 1e-8 makes it up to 18."""
+    dsir = Dsir(smoothing=100.0, buckets=2**16)
+    aim = count(texts(target), dsir)
+    ratio = fit(count(texts(prompts), dsir), aim, dsir).log_ratio
+    assert ratio.min() >= -math.log((aim.ngrams.sum() + 100) / 100) - 1e-9
+
+
+@FEW
+@given(parts=st.lists(POOLS, max_size=4), ngram=st.integers(1, 3), strata=st.integers(1, 4), data=st.data())
+def test_counts_of_shards_add_up(parts: list, ngram: int, strata: int, data: st.DataObject) -> None:
+    dsir = Dsir(ngram=ngram, strata=strata, buckets=97)
+    whole = count(texts([prompt for part in parts for prompt in part]), dsir)
+    tables = [to_frame({("pool", "math"): count(texts(part), dsir)}) for part in data.draw(st.permutations(parts))]
+    merged = from_frame(pl.concat([pl.DataFrame(schema=NGRAMS), *tables]), dsir).get(("pool", "math"), Counts.none(dsir))
+    assert merged.ngrams.tolist() == whole.ngrams.tolist()
+    assert merged.lengths.tolist() == whole.lengths.tolist()
+
+
+@FEW
+@given(tokens=st.lists(st.integers(1, 2**40), min_size=1), strata=st.integers(1, 8))
+def test_strata_of_length(tokens: list[int], strata: int) -> None:
+    """They are in the order of the lengths, and lengths within one differ by less than its factor."""
+    found = stratum(np.array(sorted(tokens)), Dsir(strata=strata))
+    assert (np.diff(found) >= 0).all()
+    for place in set(found.tolist()) - {32 * strata - 1}:
+        own = np.array(sorted(tokens))[found == place]
+        assert own.max() / own.min() < 2 ** (1 / strata) * (1 + 1e-12)
+
+
+@FEW
+@given(prompts=POOLS, target=POOLS, length=st.sampled_from(["target", "pool", "none"]))
+def test_shares_are_of_the_target_or_of_the_pool(prompts: list, target: list, length: str) -> None:
+    dsir = Dsir.model_validate({"length": length})
+    pool = count(texts(prompts), dsir)
+    found = weigh(texts(prompts), fit(pool, count(texts(target), dsir), dsir), dsir)
+    said = [len(prompt) for prompt in prompts]
+    assert found["prompt_tokens"].to_list() == said
+    empty = [not words for words in prompts]
+    assert all(found[name].is_null().to_list() == empty for name in ("log_weight", "stratum", "share"))
+    if length == "none":
+        assert set(found.drop_nulls()["share"]) == {1.0}
+        return
+    place, own = (lambda n: int(stratum(np.array([n]), dsir)[0])), [n for n in said if n]
+    aims = [len(t) for t in target if t]
+    for tokens, share in found.drop_nulls().select("prompt_tokens", "share").iter_rows():
+        of_pool = sum(place(n) == place(tokens) for n in own) / len(own)
+        of_target = sum(place(n) == place(tokens) for n in aims)
+        assert share == pytest.approx(of_pool if length == "pool" else (of_target + PRIOR * of_pool) / (len(aims) + PRIOR))
