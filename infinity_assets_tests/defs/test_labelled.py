@@ -74,7 +74,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Lake]:
     engine = ScriptedEngine(answer)
     engines = EnginePool(Path("nowhere"), lambda spec, models: engine, lambda spec, models: Subjects())
     monkeypatch.setattr(step, "_engines", lambda models: engines)
-    values = {"DATA": data, "SCORING__MAX_ROWS": 24, "LABELS__MIN_ROWS": 2, "SCORING__EMBEDDER__MODEL": "subjects"}
+    values = {"DATA": data, "SCORING__MAX_ROWS": 24, "LABELS__MIN_ROWS": 2, "INGEST__WORKERS": 1, "SCORING__EMBEDDER__MODEL": "subjects"}
     for name, value in values.items():
         monkeypatch.setenv(f"INFINITY_{name}", str(value))
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
@@ -127,6 +127,18 @@ def test_every_row_has_labels_or_says_why_not(run: Callable[..., Lake]) -> None:
     }
     written = [len(SUBJECTS[subject(row) or ""][0]) for row in table.iter_rows(named=True) if row["label_source"] == "model"]
     assert words["rows"].sum() == sum(written)
+    before = {asset: lake.manifest(asset) for asset in ("label_forms", "tag_vocabulary")}
+    run()
+    assert {asset: lake.manifest(asset) for asset in before} == before, "nothing changed"
+    listed = infinity("list")
+    assert "烘焙" in listed
+    assert "life skills" in listed
+    shown = infinity("show", "baking")
+    assert shown.startswith("baking:")
+    assert "baking  (name)" in shown
+    assert "by model" in shown
+    assert "the tagger never wrote it" in infinity("show", "nonsense", status=1)
+    assert "0 forms without a label" in infinity("candidates")
 
 
 def test_without_spreading_only_the_sample_has_labels(run: Callable[..., Lake], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,26 +203,6 @@ def _fault(monkeypatch: pytest.MonkeyPatch, name: str, lake: Lake) -> str:
     except Exception as error:
         return str(error)
     return ""
-
-
-def test_nothing_is_made_again_where_nothing_changed(run: Callable[..., Lake]) -> None:
-    lake = run()
-    before = {asset: lake.manifest(asset) for asset in ("label_forms", "tag_vocabulary")}
-    run()
-    assert {asset: lake.manifest(asset) for asset in before} == before
-
-
-def test_labels_are_listed_and_shown(run: Callable[..., Lake]) -> None:
-    run()
-    listed = infinity("list")
-    assert "烘焙" in listed
-    assert "life skills" in listed
-    shown = infinity("show", "baking")
-    assert shown.startswith("baking:")
-    assert "baking  (name)" in shown
-    assert "by model" in shown
-    assert "the tagger never wrote it" in infinity("show", "nonsense", status=1)
-    assert "0 forms without a label" in infinity("candidates")
 
 
 def test_before_the_first_run_the_commands_say_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
