@@ -29,7 +29,7 @@ lint: .venv/test  ## ruff and pyright
 ui: .venv/run  ## the Dagster web UI, with sensors and the schedule on
 	DAGSTER_HOME="$$PWD" exec $(BIN)/dagster dev
 
-clean:  ## forget everything that was made; sources, benchmarks and models stay
+clean:  ## forget everything that was made; sources, benchmarks, models and frozen vocabularies stay
 	rm -rf data/lake data/catalog data/responses data/release data/.dagster data/metadata.duckdb data/pool.json
 
 data/models/.fetched: .venv/run

@@ -58,6 +58,44 @@ class Selectors(Section):
     """`retrieval` takes no row whose prompt is further than this cosine from every benchmark item. (Ours.)"""
 
 
+class Labels(Section):
+    """How open labels become a vocabulary (InsTag, arXiv 2308.07074), and how rows that no model labelled get theirs. docs/labels.md."""
+
+    vocabulary: str | None = None
+    """Name of a frozen vocabulary (`infinity labels freeze`): rows are labelled against it, and labels that it cannot place are kept as candidates
+    for the next. Null: the vocabulary follows the data."""
+    min_rows: PositiveInt = 2
+    """A label that fewer rows carry is not trusted. Fits a sample of some thousand rows. (InsTag: 20, of 306,044 rows.)"""
+    min_cosine: Cosine = 0.9
+    """Names whose embeddings have at least this cosine are one label, and so is what such pairs connect. By `models.embedder`.
+    (InsTag: DBSCAN over PhraseBERT at a distance of 0.05.)"""
+    min_support: PositiveInt = 10
+    """A label becomes another one that it implies if at least so many rows carry both. (InsTag: 40.)"""
+    min_confidence: Share = 0.99
+    """And at least this share of the rows that carry the one carry the other, too. (InsTag: 0.99.)"""
+    spread: bool = True
+    """Whether rows that the tagger did not label take the labels of their nearest labelled neighbours, by the vectors of `scoring.embedder`."""
+    neighbours: PositiveInt = 5
+    """Neighbours that vote. (Ours.)"""
+    spread_cosine: Cosine = 0.8
+    """Least cosine of a neighbour. The page of `labelled` shows by band how well neighbours' labels agree with the tagger's: from here on more of the
+    fine labels do than do not. (Ours, measured: docs/labels.md.)"""
+    vote: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """A label is taken if neighbours with this share of all votes carry it; a vote weighs as much as its cosine. (Ours.)"""
+    exact_up_to: PositiveInt = 100_000
+    """Up to so many labelled rows all are compared with a row; above it hnswlib looks for its neighbours, and may miss some."""
+
+    @property
+    def of_forms(self) -> str:
+        """What of it decides which label a form is."""
+        return self.model_dump_json(include={"vocabulary", "min_rows", "min_cosine", "min_support", "min_confidence"})
+
+    @property
+    def of_rows(self) -> str:
+        """What of it decides which labels a row has."""
+        return self.model_dump_json(include={"spread", "neighbours", "spread_cosine", "vote", "exact_up_to"})
+
+
 class Thresholds(Section):
     """A threshold per rule, under the rule's name; null switches the rule off. What is measured: docs/rules.md."""
 

@@ -29,7 +29,7 @@ from pydantic_settings import (
 
 from infinity_assets import prompts
 from infinity_assets.errors import InfinityError
-from infinity_assets.foundation_settings import Foundation, Scoring
+from infinity_assets.foundation_settings import Foundation, Labels, Scoring
 from infinity_assets.model_settings import Calls, Cosine, EmbedderSpec, Grade, Models, Sampling, Section, Share
 
 
@@ -307,6 +307,7 @@ class Settings(BaseSettings):
     dedup: Dedup = Dedup()
     decontamination: Decontamination = Decontamination()
     scoring: Scoring = Scoring()
+    labels: Labels = Labels()
     foundation: Foundation = Foundation()
     chat: Chat = Chat()
     release: Release = Release()

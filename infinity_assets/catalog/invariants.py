@@ -153,6 +153,7 @@ APPLIES: dict[str, tuple[str, ...]] = {
     "vectors": ("unique",),
     "proximity": ("unique",),
     "tagged": ("unique",),
+    "labelled": ("unique",),
     "scored": ("unique",),
     "seed_selected": ("conservation", "unique"),
     # Shards evolve apart: an instruction that two of them wrote is made one in `answered`.

@@ -14,6 +14,7 @@ from rich.markup import escape
 from infinity_assets.cli.arena import arena
 from infinity_assets.cli.errors import sentences
 from infinity_assets.cli.export import export
+from infinity_assets.cli.labels import labels
 from infinity_assets.cli.loop import loop
 from infinity_assets.cli.plan import plan
 from infinity_assets.cli.prompts import prompts
@@ -292,6 +293,7 @@ def fetch() -> None:
 
 main.add_command(sources)
 main.add_command(prompts)
+main.add_command(labels)
 
 
 def _quiet() -> None:

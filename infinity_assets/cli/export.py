@@ -59,11 +59,13 @@ def _write_rows(lake: "Lake", asset: str, sources: tuple[str, ...], layout: str,
     from infinity_assets.rows import writers
     from infinity_assets.scoring.labels import ABILITIES
 
+    named = lake.scan("tag_vocabulary").select("label", "label_zh").collect() if lake.partitions("tag_vocabulary") else None
+    chinese = {} if named is None else dict(named.iter_rows())
     forms: dict[str, Callable[[pl.DataFrame], pl.DataFrame]] = {
         "openai": writers.openai_messages,
         "sharegpt": writers.sharegpt,
         "alpaca": writers.alpaca,
-        "infinity_instruct": lambda rows: writers.infinity_instruct(writers.with_labels(rows), ABILITIES),
+        "infinity_instruct": lambda rows: writers.infinity_instruct(writers.with_labels(rows), chinese, ABILITIES),
     }
     taken = total = 0
     for rows, everything in _conversations(lake, asset, sources):

@@ -47,7 +47,7 @@ def list_prompts() -> None:
     """
     folder = Settings().prompts_dir
     for name in texts.names():
-        for prompt in texts.both(name, folder):
+        for prompt in texts.wordings(name, folder):
             click.echo(f"{prompt.label:<24} version {prompt.version:<3} {prompt.hash}  {_whose(prompt)}  {prompt.purpose}")
 
 
@@ -92,7 +92,7 @@ def copy(name: str, folder: Path, language: "texts.Language | None") -> None:
 
     What you do not change, you may delete again: then ours is used.
     """
-    for prompt in texts.both(name):
+    for prompt in texts.wordings(name):
         if language not in (None, prompt.language):
             continue
         folder.mkdir(parents=True, exist_ok=True)

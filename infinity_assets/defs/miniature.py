@@ -13,8 +13,8 @@ from infinity_assets.scoring import sample
 
 
 def mirror_of(lake: Lake, folder: Path) -> Lake:
-    """A lake in an empty folder that holds links to the rows, manifests, annotations and proxies of another, and copies of what is known of its
-    files.
+    """A lake in an empty folder that holds links to the rows, manifests, annotations and proxies of another and to what is said of labels, and
+    copies of what is known of its files.
     """
     mirror = Lake(folder)
     for root, pattern in (
@@ -30,6 +30,9 @@ def mirror_of(lake: Lake, folder: Path) -> Lake:
         (folder / "proxy").symlink_to(proxies)
     if (known := lake.catalog / "fingerprints").is_dir():
         shutil.copytree(known, mirror.catalog / "fingerprints")
+    for said in (lake.data / "labels.yaml", lake.data / "vocabularies"):
+        if said.exists():
+            (folder / said.name).symlink_to(said)
     return mirror
 
 
@@ -50,7 +53,7 @@ def described(rows: pl.DataFrame) -> pl.DataFrame:
     """What is remembered of the rows that models are asked about: row_id, what strata are made of, and the length in bytes.
 
     Args:
-        rows: Rows of the pool, or seeds, whose text is `seed`.
+        rows: Rows of the pool, or seeds and labels, whose text is `seed`.
     """
     text = pl.col("seed")
     if "messages" in rows.columns:
@@ -90,7 +93,8 @@ def children(outcome: Outcome) -> pl.DataFrame:
 def filled(
     outcomes: Mapping[str, Outcome], asked: Mapping[str, Outcome], sampled: pl.DataFrame, unanswered: pl.DataFrame
 ) -> dict[str, Outcome]:
-    """Tables of scores in which a row that was not asked about has the line of the sampled row that is most like it.
+    """Tables of scores in which a row that was not asked about has the line of the sampled row that is most like it. The key is `row_id`, or the
+    first column of a table that has none.
 
     Args:
         outcomes: The tables by partition, without the answers.
@@ -98,14 +102,18 @@ def filled(
         sampled: The sampled rows, as `described` gives them.
         unanswered: All rows that lack an answer, likewise.
     """
-    lines = pl.concat([outcome.rows.lazy().collect() for outcome in asked.values()]).join(sampled, on="row_id", how="semi")
+    found = pl.concat([outcome.rows.lazy().collect() for outcome in asked.values()])
+    key = "row_id" if "row_id" in found.columns else found.columns[0]
+    lines = found.rename({key: "row_id"}).join(sampled, on="row_id", how="semi")
     others = unanswered.join(sampled, on="row_id", how="anti", maintain_order="left")
     alike = others.select("row_id", like=sample.stand_ins(others, sampled))
     guessed = alike.join(lines.rename({"row_id": "like"}), on="like", maintain_order="left").select(lines.columns)
     new = pl.concat([lines, guessed])
     tables = {}
     for partition, outcome in outcomes.items():
-        rows = outcome.rows.lazy().collect()
+        rows = outcome.rows.lazy().collect().rename({key: "row_id"})
         here = new.join(rows, on="row_id", how="semi")
-        tables[partition] = replace(outcome, rows=pl.concat([rows.join(here, on="row_id", how="anti"), here]).sort("row_id"))
+        tables[partition] = replace(
+            outcome, rows=pl.concat([rows.join(here, on="row_id", how="anti"), here]).sort("row_id").rename({"row_id": key})
+        )
     return tables

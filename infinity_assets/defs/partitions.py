@@ -26,6 +26,7 @@ _BY_SHARD = {
     "vectors",
     "proximity",
     "tagged",
+    "labelled",
     "scored",
     "evolved",
     "answered",

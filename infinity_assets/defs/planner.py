@@ -138,7 +138,7 @@ class Planner:
     def _reasons(self, order: Sequence[Registered], mirror: Lake, folder: Path) -> dict[str, dict[str, tuple[Reason, ...]]]:
         found: dict[str, dict[str, tuple[Reason, ...]]] = {}
         remade: set[tuple[str, str]] = set()
-        wordings = (prompt for name in prompts.names() for prompt in prompts.both(name, self._settings.prompts_dir))
+        wordings = (prompt for name in prompts.names() for prompt in prompts.wordings(name, self._settings.prompts_dir))
         prompt_of = {prompt.hash: f"prompt {prompt.label}" for prompt in wordings}
         for registered in order:
             parts = registered.settings(self._settings)

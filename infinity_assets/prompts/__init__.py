@@ -1,4 +1,5 @@
-"""Prompts: one file for each name and language, `NAME.en.md` and `NAME.zh.md`, with a version, what it is for and what its variables are.
+"""Prompts: one file for each name and language, `NAME.en.md` and `NAME.zh.md`, with a version, what it is for and what its variables are. What is
+asked about labels, which are English, has an English file only.
 
 A file is a YAML head between `---` lines and then the turns, each under a `## system`, `## user` or `## assistant` heading, the last one a
 user's; `$name` is a variable, `$$` a dollar sign. Rows in Chinese are asked in Chinese, all others in English. A folder of the user's own
@@ -97,10 +98,11 @@ def load(name: str, language: Language, folder: Path | None = None) -> Prompt:
     """A prompt in one language: the file in `folder` if there is one, else ours.
 
     Raises:
-        InfinityError: There is no prompt of that name, or its file cannot be used.
+        InfinityError: There is no prompt of that name in that language, or its file cannot be used.
     """
-    if name not in names():
-        raise InfinityError(f"There is no prompt {name}: `infinity prompts list` shows all.")
+    if language not in languages(name):
+        some = f" in {language}" if languages(name) else ""
+        raise InfinityError(f"There is no prompt {name}{some}: `infinity prompts list` shows all.")
     file = f"{name}.{language}{_SUFFIX}"
     ours = _read(_OURS / file)
     if folder is None or not (folder / file).is_file():
@@ -111,14 +113,25 @@ def load(name: str, language: Language, folder: Path | None = None) -> Prompt:
     return theirs
 
 
+def languages(name: str) -> tuple[Language, ...]:
+    """The languages that a prompt is in."""
+    return tuple(language for language in LANGUAGES if (_OURS / f"{name}.{language}{_SUFFIX}").is_file())
+
+
 def both(name: str, folder: Path | None = None) -> Bilingual:
-    """A prompt in both languages, of which either may be a file in `folder`."""
-    return Bilingual(load(name, "en", folder), load(name, "zh", folder))
+    """A prompt in both languages, of which either may be a file in `folder`; twice the same where there is English only."""
+    english = load(name, "en", folder)
+    return Bilingual(english, load(name, "zh", folder) if "zh" in languages(name) else english)
+
+
+def wordings(name: str, folder: Path | None = None) -> tuple[Prompt, ...]:
+    """A prompt in every language that it is in."""
+    return tuple(load(name, language, folder) for language in languages(name))
 
 
 def hashes(folder: Path | None, *of: str) -> Iterator[str]:
-    """The hashes of these prompts in both languages: what of them an asset's result depends on."""
-    return (prompt.hash for name in of for prompt in both(name, folder))
+    """The hashes of these prompts in every language: what of them an asset's result depends on."""
+    return (prompt.hash for name in of for prompt in wordings(name, folder))
 
 
 def check(folder: Path) -> None:
@@ -129,7 +142,7 @@ def check(folder: Path) -> None:
     """
     if not folder.is_dir():
         raise InfinityError(f"Setting `prompts_dir` names {folder}, which is no folder.")
-    ours = {prompt.file.name: prompt for name in names() for prompt in both(name)}
+    ours = {prompt.file.name: prompt for name in names() for prompt in wordings(name)}
     for file in sorted(folder.iterdir()):
         if file.name.startswith(".") or file.name == "README.md":
             continue

@@ -1,5 +1,7 @@
 """Rows in the forms that trainers read."""
 
+from collections.abc import Mapping
+
 import polars as pl
 
 from infinity_assets.rows.conversation import turns_of
@@ -14,26 +16,26 @@ _CONVERSATIONS = (
 )
 
 
-def infinity_instruct(rows: pl.DataFrame, chinese: dict[str, str]) -> pl.DataFrame:
+def infinity_instruct(rows: pl.DataFrame, fine: Mapping[str, str], coarse: Mapping[str, str]) -> pl.DataFrame:
     """Infinity-Instruct's own schema, with the licence added.
 
     Args:
-        rows: row_id, messages, source, licence, language; cate_ability and ability may be null.
-        chinese: Chinese names of the coarse abilities.
+        rows: row_id, messages, source, licence, language; ability and cate_ability (lists) may be null.
+        fine: Chinese names of the fine labels. One that has none keeps the English name.
+        coarse: Chinese names of the coarse abilities.
 
     Returns:
-        id, conversations (list of {from, value}), label {ability_en, cate_ability_en, cate_ability_zh}, langdetect, source, licence. The
-        coarse lists have one entry, or none where the row was not labelled, and always the same length.
+        id, conversations (list of {from, value}), label {ability_en, ability_zh, cate_ability_en, cate_ability_zh}, langdetect, source, licence. The
+        Chinese lists are looked up and always as long as the English ones; all are empty where the row was not labelled.
     """
-    coarse = pl.concat_list("cate_ability").list.drop_nulls()
+    labels = {}
+    for column, chinese in (("ability", fine), ("cate_ability", coarse)):
+        english = pl.col(column).fill_null(pl.lit([], dtype=pl.List(pl.String)))
+        labels |= {f"{column}_en": english, f"{column}_zh": english.list.eval(pl.element().replace(chinese))}
     return rows.select(
         pl.col("row_id").alias("id"),
         _CONVERSATIONS,
-        pl.struct(
-            ability_en=pl.col("ability").fill_null(pl.lit([], dtype=pl.List(pl.String))),
-            cate_ability_en=coarse,
-            cate_ability_zh=coarse.list.eval(pl.element().replace(chinese)),
-        ).alias("label"),
+        pl.struct(**labels).alias("label"),
         pl.col("language").alias("langdetect"),
         "source",
         "licence",
@@ -71,5 +73,5 @@ def alpaca(rows: pl.DataFrame) -> pl.DataFrame:
 
 def with_labels(rows: pl.DataFrame) -> pl.DataFrame:
     """The rows with the columns of labels that `infinity_instruct` reads; null where their asset has none."""
-    labels = {"cate_ability": pl.String, "ability": pl.List(pl.String)}
-    return rows.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in labels.items() if name not in rows.columns)
+    dtype = pl.List(pl.String)
+    return rows.with_columns(pl.lit(None, dtype).alias(name) for name in ("cate_ability", "ability") if name not in rows.columns)

@@ -1,7 +1,7 @@
-"""Labels: one coarse ability of a fixed list, and up to a few fine labels in the model's own words.
+"""Labels: what the tagger writes about a row, and the coarse abilities that a label is lifted to.
 
-The list has the 25 categories of Infinity-Instruct's README figure and `other`; every one has its Chinese name, so that the two lists of
-a released row always have the same length.
+The tagger writes open labels in its own words. What they become is decided for each label once: its name (`scoring/vocabulary.py`), its coarse
+abilities, its Chinese name. The coarse list has the 25 categories of Infinity-Instruct's README figure and `other`; every one has its Chinese name.
 """
 
 from typing import Any
@@ -42,26 +42,37 @@ ABILITIES: dict[str, str] = {
 
 
 def schema(max_labels: int) -> dict[str, Any]:
-    """The JSON schema that the tagger's answer must fit."""
+    """The JSON schema that the tagger's answer must fit: labels of up to three words."""
     return {
         "type": "object",
         "properties": {
-            "ability": {"type": "string", "enum": list(ABILITIES)},
-            "labels": {
+            "ability": {
                 "type": "array",
-                "items": {"type": "string", "pattern": "^[a-z][a-z ]{2,28}[a-z]$"},
+                "items": {"type": "string", "pattern": "^[a-z][a-z0-9+#]{1,15}( [a-z0-9+#]{1,15}){0,2}$"},
                 "minItems": 1,
                 "maxItems": max_labels,
             },
         },
-        "required": ["ability", "labels"],
+        "required": ["ability"],
+        "additionalProperties": False,
+    }
+
+
+def lift_schema() -> dict[str, Any]:
+    """The JSON schema of what a label is lifted to: one or two coarse abilities."""
+    return {
+        "type": "object",
+        "properties": {
+            "cate_ability": {"type": "array", "items": {"type": "string", "enum": list(ABILITIES)}, "minItems": 1, "maxItems": 2}
+        },
+        "required": ["cate_ability"],
         "additionalProperties": False,
     }
 
 
 def normalise(label: pl.Expr) -> pl.Expr:
-    """Lower case, special characters to spaces, white space collapsed (the first steps of InsTag, arXiv 2308.07074)."""
-    return normalised(label.str.replace_all(r"[^\w\s+#]", " "))
+    """Lower case, special characters to spaces, white space collapsed (InsTag, arXiv 2308.07074). `+` and `#` stay: C++ is not C."""
+    return normalised(normalised(label).str.replace_all(r"[^\w\s+#]|_", " "))
 
 
 def parse(answers: pl.DataFrame) -> pl.DataFrame:
@@ -71,34 +82,44 @@ def parse(answers: pl.DataFrame) -> pl.DataFrame:
         answers: Columns row_id, text (a JSON object that fits `schema`, or null), error.
 
     Returns:
-        One line per answer: row_id, cate_ability, ability (list of fine labels, distinct, in the model's order), tag_error.
+        One line per answer: row_id, raw_labels (list, distinct, in the model's order), tag_error.
     """
     # An answer with an error keeps its text, which need not be JSON.
     fits = pl.when(pl.col("error").is_null()).then(pl.col("text"))
-    decoded = answers.with_columns(
-        fits.str.json_decode(pl.Struct({"ability": pl.String, "labels": pl.List(pl.String)})).alias("tag")
-    ).unnest("tag")
-    labels = pl.col("labels").list.eval(normalise(pl.element())).list.unique(maintain_order=True)
-    return decoded.select("row_id", pl.col("ability").alias("cate_ability"), labels.alias("ability"), pl.col("error").alias("tag_error"))
+    said = fits.str.json_decode(pl.Struct({"ability": pl.List(pl.String)})).struct.field("ability")
+    return answers.select("row_id", said.list.unique(maintain_order=True).alias("raw_labels"), pl.col("error").alias("tag_error"))
 
 
-def vocabulary(tagged: pl.LazyFrame) -> pl.DataFrame:
-    """The fine labels in use.
+def lifted(answers: pl.DataFrame) -> pl.DataFrame:
+    """What labels were lifted to.
 
     Args:
-        tagged: Columns cate_ability and ability, one line per row.
+        answers: Columns row_id (the label), text (a JSON object that fits `lift_schema`, or null), error.
 
     Returns:
-        One line per label: label, rows (how many carry it), cate_ability (the ability it occurs with most often; the alphabetically
-        first on a tie), share (of all labelled rows).
+        One line per answer: label, cate_ability (distinct, in the model's order; null where there is none), lift_error.
     """
-    pairs = tagged.filter(pl.col("ability").is_not_null()).select("cate_ability", pl.col("ability").alias("label"))
-    total = pairs.select(pl.len()).collect().item()
-    counts = pairs.explode("label").group_by("label", "cate_ability").len("n").sort(pl.col("n") * -1, "cate_ability")
-    return (
-        counts.group_by("label", maintain_order=True)
-        .agg(pl.col("n").sum().cast(pl.Int64).alias("rows"), pl.col("cate_ability").first())
-        .with_columns((pl.col("rows") / max(total, 1)).alias("share"))
-        .sort(pl.col("rows") * -1, "label")
-        .collect()
+    fits = pl.when(pl.col("error").is_null()).then(pl.col("text"))
+    said = fits.str.json_decode(pl.Struct({"cate_ability": pl.List(pl.String)})).struct.field("cate_ability")
+    return answers.select(
+        pl.col("row_id").alias("label"), said.list.unique(maintain_order=True).alias("cate_ability"), pl.col("error").alias("lift_error")
+    )
+
+
+def chinese(answers: pl.DataFrame) -> pl.DataFrame:
+    """Chinese names of labels.
+
+    Args:
+        answers: Columns row_id (the label), text, error.
+
+    Returns:
+        One line per answer: label, label_zh: the first line of the text without quotes and full stops, if that is a Chinese name (a Han character
+        in it, 20 characters at most), else null; name_error: why it is null.
+    """
+    name = pl.col("text").str.strip_chars().str.extract(r"^([^\n]*)").str.strip_chars(" \t\"'“”‘’「」《》。.：:,，*")
+    fits = pl.col("error").is_null() & name.str.contains(r"\p{Han}") & (name.str.len_chars() <= 20)
+    return answers.select(
+        pl.col("row_id").alias("label"),
+        pl.when(fits).then(name).alias("label_zh"),
+        pl.when(~fits.fill_null(False)).then(pl.coalesce("error", pl.lit("not_chinese"))).alias("name_error"),
     )

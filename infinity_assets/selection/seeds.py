@@ -15,7 +15,8 @@ def pick(rows: pl.DataFrame, vocabulary: pl.DataFrame, settings: Seeds) -> pl.Da
     """Every row with what speaks for it, and whether it is taken.
 
     Args:
-        rows: row_id, kind, cate_ability, ability (list of fine labels), loss, ifd; null where a row was not scored.
+        rows: row_id, kind, cate_ability and ability (lists of coarse and fine labels), label_source, loss, ifd; null where a row was not scored.
+            Only labels that the model gave speak for a row: what neighbours agree on is frequent and few, and is not counted in `vocabulary`.
         vocabulary: label, rows.
         settings: Thresholds and the budget.
 
@@ -27,16 +28,19 @@ def pick(rows: pl.DataFrame, vocabulary: pl.DataFrame, settings: Seeds) -> pl.Da
     losses = rows["loss"]
     spread = losses.mean(), losses.std()
     hard_loss = float("inf") if spread[0] is None or spread[1] is None else spread[0] + settings.loss_sigma * spread[1]  # type: ignore[operator]
+    by_model = pl.col("label_source") == "model"
     is_raw = pl.col("kind") != "conversation"
     frame = rows.select(
         "row_id",
-        pl.col("cate_ability").fill_null("none").alias("ability"),
-        (pl.col("ability").list.eval(pl.element().is_in(rare.implode())).list.any() & ~is_raw).fill_null(False).alias("long_tail"),
-        ((pl.col("ability").list.len() >= settings.min_labels) & ~is_raw).fill_null(False).alias("many_labels"),
+        pl.col("cate_ability").list.first().fill_null("none").alias("ability"),
+        (pl.col("ability").list.eval(pl.element().is_in(rare.implode())).list.any() & by_model & ~is_raw)
+        .fill_null(False)
+        .alias("long_tail"),
+        ((pl.col("ability").list.len() >= settings.min_labels) & by_model & ~is_raw).fill_null(False).alias("many_labels"),
         (pl.col("loss") > hard_loss).fill_null(False).alias("hard_by_loss"),
         pl.col("ifd").is_between(*settings.ifd_range).fill_null(False).alias("hard_to_follow"),
         is_raw.alias("raw_material"),
-        (pl.col("cate_ability").is_not_null() | pl.col("ifd").is_not_null()).alias("scored"),
+        (by_model.fill_null(False) | pl.col("ifd").is_not_null()).alias("scored"),
         draw("seeds", rows["row_id"]).alias("draw"),
     )
     frame = frame.with_columns(
@@ -61,6 +65,6 @@ def pick(rows: pl.DataFrame, vocabulary: pl.DataFrame, settings: Seeds) -> pl.Da
 
 
 def _round_robin(candidates: pl.DataFrame) -> pl.DataFrame:
-    """Ordered so that every prefix is spread over the abilities; within one, rows with more criteria first, then by lot."""
+    """Ordered so that every prefix is spread over the first abilities of the rows; within one, rows with more criteria first, then by lot."""
     turn = pl.struct(-pl.col("criteria").cast(pl.Int64), "draw", "row_id").rank("ordinal").over("ability")
     return candidates.with_columns(turn.alias("turn")).sort("turn", "ability", "row_id")

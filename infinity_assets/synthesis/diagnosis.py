@@ -21,10 +21,13 @@ def weak(scores: pl.DataFrame, below: float) -> pl.DataFrame:
 
 
 def by_ability(diagnosed: pl.DataFrame) -> pl.DataFrame:
-    """Mean scores per ability: cate_ability, rows, answer_score (of the kept answer), student_score (over students), weak_share."""
+    """Mean scores per ability, a row counting in each of its own: cate_ability, rows, answer_score (of the kept answer), student_score (over
+    students), weak_share.
+    """
     student = pl.col("student_scores").list.eval(pl.element().struct.field("score")).list.mean()
     return (
-        diagnosed.group_by(pl.col("cate_ability").fill_null("unlabelled"))
+        diagnosed.explode("cate_ability")
+        .group_by(pl.col("cate_ability").fill_null("unlabelled"))
         .agg(
             pl.len().cast(pl.Int64).alias("rows"),
             pl.col("answer_score").mean(),

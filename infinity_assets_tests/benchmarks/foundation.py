@@ -27,7 +27,7 @@ from infinity_assets.settings import Settings
 
 UNKNOWN = {
     "scored": dict.fromkeys(("quality", "complexity", "reward", "ifd", "ifd_perplexity", "depth"), pl.Float64),
-    "tagged": {"cate_ability": pl.String, "ability": pl.List(pl.String)},
+    "labelled": {"cate_ability": pl.List(pl.String), "ability": pl.List(pl.String)},
 }
 BORROWED = (
     "decontaminated",

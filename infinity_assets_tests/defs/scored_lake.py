@@ -68,7 +68,7 @@ def make(data: Path) -> Lake:
         "decontaminated": rows,
         "measured": measures.measure(rows),
         "scored": scored,
-        "tagged": rows.select("row_id", cate_ability=pl.lit("other"), ability=pl.Series(labels, dtype=pl.List(pl.String))),
+        "labelled": rows.select("row_id", cate_ability=pl.lit(["other"]), ability=pl.Series(labels, dtype=pl.List(pl.String))),
         "importance": rows.select("row_id", log_weight=pl.Series(rng.normal(size=ROWS)), stratum=pl.lit(0, pl.Int64), share=pl.lit(1.0)),
         "vectors": rows.select("row_id", vector=pl.Series(vectors, dtype=pl.Array(pl.Float16, WIDTH))),
         "benchmarks": items.drop("vector"),

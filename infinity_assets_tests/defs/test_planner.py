@@ -15,6 +15,7 @@ from infinity_assets.catalog.used import used
 from infinity_assets.defs import step
 from infinity_assets.defs.planner import Planner
 from infinity_assets.defs.runner import Runner
+from infinity_assets.inference.engines.embedder import Reading
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.planning.plan import Plan
 from infinity_assets.inference.requests import CompleteRequest, Request, Response, ScoreRequest
@@ -58,7 +59,9 @@ def scripted(request: Request) -> Response:
         return Response(text=best, finish_reason="stop", prompt_tokens=prompt, completion_tokens=1, choice_logprobs=logprobs, seconds=0.1)
     if request.schema:
         labels = [f"label {chr(97 + lot(text, 20))}", f"thing {chr(97 + lot(text[::-1], 20))}", "common"][: 1 + lot(text, 3)]
-        answer = json.dumps({"ability": list(ABILITIES)[lot(text, 5)], "labels": labels})
+        answer = json.dumps(
+            {"ability": labels} if "ability" in request.schema["properties"] else {"cate_ability": [list(ABILITIES)[lot(text, 5)]]}
+        )
     elif request.prompt.startswith(("evolve", "request")):
         # One rewrite in four is nothing new, and thrown away.
         answer = "Same." if lot(text, 4) == 0 else f"Explain with an example how number {lot(text, 10**6)} comes about, and why."
@@ -69,6 +72,11 @@ def scripted(request: Request) -> Response:
 
 class ChanceEmbedder:
     """Vectors that depend on the text and on nothing else."""
+
+    width = 32
+
+    def read(self, texts: Sequence[str]) -> Reading:
+        return Reading(np.zeros(len(texts), bool), np.zeros(len(texts), np.float32))
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         vectors = np.array([np.random.default_rng(lot(text, 2**32)).normal(size=32) for text in texts], dtype=np.float32)
@@ -145,7 +153,7 @@ def test_nothing_of_the_lake_is_changed(trial: Trial, first: tuple[Plan, dict, d
 def test_the_sample_asks_so_many_rows_and_no_more(trial: Trial, first: tuple[Plan, dict, dict]) -> None:
     by_asset = {asset.asset: asset for asset in first[0].assets}
     assert len(by_asset["tagged"].asked) <= 60
-    assert len(by_asset["scored"].asked) <= 3 * 60
+    assert len(by_asset["scored"].asked) <= 5 * 60
     assert first[0].sample_calls == sum(len(asset.asked) for asset in first[0].assets)
 
 

@@ -45,7 +45,7 @@ def answer(request) -> Response:
         case ScoreRequest():
             return Response(sum_logprob=-4.0 - len(request.context) if odd is None else odd, answer_tokens=2, prompt_tokens=3)
         case GenerateRequest(choices=None):
-            return Response(text=json.dumps({"ability": "other", "labels": ["some label"]}), finish_reason="stop")
+            return Response(text=json.dumps({"ability": ["some label"]}), finish_reason="stop")
     shares = None if "does bread rise" in told else tuple([math.log(0.2)] * 5 if odd is None else [odd] * 5)
     return Response(text="4", finish_reason="stop", prompt_tokens=3, completion_tokens=1, choice_logprobs=shares)
 

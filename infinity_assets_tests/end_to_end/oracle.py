@@ -57,7 +57,10 @@ class Oracle:
             top = [{"token": f"token_id:{token}", "logprob": weight} for token, weight in zip(wanted, weights, strict=True)]
             return completion("x", {"content": [{"token": f"token_id:{wanted[0]}", "logprob": weights[0], "top_logprobs": top}]})
         if "response_format" in body or "structured_outputs" in body:
-            return completion(json.dumps({"ability": drawn.choice(list(ABILITIES)), "labels": drawn.sample(WORDS, 2)}))
+            lifts = "cate_ability" in json.dumps(body)
+            return completion(
+                json.dumps({"cate_ability": [drawn.choice(list(ABILITIES))]} if lifts else {"ability": drawn.sample(WORDS, 2)})
+            )
         asked = body["messages"][-1]["content"].strip().splitlines()
         subject = max(asked, key=len)[:160]
         return completion(f"Please explain in {drawn.randint(2, 9)} steps, with {drawn.choice(WORDS)} as an example: {subject}")

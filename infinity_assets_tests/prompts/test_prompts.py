@@ -38,25 +38,35 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+ABOUT_LABELS = {"label_zh", "lift"}
+"""Labels are English, so these are asked in English only."""
+
+
 @EACH
 def test_both_languages_take_the_same_and_say_what_it_is(name: str) -> None:
     english, chinese = prompts.both(name)
+    assert prompts.languages(name) == (("en",) if name in ABOUT_LABELS else ("en", "zh"))
     assert list(english.variables) == list(chinese.variables)
-    for prompt in (english, chinese):
+    for prompt in prompts.wordings(name):
         assert prompt.variables
         assert all(prompt.variables.values())
         assert prompt.purpose
         assert prompt.version >= 1
-    for told in (chinese.purpose, *chinese.variables.values(), chinese.turns[0].filled({})):
+    for told in () if name in ABOUT_LABELS else (chinese.purpose, *chinese.variables.values(), chinese.turns[0].filled({})):
         assert re.search("[\u4e00-\u9fff]", told)
 
 
 def test_no_two_prompts_are_alike() -> None:
-    loaded = [prompt for name in prompts.names() for prompt in prompts.both(name)]
+    loaded = [prompt for name in prompts.names() for prompt in prompts.wordings(name)]
     assert (
-        len({prompt.hash for prompt in loaded}) == len({prompt.label for prompt in loaded}) == len(loaded) == 2 * len(prompts.names()) > 0
+        len({prompt.hash for prompt in loaded})
+        == len({prompt.label for prompt in loaded})
+        == len(loaded)
+        == 2 * len(prompts.names()) - len(ABOUT_LABELS)
     )
     assert {file.name for file in Path(prompts.__file__).parent.glob("*.md")} == {f"{prompt.label}.md" for prompt in loaded}
+    with pytest.raises(InfinityError, match="There is no prompt lift in zh"):
+        prompts.load("lift", "zh")
     with pytest.raises(InfinityError, match="There is no prompt nonsense"):
         prompts.load("nonsense", "en")
 
@@ -86,17 +96,26 @@ def test_examples_are_answers_that_the_engine_would_allow(language: prompts.Lang
     allowed = labels.schema(3)["properties"]
     for example in map(json.loads, prompts.load("tag", language).examples):
         assert list(example) == list(allowed)
-        assert example["ability"] in allowed["ability"]["enum"]
-        assert 1 <= len(example["labels"]) <= 3
-        assert all(re.fullmatch(allowed["labels"]["items"]["pattern"], label) for label in example["labels"])
+        assert 1 <= len(example["ability"]) <= 3
+        assert all(re.fullmatch(allowed["ability"]["items"]["pattern"], label) for label in example["ability"])
     assert set(prompts.load("judge_answer", language).examples) <= set(judge.DIGITS)
     assert set(prompts.load("same_request", language).examples) == {"yes", "no"}
 
 
-@LANGUAGE
-def test_the_tagger_is_told_all_abilities(language: prompts.Language) -> None:
-    told = prompts.load("tag", language).turns[0].filled({})
-    assert re.split(r", ", told.rpartition(": " if language == "en" else "：")[2].rstrip(".。")) == list(labels.ABILITIES)
+def test_what_lifts_labels_is_told_all_abilities_and_shown_some() -> None:
+    lift = prompts.load("lift", "en")
+    told = lift.turns[0].filled({}).rpartition(": ")[2].rstrip(".")
+    assert told.split(", ") == list(labels.ABILITIES)
+    for example in map(json.loads, lift.examples):
+        assert list(example) == ["cate_ability"]
+        assert set(example["cate_ability"]) < set(labels.ABILITIES)
+
+
+def test_chinese_names_that_are_shown_are_names_that_are_taken() -> None:
+    shown = pl.DataFrame(
+        {"row_id": "x", "text": prompts.load("label_zh", "en").examples, "error": None}, schema_overrides={"error": pl.String}
+    )
+    assert labels.chinese(shown)["label_zh"].to_list() == shown["text"].to_list()
 
 
 def keys(folder: Path | None) -> dict[tuple[str, str], str]:
@@ -111,8 +130,7 @@ def keys(folder: Path | None) -> dict[tuple[str, str], str]:
     return found
 
 
-@EACH
-@LANGUAGE
+@pytest.mark.parametrize(("name", "language"), [(name, language) for name in prompts.names() for language in prompts.languages(name)])
 def test_a_changed_prompt_asks_its_own_calls_again_and_no_others(name: str, language: prompts.Language, tmp_path: Path) -> None:
     before, ours = keys(None), prompts.load(name, language)
     file = tmp_path / ours.file.name
@@ -120,7 +138,9 @@ def test_a_changed_prompt_asks_its_own_calls_again_and_no_others(name: str, lang
     assert keys(tmp_path) == before, "the same text is the same question, whoever's file it is in"
     file.write_text(file.read_text(encoding="utf-8").replace("## user\n", "## user\n!", 1), encoding="utf-8")
     after = keys(tmp_path)
-    assert {place for place in before if before[place] != after[place]} == {(name, language)}
+    assert {place for place in before if before[place] != after[place]} == {
+        (name, of) for of in prompts.LANGUAGES if of == language or name in ABOUT_LABELS
+    }
     others = [other for other in prompts.names() if other != name]
     assert list(prompts.hashes(tmp_path, *others)) == list(prompts.hashes(None, *others))
     assert list(prompts.hashes(tmp_path, name)) != list(prompts.hashes(None, name))

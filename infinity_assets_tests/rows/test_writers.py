@@ -1,6 +1,8 @@
 """What trainers read. Arrow hands schemas to them as they are: a column that is null in one release and a list in the next breaks a loader."""
 
 import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from infinity_assets.rows.schema import MESSAGES
 from infinity_assets.rows.writers import alpaca, infinity_instruct, openai_messages, sharegpt, with_labels
@@ -11,28 +13,49 @@ ROWS = pool(
     ("alpha", "a.json", 0, [("system", "s"), ("user", "q"), ("assistant", "a")]),
     ("alpha", "a.json", 1, [("user", "q"), ("assistant", "b")]),
 )
+FINE = {"tort": "侵权"}
 LABELLED = ROWS.with_columns(
-    cate_ability=pl.Series(["law", None], dtype=pl.String), ability=pl.Series([["tort"], None], dtype=pl.List(pl.String))
+    cate_ability=pl.Series([["law", "other"], None], dtype=pl.List(pl.String)),
+    ability=pl.Series([["tort", "fees"], None], dtype=pl.List(pl.String)),
 )
 
 
 def test_infinity_instructs_own_schema() -> None:
-    one, other = infinity_instruct(LABELLED, ABILITIES).to_dicts()
+    one, other = infinity_instruct(LABELLED, FINE, ABILITIES).to_dicts()
     assert one == {
         "id": ROWS["row_id"][0],
         "conversations": [{"from": "system", "value": "s"}, {"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}],
-        "label": {"ability_en": ["tort"], "cate_ability_en": ["law"], "cate_ability_zh": ["法律"]},
+        "label": {
+            "ability_en": ["tort", "fees"],
+            "ability_zh": ["侵权", "fees"],
+            "cate_ability_en": ["law", "other"],
+            "cate_ability_zh": ["法律", "其他"],
+        },
         "langdetect": "en",
         "source": "alpha",
         "licence": "MIT",
     }
-    assert other["label"] == {"ability_en": [], "cate_ability_en": [], "cate_ability_zh": []}
+    assert other["label"] == {"ability_en": [], "ability_zh": [], "cate_ability_en": [], "cate_ability_zh": []}
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    rows=st.lists(st.tuples(*[st.none() | st.lists(st.sampled_from([*ABILITIES, "tort", "x"]), max_size=4)] * 2), min_size=1, max_size=5),
+    names=st.dictionaries(st.sampled_from(["tort", "x", "law"]), st.sampled_from(["侵权", "法", "tort"])),
+)
+def test_chinese_lists_are_as_long_as_english_ones(rows: list, names: dict[str, str]) -> None:
+    lists = pl.List(pl.String)
+    columns = {name: pl.Series([row[at] for row in rows], dtype=lists) for at, name in enumerate(("ability", "cate_ability"))}
+    frame = pl.concat([ROWS.head(1)] * len(rows)).with_columns(**columns)
+    for label in infinity_instruct(frame, names, ABILITIES)["label"].to_list():
+        assert len(label["ability_en"]) == len(label["ability_zh"])
+        assert len(label["cate_ability_en"]) == len(label["cate_ability_zh"])
 
 
 def test_the_schema_is_the_same_with_no_rows_and_no_labels() -> None:
-    schema = infinity_instruct(LABELLED, ABILITIES).schema
-    assert infinity_instruct(LABELLED.clear(), ABILITIES).schema == schema
-    assert infinity_instruct(LABELLED.tail(1), ABILITIES).schema == schema
+    schema = infinity_instruct(LABELLED, FINE, ABILITIES).schema
+    assert infinity_instruct(LABELLED.clear(), FINE, ABILITIES).schema == schema
+    assert infinity_instruct(LABELLED.tail(1), FINE, ABILITIES).schema == schema
 
 
 def test_openais_form_keeps_the_messages_as_they_are() -> None:
@@ -58,5 +81,5 @@ def test_alpacas_form_holds_earlier_turns_as_history() -> None:
 
 
 def test_rows_without_labels_fit_infinity_instructs_schema() -> None:
-    assert infinity_instruct(with_labels(ROWS), ABILITIES).schema == infinity_instruct(LABELLED, ABILITIES).schema
+    assert infinity_instruct(with_labels(ROWS), FINE, ABILITIES).schema == infinity_instruct(LABELLED, FINE, ABILITIES).schema
     assert with_labels(LABELLED).equals(LABELLED)

@@ -12,17 +12,19 @@ from infinity_assets.settings import Seeds
 
 FEW = settings(max_examples=80, deadline=None)
 SCHEMA = {
-    "row_id": pl.String, "kind": pl.String, "cate_ability": pl.String, "ability": pl.List(pl.String), "loss": pl.Float64, "ifd": pl.Float64,
+    "row_id": pl.String, "kind": pl.String, "cate_ability": pl.List(pl.String), "ability": pl.List(pl.String), "label_source": pl.String,
+    "loss": pl.Float64, "ifd": pl.Float64,
 }  # fmt: skip
 SCORED = st.tuples(
     st.just("conversation"),
-    st.sampled_from(["law", "research", "other"]),
+    st.sampled_from([[], ["law"], ["law", "other"], ["research"]]),
     st.lists(st.sampled_from("abcdef"), unique=True, min_size=1, max_size=4),
+    st.sampled_from(["model", "neighbours"]),
     st.none() | st.floats(0, 9),
     st.none() | st.floats(0, 2),
 )
-UNSCORED = st.just(("conversation", None, None, None, None))
-RAW = st.tuples(st.sampled_from(["instruction", "text"]), st.sampled_from([None, "law"]), st.none(), st.none(), st.none())
+UNSCORED = st.just(("conversation", None, None, None, None, None))
+RAW = st.tuples(st.sampled_from(["instruction", "text"]), st.sampled_from([None, ["law"]]), st.none(), st.none(), st.none(), st.none())
 ROWS = st.lists(SCORED | UNSCORED | RAW, max_size=16)
 RECIPES = st.builds(
     Seeds,
@@ -44,14 +46,15 @@ def picked(rows: list, recipe: Seeds) -> pl.DataFrame:
 
 def criteria(row: tuple, losses: list[float], recipe: Seeds) -> list[str]:
     """What speaks for a row, in plain Python."""
-    _, kind, _, labels, loss, ifd = row
+    _, kind, _, labels, said_by, loss, ifd = row
+    by_model = said_by == "model"
     if kind != "conversation":
         return ["raw_material"]
     rare = {label for label, count in VOCABULARY.iter_rows() if recipe.long_tail[0] <= count <= recipe.long_tail[1]}
     hard = len(losses) > 1 and loss is not None and loss > mean(losses) + recipe.loss_sigma * stdev(losses) + 1e-9
     holds = {
-        "long_tail": bool(rare & set(labels or [])),
-        "many_labels": len(labels or []) >= recipe.min_labels,
+        "long_tail": by_model and bool(rare & set(labels or [])),
+        "many_labels": by_model and len(labels or []) >= recipe.min_labels,
         "hard_by_loss": hard,
         "hard_to_follow": ifd is not None and recipe.ifd_range[0] <= ifd <= recipe.ifd_range[1],
     }
@@ -63,14 +66,14 @@ def criteria(row: tuple, losses: list[float], recipe: Seeds) -> list[str]:
 def test_every_row_has_its_criteria_and_its_reason(rows: list, recipe: Seeds) -> None:
     rows = lines(rows)
     # Two equal losses differ from their own mean by rounding alone.
-    rows = [(*row[:4], None if row[4] is None else round(row[4]), row[5]) for row in rows]
-    losses = [row[4] for row in rows if row[4] is not None]
+    rows = [(*row[:5], None if row[5] is None else round(row[5]), row[6]) for row in rows]
+    losses = [row[5] for row in rows if row[5] is not None]
     found = picked(rows, recipe)
     assert found["row_id"].to_list() == [row[0] for row in rows]
     for row, line in zip(rows, found.iter_rows(named=True), strict=True):
         speaks = criteria(row, losses, recipe)
         assert [name for name in CRITERIA if line[name]] == speaks
-        scored = row[2] is not None or row[5] is not None
+        scored = row[4] == "model" or row[6] is not None
         because = "+".join(speaks) if line["taken"] else "over_budget" if speaks else "no_criterion" if scored else "not_scored"
         assert line["reason"] == because
         assert speaks or not line["taken"]
@@ -102,10 +105,16 @@ def test_neither_order_nor_a_larger_budget_takes_a_seed_away(rows: list, recipe:
 @given(sizes=st.dictionaries(st.sampled_from(["law", "research", "other"]), st.integers(1, 8), min_size=1), places=st.integers(0, 20))
 def test_the_budget_goes_round_the_abilities(sizes: dict[str, int], places: int) -> None:
     """No ability has two seeds more than another that still had candidates."""
-    rows = lines([("conversation", name, list("abc"), None, None) for name, size in sizes.items() for _ in range(size)])
+    rows = lines(
+        [
+            ("conversation", [name, "knowledge questions"], list("abc"), "model", None, None)
+            for name, size in sizes.items()
+            for _ in range(size)
+        ]
+    )
     found = picked(rows, Seeds(max_seeds=places, raw_share=0.0, min_labels=3))
     taken = dict.fromkeys(sizes, 0)
     for row, chosen in zip(rows, found["taken"], strict=True):
-        taken[row[2]] += chosen
+        taken[row[2][0]] += chosen
     unfinished = [taken[name] for name in sizes if taken[name] < sizes[name]]
     assert not unfinished or max(taken.values()) - min(unfinished) <= 1

@@ -28,10 +28,14 @@ def test_a_row_is_weak_if_every_student_failed_it_and_unknown_if_one_was_not_sco
 def test_means_per_ability() -> None:
     diagnosed = pl.DataFrame(
         {
-            "cate_ability": ["law", "law", None],
+            "cate_ability": [["law", "other"], ["law"], None],
             "answer_score": [4.0, None, 1.0],
             "student_scores": [[{"score": 1.0}, {"score": 3.0}], [{"score": 4.0}, {"score": None}], [{"score": None}, {"score": None}]],
             "weak": [True, False, None],
         }
     )
-    assert by_ability(diagnosed).rows() == [("law", 2, 4.0, pytest.approx(3.0), 0.5), ("unlabelled", 1, 1.0, None, None)]
+    assert by_ability(diagnosed).rows() == [
+        ("law", 2, 4.0, pytest.approx(3.0), 0.5),
+        ("other", 1, 4.0, 2.0, 1.0),
+        ("unlabelled", 1, 1.0, None, None),
+    ]

@@ -9,13 +9,13 @@ import polars as pl
 from infinity_assets.rows import schema
 from infinity_assets.settings import Settings
 
-LABELS = {"cate_ability": pl.String, "ability": pl.List(pl.String)}
+LABELS = {"cate_ability": pl.List(pl.String), "ability": pl.List(pl.String)}
 EVOLVED = pl.Schema({**schema.SYNTHETIC_ROW, **LABELS})
 ANSWERED = pl.Schema({**EVOLVED, "answer_score": pl.Float64, "answer_score_error": pl.String})
 STUDENT_SCORE = pl.Struct({"student": pl.String, "score": pl.Float64, "error": pl.String})
 DIAGNOSED = pl.Schema({**ANSWERED, "student_scores": pl.List(STUDENT_SCORE), "weak": pl.Boolean})
 MEANING = {
-    "cate_ability": "coarse ability of the seed",
+    "cate_ability": "coarse abilities of the seed",
     "ability": "fine labels of the seed",
     "answer_score": "the judge's score of the answer, 1 to 5",
     "answer_score_error": "why answer_score is null",

@@ -1,10 +1,4 @@
-"""Chat, first half: the labels in use, and the rows worth evolving.
-
-| asset | grain | key |
-|---|---|---|
-| tag_vocabulary | fine label | label |
-| seed_selected | row of `decontaminated` | row_id |
-"""
+"""`seed_selected`: the rows worth evolving. Grain: a row of `decontaminated`. Key: row_id."""
 
 import polars as pl
 
@@ -12,43 +6,21 @@ from infinity_assets.catalog.lake import Outcome
 from infinity_assets.defs.step import Step, dataset
 from infinity_assets.report import charts
 from infinity_assets.rows import schema
-from infinity_assets.scoring import labels
 from infinity_assets.selection import seeds
 
 
 @dataset(
     group="chat",
-    reads=("tagged",),
-    columns={"label": pl.String, "rows": pl.Int64, "cate_ability": pl.String, "share": pl.Float64},
-    meaning={
-        "label": "fine label, normalised",
-        "rows": "rows that carry it",
-        "cate_ability": "coarse ability it occurs with most often",
-        "share": "of all labelled rows",
-    },
-)
-def tag_vocabulary(step: Step) -> Outcome:
-    """The fine labels in use and how many rows carry each: the long tail that seeds are taken from. Grain: one label."""
-    words = labels.vocabulary(step.read("tagged"))
-    return Outcome(
-        words,
-        measures={"labels used once": words.filter(pl.col("rows") == 1).height},
-        charts={"most frequent": charts.table(words), "frequency": charts.histogram(words["rows"].log10(), "rows per label, log10")},
-    )
-
-
-@dataset(
-    group="chat",
-    reads=("decontaminated", "tagged", "scored", "tag_vocabulary"),
+    reads=("decontaminated", "labelled", "scored", "tag_vocabulary"),
     settings=lambda s: (s.chat.seeds,),
-    columns={**schema.ROW, **dict.fromkeys(seeds.CRITERIA, pl.Boolean), "cate_ability": pl.String, "ability": pl.List(pl.String)},
+    columns={**schema.ROW, **dict.fromkeys(seeds.CRITERIA, pl.Boolean), "cate_ability": pl.List(pl.String), "ability": pl.List(pl.String)},
     meaning={
         "long_tail": "carries a rare fine label",
         "many_labels": "carries many fine labels",
         "hard_by_loss": "the loss of its answer is far above the mean",
         "hard_to_follow": "its IFD is high",
         "raw_material": "has no answer, or is a text",
-        "cate_ability": "coarse ability",
+        "cate_ability": "coarse abilities",
         "ability": "fine labels",
     },
 )
@@ -59,14 +31,15 @@ def seed_selected(step: Step) -> Outcome:
     """
     recipe = step.settings.chat.seeds
     pool = step.read("decontaminated").collect()
-    described = pool.join(step.read("tagged").select("row_id", "cate_ability", "ability").collect(), on="row_id", how="left").join(
+    told = step.read("labelled").select("row_id", "cate_ability", "ability", "label_source").collect()
+    described = pool.join(told, on="row_id", how="left").join(
         step.read("scored").select("row_id", "loss", "ifd").collect(), on="row_id", how="left"
     )
     picked = seeds.pick(described, step.read("tag_vocabulary").collect(), recipe)
     rows = described.join(picked, on="row_id")
     verdict = pl.when("taken").then(pl.lit("chosen")).otherwise(pl.lit("dropped"))
     decisions = rows.with_columns(
-        verdict.alias("verdict"), pl.struct("cate_ability", "ability", "loss", "ifd").struct.json_encode().alias("detail")
+        verdict.alias("verdict"), pl.struct("cate_ability", "ability", "label_source", "loss", "ifd").struct.json_encode().alias("detail")
     ).select(list(schema.DECISIONS))
     taken = rows.filter("taken")
     brings = pl.DataFrame(
@@ -83,6 +56,11 @@ def seed_selected(step: Step) -> Outcome:
         decisions=decisions,
         charts={
             "criteria": charts.table(brings),
-            "abilities": charts.table(taken.group_by("cate_ability").len("rows").sort(pl.col("rows") * -1, "cate_ability")),
+            "abilities": charts.table(_abilities(taken), rows=26),
         },
     )
+
+
+def _abilities(taken: pl.DataFrame) -> pl.DataFrame:
+    """Rows per coarse ability; a row counts in each of its own."""
+    return taken.explode("cate_ability").group_by("cate_ability").len("rows").sort(pl.col("rows") * -1, "cate_ability")

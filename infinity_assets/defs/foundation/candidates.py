@@ -7,14 +7,14 @@ import polars as pl
 from infinity_assets.foundation_settings import Rules
 from infinity_assets.selection.rules import registry
 
-READS = ("decontaminated", "measured", "scored", "tagged", "importance", "proximity", "topics", "seed_selected")
+READS = ("decontaminated", "measured", "scored", "labelled", "importance", "proximity", "topics", "seed_selected")
 """Assets that are read."""
 
 ROW = ("row_id", "source", "file", "position", "domain", "language", "kind")
 TABLES: Mapping[str, Sequence[str]] = {
     "measured": ("answer_chars",),
     "scored": ("quality", "complexity", "reward", "ifd", "ifd_perplexity", "depth"),
-    "tagged": ("ability", "cate_ability"),
+    "labelled": ("ability", "cate_ability"),
     "importance": ("log_weight", "stratum", "share"),
     "proximity": ("topic", "proximity"),
 }

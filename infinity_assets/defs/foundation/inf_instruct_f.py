@@ -12,7 +12,7 @@ from infinity_assets.selection.budget import relaxed
 from infinity_assets.selection.rules import first_failure, registry
 
 _SAID = {
-    "cate_ability": pl.String,
+    "cate_ability": pl.List(pl.String),
     "ability": pl.List(pl.String),
     "quality": pl.Float64,
     "ifd": pl.Float64,
@@ -30,7 +30,7 @@ _SAID = {
     settings=lambda s: (s.foundation.selecting,),
     columns={**schema.ROW, **_SAID},
     meaning={
-        "cate_ability": "coarse ability",
+        "cate_ability": "coarse abilities",
         "ability": "fine labels",
         "quality": "the judge's score, 1 to 5",
         "ifd": "instruction-following difficulty",

@@ -24,7 +24,7 @@ _SETS = {"inf_instruct_f": "InfInstruct-F", "inf_instruct_g": "InfInstruct-G"}
 
 @dataset(
     group="release",
-    reads=tuple(_SETS),
+    reads=(*_SETS, "tag_vocabulary"),
     settings=lambda s: (s, *prompts.hashes(s.prompts_dir, *prompts.names())),
     columns={"dataset": pl.String, "row_id": pl.String, "source": pl.String, "licence": pl.String, "line": pl.Int64},
     meaning={"dataset": "InfInstruct-F or InfInstruct-G", "line": "line of the JSONL files, from 0"},
@@ -39,11 +39,12 @@ def release(step: Step) -> Outcome:
     folder, denied = step.lake.data / "release", step.settings.release.denied_licences
     shutil.rmtree(folder, ignore_errors=True)
     sets, index, dropped = {}, [], []
+    chinese = dict(step.read("tag_vocabulary").select("label", "label_zh").collect().iter_rows())
     for asset, name in _SETS.items():
         rows = step.read(asset).sort("row_id").collect()
         refused = rows.filter(pl.col("licence").is_in(denied))
         rows = rows.filter(~pl.col("licence").is_in(denied))
-        _write_ndjson(writers.infinity_instruct(rows, ABILITIES), folder / f"{name}.jsonl")
+        _write_ndjson(writers.infinity_instruct(rows, chinese, ABILITIES), folder / f"{name}.jsonl")
         _write_ndjson(writers.openai_messages(rows), folder / f"{name}.messages.jsonl")
         sets[name] = rows
         index.append(
@@ -60,7 +61,7 @@ def release(step: Step) -> Outcome:
     models = {part: getattr(settings.models, part).identity for part in ("generator", "tagger", "judge", "scorer", "embedder")}
     models |= {"synthesizer": settings.models.of_texts.identity}
     models |= {f"student {student.name}": student.model.identity for student in settings.models.students}
-    asked = {prompt.label: prompt.hash for name in prompts.names() for prompt in prompts.both(name, settings.prompts_dir)}
+    asked = {prompt.label: prompt.hash for name in prompts.names() for prompt in prompts.wordings(name, settings.prompts_dir)}
     write_text(card.write(sets, models, asked, settings_hash(settings)), folder / "README.md")
     write_text(settings.model_dump_json(indent=1), folder / "settings.json")
     files = sorted(folder.iterdir())

@@ -61,7 +61,7 @@ _SCORED = {
         "ifd_perplexity": "exp(loss - loss_alone), the perplexity ratio: another scale than `ifd`",
         "loss_instruction": "mean negative log-probability per token of the last request, given nothing, in nats",
         "ic_ifd": "loss / (loss_instruction * loss_alone): IFD without what is merely hard to read",
-        "labels": "number of fine labels",
+        "labels": "number of labels that the tagger wrote",
         "depth": "log(1 + labels) * loss (after InfinityInstruct-Subject)",
         "likelihood_error": "why loss and IFD are null",
         "ic_ifd_error": "why ic_ifd is null",
@@ -106,7 +106,7 @@ def scored(step: Step) -> Outcome:
         rewarded = inference.reward(models.reward, batch.conversations(wanting("reward")), "reward")
         rewards = rewarded.frame.select("row_id", "reward", reward_error="error")
     table = rows.select("row_id", language.detect(conversation.answer()).alias("answer_language")).join(
-        step.read("tagged").select("row_id", labels=pl.col("ability").list.len().cast(pl.Int64)).collect(), on="row_id", how="left"
+        step.read("tagged").select("row_id", labels=pl.col("raw_labels").list.len().cast(pl.Int64)).collect(), on="row_id", how="left"
     )
     for scores in (likelihoods, quality, complexity, rewards):
         table = table.join(scores, on="row_id", how="left")

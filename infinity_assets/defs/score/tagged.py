@@ -18,16 +18,16 @@ _TAG = Sampling(temperature=0.0, top_p=1.0, max_tokens=64)
     group="score",
     reads=("decontaminated",),
     settings=lambda s: (s.scoring, s.models.tagger.reach, *prompts.hashes(s.prompts_dir, "tag")),
-    columns={"row_id": pl.String, "cate_ability": pl.String, "ability": pl.List(pl.String), "tag_error": pl.String},
+    columns={"row_id": pl.String, "raw_labels": pl.List(pl.String), "tag_error": pl.String},
     meaning={
-        "cate_ability": "coarse ability, one of 26",
-        "ability": "fine labels, in the model's words, normalised",
+        "raw_labels": "fine labels in the model's own words, as it wrote them",
         "tag_error": "why there are none: not_sampled, or what went wrong in the call",
     },
     kinds=("polars", "parquet", "vllm"),
+    version="2",
 )
 def tagged(step: Step) -> Outcome:
-    """One coarse ability and up to three fine labels per row, written by the tagger into a JSON schema.
+    """Open fine labels per row, written by the tagger. `label_forms` says which label of the vocabulary each of them is.
 
     Grain: one row of `decontaminated`. Key: row_id. Null with a reason where the row was not in the sample or the call failed.
     """
@@ -45,9 +45,9 @@ def tagged(step: Step) -> Outcome:
     found = rows.select("row_id").join(labels.parse(answers.frame), on="row_id", how="left")
     outside = ~pl.col("row_id").is_in(taken["row_id"].implode())
     table = found.with_columns(pl.when(outside).then(pl.lit(sample.NOT_SAMPLED)).otherwise("tag_error").alias("tag_error"))
-    abilities = table.drop_nulls("cate_ability").group_by("cate_ability").len("rows").sort(pl.col("rows") * -1, "cate_ability")
+    forms = table.select(form="raw_labels").explode("form").drop_nulls().group_by("form").len("rows").sort(pl.col("rows") * -1, "form")
     return Outcome(
         table,
-        measures={"rows labelled": table["cate_ability"].count()},
-        charts={"abilities": charts.table(abilities)},
+        measures={"rows labelled": table["raw_labels"].count(), "forms": forms.height},
+        charts={"most frequent": charts.table(forms)},
     )

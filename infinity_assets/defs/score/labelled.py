@@ -1,0 +1,151 @@
+"""`labelled`: the labels of the vocabulary for every row. Grain: a row of `decontaminated`. Key: row_id."""
+
+import numpy as np
+import polars as pl
+
+from infinity_assets.catalog.lake import Outcome
+from infinity_assets.defs.step import Step, dataset
+from infinity_assets.report import charts
+from infinity_assets.scoring import sample, spread, vocabulary
+
+_COLUMNS = {
+    "row_id": pl.String,
+    "ability": pl.List(pl.String),
+    "cate_ability": pl.List(pl.String),
+    "label_source": pl.String,
+    "label_similarity": pl.Float32,
+    "label_error": pl.String,
+}
+MODEL, NEIGHBOURS = "model", "neighbours"
+_COMPARED = 20_000
+"""Labelled rows that the agreement is measured on, at most: with more it would cost more than the labels."""
+
+
+@dataset(
+    group="score",
+    reads=("decontaminated",),
+    reads_all=("tagged", "label_forms", "tag_vocabulary", "vectors"),
+    settings=lambda s: (s.labels.of_rows, s.scoring.max_labels),
+    columns=_COLUMNS,
+    meaning={
+        "ability": "fine labels of the vocabulary",
+        "cate_ability": "coarse abilities, of 26: what the fine labels are lifted to, and what neighbours agree on beyond them",
+        "label_source": "who labelled it: model or neighbours",
+        "label_similarity": "cosine of the nearest labelled row, where neighbours labelled it",
+        "label_error": "why it has no labels: not_sampled, not_in_vocabulary, no_vector, no_close_neighbour, no_agreement, or what went wrong",
+    },
+    kinds=("polars", "parquet", "hnswlib"),
+)
+def labelled(step: Step) -> Outcome:
+    """Labels per row: those that the tagger gave it, by the names of the vocabulary, or those on which its nearest labelled rows agree.
+
+    Grain: one row of `decontaminated`. Key: row_id. Null with the reason where there are none. The table `agreement` says how well neighbours'
+    labels are those of the tagger, by the nearest neighbour's cosine: what `labels.spread_cosine` is chosen by.
+    """
+    recipe, most = step.settings.labels, step.settings.scoring.max_labels
+    known = _by_model(step).sort("row_id")
+    tags = step.read_all("tagged").select("row_id", "tag_error").collect()
+    rows = step.read("decontaminated").select("row_id").collect().join(tags, on="row_id", how="left", maintain_order="left")
+    table = rows.join(known, on="row_id", how="left", maintain_order="left")
+    here = pl.col("ability").is_not_null()
+    error = pl.when(~here).then(pl.coalesce("tag_error", pl.lit(vocabulary.NOT_IN_VOCABULARY)))
+    table = table.with_columns(label_source=pl.when(here).then(pl.lit(MODEL)), label_similarity=pl.lit(None, pl.Float32), label_error=error)
+    tables = {}
+    if recipe.spread:
+        examples = _examples(step, known)
+        table = _spread(step, table, examples)
+        sampled = _sampled(examples)
+        tables["agreement"] = charts.table(_rounded(spread.agreement(sampled, recipe, most)), rows=20)
+    by_source = table.group_by("label_source", "label_error").len("rows").sort(pl.col("rows") * -1, "label_source", "label_error")
+    coarse = table.explode("cate_ability").drop_nulls("cate_ability").group_by("cate_ability").len("rows")
+    return Outcome(
+        table.select(pl.col(name).cast(dtype) for name, dtype in _COLUMNS.items()),
+        measures={
+            "rows labelled by the model": int((table["label_source"] == MODEL).sum()),
+            "rows labelled by neighbours": int((table["label_source"] == NEIGHBOURS).sum()),
+        },
+        charts={
+            "who labelled": charts.table(by_source, rows=20),
+            "coarse abilities": charts.table(coarse.sort(pl.col("rows") * -1, "cate_ability"), rows=26),
+            **tables,
+            "similarity": charts.histogram(table["label_similarity"].drop_nulls(), "nearest labelled row, cosine", low=0, high=1),
+        },
+    )
+
+
+def _by_model(step: Step) -> pl.DataFrame:
+    """Rows that the tagger labelled with a label of the vocabulary: row_id, ability, cate_ability."""
+    forms = step.read_all("label_forms").drop_nulls("label").select("form", "label").collect()
+    lifts = step.read_all("tag_vocabulary").select("label", "cate_ability").collect()
+    written = step.read_all("tagged").select("row_id", form="raw_labels").filter(pl.col("form").list.len() > 0).collect()
+    placed = written.explode("form").join(forms.join(lifts, on="label"), on="form", maintain_order="left")
+    return placed.group_by("row_id", maintain_order=True).agg(
+        ability=pl.col("label").unique(maintain_order=True),
+        cate_ability=pl.col("cate_ability").explode().drop_nulls().unique(maintain_order=True),
+    )
+
+
+def _examples(step: Step, known: pl.DataFrame) -> spread.Labelled:
+    """The rows that the tagger labelled and that have a vector."""
+    parts = [
+        step.lake.scan("vectors", partition).drop_nulls("vector").join(known.lazy(), on="row_id").collect(engine="streaming")
+        for partition in step.lake.partitions("vectors")
+    ]
+    # A plan has shards of no vectors beside shards with some, and these are of another width.
+    having = pl.concat([part for part in parts if part.height] or parts[:1]).sort("row_id")
+    return spread.Labelled(_matrix(having), _keys(having["row_id"]), having.select("ability", "cate_ability"))
+
+
+def _spread(step: Step, table: pl.DataFrame, examples: spread.Labelled) -> pl.DataFrame:
+    """The table with what neighbours say of the rows that have no labels."""
+    recipe = step.settings.labels
+    lacking = table.filter(pl.col("label_source").is_null()).select("row_id")
+    asked = lacking.join(step.lake.scan("vectors", step.partition).collect(), on="row_id", maintain_order="left").drop_nulls("vector")
+    found = spread.neighbours(_matrix(asked), examples, recipe.spread_cosine, recipe.neighbours, recipe.exact_up_to)
+    said = asked.select("row_id").with_row_index("query").with_columns(pl.col("query").cast(pl.Int64), has_vector=True)
+    said = said.join(found.group_by("query").agg(nearest=pl.col("similarity").max()), on="query", how="left")
+    for name, lists, most in (
+        ("fine", examples.labels["ability"], step.settings.scoring.max_labels),
+        ("coarse", examples.labels["cate_ability"], None),
+    ):
+        voted = spread.vote(found, lists, recipe.vote, most).rename({"labels": name})
+        said = said.join(voted, on="query", how="left")
+    both = table.join(said.drop("query"), on="row_id", how="left", maintain_order="left")
+    agreed = pl.col("fine").is_not_null() | pl.col("coarse").is_not_null()
+    lacks = pl.col("label_source").is_null()
+    none = pl.lit([], pl.List(pl.String))
+    why = (
+        pl.when(pl.col("has_vector").is_null())
+        .then(pl.lit("no_vector"))
+        .when(pl.col("nearest").is_null())
+        .then(pl.lit("no_close_neighbour"))
+        .otherwise(pl.lit("no_agreement"))
+    )
+    unseen = pl.col("label_error") == sample.NOT_SAMPLED
+    return both.with_columns(
+        ability=pl.when(lacks & agreed).then(pl.col("fine").fill_null(none)).otherwise("ability"),
+        cate_ability=pl.when(lacks & agreed).then(pl.col("coarse").fill_null(none)).otherwise("cate_ability"),
+        label_source=pl.when(lacks & agreed).then(pl.lit(NEIGHBOURS)).otherwise("label_source"),
+        label_similarity=pl.when(lacks & agreed).then("nearest"),
+        label_error=pl.when(lacks & ~agreed).then(pl.when(unseen).then(why).otherwise("label_error")),
+    ).select(table.columns)
+
+
+def _sampled(examples: spread.Labelled) -> spread.Labelled:
+    """Some of the rows, by lot, if there are many."""
+    if len(examples.keys) <= _COMPARED:
+        return examples
+    taken = np.sort(np.argsort(examples.keys, kind="stable")[:_COMPARED])
+    return spread.Labelled(examples.vectors[taken], examples.keys[taken], examples.labels[taken])
+
+
+def _matrix(rows: pl.DataFrame) -> np.ndarray:
+    return rows["vector"].to_numpy()
+
+
+def _keys(row_ids: pl.Series) -> np.ndarray:
+    return row_ids.str.head(16).str.to_integer(base=16, dtype=pl.UInt64).to_numpy()
+
+
+def _rounded(table: pl.DataFrame) -> pl.DataFrame:
+    return table.with_columns(pl.selectors.float().round(3))

@@ -1,0 +1,211 @@
+"""From what the tagger writes to the labels of every row, with a scripted tagger and an embedder that knows the words of the questions."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from click.testing import CliRunner
+
+from infinity_assets.catalog import vocabularies
+from infinity_assets.catalog.lake import Lake
+from infinity_assets.catalog.pool import Pool
+from infinity_assets.cli import main
+from infinity_assets.defs import step
+from infinity_assets.defs.runner import Runner
+from infinity_assets.inference.engines.embedder import Reading
+from infinity_assets.inference.engines.pool import EnginePool
+from infinity_assets.inference.requests import GenerateRequest, Request, Response
+from infinity_assets.progress import LogReporter
+from infinity_assets.rows import conversation
+from infinity_assets_tests.inference.doubles import ScriptedEngine
+
+SUBJECTS = {
+    "bread": (["baking", "kitchen work"], "life skills", "烘焙"),
+    "tort": (["law"], "law", "法律"),
+    "prime": (["maths"], "mathematics", "maths"),
+}
+ENDS = ["rise", "sink", "grow", "fall", "end", "begin", "stay", "go", "turn", "stop", "wait", "run"]
+QUESTIONS = [f"Why does {word} number {at} {end}?" for word in SUBJECTS for at, end in enumerate(ENDS)]
+
+
+def answer(request: Request) -> Response:
+    """The tagger: labels by the subject, what each is lifted to, and Chinese names, of which one is none."""
+    assert isinstance(request, GenerateRequest)
+    told, lifts = request.messages[-1]["content"], request.prompt.startswith("lift")
+    for word, (labels, ability, name) in SUBJECTS.items():
+        if request.prompt.startswith("tag") and word in told:
+            return Response(text=json.dumps({"ability": labels}), finish_reason="stop", prompt_tokens=9, completion_tokens=9)
+        if not request.prompt.startswith("tag") and told.removeprefix("Label: ") in {label.lower() for label in labels}:
+            text = json.dumps({"cate_ability": [ability]}) if lifts else name
+            return Response(text=text, finish_reason="stop", prompt_tokens=9, completion_tokens=9)
+    return Response(error="invalid_json", text="{", finish_reason="stop")
+
+
+class Subjects:
+    """A vector per subject; a text about none is unknown. Labels have vectors far from each other."""
+
+    width = 64
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        vectors = np.zeros((len(texts), self.width), np.float32)
+        for row, text in enumerate(texts):
+            subject = [at for at, word in enumerate(SUBJECTS) if word in text]
+            vectors[row, subject[0] if subject else 8 + sum(map(ord, text)) % 50] = 1
+        return vectors
+
+    def read(self, texts: Sequence[str]) -> Reading:
+        unknown = [not any(word in text for word in SUBJECTS) for text in texts]
+        return Reading(np.zeros(len(texts), bool), np.array(unknown, np.float32))
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Lake]:
+    """Makes the graph up to `labelled` and returns its lake. The engine is at `.engine`."""
+    data = tmp_path / "data"
+    (data / "sources" / "one").mkdir(parents=True)
+    (data / "benchmarks").mkdir()
+    records = [{"question": question, "answer": f"Nobody knows about {question[9:-1]}."} for question in [*QUESTIONS, "Wozu das alles?"]]
+    (data / "sources" / "one" / "rows.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    engine = ScriptedEngine(answer)
+    engines = EnginePool(Path("nowhere"), lambda spec, models: engine, lambda spec, models: Subjects())
+    monkeypatch.setattr(step, "_engines", lambda models: engines)
+    values = {"DATA": data, "SCORING__MAX_ROWS": 24, "LABELS__MIN_ROWS": 2, "INGEST__WORKERS": 1, "SCORING__EMBEDDER__MODEL": "subjects"}
+    for name, value in values.items():
+        monkeypatch.setenv(f"INFINITY_{name}", str(value))
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+    def made() -> Lake:
+        assert Runner(data, Pool.load(data), LogReporter()).run(until="labelled") == []
+        return Lake(data)
+
+    made.engine = engine  # pyright: ignore[reportFunctionMemberAccess]
+    return made
+
+
+def infinity(*arguments: str, status: int = 0) -> str:
+    result = CliRunner().invoke(main, ["labels", *arguments], catch_exceptions=False)
+    assert result.exit_code == status, result.output
+    return result.output
+
+
+def subject(row: dict) -> str | None:
+    return next((word for word in SUBJECTS if word in row["question"]), None)
+
+
+def test_every_row_has_labels_or_says_why_not(run: Callable[..., Lake]) -> None:
+    lake = run()
+    asked = lake.scan("decontaminated").select("row_id", question=conversation.instruction()).collect()
+    table = lake.scan("labelled").collect().join(asked, on="row_id")
+    assert table.height == len(QUESTIONS) + 1
+    assert set(table["label_source"]) >= {"model", "neighbours"}
+    for row in table.iter_rows(named=True):
+        word = subject(row)
+        if row["label_source"] is None:
+            assert row["label_error"] in ("no_vector", "invalid_json", "empty")
+            assert (row["ability"], row["cate_ability"]) == (None, None)
+            assert word is None, row
+            continue
+        assert word is not None
+        labels, ability, _ = SUBJECTS[word]
+        assert sorted(row["ability"]) == sorted(label.lower() for label in labels)
+        assert row["cate_ability"] == [ability]
+        assert row["label_error"] is None
+        assert row["label_similarity"] == (None if row["label_source"] == "model" else pytest.approx(1.0))
+    words = lake.scan("tag_vocabulary").collect()
+    named = {line["label"]: (line["label_zh"], line["name_error"], line["said_by"]) for line in words.iter_rows(named=True)}
+    assert named == {
+        "baking": ("烘焙", None, "model"),
+        "kitchen work": ("烘焙", None, "model"),
+        "law": ("法律", None, "model"),
+        "maths": ("maths", "not_chinese", "model"),
+    }
+    written = [len(SUBJECTS[subject(row) or ""][0]) for row in table.iter_rows(named=True) if row["label_source"] == "model"]
+    assert words["rows"].sum() == sum(written)
+    before = {asset: lake.manifest(asset) for asset in ("label_forms", "tag_vocabulary")}
+    run()
+    assert {asset: lake.manifest(asset) for asset in before} == before, "nothing changed"
+    listed = infinity("list")
+    assert "烘焙" in listed
+    assert "life skills" in listed
+    shown = infinity("show", "baking")
+    assert shown.startswith("baking:")
+    assert "baking  (name)" in shown
+    assert "by model" in shown
+    assert "the tagger never wrote it" in infinity("show", "nonsense", status=1)
+    assert "0 forms without a label" in infinity("candidates")
+
+
+def test_without_spreading_only_the_sample_has_labels(run: Callable[..., Lake], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INFINITY_LABELS__SPREAD", "false")
+    table = run().scan("labelled").collect()
+    assert set(table["label_source"]) == {"model", None}
+    assert set(table.filter(pl.col("label_source").is_null())["label_error"]) >= {"not_sampled"}
+
+
+def test_what_is_said_by_hand_goes_before_the_model(run: Callable[..., Lake]) -> None:
+    lake = run()
+    asked = len(run.engine.asked)  # pyright: ignore[reportFunctionMemberAccess]
+    (lake.data / "labels.yaml").write_text(
+        "maths: {label_zh: 数学, cate_ability: [mathematics, problem solving]}\nkitchen work: {into: baking}\n"
+    )
+    run()
+    words = lake.scan("tag_vocabulary").collect()
+    maths = words.filter(pl.col("label") == "maths").row(0, named=True)
+    assert (maths["label_zh"], maths["cate_ability"], maths["said_by"]) == ("数学", ["mathematics", "problem solving"], "hand")
+    assert words["label"].to_list().count("kitchen work") == 0
+    assert words.filter(pl.col("label") == "baking")["forms"].to_list() == [["baking", "kitchen work"]]
+    assert lake.scan("labelled").filter(pl.col("ability").list.contains("maths")).select("cate_ability").collect().to_series().to_list()[
+        0
+    ] == [
+        "mathematics",
+        "problem solving",
+    ]
+    assert len(run.engine.asked) == asked, "nothing is asked again"  # pyright: ignore[reportFunctionMemberAccess]
+
+
+def test_a_frozen_vocabulary_stays_and_new_labels_are_candidates(run: Callable[..., Lake], monkeypatch: pytest.MonkeyPatch) -> None:
+    lake = run()
+    assert "4 labels" in infinity("freeze", "v1")
+    assert "is there already" in infinity("freeze", "v1", status=1)
+    assert set(vocabularies.how(lake.data, "v1")) == {"labels", "tagger", "label_forms", "tag_vocabulary"}
+    before = lake.scan("tag_vocabulary").collect()
+    rows = lake.scan("labelled").collect()
+    monkeypatch.setenv("INFINITY_LABELS__VOCABULARY", "v1")
+    run()
+    assert lake.scan("tag_vocabulary").drop("said_by", "name_error").collect().equals(before.drop("said_by", "name_error"))
+    assert lake.scan("labelled").collect().equals(rows)
+    monkeypatch.setitem(SUBJECTS, "prime", (["number theory"], "mathematics", "数论"))
+    (lake.data / "sources" / "two").mkdir()
+    more = [{"question": f"Is prime item {at} {end} ever?", "answer": f"Yes, {end}."} for at, end in enumerate(ENDS)]
+    (lake.data / "sources" / "two" / "rows.jsonl").write_text("".join(json.dumps(record) + "\n" for record in more))
+    run()
+    now = lake.scan("tag_vocabulary").collect()
+    same = ["label", "cate_ability", "label_zh", "forms"]
+    assert now.select(same).sort("label").equals(before.select(same).sort("label"))
+    left = lake.scan("label_forms").filter(pl.col("label").is_null()).collect()
+    assert left["form"].to_list() == ["number theory"]
+    assert left["reason"].to_list() == ["not_in_vocabulary"]
+    assert "number theory" in infinity("candidates")
+    assert "is no label of the vocabulary: not_in_vocabulary" in infinity("show", "number theory", status=1)
+    assert "There is no vocabulary v2" in _fault(monkeypatch, "v2", lake)
+
+
+def _fault(monkeypatch: pytest.MonkeyPatch, name: str, lake: Lake) -> str:
+    monkeypatch.setenv("INFINITY_LABELS__VOCABULARY", name)
+    try:
+        vocabularies.read(lake.data, name)
+    except Exception as error:
+        return str(error)
+    return ""
+
+
+def test_before_the_first_run_the_commands_say_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INFINITY_DATA", str(tmp_path))
+    for command in (["list"], ["candidates"], ["show", "x"], ["freeze", "v1"]):
+        assert "infinity run --until" in infinity(*command, status=1)

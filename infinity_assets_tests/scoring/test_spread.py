@@ -1,0 +1,85 @@
+"""Neighbours vote, as a plain count in Python does; a row is never its own neighbour where the agreement is measured."""
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from infinity_assets.foundation_settings import Labels
+from infinity_assets.scoring.spread import Labelled, agreement, neighbours, vote
+
+FEW = settings(max_examples=60, deadline=None)
+WIDTH = 8
+
+
+def unit(rows: int, seed: int = 0) -> np.ndarray:
+    vectors = np.random.default_rng(seed).normal(size=(rows, WIDTH)).astype(np.float32)
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
+
+
+def examples(vectors: np.ndarray, fine: list[list[str]]) -> Labelled:
+    labels = pl.DataFrame({"ability": fine, "cate_ability": [[label[:1] for label in row] for row in fine]})
+    lists = pl.List(pl.String)
+    return Labelled(vectors, np.arange(len(vectors), dtype=np.uint64), labels.cast({"ability": lists, "cate_ability": lists}))
+
+
+@pytest.mark.parametrize("exact_up_to", [1000, 1])
+def test_neighbours_are_the_nearest_of_all(exact_up_to: int) -> None:
+    known, asked = unit(200), unit(40, seed=1)
+    found = neighbours(asked, examples(known, [[]] * 200), 0.5, 5, exact_up_to)
+    cosines = asked.astype(np.float64) @ known.astype(np.float64).T
+    for query in range(len(asked)):
+        best = [row for row in np.argsort(-cosines[query], kind="stable")[:5] if cosines[query, row] >= 0.5]
+        assert found.filter(pl.col("query") == query)["row"].to_list() == best
+
+
+def test_nothing_is_near_where_nothing_is() -> None:
+    assert neighbours(unit(0), examples(unit(3), [[]] * 3), 0.5, 5, 10).is_empty()
+    assert neighbours(unit(3), examples(unit(0), []), 0.5, 5, 10).is_empty()
+
+
+@FEW
+@given(
+    near=st.lists(
+        st.tuples(st.integers(0, 3), st.integers(0, 4), st.sampled_from([0.5, 0.75, 1.0])), unique_by=lambda line: line[:2], max_size=12
+    ),
+    lists=st.lists(st.lists(st.sampled_from("abcd"), unique=True, max_size=3), min_size=5, max_size=5),
+    share=st.sampled_from([0.3, 0.5, 1.0]),
+)
+def test_a_label_wins_with_its_share_of_the_votes(near: list, lists: list[list[str]], share: float) -> None:
+    found = pl.DataFrame(near, schema={"query": pl.Int64, "row": pl.Int64, "similarity": pl.Float32}, orient="row")
+    series = pl.Series(lists, dtype=pl.List(pl.String))
+    said = dict(vote(found, series, share).iter_rows())
+    for query in {line[0] for line in near}:
+        votes = [(row, weight) for at, row, weight in near if at == query]
+        total = sum(weight for _, weight in votes)
+        weights = {label: sum(weight for row, weight in votes if label in lists[row]) for label in "abcd"}
+        won = sorted((label for label in "abcd" if 0 < weights[label] >= share * total - 1e-6), key=lambda label: (-weights[label], label))
+        assert said.get(query, []) == won
+        first = dict(vote(found, series, share, most=1).iter_rows())
+        assert first.get(query, []) == won[:1]
+    shuffled = found.sample(fraction=1.0, shuffle=True, seed=len(near))
+    assert vote(shuffled, series, share).sort("query").equals(vote(found, series, share).sort("query"))
+
+
+def test_agreement_by_band() -> None:
+    """Two tight groups, one of equal labels and one where every row has its own; what stands alone gets nothing."""
+    group = np.zeros((7, WIDTH), np.float16)
+    group[:3, 0], group[3:6, 1], group[6, 2] = 1, 1, 1
+    fine = [["law"], ["law"], ["law"], ["x1"], ["x2"], ["x3"], ["law"]]
+    table = agreement(examples(group, fine), Labels(neighbours=2, vote=0.6), most=3)
+    line = {name: table.filter(pl.col("from") == name).row(0, named=True) for name in table["from"]}
+    assert line["0.9"]["rows"] == 6
+    assert line["0.9"]["labelled"] == 1.0
+    assert line["0.9"]["fine precision"] == 1.0, "where three disagree nothing is said"
+    assert line["0.9"]["fine recall"] == 0.5
+    assert line["0.9"]["coarse recall"] == 1.0
+    assert line["0.3"]["rows"] == 0
+    assert line["most frequent"]["rows"] == 7
+
+
+def test_a_row_is_not_its_own_neighbour() -> None:
+    vectors = np.eye(WIDTH, dtype=np.float16)[:4]
+    table = agreement(examples(vectors, [["a"], ["b"], ["c"], ["d"]]), Labels(), most=3)
+    assert table.filter(pl.col("from") != "most frequent")["rows"].sum() == 0

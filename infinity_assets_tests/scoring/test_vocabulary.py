@@ -1,0 +1,149 @@
+"""Every form is one label or none, with a reason; what it is does not depend on the order of the rows. Under a frozen vocabulary it does not
+depend on the other forms either.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from infinity_assets.foundation_settings import Labels
+from infinity_assets.scoring.vocabulary import EMPTY, FORMS, NOT_IN_VOCABULARY, RARE, Vocabulary, build, labels_of, pairs_of, place
+
+FEW = settings(max_examples=80, deadline=None)
+RECIPE = Labels(min_rows=2, min_support=3, min_confidence=0.9)
+AXES = {"maths": 0, "mathematics": 0, "cooking": 1, "poetry": 2}
+FORM = st.sampled_from(
+    ["maths", "Maths", "mathematics", "cooking", "cook", "cooks", "poetry", "poetry!", "!", "", "law", "tort", "c++", "c"]
+)
+ROWS = st.lists(st.none() | st.lists(FORM, max_size=4), max_size=20)
+
+
+def embed(names: Sequence[str]) -> np.ndarray:
+    """Names of one axis have one vector, all others one of their own."""
+    width = len(AXES) + 64
+    vectors = np.zeros((len(names), width), np.float32)
+    for row, name in enumerate(names):
+        vectors[row, AXES.get(name, len(AXES) + sum(map(ord, name)) % 64)] = 1
+    return vectors
+
+
+def pairs(rows: list[list[str] | None]) -> pl.DataFrame:
+    return pairs_of(pl.LazyFrame({"raw_labels": rows}, schema={"raw_labels": pl.List(pl.String)}))
+
+
+def built(rows: list, recipe: Labels = RECIPE, hand: dict[str, str] | None = None) -> Vocabulary:
+    return build(pairs(rows), embed, recipe, hand or {})
+
+
+def label_of(forms: pl.DataFrame) -> dict[str, str | None]:
+    return dict(forms.select("form", "label").iter_rows())
+
+
+@FEW
+@given(rows=ROWS, data=st.data())
+def test_every_form_is_one_label_or_none_with_a_reason_whatever_the_order(rows: list, data: st.DataObject) -> None:
+    made = built(rows)
+    assert made.forms.schema == FORMS
+    written = {form for row in rows for form in row or []}
+    assert made.forms["form"].to_list() == sorted(written)
+    for line in made.forms.iter_rows(named=True):
+        assert (line["label"] is None) == (line["step"] is None) == (line["reason"] is not None)
+        assert line["rows"] == sum(line["form"] in (row or []) for row in rows)
+        assert (line["step"] == "name") == (line["form"] == line["label"])
+    again = built([row and data.draw(st.permutations(row)) for row in data.draw(st.permutations(rows))])
+    assert again.forms.equals(made.forms)
+    assert again.steps.equals(made.steps)
+    counts = made.steps["labels"].to_list()
+    assert counts == sorted(counts, reverse=True)
+
+
+@FEW
+@given(rows=ROWS)
+def test_labels_count_the_rows_that_carry_a_form_of_theirs(rows: list) -> None:
+    made = built(rows)
+    into = label_of(made.forms)
+    words = labels_of(made.forms, pairs(rows))
+    labelled = sum(bool(row) for row in rows)
+    for line in words.iter_rows(named=True):
+        carried = sum(line["label"] in {into[form] for form in row or []} for row in rows)
+        assert (line["rows"], line["share"]) == (carried, pytest.approx(carried / labelled))
+        assert {into[form] for form in line["forms"]} == {line["label"]}
+        assert carried >= RECIPE.min_rows
+    assert sorted(form for forms in words["forms"] for form in forms) == sorted(form for form, label in into.items() if label)
+    assert words["label"].is_unique().all()
+
+
+def test_the_steps_one_by_one() -> None:
+    rows = [
+        ["word problem"],
+        ["word problem"],
+        ["Word-problems"],
+        ["maths"],
+        ["maths"],
+        ["maths"],
+        ["mathematics"],
+        ["mathematics"],
+        ["lonely"],
+        ["?"],
+    ]
+    made = built(rows)
+    assert {form: (label, step, reason) for form, _, label, step, reason, _ in made.forms.iter_rows()} == {
+        "word problem": ("word problem", "name", None),
+        "Word-problems": ("word problem", "stem", None),
+        "maths": ("maths", "name", None),
+        "mathematics": ("maths", "cluster", None),
+        "lonely": (None, None, RARE),
+        "?": (None, None, EMPTY),
+    }
+    assert dict(made.steps.iter_rows()) == {
+        "raw forms": 6, "spelling": 5, "stem": 4, "at least 2 rows": 3, "cluster": 2, "rule": 2, "hand": 2,
+    }  # fmt: skip
+
+
+def test_a_label_that_implies_another_becomes_that_one() -> None:
+    rows = [["tort", "law"]] * 3 + [["law"]] * 4
+    assert label_of(built(rows).forms) == {"tort": "law", "law": "law"}
+    assert label_of(built([*rows, ["tort"]]).forms)["tort"] == "tort", "the confidence is 0.75"
+    assert label_of(built(rows[1:]).forms)["tort"] == "tort", "the support is 2"
+    equals = [["tort", "law"]] * 3
+    assert label_of(built(equals).forms) == {"tort": "law", "law": "law"}
+    chain = [["delict", "tort", "law"]] * 3 + [["tort", "law"]] * 3 + [["law"]]
+    assert label_of(built(chain).forms) == {"delict": "law", "tort": "law", "law": "law"}
+
+
+def test_what_is_said_by_hand_goes_before_all() -> None:
+    rows = [["cooking"]] * 3 + [["cooks"]]
+    assert label_of(built(rows, hand={"cooking": "kitchen"}).forms) == {"cooking": "kitchen", "cooks": "kitchen"}
+
+
+@FEW
+@given(old=ROWS, new=ROWS)
+def test_a_frozen_vocabulary_is_not_changed_by_new_rows(old: list, new: list) -> None:
+    made = built(old)
+    frozen = labels_of(made.forms, pairs(old))
+    known, now = label_of(made.forms), place(pairs(new), frozen, embed, RECIPE).forms
+    assert now.schema == FORMS
+    for line in now.iter_rows(named=True):
+        if known.get(line["form"]):
+            assert line["label"] == known[line["form"]], "a form that it knows is what it was"
+        assert line["label"] is None or line["label"] in set(frozen["label"])
+        assert (line["label"] is None) == (line["reason"] in (EMPTY, NOT_IN_VOCABULARY)) == (line["step"] is None)
+    alone = {form: place(pairs([[form]]), frozen, embed, RECIPE).forms["label"][0] for form in now["form"]}
+    assert label_of(now) == alone, "what a form is does not depend on the others"
+
+
+def test_a_frozen_vocabulary_knows_other_forms_by_stem_and_by_meaning() -> None:
+    frozen = pl.DataFrame({"label": ["maths", "cooking"], "forms": [["maths"], ["cooking", "kitchen"]]})
+    found = place(pairs([["mathematics"], ["cooks"], ["kitchens"], ["tort"], ["KITCHEN"]]), frozen, embed, RECIPE).forms
+    assert {form: (label, step) for form, _, label, step, _, _ in found.iter_rows()} == {
+        "mathematics": ("maths", "cluster"),
+        "cooks": ("cooking", "stem"),
+        "kitchens": ("cooking", "stem"),
+        "KITCHEN": ("cooking", "spelling"),
+        "tort": (None, None),
+    }
+    assert found.filter(pl.col("form") == "tort")["nearest"][0] in ("maths", "cooking")
