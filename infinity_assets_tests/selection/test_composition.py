@@ -84,7 +84,7 @@ def test_seeds_come_first_and_vectors_are_fetched() -> None:
     vectors = pl.DataFrame(
         {"row_id": ["a", "b", "d"], "vector": pl.Series([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]], dtype=pl.Array(pl.Float16, 2))}
     )
-    recipe = Foundation(recipe=dict.fromkeys(DOMAINS, ("seed_replay", "quality")), seed_share=0.7)
+    recipe = Foundation(recipe=dict.fromkeys(DOMAINS, ("seed_replay", "quality")), seed_share=0.7)  # type: ignore[arg-type]
 
     def fetch(ids: pl.Series) -> pl.DataFrame:
         return vectors.filter(pl.col("row_id").is_in(ids.implode()))
