@@ -8,9 +8,15 @@ import pytest
 
 from infinity_assets.catalog.invariants import conservation, unique
 from infinity_assets.catalog.lake import Lake, Outcome
+from infinity_assets.catalog.pool import Pool
+from infinity_assets.defs import step
+from infinity_assets.defs.runner import Runner
 from infinity_assets.defs.step import Step
+from infinity_assets.inference.requests import Response, ScoreRequest
+from infinity_assets.progress import LogReporter
 from infinity_assets.settings import Settings
 from infinity_assets_tests.defs.scored_lake import ROWS, commit, f_of, make
+from infinity_assets_tests.inference.doubles import ScriptedEngine
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +36,8 @@ def table(outcome: Outcome, name: str) -> list[dict[str, str]]:
 
 
 def test_every_row_is_in_f_or_has_its_reason(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    def inference(step: Step) -> None:
-        raise AssertionError(step.asset)
+    def inference(asked: Step) -> None:
+        raise AssertionError(asked.asset)
 
     monkeypatch.setattr(Step, "inference", inference)
     outcome = f_of(lake, Settings())
@@ -100,3 +106,40 @@ def test_it_reads_texts_of_the_rows_it_takes_only(lake: Lake, tmp_path: Path) ->
         assert f_of(lake, Settings()).rows.lazy().collect()["messages"].null_count() == 0
     finally:
         commit(lake, "decontaminated", Outcome(rows))
+
+
+def test_in_the_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From files to F with a scripted engine; a second run makes nothing anew."""
+    data = tmp_path / "data"
+    records = [
+        {"instruction": f"{verb} the {thing}.", "output": f"I {verb.lower()} the {thing} as you said."}
+        for verb in ("Describe", "Compare", "Sketch", "Rename", "Explain", "Count")
+        for thing in ("lighthouse", "harbour", "orchard", "library", "glacier")
+    ]
+    for folder, lines in (
+        ("sources/tasks", records),
+        ("benchmarks/tasks", [{"question": "Describe the lighthouse keeper's day.", "answer": "Long."}]),
+    ):
+        (data / folder).mkdir(parents=True)
+        (data / folder / "rows.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    monkeypatch.setenv("INFINITY_DATA", str(data))
+    monkeypatch.setenv("INFINITY_SHARDS", "1")
+    monkeypatch.setenv("INFINITY_MODELS", str(Path(__file__).parents[2] / "data" / "models"))
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+    def answer(request: object) -> Response:
+        if isinstance(request, ScoreRequest):
+            return Response(sum_logprob=-4.0 - len(request.context), answer_tokens=5, prompt_tokens=3)
+        return Response(text=json.dumps({"ability": ["some label"]}), finish_reason="stop")
+
+    pool = ScriptedEngine(answer).pool()
+    monkeypatch.setattr(step, "_engines", lambda models: pool)
+    assert Runner(data, Pool.load(data), LogReporter()).run(until="inf_instruct_f") == []
+    lake = Lake(data)
+    made = {asset: lake.manifest(asset, partition) for asset in sorted(lake.assets()) for partition in lake.partitions(asset)}
+    assert {"topics", "benchmark_vectors", "proximity", "inf_instruct_f"} <= set(made)
+    assert lake.scan("inf_instruct_f").collect().height == made["domain_budget"].measures["quota, all domains"] > 0  # type: ignore[union-attr]
+    assert conservation(lake, "inf_instruct_f").is_empty()
+    assert Runner(data, Pool.load(data), LogReporter()).run(until="inf_instruct_f") == []
+    assert {asset: lake.manifest(asset, partition) for asset in sorted(lake.assets()) for partition in lake.partitions(asset)} == made
