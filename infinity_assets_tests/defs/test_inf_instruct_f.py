@@ -1,8 +1,10 @@
 """`inf_instruct_f` from stored tables alone: no engine is there, and none is asked for."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -12,6 +14,8 @@ from infinity_assets.catalog.pool import Pool
 from infinity_assets.defs import step
 from infinity_assets.defs.runner import Runner
 from infinity_assets.defs.step import Step
+from infinity_assets.inference.engines.embedder import Reading
+from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.requests import Response, ScoreRequest
 from infinity_assets.progress import LogReporter
 from infinity_assets.settings import Settings
@@ -108,6 +112,23 @@ def test_it_reads_texts_of_the_rows_it_takes_only(lake: Lake, tmp_path: Path) ->
         commit(lake, "decontaminated", Outcome(rows))
 
 
+class Letters:
+    """A vector of how often each letter stands in a text."""
+
+    width = 26
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        counts = np.array([[text.lower().count(chr(97 + n)) for n in range(self.width)] for text in texts], np.float32).reshape(
+            -1, self.width
+        )
+        return counts / np.linalg.norm(counts, axis=1, keepdims=True)
+
+    def read(self, texts: Sequence[str]) -> Reading:
+        return Reading(np.zeros(len(texts), bool), np.zeros(len(texts), np.float32))
+
+    def close(self) -> None: ...
+
+
 def test_in_the_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From files to F with a scripted engine; a second run makes nothing anew."""
     data = tmp_path / "data"
@@ -116,15 +137,14 @@ def test_in_the_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for verb in ("Describe", "Compare", "Sketch", "Rename", "Explain", "Count")
         for thing in ("lighthouse", "harbour", "orchard", "library", "glacier")
     ]
-    for folder, lines in (
-        ("sources/tasks", records),
-        ("benchmarks/tasks", [{"question": "Describe the lighthouse keeper's day.", "answer": "Long."}]),
-    ):
+    items = [{"question": "Describe the lighthouse keeper's day.", "answer": "Long."}]
+    for folder, lines in (("sources/tasks", records), ("benchmarks/tasks", items)):
         (data / folder).mkdir(parents=True)
         (data / folder / "rows.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     monkeypatch.setenv("INFINITY_DATA", str(data))
     monkeypatch.setenv("INFINITY_SHARDS", "1")
-    monkeypatch.setenv("INFINITY_MODELS", str(Path(__file__).parents[2] / "data" / "models"))
+    monkeypatch.setenv("INFINITY_SCORING__EMBEDDER__MODEL", "letters")
+    monkeypatch.setenv("INFINITY_FOUNDATION__MAX_SIMILARITY", "1")
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     monkeypatch.chdir(tmp_path)
 
@@ -133,7 +153,7 @@ def test_in_the_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             return Response(sum_logprob=-4.0 - len(request.context), answer_tokens=5, prompt_tokens=3)
         return Response(text=json.dumps({"ability": ["some label"]}), finish_reason="stop")
 
-    pool = ScriptedEngine(answer).pool()
+    pool = EnginePool(Path("nowhere"), lambda spec, models: ScriptedEngine(answer), lambda spec, models: Letters())
     monkeypatch.setattr(step, "_engines", lambda models: pool)
     assert Runner(data, Pool.load(data), LogReporter()).run(until="inf_instruct_f") == []
     lake = Lake(data)
