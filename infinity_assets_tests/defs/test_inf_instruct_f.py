@@ -150,7 +150,7 @@ def test_in_the_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def answer(request: object) -> Response:
         if isinstance(request, ScoreRequest):
-            return Response(sum_logprob=-4.0 - len(request.context), answer_tokens=5, prompt_tokens=3)
+            return Response(sum_logprob=-4.0 + len(request.context), answer_tokens=5, prompt_tokens=3)
         return Response(text=json.dumps({"ability": ["some label"]}), finish_reason="stop")
 
     pool = EnginePool(Path("nowhere"), lambda spec, models: ScriptedEngine(answer), lambda spec, models: Letters())
