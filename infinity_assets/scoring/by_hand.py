@@ -1,4 +1,5 @@
-"""What a user says of labels by hand, in `labels.yaml` in the data folder; it goes before what the models say.
+"""What is said of labels by hand: of common ones in `common_labels.yaml`, which comes with the package, and by a user in `labels.yaml` in the data
+folder. The user's goes before ours, and both before what the models say.
 
 ```yaml
 word problem: {label_zh: 应用题, cate_ability: [mathematics, problem solving]}
@@ -15,6 +16,7 @@ from infinity_assets.errors import InfinityError
 from infinity_assets.scoring.labels import ABILITIES
 
 FILE = "labels.yaml"
+SHIPPED = Path(__file__).with_name("common_labels.yaml")
 
 
 class Said(BaseModel):
@@ -37,15 +39,21 @@ class Said(BaseModel):
         return abilities
 
 
+def files(data: Path) -> list[Path]:
+    """The files there are, the weightiest last."""
+    return [file for file in (SHIPPED, data / FILE) if file.is_file()]
+
+
 def read(data: Path) -> dict[str, Said]:
-    """By label; empty where there is no file.
+    """By label.
 
     Raises:
-        InfinityError: The file is no YAML of that form.
+        InfinityError: A file is no YAML of that form.
     """
-    file = data / FILE
-    if not file.is_file():
-        return {}
+    return {label: said for file in files(data) for label, said in _read(file).items()}
+
+
+def _read(file: Path) -> dict[str, Said]:
     try:
         said = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
         return {str(label): Said.model_validate(value) for label, value in said.items()}

@@ -4,6 +4,7 @@ The tagger writes open labels in its own words. What they become is decided for 
 abilities, its Chinese name. The coarse list has the 25 categories of Infinity-Instruct's README figure and `other`; every one has its Chinese name.
 """
 
+import re
 from typing import Any
 
 import polars as pl
@@ -106,6 +107,11 @@ def lifted(answers: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+_NAME = r"^[\p{Han}A-Za-z0-9+#/ -]{1,20}$"
+_STAMMER = re.compile(r"([^\x00-\x7f])\1|([^\x00-\x7f]{2,}).?\2")
+"""A small model that loses the thread repeats itself."""
+
+
 def chinese(answers: pl.DataFrame) -> pl.DataFrame:
     """Chinese names of labels.
 
@@ -113,13 +119,21 @@ def chinese(answers: pl.DataFrame) -> pl.DataFrame:
         answers: Columns row_id (the label), text, error.
 
     Returns:
-        One line per answer: label, label_zh: the first line of the text without quotes and full stops, if that is a Chinese name (a Han character
-        in it, 20 characters at most), else null; name_error: why it is null.
+        One line per answer: label, label_zh: the first line of the text without quotes and full stops, if that is a Chinese name (Han characters,
+        Latin letters and digits, 20 characters at most, no part said twice in a row) that no other label has, else null; name_error: why it is null
+        (not_chinese, shared, or what went wrong).
     """
     name = pl.col("text").str.strip_chars().str.extract(r"^([^\n]*)").str.strip_chars(" \t\"'“”‘’「」《》。.：:,，*")
-    fits = pl.col("error").is_null() & name.str.contains(r"\p{Han}") & (name.str.len_chars() <= 20)
-    return answers.select(
+    named = answers.select("row_id", "error", name=name)
+    stammers = pl.Series([bool(text and _STAMMER.search(text)) for text in named["name"]], dtype=pl.Boolean)
+    fits = pl.col("error").is_null() & pl.col("name").str.contains(_NAME) & pl.col("name").str.contains(r"\p{Han}") & ~stammers
+    shared = pl.when(fits).then("name").is_duplicated() & fits
+    return named.select(
         pl.col("row_id").alias("label"),
-        pl.when(fits).then(name).alias("label_zh"),
-        pl.when(~fits.fill_null(False)).then(pl.coalesce("error", pl.lit("not_chinese"))).alias("name_error"),
+        pl.when(fits & ~shared).then("name").alias("label_zh"),
+        pl.when(shared)
+        .then(pl.lit("shared"))
+        .when(~fits.fill_null(False))
+        .then(pl.coalesce("error", pl.lit("not_chinese")))
+        .alias("name_error"),
     )

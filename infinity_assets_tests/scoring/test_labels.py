@@ -75,6 +75,9 @@ def test_what_a_label_is_lifted_to() -> None:
         ("“应用题”。\n这是", "应用题", None),
         ("C++ 编程", "C++ 编程", None),
         ("word problem", None, "not_chinese"),
+        ("独家狼狼！", None, "not_chinese"),
+        ("确认确认", None, "not_chinese"),
+        ("编程(C)", None, "not_chinese"),
         ("这是一个很长很长很长很长很长很长很长很长的名字", None, "not_chinese"),
         ("", None, "not_chinese"),
         (None, None, "empty"),
@@ -82,3 +85,16 @@ def test_what_a_label_is_lifted_to() -> None:
 )
 def test_a_chinese_name_is_short_and_chinese(text: str | None, name: str | None, error: str | None) -> None:
     assert chinese(answers(("label", text, "empty" if text is None else None))).rows() == [("label", name, error)]
+
+
+def test_two_labels_cannot_have_one_chinese_name() -> None:
+    named = chinese(
+        answers(("music", "食物", None), ("food", "食物", None), ("tea", "茶", None), ("one", None, "empty"), ("two", None, "empty"))
+    )
+    assert named.rows() == [
+        ("music", None, "shared"),
+        ("food", None, "shared"),
+        ("tea", "茶", None),
+        ("one", None, "empty"),
+        ("two", None, "empty"),
+    ]

@@ -32,8 +32,7 @@ _PROMPTS = ("lift", "label_zh")
 def _files(step: Step) -> dict[str, str]:
     """What is said of labels outside the lake: the user's own file, and the frozen vocabulary."""
     frozen = step.settings.labels.vocabulary
-    own = step.lake.data / by_hand.FILE
-    files = {by_hand.FILE: digest(own.read_text(encoding="utf-8", errors="replace"))} if own.is_file() else {}
+    files = {file.name: digest(file.read_text(encoding="utf-8", errors="replace")) for file in by_hand.files(step.lake.data)}
     if frozen:
         made = vocabularies.read(step.lake.data, frozen)
         files[f"vocabulary {frozen}"] = digest(made.write_json())
@@ -116,10 +115,10 @@ def label_forms(step: Step) -> Outcome:
         "forms": "how the tagger writes it",
         "said_by": "who lifted it: model, hand or the frozen vocabulary",
         "lift_error": "why there are no coarse abilities",
-        "name_error": "why there is no Chinese name: not_chinese, or what went wrong in the call",
+        "name_error": "why there is no Chinese name: not_chinese, shared (with another label), or what went wrong in the call",
     },
     kinds=("polars", "parquet", "vllm"),
-    version="2",
+    version="3",
 )
 def tag_vocabulary(step: Step) -> Outcome:
     """The fine labels in use, how many rows carry each, the coarse abilities that the model lifts each to, and its Chinese name.
