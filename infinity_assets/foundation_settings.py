@@ -340,6 +340,10 @@ class Foundation(Section):
             raise ValueError(f"name a selector for every domain; {', '.join(missing)} missing")
         return recipe
 
+    languages: Literal["as_pool", "any"] = "as_pool"
+    """`as_pool`: a language has the share of a domain's places that it has of the rows that pass the rules; those under 1 % have theirs together, and
+    what one cannot fill goes to the others. `any`: the selectors decide, and most of them look towards English benchmarks. (Paper: not stated; a
+    fifth of its released chat rows is Chinese, and next to none of its math.)"""
     seed_share: Share = 0.17
     """At most this share of F are seeds of the chat phase, replayed. (Paper: 1.2 M of 7.4 M; released rows: 1,342,427 of 7,449,106, 0.18.)"""
     selectors: Selectors = Selectors()

@@ -1,10 +1,12 @@
 """InfInstruct-F as a composition: in every domain the selectors of its recipe, one after the other, through one diversity filter, up to a quota.
 
 The selectors put the rows of a domain in order; the Repr filter walks along it and leaves out rows close to one taken before, of whatever domain;
-what the first selector leaves of the quota goes to the next. Rows without a vector pass the filter. Nothing here reads a text or calls a model.
+what the first selector leaves of the quota goes to the next. By default each language has the share of a domain's places that it has of its rows:
+most selectors look towards English benchmarks, and vectors of an English embedder say nothing about Chinese. Rows without a vector pass the filter.
+Nothing here reads a text or calls a model.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -29,6 +31,18 @@ COMPOSED = pl.Schema(
 """Grain: a row. Key: row_id. `place`: in the order in which its domain took rows, from 0; null for rows that are not taken. `selector`: who took it,
 or ranked it. `reason`: the selector, near_duplicate, over_quota, or what the row lacks for the last selector of its domain."""
 
+_SAID = pl.Schema(
+    {
+        "row_id": pl.String,
+        "taken": pl.Boolean,
+        "place": pl.Int64,
+        "reason": pl.String,
+        "detail": pl.String,
+        "selector": pl.String,
+    }
+)
+_RARE = 0.01
+
 PAPER = {"knowledge": 3_291_318, "math": 1_417_560, "code": 1_397_801, "chat": 1_342_427}
 """Rows of the released InfInstruct-F per domain: its sources, summed."""
 
@@ -40,7 +54,7 @@ def compose(frame: pl.DataFrame, quotas: Mapping[str, int], settings: Foundation
     """Verdicts on every row.
 
     Args:
-        frame: The rows that pass the rules: row_id, domain, and what the selectors of the recipe need.
+        frame: The rows that pass the rules: row_id, domain, language, and what the selectors of the recipe need.
         quotas: Rows that a domain may bring; those of domains without one are over quota.
         settings: The recipe.
         fetch: Where vectors come from, if they are not a column of the frame.
@@ -55,21 +69,58 @@ def compose(frame: pl.DataFrame, quotas: Mapping[str, int], settings: Foundation
     # In a fixed order: who is taken first decides who is close to it.
     for domain in sorted(by_domain, key=lambda d: (DOMAINS.index(d) if d in DOMAINS else len(DOMAINS), d)):
         rows, quota = by_domain[domain].sort("row_id"), quotas.get(domain, 0)
-        told, last, place = [], None, 0
-        for name in settings.recipe.get(domain, ()):
-            most = min(quota - place, seeds) if name == "seed_replay" else quota - place
-            if "vector" in SELECTORS[name].needs and "vector" not in rows.columns:
-                rows = rows.join(fetch(rows["row_id"]), on="row_id", how="left")
-            found = _fill(rows, name, most, settings, diversity, fetch)
-            found = found.with_columns((pl.col("place") + place).alias("place"), pl.lit(name).alias("selector"))
-            place += int(found["taken"].sum())
-            told.append(found.filter(pl.col("taken") | (pl.col("reason") == "near_duplicate")))
-            rows = rows.join(told[-1], on="row_id", how="anti")
-            last = found.join(told[-1], on="row_id", how="anti")
+        names = settings.recipe.get(domain, ())
+        if any("vector" in SELECTORS[name].needs for name in names) and "vector" not in rows.columns:
+            rows = rows.join(fetch(rows["row_id"]), on="row_id", how="left")
+        settled, last, place, replayed, left = [], _untold(rows), 0, 0, rows.height
+        for group in [*_by_language(rows, settings), None]:
+            # What one language could not fill goes to the next, and in the end to all that are left.
+            pool = last.select("row_id").join(rows, on="row_id") if group is None else group
+            most = quota - place if group is None else (2 * (quota - place) * pool.height + left) // max(2 * left, 1)
+            found = _walk(pool.sort("row_id"), names, most, seeds - replayed, settings, diversity, fetch)
+            found = found.with_columns(pl.col("place") + place)
+            done = found.filter(pl.col("taken") | (pl.col("reason") == "near_duplicate"))
+            settled.append(done)
+            last = pl.concat([last.join(found, on="row_id", how="anti"), found.join(done, on="row_id", how="anti")])
+            place, left = place + int(found["taken"].sum()), left - pool.height
+            replayed += found.filter("taken", selector="seed_replay").height
             if place >= quota:
                 break
-        parts.append(_together(domain, quota, told, last, rows))
+        parts.append(_told(domain, quota, pl.concat([*settled, last])))
     return pl.concat(parts).sort("row_id")
+
+
+def _by_language(rows: pl.DataFrame, settings: Foundation) -> list[pl.DataFrame]:
+    """The rows of a domain by language, the rarest first; languages of less than `_RARE` of them are one. None, if languages have no shares."""
+    if settings.languages == "any":
+        return []
+    common = pl.len().over("language") >= _RARE * pl.len()
+    groups = rows.with_columns(pl.when(common).then("language").fill_null("").alias("group")).partition_by("group", include_key=True)
+    return [group.drop("group") for group in sorted(groups, key=lambda group: (group.height, group["group"][0]))]
+
+
+def _walk(
+    rows: pl.DataFrame, names: Sequence[str], places: int, seeds: int, settings: Foundation, diversity: ReprFilter, fetch: Fetch
+) -> pl.DataFrame:
+    """What the selectors of a recipe say of rows, one after the other: of schema `_SAID`, a line per row."""
+    told, last, place = [], _untold(rows), 0
+    for name in names:
+        if place >= places or rows.is_empty():
+            break
+        most = min(places - place, seeds) if name == "seed_replay" else places - place
+        found = _fill(rows, name, most, settings, diversity, fetch)
+        found = found.with_columns((pl.col("place") + place).alias("place"), pl.lit(name).alias("selector")).select(list(_SAID))
+        place += int(found["taken"].sum())
+        told.append(found.filter(pl.col("taken") | (pl.col("reason") == "near_duplicate")))
+        rows = rows.join(told[-1], on="row_id", how="anti")
+        last = found.join(told[-1], on="row_id", how="anti")
+    return pl.concat([*told, last])
+
+
+def _untold(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows that nobody had a place for, of schema `_SAID`."""
+    values = {"taken": False, "place": None, "reason": "over_quota", "detail": "{}", "selector": None}
+    return rows.select("row_id", *(pl.lit(value, _SAID[name]).alias(name) for name, value in values.items())).select(list(_SAID))
 
 
 def _fill(rows: pl.DataFrame, name: str, places: int, settings: Foundation, diversity: ReprFilter, fetch: Fetch) -> pl.DataFrame:
@@ -109,31 +160,14 @@ def _fill(rows: pl.DataFrame, name: str, places: int, settings: Foundation, dive
     )
 
 
-def _together(domain: str, quota: int, told: list[pl.DataFrame], last: pl.DataFrame | None, rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows of a domain with their verdicts."""
-    if last is None:
-        last = rows.select(
-            "row_id",
-            pl.lit(False).alias("taken"),
-            pl.lit(None, pl.Int64).alias("place"),
-            pl.lit("over_quota").alias("reason"),
-            pl.lit("{}").alias("detail"),
-            pl.lit(None, pl.String).alias("selector"),
-        )
-    found = pl.concat([*told, last], how="diagonal")
+def _told(domain: str, quota: int, found: pl.DataFrame) -> pl.DataFrame:
+    """The rows of a domain with their verdicts, of schema `COMPOSED`."""
     # A JSON object within braces takes the domain's numbers in front.
     front = pl.struct(pl.lit(domain).alias("domain"), pl.lit(quota, pl.Int64).alias("quota"), "place", "selector")
     front = front.struct.json_encode().str.strip_suffix("}")
     behind = pl.col("detail").str.strip_prefix("{")
-    return found.select(
-        "row_id",
-        pl.lit(domain).alias("domain"),
-        "taken",
-        "place",
-        "selector",
-        "reason",
-        pl.concat_str(front, pl.when(behind == "}").then(pl.lit("")).otherwise(pl.lit(",")), behind).alias("detail"),
-    )
+    detail = pl.concat_str(front, pl.when(behind == "}").then(pl.lit("")).otherwise(pl.lit(",")), behind)
+    return found.select("row_id", pl.lit(domain).alias("domain"), "taken", "place", "selector", "reason", detail.alias("detail"))
 
 
 def accounts(verdicts: pl.DataFrame, quotas: Mapping[str, int], rows: Mapping[str, int]) -> pl.DataFrame:

@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,14 +16,18 @@ FEW = settings(max_examples=60, deadline=None)
 RECIPES = st.fixed_dictionaries(
     {domain: st.lists(st.sampled_from(sorted(SELECTORS)), min_size=1, max_size=3).map(tuple) for domain in DOMAINS}
 )
+TYPES = (pl.String, pl.String, pl.String, pl.Float64, pl.Int64, pl.Float64)
 QUOTAS = st.dictionaries(st.sampled_from(DOMAINS), st.integers(0, 6))
 
 
 @FEW
-@given(lines=LINES, recipe=RECIPES, quotas=QUOTAS, share=st.sampled_from([0.0, 0.2, 1.0]), data=st.data())
-def test_the_composition(lines: list, recipe: dict, quotas: dict, share: float, data: st.DataObject) -> None:
+@given(
+    lines=LINES, recipe=RECIPES, quotas=QUOTAS, share=st.sampled_from([0.0, 0.2, 1.0]), languages=st.sampled_from(["any", "as_pool"]),
+    data=st.data(),
+)  # fmt: skip
+def test_the_composition(lines: list, recipe: dict, quotas: dict, share: float, languages: Any, data: st.DataObject) -> None:
     rows = frame(lines)
-    settings_ = Foundation(recipe=recipe, seed_share=share, max_similarity=0.9)
+    settings_ = Foundation(recipe=recipe, seed_share=share, max_similarity=0.9, languages=languages)
     verdicts = compose(rows, quotas, settings_)
     assert compose(frame(data.draw(st.permutations(lines))), quotas, settings_).equals(verdicts)
     # Conservation: every row has one verdict, and a reason.
@@ -36,7 +41,7 @@ def test_the_composition(lines: list, recipe: dict, quotas: dict, share: float, 
         assert own.height <= quotas.get(domain, 0)
         # The selectors come in the order of the recipe.
         order = [recipe[domain].index(name) for name in own["selector"]]
-        assert order == sorted(order)
+        assert languages == "as_pool" or order == sorted(order)
         # What is left of the quota could not be taken by anyone.
         if own.height < quotas.get(domain, 0):
             left = verdicts.filter(~pl.col("taken"), domain=domain)
@@ -75,6 +80,7 @@ def test_seeds_come_first_and_vectors_are_fetched() -> None:
         {
             "row_id": ["a", "b", "c", "d"],
             "domain": ["chat"] * 4,
+            "language": ["en"] * 4,
             "is_seed": [False, True, True, False],
             "quality": [5.0, 1.0, None, 4.0],
             "ifd": [None] * 4,
@@ -104,3 +110,40 @@ def test_scaled_quotas(quotas: dict, available: dict, size: int) -> None:
     given_ = scaled(quotas, available, size)
     assert all(0 <= count <= available.get(domain, 0) for domain, count in given_.items())
     assert sum(given_.values()) == min(size, sum(available.get(domain, 0) for domain in quotas if quotas[domain]))
+
+
+@FEW
+@given(chinese=st.integers(0, 30), english=st.integers(0, 30), quota=st.integers(0, 70), lacking=st.integers(0, 30))
+def test_a_language_has_its_share_of_the_places_and_what_one_cannot_fill_goes_to_the_other(
+    chinese: int, english: int, quota: int, lacking: int
+) -> None:
+    """No Chinese row has a topic, and some English ones have none either: no selector of this recipe can take those."""
+    total = chinese + english
+    rows = pl.DataFrame(
+        {
+            "row_id": [f"{n:03d}" for n in range(total)],
+            "domain": ["math"] * total,
+            "language": ["zh"] * chinese + ["en"] * english,
+            "log_weight": [None if n >= total - lacking else 1.0 * n for n in range(total)],
+            "stratum": [0] * total,
+            "share": [1.0] * total,
+        },
+        schema_overrides={
+            "row_id": pl.String,
+            "log_weight": pl.Float64,
+            "domain": pl.String,
+            "language": pl.String,
+            "stratum": pl.Int64,
+            "share": pl.Float64,
+        },
+    )
+    rows = rows.with_columns(vector=pl.lit(None, pl.Array(pl.Float16, WIDTH)))
+    taken = compose(rows, {"math": quota}, Foundation()).filter("taken").join(rows, on="row_id")
+    can = rows.drop_nulls("log_weight")
+    assert taken.height == min(quota, can.height)
+    able = {language: can.filter(language=language).height for language in ("zh", "en")}
+    if total and taken.height == quota:
+        fair = {language: quota * rows.filter(language=language).height / total for language in able}
+        if all(able[language] >= fair[language] + 1 for language in able):
+            for language in able:
+                assert abs(taken.filter(language=language).height - fair[language]) <= 1

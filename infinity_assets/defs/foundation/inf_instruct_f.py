@@ -39,7 +39,7 @@ _SAID = {
         "dsir_log_weight": "log importance weight towards the domain's target",
         "selector": "what chose the row: a selector of the domain's recipe",
     },
-    version="5",
+    version="6",
 )
 def inf_instruct_f(step: Step) -> Outcome:
     """InfInstruct-F: the foundation set.
