@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import click
@@ -301,6 +302,7 @@ def _quiet() -> None:
     for name in ("dagster", "httpx", "sentence_transformers", "transformers"):
         logging.getLogger(name).setLevel(logging.ERROR)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    warnings.filterwarnings("ignore", message="Parameter `backfill_policy`")  # Dagster calls it beta, and says so for every asset
 
 
 _quiet()

@@ -8,7 +8,7 @@ import polars as pl
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from infinity_assets.report.plan import duration, money, number
+from infinity_assets.report.plan import money, number
 from infinity_assets.selection.arena import RECIPE, Arena
 from infinity_assets.selection.selectors.registry import SELECTORS
 
@@ -25,7 +25,6 @@ _MEASURES = {
     "proximity": ("proximity to benchmarks", lambda v: f"{v:.3f}"),
     "calls": ("model calls", number),
     "tokens": ("tokens", number),
-    "seconds": ("seconds of calls", duration),
     "cost": ("cost", money),
 }
 
@@ -55,7 +54,7 @@ def page(arena: Arena, selectors: Sequence[str], columns: pl.DataFrame, notes: S
         _summary(arena.summary),
         "<p>Label coverage: share of all labels of the rows shown that the selection has. Near-duplicates inside: share of the selection whose "
         "prompt is closer to another's than <code>foundation.max_similarity</code>. Proximity: mean cosine of a prompt to its nearest benchmark "
-        "item. Calls, tokens, seconds and cost: what the scores that a selector reads took, for all rows shown, whenever they were made.</p>",
+        "item. Calls, tokens and cost: what the scores that a selector reads took, for all rows shown, whenever they were made.</p>",
         "<h2>Overlap</h2><p>Jaccard similarity of two selections: rows that both took, of those that either took.</p>",
         _heatmap(arena.overlap, selectors),
         *(

@@ -143,7 +143,7 @@ def compare(
         settings: The recipe.
         fetch: Row ids to row_id and vector.
         items: Items of the benchmarks: domain, vector.
-        calls: Model calls about the rows: row_id, prompt (as the books name it), prompt_tokens, completion_tokens, seconds, cost.
+        calls: Model calls about the rows: row_id, prompt (as the books name it), prompt_tokens, completion_tokens, cost.
         proxy: Trains a model on a selection and evaluates it.
         advance: Told the name of each selector as it begins.
     """
@@ -274,7 +274,6 @@ def _cost(name: str, frame: pl.DataFrame, calls: pl.DataFrame, settings: Foundat
     return {
         "calls": own.height,
         "tokens": int(own["prompt_tokens"].sum()) + int(own["completion_tokens"].sum()),
-        "seconds": float(own["seconds"].sum()),
         "cost": float(own["cost"].sum()),
     }
 

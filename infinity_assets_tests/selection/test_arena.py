@@ -19,7 +19,7 @@ ALL = [*SELECTORS, arena.RECIPE]
 ITEMS = pl.DataFrame(
     {"domain": ["math", "math", "code"], "vector": pl.Series([[1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0]], dtype=pl.Array(pl.Float16, WIDTH))}
 )
-CALLS = empty(GENERATIONS).select("request_key", "row_id", "prompt", "prompt_tokens", "completion_tokens", "seconds", "cost")
+CALLS = empty(GENERATIONS).select("request_key", "row_id", "prompt", "prompt_tokens", "completion_tokens", "cost")
 
 
 def rows_of(lines: list) -> pl.DataFrame:
@@ -67,9 +67,9 @@ def test_coverage_cost_and_proximity() -> None:
     ]
     calls = pl.DataFrame(
         [
-            ("1", "a", "judge_answer.en", 7, 1, 0.5, 0.25),
-            ("2", "c", "answer_alone", 10, 0, 0.5, 0.0),
-            ("3", "zz", "judge_answer.en", 9, 1, 1.0, 1.0),
+            ("1", "a", "judge_answer.en", 7, 1, 0.25),
+            ("2", "c", "answer_alone", 10, 0, 0.0),
+            ("3", "zz", "judge_answer.en", 9, 1, 1.0),
         ],
         schema=CALLS.schema,
         orient="row",
@@ -82,7 +82,7 @@ def test_coverage_cost_and_proximity() -> None:
     assert (longest["near_duplicates"], quality["near_duplicates"]) == (0.5, 0.0)
     assert longest["proximity"] == pytest.approx(0.8)
     assert (longest["calls"], longest["tokens"]) == (0, 0)
-    assert (quality["calls"], quality["tokens"], quality["seconds"], quality["cost"]) == (2, 18, 1.0, 0.25)
+    assert (quality["calls"], quality["tokens"], quality["cost"]) == (2, 18, 0.25)
     assert quality["proxy gsm"] == 0.5
     reach = {(s, d): r for s, d, r in found.reach.select("selector", "domain", "reach").iter_rows()}
     assert reach["longest", "math"] == pytest.approx(0.5)
@@ -99,6 +99,7 @@ def test_the_recipe_for_f_follows_its_shares() -> None:
         {
             "row_id": [f"{i:04}" for i in range(n)],
             "domain": ["math"] * 100 + ["chat"] * 300,
+            "language": ["en"] * n,
             "vector": pl.Series(vectors.astype(np.float16), dtype=pl.Array(pl.Float16, WIDTH)),
         }
     )

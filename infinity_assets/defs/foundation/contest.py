@@ -137,12 +137,10 @@ def _too_few(rows: int, size: int, columns: pl.DataFrame) -> str:
 
 def _calls(lake: Lake) -> pl.DataFrame:
     """The calls whose answers the scores and labels are made of, made now or before: one line per request."""
-    wanted = ["request_key", "row_id", "prompt", "prompt_tokens", "completion_tokens", "seconds", "cost"]
+    wanted = ["request_key", "row_id", "prompt", "prompt_tokens", "completion_tokens", "cost"]
     files = [file for asset in ("scored", "tagged") for file in sorted((lake.catalog / "generations" / asset).glob("*/*.parquet"))]
     if not files:
         return pl.DataFrame(schema={name: BOOKS["generations"][name] for name in wanted})
     lines = pl.scan_parquet(files, glob=False, missing_columns="insert").select(wanted).collect()
     # The books have a line for every use; what was paid is in the first.
-    return lines.sort("request_key", "cost", "seconds", descending=[False, True, True]).unique(
-        "request_key", keep="first", maintain_order=True
-    )
+    return lines.sort("request_key", "cost", descending=[False, True]).unique("request_key", keep="first", maintain_order=True)
