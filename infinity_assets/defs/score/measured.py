@@ -18,6 +18,7 @@ _ROWS = 10_000
     reads=("decontaminated",),
     columns=measures.MEASURES,
     meaning=measures.MEANING,
+    version="2",
 )
 def measured(step: Step) -> Outcome:
     """Length, language, repetition, artefacts, identity, refusal and code of every row, as numbers: a new threshold never reads a text again.

@@ -31,6 +31,13 @@ _LINE = (
 )
 """A line that is code: a statement, a tag, a command, a literal."""
 _INLINE = r"`[^`\n]+`|\b[A-Za-z_][\w.]*\([^\n()]*\)"
+_TERMS = (
+    r"(?i)\b(?:python|java|javascript|typescript|c\+\+|c#|golang|kotlin|php|sql|html|css|json|regex|regular expression|source code|programming"
+    r"|software|algorithm|compiler|interpreter|debug\w*|database|data structure|linked list|hash table|recursion|thread pool|multithread\w*|garbage collect\w*"
+    r"|api|http|tcp|linux|unix|git|docker|kubernetes|command line|operating system|object-oriented|unit test\w*)\b"
+    r"|编程|程序|代码|算法|数据库|编译器|源码|正则表达式|数据结构|操作系统|线程|递归|接口"
+)
+"""Words that a question about programming can hardly do without; one about something else may have one by chance."""
 _TAGS = {
     "py": "python", "python3": "python", "ipython": "python", "js": "javascript", "jsx": "javascript", "node": "javascript", "ts": "typescript",
     "c++": "cpp", "cc": "cpp", "h": "c", "c#": "csharp", "cs": "csharp", "sh": "shell", "bash": "shell", "zsh": "shell", "console": "shell",
@@ -193,8 +200,9 @@ _LEVELS = (
 )
 
 BOUNDS = (
-    Bound("no_code", pl.col("code_lines") + pl.col("prompt_code_lines"), "below",
-          "Lines and pieces of code in prompt and answer: a row of the code domain without any is prose about something else.", domains=("code",)),
+    Bound("no_code", pl.col("code_lines") + pl.col("prompt_code_lines") + pl.col("code_terms"), "below",
+          "Lines and pieces of code in prompt and answer, and words of the trade: a row of the code domain without any is about something else.",
+          domains=("code",)),
     Bound("python_syntax", pl.col("python_parses").not_().cast(pl.Int8), "above",
           "1: the answer's Python does not parse. Null, and passing, where there is none or where prose stands between it.",
           domains=("code",), evidence=pl.col("python_note")),
@@ -210,6 +218,7 @@ MEASURED = pl.Schema(
         "code_language": pl.String,
         "code_lines": pl.UInt32,
         "prompt_code_lines": pl.UInt32,
+        "code_terms": pl.UInt32,
         "python_parses": pl.Boolean,
         "python_note": pl.String,
         "network": pl.Int8,
@@ -241,6 +250,11 @@ def measure(texts: pl.DataFrame) -> pl.DataFrame:
         .otherwise(0)
         .cast(pl.UInt32)
         .alias("prompt_code_lines"),
+        pl.when(pl.col("domain") == "code")
+        .then(pl.concat_str(pl.col("prompt").fill_null(""), answer, separator="\n").str.count_matches(_TERMS))
+        .otherwise(0)
+        .cast(pl.UInt32)
+        .alias("code_terms"),
     ).with_columns(_language().alias("code_language"))
     has_code = pl.col("code_language").is_not_null()
     patterns = {"network": (_NETWORK, _NETWORK_NAMES), "files": (_FILES, _FILE_NAMES)}

@@ -64,6 +64,7 @@ MEANING = {
     "code_language": "language of the code in the last answer, `other` if it is no known one, null without code",
     "code_lines": "lines and pieces of code in the last answer",
     "prompt_code_lines": "the same in the prompts of the code domain, else 0",
+    "code_terms": "words of programming in prompt and answer of the code domain, else 0",
     "python_parses": "whether the answer's Python parses; null where it is not Python or mixed with prose",
     "python_note": "why it does not, or why that is not known: no_code, not_python, mixed_with_prose",
     "network": "0: no code, or none that names the network; 1: named; 2: used",

@@ -117,6 +117,8 @@ PROMPTS = [
     ("把这句话译成英语：今天下雨。", "It is raining today, so we will stay at home.", "chat", []),
     ("Who is the man?", "Der Mann ist nicht der, den sie und ich sind.", "chat", []),  # both Latin
     ("What is the capital of France?", "法国的首都是巴黎。", "code", ["no_code"]),
+    ("When is a tuple better than a list in Python?", "When its length is fixed and each place has a meaning.", "code", []),
+    ("数据库的索引是什么？", "一种有序的辅助结构，用来加快查找。", "code", []),
     ("Write a conversation about rain.", "User: What is rain?\nBot: Water that falls.", "chat", []),
     ("You are an AI on a space ship. Greet the crew.", "Welcome! As an AI, I keep the doors shut.", "chat", []),
     ("写一个机器人的故事，让它自我介绍。", "大家好，我是一个聊天机器人，我来自火星。", "chat", []),
