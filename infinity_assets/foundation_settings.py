@@ -61,7 +61,7 @@ class Selectors(Section):
 class Labels(Section):
     """How open labels become a vocabulary (InsTag, arXiv 2308.07074), and how rows that no model labelled get theirs. docs/labels.md."""
 
-    vocabulary: str | None = None
+    vocabulary: Annotated[str, Field(min_length=1)] | None = None
     """Name of a frozen vocabulary (`infinity labels freeze`): rows are labelled against it, and labels that it cannot place are kept as candidates
     for the next. Null: the vocabulary follows the data."""
     min_rows: PositiveInt = 2
@@ -104,7 +104,7 @@ class Thresholds(Section):
     denied_source: Threshold = 0
     """Files on the list `denied` fail. (Paper, knowledge: sub-sources of low knowledge density are dropped.)"""
     answer_too_short: Threshold = 2
-    """Characters an answer has at least. (A number is an answer.)"""
+    """Characters an answer has at least. (Ours: a lone digit or letter teaches little; 1 lets them in.)"""
     answer_too_long: Threshold = 20_000
     """Characters an answer has at most: about 5,000 tokens of English, more than training sequences of 4,096 hold."""
     prompt_too_long: Threshold = 40_000

@@ -131,6 +131,12 @@ def run(
                 escape(f"No item was found in the benchmarks {', '.join(empty)}: they guard against nothing."),
                 style="yellow", highlight=False, soft_wrap=True,
             )  # fmt: skip
+    selected = Lake(data).manifest("inf_instruct_f")
+    if selected and (short := selected.measures.get("shortfall")):
+        console.print(
+            f"InfInstruct-F is {short:,} rows short of its quota: the page of inf_instruct_f says why, by domain.",
+            style="yellow", highlight=False, soft_wrap=True,
+        )  # fmt: skip
     if faults:
         for fault in faults:
             said = "[yellow]stopped[/yellow]" if fault.stopped else "[red]failed[/red]"

@@ -1,5 +1,6 @@
 """`infinity rules`."""
 
+import math
 from typing import TYPE_CHECKING
 
 import click
@@ -55,6 +56,8 @@ def show(name: str, rows: int, threshold: float | None) -> None:
     bound, settings, lake, console = bound_of(name), Settings().foundation.rules, _lake(), open_console()
     facts = _facts(lake, settings)
     if threshold is not None:
+        if not math.isfinite(threshold):
+            raise InfinityError(f"A threshold is a finite number, not {threshold}.")
         with pl.Config(tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True):
             console.print(
                 f"With {threshold:g} for {bound.name}:\n{what_if(facts, bound, settings, threshold)}", highlight=False, markup=False

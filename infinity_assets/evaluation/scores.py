@@ -149,9 +149,9 @@ def read_lm_eval(path: Path, domains: Mapping[str, str]) -> pl.DataFrame:
     for file in result_files(path):
         try:
             told = json.loads(file.read_text(encoding="utf-8"))
-            results = dict(told["results"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise InfinityError(f"{file} is no output of lm-evaluation-harness: it has no `results`.") from error
+            results = {str(task): dict(values) for task, values in told["results"].items()}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InfinityError(f"{file} is no output of lm-evaluation-harness: it has no `results`, task by task.") from error
         date, model = float(told.get("date") or 0.0), _model(told, file)
         latest = max(latest, (date, model))
         for line in _tasks(results, told.get("n-samples") or {}, domains):
@@ -170,7 +170,9 @@ def _tasks(results: Mapping[str, Any], samples: Mapping[str, Any], domains: Mapp
         line: dict[str, Any] = {"benchmark": task, "domain": domains.get(task)}
         measured = _measured(values)
         if measured is None:
-            line["error"] = "none of its numbers is an accuracy: " + (", ".join(sorted(set(values) - {"alias"})) or "it has none")
+            line["error"] = "none of its numbers is an accuracy from 0 to 1: " + (
+                ", ".join(sorted(set(values) - {"alias"})) or "it has none"
+            )
         elif line["domain"] is None:
             line["error"] = "name its domain in `foundation.loop.task_domains`"
         else:
@@ -186,7 +188,7 @@ def _measured(values: Mapping[str, Any]) -> tuple[str, float, float | None] | No
     ranked = []
     for key, value in values.items():
         metric, _, chosen = key.partition(",")
-        if metric in _METRICS and isinstance(value, (int, float)):
+        if metric in _METRICS and isinstance(value, (int, float)) and 0 <= value <= 1:  # NaN is neither
             place = _FILTERS.index(chosen) if chosen in _FILTERS else len(_FILTERS)
             ranked.append((_METRICS.index(metric), place, key, float(value)))
     if not ranked:
@@ -194,7 +196,7 @@ def _measured(values: Mapping[str, Any]) -> tuple[str, float, float | None] | No
     _, _, key, value = min(ranked)
     metric, comma, chosen = key.partition(",")
     error = values.get(f"{metric}_stderr{comma}{chosen}")
-    return key, value, float(error) if isinstance(error, (int, float)) else None
+    return key, value, float(error) if isinstance(error, (int, float)) and math.isfinite(error) else None
 
 
 def _model(told: Mapping[str, Any], file: Path) -> str:

@@ -59,8 +59,10 @@ def known(selectors: Sequence[str]) -> list[str]:
     """The names, each once.
 
     Raises:
-        InfinityError: One is no selector.
+        InfinityError: One is no selector, or there is none.
     """
+    if not selectors:
+        raise InfinityError(f"Name at least one selector; there are {', '.join([*SELECTORS, RECIPE])}.")
     if unknown := [name for name in selectors if name not in {*SELECTORS, RECIPE}]:
         raise InfinityError(f"There is no selector {', '.join(unknown)}; there are {', '.join([*SELECTORS, RECIPE])}.")
     return list(dict.fromkeys(selectors))

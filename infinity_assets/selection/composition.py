@@ -64,7 +64,7 @@ def compose(frame: pl.DataFrame, quotas: Mapping[str, int], settings: Foundation
     """
     fetch = fetch or (lambda ids: frame.select("row_id", "vector").filter(pl.col("row_id").is_in(ids.implode())))
     diversity, parts = ReprFilter(settings.max_similarity), [pl.DataFrame(schema=COMPOSED)]
-    seeds = round(settings.seed_share * sum(quotas.values()))
+    seeds, replayed = round(settings.seed_share * sum(quotas.values())), 0
     by_domain = {domain: rows for (domain,), rows in frame.group_by("domain")}
     # In a fixed order: who is taken first decides who is close to it.
     for domain in sorted(by_domain, key=lambda d: (DOMAINS.index(d) if d in DOMAINS else len(DOMAINS), d)):
@@ -72,9 +72,11 @@ def compose(frame: pl.DataFrame, quotas: Mapping[str, int], settings: Foundation
         names = settings.recipe.get(domain, ())
         if any("vector" in SELECTORS[name].needs for name in names) and "vector" not in rows.columns:
             rows = rows.join(fetch(rows["row_id"]), on="row_id", how="left")
-        settled, last, place, replayed, left = [], _untold(rows), 0, 0, rows.height
+        settled, last, place, left = [], _untold(rows), 0, rows.height
         for group in [*_by_language(rows, settings), None]:
             # What one language could not fill goes to the next, and in the end to all that are left.
+            if group is None and place >= quota > 0:
+                break
             pool = last.select("row_id").join(rows, on="row_id") if group is None else group
             most = quota - place if group is None else (2 * (quota - place) * pool.height + left) // max(2 * left, 1)
             found = _walk(pool.sort("row_id"), names, most, seeds - replayed, settings, diversity, fetch)
@@ -84,8 +86,6 @@ def compose(frame: pl.DataFrame, quotas: Mapping[str, int], settings: Foundation
             last = pl.concat([last.join(found, on="row_id", how="anti"), found.join(done, on="row_id", how="anti")])
             place, left = place + int(found["taken"].sum()), left - pool.height
             replayed += found.filter("taken", selector="seed_replay").height
-            if place >= quota:
-                break
         parts.append(_told(domain, quota, pl.concat([*settled, last])))
     return pl.concat(parts).sort("row_id")
 
@@ -105,15 +105,18 @@ def _walk(
     """What the selectors of a recipe say of rows, one after the other: of schema `_SAID`, a line per row."""
     told, last, place = [], _untold(rows), 0
     for name in names:
-        if place >= places or rows.is_empty():
+        if rows.is_empty():
             break
         most = min(places - place, seeds) if name == "seed_replay" else places - place
         found = _fill(rows, name, most, settings, diversity, fetch)
         found = found.with_columns((pl.col("place") + place).alias("place"), pl.lit(name).alias("selector")).select(list(_SAID))
         place += int(found["taken"].sum())
         told.append(found.filter(pl.col("taken") | (pl.col("reason") == "near_duplicate")))
-        rows = rows.join(told[-1], on="row_id", how="anti")
-        last = found.join(told[-1], on="row_id", how="anti")
+        if place >= places:
+            # Whoever of the selectors could have ranked a row: it came too late.
+            told.append(found.filter(~pl.col("taken"), reason="over_quota"))
+        rows = rows.join(pl.concat(told), on="row_id", how="anti")
+        last = found.join(rows, on="row_id", how="semi")
     return pl.concat([*told, last])
 
 

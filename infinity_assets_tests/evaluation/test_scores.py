@@ -103,6 +103,14 @@ def test_of_two_results_the_later_counts(tmp_path: Path) -> None:
     assert read_lm_eval(tmp_path, Loop().task_domains)["score"].to_list() == [0.6]
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1.7, -0.1])
+def test_a_number_that_is_no_share_is_no_score(tmp_path: Path, value: float) -> None:
+    result(tmp_path / "results_a.json", "m", 1.0, {"mmlu": {"acc,none": value, "acc_stderr,none": "N/A"}})
+    line = read_lm_eval(tmp_path, {"mmlu": "knowledge"}).row(0, named=True)
+    assert line["score"] is None
+    assert "from 0 to 1" in line["error"]
+
+
 @pytest.mark.parametrize("text", ["[]", "{}", "no json", '{"results": 3}'])
 def test_another_file_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "results.json").write_text(text)

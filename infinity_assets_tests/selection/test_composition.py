@@ -147,3 +147,27 @@ def test_a_language_has_its_share_of_the_places_and_what_one_cannot_fill_goes_to
         if all(able[language] >= fair[language] + 1 for language in able):
             for language in able:
                 assert abs(taken.filter(language=language).height - fair[language]) <= 1
+
+
+def test_a_row_that_a_later_selector_could_rank_came_too_late_and_lacks_nothing() -> None:
+    rows = pl.DataFrame(
+        {
+            "row_id": ["a", "b", "c"],
+            "domain": ["knowledge"] * 3,
+            "language": ["en"] * 3,
+            "topic": ["t", "t", None],
+            "topic_share": [1.0, 1.0, None],
+            "proximity": [0.9, 0.8, None],
+            "vector": pl.Series([None] * 3, dtype=pl.Array(pl.Float16, WIDTH)),
+        }
+    )
+    found = {
+        names: dict(
+            compose(rows, {"knowledge": 1}, Foundation(recipe={**Foundation().recipe, "knowledge": names}))
+            .select("row_id", "reason")
+            .rows()
+        )
+        for names in (("retrieval",), ("retrieval", "random"))
+    }
+    assert found["retrieval",] == {"a": "retrieval", "b": "over_quota", "c": "no_topic"}
+    assert found["retrieval", "random"] == {"a": "retrieval", "b": "over_quota", "c": "over_quota"}

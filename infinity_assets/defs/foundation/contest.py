@@ -71,8 +71,10 @@ def hold(
         # Only of rows that have the rest: vectors are the largest thing here.
         frame = frame.join(fetch(frame["row_id"]), on="row_id", how="left")
         frame = frame if each else frame.filter(pl.col("vector").is_not_null())
-    if frame.height < size:
+    if frame.height < size and frame.height < passed.height:
         raise InfinityError(_too_few(frame.height, size, columns))
+    if frame.height < size:
+        raise InfinityError(f"Only {frame.height:,} rows pass the rules, and {size:,} are asked for: choose a smaller --size.")
     items = lake.scan("benchmark_vectors").select("domain", "vector").collect()
     held = arena.compare(frame, selectors, size, recipe, fetch=fetch, items=items, calls=_calls(lake), proxy=proxy, advance=advance)
     return Held(held, columns, [*_shown(rows.height, passed.height, frame.height, each=each), *_short(held)])

@@ -33,8 +33,8 @@ _LINE = (
 _INLINE = r"`[^`\n]+`|\b[A-Za-z_][\w.]*\([^\n()]*\)"
 _TERMS = (
     r"(?i)\b(?:python|java|javascript|typescript|c\+\+|c#|golang|kotlin|php|sql|html|css|json|regex|regular expression|source code|programming"
-    r"|software|algorithm|compiler|interpreter|debug\w*|database|data structure|linked list|hash table|recursion|thread pool|multithread\w*|garbage collect\w*"
-    r"|api|http|tcp|linux|unix|git|docker|kubernetes|command line|operating system|object-oriented|unit test\w*)\b"
+    r"|software|algorithm|compiler|interpreter|debug\w*|database|data structure|linked list|hash table|recursion|thread pool|multithread\w*"
+    r"|garbage collect\w*|api|http|tcp|linux|unix|git|docker|kubernetes|command line|operating system|object-oriented|unit test\w*)\b"
     r"|编程|程序|代码|算法|数据库|编译器|源码|正则表达式|数据结构|操作系统|线程|递归|接口"
 )
 """Words that a question about programming can hardly do without; one about something else may have one by chance."""
