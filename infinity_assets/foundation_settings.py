@@ -336,7 +336,7 @@ class Foundation(Section):
     @field_validator("recipe")
     @classmethod
     def _every_recipe(cls, recipe: dict[Domain, tuple[SelectorName, ...]]) -> dict[Domain, tuple[SelectorName, ...]]:
-        if missing := sorted(domain for domain in DOMAINS if not recipe.get(domain)):
+        if missing := sorted(set(DOMAINS) - {domain for domain, names in recipe.items() if names}):
             raise ValueError(f"name a selector for every domain; {', '.join(missing)} missing")
         return recipe
 

@@ -148,7 +148,7 @@ def _fault(event: DagsterEvent) -> Fault:
     failure = event.step_failure_data
     error = failure.error
     trace = error.to_string() if error else ""
-    while error and error.cause:
+    while error and error.cause and not re.match(r"infinity_assets[\w.]*\.\w+: ", error.message):  # ours say it best
         error = error.cause
     asset = (event.step_key or "").removesuffix("_invariants")
     if error is None:

@@ -161,13 +161,9 @@ def test_a_row_that_a_later_selector_could_rank_came_too_late_and_lacks_nothing(
             "vector": pl.Series([None] * 3, dtype=pl.Array(pl.Float16, WIDTH)),
         }
     )
-    found = {
-        names: dict(
-            compose(rows, {"knowledge": 1}, Foundation(recipe={**Foundation().recipe, "knowledge": names}))
-            .select("row_id", "reason")
-            .rows()
-        )
-        for names in (("retrieval",), ("retrieval", "random"))
-    }
+    found = {}
+    for names in (("retrieval",), ("retrieval", "random")):
+        recipe = Foundation.model_validate({"recipe": {**Foundation().recipe, "knowledge": names}})
+        found[names] = dict(compose(rows, {"knowledge": 1}, recipe).select("row_id", "reason").iter_rows())
     assert found["retrieval",] == {"a": "retrieval", "b": "over_quota", "c": "no_topic"}
     assert found["retrieval", "random"] == {"a": "retrieval", "b": "over_quota", "c": "over_quota"}
