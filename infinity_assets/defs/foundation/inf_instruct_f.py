@@ -70,6 +70,7 @@ def inf_instruct_f(step: Step) -> Outcome:
     accounts = composition.accounts(verdicts, quotas, dict(rows.group_by("domain").len().iter_rows()))
     by_selector = chosen.group_by("domain", "selector").len("rows").sort("domain", "selector")
     without = taken.join(passed.filter(pl.col("proximity").is_null()), on="row_id", how="semi").height
+    lengths = taken.join(passed, on="row_id")["answer_chars"]
     reasons = decided.filter(verdict="dropped").group_by("reason").len("rows").sort(pl.col("rows") * -1, "reason")
     return Outcome(
         chosen,
@@ -84,6 +85,7 @@ def inf_instruct_f(step: Step) -> Outcome:
         },
         charts={
             "domains": charts.table(accounts),
+            "length": charts.histogram(lengths.log10(), "characters per answer, log10"),
             "selectors": charts.table(by_selector),
             "rows left out": charts.table(reasons, rows=50),
             "sources": charts.table(chosen.group_by("source").len("rows").sort(pl.col("rows") * -1, "source"), rows=40),
