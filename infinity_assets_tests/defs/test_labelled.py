@@ -25,7 +25,7 @@ from infinity_assets_tests.inference.doubles import ScriptedEngine
 SUBJECTS = {
     "bread": (["baking", "kitchen work"], "life skills", "烘焙"),
     "tort": (["law"], "law", "法律"),
-    "prime": (["maths"], "mathematics", "maths"),
+    "prime": (["sums"], "mathematics", "sums"),
 }
 ENDS = ["rise", "sink", "grow", "fall", "end", "begin", "stay", "go", "turn", "stop", "wait", "run"]
 QUESTIONS = [f"Why does {word} number {at} {end}?" for word in SUBJECTS for at, end in enumerate(ENDS)]
@@ -39,7 +39,7 @@ def answer(request: Request) -> Response:
         if request.prompt.startswith("tag") and word in told:
             return Response(text=json.dumps({"ability": labels}), finish_reason="stop", prompt_tokens=9, completion_tokens=9)
         if not request.prompt.startswith("tag") and told.removeprefix("Label: ") in {label.lower() for label in labels}:
-            text = json.dumps({"cate_ability": [ability]}) if lifts else name
+            text = json.dumps({"cate_ability": [ability]}) if lifts else name if told.endswith(labels[0]) else f"{name}工作"
             return Response(text=text, finish_reason="stop", prompt_tokens=9, completion_tokens=9)
     return Response(error="invalid_json", text="{", finish_reason="stop")
 
@@ -121,9 +121,9 @@ def test_every_row_has_labels_or_says_why_not(run: Callable[..., Lake]) -> None:
     named = {line["label"]: (line["label_zh"], line["name_error"], line["said_by"]) for line in words.iter_rows(named=True)}
     assert named == {
         "baking": ("烘焙", None, "model"),
-        "kitchen work": ("烘焙", None, "model"),
-        "law": ("法律", None, "model"),
-        "maths": ("maths", "not_chinese", "model"),
+        "kitchen work": ("烘焙工作", None, "model"),
+        "law": ("法律", None, "hand"),
+        "sums": ("sums", "not_chinese", "model"),
     }
     written = [len(SUBJECTS[subject(row) or ""][0]) for row in table.iter_rows(named=True) if row["label_source"] == "model"]
     assert words["rows"].sum() == sum(written)
@@ -152,15 +152,15 @@ def test_what_is_said_by_hand_goes_before_the_model(run: Callable[..., Lake]) ->
     lake = run()
     asked = len(run.engine.asked)  # pyright: ignore[reportFunctionMemberAccess]
     (lake.data / "labels.yaml").write_text(
-        "maths: {label_zh: 数学, cate_ability: [mathematics, problem solving]}\nkitchen work: {into: baking}\n"
+        "sums: {label_zh: 数学, cate_ability: [mathematics, problem solving]}\nkitchen work: {into: baking}\n"
     )
     run()
     words = lake.scan("tag_vocabulary").collect()
-    maths = words.filter(pl.col("label") == "maths").row(0, named=True)
-    assert (maths["label_zh"], maths["cate_ability"], maths["said_by"]) == ("数学", ["mathematics", "problem solving"], "hand")
+    sums = words.filter(pl.col("label") == "sums").row(0, named=True)
+    assert (sums["label_zh"], sums["cate_ability"], sums["said_by"]) == ("数学", ["mathematics", "problem solving"], "hand")
     assert words["label"].to_list().count("kitchen work") == 0
     assert words.filter(pl.col("label") == "baking")["forms"].to_list() == [["baking", "kitchen work"]]
-    assert lake.scan("labelled").filter(pl.col("ability").list.contains("maths")).select("cate_ability").collect().to_series().to_list()[
+    assert lake.scan("labelled").filter(pl.col("ability").list.contains("sums")).select("cate_ability").collect().to_series().to_list()[
         0
     ] == [
         "mathematics",
