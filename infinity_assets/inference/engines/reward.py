@@ -5,6 +5,7 @@ with no header for a further answer. Both ways give it in float32, of any size a
 """
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from itertools import takewhile
@@ -30,7 +31,7 @@ class _Job(NamedTuple):
     tokens: list[int]
 
 
-class RewardModel:
+class RewardModel(ABC):
     """A reward model. Its two kinds differ in how they load and in how they answer a batch. Not safe for several threads."""
 
     _batch: int
@@ -61,12 +62,12 @@ class RewardModel:
                 if len(admitted) < len(batch):
                     return
 
+    @abstractmethod
     def close(self) -> None:
         """Free the memory."""
-        raise NotImplementedError
 
-    def _rewards(self, batch: Sequence[_Job]) -> list[float]:
-        raise NotImplementedError
+    @abstractmethod
+    def _rewards(self, batch: Sequence[_Job]) -> list[float]: ...
 
     def _prepare(self, position: int, request: RewardRequest) -> _Job | Response:
         try:

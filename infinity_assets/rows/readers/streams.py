@@ -11,6 +11,7 @@ import re
 import tarfile
 import zipfile
 import zlib
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from tarfile import EmptyHeaderError, EOFHeaderError, InvalidHeaderError, ReadError, TruncatedHeaderError  # pyright: ignore[reportAttributeAccessIssue]
@@ -292,9 +293,9 @@ class _Unpacked(io.RawIOBase):
         self._plain = self._plain[size:]
         return size
 
+    @abstractmethod
     def _next(self) -> bytes | None:
         """The next bytes, perhaps none yet; null at the end."""
-        raise NotImplementedError
 
 
 _UNDECODED = "infinity_undecoded"
