@@ -28,9 +28,10 @@ from pydantic_settings import (
 )
 
 from infinity_assets import prompts
+from infinity_assets.chat_settings import Chat
 from infinity_assets.errors import InfinityError
 from infinity_assets.foundation_settings import Foundation, Labels, Scoring
-from infinity_assets.model_settings import Calls, Cosine, EmbedderSpec, Grade, Models, Sampling, Section, Share
+from infinity_assets.model_settings import Calls, Cosine, EmbedderSpec, Models, Section, Share
 
 
 class FromText(Section):
@@ -210,74 +211,6 @@ class Decontamination(Section):
         if self.paraphrase_threshold is not None and self.paraphrase_threshold < self.paraphrase_floor:
             raise ValueError(f"paraphrase_threshold {self.paraphrase_threshold} lies below paraphrase_floor, {self.paraphrase_floor}")
         return self
-
-
-class Seeds(Section):
-    """How seeds are picked from the pool (recipe: union of the criteria, then a budget)."""
-
-    max_seeds: NonNegativeInt = 64
-    """Seeds handed to evolution. (Paper: 1.2 M of 9 M.)"""
-    raw_share: Share = 0.25
-    """At most this share of the seeds is raw material: instructions without an answer, and texts."""
-    long_tail: tuple[int, int] = (2, 12)
-    """A row with a fine label whose frequency lies in this range is a seed. (Paper: 20 to 200.)"""
-    min_labels: NonNegativeInt = 3
-    """A row with at least this many fine labels is a seed. (Subject report: more than 4.)"""
-    loss_sigma: float = 1.0
-    """A row whose answer loss is above mean + this many standard deviations is a seed. (Subject report: 1.96.)"""
-    ifd_range: tuple[float, float] = (0.6, 1.0)
-    """A row whose IFD lies in this range is hard to follow, and a seed. (DataFlow: 0.5 to 1.0.)"""
-
-
-class Evolution(Section):
-    """How a seed is rewritten, and which rewrites are thrown away."""
-
-    sampling: Sampling = Sampling(max_tokens=128)
-    """Of the generator."""
-    max_added_words: NonNegativeInt = 60
-    """A rewrite may be this many words longer than its seed. (Evol-Instruct asks the model for 10 to 20; a text seed has no bound.)"""
-    max_similarity: Cosine = 0.97
-    """A rewrite whose embedding is closer than this to its seed brings nothing new."""
-    min_similarity: Cosine = 0.3
-    """A rewrite whose embedding is further than this from its seed has lost the subject."""
-    accept: NonNegativeInt = 0
-    """Stop a round when so many rewrites are accepted, over all shards, and try no more seeds than that takes; `seeds.max_seeds` is the most that
-    may be tried. 0 rewrites every seed."""
-    max_same: Share = 0.9
-    """A rewrite is dropped if the judge's probability that it asks the same as its seed is above this."""
-
-
-class Answering(Section):
-    """How instructions are answered."""
-
-    sampling: Sampling = Sampling(max_tokens=320)
-    """Of the generator."""
-    accept: NonNegativeInt = 0
-    """Stop a round when so many answers are accepted, over all shards; 0 answers every instruction."""
-
-
-class Diagnosis(Section):
-    """When a student counts as weak."""
-
-    weak_below: Grade = 3.0
-    """Both students scored below this, of 5, by the judge: the row goes to the next round. (Paper: not published.)"""
-
-
-class Chat(Section):
-    """InfInstruct-G."""
-
-    rounds: int = Field(default=1, ge=1, le=3)
-    """Rounds of evolution, unrolled in the graph."""
-    seeds: Seeds = Seeds()
-    """Which rows become seeds."""
-    evolution: Evolution = Evolution()
-    """How they are rewritten."""
-    answering: Answering = Answering()
-    """How the rewrites are answered."""
-    diagnosis: Diagnosis = Diagnosis()
-    """How weak rows are found."""
-    min_answer_score: Grade = 1.5
-    """G keeps rows whose answer the judge scores at least this, of 5."""
 
 
 class Release(Section):

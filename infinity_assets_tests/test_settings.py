@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from infinity_assets.chat_settings import Evolution, Seeds
 from infinity_assets.errors import InfinityError
-from infinity_assets.settings import Evolution, Seeds, Settings, data_dir, models_dir, settings_hash
+from infinity_assets.settings import Settings, data_dir, models_dir, settings_hash
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ def test_settings_cannot_be_changed_under_a_run(file: Path) -> None:
 
 def test_the_hash_follows_what_it_is_given_and_nothing_else(file: Path) -> None:
     before = Settings()
-    file.write_text("chat: {evolution: {max_similarity: 0.5}}")
+    file.write_text("chat: {evolution: {steps: 3}}")
     after = Settings()
     assert settings_hash(before.chat.evolution) == settings_hash(Evolution()) != settings_hash(after.chat.evolution)
     assert settings_hash(before.chat) != settings_hash(after.chat)

@@ -71,7 +71,7 @@ def without(outcome: Outcome, rows: pl.DataFrame) -> Outcome:
     """The outcome without what came of some rows."""
     gone = rows["row_id"]
     if outcome.edges.height:
-        gone = outcome.edges.filter(pl.col("parent_id").is_in(gone.implode()))["child_id"]
+        gone = pl.concat([gone, outcome.edges.filter(pl.col("parent_id").is_in(gone.implode()))["child_id"]])
     return replace(outcome, rows=outcome.rows.lazy().filter(~pl.col("row_id").is_in(gone.implode())).collect())
 
 
@@ -82,12 +82,11 @@ def together(one: Outcome, other: Outcome) -> Outcome:
 
 
 def children(outcome: Outcome) -> pl.DataFrame:
-    """The rows of an outcome and the row that each came of (itself, if there are no edges): row_id, parent."""
+    """The rows of an outcome and the row that each came of (itself, if no edge leads to it): row_id, parent."""
     rows = outcome.rows.lazy().select("row_id").collect()
-    if not outcome.edges.height:
-        return rows.with_columns(parent=pl.col("row_id"))
     pairs = outcome.edges.select(row_id="child_id", parent="parent_id").join(rows, on="row_id", how="semi", maintain_order="left")
-    return pairs.unique("row_id", keep="first", maintain_order=True)
+    same = rows.join(pairs, on="row_id", how="anti", maintain_order="left").with_columns(parent=pl.col("row_id"))
+    return pl.concat([pairs.unique("row_id", keep="first", maintain_order=True), same])
 
 
 def filled(

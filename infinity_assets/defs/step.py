@@ -33,6 +33,7 @@ from infinity_assets.progress import reporter
 from infinity_assets.report import charts
 from infinity_assets.rows.schema import MEANING
 from infinity_assets.settings import Settings, models_dir, settings_hash, settings_texts
+from infinity_assets.synthesis.asking import Asking
 
 FORCE_TAG = "infinity/force"
 
@@ -86,6 +87,10 @@ class Step:
         """The models, with the response store of this data folder. No engine starts before a response is missing."""
         store, engines = ResponseStore(self.lake.data / "responses"), _engines(models_dir())
         return Inference(store, engines, self._advance_calls, self.ledger, run_budget(), self.settings.calls.retries)
+
+    def asking(self) -> Asking:
+        """The models, to be asked about frames of rows."""
+        return Asking(self.inference(), self.settings, self.asset)
 
     def advance(self, done: int, total: int | None = None, unit: str = "rows") -> None:
         """Tell how far it is."""

@@ -79,27 +79,29 @@ def _filled(prompt: Prompt, rows: pl.DataFrame, constants: Mapping[str, str]) ->
     return zip(*turns, strict=True)
 
 
-def as_they_are(name: str, rows: pl.DataFrame, sampling: Sampling, stage: str) -> list[GenerateRequest]:
-    """Every row's instruction (column `request`), put to the model with nothing around it.
+def as_they_are(name: str, rows: pl.DataFrame, sampling: Sampling, stage: str, samples: int = 1) -> list[GenerateRequest]:
+    """Every row's conversation, put to the model with nothing around it.
 
     Args:
         name: Stands in the place of the prompt's name in the books.
-        rows: row_id and request.
+        rows: row_id and messages, each ending with the user.
         sampling: How the answers are drawn.
         stage: With the row id it seeds the sampling.
+        samples: Draws per row, numbered from 0; their requests stand together.
     """
     return [
         GenerateRequest(
             row_id=row_id,
             prompt=name,
             prompt_hash="",
-            messages=({"role": "user", "content": request},),
+            messages=tuple(messages),
             sampling=sampling,
-            schema=None,
-            choices=None,
-            seed=_seed(stage, row_id) if sampling.temperature > 0 else None,
+            # A draw of its own has a seed of its own: an engine gives the same seed the same answer.
+            seed=_seed(f"{stage}:{index}" if index else stage, row_id) if sampling.temperature > 0 else None,
+            index=index,
         )
-        for row_id, request in rows.select("row_id", "request").iter_rows()
+        for row_id, messages in rows.select("row_id", "messages").iter_rows()
+        for index in range(samples)
     ]
 
 

@@ -30,3 +30,9 @@ def whole(messages: str = "messages") -> pl.Expr:
     """All turns with their roles, as one text."""
     turn = pl.concat_str([_TURN.field("role"), _TURN.field("content")], separator=": ")
     return pl.col(messages).list.eval(turn).list.join("\n")
+
+
+def request(messages: str = "messages") -> pl.Expr:
+    """The conversation up to its first user turn: what a model is given that is to answer it."""
+    role = pl.element().struct.field("role")
+    return pl.col(messages).list.eval(pl.element().filter((role == "assistant").cum_sum() == 0))

@@ -5,8 +5,8 @@ Raw material (instructions without an answer, texts) has no loss or IFD; it is a
 
 import polars as pl
 
+from infinity_assets.chat_settings import Seeds
 from infinity_assets.rows.ids import draw
-from infinity_assets.settings import Seeds
 
 CRITERIA = ("long_tail", "many_labels", "hard_by_loss", "hard_to_follow", "raw_material")
 

@@ -7,15 +7,15 @@ def weak(scores: pl.DataFrame, below: float) -> pl.DataFrame:
     """Which rows every student failed.
 
     Args:
-        scores: One line per row and student: row_id, student, score (1 to 5, or null where the judge gave none), error (why).
+        scores: One line per row and student: row_id, student, answer, score (1 to 5, or null where the judge gave none), error (why).
         below: A score under this is a failure.
 
     Returns:
-        One line per row: row_id, student_scores (list of {student, score, error}), weak (null if a score is missing).
+        One line per row: row_id, student_scores (list of {student, answer, score, reference_score, error}), weak (null if a score is missing).
     """
     ordered = scores.sort("row_id", "student")
     return ordered.group_by("row_id", maintain_order=True).agg(
-        pl.struct("student", "score", "error").alias("student_scores"),
+        pl.struct("student", "answer", "score", pl.lit(None, pl.Float64).alias("reference_score"), "error").alias("student_scores"),
         pl.when(pl.col("score").is_not_null().all()).then((pl.col("score") < below).all()).alias("weak"),
     )
 

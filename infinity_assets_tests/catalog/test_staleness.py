@@ -7,11 +7,12 @@ import pytest
 
 from infinity_assets.catalog.lake import Lake, Outcome, StepKey
 from infinity_assets.catalog.staleness import Wanted, changes, why
+from infinity_assets.chat_settings import Answering, Chat, Final
 from infinity_assets.rows import schema
-from infinity_assets.settings import Answering, Chat, Scoring, Settings, path_of, settings_hash, settings_texts
+from infinity_assets.settings import Scoring, Settings, path_of, settings_hash, settings_texts
 
 SECTIONS = (Chat(), "model@main:2048")
-OTHER = (Chat(min_answer_score=2.0), "model@main:4096")
+OTHER = (Chat(final=Final(min_answer_score=2.0)), "model@main:4096")
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def test_what_was_never_made_has_that_reason_alone(lake: Lake) -> None:
 
 
 def test_a_changed_setting_is_told_by_its_name_and_both_values(lake: Lake) -> None:
-    assert said(lake, wanted(OTHER)) == ["settings changed: min_answer_score: 1.5 -> 2.0; model@main:2048 -> model@main:4096"]
+    assert said(lake, wanted(OTHER)) == ["settings changed: final.min_answer_score: 1.5 -> 2.0; model@main:2048 -> model@main:4096"]
 
 
 def test_a_changed_code_version(lake: Lake) -> None:

@@ -7,8 +7,8 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from infinity_assets.chat_settings import Seeds
 from infinity_assets.selection.seeds import CRITERIA, pick
-from infinity_assets.settings import Seeds
 
 FEW = settings(max_examples=80, deadline=None)
 SCHEMA = {

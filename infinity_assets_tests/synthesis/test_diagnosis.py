@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from infinity_assets.synthesis.diagnosis import by_ability, weak
 
 SCORES = st.dictionaries(st.sampled_from("abcd"), st.lists(st.none() | st.floats(1, 5), min_size=1, max_size=3), max_size=4)
-SCHEMA = {"row_id": pl.String, "student": pl.String, "score": pl.Float64, "error": pl.String}
+SCHEMA = {"row_id": pl.String, "student": pl.String, "answer": pl.String, "score": pl.Float64, "error": pl.String}
 
 
 @settings(max_examples=60, deadline=None)
@@ -15,7 +15,9 @@ def test_a_row_is_weak_if_every_student_failed_it_and_unknown_if_one_was_not_sco
     scores: dict, below: float, data: st.DataObject
 ) -> None:
     lines = [
-        (row, f"student {n}", score, None if score else "no_logprobs") for row, given in scores.items() for n, score in enumerate(given)
+        (row, f"student {n}", "said", score, None if score else "no_logprobs")
+        for row, given in scores.items()
+        for n, score in enumerate(given)
     ]
     found = weak(pl.DataFrame(data.draw(st.permutations(lines)), schema=SCHEMA, orient="row"), below)
     assert found["row_id"].to_list() == sorted(scores)

@@ -5,15 +5,14 @@ import polars as pl
 
 from infinity_assets import prompts
 from infinity_assets.catalog.lake import Outcome
-from infinity_assets.defs.chat.rounds import ANSWERED, MEANING, ROUNDS, round_name
-from infinity_assets.defs.grading import grade
+from infinity_assets.defs.chat.rounds import ANSWERED, MEANING, ROUNDS, WORSE, round_name
 from infinity_assets.defs.step import Step, dataset
-from infinity_assets.inference import batch
 from infinity_assets.report import charts
 from infinity_assets.rows import conversation
 from infinity_assets.rows.ids import shard_of
 from infinity_assets.scoring import language
 from infinity_assets.synthesis import answers, quota
+from infinity_assets.synthesis.asking import Asking
 from infinity_assets.synthesis.descent import Generation, merge_copies, settle
 
 
@@ -31,7 +30,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         columns=ANSWERED,
         meaning=MEANING,
         kinds=("polars", "parquet", "vllm"),
-        version="3",
+        version="4",
     )  # fmt: skip
     def answered(step: Step) -> Outcome:
         """The generator's answers to the evolved instructions, scored by the judge.
@@ -43,7 +42,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         asked, copies = merge_copies(arrived)
 
         def make(asked: pl.DataFrame) -> pl.DataFrame:
-            return _answers(step, name, asked)
+            return _answers(step.asking(), asked)
 
         def decide(made: pl.DataFrame, failed: pl.DataFrame) -> Generation:
             return settle(made, ANSWERED, answers.rules(), failed, by=step.settings.models.generator.model)
@@ -62,16 +61,12 @@ def _make(number: int) -> dg.AssetsDefinition:
     return answered
 
 
-def _answers(step: Step, name: str, asked: pl.DataFrame) -> pl.DataFrame:
+def _answers(asking: Asking, asked: pl.DataFrame) -> pl.DataFrame:
     """What the generator answers, with the judge's score: one line per instruction."""
-    inference = step.inference()
-    requests = batch.as_they_are("answer", asked, step.settings.chat.answering.sampling, name)
-    written = inference.generate(step.settings.models.generator, requests, "answer")
-    made = asked.join(written.frame.select("row_id", "text", "finish_reason", "error"), on="row_id").with_columns(
-        pl.col("text").str.strip_chars()
-    )
+    written = asking.chat("answer", asked, asking.settings.chat.answering.sampling)
+    made = asked.join(written.drop("index"), on="row_id")
     graded = made.filter(pl.col("text").fill_null("") != "").select("row_id", "language", "request", answer="text")
-    scores = grade(step, inference, graded).select("row_id", answer_score="score", answer_score_error="error")
+    scores = asking.grade("judge_answer", graded).select("row_id", answer_score="score", answer_score_error="error")
     return made.join(scores, on="row_id", how="left").with_columns(
         pl.concat_list(
             pl.struct(role=pl.lit("user"), content="request"),
@@ -80,6 +75,9 @@ def _answers(step: Step, name: str, asked: pl.DataFrame) -> pl.DataFrame:
         pl.lit("conversation").alias("kind"),
         language.detect(pl.concat_str("request", pl.col("text").fill_null(""), separator="\n")).alias("language"),
         pl.lit("answer").alias("operation"),
+        reward=pl.lit(None, pl.Float64),
+        execution=pl.lit(None, pl.String),
+        rejected=pl.lit(None, WORSE),
     )
 
 

@@ -6,9 +6,7 @@ import polars as pl
 from infinity_assets import prompts
 from infinity_assets.catalog.lake import Outcome
 from infinity_assets.defs.chat.rounds import DIAGNOSED, MEANING, ROUNDS, round_name
-from infinity_assets.defs.grading import grade
 from infinity_assets.defs.step import Step, dataset
-from infinity_assets.inference import batch
 from infinity_assets.report import charts
 from infinity_assets.rows import conversation, schema
 from infinity_assets.synthesis import diagnosis
@@ -28,7 +26,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         columns=DIAGNOSED,
         meaning=MEANING,
         kinds=("polars", "parquet", "vllm"),
-        version="2",
+        version="3",
     )  # fmt: skip
     def diagnosed(step: Step) -> Outcome:
         """The same conversations, with the students' answers judged: a row on which all are weak is a seed of the next round.
@@ -36,18 +34,20 @@ def _make(number: int) -> dg.AssetsDefinition:
         Grain: one conversation. Key: row_id. By default both students are the embedded model under two samplings (`students` below names
         them): that shows the machinery at work, not a difference between models.
         """
-        recipe, students, inference = step.settings.chat.diagnosis, step.settings.models.students, step.inference()
+        recipe, students, asking = step.settings.chat.diagnosis, step.settings.models.students, step.asking()
         rows = step.sampled(step.read(upstream).collect())
-        asked = rows.select("row_id", "language", request=conversation.instruction())
+        asked = rows.select("row_id", "language", conversation.request().alias("messages"), request=conversation.instruction())
         scores = []
         for student in students:
-            requests = batch.as_they_are(f"student:{student.name}", asked, student.sampling, f"{name}:{student.name}")
-            tried = inference.generate(student.model, requests, f"student {student.name}")
-            said = asked.join(tried.frame.select("row_id", answer=pl.col("text").fill_null("")), on="row_id")
-            grades = grade(step, inference, said)
-            scores.append(grades.select("row_id", "score", "error", student=pl.lit(student.name)))
+            tried = asking.chat(f"student:{student.name}", asked, student.sampling, by=student.model, told=f"student {student.name}")
+            said = asked.join(tried.select("row_id", answer=pl.col("text").fill_null("")), on="row_id")
+            grades = asking.grade("judge_answer", said)
+            scores.append(
+                said.select("row_id", "answer").join(grades.select("row_id", "score", "error", student=pl.lit(student.name)), on="row_id")
+            )
         found = diagnosis.weak(pl.concat(scores), recipe.weak_below)
-        table = rows.join(found, on="row_id", how="left").select(pl.col(c).cast(t) for c, t in DIAGNOSED.items()).sort("row_id")
+        diagnosed = rows.join(found, on="row_id", how="left").with_columns(deficiency=pl.lit(None, pl.String))
+        table = diagnosed.select(pl.col(c).cast(t) for c, t in DIAGNOSED.items()).sort("row_id")
         weak = table.filter("weak")
         chosen = weak.with_columns(
             pl.lit("chosen").alias("verdict"),

@@ -1,9 +1,8 @@
 """`evolved`, one asset per round. Grain: an instruction written by the generator. Key: row_id."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import dagster as dg
-import numpy as np
 import polars as pl
 
 from infinity_assets import prompts
@@ -12,18 +11,21 @@ from infinity_assets.decontamination.gate import Gate
 from infinity_assets.defs.chat.rounds import EVOLVED, LABELS, MEANING, ROUNDS, round_name
 from infinity_assets.defs.curate.decontaminated import GATE, gate_of
 from infinity_assets.defs.step import Step, dataset
-from infinity_assets.inference import batch
-from infinity_assets.inference.client import Inference
-from infinity_assets.model_settings import EmbedderSpec, Sampling
 from infinity_assets.report import charts
 from infinity_assets.rows import conversation
 from infinity_assets.rows.ids import shard_of
 from infinity_assets.scoring import language
-from infinity_assets.synthesis import elimination, quota
+from infinity_assets.settings import Settings
+from infinity_assets.synthesis import quota
+from infinity_assets.synthesis.asking import Asking
 from infinity_assets.synthesis.descent import Generation, settle
-from infinity_assets.synthesis.operators import FROM_TEXT, OPERATORS, assign
+from infinity_assets.synthesis.elimination import measures, rules
+from infinity_assets.synthesis.strategies import registry
 
-_YES_NO = Sampling(temperature=0.0, top_p=1.0, max_tokens=1)
+
+def _prompts(settings: Settings) -> tuple[str, ...]:
+    """The prompts whose words and examples a rewrite may have copied."""
+    return registry.prompts_of(settings.chat.evolution)
 
 
 def _make(number: int) -> dg.AssetsDefinition:
@@ -36,12 +38,12 @@ def _make(number: int) -> dg.AssetsDefinition:
         settings=lambda s: (
             s.shards, s.chat.evolution, s.decontamination.gate,
             s.models.generator.reach, s.models.judge.reach, s.models.embedder.identity,
-            *prompts.hashes(s.prompts_dir, *OPERATORS, FROM_TEXT, "same_request"),
+            *prompts.hashes(s.prompts_dir, *_prompts(s), *measures.PROMPTS),
         ),
         columns=EVOLVED,
         meaning=MEANING,
         kinds=("polars", "parquet", "vllm"),
-        version="3",
+        version="4",
     )  # fmt: skip
     def evolved(step: Step) -> Outcome:
         """Instructions that the generator made from seeds, one operator per seed, drawn by row id.
@@ -49,17 +51,16 @@ def _make(number: int) -> dg.AssetsDefinition:
         Grain: one instruction. Key: row_id. Thrown away, with a reason each: no gain over the seed, another language, leaked words of the
         prompt, an answer in place of a request, contamination. A seed whose rewrite failed returns to the pool.
         """
-        recipe = step.settings.chat.evolution
-        wordings = {name: prompts.both(name, step.settings.prompts_dir) for name in (*OPERATORS, FROM_TEXT)}
+        recipe, asking = step.settings.chat.evolution, step.asking()
+        wordings = [prompts.both(name, step.settings.prompts_dir) for name in _prompts(step.settings)]
         gate, seeds = gate_of(step), step.sampled(_seeds(step, upstream))
-        seeds = seeds.with_columns(assign(seeds, number))
 
         def make(seeds: pl.DataFrame) -> pl.DataFrame:
-            return _rewrites(step, name, number, seeds, wordings)
+            return _rewrites(asking, seeds, number)
 
         def decide(made: pl.DataFrame, failed: pl.DataFrame) -> Generation:
-            failed = pl.concat([_copied(gate, made, wordings.values()), failed])
-            return settle(made, EVOLVED, elimination.rules(recipe), failed, by=step.settings.models.generator.model)
+            failed = pl.concat([_copied(gate, made, wordings), failed])
+            return settle(made, EVOLVED, rules.rules(recipe.elimination), failed, by=step.settings.models.generator.model)
 
         wanted = quota.share_of(recipe.accept, step.settings.shards, step.partition)
         result, untried = quota.until_accepted(seeds, wanted, name, make, decide)
@@ -85,49 +86,27 @@ def _make(number: int) -> dg.AssetsDefinition:
 
 
 def _seeds(step: Step, upstream: str) -> pl.DataFrame:
-    """The rows of this shard that are to be evolved: their place, what a child inherits, `seed` (instruction or passage), `seed_answer`."""
+    """The rows of this shard that are to be evolved: their place, what a child inherits, and `strategy.SEEDS`."""
     rows = step.read(upstream)
-    if upstream != "seed_selected":
-        rows = rows.filter("weak")
+    rows = rows.with_columns(deficiency=pl.lit(None, pl.String)) if upstream == "seed_selected" else rows.filter("weak")
     return (
         rows.filter(shard_of(step.settings.shards) == step.partition)
         .select(
-            "row_id", "kind", "source", "file", "position", "licence", "domain", "language", *LABELS,
+            "row_id", "kind", "source", "file", "position", "licence", "domain", "language", *LABELS, "deficiency",
             seed=conversation.instruction(), seed_answer=conversation.answer(),
         )
         .collect()
     )  # fmt: skip
 
 
-def _rewrites(step: Step, name: str, number: int, seeds: pl.DataFrame, wordings: Mapping[str, prompts.Bilingual]) -> pl.DataFrame:
-    """What the generator makes of seeds, and what the rules want to know of it: one line per seed."""
-    inference, models = step.inference(), step.settings.models
-    requests = [
-        request
-        for operator, wording in wordings.items()
-        for request in batch.from_prompt(
-            wording,
-            seeds.filter(pl.col("operator") == operator).rename({"seed": "text" if operator == FROM_TEXT else "request"}),
-            step.settings.chat.evolution.sampling,
-            name,
-        )
-    ]
-    written = inference.generate(models.generator, requests, "evolve")
-    made = seeds.join(written.frame.select("row_id", "text", "finish_reason", "error"), on="row_id").with_columns(
-        pl.col("text").str.strip_chars().str.strip_chars('"')
-    )
-    made = _with_similarities(made, inference, models.embedder)
-    pairs = made.filter(pl.col("text").fill_null("") != "").select("row_id", "language", one="seed", other="text")
-    same_request = prompts.both("same_request", step.settings.prompts_dir)
-    compared = batch.from_prompt(same_request, pairs, _YES_NO, "same_request", choices=("yes", "no"))
-    same = inference.generate(models.judge, compared, "same request")
-    made = made.join(same.frame.select("row_id", same=pl.col("choice_logprobs").list.first().exp()), on="row_id", how="left")
-    return made.with_columns(
+def _rewrites(asking: Asking, seeds: pl.DataFrame, number: int) -> pl.DataFrame:
+    """What is made of seeds, and what the rules want to know of it: one line per seed."""
+    made = seeds.join(registry.write(seeds, asking, number), on="row_id").with_columns(pl.col("text").str.strip_chars('"'))
+    return measures.measured(made, asking).with_columns(
         pl.col("kind").alias("seed_kind"),
         pl.lit("instruction").alias("kind"),
         pl.concat_list(pl.struct(role=pl.lit("user"), content=pl.col("text").fill_null(""))).alias("messages"),
         language.detect(pl.col("text").fill_null("")).alias("language"),
-        pl.col("operator").alias("operation"),
         pl.lit(number).alias("round"),
     )
 
@@ -136,26 +115,12 @@ def _copied(gate: Gate, made: pl.DataFrame, wordings: Iterable[prompts.Bilingual
     """Rewrites that hold a benchmark item, or an example of their prompt: row_id, reason, detail."""
     found = [
         gate.hits(made).with_columns(reason=pl.lit("contaminated_")),
-        elimination.copied_examples(made, wordings).with_columns(reason=pl.lit("prompt_example_")),
+        rules.copied_examples(made, wordings).with_columns(reason=pl.lit("prompt_example_")),
     ]
     return pl.concat(found).select(
         "row_id",
         pl.concat_str("reason", "rule"),
         pl.struct("benchmark", "item_id", "side", "span", "shared", "share").struct.json_encode().alias("detail"),
-    )
-
-
-def _with_similarities(made: pl.DataFrame, inference: Inference, embedder: EmbedderSpec) -> pl.DataFrame:
-    """Cosines of every rewrite with its seed, and with the seed's own answer where it has one."""
-
-    def vectors(column: str) -> np.ndarray:
-        return inference.embed(embedder, made[column].fill_null("").to_list(), "similarity")
-
-    text = vectors("text")
-    with_answer = pl.Series((text * vectors("seed_answer")).sum(axis=1), dtype=pl.Float64)
-    return made.with_columns(
-        similarity=pl.Series((text * vectors("seed")).sum(axis=1), dtype=pl.Float64),
-        seed_answer_similarity=pl.when(pl.col("seed_answer").is_not_null()).then(with_answer),
     )
 
 

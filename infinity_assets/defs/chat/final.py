@@ -17,7 +17,7 @@ _LAST = [round_name("diagnosed", number) for number in ROUNDS]
 @dataset(
     group="chat",
     reads=(*_LAST, "inf_instruct_f", *GATE),
-    settings=lambda s: (s.chat.min_answer_score, s.decontamination.gate),
+    settings=lambda s: (s.chat.final.min_answer_score, s.decontamination.gate),
     columns=DIAGNOSED,
     meaning=MEANING,
 )
@@ -30,7 +30,7 @@ def inf_instruct_g(step: Step) -> Outcome:
     arrived = pl.concat([step.read(asset).collect() for asset in _LAST]).sort("round", "row_id")
     first = pl.int_range(pl.len()).over("row_id") == 0
     rows, repeated = arrived.filter(first), arrived.filter(~first)
-    least = step.settings.chat.min_answer_score
+    least = step.settings.chat.final.min_answer_score
     in_f = content_hashes(step.read("inf_instruct_f").select("messages").collect())
     hits = gate_of(step).hits(rows).select("row_id", "item_id", "rule", "span", "share")
     described = rows.with_columns(content_hashes(rows)).join(hits, on="row_id", how="left")

@@ -4,7 +4,6 @@ import polars as pl
 
 from infinity_assets import prompts
 from infinity_assets.catalog.lake import Outcome
-from infinity_assets.defs.grading import grade
 from infinity_assets.defs.step import Step, dataset
 from infinity_assets.foundation_settings import Score
 from infinity_assets.inference import batch
@@ -82,7 +81,7 @@ def scored(step: Step) -> Outcome:
     rows, scoring, models = step.read("decontaminated").collect(), step.settings.scoring, step.settings.models
     answered = rows.filter(pl.col("kind") == "conversation")
     taken = step.sampled(sample.take(answered, scoring.max_rows, step.settings.shards))
-    inference, nobody = step.inference(), taken.clear()
+    asking, nobody = step.asking(), taken.clear()
 
     def wanting(*scores: Score) -> pl.DataFrame:
         return taken if set(scores) & set(scoring.scores) else nobody
@@ -92,18 +91,18 @@ def scored(step: Step) -> Outcome:
 
     by_likelihood = wanting("ifd", "ic_ifd")
     likelihoods = likelihood.losses(
-        inference.score(models.scorer, batch.last_answers(by_likelihood, with_context=True), "loss").frame,
-        inference.score(models.scorer, batch.last_answers(by_likelihood, with_context=False), "loss alone").frame,
-        inference.score(models.scorer, batch.last_requests(wanting("ic_ifd")), "loss of requests").frame,
+        asking.inference.score(models.scorer, batch.last_answers(by_likelihood, with_context=True), "loss").frame,
+        asking.inference.score(models.scorer, batch.last_answers(by_likelihood, with_context=False), "loss alone").frame,
+        asking.inference.score(models.scorer, batch.last_requests(wanting("ic_ifd")), "loss of requests").frame,
     )
-    quality = grade(step, inference, described(wanting("quality"))).select(
+    quality = asking.grade("judge_answer", described(wanting("quality"))).select(
         "row_id", quality="score", quality_text="text", quality_error="error"
     )
-    complexity = grade(step, inference, described(wanting("complexity")), "judge_complexity")
+    complexity = asking.grade("judge_complexity", described(wanting("complexity")))
     complexity = complexity.select("row_id", complexity="score", complexity_error="error")
     rewards = pl.DataFrame(schema={"row_id": pl.String, "reward": pl.Float64, "reward_error": pl.String})
     if models.reward:
-        rewarded = inference.reward(models.reward, batch.conversations(wanting("reward")), "reward")
+        rewarded = asking.inference.reward(models.reward, batch.conversations(wanting("reward")), "reward")
         rewards = rewarded.frame.select("row_id", "reward", reward_error="error")
     table = rows.select("row_id", language.detect(conversation.answer()).alias("answer_language")).join(
         step.read("tagged").select("row_id", labels=pl.col("raw_labels").list.len().cast(pl.Int64)).collect(), on="row_id", how="left"

@@ -1,7 +1,10 @@
 import polars as pl
 
 from infinity_assets import prompts
-from infinity_assets.synthesis.operators import FROM_TEXT, OPERATORS, assign
+from infinity_assets.chat_settings import Evolution
+from infinity_assets.synthesis.strategies.evol_instruct import FROM_TEXT, EvolInstruct, assign
+
+OPERATORS = EvolInstruct().prompts(Evolution())[:-1]
 
 
 def seeds(count: int, kind: str = "conversation") -> pl.DataFrame:
@@ -17,14 +20,14 @@ def test_every_operator_is_a_prompt_that_takes_what_it_is_given() -> None:
 
 def test_operators_are_drawn_alike_by_row_and_round() -> None:
     frame = seeds(2000)
-    first = assign(frame, 1)
-    assert first.reverse().to_list() == assign(frame.reverse(), 1).to_list()
-    assert first.to_list() != assign(frame, 2).to_list()
+    first = assign(frame, OPERATORS, 1)
+    assert first.reverse().to_list() == assign(frame.reverse(), OPERATORS, 1).to_list()
+    assert first.to_list() != assign(frame, OPERATORS, 2).to_list()
     counts = dict(first.value_counts().iter_rows())
     assert set(counts) == set(OPERATORS)
     assert all(320 < count < 480 for count in counts.values())
 
 
 def test_texts_have_an_operator_of_their_own() -> None:
-    assert set(assign(seeds(20, "text"), 1)) == {FROM_TEXT}
-    assert assign(seeds(0), 1).to_list() == []
+    assert set(assign(seeds(20, "text"), OPERATORS, 1)) == {FROM_TEXT}
+    assert assign(seeds(0), OPERATORS, 1).to_list() == []

@@ -8,13 +8,14 @@ from collections.abc import Iterable
 
 import polars as pl
 
+from infinity_assets.chat_settings import Elimination
 from infinity_assets.decontamination.gate import Gate
 from infinity_assets.prompts import Bilingual
 from infinity_assets.rows.grammar import DEBRIS
 from infinity_assets.rows.text import normalised, word_count
 from infinity_assets.scoring import language
 from infinity_assets.selection.rules import Rule
-from infinity_assets.settings import Decontamination, Evolution
+from infinity_assets.settings import Decontamination
 
 _EXAMPLE_RUNS = 6, 12
 """Words in a row, or Chinese characters, that tell a copied example from chance."""
@@ -72,7 +73,7 @@ def copied_examples(made: pl.DataFrame, prompts: Iterable[Bilingual]) -> pl.Data
     return pl.concat(found)
 
 
-def rules(settings: Evolution) -> list[Rule]:
+def rules(settings: Elimination) -> list[Rule]:
     """In the order in which they are tried.
 
     They read: text (the rewrite), seed (the instruction or passage), seed_answer_similarity (cosine of the rewrite with the seed's own

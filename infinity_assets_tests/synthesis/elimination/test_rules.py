@@ -6,10 +6,10 @@ import polars as pl
 import pytest
 
 from infinity_assets import prompts
+from infinity_assets.chat_settings import Elimination, Evolution
 from infinity_assets.selection.rules import first_failure
-from infinity_assets.settings import Evolution
-from infinity_assets.synthesis.elimination import asks, copied_examples, rules
-from infinity_assets.synthesis.operators import FROM_TEXT, OPERATORS
+from infinity_assets.synthesis.elimination.rules import asks, copied_examples, rules
+from infinity_assets.synthesis.strategies.registry import prompts_of
 
 SEED = "Suggest a name for a bakery."
 GOOD = "Suggest a name for a bakery that bakes without wheat."
@@ -52,20 +52,20 @@ TABLE = [
 @pytest.mark.parametrize(("changed", "reason"), TABLE)
 def test_rules(changed: dict, reason: str | None) -> None:
     frame = pl.DataFrame([{**LINE, **changed}], schema=SCHEMA)
-    assert first_failure(frame, rules(Evolution()))["reason"].to_list() == ([reason] if reason else [])
+    assert first_failure(frame, rules(Elimination()))["reason"].to_list() == ([reason] if reason else [])
 
 
 def test_every_rule_is_tried_above() -> None:
-    assert {rule.reason for rule in rules(Evolution())} == {reason for _, reason in TABLE if reason}
+    assert {rule.reason for rule in rules(Elimination())} == {reason for _, reason in TABLE if reason}
 
 
-PROMPTS = [prompts.both(name) for name in (*OPERATORS, FROM_TEXT)]
+PROMPTS = [prompts.both(name) for name in prompts_of(Evolution())]
 EACH = pytest.mark.parametrize("prompt", [wording for prompt in PROMPTS for wording in prompt], ids=lambda prompt: prompt.label)
 
 
 def leaks(text: str) -> bool:
     frame = pl.DataFrame([{**LINE, "text": text}], schema=SCHEMA)
-    return first_failure(frame, rules(Evolution()))["reason"].to_list() == ["leaked_prompt"]
+    return first_failure(frame, rules(Elimination()))["reason"].to_list() == ["leaked_prompt"]
 
 
 @EACH
