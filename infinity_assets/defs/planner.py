@@ -298,7 +298,7 @@ class Planner:
             if left and lacking.height:
                 choose[partition] = sample.stratified(lacking, left).select("row_id")
                 left -= choose[partition].height
-        advance = self._step(registered, ALL, mirror, folder)._advance_calls
+        advance = steps._advance_calls
         models = Observed(self._responses, self._engines, self._settings.calls.retries, advance)
         asked = self._pass(registered, choose, mirror, folder, models, choose)
         made = asked.calls.filter(~pl.col("cached"))

@@ -9,8 +9,9 @@ recomputes in any case; responses of models are still taken from the store.
 import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,11 @@ from infinity_assets.defs.resources import LakeResource
 from infinity_assets.errors import InfinityError
 from infinity_assets.inference.budget import run_budget
 from infinity_assets.inference.client import Inference, Progress
+from infinity_assets.inference.engines.batching import pieces
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.ledger import Ledger
 from infinity_assets.inference.responses.store import ResponseStore
+from infinity_assets.inference.together import Member, Together
 from infinity_assets.progress import reporter
 from infinity_assets.report import charts
 from infinity_assets.rows.schema import MEANING
@@ -55,6 +58,8 @@ class Step:
     """A folder for what all partitions of the asset need, until the last of this run is committed."""
     ledger: Ledger = field(default_factory=Ledger)
     """Its model calls."""
+    together: Together | None = None
+    """Runs it beside other partitions of the asset; null where it runs alone."""
     key: StepKey | None = None
     """What this materialisation depends on; null while that is being found out."""
 
@@ -85,8 +90,9 @@ class Step:
 
     def inference(self) -> Inference:
         """The models, with the response store of this data folder. No engine starts before a response is missing."""
+        asks = Inference if self.together is None else partial(Member, self.together)
         store, engines = ResponseStore(self.lake.data / "responses"), _engines(models_dir())
-        return Inference(store, engines, self._advance_calls, self.ledger, run_budget(), self.settings.calls.retries)
+        return asks(store, engines, _advance_calls, self.ledger, run_budget(), self.settings.calls.retries)
 
     def asking(self) -> Asking:
         """The models, to be asked about frames of rows."""
@@ -95,11 +101,6 @@ class Step:
     def advance(self, done: int, total: int | None = None, unit: str = "rows") -> None:
         """Tell how far it is."""
         reporter().advance(done, total, unit)
-
-    def _advance_calls(self, progress: Progress) -> None:
-        # What the store held takes no time: counting it would spoil rate and time left.
-        speed = f", {progress.tokens / progress.seconds:,.0f} tokens/s" if progress.tokens and progress.seconds else ""
-        reporter().advance(progress.done - progress.cached, progress.total - progress.cached, f"{progress.stage} calls", speed)
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,12 @@ REGISTERED: dict[str, Registered] = {}
 """The assets whose modules have been imported, by name."""
 
 
+def _advance_calls(progress: Progress) -> None:
+    # What the store held takes no time: counting it would spoil rate and time left.
+    speed = f", {progress.tokens / progress.seconds:,.0f} tokens/s" if progress.tokens and progress.seconds else ""
+    reporter().advance(progress.done - progress.cached, progress.total - progress.cached, f"{progress.stage} calls", speed)
+
+
 @cache
 def _engines(models: Path) -> EnginePool:
     """The engines of this process: what one asset has loaded the next one uses."""
@@ -137,6 +144,7 @@ def dataset(
     meaning: Mapping[str, str] | None = None,
     kinds: Sequence[str] = ("polars", "parquet"),
     version: str = "1",
+    together: bool = False,
     name: str | None = None,
 ) -> Callable[[Callable[[Step], Outcome]], dg.AssetsDefinition]:
     """Make an asset from a function `Step -> Outcome`, whose docstring becomes the asset's description.
@@ -151,6 +159,7 @@ def dataset(
         meaning: Descriptions of columns that `rows/schema.py` does not describe.
         kinds: Tags shown in the graph.
         version: Changed by hand when the function's result changes.
+        together: Whether several partitions are made side by side, so that what they ask models is one batch: for assets whose rows are few.
         name: Asset key, if not the function's name.
     """
 
@@ -176,22 +185,20 @@ def dataset(
         def body(context: dg.AssetExecutionContext, lake: LakeResource) -> None:
             opened, now = lake.open(), Settings()
             opened.prune(asset, partition_names(asset, context.instance))
+            names = context.partition_keys if partitions else [ALL]
             with opened.scratch() as shared:
-                for partition in context.partition_keys if partitions else [ALL]:
-                    with opened.scratch() as scratch:
-                        step = Step(asset, partition, now, opened, lake.pool(), scratch, shared)
-                        key = StepKey(
-                            asset=asset,
-                            partition=partition,
-                            code_version=version,
-                            settings_hash=settings_hash(*settings(now)),
-                            inputs={**_versions(step, reads, reads_all), **files(step)},
-                        )
-                        step = replace(step, key=key)
-                        parts = settings_texts(*settings(now))
-                        manifest, reused = _materialise(step, key, parts, function, context.run_id, force=FORCE_TAG in context.run_tags)
-                    described = _metadata(opened, manifest, reused)
-                    context.add_asset_metadata(described, partition_key=partition if partitions else None)
+                for some in pieces(names, now.calls.together if together else 1):
+                    with ExitStack() as scratches:
+                        made = [
+                            _keyed(
+                                Step(asset, name, now, opened, lake.pool(), scratches.enter_context(opened.scratch()), shared),
+                                REGISTERED[asset],
+                            )
+                            for name in some
+                        ]
+                        done = _materialise_all(made, REGISTERED[asset], context.run_id, force=FORCE_TAG in context.run_tags)
+                    for name, (manifest, reused) in zip(some, done, strict=True):
+                        context.add_asset_metadata(_metadata(opened, manifest, reused), partition_key=name if partitions else None)
             write_database(opened.data)
 
         return body
@@ -234,22 +241,56 @@ def _versions(step: Step, reads: Sequence[str], reads_all: Sequence[str]) -> dic
     return versions
 
 
-def _materialise(
-    step: Step, key: StepKey, parts: Sequence[str], function: Callable[[Step], Outcome], run_id: str, force: bool
-) -> tuple[Manifest, bool]:
-    reporter().begin(step.asset, step.partition)
-    manifest = None if force else step.lake.reusable(key)
-    reused = manifest is not None
-    if manifest is None:
-        started = time.time()
-        try:
-            outcome = function(step)
-        except BaseException:
-            step.lake.write_calls(key, step.ledger.generations, run_id)  # they were paid for
-            raise
-        manifest = step.lake.commit(key, _with_calls(outcome, step.ledger), run_id, started, parts)
-    reporter().end(manifest.rows_out, reused)
-    return manifest, reused
+def _keyed(step: Step, registered: Registered) -> Step:
+    """The step with what its materialisation depends on."""
+    key = StepKey(
+        asset=step.asset,
+        partition=step.partition,
+        code_version=registered.version,
+        settings_hash=settings_hash(*registered.settings(step.settings)),
+        inputs={**_versions(step, registered.reads, registered.reads_all), **registered.files(step)},
+    )
+    return replace(step, key=key)
+
+
+def _materialise_all(steps: Sequence[Step], registered: Registered, run_id: str, force: bool) -> list[tuple[Manifest, bool]]:
+    """Make some partitions of an asset, side by side where there are several to be made. What can be made is, whatever became of the others."""
+    made: dict[str, tuple[Manifest, bool]] = {}
+    for step in steps:
+        assert step.key
+        if not force and (manifest := step.lake.reusable(step.key)):
+            reporter().begin(step.asset, step.partition)
+            reporter().end(manifest.rows_out, reused=True)
+            made[step.partition] = manifest, True
+    stale = [step for step in steps if step.partition not in made]
+    if stale:
+        first, *rest = stale
+        reporter().begin(first.asset, f"{first.partition} to {rest[-1].partition}" if rest else first.partition)
+        manifests = _side_by_side(stale, registered, run_id) if rest else [_materialise(first, registered, run_id)]
+        reporter().end(sum(manifest.rows_out for manifest in manifests), reused=False)
+        made |= {manifest.partition: (manifest, False) for manifest in manifests}
+    return [made[step.partition] for step in steps]
+
+
+def _side_by_side(steps: Sequence[Step], registered: Registered, run_id: str) -> list[Manifest]:
+    together = Together(steps[0].inference())
+    results = together.run([partial(_materialise, replace(step, together=together), registered, run_id) for step in steps])
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return [result for result in results if isinstance(result, Manifest)]
+
+
+def _materialise(step: Step, registered: Registered, run_id: str) -> Manifest:
+    assert step.key
+    started = time.time()
+    try:
+        outcome = registered.function(step)
+    except BaseException:
+        step.lake.write_calls(step.key, step.ledger.generations, run_id)  # they were paid for
+        raise
+    parts = settings_texts(*registered.settings(step.settings))
+    return step.lake.commit(step.key, _with_calls(outcome, step.ledger), run_id, started, parts)
 
 
 def _with_calls(outcome: Outcome, ledger: Ledger) -> Outcome:

@@ -93,6 +93,14 @@ class Progress(NamedTuple):
     """Since the engine began to work on it."""
 
 
+class Share(NamedTuple):
+    """What one of several askers wants of a model."""
+
+    requests: "Sequence[AnyRequest]"
+    stage: str
+    ledger: Ledger
+
+
 _FOUND = pl.Schema({"at": pl.UInt32, **{name: dtype for name, dtype in RESPONSES.items() if name != "prompt"}, "had": pl.Boolean})
 """A line of the store for a request of a batch (`at`), and whether the store had it before."""
 _CACHED = pl.col("had") | ~pl.col("at").is_first_distinct()
@@ -161,6 +169,16 @@ class Inference:
 
     def embed(self, spec: EmbedderSpec, texts: Sequence[str], stage: str) -> "np.ndarray":
         """Vectors of unit length, float32 of shape (texts, width), in the order of the texts. No texts give shape (0, 0)."""
+        return self.embed_all(spec, [texts], stage)[0]
+
+    def embed_all(self, spec: EmbedderSpec, parts: Sequence[Sequence[str]], stage: str) -> "list[np.ndarray]":
+        """The vectors of the texts of several askers, which are embedded together."""
+        import numpy as np
+
+        vectors = self._vectors(spec, [text for part in parts for text in part], stage)
+        return np.split(vectors, np.cumsum([len(part) for part in parts])[:-1])
+
+    def _vectors(self, spec: EmbedderSpec, texts: Sequence[str], stage: str) -> "np.ndarray":
         import numpy as np
 
         keys = [request_key(spec.identity, EmbedRequest(text)) for text in texts]
@@ -191,16 +209,23 @@ class Inference:
         self._pool.release()
 
     def _ask(self, kind: Kind, spec: Answering, requests: Sequence[AnyRequest], stage: str) -> Answers:
-        """A batch, and once more what cannot be used: attempt by attempt."""
+        return self.ask_all(kind, spec, [Share(requests, stage, self._ledger)])[0]
+
+    def ask_all(self, kind: Kind, spec: Answering, shares: Sequence[Share]) -> list[Answers]:
+        """The answers to several askers, in one batch, and once more what cannot be used: attempt by attempt. Each has its calls in its own
+        ledger; of equal requests the first one pays.
+        """
+        requests, stage = [request for share in shares for request in share.requests], shares[0].stage
         asked = pl.DataFrame(
             {
+                "share": [number for number, share in enumerate(shares) for _ in share.requests],
                 "key": [request_key(spec.identity, request) for request in requests],
                 "room": [room_of(request) for request in requests],
                 "row_id": [request.row_id for request in requests],
                 "prompt": [request.prompt for request in requests],
                 "index": [getattr(request, "index", 0) for request in requests],
             },
-            schema={"key": pl.String, "room": pl.Int64, "row_id": pl.String, "prompt": pl.String, "index": pl.Int64},
+            schema={"share": pl.Int64, "key": pl.String, "room": pl.Int64, "row_id": pl.String, "prompt": pl.String, "index": pl.Int64},
         )
         # `at` is the place of the first request that asks the same: it stands for all of them, through every attempt.
         current = asked.with_row_index("at").unique(_PAIR, keep="first", maintain_order=True).select("at", *_PAIR)
@@ -210,7 +235,7 @@ class Inference:
         tries: Counter[tuple[int, str]] = Counter()
         for attempt in itertools.count():
             wanted = [following.get(at) or requests[at] for at in current["at"]]
-            lines, told = self._answered(kind, spec, asked, current, wanted, stage, attempt)
+            lines, told = self._answered(kind, spec, asked, current, wanted, stage, attempt, [share.ledger for share in shares])
             books.append(told)
             # Bad luck at a later attempt leaves the answer that there was.
             better = pl.lit(attempt == 0) | ~pl.col("error").fill_null("").is_in([*RETRIABLE, PROMPT_TOO_LONG])
@@ -221,7 +246,11 @@ class Inference:
             keys, rooms = [request_key(spec.identity, r) for r in following.values()], [room_of(r) for r in following.values()]
             current = pl.DataFrame({"at": list(following), "key": keys, "room": rooms}, schema=current.schema)
         frame = asked.join(answers, on="at", how="left", maintain_order="left").with_columns(cached=_CACHED)
-        return Answers(frame.select(ANSWERS.names()), pl.concat(books))
+        told = pl.concat(books)
+        return [
+            Answers(frame.filter(share=number).select(ANSWERS.names()), told.filter(share=number).drop("share"))
+            for number in range(len(shares))
+        ]
 
     def _answered(
         self,
@@ -232,17 +261,19 @@ class Inference:
         requests: Sequence[AnyRequest],
         stage: str,
         attempt: int,
+        ledgers: Sequence[Ledger],
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """The lines of requests, of schema `_FOUND`, and their lines for the books, which the ledger has then.
+        """The lines of requests, of schema `_FOUND`, and their lines for the books with the `share` that they belong to, which its ledger has then.
 
         Args:
             kind: What is asked for.
             spec: Of whom.
-            asked: A line per request of the batch, equal ones included: at, row_id, prompt, index.
+            asked: A line per request of the batch, equal ones included: share, at, row_id, prompt, index.
             current: A line per request of this attempt: at, key, room.
             requests: These requests.
             stage: For whom.
             attempt: Its number.
+            ledgers: One per share.
         """
         first = current.with_row_index("number").unique(_PAIR, keep="first", maintain_order=True)
         stored = self._store.get(kind, spec.identity, first["key"], first["room"], spec.max_model_len)
@@ -265,7 +296,11 @@ class Inference:
             found += [part.with_columns(had=pl.lit(False)) for part in (fresh, lost.join(fresh, on=_PAIR, how="anti"))]
             lines = current.join(pl.concat(found).drop("prompt"), on=_PAIR, how="inner", maintain_order="left").select(list(_FOUND))
             told = _lines(asked, lines, kind, spec, attempt, seconds)
-            self._ledger.add(told, seconds)
+            made = told.select(((pl.col("prompt_tokens") + pl.col("completion_tokens")) * ~pl.col("cached")).fill_null(0)).to_series()
+            for number, ledger in enumerate(ledgers):
+                mine = told["share"] == number
+                weight = float(made.filter(mine).sum()) / float(made.sum()) if made.sum() else 1 / len(ledgers)
+                ledger.add(told.filter(mine).drop("share"), seconds * weight)
         return lines, told
 
     def _again(
@@ -356,7 +391,9 @@ def _line(key: str, request: AnyRequest, response: Response) -> dict[str, Any]:
 
 
 def _lines(asked: pl.DataFrame, lines: pl.DataFrame, kind: Kind, spec: Answering, attempt: int, seconds: float) -> pl.DataFrame:
-    """The lines of an attempt for the books, of schema `GENERATIONS`, in request order. What is paid by the hour falls on calls by their tokens."""
+    """The lines of an attempt for the books, of schema `GENERATIONS` with the `share` before, in request order. What is paid by the hour falls on
+    calls by their tokens.
+    """
     price, made = spec.price, ~pl.col("cached")
     tokens = (pl.col("prompt_tokens") + pl.col("completion_tokens")).fill_null(0)
     share = (tokens * made / (tokens * made).sum()).fill_nan(0.0)
@@ -366,4 +403,4 @@ def _lines(asked: pl.DataFrame, lines: pl.DataFrame, kind: Kind, spec: Answering
         request_key="key", kind=pl.lit(kind), model=pl.lit(spec.identity), attempt=pl.lit(attempt),
     )  # fmt: skip
     cost = pl.when(made).then(by_token.fill_null(0.0) + share * (seconds / 3600 * price.hour)).otherwise(0.0)
-    return told.with_columns(cost=cost).select(pl.col(name).cast(dtype) for name, dtype in GENERATIONS.items())
+    return told.with_columns(cost=cost).select("share", *(pl.col(name).cast(dtype) for name, dtype in GENERATIONS.items()))

@@ -22,6 +22,7 @@ def _make(number: int) -> dg.AssetsDefinition:
     @dataset(
         name=name,
         group="chat",
+        together=True,
         reads_all=(upstream,),
         settings=lambda s: (
             s.shards, s.chat.answering, s.scoring, s.models.generator.reach, s.models.judge.reach,

@@ -18,6 +18,7 @@ def _make(number: int) -> dg.AssetsDefinition:
     @dataset(
         name=name,
         group="chat",
+        together=True,
         reads=(upstream,),
         settings=lambda s: (
             s.chat.diagnosis, s.scoring, *(part for student in s.models.students for part in student.parts),

@@ -34,6 +34,7 @@ def _make(number: int) -> dg.AssetsDefinition:
     @dataset(
         name=name,
         group="chat",
+        together=True,
         reads=(upstream, *GATE),
         settings=lambda s: (
             s.shards, s.chat.evolution, s.decontamination.gate,
