@@ -5,11 +5,13 @@ left alone.
 import random
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import yaml
 
+from infinity_assets.catalog.funnel import ORDER
 from infinity_assets.catalog.invariants import check_all
 from infinity_assets_tests.end_to_end.oracle import Oracle
 from infinity_assets_tests.inference.engines.servers import Server
@@ -43,6 +45,29 @@ def oracle():
 
 def test_a_killed_run_ends_like_one_that_was_left_alone(oracle: Oracle, models_dir: Path, tmp_path: Path) -> None:
     interrupt(oracle, models_dir, tmp_path, kills=4)
+
+
+def test_killed_in_every_stage_of_the_chat_phase_it_ends_with_the_same_rows(oracle: Oracle, models_dir: Path, tmp_path: Path) -> None:
+    alone, killed = (Served(tmp_path / name, models_dir, oracle.url) for name in ("alone", "killed"))
+    alone.infinity("run", *sources_arguments())
+    killed.infinity("run", *sources_arguments(), "--until", "inf_instruct_f")
+    stages, lottery, landed = ORDER[ORDER.index("evolved") :], random.Random(5), []
+    for before, stage in pairwise(("inf_instruct_f", *stages)):
+        process, reached, calls = killed.start("run", *sources_arguments()), False, 0
+        while process.poll() is None:
+            if not reached and (reached := len(killed.lake.partitions(before)) == len(alone.lake.partitions(before))):
+                calls = oracle.calls + lottery.randint(1, 20)
+            if reached and (oracle.calls >= calls or killed.lake.partitions(stage)):
+                break
+            time.sleep(0.002)
+        if process.poll() is None:
+            landed.append(stage)
+        process.kill()
+        process.communicate()
+    killed.infinity("run", *sources_arguments())
+    assert set(landed) >= {"evolved", "answered", "diagnosed"}
+    assert killed.rows() == alone.rows()
+    print(f"killed in {', '.join(landed)}")
 
 
 def interrupt(oracle: Oracle, models_dir: Path, folder: Path, kills: int) -> None:

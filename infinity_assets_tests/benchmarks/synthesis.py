@@ -1,0 +1,163 @@
+"""Tokens per second of the whole chat phase against the bare engine, given the same requests in the same batches.
+
+    INFINITY_CHAT__SEEDS__MAX_SEEDS=500 infinity run --until inf_instruct_f
+    INFINITY_CHAT__SEEDS__MAX_SEEDS=500 python -m infinity_assets_tests.benchmarks.synthesis --data data
+
+DATA is a data folder with a lake that is made up to `inf_instruct_f`; nothing in it is changed. Both run in a process of their own, one after the
+other. Ours makes all assets of the phase behind the seeds, judge, students and embedder included, with a response store that is empty at first.
+The bare engine is `LLM.generate`, given what ours asked, batch by batch: a batch cannot begin before the answers of the one before are there. The
+time of opening engines is told apart. Tokens are those of prompts and answers of all calls; the ratio is that of tokens per second.
+"""
+
+import argparse
+import json
+import os
+import pickle
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from infinity_assets.inference.requests import Request, Response
+
+
+def ours(data: Path, batches: Path) -> dict[str, float]:
+    """The assets, in a lake of their own; what they asked goes to a file."""
+    from infinity_assets.catalog.lake import Lake
+    from infinity_assets.catalog.pool import Pool
+    from infinity_assets.definitions import defs
+    from infinity_assets.defs import step as steps
+    from infinity_assets.defs.miniature import mirror_of
+    from infinity_assets.defs.partitions import SHARDS, partitions_of
+    from infinity_assets.defs.planner import _in_order
+    from infinity_assets.inference.engines.pool import EnginePool, open_embedder, open_engine
+    from infinity_assets.settings import Settings, models_dir
+
+    opening, asked = [0.0], []
+
+    def timed(opener: Callable[..., Any]) -> Callable[..., Any]:
+        def open_it(*arguments: Any) -> Any:
+            began = time.monotonic()
+            engine = opener(*arguments)
+            opening[0] += time.monotonic() - began
+            return engine if opener is open_embedder else Remembering(engine, arguments[0], asked)
+
+        return open_it
+
+    defs()
+    pool = EnginePool(models_dir(), timed(open_engine), timed(open_embedder))
+    steps._engines = lambda models: pool  # pyright: ignore[reportAttributeAccessIssue]
+    settings, calls, per_asset = Settings(), [], []
+    with tempfile.TemporaryDirectory() as folder:
+        lake = mirror_of(Lake(data), Path(folder))
+        chat = [r for r in _in_order() if r.group == "chat" and r.asset not in ("tag_vocabulary", "seed_selected")]
+        seeds = lake.scan("seed_selected").select(pl.len()).collect().item()
+        began = time.monotonic()
+        for registered in chat:
+            started, before = time.monotonic(), opening[0]
+            names = list(SHARDS.get_partition_keys()) if partitions_of(registered.asset) else ["all"]
+            with lake.scratch() as scratch:
+                made = [
+                    steps._keyed(steps.Step(registered.asset, name, settings, lake, Pool.load(data), scratch, scratch), registered)
+                    for name in names
+                ]
+                steps._materialise_all(made, registered, "benchmark", force=True)
+            seconds = time.monotonic() - started - (opening[0] - before)
+            books = [pl.read_parquet(file) for file in (lake.catalog / "generations" / registered.asset).rglob("*.parquet")]
+            calls += books
+            rows = lake.scan(registered.asset).select(pl.len()).collect().item()
+            per_asset.append((registered.asset, rows, sum(book.filter(~pl.col("cached")).height for book in books), seconds))
+        seconds = time.monotonic() - began - opening[0]
+    batches.write_bytes(pickle.dumps(asked))
+    for asset, rows, made, took in per_asset:
+        print(f"  {asset:<18} {rows:>6,} rows {made:>7,} calls {took:8.1f} s", file=sys.stderr)
+    fresh = pl.concat(calls).filter(~pl.col("cached"))
+    read, written = float(fresh["prompt_tokens"].sum()), float(fresh["completion_tokens"].sum())
+    return told(opening[0], seconds, read, written) | {"seeds": seeds}
+
+
+class Remembering:
+    """An engine that keeps what it was asked."""
+
+    def __init__(self, engine: Any, spec: Any, asked: list):
+        self._engine, self._spec, self._asked = engine, spec, asked
+
+    def run(self, requests: Sequence[Request], *admit: Any) -> Generator[tuple[int, Response], None, None]:
+        """As the engine does."""
+        self._asked.append((self._spec, list(requests)))
+        yield from self._engine.run(requests, *admit)
+
+    def close(self) -> None:
+        """As the engine does."""
+        self._engine.close()
+
+
+def bare(batches: Path) -> dict[str, float]:
+    """`LLM.generate`, batch by batch."""
+    from infinity_assets.inference.engines.vllm_engine import VllmEngine
+    from infinity_assets.inference.weights.models import local_path
+    from infinity_assets.settings import models_dir
+
+    opened, engine, opening, seconds, read, written = None, None, 0.0, 0.0, 0, 0
+    for spec, requests in pickle.loads(batches.read_bytes()):
+        if spec != opened:
+            began = time.monotonic()
+            if engine:
+                engine.close()
+            engine, opened = VllmEngine(spec, local_path(spec, models_dir())), spec
+            opening += time.monotonic() - began
+        assert engine
+        began = time.monotonic()
+        flights: Any = [engine._prepare(position, request) for position, request in enumerate(requests)]
+        flights = [flight for flight in flights if not isinstance(flight, Response)]
+        prompts = [{"prompt_token_ids": flight.tokens} for flight in flights]
+        outputs = engine._llm.generate(prompts, [flight.params for flight in flights], use_tqdm=False)  # pyright: ignore[reportArgumentType]
+        seconds += time.monotonic() - began
+        written += sum(len(output.outputs[0].token_ids) for output in outputs)
+        read += sum(len(flight.tokens) for flight in flights)
+    return told(opening, seconds, read, written)
+
+
+def told(opening: float, seconds: float, read: float, written: float) -> dict[str, float]:
+    """The figures of a run."""
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return {"opening": opening, "seconds": seconds, "read": read, "written": written, "GiB": memory, "load": os.getloadavg()[0]}
+
+
+def main() -> None:
+    """Run both, and print their ratio."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="a data folder whose lake is made up to inf_instruct_f")
+    parser.add_argument("--batches", type=Path, help="where what was asked is kept; a temporary file if not named")
+    parser.add_argument("--only", choices=("bare", "ours"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.only:
+        print(json.dumps(bare(options.batches) if options.only == "bare" else ours(options.data.absolute(), options.batches)))
+        return
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        batches = options.batches or Path(folder) / "batches"
+        for name in ("ours", "bare"):
+            command = [sys.executable, "-m", __spec__.name, "--data", str(options.data), "--batches", str(batches), "--only", name]
+            printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+            figures = found[name] = json.loads(re.findall(r"^\{.*\}$", printed, re.MULTILINE)[-1])
+            rate = (figures["read"] + figures["written"]) / figures["seconds"]
+            figures["rate"] = rate
+            print(
+                f"{name:<5} {figures['written']:>9,.0f} tokens written, {figures['read']:>9,.0f} read in {figures['seconds']:7.1f} s: "
+                f"{figures['written'] / figures['seconds']:7.1f} written, {rate:7.1f} in all a second; "
+                f"opened in {figures['opening']:.1f} s; {figures['GiB']:.1f} GiB; load {figures['load']:.1f}",
+                flush=True,
+            )
+    print(f"{found['ours']['seeds']:,.0f} seeds; ours / bare: {found['ours']['rate'] / found['bare']['rate']:.3f}")
+
+
+if __name__ == "__main__":
+    main()
