@@ -122,7 +122,7 @@ def operations(tried: pl.DataFrame, decisions: pl.DataFrame) -> pl.DataFrame:
         (pl.col("reason") == "superseded").sum().cast(pl.Int64).alias("kept"),
     )
     reasons = (
-        told.drop_nulls("why").group_by(*key, "why").len("count").sort(*key, -pl.col("count"), "why")
+        told.drop_nulls("why").group_by(*key, "why").len("count").sort(*key, pl.col("count") * -1, "why")
         .group_by(key, maintain_order=True)
         .agg(pl.format("{} {}", "why", "count").head(3).alias("thrown away")).with_columns(pl.col("thrown away").list.join(", "))
     )  # fmt: skip

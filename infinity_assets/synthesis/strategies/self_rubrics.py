@@ -51,7 +51,7 @@ class SelfRubrics(Strategy):
         for step in range(1, settings.steps + 1):
             going = state.filter(pl.col("actions").is_not_null(), ~pl.col("row_id").is_in(ended.implode()))
             place = (draw(f"rubrics:{number}:{step}", going["row_id"]) * COUNT).floor().cast(pl.Int64)
-            asked = going.with_columns(request="current", action=pl.col("actions").list.get(place))
+            asked = going.with_columns(request="current", action=pl.col("actions").list.get(pl.lit(place)))
             state = advance(state, asking.write(APPLY, asked, settings.sampling, told="evolve"), APPLY)
             if step < settings.steps:
                 ended = pl.concat([ended, _apart(state.filter("wrote"), asking)])
