@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from infinity_assets.inference.weights.models import ModelMissing
 from infinity_assets.errors import InfinityError
+from infinity_assets.inference.weights.models import ModelMissing
 from infinity_assets.inference.weights.tokens import estimate, tokens_of, user_turn
 from infinity_assets.model_settings import ModelSpec
 

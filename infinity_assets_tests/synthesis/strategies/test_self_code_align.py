@@ -53,6 +53,7 @@ def test_what_is_no_test(line: str) -> None:
     assert assertions(line, TASK) is None
 
 
+@settings(deadline=None)
 @given(
     lines=st.lists(
         st.sampled_from(["assert twice(1) == 2", "  assert twice(3) == 6", "Here:", "x = 1", "assert True"]) | st.text(max_size=12)
