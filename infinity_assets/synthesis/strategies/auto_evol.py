@@ -36,7 +36,9 @@ class AutoEvol(Strategy):
         settings = asking.settings.chat.evolution
         asked = seeds.rename({"seed": "request"})
         shape = pl.Schema({"methods": pl.List(pl.String), "request": pl.String})
-        first = ask_json(asking, EVOLVE, asked, {"methods": _METHODS, "request": words(2000)}, shape).rename({"request": "text"})
+        first = ask_json(asking, EVOLVE, asked, {"methods": _METHODS, "request": {"type": "string", "minLength": 1}}, shape).rename(
+            {"request": "text"}
+        )
         state = advance(begin(asked), first.with_columns(finish_reason=pl.lit(None, pl.String)), EVOLVE)
         for _ in range(settings.steps - 1):
             failing = self._analysed(state.filter("wrote").with_columns(rewrite="current"), asking)
