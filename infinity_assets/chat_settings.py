@@ -13,6 +13,9 @@ Criterion = Literal["long_tail", "many_labels", "hard_by_loss", "hard_to_follow"
 StrategyName = Literal["evol_instruct", "auto_evol", "self_rubrics", "magpie", "task_from_text", "self_code_align"]
 """Who makes instructions of seeds (`infinity_assets/synthesis/strategies`)."""
 
+Operator = Literal["constraints", "deepen", "concretise", "reasoning", "complicate", "breadth", "difficulty", "complexity"]
+"""How `evol_instruct` rewrites: a prompt `evolve_...` each."""
+
 
 class Seeds(Section):
     """How seeds are picked from the pool: criteria, a veto, then a budget that is spread over what the rows are about. docs/seeds.md."""
@@ -75,9 +78,11 @@ class Elimination(Section):
 class Evolution(Section):
     """How instructions are made of seeds. docs/evolution.md."""
 
-    strategies: dict[StrategyName, PositiveFloat] = Field(default_factory=lambda: {"evol_instruct": 1.0})
+    strategies: dict[StrategyName, PositiveFloat] = Field(default_factory=lambda: {"evol_instruct": 1.0}, min_length=1)
     """Who makes them, with weights: each seed goes to one, drawn by row id among those that can use it."""
-    operators: tuple[str, ...] = ("constraints", "deepen", "concretise", "reasoning", "breadth")
+    operators: Annotated[tuple[Operator, ...], Field(min_length=1)] = (
+        "constraints", "deepen", "concretise", "reasoning", "complicate", "breadth",
+    )  # fmt: skip
     """Of `evol_instruct`: one is drawn per seed and round. (WizardLM: these. BAAI's README of 2024: breadth, deepen, difficulty, complexity.)"""
     deficiency_share: Share = 0.5
     """Of the seeds whose deficiency was told in the diagnosis, the share from which a new instruction is written to that deficiency."""
@@ -88,7 +93,9 @@ class Evolution(Section):
     gap: NonNegativeFloat = 1.0
     """`self_rubrics` stops where the judge scores the generator's answer so much above the first student's. (CodecLM: 3, of 10.)"""
     sampling: Sampling = Sampling(max_tokens=128)
-    """Of the generator."""
+    """Of the generator, where it writes an instruction."""
+    json_sampling: Sampling = Sampling(max_tokens=256)
+    """Where it writes something on the way: methods, rubrics, concepts, tests; and of the judge, where it analyses."""
     accept: NonNegativeInt = 0
     """Stop a round when so many rewrites are accepted, over all shards, and try no more seeds than that takes; `seeds.max_seeds` is the most that
     may be tried. 0 rewrites every seed."""

@@ -12,7 +12,8 @@ from infinity_assets.prompts import CHINESE, Bilingual, Prompt
 from infinity_assets.rows.ids import digest
 
 
-def _seed(stage: str, row_id: str) -> int:
+def seed_of(stage: str, row_id: str) -> int:
+    """The seed with which an answer about a row is drawn."""
     return int(digest(f"{stage}:{row_id}")[:8], 16)
 
 
@@ -57,7 +58,7 @@ def from_prompt(
             sampling=sampling,
             schema=dict(schema) if schema else None,
             choices=choices,
-            seed=_seed(stage, row_id) if sampling.temperature > 0 else None,
+            seed=seed_of(stage, row_id) if sampling.temperature > 0 else None,
         )
         for wording, asked in ((prompt.en, rows.filter(~chinese)), (prompt.zh, rows.filter(chinese)))
         for row_id, messages in zip(asked["row_id"], _filled(wording, asked, constants), strict=True)
@@ -97,7 +98,7 @@ def as_they_are(name: str, rows: pl.DataFrame, sampling: Sampling, stage: str, s
             messages=tuple(messages),
             sampling=sampling,
             # A draw of its own has a seed of its own: an engine gives the same seed the same answer.
-            seed=_seed(f"{stage}:{index}" if index else stage, row_id) if sampling.temperature > 0 else None,
+            seed=seed_of(f"{stage}:{index}" if index else stage, row_id) if sampling.temperature > 0 else None,
             index=index,
         )
         for row_id, messages in rows.select("row_id", "messages").iter_rows()

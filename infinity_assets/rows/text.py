@@ -22,3 +22,12 @@ def tokens(text: pl.Expr) -> pl.Expr:
 def word_count(text: pl.Expr) -> pl.Expr:
     """Number of tokens."""
     return text.str.count_matches(TOKEN)
+
+
+_ENCLOSED = r'(?s)^(?:“([^“”]*)”|「([^「」]*)」|『([^『』]*)』|"?([^"]*)"?)$'
+
+
+def unquoted(text: pl.Expr) -> pl.Expr:
+    """The text without quotation marks that enclose the whole of it, English or Chinese; a straight one that has no partner goes too."""
+    bare = text.str.strip_chars()
+    return bare.str.replace(_ENCLOSED, "${1}${2}${3}${4}").str.strip_chars()

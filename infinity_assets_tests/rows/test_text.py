@@ -1,9 +1,9 @@
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.rows.text import normalised, tokens, word_count
+from infinity_assets.rows.text import normalised, tokens, unquoted, word_count
 
 TOKENS = [
     ("Don't panic, 42!", ["don", "t", "panic", "42"]),
@@ -36,3 +36,19 @@ def test_case_width_composition_and_spacing_do_not_count(parts: list[str], space
     plain = {"A": "a", "ｂ": "b", "e\u0301": "é"}
     spaced = spaces[-1] + "".join(part + spaces[n % len(spaces)] for n, part in enumerate(parts))
     assert pl.select(normalised(pl.lit(spaced))).item() == " ".join(plain.get(part, part) for part in parts)
+
+
+@pytest.mark.parametrize(("opening", "closing"), ['""', "“”", "「」", "『』"])
+@settings(deadline=None)
+@given(text=st.text("ab \n你。'"))
+def test_marks_around_the_whole_go(opening: str, closing: str, text: str) -> None:
+    assert pl.select(unquoted(pl.lit(f" {opening}{text}{closing}\n"))).item() == text.strip()
+
+
+@pytest.mark.parametrize("text", ['"A" or "B"?', "“甲”和“乙”", "「甲」是「乙」", "He said “no”", 'say "a" twice', "plain"])
+def test_marks_within_stay(text: str) -> None:
+    assert pl.select(unquoted(pl.lit(text))).item() == text
+
+
+def test_one_mark_without_a_partner_goes() -> None:
+    assert pl.DataFrame({"t": ['"cut off', 'end"', None, ""]}).select(unquoted(pl.col("t")))["t"].to_list() == ["cut off", "end", None, ""]

@@ -11,9 +11,11 @@ from infinity_assets.decontamination.gate import Gate
 from infinity_assets.defs.chat.rounds import EVOLVED, LABELS, MEANING, ROUNDS, round_name
 from infinity_assets.defs.curate.decontaminated import GATE, gate_of
 from infinity_assets.defs.step import Step, dataset
+from infinity_assets.model_settings import Sampling
 from infinity_assets.report import charts
-from infinity_assets.rows import conversation
+from infinity_assets.rows import conversation, schema
 from infinity_assets.rows.ids import shard_of
+from infinity_assets.rows.text import unquoted
 from infinity_assets.scoring import language
 from infinity_assets.settings import Settings
 from infinity_assets.synthesis import quota
@@ -29,80 +31,144 @@ def _prompts(settings: Settings) -> tuple[str, ...]:
 
 
 def _make(number: int) -> dg.AssetsDefinition:
-    name, upstream = round_name("evolved", number), "seed_selected" if number == 1 else round_name("diagnosed", number - 1)
+    before = range(1, number)
 
     @dataset(
-        name=name,
+        name=round_name("evolved", number),
         group="chat",
         together=True,
-        reads=(upstream, *GATE),
+        # The seeds first: a plan takes what an asset reads first for the rows that its models are asked about.
+        reads=("seed_selected", *GATE, *(round_name("abilities", earlier) for earlier in before[-1:])),
+        reads_all=tuple(round_name(asset, earlier) for earlier in before for asset in ("evolved", "diagnosed")),
         settings=lambda s: (
-            s.shards, s.chat.evolution, s.decontamination.gate,
+            s.shards, s.chat.evolution, s.decontamination.gate, s.scoring.max_chars,
             s.models.generator.reach, s.models.judge.reach, s.models.embedder.identity,
-            *prompts.hashes(s.prompts_dir, *_prompts(s), *measures.PROMPTS),
+            *prompts.hashes(s.prompts_dir, *_prompts(s), *measures.PROMPTS), *_gap(s),
         ),
         columns=EVOLVED,
         meaning=MEANING,
         kinds=("polars", "parquet", "vllm"),
-        version="4",
+        version="5",
     )  # fmt: skip
     def evolved(step: Step) -> Outcome:
-        """Instructions that the generator made from seeds, one operator per seed, drawn by row id.
+        """Instructions that the generator made from seeds, each by one strategy and one operation, drawn by row id.
 
-        Grain: one instruction. Key: row_id. Thrown away, with a reason each: no gain over the seed, another language, leaked words of the
-        prompt, an answer in place of a request, contamination. A seed whose rewrite failed returns to the pool.
+        Grain: one instruction. Key: row_id, sharded by its seed's. The first round tries the seeds; each later one those of which nothing came, and
+        the rows on which every student was weak, for some of them from what the students' answers lacked. Thrown away, with a reason each: no
+        gain over the seed, another language, leaked words of the prompt, an answer in place of a request, contamination. A seed whose rewrite
+        failed returns to the pool. Once the loop has stopped no seed is tried.
         """
-        recipe, asking = step.settings.chat.evolution, step.asking()
-        wordings = [prompts.both(name, step.settings.prompts_dir) for name in _prompts(step.settings)]
-        gate, seeds = gate_of(step), step.sampled(_seeds(step, upstream))
-
-        def make(seeds: pl.DataFrame) -> pl.DataFrame:
-            return _rewrites(asking, seeds, number)
-
-        def decide(made: pl.DataFrame, failed: pl.DataFrame) -> Generation:
-            failed = pl.concat([_copied(gate, made, wordings), failed])
-            return settle(made, EVOLVED, rules.rules(recipe.elimination), failed, by=step.settings.models.generator.model)
-
-        wanted = quota.share_of(recipe.accept, step.settings.shards, step.partition)
-        result, untried = quota.until_accepted(seeds, wanted, name, make, decide)
-        per_operator = (
-            result.created.group_by("operation")
-            .len("written")
-            .join(result.kept.group_by("operation").len("kept"), on="operation", how="left")
-        )
-        return Outcome(
-            result.kept,
-            rows_in=seeds.height,
-            rows_created=result.created.height,
-            decisions=pl.concat([result.decisions, untried]),
-            edges=result.edges,
-            measures={"kept": result.kept.height},
-            charts={
-                "operators": charts.table(per_operator.with_columns(pl.col("kept").fill_null(0)).sort("operation")),
-                "similarity": charts.histogram(result.created["similarity"], "cosine of rewrite and seed", low=0, high=1),
-            },
-        )
+        return evolve(step, number)
 
     return evolved
 
 
-def _seeds(step: Step, upstream: str) -> pl.DataFrame:
-    """The rows of this shard that are to be evolved: their place, what a child inherits, and `strategy.SEEDS`."""
-    rows = step.read(upstream)
-    rows = rows.with_columns(deficiency=pl.lit(None, pl.String)) if upstream == "seed_selected" else rows.filter("weak")
-    return (
-        rows.filter(shard_of(step.settings.shards) == step.partition)
-        .select(
-            "row_id", "kind", "source", "file", "position", "licence", "domain", "language", *LABELS, "deficiency",
-            seed=conversation.instruction(), seed_answer=conversation.answer(),
-        )
-        .collect()
+def _gap(settings: Settings) -> tuple[str | Sampling, ...]:
+    """Of the settings, what decides the gap that `self_rubrics` measures; nothing without that strategy."""
+    if "self_rubrics" not in settings.chat.evolution.strategies:
+        return ()
+    return settings.chat.answering.sampling, *(part for student in settings.models.students[:1] for part in student.parts)
+
+
+def evolve(step: Step, number: int) -> Outcome:
+    """What a shard of `evolved` is in a round."""
+    recipe, asking = step.settings.chat.evolution, step.asking()
+    seeds = step.sampled(_candidates(step, number))
+    if _stopped(step, number):
+        return Outcome(schema.empty(EVOLVED), rows_in=seeds.height, rows_created=0, decisions=_untried(seeds, "loop_stopped"))
+    wordings = [prompts.both(name, step.settings.prompts_dir) for name in _prompts(step.settings)]
+    gate, tried = gate_of(step), []
+
+    def make(seeds: pl.DataFrame) -> pl.DataFrame:
+        made = _rewrites(asking, seeds, number)
+        tried.append(made.select("row_id", "strategy", "operation", written=pl.col("text").fill_null("") != ""))
+        return made
+
+    def decide(made: pl.DataFrame, failed: pl.DataFrame) -> Generation:
+        failed = pl.concat([_copied(gate, made, wordings), failed])
+        return settle(made, EVOLVED, rules.rules(recipe.elimination), failed, by=step.settings.models.generator.model)
+
+    wanted = quota.share_of(recipe.accept, step.settings.shards, step.partition)
+    result, untried = quota.until_accepted(seeds, wanted, step.asset, make, decide)
+    return Outcome(
+        result.kept,
+        rows_in=seeds.height,
+        rows_created=result.created.height,
+        decisions=pl.concat([result.decisions, untried]),
+        edges=result.edges,
+        measures={"kept": result.kept.height},
+        charts={
+            "operations": charts.table(operations(pl.concat(tried), result.decisions), rows=30),
+            "similarity": charts.histogram(result.created["similarity"], "cosine of rewrite and seed", low=0, high=1),
+        },
+    )
+
+
+def operations(tried: pl.DataFrame, decisions: pl.DataFrame) -> pl.DataFrame:
+    """How each strategy and operation fared.
+
+    Args:
+        tried: One line per seed: row_id, strategy, operation, written (whether there was a text).
+        decisions: As `descent.settle` gives them.
+
+    Returns:
+        strategy, operation, seeds, written, kept, thrown away (the three most frequent reasons, with their numbers), sorted by the first two.
+    """
+    fate = decisions.filter(pl.col("reason").is_in(["superseded", "returned_to_pool"])).select(
+        "row_id", "reason", why=pl.col("detail").str.json_path_match("$.why")
+    )
+    told, key = tried.join(fate, on="row_id", how="left"), ["strategy", "operation"]
+    counted = told.group_by(key).agg(
+        pl.len().cast(pl.Int64).alias("seeds"),
+        pl.col("written").sum().cast(pl.Int64),
+        (pl.col("reason") == "superseded").sum().cast(pl.Int64).alias("kept"),
+    )
+    reasons = (
+        told.drop_nulls("why").group_by(*key, "why").len("count").sort(*key, pl.col("count") * -1, "why")
+        .group_by(key, maintain_order=True)
+        .agg(pl.format("{} {}", "why", "count").head(3).alias("thrown away")).with_columns(pl.col("thrown away").list.join(", "))
     )  # fmt: skip
+    return counted.join(reasons, on=key, how="left").sort(key)
+
+
+def _candidates(step: Step, number: int) -> pl.DataFrame:
+    """The rows of this shard that are to be evolved: their place, what a child inherits, and `strategy.SEEDS`.
+
+    No row that has a child in an earlier round is among them. Without `retry` each row is tried once.
+    """
+    before, retry = range(1, number), step.settings.chat.evolution.retry
+    seeds = [step.read("seed_selected").with_columns(deficiency=pl.lit(None, pl.String))] if retry or number == 1 else []
+    weak = [step.read_all(round_name("diagnosed", earlier)).filter("weak") for earlier in before if retry or earlier == number - 1]
+    wanted = (
+        "row_id", "kind", "source", "file", "position", "licence", "domain", "language", *LABELS, "deficiency", "messages",
+    )  # fmt: skip
+    rows = pl.concat([part.select(wanted) for part in (*seeds, *weak)]).filter(shard_of(step.settings.shards) == step.partition)
+    for earlier in before:
+        parents = step.read_all(round_name("evolved", earlier)).select(row_id=pl.col("parents")).explode("row_id")
+        rows = rows.join(parents, on="row_id", how="anti")
+    return (
+        rows.with_columns(seed=conversation.instruction(), seed_answer=conversation.answer())
+        .drop("messages")
+        .unique("row_id", keep="first", maintain_order=True)
+        .sort("row_id")
+        .collect()
+    )
+
+
+def _stopped(step: Step, number: int) -> bool:
+    """Whether the diagnosis of the round before has said that the loop stops."""
+    return number > 1 and bool(step.read(round_name("abilities", number - 1)).select(pl.col("stop").any()).collect().item())
+
+
+def _untried(seeds: pl.DataFrame, reason: str) -> pl.DataFrame:
+    """The decisions on seeds that were left alone."""
+    left = seeds.with_columns(verdict=pl.lit("dropped"), reason=pl.lit(reason), detail=pl.lit("{}"))
+    return left.select(pl.col(name).cast(dtype) for name, dtype in schema.DECISIONS.items())
 
 
 def _rewrites(asking: Asking, seeds: pl.DataFrame, number: int) -> pl.DataFrame:
     """What is made of seeds, and what the rules want to know of it: one line per seed."""
-    made = seeds.join(registry.write(seeds, asking, number), on="row_id").with_columns(pl.col("text").str.strip_chars('"'))
+    made = seeds.join(registry.write(seeds, asking, number), on="row_id").with_columns(unquoted(pl.col("text")))
     return measures.measured(made, asking).with_columns(
         pl.col("kind").alias("seed_kind"),
         pl.lit("instruction").alias("kind"),

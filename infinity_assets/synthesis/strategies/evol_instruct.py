@@ -5,7 +5,7 @@ import polars as pl
 from infinity_assets.chat_settings import Evolution
 from infinity_assets.rows.ids import draw
 from infinity_assets.synthesis.asking import Asking
-from infinity_assets.synthesis.strategies.strategy import WRITTEN, Strategy
+from infinity_assets.synthesis.strategies.strategy import IS_TEXT, WRITTEN, Strategy, as_written
 
 FROM_TEXT = "request_from_text"
 """The prompt that writes an instruction about a passage."""
@@ -18,7 +18,7 @@ class EvolInstruct(Strategy):
 
     def prompts(self, settings: Evolution) -> tuple[str, ...]:
         """One for each operator, and the one for texts."""
-        return (*(f"evolve_{operator}" for operator in settings.operators), FROM_TEXT)
+        return (*operators(settings), FROM_TEXT)
 
     def takes(self) -> pl.Expr:
         """All seeds."""
@@ -27,19 +27,26 @@ class EvolInstruct(Strategy):
     def write(self, seeds: pl.DataFrame, asking: Asking, number: int) -> pl.DataFrame:
         """One operator per seed."""
         evolution = asking.settings.chat.evolution
-        drawn = seeds.with_columns(assign(seeds, self.prompts(evolution)[:-1], number))
+        drawn = seeds.with_columns(assign(seeds, operators(evolution), number))
         written = [
-            asking.write(
+            as_written(
+                asking.write(
+                    operator,
+                    some.rename({"seed": "text" if operator == FROM_TEXT else "request"}),
+                    evolution.sampling,
+                    told="evolve",
+                ),
                 operator,
-                some.rename({"seed": "text" if operator == FROM_TEXT else "request"}),
-                evolution.sampling,
-                told="evolve",
-            ).with_columns(operation=pl.lit(operator))
-            for operator in self.prompts(evolution)
+            )
+            for operator in dict.fromkeys(self.prompts(evolution))
             if (some := drawn.filter(pl.col("operator") == operator)).height
         ]
-        empty = pl.DataFrame(schema=WRITTEN)
-        return pl.concat([empty, *(part.with_columns(tests=pl.lit(None, pl.String)).select(list(WRITTEN)) for part in written)])
+        return pl.concat([pl.DataFrame(schema=WRITTEN), *written])
+
+
+def operators(settings: Evolution) -> tuple[str, ...]:
+    """The prompts of the operators in force. One that is named twice is drawn twice as often."""
+    return tuple(f"evolve_{operator}" for operator in settings.operators)
 
 
 def assign(seeds: pl.DataFrame, operators: tuple[str, ...], number: int) -> pl.Series:
@@ -54,5 +61,5 @@ def assign(seeds: pl.DataFrame, operators: tuple[str, ...], number: int) -> pl.S
         Prompt names, in the order of the seeds.
     """
     place = (draw(f"evolve:{number}", seeds["row_id"]) * len(operators)).floor().cast(pl.Int64)
-    drawn = pl.Series(operators).gather(place).alias("operator")
-    return seeds.select(pl.when(pl.col("kind") == "text").then(pl.lit(FROM_TEXT)).otherwise(drawn).alias("operator")).to_series()
+    drawn = pl.Series(operators, dtype=pl.String).gather(place).alias("operator")
+    return seeds.select(pl.when(IS_TEXT).then(pl.lit(FROM_TEXT)).otherwise(drawn).alias("operator")).to_series()

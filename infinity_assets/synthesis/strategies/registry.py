@@ -8,11 +8,22 @@ from infinity_assets.chat_settings import Evolution, StrategyName
 from infinity_assets.errors import InfinityError
 from infinity_assets.rows.ids import draw
 from infinity_assets.synthesis.asking import Asking
+from infinity_assets.synthesis.strategies import deficiency
+from infinity_assets.synthesis.strategies.auto_evol import AutoEvol
 from infinity_assets.synthesis.strategies.evol_instruct import EvolInstruct
+from infinity_assets.synthesis.strategies.magpie import Magpie
+from infinity_assets.synthesis.strategies.self_code_align import SelfCodeAlign
+from infinity_assets.synthesis.strategies.self_rubrics import SelfRubrics
 from infinity_assets.synthesis.strategies.strategy import WRITTEN, Strategy
+from infinity_assets.synthesis.strategies.task_from_text import TaskFromText
 
-STRATEGIES: dict[StrategyName, Strategy] = {strategy.name: strategy for strategy in (EvolInstruct(),)}
+STRATEGIES: dict[StrategyName, Strategy] = {
+    strategy.name: strategy for strategy in (EvolInstruct(), AutoEvol(), SelfRubrics(), Magpie(), TaskFromText(), SelfCodeAlign())
+}
 """By name."""
+
+TOLD = pl.Schema({**WRITTEN, "strategy": pl.String})
+"""What came of a seed, and who was to make it: a strategy, `deficiency`, or `none`."""
 
 
 def chosen(settings: Evolution) -> list[Strategy]:
@@ -22,7 +33,8 @@ def chosen(settings: Evolution) -> list[Strategy]:
 
 def prompts_of(settings: Evolution) -> tuple[str, ...]:
     """The names of all prompts that they ask with."""
-    return tuple(sorted({name for strategy in chosen(settings) for name in strategy.prompts(settings)}))
+    lacking = {deficiency.OPERATION} if settings.deficiency_share > 0 else set()
+    return tuple(sorted(lacking.union(*(strategy.prompts(settings) for strategy in chosen(settings)))))
 
 
 def assign(seeds: pl.DataFrame, settings: Evolution, number: int) -> pl.Series:
@@ -45,17 +57,27 @@ def assign(seeds: pl.DataFrame, settings: Evolution, number: int) -> pl.Series:
 
 
 def write(seeds: pl.DataFrame, asking: Asking, number: int) -> pl.DataFrame:
-    """`WRITTEN`, one line per seed, by the strategy that it goes to; a seed that none can use has the error `no_strategy`."""
+    """`TOLD`, one line per seed, in their order: from its deficiency where it is drawn for that, else by the strategy that it goes to. A seed that
+    none can use has the error `no_strategy`.
+    """
     evolution = asking.settings.chat.evolution
-    named = seeds.with_columns(assign(seeds, evolution, number))
-    written = [
-        strategy.write(some, asking, number).select(pl.col(name).cast(dtype) for name, dtype in WRITTEN.items())
-        for strategy in chosen(evolution)
-        if (some := named.filter(pl.col("strategy") == strategy.name)).height
-    ]
-    found = pl.concat([pl.DataFrame(schema=WRITTEN), *written])
+    lacking = deficiency.goes_here(seeds, evolution, number)
+    others = seeds.filter(~lacking)
+    named = others.with_columns(assign(others, evolution, number))
+    written = [_told(deficiency.write(seeds.filter(lacking), asking), "deficiency")] if lacking.any() else []
+    for strategy in chosen(evolution):
+        some = named.filter(pl.col("strategy") == strategy.name).drop("strategy")
+        if some.height:
+            written.append(_told(strategy.write(some, asking, number), strategy.name))
+    found = pl.concat([pl.DataFrame(schema=TOLD), *written])
     if found["row_id"].is_duplicated().any():
         raise InfinityError("A strategy wrote two lines for one seed.")
-    told = named.select("row_id").join(found, on="row_id", how="left", maintain_order="left")
-    nobody = pl.when(pl.col("operation").is_null()).then(pl.lit("no_strategy"))
-    return told.with_columns(error=pl.coalesce("error", nobody), operation=pl.col("operation").fill_null("none"))
+    told = seeds.select("row_id").join(found, on="row_id", how="left", maintain_order="left")
+    nobody = pl.when(pl.col("strategy").is_null()).then(pl.lit("no_strategy"))
+    # A strategy that asked in vain before it had an operation is the operation.
+    operation = pl.coalesce("operation", "strategy", pl.lit("none"))
+    return told.with_columns(error=pl.coalesce("error", nobody), operation=operation, strategy=pl.col("strategy").fill_null("none"))
+
+
+def _told(written: pl.DataFrame, strategy: str) -> pl.DataFrame:
+    return written.with_columns(strategy=pl.lit(strategy)).select(pl.col(name).cast(dtype) for name, dtype in TOLD.items())

@@ -1,12 +1,14 @@
 """What is known of a model's tokens without loading it must be what its own tokenizer says."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+from infinity_assets.errors import InfinityError
 from infinity_assets.inference.weights.models import ModelMissing
-from infinity_assets.inference.weights.tokens import estimate, tokens_of
+from infinity_assets.inference.weights.tokens import estimate, tokens_of, user_turn
 from infinity_assets.model_settings import ModelSpec
 
 TEXTS = ["", "Tea is hot.", "茶是热的。", "<|im_start|> <CON> Tea, 茶 </CON>\n\n<QUE> q <ANS> a </END><|im_end|>"]
@@ -38,3 +40,39 @@ def test_of_a_model_on_a_server_it_is_estimated(tmp_path: Path) -> None:
 def test_one_that_should_be_here_and_is_not(tmp_path: Path) -> None:
     with pytest.raises(ModelMissing, match="infinity models fetch"):
         tokens_of(ModelSpec(model="nobody/knows"), tmp_path)
+
+
+def with_template(models_dir: Path, folder: Path, template: str | None) -> ModelSpec:
+    """The embedded model's tokenizer under another chat template."""
+    source = models_dir / "smollm2-135m-instruct"
+    for name in ("tokenizer.json", "tokenizer_config.json", "config.json"):
+        shutil.copy(source / name, folder)
+    if template is not None:
+        (folder / "chat_template.jinja").write_text(template)
+    return ModelSpec(model=str(folder))
+
+
+def test_the_users_turn_is_where_the_template_has_it(models_dir: Path) -> None:
+    turn = user_turn(ModelSpec(), models_dir)
+    assert turn.before("Be kind.") == "<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\n"
+    assert turn.stops == ("<|im_end|>",)
+
+
+def test_a_turn_that_is_not_closed_ends_where_the_answer_would_begin(models_dir: Path, tmp_path: Path) -> None:
+    template = "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+    turn = user_turn(with_template(models_dir, tmp_path, template), models_dir)
+    assert (turn.before("Be kind."), turn.stops) == ("<system>Be kind.<user>", ("<assistant>", "<|im_end|>"))
+
+
+@pytest.mark.parametrize(
+    ("template", "says"),
+    [
+        (None, "cannot be used"),
+        ("{% if messages[0]['role'] == 'system' %}{{ raise_exception('No system, please') }}{% endif %}", "No system, please"),
+        ("<user>{{ messages[-1]['content'] }}", "no place for a system prompt"),
+    ],
+)
+def test_a_template_that_cannot_be_used(models_dir: Path, tmp_path: Path, template: str | None, says: str) -> None:
+    with pytest.raises(InfinityError, match=says) as error:
+        user_turn(with_template(models_dir, tmp_path, template), models_dir)
+    assert "\n" not in str(error.value)

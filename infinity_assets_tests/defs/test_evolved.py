@@ -1,0 +1,189 @@
+"""Rounds of evolution on a lake by hand: who is tried again, what the deficiency leads to, and that every row is accounted for."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from infinity_assets.catalog.lake import Lake, Outcome
+from infinity_assets.catalog.pool import Pool
+from infinity_assets.defs import step as steps
+from infinity_assets.defs.chat.evolved import evolve, operations
+from infinity_assets.defs.chat.rounds import DIAGNOSED, LABELS, round_name
+from infinity_assets.defs.step import Step
+from infinity_assets.inference.engines.pool import EnginePool
+from infinity_assets.inference.requests import GenerateRequest, Request, Response
+from infinity_assets.rows import schema
+from infinity_assets.rows.ids import shard_names, with_row_ids
+from infinity_assets.settings import Settings
+from infinity_assets_tests.defs.scored_lake import commit
+from infinity_assets_tests.defs.test_planner import ChanceEmbedder, scripted
+from infinity_assets_tests.frames import pool
+from infinity_assets_tests.inference.doubles import ScriptedEngine
+
+SHARDS = 2
+
+
+def answer(request: Request) -> Response:
+    """One rewrite in three is nothing new."""
+    if isinstance(request, GenerateRequest) and request.prompt.startswith(("evolve", "request")):
+        number = int("".join(c for c in request.messages[-1]["content"] if c.isdigit()) or 0)
+        text = "Same." if number % 3 == 0 else f"“Explain with an example how number {number} comes about, and why.”"
+        return Response(text=text, finish_reason="stop", prompt_tokens=9, completion_tokens=9)
+    return scripted(request)
+
+
+@dataclass
+class Rounds:
+    """A lake with seeds, and what was asked."""
+
+    lake: Lake
+    engine: ScriptedEngine
+
+    def evolve(self, number: int, **evolution: Any) -> dict[str, Outcome]:
+        """A round of all shards, committed."""
+        lenient = {"min_similarity": -1, "max_same": 1, "max_added_words": 99, "min_gain": 0, "max_copy": 1}
+        settings = Settings(  # pyright: ignore[reportCallIssue]
+            shards=SHARDS,
+            chat={"evolution": {"operators": ["deepen"], "elimination": lenient, **evolution}},  # pyright: ignore[reportArgumentType]
+        )
+        asset = round_name("evolved", number)
+        made = {}
+        for shard in shard_names(SHARDS):
+            step = Step(asset, shard, settings, self.lake, Pool.load(self.lake.data), self.lake.data, self.lake.data)
+            made[shard] = evolve(step, number)
+            commit(self.lake, asset, made[shard], shard)
+        return made
+
+    def diagnose(self, number: int, deficiency: str | None = None) -> None:
+        """Diagnose what was kept: every second row is weak, and lies in the other shard."""
+        kept = self.lake.scan(round_name("evolved", number)).collect().sort("row_id").with_row_index("n")
+        said = pl.concat_list(pl.col("messages").list.first(), pl.struct(role=pl.lit("assistant"), content=pl.lit("Because.")))
+        told = kept.with_columns(
+            messages=said,
+            parents=pl.concat_list("row_id"),
+            weak=pl.col("n") % 2 == 0,
+            kind=pl.lit("conversation"),
+            deficiency=pl.lit(deficiency),
+        )
+        rows = with_row_ids(told.drop("row_id", "n"))
+        rows = rows.select((pl.col(c) if c in rows.columns else pl.lit(None)).cast(t).alias(c) for c, t in DIAGNOSED.items())
+        for place, shard in enumerate(reversed(shard_names(SHARDS))):
+            commit(self.lake, round_name("diagnosed", number), Outcome(rows.gather_every(SHARDS, place)), shard)
+
+    def rows(self, asset: str, number: int) -> pl.DataFrame:
+        return self.lake.scan(round_name(asset, number)).collect()
+
+
+@pytest.fixture
+def rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rounds:
+    engine = ScriptedEngine(answer)
+    engines = EnginePool(Path("nowhere"), lambda spec, models: engine, lambda spec, models: ChanceEmbedder())
+    monkeypatch.setattr(steps, "_engines", lambda models: engines)
+    lake = Lake(tmp_path)
+    seeds = pool(*(("a", "a.json", n, [("user", f"What is {n}?"), ("assistant", "A number.")]) for n in range(30)))
+    labelled = seeds.with_columns(pl.lit(["other"], dtype).alias(name) for name, dtype in LABELS.items())
+    item = pl.DataFrame({"item_id": ["b#1"], "benchmark": ["b"], "prompt": ["How tall is the oak behind the old mill?"]})
+    commit(lake, "seed_selected", Outcome(labelled))
+    commit(lake, "benchmarks", Outcome(item.with_columns(answer=pl.lit(None, pl.String), further=pl.lit([], pl.List(pl.String)))))
+    commit(lake, "allowed", Outcome(pl.DataFrame(schema={"text": pl.String})))
+    return Rounds(lake, engine)
+
+
+def tried(made: dict[str, Outcome]) -> list[str]:
+    """The parents of a round."""
+    decisions = pl.concat([outcome.decisions.lazy().collect() for outcome in made.values()])
+    return decisions.filter(pl.col("reason").is_in(["superseded", "returned_to_pool", "loop_stopped"]))["row_id"].to_list()
+
+
+def accounted(made: dict[str, Outcome]) -> bool:
+    """Whether every row that went in or was written is out or dropped, in every shard."""
+    return all(
+        (outcome.rows_in or 0) + (outcome.rows_created or 0)
+        == outcome.rows.lazy().collect().height + outcome.decisions.lazy().filter(pl.col("verdict") == "dropped").collect().height
+        for outcome in made.values()
+    )
+
+
+def test_a_later_round_tries_what_came_to_nothing_and_what_was_weak(rounds: Rounds) -> None:
+    first = rounds.evolve(1)
+    rounds.diagnose(1)
+    assert accounted(first)
+    seeds = set(rounds.rows("seed_selected", 1)["row_id"])
+    assert sorted(tried(first)) == sorted(seeds)
+    children = rounds.rows("evolved", 1)
+    assert 3 < children.height < 30
+    assert not any(turns[0]["content"].startswith("“") for turns in children["messages"])
+    second = rounds.evolve(2)
+    rounds.diagnose(2)
+    assert accounted(second)
+    parents = set(children["parents"].explode())
+    weak = set(rounds.rows("diagnosed", 1).filter("weak")["row_id"])
+    assert sorted(tried(second)) == sorted((seeds - parents) | weak)
+    assert weak
+    third = rounds.evolve(3)
+    assert accounted(third)
+    gone = parents | set(rounds.rows("evolved", 2)["parents"].explode())
+    also = set(rounds.rows("diagnosed", 2).filter("weak")["row_id"])
+    assert sorted(tried(third)) == sorted((seeds | weak | also) - gone)
+    assert all(set(outcome.rows.lazy().collect()["round"]) <= {3} for outcome in third.values())
+
+
+def test_without_a_second_try_only_the_weak_go_on(rounds: Rounds) -> None:
+    rounds.evolve(1)
+    rounds.diagnose(1)
+    second = rounds.evolve(2, retry=False)
+    weak = set(rounds.rows("diagnosed", 1).filter("weak")["row_id"])
+    assert set(tried(second)) == weak
+    rounds.diagnose(2)
+    assert set(tried(rounds.evolve(3, retry=False))).isdisjoint(weak)
+
+
+@pytest.mark.parametrize("stop", [True, False])
+def test_a_loop_that_has_stopped_tries_nobody_and_says_so(rounds: Rounds, stop: bool) -> None:
+    rounds.evolve(1)
+    rounds.diagnose(1)
+    asked = len(rounds.engine.asked)
+    commit(rounds.lake, "abilities", Outcome(pl.DataFrame({"cate_ability": ["law", "other"], "stop": [None, stop]})))
+    second = rounds.evolve(2)
+    assert accounted(second)
+    reasons = pl.concat([outcome.decisions.lazy().collect() for outcome in second.values()])["reason"]
+    assert ("loop_stopped" in reasons) == stop
+    assert (len(rounds.engine.asked) == asked) == stop
+    assert sum(outcome.rows_in or 0 for outcome in second.values()) == len(tried(second)) > 0
+    assert all(outcome.decisions.lazy().collect_schema() == schema.DECISIONS for outcome in second.values())
+
+
+@pytest.mark.parametrize(
+    ("deficiency", "share", "expected"), [("It is short.", 1.0, True), ("It is short.", 0.0, False), (None, 1.0, False)]
+)
+def test_what_was_lacking_is_asked_for(rounds: Rounds, deficiency: str | None, share: float, expected: bool) -> None:
+    rounds.evolve(1)
+    rounds.diagnose(1, deficiency)
+    second = rounds.evolve(2, deficiency_share=share)
+    weak = set(rounds.rows("diagnosed", 1).filter("weak")["row_id"])
+    asked = {r.row_id for r in rounds.engine.asked if r.prompt == "request_from_deficiency.en"}
+    assert asked == (weak if expected else set())
+    assert accounted(second)
+
+
+def test_what_is_accepted_is_bounded_over_all_shards(rounds: Rounds) -> None:
+    made = rounds.evolve(1, accept=4)
+    assert accounted(made)
+    assert rounds.rows("evolved", 1).height == 4
+
+
+def test_the_page_counts_by_strategy_and_operation(rounds: Rounds) -> None:
+    made = rounds.evolve(1)
+    for outcome in made.values():
+        assert "| evol_instruct | evolve_deepen |" in outcome.charts["operations"]
+    some = pl.DataFrame(
+        [("a", "s", "o", True), ("b", "s", "o", True), ("c", "s", "o", False), ("d", "s", "p", True)],
+        schema=["row_id", "strategy", "operation", "written"], orient="row",
+    )  # fmt: skip
+    fates = [("a", "superseded", '{"why": null}')] + [(row, "returned_to_pool", '{"why": "no_gain"}') for row in "bc"]
+    decisions = pl.DataFrame([*fates, ("d", "returned_to_pool", '{"why": "leaked"}')], schema=["row_id", "reason", "detail"], orient="row")
+    assert operations(some, decisions).rows() == [("s", "o", 3, 2, 1, "no_gain 2"), ("s", "p", 1, 1, 0, "leaked 1")]
+    assert operations(some.head(0), decisions.head(0)).is_empty()
