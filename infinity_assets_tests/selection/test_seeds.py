@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infinity_assets.chat_settings import Seeds
-from infinity_assets.selection.seeds import CRITERIA, pick
+from infinity_assets.selection.seeds.criteria import CRITERIA
+from infinity_assets.selection.seeds.picking import pick
 
 FEW = settings(max_examples=80, deadline=None)
 SCHEMA = {
