@@ -64,12 +64,14 @@ def grid_of(row_ids: pl.Series, vectors: pl.LazyFrame, side: int) -> Grid:
 
 def _batches(row_ids: pl.Series, vectors: pl.LazyFrame) -> Iterator[tuple[pl.Series, npt.NDArray[np.float64]]]:
     """The vectors of these rows, in double precision."""
-    wanted = row_ids.to_frame("row_id")
-    known = vectors.select("row_id", "vector").filter(pl.col("vector").is_not_null())
-    for batch in known.collect_batches(chunk_size=_ROWS, maintain_order=True, engine="streaming"):
-        found = batch.join(wanted, on="row_id", how="semi", maintain_order="left")
-        if found.height:
-            yield found["row_id"], found["vector"].to_numpy().astype(np.float64)
+    ids = vectors.select("row_id").collect(engine="streaming")["row_id"]
+    # One look-up for all batches: a join would hash the wanted rows for each.
+    wanted, start = ids.is_in(row_ids.implode()), 0
+    for batch in vectors.select("vector").collect_batches(chunk_size=_ROWS, maintain_order=True, engine="streaming"):
+        here = wanted[start : start + batch.height] & batch["vector"].is_not_null()
+        if here.any():
+            yield ids[start : start + batch.height].filter(here), batch["vector"].filter(here).to_numpy().astype(np.float64)
+        start += batch.height
 
 
 def in_cells(rows: pl.DataFrame, grid: Grid) -> pl.DataFrame:

@@ -53,8 +53,8 @@ def judged(rows: pl.DataFrame, vocabulary: pl.DataFrame, settings: Seeds) -> pl.
         "hard_by_loss": loss > loss.mean() + settings.loss_sigma * loss.std(),
         "hard_to_follow": pl.col("ifd").is_between(*settings.ifd_range),
         # Ties by row id, so that the order of the rows does not decide.
-        "small_loss_drop": pl.when(fell.is_not_null()).then(pl.struct(fell, "row_id").rank("ordinal"))
-        <= fell.count() * settings.small_drop_share,
+        "small_loss_drop": fell.is_not_null()
+        & (pl.struct(fell.fill_null(float("inf")), "row_id").rank("ordinal") <= fell.count() * settings.small_drop_share),
         "raw_material": raw,
     }
     veto = pl.lit(False) if settings.veto_sigma is None else fell > fell.mean() + settings.veto_sigma * fell.std()
