@@ -12,7 +12,7 @@ from infinity_assets.catalog.invariants import conservation, unique
 from infinity_assets.catalog.lake import Lake, Outcome
 from infinity_assets.catalog.pool import Pool
 from infinity_assets.chat_settings import Seeds
-from infinity_assets.defs import step, training
+from infinity_assets.defs import planner, step, training
 from infinity_assets.defs.chat import seeds as _  # noqa: F401  (registers it)
 from infinity_assets.defs.foundation import candidates
 from infinity_assets.defs.score import tuned as __  # noqa: F401
@@ -25,6 +25,7 @@ from infinity_assets.inference.requests import Response, ScoreRequest
 from infinity_assets.model_settings import ModelSpec
 from infinity_assets.report.charts import LIMIT
 from infinity_assets.rows import schema
+from infinity_assets.rows.ids import shard_names, shard_of
 from infinity_assets.selection.seeds.criteria import CRITERIA
 from infinity_assets.settings import Settings
 from infinity_assets_tests.defs.scored_lake import commit
@@ -213,3 +214,22 @@ def test_a_scorer_on_a_server_cannot_be_trained(lake: Lake, trained: Trained, as
     away = settings.models.model_copy(update={"scorer": ModelSpec(backend="openai")})
     with pytest.raises(InfinityError, match="on a server"):
         made(lake, "tuned", settings.model_copy(update={"models": away}))
+
+
+def test_a_plan_trains_nothing_and_goes_on_without(lake: Lake, trained: Trained, asked: list, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = settings_with(tuned=ON, max_seeds=12)
+    for asset in ("decontaminated", "scored", "labelled", "vectors"):
+        table = lake.scan(asset).collect()
+        lake.prune(asset, keep=())
+        for shard in shard_names(settings.shards):
+            commit(lake, asset, Outcome(table.filter(shard_of(settings.shards) == shard)), shard)
+    wanted = {"tuned", "loss_after", "seed_selected"}
+    monkeypatch.setattr(planner, "_needed", lambda until: wanted)
+    plan = planner.Planner(lake.data, Pool.load(lake.data), settings, 6).make()
+    assert set(plan.reasons) == wanted
+    seeds = {asset.asset: asset for asset in plan.assets}["seed_selected"]
+    assert seeds.rows is not None
+    assert (seeds.rows.value, seeds.known) == (12, True)
+    assert any(note.startswith("tuned is trained first") for note in plan.notes)
+    assert (trained, asked) == ([], [])
+    assert not lake.partitions("tuned")
