@@ -19,7 +19,7 @@ from infinity_assets.catalog.pool import Pool
 from infinity_assets.cli import main
 from infinity_assets.defs import planner, step
 from infinity_assets.defs import training as defs_training
-from infinity_assets.defs.foundation import domain_budget, domain_scores  # noqa: F401
+from infinity_assets.defs.foundation import domain_budget, domain_scores, proxy  # noqa: F401
 from infinity_assets.defs.planner import Planner
 from infinity_assets.defs.runner import Runner
 from infinity_assets.defs.step import REGISTERED
