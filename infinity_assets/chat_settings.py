@@ -27,8 +27,8 @@ class Seeds(Section):
     criteria: tuple[Criterion, ...] = ("long_tail", "many_labels", "hard_by_loss", "hard_to_follow", "small_loss_drop", "raw_material")
     """The criteria in force. (Paper: long tail, many abilities, loss; Subject report: labels, loss, smallest drop; README of 2024: IFD.)"""
     combine: Literal["any", "all"] | PositiveInt = "any"
-    """How many criteria a row has to meet: one, all (of those that can hold for its kind), or so many. (Not published; a union fits the paper's
-    1.2 M best.)"""
+    """How many of the criteria in force a row has to meet: one, all that can hold for its kind, or so many, but no more than can hold. (Not
+    published; a union fits the paper's 1.2 M best.)"""
     long_tail: tuple[int, int] = (2, 12)
     """A row with a fine label whose frequency lies in this range is a seed. (Paper: 20 to 200.)"""
     long_tail_sampled: tuple[int, int] = (13, 40)
@@ -45,11 +45,12 @@ class Seeds(Section):
     """The share of the scored rows whose loss falls least when the scorer is trained on the pool: they are hard to learn, and seeds. Needs `tuned`.
     (Subject report: the 50,000 smallest.)"""
     veto_sigma: NonNegativeFloat | None = 1.96
-    """A row whose loss changes by more than mean + this many standard deviations when the scorer is trained is no seed, whatever speaks for it: it is
-    soon learnt by heart. Null for no veto; needs `tuned`. (Paper: such rows are dropped, the bound is not published.)"""
+    """A row whose loss falls by more than mean + this many standard deviations of the fall when the scorer is trained is no seed, whatever speaks for
+    it: it is soon learnt by heart. Null for no veto; needs `tuned`. (Paper: rows whose loss changes a lot are dropped, the bound is not
+    published.)"""
     tuned: Proxy = Proxy()
-    """The scorer, trained on a sample of the pool, that tells how much of a row's loss training takes away. Off unless `enabled`: the two
-    settings above then do nothing."""
+    """The scorer, trained on a sample of the pool's conversations, that tells how much of a row's loss training takes away. Off unless `enabled`: the
+    two settings above then do nothing."""
     grid: PositiveInt = 20
     """Cells on each side of the grid over the rows' vectors, by which the budget goes round. (Subject report's code: 100, of 3 M rows; 30 for small
     budgets.)"""

@@ -9,7 +9,7 @@ from infinity_assets.catalog.views import connect
 ORDER = (
     "raw_pool", "synthesized_from_text", "fingerprints", "embeddings", "neighbours", "duplicates", "deduped", "benchmarks", "paraphrases",
     "allowed", "matches", "contamination", "decontaminated", "measured", "ngrams", "importance", "vectors",
-    "benchmark_vectors", "proximity", "tagged", "label_forms", "tag_vocabulary", "labelled", "scored", "rules",
+    "benchmark_vectors", "proximity", "tagged", "label_forms", "tag_vocabulary", "labelled", "scored", "tuned", "loss_after", "rules",
     "seed_selected", "topics", "domain_scores", "domain_budget", "inf_instruct_f", "proxy",
     "evolved", "answered", "diagnosed", "inf_instruct_g", "release",
 )  # fmt: skip

@@ -155,6 +155,7 @@ APPLIES: dict[str, tuple[str, ...]] = {
     "tagged": ("unique",),
     "labelled": ("unique",),
     "scored": ("unique",),
+    "loss_after": ("unique",),
     "seed_selected": ("conservation", "unique"),
     # Shards evolve apart: an instruction that two of them wrote is made one in `answered`.
     "evolved": ("conservation", "grammar", "clean"),

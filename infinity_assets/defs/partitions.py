@@ -28,6 +28,7 @@ _BY_SHARD = {
     "tagged",
     "labelled",
     "scored",
+    "loss_after",
     "evolved",
     "answered",
     "diagnosed",

@@ -26,10 +26,11 @@ from infinity_assets.catalog.lake import ALL, Lake, Outcome, StepKey
 from infinity_assets.catalog.pool import Pool
 from infinity_assets.catalog.staleness import Reason, Wanted, why
 from infinity_assets.defs import step as steps
-from infinity_assets.defs.miniature import children, described, filled, forget, height, mirror_of, replace_rows, together, without
+from infinity_assets.defs.miniature import TRAINED, children, described, filled, forget, height, mirror_of, replace_rows, together, without
 from infinity_assets.defs.partitions import SHARDS, SOURCES, partitions_of
 from infinity_assets.defs.step import REGISTERED, Registered, Step, same_partition_only
 from infinity_assets.errors import InfinityError
+from infinity_assets.evaluation.proxy import CURVE
 from infinity_assets.inference.planning.estimate import Estimate, expand, total
 from infinity_assets.inference.planning.observed import NOT_ASKED, LookingUp, Observed, TimedPool
 from infinity_assets.inference.planning.plan import AssetPlan, Plan, Stage
@@ -44,8 +45,6 @@ _VECTOR = 1600
 """Bytes of a stored vector, about: 384 numbers of four bytes, and its key."""
 
 _FROM_TEXT = "synthesized_from_text"
-_TRAINS = "proxy"
-"""A plan trains nothing."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +178,9 @@ class Planner:
         plans = []
         for registered in stale:
             asset, partitions = registered.asset, list(reasons[registered.asset])
-            if asset == _TRAINS or (registered.group not in _GROUPS and asset != _FROM_TEXT):
+            if asset in TRAINED and not mirror.partitions(asset):  # what reads it does without
+                replace_rows(mirror, self._key(registered, ALL), Outcome(pl.DataFrame(schema=CURVE)))
+            if asset in TRAINED or (registered.group not in _GROUPS and asset != _FROM_TEXT):
                 continue
             if self._unknown & set(_inputs(registered)) or not all(mirror.partitions(name) for name in _inputs(registered)):
                 self._unknown.add(asset)
@@ -198,6 +199,8 @@ class Planner:
             self._notes.append(
                 f"{', '.join(bound)}: stops when enough rows are accepted; the plan is of all candidates, the most that it can be."
             )
+        if "tuned" in reasons and self._settings.chat.seeds.tuned.enabled:
+            self._notes.append("tuned is trained first: the calls of loss_after, one per row that has a loss, are not counted.")
         if guessed := [plan.asset for plan in plans if plan.asset in self._guessed and plan.calls and plan.calls.value]:
             self._notes.append(f"{', '.join(guessed)}: which rows they get depends on answers, so the sample's stand for them.")
         return plans

@@ -38,10 +38,12 @@ class Trained(NamedTuple):
     """Rows without an answer within `max_tokens`."""
 
 
-def sampled(rows: pl.DataFrame, settings: Proxy) -> pl.DataFrame:
+def sampled(rows: pl.DataFrame | pl.LazyFrame, settings: Proxy) -> pl.DataFrame:
     """The rows that it is trained on: a sample by row id, in the order of the lots. Columns row_id, messages."""
-    lots = rows.select("row_id", "messages").with_columns(draw("proxy", rows["row_id"]))
-    return lots.sort("draw", "row_id").head(settings.rows).drop("draw")
+    ids = rows.lazy().select("row_id").collect()
+    lots = ids.with_columns(draw("proxy", ids["row_id"])).sort("draw", "row_id").head(settings.rows).select("row_id")
+    texts = rows.lazy().select("row_id", "messages").join(lots.lazy(), on="row_id", how="semi").collect(engine="streaming")
+    return lots.join(texts, on="row_id", maintain_order="left")
 
 
 def name(rows: pl.DataFrame, settings: Proxy, base: str) -> str:

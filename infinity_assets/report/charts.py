@@ -1,5 +1,6 @@
-"""Charts as markdown images: inline SVG small enough (under 1,000 characters) for the web UI to show in place."""
+"""Charts as markdown images: inline SVG or PNG small enough (under 1,000 characters) for the web UI to show in place."""
 
+import zlib
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from urllib.parse import quote
@@ -98,6 +99,49 @@ def line(values: pl.Series, title: str) -> str:
         f"<polyline points='{points}' fill='none' stroke='#4f43dd'/><text y='{height + 11}'>{low:.3g} to {high:.3g}</text></svg>"
     )
     return f"{title}: from {numbers[0]:.3g} to {numbers[-1]:.3g} in {len(numbers):,} steps\n\n{_image(drawing, title)}"
+
+
+_SHADES = b"\xff\xff\xff\xd9\xd6\xf8\xa7\xa0\xee\x73\x69\xe3\x4f\x43\xdd\x2a\x20\x96\x14\x0d\x52\x00\x00\x00"
+"""White for an empty cell, then darker; red, green and blue of each."""
+
+
+def heat_map(counts: np.ndarray, title: str) -> str:
+    """Counts on a square grid, darker where there are more (in steps of doublings); an empty string if all are 0.
+
+    A PNG, since squares drawn one by one would be too many; 2 x 2 cells are put together until it is small enough.
+
+    Args:
+        counts: Shape (side, side), not negative; the first line is at the bottom.
+        title: The caption.
+    """
+    if not counts.any():
+        return ""
+    occupied, cells, most = int((counts > 0).sum()), counts.size, int(counts.max())
+    while True:
+        side, top = len(counts), np.log2(counts.max() + 1)
+        shades = np.ceil(np.log2(counts + 1) / top * 7).astype(np.uint8)[::-1]
+        pixels = max(1, 160 // side)
+        wide = shades.repeat(pixels, 0).repeat(pixels, 1)
+        caption = f"{title}: {occupied:,} of {cells:,} cells occupied, at most {most:,} in one"
+        drawn = f"{caption}\n\n![{title}](data:image/png;base64,{b64encode(_png(wide, _SHADES)).decode()})"
+        if len(drawn) < LIMIT or side == 1:
+            return drawn
+        odd = side % 2
+        counts = np.pad(counts, ((0, odd), (0, odd)))
+        counts = counts.reshape(len(counts) // 2, 2, len(counts) // 2, 2).sum((1, 3))
+
+
+def _png(indices: np.ndarray, palette: bytes) -> bytes:
+    """An image of palette colours, numbered in a byte each (PNG specification, 3rd edition)."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return len(data).to_bytes(4) + kind + data + zlib.crc32(kind + data).to_bytes(4)
+
+    height, width = indices.shape
+    head = width.to_bytes(4) + height.to_bytes(4) + bytes([8, 3, 0, 0, 0])
+    lines = np.hstack([np.zeros((height, 1), np.uint8), indices]).tobytes()
+    parts = chunk(b"IHDR", head), chunk(b"PLTE", palette), chunk(b"IDAT", zlib.compress(lines, 9)), chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
 def _image(svg: str, title: str) -> str:

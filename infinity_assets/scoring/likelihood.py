@@ -29,8 +29,8 @@ def losses(in_context: pl.DataFrame, alone: pl.DataFrame, instruction: pl.DataFr
         One line per row of `in_context`: row_id, loss, loss_alone, ifd, ifd_perplexity, answer_tokens, likelihood_error (why ifd is null),
         loss_instruction, ic_ifd, ic_ifd_error (why ic_ifd is null).
     """
-    measured = _mean(in_context, "loss").join(_mean(alone, "loss_alone", positive=True), on="row_id", how="left")
-    measured = measured.join(_mean(instruction, "loss_instruction", positive=True), on="row_id", how="left")
+    measured = mean_loss(in_context, "loss").join(mean_loss(alone, "loss_alone", positive=True), on="row_id", how="left")
+    measured = measured.join(mean_loss(instruction, "loss_instruction", positive=True), on="row_id", how="left")
     tokens = in_context.select("row_id", pl.col("answer_tokens").cast(pl.Int64))
     ratio = pl.col("loss") / pl.col("loss_alone")
     corrected = ratio / pl.col("loss_instruction")
@@ -49,7 +49,7 @@ def losses(in_context: pl.DataFrame, alone: pl.DataFrame, instruction: pl.DataFr
     )
 
 
-def _mean(scores: pl.DataFrame, name: str, positive: bool = False) -> pl.DataFrame:
+def mean_loss(scores: pl.DataFrame, name: str, positive: bool = False) -> pl.DataFrame:
     """The mean loss per token, finite or null with its reason: row_id, `name`, `name`_error.
 
     Args:

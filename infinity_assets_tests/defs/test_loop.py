@@ -18,8 +18,8 @@ from infinity_assets.catalog.lake import ALL, Lake, Outcome, StepKey
 from infinity_assets.catalog.pool import Pool
 from infinity_assets.cli import main
 from infinity_assets.defs import planner, step
-from infinity_assets.defs.foundation import domain_budget, domain_scores  # noqa: F401
-from infinity_assets.defs.foundation import proxy as proxy_asset
+from infinity_assets.defs import training as defs_training
+from infinity_assets.defs.foundation import domain_budget, domain_scores, proxy  # noqa: F401
 from infinity_assets.defs.planner import Planner
 from infinity_assets.defs.runner import Runner
 from infinity_assets.defs.step import REGISTERED
@@ -200,7 +200,7 @@ def test_two_turns_with_a_proxy(trial: Trial, monkeypatch: pytest.MonkeyPatch) -
         return training.Trained(pl.DataFrame([(1, 2.0, 1e-4, 10)], schema=training.CURVE, orient="row"), rows.height, 0)
 
     monkeypatch.setattr(training, "train", train)
-    monkeypatch.setattr(proxy_asset, "local_path", lambda spec, models: Path("nowhere"))
+    monkeypatch.setattr(defs_training, "local_path", lambda spec, models: Path("nowhere"))
     monkeypatch.setenv("INFINITY_FOUNDATION__LOOP__PROXY__ENABLED", "true")
     trial.pupil.knows = 2
     first = trial.run("proxy")

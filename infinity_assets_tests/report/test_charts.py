@@ -3,15 +3,17 @@
 import base64
 import math
 import re
+import zlib
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.report.charts import LIMIT, bars, counts, histogram, table
+from infinity_assets.report.charts import LIMIT, bars, counts, heat_map, histogram, table
 
 FEW = settings(max_examples=100, deadline=None)
 NUMBERS = st.none() | st.floats() | st.sampled_from([0.0, 5e-324, 0.3, 0.1 + 0.2, 1e17, -1e308, 1e308, 0.9999999999999999, 1.0])
@@ -103,3 +105,41 @@ def test_bars_are_small_and_well_formed_whatever_their_names(lines: list, limit:
         assert drawing(markdown).tag.endswith("svg")
     else:
         assert markdown == ""
+
+
+def pixels(markdown: str) -> np.ndarray:
+    """The palette's numbers in the PNG of a chart, of shape (height, width)."""
+    found = re.fullmatch(r"!\[.*\]\(data:image/png;base64,([^\s()]*)\)", markdown.splitlines()[-1])
+    assert found is not None
+    data = base64.b64decode(found[1])
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    chunks, at = {}, 8
+    while at < len(data):
+        size = int.from_bytes(data[at : at + 4])
+        kind, body = data[at + 4 : at + 8], data[at + 8 : at + 8 + size]
+        assert int.from_bytes(data[at + 8 + size : at + 12 + size]) == zlib.crc32(kind + body)
+        chunks[kind], at = body, at + 12 + size
+    width, height = (int.from_bytes(chunks[b"IHDR"][place : place + 4]) for place in (0, 4))
+    lines = np.frombuffer(zlib.decompress(chunks[b"IDAT"]), np.uint8).reshape(height, width + 1)
+    assert not lines[:, 0].any()
+    assert lines.max() < len(chunks[b"PLTE"]) / 3
+    return lines[:, 1:]
+
+
+@FEW
+@given(side=st.integers(1, 120), rows=st.integers(0, 3000), seed=st.integers(0, 9))
+def test_a_heat_map_is_small_and_well_formed(side: int, rows: int, seed: int) -> None:
+    counts = np.bincount(np.random.default_rng(seed).integers(0, side * side, rows), minlength=side * side).reshape(side, side)
+    markdown = heat_map(counts, "seeds per cell")
+    if not rows:
+        assert markdown == ""
+        return
+    assert len(markdown) < LIMIT
+    assert markdown.startswith(f"seeds per cell: {(counts > 0).sum():,} of {side * side:,} cells occupied, at most {counts.max():,} in one")
+    assert pixels(markdown).any()
+
+
+def test_a_heat_map_is_darker_where_there_are_more_and_white_where_there_are_none() -> None:
+    shades = pixels(heat_map(np.array([[0, 1], [3, 100]]), "x"))
+    below, above = shades[-1], shades[0]
+    assert below[0] == 0 < below[-1] < above[0] < above[-1] == 7

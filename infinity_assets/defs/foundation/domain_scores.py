@@ -1,7 +1,6 @@
 """`domain_scores`: how good a model is, benchmark by benchmark. Grain: a model on a benchmark. Key: model, benchmark."""
 
 from collections import Counter
-from pathlib import Path
 
 import polars as pl
 
@@ -10,6 +9,7 @@ from infinity_assets.catalog.lake import Lake, Outcome, file_hash
 from infinity_assets.catalog.pool import Pool
 from infinity_assets.defs.curate.decontaminated import benchmark_files
 from infinity_assets.defs.step import Step, dataset
+from infinity_assets.defs.training import tuned_model, weights_of
 from infinity_assets.evaluation.evaluate import PROMPTS, evaluate
 from infinity_assets.evaluation.loop import PROXY
 from infinity_assets.evaluation.scores import OTHER, SCORE, TESTED, counted, left_out, read_lm_eval, references, result_files
@@ -18,24 +18,12 @@ from infinity_assets.foundation_settings import Loop
 from infinity_assets.model_settings import ModelSpec
 from infinity_assets.report import charts
 
-_WEIGHTS = "weights"
-"""The measure of `proxy` that says where its weights lie, in the data folder."""
-
-
-def latest_proxy(lake: Lake) -> Path | None:
-    """The folder of the last proxy, if there is one."""
-    made = lake.manifest("proxy")
-    weights = made.measures.get(_WEIGHTS) if made else None
-    folder = lake.data / str(weights)
-    return folder.resolve() if weights and (folder / "config.json").is_file() else None
-
 
 def models_under_test(loop: Loop, lake: Lake) -> dict[str, ModelSpec]:
     """The models that are evaluated, by name, the one under test last: what proxies are made from, and the last proxy."""
     tested = {loop.model.model: loop.model}
-    if loop.proxy.enabled and (folder := latest_proxy(lake)):
-        spec = loop.model.model_copy(update={"model": str(folder), "revision": folder.name})
-        tested[f"{PROXY} {folder.name}"] = spec
+    if loop.proxy.enabled and (folder := weights_of(lake, "proxy")):
+        tested[f"{PROXY} {folder.name}"] = tuned_model(loop.model, folder)
     return tested
 
 

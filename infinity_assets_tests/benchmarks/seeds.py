@@ -1,0 +1,102 @@
+"""How fast seeds are picked, in how much memory, and how spread they are.
+
+    python -m infinity_assets_tests.benchmarks.seeds [--rows 1000000] [--width 256] [--max-seeds 100000] [--grid 100]
+
+Makes up rows with labels, losses and vectors (half of them clustered, one in five without a vector), and picks from them in a process of its own:
+`memory` is its PSS at its highest, the rows of the pool included. The vectors are read from Parquet. Not a test: nothing is asserted on time.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from infinity_assets.chat_settings import Seeds
+from infinity_assets.foundation_settings import Proxy
+from infinity_assets.rows.ids import digest
+from infinity_assets.selection.seeds import summary
+from infinity_assets.selection.seeds.picking import pick
+from infinity_assets_tests.benchmarks.ingest import measured
+
+_LABELS = 15_000
+_PART = 100_000
+
+
+def make_up(folder: Path, rows: int, width: int) -> None:
+    """Write rows, vectors and vocabulary."""
+    rng = np.random.default_rng(0)
+    labels = pl.Series("label", [f"label {n}" for n in range(_LABELS)])
+    used = rng.zipf(1.3, size=4 * rows) % _LABELS
+    some = pl.DataFrame({"row": np.arange(4 * rows) // 4, "label": labels.gather(used)}).filter(pl.Series(rng.random(4 * rows) < 0.8))
+    ability = some.group_by("row", maintain_order=True).agg(pl.col("label").unique().alias("ability"))
+    frame = pl.DataFrame(
+        {
+            "row_id": [digest(str(n)) for n in range(rows)],
+            "kind": np.where(rng.random(rows) < 0.05, "text", "conversation"),
+            "language": np.where(rng.random(rows) < 0.2, "zh", "en"),
+            "row": np.arange(rows),
+            "cate_ability": pl.Series(np.char.add("ability ", rng.integers(0, 26, rows).astype(str)).tolist())
+            .reshape((rows, 1))
+            .arr.to_list(),
+            "label_source": ["model"] * rows,
+            "loss": rng.gamma(2, 1, rows),
+            "loss_after": rng.gamma(2, 0.9, rows),
+            "ifd": rng.normal(0.7, 0.2, rows),
+            "depth": rng.gamma(3, 1, rows),
+        }
+    )
+    frame.join(ability, on="row", how="left", maintain_order="left").drop("row").write_parquet(folder / "rows.parquet")
+    counts = np.bincount(used, minlength=_LABELS)
+    pl.DataFrame({"label": labels, "rows": counts}).write_parquet(folder / "vocabulary.parquet")
+    (folder / "vectors").mkdir()
+    centres = rng.normal(size=(50, width)).astype(np.float32)
+    for start in range(0, rows, _PART):
+        part = frame[start : start + _PART]
+        vectors = rng.normal(size=(part.height, width)).astype(np.float32)
+        vectors[::2] = vectors[::2] * 0.3 + centres[rng.integers(0, 50, len(vectors[::2]))]
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        series = pl.Series("vector", vectors.astype(np.float16), dtype=pl.Array(pl.Float16, width))
+        known = pl.when(part["language"] == "en").then(series).alias("vector")
+        part.select("row_id", known).write_parquet(folder / "vectors" / f"{start:09}.parquet")
+
+
+def once(folder: Path, recipe: Seeds) -> None:
+    """Pick, and write how long it took and what came of it."""
+    rows, vocabulary = pl.read_parquet(folder / "rows.parquet"), pl.read_parquet(folder / "vocabulary.parquet")
+    vectors = pl.scan_parquet(sorted((folder / "vectors").glob("*.parquet")), glob=False)
+    began = time.monotonic()
+    found = pick(rows, vectors, vocabulary, recipe)
+    told = {"seconds": time.monotonic() - began, "candidates": found.cells.height, "seeds": int(found.cells["taken"].sum())}
+    (folder / "told.json").write_text(json.dumps({**told, "covered": str(summary.covered(found.cells))}))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--width", type=int, default=256)
+    parser.add_argument("--max-seeds", type=int, default=100_000)
+    parser.add_argument("--grid", type=int, default=100)
+    parser.add_argument("--once", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.once:
+        recipe = Seeds(
+            max_seeds=arguments.max_seeds, grid=arguments.grid, long_tail=(20, 200), long_tail_sampled=(200, 500), tuned=Proxy(enabled=True)
+        )
+        once(arguments.once, recipe)
+        return
+    with tempfile.TemporaryDirectory() as made:
+        make_up(Path(made), arguments.rows, arguments.width)
+        command = [sys.executable, "-m", __spec__.name, "--once", made]
+        run = measured([*command, "--max-seeds", str(arguments.max_seeds), "--grid", str(arguments.grid)], {})
+        told = json.loads((Path(made) / "told.json").read_text())
+    print(f"{arguments.rows:,} rows, {told['candidates']:,} candidates, {told['seeds']:,} seeds: {told['seconds']:.1f} s,", end=" ")
+    print(f"{arguments.rows / told['seconds']:,.0f} rows/s, memory {run.memory:.2f} GiB\n{told['covered']}")
+
+
+if __name__ == "__main__":
+    main()

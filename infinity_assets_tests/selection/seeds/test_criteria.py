@@ -1,0 +1,79 @@
+"""Every criterion against plain Python, and how they combine."""
+
+from statistics import mean, stdev
+
+from hypothesis import given, settings
+
+from infinity_assets.chat_settings import Seeds
+from infinity_assets.foundation_settings import Proxy
+from infinity_assets.rows.ids import draw
+from infinity_assets.selection.seeds.criteria import CRITERIA, judged
+from infinity_assets_tests.selection.seeds.made_up import RECIPES, ROWS, VOCABULARY, frame
+
+FEW = settings(max_examples=100, deadline=None)
+COUNTS = dict(VOCABULARY.iter_rows())
+
+
+def bound(numbers: list[float], sigma: float | None) -> float:
+    """Mean and so many standard deviations; a little more, since numbers that are all equal differ from their own mean by rounding."""
+    return mean(numbers) + sigma * stdev(numbers) + 1e-9 if sigma is not None and len(numbers) > 1 else float("inf")
+
+
+def expected(rows: list[dict], recipe: Seeds) -> list[tuple[set[str], bool]]:
+    """What speaks for each row, and whether it is vetoed."""
+    losses = [row["loss"] for row in rows if row.get("loss") is not None]
+    fell = {row["row_id"]: row["loss"] - row["loss_after"] for row in rows if None not in (row.get("loss"), row.get("loss_after"))}
+    least = sorted(fell, key=lambda row_id: (fell[row_id], row_id))[: int(len(fell) * recipe.small_drop_share)]
+    lots = draw("long_tail", frame(rows)["row_id"])
+    found = []
+    for row, lot in zip(rows, lots, strict=True):
+        counts = [COUNTS[label] for label in row["ability"] or []] if row["label_source"] == "model" else []
+        raw = row["kind"] != "conversation"
+        holds = {
+            "long_tail": any(
+                recipe.long_tail[0] <= count <= recipe.long_tail[1]
+                or (recipe.long_tail_sampled[0] <= count <= recipe.long_tail_sampled[1] and lot < recipe.long_tail_share)
+                for count in counts
+            ),
+            "many_labels": row["label_source"] == "model" and row["ability"] is not None and len(counts) >= recipe.min_labels,
+            "hard_by_loss": (row.get("loss") or 0) > bound(losses, recipe.loss_sigma),
+            "hard_to_follow": row.get("ifd") is not None and recipe.ifd_range[0] <= row["ifd"] <= recipe.ifd_range[1],
+            "small_loss_drop": row["row_id"] in least,
+        }
+        vetoed = row["row_id"] in fell and fell[row["row_id"]] > bound([*fell.values()], recipe.veto_sigma)
+        found.append(({"raw_material"} if raw else {name for name in holds if holds[name]}, vetoed))
+    return found
+
+
+@FEW
+@given(rows=ROWS, recipe=RECIPES)
+def test_criteria_and_veto_are_what_plain_python_finds(rows: list[dict], recipe: Seeds) -> None:
+    found = judged(frame(rows), VOCABULARY, recipe)
+    assert found["row_id"].to_list() == [row["row_id"] for row in rows]
+    for line, (speaks, vetoed) in zip(found.iter_rows(named=True), expected(rows, recipe), strict=True):
+        assert {name for name in CRITERIA if line[name]} == speaks
+        assert line["vetoed"] == vetoed
+        in_force = [name for name in CRITERIA if name in speaks and name in recipe.criteria]
+        assert (line["met"], line["because"]) == (len(in_force), "+".join(in_force))
+
+
+@FEW
+@given(rows=ROWS, recipe=RECIPES)
+def test_how_many_have_to_hold(rows: list[dict], recipe: Seeds) -> None:
+    found = judged(frame(rows), VOCABULARY, recipe)
+    for row, line in zip(rows, found.iter_rows(named=True), strict=True):
+        can_hold = {"raw_material"} if row["kind"] != "conversation" else set(CRITERIA) - {"raw_material"}
+        can_hold &= set(recipe.criteria)
+        if not recipe.tuned.enabled:
+            can_hold -= {"small_loss_drop"}
+        wanted = {"any": 1, "all": len(can_hold)}.get(str(recipe.combine)) or int(recipe.combine) if can_hold else 1
+        assert line["enough"] == (line["met"] >= max(1, min(wanted, len(can_hold) or 1)))
+
+
+@FEW
+@given(rows=ROWS)
+def test_all_asks_for_more_than_two_and_two_for_more_than_any(rows: list[dict]) -> None:
+    recipes = [Seeds(combine=combine, min_labels=1, tuned=Proxy(enabled=True)) for combine in ("any", 2, "all")]
+    some, two, every = (judged(frame(rows), VOCABULARY, recipe)["enough"] for recipe in recipes)
+    assert not (two & ~some).any()
+    assert not (every & ~two).any()
