@@ -15,11 +15,12 @@ from infinity_assets.report import charts
 from infinity_assets.rows import conversation
 from infinity_assets.rows.ids import shard_of
 from infinity_assets.scoring import language
+from infinity_assets.selection.rules import first_failure
 from infinity_assets.settings import Settings
 from infinity_assets.synthesis import quota
 from infinity_assets.synthesis.asking import Asking
 from infinity_assets.synthesis.descent import Generation, settle
-from infinity_assets.synthesis.elimination import measures, rules
+from infinity_assets.synthesis.elimination import copies, measures, rules
 from infinity_assets.synthesis.strategies import registry
 
 
@@ -43,13 +44,13 @@ def _make(number: int) -> dg.AssetsDefinition:
         columns=EVOLVED,
         meaning=MEANING,
         kinds=("polars", "parquet", "vllm"),
-        version="4",
+        version="5",
     )  # fmt: skip
     def evolved(step: Step) -> Outcome:
         """Instructions that the generator made from seeds, one operator per seed, drawn by row id.
 
-        Grain: one instruction. Key: row_id. Thrown away, with a reason each: no gain over the seed, another language, leaked words of the
-        prompt, an answer in place of a request, contamination. A seed whose rewrite failed returns to the pool.
+        Grain: one instruction. Key: row_id. Thrown away, with a reason each: no gain over the seed, harm, another language, leaked words
+        of the prompt, lost material, an answer in place of a request, a copy, contamination. A seed whose rewrite failed returns to the pool.
         """
         recipe, asking = step.settings.chat.evolution, step.asking()
         wordings = [prompts.both(name, step.settings.prompts_dir) for name in _prompts(step.settings)]
@@ -59,8 +60,10 @@ def _make(number: int) -> dg.AssetsDefinition:
             return _rewrites(asking, seeds, number)
 
         def decide(made: pl.DataFrame, failed: pl.DataFrame) -> Generation:
-            failed = pl.concat([_copied(gate, made, wordings), failed])
-            return settle(made, EVOLVED, rules.rules(recipe.elimination), failed, by=step.settings.models.generator.model)
+            checks = rules.rules(recipe.elimination, wordings)
+            failed = pl.concat([first_failure(made, checks), _copied(gate, made, wordings), failed])
+            failed = pl.concat([failed, copies.near_copies(made.join(failed, on="row_id", how="anti"), recipe.elimination)])
+            return settle(made, EVOLVED, [], failed, by=step.settings.models.generator.model)
 
         wanted = quota.share_of(recipe.accept, step.settings.shards, step.partition)
         result, untried = quota.until_accepted(seeds, wanted, name, make, decide)
