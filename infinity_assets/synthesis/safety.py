@@ -7,11 +7,16 @@ also speaks of prevention, treatment, history or a story does not. Words say lit
 import polars as pl
 
 _ASKS = (
-    r"(?:how (?:do|can|could|should|would|might) (?:i|you|we|one|someone|a person)|how to|(?:best|easiest|safest|quickest) ways? to|where (?:can|do) i"
+    r"(?:how (?:do|can|could|should|would|might) (?:i|you|we|one|someone|a person)|how to|(?:best|easiest|safest"
+    r"|quickest) ways? to|where (?:can|do) i"
     r"|(?:steps?|instructions?|guide|tutorial|recipe|directions?)[\w, -]{0,20} (?:to|for|on)|(?:help|teach|show|tell|let) me(?: how)?"
-    r"|i (?:want|need|plan|intend|am going|'d like|would like) to|^\W*(?:write|create|make|build|give|design|develop|plan|produce|synthesi[sz]e))"
+    r"|i (?:want|need|plan|intend|am going|'d like|would like) to|(?:^|[.!?:;]\s)\W*(?:write|create|make|build|give|design"
+    r"|develop|plan|produce|synthesi[sz]e))"
 )
-_MAKE = r"(?:make|build|construct|assemble|create|produce|3d[- ]print|cook|brew|grow|synthesi[sz]e|manufacture|extract|prepare|weaponi[sz]e|detonate|set off)"
+_MAKE = (
+    r"(?:make|build|construct|assemble|create|produce|3d[- ]print|cook|brew|grow|synthesi[sz]e|manufacture|extract|prepare"
+    r"|weaponi[sz]e|detonate|set off)"
+)
 _NEAR = r"[^.?!\n]{0,60}?"
 _WHO = r"(?:someone|somebody|a person|people|my \w+|her|him|them|a man|a woman|a child|children|kids|students|the \w+ (?:teacher|guard|officer))"
 _ASKS_ZH = r"(?:怎么|怎样|如何|教我|告诉我|详细说明|详细介绍|请说明|给我|写出|步骤|方法|哪里(?:能|可以)|写一|帮我|什么)"
@@ -19,7 +24,8 @@ _NEAR_ZH = r"[^。？！\n]{0,25}?"
 
 _HARMS = (
     # Weapons and explosives.
-    rf"{_ASKS}\b{_NEAR}\b{_MAKE}\b{_NEAR}\b(?:pipe bombs?|nail bombs?|bombs?|explosives?|grenades?|molotov|napalm|ghost guns?|untraceable (?:\w+ )?guns?"
+    rf"{_ASKS}\b{_NEAR}\b{_MAKE}\b{_NEAR}\b(?:pipe bombs?|nail bombs?|bombs?|explosives?|grenades?|molotov|napalm"
+    rf"|ghost guns?|untraceable (?:\w+ )?guns?"
     r"|nerve agents?|sarin|anthrax|chemical weapons?|biological weapons?|dirty bombs?|silencers?)\b",
     r"\bmix\b[^.?!\n]{0,40}\bammonium nitrate\b[^.?!\n]{0,40}\b(?:fuel|diesel)",
     # Poison.
@@ -27,24 +33,31 @@ _HARMS = (
     rf"{_ASKS}\b{_NEAR}\bpoison {_WHO}\b",
     rf"\b(?:what|which) poison\b{_NEAR}\b(?:can i|could i|should i|kills?|undetect\w+|without)\b",
     # Minors.
-    r"\b(?:erotic|erotica|sexual|sexually explicit|pornographic|porn|nude|naked)\b[^.?!\n]{0,60}\b(?:(?:[1-9]|1[0-7]|six|seven|eight|nine|ten|eleven"
-    r"|twelve|thirteen|fourteen|fifteen|sixteen|seventeen)[- ]year[- ]olds?|child|children|minors?|underage|little (?:girl|boy)|schoolgirls?|toddlers?)\b",
+    r"\b(?:erotic|erotica|sexual|sexually explicit|pornographic|porn|nude|naked)\b[^.?!\n]{0,60}\b(?:(?:[1-9]|1[0-7]|six"
+    r"|seven|eight|nine|ten|eleven"
+    r"|twelve|thirteen|fourteen|fifteen|sixteen|seventeen)[- ]year[- ]olds?|child|children|minors?|underage|little (?:girl"
+    r"|boy)|schoolgirls?|toddlers?)\b",
     # Self-harm.
-    rf"(?:{_ASKS}|how many|how much|what is the|which)\b{_NEAR}\b(?:kill myself|end my (?:own )?life|commit suicide|hang myself|cut myself|overdose on)\b",
+    rf"(?:{_ASKS}|how many|how much|what is the|which)\b{_NEAR}\b(?:kill myself|end my (?:own )?life|commit suicide"
+    rf"|hang myself|cut myself|overdose on)\b",
     # Accounts and malware.
-    rf"{_ASKS}\b{_NEAR}\b(?:hack|break|get) into\b{_NEAR}\b(?:accounts?|phones?|instagram|facebook|e?-?mails?|computers?|wi-?fi|whatsapp|snapchat)\b",
+    rf"{_ASKS}\b{_NEAR}\b(?:hack|break|get) into\b{_NEAR}\b(?:accounts?|phones?|instagram|facebook|e?-?mails?|computers?"
+    rf"|wi-?fi|whatsapp|snapchat)\b",
     rf"{_ASKS}\b{_NEAR}\b(?:ransomware|keyloggers?|malware|computer virus|computer worm|botnets?|spyware|rootkits?|trojans?)\b",
     # Hard drugs.
     rf"{_ASKS}\b{_NEAR}\b{_MAKE}\b{_NEAR}\b(?:methamphetamine|crystal meth|meth|heroin|crack cocaine|cocaine|fentanyl|mdma|lsd|ghb)\b",
     # Violence.
     rf"{_ASKS}\b{_NEAR}\b(?:kill|murder|stab|strangle|kidnap|torture|rape|maim) {_WHO}\b",
-    rf"{_ASKS}\b{_NEAR}\b(?:get away with murder|dispose of a (?:dead )?body|hide a (?:dead )?body|mass shooting|traffic (?:women|children|people))\b",
+    rf"{_ASKS}\b{_NEAR}\b(?:get away with murder|dispose of a (?:dead )?body|hide a (?:dead )?body|mass shooting"
+    rf"|traffic (?:women|children|people))\b",
     rf"{_ASKS}\b{_NEAR}\b(?:buy|sell|smuggle)\b{_NEAR}\b(?:kidnapped|trafficked|enslaved)\b|\bbuy a (?:kidnapped|slave)\b",
-    rf"(?:{_ASKS}|\bwhich\b)\b{_NEAR}\b(?:gas|poison|drug|burn|blow up|shoot|attack|hurt|bomb|beat up|run over) {_NEAR}\b(?:people|neighbou?rs?|crowds?|passengers"
+    rf"(?:{_ASKS}|\bwhich\b)\b{_NEAR}\b(?:gas|poison|drug|burn|blow up|shoot|attack|hurt|bomb|beat up"
+    rf"|run over) {_NEAR}\b(?:people|neighbou?rs?|crowds?|passengers"
     r"|classmates|coworkers|colleagues|strangers|my (?:wife|husband|boss|ex|girlfriend|boyfriend|teacher|sister|brother|mother|father))\b",
     rf"{_ASKS}\b{_NEAR}\b(?:drop|place|plant|hide|throw|carry|smuggle|attach)\b{_NEAR}\b(?:explosives?|bombs?|grenades?)\b",
     rf"{_ASKS}\b{_NEAR}\b(?:roofies|rohypnol|date[- ]rape drugs?|knock[- ]?out (?:drops|drugs?))\b",
-    rf"(?:{_ASKS}|how (?:can|could|do|does) )\b{_NEAR}\b(?:stop eating|starve|purge)\b{_NEAR}\b(?:hide|hiding|secretly|without (?:my|her|his|their) (?:parents|mother|mum|mom|family))\b",
+    rf"(?:{_ASKS}|how (?:can|could|do|does) )\b{_NEAR}\b(?:stop eating|starve|purge)\b{_NEAR}\b(?:hide|hiding|secretly"
+    rf"|without (?:my|her|his|their) (?:parents|mother|mum|mom|family))\b",
     # Theft and fraud.
     rf"{_ASKS}\b{_NEAR}\b(?:break into|rob|burgle)\b{_NEAR}\b(?:house|home|flat|apartment|car|shop|store|bank|office)\b",
     rf"{_ASKS}\b{_NEAR}\bstolen (?:passwords?|credentials|identit(?:y|ies)|logins?)\b",
@@ -68,8 +81,10 @@ _HARMS = (
     rf"{_ASKS_ZH}{_NEAR_ZH}(?:诈骗短信|诈骗话术|钓鱼邮件|钓鱼网站|钓鱼短信|假币|洗钱|盗刷|假护照|假身份证)",
 )
 _INNOCENT = (
-    r"(?i)\b(?:prevent\w*|protect\w*|detect|detecting|recogni[sz]\w*|defus\w*|dispos\w* robot|remov\w*|treat\w*|antidote|survive\w*|against|stop (?:him|her|them|someone)"
-    r"|history|historians?|novel|story|stories|fiction\w*|films?|movies?|plays?|characters?|detectives?|game|minecraft|museum|vaccines?|warn\w*|report\w*"
+    r"(?i)\b(?:prevent\w*|protect\w*|detect|detecting|recogni[sz]\w*|defus\w*|dispos\w* robot|remov\w*|treat\w*|antidote"
+    r"|survive\w*|against|stop (?:him|her|them|someone)"
+    r"|history|historians?|novel|story|stories|fiction\w*|films?|movies?|plays?|characters?|detectives?|game|minecraft"
+    r"|museum|vaccines?|warn\w*|report\w*"
     r"|photo\w*|camera|portrait|training|awareness|quiz)\b"
     r"|预防|防止|防范|识别|辨别|清除|保护|举报|拒绝|治疗|抢救|解毒|历史|小说|故事|电影|侦探|剧本|游戏|危害|劝|安慰|求助|宣传|海报"
 )

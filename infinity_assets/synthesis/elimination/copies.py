@@ -1,5 +1,6 @@
 """Rewrites that are nearly the same as another one of their shard."""
 
+import numpy as np
 import polars as pl
 
 from infinity_assets.chat_settings import Elimination
@@ -29,8 +30,8 @@ def near_copies(made: pl.DataFrame, settings: Elimination) -> pl.DataFrame:
     prints = fingerprint(distinct, rule)
     shingles, sizes = prints["shingles"], prints["size"].to_numpy()
 
-    def of(rows):
-        taken = sizes[rows].cumsum()
+    def of(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        taken = np.cumsum(sizes[rows], dtype=np.int64)
         return shingles.gather(rows).explode(empty_as_null=False).to_numpy(), taken - sizes[rows]
 
     keys, signed, sketches = prints["keys"].to_numpy(), prints["signed"].to_numpy(), prints["sketch"].to_numpy()

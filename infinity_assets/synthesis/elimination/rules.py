@@ -37,20 +37,25 @@ _EXAMPLE = {"item_id": pl.String, "benchmark": pl.String, "prompt": pl.String}
 _LEAKED_RUNS = {"en": (4, 6), "zh": (6, 8)}
 """Of the fixed words of a prompt, so many in a row tell a leak from chance, and so few if they are a whole sentence of it."""
 _LEAKED = (
-    r"(?im)given (?:prompt|request|instruction)#|#\s*(?:the )?(?:given|rewritten|new|created|evolved) |(?:the|this|your) (?:given|rewritten) (?:prompt|request)"
-    r"|^\W*(?:(?:the )?(?:new|rewritten|original|revised|evolved|given|seed|more (?:specific|difficult|complex)) (?:request|prompt|question|instruction|version)"
+    r"(?im)given (?:prompt|request|instruction)#|#\s*(?:the )?(?:given|rewritten|new|created|evolved) "
+    r"|(?:the|this|your) (?:given|rewritten) (?:prompt|request)"
+    r"|^\W*(?:(?:the )?(?:new|rewritten|original|revised|evolved|given|seed|more (?:specific|difficult"
+    r"|complex)) (?:request|prompt|question|instruction|version)"
     r"|request|prompt|instruction)(?: is)?\W{0,3}[:：]"
     r"|^\W*here(?: is|'s|’s) (?:a|an|the|your|my) (?:\w+ ){0,2}(?:question|request|prompt|instruction|version)\b"
     r"|(?:rewritten|evolved) (?:prompt|request|question|instruction)|here is (?:a|the|your) (?:new |rewritten )?(?:request|text)\b"
-    r"|\((?:[^()]* )?(?:rewritten|rewrite|added|new (?:constraint|condition)|word limit)\b[^()]*\)\s*$|^\W*改写[:：]|[（(][^（）()]*(?:按要求|改写|加上|字数|条件)[^（）()]*[)）]\s*$"
+    r"|\((?:[^()]* )?(?:rewritten|rewrite|added|new (?:constraint|condition)|word limit)\b[^()]*\)\s*$"
+    r"|^\W*改写[:：]|[（(][^（）()]*(?:按要求|改写|加上|字数|条件)[^（）()]*[)）]\s*$"
     r"|at most twenty|one more condition:|several steps of reasoning|rarer subject|keeps? its language|do not answer it|send to an assistant"
     r"|改写后的(?:请求|问题|提示|指令)|给定的(?:请求|提示|指令)|(?:新|原来|原始)的?(?:请求|指令|提示)[：:]|下面是一个请求|最多比原来多|给它加上一个条件|要推理好几步"
     r"|更少见的主题|简体仍用简体|不要回答它|发给助手"
 )
 """Words about the rewriting itself: what small models write around a rewrite, whatever the prompt was."""
 _ANSWERING = (
-    r"(?i)^\W*(?:(?:sure|certainly|absolutely|of course|yes|no problem|understood)(?: thing)?\s*[!.,:，]|great question|thank you for|i(?:'m| am) sorry"
-    r"|as an ai\b|here you (?:go|are)\b|i(?:'d| would) be (?:happy|glad)|i(?:'d| would) love to|i(?:'ll| will| can) (?:help|rewrite|suggest)|let me help"
+    r"(?i)^\W*(?:(?:sure|certainly|absolutely|of course|yes|no problem|understood)(?: thing)?\s*[!.,:，]"
+    r"|great question|thank you for|i(?:'m| am) sorry"
+    r"|as an ai\b|here you (?:go|are)\b|i(?:'d| would) be (?:happy|glad)|i(?:'d| would) love to|i(?:'ll"
+    r"| will| can) (?:help|rewrite|suggest)|let me help"
     r"|好的[，,。！!]|当然[，,。！!可]|没问题[，,。！!]|明白了|(?:很?抱歉|对不起)(?:[，,。！!]|我)|我?很(?:乐意|高兴)(?:为|帮)|我(?:推荐|建议)你"
     r"|作为一[个名](?:人工智能|AI|语言模型))"
 )
@@ -58,7 +63,8 @@ _PRESENTING = r"(?i)^\W*(?:here(?: is| are|'s|’s)\b|below (?:is|are)\b|the fol
 """What stands before an answer, or before the material of a request."""
 _REQUEST_MARK = (
     r"[?？]|[请請]|如何|怎[么麼样樣]|什[么麼]|为何|哪|吗|嗎|[写寫]|列出|解[释釋]|说明|說明|介[绍紹]|计算|計算|推[荐薦]|比[较較]|翻[译譯]|总结|總結|[给給]出"
-    r"|[帮幫](?:我|忙)|想知道|有没有|是否|[能可]否|能不能|多少|(?i)\blooking for\b|\bplease\b|\b(?:i|and|i would|i'd) (?:need|want|like to know|would like)\b"
+    r"|[帮幫](?:我|忙)|想知道|有没有|是否|[能可]否|能不能|多少|(?i)\blooking for\b|\bplease\b|\b(?:i|and|i would"
+    r"|i'd) (?:need|want|like to know|would like)\b"
 )
 _IMPERATIVE = (
     "add|analyse|analyze|argue|arrange|assess|brainstorm|build|calculate|change|check|choose|classify|compare|complete|compose|compute|continue|contrast|"

@@ -27,7 +27,7 @@ MODEL_RULES = {
     "answers_the_seed": ("answers_the_seed", ["eliminated"], ["passes"]),
     "same_request": ("gain", ["same"], ["less", "more"]),
     "no_gain_by_judge": ("gain", ["same", "less"], ["more"]),
-    "harmful": ("harmful", ["eliminated"], ["passes"]),
+    "harmful": ("harmful", ["eliminated", "unseen_eliminated"], ["passes", "unseen_passes"]),
 }
 """Reasons that a model's number decides: the set, which of its parts are to be eliminated, and which are to pass."""
 DEFAULTS: Mapping[str, Any] = {
@@ -126,7 +126,7 @@ class Figures(NamedTuple):
 def text_figures() -> dict[str, Figures]:
     """By rule."""
     sets = [*(name for name in TEXT_RULES if name != "near_copy_of_another"), "lost_subject", "answers_the_seed", "gain"]
-    good = pl.concat([cases(name).filter(pl.col("part").is_in(["passes", "unseen_passes", "more"])) for name in sets])
+    good = pl.concat([cases(name).filter(pl.col("part").str.contains("passes|more")) for name in sets])
     told = {}
     for reason in TEXT_RULES:
         own = cases(reason).with_columns(taken(reason, cases(reason)).alias("taken"))
@@ -140,13 +140,13 @@ def text_figures() -> dict[str, Figures]:
     return told
 
 
-def text_table() -> str:
+def text_table(figures: Mapping[str, Figures]) -> str:
     """The figures in Markdown, as docs/elimination.md has them."""
     lines = [
         "| reason | cases | precision | recall | unseen cases | their precision | their recall | of all good rewrites, taken |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for reason, (every, unseen, alarms, good) in text_figures().items():
+    for reason, (every, unseen, alarms, good) in figures.items():
         later = f"{unseen.cases} | {unseen.precision:.2f} | {unseen.recall:.2f}" if unseen else "- | - | -"
         told = "-" if alarms is None else f"{alarms} of {good}"
         lines.append(f"| `{reason}` | {every.cases} | {every.precision:.2f} | {every.recall:.2f} | {later} | {told} |")
