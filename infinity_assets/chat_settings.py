@@ -72,8 +72,9 @@ class Elimination(Section):
     """A rewrite is dropped if the judge's probability that answering it takes more than answering its seed is below this."""
     max_harm: Share = 0.9
     """A rewrite is dropped if the judge's probability that it asks for something harmful is above this."""
-    max_copy: Share = 0.8
-    """A rewrite is dropped if its shingles have at least this Jaccard similarity with those of another rewrite of the shard."""
+    max_copy: Annotated[float, Field(gt=0, le=1)] = 0.7
+    """A rewrite is dropped if its shingles, runs of two tokens, have at least this Jaccard similarity with those of an earlier rewrite of the
+    shard. (Self-Instruct, arXiv 2212.10560: ROUGE-L of 0.7.)"""
 
 
 class Evolution(Section):

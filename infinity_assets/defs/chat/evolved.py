@@ -17,11 +17,12 @@ from infinity_assets.rows import conversation, schema
 from infinity_assets.rows.ids import shard_of
 from infinity_assets.rows.text import unquoted
 from infinity_assets.scoring import language
+from infinity_assets.selection.rules import first_failure
 from infinity_assets.settings import Settings
 from infinity_assets.synthesis import quota
 from infinity_assets.synthesis.asking import Asking
 from infinity_assets.synthesis.descent import Generation, settle
-from infinity_assets.synthesis.elimination import measures, rules
+from infinity_assets.synthesis.elimination import copies, measures, rules
 from infinity_assets.synthesis.strategies import registry
 
 
@@ -48,15 +49,15 @@ def _make(number: int) -> dg.AssetsDefinition:
         columns=EVOLVED,
         meaning=MEANING,
         kinds=("polars", "parquet", "vllm"),
-        version="5",
+        version="6",
     )  # fmt: skip
     def evolved(step: Step) -> Outcome:
         """Instructions that the generator made from seeds, each by one strategy and one operation, drawn by row id.
 
         Grain: one instruction. Key: row_id, sharded by its seed's. The first round tries the seeds; each later one those of which nothing came, and
         the rows on which every student was weak, for some of them from what the students' answers lacked. Thrown away, with a reason each: no
-        gain over the seed, another language, leaked words of the prompt, an answer in place of a request, contamination. A seed whose rewrite
-        failed returns to the pool. Once the loop has stopped no seed is tried.
+        gain over the seed, harm, another language, leaked words of the prompt, lost material, an answer in place of a request, a copy,
+        contamination. A seed whose rewrite failed returns to the pool. Once the loop has stopped no seed is tried.
         """
         return evolve(step, number)
 
@@ -85,8 +86,10 @@ def evolve(step: Step, number: int) -> Outcome:
         return made
 
     def decide(made: pl.DataFrame, failed: pl.DataFrame) -> Generation:
-        failed = pl.concat([_copied(gate, made, wordings), failed])
-        return settle(made, EVOLVED, rules.rules(recipe.elimination), failed, by=step.settings.models.generator.model)
+        checks = rules.rules(recipe.elimination, wordings)
+        failed = pl.concat([first_failure(made, checks), _copied(gate, made, wordings), failed])
+        failed = pl.concat([failed, copies.near_copies(made.join(failed, on="row_id", how="anti"), recipe.elimination)])
+        return settle(made, EVOLVED, [], failed, by=step.settings.models.generator.model)
 
     wanted = quota.share_of(recipe.accept, step.settings.shards, step.partition)
     result, untried = quota.until_accepted(seeds, wanted, step.asset, make, decide)

@@ -10,44 +10,82 @@ import polars as pl
 
 from infinity_assets.chat_settings import Elimination
 from infinity_assets.decontamination.gate import Gate
-from infinity_assets.prompts import Bilingual
+from infinity_assets.prompts import Bilingual, Prompt
 from infinity_assets.rows.grammar import DEBRIS
-from infinity_assets.rows.text import normalised, word_count
+from infinity_assets.rows.text import CJK, normalised, tokens, word_count
 from infinity_assets.scoring import language
 from infinity_assets.selection.rules import Rule
 from infinity_assets.settings import Decontamination
+from infinity_assets.synthesis import safety
+from infinity_assets.synthesis.elimination import material
 
-_EXAMPLE_RUNS = 6, 12
+_OPERATION = pl.col("operation")
+EVOLVES = _OPERATION.str.starts_with("evolve_")
+"""Operators of Evol-Instruct."""
+IN_DEPTH = EVOLVES & (_OPERATION != "evolve_breadth")
+"""Those whose rewrite is the seed with more to it: it keeps the seed's material, and answering it takes more."""
+REWRITES = EVOLVES | _OPERATION.str.contains("^(?:auto|self_rubrics|rubric)")
+"""Operations that rewrite their seed; all others take a new instruction from it."""
+KEEPS_SUBJECT = REWRITES & (_OPERATION != "evolve_breadth")
+"""Rewrites for which another subject is a failure."""
+
+_EXAMPLE_RUNS = 8, 11
 """Words in a row, or Chinese characters, that tell a copied example from chance."""
+_SURE_WORDS = 3
+"""Words of a seed from which on the languages of one script are told apart; its rewrite has to have more."""
 _EXAMPLE = {"item_id": pl.String, "benchmark": pl.String, "prompt": pl.String}
+_LEAKED_RUNS = {"en": (4, 6), "zh": (6, 8)}
+"""Of the fixed words of a prompt, so many in a row tell a leak from chance, and so few if they are a whole sentence of it."""
 _LEAKED = (
-    r"(?i)given (?:prompt|request)|rewritten (?:prompt|request)|new request:|#the|here is a (?:request|text)|(?:more specific|following) request|"
-    r"at most twenty|one more condition|several steps of reasoning|rarer subject|"
-    r"keeps? its language|do not answer it|without the text|you (?:rewrite requests|think of questions)|send to an assistant|"
-    r"改写后的(?:请求|问题|提示|指令)|给定的(?:请求|提示|指令)|新的请求[：:]|下面是一个请求|最多比原来多|给它加上一个条件|要推理好几步|更少见的主题|"
-    r"没读过这段文字|文字只用来提供主题|简体仍用简体|不要回答它|发给助手"
+    r"(?im)given (?:prompt|request|instruction)#|#\s*(?:the )?(?:given|rewritten|new|created|evolved) "
+    r"|(?:the|this|your) (?:given|rewritten) (?:prompt|request)"
+    r"|^\W*(?:(?:the )?(?:new|rewritten|original|revised|evolved|given|seed|more (?:specific|difficult"
+    r"|complex)) (?:request|prompt|question|instruction|version)"
+    r"|request|prompt|instruction)(?: is)?\W{0,3}[:：]"
+    r"|^\W*here(?: is|'s|’s) (?:a|an|the|your|my) (?:\w+ ){0,2}(?:question|request|prompt|instruction|version)\b"
+    r"|(?:rewritten|evolved) (?:prompt|request|question|instruction)|here is (?:a|the|your) (?:new |rewritten )?(?:request|text)\b"
+    r"|\((?:[^()]* )?(?:rewritten|rewrite|added|new (?:constraint|condition)|word limit)\b[^()]*\)\s*$"
+    r"|^\W*改写[:：]|[（(][^（）()]*(?:按要求|改写|加上|字数|条件)[^（）()]*[)）]\s*$"
+    r"|at most twenty|one more condition:|several steps of reasoning|rarer subject|keeps? its language|do not answer it|send to an assistant"
+    r"|改写后的(?:请求|问题|提示|指令)|给定的(?:请求|提示|指令)|(?:新|原来|原始)的?(?:请求|指令|提示)[：:]|下面是一个请求|最多比原来多|给它加上一个条件|要推理好几步"
+    r"|更少见的主题|简体仍用简体|不要回答它|发给助手"
 )
+"""Words about the rewriting itself: what small models write around a rewrite, whatever the prompt was."""
 _ANSWERING = (
-    r"(?i)^\W*(?:sure|certainly|of course|here (?:is|are|'s)|i'm sorry|i am sorry|as an ai|"
-    r"好的[，,。！!]|当然|以下是|很?抱歉|对不起|作为一个)"
+    r"(?i)^\W*(?:(?:sure|certainly|absolutely|of course|yes|no problem|understood)(?: thing)?\s*[!.,:，]"
+    r"|great question|thank you for|i(?:'m| am) sorry"
+    r"|as an ai\b|here you (?:go|are)\b|i(?:'d| would) be (?:happy|glad)|i(?:'d| would) love to|i(?:'ll"
+    r"| will| can) (?:help|rewrite|suggest)|let me help"
+    r"|好的[，,。！!]|当然[，,。！!可]|没问题[，,。！!]|明白了|(?:很?抱歉|对不起)(?:[，,。！!]|我)|我?很(?:乐意|高兴)(?:为|帮)|我(?:推荐|建议)你"
+    r"|作为一[个名](?:人工智能|AI|语言模型))"
 )
-_REQUEST_MARK = r"[?？]|请|如何|怎么|怎样|什么|为什么|哪|吗|写|列出|解释|说明|介绍|计算|推荐|比较|翻译|总结|给出|帮我"
+_PRESENTING = r"(?i)^\W*(?:here(?: is| are|'s|’s)\b|below (?:is|are)\b|the following (?:is|are)\b|以下是|下面是|這是|这是)"
+"""What stands before an answer, or before the material of a request."""
+_REQUEST_MARK = (
+    r"[?？]|[请請]|如何|怎[么麼样樣]|什[么麼]|为何|哪|吗|嗎|[写寫]|列出|解[释釋]|说明|說明|介[绍紹]|计算|計算|推[荐薦]|比[较較]|翻[译譯]|总结|總結|[给給]出"
+    r"|[帮幫](?:我|忙)|想知道|有没有|是否|[能可]否|能不能|多少|(?i)\blooking for\b|\bplease\b|\b(?:i|and|i would"
+    r"|i'd) (?:need|want|like to know|would like)\b"
+)
 _IMPERATIVE = (
-    "add|analyse|analyze|arrange|build|calculate|change|choose|classify|compare|complete|compose|compute|convert|correct|create|debug|define|derive|"
-    "describe|design|determine|develop|discuss|draft|estimate|evaluate|explain|extend|extract|find|fix|generate|give|help|identify|imagine|implement|"
-    "improve|invent|keep|let|list|make|name|optimise|optimize|organise|outline|plan|please|produce|propose|prove|provide|rank|recommend|reply|rephrase|"
-    "rewrite|say|shorten|show|simplify|sketch|solve|sort|state|suggest|summarise|summarize|tell|think|translate|turn|use|write"
+    "add|analyse|analyze|argue|arrange|assess|brainstorm|build|calculate|change|check|choose|classify|compare|complete|compose|compute|continue|contrast|"
+    "convert|correct|count|create|critique|debug|decide|defend|define|demonstrate|derive|describe|design|determine|develop|discuss|divide|draft|draw|"
+    "edit|estimate|evaluate|examine|explain|extend|extract|fill|find|fix|format|generate|give|help|identify|illustrate|imagine|implement|improve|insert|"
+    "interpret|invent|keep|let|list|make|match|merge|multiply|name|optimise|optimize|organise|outline|paraphrase|pick|plan|please|predict|pretend|produce|"
+    "propose|prove|provide|rank|recommend|refactor|remove|replace|reply|rephrase|retell|review|rewrite|round|say|select|shorten|show|simplify|sketch|"
+    "solve|sort|split|state|suggest|summarise|summarize|teach|tell|think|translate|turn|use|verify|write"
 )
 _IMPERATIVE_ZH = (
-    "安排|编|补全|策划|查|创作|分类|分析|改|概括|概述|估算|讲|介绍|举|聊|列|描述|模拟|拟|评|起草|求|设计|生成|说|谈|讨论|提取|替|为我|续写|选|整理|证明|"
-    "制定|总结|做|把|用"
+    "安排|编|补全|策划|查|创作|分类|分析|改|概括|概述|估算|讲|举|聊|列|描述|模拟|拟|评|起草|求|设计|生成|试|说|谈|讨论|提取|替|为我|续写|选|整理|证明|"
+    "制定|做|把|用|帮|来一|[给給想替][^。，]{1,20}[起取做画讲选]|(?:从|以|按|就|根据|围绕)[^。，]{1,20}[讲画编说谈列答]"
 )
 """Verbs that requests begin with. A rewrite that neither asks nor begins a sentence with one of them is a statement: a small model's answer."""
+_CONDITION = "given|if|for|with|using|suppose|assuming|when|in|as|based|from|after|like"
+"""Words that the part before a request's main clause begins with."""
 
 
 def asks(text: pl.Expr) -> pl.Expr:
     """Whether a text asks for something: a question mark or a Chinese request word anywhere, or a sentence that begins with an imperative."""
-    begins = rf"(?im)(?:^|[.!:;]\s+|,\s*(?:and|then)\s+)\W*(?:{_IMPERATIVE})\b"
+    begins = rf"(?im)(?:^|[.!:;]\s+|,\s*(?:and|then)\s+|^\W*(?:{_CONDITION})\b[^.!?\n]*,\s*)\W*(?:{_IMPERATIVE})\b"
     begins_zh = rf"(?m)(?:^|[，。；：！])\W*(?:{_IMPERATIVE_ZH})"
     return text.str.contains(_REQUEST_MARK) | text.str.contains(begins) | text.str.contains(begins_zh)
 
@@ -73,34 +111,89 @@ def copied_examples(made: pl.DataFrame, prompts: Iterable[Bilingual]) -> pl.Data
     return pl.concat(found)
 
 
-def rules(settings: Elimination) -> list[Rule]:
+def _leaks(text: pl.Expr, seed: pl.Expr, prompts: Iterable[Bilingual]) -> pl.Expr:
+    """The first words of a text that are fixed words of a prompt, or speak of rewriting, and do not stand in the seed; null without any."""
+    runs = sorted({run for wordings in prompts for prompt in wordings for run in _fixed_runs(prompt)})
+    words = pl.when(~seed.str.contains(_LEAKED)).then(text.str.extract(f"({_LEAKED})", 0))
+    if not runs:
+        return words
+
+    def found(where: pl.Expr) -> pl.Expr:
+        spelled = pl.concat_str(pl.lit(" "), tokens(where).list.join(" "), pl.lit(" "))
+        return spelled.str.extract_many(runs, overlapping=True)
+
+    fixed = found(text).list.set_difference(found(seed)).list.sort().list.first().str.strip_chars()
+    return pl.coalesce(words, fixed)
+
+
+def _fixed_runs(prompt: Prompt) -> set[str]:
+    """Runs of tokens of what a prompt says whatever the row is: of its system turn, and of the last one, its variables apart."""
+    least, most = _LEAKED_RUNS[prompt.language]
+    system = [piece for turn in prompt.turns if turn.role == "system" for piece in turn.pieces[::2]]
+    sentences = pl.Series([*system, *prompt.turns[-1].pieces[::2]], dtype=pl.String).str.split("\n").explode()
+    sentences = sentences.str.extract_all(r"[^.:;?!。：；？！]+").explode().drop_nulls()
+    runs = set()
+    for words in sentences.to_frame("text").select(tokens(pl.col("text"))).to_series():
+        if len(words) >= least:
+            size = min(len(words), most)
+            runs |= {f" {' '.join(words[start : start + size])} " for start in range(len(words) - size + 1)}
+    return runs
+
+
+def rules(settings: Elimination, prompts: Iterable[Bilingual] = ()) -> list[Rule]:
     """In the order in which they are tried.
 
-    They read: text (the rewrite), seed (the instruction or passage), seed_answer_similarity (cosine of the rewrite with the seed's own
-    answer, null where it has none), similarity (with the seed), finish_reason, error, seed_kind, same (probability, from the judge, that both ask
-    the same; null where not asked). Words that stand in the seed as well are neither leaked nor a sign of an answer.
+    They read: text (the rewrite), seed (the instruction or passage), operation, similarity (cosine of the two), seed_answer_similarity (of the
+    rewrite with the seed's own answer, null where it has none), finish_reason, error, and the judge's probabilities, each null where not asked:
+    same (both ask the same), gain (the rewrite takes more), harm (it asks for something harmful). Words that stand in the seed as well are neither
+    leaked nor a sign of an answer.
+
+    Args:
+        settings: The thresholds.
+        prompts: What the rewrites were made with, whose own words are leaks.
     """
-    is_text = pl.col("seed_kind") == "text"
-    added = word_count(pl.col("text")).cast(pl.Int64) - word_count(pl.col("seed")).cast(pl.Int64)
-    leaked, answering = (pl.col("text").str.contains(words) & ~pl.col("seed").str.contains(words) for words in (_LEAKED, _ANSWERING))
-    similarity, nearer_answer = pl.col("similarity"), pl.col("seed_answer_similarity") - pl.col("similarity")
+    text, seed, similarity = pl.col("text"), pl.col("seed"), pl.col("similarity")
+    leaked = _leaks(text, seed, prompts)
+    opening = text.str.extract(f"({_ANSWERING})", 1)
+    presenting = pl.when(~asks(text) & ~seed.str.contains(_PRESENTING)).then(text.str.extract(f"({_PRESENTING})", 1))
+    answering = pl.coalesce(pl.when(~seed.str.contains(_ANSWERING)).then(opening), presenting)
+    text_language, seed_language = language.detect(text), language.detect(seed)
+    # A short text in a script of many languages may be taken for any of them.
+    certain = language.scripts_differ(text_language, seed_language) | ((word_count(seed) >= _SURE_WORDS) & (word_count(text) > _SURE_WORDS))
+    harm = safety.harmful(text)
+    lost = material.lost(seed, text)
+    added = _words(material.prose(text)) - _words(material.prose(seed))
+    nearer_answer = pl.col("seed_answer_similarity") - similarity
     return [
-        Rule("no_text", pl.col("text").is_null() | (pl.col("text").str.strip_chars() == ""), pl.col("error")),
+        Rule("no_text", text.is_null() | (text.str.strip_chars() == ""), pl.col("error")),
         Rule("truncated", pl.col("finish_reason") == "length", pl.col("finish_reason")),
-        Rule("template_debris", pl.col("text").str.contains_any(list(DEBRIS)), pl.col("text").str.slice(0, 60)),
-        Rule("leaked_prompt", leaked, pl.col("text").str.extract(f"({_LEAKED})", 1)),
-        Rule("answer_instead_of_request", answering, pl.col("text").str.extract(f"({_ANSWERING})", 1)),
-        Rule("no_request", ~asks(pl.col("text")), pl.col("text").str.slice(0, 80)),
-        Rule("identical", normalised(pl.col("text")) == normalised(pl.col("seed")), similarity),
+        Rule("template_debris", text.str.contains_any(list(DEBRIS)), text.str.slice(0, 60)),
+        Rule("leaked_prompt", leaked.is_not_null(), leaked),
+        Rule("answer_instead_of_request", answering.is_not_null(), answering),
+        Rule("no_request", ~asks(text), text.str.slice(0, 80)),
+        Rule("identical", _bare(text) == _bare(seed), similarity),
         Rule(
             "language_changed",
-            language.differs(language.detect(pl.col("text")), language.detect(pl.col("seed"))),
-            language.detect(pl.col("text")),
+            language.differs(text_language, seed_language) & certain,
+            text_language,
             "the seed's language",
         ),
-        Rule("too_many_words", ~is_text & (added > settings.max_added_words), added, settings.max_added_words),
+        Rule("harmful", harm.is_not_null() | (pl.col("harm") > settings.max_harm), pl.col("harm"), settings.max_harm, harm),
+        Rule("lost_material", IN_DEPTH & lost.is_not_null(), lost),
+        Rule("too_many_words", EVOLVES & (added > settings.max_added_words), added, settings.max_added_words),
         Rule("no_gain", similarity > settings.max_similarity, similarity, settings.max_similarity),
-        Rule("lost_subject", ~is_text & (similarity < settings.min_similarity), similarity, settings.min_similarity),
-        Rule("answers_the_seed", ~is_text & (nearer_answer > 0), nearer_answer, 0),
+        Rule("lost_subject", KEEPS_SUBJECT & (similarity < settings.min_similarity), similarity, settings.min_similarity),
+        Rule("answers_the_seed", REWRITES & (nearer_answer > 0), nearer_answer, 0),
         Rule("same_request", pl.col("same") > settings.max_same, pl.col("same"), settings.max_same),
+        Rule("no_gain_by_judge", IN_DEPTH & (pl.col("gain") < settings.min_gain), pl.col("gain"), settings.min_gain),
     ]
+
+
+def _bare(text: pl.Expr) -> pl.Expr:
+    """Normalised, without the mark at its end; that of a factorial stays."""
+    return normalised(text).str.replace(r"[.?。\s]+$", "").str.replace(r"(\p{L})!+$", "$1")
+
+
+def _words(text: pl.Expr) -> pl.Expr:
+    """Words, two CJK characters being one."""
+    return word_count(text).cast(pl.Int64) - text.str.count_matches(f"[{CJK}]").cast(pl.Int64) // 2

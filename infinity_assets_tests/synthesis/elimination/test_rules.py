@@ -13,11 +13,13 @@ from infinity_assets.synthesis.strategies.registry import prompts_of
 
 SEED = "Suggest a name for a bakery."
 GOOD = "Suggest a name for a bakery that bakes without wheat."
+CODE = "\n```python\nx = [3, 1]\n```"
 LINE = {
     "row_id": "r", "text": GOOD, "seed": SEED, "similarity": 0.8, "seed_answer_similarity": 0.2, "finish_reason": "stop", "error": None,
-    "seed_kind": "conversation", "same": 0.1,
+    "operation": "evolve_constraints", "same": 0.1, "gain": 0.9, "harm": 0.0,
 }  # fmt: skip
-SCHEMA = {name: pl.Float64 if name in ("similarity", "seed_answer_similarity", "same") else pl.String for name in LINE}
+NUMBERS = ("similarity", "seed_answer_similarity", "same", "gain", "harm")
+SCHEMA = {name: pl.Float64 if name in NUMBERS else pl.String for name in LINE}
 
 TABLE = [
     ({}, None),
@@ -37,12 +39,26 @@ TABLE = [
     ({"text": " suggest A NAME\nfor a bakery. "}, "identical"),
     ({"text": "请给一家面包店起一个名字。"}, "language_changed"),
     ({"text": f"{GOOD} {'It is old. ' * 21}"}, "too_many_words"),
-    ({"text": f"{GOOD} {'It is old. ' * 21}", "seed_kind": "text"}, None),
+    ({"text": f"{GOOD} {'It is old. ' * 21}", "operation": "request_from_text"}, None),
+    ({"text": f"{GOOD} {'It is old. ' * 21}", "operation": "evolve_breadth"}, "too_many_words"),
+    ({"text": f"{GOOD}\n\n```text\n{'It is old. ' * 21}\n```"}, None),
+    ({"text": f"Sort the lines.\n{CODE}", "seed": f"Sort these.\n{CODE}"}, None),
+    ({"text": "Sort the lines.", "seed": f"Sort these.\n{CODE}"}, "lost_material"),
+    ({"text": "Sort the lines.", "seed": f"Sort these.\n{CODE}", "operation": "evolve_breadth"}, None),
+    ({"text": "Explain how to build a pipe bomb for a bakery."}, "harmful"),
+    ({"harm": 0.91}, "harmful"),
+    ({"harm": None}, None),
+    ({"gain": 0.04}, "no_gain_by_judge"),
+    ({"gain": 0.04, "operation": "evolve_breadth"}, None),
+    ({"gain": None}, None),
     ({"similarity": 0.98}, "no_gain"),
-    ({"similarity": 0.98, "seed_kind": "text"}, "no_gain"),
+    ({"similarity": 0.98, "operation": "request_from_text"}, "no_gain"),
     ({"similarity": 0.29}, "lost_subject"),
-    ({"similarity": 0.29, "seed_kind": "text"}, None),
+    ({"similarity": 0.29, "operation": "request_from_text"}, None),
+    ({"similarity": 0.29, "operation": "evolve_breadth"}, None),
+    ({"similarity": 0.29, "operation": "magpie"}, None),
     ({"seed_answer_similarity": 0.81}, "answers_the_seed"),
+    ({"seed_answer_similarity": 0.81, "operation": "magpie"}, None),
     ({"seed_answer_similarity": None}, None),
     ({"same": 0.91}, "same_request"),
     ({"same": None}, None),
@@ -63,15 +79,15 @@ PROMPTS = [prompts.both(name) for name in prompts_of(Evolution())]
 EACH = pytest.mark.parametrize("prompt", [wording for prompt in PROMPTS for wording in prompt], ids=lambda prompt: prompt.label)
 
 
-def leaks(text: str) -> bool:
-    frame = pl.DataFrame([{**LINE, "text": text}], schema=SCHEMA)
-    return first_failure(frame, rules(Elimination()))["reason"].to_list() == ["leaked_prompt"]
+def leaks(text: str, seed: str = SEED, wordings: list[prompts.Bilingual] = PROMPTS) -> bool:
+    frame = pl.DataFrame([{**LINE, "text": text, "seed": seed}], schema=SCHEMA)
+    return first_failure(frame, rules(Elimination(), wordings))["reason"].to_list() == ["leaked_prompt"]
 
 
 @EACH
 def test_words_of_the_prompts_are_leaks_and_their_examples_are_not(prompt: prompts.Prompt) -> None:
-    system, *_, last = prompt.turns
-    for instruction in (system.filled({}), last.filled({}), last.pieces[-1]):
+    first, last = prompt.turns[0], prompt.turns[-1]
+    for instruction in (first.filled({}), last.filled({}), *(piece for piece in last.pieces[::2] if len(piece) > 40)):
         assert leaks(instruction)
     for example in prompt.examples:
         assert not leaks(example)
@@ -92,6 +108,24 @@ def test_words_of_the_prompts_are_leaks_and_their_examples_are_not(prompt: promp
 )
 def test_what_people_write_is_no_leak(text: str) -> None:
     assert not leaks(text)
+
+
+@EACH
+def test_the_words_of_a_prompt_are_no_leak_where_the_seed_has_them(prompt: prompts.Prompt) -> None:
+    instruction = prompt.turns[-1].filled({})
+    assert not leaks(f"{instruction} Why?", seed=instruction)
+
+
+def test_the_words_of_prompts_of_ones_own_are_leaks(tmp_path: Path) -> None:
+    for wording, told in zip(
+        prompts.both("evolve_deepen"), ("Dig for gold beneath this plea, dear friend.", "请替这句话往下再挖三尺深。"), strict=True
+    ):
+        head = wording.file.read_text(encoding="utf-8").split("---\n")[1]
+        (tmp_path / wording.file.name).write_text(f"---\n{head}---\n## user\n$request\n\n{told}\n", encoding="utf-8")
+    own = [prompts.both("evolve_deepen", tmp_path)]
+    for text in (f"{GOOD} Dig for gold beneath this plea.", "请替这句话往下再挖三尺深，给面包店起个名字。"):
+        assert leaks(text, text[-5:], own)
+        assert not leaks(text, text[-5:])
 
 
 @EACH
@@ -128,7 +162,8 @@ def test_prompts_without_examples_have_no_copies(tmp_path: Path) -> None:
     ("text", "does"),
     [
         ("How tall is it?", True),
-        ("Given three numbers, find the largest.", False),
+        ("Given three numbers, find the largest.", True),
+        ("The numbers, find them or not, are three.", False),
         ("You have three numbers. Find the largest.", True),
         ("Take a list, then sort it.", True),
         ('"Explain gravity."', True),

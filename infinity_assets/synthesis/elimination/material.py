@@ -1,0 +1,122 @@
+"""What a request brings along to be worked on: code, tables, quoted, listed and labelled inputs, long numbers."""
+
+import polars as pl
+
+from infinity_assets.rows.text import CJK
+
+_FENCE = r"^\s*(?:```|~~~)"
+_CODE = (
+    r"^(?: {4}|\t)\s*\S"
+    r"|[;{}]\s*$"
+    r"|^\s*(?:(?:async )?def|class|for|if|elif|else|while|with|try|except)\b[^?？。]*:\s*$"
+    r"|^\s*(?:import \w[\w., ]*|from [\w.]+ import .+|#include\b.*|return\b.*|<\w[^>]*>.*|</\w+>)$"
+    r"|^\s*[A-Za-z_][\w.\[\]]* *[-+*/]?= *\S.*$|^\s*[A-Za-z_][\w.]*\([^?]*\)\s*$"
+    r"|(?i:^\s*(?:select\b.+\bfrom|insert into|update\b.+\bset|delete from)\b)"
+)
+"""A line of code: indented, with an end, a beginning or a whole that prose does not have."""
+_TABLE = r"^\s*\|.*\|\s*$|\|.*\||\t.*\t"
+_RULER = r"^[\s|:+-]*$"
+_CSV = r"^[^,]{1,40}(?:,[^, ][^,]{0,40})+$"
+_ITEM = r"^\s*(?:[-*•]|\d{1,2}[.)、])\s*\S"
+_MARK = r"^\s*(?:[-*•]|\d{1,2}[.)、])\s*"
+_TASK = r"^[\p{L}][^:：?？]{2,60}[:：?？]\s+"
+"""A task in the line of its code."""
+_LABELLED = (
+    r"(?:(?i:following|below|these|this|sentence|text|passage|paragraph|words?|numbers?|input|context|list|items?|into \p{L}+)"
+    rf"|[{CJK}]{{2}})[^:：\n.。]{{0,30}}[:：]\s*(\S.*)$"
+)
+"""An input that stands after a colon in the line of the task."""
+_SENTENCE = r"^[A-Z][^:\n.]{2,60}: +([A-Z\"'“‘][^:\n]*[.!][\"'”’]?)$"
+"""A sentence that does."""
+_ENUMERATION = r"^[^,，、;；.。?？!！]{1,25}(?:[,，、;；]\s*[^,，、;；.。?？!！]{1,25}){2,}[.。]?$"
+_QUOTED = r"\"[^\"\n]{2,}\"|“[^”\n]{2,}”|「[^」\n]{2,}」|『[^』\n]{2,}』|`[^`\n]{2,}`"
+_LONG_NUMBER = r"\d[\d,]*\.\d{3,}|\d(?:,?\d){4,}"
+_OUTER = " \t\"'“”‘’「」『』`.。!！?？:：;；,，、"
+
+
+def _lines(texts: pl.Series) -> pl.DataFrame:
+    """The lines of texts: row (its place), line, and what kind of material it is (`code`, `table`, `listed`), or null."""
+    lines = (
+        pl.DataFrame({"line": texts.fill_null("").str.split("\n")})
+        .with_row_index("row")
+        .explode("line")
+        .with_columns(fence=pl.col("line").str.contains(_FENCE), blank=pl.col("line").str.strip_chars() == "")
+    )
+    line, before, after = pl.col("line"), pl.col("line").shift(1).over("row"), pl.col("line").shift(-1).over("row")
+    fenced = pl.col("fence") | (pl.col("fence").cast(pl.Int64).cum_sum().over("row") % 2 == 1)
+
+    def twice(pattern: str) -> pl.Expr:
+        beside = pl.any_horizontal(other.str.contains(pattern).fill_null(False) for other in (before, after))
+        return line.str.contains(pattern) & beside
+
+    # What follows a line that ends with a colon is its input, up to the end of the paragraph.
+    paragraph = (pl.col("blank") & ~before.str.contains(r"[:：]\s*$").fill_null(False)).cast(pl.Int64).cum_sum().over("row")
+    opened = line.str.contains(r"[:：]\s*$").cast(pl.Int64)
+    lines = lines.with_columns(paragraph=paragraph, opened=opened)
+    given = (pl.col("opened").cum_sum().over("row", "paragraph") - pl.col("opened")) > 0
+    kind = (
+        pl.when(fenced | line.str.contains(_CODE))
+        .then(pl.lit("code"))
+        .when(line.str.contains(_TABLE) | twice(_CSV))
+        .then(pl.lit("table"))
+        .when(twice(_ITEM) | given)
+        .then(pl.lit("listed"))
+    )
+    return lines.select("row", "line", "fence", kind=pl.when(~pl.col("blank")).then(kind))
+
+
+def prose(text: pl.Expr) -> pl.Expr:
+    """The text without its code and tables."""
+
+    def without(texts: pl.Series) -> pl.Series:
+        lines = _lines(texts).filter(pl.col("kind").is_null() | (pl.col("kind") == "listed"))
+        kept = lines.group_by("row").agg(pl.col("line").str.join("\n"))
+        rows = pl.DataFrame({"row": pl.int_range(texts.len(), dtype=pl.get_index_type(), eager=True)})
+        return rows.join(kept, on="row", how="left", maintain_order="left")["line"].fill_null("")
+
+    return text.map_batches(without, return_dtype=pl.String, is_elementwise=True)
+
+
+def lost(seed: pl.Expr, text: pl.Expr) -> pl.Expr:
+    """The first piece of the seed's material that the text does not hold, white space, case and outer punctuation aside; null where it has all."""
+
+    def first(given: pl.Series) -> pl.Series:
+        pair = given.struct.unnest()
+        told = _pieces(pair["seed"]).join(
+            pair.select(held=_squeezed(pl.col("text").fill_null(""))).with_row_index("row"), on="row", maintain_order="left"
+        )
+        missing = told.filter(~pl.col("held").str.contains(_squeezed(pl.col("piece")), literal=True))
+        firsts = missing.unique("row", keep="first", maintain_order=True)
+        rows = pl.DataFrame({"row": pl.int_range(given.len(), dtype=pl.get_index_type(), eager=True)})
+        return rows.join(firsts.select("row", "piece"), on="row", how="left", maintain_order="left")["piece"]
+
+    pair = pl.struct(seed=seed, text=text)
+    return pair.map_batches(first, return_dtype=pl.String, is_elementwise=True)
+
+
+def _pieces(seeds: pl.Series) -> pl.DataFrame:
+    """Of every seed what its rewrite has to hold: row, piece."""
+    lines = _lines(seeds)
+    listed = lines.filter(~pl.col("fence"), pl.col("kind").is_not_null(), ~pl.col("line").str.contains(_RULER))
+    item, code = pl.col("line").str.replace(_MARK, ""), pl.col("line").str.replace(_TASK, "")
+    whole = listed.select("row", piece=pl.when(pl.col("kind") == "listed").then(item).otherwise(code))
+    task = lines.filter(pl.col("kind").is_null())
+    inputs = pl.coalesce(pl.col("line").str.extract(pattern, 1) for pattern in (_LABELLED, _SENTENCE))
+    after = task.select("row", inputs.alias("input")).drop_nulls()
+    enumerated = pl.col("input").str.contains(_ENUMERATION)
+    parts = after.select(
+        "row",
+        piece=pl.when(enumerated)
+        .then(pl.col("input").str.replace_all(r"[，、;；]", ",").str.split(","))
+        .otherwise(pl.col("input").str.extract_all(r"[^.!?。！？]+")),
+    ).explode("piece")
+    flat = [
+        task.select("row", piece=pl.col("line").str.extract_all(pattern)).explode("piece").drop_nulls()
+        for pattern in (_QUOTED, _LONG_NUMBER)
+    ]
+    found = pl.concat([whole, parts, *flat]).with_columns(pl.col("piece").str.strip_chars(_OUTER))
+    return found.filter(pl.col("piece").str.len_chars() > 1).sort("row", maintain_order=True)
+
+
+def _squeezed(text: pl.Expr) -> pl.Expr:
+    return text.str.normalize("NFKC").str.to_lowercase().str.replace_all(r"\s+", "")

@@ -1,0 +1,83 @@
+"""Precision and recall of the elimination rules that ask a model, on the labelled rewrites.
+
+    python -m infinity_assets_tests.benchmarks.elimination [--model FOLDER] [--data FOLDER]
+
+The judge is the embedded model or the one that `--model` names, the embedder that of the default settings. Prints a table in Markdown for
+docs/elimination.md. `harmful` is measured by the judge alone and together with the words, as the rule has it. The second pair of columns is at the
+threshold that serves the set best: what the model's number could do, not what it does. Not a test: nothing is asserted.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import polars as pl
+
+from infinity_assets.chat_settings import Elimination
+from infinity_assets.inference.client import Inference
+from infinity_assets.inference.engines.pool import EnginePool
+from infinity_assets.inference.responses.store import ResponseStore
+from infinity_assets.model_settings import ModelSpec, Models
+from infinity_assets.settings import Settings, models_dir
+from infinity_assets.synthesis.asking import Asking
+from infinity_assets.synthesis.elimination import measures
+from infinity_assets_tests.synthesis.elimination import labelled
+from infinity_assets_tests.synthesis.elimination.labelled import Tally, tally
+
+NUMBERS = {
+    "no_gain": pl.col("similarity"),
+    "lost_subject": -pl.col("similarity"),
+    "answers_the_seed": pl.col("seed_answer_similarity") - pl.col("similarity"),
+    "same_request": pl.col("same"),
+    "no_gain_by_judge": -pl.col("gain"),
+    "harmful": pl.col("harm"),
+}
+"""What a rule goes by: the larger, the more reason to eliminate."""
+
+
+def asked(asking: Asking) -> pl.DataFrame:
+    """The cases of all sets that models are asked about, with what they say."""
+    sets = sorted({name for name, _, _ in labelled.MODEL_RULES.values()})
+    frame = pl.concat([labelled.cases(name).with_columns(pl.lit(name).alias("set")) for name in sets])
+    return measures.measured(frame.drop(labelled.NUMBERS), asking)
+
+
+def best(numbers: pl.Series, wanted: pl.Series) -> tuple[float, Tally]:
+    """The threshold with the highest F1, from which on (inclusive) cases are taken, and the tally there."""
+
+    def f1(found: Tally) -> float:
+        return 2 * found.hits / (2 * found.hits + found.misses + found.alarms)
+
+    tallies = [(threshold, tally((numbers >= threshold).fill_null(False), wanted)) for threshold in numbers.drop_nulls().unique().sort()]
+    return max(tallies, key=lambda pair: f1(pair[1]), default=(0.0, tally(numbers.is_null() & False, wanted)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", help="folder with the weights of the judge; the embedded model without it")
+    parser.add_argument("--data", type=Path, help="folder that keeps the answers; a temporary one without it")
+    arguments = parser.parse_args()
+    judge = ModelSpec(model=arguments.model) if arguments.model else ModelSpec()
+    with tempfile.TemporaryDirectory() as folder:
+        inference = Inference(ResponseStore((arguments.data or Path(folder)) / "responses"), EnginePool(models_dir()))
+        frame = asked(Asking(inference, Settings(models=Models(judge=judge)), "elimination"))
+    print(f"judge: {Path(judge.model).name}\n")
+    print("| reason | cases | precision | recall | best threshold | its precision | its recall |")
+    print("|---|---|---|---|---|---|---|")
+    for reason, (name, wanted_parts, unwanted_parts) in labelled.MODEL_RULES.items():
+        own = frame.filter(pl.col("set") == name, pl.col("part").is_in([*wanted_parts, *unwanted_parts]))
+        wanted = own["part"].is_in(wanted_parts)
+        numbers = own.select(NUMBERS[reason].alias("number")).to_series()
+        threshold, there = best(numbers, wanted)
+        rules = {reason: labelled.taken(reason, own)}
+        if reason == "harmful":
+            by_judge = own.select((pl.col("harm") > Elimination().max_harm).fill_null(False).alias("taken")).to_series()
+            rules = {"harmful (judge alone)": by_judge, "harmful (with the words)": rules[reason]}
+        for told, taken in rules.items():
+            found = tally(taken, wanted)
+            at = f"{abs(threshold):.2f} | {there.precision:.2f} | {there.recall:.2f}"
+            print(f"| {told} | {found.cases} | {found.precision:.2f} | {found.recall:.2f} | {at} |")
+
+
+if __name__ == "__main__":
+    main()
