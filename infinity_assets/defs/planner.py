@@ -251,7 +251,7 @@ class Planner:
         return source not in self._guessed, self._out[source] if source in self._guessed else Estimate(1.0)
 
     def _step(self, registered: Registered, partition: str, mirror: Lake, folder: Path) -> Watched:
-        return Watched(registered.asset, partition, self._settings, mirror, self._pool, folder, folder)
+        return Watched(registered.asset, partition, self._settings, mirror, self._pool, folder, folder, trains=False)
 
     def _pass(
         self,
@@ -275,7 +275,7 @@ class Planner:
             with mirror.scratch() as scratch, mirror.scratch() as shared:
                 step = Watched(
                     registered.asset, partition, self._settings, mirror, self._pool, scratch, shared,
-                    key=self._key(registered, partition), models=models, choose=chosen,
+                    key=self._key(registered, partition), trains=False, models=models, choose=chosen,
                 )  # fmt: skip
                 outcome = registered.function(step)
                 run.outcomes[partition] = replace(outcome, rows=outcome.rows.lazy().collect())

@@ -11,6 +11,8 @@ import polars as pl
 LIMIT = 1000
 """Longer markdown is folded away by the web UI."""
 
+_TWO = ("#aaa", "#4f43dd")
+
 
 def histogram(values: pl.Series, title: str, bins: int = 16, low: float | None = None, high: float | None = None) -> str:
     """The distribution of a number, with its range, median and count in the caption; an empty string if there is nothing to show.
@@ -64,6 +66,35 @@ def bars(named: pl.DataFrame, title: str, limit: float | None = None) -> str:
         drawn = f"{title}\n\n{_image(drawing, title)}"
         if len(drawn) < LIMIT:
             return drawn
+    return ""
+
+
+def pairs(named: pl.DataFrame, title: str) -> str:
+    """Two bars, grey and blue, for each of the first lines, as many as fit; an empty string if there are none.
+
+    Args:
+        named: Three columns: a name, a number or null, and a number. A number under 0 has no bar.
+        title: The caption.
+    """
+    shown = [("".join(c if c.isprintable() else " " for c in str(name)[:40]), *numbers) for name, *numbers in named.head(10).iter_rows()]
+    longest = max((number or 0.0 for _, *numbers in shown for number in numbers), default=0.0) or 1.0
+
+    def bar(place: int, value: float | None) -> str:
+        return f"M0 {place}h{max(value or 0.0, 0.0) / longest * 200:.0f}"
+
+    for count in range(len(shown), 0, -1):
+        lines = list(enumerate(shown[:count]))
+        said = ((place, escape(name), "" if one is None else f"{one:.2f} / ", other) for place, (name, one, other) in lines)
+        names = "".join(f"<text y='{15 * place + 9}'>{name} {first}{other:.2f}</text>" for place, name, first, other in said)
+        drawn = [(colour, "".join(bar(15 * place + 11 + 2 * n, line[n + 1]) for place, line in lines)) for n, colour in enumerate(_TWO)]
+        paths = "".join(f"<path d='{path}' stroke='{colour}' stroke-width='2'/>" for colour, path in drawn)
+        drawing = (
+            f"<svg xmlns='http://www.w3.org/2000/svg' width='300' height='{15 * count}' font-size='9' font-family='sans-serif'>"
+            f"{paths}{names}</svg>"
+        )
+        chart = f"{title}\n\n{_image(drawing, title)}"
+        if len(chart) < LIMIT:
+            return chart
     return ""
 
 
