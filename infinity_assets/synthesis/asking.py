@@ -97,9 +97,8 @@ class Asking:
         wording = prompts.both(prompt, self.settings.prompts_dir)
         cut = [pl.col(name).str.slice(0, self.settings.scoring.max_chars) for name in wording.en.variables]
         # No stage: the judge is asked greedily, and an equal question by another asset has the same answer.
-        requests = batch.from_prompt(
-            wording, rows.select("row_id", "language", cs.by_name("index", require_all=False), *cut), _ONE_TOKEN, "judge", choices=choices
-        )
+        asked = rows.select("row_id", "language", cs.by_name("index", require_all=False), *cut)
+        requests = batch.from_prompt(wording, asked, _ONE_TOKEN, "judge", choices=choices)
         return self.inference.generate(self.settings.models.judge, requests, told or prompt).frame
 
     @staticmethod

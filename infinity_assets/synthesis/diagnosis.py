@@ -180,7 +180,8 @@ def in_words(said: pl.DataFrame) -> pl.DataFrame:
     Returns:
         row_id, deficiency: null where nothing was said, it was cut before its first sentence ended, or it repeats what it is about.
     """
-    text = pl.col("text").fill_null("").str.strip_chars().str.replace(_LABEL, "").str.split("\n").list.first()
+    text = pl.col("text").fill_null("").str.replace_all("**", "", literal=True).str.strip_chars()
+    text = text.str.replace(_LABEL, "").str.split("\n").list.first()
     text = text.str.replace(_BULLET, "").str.replace(_LABEL, "").str.strip_chars(' \t"“”「」*').alias("text")
     sentences = pl.col("text").str.extract(_SENTENCES, 1).str.strip_chars()
     whole = pl.when(pl.col("finish_reason") != "length").then("text")

@@ -1,6 +1,7 @@
 """`abilities`, one asset per round. Grain: an ability in a round. Key: round, ability."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import dagster as dg
@@ -73,7 +74,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         """
         recipe, students = step.settings.chat.diagnosis, step.settings.models.students
         rows = step.read(upstream).collect()
-        exams, measures = _exam(step, rows, [step.read(earlier).collect() for earlier in before])
+        exams, measures = _exam(step, rows, before)
         names, last = tuple(student.name for student in students), number == step.settings.chat.rounds
         here = diagnosis.by_ability(rows, exams, names, number=number, last=last, min_gain=recipe.min_gain)
         table = pl.concat([*(step.read(asset).collect() for asset in told), here])
@@ -92,15 +93,15 @@ def _make(number: int) -> dg.AssetsDefinition:
     return abilities
 
 
-def _exam(step: Step, rows: pl.DataFrame, earlier: list[pl.DataFrame]) -> tuple[pl.DataFrame, dict[str, str | int | float]]:
+def _exam(step: Step, rows: pl.DataFrame, before: Sequence[str]) -> tuple[pl.DataFrame, dict[str, str | int | float]]:
     """How far the first student was behind before and after it was taught, `diagnosis.EXAM`, and what the page says of it."""
     recipe, student, nothing = step.settings.chat.diagnosis, step.settings.models.students[0], pl.DataFrame(schema=diagnosis.EXAM)
     if not recipe.taught.enabled or not step.trains:
         return nothing, {"taught student": "none: chat.diagnosis.taught.enabled is false" if step.trains else "none: a plan trains nothing"}
-    held = [diagnosis.held_out(frame, recipe.held_out) for frame in (*earlier, rows)]
-    unseen = pl.concat([frame.select("row_id") for frame in held])
-    shown = pl.concat([frame.select("row_id", "messages") for frame in (*earlier, rows)]).join(unseen, on="row_id", how="anti")
-    asked = held[-1]
+    frames = [*(step.read(earlier).collect() for earlier in before), rows]
+    held = [diagnosis.held_out(frame, recipe.held_out) for frame in frames]
+    unseen, asked = pl.concat([frame.select("row_id") for frame in held]), held[-1]
+    shown = pl.concat([frame.select("row_id", "messages") for frame in frames]).join(unseen, on="row_id", how="anti")
     if asked.is_empty() or shown.is_empty():
         return nothing, {"taught student": "none: no weak row is held out" if asked.is_empty() else "none: every row is held out"}
     taught, told = _taught(step, student, training.sampled(shown.unique("row_id"), recipe.taught))
