@@ -77,7 +77,7 @@ def pairs(named: pl.DataFrame, title: str) -> str:
         title: The caption.
     """
     shown = [("".join(c if c.isprintable() else " " for c in str(name)[:40]), *numbers) for name, *numbers in named.head(10).iter_rows()]
-    longest = max((number or 0.0 for _, *numbers in shown for number in numbers), default=0.0) or 1.0
+    longest = max([0.0, *(number or 0.0 for _, *numbers in shown for number in numbers)]) or 1.0
 
     def bar(place: int, value: float | None) -> str:
         return f"M0 {place}h{max(value or 0.0, 0.0) / longest * 200:.0f}"

@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from infinity_assets import prompts
 from infinity_assets.defs.chat.rounds import STUDENT_SCORE
 from infinity_assets.synthesis.diagnosis import (
     ABILITIES,
     ALL,
+    DEFICIENCY,
     EXAM,
     UNLABELLED,
     by_ability,
@@ -165,6 +167,16 @@ def test_what_is_said_of_an_answer_is_cleaned_up(text: str | None, finish: str |
     if text == "It is Bergen.":
         said = said.with_columns(answer=pl.lit("It is Bergen"))
     assert in_words(said).rows() == [("r", kept)]
+
+
+@pytest.mark.parametrize("language", prompts.LANGUAGES)
+def test_the_examples_of_the_prompt_are_kept_as_they_are(language: prompts.Language) -> None:
+    prompt = prompts.load(DEFICIENCY, language)
+    shown = [re.split("\n.*?[:：]", turn.filled({})) for turn in prompt.turns if turn.role == "user"][:-1]
+    assert len(shown) == len(prompt.examples) >= 2
+    lines = [(str(n), *texts[:3], text, "stop") for n, (texts, text) in enumerate(zip(shown, prompt.examples, strict=True))]
+    said = pl.DataFrame(lines, schema=["row_id", "request", "reference", "answer", "text", "finish_reason"], orient="row")
+    assert in_words(said)["deficiency"].to_list() == list(prompt.examples)
 
 
 @FEW
