@@ -11,8 +11,6 @@ import polars as pl
 LIMIT = 1000
 """Longer markdown is folded away by the web UI."""
 
-_TWO = ("#aaa", "#4f43dd")
-
 
 def histogram(values: pl.Series, title: str, bins: int = 16, low: float | None = None, high: float | None = None) -> str:
     """The distribution of a number, with its range, median and count in the caption; an empty string if there is nothing to show.
@@ -76,18 +74,18 @@ def pairs(named: pl.DataFrame, title: str) -> str:
         named: Three columns: a name, a number or null, and a number. A number under 0 has no bar.
         title: The caption.
     """
-    shown = [("".join(c if c.isprintable() else " " for c in str(name)[:40]), *numbers) for name, *numbers in named.head(10).iter_rows()]
-    longest = max([0.0, *(number or 0.0 for _, *numbers in shown for number in numbers)]) or 1.0
+    shown = [("".join(c if c.isprintable() else " " for c in str(name)[:40]), *pair) for name, *pair in named.head(10).iter_rows()]
+    grey, blue = (named.head(10).to_series(n).fill_null(0.0).clip(0.0).to_list() for n in (1, 2))
+    longest = max([*grey, *blue], default=0.0) or 1.0
 
-    def bar(place: int, value: float | None) -> str:
-        return f"M0 {place}h{max(value or 0.0, 0.0) / longest * 200:.0f}"
+    def bars_of(numbers: list[float], down: int, colour: str) -> str:
+        path = "".join(f"M0 {15 * place + down}h{number / longest * 200:.0f}" for place, number in enumerate(numbers))
+        return f"<path d='{path}' stroke='{colour}' stroke-width='2'/>"
 
     for count in range(len(shown), 0, -1):
-        lines = list(enumerate(shown[:count]))
-        said = ((place, escape(name), "" if one is None else f"{one:.2f} / ", other) for place, (name, one, other) in lines)
-        names = "".join(f"<text y='{15 * place + 9}'>{name} {first}{other:.2f}</text>" for place, name, first, other in said)
-        drawn = [(colour, "".join(bar(15 * place + 11 + 2 * n, line[n + 1]) for place, line in lines)) for n, colour in enumerate(_TWO)]
-        paths = "".join(f"<path d='{path}' stroke='{colour}' stroke-width='2'/>" for colour, path in drawn)
+        texts = [f"{escape(name)} {'' if one is None else f'{one:.2f} / '}{other:.2f}" for name, one, other in shown[:count]]
+        names = "".join(f"<text y='{15 * place + 9}'>{text}</text>" for place, text in enumerate(texts))
+        paths = bars_of(grey[:count], 11, "#aaa") + bars_of(blue[:count], 13, "#4f43dd")
         drawing = (
             f"<svg xmlns='http://www.w3.org/2000/svg' width='300' height='{15 * count}' font-size='9' font-family='sans-serif'>"
             f"{paths}{names}</svg>"

@@ -218,7 +218,7 @@ def exam(before: pl.DataFrame, after: pl.DataFrame, student: str) -> pl.DataFram
         (pl.coalesce(f"reference_score{end}", "answer_score") - pl.col(f"score{end}")).alias(name)
         for end, name in (("", "before"), ("_after", "after"))
     )
-    return both.select("row_id", *gaps).drop_nulls().cast(dict(EXAM))
+    return both.select("row_id", *gaps).drop_nulls().cast(EXAM)
 
 
 _SCORES = ("score", "reference_score")

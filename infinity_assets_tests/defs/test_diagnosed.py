@@ -43,7 +43,7 @@ def test_who_is_weak_and_why(stage: Stage) -> None:
     assert {n for n, row in rows.items() if row["deficiency"]} == {0, 2}, "of an answer that is not there, nothing can be said"
     assert rows[0]["deficiency"] == "all that 2 answers need."
     weak = {row["row_id"] for row in rows.values() if row["weak"]}
-    assert (outcome.rows_in, set(outcome.decisions["row_id"])) == (5, weak)
+    assert (outcome.rows_in, set(outcome.decisions.lazy().collect()["row_id"])) == (5, weak)
     assert outcome.measures["rows without a score of a student"] == 1
 
 

@@ -58,7 +58,7 @@ def _make(number: int) -> dg.AssetsDefinition:
                 "rows on which every student is weak": weak.height,
                 "rows whose weakness is told in words": table["deficiency"].count(),
                 "rows without a score of a student": table["weak"].null_count(),
-                "position bias of the judge, points": scores["shift"].mean(),
+                "position bias of the judge, points": scores.select(pl.mean("shift")).item(),
             },
             charts={
                 "deficiencies": charts.table(weak.select("deficiency", request=conversation.instruction()).drop_nulls(), rows=10),
