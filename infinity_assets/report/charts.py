@@ -79,7 +79,7 @@ def pairs(named: pl.DataFrame, title: str) -> str:
     longest = max([*grey, *blue], default=0.0) or 1.0
 
     def bars_of(numbers: list[float], down: int, colour: str) -> str:
-        path = "".join(f"M0 {15 * place + down}h{number / longest * 200:.0f}" for place, number in enumerate(numbers))
+        path = "".join(f"M0 {15 * place + down}h{round(number / longest * 200)}" for place, number in enumerate(numbers))
         return f"<path d='{path}' stroke='{colour}' stroke-width='2'/>"
 
     for count in range(len(shown), 0, -1):
