@@ -52,6 +52,7 @@ _TRAINS = "proxy"
 class Watched(Step):
     """A step whose models are watched and which asks about some rows only."""
 
+    trains: bool = False
     models: Observed | None = None
     choose: Callable[[pl.DataFrame], pl.DataFrame] = lambda rows: rows
 
@@ -251,7 +252,7 @@ class Planner:
         return source not in self._guessed, self._out[source] if source in self._guessed else Estimate(1.0)
 
     def _step(self, registered: Registered, partition: str, mirror: Lake, folder: Path) -> Watched:
-        return Watched(registered.asset, partition, self._settings, mirror, self._pool, folder, folder, trains=False)
+        return Watched(registered.asset, partition, self._settings, mirror, self._pool, folder, folder)
 
     def _pass(
         self,
@@ -275,7 +276,7 @@ class Planner:
             with mirror.scratch() as scratch, mirror.scratch() as shared:
                 step = Watched(
                     registered.asset, partition, self._settings, mirror, self._pool, scratch, shared,
-                    key=self._key(registered, partition), trains=False, models=models, choose=chosen,
+                    key=self._key(registered, partition), models=models, choose=chosen,
                 )  # fmt: skip
                 outcome = registered.function(step)
                 run.outcomes[partition] = replace(outcome, rows=outcome.rows.lazy().collect())

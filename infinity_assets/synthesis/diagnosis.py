@@ -245,7 +245,7 @@ def by_ability(
     known = pl.coalesce(reference, "answer_score")  # where no student wrote anything, the judge has not seen it in a pair
     mean = scores.list.eval(pl.element().struct.field("score")).list.mean()
     named = pl.col("cate_ability").list.unique(maintain_order=True)
-    rows = diagnosed.join(exams, on="row_id", how="left").select(
+    rows = diagnosed.join(exams, on="row_id", how="left", maintain_order="left").select(
         pl.when(named.list.len() > 0).then(named).otherwise(pl.lit([UNLABELLED])).alias("ability"),
         "answer_score", "weak", "deficiency", "before", "after",
         *(_score_of(student).alias(f"student {place}") for place, student in enumerate(students)),
@@ -267,7 +267,7 @@ def by_ability(
         pl.col("after").mean().alias("gap_after"),
     ]
     whole = rows.select(pl.lit(ALL).alias("ability"), *lines)
-    parts = rows.explode("ability").group_by("ability").agg(*lines).sort(pl.col("rows") * -1, "ability")
+    parts = rows.explode("ability").group_by("ability", maintain_order=True).agg(*lines).sort(pl.col("rows") * -1, "ability")
     gain = pl.col("gap_before") - pl.col("gap_after")
     stop = (pl.col("ability") == ALL) & (gain < min_gain).fill_null(False)
     table = pl.concat([whole, parts], how="vertical_relaxed").with_columns(gain.alias("gain"), stop.alias("stop"))

@@ -10,7 +10,8 @@ from infinity_assets.catalog.lake import Outcome
 from infinity_assets.cli import main
 from infinity_assets.defs.chat import abilities as asset
 from infinity_assets.defs.chat import diagnosed
-from infinity_assets.defs.step import REGISTERED
+from infinity_assets.defs.planner import Watched
+from infinity_assets.defs.step import REGISTERED, Step
 from infinity_assets.errors import InfinityError
 from infinity_assets.evaluation import proxy as training
 from infinity_assets.inference.requests import GenerateRequest, Response
@@ -151,6 +152,7 @@ def test_a_loop_that_stopped_stays_so(stage: Stage, two_rounds: None, shown: lis
 
 
 def test_a_plan_trains_nothing(stage: Stage, shown: list[pl.DataFrame]) -> None:
+    assert (Step.trains, Watched.trains) == (True, False)
     table = lines(stage.make("abilities", trains=False))
     assert shown == []
     assert table["all"]["gap_after"] is None

@@ -81,13 +81,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         return Outcome(
             table,
             measures=measures | {"the loop stops": bool(table["stop"].any())},
-            charts={
-                "gap": _drawn(table, number),
-                **{
-                    f"round {one}": charts.table(diagnosis.wide(table.filter(pl.col("round") == one)).drop("round", "stop"), rows=30)
-                    for one in range(number, 0, -1)
-                },
-            },
+            charts={"gap": _drawn(table, number), **{f"round {one}": _listed(table, one) for one in range(number, 0, -1)}},
         )
 
     return abilities
@@ -137,6 +131,12 @@ def _forget_others(folder: Path) -> None:
     for other in folder.parent.iterdir():
         if other != folder and not other.name.startswith("."):  # one that begins with a dot is being written
             shutil.rmtree(other)
+
+
+def _listed(table: pl.DataFrame, number: int) -> str:
+    """A round's lines, without the columns that hold nothing."""
+    here = diagnosis.wide(table.filter(pl.col("round") == number)).drop("round", "stop")
+    return charts.table(here.select(column for column in here if column.count()), rows=30)
 
 
 def _drawn(table: pl.DataFrame, number: int) -> str:
