@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 from rich.markup import escape
 
+from infinity_assets.cli.abilities import abilities
 from infinity_assets.cli.arena import arena
 from infinity_assets.cli.errors import sentences
 from infinity_assets.cli.export import export
@@ -270,6 +271,7 @@ def settings() -> None:
     show(Settings(), 0)
 
 
+main.add_command(abilities)
 main.add_command(arena)
 main.add_command(export)
 main.add_command(loop)

@@ -119,7 +119,10 @@ def _values(name: str, row: str, settings: Settings) -> tuple[dict[str, str], st
         raise InfinityError(f"The text of row {row_id} is in no asset any more.")
     asked = [turn["content"] for turn in found.messages if turn["role"] == "user"]
     answers = [turn["content"] for turn in found.messages if turn["role"] == "assistant"]
-    cut = settings.scoring.max_chars if name in ("tag", "judge_answer") else None
+    cut = settings.scoring.max_chars if name in ("tag", "judge_answer", "judge_pair", "find_deficiency") else None
     request = "\n\n".join(asked) if name == "judge_answer" else asked[0]
     values = {"request": request[:cut], "text": asked[0], "one": asked[0], "max_labels": str(settings.scoring.max_labels)}
-    return values | ({"answer": answers[-1][:cut]} if answers else {}), found.language
+    if name == "judge_pair":  # its `one` is a student's answer
+        del values["one"]
+    reference = {"judge_pair": "other", "find_deficiency": "reference"}.get(name, "answer")
+    return values | ({reference: answers[-1][:cut]} if answers else {}), found.language

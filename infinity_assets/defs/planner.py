@@ -51,6 +51,7 @@ _FROM_TEXT = "synthesized_from_text"
 class Watched(Step):
     """A step whose models are watched and which asks about some rows only."""
 
+    trains: bool = False
     models: Observed | None = None
     choose: Callable[[pl.DataFrame], pl.DataFrame] = lambda rows: rows
 

@@ -62,6 +62,8 @@ class Step:
     """Runs it beside other partitions of the asset; null where it runs alone."""
     key: StepKey | None = None
     """What this materialisation depends on; null while that is being found out."""
+    trains: bool = True
+    """Whether models are trained: a plan trains none."""
 
     def read(self, asset: str) -> pl.LazyFrame:
         """The rows of an input: of the same partition where both are partitioned alike, else of all partitions."""

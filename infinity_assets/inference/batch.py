@@ -30,7 +30,7 @@ def from_prompt(
 
     Args:
         prompt: The template; its variables are columns of `rows` or named in `constants`. What stands in them is never read as a template.
-        rows: row_id, language (BCP 47, or null) and the variables, none of them null.
+        rows: row_id, language (BCP 47, or null) and the variables, none of them null; `index` numbers the requests of one row where it has several.
         sampling: How the answers are drawn.
         stage: With the row id it seeds the sampling.
         schema: A JSON schema that the answers must fit.
@@ -48,6 +48,7 @@ def from_prompt(
         raise ValueError(f"prompt {prompt.en.name} takes {sorted(prompt.en.variables)}, not {sorted({*constants, *rows.columns})}")
     if any(rows.select(pl.col(columns).null_count()).row(0)):
         raise ValueError(f"prompt {prompt.en.name}: {' or '.join(columns)} is null in a row")
+    rows = rows if "index" in rows.columns else rows.with_columns(index=pl.lit(0))
     chinese = rows["language"].str.contains(CHINESE).fill_null(False)
     return [
         GenerateRequest(
@@ -58,10 +59,11 @@ def from_prompt(
             sampling=sampling,
             schema=dict(schema) if schema else None,
             choices=choices,
-            seed=seed_of(stage, row_id) if sampling.temperature > 0 else None,
+            seed=seed_of(f"{stage}:{index}" if index else stage, row_id) if sampling.temperature > 0 else None,
+            index=index,
         )
         for wording, asked in ((prompt.en, rows.filter(~chinese)), (prompt.zh, rows.filter(chinese)))
-        for row_id, messages in zip(asked["row_id"], _filled(wording, asked, constants), strict=True)
+        for row_id, index, messages in zip(asked["row_id"], asked["index"], _filled(wording, asked, constants), strict=True)
     ]
 
 

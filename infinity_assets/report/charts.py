@@ -68,6 +68,35 @@ def bars(named: pl.DataFrame, title: str, limit: float | None = None) -> str:
     return ""
 
 
+def pairs(named: pl.DataFrame, title: str) -> str:
+    """Two bars, grey and blue, for each of the first lines, as many as fit; an empty string if there are none.
+
+    Args:
+        named: Three columns: a name, a number or null, and a number. A number under 0 has no bar.
+        title: The caption.
+    """
+    shown = [("".join(c if c.isprintable() else " " for c in str(name)[:40]), *pair) for name, *pair in named.head(10).iter_rows()]
+    grey, blue = (named.head(10).to_series(n).fill_null(0.0).clip(0.0).to_list() for n in (1, 2))
+    longest = max([*grey, *blue], default=0.0) or 1.0
+
+    def bars_of(numbers: list[float], down: int, colour: str) -> str:
+        path = "".join(f"M0 {15 * place + down}h{round(number / longest * 200)}" for place, number in enumerate(numbers))
+        return f"<path d='{path}' stroke='{colour}' stroke-width='2'/>"
+
+    for count in range(len(shown), 0, -1):
+        texts = [f"{escape(name)} {'' if one is None else f'{one:.2f} / '}{other:.2f}" for name, one, other in shown[:count]]
+        names = "".join(f"<text y='{15 * place + 9}'>{text}</text>" for place, text in enumerate(texts))
+        paths = bars_of(grey[:count], 11, "#aaa") + bars_of(blue[:count], 13, "#4f43dd")
+        drawing = (
+            f"<svg xmlns='http://www.w3.org/2000/svg' width='300' height='{15 * count}' font-size='9' font-family='sans-serif'>"
+            f"{paths}{names}</svg>"
+        )
+        chart = f"{title}\n\n{_image(drawing, title)}"
+        if len(chart) < LIMIT:
+            return chart
+    return ""
+
+
 def curve(function: Callable[[np.ndarray], np.ndarray], title: str, mark: float) -> str:
     """A function from [0, 1] to [0, 1], with a line and its value at `mark`."""
     x = np.linspace(0, 1, 41)

@@ -115,6 +115,29 @@ def loop_tables(scores: pl.DataFrame | None, budget: pl.DataFrame) -> Iterator[T
     yield shown
 
 
+def ability_tables(abilities: pl.DataFrame) -> Iterator[Table]:
+    """What the students can do, a table per round.
+
+    Args:
+        abilities: Rows of `abilities`, with a column per student as `diagnosis.wide` gives it.
+    """
+    points = [name for name in abilities.columns if name.startswith("student ")]
+    for number in abilities["round"].unique().sort():
+        here = abilities.filter(pl.col("round") == number)
+        students = [name for name in points if here[name].count()]
+        taught = ["held_out", "gap_before", "gap_after", "gain"] if here["gap_after"].count() else []
+        columns = ["rows", "answer_score", "reference_score", *students, "gap", "weak", "weak_share", "deficiencies", "seeds", *taught]
+        stopped = ": the loop stops here" if here["stop"].any() else ""
+        shown = _plain_table(f"Round {number}{stopped}", ("ability",), tuple(escape(name.replace("_", " ")) for name in columns), ())
+        for row in here.iter_rows(named=True):
+            shown.add_row(escape(row["ability"]), *(_number(row[name]) for name in columns))
+        yield shown
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.2f}"
+
+
 def _plain_table(title: str, words: tuple[str, ...], numbers: tuple[str, ...], sentences: tuple[str, ...]) -> Table:
     shown = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
     for name in words:

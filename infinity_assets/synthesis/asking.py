@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 
 from infinity_assets import prompts
 from infinity_assets.inference import batch
@@ -82,10 +83,11 @@ class Asking:
         return given.select("row_id", probability.alias("probability"), why.alias("error"))
 
     def grade(self, prompt: str, rows: pl.DataFrame, told: str = "") -> pl.DataFrame:
-        """The judge's grade, an expectation over the digits 1 to 5, as `scoring.judge.graded` gives it: row_id, score, text, error. Texts are cut
-        to `scoring.max_chars`.
+        """The judge's grade, an expectation over the digits 1 to 5, as `scoring.judge.graded` gives it, and the number of the question: row_id,
+        index (that of `rows`, or 0), score, text, error. Texts are cut to `scoring.max_chars`.
         """
-        return judge.graded(self._judged(prompt, rows, judge.DIGITS, told))
+        given = self._judged(prompt, rows, judge.DIGITS, told)
+        return judge.graded(given).insert_column(1, given["index"])
 
     def embed(self, texts: pl.Series) -> np.ndarray:
         """Vectors of unit length by `models.embedder`, of shape (texts, width), in the order of the texts; null counts as empty."""
@@ -95,7 +97,8 @@ class Asking:
         wording = prompts.both(prompt, self.settings.prompts_dir)
         cut = [pl.col(name).str.slice(0, self.settings.scoring.max_chars) for name in wording.en.variables]
         # No stage: the judge is asked greedily, and an equal question by another asset has the same answer.
-        requests = batch.from_prompt(wording, rows.select("row_id", "language", *cut), _ONE_TOKEN, "judge", choices=choices)
+        asked = rows.select("row_id", "language", cs.by_name("index", require_all=False), *cut)
+        requests = batch.from_prompt(wording, asked, _ONE_TOKEN, "judge", choices=choices)
         return self.inference.generate(self.settings.models.judge, requests, told or prompt).frame
 
     @staticmethod

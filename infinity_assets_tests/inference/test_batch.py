@@ -62,6 +62,15 @@ def test_the_seed_is_of_stage_and_row_alone() -> None:
     assert {request.seed for request in batch.from_prompt(prompt, frame("en"), Sampling(temperature=0.0), "stage")} == {None}
 
 
+def test_requests_of_one_row_are_told_apart_by_their_index() -> None:
+    rows = frame("en", "zh").join(pl.DataFrame({"index": [0, 1]}), how="cross")
+    requests = batch.from_prompt(prompts.both("evolve_deepen"), rows, SAMPLING, "stage")
+    assert [(request.row_id, request.index) for request in requests] == [("r0", 0), ("r0", 1), ("r1", 0), ("r1", 1)]
+    assert len({request.seed for request in requests}) == 4
+    alone = batch.from_prompt(prompts.both("evolve_deepen"), frame("en"), SAMPLING, "stage")
+    assert alone == requests[:1], "a row that is asked once has the number 0"
+
+
 def test_constants_are_the_same_for_every_row() -> None:
     asked = batch.from_prompt(prompts.both("tag"), frame("en", "en"), SAMPLING, "stage", max_labels="7")
     assert all("one to 7 short" in request.messages[0]["content"] for request in asked)

@@ -101,7 +101,8 @@ def test_examples_are_answers_that_the_engine_would_allow(language: prompts.Lang
         assert list(example) == list(allowed)
         assert 1 <= len(example["ability"]) <= 3
         assert all(re.fullmatch(allowed["ability"]["items"]["pattern"], label) for label in example["ability"])
-    assert set(prompts.load("judge_answer", language).examples) <= set(judge.DIGITS)
+    for name in ("judge_answer", "judge_pair"):
+        assert set(prompts.load(name, language).examples) <= set(judge.DIGITS)
     assert set(prompts.load("same_request", language).examples) == {"yes", "no"}
 
 

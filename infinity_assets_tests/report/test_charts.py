@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.report.charts import LIMIT, bars, counts, heat_map, histogram, table
+from infinity_assets.report.charts import LIMIT, bars, counts, heat_map, histogram, pairs, table
 
 FEW = settings(max_examples=100, deadline=None)
 NUMBERS = st.none() | st.floats() | st.sampled_from([0.0, 5e-324, 0.3, 0.1 + 0.2, 1e17, -1e308, 1e308, 0.9999999999999999, 1.0])
@@ -143,3 +143,20 @@ def test_a_heat_map_is_darker_where_there_are_more_and_white_where_there_are_non
     shades = pixels(heat_map(np.array([[0, 1], [3, 100]]), "x"))
     below, above = shades[-1], shades[0]
     assert below[0] == 0 < below[-1] < above[0] < above[-1] == 7
+
+
+@FEW
+@given(lines=st.lists(st.tuples(st.text(max_size=60), st.none() | st.floats(-4, 4), st.floats(-4, 4)), max_size=12))
+def test_pairs_are_small_and_well_formed_whatever_their_names(lines: list) -> None:
+    markdown = pairs(pl.DataFrame(lines, schema={"name": pl.String, "one": pl.Float64, "other": pl.Float64}, orient="row"), "gap, points")
+    assert len(markdown) < LIMIT
+    if not lines:
+        assert markdown == ""
+        return
+    grey, blue = drawing(markdown).findall("{http://www.w3.org/2000/svg}path")
+    shown = len(drawing(markdown).findall("{http://www.w3.org/2000/svg}text"))
+    assert 1 <= shown <= len(lines)
+    for path, numbers in ((grey, [one for _, one, _ in lines]), (blue, [other for *_, other in lines])):
+        drawn = [int(length) for length in re.findall(r"h(\d+)", path.attrib["d"])]
+        assert len(drawn) == shown
+        assert all((length == 0) or (number is not None and number > 0) for length, number in zip(drawn, numbers, strict=False))

@@ -1,21 +1,88 @@
+"""Scores by pair, the weak rule, weaknesses in words, and the table of abilities: as properties of frames, without a model."""
+
+import re
+
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.synthesis.diagnosis import by_ability, weak
+from infinity_assets import prompts
+from infinity_assets.defs.chat.rounds import STUDENT_SCORE
+from infinity_assets.synthesis.diagnosis import (
+    ABILITIES,
+    ALL,
+    DEFICIENCY,
+    EXAM,
+    UNLABELLED,
+    by_ability,
+    exam,
+    held_out,
+    in_words,
+    means,
+    questions,
+    weak,
+    weakest,
+    wide,
+)
+from infinity_assets_tests.frames import conversations
 
-SCORES = st.dictionaries(st.sampled_from("abcd"), st.lists(st.none() | st.floats(1, 5), min_size=1, max_size=3), max_size=4)
-SCHEMA = {"row_id": pl.String, "student": pl.String, "answer": pl.String, "score": pl.Float64, "error": pl.String}
+FEW = settings(max_examples=60, deadline=None)
+GRADE = st.none() | st.floats(1, 5)
+SCORES = st.dictionaries(st.sampled_from("abcd"), st.lists(GRADE, min_size=1, max_size=3), max_size=4)
+SCHEMA = {
+    "row_id": pl.String, "student": pl.String, "answer": pl.String, "score": pl.Float64, "reference_score": pl.Float64, "error": pl.String,
+}  # fmt: skip
+PAIRS = pl.DataFrame(
+    {
+        "row_id": ["b", "a"],
+        "language": ["zh", "en"],
+        "request": ["r b", "r a"],
+        "reference": ["ref b", "ref a"],
+        "answer": ["ans b", "ans a"],
+    }
+)
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.mark.parametrize("swap", [True, False])
+def test_both_texts_are_graded_in_every_order(swap: bool) -> None:
+    asked = questions(PAIRS, swap)
+    assert asked["row_id"].to_list() == ["a"] * (4 if swap else 2) + ["b"] * (4 if swap else 2)
+    graded = [line["one"] if line["which"] == "A" else line["other"] for line in asked.iter_rows(named=True)]
+    for row in "ab":
+        mine = [text for text in graded if text.endswith(row)]
+        assert mine.count(f"ans {row}") == mine.count(f"ref {row}") == (2 if swap else 1)
+    shown = asked.select("row_id", "one", "other").rows()
+    assert all(one == other for one, other in zip(shown[::2], shown[1::2], strict=True)), "neighbours differ in the last word alone"
+
+
+@FEW
+@given(grades=st.lists(GRADE, min_size=4, max_size=4), swap=st.booleans(), data=st.data())
+def test_the_mean_of_both_orders_counts_and_a_missing_grade_means_none(grades: list, swap: bool, data: st.DataObject) -> None:
+    asked = questions(PAIRS.head(1), swap)
+    given = [(line["index"], line["one"] if line["which"] == "A" else line["other"]) for line in asked.iter_rows(named=True)]
+    lines = [("b", index, grades[index], None if grades[index] is not None else f"why {index}") for index, _ in given]
+    schema = {"row_id": pl.String, "index": pl.Int64, "score": pl.Float64, "error": pl.String}
+    found = means(pl.DataFrame(data.draw(st.permutations(lines)), schema=schema, orient="row")).row(0, named=True)
+    for column, text in (("score", "ans b"), ("reference_score", "ref b")):
+        of_it = [grades[index] for index, said in given if said == text]
+        assert found[column] == (None if None in of_it else pytest.approx(sum(of_it) / len(of_it)))
+    assert (found["error"] is None) == (found["score"] is not None and found["reference_score"] is not None)
+    if found["score"] is None:
+        assert found["error"] in [f"why {index}" for index, said in given if said == "ans b"]
+    if swap and None not in grades:
+        assert found["shift"] == pytest.approx((abs(grades[0] - grades[3]) + abs(grades[1] - grades[2])) / 2)
+    elif not swap:
+        assert found["shift"] is None
+
+
+@FEW
 @given(scores=SCORES, below=st.floats(1, 5), data=st.data())
 def test_a_row_is_weak_if_every_student_failed_it_and_unknown_if_one_was_not_scored(
     scores: dict, below: float, data: st.DataObject
 ) -> None:
     lines = [
-        (row, f"student {n}", "said", score, None if score else "no_logprobs")
+        (row, f"student {n}", "said", score, 4.0, None if score else "no_logprobs")
         for row, given in scores.items()
         for n, score in enumerate(given)
     ]
@@ -27,17 +94,184 @@ def test_a_row_is_weak_if_every_student_failed_it_and_unknown_if_one_was_not_sco
         assert is_weak is (None if None in scores[row] else all(score < below for score in scores[row]))
 
 
-def test_means_per_ability() -> None:
-    diagnosed = pl.DataFrame(
+def diagnosed(*rows: dict) -> pl.DataFrame:
+    """Rows as `diagnosed` has them, numbered from 0, from what is said of them: scores of the students (score, reference, answer)."""
+    lines = [
         {
-            "cate_ability": [["law", "other"], ["law"], None],
-            "answer_score": [4.0, None, 1.0],
-            "student_scores": [[{"score": 1.0}, {"score": 3.0}], [{"score": 4.0}, {"score": None}], [{"score": None}, {"score": None}]],
-            "weak": [True, False, None],
+            "row_id": f"r{number}",
+            "language": "en",
+            "cate_ability": row.get("cate_ability"),
+            "answer_score": row.get("answer_score"),
+            "student_scores": [
+                {"student": f"s{place}", "answer": answer, "score": score, "reference_score": reference, "error": None}
+                for place, (score, reference, answer) in enumerate(row["students"])
+            ],
+            "weak": row.get("weak"),
+            "deficiency": row.get("deficiency"),
         }
-    )
-    assert by_ability(diagnosed).rows() == [
-        ("law", 2, 4.0, pytest.approx(3.0), 0.5),
-        ("other", 1, 4.0, 2.0, 1.0),
-        ("unlabelled", 1, 1.0, None, None),
+        for number, row in enumerate(rows)
     ]
+    schema = {
+        "row_id": pl.String, "language": pl.String, "cate_ability": pl.List(pl.String), "answer_score": pl.Float64,
+        "student_scores": pl.List(STUDENT_SCORE), "weak": pl.Boolean, "deficiency": pl.String,
+    }  # fmt: skip
+    turns = [[("user", f"q{n}"), ("assistant", f"reference {n}")] for n in range(len(rows))]
+    return pl.DataFrame(lines, schema=schema).with_columns(conversations(*turns) if turns else pl.lit(None).alias("messages"))
+
+
+def test_the_weakest_answer_that_says_something_is_looked_at() -> None:
+    rows = diagnosed(
+        {"students": [(2.0, 4.0, "two"), (1.5, 4.0, "lower")], "weak": True},
+        {"students": [(2.0, 4.0, "something"), (1.0, None, "")], "weak": True},
+        {"students": [(1.0, None, ""), (1.0, None, "")], "weak": True},
+        {"students": [(1.0, 4.0, "bad"), (4.0, 4.0, "good")], "weak": False},
+        {"students": [(1.0, 4.0, "bad"), (None, 4.0, "unknown")], "weak": None},
+    )
+    assert weakest(rows).select("row_id", "request", "reference", "answer").rows() == [
+        ("r0", "q0", "reference 0", "lower"),
+        ("r1", "q1", "reference 1", "something"),
+    ]
+
+
+SAID = [
+    ("It has no greeting.", "stop", "It has no greeting."),
+    ("What it lacks: a polite tone", "stop", "a polite tone"),
+    ("**What it lacks:**\n- A polite tone.\n\nRequest: another", "stop", "A polite tone."),
+    ("- A polite tone.\nMore.", "stop", "A polite tone."),
+    ("One. Two! Three? Four.", "stop", "One. Two!"),
+    ("It takes 3.5 for 3. The unit is missing and the", "length", "It takes 3.5 for 3."),
+    ("It takes the whole instead of the", "length", None),
+    ("语气不够客气。也没有道谢。还有别的。", "stop", "语气不够客气。也没有道谢。"),
+    ("缺少的是：换算单位的能力", "stop", "换算单位的能力"),
+    ("Nothing.", "stop", None),
+    ("无。", "stop", None),
+    ("", "stop", None),
+    (None, None, None),
+    ("...", "stop", None),
+    ("The capital of Norway is Oslo", "stop", None),
+    ("the capital  of norway is Oslo.", "stop", None),
+    ("It is Bergen.", "stop", None),
+    ("Where is it?", "stop", None),
+]
+
+
+@pytest.mark.parametrize(("text", "finish", "kept"), SAID)
+def test_what_is_said_of_an_answer_is_cleaned_up(text: str | None, finish: str | None, kept: str | None) -> None:
+    said = pl.DataFrame(
+        {
+            "row_id": "r", "request": "Where is it?", "reference": "Well, the capital of Norway is Oslo.", "answer": "It is Bergen, I think.",
+            "text": text, "finish_reason": finish,
+        },
+        schema_overrides={"text": pl.String, "finish_reason": pl.String},
+    )  # fmt: skip
+    if text == "It is Bergen.":
+        said = said.with_columns(answer=pl.lit("It is Bergen"))
+    assert in_words(said).rows() == [("r", kept)]
+
+
+@pytest.mark.parametrize("language", prompts.LANGUAGES)
+def test_the_examples_of_the_prompt_are_kept_as_they_are(language: prompts.Language) -> None:
+    prompt = prompts.load(DEFICIENCY, language)
+    shown = [re.split("\n.*?[:：]", turn.filled({})) for turn in prompt.turns if turn.role == "user"][:-1]
+    assert len(shown) == len(prompt.examples) >= 2
+    lines = [(str(n), *texts[:3], text, "stop") for n, (texts, text) in enumerate(zip(shown, prompt.examples, strict=True))]
+    said = pl.DataFrame(lines, schema=["row_id", "request", "reference", "answer", "text", "finish_reason"], orient="row")
+    assert in_words(said)["deficiency"].to_list() == list(prompt.examples)
+
+
+@FEW
+@given(text=st.text(st.sampled_from('ab. !。\n-*:"')), finish=st.sampled_from(["stop", "length"]))
+def test_a_deficiency_is_part_of_what_was_said_in_one_line_and_at_most_two_sentences(text: str, finish: str) -> None:
+    said = pl.DataFrame({"row_id": ["r"], "request": ["?"], "reference": ["x"], "answer": ["y"], "text": [text], "finish_reason": [finish]})
+    (kept,) = in_words(said)["deficiency"]
+    if kept is not None:
+        assert kept
+        assert kept in text.replace("**", "")
+        assert "\n" not in kept
+        assert len(re.findall(r"[.!]+\s+|。", kept)) <= 2
+        assert finish == "stop" or kept.rstrip('"')[-1] in ".!。"
+
+
+ROWS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "cate_ability": st.none() | st.lists(st.sampled_from(["law", "math", "other"]), max_size=3),
+            "answer_score": GRADE,
+            "students": st.lists(st.tuples(GRADE, GRADE, st.just("said")), min_size=2, max_size=2),
+            "weak": st.sampled_from([True, False, None]),
+            "deficiency": st.sampled_from([None, "form"]),
+        }
+    ),
+    max_size=6,
+)
+
+
+@FEW
+@given(rows=ROWS, last=st.booleans(), min_gain=st.floats(-3, 3), data=st.data())
+def test_a_row_counts_in_each_of_its_abilities_and_once_in_all(rows: list[dict], last: bool, min_gain: float, data: st.DataObject) -> None:
+    frame = diagnosed(*rows)
+    held = [f"r{n}" for n, row in enumerate(rows) if row["weak"] and data.draw(st.booleans())]
+    exams = pl.DataFrame([(row, 2.0, data.draw(st.floats(0, 4))) for row in held], schema=EXAM, orient="row")
+    table = by_ability(frame, exams, ("s0", "s1"), number=2, last=last, min_gain=min_gain)
+    assert table.schema == ABILITIES
+    assert table["ability"][0] == ALL
+    assert table["ability"].is_unique().all()
+    of: dict[str, list[dict]] = {ALL: rows}
+    for row in rows:
+        for ability in dict.fromkeys(row["cate_ability"] or [UNLABELLED]):
+            of.setdefault(ability, []).append(row)
+    stops = held != [] and 2.0 - exams["after"].mean() < min_gain  # pyright: ignore[reportOperatorIssue]
+    assert set(table["ability"]) == set(of)
+    for line in table.iter_rows(named=True):
+        mine = of[line["ability"]]
+        assert line["rows"] == len(mine)
+        assert line["weak"] == sum(row["weak"] is True for row in mine)
+        assert line["deficiencies"] == sum(row["deficiency"] is not None for row in mine)
+        assert line["seeds"] == (0 if last or stops else line["weak"])
+        assert line["stop"] is (stops and line["ability"] == ALL)
+        for place, told in enumerate(line["student_scores"]):
+            known = [row["students"][place][0] for row in mine if row["students"][place][0] is not None]
+            assert told == {"student": f"s{place}", "score": pytest.approx(sum(known) / len(known)) if known else None}
+        if line["gap_after"] is not None:
+            assert line["gain"] == pytest.approx(line["gap_before"] - line["gap_after"])
+
+
+def test_a_table_of_no_rows_has_its_line_and_says_whether_to_stop() -> None:
+    table = by_ability(diagnosed(), pl.DataFrame(schema=EXAM), ("s0",), number=1, last=False, min_gain=9.0)
+    assert table.select("round", "ability", "rows", "weak", "gap", "seeds", "stop").rows() == [(1, ALL, 0, 0, None, 0, False)]
+
+
+def test_the_gap_is_of_the_reference_beside_the_students_or_of_the_answer_alone() -> None:
+    rows = diagnosed(
+        {"students": [(2.0, 5.0, "a"), (3.0, 4.0, "b")], "answer_score": 1.0, "cate_ability": ["law"]},
+        {"students": [(1.0, None, ""), (1.0, None, "")], "answer_score": 3.0, "cate_ability": ["math"]},
+    )
+    table = by_ability(rows, pl.DataFrame(schema=EXAM), ("s0", "s1"), number=1, last=True, min_gain=0.0)
+    gaps = dict(table.select("ability", "gap").iter_rows())
+    assert gaps == {ALL: pytest.approx(2.0), "law": pytest.approx(2.0), "math": pytest.approx(2.0)}
+    assert wide(table).columns[5:7] == ["student s0", "student s1"]
+    assert wide(table)["student s0"].to_list() == [1.5, 2.0, 1.0]
+
+
+@FEW
+@given(before=st.lists(st.tuples(GRADE, GRADE, GRADE), max_size=5), data=st.data())
+def test_an_exam_compares_a_student_with_itself_on_the_same_rows(before: list, data: st.DataObject) -> None:
+    rows = diagnosed(*({"students": [(3.0, 3.0, "x"), (score, ref, "y")], "answer_score": alone} for score, ref, alone in before))
+    after = [(f"r{n}", data.draw(GRADE), data.draw(GRADE)) for n in range(len(before))]
+    schema = {"row_id": pl.String, "score": pl.Float64, "reference_score": pl.Float64}
+    found = {row: (one, other) for row, one, other in exam(rows, pl.DataFrame(after, schema=schema, orient="row"), "s1").iter_rows()}
+    for (row, score, reference), (own, beside, alone) in zip(after, before, strict=True):
+        one, other = beside if beside is not None else alone, reference if reference is not None else alone
+        if one is None or other is None or own is None or score is None:
+            assert row not in found
+        else:
+            assert found[row] == (pytest.approx(one - own), pytest.approx(other - score))
+
+
+def test_who_is_held_out_depends_on_the_row_alone() -> None:
+    rows = pl.DataFrame({"row_id": [f"{n:032x}" for n in range(600)], "weak": [True, False, None] * 200})
+    held = held_out(rows, 0.3)
+    assert held["weak"].all()
+    assert 35 < held.height < 85
+    assert set(held_out(rows.sample(fraction=0.5, seed=1, shuffle=True), 0.3)["row_id"]) <= set(held["row_id"])
+    assert set(held["row_id"]) <= set(held_out(rows, 0.5)["row_id"])

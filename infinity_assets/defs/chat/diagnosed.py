@@ -10,6 +10,7 @@ from infinity_assets.defs.step import Step, dataset
 from infinity_assets.report import charts
 from infinity_assets.rows import conversation, schema
 from infinity_assets.synthesis import diagnosis
+from infinity_assets.synthesis.asking import Asking
 
 
 def _make(number: int) -> dg.AssetsDefinition:
@@ -22,32 +23,26 @@ def _make(number: int) -> dg.AssetsDefinition:
         reads=(upstream,),
         settings=lambda s: (
             s.chat.diagnosis, s.scoring, *(part for student in s.models.students for part in student.parts),
-            s.models.judge.reach, *prompts.hashes(s.prompts_dir, "judge_answer"),
+            s.models.judge.reach, *prompts.hashes(s.prompts_dir, diagnosis.PAIR, diagnosis.DEFICIENCY),
         ),
         columns=DIAGNOSED,
         meaning=MEANING,
         kinds=("polars", "parquet", "vllm"),
-        version="3",
+        version="4",
     )  # fmt: skip
     def diagnosed(step: Step) -> Outcome:
-        """The same conversations, with the students' answers judged: a row on which all are weak is a seed of the next round.
+        """The same conversations, with the students' answers judged beside the reference: a row on which all are weak is a seed of the next round.
 
-        Grain: one conversation. Key: row_id. By default both students are the embedded model under two samplings (`students` below names
-        them): that shows the machinery at work, not a difference between models.
+        Grain: one conversation. Key: row_id. Of weak rows it is said in words what the weakest answer lacks. By default both students are the
+        embedded model under two samplings (`students` below names them): that shows the machinery at work, not a difference between models.
         """
         recipe, students, asking = step.settings.chat.diagnosis, step.settings.models.students, step.asking()
         rows = step.sampled(step.read(upstream).collect())
-        asked = rows.select("row_id", "language", conversation.request().alias("messages"), request=conversation.instruction())
-        scores = []
-        for student in students:
-            tried = asking.chat(f"student:{student.name}", asked, student.sampling, by=student.model, told=f"student {student.name}")
-            said = asked.join(tried.select("row_id", answer=pl.col("text").fill_null("")), on="row_id")
-            grades = asking.grade("judge_answer", said)
-            scores.append(
-                said.select("row_id", "answer").join(grades.select("row_id", "score", "error", student=pl.lit(student.name)), on="row_id")
-            )
-        found = diagnosis.weak(pl.concat(scores), recipe.weak_below)
-        diagnosed = rows.join(found, on="row_id", how="left").with_columns(deficiency=pl.lit(None, pl.String))
+        asked = questions(rows)
+        scores = pl.concat([diagnosis.examined(asking, asked, student, recipe.swap) for student in students])
+        told = rows.join(diagnosis.weak(scores, recipe.weak_below), on="row_id", how="left")
+        lacks = _in_words(asking, told) if recipe.deficiencies else told.select("row_id", deficiency=pl.lit(None, pl.String)).head(0)
+        diagnosed = told.join(lacks, on="row_id", how="left")
         table = diagnosed.select(pl.col(c).cast(t) for c, t in DIAGNOSED.items()).sort("row_id")
         weak = table.filter("weak")
         chosen = weak.with_columns(
@@ -62,11 +57,34 @@ def _make(number: int) -> dg.AssetsDefinition:
             measures={
                 "students": "; ".join(f"{s.name}: {s.model.model}, temperature {s.sampling.temperature:g}" for s in students),
                 "rows on which every student is weak": weak.height,
+                "rows whose weakness is told in words": table["deficiency"].count(),
+                "rows without a score of a student": table["weak"].null_count(),
+                "position bias of the judge, points": scores.select(pl.mean("shift")).item(),
             },
-            charts={"abilities": charts.table(diagnosis.by_ability(table), rows=26)},
+            charts={
+                "deficiencies": charts.table(weak.select("deficiency", request=conversation.instruction()).drop_nulls(), rows=10),
+                "students": charts.histogram(scores["score"], "judge's score of a student's answer", low=1, high=5),
+                "references": charts.histogram(scores["reference_score"], "judge's score of the reference beside it", low=1, high=5),
+            },
         )
 
     return diagnosed
+
+
+def questions(rows: pl.DataFrame) -> pl.DataFrame:
+    """What students are asked of rows, and the reference: row_id, language, messages, request, reference."""
+    return rows.select(
+        "row_id", "language", conversation.request().alias("messages"), request=conversation.instruction(), reference=conversation.answer()
+    )
+
+
+def _in_words(asking: Asking, rows: pl.DataFrame) -> pl.DataFrame:
+    """What the weakest answers to weak rows lack: row_id, deficiency."""
+    settings = asking.settings
+    cut = pl.col("request", "reference", "answer").str.slice(0, settings.scoring.max_chars)
+    asked = diagnosis.weakest(rows).with_columns(cut)
+    said = asking.write(diagnosis.DEFICIENCY, asked, settings.chat.diagnosis.deficiency_sampling, by=settings.models.judge)
+    return diagnosis.in_words(asked.join(said, on="row_id"))
 
 
 rounds = [_make(number) for number in ROUNDS]

@@ -1,0 +1,100 @@
+"""Answers in a lake, and an engine that plays students and a judge by what stands in the texts."""
+
+import math
+import re
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from infinity_assets.catalog.lake import Lake, Outcome
+from infinity_assets.catalog.pool import Pool
+from infinity_assets.defs import step
+from infinity_assets.defs.chat.rounds import ANSWERED
+from infinity_assets.defs.step import REGISTERED, Step
+from infinity_assets.inference.requests import GenerateRequest, Response
+from infinity_assets.rows.ids import shard_names
+from infinity_assets.settings import Settings
+from infinity_assets_tests.defs.scored_lake import commit
+from infinity_assets_tests.frames import pool
+from infinity_assets_tests.inference.doubles import ScriptedEngine
+
+SHARD = shard_names(4)[0]
+
+
+class Play:
+    """Students say `worth N` or nothing, as the request tells them by `student:N`; the judge grades a text that says `worth N` so, `bias` points
+    higher if it stands first, and fails on one that says `unreadable`.
+    """
+
+    bias = 0.0
+    taught = 4.5
+    """What a student says whose weights are a folder named after a training."""
+
+    def __call__(self, request) -> Response:
+        assert isinstance(request, GenerateRequest)
+        text = request.messages[-1]["content"]
+        if request.prompt.startswith("student:"):
+            said = re.search(rf"{request.prompt.partition(':')[2]}:(\S+)", text)
+            worth = said[1] if said else "1"
+            return Response(
+                text="" if worth == "nothing" else f"worth {worth} it is", finish_reason="stop", prompt_tokens=5, completion_tokens=3
+            )
+        if request.prompt.startswith("find_deficiency"):
+            return Response(text=f"What it lacks: all that {text.count('worth')} answers need.\nAnd more.", finish_reason="stop")
+        assert request.prompt == "judge_pair.en"
+        one, other = re.findall(r"^Answer [AB]: (.*)$", text, re.MULTILINE)
+        which = re.findall(r"Grade of answer ([AB]):$", text)[0]
+        graded = one if which == "A" else other
+        if "unreadable" in graded:
+            return Response(text="3", finish_reason="stop")
+        found = re.search(r"worth ([\d.]+)", graded)
+        assert found
+        grade = min(5.0, float(found[1]) + (self.bias if which == "A" else 0.0))
+        low, share = min(int(grade), 4), grade - min(int(grade), 4)
+        shares = [1e-12] * 5
+        shares[low - 1], shares[low] = 1 - share + 1e-12, share + 1e-12
+        logprobs = tuple(math.log(value) for value in shares)
+        return Response(text=str(round(grade)), finish_reason="stop", prompt_tokens=9, completion_tokens=1, choice_logprobs=logprobs)
+
+
+def answers(*rows: tuple[str, float, list[str]]) -> pl.DataFrame:
+    """Rows of `answered`, from what the students are to say (in the request), the worth of the reference, and the abilities."""
+    turns = [[("user", f"Request {n}. {said}"), ("assistant", f"worth {worth}")] for n, (said, worth, _) in enumerate(rows)]
+    frame = pool(*(("synthetic:x", "none", n, turn) for n, turn in enumerate(turns)))
+    frame = frame.with_columns(
+        cate_ability=pl.Series([abilities for *_, abilities in rows], dtype=pl.List(pl.String)), answer_score=pl.lit(4.0), round=pl.lit(1)
+    )
+    missing = [name for name in ANSWERED.names() if name not in frame.columns]
+    return frame.with_columns(pl.lit(None, ANSWERED[name]).alias(name) for name in missing).select(
+        pl.col(name).cast(kind) for name, kind in ANSWERED.items()
+    )
+
+
+class Stage:
+    """A lake, and assets made in it by their functions."""
+
+    def __init__(self, data: Path, monkeypatch: pytest.MonkeyPatch):
+        self.lake, self.play = Lake(data), Play()
+        self.engine = ScriptedEngine(self.play)
+        engines = self.engine.pool()
+        monkeypatch.setattr(step, "_engines", lambda models: engines)
+        monkeypatch.setenv("INFINITY_DATA", str(data))
+        monkeypatch.setenv(
+            "INFINITY_MODELS__STUDENTS",
+            '[{"name": "good", "sampling": {"temperature": 0}}, {"name": "poor", "sampling": {"temperature": 0}}]',
+        )
+        monkeypatch.chdir(data)
+
+    def make(self, asset: str, partition: str = "all", **how) -> Outcome:
+        """What an asset makes, committed."""
+        scratch = self.lake.data
+        outcome = REGISTERED[asset].function(
+            Step(asset, partition, Settings(), self.lake, Pool.load(self.lake.data), scratch, scratch, **how)
+        )
+        commit(self.lake, asset, outcome, partition)
+        return outcome
+
+    def asked(self, prompt: str) -> int:
+        """Calls by the beginning of their prompt's name."""
+        return sum(request.prompt.startswith(prompt) for request in self.engine.asked)
