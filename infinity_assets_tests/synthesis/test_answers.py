@@ -1,50 +1,89 @@
+"""Labelled answers per class, and which of several is kept.
+
+`python -m infinity_assets_tests.synthesis.test_answers` writes the table of docs/answers.md again.
+"""
+
+import json
+import re
+from functools import cache
+from pathlib import Path
+
 import polars as pl
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.selection.rules import first_failure
-from infinity_assets.synthesis.answers import rules
+from infinity_assets.evaluation import sandbox
+from infinity_assets.foundation_settings import Limits
+from infinity_assets.synthesis.answers import REASONS, choose, failures
+from infinity_assets.synthesis.execution import execute
 
-LINE = {
-    "row_id": "r",
-    "text": "Bread and Butter would do.",
-    "request": "Suggest a name for the bakery.",
-    "finish_reason": "stop",
-    "error": None,
-}
-TABLE = [
-    ({}, None),
-    ({"text": "4"}, None),
-    ({"text": None, "error": "timeout"}, "no_answer"),
-    ({"text": "\n "}, "no_answer"),
-    ({"finish_reason": "length"}, "truncated"),
-    ({"text": "[INST] Bread"}, "template_debris"),
-    ({"text": "I'm sorry, but I can do nothing."}, "shirking"),
-    ({"text": "请提供更多信息。", "request": "给面包店起个名字。"}, "shirking"),
-    ({"text": "The bread is good. " * 5}, "loop"),
-    ({"text": "The bread is good. " * 3}, None),
-    ({"text": "这家店叫面包与黄油。"}, "wrong_language"),
-    ({"text": "The name of the shop is Bread.", "request": "给面包店起个名字。"}, "wrong_language"),
-    ({"text": "Der Name ist nicht das, was ich will."}, None),  # small words alone are no proof
-]
+CASES = Path(__file__).parent / "cases" / "answers"
+PAGE = Path(__file__).parents[2] / "docs" / "answers.md"
+SCHEMA = dict.fromkeys(("row_id", "text", "request", "tests", "finish_reason", "error"), pl.String)
+FLOOR, LEAST, CHINESE = 0.9, 15, 1 / 3
 
 
-def reasons(line: dict) -> list[str]:
-    frame = pl.DataFrame([{**LINE, **line}], schema=dict.fromkeys(LINE, pl.String))
-    return first_failure(frame, rules())["reason"].to_list()
+def lines(*answers: dict) -> pl.DataFrame:
+    """Answers that ended by themselves, unless told otherwise."""
+    filled = [{"row_id": str(number), "finish_reason": "stop", **answer} for number, answer in enumerate(answers)]
+    return pl.DataFrame(filled, schema=SCHEMA)
 
 
-@pytest.mark.parametrize(("changed", "reason"), TABLE)
-def test_rules(changed: dict, reason: str | None) -> None:
-    assert reasons(changed) == ([reason] if reason else [])
+@cache
+def cases() -> pl.DataFrame:
+    """All cases: the class whose file they are in, whether they are of it, and the class that they were told to be of."""
+    listed = [
+        (reason, wanted, {"text": None if case["answer"] is None else str(case["answer"]), **case})
+        for reason in REASONS
+        for wanted, name in ((True, "out"), (False, "pass"))
+        for case in yaml.safe_load((CASES / f"{reason}.yaml").read_text("utf-8"))[name]
+    ]
+    frame = lines(*({name: value for name, value in case.items() if name in SCHEMA} for *_, case in listed)).with_columns(
+        pl.Series("file", [reason for reason, *_ in listed]), pl.Series("wanted", [wanted for _, wanted, _ in listed])
+    )
+    told = failures(frame)
+    run = execute(frame.join(told, on="row_id", how="anti"), Limits(seconds=1))
+    wrong = failures(frame.join(run.filter(pl.col("said").is_not_null()), on="row_id"))
+    frame = frame.join(pl.concat([told, wrong]).unique("row_id", keep="first"), on="row_id", how="left", maintain_order="left")
+    return frame.with_columns(label=pl.when("wanted").then("file"))
 
 
-def test_every_rule_is_tried_above() -> None:
-    assert {rule.reason for rule in rules()} == {reason for _, reason in TABLE if reason}
+def table() -> str:
+    """Cases, precision and recall per class. A case of any file counts against a class that it is wrongly told to be of."""
+    head = ["| class | degenerate | near misses | precision | recall |", "|---|---|---|---|---|"]
+    for reason in REASONS:
+        own, found = cases().filter(pl.col("label") == reason), cases().filter(pl.col("reason") == reason)
+        right = own.filter(pl.col("reason") == reason).height
+        near = cases().filter(pl.col("file") == reason, ~pl.col("wanted")).height
+        head.append(f"| `{reason}` | {own.height} | {near} | {right / max(found.height, 1):.2f} | {right / own.height:.2f} |")
+    return "\n".join(head)
 
 
-@settings(max_examples=15, deadline=None)
-@given(words=st.lists(st.text("abcdefgh", min_size=4, max_size=6), min_size=1, max_size=8, unique=True), times=st.integers(1, 12))
-def test_a_loop_is_what_says_little_often(words: list[str], times: int) -> None:
-    assert reasons({"text": ". ".join(words * times)}) == (["loop"] if times > 4 else [])
+def told() -> dict[str, tuple[float, float]]:
+    """Precision and recall by class, as the page has them."""
+    found = re.findall(r"\| `(\w+)` \| \d+ \| \d+ \| ([\d.]+) \| ([\d.]+) \|", PAGE.read_text("utf-8"))
+    return {reason: (float(precision), float(recall)) for reason, precision, recall in found}
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_the_cases_are_enough(reason: str) -> None:
+    own = cases().filter(pl.col("file") == reason)
+    assert own.filter("wanted").height >= LEAST
+    assert own.filter(~pl.col("wanted")).height >= LEAST
+    assert own["request"].str.contains(r"\p{Han}").mean() >= CHINESE - 0.05
+
+
+def test_the_page_says_what_the_rules_do() -> None:
+    assert table() in PAGE.read_text("utf-8"), "write it again: python -m infinity_assets_tests.synthesis.test_answers"
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_precision_and_recall(reason: str) -> None:
+    assert min(told()[reason]) >= FLOOR
+
+
+if __name__ == "__main__":
+    page = PAGE.read_text("utf-8")
+    PAGE.write_text(re.sub(r"\| class \| degenerate .*?\|\n(?=\n|\Z)", table() + "\n", page, flags=re.DOTALL), "utf-8")
