@@ -108,8 +108,8 @@ class Answering(Section):
     execute: bool = True
     """Whether Python in an answer is run in a sandbox, where the request or the answer brings an example or a test."""
     min_margin: NonNegativeFloat = 0.0
-    """Two answers are a pair of `preferences` if the scores of the best and the worst are further apart than this. In the unit of what chose the best.
-    (Infinity-Preference: the best and the worst by reward, no bound is told.)"""
+    """Two answers are a pair of `preferences` if the scores of the best and the worst are further apart than this, in the unit of what chose the
+    best. (Infinity-Preference: the best and the worst by reward, no bound is told.)"""
     limits: Limits = Limits()
     """For these programs."""
     accept: NonNegativeInt = 0

@@ -1,7 +1,7 @@
 """Answers: which are degenerate, by class, and which of several is kept. docs/answers.md.
 
-A set that a teacher wrote tolerates answers that are wrong, and not such as are none (recipe 7.12): the rules look at form, completeness and language.
-Whether an answer is right is asked of its tests (`execution`) and of a score.
+A set that a teacher wrote tolerates answers that are wrong, and not such as are none (recipe 7.12): the rules look at form, completeness and
+language. Whether an answer is right is asked of its tests (`execution`) and of a score.
 """
 
 import re
@@ -30,51 +30,74 @@ _APOLOGY_WANTED = r"(?i)sorry|apolog|refus|declin|reject|道歉|抱歉|对不起
 _SPOKEN = r"""^\s*["“'‘「『]"""
 """An answer that begins with what someone says."""
 _NO_ATTEMPT = (
-    r"(?i)^\W*(?:i (?:do not|don(?:'|’)t) know(?: the answer)?|no answer|n/?a|none provided|no (?:response|comment|idea)|to be (?:completed|determined)|tbd|todo"
-    r"|(?:i )?(?:have|need) to think about (?:it|this)|我?不(?:知道|清楚|了解)|无可奉告|暂无(?:回答|答案)?|略|待补充|无回答)(?:，?(?:这个|该)问题的?答案)?\W*$"
+    r"(?i)^\W*(?:i (?:do not|don(?:'|’)t) know(?: the answer)?|no answer|n/?a|none provided|no (?:response|comment|idea)"
+    r"|to be (?:completed|determined)|tbd|todo"
+    r"|(?:i )?(?:have|need) to think about (?:it|this)|我?不(?:知道|清楚|了解)|无可奉告|暂无(?:回答|答案)?|略|待补充|无回答)(?:，?(?:这个"
+    r"|该)问题的?答案)?\W*$"
 )
 """All of an answer that is no attempt at one."""
 _ASKS = (
     r"(?i)\b(?:please|kindly|could you|can you|would you|will you|may you|if you (?:could|can)|you(?:'ll| will)? need to|once you)"
     r"(?: please| also| kindly| first)? (?:provide|share|send|give me|specify|clarify|tell me|paste|upload|supply|attach|include the|elaborate)\b"
-    r"|\blet me know (?:what|which|the|your|more|how (?:you|i))\b|\bi(?:'ll| will| would|'d)? need (?:some |a bit |a little )?(?:more|further|additional) "
-    r"(?:information|details?|context)|\b(?:which|what) (?:text|passage|article|code|topic|file|one|language|kind|type)[^.?!\n]{0,40} (?:would|do|are|did) you\b"
+    r"|\blet me know (?:what|which|the|your|more|how (?:you|i))\b|\bi(?:'ll| will| would|'d)? need (?:some |a bit |a little )?(?:more"
+    r"|further|additional) "
+    r"(?:information|details?|context)|\b(?:which|what) (?:text|passage|article|code|topic|file|one|language|kind"
+    r"|type)[^.?!\n]{0,40} (?:would|do|are|did) you\b"
     r"|\bwhat (?:would|do) you (?:like|want|need)\b|\bhow (?:can|may) i (?:help|assist)"
     r"|请(?:您|你)?(?:先|再|进一步)?(?:提供|告诉我|告知|发给我|发送|给我|说明|补充|上传|粘贴|分享|明确|描述)"
     r"|(?:您|你)(?:能|可以|能否|可否|是否可以|方便)[^。？?\n]{0,6}(?:提供|告诉我|发给我|说明|补充|上传|分享|详细)"
-    r"|(?:需要|缺少)(?:您|你)?(?:提供)?(?:更多|具体|进一步|详细)的?(?:信息|细节|资料|内容|背景)|(?:您|你)(?:想|希望|需要)[^。\n]{0,16}(?:什么|哪|吗)[^。\n]{0,12}[？?]|有什么可以帮"
+    r"|(?:需要|缺少)(?:您|你)?(?:提供)?(?:更多|具体|进一步|详细)的?(?:信息|细节|资料|内容|背景)|(?:您|你)(?:想|希望"
+    r"|需要)[^。\n]{0,16}(?:什么|哪|吗)[^。\n]{0,12}[？?]|有什么可以帮"
 )
-_AGREES = r"(?i)^\W*(?:understood|thank(?:s| you)|sure|of course|certainly|okay|ok|got it|absolutely|no problem|great|好的|明白|当然|没问题|收到|谢谢|可以)"
+_AGREES = (
+    r"(?i)^\W*(?:understood|thank(?:s| you)|sure|of course|certainly|okay|ok|got it|absolutely|no problem|great"
+    r"|好的|明白|当然|没问题|收到|谢谢|可以)"
+)
 """Auto-Evol's openings (arXiv 2406.00770), and others like them, of answers that end with a question."""
 _WANTED_WRITTEN = (
-    r"(?i)\b(?:e-?mails?|letters?|messages?|memos?|forms?|dialog(?:ue)?s?|conversations?|scripts?|repl(?:y|ies)|templates?|surveys?|questionnaires?|quiz(?:zes)?|notices?|posters?"
-    r"|instructions?|announcements?|interview\w*|questions?|riddles?|ask(?:s|ing)?|translat\w+|rephras\w+|rewrit\w+|paraphras\w+|polite\w*|sentences?|role-?play|system prompt|jokes?)\b"
-    r"|邮件|信|短信|消息|表单|对话|剧本|回复|话术|模板|问卷|通知|公告|海报|面试|[出提写列想][^。]{0,8}问题|提问|问句|谜|翻译|译|改写|礼貌|句子|扮演|测验|笑话"
+    r"(?i)\b(?:e-?mails?|letters?|messages?|memos?|forms?|dialog(?:ue)?s?|conversations?|scripts?|repl(?:y|ies)|templates?|surveys?"
+    r"|questionnaires?|quiz(?:zes)?|notices?|posters?"
+    r"|instructions?|announcements?|interview\w*|questions?|riddles?|ask(?:s|ing)?|translat\w+|rephras\w+|rewrit\w+|paraphras\w+|polite\w*"
+    r"|sentences?|role-?play|system prompt|jokes?)\b"
+    r"|邮件|信件|[封写]信|短信|消息|表单|对话|剧本|回复|话术|模板|问卷|通知|公告|海报|面试|[出提写列想][^。]{0,8}问题|提问|问句|谜|翻译|译|改写|礼貌"
+    r"|句子|扮演|测验|笑话"
 )
 """Requests whose answer may ask."""
 _REPEAT_WANTED = (
     r"(?i)\brepeat|\btimes\b|\bover and over|mantra|refrain|chorus|lyrics|chant|laugh|\bcopies\b|重复|遍|\d+\s*次|副歌|歌词|咒语|循环"
 )
 _COPY_WANTED = (
-    r"(?i)\b(?:repeat|copy|echo|say|correct|proofread|fix|edit|rewrite|rephrase|paraphrase|translate|punctuat\w*|format|capitali[sz]e|upper ?case|lower ?case|convert|sort|extract|quote|recite"
-    r"|grammar|spell\w*|complete|fill|reverse|remove|replace|transcribe|type|write out|add|change|turn|reorder|arrange|put|insert|indent|underline|spot|identify|highlight|list)\b"
-    r"|true or false|right or wrong|对错|正误|判断|重复|照抄|抄写|改错|修改|润色|纠正|摘抄|复述|提取|排序|转换|翻译|改写|朗读|补全|填空|标点|改成|格式|找出|替换|删除|原文"
+    r"(?i)\b(?:repeat|copy|echo|say|correct|proofread|fix|edit|rewrite|rephrase|paraphrase|translate|punctuat\w*|format|capitali[sz]e"
+    r"|upper ?case|lower ?case|convert|sort|extract|quote|recite"
+    r"|grammar|spell\w*|complete|fill|reverse|remove|replace|transcribe|type|write out|add|change|turn|reorder|arrange|put|insert|indent"
+    r"|underline|spot|identify|highlight|list)\b"
+    r"|true or false|right or wrong|对错|正误|判断|重复|照抄|抄写|改错|修改|润色|纠正|摘抄|复述|提取|排序|转换|翻译|改写|朗读|补全|填空"
+    r"|标点|改成|格式|找出|替换|删除|原文|排列|组织|顺序|整理|逻辑"
 )
 """Requests that are answered with their own words."""
 _ECHO, _PART = 0.95, 0.7
 """An answer that has this share of its words from the request, and that share of the request's words, says the request again."""
 _FEW_WORDS, _FEW = 8, 4
 _STOP_WORDS = (
-    "the an and or but of to in on at by for with as is are was were be been am it its this that these those there here he she they we you i me my your his her our "
-    "their so if then than do does did has have had a just also very 的 了 和 与 在 啊 嗯 吧 呢 吗 哦 呀 是 就 也 都 着 那 这 之 而 且 但 所 以 因 为"
+    "the an and or but of to in on at by for with as is are was were be been am it its this that these those there here he she they we you"
+    " i me my your his her our "
+    "their so if then than do does did has have had a just also very 的 了 和 与 在 啊 嗯 吧 呢 吗 哦 呀 是 就 也 都 着 那 这 之 而 且 但"
+    " 所 以 因 为"
 )
-_SIGNS_THAT_ANSWER = r"""\p{So}|\p{Emoji_Presentation}|^\s*`*\s*(?:[\p{Sm}\p{Sc}]{1,2}|\[\]|\{\}|\(\)|""|'')\s*`*\s*$|^\W*(?:\p{L}|是的)\W*$"""
+_SIGNS_THAT_ANSWER = (
+    r"""\p{So}|\p{Emoji_Presentation}|^\s*`*\s*(?:[\p{Sm}\p{Sc}]{1,2}|\[\]|\{\}|\(\)|""|'')\s*`*\s*$|^\W*(?:\p{L}|是的)\W*$"""
+)
 """What may be all of an answer: an emoji, an operator, an empty list, a letter."""
 _SIGN_WANTED = (
-    r"(?i)\b(?:signs?|symbols?|marks?|punctuation|characters?|operators?|emoticons?|words?|articles?|prepositions?|pronouns?)\b|符号|标点|[一个]字|词"
+    r"(?i)\b(?:signs?|symbols?|marks?|punctuation|characters?|operators?|emoticons?|words?|articles?|prepositions?|pronouns?|morse|ascii"
+    r"|pattern)\b|符号|标点|[一个]字|词|摩斯|图案"
 )
 """Requests that a sign or a small word may answer."""
-_LIST_MARK = r"(?m)^\s*\d+[.)、．]"
+_LIST_MARK = r"(?m)^\s*\d+[.)、．]\s"
+_CODE = r"[={}<>\[\];`]|[A-Za-z_]\("
+_CODE_LINE = r"\n[ \t]*(?:return\b|[\w.]+ *[-+*/]?=)[^\n]*$"
+"""An end that is a line of a program, where `a` is a name."""
+_AFFIRMS = r"(?i)^\W*(?:yes|no|true|false|correct|right|是的|不|对|没有|可以|会|能)\b"
 
 REASONS = (
     "no_answer",
@@ -144,7 +167,8 @@ def _rules() -> list[Rule]:
     said, asked = tokens(text), tokens(request)
     known = said.list.set_intersection(asked).list.len()
     echo = (known >= _ECHO * said.list.n_unique()) & (known >= _PART * asked.list.n_unique()) & (asked.list.len() >= _FEW)
-    same = normalised(text).str.replace_all(r"[^\p{L}\p{N}]", "") == normalised(request).str.replace_all(r"[^\p{L}\p{N}]", "")
+    echo &= ~request.str.contains("\n")  # material, which the answer may take up
+    same = (asked.list.len() >= _FEW) & (_letters(text) == _letters(request))
     declines = text.str.extract(f"({refusals.OPENING}|{refusals.SENTENCE}|{_NO_ATTEMPT})", 1)
     asks = text.str.slice(0, 300).str.extract(f"({_ASKS})", 1)
     agrees = text.str.contains(_AGREES) & text.str.contains(r"[?？]\W*$")
@@ -154,6 +178,7 @@ def _rules() -> list[Rule]:
         & ~language.scripts_differ(pl.col("answer_language"), pl.col("request_language"))
         & ~languages.asks_for_another(request)
         & (request.str.len_chars() >= _LATIN_PROSE // 4)
+        & ~text.str.contains(_CODE)
     )
     marks = f"({artefacts.MARKS}|{artefacts.EXCHANGE}|{artefacts.TOOLS}|{artefacts.PLACEHOLDER})"
     debris = (artefacts.debris(request, text) == artefacts.DEBRIS) | text.str.contains(f"{artefacts.TOOLS}|{artefacts.PLACEHOLDER}")
@@ -170,9 +195,14 @@ def _rules() -> list[Rule]:
         & ~request.str.contains(r"[\p{Hiragana}\p{Katakana}\p{Hangul}]|[日韩]")
     )
     enough = text.str.contains(r"[\p{L}&&[^\p{Latin}]]{2}|\p{Latin}{3}")
-    last_line = r"(?:^|\n)\s*(?:\d{1,2}[.)、．]|[-*•])\s*$"
+    last_line = r"\n\s*(?:\d{1,2}[.)、．]|[-*•])\s*$"
+    ends_in_code = text.str.contains(_CODE_LINE) & (text.str.count_matches("```") % 2 == 0)
     announces = text.str.contains(r"[:：]\s*$") & (words >= _FEW)
-    unfinished = (artefacts.unfinished(text) == 2) | (text.str.contains(artefacts.MID) & ~text.str.contains(artefacts.CLOSING) & (words >= _FEW)) | text.str.contains(last_line)
+    unfinished = (
+        (artefacts.unfinished(text) == 2)
+        | (text.str.contains(artefacts.MID) & ~text.str.contains(artefacts.CLOSING) & (words >= _FEW))
+        | text.str.contains(last_line)
+    )
     return [
         Rule("no_answer", text.str.strip_chars() == "", pl.col("error")),
         Rule("no_words", empty_words, text.str.slice(0, 60)),
@@ -183,7 +213,7 @@ def _rules() -> list[Rule]:
         Rule("loop", (pl.col("runs") > _MAX_RUNS) & prose & ~repeat_wanted, pl.col("runs"), _MAX_RUNS),
         Rule("loop", pl.col("tail").is_not_null() & ~repeat_wanted, pl.col("tail"), f"{_TIMES} times at its end"),
         Rule(
-            "repeats_the_request", (echo | same) & (asked.list.len() >= _FEW) & ~request.str.contains(_COPY_WANTED), text.str.slice(0, 60)
+            "repeats_the_request", (echo | same) & ~text.str.contains(_AFFIRMS) & ~request.str.contains(_COPY_WANTED), text.str.slice(0, 60)
         ),
         Rule(
             "wrong_language",
@@ -191,7 +221,13 @@ def _rules() -> list[Rule]:
             pl.col("answer_language"),
             pl.col("request_language"),
         ),
-        Rule("shirking", declines.is_not_null() & ~text.str.contains(_SPOKEN) & short & ~request.str.contains(_APOLOGY_WANTED), words, _SHORT, declines),
+        Rule(
+            "shirking",
+            declines.is_not_null() & ~text.str.contains(_SPOKEN) & short & ~request.str.contains(_APOLOGY_WANTED),
+            words,
+            _SHORT,
+            declines,
+        ),
         Rule("identity_leak", pl.col("identity") == identity.CLAIMED, text.str.extract(f"({identity.CLAIM})", 1)),
         Rule(
             "asks_back",
@@ -200,9 +236,13 @@ def _rules() -> list[Rule]:
             _SHORT,
             pl.coalesce(asks, text.str.tail(60)),
         ),
-        Rule("unfinished", unfinished | announces, text.str.tail(60)),
+        Rule("unfinished", (unfinished | announces) & ~ends_in_code, text.str.tail(60)),
         Rule("fails_its_tests", pl.col("said").is_not_null(), pl.col("said")),
     ]
+
+
+def _letters(text: pl.Expr) -> pl.Expr:
+    return normalised(text).str.replace_all(r"[^\p{L}\p{N}]", "")
 
 
 def _tail(text: str) -> str | None:

@@ -2,8 +2,8 @@
 
 What can be checked is a test that came with the instruction, an assertion, a doctest, or an example such as `f(2) -> 4`, `f([1, 2]) returns 3`,
 `Input: 3` and `Output: 6`, with literals on both sides, about a function that the program defines. The program and its checks become one program,
-which the sandbox runs (`evaluation/sandbox.py`). A program that cannot be run there whoever wrote it (it reads from the keyboard, or needs more than
-the standard library) tells nothing.
+which the sandbox runs (`evaluation/sandbox.py`). A program that cannot be run there whoever wrote it (it reads from the keyboard, or needs a
+package) tells nothing.
 """
 
 import ast
@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from infinity_assets.evaluation import sandbox
+from infinity_assets.evaluation import sandbox, sandbox_child
 from infinity_assets.evaluation.tasks import code_of
 from infinity_assets.foundation_settings import Limits
 
@@ -35,10 +35,13 @@ _SAYS = re.compile(
 )
 _AFTER = re.compile(r"\s*(?:$|[.,;!?，。；、）)`\]]|(?:and|because|since|as|while|whereas|for|but|which|因为|而|并|和)\b|#)")
 _IN_OUT = re.compile(
-    r"(?:^|\n)[\s>*\-`]*\**(?:sample |example )?(?:input|输入|输入示例|示例输入)\**\s*(?:\d+\s*)?[:：]\**[\s`]*([^\n`]+?)[\s`]*\n(?:[\s`>*\-]*\n)*[\s`>*\-]*"
+    r"(?:^|\n)[\s>*\-`]*\**(?:sample |example )?(?:input|输入|输入示例"
+    r"|示例输入)\**\s*(?:\d+\s*)?[:：]\**[\s`]*([^\n`]+?)[\s`]*\n(?:[\s`>*\-]*\n)*[\s`>*\-]*"
     r"\**(?:sample |example |expected )?(?:output|输出|输出示例|示例输出)\**\s*(?:\d+\s*)?[:：]\**[\s`]*([^\n`]+)",
     re.IGNORECASE,
 )
+_MODULES = {name.partition(".")[0] for name in sandbox_child.MODULES} | {"os", *sys.builtin_module_names}
+"""What a program may import on every machine: the others are read from Python's folder, which the sandbox's user may not be able to."""
 _LONGEST = 300
 """Characters of an example."""
 
@@ -154,7 +157,7 @@ def _parsed(code: str) -> ast.Module | None:
 
 
 def _runs_alone(tree: ast.Module | None, tested: bool) -> bool:
-    """Whether a program needs the standard library alone, and no one who types."""
+    """Whether a program needs nothing but `_MODULES`, and no one who types."""
     for node in ast.walk(tree) if tree else ():
         if isinstance(node, ast.Import):
             modules = [alias.name for alias in node.names]
@@ -164,7 +167,7 @@ def _runs_alone(tree: ast.Module | None, tested: bool) -> bool:
             return False
         else:
             continue
-        if any(module.partition(".")[0] not in sys.stdlib_module_names for module in modules):
+        if any(module.partition(".")[0] not in _MODULES for module in modules):
             return False
     return True
 
@@ -260,8 +263,10 @@ def _is_call(text: str) -> bool:
         node = ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and all(
-        _literal(ast.unparse(value)) for value in [*node.args, *(word.value for word in node.keywords)]
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and all(_literal(ast.unparse(value)) for value in [*node.args, *(word.value for word in node.keywords)])
     )
 
 

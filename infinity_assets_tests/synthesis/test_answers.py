@@ -3,7 +3,6 @@
 `python -m infinity_assets_tests.synthesis.test_answers` writes the table of docs/answers.md again.
 """
 
-import json
 import re
 from functools import cache
 from pathlib import Path
@@ -14,7 +13,6 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.evaluation import sandbox
 from infinity_assets.foundation_settings import Limits
 from infinity_assets.synthesis.answers import REASONS, choose, failures
 from infinity_assets.synthesis.execution import execute
@@ -82,6 +80,77 @@ def test_the_page_says_what_the_rules_do() -> None:
 @pytest.mark.parametrize("reason", REASONS)
 def test_precision_and_recall(reason: str) -> None:
     assert min(told()[reason]) >= FLOOR
+
+
+DRAWN = st.lists(
+    st.lists(
+        st.tuples(st.sampled_from([None, "", "one", "two", "three"]), st.sampled_from([None, *REASONS]), st.sampled_from([None, 1.0, 2.0])),
+        min_size=1,
+        max_size=5,
+    ),
+    min_size=1,
+    max_size=4,
+)
+"""Per instruction its answers: a text, the class that it is of, a score."""
+
+
+def drawn(instructions: list) -> pl.DataFrame:
+    """What `choose` reads: equal texts are of one class and have one score."""
+    rows, seen = [], {}
+    for number, given_answers in enumerate(instructions):
+        for index, (text, reason, score) in enumerate(given_answers):
+            reason, score = seen.setdefault((number, text), (reason if text else "no_answer", score))
+            rows.append(
+                (f"{number:03d}", index, text, f"{number}/{text}", reason, "{}" if reason else None, None if reason else score, "judge")
+            )
+    names = ("row_id", "index", "text", "answer_id", "reason", "detail", "score", "by")
+    types = [pl.String, pl.Int64, pl.String, pl.String, pl.String, pl.String, pl.Float64, pl.String]
+    return pl.DataFrame(rows, schema=dict(zip(names, types, strict=True)), orient="row")
+
+
+@settings(max_examples=60, deadline=None)
+@given(instructions=DRAWN, data=st.data())
+def test_the_best_is_kept_and_no_answer_is_lost(instructions: list, data: st.DataObject) -> None:
+    made = drawn(instructions)
+    best, others = choose(made.sample(fraction=1, shuffle=True, seed=data.draw(st.integers(0, 99))))
+    place = ["row_id", "index"]
+    assert best["row_id"].to_list() == made["row_id"].unique().sort().to_list()
+    written = made.filter(pl.col("text").fill_null("") != "").select(place)
+    blank_best = best.filter(pl.col("text").fill_null("") == "").height
+    assert others.height + best.height - blank_best == written.height
+    assert pl.concat([others.select(place), best.select(place)]).is_unique().all()
+    assert others["reason"].null_count() == others["detail"].null_count() == 0
+    for row_id, index, reason, score, rejected in best.select(*place, "reason", "score", "rejected").iter_rows():
+        own = made.filter(pl.col("row_id") == row_id)
+        usable = own.filter(pl.col("reason").is_null())
+        assert (reason is None) == (usable.height > 0)
+        if reason is not None:
+            reached = own["reason"].replace_strict({name: n for n, name in enumerate(REASONS)}, return_dtype=pl.Int64)
+            assert (REASONS.index(reason), index) == (reached.max(), own.filter(reached == reached.max())["index"].min())
+            assert rejected is None
+            continue
+        assert score == usable["score"].max()
+        assert index == usable.filter(pl.col("score").eq_missing(pl.lit(score, pl.Float64)))["index"].min()
+        if usable["score"].n_unique() - (usable["score"].null_count() > 0) > 1:
+            assert rejected["score"] == usable["score"].min() < score
+            assert rejected["answer"] in usable.filter(pl.col("score") == rejected["score"])["text"].to_list()
+        else:
+            assert rejected is None
+
+
+@settings(max_examples=15, deadline=None)
+@given(words=st.lists(st.text("abcdefgh", min_size=4, max_size=6), min_size=2, max_size=8, unique=True), times=st.integers(1, 12))
+def test_a_loop_is_what_says_little_often(words: list[str], times: int) -> None:
+    """Once is no loop, and more than four times always is one."""
+    found = failures(lines({"request": "Say something about the shop.", "text": ". ".join(words * times)}))["reason"].to_list()
+    if times == 1 or times > 4:
+        assert ("loop" in found) == (times > 4)
+
+
+def test_what_was_said_against_it_when_it_ran_is_the_last_reason() -> None:
+    answers = lines({"request": "Add.", "text": "It is done."}, {"request": "Add.", "text": ""}, {"request": "Add.", "text": "It is done."})
+    told = failures(answers.with_columns(said=pl.Series(["AssertionError", "AssertionError", None])))
+    assert told.select("row_id", "reason").rows() == [("0", "fails_its_tests"), ("1", "no_answer")]
 
 
 if __name__ == "__main__":
