@@ -116,6 +116,9 @@ class Answering(Section):
     """Which is the best: by `models.reward`, or by the judge. Without a reward model it is the judge."""
     execute: bool = True
     """Whether Python in an answer is run in a sandbox, where the request or the answer brings an example or a test."""
+    min_margin: NonNegativeFloat = 0.0
+    """Two answers are a pair of `preferences` if the scores of the best and the worst are further apart than this, in the unit of what chose the
+    best. (Infinity-Preference: the best and the worst by reward, no bound is told.)"""
     limits: Limits = Limits()
     """For these programs."""
     accept: NonNegativeInt = 0

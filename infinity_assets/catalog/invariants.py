@@ -163,6 +163,7 @@ APPLIES: dict[str, tuple[str, ...]] = {
     "diagnosed": ("conservation", "unique"),
     "inf_instruct_f": _FINAL,
     "inf_instruct_g": _FINAL,
+    "preferences": ("unique",),
     "release": ("conservation", "unique"),
 }
 """Which invariants an asset must keep; a later round (`evolved_2`) those of the first."""

@@ -20,10 +20,10 @@ import struct
 import sys
 
 MODULES = (
-    "abc", "array", "bisect", "calendar", "cmath", "collections", "collections.abc", "contextlib", "copy", "dataclasses", "datetime", "decimal",
-    "enum", "fractions", "functools", "hashlib", "heapq", "inspect", "io", "itertools", "json", "math", "numbers", "operator", "queue", "random",
-    "pathlib", "re", "shutil", "socket", "statistics", "string", "subprocess", "sys", "tempfile", "textwrap", "threading", "time", "traceback",
-    "types", "typing", "unicodedata", "unittest", "uuid", "encodings.idna", "linecache", "tokenize",
+    "__future__", "abc", "array", "bisect", "calendar", "cmath", "collections", "collections.abc", "contextlib", "copy", "dataclasses",
+    "datetime", "decimal", "enum", "fractions", "functools", "hashlib", "heapq", "inspect", "io", "itertools", "json", "math", "numbers",
+    "operator", "queue", "random", "pathlib", "re", "shutil", "socket", "statistics", "string", "subprocess", "sys", "tempfile", "textwrap",
+    "threading", "time", "traceback", "types", "typing", "unicodedata", "unittest", "uuid", "encodings.idna", "linecache", "tokenize",
 )  # fmt: skip
 """Imported beforehand: the other user may not be able to read where Python is installed."""
 

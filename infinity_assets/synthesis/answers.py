@@ -1,37 +1,297 @@
-"""Degenerate answers: what a teacher-distilled set does not tolerate (recipe 7.12), by class."""
+"""Answers: which are degenerate, by class, and which of several is kept. docs/answers.md.
 
+A set that a teacher wrote tolerates answers that are wrong, and not such as are none (recipe 7.12): the rules look at form, completeness and
+language. Whether an answer is right is asked of its tests (`execution`) and of a score.
+"""
+
+import re
+
+import numpy as np
 import polars as pl
 
-from infinity_assets.rows.grammar import DEBRIS
+from infinity_assets.rows.text import normalised, tokens
 from infinity_assets.scoring import language
-from infinity_assets.selection.rules import Rule
+from infinity_assets.selection.rules import Rule, artefacts, first_failure, form, identity, languages, refusals
 
-_SHIRKING = (
-    r"(?i)please provide|i'?m sorry,? but|as an? (?:ai\b|chatbot|language model)|i'?m not capable of"
-    r"|i (?:can'?t|cannot|am unable to) (?:help|assist|answer|provide)"
-    r"|请提供|作为一个?人工智能|我(?:无法|不能)(?:回答|提供)"
-)
+_SHORT = 80
+"""Words from which an answer that declines or asks goes on and helps. (Evol-Instruct, arXiv 2304.12244: "sorry" and under 80 words.)"""
 _MIN_DISTINCT = 0.25
 """Below this share of distinct lines or sentences an answer is a loop. Prose by people lies above 0.9."""
+_MAX_LINES, _MAX_RUNS = 0.75, 0.6
+"""Above this share of lines, or of runs of ten words, that stand in the answer before it is a loop, as in `foundation.rules`."""
+_TIMES, _TAIL = 4, 40
+"""An end of at least so many characters that is one piece so many times is a loop."""
+_LONGEST_PIECE = 300
+"""Characters of such a piece."""
+_LATIN_PROSE = 120
+"""Characters of an answer from which languages of one script are told apart."""
+
+_APOLOGY_WANTED = r"(?i)sorry|apolog|refus|declin|reject|道歉|抱歉|对不起|拒绝|婉拒|致歉"
+_SPOKEN = r"""^\s*["“'‘「『]"""
+"""An answer that begins with what someone says."""
+_NO_ATTEMPT = (
+    r"(?i)^\W*(?:i (?:do not|don(?:'|’)t) know(?: the answer)?|no answer|n/?a|none provided|no (?:response|comment|idea)"
+    r"|to be (?:completed|determined)|tbd|todo"
+    r"|(?:i )?(?:have|need) to think about (?:it|this)|我?不(?:知道|清楚|了解)|无可奉告|暂无(?:回答|答案)?|略|待补充|无回答)(?:，?(?:这个"
+    r"|该)问题的?答案)?\W*$"
+)
+"""All of an answer that is no attempt at one."""
+_ASKS = (
+    r"(?i)\b(?:please|kindly|could you|can you|would you|will you|may you|if you (?:could|can)|you(?:'ll| will)? need to|once you)"
+    r"(?: please| also| kindly| first)? (?:provide|share|send|give me|specify|clarify|tell me|paste|upload|supply|attach|include the|elaborate)\b"
+    r"|\blet me know (?:what|which|the|your|more|how (?:you|i))\b|\bi(?:'ll| will| would|'d)? need (?:some |a bit |a little )?(?:more"
+    r"|further|additional) "
+    r"(?:information|details?|context)|\b(?:which|what) (?:text|passage|article|code|topic|file|one|language|kind"
+    r"|type)[^.?!\n]{0,40} (?:would|do|are|did) you\b"
+    r"|\bwhat (?:would|do) you (?:like|want|need)\b|\bhow (?:can|may) i (?:help|assist)"
+    r"|请(?:您|你)?(?:先|再|进一步)?(?:提供|告诉我|告知|发给我|发送|给我|说明|补充|上传|粘贴|分享|明确|描述)"
+    r"|(?:您|你)(?:能|可以|能否|可否|是否可以|方便)[^。？?\n]{0,6}(?:提供|告诉我|发给我|说明|补充|上传|分享|详细)"
+    r"|(?:需要|缺少)(?:您|你)?(?:提供)?(?:更多|具体|进一步|详细)的?(?:信息|细节|资料|内容|背景)|(?:您|你)(?:想|希望"
+    r"|需要)[^。\n]{0,16}(?:什么|哪|吗)[^。\n]{0,12}[？?]|有什么可以帮"
+)
+_AGREES = (
+    r"(?i)^\W*(?:understood|thank(?:s| you)|sure|of course|certainly|okay|ok|got it|absolutely|no problem|great"
+    r"|好的|明白|当然|没问题|收到|谢谢|可以)"
+)
+"""Auto-Evol's openings (arXiv 2406.00770), and others like them, of answers that end with a question."""
+_WANTED_WRITTEN = (
+    r"(?i)\b(?:e-?mails?|letters?|messages?|memos?|forms?|dialog(?:ue)?s?|conversations?|scripts?|repl(?:y|ies)|templates?|surveys?"
+    r"|questionnaires?|quiz(?:zes)?|notices?|posters?"
+    r"|instructions?|announcements?|interview\w*|questions?|riddles?|ask(?:s|ing)?|translat\w+|rephras\w+|rewrit\w+|paraphras\w+|polite\w*"
+    r"|sentences?|role-?play|system prompt|jokes?)\b"
+    r"|邮件|信件|[封写]信|短信|消息|表单|对话|剧本|回复|话术|模板|问卷|通知|公告|海报|面试|[出提写列想][^。]{0,8}问题|提问|问句|谜|翻译|译|改写|礼貌"
+    r"|句子|扮演|测验|笑话"
+)
+"""Requests whose answer may ask."""
+_REPEAT_WANTED = (
+    r"(?i)\brepeat|\btimes\b|\bover and over|mantra|refrain|chorus|lyrics|chant|laugh|\bcopies\b|重复|遍|\d+\s*次|副歌|歌词|咒语|循环"
+)
+_COPY_WANTED = (
+    r"(?i)\b(?:repeat|copy|echo|say|correct|proofread|fix|edit|rewrite|rephrase|paraphrase|translate|punctuat\w*|format|capitali[sz]e"
+    r"|upper ?case|lower ?case|convert|sort|extract|quote|recite"
+    r"|grammar|spell\w*|complete|fill|reverse|remove|replace|transcribe|type|write out|add|change|turn|reorder|arrange|put|insert|indent"
+    r"|underline|spot|identify|highlight|list)\b"
+    r"|true or false|right or wrong|对错|正误|判断|重复|照抄|抄写|改错|修改|润色|纠正|摘抄|复述|提取|排序|转换|翻译|改写|朗读|补全|填空"
+    r"|标点|改成|格式|找出|替换|删除|原文|排列|组织|顺序|整理|逻辑"
+)
+"""Requests that are answered with their own words."""
+_ECHO, _PART = 0.95, 0.7
+"""An answer that has this share of its words from the request, and that share of the request's words, says the request again."""
+_FEW_WORDS, _FEW = 8, 4
+_STOP_WORDS = (
+    "the an and or but of to in on at by for with as is are was were be been am it its this that these those there here he she they we you"
+    " i me my your his her our "
+    "their so if then than do does did has have had a just also very 的 了 和 与 在 啊 嗯 吧 呢 吗 哦 呀 是 就 也 都 着 那 这 之 而 且 但"
+    " 所 以 因 为"
+)
+_SIGNS_THAT_ANSWER = (
+    r"""\p{So}|\p{Emoji_Presentation}|^\s*`*\s*(?:[\p{Sm}\p{Sc}]{1,2}|\[\]|\{\}|\(\)|""|'')\s*`*\s*$|^\W*(?:\p{L}|是的)\W*$"""
+)
+"""What may be all of an answer: an emoji, an operator, an empty list, a letter."""
+_SIGN_WANTED = (
+    r"(?i)\b(?:signs?|symbols?|marks?|punctuation|characters?|operators?|emoticons?|words?|articles?|prepositions?|pronouns?|morse|ascii"
+    r"|pattern)\b|符号|标点|[一个]字|词|摩斯|图案"
+)
+"""Requests that a sign or a small word may answer."""
+_LIST_MARK = r"(?m)^\s*\d+[.)、．]\s"
+_CODE = r"[={}<>\[\];`]|[A-Za-z_]\("
+_CODE_LINE = r"\n[ \t]*(?:return\b|[\w.]+ *[-+*/]?=)[^\n]*$"
+"""An end that is a line of a program, where `a` is a name."""
+_AFFIRMS = r"(?i)^\W*(?:yes|no|true|false|correct|right|是的|不|对|没有|可以|会|能)\b"
+
+REASONS = (
+    "no_answer",
+    "no_words",
+    "truncated",
+    "template_debris",
+    "loop",
+    "repeats_the_request",
+    "wrong_language",
+    "shirking",
+    "identity_leak",
+    "asks_back",
+    "unfinished",
+    "fails_its_tests",
+)
+"""The classes, in the order in which they are tried; the last is what running says (`execution`)."""
 
 
-def rules() -> list[Rule]:
-    """In the order in which they are tried. They read: text (the answer), request, finish_reason, error."""
-    text = pl.col("text")
+def failures(answers: pl.DataFrame) -> pl.DataFrame:
+    """The degenerate answers, each with the first class that it is of.
+
+    Args:
+        answers: row_id, text, request, finish_reason, error; maybe `said`, what was wrong when it was run (null where nothing was).
+
+    Returns:
+        row_id, reason (of `REASONS`), detail, as `selection.rules.first_failure` gives them.
+    """
+    return first_failure(_measured(answers), _rules())
+
+
+def _measured(answers: pl.DataFrame) -> pl.DataFrame:
+    """With what the rules want to know."""
+    if "said" not in answers.columns:
+        answers = answers.with_columns(said=pl.lit(None, pl.String))
+    text, request = pl.col("text").fill_null(""), pl.col("request").fill_null("")
+    words, runs = form.repeated_runs(answers["text"].fill_null(""))
+    frame = answers.with_columns(
+        text=text,
+        request=request,
+        words=pl.Series(words, dtype=pl.Int64),
+        runs=pl.Series(runs, dtype=pl.Float64, nan_to_null=True),
+        tail=pl.Series([_tail(answer or "") for answer in answers["text"]], dtype=pl.String),
+    )
+    frame = frame.with_columns(
+        identity=identity.identity(frame.select(prompt="request", said="text")),
+        answer_language=language.detect(text),
+        request_language=language.detect(request),
+    )
+    other = languages.other_language(
+        frame.select(
+            "answer_language",
+            prompt="request",
+            answer="text",
+            prompt_language="request_language",
+            is_translation=languages.asks_for_another(request),
+            code_language=pl.when(text.str.contains("```")).then(pl.lit("code")),
+        )
+    )
+    return frame.with_columns(other_language=other)
+
+
+def _rules() -> list[Rule]:
+    text, request, words = pl.col("text"), pl.col("request"), pl.col("words")
     sentences = text.str.extract_all(r"[^.!?。！？\n]{4,}").list.eval(pl.element().str.strip_chars())
     distinct = sentences.list.n_unique() / sentences.list.len()
-    answer_language, request_language = language.detect(text), language.detect(pl.col("request"))
+    short, repeat_wanted = words < _SHORT, request.str.contains(_REPEAT_WANTED)
+    said, asked = tokens(text), tokens(request)
+    known = said.list.set_intersection(asked).list.len()
+    echo = (known >= _ECHO * said.list.n_unique()) & (known >= _PART * asked.list.n_unique()) & (asked.list.len() >= _FEW)
+    echo &= ~request.str.contains("\n")  # material, which the answer may take up
+    same = (asked.list.len() >= _FEW) & (_letters(text) == _letters(request))
+    declines = text.str.extract(f"({refusals.OPENING}|{refusals.SENTENCE}|{_NO_ATTEMPT})", 1)
+    asks = text.str.slice(0, 300).str.extract(f"({_ASKS})", 1)
+    agrees = text.str.contains(_AGREES) & text.str.contains(r"[?？]\W*$")
+    latin = (
+        (text.str.len_chars() >= _LATIN_PROSE)
+        & language.differs(pl.col("answer_language"), pl.col("request_language"))
+        & ~language.scripts_differ(pl.col("answer_language"), pl.col("request_language"))
+        & ~languages.asks_for_another(request)
+        & (request.str.len_chars() >= _LATIN_PROSE // 4)
+        & ~text.str.contains(_CODE)
+    )
+    marks = f"({artefacts.MARKS}|{artefacts.EXCHANGE}|{artefacts.TOOLS}|{artefacts.PLACEHOLDER})"
+    debris = (artefacts.debris(request, text) == artefacts.DEBRIS) | text.str.contains(f"{artefacts.TOOLS}|{artefacts.PLACEHOLDER}")
+    bare = tokens(text.str.replace_all(_LIST_MARK, ""))
+    stop = bare.list.set_difference(pl.lit(pl.Series([_STOP_WORDS.split()]))).list.len() == 0
+    empty_words = stop & (words < _FEW_WORDS) & ~text.str.contains(_SIGNS_THAT_ANSWER) & ~request.str.contains(_SIGN_WANTED)
+    prose = 3 * text.str.count_matches(r"\p{L}") >= text.str.len_chars()
+    cjk = ["zh", "ja", "ko"]
+    neighbour = (
+        language.differs(pl.col("answer_language"), pl.col("request_language"))
+        & pl.col("answer_language").is_in(cjk)
+        & pl.col("request_language").is_in(cjk)
+        & ~languages.asks_for_another(request)
+        & ~request.str.contains(r"[\p{Hiragana}\p{Katakana}\p{Hangul}]|[日韩]")
+    )
+    enough = text.str.contains(r"[\p{L}&&[^\p{Latin}]]{2}|\p{Latin}{3}")
+    last_line = r"\n\s*(?:\d{1,2}[.)、．]|[-*•])\s*$"
+    ends_in_code = text.str.contains(_CODE_LINE) & (text.str.count_matches("```") % 2 == 0)
+    announces = text.str.contains(r"[:：]\s*$") & (words >= _FEW)
+    unfinished = (
+        (artefacts.unfinished(text) == 2)
+        | (text.str.contains(artefacts.MID) & ~text.str.contains(artefacts.CLOSING) & (words >= _FEW))
+        | text.str.contains(last_line)
+    )
     return [
-        Rule("no_answer", text.is_null() | (text.str.strip_chars() == ""), pl.col("error")),
+        Rule("no_answer", text.str.strip_chars() == "", pl.col("error")),
+        Rule("no_words", empty_words, text.str.slice(0, 60)),
         Rule("truncated", pl.col("finish_reason") == "length", pl.col("finish_reason")),
-        Rule("template_debris", text.str.contains_any(list(DEBRIS)), text.str.slice(0, 60)),
-        Rule("shirking", text.str.contains(_SHIRKING), text.str.extract(f"({_SHIRKING})", 1)),
-        Rule("loop", (sentences.list.len() >= 4) & (distinct < _MIN_DISTINCT), distinct, _MIN_DISTINCT),
+        Rule("template_debris", debris, text.str.extract(marks, 1).str.slice(0, 60)),
+        Rule("loop", ((sentences.list.len() >= 4) & (distinct < _MIN_DISTINCT)) & ~repeat_wanted, distinct, _MIN_DISTINCT),
+        Rule("loop", (form.repeated_lines(text) > _MAX_LINES) & ~repeat_wanted, form.repeated_lines(text), _MAX_LINES),
+        Rule("loop", (pl.col("runs") > _MAX_RUNS) & prose & ~repeat_wanted, pl.col("runs"), _MAX_RUNS),
+        Rule("loop", pl.col("tail").is_not_null() & ~repeat_wanted, pl.col("tail"), f"{_TIMES} times at its end"),
+        Rule(
+            "repeats_the_request", (echo | same) & ~text.str.contains(_AFFIRMS) & ~request.str.contains(_COPY_WANTED), text.str.slice(0, 60)
+        ),
         Rule(
             "wrong_language",
-            language.differs(answer_language, request_language)
-            & (answer_language.is_in(["zh", "ja", "ko"]) | request_language.is_in(["zh", "ja", "ko"])),
-            answer_language,
-            "the request's language",
+            ((pl.col("other_language") == languages.UNASKED) & enough) | latin | neighbour,
+            pl.col("answer_language"),
+            pl.col("request_language"),
         ),
+        Rule(
+            "shirking",
+            declines.is_not_null() & ~text.str.contains(_SPOKEN) & short & ~request.str.contains(_APOLOGY_WANTED),
+            words,
+            _SHORT,
+            declines,
+        ),
+        Rule("identity_leak", pl.col("identity") == identity.CLAIMED, text.str.extract(f"({identity.CLAIM})", 1)),
+        Rule(
+            "asks_back",
+            (asks.is_not_null() | agrees) & short & ~request.str.contains(_WANTED_WRITTEN),
+            words,
+            _SHORT,
+            pl.coalesce(asks, text.str.tail(60)),
+        ),
+        Rule("unfinished", (unfinished | announces) & ~ends_in_code, text.str.tail(60)),
+        Rule("fails_its_tests", pl.col("said").is_not_null(), pl.col("said")),
     ]
+
+
+def _letters(text: pl.Expr) -> pl.Expr:
+    return normalised(text).str.replace_all(r"[^\p{L}\p{N}]", "")
+
+
+def _tail(text: str) -> str | None:
+    """The piece of which the end of a text consists, again and again; null if it does not end so. Rules, dots and digits are no such end."""
+    points = np.frombuffer(text.rstrip(" .。!！?？,，\n").encode("utf-32-le", "replace"), np.uint32)[-8 * _LONGEST_PIECE :]
+    for size in range(1, min(_LONGEST_PIECE, len(points) // _TIMES) + 1):
+        differ = (points[size:] != points[:-size])[::-1]
+        run = int(differ.argmax()) if differ.any() else len(differ)
+        piece = "".join(map(chr, points[-size:]))
+        if run + size >= max(_TAIL, _TIMES * size) and re.search(r"[^\W\d_].*[^\W\d_]", piece, re.DOTALL) and len(set(piece)) > 1:
+            return piece.strip()[:60]
+    return None
+
+
+def choose(answers: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Of several answers to each instruction, the best.
+
+    Args:
+        answers: One line per answer: row_id (of the instruction), index, text, answer_id, reason and detail (null where it can be used), score (null
+            where it has none), by (what gave the score).
+
+    Returns:
+        The best of each instruction, with `rejected`: the worst that can be used, its score and what gave it (null if there is no other, or
+        its score is the same). Of the ones that can be used the best has the highest score, of others it went furthest through the rules;
+        ties go to the lower index. Then the other answers that have a text, with the reason why they are not kept: their own, `worse_answer`,
+        or `copy_of_another` where the same was written before.
+    """
+    place = pl.col("reason").replace_strict({name: -n for n, name in enumerate(REASONS)}, default=-len(REASONS), return_dtype=pl.Int64)
+    usable = pl.col("reason").is_null()
+    ordered = answers.with_columns(usable.alias("usable"), place.alias("place")).sort(
+        "row_id", "usable", "score", "place", "index", descending=[False, True, True, False, False], nulls_last=[True] * 5
+    )
+    first = pl.int_range(pl.len()).over("row_id") == 0
+    again = pl.int_range(pl.len()).over("row_id", "answer_id") > 0
+    ordered = ordered.with_columns(first.alias("first"), again.alias("again"))
+    scored = ordered.filter("usable", ~pl.col("again"), pl.col("score").is_not_null())
+    worst = scored.group_by("row_id", maintain_order=True).agg(
+        pl.struct(answer=pl.col("text").last(), score=pl.col("score").last(), by=pl.col("by").last()).alias("rejected"),
+        (pl.col("score").first() > pl.col("score").last()).alias("differs"),
+    )
+    best = ordered.filter("first").join(worst, on="row_id", how="left", maintain_order="left")
+    best = best.with_columns(pl.when(pl.col("differs") & pl.col("usable")).then("rejected").alias("rejected"))
+    winner = best.select("row_id", best_id="answer_id", best_score="score")
+    others = ordered.filter(~pl.col("first"), pl.col("text").fill_null("") != "").join(winner, on="row_id", maintain_order="left")
+    worse = pl.struct("score", "best_score", "by", winner="best_id").struct.json_encode()
+    copied = pl.struct(duplicate_of="answer_id").struct.json_encode()
+    others = others.with_columns(
+        pl.when("again").then(pl.lit("copy_of_another")).otherwise(pl.coalesce("reason", pl.lit("worse_answer"))).alias("reason"),
+        pl.when("again").then(copied).otherwise(pl.coalesce("detail", worse)).alias("detail"),
+    )
+    extra = ["usable", "place", "first", "again"]
+    return best.drop(*extra, "differs"), others.drop(*extra, "best_id", "best_score")

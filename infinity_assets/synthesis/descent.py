@@ -35,15 +35,15 @@ def settle(made: pl.DataFrame, columns: pl.Schema, rules: list[Rule], copied: pl
         made: One line per parent: `row_id`, `source`, `file`, `position` of the parent; `text` (what the model wrote, null or empty if nothing),
             `messages`, `operation` and whatever `columns` and the rules want of the child.
         columns: Columns of a child.
-        rules: Tried in order on every line of `made`.
+        rules: Tried in order on every line of `made`; maybe none.
         copied: Parent row_id, reason, detail of children that hold what they must not, such as a benchmark item; counts after the rules.
         by: The model's name, which becomes the child's source.
     """
-    place = {"source": pl.lit(f"synthetic:{by}"), "file": pl.lit(None, pl.String), "position": pl.lit(None, pl.Int64)}
+    place = _place(by)
     made = made.sort("row_id")
     child = with_row_ids(made.select("messages"))["row_id"].alias("child")
     written = made.with_columns(child).filter(pl.col("text").fill_null("") != "")
-    failed = pl.concat([first_failure(made, rules), copied]).unique("row_id", keep="first", maintain_order=True)
+    failed = pl.concat([*([first_failure(made, rules)] if rules else []), copied]).unique("row_id", keep="first", maintain_order=True)
     alive = written.join(failed, on="row_id", how="anti", maintain_order="left")
     copies = alive.filter(pl.int_range(pl.len()).over("child") > 0)
     detail = pl.struct(duplicate_of="child").struct.json_encode().alias("detail")
@@ -59,7 +59,7 @@ def settle(made: pl.DataFrame, columns: pl.Schema, rules: list[Rule], copied: pl
     )  # fmt: skip
     lost = written.join(failed, on="row_id", maintain_order="left").with_columns(pl.col("child").alias("row_id"), **place)
     created = written.with_columns(pl.concat_list("row_id").alias("parents"), **place).with_columns(pl.col("child").alias("row_id"))
-    lines = pl.concat([part.select(pl.col(c).cast(t) for c, t in schema.DECISIONS.items()) for part in _dropped(parents, lost)])
+    lines = _dropped(parents, lost)
     gone = failed["row_id"].implode()
     stands = ~pl.col("row_id").is_in(gone)
     # A row that stays has the one parent that it names: the same text written from another parent was thrown away, and adds none.
@@ -69,8 +69,36 @@ def settle(made: pl.DataFrame, columns: pl.Schema, rules: list[Rule], copied: pl
     return Generation(kept.sort("row_id"), created, lines, edges)
 
 
-def _dropped(*frames: pl.DataFrame) -> list[pl.DataFrame]:
-    return [frame.with_columns(pl.lit("dropped").alias("verdict")) for frame in frames]
+def with_siblings(generation: Generation, others: pl.DataFrame, by: str) -> Generation:
+    """A generation with further children of its parents, all of which are thrown away.
+
+    Args:
+        generation: As `settle` made it.
+        others: One line per child: `row_id` of its parent, `text` (not empty), `reason`, `detail`, and what else `settle` wants of `made`.
+        by: The model's name.
+    """
+    children = with_row_ids(others.select("messages"))["row_id"].alias("child")
+    written = others.with_columns(pl.concat_list("row_id").alias("parents"), children)
+    created = written.with_columns(pl.col("child").alias("row_id"), **_place(by))
+    # A row that stays has the one parent that it names.
+    descent = written.join(generation.kept.select(child="row_id"), on="child", how="anti", maintain_order="left")
+    edges = descent.select(pl.col("child").alias("child_id"), pl.col("row_id").alias("parent_id"), "operation")
+    return Generation(
+        generation.kept,
+        pl.concat([generation.created.select(created.columns), created]),
+        pl.concat([generation.decisions, _dropped(created)]),
+        pl.concat([generation.edges, edges]).unique(maintain_order=True),
+    )
+
+
+def _place(by: str) -> dict[str, pl.Expr]:
+    """Where a child comes from."""
+    return {"source": pl.lit(f"synthetic:{by}"), "file": pl.lit(None, pl.String), "position": pl.lit(None, pl.Int64)}
+
+
+def _dropped(*frames: pl.DataFrame) -> pl.DataFrame:
+    dropped = (frame.with_columns(pl.lit("dropped").alias("verdict")) for frame in frames)
+    return pl.concat([frame.select(pl.col(c).cast(t) for c, t in schema.DECISIONS.items()) for frame in dropped])
 
 
 def merge_copies(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -30,7 +30,7 @@ GROUPS = {
         "loss_after",
     ],
     "foundation": ["rules", "topics", "domain_scores", "domain_budget", "inf_instruct_f", "proxy"],
-    "chat": ["tag_vocabulary", "seed_selected", "evolved", "answered", "diagnosed", "abilities", "inf_instruct_g"],
+    "chat": ["tag_vocabulary", "seed_selected", "evolved", "answered", "diagnosed", "abilities", "inf_instruct_g", "preferences"],
     "release": ["release"],
 }
 ASSETS = [(asset, group) for group, assets in GROUPS.items() for asset in assets]

@@ -1,50 +1,158 @@
+"""Labelled answers per class, and which of several is kept.
+
+`python -m infinity_assets_tests.synthesis.test_answers` writes the table of docs/answers.md again.
+"""
+
+import re
+from functools import cache
+from pathlib import Path
+
 import polars as pl
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.selection.rules import first_failure
-from infinity_assets.synthesis.answers import rules
+from infinity_assets.foundation_settings import Limits
+from infinity_assets.synthesis.answers import REASONS, choose, failures
+from infinity_assets.synthesis.execution import execute
 
-LINE = {
-    "row_id": "r",
-    "text": "Bread and Butter would do.",
-    "request": "Suggest a name for the bakery.",
-    "finish_reason": "stop",
-    "error": None,
-}
-TABLE = [
-    ({}, None),
-    ({"text": "4"}, None),
-    ({"text": None, "error": "timeout"}, "no_answer"),
-    ({"text": "\n "}, "no_answer"),
-    ({"finish_reason": "length"}, "truncated"),
-    ({"text": "[INST] Bread"}, "template_debris"),
-    ({"text": "I'm sorry, but I can do nothing."}, "shirking"),
-    ({"text": "请提供更多信息。", "request": "给面包店起个名字。"}, "shirking"),
-    ({"text": "The bread is good. " * 5}, "loop"),
-    ({"text": "The bread is good. " * 3}, None),
-    ({"text": "这家店叫面包与黄油。"}, "wrong_language"),
-    ({"text": "The name of the shop is Bread.", "request": "给面包店起个名字。"}, "wrong_language"),
-    ({"text": "Der Name ist nicht das, was ich will."}, None),  # small words alone are no proof
-]
+CASES = Path(__file__).parent / "cases" / "answers"
+PAGE = Path(__file__).parents[2] / "docs" / "answers.md"
+SCHEMA = dict.fromkeys(("row_id", "text", "request", "tests", "finish_reason", "error"), pl.String)
+FLOOR, LEAST, CHINESE = 0.9, 15, 1 / 3
 
 
-def reasons(line: dict) -> list[str]:
-    frame = pl.DataFrame([{**LINE, **line}], schema=dict.fromkeys(LINE, pl.String))
-    return first_failure(frame, rules())["reason"].to_list()
+def lines(*answers: dict) -> pl.DataFrame:
+    """Answers that ended by themselves, unless told otherwise."""
+    filled = [{"row_id": str(number), "finish_reason": "stop", **answer} for number, answer in enumerate(answers)]
+    return pl.DataFrame(filled, schema=SCHEMA)
 
 
-@pytest.mark.parametrize(("changed", "reason"), TABLE)
-def test_rules(changed: dict, reason: str | None) -> None:
-    assert reasons(changed) == ([reason] if reason else [])
+@cache
+def cases() -> pl.DataFrame:
+    """All cases: the class whose file they are in, whether they are of it, and the class that they were told to be of."""
+    listed = [
+        (reason, wanted, {"text": None if case["answer"] is None else str(case["answer"]), **case})
+        for reason in REASONS
+        for wanted, name in ((True, "out"), (False, "pass"))
+        for case in yaml.safe_load((CASES / f"{reason}.yaml").read_text("utf-8"))[name]
+    ]
+    frame = lines(*({name: value for name, value in case.items() if name in SCHEMA} for *_, case in listed)).with_columns(
+        pl.Series("file", [reason for reason, *_ in listed]), pl.Series("wanted", [wanted for _, wanted, _ in listed])
+    )
+    told = failures(frame)
+    run = execute(frame.join(told, on="row_id", how="anti"), Limits(seconds=1))
+    wrong = failures(frame.join(run.filter(pl.col("said").is_not_null()), on="row_id"))
+    frame = frame.join(pl.concat([told, wrong]).unique("row_id", keep="first"), on="row_id", how="left", maintain_order="left")
+    return frame.with_columns(label=pl.when("wanted").then("file"))
 
 
-def test_every_rule_is_tried_above() -> None:
-    assert {rule.reason for rule in rules()} == {reason for _, reason in TABLE if reason}
+def table() -> str:
+    """Cases, precision and recall per class. A case of any file counts against a class that it is wrongly told to be of."""
+    head = ["| class | degenerate | near misses | precision | recall |", "|---|---|---|---|---|"]
+    for reason in REASONS:
+        own, found = cases().filter(pl.col("label") == reason), cases().filter(pl.col("reason") == reason)
+        right = own.filter(pl.col("reason") == reason).height
+        near = cases().filter(pl.col("file") == reason, ~pl.col("wanted")).height
+        head.append(f"| `{reason}` | {own.height} | {near} | {right / max(found.height, 1):.2f} | {right / own.height:.2f} |")
+    return "\n".join(head)
+
+
+def told() -> dict[str, tuple[float, float]]:
+    """Precision and recall by class, as the page has them."""
+    found = re.findall(r"\| `(\w+)` \| \d+ \| \d+ \| ([\d.]+) \| ([\d.]+) \|", PAGE.read_text("utf-8"))
+    return {reason: (float(precision), float(recall)) for reason, precision, recall in found}
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_the_cases_are_enough(reason: str) -> None:
+    own = cases().filter(pl.col("file") == reason)
+    assert own.filter("wanted").height >= LEAST
+    assert own.filter(~pl.col("wanted")).height >= LEAST
+    assert own["request"].str.contains(r"\p{Han}").mean() >= CHINESE - 0.05
+
+
+def test_the_page_says_what_the_rules_do() -> None:
+    assert table() in PAGE.read_text("utf-8"), "write it again: python -m infinity_assets_tests.synthesis.test_answers"
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_precision_and_recall(reason: str) -> None:
+    assert min(told()[reason]) >= FLOOR
+
+
+DRAWN = st.lists(
+    st.lists(
+        st.tuples(st.sampled_from([None, "", "one", "two", "three"]), st.sampled_from([None, *REASONS]), st.sampled_from([None, 1.0, 2.0])),
+        min_size=1,
+        max_size=5,
+    ),
+    min_size=1,
+    max_size=4,
+)
+"""Per instruction its answers: a text, the class that it is of, a score."""
+
+
+def drawn(instructions: list) -> pl.DataFrame:
+    """What `choose` reads: equal texts are of one class and have one score."""
+    rows, seen = [], {}
+    for number, given_answers in enumerate(instructions):
+        for index, (text, reason, score) in enumerate(given_answers):
+            reason, score = seen.setdefault((number, text), (reason if text else "no_answer", score))
+            rows.append(
+                (f"{number:03d}", index, text, f"{number}/{text}", reason, "{}" if reason else None, None if reason else score, "judge")
+            )
+    names = ("row_id", "index", "text", "answer_id", "reason", "detail", "score", "by")
+    types = [pl.String, pl.Int64, pl.String, pl.String, pl.String, pl.String, pl.Float64, pl.String]
+    return pl.DataFrame(rows, schema=dict(zip(names, types, strict=True)), orient="row")
+
+
+@settings(max_examples=60, deadline=None)
+@given(instructions=DRAWN, data=st.data())
+def test_the_best_is_kept_and_no_answer_is_lost(instructions: list, data: st.DataObject) -> None:
+    made = drawn(instructions)
+    best, others = choose(made.sample(fraction=1, shuffle=True, seed=data.draw(st.integers(0, 99))))
+    place = ["row_id", "index"]
+    assert best["row_id"].to_list() == made["row_id"].unique().sort().to_list()
+    written = made.filter(pl.col("text").fill_null("") != "").select(place)
+    blank_best = best.filter(pl.col("text").fill_null("") == "").height
+    assert others.height + best.height - blank_best == written.height
+    assert pl.concat([others.select(place), best.select(place)]).is_unique().all()
+    assert others["reason"].null_count() == others["detail"].null_count() == 0
+    for row_id, index, reason, score, rejected in best.select(*place, "reason", "score", "rejected").iter_rows():
+        own = made.filter(pl.col("row_id") == row_id)
+        usable = own.filter(pl.col("reason").is_null())
+        assert (reason is None) == (usable.height > 0)
+        if reason is not None:
+            reached = own["reason"].replace_strict({name: n for n, name in enumerate(REASONS)}, return_dtype=pl.Int64)
+            assert (REASONS.index(reason), index) == (reached.max(), own.filter(reached == reached.max())["index"].min())
+            assert rejected is None
+            continue
+        assert score == usable["score"].max()
+        assert index == usable.filter(pl.col("score").eq_missing(pl.lit(score, pl.Float64)))["index"].min()
+        if usable["score"].n_unique() - (usable["score"].null_count() > 0) > 1:
+            assert rejected["score"] == usable["score"].min() < score
+            assert rejected["answer"] in usable.filter(pl.col("score") == rejected["score"])["text"].to_list()
+        else:
+            assert rejected is None
 
 
 @settings(max_examples=15, deadline=None)
-@given(words=st.lists(st.text("abcdefgh", min_size=4, max_size=6), min_size=1, max_size=8, unique=True), times=st.integers(1, 12))
+@given(words=st.lists(st.text("abcdefgh", min_size=4, max_size=6), min_size=2, max_size=8, unique=True), times=st.integers(1, 12))
 def test_a_loop_is_what_says_little_often(words: list[str], times: int) -> None:
-    assert reasons({"text": ". ".join(words * times)}) == (["loop"] if times > 4 else [])
+    """Once is no loop, and more than four times always is one."""
+    found = failures(lines({"request": "Say something about the shop.", "text": ". ".join(words * times)}))["reason"].to_list()
+    if times == 1 or times > 4:
+        assert ("loop" in found) == (times > 4)
+
+
+def test_what_was_said_against_it_when_it_ran_is_the_last_reason() -> None:
+    answers = lines({"request": "Add.", "text": "It is done."}, {"request": "Add.", "text": ""}, {"request": "Add.", "text": "It is done."})
+    told = failures(answers.with_columns(said=pl.Series(["AssertionError", "AssertionError", None])))
+    assert told.select("row_id", "reason").rows() == [("0", "fails_its_tests"), ("1", "no_answer")]
+
+
+if __name__ == "__main__":
+    page = PAGE.read_text("utf-8")
+    PAGE.write_text(re.sub(r"\| class \| degenerate .*?\|\n(?=\n|\Z)", table() + "\n", page, flags=re.DOTALL), "utf-8")

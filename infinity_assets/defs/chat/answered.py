@@ -5,15 +5,18 @@ import polars as pl
 
 from infinity_assets import prompts
 from infinity_assets.catalog.lake import Outcome
-from infinity_assets.defs.chat.rounds import ANSWERED, MEANING, ROUNDS, WORSE, round_name
+from infinity_assets.defs.chat.rounds import ANSWERED, MEANING, ROUNDS, round_name
 from infinity_assets.defs.step import Step, dataset
+from infinity_assets.inference import batch
 from infinity_assets.report import charts
 from infinity_assets.rows import conversation
-from infinity_assets.rows.ids import shard_of
+from infinity_assets.rows.ids import shard_of, with_row_ids
 from infinity_assets.scoring import language
-from infinity_assets.synthesis import answers, quota
+from infinity_assets.synthesis import answers, execution, quota
 from infinity_assets.synthesis.asking import Asking
-from infinity_assets.synthesis.descent import Generation, merge_copies, settle
+from infinity_assets.synthesis.descent import Generation, merge_copies, settle, with_siblings
+
+_FAILED = ["row_id", "reason", "detail"]
 
 
 def _make(number: int) -> dg.AssetsDefinition:
@@ -26,29 +29,35 @@ def _make(number: int) -> dg.AssetsDefinition:
         reads_all=(upstream,),
         settings=lambda s: (
             s.shards, s.chat.answering, s.scoring, s.models.generator.reach, s.models.judge.reach,
-            *prompts.hashes(s.prompts_dir, "judge_answer"),
+            s.models.reward.reach if s.models.reward else "no reward model", *prompts.hashes(s.prompts_dir, "judge_answer"),
         ),
         columns=ANSWERED,
         meaning=MEANING,
         kinds=("polars", "parquet", "vllm"),
-        version="4",
+        version="5",
     )  # fmt: skip
     def answered(step: Step) -> Outcome:
-        """The generator's answers to the evolved instructions, scored by the judge.
+        """The generator's answers to the evolved instructions: the best of those that were drawn, with its scores.
 
         Grain: one conversation. Key: row_id, by whose instruction's id it is sharded: what several seeds led to is answered
-        once. Degenerate answers (empty, truncated, shirking, looping, of a wrong language) are dropped by class.
+        once. Degenerate answers (empty, truncated, shirking, looping, of a wrong language, ...) are dropped by class, and so are programs that
+        fail the tests or examples that they come with.
         """
         arrived = step.sampled(step.read_all(upstream).filter(shard_of(step.settings.shards) == step.partition).collect())
         asked, copies = merge_copies(arrived)
+        recipe, generator = step.settings.chat.answering, step.settings.models.generator.model
+        waves: list[pl.DataFrame] = []
 
         def make(asked: pl.DataFrame) -> pl.DataFrame:
-            return _answers(step.asking(), asked)
+            waves.append(_answers(step.asking(), asked))
+            return waves[-1]
 
         def decide(made: pl.DataFrame, failed: pl.DataFrame) -> Generation:
-            return settle(made, ANSWERED, answers.rules(), failed, by=step.settings.models.generator.model)
+            best, others = answers.choose(made)
+            failed = pl.concat([best.filter(pl.col("reason").is_not_null()).select(_FAILED), failed])
+            return with_siblings(settle(best, ANSWERED, [], failed, by=generator), others, by=generator)
 
-        wanted = quota.share_of(step.settings.chat.answering.accept, step.settings.shards, step.partition)
+        wanted = quota.share_of(recipe.accept, step.settings.shards, step.partition)
         result, untried = quota.until_accepted(asked.with_columns(request=conversation.instruction()), wanted, name, make, decide)
         return Outcome(
             result.kept,
@@ -56,30 +65,95 @@ def _make(number: int) -> dg.AssetsDefinition:
             rows_created=result.created.height,
             decisions=pl.concat([result.decisions, copies, untried]),
             edges=result.edges,
-            charts={"answer score": charts.histogram(result.kept["answer_score"], "judge's score of the answer", low=1, high=5)},
+            measures=_measures(waves),
+            charts=_charts(waves, result.kept),
         )
 
     return answered
 
 
 def _answers(asking: Asking, asked: pl.DataFrame) -> pl.DataFrame:
-    """What the generator answers, with the judge's score: one line per instruction."""
-    written = asking.chat("answer", asked, asking.settings.chat.answering.sampling)
-    made = asked.join(written.drop("index"), on="row_id")
-    graded = made.filter(pl.col("text").fill_null("") != "").select("row_id", "language", "request", answer="text")
-    scores = asking.grade("judge_answer", graded).select("row_id", answer_score="score", answer_score_error="error")
-    return made.join(scores, on="row_id", how="left").with_columns(
-        pl.concat_list(
-            pl.struct(role=pl.lit("user"), content="request"),
-            pl.struct(role=pl.lit("assistant"), content=pl.col("text").fill_null("")),
-        ).alias("messages"),
-        pl.lit("conversation").alias("kind"),
-        language.detect(pl.concat_str("request", pl.col("text").fill_null(""), separator="\n")).alias("language"),
-        pl.lit("answer").alias("operation"),
-        reward=pl.lit(None, pl.Float64),
-        execution=pl.lit(None, pl.String),
-        rejected=pl.lit(None, WORSE),
+    """What the generator answers, what the rules and the sandbox say of it, and the scores of what can be used: one line per answer."""
+    recipe = asking.settings.chat.answering
+    written = asking.chat("answer", asked, recipe.sampling, samples=recipe.samples)
+    made = asked.join(written, on="row_id").sort("row_id", "index")
+    request, text = pl.col("request"), pl.col("text").fill_null("")
+    made = made.with_columns(
+        pl.concat_list(pl.struct(role=pl.lit("user"), content=request), pl.struct(role=pl.lit("assistant"), content=text)).alias("messages")
     )
+    made = made.with_columns(with_row_ids(made.select("messages"))["row_id"].alias("answer_id"), line=pl.format("{}:{}", "row_id", "index"))
+    failed, verdicts = _failures(made, asking)
+    made = made.join(verdicts, on="line", how="left", maintain_order="left").join(failed, on="line", how="left", maintain_order="left")
+    usable = made.filter(pl.col("reason").is_null()).unique("answer_id", keep="first", maintain_order=True)
+    usable = usable.select("language", "request", "messages", row_id="answer_id", answer="text")
+    graded = asking.grade("judge_answer", usable).select(answer_id="row_id", answer_score="score", answer_score_error="error")
+    made = made.join(graded, on="answer_id", how="left", maintain_order="left")
+    made = made.join(_rewards(asking, usable), on="answer_id", how="left", maintain_order="left")
+    # All answers to an instruction are held against each other by one number.
+    all_rewarded = (pl.col("reward").is_not_null() | pl.col("reason").is_not_null()).all().over("row_id")
+    by_reward = all_rewarded & (recipe.best_by == "reward")
+    return made.drop("line").with_columns(
+        pl.when(by_reward).then("reward").otherwise("answer_score").alias("score"),
+        pl.when(by_reward).then(pl.lit("reward")).otherwise(pl.lit("judge")).alias("by"),
+        pl.lit("conversation").alias("kind"),
+        language.detect(pl.concat_str("request", text, separator="\n")).alias("language"),
+        pl.lit("answer").alias("operation"),
+    )
+
+
+def _failures(made: pl.DataFrame, asking: Asking) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Which lines are degenerate (line, reason, detail), and what came of running the others (line, execution, why)."""
+    recipe = asking.settings.chat.answering
+    lines = made.select("request", "text", "tests", "finish_reason", "error", row_id="line")
+    failed = answers.failures(lines)
+    good = lines.join(failed, on="row_id", how="anti", maintain_order="left")
+    verdicts = execution.execute(good if recipe.execute else good.clear(), recipe.limits)
+    wrong = answers.failures(good.join(verdicts.filter(pl.col("said").is_not_null()), on="row_id"))
+    return (
+        pl.concat([failed, wrong]).rename({"row_id": "line"}),
+        verdicts.select("execution", "why", line="row_id"),
+    )
+
+
+def _rewards(asking: Asking, usable: pl.DataFrame) -> pl.DataFrame:
+    """The reward of each conversation: answer_id, reward (null without a model, or where it gave none)."""
+    spec = asking.settings.models.reward
+    if spec is None:
+        return usable.select(answer_id="row_id", reward=pl.lit(None, pl.Float64))
+    found = asking.inference.reward(spec, batch.conversations(usable), "reward").frame
+    return found.select(pl.col("reward").cast(pl.Float64), answer_id="row_id")
+
+
+def _measures(waves: list[pl.DataFrame]) -> dict[str, int | float | str | None]:
+    made = pl.concat(waves)
+    usable = made.filter(pl.col("reason").is_null())
+    # What best of n brings, in the unit of what chose: mean over the instructions of the best score above the mean of its usable answers.
+    gains = usable.group_by("row_id", "by").agg(gain=pl.col("score").max() - pl.col("score").mean(), drawn=pl.len())
+    several = gains.filter(pl.col("drawn") > 1)
+    gain = several.group_by("by").agg(pl.col("gain").mean()).sort("by")
+    not_run = made.filter(pl.col("why").is_not_null(), pl.col("execution").is_null())["why"]
+    return {
+        "answers drawn": made.height,
+        "answers usable": usable.height,
+        **{f"best of several, gain by {by}": value for by, value in gain.iter_rows()},
+        "programs not run": len(not_run),
+        "why not": not_run[0] if len(not_run) else None,
+    }
+
+
+def _charts(waves: list[pl.DataFrame], kept: pl.DataFrame) -> dict[str, str]:
+    made = pl.concat(waves)
+    verdict = pl.coalesce("execution", pl.when(pl.col("why").is_not_null()).then(pl.lit("not run")), pl.lit("nothing to run"))
+    return {
+        "answers by class": _counted(made, pl.col("reason").fill_null("usable").alias("class")),
+        "executions": _counted(made, verdict.alias("verdict")),
+        "answer score": charts.histogram(kept["answer_score"], "judge's score of the answer", low=1, high=5),
+        "reward": charts.histogram(kept["reward"], "reward of the answer"),
+    }
+
+
+def _counted(made: pl.DataFrame, by: pl.Expr) -> str:
+    return charts.table(made.group_by(by).len("answers").sort(pl.col("answers") * -1, pl.first()))
 
 
 rounds = [_make(number) for number in ROUNDS]

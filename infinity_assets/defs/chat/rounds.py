@@ -12,7 +12,7 @@ from infinity_assets.settings import Settings
 
 LABELS = {"cate_ability": pl.List(pl.String), "ability": pl.List(pl.String)}
 EVOLVED = pl.Schema({**schema.SYNTHETIC_ROW, **LABELS, "tests": pl.String})
-WORSE = pl.Struct({"answer": pl.String, "score": pl.Float64})
+WORSE = pl.Struct({"answer": pl.String, "score": pl.Float64, "by": pl.String})
 ANSWERED = pl.Schema(
     {
         **EVOLVED,
@@ -36,7 +36,7 @@ MEANING = {
     "answer_score_error": "why answer_score is null",
     "reward": "the reward model's number for the answer; null without one",
     "execution": "what became of the answer's program in the sandbox: passed, failed, timeout, refused; null where there was none to run",
-    "rejected": "the worst of the usable answers that were drawn, and its score by what chose the best; null where one was drawn",
+    "rejected": "the worst of the usable answers that were drawn, its score, and what gave it (`reward` or `judge`); null where no other is usable",
     "student_scores": "every student's answer, the judge's score of it and of the reference beside it, or why there is none",
     "weak": "whether every student scored below the setting",
     "deficiency": "what the students' answers lack, in words; null where no one asked",

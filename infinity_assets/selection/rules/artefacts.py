@@ -38,8 +38,9 @@ PLACEHOLDER = (
 """What an author was to fill in. A letter's `[Your Name]` is not one."""
 
 _ENDS = r"""[.!?…。！？」』”’"'`)）\]】}》>*_~|；;:：\-–—=#$%°]\s*$|\p{So}\s*$"""
-_MID = r"(?:[\p{L}\p{N}] *[,，、]|\b(?:and|or|the|a|an|of|that|which|is|are|was|because)|[和或])\s*$"
-_CLOSING = r"(?i)\b(?:sincerely|regards|love|yours|truly|faithfully|gratitude|wishes|cheers|thanks|thank you|best|respectfully|hugs),\s*$"
+MID = r"(?:[\p{L}\p{N}] *[,，、]|\b(?:and|or|the|a|an|of|that|which|is|are|was|because)|[和或])\s*$"
+"""An end on a comma, or on a word that wants another."""
+CLOSING = r"(?i)\b(?:sincerely|regards|love|yours|truly|faithfully|gratitude|wishes|cheers|thanks|thank you|best|respectfully|hugs),\s*$"
 """How a letter closes that lacks its name."""
 _LONG = 200
 """Characters from which an answer is prose that has an end."""
@@ -70,8 +71,8 @@ def debris(prompt: pl.Expr, said: pl.Expr) -> pl.Expr:
 
 def unfinished(answer: pl.Expr) -> pl.Expr:
     """Whether an answer stops in the middle: 0, 1 or 2 as the rule says."""
-    ends, closing = answer.str.contains(_ENDS), answer.str.contains(_CLOSING)
+    ends, closing = answer.str.contains(_ENDS), answer.str.contains(CLOSING)
     open_block = answer.str.count_matches("```") % 2 == 1
     long = answer.str.len_chars() >= _LONG
-    level = pl.when(~ends & (open_block | (long & answer.str.contains(_MID))) & ~closing).then(2).when(long & ~ends).then(1).otherwise(0)
+    level = pl.when(~ends & (open_block | (long & answer.str.contains(MID))) & ~closing).then(2).when(long & ~ends).then(1).otherwise(0)
     return pl.when(answer.is_not_null()).then(level).cast(pl.Int8)

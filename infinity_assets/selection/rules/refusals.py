@@ -33,6 +33,18 @@ OPENING = r"(?i)^\W*(?:" + "|".join(
     ]
 ) + ")"  # fmt: skip
 """How an answer begins that gives none. A character in a story who cannot do a thing does not offer help."""
+SENTENCE = r"(?im)" + "|".join(
+    [
+        rf"(?:^|[.!?]\s+)(?:(?:unfortunately|however|but|so),? *)?(?:{_AS_AI})?i(?:'m|’m)? *{_CANNOT}[^.\n\"”]{{0,25}}?\b{_DO}\b",
+        rf"\b(?:{_SORRY})\b[^.\n]{{0,80}}?{_UNABLE}",
+        rf"\b{_AS_AI}(?:i|it|this)\b[^.\n]{{0,40}}?(?:{_CANNOT}|{_UNABLE}|(?:do|am|is) not|don(?:'|’)t|lack)",
+        r"\bi(?:'m| am|’m) (?:not (?:capable|programmed|designed|trained)|only an? (?:ai|language model))\b",
+        rf"{_SORRY_ZH}[，,。！!\s][^。\n]{{0,20}}?(?:无法|不能|没办法|不会|不便)",
+        rf"(?:^|[。！!，,\s])(?:{_AS_AI_ZH})(?:但|所以|因此)?[^。\n]{{0,12}}?(?:无法|不能|没有|不会|不具备)",
+        rf"(?:^|[。！!]\s*)(?:很遗憾[，,])?{_CANNOT_ZH}{_DO_ZH}",
+    ]
+)  # fmt: skip
+"""A sentence that declines, wherever it stands in an answer."""
 
 BOUNDS = (
     Bound(

@@ -1,0 +1,96 @@
+"""`preferences`. Grain: a pair of answers to one request. Key: row_id, of the chosen conversation."""
+
+import polars as pl
+
+from infinity_assets.catalog.lake import Outcome
+from infinity_assets.defs.chat.rounds import ROUNDS, round_name
+from infinity_assets.defs.step import Step, dataset
+from infinity_assets.report import charts
+from infinity_assets.rows import conversation, schema
+
+_ANSWERED = [round_name("answered", number) for number in ROUNDS]
+PREFERENCES = pl.Schema(
+    {
+        "row_id": pl.String,
+        "prompt": pl.String,
+        "chosen": schema.MESSAGES,
+        "rejected": schema.MESSAGES,
+        "chosen_score": pl.Float64,
+        "rejected_score": pl.Float64,
+        "margin": pl.Float64,
+        "scored_by": pl.String,
+        "source": pl.String,
+        "licence": pl.String,
+        "domain": pl.String,
+        "language": pl.String,
+    }
+)
+MEANING = {
+    "row_id": "of the chosen conversation, as it stands in `answered`",
+    "prompt": "the request",
+    "chosen": "request and best answer",
+    "rejected": "request and worst answer",
+    "chosen_score": "score of the best answer by `scored_by`",
+    "rejected_score": "score of the worst, by the same",
+    "margin": "the difference of both",
+    "scored_by": "reward model or judge: model@revision",
+}
+
+
+@dataset(
+    group="chat",
+    reads=(*_ANSWERED, "inf_instruct_g"),
+    settings=lambda s: (
+        s.chat.answering.min_margin,
+        s.models.judge.identity,
+        s.models.reward.identity if s.models.reward else "no reward model",
+    ),
+    columns=PREFERENCES,
+    meaning=MEANING,
+)
+def preferences(step: Step) -> Outcome:
+    """Of the answers that were drawn to a request of InfInstruct-G, the best and the worst.
+
+    Grain: one pair. Key: row_id, of the chosen conversation. The pairs are those of the rows of `answered` that stand in G, or of which a
+    conversation of G was made. As in Infinity-Preference both answers are by one model, and the best and the worst by score.
+    """
+    rows = pl.concat([step.read(asset) for asset in _ANSWERED]).filter(pl.col("rejected").is_not_null()).collect()
+    g = step.read("inf_instruct_g").select("row_id", "parents").collect()
+    survives = pl.concat([g["row_id"], g["parents"].explode().drop_nulls()]).unique()
+    worst, by_reward = pl.col("rejected").struct, pl.col("rejected").struct.field("by") == "reward"
+    models = step.settings.models
+    pairs = (
+        rows.sort("row_id", "round")
+        .unique("row_id", keep="first", maintain_order=True)
+        .filter(pl.col("row_id").is_in(survives.implode()))
+        .select(
+            "row_id",
+            "source",
+            "licence",
+            "domain",
+            "language",
+            prompt=conversation.instruction(),
+            chosen="messages",
+            rejected=pl.concat_list(
+                pl.struct(role=pl.lit("user"), content=conversation.instruction()),
+                pl.struct(role=pl.lit("assistant"), content=worst.field("answer")),
+            ),
+            chosen_score=pl.when(by_reward).then("reward").otherwise("answer_score"),
+            rejected_score=worst.field("score"),
+            scored_by=pl.when(by_reward)
+            .then(pl.lit(models.reward.identity if models.reward else None, pl.String))
+            .otherwise(pl.lit(models.judge.identity)),
+        )
+        .with_columns(margin=pl.col("chosen_score") - pl.col("rejected_score"))
+        .filter(pl.col("margin") > step.settings.chat.answering.min_margin)
+        .select(pl.col(name).cast(dtype) for name, dtype in PREFERENCES.items())
+    )
+    by_domain = pairs.group_by("domain", "language", "scored_by").agg(pl.len().alias("pairs"), pl.col("margin").mean())
+    return Outcome(
+        pairs,
+        measures={"pairs": pairs.height},
+        charts={
+            "margin": charts.histogram(pairs["margin"], "score of the chosen above that of the rejected"),
+            "domains": charts.table(by_domain.sort(pl.col("pairs") * -1, "domain", "language", "scored_by")),
+        },
+    )

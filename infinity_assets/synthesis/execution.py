@@ -1,0 +1,325 @@
+"""Answers that bring a program are run, where the request or the answer says what must come out.
+
+What can be checked is a test that came with the instruction, an assertion, a doctest, or an example such as `f(2) -> 4`, `f([1, 2]) returns 3`,
+`Input: 3` and `Output: 6`, with literals on both sides, about a function that the program defines. The program and its checks become one program,
+which the sandbox runs (`evaluation/sandbox.py`). A program that cannot be run there whoever wrote it (it reads from the keyboard, or needs a
+package) tells nothing.
+"""
+
+import ast
+import doctest
+import re
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import polars as pl
+
+from infinity_assets.evaluation import sandbox, sandbox_child
+from infinity_assets.evaluation.tasks import code_of
+from infinity_assets.foundation_settings import Limits
+
+VERDICTS = pl.Schema({"row_id": pl.String, "execution": pl.String, "why": pl.String, "said": pl.String})
+"""A line per answer that had something to run. `execution`: passed, failed, timeout, refused, or null where this machine runs nothing; `why`: what
+the sandbox said, null if it passed; `said`: the same where it speaks against the answer."""
+
+_FENCE = re.compile(r"```[ \t]*(\w*)[^\n]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL)
+_PYTHON = ("", "python", "py", "python3", "pycon")
+_DEF = re.compile(r"(?m)^(?:async )?def (\w+)")
+_SAYS = re.compile(
+    r"\s*(?:->|=>|→|==>|==|(?:should |must |will |would )?(?:return|equal|give|yield|produce|evaluate to|output|print)s?(?: to)?\b"
+    r"|evaluates to|is expected to (?:return|be)|(?:应该?|会|将)?(?:返回|得到|输出|等于)(?:的?结果)?(?:是|为)?|的?结果(?:应该?)?(?:是|为)"
+    r"|#\s*(?:(?:output|outputs|prints|returns?|result|expected|输出|结果|返回)\b)?)\s*[:：]?\s*(?:the (?:value|list|string|number|result) )?",
+    re.IGNORECASE,
+)
+_AFTER = re.compile(r"\s*(?:$|[.,;!?，。；、）)`\]]|(?:and|because|since|as|while|whereas|for|but|which|因为|而|并|和)\b|#)")
+_IN_OUT = re.compile(
+    r"(?:^|\n)[\s>*\-`]*\**(?:sample |example )?(?:input|输入|输入示例"
+    r"|示例输入)\**\s*(?:\d+\s*)?[:：]\**[\s`]*([^\n`]+?)[\s`]*\n(?:[\s`>*\-]*\n)*[\s`>*\-]*"
+    r"\**(?:sample |example |expected )?(?:output|输出|输出示例|示例输出)\**\s*(?:\d+\s*)?[:：]\**[\s`]*([^\n`]+)",
+    re.IGNORECASE,
+)
+_MODULES = {name.partition(".")[0] for name in sandbox_child.MODULES} | {"os", *sys.builtin_module_names}
+"""What a program may import on every machine: the others are read from Python's folder, which the sandbox's user may not be able to."""
+_LONGEST = 300
+"""Characters of an example."""
+
+_CHECKING = """
+def _same_(got, want, digits):
+    if isinstance(want, bool) or isinstance(got, bool):
+        return got is want or (not isinstance(want, bool) and got == want)
+    if isinstance(want, float) and isinstance(got, (int, float)):
+        return got == want or (digits is not None and round(got, digits) == want)
+    if type(got) is type(want) and isinstance(want, (list, tuple)):
+        return len(got) == len(want) and all(_same_(one, other, digits) for one, other in zip(got, want))
+    return got == want
+
+
+def _printed_(run):
+    import contextlib, io
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text):
+        value = run()
+    return value, text.getvalue().strip()
+
+
+def _check_(said, run, want, digits):
+    value, text = _printed_(run)
+    if not (_same_(value, want, digits) or (value is None and text in (str(want), repr(want)))):
+        raise AssertionError(f"{said} gave {value!r}, not {want!r}"[:180])
+
+
+def _check_session_(said, run, want):
+    value, text = _printed_(run)
+    shown = "\\n".join(part for part in (text, "" if value is None else repr(value)) if part)
+    if " ".join(shown.split()) != " ".join(want.split()):
+        raise AssertionError(f"{said} gave {shown}, not {want}"[:180])
+
+
+def _check_error_(said, run, kind):
+    try:
+        _printed_(run)
+    except Exception as error:
+        if type(error).__name__ != kind:
+            raise
+    else:
+        raise AssertionError(f"{said} raised no {kind}"[:180])
+"""
+
+
+class _Example(NamedTuple):
+    call: str
+    want: str
+
+
+def program_of(request: str, answer: str, tests: str | None) -> str | None:
+    """The program that runs to its end if the answer does what it is said to do; null if there is none, or nothing to check.
+
+    Args:
+        request: What was asked.
+        answer: What was answered.
+        tests: Assertions that came with the request; null without.
+    """
+    code, tree = _main(answer, bool(tests))
+    if code is None or not _runs_alone(tree, bool(tests)):
+        return None
+    names = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)} if tree else dict.fromkeys(_DEF.findall(code))
+    checks = [tests] if tests else []
+    if tree:
+        checks += [f"{name}()" for name, node in names.items() if name.startswith("test") and _asserts(node) and not _parameters(node)[1]]
+    for text in (request, answer):
+        checks += _sessions(text, names)
+    checks += [block for block in _other_blocks(answer, code) if (parsed := _parsed(block)) and _states(parsed, names)]
+    checks += [line for line in _assert_lines(request) if (parsed := _parsed(line)) and _states(parsed, names)]
+    examples = [example for text in (request, answer) for example in _examples(text, names)]
+    if tree and len(names) == 1:
+        examples += [example for text in (request, answer) for example in _inputs_and_outputs(text, next(iter(names.values())))]
+    checks += [_check(example) for example in dict.fromkeys(examples)]
+    own = tree is not None and _asserts(*_outside_functions(tree))
+    if not checks and not own:
+        return None
+    shown = code if own or tree is None else _without_demonstration(code, tree)
+    return "\n\n".join([shown, _CHECKING, *dict.fromkeys(checks)]) + "\n"
+
+
+def _main(answer: str, tested: bool) -> tuple[str | None, ast.Module | None]:
+    """The program of an answer, and what it is made of: null and null if it is not Python."""
+    blocks = _FENCE.findall(answer)
+    code = code_of(answer)
+    tag = next((tag.lower() for tag, block in blocks if block == code), "")
+    if blocks and tag not in _PYTHON and not tested:
+        return None, None
+    tree = _parsed(code)
+    if tree is None:  # an error that was not made in prose is the answer's own
+        return (code, None) if tested or (blocks and tag and _DEF.search(code)) else (None, None)
+    defines = any(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in tree.body)
+    return (code, tree) if tested or defines or _asserts(*_outside_functions(tree)) else (None, None)
+
+
+def _without_demonstration(code: str, tree: ast.Module) -> str:
+    """A program without what it does only where it is started: that may wait for input, and checks nothing."""
+    lines = code.splitlines()
+    for node in tree.body:
+        if isinstance(node, ast.If) and any(isinstance(inner, ast.Name) and inner.id == "__name__" for inner in ast.walk(node.test)):
+            assert node.end_lineno
+            lines[node.lineno - 1 : node.end_lineno] = [""] * (node.end_lineno - node.lineno + 1)
+    return "\n".join(lines)
+
+
+def _parsed(code: str) -> ast.Module | None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of escapes in a model's strings
+            return ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def _runs_alone(tree: ast.Module | None, tested: bool) -> bool:
+    """Whether a program needs nothing but `_MODULES`, and no one who types."""
+    for node in ast.walk(tree) if tree else ():
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            modules = [node.module or ""] if not node.level else ["."]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "input" and not tested:
+            return False
+        else:
+            continue
+        if any(module.partition(".")[0] not in _MODULES for module in modules):
+            return False
+    return True
+
+
+def _outside_functions(tree: ast.Module) -> list[ast.stmt]:
+    return [node for node in tree.body if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)]
+
+
+def _asserts(*nodes: ast.AST) -> bool:
+    return any(isinstance(inner, ast.Assert) for node in nodes for inner in ast.walk(node))
+
+
+def _states(tree: ast.Module, names: dict[str, ast.FunctionDef | None]) -> bool:
+    """Whether it asserts something of the functions."""
+    return _asserts(tree) and any(isinstance(node, ast.Name) and node.id in names for node in ast.walk(tree)) and not _defines(tree, names)
+
+
+def _defines(tree: ast.Module, names: dict[str, ast.FunctionDef | None]) -> bool:
+    return any(isinstance(node, ast.FunctionDef) and node.name in names for node in ast.walk(tree))
+
+
+def _other_blocks(answer: str, code: str) -> list[str]:
+    return [block for tag, block in _FENCE.findall(answer) if tag.lower() in _PYTHON and block != code]
+
+
+def _assert_lines(request: str) -> list[str]:
+    return [line.strip().strip("`") for line in request.splitlines() if re.match(r"[\s`\-*]*assert\b", line)]
+
+
+def _sessions(text: str, names: dict[str, ast.FunctionDef | None]) -> list[str]:
+    """The doctests of a text about the functions, as statements that check them."""
+    try:
+        # A fence ends what is expected, as an empty line does.
+        found = doctest.DocTestParser().get_examples(re.sub(r"(?m)^[ \t]*(?:```.*|\"\"\"|''')[ \t]*$", "", text))
+    except ValueError:
+        return []
+    lines, told = [], False
+    for example in found:
+        source, want = example.source.strip(), example.want.strip()
+        tree = _parsed(source)
+        if tree is None or _defines(tree, names):
+            return []
+        calls = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} & names.keys()
+        if len(tree.body) != 1 or not isinstance(tree.body[0], ast.Expr):
+            if not any(isinstance(node, ast.Import | ast.ImportFrom) for node in tree.body):
+                lines.append(source)
+        elif example.exc_msg is not None:
+            if calls:
+                lines.append(f"_check_error_({source!r}, lambda: {source}, {example.exc_msg.partition(':')[0].strip()!r})")
+                told = True
+        elif want and calls and "..." not in want:
+            lines.append(_check(_Example(source, want)) if _literal(want) else f"_check_session_({source!r}, lambda: {source}, {want!r})")
+            told = True
+    return lines if told else []
+
+
+def _literal(text: str) -> bool:
+    try:
+        ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return False
+    return True
+
+
+def _check(example: _Example) -> str:
+    digits = re.findall(r"\.(\d+)", example.want)
+    return f"_check_({example.call!r}, lambda: {example.call}, {example.want}, {max(map(len, digits)) if digits else None})"
+
+
+def _examples(text: str, names: dict[str, ast.FunctionDef | None]) -> Iterator[_Example]:
+    """Calls with literals, and the literal that each is said to give."""
+    if not names:
+        return
+    pattern = re.compile(rf"(?<![\w.])(?:{'|'.join(map(re.escape, names))})\(")
+    for line in text.splitlines():
+        if line.lstrip().startswith((">>>", "assert", "def ")):
+            continue
+        for found in pattern.finditer(line):
+            rest = line[found.start() :][:_LONGEST]
+            call = next((rest[: end + 1] for end, c in enumerate(rest) if c == ")" and _is_call(rest[: end + 1])), None)
+            if call is None:
+                continue
+            after = rest[len(call) :].lstrip("`")
+            if line[: found.start()].rstrip().endswith("print("):
+                after = after[1:] if after.startswith(")") else ""
+            says = _SAYS.match(after)
+            if says and (want := _leading_literal(after[says.end() :].lstrip("`"))):
+                yield _Example(call, want)
+
+
+def _is_call(text: str) -> bool:
+    try:
+        node = ast.parse(text, mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and all(_literal(ast.unparse(value)) for value in [*node.args, *(word.value for word in node.keywords)])
+    )
+
+
+def _leading_literal(text: str) -> str | None:
+    """The longest literal that a text begins with, if it stands by itself."""
+    for end in range(min(len(text), _LONGEST), 0, -1):
+        part = text[:end]
+        if part[-1].isspace() or part[-1] in ",.;:`" or not _literal(part) or not _AFTER.match(text[end:]):
+            continue
+        return part
+    return None
+
+
+def _parameters(function: ast.FunctionDef) -> tuple[list[str], int, int | None]:
+    """The names of a function's parameters, how many must be given and how many may (null: any number)."""
+    given = function.args
+    names = [argument.arg for argument in (*given.posonlyargs, *given.args)]
+    return names, len(names) - len(given.defaults), None if given.vararg else len(names)
+
+
+def _inputs_and_outputs(text: str, function: ast.FunctionDef | None) -> Iterator[_Example]:
+    """Examples of the form `Input: ...`, `Output: ...`, as calls of the function."""
+    if function is None:
+        return
+    names, least, most = _parameters(function)
+    for given, want in _IN_OUT.findall(text):
+        call, result = f"{function.name}({given.strip()})", _leading_literal(want.strip())
+        if result is None or not _is_call(call):
+            continue
+        node = ast.parse(call, mode="eval").body
+        assert isinstance(node, ast.Call)
+        values = [ast.unparse(value) for value in (*node.args, *(word.value for word in node.keywords))]
+        if len(values) < least or (most is not None and len(values) > most):
+            continue
+        words = [word.arg for word in node.keywords]
+        yield _Example(call if words and set(words) <= set(names) else f"{function.name}({', '.join(values)})", result)
+
+
+def execute(answers: pl.DataFrame, limits: Limits) -> pl.DataFrame:
+    """Run the answers that can be checked.
+
+    Args:
+        answers: row_id, request, text, tests.
+        limits: For each program.
+
+    Returns:
+        `VERDICTS`, in the order of the answers.
+    """
+    rows = answers.select("row_id", "request", "text", "tests").iter_rows()
+    programs = {row_id: program for row_id, request, text, tests in rows if (program := program_of(request or "", text or "", tests))}
+    verdicts = sandbox.run(list(programs.values()), limits)
+    lines = []
+    for row_id, (status, reason, _) in zip(programs, verdicts, strict=True):
+        told = status != "refused" or not (reason or "").startswith(sandbox.NOT_RUN)
+        lines.append((row_id, status if told else None, reason, reason if told else None))
+    return pl.DataFrame(lines, schema=VERDICTS, orient="row")

@@ -1,0 +1,82 @@
+"""`preferences`: a pair for every row with a rejected answer that G holds, or that a row of G was made of."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from infinity_assets.catalog.lake import Lake, Outcome, StepKey
+from infinity_assets.catalog.pool import Pool
+from infinity_assets.chat_settings import Answering, Chat
+from infinity_assets.defs.chat.preferences import PREFERENCES
+from infinity_assets.defs.chat.rounds import ANSWERED, ROUNDS, round_name
+from infinity_assets.defs.step import REGISTERED, Step
+from infinity_assets.model_settings import Models, RewardSpec
+from infinity_assets.rows.ids import with_row_ids
+from infinity_assets.settings import Settings
+from infinity_assets_tests.frames import conversations
+
+ROWS = st.lists(
+    st.tuples(st.none() | st.tuples(st.floats(1, 3), st.sampled_from(["judge", "reward"])), st.sampled_from(["in g", "parent", "gone"])),
+    min_size=1,
+    max_size=8,
+)
+"""Per row of `answered`: the score of its rejected answer and what gave it, and what became of the row."""
+
+
+def commit(lake: Lake, asset: str, rows: pl.DataFrame) -> None:
+    lake.commit(StepKey(asset=asset, partition="all", code_version="1", settings_hash="", inputs={}), Outcome(rows), "run", 0.0)
+
+
+def answered_rows(listed: list) -> pl.DataFrame:
+    rows = with_row_ids(conversations(*([("user", f"Question {n}?"), ("assistant", "Best.")] for n in range(len(listed)))).to_frame())
+    worst = [None if low is None else {"answer": "Worst.", "score": low[0], "by": low[1]} for low, _ in listed]
+    rows = rows.with_columns(
+        pl.Series("rejected", worst, dtype=ANSWERED["rejected"]),
+        answer_score=pl.lit(3.0),
+        reward=pl.lit(4.0),
+        source=pl.lit("synthetic:g"),
+        licence=pl.lit("MIT"),
+        domain=pl.lit("chat"),
+        language=pl.lit("en"),
+        round=pl.lit(1),
+    )
+    missing = [pl.lit(None, dtype).alias(name) for name, dtype in ANSWERED.items() if name not in rows.columns]
+    return rows.with_columns(missing).select(pl.col(name).cast(dtype) for name, dtype in ANSWERED.items())
+
+
+def pairs_of(folder: Path, listed: list, least: float = 0.0) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The pairs, and the rows that they are of."""
+    lake, rows = Lake(folder), answered_rows(listed)
+    for number in ROUNDS:
+        commit(lake, round_name("answered", number), rows if number == 1 else rows.clear())
+    fate = pl.Series([fate for _, fate in listed])
+    longer = rows.filter(fate == "parent").with_columns(parents=pl.concat_list("row_id"), row_id=pl.format("long{}", "row_id"))
+    commit(lake, "inf_instruct_g", pl.concat([rows.filter(fate == "in g"), longer]))
+    now = Settings(models=Models(reward=RewardSpec(model="rewards")), chat=Chat(answering=Answering(min_margin=least)))
+    found = REGISTERED["preferences"].function(Step("preferences", "all", now, lake, Pool.load(folder), folder, folder)).rows
+    assert isinstance(found, pl.DataFrame)
+    return found, rows
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(listed=ROWS, least=st.sampled_from([0.0, 0.5, 1.0]))
+def test_pairs(tmp_path_factory: pytest.TempPathFactory, listed: list, least: float) -> None:
+    pairs, rows = pairs_of(tmp_path_factory.mktemp("lake"), listed, least)
+    assert pairs.schema == PREFERENCES
+    best = {"judge": 3.0, "reward": 4.0}
+    expected = {
+        row_id: best[low[1]] - low[0]
+        for row_id, (low, fate) in zip(rows["row_id"], listed, strict=True)
+        if low and fate != "gone" and best[low[1]] - low[0] > least
+    }
+    assert dict(pairs.select("row_id", "margin").iter_rows()) == expected
+    assert pairs["row_id"].is_sorted()
+    assert pairs["row_id"].is_unique().all()
+    for row in pairs.iter_rows(named=True):
+        assert row["chosen"][:-1] == row["rejected"][:-1] == [{"role": "user", "content": row["prompt"]}]
+        assert (row["chosen"][-1]["content"], row["rejected"][-1]["content"]) == ("Best.", "Worst.")
+        assert row["chosen_score"] - row["rejected_score"] == row["margin"]
+        assert row["scored_by"] == ("rewards@main" if row["chosen_score"] == 4.0 else Models().judge.identity)
