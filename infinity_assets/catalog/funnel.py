@@ -11,7 +11,7 @@ ORDER = (
     "allowed", "matches", "contamination", "decontaminated", "measured", "ngrams", "importance", "vectors",
     "benchmark_vectors", "proximity", "tagged", "label_forms", "tag_vocabulary", "labelled", "scored", "rules",
     "seed_selected", "topics", "domain_scores", "domain_budget", "inf_instruct_f", "proxy",
-    "evolved", "answered", "diagnosed", "inf_instruct_g", "release",
+    "evolved", "answered", "diagnosed", "conversed", "inf_instruct_g", "release",
 )  # fmt: skip
 """Assets in the order of the graph; rounds follow the first."""
 
@@ -38,7 +38,7 @@ def funnel(data: Path) -> pl.DataFrame:
         ).pl()
     first, later = pl.col("asset").str.replace(r"_\d+$", ""), pl.col("asset").str.extract(r"_(\d+)$", 1).cast(pl.Int64).fill_null(1)
     place = first.replace_strict({name: i for i, name in enumerate(ORDER)}, default=len(ORDER), return_dtype=pl.Int64)
-    chat = place.is_between(ORDER.index("evolved"), ORDER.index("diagnosed"))
+    chat = place.is_between(ORDER.index("evolved"), ORDER.index("inf_instruct_g") - 1)
     return totals.with_columns(place.alias("place"), pl.when(chat).then(later).otherwise(0).alias("round"), chat.alias("chat")).sort(
         pl.when("chat").then(ORDER.index("evolved")).otherwise("place"), "round", "place"
     ).drop("place", "round", "chat")  # fmt: skip

@@ -31,6 +31,7 @@ _BY_SHARD = {
     "evolved",
     "answered",
     "diagnosed",
+    "conversed",
 }
 
 

@@ -28,7 +28,7 @@ GROUPS = {
         "scored",
     ],
     "foundation": ["rules", "topics", "domain_scores", "domain_budget", "inf_instruct_f", "proxy"],
-    "chat": ["tag_vocabulary", "seed_selected", "evolved", "answered", "diagnosed", "inf_instruct_g"],
+    "chat": ["tag_vocabulary", "seed_selected", "evolved", "answered", "diagnosed", "conversed", "inf_instruct_g"],
     "release": ["release"],
 }
 ASSETS = [(asset, group) for group, assets in GROUPS.items() for asset in assets]
@@ -83,6 +83,7 @@ def test_partitions(definitions: dg.Definitions) -> None:
         "evolved",
         "answered",
         "diagnosed",
+        "conversed",
     ):
         partitions = graph.get(dg.AssetKey(asset)).partitions_def
         assert partitions
