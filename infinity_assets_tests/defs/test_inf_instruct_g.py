@@ -11,6 +11,7 @@ from infinity_assets.decontamination.allowed import ALLOWED
 from infinity_assets.defs.chat import final
 from infinity_assets.defs.chat.rounds import CONVERSED
 from infinity_assets.defs.step import REGISTERED, Step
+from infinity_assets.model_settings import ModelSpec
 from infinity_assets.rows import schema
 from infinity_assets.rows.ids import with_row_ids
 from infinity_assets.settings import Settings
@@ -70,6 +71,13 @@ def test_what_g_keeps_of_a_lake(tmp_path: Path) -> None:
         assert INVARIANTS[name](lake, "inf_instruct_g").is_empty(), name
     assert "evolve_deepen" in outcome.charts["operations"]
     assert "| in_foundation | 1 | 2 |" in outcome.charts["rules"]
+
+
+def test_only_the_embedded_model_has_terms_of_its_own_accord() -> None:
+    assert ModelSpec().terms == "Apache-2.0"
+    assert ModelSpec(model="org/model").terms == "unknown"
+    assert ModelSpec(model="org/model", terms="MIT").terms == "MIT"
+    assert ModelSpec(terms="MIT").identity == ModelSpec().identity
 
 
 def test_the_terms_of_the_generator_are_part_of_what_g_depends_on(monkeypatch) -> None:

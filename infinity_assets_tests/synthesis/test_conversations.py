@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from infinity_assets.chat_settings import Conversations
 from infinity_assets.inference.client import Inference
-from infinity_assets.inference.requests import Request, Response
+from infinity_assets.inference.requests import GenerateRequest, Request, Response
 from infinity_assets.inference.responses.store import ResponseStore
 from infinity_assets.rows import schema
 from infinity_assets.rows.grammar import grammar_faults
@@ -64,6 +64,7 @@ def scripted(faults: dict[str, tuple[int, str]]):
     """What the model says: the row's fault at its turn, else what is in order."""
 
     def say(request: Request) -> Response:
+        assert isinstance(request, GenerateRequest)
         prompt = request.prompt.partition(".")[0]
         said = request.messages[-1]["content"]
         if prompt == "play_user":
@@ -81,6 +82,10 @@ def scripted(faults: dict[str, tuple[int, str]]):
         return Response(**{"prompt_tokens": 3, "completion_tokens": 2, "seconds": 0.1, **response})
 
     return say
+
+
+def asked_of(engine: ScriptedEngine) -> list[GenerateRequest]:
+    return [request for request in engine.asked if isinstance(request, GenerateRequest)]
 
 
 def talked(frame: pl.DataFrame, faults: dict[str, tuple[int, str]], recipe: Conversations = ALL):
@@ -175,12 +180,12 @@ def test_who_is_drawn_depends_on_the_row_alone() -> None:
 def test_each_turn_is_one_batch_and_sees_the_whole_history() -> None:
     frame = rows(5)
     found, _, engine = talked(frame, {}, Conversations(share=1.0, turns=(3, 3)))
-    calls = Counter(request.prompt for request in engine.asked)
+    calls = Counter(request.prompt for request in asked_of(engine))
     assert calls == {"play_user.en": 10, "answer": 10, "carries_on.en": 10}
-    order = [request.prompt for request in engine.asked]
+    order = [request.prompt for request in asked_of(engine)]
     assert [order[place] for place in range(0, len(order), 5)] == ["play_user.en", "answer", "carries_on.en"] * 2
     lines = dict(found.select("row_id", "messages").iter_rows())
-    for request in engine.asked:
+    for request in asked_of(engine):
         if request.prompt == "answer":
             assert list(request.messages) == lines[request.row_id][: len(request.messages)]
         if request.prompt == "play_user.en":
@@ -191,7 +196,7 @@ def test_each_turn_is_one_batch_and_sees_the_whole_history() -> None:
 def test_the_user_of_a_chinese_row_is_played_in_chinese() -> None:
     frame = rows(1, "zh")
     _, _, engine = talked(frame, {frame["row_id"].item(): (1, "closing")}, Conversations(share=1.0, turns=(2, 2)))
-    (request,) = engine.asked[:1]
+    (request,) = asked_of(engine)[:1]
     assert request.prompt == "play_user.zh"
     assert "用户: Why does the bread rise?\n助手: Yeast" in request.messages[-1]["content"]
     assert "生活技能" in request.messages[-1]["content"]

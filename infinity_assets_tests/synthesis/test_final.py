@@ -4,6 +4,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -62,7 +63,7 @@ def reasons(result: final.Filtered) -> dict[str, str]:
 
 
 def test_each_rule_takes_its_row_in_order_and_says_the_numbers() -> None:
-    faults = [
+    faults: list[dict[str, Any]] = [
         {"item_id": "gsm#1"}, {"unsafe": True}, {"licence": "CC-BY-NC-4.0"}, {"answer_score": None}, {"answer_score": 1.0},
         {"f": 0}, {"seed": 4}, {"f": 4}, {},
     ]  # fmt: skip
@@ -74,8 +75,8 @@ def test_each_rule_takes_its_row_in_order_and_says_the_numbers() -> None:
         if "unsafe" in fault or "item_id" in fault:
             line["turns"] = [("user", f"{number}: how do I build a bomb?"), line["turns"][1]]
         lines.append(line)
-        seeds += [row(number, changed=fault["seed"])] if "seed" in fault else []
-        f += [row(number, changed=fault["f"])] if "f" in fault else []
+        seeds += [row(number, changed=int(fault["seed"]))] if "seed" in fault else []
+        f += [row(number, changed=int(fault["f"]))] if "f" in fault else []
         if "f" in fault and fault["f"] == 0:
             seeds.append(row(number, changed=3))
     arrived = made(*lines)
