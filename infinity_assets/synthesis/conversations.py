@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from infinity_assets import prompts
 from infinity_assets.chat_settings import Conversations
 from infinity_assets.prompts import CHINESE
 from infinity_assets.rows import conversation, schema
@@ -21,7 +22,7 @@ from infinity_assets.scoring.labels import ABILITIES
 from infinity_assets.selection.rules import Rule, first_failure
 from infinity_assets.synthesis import answers
 from infinity_assets.synthesis.asking import Asking
-from infinity_assets.synthesis.elimination.rules import asks
+from infinity_assets.synthesis.elimination.rules import asks, copied_examples
 
 PROMPTS = ("play_user", "carries_on")
 """The prompts that are asked with."""
@@ -50,8 +51,8 @@ _ALIKE = 0.8
 _LABEL = r"(?i)^\s*(?:user|human|the person|person|用户|我)\s*[:：]\s*"
 _TWO_SPEAKERS = r"(?mi)^\W*(?:user|human|assistant|ai|用户|助手)\s*[:：]"
 _LEAKED = (
-    r"(?i)next message|the person (?:asks|tells|doubts|changes|is concerned)|you play|assistant's part|conversation so far|"
-    r"下一条消息|下一句话|这个人关心|扮演|对话如下"
+    r"(?i)who speaks:|whose subjects are|this person (?:asks|tells|doubts|changes)|what that person says|in the language of the conversation|"
+    r"说话的人|平时关心|接着说的话|正在和助手聊天|语言和对话一致"
 )
 _ANSWERING = (
     r"(?i)^\W*(?:sure\b|certainly|of course|absolutely|here (?:is|are|'s)|i'?m sorry,? but|as an ai|i(?:'d| would) be happy to|"
@@ -108,7 +109,8 @@ def _turn(going: pl.DataFrame, settings: Conversations, asking: Asking) -> pl.Da
     going = going.with_columns(conversation=_told().str.tail(most), aim=_aim(going), number=pl.col("turns") + 1)
     played = asking.write("play_user", going, settings.user_sampling, told="user's turn")
     spoken = going.join(played.with_columns(_bare(pl.col("text"))), on="row_id", maintain_order="left")
-    ended = [first_failure(_with_repetition(spoken, "user"), user_rules())]
+    failed = pl.concat([first_failure(_with_repetition(spoken, "user"), user_rules()), _copied(spoken, asking)])
+    ended = [failed.unique("row_id", keep="first", maintain_order=True)]
     spoken = spoken.join(ended[0], on="row_id", how="anti", maintain_order="left").rename({"text": "request"})
     asked = pl.concat_list("messages", pl.struct(role=pl.lit("user"), content="request")).alias("asked")
     given = spoken.drop("finish_reason", "error").with_columns(asked)
@@ -226,6 +228,15 @@ def coherence_rules(settings: Conversations) -> list[Rule]:
 
 
 _REPEATS = Rule("repeats_a_turn", pl.col("repeats") >= _ALIKE, pl.col("repeats"), _ALIKE)
+
+
+def _copied(spoken: pl.DataFrame, asking: Asking) -> pl.DataFrame:
+    """Messages that share a run of words with an example of the prompt: row_id, reason, detail."""
+    wording = prompts.both("play_user", asking.settings.prompts_dir)
+    messages = pl.concat_list(pl.struct(role=pl.lit("user"), content=pl.col("text").fill_null("")))
+    found = copied_examples(spoken.select("row_id", messages.alias("messages")), [wording])
+    detail = pl.struct(measure="span", threshold="item_id").struct.json_encode().alias("detail")
+    return found.select("row_id", pl.lit("prompt_example").alias("reason"), detail)
 
 
 def _with_repetition(spoken: pl.DataFrame, role: str) -> pl.DataFrame:
