@@ -34,6 +34,7 @@ class Project:
             "INFINITY_SCORING__MAX_ROWS": "100",
             "INFINITY_CHAT__SEEDS__MAX_SEEDS": "32",
             "INFINITY_FROM_TEXT__MAX_TEXTS": "8",
+            "INFINITY_CHAT__CONVERSATIONS__SHARE": "0.5",  # of some ten answers
         }
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:

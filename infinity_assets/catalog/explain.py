@@ -12,6 +12,7 @@ from infinity_assets.errors import InfinityError
 from infinity_assets.rows.grammar import Message
 
 _DATASETS = ("inf_instruct_f", "inf_instruct_g")
+_AFTER_ROUNDS = 99
 _ALIKE = 20
 """Records, and decisions for the same reason, that are listed one by one: a row may be read thousands of times."""
 
@@ -91,7 +92,7 @@ def row_of(views: duckdb.DuckDBPyConnection, row_id: str) -> Content | None:
         "deduped",
         "raw_pool",
         "synthesized_from_text",
-        *(a for a in sorted(have) if a.startswith(("diagnosed", "answered", "evolved"))),
+        *(a for a in sorted(have) if a.startswith(("conversed", "diagnosed", "answered", "evolved"))),
     ):
         if asset in have:
             found = views.execute(f"select messages, licence, domain, language from {asset} where row_id = ? limit 1", [row_id]).fetchone()
@@ -148,7 +149,10 @@ def _first(lines: list[str], more: str) -> list[str]:
 def _place(asset: str) -> tuple[int, int]:
     stem, _, number = asset.rpartition("_")
     name, later = (stem, int(number)) if number.isdigit() else (asset, 1)
-    return (later, ORDER.index(name)) if name in ORDER else (later, len(ORDER))
+    if name not in ORDER:
+        return later, len(ORDER)
+    # What reads all rounds comes after the last.
+    return (_AFTER_ROUNDS if ORDER.index(name) >= ORDER.index("inf_instruct_g") else later), ORDER.index(name)
 
 
 def _detail(detail: str | None) -> str:

@@ -11,7 +11,7 @@ ORDER = (
     "allowed", "matches", "contamination", "decontaminated", "measured", "ngrams", "importance", "vectors",
     "benchmark_vectors", "proximity", "tagged", "label_forms", "tag_vocabulary", "labelled", "scored", "tuned", "loss_after", "rules",
     "seed_selected", "topics", "domain_scores", "domain_budget", "inf_instruct_f", "proxy",
-    "evolved", "answered", "diagnosed", "abilities", "inf_instruct_g", "preferences", "release",
+    "evolved", "answered", "diagnosed", "abilities", "conversed", "inf_instruct_g", "preferences", "release",
 )  # fmt: skip
 """Assets in the order of the graph; rounds follow the first."""
 

@@ -161,6 +161,7 @@ APPLIES: dict[str, tuple[str, ...]] = {
     "evolved": ("conservation", "grammar", "clean"),
     "answered": ("conservation", "grammar", "unique"),
     "diagnosed": ("conservation", "unique"),
+    "conversed": ("conservation", "grammar", "unique"),
     "inf_instruct_f": _FINAL,
     "inf_instruct_g": _FINAL,
     "preferences": ("unique",),

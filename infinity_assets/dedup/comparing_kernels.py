@@ -206,3 +206,20 @@ def eliminate(
             other = partners[pair]
             if winner[other] < 0:
                 winner[other], score[other] = row, scores[pair] + np.float32(2)
+
+
+@njit(nogil=True, cache=True)
+def similarities(one, one_begins, other, other_begins, left, right, threshold, found):
+    """The Jaccard similarity of pairs of rows of two tables.
+
+    Args:
+        one, one_begins: The shingles of the first table's rows one after another, and where each row's begin; one more than there are rows.
+        other, other_begins: Of the second table, likewise.
+        left, right: A row of the first and one of the second, by pair.
+        threshold: Lowest similarity that is computed.
+        found: float32, filled: the similarity, or -1 below the threshold.
+    """
+    for pair in range(len(left)):
+        i, j = left[pair], right[pair]
+        mine, theirs = one[one_begins[i] : one_begins[i + 1]], other[other_begins[j] : other_begins[j + 1]]
+        found[pair] = similarity(mine, theirs, threshold, False, 0, 0)

@@ -12,7 +12,7 @@ from infinity_assets.defs.resources import LakeResource
 from infinity_assets.report.charts import table
 from infinity_assets.settings import Settings
 
-_UNROLLED = ("evolved", "answered", "diagnosed")
+_UNROLLED = ("evolved", "answered", "diagnosed", "conversed")
 
 
 def _checks_of(asset: str, names: tuple[str, ...]) -> dg.AssetChecksDefinition:

@@ -32,6 +32,7 @@ _BY_SHARD = {
     "evolved",
     "answered",
     "diagnosed",
+    "conversed",
 }
 
 

@@ -20,13 +20,14 @@ def infinity_instruct(rows: pl.DataFrame, fine: Mapping[str, str], coarse: Mappi
     """Infinity-Instruct's own schema, with the licence added.
 
     Args:
-        rows: row_id, messages, source, licence, language; ability and cate_ability (lists) may be null.
+        rows: row_id, messages, source, licence, language; ability and cate_ability (lists) may be null. reward where there is one.
         fine: Chinese names of the fine labels. One that has none keeps the English name.
         coarse: Chinese names of the coarse abilities.
 
     Returns:
-        id, conversations (list of {from, value}), label {ability_en, ability_zh, cate_ability_en, cate_ability_zh}, langdetect, source, licence. The
-        Chinese lists are looked up and always as long as the English ones; all are empty where the row was not labelled.
+        id, conversations (list of {from, value}), label {ability_en, ability_zh, cate_ability_en, cate_ability_zh}, langdetect, source, reward (a
+        float, as in Infinity-Instruct's releases from 2025 on; null where there is none), licence. The Chinese lists are looked up and always as long
+        as the English ones; all are empty where the row was not labelled.
     """
     labels = {}
     for column, chinese in (("ability", fine), ("cate_ability", coarse)):
@@ -38,6 +39,7 @@ def infinity_instruct(rows: pl.DataFrame, fine: Mapping[str, str], coarse: Mappi
         pl.struct(**labels).alias("label"),
         pl.col("language").alias("langdetect"),
         "source",
+        pl.col("reward").cast(pl.Float64) if "reward" in rows.columns else pl.lit(None, pl.Float64).alias("reward"),
         "licence",
     )
 
@@ -45,6 +47,15 @@ def infinity_instruct(rows: pl.DataFrame, fine: Mapping[str, str], coarse: Mappi
 def openai_messages(rows: pl.DataFrame) -> pl.DataFrame:
     """OpenAI's chat form: id and messages, nothing else."""
     return rows.select(pl.col("row_id").alias("id"), pl.col("messages").cast(MESSAGES))
+
+
+def infinity_preference(pairs: pl.DataFrame) -> pl.DataFrame:
+    """Infinity-Preference's form: id, prompt (the request), chosen and rejected (messages: the request and its answer).
+
+    Args:
+        pairs: row_id, prompt, chosen, rejected.
+    """
+    return pairs.select(pl.col("row_id").alias("id"), "prompt", pl.col("chosen").cast(MESSAGES), pl.col("rejected").cast(MESSAGES))
 
 
 def sharegpt(rows: pl.DataFrame) -> pl.DataFrame:

@@ -21,10 +21,10 @@ def test_counts_reasons_and_calls(tmp_path: Path) -> None:
 def test_assets_stand_in_the_order_of_the_graph_and_rounds_follow_each_other(tmp_path: Path) -> None:
     lake = lakes.make(tmp_path)
     rows = lake.scan("evolved").collect()
-    for asset in ("answered_2", "abilities", "diagnosed", "evolved_2", "evolved_3", "release", "unheard_of"):
+    for asset in ("answered_2", "conversed", "abilities", "diagnosed", "evolved_2", "evolved_3", "release", "unheard_of"):
         lake.commit(lakes.key(asset), Outcome(rows), "run-1", 0.0)
     assets = funnel(tmp_path)["asset"].to_list()
-    chat = ["evolved", "answered", "diagnosed", "abilities", "evolved_2", "answered_2", "evolved_3"]
+    chat = ["evolved", "answered", "diagnosed", "abilities", "conversed", "evolved_2", "answered_2", "evolved_3"]
     assert assets[assets.index("evolved") :] == [*chat, "inf_instruct_g", "release", "unheard_of"]
     first = [asset for asset in assets if asset in ORDER]
     assert first == [asset for asset in ORDER if asset in first]

@@ -30,7 +30,17 @@ GROUPS = {
         "loss_after",
     ],
     "foundation": ["rules", "topics", "domain_scores", "domain_budget", "inf_instruct_f", "proxy"],
-    "chat": ["tag_vocabulary", "seed_selected", "evolved", "answered", "diagnosed", "abilities", "inf_instruct_g", "preferences"],
+    "chat": [
+        "tag_vocabulary",
+        "seed_selected",
+        "evolved",
+        "answered",
+        "diagnosed",
+        "abilities",
+        "conversed",
+        "inf_instruct_g",
+        "preferences",
+    ],
     "release": ["release"],
 }
 ASSETS = [(asset, group) for group, assets in GROUPS.items() for asset in assets]
@@ -86,6 +96,7 @@ def test_partitions(definitions: dg.Definitions) -> None:
         "evolved",
         "answered",
         "diagnosed",
+        "conversed",
     ):
         partitions = graph.get(dg.AssetKey(asset)).partitions_def
         assert partitions

@@ -30,6 +30,7 @@ SETTINGS = {
     "INFINITY_SCORING__MAX_ROWS": "200",
     "INFINITY_CHAT__SEEDS__MAX_SEEDS": "80",
     "INFINITY_CHAT__EVOLUTION__ELIMINATION__MIN_SIMILARITY": "-1",
+    "INFINITY_CHAT__CONVERSATIONS__SHARE": "1",
     "INFINITY_INGEST__WORKERS": "1",
 }
 
@@ -65,6 +66,8 @@ def scripted(request: Request) -> Response:
     elif request.prompt.startswith(("evolve", "request")):
         # One rewrite in four is nothing new, and thrown away.
         answer = "Same." if lot(text, 4) == 0 else f"Explain with an example how number {lot(text, 10**6)} comes about, and why."
+    elif request.prompt.startswith("play_user"):
+        answer = f"How would number {lot(text, 10**6)} come about with {lot(text, 50)} more of it?"
     else:
         answer = f"It comes about by adding {lot(text, 100)} to what was there before, which is simple. " * (1 + lot(text, 3))
     return Response(text=answer, finish_reason="stop", prompt_tokens=prompt, completion_tokens=written, seconds=0.1)
@@ -192,12 +195,12 @@ def test_a_changed_setting_says_which_assets_and_counts_the_stored_answers(finis
     monkeypatch.setenv("INFINITY_CHAT__DIAGNOSIS__WEAK_BELOW", "2.5")
     asked = len(finished.engine.asked)
     changed = finished.plan()
-    assert list(changed.reasons) == ["diagnosed", "abilities", "inf_instruct_g", "release"]
+    assert list(changed.reasons) == ["diagnosed", "abilities", "conversed", "inf_instruct_g", "preferences", "release"]
     assert {str(reason) for reasons in changed.reasons["diagnosed"].values() for reason in reasons} == {
         "settings changed: chat.diagnosis.weak_below: 3.0 -> 2.5"
     }
     assert {str(reason) for reason in changed.reasons["inf_instruct_g"]["all"]} == {
-        "input is made again and may change: diagnosed (4 partitions)"
+        "input is made again and may change: conversed (4 partitions)"
     }
     diagnosed = changed.assets[0]
     assert diagnosed.to_make is not None
@@ -249,8 +252,8 @@ def test_offline_the_rows_of_before_stand_for_those_to_come(finished: Trial, mon
     monkeypatch.setenv("INFINITY_CHAT__EVOLUTION__SAMPLING__TEMPERATURE", "0.9")
     plan = {asset.asset: asset for asset in finished.plan(offline=True).assets}
     lake = Lake(finished.data)
-    assert list(plan) == ["evolved", "answered", "diagnosed", "abilities", "inf_instruct_g"]
-    for name, source in (("evolved", "seed_selected"), ("answered", "evolved"), ("diagnosed", "answered")):
+    assert list(plan) == ["evolved", "answered", "diagnosed", "abilities", "conversed", "inf_instruct_g"]
+    for name, source in (("evolved", "seed_selected"), ("answered", "evolved"), ("diagnosed", "answered"), ("conversed", "diagnosed")):
         rows = plan[name].rows
         assert rows is not None
         assert rows.value == lake.scan(source).collect().height

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infinity_assets.rows.schema import MESSAGES
-from infinity_assets.rows.writers import alpaca, infinity_instruct, openai_messages, sharegpt, with_labels
+from infinity_assets.rows.writers import alpaca, infinity_instruct, infinity_preference, openai_messages, sharegpt, with_labels
 from infinity_assets.scoring.labels import ABILITIES
 from infinity_assets_tests.frames import pool
 
@@ -33,6 +33,7 @@ def test_infinity_instructs_own_schema() -> None:
         },
         "langdetect": "en",
         "source": "alpha",
+        "reward": None,
         "licence": "MIT",
     }
     assert other["label"] == {"ability_en": [], "ability_zh": [], "cate_ability_en": [], "cate_ability_zh": []}
@@ -56,6 +57,15 @@ def test_the_schema_is_the_same_with_no_rows_and_no_labels() -> None:
     schema = infinity_instruct(LABELLED, FINE, ABILITIES).schema
     assert infinity_instruct(LABELLED.clear(), FINE, ABILITIES).schema == schema
     assert infinity_instruct(LABELLED.tail(1), FINE, ABILITIES).schema == schema
+    rewarded = infinity_instruct(LABELLED.with_columns(reward=pl.lit(-5.66)), FINE, ABILITIES)
+    assert (rewarded.schema, rewarded["reward"].to_list()) == (schema, [-5.66, -5.66])
+
+
+def test_pairs_have_both_answers_behind_the_request() -> None:
+    pairs = ROWS.tail(1).select("row_id", "licence", prompt=pl.lit("q"), chosen="messages", rejected="messages")
+    written = infinity_preference(pairs)
+    assert written.schema == {"id": pl.String, "prompt": pl.String, "chosen": MESSAGES, "rejected": MESSAGES}
+    assert written["rejected"].to_list() == [[{"role": "user", "content": "q"}, {"role": "assistant", "content": "b"}]]
 
 
 def test_openais_form_keeps_the_messages_as_they_are() -> None:

@@ -1,0 +1,54 @@
+"""`conversed` with a scripted engine: the asset reads its round, and its books add up."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from infinity_assets.catalog.invariants import APPLIES, INVARIANTS
+from infinity_assets.catalog.lake import Lake, Outcome, StepKey
+from infinity_assets.catalog.pool import Pool
+from infinity_assets.defs import step
+from infinity_assets.defs.chat import conversed
+from infinity_assets.defs.chat.rounds import CONVERSED, DIAGNOSED
+from infinity_assets.defs.step import REGISTERED, Step
+from infinity_assets.settings import Settings
+from infinity_assets_tests.inference.doubles import ScriptedEngine
+from infinity_assets_tests.synthesis.test_conversations import rows, scripted
+
+
+def diagnosed(count: int) -> pl.DataFrame:
+    """Rows of `diagnosed`."""
+    made = rows(count)
+    return made.with_columns(
+        answer_score=pl.int_range(pl.len()).cast(pl.Float64),
+        **{name: pl.lit(None, dtype) for name, dtype in DIAGNOSED.items() if name not in (*made.columns, "answer_score")},
+    ).select(pl.col(name).cast(dtype) for name, dtype in DIAGNOSED.items())
+
+
+def commit(lake: Lake, asset: str, outcome: Outcome, partition: str) -> None:
+    lake.commit(StepKey(asset=asset, partition=partition, code_version="1", settings_hash="s", inputs={}), outcome, "run-1", 0.0)
+
+
+@pytest.mark.parametrize("share", ["0", "0.5", "1"])
+def test_the_books_add_up_and_all_but_the_messages_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: str) -> None:
+    monkeypatch.setenv("INFINITY_CHAT__CONVERSATIONS__SHARE", share)
+    engine = ScriptedEngine(scripted({}))
+    pool = engine.pool()
+    monkeypatch.setattr(step, "_engines", lambda models: pool)
+    lake, given = Lake(tmp_path), diagnosed(12)
+    commit(lake, "diagnosed", Outcome(given), "shard-00")
+    assert conversed.rounds
+    outcome = REGISTERED["conversed"].function(Step("conversed", "shard-00", Settings(), lake, Pool.load(tmp_path), tmp_path, tmp_path))
+    commit(lake, "conversed", outcome, "shard-00")
+    made = lake.scan("conversed").collect()
+    assert made.schema == CONVERSED
+    assert made.height == given.height
+    assert {"0": made["turns"].max() == 1, "0.5": 0 < outcome.edges.height < 12, "1": made["turns"].min() == 2}[share]
+    for name in APPLIES["conversed"]:
+        assert INVARIANTS[name](lake, "conversed").is_empty()
+    parent = dict(outcome.edges.select("child_id", "parent_id").iter_rows())
+    whose = made.with_columns(pl.col("row_id").replace(parent)).sort("row_id")
+    same = [name for name in DIAGNOSED if name not in ("messages", "parents", "operation")]
+    assert whose.select(same).equals(given.sort("row_id").select(same))
+    assert bool(engine.asked) == (share != "0")

@@ -1,0 +1,89 @@
+"""`inf_instruct_g` on a lake made by hand: it reads the rounds, the seeds, F and the benchmarks, and its books add up."""
+
+from pathlib import Path
+
+import polars as pl
+
+from infinity_assets.catalog.invariants import APPLIES, INVARIANTS
+from infinity_assets.catalog.lake import Lake, Outcome
+from infinity_assets.catalog.pool import Pool
+from infinity_assets.decontamination.allowed import ALLOWED
+from infinity_assets.defs.chat import final
+from infinity_assets.defs.chat.rounds import CONVERSED
+from infinity_assets.defs.step import REGISTERED, Step
+from infinity_assets.model_settings import ModelSpec
+from infinity_assets.rows import schema
+from infinity_assets.rows.ids import with_row_ids
+from infinity_assets.settings import Settings
+from infinity_assets_tests.defs.test_conversed import commit
+from infinity_assets_tests.frames import Turns, conversations, pool
+from infinity_assets_tests.synthesis.test_final import prose
+
+ITEM = "Natalia sold clips to 48 of her friends in April, and then she sold half as many clips in May."
+
+
+def rows(*turns: Turns, parent: str) -> pl.DataFrame:
+    """Rows of `conversed`."""
+    made = with_row_ids(pl.DataFrame({"messages": conversations(*turns)})).with_columns(
+        source=pl.lit("synthetic:m"), licence=pl.lit("MIT"), domain=pl.lit("chat"), language=pl.lit("en"), kind=pl.lit("conversation"),
+        operation=pl.lit("answer"), round=pl.lit(1), parents=pl.lit([parent]), answer_score=pl.lit(4.0),
+        turns=pl.col("messages").list.len() // 2,
+    )  # fmt: skip
+    missing = {name: pl.lit(None, dtype) for name, dtype in CONVERSED.items() if name not in made.columns}
+    return made.with_columns(**missing).select(pl.col(name).cast(dtype) for name, dtype in CONVERSED.items())
+
+
+def test_what_g_keeps_of_a_lake(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    seed: Turns = [("user", "Tell me of seeds."), ("assistant", prose(1))]
+    of_f: Turns = [("user", "Tell me of moss."), ("assistant", prose(2))]
+    two_turns: Turns = [("user", "Tell me of oaks."), ("assistant", prose(3)), ("user", "And of elms?"), ("assistant", prose(4))]
+    late_item: Turns = [("user", "Tell me of clips."), ("assistant", prose(5)), ("user", ITEM), ("assistant", prose(6))]
+    pooled = pool(("alpha", "a.json", 0, seed), ("alpha", "a.json", 1, of_f))
+    parent = pooled["row_id"][0]
+    made = rows(seed, of_f, two_turns, late_item, parent=parent)
+    names = dict(
+        zip(with_row_ids(pl.DataFrame({"messages": conversations(seed, of_f, two_turns, late_item)}))["row_id"], "sfti", strict=True)
+    )
+    edges = made.select(child_id="row_id", parent_id=pl.lit(parent), operation=pl.lit("evolve_deepen"))
+    commit(lake, "raw_pool", Outcome(pooled), "alpha")
+    commit(lake, "deduped", Outcome(pooled), "shard-00")
+    commit(lake, "seed_selected", Outcome(pooled[:1]), "all")
+    commit(lake, "inf_instruct_f", Outcome(pooled[1:]), "all")
+    commit(
+        lake, "benchmarks", Outcome(pl.DataFrame({"item_id": ["gsm#0"], "benchmark": ["gsm"], "prompt": [ITEM], "domain": ["math"]})), "all"
+    )
+    commit(lake, "allowed", Outcome(pl.DataFrame(schema=ALLOWED)), "all")
+    commit(lake, "evolved", Outcome(made.select(list(schema.SYNTHETIC_ROW)), edges=edges), "shard-00")
+    for number, part in enumerate((made[:2], made[2:])):
+        commit(lake, "conversed", Outcome(part), f"shard-0{number}")
+    assert final
+    outcome = REGISTERED["inf_instruct_g"].function(
+        Step("inf_instruct_g", "all", Settings(), lake, Pool.load(tmp_path), tmp_path, tmp_path)
+    )
+    commit(lake, "inf_instruct_g", outcome, "all")
+    told = {names[row]: reason for row, reason in outcome.decisions.select("row_id", "reason").iter_rows()}
+    assert told == {"s": "near_duplicate_of_seed", "f": "in_foundation", "t": "passed_final_filter", "i": "contaminated"}
+    g = lake.scan("inf_instruct_g").collect()
+    assert g.schema == final.COLUMNS
+    assert g.select("turns", "terms", "quantile").rows() == [(2, "Apache-2.0", 1.0)]
+    for name in APPLIES["inf_instruct_g"]:
+        assert INVARIANTS[name](lake, "inf_instruct_g").is_empty(), name
+    assert "evolve_deepen" in outcome.charts["operations"]
+    assert "| in_foundation | 1 | 2 |" in outcome.charts["rules"]
+
+
+def test_only_the_embedded_model_has_terms_of_its_own_accord() -> None:
+    assert ModelSpec().terms == "Apache-2.0"
+    assert ModelSpec(model="org/model").terms == "unknown"
+    assert ModelSpec(model="org/model", terms="MIT").terms == "MIT"
+    assert ModelSpec(terms="MIT").identity == ModelSpec().identity
+
+
+def test_the_terms_of_the_generator_are_part_of_what_g_depends_on(monkeypatch) -> None:
+    def parts() -> list:
+        return [str(part) for part in REGISTERED["inf_instruct_g"].settings(Settings())]
+
+    before = parts()
+    monkeypatch.setenv("INFINITY_MODELS__GENERATOR__TERMS", "Llama-3.1")
+    assert parts() != before

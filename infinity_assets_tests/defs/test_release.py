@@ -1,0 +1,54 @@
+"""`release` on a lake made by hand: what the card and the files say."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+
+from infinity_assets.catalog.lake import Outcome
+from infinity_assets.catalog.pool import Pool
+from infinity_assets.defs.chat import conversed, final
+from infinity_assets.defs.release import assets
+from infinity_assets.defs.step import REGISTERED, Step
+from infinity_assets.model_settings import EMBEDDED_MODEL
+from infinity_assets.rows import schema
+from infinity_assets.settings import Settings
+from infinity_assets_tests.catalog import lakes
+from infinity_assets_tests.defs.test_conversed import commit
+from infinity_assets_tests.frames import conversations
+
+LABELS = {name: pl.lit(None, pl.List(pl.String)) for name in ("cate_ability", "ability")}
+
+
+def test_the_card_says_who_made_g_and_under_which_terms(tmp_path: Path) -> None:
+    assert conversed
+    assert final
+    lake = lakes.make(tmp_path)
+    rows = lake.scan("inf_instruct_g").collect().with_columns(**LABELS, reward=pl.lit(-5.66), terms=pl.lit("Apache-2.0"))
+    lost = lakes.decided(rows.with_columns(row_id=pl.lit("gone")), "dropped", "low_reward")
+    chosen = lakes.decided(rows, "chosen", "passed_final_filter")
+    commit(lake, "inf_instruct_g", Outcome(rows, rows_in=2, decisions=pl.concat([chosen, lost])), "all")
+    commit(lake, "inf_instruct_f", Outcome(lake.scan("inf_instruct_f").collect().with_columns(**LABELS)), "all")
+    commit(lake, "tag_vocabulary", Outcome(pl.DataFrame(schema={"label": pl.String, "label_zh": pl.String})), "all")
+    outcome = REGISTERED["release"].function(Step("release", "all", Settings(), lake, Pool.load(tmp_path), tmp_path, tmp_path))
+    card = (tmp_path / "release" / "README.md").read_text().splitlines()
+    for part in ("generator, of answers", "generator, as the user of conversations", "judge"):
+        (line,) = (line for line in card if line.startswith(f"| {part} |"))
+        assert f"{EMBEDDED_MODEL}@main | Apache-2.0 |" in line
+    told = {line.split(" | ")[0].removeprefix("| "): line.split(" | ")[-1].removesuffix(" |") for line in card if line.startswith("| ")}
+    assert (told["play_user.en"], told["carries_on.zh"], told["tag.en"]) == ("yes", "yes", "")
+    assert "| low_reward | 1 |" in card
+    assert "| 1 | 1 | 100.0 % |" in card
+    (line,) = (tmp_path / "release" / "InfInstruct-G.jsonl").read_text().splitlines()
+    assert json.loads(line)["reward"] == -5.66
+    assert len(outcome.artefacts) == 7
+
+
+def test_pairs_under_a_denied_licence_stay_out(tmp_path: Path) -> None:
+    messages = conversations(*([("user", "q"), ("assistant", answer)] for answer in "abc"))
+    pairs = pl.DataFrame({"row_id": ["2", "1", "3"], "licence": ["MIT", "MIT", "CC-BY-NC-4.0"], "prompt": "q", "chosen": messages})
+    assert assets.write_pairs(pairs.with_columns(rejected="chosen"), tmp_path, ("CC-BY-NC-4.0",)) == 2
+    lines = [json.loads(line) for line in (tmp_path / "InfInstruct-preferences.jsonl").read_text().splitlines()]
+    assert [line["id"] for line in lines] == ["1", "2"]
+    assert list(lines[0]) == ["id", "prompt", "chosen", "rejected"]
+    assert pl.DataFrame(lines).schema["chosen"] == schema.MESSAGES
