@@ -17,6 +17,7 @@ def _make(number: int) -> dg.AssetsDefinition:
     @dataset(
         name=name,
         group="chat",
+        together=True,
         reads=(upstream,),
         settings=lambda s: (
             s.chat.conversations, s.chat.answering.sampling, s.scoring, s.models.generator.reach, s.models.judge.reach,

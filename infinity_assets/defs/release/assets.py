@@ -27,7 +27,7 @@ _SETS = {"inf_instruct_f": "InfInstruct-F", "inf_instruct_g": "InfInstruct-G"}
 
 @dataset(
     group="release",
-    reads=(*_SETS, "tag_vocabulary"),
+    reads=(*_SETS, "preferences", "tag_vocabulary"),
     settings=lambda s: (s, *prompts.hashes(s.prompts_dir, *prompts.names())),
     columns={"dataset": pl.String, "row_id": pl.String, "source": pl.String, "licence": pl.String, "line": pl.Int64},
     meaning={"dataset": "InfInstruct-F or InfInstruct-G", "line": "line of the JSONL files, from 0"},
@@ -35,8 +35,8 @@ _SETS = {"inf_instruct_f": "InfInstruct-F", "inf_instruct_g": "InfInstruct-G"}
     version="2",
 )
 def release(step: Step) -> Outcome:
-    """F and G as files for trainers in `data/release`: Infinity-Instruct's schema and OpenAI messages (JSONL), a dataset card, the settings,
-    checksums.
+    """F and G as files for trainers in `data/release`: Infinity-Instruct's schema and OpenAI messages (JSONL), preference pairs, a dataset card,
+    the settings, checksums.
 
     Grain: one released row. Rows under a denied licence stay out, with a decision.
     """
@@ -61,7 +61,7 @@ def release(step: Step) -> Outcome:
                 pl.struct("licence").struct.json_encode().alias("detail"),
             ).select(list(schema.DECISIONS))
         )
-    settings, pairs = step.settings, 0
+    settings, pairs = step.settings, write_pairs(step.read("preferences").collect(), folder, denied)
     written = card.write(sets, _models(settings), _prompts(settings), _left_out(step), pairs, settings_hash(settings))
     write_text(written, folder / "README.md")
     write_text(settings.model_dump_json(indent=1), folder / "settings.json")

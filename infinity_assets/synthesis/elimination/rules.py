@@ -18,6 +18,7 @@ from infinity_assets.selection.rules import Rule
 from infinity_assets.settings import Decontamination
 from infinity_assets.synthesis import safety
 from infinity_assets.synthesis.elimination import material
+from infinity_assets.synthesis.strategies.task_from_text import TASKS
 
 _OPERATION = pl.col("operation")
 EVOLVES = _OPERATION.str.starts_with("evolve_")
@@ -28,6 +29,9 @@ REWRITES = EVOLVES | _OPERATION.str.contains("^(?:auto|self_rubrics|rubric)")
 """Operations that rewrite their seed; all others take a new instruction from it."""
 KEEPS_SUBJECT = REWRITES & (_OPERATION != "evolve_breadth")
 """Rewrites for which another subject is a failure."""
+
+_ON_ITS_TEXT = _OPERATION.is_in(list(TASKS))
+"""Tasks on a passage, which they hold: near it they have to be."""
 
 _EXAMPLE_RUNS = 8, 11
 """Words in a row, or Chinese characters, that tell a copied example from chance."""
@@ -181,7 +185,7 @@ def rules(settings: Elimination, prompts: Iterable[Bilingual] = ()) -> list[Rule
         Rule("harmful", harm.is_not_null() | (pl.col("harm") > settings.max_harm), pl.col("harm"), settings.max_harm, harm),
         Rule("lost_material", IN_DEPTH & lost.is_not_null(), lost),
         Rule("too_many_words", EVOLVES & (added > settings.max_added_words), added, settings.max_added_words),
-        Rule("no_gain", similarity > settings.max_similarity, similarity, settings.max_similarity),
+        Rule("no_gain", ~_ON_ITS_TEXT & (similarity > settings.max_similarity), similarity, settings.max_similarity),
         Rule("lost_subject", KEEPS_SUBJECT & (similarity < settings.min_similarity), similarity, settings.min_similarity),
         Rule("answers_the_seed", REWRITES & (nearer_answer > 0), nearer_answer, 0),
         Rule("same_request", pl.col("same") > settings.max_same, pl.col("same"), settings.max_same),
