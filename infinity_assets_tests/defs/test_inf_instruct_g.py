@@ -62,7 +62,7 @@ def test_what_g_keeps_of_a_lake(tmp_path: Path) -> None:
         Step("inf_instruct_g", "all", Settings(), lake, Pool.load(tmp_path), tmp_path, tmp_path)
     )
     commit(lake, "inf_instruct_g", outcome, "all")
-    told = {names[row]: reason for row, reason in outcome.decisions.select("row_id", "reason").iter_rows()}
+    told = {names[row]: reason for row, reason in outcome.decisions.lazy().collect().select("row_id", "reason").iter_rows()}
     assert told == {"s": "near_duplicate_of_seed", "f": "in_foundation", "t": "passed_final_filter", "i": "contaminated"}
     g = lake.scan("inf_instruct_g").collect()
     assert g.schema == final.COLUMNS

@@ -99,9 +99,10 @@ def test_each_rule_takes_its_row_in_order_and_says_the_numbers() -> None:
 
 
 def test_the_better_of_two_near_duplicates_stays() -> None:
-    for name, other in (("answer_score", {}), ("reward", {"answer_score": 3.0})):
+    measures: dict[str, dict[str, Any]] = {"answer_score": {}, "reward": {"answer_score": 3.0}}
+    for name, other in measures.items():
         values = [{**other, name: 2.5}, {**other, name: 4.5}, {**other, name: 3.5}]
-        arrived = made(*(row(1, changed=place, **value) for place, value in enumerate(values)), row(2, **{**other, name: 2.1}))
+        arrived = made(*(row(1, place, **value) for place, value in enumerate(values)), row(2, 0, **{**other, name: 2.1}))
         result = kept(arrived)
         assert set(result.kept["row_id"]) == {arrived["row_id"][1], arrived["row_id"][3]}, name
         lost = result.decisions.filter(reason="near_duplicate")
