@@ -92,11 +92,34 @@ _ALWAYS = r"(?i)erotic|sexual|porn|nude|naked|色情|性行为|性爱|裸|情色
 """Of this there is no harmless story."""
 
 
+_TRIGGER = (
+    "(?i)bomb|explosive|grenade|molotov|napalm|gun|nerve agent|sarin|anthrax|weapon|"
+    "silencer|ammonium nitrate|ricin|cyanide|polonium|botulinum|poison|erotic|"
+    "sexual|porn|nude|naked|myself|my life|my own life|suicide|overdose|hack|break|"
+    "get into|ransomware|keylogger|malware|virus|worm|botnet|spyware|rootkit|"
+    "trojan|meth|heroin|cocaine|fentanyl|mdma|lsd|ghb|kill|murder|stab|strangle|kidnap|"
+    "torture|rape|maim|body|shoot|traffic|slave|stolen|cloned|"
+    "other people's|phishing|scam|counterfeit|launder|passport|identity|gas|drug|burn|"
+    "blow up|attack|hurt|beat|run over|roofies|rohypnol|knock|eating|"
+    "starve|purge|rob|burgle|炸|弹|瓶|枪|毒|沙林|杀|自残|割腕|上吊|自己的|色情|性行为|性爱|裸|账号|帐号|密码|手机|微信|邮箱|电脑|网站|服务器|木马|键盘|软件|"
+    "海洛因|可卡因|摇头丸|芬太尼|绑架|砍|捅|奸|尸|死|迷|听话水|诈骗|钓鱼|假币|洗钱|盗刷|护照|身份证|银行卡|情色"
+)
+"""Every pattern wants one of these words: of texts without any, which are most, no pattern is tried."""
+
+
 def harmful(text: pl.Expr) -> pl.Expr:
     """The words of a text that ask for serious harm or tell how to do it; null where there are none, or where it is null.
 
     Weapons and explosives, poison, sexual content with minors, methods of self-harm, breaking into accounts and malware, hard drugs, violence
-    against people, fraud.
+    against people, theft and fraud.
     """
+    return text.map_batches(_phrases, return_dtype=pl.String, is_elementwise=True)
+
+
+def _phrases(texts: pl.Series) -> pl.Series:
+    text = pl.col("text")
     found = [text.str.extract(f"(?im)({pattern}[^.?!。？！\n]{{0,80}})", 1) for pattern in _HARMS]
-    return pl.coalesce(pl.when(~words.str.contains(_INNOCENT) | words.str.contains(_ALWAYS)).then(words) for words in found)
+    guilty = [pl.when(~words.str.contains(_INNOCENT) | words.str.contains(_ALWAYS)).then(words) for words in found]
+    rows = pl.DataFrame({"text": texts}, schema={"text": pl.String}).with_row_index("row")
+    suspect = rows.filter(text.str.contains(_TRIGGER)).select("row", words=pl.coalesce(guilty))
+    return rows.join(suspect, on="row", how="left", maintain_order="left")["words"].alias(texts.name)
