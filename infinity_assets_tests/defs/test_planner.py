@@ -192,7 +192,7 @@ def test_a_changed_setting_says_which_assets_and_counts_the_stored_answers(finis
     monkeypatch.setenv("INFINITY_CHAT__DIAGNOSIS__WEAK_BELOW", "2.5")
     asked = len(finished.engine.asked)
     changed = finished.plan()
-    assert list(changed.reasons) == ["diagnosed", "inf_instruct_g", "release"]
+    assert list(changed.reasons) == ["diagnosed", "inf_instruct_g", "preferences", "release"]
     assert {str(reason) for reasons in changed.reasons["diagnosed"].values() for reason in reasons} == {
         "settings changed: chat.diagnosis.weak_below: 3.0 -> 2.5"
     }
@@ -249,7 +249,7 @@ def test_offline_the_rows_of_before_stand_for_those_to_come(finished: Trial, mon
     monkeypatch.setenv("INFINITY_CHAT__EVOLUTION__SAMPLING__TEMPERATURE", "0.9")
     plan = {asset.asset: asset for asset in finished.plan(offline=True).assets}
     lake = Lake(finished.data)
-    assert list(plan) == ["evolved", "answered", "diagnosed", "inf_instruct_g"]
+    assert list(plan) == ["evolved", "answered", "diagnosed", "inf_instruct_g", "preferences"]
     for name, source in (("evolved", "seed_selected"), ("answered", "evolved"), ("diagnosed", "answered")):
         rows = plan[name].rows
         assert rows is not None
