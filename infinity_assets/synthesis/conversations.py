@@ -118,7 +118,9 @@ def _turn(going: pl.DataFrame, settings: Conversations, asking: Asking) -> pl.Da
         "answer", given.select("row_id", messages="asked"), asking.settings.chat.answering.sampling, told="assistant's turn"
     )
     given = given.join(replies.drop("index"), on="row_id", maintain_order="left")
-    ended.append(first_failure(_with_repetition(given, "assistant"), [*answers.rules(), _REPEATS]))
+    degenerate = answers.failures(given.select("row_id", "text", "request", "finish_reason", "error"))
+    again = first_failure(_with_repetition(given, "assistant"), [_REPEATS])
+    ended.append(pl.concat([degenerate, again]).unique("row_id", keep="first", maintain_order=True))
     given = given.join(ended[1], on="row_id", how="anti", maintain_order="left")
     judged = asking.probability("carries_on", given.select("row_id", "language", "conversation", message="request", answer="text"))
     given = given.join(judged.select("row_id", "probability", unjudged="error"), on="row_id", maintain_order="left")

@@ -107,7 +107,11 @@ def program_of(request: str, answer: str, tests: str | None) -> str | None:
     names = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)} if tree else dict.fromkeys(_DEF.findall(code))
     checks = [tests] if tests else []
     if tree:
-        checks += [f"{name}()" for name, node in names.items() if name.startswith("test") and _asserts(node) and not _parameters(node)[1]]
+        checks += [
+            f"{node.name}()"
+            for node in tree.body
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test") and _asserts(node) and not _parameters(node)[1]
+        ]
     for text in (request, answer):
         checks += _sessions(text, names)
     checks += [block for block in _other_blocks(answer, code) if (parsed := _parsed(block)) and _states(parsed, names)]

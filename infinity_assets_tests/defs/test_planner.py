@@ -252,7 +252,7 @@ def test_offline_the_rows_of_before_stand_for_those_to_come(finished: Trial, mon
     monkeypatch.setenv("INFINITY_CHAT__EVOLUTION__SAMPLING__TEMPERATURE", "0.9")
     plan = {asset.asset: asset for asset in finished.plan(offline=True).assets}
     lake = Lake(finished.data)
-    assert list(plan) == ["evolved", "answered", "diagnosed", "abilities", "conversed", "inf_instruct_g"]
+    assert list(plan) == ["evolved", "answered", "diagnosed", "abilities", "conversed", "inf_instruct_g", "preferences"]
     for name, source in (("evolved", "seed_selected"), ("answered", "evolved"), ("diagnosed", "answered"), ("conversed", "diagnosed")):
         rows = plan[name].rows
         assert rows is not None

@@ -85,10 +85,11 @@ def _answers(asking: Asking, asked: pl.DataFrame) -> pl.DataFrame:
     failed, verdicts = _failures(made, asking)
     made = made.join(verdicts, on="line", how="left", maintain_order="left").join(failed, on="line", how="left", maintain_order="left")
     usable = made.filter(pl.col("reason").is_null()).unique("answer_id", keep="first", maintain_order=True)
-    usable = usable.select("language", "request", "messages", row_id="answer_id", answer="text")
-    graded = asking.grade("judge_answer", usable).select(answer_id="row_id", answer_score="score", answer_score_error="error")
-    made = made.join(graded, on="answer_id", how="left", maintain_order="left")
-    made = made.join(_rewards(asking, usable), on="answer_id", how="left", maintain_order="left")
+    usable = usable.select("row_id", "index", "answer_id", "language", "request", "messages", answer="text")
+    # Draw by draw: what a model is asked about bears the instruction's id, by which the plan of a run counts.
+    draws = [usable.filter(pl.col("index") == index) for index in range(recipe.samples)]
+    scores = pl.concat([_scores(asking, drawn) for drawn in draws])
+    made = made.join(scores, on="answer_id", how="left", maintain_order="left")
     # All answers to an instruction are held against each other by one number.
     all_rewarded = (pl.col("reward").is_not_null() | pl.col("reason").is_not_null()).all().over("row_id")
     by_reward = all_rewarded & (recipe.best_by == "reward")
@@ -115,13 +116,20 @@ def _failures(made: pl.DataFrame, asking: Asking) -> tuple[pl.DataFrame, pl.Data
     )
 
 
-def _rewards(asking: Asking, usable: pl.DataFrame) -> pl.DataFrame:
-    """The reward of each conversation: answer_id, reward (null without a model, or where it gave none)."""
+def _scores(asking: Asking, drawn: pl.DataFrame) -> pl.DataFrame:
+    """Of one usable answer per instruction: answer_id, answer_score and answer_score_error of the judge, reward (null without a model, or
+    where it gave none).
+    """
+    graded = asking.grade("judge_answer", drawn.select("row_id", "language", "request", "answer"))
+    found = drawn.select("row_id", "answer_id").join(
+        graded.select("row_id", answer_score="score", answer_score_error="error"), on="row_id", how="left"
+    )
     spec = asking.settings.models.reward
     if spec is None:
-        return usable.select(answer_id="row_id", reward=pl.lit(None, pl.Float64))
-    found = asking.inference.reward(spec, batch.conversations(usable), "reward").frame
-    return found.select(pl.col("reward").cast(pl.Float64), answer_id="row_id")
+        return found.drop("row_id").with_columns(reward=pl.lit(None, pl.Float64))
+    rewards = asking.inference.reward(spec, batch.conversations(drawn), "reward").frame
+    rewards = rewards.select("row_id", pl.col("reward").cast(pl.Float64))
+    return found.join(rewards, on="row_id", how="left").drop("row_id")
 
 
 def _measures(waves: list[pl.DataFrame]) -> dict[str, int | float | str | None]:
