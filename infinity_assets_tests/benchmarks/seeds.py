@@ -95,7 +95,7 @@ def main() -> None:
         run = measured([*command, "--max-seeds", str(arguments.max_seeds), "--grid", str(arguments.grid)], {})
         told = json.loads((Path(made) / "told.json").read_text())
     print(f"{arguments.rows:,} rows, {told['candidates']:,} candidates, {told['seeds']:,} seeds: {told['seconds']:.1f} s,", end=" ")
-    print(f"{arguments.rows / told['seconds']:,.0f} rows/s, memory {run.memory:.2f} GiB\n{told['covered']}")
+    print(f"{arguments.rows / told['seconds']:,.0f} rows/s, {run.cpu:.0f} s of processors, memory {run.memory:.2f} GiB\n{told['covered']}")
 
 
 if __name__ == "__main__":
