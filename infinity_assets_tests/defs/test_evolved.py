@@ -72,6 +72,7 @@ class Rounds:
         rows = rows.select((pl.col(c) if c in rows.columns else pl.lit(None)).cast(t).alias(c) for c, t in DIAGNOSED.items())
         for place, shard in enumerate(reversed(shard_names(SHARDS))):
             commit(self.lake, round_name("diagnosed", number), Outcome(rows.gather_every(SHARDS, place)), shard)
+        commit(self.lake, round_name("abilities", number), Outcome(pl.DataFrame({"stop": [False]})))
 
     def rows(self, asset: str, number: int) -> pl.DataFrame:
         return self.lake.scan(round_name(asset, number)).collect()
