@@ -21,6 +21,8 @@ _MAX_LINES, _MAX_RUNS = 0.75, 0.6
 """Above this share of lines, or of runs of ten words, that stand in the answer before it is a loop, as in `foundation.rules`."""
 _TIMES, _TAIL = 4, 40
 """An end of at least so many characters that is one piece so many times is a loop."""
+_TIMES_INSIDE, _INSIDE = 6, 60
+"""The same of what stands anywhere."""
 _LONGEST_PIECE = 300
 """Characters of such a piece."""
 _LATIN_PROSE = 120
@@ -139,7 +141,7 @@ def _measured(answers: pl.DataFrame) -> pl.DataFrame:
         request=request,
         words=pl.Series(words, dtype=pl.Int64),
         runs=pl.Series(runs, dtype=pl.Float64, nan_to_null=True),
-        tail=pl.Series([_tail(answer or "") for answer in answers["text"]], dtype=pl.String),
+        stammer=pl.Series([_stammer(answer or "") for answer in answers["text"]], dtype=pl.String),
     )
     frame = frame.with_columns(
         identity=identity.identity(frame.select(prompt="request", said="text")),
@@ -211,7 +213,7 @@ def _rules() -> list[Rule]:
         Rule("loop", ((sentences.list.len() >= 4) & (distinct < _MIN_DISTINCT)) & ~repeat_wanted, distinct, _MIN_DISTINCT),
         Rule("loop", (form.repeated_lines(text) > _MAX_LINES) & ~repeat_wanted, form.repeated_lines(text), _MAX_LINES),
         Rule("loop", (pl.col("runs") > _MAX_RUNS) & prose & ~repeat_wanted, pl.col("runs"), _MAX_RUNS),
-        Rule("loop", pl.col("tail").is_not_null() & ~repeat_wanted, pl.col("tail"), f"{_TIMES} times at its end"),
+        Rule("loop", pl.col("stammer").is_not_null() & ~repeat_wanted, pl.col("stammer"), f"{_TIMES} times at its end, or {_TIMES_INSIDE}"),
         Rule(
             "repeats_the_request", (echo | same) & ~text.str.contains(_AFFIRMS) & ~request.str.contains(_COPY_WANTED), text.str.slice(0, 60)
         ),
@@ -245,15 +247,19 @@ def _letters(text: pl.Expr) -> pl.Expr:
     return normalised(text).str.replace_all(r"[^\p{L}\p{N}]", "")
 
 
-def _tail(text: str) -> str | None:
-    """The piece of which the end of a text consists, again and again; null if it does not end so. Rules, dots and digits are no such end."""
-    points = np.frombuffer(text.rstrip(" .。!！?？,，\n").encode("utf-32-le", "replace"), np.uint32)[-8 * _LONGEST_PIECE :]
+def _stammer(text: str) -> str | None:
+    """The piece that a text repeats without a break, at its end or, more often, anywhere outside of fenced code; null if there is none. Rules, dots
+    and digits are no such piece.
+    """
+    prose = re.sub(r"```.*?(?:```|\Z)", "", text, flags=re.DOTALL).rstrip(" .。!！?？,，\n")
+    points = np.frombuffer(prose.encode("utf-32-le", "replace"), np.uint32)
     for size in range(1, min(_LONGEST_PIECE, len(points) // _TIMES) + 1):
-        differ = (points[size:] != points[:-size])[::-1]
-        run = int(differ.argmax()) if differ.any() else len(differ)
-        piece = "".join(map(chr, points[-size:]))
-        if run + size >= max(_TAIL, _TIMES * size) and re.search(r"[^\W\d_].*[^\W\d_]", piece, re.DOTALL) and len(set(piece)) > 1:
-            return piece.strip()[:60]
+        breaks = np.flatnonzero(np.concatenate([[True], points[size:] != points[:-size], [True]]))
+        runs = np.diff(breaks) - 1 + size
+        for place, least, times in ((len(runs) - 1, _TAIL, _TIMES), (int(runs.argmax()), _INSIDE, _TIMES_INSIDE)):
+            piece = prose[breaks[place] : breaks[place] + size]
+            if runs[place] >= max(least, times * size) and re.search(r"[^\W\d_].*[^\W\d_]", piece, re.DOTALL) and len(set(piece)) > 1:
+                return piece.strip()[:60]
     return None
 
 
