@@ -52,9 +52,25 @@ class Asking:
             by: The model; null for the generator.
             told: What the progress calls it; null for the prompt's name.
         """
-        wording = prompts.both(prompt, self.settings.prompts_dir)
-        requests = batch.from_prompt(wording, rows, sampling, self.stage, schema=schema)
-        return self._texts(self.inference.generate(by or self.settings.models.generator, requests, told or prompt).frame)
+        return self.write_each({prompt: rows}, sampling, schema=schema, by=by, told=told or prompt).drop("prompt")
+
+    def write_each(
+        self,
+        rows: Mapping[str, pl.DataFrame],
+        sampling: Sampling,
+        *,
+        schema: Mapping[str, Any] | None = None,
+        by: ModelSpec | None = None,
+        told: str,
+    ) -> pl.DataFrame:
+        """What is written to several prompts, each with rows of its own, in one batch: as `write` gives it, and the `prompt`."""
+        folder = self.settings.prompts_dir
+        requests = {
+            name: batch.from_prompt(prompts.both(name, folder), some, sampling, self.stage, schema=schema) for name, some in rows.items()
+        }
+        asked = [request for some in requests.values() for request in some]
+        found = self._texts(self.inference.generate(by or self.settings.models.generator, asked, told).frame)
+        return found.with_columns(pl.Series("prompt", [name for name, some in requests.items() for _ in some], dtype=pl.String))
 
     def chat(
         self, name: str, rows: pl.DataFrame, sampling: Sampling, *, samples: int = 1, by: ModelSpec | None = None, told: str = ""

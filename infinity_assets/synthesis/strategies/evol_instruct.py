@@ -5,7 +5,7 @@ import polars as pl
 from infinity_assets.chat_settings import Evolution
 from infinity_assets.rows.ids import draw
 from infinity_assets.synthesis.asking import Asking
-from infinity_assets.synthesis.strategies.strategy import IS_TEXT, WRITTEN, Strategy, as_written
+from infinity_assets.synthesis.strategies.strategy import IS_TEXT, Strategy, as_written
 
 FROM_TEXT = "request_from_text"
 """The prompt that writes an instruction about a passage."""
@@ -28,20 +28,12 @@ class EvolInstruct(Strategy):
         """One operator per seed."""
         evolution = asking.settings.chat.evolution
         drawn = seeds.with_columns(assign(seeds, operators(evolution), number))
-        written = [
-            as_written(
-                asking.write(
-                    operator,
-                    some.rename({"seed": "text" if operator == FROM_TEXT else "request"}),
-                    evolution.sampling,
-                    told="evolve",
-                ),
-                operator,
-            )
+        rows = {
+            operator: some.rename({"seed": "text" if operator == FROM_TEXT else "request"})
             for operator in dict.fromkeys(self.prompts(evolution))
             if (some := drawn.filter(pl.col("operator") == operator)).height
-        ]
-        return pl.concat([pl.DataFrame(schema=WRITTEN), *written])
+        }
+        return as_written(asking.write_each(rows, evolution.sampling, told="evolve").rename({"prompt": "operation"}))
 
 
 def operators(settings: Evolution) -> tuple[str, ...]:
