@@ -192,13 +192,13 @@ def dataset(
                 for some in pieces(names, now.calls.together if together else 1):
                     with ExitStack() as scratches:
                         made = [
-                            _keyed(
+                            keyed(
                                 Step(asset, name, now, opened, lake.pool(), scratches.enter_context(opened.scratch()), shared),
                                 REGISTERED[asset],
                             )
                             for name in some
                         ]
-                        done = _materialise_all(made, REGISTERED[asset], context.run_id, force=FORCE_TAG in context.run_tags)
+                        done = materialise_all(made, REGISTERED[asset], context.run_id, force=FORCE_TAG in context.run_tags)
                     for name, (manifest, reused) in zip(some, done, strict=True):
                         context.add_asset_metadata(_metadata(opened, manifest, reused), partition_key=name if partitions else None)
             write_database(opened.data)
@@ -243,7 +243,7 @@ def _versions(step: Step, reads: Sequence[str], reads_all: Sequence[str]) -> dic
     return versions
 
 
-def _keyed(step: Step, registered: Registered) -> Step:
+def keyed(step: Step, registered: Registered) -> Step:
     """The step with what its materialisation depends on."""
     key = StepKey(
         asset=step.asset,
@@ -255,7 +255,7 @@ def _keyed(step: Step, registered: Registered) -> Step:
     return replace(step, key=key)
 
 
-def _materialise_all(steps: Sequence[Step], registered: Registered, run_id: str, force: bool) -> list[tuple[Manifest, bool]]:
+def materialise_all(steps: Sequence[Step], registered: Registered, run_id: str, force: bool) -> list[tuple[Manifest, bool]]:
     """Make some partitions of an asset, side by side where there are several to be made. What can be made is, whatever became of the others."""
     made: dict[str, tuple[Manifest, bool]] = {}
     for step in steps:

@@ -65,10 +65,10 @@ def ours(data: Path, batches: Path) -> dict[str, float]:
             names = list(SHARDS.get_partition_keys()) if partitions_of(registered.asset) else ["all"]
             with lake.scratch() as scratch:
                 made = [
-                    steps._keyed(steps.Step(registered.asset, name, settings, lake, Pool.load(data), scratch, scratch), registered)
+                    steps.keyed(steps.Step(registered.asset, name, settings, lake, Pool.load(data), scratch, scratch), registered)
                     for name in names
                 ]
-                steps._materialise_all(made, registered, "benchmark", force=True)
+                steps.materialise_all(made, registered, "benchmark", force=True)
             seconds = time.monotonic() - started - (opening[0] - before)
             books = [pl.read_parquet(file) for file in (lake.catalog / "generations" / registered.asset).rglob("*.parquet")]
             calls += books

@@ -6,7 +6,6 @@ import json
 import math
 import re
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -27,7 +26,7 @@ from infinity_assets.evaluation import proxy as training
 from infinity_assets.inference.requests import GenerateRequest, Response, ScoreRequest
 from infinity_assets.progress import LogReporter
 from infinity_assets.rows.readers.benchmarks import read_benchmark
-from infinity_assets.settings import Settings, settings_hash, settings_texts
+from infinity_assets.settings import Settings
 from infinity_assets_tests.frames import pool
 from infinity_assets_tests.inference.doubles import ScriptedEngine
 
@@ -82,12 +81,8 @@ class Trial:
         """One asset, as a run makes it."""
         made, settings, pool = REGISTERED[asset], Settings(), Pool.load(self.data)
         with self.lake.scratch() as scratch:
-            now = step.Step(asset, ALL, settings, self.lake, pool, scratch, scratch)
-            inputs = {**step._versions(now, made.reads, made.reads_all), **made.files(now)}
-            key = StepKey(
-                asset=asset, partition=ALL, code_version=made.version, settings_hash=settings_hash(*made.settings(settings)), inputs=inputs
-            )
-            step._materialise(replace(now, key=key), key, settings_texts(*made.settings(settings)), made.function, uuid4().hex, force)
+            now = step.keyed(step.Step(asset, ALL, settings, self.lake, pool, scratch, scratch), made)
+            step.materialise_all([now], made, uuid4().hex, force)
 
     def run(self, until: str = "domain_budget", force: bool = False) -> pl.DataFrame:
         """The budget after a run. F holds the rows that come first, by quota."""

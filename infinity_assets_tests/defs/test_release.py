@@ -30,6 +30,8 @@ def test_the_card_says_who_made_g_and_under_which_terms(tmp_path: Path) -> None:
     commit(lake, "inf_instruct_g", Outcome(rows, rows_in=2, decisions=pl.concat([chosen, lost])), "all")
     commit(lake, "inf_instruct_f", Outcome(lake.scan("inf_instruct_f").collect().with_columns(**LABELS)), "all")
     commit(lake, "tag_vocabulary", Outcome(pl.DataFrame(schema={"label": pl.String, "label_zh": pl.String})), "all")
+    pair = {"row_id": "p", "prompt": "q", "chosen": rows["messages"][:1], "rejected": rows["messages"][:1], "licence": "MIT"}
+    commit(lake, "preferences", Outcome(pl.DataFrame(pair)), "all")
     outcome = REGISTERED["release"].function(Step("release", "all", Settings(), lake, Pool.load(tmp_path), tmp_path, tmp_path))
     card = (tmp_path / "release" / "README.md").read_text().splitlines()
     for part in ("generator, of answers", "generator, as the user of conversations", "judge"):
@@ -41,7 +43,7 @@ def test_the_card_says_who_made_g_and_under_which_terms(tmp_path: Path) -> None:
     assert "| 1 | 1 | 100.0 % |" in card
     (line,) = (tmp_path / "release" / "InfInstruct-G.jsonl").read_text().splitlines()
     assert json.loads(line)["reward"] == -5.66
-    assert len(outcome.artefacts) == 7
+    assert len(outcome.artefacts) == 8
 
 
 def test_pairs_under_a_denied_licence_stay_out(tmp_path: Path) -> None:

@@ -85,7 +85,10 @@ def _measures(rows: pl.DataFrame, picked: Picked, recipe: Seeds) -> dict[str, in
 
 def _abilities(rows: pl.DataFrame) -> pl.DataFrame:
     """Rows and seeds per coarse ability; a row counts in each of its own."""
-    return _counted(rows.select("taken", "reason", "cate_ability").explode("cate_ability"), "cate_ability")
+    return _counted(
+        rows.select("taken", "reason", "cate_ability").explode("cate_ability").with_columns(pl.col("cate_ability").fill_null("unlabelled")),
+        "cate_ability",
+    )
 
 
 def _counted(rows: pl.DataFrame, by: str) -> pl.DataFrame:
