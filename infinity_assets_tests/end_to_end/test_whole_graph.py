@@ -112,7 +112,7 @@ def test_the_page_on_prompts_names_the_assets_that_use_them(project: Project) ->
     used = set(calls.iter_rows())
     assert used
     assert used <= told
-    assert {asset for asset, _ in told} == {asset for asset, _ in used} | {"domain_scores"}, "which asks nothing unless it is told to"
+    assert {asset for asset, _ in told} == {asset for asset, _ in used} | {"domain_scores", "abilities"}, "which ask nothing unless told to"
 
 
 @pytest.mark.parametrize(
