@@ -17,7 +17,7 @@ from infinity_assets.scoring import language
 from infinity_assets.selection.rules import Rule
 from infinity_assets.settings import Decontamination
 from infinity_assets.synthesis import safety
-from infinity_assets.synthesis.elimination import material
+from infinity_assets.synthesis.elimination import context, material
 from infinity_assets.synthesis.strategies.task_from_text import TASKS
 
 _OPERATION = pl.col("operation")
@@ -165,7 +165,7 @@ def rules(settings: Elimination, prompts: Iterable[Bilingual] = ()) -> list[Rule
     # A short text in a script of many languages may be taken for any of them.
     certain = language.scripts_differ(text_language, seed_language) | ((word_count(seed) >= _SURE_WORDS) & (word_count(text) > _SURE_WORDS))
     harm = safety.harmful(text)
-    lost = material.lost(seed, text)
+    lost, missing = material.lost(seed, text), context.missing(text)
     added = _words(material.prose(text)) - _words(material.prose(seed))
     nearer_answer = pl.col("seed_answer_similarity") - similarity
     return [
@@ -184,6 +184,7 @@ def rules(settings: Elimination, prompts: Iterable[Bilingual] = ()) -> list[Rule
         ),
         Rule("harmful", harm.is_not_null() | (pl.col("harm") > settings.max_harm), pl.col("harm"), settings.max_harm, harm),
         Rule("lost_material", IN_DEPTH & lost.is_not_null(), lost),
+        Rule("missing_context", missing.is_not_null(), missing),
         Rule("too_many_words", EVOLVES & (added > settings.max_added_words), added, settings.max_added_words),
         Rule("no_gain", ~_ON_ITS_TEXT & (similarity > settings.max_similarity), similarity, settings.max_similarity),
         Rule("lost_subject", KEEPS_SUBJECT & (similarity < settings.min_similarity), similarity, settings.min_similarity),

@@ -22,6 +22,7 @@ NUMBERS = ("similarity", "seed_answer_similarity", "same", "gain", "harm")
 SCHEMA = {name: pl.Float64 if name in NUMBERS else pl.String for name in LINE}
 
 TABLE = [
+    ({"text": "Which of the given options is a name for a bakery?"}, "missing_context"),
     ({}, None),
     ({"text": None, "error": "timeout"}, "no_text"),
     ({"text": " \n"}, "no_text"),
