@@ -24,6 +24,8 @@ class Seeds(Section):
     """Seeds handed to evolution. (Paper: 1.2 M of 9 M.)"""
     raw_share: Share = 0.25
     """At most this share of the seeds is raw material: instructions without an answer, and texts."""
+    min_text_chars: NonNegativeInt = 100
+    """A text of fewer characters is no raw material: a heading has nothing to ask about. (Ours.)"""
     criteria: tuple[Criterion, ...] = ("long_tail", "many_labels", "hard_by_loss", "hard_to_follow", "small_loss_drop", "raw_material")
     """The criteria in force. (Paper: long tail, many abilities, loss; Subject report: labels, loss, smallest drop; README of 2024: IFD.)"""
     combine: Literal["any", "all"] | PositiveInt = "any"

@@ -1,8 +1,8 @@
 """Which model plays which part, how it is run, and what may be spent on its calls: the part of the settings that is about models."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 EMBEDDED_MODEL = "smollm2-135m-instruct"
 EMBEDDED_TERMS = "Apache-2.0"
@@ -182,11 +182,18 @@ class Models(Section):
     """Gives vectors. (Paper: BGE.)"""
     reward: RewardSpec | None = None
     """Gives rewards to answers; null for none. (Infinity-Instruct's rows carry one of Skywork-Reward-Llama-3.1-8B-v0.2.)"""
-    students: tuple[Student, ...] = (
+    students: Annotated[tuple[Student, ...], Field(min_length=1)] = (
         Student(name="greedy", sampling=Sampling(temperature=0.0, top_p=1.0, max_tokens=96)),
         Student(name="sampled", sampling=Sampling(temperature=1.0, top_p=0.95, max_tokens=96)),
     )
     """Who answers in the diagnosis. (Paper: Mistral-7B and Llama3-8B.) By default one model under two settings: replace it for real use."""
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> Self:
+        names = [student.name for student in self.students]
+        if len(set(names)) < len(names):
+            raise ValueError(f"students are told apart by their names: {', '.join(names)}")
+        return self
 
     @property
     def of_texts(self) -> ModelSpec:
@@ -212,7 +219,7 @@ class Retries(Section):
 
 
 class Calls(Section):
-    """Model calls, whoever answers them. Nothing here changes an answer."""
+    """Model calls, whoever answers them. Of all this only `retries` decides what a row gets."""
 
     retries: Retries = Retries()
     """What is asked again."""

@@ -118,14 +118,14 @@ def licence(lake: Lake, asset: str) -> pl.DataFrame:
     # itself; above it stands the text, as its own source has it.
     about_texts = asset == "synthesized_from_text"
     pool, of = ("raw_pool", "and d.source = up.source") if about_texts else ("deduped", "")
-    below = "" if about_texts else "and edges.asset <> 'synthesized_from_text'"
     with connect(lake.data) as views:
+        views.register("descent", _descent(lake, about_texts).to_arrow())
         ancestors = views.sql(
             f"""
             with recursive up(row_id, source, ancestor) as (
                 select row_id, source, row_id from "{asset}"
                 union
-                select up.row_id, up.source, edges.parent_id from up join edges on edges.child_id = up.ancestor {below}
+                select up.row_id, up.source, descent.parent from up join descent on descent.child = up.ancestor
             )
             select up.row_id, up.source, d.licence from up join {pool} d on d.row_id = up.ancestor {of}
             """
@@ -134,6 +134,19 @@ def licence(lake: Lake, asset: str) -> pl.DataFrame:
     own = rows.select("row_id", "source", "licence").collect()
     wrong = own.join(expected, on=["row_id", "source"]).filter(pl.col("licence") != pl.col("expected"))
     return pl.concat([missing, wrong.select("row_id", pl.format("{} instead of {}", "licence", "expected").alias("fault"))])
+
+
+def _descent(lake: Lake, about_texts: bool) -> pl.DataFrame:
+    """Child and parent, as the rows themselves say it: the edges also tell of children that were thrown away, and the same text may have been thrown
+    away elsewhere.
+    """
+    found = [pl.LazyFrame(schema={"child": pl.String, "parent": pl.String})]
+    for name in sorted(lake.assets()):
+        if lake.partitions(name) and (name == "synthesized_from_text") == about_texts:
+            rows = lake.scan(name)
+            if "parents" in rows.collect_schema().names():
+                found.append(rows.select(child="row_id", parent="parents").explode("parent"))
+    return pl.concat(found).unique().collect()
 
 
 INVARIANTS: dict[str, Invariant] = {

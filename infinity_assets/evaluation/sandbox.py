@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -35,6 +36,8 @@ NOT_RUN = "not run: "
 _START = 2.0
 """Seconds that the process has to start."""
 _REPORT = 64 << 10
+_SLOTS = threading.BoundedSemaphore(os.cpu_count() or 1)
+"""Programs that run at a time, whoever asks for them: one that waits for a processor would be taken for one that waits."""
 
 
 class Verdict(NamedTuple):
@@ -67,6 +70,11 @@ def run(
 
 def run_one(program: str, limits: Limits = Limits()) -> Verdict:
     """The verdict on a program."""
+    with _SLOTS:
+        return _run_one(program, limits)
+
+
+def _run_one(program: str, limits: Limits) -> Verdict:
     token, began = secrets.token_hex(16), time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="sandbox-"))
     try:

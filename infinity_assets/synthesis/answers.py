@@ -25,6 +25,8 @@ _TIMES_INSIDE, _INSIDE = 6, 60
 """The same of what stands anywhere."""
 _LONGEST_PIECE = 300
 """Characters of such a piece."""
+_SAMPLE, _STRIDE = 8, 10
+"""Characters that are looked for again, and how far apart such samples are."""
 _LATIN_PROSE = 120
 """Characters of an answer from which languages of one script are told apart."""
 
@@ -253,7 +255,7 @@ def _stammer(text: str) -> str | None:
     """
     prose = re.sub(r"```.*?(?:```|\Z)", "", text, flags=re.DOTALL).rstrip(" .。!！?？,，\n")
     points = np.frombuffer(prose.encode("utf-32-le", "replace"), np.uint32)
-    for size in range(1, min(_LONGEST_PIECE, len(points) // _TIMES) + 1):
+    for size in sorted(_distances(prose)):
         breaks = np.flatnonzero(np.concatenate([[True], points[size:] != points[:-size], [True]]))
         runs = np.diff(breaks) - 1 + size
         for place, least, times in ((len(runs) - 1, _TAIL, _TIMES), (int(runs.argmax()), _INSIDE, _TIMES_INSIDE)):
@@ -261,6 +263,18 @@ def _stammer(text: str) -> str | None:
             if runs[place] >= max(least, times * size) and re.search(r"[^\W\d_].*[^\W\d_]", piece, re.DOTALL) and len(set(piece)) > 1:
                 return piece.strip()[:60]
     return None
+
+
+def _distances(text: str) -> set[int]:
+    """How far apart the same few characters stand, up to the longest piece: what is repeated without a break is repeated at one of these distances.
+    Characters are looked up at every tenth place, so that a run of 40 holds some.
+    """
+    found = set()
+    for start in range(max(0, (len(text) - _SAMPLE) % _STRIDE), len(text) - _SAMPLE, _STRIDE):
+        sample, at = text[start : start + _SAMPLE], start
+        while (at := text.find(sample, at + 1, start + _LONGEST_PIECE + _SAMPLE)) > 0:
+            found.add(at - start)
+    return {size for size in found if size * _TIMES <= len(text)}
 
 
 def choose(answers: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -49,7 +49,8 @@ def settle(made: pl.DataFrame, columns: pl.Schema, rules: list[Rule], copied: pl
     detail = pl.struct(duplicate_of="child").struct.json_encode().alias("detail")
     failed = pl.concat([failed, copies.select("row_id", pl.lit("copy_of_another").alias("reason"), detail)])
 
-    told = made.with_columns(child).join(failed, on="row_id", how="left", maintain_order="left")
+    said = ["reason", "detail"]  # of the line itself, if it has any: what counts is why it failed
+    told = made.with_columns(child).drop(said, strict=False).join(failed, on="row_id", how="left", maintain_order="left")
     stays = pl.col("reason").is_null()
     parents = told.with_columns(
         pl.when(stays).then(pl.lit("superseded")).otherwise(pl.lit("returned_to_pool")).alias("reason"),
@@ -57,7 +58,11 @@ def settle(made: pl.DataFrame, columns: pl.Schema, rules: list[Rule], copied: pl
             child=pl.when(pl.col("text").fill_null("") != "").then("child"), why="reason", measured="detail"
         ).struct.json_encode().alias("detail"),
     )  # fmt: skip
-    lost = written.join(failed, on="row_id", maintain_order="left").with_columns(pl.col("child").alias("row_id"), **place)
+    lost = (
+        written.drop(said, strict=False)
+        .join(failed, on="row_id", maintain_order="left")
+        .with_columns(pl.col("child").alias("row_id"), **place)
+    )
     created = written.with_columns(pl.concat_list("row_id").alias("parents"), **place).with_columns(pl.col("child").alias("row_id"))
     lines = _dropped(parents, lost)
     gone = failed["row_id"].implode()

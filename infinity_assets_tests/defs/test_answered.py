@@ -111,6 +111,8 @@ def test_every_answer_is_accounted_for(trial: Trial, models: Models, samples: in
     assert isinstance(outcome.rows, pl.DataFrame)
     assert outcome.rows.schema == ANSWERED
     assert balanced(outcome)
+    assert isinstance(outcome.decisions, pl.DataFrame)
+    assert outcome.decisions.select("verdict", "reason", "detail").null_count().row(0) == (0, 0, 0)
     tried = {
         request.messages[-1]["content"] for request in trial.asked if isinstance(request, GenerateRequest) and request.prompt == "answer"
     }

@@ -58,8 +58,8 @@ class Rounds:
         return made
 
     def diagnose(self, number: int, deficiency: str | None = None) -> None:
-        """Diagnose what was kept: every second row is weak, and lies in the other shard."""
-        kept = self.lake.scan(round_name("evolved", number)).collect().sort("row_id").with_row_index("n")
+        """Diagnose what was kept, but for every fifth row, which had no answer: every second one is weak, and lies in the other shard."""
+        kept = self.lake.scan(round_name("evolved", number)).collect().sort("row_id").with_row_index("n").filter(pl.col("n") % 5 < 4)
         said = pl.concat_list(pl.col("messages").list.first(), pl.struct(role=pl.lit("assistant"), content=pl.lit("Because.")))
         told = kept.with_columns(
             messages=said,
@@ -73,6 +73,11 @@ class Rounds:
         for place, shard in enumerate(reversed(shard_names(SHARDS))):
             commit(self.lake, round_name("diagnosed", number), Outcome(rows.gather_every(SHARDS, place)), shard)
         commit(self.lake, round_name("abilities", number), Outcome(pl.DataFrame({"stop": [False]})))
+
+    def parents(self, number: int) -> set[str]:
+        """The seeds of a round of which an answered row came."""
+        answered = self.rows("diagnosed", number)["parents"].explode()
+        return set(self.rows("evolved", number).filter(pl.col("row_id").is_in(answered.implode()))["parents"].explode())
 
     def rows(self, asset: str, number: int) -> pl.DataFrame:
         return self.lake.scan(round_name(asset, number)).collect()
@@ -120,13 +125,14 @@ def test_a_later_round_tries_what_came_to_nothing_and_what_was_weak(rounds: Roun
     second = rounds.evolve(2)
     rounds.diagnose(2)
     assert accounted(second)
-    parents = set(children["parents"].explode())
+    parents = rounds.parents(1)
+    assert parents < set(children["parents"].explode())
     weak = set(rounds.rows("diagnosed", 1).filter("weak")["row_id"])
     assert sorted(tried(second)) == sorted((seeds - parents) | weak)
     assert weak
     third = rounds.evolve(3)
     assert accounted(third)
-    gone = parents | set(rounds.rows("evolved", 2)["parents"].explode())
+    gone = parents | rounds.parents(2)
     also = set(rounds.rows("diagnosed", 2).filter("weak")["row_id"])
     assert sorted(tried(third)) == sorted((seeds | weak | also) - gone)
     assert all(set(outcome.rows.lazy().collect()["round"]) <= {3} for outcome in third.values())
@@ -188,3 +194,14 @@ def test_the_page_counts_by_strategy_and_operation(rounds: Rounds) -> None:
     decisions = pl.DataFrame([*fates, ("d", "returned_to_pool", '{"why": "leaked"}')], schema=["row_id", "reason", "detail"], orient="row")
     assert operations(some, decisions).rows() == [("s", "o", 3, 2, 1, "no_gain 2"), ("s", "p", 1, 1, 0, "leaked 1")]
     assert operations(some.head(0), decisions.head(0)).is_empty()
+
+
+def test_what_an_earlier_round_kept_is_not_kept_again(rounds: Rounds) -> None:
+    """Of a seed whose answer failed the same rewrite comes again: it is no new one."""
+    rounds.evolve(1)
+    rounds.diagnose(1)
+    second = rounds.evolve(2)
+    before, again = set(rounds.rows("evolved", 1)["row_id"]), set(rounds.rows("evolved", 2)["row_id"])
+    assert not before & again
+    decisions = pl.concat([outcome.decisions.lazy().collect() for outcome in second.values()])
+    assert set(decisions.filter(reason="copy_of_another")["row_id"]) & before

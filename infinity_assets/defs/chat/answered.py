@@ -28,13 +28,13 @@ def _make(number: int) -> dg.AssetsDefinition:
         together=True,
         reads_all=(upstream,),
         settings=lambda s: (
-            s.shards, s.chat.answering, s.scoring, s.models.generator.reach, s.models.judge.reach,
+            s.shards, s.chat.answering, s.scoring, s.calls.retries, s.models.generator.reach, s.models.judge.reach,
             s.models.reward.reach if s.models.reward else "no reward model", *prompts.hashes(s.prompts_dir, "judge_answer"),
         ),
         columns=ANSWERED,
         meaning=MEANING,
         kinds=("polars", "parquet", "vllm"),
-        version="5",
+        version="6",
     )  # fmt: skip
     def answered(step: Step) -> Outcome:
         """The generator's answers to the evolved instructions: the best of those that were drawn, with its scores.

@@ -20,12 +20,13 @@ def _make(number: int) -> dg.AssetsDefinition:
         together=True,
         reads=(upstream,),
         settings=lambda s: (
-            s.chat.conversations, s.chat.answering.sampling, s.scoring, s.models.generator.reach, s.models.judge.reach,
+            s.chat.conversations, s.chat.answering.sampling, s.scoring, s.calls.retries, s.models.generator.reach, s.models.judge.reach,
             *prompts.hashes(s.prompts_dir, *conversations.PROMPTS),
         ),
         columns=CONVERSED,
         meaning=MEANING,
         kinds=("polars", "parquet", "vllm"),
+        version="2",
     )  # fmt: skip
     def conversed(step: Step) -> Outcome:
         """The same conversations, a share of them talked on about by role play: the generator plays the user and answers as the assistant.

@@ -22,7 +22,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         together=True,
         reads=(upstream,),
         settings=lambda s: (
-            s.chat.diagnosis, s.scoring, *(part for student in s.models.students for part in student.parts),
+            s.chat.diagnosis, s.scoring, s.calls.retries, *(part for student in s.models.students for part in student.parts),
             s.models.judge.reach, *prompts.hashes(s.prompts_dir, diagnosis.PAIR, diagnosis.DEFICIENCY),
         ),
         columns=DIAGNOSED,

@@ -14,7 +14,7 @@ from infinity_assets.defs.step import Step, dataset
 from infinity_assets.model_settings import Sampling
 from infinity_assets.report import charts
 from infinity_assets.rows import conversation, schema
-from infinity_assets.rows.ids import shard_of
+from infinity_assets.rows.ids import shard_of, with_row_ids
 from infinity_assets.rows.text import unquoted
 from infinity_assets.scoring import language
 from infinity_assets.selection.rules import first_failure
@@ -42,14 +42,14 @@ def _make(number: int) -> dg.AssetsDefinition:
         reads=("seed_selected", *GATE, *(round_name("abilities", earlier) for earlier in before[-1:])),
         reads_all=tuple(round_name(asset, earlier) for earlier in before for asset in ("evolved", "diagnosed")),
         settings=lambda s: (
-            s.shards, s.chat.evolution, s.decontamination.gate, s.scoring.max_chars,
+            s.shards, s.chat.evolution, s.decontamination.gate, s.scoring.max_chars, s.calls.retries,
             s.models.generator.reach, s.models.judge.reach, s.models.embedder.identity,
             *prompts.hashes(s.prompts_dir, *_prompts(s), *measures.PROMPTS), *_gap(s),
         ),
         columns=EVOLVED,
         meaning=MEANING,
         kinds=("polars", "parquet", "vllm"),
-        version="7",
+        version="8",
     )  # fmt: skip
     def evolved(step: Step) -> Outcome:
         """Instructions that the generator made from seeds, each by one strategy and one operation, drawn by row id.
@@ -78,7 +78,7 @@ def evolve(step: Step, number: int) -> Outcome:
     if _stopped(step, number):
         return Outcome(schema.empty(EVOLVED), rows_in=seeds.height, rows_created=0, decisions=_untried(seeds, "loop_stopped"))
     wordings = [prompts.both(name, step.settings.prompts_dir) for name in _prompts(step.settings)]
-    gate, tried = gate_of(step), []
+    gate, tried, before = gate_of(step), [], _kept_before(step, number)
 
     def make(seeds: pl.DataFrame) -> pl.DataFrame:
         made = _rewrites(asking, seeds, number)
@@ -87,7 +87,7 @@ def evolve(step: Step, number: int) -> Outcome:
 
     def decide(made: pl.DataFrame, failed: pl.DataFrame) -> Generation:
         checks = rules.rules(recipe.elimination, wordings)
-        failed = pl.concat([first_failure(made, checks), _copied(gate, made, wordings), failed])
+        failed = pl.concat([first_failure(made, checks), _copied(gate, made, wordings), _written_before(made, before), failed])
         failed = pl.concat([failed, copies.near_copies(made.join(failed, on="row_id", how="anti"), recipe.elimination)])
         return settle(made, EVOLVED, [], failed, by=step.settings.models.generator.model)
 
@@ -137,7 +137,7 @@ def operations(tried: pl.DataFrame, decisions: pl.DataFrame) -> pl.DataFrame:
 def _candidates(step: Step, number: int) -> pl.DataFrame:
     """The rows of this shard that are to be evolved: their place, what a child inherits, and `strategy.SEEDS`.
 
-    No row that has a child in an earlier round is among them. Without `retry` each row is tried once.
+    No row of which an answered child came in an earlier round is among them. Without `retry` each row is tried once.
     """
     before, retry = range(1, number), step.settings.chat.evolution.retry
     seeds = [step.read("seed_selected").with_columns(deficiency=pl.lit(None, pl.String))] if retry or number == 1 else []
@@ -147,15 +147,29 @@ def _candidates(step: Step, number: int) -> pl.DataFrame:
     )  # fmt: skip
     rows = pl.concat([part.select(wanted) for part in (*seeds, *weak)]).filter(shard_of(step.settings.shards) == step.partition)
     for earlier in before:
-        parents = step.read_all(round_name("evolved", earlier)).select(row_id=pl.col("parents")).explode("row_id")
-        rows = rows.join(parents, on="row_id", how="anti")
+        answered = step.read_all(round_name("diagnosed", earlier)).select(row_id="parents").explode("row_id")
+        children = step.read_all(round_name("evolved", earlier)).join(answered, on="row_id", how="semi")
+        rows = rows.join(children.select(row_id="parents").explode("row_id"), on="row_id", how="anti")
     return (
-        rows.with_columns(seed=conversation.instruction(), seed_answer=conversation.answer())
+        rows.with_columns(seed=conversation.instruction(), seed_answer=conversation.turns_of("assistant").list.first())
         .drop("messages")
         .unique("row_id", keep="first", maintain_order=True)
         .sort("row_id")
         .collect()
     )
+
+
+def _kept_before(step: Step, number: int) -> pl.Series:
+    """The ids of what earlier rounds kept."""
+    kept = [step.read_all(round_name("evolved", earlier)).select("row_id").collect()["row_id"] for earlier in range(1, number)]
+    return pl.concat([pl.Series("row_id", [], pl.String), *kept])
+
+
+def _written_before(made: pl.DataFrame, before: pl.Series) -> pl.DataFrame:
+    """Rewrites that an earlier round kept, of another seed: row_id, reason, detail."""
+    child = with_row_ids(made.select("messages"))["row_id"]
+    again = made.select("row_id").with_columns(duplicate_of=child, reason=pl.lit("copy_of_another")).filter(child.is_in(before.implode()))
+    return again.select("row_id", "reason", detail=pl.struct("duplicate_of").struct.json_encode())
 
 
 def _stopped(step: Step, number: int) -> bool:

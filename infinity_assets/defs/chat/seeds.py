@@ -18,7 +18,7 @@ _DETAIL = (*_LABELS, "label_source", "loss", "loss_after", "ifd", "depth")
 
 @dataset(
     group="chat",
-    reads=("decontaminated", "labelled", "scored", "loss_after", "vectors", "tag_vocabulary"),
+    reads=("decontaminated", "measured", "labelled", "scored", "loss_after", "vectors", "tag_vocabulary"),
     settings=lambda s: (s.chat.seeds,),
     columns={**schema.ROW, **dict.fromkeys((*CRITERIA, "vetoed"), pl.Boolean), **dict.fromkeys(_LABELS, pl.List(pl.String))},
     meaning={
@@ -43,12 +43,14 @@ def seed_selected(step: Step) -> Outcome:
     recipe = step.settings.chat.seeds
     rows = step.read("decontaminated").select(_PLACE).collect(engine="streaming")
     for asset, columns in (
+        ("measured", ("prompt_chars",)),
         ("labelled", (*_LABELS, "label_source")),
         ("scored", ("loss", "ifd", "depth")),
         ("loss_after", ("loss_after",)),
     ):
         rows = rows.join(step.read(asset).select("row_id", *columns).collect(), on="row_id", how="left", maintain_order="left")
-    picked = pick(rows.select(list(KNOWN)), step.read("vectors"), step.read("tag_vocabulary").collect(), recipe)
+    known = rows.select(pl.col(name).cast(dtype) for name, dtype in KNOWN.items())
+    picked = pick(known, step.read("vectors"), step.read("tag_vocabulary").collect(), recipe)
     rows = rows.join(picked.rows, on="row_id", maintain_order="left")
     verdict = pl.when("taken").then(pl.lit("chosen")).otherwise(pl.lit("dropped"))
     decisions = rows.with_columns(verdict.alias("verdict"), pl.struct(_DETAIL).struct.json_encode().alias("detail"))

@@ -15,6 +15,7 @@ CRITERIA: tuple[str, ...] = get_args(Criterion)
 KNOWN: dict[str, pl.DataType | type[pl.DataType]] = {
     "row_id": pl.String,
     "kind": pl.String,
+    "prompt_chars": pl.Int64,
     "language": pl.String,
     "cate_ability": pl.List(pl.String),
     "ability": pl.List(pl.String),
@@ -24,7 +25,8 @@ KNOWN: dict[str, pl.DataType | type[pl.DataType]] = {
     "ifd": pl.Float64,
     "depth": pl.Float64,
 }
-"""What is known of a row; null where it was not labelled or scored. `loss_after` is the loss under the trained scorer."""
+"""What is known of a row: `prompt_chars` is the length of its user turns, the rest null
+where it was not labelled or scored. `loss_after` is the loss under the trained scorer."""
 
 
 def judged(rows: pl.DataFrame, vocabulary: pl.DataFrame, settings: Seeds) -> pl.DataFrame:
@@ -55,7 +57,7 @@ def judged(rows: pl.DataFrame, vocabulary: pl.DataFrame, settings: Seeds) -> pl.
         # Ties by row id, so that the order of the rows does not decide.
         "small_loss_drop": fell.is_not_null()
         & (pl.struct(fell.fill_null(float("inf")), "row_id").rank("ordinal") <= fell.count() * settings.small_drop_share),
-        "raw_material": raw,
+        "raw_material": raw & ((pl.col("kind") != "text") | (pl.col("prompt_chars") >= settings.min_text_chars)),
     }
     veto = pl.lit(False) if settings.veto_sigma is None else fell > fell.mean() + settings.veto_sigma * fell.std()
     scored = (labelled | loss.is_not_null() | pl.col("ifd").is_not_null() | raw).alias("scored")

@@ -21,14 +21,10 @@ from infinity_assets.synthesis.elimination import context, material
 from infinity_assets.synthesis.strategies.task_from_text import TASKS
 
 _OPERATION = pl.col("operation")
-EVOLVES = _OPERATION.str.starts_with("evolve_")
-"""Operators of Evol-Instruct."""
+EVOLVES = _OPERATION.str.contains("^(?:evolve|auto)_")
+"""Operators of Evol-Instruct, and the steps of Auto-Evol and of self-rubrics, which add to a request likewise."""
 IN_DEPTH = EVOLVES & (_OPERATION != "evolve_breadth")
 """Those whose rewrite is the seed with more to it: it keeps the seed's material, and answering it takes more."""
-REWRITES = EVOLVES | _OPERATION.str.contains("^(?:auto|self_rubrics|rubric)")
-"""Operations that rewrite their seed; all others take a new instruction from it."""
-KEEPS_SUBJECT = REWRITES & (_OPERATION != "evolve_breadth")
-"""Rewrites for which another subject is a failure."""
 
 _ON_ITS_TEXT = _OPERATION.is_in(list(TASKS))
 """Tasks on a passage, which they hold: near it they have to be."""
@@ -187,8 +183,8 @@ def rules(settings: Elimination, prompts: Iterable[Bilingual] = ()) -> list[Rule
         Rule("missing_context", missing.is_not_null(), missing),
         Rule("too_many_words", EVOLVES & (added > settings.max_added_words), added, settings.max_added_words),
         Rule("no_gain", ~_ON_ITS_TEXT & (similarity > settings.max_similarity), similarity, settings.max_similarity),
-        Rule("lost_subject", KEEPS_SUBJECT & (similarity < settings.min_similarity), similarity, settings.min_similarity),
-        Rule("answers_the_seed", REWRITES & (nearer_answer > 0), nearer_answer, 0),
+        Rule("lost_subject", IN_DEPTH & (similarity < settings.min_similarity), similarity, settings.min_similarity),
+        Rule("answers_the_seed", EVOLVES & (nearer_answer > 0), nearer_answer, 0),
         Rule("same_request", pl.col("same") > settings.max_same, pl.col("same"), settings.max_same),
         Rule("no_gain_by_judge", IN_DEPTH & (pl.col("gain") < settings.min_gain), pl.col("gain"), settings.min_gain),
     ]

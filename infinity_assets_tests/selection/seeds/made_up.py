@@ -28,6 +28,7 @@ _CONVERSATION = st.fixed_dictionaries(
 _RAW = st.fixed_dictionaries(
     {
         "kind": st.sampled_from(["instruction", "text"]),
+        "prompt_chars": st.sampled_from([0, 40, 400]),
         "language": st.sampled_from(["en", "zh"]),
         "cate_ability": st.sampled_from([None, ["law"]]),
         "ability": st.sampled_from([None, ["a", "b", "c"]]),
@@ -45,6 +46,7 @@ RECIPES = st.builds(
     long_tail_sampled=st.just((4, 5)),
     long_tail_share=st.sampled_from([0.0, 0.5, 1.0]),
     min_labels=st.integers(0, 4),
+    min_text_chars=st.sampled_from([0, 100]),
     small_drop_share=st.sampled_from([0.0, 0.3, 1.0]),
     veto_sigma=st.sampled_from([None, 0.0, 0.5]),
     tuned=st.builds(Proxy, enabled=st.booleans()),

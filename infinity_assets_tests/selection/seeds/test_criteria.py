@@ -41,7 +41,8 @@ def expected(rows: list[dict], recipe: Seeds) -> list[tuple[set[str], bool]]:
             "small_loss_drop": row["row_id"] in least,
         }
         vetoed = row["row_id"] in fell and fell[row["row_id"]] > bound([*fell.values()], recipe.veto_sigma)
-        found.append(({"raw_material"} if raw else {name for name in holds if holds[name]}, vetoed))
+        short = row["kind"] == "text" and row["prompt_chars"] < recipe.min_text_chars
+        found.append(({"raw_material"} if raw and not short else set() if raw else {name for name in holds if holds[name]}, vetoed))
     return found
 
 
