@@ -5,7 +5,6 @@ two models' answers as the end.
 import polars as pl
 
 from infinity_assets.chat_settings import Evolution
-from infinity_assets.errors import InfinityError
 from infinity_assets.rows.ids import draw
 from infinity_assets.synthesis.asking import Asking
 from infinity_assets.synthesis.strategies.metadata import about
@@ -40,8 +39,6 @@ class SelfRubrics(Strategy):
     def write(self, seeds: pl.DataFrame, asking: Asking, number: int) -> pl.DataFrame:
         """At most `steps` actions on each seed. The gap after the last one would decide nothing, and is not asked for."""
         settings = asking.settings.chat.evolution
-        if settings.steps > 1 and not asking.settings.models.students:
-            raise InfinityError("Strategy `self_rubrics` measures the gap to a student: setting `models.students` is empty.")
         shape = pl.Schema({"rubrics": pl.List(pl.Struct({"rubric": pl.String, "action": pl.String}))})
         properties = {"rubrics": {"type": "array", "items": _RUBRIC, "minItems": COUNT, "maxItems": COUNT}}
         found = ask_json(asking, RUBRICS, about(seeds), properties, shape)

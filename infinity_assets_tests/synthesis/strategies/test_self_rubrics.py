@@ -2,9 +2,6 @@ from pathlib import Path
 
 import pytest
 
-from infinity_assets.errors import InfinityError
-from infinity_assets.settings import Settings
-from infinity_assets.synthesis.asking import Asking
 from infinity_assets.synthesis.strategies.self_rubrics import COUNT, SelfRubrics
 from infinity_assets_tests.synthesis.strategies.scripted import Models, Script, said, seeds
 
@@ -77,10 +74,3 @@ def test_a_missing_grade_is_no_gap_and_missing_rubrics_are_an_error(tmp_path: Pa
     without = Models(tmp_path / "w", {**SCRIPT, "rubrics": said(rubrics=[])}, steps=2)
     (line,) = SelfRubrics().write(seeds({}), without.asking, 1).to_dicts()
     assert (line["text"], line["error"]) == (None, "invalid_json")
-
-
-def test_without_a_student_it_says_so(tmp_path: Path) -> None:
-    models = Models(tmp_path, SCRIPT)
-    alone = Settings(models={"students": ()})  # pyright: ignore[reportArgumentType]
-    with pytest.raises(InfinityError, match=r"models\.students"):
-        SelfRubrics().write(seeds({}), Asking(models.asking.inference, alone, "evolved"), 1)
