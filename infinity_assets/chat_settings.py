@@ -64,6 +64,9 @@ class Elimination(Section):
     max_added_words: NonNegativeInt = 20
     """A rewrite may be this many words longer than its seed; code, tables and other material do not count, two CJK characters are a word, and a seed
     that is a text has no bound. (Evol-Instruct: 10 to 20.)"""
+    min_new_words: NonNegativeInt = 1
+    """An in-depth rewrite has to bring so many words that its seed has not, and one more if it is shorter than the seed; plurals and words like `the`
+    and `which` are none."""
     max_similarity: Cosine = 0.97
     """A rewrite whose embedding is closer than this to its seed brings nothing new."""
     min_similarity: Cosine = 0.3

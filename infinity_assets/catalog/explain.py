@@ -123,8 +123,13 @@ def _path(views: duckdb.DuckDBPyConnection, row_id: str) -> list[str]:
     ).fetchall()
     calls = views.execute(
         """
-        select asset, prompt, model, kind, any_value(prompt_tokens), any_value(completion_tokens), any_value(error), any_value(request_key)
-        from generations where row_id = ? group by asset, prompt, model, kind, request_key order by asset, prompt
+        with call as (
+            select asset, prompt, model, kind, request_key, any_value(prompt_tokens) as asked, any_value(completion_tokens) as written,
+                any_value(error) as error
+            from generations where row_id = ? group by asset, prompt, model, kind, request_key
+        )
+        select asset, prompt, model, kind, sum(asked), sum(written), error, list(request_key order by request_key)
+        from call group by asset, prompt, model, kind, error order by asset, prompt, model, kind, error
         """,
         [row_id],
     ).fetchall()
@@ -135,9 +140,10 @@ def _path(views: duckdb.DuckDBPyConnection, row_id: str) -> list[str]:
     for (asset, verdict, reason), lines in alike.items():
         shown = _first(lines, f"  {verdict:<9} in {asset}: {reason} ({len(lines) - _ALIKE:,} more records)")
         events.append((asset, 1, shown))
-    for asset, prompt, model, kind, asked, written, error, key in calls:
+    for asset, prompt, model, kind, asked, written, error, keys in calls:
         outcome = f"failed: {error}" if error else f"{asked} tokens read, {written} written"
-        events.append((asset, 0, [f"  {kind:<9} in {asset}: prompt {prompt}, {model}, {outcome}, key {key[:12]}"]))
+        which = f"key {keys[0][:12]}" if len(keys) == 1 else f"{len(keys)} calls, keys {', '.join(key[:12] for key in keys)}"
+        events.append((asset, 0, [f"  {kind:<9} in {asset}: prompt {prompt}, {model}, {outcome}, {which}"]))
     return [line for _, _, lines in sorted(events, key=lambda event: (_place(event[0]), event[1], event[2])) for line in lines]
 
 

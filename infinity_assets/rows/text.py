@@ -8,6 +8,13 @@ CJK = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myan
 TOKEN = rf"[{CJK}]|[\p{{L}}\p{{M}}\p{{N}}&&[^{CJK}]]+"
 """A token: a word, a number, or one CJK character."""
 
+FUNCTION_WORDS = (
+    "the an and or but of to in on at by for with as is are was were be been am it its this that these those there here he she they we you i me my "
+    "your his her our their so if then than do does did has have had a just also very "
+    "的 了 和 与 在 啊 嗯 吧 呢 吗 哦 呀 是 就 也 都 着 那 这 之 而 且 但 所 以 因 为"
+)
+"""Tokens that say nothing by themselves, separated by spaces."""
+
 
 def normalised(text: pl.Expr) -> pl.Expr:
     """NFKC, lower case, white space collapsed: what counts as the same content."""

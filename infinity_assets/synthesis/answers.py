@@ -9,7 +9,7 @@ import re
 import numpy as np
 import polars as pl
 
-from infinity_assets.rows.text import normalised, tokens
+from infinity_assets.rows.text import FUNCTION_WORDS, normalised, tokens
 from infinity_assets.scoring import language
 from infinity_assets.selection.rules import Rule, artefacts, first_failure, form, identity, languages, refusals
 
@@ -82,12 +82,6 @@ _COPY_WANTED = (
 _ECHO, _PART = 0.95, 0.7
 """An answer that has this share of its words from the request, and that share of the request's words, says the request again."""
 _FEW_WORDS, _FEW = 8, 4
-_STOP_WORDS = (
-    "the an and or but of to in on at by for with as is are was were be been am it its this that these those there here he she they we you"
-    " i me my your his her our "
-    "their so if then than do does did has have had a just also very 的 了 和 与 在 啊 嗯 吧 呢 吗 哦 呀 是 就 也 都 着 那 这 之 而 且 但"
-    " 所 以 因 为"
-)
 _SIGNS_THAT_ANSWER = (
     r"""\p{So}|\p{Emoji_Presentation}|^\s*`*\s*(?:[\p{Sm}\p{Sc}]{1,2}|\[\]|\{\}|\(\)|""|'')\s*`*\s*$|^\W*(?:\p{L}|是的)\W*$"""
 )
@@ -187,7 +181,7 @@ def _rules() -> list[Rule]:
     marks = f"({artefacts.MARKS}|{artefacts.EXCHANGE}|{artefacts.TOOLS}|{artefacts.PLACEHOLDER})"
     debris = (artefacts.debris(request, text) == artefacts.DEBRIS) | text.str.contains(f"{artefacts.TOOLS}|{artefacts.PLACEHOLDER}")
     bare = tokens(text.str.replace_all(_LIST_MARK, ""))
-    stop = bare.list.set_difference(pl.lit(pl.Series([_STOP_WORDS.split()]))).list.len() == 0
+    stop = bare.list.set_difference(pl.lit(pl.Series([FUNCTION_WORDS.split()]))).list.len() == 0
     empty_words = stop & (words < _FEW_WORDS) & ~text.str.contains(_SIGNS_THAT_ANSWER) & ~request.str.contains(_SIGN_WANTED)
     prose = 3 * text.str.count_matches(r"\p{L}") >= text.str.len_chars()
     cjk = ["zh", "ja", "ko"]

@@ -12,7 +12,7 @@ from infinity_assets.chat_settings import Elimination
 from infinity_assets.decontamination.gate import Gate
 from infinity_assets.prompts import Bilingual, Prompt
 from infinity_assets.rows.grammar import DEBRIS
-from infinity_assets.rows.text import CJK, normalised, tokens, word_count
+from infinity_assets.rows.text import CJK, FUNCTION_WORDS, normalised, tokens, word_count
 from infinity_assets.scoring import language
 from infinity_assets.selection.rules import Rule
 from infinity_assets.settings import Decontamination
@@ -29,6 +29,8 @@ IN_DEPTH = EVOLVES & (_OPERATION != "evolve_breadth")
 _ON_ITS_TEXT = _OPERATION.is_in(list(TASKS))
 """Tasks on a passage, which they hold: near it they have to be."""
 
+_ADDS_NOTHING = f"{FUNCTION_WORDS} what which please 请 有 哪 些 什 么 怎 如 何 谁 一 个"
+"""Tokens by which a rewrite does not go beyond its seed."""
 _EXAMPLE_RUNS = 8, 11
 """Words in a row, or Chinese characters, that tell a copied example from chance."""
 _SURE_WORDS = 3
@@ -163,6 +165,8 @@ def rules(settings: Elimination, prompts: Iterable[Bilingual] = ()) -> list[Rule
     harm = safety.harmful(text)
     lost, missing = material.lost(seed, text), context.missing(text)
     added = _words(material.prose(text)) - _words(material.prose(seed))
+    new = _content(text).list.set_difference(_content(seed)).list.len().cast(pl.Int64)
+    wanted = settings.min_new_words + (_words(text) < _words(seed)).cast(pl.Int64)
     nearer_answer = pl.col("seed_answer_similarity") - similarity
     return [
         Rule("no_text", text.is_null() | (text.str.strip_chars() == ""), pl.col("error")),
@@ -181,6 +185,7 @@ def rules(settings: Elimination, prompts: Iterable[Bilingual] = ()) -> list[Rule
         Rule("harmful", harm.is_not_null() | (pl.col("harm") > settings.max_harm), pl.col("harm"), settings.max_harm, harm),
         Rule("lost_material", IN_DEPTH & lost.is_not_null(), lost),
         Rule("missing_context", missing.is_not_null(), missing),
+        Rule("nothing_added", IN_DEPTH & (new < wanted), new, wanted),
         Rule("too_many_words", EVOLVES & (added > settings.max_added_words), added, settings.max_added_words),
         Rule("no_gain", ~_ON_ITS_TEXT & (similarity > settings.max_similarity), similarity, settings.max_similarity),
         Rule("lost_subject", IN_DEPTH & (similarity < settings.min_similarity), similarity, settings.min_similarity),
@@ -193,6 +198,12 @@ def rules(settings: Elimination, prompts: Iterable[Bilingual] = ()) -> list[Rule
 def _bare(text: pl.Expr) -> pl.Expr:
     """Normalised, without the mark at its end; that of a factorial stays."""
     return normalised(text).str.replace(r"[.?。\s]+$", "").str.replace(r"(\p{L})!+$", "$1")
+
+
+def _content(text: pl.Expr) -> pl.Expr:
+    """Tokens that say something, without the ending of a plural."""
+    said = tokens(text).list.set_difference(pl.lit(pl.Series([_ADDS_NOTHING.split()])))
+    return said.list.eval(pl.element().str.replace("(.{2})(?:es|s|e)$", "$1"))
 
 
 def _words(text: pl.Expr) -> pl.Expr:
