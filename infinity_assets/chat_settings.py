@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from infinity_assets.foundation_settings import Limits, Proxy
-from infinity_assets.model_settings import Cosine, Grade, Sampling, Section, Share
+from infinity_assets.model_settings import IN_ORDER, Cosine, Grade, Sampling, Section, Share
 
 Criterion = Literal["long_tail", "many_labels", "hard_by_loss", "hard_to_follow", "small_loss_drop", "raw_material"]
 """What can speak for a seed (`infinity_assets/selection/seeds`)."""
@@ -31,9 +31,9 @@ class Seeds(Section):
     combine: Literal["any", "all"] | PositiveInt = "any"
     """How many of the criteria in force a row has to meet: one, all that can hold for its kind, or so many, but no more than can hold. (Not
     published; a union fits the paper's 1.2 M best.)"""
-    long_tail: tuple[int, int] = (2, 12)
+    long_tail: Annotated[tuple[int, int], IN_ORDER] = (2, 12)
     """A row with a fine label whose frequency lies in this range is a seed. (Paper: 20 to 200.)"""
-    long_tail_sampled: tuple[int, int] = (13, 40)
+    long_tail_sampled: Annotated[tuple[int, int], IN_ORDER] = (13, 40)
     """So is a part of those with a label in this range. (Paper: 200 to 500.)"""
     long_tail_share: Share = 0.333
     """That part, by row id. (Paper: a third.)"""
@@ -41,7 +41,7 @@ class Seeds(Section):
     """A row with at least this many fine labels is a seed. (Subject report: more than 4.)"""
     loss_sigma: float = 1.0
     """A row whose answer loss is above mean + this many standard deviations is a seed. (Subject report: 1.96.)"""
-    ifd_range: tuple[float, float] = (0.6, 1.0)
+    ifd_range: Annotated[tuple[float, float], IN_ORDER] = (0.6, 1.0)
     """A row whose IFD lies in this range is hard to follow, and a seed. (DataFlow: 0.5 to 1.0.)"""
     small_drop_share: Share = 0.05
     """The share of the scored rows whose loss falls least when the scorer is trained on the pool: they are hard to learn, and seeds. Needs `tuned`.
@@ -135,7 +135,7 @@ class Conversations(Section):
 
     share: Share = 0.1
     """Share of the rows that are talked on about, drawn by row id. (Released G: 2.3 % have several turns; BAAI's README: 2 to 4 rounds.)"""
-    turns: tuple[int, int] = (2, 4)
+    turns: Annotated[tuple[PositiveInt, PositiveInt], IN_ORDER] = (2, 4)
     """Fewest and most user turns, drawn by row id."""
     user_sampling: Sampling = Sampling(max_tokens=64)
     """Of who plays the user (the generator)."""

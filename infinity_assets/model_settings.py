@@ -2,7 +2,17 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 EMBEDDED_MODEL = "smollm2-135m-instruct"
 EMBEDDED_TERMS = "Apache-2.0"
@@ -13,6 +23,16 @@ STATIC_EMBEDDER = "wordllama-l2-supercat-256"
 Share = Annotated[float, Field(ge=0, le=1)]
 Cosine = Annotated[float, Field(ge=-1, le=1)]
 Grade = Annotated[float, Field(ge=0, le=5)]
+
+
+def _in_order(bounds: tuple[float, float]) -> tuple[float, float]:
+    if bounds[0] > bounds[1]:
+        raise ValueError(f"{bounds[0]} to {bounds[1]} is no range: the smaller bound comes first")
+    return bounds
+
+
+IN_ORDER = AfterValidator(_in_order)
+"""Of two bounds, both inclusive."""
 
 
 class Section(BaseModel):

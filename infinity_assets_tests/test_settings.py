@@ -44,6 +44,7 @@ def test_without_a_named_file_the_one_in_the_working_directory_counts(tmp_path: 
         "foundation: {keep_share: {poetry: 0.5}}", "decontamination: {report: {question: [nobody]}}", "chat: {seeds: {max_seeds: many}}",
         "chat: {seeds: {max_seeds: -5}}", "foundation: {max_similarity: 7}", "decontamination: {ngram: 0}", "chat: 5", "chat: [", "- shards",
         "models: {students: []}", "models: {students: [{name: a}, {name: a}]}",
+        "chat: {conversations: {turns: [4, 2]}}", "chat: {conversations: {turns: [0, 2]}}", "chat: {seeds: {ifd_range: [1, 0]}}",
     ],
 )  # fmt: skip
 def test_what_cannot_be_meant_is_an_error(file: Path, written: str) -> None:
