@@ -28,7 +28,7 @@ import polars as pl
 from infinity_assets.inference.requests import Request, Response
 
 
-def ours(data: Path, batches: Path) -> dict[str, float]:
+def ours(data: Path, batches: Path, folder: Path) -> dict[str, float]:
     """The assets, in a lake of their own; what they asked goes to a file."""
     from infinity_assets.catalog.lake import Lake
     from infinity_assets.catalog.pool import Pool
@@ -55,26 +55,25 @@ def ours(data: Path, batches: Path) -> dict[str, float]:
     pool = EnginePool(models_dir(), timed(open_engine), timed(open_embedder))
     steps._engines = lambda models: pool  # pyright: ignore[reportAttributeAccessIssue]
     settings, calls, per_asset = Settings(), [], []
-    with tempfile.TemporaryDirectory() as folder:
-        lake = mirror_of(Lake(data), Path(folder))
-        chat = [r for r in _in_order() if r.group == "chat" and r.asset not in ("tag_vocabulary", "seed_selected")]
-        seeds = lake.scan("seed_selected").select(pl.len()).collect().item()
-        began = time.monotonic()
-        for registered in chat:
-            started, before = time.monotonic(), opening[0]
-            names = list(SHARDS.get_partition_keys()) if partitions_of(registered.asset) else ["all"]
-            with lake.scratch() as scratch:
-                made = [
-                    steps.keyed(steps.Step(registered.asset, name, settings, lake, Pool.load(data), scratch, scratch), registered)
-                    for name in names
-                ]
-                steps.materialise_all(made, registered, "benchmark", force=True)
-            seconds = time.monotonic() - started - (opening[0] - before)
-            books = [pl.read_parquet(file) for file in (lake.catalog / "generations" / registered.asset).rglob("*.parquet")]
-            calls += books
-            rows = lake.scan(registered.asset).select(pl.len()).collect().item()
-            per_asset.append((registered.asset, rows, sum(book.filter(~pl.col("cached")).height for book in books), seconds))
-        seconds = time.monotonic() - began - opening[0]
+    lake = mirror_of(Lake(data), folder)
+    chat = [r for r in _in_order() if r.group == "chat" and r.asset not in ("tag_vocabulary", "seed_selected")]
+    seeds = lake.scan("seed_selected").select(pl.len()).collect().item()
+    began = time.monotonic()
+    for registered in chat:
+        started, before = time.monotonic(), opening[0]
+        names = list(SHARDS.get_partition_keys()) if partitions_of(registered.asset) else ["all"]
+        with lake.scratch() as scratch:
+            made = [
+                steps.keyed(steps.Step(registered.asset, name, settings, lake, Pool.load(data), scratch, scratch), registered)
+                for name in names
+            ]
+            steps.materialise_all(made, registered, "benchmark", force=True)
+        seconds = time.monotonic() - started - (opening[0] - before)
+        books = [pl.read_parquet(file) for file in (lake.catalog / "generations" / registered.asset).rglob("*.parquet")]
+        calls += books
+        rows = lake.scan(registered.asset).select(pl.len()).collect().item()
+        per_asset.append((registered.asset, rows, sum(book.filter(~pl.col("cached")).height for book in books), seconds))
+    seconds = time.monotonic() - began - opening[0]
     batches.write_bytes(pickle.dumps(asked))
     for asset, rows, made, took in per_asset:
         print(f"  {asset:<18} {rows:>6,} rows {made:>7,} calls {took:8.1f} s", file=sys.stderr)
@@ -136,16 +135,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="a data folder whose lake is made up to inf_instruct_f")
     parser.add_argument("--batches", type=Path, help="where what was asked is kept; a temporary file if not named")
+    parser.add_argument("--lake", type=Path, help="an empty folder for the lake and the answers of ours; a temporary one if not named")
     parser.add_argument("--only", choices=("bare", "ours"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.only:
-        print(json.dumps(bare(options.batches) if options.only == "bare" else ours(options.data.absolute(), options.batches)))
+        found = bare(options.batches) if options.only == "bare" else ours(options.data.absolute(), options.batches, options.lake.absolute())
+        print(json.dumps(found))
         return
     found = {}
     with tempfile.TemporaryDirectory() as folder:
-        batches = options.batches or Path(folder) / "batches"
+        batches, lake = options.batches or Path(folder) / "batches", options.lake or Path(folder) / "lake"
         for name in ("ours", "bare"):
-            command = [sys.executable, "-m", __spec__.name, "--data", str(options.data), "--batches", str(batches), "--only", name]
+            places = ["--data", str(options.data), "--batches", str(batches), "--lake", str(lake)]
+            command = [sys.executable, "-m", __spec__.name, *places, "--only", name]
             printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
             figures = found[name] = json.loads(re.findall(r"^\{.*\}$", printed, re.MULTILINE)[-1])
             rate = (figures["read"] + figures["written"]) / figures["seconds"]
