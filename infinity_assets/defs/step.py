@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import dagster as dg
 import polars as pl
@@ -41,6 +41,9 @@ from infinity_assets.synthesis.asking import Asking
 FORCE_TAG = "infinity/force"
 
 Part = BaseModel | str | int | float
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,10 @@ class Step:
         asks = Inference if self.together is None else partial(Member, self.together)
         store, engines = ResponseStore(self.lake.data / "responses"), _engines(models_dir())
         return asks(store, engines, _advance_calls, self.ledger, run_budget(), self.settings.calls.retries)
+
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """What `make` gives, made once for all partitions that are made side by side: what is the same for each, and read only."""
+        return make() if self.together is None else self.together.once(name, make)
 
     def asking(self) -> Asking:
         """The models, to be asked about frames of rows."""

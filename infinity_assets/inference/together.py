@@ -44,6 +44,8 @@ class Together:
         self._alive = 0
         self._broken: BaseException | None = None
         self._turn = threading.Condition()
+        self._made: dict[str, Any] = {}
+        self._making = threading.Lock()
 
     def run(self, functions: Sequence[Callable[[], T]]) -> list[T | BaseException]:
         """What the functions returned, or raised, in their order.
@@ -78,6 +80,13 @@ class Together:
             for thread in threads:
                 thread.join()
         return results
+
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """Called in a function: what `make` gives, which the first one to want a thing of this name makes for all. It asks no model."""
+        with self._making:
+            if name not in self._made:
+                self._made[name] = make()
+            return self._made[name]
 
     def ask(self, kind: Kind, spec: Answering | EmbedderSpec, asked: Any) -> Any:
         """Called in a function: wait until what it asks for is answered."""

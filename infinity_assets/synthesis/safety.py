@@ -121,5 +121,8 @@ def _phrases(texts: pl.Series) -> pl.Series:
     found = [text.str.extract(f"(?im)({pattern}[^.?!。？！\n]{{0,80}})", 1) for pattern in _HARMS]
     guilty = [pl.when(~words.str.contains(_INNOCENT) | words.str.contains(_ALWAYS)).then(words) for words in found]
     rows = pl.DataFrame({"text": texts}, schema={"text": pl.String}).with_row_index("row")
-    suspect = rows.filter(text.str.contains(_TRIGGER)).select("row", words=pl.coalesce(guilty))
+    suspect = rows.filter(text.str.contains(_TRIGGER))
+    if suspect.is_empty():  # to compile the patterns takes a sixth of a second
+        return pl.Series(texts.name, [None] * len(texts), pl.String)
+    suspect = suspect.select("row", words=pl.coalesce(guilty))
     return rows.join(suspect, on="row", how="left", maintain_order="left")["words"].alias(texts.name)

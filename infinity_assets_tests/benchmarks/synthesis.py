@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,14 +41,14 @@ def ours(data: Path, batches: Path, folder: Path) -> dict[str, float]:
     from infinity_assets.inference.engines.pool import EnginePool, open_embedder, open_engine
     from infinity_assets.settings import Settings, models_dir
 
-    opening, asked = [0.0], []
+    opening, working, asked = [0.0], Counter(), []
 
     def timed(opener: Callable[..., Any]) -> Callable[..., Any]:
         def open_it(*arguments: Any) -> Any:
             began = time.monotonic()
             engine = opener(*arguments)
             opening[0] += time.monotonic() - began
-            return engine if opener is open_embedder else Remembering(engine, arguments[0], asked)
+            return Timed(engine, working) if opener is open_embedder else Remembering(engine, arguments[0], asked, working)
 
         return open_it
 
@@ -60,7 +61,7 @@ def ours(data: Path, batches: Path, folder: Path) -> dict[str, float]:
     seeds = lake.scan("seed_selected").select(pl.len()).collect().item()
     began = time.monotonic()
     for registered in chat:
-        started, before = time.monotonic(), opening[0]
+        started, before, worked = time.monotonic(), opening[0], working.copy()
         names = list(SHARDS.get_partition_keys()) if partitions_of(registered.asset) else ["all"]
         with lake.scratch() as scratch:
             made = [
@@ -72,26 +73,53 @@ def ours(data: Path, batches: Path, folder: Path) -> dict[str, float]:
         books = [pl.read_parquet(file) for file in (lake.catalog / "generations" / registered.asset).rglob("*.parquet")]
         calls += books
         rows = lake.scan(registered.asset).select(pl.len()).collect().item()
-        per_asset.append((registered.asset, rows, sum(book.filter(~pl.col("cached")).height for book in books), seconds))
+        inside = [working[part] - worked[part] for part in ("engine", "embedder")]
+        calls_made = sum(book.filter(~pl.col("cached")).height for book in books)
+        per_asset.append(
+            (registered.asset, rows, calls_made, seconds, working["engine"] - worked["engine"], working["embedder"] - worked["embedder"])
+        )
     seconds = time.monotonic() - began - opening[0]
     batches.write_bytes(pickle.dumps(asked))
-    for asset, rows, made, took in per_asset:
-        print(f"  {asset:<18} {rows:>6,} rows {made:>7,} calls {took:8.1f} s", file=sys.stderr)
+    for asset, rows, made, took, engine, embedder in per_asset:
+        inside = f"of these {engine:6.1f} s in the engine, {embedder:5.1f} s in the embedder"
+        print(f"  {asset:<18} {rows:>6,} rows {made:>7,} calls {took:8.1f} s, {inside}", file=sys.stderr)
     fresh = pl.concat(calls).filter(~pl.col("cached"))
     read, written = float(fresh["prompt_tokens"].sum()), float(fresh["completion_tokens"].sum())
     return told(opening[0], seconds, read, written) | {"seeds": seeds}
 
 
-class Remembering:
-    """An engine that keeps what it was asked."""
+class Timed:
+    """An embedder that is timed."""
 
-    def __init__(self, engine: Any, spec: Any, asked: list):
-        self._engine, self._spec, self._asked = engine, spec, asked
+    def __init__(self, embedder: Any, working: Counter):
+        self._embedder, self._working = embedder, working
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._embedder, name)
+
+    def encode(self, texts: Sequence[str]) -> Any:
+        """As the embedder does."""
+        began = time.monotonic()
+        vectors = self._embedder.encode(texts)
+        self._working["embedder"] += time.monotonic() - began
+        return vectors
+
+
+class Remembering:
+    """An engine that keeps what it was asked, and is timed."""
+
+    def __init__(self, engine: Any, spec: Any, asked: list, working: Counter):
+        self._engine, self._spec, self._asked, self._working = engine, spec, asked, working
 
     def run(self, requests: Sequence[Request], *admit: Any) -> Generator[tuple[int, Response], None, None]:
         """As the engine does."""
         self._asked.append((self._spec, list(requests)))
-        yield from self._engine.run(requests, *admit)
+        began = time.monotonic()
+        for answer in self._engine.run(requests, *admit):
+            self._working["engine"] += time.monotonic() - began
+            yield answer
+            began = time.monotonic()
+        self._working["engine"] += time.monotonic() - began
 
     def close(self) -> None:
         """As the engine does."""

@@ -1,6 +1,6 @@
 """`evolved`, one asset per round. Grain: an instruction written by the generator. Key: row_id."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import dagster as dg
 import polars as pl
@@ -17,7 +17,7 @@ from infinity_assets.rows import conversation, schema
 from infinity_assets.rows.ids import shard_of, with_row_ids
 from infinity_assets.rows.text import unquoted
 from infinity_assets.scoring import language
-from infinity_assets.selection.rules import first_failure
+from infinity_assets.selection.rules import Rule, first_failure
 from infinity_assets.settings import Settings
 from infinity_assets.synthesis import quota
 from infinity_assets.synthesis.asking import Asking
@@ -49,7 +49,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         columns=EVOLVED,
         meaning=MEANING,
         kinds=("polars", "parquet", "vllm"),
-        version="9",
+        version="10",
     )  # fmt: skip
     def evolved(step: Step) -> Outcome:
         """Instructions that the generator made from seeds, each by one strategy and one operation, drawn by row id.
@@ -78,15 +78,15 @@ def evolve(step: Step, number: int) -> Outcome:
     if _stopped(step, number):
         return Outcome(schema.empty(EVOLVED), rows_in=seeds.height, rows_created=0, decisions=_untried(seeds, "loop_stopped"))
     wordings = [prompts.both(name, step.settings.prompts_dir) for name in _prompts(step.settings)]
+    checks = rules.rules(recipe.elimination, wordings)
     gate, tried, before = gate_of(step), [], _kept_before(step, number)
 
     def make(seeds: pl.DataFrame) -> pl.DataFrame:
-        made = _rewrites(asking, seeds, number)
+        made = _rewrites(asking, seeds, number, checks)
         tried.append(made.select("row_id", "strategy", "operation", written=pl.col("text").fill_null("") != ""))
         return made
 
     def decide(made: pl.DataFrame, failed: pl.DataFrame) -> Generation:
-        checks = rules.rules(recipe.elimination, wordings)
         failed = pl.concat([first_failure(made, checks), _copied(gate, made, wordings), _written_before(made, before), failed])
         failed = pl.concat([failed, copies.near_copies(made.join(failed, on="row_id", how="anti"), recipe.elimination)])
         return settle(made, EVOLVED, [], failed, by=step.settings.models.generator.model)
@@ -183,10 +183,10 @@ def _untried(seeds: pl.DataFrame, reason: str) -> pl.DataFrame:
     return left.select(pl.col(name).cast(dtype) for name, dtype in schema.DECISIONS.items())
 
 
-def _rewrites(asking: Asking, seeds: pl.DataFrame, number: int) -> pl.DataFrame:
+def _rewrites(asking: Asking, seeds: pl.DataFrame, number: int, checks: Sequence[Rule]) -> pl.DataFrame:
     """What is made of seeds, and what the rules want to know of it: one line per seed."""
     made = seeds.join(registry.write(seeds, asking, number), on="row_id").with_columns(unquoted(pl.col("text")))
-    return measures.measured(made, asking).with_columns(
+    return measures.measured(made, asking, checks).with_columns(
         pl.col("kind").alias("seed_kind"),
         pl.lit("instruction").alias("kind"),
         pl.concat_list(pl.struct(role=pl.lit("user"), content=pl.col("text").fill_null(""))).alias("messages"),

@@ -35,7 +35,8 @@ _BATCH = ROW_GROUP // 2
 
 def gate_of(step: Step) -> Gate:
     """The gate in force. The asset reads `GATE`, and depends on the setting `decontamination.gate`."""
-    return Gate(step.read("benchmarks").collect(), step.settings.decontamination, step.read("allowed").collect()["text"])
+    read, rule = step.read, step.settings.decontamination
+    return step.once("gate", lambda: Gate(read("benchmarks").collect(), rule, read("allowed").collect()["text"]))
 
 
 def benchmark_files(step: Step) -> dict[str, str]:

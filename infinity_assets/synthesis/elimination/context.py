@@ -23,6 +23,20 @@ _BROUGHT = (
     r"|[:：]\s*\S+(?:\s+\S+){2,}|[:：]\s*[^\s，。]{4,}"
     r"|\"[^\"]{6,}\"|“[^”]{3,}”|「[^」]{3,}」|'[^' ]+(?: [^' ]+)+'|`[^`]{2,}`|《[^》]+》|\[[^\]]{3,}\]"
 )
+_SUBJECTS = (
+    r"(?:films?|movies?|series|episodes?|shows?|diseases?|illness(?:es)?|conditions?|compan(?:y|ies)|books?|novels?|characters?|places?|events?|persons?"
+    r"|people|man|woman|men|women|songs?|albums?|games?|products?|cit(?:y|ies)|towns?|countr(?:y|ies)|species|animals?|plants?|recipes?|dish(?:es)?|teams?"
+    r"|players?|authors?|artists?|paintings?|laws?|theor(?:y|ies)|methods?|techniques?|algorithms?|problems?|situations?|scenarios?|tasks?|experiments?"
+    r"|drugs?|medications?|devices?|websites?|apps?|buildings?|museums?|organi[sz]ations?|battles?|scenes?)"
+)
+_POINTS = rf"(?is)^(.*?)\b(?:this|these) (?:\w+ )?{_SUBJECTS}\b"
+_POINTS_ZH = (
+    r"(?s)^(.*?)[这该此][部种家本个位座首款项场道]?"
+    r"(?:电影|影片|电视剧|疾病|病|公司|书|小说|角色|地方|事件|歌曲?|游戏|产品|城市|国家|动物|植物|菜|球队|作者|画|理论|方法|算法)"
+)
+_SPOKEN_OF = r"[,.;:?!\n]|\b(?:and|or|but|if|when|while|that|who|because|so|as|since|by)\b|\w\W+\p{Lu}|\d"
+"""What may stand before "this film" and say which: another clause, a name."""
+_SPOKEN_OF_ZH = r"[，。；：？！、,.;:?!《“\n]|\p{Latin}|\d|.{7}"
 _MAKES = (
     r"(?i)\b(?:write|create|compose|make|design|draft|invent|build|implement|generate|tell|develop|imagine|construct|prepare|define|plan|draw"
     r"|come up with)\b"
@@ -32,6 +46,18 @@ _MAKES = (
 
 
 def missing(text: pl.Expr) -> pl.Expr:
-    """The words of a text that refer to material which does not stand in it; null where there are none, or where it is null."""
-    refers = pl.coalesce(text.str.extract(f"({_REFERS})", 1), text.str.extract(f"({_REFERS_ZH})", 1))
+    """The words of a text that refer to material that does not stand in it, or to a subject that it has not named; null where there are none, or
+    where it is null.
+    """
+    refers = pl.coalesce(
+        text.str.extract(f"({_REFERS})", 1),
+        text.str.extract(f"({_REFERS_ZH})", 1),
+        _pointed(text, _POINTS, _SPOKEN_OF),
+        _pointed(text, _POINTS_ZH, _SPOKEN_OF_ZH),
+    )
     return pl.when(~text.str.contains(_BROUGHT) & ~text.str.contains(_MAKES)).then(refers)
+
+
+def _pointed(text: pl.Expr, points: str, spoken_of: str) -> pl.Expr:
+    """The words up to where a text points at something, if nothing in them could be it."""
+    return pl.when(~text.str.extract(points, 1).str.contains(spoken_of)).then(text.str.extract(points, 0))
