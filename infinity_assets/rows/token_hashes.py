@@ -4,9 +4,10 @@ The tokens are those of `rows.text.tokens` (case and punctuation ignored, one CJ
 core: hashes take the place of strings wherever texts are compared with texts. The scan releases the GIL, so that batches can run in threads.
 """
 
+import threading
 import unicodedata
-from functools import cache
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import polars as pl
@@ -18,6 +19,27 @@ SEPARATOR, LETTER, NUMBER, ALONE, SPACE, SYMBOL = range(6)
 
 SYMBOLS = r"[\p{Sm}\p{Sc}\p{So}*/%&#@~^\\-]"
 """Operators, currencies, pictures: texts that differ in one do not say the same."""
+
+
+_POINTS = np.concatenate([np.arange(0xD800), np.arange(0xE000, 0x40000), np.arange(0xE0000, 0xF0000)])
+"""The code points of which Unicode says something: surrogates are no text, planes 4 to 13 are empty, 15 and 16 are private."""
+
+T = TypeVar("T")
+_MAKING = threading.RLock()
+
+
+def _once(make: Callable[[], T]) -> Callable[[], T]:
+    """The function, called once: `functools.cache` lets every thread that comes while it runs make the same again."""
+    made: list[T] = []
+
+    def get() -> T:
+        if not made:
+            with _MAKING:
+                if not made:
+                    made.append(make())
+        return made[0]
+
+    return get
 
 
 class TokenHashes(NamedTuple):
@@ -74,10 +96,10 @@ def utf8(texts: pl.Series) -> tuple[np.ndarray, np.ndarray]:
     return (np.frombuffer(data, np.uint8) if data else np.zeros(0, np.uint8)), offsets
 
 
-@cache
+@_once
 def characters() -> tuple[np.ndarray, np.ndarray]:
     """By code point: the class (uint8), and the lower case (uint32) of what it is in NFKC."""
-    points, letters = _assigned()
+    letters = _letters()
     classes = np.full(0x110000, SEPARATOR, np.uint8)
     for pattern, kind in (
         (r"\p{N}", NUMBER),
@@ -86,43 +108,42 @@ def characters() -> tuple[np.ndarray, np.ndarray]:
         (r"\s", SPACE),
         (SYMBOLS, SYMBOL),
     ):
-        classes[points[letters.str.contains(rf"^{pattern}$").to_numpy()]] = kind
+        classes[_POINTS[letters.str.contains(rf"^{pattern}$").to_numpy()]] = kind
     lower = np.arange(0x110000, dtype=np.uint32)
     changed, single = _in_nfkc()
     lower[changed[single >= 0]] = single[single >= 0]
     cased = (letters.str.to_lowercase() != letters).arg_true().to_list()
-    lower[points[cased]] = [ord(small) if len(small := letter.lower()) == 1 else ord(letter) for letter in letters.gather(cased)]
+    lower[_POINTS[cased]] = [ord(small) if len(small := letter.lower()) == 1 else ord(letter) for letter in letters.gather(cased)]
     lower[ord("İ")], lower[ord("ς")] = ord("i"), ord("σ")
     return classes, lower
 
 
-@cache
-def _assigned() -> tuple[np.ndarray, pl.Series]:
-    """All code points that can stand in a text, and each as a text."""
-    points = np.setdiff1d(np.arange(0x110000), np.arange(0xD800, 0xE000))
-    return points, pl.Series([chr(point) for point in points])
+@_once
+def _letters() -> pl.Series:
+    """Each of `_POINTS` as a text."""
+    return pl.Series([chr(point) for point in _POINTS])
 
 
-@cache
+@_once
 def _in_nfkc() -> tuple[np.ndarray, np.ndarray]:
     """The code points that NFKC changes, and what each becomes: a code point, if sign becomes sign, else -1."""
-    points, letters = _assigned()
+    letters = _letters()
     compatible = letters.str.normalize("NFKC")
     changed = (compatible != letters).arg_true()
     before, after = letters.gather(changed), compatible.gather(changed)
     token = rf"^{TOKEN}$"
     sign = (after.str.len_chars() == 1) & ~before.str.contains(token) & ~after.str.contains(token)
     single = [ord(letter) if plain else -1 for letter, plain in zip(after, sign, strict=True)]
-    return points[changed.to_numpy()], np.array(single, np.int64)
+    return _POINTS[changed.to_numpy()], np.array(single, np.int64)
 
 
-@cache
+@_once
 def _decomposed() -> np.ndarray:
     """By code point: whether NFKC of a text with it is more than sign for sign (bool)."""
     changed, single = _in_nfkc()
     found = np.zeros(0x110000, np.bool_)
     found[changed[single < 0]] = True
-    for point in range(0x80, 0x110000):
+    for point in _POINTS[0x80:].tolist():
         # What may be composed with what stands before it: combining marks, and the second halves of canonical compositions.
         parts = unicodedata.decomposition(letter := chr(point)).split()
         if unicodedata.combining(letter):

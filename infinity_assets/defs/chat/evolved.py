@@ -17,13 +17,15 @@ from infinity_assets.rows import conversation, schema
 from infinity_assets.rows.ids import shard_of, with_row_ids
 from infinity_assets.rows.text import unquoted
 from infinity_assets.scoring import language
-from infinity_assets.selection.rules import Rule, first_failure
+from infinity_assets.selection.rules import Rule
 from infinity_assets.settings import Settings
 from infinity_assets.synthesis import quota
 from infinity_assets.synthesis.asking import Asking
 from infinity_assets.synthesis.descent import Generation, settle
 from infinity_assets.synthesis.elimination import copies, measures, rules
 from infinity_assets.synthesis.strategies import registry
+
+_FAILED = ["row_id", "reason", "detail"]
 
 
 def _prompts(settings: Settings) -> tuple[str, ...]:
@@ -87,9 +89,10 @@ def evolve(step: Step, number: int) -> Outcome:
         return made
 
     def decide(made: pl.DataFrame, failed: pl.DataFrame) -> Generation:
-        failed = pl.concat([first_failure(made, checks), _copied(gate, made, wordings), _written_before(made, before), failed])
-        failed = pl.concat([failed, copies.near_copies(made.join(failed, on="row_id", how="anti"), recipe.elimination)])
-        return settle(made, EVOLVED, [], failed, by=step.settings.models.generator.model)
+        failed = pl.concat([made.filter(pl.col("reason").is_not_null()).select(_FAILED), failed])
+        failed = pl.concat([failed, _copied(gate, _without(made, failed), wordings), _written_before(made, before)])
+        failed = pl.concat([failed, copies.near_copies(_without(made, failed), recipe.elimination)])
+        return settle(made.drop(_FAILED[1:]), EVOLVED, [], failed, by=step.settings.models.generator.model)
 
     wanted = quota.share_of(recipe.accept, step.settings.shards, step.partition)
     result, untried = quota.until_accepted(seeds, wanted, step.asset, make, decide)
@@ -193,6 +196,10 @@ def _rewrites(asking: Asking, seeds: pl.DataFrame, number: int, checks: Sequence
         language.detect(pl.col("text").fill_null("")).alias("language"),
         pl.lit(number).alias("round"),
     )
+
+
+def _without(made: pl.DataFrame, failed: pl.DataFrame) -> pl.DataFrame:
+    return made.join(failed, on="row_id", how="anti", maintain_order="left")
 
 
 def _copied(gate: Gate, made: pl.DataFrame, wordings: Iterable[prompts.Bilingual]) -> pl.DataFrame:

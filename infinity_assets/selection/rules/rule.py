@@ -85,6 +85,8 @@ def first_failure(frame: pl.DataFrame, rules: Sequence[Rule]) -> pl.DataFrame:
             parts.append(rule.evidence.alias("evidence"))
         return pl.struct(parts).struct.json_encode()
 
+    if not rules:
+        return pl.DataFrame(schema={"row_id": pl.String, "reason": pl.String, "detail": pl.String})
     failed = frame.select(first=pl.coalesce(pl.when(rule.fails.fill_null(False)).then(place) for place, rule in enumerate(rules)))["first"]
     # Details of the rows that fail alone, rule by rule: to compile a long pattern costs more than to try it on a few hundred rows.
     places = failed.unique().drop_nulls()

@@ -18,29 +18,31 @@ _PROBABILITIES = ("same", "gain", "harm")
 
 
 def measured(made: pl.DataFrame, asking: Asking, rules: Sequence[Rule] = ()) -> pl.DataFrame:
-    """The rewrites with what is measured about them. Models are asked only about those that no rule takes already: the embedder about what passes
-    the rules of the texts, the judge about what is neither too near to its seed nor too far.
+    """The rewrites with what is measured about them, and the rule that takes them. Models are asked only about those that no rule takes already: the
+    embedder about what passes the rules of the texts, the judge about what is neither too near to its seed nor too far.
 
     Args:
         made: row_id, language, operation, seed, seed_answer, text, and what else the rules read: one line per seed; no text where nothing was
             written.
         asking: The models.
-        rules: Those that will be tried; without any, models are asked about every text.
+        rules: In the order in which they are tried; without any, models are asked about every text.
 
     Returns:
         The same lines with `similarity` and `seed_answer_similarity` (cosines of the rewrite with the seed, and with the seed's own answer where
         it has one and the operation evolves it) and the judge's probabilities: `same`, that both ask the same; `gain`, that answering an
         in-depth rewrite takes more than answering its seed; `harm`, that the rewrite asks for something harmful. Each is null where no model was
-        asked or none told.
+        asked or none told. Then `reason` and `detail` of the first rule that fails, null where none does.
     """
     made = made.with_columns(pl.lit(None, pl.Float64).alias(name) for name in (*_COSINES, *_PROBABILITIES))
-    made = _with(made, _cosines(_passing(made, rules), asking))
-    return _with(made, _probabilities(_passing(made, rules), asking))
-
-
-def _passing(made: pl.DataFrame, rules: Sequence[Rule]) -> pl.DataFrame:
-    written = made.filter(pl.col("text").fill_null("") != "")
-    return written.join(first_failure(written, rules), on="row_id", how="anti", maintain_order="left") if rules else written
+    failed = first_failure(made, rules)
+    for ask in (_cosines, _probabilities):
+        passing = made.filter(pl.col("text").fill_null("") != "").join(failed, on="row_id", how="anti", maintain_order="left")
+        told = ask(passing, asking)
+        made, passing = _with(made, told), _with(passing, told)
+        # The others have nothing new to say.
+        reading = [rule for rule in rules if not set(told.columns[1:]).isdisjoint(rule.fails.meta.root_names())]
+        failed = pl.concat([failed, first_failure(passing, reading)])
+    return made.join(failed, on="row_id", how="left", maintain_order="left")
 
 
 def _with(made: pl.DataFrame, numbers: pl.DataFrame) -> pl.DataFrame:
