@@ -12,7 +12,7 @@ _REFERS = (
     rf"(?i)\bthe {_GIVEN} (?:\w+ ){{0,2}}?{_THINGS}\b|\b(?:this|these|that) (?:\w+ )?{_THINGS}\b"
     rf"|\b(?:given|provided|mentioned|described|shown|stated) (?:above|below|earlier|in the {_THINGS})\b"
     r"|\bthe (?:reviewer|passage|excerpt|snippet)\b|\bmentioned\s*[?.]?\s*$"
-    r"|\b(?:in|of|from|by|according to) the (?:text|article|paragraph|review|document|conversation|dialogue)\b"
+    r"|\b(?:in|of|from|by|read|reading|according to) the (?:text|article|paragraph|review|document|conversation|dialogue)\b"
 )
 _REFERS_ZH = (
     r"(?:[这該该此]|上述|以上|上面|下面|下列|以下|给定的?|所给的?|文中|前面)的?(?:[一几两三]?[个段篇句首条份部张些]|[一几两三][个段篇句首条份部张些])?的?[^，。？\s]{0,4}?"

@@ -29,6 +29,14 @@ IN_DEPTH = EVOLVES & (_OPERATION != "evolve_breadth")
 _ON_ITS_TEXT = _OPERATION.is_in(list(TASKS))
 """Tasks on a passage, which they hold: near it they have to be."""
 
+_CORPUS_DEBRIS = r"<unk>|@[-,.]@|-[LR][RS]B-"
+_SPEAKS_OF_TOKENS = (
+    r"(?i)\b(?:(?:de)?token\w*|vocabular\w*|out-of-vocabulary|oov|embeddings?|corpus|corpora|parser|treebank)\b|词表|分词|词元|语料"
+)
+"""Requests about the marks themselves."""
+_SENTENCE = r"[^.?!。？！\n]+"
+_TELLING_WORDS = 4
+"""A sentence of fewer may well be said twice."""
 _ADDS_NOTHING = f"{FUNCTION_WORDS} what which please 请 有 哪 些 什 么 怎 如 何 谁 一 个"
 """Tokens by which a rewrite does not go beyond its seed."""
 _EXAMPLE_RUNS = 8, 11
@@ -65,16 +73,17 @@ _PRESENTING = r"(?i)^\W*(?:here(?: is| are|'s|’s)\b|below (?:is|are)\b|the fol
 """What stands before an answer, or before the material of a request."""
 _REQUEST_MARK = (
     r"[?？]|[请請]|如何|怎[么麼样樣]|什[么麼]|为何|哪|吗|嗎|[写寫]|列出|解[释釋]|说明|說明|介[绍紹]|计算|計算|推[荐薦]|比[较較]|翻[译譯]|总结|總結|[给給]出"
+    r"|(?i)^\W*(?:which|why|who|(?:what|how) (?:is|are|do|does|did|was|were|would|can|should|many|much))\b"
     r"|[帮幫](?:我|忙)|想知道|有没有|是否|[能可]否|能不能|多少|(?i)\blooking for\b|\bplease\b|\b(?:i|and|i would"
     r"|i'd) (?:need|want|like to know|would like)\b"
 )
 _IMPERATIVE = (
-    "add|analyse|analyze|argue|arrange|assess|brainstorm|build|calculate|change|check|choose|classify|compare|complete|compose|compute|continue|contrast|"
+    "add|analyse|analyze|argue|arrange|ask|assess|brainstorm|build|calculate|change|check|choose|classify|compare|complete|compose|compute|continue|contrast|"
     "convert|correct|count|create|critique|debug|decide|defend|define|demonstrate|derive|describe|design|determine|develop|discuss|divide|draft|draw|"
     "edit|estimate|evaluate|examine|explain|extend|extract|fill|find|fix|format|generate|give|help|identify|illustrate|imagine|implement|improve|insert|"
     "interpret|invent|keep|let|list|make|match|merge|multiply|name|optimise|optimize|organise|outline|paraphrase|pick|plan|please|predict|pretend|produce|"
     "propose|prove|provide|rank|recommend|refactor|remove|replace|reply|rephrase|retell|review|rewrite|round|say|select|shorten|show|simplify|sketch|"
-    "solve|sort|split|state|suggest|summarise|summarize|teach|tell|think|translate|turn|use|verify|write"
+    "solve|sort|split|state|suggest|summarise|summarize|teach|tell|think|train|translate|turn|use|verify|write"
 )
 _IMPERATIVE_ZH = (
     "安排|编|补全|策划|查|创作|分类|分析|改|概括|概述|估算|讲|举|聊|列|描述|模拟|拟|评|起草|求|设计|生成|试|说|谈|讨论|提取|替|为我|续写|选|整理|证明|"
@@ -162,6 +171,7 @@ def rules(settings: Elimination, prompts: Iterable[Bilingual] = ()) -> list[Rule
     text_language, seed_language = language.detect(text), language.detect(seed)
     # A short text in a script of many languages may be taken for any of them.
     certain = language.scripts_differ(text_language, seed_language) | ((word_count(seed) >= _SURE_WORDS) & (word_count(text) > _SURE_WORDS))
+    debris, repeated = text.str.extract(f"({_CORPUS_DEBRIS})", 1), _repeated(text)
     harm = safety.harmful(text)
     lost, missing = material.lost(seed, text), context.missing(text)
     added = _words(material.prose(text)) - _words(material.prose(seed))
@@ -172,6 +182,7 @@ def rules(settings: Elimination, prompts: Iterable[Bilingual] = ()) -> list[Rule
         Rule("no_text", text.is_null() | (text.str.strip_chars() == ""), pl.col("error")),
         Rule("truncated", pl.col("finish_reason") == "length", pl.col("finish_reason")),
         Rule("template_debris", text.str.contains_any(list(DEBRIS)), text.str.slice(0, 60)),
+        Rule("corpus_debris", ~text.str.contains(_SPEAKS_OF_TOKENS) & debris.is_not_null(), debris),
         Rule("leaked_prompt", leaked.is_not_null(), leaked),
         Rule("answer_instead_of_request", answering.is_not_null(), answering),
         Rule("no_request", ~asks(text), text.str.slice(0, 80)),
@@ -185,6 +196,7 @@ def rules(settings: Elimination, prompts: Iterable[Bilingual] = ()) -> list[Rule
         Rule("harmful", harm.is_not_null() | (pl.col("harm") > settings.max_harm), pl.col("harm"), settings.max_harm, harm),
         Rule("lost_material", IN_DEPTH & lost.is_not_null(), lost),
         Rule("missing_context", missing.is_not_null(), missing),
+        Rule("repeats_itself", repeated.is_not_null() & _repeated(seed).is_null(), repeated),
         Rule("nothing_added", IN_DEPTH & (new < wanted), new, wanted),
         Rule("too_many_words", EVOLVES & (added > settings.max_added_words), added, settings.max_added_words),
         Rule("no_gain", ~_ON_ITS_TEXT & (similarity > settings.max_similarity), similarity, settings.max_similarity),
@@ -198,6 +210,13 @@ def rules(settings: Elimination, prompts: Iterable[Bilingual] = ()) -> list[Rule
 def _bare(text: pl.Expr) -> pl.Expr:
     """Normalised, without the mark at its end; that of a factorial stays."""
     return normalised(text).str.replace(r"[.?。\s]+$", "").str.replace(r"(\p{L})!+$", "$1")
+
+
+def _repeated(text: pl.Expr) -> pl.Expr:
+    """The first sentence of a text that stands in it twice; null where there is none. Code and tables do not count."""
+    said = normalised(material.prose(text).str.replace_all("\n", ".", literal=True)).str.extract_all(_SENTENCE)
+    said = said.list.eval(pl.element().str.strip_chars().filter(word_count(pl.element()) >= _TELLING_WORDS))
+    return said.list.eval(pl.element().filter(pl.element().is_duplicated())).list.first()
 
 
 def _content(text: pl.Expr) -> pl.Expr:

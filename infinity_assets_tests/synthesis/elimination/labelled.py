@@ -17,8 +17,8 @@ from infinity_assets.synthesis.strategies.registry import prompts_of
 
 CASES = Path(__file__).parent / "cases"
 TEXT_RULES = (
-    "template_debris", "leaked_prompt", "answer_instead_of_request", "no_request", "identical", "language_changed", "harmful", "lost_material",
-    "missing_context", "nothing_added", "too_many_words", "prompt_example", "near_copy_of_another",
+    "template_debris", "corpus_debris", "leaked_prompt", "answer_instead_of_request", "no_request", "identical", "language_changed", "harmful",
+    "lost_material", "missing_context", "repeats_itself", "nothing_added", "too_many_words", "prompt_example", "near_copy_of_another",
 )  # fmt: skip
 """Reasons that are told from the texts alone, each with a set of its name."""
 MODEL_RULES = {

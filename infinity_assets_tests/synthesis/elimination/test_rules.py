@@ -28,6 +28,8 @@ TABLE = [
     ({"text": " \n"}, "no_text"),
     ({"finish_reason": "length"}, "truncated"),
     ({"text": f"{GOOD} <|im_end|>"}, "template_debris"),
+    ({"text": "Suggest a name for a <unk> @-@ bakery."}, "corpus_debris"),
+    ({"text": f"{GOOD} {GOOD}"}, "repeats_itself"),
     ({"text": f"#The Given Prompt#: {GOOD}"}, "leaked_prompt"),
     ({"text": "改写后的问题：给面包店起个名字？", "seed": "给面包店起个名字。"}, "leaked_prompt"),
     ({"text": "新的请求：给面包店起个名字。", "seed": "给面包店起个名字。"}, "leaked_prompt"),
