@@ -91,6 +91,16 @@ _SIGN_WANTED = (
     r"|pattern)\b|符号|标点|[一个]字|词|摩斯|图案"
 )
 """Requests that a sign or a small word may answer."""
+_TEXT = r"(?:texts?|passages?|articles?|documents?|excerpts?|paragraphs?|stor(?:y|ies)|transcripts?|reviews?|contexts?|conversations?|dialogues?)"
+_TEXT_ZH = r"(?:文本|文章|段落|短文|课文|材料|原文|对话|段话|故事)"
+_LEANS_ON_TEXT = (
+    rf"(?i)\bthe (?:given|provided|above|aforementioned|supplied|accompanying) {_TEXT}\b"
+    rf"|\b(?:according to|based on|(?:stated|mentioned|described|noted|shown|found) in) the {_TEXT}\b"
+    rf"|\bthe {_TEXT} (?:that (?:is|was) |you(?:'ve| have)? )?(?:provided|given|above|shared|supplied)\b"
+    rf"|(?:根据|基于|按照|正如|从)(?:(?:所?提供|所?给出?|给定|上述|上面|以上)的?)?{_TEXT_ZH}|文中(?:提到|说|指出|所述)"
+)
+_BRINGS_TEXT = rf"(?i)\b{_TEXT}\b|{_TEXT_ZH}|文中|\n|[:：]|[\"“「][^\"”」]{{12,}}"
+"""Requests that bring a text, speak of one or ask for one."""
 _LIST_MARK = r"(?m)^\s*\d+[.)、．]\s"
 _CODE = r"[={}<>\[\];`]|[A-Za-z_]\("
 _CODE_LINE = r"\n[ \t]*(?:return\b|[\w.]+ *[-+*/]?=)[^\n]*$"
@@ -108,6 +118,7 @@ REASONS = (
     "shirking",
     "identity_leak",
     "asks_back",
+    "imagined_context",
     "unfinished",
     "fails_its_tests",
 )
@@ -169,6 +180,7 @@ def _rules() -> list[Rule]:
     same = (asked.list.len() >= _FEW) & (_letters(text) == _letters(request))
     declines = text.str.extract(f"({refusals.OPENING}|{refusals.SENTENCE}|{_NO_ATTEMPT})", 1)
     asks = text.str.slice(0, 300).str.extract(f"({_ASKS})", 1)
+    leans = text.str.slice(0, 300).str.extract(f"({_LEANS_ON_TEXT})", 1)
     agrees = text.str.contains(_AGREES) & text.str.contains(r"[?？]\W*$")
     latin = (
         (text.str.len_chars() >= _LATIN_PROSE)
@@ -234,6 +246,7 @@ def _rules() -> list[Rule]:
             _SHORT,
             pl.coalesce(asks, text.str.tail(60)),
         ),
+        Rule("imagined_context", leans.is_not_null() & ~request.str.contains(_BRINGS_TEXT), leans),
         Rule("unfinished", (unfinished | announces) & ~ends_in_code, text.str.tail(60)),
         Rule("fails_its_tests", pl.col("said").is_not_null(), pl.col("said")),
     ]

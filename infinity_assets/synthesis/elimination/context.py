@@ -21,8 +21,11 @@ _REFERS_ZH = (
 _BROUGHT = (
     r"\n\s*\S"  # a line of its own
     r"|[:：]\s*\S+(?:\s+\S+){2,}|[:：]\s*[^\s，。]{4,}"
-    r"|\"[^\"]{6,}\"|“[^”]{3,}”|「[^」]{3,}」|'[^' ]+(?: [^' ]+)+'|`[^`]{2,}`|《[^》]+》|\[[^\]]{3,}\]"
+    r"|`[^`]{2,}`|《[^》]+》|\[[^\]]{3,}\]|[\"“][^\"”]{40,}[\"”]"
 )
+_QUOTED = r"\"[^\"]{6,}\"|“[^”]{3,}”|「[^」]{3,}」|'[^' ]+(?: [^' ]+)+'"
+"""A name or a phrase: a sentence or a word that is spoken of, and no passage."""
+_LONGER = r"(?i)passage|article|context|conversation|dialogue|document|excerpt|report|paragraph|stor(?:y|ies)|段落|文章|短文|对话|材料|故事"
 _SUBJECTS = (
     r"(?:films?|movies?|series|episodes?|shows?|diseases?|illness(?:es)?|conditions?|compan(?:y|ies)|books?|novels?|characters?|places?|events?|persons?"
     r"|people|man|woman|men|women|songs?|albums?|games?|products?|cit(?:y|ies)|towns?|countr(?:y|ies)|species|animals?|plants?|recipes?|dish(?:es)?|teams?"
@@ -34,7 +37,7 @@ _POINTS_ZH = (
     r"(?s)^(.*?)[这该此][部种家本个位座首款项场道]?"
     r"(?:电影|影片|电视剧|疾病|病|公司|书|小说|角色|地方|事件|歌曲?|游戏|产品|城市|国家|动物|植物|菜|球队|作者|画|理论|方法|算法)"
 )
-_SPOKEN_OF = r"[,.;:?!\n]|\b(?:and|or|but|if|when|while|that|who|because|so|as|since|by)\b|\w\W+\p{Lu}|\d"
+_SPOKEN_OF = r"[,.;:?!\n]|\b(?:and|or|but|if|when|while|that|who|because|so)\b|\w\W+\p{Lu}|\d"
 """What may stand before "this film" and say which: another clause, a name."""
 _SPOKEN_OF_ZH = r"[，。；：？！、,.;:?!《“\n]|\p{Latin}|\d|.{7}"
 _MAKES = (
@@ -55,7 +58,8 @@ def missing(text: pl.Expr) -> pl.Expr:
         _pointed(text, _POINTS, _SPOKEN_OF),
         _pointed(text, _POINTS_ZH, _SPOKEN_OF_ZH),
     )
-    return pl.when(~text.str.contains(_BROUGHT) & ~text.str.contains(_MAKES)).then(refers)
+    brought = text.str.contains(_BROUGHT) | (text.str.contains(_QUOTED) & ~refers.str.contains(_LONGER))
+    return pl.when(~brought & ~text.str.contains(_MAKES)).then(refers)
 
 
 def _pointed(text: pl.Expr, points: str, spoken_of: str) -> pl.Expr:
