@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ def ours(data: Path, batches: Path, folder: Path) -> dict[str, float]:
     from infinity_assets.inference.engines.pool import EnginePool, open_embedder, open_engine
     from infinity_assets.settings import Settings, models_dir
 
-    opening, working, asked = [0.0], Counter(), []
+    opening, working, asked = [0.0], defaultdict[str, float](float), []
 
     def timed(opener: Callable[..., Any]) -> Callable[..., Any]:
         def open_it(*arguments: Any) -> Any:
@@ -91,7 +91,7 @@ def ours(data: Path, batches: Path, folder: Path) -> dict[str, float]:
 class Timed:
     """An embedder that is timed."""
 
-    def __init__(self, embedder: Any, working: Counter):
+    def __init__(self, embedder: Any, working: dict[str, float]):
         self._embedder, self._working = embedder, working
 
     def __getattr__(self, name: str) -> Any:
@@ -108,7 +108,7 @@ class Timed:
 class Remembering:
     """An engine that keeps what it was asked, and is timed."""
 
-    def __init__(self, engine: Any, spec: Any, asked: list, working: Counter):
+    def __init__(self, engine: Any, spec: Any, asked: list, working: dict[str, float]):
         self._engine, self._spec, self._asked, self._working = engine, spec, asked, working
 
     def run(self, requests: Sequence[Request], *admit: Any) -> Generator[tuple[int, Response], None, None]:

@@ -150,3 +150,19 @@ def test_texts_are_embedded_together_and_come_back_to_who_asked(tmp_path: Path) 
         ]
     )
     assert results == [[1.0, 2.0], [], [3.0]]
+
+
+def test_what_is_the_same_for_all_is_made_once(tmp_path: Path) -> None:
+    """And again by the next who wants it, where making it failed."""
+    made: list[str] = []
+
+    def make() -> str:
+        made.append("tried")
+        if len(made) == 1:
+            raise ValueError("not yet")
+        return "index"
+
+    together = Together(Inference(ResponseStore(tmp_path), Batches().pool()))
+    results = together.run([lambda: together.once("gate", make)] * 4)
+    assert sorted(map(str, results)) == ["index", "index", "index", "not yet"]
+    assert made == ["tried"] * 2

@@ -2,12 +2,13 @@
 
 import unicodedata
 
+import numpy as np
 import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infinity_assets.rows.text import tokens
-from infinity_assets.rows.token_hashes import TokenHashes, characters, compatible, token_hashes
+from infinity_assets.rows.token_hashes import SEPARATOR, TokenHashes, characters, compatible, token_hashes
 
 FEW = settings(max_examples=150, deadline=None)
 TEXTS = st.lists(
@@ -80,3 +81,12 @@ def test_what_is_left_alone_by_nfkc_differs_from_it_in_signs_that_are_told_by_th
     for text, left in zip(texts, compatible(pl.Series(texts, dtype=pl.String)), strict=True):
         told = [int(lower[ord(letter)]) for letter in left]
         assert told == [int(lower[ord(letter)]) for letter in unicodedata.normalize("NFKC", text)]
+
+
+def test_the_tables_hold_for_all_of_unicode() -> None:
+    """They are made from the code points of which Unicode says something: of the others there is nothing to say."""
+    left_out = np.setdiff1d(np.arange(0x110000), [*range(0x40000), *range(0xE0000, 0xF0000)])
+    assert {unicodedata.category(chr(point)) for point in left_out} <= {"Cn", "Co"}
+    classes, lower = characters()
+    assert set(classes[left_out]) == {SEPARATOR}
+    assert (lower[left_out] == left_out).all()
