@@ -1,8 +1,8 @@
 """Seeds, evolution, answers, conversations, diagnosis and the final filter: the part of the settings that phase 2 of the recipe is made of."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from infinity_assets.foundation_settings import Limits, Proxy
 from infinity_assets.model_settings import IN_ORDER, Cosine, Grade, Sampling, Section, Share
@@ -26,7 +26,14 @@ class Seeds(Section):
     """At most this share of the seeds is raw material: instructions without an answer, and texts."""
     min_text_chars: NonNegativeInt = 100
     """A text of fewer characters is no raw material: a heading has nothing to ask about. (Ours.)"""
-    criteria: tuple[Criterion, ...] = ("long_tail", "many_labels", "hard_by_loss", "hard_to_follow", "small_loss_drop", "raw_material")
+    criteria: Annotated[tuple[Criterion, ...], Field(min_length=1)] = (
+        "long_tail",
+        "many_labels",
+        "hard_by_loss",
+        "hard_to_follow",
+        "small_loss_drop",
+        "raw_material",
+    )
     """The criteria in force. (Paper: long tail, many abilities, loss; Subject report: labels, loss, smallest drop; README of 2024: IFD.)"""
     combine: Literal["any", "all"] | PositiveInt = "any"
     """How many of the criteria in force a row has to meet: one, all that can hold for its kind, or so many, but no more than can hold. (Not
@@ -39,7 +46,7 @@ class Seeds(Section):
     """That part, by row id. (Paper: a third.)"""
     min_labels: NonNegativeInt = 3
     """A row with at least this many fine labels is a seed. (Subject report: more than 4.)"""
-    loss_sigma: float = 1.0
+    loss_sigma: Annotated[float, Field(allow_inf_nan=False)] = 1.0
     """A row whose answer loss is above mean + this many standard deviations is a seed. (Subject report: 1.96.)"""
     ifd_range: Annotated[tuple[float, float], IN_ORDER] = (0.6, 1.0)
     """A row whose IFD lies in this range is hard to follow, and a seed. (DataFlow: 0.5 to 1.0.)"""
@@ -80,6 +87,12 @@ class Elimination(Section):
     max_copy: Annotated[float, Field(gt=0, le=1)] = 0.7
     """A rewrite is dropped if its shingles, runs of two tokens, have at least this Jaccard similarity with those of an earlier rewrite of the
     shard. (Self-Instruct, arXiv 2212.10560: ROUGE-L of 0.7.)"""
+
+    @model_validator(mode="after")
+    def _leaves_room(self) -> Self:
+        if self.min_similarity >= self.max_similarity:
+            raise ValueError(f"no rewrite has a similarity between {self.min_similarity} and {self.max_similarity}")
+        return self
 
 
 class Evolution(Section):

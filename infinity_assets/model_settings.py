@@ -26,7 +26,7 @@ Grade = Annotated[float, Field(ge=0, le=5)]
 
 
 def _in_order(bounds: tuple[float, float]) -> tuple[float, float]:
-    if bounds[0] > bounds[1]:
+    if not bounds[0] <= bounds[1]:  # nor is one of them no number
         raise ValueError(f"{bounds[0]} to {bounds[1]} is no range: the smaller bound comes first")
     return bounds
 

@@ -91,16 +91,24 @@ _SIGN_WANTED = (
     r"|pattern)\b|符号|标点|[一个]字|词|摩斯|图案"
 )
 """Requests that a sign or a small word may answer."""
-_TEXT = r"(?:texts?|passages?|articles?|documents?|excerpts?|paragraphs?|stor(?:y|ies)|transcripts?|reviews?|contexts?|conversations?|dialogues?)"
-_TEXT_ZH = r"(?:文本|文章|段落|短文|课文|材料|原文|对话|段话|故事)"
+_TEXT = r"(?:texts?|passage|article|document|excerpt|transcript|story)"
+_TEXT_ZH = r"(?:文本|文章|段落|短文|课文|材料|对话|段话|故事)"
 _LEANS_ON_TEXT = (
-    rf"(?i)\bthe (?:given|provided|above|aforementioned|supplied|accompanying) {_TEXT}\b"
-    rf"|\b(?:according to|based on|(?:stated|mentioned|described|noted|shown|found) in) the {_TEXT}\b"
+    rf"(?i)\bthe (?:given|provided|above|aforementioned|supplied|accompanying) (?:{_TEXT}|context)\b"
+    rf"|\b(?:according to|based on|as (?:stated|mentioned|described|noted|shown) in|mentioned in) the (?:passage|article|excerpt|transcript|story)\b"
     rf"|\bthe {_TEXT} (?:that (?:is|was) |you(?:'ve| have)? )?(?:provided|given|above|shared|supplied)\b"
-    rf"|(?:根据|基于|按照|正如|从)(?:(?:所?提供|所?给出?|给定|上述|上面|以上)的?)?{_TEXT_ZH}|文中(?:提到|说|指出|所述)"
+    rf"|(?:根据|基于|按照|从)(?:所?提供|所?给出?|给定|上述|上面|以上)的?{_TEXT_ZH}|根据(?:短文|课文|原文|文章)[，,]|文中(?:提到|指出|所述)"
 )
-_BRINGS_TEXT = rf"(?i)\b{_TEXT}\b|{_TEXT_ZH}|文中|\n|[:：]|[\"“「][^\"”」]{{12,}}"
+_BRINGS_TEXT = (
+    rf"(?i)\b(?:{_TEXT}|passages|articles|documents|stories|paragraphs?|reviews?|contexts?|conversations?|dialogues?)\b|{_TEXT_ZH}|文中|写|\n|[:：]"
+    r"|[\"“「][^\"”」]{12,}"
+)
 """Requests that bring a text, speak of one or ask for one."""
+_IS_A_MODEL = (
+    r"(?i)\bas an? (?:ai|artificial intelligence|chatbot)\b[^.?!\n]{0,30}\b(?:designed|trained|programmed|created|built|developed|made)\b"
+    r"|(?:^|[^\"“'])\bi(?:'m| am) (?:just |only )?an? (?:[\w-]+ ){0,2}(?:ai|chatbot|language model)(?: (?:assistant|model|system))?[.,]"
+)
+_PLAYS_ONE = r"(?i)\b(?:ai|chatbots?|assistants?|robots?|models?|pretend|act as|imagine|role|character)\b"
 _LIST_MARK = r"(?m)^\s*\d+[.)、．]\s"
 _CODE = r"[={}<>\[\];`]|[A-Za-z_]\("
 _CODE_LINE = r"\n[ \t]*(?:return\b|[\w.]+ *[-+*/]?=)[^\n]*$"
@@ -129,7 +137,8 @@ def failures(answers: pl.DataFrame) -> pl.DataFrame:
     """The degenerate answers, each with the first class that it is of.
 
     Args:
-        answers: row_id, text, request, finish_reason, error; maybe `said`, what was wrong when it was run (null where nothing was).
+        answers: row_id, text, request, finish_reason, error; maybe `said`, what was wrong when it was run (null where nothing was), and `before`,
+            all that was said before the answer (null for the request alone).
 
     Returns:
         row_id, reason (of `REASONS`), detail, as `selection.rules.first_failure` gives them.
@@ -141,11 +150,14 @@ def _measured(answers: pl.DataFrame) -> pl.DataFrame:
     """With what the rules want to know."""
     if "said" not in answers.columns:
         answers = answers.with_columns(said=pl.lit(None, pl.String))
+    if "before" not in answers.columns:
+        answers = answers.with_columns(before=pl.lit(None, pl.String))
     text, request = pl.col("text").fill_null(""), pl.col("request").fill_null("")
     words, runs = form.repeated_runs(answers["text"].fill_null(""))
     frame = answers.with_columns(
         text=text,
         request=request,
+        before=pl.coalesce("before", request),
         words=pl.Series(words, dtype=pl.Int64),
         runs=pl.Series(runs, dtype=pl.Float64, nan_to_null=True),
         stammer=pl.Series([_stammer(answer or "") for answer in answers["text"]], dtype=pl.String),
@@ -180,6 +192,7 @@ def _rules() -> list[Rule]:
     same = (asked.list.len() >= _FEW) & (_letters(text) == _letters(request))
     declines = text.str.extract(f"({refusals.OPENING}|{refusals.SENTENCE}|{_NO_ATTEMPT})", 1)
     asks = text.str.slice(0, 300).str.extract(f"({_ASKS})", 1)
+    is_a_model = text.str.extract(f"({_IS_A_MODEL})", 1)
     leans = text.str.slice(0, 300).str.extract(f"({_LEANS_ON_TEXT})", 1)
     agrees = text.str.contains(_AGREES) & text.str.contains(r"[?？]\W*$")
     latin = (
@@ -239,6 +252,7 @@ def _rules() -> list[Rule]:
             declines,
         ),
         Rule("identity_leak", pl.col("identity") == identity.CLAIMED, text.str.extract(f"({identity.CLAIM})", 1)),
+        Rule("identity_leak", is_a_model.is_not_null() & ~request.str.contains(_PLAYS_ONE), is_a_model),
         Rule(
             "asks_back",
             (asks.is_not_null() | agrees) & short & ~request.str.contains(_WANTED_WRITTEN),
@@ -246,7 +260,7 @@ def _rules() -> list[Rule]:
             _SHORT,
             pl.coalesce(asks, text.str.tail(60)),
         ),
-        Rule("imagined_context", leans.is_not_null() & ~request.str.contains(_BRINGS_TEXT), leans),
+        Rule("imagined_context", leans.is_not_null() & ~pl.col("before").str.contains(_BRINGS_TEXT), leans),
         Rule("unfinished", (unfinished | announces) & ~ends_in_code, text.str.tail(60)),
         Rule("fails_its_tests", pl.col("said").is_not_null(), pl.col("said")),
     ]

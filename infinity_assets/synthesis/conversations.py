@@ -118,7 +118,8 @@ def _turn(going: pl.DataFrame, settings: Conversations, asking: Asking) -> pl.Da
         "answer", given.select("row_id", messages="asked"), asking.settings.chat.answering.sampling, told="assistant's turn"
     )
     given = given.join(replies.drop("index"), on="row_id", maintain_order="left")
-    degenerate = answers.failures(given.select("row_id", "text", "request", "finish_reason", "error"))
+    before = pl.col("asked").list.eval(pl.element().struct.field("content")).list.join("\n")
+    degenerate = answers.failures(given.select("row_id", "text", "request", "finish_reason", "error", before=before))
     again = first_failure(_with_repetition(given, "assistant"), [_REPEATS])
     ended.append(pl.concat([degenerate, again]).unique("row_id", keep="first", maintain_order=True))
     given = given.join(ended[1], on="row_id", how="anti", maintain_order="left")

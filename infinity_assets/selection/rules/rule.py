@@ -79,7 +79,8 @@ def first_failure(frame: pl.DataFrame, rules: Sequence[Rule]) -> pl.DataFrame:
     """
 
     def detail(rule: Rule) -> pl.Expr:
-        threshold = rule.threshold if isinstance(rule.threshold, pl.Expr) else pl.lit(str(rule.threshold))
+        given = rule.threshold
+        threshold = given if isinstance(given, pl.Expr) else pl.lit(None if given is None else str(given), pl.String)
         parts = [rule.measure.cast(pl.String).alias("measure"), threshold.cast(pl.String).alias("threshold")]
         if rule.evidence is not None:
             parts.append(rule.evidence.alias("evidence"))

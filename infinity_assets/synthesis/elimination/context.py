@@ -9,7 +9,7 @@ _THINGS = (
 )
 _GIVEN = r"(?:given|following|above|provided|associated|mentioned|aforementioned|said|previous|preceding|below)"
 _REFERS = (
-    rf"(?i)\bthe {_GIVEN} (?:\w+ ){{0,2}}?{_THINGS}\b|\b(?:this|these|that) (?:\w+ )?{_THINGS}\b"
+    rf"(?i)\bthe {_GIVEN} (?:\w+ ){{0,2}}?{_THINGS}\b|\b(?:this|these) (?:\w+ )?{_THINGS}\b"
     rf"|\b(?:given|provided|mentioned|described|shown|stated) (?:above|below|earlier|in the {_THINGS})\b"
     r"|\bthe (?:reviewer|passage|excerpt|snippet)\b|\bmentioned\s*[?.]?\s*$"
     r"|\b(?:in|of|from|by|read|reading|according to) the (?:text|article|paragraph|review|document|conversation|dialogue)\b"
@@ -21,6 +21,8 @@ _REFERS_ZH = (
 _BROUGHT = (
     r"\n\s*\S"  # a line of its own
     r"|[:：]\s*\S+(?:\s+\S+){2,}|[:：]\s*[^\s，。]{4,}"
+    r"|\b[A-E][.)、．]\s*\S|\([A-Ea-e]\)|\d\s*[,，、]\s*-?\d"  # options, numbers
+    r"|(?i:\bfollowing\b)[^.?!\n]*[.?!]\s*\S+(?:\s+\S+){2,}|(?:下列|以下|下面)[^。？！\n]*[。？！]\s*\S{4,}"
     r"|`[^`]{2,}`|《[^》]+》|\[[^\]]{3,}\]|[\"“][^\"”]{40,}[\"”]"
 )
 _QUOTED = r"\"[^\"]{6,}\"|“[^”]{3,}”|「[^」]{3,}」|'[^' ]+(?: [^' ]+)+'"

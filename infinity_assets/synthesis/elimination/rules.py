@@ -30,10 +30,10 @@ _ON_ITS_TEXT = _OPERATION.is_in(list(TASKS))
 """Tasks on a passage, which they hold: near it they have to be."""
 
 _CORPUS_DEBRIS = r"<unk>|@[-,.]@|-[LR][RS]B-"
-_SPEAKS_OF_TOKENS = (
-    r"(?i)\b(?:(?:de)?token\w*|vocabular\w*|out-of-vocabulary|oov|embeddings?|corpus|corpora|parser|treebank)\b|词表|分词|词元|语料"
-)
+_SPEAKS_OF_TOKENS = r"(?i)\b(?:language models?|(?:de)?token\w*|vocabular\w*|out-of-vocabulary|oov|embeddings?|corpus|corpora|parser|treebank)\b|词表|分词|词元|语料"
 """Requests about the marks themselves."""
+_SIGN = r"[+*/=<>^%!]|-\s*\d|\(\s*\d"
+"""A sign that makes another task of a formula."""
 _SENTENCE = r"[^.?!。？！\n]+"
 _TELLING_WORDS = 4
 """A sentence of fewer may well be said twice."""
@@ -78,18 +78,45 @@ _REQUEST_MARK = (
     r"|i'd) (?:need|want|like to know|would like)\b"
 )
 _IMPERATIVE = (
-    "add|analyse|analyze|argue|arrange|ask|assess|brainstorm|build|calculate|change|check|choose|classify|compare|complete|compose|compute|continue|contrast|"
-    "convert|correct|count|create|critique|debug|decide|defend|define|demonstrate|derive|describe|design|determine|develop|discuss|divide|draft|draw|"
-    "edit|estimate|evaluate|examine|explain|extend|extract|fill|find|fix|format|generate|give|help|identify|illustrate|imagine|implement|improve|insert|"
-    "interpret|invent|keep|let|list|make|match|merge|multiply|name|optimise|optimize|organise|outline|paraphrase|pick|plan|please|predict|pretend|produce|"
-    "propose|prove|provide|rank|recommend|refactor|remove|replace|reply|rephrase|retell|review|rewrite|round|say|select|shorten|show|simplify|sketch|"
-    "solve|sort|split|state|suggest|summarise|summarize|teach|tell|think|train|translate|turn|use|verify|write"
+    "add|alter|analyse|analyze|annotate|append|apply|argue|arrange|ask|assess|assign|assist|brainstorm|build|calculate|categorise|categorize|"
+    "change|characterise|characterize|check|choose|classify|clean|collect|combine|come up with|compare|compile|complete|compose|compute|condense|"
+    "conjugate|consider|construct|continue|contrast|convert|convince|correct|count|craft|create|critique|curate|debug|decide|defend|define|delete|"
+    "demonstrate|derive|describe|design|detect|determine|develop|devise|diagnose|differentiate|discern|discuss|display|distinguish|divide|do not|"
+    "don't|draft|draw|edit|elaborate|enumerate|envision|estimate|evaluate|examine|expand|explain|explore|express|extend|extract|figure|fill|find|"
+    "fix|format|formulate|gather|generate|give|guess|help|highlight|identify|illustrate|imagine|implement|improve|infer|insert|interpret|invent|"
+    "investigate|isolate|judge|keep|let|list|make|match|mention|merge|modify|multiply|name|normalise|normalize|offer|optimise|optimize|organise|"
+    "organize|outline|paraphrase|parse|perform|pick|plan|please|populate|predict|prepare|pretend|produce|propose|prove|provide|put yourself|quote|"
+    "rank|rearrange|recall|recite|recommend|reconstruct|refactor|refine|reflect|reformat|reformulate|reframe|relate|remind|remove|reorganise|"
+    "reorganize|rephrase|replace|reply|respond|restate|restructure|retell|retrieve|reverse|review|revise|reword|rewrite|round|say|select|shorten|"
+    "show|simplify|simulate|sing|sketch|solve|sort|specify|split|standardise|standardize|state|substitute|subtract|suggest|summarise|summarize|"
+    "synthesise|synthesize|tabulate|take on|teach|tell|think|trace|train|transcribe|transform|translate|trim|turn|underline|use|validate|verify|"
+    "visualise|visualize|write"
 )
+_NOUN_TOO = (
+    "answer|cite|comment|document|form|get|group|label|link|look|map|model|order|output|pair|place|point|present|process|rate|read|reason|research|run"
+    "|score|search|share|sum|tag|take|test|type|update"
+)
+"""Verbs that are nouns as well: with an object they ask."""
+_OBJECT = (
+    r"(?:the|an?|this|these|those|all|each|every|any|some|your|my|at|out|up|for|whether|how|whether|between|\d+|two|three|four|five|ten)"
+)
+_AUXILIARY = (
+    r"(?:is|are|am|was|were|does|did|do|can|could|should|would|has|have|had|isn't|aren't|don't|doesn't|can't|shouldn't)\b"
+    r"|(?:will|may|might|shall) (?:i|you|we|it|they|he|she|there|this|that|the|an?|my|our)\b"
+)
+"""What a question that wants yes or no begins with."""
 _IMPERATIVE_ZH = (
-    "安排|编|补全|策划|查|创作|分类|分析|改|概括|概述|估算|讲|举|聊|列|描述|模拟|拟|评|起草|求|设计|生成|试|说|谈|讨论|提取|替|为我|续写|选|整理|证明|"
-    "制定|做|把|用|帮|来一|[给給想替][^。，]{1,20}[起取做画讲选]|(?:从|以|按|就|根据|围绕)[^。，]{1,20}[讲画编说谈列答]"
+    "安排|编|标[出记]|补全|采用|策划|查|阐述|撤|创[作建造]|重新|产生|检测|完成|调整|分类|分析|改|概括|概述|构[建造]|估[算计]|归纳|格式化|翻|合并|计划|讲|举|简要|解[决读]|结合|聊|列|论述|描述|命名|"
+    "模[拟仿]|拟|判断|评|拼|起草|求|区分|确定|删除|设[计想]|生成|识别|试|收集|输出|说|谈|讨论|替换?|提[供出取炼]|填空|添加|统计|推[断测]|为我|微分|想[出象]|形容|修改|续写|选|选出|延伸|预测|阅读|约分|"
+    "整理|找|证明|指出|制[定作]|转[换化]|准备|组[成织]|做|将|把|用|帮|来一|告诉|建议|开发|排列|反转|扮演|背诵|朗诵|[给給想替][^。，]{1,20}[起取做画讲选]|"
+    "(?:从|以|按|就|根据|围绕)[^。，]{1,20}[讲画编说谈列答]"
 )
 """Verbs that requests begin with. A rewrite that neither asks nor begins a sentence with one of them is a statement: a small model's answer."""
+_ONE_SENTENCE_ZH = (
+    r"^\W*(?:从|以|按|就|根据|围绕|为|对|在|使用|通过|针对|给定?)[^。！\n]{1,50}(?:[写选找排改]|设计|提供|生成|创建|建议|提取|进行|分类|评[价估]|添加|插入|标[出记]|预测|计算|判断|转换|确定|开发|构建|提出|命名|起[一两三四五个名标])"
+    r"[^。！\n]*[。！：:]?\s*(?:\n|$)"
+)
+"""A request whose verb comes last: nothing but this sentence, or its material after it."""
 _CONDITION = "given|if|for|with|using|suppose|assuming|when|in|as|based|from|after|like"
 """Words that the part before a request's main clause begins with."""
 
@@ -98,7 +125,9 @@ def asks(text: pl.Expr) -> pl.Expr:
     """Whether a text asks for something: a question mark or a Chinese request word anywhere, or a sentence that begins with an imperative."""
     begins = rf"(?im)(?:^|[.!:;]\s+|,\s*(?:and|then)\s+|^\W*(?:{_CONDITION})\b[^.!?\n]*,\s*)\W*(?:{_IMPERATIVE})\b"
     begins_zh = rf"(?m)(?:^|[，。；：！])\W*(?:{_IMPERATIVE_ZH})"
-    return text.str.contains(_REQUEST_MARK) | text.str.contains(begins) | text.str.contains(begins_zh)
+    wants = rf"(?i)^\W*(?:{_AUXILIARY})|(?im)(?:^|[.!:;]\s+|,\s*(?:and|then)\s+)\W*(?:re-\w+|(?:{_NOUN_TOO}) {_OBJECT})\b"
+    patterns = (_REQUEST_MARK, begins, begins_zh, wants, _ONE_SENTENCE_ZH)
+    return pl.any_horizontal(text.str.contains(pattern) for pattern in patterns)
 
 
 def copied_examples(made: pl.DataFrame, prompts: Iterable[Bilingual]) -> pl.DataFrame:
@@ -196,7 +225,7 @@ def rules(settings: Elimination, prompts: Iterable[Bilingual] = ()) -> list[Rule
         Rule("harmful", harm.is_not_null() | (pl.col("harm") > settings.max_harm), pl.col("harm"), settings.max_harm, harm),
         Rule("lost_material", IN_DEPTH & lost.is_not_null(), lost),
         Rule("missing_context", missing.is_not_null(), missing),
-        Rule("repeats_itself", repeated.is_not_null() & _repeated(seed).is_null(), repeated),
+        Rule("repeats_itself", ~_ON_ITS_TEXT & repeated.is_not_null() & _repeated(seed).is_null(), repeated),
         Rule("nothing_added", IN_DEPTH & (new < wanted), new, wanted),
         Rule("too_many_words", EVOLVES & (added > settings.max_added_words), added, settings.max_added_words),
         Rule("no_gain", ~_ON_ITS_TEXT & (similarity > settings.max_similarity), similarity, settings.max_similarity),
@@ -220,9 +249,10 @@ def _repeated(text: pl.Expr) -> pl.Expr:
 
 
 def _content(text: pl.Expr) -> pl.Expr:
-    """Tokens that say something, without the ending of a plural."""
+    """Tokens that say something, without the ending of a plural, and the signs of formulas."""
     said = tokens(text).list.set_difference(pl.lit(pl.Series([_ADDS_NOTHING.split()])))
-    return said.list.eval(pl.element().str.replace("(.{2})(?:es|s|e)$", "$1"))
+    stems = said.list.eval(pl.element().str.replace("(.{2})(?:es|s|e)$", "$1"))
+    return stems.list.concat(text.str.extract_all(_SIGN).list.eval(pl.element().str.replace_all(r"\s", "")))
 
 
 def _words(text: pl.Expr) -> pl.Expr:
