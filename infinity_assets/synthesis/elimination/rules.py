@@ -30,7 +30,10 @@ _ON_ITS_TEXT = _OPERATION.is_in(list(TASKS))
 """Tasks on a passage, which they hold: near it they have to be."""
 
 _CORPUS_DEBRIS = r"<unk>|@[-,.]@|-[LR][RS]B-"
-_SPEAKS_OF_TOKENS = r"(?i)\b(?:language models?|(?:de)?token\w*|vocabular\w*|out-of-vocabulary|oov|embeddings?|corpus|corpora|parser|treebank)\b|词表|分词|词元|语料"
+_SPEAKS_OF_TOKENS = (
+    r"(?i)\b(?:language models?|(?:de)?token\w*|vocabular\w*|out-of-vocabulary|oov|embeddings?|corpus|corpora|parser|treebank)\b"
+    r"|词表|分词|词元|语料"
+)
 """Requests about the marks themselves."""
 _SIGN = r"[+*/=<>^%!]|-\s*\d|\(\s*\d"
 """A sign that makes another task of a formula."""
