@@ -55,7 +55,7 @@ _LEAKED = (
     r"|^\W*(?:(?:the )?(?:new|rewritten|original|revised|evolved|given|seed|more (?:specific|difficult"
     r"|complex)) (?:request|prompt|question|instruction|version)"
     r"|request|prompt|instruction)(?: is)?\W{0,3}[:：]"
-    r"|^\W*here(?: is|'s|’s) (?:a|an|the|your|my) (?:\w+ ){0,2}(?:question|request|prompt|instruction|version)\b"
+    r"|^\W*here(?: is|'s|’s) (?:a|an|the|your|my|another) (?:\w+ ){0,2}(?:question|request|prompt|instruction|version)\b"
     r"|(?:rewritten|evolved) (?:prompt|request|question|instruction)|here is (?:a|the|your) (?:new |rewritten )?(?:request|text)\b"
     r"|\((?:[^()]* )?(?:rewritten|rewrite|added|new (?:constraint|condition)|word limit)\b[^()]*\)\s*$"
     r"|^\W*改写[:：]|[（(][^（）()]*(?:按要求|改写|加上|字数|条件)[^（）()]*[)）]\s*$"
@@ -100,17 +100,15 @@ _NOUN_TOO = (
     "|score|search|share|sum|tag|take|test|type|update"
 )
 """Verbs that are nouns as well: with an object they ask."""
-_OBJECT = (
-    r"(?:the|an?|this|these|those|all|each|every|any|some|your|my|at|out|up|for|whether|how|whether|between|\d+|two|three|four|five|ten)"
-)
+_OBJECT = r"(?:the|an?|this|these|those|all|each|every|any|some|your|my|at|out|up|for|whether|how|between|\d+|two|three|four|five|ten)"
 _AUXILIARY = (
     r"(?:is|are|am|was|were|does|did|do|can|could|should|would|has|have|had|isn't|aren't|don't|doesn't|can't|shouldn't)\b"
     r"|(?:will|may|might|shall) (?:i|you|we|it|they|he|she|there|this|that|the|an?|my|our)\b"
 )
 """What a question that wants yes or no begins with."""
 _IMPERATIVE_ZH = (
-    "安排|编|标[出记]|补全|采用|策划|查|阐述|撤|创[作建造]|重新|产生|检测|完成|调整|分类|分析|改|概括|概述|构[建造]|估[算计]|归纳|格式化|翻|合并|计划|讲|举|简要|解[决读]|结合|聊|列|论述|描述|命名|"
-    "模[拟仿]|拟|判断|评|拼|起草|求|区分|确定|删除|设[计想]|生成|识别|试|收集|输出|说|谈|讨论|替换?|提[供出取炼]|填空|添加|统计|推[断测]|为我|微分|想[出象]|形容|修改|续写|选|选出|延伸|预测|阅读|约分|"
+    "安排|编|标[出记]|补全|采用|策划|查|阐述|创[作建造]|重新|产生|检测|完成|调整|分类|分析|改|概括|概述|构[建造]|估[算计]|归纳|格式化|翻|合并|计划|讲|举|简要|解[决读]|结合|聊|列|论述|描述|命名|"
+    "模[拟仿]|拟|判断|评|拼|起草|求|区分|确定|删除|设[计想]|生成|识别|试|收集|输出|说|谈|讨论|替换?|提[供出取炼]|填空|添加|统计|推[断测]|为我|微分|想[出象]|形容|修改|续写|选|延伸|预测|阅读|约分|"
     "整理|找|证明|指出|制[定作]|转[换化]|准备|组[成织]|做|将|把|用|帮|来一|告诉|建议|开发|排列|反转|扮演|背诵|朗诵|[给給想替][^。，]{1,20}[起取做画讲选]|"
     "(?:从|以|按|就|根据|围绕)[^。，]{1,20}[讲画编说谈列答]"
 )
