@@ -40,7 +40,7 @@ RECIPES = st.builds(
     Seeds,
     max_seeds=st.integers(0, 12),
     raw_share=st.floats(0, 1),
-    criteria=st.lists(st.sampled_from(CRITERIA), unique=True).map(tuple),
+    criteria=st.lists(st.sampled_from(CRITERIA), min_size=1, unique=True).map(tuple),
     combine=st.sampled_from(["any", "all", 1, 2, 9]),
     long_tail=st.sampled_from([(1, 1), (2, 3)]),
     long_tail_sampled=st.just((4, 5)),
