@@ -10,7 +10,7 @@ from infinity_assets.model_settings import IN_ORDER, Cosine, Grade, Sampling, Se
 Criterion = Literal["long_tail", "many_labels", "hard_by_loss", "hard_to_follow", "small_loss_drop", "raw_material"]
 """What can speak for a seed (`infinity_assets/selection/seeds`)."""
 
-StrategyName = Literal["evol_instruct", "auto_evol", "self_rubrics", "magpie", "task_from_text", "self_code_align"]
+StrategyName = Literal["evol_instruct", "auto_evol", "self_rubrics", "magpie", "task_from_text", "self_code_align", "syllabus"]
 """Who makes instructions of seeds (`infinity_assets/synthesis/strategies`)."""
 
 Operator = Literal["constraints", "deepen", "concretise", "reasoning", "complicate", "breadth", "difficulty", "complexity"]

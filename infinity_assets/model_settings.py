@@ -71,8 +71,8 @@ class Weights(Section):
     max_model_len: PositiveInt
     """Longest text, in tokens."""
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
-    """Numbers that it computes with; `auto` is what the weights are stored in (vLLM makes bf16 of float32). With `float32` all engines
-    give the same log-probabilities to 1e-3. Not part of a request's key."""
+    """Numbers that it computes with; `auto` is what the weights are stored in (vLLM makes bf16 of float32), on an x86 CPU without AVX-512
+    float32. With `float32` all engines give the same log-probabilities to 1e-3. Not part of a request's key."""
     engine: dict[str, str | int | float | bool] = Field(default_factory=dict)
     """Further arguments of `vllm.LLM`, such as `gpu_memory_utilization`, or of transformers' `from_pretrained`. Not part of a request's key."""
     price: Price = Price()

@@ -36,13 +36,6 @@ def by_halves(batch: Sequence[Item], work: Callable[[Sequence[Item]], Sequence[R
     yield from by_halves(batch[middle:], work)
 
 
-def device() -> str:
-    """Where models run: on the GPU if there is one."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether the device, or the machine, had no more memory for a tensor."""
     import torch

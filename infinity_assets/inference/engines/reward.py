@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 from infinity_assets.errors import InfinityError
 from infinity_assets.inference.engines import vllm_engine
-from infinity_assets.inference.engines.batching import by_halves, device, free, padded, pieces
+from infinity_assets.inference.engines.batching import by_halves, free, padded, pieces
 from infinity_assets.inference.engines.engine import Admit, always
+from infinity_assets.inference.engines.hardware import device, numbers
 from infinity_assets.inference.engines.prompting import Prompting
 from infinity_assets.inference.requests import ENGINE_ERROR, INVALID_REQUEST, Response, RewardRequest, failed, finite, most_tokens
 from infinity_assets.model_settings import RewardSpec
@@ -86,7 +87,12 @@ class TransformersReward(RewardModel):
         from transformers.utils import logging
 
         logging.disable_progress_bar()
-        arguments: dict[str, Any] = {"dtype": spec.dtype, "local_files_only": True, "output_loading_info": True, **spec.engine}
+        arguments: dict[str, Any] = {
+            "dtype": numbers(spec.dtype, device()),
+            "local_files_only": True,
+            "output_loading_info": True,
+            **spec.engine,
+        }
         model, loading = AutoModelForSequenceClassification.from_pretrained(folder, **arguments)
         # transformers makes a head at random where the weights have none.
         if loading["missing_keys"] or loading["mismatched_keys"] or model.config.num_labels != 1:

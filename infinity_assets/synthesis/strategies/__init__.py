@@ -11,6 +11,7 @@ becomes the parent of what stays. docs/evolution.md says what each one costs.
 | `magpie` | the model writes the user's turn itself | Magpie, arXiv 2406.08464 |
 | `task_from_text` | a task on a passage | Bonito, arXiv 2402.18334 |
 | `self_code_align` | concepts, a Python task, its tests | SelfCodeAlign, arXiv 2410.24198 |
+| `syllabus` | a label, a syllabus for it, an exercise | GLAN, arXiv 2402.13064 |
 
 `deficiency` is on the way to all of them: a request that calls for what the students lacked. `registry` says who gets which seed.
 """

@@ -15,10 +15,12 @@ from infinity_assets.synthesis.strategies.magpie import Magpie
 from infinity_assets.synthesis.strategies.self_code_align import SelfCodeAlign
 from infinity_assets.synthesis.strategies.self_rubrics import SelfRubrics
 from infinity_assets.synthesis.strategies.strategy import WRITTEN, Strategy
+from infinity_assets.synthesis.strategies.syllabus import Syllabus
 from infinity_assets.synthesis.strategies.task_from_text import TaskFromText
 
 STRATEGIES: dict[StrategyName, Strategy] = {
-    strategy.name: strategy for strategy in (EvolInstruct(), AutoEvol(), SelfRubrics(), Magpie(), TaskFromText(), SelfCodeAlign())
+    strategy.name: strategy
+    for strategy in (EvolInstruct(), AutoEvol(), SelfRubrics(), Magpie(), TaskFromText(), SelfCodeAlign(), Syllabus())
 }
 """By name."""
 

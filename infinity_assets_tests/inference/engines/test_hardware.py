@@ -1,0 +1,25 @@
+import platform
+
+import pytest
+import torch
+
+from infinity_assets.inference.engines.hardware import numbers
+
+
+@pytest.mark.parametrize(
+    ("dtype", "on", "machine", "capability", "expected"),
+    [
+        ("auto", "cpu", "x86_64", "AVX2", "float32"),
+        ("auto", "cpu", "AMD64", "DEFAULT", "float32"),
+        ("auto", "cpu", "x86_64", "AVX512", "auto"),
+        ("auto", "cpu", "aarch64", "DEFAULT", "auto"),
+        ("auto", "cuda", "x86_64", "AVX2", "auto"),
+        ("bfloat16", "cpu", "x86_64", "AVX2", "bfloat16"),
+    ],
+)
+def test_auto_avoids_bf16_where_the_cpu_has_none(
+    dtype: str, on: str, machine: str, capability: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    assert numbers(dtype, on) == expected
