@@ -256,8 +256,7 @@ def _params(**arguments: Any) -> "SamplingParams":
 def _structured(**arguments: Any) -> Any:
     from vllm.sampling_params import StructuredOutputsParams
 
-    # Without free whitespace a small model cannot fill its answer with blanks.
-    return StructuredOutputsParams(disable_any_whitespace=True, **arguments)
+    return StructuredOutputsParams(**arguments)
 
 
 def _is_refusal(error: Exception) -> bool:
