@@ -64,6 +64,12 @@ class Seeds(Section):
     """Cells on each side of the grid over the rows' vectors, by which the budget goes round. (Subject report's code: 100, of 3 M rows; 30 for small
     budgets.)"""
 
+    @model_validator(mode="after")
+    def _something_can_hold(self) -> Self:
+        if set(self.criteria) == {"small_loss_drop"} and not self.tuned.enabled:
+            raise ValueError("no row is a seed: small_loss_drop is the only criterion, and it needs `tuned: {enabled: true}`")
+        return self
+
 
 class Elimination(Section):
     """Which rewrites are thrown away. docs/elimination.md has the precision and recall of each rule."""

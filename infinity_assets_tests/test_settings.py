@@ -46,7 +46,7 @@ def test_without_a_named_file_the_one_in_the_working_directory_counts(tmp_path: 
         "models: {students: []}", "models: {students: [{name: a}, {name: a}]}",
         "chat: {conversations: {turns: [4, 2]}}", "chat: {conversations: {turns: [0, 2]}}", "chat: {seeds: {ifd_range: [1, 0]}}",
         "chat: {seeds: {ifd_range: [.nan, 1]}}", "chat: {seeds: {criteria: []}}", "chat: {seeds: {loss_sigma: .nan}}",
-        "chat: {evolution: {elimination: {min_similarity: 0.99}}}",
+        "chat: {evolution: {elimination: {min_similarity: 0.99}}}", "chat: {seeds: {criteria: [small_loss_drop]}}",
     ],
 )  # fmt: skip
 def test_what_cannot_be_meant_is_an_error(file: Path, written: str) -> None:

@@ -40,7 +40,8 @@ RECIPES = st.builds(
     Seeds,
     max_seeds=st.integers(0, 12),
     raw_share=st.floats(0, 1),
-    criteria=st.lists(st.sampled_from(CRITERIA), min_size=1, unique=True).map(tuple),
+    # Alone, and without a tuned scorer, the drop of the loss is refused.
+    criteria=st.lists(st.sampled_from(CRITERIA), min_size=1, unique=True).filter(lambda names: names != ["small_loss_drop"]).map(tuple),
     combine=st.sampled_from(["any", "all", 1, 2, 9]),
     long_tail=st.sampled_from([(1, 1), (2, 3)]),
     long_tail_sampled=st.just((4, 5)),
