@@ -47,14 +47,18 @@ class LogReporter:
         """Nothing: Dagster's own event says it."""
 
 
+_ENOUGH = 64
+"""So many done, or a twentieth of all, tell how long the rest takes. Calls in flight together end together: after the first the rate says nothing."""
+
+
 def describe(done: int, total: int | None, unit: str, seconds: float) -> str:
-    """`120 of 400 rows, 35/s, 0:08 left`."""
+    """`120 of 400 rows, 35/s, 0:08 left`; without the time left at the very beginning."""
     rate = done / seconds if seconds > 0 else 0.0
     text = f"{done:,} {unit}" if total is None else f"{done:,} of {total:,} {unit}"
     if not rate:
         return text
     text += f", {rate:,.0f}/s" if rate >= 10 else f", {rate:.1f}/s"
-    if total and done < total:
+    if total and done < total and done >= min(_ENOUGH, total / 20):
         minutes, rest = divmod(int((total - done) / rate), 60)
         text += f", {minutes}:{rest:02d} left"
     return text
