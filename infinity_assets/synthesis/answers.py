@@ -109,6 +109,9 @@ _IS_A_MODEL = (
     r"|(?:^|[^\"“'])\bi(?:'m| am) (?:just |only )?an? (?:[\w-]+ ){0,2}(?:ai|chatbot|language model)(?: (?:assistant|model|system))?[.,]"
 )
 _PLAYS_ONE = r"(?i)\b(?:ai|chatbots?|assistants?|robots?|models?|pretend|act as|imagine|role|character)\b"
+_NAMES_ONE = r"\b(?:SmolLM|ChatGLM|Qwen)|文心一言|通义千问"
+"""Models that small models name in the middle of something else: it is their own system prompt."""
+_ABOUT_MODELS = rf"(?i)\b(?:ai|llms?|models?|chatbots?|assistants?)\b|模型|人工智能|机器人|助手|{_NAMES_ONE}"
 _LIST_MARK = r"(?m)^\s*\d+[.)、．]\s"
 _CODE = r"[={}<>\[\];`]|[A-Za-z_]\("
 _CODE_LINE = r"\n[ \t]*(?:return\b|[\w.]+ *[-+*/]?=)[^\n]*$"
@@ -193,6 +196,7 @@ def _rules() -> list[Rule]:
     declines = text.str.extract(f"({refusals.OPENING}|{refusals.SENTENCE}|{_NO_ATTEMPT})", 1)
     asks = text.str.slice(0, 300).str.extract(f"({_ASKS})", 1)
     is_a_model = text.str.extract(f"({_IS_A_MODEL})", 1)
+    names_one = text.str.extract(f"({_NAMES_ONE})", 1)
     leans = text.str.slice(0, 300).str.extract(f"({_LEANS_ON_TEXT})", 1)
     agrees = text.str.contains(_AGREES) & text.str.contains(r"[?？]\W*$")
     latin = (
@@ -253,6 +257,7 @@ def _rules() -> list[Rule]:
         ),
         Rule("identity_leak", pl.col("identity") == identity.CLAIMED, text.str.extract(f"({identity.CLAIM})", 1)),
         Rule("identity_leak", is_a_model.is_not_null() & ~request.str.contains(_PLAYS_ONE), is_a_model),
+        Rule("identity_leak", names_one.is_not_null() & ~pl.col("before").str.contains(_ABOUT_MODELS), names_one),
         Rule(
             "asks_back",
             (asks.is_not_null() | agrees) & short & ~request.str.contains(_WANTED_WRITTEN),

@@ -34,7 +34,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         columns=ANSWERED,
         meaning=MEANING,
         kinds=("polars", "parquet", "vllm"),
-        version="8",
+        version="9",
     )  # fmt: skip
     def answered(step: Step) -> Outcome:
         """The generator's answers to the evolved instructions: the best of those that were drawn, with its scores.

@@ -26,7 +26,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         columns=CONVERSED,
         meaning=MEANING,
         kinds=("polars", "parquet", "vllm"),
-        version="6",
+        version="7",
     )  # fmt: skip
     def conversed(step: Step) -> Outcome:
         """The same conversations, a share of them talked on about by role play: the generator plays the user and answers as the assistant.

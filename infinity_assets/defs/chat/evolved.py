@@ -51,7 +51,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         columns=EVOLVED,
         meaning=MEANING,
         kinds=("polars", "parquet", "vllm"),
-        version="14",
+        version="15",
     )  # fmt: skip
     def evolved(step: Step) -> Outcome:
         """Instructions that the generator made from seeds, each by one strategy and one operation, drawn by row id.

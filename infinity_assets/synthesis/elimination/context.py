@@ -34,7 +34,10 @@ _SUBJECTS = (
     r"|players?|authors?|artists?|paintings?|laws?|theor(?:y|ies)|methods?|techniques?|algorithms?|problems?|situations?|scenarios?|tasks?|experiments?"
     r"|drugs?|medications?|devices?|websites?|apps?|buildings?|museums?|organi[sz]ations?|battles?|scenes?)"
 )
-_POINTS = rf"(?is)^(.*?)\b(?:this|these) (?:\w+ )?{_SUBJECTS}\b"
+_POINTS = (
+    rf"(?is)^(.*?)\b(?:(?:this|these) (?:\w+ )?{_SUBJECTS}\b"
+    r"|that (?:question|request)(?:\W*$|[?.,]| (?:is|was|be|with|in|for|and)\b))"
+)
 _POINTS_ZH = (
     r"(?s)^(.*?)[这该此][部种家本个位座首款项场道]?"
     r"(?:电影|影片|电视剧|疾病|病|公司|书|小说|角色|地方|事件|歌曲?|游戏|产品|城市|国家|动物|植物|菜|球队|作者|画|理论|方法|算法)"
