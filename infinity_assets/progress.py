@@ -58,7 +58,7 @@ def describe(done: int, total: int | None, unit: str, seconds: float) -> str:
     if not rate:
         return text
     text += f", {rate:,.0f}/s" if rate >= 10 else f", {rate:.1f}/s"
-    if total and done < total and done >= min(_ENOUGH, total / 20):
+    if total and done < total and done >= min(_ENOUGH, max(2, total / 20)):
         minutes, rest = divmod(int((total - done) / rate), 60)
         text += f", {minutes}:{rest:02d} left"
     return text

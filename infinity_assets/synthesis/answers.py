@@ -109,9 +109,14 @@ _IS_A_MODEL = (
     r"|(?:^|[^\"“'])\bi(?:'m| am) (?:just |only )?an? (?:[\w-]+ ){0,2}(?:ai|chatbot|language model)(?: (?:assistant|model|system))?[.,]"
 )
 _PLAYS_ONE = r"(?i)\b(?:ai|chatbots?|assistants?|robots?|models?|pretend|act as|imagine|role|character)\b"
-_NAMES_ONE = r"\b(?:SmolLM|ChatGLM|Qwen)|文心一言|通义千问"
-"""Models that small models name in the middle of something else: it is their own system prompt."""
-_ABOUT_MODELS = rf"(?i)\b(?:ai|llms?|models?|chatbots?|assistants?)\b|模型|人工智能|机器人|助手|{_NAMES_ONE}"
+_MODELS = r"(?:SmolLM|ChatGLM|Qwen|文心一言|通义千问)"
+_NAMES_ONE = rf"(?:^\W*|(?i:(?-u:\b)(?:as|by) )|作为|由)\s*{_MODELS}|{_MODELS}['’]s(?-u:\b)"
+"""A model that acts, or has something, in the middle of something else: small models draw it from their own system prompt."""
+_ABOUT_MODELS = (
+    r"(?i)(?-u:\b)(?:ai|llms?|models?|chatbots?|assistants?|chatgpt|gpt-?\w*|claude|gemini|deepseek|hugging ?face|alibaba|baidu|nlp|neural"
+    r"|learning)(?-u:\b)"
+    rf"|模型|人工智能|机器人|助手|阿里|百度|大厂|{_MODELS}"
+)
 _LIST_MARK = r"(?m)^\s*\d+[.)、．]\s"
 _CODE = r"[={}<>\[\];`]|[A-Za-z_]\("
 _CODE_LINE = r"\n[ \t]*(?:return\b|[\w.]+ *[-+*/]?=)[^\n]*$"

@@ -36,7 +36,7 @@ _SUBJECTS = (
 )
 _POINTS = (
     rf"(?is)^(.*?)\b(?:(?:this|these) (?:\w+ )?{_SUBJECTS}\b"
-    r"|that (?:question|request)(?:\W*$|[?.,]| (?:is|was|be|with|in|for|and)\b))"
+    r"|(?:to|answer|answers|ask|asks) that question\b)"
 )
 _POINTS_ZH = (
     r"(?s)^(.*?)[这该此][部种家本个位座首款项场道]?"

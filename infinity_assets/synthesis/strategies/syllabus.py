@@ -43,13 +43,16 @@ class Syllabus(Strategy):
         shape = pl.Schema({"sessions": pl.List(pl.Struct({"session": pl.String, "concepts": pl.List(pl.String)}))})
         listed = {"sessions": {"type": "array", "items": _SESSION, "minItems": SESSIONS, "maxItems": SESSIONS}}
         told = rows.join(ask_json(asking, SYLLABUS, rows, listed, shape), on="row_id", maintain_order="left")
-        asked = _exercises(told.filter(pl.col("error").is_null()), number)
-        made = asking.write(EXERCISE, asked, asking.settings.chat.evolution.sampling, told="exercises")
-        return pl.concat([as_written(made, self.name), as_written(told.filter(pl.col("error").is_not_null()), self.name)])
+        failed = pl.col("error").is_not_null()
+        planned = _exercises(told.filter(~failed), number)
+        made = asking.write(EXERCISE, planned.filter(~failed), asking.settings.chat.evolution.sampling, told="exercises")
+        return pl.concat([as_written(some, self.name) for some in (made, planned.filter(failed), told.filter(failed))])
 
 
 def _exercises(told: pl.DataFrame, number: int) -> pl.DataFrame:
-    """With `sessions` and `concepts` in words: half of them of one session with two of its concepts, half of two with one each."""
+    """With `sessions` and `concepts` in words: half of them of one session with two of its concepts, half of two with one each. The error is
+    `one_concept` where both are the same.
+    """
     one = _drawn(told, f"session:{number}", pl.lit(SESSIONS))
     # A step from the first session: none for half of the rows.
     step = pl.when(draw(f"sessions:{number}", told["row_id"]) < 0.5).then(0).otherwise(
@@ -58,11 +61,15 @@ def _exercises(told: pl.DataFrame, number: int) -> pl.DataFrame:
     first, second = (pl.col("sessions").list.get(place % SESSIONS) for place in (one, one + step))
     title, further = (session.struct.field("session") for session in (first, second))
     known, others = (session.struct.field("concepts") for session in (first, second))
-    place = _drawn(told, f"concept:{number}", known.list.len())
-    concept = known.list.get(place)
-    again = others.list.get(pl.when(step == 0).then((place + 1) % known.list.len()).otherwise(place % others.list.len()))
+    place, other = _drawn(told, f"concept:{number}", known.list.len()), _drawn(told, f"further:{number}", others.list.len())
+    concept = known.list.get(place).str.strip_chars()
+    again = others.list.get(pl.when(step == 0).then((place + 1) % known.list.len()).otherwise(other)).str.strip_chars()
     both = pl.when(step == 0).then(title).otherwise(pl.concat_str(title, further, separator="; "))
-    return told.with_columns(sessions=both, concepts=pl.concat_str(concept, again, separator="; "))
+    # Small models like to name one concept again and again.
+    two = (concept.str.to_lowercase() != again.str.to_lowercase()) & (concept != "") & (again != "")
+    return told.with_columns(
+        sessions=both, concepts=pl.concat_str(concept, again, separator="; "), error=pl.when(~two).then(pl.lit("one_concept"))
+    )
 
 
 def _drawn(rows: pl.DataFrame, name: str, count: pl.Expr) -> pl.Expr:

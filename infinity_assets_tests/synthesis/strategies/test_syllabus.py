@@ -34,6 +34,7 @@ def test_two_different_concepts_of_one_session_or_of_two(tmp_path: Path) -> None
         assert one != other
         assert [one[0], other[0]] == (named if len(named) == 2 else named * 2)
         pairs.add((one, other))
+    assert {one[1] == other[1] for one, other in pairs if one[0] != other[0]} == {True, False}
     apart = told.str.contains("Sessions: .*;").sum()
     assert 160 < apart < 240
     assert {one for one, _ in pairs} == {other for _, other in pairs} == {"0a", "0b", "1a", "1b", "1c", "2a", "2b", "3a", "3b", "3c"}
@@ -55,6 +56,16 @@ def test_the_draw_is_by_row_id_and_round(tmp_path: Path) -> None:
 def test_each_way_to_fail(tmp_path: Path, changed: Script, error: str) -> None:
     (line,) = Syllabus().write(seeds(LAW), Models(tmp_path, {**SCRIPT, **changed}).asking, 1).to_dicts()
     assert (line["text"] or None, line["operation"], line["error"]) == (None, "syllabus", error)
+
+
+@pytest.mark.parametrize("concepts", [["gluten", "Gluten "], ["gluten", " "]])
+def test_one_concept_is_not_enough(tmp_path: Path, concepts: list[str]) -> None:
+    models = Models(tmp_path, {**SCRIPT, "syllabus": said(sessions=[{"session": "flour", "concepts": concepts}] * SESSIONS)})
+    made = Syllabus().write(seeds(*(LAW for _ in range(20))), models.asking, 1)
+    wrong = made.filter(pl.col("error") == "one_concept")
+    assert wrong.height >= 5
+    assert wrong["text"].null_count() == wrong.height
+    assert len(models.told("request_from_syllabus")) == 20 - wrong.height
 
 
 def test_only_seeds_with_a_label_are_taken() -> None:
