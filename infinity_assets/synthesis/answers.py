@@ -110,7 +110,7 @@ _IS_A_MODEL = (
 )
 _PLAYS_ONE = r"(?i)\b(?:ai|chatbots?|assistants?|robots?|models?|pretend|act as|imagine|role|character)\b"
 _MODELS = r"(?:SmolLM|ChatGLM|Qwen|文心一言|通义千问)"
-_NAMES_ONE = rf"(?:^\W*|(?i:(?-u:\b)(?:as|by) )|作为|由)\s*{_MODELS}|{_MODELS}['’]s(?-u:\b)"
+_MODEL_ACTS = rf"(?:^\W*|(?i:(?-u:\b)(?:as|by) )|作为|由)\s*{_MODELS}|{_MODELS}['’]s(?-u:\b)"
 """A model that acts, or has something, in the middle of something else: small models draw it from their own system prompt."""
 _ABOUT_MODELS = (
     r"(?i)(?-u:\b)(?:ai|llms?|models?|chatbots?|assistants?|chatgpt|gpt-?\w*|claude|gemini|deepseek|hugging ?face|alibaba|baidu|nlp|neural"
@@ -201,7 +201,7 @@ def _rules() -> list[Rule]:
     declines = text.str.extract(f"({refusals.OPENING}|{refusals.SENTENCE}|{_NO_ATTEMPT})", 1)
     asks = text.str.slice(0, 300).str.extract(f"({_ASKS})", 1)
     is_a_model = text.str.extract(f"({_IS_A_MODEL})", 1)
-    names_one = text.str.extract(f"({_NAMES_ONE})", 1)
+    model_acts = text.str.extract(f"({_MODEL_ACTS})", 1)
     leans = text.str.slice(0, 300).str.extract(f"({_LEANS_ON_TEXT})", 1)
     agrees = text.str.contains(_AGREES) & text.str.contains(r"[?？]\W*$")
     latin = (
@@ -262,7 +262,7 @@ def _rules() -> list[Rule]:
         ),
         Rule("identity_leak", pl.col("identity") == identity.CLAIMED, text.str.extract(f"({identity.CLAIM})", 1)),
         Rule("identity_leak", is_a_model.is_not_null() & ~request.str.contains(_PLAYS_ONE), is_a_model),
-        Rule("identity_leak", names_one.is_not_null() & ~pl.col("before").str.contains(_ABOUT_MODELS), names_one),
+        Rule("identity_leak", model_acts.is_not_null() & ~pl.col("before").str.contains(_ABOUT_MODELS), model_acts),
         Rule(
             "asks_back",
             (asks.is_not_null() | agrees) & short & ~request.str.contains(_WANTED_WRITTEN),

@@ -10,7 +10,7 @@ def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def numbers(dtype: str, on: str) -> str:
+def precision(dtype: str, on: str) -> str:
     """The numbers that a model computes with: what the settings ask for, and for `auto` what suits the machine.
 
     On an x86 CPU without AVX-512 every bf16 operation is put together from others: there `auto` is float32. (The embedded model in vLLM on two

@@ -16,7 +16,7 @@ from infinity_assets.errors import InfinityError
 from infinity_assets.inference.engines import vllm_engine
 from infinity_assets.inference.engines.batching import by_halves, free, padded, pieces
 from infinity_assets.inference.engines.engine import Admit, always
-from infinity_assets.inference.engines.hardware import device, numbers
+from infinity_assets.inference.engines.hardware import device, precision
 from infinity_assets.inference.engines.prompting import Prompting
 from infinity_assets.inference.requests import ENGINE_ERROR, INVALID_REQUEST, Response, RewardRequest, failed, finite, most_tokens
 from infinity_assets.model_settings import RewardSpec
@@ -88,7 +88,7 @@ class TransformersReward(RewardModel):
 
         logging.disable_progress_bar()
         arguments: dict[str, Any] = {
-            "dtype": numbers(spec.dtype, device()),
+            "dtype": precision(spec.dtype, device()),
             "local_files_only": True,
             "output_loading_info": True,
             **spec.engine,

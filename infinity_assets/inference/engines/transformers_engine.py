@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from infinity_assets.inference.engines.batching import by_halves, free, is_out_of_memory, padded, pieces
 from infinity_assets.inference.engines.engine import Admit, always
-from infinity_assets.inference.engines.hardware import device, numbers
+from infinity_assets.inference.engines.hardware import device, precision
 from infinity_assets.inference.engines.prompting import Prompting, chosen
 from infinity_assets.inference.requests import (
     ENGINE_ERROR,
@@ -94,7 +94,7 @@ class TransformersEngine:
         logging.disable_progress_bar()
         self.spec = spec
         self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        arguments: dict[str, Any] = {"dtype": numbers(spec.dtype, device()), "local_files_only": True, **spec.engine}
+        arguments: dict[str, Any] = {"dtype": precision(spec.dtype, device()), "local_files_only": True, **spec.engine}
         model: Any = AutoModelForCausalLM.from_pretrained(folder, **arguments).eval()
         self._model = model if "device_map" in arguments else model.to(device())
         self._prompting = Prompting(self._tokenizer, spec.max_model_len)

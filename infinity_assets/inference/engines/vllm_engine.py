@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infinity_assets.inference.engines.engine import Admit, always
-from infinity_assets.inference.engines.hardware import numbers
+from infinity_assets.inference.engines.hardware import precision
 from infinity_assets.inference.engines.prompting import Prompting, beginning, chosen
 from infinity_assets.inference.requests import (
     ENGINE_ERROR,
@@ -209,7 +209,7 @@ def load(spec: ModelSpec | RewardSpec, folder: Path) -> "LLM":
         _settle_llvmlite()
         arguments: dict[str, Any] = {
             "max_model_len": spec.max_model_len,
-            "dtype": numbers(spec.dtype, "cpu" if on_cpu else "gpu"),
+            "dtype": precision(spec.dtype, "cpu" if on_cpu else "gpu"),
             "enforce_eager": on_cpu,  # on a CPU, compiling gains 8 % and takes 77 seconds
             # A seeded request whose prompt is read in pieces breaks the step on a CPU: its generator cannot be wound back (vLLM 0.32).
             "enable_chunked_prefill": not on_cpu,

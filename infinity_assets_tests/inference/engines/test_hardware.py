@@ -3,7 +3,7 @@ import platform
 import pytest
 import torch
 
-from infinity_assets.inference.engines.hardware import numbers
+from infinity_assets.inference.engines.hardware import precision
 
 
 @pytest.mark.parametrize(
@@ -22,4 +22,4 @@ def test_auto_avoids_bf16_where_the_cpu_has_none(
 ) -> None:
     monkeypatch.setattr(platform, "machine", lambda: machine)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
-    assert numbers(dtype, on) == expected
+    assert precision(dtype, on) == expected

@@ -10,7 +10,7 @@ import pytest
 
 from infinity_assets.chat_settings import StrategyName
 from infinity_assets.inference.client import Inference
-from infinity_assets.inference.engines.pool import EnginePool
+from infinity_assets.inference.engines.pool import EnginePool, open_engine
 from infinity_assets.inference.responses.store import ResponseStore
 from infinity_assets.settings import Settings
 from infinity_assets.synthesis.asking import Asking
@@ -32,7 +32,8 @@ NAMES = get_args(StrategyName)
 
 @pytest.fixture(scope="module")
 def engines(models_dir: Path) -> Iterator[EnginePool]:
-    pool = EnginePool(models_dir)
+    # In bf16 each kind of CPU rounds in its own way, and the texts would be others on each.
+    pool = EnginePool(models_dir, lambda spec, folder: open_engine(spec.model_copy(update={"dtype": "float32"}), folder))
     yield pool
     pool.release()
 
