@@ -15,13 +15,14 @@ from infinity_assets_tests.benchmarks.near_truth import TruePairs, greedy, sets_
 from infinity_assets_tests.dedup.brute_force import jaccard, shingles, similar_pairs
 from infinity_assets_tests.dedup.test_duplicates import alike
 from infinity_assets_tests.frames import Turns, conversations
+from infinity_assets_tests.properties import examples
 
 RULE = Near()
 WORDS = st.lists(st.sampled_from(["a", "b", "c", "1", "你", "好", "é", "।"]), max_size=12).map(" ".join)
 TEXTS = st.lists(st.one_of(WORDS, st.text(max_size=20)), min_size=1, max_size=10)
 CONTENTS = st.one_of(st.sampled_from(["a b c a b c", "a b c a b c a", "你好你好你好"]), WORDS)
 ROWS = st.lists(st.lists(st.tuples(st.sampled_from(["system", "user", "assistant"]), CONTENTS), max_size=4), min_size=1, max_size=10)
-FEW = settings(max_examples=80, deadline=None)
+FEW = settings(max_examples=examples(80), deadline=None)
 
 
 def found(rows: list[Turns]) -> TruePairs:

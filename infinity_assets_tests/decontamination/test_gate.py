@@ -14,8 +14,9 @@ from infinity_assets.decontamination.gate import LINES_PER_ROW, MATCHES, Gate, s
 from infinity_assets.rows.token_hashes import TokenHashes, token_hashes
 from infinity_assets.settings import Decontamination, Part
 from infinity_assets_tests.frames import Turns, conversations
+from infinity_assets_tests.properties import examples
 
-FEW = settings(max_examples=60, deadline=None)
+FEW = settings(max_examples=examples(60), deadline=None)
 WORDS = st.sampled_from(["the", "sum", "of", "x", "3", "17", "多", "少", "苹", "Ｇ４", "A)", "(b)", "C.", "f(a)", "g[i][j]", "a"])
 GLUE = st.sampled_from([" ", ", ", "? ", "\n", "。", " - "])
 TEXTS = st.lists(st.tuples(WORDS, GLUE), max_size=14).map(lambda parts: "".join(word + glue for word, glue in parts))

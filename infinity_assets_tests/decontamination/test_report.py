@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infinity_assets.decontamination.report import CONTAMINATION, by_source, flagged
+from infinity_assets_tests.properties import examples
 
 HIT = {"row_id": pl.String, "source": pl.String, "benchmark": pl.String, "item_id": pl.String, "verdict": pl.String}
 ITEMS = pl.DataFrame({"benchmark": ["exam"] * 50 + ["quiz"] * 4}).lazy()
@@ -60,7 +61,7 @@ VERDICTS = st.sampled_from(["removes", "reported", "excused"])
 HITS = st.lists(st.tuples(st.sampled_from("12345"), st.sampled_from(["exam", "quiz"]), st.sampled_from("abcd"), VERDICTS), max_size=20)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(hits=HITS)
 def test_every_row_with_a_hit_is_counted_once_for_a_benchmark(hits: list) -> None:
     placed = [(row, "odd" if int(row) % 2 else "even", benchmark, f"{benchmark}#{item}", verdict) for row, benchmark, item, verdict in hits]

@@ -8,8 +8,9 @@ from threadpoolctl import threadpool_limits
 
 from infinity_assets.dedup import close_pairs as module
 from infinity_assets.dedup.close_pairs import Pairs, close_pairs, nearest, strongest, together
+from infinity_assets_tests.properties import examples
 
-FEW = settings(max_examples=60, deadline=None)
+FEW = settings(max_examples=examples(60), deadline=None)
 POINT = st.tuples(*[st.integers(-2, 2)] * 3)
 ROWS = st.lists(st.tuples(POINT, POINT), max_size=25)  # many of them equal, many close, some of length 0
 FLOORS = st.sampled_from([0.3, 0.8, 0.95, 1.0])

@@ -16,8 +16,9 @@ from infinity_assets.settings import Dedup, Near
 from infinity_assets_tests.dedup.brute_force import jaccard, shingles
 from infinity_assets_tests.dedup.test_fingerprints import CONVERSATIONS, content
 from infinity_assets_tests.frames import Turns, pool
+from infinity_assets_tests.properties import examples
 
-FEW = settings(max_examples=60, deadline=None)
+FEW = settings(max_examples=examples(60), deadline=None)
 SOURCES = ["alpha", "beta", "gamma"]
 PLACES = (st.sampled_from(SOURCES), st.sampled_from(["1.json", "2.json"]), st.integers(0, 3))
 RECORDS = st.lists(st.tuples(*PLACES, CONVERSATIONS), min_size=1, max_size=12)
@@ -115,7 +116,7 @@ def alike(one: Turns, other: Turns, rule: Near) -> bool:
     return all(answers) and jaccard(*parts) >= rule.threshold - 1e-9
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(records=SIMILAR_RECORDS, threshold=st.sampled_from([0.5, 0.7, 0.9]), answers=st.sampled_from(["alike", "any"]), data=st.data())
 def test_near_survivors_are_those_of_the_definition(records: list, threshold: float, answers: str, data: st.DataObject) -> None:
     """From the best down, a row stays unless it is alike to one that stayed; and it loses to the best of these."""

@@ -11,9 +11,10 @@ from infinity_assets.dedup.fingerprints import collision_probability, content_ha
 from infinity_assets.settings import Near
 from infinity_assets_tests.dedup.brute_force import jaccard, shingles
 from infinity_assets_tests.frames import Turns, pool
+from infinity_assets_tests.properties import examples
 
 ANY = Near(answers="any")
-FEW = settings(max_examples=60, deadline=None)
+FEW = settings(max_examples=examples(60), deadline=None)
 CONTENTS = st.sampled_from(["q", "Q ", "q\n", "ｑ", "r", "q assistant: a"])
 CONVERSATIONS = st.builds(lambda q, a: [("user", q), *([("assistant", a)] if a else [])], CONTENTS, st.sampled_from(["", "a", "A", "b"]))
 WORDS = st.lists(st.sampled_from(["a", "b", "c", "d", "e", "好", "的", "是"]), max_size=25).map(" ".join)

@@ -14,6 +14,7 @@ from infinity_assets.dedup.fingerprints import fingerprint
 from infinity_assets.inference.engines.embedder import Reading
 from infinity_assets.settings import Near
 from infinity_assets_tests.frames import pool
+from infinity_assets_tests.properties import examples
 
 
 class Words:
@@ -104,7 +105,7 @@ def vectors(points: list[tuple[int, ...]], hashes: list[int]) -> pl.DataFrame:
 POINTS = st.lists(st.tuples(*[st.integers(1, 9)] * 3), min_size=0, max_size=30)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(points=POINTS, data=st.data(), most=st.integers(1, 5), facts=st.booleans())
 def test_what_is_added_later_gives_the_same_pairs_as_all_at_once(points: list, data: st.DataObject, most: int, facts: bool) -> None:
     """Contents come, go and change their vectors; few pairs per content are kept, so that a lost one makes room for a weaker one."""
@@ -121,7 +122,7 @@ def test_what_is_added_later_gives_the_same_pairs_as_all_at_once(points: list, d
     assert_frame_equal(semantic.neighbours(now, **how, known=known, fresh=fresh), semantic.neighbours(now, **how), check_exact=True)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(points=POINTS, threshold=st.sampled_from([0.97, 0.99]))
 def test_what_would_go_is_what_a_walk_drops(points: list, threshold: float) -> None:
     pairs = semantic.neighbours(vectors(points, list(range(len(points)))), 0.97, 100, facts=False, exact_up_to=100)

@@ -17,6 +17,7 @@ from infinity_assets.model_settings import Models, RewardSpec
 from infinity_assets.rows.ids import with_row_ids
 from infinity_assets.settings import Settings
 from infinity_assets_tests.frames import conversations
+from infinity_assets_tests.properties import examples
 
 ROWS = st.lists(
     st.tuples(st.none() | st.tuples(st.floats(1, 3), st.sampled_from(["judge", "reward"])), st.sampled_from(["in g", "parent", "gone"])),
@@ -61,7 +62,7 @@ def pairs_of(folder: Path, listed: list, least: float = 0.0) -> tuple[pl.DataFra
     return found, rows
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(listed=ROWS, least=st.sampled_from([0.0, 0.5, 1.0]))
 def test_pairs(tmp_path_factory: pytest.TempPathFactory, listed: list, least: float) -> None:
     pairs, rows = pairs_of(tmp_path_factory.mktemp("lake"), listed, least)

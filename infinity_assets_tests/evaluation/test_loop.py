@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from infinity_assets.evaluation.loop import STATE, advance, bound, fingerprint
 from infinity_assets.evaluation.scores import SCORE
 from infinity_assets.foundation_settings import Loop
+from infinity_assets_tests.properties import examples
 
 SHARES = {"math": 0.2, "code": 0.6, "chat": 0.5}
 
@@ -89,7 +90,7 @@ def test_few_items_are_no_certainty() -> None:
     assert "no gain" in advance(first, table(items=20, gsm8k=0.05), SHARES, Loop()).filter(pl.col("domain") == "math")["why"].item()
 
 
-@hypothesis_settings(max_examples=50, deadline=None)
+@hypothesis_settings(max_examples=examples(50), deadline=None)
 @given(
     turns=st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=8),
     step=st.floats(0, 3),

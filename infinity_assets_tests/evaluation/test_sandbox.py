@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from infinity_assets.evaluation import sandbox, sandbox_child
 from infinity_assets.foundation_settings import Limits
+from infinity_assets_tests.properties import examples
 
 QUICK = Limits(seconds=1, memory_mb=256)
 
@@ -106,7 +107,7 @@ def test_verdicts_come_in_the_order_of_the_programs_and_leave_nothing_behind() -
     assert set(Path("/tmp").glob("sandbox-*")) <= before
 
 
-@hypothesis_settings(max_examples=10, deadline=None)
+@hypothesis_settings(max_examples=examples(10), deadline=None)
 @given(text=st.text(max_size=60))
 def test_no_text_passes_for_another(text: str) -> None:
     """What a program holds never ends the judge: as a constant it is itself again, and as a program it gets some verdict."""

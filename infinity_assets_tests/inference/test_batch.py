@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from infinity_assets import prompts
 from infinity_assets.inference import batch
 from infinity_assets.model_settings import Sampling
+from infinity_assets_tests.properties import examples
 
 VALUES = st.lists(st.text("ab$ {}\\\n#数\0") | st.sampled_from(["$request", "${answer}", "## user", "$$", "---\n", "{}", "%s"])).map(
     "".join
@@ -24,7 +25,7 @@ def bodies(prompt: prompts.Prompt) -> list[str]:
 
 
 @pytest.mark.parametrize("name", prompts.names())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(data=st.data())
 def test_values_stand_in_a_prompt_as_they_are(name: str, data: st.DataObject) -> None:
     prompt = prompts.both(name)

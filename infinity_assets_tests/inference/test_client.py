@@ -19,6 +19,7 @@ from infinity_assets.inference.responses.store import ResponseStore
 from infinity_assets.model_settings import EmbedderSpec, Retries, Sampling
 from infinity_assets.rows.schema import GENERATIONS
 from infinity_assets_tests.inference.doubles import SPEC, ScriptedEngine, ask, echo
+from infinity_assets_tests.properties import examples
 
 REQUESTS = [ask(f"r{number}") for number in range(20)]
 
@@ -167,7 +168,7 @@ def in_the_room(request):
 
 
 @given(st.lists(st.tuples(st.sampled_from([3, 4, 9]), st.sampled_from([2, 3, 4, 8])), min_size=1, max_size=12), st.integers(1, 4))
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 def test_every_answer_is_what_would_be_written_now_and_only_what_was_cut_is_asked_again(asked, size):
     """Whatever was asked with other max_tokens before, in whatever batches."""
     with tempfile.TemporaryDirectory() as folder:

@@ -20,6 +20,7 @@ from infinity_assets.inference.responses.store import ResponseStore
 from infinity_assets.inference.together import Member, Together
 from infinity_assets.model_settings import EmbedderSpec, ModelSpec
 from infinity_assets_tests.inference.doubles import SPEC, ScriptedEngine, ask
+from infinity_assets_tests.properties import examples
 
 OTHER = ModelSpec(model="other")
 MEMBERS = st.lists(st.lists(st.lists(st.integers(0, 9), max_size=4), max_size=3), min_size=1, max_size=4)
@@ -48,7 +49,7 @@ def asking(inference: Inference, batches: list[list[int]], spec: ModelSpec = SPE
     return [inference.generate(spec, [ask(f"r{n}", f"question {n}") for n in batch], "stage") for batch in batches]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(members=MEMBERS)
 def test_the_same_answers_and_books_as_alone(tmp_path_factory: pytest.TempPathFactory, members: list[list[list[int]]]) -> None:
     folder, engine = tmp_path_factory.mktemp("together"), Batches()

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infinity_assets.report.charts import LIMIT, bars, counts, heat_map, histogram, pairs, table
+from infinity_assets_tests.properties import examples
 
-FEW = settings(max_examples=100, deadline=None)
+FEW = settings(max_examples=examples(100), deadline=None)
 NUMBERS = st.none() | st.floats() | st.sampled_from([0.0, 5e-324, 0.3, 0.1 + 0.2, 1e17, -1e308, 1e308, 0.9999999999999999, 1.0])
 
 

@@ -4,11 +4,12 @@ from hypothesis import strategies as st
 
 from infinity_assets.rows import conversation
 from infinity_assets_tests.frames import conversations
+from infinity_assets_tests.properties import examples
 
 TURNS = st.lists(st.tuples(st.sampled_from(["system", "user", "assistant"]), st.text("ab\n:", max_size=3)), max_size=5)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(rows=st.lists(TURNS, max_size=4))
 def test_the_expressions_say_what_a_loop_over_the_turns_says(rows: list) -> None:
     def texts(turns: list, *roles: str) -> list[str]:

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from infinity_assets.rows.text import tokens
 from infinity_assets.rows.token_hashes import SEPARATOR, TokenHashes, characters, compatible, token_hashes
+from infinity_assets_tests.properties import examples
 
-FEW = settings(max_examples=150, deadline=None)
+FEW = settings(max_examples=examples(150), deadline=None)
 TEXTS = st.lists(
     st.one_of(
         st.text(alphabet=st.characters(exclude_characters="Σςİ", exclude_categories=["Cs"]), max_size=30),

@@ -8,6 +8,7 @@ from infinity_assets.rows.schema import MESSAGES
 from infinity_assets.rows.writers import alpaca, infinity_instruct, infinity_preference, openai_messages, sharegpt, with_labels
 from infinity_assets.scoring.labels import ABILITIES
 from infinity_assets_tests.frames import pool
+from infinity_assets_tests.properties import examples
 
 ROWS = pool(
     ("alpha", "a.json", 0, [("system", "s"), ("user", "q"), ("assistant", "a")]),
@@ -39,7 +40,7 @@ def test_infinity_instructs_own_schema() -> None:
     assert other["label"] == {"ability_en": [], "ability_zh": [], "cate_ability_en": [], "cate_ability_zh": []}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(
     rows=st.lists(st.tuples(*[st.none() | st.lists(st.sampled_from([*ABILITIES, "tort", "x"]), max_size=4)] * 2), min_size=1, max_size=5),
     names=st.dictionaries(st.sampled_from(["tort", "x", "law"]), st.sampled_from(["侵权", "法", "tort"])),

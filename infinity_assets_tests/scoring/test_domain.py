@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from infinity_assets.rows.schema import DOMAINS
 from infinity_assets.scoring.domain import BUCKETS, WEIGHTS, classify, features
 from infinity_assets_tests.benchmarks.language_and_domain import HELD_OUT, hand_labels, labelled_rows
+from infinity_assets_tests.properties import examples
 
 SOURCES = Path(__file__).parents[3] / "shared/data/sources"
 
@@ -49,7 +50,7 @@ TEXT = (
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(rows=st.lists(st.tuples(TEXT, TEXT), max_size=6))
 def test_a_row_has_one_domain_that_does_not_depend_on_its_company(rows: list) -> None:
     domains = classified(*rows)

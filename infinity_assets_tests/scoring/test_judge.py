@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infinity_assets.scoring.judge import DIGITS, NO_LOGPROBS, expectation, graded
+from infinity_assets_tests.properties import examples
 
 LOGPROBS = st.floats(-30, 0)
 
@@ -17,7 +18,7 @@ def score(*logprobs: list | None) -> list[float | None]:
     return frame.select(expectation(pl.col("logprobs"))).to_series().to_list()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(logprobs=st.lists(LOGPROBS, min_size=5, max_size=5), shift=st.floats(-5, 5))
 def test_it_is_the_mean_digit_whatever_other_tokens_take(logprobs: list[float], shift: float) -> None:
     weights = [math.exp(value) for value in logprobs]
@@ -26,7 +27,7 @@ def test_it_is_the_mean_digit_whatever_other_tokens_take(logprobs: list[float], 
     assert score([value + shift for value in logprobs]) == [pytest.approx(expected)]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(logprobs=st.lists(LOGPROBS, min_size=5, max_size=5), place=st.integers(0, 4), gap=st.sampled_from([None, math.nan, -math.inf]))
 def test_a_missing_digit_means_no_score(logprobs: list, place: int, gap: float | None) -> None:
     logprobs[place] = gap
@@ -40,7 +41,7 @@ def test_too_few_digits_mean_no_score() -> None:
 NUMBERS = st.one_of(st.none(), st.lists(st.one_of(st.none(), st.floats(allow_nan=True, allow_infinity=True)), max_size=6))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(lines=st.lists(st.tuples(NUMBERS, st.sampled_from([None, "invalid_choice", "truncated"])), max_size=8))
 def test_a_score_is_finite_or_null_with_a_reason(lines: list) -> None:
     answers = pl.DataFrame(

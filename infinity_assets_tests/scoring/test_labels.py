@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infinity_assets.scoring.labels import ABILITIES, chinese, lift_schema, lifted, normalise, parse, schema
+from infinity_assets_tests.properties import examples
 
-FEW = settings(max_examples=100, deadline=None)
+FEW = settings(max_examples=examples(100), deadline=None)
 
 
 def answers(*lines: tuple[str, str | None, str | None]) -> pl.DataFrame:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from infinity_assets.scoring.language import detect, differs, scripts_differ
 from infinity_assets_tests.benchmarks.language_and_domain import language_texts
+from infinity_assets_tests.properties import examples
 
 SOURCES = Path(__file__).parents[3] / "shared/data/sources"
 
@@ -82,7 +83,7 @@ def test_languages(text: str | None, tag: str) -> None:
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60) | st.sampled_from([text or "" for text, _ in TABLE])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(texts=st.lists(st.none() | ANY_TEXT, max_size=6))
 def test_every_text_has_a_tag_that_does_not_depend_on_its_company(texts: list) -> None:
     tags = detected(*texts)
@@ -92,7 +93,7 @@ def test_every_text_has_a_tag_that_does_not_depend_on_its_company(texts: list) -
 
 
 @given(text=st.text(st.characters(codec="ascii"), max_size=60))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_a_text_is_never_of_a_script_that_it_does_not_hold(text: str) -> None:
     assert detected(text)[0] not in {"zh", "ja", "ko", "ru", "ar", "hi", "th", "el", "he"}
 

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infinity_assets.scoring.likelihood import losses
+from infinity_assets_tests.properties import examples
 
 SCHEMA = {"row_id": pl.String, "sum_logprob": pl.Float64, "answer_tokens": pl.Int64, "error": pl.String}
 FINE = (-3.0, 2, None)
@@ -19,7 +20,7 @@ def only(context: tuple, alone: tuple, instruction: tuple = FINE) -> dict:
     return losses(scored(context), scored(alone), scored(instruction)).row(0, named=True)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(context=st.floats(-500, 0), alone=st.floats(-500, -0.1), asked=st.floats(-500, -0.1), tokens=st.integers(1, 400))
 def test_what_is_made_of_three_mean_losses(context: float, alone: float, asked: float, tokens: int) -> None:
     line = only((context, tokens, None), (alone, tokens, None), (asked, 7, None))

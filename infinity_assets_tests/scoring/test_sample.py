@@ -5,8 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infinity_assets.scoring.sample import stand_ins, stratified, take
+from infinity_assets_tests.properties import examples
 
-FEW = settings(max_examples=50, deadline=None)
+FEW = settings(max_examples=examples(50), deadline=None)
 IDS = st.lists(st.integers(0, 10_000).map("{:032x}".format), unique=True, max_size=20)
 
 

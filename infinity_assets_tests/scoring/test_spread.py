@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from infinity_assets.foundation_settings import Labels
 from infinity_assets.scoring.spread import Labelled, agreement, neighbours, vote
+from infinity_assets_tests.properties import examples
 
-FEW = settings(max_examples=60, deadline=None)
+FEW = settings(max_examples=examples(60), deadline=None)
 WIDTH = 8
 
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from infinity_assets.foundation_settings import Labels
 from infinity_assets.scoring.vocabulary import EMPTY, FORMS, NOT_IN_VOCABULARY, RARE, Vocabulary, build, labels_of, pairs_of, place
+from infinity_assets_tests.properties import examples
 
-FEW = settings(max_examples=80, deadline=None)
+FEW = settings(max_examples=examples(80), deadline=None)
 RECIPE = Labels(min_rows=2, min_support=3, min_confidence=0.9)
 AXES = {"maths": 0, "mathematics": 0, "cooking": 1, "poetry": 2}
 FORM = st.sampled_from(

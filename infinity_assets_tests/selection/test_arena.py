@@ -12,9 +12,10 @@ from infinity_assets.rows.schema import GENERATIONS, empty
 from infinity_assets.selection import arena
 from infinity_assets.selection.selectors.registry import SELECTORS
 from infinity_assets.settings import Foundation
+from infinity_assets_tests.properties import examples
 from infinity_assets_tests.selection.selectors.rows import LINES, WIDTH, frame
 
-FEW = settings(max_examples=25, deadline=None)
+FEW = settings(max_examples=examples(25), deadline=None)
 ALL = [*SELECTORS, arena.RECIPE]
 ITEMS = pl.DataFrame(
     {"domain": ["math", "math", "code"], "vector": pl.Series([[1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0]], dtype=pl.Array(pl.Float16, WIDTH))}

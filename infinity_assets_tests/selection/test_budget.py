@@ -12,8 +12,9 @@ from infinity_assets.selection.budget import budget, relaxed
 from infinity_assets.selection.rules import first_failure
 from infinity_assets.selection.rules.registry import BY_NAME
 from infinity_assets.settings import Foundation
+from infinity_assets_tests.properties import examples
 
-FEW = settings(max_examples=60, deadline=None)
+FEW = settings(max_examples=examples(60), deadline=None)
 
 
 @FEW

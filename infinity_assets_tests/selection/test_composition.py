@@ -10,9 +10,10 @@ from infinity_assets.rows.schema import DOMAINS
 from infinity_assets.selection.composition import COMPOSED, accounts, compose, scaled
 from infinity_assets.selection.selectors.registry import SELECTORS
 from infinity_assets.settings import Foundation
+from infinity_assets_tests.properties import examples
 from infinity_assets_tests.selection.selectors.rows import LINES, WIDTH, frame
 
-FEW = settings(max_examples=60, deadline=None)
+FEW = settings(max_examples=examples(60), deadline=None)
 RECIPES = st.fixed_dictionaries(
     {domain: st.lists(st.sampled_from(sorted(SELECTORS)), min_size=1, max_size=3).map(tuple) for domain in DOMAINS}
 )

@@ -5,8 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infinity_assets.selection import topics
+from infinity_assets_tests.properties import examples
 
-FEW = settings(max_examples=50, deadline=None)
+FEW = settings(max_examples=examples(50), deadline=None)
 POINTS = st.lists(st.none() | st.tuples(*[st.integers(-2, 2)] * 3).filter(any), min_size=1, max_size=20)
 DTYPE = pl.Array(pl.Float16, 3)
 

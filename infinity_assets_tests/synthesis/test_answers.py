@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from infinity_assets.foundation_settings import Limits
 from infinity_assets.synthesis.answers import REASONS, choose, failures
 from infinity_assets.synthesis.execution import execute
+from infinity_assets_tests.properties import examples
 
 CASES = Path(__file__).parent / "cases" / "answers"
 PAGE = Path(__file__).parents[2] / "docs" / "answers.md"
@@ -108,7 +109,7 @@ def drawn(instructions: list) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=dict(zip(names, types, strict=True)), orient="row")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(instructions=DRAWN, data=st.data())
 def test_the_best_is_kept_and_no_answer_is_lost(instructions: list, data: st.DataObject) -> None:
     made = drawn(instructions)
@@ -138,7 +139,7 @@ def test_the_best_is_kept_and_no_answer_is_lost(instructions: list, data: st.Dat
             assert rejected is None
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(words=st.lists(st.text("abcdefgh", min_size=4, max_size=6), min_size=2, max_size=8, unique=True), times=st.integers(1, 12))
 def test_a_loop_is_what_says_little_often(words: list[str], times: int) -> None:
     """Once is no loop, and more than four times always is one."""

@@ -24,6 +24,7 @@ from infinity_assets.synthesis import conversations
 from infinity_assets.synthesis.asking import Asking
 from infinity_assets_tests.frames import conversations as messages_of
 from infinity_assets_tests.inference.doubles import ScriptedEngine
+from infinity_assets_tests.properties import examples
 
 ASKS = {2: "How long does the dough have to rest?", 3: "Which flour would you take instead?", 4: "Is an oven of gas any worse?"}
 SAYS = {2: "Two hours in a warm room will do.", 3: "Rye is darker and keeps for longer.", 4: "Gas is wetter, and the crust gets softer."}
@@ -117,7 +118,7 @@ def test_every_rule_is_tried_above() -> None:
     assert own <= set(FAULTS)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(data=st.data(), count=st.integers(0, 8), share=st.sampled_from([0.0, 0.5, 1.0]))
 def test_every_row_and_every_conversation_is_out_or_decided_once(data: st.DataObject, count: int, share: float) -> None:
     frame, recipe = rows(count), Conversations(share=share)

@@ -12,8 +12,9 @@ from infinity_assets.rows.ids import with_row_ids
 from infinity_assets.selection.rules import Rule
 from infinity_assets.synthesis.descent import Generation, settle
 from infinity_assets_tests.frames import asked
+from infinity_assets_tests.properties import examples
 
-FEW = settings(max_examples=80, deadline=None)
+FEW = settings(max_examples=examples(80), deadline=None)
 COLUMNS = pl.Schema({**schema.SYNTHETIC_ROW, "grade": pl.Int64})
 VERDICT = pl.Schema({"row_id": pl.String, "reason": pl.String, "detail": pl.String})
 RULES = [

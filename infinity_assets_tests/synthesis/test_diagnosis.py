@@ -26,8 +26,9 @@ from infinity_assets.synthesis.diagnosis import (
     wide,
 )
 from infinity_assets_tests.frames import conversations
+from infinity_assets_tests.properties import examples
 
-FEW = settings(max_examples=60, deadline=None)
+FEW = settings(max_examples=examples(60), deadline=None)
 GRADE = st.none() | st.floats(1, 5)
 SCORES = st.dictionaries(st.sampled_from("abcd"), st.lists(GRADE, min_size=1, max_size=3), max_size=4)
 SCHEMA = {

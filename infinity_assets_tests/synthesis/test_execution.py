@@ -9,6 +9,7 @@ from infinity_assets.evaluation import sandbox
 from infinity_assets.foundation_settings import Limits
 from infinity_assets.synthesis import execution
 from infinity_assets.synthesis.execution import execute, program_of
+from infinity_assets_tests.properties import examples
 
 DOUBLE = "def double(x):\n    return 2 * x"
 MAIN = "if __name__ == '__main__':\n    double(input())"
@@ -88,7 +89,7 @@ def test_verdicts(number: int, verdicts: dict) -> None:
     assert (said is None) == (status in (None, "passed"))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(request=st.text(max_size=200), answer=st.text(max_size=200), tests=st.none() | st.text(max_size=30))
 def test_any_text_can_be_looked_at(request: str, answer: str, tests: str | None) -> None:
     program_of(request, answer, tests)
@@ -101,7 +102,7 @@ LITERALS = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(value=LITERALS, says=st.sampled_from([" -> ", " returns ", " == ", "返回"]), end=st.sampled_from(["", ".", ", and so on", "。"]))
 def test_an_example_with_any_literals_is_read_whole(value: object, says: str, end: str) -> None:
     program = program_of(f"Give it back: same({value!r}){says}{value!r}{end}", block("def same(x):\n    return x"), None)

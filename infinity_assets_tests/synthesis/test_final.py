@@ -19,6 +19,7 @@ from infinity_assets.rows.ids import with_row_ids
 from infinity_assets.settings import Near
 from infinity_assets.synthesis import final
 from infinity_assets_tests.frames import Turns, conversations
+from infinity_assets_tests.properties import examples
 
 COLUMNS = pl.Schema({**schema.SYNTHETIC_ROW, "answer_score": pl.Float64, "reward": pl.Float64})
 HITS = pl.DataFrame(schema={"row_id": pl.String, "item_id": pl.String, "rule": pl.String, "share": pl.Float64, "span": pl.String})
@@ -166,7 +167,7 @@ SCORES = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(lines=SCORES, share=st.sampled_from([0.0, 0.05, 0.25, 0.5]), least=st.integers(1, 8), data=st.data())
 def test_the_lowest_of_each_group_go_and_everything_is_accounted_for(lines: list, share: float, least: int, data: st.DataObject) -> None:
     recipe = Final(drop_quantile=share, min_group=least, min_answer_score=0.0)

@@ -10,6 +10,7 @@ from infinity_assets.rows.ids import shard_names
 from infinity_assets.selection.rules import Rule
 from infinity_assets.synthesis.descent import settle
 from infinity_assets.synthesis.quota import WAVE, share_of, until_accepted
+from infinity_assets_tests.properties import examples
 
 RULES = [Rule("bad", pl.col("text").str.starts_with("bad"), pl.col("text"))]
 
@@ -41,7 +42,7 @@ def run(texts: list[str], wanted: int | None):
 texts = st.lists(st.sampled_from(["bad", "one", "two"]).flatmap(lambda s: st.integers(0, 60).map(lambda n: f"{s} {n}")), max_size=80)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(texts=texts, wanted=st.one_of(st.none(), st.integers(0, 60)))
 def test_no_row_is_lost_and_no_more_than_wanted_are_kept(texts, wanted):
     generation, untried, tried = run(texts, wanted)
@@ -55,7 +56,7 @@ def test_no_row_is_lost_and_no_more_than_wanted_are_kept(texts, wanted):
     assert set(untried["reason"]) <= {"not_needed"}
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=examples(30))
 @given(texts=texts, wanted=st.integers(1, 40), more=st.integers(0, 40))
 def test_a_larger_number_goes_on_where_a_smaller_one_ended(texts, wanted, more):
     few, _, tried = run(texts, wanted)

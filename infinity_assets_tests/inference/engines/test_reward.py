@@ -20,6 +20,7 @@ from infinity_assets.inference.responses.store import ResponseStore
 from infinity_assets.inference.weights.models import local_path
 from infinity_assets.model_settings import ModelSpec, RewardSpec
 from infinity_assets_tests.inference.doubles import reward_model
+from infinity_assets_tests.properties import examples
 
 
 def talk(*contents: str) -> tuple[dict[str, str], ...]:
@@ -75,7 +76,7 @@ def run(model, requests):
     return [responses[position] for position in range(len(requests))]
 
 
-@hypothesis_settings(max_examples=8, deadline=None)
+@hypothesis_settings(max_examples=examples(8), deadline=None)
 @given(order=st.lists(st.integers(0, len(TALKS) - 1), min_size=1, max_size=9))
 def test_rewards_are_the_models_own_in_any_company(model, expected, order):
     responses = run(model, [REQUESTS[number] for number in order])

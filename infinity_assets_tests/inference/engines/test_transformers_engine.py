@@ -16,6 +16,7 @@ from infinity_assets.inference.requests import CompleteRequest, ScoreRequest
 from infinity_assets.inference.weights.models import local_path
 from infinity_assets.model_settings import ModelSpec, Sampling
 from infinity_assets_tests.inference.doubles import answered, ask, bad_requests_are_errors_among_good_answers
+from infinity_assets_tests.properties import examples
 
 SPEC = ModelSpec(backend="transformers", max_model_len=512, dtype="float32")
 GREEDY = Sampling(temperature=0.0, max_tokens=12)
@@ -119,7 +120,7 @@ def test_log_probabilities_do_not_depend_on_how_much_is_held_at_once(engine, mon
     assert [response.sum_logprob for response in answered(engine, requests)] == pytest.approx(at_once, abs=1e-3)
 
 
-@hypothesis_settings(max_examples=3, deadline=None)
+@hypothesis_settings(max_examples=examples(3), deadline=None)
 @given(st.permutations(range(5)), st.integers(0, 2**32 - 1))
 def test_a_draw_does_not_depend_on_its_company(engine, order, seed):
     one = ask("one", "Tell me a story.", sampling=DRAWN, seed=seed)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from infinity_assets.inference.responses.segments import DamagedSegment, Segment, Segments
 from infinity_assets.inference.responses.store import RESPONSES, ResponseStore, _groups
 from infinity_assets.rows.ids import digest
+from infinity_assets_tests.properties import examples
 
 MODEL = "m@main"
 SPAWN = multiprocessing.get_context("spawn")
@@ -196,7 +197,7 @@ def test_a_line_is_rewritten_a_few_times_only():
 BATCHES = st.lists(st.dictionaries(st.sampled_from("abcdef"), st.text(max_size=3), min_size=1), max_size=6)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=examples(30))
 @given(BATCHES, st.sets(st.integers(0, 6)))
 def test_the_first_line_of_a_key_is_given_and_compacting_changes_nothing(batches, compactions):
     with tempfile.TemporaryDirectory() as root:

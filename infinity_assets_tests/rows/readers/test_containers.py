@@ -20,6 +20,7 @@ from pyarrow import feather
 
 from infinity_assets.rows.readers.containers import CONTAINERS, Record, as_json, base
 from infinity_assets.rows.readers.streams import plain_suffix
+from infinity_assets_tests.properties import examples
 from infinity_assets_tests.rows.readers.in_memory import read_records
 
 TABLE = [
@@ -256,7 +257,7 @@ def test_every_suffix_has_a_container() -> None:
 
 
 NAMES = [f"fuzz{suffix}{packed}" for suffix in CONTAINERS for packed in ("", ".gz", ".zst")]
-FUZZ = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = settings(max_examples=examples(200), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
@@ -350,7 +351,7 @@ WRITERS: dict[str, Callable[[list[dict], str], str]] = {
 
 @pytest.mark.parametrize("block", [1, 7, 40])
 @pytest.mark.parametrize("name", WRITERS)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(items=ITEMS, broken=st.sampled_from(BREAKS))
 def test_blocks_do_not_show(tmp_path: Path, name: str, block: int, items: list[dict], broken: str) -> None:
     """Except that positions behind a damage in a list may, and that a transcript is one only as a whole."""
@@ -435,7 +436,7 @@ def test_values_that_json_does_not_have(tmp_path: Path) -> None:
     assert second.value == dict.fromkeys(columns) | {"large": "x"}
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(share=st.floats(0, 1, exclude_max=True), zeros=st.integers(1, 40), kind=st.sampled_from(["file", "stream"]))
 def test_a_damaged_arrow_file_does_not_end_the_process(tmp_path: Path, share: float, zeros: int, kind: str) -> None:
     table = pa.Table.from_pylist([{"q": f"q{number}", "m": [{"role": "user"}] * (number % 3)} for number in range(100)])
@@ -450,7 +451,7 @@ def test_a_damaged_arrow_file_does_not_end_the_process(tmp_path: Path, share: fl
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv", "a.txt", "a.yaml"])
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cut=st.integers(1, 400))
 def test_the_beginning_of_a_record_is_no_record(tmp_path: Path, name: str, cut: int) -> None:
     """Where a compressed file breaks off, what was read last may be half of something."""

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infinity_assets.rows.readers.json_repair import Element, duplicated, open_list, parse_lenient, recover
+from infinity_assets_tests.properties import examples
 
 REPAIRS = [
     ('{"a": 1,}', {"a": 1}, "trailing_comma"),
@@ -101,7 +102,7 @@ KINDS = ["no end", "no beginning", "quote", "junk", "deleted", "replaced", "no c
 
 @pytest.mark.parametrize("separator", [", ", ",\n  ", ","])
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(records=RECORDS, which=st.integers(0, 7), place=st.integers(0, 10**6))
 def test_one_damaged_element_costs_itself(kind: str, separator: str, records: list[dict], which: int, place: int) -> None:
     which %= len(records)

@@ -17,6 +17,7 @@ from infinity_assets.rows.readers import preview as module
 from infinity_assets.rows.readers.preview import Limits, Preview, preview
 from infinity_assets.rows.sources import Source, load_source
 from infinity_assets.scoring.content import with_language_and_domain
+from infinity_assets_tests.properties import examples
 from infinity_assets_tests.rows.readers.in_memory import read
 from infinity_assets_tests.rows.readers.test_reading import MIXED, make
 
@@ -70,7 +71,7 @@ def test_the_rows_of_a_preview_of_everything_are_those_of_a_run(tmp_path: Path) 
     check_same_as_read(source, preview(source, rows=1000, limits=Limits.none()))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     name=st.sampled_from(["a.json", "a.jsonl", "a.csv", "a.yaml", "a.txt", "a.jsonl.gz", "a.tar", "a.zip"]), data=st.binary(max_size=200)
 )
@@ -194,7 +195,7 @@ def test_shapes_without_end_are_counted_as_dropped(tmp_path: Path) -> None:
     assert [(one.reason, one.records) for one in seen.dropped] == [("unknown_layout", 100)]
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.dictionaries(st.text(max_size=8), st.text(max_size=20) | st.none() | st.integers(0, 9), max_size=4), min_size=1, max_size=5)
 )

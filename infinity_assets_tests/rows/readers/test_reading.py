@@ -25,6 +25,7 @@ from infinity_assets.rows.readers import reading as reading_module
 from infinity_assets.rows.readers.containers import CONTAINERS, base
 from infinity_assets.rows.readers.reading import TABLES, read_source
 from infinity_assets.rows.sources import Source, load_source
+from infinity_assets_tests.properties import examples
 from infinity_assets_tests.rows.readers.in_memory import Frames, read
 
 SHARED = Path(__file__).parents[4] / "shared/data"
@@ -146,7 +147,7 @@ LINES = [
 ]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     lines=st.lists(st.sampled_from(LINES) | st.text('{}[]",:a', max_size=8), max_size=8),
     suffix=st.sampled_from([".json", ".jsonl", ".txt", ".yaml", ".csv"]),
@@ -271,7 +272,7 @@ SUFFIXES = [f"{suffix}{packed}" for suffix in (*CONTAINERS, ".zip", ".tar", ".tg
 PACKERS = [bytes, gzip.compress, bz2.compress, lzma.compress]
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     suffix=st.sampled_from(SUFFIXES),
     data=st.binary(max_size=100)

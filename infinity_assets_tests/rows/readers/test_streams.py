@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from infinity_assets.rows.readers.containers import Record, read_blocks
 from infinity_assets.rows.readers.streams import is_archive, plain_suffix
+from infinity_assets_tests.properties import examples
 
 COUNT = 400
 LINES = b"".join(b'{"number": %d, "text": "some words %d"}\n' % (number, number * 7919) for number in range(COUNT))
@@ -176,7 +177,7 @@ FORMS = {
 }
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(400), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(name=st.sampled_from(sorted(FORMS)), share=st.floats(0, 1, exclude_max=True), bit=st.none() | st.integers(0, 7))
 @example(name="a.jsonl.gz", share=0.0, bit=None)
 @example(name="a.zip", share=0.0, bit=0)

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infinity_assets.selection.dsir.drawing import candidates, first, noisy_keys, order
+from infinity_assets_tests.properties import examples
 
-FEW = settings(max_examples=100, deadline=None)
+FEW = settings(max_examples=examples(100), deadline=None)
 SCHEMA = {"row_id": pl.String, "log_weight": pl.Float64, "stratum": pl.Int64, "share": pl.Float64}
 SHARES = (0.5, 0.3, 0.2)
 ROWS = st.lists(

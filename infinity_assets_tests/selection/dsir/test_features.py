@@ -19,8 +19,9 @@ from infinity_assets.foundation_settings import Dsir
 from infinity_assets.rows.text import tokens
 from infinity_assets.selection.dsir.features import ngrams
 from infinity_assets.selection.dsir.kernels import sha256_modulo
+from infinity_assets_tests.properties import examples
 
-FEW = settings(max_examples=100, deadline=None)
+FEW = settings(max_examples=examples(100), deadline=None)
 TEXTS = st.lists(st.none() | st.text(max_size=40) | st.text("aB '.,3 数学_\n", max_size=60), max_size=6)
 ORDERS, BUCKETS = st.integers(1, 4), st.integers(1, 20_000)
 

@@ -10,6 +10,7 @@ from infinity_assets.selection.dsir import passes
 from infinity_assets.selection.dsir.passes import IMPORTANCE, count_rows, weigh_rows
 from infinity_assets.selection.dsir.weights import count, fit, weigh
 from infinity_assets_tests.frames import pool
+from infinity_assets_tests.properties import examples
 
 DSIR = Dsir(targets={"math": ("sums",), "code": ()}, buckets=97)
 QUESTIONS = st.sampled_from(["How many is 3 and 4?", "三加四是多少？", "print x", "?!", "Why, oh why?"])
@@ -28,7 +29,7 @@ def rows_of(records: list) -> pl.DataFrame:
     return table.with_columns(pl.Series("domain", [domain for _, domain, *_ in records], dtype=pl.String))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(records=RECORDS, batch=st.integers(1, 7), workers=st.integers(1, 3))
 def test_passes(records: list, batch: int, workers: int) -> None:
     table = rows_of(records)

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from infinity_assets.foundation_settings import Dsir
 from infinity_assets.selection.dsir.weights import NGRAMS, PRIOR, Counts, count, fit, from_frame, stratum, to_frame, weigh
+from infinity_assets_tests.properties import examples
 
-FEW = settings(max_examples=60, deadline=None)
+FEW = settings(max_examples=examples(60), deadline=None)
 VOCABULARY = ("sum", "of", "cat", "7", "数")
 WORDS = st.lists(st.sampled_from(VOCABULARY), max_size=8)
 POOLS = st.lists(WORDS, min_size=1, max_size=6).filter(any)

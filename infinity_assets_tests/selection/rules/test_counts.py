@@ -12,8 +12,9 @@ from infinity_assets.foundation_settings import Rules, Thresholds
 from infinity_assets.rows.schema import DOMAINS
 from infinity_assets.selection.rules import counts, measures, registry
 from infinity_assets.selection.rules.rule import first_failure
+from infinity_assets_tests.properties import examples
 
-FEW = settings(max_examples=40, deadline=None)
+FEW = settings(max_examples=examples(40), deadline=None)
 ROWS = st.lists(
     st.fixed_dictionaries(
         {

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from infinity_assets.foundation_settings import Rules
 from infinity_assets.selection.rules import first_failure, measures, registry
 from infinity_assets_tests.frames import pool
+from infinity_assets_tests.properties import examples
 
 NO_SCORES = pl.DataFrame(schema={"row_id": pl.String, "ifd": pl.Float64, "quality": pl.Float64})
 
@@ -210,7 +211,7 @@ def test_thresholds_of_a_source_come_before_those_of_a_domain() -> None:
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60) | st.sampled_from([answer for answer, _ in CHAT + CODE])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(rows=st.lists(st.lists(TEXT, min_size=1, max_size=4), max_size=5), cut=st.integers(1, 5))
 def test_a_row_has_the_same_measures_whatever_stands_beside_it(rows: list[list[str]], cut: int) -> None:
     records = [
@@ -235,7 +236,7 @@ def test_a_row_has_the_same_measures_whatever_stands_beside_it(rows: list[list[s
 WORDS = st.lists(st.sampled_from("abcdef"), min_size=0, max_size=60)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(words=WORDS)
 def test_repeated_runs_are_those_of_a_plain_count(words: list[str]) -> None:
     runs = [tuple(words[n : n + 10]) for n in range(len(words) - 9)]

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infinity_assets.selection.rules import Rule, first_failure
+from infinity_assets_tests.properties import examples
 
-FEW = settings(max_examples=60, deadline=None)
+FEW = settings(max_examples=examples(60), deadline=None)
 VALUES = st.lists(st.none() | st.integers(-3, 3), max_size=6)
 THRESHOLDS = st.lists(st.integers(-3, 3), min_size=1, max_size=4)
 

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infinity_assets.selection.seeds.coverage import CELL, Grid, grid_of, in_cells, round_robin
+from infinity_assets_tests.properties import examples
 
-FEW = settings(max_examples=60, deadline=None)
+FEW = settings(max_examples=examples(60), deadline=None)
 CELLS = st.tuples(st.integers(0, 2), st.integers(0, 2), st.none(), st.none()) | st.tuples(
     st.none(), st.none(), st.sampled_from(["zh", None]), st.sampled_from(["law", None])
 )

@@ -8,9 +8,10 @@ from infinity_assets.chat_settings import Seeds
 from infinity_assets.foundation_settings import Proxy
 from infinity_assets.rows.ids import draw
 from infinity_assets.selection.seeds.criteria import CRITERIA, judged
+from infinity_assets_tests.properties import examples
 from infinity_assets_tests.selection.seeds.made_up import RECIPES, ROWS, VOCABULARY, frame
 
-FEW = settings(max_examples=100, deadline=None)
+FEW = settings(max_examples=examples(100), deadline=None)
 COUNTS = dict(VOCABULARY.iter_rows())
 
 

@@ -11,9 +11,10 @@ from infinity_assets.foundation_settings import Proxy
 from infinity_assets.selection.seeds import summary
 from infinity_assets.selection.seeds.coverage import CELL
 from infinity_assets.selection.seeds.criteria import CRITERIA, judged
+from infinity_assets_tests.properties import examples
 from infinity_assets_tests.selection.seeds.made_up import RECIPES, ROWS, VOCABULARY, frame, picked
 
-FEW = settings(max_examples=80, deadline=None)
+FEW = settings(max_examples=examples(80), deadline=None)
 
 
 @FEW

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from infinity_assets.selection.selectors import diverse
 from infinity_assets.selection.selectors.registry import select
 from infinity_assets.settings import Foundation
+from infinity_assets_tests.properties import examples
 from infinity_assets_tests.selection.selectors.rows import LINES, frame
 
-FEW = settings(max_examples=80, deadline=None)
+FEW = settings(max_examples=examples(80), deadline=None)
 POINTS = st.lists(st.tuples(*[st.integers(-2, 2)] * 2), min_size=1, max_size=14).map(lambda p: np.array(p, np.float16))
 
 

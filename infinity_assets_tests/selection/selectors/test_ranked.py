@@ -8,9 +8,10 @@ from hypothesis import given, settings
 
 from infinity_assets.foundation_settings import Foundation, Selectors
 from infinity_assets.selection.selectors.registry import select
+from infinity_assets_tests.properties import examples
 from infinity_assets_tests.selection.selectors.rows import LINES, frame
 
-FEW = settings(max_examples=60, deadline=None)
+FEW = settings(max_examples=examples(60), deadline=None)
 
 
 def order(name: str, rows: pl.DataFrame, recipe: Foundation | None = None) -> list[str]:

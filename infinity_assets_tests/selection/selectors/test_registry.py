@@ -11,9 +11,10 @@ from infinity_assets.errors import InfinityError
 from infinity_assets.selection.selectors.registry import SELECTORS, select
 from infinity_assets.selection.selectors.verdicts import OVER_SIZE, VERDICTS
 from infinity_assets.settings import Foundation
+from infinity_assets_tests.properties import examples
 from infinity_assets_tests.selection.selectors.rows import LINES, frame
 
-FEW = settings(max_examples=60, deadline=None)
+FEW = settings(max_examples=examples(60), deadline=None)
 SIZES = st.integers(0, 18)
 
 LACKS = {

@@ -10,6 +10,7 @@ from infinity_assets.chat_settings import Elimination
 from infinity_assets.rows.ids import with_row_ids
 from infinity_assets.synthesis.elimination.copies import near_copies
 from infinity_assets_tests.frames import asked
+from infinity_assets_tests.properties import examples
 
 ONE = "Suggest a name for a bakery that sells only bread without wheat."
 NEAR = "Suggest a name for a bakery that sells only bread without any wheat."
@@ -45,7 +46,7 @@ def test_no_rows_and_texts_too_short_for_a_shingle() -> None:
 WORDS = st.lists(st.sampled_from(list("abcdef")), min_size=1, max_size=8).map(" ".join)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=examples(30))
 @given(st.lists(WORDS, max_size=8))
 def test_who_wins_stays_and_is_earlier(texts: list[str]) -> None:
     found = lost(*texts)

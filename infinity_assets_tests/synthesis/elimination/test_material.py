@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infinity_assets.synthesis.elimination.material import lost, prose
+from infinity_assets_tests.properties import examples
 
 PIECES = (
     "```python\nx = f(3)\n```", "| a | b |\n|---|---|\n| 1 | 2 |", "n,m,o\n1,2,3", "- oak\n- fig", "\"to be or not\"", "“千里之行”", "1234567",
@@ -25,7 +26,7 @@ def test_a_piece_is_missed_and_found(piece: str) -> None:
     assert first_lost(seed, " ".join(seed.split())) is None
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=examples(50))
 @given(
     st.lists(st.sampled_from([*PIECES, "Why is it so?", "", "Write a poem.\nThen rest."]), max_size=4).map("\n\n".join),
     st.text(max_size=40),

@@ -16,6 +16,7 @@ from infinity_assets.errors import InfinityError
 from infinity_assets.inference.requests import GenerateRequest, Request, Response
 from infinity_assets.settings import Settings
 from infinity_assets.synthesis.strategies import deficiency, registry
+from infinity_assets_tests.properties import examples
 from infinity_assets_tests.synthesis.strategies.scripted import Models, seeds
 
 NAMES = [name for name in get_args(StrategyName) if name != "magpie"]
@@ -50,7 +51,7 @@ SEED = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(
     rows=st.lists(SEED, max_size=12),
     weights=st.dictionaries(st.sampled_from(NAMES), st.floats(0.1, 5), min_size=1),
