@@ -12,7 +12,7 @@ def sentences(data: Path, share: float) -> list[str]:
     query = """
         select g.asset, g.partition, g.row_id, g.prompt, g.attempt, g.error
         from generations g join materializations m using (asset, partition, run_id) where m.latest"""
-    with connect(data) as views:
+    with connect(data, assets=()) as views:
         calls = views.sql(query).pl().sort("attempt").unique(["asset", "partition", "row_id", "prompt"], keep="last")
     told = calls.group_by("asset").agg(pl.len().alias("asked"), pl.col("error").count().alias("failed")).sort("asset")
     said = []

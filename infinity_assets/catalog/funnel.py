@@ -22,7 +22,7 @@ def funnel(data: Path) -> pl.DataFrame:
     `reasons` counts the dropped rows by reason, most frequent first. `calls` are the model calls really made, over all materialisations.
     `seconds` are those of the latest.
     """
-    with connect(data) as views:
+    with connect(data, assets=()) as views:
         totals = views.sql(
             """
             with reasons as (

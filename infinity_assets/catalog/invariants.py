@@ -21,7 +21,7 @@ Invariant = Callable[[Lake, str], pl.DataFrame]
 
 def conservation(lake: Lake, asset: str) -> pl.DataFrame:
     """Rows in plus rows created equal rows out plus rows dropped, and every drop has its decision."""
-    with connect(lake.data) as views:
+    with connect(lake.data, assets=()) as views:
         return views.sql(
             """
             select m.partition, rows_in, rows_created, rows_out, rows_dropped, coalesce(d.dropped, 0) as decisions
@@ -37,7 +37,7 @@ def conservation(lake: Lake, asset: str) -> pl.DataFrame:
 
 def accounted(lake: Lake, asset: str) -> pl.DataFrame:
     """Of every file, records = rows + dropped, as rows and decisions count them; each dropped or repaired record has its bytes in quarantine."""
-    with connect(lake.data) as views:
+    with connect(lake.data, assets=[asset]) as views:
         # A hash of the path stands for it in the join: it may be of millions of records.
         return views.sql(
             f"""
@@ -93,7 +93,7 @@ def clean(lake: Lake, asset: str) -> pl.DataFrame:
 
 def lineage(lake: Lake, asset: str) -> pl.DataFrame:
     """Every row reaches a row of the raw pool through the edges."""
-    with connect(lake.data) as views:
+    with connect(lake.data, assets=[asset, "raw_pool"]) as views:
         return views.sql(
             f"""
             with recursive up(row_id, ancestor) as (
@@ -118,7 +118,7 @@ def licence(lake: Lake, asset: str) -> pl.DataFrame:
     # itself; above it stands the text, as its own source has it.
     about_texts = asset == "synthesized_from_text"
     pool, of = ("raw_pool", "and d.source = up.source") if about_texts else ("deduped", "")
-    with connect(lake.data) as views:
+    with connect(lake.data, assets=[asset, pool]) as views:
         views.register("descent", _descent(lake, about_texts).to_arrow())
         ancestors = views.sql(
             f"""

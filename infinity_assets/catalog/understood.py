@@ -10,7 +10,7 @@ from infinity_assets.catalog.views import connect
 
 def misread(data: Path, share: float) -> pl.DataFrame:
     """Sources of which more than a share of the records was dropped: source, records, dropped, reason (the most frequent), the worst first."""
-    with connect(data) as views:
+    with connect(data, assets=()) as views:
         return views.sql(
             """
             with counted as (

@@ -22,7 +22,7 @@ def used(data: Path, plan: Mapping[str, Any]) -> pl.DataFrame:
     """
     asked = pl.DataFrame({"request_key": [key for asset in plan["assets"] for key in asset["asked"]]}, schema={"request_key": pl.String})
     since = datetime.fromisoformat(plan["made_at"])
-    with connect(data) as views:
+    with connect(data, assets=()) as views:
         made = views.sql("select asset, seconds from materializations where finished_at > $since", params={"since": since}).pl()
         calls = views.sql(
             "select g.* from generations g join materializations m using (asset, partition, run_id) where m.finished_at > $since",

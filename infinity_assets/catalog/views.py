@@ -4,7 +4,10 @@
 deleted at any time. Our own commands do not need it: they make the same views in memory.
 """
 
+import hashlib
+import json
 import re
+from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 
@@ -17,23 +20,48 @@ from infinity_assets.catalog.lake import BOOKS, Lake
 DATABASE = "metadata.duckdb"
 
 
-def connect(data: Path) -> duckdb.DuckDBPyConnection:
-    """A connection with the views, in memory: for reading."""
+def connect(data: Path, assets: Iterable[str] | None = None) -> duckdb.DuckDBPyConnection:
+    """Return a connection with the views, in memory: for reading.
+
+    Args:
+        data: The data folder.
+        assets: The assets whose rows get a view, of those that have rows; `None` for all. Every view takes DuckDB some milliseconds to make.
+    """
     connection = duckdb.connect()
-    _create_views(connection, data)
+    lake = Lake(data)
+    _create_views(connection, lake, lake.assets() if assets is None else lake.assets() & set(assets))
     return connection
 
 
-def write_database(data: Path) -> Path:
-    """Make `metadata.duckdb` anew."""
-    path = data / DATABASE
-    with replacing(path) as temporary, duckdb.connect(str(temporary)) as connection:
-        _create_views(connection, data)
+def refresh_database(data: Path) -> Path:
+    """Write `metadata.duckdb` unless it holds the views of today.
+
+    A view reads whatever files there are when it is asked, so the database changes only with the assets that have rows and with their columns.
+    """
+    path, lake = data / DATABASE, Lake(data)
+    signature = _signature(lake)
+    signed = lake.catalog / "views.signature"
+    if not (path.exists() and signed.exists() and signed.read_text(encoding="utf-8") == signature):
+        signed.unlink(missing_ok=True)  # so that a process killed before the last line leaves no signature of other views
+        with replacing(path) as temporary, duckdb.connect(str(temporary)) as connection:
+            _create_views(connection, lake, lake.assets())
+        write_text(signature, signed)
     return path
 
 
-def _create_views(connection: duckdb.DuckDBPyConnection, data: Path) -> None:
-    lake = Lake(data)
+def _signature(lake: Lake) -> str:
+    """A hash of all that the views depend on: the folder, the statements, and the columns of every asset's rows."""
+    firsts = {asset: min((lake.rows / asset).glob("*.parquet")) for asset in sorted(lake.assets())}
+    columns = {asset: [(name, str(kind)) for name, kind in pl.read_parquet_schema(file).items()] for asset, file in firsts.items()}
+    books = {book: [(name, str(kind)) for name, kind in schema.items()] for book, schema in BOOKS.items()}
+    return hashlib.sha256(json.dumps([str(lake.data), _statements(), columns, books]).encode()).hexdigest()
+
+
+def _statements() -> str:
+    return files("infinity_assets.catalog").joinpath("views.sql").read_text(encoding="utf-8")
+
+
+def _create_views(connection: duckdb.DuckDBPyConnection, lake: Lake, assets: Iterable[str]) -> None:
     root = lake.catalog
     # A view over a glob that matches nothing is an error: an empty file keeps each glob non-empty.
     for book, columns in BOOKS.items():
@@ -44,12 +72,10 @@ def _create_views(connection: duckdb.DuckDBPyConnection, data: Path) -> None:
     for folder in ("manifests/_", "history/_/_"):
         if not (seed := root / folder / "empty.json").exists():
             write_text("", seed)
-    sql = files("infinity_assets.catalog").joinpath("views.sql").read_text(encoding="utf-8")
     connection.execute("set timezone = 'UTC'")
-    connection.execute(sql.format(root=_quoted(root)))
-    for folder in sorted(lake.rows.glob("*")):
-        if any(folder.glob("*.parquet")):
-            connection.execute(f"create or replace view \"{folder.name}\" as select * from read_parquet('{_quoted(folder)}/*.parquet')")
+    connection.execute(_statements().format(root=_quoted(root)))
+    for asset in sorted(assets):
+        connection.execute(f"create or replace view \"{asset}\" as select * from read_parquet('{_quoted(lake.rows / asset)}/*.parquet')")
 
 
 def _quoted(path: Path) -> str:

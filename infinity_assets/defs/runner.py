@@ -2,7 +2,10 @@
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import dagster as dg
@@ -63,10 +66,11 @@ class Runner:
         data: The data folder.
         pool: The folders of the pool.
         reporter: Shows progress.
+        instance: Where Dagster keeps its records of the runs; by default the instance that `dagster_home` configures.
     """
 
-    def __init__(self, data: Path, pool: Pool, reporter: Reporter):
-        self._data, self._pool, self._reporter = data, pool, reporter
+    def __init__(self, data: Path, pool: Pool, reporter: Reporter, instance: dg.DagsterInstance | None = None):
+        self._data, self._pool, self._reporter, self._instance = data, pool, reporter, instance
 
     def run(self, until: str | None = None, force: bool = False, budget: Calls | None = None) -> list[Fault]:
         """Materialise the graph, or what `until` needs of it, and spend no more than `budget` on model calls (null: what the settings say).
@@ -79,17 +83,15 @@ class Runner:
         """
         start_processes(Settings().ingest.workers)
         start_budget(budget or Settings().calls)
-        from infinity_assets.definitions import defs
         from infinity_assets.defs.automation import whole_range
         from infinity_assets.defs.jobs import build_sets, ingest_sources
         from infinity_assets.defs.partitions import SHARDS, SOURCES, register_sources
         from infinity_assets.defs.step import FORCE_TAG
 
-        definitions = defs()
+        definitions = _definitions()
         wanted = _needed(definitions, until)
-        os.environ["DAGSTER_HOME"] = str(dagster_home(self._data))
         os.environ["INFINITY_DATA"] = str(self._data)  # where the assets look, in this process and in those it starts
-        with dg.DagsterInstance.get() as instance, reporting_to(self._reporter):
+        with self._opened_instance() as instance, reporting_to(self._reporter):
             lake = Lake(self._data)
             register_sources(instance, self._pool, lake)
             # What is no longer in the graph (a later round, after the number of rounds was lowered) must not be counted.
@@ -113,6 +115,23 @@ class Runner:
                 if not result.success:
                     return [_fault(event) for event in result.get_step_failure_events()]
         return []
+
+    @contextmanager
+    def _opened_instance(self) -> Iterator[dg.DagsterInstance]:
+        if self._instance is not None:
+            yield self._instance
+            return
+        os.environ["DAGSTER_HOME"] = str(dagster_home(self._data))
+        with dg.DagsterInstance.get() as instance:
+            yield instance
+
+
+@cache
+def _definitions() -> dg.Definitions:
+    """The definitions of this process: Dagster takes half a second to load them."""
+    from infinity_assets.definitions import defs
+
+    return defs()
 
 
 def _needed(definitions: dg.Definitions, until: str | None) -> set[dg.AssetKey]:

@@ -21,7 +21,7 @@ from pydantic import BaseModel
 
 from infinity_assets.catalog.lake import ALL, Lake, Manifest, Outcome, StepKey
 from infinity_assets.catalog.pool import Pool
-from infinity_assets.catalog.views import write_database
+from infinity_assets.catalog.views import refresh_database
 from infinity_assets.defs.partitions import partition_names, partitions_of
 from infinity_assets.defs.resources import LakeResource
 from infinity_assets.errors import InfinityError
@@ -208,7 +208,7 @@ def dataset(
                         done = materialise_all(made, REGISTERED[asset], context.run_id, force=FORCE_TAG in context.run_tags)
                     for name, (manifest, reused) in zip(some, done, strict=True):
                         context.add_asset_metadata(_metadata(opened, manifest, reused), partition_key=name if partitions else None)
-            write_database(opened.data)
+            refresh_database(opened.data)
 
         return body
 

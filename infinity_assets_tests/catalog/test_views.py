@@ -1,9 +1,10 @@
 from pathlib import Path
 
 import duckdb
+import polars as pl
 
 from infinity_assets.catalog.lake import Lake, Outcome
-from infinity_assets.catalog.views import connect, write_database
+from infinity_assets.catalog.views import connect, refresh_database
 from infinity_assets_tests.catalog import lakes
 
 COLUMNS = {
@@ -44,11 +45,37 @@ def test_rows_and_books_can_be_joined(tmp_path: Path) -> None:
 
 def test_the_database_file_can_be_rewritten_while_it_is_read(tmp_path: Path) -> None:
     lakes.make(tmp_path)
-    with duckdb.connect(str(write_database(tmp_path)), read_only=True) as reader:
+    with duckdb.connect(str(refresh_database(tmp_path)), read_only=True) as reader:
         lake = Lake(tmp_path)
         lake.commit(lakes.key("later"), Outcome(lake.scan("deduped").collect()), "run-2", 0.0)
-        path = write_database(tmp_path)
+        path = refresh_database(tmp_path)
         assert reader.sql("select count(*) from deduped").fetchall() == [(3,)]
     with duckdb.connect(str(path), read_only=True) as reader:
         assert reader.sql("select count(*) from later").fetchall() == [(3,)]
     assert not list(tmp_path.glob(".*tmp*"))
+
+
+def test_the_database_is_written_again_only_if_a_view_changed(tmp_path: Path) -> None:
+    lake = lakes.make(tmp_path)
+
+    def columns() -> list[str]:
+        with duckdb.connect(str(refresh_database(tmp_path)), read_only=True) as reader:
+            return [name for name, *_ in reader.sql("describe deduped").fetchall()]
+
+    before = columns()
+    first = (tmp_path / "metadata.duckdb").stat().st_ino
+    lake.commit(lakes.key("deduped"), Outcome(lake.scan("deduped").collect().head(1)), "run-2", 0.0)
+    assert columns() == before
+    assert (tmp_path / "metadata.duckdb").stat().st_ino == first, "other rows, the same views"
+    lake.commit(lakes.key("deduped"), Outcome(lake.scan("deduped").with_columns(more=pl.lit(1)).collect()), "run-3", 0.0)
+    assert columns() == [*before, "more"]
+    (tmp_path / "metadata.duckdb").unlink()
+    assert columns() == [*before, "more"]
+
+
+def test_only_the_rows_that_are_asked_for_get_a_view(tmp_path: Path) -> None:
+    lakes.make(tmp_path)
+    with connect(tmp_path, assets=["deduped", "never_made"]) as views:
+        made = {name for (name,) in views.sql("select view_name from duckdb_views() where not internal").fetchall()}
+    assert made >= {"materializations", "decisions", "deduped"}
+    assert "raw_pool" not in made
