@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from infinity_assets.model_settings import STATIC_EMBEDDER, Cosine, EmbedderSpec, ModelSpec, Sampling, Section, Share
-from infinity_assets.rows.schema import DOMAINS, Domain
+from infinity_assets.rows.domains import DOMAINS, Domain
 
 Score = Literal["ifd", "ic_ifd", "quality", "complexity", "reward"]
 Threshold = Annotated[float, Field(allow_inf_nan=False)] | None

@@ -328,13 +328,3 @@ def path_of(section: BaseModel | str | int | float, within: BaseModel, path: str
             if found := path_of(section, value, here):
                 return found
     return ""
-
-
-def data_dir() -> Path:
-    """Where everything lies: INFINITY_DATA, or `data` in the working directory."""
-    return Path(os.environ.get("INFINITY_DATA", "data")).absolute()
-
-
-def models_dir() -> Path:
-    """Where weights lie: INFINITY_MODELS, or `models` in the data folder."""
-    return Path(os.environ["INFINITY_MODELS"]).absolute() if "INFINITY_MODELS" in os.environ else data_dir() / "models"

@@ -1,7 +1,7 @@
 """Fixtures that several test packages share, and how tests are spread over processes.
 
-Every module runs in one process, so that its fixtures are made once. All tests that need an engine share one process, and so do all that read the whole
-run of the graph: either takes gigabytes of memory, and a minute to start.
+Every module runs in one process, so that its fixtures are made once. All tests that need an engine share one process, and so do all that read
+the whole run of the graph: either takes gigabytes of memory, and a minute to start.
 """
 
 import os

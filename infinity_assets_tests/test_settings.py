@@ -7,7 +7,8 @@ from pydantic import ValidationError
 
 from infinity_assets.chat_settings import Evolution, Seeds
 from infinity_assets.errors import InfinityError
-from infinity_assets.settings import Settings, data_dir, models_dir, settings_hash
+from infinity_assets.locations import data_dir, models_dir
+from infinity_assets.settings import Settings, settings_hash
 
 
 @pytest.fixture

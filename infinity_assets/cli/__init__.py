@@ -1,16 +1,11 @@
 """The `infinity` command."""
 
-import atexit
 import json
 import logging
 import os
-import sys
-import time
 import warnings
-from pathlib import Path
 
 import click
-from rich.markup import escape
 
 from infinity_assets.cli.abilities import abilities
 from infinity_assets.cli.arena import arena
@@ -22,9 +17,10 @@ from infinity_assets.cli.plan import plan
 from infinity_assets.cli.prompts import prompts
 from infinity_assets.cli.responses import responses
 from infinity_assets.cli.rules import rules
-from infinity_assets.cli.sources import bring, sources
+from infinity_assets.cli.run import run
+from infinity_assets.cli.sources import sources
 from infinity_assets.errors import InfinityError
-from infinity_assets.settings import Settings, data_dir, models_dir
+from infinity_assets.locations import data_dir, models_dir
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -44,118 +40,6 @@ def main() -> None:
 
     Everything lies under INFINITY_DATA (default: ./data). Settings come from infinity.yaml and INFINITY_* variables: `infinity settings`.
     """
-
-
-@main.command()
-@click.option(
-    "--sources",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder whose subfolders are the sources. Remembered in data/pool.json. Default: data/sources.",
-)
-@click.option(
-    "--benchmarks",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder whose subfolders are the evaluation sets. Remembered too. Default: data/benchmarks.",
-)
-@click.option("--only", help="Names of the sources to take, separated by commas. Remembered too; `--only ''` takes all again.")
-@click.option("--until", metavar="ASSET", help="Stop when this asset is made, for example inf_instruct_f.")
-@click.option("--force", is_flag=True, help="Make everything anew. Answers of models are still taken from the response store.")
-@click.option(
-    "--budget",
-    metavar="AMOUNT",
-    help="Stop before the model calls of this run have used more: `2M` or `500k tokens` (prompt and completion together), `$5` or `5 eur` by the "
-    "prices in the settings. What was answered is kept, and the next run goes on from there.",
-)
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
-@sentences
-def run(
-    sources: Path | None, benchmarks: Path | None, only: str | None, until: str | None, force: bool, budget: str | None, debug: bool
-) -> None:
-    """Register the sources and materialise the graph, in this process.
-
-    What did not change since the last run is reused: same inputs, settings and code give the same rows. A run that was killed goes on
-    where it was; answers of models that were stored are not asked again.
-    """
-    from infinity_assets.catalog import failed_calls
-    from infinity_assets.catalog.funnel import funnel
-    from infinity_assets.catalog.lake import Lake
-    from infinity_assets.catalog.pool import Pool
-    from infinity_assets.catalog.understood import misread, sentences
-    from infinity_assets.decontamination.report import flagged
-    from infinity_assets.defs.runner import Runner
-    from infinity_assets.inference.budget import parse
-    from infinity_assets.report.terminal import TerminalReporter, funnel_table, open_console
-    from infinity_assets.rows.hub import waiting
-
-    console, began, data = open_console(), time.monotonic(), data_dir()
-    allowed = parse(budget) if budget is not None else Settings().calls
-    pool = Pool.load(data)
-    if sources or only is not None:
-        chosen = sources.absolute() if sources else pool.sources
-        pool = pool.model_copy(update={"sources": chosen, "only": tuple(name.strip() for name in only.split(",")) if only else ()})
-    if benchmarks:
-        pool = pool.model_copy(update={"benchmarks": benchmarks.absolute()})
-    for folder in waiting(pool.sources):
-        if not pool.only or folder.name in pool.only:
-            bring(folder)
-    folders = pool.source_folders()
-    if not folders:
-        raise InfinityError(f"{pool.sources} holds no source: put a folder with data there, or `infinity sources add` one.")
-    pool.save(data)
-    some = f" (only {', '.join(pool.only)})" if pool.only else ""
-    console.print(
-        f"{len(folders)} sources in {pool.sources}{some}, {len(pool.benchmark_folders())} benchmarks in {pool.benchmarks}",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
-    # DuckDB's bindings report leaks on stderr when the interpreter ends while vLLM is loaded, after everything of ours has been said.
-    atexit.register(lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), 2))
-    reporter = TerminalReporter(console)
-    runner = Runner(data, pool, reporter)
-    try:
-        faults = runner.run(until=until, force=force, budget=allowed)
-    finally:
-        reporter.stop()
-    console.print(funnel_table(funnel(data)))
-    for sentence in sentences(misread(data, Settings().ingest.warn_dropped)):
-        console.print(escape(sentence), style="yellow", highlight=False, soft_wrap=True)
-    for sentence in failed_calls.sentences(data, Settings().calls.warn_failed):
-        console.print(escape(sentence), style="yellow", highlight=False, soft_wrap=True)
-    if Lake(data).manifest("contamination"):
-        for sentence in flagged(Lake(data).scan("contamination").collect()):
-            console.print(escape(sentence), style="yellow", highlight=False, soft_wrap=True)
-    if Lake(data).manifest("benchmarks"):
-        held = Lake(data).scan("benchmarks").select("benchmark").unique().collect()["benchmark"]
-        if empty := sorted(set(pool.benchmark_folders()) - set(held)):
-            console.print(
-                escape(f"No item was found in the benchmarks {', '.join(empty)}: they guard against nothing."),
-                style="yellow", highlight=False, soft_wrap=True,
-            )  # fmt: skip
-    selected = Lake(data).manifest("inf_instruct_f")
-    if selected and (short := selected.measures.get("shortfall")):
-        console.print(
-            f"InfInstruct-F is {short:,} rows short of its quota: the page of inf_instruct_f says why, by domain.",
-            style="yellow", highlight=False, soft_wrap=True,
-        )  # fmt: skip
-    if faults:
-        for fault in faults:
-            said = "[yellow]stopped[/yellow]" if fault.stopped else "[red]failed[/red]"
-            console.print(f"{said} {escape(f'{fault.asset}: {fault.sentence}')}", highlight=False, soft_wrap=True)
-            if debug:
-                console.print(fault.trace, highlight=False, markup=False)
-        console.print("What was finished is kept: run the same command again to go on. --debug shows the traceback.", highlight=False)
-        sys.exit(1)
-    for asset, name in (("inf_instruct_f", "InfInstruct-F"), ("inf_instruct_g", "InfInstruct-G")):
-        file = data / "lake" / asset / "all.parquet"
-        if file.exists() and until is None:
-            console.print(f"{name}  {file}  and  {data / 'release' / name}.jsonl", highlight=False, markup=False, soft_wrap=True)
-    console.print(
-        f"{time.monotonic() - began:.0f} s. Look at it: `make ui`, `infinity explain ROW`, `infinity sql`, {data / 'metadata.duckdb'}",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
 
 
 @main.command()
@@ -251,6 +135,8 @@ def settings() -> None:
     """Every setting in force, with its documentation."""
     from pydantic import BaseModel
 
+    from infinity_assets.settings import Settings
+
     def show(section: BaseModel, depth: int) -> None:
         for name, info in type(section).model_fields.items():
             value = getattr(section, name)
@@ -278,6 +164,7 @@ main.add_command(loop)
 main.add_command(plan)
 main.add_command(responses)
 main.add_command(rules)
+main.add_command(run)
 
 
 @main.group()
@@ -290,6 +177,7 @@ def models() -> None:
 def fetch() -> None:
     """Bring the weights of all models in the settings to data/models, checked by hash. What is there costs nothing."""
     from infinity_assets.inference.weights.models import fetch as bring
+    from infinity_assets.settings import Settings
 
     settings = Settings()
     named = settings.models

@@ -4,7 +4,7 @@ import click
 
 from infinity_assets.cli.errors import sentences
 from infinity_assets.errors import InfinityError
-from infinity_assets.settings import Settings, data_dir
+from infinity_assets.locations import data_dir
 
 
 @click.command()
@@ -17,6 +17,7 @@ def abilities() -> None:
     from infinity_assets.catalog.lake import Lake
     from infinity_assets.defs.chat.rounds import ROUNDS, round_name
     from infinity_assets.report.terminal import ability_tables, open_console
+    from infinity_assets.settings import Settings
     from infinity_assets.synthesis.diagnosis import wide
 
     console, lake = open_console(), Lake(data_dir())

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from infinity_assets.cli.errors import sentences
-from infinity_assets.settings import Settings, data_dir
+from infinity_assets.locations import data_dir
 
 
 @click.command()
@@ -46,6 +46,7 @@ def arena(selectors: str, size: int, each: bool, proxy: bool, out: Path | None) 
     from infinity_assets.report.terminal import open_console
     from infinity_assets.selection.arena import RECIPE, known
     from infinity_assets.selection.selectors.registry import SELECTORS
+    from infinity_assets.settings import Settings
 
     console = open_console()
     if selectors.strip() == "help":

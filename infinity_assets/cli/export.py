@@ -8,7 +8,7 @@ import click
 
 from infinity_assets.cli.errors import sentences
 from infinity_assets.errors import InfinityError
-from infinity_assets.settings import Settings, data_dir, models_dir
+from infinity_assets.locations import data_dir, models_dir
 
 if TYPE_CHECKING:
     import polars as pl
@@ -96,6 +96,7 @@ def _write_sequences(
     import polars as pl
 
     from infinity_assets.inference.weights.tokens import BOS, EOS
+    from infinity_assets.settings import Settings
     from infinity_assets.synthesis.from_text import Grammar
     from infinity_assets.synthesis.tuning import examples_of, sequences
 

@@ -6,7 +6,7 @@ import click
 
 from infinity_assets.cli.errors import sentences
 from infinity_assets.errors import InfinityError
-from infinity_assets.settings import data_dir
+from infinity_assets.locations import data_dir
 
 if TYPE_CHECKING:
     import polars as pl

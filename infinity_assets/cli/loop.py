@@ -1,11 +1,15 @@
 """`infinity loop`."""
 
+from typing import TYPE_CHECKING
+
 import click
-import polars as pl
 
 from infinity_assets.cli.errors import sentences
 from infinity_assets.errors import InfinityError
-from infinity_assets.settings import Settings, data_dir
+from infinity_assets.locations import data_dir
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 @click.command()
@@ -21,6 +25,7 @@ def loop(restart: bool) -> None:
 
     A run takes a turn if the scores are others than those of its last budget, and none if they are the same, with --force too. docs/loop.md.
     """
+    import polars as pl
     from rich.markup import escape
 
     from infinity_assets.catalog.lake import ALL, Lake
@@ -43,8 +48,11 @@ def loop(restart: bool) -> None:
         console.print(escape(sentence), highlight=False, soft_wrap=True)
 
 
-def _next(lake, scores: pl.DataFrame | None) -> list[str]:
+def _next(lake, scores: "pl.DataFrame | None") -> list[str]:
+    import polars as pl
+
     from infinity_assets.defs.foundation.domain_scores import models_under_test
+    from infinity_assets.settings import Settings
 
     settings = Settings().foundation.loop
     if settings.lm_eval:

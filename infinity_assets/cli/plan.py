@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from infinity_assets.cli.errors import sentences
-from infinity_assets.settings import Settings, data_dir
+from infinity_assets.locations import data_dir
 
 
 @click.command()
@@ -39,6 +39,7 @@ def plan(until: str | None, size: int, offline: bool, file: Path | None, compare
     from infinity_assets.catalog.pool import Pool
     from infinity_assets.report.plan import as_json, compare_table, plan_table, recompute_lines, summary
     from infinity_assets.report.terminal import TerminalReporter, open_console
+    from infinity_assets.settings import Settings
 
     console, data = open_console(), data_dir()
     if compare:

@@ -8,10 +8,11 @@ import click
 from infinity_assets import prompts as texts
 from infinity_assets.cli.errors import sentences
 from infinity_assets.errors import InfinityError
-from infinity_assets.settings import Settings, data_dir
+from infinity_assets.locations import data_dir
 
 if TYPE_CHECKING:
     from infinity_assets.prompts import Prompt
+    from infinity_assets.settings import Settings
 
 
 @click.group()
@@ -45,6 +46,8 @@ def list_prompts() -> None:
 
     The hash is that of the version and the text, and part of the key of every call made with it.
     """
+    from infinity_assets.settings import Settings
+
     folder = Settings().prompts_dir
     for name in texts.names():
         for prompt in texts.wordings(name, folder):
@@ -66,6 +69,8 @@ def show(name: str, language: "texts.Language | None", row: str | None) -> None:
 
     `infinity sql "select row_id from deduped limit 3"` shows some row ids. A variable that the row has nothing for stays as it is.
     """
+    from infinity_assets.settings import Settings
+
     settings, values = Settings(), {}
     if row is not None:
         values, tag = _values(name, row, settings)
@@ -107,7 +112,7 @@ def _whose(prompt: "Prompt") -> str:
     return "built in" if prompt.file.parent == Path(texts.__file__).parent else str(prompt.file)
 
 
-def _values(name: str, row: str, settings: Settings) -> tuple[dict[str, str], str]:
+def _values(name: str, row: str, settings: "Settings") -> tuple[dict[str, str], str]:
     """The variables that a row has something for, and its language."""
     from infinity_assets.catalog.explain import find_row, row_of
     from infinity_assets.catalog.views import connect

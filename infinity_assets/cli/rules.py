@@ -7,7 +7,7 @@ import click
 
 from infinity_assets.cli.errors import sentences
 from infinity_assets.errors import InfinityError
-from infinity_assets.settings import Settings, data_dir
+from infinity_assets.locations import data_dir
 
 if TYPE_CHECKING:
     import polars as pl
@@ -24,6 +24,8 @@ def rules(context: click.Context) -> None:
 
     Counted from `measured` and `scored` under the settings in force; nothing is made again. Thresholds: `foundation.rules` in the settings.
     """
+    from infinity_assets.settings import Settings
+
     if context.invoked_subcommand:
         return
     from infinity_assets.report.rules import table
@@ -52,6 +54,7 @@ def show(name: str, rows: int, threshold: float | None) -> None:
     from infinity_assets.report.terminal import open_console
     from infinity_assets.selection.rules.counts import bound_of, sides, what_if
     from infinity_assets.selection.rules.registry import with_threshold
+    from infinity_assets.settings import Settings
 
     bound, settings, lake, console = bound_of(name), Settings().foundation.rules, _lake(), open_console()
     facts = _facts(lake, settings)

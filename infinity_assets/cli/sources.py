@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import orjson
 
 from infinity_assets.cli.errors import sentences
 from infinity_assets.errors import InfinityError
-from infinity_assets.rows.schema import DOMAINS
-from infinity_assets.settings import data_dir
+from infinity_assets.locations import data_dir
+from infinity_assets.rows.domains import DOMAINS
 
 if TYPE_CHECKING:
     from infinity_assets.rows.sources import File, Source
@@ -234,6 +233,8 @@ def preview(
     Only the first records are read, of up to 50 files and as many in an archive, which is quick however large the source is. The exit status
     is 1 if nothing could be read at all.
     """
+    import orjson
+
     from infinity_assets.catalog.folders import check_layout
     from infinity_assets.report.preview import show, show_lines
     from infinity_assets.report.terminal import open_console

@@ -36,9 +36,10 @@ from infinity_assets.inference.planning.observed import NOT_ASKED, LookingUp, Ob
 from infinity_assets.inference.planning.plan import AssetPlan, Plan, Stage
 from infinity_assets.inference.planning.projection import Known, calls_of, project
 from infinity_assets.inference.responses.store import ResponseStore
+from infinity_assets.locations import models_dir
 from infinity_assets.progress import reporter
 from infinity_assets.scoring import sample
-from infinity_assets.settings import Settings, models_dir, path_of, settings_hash, settings_texts
+from infinity_assets.settings import Settings, path_of, settings_hash, settings_texts
 
 _GROUPS = {"score", "foundation", "chat"}
 _VECTOR = 1600

@@ -6,7 +6,7 @@ import dagster as dg
 
 from infinity_assets.catalog.lake import Lake
 from infinity_assets.catalog.pool import Pool
-from infinity_assets.settings import data_dir
+from infinity_assets.locations import data_dir
 
 
 class LakeResource(dg.ConfigurableResource):

@@ -32,10 +32,11 @@ from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.ledger import Ledger
 from infinity_assets.inference.responses.store import ResponseStore
 from infinity_assets.inference.together import Member, Together
+from infinity_assets.locations import models_dir
 from infinity_assets.progress import reporter
 from infinity_assets.report import charts
 from infinity_assets.rows.schema import MEANING
-from infinity_assets.settings import Settings, models_dir, settings_hash, settings_texts
+from infinity_assets.settings import Settings, settings_hash, settings_texts
 from infinity_assets.synthesis.asking import Asking
 
 FORCE_TAG = "infinity/force"

@@ -11,10 +11,10 @@ from infinity_assets.errors import InfinityError
 from infinity_assets.evaluation import proxy as training
 from infinity_assets.foundation_settings import Proxy
 from infinity_assets.inference.weights.models import local_path
+from infinity_assets.locations import models_dir
 from infinity_assets.model_settings import ModelSpec
 from infinity_assets.progress import reporter
 from infinity_assets.report import charts
-from infinity_assets.settings import models_dir
 
 MEANING = {
     "step": "number of the step",

@@ -4,15 +4,12 @@
 assistant; `instruction` (a request without an answer) and `text` (a passage) are raw material for synthesis and hold one user turn.
 """
 
-from typing import Literal, get_args
+from typing import Literal
 
 import polars as pl
 
-Domain = Literal["math", "code", "knowledge", "chat"]
 Kind = Literal["conversation", "instruction", "text"]
 Verdict = Literal["dropped", "repaired", "chosen"]
-
-DOMAINS: tuple[str, ...] = get_args(Domain)
 
 MESSAGES = pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
 

@@ -17,11 +17,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, mo
 
 from infinity_assets.atomic import write_text
 from infinity_assets.errors import InfinityError
+from infinity_assets.rows.domains import Domain
 from infinity_assets.rows.readers.containers import CONTAINERS, load_yaml
 from infinity_assets.rows.readers.layouts import LAYOUTS
 from infinity_assets.rows.readers.mapping import FieldMapping
 from infinity_assets.rows.readers.streams import ARCHIVES, MEMBER, is_archive, plain_suffix
-from infinity_assets.rows.schema import Domain
 
 SOURCE_FILE = "source.yaml"
 NOT_DATA = (

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from infinity_assets.rows.schema import DOMAINS
+from infinity_assets.rows.domains import DOMAINS
 
 WEIGHTS = Path(__file__).with_name("domain.npz")
 """weights: int8, buckets x domains. scale: what one step of a domain's column is worth. bias: one per domain."""

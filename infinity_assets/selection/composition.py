@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import polars as pl
 
-from infinity_assets.rows.schema import DOMAINS
+from infinity_assets.rows.domains import DOMAINS
 from infinity_assets.selection.diversity import ReprFilter
 from infinity_assets.selection.selectors.registry import SELECTORS, select
 from infinity_assets.selection.selectors.verdicts import OVER_SIZE

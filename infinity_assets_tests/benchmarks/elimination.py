@@ -17,8 +17,9 @@ from infinity_assets.chat_settings import Elimination
 from infinity_assets.inference.client import Inference
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.responses.store import ResponseStore
+from infinity_assets.locations import models_dir
 from infinity_assets.model_settings import Models, ModelSpec
-from infinity_assets.settings import Settings, models_dir
+from infinity_assets.settings import Settings
 from infinity_assets.synthesis.asking import Asking
 from infinity_assets.synthesis.elimination import measures
 from infinity_assets_tests.synthesis.elimination import labelled

@@ -39,7 +39,8 @@ def ours(data: Path, batches: Path, folder: Path) -> dict[str, float]:
     from infinity_assets.defs.partitions import SHARDS, partitions_of
     from infinity_assets.defs.planner import _in_order
     from infinity_assets.inference.engines.pool import EnginePool, open_embedder, open_engine
-    from infinity_assets.settings import Settings, models_dir
+    from infinity_assets.locations import models_dir
+    from infinity_assets.settings import Settings
 
     opening, working, asked = [0.0], defaultdict[str, float](float), []
 
@@ -130,7 +131,7 @@ def bare(batches: Path) -> dict[str, float]:
     """`LLM.generate`, batch by batch."""
     from infinity_assets.inference.engines.vllm_engine import VllmEngine
     from infinity_assets.inference.weights.models import local_path
-    from infinity_assets.settings import models_dir
+    from infinity_assets.locations import models_dir
 
     opened, engine, opening, seconds, read, written = None, None, 0.0, 0.0, 0, 0
     for spec, requests in pickle.loads(batches.read_bytes()):

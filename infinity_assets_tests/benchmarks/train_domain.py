@@ -17,7 +17,7 @@ import yaml
 from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 
-from infinity_assets.rows.schema import DOMAINS
+from infinity_assets.rows.domains import DOMAINS
 from infinity_assets.scoring import domain
 from infinity_assets_tests.benchmarks.language_and_domain import hand_labels, rows_of, text_key
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.rows.schema import DOMAINS
+from infinity_assets.rows.domains import DOMAINS
 from infinity_assets.scoring.domain import BUCKETS, WEIGHTS, classify, features
 from infinity_assets_tests.benchmarks.language_and_domain import HELD_OUT, hand_labels, labelled_rows
 from infinity_assets_tests.properties import examples

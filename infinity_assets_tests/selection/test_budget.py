@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.rows.schema import DOMAINS
+from infinity_assets.rows.domains import DOMAINS
 from infinity_assets.selection.budget import budget, relaxed
 from infinity_assets.selection.rules import first_failure
 from infinity_assets.selection.rules.registry import BY_NAME

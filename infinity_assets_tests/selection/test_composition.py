@@ -6,7 +6,7 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.rows.schema import DOMAINS
+from infinity_assets.rows.domains import DOMAINS
 from infinity_assets.selection.composition import COMPOSED, accounts, compose, scaled
 from infinity_assets.selection.selectors.registry import SELECTORS
 from infinity_assets.settings import Foundation

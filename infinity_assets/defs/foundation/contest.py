@@ -17,11 +17,12 @@ from infinity_assets.inference.client import Inference
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.responses.store import ResponseStore
 from infinity_assets.inference.weights.models import local_path
+from infinity_assets.locations import models_dir
 from infinity_assets.selection import arena
 from infinity_assets.selection.arena import Arena, Proxy
 from infinity_assets.selection.budget import relaxed
 from infinity_assets.selection.rules import first_failure, registry
-from infinity_assets.settings import Settings, models_dir
+from infinity_assets.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,14 @@ from infinity_assets.catalog.lake import Outcome
 from infinity_assets.defs.step import Step, dataset
 from infinity_assets.inference.requests import CompleteRequest
 from infinity_assets.inference.weights.tokens import tokens_of
+from infinity_assets.locations import models_dir
 from infinity_assets.model_settings import Sampling
 from infinity_assets.report import charts
 from infinity_assets.rows import conversation, schema
 from infinity_assets.rows.ids import draw, with_row_ids
 from infinity_assets.rows.licences import most_restrictive
 from infinity_assets.rows.text import word_count
-from infinity_assets.settings import FromText, models_dir
+from infinity_assets.settings import FromText
 from infinity_assets.synthesis.from_text import OPERATION, Example, Grammar, Pair, Parsed, cut, exemplars, few_shot, groups
 from infinity_assets.synthesis.from_text import conversation as conversation_of
 

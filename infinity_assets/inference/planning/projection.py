@@ -12,8 +12,8 @@ from infinity_assets.inference.planning.observed import NOT_ASKED, Batch
 from infinity_assets.inference.planning.plan import Stage
 from infinity_assets.inference.weights.models import ModelMissing
 from infinity_assets.inference.weights.tokens import estimate, tokens_of
+from infinity_assets.locations import models_dir
 from infinity_assets.model_settings import ModelSpec
-from infinity_assets.settings import models_dir
 
 _CALLS = {
     "row_id": pl.String, "prompt": pl.String, "key": pl.String, "attempt": pl.Int64, "prompt_tokens": pl.Int64, "completion_tokens": pl.Int64,

@@ -7,7 +7,7 @@ from typing import Literal
 import polars as pl
 
 from infinity_assets.foundation_settings import Rules
-from infinity_assets.rows.schema import DOMAINS
+from infinity_assets.rows.domains import DOMAINS
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from infinity_assets.errors import InfinityError
 from infinity_assets.foundation_settings import Rules, Thresholds
-from infinity_assets.rows.schema import DOMAINS
+from infinity_assets.rows.domains import DOMAINS
 from infinity_assets.selection.rules import counts, measures, registry
 from infinity_assets.selection.rules.rule import first_failure
 from infinity_assets_tests.properties import examples

@@ -1,0 +1,14 @@
+"""Where the data folder and the models lie, by the environment. Apart from the settings, so that a command can know it without loading them."""
+
+import os
+from pathlib import Path
+
+
+def data_dir() -> Path:
+    """Return the data folder: INFINITY_DATA, or `data` in the working directory."""
+    return Path(os.environ.get("INFINITY_DATA", "data")).absolute()
+
+
+def models_dir() -> Path:
+    """Return the folder of weights: INFINITY_MODELS, or `models` in the data folder."""
+    return Path(os.environ["INFINITY_MODELS"]).absolute() if "INFINITY_MODELS" in os.environ else data_dir() / "models"

@@ -1,0 +1,175 @@
+"""Throughput of every way to run a model, on a quiet machine and beside other work, by how the engine's threads wait.
+
+    python -m infinity_assets_tests.benchmarks.sharing
+    python -m infinity_assets_tests.benchmarks.sharing --ways vllm --settings before shipped --busy 0 2 --without-avx512
+
+Every figure comes from a process of its own, with the embedded models (INFINITY_MODELS). Busy loops stand for the other work: each keeps one core
+busy for as long as the measurement lasts. `--without-avx512` makes PyTorch and oneDNN use the instructions of a CPU with AVX2 only; vLLM still loads
+its kernels for AVX-512, so a real machine of that kind may differ.
+
+Ways: `vllm` answers 64 requests of 48 tokens in one batch, `vllm_single` 6 of them one after the other, `vllm_long` reads 24 prompts of about 1,000
+tokens, `served` asks `vllm serve` for the 64 requests over HTTP, `transformers` answers 32 of them, `embedder` embeds 256 texts of some 60 words.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+SETTINGS: dict[str, dict[str, str]] = {
+    "before": {"VLLM_CPU_OMP_THREADS_BIND": "auto", "OMP_WAIT_POLICY": "active", "GOMP_SPINCOUNT": "undefined"},
+    "nobind": {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_WAIT_POLICY": "active", "GOMP_SPINCOUNT": "undefined"},
+    "one_thread": {
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_WAIT_POLICY": "active", "GOMP_SPINCOUNT": "undefined", "OMP_NUM_THREADS": "1",
+    },
+    "shipped": {},
+}  # fmt: skip
+"""Environments by name. An invalid GOMP_SPINCOUNT leaves libgomp its default; `shipped` is what the package sets by itself."""
+
+NO_AVX512 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
+
+
+def measure_vllm(requests: int = 64, at_once: int = 64, tokens: int = 48, words: int = 20) -> dict[str, float]:
+    """Answer requests in vLLM in this process; the rate counts the tokens that are written, for long prompts those that are read."""
+    from infinity_assets.inference.engines.vllm_engine import VllmEngine
+    from infinity_assets.inference.weights.models import local_path
+    from infinity_assets.locations import models_dir
+    from infinity_assets.model_settings import ModelSpec
+
+    began = time.monotonic()
+    engine = VllmEngine(ModelSpec(), local_path(ModelSpec(), models_dir()))
+    opened = time.monotonic()
+    list(engine.run(_requests(2, 4, 20)))
+    asked = _requests(requests, tokens, words)
+    started = time.monotonic()
+    responses = [answer for first in range(0, requests, at_once) for _, answer in engine.run(asked[first : first + at_once])]
+    seconds = time.monotonic() - started
+    counted = sum(answer.completion_tokens if tokens > 1 else answer.prompt_tokens for answer in responses)
+    return {"rate": counted / seconds, "opening": opened - began}
+
+
+def measure_transformers(requests: int = 32) -> dict[str, float]:
+    """Answer requests in transformers in this process."""
+    from infinity_assets.inference.engines.transformers_engine import TransformersEngine
+    from infinity_assets.inference.weights.models import local_path
+    from infinity_assets.locations import models_dir
+    from infinity_assets.model_settings import ModelSpec
+
+    began = time.monotonic()
+    engine = TransformersEngine(ModelSpec(backend="transformers"), local_path(ModelSpec(), models_dir()))
+    opened = time.monotonic()
+    list(engine.run(_requests(2, 4, 20)))
+    started = time.monotonic()
+    counted = sum(answer.completion_tokens for _, answer in engine.run(_requests(requests, 48, 20)))
+    return {"rate": counted / (time.monotonic() - started), "opening": opened - began}
+
+
+def measure_embedder(texts: int = 256) -> dict[str, float]:
+    """Embed texts."""
+    from infinity_assets.inference.engines.pool import open_embedder
+    from infinity_assets.locations import models_dir
+    from infinity_assets.model_settings import EmbedderSpec
+
+    began = time.monotonic()
+    embedder = open_embedder(EmbedderSpec(), models_dir())
+    opened = time.monotonic()
+    embedder.encode(["warm up"])
+    started = time.monotonic()
+    embedder.encode([_text(number, 60) for number in range(texts)])
+    return {"rate": texts / (time.monotonic() - started), "opening": opened - began}
+
+
+def measure_served(requests: int = 64) -> dict[str, float]:
+    """Ask `vllm serve` over HTTP."""
+    from infinity_assets.inference.engines.openai_engine import OpenAIEngine
+    from infinity_assets.inference.weights.models import local_path
+    from infinity_assets.locations import models_dir
+    from infinity_assets.model_settings import ModelSpec
+    from infinity_assets_tests.inference.engines.served import vllm_serve
+
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder, vllm_serve(local_path(ModelSpec(), models_dir()), log=Path(folder) / "log") as server:
+        opened = time.monotonic()
+        engine = OpenAIEngine(ModelSpec(backend="openai", model="m", base_url=server.url, concurrency=64))
+        list(engine.run(_requests(2, 4, 20)))
+        started = time.monotonic()
+        counted = sum(answer.completion_tokens for _, answer in engine.run(_requests(requests, 48, 20)))
+        return {"rate": counted / (time.monotonic() - started), "opening": opened - began}
+
+
+WAYS: dict[str, tuple[str, Callable[[], dict[str, float]]]] = {
+    "vllm": ("tokens/s", measure_vllm),
+    "vllm_single": ("tokens/s", lambda: measure_vllm(requests=6, at_once=1)),
+    "vllm_long": ("prompt tokens/s", lambda: measure_vllm(requests=24, tokens=1, words=700)),
+    "served": ("tokens/s", measure_served),
+    "transformers": ("tokens/s", measure_transformers),
+    "embedder": ("texts/s", measure_embedder),
+}
+
+
+def _text(number: int, words: int) -> str:
+    import random
+
+    drawn = random.Random(number)
+    subjects = ("rivers", "bridges", "bees", "clocks", "maps", "bread", "glaciers", "lenses", "harbours", "violins")
+    return f"Tell a story ({number}) about {' '.join(drawn.choice(subjects) for _ in range(words))}."
+
+
+def _requests(count: int, tokens: int, words: int) -> list:
+    from infinity_assets.inference.requests import GenerateRequest
+    from infinity_assets.model_settings import Sampling
+
+    sampling = Sampling(temperature=0.7, top_p=1.0, max_tokens=tokens)
+    return [GenerateRequest(str(n), "bench", "", ({"role": "user", "content": _text(n, words)},), sampling, seed=n) for n in range(count)]
+
+
+@contextmanager
+def other_work(loops: int) -> Iterator[None]:
+    """Keep so many cores busy for the block."""
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(loops)]
+    try:
+        yield
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+
+
+def main() -> None:
+    """Print a line per way, environment and load."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
+    parser.add_argument("--busy", nargs="+", type=int, default=[0, 2], help="busy loops beside the measurement")
+    parser.add_argument("--without-avx512", action="store_true", help="hide AVX-512 from PyTorch and oneDNN")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        print(json.dumps(WAYS[options.child][1]()))
+        return
+    print(f"{'way':<14}{'environment':<12}{'busy loops':>10}{'load':>7}{'rate':>10}  {'unit':<16}{'opened in':>9}")
+    for way in options.ways:
+        for name in options.settings:
+            for loops in options.busy:
+                environment = {**os.environ, **SETTINGS[name], **(NO_AVX512 if options.without_avx512 else {})}
+                command = [sys.executable, "-m", __spec__.name, "--child", way]
+                with other_work(loops):
+                    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+                if done.returncode:
+                    raise SystemExit(done.stderr)
+                found = json.loads(done.stdout.splitlines()[-1])
+                print(
+                    f"{way:<14}{name:<12}{loops:>10}{os.getloadavg()[0]:>7.1f}{found['rate']:>10.1f}  {WAYS[way][0]:<16}"
+                    f"{found['opening']:>7.1f} s",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()
