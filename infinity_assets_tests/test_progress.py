@@ -1,6 +1,6 @@
 import pytest
 
-from infinity_assets.progress import LogReporter, describe, reporter, reporting_to
+from infinity_assets.progress import Course, Expected, LogReporter, describe, reporter, reporting_to
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,39 @@ def test_the_reporter_before_is_back_in_force_even_after_a_failure() -> None:
     with pytest.raises(ValueError, match="x"):
         fails()
     assert reporter() is before
+
+
+def course() -> Course:
+    return Course([Expected("read", 5, 10.0), Expected("tag", 4, 100.0), Expected("select", 1, 30.0)])
+
+
+def test_the_time_left_of_a_run_is_what_its_remaining_steps_are_expected_to_take() -> None:
+    run = course()
+    assert run.steps == 3
+    assert run.seconds_left() == 140.0
+    assert not run.end("read", 4, 8.0, reused=False)
+    assert run.end("read", 1, 2.0, reused=False)
+    assert run.seconds_left() == 130.0
+    assert run.seconds_left(elapsed=30.0) == 100.0
+    assert run.seconds_left(elapsed=500.0) == 0.0
+
+
+def test_on_a_slower_machine_more_time_is_left() -> None:
+    run = course()
+    run.end("read", 5, 10.0, reused=False)
+    run.end("tag", 2, 150.0, reused=False)
+    assert run.seconds_left() == pytest.approx(80.0 * 170 / 70)
+
+
+def test_a_run_that_finds_everything_unchanged_is_soon_over() -> None:
+    run = course()
+    run.end("read", 5, 0.0, reused=True)
+    before = run.seconds_left()
+    run.end("tag", 4, 0.0, reused=True)
+    assert run.seconds_left() < 30.0 / 10 < before
+
+
+def test_steps_are_numbered_in_the_order_in_which_they_begin() -> None:
+    run = course()
+    assert [run.step(name) for name in ("tag", "read", "tag", "select")] == [1, 2, 1, 3]
+    assert (run.knows("tag"), run.knows("plan tag"), run.partitions("tag")) == (True, False, 4)

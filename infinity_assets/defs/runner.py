@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -15,10 +15,11 @@ from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
 from infinity_assets.atomic import write_text
 from infinity_assets.catalog.lake import Lake
 from infinity_assets.catalog.pool import Pool
+from infinity_assets.compilation import compile_kernels, is_compiled
 from infinity_assets.errors import InfinityError
 from infinity_assets.inference.budget import BudgetSpent, start_budget
 from infinity_assets.model_settings import Calls
-from infinity_assets.progress import Reporter, reporting_to
+from infinity_assets.progress import Expected, Reporter, reporting_to
 from infinity_assets.rows.readers.reading import start_processes
 from infinity_assets.settings import Settings
 
@@ -100,6 +101,10 @@ class Runner:
             # Dagster would send what the steps print through files and back: the terminal is ours.
             instance._compute_log_manager = NoOpComputeLogManager()
             sources = instance.get_dynamic_partitions(SOURCES.name or "")
+            self._reporter.expect(_expected(lake, wanted, instance))
+            if not is_compiled():
+                with self._reporter.starting("the compiler for the loops over texts, once on this machine: about 30 seconds"):
+                    compile_kernels()
             for job, keys in ((ingest_sources.name, sources), (build_sets.name, SHARDS.get_partition_keys())):
                 resolved = definitions.resolve_job_def(job)
                 selection = [key for key in resolved.asset_layer.selected_asset_keys if key in wanted]
@@ -132,6 +137,21 @@ def _definitions() -> dg.Definitions:
     from infinity_assets.definitions import defs
 
     return defs()
+
+
+def _expected(lake: Lake, wanted: Collection[dg.AssetKey], instance: dg.DagsterInstance) -> list[Expected]:
+    """What the assets of a run are expected to take: as long as the last time, or as long as on the sample sources."""
+    from infinity_assets.defs.partitions import partition_names
+    from infinity_assets.defs.step import REGISTERED
+
+    found = []
+    for name in (key.to_user_string() for key in wanted):
+        if registered := REGISTERED.get(name):
+            partitions = partition_names(name, instance)
+            made = [manifest for partition in partitions if (manifest := lake.manifest(name, partition))]
+            seconds = sum(manifest.seconds for manifest in made) * len(partitions) / len(made) if made else registered.seconds
+            found.append(Expected(name, max(len(partitions), 1), seconds))
+    return found
 
 
 def _needed(definitions: dg.Definitions, until: str | None) -> set[dg.AssetKey]:

@@ -125,6 +125,8 @@ class Registered:
     settings: Callable[[Settings], Sequence[Part]]
     files: Callable[[Step], Mapping[str, str]]
     version: str
+    seconds: float
+    """How long it takes on the sample sources, all partitions together: a first run tells the time left by it."""
 
 
 REGISTERED: dict[str, Registered] = {}
@@ -156,6 +158,7 @@ def dataset(
     version: str = "1",
     together: bool = False,
     name: str | None = None,
+    seconds: float = 0.2,
 ) -> Callable[[Callable[[Step], Outcome]], dg.AssetsDefinition]:
     """Make an asset from a function `Step -> Outcome`, whose docstring becomes the asset's description.
 
@@ -171,12 +174,13 @@ def dataset(
         version: Changed by hand when the function's result changes.
         together: Whether several partitions are made side by side, so that what they ask models is one batch: for assets whose rows are few.
         name: Asset key, if not the function's name.
+        seconds: How long it takes on the sample sources, all partitions together and without the start of a model.
     """
 
     def decorate(function: Callable[[Step], Outcome]) -> dg.AssetsDefinition:
         asset = name or function.__name__
         partitions = partitions_of(asset)
-        REGISTERED[asset] = Registered(asset, group, function, tuple(reads), tuple(reads_all), settings, files, version)
+        REGISTERED[asset] = Registered(asset, group, function, tuple(reads), tuple(reads_all), settings, files, version, seconds)
 
         @dg.asset(
             name=asset,
@@ -188,6 +192,8 @@ def dataset(
             partitions_def=partitions,
             backfill_policy=dg.BackfillPolicy.single_run(),
             code_version=version,
+            # Of the steps that are ready, a run takes those of F first: its rows are there while the chat phase still asks its models.
+            op_tags={"dagster/priority": "-1" if group in ("chat", "release") else "0"},
             kinds=set(kinds),
             description=inspect.cleandoc(function.__doc__ or ""),
             metadata=_column_schema(columns or {}, {**MEANING, **(meaning or {})}),
@@ -275,7 +281,7 @@ def materialise_all(steps: Sequence[Step], registered: Registered, run_id: str, 
     stale = [step for step in steps if step.partition not in made]
     if stale:
         first, *rest = stale
-        reporter().begin(first.asset, f"{first.partition} to {rest[-1].partition}" if rest else first.partition)
+        reporter().begin(first.asset, f"{first.partition} to {rest[-1].partition}" if rest else first.partition, len(stale))
         manifests = _side_by_side(stale, registered, run_id) if rest else [_materialise(first, registered, run_id)]
         reporter().end(sum(manifest.rows_out for manifest in manifests), reused=False)
         made |= {manifest.partition: (manifest, False) for manifest in manifests}

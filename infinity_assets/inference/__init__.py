@@ -7,13 +7,16 @@ here imports an engine before a request needs one.
 
 import os
 
-THREADS = {
+ENVIRONMENT = {
     "OMP_WAIT_POLICY": "passive",  # a thread that waits for the others sleeps, and leaves its core to whoever has work
     "GOMP_SPINCOUNT": "0",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # a thread whose core is taken moves to another one
+    "TORCH_CPP_LOG_LEVEL": "ERROR",
 }
-"""How the threads of PyTorch and vLLM wait on a CPU: docs/engines.md has what it costs and gains. The environment has precedence."""
+"""What PyTorch is to find when it is loaded: how its threads wait on a CPU (docs/engines.md has what that costs and gains), and what it logs.
+Variables that are set already stay as they are.
+"""
 
 # Here, because OpenMP reads them when PyTorch is loaded, and every import of PyTorch comes after this one.
-for _name, _value in THREADS.items():
+for _name, _value in ENVIRONMENT.items():
     os.environ.setdefault(_name, _value)

@@ -3,7 +3,9 @@
 import io
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import polars as pl
 from rich.console import Console
@@ -11,56 +13,145 @@ from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
 
-from infinity_assets.progress import describe
+from infinity_assets.progress import Course, Expected, clock, describe
 
 _EVERY = 10.0
 """Seconds between two lines about the same step where there is no terminal to redraw."""
 
 
+@dataclass
+class _Tally:
+    """What the finished partitions of an asset came to."""
+
+    asset: str
+    partitions: int = 0
+    reused: int = 0
+    rows: int = 0
+    seconds: float = 0.0
+    start_up: float = 0.0
+
+
 class TerminalReporter:
-    """One line per finished step; while it runs, its rate and time left: redrawn on a terminal, a line now and then elsewhere."""
+    """One line per finished asset; while it is made, its rate and the time left for it and for the run: redrawn on a terminal, a line now and then
+    elsewhere. Where nobody said which assets are to come, one line per partition.
+    """
 
     def __init__(self, console: Console):
         self._console = console
+        self._course = Course(())
         self._status: Status | None = None
-        self._name = self._unit = ""
-        self._began = self._phase_began = self._printed = 0.0
+        self._asset = self._name = self._unit = ""
+        self._count = 1
+        self._began = self._phase_began = self._printed = self._start_up = 0.0
+        self._tally = _Tally("")
 
-    def begin(self, asset: str, partition: str) -> None:
+    def expect(self, assets: Sequence[Expected]) -> None:
+        """Number the steps, and tell the time left for all of them."""
+        self._course = Course(assets)
+
+    def begin(self, asset: str, partition: str, count: int = 1) -> None:
         """Show the step."""
+        self._asset, self._count = asset, count
         self._name = asset if partition == "all" else f"{asset} {partition}"
-        self._began = self._phase_began = self._printed = time.monotonic()
-        if self._console.is_terminal:
-            self._status = self._console.status(escape(self._name))
-            self._status.start()
+        self._began = self._phase_began = time.monotonic()
+        self._start_up = 0.0
+        if self._tally.asset != asset:
+            self._print_tally()
+            self._tally = _Tally(asset)
+            self._printed = self._began
+        if self._course.knows(asset):
+            self._course.step(asset)
+        self._show(self._name)
+
+    @contextmanager
+    def starting(self, what: str) -> Iterator[None]:
+        """Show what the step waits for, and leave that time out of its rate."""
+        text = f"{self._name + ': ' if self._name else ''}starting {what}"
+        self._show(text)
+        if not self._console.is_terminal:
+            self._console.print(f"         {text}", highlight=False, markup=False, soft_wrap=True)
+        began = time.monotonic()
+        yield
+        self._phase_began = self._printed = time.monotonic()
+        self._start_up += self._phase_began - began
+        self._show(self._name)
 
     def advance(self, done: int, total: int | None, unit: str, note: str = "") -> None:
         """Show how far it is. A new unit begins a new count."""
         now = time.monotonic()
         if unit != self._unit:
             self._unit, self._phase_began = unit, now
-        text = f"{self._name}: {describe(done, total, unit, now - self._phase_began)}{note}"
-        if self._status:
-            self._status.update(escape(text))
+        text = f"{self._name}: {describe(done, total, unit, now - self._phase_began)}{note}{self._run_progress(now)}"
+        if self._console.is_terminal:
+            self._show(text)
         elif now - self._printed >= _EVERY:
             self._printed = now
-            self._console.print(f"    {text}", highlight=False, markup=False)
+            self._console.print(f"         {text}", highlight=False, markup=False, soft_wrap=True)
 
     def end(self, rows: int, reused: bool) -> None:
-        """Leave a line behind."""
-        if self._status:
-            self._status.stop()
-            self._status = None
+        """Count the partitions, and leave a line behind when they were the last of their asset."""
         seconds = time.monotonic() - self._began
         self._unit = ""
-        took = "unchanged" if reused else f"{seconds:6.1f} s{f'  {rows / seconds:>9,.0f} rows/s' if rows > seconds > 0.05 else ''}"
-        self._console.print(f"  {self._name:<34} {rows:>9,} rows  {took}", style="dim" if reused else None, highlight=False, markup=False)
+        tally = self._tally
+        tally.partitions += self._count
+        tally.reused += self._count if reused else 0
+        tally.rows += rows
+        tally.seconds += seconds
+        tally.start_up += self._start_up
+        known = self._course.knows(self._asset)
+        if not known or self._course.end(self._asset, self._count, seconds - self._start_up, reused):
+            self._print_tally()
 
     def stop(self) -> None:
         """Clear what is being redrawn, before something else is printed."""
+        self._print_tally()
+
+    def _show(self, text: str) -> None:
+        """Redraw the line about the step in progress, where there is a terminal to redraw it."""
+        if not self._console.is_terminal:
+            return
+        if self._status is None:
+            self._status = self._console.status(escape(text))
+            self._status.start()
+        else:
+            self._status.update(escape(text))
+
+    def _run_progress(self, now: float) -> str:
+        if not self._course.knows(self._asset):
+            return ""
+        left = self._course.seconds_left(now - self._began - self._start_up)
+        time_left = f", about {clock(left)} left" if left >= 1 else ""
+        return f"  [run: step {self._course.step(self._asset)} of {self._course.steps}{time_left}]"
+
+    def _print_tally(self) -> None:
         if self._status:
             self._status.stop()
             self._status = None
+        tally = self._tally
+        if not tally.partitions:
+            return
+        if self._course.knows(tally.asset):
+            name = tally.asset
+            wanted = self._course.partitions(name)
+            if wanted > 1:
+                name += f" ({wanted} parts)" if tally.partitions == wanted else f" ({tally.partitions} of {wanted} parts)"
+            number = f"{self._course.step(tally.asset):>3}/{self._course.steps:<3} "
+        else:
+            name, number = self._name, "  "
+        if tally.reused == tally.partitions:
+            took = "unchanged"
+        else:
+            work = tally.seconds - tally.start_up
+            took = f"{tally.seconds:6.1f} s"
+            if work >= 1 and tally.rows > work:
+                took += f"  {tally.rows / work:>9,.0f} rows/s"
+            if tally.start_up >= 1:
+                took += f"  ({tally.start_up:.0f} s of it start-up)"
+            if tally.reused:
+                took += f"  ({tally.reused} unchanged)"
+        dim = "dim" if tally.reused == tally.partitions else None
+        self._console.print(f"{number}{name:<34} {tally.rows:>9,} rows  {took}", style=dim, highlight=False, markup=False)
+        self._tally = _Tally("")
 
 
 def open_console() -> Console:

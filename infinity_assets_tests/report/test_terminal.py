@@ -1,8 +1,10 @@
 import io
 
 import polars as pl
+import pytest
 from rich.console import Console
 
+from infinity_assets.progress import Expected
 from infinity_assets.report.terminal import TerminalReporter, funnel_table
 
 
@@ -16,6 +18,62 @@ def test_a_line_per_finished_step() -> None:
     first, second = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert first.split() == ["deduped", "1,234", "rows", "unchanged"]
     assert second.split()[:4] == ["deduped", "shard-01", "1,234", "rows"]
+
+
+def shown(terminal: bool = False) -> tuple[TerminalReporter, Console]:
+    console = Console(file=io.StringIO(), width=140, force_terminal=terminal)
+    return TerminalReporter(console), console
+
+
+def lines(console: Console) -> list[str]:
+    return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+
+
+def test_of_a_run_there_is_a_numbered_line_per_asset() -> None:
+    reporter, console = shown()
+    reporter.expect([Expected("raw_pool", 2, 1.0), Expected("deduped", 4, 1.0), Expected("tagged", 2, 9.0)])
+    for partition, rows in (("one", 3), ("two", 4)):
+        reporter.begin("raw_pool", partition)
+        reporter.end(rows, reused=partition == "one")
+    reporter.begin("deduped", "shard-00 to shard-03", 4)
+    reporter.end(1234, reused=True)
+    reporter.begin("tagged", "shard-00")
+    reporter.end(5, reused=False)
+    assert len(lines(console)) == 2, "an asset whose partitions are not all there has no line yet"
+    reporter.stop()
+    found = [line.split() for line in lines(console)]
+    assert found[0] == ["1/3", "raw_pool", "(2", "parts)", "7", "rows", "0.0", "s", "(1", "unchanged)"]
+    assert found[1] == ["2/3", "deduped", "(4", "parts)", "1,234", "rows", "unchanged"]
+    assert found[2][:6] == ["3/3", "tagged", "(1", "of", "2", "parts)"]
+
+
+def test_start_up_is_no_part_of_a_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("infinity_assets.report.terminal.time.monotonic", lambda: now[0])
+    reporter, console = shown()
+    reporter.expect([Expected("tagged", 1, 40.0), Expected("scored", 1, 60.0)])
+    reporter.begin("tagged", "all")
+    with reporter.starting("vllm with a-model"):
+        now[0] += 30
+    reporter.advance(0, 100, "rows")
+    now[0] += 10
+    reporter.advance(50, 100, "rows")
+    now[0] += 10
+    reporter.end(100, reused=False)
+    started, progress, last = lines(console)
+    assert started.strip() == "tagged: starting vllm with a-model"
+    assert "50 of 100 rows, 5.0/s, 0:10 left  [run: step 1 of 2, about 1:30 left]" in progress
+    assert last.split() == ["1/2", "tagged", "100", "rows", "50.0", "s", "5", "rows/s", "(30", "s", "of", "it", "start-up)"]
+
+
+def test_a_terminal_shows_the_step_and_the_run_while_they_go_on() -> None:
+    reporter, console = shown(terminal=True)
+    reporter.expect([Expected("tagged", 1, 40.0)])
+    reporter.begin("tagged", "all")
+    reporter.advance(3, 10, "[bold]rows[/bold]")
+    reporter.stop()
+    assert "3 of 10 [bold]rows[/bold]" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert "[run: step 1 of 1" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_the_funnel_leaves_blank_what_an_asset_does_not_count() -> None:

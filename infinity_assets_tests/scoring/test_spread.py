@@ -19,7 +19,7 @@ def unit(rows: int, seed: int = 0) -> np.ndarray:
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
 
 
-def examples(vectors: np.ndarray, fine: list[list[str]]) -> Labelled:
+def labelled(vectors: np.ndarray, fine: list[list[str]]) -> Labelled:
     labels = pl.DataFrame({"ability": fine, "cate_ability": [[label[:1] for label in row] for row in fine]})
     lists = pl.List(pl.String)
     return Labelled(vectors, np.arange(len(vectors), dtype=np.uint64), labels.cast({"ability": lists, "cate_ability": lists}))
@@ -28,7 +28,7 @@ def examples(vectors: np.ndarray, fine: list[list[str]]) -> Labelled:
 @pytest.mark.parametrize("exact_up_to", [1000, 1])
 def test_neighbours_are_the_nearest_of_all(exact_up_to: int) -> None:
     known, asked = unit(200), unit(40, seed=1)
-    found = neighbours(asked, examples(known, [[]] * 200), 0.5, 5, exact_up_to)
+    found = neighbours(asked, labelled(known, [[]] * 200), 0.5, 5, exact_up_to)
     cosines = asked.astype(np.float64) @ known.astype(np.float64).T
     for query in range(len(asked)):
         best = [row for row in np.argsort(-cosines[query], kind="stable")[:5] if cosines[query, row] >= 0.5]
@@ -36,8 +36,8 @@ def test_neighbours_are_the_nearest_of_all(exact_up_to: int) -> None:
 
 
 def test_nothing_is_near_where_nothing_is() -> None:
-    assert neighbours(unit(0), examples(unit(3), [[]] * 3), 0.5, 5, 10).is_empty()
-    assert neighbours(unit(3), examples(unit(0), []), 0.5, 5, 10).is_empty()
+    assert neighbours(unit(0), labelled(unit(3), [[]] * 3), 0.5, 5, 10).is_empty()
+    assert neighbours(unit(3), labelled(unit(0), []), 0.5, 5, 10).is_empty()
 
 
 @FEW
@@ -69,7 +69,7 @@ def test_agreement_by_band() -> None:
     group = np.zeros((7, WIDTH), np.float16)
     group[:3, 0], group[3:6, 1], group[6, 2] = 1, 1, 1
     fine = [["law"], ["law"], ["law"], ["x1"], ["x2"], ["x3"], ["law"]]
-    table = agreement(examples(group, fine), Labels(neighbours=2, vote=0.6), most=3)
+    table = agreement(labelled(group, fine), Labels(neighbours=2, vote=0.6), most=3)
     line = {name: table.filter(pl.col("from") == name).row(0, named=True) for name in table["from"]}
     assert line["0.9"]["rows"] == 6
     assert line["0.9"]["labelled"] == 1.0
@@ -82,5 +82,5 @@ def test_agreement_by_band() -> None:
 
 def test_a_row_is_not_its_own_neighbour() -> None:
     vectors = np.eye(WIDTH, dtype=np.float16)[:4]
-    table = agreement(examples(vectors, [["a"], ["b"], ["c"], ["d"]]), Labels(), most=3)
+    table = agreement(labelled(vectors, [["a"], ["b"], ["c"], ["d"]]), Labels(), most=3)
     assert table.filter(pl.col("from") != "most frequent")["rows"].sum() == 0

@@ -9,6 +9,7 @@ from typing import Any
 from infinity_assets.inference.engines.engine import Engine
 from infinity_assets.inference.weights.models import Spec, local_path
 from infinity_assets.model_settings import EmbedderSpec, ModelSpec, RewardSpec
+from infinity_assets.progress import reporter
 
 
 def open_engine(spec: ModelSpec | RewardSpec, models_dir: Path) -> Any:
@@ -90,7 +91,8 @@ class EnginePool:
             if kind in self._open and _opened_by(self._open[kind][0]) != _opened_by(spec):
                 self._put_away(kind)
             if kind not in self._open:
-                self._open[kind] = (spec, self._woken(spec) or opener(spec, self._models_dir))
+                with reporter().starting(f"{spec.backend if kind != 'embedder' else kind} with {spec.model}"):
+                    self._open[kind] = (spec, self._woken(spec) or opener(spec, self._models_dir))
             try:
                 yield self._open[kind][1]
             except BaseException:
