@@ -3,13 +3,17 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test ui lint clean
+.PHONY: help demo test check ui lint clean
 
 PYTHON ?= python3
 BIN := .venv/bin
 PINS := pyproject.toml constraints.txt constraints-cpu.txt overrides.txt Makefile
 GPU := $(shell nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null | head -1)
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt $(if $(GPU),,--constraints constraints-cpu.txt --overrides overrides.txt)
+
+KERNELS := $(shell find infinity_assets -name '*kernels.py')
+# No more than four processes: each takes half a gigabyte, and its libraries use further cores.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 10
@@ -18,8 +22,17 @@ demo: .venv/run data/models/.fetched  ## the whole graph on the sample sources, 
 	$(BIN)/infinity run
 	$(BIN)/infinity check --quiet
 
-test: .venv/test data/models/.fetched  ## every test
-	$(BIN)/python -m pytest
+test: .venv/test  ## every test
+	@$(MAKE) --no-print-directory -j2 data/models/.fetched .venv/browser
+	$(PYTEST)
+
+check: .venv/test  ## what to run before a commit: lint, types, and every test that needs neither an engine nor the whole graph
+	@$(MAKE) --no-print-directory data/models/.fetched
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/pyright > .venv/types 2>&1 & types=$$!
+	$(PYTEST) -m "not engine and not graph" || { wait $$types || cat .venv/types; exit 1; }
+	wait $$types || { cat .venv/types; exit 1; }
 
 lint: .venv/test  ## ruff and pyright
 	$(BIN)/ruff check .
@@ -32,8 +45,13 @@ ui: .venv/run  ## the Dagster web UI, with sensors and the schedule on
 clean:  ## forget everything that was made; sources, benchmarks, models and frozen vocabularies stay
 	rm -rf data/lake data/catalog data/responses data/release data/.dagster data/metadata.duckdb data/pool.json
 
-data/models/.fetched: .venv/run
-	@$(BIN)/infinity models fetch
+# Loops and modules are compiled beside the download of the models, so that the first run does not wait for them.
+data/models/.fetched: .venv/run $(KERNELS)
+	@echo "fetching the models, and compiling what the first run would wait for"
+	$(BIN)/python -m infinity_assets.compilation kernels & kernels=$$!
+	$(BIN)/infinity models fetch
+	$(BIN)/python -m infinity_assets.compilation modules
+	wait $$kernels
 	touch $@
 
 # --- installing -----------------------------------------------------------------------------------------------------------------------
@@ -66,7 +84,10 @@ data/models/.fetched: .venv/run
 
 .venv/test: .venv/run
 	@$(INSTALL) --editable '.[test]'
-	if ! command -v chromium >/dev/null; then
+	touch $@
+
+.venv/browser: .venv/test
+	@if ! command -v chromium >/dev/null; then
 	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then
 	    echo "installing chromium with apt-get, for the browser test"; apt-get -qq update && apt-get -qq install -y chromium >/dev/null
 	  else

@@ -1,15 +1,15 @@
-"""Compiles the numba loops once for a machine, so that the first step of a run that needs them does not wait half a minute for it.
+"""Compiles once for a machine what the first run would otherwise wait for.
 
-    python -m infinity_assets.compilation
+    python -m infinity_assets.compilation kernels
+    python -m infinity_assets.compilation modules
 
-numba keeps what it compiled beside the source, or in its own cache where that folder cannot be written. Installing does this beside the download of
-the models; a run does it first, and says so, where nobody has. `vllm` among the arguments also imports vLLM, whose first import is slow for a reason
-of the same kind: Python compiles some thousand modules.
+`kernels` are the loops over texts. numba compiles them in half a minute and keeps them beside the source, or in a folder of its own if that one is not
+writable. `modules` are those of vLLM and PyTorch, some thousands, which Python compiles to bytecode at their first import. The Makefile does both
+beside the download of the models. Where nobody has compiled the loops, a run does so first, and says so.
 """
 
 import importlib
 import sys
-import time
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
@@ -78,18 +78,24 @@ def compile_kernels() -> None:
     passes(np.array([0, 1], np.int64), np.zeros(1, np.int32), 1, 1)
 
 
-def main() -> None:
-    """Compile what is not compiled, and say how long it took."""
-    began = time.monotonic()
-    if not is_compiled():
-        compile_kernels()
-        print(f"compiled the loops over texts for this machine in {time.monotonic() - began:.0f} s", flush=True)
-    if "vllm" in sys.argv[1:]:
-        from infinity_assets.inference.engines.vllm_engine import import_vllm
+def import_modules() -> None:
+    """Import what a run imports, so that Python keeps the bytecode."""
+    from infinity_assets.inference.engines.vllm_engine import import_vllm
 
-        import_vllm()
-        for module in ("sentence_transformers", "dagster"):
-            importlib.import_module(module)
+    import_vllm()
+    for module in ("sentence_transformers", "infinity_assets.definitions"):
+        importlib.import_module(module)
+
+
+def main() -> None:
+    """Compile what the arguments name."""
+    wanted = sys.argv[1:]
+    if not wanted or not set(wanted) <= {"kernels", "modules"}:
+        raise SystemExit(__doc__)
+    if "kernels" in wanted and not is_compiled():
+        compile_kernels()
+    if "modules" in wanted:
+        import_modules()
 
 
 if __name__ == "__main__":

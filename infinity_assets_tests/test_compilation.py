@@ -1,0 +1,33 @@
+"""The compiled loops: which there are, and when they are compiled again."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from infinity_assets import compilation
+from infinity_assets.compilation import KERNELS, is_compiled
+
+
+def test_every_module_with_compiled_loops_is_listed() -> None:
+    package = Path(compilation.__file__).parent
+    found = {str(file.relative_to(package)) for file in package.rglob("*.py") if "@njit" in file.read_text(encoding="utf-8")}
+    assert found == set(KERNELS)
+
+
+def test_loops_are_compiled_again_when_their_module_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = Path(compilation.__file__).parent
+    monkeypatch.setattr(compilation, "_PACKAGE", tmp_path)
+    for module in KERNELS:
+        (tmp_path / module).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(package / module, tmp_path / module)
+    assert not is_compiled()
+    for module in KERNELS:
+        cache = (tmp_path / module).parent / "__pycache__"
+        cache.mkdir(exist_ok=True)
+        (cache / f"{Path(module).stem}.loop-1.py311.nbi").touch()
+    assert is_compiled()
+    changed = tmp_path / KERNELS[2]
+    os.utime(changed, (changed.stat().st_atime, changed.stat().st_mtime + 9e6))
+    assert not is_compiled()
