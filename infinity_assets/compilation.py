@@ -3,9 +3,9 @@
     python -m infinity_assets.compilation kernels
     python -m infinity_assets.compilation modules
 
-`kernels` are the loops over texts. numba compiles them in half a minute and keeps them beside the source, or in a folder of its own if that one is not
-writable. `modules` are those of vLLM and PyTorch, some thousands, which Python compiles to bytecode at their first import. The Makefile does both
-beside the download of the models. Where nobody has compiled the loops, a run does so first, and says so.
+`kernels` are the loops over texts. numba compiles them in half a minute and keeps them beside the source, or in a folder of its own if that
+one is not writable. `modules` are those of vLLM and PyTorch, some thousands, which Python compiles to bytecode at their first import. The
+Makefile does both beside the download of the models. Where nobody has compiled the loops, a run does so first, and says so.
 """
 
 import importlib
