@@ -5,14 +5,20 @@ the whole run of the graph: either takes gigabytes of memory, and a minute to st
 """
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import polars as pl
 import pytest
 from hypothesis import settings
 
-from infinity_assets.inference.weights.models import fetch
+from infinity_assets.inference.engines.engine import Engine
+from infinity_assets.inference.engines.pool import EnginePool
+from infinity_assets.inference.weights.models import fetch, local_path
 from infinity_assets.model_settings import ModelSpec
+from infinity_assets.rows.token_hashes import token_hashes
 from infinity_assets_tests import properties
+from infinity_assets_tests.inference.doubles import EMBEDDED, language_model
 from infinity_assets_tests.project import Project, sources_arguments
 
 settings.load_profile(properties.PROFILE)
@@ -36,6 +42,28 @@ def models_dir() -> Path:
     folder = Path(os.environ.get("INFINITY_MODELS", Path(__file__).parents[1] / "data" / "models")).absolute()
     fetch(ModelSpec(), folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Path:
+    """The folder of a language model of two layers with the embedded model's tokenizer: for all that does not depend on what a model knows."""
+    return language_model(tmp_path_factory.mktemp("tiny"), local_path(ModelSpec(), models_dir))
+
+
+@pytest.fixture(scope="session")
+def engines(models_dir: Path) -> Iterator[EnginePool]:
+    """The engines of this process. One that is open stays open until another model is asked for under the same backend."""
+    token_hashes(pl.Series(["numba is used before vLLM starts, as in a run of the graph"]))
+    pool = EnginePool(models_dir)
+    yield pool
+    pool.release()
+
+
+@pytest.fixture
+def embedded_engine(engines: EnginePool) -> Iterator[Engine]:
+    """The embedded model in vLLM."""
+    with engines.engine(EMBEDDED) as engine:
+        yield engine
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,10 @@
-"""An engine that follows a script, requests to give it, and a small model of vectors."""
+"""An engine that follows a script, requests to give it, and small models made on the spot."""
 
 import random
+import shutil
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
+from typing import Any
 
 from infinity_assets.inference.engines.engine import Admit, Engine, always
 from infinity_assets.inference.engines.pool import EnginePool
@@ -10,6 +12,8 @@ from infinity_assets.inference.requests import GenerateRequest, Request, Respons
 from infinity_assets.model_settings import ModelSpec, Sampling
 
 SPEC = ModelSpec(model="scripted")
+EMBEDDED = ModelSpec(dtype="float32", max_model_len=1024)
+"""The embedded model as tests open it: in float32, because in bf16 every kind of CPU rounds in its own way, and the texts would be others on each."""
 
 
 def ask(row_id: str, content: str | None = None, **changes) -> GenerateRequest:
@@ -76,19 +80,41 @@ def static_model(folder: Path, words: Sequence[str], width: int = 16) -> Path:
     return folder
 
 
-def reward_model(folder: Path, tokenizer: Path, dtype: str = "float32", **config) -> Path:
-    """A small Llama with one number as its output and seeded weights, beside the tokenizer and the chat template of another model."""
-    import shutil
+def language_model(folder: Path, tokenizer: Path) -> Path:
+    """A small Llama with seeded weights, beside the tokenizer and the chat template of another model.
 
+    What it writes is nonsense, but depends on all that it has read, and it is rarely torn between two tokens.
+    """
     import torch
-    from transformers import LlamaConfig, LlamaForSequenceClassification
+    from transformers import LlamaForCausalLM
 
-    sizes = {"hidden_size": 128, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1}
-    torch.manual_seed(0)
-    settings = {"vocab_size": 49152, "max_position_embeddings": 512, "num_labels": 1, "pad_token_id": None, **sizes, **config}
-    model = LlamaForSequenceClassification(LlamaConfig(**settings))
+    model = LlamaForCausalLM(_small_llama(eos_token_id=2, initializer_range=0.2))
+    torch.nn.init.normal_(model.lm_head.weight, std=0.75)
+    return _written(model, folder, tokenizer)
+
+
+def reward_model(folder: Path, tokenizer: Path, **config) -> Path:
+    """A small Llama with one number as its output and seeded weights, beside the tokenizer and the chat template of another model."""
+    import torch
+    from transformers import LlamaForSequenceClassification
+
+    model = LlamaForSequenceClassification(_small_llama(**{"num_labels": 1, **config}))
     torch.nn.init.normal_(model.score.weight)  # of a size at which rewards differ
-    model.to(getattr(torch, dtype)).save_pretrained(folder)  # pyright: ignore[reportArgumentType]
+    return _written(model, folder, tokenizer)
+
+
+def _small_llama(**config) -> Any:
+    """Two layers, and the smallest heads that vLLM takes on a CPU. Seeds what is drawn next."""
+    import torch
+    from transformers import LlamaConfig
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1}
+    return LlamaConfig(**{"vocab_size": 49152, "max_position_embeddings": 2048, "pad_token_id": None, **sizes, **config})
+
+
+def _written(model: Any, folder: Path, tokenizer: Path) -> Path:
+    model.save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         shutil.copy(tokenizer / name, folder)
     return folder
@@ -101,22 +127,23 @@ def answered(engine: Engine, requests: Sequence[Request]) -> list[Response]:
     return [responses[position] for position in range(len(requests))]
 
 
-def bad_requests_are_errors_among_good_answers(engine: Engine) -> None:
-    """Of an engine with a window of 512 tokens."""
-    chat, sampling = ({"role": "user", "content": "What is the capital of France?"},), Sampling(temperature=0.0, max_tokens=24)
+def bad_requests_are_errors_among_good_answers(engine: Engine, window: int) -> None:
+    """Of an engine with a window of that many tokens."""
+    chat, sampling = ({"role": "user", "content": "What is the capital of France?"},), Sampling(temperature=0.0, max_tokens=4)
+    long = "word " * (window + 88)
     requests = [
         ask("good", messages=chat, sampling=sampling),
-        ask("long", "word " * 600, sampling=sampling),
+        ask("long", long, sampling=sampling),
         ask("schema", messages=chat, schema={"type": "nonsense"}, sampling=sampling),
-        ask("no room", messages=chat, sampling=Sampling(max_tokens=500)),
-        ScoreRequest("long context", "ifd", ({"role": "user", "content": "word " * 600},), "answer"),
-        ScoreRequest("long answer", "ifd", chat, "word " * 600),
+        ask("no room", messages=chat, sampling=Sampling(max_tokens=window - 12)),
+        ScoreRequest("long context", "ifd", ({"role": "user", "content": long},), "answer"),
+        ScoreRequest("long answer", "ifd", chat, long),
     ]
     responses = answered(engine, requests)
     errors = [None, "prompt_too_long", "invalid_request", "prompt_too_long", "prompt_too_long", None]
     assert [response.error for response in responses] == errors
     assert all(response.cause for response in responses if response.error)
-    assert [responses[number].window for number in (1, 3, 4)] == [512, 512, 512]
+    assert [responses[number].window for number in (1, 3, 4)] == [window] * 3
     cut = responses[5]
-    assert (cut.finish_reason, cut.window, cut.prompt_tokens) == ("cut", 512, 511)
-    assert 0 < (cut.answer_tokens or 0) < 600
+    assert (cut.finish_reason, cut.window, cut.prompt_tokens) == ("cut", window, window - 1)
+    assert 0 < (cut.answer_tokens or 0) < window + 88

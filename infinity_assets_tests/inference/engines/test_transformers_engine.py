@@ -1,8 +1,8 @@
-"""The embedded model in transformers, in float32. One engine serves the whole module."""
+"""The engine on transformers, with a tiny model in float32. What it makes of the embedded model is in test_engines_agree."""
 
 import json
 import math
-from typing import Any
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -10,20 +10,20 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from infinity_assets.inference.engines import transformers_engine
-from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.engines.transformers_engine import TransformersEngine
 from infinity_assets.inference.requests import CompleteRequest, ScoreRequest
-from infinity_assets.inference.weights.models import local_path
 from infinity_assets.model_settings import ModelSpec, Sampling
 from infinity_assets_tests.inference.doubles import answered, ask, bad_requests_are_errors_among_good_answers
 from infinity_assets_tests.properties import examples
 
-SPEC = ModelSpec(backend="transformers", max_model_len=512, dtype="float32")
+pytestmark = pytest.mark.engine
+
 GREEDY = Sampling(temperature=0.0, max_tokens=12)
 DRAWN = Sampling(temperature=1.0, top_p=0.9, max_tokens=12)
 CAPITAL = ({"role": "user", "content": "What is the capital of France?"},)
 FITTING = "The capital of France is Paris."
 MISFIT = "Photosynthesis turns light into sugar inside a leaf."
+WINDOW = 512
 SCHEMA = {
     "type": "object",
     "properties": {"city": {"type": "string", "maxLength": 12}},
@@ -33,80 +33,48 @@ SCHEMA = {
 
 
 @pytest.fixture(scope="module")
-def engine(models_dir):
-    pool = EnginePool(models_dir)
-    with pool.engine(SPEC) as engine:
+def engine(engines, tiny_model):
+    with engines.engine(ModelSpec(backend="transformers", model=str(tiny_model), max_model_len=WINDOW, dtype="float32")) as engine:
         assert isinstance(engine, TransformersEngine)
         yield engine
-    pool.release()
 
 
-@pytest.fixture(scope="module")
-def plain(models_dir):
-    """Transformers as its manual has it: greedy texts and log-probabilities, one at a time."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    folder = local_path(SPEC, models_dir)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-
-    class Plain:
-        def tokens(self, messages):
-            text = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
-            return tokenizer.encode(text, add_special_tokens=False)
-
-        def greedy(self, messages, max_tokens):
-            before = torch.tensor([self.tokens(messages)])
-            written = model.generate(before, do_sample=False, max_new_tokens=max_tokens)[0, before.shape[1] :]
-            return tokenizer.decode(written, skip_special_tokens=True)
-
-        def logprobs(self, context, answer):
-            header = tokenizer.encode("<|im_start|>assistant\n", add_special_tokens=False)
-            before = self.tokens(context) if context else header
-            after = tokenizer.encode(answer, add_special_tokens=False)
-            with torch.no_grad():
-                found = model(torch.tensor([before + after])).logits[0].log_softmax(-1)
-            return [found[len(before) - 1 + place, token].item() for place, token in enumerate(after)]
-
-    return Plain()
-
-
-def test_generating_scoring_choosing_and_completing_in_one_call(engine):
-    text = "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n"
+def test_generating_scoring_choosing_and_completing_in_one_call(engine, plain_tiny):
+    text, expected = plain_tiny.tokenizer.decode(plain_tiny.prompt(CAPITAL)), plain_tiny.greedy(CAPITAL, GREEDY.max_tokens)
+    stop = expected[len(expected) // 2 :][:4]
     answer, score, choice, structured, whole, stopped = answered(
         engine,
         [
             ask("a", messages=CAPITAL, sampling=GREEDY),
             ScoreRequest("a", "ifd", CAPITAL, FITTING),
             ask("a", "Is fire hot? Answer yes or no.", choices=("yes", "no")),
-            ask("a", messages=CAPITAL, sampling=GREEDY, schema=SCHEMA),
+            ask("a", messages=CAPITAL, sampling=GREEDY.model_copy(update={"max_tokens": 64}), schema=SCHEMA),
             CompleteRequest("a", "p", "", text, GREEDY),
-            CompleteRequest("a", "p", "", text, GREEDY, stop=("is Par", "never")),
+            CompleteRequest("a", "p", "", text, GREEDY, stop=(stop, "never")),
         ],
     )
-    assert "Paris" in (answer.text or "")
-    assert (answer.error, answer.finish_reason) == (None, "stop")
+    assert (answer.error, answer.text, answer.finish_reason, answer.completion_tokens) == (None, expected, "length", GREEDY.max_tokens)
     assert answer.seconds > 0
     assert (score.finish_reason, score.answer_tokens) == ("scored", 7)
     assert choice.text in ("yes", "no")
     assert math.fsum(map(math.exp, choice.choice_logprobs or ())) == pytest.approx(1)
+    assert structured.finish_reason == "stop"
     assert set(json.loads(structured.text or "")) == {"city"}
-    assert (whole.finish_reason, "<|im_end|>" in (whole.text or "")) == ("stop", False)
-    assert (stopped.text, stopped.finish_reason) == ((whole.text or "").partition("is Par")[0], "stop")
+    assert (whole.text, whole.finish_reason) == (expected, "length")
+    assert (stopped.text, stopped.finish_reason) == (expected.partition(stop)[0], "stop")
 
 
-def test_greedy_is_what_the_model_writes_alone(engine, plain):
+def test_greedy_is_what_the_model_writes_alone(engine, plain_tiny):
     prompts = ["Name a colour.", "What is 2 + 2?", "Say hello to a cat in one short sentence, please."]
     responses = answered(engine, [ask(prompt, prompt, sampling=GREEDY) for prompt in prompts])
     for prompt, response in zip(prompts, responses, strict=True):
-        assert response.text == plain.greedy(({"role": "user", "content": prompt},), GREEDY.max_tokens)
+        assert response.text == plain_tiny.greedy(({"role": "user", "content": prompt},), GREEDY.max_tokens)
 
 
-def test_log_probabilities_are_the_models_own(engine, plain):
+def test_log_probabilities_are_the_models_own(engine, plain_tiny):
     cases = [(CAPITAL, FITTING), (CAPITAL, MISFIT), ((), FITTING), ((), MISFIT * 5)]
     for response, case in zip(answered(engine, [ScoreRequest("a", "ifd", *case) for case in cases]), cases, strict=True):
-        expected = plain.logprobs(*case)
+        expected = plain_tiny.logprobs(*case)
         assert response.answer_tokens == len(expected)
         assert response.sum_logprob == pytest.approx(math.fsum(expected), abs=1e-3 * len(expected))
 
@@ -159,12 +127,15 @@ def test_the_nucleus_holds_what_is_drawn(engine):
 def test_draws_follow_the_models_distribution(engine):
     """Of two answers that a schema allows, the share of the first among many draws is its probability."""
     question = "How many legs does a dog have? Answer with one digit."
-    shares = answered(engine, [ask("a", question, choices=("2", "4"))])[0].choice_logprobs
+    digits = tuple("0123456789")
+    shares = answered(engine, [ask("a", question, choices=digits)])[0].choice_logprobs
     assert shares is not None
-    drawn = Sampling(temperature=1.0, max_tokens=2)
-    texts = [r.text for r in answered(engine, [ask(str(n), question, sampling=drawn, schema={"enum": [2, 4]}, seed=n) for n in range(100)])]
-    assert set(texts) == {"2", "4"}
-    assert texts.count("2") / len(texts) == pytest.approx(math.exp(shares[0]), abs=0.15)  # three standard deviations
+    (one, other), (first, second) = zip(*min(pairwise(sorted(zip(shares, digits))), key=lambda pair: pair[1][0] - pair[0][0]))
+    share = 1 / (1 + math.exp(other - one))
+    drawn, schema = Sampling(temperature=1.0, max_tokens=2), {"enum": [int(first), int(second)]}
+    texts = [r.text for r in answered(engine, [ask(str(n), question, sampling=drawn, schema=schema, seed=n) for n in range(100)])]
+    assert set(texts) == {first, second}
+    assert texts.count(first) / len(texts) == pytest.approx(share, abs=0.15)  # three standard deviations
 
 
 def test_choices_that_begin_alike_are_still_chosen(engine):
@@ -175,7 +146,7 @@ def test_choices_that_begin_alike_are_still_chosen(engine):
 
 
 def test_bad_requests_are_errors_among_good_answers(engine):
-    bad_requests_are_errors_among_good_answers(engine)
+    bad_requests_are_errors_among_good_answers(engine, WINDOW)
 
 
 def test_memory_that_does_not_suffice_halves_the_batch(engine, monkeypatch):

@@ -1,25 +1,22 @@
-"""The embedded model in vLLM, for real. One engine serves the whole module: it takes longer to open than all of these tests to run."""
+"""The embedded model in vLLM, for real. One engine serves all tests of this process: it takes longer to open than all of them to run."""
 
 import json
 import math
 import resource
 
 import numpy as np
-import polars as pl
 import pytest
 
 from infinity_assets.inference.client import Inference
 from infinity_assets.inference.engines.pool import EnginePool
-from infinity_assets.inference.engines.vllm_engine import VllmEngine
 from infinity_assets.inference.requests import CompleteRequest, ScoreRequest
 from infinity_assets.inference.responses.store import ResponseStore
-from infinity_assets.inference.weights.models import local_path
-from infinity_assets.model_settings import EmbedderSpec, ModelSpec, Sampling
-from infinity_assets.rows.token_hashes import token_hashes
-from infinity_assets_tests.inference.doubles import answered, ask, bad_requests_are_errors_among_good_answers
+from infinity_assets.model_settings import EmbedderSpec, Sampling
+from infinity_assets_tests.inference.doubles import EMBEDDED, answered, ask, bad_requests_are_errors_among_good_answers
 
-SPEC = ModelSpec(max_model_len=512)
-GREEDY = Sampling(temperature=0.0, top_p=1.0, max_tokens=24)
+pytestmark = pytest.mark.engine
+
+GREEDY = Sampling(temperature=0.0, top_p=1.0, max_tokens=12)
 CAPITAL = ({"role": "user", "content": "What is the capital of France?"},)
 FITTING = "The capital of France is Paris."
 MISFIT = "Photosynthesis turns light into sugar inside a leaf."
@@ -31,34 +28,9 @@ SCHEMA = {
 }
 
 
-@pytest.fixture(scope="module")
-def engine(models_dir):
-    token_hashes(pl.Series(["numba is used before the engine starts, as in a run of the graph"]))
-    engine = VllmEngine(SPEC, local_path(SPEC, models_dir))
-    yield engine
-    engine.close()
-
-
-@pytest.fixture(scope="module")
-def reference(models_dir):
-    """Sum of log-probabilities and number of tokens of an answer, by transformers in fp32."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    folder = local_path(SPEC, models_dir)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-
-    def score(context: tuple, answer: str) -> tuple[float, int]:
-        header = "<|im_start|>assistant\n"
-        text = tokenizer.apply_chat_template(list(context), tokenize=False, add_generation_prompt=True) if context else header
-        before = tokenizer.encode(text, add_special_tokens=False)
-        after = tokenizer.encode(answer, add_special_tokens=False)
-        with torch.no_grad():
-            logprobs = model(torch.tensor([before + after])).logits[0].log_softmax(-1)
-        return sum(logprobs[len(before) - 1 + n, token].item() for n, token in enumerate(after)), len(after)
-
-    return score
+@pytest.fixture
+def engine(embedded_engine):
+    return embedded_engine
 
 
 def test_generating_scoring_and_choosing_share_a_batch(engine):
@@ -82,13 +54,12 @@ def test_generating_scoring_and_choosing_share_a_batch(engine):
     assert set(json.loads(structured.text or "")) == {"city", "country"}
 
 
-def test_scores_agree_with_transformers(engine, reference):
+def test_scores_agree_with_transformers(engine, plain):
     cases = [(CAPITAL, FITTING), (CAPITAL, MISFIT), ((), FITTING), ((), MISFIT)]
-    for response, (context, answer) in zip(answered(engine, [ScoreRequest("a", "ifd", *case) for case in cases]), cases, strict=True):
-        expected, tokens = reference(context, answer)
-        assert response.answer_tokens == tokens
-        assert response.sum_logprob is not None
-        assert response.sum_logprob / tokens == pytest.approx(expected / tokens, abs=0.05)  # bf16 against fp32
+    for response, case in zip(answered(engine, [ScoreRequest("a", "ifd", *case) for case in cases]), cases, strict=True):
+        expected = plain.logprobs(*case)
+        assert response.answer_tokens == len(expected)
+        assert response.sum_logprob == pytest.approx(math.fsum(expected), abs=1e-3 * len(expected))
 
 
 def test_an_instruction_helps_to_predict_its_answer_and_no_other(engine):
@@ -107,7 +78,7 @@ def test_a_score_does_not_depend_on_its_company(engine):
     one = ScoreRequest("a", "ifd", CAPITAL, MISFIT)
     alone = answered(engine, [one])[0]
     crowd = answered(engine, [ScoreRequest("b", "ifd", CAPITAL, FITTING + " " + word) for word in MISFIT.split()] + [one])[-1]
-    assert crowd.sum_logprob == pytest.approx(alone.sum_logprob, abs=0.5)
+    assert crowd.sum_logprob == pytest.approx(alone.sum_logprob, abs=0.01)
 
 
 def test_choices_come_with_their_log_probabilities(engine):
@@ -121,12 +92,11 @@ def test_choices_come_with_their_log_probabilities(engine):
     assert first.completion_tokens == 1
 
 
-def test_the_log_probabilities_of_choices_are_the_models_own(engine, reference):
+def test_the_log_probabilities_of_choices_are_the_models_own(engine, plain):
     """Against the probability of each choice as an answer, renormalised."""
     request = ask("a", "Is fire hot? Answer yes or no.", choices=("yes", "no", "maybe"))
     response = answered(engine, [request])[0]
-    scores = np.array([reference(request.messages, choice)[0] for choice in request.choices or ()])
-    assert response.choice_logprobs == pytest.approx(scores - np.logaddexp.reduce(scores), abs=0.15)
+    assert response.choice_logprobs == pytest.approx(plain.choice_logprobs(request.messages, request.choices), abs=1e-3)
 
 
 def test_choices_that_begin_alike_are_still_chosen(engine):
@@ -143,7 +113,7 @@ def test_a_text_is_continued_without_a_template(engine):
         [
             CompleteRequest("a", "p", "", text, GREEDY),
             CompleteRequest("a", "p", "", text, GREEDY, stop=("Paris",)),
-            CompleteRequest("a", "p", "", "word " * 600, GREEDY),
+            CompleteRequest("a", "p", "", "word " * 1100, GREEDY),
             ask("a", messages=({"role": "system", "content": "You answer."}, *CAPITAL), sampling=GREEDY),
         ],
     )
@@ -152,11 +122,11 @@ def test_a_text_is_continued_without_a_template(engine):
     assert stopped.text == (whole.text or "").partition("Paris")[0]
     assert stopped.finish_reason == "stop"
     assert whole.prompt_tokens < chat.prompt_tokens
-    assert (long.error, long.window) == ("prompt_too_long", 512)
+    assert (long.error, long.window) == ("prompt_too_long", EMBEDDED.max_model_len)
 
 
 def test_bad_requests_are_errors_among_good_answers(engine):
-    bad_requests_are_errors_among_good_answers(engine)
+    bad_requests_are_errors_among_good_answers(engine, EMBEDDED.max_model_len)
 
 
 def test_a_failing_step_costs_the_request_at_fault_alone(engine, monkeypatch):
@@ -165,7 +135,7 @@ def test_a_failing_step_costs_the_request_at_fault_alone(engine, monkeypatch):
     add, step = llm.add_request, llm.step
 
     def watched_add(name, prompt, params):
-        if params.max_tokens == 13:
+        if params.max_tokens == 5:
             flying.add(name)
         return add(name, prompt, params)
 
@@ -177,14 +147,14 @@ def test_a_failing_step_costs_the_request_at_fault_alone(engine, monkeypatch):
 
     monkeypatch.setattr(llm, "add_request", watched_add)
     monkeypatch.setattr(llm, "step", failing_step)
-    poison = ask("bad", messages=CAPITAL, sampling=GREEDY.model_copy(update={"max_tokens": 13}))
+    poison = ask("bad", messages=CAPITAL, sampling=GREEDY.model_copy(update={"max_tokens": 5}))
     responses = answered(engine, [ask("a", messages=CAPITAL, sampling=GREEDY), poison, ask("b", "Hello!", sampling=GREEDY)])
     assert [response.error for response in responses] == [None, "engine_error", None]
     assert "coughed" in (responses[1].cause or "")
 
 
 def test_a_caller_that_stops_listening_leaves_a_usable_engine(engine):
-    running = engine.run([ask(f"r{number}", sampling=GREEDY) for number in range(8)])
+    running = engine.run([ask(f"{most} tokens", sampling=Sampling(temperature=0.0, max_tokens=most)) for most in (1, 8, 9)])
     next(running)
     running.close()
     assert not engine._llm.llm_engine.has_unfinished_requests()
