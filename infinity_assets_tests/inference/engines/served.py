@@ -1,4 +1,4 @@
-"""`vllm serve` with the embedded model, really started."""
+"""`vllm serve`, really started."""
 
 import os
 import signal
@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -48,17 +48,20 @@ def vllm_serve(folder: Path, *arguments: str, log: Path, **environment: str) -> 
     # As the engine in process: eager, no chunks (a seeded request in pieces breaks the step on a CPU), no defaults from the weights' folder.
     command += ["--enforce-eager", "--no-enable-chunked-prefill", "--generation-config", "vllm", "--max-model-len", "512", *arguments]
     # The engine is another process here, whatever the one in this process has set.
-    apart = {
-        "VLLM_ENABLE_V1_MULTIPROCESSING": "1",
-        "VLLM_CPU_OMP_THREADS_BIND": f"0-{(os.cpu_count() or 1) - 1}",
-        "TORCHDYNAMO_DISABLE": "1",
-    }
+    apart = {"VLLM_ENABLE_V1_MULTIPROCESSING": "1", "TORCHDYNAMO_DISABLE": "1"}
     settings = {**os.environ, **ENVIRONMENT, **apart, **environment}
+    with running(command, f"http://127.0.0.1:{port}", log, settings) as session:
+        yield Served(f"http://127.0.0.1:{port}/v1", session)
+
+
+@contextmanager
+def running(command: list[str], address: str, log: Path, environment: Mapping[str, str]) -> Iterator[int]:
+    """The session of a server, from when it is healthy until the end of the block. Raises `RuntimeError` when it ends before."""
     with log.open("wb") as output:
-        process = subprocess.Popen(command, env=settings, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
         try:
-            _wait(process, f"http://127.0.0.1:{port}", log)
-            yield Served(f"http://127.0.0.1:{port}/v1", process.pid)
+            _wait(process, address, log)
+            yield process.pid
         finally:
             process.terminate()
             with suppress(subprocess.TimeoutExpired):

@@ -22,6 +22,8 @@ from infinity_assets.model_settings import ModelSpec, RewardSpec
 from infinity_assets_tests.inference.doubles import reward_model
 from infinity_assets_tests.properties import examples
 
+pytestmark = pytest.mark.engine
+
 
 def talk(*contents: str) -> tuple[dict[str, str], ...]:
     return tuple({"role": ("user", "assistant")[turn % 2], "content": content} for turn, content in enumerate(contents))
@@ -154,10 +156,10 @@ def test_a_model_with_more_numbers_is_refused(tmp_path, tokenizer_folder, labels
         TransformersReward(RewardSpec(model=str(tmp_path)), tmp_path)
 
 
-def test_a_model_without_a_head_is_refused(tokenizer_folder):
+def test_a_model_without_a_head_is_refused(tiny_model):
     """Transformers would make one at random."""
     with pytest.raises(InfinityError, match="no reward model"):
-        TransformersReward(RewardSpec(model="a chat model"), tokenizer_folder)
+        TransformersReward(RewardSpec(model="a chat model"), tiny_model)
 
 
 def test_the_token_that_begins_a_text_is_not_doubled(tokenizer_folder):
@@ -197,11 +199,14 @@ def test_rewards_are_stored_and_asked_once(tmp_path, spec, expected):
     inference.release()
 
 
-def test_vllm_gives_the_same_rewards(folder, expected):
-    pool = EnginePool(folder)
-    spec = RewardSpec(backend="vllm", model=str(folder), max_model_len=256, dtype="float32")
-    with pool.engine(spec) as engine:
-        responses = run(engine, [*REQUESTS, RewardRequest("long", "", talk("word " * 300, "yes"))])
-    pool.release()
+@pytest.fixture
+def rewards_in_vllm(engines, folder):
+    """The reward model in vLLM, which gives up the embedded model for it."""
+    with engines.engine(RewardSpec(backend="vllm", model=str(folder), max_model_len=256, dtype="float32")) as engine:
+        yield engine
+
+
+def test_vllm_gives_the_same_rewards(rewards_in_vllm, expected):
+    responses = run(rewards_in_vllm, [*REQUESTS, RewardRequest("long", "", talk("word " * 300, "yes"))])
     assert [response.reward for response in responses[:-1]] == pytest.approx(expected, abs=1e-3)
     assert responses[-1].error == "prompt_too_long"

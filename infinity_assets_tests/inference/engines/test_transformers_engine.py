@@ -130,7 +130,8 @@ def test_draws_follow_the_models_distribution(engine):
     digits = tuple("0123456789")
     shares = answered(engine, [ask("a", question, choices=digits)])[0].choice_logprobs
     assert shares is not None
-    (one, other), (first, second) = zip(*min(pairwise(sorted(zip(shares, digits))), key=lambda pair: pair[1][0] - pair[0][0]))
+    ranked = sorted(zip(shares, digits, strict=True))
+    (one, first), (other, second) = min(pairwise(ranked), key=lambda pair: pair[1][0] - pair[0][0])
     share = 1 / (1 + math.exp(other - one))
     drawn, schema = Sampling(temperature=1.0, max_tokens=2), {"enum": [int(first), int(second)]}
     texts = [r.text for r in answered(engine, [ask(str(n), question, sampling=drawn, schema=schema, seed=n) for n in range(100)])]

@@ -1,7 +1,6 @@
 """Every strategy on the embedded model, for real: it is small, so what it writes is held against the form of it alone."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -10,12 +9,15 @@ import pytest
 
 from infinity_assets.chat_settings import StrategyName
 from infinity_assets.inference.client import Inference
-from infinity_assets.inference.engines.pool import EnginePool, open_engine
+from infinity_assets.inference.engines.engine import Engine
+from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.responses.store import ResponseStore
 from infinity_assets.settings import Settings
 from infinity_assets.synthesis.asking import Asking
 from infinity_assets.synthesis.strategies import registry
 from infinity_assets_tests.synthesis.strategies.scripted import seeds
+
+pytestmark = pytest.mark.engine
 
 SEEDS = seeds(
     {"seed": "How do I get candle wax out of a tablecloth?", "ability": ["household"], "cate_ability": None},
@@ -30,20 +32,12 @@ SEEDS = seeds(
 NAMES = get_args(StrategyName)
 
 
-@pytest.fixture(scope="module")
-def engines(models_dir: Path) -> Iterator[EnginePool]:
-    # In bf16 each kind of CPU rounds in its own way, and the texts would be others on each.
-    pool = EnginePool(models_dir, lambda spec, folder: open_engine(spec.model_copy(update={"dtype": "float32"}), folder))
-    yield pool
-    pool.release()
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_it_writes_for_what_it_takes(
-    name: StrategyName, engines: EnginePool, models_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: StrategyName, embedded_engine: Engine, models_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(os.environ, "INFINITY_MODELS", str(models_dir))
-    short = {"max_tokens": 48}
+    short = {"max_tokens": 24}
     settings = Settings(
         chat={"evolution": {"strategies": {name: 1}, "sampling": short}, "answering": {"sampling": short}},  # pyright: ignore[reportArgumentType]
     )
@@ -51,7 +45,7 @@ def test_it_writes_for_what_it_takes(
     def write(engines: EnginePool) -> pl.DataFrame:
         return registry.write(SEEDS, Asking(Inference(ResponseStore(tmp_path), engines), settings, "evolved"), 1)
 
-    made = write(engines)
+    made = write(EnginePool(models_dir, lambda spec, folder: embedded_engine))
     assert made["row_id"].equals(SEEDS["row_id"])
     taken = SEEDS.with_columns(takes=registry.STRATEGIES[name].takes())["takes"]
     assert made["strategy"].equals(pl.Series("strategy", [name if takes else "none" for takes in taken]))
