@@ -10,12 +10,14 @@ import pytest
 
 from infinity_assets.errors import InfinityError
 from infinity_assets.evaluation import proxy
-from infinity_assets.evaluation.train import IGNORED, batches, encode, rate
+from infinity_assets.evaluation.train import IGNORED, batches, encode, main, rate
 from infinity_assets.foundation_settings import Proxy
 from infinity_assets.inference.weights.models import local_path
 from infinity_assets.model_settings import ModelSpec
 from infinity_assets.rows.ids import with_row_ids
 from infinity_assets_tests.frames import conversations
+
+pytestmark = pytest.mark.engine
 
 ROWS = with_row_ids(
     conversations(
@@ -83,18 +85,37 @@ def test_what_is_there_is_not_trained_again(trained: tuple[Path, proxy.Trained, 
     assert again.curve.equals(trained[1].curve)
 
 
-def test_batches_may_be_cut_into_smaller_ones(trained: tuple[Path, proxy.Trained, list], base: Path, tmp_path: Path) -> None:
+def curve_of(settings: Proxy, base: Path, out: Path, scratch: Path, capsys: pytest.CaptureFixture[str]) -> list[float]:
+    """The losses of a training in this process: half of what one in another takes is imports."""
+    (scratch / "job.json").write_text(json.dumps({"settings": settings.model_dump(), "base": str(base), "out": str(out)}))
+    (scratch / "rows.jsonl").write_text("".join(json.dumps(messages) + "\n" for messages in ROWS["messages"].to_list()))
+    main(scratch)
+    return [json.loads(line)["loss"] for line in capsys.readouterr().out.splitlines() if '"loss"' in line]
+
+
+def test_batches_may_be_cut_into_smaller_ones(
+    trained: tuple[Path, proxy.Trained, list], base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The same rows and seed give the same curve, whatever memory allows at a time."""
-    whole = proxy.train(ROWS, QUICK.model_copy(update={"micro_batch": 5, "epochs": 30}), base, tmp_path / "whole")
-    assert whole.curve["loss"].to_list() == pytest.approx(trained[1].curve["loss"].to_list(), rel=1e-3)
-    assert proxy.name(ROWS, QUICK, "b") == proxy.name(ROWS, QUICK.model_copy(update={"micro_batch": 5, "enabled": True}), "b")
+    whole = QUICK.model_copy(update={"micro_batch": 5})
+    assert curve_of(whole, base, tmp_path / "whole", tmp_path, capsys) == pytest.approx(trained[1].curve["loss"].to_list(), rel=1e-3)
+    assert proxy.name(ROWS, QUICK, "b") == proxy.name(ROWS, whole.model_copy(update={"enabled": True}), "b")
 
 
-def test_lora_is_merged_into_the_weights(base: Path, tmp_path: Path) -> None:
-    made = proxy.train(ROWS, QUICK.model_copy(update={"method": "lora", "learning_rate": 1e-1}), base, tmp_path / "lora")
-    assert made.curve["loss"][-1] < made.curve["loss"][0]
+LORA = QUICK.model_copy(update={"method": "lora", "learning_rate": 1e-1})
+
+
+def test_lora_is_merged_into_the_weights(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    losses = curve_of(LORA, base, tmp_path / "lora", tmp_path, capsys)
+    assert losses[-1] < losses[0]
     assert not (tmp_path / "lora" / "adapter_config.json").exists()
     assert json.loads((tmp_path / "lora" / "config.json").read_text())["architectures"] == ["LlamaForCausalLM"]
+
+
+def test_lora_wants_its_package(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proxy, "find_spec", lambda name: None)
+    with pytest.raises(InfinityError, match="pip install"):
+        proxy.train(ROWS, LORA, base, tmp_path / "lora")
 
 
 def test_only_answers_are_learned(tokenizer_folder: Path) -> None:
@@ -115,7 +136,7 @@ def test_a_row_whose_answer_is_cut_off_is_left_out(tokenizer_folder: Path, base:
     long = [{"role": "user", "content": "word " * 100}, {"role": "assistant", "content": "yes"}]
     assert encode(tokenizer, long, 64) is None
     with pytest.raises(InfinityError, match="none of the rows has an answer"):
-        proxy.train(pl.DataFrame({"messages": [long]}), QUICK, base, tmp_path / "none")
+        proxy.train(pl.DataFrame({"messages": [long]}), LORA, base, tmp_path / "none")
     assert not (tmp_path / "none").exists()
 
 

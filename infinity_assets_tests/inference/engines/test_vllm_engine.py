@@ -40,7 +40,7 @@ def test_generating_scoring_and_choosing_share_a_batch(engine):
             ask("a", messages=CAPITAL, sampling=GREEDY),
             ScoreRequest("a", "ifd", CAPITAL, FITTING),
             ask("a", "Is fire hot? Answer yes or no.", choices=("yes", "no")),
-            ask("a", messages=CAPITAL, sampling=GREEDY, schema=SCHEMA),
+            ask("a", messages=CAPITAL, sampling=Sampling(temperature=0.0, max_tokens=48), schema=SCHEMA),
             ask("a", messages=CAPITAL, sampling=Sampling(temperature=1.0, max_tokens=8), seed=1),
         ],
     )
