@@ -11,6 +11,8 @@ from infinity_assets.inference.weights.models import fetch, local_path
 from infinity_assets.model_settings import STATIC_EMBEDDER, EmbedderSpec
 from infinity_assets_tests.inference.doubles import static_model
 
+pytestmark = pytest.mark.engine
+
 WORDS = ["snow", "is", "white", "why", "a", "rock", "tuff", "what"]
 
 

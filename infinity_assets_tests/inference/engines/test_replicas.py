@@ -39,31 +39,46 @@ def beginning(request):
     return request.messages[-1]["content"]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def all_devices():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        yield
+
+
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory):
+    """Copies for tests that leave them as they were."""
+    opened = Replicas(SPEC, tmp_path_factory.mktemp("lasting"), InProcess, beginning)
+    yield opened
+    opened.close()
+
+
 @pytest.fixture
-def replicas(tmp_path, monkeypatch):
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+def replicas(tmp_path):
+    """Copies for a test that ends them."""
     opened = Replicas(SPEC, tmp_path, InProcess, beginning)
     yield opened
     opened.close()
 
 
-def test_each_request_is_answered_once_and_both_copies_work(replicas):
+def test_each_request_is_answered_once_and_both_copies_work(lasting):
     requests = [ask(f"r{number}") for number in range(40)]
     for _ in range(2):
-        answers = list(replicas.run(requests))
+        answers = list(lasting.run(requests))
         assert sorted(position for position, _ in answers) == list(range(40))
         assert all(response.text.startswith(f"question r{position} by") for position, response in answers)
         assert {response.text.split(" by ")[1].split(" on ")[1] for _, response in answers} == {"0", "1"}
 
 
-def test_the_budget_is_asked_for_every_request(replicas):
+def test_the_budget_is_asked_for_every_request(lasting):
     left = [25]
 
     def admit(prompt_tokens, max_tokens):
         left[0] -= 1
         return left[0] >= 0
 
-    answers = list(replicas.run([ask(f"r{number}") for number in range(40)], admit))
+    answers = list(lasting.run([ask(f"r{number}") for number in range(40)], admit))
     assert len(answers) == 25
 
 

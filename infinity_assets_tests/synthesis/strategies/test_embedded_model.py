@@ -1,6 +1,7 @@
 """Every strategy on the embedded model, for real: it is small, so what it writes is held against the form of it alone."""
 
-import os
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -9,19 +10,19 @@ import pytest
 
 from infinity_assets.chat_settings import StrategyName
 from infinity_assets.inference.client import Inference
-from infinity_assets.inference.engines.engine import Engine
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.responses.store import ResponseStore
+from infinity_assets.inference.together import Member, Together
 from infinity_assets.settings import Settings
 from infinity_assets.synthesis.asking import Asking
 from infinity_assets.synthesis.strategies import registry
+from infinity_assets_tests.inference.doubles import EMBEDDED
 from infinity_assets_tests.synthesis.strategies.scripted import seeds
 
 pytestmark = pytest.mark.engine
 
 SEEDS = seeds(
     {"seed": "How do I get candle wax out of a tablecloth?", "ability": ["household"], "cate_ability": None},
-    {"seed": "What is a lien, and who may put one on a house?", "seed_answer": "A claim on a thing until a debt is paid."},
     {"seed": "怎样把蜡油从桌布上去掉？", "language": "zh", "ability": ["household"]},
     {"seed": "Add up the even numbers of a list.", "seed_answer": "def evens(numbers):\n    return sum(n for n in numbers if n % 2 == 0)",
      "domain": "code", "ability": ["loops", "sums"]},
@@ -32,27 +33,47 @@ SEEDS = seeds(
 NAMES = get_args(StrategyName)
 
 
+def write(name: StrategyName, inference: Inference) -> pl.DataFrame:
+    """What a strategy writes for the seeds."""
+    short, once = {"max_tokens": 48}, {"retries": {"truncated": 0}}
+    settings = Settings(
+        models={"generator": EMBEDDED, "judge": EMBEDDED},  # pyright: ignore[reportArgumentType]
+        chat={"evolution": {"strategies": {name: 1}, "sampling": short}, "answering": {"sampling": short}},  # pyright: ignore[reportArgumentType]
+        calls=once,  # pyright: ignore[reportArgumentType]
+    )
+    return registry.write(SEEDS, Asking(inference, settings, "evolved"), 1)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> ResponseStore:
+    return ResponseStore(tmp_path_factory.mktemp("responses"))
+
+
+@pytest.fixture(scope="module")
+def written(engines: EnginePool, models_dir: Path, store: ResponseStore) -> Iterator[dict[StrategyName, pl.DataFrame | BaseException]]:
+    """What each strategy wrote. They ask side by side, because a step of the model takes as long for one answer as for many."""
+    with pytest.MonkeyPatch.context() as patch, engines.engine(EMBEDDED) as engine:
+        patch.setenv("INFINITY_MODELS", str(models_dir))
+        pool = EnginePool(models_dir, lambda spec, folder: engine)
+        together = Together(Inference(store, pool))
+        made = together.run([partial(write, name, Member(together, store, pool)) for name in NAMES])
+        yield dict(zip(NAMES, made, strict=True))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_it_writes_for_what_it_takes(
-    name: StrategyName, embedded_engine: Engine, models_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: StrategyName, written: dict[StrategyName, pl.DataFrame | BaseException], store: ResponseStore
 ) -> None:
-    monkeypatch.setitem(os.environ, "INFINITY_MODELS", str(models_dir))
-    short = {"max_tokens": 24}
-    settings = Settings(
-        chat={"evolution": {"strategies": {name: 1}, "sampling": short}, "answering": {"sampling": short}},  # pyright: ignore[reportArgumentType]
-    )
-
-    def write(engines: EnginePool) -> pl.DataFrame:
-        return registry.write(SEEDS, Asking(Inference(ResponseStore(tmp_path), engines), settings, "evolved"), 1)
-
-    made = write(EnginePool(models_dir, lambda spec, folder: embedded_engine))
+    made = written[name]
+    assert isinstance(made, pl.DataFrame), made
     assert made["row_id"].equals(SEEDS["row_id"])
     taken = SEEDS.with_columns(takes=registry.STRATEGIES[name].takes())["takes"]
     assert made["strategy"].equals(pl.Series("strategy", [name if takes else "none" for takes in taken]))
-    written = made.filter(pl.col("text").fill_null("") != "")
-    assert written.height >= taken.sum() / 2, made
-    assert written["error"].null_count() == written.height
-    assert not written["text"].str.contains(r"<\|im_(start|end)\|>|^\s|\s$").any()
-    assert written["text"].n_unique() == written.height
+    texts = made.filter(pl.col("text").fill_null("") != "")
+    assert texts.height >= taken.sum() / 2, made
+    assert texts["error"].null_count() == texts.height
+    assert not texts["text"].str.contains(r"<\|im_(start|end)\|>|^\s|\s$").any()
+    assert texts["text"].n_unique() == texts.height
     # What is asked a second time is in the store: there is no engine.
-    assert write(EnginePool(Path("nowhere"), lambda spec, models: pytest.fail("a model was asked"))).equals(made)
+    nobody = EnginePool(Path("nowhere"), lambda spec, models: pytest.fail("a model was asked"))
+    assert write(name, Inference(store, nobody)).equals(made)
