@@ -1,9 +1,10 @@
 import platform
 
 import pytest
-import torch
 
 from infinity_assets.inference.engines.hardware import precision
+
+pytestmark = pytest.mark.engine
 
 
 @pytest.mark.parametrize(
@@ -20,6 +21,8 @@ from infinity_assets.inference.engines.hardware import precision
 def test_auto_avoids_bf16_where_the_cpu_has_none(
     dtype: str, on: str, machine: str, capability: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    import torch
+
     monkeypatch.setattr(platform, "machine", lambda: machine)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     assert precision(dtype, on) == expected
