@@ -13,6 +13,7 @@ from infinity_assets.inference.client import Inference
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.responses.store import ResponseStore
 from infinity_assets.inference.together import Member, Together
+from infinity_assets.model_settings import Sampling, Student
 from infinity_assets.settings import Settings
 from infinity_assets.synthesis.asking import Asking
 from infinity_assets.synthesis.strategies import registry
@@ -36,8 +37,9 @@ NAMES = get_args(StrategyName)
 def write(name: StrategyName, inference: Inference) -> pl.DataFrame:
     """What a strategy writes for the seeds."""
     short, once = {"max_tokens": 48}, {"retries": {"truncated": 0}}
+    student = Student(name="student", model=EMBEDDED, sampling=Sampling(max_tokens=48))
     settings = Settings(
-        models={"generator": EMBEDDED, "judge": EMBEDDED},  # pyright: ignore[reportArgumentType]
+        models={"generator": EMBEDDED, "judge": EMBEDDED, "students": [student]},  # pyright: ignore[reportArgumentType]
         chat={"evolution": {"strategies": {name: 1}, "sampling": short}, "answering": {"sampling": short}},  # pyright: ignore[reportArgumentType]
         calls=once,  # pyright: ignore[reportArgumentType]
     )
@@ -52,11 +54,10 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> ResponseStore:
 @pytest.fixture(scope="module")
 def written(engines: EnginePool, models_dir: Path, store: ResponseStore) -> Iterator[dict[StrategyName, pl.DataFrame | BaseException]]:
     """What each strategy wrote. They ask side by side, because a step of the model takes as long for one answer as for many."""
-    with pytest.MonkeyPatch.context() as patch, engines.engine(EMBEDDED) as engine:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setenv("INFINITY_MODELS", str(models_dir))
-        pool = EnginePool(models_dir, lambda spec, folder: engine)
-        together = Together(Inference(store, pool))
-        made = together.run([partial(write, name, Member(together, store, pool)) for name in NAMES])
+        together = Together(Inference(store, engines))
+        made = together.run([partial(write, name, Member(together, store, engines)) for name in NAMES])
         yield dict(zip(NAMES, made, strict=True))
 
 
