@@ -23,9 +23,8 @@ from infinity_assets_tests.project import Project, sources_arguments
 
 settings.load_profile(properties.PROFILE)
 
-# Threads of OpenMP wait for each other by spinning. Where several processes share the cores, that takes more time than it saves.
+# Several test processes share the cores: there, threads of OpenMP wait for each other longer than they work.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
 
 SLOW = ("graph", "engine")
 """Markers of the groups that take longest. They start first."""
