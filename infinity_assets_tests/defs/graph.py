@@ -61,6 +61,7 @@ class Graph:
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch, settings: Mapping[str, object] | None = None):
         self.data, self._patch = folder / "data", patch
         self.lake = Lake(self.data)
+        folder.mkdir(exist_ok=True)
         patch.chdir(folder)
         patch.delenv("DAGSTER_HOME", raising=False)
         for name, value in {"DATA": self.data, "INGEST__WORKERS": 1, **(settings or {})}.items():
