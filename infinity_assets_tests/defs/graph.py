@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from graphlib import TopologicalSorter
 from pathlib import Path
+from typing import Self
 from uuid import uuid4
 
 import dagster as dg
@@ -67,10 +68,10 @@ class Graph:
         for name, value in {"DATA": self.data, "INGEST__WORKERS": 1, **(settings or {})}.items():
             patch.setenv(f"INFINITY_{name}", str(value))
 
-    def copy(self, folder: Path, patch: pytest.MonkeyPatch, settings: Mapping[str, object] | None = None) -> "Graph":
+    def copy(self, folder: Path, patch: pytest.MonkeyPatch, settings: Mapping[str, object] | None = None) -> Self:
         """A copy of the data folder, for a test that changes it."""
         shutil.copytree(self.data, folder / "data", symlinks=True)
-        return Graph(folder, patch, settings)
+        return type(self)(folder, patch, settings)
 
     @cached_property
     def instance(self) -> dg.DagsterInstance:
