@@ -78,11 +78,11 @@ class Graph:
         """Dagster's records of the runs on this folder, in memory."""
         return dg.DagsterInstance.ephemeral()
 
-    def source(self, name: str, records: Iterable[Mapping], **said: str) -> Path:
+    def source(self, name: str, records: Iterable[Mapping], /, **said: str) -> Path:
         """Write a source, and what its source.yaml says. Returns its folder."""
         return self._write(self.data / "sources" / name, records, said)
 
-    def benchmark(self, name: str, records: Iterable[Mapping], **said: str) -> Path:
+    def benchmark(self, name: str, records: Iterable[Mapping], /, **said: str) -> Path:
         """Write a benchmark. Returns its folder."""
         return self._write(self.data / "benchmarks" / name, records, said)
 
@@ -98,8 +98,8 @@ class Graph:
         """Let all assets use these engines."""
         self._patch.setattr(step, "_engines", lambda models: engines)
 
-    def make(self, until: str, force: bool = False) -> list[str]:
-        """Make what an asset needs, and the asset, without Dagster. Of what is made anew every invariant must hold.
+    def make(self, until: str | None = None, force: bool = False) -> list[str]:
+        """Make what an asset needs, and the asset (null: all assets), without Dagster. Of what is made anew every invariant must hold.
 
         Returns:
             What was computed, as asset[partition].
@@ -124,7 +124,7 @@ class Graph:
         refresh_database(self.data)
         return steps.computed
 
-    def run(self, until: str, force: bool = False, budget: Calls | None = None) -> tuple[list[str], list[Fault]]:
+    def run(self, until: str | None = None, force: bool = False, budget: Calls | None = None) -> tuple[list[str], list[Fault]]:
         """Run the graph on Dagster, as `infinity run` does, but for its records, which are kept in memory.
 
         Returns:
@@ -154,10 +154,10 @@ class Graph:
         return found
 
 
-def _needed(until: str) -> list[str]:
-    """The asset and what it needs, first things first."""
+def _needed(until: str | None) -> list[str]:
+    """The asset and what it needs, or all assets, first things first."""
     reads: dict[str, tuple[str, ...]] = {}
-    waiting = [until]
+    waiting = [until] if until else list(REGISTERED)
     while waiting:
         asset = waiting.pop()
         if asset not in reads:
