@@ -206,8 +206,10 @@ def dataset(
             opened.prune(asset, partition_names(asset, context.instance))
             names = context.partition_keys if partitions else [ALL]
             force = FORCE_TAG in context.run_tags
-            for name, manifest, reused in materialise(REGISTERED[asset], opened, lake.pool(), names, context.run_id, force):
-                context.add_asset_metadata(_metadata(opened, manifest, reused), partition_key=name if partitions else None)
+            made = materialise(REGISTERED[asset], opened, lake.pool(), names, context.run_id, force)
+            for name, manifest, reused in made:
+                shown = _metadata(opened, manifest, reused)
+                context.add_asset_metadata(shown, partition_key=name if partitions else None)
             refresh_database(opened.data)
 
         return body
@@ -227,7 +229,8 @@ def materialise(
     with lake.scratch() as shared:
         for some in pieces(names, now.calls.together if registered.together else 1):
             with ExitStack() as scratches:
-                steps = [Step(asset, name, now, lake, pool, scratches.enter_context(lake.scratch()), shared) for name in some]
+                folders = [scratches.enter_context(lake.scratch()) for _ in some]
+                steps = [Step(asset, name, now, lake, pool, folder, shared) for name, folder in zip(some, folders, strict=True)]
                 done = materialise_all([keyed(step, registered) for step in steps], registered, run_id, force)
             for name, (manifest, reused) in zip(some, done, strict=True):
                 yield name, manifest, reused

@@ -96,6 +96,7 @@ def test_on_dagster_the_partitions_are_the_sources_and_nothing_is_made_twice(mad
 
     assert made.run("decontaminated") == ([], [])
     assert partitions() == {"one", "two"}
+    assert made.run("raw_pool", force=True) == (["raw_pool[one]", "raw_pool[two]"], [])
     folder = made.source("three", answered(["What is tuff?"]))
     computed, faults = made.run("decontaminated")
     assert faults == []

@@ -25,8 +25,9 @@ from infinity_assets_tests.inference.doubles import ScriptedEngine
 from infinity_assets_tests.project import PROJECT
 
 SETTINGS = {
+    "SHARDS": 2,  # the other two stay empty
     "SCORING__MAX_ROWS": 200,
-    "CHAT__SEEDS__MAX_SEEDS": 80,
+    "CHAT__SEEDS__MAX_SEEDS": 100,
     "CHAT__EVOLUTION__ELIMINATION__MIN_SIMILARITY": -1,
     "CHAT__CONVERSATIONS__SHARE": 1,
 }
@@ -211,7 +212,7 @@ def test_texts_that_are_to_be_written_about_are_planned_before_the_pool_is_made_
 ) -> None:
     monkeypatch.setenv("INFINITY_FROM_TEXT__MAX_TEXTS", "6")
     monkeypatch.setenv("INFINITY_MODELS__GENERATOR__BACKEND", "openai")  # so that no tokenizer is wanted
-    plan = finished.plan(size=3)
+    plan = finished.plan("tagged", size=3)
     texts = plan.assets[0]
     assert texts.asset == "synthesized_from_text"
     assert set(plan.reasons["synthesized_from_text"]) == set(plan.reasons["fingerprints"])

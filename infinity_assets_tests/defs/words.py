@@ -1,4 +1,4 @@
-"""An embedder that knows some words, as a static model does, without the seconds that the libraries of a real one take to load."""
+"""An embedder that knows some words, as a static model does, and needs none of the libraries that take seconds to load."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +29,7 @@ class Words:
         return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
     def read(self, texts: Sequence[str]) -> Reading:
-        unknown = [np.mean([number == 0 for number in numbers]) if (numbers := self._numbers(text)) else 0 for text in texts]
+        unknown = [numbers.count(0) / max(len(numbers), 1) for numbers in map(self._numbers, texts)]
         return Reading(np.zeros(len(texts), bool), np.array(unknown, np.float32))
 
     def close(self) -> None: ...
