@@ -35,7 +35,8 @@ def _checks_of(asset: str, names: tuple[str, ...]) -> dg.AssetChecksDefinition:
     return check
 
 
-def _all() -> dict[str, tuple[str, ...]]:
+def invariants() -> dict[str, tuple[str, ...]]:
+    """The names of the invariants of every asset, those of later rounds among them."""
     unrolled = {round_name(asset, number): APPLIES[asset] for number in ROUNDS for asset in _UNROLLED}
     return {**APPLIES, **unrolled}
 
@@ -67,4 +68,4 @@ def unflagged(lake: LakeResource) -> dg.AssetCheckResult:
 @dg.definitions
 def checks() -> dg.Definitions:
     """One step of invariants per asset, and the warnings."""
-    return dg.Definitions(asset_checks=[*(_checks_of(asset, names) for asset, names in _all().items()), understood, unflagged])
+    return dg.Definitions(asset_checks=[*(_checks_of(asset, names) for asset, names in invariants().items()), understood, unflagged])

@@ -8,7 +8,7 @@ recomputes in any case; responses of models are still taken from the store.
 
 import inspect
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
@@ -127,6 +127,7 @@ class Registered:
     version: str
     seconds: float
     """How long it takes on the sample sources, all partitions together: a first run tells the time left by it."""
+    together: bool
 
 
 REGISTERED: dict[str, Registered] = {}
@@ -180,7 +181,9 @@ def dataset(
     def decorate(function: Callable[[Step], Outcome]) -> dg.AssetsDefinition:
         asset = name or function.__name__
         partitions = partitions_of(asset)
-        REGISTERED[asset] = Registered(asset, group, function, tuple(reads), tuple(reads_all), settings, files, version, seconds)
+        REGISTERED[asset] = Registered(
+            asset, group, function, tuple(reads), tuple(reads_all), settings, files, version, seconds, together
+        )  # fmt: skip
 
         @dg.asset(
             name=asset,
@@ -199,27 +202,38 @@ def dataset(
             metadata=_column_schema(columns or {}, {**MEANING, **(meaning or {})}),
         )
         def body(context: dg.AssetExecutionContext, lake: LakeResource) -> None:
-            opened, now = lake.open(), Settings()
+            opened = lake.open()
             opened.prune(asset, partition_names(asset, context.instance))
             names = context.partition_keys if partitions else [ALL]
-            with opened.scratch() as shared:
-                for some in pieces(names, now.calls.together if together else 1):
-                    with ExitStack() as scratches:
-                        made = [
-                            keyed(
-                                Step(asset, name, now, opened, lake.pool(), scratches.enter_context(opened.scratch()), shared),
-                                REGISTERED[asset],
-                            )
-                            for name in some
-                        ]
-                        done = materialise_all(made, REGISTERED[asset], context.run_id, force=FORCE_TAG in context.run_tags)
-                    for name, (manifest, reused) in zip(some, done, strict=True):
-                        context.add_asset_metadata(_metadata(opened, manifest, reused), partition_key=name if partitions else None)
+            force = FORCE_TAG in context.run_tags
+            made = materialise(REGISTERED[asset], opened, lake.pool(), names, context.run_id, force)
+            for name, manifest, reused in made:
+                shown = _metadata(opened, manifest, reused)
+                context.add_asset_metadata(shown, partition_key=name if partitions else None)
             refresh_database(opened.data)
 
         return body
 
     return decorate
+
+
+def materialise(
+    registered: Registered, lake: Lake, pool: Pool, names: Sequence[str], run_id: str, force: bool
+) -> Iterator[tuple[str, Manifest, bool]]:
+    """Make partitions of an asset, without Dagster.
+
+    Yields:
+        Each partition, its manifest, and whether the last materialisation was reused.
+    """
+    asset, now = registered.asset, Settings()
+    with lake.scratch() as shared:
+        for some in pieces(names, now.calls.together if registered.together else 1):
+            with ExitStack() as scratches:
+                folders = [scratches.enter_context(lake.scratch()) for _ in some]
+                steps = [Step(asset, name, now, lake, pool, folder, shared) for name, folder in zip(some, folders, strict=True)]
+                done = materialise_all([keyed(step, registered) for step in steps], registered, run_id, force)
+            for name, (manifest, reused) in zip(some, done, strict=True):
+                yield name, manifest, reused
 
 
 def _alike(upstream: str, asset: str) -> bool:

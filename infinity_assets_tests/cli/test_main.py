@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import dagster as dg
@@ -9,19 +10,36 @@ import pytest
 from click.testing import CliRunner, Result
 
 from infinity_assets.cli import main
+from infinity_assets.defs import runner
 from infinity_assets.defs.runner import dagster_home
 from infinity_assets.settings import Settings
+from infinity_assets_tests.defs.graph import Graph
 
 
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("INFINITY_DATA", str(tmp_path))
+    monkeypatch.setenv("INFINITY_INGEST__WORKERS", "1")
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "sources" / "small"
     folder.mkdir(parents=True)
     (folder / "rows.json").write_text(json.dumps([{"instruction": "Name a river.", "output": "The Aare is a river."}]))
     return tmp_path
+
+
+@pytest.fixture
+def in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs keep Dagster's records in memory: for what they do, and say, these need not be on disk."""
+    monkeypatch.setattr(runner, "Runner", partial(runner.Runner, instance=dg.DagsterInstance.ephemeral()))
+
+
+@pytest.fixture
+def graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Graph:
+    """The data folder of `infinity`, with a source."""
+    graph = Graph(tmp_path, monkeypatch)
+    graph.source("small", [{"instruction": "Name a river.", "output": "The Aare is a river."}])
+    return graph
 
 
 def infinity(*arguments: str) -> Result:
@@ -87,6 +105,7 @@ def test_run_until_then_funnel_sql_and_check(data: Path) -> None:
     assert "small" in infinity("sources", "list").output
 
 
+@pytest.mark.usefixtures("in_memory")
 def test_a_run_names_the_sources_that_it_did_not_understand(data: Path) -> None:
     folder = data / "sources" / "our own"
     folder.mkdir()
@@ -97,6 +116,7 @@ def test_a_run_names_the_sources_that_it_did_not_understand(data: Path) -> None:
     assert "look at it" not in infinity("run", "--until", "raw_pool").output
 
 
+@pytest.mark.usefixtures("in_memory")
 def test_a_run_names_the_benchmarks_that_hold_no_item(data: Path) -> None:
     for name, record in (("exam", {"question": "How long is the Aare?"}), ("notes", {"remark": "Mind the step."})):
         (data / "benchmarks" / name).mkdir(parents=True)
@@ -114,6 +134,7 @@ def test_printed_settings_are_a_settings_file(data: Path, monkeypatch: pytest.Mo
     assert Settings.model_config.get("extra") == "forbid", "so that every printed name was read"
 
 
+@pytest.mark.usefixtures("in_memory")
 def test_only_is_remembered_and_undone(data: Path) -> None:
     (data / "sources" / "other").symlink_to(data / "sources" / "small")
     assert "1 sources in" in infinity("run", "--until", "raw_pool", "--only", "small").output
@@ -155,6 +176,7 @@ def test_a_folder_that_is_moved_takes_dagsters_storage_along(data: Path, monkeyp
     assert dagster_home(data).joinpath("dagster.yaml").read_text() == "telemetry: {enabled: false}"
 
 
+@pytest.mark.usefixtures("in_memory")
 def test_a_source_file_with_a_mistake_is_one_sentence(data: Path) -> None:
     (data / "sources" / "small" / "source.yaml").write_text("domain: [/x]")
     result = infinity("run", "--until", "raw_pool")
@@ -173,54 +195,63 @@ def test_an_empty_query_has_an_empty_answer(data: Path) -> None:
     assert infinity("sql", "").output == ""
 
 
+@pytest.fixture(scope="module")
+def deduped(tmp_path_factory: pytest.TempPathFactory) -> Graph:
+    with pytest.MonkeyPatch.context() as patch:
+        graph = Graph(tmp_path_factory.mktemp("deduped"), patch)
+        graph.source("small", [{"instruction": "Name a river.", "output": "The Aare is a river."}, {"instruction": "Answer nothing."}])
+        graph.make("deduped")
+        return graph
+
+
 @pytest.mark.parametrize("layout", ["openai", "sharegpt", "infinity_instruct", "alpaca"])
-def test_export_writes_conversations(data: Path, layout: str) -> None:
-    (data / "sources" / "small" / "more.jsonl").write_text('{"instruction": "Answer nothing."}')
-    infinity("run", "--until", "deduped")
-    result = infinity("export", "deduped", "--layout", layout, "--out", str(data / "out.jsonl"))
+def test_export_writes_conversations(deduped: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str) -> None:
+    graph = deduped.copy(tmp_path, monkeypatch)
+    file = graph.data / "out.jsonl"
+    result = infinity("export", "deduped", "--layout", layout, "--out", str(file))
     assert result.exit_code == 0, result.output
     assert "1 conversations, 1 other rows" in result.output
-    assert "The Aare is a river." in (data / "out.jsonl").read_text()
-    assert len((data / "out.jsonl").read_text().splitlines()) == 1
-    infinity("export", "deduped", "--layout", layout, "--out", str(data / "out.jsonl"), "--source", "other")
-    assert (data / "out.jsonl").read_text() == ""
+    assert "The Aare is a river." in file.read_text()
+    assert len(file.read_text().splitlines()) == 1
+    infinity("export", "deduped", "--layout", layout, "--out", str(file), "--source", "other")
+    assert file.read_text() == ""
 
 
-def test_export_of_tuning_data_for_a_synthesizer(data: Path) -> None:
-    infinity("run", "--until", "deduped")
-    arguments = ["export", "deduped", "--layout", "synthesizer", "--out", str(data / "out.jsonl")]
+def test_export_of_tuning_data_for_a_synthesizer(graph: Graph) -> None:
+    graph.make("deduped")
+    file = graph.data / "out.jsonl"
+    arguments = ["export", "deduped", "--layout", "synthesizer", "--out", str(file)]
     result = infinity(*arguments)
     assert result.exit_code == 1
     assert "name a --source that has some" in result.output
     rows = [{"instruction": f"The Aare is {n} km long.\n\nHow long is the Aare?", "output": f"{n} km."} for n in range(3)]
-    (data / "sources" / "small" / "more.json").write_text(json.dumps(rows))
-    infinity("run", "--until", "deduped")
+    (graph.data / "sources" / "small" / "more.json").write_text(json.dumps(rows))
+    graph.make("deduped")
     result = infinity(*arguments, "--source", "small", "--max-tokens", "60")
     assert "3 examples in 2 sequences" in result.output
     assert "1 rows are about no text" in result.output
-    lines = [json.loads(line) for line in (data / "out.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert [len(line["rows"]) for line in lines] == [2, 1]
     assert "<s> <CON> The Aare is 0 km long. </CON>\n\n<QUE> How long is the Aare? <ANS> 0 km. </END></s>" in "".join(
         line["text"] for line in lines
     )
-    written = (data / "out.jsonl").read_bytes()
+    written = file.read_bytes()
     infinity(*arguments, "--source", "small", "--max-tokens", "60")
-    assert (data / "out.jsonl").read_bytes() == written
+    assert file.read_bytes() == written
 
 
-def test_export_with_a_tokenizer_writes_ids_and_a_mask(data: Path, models_dir: Path) -> None:
-    (data / "sources" / "small" / "rows.json").write_text(json.dumps([{"instruction": "Tea is hot.\n\nIs tea hot?", "output": "Yes."}]))
-    infinity("run", "--until", "deduped")
-    options = ["--source", "small", "--tokenizer", str(models_dir / "smollm2-135m-instruct")]
-    result = infinity("export", "deduped", "--layout", "synthesizer", "--out", str(data / "out.jsonl"), *options)
+@pytest.mark.engine
+def test_export_with_a_tokenizer_writes_ids_and_a_mask(graph: Graph, models_dir: Path) -> None:
+    graph.source("small", [{"instruction": "Tea is hot.\n\nIs tea hot?", "output": "Yes."}])
+    graph.make("deduped")
+    arguments = ["export", "deduped", "--layout", "synthesizer", "--out", str(graph.data / "out.jsonl"), "--source", "small"]
+    result = infinity(*arguments, "--tokenizer", str(models_dir / "smollm2-135m-instruct"))
     assert result.exit_code == 0, result.output
-    line = json.loads((data / "out.jsonl").read_text())
+    line = json.loads((graph.data / "out.jsonl").read_text())
     assert line["text"] == "<|im_start|> <CON> Tea is hot. </CON>\n\n<QUE> Is tea hot? <ANS> Yes. </END><|im_end|>"
     assert len(line["input_ids"]) == len(line["loss_mask"])
     assert (line["loss_mask"][0], line["loss_mask"][-1]) == (0, 1)
-    result = infinity(
-        "export", "deduped", "--layout", "synthesizer", "--out", str(data / "out.jsonl"), "--source", "small", "--tokenizer", "/none"
-    )
+    result = infinity(*arguments, "--tokenizer", "/none")
     assert result.exit_code == 1
     assert "There is no tokenizer /none" in result.output
 

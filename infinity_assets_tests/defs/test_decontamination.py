@@ -8,21 +8,13 @@ import polars as pl
 import pytest
 
 from infinity_assets.catalog.invariants import clean
-from infinity_assets.catalog.lake import Lake
-from infinity_assets.catalog.pool import Pool
 from infinity_assets.catalog.views import connect
 from infinity_assets.defs.checks import unflagged
 from infinity_assets.defs.resources import LakeResource
-from infinity_assets.defs.runner import Runner
-from infinity_assets.progress import LogReporter
+from infinity_assets_tests.defs.graph import Graph
 
 ITEM = "A ferry carries twelve cars and nine bicycles over the lake on each of its trips; how many wheels cross in seven trips?"
 DEFINITION = "An isotherm is a line on a map that joins places whose air has the same temperature at the same time of day."
-
-
-def write(folder: Path, *records: dict) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "rows.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
 
 
 def asked(question: str, answer: str = "I would have to look that up.") -> dict:
@@ -30,39 +22,51 @@ def asked(question: str, answer: str = "I would have to look that up.") -> dict:
 
 
 @pytest.fixture
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "data"
-    write(
-        folder / "sources" / "dirty",
-        asked(f"Please solve: {ITEM}"),
-        asked("Give me a riddle about boats.", f"Here is one: {ITEM}"),
-        asked(f"{DEFINITION} Draw one."),
-        asked("Why does bread rise?"),
+def graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Graph:
+    """Sources and a benchmark that nothing was made of yet."""
+    return with_sources(Graph(tmp_path, monkeypatch))
+
+
+def with_sources(graph: Graph) -> Graph:
+    graph.source(
+        "dirty",
+        [
+            asked(f"Please solve: {ITEM}"),
+            asked("Give me a riddle about boats.", f"Here is one: {ITEM}"),
+            asked(f"{DEFINITION} Draw one."),
+            asked("Why does bread rise?"),
+        ],
     )
-    write(folder / "sources" / "copy", asked(f"Please solve: {ITEM}"), asked("What do moles eat?"))
-    write(folder / "sources" / "tidy", asked("Who invented the zip?"), asked("How deep is a fjord?"))
+    graph.source("copy", [asked(f"Please solve: {ITEM}"), asked("What do moles eat?")])
+    graph.source("tidy", [asked("Who invented the zip?"), asked("How deep is a fjord?")])
     questions = (ITEM, f"Name three uses of this line. {DEFINITION}", "Why?", "Sing!")
-    write(folder / "benchmarks" / "exam", *({"question": question} for question in questions))
-    monkeypatch.setenv("INFINITY_DATA", str(folder))
-    monkeypatch.delenv("DAGSTER_HOME", raising=False)
-    monkeypatch.chdir(tmp_path)
-    return folder
+    graph.benchmark("exam", [{"question": question} for question in questions])
+    return graph
 
 
-def run(data: Path) -> None:
-    assert Runner(data, Pool.load(data), LogReporter()).run(until="decontaminated") == []
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Graph:
+    with pytest.MonkeyPatch.context() as patch:
+        graph = with_sources(Graph(tmp_path_factory.mktemp("finished"), patch))
+        graph.make("decontaminated")
+        return graph
 
 
-def dropped(data: Path) -> pl.DataFrame:
-    with connect(data) as views:
+@pytest.fixture
+def made(finished: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Graph:
+    """The same after everything up to `decontaminated` was made."""
+    return finished.copy(tmp_path, monkeypatch)
+
+
+def dropped(graph: Graph) -> pl.DataFrame:
+    with connect(graph.data) as views:
         return views.sql(
             "select source, position, reason, detail from decisions where asset = 'decontaminated' order by source, position"
         ).pl()
 
 
-def test_every_row_taken_out_has_its_evidence_and_the_report_counts_it(data: Path) -> None:
-    run(data)
-    lines = dropped(data)
+def test_every_row_taken_out_has_its_evidence_and_the_report_counts_it(made: Graph) -> None:
+    lines = dropped(made)
     # `copy` stands before `dirty`: it keeps the record that both hold.
     assert lines.select("source", "position", "reason").rows() == [
         ("copy", 0, "contaminated_ngram"),
@@ -73,14 +77,12 @@ def test_every_row_taken_out_has_its_evidence_and_the_report_counts_it(data: Pat
     assert evidence["item_id"] == "exam#0"
     assert evidence["span"] == ITEM.rstrip("?")
     assert (evidence["part"], evidence["side"], evidence["share"]) == ("question", "user", 1.0)
-    with connect(data) as views:
+    with connect(made.data) as views:
         hits = views.sql("select distinct source, verdict from matches order by all").fetchall()
         report = views.sql("select source, rows, items, benchmark_items, flagged from contamination order by source").fetchall()
     assert hits == [("copy", "removes"), ("dirty", "removes"), ("dirty", "reported")]
     assert report == [("copy", 1, 1, 4, True), ("dirty", 3, 2, 4, True)]
-    manifest = Lake(data).manifest("contamination")
-    assert manifest
-    assert manifest.measures == {"sources flagged": "copy, dirty"}
+    assert made.manifest("contamination").measures == {"sources flagged": "copy, dirty"}
     check = unflagged(LakeResource())
     assert isinstance(check, dg.AssetCheckResult)
     assert not check.passed
@@ -88,52 +90,51 @@ def test_every_row_taken_out_has_its_evidence_and_the_report_counts_it(data: Pat
     assert "dirty holds 50.0% of exam" in (check.description or "")
 
 
-def test_an_allowed_text_beside_the_benchmarks_excuses(data: Path) -> None:
-    (data / "benchmarks" / "allowed.yaml").write_text(f"isotherm: {DEFINITION}\n")
-    run(data)
-    assert dropped(data).select("source", "position").rows() == [("copy", 0), ("dirty", 1)]
-    with connect(data) as views:
+def test_an_allowed_text_beside_the_benchmarks_excuses(made: Graph) -> None:
+    (made.data / "benchmarks" / "allowed.yaml").write_text(f"isotherm: {DEFINITION}\n")
+    made.make("decontaminated")
+    assert dropped(made).select("source", "position").rows() == [("copy", 0), ("dirty", 1)]
+    with connect(made.data) as views:
         assert views.sql("select rows_excused from contamination where source = 'dirty'").fetchall() == [(1,)]
-    assert clean(Lake(data), "decontaminated").is_empty()
-    assert clean(Lake(data), "deduped")["row_id"].n_unique() == 2
+    assert clean(made.lake, "decontaminated").is_empty()
+    assert clean(made.lake, "deduped")["row_id"].n_unique() == 2
 
 
-def test_the_copy_of_a_near_duplicate_is_no_copy_of_the_row_that_stays(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_copy_of_a_near_duplicate_is_no_copy_of_the_row_that_stays(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = (
         "She starts so early because the dough has to rise twice, and because the people of the town want their bread warm at breakfast."
     )
     beside = "A baker lights the oven before the town wakes up, and by six o'clock the first loaves stand on the shelf. Why so early?"
     for name in ("near", "twin"):
-        write(data / "sources" / name, asked(f"{ITEM} {beside} {beside.upper()[:40]}", answer))
-    write(data / "sources" / "kept", asked(f"{ITEM} {beside}", answer))
+        graph.source(name, [asked(f"{ITEM} {beside} {beside.upper()[:40]}", answer)])
+    graph.source("kept", [asked(f"{ITEM} {beside}", answer)])
     monkeypatch.setenv("INFINITY_DEDUP__SOURCE_PRIORITY", '["kept"]')
-    run(data)
-    with connect(data) as views:
+    graph.make("decontaminated")
+    with connect(graph.data) as views:
         lost = views.sql("select source, method from duplicates where survivor_source = 'kept' order by source").fetchall()
         report = views.sql("select source from contamination where rows > 0 order by source").fetchall()
     assert lost == [("near", "near"), ("twin", "exact")]
     assert report == [("copy",), ("dirty",), ("kept",)]
 
 
-def test_a_flagged_source_can_be_removed_whole(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run(data)
-    before = {file.name: file.stat().st_mtime_ns for file in (data / "lake" / "matches").iterdir()}
+def test_a_flagged_source_can_be_removed_whole(made: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {file.name: file.stat().st_mtime_ns for file in (made.data / "lake" / "matches").iterdir()}
     monkeypatch.setenv("INFINITY_DECONTAMINATION__REMOVE_FLAGGED", "true")
     monkeypatch.setenv("INFINITY_DECONTAMINATION__FLAG_ABOVE", "0.3")
-    run(data)
-    assert dropped(data).filter(pl.col("reason") == "contaminated_source").select("source", "position").rows() == [("dirty", 3)]
-    left = Lake(data).scan("decontaminated").collect()
+    made.make("decontaminated")
+    assert dropped(made).filter(pl.col("reason") == "contaminated_source").select("source", "position").rows() == [("dirty", 3)]
+    left = made.lake.scan("decontaminated").collect()
     assert sorted(left["source"]) == ["copy", "tidy", "tidy"]
     # What a row is held against has not changed: no text was read again.
-    assert {file.name: file.stat().st_mtime_ns for file in (data / "lake" / "matches").iterdir()} == before
+    assert {file.name: file.stat().st_mtime_ns for file in (made.data / "lake" / "matches").iterdir()} == before
 
 
-def test_without_benchmarks_nothing_is_taken_out(data: Path) -> None:
-    for file in (data / "benchmarks" / "exam").iterdir():
+def test_without_benchmarks_nothing_is_taken_out(graph: Graph) -> None:
+    for file in (graph.data / "benchmarks" / "exam").iterdir():
         file.write_text("")
-    run(data)
-    assert dropped(data).is_empty()
-    lake = Lake(data)
+    graph.make("decontaminated")
+    assert dropped(graph).is_empty()
+    lake = graph.lake
     assert lake.scan("contamination").collect().is_empty()
     for asset, partition in (("contamination", "all"), ("matches", "shard-00"), ("decontaminated", "shard-00")):
         manifest = lake.manifest(asset, partition)

@@ -1,5 +1,6 @@
 """Rounds of evolution on a lake by hand: who is tried again, what the deficiency leads to, and that every row is accounted for."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,10 +86,39 @@ class Rounds:
 
 @pytest.fixture
 def rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rounds:
+    return seeds_in(tmp_path, monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def once_evolved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Outcome]]:
+    with pytest.MonkeyPatch.context() as patch:
+        made = seeds_in(tmp_path_factory.mktemp("evolved"), patch)
+        return made.lake.data, made.evolve(1)
+
+
+@pytest.fixture
+def first(once_evolved: tuple[Path, dict[str, Outcome]]) -> dict[str, Outcome]:
+    """What the first round of `evolved` made."""
+    return once_evolved[1]
+
+
+@pytest.fixture
+def after(once_evolved: tuple[Path, dict[str, Outcome]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rounds:
+    """The same after the first round; of the engine that is there now nothing was asked yet."""
+    engine = opened(monkeypatch)
+    return Rounds(Lake(shutil.copytree(once_evolved[0], tmp_path / "data")), engine)
+
+
+def opened(patch: pytest.MonkeyPatch) -> ScriptedEngine:
+    """An engine for all assets."""
     engine = ScriptedEngine(answer)
     engines = EnginePool(Path("nowhere"), lambda spec, models: engine, lambda spec, models: ChanceEmbedder())
-    monkeypatch.setattr(steps, "_engines", lambda models: engines)
-    lake = Lake(tmp_path)
+    patch.setattr(steps, "_engines", lambda models: engines)
+    return engine
+
+
+def seeds_in(folder: Path, patch: pytest.MonkeyPatch) -> Rounds:
+    engine, lake = opened(patch), Lake(folder)
     seeds = pool(*(("a", "a.json", n, [("user", f"What is {n}?"), ("assistant", "A number.")]) for n in range(30)))
     labelled = seeds.with_columns(pl.lit(["other"], dtype).alias(name) for name, dtype in LABELS.items())
     item = pl.DataFrame({"item_id": ["b#1"], "benchmark": ["b"], "prompt": ["How tall is the oak behind the old mill?"]})
@@ -113,8 +143,8 @@ def accounted(made: dict[str, Outcome]) -> bool:
     )
 
 
-def test_a_later_round_tries_what_came_to_nothing_and_what_was_weak(rounds: Rounds) -> None:
-    first = rounds.evolve(1)
+def test_a_later_round_tries_what_came_to_nothing_and_what_was_weak(after: Rounds, first: dict[str, Outcome]) -> None:
+    rounds = after
     rounds.diagnose(1)
     assert accounted(first)
     seeds = set(rounds.rows("seed_selected", 1)["row_id"])
@@ -138,8 +168,8 @@ def test_a_later_round_tries_what_came_to_nothing_and_what_was_weak(rounds: Roun
     assert all(set(outcome.rows.lazy().collect()["round"]) <= {3} for outcome in third.values())
 
 
-def test_without_a_second_try_only_the_weak_go_on(rounds: Rounds) -> None:
-    rounds.evolve(1)
+def test_without_a_second_try_only_the_weak_go_on(after: Rounds) -> None:
+    rounds = after
     rounds.diagnose(1)
     second = rounds.evolve(2, retry=False)
     weak = set(rounds.rows("diagnosed", 1).filter("weak")["row_id"])
@@ -149,8 +179,8 @@ def test_without_a_second_try_only_the_weak_go_on(rounds: Rounds) -> None:
 
 
 @pytest.mark.parametrize("stop", [True, False])
-def test_a_loop_that_has_stopped_tries_nobody_and_says_so(rounds: Rounds, stop: bool) -> None:
-    rounds.evolve(1)
+def test_a_loop_that_has_stopped_tries_nobody_and_says_so(after: Rounds, stop: bool) -> None:
+    rounds = after
     rounds.diagnose(1)
     asked = len(rounds.engine.asked)
     commit(rounds.lake, "abilities", Outcome(pl.DataFrame({"cate_ability": ["law", "other"], "stop": [None, stop]})))
@@ -166,8 +196,8 @@ def test_a_loop_that_has_stopped_tries_nobody_and_says_so(rounds: Rounds, stop: 
 @pytest.mark.parametrize(
     ("deficiency", "share", "expected"), [("It is short.", 1.0, True), ("It is short.", 0.0, False), (None, 1.0, False)]
 )
-def test_what_was_lacking_is_asked_for(rounds: Rounds, deficiency: str | None, share: float, expected: bool) -> None:
-    rounds.evolve(1)
+def test_what_was_lacking_is_asked_for(after: Rounds, deficiency: str | None, share: float, expected: bool) -> None:
+    rounds = after
     rounds.diagnose(1, deficiency)
     second = rounds.evolve(2, deficiency_share=share)
     weak = set(rounds.rows("diagnosed", 1).filter("weak")["row_id"])
@@ -182,9 +212,8 @@ def test_what_is_accepted_is_bounded_over_all_shards(rounds: Rounds) -> None:
     assert rounds.rows("evolved", 1).height == 4
 
 
-def test_the_page_counts_by_strategy_and_operation(rounds: Rounds) -> None:
-    made = rounds.evolve(1)
-    for outcome in made.values():
+def test_the_page_counts_by_strategy_and_operation(first: dict[str, Outcome]) -> None:
+    for outcome in first.values():
         assert "| evol_instruct | evolve_deepen |" in outcome.charts["operations"]
     some = pl.DataFrame(
         [("a", "s", "o", True), ("b", "s", "o", True), ("c", "s", "o", False), ("d", "s", "p", True)],
@@ -196,9 +225,9 @@ def test_the_page_counts_by_strategy_and_operation(rounds: Rounds) -> None:
     assert operations(some.head(0), decisions.head(0)).is_empty()
 
 
-def test_what_an_earlier_round_kept_is_not_kept_again(rounds: Rounds) -> None:
+def test_what_an_earlier_round_kept_is_not_kept_again(after: Rounds) -> None:
     """Of a seed whose answer failed the same rewrite comes again: it is no new one."""
-    rounds.evolve(1)
+    rounds = after
     rounds.diagnose(1)
     second = rounds.evolve(2)
     before, again = set(rounds.rows("evolved", 1)["row_id"]), set(rounds.rows("evolved", 2)["row_id"])

@@ -10,15 +10,12 @@ import pytest
 
 from infinity_assets.catalog.invariants import conservation, unique
 from infinity_assets.catalog.lake import Lake, Outcome
-from infinity_assets.catalog.pool import Pool
-from infinity_assets.defs import step
-from infinity_assets.defs.runner import Runner
 from infinity_assets.defs.step import Step
 from infinity_assets.inference.engines.embedder import Reading
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.requests import Response, ScoreRequest
-from infinity_assets.progress import LogReporter
 from infinity_assets.settings import Settings
+from infinity_assets_tests.defs.graph import Graph
 from infinity_assets_tests.defs.scored_lake import ROWS, commit, f_of, make
 from infinity_assets_tests.inference.doubles import ScriptedEngine
 
@@ -131,35 +128,27 @@ class Letters:
 
 def test_in_the_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From files to F with a scripted engine; a second run makes nothing anew."""
-    data = tmp_path / "data"
+    settings = {"SHARDS": 1, "SCORING__EMBEDDER__MODEL": "letters", "FOUNDATION__MAX_SIMILARITY": 1}
+    graph = Graph(tmp_path, monkeypatch, settings)
     records = [
         {"instruction": f"{verb} the {thing}.", "output": f"I {verb.lower()} the {thing} as you said."}
         for verb in ("Describe", "Compare", "Sketch", "Rename", "Explain", "Count")
         for thing in ("lighthouse", "harbour", "orchard", "library", "glacier")
     ]
-    items = [{"question": "Describe the lighthouse keeper's day.", "answer": "Long."}]
-    for folder, lines in (("sources/tasks", records), ("benchmarks/tasks", items)):
-        (data / folder).mkdir(parents=True)
-        (data / folder / "rows.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    monkeypatch.setenv("INFINITY_DATA", str(data))
-    monkeypatch.setenv("INFINITY_SHARDS", "1")
-    monkeypatch.setenv("INFINITY_SCORING__EMBEDDER__MODEL", "letters")
-    monkeypatch.setenv("INFINITY_FOUNDATION__MAX_SIMILARITY", "1")
-    monkeypatch.delenv("DAGSTER_HOME", raising=False)
-    monkeypatch.chdir(tmp_path)
+    graph.source("tasks", records)
+    graph.benchmark("tasks", [{"question": "Describe the lighthouse keeper's day.", "answer": "Long."}])
 
     def answer(request: object) -> Response:
         if isinstance(request, ScoreRequest):
             return Response(sum_logprob=-4.0 + len(request.context), answer_tokens=5, prompt_tokens=3)
         return Response(text=json.dumps({"ability": ["some label"]}), finish_reason="stop")
 
-    pool = EnginePool(Path("nowhere"), lambda spec, models: ScriptedEngine(answer), lambda spec, models: Letters())
-    monkeypatch.setattr(step, "_engines", lambda models: pool)
-    assert Runner(data, Pool.load(data), LogReporter()).run(until="inf_instruct_f") == []
-    lake = Lake(data)
+    graph.use(EnginePool(Path("nowhere"), lambda spec, models: ScriptedEngine(answer), lambda spec, models: Letters()))
+    graph.make("inf_instruct_f")
+    lake = graph.lake
     made = {asset: lake.manifest(asset, partition) for asset in sorted(lake.assets()) for partition in lake.partitions(asset)}
     assert {"topics", "benchmark_vectors", "proximity", "inf_instruct_f"} <= set(made)
     assert lake.scan("inf_instruct_f").collect().height == made["domain_budget"].measures["quota, all domains"] > 0  # type: ignore[union-attr]
     assert conservation(lake, "inf_instruct_f").is_empty()
-    assert Runner(data, Pool.load(data), LogReporter()).run(until="inf_instruct_f") == []
+    assert graph.make("inf_instruct_f") == []
     assert {asset: lake.manifest(asset, partition) for asset in sorted(lake.assets()) for partition in lake.partitions(asset)} == made

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from infinity_assets.catalog.lake import Lake, Outcome, StepKey
+from infinity_assets.catalog.lake import Outcome, StepKey
 from infinity_assets.catalog.pool import Pool
 from infinity_assets.catalog.views import connect
 from infinity_assets.definitions import defs
@@ -18,133 +19,145 @@ from infinity_assets.defs.automation import daily, watch_sources
 from infinity_assets.defs.ingest import assets
 from infinity_assets.defs.partitions import SOURCES, register_sources
 from infinity_assets.defs.resources import LakeResource
-from infinity_assets.defs.runner import Fault, Runner
-from infinity_assets.progress import LogReporter
+from infinity_assets.errors import InfinityError
+from infinity_assets_tests.defs.graph import Graph
 
 QUESTIONS = {"one": ["What is a fjord?", "Why is snow white?", "How do bees see?"], "two": ["Why is snow white?", "What is basalt?"]}
 
 
-def write_source(folder: Path, questions: list[str]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    rows = [{"question": question, "answer": f"A short answer to: {question}"} for question in questions]
-    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+def answered(questions: list[str]) -> list[dict[str, str]]:
+    return [{"question": question, "answer": f"A short answer to: {question}"} for question in questions]
+
+
+def with_sources(graph: Graph) -> Graph:
+    for name, questions in QUESTIONS.items():
+        graph.source(name, answered(questions))
+    graph.benchmark("exam", answered(["How do bees see?"]))
+    return graph
 
 
 @pytest.fixture
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "data"
-    for name, questions in QUESTIONS.items():
-        write_source(folder / "sources" / name, questions)
-    write_source(folder / "benchmarks" / "exam", ["How do bees see?"])
-    monkeypatch.setenv("INFINITY_DATA", str(folder))
-    monkeypatch.delenv("DAGSTER_HOME", raising=False)
-    monkeypatch.chdir(tmp_path)
-    return folder
+def graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Graph:
+    """Two sources and a benchmark that nothing was made of yet."""
+    return with_sources(Graph(tmp_path, monkeypatch))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Graph:
+    with pytest.MonkeyPatch.context() as patch:
+        graph = with_sources(Graph(tmp_path_factory.mktemp("finished"), patch))
+        graph.make("decontaminated")
+        return graph
+
+
+@pytest.fixture
+def made(finished: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Graph:
+    """The same after everything up to `decontaminated` was made."""
+    return finished.copy(tmp_path, monkeypatch)
 
 
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test() as made:
+    with dg.DagsterInstance.ephemeral() as made:
         yield made
 
 
-class Steps(LogReporter):
-    """Notes which steps computed something."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.computed: list[str] = []
-
-    def end(self, rows: int, reused: bool) -> None:
-        if not reused:
-            self.computed.append(self._name)
+def questions(graph: Graph, asset: str) -> list[str]:
+    return sorted(turns[0]["content"] for turns in graph.rows(asset)["messages"])
 
 
-def run(data: Path, until: str = "decontaminated", force: bool = False) -> tuple[list[str], list[Fault]]:
-    steps = Steps()
-    faults = Runner(data, Pool.load(data), steps).run(until=until, force=force)
-    return steps.computed, faults
-
-
-def questions(data: Path, asset: str) -> list[str]:
-    return sorted(turns[0]["content"] for turns in Lake(data).scan(asset).collect()["messages"])
-
-
-def test_a_new_a_changed_and_a_removed_source(data: Path) -> None:
-    computed, faults = run(data)
-    assert faults == []
+def test_a_new_a_changed_and_a_removed_source(graph: Graph) -> None:
+    computed = graph.make("decontaminated")
     assert {"raw_pool[one]", "raw_pool[two]", "duplicates[all]"} <= set(computed)
-    assert questions(data, "deduped") == ["How do bees see?", "What is a fjord?", "What is basalt?", "Why is snow white?"]
-    assert questions(data, "decontaminated") == ["What is a fjord?", "What is basalt?", "Why is snow white?"]
+    assert questions(graph, "deduped") == ["How do bees see?", "What is a fjord?", "What is basalt?", "Why is snow white?"]
+    assert questions(graph, "decontaminated") == ["What is a fjord?", "What is basalt?", "Why is snow white?"]
 
-    assert run(data) == ([], [])
+    assert graph.make("decontaminated") == []
 
-    write_source(data / "sources" / "three", ["What is tuff?"])
-    computed, _ = run(data)
+    folder = graph.source("three", answered(["What is tuff?"]))
+    computed = graph.make("decontaminated")
     assert {"raw_pool[three]", "fingerprints[three]"} <= set(computed)
     assert not {"raw_pool[one]", "raw_pool[two]", "benchmarks[all]"} & set(computed)
-    assert "What is tuff?" in questions(data, "decontaminated")
+    assert "What is tuff?" in questions(graph, "decontaminated")
 
-    for file in (data / "sources" / "three").iterdir():
+    for file in folder.iterdir():
         file.unlink()
-    (data / "sources" / "three").rmdir()
-    run(data)
-    assert "What is tuff?" not in questions(data, "raw_pool")
-    assert "What is tuff?" not in questions(data, "decontaminated")
+    folder.rmdir()
+    graph.make("decontaminated")
+    assert "What is tuff?" not in questions(graph, "raw_pool")
+    assert "What is tuff?" not in questions(graph, "decontaminated")
 
 
-def test_an_asset_that_left_the_graph_is_not_counted(data: Path) -> None:
+def test_on_dagster_the_partitions_are_the_sources_and_nothing_is_made_twice(made: Graph) -> None:
+    """Dagster makes of the same folder what `make` made, and what a source that comes and goes asks for."""
+
+    def partitions() -> set[str]:
+        return set(made.instance.get_dynamic_partitions(SOURCES.name or ""))
+
+    assert made.run("decontaminated") == ([], [])
+    assert partitions() == {"one", "two"}
+    assert made.run("raw_pool", force=True) == (["raw_pool[one]", "raw_pool[two]"], [])
+    folder = made.source("three", answered(["What is tuff?"]))
+    computed, faults = made.run("decontaminated")
+    assert faults == []
+    assert {"raw_pool[three]", "fingerprints[three]", "duplicates[all]"} <= set(computed)
+    assert not {"raw_pool[one]", "raw_pool[two]", "benchmarks[all]"} & set(computed)
+    assert partitions() == {"one", "two", "three"}
+    assert "What is tuff?" in questions(made, "decontaminated")
+    (folder / "rows.jsonl").unlink()
+    folder.rmdir()
+    made.run("deduped")
+    assert partitions() == {"one", "two"}
+    assert "What is tuff?" not in questions(made, "deduped")
+
+
+def test_an_asset_that_left_the_graph_is_not_counted(made: Graph) -> None:
     """After the number of rounds was lowered, rows of `evolved_2` stayed in the funnel and in the stories of rows."""
-    run(data)
-    lake = Lake(data)
     key = StepKey(asset="evolved_2", partition="shard-00", code_version="1", settings_hash="", inputs={})
-    lake.commit(key, Outcome(lake.scan("deduped").collect()), run_id="past", started=0.0)
-    run(data)
-    assert lake.partitions("evolved_2") == []
-    assert "evolved_2" not in lake.assets()
+    made.lake.commit(key, Outcome(made.rows("deduped")), run_id="past", started=0.0)
+    made.run("raw_pool")
+    assert made.lake.partitions("evolved_2") == []
+    assert "evolved_2" not in made.lake.assets()
 
 
-def test_a_touched_file_is_read_again_but_nothing_behind_it_is_made(data: Path) -> None:
+def test_a_touched_file_is_read_again_but_nothing_behind_it_is_made(made: Graph) -> None:
     """What counts downstream is the content of the rows, not that they were written again."""
-    run(data)
-    file = data / "sources" / "one" / "rows.jsonl"
+    file = made.data / "sources" / "one" / "rows.jsonl"
     file.write_text(file.read_text() + "\n")
-    assert run(data)[0] == ["raw_pool[one]"]
+    assert made.make("decontaminated") == ["raw_pool[one]"]
 
 
-def test_a_file_that_was_only_touched_makes_nothing_again(data: Path) -> None:
-    run(data)
-    os.utime(data / "sources" / "one" / "rows.jsonl", ns=(1, 1))
-    assert run(data) == ([], [])
+def test_a_file_that_was_only_touched_makes_nothing_again(made: Graph) -> None:
+    os.utime(made.data / "sources" / "one" / "rows.jsonl", ns=(1, 1))
+    assert made.make("decontaminated") == []
 
 
-def test_new_words_on_a_source_do_not_read_its_files_again(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_words_on_a_source_do_not_read_its_files_again(made: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
     def raw_pool() -> pl.DataFrame:
-        return Lake(data).scan("raw_pool", "one").collect()
+        return made.rows("raw_pool", "one")
 
-    run(data)
-    before, yaml = raw_pool(), data / "sources" / "one" / "source.yaml"
+    before, yaml = raw_pool(), made.data / "sources" / "one" / "source.yaml"
     with monkeypatch.context() as patched:
         patched.setattr(assets, "read_source", None)  # whoever calls it fails
         yaml.write_text("licence: MIT\ndomain: math\nlanguage: nl\n")
-        computed, faults = run(data)
-        assert ("raw_pool[one]" in computed, "raw_pool[two]" in computed, faults) == (True, False, [])
+        computed = made.make("decontaminated")
+        assert ("raw_pool[one]" in computed, "raw_pool[two]" in computed) == (True, False)
         assert set(raw_pool().select("licence", "domain", "language").rows()) == {("MIT", "math", "nl")}
-        assert set(Lake(data).book("origins", "raw_pool", "one").collect()["licence"]) == {"MIT"}
-        assert set(questions(data, "decontaminated")) == {"What is a fjord?", "Why is snow white?", "What is basalt?"}
+        assert set(made.lake.book("origins", "raw_pool", "one").collect()["licence"]) == {"MIT"}
+        assert set(questions(made, "decontaminated")) == {"What is a fjord?", "Why is snow white?", "What is basalt?"}
         yaml.write_text("description: what was said is said no longer\n")
-        run(data)
+        made.make("raw_pool")
         assert_frame_equal(raw_pool(), before)
     yaml.write_text("layout: openai\n")
-    run(data)
+    made.make("raw_pool")
     assert raw_pool().is_empty()
 
 
-def test_what_is_beside_a_conversation_and_what_was_wrong_with_it_is_on_record(data: Path) -> None:
+def test_what_is_beside_a_conversation_and_what_was_wrong_with_it_is_on_record(graph: Graph) -> None:
     pair = {"prompt": "Which is older?", "chosen": "The lower layer.", "rejected": "The upper one."}
-    (data / "sources" / "one" / "pairs.jsonl").write_text(json.dumps(pair) + '\n{"title": "no layout has this"}\n')
-    run(data)
-    with connect(data) as views:
+    (graph.data / "sources" / "one" / "pairs.jsonl").write_text(json.dumps(pair) + '\n{"title": "no layout has this"}\n')
+    graph.make("raw_pool")
+    with connect(graph.data) as views:
         assert views.sql("select name, value from annotations").fetchall() == [("rejected", '"The upper one."')]
         assert views.sql("select file, position, raw from quarantine").fetchall() == [
             ("pairs.jsonl", 1, b'{"title": "no layout has this"}')
@@ -153,9 +166,8 @@ def test_what_is_beside_a_conversation_and_what_was_wrong_with_it_is_on_record(d
         assert counts == [("pairs.jsonl", 2, 1, 0, 1), ("rows.jsonl", 3, 3, 0, 0)]
 
 
-def test_shards_may_run_in_any_order(data: Path, instance: dg.DagsterInstance) -> None:
-    run(data)
-    lake = Lake(data)
+def test_shards_may_run_in_any_order(made: Graph, instance: dg.DagsterInstance) -> None:
+    lake = made.lake
     before = {file: file.read_bytes() for file in sorted((lake.rows / "decontaminated").iterdir())}
     everything = [asset for asset in defs().resolve_asset_graph().assets_defs if isinstance(asset, dg.AssetsDefinition)]
     for shard in ("shard-03", "shard-01", "shard-00", "shard-02"):
@@ -170,32 +182,31 @@ def test_shards_may_run_in_any_order(data: Path, instance: dg.DagsterInstance) -
     assert {file: file.read_bytes() for file in sorted((lake.rows / "decontaminated").iterdir())} == before
 
 
-def test_a_failure_is_one_sentence(data: Path) -> None:
-    (data / "sources" / "one" / "source.yaml").write_text("domain: cooking\n")
-    _, faults = run(data)
+def test_a_failure_is_one_sentence(graph: Graph) -> None:
+    (graph.data / "sources" / "one" / "source.yaml").write_text("domain: cooking\n")
+    _, faults = graph.run("decontaminated")
     assert [fault.asset for fault in faults] == ["raw_pool"]
     assert "source.yaml" in faults[0].sentence
     assert "domain" in faults[0].sentence
     assert "\n" not in faults[0].sentence
 
 
-def test_globs_that_name_nothing_are_a_failure(data: Path) -> None:
+def test_globs_that_name_nothing_are_a_failure(graph: Graph) -> None:
     """An empty source in the place of a full one would go by unseen."""
-    (data / "sources" / "one" / "source.yaml").write_text("include: ['*.parquet']\n")
-    _, faults = run(data, until="raw_pool")
-    assert "`include` in its source.yaml names no file of data (*.parquet)" in faults[0].sentence
+    (graph.data / "sources" / "one" / "source.yaml").write_text("include: ['*.parquet']\n")
+    with pytest.raises(InfinityError, match=re.escape("`include` in its source.yaml names no file of data (*.parquet)")):
+        graph.make("raw_pool")
 
 
-def test_files_that_are_not_read_are_on_the_page(data: Path) -> None:
-    (data / "sources" / "one" / "model.bin").write_bytes(b"x")
-    run(data, until="raw_pool")
-    manifest = Lake(data).manifest("raw_pool", "one")
-    assert manifest
+def test_files_that_are_not_read_are_on_the_page(graph: Graph) -> None:
+    (graph.data / "sources" / "one" / "model.bin").write_bytes(b"x")
+    graph.make("raw_pool")
+    manifest = graph.manifest("raw_pool", "one")
     assert manifest.measures["files not read"] == 1
     assert "model.bin" in manifest.charts["not read"]
 
 
-def test_the_sensor_sees_new_changed_and_removed_sources(data: Path, instance: dg.DagsterInstance) -> None:
+def test_the_sensor_sees_new_changed_and_removed_sources(graph: Graph, instance: dg.DagsterInstance) -> None:
     def tick(cursor: str | None) -> tuple[object, str | None]:
         with dg.build_sensor_context(instance=instance, cursor=cursor, resources={"lake": LakeResource()}) as context:
             return watch_sources(context), context.cursor
@@ -209,44 +220,40 @@ def test_the_sensor_sees_new_changed_and_removed_sources(data: Path, instance: d
     assert sources() == {"one", "two"}
     assert isinstance(tick(cursor)[0], dg.SkipReason)
 
-    write_source(data / "sources" / "three", ["What is tuff?"])
+    folder = graph.source("three", answered(["What is tuff?"]))
     request, cursor = tick(cursor)
     assert isinstance(request, dg.RunRequest)
     assert sources() == {"one", "two", "three"}
 
-    (data / "sources" / "three" / "rows.jsonl").unlink()
+    (folder / "rows.jsonl").unlink()
     request, _ = tick(cursor)
     assert isinstance(request, dg.RunRequest)
     assert sources() == {"one", "two"}
 
 
-def test_the_schedule_reads_everything(data: Path, instance: dg.DagsterInstance) -> None:
-    with dg.build_schedule_context(instance=instance, resources={"lake": LakeResource()}) as context:
+def test_the_schedule_reads_everything(graph: Graph) -> None:
+    with (
+        dg.instance_for_test() as instance,  # a schedule's context takes none that is in memory alone
+        dg.build_schedule_context(instance=instance, resources={"lake": LakeResource()}) as context,
+    ):
         request = daily(context)
     assert isinstance(request, dg.RunRequest)
     assert set(request.tags.values()) == {"one", "two"}
 
 
-def test_without_sources_the_sensor_asks_for_nothing(data: Path, instance: dg.DagsterInstance) -> None:
-    Pool(sources=data / "nowhere", benchmarks=data / "nowhere").save(data)
+def test_without_sources_the_sensor_asks_for_nothing(graph: Graph, instance: dg.DagsterInstance) -> None:
+    Pool(sources=graph.data / "nowhere", benchmarks=graph.data / "nowhere").save(graph.data)
     with dg.build_sensor_context(instance=instance, resources={"lake": LakeResource()}) as context:
         assert isinstance(watch_sources(context), dg.SkipReason)
-    assert register_sources(instance, Pool.load(data), Lake(data)) == ([], [])
+    assert register_sources(instance, Pool.load(graph.data), graph.lake) == ([], [])
 
 
-def test_a_source_that_is_not_understood_is_named_but_does_not_stop_the_run(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = data / "sources" / "own"
-    folder.mkdir()
-    (folder / "a.jsonl").write_text(
-        "".join(json.dumps({"ask": f"number {n}", "meta": {"note": f"reply to {n}"}}) + "\n" for n in range(30))
-    )
-    _, faults = run(data, until="raw_pool")
+def test_a_source_that_is_not_understood_is_named_but_does_not_stop_the_run(graph: Graph) -> None:
+    graph.source("own", [{"ask": f"number {n}", "meta": {"note": f"reply to {n}"}} for n in range(30)])
+    _, faults = graph.run("raw_pool")
     assert faults == []
-    manifest = Lake(data).manifest("raw_pool", "own")
-    assert manifest
-    assert "layout: alpaca" in manifest.charts["not understood"]
-    with dg.DagsterInstance.get() as instance:
-        done = instance.get_event_records(dg.EventRecordsFilter(dg.DagsterEventType.ASSET_CHECK_EVALUATION))
+    assert "layout: alpaca" in graph.manifest("raw_pool", "own").charts["not understood"]
+    done = graph.instance.get_event_records(dg.EventRecordsFilter(dg.DagsterEventType.ASSET_CHECK_EVALUATION))
     found = {}
     for record in done:
         event = record.event_log_entry.dagster_event

@@ -1,7 +1,7 @@
 """From what the tagger writes to the labels of every row, with a scripted tagger and an embedder that knows the words of the questions."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +11,12 @@ from click.testing import CliRunner
 
 from infinity_assets.catalog import vocabularies
 from infinity_assets.catalog.lake import Lake
-from infinity_assets.catalog.pool import Pool
 from infinity_assets.cli import main
-from infinity_assets.defs import step
-from infinity_assets.defs.runner import Runner
 from infinity_assets.inference.engines.embedder import Reading
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.requests import GenerateRequest, Request, Response
-from infinity_assets.progress import LogReporter
 from infinity_assets.rows import conversation
+from infinity_assets_tests.defs.graph import Graph
 from infinity_assets_tests.inference.doubles import ScriptedEngine
 
 SUBJECTS = {
@@ -63,29 +60,35 @@ class Subjects:
     def close(self) -> None: ...
 
 
+SETTINGS = {"SCORING__MAX_ROWS": 24, "LABELS__MIN_ROWS": 2, "SCORING__EMBEDDER__MODEL": "subjects"}
+
+
+class Asked(Graph):
+    """The graph, and the engine that it asks."""
+
+    def begin(self) -> ScriptedEngine:
+        """Let a new engine answer. Returns it."""
+        engine = ScriptedEngine(answer)
+        self.use(EnginePool(Path("nowhere"), lambda spec, models: engine, lambda spec, models: Subjects()))
+        return engine
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Asked:
+    with pytest.MonkeyPatch.context() as patch:
+        graph = Asked(tmp_path_factory.mktemp("finished"), patch, SETTINGS)
+        questions = [*QUESTIONS, "Wozu das alles?"]
+        graph.source("one", ({"question": question, "answer": f"Nobody knows about {question[9:-1]}."} for question in questions))
+        (graph.data / "benchmarks").mkdir()
+        graph.begin()
+        graph.make("labelled")
+        return graph
+
+
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Lake]:
-    """Makes the graph up to `labelled` and returns its lake. The engine is at `.engine`."""
-    data = tmp_path / "data"
-    (data / "sources" / "one").mkdir(parents=True)
-    (data / "benchmarks").mkdir()
-    records = [{"question": question, "answer": f"Nobody knows about {question[9:-1]}."} for question in [*QUESTIONS, "Wozu das alles?"]]
-    (data / "sources" / "one" / "rows.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-    engine = ScriptedEngine(answer)
-    engines = EnginePool(Path("nowhere"), lambda spec, models: engine, lambda spec, models: Subjects())
-    monkeypatch.setattr(step, "_engines", lambda models: engines)
-    values = {"DATA": data, "SCORING__MAX_ROWS": 24, "LABELS__MIN_ROWS": 2, "INGEST__WORKERS": 1, "SCORING__EMBEDDER__MODEL": "subjects"}
-    for name, value in values.items():
-        monkeypatch.setenv(f"INFINITY_{name}", str(value))
-    monkeypatch.delenv("DAGSTER_HOME", raising=False)
-    monkeypatch.chdir(tmp_path)
-
-    def made() -> Lake:
-        assert Runner(data, Pool.load(data), LogReporter()).run(until="labelled") == []
-        return Lake(data)
-
-    made.engine = engine  # pyright: ignore[reportFunctionMemberAccess]
-    return made
+def graph(finished: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Asked:
+    """The graph after everything up to `labelled` was made."""
+    return finished.copy(tmp_path, monkeypatch, SETTINGS)
 
 
 def infinity(*arguments: str, status: int = 0) -> str:
@@ -98,8 +101,8 @@ def subject(row: dict) -> str | None:
     return next((word for word in SUBJECTS if word in row["question"]), None)
 
 
-def test_every_row_has_labels_or_says_why_not(run: Callable[..., Lake]) -> None:
-    lake = run()
+def test_every_row_has_labels_or_says_why_not(graph: Asked) -> None:
+    lake = graph.lake
     asked = lake.scan("decontaminated").select("row_id", question=conversation.instruction()).collect()
     table = lake.scan("labelled").collect().join(asked, on="row_id")
     assert table.height == len(QUESTIONS) + 1
@@ -128,8 +131,10 @@ def test_every_row_has_labels_or_says_why_not(run: Callable[..., Lake]) -> None:
     written = [len(SUBJECTS[subject(row) or ""][0]) for row in table.iter_rows(named=True) if row["label_source"] == "model"]
     assert words["rows"].sum() == sum(written)
     before = {asset: lake.manifest(asset) for asset in ("label_forms", "tag_vocabulary")}
-    run()
+    engine = graph.begin()
+    graph.make("labelled")
     assert {asset: lake.manifest(asset) for asset in before} == before, "nothing changed"
+    assert engine.asked == []
     listed = infinity("list")
     assert "烘焙" in listed
     assert "life skills" in listed
@@ -141,20 +146,21 @@ def test_every_row_has_labels_or_says_why_not(run: Callable[..., Lake]) -> None:
     assert "0 forms without a label" in infinity("candidates")
 
 
-def test_without_spreading_only_the_sample_has_labels(run: Callable[..., Lake], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_spreading_only_the_sample_has_labels(graph: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INFINITY_LABELS__SPREAD", "false")
-    table = run().scan("labelled").collect()
+    graph.begin()
+    graph.make("labelled")
+    table = graph.rows("labelled")
     assert set(table["label_source"]) == {"model", None}
     assert set(table.filter(pl.col("label_source").is_null())["label_error"]) >= {"not_sampled"}
 
 
-def test_what_is_said_by_hand_goes_before_the_model(run: Callable[..., Lake]) -> None:
-    lake = run()
-    asked = len(run.engine.asked)  # pyright: ignore[reportFunctionMemberAccess]
+def test_what_is_said_by_hand_goes_before_the_model(graph: Asked) -> None:
+    lake, engine = graph.lake, graph.begin()
     (lake.data / "labels.yaml").write_text(
         "sums: {label_zh: 数学, cate_ability: [mathematics, problem solving]}\nkitchen work: {into: baking}\n"
     )
-    run()
+    graph.make("labelled")
     words = lake.scan("tag_vocabulary").collect()
     sums = words.filter(pl.col("label") == "sums").row(0, named=True)
     assert (sums["label_zh"], sums["cate_ability"], sums["said_by"]) == ("数学", ["mathematics", "problem solving"], "hand")
@@ -166,25 +172,24 @@ def test_what_is_said_by_hand_goes_before_the_model(run: Callable[..., Lake]) ->
         "mathematics",
         "problem solving",
     ]
-    assert len(run.engine.asked) == asked, "nothing is asked again"  # pyright: ignore[reportFunctionMemberAccess]
+    assert engine.asked == [], "nothing is asked again"
 
 
-def test_a_frozen_vocabulary_stays_and_new_labels_are_candidates(run: Callable[..., Lake], monkeypatch: pytest.MonkeyPatch) -> None:
-    lake = run()
+def test_a_frozen_vocabulary_stays_and_new_labels_are_candidates(graph: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake = graph.lake
+    graph.begin()
     assert "4 labels" in infinity("freeze", "v1")
     assert "is there already" in infinity("freeze", "v1", status=1)
     assert set(vocabularies.how(lake.data, "v1")) == {"labels", "tagger", "label_forms", "tag_vocabulary"}
     before = lake.scan("tag_vocabulary").collect()
     rows = lake.scan("labelled").collect()
     monkeypatch.setenv("INFINITY_LABELS__VOCABULARY", "v1")
-    run()
+    graph.make("labelled")
     assert lake.scan("tag_vocabulary").drop("said_by", "name_error").collect().equals(before.drop("said_by", "name_error"))
     assert lake.scan("labelled").collect().equals(rows)
     monkeypatch.setitem(SUBJECTS, "prime", (["number theory"], "mathematics", "数论"))
-    (lake.data / "sources" / "two").mkdir()
-    more = [{"question": f"Is prime item {at} {end} ever?", "answer": f"Yes, {end}."} for at, end in enumerate(ENDS)]
-    (lake.data / "sources" / "two" / "rows.jsonl").write_text("".join(json.dumps(record) + "\n" for record in more))
-    run()
+    graph.source("two", ({"question": f"Is prime item {at} {end} ever?", "answer": f"Yes, {end}."} for at, end in enumerate(ENDS)))
+    graph.make("labelled")
     now = lake.scan("tag_vocabulary").collect()
     same = ["label", "cate_ability", "label_zh", "forms"]
     assert now.select(same).sort("label").equals(before.select(same).sort("label"))

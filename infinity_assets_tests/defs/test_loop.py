@@ -13,20 +13,19 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from infinity_assets.catalog.lake import ALL, Lake, Outcome, StepKey
+from infinity_assets.catalog.lake import ALL, Outcome, StepKey
 from infinity_assets.catalog.pool import Pool
 from infinity_assets.cli import main
 from infinity_assets.defs import planner, step
 from infinity_assets.defs import training as defs_training
 from infinity_assets.defs.foundation import domain_budget, domain_scores, proxy  # noqa: F401
 from infinity_assets.defs.planner import Planner
-from infinity_assets.defs.runner import Runner
 from infinity_assets.defs.step import REGISTERED
 from infinity_assets.evaluation import proxy as training
 from infinity_assets.inference.requests import GenerateRequest, Response, ScoreRequest
-from infinity_assets.progress import LogReporter
 from infinity_assets.rows.readers.benchmarks import read_benchmark
 from infinity_assets.settings import Settings
+from infinity_assets_tests.defs.graph import Graph
 from infinity_assets_tests.frames import pool
 from infinity_assets_tests.inference.doubles import ScriptedEngine
 
@@ -67,11 +66,10 @@ class Pupil:
 class Trial:
     """A small data folder, and the assets of the loop over it, without the graph around them."""
 
-    def __init__(self, data: Path, monkeypatch: pytest.MonkeyPatch):
-        self.data, self.pupil, self.lake = data, Pupil(), Lake(data)
+    def __init__(self, graph: Graph):
+        self.graph, self.data, self.lake, self.pupil = graph, graph.data, graph.lake, Pupil()
         self.engine = ScriptedEngine(self.pupil)
-        pool = self.engine.pool()
-        monkeypatch.setattr(step, "_engines", lambda models: pool)
+        graph.use(self.engine.pool())
 
     def commit(self, asset: str, rows: pl.DataFrame) -> None:
         """Rows of an asset that is not part of the loop."""
@@ -99,30 +97,22 @@ class Trial:
         return {(row["role"], row["benchmark"]): row for row in self.lake.scan("domain_scores").collect().iter_rows(named=True)}
 
 
-def write(file: Path, records: list[dict]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
-
-
 @pytest.fixture
 def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trial:
-    data = tmp_path / "data"
+    settings = {
+        "SHARDS": 4,
+        "FOUNDATION__LOOP__ITEMS": 20,
+        "FOUNDATION__KEEP_SHARE": '{"math": 0.2, "code": 0.5, "knowledge": 0.5, "chat": 0.5}',
+    }
+    graph = Graph(tmp_path, monkeypatch, settings)
     talks = [{"messages": [{"role": "user", "content": f"Tell of field {n}, please."}, {"role": "assistant", "content": f"It is green {n}."}]}
              for n in range(30)]  # fmt: skip
-    write(data / "sources" / "fields" / "rows.jsonl", talks)
+    graph.source("fields", talks, name="fields", domain="math", licence="MIT")
     sums = [{"question": f"Sum {n}: what is {n} plus {n + 7}?", "answer": f"#### {2 * n + 7}"} for n in range(20)]
-    write(data / "benchmarks" / "gsm8k_test" / "test.jsonl", sums)
-    write(data / "benchmarks" / "humaneval" / "HumanEval.jsonl", [HUMANEVAL])
-    write(data / "benchmarks" / "talk" / "test.jsonl", [{"prompt": "Tell me of the sea."}])
-    for name, domain in (("gsm8k_test", "math"), ("humaneval", "code"), ("talk", "chat")):
-        (data / "benchmarks" / name / "source.yaml").write_text(f"name: {name}\ndomain: {domain}\n")
-    (data / "sources" / "fields" / "source.yaml").write_text("name: fields\ndomain: math\nlicence: MIT\n")
-    for name, value in {"DATA": str(data), "SHARDS": "4", "INGEST__WORKERS": "1", "FOUNDATION__LOOP__ITEMS": "20",
-                        "FOUNDATION__KEEP_SHARE": '{"math": 0.2, "code": 0.5, "knowledge": 0.5, "chat": 0.5}'}.items():  # fmt: skip
-        monkeypatch.setenv(f"INFINITY_{name}", value)
-    monkeypatch.delenv("DAGSTER_HOME", raising=False)
-    monkeypatch.chdir(tmp_path)
-    made = Trial(data, monkeypatch)
+    graph.benchmark("gsm8k_test", sums, name="gsm8k_test", domain="math")
+    graph.benchmark("humaneval", [HUMANEVAL], name="humaneval", domain="code")
+    graph.benchmark("talk", [{"prompt": "Tell me of the sea."}], name="talk", domain="chat")
+    made, data = Trial(graph), graph.data
     made.commit("benchmarks", pl.concat([read_benchmark(folder).items for folder in sorted((data / "benchmarks").iterdir())]))
     rows = pool(
         *(("fields", "rows.jsonl", n, [(turn["role"], turn["content"]) for turn in talk["messages"]]) for n, talk in enumerate(talks))
@@ -249,7 +239,7 @@ def test_a_plan_asks_about_a_sample_of_the_items_and_trains_nothing(trial: Trial
     monkeypatch.setattr(training, "train", lambda *arguments: pytest.fail("a plan trains nothing"))
     shutil.rmtree(trial.lake.rows)
     shutil.rmtree(trial.lake.catalog)
-    assert Runner(trial.data, Pool.load(trial.data), LogReporter()).run(until="decontaminated") == []
+    trial.graph.make("decontaminated")
     needed = planner._needed("domain_budget") | {"proxy"}  # without what F needs
     monkeypatch.setattr(planner, "_needed", lambda until: needed)
     plan = Planner(trial.data, Pool.load(trial.data), Settings(), 6).make("proxy")
@@ -261,7 +251,7 @@ def test_a_plan_asks_about_a_sample_of_the_items_and_trains_nothing(trial: Trial
     assert "proxy" in plan.reasons
     assert "proxy" not in by_asset
     assert not trial.lake.rows_file("domain_scores").exists()
-    assert Runner(trial.data, Pool.load(trial.data), LogReporter()).run(until="domain_budget") == []
+    trial.graph.make("domain_budget")
     plan = Planner(trial.data, Pool.load(trial.data), Settings(), 6).make("domain_budget")
     assert set(plan.reasons) == {"proxy"}
     assert plan.assets == ()

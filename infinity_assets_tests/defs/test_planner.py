@@ -12,26 +12,24 @@ import pytest
 from infinity_assets.catalog.lake import Lake
 from infinity_assets.catalog.pool import Pool
 from infinity_assets.catalog.used import used
-from infinity_assets.defs import step
 from infinity_assets.defs.planner import Planner
-from infinity_assets.defs.runner import Runner
 from infinity_assets.inference.engines.embedder import Reading
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.planning.plan import Plan
 from infinity_assets.inference.requests import CompleteRequest, Request, Response, ScoreRequest
-from infinity_assets.progress import LogReporter
 from infinity_assets.report.plan import as_json, plan_table, recompute_lines
 from infinity_assets.scoring.labels import ABILITIES
 from infinity_assets.settings import Settings
+from infinity_assets_tests.defs.graph import Graph
 from infinity_assets_tests.inference.doubles import ScriptedEngine
 from infinity_assets_tests.project import PROJECT
 
 SETTINGS = {
-    "INFINITY_SCORING__MAX_ROWS": "200",
-    "INFINITY_CHAT__SEEDS__MAX_SEEDS": "80",
-    "INFINITY_CHAT__EVOLUTION__ELIMINATION__MIN_SIMILARITY": "-1",
-    "INFINITY_CHAT__CONVERSATIONS__SHARE": "1",
-    "INFINITY_INGEST__WORKERS": "1",
+    "SHARDS": 2,  # the other two stay empty
+    "SCORING__MAX_ROWS": 200,
+    "CHAT__SEEDS__MAX_SEEDS": 100,
+    "CHAT__EVOLUTION__ELIMINATION__MIN_SIMILARITY": -1,
+    "CHAT__CONVERSATIONS__SHARE": 1,
 }
 
 
@@ -91,18 +89,15 @@ class ChanceEmbedder:
 class Trial:
     """A data folder with the sample sources, read and cleaned, and what was asked of the engine since."""
 
-    def __init__(self, data: Path):
-        self.data = data
+    def __init__(self, graph: Graph):
+        self.graph, self.data = graph, graph.data
         self.engine = ScriptedEngine(scripted)
-        self.engines = EnginePool(Path("nowhere"), lambda spec, models: self.engine, lambda spec, models: ChanceEmbedder())
+        graph.use(EnginePool(Path("nowhere"), lambda spec, models: self.engine, lambda spec, models: ChanceEmbedder()))
         self.pool = Pool(sources=PROJECT / "data" / "sources", benchmarks=PROJECT / "data" / "benchmarks")
-        self.pool.save(data)
+        self.pool.save(self.data)
 
     def plan(self, until: str | None = None, size: int = 60, offline: bool = False) -> Plan:
         return Planner(self.data, self.pool, Settings(), size, offline).make(until)
-
-    def run(self, until: str | None = None) -> None:
-        assert Runner(self.data, self.pool, LogReporter()).run(until) == []
 
     def files(self) -> dict[str, bytes]:
         """Everything in the data folder but the response store."""
@@ -112,16 +107,9 @@ class Trial:
 
 @pytest.fixture(scope="module")
 def trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trial]:
-    folder = tmp_path_factory.mktemp("plan")
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in SETTINGS.items():
-            patch.setenv(name, value)
-        patch.setenv("INFINITY_DATA", str(folder))
-        patch.delenv("DAGSTER_HOME", raising=False)
-        patch.chdir(folder)
-        made = Trial(folder)
-        patch.setattr(step, "_engines", lambda models: made.engines)
-        made.run(until="decontaminated")
+        made = Trial(Graph(tmp_path_factory.mktemp("plan"), patch, SETTINGS))
+        made.graph.make("decontaminated")
         yield made
 
 
@@ -135,7 +123,7 @@ def first(trial: Trial) -> tuple[Plan, dict[str, bytes], dict[str, bytes]]:
 @pytest.fixture(scope="module")
 def finished(trial: Trial, first: tuple[Plan, dict, dict]) -> Trial:
     """The same after the run that followed."""
-    trial.run()
+    trial.graph.make()
     return trial
 
 
@@ -224,7 +212,7 @@ def test_texts_that_are_to_be_written_about_are_planned_before_the_pool_is_made_
 ) -> None:
     monkeypatch.setenv("INFINITY_FROM_TEXT__MAX_TEXTS", "6")
     monkeypatch.setenv("INFINITY_MODELS__GENERATOR__BACKEND", "openai")  # so that no tokenizer is wanted
-    plan = finished.plan(size=3)
+    plan = finished.plan("tagged", size=3)
     texts = plan.assets[0]
     assert texts.asset == "synthesized_from_text"
     assert set(plan.reasons["synthesized_from_text"]) == set(plan.reasons["fingerprints"])

@@ -7,12 +7,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from infinity_assets.catalog.lake import Lake
-from infinity_assets.catalog.pool import Pool
-from infinity_assets.defs import step
-from infinity_assets.defs.runner import Runner
 from infinity_assets.inference.requests import GenerateRequest, Response, RewardRequest, ScoreRequest
-from infinity_assets.progress import LogReporter
+from infinity_assets_tests.defs.graph import Graph
 from infinity_assets_tests.inference.doubles import ScriptedEngine
 
 QUESTIONS = [
@@ -51,36 +47,26 @@ def answer(request) -> Response:
 
 
 @pytest.fixture
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "data"
-    source = folder / "sources" / "questions"
-    source.mkdir(parents=True)
-    (folder / "benchmarks").mkdir()
-    records = [
-        {"messages": [{"role": "user", "content": q}, {"role": "assistant", "content": f"I looked up {q[4:-1]}."}]} for q in QUESTIONS
-    ]
-    (source / "rows.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-    monkeypatch.setenv("INFINITY_DATA", str(folder))
-    monkeypatch.setenv("INFINITY_SHARDS", "1")
-    monkeypatch.delenv("DAGSTER_HOME", raising=False)
-    monkeypatch.chdir(tmp_path)
-    return folder
+def graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Graph:
+    graph = Graph(tmp_path, monkeypatch, {"SHARDS": 1})
+    turns = [[{"role": "user", "content": q}, {"role": "assistant", "content": f"I looked up {q[4:-1]}."}] for q in QUESTIONS]
+    graph.source("questions", ({"messages": messages} for messages in turns))
+    (graph.data / "benchmarks").mkdir()
+    return graph
 
 
-def scored(data: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[pl.DataFrame, list]:
+def scored(graph: Graph) -> tuple[pl.DataFrame, list]:
     """The table by question, and what was asked."""
     engine = ScriptedEngine(answer)
-    pool = engine.pool()
-    monkeypatch.setattr(step, "_engines", lambda models: pool)
-    assert Runner(data, Pool.load(data), LogReporter()).run(until="scored") == []
-    lake = Lake(data)
-    asked = lake.scan("decontaminated").select("row_id", question=pl.col("messages").list.first().struct.field("content"))
-    return lake.scan("scored").join(asked, on="row_id").collect().sort("question"), engine.asked
+    graph.use(engine.pool())
+    graph.make("scored")
+    asked = graph.lake.scan("decontaminated").select("row_id", question=pl.col("messages").list.first().struct.field("content"))
+    return graph.lake.scan("scored").join(asked, on="row_id").collect().sort("question"), engine.asked
 
 
-def test_a_score_is_finite_or_null_with_a_reason(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_score_is_finite_or_null_with_a_reason(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INFINITY_MODELS__REWARD__MODEL", "scripted")
-    table, asked = scored(data, monkeypatch)
+    table, asked = scored(graph)
     for score, reason in REASONS.items():
         assert table.filter(pl.col(score).is_null() != pl.col(reason).is_not_null()).is_empty()
         assert table.drop_nulls(score)[score].is_finite().all()
@@ -96,12 +82,12 @@ def test_a_score_is_finite_or_null_with_a_reason(data: Path, monkeypatch: pytest
     assert all(len(request.messages) == 2 for request in rewarded), "the whole conversation"
 
 
-def test_rewards_are_of_the_sample_and_of_a_model_that_is_named(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    table, _ = scored(data, monkeypatch)
+def test_rewards_are_of_the_sample_and_of_a_model_that_is_named(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+    table, _ = scored(graph)
     assert set(table["reward_error"]) == {"no_reward_model"}
     monkeypatch.setenv("INFINITY_MODELS__REWARD__MODEL", "scripted")
     monkeypatch.setenv("INFINITY_SCORING__MAX_ROWS", "2")
-    table, asked = scored(data, monkeypatch)
+    table, asked = scored(graph)
     assert sum(isinstance(request, RewardRequest) for request in asked) == 2
     for reason in set(REASONS.values()):
         assert (table[reason] == "not_sampled").sum() == len(QUESTIONS) - 2
