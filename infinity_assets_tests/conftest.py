@@ -4,7 +4,13 @@ Every module runs in one process, so that its fixtures are made once. All tests 
 the whole run of the graph: either takes gigabytes of memory, and a minute to start.
 """
 
+# ruff: noqa: E402
 import os
+
+# Several test processes share the cores, so the libraries of each compute with one thread: more would wait for each other longer than they work.
+for _library in ("OMP", "OPENBLAS"):
+    os.environ.setdefault(f"{_library}_NUM_THREADS", "1")  # read when a library is loaded
+
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,9 +28,6 @@ from infinity_assets_tests.inference.doubles import EMBEDDED, language_model
 from infinity_assets_tests.project import Project, sources_arguments
 
 settings.load_profile(properties.PROFILE)
-
-# Several test processes share the cores: there, threads of OpenMP wait for each other longer than they work.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SLOW = ("graph", "engine")
 """Markers of the groups that take longest. They start first."""
