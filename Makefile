@@ -5,6 +5,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help demo test check ui lint clean
 
+# Bytecode is kept even where the environment says not to: without it every process compiles PyTorch and vLLM again, for ten seconds and more.
+export PYTHONDONTWRITEBYTECODE :=
+
 PYTHON ?= python3
 BIN := .venv/bin
 PINS := pyproject.toml constraints.txt constraints-cpu.txt overrides.txt Makefile

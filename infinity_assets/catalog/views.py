@@ -52,9 +52,13 @@ def refresh_database(data: Path) -> Path:
 def _signature(lake: Lake) -> str:
     """A hash of all that the views depend on: the folder, the statements, and the columns of every asset's rows."""
     firsts = {asset: min((lake.rows / asset).glob("*.parquet")) for asset in sorted(lake.assets())}
-    columns = {asset: [(name, str(kind)) for name, kind in pl.read_parquet_schema(file).items()] for asset, file in firsts.items()}
-    books = {book: [(name, str(kind)) for name, kind in schema.items()] for book, schema in BOOKS.items()}
+    columns = {asset: _listed(pl.scan_parquet(file, glob=False).collect_schema()) for asset, file in firsts.items()}
+    books = {book: _listed(schema) for book, schema in BOOKS.items()}
     return hashlib.sha256(json.dumps([str(lake.data), _statements(), columns, books]).encode()).hexdigest()
+
+
+def _listed(schema: pl.Schema) -> list[tuple[str, str]]:
+    return [(name, str(kind)) for name, kind in schema.items()]
 
 
 def _statements() -> str:
