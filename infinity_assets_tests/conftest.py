@@ -24,7 +24,9 @@ from infinity_assets.inference.weights.models import fetch, local_path
 from infinity_assets.model_settings import ModelSpec
 from infinity_assets.rows.token_hashes import token_hashes
 from infinity_assets_tests import properties
+from infinity_assets_tests.end_to_end.oracle import Oracle
 from infinity_assets_tests.inference.doubles import EMBEDDED, language_model
+from infinity_assets_tests.inference.engines.servers import Server
 from infinity_assets_tests.project import Project, sources_arguments
 
 settings.load_profile(properties.PROFILE)
@@ -73,8 +75,10 @@ def embedded_engine(engines: EnginePool) -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="session")
-def project(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Project:
-    """The graph, run once from nothing with the embedded models."""
-    made = Project(tmp_path_factory.mktemp("project"), models_dir)
+def project(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterator[Project]:
+    """The graph, run once from nothing, whose language models are played by the oracle."""
+    server = Server(Oracle())
+    made = Project(tmp_path_factory.mktemp("project") / "data", models_dir, server.url)
     print(made.infinity("run", *sources_arguments()))
-    return made
+    yield made
+    server.close()

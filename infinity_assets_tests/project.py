@@ -1,50 +1,72 @@
 """A data folder of its own with the `infinity` command on it, as the end-to-end tests use it."""
 
 import os
-import subprocess
-import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import Any
 
 import polars as pl
+import yaml
 
 from infinity_assets.catalog.lake import Lake
 from infinity_assets.catalog.views import connect
+from infinity_assets_tests import forks
 
 PROJECT = Path(__file__).parents[1]
+ROLES = ("generator", "tagger", "judge", "scorer")
 
 
 @dataclass(frozen=True)
 class Project:
-    """A data folder of its own, and the `infinity` command on it."""
+    """A data folder of its own, and the `infinity` command on it. Its models are all on one server."""
 
     data: Path
     models: Path
+    url: str
+    """Where the server listens."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Variables that differ from those below."""
+    embedder: str = ""
+    """The embedder, if it is not the default."""
 
     @property
     def lake(self) -> Lake:
         return Lake(self.data)
 
     def environment(self) -> dict[str, str]:
-        # A small part of the pool for the models keeps the test short; everything else is as in `make demo`.
+        """Return the variables for a process of this project: a small part of the pool for the models, everything else as in `make demo`."""
+        spec = {"backend": "openai", "model": "oracle", "base_url": self.url, "concurrency": 8}
+        students = [{"name": name, "model": spec, "sampling": {"temperature": 0.5 * place}} for place, name in enumerate(("calm", "bold"))]
+        embedder = {"embedder": {"model": self.embedder}} if self.embedder else {}
+        file = self.data.with_suffix(".yaml")
+        file.write_text(yaml.safe_dump({"models": {**dict.fromkeys(ROLES, spec), "students": students, **embedder}}))
         return {
             **{name: value for name, value in os.environ.items() if name != "DAGSTER_HOME"},
             "INFINITY_DATA": str(self.data),
             "INFINITY_MODELS": str(self.models),
+            "INFINITY_SETTINGS": str(file),
+            "INFINITY_SHARDS": "2",
+            "INFINITY_INGEST__WORKERS": "1",  # a process more would import everything again, and fork no less
             "INFINITY_SCORING__MAX_ROWS": "100",
             "INFINITY_CHAT__SEEDS__MAX_SEEDS": "32",
             "INFINITY_FROM_TEXT__MAX_TEXTS": "8",
-            "INFINITY_CHAT__CONVERSATIONS__SHARE": "0.5",  # of some ten answers
+            "INFINITY_CHAT__ANSWERING__SAMPLES": "2",
+            "INFINITY_CHAT__CONVERSATIONS__SHARE": "0.5",  # of some twenty answers
+            **{name: str(value) for name, value in self.settings.items()},
         }
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "infinity_assets", *arguments]
-        return subprocess.Popen(command, cwd=PROJECT, env=self.environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    def start(self, *arguments: str, fatal: str = "") -> ForkServerProcess:
+        """Start the command; see `forks.start`."""
+        return forks.start(arguments, self.environment(), self._output, fatal)
 
     def infinity(self, *arguments: str) -> str:
+        """Run the command and return what it prints. It must go well."""
         process = self.start(*arguments)
-        output, _ = process.communicate()
-        assert process.returncode == 0, output
+        process.join()
+        output = self._output.read_text(encoding="utf-8")
+        assert process.exitcode == 0, output
         return output
 
     def sql(self, query: str) -> pl.DataFrame:
@@ -54,6 +76,10 @@ class Project:
     def rows(self) -> dict[str, bytes]:
         """The bytes of every file of rows, by its path in the lake."""
         return {str(file.relative_to(self.lake.rows)): file.read_bytes() for file in sorted(self.lake.rows.rglob("*.parquet"))}
+
+    @property
+    def _output(self) -> Path:
+        return self.data.with_suffix(".output")
 
 
 def sources_arguments() -> tuple[str, ...]:

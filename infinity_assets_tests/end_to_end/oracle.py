@@ -3,9 +3,12 @@
 import hashlib
 import json
 import random
+import re
+from collections.abc import Callable
 from typing import Any
 
 from infinity_assets.scoring.labels import ABILITIES
+from infinity_assets.synthesis.from_text import ANS, CON, CON_END, END, QUE
 from infinity_assets_tests.inference.engines.servers import Reply, completion
 
 WORDS = [
@@ -27,15 +30,27 @@ WORDS = [
     "music",
 ]
 
+_QUOTED = re.compile(r"[^\n]*[:：]\n(.*)\n\n[^\n]+", re.DOTALL)
+"""A prompt that asks for another request: a line, the request or the text that it is to be made of, and what to do with it."""
+
+_SPREAD = 4.0
+"""The log-probabilities of choices lie between this and 0: the judge is sometimes sure, and no two rows get the same grade."""
+
 
 class Oracle:
-    """Answers what the graph asks of `vllm serve`: chats, JSON, choices with their log-probabilities, tokens, and log-probabilities of prompts."""
+    """Answers what the graph asks of `vllm serve`: chats, JSON, choices with their log-probabilities, texts that go on, tokens, and
+    log-probabilities of prompts.
+
+    A rewrite repeats its seed and adds a condition, so that most of them pass the rules of elimination, as those of a good model do.
+    """
 
     def __init__(self, latency: float = 0.03):
-        self.latency, self.url, self.calls = latency, "", 0
+        self.latency, self.calls = latency, 0
+        self.before_call: Callable[[], None] = lambda: None
+        """What happens when a call arrives, before it is answered."""
 
     def __call__(self, path: str, body: dict[str, Any], number: int) -> Reply:
-        """What the server says. Every call for an answer is counted, tokens are given for nothing."""
+        """Answer. Every call for an answer is counted, tokens are given for nothing."""
         text = json.dumps(body, sort_keys=True)
         drawn = random.Random(hashlib.blake2b(text.encode(), digest_size=8).digest())
         if path.endswith("/tokenize"):
@@ -43,8 +58,11 @@ class Oracle:
             header = [7] if body.get("add_generation_prompt") else []
             return Reply(200, {"tokens": [8 + sum(map(ord, word)) % 999 for word in said.split()] + header})
         self.calls += 1
+        self.before_call()
         if path.endswith("/chat/completions"):
             return Reply(*self._chat(body, drawn), after=self.latency * drawn.random())
+        if isinstance(body["prompt"], str):
+            return Reply(*_continuation(body["prompt"], drawn), after=self.latency)
         tokens = body["prompt"]
         lines = [None, *({str(token): {"logprob": -0.1 - drawn.random()}} for token in tokens[1:])]
         choice = {"index": 0, "text": "x", "finish_reason": "length", "prompt_logprobs": lines}
@@ -53,7 +71,7 @@ class Oracle:
     def _chat(self, body: dict[str, Any], drawn: random.Random) -> tuple[int, dict[str, Any]]:
         wanted = body.get("logprob_token_ids")
         if wanted:
-            weights = [-drawn.random() for _ in wanted]
+            weights = [-_SPREAD * drawn.random() for _ in wanted]
             top = [{"token": f"token_id:{token}", "logprob": weight} for token, weight in zip(wanted, weights, strict=True)]
             return completion("x", {"content": [{"token": f"token_id:{wanted[0]}", "logprob": weights[0], "top_logprobs": top}]})
         if "response_format" in body or "structured_outputs" in body:
@@ -61,6 +79,18 @@ class Oracle:
             return completion(
                 json.dumps({"cate_ability": [drawn.choice(list(ABILITIES))]} if lifts else {"ability": drawn.sample(WORDS, 2)})
             )
-        asked = body["messages"][-1]["content"].strip().splitlines()
-        subject = max(asked, key=len)[:160]
-        return completion(f"Please explain in {drawn.randint(2, 9)} steps, with {drawn.choice(WORDS)} as an example: {subject}")
+        asked = body["messages"][-1]["content"].strip()
+        quoted = _QUOTED.fullmatch(asked)
+        if quoted and body["messages"][0]["role"] == "system":
+            return completion(f"{quoted[1]} Give {drawn.randint(2, 9)} reasons, one of them about {drawn.choice(WORDS)}.")
+        subject = max(asked.splitlines(), key=len)[:160]
+        return completion(f"In {drawn.randint(2, 9)} steps, with {drawn.choice(WORDS)} as an example. First of all: {subject}")
+
+
+def _continuation(prompt: str, drawn: random.Random) -> tuple[int, dict[str, Any]]:
+    """Two pairs about the last text of a prompt in the marker grammar, or, for one prompt in four, something that is none."""
+    context = prompt.rpartition(CON)[2].partition(CON_END)[0].split()
+    facts = [" ".join(context[place : place + 12]) for place in (0, len(context) // 2)]
+    pairs = "\n\n".join(f"{QUE} What is said about {fact.split()[-1]}? {ANS} That {fact}. {END}" for fact in facts if fact)
+    choice = {"index": 0, "text": pairs if drawn.random() < 0.75 else "x", "finish_reason": "stop"}
+    return 200, {"choices": [choice], "usage": {"prompt_tokens": len(prompt.split()), "completion_tokens": len(pairs.split())}}

@@ -3,91 +3,102 @@ left alone.
 """
 
 import random
-import time
+import signal
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
-import yaml
 
 from infinity_assets.catalog.funnel import ORDER
 from infinity_assets.catalog.invariants import check_all
+from infinity_assets.model_settings import STATIC_EMBEDDER
 from infinity_assets_tests.end_to_end.oracle import Oracle
 from infinity_assets_tests.inference.engines.servers import Server
 from infinity_assets_tests.project import Project, sources_arguments
 
-ROLES = ("generator", "tagger", "judge", "scorer")
+pytestmark = pytest.mark.graph
+
+SMALL = {
+    "INFINITY_SCORING__MAX_ROWS": 24,
+    "INFINITY_CHAT__SEEDS__MAX_SEEDS": 12,
+    "INFINITY_FROM_TEXT__MAX_TEXTS": 4,
+}
+POOL = (*sources_arguments(), "--only", "dialogues,nature_notes")
+CHAT_PHASE = ORDER[ORDER.index("evolved") :]
+BETWEEN = ("raw_pool", "duplicates", "inf_instruct_f")
+"""Assets before the chat phase that ask nothing, in which a run is killed as well."""
 
 
 @dataclass(frozen=True)
-class Served(Project):
-    """A data folder whose models are all on one server."""
+class Interrupted:
+    """A run that was left alone, and one that was killed once in each of some assets, and at last left alone."""
 
-    url: str = ""
-
-    def environment(self) -> dict[str, str]:
-        spec = {"backend": "openai", "model": "oracle", "base_url": self.url, "concurrency": 8}
-        students = [{"name": name, "model": spec, "sampling": {"temperature": 0.5 * place}} for place, name in enumerate(("calm", "bold"))]
-        file = self.data.with_suffix(".yaml")
-        file.write_text(yaml.safe_dump({"models": {**dict.fromkeys(ROLES, spec), "students": students}}))
-        return {**super().environment(), "INFINITY_SETTINGS": str(file), "INFINITY_FROM_TEXT__MAX_TEXTS": "0"}
+    alone: Project
+    killed: Project
+    deaths: dict[str, int | None]
+    """The exit code of the run that was to be killed in an asset, by asset."""
 
 
-@pytest.fixture
-def oracle():
-    oracle = Oracle()
+@pytest.fixture(scope="module")
+def interrupted(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Interrupted]:
+    """Where in an asset the run is killed is drawn, and is the same every time: while one of its calls is answered, or, if it asks nothing,
+    before one of its files is renamed into place. The next run goes on from there.
+    """
+    folder, oracle, lottery = tmp_path_factory.mktemp("interrupted"), Oracle(), random.Random(3)
     server = Server(oracle)
-    oracle.url = server.url
-    yield oracle
+    alone, killed = (Project(folder / name, models_dir, server.url, SMALL, embedder=STATIC_EMBEDDER) for name in ("alone", "killed"))
+    alone.infinity("run", *POOL)
+    calls = calls_by_asset(alone)
+    deaths = {}
+    for asset in [name for name in ORDER if name in calls or name in (*BETWEEN, *CHAT_PHASE)]:
+        if asset in calls:
+            earlier = [name for name in ORDER[: ORDER.index(asset)] if name in calls]
+            deaths[asset] = kill_in_call(oracle, alone, killed, earlier, lottery.randint(1, calls[asset] * 2 // 3))
+        else:
+            process = killed.start("run", *POOL, fatal=lottery.choice((f"/lake/{asset}/", f"/manifests/{asset}/")))
+            process.join()
+            deaths[asset] = process.exitcode
+    killed.infinity("run", *POOL)
+    yield Interrupted(alone, killed, deaths)
     server.close()
 
 
-def test_a_killed_run_ends_like_one_that_was_left_alone(oracle: Oracle, models_dir: Path, tmp_path: Path) -> None:
-    interrupt(oracle, models_dir, tmp_path, kills=4)
+def calls_by_asset(project: Project) -> dict[str, int]:
+    return dict(project.sql("select asset, count(*) from generations where not cached group by asset").iter_rows())
 
 
-def test_killed_in_every_stage_of_the_chat_phase_it_ends_with_the_same_rows(oracle: Oracle, models_dir: Path, tmp_path: Path) -> None:
-    alone, killed = (Served(tmp_path / name, models_dir, oracle.url) for name in ("alone", "killed"))
-    alone.infinity("run", *sources_arguments())
-    killed.infinity("run", *sources_arguments(), "--until", "inf_instruct_f")
-    stages, lottery, landed = ORDER[ORDER.index("evolved") :], random.Random(5), []
-    for before, stage in pairwise(("inf_instruct_f", *stages)):
-        process, reached, calls = killed.start("run", *sources_arguments()), False, 0
-        while process.poll() is None:
-            if not reached and (reached := len(killed.lake.partitions(before)) == len(alone.lake.partitions(before))):
-                calls = oracle.calls + lottery.randint(1, 20)
-            if reached and (oracle.calls >= calls or killed.lake.partitions(stage)):
-                break
-            time.sleep(0.002)
-        if process.poll() is None:
-            landed.append(stage)
-        process.kill()
-        process.communicate()
-    killed.infinity("run", *sources_arguments())
-    assert set(landed) >= {"evolved", "answered", "diagnosed"}
-    assert killed.rows() == alone.rows()
-    print(f"killed in {', '.join(landed)}")
+def kill_in_call(oracle: Oracle, alone: Project, killed: Project, earlier: Sequence[str], number: int) -> int | None:
+    """Kill a run when its call of that number arrives, counted from when all earlier assets that ask are there. Return its exit code."""
+    process, left = killed.start("run", *POOL), [number]
+
+    def strike() -> None:
+        if all(killed.lake.partitions(asset) == alone.lake.partitions(asset) for asset in earlier):
+            left[0] -= 1
+            if left[0] == 0:
+                process.kill()
+
+    oracle.before_call = strike
+    process.join()
+    oracle.before_call = lambda: None
+    return process.exitcode
 
 
-def interrupt(oracle: Oracle, models_dir: Path, folder: Path, kills: int) -> None:
-    """Compare a run that is killed so many times, and started again each time, with one that is left alone."""
-    alone, killed = (Served(folder / name, models_dir, oracle.url) for name in ("alone", "killed"))
-    alone.infinity("run", *sources_arguments())
-    needed, oracle.calls = oracle.calls, 0
-    lottery, landed = random.Random(3), 0
-    for _ in range(kills):
-        process = killed.start("run", *sources_arguments())
-        # Some calls further than the last time: reading the sources takes most of a run that asks little.
-        target = oracle.calls + lottery.randint(0, 2 * needed // (kills + 2))
-        while process.poll() is None and oracle.calls < target:
-            time.sleep(0.005)
-        time.sleep(0.3 * lottery.random())
-        landed += process.poll() is None
-        process.kill()
-        process.communicate()
-    killed.infinity("run", *sources_arguments())
-    assert landed > kills // 2
-    assert killed.rows() == alone.rows()
-    assert [(asset, name) for asset, name, broken in check_all(killed.lake) if broken.height] == []
-    print(f"{landed} kills landed; {oracle.calls} calls, {needed} without")
+def test_every_kill_landed(interrupted: Interrupted) -> None:
+    assert set(interrupted.deaths) >= {*BETWEEN, *CHAT_PHASE, "synthesized_from_text", "tagged", "scored"}
+    assert set(interrupted.deaths.values()) == {-signal.SIGKILL}
+    assert {"evolved", "answered", "diagnosed", "conversed"} <= set(calls_by_asset(interrupted.alone))
+
+
+def test_it_ends_with_the_same_bytes_as_one_that_was_left_alone(interrupted: Interrupted) -> None:
+    assert interrupted.killed.rows() == interrupted.alone.rows()
+    assert {path.partition("/")[0] for path in interrupted.alone.rows()} == set(ORDER)
+
+
+def test_every_invariant_holds_afterwards(interrupted: Interrupted) -> None:
+    assert [(asset, name) for asset, name, broken in check_all(interrupted.killed.lake) if broken.height] == []
+
+
+def test_what_is_compared_is_more_than_empty_tables(interrupted: Interrupted) -> None:
+    for asset in ("synthesized_from_text", "inf_instruct_f", "inf_instruct_g", "preferences"):
+        assert interrupted.alone.lake.scan(asset).collect().height > 0, asset
