@@ -16,6 +16,8 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from infinity_assets_tests.project import PROJECT, Project
 
+pytestmark = pytest.mark.graph
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PATIENCE = 90_000
 """Milliseconds: the page polls, and two cores may be busy."""

@@ -1,15 +1,22 @@
-"""What the graph makes of the sample sources: the contract of its metadata, everything that was planted, and that a second run does nothing."""
+"""What the graph makes of the sample sources: the contract of its metadata, everything that was planted, and that a second run does nothing.
 
+The language models are played by an oracle; `test_embedded_model.py` shows the graph with a real one.
+"""
+
+import hashlib
 import re
 
 import polars as pl
 import pytest
 
+from infinity_assets.catalog.explain import explain
 from infinity_assets.catalog.funnel import ORDER
 from infinity_assets.catalog.invariants import check_all
 from infinity_assets.scoring.judge import DIGITS
 from infinity_assets_tests.project import PROJECT, Project
 from infinity_assets_tests.prompts.test_prompts_page import TABLE
+
+pytestmark = pytest.mark.graph
 
 README = (PROJECT / "data" / "sources" / "README.md").read_text(encoding="utf-8")
 
@@ -87,6 +94,8 @@ def test_f_and_g_hold_something_real(project: Project) -> None:
     f, g = project.lake.scan("inf_instruct_f").collect(), project.lake.scan("inf_instruct_g").collect()
     assert f.height > 100
     assert g.height > 0
+    assert project.lake.scan("preferences").collect().height > 0
+    assert project.lake.scan("synthesized_from_text").collect().height > 0
     assert set(f["domain"]) == {"math", "code", "knowledge", "chat"}
     assert {"en", "zh"} <= set(f["language"])
     assert set(f["selector"]) >= {"dsir", "quality"}
@@ -99,7 +108,7 @@ def test_scores_are_finite_or_null_with_a_reason(project: Project) -> None:
     for score, reason in reasons.items():
         assert scored.filter(pl.col(score).is_null() != pl.col(reason).is_not_null()).is_empty()
         assert scored.drop_nulls(score).filter(~pl.col(score).is_finite()).is_empty()
-    assert scored["ifd"].n_unique() > 50, "measured, not made up"
+    assert scored["ifd"].n_unique() > 50
     assert set(scored.drop_nulls("quality")["quality_text"]) <= set(DIGITS)
     assert set(scored["reward_error"]) == {"no_reward_model"}
     answered = project.lake.scan("answered").collect()
@@ -150,14 +159,17 @@ def test_the_page_on_prompts_names_the_assets_that_use_them(project: Project) ->
     ],
 )
 def test_explain_tells_the_story(project: Project, which: str, query: str, says: list[str]) -> None:
-    story = project.infinity("explain", project.sql(query).item())
+    story = explain(project.data, project.sql(query).item())
     for pattern in says:
         assert re.search(pattern, story), f"{which}: {pattern} is not in\n{story}"
 
 
-def test_release_is_what_f_and_g_hold(project: Project) -> None:
-    import hashlib
+def test_the_command_explains_too(project: Project) -> None:
+    row = project.sql("select row_id from inf_instruct_g limit 1").item()
+    assert project.infinity("explain", row).strip() == explain(project.data, row)
 
+
+def test_release_is_what_f_and_g_hold(project: Project) -> None:
     folder = project.data / "release"
     for asset, name in (("inf_instruct_f", "InfInstruct-F"), ("inf_instruct_g", "InfInstruct-G")):
         released = pl.read_ndjson(folder / f"{name}.jsonl", infer_schema_length=None)

@@ -1,0 +1,71 @@
+"""The whole graph on the embedded language model, on as few rows as show that it works in every part of it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from infinity_assets.catalog.invariants import check_all
+from infinity_assets.catalog.lake import Lake
+from infinity_assets.catalog.pool import Pool
+from infinity_assets.catalog.views import connect
+from infinity_assets.defs.runner import Runner
+from infinity_assets.model_settings import ModelSpec
+from infinity_assets.progress import LogReporter
+from infinity_assets.scoring.judge import DIGITS
+from infinity_assets_tests.project import PROJECT
+
+pytestmark = pytest.mark.engine
+
+SMALL = {
+    "INGEST__WORKERS": "1",
+    "SCORING__MAX_ROWS": "24",
+    "FROM_TEXT__MAX_TEXTS": "1",
+    "FROM_TEXT__MAX_NEW_TOKENS": "120",
+    "CHAT__SEEDS__MAX_SEEDS": "14",
+    "CHAT__EVOLUTION__SAMPLING__MAX_TOKENS": "96",
+    "CHAT__ANSWERING__SAMPLING__MAX_TOKENS": "128",
+    "CHAT__CONVERSATIONS__SHARE": "0.5",
+    "CHAT__CONVERSATIONS__USER_SAMPLING__MAX_TOKENS": "32",
+    "CHAT__DIAGNOSIS__DEFICIENCY_SAMPLING__MAX_TOKENS": "16",
+}
+
+
+@pytest.fixture(scope="module")
+def lake(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
+    """The data folder of a run in this process, where an engine may be open already."""
+    data = tmp_path_factory.mktemp("data")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**SMALL, "DATA": str(data), "MODELS": str(models_dir)}.items():
+            patch.setenv(f"INFINITY_{name}", value)
+        sources, benchmarks = PROJECT / "data" / "sources", PROJECT / "data" / "benchmarks"
+        pool = Pool(sources=sources, benchmarks=benchmarks, only=("everyday_tasks", "nature_notes"))
+        pool.save(data)
+        with dg.DagsterInstance.ephemeral() as instance:
+            assert Runner(data, pool, LogReporter(), instance).run() == []
+        yield Lake(data)
+
+
+def test_every_call_was_answered_by_the_embedded_model(lake: Lake) -> None:
+    with connect(lake.data) as views:
+        calls = views.sql("select asset, model, error from generations where not cached").pl()
+    assert {"synthesized_from_text", "tagged", "scored", "evolved", "answered", "diagnosed"} <= set(calls["asset"])
+    assert set(calls["model"]) == {ModelSpec().identity}
+    assert calls["error"].null_count() > 0.8 * calls.height
+
+
+def test_scores_are_measured(lake: Lake) -> None:
+    scored = lake.scan("scored").collect().filter(pl.col("likelihood_error") != "not_sampled")
+    assert scored["ifd"].drop_nulls().n_unique() > 18, "measured, not made up"
+    for score in ("ifd", "loss", "quality"):
+        assert scored[score].drop_nulls().is_finite().all()
+    assert set(scored.drop_nulls("quality")["quality_text"]) <= set(DIGITS)
+
+
+def test_what_the_model_writes_reaches_g_and_everything_there_holds(lake: Lake) -> None:
+    evolved, g = lake.scan("evolved").collect(), lake.scan("inf_instruct_g").collect()
+    assert g.height > 0
+    assert set(g["parents"].explode()) & {*evolved["row_id"], *lake.scan("answered").collect()["row_id"]}
+    assert [(asset, name) for asset, name, broken in check_all(lake) if broken.height] == []
