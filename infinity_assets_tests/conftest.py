@@ -78,7 +78,7 @@ def embedded_engine(engines: EnginePool) -> Iterator[Engine]:
 def project(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterator[Project]:
     """The graph, run once from nothing, whose language models are played by the oracle."""
     server = Server(Oracle())
-    made = Project(tmp_path_factory.mktemp("project") / "data", models_dir, server.url)
+    made = Project(tmp_path_factory.mktemp("project"), models_dir, server.url)
     print(made.infinity("run", *sources_arguments()))
     yield made
     server.close()

@@ -1,48 +1,46 @@
-"""Processes that run an `infinity` command, forked from one that has imported everything: the imports are paid for once."""
+"""Processes that run the graph, forked from one that has imported and defined everything: that takes seconds, and is paid for once."""
 
 import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 PROJECT = Path(__file__).parents[1]
+SHARDS = "2"
+"""The shards of every run here: the assets are defined for them before a process is forked."""
+WITHOUT_DAGSTER = ("make",)
+"""Instead of the arguments of a command: walk the assets as Dagster would, which takes a thirtieth where nothing is to be made."""
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-# Only what reads no settings and starts no thread: every fork reads the settings of its own environment, in the modules under `defs`.
-_CONTEXT.set_forkserver_preload(
-    [
-        "dagster",
-        "dagster._core.storage.event_log.sqlite",
-        "infinity_assets.catalog.explain",
-        "infinity_assets.cli",
-        "infinity_assets.inference.engines.openai_engine",
-        "infinity_assets_tests.forks",
-        "sentence_transformers",
-        "sklearn.neighbors",
-    ]
-)
+_CONTEXT.set_forkserver_preload(["infinity_assets_tests.warm"])
 
 
-def start(arguments: Sequence[str], environment: Mapping[str, str], output: Path, fatal: str = "") -> ForkServerProcess:
-    """Run an `infinity` command in a process of its own, which can be killed like any other.
+def start(arguments: tuple[str, ...], environment: Mapping[str, str], output: Path, fatal: str = "") -> ForkServerProcess:
+    """Run an `infinity` command, or the graph without Dagster, in a process of its own, which can be killed like any other.
 
     Args:
-        arguments: Those of the command.
+        arguments: Those of the command, or `WITHOUT_DAGSTER`.
         environment: Its whole environment.
-        output: The file that gets what the command prints.
-        fatal: The end of the path of a file. The process is killed by SIGKILL just before a file is renamed to such a path, which is how this
-            project puts finished files in their places; an empty text for no such end.
+        output: The file that gets what it prints.
+        fatal: A part of a path. The process is killed by SIGKILL just before a file is renamed to such a path, which is how this project puts
+            finished files in their places; an empty text for no such part.
     """
-    process = _CONTEXT.Process(target=_run, args=(list(arguments), dict(environment), output, fatal))
-    process.start()
+    process = _CONTEXT.Process(target=_run, args=(arguments, dict(environment), output, fatal))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("INFINITY_SHARDS", SHARDS)
+        # Who is killed cannot tidy up, and need not be told of.
+        patch.setenv("PYTHONWARNINGS", "ignore::UserWarning:multiprocessing.resource_tracker")
+        process.start()
     return process
 
 
-def _run(arguments: list[str], environment: dict[str, str], output: Path, fatal: str) -> None:
+def _run(arguments: tuple[str, ...], environment: dict[str, str], output: Path, fatal: str) -> None:
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(PROJECT)
@@ -56,6 +54,12 @@ def _run(arguments: list[str], environment: dict[str, str], output: Path, fatal:
 
     if fatal:
         sys.addaudithook(die)
-    from infinity_assets.cli import main
+    if arguments == WITHOUT_DAGSTER:
+        from infinity_assets_tests.defs.graph import Graph
 
-    main(arguments)
+        with pytest.MonkeyPatch.context() as patch:
+            Graph(Path(environment["INFINITY_DATA"]).parent, patch).make()
+    else:
+        from infinity_assets.cli import main
+
+        main(list(arguments))

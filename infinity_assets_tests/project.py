@@ -22,7 +22,7 @@ ROLES = ("generator", "tagger", "judge", "scorer")
 class Project:
     """A data folder of its own, and the `infinity` command on it. Its models are all on one server."""
 
-    data: Path
+    folder: Path
     models: Path
     url: str
     """Where the server listens."""
@@ -30,6 +30,10 @@ class Project:
     """Variables that differ from those below."""
     embedder: str = ""
     """The embedder, if it is not the default."""
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
 
     @property
     def lake(self) -> Lake:
@@ -40,14 +44,15 @@ class Project:
         spec = {"backend": "openai", "model": "oracle", "base_url": self.url, "concurrency": 8}
         students = [{"name": name, "model": spec, "sampling": {"temperature": 0.5 * place}} for place, name in enumerate(("calm", "bold"))]
         embedder = {"embedder": {"model": self.embedder}} if self.embedder else {}
-        file = self.data.with_suffix(".yaml")
+        self.folder.mkdir(exist_ok=True)
+        file = self.folder / "settings.yaml"
         file.write_text(yaml.safe_dump({"models": {**dict.fromkeys(ROLES, spec), "students": students, **embedder}}))
         return {
             **{name: value for name, value in os.environ.items() if name != "DAGSTER_HOME"},
             "INFINITY_DATA": str(self.data),
             "INFINITY_MODELS": str(self.models),
             "INFINITY_SETTINGS": str(file),
-            "INFINITY_SHARDS": "2",
+            "INFINITY_SHARDS": forks.SHARDS,
             "INFINITY_INGEST__WORKERS": "1",  # a process more would import everything again, and fork no less
             "INFINITY_SCORING__MAX_ROWS": "100",
             "INFINITY_CHAT__SEEDS__MAX_SEEDS": "32",
@@ -58,7 +63,7 @@ class Project:
         }
 
     def start(self, *arguments: str, fatal: str = "") -> ForkServerProcess:
-        """Start the command; see `forks.start`."""
+        """Start a command in a process of its own. `forks.start` tells what is fatal."""
         return forks.start(arguments, self.environment(), self._output, fatal)
 
     def infinity(self, *arguments: str) -> str:
@@ -79,7 +84,7 @@ class Project:
 
     @property
     def _output(self) -> Path:
-        return self.data.with_suffix(".output")
+        return self.folder / "output.txt"
 
 
 def sources_arguments() -> tuple[str, ...]:

@@ -1,9 +1,9 @@
 """The whole graph on the embedded language model, on as few rows as show that it works in every part of it."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import dagster as dg
 import polars as pl
 import pytest
 
@@ -11,16 +11,15 @@ from infinity_assets.catalog.invariants import check_all
 from infinity_assets.catalog.lake import Lake
 from infinity_assets.catalog.pool import Pool
 from infinity_assets.catalog.views import connect
-from infinity_assets.defs.runner import Runner
-from infinity_assets.model_settings import ModelSpec
-from infinity_assets.progress import LogReporter
+from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.scoring.judge import DIGITS
-from infinity_assets_tests.project import PROJECT
+from infinity_assets_tests.defs.graph import Graph
+from infinity_assets_tests.inference.doubles import EMBEDDED
+from infinity_assets_tests.project import PROJECT, ROLES
 
 pytestmark = pytest.mark.engine
 
 SMALL = {
-    "INGEST__WORKERS": "1",
     "SCORING__MAX_ROWS": "24",
     "FROM_TEXT__MAX_TEXTS": "1",
     "FROM_TEXT__MAX_NEW_TOKENS": "120",
@@ -34,25 +33,27 @@ SMALL = {
 
 
 @pytest.fixture(scope="module")
-def lake(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
-    """The data folder of a run in this process, where an engine may be open already."""
-    data = tmp_path_factory.mktemp("data")
+def lake(models_dir: Path, engines: EnginePool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
+    """All assets, made in this process, whose engine may be open already."""
+    folder = tmp_path_factory.mktemp("embedded")
+    settings, spec = folder / "settings.yaml", EMBEDDED.model_dump(mode="json")
+    students = [{"name": "greedy", "model": spec, "sampling": {"temperature": 0.0, "max_tokens": 32}}]
+    settings.write_text(json.dumps({"models": {**dict.fromkeys(ROLES, spec), "students": students}}))
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {**SMALL, "DATA": str(data), "MODELS": str(models_dir)}.items():
-            patch.setenv(f"INFINITY_{name}", value)
+        graph = Graph(folder, patch, {**SMALL, "SETTINGS": settings, "MODELS": models_dir})
+        graph.use(engines)
         sources, benchmarks = PROJECT / "data" / "sources", PROJECT / "data" / "benchmarks"
-        pool = Pool(sources=sources, benchmarks=benchmarks, only=("everyday_tasks", "nature_notes"))
-        pool.save(data)
-        with dg.DagsterInstance.ephemeral() as instance:
-            assert Runner(data, pool, LogReporter(), instance).run() == []
-        yield Lake(data)
+        graph.data.mkdir()
+        Pool(sources=sources, benchmarks=benchmarks, only=("everyday_tasks", "nature_notes")).save(graph.data)
+        graph.make()
+        yield graph.lake
 
 
 def test_every_call_was_answered_by_the_embedded_model(lake: Lake) -> None:
     with connect(lake.data) as views:
         calls = views.sql("select asset, model, error from generations where not cached").pl()
     assert {"synthesized_from_text", "tagged", "scored", "evolved", "answered", "diagnosed"} <= set(calls["asset"])
-    assert set(calls["model"]) == {ModelSpec().identity}
+    assert set(calls["model"]) == {EMBEDDED.identity}
     assert calls["error"].null_count() > 0.8 * calls.height
 
 

@@ -4,30 +4,36 @@ left alone.
 
 import random
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
 
 from infinity_assets.catalog.funnel import ORDER
 from infinity_assets.catalog.invariants import check_all
+from infinity_assets.catalog.pool import Pool
 from infinity_assets.model_settings import STATIC_EMBEDDER
 from infinity_assets_tests.end_to_end.oracle import Oracle
+from infinity_assets_tests.forks import WITHOUT_DAGSTER
 from infinity_assets_tests.inference.engines.servers import Server
-from infinity_assets_tests.project import Project, sources_arguments
+from infinity_assets_tests.project import PROJECT, Project
 
 pytestmark = pytest.mark.graph
 
+SOURCES = ("dialogues", "nature_notes")
 SMALL = {
     "INFINITY_SCORING__MAX_ROWS": 24,
     "INFINITY_CHAT__SEEDS__MAX_SEEDS": 12,
     "INFINITY_FROM_TEXT__MAX_TEXTS": 4,
 }
-POOL = (*sources_arguments(), "--only", "dialogues,nature_notes")
 CHAT_PHASE = ORDER[ORDER.index("evolved") :]
 BETWEEN = ("raw_pool", "duplicates", "inf_instruct_f")
 """Assets before the chat phase that ask nothing, in which a run is killed as well."""
+BY_COMMAND = ("raw_pool", "evolved")
+"""Where `infinity run` is killed. Elsewhere it is a process that makes the same assets without Dagster. The last run is a command, too."""
 
 
 @dataclass(frozen=True)
@@ -48,18 +54,29 @@ def interrupted(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     folder, oracle, lottery = tmp_path_factory.mktemp("interrupted"), Oracle(), random.Random(3)
     server = Server(oracle)
     alone, killed = (Project(folder / name, models_dir, server.url, SMALL, embedder=STATIC_EMBEDDER) for name in ("alone", "killed"))
-    alone.infinity("run", *POOL)
-    calls = calls_by_asset(alone)
-    deaths = {}
-    for asset in [name for name in ORDER if name in calls or name in (*BETWEEN, *CHAT_PHASE)]:
+    for project in (alone, killed):
+        project.data.mkdir(parents=True)
+        Pool(sources=PROJECT / "data" / "sources", benchmarks=PROJECT / "data" / "benchmarks", only=SOURCES).save(project.data)
+    alone.infinity(*WITHOUT_DAGSTER)
+    calls, deaths = calls_by_asset(alone), {}
+
+    def is_there(asset: str) -> bool:
+        return killed.lake.partitions(asset) == alone.lake.partitions(asset)
+
+    made = alone.sql("select asset from materializations group by asset order by max(finished_at)")["asset"].to_list()
+    for asset in [name for name in made if name in calls or name in (*BETWEEN, *CHAT_PHASE)]:
+        arguments = ("run",) if asset in BY_COMMAND else WITHOUT_DAGSTER
         if asset in calls:
-            earlier = [name for name in ORDER[: ORDER.index(asset)] if name in calls]
-            deaths[asset] = kill_in_call(oracle, alone, killed, earlier, lottery.randint(1, calls[asset] * 2 // 3))
+            earlier = [name for name in made[: made.index(asset)] if name in calls]
+            number = lottery.randint(1, calls[asset] * 2 // 3)
+            process = killed.start(*arguments)
+            with killing(process, oracle, number, lambda earlier=earlier: all(map(is_there, earlier))):
+                process.join()
         else:
-            process = killed.start("run", *POOL, fatal=lottery.choice((f"/lake/{asset}/", f"/manifests/{asset}/")))
+            process = killed.start(*arguments, fatal=lottery.choice((f"/lake/{asset}/", f"/manifests/{asset}/")))
             process.join()
-            deaths[asset] = process.exitcode
-    killed.infinity("run", *POOL)
+        deaths[asset] = process.exitcode
+    killed.infinity("run")
     yield Interrupted(alone, killed, deaths)
     server.close()
 
@@ -68,25 +85,24 @@ def calls_by_asset(project: Project) -> dict[str, int]:
     return dict(project.sql("select asset, count(*) from generations where not cached group by asset").iter_rows())
 
 
-def kill_in_call(oracle: Oracle, alone: Project, killed: Project, earlier: Sequence[str], number: int) -> int | None:
-    """Kill a run when its call of that number arrives, counted from when all earlier assets that ask are there. Return its exit code."""
-    process, left = killed.start("run", *POOL), [number]
+@contextmanager
+def killing(process: ForkServerProcess, oracle: Oracle, number: int, begun: Callable[[], bool]) -> Iterator[None]:
+    """Kill a process, within the block, when the call of that number arrives, counted from when `begun` holds."""
+    left = [number]
 
     def strike() -> None:
-        if all(killed.lake.partitions(asset) == alone.lake.partitions(asset) for asset in earlier):
-            left[0] -= 1
-            if left[0] == 0:
-                process.kill()
+        left[0] -= begun()
+        if left[0] == 0:
+            process.kill()
 
     oracle.before_call = strike
-    process.join()
+    yield
     oracle.before_call = lambda: None
-    return process.exitcode
 
 
 def test_every_kill_landed(interrupted: Interrupted) -> None:
-    assert set(interrupted.deaths) >= {*BETWEEN, *CHAT_PHASE, "synthesized_from_text", "tagged", "scored"}
-    assert set(interrupted.deaths.values()) == {-signal.SIGKILL}
+    assert set(interrupted.deaths) >= {*BETWEEN, *CHAT_PHASE, "synthesized_from_text", "tagged", "scored", "tag_vocabulary"}
+    assert {asset: death for asset, death in interrupted.deaths.items() if death != -signal.SIGKILL} == {}
     assert {"evolved", "answered", "diagnosed", "conversed"} <= set(calls_by_asset(interrupted.alone))
 
 
