@@ -81,6 +81,8 @@ class Oracle:
             )
         asked = body["messages"][-1]["content"].strip()
         quoted = _QUOTED.fullmatch(asked)
+        if asked.startswith(("Conversation:", "对话：")):
+            return completion(f"And how many {drawn.choice(WORDS)} does that take, if I have only {drawn.randint(2, 9)}?")
         if quoted and body["messages"][0]["role"] == "system":
             return completion(f"{quoted[1]} Give {drawn.randint(2, 9)} reasons, one of them about {drawn.choice(WORDS)}.")
         subject = max(asked.splitlines(), key=len)[:160]
