@@ -5,7 +5,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help demo test check ui lint clean
 
-# Bytecode is kept even where the environment says not to: without it every process compiles PyTorch and vLLM again, for ten seconds and more.
+# Bytecode is kept even where the environment says not to, as many containers do: without it every process compiles PyTorch and vLLM again, some
+# thousand modules, for ten seconds and more.
 export PYTHONDONTWRITEBYTECODE :=
 
 PYTHON ?= python3
@@ -13,8 +14,6 @@ BIN := .venv/bin
 PINS := pyproject.toml constraints.txt constraints-cpu.txt overrides.txt Makefile
 GPU := $(shell nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null | head -1)
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt $(if $(GPU),,--constraints constraints-cpu.txt --overrides overrides.txt)
-# A container often turns compiled modules off. Without them every process compiles some 3,000 modules again: sentence-transformers take 15 seconds.
-export PYTHONDONTWRITEBYTECODE :=
 
 KERNELS := $(shell find infinity_assets -name '*kernels.py')
 # No more than four processes: each takes half a gigabyte, and its libraries use further cores.
