@@ -64,7 +64,9 @@ class Oracle:
         if isinstance(body["prompt"], str):
             return Reply(*_continuation(body["prompt"], drawn), after=self.latency)
         tokens = body["prompt"]
-        lines = [None, *({str(token): {"logprob": -0.1 - drawn.random()}} for token in tokens[1:])]
+        # The more it has read, the less surprises it: most answers are likelier after their requests than alone.
+        surprises = [(0.1 + drawn.random()) * 30 / (30 + place) for place in range(1, len(tokens))]
+        lines = [None, *({str(token): {"logprob": -surprise}} for token, surprise in zip(tokens[1:], surprises, strict=True))]
         choice = {"index": 0, "text": "x", "finish_reason": "length", "prompt_logprobs": lines}
         return Reply(200, {"choices": [choice], "usage": {"prompt_tokens": len(tokens), "completion_tokens": 1}}, after=self.latency)
 
