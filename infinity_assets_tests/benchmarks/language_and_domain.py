@@ -7,8 +7,10 @@ The language of a text is true by its file or folder (XQuAD, ChatterBot) or by i
 """
 
 import argparse
+import glob
 import json
 import time
+from collections.abc import Collection
 from hashlib import blake2b
 from pathlib import Path
 
@@ -31,6 +33,7 @@ _BY_SOURCE = {"alpaca_en_head": "en", "gsm8k_train": "en", "carbonz0_alpaca_zh":
 _LENGTHS = [10, 20, 40, 80, 160]
 """Upper ends of the buckets, in characters."""
 _PER_SOURCE = 4000
+_OF_MANY_FILES = ("natural_instructions_v1", "alpaca_cot")
 _SPEED_ROWS = 40_000
 
 _FILE = pl.col("file")
@@ -54,9 +57,12 @@ HELD_OUT: dict[str, pl.Expr] = {
 """Sources that the classifier was not trained on: the label of a row, null to pass it over."""
 
 
-def rows_of(folder: Path) -> pl.DataFrame:
-    """The rows of a source: source, file, position, prompt (all user turns), answer (the last)."""
-    rows = read(load_source(folder)).rows
+def rows_of(folder: Path, files: Collection[str] = ()) -> pl.DataFrame:
+    """Return the rows of a source, or of those of its files that are named: source, file, position, prompt (all user turns), answer (the last)."""
+    source = load_source(folder)
+    if files:
+        source = source.model_copy(update={"include": tuple(glob.escape(file) for file in sorted(files))})
+    rows = read(source).rows
     return rows.select("source", "file", "position", conversation.content_of("user").alias("prompt"), conversation.answer().alias("answer"))
 
 
@@ -79,13 +85,14 @@ def hand_labels() -> pl.DataFrame:
     return pl.read_csv(Path(__file__).with_name("domain_labels.csv"))
 
 
-def labelled_rows(sources: Path) -> pl.DataFrame:
-    """The hand labels whose rows are in the sources, with prompt and answer."""
+def labelled_rows(sources: Path, without: Collection[str] = ()) -> pl.DataFrame:
+    """Return the hand labels whose rows are in the sources, with prompt and answer; those of the sources `without` are left out."""
     labels, parts = hand_labels(), []
     for (name,), group in labels.group_by("source", maintain_order=True):
-        if (sources / str(name)).is_dir():
+        if name not in without and (sources / str(name)).is_dir():
+            # Of a source of hundreds of files, only those with a label are read.
             rows = (
-                rows_of(sources / str(name))
+                rows_of(sources / str(name), set(group["file"]) if name in _OF_MANY_FILES else ())
                 .with_columns(text_key(pl.col("prompt")).alias("text"))
                 .unique("text", keep="first", maintain_order=True)
             )
