@@ -112,11 +112,11 @@ def held_out_rows(sources: Path) -> pl.DataFrame:
     return pl.concat(parts)
 
 
-def language_texts(sources: Path) -> pl.DataFrame:
-    """Texts whose language is known: kind, tag, text; each text of a kind and a tag once."""
+def language_texts(sources: Path, without: Collection[str] = ()) -> pl.DataFrame:
+    """Return texts whose language is known, but for those of the sources `without`: kind, tag, text; each text of a kind and a tag once."""
     rows = [*_xquad(sources / "xquad_contexts"), *_chatterbot(sources / "chatterbot_corpus")]
     for name, tag in _BY_SOURCE.items():
-        if (sources / name).is_dir():
+        if name not in without and (sources / name).is_dir():
             table = rows_of(sources / name).sort("file", "position")
             for prompt, answer in table.sample(min(_PER_SOURCE, table.height), seed=0).select("prompt", "answer").rows():
                 rows += [(f"{name}: prompts", tag, prompt), (f"{name}: rows", tag, f"{prompt}\n\n{answer or ''}")]

@@ -137,7 +137,7 @@ FLOORS = {
 
 @pytest.mark.skipif(not SOURCES.is_dir(), reason="the shared data is not beside this clone")
 def test_accuracy_on_real_texts() -> None:
-    told = language_texts(SOURCES).with_columns((detect(pl.col("text")) == pl.col("tag")).alias("right"))
+    told = language_texts(SOURCES, without=["smile_zh_multiturn"]).with_columns((detect(pl.col("text")) == pl.col("tag")).alias("right"))
     share = dict(told.group_by("kind").agg(pl.col("right").mean()).rows())
     assert {kind: share[kind] for kind, floor in FLOORS.items() if share[kind] < floor} == {}
     questions = told.filter(pl.col("kind") == "XQuAD questions").group_by("tag").agg(pl.col("right").mean())
