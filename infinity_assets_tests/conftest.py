@@ -62,6 +62,8 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Pa
 def engines(models_dir: Path) -> Iterator[EnginePool]:
     """The engines of this process. One that is open stays open until another model is asked for under the same backend."""
     token_hashes(pl.Series(["numba is used before vLLM starts, as in a run of the graph"]))
+    # DuckDB's bindings report leaks on stderr when the interpreter ends while vLLM is loaded.
+    atexit.register(lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), 2))
     pool = EnginePool(models_dir)
     yield pool
     pool.release()

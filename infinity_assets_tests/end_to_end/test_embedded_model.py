@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import polars as pl
 import pytest
 
 from infinity_assets.catalog.invariants import check_all
@@ -20,7 +19,7 @@ from infinity_assets_tests.project import PROJECT, ROLES
 pytestmark = pytest.mark.engine
 
 SMALL = {
-    "SCORING__MAX_ROWS": "24",
+    "SCORING__MAX_ROWS": "16",
     "FROM_TEXT__MAX_TEXTS": "1",
     "FROM_TEXT__MAX_NEW_TOKENS": "120",
     "CHAT__SEEDS__MAX_SEEDS": "14",
@@ -58,8 +57,8 @@ def test_every_call_was_answered_by_the_embedded_model(lake: Lake) -> None:
 
 
 def test_scores_are_measured(lake: Lake) -> None:
-    scored = lake.scan("scored").collect().filter(pl.col("likelihood_error") != "not_sampled")
-    assert scored["ifd"].drop_nulls().n_unique() > 18, "measured, not made up"
+    scored = lake.scan("scored").collect()
+    assert scored["ifd"].drop_nulls().n_unique() > 12, "measured, not made up"
     for score in ("ifd", "loss", "quality"):
         assert scored[score].drop_nulls().is_finite().all()
     assert set(scored.drop_nulls("quality")["quality_text"]) <= set(DIGITS)
