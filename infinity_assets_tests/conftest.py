@@ -5,6 +5,7 @@ the whole run of the graph: either takes gigabytes of memory, and a minute to st
 """
 
 # ruff: noqa: E402
+import atexit
 import os
 
 # Several test processes share the cores, so the libraries of each compute with one thread: more would wait for each other longer than they work.

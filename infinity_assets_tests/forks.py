@@ -1,4 +1,4 @@
-"""Processes that run the graph, forked from one that has imported and defined everything: that takes seconds, and is paid for once."""
+"""Processes that run the graph, forked from one that has imported and defined everything, so that this is paid for once."""
 
 import multiprocessing
 import os
@@ -15,21 +15,21 @@ PROJECT = Path(__file__).parents[1]
 SHARDS = "2"
 """The shards of every run here: the assets are defined for them before a process is forked."""
 WITHOUT_DAGSTER = ("make",)
-"""Instead of the arguments of a command: walk the assets as Dagster would, which takes a thirtieth where nothing is to be made."""
+"""Stands for the arguments of a command: make the assets as `defs.graph.Graph.make` does, without Dagster."""
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["infinity_assets_tests.warm"])
 
 
 def start(arguments: tuple[str, ...], environment: Mapping[str, str], output: Path, fatal: str = "") -> ForkServerProcess:
-    """Run an `infinity` command, or the graph without Dagster, in a process of its own, which can be killed like any other.
+    """Run an `infinity` command, or the graph without Dagster, in a process of its own.
 
     Args:
         arguments: Those of the command, or `WITHOUT_DAGSTER`.
         environment: Its whole environment.
         output: The file that gets what it prints.
-        fatal: A part of a path. The process is killed by SIGKILL just before a file is renamed to such a path, which is how this project puts
-            finished files in their places; an empty text for no such part.
+        fatal: A part of a path; empty for none. The process is killed by SIGKILL just before a file is renamed to such a
+            path, which is how this project puts finished files in their places.
     """
     process = _CONTEXT.Process(target=_run, args=(arguments, dict(environment), output, fatal))
     with pytest.MonkeyPatch.context() as patch:

@@ -40,7 +40,7 @@ class Project:
         return Lake(self.data)
 
     def environment(self) -> dict[str, str]:
-        """Return the variables for a process of this project: a small part of the pool for the models, everything else as in `make demo`."""
+        """Return the variables for a process: a small part of the pool for the models, else much as in `make demo`."""
         spec = {"backend": "openai", "model": "oracle", "base_url": self.url, "concurrency": 8}
         students = [{"name": name, "model": spec, "sampling": {"temperature": 0.5 * place}} for place, name in enumerate(("calm", "bold"))]
         embedder = {"embedder": {"model": self.embedder}} if self.embedder else {}

@@ -1,4 +1,4 @@
-"""A server that always gives the same answer to the same request: for runs that are to be compared byte for byte, and faster than a model."""
+"""A server that always gives the same answer to the same request: for runs that are compared byte for byte."""
 
 import hashlib
 import json
@@ -31,17 +31,17 @@ WORDS = [
 ]
 
 _QUOTED = re.compile(r"[^\n]*[:：]\n(.*)\n\n[^\n]+", re.DOTALL)
-"""A prompt that asks for another request: a line, the request or the text that it is to be made of, and what to do with it."""
+"""A prompt that asks for another request: a line, what the request is to be made of, and what to do with it."""
 
 _SPREAD = 4.0
-"""The log-probabilities of choices lie between this and 0: the judge is sometimes sure, and no two rows get the same grade."""
+"""The log-probabilities of choices lie between minus this and 0: the judge is sometimes sure, and grades differ."""
 
 
 class Oracle:
-    """Answers what the graph asks of `vllm serve`: chats, JSON, choices with their log-probabilities, texts that go on, tokens, and
-    log-probabilities of prompts.
+    """Answers what the graph asks of `vllm serve`: chats, JSON, choices with their log-probabilities, texts that go on,
+    tokens, and log-probabilities of prompts.
 
-    A rewrite repeats its seed and adds a condition, so that most of them pass the rules of elimination, as those of a good model do.
+    A rewrite repeats its seed and adds a condition, so that most rewrites pass the rules of elimination.
     """
 
     def __init__(self, latency: float = 0.03):
@@ -92,7 +92,7 @@ class Oracle:
 
 
 def _continuation(prompt: str, drawn: random.Random) -> tuple[int, dict[str, Any]]:
-    """Two pairs about the last text of a prompt in the marker grammar, or, for one prompt in four, something that is none."""
+    """Two pairs about the last text of a prompt in the marker grammar; for one prompt in four, no pair."""
     context = prompt.rpartition(CON)[2].partition(CON_END)[0].split()
     facts = [" ".join(context[place : place + 12]) for place in (0, len(context) // 2)]
     pairs = "\n\n".join(f"{QUE} What is said about {fact.split()[-1]}? {ANS} That {fact}. {END}" for fact in facts if fact)

@@ -1,5 +1,5 @@
-"""A run that is killed at any moment, in the middle of its model calls or between them, and started again ends with the same data as one that was
-left alone.
+"""A run that is killed at any moment, in the middle of its model calls or between them, and started again ends with the
+same data as one that was left alone.
 """
 
 import random
@@ -33,7 +33,7 @@ CHAT_PHASE = ORDER[ORDER.index("evolved") :]
 BETWEEN = ("raw_pool", "duplicates", "inf_instruct_f")
 """Assets before the chat phase that ask nothing, in which a run is killed as well."""
 BY_COMMAND = ("raw_pool", "evolved")
-"""Where `infinity run` is killed. Elsewhere it is a process that makes the same assets without Dagster. The last run is a command, too."""
+"""Where `infinity run` is killed; elsewhere a process is that makes the same assets without Dagster."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,10 @@ class Interrupted:
 
 @pytest.fixture(scope="module")
 def interrupted(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Interrupted]:
-    """Where in an asset the run is killed is drawn, and is the same every time: while one of its calls is answered, or, if it asks nothing,
-    before one of its files is renamed into place. The next run goes on from there.
+    """Kill a run once in each asset, every time going on from where it died.
+
+    Where in an asset is drawn, and is the same every time: when a call of the asset arrives, or, if it asks nothing, before
+    one of its files is renamed into place.
     """
     folder, oracle, lottery = tmp_path_factory.mktemp("interrupted"), Oracle(), random.Random(3)
     server = Server(oracle)
