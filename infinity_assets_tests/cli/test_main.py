@@ -158,7 +158,6 @@ def test_names_that_look_like_markup_or_patterns(data: Path, monkeypatch: pytest
     monkeypatch.delenv("DAGSTER_HOME")
     result = infinity("run", "--until", "deduped")
     assert result.exit_code == 0, result.output
-    assert "raw_pool alpaca[en]" in result.output
     assert "alpaca[en]" in infinity("sql", "select source from deduped").output
 
 

@@ -20,6 +20,15 @@ def test_a_line_per_finished_step() -> None:
     assert second.split()[:4] == ["deduped", "shard-01", "1,234", "rows"]
 
 
+def test_a_name_with_brackets_is_no_markup() -> None:
+    for terminal in (False, True):
+        reporter, console = shown(terminal)
+        reporter.begin("raw_pool", "alpaca[en]")
+        reporter.advance(1, 2, "rows")
+        reporter.end(2, reused=False)
+        assert "raw_pool alpaca[en]" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
 def shown(terminal: bool = False) -> tuple[TerminalReporter, Console]:
     console = Console(file=io.StringIO(), width=140, force_terminal=terminal)
     return TerminalReporter(console), console
