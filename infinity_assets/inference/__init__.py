@@ -8,8 +8,8 @@ here imports an engine before a request needs one.
 import os
 
 ENVIRONMENT = {
-    "OMP_WAIT_POLICY": "passive",  # a thread that waits for the others sleeps, and leaves its core to whoever has work
-    "GOMP_SPINCOUNT": "0",
+    "OMP_WAIT_POLICY": "passive",  # a thread that waits for the others sleeps, and leaves its core to whoever has work,
+    "GOMP_SPINCOUNT": "1000",  # but looks again for some microseconds first: on a quiet machine they are about to come
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # a thread whose core is taken moves to another one
     "TORCH_CPP_LOG_LEVEL": "ERROR",
 }

@@ -7,8 +7,9 @@ Every figure comes from a process of its own, with the embedded models (INFINITY
 busy for as long as the measurement lasts. `--without-avx512` makes PyTorch and oneDNN use the instructions of a CPU with AVX2 only; vLLM still loads
 its kernels for AVX-512, so a real machine of that kind may differ.
 
-Ways: `vllm` answers 64 requests of 48 tokens in one batch, `vllm_single` 6 of them one after the other, `vllm_long` reads 24 prompts of about 1,000
-tokens, `served` asks `vllm serve` for the 64 requests over HTTP, `transformers` answers 32 of them, `embedder` embeds 256 texts of some 60 words.
+Ways: `vllm` answers 64 requests of 48 tokens in one batch, in the numbers that `dtype: auto` chooses here, `vllm_float32` and `vllm_bfloat16` in
+those; `vllm_single` answers 6 of them one after the other, `vllm_long` reads 24 prompts of about 1,000 tokens, `served` asks `vllm serve` for
+the 64 requests over HTTP, `transformers` answers 32 of them, `embedder` embeds 256 texts of some 60 words.
 """
 
 import argparse
@@ -28,6 +29,7 @@ SETTINGS: dict[str, dict[str, str]] = {
     "one_thread": {
         "VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_WAIT_POLICY": "active", "GOMP_SPINCOUNT": "undefined", "OMP_NUM_THREADS": "1",
     },
+    "never_spin": {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"},
     "shipped": {},
 }  # fmt: skip
 """Environments by name. An invalid GOMP_SPINCOUNT leaves libgomp its default; `shipped` is what the package sets by itself."""
@@ -35,7 +37,7 @@ SETTINGS: dict[str, dict[str, str]] = {
 NO_AVX512 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
 
 
-def measure_vllm(requests: int = 64, at_once: int = 64, tokens: int = 48, words: int = 20) -> dict[str, float]:
+def measure_vllm(requests: int = 64, at_once: int = 64, tokens: int = 48, words: int = 20, dtype: str = "auto") -> dict[str, float]:
     """Answer requests in vLLM in this process; the rate counts the tokens that are written, for long prompts those that are read."""
     from infinity_assets.inference.engines.vllm_engine import VllmEngine
     from infinity_assets.inference.weights.models import local_path
@@ -43,7 +45,7 @@ def measure_vllm(requests: int = 64, at_once: int = 64, tokens: int = 48, words:
     from infinity_assets.model_settings import ModelSpec
 
     began = time.monotonic()
-    engine = VllmEngine(ModelSpec(), local_path(ModelSpec(), models_dir()))
+    engine = VllmEngine(ModelSpec(dtype=dtype), local_path(ModelSpec(), models_dir()))
     opened = time.monotonic()
     list(engine.run(_requests(2, 4, 20)))
     asked = _requests(requests, tokens, words)
@@ -105,6 +107,8 @@ def measure_served(requests: int = 64) -> dict[str, float]:
 
 WAYS: dict[str, tuple[str, Callable[[], dict[str, float]]]] = {
     "vllm": ("tokens/s", measure_vllm),
+    "vllm_float32": ("tokens/s", lambda: measure_vllm(dtype="float32")),
+    "vllm_bfloat16": ("tokens/s", lambda: measure_vllm(dtype="bfloat16")),
     "vllm_single": ("tokens/s", lambda: measure_vllm(requests=6, at_once=1)),
     "vllm_long": ("prompt tokens/s", lambda: measure_vllm(requests=24, tokens=1, words=700)),
     "served": ("tokens/s", measure_served),
