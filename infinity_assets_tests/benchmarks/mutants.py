@@ -12,8 +12,8 @@ rewritten: a mutant that was killed before and survives after shows what the new
 Nothing in the checkout is changed. Its tracked files are copied to a temporary folder, with links to its virtual
 environment and its models. There, one mutant at a time is made, its tests are run in one process up to the first
 failure, and the file is put back. Tests that exceed the time limit count as failed, because a fault can make a program
-hang. Before a mutant counts as killed, the test that failed must pass on the file as it was. A test that fails either
-way says nothing about the mutant: it is left out, and the others are run again.
+hang. At the end, the tests that failed are run once more without any mutant. One that fails either way says nothing
+about a mutant: it is left out, and the other tests of that mutant are run again.
 
 Results:
 
@@ -38,8 +38,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -56,16 +56,15 @@ Status = Literal["killed", "survived", "outdated", "untested", "unclear"]
 
 _PLUGIN = """
 import os
-from pathlib import Path
 
 def _write(report):
-    file = Path(os.environ["MUTANTS_FAILURE"])
-    if report.failed and not file.exists():
-        file.write_text(report.nodeid)
+    if report.failed:
+        with open(os.environ["MUTANTS_FAILED"], "a") as file:
+            print(report.nodeid, file=file)
 
 pytest_runtest_logreport = pytest_collectreport = _write
 """
-"""A pytest plugin that writes the name of the first test that fails to a file, exactly as pytest wants it back."""
+"""A pytest plugin that writes the names of the tests that fail to a file, exactly as pytest wants them back."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +93,8 @@ class Result:
     test: str | None = None
     """The first test that failed because of it, `HUNG` or `CRASHED`."""
     seconds: float = 0.0
+    checked: bool = True
+    """Whether that test is known to pass without the mutant."""
     notes: list[str] = field(default_factory=list)
 
 
@@ -108,7 +109,8 @@ class Copy:
 
     def __init__(self, checkout: Path, folder: Path, limit: float):
         self.root, self._folder, self._limit = folder / "checkout", folder, limit
-        self._passes: dict[str, bool] = {}
+        self.broken: set[str] = set()
+        """Tests that fail without any mutant."""
         listed = subprocess.run(["git", "ls-files", "-z"], cwd=checkout, capture_output=True, check=True).stdout
         for name in filter(None, listed.decode().split("\0")):
             if (checkout / name).is_file():
@@ -116,7 +118,7 @@ class Copy:
                 shutil.copy2(checkout / name, self.root / name)
         for linked in (".venv", "data/models"):
             (self.root / linked).symlink_to((checkout / linked).resolve())
-        (folder / "first_failure.py").write_text(_PLUGIN)
+        (folder / "failed_tests.py").write_text(_PLUGIN)
 
     def try_mutant(self, mutant: Mutant) -> Result:
         """Make the fault, run its tests and put the file back."""
@@ -125,72 +127,63 @@ class Copy:
         file, began = self.root / mutant.file, time.monotonic()
         text = file.read_text(encoding="utf-8") if file.exists() else ""
 
-        def result(status: Status, test: str | None = None) -> Result:
-            return Result(mutant.id, mutant.package, status, test, round(time.monotonic() - began, 1), notes)
+        def result(status: Status, test: str | None = None, checked: bool = True) -> Result:
+            return Result(mutant.id, mutant.package, status, test, round(time.monotonic() - began, 1), checked, notes)
 
         if text.count(mutant.was) != 1:
             return result("outdated")
         if not tests:
             return result("untested")
-        left_out: list[str] = []
-        while True:
-            self._write(file, text.replace(mutant.was, mutant.becomes))
-            try:
-                failed = self._run(tests, left_out, kernels="kernels" in file.name)
-            finally:
-                self._write(file, text)
-            if failed is None:
-                return result("survived")
-            if failed in (HUNG, CRASHED):
-                alike = self._run(tests, left_out) == failed
-                return result("unclear") if alike else result("killed", failed)
-            if self._passes_unmutated(failed):
-                return result("killed", failed)
-            if failed in left_out or "::" not in failed:
-                notes.append(f"{failed} fails without the mutant, too")
-                return result("unclear")
-            left_out.append(failed)
-            notes.append(f"{failed} fails without the mutant, too, and was left out")
+        notes += [f"{test} fails without the mutant, too, and was left out" for test in self._left_out(tests)]
+        self._write(file, text.replace(mutant.was, mutant.becomes))
+        try:
+            failed = self._run(tests, kernels="kernels" in file.name)
+        finally:
+            self._write(file, text)
+        if not failed:
+            return result("survived")
+        if failed[0] in (HUNG, CRASHED):
+            return result("unclear") if self._run(tests) == failed else result("killed", failed[0])
+        return result("killed", failed[0], checked=False)
 
-    def _passes_unmutated(self, test: str) -> bool:
-        if test not in self._passes:
-            self._passes[test] = self._run([test], collect="::" not in test) is None
-        return self._passes[test]
+    def find_broken(self, tests: set[str]) -> set[str]:
+        """Return those tests that fail without any mutant, and leave them out from now on."""
+        failed = self._run(sorted(tests), all_of_them=True)
+        suspects = tests if CRASHED in failed else tests.intersection(failed)
+        found = {test for test in suspects if self._run([test])}  # alone: others may have made it fail
+        self.broken |= found
+        return found
 
-    def _run(
-        self,
-        tests: Sequence[str],
-        left_out: Iterable[str] = (),
-        kernels: bool = False,
-        collect: bool = False,
-    ) -> str | None:
+    def _left_out(self, tests: Sequence[str]) -> list[str]:
+        return sorted(test for test in self.broken if test.startswith(tuple(tests)))
+
+    def _run(self, tests: Sequence[str], kernels: bool = False, all_of_them: bool = False) -> list[str]:
         """Run tests up to the first failure.
 
         Args:
             tests: Files, folders or names of tests.
-            left_out: Names of tests that are not run.
             kernels: Whether all compiled kernels are made anew. Numba makes anew those of a file that has changed, but
                 not the kernels of other files that call them.
-            collect: Whether the tests are only imported.
+            all_of_them: Whether the run goes on after a failure.
 
         Returns:
-            The name of the first test that failed, the file that could not be imported, `HUNG` or `CRASHED`; None if
-            all passed.
+            The names of the tests that failed, or of files that could not be imported; `HUNG` or `CRASHED` alone where
+            there is no such name.
         """
-        failure, scratch = self._folder / "failure", self._folder / "scratch"
-        failure.unlink(missing_ok=True)
+        names, scratch = self._folder / "failed", self._folder / "scratch"
+        names.write_text("")
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir()
         environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join([str(self.root), str(self._folder)]),
-            "MUTANTS_FAILURE": str(failure),
+            "MUTANTS_FAILED": str(names),
             "NUMBA_CACHE_DIR": str((scratch if kernels else self._folder) / "numba"),
         }
         python = str(self.root / ".venv" / "bin" / "python")
-        command = [python, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "first_failure"]
-        command += ["--basetemp", str(scratch / "tests"), *(["--collect-only"] if collect else [])]
-        command += [word for test in left_out for word in ("--deselect", test)]
+        command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "failed_tests"]
+        command += ["--basetemp", str(scratch / "tests"), *([] if all_of_them else ["-x"])]
+        command += [word for test in self._left_out(tests) for word in ("--deselect", test)]
         process = subprocess.Popen(
             [*command, *tests],
             cwd=self.root,
@@ -200,14 +193,14 @@ class Copy:
             start_new_session=True,
         )
         try:
-            code = process.wait(self._limit)
+            code = process.wait(None if all_of_them else self._limit)
         except subprocess.TimeoutExpired:
-            return HUNG
+            return [HUNG]
         finally:
             _end(process)
         if code in (0, 5):  # 5: all tests were left out
-            return None
-        return failure.read_text() if failure.exists() else CRASHED
+            return []
+        return names.read_text().splitlines() or [CRASHED]
 
     @staticmethod
     def _write(file: Path, text: str) -> None:
@@ -246,6 +239,12 @@ def print_table(results: Iterable[Result]) -> None:
         print(f"{package:<20}{found.total():>8}{found['killed']:>8}{found['survived']:>10}{other:>7}")
 
 
+def save_results(results: Mapping[str, Result], file: Path | None) -> None:
+    """Write results as JSON, if there is a file for them."""
+    if file:
+        file.write_text(json.dumps([asdict(result) for result in results.values()], indent=1) + "\n")
+
+
 def main() -> None:
     """Run the mutants."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -258,18 +257,24 @@ def main() -> None:
     results: dict[str, Result] = {}
     if arguments.out and arguments.out.exists():
         results = {entry["id"]: Result(**entry) for entry in json.loads(arguments.out.read_text())}
+    waiting = [mutant for mutant in mutants if mutant.id not in results or mutant.id in arguments.only]
     with tempfile.TemporaryDirectory(prefix="mutants-", ignore_cleanup_errors=True) as folder:
         copy = Copy(arguments.checkout.resolve(), Path(folder), arguments.limit)
-        for mutant in mutants:
-            if mutant.id in results and mutant.id not in arguments.only:
-                continue
-            result = results[mutant.id] = copy.try_mutant(mutant)
-            print(f"{result.status:<9} {result.id:<56} {result.seconds:7.1f} s  {result.test or ''}", flush=True)
-            for note in result.notes:
-                print(f"{'':<10}note: {note}", flush=True)
-            if arguments.out:
-                arguments.out.write_text(json.dumps([asdict(each) for each in results.values()], indent=1) + "\n")
-    shown = [results[mutant.id] for mutant in mutants if mutant.id in results]
+        while True:
+            for mutant in waiting:
+                result = results[mutant.id] = copy.try_mutant(mutant)
+                print(f"{result.status:<9} {result.id:<56} {result.seconds:7.1f} s  {result.test or ''}", flush=True)
+                for note in result.notes:
+                    print(f"{'':<10}note: {note}", flush=True)
+                save_results(results, arguments.out)
+            unchecked = [found for mutant in mutants if not (found := results[mutant.id]).checked]
+            if not unchecked:
+                break
+            broken = copy.find_broken({result.test for result in unchecked if result.test})
+            results |= {result.id: replace(result, checked=result.test not in broken) for result in unchecked}
+            save_results(results, arguments.out)
+            waiting = [mutant for mutant in mutants if not results[mutant.id].checked]
+    shown = [results[mutant.id] for mutant in mutants]
     print_table(shown)
     sys.exit(any(result.status != "killed" for result in shown))
 
