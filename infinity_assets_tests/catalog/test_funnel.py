@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import polars as pl
+
 from infinity_assets.catalog.funnel import ORDER, funnel
 from infinity_assets.catalog.lake import Outcome
 from infinity_assets_tests.catalog import lakes
@@ -16,6 +18,14 @@ def test_counts_reasons_and_calls(tmp_path: Path) -> None:
     assert counts("deduped") == (1, 4, 0, 3, 1, "exact_duplicate 1", None)
     assert counts("scored") == (1, None, None, 2, None, None, None)
     assert counts("evolved") == (1, 2, 1, 1, 2, "returned_to_pool 1, superseded 1", 1)
+
+
+def test_answers_from_the_store_are_no_calls(tmp_path: Path) -> None:
+    lake = lakes.make(tmp_path)
+    asked = pl.concat([lakes.call(lakes.BAKERY, "answer"), lakes.call(lakes.TEA, "answer").with_columns(cached=True)])
+    lake.commit(lakes.key("answered_2"), Outcome(lake.scan("answered").collect(), generations=asked), "run-1", 0.0)
+    line = next(line for line in funnel(tmp_path).iter_rows(named=True) if line["asset"] == "answered_2")
+    assert line["calls"] == 1
 
 
 def test_assets_stand_in_the_order_of_the_graph_and_rounds_follow_each_other(tmp_path: Path) -> None:

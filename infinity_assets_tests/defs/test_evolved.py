@@ -183,7 +183,7 @@ def test_a_loop_that_has_stopped_tries_nobody_and_says_so(after: Rounds, stop: b
     rounds = after
     rounds.diagnose(1)
     asked = len(rounds.engine.asked)
-    commit(rounds.lake, "abilities", Outcome(pl.DataFrame({"cate_ability": ["law", "other"], "stop": [None, stop]})))
+    commit(rounds.lake, "abilities", Outcome(pl.DataFrame({"ability": ["all", "law", "other"], "stop": [stop, False, None]})))
     second = rounds.evolve(2)
     assert accounted(second)
     reasons = pl.concat([outcome.decisions.lazy().collect() for outcome in second.values()])["reason"]

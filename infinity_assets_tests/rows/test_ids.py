@@ -3,7 +3,7 @@
 import unicodedata
 
 import polars as pl
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from infinity_assets.rows.ids import draw, row_id, shard_names, shard_of, with_row_ids
@@ -27,6 +27,7 @@ def test_the_id_of_a_known_conversation_never_changes() -> None:
 
 
 @given(turns=CONVERSATIONS)
+@example(turns=[("user", unicodedata.normalize("NFD", "Grüße"))])
 def test_one_conversation_has_the_id_that_it_has_among_many(turns: Turns) -> None:
     roles, contents = zip(*turns, strict=True)
     assert row_id(roles, contents) == ids(turns)[0]

@@ -1,0 +1,39 @@
+"""What a step does around an asset's own function: reuse it, make it again, and remove what is no longer defined."""
+
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from infinity_assets.catalog.lake import ALL, Lake, Outcome, StepKey
+from infinity_assets.defs.curate.decontaminated import allowed
+from infinity_assets.defs.resources import LakeResource
+from infinity_assets.defs.step import FORCE_TAG
+
+
+@pytest.fixture
+def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return Lake(tmp_path)
+
+
+def run(lake: Lake, force: bool = False) -> bool:
+    """Materialise an asset that reads no other, and return whether its rows were reused."""
+    tags = {FORCE_TAG: "true"} if force else {}
+    result = dg.materialize([allowed], tags=tags, resources={"lake": LakeResource(data=str(lake.data))})
+    (event,) = result.asset_materializations_for_node("allowed")
+    return bool(event.metadata["reused"].value)
+
+
+def test_what_is_unchanged_is_reused_unless_the_run_is_forced(lake: Lake) -> None:
+    assert [run(lake), run(lake), run(lake, force=True)] == [False, True, False]
+
+
+def test_a_partition_that_is_no_longer_defined_is_removed(lake: Lake) -> None:
+    key = StepKey(asset="allowed", partition="shard-00", code_version="1", settings_hash="", inputs={})
+    lake.commit(key, Outcome(pl.DataFrame({"name": ["old"]})), "run", 0.0)
+    run(lake)
+    assert lake.partitions("allowed") == [ALL]
+    assert not lake.rows_file("allowed", "shard-00").exists()
