@@ -34,6 +34,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         columns=ANSWERED,
         meaning=MEANING,
         kinds=("polars", "parquet", "vllm"),
+        seconds=25,
         version="9",
     )  # fmt: skip
     def answered(step: Step) -> Outcome:

@@ -51,6 +51,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         columns=EVOLVED,
         meaning=MEANING,
         kinds=("polars", "parquet", "vllm"),
+        seconds=25,
         version="15",
     )  # fmt: skip
     def evolved(step: Step) -> Outcome:
