@@ -23,5 +23,5 @@ build_sets = dg.define_asset_job(
 
 @dg.definitions
 def executor() -> dg.Definitions:
-    """Every run executes in one process: an engine takes 16 seconds to load, and what one asset has loaded the next one uses."""
+    """Every run executes in one process: an engine takes 12 seconds to load, and what one asset has loaded the next one uses."""
     return dg.Definitions(executor=dg.in_process_executor)

@@ -67,7 +67,7 @@ class VllmEngine:
     """A model in vLLM. One per process at a time; not safe for several threads."""
 
     def __init__(self, spec: ModelSpec, folder: Path):
-        """Load the weights in `folder`: about 22 seconds for the embedded model on two cores, most of it imports."""
+        """Load the weights in `folder`: about 12 seconds for the embedded model on two cores, most of it imports."""
         self.spec = spec
         self._llm = load(spec, folder)
         self._prompting = Prompting(self._llm.get_tokenizer(), spec.max_model_len)
@@ -193,7 +193,7 @@ class VllmEngine:
 def import_vllm() -> bool:
     """Import vLLM and all that it needs to open a model, with our environment in force, and return whether it is the CPU build.
 
-    This is most of what opening a model takes: 17 of 22 seconds for the embedded model on two cores, and 21 more where Python has yet to
+    This is most of what opening a model takes: 9 of 12 seconds for the embedded model on two cores, and 12 more where Python has yet to
     compile the modules.
     """
     for name, value in ENVIRONMENT.items():
