@@ -36,13 +36,14 @@ SLOW = ("graph", "engine")
 """Markers of the groups that take longest. They start first."""
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)  # around the other hooks, because pytest-xdist reads the groups in one of them
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """Put every test into the group of tests that share a process, and the slowest groups first."""
     for item in items:
         group = next((name for name in SLOW if item.get_closest_marker(name)), item.nodeid.partition("::")[0])
         item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=lambda item: next((place for place, name in enumerate(SLOW) if item.get_closest_marker(name)), len(SLOW)))
+    yield
 
 
 @pytest.fixture(scope="session")
