@@ -22,9 +22,10 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 10
 
-# So many of the 424 sample rows are shown to models, and so many become seeds, that two slow cores are done in five minutes.
-demo: export INFINITY_SCORING__MAX_ROWS := 64
-demo: export INFINITY_CHAT__SEEDS__MAX_SEEDS := 24
+# So many of the 424 sample rows are shown to models, and so many become seeds, that two slow cores are done in five minutes. The environment has
+# precedence.
+demo: export INFINITY_SCORING__MAX_ROWS ?= 64
+demo: export INFINITY_CHAT__SEEDS__MAX_SEEDS ?= 24
 demo: .venv/run data/models/.fetched  ## the whole graph on the sample sources, with the embedded models
 	$(BIN)/infinity run
 	$(BIN)/infinity check --quiet

@@ -9,6 +9,7 @@ Makefile does both beside the download of the models. Where nobody has compiled 
 """
 
 import importlib
+import os
 import sys
 from pathlib import Path
 
@@ -25,13 +26,25 @@ KERNELS = (
 
 
 def is_compiled() -> bool:
-    """Return whether numba holds compiled loops of every module, made after its last change, beside the source."""
-    return all(_compiled_since(_PACKAGE / module) for module in KERNELS)
+    """Return whether numba holds compiled loops of every module, made after its last change."""
+    return all(_is_compiled(module) for module in KERNELS)
 
 
-def _compiled_since(source: Path) -> bool:
+def _is_compiled(module: str) -> bool:
+    source = _PACKAGE / module
     changed = source.stat().st_mtime
-    return any(index.stat().st_mtime >= changed for index in (source.parent / "__pycache__").glob(f"{source.stem}.*.nbi"))
+    return any(index.stat().st_mtime >= changed for index in _cache_folder(module).glob(f"{source.stem}.*.nbi"))
+
+
+def _cache_folder(module: str) -> Path:
+    """Return the folder in which numba keeps the loops of a module."""
+    source = _PACKAGE / module
+    if "NUMBA_CACHE_DIR" not in os.environ and os.access(source.parent, os.W_OK):
+        return source.parent / "__pycache__"
+    # numba chooses another folder. It alone knows which, and takes most of a second to be asked.
+    name = f"{__package__}.{module.removesuffix('.py').replace('/', '.')}"
+    loops = [loop for loop in vars(importlib.import_module(name)).values() if hasattr(loop, "stats") and loop.__module__ == name]
+    return Path(loops[0].stats.cache_path)
 
 
 def compile_kernels() -> None:
@@ -43,14 +56,15 @@ def compile_kernels() -> None:
     from infinity_assets.dedup.comparing_kernels import join_all, settle
     from infinity_assets.dedup.duplicates import find_duplicates
     from infinity_assets.dedup.fingerprints import fingerprint
+    from infinity_assets.foundation_settings import Dsir
     from infinity_assets.rows import schema
     from infinity_assets.rows.ids import with_row_ids
     from infinity_assets.rows.token_hashes import compatible, token_hashes
     from infinity_assets.selection.dsir.weights import count, fit, weigh
     from infinity_assets.selection.selectors.kernels import passes
-    from infinity_assets.settings import Settings
+    from infinity_assets.settings import Decontamination, Dedup
 
-    settings = Settings(prompts_dir=None)
+    dedup, dsir = Dedup(), Dsir()
     prompts = [f"The {word} question: when does the river freeze, and why does the ice begin at its banks?" for word in ("first", "second")]
     turns = [[{"role": "user", "content": prompt}, {"role": "assistant", "content": prompt}] for prompt in prompts]
     rows = pl.DataFrame(
@@ -60,19 +74,18 @@ def compile_kernels() -> None:
         }
     )  # fmt: skip
     rows = with_row_ids(rows)
-    prints = fingerprint(rows, settings.dedup.near)
+    prints = fingerprint(rows, dedup.near)
     sources = {name: prints.with_columns(source=pl.lit(name)).lazy() for name in ("one", "other")}
-    before = find_duplicates({"one": sources["one"]}, settings.dedup)
-    find_duplicates(sources, settings.dedup, before=before, added=["other"])
+    before = find_duplicates({"one": sources["one"]}, dedup)
+    find_duplicates(sources, dedup, before=before, added=["other"])
     leader = np.arange(2, dtype=np.int32)
     join_all(leader, np.zeros(1, np.int64), np.ones(1, np.int64))
     settle(leader)
     items = pl.DataFrame({"item_id": ["made_up#0"], "benchmark": ["made_up"], "prompt": prompts[:1], "answer": ["A winter."]})
-    Gate(items, settings.decontamination, ["The quick brown fox jumps over the lazy dog."]).hits(rows)
+    Gate(items, Decontamination(), ["The quick brown fox jumps over the lazy dog."]).hits(rows)
     texts = pl.Series(prompts)
     token_hashes(texts)
     compatible(texts)
-    dsir = settings.foundation.dsir
     counts = count(texts, dsir)
     weigh(texts, fit(counts, counts, dsir), dsir)
     passes(np.array([0, 1], np.int64), np.zeros(1, np.int32), 1, 1)

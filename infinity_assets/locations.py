@@ -1,4 +1,4 @@
-"""Where the data folder and the models lie, by the environment. Apart from the settings, so that a command can know it without loading them."""
+"""The data folder and the models folder, as the environment names them. A command can ask for them without loading the settings."""
 
 import os
 from pathlib import Path

@@ -15,12 +15,12 @@ log = logging.getLogger("infinity_assets")
 
 @dataclass(frozen=True)
 class Expected:
-    """An asset that a run is going to make, or to find unchanged."""
+    """An asset of a run, with the duration to expect if it is made."""
 
     asset: str
     partitions: int
     seconds: float
-    """How long it took the last time, all partitions together; on a first run, how long it takes on the sample sources."""
+    """Duration of its last materialisation, all partitions together; on a first run, its duration on the sample sources."""
 
 
 class Reporter(Protocol):
@@ -33,7 +33,7 @@ class Reporter(Protocol):
         """Show that a step starts: one partition, or `count` of them side by side."""
 
     def starting(self, what: str) -> AbstractContextManager[None]:
-        """Show that the step waits for something to start, for the block. That time is no part of a rate."""
+        """Show that the step waits for something to start while the block runs. Rates leave that time out."""
         ...
 
     def advance(self, done: int, total: int | None, unit: str, note: str = "") -> None:
@@ -59,7 +59,7 @@ class LogReporter:
 
     @contextmanager
     def starting(self, what: str) -> Iterator[None]:
-        """Log how long it took, and let the step begin only then."""
+        """Log the duration of the block, and start the clock of the step after it."""
         began = time.monotonic()
         yield
         self._began = self._last = time.monotonic()
@@ -103,7 +103,7 @@ _PRIOR = 10.0
 
 
 class Course:
-    """How far a whole run is: which step of how many, and the time left.
+    """The position of a whole run: the number of the step, the number of steps, and the time left.
 
     The time left is what the remaining assets are expected to take, corrected by two figures of this run: how much longer than expected the
     finished steps took, and which share of the expected work had to be done at all.
@@ -119,16 +119,16 @@ class Course:
 
     @property
     def steps(self) -> int:
-        """How many assets the run has."""
+        """The number of assets of the run."""
         return len(self._expected)
 
     def step(self, asset: str) -> int:
-        """Return the number of the step that an asset is, counted from 1 in the order in which they begin."""
+        """Return the position of an asset among those that have begun, from 1. An asset that has not begun begins now."""
         self._done.setdefault(asset, 0)
         return list(self._done).index(asset) + 1
 
     def partitions(self, asset: str) -> int:
-        """Return how many partitions of an asset the run makes."""
+        """Return the number of partitions of an asset."""
         return self._expected[asset].partitions
 
     def knows(self, asset: str) -> bool:

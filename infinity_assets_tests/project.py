@@ -25,7 +25,7 @@ class Project:
     folder: Path
     models: Path
     url: str
-    """Where the server listens."""
+    """The address of the server."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Variables that differ from those below."""
     embedder: str = ""

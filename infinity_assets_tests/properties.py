@@ -1,4 +1,4 @@
-"""How many examples a property test draws: a quick profile by default, a thorough one on request.
+"""The number of examples that a property test draws: a quick profile by default, a thorough one on request.
 
     HYPOTHESIS_PROFILE=thorough make test
 

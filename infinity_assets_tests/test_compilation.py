@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,3 +33,24 @@ def test_loops_are_compiled_again_when_their_module_has_changed(tmp_path: Path, 
     changed = tmp_path / KERNELS[2]
     os.utime(changed, (changed.stat().st_atime, changed.stat().st_mtime + 9e6))
     assert not is_compiled()
+
+
+ONE = "selection/selectors/kernels.py"
+CODE = f"""
+import numpy as np
+from infinity_assets import compilation
+from infinity_assets.selection.selectors.kernels import passes
+compilation.KERNELS = ("{ONE}",)
+print(compilation.is_compiled())
+passes(np.array([0, 1], np.int64), np.zeros(1, np.int32), 1, 1)
+print(compilation.is_compiled())
+"""
+
+
+def test_loops_that_numba_keeps_elsewhere_are_found(tmp_path: Path) -> None:
+    """Beside a source that cannot be written, or wherever NUMBA_CACHE_DIR says: every run said that it compiles."""
+    for expected in (["False", "True"], ["True", "True"]):
+        done = subprocess.run(
+            [sys.executable, "-c", CODE], env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.split() == expected

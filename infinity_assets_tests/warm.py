@@ -1,4 +1,4 @@
-"""What `forks` imports into the process that it forks: everything that a run of the graph imports, sooner or later."""
+"""Imports everything that a run of the graph imports, sooner or later: the process that `forks` forks has it already."""
 
 import atexit
 import os

@@ -34,27 +34,34 @@ def connect(data: Path, assets: Iterable[str] | None = None) -> duckdb.DuckDBPyC
 
 
 def refresh_database(data: Path) -> Path:
-    """Write `metadata.duckdb` unless it holds the views of today.
+    """Write `metadata.duckdb` unless it is the file that was written last, and the views in it are those of today.
 
     A view reads whatever files there are when it is asked, so the database changes only with the assets that have rows and with their columns.
     """
     path, lake = data / DATABASE, Lake(data)
-    signature = _signature(lake)
+    wanted = _signature(lake)
     signed = lake.catalog / "views.signature"
-    if not (path.exists() and signed.exists() and signed.read_text(encoding="utf-8") == signature):
-        signed.unlink(missing_ok=True)  # so that a process killed before the last line leaves no signature of other views
+    if not signed.exists() or signed.read_text(encoding="utf-8") != f"{wanted} {_stamp(path)}":
         with replacing(path) as temporary, duckdb.connect(str(temporary)) as connection:
             _create_views(connection, lake, lake.assets())
-        write_text(signature, signed)
+        write_text(f"{wanted} {_stamp(path)}", signed)
     return path
 
 
+def _stamp(file: Path) -> str:
+    """Return size and time of a file, by which another file in its place is known; `none` if there is no file."""
+    if not file.exists():
+        return "none"
+    found = file.stat()
+    return f"{found.st_size} {found.st_mtime_ns}"
+
+
 def _signature(lake: Lake) -> str:
-    """A hash of all that the views depend on: the folder, the statements, and the columns of every asset's rows."""
+    """Return a hash of everything that the views depend on: the folder, the statements, and the columns of every asset's rows."""
     firsts = {asset: min((lake.rows / asset).glob("*.parquet")) for asset in sorted(lake.assets())}
     columns = {asset: _listed(pl.scan_parquet(file, glob=False).collect_schema()) for asset, file in firsts.items()}
     books = {book: _listed(schema) for book, schema in BOOKS.items()}
-    return hashlib.sha256(json.dumps([str(lake.data), _statements(), columns, books]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([duckdb.__version__, str(lake.data), _statements(), columns, books]).encode()).hexdigest()
 
 
 def _listed(schema: pl.Schema) -> list[tuple[str, str]]:

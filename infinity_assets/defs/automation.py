@@ -5,8 +5,13 @@ is reused). Two runs per change, whatever the size of the graph: with one automa
 that loads the models again.
 """
 
+from pathlib import Path
+
 import dagster as dg
 
+from infinity_assets.atomic import write_text
+from infinity_assets.catalog.lake import Lake
+from infinity_assets.catalog.pool import Pool
 from infinity_assets.defs.jobs import build_sets, ingest_sources
 from infinity_assets.defs.partitions import SHARDS, partition_names, register_sources
 from infinity_assets.defs.resources import LakeResource
@@ -20,6 +25,21 @@ def whole_range(keys: list[str]) -> dict[str, str]:
     return {_START: keys[0], _END: keys[-1]}
 
 
+def sources_state(pool: Pool) -> str:
+    """Return a text that differs when a folder of the pool has come, changed or gone."""
+    return "\n".join(f"{name} {stat_fingerprint(folder)}" for name, folder in pool.source_folders().items())
+
+
+def state_file(lake: Lake) -> Path:
+    """Return the file that holds the state of the sources of which `infinity run` made the graph last."""
+    return lake.catalog / "sources.state"
+
+
+def remember_state(lake: Lake, state: str) -> None:
+    """Note that the graph was made of sources in this state, so that the sensor starts no run for them."""
+    write_text(state, state_file(lake))
+
+
 def _ingest_everything(instance: dg.DagsterInstance, run_key: str | None = None) -> dg.RunRequest | dg.SkipReason:
     sources = partition_names("raw_pool", instance)
     if not sources:
@@ -30,11 +50,12 @@ def _ingest_everything(instance: dg.DagsterInstance, run_key: str | None = None)
 @dg.sensor(job=ingest_sources, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
 def watch_sources(context: dg.SensorEvaluationContext, lake: LakeResource):
     """Sees a new, changed or removed folder of the pool, registers the partitions, and reads the sources."""
-    folders = lake.pool().source_folders()
-    state = "\n".join(f"{name} {stat_fingerprint(folder)}" for name, folder in folders.items())
-    if state == (context.cursor or ""):
-        return dg.SkipReason(f"No change in {len(folders)} sources.")
-    register_sources(context.instance, lake.pool(), lake.open())
+    pool, opened = lake.pool(), lake.open()
+    state, made = sources_state(pool), state_file(opened)
+    if state == (context.cursor or "") or (made.exists() and made.read_text(encoding="utf-8") == state):
+        return dg.SkipReason(f"No change in {len(pool.source_folders())} sources.")
+    register_sources(context.instance, pool, opened)
+    made.unlink(missing_ok=True)  # the run that follows is of another state
     context.update_cursor(state)
     return _ingest_everything(context.instance)
 

@@ -36,7 +36,7 @@ def _checks_of(asset: str, names: tuple[str, ...]) -> dg.AssetChecksDefinition:
 
 
 def invariants() -> dict[str, tuple[str, ...]]:
-    """The names of the invariants of every asset, those of later rounds among them."""
+    """Return the names of the invariants by asset, later rounds included."""
     unrolled = {round_name(asset, number): APPLIES[asset] for number in ROUNDS for asset in _UNROLLED}
     return {**APPLIES, **unrolled}
 

@@ -84,7 +84,7 @@ class Runner:
         """
         start_processes(Settings().ingest.workers)
         start_budget(budget or Settings().calls)
-        from infinity_assets.defs.automation import whole_range
+        from infinity_assets.defs.automation import remember_state, sources_state, whole_range
         from infinity_assets.defs.jobs import build_sets, ingest_sources
         from infinity_assets.defs.partitions import SHARDS, SOURCES, register_sources
         from infinity_assets.defs.step import FORCE_TAG
@@ -94,6 +94,7 @@ class Runner:
         os.environ["INFINITY_DATA"] = str(self._data)  # where the assets look, in this process and in those it starts
         with self._opened_instance() as instance, reporting_to(self._reporter):
             lake = Lake(self._data)
+            state = sources_state(self._pool)  # of before, so that a change while the run goes on is seen
             register_sources(instance, self._pool, lake)
             # What is no longer in the graph (a later round, after the number of rounds was lowered) must not be counted.
             for asset in lake.assets() - {key.to_user_string() for key in definitions.resolve_asset_graph().get_all_asset_keys()}:
@@ -119,6 +120,8 @@ class Runner:
                 )
                 if not result.success:
                     return [_fault(event) for event in result.get_step_failure_events()]
+            if until is None:
+                remember_state(lake, state)
         return []
 
     @contextmanager
@@ -140,7 +143,7 @@ def _definitions() -> dg.Definitions:
 
 
 def _expected(lake: Lake, wanted: Collection[dg.AssetKey], instance: dg.DagsterInstance) -> list[Expected]:
-    """What the assets of a run are expected to take: as long as the last time, or as long as on the sample sources."""
+    """Return the assets of a run with their expected duration: that of their last materialisation, or of one on the sample sources."""
     from infinity_assets.defs.partitions import partition_names
     from infinity_assets.defs.step import REGISTERED
 

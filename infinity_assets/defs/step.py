@@ -126,7 +126,7 @@ class Registered:
     files: Callable[[Step], Mapping[str, str]]
     version: str
     seconds: float
-    """How long it takes on the sample sources, all partitions together: a first run tells the time left by it."""
+    """Duration on the sample sources, all partitions together. A first run estimates its time left from it."""
     together: bool
 
 
@@ -175,7 +175,7 @@ def dataset(
         version: Changed by hand when the function's result changes.
         together: Whether several partitions are made side by side, so that what they ask models is one batch: for assets whose rows are few.
         name: Asset key, if not the function's name.
-        seconds: How long it takes on the sample sources, all partitions together and without the start of a model.
+        seconds: Duration of `make demo` for this asset, all partitions together and without the start of a model.
     """
 
     def decorate(function: Callable[[Step], Outcome]) -> dg.AssetsDefinition:

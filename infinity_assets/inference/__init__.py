@@ -13,8 +13,8 @@ ENVIRONMENT = {
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # a thread whose core is taken moves to another one
     "TORCH_CPP_LOG_LEVEL": "ERROR",
 }
-"""What PyTorch is to find when it is loaded: how its threads wait on a CPU (docs/engines.md has what that costs and gains), and what it logs.
-Variables that are set already stay as they are.
+"""Environment variables for PyTorch and vLLM: how threads wait on a CPU (docs/engines.md has the measurements), and what is logged.
+A variable that is already set keeps its value.
 """
 
 # Here, because OpenMP reads them when PyTorch is loaded, and every import of PyTorch comes after this one.

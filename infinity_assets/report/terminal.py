@@ -21,7 +21,7 @@ _EVERY = 10.0
 
 @dataclass
 class _Tally:
-    """What the finished partitions of an asset came to."""
+    """Totals of the finished partitions of an asset."""
 
     asset: str
     partitions: int = 0
@@ -32,8 +32,9 @@ class _Tally:
 
 
 class TerminalReporter:
-    """One line per finished asset; while it is made, its rate and the time left for it and for the run: redrawn on a terminal, a line now and then
-    elsewhere. Where nobody said which assets are to come, one line per partition.
+    """Prints a line per finished asset, and while an asset is made its rate and the time left for it and for the run.
+
+    On a terminal that line is redrawn; elsewhere it is printed every ten seconds. Without `expect`, there is a line per partition.
     """
 
     def __init__(self, console: Console):
@@ -46,7 +47,7 @@ class TerminalReporter:
         self._tally = _Tally("")
 
     def expect(self, assets: Sequence[Expected]) -> None:
-        """Number the steps, and tell the time left for all of them."""
+        """Number the steps from now on, and show the time left for all of them."""
         self._course = Course(assets)
 
     def begin(self, asset: str, partition: str, count: int = 1) -> None:
@@ -65,7 +66,7 @@ class TerminalReporter:
 
     @contextmanager
     def starting(self, what: str) -> Iterator[None]:
-        """Show what the step waits for, and leave that time out of its rate."""
+        """Show what is being started while the block runs, and leave that time out of the rate."""
         text = f"{self._name + ': ' if self._name else ''}starting {what}"
         self._show(text)
         if not self._console.is_terminal:
@@ -134,7 +135,7 @@ class TerminalReporter:
             name = tally.asset
             wanted = self._course.partitions(name)
             if wanted > 1:
-                name += f" ({wanted} parts)" if tally.partitions == wanted else f" ({tally.partitions} of {wanted} parts)"
+                name += f" ({wanted} partitions)" if tally.partitions == wanted else f" ({tally.partitions} of {wanted} partitions)"
             number = f"{self._course.step(tally.asset):>3}/{self._course.steps:<3} "
         else:
             name, number = self._name, "  "
@@ -150,7 +151,7 @@ class TerminalReporter:
             if tally.reused:
                 took += f"  ({tally.reused} unchanged)"
         dim = "dim" if tally.reused == tally.partitions else None
-        self._console.print(f"{number}{name:<34} {tally.rows:>9,} rows  {took}", style=dim, highlight=False, markup=False)
+        self._console.print(f"{number}{name:<38} {tally.rows:>9,} rows  {took}", style=dim, highlight=False, markup=False)
         self._tally = _Tally("")
 
 

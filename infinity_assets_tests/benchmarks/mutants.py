@@ -50,7 +50,7 @@ REPOSITORY = Path(__file__).parents[2]
 LIMIT = 1200.0
 """Seconds that the tests of one mutant may take."""
 HUNG, CRASHED = "timeout", "crash"
-"""What stands for the name of a test when pytest did not end in time, or ended without a report."""
+"""Stands for the name of a test when pytest did not end in time, or ended without a report."""
 
 Status = Literal["killed", "survived", "outdated", "untested", "unclear"]
 
@@ -94,7 +94,7 @@ class Result:
     """The first test that failed because of it, `HUNG` or `CRASHED`."""
     seconds: float = 0.0
     checked: bool = True
-    """Whether that test is known to pass without the mutant."""
+    """The test is known to pass without the mutant."""
     notes: list[str] = field(default_factory=list)
 
 

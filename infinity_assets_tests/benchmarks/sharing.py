@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 SETTINGS: dict[str, dict[str, str]] = {
     "before": {"VLLM_CPU_OMP_THREADS_BIND": "auto", "OMP_WAIT_POLICY": "active", "GOMP_SPINCOUNT": "undefined"},
@@ -37,7 +38,9 @@ SETTINGS: dict[str, dict[str, str]] = {
 NO_AVX512 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
 
 
-def measure_vllm(requests: int = 64, at_once: int = 64, tokens: int = 48, words: int = 20, dtype: str = "auto") -> dict[str, float]:
+def measure_vllm(
+    requests: int = 64, at_once: int = 64, tokens: int = 48, words: int = 20, dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+) -> dict[str, float]:
     """Answer requests in vLLM in this process; the rate counts the tokens that are written, for long prompts those that are read."""
     from infinity_assets.inference.engines.vllm_engine import VllmEngine
     from infinity_assets.inference.weights.models import local_path

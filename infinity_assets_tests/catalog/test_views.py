@@ -71,6 +71,8 @@ def test_the_database_is_written_again_only_if_a_view_changed(tmp_path: Path) ->
     assert columns() == [*before, "more"]
     (tmp_path / "metadata.duckdb").unlink()
     assert columns() == [*before, "more"]
+    (tmp_path / "metadata.duckdb").write_bytes(b"cut off")
+    assert columns() == [*before, "more"], "another file in its place is not trusted"
 
 
 def test_only_the_rows_that_are_asked_for_get_a_view(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A data folder with the graph on it, for tests: sources are written, assets are made, and what was computed is told.
+"""A data folder with the graph on it, for tests: it writes sources, makes assets, and returns what was computed.
 
 `make` walks the registered assets without Dagster, which costs a quarter of a run on it, and a thirtieth where nothing is
 to be made. `run` is for what Dagster does: partitions, checks that block, faults as sentences.
@@ -6,7 +6,7 @@ to be made. `run` is for what Dagster does: partitions, checks that block, fault
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -144,6 +144,20 @@ class Graph:
         found = self.lake.manifest(asset, partition)
         assert found
         return found
+
+
+def make_once(factory: pytest.TempPathFactory, fill: Callable[[Graph], Graph], until: str) -> Graph:
+    """Return a data folder with everything up to an asset made, for tests that copy it.
+
+    Args:
+        factory: Makes the folder.
+        fill: Writes the sources and benchmarks.
+        until: The asset.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        graph = fill(Graph(factory.mktemp("finished"), patch))
+        graph.make(until)
+        return graph
 
 
 def _needed(until: str | None) -> list[str]:

@@ -11,7 +11,7 @@ from infinity_assets.catalog.invariants import clean
 from infinity_assets.catalog.views import connect
 from infinity_assets.defs.checks import unflagged
 from infinity_assets.defs.resources import LakeResource
-from infinity_assets_tests.defs.graph import Graph
+from infinity_assets_tests.defs.graph import Graph, make_once
 
 ITEM = "A ferry carries twelve cars and nine bicycles over the lake on each of its trips; how many wheels cross in seven trips?"
 DEFINITION = "An isotherm is a line on a map that joins places whose air has the same temperature at the same time of day."
@@ -46,15 +46,12 @@ def with_sources(graph: Graph) -> Graph:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Graph:
-    with pytest.MonkeyPatch.context() as patch:
-        graph = with_sources(Graph(tmp_path_factory.mktemp("finished"), patch))
-        graph.make("decontaminated")
-        return graph
+    return make_once(tmp_path_factory, with_sources, "decontaminated")
 
 
 @pytest.fixture
 def made(finished: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Graph:
-    """The same after everything up to `decontaminated` was made."""
+    """The sources and the benchmark, with everything up to `decontaminated` made."""
     return finished.copy(tmp_path, monkeypatch)
 
 

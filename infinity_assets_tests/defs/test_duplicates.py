@@ -11,7 +11,7 @@ from infinity_assets.catalog.cluster import cluster
 from infinity_assets.catalog.explain import explain
 from infinity_assets.catalog.invariants import check_all
 from infinity_assets.errors import InfinityError
-from infinity_assets_tests.defs.graph import Graph
+from infinity_assets_tests.defs.graph import Graph, make_once
 
 STORY = "Every morning the baker lights the oven before the town wakes up, and by six o'clock the first loaves stand on the shelf to cool."
 ANSWER = "She starts so early because the dough has to rise twice, and because the people of the town want their bread warm at breakfast."
@@ -42,15 +42,12 @@ def graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Graph:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Graph:
-    with pytest.MonkeyPatch.context() as patch:
-        graph = with_sources(Graph(tmp_path_factory.mktemp("finished"), patch))
-        graph.make("deduped")
-        return graph
+    return make_once(tmp_path_factory, with_sources, "deduped")
 
 
 @pytest.fixture
 def made(finished: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Graph:
-    """The same after everything up to `deduped` was made."""
+    """The two sources, with everything up to `deduped` made."""
     return finished.copy(tmp_path, monkeypatch)
 
 

@@ -98,13 +98,13 @@ def once_evolved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[s
 
 @pytest.fixture
 def first(once_evolved: tuple[Path, dict[str, Outcome]]) -> dict[str, Outcome]:
-    """What the first round of `evolved` made."""
+    """The outcomes of the first round of `evolved`, by partition."""
     return once_evolved[1]
 
 
 @pytest.fixture
 def after(once_evolved: tuple[Path, dict[str, Outcome]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rounds:
-    """The same after the first round; of the engine that is there now nothing was asked yet."""
+    """A lake with the first round made, and an engine that has not been asked yet."""
     engine = opened(monkeypatch)
     return Rounds(Lake(shutil.copytree(once_evolved[0], tmp_path / "data")), engine)
 

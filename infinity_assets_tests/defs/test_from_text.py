@@ -90,7 +90,7 @@ def asked_for(finished: tuple[Texts, ScriptedEngine]) -> ScriptedEngine:
 
 @pytest.fixture
 def started(finished: tuple[Texts, ScriptedEngine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Texts:
-    """The same after everything up to `deduped` was made with good answers."""
+    """The texts, with everything up to `deduped` made from good answers."""
     return finished[0].copy(tmp_path, monkeypatch, SETTINGS)
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,12 +16,12 @@ from infinity_assets.catalog.lake import Outcome, StepKey
 from infinity_assets.catalog.pool import Pool
 from infinity_assets.catalog.views import connect
 from infinity_assets.definitions import defs
-from infinity_assets.defs.automation import daily, watch_sources
+from infinity_assets.defs.automation import daily, remember_state, sources_state, watch_sources
 from infinity_assets.defs.ingest import assets
 from infinity_assets.defs.partitions import SOURCES, register_sources
 from infinity_assets.defs.resources import LakeResource
 from infinity_assets.errors import InfinityError
-from infinity_assets_tests.defs.graph import Graph
+from infinity_assets_tests.defs.graph import Graph, make_once
 
 QUESTIONS = {"one": ["What is a fjord?", "Why is snow white?", "How do bees see?"], "two": ["Why is snow white?", "What is basalt?"]}
 
@@ -44,15 +45,12 @@ def graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Graph:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Graph:
-    with pytest.MonkeyPatch.context() as patch:
-        graph = with_sources(Graph(tmp_path_factory.mktemp("finished"), patch))
-        graph.make("decontaminated")
-        return graph
+    return make_once(tmp_path_factory, with_sources, "decontaminated")
 
 
 @pytest.fixture
 def made(finished: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Graph:
-    """The same after everything up to `decontaminated` was made."""
+    """The two sources and the benchmark, with everything up to `decontaminated` made."""
     return finished.copy(tmp_path, monkeypatch)
 
 
@@ -229,6 +227,26 @@ def test_the_sensor_sees_new_changed_and_removed_sources(graph: Graph, instance:
     request, _ = tick(cursor)
     assert isinstance(request, dg.RunRequest)
     assert sources() == {"one", "two"}
+
+
+def test_the_sensor_starts_nothing_for_sources_of_which_everything_was_made(
+    graph: Graph, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever opened the UI after `infinity run` had the whole graph made again under the settings of the UI."""
+
+    def tick(cursor: str | None = None) -> object:
+        with dg.build_sensor_context(instance=instance, cursor=cursor, resources={"lake": LakeResource()}) as context:
+            return watch_sources(context)
+
+    before = sources_state(Pool.load(graph.data))
+    remember_state(graph.lake, before)
+    assert isinstance(tick(), dg.SkipReason)
+    assert isinstance(tick("another state"), dg.SkipReason)
+    graph.source("three", answered(["What is tuff?"]))
+    assert isinstance(tick(), dg.RunRequest)
+    shutil.rmtree(graph.data / "sources" / "three")
+    assert sources_state(Pool.load(graph.data)) == before
+    assert isinstance(tick("with three"), dg.RunRequest), "since then the graph was made of other sources"
 
 
 def test_the_schedule_reads_everything(graph: Graph) -> None:

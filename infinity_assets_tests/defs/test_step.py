@@ -1,4 +1,4 @@
-"""What a step does around an asset's own function: reuse it, make it again, and remove what is no longer defined."""
+"""Tests of the step around an asset's own function: it reuses, makes again, and removes what is no longer defined."""
 
 from pathlib import Path
 

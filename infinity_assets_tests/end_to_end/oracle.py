@@ -47,7 +47,7 @@ class Oracle:
     def __init__(self, latency: float = 0.03):
         self.latency, self.calls = latency, 0
         self.before_call: Callable[[], None] = lambda: None
-        """What happens when a call arrives, before it is answered."""
+        """Is called when a call arrives, before it is answered."""
 
     def __call__(self, path: str, body: dict[str, Any], number: int) -> Reply:
         """Answer. Every call for an answer is counted, tokens are given for nothing."""

@@ -33,7 +33,7 @@ CHAT_PHASE = ORDER[ORDER.index("evolved") :]
 BETWEEN = ("raw_pool", "duplicates", "inf_instruct_f")
 """Assets before the chat phase that ask nothing, in which a run is killed as well."""
 BY_COMMAND = ("raw_pool", "evolved")
-"""Where `infinity run` is killed; elsewhere a process is that makes the same assets without Dagster."""
+"""Assets in which `infinity run` is killed. In all others, a process is killed that makes the same assets without Dagster."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What the graph makes of the sample sources: the contract of its metadata, everything that was planted, and that a second run does nothing.
+"""A whole run on the sample sources: the contract of its metadata, everything that was planted, and a second run that does nothing.
 
 The language models are played by an oracle; `test_embedded_model.py` shows the graph with a real one.
 """
@@ -12,6 +12,8 @@ import pytest
 from infinity_assets.catalog.explain import explain
 from infinity_assets.catalog.funnel import ORDER
 from infinity_assets.catalog.invariants import check_all
+from infinity_assets.catalog.pool import Pool
+from infinity_assets.defs.automation import sources_state, state_file
 from infinity_assets.scoring.judge import DIGITS
 from infinity_assets_tests.project import PROJECT, Project
 from infinity_assets_tests.prompts.test_prompts_page import TABLE
@@ -179,6 +181,10 @@ def test_release_is_what_f_and_g_hold(project: Project) -> None:
     for line in (folder / "SHA256SUMS").read_text().splitlines():
         digest, file = line.split("  ")
         assert hashlib.sha256((folder / file).read_bytes()).hexdigest() == digest
+
+
+def test_the_sensor_knows_the_sources_of_which_everything_was_made(project: Project) -> None:
+    assert state_file(project.lake).read_text() == sources_state(Pool.load(project.data))
 
 
 def test_a_second_run_does_nothing(project: Project) -> None:

@@ -1,4 +1,4 @@
-"""What engines are held against, and the order of the tests that open one."""
+"""References that engines are compared with, and the order of the tests that open one."""
 
 from pathlib import Path
 

@@ -10,7 +10,7 @@ import numpy as np
 from infinity_assets.inference.requests import Messages
 
 HEADER = "<|im_start|>assistant\n"
-"""What the embedded model's chat template writes before an answer."""
+"""The text that the embedded model's chat template writes before an answer."""
 
 
 class Plain:
@@ -36,7 +36,7 @@ class Plain:
         return self.encode(self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True))
 
     def greedy(self, messages: Messages, max_tokens: int) -> str:
-        """What the model writes."""
+        """Return the text that the model writes."""
         import torch
 
         before = torch.tensor([self.prompt(messages)])

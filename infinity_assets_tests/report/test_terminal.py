@@ -51,9 +51,9 @@ def test_of_a_run_there_is_a_numbered_line_per_asset() -> None:
     assert len(lines(console)) == 2, "an asset whose partitions are not all there has no line yet"
     reporter.stop()
     found = [line.split() for line in lines(console)]
-    assert found[0] == ["1/3", "raw_pool", "(2", "parts)", "7", "rows", "0.0", "s", "(1", "unchanged)"]
-    assert found[1] == ["2/3", "deduped", "(4", "parts)", "1,234", "rows", "unchanged"]
-    assert found[2][:6] == ["3/3", "tagged", "(1", "of", "2", "parts)"]
+    assert found[0] == ["1/3", "raw_pool", "(2", "partitions)", "7", "rows", "0.0", "s", "(1", "unchanged)"]
+    assert found[1] == ["2/3", "deduped", "(4", "partitions)", "1,234", "rows", "unchanged"]
+    assert found[2][:6] == ["3/3", "tagged", "(1", "of", "2", "partitions)"]
 
 
 def test_start_up_is_no_part_of_a_rate(monkeypatch: pytest.MonkeyPatch) -> None:

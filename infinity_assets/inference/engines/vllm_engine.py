@@ -191,7 +191,7 @@ class VllmEngine:
 
 
 def import_vllm() -> bool:
-    """Import vLLM and all that it needs to open a model, with our environment in force, and return whether it is the CPU build.
+    """Import vLLM with our environment in force, and return whether it is the CPU build.
 
     This is most of what opening a model takes: 9 of 12 seconds for the embedded model on two cores, and 12 more where Python has yet to
     compile the modules.

@@ -35,7 +35,7 @@ NAMES = get_args(StrategyName)
 
 
 def write(name: StrategyName, inference: Inference) -> pl.DataFrame:
-    """What a strategy writes for the seeds."""
+    """Return the rows that a strategy writes for the seeds."""
     short, once = {"max_tokens": 48}, {"retries": {"truncated": 0}}
     student = Student(name="student", model=EMBEDDED, sampling=Sampling(max_tokens=48))
     settings = Settings(
@@ -53,7 +53,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> ResponseStore:
 
 @pytest.fixture(scope="module")
 def written(engines: EnginePool, models_dir: Path, store: ResponseStore) -> Iterator[dict[StrategyName, pl.DataFrame | BaseException]]:
-    """What each strategy wrote. They ask side by side, because a step of the model takes as long for one answer as for many."""
+    """The rows of each strategy, or its error. All ask side by side, because a step of the model takes as long for one answer as for many."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("INFINITY_MODELS", str(models_dir))
         together = Together(Inference(store, engines))
