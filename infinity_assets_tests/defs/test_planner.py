@@ -24,6 +24,8 @@ from infinity_assets_tests.defs.graph import Graph
 from infinity_assets_tests.inference.doubles import ScriptedEngine
 from infinity_assets_tests.project import PROJECT
 
+pytestmark = pytest.mark.graph
+
 SETTINGS = {
     "SHARDS": 2,  # the other two stay empty
     "SCORING__MAX_ROWS": 200,

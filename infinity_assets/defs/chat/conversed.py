@@ -26,7 +26,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         columns=CONVERSED,
         meaning=MEANING,
         kinds=("polars", "parquet", "vllm"),
-        seconds=15,
+        seconds=17,
         version="7",
     )  # fmt: skip
     def conversed(step: Step) -> Outcome:

@@ -28,7 +28,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         columns=DIAGNOSED,
         meaning=MEANING,
         kinds=("polars", "parquet", "vllm"),
-        seconds=35,
+        seconds=26,
         version="4",
     )  # fmt: skip
     def diagnosed(step: Step) -> Outcome:

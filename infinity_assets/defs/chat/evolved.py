@@ -51,7 +51,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         columns=EVOLVED,
         meaning=MEANING,
         kinds=("polars", "parquet", "vllm"),
-        seconds=25,
+        seconds=20,
         version="15",
     )  # fmt: skip
     def evolved(step: Step) -> Outcome:

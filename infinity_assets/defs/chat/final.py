@@ -28,7 +28,7 @@ COLUMNS = pl.Schema({**CONVERSED, "terms": pl.String, "quantile": pl.Float64})
         "terms": "licence or terms under which what the generator wrote may be used",
         "quantile": "share of the rows of its domain and language with a lower reward (a lower answer_score where not all have one)",
     },
-    seconds=3,
+    seconds=1,
     version="2",
 )
 def inf_instruct_g(step: Step) -> Outcome:

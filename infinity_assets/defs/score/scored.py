@@ -70,7 +70,7 @@ _SCORED = {
         "reward_error": "why reward is null: no_reward_model, no_answer, not_sampled, or what went wrong in the call",
     },
     kinds=("polars", "parquet", "vllm"),
-    seconds=85,
+    seconds=41,
     version="4",
 )
 def scored(step: Step) -> Outcome:

@@ -24,7 +24,7 @@ _TAG = Sampling(temperature=0.0, top_p=1.0, max_tokens=64)
         "tag_error": "why there are none: not_sampled, or what went wrong in the call",
     },
     kinds=("polars", "parquet", "vllm"),
-    seconds=30,
+    seconds=17,
     version="2",
 )
 def tagged(step: Step) -> Outcome:

@@ -118,7 +118,7 @@ def label_forms(step: Step) -> Outcome:
         "name_error": "why there is no Chinese name: not_chinese, shared (with another label), or what went wrong in the call",
     },
     kinds=("polars", "parquet", "vllm"),
-    seconds=15,
+    seconds=4,
     version="3",
 )
 def tag_vocabulary(step: Step) -> Outcome:
