@@ -38,13 +38,15 @@ check: .venv/test  ## what to run before a commit: lint, types, and every test t
 	@$(MAKE) --no-print-directory data/models/.fetched
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check --quiet .
+	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/pyright > .venv/types 2>&1 & types=$$!
 	$(PYTEST) -m "not engine and not graph" || { wait $$types || cat .venv/types; exit 1; }
 	wait $$types || { cat .venv/types; exit 1; }
 
-lint: .venv/test  ## ruff and pyright
+lint: .venv/test  ## ruff, the layers of imports, and pyright
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/pyright
 
 ui: .venv/run  ## the Dagster web UI, with sensors and the schedule on

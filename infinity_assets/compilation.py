@@ -56,13 +56,13 @@ def compile_kernels() -> None:
     from infinity_assets.dedup.comparing_kernels import join_all, settle
     from infinity_assets.dedup.duplicates import find_duplicates
     from infinity_assets.dedup.fingerprints import fingerprint
-    from infinity_assets.foundation_settings import Dsir
     from infinity_assets.rows import schema
     from infinity_assets.rows.ids import with_row_ids
     from infinity_assets.rows.token_hashes import compatible, token_hashes
     from infinity_assets.selection.dsir.weights import count, fit, weigh
     from infinity_assets.selection.selectors.kernels import passes
     from infinity_assets.settings import Decontamination, Dedup
+    from infinity_assets.settings.foundation import Dsir
 
     dedup, dsir = Dedup(), Dsir()
     prompts = [f"The {word} question: when does the river freeze, and why does the ice begin at its banks?" for word in ("first", "second")]

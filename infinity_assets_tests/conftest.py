@@ -24,8 +24,8 @@ from hypothesis import settings
 from infinity_assets.inference.engines.engine import Engine
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.weights.models import fetch, local_path
-from infinity_assets.model_settings import ModelSpec
 from infinity_assets.rows.token_hashes import token_hashes
+from infinity_assets.settings.models import ModelSpec
 from infinity_assets_tests import properties
 from infinity_assets_tests.end_to_end.oracle import Oracle
 from infinity_assets_tests.inference.doubles import EMBEDDED, language_model

@@ -113,8 +113,8 @@ def sql(query: str, as_json: bool) -> None:
 @sentences
 def check(quiet: bool) -> None:
     """Check the invariants of the whole lake: conservation, files accounted for, grammar, unique ids, decontamination, lineage, licences."""
-    from infinity_assets.catalog.invariants import check_all
     from infinity_assets.catalog.lake import Lake
+    from infinity_assets.invariants import check_all
     from infinity_assets.report.terminal import open_console
 
     console, bad, total = open_console(), 0, 0

@@ -41,11 +41,11 @@ def arena(selectors: str, size: int, each: bool, proxy: bool, out: Path | None) 
     """
     from infinity_assets.atomic import write_parquet, write_text
     from infinity_assets.catalog.lake import Lake
-    from infinity_assets.defs.foundation import contest
     from infinity_assets.report import arena as report
     from infinity_assets.report.terminal import open_console
+    from infinity_assets.runs import arena_contest as contest
     from infinity_assets.selection.arena import RECIPE, known
-    from infinity_assets.selection.selectors.registry import SELECTORS
+    from infinity_assets.selection.selectors.selector import SELECTORS
     from infinity_assets.settings import Settings
 
     console = open_console()

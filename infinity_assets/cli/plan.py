@@ -36,20 +36,20 @@ def plan(until: str | None, size: int, offline: bool, file: Path | None, compare
     Ranges are of 90 %, from the scatter of the sample.
     """
     from infinity_assets.atomic import write_text
-    from infinity_assets.catalog.pool import Pool
-    from infinity_assets.report.plan import as_json, compare_table, plan_table, recompute_lines, summary
+    from infinity_assets.reading.pool import Pool
     from infinity_assets.report.terminal import TerminalReporter, open_console
+    from infinity_assets.runs.plan_report import as_json, compare_table, plan_table, recompute_lines, summary
     from infinity_assets.settings import Settings
 
     console, data = open_console(), data_dir()
     if compare:
-        from infinity_assets.catalog.used import used
+        from infinity_assets.runs.observed_cost import used
 
         planned = json.loads(compare.read_text(encoding="utf-8"))
         console.print(compare_table(planned, used(data, planned)))
         return
-    from infinity_assets.defs.planner import Planner
     from infinity_assets.progress import reporting_to
+    from infinity_assets.runs.planner import Planner
 
     atexit.register(lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), 2))  # as `infinity run` does
     reporter = TerminalReporter(console)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from infinity_assets.catalog.lake import Lake
-    from infinity_assets.foundation_settings import Rules
+    from infinity_assets.settings.foundation import Rules
 
 
 @click.group(invoke_without_command=True)
@@ -28,7 +28,7 @@ def rules(context: click.Context) -> None:
 
     if context.invoked_subcommand:
         return
-    from infinity_assets.report.rules import table
+    from infinity_assets.report.rule_tables import table
     from infinity_assets.report.terminal import open_console
     from infinity_assets.selection.rules.counts import counts
 
@@ -50,10 +50,10 @@ def show(name: str, rows: int, threshold: float | None) -> None:
     """
     import polars as pl
 
-    from infinity_assets.report.rules import lines, texts
+    from infinity_assets.report.rule_tables import lines, texts
     from infinity_assets.report.terminal import open_console
     from infinity_assets.selection.rules.counts import bound_of, sides, what_if
-    from infinity_assets.selection.rules.registry import with_threshold
+    from infinity_assets.selection.rules.rulebook import with_threshold
     from infinity_assets.settings import Settings
 
     bound, settings, lake, console = bound_of(name), Settings().foundation.rules, _lake(), open_console()
@@ -88,12 +88,12 @@ def _facts(lake: "Lake", settings: "Rules") -> "pl.DataFrame":
     """What the rules read; without `scored`, no row was scored."""
     import polars as pl
 
-    from infinity_assets.selection.rules import registry
+    from infinity_assets.selection.rules import rulebook
 
     scores = pl.DataFrame(schema={"row_id": pl.String, "ifd": pl.Float64, "quality": pl.Float64})
-    return registry.facts(
-        lake.scan("decontaminated").select(registry.PLACE).collect(),
+    return rulebook.facts(
+        lake.scan("decontaminated").select(rulebook.PLACE).collect(),
         lake.scan("measured").collect(),
-        lake.scan("scored").select(registry.SCORES).collect() if lake.partitions("scored") else scores,
+        lake.scan("scored").select(rulebook.SCORES).collect() if lake.partitions("scored") else scores,
         settings,
     )

@@ -49,13 +49,13 @@ def run(
     from infinity_assets.catalog import failed_calls
     from infinity_assets.catalog.funnel import funnel
     from infinity_assets.catalog.lake import Lake
-    from infinity_assets.catalog.pool import Pool
-    from infinity_assets.catalog.understood import misread, sentences
+    from infinity_assets.catalog.misread_sources import misread, sentences
     from infinity_assets.decontamination.report import flagged
-    from infinity_assets.defs.runner import Runner
     from infinity_assets.inference.budget import parse
+    from infinity_assets.reading.hub import waiting
+    from infinity_assets.reading.pool import Pool
     from infinity_assets.report.terminal import TerminalReporter, funnel_table, open_console
-    from infinity_assets.rows.hub import waiting
+    from infinity_assets.runs.runner import Runner
     from infinity_assets.settings import Settings
 
     console, began, data = open_console(), time.monotonic(), data_dir()

@@ -15,7 +15,7 @@ from infinity_assets.locations import data_dir
 from infinity_assets.rows.domains import DOMAINS
 
 if TYPE_CHECKING:
-    from infinity_assets.rows.sources import File, Source
+    from infinity_assets.reading.sources import File, Source
 
 
 @click.group()
@@ -58,9 +58,9 @@ def add(what: str, name: str | None, copy: bool, config: str | None, split: str 
     Of the Hub, only the files of the configuration and split come; the commit, the licence and the languages are written into source.yaml.
     If it breaks off, run it again: files that came are not asked for again. A gated dataset wants a token in HF_TOKEN.
     """
-    from infinity_assets.catalog import folders
-    from infinity_assets.catalog.pool import Pool
-    from infinity_assets.rows import hub, licences
+    from infinity_assets.reading import folders, hub
+    from infinity_assets.reading.pool import Pool
+    from infinity_assets.rows import licences
 
     root = Pool.load(data_dir()).sources
     said: dict[str, object] = {key: value for key, value in options.items() if value is not None}
@@ -101,8 +101,7 @@ def fetch(names: tuple[str, ...], root: Path | None) -> None:
 
     The commit is written into source.yaml where it names none, so that the next fetch, on any machine, brings the same files.
     """
-    from infinity_assets.catalog import folders
-    from infinity_assets.rows import hub
+    from infinity_assets.reading import folders, hub
 
     root = root.absolute() if root else _root()
     for name in names:
@@ -127,9 +126,8 @@ def update(name: str, revision: str | None) -> None:
 
     Files that did not change are kept, those that are gone from the dataset go here too. The next run reads what changed.
     """
-    from infinity_assets.catalog import folders
-    from infinity_assets.rows import hub
-    from infinity_assets.rows.sources import load_source
+    from infinity_assets.reading import folders, hub
+    from infinity_assets.reading.sources import load_source
 
     folder = folders.existing(_root(), name)
     before = load_source(folder)
@@ -157,7 +155,7 @@ def remove(name: str, delete: bool) -> None:
 
     What a link points to is never touched.
     """
-    from infinity_assets.catalog import folders
+    from infinity_assets.reading import folders
 
     folders.remove(_root(), name, delete)
     click.echo(f"{name} is out of the pool; its rows leave the lake at the next run.")
@@ -174,9 +172,9 @@ def list_sources(as_json: bool) -> None:
     infinity sources list --json | jq -r 'select(.licence == "unknown") | .name'
     """
     from infinity_assets.catalog.lake import Lake
-    from infinity_assets.catalog.pool import Pool
-    from infinity_assets.rows import hub
-    from infinity_assets.rows.sources import data_files, load_source
+    from infinity_assets.reading import hub
+    from infinity_assets.reading.pool import Pool
+    from infinity_assets.reading.sources import data_files, load_source
 
     data = data_dir()
     pool, lake = Pool.load(data), Lake(data)
@@ -235,12 +233,12 @@ def preview(
     """
     import orjson
 
-    from infinity_assets.catalog.folders import check_layout
+    from infinity_assets.reading.folders import check_layout
+    from infinity_assets.reading.hub import as_yaml
+    from infinity_assets.reading.preview import Limits
+    from infinity_assets.reading.preview import preview as look
     from infinity_assets.report.preview import show, show_lines
     from infinity_assets.report.terminal import open_console
-    from infinity_assets.rows.hub import as_yaml
-    from infinity_assets.rows.readers.preview import Limits
-    from infinity_assets.rows.readers.preview import preview as look
     from infinity_assets.scoring.content import with_language_and_domain
 
     source, files = _previewed(what)
@@ -326,9 +324,9 @@ def register() -> None:
     import dagster as dg
 
     from infinity_assets.catalog.lake import Lake
-    from infinity_assets.catalog.pool import Pool
     from infinity_assets.defs.partitions import register_sources
-    from infinity_assets.defs.runner import dagster_home
+    from infinity_assets.reading.pool import Pool
+    from infinity_assets.runs.runner import dagster_home
 
     data = data_dir()
     os.environ["DAGSTER_HOME"] = str(dagster_home(data))
@@ -339,8 +337,8 @@ def register() -> None:
 
 def _previewed(what: str) -> "tuple[Source, list[File] | None]":
     """What a path, or else the name of a source in the pool, stands for; and which files of it, if not all that a run reads."""
-    from infinity_assets.catalog import folders
-    from infinity_assets.rows.sources import File, load_source
+    from infinity_assets.reading import folders
+    from infinity_assets.reading.sources import File, load_source
 
     path = Path(os.path.abspath(what))
     if not path.exists():
@@ -365,7 +363,7 @@ def _field(said: str) -> tuple[str, str]:
 
 def _root() -> Path:
     """The folder whose subfolders are the sources."""
-    from infinity_assets.catalog.pool import Pool
+    from infinity_assets.reading.pool import Pool
 
     return Pool.load(data_dir()).sources
 
@@ -386,7 +384,7 @@ def _shown(name: str, work: Callable[[Callable[[int, int], None]], Any]) -> Any:
 
 def bring(folder: Path) -> None:
     """Fetch what a source lacks, and say what came."""
-    from infinity_assets.rows import hub
+    from infinity_assets.reading import hub
 
     plan = _shown(folder.name, lambda progress: hub.fetch(folder, progress))
     if plan:
@@ -395,8 +393,8 @@ def bring(folder: Path) -> None:
 
 def _described(folder: Path, plan: Any) -> str:
     """What came from the Hub, in a line."""
-    from infinity_assets.rows.hub import short
-    from infinity_assets.rows.sources import load_source
+    from infinity_assets.reading.hub import short
+    from infinity_assets.reading.sources import load_source
 
     size = sum(file.size for file in plan.files.values())
     spared = f"; {plan.left_out} files of other formats were left out" if plan.left_out else ""

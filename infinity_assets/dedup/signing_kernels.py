@@ -6,7 +6,7 @@ Imported where they are called: numba takes most of a second. All release the GI
 import numpy as np
 from numba import njit
 
-from infinity_assets.rows.token_hashes import NUMBER, SPACE, SYMBOL
+from infinity_assets.rows.character_classes import NUMBER, SPACE, SYMBOL
 from infinity_assets.rows.token_kernels import decode, mixed
 
 _BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no power of it vanishes modulo 2^64

@@ -11,11 +11,11 @@ import dagster as dg
 
 from infinity_assets.atomic import write_text
 from infinity_assets.catalog.lake import Lake
-from infinity_assets.catalog.pool import Pool
 from infinity_assets.defs.jobs import build_sets, ingest_sources
 from infinity_assets.defs.partitions import SHARDS, partition_names, register_sources
 from infinity_assets.defs.resources import LakeResource
-from infinity_assets.rows.sources import stat_fingerprint
+from infinity_assets.reading.pool import Pool
+from infinity_assets.reading.sources import stat_fingerprint
 
 _START, _END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 

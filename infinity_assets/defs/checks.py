@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from infinity_assets.catalog.invariants import APPLIES, INVARIANTS
-from infinity_assets.catalog.understood import misread, sentences
+from infinity_assets.catalog.misread_sources import misread, sentences
 from infinity_assets.decontamination.report import flagged
 from infinity_assets.defs.chat.rounds import ROUNDS, round_name
 from infinity_assets.defs.resources import LakeResource
+from infinity_assets.invariants import APPLIES, INVARIANTS
 from infinity_assets.report.charts import table
 from infinity_assets.settings import Settings
 

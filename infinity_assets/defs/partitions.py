@@ -8,7 +8,7 @@ import re
 import dagster as dg
 
 from infinity_assets.catalog.lake import ALL, Lake
-from infinity_assets.catalog.pool import Pool
+from infinity_assets.reading.pool import Pool
 from infinity_assets.rows.ids import shard_names
 from infinity_assets.settings import Settings
 

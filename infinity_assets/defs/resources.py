@@ -5,8 +5,8 @@ from pathlib import Path
 import dagster as dg
 
 from infinity_assets.catalog.lake import Lake
-from infinity_assets.catalog.pool import Pool
 from infinity_assets.locations import data_dir
+from infinity_assets.reading.pool import Pool
 
 
 class LakeResource(dg.ConfigurableResource):

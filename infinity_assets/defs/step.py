@@ -20,24 +20,24 @@ import polars as pl
 from pydantic import BaseModel
 
 from infinity_assets.catalog.lake import ALL, Lake, Manifest, Outcome, StepKey
-from infinity_assets.catalog.pool import Pool
 from infinity_assets.catalog.views import refresh_database
 from infinity_assets.defs.partitions import partition_names, partitions_of
 from infinity_assets.defs.resources import LakeResource
 from infinity_assets.errors import InfinityError
+from infinity_assets.inference.batched import Member, Together
 from infinity_assets.inference.budget import run_budget
 from infinity_assets.inference.client import Inference, Progress
 from infinity_assets.inference.engines.batching import pieces
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.ledger import Ledger
 from infinity_assets.inference.responses.store import ResponseStore
-from infinity_assets.inference.together import Member, Together
 from infinity_assets.locations import models_dir
 from infinity_assets.progress import reporter
+from infinity_assets.reading.pool import Pool
 from infinity_assets.report import charts
 from infinity_assets.rows.schema import MEANING
 from infinity_assets.settings import Settings, settings_hash, settings_texts
-from infinity_assets.synthesis.asking import Asking
+from infinity_assets.synthesis.prompting import Asking
 
 FORCE_TAG = "infinity/force"
 

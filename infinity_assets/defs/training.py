@@ -1,4 +1,4 @@
-"""How an asset trains a model (`evaluation/proxy.py`): what `proxy` and `tuned` have in common."""
+"""How an asset trains a model (`infinity_assets.training`): what `proxy` and `tuned` have in common."""
 
 import shutil
 from pathlib import Path
@@ -8,13 +8,13 @@ import polars as pl
 from infinity_assets.catalog.lake import Lake, Outcome
 from infinity_assets.defs.step import Step
 from infinity_assets.errors import InfinityError
-from infinity_assets.evaluation import proxy as training
-from infinity_assets.foundation_settings import Proxy
 from infinity_assets.inference.weights.models import local_path
 from infinity_assets.locations import models_dir
-from infinity_assets.model_settings import ModelSpec
 from infinity_assets.progress import reporter
 from infinity_assets.report import charts
+from infinity_assets.settings.foundation import Proxy
+from infinity_assets.settings.models import ModelSpec
+from infinity_assets.training import proxy as training
 
 MEANING = {
     "step": "number of the step",

@@ -8,14 +8,14 @@ from typing import NamedTuple, cast
 
 import polars as pl
 
-from infinity_assets import prompts
-from infinity_assets.evaluation import answers, sandbox
+from infinity_assets import prompts, sandbox
+from infinity_assets.evaluation import answers
 from infinity_assets.evaluation.tasks import CHOICE, CODE, EXACT, program
-from infinity_assets.foundation_settings import Limits
 from infinity_assets.inference import batch
 from infinity_assets.inference.client import Inference
 from infinity_assets.inference.requests import EMPTY, INVALID_CHOICE, REFUSED, GenerateRequest
-from infinity_assets.model_settings import ModelSpec, Sampling
+from infinity_assets.settings.foundation import Limits
+from infinity_assets.settings.models import ModelSpec, Sampling
 
 PROMPTS = {EXACT: "evaluate_exact", CHOICE: "evaluate_choice", CODE: "evaluate_code"}
 """The prompt of every kind of task."""

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from infinity_assets.evaluation.scores import EVALUATOR, REFERENCE, TESTED
-from infinity_assets.foundation_settings import Loop
+from infinity_assets.settings.foundation import Loop
 
 TURN = pl.Struct(
     {

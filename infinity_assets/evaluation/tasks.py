@@ -19,10 +19,10 @@ from typing import Any
 import polars as pl
 
 from infinity_assets.evaluation import answers
+from infinity_assets.reading.mapping import FieldMapping
+from infinity_assets.reading.reader import records_of
+from infinity_assets.reading.sources import load_source
 from infinity_assets.rows.ids import draw
-from infinity_assets.rows.readers.mapping import FieldMapping
-from infinity_assets.rows.readers.reading import records_of
-from infinity_assets.rows.sources import load_source
 from infinity_assets.scoring import language
 
 EXACT, CHOICE, CODE = "exact_match", "multiple_choice", "code_execution"

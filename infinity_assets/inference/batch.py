@@ -7,9 +7,9 @@ from typing import Any
 import polars as pl
 
 from infinity_assets.inference.requests import GenerateRequest, Messages, RewardRequest, ScoreRequest
-from infinity_assets.model_settings import Sampling
 from infinity_assets.prompts import CHINESE, Bilingual, Prompt
 from infinity_assets.rows.ids import digest
+from infinity_assets.settings.models import Sampling
 
 
 def seed_of(stage: str, row_id: str) -> int:

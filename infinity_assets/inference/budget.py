@@ -9,8 +9,8 @@ import threading
 
 from infinity_assets.errors import InfinityError
 from infinity_assets.inference.engines.engine import Admit
-from infinity_assets.model_settings import Calls, Price
 from infinity_assets.settings import Settings
+from infinity_assets.settings.models import Calls, Price
 
 
 class BudgetSpent(InfinityError):

@@ -38,9 +38,9 @@ from infinity_assets.inference.requests import (
     room_of,
 )
 from infinity_assets.inference.responses.store import RESPONSES, ResponseStore
-from infinity_assets.model_settings import EmbedderSpec, ModelSpec, Retries, RewardSpec
 from infinity_assets.rows.ids import digest
 from infinity_assets.rows.schema import GENERATIONS
+from infinity_assets.settings.models import EmbedderSpec, ModelSpec, Retries, RewardSpec
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 import orjson
 
-from infinity_assets.model_settings import Sampling
+from infinity_assets.settings.models import Sampling
 
 Kind: TypeAlias = Literal["generate", "complete", "score", "reward", "embed"]
 Messages: TypeAlias = tuple[dict[str, str], ...]

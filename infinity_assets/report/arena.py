@@ -8,9 +8,9 @@ import polars as pl
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from infinity_assets.report.plan import money, number
+from infinity_assets.report.numbers import money, number
 from infinity_assets.selection.arena import RECIPE, Arena
-from infinity_assets.selection.selectors.registry import SELECTORS
+from infinity_assets.selection.selectors.selector import SELECTORS
 
 _COLOURS = ("#4f43dd", "#e0873a", "#2a9d8f", "#c8375b", "#8a6fd1", "#6b8f3c", "#3b82c4", "#b5892b", "#7d7d7d")
 _PARTS = 8

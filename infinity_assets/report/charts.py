@@ -180,7 +180,9 @@ def _image(svg: str, title: str) -> str:
 
 
 def table(frame: pl.DataFrame, rows: int = 12) -> str:
-    """A markdown table of the first rows, with a line that says how many more there are."""
+    """Return a markdown table of the first rows, with a line that says how many more there are; an empty string for no rows."""
+    if frame.is_empty():
+        return ""
     head = "| " + " | ".join(frame.columns) + " |\n|" + "---|" * frame.width
     lines = ["| " + " | ".join(_cell(value) for value in row) + " |" for row in frame.head(rows).iter_rows()]
     more = [f"\n{frame.height - rows:,} more."] if frame.height > rows else []

@@ -9,7 +9,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from infinity_assets.rows.readers.preview import Dropped, Example, FileSeen, Preview, Unknown
+from infinity_assets.reading.preview import Dropped, Example, FileSeen, Preview, Unknown
 
 _COLOURS = {"system": "magenta", "user": "cyan", "assistant": "green"}
 

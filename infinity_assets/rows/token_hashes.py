@@ -12,14 +12,8 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import polars as pl
 
+from infinity_assets.rows.character_classes import ALONE, LETTER, NUMBER, SEPARATOR, SPACE, SYMBOL, SYMBOLS
 from infinity_assets.rows.text import CJK, TOKEN
-
-SEPARATOR, LETTER, NUMBER, ALONE, SPACE, SYMBOL = range(6)
-"""Classes of characters: between tokens, in a word, in a word but no letter, a token by itself, white space, between tokens but with a meaning."""
-
-SYMBOLS = r"[\p{Sm}\p{Sc}\p{So}*/%&#@~^\\-]"
-"""Operators, currencies, pictures: texts that differ in one do not say the same."""
-
 
 _POINTS = np.concatenate([np.arange(0xD800), np.arange(0xE000, 0x40000), np.arange(0xE0000, 0xF0000)])
 """The code points of which Unicode says something: surrogates are no text, planes 4 to 13 are empty, 15 and 16 are private."""

@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from infinity_assets.rows.token_hashes import ALONE, LETTER, NUMBER
+from infinity_assets.rows.character_classes import ALONE, LETTER, NUMBER
 
 _OFFSET, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)  # FNV-1a, over code points
 _MIX_1, _MIX_2 = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)  # the finalizer of MurmurHash3

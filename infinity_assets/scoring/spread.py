@@ -11,7 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from infinity_assets.dedup.close_pairs import nearest
-from infinity_assets.foundation_settings import Labels
+from infinity_assets.settings.foundation import Labels
 
 BANDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Lower ends of the bands of similarity in which the agreement is told."""

@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from infinity_assets.foundation_settings import Labels
 from infinity_assets.scoring.labels import normalise
+from infinity_assets.settings.foundation import Labels
 
 FORMS = pl.Schema({"form": pl.String, "rows": pl.Int64, "label": pl.String, "step": pl.String, "reason": pl.String, "nearest": pl.String})
 """A form as the tagger wrote it, the rows that carry it, its label, and the step that led there: `name` (the form is the label), `spelling`, `stem`,

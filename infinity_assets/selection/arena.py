@@ -17,10 +17,10 @@ import numpy as np
 import polars as pl
 
 from infinity_assets.errors import InfinityError
-from infinity_assets.selection.budget import budget
 from infinity_assets.selection.composition import compose, scaled
 from infinity_assets.selection.diversity import ReprFilter
-from infinity_assets.selection.selectors.registry import SELECTORS, select
+from infinity_assets.selection.domain_budget import budget
+from infinity_assets.selection.selectors.selector import SELECTORS, select
 from infinity_assets.selection.selectors.verdicts import OVER_SIZE, VERDICTS
 from infinity_assets.settings import Foundation
 

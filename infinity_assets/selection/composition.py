@@ -13,7 +13,7 @@ import polars as pl
 
 from infinity_assets.rows.domains import DOMAINS
 from infinity_assets.selection.diversity import ReprFilter
-from infinity_assets.selection.selectors.registry import SELECTORS, select
+from infinity_assets.selection.selectors.selector import SELECTORS, select
 from infinity_assets.selection.selectors.verdicts import OVER_SIZE
 from infinity_assets.settings import Foundation
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import polars as pl
 
 from infinity_assets import prompts
-from infinity_assets.chat_settings import Conversations
 from infinity_assets.prompts import CHINESE
 from infinity_assets.rows import conversation, schema
 from infinity_assets.rows.grammar import DEBRIS
@@ -20,9 +19,10 @@ from infinity_assets.rows.text import normalised, tokens
 from infinity_assets.scoring import language
 from infinity_assets.scoring.labels import ABILITIES
 from infinity_assets.selection.rules import Rule, first_failure
+from infinity_assets.settings.chat import Conversations
 from infinity_assets.synthesis import answers
-from infinity_assets.synthesis.asking import Asking
-from infinity_assets.synthesis.elimination.rules import asks, copied_examples
+from infinity_assets.synthesis.elimination.rewrite_rules import asks, copied_examples
+from infinity_assets.synthesis.prompting import Asking
 
 PROMPTS = ("play_user", "carries_on")
 """The prompts that are asked with."""

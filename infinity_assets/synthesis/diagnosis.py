@@ -5,10 +5,10 @@
 import polars as pl
 
 from infinity_assets.inference.requests import EMPTY
-from infinity_assets.model_settings import Student
 from infinity_assets.rows import conversation
 from infinity_assets.rows.ids import draw
-from infinity_assets.synthesis.asking import Asking
+from infinity_assets.settings.models import Student
+from infinity_assets.synthesis.prompting import Asking
 
 PAIR = "judge_pair"
 DEFICIENCY = "find_deficiency"

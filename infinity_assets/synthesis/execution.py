@@ -2,7 +2,7 @@
 
 What can be checked is a test that came with the instruction, an assertion, a doctest, or an example such as `f(2) -> 4`, `f([1, 2]) returns 3`,
 `Input: 3` and `Output: 6`, with literals on both sides, about a function that the program defines. The program and its checks become one program,
-which the sandbox runs (`evaluation/sandbox.py`). A program that cannot be run there whoever wrote it (it reads from the keyboard, or needs a
+which the sandbox runs (`infinity_assets/sandbox`). A program that cannot be run there whoever wrote it (it reads from the keyboard, or needs a
 package) tells nothing.
 """
 
@@ -16,9 +16,10 @@ from typing import NamedTuple
 
 import polars as pl
 
-from infinity_assets.evaluation import sandbox, sandbox_child
+from infinity_assets import sandbox
 from infinity_assets.evaluation.tasks import code_of
-from infinity_assets.foundation_settings import Limits
+from infinity_assets.sandbox import child as sandbox_child
+from infinity_assets.settings.foundation import Limits
 
 VERDICTS = pl.Schema({"row_id": pl.String, "execution": pl.String, "why": pl.String, "said": pl.String})
 """A line per answer that had something to run. `execution`: passed, failed, timeout, refused, or null where this machine runs nothing; `why`: what

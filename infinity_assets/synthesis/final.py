@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from infinity_assets.chat_settings import Final
 from infinity_assets.dedup import fingerprints
 from infinity_assets.dedup.duplicates import find_duplicates
 from infinity_assets.dedup.fingerprints import PLACE, fingerprint
@@ -19,6 +18,7 @@ from infinity_assets.rows import conversation, schema
 from infinity_assets.rows.licences import most_restrictive
 from infinity_assets.selection.rules import Rule, first_failure
 from infinity_assets.settings import Dedup, Near
+from infinity_assets.settings.chat import Final
 from infinity_assets.synthesis.safety import harmful
 
 REASONS = (

@@ -7,7 +7,7 @@ import polars as pl
 
 from infinity_assets.rows import schema
 from infinity_assets.rows.ids import draw, shard_names
-from infinity_assets.synthesis.descent import Generation
+from infinity_assets.synthesis.lineage import Generation
 
 WAVE = 16
 """Fewer candidates than this are not tried at a time: an engine wants a batch."""

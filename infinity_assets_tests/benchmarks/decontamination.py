@@ -17,8 +17,8 @@ import polars as pl
 from infinity_assets.catalog.lake import Lake
 from infinity_assets.decontamination.allowed import allowed_texts
 from infinity_assets.decontamination.gate import Gate
-from infinity_assets.rows.readers.benchmarks import read_benchmark
-from infinity_assets.rows.sources import find_sources
+from infinity_assets.reading.benchmarks import read_benchmark
+from infinity_assets.reading.sources import find_sources
 from infinity_assets.settings import Decontamination
 
 _PLACE = ["source", "file", "position"]

@@ -37,11 +37,11 @@ import polars as pl
 
 from infinity_assets.atomic import write_parquet
 from infinity_assets.catalog.lake import Lake
-from infinity_assets.catalog.pool import Pool
 from infinity_assets.dedup.duplicates import find_duplicates
 from infinity_assets.dedup.fingerprints import PLACE, fingerprint, schema
 from infinity_assets.parallel import in_order, lazily
 from infinity_assets.progress import LogReporter
+from infinity_assets.reading.pool import Pool
 from infinity_assets.rows import conversation
 from infinity_assets.settings import Settings
 from infinity_assets_tests.benchmarks.ingest import Measured, measured
@@ -75,7 +75,7 @@ print(number, "rows,", kept, "kept")
 
 def run_ours(lake: Path) -> None:
     """From `raw_pool` to `deduped` as users run it: Dagster, every asset in between, their books, invariants and pages."""
-    from infinity_assets.defs.runner import Runner  # not for those who measure the library alone
+    from infinity_assets.runs.runner import Runner  # not for those who measure the library alone
 
     faults = Runner(lake, Pool.load(lake), LogReporter()).run(until="deduped")
     if faults:
@@ -127,7 +127,7 @@ def compile_loops() -> None:
 
 def read_sources(lake: Path) -> None:
     """Make what is there before the timing begins."""
-    from infinity_assets.defs.runner import Runner
+    from infinity_assets.runs.runner import Runner
 
     faults = Runner(lake, Pool.load(lake), LogReporter()).run(until=READ[-1])
     if faults:

@@ -22,12 +22,12 @@ import numpy as np
 import polars as pl
 
 from infinity_assets.catalog.lake import Lake
-from infinity_assets.foundation_settings import Dsir
 from infinity_assets.rows import conversation
 from infinity_assets.rows.ids import draw
 from infinity_assets.selection.dsir import drawing
 from infinity_assets.selection.dsir.passes import count_rows, weigh_rows
 from infinity_assets.selection.dsir.weights import Counts, count, fit, weigh
+from infinity_assets.settings.foundation import Dsir
 from infinity_assets_tests.benchmarks.ingest import measured
 
 PACKAGE = """

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import polars as pl
 
-from infinity_assets.chat_settings import Elimination
 from infinity_assets.inference.client import Inference
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.responses.store import ResponseStore
 from infinity_assets.locations import models_dir
-from infinity_assets.model_settings import Models, ModelSpec
 from infinity_assets.settings import Settings
-from infinity_assets.synthesis.asking import Asking
-from infinity_assets.synthesis.elimination import measures
+from infinity_assets.settings.chat import Elimination
+from infinity_assets.settings.models import Models, ModelSpec
+from infinity_assets.synthesis.elimination import model_measures
+from infinity_assets.synthesis.prompting import Asking
 from infinity_assets_tests.synthesis.elimination import labelled
 from infinity_assets_tests.synthesis.elimination.labelled import Tally, tally
 
@@ -40,7 +40,7 @@ def asked(asking: Asking) -> pl.DataFrame:
     """The cases of all sets that models are asked about, with what they say."""
     sets = sorted({name for name, _, _ in labelled.MODEL_RULES.values()})
     frame = pl.concat([labelled.cases(name).with_columns(pl.lit(name).alias("set")) for name in sets])
-    return measures.measured(frame.drop(labelled.NUMBERS), asking)
+    return model_measures.measured(frame.drop(labelled.NUMBERS), asking)
 
 
 def best(numbers: pl.Series, wanted: pl.Series) -> tuple[float, Tally]:

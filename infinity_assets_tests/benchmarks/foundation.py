@@ -17,12 +17,11 @@ from pathlib import Path
 import polars as pl
 
 from infinity_assets.catalog.lake import Lake, Outcome, StepKey
-from infinity_assets.catalog.pool import Pool
 from infinity_assets.defs.foundation.inf_instruct_f import inf_instruct_f as _  # noqa: F401  (registers it)
-from infinity_assets.defs.foundation.topics import topics as __  # noqa: F401
 from infinity_assets.defs.step import REGISTERED, Step
+from infinity_assets.reading.pool import Pool
 from infinity_assets.rows.schema import ROW
-from infinity_assets.selection.budget import budget
+from infinity_assets.selection.domain_budget import budget
 from infinity_assets.settings import Settings
 
 UNKNOWN = {

@@ -24,10 +24,10 @@ from typing import NamedTuple
 import orjson
 
 from infinity_assets.catalog.lake import Lake
-from infinity_assets.rows.readers.layouts import Parsed, parse
-from infinity_assets.rows.readers.reading import records_of
-from infinity_assets.rows.readers.streams import open_files
-from infinity_assets.rows.sources import find_sources, load_source
+from infinity_assets.reading.layouts import Parsed, parse
+from infinity_assets.reading.reader import records_of
+from infinity_assets.reading.sources import find_sources, load_source
+from infinity_assets.reading.streams import open_files
 
 FILES = 20_000
 

@@ -12,10 +12,10 @@ import time
 from pathlib import Path
 
 from infinity_assets.catalog.lake import Lake
-from infinity_assets.catalog.pool import Pool
 from infinity_assets.catalog.views import connect
-from infinity_assets.defs.runner import Runner
 from infinity_assets.progress import LogReporter
+from infinity_assets.reading.pool import Pool
+from infinity_assets.runs.runner import Runner
 
 
 def main() -> None:

@@ -18,10 +18,10 @@ import polars as pl
 import yaml
 import zstandard
 
+from infinity_assets.reading.sources import load_source
 from infinity_assets.rows import conversation
-from infinity_assets.rows.sources import load_source
 from infinity_assets.scoring import domain, language
-from infinity_assets_tests.rows.readers.in_memory import read
+from infinity_assets_tests.reading.in_memory import read
 
 _CHATTERBOT = {
     "bengali": "bn", "chinese": "zh", "dutch": "nl", "english": "en", "french": "fr", "german": "de", "hebrew": "he", "hindi": "hi",

@@ -14,8 +14,8 @@ from scipy import sparse
 
 from infinity_assets.dedup.duplicates import find_duplicates
 from infinity_assets.dedup.fingerprints import PLACE, content_hashes, fingerprint
+from infinity_assets.rows.character_classes import SYMBOLS
 from infinity_assets.rows.text import tokens
-from infinity_assets.rows.token_hashes import SYMBOLS
 from infinity_assets.settings import Near, Settings
 
 MODES = ("any", "alike")

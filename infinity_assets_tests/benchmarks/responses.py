@@ -26,7 +26,7 @@ from infinity_assets.inference.client import FLUSH_ANSWERS, SEGMENTS, Inference
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.requests import GenerateRequest, request_key
 from infinity_assets.inference.responses.store import ResponseStore
-from infinity_assets.model_settings import ModelSpec, Sampling
+from infinity_assets.settings.models import ModelSpec, Sampling
 
 SPEC = ModelSpec(model="benchmark")
 SAMPLING = Sampling(temperature=0.0)

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from infinity_assets.chat_settings import Seeds
-from infinity_assets.foundation_settings import Proxy
 from infinity_assets.rows.ids import digest
 from infinity_assets.selection.seeds import summary
 from infinity_assets.selection.seeds.picking import pick
+from infinity_assets.settings.chat import Seeds
+from infinity_assets.settings.foundation import Proxy
 from infinity_assets_tests.benchmarks.ingest import measured
 
 _LABELS = 15_000

@@ -45,7 +45,7 @@ def measure_vllm(
     from infinity_assets.inference.engines.vllm_engine import VllmEngine
     from infinity_assets.inference.weights.models import local_path
     from infinity_assets.locations import models_dir
-    from infinity_assets.model_settings import ModelSpec
+    from infinity_assets.settings.models import ModelSpec
 
     began = time.monotonic()
     engine = VllmEngine(ModelSpec(dtype=dtype), local_path(ModelSpec(), models_dir()))
@@ -64,7 +64,7 @@ def measure_transformers(requests: int = 32) -> dict[str, float]:
     from infinity_assets.inference.engines.transformers_engine import TransformersEngine
     from infinity_assets.inference.weights.models import local_path
     from infinity_assets.locations import models_dir
-    from infinity_assets.model_settings import ModelSpec
+    from infinity_assets.settings.models import ModelSpec
 
     began = time.monotonic()
     engine = TransformersEngine(ModelSpec(backend="transformers"), local_path(ModelSpec(), models_dir()))
@@ -79,7 +79,7 @@ def measure_embedder(texts: int = 256) -> dict[str, float]:
     """Embed texts."""
     from infinity_assets.inference.engines.pool import open_embedder
     from infinity_assets.locations import models_dir
-    from infinity_assets.model_settings import EmbedderSpec
+    from infinity_assets.settings.models import EmbedderSpec
 
     began = time.monotonic()
     embedder = open_embedder(EmbedderSpec(), models_dir())
@@ -95,7 +95,7 @@ def measure_served(requests: int = 64) -> dict[str, float]:
     from infinity_assets.inference.engines.openai_engine import OpenAIEngine
     from infinity_assets.inference.weights.models import local_path
     from infinity_assets.locations import models_dir
-    from infinity_assets.model_settings import ModelSpec
+    from infinity_assets.settings.models import ModelSpec
     from infinity_assets_tests.inference.engines.served import vllm_serve
 
     began = time.monotonic()
@@ -130,7 +130,7 @@ def _text(number: int, words: int) -> str:
 
 def _requests(count: int, tokens: int, words: int) -> list:
     from infinity_assets.inference.requests import GenerateRequest
-    from infinity_assets.model_settings import Sampling
+    from infinity_assets.settings.models import Sampling
 
     sampling = Sampling(temperature=0.7, top_p=1.0, max_tokens=tokens)
     return [GenerateRequest(str(n), "bench", "", ({"role": "user", "content": _text(n, words)},), sampling, seed=n) for n in range(count)]

@@ -32,14 +32,14 @@ from infinity_assets.inference.requests import Request, Response
 def ours(data: Path, batches: Path, folder: Path) -> dict[str, float]:
     """The assets, in a lake of their own; what they asked goes to a file."""
     from infinity_assets.catalog.lake import Lake
-    from infinity_assets.catalog.pool import Pool
     from infinity_assets.definitions import defs
     from infinity_assets.defs import step as steps
-    from infinity_assets.defs.miniature import mirror_of
     from infinity_assets.defs.partitions import SHARDS, partitions_of
-    from infinity_assets.defs.planner import _in_order
     from infinity_assets.inference.engines.pool import EnginePool, open_embedder, open_engine
     from infinity_assets.locations import models_dir
+    from infinity_assets.reading.pool import Pool
+    from infinity_assets.runs.plan_sandbox import mirror_of
+    from infinity_assets.runs.planner import _in_order
     from infinity_assets.settings import Settings
 
     opening, working, asked = [0.0], defaultdict[str, float](float), []

@@ -21,7 +21,7 @@ from typing import Any
 from infinity_assets import prompts
 from infinity_assets.inference.requests import GenerateRequest
 from infinity_assets.locations import models_dir
-from infinity_assets.model_settings import EMBEDDED_MODEL, ModelSpec, Sampling
+from infinity_assets.settings.models import EMBEDDED_MODEL, ModelSpec, Sampling
 
 SUBJECTS = (
     *("rivers", "bridges", "bees", "clocks", "maps", "bread", "glaciers", "lenses", "harbours"),

@@ -23,7 +23,7 @@ from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.requests import GenerateRequest
 from infinity_assets.inference.responses.store import ResponseStore
 from infinity_assets.inference.weights.models import fetch
-from infinity_assets.model_settings import ModelSpec, Sampling
+from infinity_assets.settings.models import ModelSpec, Sampling
 from infinity_assets_tests.inference.engines.served import vllm_serve
 
 THINGS = (

@@ -8,8 +8,8 @@ from infinity_assets.catalog.lake import Lake, Outcome
 from infinity_assets.catalog.quarantine import quarantined_bytes, quarantined_files, quarantined_records
 from infinity_assets.errors import InfinityError
 from infinity_assets_tests.catalog import lakes
-from infinity_assets_tests.rows.readers.in_memory import read
-from infinity_assets_tests.rows.readers.test_reading import make
+from infinity_assets_tests.reading.in_memory import read
+from infinity_assets_tests.reading.test_reader import make
 
 LINES = [
     b'{"question": "q", "answer": "a"}',

@@ -7,9 +7,9 @@ import pytest
 
 from infinity_assets.catalog.lake import Lake, Outcome, StepKey
 from infinity_assets.catalog.staleness import Wanted, changes, why
-from infinity_assets.chat_settings import Answering, Chat, Final
 from infinity_assets.rows import schema
 from infinity_assets.settings import Scoring, Settings, path_of, settings_hash, settings_texts
+from infinity_assets.settings.chat import Answering, Chat, Final
 
 SECTIONS = (Chat(), "model@main:2048")
 OTHER = (Chat(final=Final(min_answer_score=2.0)), "model@main:4096")

@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from infinity_assets.cli import main
-from infinity_assets.defs import runner
-from infinity_assets.defs.runner import dagster_home
+from infinity_assets.runs import runner
+from infinity_assets.runs.runner import dagster_home
 from infinity_assets.settings import Settings
 from infinity_assets_tests.defs.graph import Graph
 

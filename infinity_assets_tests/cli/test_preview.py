@@ -14,10 +14,10 @@ import yaml
 import zstandard
 
 from infinity_assets.catalog.lake import Lake, Outcome
-from infinity_assets.rows.sources import load_source
+from infinity_assets.reading.sources import load_source
 from infinity_assets_tests.catalog import lakes
 from infinity_assets_tests.cli.commands import done, infinity
-from infinity_assets_tests.rows.readers.in_memory import read
+from infinity_assets_tests.reading.in_memory import read
 
 ALPACA = {"instruction": "Name a river.", "input": "", "output": "The Aare is a river."}
 MESSAGES = {"messages": [{"role": "user", "content": "Hello?"}, {"role": "assistant", "content": "Good day."}]}

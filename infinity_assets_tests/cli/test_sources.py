@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from infinity_assets.rows.sources import data_files, load_source
+from infinity_assets.reading.sources import data_files, load_source
 from infinity_assets_tests.cli.commands import done, refused
 from infinity_assets_tests.hub_server import Hub, serving
-from infinity_assets_tests.rows.readers.in_memory import read
+from infinity_assets_tests.reading.in_memory import read
 
 ROWS = '{"instruction": "Name a river.", "output": "The Aare is a river."}\n'
 URL = "hf://datasets/someone/some_data"

@@ -7,9 +7,9 @@ import pytest
 
 from infinity_assets.decontamination.allowed import allowed_texts
 from infinity_assets.decontamination.gate import Gate
-from infinity_assets.rows.readers.benchmarks import read_benchmark
-from infinity_assets.rows.readers.reading import read_source
-from infinity_assets.rows.sources import load_source
+from infinity_assets.reading.benchmarks import read_benchmark
+from infinity_assets.reading.reader import read_source
+from infinity_assets.reading.sources import load_source
 from infinity_assets.settings import Decontamination
 from infinity_assets_tests.benchmarks.decontamination import known, missed
 

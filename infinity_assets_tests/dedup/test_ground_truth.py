@@ -7,11 +7,11 @@ import pytest
 
 from infinity_assets.dedup.duplicates import find_duplicates
 from infinity_assets.dedup.fingerprints import fingerprint
+from infinity_assets.reading.sources import load_source
 from infinity_assets.rows import schema
-from infinity_assets.rows.sources import load_source
 from infinity_assets.settings import Dedup, Near
 from infinity_assets_tests.dedup.brute_force import jaccard, shingles
-from infinity_assets_tests.rows.readers.in_memory import read
+from infinity_assets_tests.reading.in_memory import read
 
 SHARED = Path(__file__).parents[3] / "shared/data/sources"
 SOURCES = ("cherry_alpaca_5pct", "codealpaca", "easyinstruct_alpaca_5k", "fastchat_dummy", "self_instruct")

@@ -8,11 +8,11 @@ import polars as pl
 import pytest
 
 from infinity_assets.catalog.lake import Lake, Outcome
-from infinity_assets.catalog.pool import Pool
 from infinity_assets.defs import step
 from infinity_assets.defs.chat.rounds import ANSWERED
 from infinity_assets.defs.step import REGISTERED, Step
 from infinity_assets.inference.requests import GenerateRequest, Response
+from infinity_assets.reading.pool import Pool
 from infinity_assets.rows.ids import shard_names
 from infinity_assets.settings import Settings
 from infinity_assets_tests.defs.scored_lake import commit

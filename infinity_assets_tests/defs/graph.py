@@ -17,20 +17,20 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from infinity_assets.catalog.invariants import INVARIANTS
 from infinity_assets.catalog.lake import ALL, Lake, Manifest
-from infinity_assets.catalog.pool import Pool
 from infinity_assets.catalog.views import refresh_database
 from infinity_assets.defs import step
 from infinity_assets.defs.checks import invariants
 from infinity_assets.defs.partitions import SHARDS, SOURCES, partitions_of
-from infinity_assets.defs.runner import Fault, Runner, _definitions
 from infinity_assets.defs.step import REGISTERED, materialise
 from infinity_assets.inference.budget import start_budget
 from infinity_assets.inference.engines.pool import EnginePool
-from infinity_assets.model_settings import Calls
+from infinity_assets.invariants import INVARIANTS
 from infinity_assets.progress import LogReporter, reporting_to
+from infinity_assets.reading.pool import Pool
+from infinity_assets.runs.runner import Fault, Runner, _definitions
 from infinity_assets.settings import Settings
+from infinity_assets.settings.models import Calls
 
 _CHECKS = invariants()
 

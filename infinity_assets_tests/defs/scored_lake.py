@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 
 from infinity_assets.catalog.lake import Lake, Outcome, StepKey
-from infinity_assets.catalog.pool import Pool
 from infinity_assets.defs.foundation import candidates, inf_instruct_f, topics
 from infinity_assets.defs.step import REGISTERED, Step
+from infinity_assets.reading.pool import Pool
 from infinity_assets.rows import schema
 from infinity_assets.selection.rules import measures
 from infinity_assets.selection.topics import label_items

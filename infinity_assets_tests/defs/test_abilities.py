@@ -10,13 +10,13 @@ from infinity_assets.catalog.lake import Outcome
 from infinity_assets.cli import main
 from infinity_assets.defs.chat import abilities as asset
 from infinity_assets.defs.chat import diagnosed
-from infinity_assets.defs.planner import Watched
 from infinity_assets.defs.step import REGISTERED, Step
 from infinity_assets.errors import InfinityError
-from infinity_assets.evaluation import proxy as training
 from infinity_assets.inference.requests import GenerateRequest, Response
 from infinity_assets.rows.ids import draw
+from infinity_assets.runs.planner import Watched
 from infinity_assets.synthesis.diagnosis import ABILITIES
+from infinity_assets.training import proxy as training
 from infinity_assets_tests.defs.diagnosed_lake import SHARD, Stage, answers
 from infinity_assets_tests.defs.scored_lake import commit
 

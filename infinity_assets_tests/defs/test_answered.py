@@ -9,19 +9,19 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from infinity_assets import sandbox
 from infinity_assets.catalog.lake import Lake, Outcome, StepKey
-from infinity_assets.catalog.pool import Pool
-from infinity_assets.chat_settings import Answering, Chat
 from infinity_assets.defs import step
 from infinity_assets.defs.chat import answered  # noqa: F401
 from infinity_assets.defs.chat.rounds import ANSWERED, EVOLVED
 from infinity_assets.defs.step import REGISTERED, Step
-from infinity_assets.evaluation import sandbox
 from infinity_assets.inference.requests import GenerateRequest, Response, RewardRequest
-from infinity_assets.model_settings import Models, RewardSpec
+from infinity_assets.reading.pool import Pool
 from infinity_assets.rows import schema
 from infinity_assets.rows.ids import with_row_ids
 from infinity_assets.settings import Settings
+from infinity_assets.settings.chat import Answering, Chat
+from infinity_assets.settings.models import Models, RewardSpec
 from infinity_assets_tests.frames import asked
 from infinity_assets_tests.inference.doubles import ScriptedEngine
 

@@ -5,13 +5,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from infinity_assets.catalog.invariants import APPLIES, INVARIANTS
 from infinity_assets.catalog.lake import Lake, Outcome, StepKey
-from infinity_assets.catalog.pool import Pool
 from infinity_assets.defs import step
 from infinity_assets.defs.chat import conversed
 from infinity_assets.defs.chat.rounds import CONVERSED, DIAGNOSED
 from infinity_assets.defs.step import REGISTERED, Step
+from infinity_assets.invariants import APPLIES, INVARIANTS
+from infinity_assets.reading.pool import Pool
 from infinity_assets.settings import Settings
 from infinity_assets_tests.inference.doubles import ScriptedEngine
 from infinity_assets_tests.synthesis.test_conversations import rows, scripted

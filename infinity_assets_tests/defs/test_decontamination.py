@@ -7,10 +7,10 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from infinity_assets.catalog.invariants import clean
 from infinity_assets.catalog.views import connect
 from infinity_assets.defs.checks import unflagged
 from infinity_assets.defs.resources import LakeResource
+from infinity_assets.invariants import clean
 from infinity_assets_tests.defs.graph import Graph, make_once
 
 ITEM = "A ferry carries twelve cars and nine bicycles over the lake on each of its trips; how many wheels cross in seven trips?"

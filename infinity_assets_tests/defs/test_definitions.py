@@ -8,8 +8,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from infinity_assets.catalog.invariants import APPLIES
 from infinity_assets.definitions import defs
+from infinity_assets.invariants import APPLIES
 
 PACKAGE = Path(__file__).parents[2] / "infinity_assets"
 GROUPS = {

@@ -9,8 +9,8 @@ import pytest
 
 from infinity_assets.catalog.cluster import cluster
 from infinity_assets.catalog.explain import explain
-from infinity_assets.catalog.invariants import check_all
 from infinity_assets.errors import InfinityError
+from infinity_assets.invariants import check_all
 from infinity_assets_tests.defs.graph import Graph, make_once
 
 STORY = "Every morning the baker lights the oven before the town wakes up, and by six o'clock the first loaves stand on the shelf to cool."

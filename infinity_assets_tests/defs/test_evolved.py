@@ -9,20 +9,20 @@ import polars as pl
 import pytest
 
 from infinity_assets.catalog.lake import Lake, Outcome
-from infinity_assets.catalog.pool import Pool
 from infinity_assets.defs import step as steps
 from infinity_assets.defs.chat.evolved import evolve, operations
 from infinity_assets.defs.chat.rounds import DIAGNOSED, LABELS, round_name
 from infinity_assets.defs.step import Step
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.requests import GenerateRequest, Request, Response
+from infinity_assets.reading.pool import Pool
 from infinity_assets.rows import schema
 from infinity_assets.rows.ids import shard_names, with_row_ids
 from infinity_assets.settings import Settings
 from infinity_assets_tests.defs.scored_lake import commit
-from infinity_assets_tests.defs.test_planner import ChanceEmbedder, scripted
 from infinity_assets_tests.frames import pool
 from infinity_assets_tests.inference.doubles import ScriptedEngine
+from infinity_assets_tests.runs.test_planner import ChanceEmbedder, scripted
 
 SHARDS = 2
 

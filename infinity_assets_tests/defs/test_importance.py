@@ -14,12 +14,12 @@ from infinity_assets.defs.resources import LakeResource
 from infinity_assets.defs.score.importance import importance
 from infinity_assets.defs.score.ngrams import ngrams
 from infinity_assets.errors import InfinityError
-from infinity_assets.foundation_settings import Dsir
+from infinity_assets.reading.benchmarks import ITEM
 from infinity_assets.rows import conversation
 from infinity_assets.rows.ids import shard_of
-from infinity_assets.rows.readers.benchmarks import ITEM
 from infinity_assets.selection.dsir.passes import IMPORTANCE
 from infinity_assets.selection.dsir.weights import count, fit, weigh
+from infinity_assets.settings.foundation import Dsir
 from infinity_assets_tests.frames import pool
 
 NUMBERS = range(1, 31)

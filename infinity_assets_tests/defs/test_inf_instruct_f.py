@@ -8,12 +8,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from infinity_assets.catalog.invariants import conservation, unique
 from infinity_assets.catalog.lake import Lake, Outcome
 from infinity_assets.defs.step import Step
 from infinity_assets.inference.engines.embedder import Reading
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.requests import Response, ScoreRequest
+from infinity_assets.invariants import conservation, unique
 from infinity_assets.settings import Settings
 from infinity_assets_tests.defs.graph import Graph
 from infinity_assets_tests.defs.scored_lake import ROWS, commit, f_of, make

@@ -4,17 +4,17 @@ from pathlib import Path
 
 import polars as pl
 
-from infinity_assets.catalog.invariants import APPLIES, INVARIANTS
 from infinity_assets.catalog.lake import Lake, Outcome
-from infinity_assets.catalog.pool import Pool
 from infinity_assets.decontamination.allowed import ALLOWED
-from infinity_assets.defs.chat import final
+from infinity_assets.defs.chat import inf_instruct_g as final
 from infinity_assets.defs.chat.rounds import CONVERSED
 from infinity_assets.defs.step import REGISTERED, Step
-from infinity_assets.model_settings import ModelSpec
+from infinity_assets.invariants import APPLIES, INVARIANTS
+from infinity_assets.reading.pool import Pool
 from infinity_assets.rows import schema
 from infinity_assets.rows.ids import with_row_ids
 from infinity_assets.settings import Settings
+from infinity_assets.settings.models import ModelSpec
 from infinity_assets_tests.defs.test_conversed import commit
 from infinity_assets_tests.frames import Turns, conversations, pool
 from infinity_assets_tests.synthesis.test_final import prose

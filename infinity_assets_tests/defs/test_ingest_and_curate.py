@@ -13,7 +13,6 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from infinity_assets.catalog.lake import Outcome, StepKey
-from infinity_assets.catalog.pool import Pool
 from infinity_assets.catalog.views import connect
 from infinity_assets.definitions import defs
 from infinity_assets.defs.automation import daily, remember_state, sources_state, watch_sources
@@ -21,6 +20,7 @@ from infinity_assets.defs.ingest import assets
 from infinity_assets.defs.partitions import SOURCES, register_sources
 from infinity_assets.defs.resources import LakeResource
 from infinity_assets.errors import InfinityError
+from infinity_assets.reading.pool import Pool
 from infinity_assets_tests.defs.graph import Graph, make_once
 
 QUESTIONS = {"one": ["What is a fjord?", "Why is snow white?", "How do bees see?"], "two": ["Why is snow white?", "What is basalt?"]}

@@ -14,17 +14,18 @@ import pytest
 from click.testing import CliRunner
 
 from infinity_assets.catalog.lake import ALL, Outcome, StepKey
-from infinity_assets.catalog.pool import Pool
 from infinity_assets.cli import main
-from infinity_assets.defs import planner, step
+from infinity_assets.defs import step
 from infinity_assets.defs import training as defs_training
 from infinity_assets.defs.foundation import domain_budget, domain_scores, proxy  # noqa: F401
-from infinity_assets.defs.planner import Planner
 from infinity_assets.defs.step import REGISTERED
-from infinity_assets.evaluation import proxy as training
 from infinity_assets.inference.requests import GenerateRequest, Response, ScoreRequest
-from infinity_assets.rows.readers.benchmarks import read_benchmark
+from infinity_assets.reading.benchmarks import read_benchmark
+from infinity_assets.reading.pool import Pool
+from infinity_assets.runs import planner
+from infinity_assets.runs.planner import Planner
 from infinity_assets.settings import Settings
+from infinity_assets.training import proxy as training
 from infinity_assets_tests.defs.graph import Graph
 from infinity_assets_tests.frames import pool
 from infinity_assets_tests.inference.doubles import ScriptedEngine

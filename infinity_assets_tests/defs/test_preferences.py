@@ -8,14 +8,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from infinity_assets.catalog.lake import Lake, Outcome, StepKey
-from infinity_assets.catalog.pool import Pool
-from infinity_assets.chat_settings import Answering, Chat
 from infinity_assets.defs.chat.preferences import PREFERENCES
 from infinity_assets.defs.chat.rounds import ANSWERED, ROUNDS, round_name
 from infinity_assets.defs.step import REGISTERED, Step
-from infinity_assets.model_settings import Models, RewardSpec
+from infinity_assets.reading.pool import Pool
 from infinity_assets.rows.ids import with_row_ids
 from infinity_assets.settings import Settings
+from infinity_assets.settings.chat import Answering, Chat
+from infinity_assets.settings.models import Models, RewardSpec
 from infinity_assets_tests.frames import conversations
 from infinity_assets_tests.properties import examples
 

@@ -6,13 +6,14 @@ from pathlib import Path
 import polars as pl
 
 from infinity_assets.catalog.lake import Outcome
-from infinity_assets.catalog.pool import Pool
-from infinity_assets.defs.chat import conversed, final
-from infinity_assets.defs.release import assets
+from infinity_assets.defs.chat import conversed
+from infinity_assets.defs.chat import inf_instruct_g as final
+from infinity_assets.defs.release import release as assets
 from infinity_assets.defs.step import REGISTERED, Step
-from infinity_assets.model_settings import EMBEDDED_MODEL
+from infinity_assets.reading.pool import Pool
 from infinity_assets.rows import schema
 from infinity_assets.settings import Settings
+from infinity_assets.settings.models import EMBEDDED_MODEL
 from infinity_assets_tests.catalog import lakes
 from infinity_assets_tests.defs.test_conversed import commit
 from infinity_assets_tests.frames import conversations

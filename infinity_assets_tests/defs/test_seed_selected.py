@@ -8,26 +8,26 @@ import numpy as np
 import polars as pl
 import pytest
 
-from infinity_assets.catalog.invariants import conservation, unique
 from infinity_assets.catalog.lake import Lake, Outcome
-from infinity_assets.catalog.pool import Pool
-from infinity_assets.chat_settings import Seeds
-from infinity_assets.defs import planner, step, training
-from infinity_assets.defs.chat import seeds as _  # noqa: F401  (registers it)
+from infinity_assets.defs import step, training
 from infinity_assets.defs.foundation import candidates
 from infinity_assets.defs.score import tuned as __  # noqa: F401
 from infinity_assets.defs.step import REGISTERED, Step
 from infinity_assets.errors import InfinityError
-from infinity_assets.evaluation import proxy
-from infinity_assets.foundation_settings import Proxy
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.requests import Response, ScoreRequest
-from infinity_assets.model_settings import ModelSpec
+from infinity_assets.invariants import conservation, unique
+from infinity_assets.reading.pool import Pool
 from infinity_assets.report.charts import LIMIT
 from infinity_assets.rows import schema
 from infinity_assets.rows.ids import shard_names, shard_of
+from infinity_assets.runs import planner
 from infinity_assets.selection.seeds.criteria import CRITERIA
 from infinity_assets.settings import Settings
+from infinity_assets.settings.chat import Seeds
+from infinity_assets.settings.foundation import Proxy
+from infinity_assets.settings.models import ModelSpec
+from infinity_assets.training import proxy
 from infinity_assets_tests.defs.scored_lake import commit
 from infinity_assets_tests.frames import pool
 from infinity_assets_tests.inference.doubles import ScriptedEngine

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from infinity_assets.catalog.lake import ALL, Lake, Outcome, StepKey
-from infinity_assets.defs.curate.decontaminated import allowed
+from infinity_assets.defs.curate.allowed import allowed
 from infinity_assets.defs.resources import LakeResource
 from infinity_assets.defs.step import FORCE_TAG
 

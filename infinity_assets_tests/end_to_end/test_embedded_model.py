@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from infinity_assets.catalog.invariants import check_all
 from infinity_assets.catalog.lake import Lake
-from infinity_assets.catalog.pool import Pool
 from infinity_assets.catalog.views import connect
 from infinity_assets.inference.engines.pool import EnginePool
+from infinity_assets.invariants import check_all
+from infinity_assets.reading.pool import Pool
 from infinity_assets.scoring.judge import DIGITS
 from infinity_assets_tests.defs.graph import Graph
 from infinity_assets_tests.inference.doubles import EMBEDDED

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from infinity_assets.catalog.funnel import ORDER
-from infinity_assets.catalog.invariants import check_all
-from infinity_assets.catalog.pool import Pool
-from infinity_assets.model_settings import STATIC_EMBEDDER
+from infinity_assets.invariants import check_all
+from infinity_assets.reading.pool import Pool
+from infinity_assets.settings.models import STATIC_EMBEDDER
 from infinity_assets_tests.end_to_end.oracle import Oracle
 from infinity_assets_tests.forks import WITHOUT_DAGSTER
 from infinity_assets_tests.inference.engines.servers import Server

@@ -11,9 +11,9 @@ import pytest
 
 from infinity_assets.catalog.explain import explain
 from infinity_assets.catalog.funnel import ORDER
-from infinity_assets.catalog.invariants import check_all
-from infinity_assets.catalog.pool import Pool
 from infinity_assets.defs.automation import sources_state, state_file
+from infinity_assets.invariants import check_all
+from infinity_assets.reading.pool import Pool
 from infinity_assets.scoring.judge import DIGITS
 from infinity_assets_tests.project import PROJECT, Project
 from infinity_assets_tests.prompts.test_prompts_page import TABLE

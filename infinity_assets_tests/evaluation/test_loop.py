@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from infinity_assets.evaluation.loop import STATE, advance, bound, fingerprint
 from infinity_assets.evaluation.scores import SCORE
-from infinity_assets.foundation_settings import Loop
+from infinity_assets.settings.foundation import Loop
 from infinity_assets_tests.properties import examples
 
 SHARES = {"math": 0.2, "code": 0.6, "chat": 0.5}

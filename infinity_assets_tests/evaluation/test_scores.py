@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from infinity_assets.errors import InfinityError
 from infinity_assets.evaluation.scores import SCORE, counted, named, read_lm_eval, references, standard_error
 from infinity_assets.evaluation.tasks import TASK
-from infinity_assets.foundation_settings import Loop
+from infinity_assets.settings.foundation import Loop
 
 
 @given(verdicts=st.lists(st.none() | st.booleans(), min_size=1, max_size=30))

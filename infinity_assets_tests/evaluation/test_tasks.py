@@ -7,10 +7,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from infinity_assets.evaluation import sandbox
+from infinity_assets import sandbox
 from infinity_assets.evaluation.tasks import chosen, code_of, program, read_tasks, why_not
-from infinity_assets.foundation_settings import Limits
-from infinity_assets.rows.readers.benchmarks import read_benchmark
+from infinity_assets.reading.benchmarks import read_benchmark
+from infinity_assets.settings.foundation import Limits
 
 PROMPT = 'from typing import List\n\n\ndef twice(numbers: List[int]) -> List[int]:\n    """ Return each number, doubled.\n    """\n'
 HUMANEVAL = {

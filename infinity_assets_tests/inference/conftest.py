@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from infinity_assets.inference.weights.models import local_path
-from infinity_assets.model_settings import ModelSpec
+from infinity_assets.settings.models import ModelSpec
 from infinity_assets_tests.inference.plain import Plain
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from infinity_assets.inference.engines.engine import Admit, Engine, always
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.requests import GenerateRequest, Request, Response, ScoreRequest, most_tokens
-from infinity_assets.model_settings import ModelSpec, Sampling
+from infinity_assets.settings.models import ModelSpec, Sampling
 
 SPEC = ModelSpec(model="scripted")
 EMBEDDED = ModelSpec(dtype="float32", max_model_len=1024)

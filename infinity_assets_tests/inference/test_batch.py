@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from infinity_assets import prompts
 from infinity_assets.inference import batch
-from infinity_assets.model_settings import Sampling
+from infinity_assets.settings.models import Sampling
 from infinity_assets_tests.properties import examples
 
 VALUES = st.lists(st.text("ab$ {}\\\n#数\0") | st.sampled_from(["$request", "${answer}", "## user", "$$", "---\n", "{}", "%s"])).map(

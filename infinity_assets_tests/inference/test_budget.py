@@ -11,7 +11,7 @@ from infinity_assets.inference.client import Inference
 from infinity_assets.inference.ledger import Ledger
 from infinity_assets.inference.requests import Response
 from infinity_assets.inference.responses.store import ResponseStore
-from infinity_assets.model_settings import Calls, ModelSpec, Price, Sampling
+from infinity_assets.settings.models import Calls, ModelSpec, Price, Sampling
 from infinity_assets_tests.inference.doubles import SPEC, ScriptedEngine, ask
 
 tokens = st.integers(0, 500)

@@ -16,8 +16,8 @@ from infinity_assets.inference.engines.engine import EngineUnavailable
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.requests import GenerateRequest, Response, ScoreRequest, failed, room_of
 from infinity_assets.inference.responses.store import ResponseStore
-from infinity_assets.model_settings import EmbedderSpec, Retries, Sampling
 from infinity_assets.rows.schema import GENERATIONS
+from infinity_assets.settings.models import EmbedderSpec, Retries, Sampling
 from infinity_assets_tests.inference.doubles import SPEC, ScriptedEngine, ask, echo
 from infinity_assets_tests.properties import examples
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infinity_assets.inference.requests import CompleteRequest, EmbedRequest, ScoreRequest, normalised, request_key
-from infinity_assets.model_settings import ModelSpec, Sampling
+from infinity_assets.settings.models import ModelSpec, Sampling
 from infinity_assets_tests.inference.doubles import ask
 
 MODEL = "m@main"

@@ -11,12 +11,12 @@ import polars as pl
 import pytest
 
 from infinity_assets import prompts
-from infinity_assets.chat_settings import Evolution
 from infinity_assets.errors import InfinityError
 from infinity_assets.inference import batch
 from infinity_assets.inference.requests import request_key
-from infinity_assets.model_settings import Sampling
 from infinity_assets.scoring import judge, labels
+from infinity_assets.settings.chat import Evolution
+from infinity_assets.settings.models import Sampling
 from infinity_assets.synthesis.strategies.evol_instruct import FROM_TEXT, EvolInstruct
 
 OPERATORS = EvolInstruct().prompts(Evolution())[:-1]

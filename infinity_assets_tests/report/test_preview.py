@@ -7,9 +7,9 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
+from infinity_assets.reading.preview import preview
 from infinity_assets.report.preview import show, show_lines
-from infinity_assets.rows.readers.preview import preview
-from infinity_assets_tests.rows.readers.test_reading import make
+from infinity_assets_tests.reading.test_reader import make
 
 
 def shown(folder: Path, *records: dict, width: int = 100) -> str:

@@ -7,8 +7,9 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from infinity_assets.rows.character_classes import SEPARATOR
 from infinity_assets.rows.text import tokens
-from infinity_assets.rows.token_hashes import SEPARATOR, TokenHashes, characters, compatible, token_hashes
+from infinity_assets.rows.token_hashes import TokenHashes, characters, compatible, token_hashes
 from infinity_assets_tests.properties import examples
 
 FEW = settings(max_examples=examples(150), deadline=None)

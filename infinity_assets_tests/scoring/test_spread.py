@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.foundation_settings import Labels
 from infinity_assets.scoring.spread import Labelled, agreement, neighbours, vote
+from infinity_assets.settings.foundation import Labels
 from infinity_assets_tests.properties import examples
 
 FEW = settings(max_examples=examples(60), deadline=None)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.foundation_settings import Labels
 from infinity_assets.scoring.vocabulary import EMPTY, FORMS, NOT_IN_VOCABULARY, RARE, Vocabulary, build, labels_of, pairs_of, place
+from infinity_assets.settings.foundation import Labels
 from infinity_assets_tests.properties import examples
 
 FEW = settings(max_examples=examples(80), deadline=None)

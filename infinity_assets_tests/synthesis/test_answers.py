@@ -13,7 +13,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.foundation_settings import Limits
+from infinity_assets.settings.foundation import Limits
 from infinity_assets.synthesis.answers import REASONS, choose, failures
 from infinity_assets.synthesis.execution import execute
 from infinity_assets_tests.properties import examples

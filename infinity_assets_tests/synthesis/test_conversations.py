@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.chat_settings import Conversations
 from infinity_assets.inference.client import Inference
 from infinity_assets.inference.requests import GenerateRequest, Request, Response
 from infinity_assets.inference.responses.store import ResponseStore
@@ -20,8 +19,9 @@ from infinity_assets.rows.grammar import grammar_faults
 from infinity_assets.rows.ids import with_row_ids
 from infinity_assets.selection.rules import first_failure
 from infinity_assets.settings import Settings
+from infinity_assets.settings.chat import Conversations
 from infinity_assets.synthesis import conversations
-from infinity_assets.synthesis.asking import Asking
+from infinity_assets.synthesis.prompting import Asking
 from infinity_assets_tests.frames import conversations as messages_of
 from infinity_assets_tests.inference.doubles import ScriptedEngine
 from infinity_assets_tests.properties import examples
@@ -104,9 +104,12 @@ def test_a_turn_that_fails_ends_the_conversation_there(turn: int) -> None:
     frame = rows(len(FAULTS) + 1)
     faulty = dict(zip(frame["row_id"], FAULTS, strict=False))
     found, tried, _ = talked(frame, {row: (turn, name) for row, name in faulty.items()}, Conversations(share=1.0, turns=(4, 4)))
-    ends = {row: (turns, reason, len(messages)) for row, turns, reason, messages in found.select("row_id", "turns", "reason", "messages").iter_rows()}
+    ends = {
+        row: (turns, reason, len(messages))
+        for row, turns, reason, messages in found.select("row_id", "turns", "reason", "messages").iter_rows()
+    }
     others = set(frame["row_id"]) - set(faulty)
-    assert ends == {row: (turn - 1, name, 2 * (turn - 1)) for row, name in faulty.items()} | {row: (4, None, 8) for row in others}
+    assert ends == {row: (turn - 1, name, 2 * (turn - 1)) for row, name in faulty.items()} | dict.fromkeys(others, (4, None, 8))
     assert sorted(tried.drop_nulls().rows()) == sorted((turn, name) for name in FAULTS)
     assert found.filter(pl.col("row_id").is_in(list(others)))["coherence"].to_list() == pytest.approx([0.6])
 

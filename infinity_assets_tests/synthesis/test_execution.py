@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.evaluation import sandbox
-from infinity_assets.foundation_settings import Limits
+from infinity_assets import sandbox
+from infinity_assets.settings.foundation import Limits
 from infinity_assets.synthesis import execution
 from infinity_assets.synthesis.execution import execute, program_of
 from infinity_assets_tests.properties import examples

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.chat_settings import Final
 from infinity_assets.dedup.fingerprints import fingerprint
 from infinity_assets.rows import schema
 from infinity_assets.rows.ids import with_row_ids
 from infinity_assets.settings import Near
+from infinity_assets.settings.chat import Final
 from infinity_assets.synthesis import final
 from infinity_assets_tests.frames import Turns, conversations
 from infinity_assets_tests.properties import examples

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from infinity_assets.rows import schema
 from infinity_assets.rows.ids import shard_names
 from infinity_assets.selection.rules import Rule
-from infinity_assets.synthesis.descent import settle
+from infinity_assets.synthesis.lineage import settle
 from infinity_assets.synthesis.quota import WAVE, share_of, until_accepted
 from infinity_assets_tests.properties import examples
 

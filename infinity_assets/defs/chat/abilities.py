@@ -13,14 +13,14 @@ from infinity_assets.defs.chat.diagnosed import questions
 from infinity_assets.defs.chat.rounds import ROUNDS, round_name
 from infinity_assets.defs.step import Part, Step, dataset
 from infinity_assets.errors import InfinityError
-from infinity_assets.evaluation import proxy as training
 from infinity_assets.inference.weights.models import local_path
 from infinity_assets.locations import models_dir
-from infinity_assets.model_settings import Student
 from infinity_assets.progress import reporter
 from infinity_assets.report import charts
 from infinity_assets.settings import Settings
+from infinity_assets.settings.models import Student
 from infinity_assets.synthesis import diagnosis
+from infinity_assets.training import proxy as training
 
 _MEANING = {
     "round": "round of the chat loop, from 1",

@@ -13,8 +13,8 @@ from infinity_assets.rows import conversation
 from infinity_assets.rows.ids import shard_of, with_row_ids
 from infinity_assets.scoring import language
 from infinity_assets.synthesis import answers, execution, quota
-from infinity_assets.synthesis.asking import Asking
-from infinity_assets.synthesis.descent import Generation, merge_copies, settle, with_siblings
+from infinity_assets.synthesis.lineage import Generation, merge_copies, settle, with_siblings
+from infinity_assets.synthesis.prompting import Asking
 
 _FAILED = ["row_id", "reason", "detail"]
 

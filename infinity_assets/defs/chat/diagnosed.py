@@ -10,7 +10,7 @@ from infinity_assets.defs.step import Step, dataset
 from infinity_assets.report import charts
 from infinity_assets.rows import conversation, schema
 from infinity_assets.synthesis import diagnosis
-from infinity_assets.synthesis.asking import Asking
+from infinity_assets.synthesis.prompting import Asking
 
 
 def _make(number: int) -> dg.AssetsDefinition:

@@ -9,9 +9,8 @@ from infinity_assets import prompts
 from infinity_assets.catalog.lake import Outcome
 from infinity_assets.decontamination.gate import Gate
 from infinity_assets.defs.chat.rounds import EVOLVED, LABELS, MEANING, ROUNDS, round_name
-from infinity_assets.defs.curate.decontaminated import GATE, gate_of
+from infinity_assets.defs.curate.matches import GATE, gate_of
 from infinity_assets.defs.step import Step, dataset
-from infinity_assets.model_settings import Sampling
 from infinity_assets.report import charts
 from infinity_assets.rows import conversation, schema
 from infinity_assets.rows.ids import shard_of, with_row_ids
@@ -19,18 +18,19 @@ from infinity_assets.rows.text import unquoted
 from infinity_assets.scoring import language
 from infinity_assets.selection.rules import Rule
 from infinity_assets.settings import Settings
+from infinity_assets.settings.models import Sampling
 from infinity_assets.synthesis import quota
-from infinity_assets.synthesis.asking import Asking
-from infinity_assets.synthesis.descent import Generation, settle
-from infinity_assets.synthesis.elimination import copies, measures, rules
-from infinity_assets.synthesis.strategies import registry
+from infinity_assets.synthesis.elimination import copies, model_measures, rewrite_rules
+from infinity_assets.synthesis.lineage import Generation, settle
+from infinity_assets.synthesis.prompting import Asking
+from infinity_assets.synthesis.strategies import dispatch
 
 _FAILED = ["row_id", "reason", "detail"]
 
 
 def _prompts(settings: Settings) -> tuple[str, ...]:
     """The prompts whose words and examples a rewrite may have copied."""
-    return registry.prompts_of(settings.chat.evolution)
+    return dispatch.prompts_of(settings.chat.evolution)
 
 
 def _make(number: int) -> dg.AssetsDefinition:
@@ -46,7 +46,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         settings=lambda s: (
             s.shards, s.chat.evolution, s.decontamination.gate, s.scoring.max_chars, s.calls.retries,
             s.models.generator.reach, s.models.judge.reach, s.models.embedder.identity,
-            *prompts.hashes(s.prompts_dir, *_prompts(s), *measures.PROMPTS), *_gap(s),
+            *prompts.hashes(s.prompts_dir, *_prompts(s), *model_measures.PROMPTS), *_gap(s),
         ),
         columns=EVOLVED,
         meaning=MEANING,
@@ -81,7 +81,7 @@ def evolve(step: Step, number: int) -> Outcome:
     if _stopped(step, number):
         return Outcome(schema.empty(EVOLVED), rows_in=seeds.height, rows_created=0, decisions=_untried(seeds, "loop_stopped"))
     wordings = [prompts.both(name, step.settings.prompts_dir) for name in _prompts(step.settings)]
-    checks = rules.rules(recipe.elimination, wordings)
+    checks = rewrite_rules.rules(recipe.elimination, wordings)
     gate, tried, before = gate_of(step), [], _kept_before(step, number)
 
     def make(seeds: pl.DataFrame) -> pl.DataFrame:
@@ -189,8 +189,8 @@ def _untried(seeds: pl.DataFrame, reason: str) -> pl.DataFrame:
 
 def _rewrites(asking: Asking, seeds: pl.DataFrame, number: int, checks: Sequence[Rule]) -> pl.DataFrame:
     """What is made of seeds, and what the rules want to know of it: one line per seed."""
-    made = seeds.join(registry.write(seeds, asking, number), on="row_id").with_columns(unquoted(pl.col("text")))
-    return measures.measured(made, asking, checks).with_columns(
+    made = seeds.join(dispatch.write(seeds, asking, number), on="row_id").with_columns(unquoted(pl.col("text")))
+    return model_measures.measured(made, asking, checks).with_columns(
         pl.col("kind").alias("seed_kind"),
         pl.lit("instruction").alias("kind"),
         pl.concat_list(pl.struct(role=pl.lit("user"), content=pl.col("text").fill_null(""))).alias("messages"),
@@ -207,7 +207,7 @@ def _copied(gate: Gate, made: pl.DataFrame, wordings: Iterable[prompts.Bilingual
     """Rewrites that hold a benchmark item, or an example of their prompt: row_id, reason, detail."""
     found = [
         gate.hits(made).with_columns(reason=pl.lit("contaminated_")),
-        rules.copied_examples(made, wordings).with_columns(reason=pl.lit("prompt_example_")),
+        rewrite_rules.copied_examples(made, wordings).with_columns(reason=pl.lit("prompt_example_")),
     ]
     return pl.concat(found).select(
         "row_id",

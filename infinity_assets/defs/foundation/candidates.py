@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import polars as pl
 
-from infinity_assets.foundation_settings import Rules
-from infinity_assets.selection.rules import registry
+from infinity_assets.selection.rules import rulebook
+from infinity_assets.settings.foundation import Rules
 
 READS = ("decontaminated", "measured", "scored", "labelled", "importance", "proximity", "topics", "seed_selected")
 """Assets that are read."""
@@ -52,7 +52,7 @@ def vectors_of(read: Read) -> Callable[[pl.Series], pl.DataFrame]:
 
 
 def facts(read: Read, rows: pl.DataFrame, rules: Rules) -> pl.DataFrame:
-    """What the rules read of these rows (`rules.registry.facts`)."""
+    """What the rules read of these rows (`rules.rulebook.facts`)."""
     measured = read("measured").collect(engine="streaming")
-    scored = read("scored").select(registry.SCORES).collect(engine="streaming")
-    return registry.facts(rows.select(registry.PLACE), measured, scored, rules)
+    scored = read("scored").select(rulebook.SCORES).collect(engine="streaming")
+    return rulebook.facts(rows.select(rulebook.PLACE), measured, scored, rules)

@@ -6,7 +6,7 @@ from infinity_assets.catalog.lake import ALL, Lake, Outcome
 from infinity_assets.defs.step import Step, dataset
 from infinity_assets.evaluation.loop import STATE, advance, standings
 from infinity_assets.report import charts
-from infinity_assets.selection.budget import BUDGET, budget
+from infinity_assets.selection.domain_budget import BUDGET, budget
 
 _LOOP = {name: dtype for name, dtype in STATE.items() if name not in ("domain", "why")}
 

@@ -6,17 +6,17 @@ import polars as pl
 
 from infinity_assets import prompts
 from infinity_assets.catalog.lake import Lake, Outcome, file_hash
-from infinity_assets.catalog.pool import Pool
-from infinity_assets.defs.curate.decontaminated import benchmark_files
+from infinity_assets.defs.curate.benchmarks import benchmark_files
 from infinity_assets.defs.step import Step, dataset
 from infinity_assets.defs.training import tuned_model, weights_of
 from infinity_assets.evaluation.evaluate import PROMPTS, evaluate
 from infinity_assets.evaluation.loop import PROXY
 from infinity_assets.evaluation.scores import OTHER, SCORE, TESTED, counted, left_out, read_lm_eval, references, result_files
 from infinity_assets.evaluation.tasks import TASK, chosen, read_tasks, why_not
-from infinity_assets.foundation_settings import Loop
-from infinity_assets.model_settings import ModelSpec
+from infinity_assets.reading.pool import Pool
 from infinity_assets.report import charts
+from infinity_assets.settings.foundation import Loop
+from infinity_assets.settings.models import ModelSpec
 
 
 def models_under_test(loop: Loop, lake: Lake) -> dict[str, ModelSpec]:

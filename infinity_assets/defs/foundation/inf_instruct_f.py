@@ -8,8 +8,8 @@ from infinity_assets.defs.step import Step, dataset
 from infinity_assets.report import charts
 from infinity_assets.rows import schema
 from infinity_assets.selection import composition
-from infinity_assets.selection.budget import relaxed
-from infinity_assets.selection.rules import first_failure, registry
+from infinity_assets.selection.domain_budget import relaxed
+from infinity_assets.selection.rules import first_failure, rulebook
 
 _SAID = {
     "cate_ability": pl.List(pl.String),
@@ -51,7 +51,7 @@ def inf_instruct_f(step: Step) -> Outcome:
     recipe = step.settings.foundation
     rows, budget = candidates.candidates(step.read), step.read("domain_budget").collect()
     rules = relaxed(recipe.rules, budget)
-    failed = first_failure(candidates.facts(step.read, rows, rules), registry.rules(rules))
+    failed = first_failure(candidates.facts(step.read, rows, rules), rulebook.rules(rules))
     passed = rows.join(failed, on="row_id", how="anti")
     quotas = dict(budget.select("domain", "quota").iter_rows())
     verdicts = composition.compose(passed, quotas, recipe, candidates.vectors_of(step.read))

@@ -3,7 +3,7 @@
 from infinity_assets.catalog.lake import Outcome
 from infinity_assets.defs import training
 from infinity_assets.defs.step import Step, dataset
-from infinity_assets.evaluation.proxy import CURVE
+from infinity_assets.training.proxy import CURVE
 
 
 @dataset(

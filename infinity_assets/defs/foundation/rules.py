@@ -5,8 +5,8 @@ import polars as pl
 from infinity_assets.catalog.lake import Outcome
 from infinity_assets.defs.step import Step, dataset
 from infinity_assets.report import charts
-from infinity_assets.report import rules as page
-from infinity_assets.selection.rules import counts, registry
+from infinity_assets.report import rule_tables as page
+from infinity_assets.selection.rules import counts, rulebook
 
 _SHOWN = 4
 """Rows on each side of a threshold."""
@@ -32,24 +32,24 @@ def rules(step: Step) -> Outcome:
     Grain: one rule and domain. A row that fails several rules counts for each of them here; `decisions` has the first.
     """
     settings = step.settings.foundation.rules
-    facts = registry.facts(
-        step.read("decontaminated").select(registry.PLACE).collect(),
+    facts = rulebook.facts(
+        step.read("decontaminated").select(rulebook.PLACE).collect(),
         step.read("measured").collect(),
-        step.read("scored").select(registry.SCORES).collect(),
+        step.read("scored").select(rulebook.SCORES).collect(),
         settings,
     )
     table = counts.counts(facts, settings)
-    sides = {bound: counts.sides(facts, bound, settings, _SHOWN) for bound in registry.BOUNDS}
+    sides = {bound: counts.sides(facts, bound, settings, _SHOWN) for bound in rulebook.BOUNDS}
     named = pl.concat([found["row_id"] for found in sides.values()]).unique()
     shown = page.texts(
         step.read("decontaminated").select("row_id", "messages").filter(pl.col("row_id").is_in(named.implode())).collect(engine="streaming")
     )
-    failing = facts.select(pl.any_horizontal(bound.rule(settings).fails.fill_null(False) for bound in registry.BOUNDS)).to_series().sum()
+    failing = facts.select(pl.any_horizontal(bound.rule(settings).fails.fill_null(False) for bound in rulebook.BOUNDS)).to_series().sum()
     return Outcome(
         table,
         measures={"rows judged": facts.height, "rows that fail a rule": int(failing)},
         charts={
-            "counts": charts.table(page.totals(table), rows=len(registry.BOUNDS)),
+            "counts": charts.table(page.totals(table), rows=len(rulebook.BOUNDS)),
             **{bound.name: page.examples(bound, found, shown) for bound, found in sides.items()},
         },
     )

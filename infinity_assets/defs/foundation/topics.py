@@ -1,11 +1,4 @@
-"""What the benchmarks are about, and how near the pool is to them.
-
-| asset | grain | key |
-|---|---|---|
-| benchmark_vectors | benchmark item | item_id |
-| proximity | row of `decontaminated` | row_id |
-| topics | topic of the benchmarks | topic |
-"""
+"""`topics`: the topic distribution of the benchmarks and the coverage of each topic by the pool."""
 
 import polars as pl
 
@@ -13,74 +6,6 @@ from infinity_assets.catalog.lake import Outcome
 from infinity_assets.defs.step import Step, dataset
 from infinity_assets.report import charts
 from infinity_assets.selection import topics as of
-
-
-@dataset(
-    group="score",
-    reads=("benchmarks",),
-    settings=lambda s: (s.scoring.embedder.identity, s.scoring.max_unknown, s.foundation.items_per_topic),
-    columns={"item_id": pl.String, "benchmark": pl.String, "domain": pl.String, "topic": pl.String, "vector": pl.Array(pl.Float16, 1)},
-    meaning={
-        "item_id": "benchmark, file where there are several, and position",
-        "benchmark": "name of the benchmark's folder",
-        "topic": "cluster of items of the domain that are about the same; null without a vector",
-        "vector": "of unit length, of the prompt; null where the embedder knows too few of the words",
-    },
-    kinds=("polars", "parquet", "sentencetransformers"),
-)
-def benchmark_vectors(step: Step) -> Outcome:
-    """What every item of the benchmarks is about, as a vector and a topic.
-
-    Grain: one benchmark item. Key: item_id. Topics are clusters within a domain, numbered by size.
-    """
-    items = step.read("benchmarks").select("item_id", "benchmark", "domain", "prompt").collect().sort("item_id")
-    with step.inference().embedder(step.settings.scoring.embedder) as embedder:
-        texts = items["prompt"].to_list()
-        known = pl.Series([unknown <= step.settings.scoring.max_unknown for unknown in embedder.read(texts).unknown], dtype=pl.Boolean)
-        made = pl.Series("vector", embedder.encode(texts), dtype=pl.Array(pl.Float16, embedder.width)) if texts else None
-    if made is None:
-        return Outcome(
-            items.select("item_id", "benchmark", "domain", topic=pl.lit(None, pl.String), vector=pl.lit(None, pl.Array(pl.Float16, 1)))
-        )
-    table = of.label_items(items.with_columns(pl.when(known).then(made).alias("vector")), step.settings.foundation.items_per_topic)
-    return Outcome(
-        table.select("item_id", "benchmark", "domain", "topic", "vector"),
-        measures={"topics": table["topic"].drop_nulls().n_unique(), "items without a vector": table["vector"].null_count()},
-        charts={
-            "topics per domain": charts.table(
-                table.drop_nulls("topic").group_by("domain").agg(pl.col("topic").n_unique(), items=pl.len()).sort("domain")
-            )
-        },
-    )
-
-
-@dataset(
-    group="score",
-    reads=("decontaminated", "vectors", "benchmark_vectors"),
-    settings=lambda s: (s.foundation.retrieval_exact_up_to,),
-    columns=of.PROXIMITY,
-    meaning={
-        "item_id": "the benchmark item of the row's domain that the prompt is nearest to",
-        "topic": "the topic of that item",
-        "proximity": "cosine of the two; null where the prompt has no vector, or the domain no benchmark",
-    },
-    kinds=("polars", "parquet", "hnswlib"),
-)
-def proximity(step: Step) -> Outcome:
-    """How near every prompt is to the benchmarks of its domain, and to which topic of them.
-
-    Grain: one row of `decontaminated`. Key: row_id. Every prompt is compared with every item up to `foundation.retrieval_exact_up_to` items.
-    """
-    domains = step.read("decontaminated").select("row_id", "domain")
-    rows = step.read("vectors").join(domains, on="row_id", how="left", maintain_order="left").collect()
-    items = step.read("benchmark_vectors").collect()
-    exact_up_to = step.settings.foundation.retrieval_exact_up_to
-    found = of.nearest_items(rows, items, exact_up_to, advance=lambda done, total: step.advance(done, total))
-    return Outcome(
-        found,
-        measures={"rows compared": int(found["proximity"].count()), "items": items.height},
-        charts={"proximity": charts.histogram(found["proximity"], "cosine to the nearest item", bins=20, low=0, high=1)},
-    )
 
 
 @dataset(

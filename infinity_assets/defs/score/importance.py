@@ -5,10 +5,10 @@ import polars as pl
 from infinity_assets.catalog.lake import Outcome
 from infinity_assets.defs.step import Step, dataset
 from infinity_assets.errors import InfinityError
-from infinity_assets.foundation_settings import Dsir
 from infinity_assets.report import charts
 from infinity_assets.selection.dsir.passes import IMPORTANCE, weigh_rows
 from infinity_assets.selection.dsir.weights import Counts, Part, count, fit, from_frame
+from infinity_assets.settings.foundation import Dsir
 
 
 @dataset(

@@ -5,11 +5,11 @@ import polars as pl
 from infinity_assets import prompts
 from infinity_assets.catalog.lake import Outcome
 from infinity_assets.defs.step import Step, dataset
-from infinity_assets.foundation_settings import Score
 from infinity_assets.inference import batch
 from infinity_assets.report import charts
 from infinity_assets.rows import conversation
 from infinity_assets.scoring import language, likelihood, sample
+from infinity_assets.settings.foundation import Score
 
 _SCORED = {
     "row_id": pl.String,

@@ -6,10 +6,10 @@ from infinity_assets import prompts
 from infinity_assets.catalog.lake import Outcome
 from infinity_assets.defs.step import Step, dataset
 from infinity_assets.inference import batch
-from infinity_assets.model_settings import Sampling
 from infinity_assets.report import charts
 from infinity_assets.rows import conversation
 from infinity_assets.scoring import labels, sample
+from infinity_assets.settings.models import Sampling
 
 _TAG = Sampling(temperature=0.0, top_p=1.0, max_tokens=64)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from infinity_assets.model_settings import EmbedderSpec
+from infinity_assets.settings.models import EmbedderSpec
 
 if TYPE_CHECKING:
     import numpy as np

@@ -21,7 +21,7 @@ from infinity_assets.inference.requests import (
     Response,
     normalised,
 )
-from infinity_assets.model_settings import Sampling
+from infinity_assets.settings.models import Sampling
 
 TOP_LOGPROBS = 20  # as many as `vllm serve` gives by default, and OpenAI at all
 ANOTHER_SHAPE = (ValueError, TypeError, LookupError, AttributeError)  # what reading a reply raises that is not what the API promises

@@ -14,10 +14,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from infinity_assets.inference.engines.chat_template import beginning
 from infinity_assets.inference.engines.engine import Admit, EngineUnavailable, always
 from infinity_assets.inference.engines.openai_api import Rejected
 from infinity_assets.inference.engines.openai_server import NoReply, ServedModel
-from infinity_assets.inference.engines.prompting import beginning
 from infinity_assets.inference.engines.throttle import AdaptiveLimit, Outcome, Pace, Quota, Ticket, back_off
 from infinity_assets.inference.requests import (
     RETRIABLE,
@@ -29,7 +29,7 @@ from infinity_assets.inference.requests import (
     failed,
     most_tokens,
 )
-from infinity_assets.model_settings import ModelSpec
+from infinity_assets.settings.models import ModelSpec
 
 Jitter: TypeAlias = Callable[[], float]
 """Draws from [0, 1)."""

@@ -31,7 +31,7 @@ from infinity_assets.inference.requests import (
     ScoreRequest,
     failed,
 )
-from infinity_assets.model_settings import ModelSpec
+from infinity_assets.settings.models import ModelSpec
 
 CONNECT = 10.0  # seconds
 KEPT_ALIVE = 60.0  # seconds

@@ -8,8 +8,8 @@ from typing import Any
 
 from infinity_assets.inference.engines.engine import Engine
 from infinity_assets.inference.weights.models import Spec, local_path
-from infinity_assets.model_settings import EmbedderSpec, ModelSpec, RewardSpec
 from infinity_assets.progress import reporter
+from infinity_assets.settings.models import EmbedderSpec, ModelSpec, RewardSpec
 
 
 def open_engine(spec: ModelSpec | RewardSpec, models_dir: Path) -> Any:
@@ -32,7 +32,7 @@ def open_engine(spec: ModelSpec | RewardSpec, models_dir: Path) -> Any:
 
     folder = local_path(spec, models_dir)
     if spec.data_parallel_size > 1 or spec.when_idle == "sleep":
-        from infinity_assets.inference.engines.prompting import beginning
+        from infinity_assets.inference.engines.chat_template import beginning
         from infinity_assets.inference.engines.replicas import Replicas
 
         return Replicas(spec, folder, VllmEngine, beginning)

@@ -17,7 +17,7 @@ from typing import Any
 
 from infinity_assets.inference.engines.engine import Admit, Engine, EngineUnavailable, always
 from infinity_assets.inference.requests import Request, Response
-from infinity_assets.model_settings import ModelSpec
+from infinity_assets.settings.models import ModelSpec
 
 Opener = Callable[[ModelSpec, Path], Engine]
 

@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 from infinity_assets.errors import InfinityError
 from infinity_assets.inference.engines import vllm_engine
 from infinity_assets.inference.engines.batching import by_halves, free, padded, pieces
+from infinity_assets.inference.engines.chat_template import Prompting
 from infinity_assets.inference.engines.engine import Admit, always
 from infinity_assets.inference.engines.hardware import device, precision
-from infinity_assets.inference.engines.prompting import Prompting
 from infinity_assets.inference.requests import ENGINE_ERROR, INVALID_REQUEST, Response, RewardRequest, failed, finite, most_tokens
-from infinity_assets.model_settings import RewardSpec
+from infinity_assets.settings.models import RewardSpec
 
 PREPARED = 1024
 """Conversations that are turned into tokens at a time."""

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from infinity_assets.inference.engines.batching import by_halves, free, is_out_of_memory, padded, pieces
+from infinity_assets.inference.engines.chat_template import Prompting, chosen
 from infinity_assets.inference.engines.engine import Admit, always
 from infinity_assets.inference.engines.hardware import device, precision
-from infinity_assets.inference.engines.prompting import Prompting, chosen
 from infinity_assets.inference.requests import (
     ENGINE_ERROR,
     INVALID_REQUEST,
@@ -30,7 +30,7 @@ from infinity_assets.inference.requests import (
     most_tokens,
     request_key,
 )
-from infinity_assets.model_settings import ModelSpec, Sampling
+from infinity_assets.settings.models import ModelSpec, Sampling
 
 if TYPE_CHECKING:
     import numpy as np

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from infinity_assets.inference.engines.chat_template import Prompting, beginning, chosen
 from infinity_assets.inference.engines.engine import Admit, always
 from infinity_assets.inference.engines.hardware import precision
-from infinity_assets.inference.engines.prompting import Prompting, beginning, chosen
 from infinity_assets.inference.requests import (
     ENGINE_ERROR,
     INVALID_REQUEST,
@@ -32,7 +32,7 @@ from infinity_assets.inference.requests import (
     failed,
     most_tokens,
 )
-from infinity_assets.model_settings import ModelSpec, RewardSpec
+from infinity_assets.settings.models import ModelSpec, RewardSpec
 
 if TYPE_CHECKING:
     from vllm import LLM, RequestOutput, SamplingParams

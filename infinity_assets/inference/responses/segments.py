@@ -28,7 +28,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from infinity_assets.errors import InfinityError
-from infinity_assets.inference.responses.durable import flush
+from infinity_assets.durable import flush
 
 ROW_GROUP = 8192
 """Lines that are decoded together."""

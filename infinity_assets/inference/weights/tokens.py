@@ -12,8 +12,8 @@ import polars as pl
 
 from infinity_assets.errors import InfinityError
 from infinity_assets.inference.weights.models import local_path
-from infinity_assets.model_settings import ModelSpec
 from infinity_assets.rows.text import word_count
+from infinity_assets.settings.models import ModelSpec
 
 BOS, EOS = "<s>", "</s>"
 """Of a model that is not here, and the end of text of one that names none: those of the published synthesizer, as of all that descend from Llama."""

@@ -7,11 +7,8 @@ import numpy as np
 import polars as pl
 import regex
 
-from infinity_assets.foundation_settings import Dsir
 from infinity_assets.rows.token_hashes import token_hashes, utf8
-
-SPACE, WORD, SIGN = range(3)
-"""Classes of characters for the reference's tokens: `\\s`, `\\w`, and the others, as the engine `regex` has them, which NLTK 3.10 runs on."""
+from infinity_assets.settings.foundation import Dsir
 
 
 class Ngrams(NamedTuple):
@@ -50,6 +47,8 @@ def _classes() -> np.ndarray:
     """By code point: its class (uint8)."""
     points = np.setdiff1d(np.arange(0x110000), np.arange(0xD800, 0xE000))
     every = "".join(map(chr, points))
+    from infinity_assets.selection.dsir.kernels import SIGN, SPACE, WORD
+
     classes = np.full(0x110000, SIGN, np.uint8)
     for pattern, kind in ((r"\s", SPACE), (r"\w", WORD)):
         classes[[ord(letter) for letter in regex.findall(pattern, every)]] = kind

@@ -4,7 +4,9 @@ import numpy as np
 from numba import njit
 
 from infinity_assets.rows.token_kernels import decode, mixed
-from infinity_assets.selection.dsir.features import SPACE
+
+SPACE, WORD, SIGN = range(3)
+"""Classes of characters for the reference's tokens: `\\s`, `\\w`, and the others, as the engine `regex` has them, which NLTK 3.10 runs on."""
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)  # odd, so that the order of the tokens of an n-gram counts
 _OFFSET, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)  # FNV-1a

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 
 import polars as pl
 
-from infinity_assets.foundation_settings import Dsir
 from infinity_assets.parallel import in_order
 from infinity_assets.rows import conversation
 from infinity_assets.selection.dsir.features import ngrams
 from infinity_assets.selection.dsir.weights import Counts, Fitted, Part, counted, weigh
+from infinity_assets.settings.foundation import Dsir
 
 BATCH = 8_000
 """Rows in memory at a time and thread: some ten MB of prompts, some hundred at most."""

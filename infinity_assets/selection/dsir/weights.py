@@ -6,8 +6,8 @@ from typing import NamedTuple, Self
 import numpy as np
 import polars as pl
 
-from infinity_assets.foundation_settings import Dsir
 from infinity_assets.selection.dsir.features import Ngrams, ngrams
+from infinity_assets.settings.foundation import Dsir
 
 EPSILON = 1e-8
 """Added to both probabilities before their logarithms are taken. (data-selection 1.0.2.)"""

@@ -3,9 +3,9 @@
 import polars as pl
 
 from infinity_assets.errors import InfinityError
-from infinity_assets.foundation_settings import Rules
-from infinity_assets.selection.rules.registry import BOUNDS, BY_NAME, with_threshold
 from infinity_assets.selection.rules.rule import Bound
+from infinity_assets.selection.rules.rulebook import BOUNDS, BY_NAME, with_threshold
+from infinity_assets.settings.foundation import Rules
 
 COUNTS = pl.Schema(
     {
@@ -48,7 +48,7 @@ def counts(facts: pl.DataFrame, settings: Rules) -> pl.DataFrame:
     """How many rows each rule judges and fails in each domain.
 
     Args:
-        facts: As `registry.facts` gives them.
+        facts: As `rulebook.facts` gives them.
         settings: The thresholds.
 
     Returns:
@@ -80,7 +80,7 @@ def sides(facts: pl.DataFrame, bound: Bound, settings: Rules, rows: int) -> pl.D
     """The rows nearest to the threshold, on both of its sides; of equally near ones, some of every source.
 
     Args:
-        facts: As `registry.facts` gives them.
+        facts: As `rulebook.facts` gives them.
         bound: The rule.
         settings: The thresholds.
         rows: So many rows on each side.

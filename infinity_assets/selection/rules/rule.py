@@ -6,8 +6,8 @@ from typing import Literal
 
 import polars as pl
 
-from infinity_assets.foundation_settings import Rules
 from infinity_assets.rows.domains import DOMAINS
+from infinity_assets.settings.foundation import Rules
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Bound:
     name: str
     """Also the reason in `decisions`, and the threshold's name in the settings."""
     measure: pl.Expr
-    """A number per row, from the columns that `measures.measure` and `registry.facts` give; null where there is nothing to judge."""
+    """A number per row, from the columns that `measures.measure` and `rulebook.facts` give; null where there is nothing to judge."""
     fails: Literal["below", "above", "from"]
     """Below the threshold, above it, or at it and above."""
     means: str

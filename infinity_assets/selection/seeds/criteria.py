@@ -7,8 +7,8 @@ from typing import get_args
 
 import polars as pl
 
-from infinity_assets.chat_settings import Criterion, Seeds
 from infinity_assets.rows.ids import draw
+from infinity_assets.settings.chat import Criterion, Seeds
 
 CRITERIA: tuple[str, ...] = get_args(Criterion)
 

@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import polars as pl
 
-from infinity_assets.chat_settings import Seeds
 from infinity_assets.rows.ids import draw
 from infinity_assets.selection.seeds.coverage import CELL, grid_of, in_cells, round_robin
 from infinity_assets.selection.seeds.criteria import CRITERIA, judged
+from infinity_assets.settings.chat import Seeds
 
 
 class Picked(NamedTuple):

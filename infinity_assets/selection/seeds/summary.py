@@ -4,9 +4,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from infinity_assets.chat_settings import Seeds
 from infinity_assets.selection.seeds.coverage import CELL
 from infinity_assets.selection.seeds.criteria import CRITERIA
+from infinity_assets.settings.chat import Seeds
 
 
 def brought(rows: pl.DataFrame, settings: Seeds) -> pl.DataFrame:

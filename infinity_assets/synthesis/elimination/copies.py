@@ -3,11 +3,11 @@
 import numpy as np
 import polars as pl
 
-from infinity_assets.chat_settings import Elimination
 from infinity_assets.dedup.fingerprints import fingerprint
 from infinity_assets.dedup.near import Signatures, find_losers
 from infinity_assets.rows.ids import with_row_ids
 from infinity_assets.settings import Near
+from infinity_assets.settings.chat import Elimination
 
 
 def near_copies(made: pl.DataFrame, settings: Elimination) -> pl.DataFrame:

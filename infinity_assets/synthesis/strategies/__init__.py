@@ -13,5 +13,5 @@ becomes the parent of what stays. docs/evolution.md says what each one costs.
 | `self_code_align` | concepts, a Python task, its tests | SelfCodeAlign, arXiv 2410.24198 |
 | `syllabus` | a label, a syllabus for it, an exercise | GLAN, arXiv 2402.13064 |
 
-`deficiency` is on the way to all of them: a request that calls for what the students lacked. `registry` says who gets which seed.
+`deficiency` is on the way to all of them: a request that calls for what the students lacked. `dispatch` says who gets which seed.
 """

@@ -5,8 +5,8 @@ The paper optimises one method over a development set; here every seed has its o
 
 import polars as pl
 
-from infinity_assets.chat_settings import Evolution
-from infinity_assets.synthesis.asking import Asking
+from infinity_assets.settings.chat import Evolution
+from infinity_assets.synthesis.prompting import Asking
 from infinity_assets.synthesis.strategies.steps import advance, begin, finish
 from infinity_assets.synthesis.strategies.strategy import IS_TEXT, Strategy, ask_json, words
 

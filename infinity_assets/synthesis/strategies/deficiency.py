@@ -5,9 +5,9 @@ It is no strategy of the settings: a seed whose deficiency was told goes here or
 
 import polars as pl
 
-from infinity_assets.chat_settings import Evolution
 from infinity_assets.rows.ids import draw
-from infinity_assets.synthesis.asking import Asking
+from infinity_assets.settings.chat import Evolution
+from infinity_assets.synthesis.prompting import Asking
 from infinity_assets.synthesis.strategies.strategy import IS_TEXT, as_written
 
 OPERATION = "request_from_deficiency"

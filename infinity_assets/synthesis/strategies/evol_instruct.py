@@ -2,9 +2,9 @@
 
 import polars as pl
 
-from infinity_assets.chat_settings import Evolution
 from infinity_assets.rows.ids import draw
-from infinity_assets.synthesis.asking import Asking
+from infinity_assets.settings.chat import Evolution
+from infinity_assets.synthesis.prompting import Asking
 from infinity_assets.synthesis.strategies.strategy import IS_TEXT, Strategy, as_written
 
 FROM_TEXT = "request_from_text"

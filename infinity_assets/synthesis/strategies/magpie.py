@@ -3,13 +3,13 @@
 import polars as pl
 
 from infinity_assets import prompts
-from infinity_assets.chat_settings import Evolution
 from infinity_assets.errors import InfinityError
 from infinity_assets.inference.batch import seed_of
 from infinity_assets.inference.requests import CompleteRequest
 from infinity_assets.inference.weights.tokens import user_turn
 from infinity_assets.locations import models_dir
-from infinity_assets.synthesis.asking import Asking
+from infinity_assets.settings.chat import Evolution
+from infinity_assets.synthesis.prompting import Asking
 from infinity_assets.synthesis.strategies.metadata import about
 from infinity_assets.synthesis.strategies.strategy import Strategy, as_written
 

@@ -8,8 +8,8 @@ import builtins
 
 import polars as pl
 
-from infinity_assets.chat_settings import Evolution
-from infinity_assets.synthesis.asking import Asking
+from infinity_assets.settings.chat import Evolution
+from infinity_assets.synthesis.prompting import Asking
 from infinity_assets.synthesis.strategies.strategy import IS_TEXT, Strategy, as_written, ask_json, words
 
 CONCEPTS, TASK, TESTS = "code_concepts", "task_from_concepts", "tests_for_task"

@@ -4,9 +4,9 @@ two models' answers as the end.
 
 import polars as pl
 
-from infinity_assets.chat_settings import Evolution
 from infinity_assets.rows.ids import draw
-from infinity_assets.synthesis.asking import Asking
+from infinity_assets.settings.chat import Evolution
+from infinity_assets.synthesis.prompting import Asking
 from infinity_assets.synthesis.strategies.metadata import about
 from infinity_assets.synthesis.strategies.steps import advance, begin, finish
 from infinity_assets.synthesis.strategies.strategy import IS_TEXT, Strategy, ask_json, words

@@ -6,9 +6,9 @@ from typing import Any
 
 import polars as pl
 
-from infinity_assets.chat_settings import Evolution, StrategyName
-from infinity_assets.model_settings import ModelSpec
-from infinity_assets.synthesis.asking import Asking
+from infinity_assets.settings.chat import Evolution, StrategyName
+from infinity_assets.settings.models import ModelSpec
+from infinity_assets.synthesis.prompting import Asking
 
 SEEDS = pl.Schema(
     {

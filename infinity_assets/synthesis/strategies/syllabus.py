@@ -4,9 +4,9 @@ fine labels the subjects.
 
 import polars as pl
 
-from infinity_assets.chat_settings import Evolution
 from infinity_assets.rows.ids import draw
-from infinity_assets.synthesis.asking import Asking
+from infinity_assets.settings.chat import Evolution
+from infinity_assets.synthesis.prompting import Asking
 from infinity_assets.synthesis.strategies.metadata import about
 from infinity_assets.synthesis.strategies.strategy import Strategy, as_written, ask_json, words
 

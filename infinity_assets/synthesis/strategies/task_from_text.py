@@ -2,10 +2,10 @@
 
 import polars as pl
 
-from infinity_assets.chat_settings import Evolution
 from infinity_assets.prompts import CHINESE
 from infinity_assets.rows.ids import draw
-from infinity_assets.synthesis.asking import Asking
+from infinity_assets.settings.chat import Evolution
+from infinity_assets.synthesis.prompting import Asking
 from infinity_assets.synthesis.strategies.strategy import IS_TEXT, Strategy, as_written
 
 PROMPT = "task_from_text"

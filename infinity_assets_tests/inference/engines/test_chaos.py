@@ -11,7 +11,7 @@ from infinity_assets.inference.engines.engine import always
 from infinity_assets.inference.engines.openai_engine import OpenAIEngine
 from infinity_assets.inference.engines.openai_server import NoReply
 from infinity_assets.inference.requests import EMPTY, RETRIABLE
-from infinity_assets.model_settings import ModelSpec
+from infinity_assets.settings.models import ModelSpec
 from infinity_assets_tests.benchmarks.chaos import ask, faults, questions
 from infinity_assets_tests.inference.engines.clock import Clock
 from infinity_assets_tests.inference.engines.servers import CLEAN, Chaos

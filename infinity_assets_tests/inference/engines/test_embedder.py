@@ -8,7 +8,7 @@ import pytest
 
 from infinity_assets.inference.engines.embedder import Embedder
 from infinity_assets.inference.weights.models import fetch, local_path
-from infinity_assets.model_settings import STATIC_EMBEDDER, EmbedderSpec
+from infinity_assets.settings.models import STATIC_EMBEDDER, EmbedderSpec
 from infinity_assets_tests.inference.doubles import static_model
 
 pytestmark = pytest.mark.engine

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from infinity_assets.inference.requests import CompleteRequest, ScoreRequest
-from infinity_assets.model_settings import Sampling
+from infinity_assets.settings.models import Sampling
 from infinity_assets_tests.inference.doubles import EMBEDDED, answered, ask
 
 pytestmark = pytest.mark.engine

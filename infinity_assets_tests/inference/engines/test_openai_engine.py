@@ -11,7 +11,7 @@ import pytest
 from infinity_assets.inference.engines.engine import EngineUnavailable
 from infinity_assets.inference.engines.openai_engine import OpenAIEngine
 from infinity_assets.inference.requests import CompleteRequest, ScoreRequest
-from infinity_assets.model_settings import ModelSpec, Sampling
+from infinity_assets.settings.models import ModelSpec, Sampling
 from infinity_assets_tests.inference.doubles import ask
 from infinity_assets_tests.inference.engines.servers import Reply, Server, completion, echo
 

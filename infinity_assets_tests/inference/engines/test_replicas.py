@@ -9,7 +9,7 @@ from infinity_assets.inference.engines.engine import EngineUnavailable
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.engines.replicas import Replicas
 from infinity_assets.inference.requests import Response
-from infinity_assets.model_settings import ModelSpec
+from infinity_assets.settings.models import ModelSpec
 from infinity_assets_tests.inference.doubles import ScriptedEngine, ask, echo
 
 SPEC = ModelSpec(model="scripted", data_parallel_size=2)

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from infinity_assets.errors import InfinityError
 from infinity_assets.inference.batch import conversations
 from infinity_assets.inference.client import Inference
+from infinity_assets.inference.engines.chat_template import Prompting
 from infinity_assets.inference.engines.engine import always
 from infinity_assets.inference.engines.pool import EnginePool
-from infinity_assets.inference.engines.prompting import Prompting
 from infinity_assets.inference.engines.reward import TransformersReward
 from infinity_assets.inference.requests import Response, RewardRequest, finite
 from infinity_assets.inference.responses.store import ResponseStore
 from infinity_assets.inference.weights.models import local_path
-from infinity_assets.model_settings import ModelSpec, RewardSpec
+from infinity_assets.settings.models import ModelSpec, RewardSpec
 from infinity_assets_tests.inference.doubles import reward_model
 from infinity_assets_tests.properties import examples
 

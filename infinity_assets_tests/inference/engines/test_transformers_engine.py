@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from infinity_assets.inference.engines import transformers_engine
 from infinity_assets.inference.engines.transformers_engine import TransformersEngine
 from infinity_assets.inference.requests import CompleteRequest, ScoreRequest
-from infinity_assets.model_settings import ModelSpec, Sampling
+from infinity_assets.settings.models import ModelSpec, Sampling
 from infinity_assets_tests.inference.doubles import answered, ask, bad_requests_are_errors_among_good_answers
 from infinity_assets_tests.properties import examples
 

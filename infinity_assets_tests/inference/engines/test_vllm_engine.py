@@ -11,7 +11,7 @@ from infinity_assets.inference.client import Inference
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.requests import CompleteRequest, ScoreRequest
 from infinity_assets.inference.responses.store import ResponseStore
-from infinity_assets.model_settings import EmbedderSpec, Sampling
+from infinity_assets.settings.models import EmbedderSpec, Sampling
 from infinity_assets_tests.inference.doubles import EMBEDDED, answered, ask, bad_requests_are_errors_among_good_answers
 
 pytestmark = pytest.mark.engine

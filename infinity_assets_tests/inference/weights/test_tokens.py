@@ -9,7 +9,7 @@ import pytest
 from infinity_assets.errors import InfinityError
 from infinity_assets.inference.weights.models import ModelMissing
 from infinity_assets.inference.weights.tokens import estimate, tokens_of, user_turn
-from infinity_assets.model_settings import ModelSpec
+from infinity_assets.settings.models import ModelSpec
 
 TEXTS = ["", "Tea is hot.", "茶是热的。", "<|im_start|> <CON> Tea, 茶 </CON>\n\n<QUE> q <ANS> a </END><|im_end|>"]
 

@@ -15,10 +15,10 @@ import regex
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.foundation_settings import Dsir
 from infinity_assets.rows.text import tokens
 from infinity_assets.selection.dsir.features import ngrams
 from infinity_assets.selection.dsir.kernels import sha256_modulo
+from infinity_assets.settings.foundation import Dsir
 from infinity_assets_tests.properties import examples
 
 FEW = settings(max_examples=examples(100), deadline=None)

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.foundation_settings import Dsir
 from infinity_assets.selection.dsir import passes
 from infinity_assets.selection.dsir.passes import IMPORTANCE, count_rows, weigh_rows
 from infinity_assets.selection.dsir.weights import count, fit, weigh
+from infinity_assets.settings.foundation import Dsir
 from infinity_assets_tests.frames import pool
 from infinity_assets_tests.properties import examples
 

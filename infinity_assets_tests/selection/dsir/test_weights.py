@@ -12,8 +12,8 @@ import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.foundation_settings import Dsir
 from infinity_assets.selection.dsir.weights import NGRAMS, PRIOR, Counts, count, fit, from_frame, stratum, to_frame, weigh
+from infinity_assets.settings.foundation import Dsir
 from infinity_assets_tests.properties import examples
 
 FEW = settings(max_examples=examples(60), deadline=None)

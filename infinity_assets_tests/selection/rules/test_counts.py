@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infinity_assets.errors import InfinityError
-from infinity_assets.foundation_settings import Rules, Thresholds
 from infinity_assets.rows.domains import DOMAINS
-from infinity_assets.selection.rules import counts, measures, registry
+from infinity_assets.selection.rules import counts, measures, rulebook
 from infinity_assets.selection.rules.rule import first_failure
+from infinity_assets.settings.foundation import Rules, Thresholds
 from infinity_assets_tests.properties import examples
 
 FEW = settings(max_examples=examples(40), deadline=None)
@@ -33,14 +33,14 @@ THRESHOLD = st.none() | st.integers(0, 4)
 def facts_of(rows: list[dict]) -> pl.DataFrame:
     places = pl.DataFrame(
         [(f"{n:032x}", row["source"], "f", row["domain"]) for n, row in enumerate(rows)],
-        schema=dict.fromkeys(registry.PLACE, pl.String),
+        schema=dict.fromkeys(rulebook.PLACE, pl.String),
         orient="row",
     )
     given = pl.DataFrame(rows, schema={"answer_chars": pl.UInt32, "tool_marks": pl.UInt32, "ifd": pl.Float64})
     measured = pl.DataFrame(schema=measures.MEASURES).clear(places.height)
     measured = measured.with_columns(places["row_id"], given["answer_chars"], given["tool_marks"])
     scored = places.select("row_id", given["ifd"], quality=pl.lit(None, pl.Float64))
-    return registry.facts(places, measured, scored, Rules())
+    return rulebook.facts(places, measured, scored, Rules())
 
 
 def fails_plainly(row: dict, name: str, rules: Rules) -> bool | None:
@@ -84,7 +84,7 @@ def test_counts_sides_and_what_if_are_those_of_a_plain_count(
         assert line["failing"] == len(failing)
         assert line["failing_alone"] == sum(sum(bool(verdicts[name][n]) for name in THREE) == 1 for n in failing)
     for name in THREE:
-        bound = registry.BY_NAME[name]
+        bound = rulebook.BY_NAME[name]
         sides = counts.sides(facts, bound, rules, shown)
         assert sides.schema == counts.SIDES
         for fails in (True, False):
@@ -93,25 +93,25 @@ def test_counts_sides_and_what_if_are_those_of_a_plain_count(
             away = [abs(float(m) - float(t)) for m, t in everything.select("measure", "threshold").iter_rows()]
             assert len(away) == sum(verdict is fails for verdict in verdicts[name])
             assert [abs(float(m) - float(t)) for m, t in side.select("measure", "threshold").iter_rows()] == sorted(away)[:shown]
-        then = registry.with_threshold(rules, name, other)
+        then = rulebook.with_threshold(rules, name, other)
         changed = counts.what_if(facts, bound, rules, other)
         expected = [fails_plainly(row, name, then) for row in rows]
         assert changed["failing"].sum() == sum(map(bool, verdicts[name]))
         assert changed["failing_then"].sum() == sum(map(bool, expected))
         assert changed["more"].sum() == sum(map(bool, expected)) - sum(map(bool, verdicts[name]))
-    failed = dict(first_failure(facts, registry.rules(rules)).select("row_id", "reason").iter_rows())
+    failed = dict(first_failure(facts, rulebook.rules(rules)).select("row_id", "reason").iter_rows())
     for n, row_id in enumerate(facts["row_id"]):
         assert failed.get(row_id) == next((name for name in THREE if verdicts[name][n]), None)
 
 
 def test_of_equally_near_rows_every_source_is_shown() -> None:
     rows = [{"domain": "chat", "source": source, "answer_chars": 9, "tool_marks": 0, "ifd": None} for source in "aaaaaaaab"]
-    sides = counts.sides(facts_of(rows), registry.BY_NAME["tool_marks"], Rules(), 2)
+    sides = counts.sides(facts_of(rows), rulebook.BY_NAME["tool_marks"], Rules(), 2)
     assert sorted(sides["source"]) == ["a", "b"]
 
 
 def test_every_rule_has_a_threshold_and_every_threshold_a_rule() -> None:
-    assert list(registry.BY_NAME) == list(Thresholds.model_fields)
+    assert list(rulebook.BY_NAME) == list(Thresholds.model_fields)
     assert all(math.isfinite(threshold) for threshold in Thresholds().model_dump().values())
 
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.foundation_settings import Rules
-from infinity_assets.selection.rules import first_failure, measures, registry
+from infinity_assets.selection.rules import first_failure, measures, rulebook
+from infinity_assets.settings.foundation import Rules
 from infinity_assets_tests.frames import pool
 from infinity_assets_tests.properties import examples
 
@@ -18,8 +18,8 @@ def failures(*turns: str, domain: str = "chat", source: str = "s", file: str = "
     rules = rules or Rules()
     named = [("user" if place % 2 == 0 else "assistant", text) for place, text in enumerate(turns)]
     row = pool((source, file, 0, named)).with_columns(domain=pl.lit(domain))
-    facts = registry.facts(row, measures.measure(row), NO_SCORES, rules)
-    return [bound.name for bound in registry.BOUNDS if facts.select(bound.rule(rules).fails.fill_null(False)).item()]
+    facts = rulebook.facts(row, measures.measure(row), NO_SCORES, rules)
+    return [bound.name for bound in rulebook.BOUNDS if facts.select(bound.rule(rules).fails.fill_null(False)).item()]
 
 
 LONG = (
@@ -172,8 +172,8 @@ def test_code_is_judged_in_the_code_domain_only() -> None:
 
 def test_what_has_no_answer_fails_as_that_first() -> None:
     row = pool(("s", "imdb.json", 0, [("user", "What is this?")]))
-    facts = registry.facts(row, measures.measure(row), NO_SCORES, Rules())
-    assert first_failure(facts, registry.rules(Rules()))["reason"].to_list() == ["no_answer"]
+    facts = rulebook.facts(row, measures.measure(row), NO_SCORES, Rules())
+    assert first_failure(facts, rulebook.rules(Rules()))["reason"].to_list() == ["no_answer"]
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ import numpy as np
 import polars as pl
 from hypothesis import strategies as st
 
-from infinity_assets.chat_settings import Seeds
-from infinity_assets.foundation_settings import Proxy
 from infinity_assets.selection.seeds.criteria import CRITERIA, KNOWN
 from infinity_assets.selection.seeds.picking import Picked, pick
+from infinity_assets.settings.chat import Seeds
+from infinity_assets.settings.foundation import Proxy
 
 VOCABULARY = pl.DataFrame({"label": list("abcdef"), "rows": [1, 2, 3, 4, 5, 6]})
 WIDTH = 4

@@ -4,10 +4,10 @@ from statistics import mean, stdev
 
 from hypothesis import given, settings
 
-from infinity_assets.chat_settings import Seeds
-from infinity_assets.foundation_settings import Proxy
 from infinity_assets.rows.ids import draw
 from infinity_assets.selection.seeds.criteria import CRITERIA, judged
+from infinity_assets.settings.chat import Seeds
+from infinity_assets.settings.foundation import Proxy
 from infinity_assets_tests.properties import examples
 from infinity_assets_tests.selection.seeds.made_up import RECIPES, ROWS, VOCABULARY, frame
 

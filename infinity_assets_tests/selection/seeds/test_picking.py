@@ -6,11 +6,11 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.chat_settings import Seeds
-from infinity_assets.foundation_settings import Proxy
 from infinity_assets.selection.seeds import summary
 from infinity_assets.selection.seeds.coverage import CELL
 from infinity_assets.selection.seeds.criteria import CRITERIA, judged
+from infinity_assets.settings.chat import Seeds
+from infinity_assets.settings.foundation import Proxy
 from infinity_assets_tests.properties import examples
 from infinity_assets_tests.selection.seeds.made_up import RECIPES, ROWS, VOCABULARY, frame, picked
 

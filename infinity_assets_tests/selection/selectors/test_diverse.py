@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infinity_assets.selection.selectors import diverse
-from infinity_assets.selection.selectors.registry import select
+from infinity_assets.selection.selectors.selector import select
 from infinity_assets.settings import Foundation
 from infinity_assets_tests.properties import examples
 from infinity_assets_tests.selection.selectors.rows import LINES, frame

@@ -9,11 +9,11 @@ import polars as pl
 import yaml
 
 from infinity_assets import prompts
-from infinity_assets.chat_settings import Elimination, Evolution
 from infinity_assets.scoring import language
 from infinity_assets.selection.rules import Rule
-from infinity_assets.synthesis.elimination import copies, rules
-from infinity_assets.synthesis.strategies.registry import prompts_of
+from infinity_assets.settings.chat import Elimination, Evolution
+from infinity_assets.synthesis.elimination import copies, rewrite_rules
+from infinity_assets.synthesis.strategies.dispatch import prompts_of
 
 CASES = Path(__file__).parent / "cases"
 TEXT_RULES = (
@@ -88,13 +88,13 @@ def wordings() -> list[prompts.Bilingual]:
 @cache
 def by_reason() -> dict[str, Rule]:
     """The rules under the default settings."""
-    return {rule.reason: rule for rule in rules.rules(Elimination(), wordings())}
+    return {rule.reason: rule for rule in rewrite_rules.rules(Elimination(), wordings())}
 
 
 def taken(reason: str, frame: pl.DataFrame) -> pl.Series:
     """Which cases a rule takes, by their texts, or by numbers where there are some."""
     if reason == "prompt_example":
-        return frame["row_id"].is_in(rules.copied_examples(frame, wordings())["row_id"].implode())
+        return frame["row_id"].is_in(rewrite_rules.copied_examples(frame, wordings())["row_id"].implode())
     if reason == "near_copy_of_another":
         return _copies(frame)
     return frame.select(by_reason()[reason].fails.fill_null(False).alias("taken")).to_series()

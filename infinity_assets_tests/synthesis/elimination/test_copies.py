@@ -6,8 +6,8 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.chat_settings import Elimination
 from infinity_assets.rows.ids import with_row_ids
+from infinity_assets.settings.chat import Elimination
 from infinity_assets.synthesis.elimination.copies import near_copies
 from infinity_assets_tests.frames import asked
 from infinity_assets_tests.properties import examples

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from infinity_assets.chat_settings import Elimination
-from infinity_assets.synthesis.elimination.rules import rules
+from infinity_assets.settings.chat import Elimination
+from infinity_assets.synthesis.elimination.rewrite_rules import rules
 from infinity_assets_tests.synthesis.elimination import labelled
 
 PAGE = Path(__file__).parents[3] / "docs" / "elimination.md"

@@ -13,7 +13,7 @@ from infinity_assets.inference.client import Inference
 from infinity_assets.inference.requests import GenerateRequest, Request, Response
 from infinity_assets.inference.responses.store import ResponseStore
 from infinity_assets.settings import Settings
-from infinity_assets.synthesis.asking import Asking
+from infinity_assets.synthesis.prompting import Asking
 from infinity_assets.synthesis.strategies.strategy import SEEDS
 from infinity_assets_tests.inference.doubles import ScriptedEngine
 

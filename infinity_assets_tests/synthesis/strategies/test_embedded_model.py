@@ -8,15 +8,15 @@ from typing import get_args
 import polars as pl
 import pytest
 
-from infinity_assets.chat_settings import StrategyName
+from infinity_assets.inference.batched import Member, Together
 from infinity_assets.inference.client import Inference
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.responses.store import ResponseStore
-from infinity_assets.inference.together import Member, Together
-from infinity_assets.model_settings import Sampling, Student
 from infinity_assets.settings import Settings
-from infinity_assets.synthesis.asking import Asking
-from infinity_assets.synthesis.strategies import registry
+from infinity_assets.settings.chat import StrategyName
+from infinity_assets.settings.models import Sampling, Student
+from infinity_assets.synthesis.prompting import Asking
+from infinity_assets.synthesis.strategies import dispatch
 from infinity_assets_tests.inference.doubles import EMBEDDED
 from infinity_assets_tests.synthesis.strategies.scripted import seeds
 
@@ -43,7 +43,7 @@ def write(name: StrategyName, inference: Inference) -> pl.DataFrame:
         chat={"evolution": {"strategies": {name: 1}, "sampling": short}, "answering": {"sampling": short}},  # pyright: ignore[reportArgumentType]
         calls=once,  # pyright: ignore[reportArgumentType]
     )
-    return registry.write(SEEDS, Asking(inference, settings, "evolved"), 1)
+    return dispatch.write(SEEDS, Asking(inference, settings, "evolved"), 1)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_it_writes_for_what_it_takes(
     made = written[name]
     assert isinstance(made, pl.DataFrame), made
     assert made["row_id"].equals(SEEDS["row_id"])
-    taken = SEEDS.with_columns(takes=registry.STRATEGIES[name].takes())["takes"]
+    taken = SEEDS.with_columns(takes=dispatch.STRATEGIES[name].takes())["takes"]
     assert made["strategy"].equals(pl.Series("strategy", [name if takes else "none" for takes in taken]))
     texts = made.filter(pl.col("text").fill_null("") != "")
     assert texts.height >= taken.sum() / 2, made

@@ -1,7 +1,7 @@
 import polars as pl
 
 from infinity_assets import prompts
-from infinity_assets.chat_settings import Evolution
+from infinity_assets.settings.chat import Evolution
 from infinity_assets.synthesis.strategies.evol_instruct import FROM_TEXT, EvolInstruct, assign
 
 OPERATORS = EvolInstruct().prompts(Evolution())[:-1]

@@ -6,7 +6,7 @@ from infinity_assets.errors import InfinityError
 from infinity_assets.inference.requests import CompleteRequest
 from infinity_assets.inference.weights.tokens import UserTurn
 from infinity_assets.settings import Settings
-from infinity_assets.synthesis.asking import Asking
+from infinity_assets.synthesis.prompting import Asking
 from infinity_assets.synthesis.strategies import magpie
 from infinity_assets.synthesis.strategies.magpie import Magpie
 from infinity_assets_tests.synthesis.strategies.scripted import Models, seeds

@@ -1,0 +1,108 @@
+"""`inf_instruct_g`. Grain: a conversation. Key: row_id."""
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from infinity_assets.catalog.lake import Outcome
+from infinity_assets.dedup.fingerprints import PLACE
+from infinity_assets.defs.chat.rounds import CONVERSED, MEANING, ROUNDS, round_name
+from infinity_assets.defs.curate.matches import GATE, gate_of
+from infinity_assets.defs.step import Step, dataset
+from infinity_assets.report import charts
+from infinity_assets.rows import schema
+from infinity_assets.synthesis import final
+
+_LAST = [round_name("conversed", number) for number in ROUNDS]
+
+COLUMNS = pl.Schema({**CONVERSED, "terms": pl.String, "quantile": pl.Float64})
+
+
+@dataset(
+    group="chat",
+    reads=(*_LAST, "inf_instruct_f", "seed_selected", *GATE),
+    settings=lambda s: (s.chat.final, s.dedup.near, s.decontamination.gate, s.models.generator.terms),
+    columns=COLUMNS,
+    meaning={
+        **MEANING,
+        "terms": "licence or terms under which what the generator wrote may be used",
+        "quantile": "share of the rows of its domain and language with a lower reward (a lower answer_score where not all have one)",
+    },
+    seconds=1,
+    version="2",
+)
+def inf_instruct_g(step: Step) -> Outcome:
+    """InfInstruct-G: the chat set, from all rounds.
+
+    Grain: one conversation. Key: row_id. Left out, in this order and each with the numbers: what is there twice, holds a benchmark item, asks for
+    harm, has a denied licence or denied terms, was not scored or scored low, stands in F, is nearly a seed, a row of F or a better row of G, or has
+    the lowest rewards of its domain and language. Every row carries its parents, its operation and the most restrictive licence of its parents.
+    """
+    recipe, arrived = step.settings.chat.final, pl.concat([step.read(asset).collect() for asset in _LAST])
+    result = final.keep(
+        arrived,
+        step.settings.models.generator.terms,
+        gate_of(step).hits(arrived.unique("row_id", maintain_order=True)),
+        _batches(step, "seed_selected"),
+        _batches(step, "inf_instruct_f"),
+        recipe,
+        step.settings.dedup.near,
+        step.settings.ingest.workers,
+    )
+    kept = result.kept
+    several = kept.filter(pl.col("turns") > 1).height
+    return Outcome(
+        kept.select(pl.col(name).cast(dtype) for name, dtype in COLUMNS.items()),
+        rows_in=arrived.height,
+        decisions=result.decisions,
+        measures={
+            "rows of several turns": several,
+            "share of several turns": several / kept.height if kept.height else None,
+        },
+        charts={
+            "rules": charts.table(_funnel(arrived.height, result.decisions), rows=20),
+            "user turns": charts.bars(_shares(kept, "turns"), "user turns per conversation"),
+            "languages": charts.bars(_shares(kept, "language"), "languages"),
+            "domains and languages": charts.table(
+                kept.group_by("domain", "language").len("rows").sort(pl.col("rows") * -1, "domain", "language"), rows=40
+            ),
+            "licences": charts.table(kept.group_by("licence", "terms").len("rows").sort(pl.col("rows") * -1, "licence"), rows=30),
+            "operations": charts.table(_made_by(step, kept), rows=40),
+            "answer score": charts.histogram(kept["answer_score"], "judge's score of the answer", low=1, high=5),
+            "pairs nearest to the threshold": charts.table(result.pairs, rows=12),
+            "answer lengths": charts.histogram(
+                kept["messages"].list.last().struct.field("content").str.len_chars().log10(), "characters per last answer, log10"
+            ),
+        },
+    )
+
+
+def _batches(step: Step, asset: str) -> Iterator[pl.DataFrame]:
+    """The rows of an asset, some at a time."""
+    rows = step.read(asset).select("row_id", "messages", *PLACE)
+    return rows.collect_batches(chunk_size=final.BATCH, maintain_order=True, engine="streaming")
+
+
+def _funnel(arrived: int, decisions: pl.DataFrame) -> pl.DataFrame:
+    """By rule, in their order: the rows it took and those that were left."""
+    taken = dict(decisions.filter(verdict="dropped").group_by("reason").len().iter_rows())
+    rules = pl.DataFrame({"rule": final.REASONS, "rows dropped": [taken.get(reason, 0) for reason in final.REASONS]})
+    return rules.with_columns((arrived - pl.col("rows dropped").cum_sum()).alias("rows left"))
+
+
+def _shares(kept: pl.DataFrame, column: str) -> pl.DataFrame:
+    counted = kept.group_by(pl.col(column).cast(pl.String)).len("rows").sort(column)
+    return counted.select(column, pl.col("rows") / pl.col("rows").sum())
+
+
+def _made_by(step: Step, kept: pl.DataFrame) -> pl.DataFrame:
+    """Rows by what made their instruction, whether they were talked on about, and round; a row of several instructions counts with each."""
+    line = kept.select("row_id", "round", at="row_id")
+    for asset in ("conversed", "answered", "evolved"):
+        names = [round_name(asset, number) for number in ROUNDS]
+        books = [step.lake.book("edges", name, partition) for name in names for partition in step.lake.partitions(name)]
+        edges = pl.concat([schema.empty(schema.EDGES), *(book.select(list(schema.EDGES)).collect() for book in books)]).unique()
+        line = line.join(edges.rename({"child_id": "at", "operation": asset}), on="at", how="left")
+        line = line.with_columns(at=pl.coalesce("parent_id", "at")).drop("parent_id")
+    counted = line.group_by("round", instruction="evolved", talked_on=pl.col("conversed").is_not_null()).len("rows")
+    return counted.sort(pl.col("rows") * -1, "round", "instruction", "talked_on")

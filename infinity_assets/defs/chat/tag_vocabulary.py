@@ -1,0 +1,113 @@
+"""`tag_vocabulary`: the fine labels in use, with their frequencies, coarse abilities and Chinese names."""
+
+import polars as pl
+
+from infinity_assets import prompts
+from infinity_assets.catalog import vocabularies
+from infinity_assets.catalog.lake import Outcome
+from infinity_assets.defs.score.label_forms import label_files
+from infinity_assets.defs.step import Step, dataset
+from infinity_assets.inference import batch
+from infinity_assets.report import charts
+from infinity_assets.scoring import label_overrides, labels, vocabulary
+from infinity_assets.settings.models import Sampling
+
+_LIFT = Sampling(temperature=0.0, top_p=1.0, max_tokens=48)
+
+_NAME = Sampling(temperature=0.0, top_p=1.0, max_tokens=32)
+
+_PROMPTS = ("lift", "label_zh")
+
+
+@dataset(
+    group="chat",
+    reads=("tagged", "label_forms"),
+    settings=lambda s: (s.labels.vocabulary or "", s.models.tagger.reach, *prompts.hashes(s.prompts_dir, *_PROMPTS)),
+    files=label_files,
+    columns={
+        "label": pl.String,
+        "rows": pl.Int64,
+        "share": pl.Float64,
+        "cate_ability": pl.List(pl.String),
+        "label_zh": pl.String,
+        "forms": pl.List(pl.String),
+        "said_by": pl.String,
+        "lift_error": pl.String,
+        "name_error": pl.String,
+    },
+    meaning={
+        "label": "fine label",
+        "rows": "rows that carry it, of those that the tagger labelled",
+        "cate_ability": "coarse abilities that it is lifted to; null if the model named none",
+        "share": "of all labelled rows",
+        "label_zh": "its Chinese name; the English one where there is none",
+        "forms": "how the tagger writes it",
+        "said_by": "who lifted it: model, hand or the frozen vocabulary",
+        "lift_error": "why there are no coarse abilities",
+        "name_error": "why there is no Chinese name: not_chinese, shared (with another label), or what went wrong in the call",
+    },
+    kinds=("polars", "parquet", "vllm"),
+    seconds=4,
+    version="3",
+)
+def tag_vocabulary(step: Step) -> Outcome:
+    """The fine labels in use, how many rows carry each, the coarse abilities that the model lifts each to, and its Chinese name.
+
+    Grain: one label. Key: label. The long tail that seeds are taken from goes by `rows`: rows that the tagger labelled, none that took their labels
+    from neighbours. A frozen vocabulary is used as it is; only `rows` and `share` are counted anew.
+    """
+    data, frozen = step.lake.data, step.settings.labels.vocabulary
+    used = vocabulary.labels_of(step.read("label_forms").collect(), vocabulary.pairs_of(step.read("tagged")))
+    if frozen:
+        fixed = vocabularies.read(data, frozen).drop("rows")
+        counted = fixed.join(used.select("label", "rows", "share"), on="label", how="left")
+        none = pl.lit(None, pl.String)
+        words = counted.with_columns(
+            pl.col("rows", "share").fill_null(0), said_by=pl.lit(f"vocabulary {frozen}"), lift_error=none, name_error=none
+        )
+    else:
+        words = _described(step, used)
+    columns = ["label", "rows", "share", "cate_ability", "label_zh", "forms", "said_by", "lift_error", "name_error"]
+    words = words.select(columns).sort(pl.col("rows") * -1, "label")
+    coarse = words.explode("cate_ability").group_by("cate_ability").agg(pl.len().alias("labels"), pl.col("rows").sum())
+    return Outcome(
+        words,
+        measures={
+            "labels used once": words.filter(pl.col("rows") == 1).height,
+            "labels without a coarse ability": words["cate_ability"].null_count(),
+            "labels without a Chinese name": words["name_error"].count(),
+        },
+        charts={
+            "most frequent": charts.table(words.select("label", "rows", "cate_ability", "label_zh")),
+            "coarse abilities": charts.table(coarse.sort(pl.col("rows") * -1, "cate_ability"), rows=26),
+            "frequency": charts.histogram(words.filter(pl.col("rows") > 0)["rows"].log10(), "rows per label, log10"),
+        },
+    )
+
+
+def _described(step: Step, used: pl.DataFrame) -> pl.DataFrame:
+    """The labels with coarse abilities and Chinese names: what is said by hand, and for the others what the model says."""
+    hand = label_overrides.read(step.lake.data)
+    own = pl.DataFrame(
+        [(label, list(said.cate_ability) if said.cate_ability else None, said.label_zh) for label, said in hand.items()],
+        schema={"label": pl.String, "own_ability": pl.List(pl.String), "own_zh": pl.String},
+        orient="row",
+    )
+    words = used.join(own, on="label", how="left", maintain_order="left")
+    asked = step.sampled(words.select(row_id="label", language=pl.lit("en"), kind=pl.lit("label"), seed="label"))["row_id"]
+    to_ask = words.filter(pl.col("label").is_in(asked.implode()))
+    to_lift, to_name = (to_ask.filter(pl.col(column).is_null()) for column in ("own_ability", "own_zh"))
+    lifted = labels.lifted(_asked(step, to_lift, "lift", _LIFT, labels.lift_schema()))
+    named = labels.chinese(_asked(step, to_name, "label_zh", _NAME, None))
+    words = words.join(lifted, on="label", how="left", maintain_order="left").join(named, on="label", how="left", maintain_order="left")
+    by = pl.when(pl.col("own_ability").is_not_null()).then(pl.lit("hand")).when(pl.col("cate_ability").is_not_null()).then(pl.lit("model"))
+    return words.with_columns(
+        said_by=by, cate_ability=pl.coalesce("own_ability", "cate_ability"), label_zh=pl.coalesce("own_zh", "label_zh", "label")
+    )
+
+
+def _asked(step: Step, words: pl.DataFrame, prompt: str, sampling: Sampling, schema: dict | None) -> pl.DataFrame:
+    """The answers to one question about every label, under the label as the row's id."""
+    rows = words.select(row_id="label", label="label", language=pl.lit("en"))
+    requests = batch.from_prompt(prompts.both(prompt, step.settings.prompts_dir), rows, sampling, prompt, schema=schema)
+    return step.inference().generate(step.settings.models.tagger, requests, prompt).frame

@@ -1,0 +1,30 @@
+"""`allowed`: texts that are quoted everywhere and are no evidence of contamination."""
+
+from infinity_assets.catalog.lake import Outcome
+from infinity_assets.decontamination.allowed import ALLOWED, FILE, SHIPPED, allowed_texts
+from infinity_assets.defs.step import Step, dataset
+from infinity_assets.rows.ids import digest
+
+
+def _allowed_files(step: Step) -> dict[str, str]:
+    files = (SHIPPED, step.pool.benchmarks / FILE)
+    return {
+        file.name + str(place): digest(file.read_text(encoding="utf-8", errors="replace"))
+        for place, file in enumerate(files)
+        if file.is_file()
+    }
+
+
+@dataset(
+    group="curate",
+    files=_allowed_files,
+    columns=ALLOWED,
+    meaning={"name": "what it is", "text": "how it is quoted", "file": f"{FILE}: shipped, or beside the benchmarks"},
+    kinds=("polars", "parquet", "yaml"),
+)
+def allowed(step: Step) -> Outcome:
+    """Texts that everyone quotes: what lies inside one of them is no evidence that a row holds a benchmark item.
+
+    Grain: one text. Key: name, text. Shipped with the package; more in `allowed.yaml` in the folder of the benchmarks.
+    """
+    return Outcome(allowed_texts(step.pool.benchmarks))

@@ -1,0 +1,54 @@
+"""`benchmarks`: the items of the evaluation sets."""
+
+from collections import Counter
+
+import polars as pl
+
+from infinity_assets.catalog.lake import Outcome
+from infinity_assets.defs.step import Step, dataset
+from infinity_assets.reading.benchmarks import ITEM, read_benchmark
+from infinity_assets.reading.sources import content_fingerprint, load_source
+from infinity_assets.report import charts
+from infinity_assets.scoring import domain
+
+
+def benchmark_files(step: Step) -> dict[str, str]:
+    """What the files of every benchmark hold."""
+    known = step.lake.catalog / "fingerprints" / "benchmarks"
+    folders = step.pool.benchmark_folders().items()
+    return {f"files of {name}": content_fingerprint(load_source(folder), known / f"{name}.json") for name, folder in folders}
+
+
+@dataset(
+    group="curate",
+    files=benchmark_files,
+    columns=ITEM,
+    meaning={
+        "item_id": "benchmark, file where there are several, and position",
+        "benchmark": "name of the benchmark's folder",
+        "prompt": "what the item asks",
+        "further": "what stands behind it: the options to choose from, or the turns that follow",
+        "answer": "its answer, where the file gives one",
+    },
+    kinds=("polars", "parquet", "json"),
+    version="3",
+)
+def benchmarks(step: Step) -> Outcome:
+    """The evaluation sets: what must not be trained on, what DSIR aims at.
+
+    Grain: one item. Key: item_id. A benchmark is a folder under `data/benchmarks`; its domain comes from its `source.yaml`, else it is the one
+    that the rule gives most of its items.
+    """
+    read = [read_benchmark(folder) for folder in step.pool.benchmark_folders().values()]
+    items = pl.concat([pl.DataFrame(schema=ITEM), *(benchmark.items for benchmark in read)])
+    skipped = sum((Counter(benchmark.skipped) for benchmark in read), Counter[str]())
+    by_rule = domain.classify(pl.col("prompt"), pl.col("answer")).mode().sort().first().over("benchmark")
+    items = items.with_columns(pl.col("domain").fill_null(by_rule))
+    return Outcome(
+        items,
+        measures={
+            **{f"records left out: {reason}": skipped[reason] for reason in sorted(skipped)},
+            "benchmarks without an item": ", ".join(sorted(set(step.pool.benchmark_folders()) - set(items["benchmark"]))) or "none",
+        },
+        charts={"items": charts.table(items.group_by("benchmark", "domain").len("items").sort("benchmark"), rows=30)},
+    )

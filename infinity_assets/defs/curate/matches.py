@@ -1,0 +1,78 @@
+"""`matches`: the spans that rows share with benchmark items."""
+
+import polars as pl
+
+from infinity_assets.atomic import ROW_GROUP
+from infinity_assets.catalog.lake import Outcome
+from infinity_assets.decontamination import gate
+from infinity_assets.decontamination.gate import LINES_PER_ROW, MATCHES, Gate
+from infinity_assets.defs.step import Step, dataset
+from infinity_assets.report import charts
+
+GATE = ("benchmarks", "allowed")
+"""What an asset reads that runs the gate."""
+
+_MATCHES = pl.Schema({**MATCHES, "source": pl.String})
+
+_BATCH = ROW_GROUP // 2
+
+
+def gate_of(step: Step) -> Gate:
+    """The gate in force. The asset reads `GATE`, and depends on the setting `decontamination.gate`."""
+    read, rule = step.read, step.settings.decontamination
+    return step.once("gate", lambda: Gate(read("benchmarks").collect(), rule, read("allowed").collect()["text"]))
+
+
+@dataset(
+    group="curate",
+    reads=("deduped", *GATE),
+    settings=lambda s: (s.decontamination.gate,),
+    columns=_MATCHES,
+    meaning=gate.MEANING,
+    kinds=("polars", "parquet", "numba"),
+    version="2",
+)
+def matches(step: Step) -> Outcome:
+    """Everything that rows share with benchmark items by the rules of the gate: what removes a row, what is only reported, and what is excused.
+
+    Grain: one hit of a row on a part of an item in turns of one role, by one rule; the twenty strongest of a row. Key: row_id, item_id, part,
+    side, rule.
+    """
+    found, looked_at, rows = gate_of(step), 0, step.read("deduped").select("row_id", "source", "messages")
+    lines = [pl.DataFrame(schema=_MATCHES)]
+    total = rows.select(pl.len()).collect().item()
+    for batch in rows.collect_batches(chunk_size=_BATCH, maintain_order=True, engine="streaming"):
+        lines.append(found.matches(batch).join(batch.select("row_id", "source"), on="row_id", maintain_order="left"))
+        looked_at += batch.height
+        step.advance(looked_at, total)
+    hits = pl.concat(lines).sort("row_id", maintain_order=True)
+    counts = hits.group_by("verdict", "rule", "part", "side").agg(pl.len().alias("hits"), pl.col("row_id").n_unique().alias("rows"))
+    full = hits.group_by("row_id").len().filter(pl.col("len") == LINES_PER_ROW).height
+    return Outcome(
+        hits,
+        measures={
+            "rows looked at": looked_at,
+            "rows to be removed": _rows(hits, "removes"),
+            "rows with hits that are only reported": _rows(hits, "reported"),
+            "rows with hits that are excused": _rows(hits, "excused"),
+            "rows with as many hits as are kept": full,
+        },
+        charts={
+            "hits": charts.table(counts.sort("verdict", "part", "rule", "side")),
+            "share": charts.histogram(
+                hits.filter(pl.col("verdict") == "removes")["share"], "share of the item, of hits that remove", low=0, high=1
+            ),
+            "excused": charts.table(_examples(hits, "excused"), rows=12),
+            "reported": charts.table(_examples(hits, "reported"), rows=12),
+        },
+    )
+
+
+def _rows(hits: pl.DataFrame, verdict: str) -> int:
+    return hits.filter(pl.col("verdict") == verdict)["row_id"].n_unique()
+
+
+def _examples(hits: pl.DataFrame, verdict: str) -> pl.DataFrame:
+    """The spans that the most rows share."""
+    spans = hits.filter(pl.col("verdict") == verdict).group_by("benchmark", "part", "span").agg(pl.col("row_id").n_unique().alias("rows"))
+    return spans.sort(pl.col("rows") * -1, "benchmark", "part", "span")

@@ -1,0 +1,125 @@
+"""`neighbours`: pairs of contents whose embeddings are close."""
+
+import shutil
+
+import polars as pl
+
+from infinity_assets.catalog.lake import Lake, Outcome
+from infinity_assets.dedup import semantic
+from infinity_assets.defs.ingest.embeddings import journal, what_decides
+from infinity_assets.defs.step import Step, dataset
+from infinity_assets.report import charts
+from infinity_assets.rows import conversation
+
+THRESHOLDS = (0.8, 0.85, 0.9, 0.95, 0.98)
+
+_SHOWN = 4
+"""Pairs shown per band."""
+
+
+@dataset(
+    group="curate",
+    reads=("embeddings",),
+    settings=lambda s: (
+        *what_decides(s),
+        s.dedup.semantic.floor,
+        s.dedup.semantic.neighbours,
+        s.dedup.semantic.exact_up_to,
+        s.dedup.semantic.facts,
+    ),
+    columns=semantic.PAIRS,
+    meaning={
+        "a": "content hash",
+        "b": "content hash, above a",
+        "similarity": "the smaller cosine of their prompts and their answers",
+    },
+    kinds=("polars", "parquet", "hnswlib"),
+)
+def neighbours(step: Step) -> Outcome:
+    """Pairs of contents that say nearly the same, from the floor of the settings up, whatever the threshold.
+
+    Grain: one pair. Key: a, b. The page shows pairs of every band of similarity, so that the threshold can be chosen by eye, and what would
+    go at which. A new source is compared with what is there; pairs among the others are taken from the last materialisation.
+    """
+    shutil.rmtree(journal(step.lake), ignore_errors=True)  # every source is committed by now
+    rule = step.settings.dedup.semantic
+    if not rule.enabled:
+        return Outcome(pl.DataFrame(schema=semantic.PAIRS))
+    contents, source = _judged(step.lake)
+    before, added = step.before()
+    pairs = semantic.neighbours(
+        contents,
+        rule.floor,
+        rule.neighbours,
+        facts=rule.facts,
+        exact_up_to=rule.exact_up_to,
+        known=before.collect() if before is not None else None,
+        fresh=source.is_in(added),
+        advance=lambda done, total: step.advance(done, total, "contents"),
+    )
+    goes = pl.DataFrame(
+        [(t, (pairs["similarity"] >= t).sum(), semantic.would_go(pairs, t)) for t in THRESHOLDS if t >= rule.floor],
+        schema={"threshold": pl.Float64, "pairs": pl.Int64, "contents that would go": pl.Int64},
+        orient="row",
+    )
+    crowd = pl.concat([pairs["a"], pairs["b"]]).value_counts()["count"] >= rule.neighbours
+    return Outcome(
+        pairs,
+        measures={
+            "contents judged": contents.height,
+            "contents with as many neighbours as are kept": int(crowd.sum()),
+            "compared": "all pairs" if contents.height <= rule.exact_up_to else "pairs that hnswlib proposed",
+        },
+        charts={
+            "what would go": charts.table(goes),
+            "similarity": charts.histogram(pairs["similarity"], "pairs by similarity", bins=20, low=rule.floor, high=1.0),
+            "pairs by band": charts.table(_sample(step.lake, pairs), rows=_SHOWN * len(THRESHOLDS)),
+        },
+    )
+
+
+def _judged(lake: Lake) -> tuple[pl.DataFrame, pl.Series]:
+    """The judged contents of all sources, each once (the vectors of the source that comes first), by hash, and from which source each is."""
+    parts = []
+    known = pl.DataFrame(schema={"content_hash": pl.String})
+    for source in lake.partitions("embeddings"):
+        part = lake.scan("embeddings", source).filter(pl.col("answer").is_not_null()).select("content_hash", "prompt", "answer", "facts")
+        new = part.join(known.lazy(), on="content_hash", how="anti").with_columns(source=pl.lit(source)).collect()
+        known = pl.concat([known, new.select("content_hash")])
+        if new.height or not parts:
+            parts.append(new)
+    # Joined and ordered in one go: the vectors are the largest thing here.
+    contents = pl.concat(parts).sort("content_hash")
+    return contents.drop("source"), contents["source"]
+
+
+def _sample(lake: Lake, pairs: pl.DataFrame) -> pl.DataFrame:
+    """Some pairs of every band with their texts, the most similar band first."""
+    band = pl.sum_horizontal(pl.col("similarity") >= t for t in THRESHOLDS)
+    bands = pairs.with_columns(band.alias("band"))
+    # Hashes are as good as a draw: the first pairs of a band, of contents that are not shown yet.
+    first = bands.filter(pl.struct("band", "a").is_first_distinct(), pl.struct("band", "b").is_first_distinct())
+    shown = first.filter(pl.int_range(pl.len()).over("band") < _SHOWN).sort("similarity", "a", "b", descending=True)
+    texts = _texts(lake, pl.concat([shown["a"], shown["b"]]))
+    for end in ("a", "b"):
+        shown = shown.join(texts.rename(lambda name, end=end: f"{name} {end}" if name != "content_hash" else end), on=end, how="left")
+    return shown.select("similarity", "prompt a", "prompt b", "answer a", "answer b")
+
+
+def _texts(lake: Lake, hashes: pl.Series) -> pl.DataFrame:
+    """Prompt and answer of some contents: content_hash, prompt, answer. A text is found by its hash, so it is the one that was embedded."""
+    ids = (
+        lake.scan("fingerprints").filter(pl.col("content_hash").is_in(hashes.unique().implode())).select("row_id", "content_hash").collect()
+    )
+    rows = pl.concat([lake.scan(asset).select("row_id", "messages") for asset in ("raw_pool", "synthesized_from_text")])
+    return (
+        rows.join(ids.lazy(), on="row_id")
+        .select(
+            "content_hash",
+            conversation.content_of("user").alias("prompt"),
+            conversation.content_of("assistant").alias("answer"),
+        )
+        .collect()
+        .sort(pl.all())
+        .unique("content_hash", keep="first", maintain_order=True)
+    )

@@ -1,0 +1,100 @@
+"""`paraphrases`: the rows whose prompts come closest to a benchmark item."""
+
+import numpy as np
+import polars as pl
+
+from infinity_assets.catalog.lake import Lake, Outcome
+from infinity_assets.decontamination import paraphrases as review
+from infinity_assets.defs.curate.neighbours import THRESHOLDS
+from infinity_assets.defs.ingest.embeddings import what_decides
+from infinity_assets.defs.step import Step, dataset
+from infinity_assets.report import charts
+from infinity_assets.rows import conversation
+
+
+@dataset(
+    group="curate",
+    reads=("embeddings", "fingerprints", "benchmarks"),
+    settings=lambda s: (
+        *what_decides(s),
+        s.decontamination.paraphrases,
+        s.decontamination.paraphrase_floor,
+        s.decontamination.paraphrase_threshold or "",
+    ),
+    columns=review.PARAPHRASES,
+    meaning={
+        "benchmark": "name of the benchmark's folder",
+        "item_id": "benchmark, file where there are several, and position",
+        "similarity": "cosine of the row's prompt and the item's",
+    },
+)
+def paraphrases(step: Step) -> Outcome:
+    """The rows whose prompts come closest to a benchmark item's: a list for review.
+
+    Grain: one row and one item. Key: row_id, item_id. Vectors cannot tell a paraphrase from another question on the same topic: read the list
+    before `decontamination.paraphrase_threshold` is set. Empty unless `dedup.semantic.enabled`.
+    """
+    rule = step.settings.decontamination
+    if not step.settings.dedup.semantic.enabled:
+        return Outcome(pl.DataFrame(schema=review.PARAPHRASES))
+    items = step.read("benchmarks").select("item_id", "benchmark", "prompt").collect()
+    spec = step.settings.semantic_embedder
+    with step.inference().embedder(spec) as embedder:
+        known = pl.Series(embedder.read(items["prompt"].to_list()).unknown <= step.settings.dedup.semantic.max_unknown, dtype=pl.Boolean)
+        asked = items.filter(known)
+        vectors = (
+            embedder.encode(asked["prompt"].to_list()).astype(np.float16) if asked.height else np.zeros((0, embedder.width), np.float16)
+        )
+    rows = step.read("fingerprints").select("row_id", "content_hash", "prompt_hash").unique().collect()
+    one = rows.group_by("prompt_hash").agg(pl.col("content_hash").min())
+    prompts = [
+        step.lake.scan("embeddings", source)
+        .filter(pl.col("prompt").is_not_null())
+        .select("content_hash", pl.col("prompt").alias("vector"))
+        .join(one.lazy(), on="content_hash")
+        .select("prompt_hash", "vector")
+        .collect()
+        for source in step.lake.partitions("embeddings")
+    ]
+    found = review.nearest(
+        asked,
+        vectors,
+        pl.concat(prompts).unique("prompt_hash", keep="first", maintain_order=True),
+        rows,
+        rule.paraphrase_floor,
+        rule.paraphrases,
+        rule.paraphrase_threshold,
+        advance=lambda done, total: step.advance(done, total, "prompts"),
+    )
+    return Outcome(
+        found,
+        measures={"items compared": asked.height, "items of unknown words": items.height - asked.height},
+        charts={
+            "similarity": charts.histogram(found["similarity"], "pairs by similarity", bins=20, low=rule.paraphrase_floor, high=1.0),
+            "items with a row at or above": charts.table(_reached(found)),
+            "to be read": charts.table(_review(step.lake, found, items), rows=30),
+        },
+    )
+
+
+def _reached(found: pl.DataFrame) -> pl.DataFrame:
+    at = [(pl.col("item_id").filter(pl.col("similarity") >= t).n_unique()).alias(str(t)) for t in THRESHOLDS]
+    return found.group_by("benchmark").agg(at).sort("benchmark")
+
+
+def _review(lake: Lake, found: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
+    """The nearest row of the items that have the nearest, texts side by side. Equal prompts are the other gates' business, and left out."""
+    best = found.filter(pl.col("similarity") < 0.999).sort(pl.col("similarity") * -1, "item_id", "row_id")
+    best = best.unique("item_id", keep="first", maintain_order=True).head(30)
+    rows = lake.scan("raw_pool").filter(pl.col("row_id").is_in(best["row_id"].implode()))
+    texts = (
+        rows.select("row_id", "source", conversation.content_of("user").alias("row asks"))
+        .collect()
+        .sort(pl.all())
+        .unique("row_id", keep="first")
+    )
+    return (
+        best.join(items.select("item_id", pl.col("prompt").alias("item asks")), on="item_id", how="left", maintain_order="left")
+        .join(texts, on="row_id", how="left", maintain_order="left")
+        .select("similarity", "item_id", "source", "item asks", "row asks")
+    )

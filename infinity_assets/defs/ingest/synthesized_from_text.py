@@ -1,0 +1,191 @@
+"""`synthesized_from_text`: question-answer pairs about the texts of a source. Grain: a conversation written by the synthesizer. Key: row_id."""
+
+from collections import Counter, defaultdict
+from typing import NamedTuple
+
+import orjson
+import polars as pl
+
+from infinity_assets import prompts
+from infinity_assets.catalog.lake import Outcome
+from infinity_assets.defs.step import Step, dataset
+from infinity_assets.inference.requests import CompleteRequest
+from infinity_assets.inference.weights.tokens import tokens_of
+from infinity_assets.locations import models_dir
+from infinity_assets.report import charts
+from infinity_assets.rows import conversation, schema
+from infinity_assets.rows.ids import draw, with_row_ids
+from infinity_assets.rows.licences import most_restrictive
+from infinity_assets.rows.text import word_count
+from infinity_assets.settings import FromText
+from infinity_assets.settings.models import Sampling
+from infinity_assets.synthesis.from_text import OPERATION, Example, Grammar, Pair, Parsed, cut, exemplars, few_shot, groups
+from infinity_assets.synthesis.from_text import conversation as conversation_of
+
+_EVIDENCE_CHARS = 300
+_EXEMPLARS = "pairs_from_text"
+
+COLUMNS = pl.Schema({**schema.SYNTHETIC_ROW, "context_chars": pl.Int64})
+
+
+class Written(NamedTuple):
+    """What became of a text."""
+
+    context: str
+    """The text as the model saw it: whole, or cut."""
+    parsed: Parsed
+    finish_reason: str | None
+    error: str | None
+    text: str
+
+    @property
+    def failure(self) -> str | None:
+        """Why it has no pair; null if it has one."""
+        if self.parsed.pairs:
+            return None
+        return self.error or ("unfinished" if self.finish_reason == "length" else "no_pair")
+
+
+@dataset(
+    group="ingest",
+    reads=("raw_pool",),
+    settings=lambda s: (s.from_text, s.models.of_texts.reach, *prompts.hashes(s.prompts_dir, _EXEMPLARS)),
+    columns=COLUMNS,
+    meaning={"context_chars": "length of the text at the beginning of the first turn, in characters"},
+    kinds=("polars", "parquet", "vllm"),
+)
+def synthesized_from_text(step: Step) -> Outcome:
+    """Instruction Pre-Training: conversations that the synthesizer made of a source's texts (arXiv 2406.14491).
+
+    Grain: one conversation about one text. Key: row_id. The first turn is the text and a question, the answer and further pairs follow; source,
+    file, position, licence, domain and language are the text's, which is its parent. A row in is a text that was taken; each is in
+    `decisions`, as `superseded` by its conversation or with the reason why it got none. The text itself stays in the pool.
+    """
+    pool = step.read("raw_pool")
+    # Most sources hold no text: that is told by one column, without counting anybody's words.
+    kinds = pool.select(pl.col("kind").unique()).collect()["kind"] if step.settings.from_text.max_texts else ()
+    texts = _taken(pool, step.settings.from_text) if "text" in kinds else None
+    if texts is None or texts.is_empty():
+        return Outcome(schema.empty(COLUMNS), rows_in=0, rows_created=0)
+    texts = step.sampled(texts)
+    written = _synthesize(step, texts)
+    made = _rows(texts, written)
+    thrown = Counter(reason for w in written.values() for reason in w.parsed.rejected)
+    kept = sum(len(w.parsed.pairs) for w in written.values())
+    return Outcome(
+        made.select(pl.col(name).cast(dtype) for name, dtype in COLUMNS.items()),
+        rows_in=texts.height,
+        rows_created=made.height,
+        decisions=_decisions(texts, made, written),
+        edges=made.select(child_id="row_id", parent_id=pl.col("parents").list.first(), operation="operation"),
+        measures={"texts with pairs": made.height, "pairs kept": kept, "pairs thrown away": thrown.total()},
+        charts={
+            "thrown away": charts.table(pl.DataFrame(sorted(thrown.items()), schema={"reason": pl.String, "pairs": pl.Int64}, orient="row"))
+        },
+    )
+
+
+def _taken(pool: pl.LazyFrame, recipe: FromText) -> pl.DataFrame:
+    """The texts to write about, by language and row id: each once, at its first place, with `text`."""
+    body = conversation.instruction()
+    texts = pool.filter((pl.col("kind") == "text") & (word_count(body) >= recipe.min_words))
+    ids = texts.select(pl.col("row_id").unique()).collect()["row_id"]
+    chosen = ids.to_frame().with_columns(draw("from_text", ids).alias("draw")).sort("draw", "row_id").head(recipe.max_texts)
+    return (
+        texts.join(chosen.lazy().select("row_id"), on="row_id", how="semi")
+        .with_columns(most_restrictive(pl.col("licence")).over("row_id"), text=body)
+        .sort("row_id", "file", "position")
+        .unique("row_id", keep="first", maintain_order=True)
+        .sort("language", "row_id")
+        .collect()
+    )
+
+
+def _synthesize(step: Step, texts: pl.DataFrame) -> dict[str, Written]:
+    """M-shot over rounds: what was written about each text, by its row id.
+
+    A chain is of one language: an example in another would be answered in that one. A text without a pair ends its chain: the next round of it
+    starts afresh.
+    """
+    recipe, spec, inference = step.settings.from_text, step.settings.models.of_texts, step.inference()
+    known = tokens_of(spec, models_dir())
+    grammar = Grammar(known.bos if recipe.bos is None else recipe.bos, recipe.eos or known.eos)
+    sampling = Sampling(temperature=0.0, top_p=1.0, max_tokens=recipe.max_new_tokens)
+    room = spec.max_model_len - recipe.max_new_tokens
+
+    def measured(text: str) -> Example:
+        return Example(text, known.count(text))
+
+    prompt = prompts.both(_EXEMPLARS, step.settings.prompts_dir)
+    shown = {wording.label: exemplars(wording) for wording in prompt} if recipe.exemplars else {}
+    fixed = {label: [measured(grammar.example(*example)) for example in examples] for label, examples in shown.items()}
+    chains: dict[tuple[str, int], list[tuple[Example, tuple[Pair, ...]]]] = defaultdict(list)
+    written: dict[str, Written] = {}
+    for places in _plan(texts, recipe.rounds):
+        asked, requests = [], []
+        for chain, row_id, text in places:
+            wording = prompt.of(chain[0])
+            context = cut(text, min(recipe.max_context_tokens, room), known.count)
+            earlier = [example for example, _ in chains[chain]]
+            requests.append(
+                CompleteRequest(
+                    row_id=row_id,
+                    prompt=wording.label if recipe.exemplars else OPERATION,
+                    prompt_hash=wording.hash if recipe.exemplars else "",
+                    text=few_shot(measured(grammar.context(context)), fixed.get(wording.label, []), earlier, room),
+                    sampling=sampling,
+                    stop=grammar.stops,
+                )
+            )
+            # A tuned model may well give one answer to a question about several texts; one that is shown examples copies them.
+            copies = [pair for _, pairs in (*shown[wording.label], *chains[chain]) for pair in pairs] if recipe.exemplars else []
+            asked.append((chain, context, copies))
+        answers = inference.complete(spec, requests, "synthesize")
+        lines = answers.frame.select("row_id", "text", "finish_reason", "error").rows()
+        for (row_id, text, finish, error), (chain, context, copies) in zip(lines, asked, strict=True):
+            parsed = grammar.parse(text or "", copies)
+            written[row_id] = Written(context, parsed, finish, error, text or "")
+            example = (measured(grammar.example(context, parsed.pairs)), parsed.pairs)
+            chains[chain] = [*chains[chain], example] if parsed.pairs else []
+    return written
+
+
+def _plan(texts: pl.DataFrame, rounds: int) -> list[list[tuple[tuple[str, int], str, str]]]:
+    """What is asked in each round: chain (language and number), row id, text."""
+    plan: list[list[tuple[tuple[str, int], str, str]]] = [[] for _ in range(rounds)]
+    for (language,), some in texts.group_by("language", maintain_order=True):
+        lines = some.select("row_id", "text").rows()
+        for places, group in zip(plan, groups(len(lines), rounds), strict=False):
+            places += [((str(language), number), *lines[place]) for number, place in enumerate(group)]
+    return [places for places in plan if places]
+
+
+def _rows(texts: pl.DataFrame, written: dict[str, Written]) -> pl.DataFrame:
+    """The conversations, one per text that has a pair, sorted by row id."""
+    made = texts.filter(pl.Series([written[row].failure is None for row in texts["row_id"]], dtype=pl.Boolean))
+    told = [written[row] for row in made["row_id"]]
+    made = made.with_columns(
+        pl.concat_list("row_id").alias("parents"),
+        pl.Series("messages", [conversation_of(w.context, w.parsed.pairs) for w in told], dtype=schema.MESSAGES),
+        pl.Series("context_chars", [len(w.context) for w in told], dtype=pl.Int64),
+        pl.lit("conversation").alias("kind"),
+        pl.lit(OPERATION).alias("operation"),
+        pl.lit(0).alias("round"),
+    )
+    return with_row_ids(made.drop("row_id")).sort("row_id", pl.col("parents").list.first())
+
+
+def _decisions(texts: pl.DataFrame, made: pl.DataFrame, written: dict[str, Written]) -> pl.DataFrame:
+    """One line per text."""
+    children = {parents[0]: row_id for row_id, parents in made.select("row_id", "parents").iter_rows()}
+
+    def detail(row_id: str) -> str:
+        w = written[row_id]
+        evidence = {"finish": w.finish_reason, "wrote": w.text[:_EVIDENCE_CHARS]} if w.failure else {"child": children[row_id]}
+        return orjson.dumps({**evidence, "pairs": len(w.parsed.pairs), "thrown_away": dict(Counter(w.parsed.rejected))}).decode()
+
+    return texts.with_columns(
+        pl.lit("dropped").alias("verdict"),
+        pl.Series("reason", [written[row].failure or "superseded" for row in texts["row_id"]], dtype=pl.String),
+        pl.Series("detail", [detail(row) for row in texts["row_id"]], dtype=pl.String),
+    ).select(list(schema.DECISIONS))

@@ -1,0 +1,149 @@
+"""Release: what trainers get.
+
+| asset | grain | key |
+|---|---|---|
+| release | released row | dataset, row_id |
+"""
+
+import hashlib
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+
+import polars as pl
+
+from infinity_assets import prompts
+from infinity_assets.atomic import replacing, write_text
+from infinity_assets.catalog.lake import Outcome
+from infinity_assets.defs.step import REGISTERED, Step, dataset
+from infinity_assets.report import card, charts
+from infinity_assets.rows import schema, writers
+from infinity_assets.scoring.labels import ABILITIES
+from infinity_assets.settings import Settings, settings_hash
+from infinity_assets.settings.models import Sampling
+
+_SETS = {"inf_instruct_f": "InfInstruct-F", "inf_instruct_g": "InfInstruct-G"}
+
+
+@dataset(
+    group="release",
+    reads=(*_SETS, "preferences", "tag_vocabulary"),
+    settings=lambda s: (s, *prompts.hashes(s.prompts_dir, *prompts.names())),
+    columns={"dataset": pl.String, "row_id": pl.String, "source": pl.String, "licence": pl.String, "line": pl.Int64},
+    meaning={"dataset": "InfInstruct-F or InfInstruct-G", "line": "line of the JSONL files, from 0"},
+    kinds=("polars", "json"),
+    version="2",
+)
+def release(step: Step) -> Outcome:
+    """F and G as files for trainers in `data/release`: Infinity-Instruct's schema and OpenAI messages (JSONL), preference pairs, a dataset card,
+    the settings, checksums.
+
+    Grain: one released row. Rows under a denied licence stay out, with a decision.
+    """
+    folder, denied = step.lake.data / "release", step.settings.release.denied_licences
+    shutil.rmtree(folder, ignore_errors=True)
+    sets, index, dropped = {}, [], []
+    chinese = dict(step.read("tag_vocabulary").select("label", "label_zh").collect().iter_rows())
+    for asset, name in _SETS.items():
+        rows = step.read(asset).sort("row_id").collect()
+        refused = rows.filter(pl.col("licence").is_in(denied))
+        rows = rows.filter(~pl.col("licence").is_in(denied))
+        _write_ndjson(writers.infinity_instruct(rows, chinese, ABILITIES), folder / f"{name}.jsonl")
+        _write_ndjson(writers.openai_messages(rows), folder / f"{name}.messages.jsonl")
+        sets[name] = rows
+        index.append(
+            rows.select(pl.lit(name).alias("dataset"), "row_id", "source", "licence", pl.int_range(pl.len(), dtype=pl.Int64).alias("line"))
+        )
+        dropped.append(
+            refused.with_columns(
+                pl.lit("dropped").alias("verdict"),
+                pl.lit("licence_denied").alias("reason"),
+                pl.struct("licence").struct.json_encode().alias("detail"),
+            ).select(list(schema.DECISIONS))
+        )
+    settings, pairs = step.settings, write_pairs(step.read("preferences").collect(), folder, denied)
+    written = card.write(sets, _models(settings), _prompts(settings), _left_out(step), pairs, settings_hash(settings))
+    write_text(written, folder / "README.md")
+    write_text(settings.model_dump_json(indent=1), folder / "settings.json")
+    files = sorted(folder.iterdir())
+    sums = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    write_text("".join(f"{digest}  {name}\n" for name, digest in sums.items()), folder / "SHA256SUMS")
+    listing = pl.DataFrame([(f.name, f.stat().st_size) for f in files], schema=["file", "bytes"], orient="row")
+    return Outcome(
+        pl.concat(index),
+        rows_in=sum(rows.height for rows in sets.values()) + sum(rows.height for rows in dropped),
+        decisions=pl.concat(dropped),
+        artefacts=sorted(folder.iterdir()),
+        measures={"folder": str(folder)},
+        charts={
+            "files": charts.table(listing),
+            "licences": charts.table(
+                pl.concat(index).group_by("dataset", "licence").len("rows").sort("dataset", pl.col("rows") * -1), rows=30
+            ),
+        },
+    )
+
+
+def write_pairs(pairs: pl.DataFrame, folder: Path, denied: Collection[str]) -> int:
+    """Write preference pairs in the form of Infinity-Preference, without those under a denied licence.
+
+    Args:
+        pairs: row_id, prompt, chosen, rejected, licence.
+        folder: The release's.
+        denied: Licences.
+
+    Returns:
+        The number of pairs.
+    """
+    released = pairs.filter(~pl.col("licence").is_in(denied)).sort("row_id")
+    _write_ndjson(writers.infinity_preference(released), folder / "InfInstruct-preferences.jsonl")
+    return released.height
+
+
+def _models(settings: Settings) -> pl.DataFrame:
+    """Who did what, and how its answers were drawn: part, model, terms, sampling."""
+    models, chat = settings.models, settings.chat
+
+    def drawn(sampling: Sampling) -> str:
+        return f"temperature {sampling.temperature:g}, top_p {sampling.top_p:g}, at most {sampling.max_tokens} tokens"
+
+    samples = chat.answering.samples
+    best = f", the best of {samples} by {chat.answering.best_by}" if samples > 1 else ""
+    greedy = "one token, by its probabilities"
+    parts = [
+        ("generator, of instructions", models.generator, drawn(chat.evolution.sampling)),
+        ("generator, of answers", models.generator, drawn(chat.answering.sampling) + best),
+        ("generator, as the user of conversations", models.generator, drawn(chat.conversations.user_sampling)),
+        ("synthesizer, of pairs about texts", models.of_texts, ""),
+        ("judge", models.judge, greedy),
+        ("judge, of deficiencies", models.judge, drawn(chat.diagnosis.deficiency_sampling)),
+        ("tagger", models.tagger, "greedy"),
+        ("scorer", models.scorer, ""),
+        *((f"student {student.name}", student.model, drawn(student.sampling)) for student in models.students),
+    ]
+    lines = [(part, model.identity, model.terms, sampling) for part, model, sampling in parts]
+    lines.append(("embedder", models.embedder.identity, "", ""))
+    lines += [("reward", models.reward.identity, "", "")] if models.reward else []
+    return pl.DataFrame(lines, schema=["part", "model", "terms", "sampling"], orient="row")
+
+
+def _prompts(settings: Settings) -> pl.DataFrame:
+    """All prompts in force, and whether an asset of the group `chat` depends on them: prompt, version, hash, G."""
+    of_g = {str(part) for asset in REGISTERED.values() if asset.group == "chat" for part in asset.settings(settings)}
+    lines = [
+        (prompt.label, prompt.version, prompt.hash, "yes" if prompt.hash in of_g else "")
+        for name in prompts.names()
+        for prompt in prompts.wordings(name, settings.prompts_dir)
+    ]
+    return pl.DataFrame(lines, schema=["prompt", "version", "hash", "G"], orient="row")
+
+
+def _left_out(step: Step) -> pl.DataFrame:
+    """What the final filter left out of G, by reason."""
+    dropped = step.lake.book("decisions", "inf_instruct_g").filter(verdict="dropped")
+    return dropped.group_by("reason").len("rows").sort(pl.col("rows") * -1, "reason").collect()
+
+
+def _write_ndjson(frame: pl.DataFrame, path: Path) -> None:
+    with replacing(path) as temporary:
+        frame.write_ndjson(temporary)

@@ -1,0 +1,44 @@
+"""`loss_after`: the loss of each answer under the weights of `tuned`. Off by default."""
+
+import polars as pl
+
+from infinity_assets.catalog.lake import Outcome
+from infinity_assets.defs import training
+from infinity_assets.defs.step import Step, dataset
+from infinity_assets.inference import batch
+from infinity_assets.report import charts
+from infinity_assets.scoring import likelihood
+
+_LOSS_AFTER = pl.Schema({"row_id": pl.String, "loss_after": pl.Float64, "loss_after_error": pl.String})
+
+
+@dataset(
+    group="score",
+    reads=("decontaminated", "scored", "tuned"),
+    settings=lambda s: (*training.decides(s.chat.seeds.tuned, s.models.scorer), s.models.scorer.reach),
+    columns=_LOSS_AFTER,
+    meaning={
+        "loss_after": "mean negative log-probability per token of the last answer, given the conversation, by the scorer after its training, in nats",
+        "loss_after_error": "why it is null",
+    },
+    kinds=("polars", "parquet", "vllm"),
+)
+def loss_after(step: Step) -> Outcome:
+    """The loss of answers by the scorer after its training. `loss` in `scored` is that before.
+
+    Grain: one row that `scored` has a loss for. Key: row_id. Empty unless `chat.seeds.tuned.enabled`.
+    """
+    weights = training.weights_of(step.lake, "tuned") if step.settings.chat.seeds.tuned.enabled else None
+    if weights is None:
+        return Outcome(pl.DataFrame(schema=_LOSS_AFTER), measures={"losses": "none: `tuned` has trained no model"})
+    before = step.read("scored").filter(pl.col("loss").is_not_null()).select("row_id", "loss")
+    rows = step.sampled(step.read("decontaminated").join(before.select("row_id"), on="row_id", how="semi", maintain_order="left").collect())
+    model = training.tuned_model(step.settings.models.scorer, weights)
+    asked = step.inference().score(model, batch.last_answers(rows, with_context=True), "loss after training").frame
+    table = likelihood.mean_loss(asked, "loss_after").select(list(_LOSS_AFTER))
+    fell = table.join(before.collect(), on="row_id").select(pl.col("loss") - pl.col("loss_after")).to_series()
+    return Outcome(
+        table,
+        measures={"rows with a loss": int(table["loss_after"].count()), "mean fall": fell.mean()},  # type: ignore[dict-item]
+        charts={"fall": charts.histogram(fell, "loss before minus loss after, nats per token")},
+    )

@@ -1,0 +1,296 @@
+"""JSON, JSON Lines and lists: what a file is, its content tells."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+
+import orjson
+
+from infinity_assets.reading.containers import base
+from infinity_assets.reading.containers.base import BOM, Block, Feed, Record, as_json
+from infinity_assets.reading.documents import items_of
+from infinity_assets.reading.json_repair import (
+    AFTER_THE_LIST,
+    DUPLICATE_KEYS,
+    MALFORMED,
+    TRUNCATED,
+    Element,
+    OpenList,
+    duplicated,
+    lost_quotes,
+    open_list,
+    parse_lenient,
+    recover,
+)
+from infinity_assets.reading.streams import Opened
+from infinity_assets.reading.structure import element_cuts, elements
+
+LINES = (".jsonl", ".jsonlines", ".ndjson", ".jl")
+"""Suffixes of JSON Lines."""
+
+LINE_BREAK = "line_break_in_record"
+
+MAX_JOINED = 50
+"""Lines that are put together to one record that was broken over them."""
+
+_NOTHING = object()
+
+
+def split_json(opened: Opened, feed: Feed) -> Iterator[Block]:
+    """JSON or JSON Lines: the content decides, since files of each are published under the name of the other.
+
+    A list and lines are cut into blocks; any other document is one block, however long.
+    """
+    head = feed.read(base.BLOCK)
+    if feed.ended():
+        if head.strip():
+            yield Block(opened.file, "lines" if _is_one_line(opened, head) else "json", 0, head)
+        return
+    if _looks_like_lines(head):
+        yield from _split_lines(opened, feed, head)
+    elif head.removeprefix(BOM).lstrip().startswith(b"["):
+        yield from _split_list(opened, feed, head)
+    else:
+        data = head + feed.read(sys.maxsize)
+        yield Block(opened.file, "lines" if _is_one_line(opened, data) else "json", 0, data)
+
+
+def _is_one_line(opened: Opened, data: bytes) -> bool:
+    """Whether a file called JSON Lines is one object on one line: a record, as the first line of a longer file is."""
+    line = data.removeprefix(BOM).strip()
+    return opened.suffix in LINES and line.startswith(b"{") and b"\n" not in line
+
+
+def _split_lines(opened: Opened, feed: Feed, head: bytes) -> Iterator[Block]:
+    first, data = 0, head
+    opening = head.removeprefix(BOM).lstrip()[:1]
+    while data:
+        # A record that is broken over lines is not cut where the next line does not look like a record.
+        end = data.rfind(b"\n" + opening) + 1 or data.rfind(b"\n") + 1
+        while not end and not feed.ended() and len(data) < base.MAX_BLOCK:  # one line longer than a block
+            start = len(data)
+            data += feed.read(base.BLOCK)
+            end = data.rfind(b"\n", start) + 1
+        end = len(data) if feed.ended() else end or len(data)
+        yield Block(opened.file, "lines", first, data[:end])
+        first += data.count(b"\n", 0, end)
+        data = data[end:] + feed.read(base.BLOCK)
+
+
+def _split_list(opened: Opened, feed: Feed, head: bytes) -> Iterator[Block]:
+    first, data = 0, head.removeprefix(BOM).lstrip()[1:]
+    while not feed.ended():
+        cuts = element_cuts(data)
+        if cuts.end is None and not cuts.commas.size and len(data) < base.MAX_BLOCK:  # an element longer than a block
+            data += feed.read(base.BLOCK)
+            continue
+        end, count = (int(cuts.commas[-1]), cuts.commas.size) if cuts.commas.size else (0, 0)
+        if not count or cuts.end is not None or not (cuts.regular or _is_list(data[:end])):
+            end, count = _damaged_cut(data)
+            if not count and len(data) < base.MAX_BLOCK:
+                data += feed.read(base.BLOCK)
+                continue
+        if not count:  # no end in sight
+            end, count = len(data), 1
+        yield Block(opened.file, "list", first, data[:end].rstrip(b", \t\r\n"))
+        first += count
+        data = data[end:].lstrip(b", \t\r\n") + feed.read(base.BLOCK)
+    yield Block(opened.file, "list", first, data)
+
+
+def _is_list(data: bytes) -> bool:
+    try:
+        orjson.loads(b"[" + data + b"]")
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
+def _damaged_cut(data: bytes) -> tuple[int, int]:
+    """Where the last element of a damaged run begins, and how many are before it."""
+    *before, last = recover(data, listed=True)
+    return data.rfind(last.raw), len(before)
+
+
+def _looks_like_lines(data: bytes) -> bool:
+    """Whether it is one record a line: one of the first lines is a whole record, or all look like damaged ones.
+
+    A list or a document may have an element a line, too: its first line is left open, or goes on behind a comma.
+    """
+    lines = [line.strip() for line in data.removeprefix(BOM).split(b"\n", 20)[:20] if line.strip()]
+    if len(lines) < 2 or lines[0].endswith((b"[", b"{")):
+        return False
+    opening = lines[0][:1]
+    if opening not in (b"[", b"{"):
+        return any(isinstance(_loaded(line), dict | list) for line in lines)
+    kind = list if opening == b"[" else dict
+    if isinstance(_loaded(lines[0]), kind):
+        return True
+    if lines[0].endswith(b","):
+        return False
+    if kind is dict and all(line.startswith((b'{"', b"{'")) for line in lines):
+        return True
+    return not lines[0].endswith(b":") and any(isinstance(_loaded(line), kind) for line in lines[1:] if not line.endswith(b","))
+
+
+def _loaded(line: bytes) -> object:
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return parse_lenient(line).value
+
+
+def parse_json(block: Block) -> Iterator[Record]:
+    """A whole file of JSON."""
+    data = block.data.removeprefix(BOM)
+    try:
+        document = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        yield from _parse_damaged(replace(block, data=data))
+        return
+    items = items_of(document)
+    doubled = duplicated(data, items_of) if lost_quotes(data, document) else ()
+    yield from (Record(place, item, repair=DUPLICATE_KEYS if place in doubled else None) for place, item in enumerate(items))
+
+
+def _parse_damaged(block: Block) -> Iterator[Record]:
+    """A whole file that is no strict JSON: lines, one document to repair, or what can be recovered of a list."""
+    if _looks_like_lines(block.data):
+        yield from parse_lines(block)
+        return
+    body = block.data.lstrip()
+    whole = parse_lenient(block.data) if not body.startswith(b"[") or body[1:].lstrip().startswith((b"{'", b"['", b"'")) else None
+    if whole and not whole.error:
+        # Which of several records the repair belongs to is not known here; the last one stands for the file.
+        items = items_of(whole.value)
+        yield from (Record(place, item, repair=whole.repair if place == len(items) - 1 else None) for place, item in enumerate(items))
+    elif body.startswith(b"["):
+        yield from _numbered(recover(body[1:], listed=True), 0)
+    elif (inner := open_list(body)) and (found := _recovered(inner)):
+        yield from _numbered(found, 0)
+    else:
+        found = list(recover(body, listed=False))
+        if any(isinstance(element.value, dict | list) for element in found):
+            yield from _numbered(found, 0)
+        else:  # prose, say: one record, not one for each line that is none
+            yield Record(0, raw=block.data, error=whole.error if whole else MALFORMED, message=whole.message if whole else None)
+
+
+def _recovered(inner: OpenList) -> list[Element]:
+    """The records of a document with a damaged list of objects in it; none if that list is not what holds them."""
+    found = list(recover(inner.rest, listed=True))
+    sound = [element for element in found if isinstance(element.value, dict | list)]
+    members = inner.members
+    if found and found[-1].message == AFTER_THE_LIST:
+        after = parse_lenient(b"{" + found[-1].raw.lstrip(b", \t\r\n")).value
+        if isinstance(after, dict):
+            members = members | after
+            found.pop()
+    items = items_of({**members, inner.key: [element.value for element in sound]})
+    if not sound or len(items) < len(sound):
+        return []
+    if len(items) == len(sound):
+        values = iter(items)
+        return [element._replace(value=next(values)) if isinstance(element.value, dict | list) else element for element in found]
+    # Records were taken apart: theirs are no longer the list's bytes.
+    return [*(Element(as_json(item), item) for item in items), *(element for element in found if element not in sound)]
+
+
+def parse_list(block: Block) -> Iterator[Record]:
+    """A run of elements of a list; the last block of a file also has what follows them."""
+    data = block.data
+    try:
+        data = b"[" + data + (b"" if block.last else b"]")
+        items = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        yield from _numbered(recover(data[1:], listed=True), block.first)
+        return
+    doubled = duplicated(data, _elements) if lost_quotes(data, items) else ()
+    for place, item in enumerate(items):
+        yield Record(block.first + place, item, repair=DUPLICATE_KEYS if place in doubled else None)
+
+
+def parse_lines(block: Block) -> Iterator[Record]:
+    """JSON Lines. One record per line that is not blank; several where a line holds several."""
+    lines = block.data.removeprefix(BOM).split(b"\n")
+    parsed: list[object] = []
+    for line in lines:
+        try:
+            parsed.append(orjson.loads(line))
+        except orjson.JSONDecodeError:
+            parsed.append(_NOTHING)
+    sound = [value for value in parsed if value is not _NOTHING]
+    # One look at the whole block spares one at each line, where nothing else is wrong with it.
+    doubles = len(sound) < len(lines) - (not lines[-1].strip()) or lost_quotes(block.data, *sound)
+    skip = 0
+    for number, (line, value) in enumerate(zip(lines, parsed, strict=True)):
+        if number < skip or not line.strip():
+            continue
+        position = block.first + number
+        if value is not _NOTHING:
+            repair = DUPLICATE_KEYS if doubles and lost_quotes(line, value) and duplicated(line, _alone) else None
+            yield Record(position, value, line, repair)
+            continue
+        element, used = _parse_line(lines, number, block.last)
+        skip = number + used
+        if element.error == MALFORMED:
+            several = list(recover(line, listed=False))
+            if len(several) > 1 and any(isinstance(one.value, dict | list) for one in several):
+                yield from (_record(position, one._replace(raw=line)) for one in several)
+                continue
+        yield _record(position, element)
+
+
+def _parse_line(lines: list[bytes], number: int, last: bool) -> tuple[Element, int]:
+    """The record that begins with a line that is no JSON, and how many lines it takes."""
+    element = parse_lenient(lines[number])
+    if element.error != TRUNCATED:
+        return element, 1
+    for end in range(number + 2, min(number + MAX_JOINED, len(lines)) + 1):
+        following = lines[end - 1]
+        if following.lstrip().startswith((b'{"', b"{'")):
+            break  # a record of its own
+        joined = parse_lenient(b"\n".join(lines[number:end]))
+        if isinstance(joined.value, dict | list):
+            return joined._replace(repair=LINE_BREAK), end - number
+        if joined.error != TRUNCATED:
+            break
+    ends_here = last and not any(line.strip() for line in lines[number + 1 :])
+    return element if ends_here else element._replace(error=MALFORMED), 1
+
+
+def _numbered(found: Iterator[Element] | list[Element], first: int) -> Iterator[Record]:
+    return (_record(first + place, element) for place, element in enumerate(found))
+
+
+def _record(position: int, element: Element) -> Record:
+    return Record(position, element.value, element.raw, element.repair, element.error, element.message)
+
+
+def _elements(value: object) -> list[object]:
+    return value if isinstance(value, list) else [value]
+
+
+def _alone(value: object) -> list[object]:
+    return [value]
+
+
+def json_name(block: Block) -> str:
+    """What a whole file of JSON turned out to be."""
+    if _looks_like_lines(block.data):
+        return "JSON Lines"
+    return "JSON list" if block.data.removeprefix(BOM).lstrip().startswith(b"[") else "JSON"
+
+
+def json_raw(block: Block, records: list[Record]) -> dict[int, bytes]:
+    """The bytes of the records that are elements of a list as they stand, not made of parts of a document."""
+    data = block.data.removeprefix(BOM).strip()
+    pieces = dict(enumerate(elements(data[1:]), block.first)) if data.startswith(b"[") else {}
+    places = [record.position for record in records if record.position in pieces and _loaded(pieces[record.position]) == record.value]
+    return {place: pieces[place] for place in places}
+
+
+def list_raw(block: Block, records: list[Record]) -> dict[int, bytes]:
+    """The bytes of the records of a run of elements."""
+    pieces = dict(enumerate(elements(block.data.removeprefix(BOM).strip()), block.first))
+    return {record.position: pieces[record.position] for record in records if record.position in pieces}

@@ -1,0 +1,30 @@
+"""Numbers, durations and amounts of money, short enough for a table."""
+
+
+def number(value: float | None) -> str:
+    """Three digits: `812`, `1.23k`, `4.56M`; `?` for what is not known."""
+    if value is None:
+        return "?"
+    for unit, one in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= 0.9995 * one:
+            return f"{value / one:#.3g}".rstrip(".") + unit
+    return f"{value:.0f}"
+
+
+def duration(seconds: float | None) -> str:
+    """`8 s`, `12 min`, `3.4 h`."""
+    if seconds is None:
+        return "?"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{number(round(seconds / 3600, 1 if seconds < 360_000 else 0))} h"
+
+
+def size(value: float | None) -> str:
+    """`812k`, `4.56M`: bytes."""
+    return number(value)
+
+
+def money(value: float | None) -> str:
+    """Two digits behind the point, or as many as there is something to see."""
+    return "?" if value is None else f"{value:,.2f}" if value >= 0.1 or not value else f"{value:.2g}"

@@ -1,0 +1,169 @@
+"""Side by side or one after the other: the same answers, the same books; only the engine sees fewer and larger batches."""
+
+import threading
+from collections.abc import Generator, Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from infinity_assets.inference.batched import Member, Together
+from infinity_assets.inference.client import Answers, Inference
+from infinity_assets.inference.engines.embedder import Reading
+from infinity_assets.inference.engines.engine import Admit, EngineUnavailable, always
+from infinity_assets.inference.engines.pool import EnginePool
+from infinity_assets.inference.ledger import Ledger
+from infinity_assets.inference.requests import Request, Response
+from infinity_assets.inference.responses.store import ResponseStore
+from infinity_assets.settings.models import EmbedderSpec, ModelSpec
+from infinity_assets_tests.inference.doubles import SPEC, ScriptedEngine, ask
+from infinity_assets_tests.properties import examples
+
+OTHER = ModelSpec(model="other")
+MEMBERS = st.lists(st.lists(st.lists(st.integers(0, 9), max_size=4), max_size=3), min_size=1, max_size=4)
+"""Of each member: the batches that it asks for, each the numbers of some questions."""
+
+
+class Batches(ScriptedEngine):
+    """Remembers its batches and the threads that ran them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches: list[list[str]] = []
+        self.threads: set[int] = set()
+
+    def run(self, requests: Sequence[Request], admit: Admit = always) -> Generator[tuple[int, Response], None, None]:
+        self.batches.append([request.row_id for request in requests])
+        self.threads.add(threading.get_ident())
+        yield from super().run(requests, admit)
+
+
+def member_of(together: Together, folder: Path, pool: EnginePool, ledger: Ledger) -> Member:
+    return Member(together, ResponseStore(folder), pool, ledger=ledger)
+
+
+def asking(inference: Inference, batches: list[list[int]], spec: ModelSpec = SPEC) -> list[Answers]:
+    return [inference.generate(spec, [ask(f"r{n}", f"question {n}") for n in batch], "stage") for batch in batches]
+
+
+@settings(max_examples=examples(40), deadline=None)
+@given(members=MEMBERS)
+def test_the_same_answers_and_books_as_alone(tmp_path_factory: pytest.TempPathFactory, members: list[list[list[int]]]) -> None:
+    folder, engine = tmp_path_factory.mktemp("together"), Batches()
+    pool, ledgers = engine.pool(), [Ledger() for _ in members]
+    together = Together(Inference(ResponseStore(folder), pool))
+    results = together.run(
+        [
+            lambda batches=batches, ledger=ledger: asking(member_of(together, folder, pool, ledger), batches)
+            for batches, ledger in zip(members, ledgers, strict=True)
+        ]
+    )
+    assert len(engine.asked) == len({n for batches in members for batch in batches for n in batch})
+    assert len(engine.batches) <= max(map(len, members))
+    assert engine.threads <= {threading.get_ident()}
+    made = 0
+    for batches, answers, ledger in zip(members, results, ledgers, strict=True):
+        assert not isinstance(answers, BaseException)
+        assert [found.frame["row_id"].to_list() for found in answers] == [[f"r{n}" for n in batch] for batch in batches]
+        assert [found.frame["text"].to_list() for found in answers] == [[f"question {n}" for n in batch] for batch in batches]
+        told = pl.concat([found.generations for found in answers]) if answers else ledger.generations
+        assert told.sort(pl.all()).equals(ledger.generations.sort(pl.all()))
+        assert told.height == sum(map(len, batches))
+        made += told.filter(~pl.col("cached")).height
+    assert made == len(engine.asked)
+
+
+def test_members_that_ask_different_models_wait_for_each_other(tmp_path: Path) -> None:
+    engine = Batches()
+    pool = engine.pool()
+    together = Together(Inference(ResponseStore(tmp_path), pool))
+    specs = [[SPEC, OTHER], [OTHER, SPEC], [SPEC, SPEC]]
+    results = together.run(
+        [
+            lambda of=of, n=n: [
+                asking(member_of(together, tmp_path, pool, Ledger()), [[10 * n + place]], spec)[0].frame["text"].item()
+                for place, spec in enumerate(of)
+            ]
+            for n, of in enumerate(specs)
+        ]
+    )
+    assert results == [[f"question {10 * n + place}" for place in range(2)] for n in range(3)]
+    assert sum(map(len, engine.batches)) == 6
+
+
+def test_one_that_fails_leaves_the_others_alone(tmp_path: Path) -> None:
+    engine = Batches()
+    pool = engine.pool()
+    together = Together(Inference(ResponseStore(tmp_path), pool))
+
+    def fails() -> list[Answers]:
+        raise ValueError("mine")
+
+    results = together.run([fails, lambda: asking(member_of(together, tmp_path, pool, Ledger()), [[1], [2]])])
+    assert isinstance(results[0], ValueError)
+    assert isinstance(results[1], list)
+    assert len(results[1]) == 2
+
+
+def test_an_engine_that_cannot_be_had_ends_all_and_what_was_answered_is_in_the_books(tmp_path: Path) -> None:
+    def dies(request: Request) -> Response:
+        if request.row_id == "r2":
+            raise EngineUnavailable("gone")
+        return Response(text="x", finish_reason="stop")
+
+    engine = ScriptedEngine(dies)
+    pool, ledgers = engine.pool(), [Ledger(), Ledger()]
+    together = Together(Inference(ResponseStore(tmp_path), pool))
+    with pytest.raises(EngineUnavailable, match="gone"):
+        together.run(
+            [
+                lambda: asking(member_of(together, tmp_path, pool, ledgers[0]), [[1], [2]]),
+                lambda: asking(member_of(together, tmp_path, pool, ledgers[1]), [[3], [4]]),
+            ]
+        )
+    assert [ledger.generations["row_id"].to_list()[:1] for ledger in ledgers] == [["r1"], ["r3"]]
+
+
+class Lengths:
+    width = 1
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        return np.array([[len(text)] for text in texts], dtype=np.float32)
+
+    def read(self, texts: Sequence[str]) -> Reading:
+        return Reading(np.zeros(len(texts), bool), np.zeros(len(texts), np.float32))
+
+    def close(self) -> None:
+        pass
+
+
+def test_texts_are_embedded_together_and_come_back_to_who_asked(tmp_path: Path) -> None:
+    pool = EnginePool(tmp_path, embedder=lambda spec, models: Lengths())
+    together = Together(Inference(ResponseStore(tmp_path / "r"), pool))
+    texts = [["a", "bb"], [], ["ccc"]]
+    results = together.run(
+        [
+            lambda part=part: member_of(together, tmp_path / "r", pool, Ledger()).embed(EmbedderSpec(), part, "s").ravel().tolist()
+            for part in texts
+        ]
+    )
+    assert results == [[1.0, 2.0], [], [3.0]]
+
+
+def test_what_is_the_same_for_all_is_made_once(tmp_path: Path) -> None:
+    """And again by the next who wants it, where making it failed."""
+    made: list[str] = []
+
+    def make() -> str:
+        made.append("tried")
+        if len(made) == 1:
+            raise ValueError("not yet")
+        return "index"
+
+    together = Together(Inference(ResponseStore(tmp_path), Batches().pool()))
+    results = together.run([lambda: together.once("gate", make)] * 4)
+    assert sorted(map(str, results)) == ["index", "index", "index", "not yet"]
+    assert made == ["tried"] * 2

@@ -1,0 +1,42 @@
+"""A reading with its tables in memory."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import polars as pl
+
+from infinity_assets.reading.containers import Record, read_blocks
+from infinity_assets.reading.reader import read_source
+from infinity_assets.reading.sources import Source
+
+
+class Frames(NamedTuple):
+    """The tables of a reading."""
+
+    rows: pl.DataFrame
+    decisions: pl.DataFrame
+    annotations: pl.DataFrame
+    quarantine: pl.DataFrame
+    files: pl.DataFrame
+    records: int
+
+
+def read(source: Source, workers: int = 1) -> Frames:
+    """Read a source."""
+    with TemporaryDirectory() as scratch:
+        reading = read_source(source, Path(scratch), workers=workers)
+        return Frames(
+            reading.rows.collect(),
+            reading.decisions.collect(),
+            reading.annotations.collect(),
+            reading.quarantine.collect(),
+            reading.files.collect(),
+            reading.records,
+        )
+
+
+def read_records(path: Path) -> list[Record]:
+    """The records of a file as its container gives them, whatever its name or those in it."""
+    with path.open("rb") as stream:
+        return [record for block in read_blocks(stream, path.name, lambda name: True) for record in block.records()]

@@ -1,0 +1,469 @@
+"""Open datasets come damaged, misnamed and compressed. What can be read is read; what cannot be is a record with an error, never a gap."""
+
+import csv
+import gzip
+import io
+import json
+import re
+from collections.abc import Callable
+from datetime import date, datetime, time
+from decimal import Decimal
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pyarrow import feather
+
+from infinity_assets.reading.containers import CONTAINERS, Record, as_json, base
+from infinity_assets.reading.streams import plain_suffix
+from infinity_assets_tests.properties import examples
+from infinity_assets_tests.reading.in_memory import read_records
+
+TABLE = [
+    # name, content, (position, value, repair, error) of each record
+    ("list.json", '[{"a": 1}, {"a": 2}]', [(0, {"a": 1}, None, None), (1, {"a": 2}, None, None)]),
+    ("empty list.json", "[]", []),
+    ("nothing.json", " \n ", []),
+    ("bom.json", '\ufeff[{"a": 1}]', [(0, {"a": 1}, None, None)]),
+    ("wrapped.json", '{"canary": "x", "examples": [{"a": 1}]}', [(0, {"a": 1}, None, None)]),
+    ("wrapped.json", '{"data":\n [{"a": 1}], "version": [1]}', [(0, {"a": 1}, None, None)]),
+    ("one record.json", '{"messages": [{"role": "user"}]}', [(0, {"messages": [{"role": "user"}]}, None, None)]),
+    ("two lists.json", '{"data": [{}], "train": [{}]}', [(0, {"data": [{}], "train": [{}]}, None, None)]),
+    ("lines.json", '{"a": 1}\n{"a": 2}\n', [(0, {"a": 1}, None, None), (1, {"a": 2}, None, None)]),
+    ("list of lists per line.jsonl", '["q", "a"]\n["r", "b"]\n', [(0, ["q", "a"], None, None), (1, ["r", "b"], None, None)]),
+    ("list.jsonl", '[\n{"a": 1},\n{"a": 2}\n]', [(0, {"a": 1}, None, None), (1, {"a": 2}, None, None)]),
+    (
+        "an element a line.json",
+        '[{"a": 1},\n{"a": 2,},\n{"a": 3}]',
+        [(0, {"a": 1}, None, None), (1, {"a": 2}, "trailing_comma", None), (2, {"a": 3}, None, None)],
+    ),
+    ("blank lines.jsonl", '\n{"a": 1}\n\n\n{"a": 2}', [(1, {"a": 1}, None, None), (4, {"a": 2}, None, None)]),
+    ("windows.jsonl", '{"a": 1}\r\n{"a": 2}\r\n', [(0, {"a": 1}, None, None), (1, {"a": 2}, None, None)]),
+    ("separators in strings.jsonl", '{"a": "x\u2028y\x85z"}\n{}', [(0, {"a": "x\u2028y\x85z"}, None, None), (1, {}, None, None)]),
+    ("comma at end.json", '[{"a": 1}, {"a": 2},\n]', [(0, {"a": 1}, None, None), (1, {"a": 2}, "trailing_comma", None)]),
+    ("comma inside.json", '[{"a": 1,}, {"a": ",]"}]', [(0, {"a": 1}, "trailing_comma", None), (1, {"a": ",]"}, None, None)]),
+    ("comma.jsonl", '{"a": 1},\n{"a": [2,]}', [(0, {"a": 1}, "trailing_comma", None), (1, {"a": [2]}, "trailing_comma", None)]),
+    ("object with comma.json", '{"data": [{"a": 1}, {"a": 2},]}', [(0, {"a": 1}, None, None), (1, {"a": 2}, "trailing_comma", None)]),
+    ("nan.jsonl", '{"a": Infinity}\n{"a": 1}', [(0, {"a": float("inf")}, "nonstandard_json", None), (1, {"a": 1}, None, None)]),
+    ("surrogate.jsonl", '{"a": "\\ud800"}', [(0, {"a": "\ufffd"}, "nonstandard_json", None)]),
+    ("cut.json", '[{"a": 1}, {"a": ', [(0, {"a": 1}, None, None), (1, None, None, "truncated_json")]),
+    ("cut between.json", '[{"a": 1}', [(0, {"a": 1}, "list_not_closed", None)]),
+    ("bad.json", '[{"a": 1}, {a: 2}, {"a": 3}]', [(0, {"a": 1}, None, None), (1, None, None, "malformed_json"), (2, {"a": 3}, None, None)]),
+    ("tail.json", '[{"a": 1}] tail', [(0, {"a": 1}, None, None), (1, None, None, "malformed_json")]),
+    ("cut.jsonl", '{"a": 1}\n{"a": "b', [(0, {"a": 1}, None, None), (1, None, None, "truncated_json")]),
+    ("cut literal.jsonl", '{"a": 1}\n{"a": tru', [(0, {"a": 1}, None, None), (1, None, None, "truncated_json")]),
+    ("cut before the end.jsonl", '{"a": \n{"a": 1}', [(0, None, None, "malformed_json"), (1, {"a": 1}, None, None)]),
+    (
+        "bad escape.jsonl",
+        '{"a": 1}\n{"a": "\\d and more"}',
+        [(0, {"a": 1}, None, None), (1, {"a": "\\d and more"}, "invalid_escape", None)],
+    ),
+    ("prose.json", "hello", [(0, None, None, "malformed_json")]),
+    ("deep.json", "[" * 5000, [(0, None, None, "malformed_json")]),
+    ("deep.jsonl", '{"a": 1}\n' + '{"a":' * 5000, [(0, {"a": 1}, None, None), (1, None, None, "malformed_json")]),
+    ("rows.csv", 'q,a\nhi,"two\nlines"\n\nx,\n', [(0, {"q": "hi", "a": "two\nlines"}, None, None), (1, {"q": "x", "a": ""}, None, None)]),
+    ("long cell.csv", "q\n" + "x" * 200_000, [(0, {"q": "x" * 200_000}, None, None)]),
+    (
+        "open quote.csv",
+        'q,a\nhi,yes\n"hi,yes\nhi,no\n',
+        [
+            (0, {"q": "hi", "a": "yes"}, None, None),
+            (1, {"q": '"hi', "a": "yes"}, "unbalanced_quote", None),
+            (2, {"q": "hi", "a": "no"}, None, None),
+        ],
+    ),
+    ("open quote in the header.csv", 'q,"a\nhi,yes\n', [(0, None, None, "malformed_csv_row")]),
+    ("short row.csv", "q,a\nhi", [(0, {"q": "hi", "a": None}, None, None)]),
+    ("header.csv", "q,a\n", []),
+    ("empty.csv", "", []),
+    ("unquoted comma.csv", "q,a\nhi,yes, sir\n", [(0, None, None, "malformed_csv_row")]),
+    ("list.yaml", "- a: Yes\n- a: 1\n- a:", [(0, {"a": "Yes"}, None, None), (1, {"a": "1"}, None, None), (2, {"a": None}, None, None)]),
+    ("dialogues.yml", "categories: [x]\nconversations:\n- - q\n  - a\n", [(0, ["q", "a"], None, None)]),
+    ("bad.yaml", "a: [", [(0, None, None, "unreadable_file")]),
+    ("deep.yaml", "[" * 100_000, [(0, None, None, "unreadable_file")]),
+    ("semicolons.csv", "q;a\nhi, you;yes\n", [(0, {"q": "hi, you", "a": "yes"}, None, None)]),
+    ("bars.csv", 'q|a\n"hi|you"|yes\n', [(0, {"q": "hi|you", "a": "yes"}, None, None)]),
+    ("tabs.csv", "q\ta\nhi, you\tyes\n", [(0, {"q": "hi, you", "a": "yes"}, None, None)]),
+    ("tabs.tsv", 'q\ta\n"hi\nyou"\tyes, sir\n', [(0, {"q": "hi\nyou", "a": "yes, sir"}, None, None)]),
+    ("no header.csv", f"hi,{'x' * 61}\n", [(0, {"column_0": "hi", "column_1": "x" * 61}, None, None)]),
+    ("question.csv", "What is 1+1?,2\n", [(0, {"column_0": "What is 1+1?", "column_1": "2"}, None, None)]),
+    ("sentence.csv", "Paris is big.,yes\n", [(0, {"column_0": "Paris is big.", "column_1": "yes"}, None, None)]),
+    ("number.csv", "hi,2.5\n", [(0, {"column_0": "hi", "column_1": "2.5"}, None, None)]),
+    ("prose.csv", "five words are no name,yes\n", [(0, {"column_0": "five words are no name", "column_1": "yes"}, None, None)]),
+    ("empty name.csv", "a,,b\n", [(0, {"column_0": "a", "column_1": "", "column_2": "b"}, None, None)]),
+    ("index.csv", ",q,a\n0,hi,yes\n", [(0, {"": "0", "q": "hi", "a": "yes"}, None, None)]),
+    ("double name.csv", "q,a,a\nhi,yes,no\n", [(0, {"q": "hi", "a": "yes", "a_2": "no"}, None, None)]),
+    ("separator.csv", "sep=;\r\nq;a\r\nhi, a, b;yes\r\n", [(0, {"q": "hi, a, b", "a": "yes"}, None, None)]),
+    ("tabs.tab", "q\ta\nhi, you\tyes\n", [(0, {"q": "hi, you", "a": "yes"}, None, None)]),
+    ("one line.jsonl", '{"data": [{"a": 1}]}\n', [(0, {"data": [{"a": 1}]}, None, None)]),
+    ("one line.jl", '{"data": [{"a": 1}]}', [(0, {"data": [{"a": 1}]}, None, None)]),
+    ("one line.json", '{"data": [{"a": 1}]}', [(0, {"a": 1}, None, None)]),
+    ("list.jsonlines", '[{"a": 1}, {"a": 2}]', [(0, {"a": 1}, None, None), (1, {"a": 2}, None, None)]),
+    ("bom.csv", "\ufeffq,a\r\nhi,yes\r\n", [(0, {"q": "hi", "a": "yes"}, None, None)]),
+    ("nul.csv", "q,a\nh\0i,yes\n", [(0, {"q": "hi", "a": "yes"}, "nul_bytes", None)]),
+    ("carriage returns.csv", "q,a\rhi,yes\rx,y", [(0, {"q": "hi", "a": "yes"}, None, None), (1, {"q": "x", "a": "y"}, None, None)]),
+    (
+        "open quotes.csv",
+        'q,a\n"hi,yes\n"hi,no\n"x","y"\n',
+        [
+            (0, {"q": '"hi', "a": "yes"}, "unbalanced_quote", None),
+            (1, {"q": '"hi', "a": "no"}, "unbalanced_quote", None),
+            (2, {"q": "x", "a": "y"}, None, None),
+        ],
+    ),
+    (
+        "documents.yaml",
+        "a: 1\n---\n- b: 2\n- b: 3\n",
+        [(0, {"a": "1"}, None, None), (1, {"b": "2"}, None, None), (2, {"b": "3"}, None, None)],
+    ),
+    ("double.yaml", "- a: 1\n- a: 1\n  a: 2\n", [(0, {"a": "1"}, None, None), (1, {"a": "2"}, "duplicate_keys", None)]),
+    (
+        "bad element.yaml",
+        "- a: 1\n- a: [\n- a: 3\n---\n- a: 4\n",
+        [(0, {"a": "1"}, None, None), (1, None, None, "malformed_yaml"), (2, {"a": "3"}, None, None), (3, {"a": "4"}, None, None)],
+    ),
+    ("pretty.jsonl", '{\n "a": 1\n}\n{\n "a": {\n  "b": []\n }\n}\n', [(0, {"a": 1}, None, None), (1, {"a": {"b": []}}, None, None)]),
+    (
+        "several on a line.jsonl",
+        '{"a": 0}\n{"a": 1} {"a": 2}\n',
+        [(0, {"a": 0}, None, None), (1, {"a": 1}, None, None), (1, {"a": 2}, None, None)],
+    ),
+    ("junk.jsonl", '{"a": 0}\n{"a": 1}}\n', [(0, {"a": 0}, None, None), (1, {"a": 1}, None, None), (1, None, None, "malformed_json")]),
+    (
+        "broken.jsonl",
+        '{"a": 0}\n{"a":\n 1}\n{"a": 2}',
+        [(0, {"a": 0}, None, None), (1, {"a": 1}, "line_break_in_record", None), (3, {"a": 2}, None, None)],
+    ),
+    (
+        "all damaged.jsonl",
+        '{"a": "x"y"}\n{"a": "z"\n{"a": ',
+        [(0, None, None, "malformed_json"), (1, None, None, "malformed_json"), (2, None, None, "truncated_json")],
+    ),
+    (
+        "double.jsonl",
+        '{"a": 1, "a": 2}\n{"b": {"c": 1, "c": 2}}',
+        [(0, {"a": 2}, "duplicate_keys", None), (1, {"b": {"c": 2}}, "duplicate_keys", None)],
+    ),
+    ("double.json", '[{"a": 1}, {"b": [{"c": 1, "c": 2}]}]', [(0, {"a": 1}, None, None), (1, {"b": [{"c": 2}]}, "duplicate_keys", None)]),
+    ("double in.json", '{"data": [{"a": 1}, {"a": 1, "a": 2}]}', [(0, {"a": 1}, None, None), (1, {"a": 2}, "duplicate_keys", None)]),
+    (
+        "bad element in a document.json",
+        '{"version": "1", "data": [{"a": 1}, {"a": oops}, {"a": 3}], "z": [1]}',
+        [(0, {"a": 1}, None, None), (1, None, None, "malformed_json"), (2, {"a": 3}, None, None)],
+    ),
+    (
+        "a document that was cut off.json",
+        '{"system_prompt": "s", "data": [{"a": 1}, {"a": "b',
+        [(0, {"system_prompt": "s", "a": 1}, None, None), (1, None, None, "truncated_json")],
+    ),
+    ("python list.json", "[{'a': 1}, {'a': 'x'y'}]", [(0, {"a": 1}, "python_literal", None), (1, None, None, "malformed_json")]),
+    ("scalars.json", '["one", "two"]', [(0, "one", None, None), (1, "two", None, None)]),
+    ("prose.txt", "one\nline\n\n \n\ntwo\r\n\r\nthree", [(0, "one\nline", None, None), (1, "two", None, None), (2, "three", None, None)]),
+]
+
+
+def read(folder: Path, name: str, data: bytes) -> list[Record]:
+    path = folder / name
+    path.write_bytes(data)
+    return read_records(path)
+
+
+@pytest.mark.parametrize(("name", "content", "expected"), TABLE, ids=[f"{name}: {content[:20]!r}" for name, content, _ in TABLE])
+def test_records(tmp_path: Path, name: str, content: str, expected: list) -> None:
+    records = read(tmp_path, name, content.encode())
+    assert [(*record[:2], record.repair, record.error) for record in records] == expected
+
+
+@pytest.mark.parametrize("suffix", [".json", ".jsonl", ".csv", ".yaml", ".txt"])
+def test_bytes_that_are_not_utf8_are_repaired_where_they_stand(tmp_path: Path, suffix: str) -> None:
+    content = {
+        ".json": b'[{"a": "x"}, {"a": "n\xe4h"}]',
+        ".jsonl": b'{"a": "x"}\n{"a": "n\xe4h"}',
+        ".csv": b"a\nx\nn\xe4h",
+        ".yaml": b"- a: x\n- a: n\xe4h",
+        ".txt": b"x\n\nn\xe4h",
+    }
+    records = read(tmp_path, f"a{suffix}", content[suffix])
+    assert [record.repair for record in records] == [None, "decoded_windows_1252"]
+    assert "näh" in str(records[1].value)
+
+
+def test_an_error_quotes_the_file_and_the_parser(tmp_path: Path) -> None:
+    _, record = read(tmp_path, "a.jsonl", b'{"a": 1}\n{"a": oh}\n')
+    assert record.raw == b'{"a": oh}'
+    assert "Expecting value" in str(record.message)
+
+
+COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
+    ".gz": gzip.compress,
+    ".zst": zstandard.compress,
+    ".ZST": lambda data: zstandard.compress(data[:9]) + zstandard.compress(data[9:]),
+}
+LINES = b"".join(b'{"number": %d}\n' % number for number in range(5000))
+
+
+@pytest.mark.parametrize("suffix", COMPRESSIONS)
+def test_compressed_files(tmp_path: Path, suffix: str) -> None:
+    packed = COMPRESSIONS[suffix](LINES)
+    assert [record.value for record in read(tmp_path, f"a.jsonl{suffix}", packed)] == [{"number": number} for number in range(5000)]
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+@pytest.mark.parametrize("name", ["a.jsonl", "a.txt"])
+def test_a_compressed_file_that_was_cut_off_says_so(tmp_path: Path, suffix: str, name: str) -> None:
+    packed = COMPRESSIONS[suffix](LINES)
+    *read_so_far, last = read(tmp_path, name + suffix, packed[: len(packed) // 2])
+    assert (last.position, last.error) == (len(read_so_far), "unreadable_file")
+    assert not any(record.error for record in read_so_far)
+
+
+def test_a_window_of_128_mib_is_read(tmp_path: Path) -> None:
+    parameters = zstandard.ZstdCompressionParameters(window_log=27)
+    packer = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    assert len(read(tmp_path, "a.jsonl.zst", packer.compress(LINES) + packer.flush())) == 5000
+
+
+def test_a_file_that_is_not_what_its_name_says(tmp_path: Path) -> None:
+    for suffix in (".gz", ".zst", ".bz2", ".xz"):
+        for garbage in (b"\x03\x81\xfe", b"a\0b", b"\x01\x02"):
+            (record,) = read(tmp_path, f"a.jsonl{suffix}", garbage)
+            assert (record.position, record.error) == (0, "unreadable_file")
+        assert [record.value for record in read(tmp_path, f"a.csv{suffix}", "q,a\nhé,yes\n".encode())] == [{"q": "hé", "a": "yes"}]
+        assert len(read(tmp_path, f"a.jsonl{suffix}", LINES)) == 5000
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("a.json", b"<!DOCTYPE html>\n<html><body>Sign in</body></html>", "HTML"),
+        ("a.jsonl", b"\n <html lang='en'>", "HTML"),
+        ("a.jsonl", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", "git-lfs"),
+        ("a.parquet", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", "git-lfs"),
+    ],
+)
+def test_what_stands_in_for_the_data_is_called_by_its_name(tmp_path: Path, name: str, content: bytes, told: str) -> None:
+    (record,) = read(tmp_path, name, content)
+    assert record.error == "unreadable_file"
+    assert told in (record.message or "")
+
+
+def test_every_suffix_has_a_container() -> None:
+    assert plain_suffix(Path("a.tar.JSONL.GZ")) == ".jsonl"
+    assert plain_suffix(Path("a.json")) in CONTAINERS
+
+
+NAMES = [f"fuzz{suffix}{packed}" for suffix in CONTAINERS for packed in ("", ".gz", ".zst")]
+FUZZ = settings(max_examples=examples(200), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=8,
+)
+
+STANDARD = JSON.filter(lambda value: not re.search("NaN|Infinity", json.dumps(value)))
+
+
+@FUZZ
+@given(name=st.sampled_from(NAMES), data=st.binary(max_size=200) | st.text('[]{}",:\\-aq1 \n\ufeff\x00').map(str.encode))
+def test_any_bytes_give_records_and_no_exception(tmp_path: Path, name: str, data: bytes) -> None:
+    records = read(tmp_path, name, data)
+    assert [record.position for record in records] == sorted(record.position for record in records)
+    assert all(record.error is None or record.raw is not None for record in records)
+
+
+@FUZZ
+@given(lines=st.lists(JSON.map(json.dumps) | st.text('{}[]",:a \\', min_size=1), min_size=1), data=st.data())
+def test_each_line_that_is_not_blank_is_in_one_record(tmp_path: Path, lines: list[str], data: st.DataObject) -> None:
+    lines = ['{"a": 1}', '{"b": 2}', *lines]  # two objects make it JSON Lines, whatever follows
+    records = read(tmp_path, "a.jsonl", "\n".join(lines).encode())
+    raw = {record.position: record.raw or b"" for record in records}  # of several records on one line, each has the line
+    read_lines = [line for piece in raw.values() for line in piece.decode().split("\n")]
+    assert read_lines == [line for line in lines if line.strip()]
+    alone = [record for record in records if record.repair != "line_break_in_record"]
+    assert all(lines[record.position].encode() == record.raw for record in alone)
+
+
+@FUZZ
+@given(
+    values=st.lists(st.fixed_dictionaries({"a": JSON.filter(lambda value: not re.search("NaN|Infinity", json.dumps(value)))})),
+    cut=st.integers(0, 200),
+)
+def test_a_list_that_was_cut_off_keeps_its_whole_elements(tmp_path: Path, values: list, cut: int) -> None:
+    text = json.dumps(values)
+    kept = text[: max(1, len(text) - cut)]
+    records = read(tmp_path, "a.json", kept.encode())
+    whole = [record for record in records if not record.error]
+    assert len(records) - len(whole) <= (kept != text)
+    assert [json.dumps(record.value) for record in whole] == [json.dumps(_standard(value)) for value in values[: len(whole)]]
+
+
+def _standard(value: object) -> object:
+    """The value as it comes back from UTF-8 JSON by way of this reader: integers beyond 64 bits are floats."""
+    if isinstance(value, dict):
+        return {_standard(key): _standard(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_standard(item) for item in value]
+    if isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**64:
+        return float(value)
+    return value
+
+
+@pytest.mark.parametrize("depth", [100, 300, 900])
+def test_nesting_costs_no_other_record(tmp_path: Path, depth: int) -> None:
+    """The parser goes deeper than the writer, and both than Python's stack."""
+    deep = '{"a":' * depth + '{"b": 1, "b": 2}' + "}" * depth
+    for name, content in (("a.jsonl", f'{{"c": 1}}\n{deep}\n{{"c": 2}}'), ("a.json", f'[{{"c": 1}}, {deep}, {{"c": 2}}]')):
+        first, _, last = read(tmp_path, name, content.encode())
+        assert (first.value, first.error, last.value, last.error) == ({"c": 1}, None, {"c": 2}, None)
+
+
+ITEMS = st.lists(
+    st.fixed_dictionaries(
+        {"q": st.text(max_size=12), "a": st.lists(st.text('ab"\\,[]{}\n ', max_size=6), max_size=2), "n": st.integers(0, 9)}
+    ),
+    min_size=1,
+    max_size=12,
+)
+BREAKS = ["", '"', "\x01", "{", "}", "]", "[", ","]
+
+
+def _csv(items: list[dict], broken: str) -> str:
+    sink = io.StringIO()
+    writer = csv.writer(sink, lineterminator="\n")
+    writer.writerows(
+        [["q", "a", "n"], *([item["q"].replace("\0", "").replace("\r", ""), json.dumps(item["a"]), item["n"]] for item in items)]
+    )
+    return sink.getvalue() + (f"{broken}x,y,z\n" if broken else "")
+
+
+WRITERS: dict[str, Callable[[list[dict], str], str]] = {
+    "a.jsonl": lambda items, broken: "\n".join(map(json.dumps, items)) + (f"\n{{{broken}\n" if broken else ""),
+    "a.json": lambda items, broken: json.dumps(items, indent=1 if len(items) % 2 else None),
+    "b.json": lambda items, broken: "[" + ",\n".join([*map(json.dumps, items), f'{{"q": {broken}}}', *map(json.dumps, items)]) + "]",
+    "a.csv": _csv,
+    "a.txt": lambda items, broken: "\n\n".join(f"{broken} {item['a']} {item['n']}" for item in items),
+}
+
+
+@pytest.mark.parametrize("block", [1, 7, 40])
+@pytest.mark.parametrize("name", WRITERS)
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(items=ITEMS, broken=st.sampled_from(BREAKS))
+def test_blocks_do_not_show(tmp_path: Path, name: str, block: int, items: list[dict], broken: str) -> None:
+    """Except that positions behind a damage in a list may, and that a transcript is one only as a whole."""
+    data = WRITERS[name](items, broken).encode()
+    whole = read(tmp_path, name, data)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(base, "BLOCK", block)
+        parts = read(tmp_path, name, data)
+    assert [record.value for record in parts if not record.error] == [record.value for record in whole if not record.error]
+    if not any(record.error for record in whole):
+        assert [(record.position, record.repair) for record in parts] == [(record.position, record.repair) for record in whole]
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.csv", "a.txt"])
+@pytest.mark.parametrize("opening", ["", "[", '[{"a": "', '{"a": "', 'a,b\n"', '["a", '])
+def test_a_record_without_an_end_is_given_up_at_some_point(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, opening: str
+) -> None:
+    monkeypatch.setattr(base, "BLOCK", 10)
+    monkeypatch.setattr(base, "MAX_BLOCK", 50)
+    words = [f"w{number:04}" for number in range(100)]
+    records = read(tmp_path, name, (opening + " ".join(words)).encode())
+    kept = b" ".join(record.raw or as_json(record.value) for record in records).decode()
+    assert all(word in kept for word in words[1:-1:10])
+
+
+@pytest.mark.parametrize("kind", ["parquet", "file", "stream"])
+def test_tables(tmp_path: Path, kind: str) -> None:
+    rows = [
+        {"q": f"q{number}", "m": [{"role": "user", "content": None}], "when": datetime(2024, 1, 1, number % 24), "raw": b"\xff", "n": None}
+        for number in range(12_000)
+    ]
+    table = pa.Table.from_pylist(rows)
+    sink = io.BytesIO()
+    if kind == "parquet":
+        pq.write_table(table, sink, row_group_size=1000)
+    else:
+        with (pa.ipc.new_file if kind == "file" else pa.ipc.new_stream)(sink, table.schema) as writer:
+            writer.write_table(table, 1000)
+    name = "a.parquet" if kind == "parquet" else "a.arrow"
+    records = read(tmp_path, name, sink.getvalue())
+    assert [record.position for record in records] == list(range(12_000))
+    assert [record.value for record in records] == [row | {"when": row["when"].isoformat()} for row in rows]
+    packed = read(tmp_path, f"{name}.gz", gzip.compress(sink.getvalue()))
+    assert packed == records
+    *_, last = read(tmp_path, name, sink.getvalue()[: len(sink.getvalue()) // 2])
+    assert last.error == "unreadable_file"
+
+
+def test_values_that_json_does_not_have(tmp_path: Path) -> None:
+    columns = {
+        "binary": pa.array([b"caf\xc3\xa9", None]),
+        "large": pa.array([b"\xff", b"x"], pa.large_binary()),
+        "date": pa.array([date(2024, 2, 29), None]),
+        "time": pa.array([time(1, 2, 3), None]),
+        "nanoseconds": pa.array([1, None], pa.timestamp("ns", "UTC")),
+        "since": pa.array([1, None], pa.time64("ns")),
+        "lasting": pa.array([1_000_000_001, None], pa.duration("ns")),
+        "decimal": pa.array([Decimal("1.50"), None]),
+        "map": pa.array([[("a", b"1")], None], pa.map_(pa.string(), pa.binary())),
+        "list": pa.array([[{"when": date(2024, 1, 1), "n": 1}, None], None]),
+        "category": pa.array([b"x", None]).dictionary_encode(),
+        "plain": pa.array(["x", None]),
+    }
+    sink = io.BytesIO()
+    feather.write_feather(pa.table(columns), sink)
+    first, second = read(tmp_path, "a.feather", sink.getvalue())
+    assert first.value == {
+        "binary": "café",
+        "large": b"\xff",
+        "date": "2024-02-29",
+        "time": "01:02:03",
+        "nanoseconds": "1970-01-01T00:00:00+00:00",
+        "since": "00:00:00",
+        "lasting": "0:00:01",
+        "decimal": "1.50",
+        "map": {"a": "1"},
+        "list": [{"when": "2024-01-01", "n": 1}, None],
+        "category": "x",
+        "plain": "x",
+    }
+    assert second.value == dict.fromkeys(columns) | {"large": "x"}
+
+
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(share=st.floats(0, 1, exclude_max=True), zeros=st.integers(1, 40), kind=st.sampled_from(["file", "stream"]))
+def test_a_damaged_arrow_file_does_not_end_the_process(tmp_path: Path, share: float, zeros: int, kind: str) -> None:
+    table = pa.Table.from_pylist([{"q": f"q{number}", "m": [{"role": "user"}] * (number % 3)} for number in range(100)])
+    sink = io.BytesIO()
+    with (pa.ipc.new_file if kind == "file" else pa.ipc.new_stream)(sink, table.schema) as writer:
+        writer.write_table(table, 30)
+    data = bytearray(sink.getvalue())
+    place = int(share * len(data))
+    data[place : place + zeros] = b"\xff" * len(data[place : place + zeros])
+    records = read(tmp_path, "a.arrow", bytes(data))
+    assert len(records) == 100 or any(record.error for record in records)
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv", "a.txt", "a.yaml"])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cut=st.integers(1, 400))
+def test_the_beginning_of_a_record_is_no_record(tmp_path: Path, name: str, cut: int) -> None:
+    """Where a compressed file breaks off, what was read last may be half of something."""
+    contents = {
+        "a.jsonl": "".join(f'{{"a": "some text {number}"}}\n' for number in range(40)),
+        "a.json": json.dumps([{"a": f"some text {number}"} for number in range(40)]),
+        "a.csv": "a,b\n" + "".join(f"some text {number},b{number}\n" for number in range(40)),
+        "a.txt": "\n\n".join(f"some text {number}" for number in range(40)),
+        "a.yaml": "".join(f"- a: some text {number}\n" for number in range(40)),
+    }
+    packed = gzip.compress(contents[name].encode(), 0)[: -8 - cut]  # stored: cut where the text is cut
+    whole = [record.value for record in read(tmp_path, name, contents[name].encode())]
+    *found, last = read(tmp_path, f"{name}.gz", packed)
+    assert last.error == "unreadable_file"
+    assert [record.value for record in found] == whole[: len(found)]

@@ -1,0 +1,184 @@
+"""A damaged element costs itself: what is before and behind it is read, and its bytes are handed on."""
+
+import json
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from infinity_assets.reading.json_repair import Element, duplicated, open_list, parse_lenient, recover
+from infinity_assets_tests.properties import examples
+
+REPAIRS = [
+    ('{"a": 1,}', {"a": 1}, "trailing_comma"),
+    ('{"a": [1, 2,\n], "b": ",]"}', {"a": [1, 2], "b": ",]"}, "trailing_comma"),
+    ('{"a": 1},', {"a": 1}, "trailing_comma"),
+    (r'{"a": "\d \' \u12"}', {"a": "\\d ' \\u12"}, "invalid_escape"),
+    (r'{"a": "\d",}', {"a": "\\d"}, "trailing_comma+invalid_escape"),
+    ('{"a":\0 "b\0c"}', {"a": "bc"}, "nul_bytes"),
+    ("{'a': 'it\\'s', 'b': (1, None, True)}", {"a": "it's", "b": [1, None, True]}, "python_literal"),
+    ("['q', \"it's\"]", ["q", "it's"], "python_literal"),
+    ('{"a": "two\nlines\tand a tab"}', {"a": "two\nlines\tand a tab"}, "nonstandard_json"),
+    ('{"a": -Infinity}', {"a": -math.inf}, "nonstandard_json"),
+    ('{"a": "\\ud83d"}', {"a": "\ufffd"}, "nonstandard_json"),
+]
+
+
+@pytest.mark.parametrize(("text", "value", "repair"), REPAIRS)
+def test_repairs(text: str, value: object, repair: str) -> None:
+    assert parse_lenient(text.encode()) == Element(text.encode(), value, repair)
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("", "truncated_json"),
+        ('{"a": "b', "truncated_json"),
+        ('{"a": [1', "truncated_json"),
+        ('{"a": fal', "truncated_json"),
+        ('{"a": "b\\u12', "truncated_json"),
+        ('{"a": "b"c"}', "malformed_json"),
+        ('{"a": 1}}', "malformed_json"),
+        ("{'a': 1}, {'a': 2}", "malformed_json"),
+        ("{'a': open('x')}", "malformed_json"),
+        ("hello", "malformed_json"),
+    ],
+)
+def test_damage(text: str, error: str) -> None:
+    element = parse_lenient(text.encode())
+    assert (element.raw, element.value, element.error) == (text.encode(), None, error)
+    assert element.message
+
+
+TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=30)
+RECORDS = st.lists(
+    st.fixed_dictionaries({"instruction": TEXT, "input": TEXT, "output": st.lists(TEXT, max_size=2), "id": st.integers(0, 10**9)}),
+    min_size=3,
+    max_size=8,
+)
+
+
+def test_missing_commas_and_extra_ones() -> None:
+    found = list(recover(b'{"a": 1} {"a": 2},, {"a": 3}, ]', listed=True))
+    assert [(element.value, element.repair) for element in found] == [
+        ({"a": 1}, "missing_comma"),
+        ({"a": 2}, "trailing_comma"),
+        ({"a": 3}, "trailing_comma"),
+    ]
+
+
+def damaged(text: str, kind: str, place: int) -> str:
+    """An object's text, damaged between its brackets or at them."""
+    place = 1 + place % (len(text) - 2)
+    match kind:
+        case "no end":
+            return text[:-1]
+        case "no beginning":
+            return text[1:]
+        case "quote":
+            return text[:place] + '"' + text[place:]
+        case "junk":
+            return text[:place] + "\x01junk" + text[place:]
+        case "deleted":
+            return text[:place] + text[place + 3 :] if place + 3 < len(text) else text[:place] + "}"
+        case "replaced":
+            return text[:place] + "\\" + text[place + 1 :]
+        case "no colon":
+            return text.replace(":", "", 1)
+        case "two ends":
+            return text + "}"
+        case "python":
+            return repr(json.loads(text))
+        case "line":
+            return text.replace(": ", ":\n", 1)
+        case "nan":
+            return text.replace('"id": ', '"id": NaN, "number": ', 1)
+    return text[:-1] + ",}"
+
+
+KINDS = ["no end", "no beginning", "quote", "junk", "deleted", "replaced", "no colon", "two ends", "python", "line", "nan", "comma"]
+
+
+@pytest.mark.parametrize("separator", [", ", ",\n  ", ","])
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=examples(40), deadline=None)
+@given(records=RECORDS, which=st.integers(0, 7), place=st.integers(0, 10**6))
+def test_one_damaged_element_costs_itself(kind: str, separator: str, records: list[dict], which: int, place: int) -> None:
+    which %= len(records)
+    records = [{**record, "id": number} for number, record in enumerate(records)]
+    pieces = [json.dumps(record, ensure_ascii=False) for record in records]
+    pieces[which] = damaged(pieces[which], kind, place)
+    found = list(recover((separator.join(pieces) + "]").encode(), listed=True))
+    values = [element.value for element in found if not element.error]
+    others = [record for number, record in enumerate(records) if number != which]
+    assert [value for value in values if value in others] == others
+    raw = b"".join(element.raw for element in found)
+    expected = _bare(separator.join(pieces).encode())
+    assert _bare(raw) in (expected, expected + b"]")  # the bracket behind a damaged last element may be one of its own
+    assert len(found) <= len(records) + 2
+
+
+def _bare(data: bytes) -> bytes:
+    """The bytes without commas and the space around elements."""
+    return bytes(byte for byte in data if byte not in b", \n")
+
+
+@given(records=RECORDS, cut=st.integers(1, 200), separator=st.sampled_from([", ", ",\n"]))
+def test_the_end_of_a_list_that_was_cut_off_is_one_element(records: list[dict], cut: int, separator: str) -> None:
+    text = separator.join(map(json.dumps, records)) + "]"
+    found = list(recover(text[:-cut].encode(), listed=True))
+    whole = [element.value for element in found if not element.error]
+    assert whole == records[: len(whole)]
+    assert len(found) - len(whole) <= 1
+    assert found == [] or found[-1].error or found[-1].repair in ("list_not_closed", "trailing_comma+list_not_closed", "trailing_comma")
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ('["q", "a"], ["q", oops], ["q", "b"], ["q", "c"]]', [["q", "a"], None, ["q", "b"], ["q", "c"]]),
+        ('"one", "t"wo", "three", "four"]', ["one", None, "three", "four"]),
+        ("{'a': 1}, {'a': 'it's'}, {'a': 2}]", [{"a": 1}, None, {"a": 2}]),
+        ('{"a": 1}]\n[{"a": 2}, {"a": 3}]', [{"a": 1}, {"a": 2}, {"a": 3}]),
+        ('{"a": 1}, "a": 2}, {"a": 3}]', [{"a": 1}, None, {"a": 3}]),
+        ('{"a": 1"}, {"a": 2"}, {"a": 3"}]', [None, None, None]),
+        ('{"a": 1}] and prose', [{"a": 1}, None]),
+        ('{"x": {"y": oops}, "z": {"y": 1}}, {"x": 1, "z": 2}]', [None, {"x": 1, "z": 2}]),
+    ],
+)
+def test_lists_of_any_shape(text: str, values: list) -> None:
+    assert [element.value for element in recover(text.encode(), listed=True)] == values
+
+
+def test_lists_one_after_the_other_are_told() -> None:
+    assert [element.repair for element in recover(b'{"a": 1}][{"a": 2}, {"a": 3}]', listed=True)] == [None, "list_closed_early", None]
+
+
+@given(st.binary(max_size=80) | st.text("[]{}\",:\\a1 \n'", max_size=80).map(str.encode), st.booleans())
+def test_any_bytes_are_in_an_element(data: bytes, listed: bool) -> None:
+    found = list(recover(data, listed))
+    marks = bytes(byte for byte in data if byte not in b", \n\t\r\x0b\x0c\x1c\x1d\x1e\x1f[]")
+    kept = b"".join(element.raw for element in found)
+    assert bytes(byte for byte in kept if byte not in b", \n\t\r\x0b\x0c\x1c\x1d\x1e\x1f[]") == marks or not data.isascii()
+    assert all(element.error is None or element.value is None for element in found)
+
+
+def test_a_double_key_is_found_where_it_is() -> None:
+    def alone(value: object) -> list:
+        return [value]
+
+    assert duplicated(b'{"a": 1, "b": {"c": 1, "c": 2}}', alone) == {0}
+    assert duplicated(
+        b'[{"a": 1}, {"a": 1, "a": 1}, {"b": [{"c": 1, "c": 2}]}]', lambda value: value if isinstance(value, list) else []
+    ) == {1, 2}
+    assert duplicated(b'{"a": {"b": 1}, "c": {"b": 1}}', alone) == set()
+    assert [element.repair for element in recover(b'{"a": 1}, {"a": 1, "a": 2}, oops', listed=True)][:2] == [None, "duplicate_keys"]
+
+
+def test_the_list_with_the_damage_in_a_document() -> None:
+    found = open_list(b' {"version": 1, "n": [1, 2], "data": [{"a": oops}], "z": 1}')
+    assert found
+    assert (found.members, found.key, found.rest) == ({"version": 1, "n": [1, 2]}, "data", b'{"a": oops}], "z": 1}')
+    assert open_list(b'{"a": {"b": oops}}') is None
+    assert open_list(b"[1, oops]") is None

@@ -1,0 +1,447 @@
+"""Each dataset names its turns in its own way. The same exchange must come out of all of them as the same messages."""
+
+import json
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infinity_assets.reading.documents import items_of
+from infinity_assets.reading.layouts import LAYOUTS, Parsed, layout_of, parse
+from infinity_assets.rows.grammar import Rejected, grammar_faults
+from infinity_assets.rows.schema import MESSAGES
+
+Q, A = {"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}
+S = {"role": "system", "content": "s"}
+
+SAME_EXCHANGE = {
+    "alpaca": {"instruction": "q", "input": "", "output": "a"},
+    "alpaca, no input": {"instruction": "q", "output": "a"},
+    "alpaca, response": {"instruction": "q", "input": None, "response": "a"},
+    "alpaca, blank output beside a response": {"instruction": "q", "input": "", "output": "", "response": "a"},
+    "self-instruct": {"instruction": "q", "instances": [{"input": "", "output": "a"}]},
+    "sharegpt": {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]},
+    "sharegpt, bing": {"conversation": [{"from": "user", "value": "q"}, {"from": "bing", "value": "a"}]},
+    "sharegpt, chatgpt": {"conversations": [{"from": "Human", "value": " q\n"}, {"from": "chatgpt", "value": "a"}]},
+    "sharegpt, openai names": {"conversations": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]},
+    "openai": {"messages": [Q, A]},
+    "openai, parts": {"messages": [{"role": "user", "content": [{"type": "text", "text": "q"}]}, A]},
+    "openai, parts with value": {"messages": [{"role": "user", "content": [{"type": "text", "value": "q"}]}, A]},
+    "question and answer": {"question": "q", "answer": "a"},
+    "problem and solution": {"problem": "q", "solution": "a", "level": 5},
+    "prompt and completion": {"prompt": "q", "completion": "a"},
+    "prompt and response": {"prompt": "q", "response": "a"},
+    "dialogue": ["q", "a"],
+    "dialogue in an object": {"conversations": ["q", "a"]},
+}
+
+
+@pytest.mark.parametrize("record", SAME_EXCHANGE.values(), ids=SAME_EXCHANGE)
+def test_the_same_exchange(record: object) -> None:
+    assert parse(record) == [Parsed([Q, A], "conversation", None)]
+
+
+RAW_MATERIAL = [
+    ({"instruction": "q", "input": "", "output": " "}, [Q], "instruction"),
+    ({"instruction": "q", "instances": []}, [Q], "instruction"),
+    ({"question": "q"}, [Q], "instruction"),
+    ({"problem": "q"}, [Q], "instruction"),
+    ({"prompt": "q", "completion": None}, [Q], "instruction"),
+    ({"conversations": [{"from": "system", "value": "s"}, {"from": "human", "value": "q"}]}, [S, Q], "instruction"),
+    (["q"], [Q], "instruction"),
+    ({"text": "q"}, [Q], "text"),
+    ("q", [Q], "text"),
+]
+
+
+@pytest.mark.parametrize(("record", "messages", "kind"), RAW_MATERIAL)
+def test_a_record_without_an_answer_is_raw_material(record: object, messages: list, kind: str) -> None:
+    assert parse(record) == [Parsed(messages, kind, None)]  # pyright: ignore[reportArgumentType]
+
+
+def contents(record: object) -> list[str]:
+    (parsed,) = parse(record)
+    assert isinstance(parsed, Parsed)
+    return [message["content"] for message in parsed.messages]
+
+
+def test_details_of_layouts() -> None:
+    assert contents({"instruction": "q", "input": "i", "output": 4}) == ["q\n\ni", "4"]
+    assert contents({"instruction": "q", "output": "a", "history": [["q0", "a0"]], "system": "s"}) == ["s", "q0", "a0", "q", "a"]
+    assert contents({"messages": [{"role": "user", "content": [{"type": "text", "text": "x"}, "y"]}, A]}) == ["x\ny", "a"]
+    assert contents({"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}], "system": "s"}) == ["s", "q", "a"]
+    assert contents(["q", 1]) == ["q", "1"]
+
+
+def test_each_instance_is_a_row_of_its_own() -> None:
+    outcomes = parse({"instruction": "q", "instances": [{"input": "1", "output": "a"}, {"input": "2", "output": ""}]})
+    assert [(outcome.messages[0]["content"], outcome.kind) for outcome in outcomes if isinstance(outcome, Parsed)] == [
+        ("q\n\n1", "conversation"),
+        ("q\n\n2", "instruction"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        ({"foo": "bar"}, "unknown_layout"),
+        ({"messages": []}, "empty_turn"),
+        ({"messages": "[]"}, "empty_turn"),
+        ({"instruction": None, "output": "a"}, "empty_turn"),
+        ({"prompt": None, "response": "a"}, "empty_turn"),
+        ({"question": {"x": 1}, "answer": "a"}, "unknown_layout"),
+        (None, "unknown_layout"),
+        ([], "unknown_layout"),
+        (3, "unknown_layout"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, "unknown_role"),
+        ({"messages": [{"role": "narrator", "content": "x"}]}, "unknown_role"),
+        ({"prompt": "q", "gpt_3_reply": "a", "gpt_4_reply": "b"}, "unknown_layout"),
+        ({"messages": [{"content": "x"}]}, "unknown_role"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}, A]}, "non_text_content"),
+        ({"question": "q", "answer": {"value": 1}}, "non_text_content"),
+        ({"instruction": "q", "output": "a", "history": "broken"}, "non_text_content"),
+        ({"instruction": "", "input": "", "output": ""}, "empty_turn"),
+        ({"text": " "}, "empty_turn"),
+    ],
+)
+def test_what_cannot_be_read_says_why(record: object, reason: str) -> None:
+    (outcome,) = parse(record)
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason == reason
+
+
+def test_an_unknown_layout_says_what_was_seen() -> None:
+    assert parse({"title": "x", "meta": {"votes": [1]}}) == [Rejected("unknown_layout", "{title: text, meta: {votes: list of number}}")]
+
+
+def test_a_layout_is_named() -> None:
+    assert layout_of({"instruction": "i", "output": "o"}) == "alpaca"
+    assert layout_of({"instruction": "i", "output": "o"}, "sharegpt") is None
+    assert layout_of({"foo": 1}) is None
+
+
+def test_a_layout_can_be_forced() -> None:
+    record = {"text": "passage", "question": "q", "answer": "a"}
+    assert contents(record) == ["q", "a"]
+    (forced,) = parse(record, layout="text")
+    assert isinstance(forced, Parsed)
+    assert forced.kind == "text"
+    assert parse("bare", layout="alpaca") == [Rejected("unknown_layout", "text")]
+
+
+def said(record: object) -> list[tuple[str, object]]:
+    """The rows of a record, each as `role:content` by turn in one text, the contents' line breaks as they are; and what is kept."""
+    rows = []
+    for outcome in parse(record):
+        assert isinstance(outcome, Parsed), outcome
+        assert outcome.repair is None
+        rows.append((" | ".join(f"{message['role'][0]}:{message['content']}" for message in outcome.messages), outcome.kept))
+    return rows
+
+
+def turns(*contents: str, names: tuple[str, str] = ("user", "assistant"), keys: tuple[str, str] = ("role", "content")) -> list[dict]:
+    return [{keys[0]: names[index % 2], keys[1]: content} for index, content in enumerate(contents)]
+
+
+CALL = {"name": "f", "arguments": {"x": 1}}
+OPENAI_CALL = {"name": "f", "arguments": '{"x": 1}'}
+CALLED = '<tool_call>\n{"name": "f", "arguments": {"x": 1}}\n</tool_call>'
+TOOLS = [{"name": "f"}]
+SCORED = [{"response": "a", "overall_score": 2}, {"response": "b", "overall_score": "9.5"}]
+PAIR = {"chosen": "a", "rejected": "b"}
+KEPT = {"rejected": "b"}
+PERSONS = ("#Person1#", "#Person2#")
+TREE_REPLIES = [
+    {"role": "assistant", "text": "b", "rank": 1, "replies": []},
+    {
+        "role": "assistant",
+        "text": "a",
+        "rank": 0,
+        "replies": [{"role": "prompter", "text": "r", "replies": [{"role": "assistant", "text": "c"}]}],
+    },
+]
+MOSS = {
+    "Human": "<|Human|>: q<eoh>\n",
+    "Inner Thoughts": "<|Inner Thoughts|>: t<eot>\n",
+    "Commands": '<|Commands|>: Search("q")<eoc>\n',
+    "Tool Responses": "<|Results|>:\n<|1|>: 'r'\n<eor>\n",
+    "MOSS": "<|MOSS|>: a<sup><|1|></sup><eom>\n",
+}
+MOSS_PLAIN = {
+    **MOSS,
+    "Inner Thoughts": "<|Inner Thoughts|>: None<eot>\n",
+    "Commands": "<|Commands|>: None.<eoc>\n",
+    "MOSS": "<|MOSS|>: b<eom>",
+}
+
+READ = {
+    # requests and answers
+    "dolly": ({"instruction": "q", "context": "c", "response": "a", "category": "x"}, "u:q\n\nc | a:a", {"category": "x"}),
+    "capitals": ({"Question": "q", "Answer": "a"}, "u:q | a:a", None),
+    "an answer of another name": ({"question": "q", "long_answer": "a"}, "u:q | a:a", None),
+    "a question of another name": ({"original_question": "q", "gpt4_response": "a"}, "u:q | a:a", None),
+    "Chinese keys": ({"问题": "q", "答案": "a"}, "u:q | a:a", None),
+    "several answers": ({"question": "q", "answers": ["a", "b", "a"]}, "u:q | a:a", {"other_answers": ["b"]}),
+    "a number and a truth value": ({"passage": "p", "question": "q", "answer": True}, "u:p\n\nq | a:True", None),
+    "TriviaQA": ({"question": "q", "answer": {"value": "a", "aliases": ["b"]}}, "u:q | a:a", None),
+    "several contexts": ({"context": ["c", "d"], "question": "q", "answer": "a"}, "u:c\n\nd\n\nq | a:a", None),
+    "history of pairs": ({"query": "q", "response": "a", "history": [["p", "o"]]}, "u:p | a:o | u:q | a:a", None),
+    "history of turns": ({"query": "q", "response": "a", "history": turns("p", "o")}, "u:p | a:o | u:q | a:a", None),
+    "an empty history in a table": ({"query": "q", "response": "a", "history": "[]"}, "u:q | a:a", None),
+    "FLAN": ({"inputs": "q", "targets": "a", "task": "x"}, "u:q | a:a", {"task": "x"}),
+    "P3": ({"inputs": [5, 6], "inputs_pretokenized": "q", "targets": [7], "targets_pretokenized": "a"}, "u:q | a:a", None),
+    "input and target": ({"input": "q", "target": ["a", "b"]}, "u:q | a:a", {"other_answers": ["b"]}),
+    "BIG-bench scores": (
+        {"instruction": "i", "input": "q", "target_scores": {"a": 0, "b": 1}}, "u:i\n\nq | a:b", {"target_scores": {"a": 0, "b": 1}},
+    ),
+    "context and answer": ({"context": "Q: q\nA:", "chain_of_thought": "t", "answer": "a"}, "u:Q: q\nA: | a:t\n\na", None),
+    "user and assistant": ({"system": "s", "user": "q", "assistant": "a"}, "s:s | u:q | a:a", None),
+    "MATH": ({"problem": "q", "solution": "a", "answer": "4"}, "u:q | a:a", None),
+    "KTO's text": ({"prompt": "q", "completion": "a", "label": False}, "u:q | a:a", {"label": False}),
+    "HelpSteer": ({"prompt": "q", "response": "a", "helpfulness": 3, "verbosity": 0}, "u:q | a:a", {"helpfulness": 3, "verbosity": 0}),
+    "reasoning": ({"question": "q", "reasoning_content": "t", "answer": "a"}, "u:q | a:a", {"reasoning": "t"}),
+    "Super-NaturalInstructions, flat": ({"definition": "d", "inputs": "q", "targets": "a"}, "u:d\n\nq | a:a", None),
+    "BELLE": ({"instruction": "Human: q\nAssistant: a\nHuman: r\nAssistant:", "input": "", "output": "b"}, "u:q | a:a | u:r | a:b", None),
+    "a news article": ({"article": "q", "highlights": "a", "id": "1"}, "u:q | a:a", None),
+    "a dialogue's summary": ({"dialogue": "q", "summary": "a"}, "u:q | a:a", None),
+    "MBPP": ({"task_id": 1, "text": "q", "code": "a", "test_list": ["t"]}, "u:q | a:a", None),
+    "CAMEL": ({"topic": "t", "message_1": "q", "message_2": "a"}, "u:q | a:a", None),
+    "WMT": ({"translation": {"en": "q", "de": "a"}}, "u:Translate from en to de:\n\nq | a:a", None),
+    "source and target": ({"src": "q", "tgt": "a"}, "u:q | a:a", None),
+    "source and target languages": (
+        {"source": "q", "target": "a", "source_lang": "en", "target_lang": "de"}, "u:Translate from en to de:\n\nq | a:a", None,
+    ),
+    # message lists
+    "an instruction beside pairs": (
+        {"instruction": "i", "conversations": [{"question": "q", "answer": "a"}, {"question": "r", "answer": "b"}]},
+        "u:i\n\nq | a:a | u:r | a:b", None,
+    ),
+    "an instruction that a turn repeats": ({"instruction": "q", "messages": [Q, A]}, "u:q | a:a", None),
+    "MT-bench": (
+        {"question_id": 81, "category": "writing", "turns": ["q", "r"]}, "u:q", {"category": "writing", "later_turns": ["r"]},
+    ),
+    "pairs in a list": ({"conversation": [{"human": "q", "assistant": "a"}, {"human": "r", "assistant": "b"}]}, "u:q | a:a | u:r | a:b", None),
+    "JSON in a cell": ({"messages": '[{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]'}, "u:q | a:a", None),
+    "a bare list of turns": (turns("q", "a", names=("client", "counselor")), "u:q | a:a", None),
+    "KTO": ({"messages": turns("q", "a"), "label": False}, "u:q | a:a", {"label": False}),
+    "Infinity-Instruct": (
+        {"id": 1, "conversations": turns("q", "a", names=("human", "gpt"), keys=("from", "value")), "label": {"ability_en": ["x"]},
+         "langdetect": "en", "source": "S", "reward": 2.5, "other": 1},
+        "u:q | a:a", {"id": 1, "label": {"ability_en": ["x"]}, "langdetect": "en", "source": "S", "reward": 2.5},
+    ),
+    "SGD": ({"dialogue_id": "1", "turns": turns("q", "a", names=("USER", "SYSTEM"), keys=("speaker", "utterance"))}, "u:q | a:a", None),
+    "two persons": ({"dialogue": turns("q", "a", names=PERSONS, keys=("speaker", "text"))}, "u:q | a:a", None),
+    "columns of turns": ({"turns": {"turn_id": [0, 1], "speaker": [0, 1], "utterance": ["q", "a"]}}, "u:q | a:a", None),
+    "MultiWOZ": ({"log": [{"text": "q", "metadata": {}}, {"text": "a", "metadata": {}}]}, "u:q | a:a", None),
+    "DailyDialog": ({"dialog": ["q", "a"], "act": [1, 2]}, "u:q | a:a", None),
+    "UltraChat": ({"id": "0", "data": ["q", "a"]}, "u:q | a:a", None),
+    "MOSS": (
+        {"meta_instruction": "s", "chat": {"turn_1": MOSS, "turn_2": MOSS_PLAIN}},
+        "s:s | u:q | a:<tool_call>\nSearch(\"q\")\n</tool_call> | u:<tool_response>\n<|1|>: 'r'\n</tool_response> | a:a<sup><|1|></sup>"
+        " | u:q | a:b", {"inner_thoughts": ["t", None]},
+    ),
+    "numbered turns": ({"turn_1": {"user": "q", "bot": "a"}, "turn_2": {"user": "r", "bot": "b"}}, "u:q | a:a | u:r | a:b", None),
+    "numbers alone": ({"1": {"question": "q", "answer": "a"}}, "u:q | a:a", None),
+    "numbered keys": ({"instruction_2": "r", "response_2": "b", "instruction_1": "q", "response_1": "a"}, "u:q | a:a | u:r | a:b", None),
+    "OpenAssistant": (
+        {"message_tree_id": "1", "prompt": {"role": "prompter", "text": "q", "replies": TREE_REPLIES}},
+        "u:q | a:a | u:r | a:c", {"other_replies": 1},
+    ),
+    # tools
+    "OpenAI's calls": (
+        {"messages": [Q, {"role": "assistant", "content": None, "tool_calls": [{"type": "function", "function": OPENAI_CALL}]},
+                      {"role": "tool", "content": "r"}, {"role": "tool", "content": {"y": 2}}, A], "tools": TOOLS},
+        f's:<tools>\n{{"name": "f"}}\n</tools> | u:q | a:{CALLED} | u:<tool_response>\nr\n</tool_response>\n'
+        '<tool_response>\n{"y": 2}\n</tool_response> | a:a', None,
+    ),
+    "ShareGPT's calls": (
+        {"conversations": [{"from": "system", "value": "s"}, {"from": "human", "value": "q"}, {"from": "gpt", "value": "w"},
+                           {"from": "function_call", "value": '{"name": "f", "arguments": {"x": 1}}'}, {"from": "observation", "value": "r"},
+                           {"from": "gpt", "value": "a"}], "tools": '[{"name": "f"}]'},
+        f's:s\n\n<tools>\n{{"name": "f"}}\n</tools> | u:q | a:w\n{CALLED} | u:<tool_response>\nr\n</tool_response> | a:a', None,
+    ),
+    "reasoning and calls as parts": (
+        {"messages": [Q, {"role": "assistant", "content": [{"type": "reasoning", "value": "t"}, {"type": "text", "value": "w"},
+                                                          {"type": "tool_call", "value": '{"name": "f", "arguments": {"x": 1}}'}]}], "tools": "[]"},
+        f"u:q | a:<think>\nt\n</think>\n\nw\n{CALLED}", None,
+    ),
+    "Anthropic's parts": (
+        {"messages": [Q, {"role": "assistant", "content": [{"type": "tool_use", "id": "1", "name": "f", "input": {"x": 1}}]},
+                      {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1", "content": "r"}]}, A]},
+        f"u:q | a:{CALLED} | u:<tool_response>\nr\n</tool_response> | a:a", None,
+    ),
+    "xLAM": (
+        {"query": "q", "answers": '[{"name": "f", "arguments": {"x": 1}}]', "tools": '[{"name": "f"}]'},
+        f's:<tools>\n{{"name": "f"}}\n</tools> | u:q | a:{CALLED}', None,
+    ),
+    "Hermes": (
+        {"tools": '[{"name": "f"}]', "conversations": [
+            {"from": "system", "value": "<tools> f </tools>"}, {"from": "human", "value": "q"}, {"from": "gpt", "value": CALLED},
+            {"from": "tool", "value": "<tool_response>\nr\n</tool_response>"}, {"from": "gpt", "value": "a"}]},
+        f"s:<tools> f </tools> | u:q | a:{CALLED} | u:<tool_response>\nr\n</tool_response> | a:a", None,
+    ),
+    # preferences
+    "pair of texts": ({"prompt": "q", **PAIR, "chosen_score": 8}, "u:q | a:a", KEPT | {"chosen_score": 8}),
+    "pair under an instruction": ({"instruction": "q", "input": "i", **PAIR}, "u:q\n\ni | a:a", KEPT),
+    "pair of messages": ({"prompt": "q", "chosen": turns("q", "a"), "rejected": turns("q", "b")}, "u:q | a:a", KEPT),
+    "pair of last messages": ({"prompt": turns("q"), "chosen": turns("q", "a")[1:], "rejected": turns("q", "b")[1:]}, "u:q | a:a", KEPT),
+    "pair of unlike conversations": (
+        {"chosen_messages": turns("q", "a"), "rejected_messages": turns("p", "b")}, "u:q | a:a", {"rejected": turns("p", "b")},
+    ),
+    "pair of turns": (
+        {"conversations": [{"from": "human", "value": "q"}], "chosen": {"from": "gpt", "value": "a"}, "rejected": {"from": "gpt", "value": "b"}},
+        "u:q | a:a", KEPT,
+    ),
+    "pair of transcripts": (
+        {"chosen": "\n\nHuman: q\n\nAssistant: a", "rejected": "\n\nHuman: q\n\nAssistant: b"}, "u:q | a:a", KEPT,
+    ),
+    "rated answers": ({"instruction": "q", "completions": SCORED}, "u:q | a:b", {"rating": "9.5", "other_answers": SCORED[:1]}),
+    "PKU-SafeRLHF": ({"prompt": "q", "response_0": "b", "response_1": "a", "better_response_id": 1, "safer_response_id": 0}, "u:q | a:a", KEPT),
+    "SHP": ({"history": "q", "human_ref_A": "a", "human_ref_B": "b", "labels": 1, "score_A": 9}, "u:q | a:a", KEPT),
+    "LMSYS": ({"conversation_a": turns("q", "b"), "conversation_b": turns("q", "a"), "winner": "model_b"}, "u:q | a:a", KEPT),
+    "LMSYS, a tie": (
+        {"conversation_a": turns("q", "a"), "conversation_b": turns("q", "b"), "winner": "tie"}, "u:q | a:a", {"other_answers": ["b"]},
+    ),
+    "Nectar": (
+        {"prompt": "\n\nHuman: q\n\nAssistant: ", "answers": [{"answer": "b", "rank": 2}, {"answer": "a", "rank": 1}]},
+        "u:q | a:a", {"rating": 1, "other_answers": [{"answer": "b", "rank": 2}]},
+    ),
+    # tests
+    "MedMCQA": ({"question": "q", "opa": "w", "opb": "x", "opc": "y", "opd": "z", "cop": 2}, "u:q\n\nA. w\nB. x\nC. y\nD. z | a:C. y", None),
+    "PIQA": ({"goal": "q", "sol1": "x", "sol2": "y", "label": 1}, "u:q\n\nA. x\nB. y | a:B. y", None),
+    "WinoGrande": ({"sentence": "q _", "option1": "x", "option2": "y", "answer": "2"}, "u:q _\n\nA. x\nB. y | a:B. y", None),
+    "HellaSwag": ({"ctx": "q", "activity_label": "t", "endings": ["x", "y"], "label": "1"}, "u:q\n\nA. x\nB. y | a:B. y", None),
+    "OpenBookQA": (
+        {"question_stem": "q", "choices": {"text": ["x", "y"], "label": ["A", "B"]}, "answerKey": "B"}, "u:q\n\nA. x\nB. y | a:B. y", None,
+    ),
+    "LogiQA": ({"context": "c", "query": "q", "options": ["x", "y"], "correct_option": 0}, "u:c\n\nq\n\nA. x\nB. y | a:A. x", None),
+    "MMLU's table": (
+        {f"column_{index}": cell for index, cell in enumerate(("q", "w", "x", "y", "z", "B"))}, "u:q\n\nA. w\nB. x\nC. y\nD. z | a:B. x", None,
+    ),
+    "SQuAD row": (
+        {"context": "c", "question": "q", "answers": {"text": ["a", "b"], "answer_start": [0, 1]}}, "u:c\n\nq | a:a", {"other_answers": ["b"]},
+    ),
+    "MMLU": ({"question": "q", "choices": ["x", "y"], "answer": 1}, "u:q\n\nA. x\nB. y | a:B. y", None),
+    "ARC": ({"question": "q", "choices": {"text": ["x", "y"], "label": ["1", "2"]}, "answerKey": "1"}, "u:q\n\nA. x\nB. y | a:A. x", None),
+    "ARC's file": (
+        {"question": {"stem": "q", "choices": [{"text": "x", "label": "A"}, {"text": "y", "label": "B"}]}, "answerKey": "B"},
+        "u:q\n\nA. x\nB. y | a:B. y", None,
+    ),
+    "AQuA": ({"question": "q", "options": ["A)1", "B)2"], "rationale": "t", "correct": "B"}, "u:q\n\nA. 1\nB. 2 | a:t\n\nB. 2", None),
+    "lettered columns": ({"question": "q", "A": "x", "B": "y", "answer": "A"}, "u:q\n\nA. x\nB. y | a:A. x", None),
+    "synthesizer collection": (
+        {"context": "c", "QA_list": [{"Q": "q", "A": "a"}, {"Q": "r", "A": "b"}]}, "u:c\n\nq | a:a | u:r | a:b", None,
+    ),
+    # transcripts
+    "a transcript": ({"text": "### Human: q### Assistant: a"}, "u:q | a:a", None),
+    "a bare transcript": ("User: q\nBot: a", "u:q | a:a", None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("record", "row", "kept"), READ.values(), ids=READ)
+def test_what_is_read(record: object, row: str, kept: object) -> None:
+    assert said(record) == [(row, kept)]
+
+
+def test_several_conversations_in_a_record() -> None:
+    qas = [{"question": "q", "answers": [{"text": "a"}]}, {"question": "r", "answers": [], "is_impossible": True}]
+    rows = [("u:c\n\nq | a:a", None), ("u:c\n\nr", None)]
+    assert said({"title": "t", "paragraphs": [{"context": "c", "qas": qas}]}) == rows
+    assert said({"context": "c", "qas": qas}) == rows
+    natural = {"Definition": ["d"], "Instances": [{"input": "q", "output": ["a", "b"]}, {"input": "r", "output": "c"}]}
+    assert said(natural) == [("u:d\n\nq | a:a", {"other_answers": ["b"]}), ("u:d\n\nr | a:c", None)]
+
+
+def test_a_record_of_the_same_keys_and_other_values_is_read_anew() -> None:
+    assert said({"prompt": "q", "completions": SCORED})[0][1]
+    assert said({"prompt": "q", "completions": "a"}) == [("u:q | a:a", None)]
+    assert said({"prompt": turns("q"), "completions": "a"}) == [("u:q | a:a", None)]
+
+
+def test_a_long_text_under_another_name_is_a_passage() -> None:
+    (parsed,) = parse({"title": "t", "body": "b" * 200})
+    assert parsed == Parsed([{"role": "user", "content": "b" * 200}], "text", None)
+    assert parse({"title": "t", "body": "b"})[0] == Rejected("unknown_layout", "{title: text, body: text}")
+
+
+KEYS = [
+    "messages",
+    "conversations",
+    "conversation",
+    "instruction",
+    "input",
+    "output",
+    "instances",
+    "history",
+    "system",
+    "question",
+    "answer",
+    "problem",
+    "solution",
+]
+KEYS += [
+    "prompt",
+    "completion",
+    "text",
+    "role",
+    "content",
+    "from",
+    "value",
+    "type",
+    "speaker",
+    "tools",
+    "tool_calls",
+    "chat",
+    "turn_1",
+    "label",
+]
+KEYS += [
+    "context",
+    "qas",
+    "choices",
+    "answerKey",
+    "Label",
+    "chosen",
+    "rejected",
+    "completions",
+    "score",
+    "paragraphs",
+    "target_scores",
+    "replies",
+]
+TEXTS = ["user", "gpt", "system", "", "You are", "[INST]", "text", "tool", "Q: q\nA: a", "A", "[1]", "{}"]
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(TEXTS),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5),
+    max_leaves=25,
+)
+
+
+@given(value=VALUES, layout=st.none() | st.sampled_from(list(LAYOUTS)))
+def test_any_value_has_an_outcome(value: object, layout: str | None) -> None:
+    outcomes = parse(value, layout)
+    assert outcomes
+    rows = [outcome for outcome in outcomes if isinstance(outcome, Parsed)]
+    columns = {"row_id": [str(index) for index in range(len(rows))], "kind": [row.kind for row in rows]}
+    frame = pl.DataFrame(columns, schema={"row_id": pl.String, "kind": pl.String})
+    faults = grammar_faults(frame.with_columns(messages=pl.Series([row.messages for row in rows], dtype=MESSAGES)))
+    assert faults.is_empty()
+    assert all(json.dumps(row.kept) for row in rows)
+
+
+@pytest.mark.parametrize("key", ["answer", "content", "role", "tools", "tool_calls", "replies", "choices", "rejected"])
+def test_values_that_are_nested_deeply(key: str) -> None:
+    nested: object = "x"
+    for _ in range(1000):
+        nested = [{"text": nested}]
+    turn = {"role": "user", "content": "q", key: nested}
+    pair = {"question": "q", "chosen": "a", "rejected": "b", "prompt": {"text": "q", "replies": [], key: nested}, key: nested}
+    for record in (turn, [turn], {"messages": [turn, turn], key: nested}, pair, {key: nested, "question": "q"}, nested):
+        assert parse(record)
+        assert items_of(record)
+
+
+@given(value=VALUES)
+def test_any_document_has_its_records(value: object) -> None:
+    assert (value == [] and items_of(value) == []) or items_of(value)

@@ -1,0 +1,222 @@
+"""Whatever a person drops into the sources folder must be found, named and noticed when it changes; nothing else may be."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from infinity_assets.reading.sources import Source, SourceError, content_fingerprint, find_sources, load_source, stat_fingerprint
+
+
+def write(path: Path, text: str = "x") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "is_data"),
+    [
+        ("a.json", True),
+        ("a.jsonl", True),
+        ("a.ndjson.gz", True),
+        ("a.CSV", True),
+        ("deep/er/a.yaml.zst", True),
+        ("a.yml", True),
+        ("a.txt", True),
+        ("中文.json", True),
+        ("license_questions.json", True),
+        ("source.yaml", False),
+        ("dataset_info.json", False),
+        ("LICENSE.txt", False),
+        ("DATA_LICENSE.txt", False),
+        ("README.txt", False),
+        ("a.parquet", True),
+        ("a.tar.zst", True),
+        ("a.TGZ", True),
+        ("wow!.json", True),
+        ("a.gz", False),
+        ("a.bin", False),
+        ("schema.json", False),
+        ("__MACOSX/a.json", False),
+        (".hidden.json", False),
+        (".cache/a.json", False),
+    ],
+)
+def test_data_files(tmp_path: Path, name: str, is_data: bool) -> None:
+    write(tmp_path / name)
+    source = Source(name="s", path=tmp_path)
+    assert [file.name for file in source.files()] == ([name] if is_data else [])
+
+
+def test_files_come_in_the_order_of_their_paths(tmp_path: Path) -> None:
+    names = ["b.json", "a/z.json", "a.json", "a/b/c.json"]
+    for name in names:
+        write(tmp_path / name)
+    assert [file.name for file in load_source(tmp_path).files()] == sorted(names)
+
+
+def test_a_broken_link_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "gone.json").symlink_to(tmp_path / "nowhere.json")
+    assert load_source(tmp_path).files() == []
+
+
+def test_what_is_left_out_is_named_with_the_reason(tmp_path: Path) -> None:
+    for name in ("a.jsonl", "deep/b.jsonl", "deep/notes.md", ".git/c.jsonl", "LICENSE", "source.yaml", "d.doc.gz"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "gone.jsonl").symlink_to(tmp_path / "nowhere")
+    source = Source(name="s", path=tmp_path, exclude=("b.*",))
+    assert source.left_out() == {
+        ".git/": "a hidden folder, or one of an operating system",
+        "LICENSE": "its name says that it describes the data",
+        "d.doc.gz": ".doc is no container that is known",
+        "deep/b.jsonl": "named by `exclude`",
+        "deep/notes.md": ".md is no container that is known",
+        "gone.jsonl": "a link to nothing",
+    }
+    assert source.model_copy(update={"include": ("b.*",), "exclude": ()}).refuses("a.jsonl") == "not named by `include`"
+    assert source.wants("a.jsonl")
+
+
+def test_a_file_name_that_is_not_utf8_can_be_written_down(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xd6\xd0.json"))
+    path.write_text("[]")
+    assert [file.name for file in load_source(tmp_path).files()] == ["\ufffd\ufffd.json"]
+
+
+def test_a_source_without_source_yaml_is_called_what_its_folder_is_called(tmp_path: Path) -> None:
+    source = load_source(tmp_path / "alpaca")
+    assert (source.name, source.licence, source.domain, source.language) == ("alpaca", "unknown", None, None)
+
+
+def test_source_yaml_is_read_as_text(tmp_path: Path) -> None:
+    said = "licence: CC-BY-NC-4.0\ndomain: math\nlanguage: no\nrevision: 2024-01-01\nurl:\nlayout: alpaca\n"
+    write(tmp_path / "source.yaml", said)
+    source = load_source(tmp_path)
+    assert (source.licence, source.domain, source.language) == ("CC-BY-NC-4.0", "math", "no")
+    assert (source.revision, source.url, source.layout) == ("2024-01-01", None, "alpaca")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("license: MIT", "unknown key `license`"),
+        ("domain: cooking", "`domain`"),
+        ("layout: nonsense", "no layout of that name"),
+        ("name: other", "or leave `name` and `path` out"),
+        ("- a list", "must hold"),
+        ("a: [", "not valid YAML"),
+        ("licence: [MIT]", "`licence`"),
+    ],
+)
+def test_a_bad_source_yaml_is_one_sentence_that_names_the_file(tmp_path: Path, text: str, said: str) -> None:
+    file = write(tmp_path / "source.yaml", text)
+    with pytest.raises(SourceError) as raised:
+        load_source(tmp_path)
+    message = str(raised.value)
+    assert message.startswith(str(file))
+    assert said in message
+    assert "\n" not in message
+
+
+def touched(path: Path, text: str) -> None:
+    """Write the file so that its time differs, however fast the test is."""
+    before = path.stat().st_mtime_ns
+    path.write_text(text)
+    os.utime(path, ns=(before, before + 1))
+
+
+def test_the_stat_fingerprint_tells_each_change(tmp_path: Path) -> None:
+    data = write(tmp_path / "a.json", "[1]")
+    seen = [stat_fingerprint(tmp_path)]
+    assert stat_fingerprint(tmp_path) == seen[0]
+    touched(data, "[2]")
+    seen.append(stat_fingerprint(tmp_path))
+    write(tmp_path / "source.yaml", "licence: MIT")
+    seen.append(stat_fingerprint(tmp_path))
+    data.rename(tmp_path / "b.json")
+    seen.append(stat_fingerprint(tmp_path))
+    assert len(set(seen)) == 4
+
+
+def test_the_content_fingerprint_tells_what_is_read_and_nothing_else(tmp_path: Path) -> None:
+    folder, known = tmp_path / "source", tmp_path / "known.json"
+
+    def now(at: Path = folder) -> str:
+        return content_fingerprint(load_source(at).model_copy(update={"name": "source"}), known)
+
+    data = write(folder / "a.json", "[1]")
+    first = now()
+    write(folder / "README.md")
+    write(folder / "source.yaml", "licence: MIT")
+    assert now() == first
+    touched(data, "[1]")
+    assert now() == first
+    copy = write(tmp_path / "copy/a.json", "[1]").parent
+    assert now(copy) == first
+
+    touched(data, "[2]")
+    second = now()
+    write(folder / "b.json", "[1]")
+    third = now()
+    write(folder / "source.yaml", "exclude: [b.json]")
+    assert (len({first, second, third}), now()) == (3, second)
+
+
+def test_an_unchanged_file_is_not_read_again(tmp_path: Path) -> None:
+    """Told by a file whose content changes behind its size and time: the fingerprint that was kept still stands."""
+    data, known = write(tmp_path / "s/a.json", "[1]"), tmp_path / "known.json"
+    source = load_source(tmp_path / "s")
+    first, stat = content_fingerprint(source, known), data.stat()
+    data.write_text("[2]")
+    os.utime(data, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert content_fingerprint(source, known) == first
+    known.unlink()
+    assert content_fingerprint(source, known) != first
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "read"),
+    [
+        ((), (), ["a.json", "b/c.json", "b/d.jsonl"]),
+        (("b/*",), (), ["b/c.json", "b/d.jsonl"]),
+        (("*.json",), (), ["a.json", "b/c.json"]),
+        ((), ("c.json",), ["a.json", "b/d.jsonl"]),
+        (("b/*",), ("*.jsonl",), ["b/c.json"]),
+    ],
+)
+def test_globs_choose_files(tmp_path: Path, include: tuple[str, ...], exclude: tuple[str, ...], read: list[str]) -> None:
+    for name in ("a.json", "b/c.json", "b/d.jsonl"):
+        write(tmp_path / name)
+    source = Source(name="s", path=tmp_path, include=include, exclude=exclude)
+    assert [file.name for file in source.files()] == read
+
+
+def test_globs_reach_into_archives() -> None:
+    source = Source(name="s", path=Path("s"), include=("train/*",), exclude=("all.zip!train/b.json",))
+    assert source.wants("all.zip")
+    assert source.wants("all.zip", "train/a.json")
+    assert Source(name="s", path=Path("s")).wants("all.tar", "./deep/../train/a.json")
+    assert not Source(name="s", path=Path("s")).wants("all.tar", "./.git/a.json")
+    assert not source.wants("all.zip", "train/b.json")
+    assert not source.wants("all.zip", "test/a.json")
+    assert not source.wants("all.zip", "train/LICENSE.txt")
+
+
+def test_a_link_to_a_folder_above_it_ends(tmp_path: Path) -> None:
+    write(tmp_path / "s/a.json")
+    (tmp_path / "s/again").symlink_to(tmp_path / "s", target_is_directory=True)
+    assert [file.name for file in load_source(tmp_path / "s").files()] == ["a.json"]
+
+
+def test_find_sources(tmp_path: Path) -> None:
+    write(tmp_path / "root/b/deep/a.json")
+    write(tmp_path / "root/empty/README.md")
+    write(tmp_path / "root/.hidden/a.json")
+    write(tmp_path / "root/loose.json")
+    write(tmp_path / "root/to_fetch/source.yaml", "url: hf://datasets/owner/name")
+    write(tmp_path / "elsewhere/a.json")
+    (tmp_path / "root/a").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    assert [path.name for path in find_sources(tmp_path / "root")] == ["a", "b", "to_fetch"]
+    assert find_sources(tmp_path / "nowhere") == []

@@ -1,0 +1,263 @@
+"""The plan of a lake of the sample sources against the run that followed, with an engine that follows a script."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from infinity_assets.catalog.lake import Lake
+from infinity_assets.inference.engines.embedder import Reading
+from infinity_assets.inference.engines.pool import EnginePool
+from infinity_assets.inference.requests import CompleteRequest, Request, Response, ScoreRequest
+from infinity_assets.reading.pool import Pool
+from infinity_assets.runs.observed_cost import used
+from infinity_assets.runs.plan import Plan
+from infinity_assets.runs.plan_report import as_json, plan_table, recompute_lines
+from infinity_assets.runs.planner import Planner
+from infinity_assets.scoring.labels import ABILITIES
+from infinity_assets.settings import Settings
+from infinity_assets_tests.defs.graph import Graph
+from infinity_assets_tests.inference.doubles import ScriptedEngine
+from infinity_assets_tests.project import PROJECT
+
+pytestmark = pytest.mark.graph
+
+SETTINGS = {
+    "SHARDS": 2,  # the other two stay empty
+    "SCORING__MAX_ROWS": 200,
+    "CHAT__SEEDS__MAX_SEEDS": 100,
+    "CHAT__EVOLUTION__ELIMINATION__MIN_SIMILARITY": -1,
+    "CHAT__CONVERSATIONS__SHARE": 1,
+}
+
+
+def lot(text: str, among: int) -> int:
+    """A number below `among`, drawn by the text."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest()) % among
+
+
+def scripted(request: Request) -> Response:
+    """An answer, and tokens, that depend on the request as those of a model do: prompts by their length, answers by chance."""
+    if isinstance(request, ScoreRequest):
+        text = "".join(turn["content"] for turn in request.context) + request.answer
+        tokens = max(1, len(request.answer) // 4)
+        loss = -tokens * (1 + lot(text, 100) / 100)
+        return Response(finish_reason="scored", prompt_tokens=8 + len(text) // 4, sum_logprob=loss, answer_tokens=tokens, seconds=0.1)
+    if isinstance(request, CompleteRequest):
+        pair = "<QUE> What is it about? <ANS> About that. </END>\n\n<QUE> Is it true? <ANS> Yes, it is. </END>"
+        return Response(text=pair, finish_reason="stop", prompt_tokens=len(request.text) // 4, completion_tokens=30, seconds=0.1)
+    text = request.messages[-1]["content"]
+    prompt, written = 12 + len(text) // 4, 20 + lot(text, 60)
+    if request.choices:
+        weights = np.array([1.0 + lot(text + choice, 9) for choice in request.choices])
+        weights[0] *= 0.3
+        logprobs = tuple(np.log(weights / weights.sum()).tolist())
+        best = request.choices[int(np.argmax(weights))]
+        return Response(text=best, finish_reason="stop", prompt_tokens=prompt, completion_tokens=1, choice_logprobs=logprobs, seconds=0.1)
+    if request.schema:
+        labels = [f"label {chr(97 + lot(text, 20))}", f"thing {chr(97 + lot(text[::-1], 20))}", "common"][: 1 + lot(text, 3)]
+        answer = json.dumps(
+            {"ability": labels} if "ability" in request.schema["properties"] else {"cate_ability": [list(ABILITIES)[lot(text, 5)]]}
+        )
+    elif request.prompt.startswith(("evolve", "request")):
+        # One rewrite in four is nothing new, and thrown away.
+        answer = "Same." if lot(text, 4) == 0 else f"Explain with an example how number {lot(text, 10**6)} comes about, and why."
+    elif request.prompt.startswith("play_user"):
+        answer = f"How would number {lot(text, 10**6)} come about with {lot(text, 50)} more of it?"
+    else:
+        answer = f"It comes about by adding {lot(text, 100)} to what was there before, which is simple. " * (1 + lot(text, 3))
+    return Response(text=answer, finish_reason="stop", prompt_tokens=prompt, completion_tokens=written, seconds=0.1)
+
+
+class ChanceEmbedder:
+    """Vectors that depend on the text and on nothing else."""
+
+    width = 32
+
+    def read(self, texts: Sequence[str]) -> Reading:
+        return Reading(np.zeros(len(texts), bool), np.zeros(len(texts), np.float32))
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        vectors = np.array([np.random.default_rng(lot(text, 2**32)).normal(size=32) for text in texts], dtype=np.float32)
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+    def close(self) -> None: ...
+
+
+class Trial:
+    """A data folder with the sample sources, read and cleaned, and what was asked of the engine since."""
+
+    def __init__(self, graph: Graph):
+        self.graph, self.data = graph, graph.data
+        self.engine = ScriptedEngine(scripted)
+        graph.use(EnginePool(Path("nowhere"), lambda spec, models: self.engine, lambda spec, models: ChanceEmbedder()))
+        self.pool = Pool(sources=PROJECT / "data" / "sources", benchmarks=PROJECT / "data" / "benchmarks")
+        self.pool.save(self.data)
+
+    def plan(self, until: str | None = None, size: int = 60, offline: bool = False) -> Plan:
+        return Planner(self.data, self.pool, Settings(), size, offline).make(until)
+
+    def files(self) -> dict[str, bytes]:
+        """Everything in the data folder but the response store."""
+        kept = (file for name in ("lake", "catalog") for file in sorted((self.data / name).rglob("*")) if file.is_file())
+        return {str(file.relative_to(self.data)): file.read_bytes() for file in kept}
+
+
+@pytest.fixture(scope="module")
+def trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trial]:
+    with pytest.MonkeyPatch.context() as patch:
+        made = Trial(Graph(tmp_path_factory.mktemp("plan"), patch, SETTINGS))
+        made.graph.make("decontaminated")
+        yield made
+
+
+@pytest.fixture(scope="module")
+def first(trial: Trial) -> tuple[Plan, dict[str, bytes], dict[str, bytes]]:
+    """The plan, and the lake before and after it was made."""
+    before = trial.files()
+    return trial.plan(), before, trial.files()
+
+
+@pytest.fixture(scope="module")
+def finished(trial: Trial, first: tuple[Plan, dict, dict]) -> Trial:
+    """The same after the run that followed."""
+    trial.graph.make()
+    return trial
+
+
+def test_a_pool_that_was_not_read_is_said_to_be_missing(trial: Trial, tmp_path: Path) -> None:
+    made = Planner(tmp_path, trial.pool, Settings(), 10).make()
+    assert set(made.reasons) >= {"raw_pool", "decontaminated", "scored", "release"}
+    assert all(str(reason) == "never made" for parts in made.reasons.values() for reasons in parts.values() for reason in reasons)
+    assert "`infinity run --until decontaminated`" in made.notes[0]
+    assert all(asset.calls is None for asset in made.assets)
+
+
+def test_nothing_of_the_lake_is_changed(trial: Trial, first: tuple[Plan, dict, dict]) -> None:
+    _, before, after = first
+    assert before == after
+    assert list((trial.data / ".scratch").glob("*")) == []
+
+
+def test_the_sample_asks_so_many_rows_and_no_more(trial: Trial, first: tuple[Plan, dict, dict]) -> None:
+    by_asset = {asset.asset: asset for asset in first[0].assets}
+    assert len(by_asset["tagged"].asked) <= 60
+    assert len(by_asset["scored"].asked) <= 5 * 60
+    assert first[0].sample_calls == sum(len(asset.asked) for asset in first[0].assets)
+
+
+def test_the_plan_is_near_what_the_run_used(finished: Trial, first: tuple[Plan, dict, dict]) -> None:
+    plan = as_json(first[0])
+    actual = used(finished.data, plan)
+    for planned, counted in (("to_make", "calls"), ("prompt_tokens", "prompt_tokens"), ("completion_tokens", "completion_tokens")):
+        assert plan["total"][planned]["value"] == pytest.approx(actual[counted].sum(), rel=0.1)
+    by_asset = {row["asset"]: row for row in actual.iter_rows(named=True)}
+    for asset in plan["assets"]:
+        if asset["asset"] in ("tagged", "scored"):
+            # All requests were made, so their number is no estimate.
+            assert asset["to_make"]["value"] == by_asset[asset["asset"]]["calls"]
+            assert asset["prompt_tokens"]["value"] == pytest.approx(by_asset[asset["asset"]]["prompt_tokens"], rel=0.02)
+        elif by_asset[asset["asset"]]["calls"]:
+            assert asset["to_make"]["value"] == pytest.approx(by_asset[asset["asset"]]["calls"], rel=0.25)
+
+
+def test_the_rows_of_the_sample_are_among_those_of_the_run(finished: Trial, first: tuple[Plan, dict, dict]) -> None:
+    """No call of a row that is asked about anyway is wasted."""
+    asked = {asset.asset: set(asset.asked) for asset in first[0].assets}
+    for name in ("tagged", "scored"):
+        books = (finished.data / "catalog" / "generations" / name).rglob("*.parquet")
+        assert asked[name] <= set(pl.read_parquet(list(books))["request_key"])
+
+
+def test_what_is_up_to_date_makes_no_call(finished: Trial) -> None:
+    asked = len(finished.engine.asked)
+    again = finished.plan()
+    assert again.reasons == {}
+    assert again.assets == ()
+    assert len(finished.engine.asked) == asked
+
+
+def test_a_changed_setting_says_which_assets_and_counts_the_stored_answers(finished: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INFINITY_CHAT__DIAGNOSIS__WEAK_BELOW", "2.5")
+    asked = len(finished.engine.asked)
+    changed = finished.plan()
+    assert list(changed.reasons) == ["diagnosed", "abilities", "conversed", "inf_instruct_g", "preferences", "release"]
+    assert {str(reason) for reasons in changed.reasons["diagnosed"].values() for reason in reasons} == {
+        "settings changed: chat.diagnosis.weak_below: 3.0 -> 2.5"
+    }
+    assert {str(reason) for reason in changed.reasons["inf_instruct_g"]["all"]} == {
+        "input is made again and may change: conversed (4 partitions)"
+    }
+    diagnosed = changed.assets[0]
+    assert diagnosed.to_make is not None
+    assert (diagnosed.to_make.value, diagnosed.stored) == (0, pytest.approx(diagnosed.calls.value if diagnosed.calls else -1))
+    assert len(finished.engine.asked) == asked, "everything was stored"
+
+
+def test_answers_that_are_asked_for_anew_are_planned_from_the_rows_that_are_there(finished: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INFINITY_CHAT__ANSWERING__SAMPLING__TEMPERATURE", "0.6")
+    plan = {asset.asset: asset for asset in finished.plan("answered", size=20).assets}
+    rows = Lake(finished.data).scan("evolved").collect().height
+    assert list(plan) == ["answered"]
+    answered = plan["answered"]
+    assert answered.rows is not None
+    assert answered.rows.value == rows
+    assert {stage.prompt: stage.to_make.value for stage in answered.stages}["answer"] == rows
+
+
+def test_texts_that_are_to_be_written_about_are_planned_before_the_pool_is_made_of_them(
+    finished: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INFINITY_FROM_TEXT__MAX_TEXTS", "6")
+    monkeypatch.setenv("INFINITY_MODELS__GENERATOR__BACKEND", "openai")  # so that no tokenizer is wanted
+    plan = finished.plan("tagged", size=3)
+    texts = plan.assets[0]
+    assert texts.asset == "synthesized_from_text"
+    assert set(plan.reasons["synthesized_from_text"]) == set(plan.reasons["fingerprints"])
+    assert texts.calls is not None
+    assert texts.rows is not None
+    assert (texts.calls.value, texts.rows.value, len(texts.asked)) == (6, 6, 3)
+    assert any("the plan is of the pool as it stands" in note for note in plan.notes)
+
+
+def test_offline_no_call_is_made(finished: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INFINITY_SCORING__MAX_ROWS", "240")
+    asked = len(finished.engine.asked)
+    plan = {asset.asset: asset for asset in finished.plan(offline=True).assets}
+    assert len(finished.engine.asked) == asked
+    tagged = plan["tagged"]
+    assert tagged.rows is not None
+    assert tagged.rows.value == 240
+    assert tagged.to_make is not None
+    assert 36 <= tagged.to_make.value <= 40, "some instructions occur twice"
+    assert tagged.prompt_tokens is not None
+    assert tagged.prompt_tokens.value > 0, "by the stored answers of the same prompt"
+
+
+def test_offline_the_rows_of_before_stand_for_those_to_come(finished: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INFINITY_CHAT__EVOLUTION__SAMPLING__TEMPERATURE", "0.9")
+    plan = {asset.asset: asset for asset in finished.plan(offline=True).assets}
+    lake = Lake(finished.data)
+    assert list(plan) == ["evolved", "answered", "diagnosed", "abilities", "conversed", "inf_instruct_g", "preferences"]
+    for name, source in (("evolved", "seed_selected"), ("answered", "evolved"), ("diagnosed", "answered"), ("conversed", "diagnosed")):
+        rows = plan[name].rows
+        assert rows is not None
+        assert rows.value == lake.scan(source).collect().height
+    written = next(stage for stage in plan["evolved"].stages if stage.prompt.startswith("evolve"))
+    assert written.completion_tokens is not None
+    assert written.completion_tokens.value / written.to_make.value == pytest.approx(50, rel=0.3), "as at the other temperature"
+
+
+def test_the_tables_fit_the_terminal(first: tuple[Plan, dict, dict]) -> None:
+    from rich.console import Console
+
+    console = Console(width=110, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(plan_table(first[0]))
+    text = console.export_text()
+    assert max(map(len, text.splitlines())) <= 110
+    assert "…" not in text
+    assert any("never made (4 partitions)" in line for line in recompute_lines(first[0]))

@@ -1,0 +1,128 @@
+"""Real programs in the real sandbox: what is right passes, and what would do harm does none."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from infinity_assets import sandbox
+from infinity_assets.sandbox import child as sandbox_child
+from infinity_assets.settings.foundation import Limits
+from infinity_assets_tests.properties import examples
+
+QUICK = Limits(seconds=1, memory_mb=256)
+
+CASES = [
+    # program, verdict, words of the reason
+    ("assert 1 + 1 == 2", "passed", None),
+    ("import threading\nt = threading.Thread(target=print); t.start(); t.join()", "passed", None),
+    ("open('a.txt', 'w').write('x')\nimport os\nassert os.listdir('.') == ['a.txt']\nos.remove('a.txt')", "passed", None),
+    ("import os\nassert not set(os.environ) - {'PYTHONHASHSEED', 'LC_CTYPE'}", "passed", None),
+    ("import sys\nassert sys.stdin.read() == ''", "passed", None),
+    ("assert 1 == 2, 'one is not two'", "failed", "AssertionError: one is not two"),
+    ("def (", "failed", "SyntaxError"),
+    ("def f(): return f()\nf()", "failed", "RecursionError"),
+    ("import os\nos._exit(0)", "failed", "ended before"),
+    ("raise SystemExit", "failed", "ended before"),
+    ("import numpy", "failed", "ModuleNotFoundError"),
+    ("x = []\nwhile True: x.append(bytearray(10**7))", "failed", "out of memory"),
+    ("open('a', 'wb').write(b'x' * (2 << 20))", "failed", "File too large"),
+    ("open('/etc/passwd').read()", "failed", "Permission denied"),
+    ("while True: pass", "timeout", "processor"),
+    ("while True: print('x' * 1000)", "timeout", "processor"),
+    ("import signal\nsignal.signal(signal.SIGXCPU, signal.SIG_IGN)\nwhile True: pass", "timeout", "processor"),
+    ("import os\nwhile True: os.fork()", "refused", "start a process"),
+    ("import subprocess\nsubprocess.run(['ls'])", "refused", "start a process"),
+    ("import os\nos.system('ls')", "refused", "start a process"),
+    ("import socket\nsocket.create_connection(('127.0.0.1', 80))", "refused", "network"),
+    ("import socket\ntry: socket.socket()\nexcept OSError: pass", "refused", "network"),
+    ("import os\nos.kill(os.getppid(), 9)", "refused", "signal"),
+    ("open('/tmp/infinity_escape', 'w').write('x')", "refused", "outside"),
+    ("import os\nos.symlink('/etc', 'etc')\nopen('etc/infinity_escape', 'w')", "refused", "outside"),
+]
+
+
+@pytest.mark.parametrize(("program", "status", "words"), CASES)
+def test_a_verdict(program: str, status: str, words: str | None) -> None:
+    verdict = sandbox.run_one(program, QUICK)
+    assert (verdict.status, verdict.reason if words is None else words in (verdict.reason or "")) == (
+        status,
+        None if words is None else True,
+    )
+    assert not Path("/tmp/infinity_escape").exists()
+
+
+SYSTEM_CALLS = [
+    # The kernel forbids it too where no Python is asked: called through C, past the audit hook.
+    "libc.fork()",
+    "libc.socket(2, 1, 0)",
+    "libc.socketpair(1, 1, 0, pair)",
+    "libc.execve(b'/bin/sh', None, None)",
+    "libc.creat(b'/tmp/infinity_escape', 0o777)",
+    "libc.mkdir(b'/tmp/infinity_escape', 0o777)",
+    "libc.chmod(b'/tmp', 0)",
+    "libc.kill(1, 0)",
+    "libc.unlink(b'/tmp')",
+    "libc.unshare(0x10000000)",
+    "libc.syscall(425, 8, pair)",
+    "libc.setuid(0)",
+]
+
+
+@pytest.mark.parametrize("call", SYSTEM_CALLS)
+def test_a_system_call_that_is_forbidden(call: str) -> None:
+    program = f"import ctypes\nlibc = ctypes.CDLL(None)\npair = ctypes.create_string_buffer(256)\nassert {call} == -1"
+    assert sandbox.run_one(program, QUICK).status == "passed"
+    assert not Path("/tmp/infinity_escape").exists()
+
+
+def test_it_is_another_user_where_this_one_is_root() -> None:
+    wanted = "!= 0" if os.geteuid() == 0 else f"== {os.geteuid()}"
+    assert (
+        sandbox.run_one(f"import os\nassert os.getuid() {wanted}\nassert os.getgroups() in ([], {os.getgroups()})", QUICK).status
+        == "passed"
+    )
+
+
+def test_one_that_waits_is_stopped() -> None:
+    began = time.monotonic()
+    verdict = sandbox.run_one("import time\ntime.sleep(100)", QUICK)
+    assert (verdict.status, time.monotonic() - began < 30) == ("timeout", True)
+
+
+def test_many_files_are_too_much() -> None:
+    verdict = sandbox.run_one("n = 0\nwhile True:\n    n += 1\n    open(f'a{n}', 'wb').write(b'x' * (1 << 19))", Limits(folder_mb=4))
+    assert (verdict.status, verdict.reason) == ("failed", "it wrote more than 4 MiB")
+
+
+def test_verdicts_come_in_the_order_of_the_programs_and_leave_nothing_behind() -> None:
+    before = set(Path("/tmp").glob("sandbox-*"))
+    told: list[int] = []
+    verdicts = sandbox.run([f"assert {n} % 3" for n in range(9)], QUICK, workers=3, progress=lambda done, total: told.append(done))
+    assert [verdict.status for verdict in verdicts] == ["passed" if n % 3 else "failed" for n in range(9)]
+    assert told == list(range(1, 10))
+    assert set(Path("/tmp").glob("sandbox-*")) <= before
+
+
+@hypothesis_settings(max_examples=examples(10), deadline=None)
+@given(text=st.text(max_size=60))
+def test_no_text_passes_for_another(text: str) -> None:
+    """What a program holds never ends the judge: as a constant it is itself again, and as a program it gets some verdict."""
+    assert sandbox.run_one(f"assert {text!r} == ''.join(chr(n) for n in {[ord(c) for c in text]})", QUICK).status == "passed"
+    assert sandbox.run_one(text, QUICK).status in ("passed", "failed", "timeout", "refused")
+
+
+def test_what_cannot_be_confined_is_not_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    child = tmp_path / "child.py"
+    source = (
+        Path(sandbox_child.__file__).read_text(encoding="utf-8").replace('"x86_64": ', '"another": ').replace('"aarch64": ', '"a third": ')
+    )
+    child.write_text(source, encoding="utf-8")
+    monkeypatch.setattr(sandbox, "_COMMAND", (*sandbox._COMMAND[:-1], str(child)))
+    verdict = sandbox.run_one("assert True")
+    assert verdict.status == "refused"
+    assert (verdict.reason or "").startswith("not run: programs are run on Linux")

@@ -1,0 +1,69 @@
+"""Quotas are exact, and shares are what the settings and the loop say."""
+
+import math
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from infinity_assets.rows.domains import DOMAINS
+from infinity_assets.selection.domain_budget import budget, relaxed
+from infinity_assets.selection.rules import first_failure
+from infinity_assets.selection.rules.rulebook import BY_NAME
+from infinity_assets.settings import Foundation
+from infinity_assets_tests.properties import examples
+
+FEW = settings(max_examples=examples(60), deadline=None)
+
+
+@FEW
+@given(
+    rows=st.dictionaries(st.sampled_from(DOMAINS), st.integers(0, 10_000)),
+    shares=st.fixed_dictionaries({domain: st.integers(0, 1000) for domain in DOMAINS}),
+    factors=st.dictionaries(st.sampled_from(DOMAINS), st.floats(1, 5)),
+    max_rows=st.integers(0, 20_000),
+)
+def test_the_budget(rows: dict, shares: dict, factors: dict, max_rows: int) -> None:
+    shares = {domain: thousandths / 1000 for domain, thousandths in shares.items()}
+    available = pl.DataFrame(list(rows.items()), schema={"domain": pl.String, "rows": pl.UInt32}, orient="row")
+    told = {domain: (factor, "it lags") for domain, factor in factors.items()}
+    lines = budget(available, Foundation(keep_share=shares, max_rows=max_rows), told)
+    assert lines["domain"].to_list() == sorted(rows)
+    wanted = {}
+    for domain, count in rows.items():
+        share = min(1.0, shares[domain] * factors.get(domain, 1.0))
+        wanted[domain] = min(count, math.ceil(round(count * share, 6)))
+    total = sum(wanted.values())
+    assert lines["quota"].sum() == min(total, max_rows), "to the last row"
+    for line in lines.iter_rows(named=True):
+        domain = line["domain"]
+        assert line["available"] == rows[domain]
+        assert 0 <= line["quota"] <= wanted[domain] <= line["available"]
+        assert line["keep_share"] == pytest.approx(min(1.0, shares[domain] * factors.get(domain, 1.0)))
+        assert ("it lags" in line["reason"]) == (domain in factors)
+        if total <= max_rows:
+            assert line["quota"] == wanted[domain]
+        else:
+            assert abs(line["quota"] - wanted[domain] * max_rows / total) < 1
+            assert str(max_rows) in line["reason"]
+
+
+def test_thresholds_are_eased_by_the_factor_where_they_are_named() -> None:
+    available, told = pl.DataFrame({"domain": ["chat", "math"], "rows": [10, 10]}), {"math": (2.0, "it lags")}
+    recipe = Foundation()
+    lines = budget(available, recipe, told)
+    assert lines["eased"].to_list() == ["{}", '{"low_quality": 0.75}']
+    rules = relaxed(recipe.rules, lines)
+    assert rules.domains == {"math": {"low_quality": 0.75}}
+    row = {"row_id": ["a", "b"], "domain": ["math", "chat"], "source": "s", "quality": 1.0}
+    assert first_failure(pl.DataFrame(row), [BY_NAME["low_quality"].rule(rules)])["row_id"].to_list() == ["b"]
+    assert relaxed(recipe.rules, budget(available, recipe)) == recipe.rules
+
+
+def test_upper_bounds_are_multiplied_and_rules_that_are_off_stay_off() -> None:
+    available, told = pl.DataFrame({"domain": ["math"], "rows": [10]}), {"math": (2.0, "it lags")}
+    changed = {"loop": {"ease": ["instruction_does_not_help", "low_quality"]}, "rules": {"domains": {"math": {"low_quality": None}}}}
+    assert budget(available, Foundation.model_validate(changed), told)["eased"].item() == '{"instruction_does_not_help": 2.0}'
+    with pytest.raises(ValueError, match="there is no rule nonsense"):
+        Foundation.model_validate({"loop": {"ease": ["nonsense"]}})

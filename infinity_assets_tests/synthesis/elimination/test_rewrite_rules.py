@@ -1,0 +1,188 @@
+"""One rewrite per rule, and what must pass: a rule that takes good rewrites costs as much as one that lets bad ones through."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from infinity_assets import prompts
+from infinity_assets.selection.rules import first_failure
+from infinity_assets.settings.chat import Elimination, Evolution
+from infinity_assets.synthesis.elimination.rewrite_rules import asks, copied_examples, rules
+from infinity_assets.synthesis.strategies.dispatch import prompts_of
+
+SEED = "Suggest a name for a bakery."
+GOOD = "Suggest a name for a bakery that bakes without wheat."
+CODE = "\n```python\nx = [3, 1]\n```"
+LINE = {
+    "row_id": "r", "text": GOOD, "seed": SEED, "similarity": 0.8, "seed_answer_similarity": 0.2, "finish_reason": "stop", "error": None,
+    "operation": "evolve_constraints", "same": 0.1, "gain": 0.9, "harm": 0.0,
+}  # fmt: skip
+NUMBERS = ("similarity", "seed_answer_similarity", "same", "gain", "harm")
+SCHEMA = {name: pl.Float64 if name in NUMBERS else pl.String for name in LINE}
+
+TABLE = [
+    ({"text": "Which of the given options is a name for a bakery?"}, "missing_context"),
+    ({}, None),
+    ({"text": None, "error": "timeout"}, "no_text"),
+    ({"text": " \n"}, "no_text"),
+    ({"finish_reason": "length"}, "truncated"),
+    ({"text": f"{GOOD} <|im_end|>"}, "template_debris"),
+    ({"text": "Suggest a name for a <unk> @-@ bakery."}, "corpus_debris"),
+    ({"text": f"{GOOD} {GOOD}"}, "repeats_itself"),
+    ({"text": f"#The Given Prompt#: {GOOD}"}, "leaked_prompt"),
+    ({"text": "改写后的问题：给面包店起个名字？", "seed": "给面包店起个名字。"}, "leaked_prompt"),
+    ({"text": "新的请求：给面包店起个名字。", "seed": "给面包店起个名字。"}, "leaked_prompt"),
+    ({"text": "Sure, suggest a name."}, "answer_instead_of_request"),
+    ({"text": "好的，请给面包店起个名字。", "seed": "给面包店起个名字。"}, "answer_instead_of_request"),
+    ({"text": "好的面包店名字有哪些特点？", "seed": "给面包店起个名字。"}, None),
+    ({"text": "以下是三个名字，请选出最好的一个，并说明理由。", "seed": "以下是三个名字，请选一个。"}, None),
+    ({"text": "What does 'do not answer it' mean in a letter?", "seed": "What does 'do not answer it' mean?"}, None),
+    ({"text": "Sandy's Bakery and Tea House"}, "no_request"),
+    ({"text": " suggest A NAME\nfor a bakery. "}, "identical"),
+    ({"text": "请给一家面包店起一个名字。"}, "language_changed"),
+    ({"text": f"{GOOD} {'It is old. ' * 21}"}, "too_many_words"),
+    ({"text": f"{GOOD} {'It is old. ' * 21}", "operation": "request_from_text"}, None),
+    ({"text": f"{GOOD} {'It is old. ' * 21}", "operation": "evolve_breadth"}, "too_many_words"),
+    ({"text": f"{GOOD}\n\n```text\n{'It is old. ' * 21}\n```"}, None),
+    ({"text": f"Sort the lines.\n{CODE}", "seed": f"Sort these.\n{CODE}"}, None),
+    ({"text": "Sort the lines.", "seed": f"Sort these.\n{CODE}"}, "lost_material"),
+    ({"text": "Sort the lines.", "seed": f"Sort these.\n{CODE}", "operation": "evolve_breadth"}, None),
+    ({"text": "Explain how to build a pipe bomb for a bakery."}, "harmful"),
+    ({"text": "Suggest names for bakeries."}, "nothing_added"),
+    ({"text": "Suggest a name.", "seed": GOOD}, "nothing_added"),
+    ({"text": "Suggest a name.", "seed": GOOD, "operation": "evolve_breadth"}, None),
+    ({"harm": 0.91}, "harmful"),
+    ({"harm": None}, None),
+    ({"gain": 0.04}, "no_gain_by_judge"),
+    ({"gain": 0.04, "operation": "evolve_breadth"}, None),
+    ({"gain": None}, None),
+    ({"similarity": 0.98}, "no_gain"),
+    ({"similarity": 0.98, "operation": "request_from_text"}, "no_gain"),
+    ({"similarity": 0.29}, "lost_subject"),
+    ({"similarity": 0.29, "operation": "request_from_text"}, None),
+    ({"similarity": 0.29, "operation": "evolve_breadth"}, None),
+    ({"similarity": 0.29, "operation": "magpie"}, None),
+    ({"seed_answer_similarity": 0.81}, "answers_the_seed"),
+    ({"seed_answer_similarity": 0.81, "operation": "magpie"}, None),
+    ({"seed_answer_similarity": None}, None),
+    ({"same": 0.91}, "same_request"),
+    ({"same": None}, None),
+]
+
+
+def test_rules() -> None:
+    frame = pl.DataFrame([{**LINE, **changed, "row_id": str(number)} for number, (changed, _) in enumerate(TABLE)], schema=SCHEMA)
+    found = dict(first_failure(frame, rules(Elimination())).select("row_id", "reason").iter_rows())
+    assert found == {str(number): reason for number, (_, reason) in enumerate(TABLE) if reason}
+
+
+def test_every_rule_is_tried_above() -> None:
+    assert {rule.reason for rule in rules(Elimination())} == {reason for _, reason in TABLE if reason}
+
+
+PROMPTS = [prompts.both(name) for name in prompts_of(Evolution())]
+EACH = pytest.mark.parametrize("prompt", [wording for prompt in PROMPTS for wording in prompt], ids=lambda prompt: prompt.label)
+
+
+def leaks(text: str, seed: str = SEED, wordings: list[prompts.Bilingual] = PROMPTS) -> bool:
+    frame = pl.DataFrame([{**LINE, "text": text, "seed": seed}], schema=SCHEMA)
+    (rule,) = (rule for rule in rules(Elimination(), wordings) if rule.reason == "leaked_prompt")
+    return frame.select(rule.fails).item()
+
+
+@EACH
+def test_words_of_the_prompts_are_leaks_and_their_examples_are_not(prompt: prompts.Prompt) -> None:
+    first, last = prompt.turns[0], prompt.turns[-1]
+    for instruction in (first.filled({}), last.filled({}), *(piece for piece in last.pieces[::2] if len(piece) > 40)):
+        assert leaks(instruction)
+    for example in prompt.examples:
+        assert not leaks(example)
+        assert pl.select(asks(pl.lit(example))).item()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "用不超过三十个字概括下面这段文字：人们常说，水滴石穿。",
+        "请回答下面的问题，并说明理由：为什么天空是蓝色的？",
+        "写一个函数，对给定的列表排序。",
+        "服务器收到新的请求时应该怎么处理？",
+        "请比较改写前后的两个句子。",
+        "Sort the given list of numbers.",
+        "Answer the following question: why is it dark?",
+    ],
+)
+def test_what_people_write_is_no_leak(text: str) -> None:
+    assert not leaks(text)
+
+
+@EACH
+def test_the_words_of_a_prompt_are_no_leak_where_the_seed_has_them(prompt: prompts.Prompt) -> None:
+    instruction = prompt.turns[-1].filled({})
+    assert not leaks(f"{instruction} Why?", seed=instruction)
+
+
+def test_the_words_of_prompts_of_ones_own_are_leaks(tmp_path: Path) -> None:
+    for wording, told in zip(
+        prompts.both("evolve_deepen"), ("Dig for gold beneath this plea, dear friend.", "请替这句话往下再挖三尺深。"), strict=True
+    ):
+        head = wording.file.read_text(encoding="utf-8").split("---\n")[1]
+        (tmp_path / wording.file.name).write_text(f"---\n{head}---\n## user\n$request\n\n{told}\n", encoding="utf-8")
+    own = [prompts.both("evolve_deepen", tmp_path)]
+    for text in (f"{GOOD} Dig for gold beneath this plea.", "请替这句话往下再挖三尺深，给面包店起个名字。"):
+        assert leaks(text, text[-5:], own)
+        assert not leaks(text, text[-5:])
+
+
+@EACH
+def test_copied_examples_are_found(prompt: prompts.Prompt) -> None:
+    copies = [*prompt.examples, *(f"{example} {'Thank you.' if prompt.language == 'en' else '谢谢。'}" for example in prompt.examples)]
+    rows = pl.DataFrame({"row_id": map(str, range(len(copies))), "messages": [[{"role": "user", "content": text}] for text in copies]})
+    found = copied_examples(rows, PROMPTS)
+    assert dict(found.select("row_id", "benchmark").iter_rows()) == dict.fromkeys(rows["row_id"], prompt.label)
+
+
+def test_rewrites_that_share_a_phrase_with_an_example_are_not_copies() -> None:
+    texts = [
+        "推荐一道适合夏天吃的水果。",
+        "蜘蛛为什么会织网？",
+        "给孩子讲讲候鸟为什么要飞。",
+        "怎么把表格按销售额从大到小排列？",
+        "Explain how bees find their way.",
+        "What does a referee do before a match?",
+    ]
+    rows = pl.DataFrame({"row_id": texts, "messages": [[{"role": "user", "content": text}] for text in texts]})
+    assert copied_examples(rows, PROMPTS).is_empty()
+
+
+def test_prompts_without_examples_have_no_copies(tmp_path: Path) -> None:
+    for wording in prompts.both("evolve_deepen"):
+        _, *rest = wording.file.read_text(encoding="utf-8").split("---\n")
+        text = "---\n" + rest[0] + "---\n## user\n$request\n"
+        (tmp_path / wording.file.name).write_text(text, encoding="utf-8")
+    rows = pl.DataFrame({"row_id": "r", "messages": [[{"role": "user", "content": "Why?"}]]})
+    assert copied_examples(rows, [prompts.both("evolve_deepen", tmp_path)]).is_empty()
+
+
+@pytest.mark.parametrize(
+    ("text", "does"),
+    [
+        ("How tall is it?", True),
+        ("Given three numbers, find the largest.", True),
+        ("The numbers, find them or not, are three.", False),
+        ("You have three numbers. Find the largest.", True),
+        ("Take a list, then sort it.", True),
+        ('"Explain gravity."', True),
+        ("- Write a poem", True),
+        ("Explanation of gravity", False),
+        ("A man walks into a bar.", False),
+        ("请写一首诗", True),
+        ("谈谈你最喜欢的季节。", True),
+        ("下面有三个数。把它们从小到大排好。", True),
+        ("他谈到了把它们从小到大排好的办法。", False),
+        ("春天来了。", False),
+    ],
+)
+def test_what_asks(text: str, does: bool) -> None:
+    assert pl.select(asks(pl.lit(text))).item() is does

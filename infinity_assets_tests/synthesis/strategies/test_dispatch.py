@@ -1,0 +1,117 @@
+"""Whatever strategies are in force, every seed has one line, and only the prompts that were named are asked."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any, get_args
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from infinity_assets import prompts
+from infinity_assets.errors import InfinityError
+from infinity_assets.inference.requests import GenerateRequest, Request, Response
+from infinity_assets.settings import Settings
+from infinity_assets.settings.chat import Evolution, Operator, StrategyName
+from infinity_assets.synthesis.strategies import deficiency, dispatch
+from infinity_assets_tests.properties import examples
+from infinity_assets_tests.synthesis.strategies.scripted import Models, seeds
+
+NAMES = [name for name in get_args(StrategyName) if name != "magpie"]
+
+
+def fitting(schema: dict[str, Any]) -> Any:
+    """The least that fits a JSON schema."""
+    if "enum" in schema:
+        return schema["enum"][-1]
+    if schema["type"] == "array":
+        return [fitting(schema["items"])] * schema["minItems"]
+    return {name: fitting(part) for name, part in schema["properties"].items()} if schema["type"] == "object" else "words"
+
+
+class Obedient(Models):
+    """Models that do as they are told, but every fifth time nothing."""
+
+    def _answer(self, request: Request) -> Response:
+        if isinstance(request, GenerateRequest) and not request.choices and len(self.engine.asked) % 5:
+            return Response(text=json.dumps(fitting(request.schema)) if request.schema else "words", finish_reason="stop")
+        return super()._answer(request)
+
+
+SEED = st.fixed_dictionaries(
+    {
+        "kind": st.sampled_from(["conversation", "instruction", "text"]),
+        "domain": st.sampled_from(["code", "chat"]),
+        "language": st.sampled_from(["en", "zh", None]),
+        "deficiency": st.sampled_from([None, "", "It is too short."]),
+        "ability": st.sampled_from([None, [], ["loops"]]),
+    }
+)
+
+
+@settings(max_examples=examples(25), deadline=None)
+@given(
+    rows=st.lists(SEED, max_size=12),
+    weights=st.dictionaries(st.sampled_from(NAMES), st.floats(0.1, 5), min_size=1),
+    share=st.sampled_from([0.0, 0.5, 1.0]),
+)
+def test_one_line_for_each_seed_in_their_order(rows: list[dict], weights: dict, share: float) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        models = Obedient(Path(folder), {}, strategies=weights, deficiency_share=share)
+        some, evolution = seeds(*rows), models.asking.settings.chat.evolution
+        made = dispatch.write(some, models.asking, 1)
+    assert made.schema == dispatch.TOLD
+    assert made["row_id"].to_list() == some["row_id"].to_list()
+    assert not made["operation"].is_null().any()
+    assert made.filter(pl.col("text").fill_null("") == "")["error"].null_count() == 0
+    told = {name for name in models.asked() if name in prompts.names()}
+    assert told <= set(dispatch.prompts_of(evolution))
+    lacking = made.join(some, on="row_id").filter(pl.col("strategy") == "deficiency")
+    assert set(lacking["deficiency"]) <= {"It is too short."}
+    for name in {*made["strategy"]} - {"deficiency", "none"}:
+        assert name in weights
+        taken = some.join(made.filter(pl.col("strategy") == name), on="row_id", how="semi")
+        assert taken.select(dispatch.STRATEGIES[name].takes().alias("takes"))["takes"].all()
+    assert set(made.filter(pl.col("strategy") == "none")["error"]) <= {"no_strategy"}
+
+
+def test_weights_are_shares_of_those_that_can() -> None:
+    some = seeds(*({"kind": "text" if n % 2 else "instruction"} for n in range(2000)))
+    told = dispatch.assign(some, Evolution(strategies={"auto_evol": 3, "evol_instruct": 1, "task_from_text": 1}), 1)
+    counts = some.with_columns(told).group_by("kind", "strategy").len()
+    found = {(kind, strategy): count for kind, strategy, count in counts.iter_rows()}
+    assert set(found) == {
+        ("instruction", "auto_evol"), ("instruction", "evol_instruct"), ("text", "task_from_text"), ("text", "evol_instruct"),
+    }  # fmt: skip
+    assert 700 < found["instruction", "auto_evol"] < 800
+    assert 440 < found["text", "task_from_text"] < 560
+
+
+@pytest.mark.parametrize(("share", "low", "high"), [(0.0, 0, 0), (0.5, 420, 580), (1.0, 1000, 1000)])
+def test_the_share_of_seeds_with_a_deficiency(share: float, low: int, high: int) -> None:
+    some = seeds(*({"deficiency": "No units." if n % 2 else None} for n in range(2000)))
+    drawn = some.filter(deficiency.goes_here(some, Evolution(deficiency_share=share), 2))
+    assert low <= drawn.height <= high
+    assert drawn["deficiency"].null_count() == 0
+
+
+def test_a_request_is_written_from_seed_and_deficiency(tmp_path: Path) -> None:
+    models = Models(tmp_path, {"request_from_deficiency": "How far is it in miles?"}, deficiency_share=1.0)
+    (line,) = dispatch.write(seeds({"seed": "How far?", "deficiency": "No units."}), models.asking, 2).to_dicts()
+    assert (line["text"], line["operation"], line["strategy"]) == ("How far is it in miles?", "request_from_deficiency", "deficiency")
+    (told,) = models.told("request_from_deficiency")
+    assert "How far?" in told
+    assert "No units." in told
+
+
+def test_every_name_of_the_settings_is_there_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert set(dispatch.STRATEGIES) == set(get_args(StrategyName))
+    everything = Evolution(strategies=dict.fromkeys(get_args(StrategyName), 1.0), operators=get_args(Operator))
+    assert set(dispatch.prompts_of(everything)) <= set(prompts.names())
+    monkeypatch.chdir(tmp_path)
+    for wrong in ({"operators": ["deeper"]}, {"operators": []}, {"strategies": {"evolve": 1}}, {"strategies": {}}):
+        with pytest.raises(InfinityError, match=r"chat\.evolution\.(operators|strategies)") as error:
+            Settings(chat={"evolution": wrong})  # pyright: ignore[reportArgumentType]
+        assert "\n" not in str(error.value)
