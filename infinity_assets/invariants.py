@@ -3,8 +3,7 @@
 They read rows and views only, so that the asset checks, the tests and `infinity check` say the same.
 """
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import polars as pl
 
@@ -153,39 +152,3 @@ INVARIANTS: dict[str, Invariant] = {
     function.__name__: function for function in (conservation, accounted, grammar, unique, clean, lineage, licence)
 }
 """By name, in the order of design."""
-
-_FINAL = ("conservation", "grammar", "unique", "clean", "lineage", "licence")
-
-APPLIES: dict[str, tuple[str, ...]] = {
-    "raw_pool": ("conservation", "accounted", "grammar", "licence"),
-    "synthesized_from_text": ("conservation", "grammar", "lineage", "licence"),
-    "deduped": ("conservation", "grammar", "unique", "licence"),
-    "decontaminated": ("conservation", "grammar", "unique", "clean"),
-    "measured": ("unique",),
-    "importance": ("unique",),
-    "vectors": ("unique",),
-    "proximity": ("unique",),
-    "tagged": ("unique",),
-    "labelled": ("unique",),
-    "scored": ("unique",),
-    "loss_after": ("unique",),
-    "seed_selected": ("conservation", "unique"),
-    # Shards evolve apart: an instruction that two of them wrote is made one in `answered`.
-    "evolved": ("conservation", "grammar", "clean"),
-    "answered": ("conservation", "grammar", "unique"),
-    "diagnosed": ("conservation", "unique"),
-    "conversed": ("conservation", "grammar", "unique"),
-    "inf_instruct_f": _FINAL,
-    "inf_instruct_g": _FINAL,
-    "preferences": ("unique",),
-    "release": ("conservation", "unique"),
-}
-"""Which invariants an asset must keep; a later round (`evolved_2`) those of the first."""
-
-
-def check_all(lake: Lake) -> Iterator[tuple[str, str, pl.DataFrame]]:
-    """Every invariant of every asset that is materialised: asset, name of the invariant, what breaks it."""
-    for folder in sorted(lake.rows.glob("*")):
-        for name in APPLIES.get(re.sub(r"_\d+$", "", folder.name), ()):
-            if lake.partitions(folder.name):
-                yield folder.name, name, INVARIANTS[name](lake, folder.name)

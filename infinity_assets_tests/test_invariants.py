@@ -9,10 +9,14 @@ import pytest
 
 from infinity_assets import invariants
 from infinity_assets.catalog.lake import Lake, Outcome
-from infinity_assets.invariants import APPLIES, INVARIANTS, check_all
+from infinity_assets.defs.checks import check_lake
+from infinity_assets.defs.registry import needed_by
+from infinity_assets.invariants import INVARIANTS
 from infinity_assets_tests.catalog import lakes
 from infinity_assets_tests.catalog.lakes import BAKERY, BAKERY2, BAKERY3, CLIPS, TEA, row_id
 from infinity_assets_tests.frames import conversations, pool
+
+APPLIES = {registered.asset: registered.invariants for registered in needed_by(None)}
 
 
 @pytest.fixture(scope="module")
@@ -29,16 +33,11 @@ def lake(correct: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake
 
 
 def test_all_hold_on_a_correct_lake(lake: Lake) -> None:
-    checked = [(asset, name, broken.height) for asset, name, broken in check_all(lake)]
+    checked = [(asset, name, broken.height) for asset, name, broken in check_lake(lake)]
     assert {height for _, _, height in checked} == {0}
     there = {folder.name for folder in lake.rows.iterdir()} & set(APPLIES)
     assert sorted((asset, name) for asset, name, _ in checked) == sorted((asset, name) for asset in there for name in APPLIES[asset])
     assert {name for _, name, _ in checked} == set(INVARIANTS)
-
-
-def test_a_later_round_keeps_what_the_first_keeps(lake: Lake) -> None:
-    lake.commit(lakes.key("evolved_2"), Outcome(lake.scan("evolved").collect(), rows_in=1), "run-1", 0.0)
-    assert {name for asset, name, _ in check_all(lake) if asset == "evolved_2"} == set(APPLIES["evolved"])
 
 
 def replace(lake: Lake, asset: str, change: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
@@ -151,7 +150,7 @@ def test_it_is_caught_where_it_is_broken(lake: Lake, breaks: Callable[[Lake], No
     breaks(lake)
     assert INVARIANTS[name](lake, asset).height == 1
     # No further than to the fault: what else is checked is another test's.
-    assert any((of, found) == (asset, name) and broken.height for of, found, broken in check_all(lake))
+    assert any((of, found) == (asset, name) and broken.height for of, found, broken in check_lake(lake))
 
 
 def test_files_that_make_up_for_each_other_are_both_named(lake: Lake) -> None:

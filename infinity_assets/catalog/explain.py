@@ -6,13 +6,12 @@ from typing import Any, NamedTuple
 
 import duckdb
 
-from infinity_assets.catalog.funnel import ORDER
+from infinity_assets.catalog.lake import Lake
 from infinity_assets.catalog.views import connect
 from infinity_assets.errors import InfinityError
 from infinity_assets.rows.grammar import Message
 
 _DATASETS = ("inf_instruct_f", "inf_instruct_g")
-_AFTER_ROUNDS = 99
 _ALIKE = 20
 """Records, and decisions for the same reason, that are listed one by one: a row may be read thousands of times."""
 
@@ -29,7 +28,7 @@ def explain(data: Path, row: str) -> str:
     """
     with connect(data) as views:
         row_id = find_row(views, row)
-        return "\n".join(_story(views, row_id, depth=0, told=set()))
+        return "\n".join(_story(views, row_id, Lake(data).order(), depth=0, told=set()))
 
 
 def find_row(views: duckdb.DuckDBPyConnection, row: str) -> str:
@@ -43,12 +42,12 @@ def find_row(views: duckdb.DuckDBPyConnection, row: str) -> str:
     return found[0]
 
 
-def _story(views: duckdb.DuckDBPyConnection, row_id: str, depth: int, told: set[str]) -> list[str]:
+def _story(views: duckdb.DuckDBPyConnection, row_id: str, order: list[str], depth: int, told: set[str]) -> list[str]:
     told.add(row_id)
     lines = [f"row {row_id}", *content(views, row_id), *_origins(views, row_id)]
     parents = views.execute("select parent_id, operation, asset from edges where child_id = ? order by 1", [row_id]).fetchall()
     lines += [f"  made      by {operation} in {asset}, from {parent}" for parent, operation, asset in parents]
-    lines += _path(views, row_id)
+    lines += _path(views, row_id, order)
     lines += _won(views, row_id)
     children = views.execute("select child_id, operation, asset from edges where parent_id = ? order by 1", [row_id]).fetchall()
     lines += [f"  became    {child} by {operation} in {asset}" for child, operation, asset in children]
@@ -56,7 +55,7 @@ def _story(views: duckdb.DuckDBPyConnection, row_id: str, depth: int, told: set[
     lines.append(f"  stands in {' and '.join(stands)}" if stands else "  stands in neither InfInstruct-F nor InfInstruct-G")
     for parent, _, _ in parents:
         if parent not in told:
-            lines += ["", *_story(views, parent, depth + 1, told)]
+            lines += ["", *_story(views, parent, order, depth + 1, told)]
     return [("    " if depth else "") + line for line in lines] if depth == 1 else lines
 
 
@@ -116,7 +115,7 @@ def _origins(views: duckdb.DuckDBPyConnection, row_id: str) -> list[str]:
     return _first(lines, f"  read      from {len(lines) - _ALIKE:,} more records")
 
 
-def _path(views: duckdb.DuckDBPyConnection, row_id: str) -> list[str]:
+def _path(views: duckdb.DuckDBPyConnection, row_id: str, order: list[str]) -> list[str]:
     """Decisions on the row and model calls about it, in the order of the graph. The call that wrote a row is told with its parent."""
     decisions = views.execute(
         "select asset, verdict, reason, detail::varchar, source, file, position from decisions where row_id = ? order by all", [row_id]
@@ -133,6 +132,7 @@ def _path(views: duckdb.DuckDBPyConnection, row_id: str) -> list[str]:
         """,
         [row_id],
     ).fetchall()
+    places = {asset: place for place, asset in enumerate(order)}
     events, alike = [], dict[tuple[str, str, str], list[str]]()
     for asset, verdict, reason, detail, source, file, position in decisions:
         where = f" ({source}, {file}, record {position})" if file is not None else ""
@@ -144,21 +144,14 @@ def _path(views: duckdb.DuckDBPyConnection, row_id: str) -> list[str]:
         outcome = f"failed: {error}" if error else f"{asked} tokens read, {written} written"
         which = f"key {keys[0][:12]}" if len(keys) == 1 else f"{len(keys)} calls, keys {', '.join(key[:12] for key in keys)}"
         events.append((asset, 0, [f"  {kind:<9} in {asset}: prompt {prompt}, {model}, {outcome}, {which}"]))
-    return [line for _, _, lines in sorted(events, key=lambda event: (_place(event[0]), event[1], event[2])) for line in lines]
+    return [
+        line for _, _, lines in sorted(events, key=lambda event: (places.get(event[0], len(order)), event[1], event[2])) for line in lines
+    ]
 
 
 def _first(lines: list[str], more: str) -> list[str]:
     """The first lines of a kind, with one that speaks for the others."""
     return lines if len(lines) <= _ALIKE else [*lines[:_ALIKE], more]
-
-
-def _place(asset: str) -> tuple[int, int]:
-    stem, _, number = asset.rpartition("_")
-    name, later = (stem, int(number)) if number.isdigit() else (asset, 1)
-    if name not in ORDER:
-        return later, len(ORDER)
-    # What reads all rounds comes after the last.
-    return (_AFTER_ROUNDS if ORDER.index(name) >= ORDER.index("inf_instruct_g") else later), ORDER.index(name)
 
 
 def _detail(detail: str | None) -> str:

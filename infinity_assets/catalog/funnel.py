@@ -4,16 +4,8 @@ from pathlib import Path
 
 import polars as pl
 
+from infinity_assets.catalog.lake import Lake
 from infinity_assets.catalog.views import connect
-
-ORDER = (
-    "raw_pool", "synthesized_from_text", "fingerprints", "embeddings", "neighbours", "duplicates", "deduped", "benchmarks", "paraphrases",
-    "allowed", "matches", "contamination", "decontaminated", "measured", "ngrams", "importance", "vectors",
-    "benchmark_vectors", "proximity", "tagged", "label_forms", "tag_vocabulary", "labelled", "scored", "tuned", "loss_after", "rules",
-    "seed_selected", "topics", "domain_scores", "domain_budget", "inf_instruct_f", "proxy",
-    "evolved", "answered", "diagnosed", "abilities", "conversed", "inf_instruct_g", "preferences", "release",
-)  # fmt: skip
-"""Assets in the order of the graph; rounds follow the first."""
 
 
 def funnel(data: Path) -> pl.DataFrame:
@@ -36,9 +28,5 @@ def funnel(data: Path) -> pl.DataFrame:
             where latest group by asset
             """
         ).pl()
-    first, later = pl.col("asset").str.replace(r"_\d+$", ""), pl.col("asset").str.extract(r"_(\d+)$", 1).cast(pl.Int64).fill_null(1)
-    place = first.replace_strict({name: i for i, name in enumerate(ORDER)}, default=len(ORDER), return_dtype=pl.Int64)
-    chat = place.is_between(ORDER.index("evolved"), ORDER.index("inf_instruct_g"), closed="left")
-    return totals.with_columns(place.alias("place"), pl.when(chat).then(later).otherwise(0).alias("round"), chat.alias("chat")).sort(
-        pl.when("chat").then(ORDER.index("evolved")).otherwise("place"), "round", "place"
-    ).drop("place", "round", "chat")  # fmt: skip
+    places = {asset: place for place, asset in enumerate(Lake(data).order())}
+    return totals.sort(pl.col("asset").replace_strict(places, return_dtype=pl.Int64))

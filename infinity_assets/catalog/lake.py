@@ -42,6 +42,8 @@ BOOKS: dict[str, pl.Schema] = {
 }
 """The sidecars, by name, with their columns."""
 
+_RESULTS = ("release", "inf_instruct_f", "inf_instruct_g")
+
 _LATEST = tuple(book for book in BOOKS if book != "generations")
 """Those that tell of the latest materialisation only."""
 
@@ -147,9 +149,38 @@ class Lake:
             return pl.Series("request_key", [], pl.String)
         return pl.scan_parquet(files, glob=False).select(pl.col("request_key").unique()).collect(engine="streaming").to_series()
 
+    def spent(self, run_id: str) -> tuple[int, float]:
+        """Return the tokens and the cost of the model calls that a run has made and recorded."""
+        files = sorted((self.catalog / "generations").glob(f"*/*/{run_id}.parquet"))
+        if not files:
+            return 0, 0.0
+        made = pl.scan_parquet(files, glob=False).filter(~pl.col("cached"))
+        sums = made.select(tokens=pl.col("prompt_tokens").sum() + pl.col("completion_tokens").sum(), cost=pl.col("cost").sum()).collect()
+        return int(sums["tokens"].item() or 0), float(sums["cost"].item() or 0)
+
     def assets(self) -> set[str]:
         """The assets that have rows."""
         return {folder.name for folder in self.rows.glob("*") if any(folder.glob("*.parquet"))}
+
+    def order(self) -> list[str]:
+        """Return the assets that are materialised, each behind those that it was made from."""
+        made = {asset: self.partitions(asset) for asset in sorted(self.assets())}
+        inputs: dict[str, dict[str, None]] = {}
+        for asset, partitions in made.items():
+            manifests = [manifest for partition in partitions if (manifest := self.manifest(asset, partition))]
+            inputs[asset] = {name.rpartition("/")[0]: None for manifest in manifests for name in manifest.inputs}
+        order: dict[str, None] = {}
+
+        def visit(asset: str) -> None:
+            if asset in made and asset not in order:
+                for upstream in inputs[asset]:
+                    visit(upstream)
+                order[asset] = None
+
+        # First what most of the others lead to.
+        for asset in (*_RESULTS, *sorted(made)):
+            visit(asset)
+        return list(order)
 
     def partitions(self, asset: str) -> list[str]:
         """The partitions of an asset that are materialised, in order."""

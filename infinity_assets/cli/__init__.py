@@ -114,11 +114,11 @@ def sql(query: str, as_json: bool) -> None:
 def check(quiet: bool) -> None:
     """Check the invariants of the whole lake: conservation, files accounted for, grammar, unique ids, decontamination, lineage, licences."""
     from infinity_assets.catalog.lake import Lake
-    from infinity_assets.invariants import check_all
+    from infinity_assets.defs.checks import check_lake
     from infinity_assets.report.terminal import open_console
 
     console, bad, total = open_console(), 0, 0
-    for asset, name, broken in check_all(Lake(data_dir())):
+    for asset, name, broken in check_lake(Lake(data_dir())):
         bad, total = bad + bool(broken.height), total + 1
         if broken.height or not quiet:
             console.print(f"{'[red]broken[/red]' if broken.height else 'holds '}  {asset}: {name}", highlight=False)

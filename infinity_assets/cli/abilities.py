@@ -15,13 +15,14 @@ def abilities() -> None:
     Scores are the judge's, 1 to 5. Whether teaching closes the gap is shown with chat.diagnosis.taught.enabled. docs/diagnosis.md.
     """
     from infinity_assets.catalog.lake import Lake
-    from infinity_assets.defs.chat.rounds import ROUNDS, round_name
+    from infinity_assets.defs.partitions import ROUNDS
+    from infinity_assets.defs.registry import in_round
     from infinity_assets.report.terminal import ability_tables, open_console
     from infinity_assets.settings import Settings
     from infinity_assets.synthesis.diagnosis import wide
 
     console, lake = open_console(), Lake(data_dir())
-    made = [name for number in ROUNDS if lake.manifest(name := round_name("abilities", number))]
+    made = [name for number in ROUNDS if lake.manifest(name := in_round("abilities", number))]
     if not made:
         raise InfinityError("Nothing was diagnosed yet: `infinity run --until abilities`.")
     for table in ability_tables(wide(lake.scan(made[-1]).collect())):

@@ -324,7 +324,7 @@ def register() -> None:
     import dagster as dg
 
     from infinity_assets.catalog.lake import Lake
-    from infinity_assets.defs.partitions import register_sources
+    from infinity_assets.defs.automation import register_sources
     from infinity_assets.reading.pool import Pool
     from infinity_assets.runs.runner import dagster_home
 

@@ -12,7 +12,8 @@ import dagster as dg
 from infinity_assets.atomic import write_text
 from infinity_assets.catalog.lake import Lake
 from infinity_assets.defs.jobs import build_sets, ingest_sources
-from infinity_assets.defs.partitions import SHARDS, partition_names, register_sources
+from infinity_assets.defs.partitions import SHARDS, SOURCES
+from infinity_assets.defs.registry import needed_by
 from infinity_assets.defs.resources import LakeResource
 from infinity_assets.reading.pool import Pool
 from infinity_assets.reading.sources import stat_fingerprint
@@ -23,6 +24,26 @@ _START, _END = "dagster/asset_partition_range_start", "dagster/asset_partition_r
 def whole_range(keys: list[str]) -> dict[str, str]:
     """The run tags that select all partitions at once."""
     return {_START: keys[0], _END: keys[-1]}
+
+
+def register_sources(instance: dg.DagsterInstance, pool: Pool, lake: Lake) -> tuple[list[str], list[str]]:
+    """Make the `source` partitions equal to the folders of the pool.
+
+    A source that is gone loses its partition and its rows; what is downstream of it follows at the next run.
+
+    Returns:
+        The names added and the names removed.
+    """
+    assert SOURCES.name
+    have, want = set(instance.get_dynamic_partitions(SOURCES.name)), set(pool.source_folders())
+    added, removed = sorted(want - have), sorted(have - want)
+    instance.add_dynamic_partitions(SOURCES.name, added)
+    for name in removed:
+        instance.delete_dynamic_partition(SOURCES.name, name)
+    for registered in needed_by(None):
+        if registered.axis == "source":
+            lake.prune(registered.asset, want)
+    return added, removed
 
 
 def sources_state(pool: Pool) -> str:
@@ -41,7 +62,7 @@ def remember_state(lake: Lake, state: str) -> None:
 
 
 def _ingest_everything(instance: dg.DagsterInstance, run_key: str | None = None) -> dg.RunRequest | dg.SkipReason:
-    sources = partition_names("raw_pool", instance)
+    sources = sorted(instance.get_dynamic_partitions(SOURCES.name or ""))
     if not sources:
         return dg.SkipReason("There are no sources.")
     return dg.RunRequest(run_key=run_key, job_name=ingest_sources.name, tags=whole_range(sources))

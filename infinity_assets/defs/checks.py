@@ -3,16 +3,16 @@
 from collections.abc import Iterator
 
 import dagster as dg
+import polars as pl
 
+from infinity_assets.catalog.lake import Lake
 from infinity_assets.catalog.misread_sources import misread, sentences
 from infinity_assets.decontamination.report import flagged
-from infinity_assets.defs.chat.rounds import ROUNDS, round_name
+from infinity_assets.defs.registry import needed_by
 from infinity_assets.defs.resources import LakeResource
-from infinity_assets.invariants import APPLIES, INVARIANTS
+from infinity_assets.invariants import INVARIANTS
 from infinity_assets.report.charts import table
 from infinity_assets.settings import Settings
-
-_UNROLLED = ("evolved", "answered", "diagnosed", "conversed")
 
 
 def _checks_of(asset: str, names: tuple[str, ...]) -> dg.AssetChecksDefinition:
@@ -35,10 +35,16 @@ def _checks_of(asset: str, names: tuple[str, ...]) -> dg.AssetChecksDefinition:
     return check
 
 
-def invariants() -> dict[str, tuple[str, ...]]:
-    """Return the names of the invariants by asset, later rounds included."""
-    unrolled = {round_name(asset, number): APPLIES[asset] for number in ROUNDS for asset in _UNROLLED}
-    return {**APPLIES, **unrolled}
+def check_lake(lake: Lake) -> Iterator[tuple[str, str, pl.DataFrame]]:
+    """Check the invariants of every asset that is materialised.
+
+    Yields:
+        The asset, the name of the invariant, and what breaks it.
+    """
+    for registered in needed_by(None):
+        if lake.partitions(registered.asset):
+            for name in registered.invariants:
+                yield registered.asset, name, INVARIANTS[name](lake, registered.asset)
 
 
 @dg.asset_check(asset="raw_pool", blocking=False)
@@ -68,4 +74,5 @@ def unflagged(lake: LakeResource) -> dg.AssetCheckResult:
 @dg.definitions
 def checks() -> dg.Definitions:
     """One step of invariants per asset, and the warnings."""
-    return dg.Definitions(asset_checks=[*(_checks_of(asset, names) for asset, names in invariants().items()), understood, unflagged])
+    invariants = [_checks_of(registered.asset, registered.invariants) for registered in needed_by(None) if registered.invariants]
+    return dg.Definitions(asset_checks=[*invariants, understood, unflagged])

@@ -1,30 +1,76 @@
-"""Resources: where the data lies, and the models. Neither opens anything before an asset asks."""
+"""The resources of the assets: the data folder, and the models. Neither opens anything before an asset asks for it."""
 
 from pathlib import Path
+from typing import Annotated, Any
 
 import dagster as dg
+from pydantic import Field, PrivateAttr
 
 from infinity_assets.catalog.lake import Lake
-from infinity_assets.locations import data_dir
+from infinity_assets.inference.budget import Budget
+from infinity_assets.inference.engines.pool import EnginePool
+from infinity_assets.inference.models import Models
+from infinity_assets.locations import data_dir, models_dir
 from infinity_assets.reading.pool import Pool
+from infinity_assets.settings import Settings
+from infinity_assets.settings.models import Calls
 
 
 class LakeResource(dg.ConfigurableResource):
-    """The data folder: rows, books, and the pool's folders."""
+    """The data folder: rows, metadata, and the list of the source folders."""
 
-    data: str = ""
-    """The folder; empty for INFINITY_DATA, or `data` in the working directory."""
+    data: Annotated[str, Field(description="The data folder. Empty: INFINITY_DATA, or `data` in the working directory.")] = ""
+    force: Annotated[
+        bool,
+        Field(description="Make partitions again that are up to date. Answers of models are taken from the response store in any case."),
+    ] = False
 
     def open(self) -> Lake:
-        """The lake in that folder."""
-        return Lake(Path(self.data) if self.data else data_dir())
+        """Return the lake in the data folder."""
+        return Lake(Path(self.data).absolute() if self.data else data_dir())
 
     def pool(self) -> Pool:
-        """The folders that make the pool."""
+        """Return the folders that make the pool."""
         return Pool.load(self.open().data)
 
 
-@dg.definitions
-def resources() -> dg.Definitions:
-    """The resources that every asset can ask for."""
-    return dg.Definitions(resources={"lake": LakeResource()})
+class ModelsResource(dg.ConfigurableResource):
+    """The models: engines on this machine's GPUs or CPU, and clients of servers.
+
+    A model is opened at the first call that the response store cannot answer. It stays open until the run ends, or until another model needs its
+    place.
+    """
+
+    folder: Annotated[str, Field(description="The folder of the weights. Empty: INFINITY_MODELS, or `models` in the data folder.")] = ""
+    budget_tokens: Annotated[
+        int | None,
+        Field(description="Stop before this run has used more tokens, prompts and completions together. Null: `calls.budget_tokens`."),
+    ] = None
+    budget_cost: Annotated[
+        float | None,
+        Field(description="Stop before this run has spent more, in the currency of the prices. Null: `calls.budget_cost`."),
+    ] = None
+    _models: Models | None = PrivateAttr(None)
+
+    def open(self) -> Models:
+        """Return the models of this run."""
+        if self._models is None:
+            settings = Settings().calls
+            tokens, cost = self.budget_tokens or settings.budget_tokens, self.budget_cost or settings.budget_cost
+            self._models = Models(self.engines(), Budget(Calls(budget_tokens=tokens, budget_cost=cost)))
+        return self._models
+
+    def engines(self) -> EnginePool:
+        """Return a pool that opens the engines of this run."""
+        return EnginePool(Path(self.folder).absolute() if self.folder else models_dir())
+
+    def teardown_after_execution(self, context: Any) -> None:
+        """Close the models."""
+        if self._models is not None:
+            self._models.engines.release()
+            self._models = None
+
+
+def default_resources(data: str = "") -> dict[str, Any]:
+    """Return the resources that every asset asks for, by name, for a data folder (empty: INFINITY_DATA)."""
+    return {"lake": LakeResource(data=data), "models": ModelsResource()}

@@ -9,7 +9,6 @@ from infinity_assets.catalog.lake import Lake, Outcome
 from infinity_assets.defs.step import Step
 from infinity_assets.errors import InfinityError
 from infinity_assets.inference.weights.models import local_path
-from infinity_assets.locations import models_dir
 from infinity_assets.progress import reporter
 from infinity_assets.report import charts
 from infinity_assets.settings.foundation import Proxy
@@ -61,7 +60,7 @@ def trained(step: Step, rows: pl.LazyFrame, settings: Proxy, model: ModelSpec, *
     def advance(done: int, total: int, note: str) -> None:
         reporter().advance(done, total, "training steps", note)
 
-    made = training.train(sample, settings, local_path(model, models_dir()), folder, advance)
+    made = training.train(sample, settings, local_path(model, step.models.engines.folder), folder, advance)
     for other in folder.parent.iterdir():
         if other != folder and not other.name.startswith("."):  # one that begins with a dot is being written
             shutil.rmtree(other)

@@ -30,7 +30,7 @@ class _Question:
     error: BaseException | None = None
 
 
-class Together:
+class InferenceBatch:
     """Runs functions side by side, each in a thread of its own, up to the point where all of them wait for a model. Then all that they want of one
     model is asked in one batch, by the thread that called `run`: an engine sees one thread, and that is the one which an interrupt reaches.
 
@@ -128,16 +128,16 @@ class Together:
             self._turn.notify_all()
 
 
-class Member(Inference):
+class BatchedInference(Inference):
     """The models, as a function sees them that runs beside others."""
 
-    def __init__(self, together: Together, *args: Any, **kwargs: Any):
+    def __init__(self, batch: InferenceBatch, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self._together = together
+        self._batch = batch
 
     def embed(self, spec: EmbedderSpec, texts: Sequence[str], stage: str) -> "np.ndarray":
         """As always."""
-        return self._together.ask("embed", spec, texts)
+        return self._batch.ask("embed", spec, texts)
 
     def _ask(self, kind: Kind, spec: Answering, requests: Sequence[AnyRequest], stage: str) -> Answers:
-        return self._together.ask(kind, spec, Share(requests, stage, self._ledger))
+        return self._batch.ask(kind, spec, Share(requests, stage, self._ledger))

@@ -9,7 +9,6 @@ import threading
 
 from infinity_assets.errors import InfinityError
 from infinity_assets.inference.engines.engine import Admit
-from infinity_assets.settings import Settings
 from infinity_assets.settings.models import Calls, Price
 
 
@@ -80,21 +79,6 @@ def cost_of(price: Price, prompt_tokens: float, completion_tokens: float) -> flo
 
 def _over(value: float, cap: float | None) -> bool:
     return cap is not None and value > cap
-
-
-_in_force: Budget | None = None
-
-
-def run_budget() -> Budget:
-    """The budget of the run that this process executes: what `start_budget` began, or what the settings say."""
-    return _in_force or start_budget(Settings().calls)
-
-
-def start_budget(calls: Calls) -> Budget:
-    """Begin a run: nothing is spent."""
-    global _in_force
-    _in_force = Budget(calls)
-    return _in_force
 
 
 _AMOUNT = re.compile(r"([$€£]?)\s*([\d][\d_,]*\.?\d*)\s*([kmg]?)\s*(tokens?|\$|usd|eur|cost)?", re.IGNORECASE)

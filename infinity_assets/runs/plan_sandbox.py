@@ -11,11 +11,8 @@ import polars as pl
 from infinity_assets.catalog.lake import Lake, Outcome, StepKey
 from infinity_assets.scoring import sample
 
-TRAINED = ("proxy", "tuned")
-"""The assets that train a model: a plan does not make them. Their weights lie in a folder of that name."""
 
-
-def mirror_of(lake: Lake, folder: Path) -> Lake:
+def mirror_of(lake: Lake, folder: Path, trained: Iterable[str]) -> Lake:
     """A lake in an empty folder that holds links to the rows, manifests, annotations and trained weights of another and to what is said of
     labels, and copies of what is known of its files.
     """
@@ -29,9 +26,9 @@ def mirror_of(lake: Lake, folder: Path) -> Lake:
             link = folder / file.relative_to(lake.data)
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(file)
-    for trained in TRAINED:
-        if (weights := lake.data / trained).is_dir():
-            (folder / trained).symlink_to(weights)
+    for asset in trained:
+        if (weights := lake.data / asset).is_dir():
+            (folder / asset).symlink_to(weights)
     if (known := lake.catalog / "fingerprints").is_dir():
         shutil.copytree(known, mirror.catalog / "fingerprints")
     for said in (lake.data / "labels.yaml", lake.data / "vocabularies"):

@@ -11,7 +11,6 @@ For every asset that would be made again, in the order of the graph:
 Nothing of the real lake is changed.
 """
 
-import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,10 +23,11 @@ import polars as pl
 from infinity_assets import prompts
 from infinity_assets.catalog.lake import ALL, Lake, Outcome, StepKey
 from infinity_assets.catalog.staleness import Reason, Wanted, why
-from infinity_assets.defs import step as steps
-from infinity_assets.defs.partitions import SHARDS, SOURCES, partitions_of
-from infinity_assets.defs.step import REGISTERED, Registered, Step, same_partition_only
+from infinity_assets.defs.registry import Registered, find, needed_by
+from infinity_assets.defs.step import Step, show_calls
 from infinity_assets.errors import InfinityError
+from infinity_assets.inference.engines.pool import EnginePool
+from infinity_assets.inference.models import Models
 from infinity_assets.inference.responses.store import ResponseStore
 from infinity_assets.locations import models_dir
 from infinity_assets.progress import reporter
@@ -36,7 +36,6 @@ from infinity_assets.runs.estimate import Estimate, expand, total
 from infinity_assets.runs.observed_calls import NOT_ASKED, LookingUp, Observed, TimedPool
 from infinity_assets.runs.plan import AssetPlan, Plan, Stage
 from infinity_assets.runs.plan_sandbox import (
-    TRAINED,
     children,
     described,
     filled,
@@ -52,11 +51,8 @@ from infinity_assets.scoring import sample
 from infinity_assets.settings import Settings, path_of, settings_hash, settings_texts
 from infinity_assets.training.proxy import CURVE
 
-_GROUPS = {"score", "foundation", "chat"}
 _VECTOR = 1600
 """Bytes of a stored vector, about: 384 numbers of four bytes, and its key."""
-
-_FROM_TEXT = "synthesized_from_text"
 
 
 @dataclass(frozen=True)
@@ -64,7 +60,7 @@ class Watched(Step):
     """A step whose models are watched and which asks about some rows only."""
 
     trains: bool = False
-    models: Observed | None = None
+    observed: Observed | None = None
     choose: Callable[[pl.DataFrame], pl.DataFrame] = lambda rows: rows
 
     def sampled(self, rows: pl.DataFrame) -> pl.DataFrame:
@@ -73,8 +69,8 @@ class Watched(Step):
 
     def inference(self) -> Observed:
         """The watched models."""
-        assert self.models
-        return self.models
+        assert self.observed
+        return self.observed
 
 
 @dataclass
@@ -110,12 +106,14 @@ class Planner:
         settings: The settings in force.
         size: Rows of the sample, per asset.
         offline: Whether no call is made: only what the store holds is used.
+        engines: The engines that answer; by default those of the models folder.
     """
 
-    def __init__(self, data: Path, pool: Pool, settings: Settings, size: int, offline: bool = False):
+    def __init__(self, data: Path, pool: Pool, settings: Settings, size: int, offline: bool = False, engines: EnginePool | None = None):
         self._lake, self._pool, self._settings, self._size, self._offline = Lake(data), pool, settings, size, offline
         self._responses = ResponseStore(data / "responses")
-        self._engines = TimedPool(steps._engines(models_dir()))
+        self._models = Models(engines or EnginePool(models_dir()))
+        self._engines = TimedPool(self._models.engines)
         self._weights = pl.DataFrame(schema={"row_id": pl.String, "weight": pl.Float64})
         # By asset: rows that it will have; whether these are not the rows of the run itself, whether nothing is known of them, and whether they
         # are there without what models would say of them.
@@ -129,13 +127,10 @@ class Planner:
 
     def make(self, until: str | None = None) -> Plan:
         """Make it, of all assets or of those that `until` needs."""
-        from infinity_assets.definitions import defs
-
-        defs()
         made_at = datetime.now(UTC)
-        order = [registered for registered in _in_order() if registered.asset in _needed(until)]
+        order = needed_by(until)
         with self._lake.scratch() as folder:
-            mirror = mirror_of(self._lake, folder)
+            mirror = mirror_of(self._lake, folder, (registered.asset for registered in order if registered.trains))
             for registered in order:
                 forget(mirror, registered.asset, set(mirror.partitions(registered.asset)) - set(self._partitions(registered.asset)))
             reasons = self._reasons(order, mirror, folder)
@@ -158,10 +153,8 @@ class Planner:
             for partition in self._partitions(registered.asset):
                 reads = [
                     (upstream, name)
-                    for upstream in _inputs(registered)
-                    for name in (
-                        [partition] if same_partition_only(upstream, registered.asset, registered.reads) else self._partitions(upstream)
-                    )
+                    for upstream in registered.inputs
+                    for name in ([partition] if registered.reads_same_partition(upstream) else self._partitions(upstream))
                 ]
                 step = self._step(registered, partition, mirror, folder)
                 try:
@@ -178,10 +171,7 @@ class Planner:
         return found
 
     def _partitions(self, asset: str) -> list[str]:
-        kind = partitions_of(asset)
-        if kind is SOURCES:
-            return list(self._pool.source_folders())
-        return list(SHARDS.get_partition_keys()) if kind is SHARDS else [ALL]
+        return find(asset).partition_names(self._pool.source_folders())
 
     # --- what it would cost --------------------------------------------------------------------------------------------------------------
 
@@ -191,24 +181,24 @@ class Planner:
         plans = []
         for registered in stale:
             asset, partitions = registered.asset, list(reasons[registered.asset])
-            if asset in TRAINED and not mirror.partitions(asset):  # what reads it does without
+            if registered.trains and not mirror.partitions(asset):  # what reads it does without
                 replace_rows(mirror, self._key(registered, ALL), Outcome(pl.DataFrame(schema=CURVE)))
-            if asset in TRAINED or (registered.group not in _GROUPS and asset != _FROM_TEXT):
+            if registered.trains or not registered.planned:
                 continue
-            if self._unknown & set(_inputs(registered)) or not all(mirror.partitions(name) for name in _inputs(registered)):
+            if self._unknown & set(registered.inputs) or not all(mirror.partitions(name) for name in registered.inputs):
                 self._unknown.add(asset)
                 plans.append(AssetPlan(asset, len(partitions), None, known=False))
                 continue
             plans.append(self._plan(registered, partitions, mirror, folder))
-        needed = set().union(*(_needed(plan.asset) for plan in plans))
-        first = [r.asset for r in stale if r.asset in needed and r.group not in _GROUPS and r.asset != _FROM_TEXT]
+        needed = {registered.asset for plan in plans for registered in needed_by(plan.asset)}
+        first = [r.asset for r in stale if r.asset in needed and not r.planned]
         waits = [name for name in first if not self._lake.partitions(name)]
         if waits:
             self._notes.append(f"{', '.join(waits)} must be made first: `infinity run --until {waits[-1]}`; then plan again.")
         elif first:
             self._notes.append(f"{', '.join(first)} will be made again before: the plan is of the pool as it stands.")
         wanted = {"evolved": self._settings.chat.evolution.accept, "answered": self._settings.chat.answering.accept}
-        if bound := [plan.asset for plan in plans if wanted.get(re.sub(r"_\d+$", "", plan.asset))]:
+        if bound := [plan.asset for plan in plans if wanted.get(find(plan.asset).stem)]:
             self._notes.append(
                 f"{', '.join(bound)}: stops when enough rows are accepted; the plan is of all candidates, the most that it can be."
             )
@@ -227,7 +217,7 @@ class Planner:
         population = population.with_columns(pl.col("weight").fill_null(1.0))
         unanswered = population.join(lacking, on="row_id", how="semi", maintain_order="left")
         asked = None
-        if self._hollow & set(_inputs(registered)) and not population.height:
+        if self._hollow & set(registered.inputs) and not population.height:
             self._unknown.add(asset)
             return AssetPlan(asset, len(partitions), None, known=False)
         if unanswered.height and not self._offline:
@@ -235,7 +225,7 @@ class Planner:
         real, rows_from = self._source(registered)
         self._commit(registered, looked, asked, population, unanswered, mirror)
         known = not unanswered.height or asked is not None
-        if unanswered.height or self._guessed & set(_inputs(registered)):
+        if unanswered.height or self._guessed & set(registered.inputs):
             self._guessed.add(asset)
         sampled = _expanded(asked, unanswered)
         known_of = Known(
@@ -263,11 +253,11 @@ class Planner:
         """Of the rows that an asset's models are asked about, which come from the first asset that it reads: whether they are those of the run, and
         their number, as far as it is an estimate.
         """
-        source = next(iter(_inputs(registered)), "")
+        source = next(iter(registered.inputs), "")
         return source not in self._guessed, self._out[source] if source in self._guessed else Estimate(1.0)
 
     def _step(self, registered: Registered, partition: str, mirror: Lake, folder: Path) -> Watched:
-        return Watched(registered.asset, partition, self._settings, mirror, self._pool, folder, folder)
+        return Watched(registered.asset, partition, self._settings, mirror, self._pool, self._models, folder, folder)
 
     def _pass(
         self,
@@ -290,8 +280,8 @@ class Planner:
             reporter().begin(f"plan {registered.asset}", partition)
             with mirror.scratch() as scratch, mirror.scratch() as shared:
                 step = Watched(
-                    registered.asset, partition, self._settings, mirror, self._pool, scratch, shared,
-                    key=self._key(registered, partition), models=models, choose=chosen,
+                    registered.asset, partition, self._settings, mirror, self._pool, self._models, scratch, shared,
+                    key=self._key(registered, partition), observed=models, choose=chosen,
                 )  # fmt: skip
                 outcome = registered.function(step)
                 run.outcomes[partition] = replace(outcome, rows=outcome.rows.lazy().collect())
@@ -307,15 +297,14 @@ class Planner:
         requests as can be are in flight together; of sources, each has its share.
         """
         left, choose = self._size, {}
-        by_source = partitions_of(registered.asset) is SOURCES
+        by_source = registered.axis == "source"
         spread = sample.stratified(unanswered, left) if by_source else unanswered
         for partition, rows in looked.rows.items():
             lacking = rows.join(spread, on="row_id", how="semi", maintain_order="left")
             if left and lacking.height:
                 choose[partition] = sample.stratified(lacking, left).select("row_id")
                 left -= choose[partition].height
-        advance = steps._advance_calls
-        models = Observed(self._responses, self._engines, self._settings.calls.retries, advance)
+        models = Observed(self._responses, self._engines, self._settings.calls.retries, show_calls)
         asked = self._pass(registered, choose, mirror, folder, models, choose)
         made = asked.calls.filter(~pl.col("cached"))
         self._sampled[0] += made.height
@@ -424,37 +413,3 @@ def _expanded(asked: _Run | None, unanswered: pl.DataFrame) -> pl.DataFrame:
         return unanswered.select("row_id", "weight").head(0)
     sampled = asked.described.select("row_id").join(unanswered.select("row_id", "weight"), on="row_id", maintain_order="left")
     return sampled.with_columns(pl.col("weight") * (unanswered.height / sampled.height))
-
-
-def _in_order() -> list[Registered]:
-    """The assets, each behind those it reads."""
-    order: dict[str, Registered] = {}
-
-    def visit(name: str) -> None:
-        if name not in order:
-            registered = REGISTERED[name]
-            for upstream in _inputs(registered):
-                visit(upstream)
-            order[name] = registered
-
-    for name in REGISTERED:
-        visit(name)
-    return list(order.values())
-
-
-def _inputs(registered: Registered) -> tuple[str, ...]:
-    return (*registered.reads, *registered.reads_all)
-
-
-def _needed(until: str | None) -> set[str]:
-    if until is None:
-        return set(REGISTERED)
-    if until not in REGISTERED:
-        raise InfinityError(f"There is no asset `{until}`; there are {', '.join(sorted(REGISTERED))}.")
-    needed, waiting = set(), [until]
-    while waiting:
-        name = waiting.pop()
-        if name not in needed:
-            needed.add(name)
-            waiting += _inputs(REGISTERED[name])
-    return needed

@@ -16,7 +16,7 @@ from infinity_assets.atomic import write_text
 from infinity_assets.catalog.lake import Lake
 from infinity_assets.compilation import compile_kernels, is_compiled
 from infinity_assets.errors import InfinityError
-from infinity_assets.inference.budget import BudgetSpent, start_budget
+from infinity_assets.inference.budget import BudgetSpent
 from infinity_assets.progress import Expected, Reporter, reporting_to
 from infinity_assets.reading.pool import Pool
 from infinity_assets.reading.reader import start_processes
@@ -68,10 +68,18 @@ class Runner:
         pool: The folders of the pool.
         reporter: Shows progress.
         instance: Where Dagster keeps its records of the runs; by default the instance that `dagster_home` configures.
+        definitions: The graph; by default that of `infinity_assets.definitions`.
     """
 
-    def __init__(self, data: Path, pool: Pool, reporter: Reporter, instance: dg.DagsterInstance | None = None):
-        self._data, self._pool, self._reporter, self._instance = data, pool, reporter, instance
+    def __init__(
+        self,
+        data: Path,
+        pool: Pool,
+        reporter: Reporter,
+        instance: dg.DagsterInstance | None = None,
+        definitions: dg.Definitions | None = None,
+    ):
+        self._data, self._pool, self._reporter, self._instance, self._given = data, pool, reporter, instance, definitions
 
     def run(self, until: str | None = None, force: bool = False, budget: Calls | None = None) -> list[Fault]:
         """Materialise the graph, or what `until` needs of it, and spend no more than `budget` on model calls (null: what the settings say).
@@ -83,13 +91,11 @@ class Runner:
             InfinityError: There is no asset of that name.
         """
         start_processes(Settings().ingest.workers)
-        start_budget(budget or Settings().calls)
-        from infinity_assets.defs.automation import remember_state, sources_state, whole_range
+        from infinity_assets.defs.automation import register_sources, remember_state, sources_state, whole_range
         from infinity_assets.defs.jobs import build_sets, ingest_sources
-        from infinity_assets.defs.partitions import SHARDS, SOURCES, register_sources
-        from infinity_assets.defs.step import FORCE_TAG
+        from infinity_assets.defs.partitions import SHARDS, SOURCES
 
-        definitions = _definitions()
+        definitions, allowed, tokens, cost = self._given or _definitions(), budget or Settings().calls, 0, 0.0
         wanted = _needed(definitions, until)
         os.environ["INFINITY_DATA"] = str(self._data)  # where the assets look, in this process and in those it starts
         with self._opened_instance() as instance, reporting_to(self._reporter):
@@ -102,7 +108,7 @@ class Runner:
             # Dagster would send what the steps print through files and back: the terminal is ours.
             instance._compute_log_manager = NoOpComputeLogManager()
             sources = instance.get_dynamic_partitions(SOURCES.name or "")
-            self._reporter.expect(_expected(lake, wanted, instance))
+            self._reporter.expect(_expected(lake, wanted, sources))
             if not is_compiled():
                 with self._reporter.starting("the compiler for the loops over texts, once on this machine: about 30 seconds"):
                     compile_kernels()
@@ -114,12 +120,19 @@ class Runner:
                 result = resolved.execute_in_process(
                     instance=instance,
                     asset_selection=selection,
-                    tags={**whole_range(list(keys)), **({FORCE_TAG: "true"} if force else {})},
-                    run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                    tags=whole_range(list(keys)),
+                    run_config={
+                        "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+                        "resources": {
+                            "lake": {"config": {"data": str(self._data), "force": force}},
+                            "models": {"config": _left(allowed, tokens, cost)},
+                        },
+                    },
                     raise_on_error=False,
                 )
                 if not result.success:
                     return [_fault(event) for event in result.get_step_failure_events()]
+                tokens, cost = lake.spent(result.run_id)
             if until is None:
                 remember_state(lake, state)
         return []
@@ -142,19 +155,25 @@ def _definitions() -> dg.Definitions:
     return defs()
 
 
-def _expected(lake: Lake, wanted: Collection[dg.AssetKey], instance: dg.DagsterInstance) -> list[Expected]:
+def _expected(lake: Lake, wanted: Collection[dg.AssetKey], sources: Collection[str]) -> list[Expected]:
     """Return the assets of a run with their expected duration: that of their last materialisation, or of one on the sample sources."""
-    from infinity_assets.defs.partitions import partition_names
-    from infinity_assets.defs.step import REGISTERED
+    from infinity_assets.defs.registry import REGISTERED
 
     found = []
     for name in (key.to_user_string() for key in wanted):
         if registered := REGISTERED.get(name):
-            partitions = partition_names(name, instance)
+            partitions = registered.partition_names(sources)
             made = [manifest for partition in partitions if (manifest := lake.manifest(name, partition))]
             seconds = sum(manifest.seconds for manifest in made) * len(partitions) / len(made) if made else registered.seconds
             found.append(Expected(name, max(len(partitions), 1), seconds))
     return found
+
+
+def _left(allowed: Calls, tokens: int, cost: float) -> dict[str, int | float | None]:
+    """Return what is left of a budget, as the resource of the models is configured: never 0, which no budget can be."""
+    left_tokens = None if allowed.budget_tokens is None else max(allowed.budget_tokens - tokens, 1)
+    left_cost = None if allowed.budget_cost is None else max(allowed.budget_cost - cost, 1e-9)
+    return {"budget_tokens": left_tokens, "budget_cost": left_cost}
 
 
 def _needed(definitions: dg.Definitions, until: str | None) -> set[dg.AssetKey]:

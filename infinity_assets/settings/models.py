@@ -245,7 +245,7 @@ class Calls(Section):
     """What is asked again."""
     warn_failed: Annotated[float, Field(ge=0, le=1)] = 0.1
     """Assets of which more than this share of the calls gave nothing that can be used are named at the end of a run."""
-    together: PositiveInt = 8
+    shards_at_once: PositiveInt = 8
     """So many shards of the chat phase are made side by side, so that what they ask at the same point is one batch. Their rows are in memory."""
     budget_tokens: PositiveInt | None = None
     """A run stops before it has used more prompt and completion tokens than this. (`infinity run --budget`)"""

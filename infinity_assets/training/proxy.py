@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import polars as pl
 
-from infinity_assets.errors import InfinityError
 from infinity_assets.durable import new_folder
+from infinity_assets.errors import InfinityError
 from infinity_assets.rows.ids import digest, draw
 from infinity_assets.settings.foundation import Proxy
 

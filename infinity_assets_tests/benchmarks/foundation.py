@@ -18,11 +18,11 @@ import polars as pl
 
 from infinity_assets.catalog.lake import Lake, Outcome, StepKey
 from infinity_assets.defs.foundation.inf_instruct_f import inf_instruct_f as _  # noqa: F401  (registers it)
-from infinity_assets.defs.step import REGISTERED, Step
-from infinity_assets.reading.pool import Pool
+from infinity_assets.defs.registry import REGISTERED
 from infinity_assets.rows.schema import ROW
 from infinity_assets.selection.domain_budget import budget
 from infinity_assets.settings import Settings
+from infinity_assets_tests.defs.steps import step_of
 
 UNKNOWN = {
     "scored": dict.fromkeys(("quality", "complexity", "reward", "ifd", "ifd_perplexity", "depth"), pl.Float64),
@@ -62,7 +62,7 @@ def prepare(data: Path, scratch: Path, settings: Settings) -> Lake:
             commit(asset, rows.select("row_id", *(pl.lit(None, dtype).alias(name) for name, dtype in columns.items())).collect())
     if not lake.partitions("seed_selected"):
         commit("seed_selected", pl.DataFrame(schema=ROW))
-    step = Step("topics", "all", settings, lake, Pool.load(scratch), scratch, scratch)
+    step = step_of("topics", lake, settings)
     commit("topics", REGISTERED["topics"].function(step).rows)  # type: ignore[arg-type]
     available = rows.filter(pl.col("kind") == "conversation").group_by("domain").len("rows").collect()
     commit("domain_budget", budget(available, settings.foundation))
@@ -84,7 +84,7 @@ def main() -> None:
         print(f"prepared, peak {_peak():.2f} GiB")
         for similarity in (recipe.max_similarity, recipe.max_similarity - 0.05):
             changed = settings.model_copy(update={"foundation": recipe.model_copy(update={"max_similarity": similarity})})
-            step = Step("inf_instruct_f", "all", changed, lake, Pool.load(scratch), scratch, scratch)
+            step = step_of("inf_instruct_f", lake, changed)
             key = StepKey(asset="inf_instruct_f", partition="all", code_version="", settings_hash=str(similarity), inputs={})
             began, worked = time.perf_counter(), time.process_time()
             outcome = REGISTERED["inf_instruct_f"].function(step)

@@ -32,15 +32,13 @@ from infinity_assets.inference.requests import Request, Response
 def ours(data: Path, batches: Path, folder: Path) -> dict[str, float]:
     """The assets, in a lake of their own; what they asked goes to a file."""
     from infinity_assets.catalog.lake import Lake
-    from infinity_assets.definitions import defs
-    from infinity_assets.defs import step as steps
-    from infinity_assets.defs.partitions import SHARDS, partitions_of
+    from infinity_assets.defs.materialize import materialize
+    from infinity_assets.defs.registry import needed_by
     from infinity_assets.inference.engines.pool import EnginePool, open_embedder, open_engine
+    from infinity_assets.inference.models import Models
     from infinity_assets.locations import models_dir
     from infinity_assets.reading.pool import Pool
     from infinity_assets.runs.plan_sandbox import mirror_of
-    from infinity_assets.runs.planner import _in_order
-    from infinity_assets.settings import Settings
 
     opening, working, asked = [0.0], defaultdict[str, float](float), []
 
@@ -53,23 +51,15 @@ def ours(data: Path, batches: Path, folder: Path) -> dict[str, float]:
 
         return open_it
 
-    defs()
-    pool = EnginePool(models_dir(), timed(open_engine), timed(open_embedder))
-    steps._engines = lambda models: pool  # pyright: ignore[reportAttributeAccessIssue]
-    settings, calls, per_asset = Settings(), [], []
-    lake = mirror_of(Lake(data), folder)
-    chat = [r for r in _in_order() if r.group == "chat" and r.asset not in ("tag_vocabulary", "seed_selected")]
+    models = Models(EnginePool(models_dir(), timed(open_engine), timed(open_embedder)))
+    calls, per_asset = [], []
+    lake = mirror_of(Lake(data), folder, ())
+    chat = [r for r in needed_by(None) if r.group == "chat" and r.asset not in ("tag_vocabulary", "seed_selected")]
     seeds = lake.scan("seed_selected").select(pl.len()).collect().item()
     began = time.monotonic()
     for registered in chat:
         started, before, worked = time.monotonic(), opening[0], working.copy()
-        names = list(SHARDS.get_partition_keys()) if partitions_of(registered.asset) else ["all"]
-        with lake.scratch() as scratch:
-            made = [
-                steps.keyed(steps.Step(registered.asset, name, settings, lake, Pool.load(data), scratch, scratch), registered)
-                for name in names
-            ]
-            steps.materialise_all(made, registered, "benchmark", force=True)
+        list(materialize(registered, lake, Pool.load(data), models, registered.partition_names(()), "benchmark", force=True))
         seconds = time.monotonic() - started - (opening[0] - before)
         books = [pl.read_parquet(file) for file in (lake.catalog / "generations" / registered.asset).rglob("*.parquet")]
         calls += books

@@ -16,9 +16,12 @@ import polars as pl
 
 from infinity_assets.catalog.lake import Lake, Outcome, StepKey
 from infinity_assets.decontamination.allowed import ALLOWED
+from infinity_assets.defs.registry import REGISTERED, find, load
 from infinity_assets.rows import schema
 from infinity_assets.rows.ids import with_row_ids
 from infinity_assets_tests.frames import Turns, conversations, pool
+
+load()
 
 BAKERY: Turns = [("user", "Suggest a name for a bakery."), ("assistant", "Bread and Butter")]
 TEA: Turns = [("user", "How is tea made?"), ("assistant", "With leaves and hot water.")]
@@ -33,7 +36,8 @@ def row_id(turns: Turns) -> str:
 
 
 def key(asset: str, partition: str = "all", **changed: object) -> StepKey:
-    return StepKey(asset=asset, partition=partition, code_version="1", settings_hash="s", inputs={}).model_copy(update=changed)
+    inputs = {f"{upstream}/all": "1" for upstream in find(asset).inputs} if asset in REGISTERED else {}
+    return StepKey(asset=asset, partition=partition, code_version="1", settings_hash="s", inputs=inputs).model_copy(update=changed)
 
 
 def decided(rows: pl.DataFrame, verdict: str, reason: str, **detail: object) -> pl.DataFrame:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from infinity_assets.catalog import explain as explain_module
 from infinity_assets.catalog.explain import explain
 from infinity_assets.errors import InfinityError
 from infinity_assets.rows import schema
@@ -93,9 +92,3 @@ def test_a_row_that_is_its_own_ancestor_ends_the_story(tmp_path: Path) -> None:
     outcome = lakes.Outcome(lakes.child(BAKERY, BAKERY3, "evolve"), edges=lakes.edge(BAKERY, BAKERY3, "evolve"))
     lake.commit(lakes.key("evolved_2"), outcome, "run-1", 0.0)
     assert explain(tmp_path, row_id(BAKERY)).count("row ") >= 3
-
-
-def test_what_reads_all_rounds_is_told_after_the_last() -> None:
-    told = ["evolved", "diagnosed", "conversed", "evolved_2", "conversed_2", "inf_instruct_g", "release"]
-    places = [explain_module._place(asset) for asset in told]
-    assert places == sorted(set(places))

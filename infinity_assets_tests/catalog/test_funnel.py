@@ -2,7 +2,7 @@ from pathlib import Path
 
 import polars as pl
 
-from infinity_assets.catalog.funnel import ORDER, funnel
+from infinity_assets.catalog.funnel import funnel
 from infinity_assets.catalog.lake import Outcome
 from infinity_assets_tests.catalog import lakes
 
@@ -26,18 +26,6 @@ def test_answers_from_the_store_are_no_calls(tmp_path: Path) -> None:
     lake.commit(lakes.key("answered_2"), Outcome(lake.scan("answered").collect(), generations=asked), "run-1", 0.0)
     line = next(line for line in funnel(tmp_path).iter_rows(named=True) if line["asset"] == "answered_2")
     assert line["calls"] == 1
-
-
-def test_assets_stand_in_the_order_of_the_graph_and_rounds_follow_each_other(tmp_path: Path) -> None:
-    lake = lakes.make(tmp_path)
-    rows = lake.scan("evolved").collect()
-    for asset in ("answered_2", "conversed", "abilities", "diagnosed", "evolved_2", "evolved_3", "release", "unheard_of"):
-        lake.commit(lakes.key(asset), Outcome(rows), "run-1", 0.0)
-    assets = funnel(tmp_path)["asset"].to_list()
-    chat = ["evolved", "answered", "diagnosed", "abilities", "conversed", "evolved_2", "answered_2", "evolved_3"]
-    assert assets[assets.index("evolved") :] == [*chat, "inf_instruct_g", "release", "unheard_of"]
-    first = [asset for asset in assets if asset in ORDER]
-    assert first == [asset for asset in ORDER if asset in first]
 
 
 def test_partitions_are_summed_and_past_materialisations_left_out(tmp_path: Path) -> None:

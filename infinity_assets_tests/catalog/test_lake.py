@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from infinity_assets.catalog import lake as module
-from infinity_assets.catalog.lake import BOOKS, Lake, Manifest, Outcome
+from infinity_assets.catalog.lake import BOOKS, Lake, Manifest, Outcome, StepKey
 from infinity_assets.errors import InfinityError
 from infinity_assets.rows import schema
 from infinity_assets_tests.catalog.lakes import BAKERY, TEA, call, decided, edge, key
@@ -164,3 +164,15 @@ def test_reading_what_is_not_there_says_what_to_do(lake: Lake) -> None:
     for missing in [("other", None), ("evolved", "shard-07")]:
         with pytest.raises(InfinityError, match="materialise it first"):
             lake.scan(*missing)
+
+
+def test_assets_come_in_the_order_of_the_graph(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    reads = {"raw_pool": (), "deduped": ("raw_pool",), "f": ("deduped",), "evolved": ("f",), "evolved_2": ("answered", "f"),
+             "answered": ("evolved",), "answered_2": ("evolved_2",), "g": ("answered", "answered_2"), "release": ("f", "g"),
+             "also": ("g",)}  # fmt: skip
+    for asset, inputs in reversed(reads.items()):
+        versions = {f"{name}/all": "v" for name in inputs} | {"files of source": "v"}
+        key = StepKey(asset=asset, partition="all", code_version="1", settings_hash="", inputs=versions)
+        lake.commit(key, Outcome(pl.DataFrame({"row_id": []})), "run", 0.0)
+    assert lake.order() == ["raw_pool", "deduped", "f", "evolved", "answered", "evolved_2", "answered_2", "g", "release", "also"]

@@ -8,14 +8,11 @@ import polars as pl
 import pytest
 
 from infinity_assets.catalog.lake import Lake, Outcome
-from infinity_assets.defs import step
 from infinity_assets.defs.chat.rounds import ANSWERED
-from infinity_assets.defs.step import REGISTERED, Step
 from infinity_assets.inference.requests import GenerateRequest, Response
-from infinity_assets.reading.pool import Pool
 from infinity_assets.rows.ids import shard_names
-from infinity_assets.settings import Settings
 from infinity_assets_tests.defs.scored_lake import commit
+from infinity_assets_tests.defs.steps import outcome_of
 from infinity_assets_tests.frames import pool
 from infinity_assets_tests.inference.doubles import ScriptedEngine
 
@@ -77,8 +74,7 @@ class Stage:
     def __init__(self, data: Path, monkeypatch: pytest.MonkeyPatch):
         self.lake, self.play = Lake(data), Play()
         self.engine = ScriptedEngine(self.play)
-        engines = self.engine.pool()
-        monkeypatch.setattr(step, "_engines", lambda models: engines)
+        self._engines = self.engine.pool()
         monkeypatch.setenv("INFINITY_DATA", str(data))
         monkeypatch.setenv(
             "INFINITY_MODELS__STUDENTS",
@@ -88,10 +84,7 @@ class Stage:
 
     def make(self, asset: str, partition: str = "all", **how) -> Outcome:
         """What an asset makes, committed."""
-        scratch = self.lake.data
-        outcome = REGISTERED[asset].function(
-            Step(asset, partition, Settings(), self.lake, Pool.load(self.lake.data), scratch, scratch, **how)
-        )
+        outcome = outcome_of(asset, self.lake, partition=partition, engines=self._engines, **how)
         commit(self.lake, asset, outcome, partition)
         return outcome
 

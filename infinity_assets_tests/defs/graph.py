@@ -8,7 +8,6 @@ import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
-from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Self
 from uuid import uuid4
@@ -19,22 +18,19 @@ import pytest
 
 from infinity_assets.catalog.lake import ALL, Lake, Manifest
 from infinity_assets.catalog.views import refresh_database
-from infinity_assets.defs import step
-from infinity_assets.defs.checks import invariants
-from infinity_assets.defs.partitions import SHARDS, SOURCES, partitions_of
-from infinity_assets.defs.step import REGISTERED, materialise
-from infinity_assets.inference.budget import start_budget
+from infinity_assets.definitions import build_defs
+from infinity_assets.defs.materialize import materialize
+from infinity_assets.defs.registry import needed_by
+from infinity_assets.defs.resources import ModelsResource
+from infinity_assets.inference.budget import Budget
 from infinity_assets.inference.engines.pool import EnginePool
+from infinity_assets.inference.models import Models
 from infinity_assets.invariants import INVARIANTS
 from infinity_assets.progress import LogReporter, reporting_to
 from infinity_assets.reading.pool import Pool
-from infinity_assets.runs.runner import Fault, Runner, _definitions
+from infinity_assets.runs.runner import Fault, Runner
 from infinity_assets.settings import Settings
 from infinity_assets.settings.models import Calls
-
-_CHECKS = invariants()
-
-_definitions()  # registers every asset
 
 
 class Steps(LogReporter):
@@ -60,7 +56,7 @@ class Graph:
 
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch, settings: Mapping[str, object] | None = None):
         self.data, self._patch = folder / "data", patch
-        self.lake = Lake(self.data)
+        self.lake, self._engines = Lake(self.data), EnginePool(Path("nowhere"))
         folder.mkdir(exist_ok=True)
         patch.chdir(folder)
         patch.delenv("DAGSTER_HOME", raising=False)
@@ -95,7 +91,12 @@ class Graph:
 
     def use(self, engines: EnginePool) -> None:
         """Let all assets use these engines."""
-        self._patch.setattr(step, "_engines", lambda models: engines)
+        self._engines = engines
+
+    @property
+    def models(self) -> Models:
+        """The models of a run, of which nothing is spent."""
+        return Models(self._engines, Budget(Settings().calls))
 
     def make(self, until: str | None = None, force: bool = False) -> list[str]:
         """Make what an asset needs, and the asset (null: all assets), without Dagster.
@@ -106,22 +107,20 @@ class Graph:
             What was computed, as asset[partition].
         """
         self._patch.setenv("INFINITY_DATA", str(self.data))
-        pool, steps, run = Pool.load(self.data), Steps(), uuid4().hex
+        pool, steps, run, models = Pool.load(self.data), Steps(), uuid4().hex, self.models
         sources = sorted(pool.source_folders())
-        start_budget(Settings().calls)
-        for asset in REGISTERED:
-            if partitions_of(asset) is SOURCES:
-                self.lake.prune(asset, sources)
+        for registered in needed_by(None):
+            if registered.axis == "source":
+                self.lake.prune(registered.asset, sources)
         with reporting_to(steps):
-            for asset in _needed(until):
-                partitions = partitions_of(asset)
-                names = sources if partitions is SOURCES else SHARDS.get_partition_keys() if partitions else [ALL]
-                self.lake.prune(asset, names)
-                made = list(materialise(REGISTERED[asset], self.lake, pool, names, run, force))
+            for registered in needed_by(until):
+                names = registered.partition_names(sources)
+                self.lake.prune(registered.asset, names)
+                made = list(materialize(registered, self.lake, pool, models, names, run, force))
                 if all(reused for *_, reused in made):
                     continue
-                broken = {name: INVARIANTS[name](self.lake, asset) for name in _CHECKS.get(asset, ())}
-                assert not any(rows.height for rows in broken.values()), (asset, broken)
+                broken = {name: INVARIANTS[name](self.lake, registered.asset) for name in registered.invariants}
+                assert not any(rows.height for rows in broken.values()), (registered.asset, broken)
         refresh_database(self.data)
         return steps.computed
 
@@ -132,7 +131,13 @@ class Graph:
             What was computed, as asset[partition], and what failed.
         """
         steps = Steps()
-        runner = Runner(self.data, Pool.load(self.data), steps, self.instance)
+        engines = self._engines
+
+        class Given(ModelsResource):
+            def engines(self) -> EnginePool:
+                return engines
+
+        runner = Runner(self.data, Pool.load(self.data), steps, self.instance, build_defs({"models": Given()}))
         return steps.computed, runner.run(until=until, force=force, budget=budget)
 
     def rows(self, asset: str, partition: str | None = None) -> pl.DataFrame:
@@ -158,15 +163,3 @@ def make_once(factory: pytest.TempPathFactory, fill: Callable[[Graph], Graph], u
         graph = fill(Graph(factory.mktemp("finished"), patch))
         graph.make(until)
         return graph
-
-
-def _needed(until: str | None) -> list[str]:
-    """The asset and what it needs, or all assets, first things first."""
-    reads: dict[str, tuple[str, ...]] = {}
-    waiting = [until] if until else list(REGISTERED)
-    while waiting:
-        asset = waiting.pop()
-        if asset not in reads:
-            reads[asset] = (*REGISTERED[asset].reads, *REGISTERED[asset].reads_all)
-            waiting += reads[asset]
-    return list(TopologicalSorter(reads).static_order())

@@ -7,12 +7,11 @@ import polars as pl
 
 from infinity_assets.catalog.lake import Lake, Outcome, StepKey
 from infinity_assets.defs.foundation import candidates, inf_instruct_f, topics
-from infinity_assets.defs.step import REGISTERED, Step
-from infinity_assets.reading.pool import Pool
 from infinity_assets.rows import schema
 from infinity_assets.selection.rules import measures
 from infinity_assets.selection.topics import label_items
 from infinity_assets.settings import Settings
+from infinity_assets_tests.defs.steps import outcome_of
 from infinity_assets_tests.frames import pool
 
 ROWS, WIDTH = 240, 8
@@ -86,7 +85,7 @@ def make(data: Path) -> Lake:
 def made(lake: Lake, asset: str, settings: Settings) -> Outcome:
     """What an asset's function makes of the lake."""
     assert topics
-    return REGISTERED[asset].function(Step(asset, "all", settings, lake, Pool.load(lake.data), lake.data, lake.data))
+    return outcome_of(asset, lake, settings)
 
 
 def f_of(lake: Lake, settings: Settings) -> Outcome:

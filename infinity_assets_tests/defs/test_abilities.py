@@ -9,8 +9,7 @@ from click.testing import CliRunner
 from infinity_assets.catalog.lake import Outcome
 from infinity_assets.cli import main
 from infinity_assets.defs.chat import abilities as asset
-from infinity_assets.defs.chat import diagnosed
-from infinity_assets.defs.step import REGISTERED, Step
+from infinity_assets.defs.step import Step
 from infinity_assets.errors import InfinityError
 from infinity_assets.inference.requests import GenerateRequest, Response
 from infinity_assets.rows.ids import draw
@@ -19,6 +18,7 @@ from infinity_assets.synthesis.diagnosis import ABILITIES
 from infinity_assets.training import proxy as training
 from infinity_assets_tests.defs.diagnosed_lake import SHARD, Stage, answers
 from infinity_assets_tests.defs.scored_lake import commit
+from infinity_assets_tests.defs.steps import add_round
 
 WEAK, STRONG = 20, 5
 ROWS = answers(
@@ -113,9 +113,7 @@ def test_the_loop_stops_where_the_gap_closed_too_little(
 @pytest.fixture
 def two_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INFINITY_CHAT__ROUNDS", "2")
-    for module in (diagnosed, asset):
-        monkeypatch.setitem(REGISTERED, f"{module.__name__.rpartition('.')[2]}_2", None)
-        module._make(2)
+    add_round(2, monkeypatch)
 
 
 def test_a_later_round_keeps_the_lines_before_and_teaches_the_answers_of_all_rounds(

@@ -11,17 +11,16 @@ import pytest
 
 from infinity_assets import sandbox
 from infinity_assets.catalog.lake import Lake, Outcome, StepKey
-from infinity_assets.defs import step
 from infinity_assets.defs.chat import answered  # noqa: F401
 from infinity_assets.defs.chat.rounds import ANSWERED, EVOLVED
-from infinity_assets.defs.step import REGISTERED, Step
+from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.requests import GenerateRequest, Response, RewardRequest
-from infinity_assets.reading.pool import Pool
 from infinity_assets.rows import schema
 from infinity_assets.rows.ids import with_row_ids
 from infinity_assets.settings import Settings
 from infinity_assets.settings.chat import Answering, Chat
 from infinity_assets.settings.models import Models, RewardSpec
+from infinity_assets_tests.defs.steps import outcome_of
 from infinity_assets_tests.frames import asked
 from infinity_assets_tests.inference.doubles import ScriptedEngine
 
@@ -46,6 +45,7 @@ class Trial:
 
     lake: Lake
     asked: list = field(default_factory=list)
+    engines: EnginePool | None = None
 
     def __call__(self, request) -> Response:
         self.asked.append(request)
@@ -63,13 +63,11 @@ class Trial:
 
     def make(self, models: Models = Models(), **answering: object) -> Outcome:
         now = Settings(shards=1, models=models, chat=Chat(answering=Answering.model_validate(answering)))
-        return REGISTERED["answered"].function(
-            Step("answered", "shard-00", now, self.lake, Pool.load(self.lake.data), self.lake.data, self.lake.data)
-        )
+        return outcome_of("answered", self.lake, now, "shard-00", self.engines)
 
 
 @pytest.fixture
-def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trial:
+def trial(tmp_path: Path) -> Trial:
     made = Trial(Lake(tmp_path))
     rows = with_row_ids(asked(*WRITTEN).to_frame()).with_columns(
         pl.lit(value).alias(name)
@@ -82,8 +80,7 @@ def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trial:
     rows = rows.with_columns(missing).select(pl.col(name).cast(dtype) for name, dtype in EVOLVED.items())
     key = StepKey(asset="evolved", partition="shard-00", code_version="1", settings_hash="", inputs={})
     made.lake.commit(key, Outcome(rows), "run", 0.0)
-    pool = ScriptedEngine(made).pool()
-    monkeypatch.setattr(step, "_engines", lambda models: pool)
+    made.engines = ScriptedEngine(made).pool()
     return made
 
 

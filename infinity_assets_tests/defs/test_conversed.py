@@ -6,13 +6,11 @@ import polars as pl
 import pytest
 
 from infinity_assets.catalog.lake import Lake, Outcome, StepKey
-from infinity_assets.defs import step
 from infinity_assets.defs.chat import conversed
 from infinity_assets.defs.chat.rounds import CONVERSED, DIAGNOSED
-from infinity_assets.defs.step import REGISTERED, Step
-from infinity_assets.invariants import APPLIES, INVARIANTS
-from infinity_assets.reading.pool import Pool
-from infinity_assets.settings import Settings
+from infinity_assets.defs.registry import find
+from infinity_assets.invariants import INVARIANTS
+from infinity_assets_tests.defs.steps import outcome_of
 from infinity_assets_tests.inference.doubles import ScriptedEngine
 from infinity_assets_tests.synthesis.test_conversations import rows, scripted
 
@@ -34,18 +32,16 @@ def commit(lake: Lake, asset: str, outcome: Outcome, partition: str) -> None:
 def test_the_books_add_up_and_all_but_the_messages_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: str) -> None:
     monkeypatch.setenv("INFINITY_CHAT__CONVERSATIONS__SHARE", share)
     engine = ScriptedEngine(scripted({}))
-    pool = engine.pool()
-    monkeypatch.setattr(step, "_engines", lambda models: pool)
     lake, given = Lake(tmp_path), diagnosed(12)
     commit(lake, "diagnosed", Outcome(given), "shard-00")
     assert conversed.rounds
-    outcome = REGISTERED["conversed"].function(Step("conversed", "shard-00", Settings(), lake, Pool.load(tmp_path), tmp_path, tmp_path))
+    outcome = outcome_of("conversed", lake, partition="shard-00", engines=engine.pool())
     commit(lake, "conversed", outcome, "shard-00")
     made = lake.scan("conversed").collect()
     assert made.schema == CONVERSED
     assert made.height == given.height
     assert {"0": made["turns"].max() == 1, "0.5": 0 < outcome.edges.height < 12, "1": made["turns"].min() == 2}[share]
-    for name in APPLIES["conversed"]:
+    for name in find("conversed").invariants:
         assert INVARIANTS[name](lake, "conversed").is_empty()
     parent = dict(outcome.edges.select("child_id", "parent_id").iter_rows())
     whose = made.with_columns(pl.col("row_id").replace(parent)).sort("row_id")

@@ -1,6 +1,6 @@
 """The graph as Dagster sees it: the assets, partitions and jobs that users and their scripts rely on."""
 
-import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,41 +9,11 @@ import dagster as dg
 import pytest
 
 from infinity_assets.definitions import defs
-from infinity_assets.invariants import APPLIES
+from infinity_assets.defs.registry import GROUPS, Registered, needed_by
 
 PACKAGE = Path(__file__).parents[2] / "infinity_assets"
-GROUPS = {
-    "ingest": ["raw_pool", "synthesized_from_text", "fingerprints", "embeddings"],
-    "curate": ["neighbours", "duplicates", "deduped", "benchmarks", "paraphrases", "allowed", "matches", "contamination", "decontaminated"],
-    "score": [
-        "measured",
-        "ngrams",
-        "importance",
-        "vectors",
-        "benchmark_vectors",
-        "proximity",
-        "tagged",
-        "label_forms",
-        "labelled",
-        "scored",
-        "tuned",
-        "loss_after",
-    ],
-    "foundation": ["rules", "topics", "domain_scores", "domain_budget", "inf_instruct_f", "proxy"],
-    "chat": [
-        "tag_vocabulary",
-        "seed_selected",
-        "evolved",
-        "answered",
-        "diagnosed",
-        "abilities",
-        "conversed",
-        "inf_instruct_g",
-        "preferences",
-    ],
-    "release": ["release"],
-}
-ASSETS = [(asset, group) for group, assets in GROUPS.items() for asset in assets]
+ASSETS = needed_by(None)
+README = (PACKAGE.parent / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -51,15 +21,21 @@ def definitions() -> dg.Definitions:
     return defs()
 
 
-def test_the_graph_holds_these_assets_and_no_others(definitions: dg.Definitions) -> None:
+def test_the_graph_holds_the_registered_assets_and_no_others(definitions: dg.Definitions) -> None:
     keys = {key.to_user_string() for key in definitions.resolve_asset_graph().get_all_asset_keys()}
-    assert keys == {asset for asset, _ in ASSETS}
+    assert keys == {registered.asset for registered in ASSETS}
 
 
-@pytest.mark.parametrize(("asset", "group"), ASSETS)
-def test_every_asset_is_described(definitions: dg.Definitions, asset: str, group: str) -> None:
-    spec = next(spec for spec in definitions.resolve_all_asset_specs() if spec.key == dg.AssetKey(asset))
-    assert spec.group_name == group
+@pytest.mark.parametrize("group", GROUPS)
+def test_the_readme_lists_the_assets_of_every_group(group: str) -> None:
+    (line,) = re.findall(rf"^\| {group} \| ([\w, ]+) \|", README, re.MULTILINE)
+    assert sorted(line.split(", ")) == sorted({registered.stem for registered in ASSETS if registered.group == group})
+
+
+@pytest.mark.parametrize("registered", ASSETS, ids=lambda registered: registered.asset)
+def test_every_asset_is_described(definitions: dg.Definitions, registered: Registered) -> None:
+    spec = next(spec for spec in definitions.resolve_all_asset_specs() if spec.key == dg.AssetKey(registered.asset))
+    assert spec.group_name == registered.group
     assert spec.kinds
     assert spec.code_version
     assert spec.description
@@ -69,38 +45,23 @@ def test_every_asset_is_described(definitions: dg.Definitions, asset: str, group
     assert [column.name for column in columns if not column.description] == []
 
 
-@pytest.mark.parametrize(("asset", "group"), ASSETS)
-def test_every_asset_runs_its_partitions_in_one_run(definitions: dg.Definitions, asset: str, group: str) -> None:
+@pytest.mark.parametrize("registered", ASSETS, ids=lambda registered: registered.asset)
+def test_every_asset_runs_its_partitions_in_one_run(definitions: dg.Definitions, registered: Registered) -> None:
     """Without this policy on all of them no run can mix partitioned and unpartitioned assets in the right order."""
-    node = definitions.resolve_asset_graph().get(dg.AssetKey(asset))
+    node = definitions.resolve_asset_graph().get(dg.AssetKey(registered.asset))
     assert node.backfill_policy == dg.BackfillPolicy.single_run()
 
 
 def test_partitions(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
-    names = {asset: getattr(graph.get(dg.AssetKey(asset)).partitions_def, "name", None) for asset in GROUPS["ingest"]}
-    assert set(names.values()) == {"source"}
-    for asset in (
-        "deduped",
-        "matches",
-        "decontaminated",
-        "measured",
-        "ngrams",
-        "importance",
-        "vectors",
-        "proximity",
-        "tagged",
-        "labelled",
-        "scored",
-        "loss_after",
-        "evolved",
-        "answered",
-        "diagnosed",
-        "conversed",
-    ):
-        partitions = graph.get(dg.AssetKey(asset)).partitions_def
-        assert partitions
-        assert list(partitions.get_partition_keys()) == ["shard-00", "shard-01", "shard-02", "shard-03"]
+    by_source = {registered.asset for registered in ASSETS if registered.axis == "source"}
+    assert by_source == {registered.asset for registered in ASSETS if registered.group == "ingest"}
+    for registered in ASSETS:
+        partitions = graph.get(dg.AssetKey(registered.asset)).partitions_def
+        assert getattr(partitions, "name", None) == ("source" if registered.axis == "source" else None)
+        if registered.axis == "shard":
+            assert partitions
+            assert list(partitions.get_partition_keys()) == ["shard-00", "shard-01", "shard-02", "shard-03"]
 
 
 def test_jobs_sensors_schedule(definitions: dg.Definitions) -> None:
@@ -114,7 +75,7 @@ def test_jobs_sensors_schedule(definitions: dg.Definitions) -> None:
 def test_invariants_are_blocking_checks(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
     checks = {(key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys if graph.get_check_spec(key).blocking}
-    assert checks == {(asset, name) for asset, names in APPLIES.items() for name in names}
+    assert checks == {(asset, name) for asset, names in ((made.asset, made.invariants) for made in ASSETS) for name in names}
     others = {(key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys} - checks
     assert others == {("raw_pool", "understood"), ("contamination", "unflagged")}
 
@@ -125,18 +86,3 @@ def test_loading_the_definitions_imports_nothing_heavy() -> None:
     code = f"import sys; from infinity_assets.definitions import defs; defs(); print(sorted({heavy} & set(sys.modules)))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     assert loaded == "[]"
-
-
-def test_no_library_package_imports_dagster() -> None:
-    """Imports run one way: the recipe does not know the orchestrator."""
-    inside = ("defs", "definitions.py", "cli")
-    outside = [file for file in PACKAGE.rglob("*.py") if file.relative_to(PACKAGE).parts[0] not in inside]
-    assert len(outside) > 40
-    guilty = []
-    for file in outside:
-        imports = [node for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(node, ast.Import | ast.ImportFrom)]
-        modules = [alias.name for node in imports if isinstance(node, ast.Import) for alias in node.names]
-        modules += [node.module or "" for node in imports if isinstance(node, ast.ImportFrom)]
-        if any(module.split(".")[0] == "dagster" or module.startswith("infinity_assets.defs") for module in modules):
-            guilty.append(str(file.relative_to(PACKAGE)))
-    assert guilty == []

@@ -9,8 +9,8 @@ import pytest
 
 from infinity_assets.catalog.cluster import cluster
 from infinity_assets.catalog.explain import explain
+from infinity_assets.defs.checks import check_lake
 from infinity_assets.errors import InfinityError
-from infinity_assets.invariants import check_all
 from infinity_assets_tests.defs.graph import Graph, make_once
 
 STORY = "Every morning the baker lights the oven before the town wakes up, and by six o'clock the first loaves stand on the shelf to cool."
@@ -69,7 +69,7 @@ def test_a_near_duplicate_is_on_record_from_either_end(made: Graph) -> None:
         (loser[0]["row_id"], loser[0]["source"], loser[0]["position"])
     ]
     assert json.loads(said[0]["detail"])["duplicate_of"] == loser[0]["duplicate_of"]
-    assert not [broken for *_, broken in check_all(lake) if broken.height]
+    assert not [broken for *_, broken in check_lake(lake) if broken.height]
     for end in ("row_id", "duplicate_of"):
         story = cluster(data, loser[0][end], 5)
         assert story.startswith(f"row {loser[0]['duplicate_of']}, kept")

@@ -9,17 +9,16 @@ import polars as pl
 import pytest
 
 from infinity_assets.catalog.lake import Lake, Outcome
-from infinity_assets.defs import step as steps
 from infinity_assets.defs.chat.evolved import evolve, operations
-from infinity_assets.defs.chat.rounds import DIAGNOSED, LABELS, round_name
-from infinity_assets.defs.step import Step
+from infinity_assets.defs.chat.rounds import DIAGNOSED, LABELS
+from infinity_assets.defs.registry import in_round
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.requests import GenerateRequest, Request, Response
-from infinity_assets.reading.pool import Pool
 from infinity_assets.rows import schema
 from infinity_assets.rows.ids import shard_names, with_row_ids
 from infinity_assets.settings import Settings
 from infinity_assets_tests.defs.scored_lake import commit
+from infinity_assets_tests.defs.steps import add_round, step_of
 from infinity_assets_tests.frames import pool
 from infinity_assets_tests.inference.doubles import ScriptedEngine
 from infinity_assets_tests.runs.test_planner import ChanceEmbedder, scripted
@@ -42,6 +41,7 @@ class Rounds:
 
     lake: Lake
     engine: ScriptedEngine
+    engines: EnginePool
 
     def evolve(self, number: int, **evolution: Any) -> dict[str, Outcome]:
         """A round of all shards, committed."""
@@ -50,17 +50,16 @@ class Rounds:
             shards=SHARDS,
             chat={"evolution": {"operators": ["deepen"], "elimination": lenient, **evolution}},  # pyright: ignore[reportArgumentType]
         )
-        asset = round_name("evolved", number)
+        asset = in_round("evolved", number)
         made = {}
         for shard in shard_names(SHARDS):
-            step = Step(asset, shard, settings, self.lake, Pool.load(self.lake.data), self.lake.data, self.lake.data)
-            made[shard] = evolve(step, number)
+            made[shard] = evolve(step_of(asset, self.lake, settings, shard, self.engines), number)
             commit(self.lake, asset, made[shard], shard)
         return made
 
     def diagnose(self, number: int, deficiency: str | None = None) -> None:
         """Diagnose what was kept, but for every fifth row, which had no answer: every second one is weak, and lies in the other shard."""
-        kept = self.lake.scan(round_name("evolved", number)).collect().sort("row_id").with_row_index("n").filter(pl.col("n") % 5 < 4)
+        kept = self.lake.scan(in_round("evolved", number)).collect().sort("row_id").with_row_index("n").filter(pl.col("n") % 5 < 4)
         said = pl.concat_list(pl.col("messages").list.first(), pl.struct(role=pl.lit("assistant"), content=pl.lit("Because.")))
         told = kept.with_columns(
             messages=said,
@@ -72,8 +71,8 @@ class Rounds:
         rows = with_row_ids(told.drop("row_id", "n"))
         rows = rows.select((pl.col(c) if c in rows.columns else pl.lit(None)).cast(t).alias(c) for c, t in DIAGNOSED.items())
         for place, shard in enumerate(reversed(shard_names(SHARDS))):
-            commit(self.lake, round_name("diagnosed", number), Outcome(rows.gather_every(SHARDS, place)), shard)
-        commit(self.lake, round_name("abilities", number), Outcome(pl.DataFrame({"stop": [False]})))
+            commit(self.lake, in_round("diagnosed", number), Outcome(rows.gather_every(SHARDS, place)), shard)
+        commit(self.lake, in_round("abilities", number), Outcome(pl.DataFrame({"stop": [False]})))
 
     def parents(self, number: int) -> set[str]:
         """The seeds of a round of which an answered row came."""
@@ -81,7 +80,7 @@ class Rounds:
         return set(self.rows("evolved", number).filter(pl.col("row_id").is_in(answered.implode()))["parents"].explode())
 
     def rows(self, asset: str, number: int) -> pl.DataFrame:
-        return self.lake.scan(round_name(asset, number)).collect()
+        return self.lake.scan(in_round(asset, number)).collect()
 
 
 @pytest.fixture
@@ -105,27 +104,26 @@ def first(once_evolved: tuple[Path, dict[str, Outcome]]) -> dict[str, Outcome]:
 @pytest.fixture
 def after(once_evolved: tuple[Path, dict[str, Outcome]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rounds:
     """A lake with the first round made, and an engine that has not been asked yet."""
-    engine = opened(monkeypatch)
-    return Rounds(Lake(shutil.copytree(once_evolved[0], tmp_path / "data")), engine)
+    for number in (2, 3):
+        add_round(number, monkeypatch)
+    return Rounds(Lake(shutil.copytree(once_evolved[0], tmp_path / "data")), *opened())
 
 
-def opened(patch: pytest.MonkeyPatch) -> ScriptedEngine:
-    """An engine for all assets."""
+def opened() -> tuple[ScriptedEngine, EnginePool]:
+    """An engine that has not been asked yet, and the pool that it is in."""
     engine = ScriptedEngine(answer)
-    engines = EnginePool(Path("nowhere"), lambda spec, models: engine, lambda spec, models: ChanceEmbedder())
-    patch.setattr(steps, "_engines", lambda models: engines)
-    return engine
+    return engine, EnginePool(Path("nowhere"), lambda spec, models: engine, lambda spec, models: ChanceEmbedder())
 
 
 def seeds_in(folder: Path, patch: pytest.MonkeyPatch) -> Rounds:
-    engine, lake = opened(patch), Lake(folder)
+    lake = Lake(folder)
     seeds = pool(*(("a", "a.json", n, [("user", f"What is {n}?"), ("assistant", "A number.")]) for n in range(30)))
     labelled = seeds.with_columns(pl.lit(["other"], dtype).alias(name) for name, dtype in LABELS.items())
     item = pl.DataFrame({"item_id": ["b#1"], "benchmark": ["b"], "prompt": ["How tall is the oak behind the old mill?"]})
     commit(lake, "seed_selected", Outcome(labelled))
     commit(lake, "benchmarks", Outcome(item.with_columns(answer=pl.lit(None, pl.String), further=pl.lit([], pl.List(pl.String)))))
     commit(lake, "allowed", Outcome(pl.DataFrame(schema={"text": pl.String})))
-    return Rounds(lake, engine)
+    return Rounds(lake, *opened())
 
 
 def tried(made: dict[str, Outcome]) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 from infinity_assets.catalog.lake import Lake, Outcome, StepKey
 from infinity_assets.defs.automation import whole_range
 from infinity_assets.defs.partitions import SHARDS
-from infinity_assets.defs.resources import LakeResource
+from infinity_assets.defs.resources import default_resources
 from infinity_assets.defs.score.importance import importance
 from infinity_assets.defs.score.ngrams import ngrams
 from infinity_assets.errors import InfinityError
@@ -55,15 +55,15 @@ def commit(lake: Lake, asset: str, partition: str, rows: pl.DataFrame) -> None:
 def run(lake: Lake, monkeypatch: pytest.MonkeyPatch, targets: dict[str, list[str]]) -> tuple[pl.DataFrame, list[bool]]:
     """The table with prompts, and whether each partition of both assets was reused."""
     monkeypatch.setenv("INFINITY_FOUNDATION__DSIR__TARGETS", json.dumps(targets))
-    result = dg.materialize(
-        [ngrams, importance], tags=whole_range(list(SHARD_NAMES)), resources={"lake": LakeResource(data=str(lake.data))}
-    )
-    events = [event for asset in ("ngrams", "importance") for event in result.asset_materializations_for_node(asset)]
+    result = dg.materialize([ngrams, importance], tags=whole_range(list(SHARD_NAMES)), resources=default_resources(str(lake.data)))
+    events = {
+        (asset, event.partition): event for asset in ("ngrams", "importance") for event in result.asset_materializations_for_node(asset)
+    }
     table = lake.scan("importance").collect()
     assert table.schema == IMPORTANCE
     asked = lake.scan("decontaminated").select("row_id", "source", prompt=conversation.content_of("user")).collect()
     assert sorted(table["row_id"]) == sorted(asked["row_id"])
-    return table.join(asked, on="row_id"), [bool(event.metadata["reused"].value) for event in events]
+    return table.join(asked, on="row_id"), [bool(event.metadata["reused"].value) for event in events.values()]
 
 
 def means(table: pl.DataFrame) -> dict[str, float]:

@@ -8,13 +8,13 @@ from infinity_assets.catalog.lake import Lake, Outcome
 from infinity_assets.decontamination.allowed import ALLOWED
 from infinity_assets.defs.chat import inf_instruct_g as final
 from infinity_assets.defs.chat.rounds import CONVERSED
-from infinity_assets.defs.step import REGISTERED, Step
-from infinity_assets.invariants import APPLIES, INVARIANTS
-from infinity_assets.reading.pool import Pool
+from infinity_assets.defs.registry import find
+from infinity_assets.invariants import INVARIANTS
 from infinity_assets.rows import schema
 from infinity_assets.rows.ids import with_row_ids
 from infinity_assets.settings import Settings
 from infinity_assets.settings.models import ModelSpec
+from infinity_assets_tests.defs.steps import outcome_of
 from infinity_assets_tests.defs.test_conversed import commit
 from infinity_assets_tests.frames import Turns, conversations, pool
 from infinity_assets_tests.synthesis.test_final import prose
@@ -58,16 +58,14 @@ def test_what_g_keeps_of_a_lake(tmp_path: Path) -> None:
     for number, part in enumerate((made[:2], made[2:])):
         commit(lake, "conversed", Outcome(part), f"shard-0{number}")
     assert final
-    outcome = REGISTERED["inf_instruct_g"].function(
-        Step("inf_instruct_g", "all", Settings(), lake, Pool.load(tmp_path), tmp_path, tmp_path)
-    )
+    outcome = outcome_of("inf_instruct_g", lake)
     commit(lake, "inf_instruct_g", outcome, "all")
     told = {names[row]: reason for row, reason in outcome.decisions.lazy().collect().select("row_id", "reason").iter_rows()}
     assert told == {"s": "near_duplicate_of_seed", "f": "in_foundation", "t": "passed_final_filter", "i": "contaminated"}
     g = lake.scan("inf_instruct_g").collect()
     assert g.schema == final.COLUMNS
     assert g.select("turns", "terms", "quantile").rows() == [(2, "Apache-2.0", 1.0)]
-    for name in APPLIES["inf_instruct_g"]:
+    for name in find("inf_instruct_g").invariants:
         assert INVARIANTS[name](lake, "inf_instruct_g").is_empty(), name
     assert "evolve_deepen" in outcome.charts["operations"]
     assert "| in_foundation | 1 | 2 |" in outcome.charts["rules"]
@@ -82,7 +80,7 @@ def test_only_the_embedded_model_has_terms_of_its_own_accord() -> None:
 
 def test_the_terms_of_the_generator_are_part_of_what_g_depends_on(monkeypatch) -> None:
     def parts() -> list:
-        return [str(part) for part in REGISTERED["inf_instruct_g"].settings(Settings())]
+        return [str(part) for part in find("inf_instruct_g").settings(Settings())]
 
     before = parts()
     monkeypatch.setenv("INFINITY_MODELS__GENERATOR__TERMS", "Llama-3.1")

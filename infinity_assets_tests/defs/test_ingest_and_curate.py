@@ -14,10 +14,10 @@ from polars.testing import assert_frame_equal
 
 from infinity_assets.catalog.lake import Outcome, StepKey
 from infinity_assets.catalog.views import connect
-from infinity_assets.definitions import defs
-from infinity_assets.defs.automation import daily, remember_state, sources_state, watch_sources
-from infinity_assets.defs.ingest import assets
-from infinity_assets.defs.partitions import SOURCES, register_sources
+from infinity_assets.definitions import build_defs
+from infinity_assets.defs.automation import daily, register_sources, remember_state, sources_state, watch_sources
+from infinity_assets.defs.ingest import raw_pool as raw_pool_module
+from infinity_assets.defs.partitions import SOURCES
 from infinity_assets.defs.resources import LakeResource
 from infinity_assets.errors import InfinityError
 from infinity_assets.reading.pool import Pool
@@ -136,7 +136,7 @@ def test_new_words_on_a_source_do_not_read_its_files_again(made: Graph, monkeypa
 
     before, yaml = raw_pool(), made.data / "sources" / "one" / "source.yaml"
     with monkeypatch.context() as patched:
-        patched.setattr(assets, "read_source", None)  # whoever calls it fails
+        patched.setattr(raw_pool_module, "read_source", None)  # whoever calls it fails
         yaml.write_text("licence: MIT\ndomain: math\nlanguage: nl\n")
         computed = made.make("decontaminated")
         assert ("raw_pool[one]" in computed, "raw_pool[two]" in computed) == (True, False)
@@ -167,16 +167,10 @@ def test_what_is_beside_a_conversation_and_what_was_wrong_with_it_is_on_record(g
 def test_shards_may_run_in_any_order(made: Graph, instance: dg.DagsterInstance) -> None:
     lake = made.lake
     before = {file: file.read_bytes() for file in sorted((lake.rows / "decontaminated").iterdir())}
-    everything = [asset for asset in defs().resolve_asset_graph().assets_defs if isinstance(asset, dg.AssetsDefinition)]
+    job = build_defs({"lake": LakeResource(force=True)}).resolve_implicit_global_asset_job_def()
+    selection = [dg.AssetKey("deduped"), dg.AssetKey("decontaminated")]
     for shard in ("shard-03", "shard-01", "shard-00", "shard-02"):
-        result = dg.materialize(
-            everything,
-            selection=["deduped", "decontaminated"],
-            partition_key=shard,
-            instance=instance,
-            tags={"infinity/force": "true"},
-        )
-        assert result.success
+        assert job.execute_in_process(asset_selection=selection, partition_key=shard, instance=instance).success
     assert {file: file.read_bytes() for file in sorted((lake.rows / "decontaminated").iterdir())} == before
 
 

@@ -15,10 +15,10 @@ from click.testing import CliRunner
 
 from infinity_assets.catalog.lake import ALL, Outcome, StepKey
 from infinity_assets.cli import main
-from infinity_assets.defs import step
 from infinity_assets.defs import training as defs_training
 from infinity_assets.defs.foundation import domain_budget, domain_scores, proxy  # noqa: F401
-from infinity_assets.defs.step import REGISTERED
+from infinity_assets.defs.materialize import materialize
+from infinity_assets.defs.registry import find, needed_by
 from infinity_assets.inference.requests import GenerateRequest, Response, ScoreRequest
 from infinity_assets.reading.benchmarks import read_benchmark
 from infinity_assets.reading.pool import Pool
@@ -78,10 +78,7 @@ class Trial:
 
     def materialise(self, asset: str, force: bool) -> None:
         """One asset, as a run makes it."""
-        made, settings, pool = REGISTERED[asset], Settings(), Pool.load(self.data)
-        with self.lake.scratch() as scratch:
-            now = step.keyed(step.Step(asset, ALL, settings, self.lake, pool, scratch, scratch), made)
-            step.materialise_all([now], made, uuid4().hex, force)
+        list(materialize(find(asset), self.lake, Pool.load(self.data), self.graph.models, [ALL], uuid4().hex, force))
 
     def run(self, until: str = "domain_budget", force: bool = False) -> pl.DataFrame:
         """The budget after a run. F holds the rows that come first, by quota."""
@@ -241,9 +238,9 @@ def test_a_plan_asks_about_a_sample_of_the_items_and_trains_nothing(trial: Trial
     shutil.rmtree(trial.lake.rows)
     shutil.rmtree(trial.lake.catalog)
     trial.graph.make("decontaminated")
-    needed = planner._needed("domain_budget") | {"proxy"}  # without what F needs
-    monkeypatch.setattr(planner, "_needed", lambda until: needed)
-    plan = Planner(trial.data, Pool.load(trial.data), Settings(), 6).make("proxy")
+    needed = [*needed_by("domain_budget"), find("proxy")]  # without what F needs
+    monkeypatch.setattr(planner, "needed_by", lambda until: needed)
+    plan = Planner(trial.data, Pool.load(trial.data), Settings(), 6, engines=trial.graph.models.engines).make("proxy")
     by_asset = {asset.asset: asset for asset in plan.assets}
     scores = by_asset["domain_scores"]
     assert scores.to_make is not None
@@ -253,6 +250,6 @@ def test_a_plan_asks_about_a_sample_of_the_items_and_trains_nothing(trial: Trial
     assert "proxy" not in by_asset
     assert not trial.lake.rows_file("domain_scores").exists()
     trial.graph.make("domain_budget")
-    plan = Planner(trial.data, Pool.load(trial.data), Settings(), 6).make("domain_budget")
+    plan = Planner(trial.data, Pool.load(trial.data), Settings(), 6, engines=trial.graph.models.engines).make("domain_budget")
     assert set(plan.reasons) == {"proxy"}
     assert plan.assets == ()

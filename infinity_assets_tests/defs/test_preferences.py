@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 
 from infinity_assets.catalog.lake import Lake, Outcome, StepKey
 from infinity_assets.defs.chat.preferences import PREFERENCES
-from infinity_assets.defs.chat.rounds import ANSWERED, ROUNDS, round_name
-from infinity_assets.defs.step import REGISTERED, Step
-from infinity_assets.reading.pool import Pool
+from infinity_assets.defs.chat.rounds import ANSWERED
+from infinity_assets.defs.partitions import ROUNDS
+from infinity_assets.defs.registry import in_round
 from infinity_assets.rows.ids import with_row_ids
 from infinity_assets.settings import Settings
 from infinity_assets.settings.chat import Answering, Chat
 from infinity_assets.settings.models import Models, RewardSpec
+from infinity_assets_tests.defs.steps import outcome_of
 from infinity_assets_tests.frames import conversations
 from infinity_assets_tests.properties import examples
 
@@ -52,12 +53,12 @@ def pairs_of(folder: Path, listed: list, least: float = 0.0) -> tuple[pl.DataFra
     """The pairs, and the rows that they are of."""
     lake, rows = Lake(folder), answered_rows(listed)
     for number in ROUNDS:
-        commit(lake, round_name("answered", number), rows if number == 1 else rows.clear())
+        commit(lake, in_round("answered", number), rows if number == 1 else rows.clear())
     fate = pl.Series([fate for _, fate in listed])
     longer = rows.filter(fate == "parent").with_columns(parents=pl.concat_list("row_id"), row_id=pl.format("long{}", "row_id"))
     commit(lake, "inf_instruct_g", pl.concat([rows.filter(fate == "in g"), longer]))
     now = Settings(models=Models(reward=RewardSpec(model="rewards")), chat=Chat(answering=Answering(min_margin=least)))
-    found = REGISTERED["preferences"].function(Step("preferences", "all", now, lake, Pool.load(folder), folder, folder)).rows
+    found = outcome_of("preferences", lake, now).rows
     assert isinstance(found, pl.DataFrame)
     return found, rows
 

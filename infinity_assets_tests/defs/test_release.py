@@ -9,12 +9,10 @@ from infinity_assets.catalog.lake import Outcome
 from infinity_assets.defs.chat import conversed
 from infinity_assets.defs.chat import inf_instruct_g as final
 from infinity_assets.defs.release import release as assets
-from infinity_assets.defs.step import REGISTERED, Step
-from infinity_assets.reading.pool import Pool
 from infinity_assets.rows import schema
-from infinity_assets.settings import Settings
 from infinity_assets.settings.models import EMBEDDED_MODEL
 from infinity_assets_tests.catalog import lakes
+from infinity_assets_tests.defs.steps import outcome_of
 from infinity_assets_tests.defs.test_conversed import commit
 from infinity_assets_tests.frames import conversations
 
@@ -33,7 +31,7 @@ def test_the_card_says_who_made_g_and_under_which_terms(tmp_path: Path) -> None:
     commit(lake, "tag_vocabulary", Outcome(pl.DataFrame(schema={"label": pl.String, "label_zh": pl.String})), "all")
     pair = {"row_id": "p", "prompt": "q", "chosen": rows["messages"][:1], "rejected": rows["messages"][:1], "licence": "MIT"}
     commit(lake, "preferences", Outcome(pl.DataFrame(pair)), "all")
-    outcome = REGISTERED["release"].function(Step("release", "all", Settings(), lake, Pool.load(tmp_path), tmp_path, tmp_path))
+    outcome = outcome_of("release", lake)
     card = (tmp_path / "release" / "README.md").read_text().splitlines()
     for part in ("generator, of answers", "generator, as the user of conversations", "judge"):
         (line,) = (line for line in card if line.startswith(f"| {part} |"))

@@ -9,10 +9,10 @@ import polars as pl
 import pytest
 
 from infinity_assets.catalog.lake import Lake, Outcome
-from infinity_assets.defs import step, training
+from infinity_assets.defs import training
 from infinity_assets.defs.foundation import candidates
+from infinity_assets.defs.registry import find
 from infinity_assets.defs.score import tuned as __  # noqa: F401
-from infinity_assets.defs.step import REGISTERED, Step
 from infinity_assets.errors import InfinityError
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.requests import Response, ScoreRequest
@@ -29,11 +29,16 @@ from infinity_assets.settings.foundation import Proxy
 from infinity_assets.settings.models import ModelSpec
 from infinity_assets.training import proxy
 from infinity_assets_tests.defs.scored_lake import commit
+from infinity_assets_tests.defs.steps import outcome_of
 from infinity_assets_tests.frames import pool
 from infinity_assets_tests.inference.doubles import ScriptedEngine
 
 ROWS, WIDTH = 60, 6
 ON = Proxy(enabled=True, rows=10)
+
+
+ENGINES: list[EnginePool] = []
+"""The engines of the test that runs."""
 
 
 @pytest.fixture
@@ -71,7 +76,7 @@ def settings_with(**changed: object) -> Settings:
 
 def made(lake: Lake, asset: str, settings: Settings) -> Outcome:
     """What an asset's function makes of the lake, committed."""
-    outcome = REGISTERED[asset].function(Step(asset, "all", settings, lake, Pool.load(lake.data), lake.data, lake.data))
+    outcome = outcome_of(asset, lake, settings, engines=ENGINES[-1] if ENGINES else None)
     commit(lake, asset, outcome)
     return outcome
 
@@ -118,8 +123,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[ModelSpec, ScriptedEngi
         opened.append((spec, ScriptedEngine(answer)))
         return opened[-1][1]
 
-    engines = EnginePool(Path("nowhere"), engine=open_engine)
-    monkeypatch.setattr(step, "_engines", lambda models: engines)
+    monkeypatch.setattr(f"{__name__}.ENGINES", [EnginePool(Path("nowhere"), engine=open_engine)])
     return opened
 
 
@@ -224,10 +228,10 @@ def test_a_plan_trains_nothing_and_goes_on_without(lake: Lake, trained: Trained,
         lake.prune(asset, keep=())
         for shard in shard_names(settings.shards):
             commit(lake, asset, Outcome(table.filter(shard_of(settings.shards) == shard)), shard)
-    wanted = {"tuned", "loss_after", "seed_selected"}
-    monkeypatch.setattr(planner, "_needed", lambda until: wanted)
-    plan = planner.Planner(lake.data, Pool.load(lake.data), settings, 6).make()
-    assert set(plan.reasons) == wanted
+    wanted = ("tuned", "loss_after", "seed_selected")
+    monkeypatch.setattr(planner, "needed_by", lambda until: [find(asset) for asset in wanted])
+    plan = planner.Planner(lake.data, Pool.load(lake.data), settings, 6, engines=ENGINES[-1]).make()
+    assert set(plan.reasons) == set(wanted)
     seeds = {asset.asset: asset for asset in plan.assets}["seed_selected"]
     assert seeds.rows is not None
     assert (seeds.rows.value, seeds.known) == (12, True)

@@ -8,8 +8,7 @@ import pytest
 
 from infinity_assets.catalog.lake import ALL, Lake, Outcome, StepKey
 from infinity_assets.defs.curate.allowed import allowed
-from infinity_assets.defs.resources import LakeResource
-from infinity_assets.defs.step import FORCE_TAG
+from infinity_assets.defs.resources import LakeResource, ModelsResource
 
 
 @pytest.fixture
@@ -21,8 +20,8 @@ def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
 
 def run(lake: Lake, force: bool = False) -> bool:
     """Materialise an asset that reads no other, and return whether its rows were reused."""
-    tags = {FORCE_TAG: "true"} if force else {}
-    result = dg.materialize([allowed], tags=tags, resources={"lake": LakeResource(data=str(lake.data))})
+    resources = {"lake": LakeResource(data=str(lake.data), force=force), "models": ModelsResource()}
+    result = dg.materialize([allowed], resources=resources)
     (event,) = result.asset_materializations_for_node("allowed")
     return bool(event.metadata["reused"].value)
 

@@ -9,8 +9,8 @@ import pytest
 
 from infinity_assets.catalog.explain import explain
 from infinity_assets.catalog.views import connect
+from infinity_assets.defs.checks import check_lake
 from infinity_assets.inference.requests import CompleteRequest, Request, Response, failed
-from infinity_assets.invariants import check_all
 from infinity_assets.settings.models import Calls
 from infinity_assets_tests.defs.graph import Graph
 from infinity_assets_tests.inference.doubles import ScriptedEngine
@@ -191,7 +191,7 @@ def test_chains_are_of_one_language(graph: Texts) -> None:
 
 
 def test_the_invariants_hold_and_the_story_is_told(started: Texts) -> None:
-    results = list(check_all(started.lake))
+    results = list(check_lake(started.lake))
     assert {name for asset, name, _ in results if asset == "synthesized_from_text"} == {"conservation", "grammar", "lineage", "licence"}
     assert [(asset, name) for asset, name, broken in results if broken.height] == []
     child, parent = started.made().select("row_id", pl.col("parents").list.first()).row(0)
@@ -204,7 +204,7 @@ def test_the_invariants_hold_and_the_story_is_told(started: Texts) -> None:
 def test_a_licence_that_is_not_the_texts_is_caught(started: Texts) -> None:
     file = started.lake.rows_file("synthesized_from_text", "rocks")
     started.made().with_columns(licence=pl.lit("MIT")).write_parquet(file)
-    broken = {name: broken.height for asset, name, broken in check_all(started.lake) if asset == "synthesized_from_text"}
+    broken = {name: broken.height for asset, name, broken in check_lake(started.lake) if asset == "synthesized_from_text"}
     assert broken["licence"] == len(SUBJECTS)
 
 
@@ -242,4 +242,4 @@ def test_off_means_that_no_engine_starts(graph: Texts, monkeypatch: pytest.Monke
     monkeypatch.setenv("INFINITY_FROM_TEXT__MAX_TEXTS", "0")
     assert graph.start(good, until="deduped").opened == 0
     assert graph.made().is_empty()
-    assert [(asset, name) for asset, name, broken in check_all(graph.lake) if broken.height] == []
+    assert [(asset, name) for asset, name, broken in check_lake(graph.lake) if broken.height] == []

@@ -8,8 +8,8 @@ import pytest
 
 from infinity_assets.catalog.lake import Lake
 from infinity_assets.catalog.views import connect
+from infinity_assets.defs.checks import check_lake
 from infinity_assets.inference.engines.pool import EnginePool
-from infinity_assets.invariants import check_all
 from infinity_assets.reading.pool import Pool
 from infinity_assets.scoring.judge import DIGITS
 from infinity_assets_tests.defs.graph import Graph
@@ -68,4 +68,4 @@ def test_what_the_model_writes_reaches_g_and_everything_there_holds(lake: Lake) 
     evolved, g = lake.scan("evolved").collect(), lake.scan("inf_instruct_g").collect()
     assert g.height > 0
     assert set(g["parents"].explode()) & {*evolved["row_id"], *lake.scan("answered").collect()["row_id"]}
-    assert [(asset, name) for asset, name, broken in check_all(lake) if broken.height] == []
+    assert [(asset, name) for asset, name, broken in check_lake(lake) if broken.height] == []

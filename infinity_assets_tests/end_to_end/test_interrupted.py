@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from infinity_assets.catalog.funnel import ORDER
-from infinity_assets.invariants import check_all
+from infinity_assets.defs.checks import check_lake
+from infinity_assets.defs.registry import needed_by
 from infinity_assets.reading.pool import Pool
 from infinity_assets.settings.models import STATIC_EMBEDDER
 from infinity_assets_tests.end_to_end.oracle import Oracle
@@ -29,7 +29,8 @@ SMALL = {
     "INFINITY_CHAT__SEEDS__MAX_SEEDS": 12,
     "INFINITY_FROM_TEXT__MAX_TEXTS": 4,
 }
-CHAT_PHASE = ORDER[ORDER.index("evolved") :]
+ASSETS = [registered.asset for registered in needed_by(None)]
+CHAT_PHASE = [registered.asset for registered in needed_by(None) if registered.group in ("chat", "release")][2:]
 BETWEEN = ("raw_pool", "duplicates", "inf_instruct_f")
 """Assets before the chat phase that ask nothing, in which a run is killed as well."""
 BY_COMMAND = ("raw_pool", "evolved")
@@ -110,11 +111,11 @@ def test_every_kill_landed(interrupted: Interrupted) -> None:
 
 def test_it_ends_with_the_same_bytes_as_one_that_was_left_alone(interrupted: Interrupted) -> None:
     assert interrupted.killed.rows() == interrupted.alone.rows()
-    assert {path.partition("/")[0] for path in interrupted.alone.rows()} == set(ORDER)
+    assert {path.partition("/")[0] for path in interrupted.alone.rows()} == set(ASSETS)
 
 
 def test_every_invariant_holds_afterwards(interrupted: Interrupted) -> None:
-    assert [(asset, name) for asset, name, broken in check_all(interrupted.killed.lake) if broken.height] == []
+    assert [(asset, name) for asset, name, broken in check_lake(interrupted.killed.lake) if broken.height] == []
 
 
 def test_what_is_compared_is_more_than_empty_tables(interrupted: Interrupted) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.inference.batched import Member, Together
+from infinity_assets.inference.batched import BatchedInference, InferenceBatch
 from infinity_assets.inference.client import Answers, Inference
 from infinity_assets.inference.engines.embedder import Reading
 from infinity_assets.inference.engines.engine import Admit, EngineUnavailable, always
@@ -41,8 +41,8 @@ class Batches(ScriptedEngine):
         yield from super().run(requests, admit)
 
 
-def member_of(together: Together, folder: Path, pool: EnginePool, ledger: Ledger) -> Member:
-    return Member(together, ResponseStore(folder), pool, ledger=ledger)
+def member_of(batch: InferenceBatch, folder: Path, pool: EnginePool, ledger: Ledger) -> BatchedInference:
+    return BatchedInference(batch, ResponseStore(folder), pool, ledger=ledger)
 
 
 def asking(inference: Inference, batches: list[list[int]], spec: ModelSpec = SPEC) -> list[Answers]:
@@ -54,10 +54,10 @@ def asking(inference: Inference, batches: list[list[int]], spec: ModelSpec = SPE
 def test_the_same_answers_and_books_as_alone(tmp_path_factory: pytest.TempPathFactory, members: list[list[list[int]]]) -> None:
     folder, engine = tmp_path_factory.mktemp("together"), Batches()
     pool, ledgers = engine.pool(), [Ledger() for _ in members]
-    together = Together(Inference(ResponseStore(folder), pool))
-    results = together.run(
+    batch = InferenceBatch(Inference(ResponseStore(folder), pool))
+    results = batch.run(
         [
-            lambda batches=batches, ledger=ledger: asking(member_of(together, folder, pool, ledger), batches)
+            lambda batches=batches, ledger=ledger: asking(member_of(batch, folder, pool, ledger), batches)
             for batches, ledger in zip(members, ledgers, strict=True)
         ]
     )
@@ -79,12 +79,12 @@ def test_the_same_answers_and_books_as_alone(tmp_path_factory: pytest.TempPathFa
 def test_members_that_ask_different_models_wait_for_each_other(tmp_path: Path) -> None:
     engine = Batches()
     pool = engine.pool()
-    together = Together(Inference(ResponseStore(tmp_path), pool))
+    batch = InferenceBatch(Inference(ResponseStore(tmp_path), pool))
     specs = [[SPEC, OTHER], [OTHER, SPEC], [SPEC, SPEC]]
-    results = together.run(
+    results = batch.run(
         [
             lambda of=of, n=n: [
-                asking(member_of(together, tmp_path, pool, Ledger()), [[10 * n + place]], spec)[0].frame["text"].item()
+                asking(member_of(batch, tmp_path, pool, Ledger()), [[10 * n + place]], spec)[0].frame["text"].item()
                 for place, spec in enumerate(of)
             ]
             for n, of in enumerate(specs)
@@ -97,12 +97,12 @@ def test_members_that_ask_different_models_wait_for_each_other(tmp_path: Path) -
 def test_one_that_fails_leaves_the_others_alone(tmp_path: Path) -> None:
     engine = Batches()
     pool = engine.pool()
-    together = Together(Inference(ResponseStore(tmp_path), pool))
+    batch = InferenceBatch(Inference(ResponseStore(tmp_path), pool))
 
     def fails() -> list[Answers]:
         raise ValueError("mine")
 
-    results = together.run([fails, lambda: asking(member_of(together, tmp_path, pool, Ledger()), [[1], [2]])])
+    results = batch.run([fails, lambda: asking(member_of(batch, tmp_path, pool, Ledger()), [[1], [2]])])
     assert isinstance(results[0], ValueError)
     assert isinstance(results[1], list)
     assert len(results[1]) == 2
@@ -116,12 +116,12 @@ def test_an_engine_that_cannot_be_had_ends_all_and_what_was_answered_is_in_the_b
 
     engine = ScriptedEngine(dies)
     pool, ledgers = engine.pool(), [Ledger(), Ledger()]
-    together = Together(Inference(ResponseStore(tmp_path), pool))
+    batch = InferenceBatch(Inference(ResponseStore(tmp_path), pool))
     with pytest.raises(EngineUnavailable, match="gone"):
-        together.run(
+        batch.run(
             [
-                lambda: asking(member_of(together, tmp_path, pool, ledgers[0]), [[1], [2]]),
-                lambda: asking(member_of(together, tmp_path, pool, ledgers[1]), [[3], [4]]),
+                lambda: asking(member_of(batch, tmp_path, pool, ledgers[0]), [[1], [2]]),
+                lambda: asking(member_of(batch, tmp_path, pool, ledgers[1]), [[3], [4]]),
             ]
         )
     assert [ledger.generations["row_id"].to_list()[:1] for ledger in ledgers] == [["r1"], ["r3"]]
@@ -142,11 +142,11 @@ class Lengths:
 
 def test_texts_are_embedded_together_and_come_back_to_who_asked(tmp_path: Path) -> None:
     pool = EnginePool(tmp_path, embedder=lambda spec, models: Lengths())
-    together = Together(Inference(ResponseStore(tmp_path / "r"), pool))
+    batch = InferenceBatch(Inference(ResponseStore(tmp_path / "r"), pool))
     texts = [["a", "bb"], [], ["ccc"]]
-    results = together.run(
+    results = batch.run(
         [
-            lambda part=part: member_of(together, tmp_path / "r", pool, Ledger()).embed(EmbedderSpec(), part, "s").ravel().tolist()
+            lambda part=part: member_of(batch, tmp_path / "r", pool, Ledger()).embed(EmbedderSpec(), part, "s").ravel().tolist()
             for part in texts
         ]
     )
@@ -163,7 +163,7 @@ def test_what_is_the_same_for_all_is_made_once(tmp_path: Path) -> None:
             raise ValueError("not yet")
         return "index"
 
-    together = Together(Inference(ResponseStore(tmp_path), Batches().pool()))
-    results = together.run([lambda: together.once("gate", make)] * 4)
+    batch = InferenceBatch(Inference(ResponseStore(tmp_path), Batches().pool()))
+    results = batch.run([lambda: batch.once("gate", make)] * 4)
     assert sorted(map(str, results)) == ["index", "index", "index", "not yet"]
     assert made == ["tried"] * 2

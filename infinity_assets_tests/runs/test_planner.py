@@ -94,12 +94,13 @@ class Trial:
     def __init__(self, graph: Graph):
         self.graph, self.data = graph, graph.data
         self.engine = ScriptedEngine(scripted)
-        graph.use(EnginePool(Path("nowhere"), lambda spec, models: self.engine, lambda spec, models: ChanceEmbedder()))
+        self.engines = EnginePool(Path("nowhere"), lambda spec, models: self.engine, lambda spec, models: ChanceEmbedder())
+        graph.use(self.engines)
         self.pool = Pool(sources=PROJECT / "data" / "sources", benchmarks=PROJECT / "data" / "benchmarks")
         self.pool.save(self.data)
 
     def plan(self, until: str | None = None, size: int = 60, offline: bool = False) -> Plan:
-        return Planner(self.data, self.pool, Settings(), size, offline).make(until)
+        return Planner(self.data, self.pool, Settings(), size, offline, self.engines).make(until)
 
     def files(self) -> dict[str, bytes]:
         """Everything in the data folder but the response store."""

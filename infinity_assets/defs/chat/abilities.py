@@ -10,11 +10,12 @@ import polars as pl
 from infinity_assets import prompts
 from infinity_assets.catalog.lake import Outcome
 from infinity_assets.defs.chat.diagnosed import questions
-from infinity_assets.defs.chat.rounds import ROUNDS, round_name
-from infinity_assets.defs.step import Part, Step, dataset
+from infinity_assets.defs.dataset import dataset
+from infinity_assets.defs.partitions import ROUNDS
+from infinity_assets.defs.registry import Part, in_round
+from infinity_assets.defs.step import Step
 from infinity_assets.errors import InfinityError
 from infinity_assets.inference.weights.models import local_path
-from infinity_assets.locations import models_dir
 from infinity_assets.progress import reporter
 from infinity_assets.report import charts
 from infinity_assets.settings import Settings
@@ -53,12 +54,12 @@ def _decides(settings: Settings, number: int) -> tuple[Part, ...]:
 
 
 def _make(number: int) -> dg.AssetsDefinition:
-    name, upstream = round_name("abilities", number), round_name("diagnosed", number)
-    before = [round_name("diagnosed", earlier) for earlier in range(1, number)]
-    told = (round_name("abilities", number - 1),) if number > 1 else ()
+    upstream = in_round("diagnosed", number)
+    before = [in_round("diagnosed", earlier) for earlier in range(1, number)]
+    told = (in_round("abilities", number - 1),) if number > 1 else ()
 
     @dataset(
-        name=name,
+        round=number,
         group="chat",
         reads=(upstream, *before, *told),
         settings=lambda s: _decides(s, number),
@@ -115,7 +116,7 @@ def _taught(step: Step, student: Student, rows: pl.DataFrame) -> tuple[Student, 
     def advance(done: int, total: int, note: str) -> None:
         reporter().advance(done, total, "training steps", note)
 
-    made = training.train(rows, settings, local_path(student.model, models_dir()), folder, advance)
+    made = training.train(rows, settings, local_path(student.model, step.models.engines.folder), folder, advance)
     _forget_others(folder)
     spec = student.model.model_copy(update={"model": str(folder.resolve()), "revision": folder.name})
     told = {

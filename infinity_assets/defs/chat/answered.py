@@ -5,8 +5,11 @@ import polars as pl
 
 from infinity_assets import prompts
 from infinity_assets.catalog.lake import Outcome
-from infinity_assets.defs.chat.rounds import ANSWERED, MEANING, ROUNDS, round_name
-from infinity_assets.defs.step import Step, dataset
+from infinity_assets.defs.chat.rounds import ANSWERED, MEANING
+from infinity_assets.defs.dataset import dataset
+from infinity_assets.defs.partitions import ROUNDS
+from infinity_assets.defs.registry import in_round
+from infinity_assets.defs.step import Step
 from infinity_assets.inference import batch
 from infinity_assets.report import charts
 from infinity_assets.rows import conversation
@@ -20,12 +23,12 @@ _FAILED = ["row_id", "reason", "detail"]
 
 
 def _make(number: int) -> dg.AssetsDefinition:
-    name, upstream = round_name("answered", number), round_name("evolved", number)
+    upstream = in_round("evolved", number)
 
     @dataset(
-        name=name,
-        group="chat",
-        together=True,
+        round=number,
+        group="chat", partitions="shard", invariants=("conservation", "grammar", "unique"),
+        batched=True,
         reads_all=(upstream,),
         settings=lambda s: (
             s.shards, s.chat.answering, s.scoring, s.calls.retries, s.models.generator.reach, s.models.judge.reach,
@@ -59,7 +62,7 @@ def _make(number: int) -> dg.AssetsDefinition:
             return with_siblings(settle(best, ANSWERED, [], failed, by=generator), others, by=generator)
 
         wanted = quota.share_of(recipe.accept, step.settings.shards, step.partition)
-        result, untried = quota.until_accepted(asked.with_columns(request=conversation.instruction()), wanted, name, make, decide)
+        result, untried = quota.until_accepted(asked.with_columns(request=conversation.instruction()), wanted, step.asset, make, decide)
         return Outcome(
             result.kept,
             rows_in=arrived.height,

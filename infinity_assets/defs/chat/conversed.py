@@ -5,19 +5,22 @@ import polars as pl
 
 from infinity_assets import prompts
 from infinity_assets.catalog.lake import Outcome
-from infinity_assets.defs.chat.rounds import CONVERSED, MEANING, ROUNDS, round_name
-from infinity_assets.defs.step import Step, dataset
+from infinity_assets.defs.chat.rounds import CONVERSED, MEANING
+from infinity_assets.defs.dataset import dataset
+from infinity_assets.defs.partitions import ROUNDS
+from infinity_assets.defs.registry import in_round
+from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
 from infinity_assets.synthesis import conversations
 
 
 def _make(number: int) -> dg.AssetsDefinition:
-    name, upstream = round_name("conversed", number), round_name("diagnosed", number)
+    upstream = in_round("diagnosed", number)
 
     @dataset(
-        name=name,
-        group="chat",
-        together=True,
+        round=number,
+        group="chat", partitions="shard", invariants=("conservation", "grammar", "unique"),
+        batched=True,
         reads=(upstream,),
         settings=lambda s: (
             s.chat.conversations, s.chat.answering.sampling, s.scoring, s.calls.retries, s.models.generator.reach, s.models.judge.reach,

@@ -5,8 +5,11 @@ import polars as pl
 
 from infinity_assets import prompts
 from infinity_assets.catalog.lake import Outcome
-from infinity_assets.defs.chat.rounds import DIAGNOSED, MEANING, ROUNDS, round_name
-from infinity_assets.defs.step import Step, dataset
+from infinity_assets.defs.chat.rounds import DIAGNOSED, MEANING
+from infinity_assets.defs.dataset import dataset
+from infinity_assets.defs.partitions import ROUNDS
+from infinity_assets.defs.registry import in_round
+from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
 from infinity_assets.rows import conversation, schema
 from infinity_assets.synthesis import diagnosis
@@ -14,12 +17,12 @@ from infinity_assets.synthesis.prompting import Asking
 
 
 def _make(number: int) -> dg.AssetsDefinition:
-    name, upstream = round_name("diagnosed", number), round_name("answered", number)
+    upstream = in_round("answered", number)
 
     @dataset(
-        name=name,
-        group="chat",
-        together=True,
+        round=number,
+        group="chat", partitions="shard", invariants=("conservation", "unique"),
+        batched=True,
         reads=(upstream,),
         settings=lambda s: (
             s.chat.diagnosis, s.scoring, s.calls.retries, *(part for student in s.models.students for part in student.parts),

@@ -8,9 +8,12 @@ import polars as pl
 from infinity_assets import prompts
 from infinity_assets.catalog.lake import Outcome
 from infinity_assets.decontamination.gate import Gate
-from infinity_assets.defs.chat.rounds import EVOLVED, LABELS, MEANING, ROUNDS, round_name
+from infinity_assets.defs.chat.rounds import EVOLVED, LABELS, MEANING
 from infinity_assets.defs.curate.matches import GATE, gate_of
-from infinity_assets.defs.step import Step, dataset
+from infinity_assets.defs.dataset import dataset
+from infinity_assets.defs.partitions import ROUNDS
+from infinity_assets.defs.registry import in_round
+from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
 from infinity_assets.rows import conversation, schema
 from infinity_assets.rows.ids import shard_of, with_row_ids
@@ -37,12 +40,12 @@ def _make(number: int) -> dg.AssetsDefinition:
     before = range(1, number)
 
     @dataset(
-        name=round_name("evolved", number),
-        group="chat",
-        together=True,
+        round=number,
+        group="chat", partitions="shard", invariants=("conservation", "grammar", "clean"),
+        batched=True,
         # The seeds first: a plan takes what an asset reads first for the rows that its models are asked about.
-        reads=("seed_selected", *GATE, *(round_name("abilities", earlier) for earlier in before[-1:])),
-        reads_all=tuple(round_name(asset, earlier) for earlier in before for asset in ("evolved", "diagnosed")),
+        reads=("seed_selected", *GATE, *(in_round("abilities", earlier) for earlier in before[-1:])),
+        reads_all=tuple(in_round(asset, earlier) for earlier in before for asset in ("evolved", "diagnosed")),
         settings=lambda s: (
             s.shards, s.chat.evolution, s.decontamination.gate, s.scoring.max_chars, s.calls.retries,
             s.models.generator.reach, s.models.judge.reach, s.models.embedder.identity,
@@ -145,14 +148,14 @@ def _candidates(step: Step, number: int) -> pl.DataFrame:
     """
     before, retry = range(1, number), step.settings.chat.evolution.retry
     seeds = [step.read("seed_selected").with_columns(deficiency=pl.lit(None, pl.String))] if retry or number == 1 else []
-    weak = [step.read_all(round_name("diagnosed", earlier)).filter("weak") for earlier in before if retry or earlier == number - 1]
+    weak = [step.read_all(in_round("diagnosed", earlier)).filter("weak") for earlier in before if retry or earlier == number - 1]
     wanted = (
         "row_id", "kind", "source", "file", "position", "licence", "domain", "language", *LABELS, "deficiency", "messages",
     )  # fmt: skip
     rows = pl.concat([part.select(wanted) for part in (*seeds, *weak)]).filter(shard_of(step.settings.shards) == step.partition)
     for earlier in before:
-        answered = step.read_all(round_name("diagnosed", earlier)).select(row_id="parents").explode("row_id")
-        children = step.read_all(round_name("evolved", earlier)).join(answered, on="row_id", how="semi")
+        answered = step.read_all(in_round("diagnosed", earlier)).select(row_id="parents").explode("row_id")
+        children = step.read_all(in_round("evolved", earlier)).join(answered, on="row_id", how="semi")
         rows = rows.join(children.select(row_id="parents").explode("row_id"), on="row_id", how="anti")
     return (
         rows.with_columns(seed=conversation.instruction(), seed_answer=conversation.turns_of("assistant").list.first())
@@ -165,7 +168,7 @@ def _candidates(step: Step, number: int) -> pl.DataFrame:
 
 def _kept_before(step: Step, number: int) -> pl.Series:
     """The ids of what earlier rounds kept."""
-    kept = [step.read_all(round_name("evolved", earlier)).select("row_id").collect()["row_id"] for earlier in range(1, number)]
+    kept = [step.read_all(in_round("evolved", earlier)).select("row_id").collect()["row_id"] for earlier in range(1, number)]
     return pl.concat([pl.Series("row_id", [], pl.String), *kept])
 
 
@@ -178,7 +181,7 @@ def _written_before(made: pl.DataFrame, before: pl.Series) -> pl.DataFrame:
 
 def _stopped(step: Step, number: int) -> bool:
     """Whether the diagnosis of the round before has said that the loop stops."""
-    return number > 1 and bool(step.read(round_name("abilities", number - 1)).select(pl.col("stop").any()).collect().item())
+    return number > 1 and bool(step.read(in_round("abilities", number - 1)).select(pl.col("stop").any()).collect().item())
 
 
 def _untried(seeds: pl.DataFrame, reason: str) -> pl.DataFrame:

@@ -6,20 +6,24 @@ import polars as pl
 
 from infinity_assets.catalog.lake import Outcome
 from infinity_assets.dedup.fingerprints import PLACE
-from infinity_assets.defs.chat.rounds import CONVERSED, MEANING, ROUNDS, round_name
+from infinity_assets.defs.chat.rounds import CONVERSED, MEANING
 from infinity_assets.defs.curate.matches import GATE, gate_of
-from infinity_assets.defs.step import Step, dataset
+from infinity_assets.defs.dataset import dataset
+from infinity_assets.defs.partitions import ROUNDS
+from infinity_assets.defs.registry import in_round
+from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
 from infinity_assets.rows import schema
 from infinity_assets.synthesis import final
 
-_LAST = [round_name("conversed", number) for number in ROUNDS]
+_LAST = [in_round("conversed", number) for number in ROUNDS]
 
 COLUMNS = pl.Schema({**CONVERSED, "terms": pl.String, "quantile": pl.Float64})
 
 
 @dataset(
     group="chat",
+    invariants=("conservation", "grammar", "unique", "clean", "lineage", "licence"),
     reads=(*_LAST, "inf_instruct_f", "seed_selected", *GATE),
     settings=lambda s: (s.chat.final, s.dedup.near, s.decontamination.gate, s.models.generator.terms),
     columns=COLUMNS,
@@ -99,7 +103,7 @@ def _made_by(step: Step, kept: pl.DataFrame) -> pl.DataFrame:
     """Rows by what made their instruction, whether they were talked on about, and round; a row of several instructions counts with each."""
     line = kept.select("row_id", "round", at="row_id")
     for asset in ("conversed", "answered", "evolved"):
-        names = [round_name(asset, number) for number in ROUNDS]
+        names = [in_round(asset, number) for number in ROUNDS]
         books = [step.lake.book("edges", name, partition) for name in names for partition in step.lake.partitions(name)]
         edges = pl.concat([schema.empty(schema.EDGES), *(book.select(list(schema.EDGES)).collect() for book in books)]).unique()
         line = line.join(edges.rename({"child_id": "at", "operation": asset}), on="at", how="left")

@@ -3,12 +3,14 @@
 import polars as pl
 
 from infinity_assets.catalog.lake import Outcome
-from infinity_assets.defs.chat.rounds import ROUNDS, round_name
-from infinity_assets.defs.step import Step, dataset
+from infinity_assets.defs.dataset import dataset
+from infinity_assets.defs.partitions import ROUNDS
+from infinity_assets.defs.registry import in_round
+from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
 from infinity_assets.rows import conversation, schema
 
-_ANSWERED = [round_name("answered", number) for number in ROUNDS]
+_ANSWERED = [in_round("answered", number) for number in ROUNDS]
 PREFERENCES = pl.Schema(
     {
         "row_id": pl.String,
@@ -39,6 +41,7 @@ MEANING = {
 
 @dataset(
     group="chat",
+    invariants=("unique",),
     reads=(*_ANSWERED, "inf_instruct_g"),
     settings=lambda s: (
         s.chat.answering.min_margin,

@@ -8,7 +8,6 @@ decision.
 import polars as pl
 
 from infinity_assets.rows import schema
-from infinity_assets.settings import Settings
 
 LABELS = {"cate_ability": pl.List(pl.String), "ability": pl.List(pl.String)}
 EVOLVED = pl.Schema({**schema.SYNTHETIC_ROW, **LABELS, "tests": pl.String})
@@ -43,11 +42,3 @@ MEANING = {
     "turns": "user turns",
     "coherence": "the judge's least probability that a turn carries the conversation on; null for one turn",
 }
-
-ROUNDS = range(1, Settings().chat.rounds + 1)
-"""The rounds in the graph."""
-
-
-def round_name(asset: str, number: int) -> str:
-    """`evolved` in round 1, `evolved_2` in round 2."""
-    return asset if number == 1 else f"{asset}_{number}"

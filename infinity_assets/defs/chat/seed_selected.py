@@ -3,7 +3,8 @@
 import polars as pl
 
 from infinity_assets.catalog.lake import Outcome
-from infinity_assets.defs.step import Step, dataset
+from infinity_assets.defs.dataset import dataset
+from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
 from infinity_assets.rows import schema
 from infinity_assets.selection.seeds import summary
@@ -18,6 +19,7 @@ _DETAIL = (*_LABELS, "label_source", "loss", "loss_after", "ifd", "depth")
 
 @dataset(
     group="chat",
+    invariants=("conservation", "unique"),
     reads=("decontaminated", "measured", "labelled", "scored", "loss_after", "vectors", "tag_vocabulary"),
     settings=lambda s: (s.chat.seeds,),
     columns={**schema.ROW, **dict.fromkeys((*CRITERIA, "vetoed"), pl.Boolean), **dict.fromkeys(_LABELS, pl.List(pl.String))},

@@ -5,8 +5,9 @@ import polars as pl
 from infinity_assets import prompts
 from infinity_assets.catalog import vocabularies
 from infinity_assets.catalog.lake import Outcome
+from infinity_assets.defs.dataset import dataset
 from infinity_assets.defs.score.label_forms import label_files
-from infinity_assets.defs.step import Step, dataset
+from infinity_assets.defs.step import Step
 from infinity_assets.inference import batch
 from infinity_assets.report import charts
 from infinity_assets.scoring import label_overrides, labels, vocabulary

@@ -2,7 +2,8 @@
 
 from infinity_assets.catalog.lake import Outcome
 from infinity_assets.decontamination.allowed import ALLOWED, FILE, SHIPPED, allowed_texts
-from infinity_assets.defs.step import Step, dataset
+from infinity_assets.defs.dataset import dataset
+from infinity_assets.defs.step import Step
 from infinity_assets.rows.ids import digest
 
 

@@ -5,7 +5,8 @@ from collections import Counter
 import polars as pl
 
 from infinity_assets.catalog.lake import Outcome
-from infinity_assets.defs.step import Step, dataset
+from infinity_assets.defs.dataset import dataset
+from infinity_assets.defs.step import Step
 from infinity_assets.reading.benchmarks import ITEM, read_benchmark
 from infinity_assets.reading.sources import content_fingerprint, load_source
 from infinity_assets.report import charts

@@ -4,7 +4,8 @@ import polars as pl
 
 from infinity_assets.catalog.lake import Outcome
 from infinity_assets.decontamination import report
-from infinity_assets.defs.step import Step, dataset
+from infinity_assets.defs.dataset import dataset
+from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
 
 

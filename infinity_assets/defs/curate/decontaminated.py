@@ -4,13 +4,16 @@ import polars as pl
 
 from infinity_assets.catalog.lake import Outcome
 from infinity_assets.decontamination.gate import strongest
-from infinity_assets.defs.step import Step, dataset
+from infinity_assets.defs.dataset import dataset
+from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
 from infinity_assets.rows import schema
 
 
 @dataset(
     group="curate",
+    partitions="shard",
+    invariants=("conservation", "grammar", "unique", "clean"),
     reads=("deduped", "matches", "contamination", "paraphrases"),
     settings=lambda s: (s.decontamination.remove_flagged, s.decontamination.paraphrase_threshold or ""),
     columns=schema.ROW,

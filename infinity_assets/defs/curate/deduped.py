@@ -4,14 +4,18 @@ import polars as pl
 
 from infinity_assets.catalog.lake import Outcome
 from infinity_assets.dedup.duplicates import survivors
-from infinity_assets.defs.step import Step, dataset
+from infinity_assets.defs.dataset import dataset
+from infinity_assets.defs.step import Step
 from infinity_assets.rows import schema
 from infinity_assets.rows.ids import shard_of
 
 
 @dataset(
     group="curate",
-    reads=("duplicates", "raw_pool", "synthesized_from_text"),
+    partitions="shard",
+    invariants=("conservation", "grammar", "unique", "licence"),
+    reads=("duplicates",),
+    reads_all=("raw_pool", "synthesized_from_text"),
     settings=lambda s: (s.shards,),
     columns=schema.ROW,
     version="2",
@@ -37,7 +41,7 @@ _REASONS = {"exact": "exact_duplicate", "instruction": "answer_too_many", "near"
 def _spread(step: Step) -> pl.LazyFrame:
     """The rows of the pool that fall into the step's shard. The pool is read once for all shards of a run."""
     if not any(step.shared.iterdir()):
-        pool = pl.concat([step.read(asset).select(list(schema.ROW)) for asset in ("raw_pool", "synthesized_from_text")])
+        pool = pl.concat([step.read_all(asset).select(list(schema.ROW)) for asset in ("raw_pool", "synthesized_from_text")])
         pool.with_columns(shard_of(step.settings.shards)).sink_parquet(
             pl.PartitionBy(step.shared, key="shard", include_key=False), mkdir=True, compression="lz4"
         )

@@ -6,7 +6,8 @@ from infinity_assets.atomic import ROW_GROUP
 from infinity_assets.catalog.lake import Outcome
 from infinity_assets.decontamination import gate
 from infinity_assets.decontamination.gate import LINES_PER_ROW, MATCHES, Gate
-from infinity_assets.defs.step import Step, dataset
+from infinity_assets.defs.dataset import dataset
+from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
 
 GATE = ("benchmarks", "allowed")
@@ -25,6 +26,7 @@ def gate_of(step: Step) -> Gate:
 
 @dataset(
     group="curate",
+    partitions="shard",
     reads=("deduped", *GATE),
     settings=lambda s: (s.decontamination.gate,),
     columns=_MATCHES,

@@ -6,8 +6,9 @@ import polars as pl
 
 from infinity_assets.catalog.lake import Lake, Outcome
 from infinity_assets.dedup import semantic
+from infinity_assets.defs.dataset import dataset
 from infinity_assets.defs.ingest.embeddings import journal, what_decides
-from infinity_assets.defs.step import Step, dataset
+from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
 from infinity_assets.rows import conversation
 

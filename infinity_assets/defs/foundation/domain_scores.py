@@ -7,7 +7,8 @@ import polars as pl
 from infinity_assets import prompts
 from infinity_assets.catalog.lake import Lake, Outcome, file_hash
 from infinity_assets.defs.curate.benchmarks import benchmark_files
-from infinity_assets.defs.step import Step, dataset
+from infinity_assets.defs.dataset import dataset
+from infinity_assets.defs.step import Step
 from infinity_assets.defs.training import tuned_model, weights_of
 from infinity_assets.evaluation.evaluate import PROMPTS, evaluate
 from infinity_assets.evaluation.loop import PROXY

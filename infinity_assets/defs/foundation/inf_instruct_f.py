@@ -3,8 +3,9 @@
 import polars as pl
 
 from infinity_assets.catalog.lake import Outcome
+from infinity_assets.defs.dataset import dataset
 from infinity_assets.defs.foundation import candidates
-from infinity_assets.defs.step import Step, dataset
+from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
 from infinity_assets.rows import schema
 from infinity_assets.selection import composition
@@ -26,6 +27,7 @@ _SAID = {
 
 @dataset(
     group="foundation",
+    invariants=("conservation", "grammar", "unique", "clean", "lineage", "licence"),
     reads=(*candidates.READS, "vectors", "domain_budget"),
     settings=lambda s: (s.foundation.selecting,),
     columns={**schema.ROW, **_SAID},

@@ -2,12 +2,14 @@
 
 from infinity_assets.catalog.lake import Outcome
 from infinity_assets.defs import training
-from infinity_assets.defs.step import Step, dataset
+from infinity_assets.defs.dataset import dataset
+from infinity_assets.defs.step import Step
 from infinity_assets.training.proxy import CURVE
 
 
 @dataset(
     group="foundation",
+    trains=True,
     reads=("inf_instruct_f",),
     settings=lambda s: training.decides(s.foundation.loop.proxy, s.foundation.loop.model),
     columns=CURVE,

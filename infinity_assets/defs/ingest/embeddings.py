@@ -16,7 +16,8 @@ import polars as pl
 from infinity_assets.atomic import write_parquet
 from infinity_assets.catalog.lake import Lake, Outcome
 from infinity_assets.dedup import semantic
-from infinity_assets.defs.step import Step, dataset
+from infinity_assets.defs.dataset import dataset
+from infinity_assets.defs.step import Step
 from infinity_assets.rows.ids import digest
 from infinity_assets.settings import Settings
 
@@ -37,6 +38,7 @@ def what_decides(settings: Settings) -> tuple[bool | str | float, ...]:
 
 @dataset(
     group="ingest",
+    partitions="source",
     reads=("raw_pool", "synthesized_from_text", "fingerprints"),
     settings=what_decides,
     columns=semantic.embeddings(1),

@@ -6,7 +6,8 @@ import polars as pl
 
 from infinity_assets.catalog.lake import Outcome, file_hash
 from infinity_assets.dedup import fingerprints as fingerprints_of
-from infinity_assets.defs.step import Step, dataset
+from infinity_assets.defs.dataset import dataset
+from infinity_assets.defs.step import Step
 from infinity_assets.parallel import in_order, lazily
 from infinity_assets.settings import Settings
 
@@ -22,6 +23,7 @@ def _scores(step: Step) -> dict[str, str]:
 
 @dataset(
     group="ingest",
+    partitions="source",
     reads=("raw_pool", "synthesized_from_text"),
     settings=lambda s: (s.dedup.score or "", s.dedup.near.signing),
     files=_scores,

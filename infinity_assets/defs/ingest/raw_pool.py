@@ -7,7 +7,8 @@ import polars as pl
 
 from infinity_assets.atomic import write_parquet
 from infinity_assets.catalog.lake import Outcome
-from infinity_assets.defs.step import Step, dataset
+from infinity_assets.defs.dataset import dataset
+from infinity_assets.defs.step import Step
 from infinity_assets.errors import InfinityError
 from infinity_assets.reading import hub
 from infinity_assets.reading.reader import read_source
@@ -47,7 +48,15 @@ def _state(step: Step) -> dict[str, str]:
     }
 
 
-@dataset(group="ingest", files=_state, columns=schema.ROW, kinds=("polars", "parquet", "json"), version="2")
+@dataset(
+    group="ingest",
+    partitions="source",
+    invariants=("conservation", "accounted", "grammar", "licence"),
+    files=_state,
+    columns=schema.ROW,
+    kinds=("polars", "parquet", "json"),
+    version="2",
+)
 def raw_pool(step: Step) -> Outcome:
     """Every record of a source's files, as a row.
 

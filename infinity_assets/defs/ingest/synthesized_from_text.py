@@ -8,10 +8,10 @@ import polars as pl
 
 from infinity_assets import prompts
 from infinity_assets.catalog.lake import Outcome
-from infinity_assets.defs.step import Step, dataset
+from infinity_assets.defs.dataset import dataset
+from infinity_assets.defs.step import Step
 from infinity_assets.inference.requests import CompleteRequest
 from infinity_assets.inference.weights.tokens import tokens_of
-from infinity_assets.locations import models_dir
 from infinity_assets.report import charts
 from infinity_assets.rows import conversation, schema
 from infinity_assets.rows.ids import draw, with_row_ids
@@ -48,6 +48,9 @@ class Written(NamedTuple):
 
 @dataset(
     group="ingest",
+    partitions="source",
+    invariants=("conservation", "grammar", "lineage", "licence"),
+    planned=True,
     reads=("raw_pool",),
     settings=lambda s: (s.from_text, s.models.of_texts.reach, *prompts.hashes(s.prompts_dir, _EXEMPLARS)),
     columns=COLUMNS,
@@ -108,7 +111,7 @@ def _synthesize(step: Step, texts: pl.DataFrame) -> dict[str, Written]:
     starts afresh.
     """
     recipe, spec, inference = step.settings.from_text, step.settings.models.of_texts, step.inference()
-    known = tokens_of(spec, models_dir())
+    known = tokens_of(spec, step.models.engines.folder)
     grammar = Grammar(known.bos if recipe.bos is None else recipe.bos, recipe.eos or known.eos)
     sampling = Sampling(temperature=0.0, top_p=1.0, max_tokens=recipe.max_new_tokens)
     room = spec.max_model_len - recipe.max_new_tokens

@@ -15,7 +15,9 @@ import polars as pl
 from infinity_assets import prompts
 from infinity_assets.atomic import replacing, write_text
 from infinity_assets.catalog.lake import Outcome
-from infinity_assets.defs.step import REGISTERED, Step, dataset
+from infinity_assets.defs.dataset import dataset
+from infinity_assets.defs.registry import REGISTERED
+from infinity_assets.defs.step import Step
 from infinity_assets.report import card, charts
 from infinity_assets.rows import schema, writers
 from infinity_assets.scoring.labels import ABILITIES
@@ -27,6 +29,7 @@ _SETS = {"inf_instruct_f": "InfInstruct-F", "inf_instruct_g": "InfInstruct-G"}
 
 @dataset(
     group="release",
+    invariants=("conservation", "unique"),
     reads=(*_SETS, "preferences", "tag_vocabulary"),
     settings=lambda s: (s, *prompts.hashes(s.prompts_dir, *prompts.names())),
     columns={"dataset": pl.String, "row_id": pl.String, "source": pl.String, "licence": pl.String, "line": pl.Int64},

@@ -3,7 +3,8 @@
 import polars as pl
 
 from infinity_assets.catalog.lake import Outcome
-from infinity_assets.defs.step import Step, dataset
+from infinity_assets.defs.dataset import dataset
+from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
 from infinity_assets.selection import topics as of
 

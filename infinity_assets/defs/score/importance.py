@@ -3,7 +3,8 @@
 import polars as pl
 
 from infinity_assets.catalog.lake import Outcome
-from infinity_assets.defs.step import Step, dataset
+from infinity_assets.defs.dataset import dataset
+from infinity_assets.defs.step import Step
 from infinity_assets.errors import InfinityError
 from infinity_assets.report import charts
 from infinity_assets.selection.dsir.passes import IMPORTANCE, weigh_rows
@@ -13,6 +14,8 @@ from infinity_assets.settings.foundation import Dsir
 
 @dataset(
     group="score",
+    partitions="shard",
+    invariants=("unique",),
     reads=("decontaminated", "benchmarks"),
     reads_all=("ngrams",),
     settings=lambda s: (s.foundation.dsir.weighing,),

@@ -4,7 +4,8 @@ import numpy as np
 import polars as pl
 
 from infinity_assets.catalog.lake import Outcome
-from infinity_assets.defs.step import Step, dataset
+from infinity_assets.defs.dataset import dataset
+from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
 from infinity_assets.scoring import sample, spread, vocabulary
 
@@ -23,6 +24,8 @@ _COMPARED = 20_000
 
 @dataset(
     group="score",
+    partitions="shard",
+    invariants=("unique",),
     reads=("decontaminated",),
     reads_all=("tagged", "label_forms", "tag_vocabulary", "vectors"),
     settings=lambda s: (s.labels.of_rows, s.scoring.max_labels),

@@ -4,7 +4,8 @@ import polars as pl
 
 from infinity_assets.catalog.lake import Outcome
 from infinity_assets.defs import training
-from infinity_assets.defs.step import Step, dataset
+from infinity_assets.defs.dataset import dataset
+from infinity_assets.defs.step import Step
 from infinity_assets.inference import batch
 from infinity_assets.report import charts
 from infinity_assets.scoring import likelihood
@@ -14,6 +15,8 @@ _LOSS_AFTER = pl.Schema({"row_id": pl.String, "loss_after": pl.Float64, "loss_af
 
 @dataset(
     group="score",
+    partitions="shard",
+    invariants=("unique",),
     reads=("decontaminated", "scored", "tuned"),
     settings=lambda s: (*training.decides(s.chat.seeds.tuned, s.models.scorer), s.models.scorer.reach),
     columns=_LOSS_AFTER,

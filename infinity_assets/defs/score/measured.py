@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import polars as pl
 
 from infinity_assets.catalog.lake import Outcome
-from infinity_assets.defs.step import Step, dataset
+from infinity_assets.defs.dataset import dataset
+from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
 from infinity_assets.selection.rules import measures
 
@@ -15,6 +16,8 @@ _ROWS = 10_000
 
 @dataset(
     group="score",
+    partitions="shard",
+    invariants=("unique",),
     reads=("decontaminated",),
     columns=measures.MEASURES,
     meaning=measures.MEANING,

@@ -1,13 +1,15 @@
 """`ngrams`: what the prompts of a shard hold. Grain: a hash bucket, or a stratum of length, of a domain or of a source that is a target."""
 
 from infinity_assets.catalog.lake import Outcome
-from infinity_assets.defs.step import Step, dataset
+from infinity_assets.defs.dataset import dataset
+from infinity_assets.defs.step import Step
 from infinity_assets.selection.dsir.passes import count_rows
 from infinity_assets.selection.dsir.weights import NGRAMS, to_frame
 
 
 @dataset(
     group="score",
+    partitions="shard",
     reads=("decontaminated",),
     settings=lambda s: (s.foundation.dsir.counting,),
     columns=NGRAMS,

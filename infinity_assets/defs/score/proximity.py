@@ -1,13 +1,16 @@
 """`proximity`: the benchmark item nearest to each prompt."""
 
 from infinity_assets.catalog.lake import Outcome
-from infinity_assets.defs.step import Step, dataset
+from infinity_assets.defs.dataset import dataset
+from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
 from infinity_assets.selection import topics as of
 
 
 @dataset(
     group="score",
+    partitions="shard",
+    invariants=("unique",),
     reads=("decontaminated", "vectors", "benchmark_vectors"),
     settings=lambda s: (s.foundation.retrieval_exact_up_to,),
     columns=of.PROXIMITY,

@@ -4,7 +4,8 @@ import polars as pl
 
 from infinity_assets import prompts
 from infinity_assets.catalog.lake import Outcome
-from infinity_assets.defs.step import Step, dataset
+from infinity_assets.defs.dataset import dataset
+from infinity_assets.defs.step import Step
 from infinity_assets.inference import batch
 from infinity_assets.report import charts
 from infinity_assets.rows import conversation
@@ -38,6 +39,8 @@ _SCORED = {
 
 @dataset(
     group="score",
+    partitions="shard",
+    invariants=("unique",),
     reads=("decontaminated", "tagged"),
     settings=lambda s: (
         s.scoring,

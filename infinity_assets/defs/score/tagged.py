@@ -4,7 +4,8 @@ import polars as pl
 
 from infinity_assets import prompts
 from infinity_assets.catalog.lake import Outcome
-from infinity_assets.defs.step import Step, dataset
+from infinity_assets.defs.dataset import dataset
+from infinity_assets.defs.step import Step
 from infinity_assets.inference import batch
 from infinity_assets.report import charts
 from infinity_assets.rows import conversation
@@ -16,6 +17,8 @@ _TAG = Sampling(temperature=0.0, top_p=1.0, max_tokens=64)
 
 @dataset(
     group="score",
+    partitions="shard",
+    invariants=("unique",),
     reads=("decontaminated",),
     settings=lambda s: (s.scoring, s.models.tagger.reach, *prompts.hashes(s.prompts_dir, "tag")),
     columns={"row_id": pl.String, "raw_labels": pl.List(pl.String), "tag_error": pl.String},

@@ -4,12 +4,14 @@ import polars as pl
 
 from infinity_assets.catalog.lake import Outcome
 from infinity_assets.defs import training
-from infinity_assets.defs.step import Step, dataset
+from infinity_assets.defs.dataset import dataset
+from infinity_assets.defs.step import Step
 from infinity_assets.training.proxy import CURVE
 
 
 @dataset(
     group="score",
+    trains=True,
     reads=("decontaminated",),
     settings=lambda s: training.decides(s.chat.seeds.tuned, s.models.scorer),
     columns=CURVE,

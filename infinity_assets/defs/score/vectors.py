@@ -6,12 +6,15 @@ import polars as pl
 
 from infinity_assets.atomic import ROW_GROUP
 from infinity_assets.catalog.lake import Outcome
-from infinity_assets.defs.step import Step, dataset
+from infinity_assets.defs.dataset import dataset
+from infinity_assets.defs.step import Step
 from infinity_assets.rows import conversation
 
 
 @dataset(
     group="score",
+    partitions="shard",
+    invariants=("unique",),
     reads=("decontaminated",),
     settings=lambda s: (s.scoring.embedder.identity, s.scoring.max_unknown),
     columns={"row_id": pl.String, "vector": pl.Array(pl.Float16, 1)},

@@ -60,7 +60,7 @@ class EnginePool:
         engine: Callable[[ModelSpec, Path], Engine] | Callable[[ModelSpec | RewardSpec, Path], Any] = open_engine,
         embedder: Callable[[EmbedderSpec, Path], Any] = open_embedder,
     ):
-        self._models_dir, self._open_engine, self._open_embedder = models_dir, engine, embedder
+        self.folder, self._open_engine, self._open_embedder = models_dir, engine, embedder
         self._open: dict[str, tuple[Spec, Any]] = {}
         self._asleep: dict[str, Any] = {}
         self._lock = threading.RLock()
@@ -92,7 +92,7 @@ class EnginePool:
                 self._put_away(kind)
             if kind not in self._open:
                 with reporter().starting(f"{spec.backend if kind != 'embedder' else kind} with {spec.model}"):
-                    self._open[kind] = (spec, self._woken(spec) or opener(spec, self._models_dir))
+                    self._open[kind] = (spec, self._woken(spec) or opener(spec, self.folder))
             try:
                 yield self._open[kind][1]
             except BaseException:

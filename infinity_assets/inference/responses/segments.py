@@ -27,8 +27,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from infinity_assets.errors import InfinityError
 from infinity_assets.durable import flush
+from infinity_assets.errors import InfinityError
 
 ROW_GROUP = 8192
 """Lines that are decoded together."""

@@ -10,8 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeAlias
 
-from infinity_assets.errors import InfinityError
 from infinity_assets.durable import new_folder
+from infinity_assets.errors import InfinityError
 from infinity_assets.inference.weights.embedded import write_embedded_model
 from infinity_assets.inference.weights.static import write_static_embedder
 from infinity_assets.settings.models import EMBEDDED_EMBEDDER, EMBEDDED_MODEL, STATIC_EMBEDDER, EmbedderSpec, ModelSpec, RewardSpec

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from infinity_assets.errors import InfinityError
 from infinity_assets.durable import new_folder
+from infinity_assets.errors import InfinityError
 from infinity_assets.inference.weights import embedded, models
 from infinity_assets.inference.weights.embedded import DownloadFailed
 from infinity_assets.inference.weights.models import ModelMissing, fetch, local_path, slug

@@ -8,7 +8,7 @@ from typing import get_args
 import polars as pl
 import pytest
 
-from infinity_assets.inference.batched import Member, Together
+from infinity_assets.inference.batched import BatchedInference, InferenceBatch
 from infinity_assets.inference.client import Inference
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.responses.store import ResponseStore
@@ -56,8 +56,8 @@ def written(engines: EnginePool, models_dir: Path, store: ResponseStore) -> Iter
     """The rows of each strategy, or its error. All ask side by side, because a step of the model takes as long for one answer as for many."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("INFINITY_MODELS", str(models_dir))
-        together = Together(Inference(store, engines))
-        made = together.run([partial(write, name, Member(together, store, engines)) for name in NAMES])
+        batch = InferenceBatch(Inference(store, engines))
+        made = batch.run([partial(write, name, BatchedInference(batch, store, engines)) for name in NAMES])
         yield dict(zip(NAMES, made, strict=True))
 
 

@@ -1,0 +1,138 @@
+"""Materializes partitions of an asset: reuses what is up to date, runs the asset's function for the rest, and commits rows and metadata.
+
+For every partition, what the result depends on (data versions of the inputs, settings, files, code version) is compared with the manifest of the
+last materialization.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+
+from infinity_assets.catalog.lake import Lake, Manifest, Outcome, StepKey
+from infinity_assets.defs.registry import Registered
+from infinity_assets.defs.step import Step
+from infinity_assets.errors import InfinityError
+from infinity_assets.inference.batched import InferenceBatch
+from infinity_assets.inference.engines.batching import pieces
+from infinity_assets.inference.ledger import Ledger
+from infinity_assets.inference.models import Models
+from infinity_assets.progress import reporter
+from infinity_assets.reading.pool import Pool
+from infinity_assets.report import charts
+from infinity_assets.settings import Settings, settings_hash, settings_texts
+
+
+def materialize(
+    registered: Registered, lake: Lake, pool: Pool, models: Models, partitions: Sequence[str], run_id: str, force: bool
+) -> Iterator[tuple[str, Manifest, bool]]:
+    """Materialize partitions of an asset, without Dagster.
+
+    Args:
+        registered: The asset.
+        lake: Where its rows and those of its inputs lie.
+        pool: The source folders.
+        models: The models that it may ask, and its budget.
+        partitions: The names of the partitions.
+        run_id: The run that the materializations are recorded under.
+        force: Whether partitions that are up to date are made again. Answers of models are taken from the response store in any case.
+
+    Yields:
+        As soon as it is finished, each partition, its manifest, and whether the last materialization was reused.
+
+    Raises:
+        InfinityError: An input has not been materialized.
+    """
+    settings = Settings()
+    with lake.scratch() as shared:
+        for some in pieces(partitions, settings.calls.shards_at_once if registered.batched else 1):
+            with ExitStack() as scratches:
+                folders = [scratches.enter_context(lake.scratch()) for _ in some]
+                steps = [
+                    Step(registered.asset, name, settings, lake, pool, models, folder, shared)
+                    for name, folder in zip(some, folders, strict=True)
+                ]
+                made = _materialize_some([with_key(step, registered) for step in steps], registered, run_id, force)
+            for name in some:
+                yield name, *made[name]
+
+
+def with_key(step: Step, registered: Registered) -> Step:
+    """Return the step with the key of its materialization.
+
+    Raises:
+        InfinityError: An input has not been materialized.
+    """
+    key = StepKey(
+        asset=step.asset,
+        partition=step.partition,
+        code_version=registered.version,
+        settings_hash=settings_hash(*registered.settings(step.settings)),
+        inputs={**_input_versions(step, registered), **registered.files(step)},
+    )
+    return replace(step, key=key)
+
+
+def _input_versions(step: Step, registered: Registered) -> dict[str, str]:
+    """Return the data version of every partition that is read."""
+    versions = {}
+    for upstream in registered.inputs:
+        for partition in [step.partition] if registered.reads_same_partition(upstream) else step.lake.partitions(upstream):
+            manifest = step.lake.manifest(upstream, partition)
+            if manifest is None:
+                raise InfinityError(
+                    f"`{step.asset}` needs `{upstream}` ({partition}), which has not been materialised: materialise it first."
+                )
+            versions[f"{upstream}/{partition}"] = manifest.data_version
+    return versions
+
+
+def _materialize_some(steps: Sequence[Step], registered: Registered, run_id: str, force: bool) -> dict[str, tuple[Manifest, bool]]:
+    """Return manifests by partition, and whether each was reused. The partitions that are not are made in one batch."""
+    made: dict[str, tuple[Manifest, bool]] = {}
+    for step in steps:
+        assert step.key
+        if not force and (manifest := step.lake.reusable(step.key)):
+            reporter().begin(step.asset, step.partition)
+            reporter().end(manifest.rows_out, reused=True)
+            made[step.partition] = manifest, True
+    stale = [step for step in steps if step.partition not in made]
+    if stale:
+        first, *rest = stale
+        reporter().begin(first.asset, f"{first.partition} to {rest[-1].partition}" if rest else first.partition, len(stale))
+        manifests = _run_batch(stale, registered, run_id) if rest else [_run(first, registered, run_id)]
+        reporter().end(sum(manifest.rows_out for manifest in manifests), reused=False)
+        made |= {manifest.partition: (manifest, False) for manifest in manifests}
+    return made
+
+
+def _run_batch(steps: Sequence[Step], registered: Registered, run_id: str) -> list[Manifest]:
+    """Make several partitions. Those that can be made are committed, whatever becomes of the others."""
+    batch = InferenceBatch(steps[0].inference())
+    results = batch.run([partial(_run, replace(step, batch=batch), registered, run_id) for step in steps])
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return [result for result in results if isinstance(result, Manifest)]
+
+
+def _run(step: Step, registered: Registered, run_id: str) -> Manifest:
+    assert step.key
+    started = time.time()
+    try:
+        outcome = registered.function(step)
+    except BaseException:
+        step.lake.write_calls(step.key, step.ledger.generations, run_id)  # they were paid for
+        raise
+    parts = settings_texts(*registered.settings(step.settings))
+    return step.lake.commit(step.key, _with_calls(outcome, step.ledger), run_id, started, parts)
+
+
+def _with_calls(outcome: Outcome, ledger: Ledger) -> Outcome:
+    """Return the outcome with the step's model calls in its metadata and on its page."""
+    calls = ledger.generations
+    if calls.is_empty():
+        return outcome
+    shown = {"calls by model and prompt": charts.table(ledger.table(), rows=50)}
+    return replace(outcome, generations=calls, measures={**outcome.measures, **ledger.measures()}, charts={**outcome.charts, **shown})

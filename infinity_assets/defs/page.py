@@ -1,0 +1,65 @@
+"""What Dagster shows of an asset and of each of its materializations."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from infinity_assets.catalog.lake import Lake, Manifest
+from infinity_assets.report import charts
+
+_ROWS = 10
+"""Rows shown on a page."""
+_NARROW = 8
+"""Columns shown of a table without conversations."""
+
+
+def column_schema(columns: Mapping[str, Any], meaning: Mapping[str, str]) -> dict[str, Any]:
+    """Return the metadata that describes the columns of an asset: name, type and meaning."""
+    if not columns:
+        return {}
+    described = [dg.TableColumn(name, str(dtype), description=meaning.get(name)) for name, dtype in columns.items()]
+    return {"dagster/column_schema": dg.TableSchema(columns=described)}
+
+
+def materialization_metadata(lake: Lake, manifest: Manifest, reused: bool) -> dict[str, Any]:
+    """Return the metadata of one materialization of one partition: counts, reasons, measures, charts, and the first rows."""
+    shown: dict[str, Any] = {"dagster/row_count": manifest.rows_out}
+    if manifest.rows_dropped is not None:
+        shown |= {"rows in": manifest.rows_in, "rows created": manifest.rows_created, "rows dropped": manifest.rows_dropped}
+    decisions = lake.book_file("decisions", manifest.asset, manifest.partition)
+    if decisions.exists():
+        reasons = (
+            pl.scan_parquet(decisions, glob=False)
+            .group_by("verdict", "reason")
+            .len("rows")
+            .sort("verdict", pl.col("rows") * -1, "reason")
+            .collect()
+        )
+        shown["decisions"] = dg.MetadataValue.md(charts.table(reasons, rows=20))
+    shown |= {name: value for name, value in manifest.measures.items() if value is not None}
+    shown |= {name: dg.MetadataValue.md(markdown) for name, markdown in manifest.charts.items() if markdown}
+    file = lake.rows_file(manifest.asset, manifest.partition)
+    if manifest.rows_out:
+        shown["rows"] = dg.MetadataValue.md(_first_rows(file, manifest))
+    return shown | {
+        "rows file": dg.MetadataValue.path(str(file)),
+        "seconds": manifest.seconds,
+        "data version": manifest.data_version,
+        "reused": reused,
+    }
+
+
+def _first_rows(file: Path, manifest: Manifest) -> str:
+    """Return the first rows as a table, shortened, with the command that shows more of them."""
+    head = pl.scan_parquet(file, glob=False).head(_ROWS).collect()
+    if "messages" in head.columns:
+        text = pl.col("messages").list.eval(pl.element().struct.field("content")).list.join(" / ").alias("conversation")
+        wanted = [name for name in ("source", "domain", "language", "operation") if name in head.columns]
+        shown, row = head.select(pl.col("row_id").str.slice(0, 8), *wanted, text), head["row_id"][0]
+        more = f'`infinity sql "select * from {manifest.asset} limit 100"`; the story of a row: `infinity explain {row}`'
+    else:
+        shown, more = head.select(head.columns[:_NARROW]), f'`infinity sql "select * from {manifest.asset} limit 100"`'
+    return f"{charts.table(shown, rows=_ROWS)}\n\n{manifest.rows_out:,} rows in this partition. More: {more}"

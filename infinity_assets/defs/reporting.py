@@ -1,0 +1,60 @@
+"""Reports to Dagster what was made of each partition, with a data version of its own.
+
+A step that makes several partitions ends in one `MaterializeResult`, whose data version Dagster gives to all of them. Two kinds of further events
+make the record exact. A partition is reported as soon as it is finished, so that a run that fails at the fortieth shard leaves 39 materialized
+ones in the UI, as in the lake. And after Dagster's own events each partition is reported once more under the version of its own rows.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import dagster as dg
+
+from infinity_assets.catalog.lake import Lake, Manifest
+from infinity_assets.defs import page
+from infinity_assets.defs.partitions import LOADED
+from infinity_assets.defs.registry import Registered
+from infinity_assets.rows.ids import digest
+from infinity_assets.settings import Settings, settings_hash
+
+DATA_VERSION, CODE_VERSION = "dagster/data_version", "dagster/code_version"
+"""The tags of a materialization event that hold its versions."""
+
+
+def settings_version(registered: Registered, settings: Settings) -> str:
+    """Return the code version that Dagster is told: it changes with the code, the settings and the prompts of an asset, so that the UI marks it as
+    stale after any of these changes.
+    """
+    return f"{registered.version}-{settings_hash(*registered.settings(settings))}"
+
+
+def report(
+    context: dg.AssetExecutionContext, registered: Registered, lake: Lake, made: Iterable[tuple[str, Manifest, bool]]
+) -> Iterator[dg.MaterializeResult]:
+    """Report partitions as they are made, and all of them at the end.
+
+    Args:
+        context: The context of the step.
+        registered: The asset.
+        lake: The lake that its rows lie in.
+        made: The partitions, as `materialize` yields them: name, manifest, and whether the last materialization was reused.
+    """
+    key, versions, pages = context.asset_key, {}, {}
+    for name, manifest, reused in made:
+        shown = page.materialization_metadata(lake, manifest, reused)
+        if not registered.axis:
+            yield dg.MaterializeResult(metadata=shown, data_version=dg.DataVersion(manifest.data_version))
+            return
+        versions[name], pages[name] = manifest.data_version, shown
+        context.add_asset_metadata(shown, partition_key=name)
+        if not reused and len(context.partition_keys) > 1:
+            tags = {DATA_VERSION: manifest.data_version, CODE_VERSION: settings_version(registered, LOADED)}
+            context.log_event(dg.AssetMaterialization(key, partition=name, metadata=shown, tags=tags))
+    several = len(versions) > 1
+    yield dg.MaterializeResult(data_version=dg.DataVersion(digest("\n".join(versions.values())) if several else versions.popitem()[1]))
+    if several:
+        latest = context.instance.get_latest_materialization_event(key)
+        assert latest
+        assert latest.asset_materialization
+        tags = latest.asset_materialization.tags or {}  # with the versions of the inputs
+        for name, version in versions.items():
+            context.log_event(dg.AssetMaterialization(key, partition=name, metadata=pages[name], tags={**tags, DATA_VERSION: version}))
