@@ -43,7 +43,11 @@ def _cache_folder(module: str) -> Path:
         return source.parent / "__pycache__"
     # numba chooses another folder. It alone knows which, and takes most of a second to be asked.
     name = f"{__package__}.{module.removesuffix('.py').replace('/', '.')}"
-    loops = [loop for loop in vars(importlib.import_module(name)).values() if hasattr(loop, "stats") and loop.__module__ == name]
+    loops = [
+        loop
+        for loop in vars(importlib.import_module(name)).values()
+        if hasattr(loop, "stats") and loop.__module__ == name
+    ]
     return Path(loops[0].stats.cache_path)
 
 
@@ -65,7 +69,10 @@ def compile_kernels() -> None:
     from infinity_assets.settings.foundation import Dsir
 
     dedup, dsir = Dedup(), Dsir()
-    prompts = [f"The {word} question: when does the river freeze, and why does the ice begin at its banks?" for word in ("first", "second")]
+    prompts = [
+        f"The {word} question: when does the river freeze, and why does the ice begin at its banks?"
+        for word in ("first", "second")
+    ]
     turns = [[{"role": "user", "content": prompt}, {"role": "assistant", "content": prompt}] for prompt in prompts]
     rows = pl.DataFrame(
         {
@@ -81,7 +88,9 @@ def compile_kernels() -> None:
     leader = np.arange(2, dtype=np.int32)
     join_all(leader, np.zeros(1, np.int64), np.ones(1, np.int64))
     settle(leader)
-    items = pl.DataFrame({"item_id": ["made_up#0"], "benchmark": ["made_up"], "prompt": prompts[:1], "answer": ["A winter."]})
+    items = pl.DataFrame(
+        {"item_id": ["made_up#0"], "benchmark": ["made_up"], "prompt": prompts[:1], "answer": ["A winter."]}
+    )
     Gate(items, Decontamination(), ["The quick brown fox jumps over the lazy dog."]).hits(rows)
     texts = pl.Series(prompts)
     token_hashes(texts)

@@ -109,7 +109,9 @@ def licence(lake: Lake, asset: str) -> pl.DataFrame:
     """Every row has a licence; a synthesised one has the most restrictive of its parents'."""
     rows = lake.scan(asset)
     missing = (
-        rows.filter(pl.col("licence").fill_null("") == "").select("row_id", pl.lit("no licence").alias("fault")).collect(engine="streaming")
+        rows.filter(pl.col("licence").fill_null("") == "")
+        .select("row_id", pl.lit("no licence").alias("fault"))
+        .collect(engine="streaming")
     )
     if "parents" not in rows.collect_schema().names():
         return missing
@@ -132,7 +134,9 @@ def licence(lake: Lake, asset: str) -> pl.DataFrame:
     expected = ancestors.group_by("row_id", "source").agg(most_restrictive(pl.col("licence")).alias("expected"))
     own = rows.select("row_id", "source", "licence").collect()
     wrong = own.join(expected, on=["row_id", "source"]).filter(pl.col("licence") != pl.col("expected"))
-    return pl.concat([missing, wrong.select("row_id", pl.format("{} instead of {}", "licence", "expected").alias("fault"))])
+    return pl.concat(
+        [missing, wrong.select("row_id", pl.format("{} instead of {}", "licence", "expected").alias("fault"))]
+    )
 
 
 def _descent(lake: Lake, about_texts: bool) -> pl.DataFrame:

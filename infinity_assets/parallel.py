@@ -27,7 +27,9 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item], workers:
 def lazily(batches: Iterable[pl.DataFrame], schema: pl.Schema) -> pl.LazyFrame:
     """The batches as one lazy frame, which asks for them as it is written. It can be read once."""
 
-    def source(columns: list[str] | None, predicate: pl.Expr | None, rows: int | None, _: int | None) -> Iterator[pl.DataFrame]:
+    def source(
+        columns: list[str] | None, predicate: pl.Expr | None, rows: int | None, _: int | None
+    ) -> Iterator[pl.DataFrame]:
         for batch in batches:
             taken = batch if columns is None else batch.select(columns)
             yield taken if predicate is None else taken.filter(predicate)

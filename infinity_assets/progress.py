@@ -150,7 +150,8 @@ class Course:
     def seconds_left(self, elapsed: float = 0.0) -> float:
         """Return the seconds that the run is going to take, given those that the step in progress has taken."""
         remaining = sum(
-            expected.seconds * (1 - min(self._done.get(asset, 0) / expected.partitions, 1)) for asset, expected in self._expected.items()
+            expected.seconds * (1 - min(self._done.get(asset, 0) / expected.partitions, 1))
+            for asset, expected in self._expected.items()
         )
         pace = (self._took + _PRIOR) / (self._made + _PRIOR)
         stale = (self._made + _PRIOR) / (self._made + self._reused + _PRIOR)

@@ -40,7 +40,9 @@ SLOW = ("graph", "engine")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the slowest groups first."""
-    items.sort(key=lambda item: next((place for place, name in enumerate(SLOW) if item.get_closest_marker(name)), len(SLOW)))
+    items.sort(
+        key=lambda item: next((place for place, name in enumerate(SLOW) if item.get_closest_marker(name)), len(SLOW))
+    )
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:

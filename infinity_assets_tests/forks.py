@@ -21,7 +21,9 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["infinity_assets_tests.warm"])
 
 
-def start(arguments: tuple[str, ...], environment: Mapping[str, str], output: Path, fatal: str = "") -> ForkServerProcess:
+def start(
+    arguments: tuple[str, ...], environment: Mapping[str, str], output: Path, fatal: str = ""
+) -> ForkServerProcess:
     """Run an `infinity` command, or the graph without Dagster, in a process of its own.
 
     Args:

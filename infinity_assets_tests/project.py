@@ -42,7 +42,10 @@ class Project:
     def environment(self) -> dict[str, str]:
         """Return the variables for a process: a small part of the pool for the models, else much as in `make demo`."""
         spec = {"backend": "openai", "model": "oracle", "base_url": self.url, "concurrency": 8}
-        students = [{"name": name, "model": spec, "sampling": {"temperature": 0.5 * place}} for place, name in enumerate(("calm", "bold"))]
+        students = [
+            {"name": name, "model": spec, "sampling": {"temperature": 0.5 * place}}
+            for place, name in enumerate(("calm", "bold"))
+        ]
         embedder = {"embedder": {"model": self.embedder}} if self.embedder else {}
         self.folder.mkdir(exist_ok=True)
         file = self.folder / "settings.yaml"
@@ -80,7 +83,10 @@ class Project:
 
     def rows(self) -> dict[str, bytes]:
         """The bytes of every file of rows, by its path in the lake."""
-        return {str(file.relative_to(self.lake.rows)): file.read_bytes() for file in sorted(self.lake.rows.rglob("*.parquet"))}
+        return {
+            str(file.relative_to(self.lake.rows)): file.read_bytes()
+            for file in sorted(self.lake.rows.rglob("*.parquet"))
+        }
 
     @property
     def _output(self) -> Path:

@@ -14,11 +14,15 @@ from infinity_assets.compilation import KERNELS, is_compiled
 
 def test_every_module_with_compiled_loops_is_listed() -> None:
     package = Path(compilation.__file__).parent
-    found = {str(file.relative_to(package)) for file in package.rglob("*.py") if "@njit" in file.read_text(encoding="utf-8")}
+    found = {
+        str(file.relative_to(package)) for file in package.rglob("*.py") if "@njit" in file.read_text(encoding="utf-8")
+    }
     assert found == set(KERNELS)
 
 
-def test_loops_are_compiled_again_when_their_module_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loops_are_compiled_again_when_their_module_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     package = Path(compilation.__file__).parent
     monkeypatch.setattr(compilation, "_PACKAGE", tmp_path)
     for module in KERNELS:
@@ -51,6 +55,10 @@ def test_loops_that_numba_keeps_elsewhere_are_found(tmp_path: Path) -> None:
     """Beside a source that cannot be written, or wherever NUMBA_CACHE_DIR says: every run said that it compiles."""
     for expected in (["False", "True"], ["True", "True"]):
         done = subprocess.run(
-            [sys.executable, "-c", CODE], env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}, capture_output=True, text=True, check=True
+            [sys.executable, "-c", CODE],
+            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=True,
         )
         assert done.stdout.split() == expected

@@ -36,7 +36,9 @@ def test_all_hold_on_a_correct_lake(lake: Lake) -> None:
     checked = [(asset, name, broken.height) for asset, name, broken in check_lake(lake)]
     assert {height for _, _, height in checked} == {0}
     there = {folder.name for folder in lake.rows.iterdir()} & set(APPLIES)
-    assert sorted((asset, name) for asset, name, _ in checked) == sorted((asset, name) for asset in there for name in APPLIES[asset])
+    assert sorted((asset, name) for asset, name, _ in checked) == sorted(
+        (asset, name) for asset in there for name in APPLIES[asset]
+    )
     assert {name for _, name, _ in checked} == set(INVARIANTS)
 
 
@@ -53,7 +55,11 @@ def a_row_vanishes(lake: Lake) -> None:
     commit(
         lake,
         "deduped",
-        Outcome(lake.scan("deduped").collect().head(2), rows_in=4, decisions=lakes.decided(pool(("a", "b", 0, TEA)), "dropped", "x")),
+        Outcome(
+            lake.scan("deduped").collect().head(2),
+            rows_in=4,
+            decisions=lakes.decided(pool(("a", "b", 0, TEA)), "dropped", "x"),
+        ),
     )
 
 
@@ -176,7 +182,9 @@ def test_a_row_of_two_lines_needs_the_most_restrictive_licence_of_both(lake: Lak
     replace(
         lake,
         "deduped",
-        lambda rows: rows.with_columns(licence=pl.when(pl.col("row_id") == row_id(TEA)).then(pl.lit("unknown")).otherwise("licence")),
+        lambda rows: rows.with_columns(
+            licence=pl.when(pl.col("row_id") == row_id(TEA)).then(pl.lit("unknown")).otherwise("licence")
+        ),
     )
     assert INVARIANTS["licence"](lake, "inf_instruct_g").is_empty()
     # A second line by an edge alone is that of a copy that was thrown away: the row that stands has its own licence.
@@ -185,10 +193,14 @@ def test_a_row_of_two_lines_needs_the_most_restrictive_licence_of_both(lake: Lak
     assert INVARIANTS["licence"](lake, "inf_instruct_g").is_empty()
     both = pl.when(pl.col("row_id") == row_id(BAKERY2)).then(pl.lit([row_id(BAKERY), row_id(TEA)])).otherwise("parents")
     commit(lake, "evolved", Outcome(lake.scan("evolved").collect().with_columns(parents=both), edges=merged))
-    assert INVARIANTS["licence"](lake, "inf_instruct_g").rows() == [(row_id(BAKERY3), "CC-BY-SA-4.0 instead of unknown")]
+    assert INVARIANTS["licence"](lake, "inf_instruct_g").rows() == [
+        (row_id(BAKERY3), "CC-BY-SA-4.0 instead of unknown")
+    ]
 
 
 def test_a_line_that_runs_in_a_circle_ends(lake: Lake) -> None:
-    commit(lake, "evolved_2", Outcome(lakes.child(BAKERY, BAKERY3, "evolve"), edges=lakes.edge(BAKERY, BAKERY3, "evolve")))
+    commit(
+        lake, "evolved_2", Outcome(lakes.child(BAKERY, BAKERY3, "evolve"), edges=lakes.edge(BAKERY, BAKERY3, "evolve"))
+    )
     assert INVARIANTS["lineage"](lake, "inf_instruct_g").is_empty()
     assert INVARIANTS["licence"](lake, "inf_instruct_g").is_empty()

@@ -56,7 +56,11 @@ def cluster(data: Path, row: str, limit: int) -> str:
                 itself = loser["matched"] == loser["row_id"]
                 through = ", another record of it, which lost" if itself else f", matched {loser['matched']}"
             lines.append(f"\n  {loser['method']} {loser['similarity']:.3f} {loser['row_id']}{same} ({place}{through})")
-            lines += [] if same else [f"  {line}" for line in content(views, loser["row_id"]) if not line.startswith("  is  ")]
+            lines += (
+                []
+                if same
+                else [f"  {line}" for line in content(views, loser["row_id"]) if not line.startswith("  is  ")]
+            )
         if losers.height > limit:
             lines.append(f"\n  {losers.height - limit:,} more: --limit {losers.height}")
         return "\n".join(lines)

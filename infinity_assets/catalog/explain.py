@@ -34,7 +34,12 @@ def explain(data: Path, row: str) -> str:
 def find_row(views: duckdb.DuckDBPyConnection, row: str) -> str:
     """The one row id that begins with these digits."""
     known = "select row_id from origins union select child_id from edges union select row_id from decisions where row_id is not null"
-    found = [r[0] for r in views.execute(f"select row_id from ({known}) where starts_with(row_id, ?) order by 1 limit 5", [row]).fetchall()]
+    found = [
+        r[0]
+        for r in views.execute(
+            f"select row_id from ({known}) where starts_with(row_id, ?) order by 1 limit 5", [row]
+        ).fetchall()
+    ]
     if not found:
         raise InfinityError(f"No row id begins with {row}.")
     if len(found) > 1:
@@ -45,14 +50,20 @@ def find_row(views: duckdb.DuckDBPyConnection, row: str) -> str:
 def _story(views: duckdb.DuckDBPyConnection, row_id: str, order: list[str], depth: int, told: set[str]) -> list[str]:
     told.add(row_id)
     lines = [f"row {row_id}", *content(views, row_id), *_origins(views, row_id)]
-    parents = views.execute("select parent_id, operation, asset from edges where child_id = ? order by 1", [row_id]).fetchall()
+    parents = views.execute(
+        "select parent_id, operation, asset from edges where child_id = ? order by 1", [row_id]
+    ).fetchall()
     lines += [f"  made      by {operation} in {asset}, from {parent}" for parent, operation, asset in parents]
     lines += _path(views, row_id, order)
     lines += _won(views, row_id)
-    children = views.execute("select child_id, operation, asset from edges where parent_id = ? order by 1", [row_id]).fetchall()
+    children = views.execute(
+        "select child_id, operation, asset from edges where parent_id = ? order by 1", [row_id]
+    ).fetchall()
     lines += [f"  became    {child} by {operation} in {asset}" for child, operation, asset in children]
     stands = [a for a in _DATASETS if _in(views, a, row_id)]
-    lines.append(f"  stands in {' and '.join(stands)}" if stands else "  stands in neither InfInstruct-F nor InfInstruct-G")
+    lines.append(
+        f"  stands in {' and '.join(stands)}" if stands else "  stands in neither InfInstruct-F nor InfInstruct-G"
+    )
     for parent, _, _ in parents:
         if parent not in told:
             lines += ["", *_story(views, parent, order, depth + 1, told)]
@@ -63,7 +74,9 @@ def _won(views: duckdb.DuckDBPyConnection, row_id: str) -> list[str]:
     """What lost to it."""
     if not _in(views, "duplicates", row_id, "duplicate_of"):
         return []
-    methods = views.execute("select method, count(*) from duplicates where duplicate_of = ? group by 1 order by 1", [row_id]).fetchall()
+    methods = views.execute(
+        "select method, count(*) from duplicates where duplicate_of = ? group by 1 order by 1", [row_id]
+    ).fetchall()
     counted = ", ".join(f"{records} {method}" for method, records in methods)
     return [f"  kept      in place of {counted} duplicates: `infinity duplicates {row_id[:12]}`"]
 
@@ -94,7 +107,9 @@ def row_of(views: duckdb.DuckDBPyConnection, row_id: str) -> Content | None:
         *(a for a in sorted(have) if a.startswith(("conversed", "diagnosed", "answered", "evolved"))),
     ):
         if asset in have:
-            found = views.execute(f"select messages, licence, domain, language from {asset} where row_id = ? limit 1", [row_id]).fetchone()
+            found = views.execute(
+                f"select messages, licence, domain, language from {asset} where row_id = ? limit 1", [row_id]
+            ).fetchone()
             if found:
                 return Content(*found)
     return None
@@ -110,15 +125,21 @@ def content(views: duckdb.DuckDBPyConnection, row_id: str) -> list[str]:
 
 
 def _origins(views: duckdb.DuckDBPyConnection, row_id: str) -> list[str]:
-    found = views.execute("select source, file, position, licence from origins where row_id = ? order by all", [row_id]).fetchall()
-    lines = [f"  read      from source {source}, {file}, record {position} ({licence})" for source, file, position, licence in found]
+    found = views.execute(
+        "select source, file, position, licence from origins where row_id = ? order by all", [row_id]
+    ).fetchall()
+    lines = [
+        f"  read      from source {source}, {file}, record {position} ({licence})"
+        for source, file, position, licence in found
+    ]
     return _first(lines, f"  read      from {len(lines) - _ALIKE:,} more records")
 
 
 def _path(views: duckdb.DuckDBPyConnection, row_id: str, order: list[str]) -> list[str]:
     """Decisions on the row and model calls about it, in the order of the graph. The call that wrote a row is told with its parent."""
     decisions = views.execute(
-        "select asset, verdict, reason, detail::varchar, source, file, position from decisions where row_id = ? order by all", [row_id]
+        "select asset, verdict, reason, detail::varchar, source, file, position from decisions where row_id = ? order by all",
+        [row_id],
     ).fetchall()
     calls = views.execute(
         """
@@ -136,16 +157,24 @@ def _path(views: duckdb.DuckDBPyConnection, row_id: str, order: list[str]) -> li
     events, alike = [], dict[tuple[str, str, str], list[str]]()
     for asset, verdict, reason, detail, source, file, position in decisions:
         where = f" ({source}, {file}, record {position})" if file is not None else ""
-        alike.setdefault((asset, verdict, reason), []).append(f"  {verdict:<9} in {asset}: {reason}{where}{_detail(detail)}")
+        alike.setdefault((asset, verdict, reason), []).append(
+            f"  {verdict:<9} in {asset}: {reason}{where}{_detail(detail)}"
+        )
     for (asset, verdict, reason), lines in alike.items():
         shown = _first(lines, f"  {verdict:<9} in {asset}: {reason} ({len(lines) - _ALIKE:,} more records)")
         events.append((asset, 1, shown))
     for asset, prompt, model, kind, asked, written, error, keys in calls:
         outcome = f"failed: {error}" if error else f"{asked} tokens read, {written} written"
-        which = f"key {keys[0][:12]}" if len(keys) == 1 else f"{len(keys)} calls, keys {', '.join(key[:12] for key in keys)}"
+        which = (
+            f"key {keys[0][:12]}"
+            if len(keys) == 1
+            else f"{len(keys)} calls, keys {', '.join(key[:12] for key in keys)}"
+        )
         events.append((asset, 0, [f"  {kind:<9} in {asset}: prompt {prompt}, {model}, {outcome}, {which}"]))
     return [
-        line for _, _, lines in sorted(events, key=lambda event: (places.get(event[0], len(order)), event[1], event[2])) for line in lines
+        line
+        for _, _, lines in sorted(events, key=lambda event: (places.get(event[0], len(order)), event[1], event[2]))
+        for line in lines
     ]
 
 

@@ -20,5 +20,7 @@ def sentences(data: Path, share: float) -> list[str]:
         classes = calls.filter(pl.col("asset") == asset)["error"].drop_nulls().value_counts(sort=True).rows()
         why = ", ".join(f"{count:,} {error}" for error, count in classes)
         query = f"select prompt, error, cause, count(*) from generations where asset = '{asset}' and error is not null group by all"
-        said.append(f'{asset}: {failed:,} of {asked:,} model calls gave nothing that can be used ({why}): `infinity sql "{query}"`')
+        said.append(
+            f'{asset}: {failed:,} of {asked:,} model calls gave nothing that can be used ({why}): `infinity sql "{query}"`'
+        )
     return said

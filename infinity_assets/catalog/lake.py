@@ -147,7 +147,12 @@ class Lake:
             files = [file for file in files if (manifest := manifests[file.parent]) and manifest.run_id == file.stem]
         if not files:
             return pl.Series("request_key", [], pl.String)
-        return pl.scan_parquet(files, glob=False).select(pl.col("request_key").unique()).collect(engine="streaming").to_series()
+        return (
+            pl.scan_parquet(files, glob=False)
+            .select(pl.col("request_key").unique())
+            .collect(engine="streaming")
+            .to_series()
+        )
 
     def spent(self, run_id: str) -> tuple[int, float]:
         """Return the tokens and the cost of the model calls that a run has made and recorded."""
@@ -155,7 +160,9 @@ class Lake:
         if not files:
             return 0, 0.0
         made = pl.scan_parquet(files, glob=False).filter(~pl.col("cached"))
-        sums = made.select(tokens=pl.col("prompt_tokens").sum() + pl.col("completion_tokens").sum(), cost=pl.col("cost").sum()).collect()
+        sums = made.select(
+            tokens=pl.col("prompt_tokens").sum() + pl.col("completion_tokens").sum(), cost=pl.col("cost").sum()
+        ).collect()
         return int(sums["tokens"].item() or 0), float(sums["cost"].item() or 0)
 
     def assets(self) -> set[str]:
@@ -199,7 +206,9 @@ class Lake:
         files = [self.rows_file(asset, p) for p in partitions]
         missing = [file for file in files if not file.exists()]
         if missing or not files:
-            raise InfinityError(f"`{asset}` has not been materialised{f' for {partition}' if partition else ''}: materialise it first.")
+            raise InfinityError(
+                f"`{asset}` has not been materialised{f' for {partition}' if partition else ''}: materialise it first."
+            )
         return pl.scan_parquet(files, glob=False)  # a source may be called `alpaca[en]`
 
     def reusable(self, key: StepKey) -> Manifest | None:
@@ -207,7 +216,11 @@ class Lake:
         and files are still there.
         """
         manifest = self.manifest(key.asset, key.partition)
-        if manifest is None or manifest.unanswered or StepKey.model_validate(manifest.model_dump(include=set(StepKey.model_fields))) != key:
+        if (
+            manifest is None
+            or manifest.unanswered
+            or StepKey.model_validate(manifest.model_dump(include=set(StepKey.model_fields))) != key
+        ):
             return None
         return manifest if self.intact(manifest) else None
 
@@ -219,7 +232,9 @@ class Lake:
         }
         return all(file.exists() and file.stat().st_size == size for file, size in sizes.items())
 
-    def commit(self, key: StepKey, outcome: Outcome, run_id: str, started: float, made_with: Sequence[str] = ()) -> Manifest:
+    def commit(
+        self, key: StepKey, outcome: Outcome, run_id: str, started: float, made_with: Sequence[str] = ()
+    ) -> Manifest:
         """Write rows, then books, then the manifest.
 
         The old manifest is moved to the history first: a process killed half-way leaves a partition without a manifest, which the
@@ -250,7 +265,9 @@ class Lake:
             rows_in=outcome.rows_in if not outcome.counted else outcome.rows_in or 0,
             rows_created=outcome.rows_created if not outcome.counted else outcome.rows_created or 0,
             rows_out=_height(pl.scan_parquet(file, glob=False)),
-            rows_dropped=_height(outcome.decisions.lazy().filter(pl.col("verdict") == "dropped")) if outcome.counted else None,
+            rows_dropped=_height(outcome.decisions.lazy().filter(pl.col("verdict") == "dropped"))
+            if outcome.counted
+            else None,
             bytes=file.stat().st_size,
             unanswered=outcome.generations.filter(pl.col("error").is_in(RETRIABLE)).height,
             data_version=file_hash(file),

@@ -16,7 +16,12 @@ def quarantined_files(lake: Lake, source: str) -> pl.DataFrame:
     """
     _check_read(lake, source)
     decisions = lake.book("decisions", _ASSET, source)
-    return decisions.group_by("file", "verdict", "reason").len("records").sort("file", "verdict", "reason").collect(engine="streaming")
+    return (
+        decisions.group_by("file", "verdict", "reason")
+        .len("records")
+        .sort("file", "verdict", "reason")
+        .collect(engine="streaming")
+    )
 
 
 def quarantined_records(lake: Lake, source: str, file: str) -> pl.DataFrame:
@@ -27,10 +32,16 @@ def quarantined_records(lake: Lake, source: str, file: str) -> pl.DataFrame:
     """
     _check_read(lake, source)
     here = pl.col("file") == file
-    sizes = lake.book("quarantine", _ASSET, source).filter(here).select("position", pl.col("raw").bin.size().alias("bytes"))
+    sizes = (
+        lake.book("quarantine", _ASSET, source).filter(here).select("position", pl.col("raw").bin.size().alias("bytes"))
+    )
     decisions = lake.book("decisions", _ASSET, source).filter(here).select("position", "verdict", "reason").unique()
     sizes = sizes.group_by("position").agg(pl.col("bytes").sum())
-    return decisions.join(sizes, on="position", how="left").sort("position", "verdict", "reason").collect(engine="streaming")
+    return (
+        decisions.join(sizes, on="position", how="left")
+        .sort("position", "verdict", "reason")
+        .collect(engine="streaming")
+    )
 
 
 def quarantined_bytes(lake: Lake, source: str, file: str, position: int) -> bytes:
@@ -41,13 +52,21 @@ def quarantined_bytes(lake: Lake, source: str, file: str, position: int) -> byte
     """
     _check_read(lake, source)
     wanted = (pl.col("file") == file) & (pl.col("position") == position)
-    found = lake.book("quarantine", _ASSET, source).filter(wanted).select("raw").collect(engine="streaming")["raw"].to_list()
+    found = (
+        lake.book("quarantine", _ASSET, source)
+        .filter(wanted)
+        .select("raw")
+        .collect(engine="streaming")["raw"]
+        .to_list()
+    )
     if not found:
         raise InfinityError(
             f"{source} has nothing in quarantine at position {position} of {file}: `infinity sources raw {source}` shows what it has."
         )
     if not found[0]:
-        raise InfinityError(f"{file} of {source} could not be read from there on: its bytes are the file itself, in the source's folder.")
+        raise InfinityError(
+            f"{file} of {source} could not be read from there on: its bytes are the file itself, in the source's folder."
+        )
     return found[0]
 
 

@@ -133,6 +133,10 @@ def _listed(names: Iterable[str]) -> str:
         asset, _, partition = name.partition("/")
         by_asset.setdefault(asset, []).append(partition)
     return ", ".join(
-        asset if parts == [""] or parts == ["all"] else f"{asset} ({parts[0]})" if len(parts) == 1 else f"{asset} ({len(parts)} partitions)"
+        asset
+        if parts == [""] or parts == ["all"]
+        else f"{asset} ({parts[0]})"
+        if len(parts) == 1
+        else f"{asset} ({len(parts)} partitions)"
         for asset, parts in by_asset.items()
     )

@@ -61,7 +61,9 @@ def _signature(lake: Lake) -> str:
     firsts = {asset: min((lake.rows / asset).glob("*.parquet")) for asset in sorted(lake.assets())}
     columns = {asset: _listed(pl.scan_parquet(file, glob=False).collect_schema()) for asset, file in firsts.items()}
     books = {book: _listed(schema) for book, schema in BOOKS.items()}
-    return hashlib.sha256(json.dumps([duckdb.__version__, str(lake.data), _statements(), columns, books]).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps([duckdb.__version__, str(lake.data), _statements(), columns, books]).encode()
+    ).hexdigest()
 
 
 def _listed(schema: pl.Schema) -> list[tuple[str, str]]:
@@ -86,7 +88,9 @@ def _create_views(connection: duckdb.DuckDBPyConnection, lake: Lake, assets: Ite
     connection.execute("set timezone = 'UTC'")
     connection.execute(_statements().format(root=_quoted(root)))
     for asset in sorted(assets):
-        connection.execute(f"create or replace view \"{asset}\" as select * from read_parquet('{_quoted(lake.rows / asset)}/*.parquet')")
+        connection.execute(
+            f"create or replace view \"{asset}\" as select * from read_parquet('{_quoted(lake.rows / asset)}/*.parquet')"
+        )
 
 
 def _quoted(path: Path) -> str:

@@ -53,7 +53,9 @@ def existing(data: Path, name: str) -> Path:
     """
     file = path_of(data, name)
     if not file.is_file():
-        raise InfinityError(f"There is no vocabulary {name}: `infinity labels freeze {name}` makes one of the labels in use.")
+        raise InfinityError(
+            f"There is no vocabulary {name}: `infinity labels freeze {name}` makes one of the labels in use."
+        )
     return file
 
 
@@ -70,12 +72,19 @@ def freeze(data: Path, name: str) -> Path:
     """
     file, lake, settings = path_of(data, name), Lake(data), Settings()
     if file.exists():
-        raise InfinityError(f"{file} is there already: a frozen vocabulary does not change, give this one another name.")
+        raise InfinityError(
+            f"{file} is there already: a frozen vocabulary does not change, give this one another name."
+        )
     made = {asset: lake.manifest(asset) for asset in ("label_forms", "tag_vocabulary")}
     missing = [asset for asset, manifest in made.items() if manifest is None]
     if missing:
         raise InfinityError(f"There is nothing to freeze: `infinity run --until {missing[-1]}` makes the vocabulary.")
-    labels = lake.scan("tag_vocabulary").select(pl.col(column).cast(dtype) for column, dtype in FROZEN.items()).sort("label").collect()
+    labels = (
+        lake.scan("tag_vocabulary")
+        .select(pl.col(column).cast(dtype) for column, dtype in FROZEN.items())
+        .sort("label")
+        .collect()
+    )
     story = {
         "labels": settings.labels.model_dump_json(),
         "tagger": settings.models.tagger.identity,

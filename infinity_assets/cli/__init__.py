@@ -149,11 +149,15 @@ def settings() -> None:
             else:
                 plain = value if not isinstance(value, tuple) else list(value)
                 text = json.dumps(
-                    plain, ensure_ascii=False, default=lambda o: o.model_dump(mode="json") if isinstance(o, BaseModel) else str(o)
+                    plain,
+                    ensure_ascii=False,
+                    default=lambda o: o.model_dump(mode="json") if isinstance(o, BaseModel) else str(o),
                 )
                 click.echo(f"{'  ' * depth}{name}: {text}")
 
-    click.echo("# infinity.yaml: copy what you want to change. The same as a variable: INFINITY_CHAT__SEEDS__MAX_SEEDS=200")
+    click.echo(
+        "# infinity.yaml: copy what you want to change. The same as a variable: INFINITY_CHAT__SEEDS__MAX_SEEDS=200"
+    )
     show(Settings(), 0)
 
 
@@ -181,7 +185,14 @@ def fetch() -> None:
 
     settings = Settings()
     named = settings.models
-    specs = [named.generator, named.of_texts, named.tagger, named.judge, named.scorer, *(s.model for s in named.students)]
+    specs = [
+        named.generator,
+        named.of_texts,
+        named.tagger,
+        named.judge,
+        named.scorer,
+        *(s.model for s in named.students),
+    ]
     specs += [settings.foundation.loop.model, named.embedder, settings.semantic_embedder, settings.scoring.embedder]
     specs += [named.reward] if named.reward else []
     for spec in {spec.identity: spec for spec in specs if getattr(spec, "backend", "") != "openai"}.values():
@@ -198,7 +209,9 @@ def _quiet() -> None:
     for name in ("dagster", "httpx", "sentence_transformers", "transformers"):
         logging.getLogger(name).setLevel(logging.ERROR)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    warnings.filterwarnings("ignore", message="Parameter `backfill_policy`")  # Dagster calls it beta, and says so for every asset
+    warnings.filterwarnings(
+        "ignore", message="Parameter `backfill_policy`"
+    )  # Dagster calls it beta, and says so for every asset
 
 
 _quiet()

@@ -29,5 +29,6 @@ def abilities() -> None:
         console.print(table)
     if not Settings().chat.diagnosis.taught.enabled:
         console.print(
-            "No student is taught (chat.diagnosis.taught.enabled is false): whether the gap closes is not measured.", highlight=False
+            "No student is taught (chat.diagnosis.taught.enabled is false): whether the gap closes is not measured.",
+            highlight=False,
         )

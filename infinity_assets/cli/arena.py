@@ -26,7 +26,11 @@ from infinity_assets.locations import data_dir
     is_flag=True,
     help="Fine-tune a small model on each selection (`foundation.loop.proxy`) and show its scores on `foundation.loop.items` items per benchmark.",
 )
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder to write to. Default: arena in the data folder.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder to write to. Default: arena in the data folder.",
+)
 @sentences
 def arena(selectors: str, size: int, each: bool, proxy: bool, out: Path | None) -> None:
     """Selectors on the same rows at the same size, side by side.
@@ -51,15 +55,21 @@ def arena(selectors: str, size: int, each: bool, proxy: bool, out: Path | None) 
     console = open_console()
     if selectors.strip() == "help":
         for selector in SELECTORS.values():
-            console.print(f"{selector.name:12}{selector.about} [dim]({selector.source})[/dim]", highlight=False, soft_wrap=True)
+            console.print(
+                f"{selector.name:12}{selector.about} [dim]({selector.source})[/dim]", highlight=False, soft_wrap=True
+            )
         console.print(
-            f"{RECIPE:12}The recipe for F: per domain its selectors, a diversity filter and a quota.", highlight=False, soft_wrap=True
+            f"{RECIPE:12}The recipe for F: per domain its selectors, a diversity filter and a quota.",
+            highlight=False,
+            soft_wrap=True,
         )
         return
     names = known([name.strip() for name in selectors.split(",") if name.strip()])
     lake, settings = Lake(data_dir()), Settings()
     trained = contest.trained(lake, settings) if proxy else None
-    held = contest.hold(lake, names, size, settings, each=each, proxy=trained, advance=lambda name: console.print(f"[dim]{name}[/dim]"))
+    held = contest.hold(
+        lake, names, size, settings, each=each, proxy=trained, advance=lambda name: console.print(f"[dim]{name}[/dim]")
+    )
     folder = out or data_dir() / "arena"
     write_text(report.page(held.arena, names, held.columns, held.notes), folder / "arena.html")
     write_text(report.as_json(held.arena, held.columns), folder / "arena.json")

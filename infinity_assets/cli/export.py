@@ -23,15 +23,25 @@ LAYOUTS = ("openai", "sharegpt", "infinity_instruct", "alpaca", "synthesizer")
 @click.argument("asset")
 @click.option("--layout", type=click.Choice(LAYOUTS), required=True, help="The form of a line.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The JSONL file to write.")
-@click.option("--source", "sources", multiple=True, help="Take the rows of this source only; may be given several times.")
+@click.option(
+    "--source", "sources", multiple=True, help="Take the rows of this source only; may be given several times."
+)
 @click.option(
     "--tokenizer",
     help="`synthesizer` only: count by this tokenizer, take its begin and end of text, and write input_ids and loss_mask too. A folder, a fetched "
     "model, or a Hub id.",
 )
-@click.option("--max-tokens", type=click.IntRange(1), default=4096, show_default=True, help="`synthesizer` only: longest sequence.")
+@click.option(
+    "--max-tokens",
+    type=click.IntRange(1),
+    default=4096,
+    show_default=True,
+    help="`synthesizer` only: longest sequence.",
+)
 @sentences
-def export(asset: str, layout: str, out: Path, sources: tuple[str, ...], tokenizer: str | None, max_tokens: int) -> None:
+def export(
+    asset: str, layout: str, out: Path, sources: tuple[str, ...], tokenizer: str | None, max_tokens: int
+) -> None:
     """Write the conversations of ASSET as JSON lines, in a layout that trainers read.
 
     \b
@@ -59,7 +69,9 @@ def _write_rows(lake: "Lake", asset: str, sources: tuple[str, ...], layout: str,
     from infinity_assets.rows import writers
     from infinity_assets.scoring.labels import ABILITIES
 
-    named = lake.scan("tag_vocabulary").select("label", "label_zh").collect() if lake.partitions("tag_vocabulary") else None
+    named = (
+        lake.scan("tag_vocabulary").select("label", "label_zh").collect() if lake.partitions("tag_vocabulary") else None
+    )
     chinese = {} if named is None else dict(named.iter_rows())
     forms: dict[str, Callable[[pl.DataFrame], pl.DataFrame]] = {
         "openai": writers.openai_messages,
@@ -103,7 +115,11 @@ def _write_sequences(
     rows = pl.concat([rows for rows, _ in _conversations(lake, asset, sources)])
     if "context_chars" not in rows.columns:
         here = lake.partitions("synthesized_from_text")
-        known = lake.scan("synthesized_from_text").select("row_id", "context_chars").unique("row_id").collect() if here else None
+        known = (
+            lake.scan("synthesized_from_text").select("row_id", "context_chars").unique("row_id").collect()
+            if here
+            else None
+        )
         rows = rows.with_columns(context_chars=None) if known is None else rows.join(known, on="row_id", how="left")
     examples = examples_of(rows, split_unknown=bool(sources))
     if not examples:
@@ -134,9 +150,13 @@ def _encoder(name: str) -> "tuple[Any, Callable[[str], Tokenised]]":
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(str(folder) if folder.is_dir() else name)
     except (OSError, ValueError) as error:
-        raise InfinityError(f"There is no tokenizer {name}: no folder, no fetched model, and not to be had from the Hub.") from error
+        raise InfinityError(
+            f"There is no tokenizer {name}: no folder, no fetched model, and not to be had from the Hub."
+        ) from error
     if not tokenizer.is_fast or tokenizer.eos_token is None:
-        raise InfinityError(f"The tokenizer of {name} cannot be used: it names no end of text, or cannot say where its tokens stand.")
+        raise InfinityError(
+            f"The tokenizer of {name} cannot be used: it names no end of text, or cannot say where its tokens stand."
+        )
 
     def encode(text: str) -> Tokenised:
         encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)

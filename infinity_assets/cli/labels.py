@@ -42,7 +42,9 @@ def list_labels(limit: int) -> None:
 
     words = _made("tag_vocabulary")
     for line in words.head(limit).iter_rows(named=True):
-        click.echo(f"{line['rows']:>8,}  {line['label']:<40} {', '.join(line['cate_ability'] or ['-']):<50} {line['label_zh']}")
+        click.echo(
+            f"{line['rows']:>8,}  {line['label']:<40} {', '.join(line['cate_ability'] or ['-']):<50} {line['label_zh']}"
+        )
     if words.height > limit:
         click.echo(f"{words.height - limit:,} more: --limit {words.height}")
     if frozen := vocabularies.names(data_dir()):
@@ -69,7 +71,9 @@ def show(label: str) -> None:
         why = f"{known['reason'][0]}, in {known['rows'][0]:,} rows" if known.height else "the tagger never wrote it"
         raise InfinityError(f"{label!r} is no label of the vocabulary: {why}.")
     line = found.row(0, named=True)
-    click.echo(f"{name}: {line['rows']:,} rows, {line['label_zh']}, {', '.join(line['cate_ability'] or ['no coarse ability'])}")
+    click.echo(
+        f"{name}: {line['rows']:,} rows, {line['label_zh']}, {', '.join(line['cate_ability'] or ['no coarse ability'])}"
+    )
     click.echo(f"said by {line['said_by'] or 'nobody'}")
     for form in forms.filter(pl.col("label") == name).sort(pl.col("rows") * -1, "form").iter_rows(named=True):
         click.echo(f"{form['rows']:>8,}  {form['form']}  ({form['step']})")
@@ -111,7 +115,9 @@ def freeze(name: str) -> None:
     from infinity_assets.catalog import vocabularies
 
     file = vocabularies.freeze(data_dir(), name)
-    click.echo(f"{file}: {vocabularies.read(data_dir(), name).height:,} labels. `labels: {{vocabulary: {name}}}` puts it in force.")
+    click.echo(
+        f"{file}: {vocabularies.read(data_dir(), name).height:,} labels. `labels: {{vocabulary: {name}}}` puts it in force."
+    )
 
 
 def _made(asset: str) -> "pl.DataFrame":

@@ -56,15 +56,23 @@ def _next(lake, scores: "pl.DataFrame | None") -> list[str]:
 
     settings = Settings().foundation.loop
     if settings.lm_eval:
-        return [f"The next run reads {settings.lm_eval}, and takes a turn if the scores there are others than those of the last."]
+        return [
+            f"The next run reads {settings.lm_eval}, and takes a turn if the scores there are others than those of the last."
+        ]
     if not settings.items:
         return ["Nothing is evaluated (foundation.loop.items is 0): the next run leaves the shares as they are."]
     model = list(models_under_test(settings, lake))[-1]
-    known = scores is not None and not scores.filter((pl.col("role") == "tested") & (pl.col("model") == model)).is_empty()
+    known = (
+        scores is not None and not scores.filter((pl.col("role") == "tested") & (pl.col("model") == model)).is_empty()
+    )
     if not known:
         said = [f"The next run evaluates {model} and takes a turn if its scores are others than those of the last."]
     else:
-        said = [f"{model} has been evaluated: unless settings, benchmarks or F change, the next run leaves the shares as they are."]
+        said = [
+            f"{model} has been evaluated: unless settings, benchmarks or F change, the next run leaves the shares as they are."
+        ]
     if not settings.proxy.enabled:
-        said.append("No proxy is trained (foundation.loop.proxy.enabled is false): what F teaches is not measured here.")
+        said.append(
+            "No proxy is trained (foundation.loop.proxy.enabled is false): what F teaches is not measured here."
+        )
     return said

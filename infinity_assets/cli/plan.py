@@ -14,10 +14,17 @@ from infinity_assets.locations import data_dir
 @click.command()
 @click.option("--until", metavar="ASSET", help="Plan what this asset needs, for example inf_instruct_f.")
 @click.option(
-    "--sample", "size", default=64, show_default=True, type=click.IntRange(1), help="Rows per asset that models are really asked about."
+    "--sample",
+    "size",
+    default=64,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Rows per asset that models are really asked about.",
 )
 @click.option("--offline", is_flag=True, help="Make no call: what the response store does not tell is `?`.")
-@click.option("--json", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write every number to this file.")
+@click.option(
+    "--json", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write every number to this file."
+)
 @click.option(
     "--compare",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),

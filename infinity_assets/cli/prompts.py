@@ -51,13 +51,17 @@ def list_prompts() -> None:
     folder = Settings().prompts_dir
     for name in texts.names():
         for prompt in texts.wordings(name, folder):
-            click.echo(f"{prompt.label:<24} version {prompt.version:<3} {prompt.hash}  {_whose(prompt)}  {prompt.purpose}")
+            click.echo(
+                f"{prompt.label:<24} version {prompt.version:<3} {prompt.hash}  {_whose(prompt)}  {prompt.purpose}"
+            )
 
 
 @prompts.command()
 @click.argument("name")
 @click.option("--language", type=click.Choice(texts.LANGUAGES), help="Default: the row's, or else en.")
-@click.option("--row", "row", metavar="ROW", help="A row id, or its first digits: its texts stand where the variables are.")
+@click.option(
+    "--row", "row", metavar="ROW", help="A row id, or its first digits: its texts stand where the variables are."
+)
 @sentences
 def show(name: str, language: "texts.Language | None", row: str | None) -> None:
     """A prompt: what it is for, what its variables are, and its turns.
@@ -126,7 +130,12 @@ def _values(name: str, row: str, settings: "Settings") -> tuple[dict[str, str], 
     answers = [turn["content"] for turn in found.messages if turn["role"] == "assistant"]
     cut = settings.scoring.max_chars if name in ("tag", "judge_answer", "judge_pair", "find_deficiency") else None
     request = "\n\n".join(asked) if name == "judge_answer" else asked[0]
-    values = {"request": request[:cut], "text": asked[0], "one": asked[0], "max_labels": str(settings.scoring.max_labels)}
+    values = {
+        "request": request[:cut],
+        "text": asked[0],
+        "one": asked[0],
+        "max_labels": str(settings.scoring.max_labels),
+    }
     if name == "judge_pair":  # its `one` is a student's answer
         del values["one"]
     reference = {"judge_pair": "other", "find_deficiency": "reference"}.get(name, "answer")

@@ -77,7 +77,11 @@ def compact() -> None:
 
 
 @responses.command()
-@click.option("--move-aside", is_flag=True, help="Move what is damaged to data/responses.damaged: the next run asks again what it held.")
+@click.option(
+    "--move-aside",
+    is_flag=True,
+    help="Move what is damaged to data/responses.damaged: the next run asks again what it held.",
+)
 @sentences
 def verify(move_aside: bool) -> None:
     """Read every file, and name those that cannot be trusted. Exit status 1 if there is one, even when it was moved aside.
@@ -96,7 +100,9 @@ def verify(move_aside: bool) -> None:
     if damages and move_aside:
         click.echo(f"Moved to {store.move_aside(damages)}: {_files(len(damages))}.")
     elif damages:
-        click.echo(f"{_files(len(damages))} of {_described(store.sizes())}: --move-aside takes them out, so that the next run asks again.")
+        click.echo(
+            f"{_files(len(damages))} of {_described(store.sizes())}: --move-aside takes them out, so that the next run asks again."
+        )
     else:
         click.echo(f"{_described(store.sizes())}: all as they were written.")
     if damages:
@@ -105,14 +111,27 @@ def verify(move_aside: bool) -> None:
 
 @responses.command()
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
-@click.option("--latest", is_flag=True, help="Keep only what the latest materialisation of each partition has used, not those before.")
 @click.option(
-    "--embeddings", is_flag=True, help="Remove vectors, too: no materialisation names those it used, so all that are old enough go."
+    "--latest",
+    is_flag=True,
+    help="Keep only what the latest materialisation of each partition has used, not those before.",
 )
 @click.option(
-    "--older-than", metavar="DAYS", type=click.FloatRange(min=0), default=7, show_default=True, help="Keep what was stored after that."
+    "--embeddings",
+    is_flag=True,
+    help="Remove vectors, too: no materialisation names those it used, so all that are old enough go.",
 )
-@click.option("--errors", metavar="CLASSES", help="Instead: remove what failed in these ways, used or not, and however young.")
+@click.option(
+    "--older-than",
+    metavar="DAYS",
+    type=click.FloatRange(min=0),
+    default=7,
+    show_default=True,
+    help="Keep what was stored after that.",
+)
+@click.option(
+    "--errors", metavar="CLASSES", help="Instead: remove what failed in these ways, used or not, and however young."
+)
 @sentences
 def prune(dry_run: bool, latest: bool, embeddings: bool, older_than: float, errors: str | None) -> None:
     """Remove the answers that no materialisation has used, past or present.
@@ -146,11 +165,17 @@ def prune(dry_run: bool, latest: bool, embeddings: bool, older_than: float, erro
     young = told["too_young"].sum()
     gone, mib = told["removed"].sum(), told["freed"].sum() / 2**20
     open_console().print(
-        _table("Of the stored answers, not used", told.rename({"removed": "would go" if dry_run else "gone"}).drop("freed"))
+        _table(
+            "Of the stored answers, not used", told.rename({"removed": "would go" if dry_run else "gone"}).drop("freed")
+        )
     )
     click.echo(
         f"{gone:,} answers {'would go' if dry_run else 'are gone'}, about {mib:,.1f} MiB."
-        + (f" {young:,} more are not used, but stored (or merged with some that were) in the last {older_than:g} days." if young else "")
+        + (
+            f" {young:,} more are not used, but stored (or merged with some that were) in the last {older_than:g} days."
+            if young
+            else ""
+        )
     )
 
 
@@ -177,7 +202,8 @@ def _table(title: str, frame: "pl.DataFrame") -> "Table":
         table.add_column(name.replace("_", " "), justify="right" if dtype.is_numeric() else "left")
     for row in frame.iter_rows():
         shown = (
-            (f"{value:,.1f}" if isinstance(value, float) else f"{value:,}") if isinstance(value, int | float) else value for value in row
+            (f"{value:,.1f}" if isinstance(value, float) else f"{value:,}") if isinstance(value, int | float) else value
+            for value in row
         )
         table.add_row(*(escape(value or "") for value in shown))
     return table

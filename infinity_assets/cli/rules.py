@@ -38,8 +38,12 @@ def rules(context: click.Context) -> None:
 
 @rules.command()
 @click.argument("name")
-@click.option("--rows", default=5, show_default=True, type=click.IntRange(1), help="Rows on each side of the threshold.")
-@click.option("--threshold", type=float, help="Say what this threshold would do, and show the rows on both sides of it.")
+@click.option(
+    "--rows", default=5, show_default=True, type=click.IntRange(1), help="Rows on each side of the threshold."
+)
+@click.option(
+    "--threshold", type=float, help="Say what this threshold would do, and show the rows on both sides of it."
+)
 @sentences
 def show(name: str, rows: int, threshold: float | None) -> None:
     """The rows nearest to the threshold of rule NAME, on both of its sides.
@@ -63,11 +67,17 @@ def show(name: str, rows: int, threshold: float | None) -> None:
             raise InfinityError(f"A threshold is a finite number, not {threshold}.")
         with pl.Config(tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True):
             console.print(
-                f"With {threshold:g} for {bound.name}:\n{what_if(facts, bound, settings, threshold)}", highlight=False, markup=False
+                f"With {threshold:g} for {bound.name}:\n{what_if(facts, bound, settings, threshold)}",
+                highlight=False,
+                markup=False,
             )
         settings = with_threshold(settings, name, threshold)
     found = sides(facts, bound, settings, rows)
-    of_them = lake.scan("decontaminated").select("row_id", "messages").filter(pl.col("row_id").is_in(found["row_id"].implode()))
+    of_them = (
+        lake.scan("decontaminated")
+        .select("row_id", "messages")
+        .filter(pl.col("row_id").is_in(found["row_id"].implode()))
+    )
     for line in lines(bound, found, texts(of_them.collect(engine="streaming"))):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if found.is_empty():

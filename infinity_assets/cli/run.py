@@ -25,9 +25,13 @@ from infinity_assets.locations import data_dir
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder whose subfolders are the evaluation sets. Remembered too. Default: data/benchmarks.",
 )
-@click.option("--only", help="Names of the sources to take, separated by commas. Remembered too; `--only ''` takes all again.")
+@click.option(
+    "--only", help="Names of the sources to take, separated by commas. Remembered too; `--only ''` takes all again."
+)
 @click.option("--until", metavar="ASSET", help="Stop when this asset is made, for example inf_instruct_f.")
-@click.option("--force", is_flag=True, help="Make everything anew. Answers of models are still taken from the response store.")
+@click.option(
+    "--force", is_flag=True, help="Make everything anew. Answers of models are still taken from the response store."
+)
 @click.option(
     "--budget",
     metavar="AMOUNT",
@@ -37,7 +41,13 @@ from infinity_assets.locations import data_dir
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @sentences
 def run(
-    sources: Path | None, benchmarks: Path | None, only: str | None, until: str | None, force: bool, budget: str | None, debug: bool
+    sources: Path | None,
+    benchmarks: Path | None,
+    only: str | None,
+    until: str | None,
+    force: bool,
+    budget: str | None,
+    debug: bool,
 ) -> None:
     """Register the sources and materialise the graph, in this process.
 
@@ -63,7 +73,9 @@ def run(
     pool = Pool.load(data)
     if sources or only is not None:
         chosen = sources.absolute() if sources else pool.sources
-        pool = pool.model_copy(update={"sources": chosen, "only": tuple(name.strip() for name in only.split(",")) if only else ()})
+        pool = pool.model_copy(
+            update={"sources": chosen, "only": tuple(name.strip() for name in only.split(",")) if only else ()}
+        )
     if benchmarks:
         pool = pool.model_copy(update={"benchmarks": benchmarks.absolute()})
     for folder in waiting(pool.sources):
@@ -71,7 +83,9 @@ def run(
             bring(folder)
     folders = pool.source_folders()
     if not folders:
-        raise InfinityError(f"{pool.sources} holds no source: put a folder with data there, or `infinity sources add` one.")
+        raise InfinityError(
+            f"{pool.sources} holds no source: put a folder with data there, or `infinity sources add` one."
+        )
     pool.save(data)
     some = f" (only {', '.join(pool.only)})" if pool.only else ""
     console.print(
@@ -115,12 +129,17 @@ def run(
             console.print(f"{said} {escape(f'{fault.asset}: {fault.sentence}')}", highlight=False, soft_wrap=True)
             if debug:
                 console.print(fault.trace, highlight=False, markup=False)
-        console.print("What was finished is kept: run the same command again to go on. --debug shows the traceback.", highlight=False)
+        console.print(
+            "What was finished is kept: run the same command again to go on. --debug shows the traceback.",
+            highlight=False,
+        )
         sys.exit(1)
     for asset, name in (("inf_instruct_f", "InfInstruct-F"), ("inf_instruct_g", "InfInstruct-G")):
         file = data / "lake" / asset / "all.parquet"
         if file.exists() and until is None:
-            console.print(f"{name}  {file}  and  {data / 'release' / name}.jsonl", highlight=False, markup=False, soft_wrap=True)
+            console.print(
+                f"{name}  {file}  and  {data / 'release' / name}.jsonl", highlight=False, markup=False, soft_wrap=True
+            )
     console.print(
         f"{time.monotonic() - began:.0f} s. Look at it: `make ui`, `infinity explain ROW`, `infinity sql`, {data / 'metadata.duckdb'}",
         highlight=False,

@@ -37,7 +37,10 @@ def sources() -> None:
 @click.option("--name", help="What to call it. Default: the name of the folder, file or dataset.")
 @click.option("--licence", help="An SPDX id such as CC-BY-4.0. Default for the Hub: the dataset card's.")
 @click.option("--domain", type=click.Choice(DOMAINS), help="The domain of all rows. Default: told row by row.")
-@click.option("--language", help="The BCP 47 tag of all rows, such as en. Default: the card's if it names one, else told row by row.")
+@click.option(
+    "--language",
+    help="The BCP 47 tag of all rows, such as en. Default: the card's if it names one, else told row by row.",
+)
 @click.option("--layout", help="The layout of every record, such as alpaca. Default: told by the keys.")
 @click.option("--copy", is_flag=True, help="A path: copy the files. Default: link them.")
 @click.option("--config", help="The Hub: which configuration. Default: the dataset's default.")
@@ -73,7 +76,9 @@ def add(what: str, name: str | None, copy: bool, config: str | None, split: str 
             raise InfinityError(f"There is no {what}; a dataset of the Hub is written hf://datasets/OWNER/NAME.")
         folder = folders.add(root, Path(what), name, said, copy)
         source = folders.load_source(folder)
-        click.echo(f"{folder.name}: {len(folders.data_files(folder))} files, licence {source.licence}. `infinity run` reads them.")
+        click.echo(
+            f"{folder.name}: {len(folders.data_files(folder))} files, licence {source.licence}. `infinity run` reads them."
+        )
         return
     if copy:
         raise InfinityError("--copy is for folders and files; what comes from the Hub is copied in any case.")
@@ -88,7 +93,12 @@ def add(what: str, name: str | None, copy: bool, config: str | None, split: str 
 
 @sources.command()
 @click.argument("names", metavar="[NAME]...", nargs=-1)
-@click.option("--sources", "root", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder of the sources, as for run.")
+@click.option(
+    "--sources",
+    "root",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of the sources, as for run.",
+)
 @sentences
 def fetch(names: tuple[str, ...], root: Path | None) -> None:
     """Bring the files of sources that are only a source.yaml so far. What is there costs nothing and needs no network.
@@ -188,7 +198,8 @@ def list_sources(as_json: bool) -> None:
             facts = source.model_dump(mode="json", exclude={"path"})
             click.echo(
                 json.dumps(
-                    {**facts, "folder": str(folder), "files": files, "rows": rows, "fetched": name not in awaited}, ensure_ascii=False
+                    {**facts, "folder": str(folder), "files": files, "rows": rows, "fetched": name not in awaited},
+                    ensure_ascii=False,
                 )
             )
             continue
@@ -209,12 +220,23 @@ def list_sources(as_json: bool) -> None:
 @click.option("--file", "glob", metavar="GLOB", help="Look at these files only.")
 @click.option("--layout", help="Try this layout for every record, such as alpaca.")
 @click.option(
-    "--field", "fields", metavar="NAME=PATH", multiple=True, help="Try this line of `fields`, such as output=meta.reply.0. Repeatable."
+    "--field",
+    "fields",
+    metavar="NAME=PATH",
+    multiple=True,
+    help="Try this line of `fields`, such as output=meta.reply.0. Repeatable.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @sentences
 def preview(
-    what: str, rows: int, limit: int, everything: bool, glob: str | None, layout: str | None, fields: tuple[str, ...], as_json: bool
+    what: str,
+    rows: int,
+    limit: int,
+    everything: bool,
+    glob: str | None,
+    layout: str | None,
+    fields: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Show what the rows of a source would be, before anything runs. Nothing is written.
 
@@ -263,7 +285,9 @@ def preview(
             show_lines(as_yaml(tried), console)
     if not seen.readable:
         named = f" that {glob} names" if glob else ""
-        raise InfinityError(f"Nothing could be read: {what} holds no file of data{named} with a record in it that can be parsed.")
+        raise InfinityError(
+            f"Nothing could be read: {what} holds no file of data{named} with a record in it that can be parsed."
+        )
 
 
 @sources.command()
@@ -271,7 +295,9 @@ def preview(
 @click.argument("file", required=False)
 @click.argument("position", required=False, type=int)
 @click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the bytes to this file. Default: to the standard output."
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the bytes to this file. Default: to the standard output.",
 )
 @sentences
 def raw(name: str, file: str | None, position: int | None, out: Path | None) -> None:

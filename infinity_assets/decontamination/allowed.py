@@ -35,8 +35,16 @@ def _read(file: Path) -> pl.DataFrame:
         said = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InfinityError(f"{file} is not valid YAML: {' '.join(str(error).split())}.") from None
-    listed = {name: [text] if isinstance(text, str) else text for name, text in said.items()} if isinstance(said, dict) else {"": [None]}
-    lines = [(str(name), text, file.name) for name, texts in listed.items() for text in (texts if isinstance(texts, list) else [None])]
+    listed = (
+        {name: [text] if isinstance(text, str) else text for name, text in said.items()}
+        if isinstance(said, dict)
+        else {"": [None]}
+    )
+    lines = [
+        (str(name), text, file.name)
+        for name, texts in listed.items()
+        for text in (texts if isinstance(texts, list) else [None])
+    ]
     if not all(isinstance(text, str) for _, text, _ in lines):
         raise InfinityError(f"{file} must hold `name: text` lines, or a list of texts under a name.")
     return pl.DataFrame(lines, schema=ALLOWED, orient="row")

@@ -98,7 +98,11 @@ class Gate:
 
     def __init__(self, items: pl.DataFrame, rule: Decontamination, allowed: Iterable[str] = ()):
         self._rule = rule
-        lengths = [n for n, on in ((rule.ngram, rule.ngram is not None), (rule.overlap_ngram, rule.overlap is not None)) if on and n]
+        lengths = [
+            n
+            for n, on in ((rule.ngram, rule.ngram is not None), (rule.overlap_ngram, rule.overlap is not None))
+            if on and n
+        ]
         self._by_runs = bool(lengths)
         self._shortest = min(lengths, default=rule.overlap_ngram)
         self._covers = rule.overlap_ngram if rule.overlap is not None else self._shortest
@@ -151,8 +155,16 @@ class Gate:
             *(turns[name].gather(at_turn) for name in ("row_id", "side", "turn")),
             *(self._index.parts[name].gather(at_part) for name in ("benchmark", "item_id", "part")),
         )
-        removes = pl.any_horizontal((pl.col("rule") == rule) & _among(sides) for rule, sides in self._rule.remove.items())
-        verdict = pl.when("excused").then(pl.lit("excused")).when(removes).then(pl.lit("removes")).otherwise(pl.lit("reported"))
+        removes = pl.any_horizontal(
+            (pl.col("rule") == rule) & _among(sides) for rule, sides in self._rule.remove.items()
+        )
+        verdict = (
+            pl.when("excused")
+            .then(pl.lit("excused"))
+            .when(removes)
+            .then(pl.lit("removes"))
+            .otherwise(pl.lit("reported"))
+        )
         lines = _bounded(placed.filter(_among(self._rule.sides)).with_columns(verdict.alias("verdict")))
         spans = [tokens.quoted(*run) for run in lines.select("text", "start", "shared").iter_rows()]
         return lines.with_columns(pl.Series("span", spans, dtype=pl.String)).select(list(MATCHES))
@@ -172,7 +184,9 @@ class Gate:
         runs = self._index.runs(tokens)
         while True:
             firsts = np.flatnonzero(np.diff(runs[:, 0], prepend=-1) | np.diff(runs[:, 1], prepend=-1))
-            every, unexcused = (self._fired(runs, np.append(firsts, len(runs)), of_allowed) for of_allowed in (True, False))
+            every, unexcused = (
+                self._fired(runs, np.append(firsts, len(runs)), of_allowed) for of_allowed in (True, False)
+            )
             fired = every.ngram | every.overlap
             suspects = np.flatnonzero(np.repeat(fired, np.diff(np.append(firsts, len(runs)))))
             wrong = suspects[~self._index.confirmed(runs[suspects], tokens)]
@@ -199,7 +213,9 @@ class Gate:
         index, rule = self._index, self._rule
         ends = index.tokens.found.offsets[:-1] + index.heads
         least = rule.min_words
-        measured = measure(runs, firsts, rule.ngram or 0, least, self._covers, index.words_before, ends, index.reach, of_allowed)
+        measured = measure(
+            runs, firsts, rule.ngram or 0, least, self._covers, index.words_before, ends, index.reach, of_allowed
+        )
         parts = runs[firsts[:-1], 1]
         share, overlap = np.zeros(len(parts)), np.zeros(len(parts), bool)
         begins = index.tokens.found.offsets[:-1]
@@ -209,7 +225,9 @@ class Gate:
             there = (index.words_before[begins + lengths] - index.words_before[begins])[parts]
             if rule.overlap is not None:
                 enough = (covered >= rule.overlap_tokens) | (covered == length)
-                overlap |= (of > rule.overlap) & enough & (measured[:, words] >= np.minimum(np.maximum(there, 1), least))
+                overlap |= (
+                    (of > rule.overlap) & enough & (measured[:, words] >= np.minimum(np.maximum(there, 1), least))
+                )
             share = np.maximum(share, of)
         return _Fired(measured[:, 4] >= 0, overlap, measured[:, 4], measured[:, 5], share)
 
@@ -247,7 +265,9 @@ def _hits(rule: str, runs: np.ndarray, share: np.ndarray, excused: np.ndarray) -
 
 def _among(sides: Mapping[Part, Collection[str]]) -> pl.Expr:
     """Whether the role of the turn is one of those named for the part of the item."""
-    return pl.any_horizontal((pl.col("part") == part) & pl.col("side").is_in(list(roles)) for part, roles in sides.items())
+    return pl.any_horizontal(
+        (pl.col("part") == part) & pl.col("side").is_in(list(roles)) for part, roles in sides.items()
+    )
 
 
 def _bounded(lines: pl.DataFrame) -> pl.DataFrame:

@@ -51,9 +51,13 @@ class Tokens:
         from infinity_assets.decontamination.kernels import spelled
 
         joined, begins = spelled(self.data, self.where, texts, firsts, lengths, self.found.starts, self.found.ends)
-        written = pl.Series(values=LargeStringArray.from_buffers(len(texts), py_buffer(begins), py_buffer(joined)), dtype=pl.String)
+        written = pl.Series(
+            values=LargeStringArray.from_buffers(len(texts), py_buffer(begins), py_buffer(joined)), dtype=pl.String
+        )
         # Where lower case depends on more than the letter, as `token_hashes` has it.
-        return written.str.to_lowercase().str.replace_all("ς", "σ", literal=True).str.replace_all("i̇", "i", literal=True)
+        return (
+            written.str.to_lowercase().str.replace_all("ς", "σ", literal=True).str.replace_all("i̇", "i", literal=True)
+        )
 
     def quoted(self, text: int, first: int, length: int) -> str:
         """A run as it stands in its text, cut where it is long."""
@@ -73,7 +77,9 @@ class Index:
         allowed: Texts that everyone quotes.
     """
 
-    def __init__(self, items: pl.DataFrame, parts: Sequence[str], shortest: int, exact_words: float, allowed: Sequence[str]):
+    def __init__(
+        self, items: pl.DataFrame, parts: Sequence[str], shortest: int, exact_words: float, allowed: Sequence[str]
+    ):
         self.parts = _parts(items).filter(pl.col("part").is_in(parts))
         """benchmark, item_id, part (question or answer), text, head (of a question, without what follows it; else all)."""
         self._shortest, self._exact_words, self._allowed = shortest, exact_words, allowed
@@ -83,7 +89,9 @@ class Index:
         from infinity_assets.decontamination.kernels import shared_runs
 
         ours, theirs = self.tokens.found, tokens.found
-        runs = shared_runs(theirs.hashes, theirs.offsets, self._shortest, *self._grams, ours.hashes, ours.offsets, self._part_of)
+        runs = shared_runs(
+            theirs.hashes, theirs.offsets, self._shortest, *self._grams, ours.hashes, ours.offsets, self._part_of
+        )
         return runs[np.lexsort((runs[:, 3], runs[:, 1], runs[:, 0]))]
 
     def confirmed(self, runs: np.ndarray, tokens: Tokens) -> np.ndarray:
@@ -180,8 +188,14 @@ def _parts(items: pl.DataFrame) -> pl.DataFrame:
             items = items.with_columns(pl.lit(None, dtype=dtype).alias(column))
     further = pl.col("further").list.drop_nulls().list.join("\n")
     whole = pl.concat_str("prompt", further, separator="\n", ignore_nulls=True)
-    question = items.select("benchmark", "item_id", pl.lit("question").alias("part"), whole.alias("text"), pl.col("prompt").alias("head"))
+    question = items.select(
+        "benchmark", "item_id", pl.lit("question").alias("part"), whole.alias("text"), pl.col("prompt").alias("head")
+    )
     answer = items.select(
-        "benchmark", "item_id", pl.lit("answer").alias("part"), pl.col("answer").alias("text"), pl.col("answer").alias("head")
+        "benchmark",
+        "item_id",
+        pl.lit("answer").alias("part"),
+        pl.col("answer").alias("text"),
+        pl.col("answer").alias("head"),
     )
     return pl.concat([question, answer]).with_columns(pl.col("text", "head").fill_null(""))

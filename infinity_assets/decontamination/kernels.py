@@ -45,7 +45,9 @@ def _is_option_letter(data, begin, stop, start, end):
     if before != 40 and before != 91:  # ( [
         return False
     further = _before(data, begin, place)[0]  # `f(a)` is a call, `grid[i][j]` a subscript
-    return not (48 <= further <= 57 or 65 <= (further & 0xFFFFDF) <= 90 or further == 95 or further == 41 or further == 93)
+    return not (
+        48 <= further <= 57 or 65 <= (further & 0xFFFFDF) <= 90 or further == 95 or further == 41 or further == 93
+    )
 
 
 @njit(nogil=True, cache=True)
@@ -180,14 +182,22 @@ def shared_runs(hashes, offsets, n, words, bits, keys, firsts, postings, begins,
                 at = postings[posting]
                 part = part_of[at]
                 back = 0
-                while start - back > begin and at - back > item_offsets[part] and hashes[start - back - 1] == item_hashes[at - back - 1]:
+                while (
+                    start - back > begin
+                    and at - back > item_offsets[part]
+                    and hashes[start - back - 1] == item_hashes[at - back - 1]
+                ):
                     back += 1
                     if begins[at - back]:
                         break
                 if back and begins[at - back]:
                     continue  # it has been found from there
                 length = 0
-                while start + length < stop and at + length < item_offsets[part + 1] and hashes[start + length] == item_hashes[at + length]:
+                while (
+                    start + length < stop
+                    and at + length < item_offsets[part + 1]
+                    and hashes[start + length] == item_hashes[at + length]
+                ):
                     length += 1
                 if length < n:
                     continue

@@ -46,7 +46,9 @@ def nearest(
     vectors = ordered["vector"].to_numpy()
     found = close_pairs.nearest(item_vectors, vectors, floor, most, advance=advance)
     if every_from is not None:
-        found = pl.concat([found, close_pairs.nearest(item_vectors, vectors, every_from, len(vectors), advance=advance)])
+        found = pl.concat(
+            [found, close_pairs.nearest(item_vectors, vectors, every_from, len(vectors), advance=advance)]
+        )
     listed = pl.DataFrame(
         {
             "prompt_hash": ordered["prompt_hash"].gather(found["row"]),

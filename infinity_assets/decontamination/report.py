@@ -51,7 +51,10 @@ def by_source(matches: pl.LazyFrame, copies: pl.LazyFrame, items: pl.LazyFrame, 
     counted = everywhere.group_by("source", "benchmark").agg(
         row.filter(removes).n_unique().cast(pl.Int64).alias("rows"),
         pl.col("item_id").filter(removes).n_unique().cast(pl.Int64).alias("items"),
-        reported.filter(~reported.is_in(row.filter(removes).implode())).n_unique().cast(pl.Int64).alias("rows_reported"),
+        reported.filter(~reported.is_in(row.filter(removes).implode()))
+        .n_unique()
+        .cast(pl.Int64)
+        .alias("rows_reported"),
         excused.filter(~excused.is_in(row.filter(pl.col("verdict") != "excused").implode()))
         .n_unique()
         .cast(pl.Int64)
@@ -59,7 +62,9 @@ def by_source(matches: pl.LazyFrame, copies: pl.LazyFrame, items: pl.LazyFrame, 
     )
     share = pl.col("items") / pl.col("benchmark_items")
     told = counted.join(sizes, on="benchmark").with_columns(share.alias("share"), (share > flag_above).alias("flagged"))
-    return told.select(list(CONTAMINATION)).sort("share", "source", "benchmark", descending=[True, False, False]).collect()
+    return (
+        told.select(list(CONTAMINATION)).sort("share", "source", "benchmark", descending=[True, False, False]).collect()
+    )
 
 
 def flagged(contamination: pl.DataFrame) -> list[str]:

@@ -82,13 +82,17 @@ def close_pairs(
         return found
     squares = [_squares(view) for view in views]
     exact = rows <= exact_up_to
-    for left, right in _bounded(views, floor, most, groups, fresh, advance) if exact else _proposed(views, floor, most, advance):
+    for left, right in (
+        _bounded(views, floor, most, groups, fresh, advance) if exact else _proposed(views, floor, most, advance)
+    ):
         left, right = np.minimum(left, right), np.maximum(left, right)
         wanted = np.ones(len(left), bool) if groups is None else groups[left] == groups[right]
         if fresh is not None:
             wanted &= fresh[left] | fresh[right]
         left, right = left[wanted], right[wanted]
-        cosine = np.minimum.reduce([_cosines(view, view, square, square, left, right) for view, square in zip(views, squares, strict=True)])
+        cosine = np.minimum.reduce(
+            [_cosines(view, view, square, square, left, right) for view, square in zip(views, squares, strict=True)]
+        )
         near = cosine >= floor
         found = together(found, Pairs(left[near], right[near], cosine[near].astype(np.float32)))
         if len(found.left) > _BUFFER:
@@ -164,7 +168,12 @@ def nearest(
             query, row = query + above, row + start
             cosine = _cosines(queries, vectors, query_squares, squares, query, row)
             near = cosine >= floor
-            found = {"query": query[near], "row": row[near], "similarity": cosine[near].astype(np.float32), "key": keys[row[near]]}
+            found = {
+                "query": query[near],
+                "row": row[near],
+                "similarity": cosine[near].astype(np.float32),
+                "key": keys[row[near]],
+            }
             ranked = pl.concat([mine, pl.DataFrame(found)]).sort("query", pl.col("similarity") * -1, "key", "row")
             best[above] = ranked.filter(pl.int_range(pl.len()).over("query") < most)
         advance(min(start + _COLUMNS, len(vectors)), len(vectors))

@@ -70,7 +70,10 @@ def find_duplicates(
         reached = _reached(prints, added, workers)
         again = find_duplicates(reached, rule, workers=workers, progress=progress)
         records = pl.concat(
-            [before.clear().select("row_id", *PLACE), *(part.select("row_id", *PLACE).collect() for part in reached.values())]
+            [
+                before.clear().select("row_id", *PLACE),
+                *(part.select("row_id", *PLACE).collect() for part in reached.values()),
+            ]
         )
         return pl.concat([before.join(records, on=["row_id", *PLACE], how="anti"), again]).sort(*PLACE, "row_id")
     records, contents = _ranked(prints, rule)
@@ -92,7 +95,9 @@ def _reached(prints: Mapping[str, pl.LazyFrame], added: Collection[str], workers
     for (source, part), mine in zip(prints.items(), np.split(reached, ends[:-1]), strict=True):
         if mine.any():
             first, last = np.flatnonzero(mine)[[0, -1]]
-            parts[source] = part.slice(first, last - first + 1).collect().filter(pl.Series(mine[first : last + 1])).lazy()
+            parts[source] = (
+                part.slice(first, last - first + 1).collect().filter(pl.Series(mine[first : last + 1])).lazy()
+            )
     return parts
 
 
@@ -106,7 +111,9 @@ def _ranked(prints: Mapping[str, pl.LazyFrame], rule: Dedup) -> tuple[pl.DataFra
         pl.col("source").replace_strict(priority, default=len(priority), return_dtype=pl.Int64).alias("rank"),
         pl.col("row_id").str.head(16).str.to_integer(base=16, dtype=pl.UInt64).alias("half"),
     )
-    tied = light.filter(pl.col("half").is_duplicated()).sort("row_id", *PLACE).select("record", tie=pl.int_range(pl.len()))
+    tied = (
+        light.filter(pl.col("half").is_duplicated()).sort("row_id", *PLACE).select("record", tie=pl.int_range(pl.len()))
+    )
     light = light.join(tied, on="record", how="left", maintain_order="left")
     ranked = light.sort("rank", "score", "half", "tie", descending=[False, True, False, False], nulls_last=True)
     contents = ranked.unique("content_hash", keep="first", maintain_order=True).with_row_index("content")
@@ -159,7 +166,9 @@ def _pairs(contents: pl.DataFrame, neighbours: pl.DataFrame | None) -> Pairs:
     if neighbours is None or neighbours.is_empty():
         return NO_PAIRS
     row = contents.select("content_hash", pl.col("content").cast(pl.Int64).alias("row"))
-    found = neighbours.join(row, left_on="a", right_on="content_hash").join(row, left_on="b", right_on="content_hash", suffix="_b")
+    found = neighbours.join(row, left_on="a", right_on="content_hash").join(
+        row, left_on="b", right_on="content_hash", suffix="_b"
+    )
     ends = pl.min_horizontal("row", "row_b").alias("left"), pl.max_horizontal("row", "row_b").alias("right")
     ordered = found.select(*ends, pl.col("similarity").cast(pl.Float32)).sort("left", "right")
     return Pairs(*(column.to_numpy() for column in ordered))
@@ -169,7 +178,9 @@ def _told(records: pl.DataFrame, contents: pl.DataFrame, losers: Losers, best_an
     """The line of every record that lost."""
     winner = np.where(losers.winner >= 0, losers.winner, best_answer)
     methods = [best_answer >= 0, losers.given, losers.winner >= 0]
-    method = np.select(methods, [METHODS.index(name) for name in ("instruction", "semantic", "near")], METHODS.index("exact"))
+    method = np.select(
+        methods, [METHODS.index(name) for name in ("instruction", "semantic", "near")], METHODS.index("exact")
+    )
     similarity = np.where(losers.winner >= 0, losers.similarity.astype(np.float64).round(6), 1.0)
     survivor = np.where(winner < 0, np.arange(len(winner)), winner)
     # A row that a near-duplicate lost to may be an answer too many.

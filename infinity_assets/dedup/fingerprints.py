@@ -138,7 +138,11 @@ class _Turns(NamedTuple):
 
 def _turns(rows: pl.DataFrame) -> _Turns:
     turns = rows["messages"].explode(empty_as_null=False).struct.unnest()
-    roles = turns["role"].replace_strict({role: number for number, role in enumerate(ROLES)}, return_dtype=pl.UInt8).to_numpy()
+    roles = (
+        turns["role"]
+        .replace_strict({role: number for number, role in enumerate(ROLES)}, return_dtype=pl.UInt8)
+        .to_numpy()
+    )
     contents = compatible(turns["content"])
     return _Turns(_begins(rows["messages"].list.len()), roles, *utf8(contents), _begins(contents.str.len_chars()))
 
@@ -167,7 +171,9 @@ def _hashes(turns: _Turns) -> tuple[pl.Series, pl.Series]:
 
     def spelled(hashes: np.ndarray) -> pl.Series:
         flat = pa.py_buffer(np.ascontiguousarray(hashes))
-        return pl.Series(pl.from_arrow(pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(hashes), [None, flat]))).bin.encode("hex")
+        return pl.Series(
+            pl.from_arrow(pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(hashes), [None, flat]))
+        ).bin.encode("hex")
 
     return spelled(found[:, 0]), spelled(found[:, 1])
 

@@ -91,7 +91,9 @@ def find_losers(
     pair_begins = np.searchsorted(given_pairs.left, np.arange(len(members) + 1))
     local_winner, score = np.full(len(members), -1, np.int32), np.zeros(len(members), np.float32)
     begins = np.zeros(len(members), np.int64)
-    ends = np.append(np.flatnonzero(np.diff(leader[members])) + 1, len(members)) if len(members) else np.empty(0, np.int64)
+    ends = (
+        np.append(np.flatnonzero(np.diff(leader[members])) + 1, len(members)) if len(members) else np.empty(0, np.int64)
+    )
     with ThreadPoolExecutor(workers) as threads:
         for batch in _batches(ends, sizes):
             low, high = batch[0][0], batch[-1][1]
@@ -128,7 +130,9 @@ def touched(keys: np.ndarray, signed: np.ndarray, fresh: np.ndarray, workers: in
     return reached[leader]
 
 
-def _components(keys: np.ndarray, signed: np.ndarray, pairs: Pairs, workers: int) -> tuple[list[np.ndarray], np.ndarray]:
+def _components(
+    keys: np.ndarray, signed: np.ndarray, pairs: Pairs, workers: int
+) -> tuple[list[np.ndarray], np.ndarray]:
     """For every band the rows that share a key (as `comparing_kernels.link` returns them), and for every row its component's lowest row."""
     from infinity_assets.dedup import comparing_kernels as kernels
 

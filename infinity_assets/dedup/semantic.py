@@ -56,7 +56,14 @@ def embeddings(width: int) -> pl.Schema:
     """
     vector = pl.Array(pl.Float16, width)
     return pl.Schema(
-        {"content_hash": pl.String, "prompt": vector, "answer": vector, "facts": pl.String, "cut": pl.Boolean, "unknown": pl.Float32}
+        {
+            "content_hash": pl.String,
+            "prompt": vector,
+            "answer": vector,
+            "facts": pl.String,
+            "cut": pl.Boolean,
+            "unknown": pl.Float32,
+        }
     )
 
 
@@ -88,7 +95,9 @@ def facts() -> pl.Expr:
     """
     prompt = pl.col("prompt").str.normalize("NFKC").str.to_lowercase()
     answer = tokens(pl.col("answer"))
-    system = pl.col("system").map_batches(lambda texts: pl.Series([digest(t)[:8] if t else "" for t in texts], dtype=pl.String), pl.String)
+    system = pl.col("system").map_batches(
+        lambda texts: pl.Series([digest(t)[:8] if t else "" for t in texts], dtype=pl.String), pl.String
+    )
     return pl.concat_str(
         [
             system,
@@ -115,7 +124,9 @@ def embed(contents: pl.DataFrame, encoder: Encoder, max_unknown: float) -> pl.Da
     readable = prompt.unknown <= max_unknown
     judged = readable & ~prompt.cut & (answer.unknown <= max_unknown)
     prompts = contents["prompt"].set(pl.Series(~readable), None)
-    answers = pl.select(pl.when(contents["answer"] == "").then(contents["prompt"]).otherwise(contents["answer"])).to_series()
+    answers = pl.select(
+        pl.when(contents["answer"] == "").then(contents["prompt"]).otherwise(contents["answer"])
+    ).to_series()
     answers = answers.set(pl.Series(~judged), None)
     distinct = pl.concat([prompts, answers]).drop_nulls().unique(maintain_order=True)
     vectors = encoder.encode(distinct.to_list()) if len(distinct) else np.zeros((0, encoder.width))
@@ -184,14 +195,21 @@ def neighbours(
     )
     if kept is not None:
         found = strongest(together(kept, found), contents.height, most, keys)
-    pairs = pl.DataFrame({"a": hashes.gather(found.left), "b": hashes.gather(found.right), "similarity": found.similarity}, schema=PAIRS)
+    pairs = pl.DataFrame(
+        {"a": hashes.gather(found.left), "b": hashes.gather(found.right), "similarity": found.similarity}, schema=PAIRS
+    )
     return pairs.sort("a", "b")
 
 
-def _still_true(known: pl.DataFrame, hashes: pl.Series, fresh: npt.NDArray[np.bool_], most: int) -> tuple[Pairs, npt.NDArray[np.bool_]]:
+def _still_true(
+    known: pl.DataFrame, hashes: pl.Series, fresh: npt.NDArray[np.bool_], most: int
+) -> tuple[Pairs, npt.NDArray[np.bool_]]:
     """The known pairs that stand, and which contents have to be compared with all again."""
     place = pl.DataFrame({"hash": hashes, "place": np.arange(len(hashes))})
-    ends = [known.select(pl.col(end).alias("hash")).join(place, on="hash", how="left", maintain_order="left")["place"] for end in "ab"]
+    ends = [
+        known.select(pl.col(end).alias("hash")).join(place, on="hash", how="left", maintain_order="left")["place"]
+        for end in "ab"
+    ]
     left, right = (end.fill_null(-1).to_numpy() for end in ends)
     gone = np.append(fresh, True)  # the place -1 is that of a content that is no longer there
     broken = gone[left] | gone[right]
@@ -213,7 +231,9 @@ def would_go(pairs: pl.DataFrame, threshold: float) -> int:
     close = pairs.filter(pl.col("similarity") >= threshold)
     hashes = pl.concat([close["a"], close["b"]]).unique().sort()
     place = pl.DataFrame({"hash": hashes, "place": np.arange(len(hashes))})
-    one, other = (close.select(hash=end).join(place, on="hash", maintain_order="left")["place"].to_numpy() for end in "ab")
+    one, other = (
+        close.select(hash=end).join(place, on="hash", maintain_order="left")["place"].to_numpy() for end in "ab"
+    )
     gone, stays = np.zeros(len(hashes), bool), np.zeros(len(hashes), bool)
     while len(one):
         waiting = np.zeros(len(hashes), bool)

@@ -197,7 +197,9 @@ def sign(hashes, turns, row_turns, roles, facts, width, sides_alike, multipliers
             continue
         for turn in range(row_turns[row], row_turns[row + 1]):
             if roles[turn] != _SYSTEM:
-                n = _add_shingles(shingles, n, hashes[turns[turn] : turns[turn + 1]], width, np.uint32(roles[turn] == _ANSWER))
+                n = _add_shingles(
+                    shingles, n, hashes[turns[turn] : turns[turn + 1]], width, np.uint32(roles[turn] == _ANSWER)
+                )
         if len(scratch) < n - first:
             scratch = np.empty(2 * (n - first), np.uint32)
         _sort(shingles[first:n], scratch, counts)

@@ -89,7 +89,9 @@ def watch_sources(context: dg.SensorEvaluationContext, lake: LakeResource):
 )
 def build_after_ingest(context: dg.RunStatusSensorContext) -> dg.RunRequest:
     """Carries what was read to F, G and the release."""
-    return dg.RunRequest(run_key=f"after-{context.dagster_run.run_id}", tags=whole_range(list(SHARDS.get_partition_keys())))
+    return dg.RunRequest(
+        run_key=f"after-{context.dagster_run.run_id}", tags=whole_range(list(SHARDS.get_partition_keys()))
+    )
 
 
 @dg.schedule(job=ingest_sources, cron_schedule="0 3 * * *", default_status=dg.DefaultScheduleStatus.RUNNING)

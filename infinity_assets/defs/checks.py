@@ -17,7 +17,10 @@ from infinity_assets.settings import Settings
 
 def _checks_of(asset: str, names: tuple[str, ...]) -> dg.AssetChecksDefinition:
     """All checks of an asset in one step: each step costs a fixed time, a check a fraction of it."""
-    specs = [dg.AssetCheckSpec(name, asset=asset, blocking=True, description=(INVARIANTS[name].__doc__ or "").strip()) for name in names]
+    specs = [
+        dg.AssetCheckSpec(name, asset=asset, blocking=True, description=(INVARIANTS[name].__doc__ or "").strip())
+        for name in names
+    ]
 
     @dg.multi_asset_check(name=f"{asset}_invariants", specs=specs)
     def check(lake: LakeResource) -> Iterator[dg.AssetCheckResult]:
@@ -67,12 +70,16 @@ def unflagged(lake: LakeResource) -> dg.AssetCheckResult:
         passed=not found["flagged"].any(),
         severity=dg.AssetCheckSeverity.WARN,
         description="\n".join(flagged(found)) or None,
-        metadata={"flagged": dg.MetadataValue.md(table(found.filter("flagged"), rows=50))} if found["flagged"].any() else {},
+        metadata={"flagged": dg.MetadataValue.md(table(found.filter("flagged"), rows=50))}
+        if found["flagged"].any()
+        else {},
     )
 
 
 @dg.definitions
 def checks() -> dg.Definitions:
     """One step of invariants per asset, and the warnings."""
-    invariants = [_checks_of(registered.asset, registered.invariants) for registered in needed_by(None) if registered.invariants]
+    invariants = [
+        _checks_of(registered.asset, registered.invariants) for registered in needed_by(None) if registered.invariants
+    ]
     return dg.Definitions(asset_checks=[*invariants, understood, unflagged])

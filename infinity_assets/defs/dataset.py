@@ -74,7 +74,10 @@ def dataset(
         @dg.asset(
             name=asset,
             group_name=group,
-            deps=[*reads, *(dg.AssetDep(upstream, partition_mapping=dg.AllPartitionMapping()) for upstream in reads_all)],
+            deps=[
+                *reads,
+                *(dg.AssetDep(upstream, partition_mapping=dg.AllPartitionMapping()) for upstream in reads_all),
+            ],
             partitions_def=DEFINITIONS[partitions] if partitions else None,
             backfill_policy=dg.BackfillPolicy.single_run(),
             code_version=settings_version(registered, LOADED),
@@ -83,7 +86,9 @@ def dataset(
             description=inspect.cleandoc(function.__doc__ or ""),
             metadata=page.column_schema(columns or {}, {**MEANING, **(meaning or {})}),
         )
-        def body(context: dg.AssetExecutionContext, lake: LakeResource, models: ModelsResource) -> Iterator[dg.MaterializeResult]:
+        def body(
+            context: dg.AssetExecutionContext, lake: LakeResource, models: ModelsResource
+        ) -> Iterator[dg.MaterializeResult]:
             opened = lake.open()
             opened.prune(asset, registered.partition_names(context.instance.get_dynamic_partitions(SOURCES.name or "")))
             names = context.partition_keys if partitions else [ALL]

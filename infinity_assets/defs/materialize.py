@@ -78,7 +78,9 @@ def _input_versions(step: Step, registered: Registered) -> dict[str, str]:
     """Return the data version of every partition that is read."""
     versions = {}
     for upstream in registered.inputs:
-        for partition in [step.partition] if registered.reads_same_partition(upstream) else step.lake.partitions(upstream):
+        for partition in (
+            [step.partition] if registered.reads_same_partition(upstream) else step.lake.partitions(upstream)
+        ):
             manifest = step.lake.manifest(upstream, partition)
             if manifest is None:
                 raise InfinityError(
@@ -88,7 +90,9 @@ def _input_versions(step: Step, registered: Registered) -> dict[str, str]:
     return versions
 
 
-def _materialize_some(steps: Sequence[Step], registered: Registered, run_id: str, force: bool) -> dict[str, tuple[Manifest, bool]]:
+def _materialize_some(
+    steps: Sequence[Step], registered: Registered, run_id: str, force: bool
+) -> dict[str, tuple[Manifest, bool]]:
     """Return manifests by partition, and whether each was reused. The partitions that are not are made in one batch."""
     made: dict[str, tuple[Manifest, bool]] = {}
     for step in steps:
@@ -100,7 +104,9 @@ def _materialize_some(steps: Sequence[Step], registered: Registered, run_id: str
     stale = [step for step in steps if step.partition not in made]
     if stale:
         first, *rest = stale
-        reporter().begin(first.asset, f"{first.partition} to {rest[-1].partition}" if rest else first.partition, len(stale))
+        reporter().begin(
+            first.asset, f"{first.partition} to {rest[-1].partition}" if rest else first.partition, len(stale)
+        )
         manifests = _run_batch(stale, registered, run_id) if rest else [_run(first, registered, run_id)]
         reporter().end(sum(manifest.rows_out for manifest in manifests), reused=False)
         made |= {manifest.partition: (manifest, False) for manifest in manifests}
@@ -135,4 +141,9 @@ def _with_calls(outcome: Outcome, ledger: Ledger) -> Outcome:
     if calls.is_empty():
         return outcome
     shown = {"calls by model and prompt": charts.table(ledger.table(), rows=50)}
-    return replace(outcome, generations=calls, measures={**outcome.measures, **ledger.measures()}, charts={**outcome.charts, **shown})
+    return replace(
+        outcome,
+        generations=calls,
+        measures={**outcome.measures, **ledger.measures()},
+        charts={**outcome.charts, **shown},
+    )

@@ -28,7 +28,11 @@ def materialization_metadata(lake: Lake, manifest: Manifest, reused: bool) -> di
     """Return the metadata of one materialization of one partition: counts, reasons, measures, charts, and the first rows."""
     shown: dict[str, Any] = {"dagster/row_count": manifest.rows_out}
     if manifest.rows_dropped is not None:
-        shown |= {"rows in": manifest.rows_in, "rows created": manifest.rows_created, "rows dropped": manifest.rows_dropped}
+        shown |= {
+            "rows in": manifest.rows_in,
+            "rows created": manifest.rows_created,
+            "rows dropped": manifest.rows_dropped,
+        }
     decisions = lake.book_file("decisions", manifest.asset, manifest.partition)
     if decisions.exists():
         reasons = (
@@ -59,7 +63,9 @@ def _first_rows(file: Path, manifest: Manifest) -> str:
         text = pl.col("messages").list.eval(pl.element().struct.field("content")).list.join(" / ").alias("conversation")
         wanted = [name for name in ("source", "domain", "language", "operation") if name in head.columns]
         shown, row = head.select(pl.col("row_id").str.slice(0, 8), *wanted, text), head["row_id"][0]
-        more = f'`infinity sql "select * from {manifest.asset} limit 100"`; the story of a row: `infinity explain {row}`'
+        more = (
+            f'`infinity sql "select * from {manifest.asset} limit 100"`; the story of a row: `infinity explain {row}`'
+        )
     else:
         shown, more = head.select(head.columns[:_NARROW]), f'`infinity sql "select * from {manifest.asset} limit 100"`'
     return f"{charts.table(shown, rows=_ROWS)}\n\n{manifest.rows_out:,} rows in this partition. More: {more}"

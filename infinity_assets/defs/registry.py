@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import dagster as dg
 from pydantic import BaseModel
@@ -17,9 +17,6 @@ from infinity_assets.catalog.lake import ALL, Outcome
 from infinity_assets.defs.partitions import DEFINITIONS, Axis
 from infinity_assets.errors import InfinityError
 from infinity_assets.settings import Settings
-
-if TYPE_CHECKING:
-    from infinity_assets.defs.step import Step
 
 Part = BaseModel | str | int | float
 """A section or a value of the settings, or the hash of a prompt."""
@@ -55,13 +52,15 @@ class Registered:
     """The name without its round: `evolved` for `evolved_2`."""
     round: int
     group: str
-    function: Callable[["Step"], Outcome]
+    function: Callable[..., Outcome]
+    """Takes a `Step`."""
     reads: tuple[str, ...]
     reads_all: tuple[str, ...]
     axis: Axis | None
     invariants: tuple[str, ...]
     settings: Callable[[Settings], Sequence[Part]]
-    files: Callable[["Step"], Mapping[str, str]]
+    files: Callable[..., Mapping[str, str]]
+    """Takes a `Step`."""
     version: str
     seconds: float
     batched: bool
@@ -129,7 +128,9 @@ def needed_by(asset: str | None) -> list[Registered]:
 
     load()
     groups = list(GROUPS)
-    for registered in [find(asset)] if asset else sorted(REGISTERED.values(), key=lambda registered: groups.index(registered.group)):
+    for registered in (
+        [find(asset)] if asset else sorted(REGISTERED.values(), key=lambda registered: groups.index(registered.group))
+    ):
         visit(registered)
     return list(order.values())
 

@@ -50,11 +50,15 @@ def report(
             tags = {DATA_VERSION: manifest.data_version, CODE_VERSION: settings_version(registered, LOADED)}
             context.log_event(dg.AssetMaterialization(key, partition=name, metadata=shown, tags=tags))
     several = len(versions) > 1
-    yield dg.MaterializeResult(data_version=dg.DataVersion(digest("\n".join(versions.values())) if several else versions.popitem()[1]))
+    yield dg.MaterializeResult(
+        data_version=dg.DataVersion(digest("\n".join(versions.values())) if several else versions.popitem()[1])
+    )
     if several:
         latest = context.instance.get_latest_materialization_event(key)
         assert latest
         assert latest.asset_materialization
         tags = latest.asset_materialization.tags or {}  # with the versions of the inputs
         for name, version in versions.items():
-            context.log_event(dg.AssetMaterialization(key, partition=name, metadata=pages[name], tags={**tags, DATA_VERSION: version}))
+            context.log_event(
+                dg.AssetMaterialization(key, partition=name, metadata=pages[name], tags={**tags, DATA_VERSION: version})
+            )

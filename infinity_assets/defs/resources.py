@@ -19,10 +19,14 @@ from infinity_assets.settings.models import Calls
 class LakeResource(dg.ConfigurableResource):
     """The data folder: rows, metadata, and the list of the source folders."""
 
-    data: Annotated[str, Field(description="The data folder. Empty: INFINITY_DATA, or `data` in the working directory.")] = ""
+    data: Annotated[
+        str, Field(description="The data folder. Empty: INFINITY_DATA, or `data` in the working directory.")
+    ] = ""
     force: Annotated[
         bool,
-        Field(description="Make partitions again that are up to date. Answers of models are taken from the response store in any case."),
+        Field(
+            description="Make partitions again that are up to date. Answers of models are taken from the response store in any case."
+        ),
     ] = False
 
     def open(self) -> Lake:
@@ -41,14 +45,20 @@ class ModelsResource(dg.ConfigurableResource):
     place.
     """
 
-    folder: Annotated[str, Field(description="The folder of the weights. Empty: INFINITY_MODELS, or `models` in the data folder.")] = ""
+    folder: Annotated[
+        str, Field(description="The folder of the weights. Empty: INFINITY_MODELS, or `models` in the data folder.")
+    ] = ""
     budget_tokens: Annotated[
         int | None,
-        Field(description="Stop before this run has used more tokens, prompts and completions together. Null: `calls.budget_tokens`."),
+        Field(
+            description="Stop before this run has used more tokens, prompts and completions together. Null: `calls.budget_tokens`."
+        ),
     ] = None
     budget_cost: Annotated[
         float | None,
-        Field(description="Stop before this run has spent more, in the currency of the prices. Null: `calls.budget_cost`."),
+        Field(
+            description="Stop before this run has spent more, in the currency of the prices. Null: `calls.budget_cost`."
+        ),
     ] = None
     _models: Models | None = PrivateAttr(None)
 

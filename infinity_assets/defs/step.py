@@ -78,7 +78,9 @@ class Step:
         """Return the models, with the response store of this data folder. No engine starts before a response is missing."""
         make = Inference if self.batch is None else partial(BatchedInference, self.batch)
         store = ResponseStore(self.lake.data / "responses")
-        return make(store, self.models.engines, show_calls, self.ledger, self.models.budget, self.settings.calls.retries)
+        return make(
+            store, self.models.engines, show_calls, self.ledger, self.models.budget, self.settings.calls.retries
+        )
 
     def once(self, name: str, make: Callable[[], T]) -> T:
         """Return what `make` returns, which is made once for all partitions of a batch. It is shared, so it must not be changed."""
@@ -96,4 +98,6 @@ class Step:
 def show_calls(progress: Progress) -> None:
     """Show how far a batch of model calls is. Calls that the store answered take no time, so rate and time left leave them out."""
     speed = f", {progress.tokens / progress.seconds:,.0f} tokens/s" if progress.tokens and progress.seconds else ""
-    reporter().advance(progress.done - progress.cached, progress.total - progress.cached, f"{progress.stage} calls", speed)
+    reporter().advance(
+        progress.done - progress.cached, progress.total - progress.cached, f"{progress.stage} calls", speed
+    )

@@ -54,9 +54,13 @@ def evaluate(
         folder: Prompts of the user's own.
         progress: Told how many programs were run.
     """
-    given = inference.generate(spec, _requests(tasks, sampling, folder), "evaluate").frame.select("row_id", "text", "error")
+    given = inference.generate(spec, _requests(tasks, sampling, folder), "evaluate").frame.select(
+        "row_id", "text", "error"
+    )
     lines, programs, ids = [], [], []
-    for task in tasks.join(given, left_on="item_id", right_on="row_id", how="left", maintain_order="left").iter_rows(named=True):
+    for task in tasks.join(given, left_on="item_id", right_on="row_id", how="left", maintain_order="left").iter_rows(
+        named=True
+    ):
         failed = task["error"] is not None and task["error"] not in _WRONG
         right = None if failed else False
         if task["error"] is None and task["kind"] == CODE:
@@ -72,7 +76,10 @@ def evaluate(
         schema={"item_id": pl.String, "right": pl.Boolean, "error": pl.String},
         orient="row",
     )
-    kinds = (verdict.status if verdict.reason is None else f"{verdict.status}: {verdict.reason.partition(':')[0]}" for verdict in verdicts)
+    kinds = (
+        verdict.status if verdict.reason is None else f"{verdict.status}: {verdict.reason.partition(':')[0]}"
+        for verdict in verdicts
+    )
     return Evaluation(table, Counter(kinds))
 
 
@@ -96,5 +103,7 @@ def _requests(tasks: pl.DataFrame, sampling: Sampling, folder: Path | None) -> l
         for (options,), alike in rows.group_by("options", maintain_order=True):
             asked = alike.select("language", "question", row_id="item_id")
             letters = tuple(ascii_uppercase[: cast(int, options)]) if kind == CHOICE else None
-            requests += batch.from_prompt(prompt, asked, _LETTER if kind == CHOICE else sampling, "evaluate", choices=letters)
+            requests += batch.from_prompt(
+                prompt, asked, _LETTER if kind == CHOICE else sampling, "evaluate", choices=letters
+            )
     return requests

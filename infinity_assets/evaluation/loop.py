@@ -62,7 +62,9 @@ class Standing(NamedTuple):
 
 def fingerprint(scores: pl.DataFrame) -> str:
     """Which scores a budget was made from; empty for none."""
-    tested = scores.filter((pl.col("role") == TESTED) & pl.col("score").is_not_null()).select("benchmark", "answered", "score")
+    tested = scores.filter((pl.col("role") == TESTED) & pl.col("score").is_not_null()).select(
+        "benchmark", "answered", "score"
+    )
     if tested.is_empty():
         return ""
     return hashlib.blake2b(repr(tested.sort("benchmark").rows()).encode(), digest_size=8).hexdigest()
@@ -79,9 +81,18 @@ def standings(scores: pl.DataFrame) -> dict[str, Standing]:
     found = {}
     for (domain,), rows in both.drop_nulls(["domain", "score"]).group_by("domain"):
         items = rows["answered"].fill_null(0).clip(1).to_list()
-        errors = [max(error or 0.0, 1 / count if count > 1 else 0.0) for error, count in zip(rows["stderr"], items, strict=True)]
+        errors = [
+            max(error or 0.0, 1 / count if count > 1 else 0.0)
+            for error, count in zip(rows["stderr"], items, strict=True)
+        ]
         first = rows.row(0, named=True)
-        subject = PROXY if first["model"].startswith(f"{PROXY} ") else first["model"] if first["origin"] == EVALUATOR else first["origin"]
+        subject = (
+            PROXY
+            if first["model"].startswith(f"{PROXY} ")
+            else first["model"]
+            if first["origin"] == EVALUATOR
+            else first["origin"]
+        )
         found[domain] = Standing(
             math.fsum(rows["score"]) / rows.height,
             math.sqrt(math.fsum(error**2 for error in errors)) / rows.height,
@@ -112,9 +123,18 @@ def advance(last: pl.DataFrame | None, scores: pl.DataFrame, shares: Mapping[Any
     for domain in sorted(shares):
         old = before.get(domain, {"turns": [], "factor": 1.0, "why": ""})
         most = bound(shares[domain], loop)
-        line = {**old, "domain": domain, "factor": min(old["factor"], most), "turn": turn + step, "scores": made_from or known}
+        line = {
+            **old,
+            "domain": domain,
+            "factor": min(old["factor"], most),
+            "turn": turn + step,
+            "scores": made_from or known,
+        }
         if step:
-            line["turns"] = [*old["turns"], _turn(turn + 1, found.get(domain), old["turns"], line["factor"], most, loop)]
+            line["turns"] = [
+                *old["turns"],
+                _turn(turn + 1, found.get(domain), old["turns"], line["factor"], most, loop),
+            ]
             line["factor"], line["why"] = line["turns"][-1]["factor"], line["turns"][-1]["why"]
         lines.append({name: line[name] for name in STATE})
     return pl.DataFrame(lines, schema=STATE)
@@ -125,10 +145,18 @@ def bound(share: float, loop: Loop) -> float:
     return max(1.0, min(loop.bound, 1 / share)) if share else 1.0
 
 
-def _turn(turn: int, now: Standing | None, turns: Sequence[Mapping[str, Any]], factor: float, most: float, loop: Loop) -> dict[str, Any]:
+def _turn(
+    turn: int, now: Standing | None, turns: Sequence[Mapping[str, Any]], factor: float, most: float, loop: Loop
+) -> dict[str, Any]:
     if now is None:
         nothing = dict.fromkeys(("model", "subject", "score", "stderr", "reference"))
-        return {"turn": turn, **nothing, "relaxed": False, "factor": factor, "why": "no benchmark of it has both a score and a reference"}
+        return {
+            "turn": turn,
+            **nothing,
+            "relaxed": False,
+            "factor": factor,
+            "why": "no benchmark of it has both a score and a reference",
+        }
     relaxed = False
     alike = next((past for past in reversed(turns) if past["relaxed"] and past["subject"] == now.subject), None)
     said = f"scored {now.score:.3f} ± {now.stderr:.3f}, the reference {now.reference:.3f}"

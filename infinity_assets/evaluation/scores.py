@@ -73,7 +73,8 @@ def counted(model: str, role: str, tasks: pl.DataFrame, verdicts: pl.DataFrame) 
                 "score": score,
                 "stderr": None if score is None else standard_error(score, answered),
                 "origin": EVALUATOR,
-                "error": "; ".join(f"{reason}: {count} of {rows.height}" for reason, count in reasons.iter_rows()) or None,
+                "error": "; ".join(f"{reason}: {count} of {rows.height}" for reason, count in reasons.iter_rows())
+                or None,
             }
         )
     return pl.DataFrame(lines, schema=SCORE).sort("benchmark")
@@ -110,7 +111,11 @@ _ALIASES = {"hendrycks_math": "math", "minerva_math": "math", "ceval-valid": "ce
 
 def references(scores: pl.DataFrame, model: str, reference: Mapping[str, float]) -> pl.DataFrame:
     """The reference's lines for the benchmarks of a table of scores: `SCORE`."""
-    known = scores.select("benchmark", "domain", "kind").unique("benchmark", keep="first", maintain_order=True).sort("benchmark")
+    known = (
+        scores.select("benchmark", "domain", "kind")
+        .unique("benchmark", keep="first", maintain_order=True)
+        .sort("benchmark")
+    )
     lines = [
         {**row, "model": model, "role": REFERENCE, "score": reference[name], "origin": SETTINGS}
         for row in known.iter_rows(named=True)
@@ -127,7 +132,9 @@ def result_files(path: Path) -> list[Path]:
     """
     files = sorted(path.rglob("results*.json")) if path.is_dir() else [path] if path.is_file() else []
     if not files:
-        raise InfinityError(f"Setting `foundation.loop.lm_eval` names {path}, where there is no results_*.json of lm-evaluation-harness.")
+        raise InfinityError(
+            f"Setting `foundation.loop.lm_eval` names {path}, where there is no results_*.json of lm-evaluation-harness."
+        )
     return files
 
 
@@ -151,18 +158,25 @@ def read_lm_eval(path: Path, domains: Mapping[str, str]) -> pl.DataFrame:
             told = json.loads(file.read_text(encoding="utf-8"))
             results = {str(task): dict(values) for task, values in told["results"].items()}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InfinityError(f"{file} is no output of lm-evaluation-harness: it has no `results`, task by task.") from error
+            raise InfinityError(
+                f"{file} is no output of lm-evaluation-harness: it has no `results`, task by task."
+            ) from error
         date, model = float(told.get("date") or 0.0), _model(told, file)
         latest = max(latest, (date, model))
         for line in _tasks(results, told.get("n-samples") or {}, domains):
             key = (model, line["benchmark"])
             if key not in found or found[key]["date"] <= date:
                 found[key] = {**line, "model": model, "date": date}
-    lines = [{**line, "role": TESTED if line["model"] == latest[1] else OTHER, "origin": LM_EVAL} for _, line in sorted(found.items())]
+    lines = [
+        {**line, "role": TESTED if line["model"] == latest[1] else OTHER, "origin": LM_EVAL}
+        for _, line in sorted(found.items())
+    ]
     return pl.DataFrame([{name: line.get(name) for name in SCORE} for line in lines], schema=SCORE)
 
 
-def _tasks(results: Mapping[str, Any], samples: Mapping[str, Any], domains: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+def _tasks(
+    results: Mapping[str, Any], samples: Mapping[str, Any], domains: Mapping[str, str]
+) -> Iterator[dict[str, Any]]:
     groups = [name for name in results if name in domains]
     for task, values in results.items():
         if task not in domains and any(task.startswith((f"{group}_", f"{group}-")) for group in groups):

@@ -61,13 +61,18 @@ def read_tasks(folder: Path, items: pl.DataFrame) -> pl.DataFrame:
         `TASK`, a line per item, in their order.
     """
     source = load_source(folder)
-    mapping, wanted = FieldMapping(source.fields), {(row["file"], row["position"]): row for row in items.iter_rows(named=True)}
+    mapping, wanted = (
+        FieldMapping(source.fields),
+        {(row["file"], row["position"]): row for row in items.iter_rows(named=True)},
+    )
     found = {}
     for file, record in records_of(source):
         if row := wanted.get((file, record.position)):
             value = mapping(record.value)
             found[row["item_id"]] = task_of(row, value if isinstance(value, dict) else {})
-    tasks = pl.DataFrame([found.get(item, {}) for item in items["item_id"]], schema={n: t for n, t in TASK.items() if n not in _OF_ITEM})
+    tasks = pl.DataFrame(
+        [found.get(item, {}) for item in items["item_id"]], schema={n: t for n, t in TASK.items() if n not in _OF_ITEM}
+    )
     told = items.select("item_id", "benchmark", "domain", language.detect(pl.col("prompt")).alias("language"))
     return pl.concat([told, tasks], how="horizontal").select(list(TASK))
 
@@ -85,7 +90,11 @@ def task_of(item: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any
     fields = {str(key).strip().lower(): value for key, value in record.items()}
     prompt, options, answer = item["prompt"], item["further"] or [], item["answer"]
     match fields:
-        case {"test": str(tests), "entry_point": str(entry), "prompt": str(setup)}:  # as it stands: its white space is code
+        case {
+            "test": str(tests),
+            "entry_point": str(entry),
+            "prompt": str(setup),
+        }:  # as it stands: its white space is code
             return _code(setup, setup, f"{tests}\n\ncheck({entry})", entry)
         case {"test_list": [*asserts]} if asserts and all(isinstance(line, str) for line in asserts):
             lines = "\n".join(asserts)
@@ -135,7 +144,9 @@ def chosen(tasks: pl.DataFrame, items: int) -> pl.DataFrame:
     """A sample of the tasks that can be checked, by item id: of each benchmark so many."""
     checked = tasks.filter(pl.col("kind").is_not_null())
     drawn = checked.with_columns(draw("domain_scores", checked["item_id"])).sort("benchmark", "draw", "item_id")
-    return drawn.filter(pl.int_range(pl.len()).over("benchmark") < items).select(list(TASK)).sort("benchmark", "item_id")
+    return (
+        drawn.filter(pl.int_range(pl.len()).over("benchmark") < items).select(list(TASK)).sort("benchmark", "item_id")
+    )
 
 
 _FENCE = re.compile(r"```[ \t]*\w*[ \t]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL)

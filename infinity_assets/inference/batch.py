@@ -45,7 +45,9 @@ def from_prompt(
     """
     columns = [name for name in prompt.en.variables if name not in constants]
     if not set(constants) <= set(prompt.en.variables) or not set(columns) <= set(rows.columns):
-        raise ValueError(f"prompt {prompt.en.name} takes {sorted(prompt.en.variables)}, not {sorted({*constants, *rows.columns})}")
+        raise ValueError(
+            f"prompt {prompt.en.name} takes {sorted(prompt.en.variables)}, not {sorted({*constants, *rows.columns})}"
+        )
     if any(rows.select(pl.col(columns).null_count()).row(0)):
         raise ValueError(f"prompt {prompt.en.name}: {' or '.join(columns)} is null in a row")
     rows = rows if "index" in rows.columns else rows.with_columns(index=pl.lit(0))
@@ -63,7 +65,9 @@ def from_prompt(
             index=index,
         )
         for wording, asked in ((prompt.en, rows.filter(~chinese)), (prompt.zh, rows.filter(chinese)))
-        for row_id, index, messages in zip(asked["row_id"], asked["index"], _filled(wording, asked, constants), strict=True)
+        for row_id, index, messages in zip(
+            asked["row_id"], asked["index"], _filled(wording, asked, constants), strict=True
+        )
     ]
 
 
@@ -78,11 +82,15 @@ def _filled(prompt: Prompt, rows: pl.DataFrame, constants: Mapping[str, str]) ->
             pl.col(piece) if place % 2 and piece not in constants else pl.lit(constants[piece] if place % 2 else piece)
             for place, piece in enumerate(turn.pieces)
         ]
-        turns.append([{"role": turn.role, "content": content} for content in rows.select(pl.concat_str(pieces)).to_series()])
+        turns.append(
+            [{"role": turn.role, "content": content} for content in rows.select(pl.concat_str(pieces)).to_series()]
+        )
     return zip(*turns, strict=True)
 
 
-def as_they_are(name: str, rows: pl.DataFrame, sampling: Sampling, stage: str, samples: int = 1) -> list[GenerateRequest]:
+def as_they_are(
+    name: str, rows: pl.DataFrame, sampling: Sampling, stage: str, samples: int = 1
+) -> list[GenerateRequest]:
     """Every row's conversation, put to the model with nothing around it.
 
     Args:
@@ -117,7 +125,12 @@ def last_answers(rows: pl.DataFrame, with_context: bool) -> list[ScoreRequest]:
     """
     name = "answer_in_context" if with_context else "answer_alone"
     return [
-        ScoreRequest(row_id=row_id, prompt=name, context=tuple(messages[:-1]) if with_context else (), answer=messages[-1]["content"])
+        ScoreRequest(
+            row_id=row_id,
+            prompt=name,
+            context=tuple(messages[:-1]) if with_context else (),
+            answer=messages[-1]["content"],
+        )
         for row_id, messages in rows.select("row_id", "messages").iter_rows()
     ]
 
@@ -140,4 +153,7 @@ def conversations(rows: pl.DataFrame) -> list[RewardRequest]:
     Args:
         rows: row_id and messages, each ending with the assistant.
     """
-    return [RewardRequest(row_id, "conversation", tuple(messages)) for row_id, messages in rows.select("row_id", "messages").iter_rows()]
+    return [
+        RewardRequest(row_id, "conversation", tuple(messages))
+        for row_id, messages in rows.select("row_id", "messages").iter_rows()
+    ]

@@ -95,7 +95,9 @@ class InferenceBatch:
             if self._broken is None:
                 self._waiting.append(question)
                 self._turn.notify_all()
-                self._turn.wait_for(lambda: question.answer is not None or question.error is not None or self._broken is not None)
+                self._turn.wait_for(
+                    lambda: question.answer is not None or question.error is not None or self._broken is not None
+                )
             error = question.error or self._broken
         if error is not None:
             raise error
@@ -108,7 +110,9 @@ class InferenceBatch:
             if not self._waiting:
                 return False
             first = self._waiting[0]
-            alike = [question for question in self._waiting if (question.kind, question.spec) == (first.kind, first.spec)]
+            alike = [
+                question for question in self._waiting if (question.kind, question.spec) == (first.kind, first.spec)
+            ]
         answers = self._answers(first, alike)
         with self._turn:
             for question, answer in zip(alike, answers, strict=True):

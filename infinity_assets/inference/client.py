@@ -101,7 +101,9 @@ class Share(NamedTuple):
     ledger: Ledger
 
 
-_FOUND = pl.Schema({"at": pl.UInt32, **{name: dtype for name, dtype in RESPONSES.items() if name != "prompt"}, "had": pl.Boolean})
+_FOUND = pl.Schema(
+    {"at": pl.UInt32, **{name: dtype for name, dtype in RESPONSES.items() if name != "prompt"}, "had": pl.Boolean}
+)
 """A line of the store for a request of a batch (`at`), and whether the store had it before."""
 _CACHED = pl.col("had") | ~pl.col("at").is_first_distinct()
 
@@ -198,7 +200,11 @@ class Inference:
         filled = [frame for frame in frames if not frame.is_empty()]
         if not filled:
             return np.empty((0, 0), dtype=np.float32)
-        return pl.DataFrame({"key": keys}).join(pl.concat(filled), on="key", how="left", maintain_order="left")["vector"].to_numpy()
+        return (
+            pl.DataFrame({"key": keys})
+            .join(pl.concat(filled), on="key", how="left", maintain_order="left")["vector"]
+            .to_numpy()
+        )
 
     def embedder(self, spec: EmbedderSpec) -> AbstractContextManager["Embedder"]:
         """The embedder itself, for the block: where vectors by the million are kept as rows, the store would hold them a second time."""
@@ -225,7 +231,14 @@ class Inference:
                 "prompt": [request.prompt for request in requests],
                 "index": [getattr(request, "index", 0) for request in requests],
             },
-            schema={"share": pl.Int64, "key": pl.String, "room": pl.Int64, "row_id": pl.String, "prompt": pl.String, "index": pl.Int64},
+            schema={
+                "share": pl.Int64,
+                "key": pl.String,
+                "room": pl.Int64,
+                "row_id": pl.String,
+                "prompt": pl.String,
+                "index": pl.Int64,
+            },
         )
         # `at` is the place of the first request that asks the same: it stands for all of them, through every attempt.
         current = asked.with_row_index("at").unique(_PAIR, keep="first", maintain_order=True).select("at", *_PAIR)
@@ -235,7 +248,9 @@ class Inference:
         tries: Counter[tuple[int, str]] = Counter()
         for attempt in itertools.count():
             wanted = [following.get(at) or requests[at] for at in current["at"]]
-            lines, told = self._answered(kind, spec, asked, current, wanted, stage, attempt, [share.ledger for share in shares])
+            lines, told = self._answered(
+                kind, spec, asked, current, wanted, stage, attempt, [share.ledger for share in shares]
+            )
             books.append(told)
             # Bad luck at a later attempt leaves the answer that there was.
             better = pl.lit(attempt == 0) | ~pl.col("error").fill_null("").is_in([*RETRIABLE, PROMPT_TOO_LONG])
@@ -243,7 +258,10 @@ class Inference:
             following = self._again(lines, dict(zip(current["at"], wanted, strict=True)), tries, attempt)
             if not following:
                 break
-            keys, rooms = [request_key(spec.identity, r) for r in following.values()], [room_of(r) for r in following.values()]
+            keys, rooms = (
+                [request_key(spec.identity, r) for r in following.values()],
+                [room_of(r) for r in following.values()],
+            )
             current = pl.DataFrame({"at": list(following), "key": keys, "room": rooms}, schema=current.schema)
         frame = asked.join(answers, on="at", how="left", maintain_order="left").with_columns(cached=_CACHED)
         told = pl.concat(books)
@@ -294,9 +312,13 @@ class Inference:
             # What a stage sees is what the store holds. What was answered goes into the books, whatever became of the rest: it was paid for.
             fresh = self._store.get(kind, spec.identity, missing["key"], missing["room"], spec.max_model_len)
             found += [part.with_columns(had=pl.lit(False)) for part in (fresh, lost.join(fresh, on=_PAIR, how="anti"))]
-            lines = current.join(pl.concat(found).drop("prompt"), on=_PAIR, how="inner", maintain_order="left").select(list(_FOUND))
+            lines = current.join(pl.concat(found).drop("prompt"), on=_PAIR, how="inner", maintain_order="left").select(
+                list(_FOUND)
+            )
             told = _lines(asked, lines, kind, spec, attempt, seconds)
-            made = told.select(((pl.col("prompt_tokens") + pl.col("completion_tokens")) * ~pl.col("cached")).fill_null(0)).to_series()
+            made = told.select(
+                ((pl.col("prompt_tokens") + pl.col("completion_tokens")) * ~pl.col("cached")).fill_null(0)
+            ).to_series()
             for number, ledger in enumerate(ledgers):
                 mine = told["share"] == number
                 weight = float(made.filter(mine).sum()) / float(made.sum()) if made.sum() else 1 / len(ledgers)
@@ -324,7 +346,9 @@ class Inference:
                 sampling = request.sampling.model_copy(update={"max_tokens": 2 * request.sampling.max_tokens})
                 following[at] = replace(request, sampling=sampling)
             else:
-                sampling = request.sampling.model_copy(update={"temperature": max(request.sampling.temperature, self._retries.temperature)})
+                sampling = request.sampling.model_copy(
+                    update={"temperature": max(request.sampling.temperature, self._retries.temperature)}
+                )
                 seed = int(digest(f"{request_key('', request)}:{attempt + 1}")[:8], 16)
                 following[at] = replace(request, sampling=sampling, seed=seed, attempt=attempt + 1)
         return following
@@ -337,19 +361,26 @@ class Inference:
         lost: list[dict[str, Any]] = []
         refused: list[dict[str, Any]] = []  # kept back: where every request is, the fault lies elsewhere
         done, tokens, in_a_row = had, 0, 0
-        with self._pool.engine(spec) as engine, closing(engine.run(requests, self._budget.admission(spec.price))) as responses:
+        with (
+            self._pool.engine(spec) as engine,
+            closing(engine.run(requests, self._budget.admission(spec.price))) as responses,
+        ):
             began = flushed = reported = time.monotonic()
             try:
                 for position, response in responses:
                     request = requests[position]
-                    self._budget.settle(spec.price, response.prompt_tokens, response.completion_tokens, most_tokens(request))
+                    self._budget.settle(
+                        spec.price, response.prompt_tokens, response.completion_tokens, most_tokens(request)
+                    )
                     response = checked(request, response)
                     retriable = response.error in RETRIABLE
                     kept = lost if retriable else refused if response.error == INVALID_REQUEST else unsaved
                     kept.append(_line(keys[position], requests[position], response))
                     in_a_row = in_a_row + 1 if retriable else 0
                     if in_a_row == HOPELESS:
-                        raise EngineUnavailable(f"{stage}: {spec.model}: {HOPELESS} errors in a row, the last: {_error(lost[-1])}")
+                        raise EngineUnavailable(
+                            f"{stage}: {spec.model}: {HOPELESS} errors in a row, the last: {_error(lost[-1])}"
+                        )
                     done, tokens = done + 1, tokens + (response.completion_tokens or response.prompt_tokens)
                     now = time.monotonic()
                     if len(unsaved) >= FLUSH_ANSWERS or now - flushed >= FLUSH_SECONDS:
@@ -376,7 +407,9 @@ class Inference:
         return pl.DataFrame(lost, schema={**RESPONSES, "room": pl.Int64}), seconds
 
     def _flush(self, kind: Kind, spec: Answering, lines: list[dict[str, Any]]) -> None:
-        self._store.append(kind, spec.identity, pl.DataFrame(lines, schema={**RESPONSES, "room": pl.Int64}).drop("room"))
+        self._store.append(
+            kind, spec.identity, pl.DataFrame(lines, schema={**RESPONSES, "room": pl.Int64}).drop("room")
+        )
         lines.clear()
 
 
@@ -390,7 +423,9 @@ def _line(key: str, request: AnyRequest, response: Response) -> dict[str, Any]:
     return {"key": key, "prompt": request.prompt, "max_tokens": room or None, **asdict(response), "room": room}
 
 
-def _lines(asked: pl.DataFrame, lines: pl.DataFrame, kind: Kind, spec: Answering, attempt: int, seconds: float) -> pl.DataFrame:
+def _lines(
+    asked: pl.DataFrame, lines: pl.DataFrame, kind: Kind, spec: Answering, attempt: int, seconds: float
+) -> pl.DataFrame:
     """The lines of an attempt for the books, of schema `GENERATIONS` with the `share` before, in request order. What is paid by the hour falls on
     calls by their tokens.
     """
@@ -403,4 +438,6 @@ def _lines(asked: pl.DataFrame, lines: pl.DataFrame, kind: Kind, spec: Answering
         request_key="key", kind=pl.lit(kind), model=pl.lit(spec.identity), attempt=pl.lit(attempt),
     )  # fmt: skip
     cost = pl.when(made).then(by_token.fill_null(0.0) + share * (seconds / 3600 * price.hour)).otherwise(0.0)
-    return told.with_columns(cost=cost).select("share", *(pl.col(name).cast(dtype) for name, dtype in GENERATIONS.items()))
+    return told.with_columns(cost=cost).select(
+        "share", *(pl.col(name).cast(dtype) for name, dtype in GENERATIONS.items())
+    )

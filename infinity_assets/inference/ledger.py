@@ -55,7 +55,11 @@ class Ledger:
             "prompt tokens": tokens[1],
             "completion tokens": tokens[0],
             "engine seconds": round(self.seconds, 1),
-            **({name: round(count / self.seconds, 1) for name, count in rates.items()} if self.seconds > 0 and made.height else {}),
+            **(
+                {name: round(count / self.seconds, 1) for name, count in rates.items()}
+                if self.seconds > 0 and made.height
+                else {}
+            ),
             **({"cost": round(paid, 4)} if paid else {}),
         }
 

@@ -152,7 +152,9 @@ class Response:
     """The `max_model_len` that made this a `prompt_too_long` or a `cut`: under a larger one the request is asked again."""
 
 
-def failed(error: str, cause: object, prompt_tokens: int = 0, seconds: float = 0.0, window: int | None = None) -> Response:
+def failed(
+    error: str, cause: object, prompt_tokens: int = 0, seconds: float = 0.0, window: int | None = None
+) -> Response:
     """A response without an answer."""
     return Response(prompt_tokens=prompt_tokens, seconds=seconds, error=error, cause=str(cause)[:1000], window=window)
 
@@ -163,7 +165,9 @@ def finite(response: Response) -> Response:
     if all(number is None or math.isfinite(number) for number in numbers):
         return response
     found = next(number for number in numbers if number is not None)
-    return replace(response, sum_logprob=None, answer_tokens=None, reward=None, error=NOT_FINITE, cause=f"the model gave {found}")
+    return replace(
+        response, sum_logprob=None, answer_tokens=None, reward=None, error=NOT_FINITE, cause=f"the model gave {found}"
+    )
 
 
 def normalised(logprobs: Sequence[float]) -> tuple[float, ...]:

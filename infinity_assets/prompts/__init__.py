@@ -50,7 +50,9 @@ class Turn(NamedTuple):
 
     def filled(self, values: Mapping[str, str]) -> str:
         """The text with these values in it, as they are; a variable without one stays as `$name`."""
-        return "".join(values.get(piece, f"${piece}") if place % 2 else piece for place, piece in enumerate(self.pieces))
+        return "".join(
+            values.get(piece, f"${piece}") if place % 2 else piece for place, piece in enumerate(self.pieces)
+        )
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,9 @@ def load(name: str, language: Language, folder: Path | None = None) -> Prompt:
         return ours
     theirs = _read(folder / file)
     if set(theirs.variables) != set(ours.variables):
-        raise InfinityError(f"{theirs.file}: the variables of this prompt are {_listed(ours.variables)}, not {_listed(theirs.variables)}.")
+        raise InfinityError(
+            f"{theirs.file}: the variables of this prompt are {_listed(ours.variables)}, not {_listed(theirs.variables)}."
+        )
     return theirs
 
 
@@ -171,12 +175,16 @@ def _parsed(raw: str, file: Path) -> Prompt:
     name, language = file.name.removesuffix(_SUFFIX).rsplit(".", 1)
     parts = _FILE.fullmatch(raw)
     if parts is None:
-        raise _FaultyError("a prompt begins with a line of ---, then version, purpose and variables in YAML, then a line of ---.")
+        raise _FaultyError(
+            "a prompt begins with a line of ---, then version, purpose and variables in YAML, then a line of ---."
+        )
     head = _checked(yaml.safe_load(parts["head"]))
     turns = tuple(_turns(parts["body"]))
     used = {variable for turn in turns for variable in turn.variables}
     if used != set(head["variables"]):
-        raise _FaultyError(f"its text uses the variables {_listed(used)}, and its head describes {_listed(head['variables'])}.")
+        raise _FaultyError(
+            f"its text uses the variables {_listed(used)}, and its head describes {_listed(head['variables'])}."
+        )
     decisive = json.dumps([head["version"], [[turn.role, turn.pieces] for turn in turns]])
     digest = hashlib.blake2b(decisive.encode(), digest_size=8).hexdigest()
     assert language in LANGUAGES
@@ -206,7 +214,9 @@ def _turns(body: str) -> Iterator[Turn]:
         )
     asked = roles[roles[:1] == ["system"] :]
     if before.strip() or asked != [*["user", "assistant"] * (len(asked) // 2), "user"]:
-        raise _FaultyError("its turns are a `## system` if need be, then `## user` and `## assistant` in turn, and a `## user` at the end.")
+        raise _FaultyError(
+            "its turns are a `## system` if need be, then `## user` and `## assistant` in turn, and a `## user` at the end."
+        )
     for role, text in zip(roles, texts, strict=True):
         template = Template(text)
         if not text or _MARK in text:

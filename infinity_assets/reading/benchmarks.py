@@ -55,7 +55,18 @@ OPTION_KEYS = ("choices", "options", "endings", "candidates")
 """Where it keeps what there is to choose from."""
 
 ANSWER_KEYS = (
-    *("answer", "correct answer", "solution", "canonical_solution", "output", "completion", "response", "target", "reference", "code"),
+    *(
+        "answer",
+        "correct answer",
+        "solution",
+        "canonical_solution",
+        "output",
+        "completion",
+        "response",
+        "target",
+        "reference",
+        "code",
+    ),
     *("answerkey", "label", "gold", "best_answer"),
 )
 """Where it keeps the answer, best first."""
@@ -92,7 +103,9 @@ def read_benchmark(folder: Path) -> Benchmark:
         files.add(file)
         item = None if record.error else item_of(mapping(record.value))
         if item:
-            items.append((None, source.name, file, record.position, item.prompt, item.further, item.answer, source.domain))
+            items.append(
+                (None, source.name, file, record.position, item.prompt, item.further, item.answer, source.domain)
+            )
         else:
             skipped[record.error or NO_PROMPT] += 1
     found = pl.DataFrame(items, schema=ITEM, orient="row")
@@ -183,12 +196,20 @@ def _answer(given: object, labels: list[str], options: list[str]) -> str | None:
     label = text.strip().strip("().").lower()
     if label in labels:
         return options[labels.index(label)]
-    if re.fullmatch("[0-9]{1,3}", label) and int(label) < len(options) and label not in {option.strip() for option in options}:
+    if (
+        re.fullmatch("[0-9]{1,3}", label)
+        and int(label) < len(options)
+        and label not in {option.strip() for option in options}
+    ):
         return options[int(label)]
     return text or None
 
 
 def _turns(value: object) -> list[str]:
     """A text, or the turns of a list (texts, or objects with content), without those that say nothing; none for anything else."""
-    turns = [turn.get("content") if isinstance(turn, dict) else turn for turn in value] if isinstance(value, list) else [value]
+    turns = (
+        [turn.get("content") if isinstance(turn, dict) else turn for turn in value]
+        if isinstance(value, list)
+        else [value]
+    )
     return [turn.strip() for turn in turns if isinstance(turn, str) and turn.strip()]

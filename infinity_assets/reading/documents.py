@@ -62,7 +62,9 @@ def _is_whole(record: dict) -> bool:
 
 def _split(document: dict) -> list[object]:
     """The records of a dataset's splits, or of its parts where it holds nothing but lists of records."""
-    parts: list[object] = [part for key, part in document.items() if plain_key(key) in SPLITS and isinstance(part, dict | list)]
+    parts: list[object] = [
+        part for key, part in document.items() if plain_key(key) in SPLITS and isinstance(part, dict | list)
+    ]
     others = [part for key, part in document.items() if plain_key(key) not in SPLITS and _has_any(part, dict)]
     if parts and others:
         return []
@@ -110,7 +112,12 @@ def _is_by_id(document: dict) -> bool:
 
 def _is_series(column: object) -> bool:
     """Whether it is a column as pandas writes it: scalars by their row number."""
-    return isinstance(column, dict) and bool(column) and all(str(key).isdecimal() for key in column) and all(map(_is_cell, column.values()))
+    return (
+        isinstance(column, dict)
+        and bool(column)
+        and all(str(key).isdecimal() for key in column)
+        and all(map(_is_cell, column.values()))
+    )
 
 
 def _is_cell(value: object) -> bool:
@@ -121,7 +128,9 @@ def _inheriting(document: dict, records: list) -> list[object]:
     """The records with what the document says for all of them."""
     names = {plain_key(key): key for key in document}
     shared = {name: document[names[name]] for name in SHARED if name in names}
-    instruction = next((document[names[name]] for name in INSTRUCTIONS if name in names and document[names[name]]), None)
+    instruction = next(
+        (document[names[name]] for name in INSTRUCTIONS if name in names and document[names[name]]), None
+    )
     if not shared and instruction is None:
         return records
     found: list[object] = []
@@ -142,12 +151,18 @@ def _apart(record: dict) -> list[object]:
             about = {"title": record["title"]} if "title" in record else {}
             parts = [part for part in paragraphs if isinstance(part, dict) and isinstance(part.get("qas"), list)]
             questions: list[object] = [
-                {**about, "context": part.get("context"), **qa} for part in parts for qa in part["qas"] if isinstance(qa, dict)
+                {**about, "context": part.get("context"), **qa}
+                for part in parts
+                for qa in part["qas"]
+                if isinstance(qa, dict)
             ]
             return questions or [record]
         case {"Definition": definition, "Instances": [dict(), *_] as instances}:
             instruction = definition[0] if isinstance(definition, list) and definition else definition
-            return [{"instruction": instruction, **instance} if isinstance(instance, dict) else instance for instance in instances]
+            return [
+                {"instruction": instruction, **instance} if isinstance(instance, dict) else instance
+                for instance in instances
+            ]
     return [record]
 
 

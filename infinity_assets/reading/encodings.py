@@ -72,7 +72,12 @@ def decode(data: bytes) -> tuple[str, str | None]:
     if sum(not char.isascii() for char in text) > 3 * replaced:  # UTF-8 with a few bad bytes
         return text, INVALID_UTF8
     chinese = _strictly(data, "gb18030")
-    if chinese is not None and _share(_HAN, chinese, _SIMPLIFIED) >= 1 / 8 and not _ODD.search(chinese) and _mostly(_HAN, chinese):
+    if (
+        chinese is not None
+        and _share(_HAN, chinese, _SIMPLIFIED) >= 1 / 8
+        and not _ODD.search(chinese)
+        and _mostly(_HAN, chinese)
+    ):
         return chinese, FROM_GB18030
     for encoding, repair, fits in (
         ("cp1252", FROM_WINDOWS, _is_western),
@@ -84,7 +89,9 @@ def decode(data: bytes) -> tuple[str, str | None]:
         if guess is not None and fits(guess):
             return guess, repair
     russian = [(_strictly(data, "cp1251"), FROM_CP1251), (_strictly(data, "koi8_r"), FROM_KOI8_R)]
-    score, guess, repair = max(((_russian(guess), guess or "", repair) for guess, repair in russian), key=lambda one: one[0])
+    score, guess, repair = max(
+        ((_russian(guess), guess or "", repair) for guess, repair in russian), key=lambda one: one[0]
+    )
     if score >= 0.45:
         return guess, repair
     if chinese is not None and _is_short_chinese(chinese):
@@ -98,7 +105,9 @@ def decode_lines(data: bytes) -> tuple[str, dict[int, str]]:
         return data.removeprefix(_BOM).decode(), {}
     except UnicodeDecodeError:
         decoded = [decode(line) for line in data.split(b"\n")]
-    return "\n".join(text for text, _ in decoded), {number: repair for number, (_, repair) in enumerate(decoded) if repair}
+    return "\n".join(text for text, _ in decoded), {
+        number: repair for number, (_, repair) in enumerate(decoded) if repair
+    }
 
 
 def _strictly(data: bytes, encoding: str) -> str | None:
@@ -123,7 +132,11 @@ def _is_western(text: str) -> bool:
     letters = _WESTERN.findall(text)
     foreign = sum(not letter.isascii() for letter in letters)
     # In a word or two most letters may be accented: été.
-    return 3 * foreign <= (2 if len(letters) < 12 else 1) * len(letters) and not _ODD.search(text) and not _FOREIGN_WORD.search(text)
+    return (
+        3 * foreign <= (2 if len(letters) < 12 else 1) * len(letters)
+        and not _ODD.search(text)
+        and not _FOREIGN_WORD.search(text)
+    )
 
 
 def _is_japanese(text: str) -> bool:
@@ -147,7 +160,9 @@ def _russian(text: str | None) -> float:
     if not russian or len(russian) < 0.9 * len(foreign) or 10 * odd > len(russian):
         return 0
     # The two sets have upper and lower case in each other's place.
-    return sum(char in _CYRILLIC or (char.isupper() and char.lower() in _CYRILLIC) * 0.8 for char in russian) / len(russian)
+    return sum(char in _CYRILLIC or (char.isupper() and char.lower() in _CYRILLIC) * 0.8 for char in russian) / len(
+        russian
+    )
 
 
 def _is_short_chinese(text: str) -> bool:

@@ -19,7 +19,9 @@ from infinity_assets.reading.sources import SOURCE_FILE, data_files, is_data, lo
 def check_new(root: Path, name: str) -> None:
     """Raise if a source in `root` cannot have a name."""
     if not name or name.startswith(".") or Path(name).name != name:
-        raise InfinityError(f"A source cannot be called {name!r}: give it another name with --name, without slashes or a leading dot.")
+        raise InfinityError(
+            f"A source cannot be called {name!r}: give it another name with --name, without slashes or a leading dot."
+        )
     check_name(name, root)
 
 
@@ -67,7 +69,9 @@ def add(root: Path, path: Path, name: str | None, said: dict[str, object], copy:
         return folder
 
     base = path if path.is_dir() else path.parent
-    described = load_source(base).model_dump(mode="json", exclude_unset=True, exclude={"name", "path"}) if path.is_dir() else {}
+    described = (
+        load_source(base).model_dump(mode="json", exclude_unset=True, exclude={"name", "path"}) if path.is_dir() else {}
+    )
     new = root / f".{name}.new"
     shutil.rmtree(new, ignore_errors=True)  # of an attempt that was killed
     try:
@@ -104,5 +108,7 @@ def remove(root: Path, name: str, delete: bool) -> None:
         if not Path(parent, file).is_symlink() and not (Path(parent) == folder and file in (SOURCE_FILE, RECEIPT))
     ]
     if own and not delete:
-        raise InfinityError(f"{folder} holds {len(own)} files that are nowhere else, {own[0].name} for one: --delete deletes them too.")
+        raise InfinityError(
+            f"{folder} holds {len(own)} files that are nowhere else, {own[0].name} for one: --delete deletes them too."
+        )
     shutil.rmtree(folder)

@@ -47,7 +47,11 @@ _JSON = (".json", ".jsonl", ".ndjson")
 
 # https://huggingface.co/docs/hub/datasets-file-names-and-splits
 _SHARDED = re.compile(r"data/(?P<split>\w+(?:\.\w+)*)-\d{5}-of-\d{5}[^/]*\.[^/]*")
-_KEYWORDS = {"train": "train|training", "validation": "validation|valid|dev|val", "test": "test|testing|eval|evaluation"}
+_KEYWORDS = {
+    "train": "train|training",
+    "validation": "validation|valid|dev|val",
+    "test": "test|testing|eval|evaluation",
+}
 _WORD = {split: re.compile(rf"(?:^|[-._ 0-9])(?:{words})(?:[-._ 0-9]|$)") for split, words in _KEYWORDS.items()}
 
 
@@ -120,7 +124,9 @@ def address(url: str) -> Address:
     except HfUriError:
         uri = None
     if uri is None or uri.type != "dataset" or uri.path_in_repo:
-        raise HubError(f"{url} is no address of a dataset: it must read hf://datasets/owner/name or hf://datasets/owner/name@revision.")
+        raise HubError(
+            f"{url} is no address of a dataset: it must read hf://datasets/owner/name or hf://datasets/owner/name@revision."
+        )
     return Address(uri.id, uri.revision)
 
 
@@ -163,7 +169,9 @@ def resolve(repo: str, revision: str | None = None, config: str | None = None, s
     return Plan(repo, info.sha, config, split, {path: files[path] for path in chosen}, left_out, _said_by(card))
 
 
-def add(folder: Path, plan: Plan, url: str, said: dict[str, object], progress: Callable[[int, int], None] | None = None) -> bool:
+def add(
+    folder: Path, plan: Plan, url: str, said: dict[str, object], progress: Callable[[int, int], None] | None = None
+) -> bool:
     """Make `folder` the source of a plan. What `said` holds goes before what the card says.
 
     Returns:
@@ -175,7 +183,12 @@ def add(folder: Path, plan: Plan, url: str, said: dict[str, object], progress: C
     if os.path.lexists(folder):
         _agree(folder, plan, url)
     else:
-        place = {"url": url, "revision": plan.commit, "config": None if plan.config == DEFAULT else plan.config, "split": plan.split}
+        place = {
+            "url": url,
+            "revision": plan.commit,
+            "config": None if plan.config == DEFAULT else plan.config,
+            "split": plan.split,
+        }
         facts = plan.card | {key: value for key, value in said.items() if value is not None}
         write_text(as_yaml({"licence": facts.pop("licence", None), **place, **facts}), folder / SOURCE_FILE)
     if not pending(folder):
@@ -202,7 +215,11 @@ def pending(folder: Path) -> bool:
 
 def waiting(root: Path) -> list[Path]:
     """The folders of sources under a root that are `pending`, by name."""
-    return [path for path in sorted(root.iterdir()) if not path.name.startswith(".") and pending(path)] if root.is_dir() else []
+    return (
+        [path for path in sorted(root.iterdir()) if not path.name.startswith(".") and pending(path)]
+        if root.is_dir()
+        else []
+    )
 
 
 def fetch(folder: Path, progress: Callable[[int, int], None] | None = None) -> Plan | None:
@@ -222,7 +239,9 @@ def fetch(folder: Path, progress: Callable[[int, int], None] | None = None) -> P
     return plan
 
 
-def update(folder: Path, revision: str | None = None, progress: Callable[[int, int], None] | None = None) -> Plan | None:
+def update(
+    folder: Path, revision: str | None = None, progress: Callable[[int, int], None] | None = None
+) -> Plan | None:
     """Move a source to the commit that a revision names now: by default the one in its URL, or `main`. Null if it is there already.
 
     Files that did not change are kept, those that are gone from the dataset go here too.
@@ -231,7 +250,9 @@ def update(folder: Path, revision: str | None = None, progress: Callable[[int, i
     if not is_hub(source.url):
         raise HubError(f"{folder.name} is not from the Hub: its files are changed where they lie.")
     if data_files(folder) and _receipt(folder) is None and not (folder / WORK).exists():
-        raise HubError(f"The files of {folder.name} were not fetched by this command: take them away, then `infinity sources fetch`.")
+        raise HubError(
+            f"The files of {folder.name} were not fetched by this command: take them away, then `infinity sources fetch`."
+        )
     assert source.url
     at = address(source.url)
     plan = resolve(at.repo, revision or at.revision, source.config, source.split)
@@ -244,7 +265,9 @@ def update(folder: Path, revision: str | None = None, progress: Callable[[int, i
 
 def as_yaml(said: dict[str, object]) -> str:
     """The text of a `source.yaml`. Nulls are left out."""
-    plain = {key: list(value) if isinstance(value, tuple) else value for key, value in said.items() if value is not None}
+    plain = {
+        key: list(value) if isinstance(value, tuple) else value for key, value in said.items() if value is not None
+    }
     return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=10_000) if plain else ""
 
 
@@ -253,14 +276,22 @@ def as_yaml(said: dict[str, object]) -> str:
 
 def _configuration(repo: str, card: dict, config: str | None, files: Iterable[str]) -> tuple[str, dict]:
     """A configuration's name and its entry in the card."""
-    named = {str(entry.get("config_name", DEFAULT)): entry for entry in card.get("configs") or [] if isinstance(entry, dict)}
+    named = {
+        str(entry.get("config_name", DEFAULT)): entry for entry in card.get("configs") or [] if isinstance(entry, dict)
+    }
     if not named and config and config != DEFAULT and any(path.startswith(f"{config}/") for path in files):
         return config, {"data_dir": config}  # as in the branch refs/convert/parquet: a folder per configuration
     named = named or {DEFAULT: {}}
     marked = [name for name, entry in named.items() if entry.get("default") is True]
-    chosen = config or next(iter(marked), DEFAULT if DEFAULT in named else next(iter(named)) if len(named) == 1 else None)
+    chosen = config or next(
+        iter(marked), DEFAULT if DEFAULT in named else next(iter(named)) if len(named) == 1 else None
+    )
     if chosen is None or chosen not in named:
-        asked = f"has no configuration {config}" if config else "has several configurations: say which with --config or `config:`"
+        asked = (
+            f"has no configuration {config}"
+            if config
+            else "has several configurations: say which with --config or `config:`"
+        )
         raise HubError(f"{repo} {asked}; there are {', '.join(named)}.")
     return chosen, named[chosen]
 
@@ -270,7 +301,9 @@ def _splits(entry: dict, files: dict[str, File]) -> dict[str, list[str]]:
     base = str(entry.get("data_dir") or "").removeprefix("./").strip("/")
     within = {path.removeprefix(f"{base}/"): path for path in files if not base or path.startswith(f"{base}/")}
     said = entry.get("data_files")
-    splits = _by_name({inner: files[path] for inner, path in within.items()}) if said is None else _by_pattern(said, within)
+    splits = (
+        _by_name({inner: files[path] for inner, path in within.items()}) if said is None else _by_pattern(said, within)
+    )
     return {split: [within[inner] for inner in paths] for split, paths in splits.items() if paths}
 
 
@@ -295,13 +328,17 @@ def _by_name(files: dict[str, File]) -> dict[str, list[str]]:
     formats = Counter[str]()
     for path in paths:
         formats[_format(path)] += 1
-    best = max(formats, key=lambda name: (formats[name], sum(files[p].size for p in paths if _format(p) == name)), default=None)
+    best = max(
+        formats, key=lambda name: (formats[name], sum(files[p].size for p in paths if _format(p) == name)), default=None
+    )
     paths = [path for path in paths if _format(path) == best]
     sharded: dict[str, list[str]] = {}
     for path in paths:
         if match := _SHARDED.fullmatch(path):
             sharded.setdefault(match["split"], []).append(path)
-    folders = {s: [p for p in paths if any(map(word.search, PurePosixPath(p).parent.parts))] for s, word in _WORD.items()}
+    folders = {
+        s: [p for p in paths if any(map(word.search, PurePosixPath(p).parent.parts))] for s, word in _WORD.items()
+    }
     names = {s: [p for p in paths if word.search(PurePosixPath(p).name)] for s, word in _WORD.items()}
     return next((splits for splits in (sharded, folders, names) if any(splits.values())), {"train": paths})
 
@@ -334,7 +371,11 @@ def _said_by(card: dict) -> dict[str, object]:
     languages = card.get("language") or []
     languages = languages if isinstance(languages, list) else [languages]
     # `no`, Norwegian, is false in YAML
-    tags = list(dict.fromkeys("no" if tag is False else str(tag) for tag in languages if tag not in ("code", "multilingual", None)))
+    tags = list(
+        dict.fromkeys(
+            "no" if tag is False else str(tag) for tag in languages if tag not in ("code", "multilingual", None)
+        )
+    )
     said: dict[str, object] = {"licence": licences.from_card(card.get("license"), card.get("license_name"))}
     if tags:
         said |= {"language": tags[0]} if len(tags) == 1 else {"languages": tags}
@@ -349,8 +390,14 @@ def _said_by(card: dict) -> dict[str, object]:
 def _agree(folder: Path, plan: Plan, url: str) -> None:
     """Raise if a folder that is there is not the source of a plan."""
     source = load_source(folder)
-    if not is_hub(source.url) or (_repo(source), source.config or DEFAULT, source.split) != (plan.repo, plan.config, plan.split):
-        raise HubError(f"There is a source {folder.name} already, of other content: give this one another name with --name.")
+    if not is_hub(source.url) or (_repo(source), source.config or DEFAULT, source.split) != (
+        plan.repo,
+        plan.config,
+        plan.split,
+    ):
+        raise HubError(
+            f"There is a source {folder.name} already, of other content: give this one another name with --name."
+        )
     if source.revision != plan.commit:
         where = address(url).revision or "main"
         raise HubError(
@@ -379,12 +426,21 @@ def _pin(folder: Path, plan: Plan, source: Source) -> None:
     """Write the commit into a `source.yaml`, and what it leaves open; everything else in it stays as it is, comments too."""
     file = folder / SOURCE_FILE
     text = file.read_text(encoding="utf-8-sig")
-    facts = {"revision": plan.commit, "config": None if plan.config == DEFAULT else plan.config, "split": plan.split, **plan.card}
+    facts = {
+        "revision": plan.commit,
+        "config": None if plan.config == DEFAULT else plan.config,
+        "split": plan.split,
+        **plan.card,
+    }
     facts = {key: value for key, value in facts.items() if value is not None}
     if {"language", "languages"} & source.model_fields_set:
         facts = {key: value for key, value in facts.items() if key not in ("language", "languages")}
     edited, there = re.subn(r"(?m)^revision:[^#\n]*?([ \t]*(?:#.*)?)$", rf"revision: {plan.commit}\1", text, count=1)
-    open_ = {key: value for key, value in facts.items() if key not in source.model_fields_set or (key == "revision" and not there)}
+    open_ = {
+        key: value
+        for key, value in facts.items()
+        if key not in source.model_fields_set or (key == "revision" and not there)
+    }
     edited = edited + ("" if edited.endswith("\n") or not edited else "\n") + as_yaml(open_)
     said = load_yaml(text)
     assert isinstance(said, dict), "it was read as a source before"
@@ -409,7 +465,9 @@ def _bring(folder: Path, plan: Plan, progress: Callable[[int, int], None] | None
     wanted = {
         path: file
         for path, file in plan.files.items()
-        if before.get(path) != file.content or not (folder / path).is_file() or (folder / path).stat().st_size != file.size
+        if before.get(path) != file.content
+        or not (folder / path).is_file()
+        or (folder / path).stat().st_size != file.size
     }
     work = folder / WORK
     work.mkdir(exist_ok=True)
@@ -420,7 +478,9 @@ def _bring(folder: Path, plan: Plan, progress: Callable[[int, int], None] | None
     for path in set(had.files if had else ()) - set(plan.files):
         (folder / path).unlink(missing_ok=True)
     source = load_source(folder)
-    receipt = Receipt(plan.repo, plan.commit, source.config, source.split, {path: file.content for path, file in plan.files.items()})
+    receipt = Receipt(
+        plan.repo, plan.commit, source.config, source.split, {path: file.content for path, file in plan.files.items()}
+    )
     write_text(json.dumps(receipt._asdict(), indent=1), folder / RECEIPT)
     shutil.rmtree(work)
 
@@ -432,7 +492,9 @@ def _download(plan: Plan, files: dict[str, File], work: Path, progress: Callable
     total = sum(file.size for file in files.values())
     free, there = shutil.disk_usage(work).free, _bytes_in(work)
     if total - there > free:
-        raise HubError(f"{plan.repo} needs {_megabytes(total - there)} more and {work.parent} has {_megabytes(free)} left.")
+        raise HubError(
+            f"{plan.repo} needs {_megabytes(total - there)} more and {work.parent} has {_megabytes(free)} left."
+        )
     api = _api()
 
     def bring(path: str) -> None:
@@ -493,7 +555,9 @@ def _as_sentences(repo: str, revision: str | None) -> Iterator[None]:
     try:
         yield
     except errors.GatedRepoError:
-        raise HubError(f"{repo} is gated: accept its terms at {page}, then set HF_TOKEN to a token of that account.") from None
+        raise HubError(
+            f"{repo} is gated: accept its terms at {page}, then set HF_TOKEN to a token of that account."
+        ) from None
     except errors.RepositoryNotFoundError:
         raise HubError(
             f"The Hub has no dataset {repo}, or it is private: check the name, or set HF_TOKEN to a token that may read it."
@@ -506,23 +570,31 @@ def _as_sentences(repo: str, revision: str | None) -> Iterator[None]:
         raise HubError(f"{repo} cannot be fetched while HF_HUB_OFFLINE is set: unset it.") from None
     except errors.RemoteEntryNotFoundError:
         raise HubError(f"A file of {repo} is listed by the Hub but cannot be found at {short(revision)}.") from None
-    except errors.LocalEntryNotFoundError as error:  # the client's word for a file that it found no way to; why is in its cause
+    except (
+        errors.LocalEntryNotFoundError
+    ) as error:  # the client's word for a file that it found no way to; why is in its cause
         with _as_sentences(repo, revision):
             raise error.__cause__ or ConnectionError() from None
     except errors.HfHubHTTPError as error:
         status = error.response.status_code
         if status in (401, 403):
-            raise HubError(f"The Hub refuses {repo} (status {status}): check the token in HF_TOKEN and what it may read.") from None
+            raise HubError(
+                f"The Hub refuses {repo} (status {status}): check the token in HF_TOKEN and what it may read."
+            ) from None
         raise HubError(f"The Hub answered with status {status} for {repo}: try again later.") from None
     except ValueError:
-        raise HubError(f"What answers for {repo} does not speak as the Hub does: check HF_ENDPOINT and proxies.") from None
+        raise HubError(
+            f"What answers for {repo} does not speak as the Hub does: check HF_ENDPOINT and proxies."
+        ) from None
     except HTTPError as error:
         raise HubError(
             f"The Hub cannot be reached ({type(error).__name__}): check the network, HF_ENDPOINT and proxies, then run it again."
         ) from None
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise HubError(f"The disk is full: make room, then run it again; what of {repo} has come is kept.") from None
+            raise HubError(
+                f"The disk is full: make room, then run it again; what of {repo} has come is kept."
+            ) from None
         if error.errno is None:  # the client's own complaint, about a download of another length for one
             raise HubError(f"A download from {repo} broke off: run it again; what has come is kept.") from None
         raise

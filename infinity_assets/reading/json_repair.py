@@ -109,7 +109,11 @@ def recover(data: bytes, listed: bool) -> Iterator[Element]:
         closed = listed and text[start : start + 1] == "]"
         if held:
             wrong = [TRAILING_COMMA] if "," in separator and (closed or separator.count(",") > 1) else []
-            wrong += [MISSING_COMMA] if listed and "," not in separator and start < len(text) and not closed and not held.error else []
+            wrong += (
+                [MISSING_COMMA]
+                if listed and "," not in separator and start < len(text) and not closed and not held.error
+                else []
+            )
             wrong += [LIST_NOT_CLOSED] if listed and start == len(text) and not held.error else []
             yield held._replace(repair=_joined(held.repair, *wrong))
             held = None
@@ -153,7 +157,11 @@ def open_list(data: bytes) -> OpenList | None:
             members[json.loads(match[1], strict=False)], position = _raw_decode(text, match.end())
         except json.JSONDecodeError:
             is_list = text.startswith("[", match.end())
-            return OpenList(members, json.loads(match[1], strict=False), _bytes(text[match.end() + 1 :])) if is_list else None
+            return (
+                OpenList(members, json.loads(match[1], strict=False), _bytes(text[match.end() + 1 :]))
+                if is_list
+                else None
+            )
     return None
 
 
@@ -162,7 +170,9 @@ def ran_off_end(error: json.JSONDecodeError) -> bool:
     rest = error.doc[error.pos :].strip()
     if error.msg.startswith("Unterminated string") or not rest:
         return True
-    return any(literal.startswith(rest) for literal in _LITERALS) or (error.msg.startswith("Invalid \\") and len(rest) <= 6)
+    return any(literal.startswith(rest) for literal in _LITERALS) or (
+        error.msg.startswith("Invalid \\") and len(rest) <= 6
+    )
 
 
 def duplicated(data: bytes, items_of: Callable[[object], list[object]]) -> set[int]:
@@ -232,7 +242,9 @@ def _next_element(text: str, start: int, shape: _Shape, listed: bool) -> tuple[E
         pass
     else:
         follows = text[end : end + 1]
-        if follows != ":" and (isinstance(value, dict | list) or (listed and follows in " \t\r\n,]" and not isinstance(shape, set))):
+        if follows != ":" and (
+            isinstance(value, dict | list) or (listed and follows in " \t\r\n,]" and not isinstance(shape, set))
+        ):
             return _strictly(_bytes(text[start:end])), end
     end = _resume(text, start, shape)
     piece = text[start:end].rstrip()
@@ -331,7 +343,9 @@ def _shape(value: object) -> _Shape:
 def _alike(value: object, shape: _Shape) -> bool:
     """Whether a value has the shape: of an object, half the keys."""
     if isinstance(shape, set):
-        return isinstance(value, dict) and (2 * len(value.keys() & shape) >= len(value.keys() | shape) or len(shape) == 1)
+        return isinstance(value, dict) and (
+            2 * len(value.keys() & shape) >= len(value.keys() | shape) or len(shape) == 1
+        )
     return shape is not None and isinstance(value, shape)
 
 
@@ -352,7 +366,11 @@ def _read(text: str) -> tuple[object, list[str]]:
     if trimmed != text.rstrip():
         repairs.append(TRAILING_COMMA)
     first: json.JSONDecodeError | None = None
-    for fix, name in ((None, None), (_blank_trailing_commas, TRAILING_COMMA), (_double_unknown_escapes, INVALID_ESCAPE)):
+    for fix, name in (
+        (None, None),
+        (_blank_trailing_commas, TRAILING_COMMA),
+        (_double_unknown_escapes, INVALID_ESCAPE),
+    ):
         fixed = fix(trimmed) if fix else trimmed
         if fix and fixed == trimmed:
             continue
@@ -369,7 +387,9 @@ def _read(text: str) -> tuple[object, list[str]]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # an escape that Python does not know is kept as it stands
                 value = ast.literal_eval(text.strip().removesuffix(","))
-            if not isinstance(value, tuple) or text.lstrip().startswith("("):  # else several values with commas between them
+            if not isinstance(value, tuple) or text.lstrip().startswith(
+                "("
+            ):  # else several values with commas between them
                 return _json_like(value), [PYTHON_LITERAL]
         except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
             pass

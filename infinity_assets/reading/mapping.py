@@ -42,7 +42,9 @@ def _reader(name: str, said: str) -> Callable[[object], object]:
             f"`fields.{name}`: the template {said!r} cannot be read ({error}); write a brace that is meant as `{{{{`."
         ) from None
     if any(spec or conversion for _, _, spec, conversion in parts):
-        raise InfinityError(f"`fields.{name}`: the template {said!r} may hold paths in braces only, without `:` or `!`.")
+        raise InfinityError(
+            f"`fields.{name}`: the template {said!r} may hold paths in braces only, without `:` or `!`."
+        )
     pieces = [(literal, None if path is None else _path(name, path)) for literal, path, _, _ in parts]
 
     def fill(record: object) -> object:
@@ -63,7 +65,9 @@ def _path(name: str, path: str) -> Callable[[object], object]:
     """What reads the value at a path of keys and list indices, joined by dots. A key that has dots in it is found as well."""
     steps = path.strip().split(".")
     if not all(steps):
-        raise InfinityError(f"`{name}`: {path!r} is no path; a path is keys and list indices joined by dots, as `meta.reply.0`.")
+        raise InfinityError(
+            f"`{name}`: {path!r} is no path; a path is keys and list indices joined by dots, as `meta.reply.0`."
+        )
     whole = path.strip()
 
     def read(record: object) -> object:

@@ -48,7 +48,9 @@ class Pool(BaseModel):
         found = {folder.name: folder for folder in find_sources(self.sources)}
         unknown = sorted(set(self.only) - set(found))
         if unknown:
-            raise InfinityError(f"{self.sources} has no source named {', '.join(unknown)}; it has {', '.join(found) or 'none'}.")
+            raise InfinityError(
+                f"{self.sources} has no source named {', '.join(unknown)}; it has {', '.join(found) or 'none'}."
+            )
         taken = {name: folder for name, folder in found.items() if not self.only or name in self.only}
         for name in taken:
             check_name(name, self.sources)

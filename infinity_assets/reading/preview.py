@@ -174,7 +174,12 @@ class Preview:
 
 
 def preview(
-    source: Source, *, files: list[File] | None = None, rows: int = 5, limits: Limits | None = None, complete: Complete | None = None
+    source: Source,
+    *,
+    files: list[File] | None = None,
+    rows: int = 5,
+    limits: Limits | None = None,
+    complete: Complete | None = None,
 ) -> Preview:
     """Look at a source.
 
@@ -192,7 +197,13 @@ def preview(
     mapping = FieldMapping(source.fields, source.keep)
     paths = source.files() if files is None else files
     chosen = _chosen(paths, limits.files)
-    seen = _Seen(source, mapping, limits, rows, members=None if limits.files is None else max(3, limits.files // max(len(chosen), 1)))
+    seen = _Seen(
+        source,
+        mapping,
+        limits,
+        rows,
+        members=None if limits.files is None else max(3, limits.files // max(len(chosen), 1)),
+    )
     for path in chosen:
         seen.look(path)
     left_out = source.left_out() if files is None else {}
@@ -320,7 +331,9 @@ class _Seen:
             head = stream.peek(8)
             packed = compression_of(head)
             # What follows a file in a tar can only be reached by reading that file; in a zip it is found at once.
-            slow = self._members is not None and not head.startswith(b"PK") and os.stat(at_hand.path).st_size > MAX_SKIPPED
+            slow = (
+                self._members is not None and not head.startswith(b"PK") and os.stat(at_hand.path).st_size > MAX_SKIPPED
+            )
             try:
                 for opened in open_files(stream, file, wanted):
                     if members and (members == self._members or (self._members and stream.tell() > MAX_BYTES)):
@@ -341,7 +354,9 @@ class _Seen:
         """Rows spread over the files, and over their records."""
         by_file = _spread(self._examples, self._wanted)
         by_file = [_spread(examples, -(-self._wanted // len(by_file))) for examples in by_file]
-        ranked = [one for rank in zip_longest(*by_file) for one in rank if one]  # the first of each file, then the second of each
+        ranked = [
+            one for rank in zip_longest(*by_file) for one in rank if one
+        ]  # the first of each file, then the second of each
         return sorted(ranked[: self._wanted], key=lambda one: (one.file, one.position))
 
     def unknown(self) -> list[Unknown]:
@@ -427,7 +442,10 @@ def _completed(source: Source, examples: list[Example], complete: Complete | Non
     """The examples with domain and language, as the source says or their text tells."""
     rows = pl.DataFrame(
         {
-            "row_id": [row_id([turn["role"] for turn in one.messages], [turn["content"] for turn in one.messages]) for one in examples],
+            "row_id": [
+                row_id([turn["role"] for turn in one.messages], [turn["content"] for turn in one.messages])
+                for one in examples
+            ],
             "messages": [one.messages for one in examples],
             "source": source.name,
             "file": [one.file for one in examples],
@@ -440,4 +458,6 @@ def _completed(source: Source, examples: list[Example], complete: Complete | Non
         schema=schema.ROW,
     )
     said = (complete(rows) if complete and examples else rows).select("domain", "language").rows()
-    return [replace(one, domain=domain, language=language) for one, (domain, language) in zip(examples, said, strict=True)]
+    return [
+        replace(one, domain=domain, language=language) for one, (domain, language) in zip(examples, said, strict=True)
+    ]

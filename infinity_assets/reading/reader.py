@@ -97,7 +97,9 @@ def read_source(
         tables[name] = pl.scan_parquet(parts, glob=False) if parts else schema.empty(columns).lazy()
     # A file that was read in several units has a line for each.
     counts = [pl.col(name).sum() for name in ("records", "rows", "repaired", "dropped")]
-    tables["files"] = tables["files"].group_by("source", "file", maintain_order=True).agg(*counts).select(list(schema.FILES))
+    tables["files"] = (
+        tables["files"].group_by("source", "file", maintain_order=True).agg(*counts).select(list(schema.FILES))
+    )
     return Reading(**tables, records=records)
 
 
@@ -253,11 +255,15 @@ def _read_block(block: Block, layout: str | None, mapping: FieldMapping, found: 
             found.ends.append(len(found.roles))
             found.places.append((block.file, record.position))
             found.kinds.append(outcome.kind)
-    for (record, row, reason, message), whole in zip(flagged, block.with_raw([record for record, *_ in flagged]), strict=True):
+    for (record, row, reason, message), whole in zip(
+        flagged, block.with_raw([record for record, *_ in flagged]), strict=True
+    ):
         raw = whole.raw or b""
         quoted = raw[: 4 * EVIDENCE_CHARS].decode(errors="replace")[:EVIDENCE_CHARS]
         detail = orjson.dumps({"raw": quoted, "error": message}).decode()
-        found.decided.append((row, block.file, record.position, "dropped" if row is None else "repaired", reason, detail))
+        found.decided.append(
+            (row, block.file, record.position, "dropped" if row is None else "repaired", reason, detail)
+        )
         if not found.raw or found.raw[-1][:2] != (block.file, record.position):
             found.raw.append((block.file, record.position, raw))
     rows, dropped = len(found.kinds) - before, sum(row is None for _, row, *_ in flagged)
@@ -286,7 +292,9 @@ def _frames(plan: _Plan, found: _Tables) -> dict[str, pl.DataFrame]:
     name = source.name
     return {
         "rows": plan.complete(rows) if plan.complete else rows,
-        "decisions": _table("decisions", [(None if row is None else ids[row], name, *rest) for row, *rest in found.decided]),
+        "decisions": _table(
+            "decisions", [(None if row is None else ids[row], name, *rest) for row, *rest in found.decided]
+        ),
         "annotations": _table("annotations", [(ids[row], name, *rest) for row, *rest in found.kept]),
         "quarantine": _table("quarantine", [(name, *rest) for rest in found.raw]),
         "files": _table("files", [(name, *rest) for rest in found.files]),

@@ -25,7 +25,15 @@ from infinity_assets.rows.domains import Domain
 
 SOURCE_FILE = "source.yaml"
 NOT_DATA = (
-    *(SOURCE_FILE, "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "metadata.json", "schema.json"),
+    *(
+        SOURCE_FILE,
+        "dataset_info.json",
+        "dataset_infos.json",
+        "dataset_dict.json",
+        "state.json",
+        "metadata.json",
+        "schema.json",
+    ),
     *(
         f"{name}{rest}"
         for name in ("readme", "license", "licence", "copying", "notice", "changelog", "requirements")
@@ -123,7 +131,11 @@ class Source(BaseModel):
     def left_out(self) -> dict[str, str]:
         """What of the folder is not read, by path, and why: files, links to nothing, and folders (with a slash at their end) not entered."""
         closed: list[str] = []
-        refused = {file.name: why for file in _files(self.path, closed) if file.name != SOURCE_FILE and (why := self.refuses(file.name))}
+        refused = {
+            file.name: why
+            for file in _files(self.path, closed)
+            if file.name != SOURCE_FILE and (why := self.refuses(file.name))
+        }
         shut = {name: _SHUT if name.endswith("/") else "a link to nothing" for name in closed}
         return dict(sorted((refused | shut).items()))
 
@@ -146,7 +158,9 @@ def load_source(folder: Path) -> Source:
     file = folder / SOURCE_FILE
     said = _read_yaml(file) if file.is_file() else {}
     if said.get("name", folder.name) != folder.name or "path" in said:
-        raise SourceError(f"{file}: a source is called what its folder is called: name it `{folder.name}` or leave `name` and `path` out.")
+        raise SourceError(
+            f"{file}: a source is called what its folder is called: name it `{folder.name}` or leave `name` and `path` out."
+        )
     try:
         return Source.model_validate({**said, "name": folder.name, "path": folder})
     except ValidationError as error:

@@ -50,7 +50,12 @@ CHUNK = 1 << 20
 _PACKED = 1 << 12
 """Bytes that are decompressed at once: what damage in them costs, and they can become a thousand times as many."""
 
-_BOMS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+_BOMS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 """Longest first: the mark of UTF-32 begins with that of UTF-16."""
 
 
@@ -98,7 +103,11 @@ def plain_suffix(path: PurePosixPath | Path) -> str:
 
 
 def open_files(
-    stream: IO[bytes], file: str, wanted: Callable[[str], bool], name: PurePosixPath | None = None, depth: int = MAX_DEPTH
+    stream: IO[bytes],
+    file: str,
+    wanted: Callable[[str], bool],
+    name: PurePosixPath | None = None,
+    depth: int = MAX_DEPTH,
 ) -> Iterator[Opened]:
     """The data in a stream, whatever is wrapped around it: one file, or those in an archive, in its order.
 
@@ -124,7 +133,11 @@ def open_files(
     packed = suffix in COMPRESSIONS
     if unpack:
         plain = io.BufferedReader(_Frames(buffered, unpack), CHUNK)
-        inner = name.with_suffix(".tar" if name.suffix.lower() in (".tgz", ".tbz2", ".txz") else "") if name.suffix else name
+        inner = (
+            name.with_suffix(".tar" if name.suffix.lower() in (".tgz", ".tbz2", ".txz") else "")
+            if name.suffix
+            else name
+        )
         yield from open_files(plain, file, wanted, inner, depth - 1)
     elif packed and _is_text(head):
         yield from open_files(buffered, file, wanted, name.with_suffix(""), depth - 1)
@@ -157,7 +170,11 @@ def _zip_members(stream: IO[bytes], file: str, wanted: Callable[[str], bool], de
         for member in archive.infolist():
             if not member.is_dir() and wanted(member.filename):
                 yield from _member(
-                    lambda member=member: archive.open(member), f"{file}{MEMBER}{member.filename}", member.filename, wanted, depth
+                    lambda member=member: archive.open(member),
+                    f"{file}{MEMBER}{member.filename}",
+                    member.filename,
+                    wanted,
+                    depth,
                 )
 
 
@@ -178,7 +195,9 @@ def _tar_members(stream: io.BufferedReader, file: str, wanted: Callable[[str], b
         raise quiet.error
 
 
-def _member(opened: Callable[[], IO[bytes]], file: str, path: str, wanted: Callable[[str], bool], depth: int) -> Iterator[Opened]:
+def _member(
+    opened: Callable[[], IO[bytes]], file: str, path: str, wanted: Callable[[str], bool], depth: int
+) -> Iterator[Opened]:
     """A member of an archive. One that cannot be opened is a stream that cannot be read: the others are read all the same."""
     name = PurePosixPath(path)
     try:

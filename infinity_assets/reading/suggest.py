@@ -11,11 +11,39 @@ MAX_CHARS = 500
 """Length of a shape as it is quoted."""
 
 REQUEST_HINTS = (
-    *("instruct", "question", "prompt", "query", "problem", "request", "ask", "user", "human", "title", "subject", "source", "src"),
+    *(
+        "instruct",
+        "question",
+        "prompt",
+        "query",
+        "problem",
+        "request",
+        "ask",
+        "user",
+        "human",
+        "title",
+        "subject",
+        "source",
+        "src",
+    ),
     *("input", "q"),
 )
 ANSWER_HINTS = (
-    *("answer", "response", "output", "completion", "solution", "reply", "target", "assistant", "bot", "body", "summary", "tgt", "code"),
+    *(
+        "answer",
+        "response",
+        "output",
+        "completion",
+        "solution",
+        "reply",
+        "target",
+        "assistant",
+        "bot",
+        "body",
+        "summary",
+        "tgt",
+        "code",
+    ),
     *("label", "a"),
 )
 INPUT_HINTS = ("context", "input", "passage", "document", "background", "article")
@@ -91,7 +119,9 @@ def _are_candidates(records: list[dict], leaves: list[Leaf]) -> bool:
 
 
 def _lines(layout: str, fields: dict[str, str]) -> str:
-    return "\n".join((GUESSED, f"layout: {layout}", "fields:", *(f"  {name}: {_quoted(path)}" for name, path in fields.items())))
+    return "\n".join(
+        (GUESSED, f"layout: {layout}", "fields:", *(f"  {name}: {_quoted(path)}" for name, path in fields.items()))
+    )
 
 
 def _quoted(path: str) -> str:

@@ -24,7 +24,10 @@ class Family(NamedTuple):
 
 def _words(users: str, assistants: str) -> Family:
     """Marks that are words before a colon. A single letter counts in upper case only."""
-    names = [re.escape(name) if len(name) == 1 else f"(?i:{re.escape(name)})" for name in (*users.split("|"), "system", "系统")]
+    names = [
+        re.escape(name) if len(name) == 1 else f"(?i:{re.escape(name)})"
+        for name in (*users.split("|"), "system", "系统")
+    ]
     answers = [re.escape(name) if len(name) == 1 else f"(?i:{re.escape(name)})" for name in assistants.split("|")]
     opens = re.compile(rf"\s*(?:{'|'.join(names)})[ \t]*[:：]")
     return Family(opens, re.compile(rf"^[ \t]*({'|'.join(names + answers)})[ \t]*[:：][ \t]*", re.MULTILINE))
@@ -40,11 +43,14 @@ _BAR = r"<\|(system|user|assistant|human|prompter|bot|moss)\|>:?"
 FAMILIES = (
     Family(re.compile(r"\s*<\|im_start\|>"), re.compile(r"<\|im_start\|>\s*(\w+)[ \t]*\n?")),
     Family(
-        re.compile(r"\s*(?:<\|begin_of_text\|>)?<\|start_header_id\|>"), re.compile(r"<\|start_header_id\|>\s*(\w+)\s*<\|end_header_id\|>")
+        re.compile(r"\s*(?:<\|begin_of_text\|>)?<\|start_header_id\|>"),
+        re.compile(r"<\|start_header_id\|>\s*(\w+)\s*<\|end_header_id\|>"),
     ),
     Family(re.compile(rf"\s*{_BAR}", re.IGNORECASE), re.compile(_BAR, re.IGNORECASE)),
     Family(re.compile(rf"\s*{_HASH}|{PREAMBLE}", re.IGNORECASE), re.compile(_HASH, re.IGNORECASE)),
-    Family(re.compile(rf"\s*(?:USER|SYSTEM):|{PREAMBLE}"), re.compile(r"\b(USER|ASSISTANT|SYSTEM|FUNCTION RESPONSE):[ ]?")),
+    Family(
+        re.compile(rf"\s*(?:USER|SYSTEM):|{PREAMBLE}"), re.compile(r"\b(USER|ASSISTANT|SYSTEM|FUNCTION RESPONSE):[ ]?")
+    ),
     _words("human|user|usr", "assistant|ai assistant|ai|bot|chatbot|gpt|chatgpt|model|claude"),
     _words("Q|question", "A|answer"),
     _words("instruction|prompt", "response|output|completion|answer"),
@@ -55,12 +61,17 @@ FAMILIES = (
 
 _OTHER_NAMES = {
     **dict.fromkeys(("usr", "input", "prompt", "指令", "输入", "问题", "人类", "学生", "客户", "来访者"), "user"),
-    **dict.fromkeys(("ai assistant", "output", "completion", "输出", "回答", "答案", "老师", "客服", "咨询师", "机器人"), "assistant"),
+    **dict.fromkeys(
+        ("ai assistant", "output", "completion", "输出", "回答", "答案", "老师", "客服", "咨询师", "机器人"),
+        "assistant",
+    ),
     "function response": "tool",
 }
 """Speakers that are no roles elsewhere."""
 
-_ENDS = re.compile(r"(?:\s*(?:</s>|<s>|<\|im_end\|>|<\|eot_id\|>|<\|end\|>|<\|endoftext\|>|<\|end_of_text\|>|<eo[a-z]>))+\s*$")
+_ENDS = re.compile(
+    r"(?:\s*(?:</s>|<s>|<\|im_end\|>|<\|eot_id\|>|<\|end\|>|<\|endoftext\|>|<\|end_of_text\|>|<eo[a-z]>))+\s*$"
+)
 _DANGLING = re.compile(r"(?:assistant|ai|bot|gpt|助手)[ \t]*[:：]\s*$", re.IGNORECASE)
 _INST = re.compile(r"\[(/?)INST\]")
 _SYSTEM = re.compile(r"\s*<<SYS>>(.*?)<</SYS>>", re.DOTALL)
@@ -132,7 +143,11 @@ def _read(text: str, family: Family) -> list[Turn] | None:
         else:
             turns.append((role, said))
     roles = [role for role, _ in turns]
-    return turns if "assistant" in roles and roles[0] != "assistant" and "user" in roles[: roles.index("assistant")] else None
+    return (
+        turns
+        if "assistant" in roles and roles[0] != "assistant" and "user" in roles[: roles.index("assistant")]
+        else None
+    )
 
 
 def _inst(text: str) -> list[Turn] | None:

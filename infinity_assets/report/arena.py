@@ -58,7 +58,8 @@ def page(arena: Arena, selectors: Sequence[str], columns: pl.DataFrame, notes: S
         "<h2>Overlap</h2><p>Jaccard similarity of two selections: rows that both took, of those that either took.</p>",
         _heatmap(arena.overlap, selectors),
         *(
-            f"<h2>{title}</h2>" + _stacked(arena.mix.filter(column=column), ["pool", *selectors], by_size=column != "length")
+            f"<h2>{title}</h2>"
+            + _stacked(arena.mix.filter(column=column), ["pool", *selectors], by_size=column != "length")
             for column, title in (
                 ("domain", "Domains"),
                 ("source", "Sources"),
@@ -84,13 +85,19 @@ def page(arena: Arena, selectors: Sequence[str], columns: pl.DataFrame, notes: S
 def as_json(arena: Arena, columns: pl.DataFrame) -> str:
     """Every table but the chosen rows, as JSON."""
     tables = {name: getattr(arena, name).to_dicts() for name in ("summary", "overlap", "mix", "reach", "reasons")}
-    return json.dumps({"size": arena.size, "rows": arena.rows, "needed": columns.to_dicts(), **tables}, indent=1, ensure_ascii=False)
+    return json.dumps(
+        {"size": arena.size, "rows": arena.rows, "needed": columns.to_dicts(), **tables}, indent=1, ensure_ascii=False
+    )
 
 
 def terminal_table(arena: Arena) -> Table:
     """The summary."""
     shown = Table(
-        title=f"{arena.size:,} of {arena.rows:,} rows each", title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False
+        title=f"{arena.size:,} of {arena.rows:,} rows each",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
     )
     titles, lines = _cells(arena.summary)
     for place, title in enumerate(titles):
@@ -103,7 +110,9 @@ def terminal_table(arena: Arena) -> Table:
 def _cells(summary: pl.DataFrame) -> tuple[list[str], list[list[str]]]:
     # Columns in which there is nothing to see are left out: cost, where no price is set.
     named = [
-        c for c in summary.columns if c in _MEASURES and (c in ("rows", "calls") or summary[c].fill_null(0).cast(pl.Float64).ne(0).any())
+        c
+        for c in summary.columns
+        if c in _MEASURES and (c in ("rows", "calls") or summary[c].fill_null(0).cast(pl.Float64).ne(0).any())
     ]
     scores = [c for c in summary.columns if c.startswith("proxy ")]
     lines = [
@@ -139,7 +148,9 @@ def _described(selectors: Sequence[str]) -> pl.DataFrame:
 
 
 def _table(frame: pl.DataFrame, text: int) -> str:
-    lines = [["" if v is None else f"{v:,}" if isinstance(v, int) else str(v) for v in row] for row in frame.iter_rows()]
+    lines = [
+        ["" if v is None else f"{v:,}" if isinstance(v, int) else str(v) for v in row] for row in frame.iter_rows()
+    ]
     kinds = [not frame.schema[c].is_numeric() for c in frame.columns]
     return _html(list(frame.columns), lines, text, kinds)
 
@@ -148,7 +159,10 @@ def _html(titles: list[str], lines: list[list[str]], text: int, kinds: Sequence[
     as_text = kinds or [place < text for place in range(len(titles))]
 
     def line(cells: Sequence[str], tag: str) -> str:
-        marked = (f"<{tag}{' class=text' if as_text[place] else ''}>{escape(cell)}</{tag}>" for place, cell in enumerate(cells))
+        marked = (
+            f"<{tag}{' class=text' if as_text[place] else ''}>{escape(cell)}</{tag}>"
+            for place, cell in enumerate(cells)
+        )
         return f"<tr>{''.join(marked)}</tr>"
 
     return f"<div class=scroll><table>{line(titles, 'th')}{''.join(line(cells, 'td') for cells in lines)}</table></div>"
@@ -159,7 +173,9 @@ def _heatmap(overlap: pl.DataFrame, selectors: Sequence[str]) -> str:
     jaccard = {(one, other): value for one, other, _, value in overlap.iter_rows()}
     drawn = []
     for column, name in enumerate(selectors):
-        drawn.append(f"<text x='{left + column * cell + cell / 2}' y='{top - 7}' text-anchor='middle'>{escape(name)}</text>")
+        drawn.append(
+            f"<text x='{left + column * cell + cell / 2}' y='{top - 7}' text-anchor='middle'>{escape(name)}</text>"
+        )
         drawn.append(f"<text x='{left - 8}' y='{top + column * 34 + 22}' text-anchor='end'>{escape(name)}</text>")
     for row, one in enumerate(selectors):
         for column, other in enumerate(selectors):
@@ -178,7 +194,11 @@ def _heatmap(overlap: pl.DataFrame, selectors: Sequence[str]) -> str:
 def _stacked(mix: pl.DataFrame, names: Sequence[str], *, by_size: bool) -> str:
     """A bar per selection, divided by value; the values that matter most over all selections first, or in their own order."""
     weight = mix.group_by("value").agg(pl.col("share").mean()).drop_nulls("value")
-    values = weight.sort(pl.col("share") * -1, "value")["value"].to_list() if by_size else _in_order(weight["value"].to_list())
+    values = (
+        weight.sort(pl.col("share") * -1, "value")["value"].to_list()
+        if by_size
+        else _in_order(weight["value"].to_list())
+    )
     shown = values[:_PARTS]
     share = {(name, value): part for name, value, part in mix.select("selector", "value", "share").iter_rows()}
     left, width, height = 96, 820, 24
@@ -188,12 +208,17 @@ def _stacked(mix: pl.DataFrame, names: Sequence[str], *, by_size: bool) -> str:
         at = 0.0
         for place, value in enumerate(shown):
             part = share.get((name, value), 0.0)
-            drawn.append(_piece(left + at * width, row * height, part * width, _COLOURS[place], f"{name}: {value} {part:.1%}"))
+            drawn.append(
+                _piece(left + at * width, row * height, part * width, _COLOURS[place], f"{name}: {value} {part:.1%}")
+            )
             at += part
         rest = sum(part for (whose, _), part in share.items() if whose == name) - at
         if rest > 1e-9:
             drawn.append(_piece(left + at * width, row * height, rest * width, "#ccc", f"{name}: others {rest:.1%}"))
-    key = "".join(f"<span><i style='background:{_COLOURS[place]}'></i>{escape(str(value))}</span>" for place, value in enumerate(shown))
+    key = "".join(
+        f"<span><i style='background:{_COLOURS[place]}'></i>{escape(str(value))}</span>"
+        for place, value in enumerate(shown)
+    )
     others = "<span><i style='background:#ccc'></i>others</span>" if len(values) > _PARTS else ""
     return _svg(left + width, height * len(names), "".join(drawn), "shares") + f"<div class=key>{key}{others}</div>"
 
@@ -214,7 +239,9 @@ def _piece(x: float, y: float, width: float, colour: str, title: str) -> str:
 
 def _grouped(reach: pl.DataFrame, selectors: Sequence[str]) -> str:
     """Bars of reach: a group per domain of benchmarks."""
-    found: Mapping[tuple[str, str], float | None] = {(s, d): r for s, d, r in reach.select("selector", "domain", "reach").iter_rows()}
+    found: Mapping[tuple[str, str], float | None] = {
+        (s, d): r for s, d, r in reach.select("selector", "domain", "reach").iter_rows()
+    }
     domains = sorted({domain for _, domain in found})
     left, width, height, gap = 96, 560, 17, 16
     drawn, y = [], 0

@@ -11,7 +11,12 @@ from infinity_assets.rows import conversation
 
 
 def write(
-    sets: Mapping[str, pl.DataFrame], models: pl.DataFrame, prompts: pl.DataFrame, left_out: pl.DataFrame, pairs: int, settings_hash: str
+    sets: Mapping[str, pl.DataFrame],
+    models: pl.DataFrame,
+    prompts: pl.DataFrame,
+    left_out: pl.DataFrame,
+    pairs: int,
+    settings_hash: str,
 ) -> str:
     """The card, as markdown.
 

@@ -13,7 +13,9 @@ LIMIT = 1000
 """Longer markdown is folded away by the web UI."""
 
 
-def histogram(values: pl.Series, title: str, bins: int = 16, low: float | None = None, high: float | None = None) -> str:
+def histogram(
+    values: pl.Series, title: str, bins: int = 16, low: float | None = None, high: float | None = None
+) -> str:
     """The distribution of a number, with its range, median and count in the caption; an empty string if there is nothing to show.
 
     Infinities are left out, as nulls are: the logarithm of an empty text has no place on the axis.
@@ -31,7 +33,9 @@ def histogram(values: pl.Series, title: str, bins: int = 16, low: float | None =
     width, height = 12, 60
     tallest = counts.max()
     bars = "".join(
-        f"M{i * width} {height}v{-max(round(int(c) / tallest * height), 1)}h{width - 2}V{height}" for i, c in enumerate(counts) if c
+        f"M{i * width} {height}v{-max(round(int(c) / tallest * height), 1)}h{width - 2}V{height}"
+        for i, c in enumerate(counts)
+        if c
     )
     caption = f"{title}: {len(numbers):,} values, median {np.median(numbers):.3g}"
     drawing = (
@@ -50,13 +54,19 @@ def bars(named: pl.DataFrame, title: str, limit: float | None = None) -> str:
         title: The caption.
         limit: Where the line stands.
     """
-    shown = [("".join(c if c.isprintable() else " " for c in str(name)[:40]), value) for name, value in named.head(10).iter_rows()]
+    shown = [
+        ("".join(c if c.isprintable() else " " for c in str(name)[:40]), value)
+        for name, value in named.head(10).iter_rows()
+    ]
     for count in range(len(shown), 0, -1):
         height = 13 * count
         names = "".join(
-            f"<text y='{13 * place + 9}'>{escape(name)} {value:.1%}</text>" for place, (name, value) in enumerate(shown[:count])
+            f"<text y='{13 * place + 9}'>{escape(name)} {value:.1%}</text>"
+            for place, (name, value) in enumerate(shown[:count])
         )
-        lines = "".join(f"M0 {13 * place + 11}h{max(round(200 * value), 1)}" for place, (_, value) in enumerate(shown[:count]))
+        lines = "".join(
+            f"M0 {13 * place + 11}h{max(round(200 * value), 1)}" for place, (_, value) in enumerate(shown[:count])
+        )
         mark = "" if limit is None else f"<path d='M{200 * limit:.0f} 0v{height}' stroke='red'/>"
         drawing = (
             f"<svg xmlns='http://www.w3.org/2000/svg' width='300' height='{height}' font-size='9' font-family='sans-serif'>"
@@ -75,16 +85,23 @@ def pairs(named: pl.DataFrame, title: str) -> str:
         named: Three columns: a name, a number or null, and a number. A number under 0 has no bar.
         title: The caption.
     """
-    shown = [("".join(c if c.isprintable() else " " for c in str(name)[:40]), *pair) for name, *pair in named.head(10).iter_rows()]
+    shown = [
+        ("".join(c if c.isprintable() else " " for c in str(name)[:40]), *pair)
+        for name, *pair in named.head(10).iter_rows()
+    ]
     grey, blue = (named.head(10).to_series(n).fill_null(0.0).clip(0.0).to_list() for n in (1, 2))
     longest = max([*grey, *blue], default=0.0) or 1.0
 
     def bars_of(numbers: list[float], down: int, colour: str) -> str:
-        path = "".join(f"M0 {15 * place + down}h{round(number / longest * 200)}" for place, number in enumerate(numbers))
+        path = "".join(
+            f"M0 {15 * place + down}h{round(number / longest * 200)}" for place, number in enumerate(numbers)
+        )
         return f"<path d='{path}' stroke='{colour}' stroke-width='2'/>"
 
     for count in range(len(shown), 0, -1):
-        texts = [f"{escape(name)} {'' if one is None else f'{one:.2f} / '}{other:.2f}" for name, one, other in shown[:count]]
+        texts = [
+            f"{escape(name)} {'' if one is None else f'{one:.2f} / '}{other:.2f}" for name, one, other in shown[:count]
+        ]
         names = "".join(f"<text y='{15 * place + 9}'>{text}</text>" for place, text in enumerate(texts))
         paths = bars_of(grey[:count], 11, "#aaa") + bars_of(blue[:count], 13, "#4f43dd")
         drawing = (
@@ -122,7 +139,10 @@ def line(values: pl.Series, title: str) -> str:
     stretches = [part.mean() for part in np.array_split(numbers, min(len(numbers), 48))]
     low, high, width, height = min(stretches), max(stretches), 240, 60
     across = width / max(1, len(stretches) - 1)
-    points = " ".join(f"{place * across:.0f},{height - (v - low) / ((high - low) or 1) * height:.0f}" for place, v in enumerate(stretches))
+    points = " ".join(
+        f"{place * across:.0f},{height - (v - low) / ((high - low) or 1) * height:.0f}"
+        for place, v in enumerate(stretches)
+    )
     drawing = (
         f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height + 12}' font-size='10' font-family='sans-serif'>"
         f"<polyline points='{points}' fill='none' stroke='#4f43dd'/><text y='{height + 11}'>{low:.3g} to {high:.3g}</text></svg>"

@@ -17,7 +17,11 @@ def duration(seconds: float | None) -> str:
         return "?"
     if seconds < 120:
         return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{number(round(seconds / 3600, 1 if seconds < 360_000 else 0))} h"
+    return (
+        f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{number(round(seconds / 3600, 1 if seconds < 360_000 else 0))} h"
+    )
 
 
 def size(value: float | None) -> str:

@@ -72,8 +72,18 @@ def _files(files: list[FileSeen]) -> Table:
         name = alike[0].file if len(alike) == 1 else f"{alike[0].file} and {len(alike) - 1:,} more"
         whole = all(one.whole for one in alike)
         records, rows = (sum(getattr(one, column) for one in alike) for column in ("records", "rows"))
-        layouts, repaired, dropped = (_tallied([getattr(one, column) for one in alike]) for column in ("layouts", "repaired", "dropped"))
-        cells = (name, alike[0].container, layouts, f"{'' if whole else 'first '}{records:,}", f"{rows:,}", repaired, dropped)
+        layouts, repaired, dropped = (
+            _tallied([getattr(one, column) for one in alike]) for column in ("layouts", "repaired", "dropped")
+        )
+        cells = (
+            name,
+            alike[0].container,
+            layouts,
+            f"{'' if whole else 'first '}{records:,}",
+            f"{rows:,}",
+            repaired,
+            dropped,
+        )
         shown.add_row(*(Text(_plain(cell)) for cell in cells))
     return shown
 
@@ -99,7 +109,9 @@ def _counted(preview: Preview) -> str:
     partly = preview.looked_at < preview.there
     where = f"{preview.looked_at:,} of {preview.there:,} files were looked at, spread from the first to the last (--all for all)"
     where = where if partly else f"{preview.there:,} {'file' if preview.there == 1 else 'files'}"
-    return f"{where}: {preview.records:,} records read, {preview.rows:,} rows, {preview.records - preview.rows:,} dropped."
+    return (
+        f"{where}: {preview.records:,} records read, {preview.rows:,} rows, {preview.records - preview.rows:,} dropped."
+    )
 
 
 def _left_out(left_out: dict[str, str], console: Console) -> None:
@@ -120,7 +132,9 @@ def _example(example: Example) -> RenderableType:
     turns.add_column(overflow="fold")
     for message in example.messages:
         colour = _COLOURS.get(message["role"], "")
-        turns.add_row(Text(message["role"], style=f"bold {colour}"), Text(_plain(_shortened(message["content"])), style=colour))
+        turns.add_row(
+            Text(message["role"], style=f"bold {colour}"), Text(_plain(_shortened(message["content"])), style=colour)
+        )
     for number, (name, value) in enumerate(example.kept.items()):
         if number == _LISTED:
             turns.add_row(Text(f"{len(example.kept) - _LISTED:,} more", style="dim"), "")
@@ -155,10 +169,11 @@ def _unknown(unknown: Unknown, others_fit: bool, console: Console) -> None:
         _say(console, "Lines for source.yaml to go on from:")
     show_lines(unknown.lines, console)
     if others_fit and unknown.fit:
-        globs = (
-            f"[{', '.join(json.dumps(file, ensure_ascii=False) for file in unknown.files[:3])}{', …' if len(unknown.files) > 3 else ''}]"
+        globs = f"[{', '.join(json.dumps(file, ensure_ascii=False) for file in unknown.files[:3])}{', …' if len(unknown.files) > 3 else ''}]"
+        _say(
+            console,
+            "Such lines hold for every record of a source, and others of this one fit as they are: give these files a source of",
         )
-        _say(console, "Such lines hold for every record of a source, and others of this one fit as they are: give these files a source of")
         _say(console, f"their own, with `include: {globs}` beside those lines, and `exclude` them here.")
 
 
@@ -167,7 +182,9 @@ def _listed(files: list[str]) -> str:
 
 
 def _dropped(dropped: list[Dropped]) -> Table:
-    shown = Table(title="Dropped, with the first record of each reason", title_justify="left", show_edge=False, pad_edge=False)
+    shown = Table(
+        title="Dropped, with the first record of each reason", title_justify="left", show_edge=False, pad_edge=False
+    )
     shown.add_column("reason", no_wrap=True)
     shown.add_column("records", justify="right")
     shown.add_column("file and position", overflow="fold")

@@ -60,7 +60,11 @@ def table(counts: pl.DataFrame) -> Table:
     for name in lines.columns[1:]:
         shown.add_column({"failing_alone": "alone"}.get(name, name), justify="right")
     for rule, threshold, *numbers in lines.iter_rows():
-        shown.add_row(rule, "" if threshold is None else f"{threshold:g}", *(f"{number:,}" if number else "" for number in numbers))
+        shown.add_row(
+            rule,
+            "" if threshold is None else f"{threshold:g}",
+            *(f"{number:,}" if number else "" for number in numbers),
+        )
     return shown
 
 

@@ -135,7 +135,11 @@ class TerminalReporter:
             name = tally.asset
             wanted = self._course.partitions(name)
             if wanted > 1:
-                name += f" ({wanted} partitions)" if tally.partitions == wanted else f" ({tally.partitions} of {wanted} partitions)"
+                name += (
+                    f" ({wanted} partitions)"
+                    if tally.partitions == wanted
+                    else f" ({tally.partitions} of {wanted} partitions)"
+                )
             number = f"{self._course.step(tally.asset):>3}/{self._course.steps:<3} "
         else:
             name, number = self._name, "  "
@@ -151,7 +155,9 @@ class TerminalReporter:
             if tally.reused:
                 took += f"  ({tally.reused} unchanged)"
         dim = "dim" if tally.reused == tally.partitions else None
-        self._console.print(f"{number}{name:<38} {tally.rows:>9,} rows  {took}", style=dim, highlight=False, markup=False)
+        self._console.print(
+            f"{number}{name:<38} {tally.rows:>9,} rows  {took}", style=dim, highlight=False, markup=False
+        )
         self._tally = _Tally("")
 
 
@@ -172,7 +178,9 @@ def funnel_table(funnel: pl.DataFrame) -> Table:
     shown.add_column("model calls", justify="right")
     shown.add_column("dropped because")
     for row in funnel.iter_rows(named=True):
-        numbers = ["" if row[c] is None else f"{row[c]:,}" for c in ("rows_in", "rows_created", "rows_out", "rows_dropped")]
+        numbers = [
+            "" if row[c] is None else f"{row[c]:,}" for c in ("rows_in", "rows_created", "rows_out", "rows_dropped")
+        ]
         shown.add_row(row["asset"], *numbers, f"{row['calls']:,}" if row["calls"] else "", row["reasons"] or "")
     return shown
 
@@ -189,13 +197,17 @@ def loop_tables(scores: pl.DataFrame | None, budget: pl.DataFrame) -> Iterator[T
         for row in scores.iter_rows(named=True):
             answered = "" if row["answered"] is None else f"{row['answered']:,} of {row['items']:,}"
             numbers = [answered, *("" if row[name] is None else f"{row[name]:.3f}" for name in ("score", "stderr"))]
-            shown.add_row(row["model"], row["role"], row["benchmark"], row["domain"] or "", *numbers, escape(row["error"] or ""))
+            shown.add_row(
+                row["model"], row["role"], row["benchmark"], row["domain"] or "", *numbers, escape(row["error"] or "")
+            )
         yield shown
     turns = budget.select("domain", "turns").explode("turns").drop_nulls().unnest("turns").sort("turn", "domain")
     if turns.height:
         shown = _plain_table("Turns", ("turn", "model", "domain"), ("score", "±", "reference", "factor"), ("",))
         for row in turns.iter_rows(named=True):
-            numbers = ["" if row[name] is None else f"{row[name]:.3f}" for name in ("score", "stderr", "reference", "factor")]
+            numbers = [
+                "" if row[name] is None else f"{row[name]:.3f}" for name in ("score", "stderr", "reference", "factor")
+            ]
             shown.add_row(str(row["turn"]), row["model"] or "", row["domain"], *numbers, escape(row["why"]))
         yield shown
     shown = _plain_table("Budget", ("domain",), ("available", "share", "times", "quota"), ("eased",))
@@ -218,9 +230,22 @@ def ability_tables(abilities: pl.DataFrame) -> Iterator[Table]:
         here = abilities.filter(pl.col("round") == number)
         students = [name for name in points if here[name].count()]
         taught = ["held_out", "gap_before", "gap_after", "gain"] if here["gap_after"].count() else []
-        columns = ["rows", "answer_score", "reference_score", *students, "gap", "weak", "weak_share", "deficiencies", "seeds", *taught]
+        columns = [
+            "rows",
+            "answer_score",
+            "reference_score",
+            *students,
+            "gap",
+            "weak",
+            "weak_share",
+            "deficiencies",
+            "seeds",
+            *taught,
+        ]
         stopped = ": the loop stops here" if here["stop"].any() else ""
-        shown = _plain_table(f"Round {number}{stopped}", ("ability",), tuple(escape(name.replace("_", " ")) for name in columns), ())
+        shown = _plain_table(
+            f"Round {number}{stopped}", ("ability",), tuple(escape(name.replace("_", " ")) for name in columns), ()
+        )
         for row in here.iter_rows(named=True):
             shown.add_row(escape(row["ability"]), *(_number(row[name]) for name in columns))
         yield shown

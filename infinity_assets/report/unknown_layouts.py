@@ -22,13 +22,17 @@ def not_understood(source: str, decisions: pl.LazyFrame, quarantine: pl.LazyFram
         decisions: `schema.DECISIONS` of it.
         quarantine: `schema.QUARANTINE` of it. Some records of each shape are taken from it.
     """
-    told = decisions.filter(pl.col("reason") == UNKNOWN_LAYOUT).select(*_AT, pl.col("detail").str.json_path_match("$.error").alias("shape"))
+    told = decisions.filter(pl.col("reason") == UNKNOWN_LAYOUT).select(
+        *_AT, pl.col("detail").str.json_path_match("$.error").alias("shape")
+    )
     counts = told.group_by("shape").agg(pl.len().alias("records"), pl.col("file").min().alias("first file"))
     counted = counts.sort(pl.col("records") * -1, "shape").collect(engine="streaming")
     if counted.is_empty():
         return ""
     # Each shape's first records, some hundred in all, so that the join is small whatever the source.
-    samples = pl.concat([told.filter(pl.col("shape") == shape).head(MAX_VALUES) for shape in counted["shape"].head(_SHAPES)]).collect()
+    samples = pl.concat(
+        [told.filter(pl.col("shape") == shape).head(MAX_VALUES) for shape in counted["shape"].head(_SHAPES)]
+    ).collect()
     raw = quarantine.join(samples.lazy(), on=_AT, how="inner").select("shape", "raw").collect(engine="streaming")
     values = {shape: [] for shape in counted["shape"].head(_SHAPES)}
     for shape, data in raw.iter_rows():
@@ -43,4 +47,6 @@ def not_understood(source: str, decisions: pl.LazyFrame, quarantine: pl.LazyFram
         parts.append(
             f"For {sum(unknown.shapes.values()):,} of them, these lines in `source.yaml` {makes}:\n\n```yaml\n{unknown.lines}\n```"
         )
-    return "\n\n".join([*parts, f"Try lines before they are written: `infinity sources preview {shlex.quote(source)}`."])
+    return "\n\n".join(
+        [*parts, f"Try lines before they are written: `infinity sources preview {shlex.quote(source)}`."]
+    )

@@ -16,11 +16,38 @@ ROLES = {
     for role, names in {
         "system": ("system", "developer", "系统"),
         "user": (
-            *("user", "human", "prompter", "client", "customer", "patient", "student", "seeker", "help_seeker", "questioner", "asker"),
+            *(
+                "user",
+                "human",
+                "prompter",
+                "client",
+                "customer",
+                "patient",
+                "student",
+                "seeker",
+                "help_seeker",
+                "questioner",
+                "asker",
+            ),
             *("apprentice", "instruction", "question", "q", "用户", "问", "患者"),
         ),
         "assistant": (
-            *("assistant", "gpt", "chatgpt", "gpt4", "gpt-4", "bing", "bard", "claude", "moss", "model", "bot", "chatbot", "ai", "agent"),
+            *(
+                "assistant",
+                "gpt",
+                "chatgpt",
+                "gpt4",
+                "gpt-4",
+                "bing",
+                "bard",
+                "claude",
+                "moss",
+                "model",
+                "bot",
+                "chatbot",
+                "ai",
+                "agent",
+            ),
             *("counselor", "counsellor", "therapist", "doctor", "teacher", "tutor", "supporter", "wizard", "expert"),
             *("response", "answer", "a", "助手", "答", "医生"),
         ),
@@ -84,7 +111,9 @@ def repair_roles(turns: Sequence[tuple[object, str | None]]) -> Repaired | Rejec
     for name, content in turns:
         role = ROLES.get(name) or ROLES.get(name.strip().lower()) if isinstance(name, str) else None
         if role is None:
-            return Rejected("unknown_role", repr(name)[:200] if isinstance(name, str | int | float) else f"a {type(name).__name__}")
+            return Rejected(
+                "unknown_role", repr(name)[:200] if isinstance(name, str | int | float) else f"a {type(name).__name__}"
+            )
         if content is None:
             return Rejected("non_text_content")
         text, debris = _without_debris(content, indented=role == "assistant")
@@ -161,12 +190,17 @@ def grammar_faults(frame: pl.DataFrame) -> pl.DataFrame:
     rows = frame.select(
         "row_id",
         "kind",
-        roles=pl.col("messages").list.eval(pl.element().struct.field("role").fill_null("?")).list.join(" ").fill_null(""),
+        roles=pl.col("messages")
+        .list.eval(pl.element().struct.field("role").fill_null("?"))
+        .list.join(" ")
+        .fill_null(""),
         empty=pl.col("messages").list.eval(turn.str.strip_chars() == "").list.any().fill_null(True),
         debris=pl.col("messages").list.eval(turn.str.contains_any(list(DEBRIS))).list.any().fill_null(False),
     )
     alternating = pl.col("roles").str.contains("^(system )?user( assistant user)*( assistant)?$")
-    fits = pl.any_horizontal((pl.col("kind") == kind) & pl.col("roles").str.contains(f"^({shape})$") for kind, shape in SHAPES.items())
+    fits = pl.any_horizontal(
+        (pl.col("kind") == kind) & pl.col("roles").str.contains(f"^({shape})$") for kind, shape in SHAPES.items()
+    )
     faults = {
         "roles_not_alternating": ~alternating,
         "wrong_last_role": alternating & ~fits.fill_null(False),

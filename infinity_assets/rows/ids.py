@@ -50,5 +50,7 @@ def shard_of(shards: int) -> pl.Expr:
 
 def draw(stage: str, row_ids: pl.Series) -> pl.Series:
     """A uniform number in [0, 1) per row, seeded by (stage, row id): the same in every run, whatever the order of the rows."""
-    numbers = [int.from_bytes(hashlib.blake2b(f"{stage}:{row}".encode(), digest_size=8).digest()) >> 11 for row in row_ids]
+    numbers = [
+        int.from_bytes(hashlib.blake2b(f"{stage}:{row}".encode(), digest_size=8).digest()) >> 11 for row in row_ids
+    ]
     return pl.Series("draw", numbers, dtype=pl.UInt64).cast(pl.Float64) / 2.0**53

@@ -45,7 +45,14 @@ DECISIONS = pl.Schema(
 """One verdict on one record; the catalog adds `asset` and `partition`. `row_id` is null where nothing could be parsed."""
 
 ANNOTATIONS = pl.Schema(
-    {"row_id": pl.String, "source": pl.String, "file": pl.String, "position": pl.Int64, "name": pl.String, "value": pl.String}
+    {
+        "row_id": pl.String,
+        "source": pl.String,
+        "file": pl.String,
+        "position": pl.Int64,
+        "name": pl.String,
+        "value": pl.String,
+    }
 )
 """What a record says beside its conversation (a label, a reward, the rejected answer): one JSON value of one name, of one row."""
 
@@ -53,11 +60,20 @@ QUARANTINE = pl.Schema({"source": pl.String, "file": pl.String, "position": pl.I
 """The bytes of a record that was dropped or repaired."""
 
 FILES = pl.Schema(
-    {"source": pl.String, "file": pl.String, "records": pl.Int64, "rows": pl.Int64, "repaired": pl.Int64, "dropped": pl.Int64}
+    {
+        "source": pl.String,
+        "file": pl.String,
+        "records": pl.Int64,
+        "rows": pl.Int64,
+        "repaired": pl.Int64,
+        "dropped": pl.Int64,
+    }
 )
 """A file of a source: `records` found in it, which are `rows` (some of them `repaired`) or were `dropped`. `archive!path` for one in an archive."""
 
-ORIGINS = pl.Schema({"row_id": pl.String, "source": pl.String, "file": pl.String, "position": pl.Int64, "licence": pl.String})
+ORIGINS = pl.Schema(
+    {"row_id": pl.String, "source": pl.String, "file": pl.String, "position": pl.Int64, "licence": pl.String}
+)
 """One record of a file and the row it became. Kept for every record, also for those dropped later as duplicates."""
 
 EDGES = pl.Schema({"child_id": pl.String, "parent_id": pl.String, "operation": pl.String})

@@ -107,7 +107,9 @@ def characters() -> tuple[np.ndarray, np.ndarray]:
     changed, single = _in_nfkc()
     lower[changed[single >= 0]] = single[single >= 0]
     cased = (letters.str.to_lowercase() != letters).arg_true().to_list()
-    lower[_POINTS[cased]] = [ord(small) if len(small := letter.lower()) == 1 else ord(letter) for letter in letters.gather(cased)]
+    lower[_POINTS[cased]] = [
+        ord(small) if len(small := letter.lower()) == 1 else ord(letter) for letter in letters.gather(cased)
+    ]
     lower[ord("İ")], lower[ord("ς")] = ord("i"), ord("σ")
     return classes, lower
 

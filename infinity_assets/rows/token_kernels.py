@@ -29,7 +29,9 @@ def decode(data, p):
         return np.uint32((first & 0x1F) << 6 | (data[p + 1] & 0x3F)), 2
     if first < 0xF0:
         return np.uint32((first & 0x0F) << 12 | (data[p + 1] & 0x3F) << 6 | (data[p + 2] & 0x3F)), 3
-    return np.uint32((first & 0x07) << 18 | (data[p + 1] & 0x3F) << 12 | (data[p + 2] & 0x3F) << 6 | (data[p + 3] & 0x3F)), 4
+    return np.uint32(
+        (first & 0x07) << 18 | (data[p + 1] & 0x3F) << 12 | (data[p + 2] & 0x3F) << 6 | (data[p + 3] & 0x3F)
+    ), 4
 
 
 @njit(nogil=True, cache=True)

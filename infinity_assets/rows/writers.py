@@ -11,7 +11,9 @@ _TO_SHAREGPT = {"system": "system", "user": "human", "assistant": "gpt"}
 _TURN = pl.element().struct
 _CONVERSATIONS = (
     pl.col("messages")
-    .list.eval(pl.struct(_TURN.field("role").replace(_TO_SHAREGPT).alias("from"), _TURN.field("content").alias("value")))
+    .list.eval(
+        pl.struct(_TURN.field("role").replace(_TO_SHAREGPT).alias("from"), _TURN.field("content").alias("value"))
+    )
     .alias("conversations")
 )
 
@@ -55,7 +57,9 @@ def infinity_preference(pairs: pl.DataFrame) -> pl.DataFrame:
     Args:
         pairs: row_id, prompt, chosen, rejected.
     """
-    return pairs.select(pl.col("row_id").alias("id"), "prompt", pl.col("chosen").cast(MESSAGES), pl.col("rejected").cast(MESSAGES))
+    return pairs.select(
+        pl.col("row_id").alias("id"), "prompt", pl.col("chosen").cast(MESSAGES), pl.col("rejected").cast(MESSAGES)
+    )
 
 
 def sharegpt(rows: pl.DataFrame) -> pl.DataFrame:
@@ -69,7 +73,8 @@ def alpaca(rows: pl.DataFrame) -> pl.DataFrame:
     """
     asked, answered = turns_of("user"), turns_of("assistant")
     earlier = rows.select(
-        asked.list.head(asked.list.len() - 1).alias("asked"), answered.list.head(answered.list.len() - 1).alias("answered")
+        asked.list.head(asked.list.len() - 1).alias("asked"),
+        answered.list.head(answered.list.len() - 1).alias("answered"),
     )
     history = [[list(pair) for pair in zip(*row, strict=True)] for row in earlier.iter_rows()]
     return rows.select(
@@ -85,4 +90,6 @@ def alpaca(rows: pl.DataFrame) -> pl.DataFrame:
 def with_labels(rows: pl.DataFrame) -> pl.DataFrame:
     """The rows with the columns of labels that `infinity_instruct` reads; null where their asset has none."""
     dtype = pl.List(pl.String)
-    return rows.with_columns(pl.lit(None, dtype).alias(name) for name in ("cate_ability", "ability") if name not in rows.columns)
+    return rows.with_columns(
+        pl.lit(None, dtype).alias(name) for name in ("cate_ability", "ability") if name not in rows.columns
+    )

@@ -75,9 +75,13 @@ def hold(
     if frame.height < size and frame.height < passed.height:
         raise InfinityError(_too_few(frame.height, size, columns))
     if frame.height < size:
-        raise InfinityError(f"Only {frame.height:,} rows pass the rules, and {size:,} are asked for: choose a smaller --size.")
+        raise InfinityError(
+            f"Only {frame.height:,} rows pass the rules, and {size:,} are asked for: choose a smaller --size."
+        )
     items = lake.scan("benchmark_vectors").select("domain", "vector").collect()
-    held = arena.compare(frame, selectors, size, recipe, fetch=fetch, items=items, calls=_calls(lake), proxy=proxy, advance=advance)
+    held = arena.compare(
+        frame, selectors, size, recipe, fetch=fetch, items=items, calls=_calls(lake), proxy=proxy, advance=advance
+    )
     return Held(held, columns, [*_shown(rows.height, passed.height, frame.height, each=each), *_short(held)])
 
 
@@ -91,14 +95,22 @@ def trained(lake: Lake, settings: Settings) -> Proxy:
     """
     loop = settings.foundation.loop
     if not loop.items:
-        raise InfinityError("--proxy evaluates on the benchmarks: set `foundation.loop.items` to the number of items of each.")
+        raise InfinityError(
+            "--proxy evaluates on the benchmarks: set `foundation.loop.items` to the number of items of each."
+        )
     if loop.model.backend == "openai":
-        raise InfinityError("The proxy is made from `foundation.loop.model`, whose weights must be here, not on a server.")
+        raise InfinityError(
+            "The proxy is made from `foundation.loop.model`, whose weights must be here, not on a server."
+        )
     tasks, _ = tasks_of(Pool.load(lake.data), lake.scan("benchmarks").collect(), loop.items)
     inference = Inference(ResponseStore(lake.data / "responses"), EnginePool(models_dir()))
 
     def scores(name: str, row_ids: pl.Series) -> dict[str, float]:
-        chosen = lake.scan("decontaminated").join(row_ids.to_frame("row_id").lazy(), on="row_id", how="semi").collect(engine="streaming")
+        chosen = (
+            lake.scan("decontaminated")
+            .join(row_ids.to_frame("row_id").lazy(), on="row_id", how="semi")
+            .collect(engine="streaming")
+        )
         rows = training.sampled(chosen, loop.proxy)
         folder = lake.data / "arena" / "proxy" / training.name(rows, loop.proxy, loop.model.identity)
         inference.release()  # training wants the memory that an engine holds
@@ -141,9 +153,15 @@ def _too_few(rows: int, size: int, columns: pl.DataFrame) -> str:
 def _calls(lake: Lake) -> pl.DataFrame:
     """The calls whose answers the scores and labels are made of, made now or before: one line per request."""
     wanted = ["request_key", "row_id", "prompt", "prompt_tokens", "completion_tokens", "cost"]
-    files = [file for asset in ("scored", "tagged") for file in sorted((lake.catalog / "generations" / asset).glob("*/*.parquet"))]
+    files = [
+        file
+        for asset in ("scored", "tagged")
+        for file in sorted((lake.catalog / "generations" / asset).glob("*/*.parquet"))
+    ]
     if not files:
         return pl.DataFrame(schema={name: BOOKS["generations"][name] for name in wanted})
     lines = pl.scan_parquet(files, glob=False, missing_columns="insert").select(wanted).collect()
     # The books have a line for every use; what was paid is in the first.
-    return lines.sort("request_key", "cost", descending=[False, True]).unique("request_key", keep="first", maintain_order=True)
+    return lines.sort("request_key", "cost", descending=[False, True]).unique(
+        "request_key", keep="first", maintain_order=True
+    )

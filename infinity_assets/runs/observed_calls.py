@@ -111,7 +111,13 @@ class Observed(Inference):
         clock[0] = time.monotonic() - began - (self._opened.opening - before)
 
     def _remember(
-        self, kind: Kind, spec: Answering, requests: Sequence[AnyRequest], stage: str, answers: Answers, clock: list[float]
+        self,
+        kind: Kind,
+        spec: Answering,
+        requests: Sequence[AnyRequest],
+        stage: str,
+        answers: Answers,
+        clock: list[float],
     ) -> Answers:
         sizes = pl.DataFrame(
             {
@@ -214,8 +220,12 @@ class Overlay(ResponseStore):
         if not mine:
             return found
         pair = {"key": keys} if rooms is None else {"key": keys, "room": rooms}
-        wanted = pl.DataFrame(pair, schema={"key": pl.String, "room": pl.Int64} if "room" in pair else {"key": pl.String})
-        added = pl.concat(mine).with_columns(room=pl.col("max_tokens").fill_null(0)).join(wanted, on=list(pair), how="semi")
+        wanted = pl.DataFrame(
+            pair, schema={"key": pl.String, "room": pl.Int64} if "room" in pair else {"key": pl.String}
+        )
+        added = (
+            pl.concat(mine).with_columns(room=pl.col("max_tokens").fill_null(0)).join(wanted, on=list(pair), how="semi")
+        )
         added = added.unique(list(pair), keep="first").join(found, on=list(pair), how="anti")
         return pl.concat([found, added.select(found.columns)])
 

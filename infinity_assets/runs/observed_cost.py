@@ -20,15 +20,21 @@ def used(data: Path, plan: Mapping[str, Any]) -> pl.DataFrame:
         data: The data folder.
         plan: What `infinity plan --json` wrote.
     """
-    asked = pl.DataFrame({"request_key": [key for asset in plan["assets"] for key in asset["asked"]]}, schema={"request_key": pl.String})
+    asked = pl.DataFrame(
+        {"request_key": [key for asset in plan["assets"] for key in asset["asked"]]}, schema={"request_key": pl.String}
+    )
     since = datetime.fromisoformat(plan["made_at"])
     with connect(data, assets=()) as views:
-        made = views.sql("select asset, seconds from materializations where finished_at > $since", params={"since": since}).pl()
+        made = views.sql(
+            "select asset, seconds from materializations where finished_at > $since", params={"since": since}
+        ).pl()
         calls = views.sql(
             "select g.* from generations g join materializations m using (asset, partition, run_id) where m.finished_at > $since",
             params={"since": since},
         ).pl()
-    paid = pl.concat([calls.filter(~pl.col("cached")), calls.filter("cached").join(asked, on="request_key", how="semi")])
+    paid = pl.concat(
+        [calls.filter(~pl.col("cached")), calls.filter("cached").join(asked, on="request_key", how="semi")]
+    )
     once = paid.sort("cached").unique(["request_key", "attempt"], keep="first", maintain_order=True)
     tokens = once.group_by("asset").agg(pl.len().alias("calls"), pl.col("prompt_tokens", "completion_tokens").sum())
     planned = pl.DataFrame({"asset": [asset["asset"] for asset in plan["assets"]]}, schema={"asset": pl.String})

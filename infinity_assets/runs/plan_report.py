@@ -37,10 +37,21 @@ def plan_table(plan: Plan) -> Table:
     shown.add_column("asset", no_wrap=True)
     sums = totals(plan.assets)
     priced = sums["cost"] is None or sums["cost"].value > 0
-    for column in ("rows", "stored", "calls to make", "prompt tokens", "completion tokens", "time", *(["cost"] if priced else []), "bytes"):
+    for column in (
+        "rows",
+        "stored",
+        "calls to make",
+        "prompt tokens",
+        "completion tokens",
+        "time",
+        *(["cost"] if priced else []),
+        "bytes",
+    ):
         shown.add_column(column, justify="right")
 
-    def line(name: str, rows: str, stored: str, asks: bool, of: Callable[[str], Estimate | None], disk: float | None) -> None:
+    def line(
+        name: str, rows: str, stored: str, asks: bool, of: Callable[[str], Estimate | None], disk: float | None
+    ) -> None:
         counted = [_ranged(of(key)) if asks else "" for key in ("to_make", "prompt_tokens", "completion_tokens")]
         cost = [_ranged(of("cost"), money) if asks else ""] if priced else []
         shown.add_row(name, rows, stored, *counted, _ranged(of("seconds"), duration), *cost, size(disk))
@@ -50,14 +61,29 @@ def plan_table(plan: Plan) -> Table:
             shown.add_row(asset.asset, *["?"] * (len(shown.columns) - 1))
             continue
         asks = asset.calls is None or asset.calls.value > 0
-        line(asset.asset, _ranged(asset.rows), number(asset.stored) if asks else "", asks, partial(getattr, asset), asset.disk)
+        line(
+            asset.asset,
+            _ranged(asset.rows),
+            number(asset.stored) if asks else "",
+            asks,
+            partial(getattr, asset),
+            asset.disk,
+        )
     shown.add_section()
     line("all", "", number(sums["stored"]), True, sums.get, sums["disk"])
     return shown
 
 
 def _table(title: str) -> Table:
-    return Table(title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), width=_WIDTH)
+    return Table(
+        title=title,
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        width=_WIDTH,
+    )
 
 
 def summary(plan: Plan) -> Iterator[str]:
@@ -123,14 +149,20 @@ def as_json(plan: Plan) -> dict[str, Any]:
             "rows": _as_json(asset.rows),
             "calls": _as_json(asset.calls),
             "stored": asset.stored,
-            **{name: _as_json(getattr(asset, name)) for name in ("to_make", "prompt_tokens", "completion_tokens", "seconds", "cost")},
+            **{
+                name: _as_json(getattr(asset, name))
+                for name in ("to_make", "prompt_tokens", "completion_tokens", "seconds", "cost")
+            },
             "texts_to_embed": asset.embedded,
             "disk": asset.disk,
             "stages": [
                 {
                     "prompt": stage.prompt,
                     "model": stage.model,
-                    **{n: _as_json(getattr(stage, n)) for n in ("calls", "to_make", "prompt_tokens", "completion_tokens")},
+                    **{
+                        n: _as_json(getattr(stage, n))
+                        for n in ("calls", "to_make", "prompt_tokens", "completion_tokens")
+                    },
                     "seconds": stage.seconds,
                     "cost": stage.cost,
                 }
@@ -146,7 +178,11 @@ def as_json(plan: Plan) -> dict[str, Any]:
         "offline": plan.offline,
         "total": {name: _as_json(value) if isinstance(value, Estimate) else value for name, value in sums.items()},
         "engine_seconds": plan.engine_seconds,
-        "made_by_the_sample": {"calls": plan.sample_calls, "tokens": plan.sample_tokens, "seconds": plan.sample_seconds},
+        "made_by_the_sample": {
+            "calls": plan.sample_calls,
+            "tokens": plan.sample_tokens,
+            "seconds": plan.sample_seconds,
+        },
         "assets": [described(asset) for asset in plan.assets],
         "recompute": [
             {"asset": asset, "partition": partition, "reasons": [{"kind": r.kind, "detail": r.detail} for r in reasons]}
@@ -170,7 +206,12 @@ def compare_table(plan: dict[str, Any], used: pl.DataFrame) -> Table:
     """
     shown = _table("Planned / used, and by how much the plan was over")
     shown.add_column("asset", no_wrap=True)
-    names = {"to_make": "calls", "prompt_tokens": "prompt_tokens", "completion_tokens": "completion_tokens", "seconds": "seconds"}
+    names = {
+        "to_make": "calls",
+        "prompt_tokens": "prompt_tokens",
+        "completion_tokens": "completion_tokens",
+        "seconds": "seconds",
+    }
     for column in ("calls", "prompt tokens", "completion tokens", "seconds"):
         shown.add_column(column, justify="right", no_wrap=True)
     actual = {row["asset"]: row for row in used.iter_rows(named=True)}

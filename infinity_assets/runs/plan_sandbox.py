@@ -85,7 +85,9 @@ def together(one: Outcome, other: Outcome) -> Outcome:
 def children(outcome: Outcome) -> pl.DataFrame:
     """The rows of an outcome and the row that each came of (itself, if no edge leads to it): row_id, parent."""
     rows = outcome.rows.lazy().select("row_id").collect()
-    pairs = outcome.edges.select(row_id="child_id", parent="parent_id").join(rows, on="row_id", how="semi", maintain_order="left")
+    pairs = outcome.edges.select(row_id="child_id", parent="parent_id").join(
+        rows, on="row_id", how="semi", maintain_order="left"
+    )
     same = rows.join(pairs, on="row_id", how="anti", maintain_order="left").with_columns(parent=pl.col("row_id"))
     return pl.concat([pairs.unique("row_id", keep="first", maintain_order=True), same])
 
@@ -114,6 +116,7 @@ def filled(
         rows = outcome.rows.lazy().collect().rename({key: "row_id"})
         here = new.join(rows, on="row_id", how="semi")
         tables[partition] = replace(
-            outcome, rows=pl.concat([rows.join(here, on="row_id", how="anti"), here]).sort("row_id").rename({"row_id": key})
+            outcome,
+            rows=pl.concat([rows.join(here, on="row_id", how="anti"), here]).sort("row_id").rename({"row_id": key}),
         )
     return tables

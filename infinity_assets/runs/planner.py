@@ -109,7 +109,15 @@ class Planner:
         engines: The engines that answer; by default those of the models folder.
     """
 
-    def __init__(self, data: Path, pool: Pool, settings: Settings, size: int, offline: bool = False, engines: EnginePool | None = None):
+    def __init__(
+        self,
+        data: Path,
+        pool: Pool,
+        settings: Settings,
+        size: int,
+        offline: bool = False,
+        engines: EnginePool | None = None,
+    ):
         self._lake, self._pool, self._settings, self._size, self._offline = Lake(data), pool, settings, size, offline
         self._responses = ResponseStore(data / "responses")
         self._models = Models(engines or EnginePool(models_dir()))
@@ -132,7 +140,11 @@ class Planner:
         with self._lake.scratch() as folder:
             mirror = mirror_of(self._lake, folder, (registered.asset for registered in order if registered.trains))
             for registered in order:
-                forget(mirror, registered.asset, set(mirror.partitions(registered.asset)) - set(self._partitions(registered.asset)))
+                forget(
+                    mirror,
+                    registered.asset,
+                    set(mirror.partitions(registered.asset)) - set(self._partitions(registered.asset)),
+                )
             reasons = self._reasons(order, mirror, folder)
             plans = self._plans([r for r in order if r.asset in reasons], reasons, mirror, folder) if reasons else []
         return Plan(
@@ -142,7 +154,9 @@ class Planner:
 
     # --- what would be made again --------------------------------------------------------------------------------------------------------
 
-    def _reasons(self, order: Sequence[Registered], mirror: Lake, folder: Path) -> dict[str, dict[str, tuple[Reason, ...]]]:
+    def _reasons(
+        self, order: Sequence[Registered], mirror: Lake, folder: Path
+    ) -> dict[str, dict[str, tuple[Reason, ...]]]:
         found: dict[str, dict[str, tuple[Reason, ...]]] = {}
         remade: set[tuple[str, str]] = set()
         wordings = (prompt for name in prompts.names() for prompt in prompts.wordings(name, self._settings.prompts_dir))
@@ -154,7 +168,9 @@ class Planner:
                 reads = [
                     (upstream, name)
                     for upstream in registered.inputs
-                    for name in ([partition] if registered.reads_same_partition(upstream) else self._partitions(upstream))
+                    for name in (
+                        [partition] if registered.reads_same_partition(upstream) else self._partitions(upstream)
+                    )
                 ]
                 step = self._step(registered, partition, mirror, folder)
                 try:
@@ -176,7 +192,11 @@ class Planner:
     # --- what it would cost --------------------------------------------------------------------------------------------------------------
 
     def _plans(
-        self, stale: Sequence[Registered], reasons: Mapping[str, Mapping[str, tuple[Reason, ...]]], mirror: Lake, folder: Path
+        self,
+        stale: Sequence[Registered],
+        reasons: Mapping[str, Mapping[str, tuple[Reason, ...]]],
+        mirror: Lake,
+        folder: Path,
     ) -> list[AssetPlan]:
         plans = []
         for registered in stale:
@@ -194,7 +214,9 @@ class Planner:
         first = [r.asset for r in stale if r.asset in needed and not r.planned]
         waits = [name for name in first if not self._lake.partitions(name)]
         if waits:
-            self._notes.append(f"{', '.join(waits)} must be made first: `infinity run --until {waits[-1]}`; then plan again.")
+            self._notes.append(
+                f"{', '.join(waits)} must be made first: `infinity run --until {waits[-1]}`; then plan again."
+            )
         elif first:
             self._notes.append(f"{', '.join(first)} will be made again before: the plan is of the pool as it stands.")
         wanted = {"evolved": self._settings.chat.evolution.accept, "answered": self._settings.chat.answering.accept}
@@ -203,14 +225,20 @@ class Planner:
                 f"{', '.join(bound)}: stops when enough rows are accepted; the plan is of all candidates, the most that it can be."
             )
         if "tuned" in reasons and self._settings.chat.seeds.tuned.enabled:
-            self._notes.append("tuned is trained first: the calls of loss_after, one per row that has a loss, are not counted.")
+            self._notes.append(
+                "tuned is trained first: the calls of loss_after, one per row that has a loss, are not counted."
+            )
         if guessed := [plan.asset for plan in plans if plan.asset in self._guessed and plan.calls and plan.calls.value]:
-            self._notes.append(f"{', '.join(guessed)}: which rows they get depends on answers, so the sample's stand for them.")
+            self._notes.append(
+                f"{', '.join(guessed)}: which rows they get depends on answers, so the sample's stand for them."
+            )
         return plans
 
     def _plan(self, registered: Registered, partitions: list[str], mirror: Lake, folder: Path) -> AssetPlan:
         asset = registered.asset
-        looked = self._pass(registered, partitions, mirror, folder, LookingUp(self._responses, self._settings.calls.retries))
+        looked = self._pass(
+            registered, partitions, mirror, folder, LookingUp(self._responses, self._settings.calls.retries)
+        )
         calls = looked.calls
         lacking = calls.filter(pl.col("error") == NOT_ASKED).select(pl.col("row_id").unique())
         population = looked.described.join(self._weights, on="row_id", how="left", maintain_order="left")
@@ -234,7 +262,9 @@ class Planner:
         )  # fmt: skip
         stages = project(known_of)
         embedded, embed_seconds = self._embedding(looked, asked, sampled)
-        rows = Estimate(float(population["weight"].sum())).among(rows_from) if population.height else self._out.get(asset)
+        rows = (
+            Estimate(float(population["weight"].sum())).among(rows_from) if population.height else self._out.get(asset)
+        )
         made = tuple(asked.calls.filter(~pl.col("cached"))["key"]) if asked else ()
         return AssetPlan(
             asset, len(partitions), rows, tuple(stages), embedded, looked.seconds, embed_seconds,
@@ -246,7 +276,9 @@ class Planner:
         books = list((self._lake.catalog / "generations" / asset).rglob("*.parquet"))
         columns = {"prompt": pl.String, "model": pl.String, "completion_tokens": pl.Int64}
         return (
-            pl.scan_parquet(books, glob=False).select(list(columns)).collect() if books and self._offline else pl.DataFrame(schema=columns)
+            pl.scan_parquet(books, glob=False).select(list(columns)).collect()
+            if books and self._offline
+            else pl.DataFrame(schema=columns)
         )
 
     def _source(self, registered: Registered) -> tuple[bool, Estimate]:
@@ -273,7 +305,11 @@ class Planner:
         for partition in partitions:
 
             def chosen(rows: pl.DataFrame, partition: str = partition) -> pl.DataFrame:
-                some = rows if choose is None else rows.join(choose[partition], on="row_id", how="semi", maintain_order="left")
+                some = (
+                    rows
+                    if choose is None
+                    else rows.join(choose[partition], on="row_id", how="semi", maintain_order="left")
+                )
                 run.rows[partition] = described(some)
                 return some
 
@@ -290,7 +326,9 @@ class Planner:
         return run
 
     def _key(self, registered: Registered, partition: str) -> StepKey:
-        return StepKey(asset=registered.asset, partition=partition, code_version=registered.version, settings_hash="", inputs={})
+        return StepKey(
+            asset=registered.asset, partition=partition, code_version=registered.version, settings_hash="", inputs={}
+        )
 
     def _ask(self, registered: Registered, looked: _Run, unanswered: pl.DataFrame, mirror: Lake, folder: Path) -> _Run:
         """Ask about a sample. A shard is itself a sample of the rows by their ids, so it comes from the first shards that hold enough, and as many
@@ -338,7 +376,13 @@ class Planner:
         return count, took
 
     def _disk(
-        self, registered: Registered, partitions: Iterable[str], mirror: Lake, stages: Sequence[Stage], asked: _Run | None, embedded: int
+        self,
+        registered: Registered,
+        partitions: Iterable[str],
+        mirror: Lake,
+        stages: Sequence[Stage],
+        asked: _Run | None,
+        embedded: int,
     ) -> float | None:
         asset = registered.asset
         rows = self._out.get(asset)
@@ -358,7 +402,13 @@ class Planner:
     # --- the temporary lake --------------------------------------------------------------------------------------------------------------
 
     def _commit(
-        self, registered: Registered, looked: _Run, asked: _Run | None, population: pl.DataFrame, unanswered: pl.DataFrame, mirror: Lake
+        self,
+        registered: Registered,
+        looked: _Run,
+        asked: _Run | None,
+        population: pl.DataFrame,
+        unanswered: pl.DataFrame,
+        mirror: Lake,
     ) -> None:
         """Put what the asset would make into the temporary lake, as far as it is known, and estimate how many rows it will have."""
         asset, outcomes = registered.asset, looked.outcomes
@@ -383,7 +433,9 @@ class Planner:
             outcomes |= {name: together(outcomes[name], outcome) for name, outcome in asked.outcomes.items()}
         for partition, outcome in outcomes.items():
             replace_rows(mirror, self._key(registered, partition), outcome)
-        others = mirror.scan(asset).select(pl.len()).collect().item() - sum(height(outcome) for outcome in outcomes.values())
+        others = mirror.scan(asset).select(pl.len()).collect().item() - sum(
+            height(outcome) for outcome in outcomes.values()
+        )
         if scores or not population.height:
             rows = pl.concat([outcome.rows.lazy().collect() for outcome in outcomes.values()])
             made = float(rows.height)
@@ -392,7 +444,9 @@ class Planner:
             grown = Estimate(float(made))
         else:
             born = pl.concat([children(outcome) for outcome in outcomes.values()])
-            stand_for = born.join(pl.concat([weights, sampled]), left_on="parent", right_on="row_id").select("row_id", "weight")
+            stand_for = born.join(pl.concat([weights, sampled]), left_on="parent", right_on="row_id").select(
+                "row_id", "weight"
+            )
             self._weights = pl.concat([self._weights, stand_for]).unique("row_id", keep="last")
             per_row = born.group_by("parent").len("children")
             settled, drawn = (
@@ -411,5 +465,7 @@ def _expanded(asked: _Run | None, unanswered: pl.DataFrame) -> pl.DataFrame:
     """The sampled rows, and how many rows each stands for: row_id, weight."""
     if not asked:
         return unanswered.select("row_id", "weight").head(0)
-    sampled = asked.described.select("row_id").join(unanswered.select("row_id", "weight"), on="row_id", maintain_order="left")
+    sampled = asked.described.select("row_id").join(
+        unanswered.select("row_id", "weight"), on="row_id", maintain_order="left"
+    )
     return sampled.with_columns(pl.col("weight") * (unanswered.height / sampled.height))

@@ -53,7 +53,10 @@ def calls_of(batches: Sequence[Batch]) -> pl.DataFrame:
     """The calls of some batches, with their model, kind (`call`), stage, and whether they repeat one whose answer could not be used (`again`)."""
     frames = [
         batch.calls.with_columns(
-            model=pl.lit(batch.spec.identity), call=pl.lit(batch.kind), stage=pl.lit(batch.stage), again=pl.col("attempt") > 0
+            model=pl.lit(batch.spec.identity),
+            call=pl.lit(batch.kind),
+            stage=pl.lit(batch.stage),
+            again=pl.col("attempt") > 0,
         )
         for batch in batches
     ]
@@ -63,20 +66,31 @@ def calls_of(batches: Sequence[Batch]) -> pl.DataFrame:
 def project(known: Known) -> list[Stage]:
     """What the calls come to, by prompt and model."""
     looked, asked = calls_of(known.looked), calls_of(known.asked)
-    batches = {(prompt, b.spec.identity): b for b in (*known.asked, *known.looked) for prompt in b.calls["prompt"].unique()}
+    batches = {
+        (prompt, b.spec.identity): b for b in (*known.asked, *known.looked) for prompt in b.calls["prompt"].unique()
+    }
     stages = []
     groups = pl.concat([looked, asked]).select("call", "prompt", "model", "stage", "again").unique(maintain_order=True)
     for call, prompt, model, stage, again in groups.rows():
-        here = (pl.col("call") == call) & (pl.col("prompt") == prompt) & (pl.col("model") == model) & (pl.col("stage") == stage)
+        here = (
+            (pl.col("call") == call)
+            & (pl.col("prompt") == prompt)
+            & (pl.col("model") == model)
+            & (pl.col("stage") == stage)
+        )
         found, made = (calls.filter(here & (pl.col("again") == again)) for calls in (looked, asked))
         batch = batches[prompt, model]
         # If every request of the sample had been made without an answer, all requests were.
         if made.join(found, on="key", how="anti").is_empty():
-            others = pl.concat([looked, asked]).filter((pl.col("call") == call) & (pl.col("model") == model) & (pl.col("stage") == stage))
+            others = pl.concat([looked, asked]).filter(
+                (pl.col("call") == call) & (pl.col("model") == model) & (pl.col("stage") == stage)
+            )
             counts = _counted(known, batch, found, made, others)
         else:
             counts = _expanded(known, found, made)
-        calls, to_make, prompt_tokens, completion_tokens = (count.among(known.rows) if count else None for count in counts)
+        calls, to_make, prompt_tokens, completion_tokens = (
+            count.among(known.rows) if count else None for count in counts
+        )
         took = _time(known, batch.spec, stage, prompt_tokens, completion_tokens)
         cost = _cost(batch.spec, prompt_tokens, completion_tokens, took)
         name = f"{prompt}, again" if again else prompt
@@ -102,9 +116,13 @@ def _counted(known: Known, batch: Batch, found: pl.DataFrame, made: pl.DataFrame
     count, size = rest.height * one, float(rest["size"].sum()) * one
     if answered.is_empty() and rest.height:
         return calls, to_make, *_unanswered(known, batch, rest, count, size)
-    sizes, read, written = (answered[name].cast(pl.Float64).to_numpy() for name in ("size", "prompt_tokens", "completion_tokens"))
+    sizes, read, written = (
+        answered[name].cast(pl.Float64).to_numpy() for name in ("size", "prompt_tokens", "completion_tokens")
+    )
     prompt_tokens = predict(sizes, read, count, size) + Estimate(one * float(paid["prompt_tokens"].sum()))
-    completion_tokens = predict(np.ones(len(written)), written, count, count) + Estimate(one * float(paid["completion_tokens"].sum()))
+    completion_tokens = predict(np.ones(len(written)), written, count, count) + Estimate(
+        one * float(paid["completion_tokens"].sum())
+    )
     return calls, to_make, prompt_tokens, completion_tokens
 
 
@@ -119,19 +137,32 @@ def _expanded(known: Known, found: pl.DataFrame, made: pl.DataFrame) -> _Counts:
 
     settled = found.join(known.unanswered, on="row_id", how="anti")
     fresh = ~pl.col("cached")
-    prompt_tokens, completion_tokens = (expanded(pl.col(name).filter(fresh).sum()) for name in ("prompt_tokens", "completion_tokens"))
-    return expanded(pl.len()) + Estimate(settled.height * _each(known, settled)), expanded(fresh.sum()), prompt_tokens, completion_tokens
+    prompt_tokens, completion_tokens = (
+        expanded(pl.col(name).filter(fresh).sum()) for name in ("prompt_tokens", "completion_tokens")
+    )
+    return (
+        expanded(pl.len()) + Estimate(settled.height * _each(known, settled)),
+        expanded(fresh.sum()),
+        prompt_tokens,
+        completion_tokens,
+    )
 
 
 def _each(known: Known, calls: pl.DataFrame) -> float:
     """How many calls each of these stands for: where the rows came from a sample, several."""
     if not known.population.height or not calls.height:
         return 1.0
-    weights = calls.select("row_id").join(known.population.select("row_id", "weight"), on="row_id", how="left")["weight"].fill_null(1.0)
+    weights = (
+        calls.select("row_id")
+        .join(known.population.select("row_id", "weight"), on="row_id", how="left")["weight"]
+        .fill_null(1.0)
+    )
     return float(weights.sum()) / calls.height
 
 
-def _unanswered(known: Known, batch: Batch, fresh: pl.DataFrame, count: float, size: float) -> tuple[Estimate | None, Estimate | None]:
+def _unanswered(
+    known: Known, batch: Batch, fresh: pl.DataFrame, count: float, size: float
+) -> tuple[Estimate | None, Estimate | None]:
     """Tokens of requests of which none was answered: of prompts by the tokenizer; of answers as those to the same prompt were in earlier runs, or
     where they can only have one length.
     """
@@ -149,7 +180,9 @@ def _unanswered(known: Known, batch: Batch, fresh: pl.DataFrame, count: float, s
     return prompt, predict(np.ones(len(written)), written, count, count) if len(written) else None
 
 
-def _time(known: Known, spec: Answering, stage: str, prompt: Estimate | None, completion: Estimate | None) -> float | None:
+def _time(
+    known: Known, spec: Answering, stage: str, prompt: Estimate | None, completion: Estimate | None
+) -> float | None:
     """By the settings, else as the sample's batches of the stage went, else as other batches of the model did."""
     if prompt is None or completion is None:
         return None

@@ -79,7 +79,13 @@ class Runner:
         instance: dg.DagsterInstance | None = None,
         definitions: dg.Definitions | None = None,
     ):
-        self._data, self._pool, self._reporter, self._instance, self._given = data, pool, reporter, instance, definitions
+        self._data, self._pool, self._reporter, self._instance, self._given = (
+            data,
+            pool,
+            reporter,
+            instance,
+            definitions,
+        )
 
     def run(self, until: str | None = None, force: bool = False, budget: Calls | None = None) -> list[Fault]:
         """Materialise the graph, or what `until` needs of it, and spend no more than `budget` on model calls (null: what the settings say).
@@ -103,14 +109,18 @@ class Runner:
             state = sources_state(self._pool)  # of before, so that a change while the run goes on is seen
             register_sources(instance, self._pool, lake)
             # What is no longer in the graph (a later round, after the number of rounds was lowered) must not be counted.
-            for asset in lake.assets() - {key.to_user_string() for key in definitions.resolve_asset_graph().get_all_asset_keys()}:
+            for asset in lake.assets() - {
+                key.to_user_string() for key in definitions.resolve_asset_graph().get_all_asset_keys()
+            }:
                 lake.prune(asset, keep=())
             # Dagster would send what the steps print through files and back: the terminal is ours.
             instance._compute_log_manager = NoOpComputeLogManager()
             sources = instance.get_dynamic_partitions(SOURCES.name or "")
             self._reporter.expect(_expected(lake, wanted, sources))
             if not is_compiled():
-                with self._reporter.starting("the compiler for the loops over texts, once on this machine: about 30 seconds"):
+                with self._reporter.starting(
+                    "the compiler for the loops over texts, once on this machine: about 30 seconds"
+                ):
                     compile_kernels()
             for job, keys in ((ingest_sources.name, sources), (build_sets.name, SHARDS.get_partition_keys())):
                 resolved = definitions.resolve_job_def(job)
@@ -164,7 +174,9 @@ def _expected(lake: Lake, wanted: Collection[dg.AssetKey], sources: Collection[s
         if registered := REGISTERED.get(name):
             partitions = registered.partition_names(sources)
             made = [manifest for partition in partitions if (manifest := lake.manifest(name, partition))]
-            seconds = sum(manifest.seconds for manifest in made) * len(partitions) / len(made) if made else registered.seconds
+            seconds = (
+                sum(manifest.seconds for manifest in made) * len(partitions) / len(made) if made else registered.seconds
+            )
             found.append(Expected(name, max(len(partitions), 1), seconds))
     return found
 
@@ -184,7 +196,9 @@ def _needed(definitions: dg.Definitions, until: str | None) -> set[dg.AssetKey]:
         return set(everything)
     key = dg.AssetKey(until)
     if key not in everything:
-        raise InfinityError(f"There is no asset `{until}`; there are {', '.join(sorted(k.to_user_string() for k in everything))}.")
+        raise InfinityError(
+            f"There is no asset `{until}`; there are {', '.join(sorted(k.to_user_string() for k in everything))}."
+        )
     return set(dg.AssetSelection.assets(key).upstream().resolve(graph))
 
 
@@ -221,4 +235,9 @@ def _fault(event: DagsterEvent) -> Fault:
     if error.cls_name == "DagsterAssetCheckFailedError":
         names = ", ".join(line.strip() for line in message.splitlines()[1:] if line.strip())
         return Fault(asset, f"an invariant is broken: {names}. `infinity check` shows the rows.", trace)
-    return Fault(asset, message.splitlines()[0] if message else error.cls_name or "", trace, stopped=error.cls_name == BudgetSpent.__name__)
+    return Fault(
+        asset,
+        message.splitlines()[0] if message else error.cls_name or "",
+        trace,
+        stopped=error.cls_name == BudgetSpent.__name__,
+    )

@@ -83,7 +83,13 @@ def _run_one(program: str, limits: Limits) -> Verdict:
             task.write(json.dumps({"program": program, "token": token, "limits": told}).encode())
             task.seek(0)
             process = subprocess.Popen(
-                _COMMAND, stdin=task, stdout=report, stderr=subprocess.DEVNULL, cwd=folder, env=_ENVIRONMENT, start_new_session=True
+                _COMMAND,
+                stdin=task,
+                stdout=report,
+                stderr=subprocess.DEVNULL,
+                cwd=folder,
+                env=_ENVIRONMENT,
+                start_new_session=True,
             )
             stopped = _wait(process, folder, limits, began)
             report.seek(0)

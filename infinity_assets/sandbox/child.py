@@ -74,7 +74,17 @@ _AUDITED = {
     "os.system": "it tried to start a process",
     "os.kill": "it tried to send a signal to a process",
 }
-_WRITING = ("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.chmod", "os.chown", "os.link", "os.symlink", "os.truncate")
+_WRITING = (
+    "os.remove",
+    "os.rename",
+    "os.mkdir",
+    "os.rmdir",
+    "os.chmod",
+    "os.chown",
+    "os.link",
+    "os.symlink",
+    "os.truncate",
+)
 
 
 class Unsafe(Exception):
@@ -97,7 +107,9 @@ def confine(limits: dict, libc: ctypes.CDLL) -> None:
         (resource.RLIMIT_FSIZE, limits["file_size"]),
         (resource.RLIMIT_NOFILE, 64),
         (resource.RLIMIT_CORE, 0),
-        *([(resource.RLIMIT_NPROC, 64)] if root else []),  # of a user of its own: else those of everything that the user runs would count
+        *(
+            [(resource.RLIMIT_NPROC, 64)] if root else []
+        ),  # of a user of its own: else those of everything that the user runs would count
     ):
         hard = resource.getrlimit(name)[1]
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
@@ -132,7 +144,17 @@ def _landlock(libc: ctypes.CDLL) -> bool:
     rules = libc.syscall(444, struct.pack("Q", everything), ctypes.c_size_t(8), ctypes.c_uint32(0))
     if rules < 0:
         return False
-    reading = {sys.prefix, sys.base_prefix, *sys.path, "/usr/lib", "/lib", "/lib64", "/usr/share/zoneinfo", "/dev/urandom", "/dev/zero"}
+    reading = {
+        sys.prefix,
+        sys.base_prefix,
+        *sys.path,
+        "/usr/lib",
+        "/lib",
+        "/lib64",
+        "/usr/share/zoneinfo",
+        "/dev/urandom",
+        "/dev/zero",
+    }
     for path, rights in [*((path, _READING) for path in reading if path), ("/dev/null", 0b110), (".", everything)]:
         try:
             place = os.open(path, os.O_PATH | os.O_CLOEXEC)
@@ -166,7 +188,13 @@ def _seccomp(libc: ctypes.CDLL, architecture: int, column: int) -> None:
             filters += [unless(equal, number, 1), give(_EPERM)]
     filters += [unless(equal, _CLONE3[column], 1), give(_ENOSYS)]  # its flags cannot be seen: libc then takes clone
     filters += [unless(equal, _CLONE[column], 4), load(16), unless(has, _THREAD, 1), give(_ALLOW), give(_EPERM)]
-    filters += [unless(equal, _PRLIMIT[column], 4), load(16), unless(equal, 0, 1), give(_ALLOW), give(_EPERM)]  # of itself alone
+    filters += [
+        unless(equal, _PRLIMIT[column], 4),
+        load(16),
+        unless(equal, 0, 1),
+        give(_ALLOW),
+        give(_EPERM),
+    ]  # of itself alone
     filters += [give(_ALLOW)]
     code = ctypes.create_string_buffer(b"".join(filters))
     program = struct.pack("HxxxxxxP", len(filters), ctypes.addressof(code))
@@ -186,7 +214,11 @@ def watch(tell) -> None:
 
     def hook(event: str, arguments: tuple) -> None:
         reason = next((said for prefix, said in _AUDITED.items() if event.startswith(prefix)), None)
-        if event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC):
+        if (
+            event == "open"
+            and isinstance(arguments[2], int)
+            and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+        ):
             reason = "it tried to write outside its folder" if outside(arguments[0]) else None
         elif event in _WRITING and outside(arguments[0]):
             reason = "it tried to write outside its folder"

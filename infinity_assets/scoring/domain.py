@@ -39,7 +39,9 @@ _NOTHING, _ALONE, _WORD, _NUMBER = np.arange(4, dtype=np.uint8)
 
 def classify(prompt: pl.Expr, answer: pl.Expr) -> pl.Expr:
     """The domain, from the user turns and the answer; either may be null. `chat` where both are empty."""
-    return pl.struct(prompt.alias("prompt"), answer.alias("answer")).map_batches(_classify, return_dtype=pl.String, is_elementwise=True)
+    return pl.struct(prompt.alias("prompt"), answer.alias("answer")).map_batches(
+        _classify, return_dtype=pl.String, is_elementwise=True
+    )
 
 
 def _classify(rows: pl.Series) -> pl.Series:
@@ -73,7 +75,11 @@ def features(rows: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         prompt.str.tail((length - _HEAD).clip(0, _TAIL)).alias("tail"),
         answer.str.slice(0, _ANSWER).alias("answer"),
     )
-    parts = [_runs(excerpts["head"], salt=1, begin=2), _runs(excerpts["tail"], salt=1), _runs(excerpts["answer"], salt=3)]
+    parts = [
+        _runs(excerpts["head"], salt=1, begin=2),
+        _runs(excerpts["tail"], salt=1),
+        _runs(excerpts["answer"], salt=3),
+    ]
     buckets, owner = (np.concatenate(each) for each in zip(*parts, strict=True))
     return buckets, owner
 
@@ -111,7 +117,9 @@ def _tokens(texts: pl.Series) -> tuple[np.ndarray, np.ndarray]:
     ends = np.flatnonzero(inside & ((kinds == _ALONE) | (kinds != after))) + 1
     powers, inverse = _powers(1 << len(points).bit_length())
     sums = np.append(np.uint64(0), np.cumsum(points * powers[: len(points)]))
-    hashes = np.where(kinds[starts] == _NUMBER, _NUMBER.astype(np.uint64), (sums[ends] - sums[starts]) * inverse[starts])
+    hashes = np.where(
+        kinds[starts] == _NUMBER, _NUMBER.astype(np.uint64), (sums[ends] - sums[starts]) * inverse[starts]
+    )
     ends_of_texts = np.cumsum([len(text) + 1 for text in lower])
     return hashes, np.searchsorted(ends_of_texts, starts, side="right")
 

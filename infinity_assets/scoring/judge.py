@@ -14,7 +14,9 @@ def expectation(choice_logprobs: pl.Expr) -> pl.Expr:
     """The score, from a list of the five digits' log-probabilities in their order."""
     weights = choice_logprobs.list.eval(pl.element().exp())
     weighted = choice_logprobs.list.eval(pl.element().exp() * (pl.int_range(pl.len()) + 1))
-    complete = (choice_logprobs.list.len() == len(DIGITS)) & choice_logprobs.list.eval(pl.element().is_finite().fill_null(False)).list.all()
+    complete = (choice_logprobs.list.len() == len(DIGITS)) & choice_logprobs.list.eval(
+        pl.element().is_finite().fill_null(False)
+    ).list.all()
     score = weighted.list.sum() / weights.list.sum()
     return pl.when(complete & score.is_finite()).then(score)
 

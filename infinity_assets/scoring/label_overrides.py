@@ -59,6 +59,10 @@ def _read(file: Path) -> dict[str, Said]:
         return {str(label): Said.model_validate(value) for label, value in said.items()}
     except ValidationError as error:
         fault = error.errors()[0]
-        raise InfinityError(f"{file}: {'.'.join(map(str, fault['loc']))}: {fault['msg'].removeprefix('Value error, ')}.") from error
+        raise InfinityError(
+            f"{file}: {'.'.join(map(str, fault['loc']))}: {fault['msg'].removeprefix('Value error, ')}."
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError, AttributeError) as error:
-        raise InfinityError(f"{file} must hold `label: {{label_zh: ..., cate_ability: [...], into: ...}}` lines.") from error
+        raise InfinityError(
+            f"{file} must hold `label: {{label_zh: ..., cate_ability: [...], into: ...}}` lines."
+        ) from error

@@ -64,7 +64,12 @@ def lift_schema() -> dict[str, Any]:
     return {
         "type": "object",
         "properties": {
-            "cate_ability": {"type": "array", "items": {"type": "string", "enum": list(ABILITIES)}, "minItems": 1, "maxItems": 2}
+            "cate_ability": {
+                "type": "array",
+                "items": {"type": "string", "enum": list(ABILITIES)},
+                "minItems": 1,
+                "maxItems": 2,
+            }
         },
         "required": ["cate_ability"],
         "additionalProperties": False,
@@ -88,7 +93,9 @@ def parse(answers: pl.DataFrame) -> pl.DataFrame:
     # An answer with an error keeps its text, which need not be JSON.
     fits = pl.when(pl.col("error").is_null()).then(pl.col("text"))
     said = fits.str.json_decode(pl.Struct({"ability": pl.List(pl.String)})).struct.field("ability")
-    return answers.select("row_id", said.list.unique(maintain_order=True).alias("raw_labels"), pl.col("error").alias("tag_error"))
+    return answers.select(
+        "row_id", said.list.unique(maintain_order=True).alias("raw_labels"), pl.col("error").alias("tag_error")
+    )
 
 
 def lifted(answers: pl.DataFrame) -> pl.DataFrame:
@@ -103,7 +110,9 @@ def lifted(answers: pl.DataFrame) -> pl.DataFrame:
     fits = pl.when(pl.col("error").is_null()).then(pl.col("text"))
     said = fits.str.json_decode(pl.Struct({"cate_ability": pl.List(pl.String)})).struct.field("cate_ability")
     return answers.select(
-        pl.col("row_id").alias("label"), said.list.unique(maintain_order=True).alias("cate_ability"), pl.col("error").alias("lift_error")
+        pl.col("row_id").alias("label"),
+        said.list.unique(maintain_order=True).alias("cate_ability"),
+        pl.col("error").alias("lift_error"),
     )
 
 
@@ -126,7 +135,12 @@ def chinese(answers: pl.DataFrame) -> pl.DataFrame:
     name = pl.col("text").str.strip_chars().str.extract(r"^([^\n]*)").str.strip_chars(" \t\"'“”‘’「」《》。.：:,，*")
     named = answers.select("row_id", "error", name=name)
     stammers = pl.Series([bool(text and _STAMMER.search(text)) for text in named["name"]], dtype=pl.Boolean)
-    fits = pl.col("error").is_null() & pl.col("name").str.contains(_NAME) & pl.col("name").str.contains(r"\p{Han}") & ~stammers
+    fits = (
+        pl.col("error").is_null()
+        & pl.col("name").str.contains(_NAME)
+        & pl.col("name").str.contains(r"\p{Han}")
+        & ~stammers
+    )
     shared = pl.when(fits).then("name").is_duplicated() & fits
     return named.select(
         pl.col("row_id").alias("label"),

@@ -27,16 +27,29 @@ class _Script(NamedTuple):
 
 _SCRIPTS = (
     _Script(
-        ((0x41, 0x5A), (0x61, 0x7A), (0xAA, 0xAA), (0xBA, 0xBA), (0xC0, 0xD6), (0xD8, 0xF6), (0xF8, 0x24F), (0x1E00, 0x1EFF)),
+        (
+            (0x41, 0x5A),
+            (0x61, 0x7A),
+            (0xAA, 0xAA),
+            (0xBA, 0xBA),
+            (0xC0, 0xD6),
+            (0xD8, 0xF6),
+            (0xF8, 0x24F),
+            (0x1E00, 0x1EFF),
+        ),
         "af als an ast az bar bcl br bs ca cbk ceb co cs cy da de diq dsb en eo es et eu fi fr frr fy ga gd gl gn gv hif hr hsb ht hu ia id ie "
         "ilo io is it jbo jv ku kw la lb li lmo lt lv mg min ms mt mwl nah nap nds nl nn no oc pam pfl pl pms pt qu rm ro sc scn sco sh sk sl so "
         "sq sr su sv sw tk tl tr uz vec vep vi vls vo wa war yo",
         weight=1,
     ),
     _Script(
-        ((0x400, 0x52F), (0x1C80, 0x1C8F)), "av ba be bg bxr ce cv kk krc kv ky lez mhr mk mn mrj myv os ru rue sah sr tg tt tyv uk xal"
+        ((0x400, 0x52F), (0x1C80, 0x1C8F)),
+        "av ba be bg bxr ce cv kk krc kv ky lez mhr mk mn mrj myv os ru rue sah sr tg tt tyv uk xal",
     ),
-    _Script(((0x600, 0x6FF), (0x750, 0x77F), (0x8A0, 0x8FF), (0xFB50, 0xFDFF), (0xFE70, 0xFEFC)), "ar arz azb ckb fa mzn pnb ps sd ug ur"),
+    _Script(
+        ((0x600, 0x6FF), (0x750, 0x77F), (0x8A0, 0x8FF), (0xFB50, 0xFDFF), (0xFE70, 0xFEFC)),
+        "ar arz azb ckb fa mzn pnb ps sd ug ur",
+    ),
     _Script(((0x900, 0x97F),), "bh gom hi mai mr ne new sa"),
     _Script(((0x980, 0x9FF),), "as bn bpy"),
     _Script(((0x590, 0x5FF), (0xFB1D, 0xFB4F)), "he yi"),
@@ -65,7 +78,9 @@ _SCRIPTS = (
 """Blocks of Unicode by script, digits and punctuation inside a block included."""
 
 _LATIN = 0
-_JAPANESE, _CHINESE = (next(at for at, script in enumerate(_SCRIPTS) if script.languages == tag) for tag in ("ja", "zh"))
+_JAPANESE, _CHINESE = (
+    next(at for at, script in enumerate(_SCRIPTS) if script.languages == tag) for tag in ("ja", "zh")
+)
 _NOT_LATIN = re.compile(r"[^\x00-\u024f\u1e00-\u1eff]+")
 """Words of another script in a Latin text, which would leave the model nothing to say about the Latin ones."""
 _MIN_KANA = 0.1
@@ -122,7 +137,9 @@ _ENGLISH_ALONE = (
     r"|write|given|using|following|between|about|other|some|each|it|its|for|by)\b"
 )
 """Words that no other language in Latin letters has among its frequent ones."""
-_ENGLISH_TOO = r"(?i)\b(?:of|to|a|an|is|in|as|on|be|can|was|at|or|not|he|she|i|we|will|do|does|if|so|but|his|her|our|my|me)\b"
+_ENGLISH_TOO = (
+    r"(?i)\b(?:of|to|a|an|is|in|as|on|be|can|was|at|or|not|he|she|i|we|will|do|does|if|so|but|his|her|our|my|me)\b"
+)
 """Words that are frequent in English, and some of them elsewhere."""
 _MIN_ALONE, _MIN_BOTH_SHARE = 2, 0.3
 """An ASCII text that holds so many of the former, and such a share of both, is English: a quotation makes no other text so."""
@@ -210,7 +227,9 @@ def _decide(lines: pl.Series) -> list[str]:
 def _plainly_english(lines: pl.Series) -> pl.Series:
     """Whether so many words of a text are such as only English has that the model, which takes ten times as long, need not be asked."""
     own, too, words = (lines.str.count_matches(pattern) for pattern in (_ENGLISH_ALONE, _ENGLISH_TOO, r"\p{L}+"))
-    return (own >= _MIN_ALONE) & (own + too >= _MIN_BOTH_SHARE * words) & (lines.str.len_bytes() == lines.str.len_chars())
+    return (
+        (own >= _MIN_ALONE) & (own + too >= _MIN_BOTH_SHARE * words) & (lines.str.len_bytes() == lines.str.len_chars())
+    )
 
 
 _WEIGHTS = {**dict.fromkeys(_COMMON.split(), 1), "en": _ENGLISH}
@@ -254,10 +273,18 @@ def _told_by_model(text: str, script: int) -> str:
     found: dict[str, float] = {}
     for candidates in (_CANDIDATES, -1):
         labels, probabilities = _model().predict(line, k=candidates)
-        found = {tag: probability for label, probability in zip(labels, probabilities, strict=True) if (tag := label[9:]) in languages}
+        found = {
+            tag: probability
+            for label, probability in zip(labels, probabilities, strict=True)
+            if (tag := label[9:]) in languages
+        }
         if not latin:
             letters = frozenset(text.lower())
-            found = {tag: probability for tag, probability in found.items() if letters.isdisjoint(_LETTERS_LACKING.get(tag, ""))}
+            found = {
+                tag: probability
+                for tag, probability in found.items()
+                if letters.isdisjoint(_LETTERS_LACKING.get(tag, ""))
+            }
         if found:
             break
     if latin and max(found.values(), default=0) < _SURE:

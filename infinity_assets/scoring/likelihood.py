@@ -29,7 +29,9 @@ def losses(in_context: pl.DataFrame, alone: pl.DataFrame, instruction: pl.DataFr
         One line per row of `in_context`: row_id, loss, loss_alone, ifd, ifd_perplexity, answer_tokens, likelihood_error (why ifd is null),
         loss_instruction, ic_ifd, ic_ifd_error (why ic_ifd is null).
     """
-    measured = mean_loss(in_context, "loss").join(mean_loss(alone, "loss_alone", positive=True), on="row_id", how="left")
+    measured = mean_loss(in_context, "loss").join(
+        mean_loss(alone, "loss_alone", positive=True), on="row_id", how="left"
+    )
     measured = measured.join(mean_loss(instruction, "loss_instruction", positive=True), on="row_id", how="left")
     tokens = in_context.select("row_id", pl.col("answer_tokens").cast(pl.Int64))
     ratio = pl.col("loss") / pl.col("loss_alone")
@@ -62,5 +64,8 @@ def mean_loss(scores: pl.DataFrame, name: str, positive: bool = False) -> pl.Dat
     return scores.select(
         "row_id",
         pl.when(usable).then(loss).alias(name),
-        pl.when(usable.fill_null(False)).then(None).otherwise(pl.coalesce("error", pl.lit(NO_TOKENS))).alias(f"{name}_error"),
+        pl.when(usable.fill_null(False))
+        .then(None)
+        .otherwise(pl.coalesce("error", pl.lit(NO_TOKENS)))
+        .alias(f"{name}_error"),
     )

@@ -18,7 +18,13 @@ def take(rows: pl.DataFrame, max_rows: int, shards: int) -> pl.DataFrame:
     """
     if not max_rows or rows.height <= max_rows // shards:
         return rows
-    return rows.with_columns(draw("sample", rows["row_id"])).sort("draw", "row_id").head(max_rows // shards).sort("row_id").drop("draw")
+    return (
+        rows.with_columns(draw("sample", rows["row_id"]))
+        .sort("draw", "row_id")
+        .head(max_rows // shards)
+        .sort("row_id")
+        .drop("draw")
+    )
 
 
 _STRATA = ("source", "kind", "language", "operation")
@@ -58,6 +64,8 @@ def stand_ins(rows: pl.DataFrame, known: pl.DataFrame) -> pl.Series:
     asked = pl.concat([rows.select("kind", "language", "length"), place], how="horizontal").sort("length", "place")
     given = known.select("kind", "language", "length", found="row_id").sort("length", "found")
     alike = asked.join_asof(given, on="length", by=["kind", "language"], strategy="nearest", check_sortedness=False)
-    anyone = asked.join_asof(given.select("length", other="found"), on="length", strategy="nearest", check_sortedness=False)
+    anyone = asked.join_asof(
+        given.select("length", other="found"), on="length", strategy="nearest", check_sortedness=False
+    )
     both = alike.join(anyone.select("place", "other"), on="place", maintain_order="left")
     return both.sort("place").select(pl.coalesce("found", "other")).to_series().alias("row_id")

@@ -93,7 +93,11 @@ def agreement(labelled: Labelled, recipe: Labels, most: int) -> pl.DataFrame:
     others = others.filter(pl.int_range(pl.len()).over("query") < recipe.neighbours)
     best = others.group_by("query").agg(best=pl.col("similarity").max())
     rows = pl.DataFrame(
-        {"query": np.arange(len(labelled.keys)), "fine": labelled.labels["ability"], "coarse": labelled.labels["cate_ability"]}
+        {
+            "query": np.arange(len(labelled.keys)),
+            "fine": labelled.labels["ability"],
+            "coarse": labelled.labels["cate_ability"],
+        }
     )
     rows = rows.join(best, on="query", how="left", maintain_order="left")
     lines = []
@@ -101,12 +105,16 @@ def agreement(labelled: Labelled, recipe: Labels, most: int) -> pl.DataFrame:
         here = rows.filter((pl.col("best") >= low) & (pl.col("best") < high))
         near = others.filter(pl.col("similarity") >= low).join(here, on="query", how="semi")
         said = here
-        for name, lists, cap in (("fine", labelled.labels["ability"], most), ("coarse", labelled.labels["cate_ability"], None)):
+        for name, lists, cap in (
+            ("fine", labelled.labels["ability"], most),
+            ("coarse", labelled.labels["cate_ability"], None),
+        ):
             voted = vote(near, lists, recipe.vote, cap).rename({"labels": f"said_{name}"})
             said = said.join(voted, on="query", how="left", maintain_order="left")
         lines.append(_line(f"{low:.1f}", said, rows.height))
     commonest = rows.with_columns(
-        said_fine=pl.lit(_commonest(rows["fine"], most)).first(), said_coarse=pl.lit(_commonest(rows["coarse"], 1)).first()
+        said_fine=pl.lit(_commonest(rows["fine"], most)).first(),
+        said_coarse=pl.lit(_commonest(rows["coarse"], 1)).first(),
     )
     lines.append(_line("most frequent", commonest, rows.height))
     return pl.DataFrame(lines)
@@ -122,9 +130,13 @@ def _line(name: str, said: pl.DataFrame, total: int) -> dict[str, float | str | 
     line: dict[str, float | str | None] = {"from": name, "rows": said.height, "share": said.height / max(total, 1)}
     line["labelled"] = int(said["said_coarse"].count()) / said.height if said.height else None
     for part in ("coarse", "fine"):
-        told, true = (said[column].fill_null(pl.Series([[]], dtype=pl.List(pl.String))) for column in (f"said_{part}", part))
+        told, true = (
+            said[column].fill_null(pl.Series([[]], dtype=pl.List(pl.String))) for column in (f"said_{part}", part)
+        )
         hits = float(told.list.set_intersection(true).list.len().sum())
-        precision, recall = (hits / size if size else None for size in (float(told.list.len().sum()), float(true.list.len().sum())))
+        precision, recall = (
+            hits / size if size else None for size in (float(told.list.len().sum()), float(true.list.len().sum()))
+        )
         line |= {f"{part} precision": precision, f"{part} recall": recall}
         line[f"{part} F1"] = 2 * precision * recall / (precision + recall) if precision and recall else None
     return line
@@ -147,6 +159,18 @@ def _proposed(queries: Vectors, labelled: Labelled, floor: float, most: int) -> 
         query = np.repeat(np.arange(start, start + len(asked)), rows.shape[1])
         flat = rows.ravel().astype(np.int64)
         parts.append(
-            pl.DataFrame({"query": query, "row": flat, "similarity": cosines.ravel().astype(np.float32), "key": labelled.keys[flat]})
+            pl.DataFrame(
+                {
+                    "query": query,
+                    "row": flat,
+                    "similarity": cosines.ravel().astype(np.float32),
+                    "key": labelled.keys[flat],
+                }
+            )
         )
-    return pl.concat(parts).filter(pl.col("similarity") >= floor).sort("query", pl.col("similarity") * -1, "key").drop("key")
+    return (
+        pl.concat(parts)
+        .filter(pl.col("similarity") >= floor)
+        .sort("query", pl.col("similarity") * -1, "key")
+        .drop("key")
+    )

@@ -23,7 +23,16 @@ import polars as pl
 from infinity_assets.scoring.labels import normalise
 from infinity_assets.settings.foundation import Labels
 
-FORMS = pl.Schema({"form": pl.String, "rows": pl.Int64, "label": pl.String, "step": pl.String, "reason": pl.String, "nearest": pl.String})
+FORMS = pl.Schema(
+    {
+        "form": pl.String,
+        "rows": pl.Int64,
+        "label": pl.String,
+        "step": pl.String,
+        "reason": pl.String,
+        "nearest": pl.String,
+    }
+)
 """A form as the tagger wrote it, the rows that carry it, its label, and the step that led there: `name` (the form is the label), `spelling`, `stem`,
 `cluster`, `rule` or `hand`. Where there is no label: the reason (`empty`, `rare`, `not_in_vocabulary`) and, under a frozen vocabulary, the nearest
 label. Key: form.
@@ -74,7 +83,13 @@ def build(pairs: pl.DataFrame, embed: Embed, recipe: Labels, by_hand: dict[str, 
     steps = [("raw forms", forms.height), ("spelling", _distinct(forms, "spelling"))]
     words = forms.drop_nulls("spelling").with_columns(group="stem")
     pairs = pairs.join(words.select("form", "group"), on="form")
-    spellings = pairs.join(words.select("form", "spelling"), on="form").select("row", "spelling").unique().group_by("spelling").len("count")
+    spellings = (
+        pairs.join(words.select("form", "spelling"), on="form")
+        .select("row", "spelling")
+        .unique()
+        .group_by("spelling")
+        .len("count")
+    )
     words = words.join(spellings, on="spelling", maintain_order="left")
     steps.append(("stem", _distinct(words, "group")))
     counts = _counts(pairs)
@@ -107,9 +122,15 @@ def build(pairs: pl.DataFrame, embed: Embed, recipe: Labels, by_hand: dict[str, 
     )
     placed = words.select("form", label="group", step=step)
     reason = (
-        pl.when(pl.col("label").is_not_null()).then(None).when(pl.col("spelling").is_null()).then(pl.lit(EMPTY)).otherwise(pl.lit(RARE))
+        pl.when(pl.col("label").is_not_null())
+        .then(None)
+        .when(pl.col("spelling").is_null())
+        .then(pl.lit(EMPTY))
+        .otherwise(pl.lit(RARE))
     )
-    told = forms.join(placed, on="form", how="left", maintain_order="left").with_columns(reason=reason, nearest=pl.lit(None, pl.String))
+    told = forms.join(placed, on="form", how="left", maintain_order="left").with_columns(
+        reason=reason, nearest=pl.lit(None, pl.String)
+    )
     return Vocabulary(_told(told), pl.DataFrame(steps, schema={"step": pl.String, "labels": pl.Int64}, orient="row"))
 
 
@@ -127,9 +148,18 @@ def place(pairs: pl.DataFrame, frozen: pl.DataFrame, embed: Embed, recipe: Label
     known = known.with_columns(spelling=normalise(pl.col("form"))).pipe(_stemmed).sort("rank", "label", "form")
     spelled = known.unique("spelling", keep="first").select("spelling", by_spelling="label")
     stemmed = known.unique("stem", keep="first").select("stem", by_stem="label")
-    told = forms.join(spelled, on="spelling", how="left", maintain_order="left").join(stemmed, on="stem", how="left", maintain_order="left")
-    left = told.filter(pl.col("by_spelling").is_null() & pl.col("by_stem").is_null())["spelling"].drop_nulls().unique().sort()
-    told = told.join(_nearest(left, frozen["label"].unique().sort(), embed), on="spelling", how="left", maintain_order="left")
+    told = forms.join(spelled, on="spelling", how="left", maintain_order="left").join(
+        stemmed, on="stem", how="left", maintain_order="left"
+    )
+    left = (
+        told.filter(pl.col("by_spelling").is_null() & pl.col("by_stem").is_null())["spelling"]
+        .drop_nulls()
+        .unique()
+        .sort()
+    )
+    told = told.join(
+        _nearest(left, frozen["label"].unique().sort(), embed), on="spelling", how="left", maintain_order="left"
+    )
     near = pl.when(pl.col("similarity") >= recipe.min_cosine).then(pl.col("nearest"))
     label = pl.coalesce("by_spelling", "by_stem", near)
     step = (
@@ -151,7 +181,11 @@ def place(pairs: pl.DataFrame, frozen: pl.DataFrame, embed: Embed, recipe: Label
         .otherwise(pl.lit(NOT_IN_VOCABULARY))
     )
     told = told.with_columns(reason=reason, nearest=pl.when(pl.col("label").is_null()).then("nearest"))
-    steps = [("raw forms", forms.height), ("spelling", _distinct(forms, "spelling")), ("in the vocabulary", _distinct(told, "label"))]
+    steps = [
+        ("raw forms", forms.height),
+        ("spelling", _distinct(forms, "spelling")),
+        ("in the vocabulary", _distinct(told, "label")),
+    ]
     return Vocabulary(_told(told), pl.DataFrame(steps, schema={"step": pl.String, "labels": pl.Int64}, orient="row"))
 
 
@@ -166,16 +200,29 @@ def labels_of(forms: pl.DataFrame, pairs: pl.DataFrame) -> pl.DataFrame:
         label, rows, share (of the rows that the tagger labelled), forms (list, those of most rows first); most frequent first.
     """
     placed = forms.drop_nulls("label")
-    rows = pairs.join(placed.select("form", "label"), on="form").select("row", "label").unique().group_by("label").len("rows")
+    rows = (
+        pairs.join(placed.select("form", "label"), on="form")
+        .select("row", "label")
+        .unique()
+        .group_by("label")
+        .len("rows")
+    )
     listed = placed.sort(pl.col("rows") * -1, "form").group_by("label", maintain_order=True).agg(forms="form")
     total = max(pairs["row"].n_unique(), 1)
     counted = listed.join(rows, on="label").with_columns(pl.col("rows").cast(pl.Int64))
-    return counted.select("label", "rows", (pl.col("rows") / total).alias("share"), "forms").sort(pl.col("rows") * -1, "label")
+    return counted.select("label", "rows", (pl.col("rows") / total).alias("share"), "forms").sort(
+        pl.col("rows") * -1, "label"
+    )
 
 
 def _forms(pairs: pl.DataFrame) -> pl.DataFrame:
     """form, rows, spelling (null if nothing is left of it), stem; by form."""
-    forms = pairs.group_by("form").len("rows").sort("form").with_columns(pl.col("rows").cast(pl.Int64), spelling=normalise(pl.col("form")))
+    forms = (
+        pairs.group_by("form")
+        .len("rows")
+        .sort("form")
+        .with_columns(pl.col("rows").cast(pl.Int64), spelling=normalise(pl.col("form")))
+    )
     worded = pl.col("spelling").str.contains(r"\p{L}")
     return forms.with_columns(spelling=pl.when(worded).then("spelling")).pipe(_stemmed)
 
@@ -200,7 +247,9 @@ def _counts(pairs: pl.DataFrame) -> pl.DataFrame:
 
 def _named(words: pl.DataFrame) -> pl.DataFrame:
     """Every group called by its spelling that most rows carry."""
-    first = words.sort(pl.col("count").cast(pl.Int64) * -1, "spelling").unique("group", keep="first", maintain_order=True)
+    first = words.sort(pl.col("count").cast(pl.Int64) * -1, "spelling").unique(
+        "group", keep="first", maintain_order=True
+    )
     return _renamed(words, first.select("group", name="spelling"))
 
 
@@ -235,9 +284,13 @@ def _rules(carried: pl.DataFrame, recipe: Labels) -> pl.DataFrame:
     # The rank settles which of two that imply each other stays, and lets no chain of rules come back to its beginning.
     ranked = often.sort(pl.col("count") * -1, "group").with_row_index("rank")
     here = carried.join(ranked, on="group")
-    both = here.join(here.select("row", into="group", into_rank="rank"), on="row").filter(pl.col("into_rank") < pl.col("rank"))
+    both = here.join(here.select("row", into="group", into_rank="rank"), on="row").filter(
+        pl.col("into_rank") < pl.col("rank")
+    )
     support = both.group_by("group", "count", "into", "into_rank").len("support")
-    implied = support.filter((pl.col("support") >= recipe.min_support) & (pl.col("support") >= recipe.min_confidence * pl.col("count")))
+    implied = support.filter(
+        (pl.col("support") >= recipe.min_support) & (pl.col("support") >= recipe.min_confidence * pl.col("count"))
+    )
     into = implied.sort("into_rank").unique("group", keep="first").select("group", name="into")
     while True:
         further = into.join(into.rename({"group": "name", "name": "last"}), on="name", how="left").with_columns(
@@ -257,7 +310,12 @@ def _nearest(asked: pl.Series, names: pl.Series, embed: Embed) -> pl.DataFrame:
         return pl.DataFrame(schema=schema)
     found = nearest(embed(asked.to_list()), embed(names.to_list()), -1.0, 1)
     return pl.DataFrame(
-        {"spelling": asked.gather(found["query"]), "nearest": names.gather(found["row"]), "similarity": found["similarity"]}, schema=schema
+        {
+            "spelling": asked.gather(found["query"]),
+            "nearest": names.gather(found["row"]),
+            "similarity": found["similarity"],
+        },
+        schema=schema,
     )
 
 

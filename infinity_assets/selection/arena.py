@@ -91,7 +91,11 @@ def has_all(frame: pl.DataFrame, columns: Iterable[str]) -> pl.Expr:
 def scarcity(frame: pl.DataFrame, selectors: Sequence[str]) -> pl.DataFrame:
     """A line per column that contestants need: column, rows (that have it), selectors (that need it)."""
     counted = [
-        (column, int(frame.select(_has(frame, column).sum()).item()), ", ".join(n for n in selectors if column in _needs(n)))
+        (
+            column,
+            int(frame.select(_has(frame, column).sum()).item()),
+            ", ".join(n for n in selectors if column in _needs(n)),
+        )
         for column in sorted(needs(selectors) - _OPTIONAL)
         if column in frame.columns
     ]
@@ -114,7 +118,13 @@ def infinity(frame: pl.DataFrame, size: int, settings: Foundation, fetch: Fetch 
         "row_id", key=pl.col("place") / pl.col("domain").replace_strict(quotas, default=1.0, return_dtype=pl.Float64)
     )
     places = order.sort("key", "row_id").select("row_id", pl.int_range(pl.len(), dtype=pl.Int64).alias("place"))
-    reason = pl.when("taken").then(pl.lit(RECIPE)).when(pl.col("reason") == "over_quota").then(pl.lit(OVER_SIZE)).otherwise("reason")
+    reason = (
+        pl.when("taken")
+        .then(pl.lit(RECIPE))
+        .when(pl.col("reason") == "over_quota")
+        .then(pl.lit(OVER_SIZE))
+        .otherwise("reason")
+    )
     return (
         composed.with_columns(reason.alias("reason"))
         .drop("place")
@@ -156,7 +166,9 @@ def compare(
         told = infinity(frame, size, settings, fetch) if name == RECIPE else select(name, frame, size, settings)
         taken = told.filter("taken").sort("place").select("row_id", "place")
         rows = taken.join(frame, on="row_id", how="left", maintain_order="left")
-        vectors = taken.select("row_id").join(fetch(taken["row_id"]), on="row_id", how="left", maintain_order="left")["vector"]
+        vectors = taken.select("row_id").join(fetch(taken["row_id"]), on="row_id", how="left", maintain_order="left")[
+            "vector"
+        ]
         chosen.append(taken.select(pl.lit(name).alias("selector"), "row_id", "place"))
         reasons.append(
             told.filter(~pl.col("taken"))
@@ -197,7 +209,9 @@ def overlap(chosen: pl.DataFrame, selectors: Sequence[str]) -> pl.DataFrame:
     for one, other in product(selectors, repeat=2):
         both, either = len(taken[one] & taken[other]), len(taken[one] | taken[other])
         lines.append((one, other, both, both / either if either else None))
-    return pl.DataFrame(lines, schema={"one": pl.String, "other": pl.String, "rows": pl.Int64, "jaccard": pl.Float64}, orient="row")
+    return pl.DataFrame(
+        lines, schema={"one": pl.String, "other": pl.String, "rows": pl.Int64, "jaccard": pl.Float64}, orient="row"
+    )
 
 
 def mix(chosen: pl.DataFrame, frame: pl.DataFrame, selectors: Sequence[str]) -> pl.DataFrame:
@@ -235,7 +249,10 @@ def _labels(rows: pl.DataFrame, vocabulary: int) -> dict[str, float | None]:
     labelled = rows["ability"].drop_nulls()
     found = labelled.list.explode(keep_nulls=False, empty_as_null=False).n_unique()
     per_row = labelled.list.unique().list.len().mean()
-    return {"label_coverage": found / vocabulary if vocabulary else None, "labels_per_row": per_row if isinstance(per_row, float) else None}
+    return {
+        "label_coverage": found / vocabulary if vocabulary else None,
+        "labels_per_row": per_row if isinstance(per_row, float) else None,
+    }
 
 
 def _near_duplicates(row_ids: pl.Series, vectors: pl.Series, threshold: float) -> float | None:
@@ -255,11 +272,17 @@ def _reach(rows: pl.DataFrame, vectors: pl.Series, items: pl.DataFrame) -> pl.Da
     """
     taken = _unit(_matrix(vectors.drop_nulls())) if vectors.count() else None
     lines = []
-    for (domain,), own in sorted(items.filter(pl.col("vector").is_not_null()).group_by("domain"), key=lambda part: str(part[0][0])):
+    for (domain,), own in sorted(
+        items.filter(pl.col("vector").is_not_null()).group_by("domain"), key=lambda part: str(part[0][0])
+    ):
         points = _unit(_matrix(own["vector"]))
         best = None
         if taken is not None:
-            best = float(np.concatenate([(points[s : s + _ROWS] @ taken.T).max(axis=1) for s in range(0, len(points), _ROWS)]).mean())
+            best = float(
+                np.concatenate(
+                    [(points[s : s + _ROWS] @ taken.T).max(axis=1) for s in range(0, len(points), _ROWS)]
+                ).mean()
+            )
         near = rows.filter(domain=domain)["proximity"]
         lines.append((domain, own.height, best, int(near.count()), near.mean()))
     schema = {"domain": pl.String, "items": pl.Int64, "reach": pl.Float64, "rows": pl.Int64, "proximity": pl.Float64}

@@ -50,7 +50,9 @@ Fetch = Callable[[pl.Series], pl.DataFrame]
 """Row ids to rows of row_id and vector; ids that are not known may be missing."""
 
 
-def compose(frame: pl.DataFrame, quotas: Mapping[str, int], settings: Foundation, fetch: Fetch | None = None) -> pl.DataFrame:
+def compose(
+    frame: pl.DataFrame, quotas: Mapping[str, int], settings: Foundation, fetch: Fetch | None = None
+) -> pl.DataFrame:
     """Verdicts on every row.
 
     Args:
@@ -95,12 +97,20 @@ def _by_language(rows: pl.DataFrame, settings: Foundation) -> list[pl.DataFrame]
     if settings.languages == "any":
         return []
     common = pl.len().over("language") >= _RARE * pl.len()
-    groups = rows.with_columns(pl.when(common).then("language").fill_null("").alias("group")).partition_by("group", include_key=True)
+    groups = rows.with_columns(pl.when(common).then("language").fill_null("").alias("group")).partition_by(
+        "group", include_key=True
+    )
     return [group.drop("group") for group in sorted(groups, key=lambda group: (group.height, group["group"][0]))]
 
 
 def _walk(
-    rows: pl.DataFrame, names: Sequence[str], places: int, seeds: int, settings: Foundation, diversity: ReprFilter, fetch: Fetch
+    rows: pl.DataFrame,
+    names: Sequence[str],
+    places: int,
+    seeds: int,
+    settings: Foundation,
+    diversity: ReprFilter,
+    fetch: Fetch,
 ) -> pl.DataFrame:
     """What the selectors of a recipe say of rows, one after the other: of schema `_SAID`, a line per row."""
     told, last, place = [], _untold(rows), 0
@@ -109,7 +119,9 @@ def _walk(
             break
         most = min(places - place, seeds) if name == "seed_replay" else places - place
         found = _fill(rows, name, most, settings, diversity, fetch)
-        found = found.with_columns((pl.col("place") + place).alias("place"), pl.lit(name).alias("selector")).select(list(_SAID))
+        found = found.with_columns((pl.col("place") + place).alias("place"), pl.lit(name).alias("selector")).select(
+            list(_SAID)
+        )
         place += int(found["taken"].sum())
         told.append(found.filter(pl.col("taken") | (pl.col("reason") == "near_duplicate")))
         if place >= places:
@@ -123,22 +135,33 @@ def _walk(
 def _untold(rows: pl.DataFrame) -> pl.DataFrame:
     """Rows that nobody had a place for, of schema `_SAID`."""
     values = {"taken": False, "place": None, "reason": "over_quota", "detail": "{}", "selector": None}
-    return rows.select("row_id", *(pl.lit(value, _SAID[name]).alias(name) for name, value in values.items())).select(list(_SAID))
+    return rows.select("row_id", *(pl.lit(value, _SAID[name]).alias(name) for name, value in values.items())).select(
+        list(_SAID)
+    )
 
 
-def _fill(rows: pl.DataFrame, name: str, places: int, settings: Foundation, diversity: ReprFilter, fetch: Fetch) -> pl.DataFrame:
+def _fill(
+    rows: pl.DataFrame, name: str, places: int, settings: Foundation, diversity: ReprFilter, fetch: Fetch
+) -> pl.DataFrame:
     """What a selector and the filter say of the rows: row_id, taken, place, reason, detail."""
     asked = max(int(np.ceil(places * settings.candidates_per_place)), 0)
     verdicts = select(name, rows, asked, settings)
     walked = pl.DataFrame(schema={"row_id": pl.String})
-    taken, lost = walked, pl.DataFrame(schema={"row_id": pl.String, "duplicate_of": pl.String, "similarity": pl.Float64})
+    taken, lost = (
+        walked,
+        pl.DataFrame(schema={"row_id": pl.String, "duplicate_of": pl.String, "similarity": pl.Float64}),
+    )
     while places > taken.height:
         candidates = verdicts.filter("taken").sort("place").join(walked, on="row_id", how="anti", maintain_order="left")
         if candidates.is_empty():
             break
-        vectors = candidates.select("row_id").join(fetch(candidates["row_id"]), on="row_id", how="left", maintain_order="left")["vector"]
+        vectors = candidates.select("row_id").join(
+            fetch(candidates["row_id"]), on="row_id", how="left", maintain_order="left"
+        )["vector"]
         known = vectors.is_not_null().to_numpy()
-        kept, losers = diversity.walk(candidates["row_id"], vectors.to_numpy().reshape(len(known), -1), known, places - taken.height)
+        kept, losers = diversity.walk(
+            candidates["row_id"], vectors.to_numpy().reshape(len(known), -1), known, places - taken.height
+        )
         taken = pl.concat([taken, candidates[kept].select("row_id")])
         lost = pl.concat([lost, losers])
         walked = pl.concat([walked, candidates.select("row_id")])
@@ -170,7 +193,9 @@ def _told(domain: str, quota: int, found: pl.DataFrame) -> pl.DataFrame:
     front = front.struct.json_encode().str.strip_suffix("}")
     behind = pl.col("detail").str.strip_prefix("{")
     detail = pl.concat_str(front, pl.when(behind == "}").then(pl.lit("")).otherwise(pl.lit(",")), behind)
-    return found.select("row_id", pl.lit(domain).alias("domain"), "taken", "place", "selector", "reason", detail.alias("detail"))
+    return found.select(
+        "row_id", pl.lit(domain).alias("domain"), "taken", "place", "selector", "reason", detail.alias("detail")
+    )
 
 
 def accounts(verdicts: pl.DataFrame, quotas: Mapping[str, int], rows: Mapping[str, int]) -> pl.DataFrame:

@@ -89,7 +89,9 @@ class ReprFilter:
         of = [row_ids[int(fellow[i])] if fellow[i] >= 0 else self._ids[nearest[i]] for i in losers]
         with_vector = kept[known[kept]]
         self._keep(unit[with_vector], row_ids.gather(with_vector).to_list())
-        return kept, pl.DataFrame({"row_id": row_ids.gather(losers), "duplicate_of": of, "similarity": best[losers]}, schema=_LOSERS)
+        return kept, pl.DataFrame(
+            {"row_id": row_ids.gather(losers), "duplicate_of": of, "similarity": best[losers]}, schema=_LOSERS
+        )
 
     def _exact(self, unit: Matrix, part: Matrix, cosine: Matrix, at: npt.NDArray[np.int64]) -> Matrix:
         """The highest cosine of every row, exact enough to be held against the threshold."""

@@ -24,7 +24,9 @@ rule to number.
 """
 
 
-def budget(available: pl.DataFrame, recipe: Foundation, factors: Mapping[str, tuple[float, str]] | None = None) -> pl.DataFrame:
+def budget(
+    available: pl.DataFrame, recipe: Foundation, factors: Mapping[str, tuple[float, str]] | None = None
+) -> pl.DataFrame:
     """The budget.
 
     Args:
@@ -44,7 +46,16 @@ def budget(available: pl.DataFrame, recipe: Foundation, factors: Mapping[str, tu
         eased = json.dumps(_eased(recipe, domain, factor))
         # Of rows that are counted: no share of a whole number may become one more by a rounding of the last digit.
         wanted = min(rows, -int(-round(rows * share, 9) // 1))
-        lines.append({"domain": domain, "available": rows, "keep_share": share, "quota": wanted, "reason": reason, "eased": eased})
+        lines.append(
+            {
+                "domain": domain,
+                "available": rows,
+                "keep_share": share,
+                "quota": wanted,
+                "reason": reason,
+                "eased": eased,
+            }
+        )
     total = sum(line["quota"] for line in lines)
     if total > recipe.max_rows:
         for line, quota in zip(lines, _shared([line["quota"] for line in lines], recipe.max_rows), strict=True):
@@ -66,7 +77,9 @@ def _eased(recipe: Foundation, domain: Any, factor: float) -> dict[str, float]:
 def relaxed(rules: Rules, budget: pl.DataFrame) -> Rules:
     """The rules with the thresholds that a budget has eased. Those of a source stay as they are."""
     eased = {domain: json.loads(text) for domain, text in budget.select("domain", "eased").iter_rows()}
-    domains: dict[Any, Any] = {domain: {**rules.domains.get(domain, {}), **changed} for domain, changed in eased.items() if changed}
+    domains: dict[Any, Any] = {
+        domain: {**rules.domains.get(domain, {}), **changed} for domain, changed in eased.items() if changed
+    }
     return rules.model_copy(update={"domains": {**rules.domains, **domains}})
 
 

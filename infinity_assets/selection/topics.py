@@ -77,7 +77,9 @@ def label_items(items: pl.DataFrame, per_topic: int) -> pl.DataFrame:
         of = clusters(known["item_id"], _matrix(known["vector"]), -(-known.height // per_topic))
         parts += [
             known.with_columns(
-                pl.format("{} {}", pl.lit(domain), pl.Series(of, dtype=pl.Int64).cast(pl.String).str.zfill(3)).alias("topic")
+                pl.format("{} {}", pl.lit(domain), pl.Series(of, dtype=pl.Int64).cast(pl.String).str.zfill(3)).alias(
+                    "topic"
+                )
             ),
             rows.filter(pl.col("vector").is_null()).with_columns(pl.lit(None, pl.String).alias("topic")),
         ]
@@ -85,7 +87,10 @@ def label_items(items: pl.DataFrame, per_topic: int) -> pl.DataFrame:
 
 
 def nearest_items(
-    rows: pl.DataFrame, items: pl.DataFrame, exact_up_to: int, advance: Callable[[int, int], None] = lambda done, total: None
+    rows: pl.DataFrame,
+    items: pl.DataFrame,
+    exact_up_to: int,
+    advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> pl.DataFrame:
     """For every row the item of its domain that its prompt is nearest to; of equally near ones the first.
 
@@ -100,7 +105,9 @@ def nearest_items(
     """
     known = items.drop_nulls("vector").with_row_index("place").with_columns(pl.col("place").cast(pl.Int64))
     item, cosine = np.full(rows.height, -1), np.full(rows.height, np.nan, np.float32)
-    with_vector = rows.select(pl.int_range(pl.len()).alias("at"), "domain", pl.col("vector").is_not_null().alias("known")).filter("known")
+    with_vector = rows.select(
+        pl.int_range(pl.len()).alias("at"), "domain", pl.col("vector").is_not_null().alias("known")
+    ).filter("known")
     done = 0
     for (domain,), of in with_vector.group_by("domain", maintain_order=True):
         own = known.filter(domain=domain)
@@ -115,7 +122,9 @@ def nearest_items(
                 advance(done + start + len(some), with_vector.height)
         done += len(at)
     table = rows.select("row_id", pl.Series("place", item), pl.Series("proximity", cosine, nan_to_null=True))
-    return table.join(known.select("place", "item_id", "topic"), on="place", how="left", maintain_order="left").select(list(PROXIMITY))
+    return table.join(known.select("place", "item_id", "topic"), on="place", how="left", maintain_order="left").select(
+        list(PROXIMITY)
+    )
 
 
 def _best(asked: Matrix, targets: Matrix, index: Any) -> tuple[npt.NDArray[np.int64], Matrix]:
@@ -172,7 +181,9 @@ def describe(items: pl.DataFrame, proximity: pl.DataFrame) -> pl.DataFrame:
 
 def _words(items: pl.DataFrame) -> pl.DataFrame:
     """Of every topic the words whose share among its items is furthest above that among all of the domain's."""
-    said = items.select("topic", "domain", "item_id", tokens(pl.col("prompt")).list.unique().alias("word")).explode("word")
+    said = items.select("topic", "domain", "item_id", tokens(pl.col("prompt")).list.unique().alias("word")).explode(
+        "word"
+    )
     said = said.filter(pl.col("word").str.len_chars() > 2)
     sizes = items.group_by("topic").len("size")
     within = said.group_by("topic", "domain", "word").len("here").join(sizes, on="topic")

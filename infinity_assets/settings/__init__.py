@@ -204,12 +204,16 @@ class Decontamination(Section):
     @property
     def gate(self) -> str:
         """What of it decides which rows are hits."""
-        return self.model_dump_json(exclude={"flag_above", "remove_flagged", "paraphrases", "paraphrase_floor", "paraphrase_threshold"})
+        return self.model_dump_json(
+            exclude={"flag_above", "remove_flagged", "paraphrases", "paraphrase_floor", "paraphrase_threshold"}
+        )
 
     @model_validator(mode="after")
     def _above_the_floor(self) -> Self:
         if self.paraphrase_threshold is not None and self.paraphrase_threshold < self.paraphrase_floor:
-            raise ValueError(f"paraphrase_threshold {self.paraphrase_threshold} lies below paraphrase_floor, {self.paraphrase_floor}")
+            raise ValueError(
+                f"paraphrase_threshold {self.paraphrase_threshold} lies below paraphrase_floor, {self.paraphrase_floor}"
+            )
         return self
 
 
@@ -259,7 +263,11 @@ class Settings(BaseSettings):
         Raises:
             InfinityError: A value is not valid, or a name is unknown.
         """
-        unknown = [name for name in os.environ if name.startswith("INFINITY_") and name not in _FOLDERS and not _names_a_setting(name)]
+        unknown = [
+            name
+            for name in os.environ
+            if name.startswith("INFINITY_") and name not in _FOLDERS and not _names_a_setting(name)
+        ]
         if unknown:
             raise InfinityError(f"There is no setting {', '.join(sorted(unknown))}: `infinity settings` lists all.")
         try:
@@ -267,11 +275,15 @@ class Settings(BaseSettings):
         except ValidationError as error:
             raise InfinityError("; ".join(_explained(fault) for fault in error.errors()) + ".") from error
         except (ValueError, yaml.YAMLError) as error:
-            raise InfinityError(f"The settings cannot be read: {' '.join(str(error.__cause__ or error).split())}.") from error
+            raise InfinityError(
+                f"The settings cannot be read: {' '.join(str(error.__cause__ or error).split())}."
+            ) from error
         if self.prompts_dir is not None:
             prompts.check(self.prompts_dir)
         if self.decontamination.paraphrase_threshold is not None and not self.dedup.semantic.enabled:
-            raise InfinityError("Setting `decontamination.paraphrase_threshold` needs `dedup.semantic.enabled`: it goes by embeddings.")
+            raise InfinityError(
+                "Setting `decontamination.paraphrase_threshold` needs `dedup.semantic.enabled`: it goes by embeddings."
+            )
 
     @classmethod
     def settings_customise_sources(
@@ -288,7 +300,9 @@ class Settings(BaseSettings):
             raise InfinityError(f"INFINITY_SETTINGS names {file}, which is no file.")
         if isinstance(env_settings, EnvSettingsSource):
             # INFINITY_MODELS is a folder (`models_dir`), not the section of that name.
-            env_settings.env_vars = {name: value for name, value in env_settings.env_vars.items() if name != "infinity_models"}
+            env_settings.env_vars = {
+                name: value for name, value in env_settings.env_vars.items() if name != "infinity_models"
+            }
         return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=file)
 
 

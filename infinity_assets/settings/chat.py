@@ -10,10 +10,14 @@ from infinity_assets.settings.models import IN_ORDER, Cosine, Grade, Sampling, S
 Criterion = Literal["long_tail", "many_labels", "hard_by_loss", "hard_to_follow", "small_loss_drop", "raw_material"]
 """What can speak for a seed (`infinity_assets/selection/seeds`)."""
 
-StrategyName = Literal["evol_instruct", "auto_evol", "self_rubrics", "magpie", "task_from_text", "self_code_align", "syllabus"]
+StrategyName = Literal[
+    "evol_instruct", "auto_evol", "self_rubrics", "magpie", "task_from_text", "self_code_align", "syllabus"
+]
 """Who makes instructions of seeds (`infinity_assets/synthesis/strategies`)."""
 
-Operator = Literal["constraints", "deepen", "concretise", "reasoning", "complicate", "breadth", "difficulty", "complexity"]
+Operator = Literal[
+    "constraints", "deepen", "concretise", "reasoning", "complicate", "breadth", "difficulty", "complexity"
+]
 """How `evol_instruct` rewrites: a prompt `evolve_...` each."""
 
 
@@ -67,7 +71,9 @@ class Seeds(Section):
     @model_validator(mode="after")
     def _something_can_hold(self) -> Self:
         if set(self.criteria) == {"small_loss_drop"} and not self.tuned.enabled:
-            raise ValueError("no row is a seed: small_loss_drop is the only criterion, and it needs `tuned: {enabled: true}`")
+            raise ValueError(
+                "no row is a seed: small_loss_drop is the only criterion, and it needs `tuned: {enabled: true}`"
+            )
         return self
 
 

@@ -3,7 +3,15 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 from infinity_assets.rows.domains import DOMAINS, Domain
 from infinity_assets.settings.models import STATIC_EMBEDDER, Cosine, EmbedderSpec, ModelSpec, Sampling, Section, Share
@@ -33,7 +41,18 @@ class Scoring(Section):
 
 
 SelectorName = Literal[
-    "random", "longest", "ifd", "deita", "instag", "dsir", "kcenter", "facility", "reward", "retrieval", "quality", "seed_replay"
+    "random",
+    "longest",
+    "ifd",
+    "deita",
+    "instag",
+    "dsir",
+    "kcenter",
+    "facility",
+    "reward",
+    "retrieval",
+    "quality",
+    "seed_replay",
 ]
 """What can stand in a recipe (`infinity_assets/selection/selectors`)."""
 
@@ -273,7 +292,9 @@ class Loop(Section):
     """Output of lm-evaluation-harness, a file `results_*.json` or a folder with some: then its scores count, and the evaluator does not run."""
     task_domains: dict[str, Domain] = Field(
         default_factory=lambda: {
-            **dict.fromkeys(("gsm8k", "gsm8k_cot", "gsm8k_cot_zeroshot", "hendrycks_math", "minerva_math", "math_500"), "math"),
+            **dict.fromkeys(
+                ("gsm8k", "gsm8k_cot", "gsm8k_cot_zeroshot", "hendrycks_math", "minerva_math", "math_500"), "math"
+            ),
             **dict.fromkeys(("humaneval", "humaneval_instruct", "mbpp", "mbpp_instruct"), "code"),
             **dict.fromkeys(("mmlu", "mmlu_pro", "ceval-valid", "cmmlu", "arc_easy", "arc_challenge"), "knowledge"),
         }
@@ -282,7 +303,14 @@ class Loop(Section):
     reference_model: str = "GPT-3.5"
     """Whose results the loop compares with."""
     reference: dict[str, Share] = Field(
-        default_factory=lambda: {"gsm8k": 0.571, "math": 0.280, "humaneval": 0.481, "mbpp": 0.682, "mmlu": 0.700, "ceval": 0.544}
+        default_factory=lambda: {
+            "gsm8k": 0.571,
+            "math": 0.280,
+            "humaneval": 0.481,
+            "mbpp": 0.682,
+            "mmlu": 0.700,
+            "ceval": 0.544,
+        }
     )
     """Its results. A name stands for the benchmarks and tasks that are called so, with `_test`, `_cot` and the like behind it. (Paper: these.)"""
     step: NonNegativeFloat = 0.5
@@ -312,7 +340,9 @@ class Loop(Section):
 class Foundation(Section):
     """How InfInstruct-F is selected from the pool."""
 
-    keep_share: dict[Domain, Share] = Field(default_factory=lambda: {"math": 0.6, "code": 0.6, "knowledge": 0.5, "chat": 0.5})
+    keep_share: dict[Domain, Share] = Field(
+        default_factory=lambda: {"math": 0.6, "code": 0.6, "knowledge": 0.5, "chat": 0.5}
+    )
     """Share of a domain's rows that F may hold. (Paper, of 116.4 M: math 0.119, code 0.21, knowledge 0.037, chat by seeds.)"""
 
     @field_validator("keep_share")
@@ -376,4 +406,6 @@ class Foundation(Section):
     @property
     def budgeting(self) -> str:
         """What of it decides the budget under given scores."""
-        return self.model_dump_json(include={"keep_share": True, "max_rows": True, "rules": True, "loop": {"step", "bound", "ease"}})
+        return self.model_dump_json(
+            include={"keep_share": True, "max_rows": True, "rules": True, "loop": {"step", "bound", "ease"}}
+        )

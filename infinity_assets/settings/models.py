@@ -99,7 +99,9 @@ class ModelSpec(Weights):
     """The embedded model, a Hub id such as `Qwen/Qwen2.5-7B-Instruct`, or a folder with weights. For `openai`, the server's model name."""
     max_model_len: PositiveInt = 2048
     """Longest prompt plus answer, in tokens."""
-    terms: str = Field(default_factory=lambda given: EMBEDDED_TERMS if given.get("model") == EMBEDDED_MODEL else "unknown")
+    terms: str = Field(
+        default_factory=lambda given: EMBEDDED_TERMS if given.get("model") == EMBEDDED_MODEL else "unknown"
+    )
     """The licence or the terms under which what it writes may be used, such as `Apache-2.0`, `Llama-3.1` or `OpenAI`: those of the embedded model if
     nothing is said, and `unknown` for any other. Rows of G carry the generator's. Not part of a request's key."""
     tensor_parallel_size: PositiveInt = 1

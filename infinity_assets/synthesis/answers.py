@@ -67,9 +67,7 @@ _WANTED_WRITTEN = (
     r"|句子|扮演|测验|笑话"
 )
 """Requests whose answer may ask."""
-_REPEAT_WANTED = (
-    r"(?i)\brepeat|\btimes\b|\bover and over|mantra|refrain|chorus|lyrics|chant|laugh|\bcopies\b|重复|遍|\d+\s*次|副歌|歌词|咒语|循环"
-)
+_REPEAT_WANTED = r"(?i)\brepeat|\btimes\b|\bover and over|mantra|refrain|chorus|lyrics|chant|laugh|\bcopies\b|重复|遍|\d+\s*次|副歌|歌词|咒语|循环"
 _COPY_WANTED = (
     r"(?i)\b(?:repeat|copy|echo|say|correct|proofread|fix|edit|rewrite|rephrase|paraphrase|translate|punctuat\w*|format|capitali[sz]e"
     r"|upper ?case|lower ?case|convert|sort|extract|quote|recite"
@@ -82,9 +80,7 @@ _COPY_WANTED = (
 _ECHO, _PART = 0.95, 0.7
 """An answer that has this share of its words from the request, and that share of the request's words, says the request again."""
 _FEW_WORDS, _FEW = 8, 4
-_SIGNS_THAT_ANSWER = (
-    r"""\p{So}|\p{Emoji_Presentation}|^\s*`*\s*(?:[\p{Sm}\p{Sc}]{1,2}|\[\]|\{\}|\(\)|""|'')\s*`*\s*$|^\W*(?:\p{L}|是的)\W*$"""
-)
+_SIGNS_THAT_ANSWER = r"""\p{So}|\p{Emoji_Presentation}|^\s*`*\s*(?:[\p{Sm}\p{Sc}]{1,2}|\[\]|\{\}|\(\)|""|'')\s*`*\s*$|^\W*(?:\p{L}|是的)\W*$"""
 """What may be all of an answer: an emoji, an operator, an empty list, a letter."""
 _SIGN_WANTED = (
     r"(?i)\b(?:signs?|symbols?|marks?|punctuation|characters?|operators?|emoticons?|words?|articles?|prepositions?|pronouns?|morse|ascii"
@@ -195,7 +191,9 @@ def _rules() -> list[Rule]:
     short, repeat_wanted = words < _SHORT, request.str.contains(_REPEAT_WANTED)
     said, asked = tokens(text), tokens(request)
     known = said.list.set_intersection(asked).list.len()
-    echo = (known >= _ECHO * said.list.n_unique()) & (known >= _PART * asked.list.n_unique()) & (asked.list.len() >= _FEW)
+    echo = (
+        (known >= _ECHO * said.list.n_unique()) & (known >= _PART * asked.list.n_unique()) & (asked.list.len() >= _FEW)
+    )
     echo &= ~request.str.contains("\n")  # material, which the answer may take up
     same = (asked.list.len() >= _FEW) & (_letters(text) == _letters(request))
     declines = text.str.extract(f"({refusals.OPENING}|{refusals.SENTENCE}|{_NO_ATTEMPT})", 1)
@@ -213,10 +211,14 @@ def _rules() -> list[Rule]:
         & ~text.str.contains(_CODE)
     )
     marks = f"({artefacts.MARKS}|{artefacts.EXCHANGE}|{artefacts.TOOLS}|{artefacts.PLACEHOLDER})"
-    debris = (artefacts.debris(request, text) == artefacts.DEBRIS) | text.str.contains(f"{artefacts.TOOLS}|{artefacts.PLACEHOLDER}")
+    debris = (artefacts.debris(request, text) == artefacts.DEBRIS) | text.str.contains(
+        f"{artefacts.TOOLS}|{artefacts.PLACEHOLDER}"
+    )
     bare = tokens(text.str.replace_all(_LIST_MARK, ""))
     stop = bare.list.set_difference(pl.lit(pl.Series([FUNCTION_WORDS.split()]))).list.len() == 0
-    empty_words = stop & (words < _FEW_WORDS) & ~text.str.contains(_SIGNS_THAT_ANSWER) & ~request.str.contains(_SIGN_WANTED)
+    empty_words = (
+        stop & (words < _FEW_WORDS) & ~text.str.contains(_SIGNS_THAT_ANSWER) & ~request.str.contains(_SIGN_WANTED)
+    )
     prose = 3 * text.str.count_matches(r"\p{L}") >= text.str.len_chars()
     cjk = ["zh", "ja", "ko"]
     neighbour = (
@@ -240,12 +242,21 @@ def _rules() -> list[Rule]:
         Rule("no_words", empty_words, text.str.slice(0, 60)),
         Rule("truncated", pl.col("finish_reason") == "length", pl.col("finish_reason")),
         Rule("template_debris", debris, text.str.extract(marks, 1).str.slice(0, 60)),
-        Rule("loop", ((sentences.list.len() >= 4) & (distinct < _MIN_DISTINCT)) & ~repeat_wanted, distinct, _MIN_DISTINCT),
+        Rule(
+            "loop", ((sentences.list.len() >= 4) & (distinct < _MIN_DISTINCT)) & ~repeat_wanted, distinct, _MIN_DISTINCT
+        ),
         Rule("loop", (form.repeated_lines(text) > _MAX_LINES) & ~repeat_wanted, form.repeated_lines(text), _MAX_LINES),
         Rule("loop", (pl.col("runs") > _MAX_RUNS) & prose & ~repeat_wanted, pl.col("runs"), _MAX_RUNS),
-        Rule("loop", pl.col("stammer").is_not_null() & ~repeat_wanted, pl.col("stammer"), f"{_TIMES} times at its end, or {_TIMES_INSIDE}"),
         Rule(
-            "repeats_the_request", (echo | same) & ~text.str.contains(_AFFIRMS) & ~request.str.contains(_COPY_WANTED), text.str.slice(0, 60)
+            "loop",
+            pl.col("stammer").is_not_null() & ~repeat_wanted,
+            pl.col("stammer"),
+            f"{_TIMES} times at its end, or {_TIMES_INSIDE}",
+        ),
+        Rule(
+            "repeats_the_request",
+            (echo | same) & ~text.str.contains(_AFFIRMS) & ~request.str.contains(_COPY_WANTED),
+            text.str.slice(0, 60),
         ),
         Rule(
             "wrong_language",
@@ -291,7 +302,11 @@ def _stammer(text: str) -> str | None:
         runs = np.diff(breaks) - 1 + size
         for place, least, times in ((len(runs) - 1, _TAIL, _TIMES), (int(runs.argmax()), _INSIDE, _TIMES_INSIDE)):
             piece = prose[breaks[place] : breaks[place] + size]
-            if runs[place] >= max(least, times * size) and re.search(r"[^\W\d_].*[^\W\d_]", piece, re.DOTALL) and len(set(piece)) > 1:
+            if (
+                runs[place] >= max(least, times * size)
+                and re.search(r"[^\W\d_].*[^\W\d_]", piece, re.DOTALL)
+                and len(set(piece)) > 1
+            ):
                 return piece.strip()[:60]
     return None
 
@@ -321,10 +336,18 @@ def choose(answers: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         ties go to the lower index. Then the other answers that have a text, with the reason why they are not kept: their own, `worse_answer`,
         or `copy_of_another` where the same was written before.
     """
-    place = pl.col("reason").replace_strict({name: -n for n, name in enumerate(REASONS)}, default=-len(REASONS), return_dtype=pl.Int64)
+    place = pl.col("reason").replace_strict(
+        {name: -n for n, name in enumerate(REASONS)}, default=-len(REASONS), return_dtype=pl.Int64
+    )
     usable = pl.col("reason").is_null()
     ordered = answers.with_columns(usable.alias("usable"), place.alias("place")).sort(
-        "row_id", "usable", "score", "place", "index", descending=[False, True, True, False, False], nulls_last=[True] * 5
+        "row_id",
+        "usable",
+        "score",
+        "place",
+        "index",
+        descending=[False, True, True, False, False],
+        nulls_last=[True] * 5,
     )
     first = pl.int_range(pl.len()).over("row_id") == 0
     again = pl.int_range(pl.len()).over("row_id", "answer_id") > 0
@@ -337,11 +360,16 @@ def choose(answers: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     best = ordered.filter("first").join(worst, on="row_id", how="left", maintain_order="left")
     best = best.with_columns(pl.when(pl.col("differs") & pl.col("usable")).then("rejected").alias("rejected"))
     winner = best.select("row_id", best_id="answer_id", best_score="score")
-    others = ordered.filter(~pl.col("first"), pl.col("text").fill_null("") != "").join(winner, on="row_id", maintain_order="left")
+    others = ordered.filter(~pl.col("first"), pl.col("text").fill_null("") != "").join(
+        winner, on="row_id", maintain_order="left"
+    )
     worse = pl.struct("score", "best_score", "by", winner="best_id").struct.json_encode()
     copied = pl.struct(duplicate_of="answer_id").struct.json_encode()
     others = others.with_columns(
-        pl.when("again").then(pl.lit("copy_of_another")).otherwise(pl.coalesce("reason", pl.lit("worse_answer"))).alias("reason"),
+        pl.when("again")
+        .then(pl.lit("copy_of_another"))
+        .otherwise(pl.coalesce("reason", pl.lit("worse_answer")))
+        .alias("reason"),
         pl.when("again").then(copied).otherwise(pl.coalesce("detail", worse)).alias("detail"),
     )
     extra = ["usable", "place", "first", "again"]

@@ -115,7 +115,10 @@ def _turn(going: pl.DataFrame, settings: Conversations, asking: Asking) -> pl.Da
     asked = pl.concat_list("messages", pl.struct(role=pl.lit("user"), content="request")).alias("asked")
     given = spoken.drop("finish_reason", "error").with_columns(asked)
     replies = asking.chat(
-        "answer", given.select("row_id", messages="asked"), asking.settings.chat.answering.sampling, told="assistant's turn"
+        "answer",
+        given.select("row_id", messages="asked"),
+        asking.settings.chat.answering.sampling,
+        told="assistant's turn",
     )
     given = given.join(replies.drop("index"), on="row_id", maintain_order="left")
     before = pl.col("asked").list.eval(pl.element().struct.field("content")).list.join("\n")
@@ -123,14 +126,20 @@ def _turn(going: pl.DataFrame, settings: Conversations, asking: Asking) -> pl.Da
     again = first_failure(_with_repetition(given, "assistant"), [_REPEATS])
     ended.append(pl.concat([degenerate, again]).unique("row_id", keep="first", maintain_order=True))
     given = given.join(ended[1], on="row_id", how="anti", maintain_order="left")
-    judged = asking.probability("carries_on", given.select("row_id", "language", "conversation", message="request", answer="text"))
+    judged = asking.probability(
+        "carries_on", given.select("row_id", "language", "conversation", message="request", answer="text")
+    )
     given = given.join(judged.select("row_id", "probability", unjudged="error"), on="row_id", maintain_order="left")
     ended.append(first_failure(given, coherence_rules(settings)))
     stays = given.join(ended[2], on="row_id", how="anti").select(
-        "row_id", added=pl.concat_list("asked", pl.struct(role=pl.lit("assistant"), content="text")), probability="probability"
+        "row_id",
+        added=pl.concat_list("asked", pl.struct(role=pl.lit("assistant"), content="text")),
+        probability="probability",
     )
     why = pl.concat(ended).rename({"reason": "failed", "detail": "measured"})
-    said = going.join(stays, on="row_id", how="left", maintain_order="left").join(why, on="row_id", how="left", maintain_order="left")
+    said = going.join(stays, on="row_id", how="left", maintain_order="left").join(
+        why, on="row_id", how="left", maintain_order="left"
+    )
     return said.with_columns(
         pl.coalesce("added", "messages").alias("messages"),
         pl.col("turns") + pl.col("added").is_not_null(),
@@ -170,12 +179,18 @@ def settle(rows: pl.DataFrame, talked: pl.DataFrame) -> Settled:
         pl.col("turns") > pl.col("before")
     )
     said = with_row_ids(grown.select("messages"))["row_id"].alias("child")
-    grown = grown.select(pl.col("row_id").alias("parent"), "messages", "turns", "coherence", "reason", "detail").with_columns(said)
+    grown = grown.select(
+        pl.col("row_id").alias("parent"), "messages", "turns", "coherence", "reason", "detail"
+    ).with_columns(said)
     copy = pl.col("child").is_in(before["row_id"].implode()) | (pl.int_range(pl.len()).over("child") > 0)
     copies, stays = grown.filter(copy), grown.filter(~copy)
     inherited = before.drop("messages", "turns", "coherence", "parents", "operation")
-    children = stays.drop("reason", "detail").join(inherited, left_on="parent", right_on="row_id", maintain_order="left")
-    children = children.with_columns(parents=pl.concat_list("parent"), operation=pl.lit(OPERATION)).rename({"child": "row_id"})
+    children = stays.drop("reason", "detail").join(
+        inherited, left_on="parent", right_on="row_id", maintain_order="left"
+    )
+    children = children.with_columns(parents=pl.concat_list("parent"), operation=pl.lit(OPERATION)).rename(
+        {"child": "row_id"}
+    )
     passing = before.join(stays, left_on="row_id", right_on="parent", how="anti")
     told = talked.join(grown.select(row_id="parent", child="child"), on="row_id", how="left", maintain_order="left")
     gone, copied = pl.col("row_id").is_in(stays["parent"].implode()), pl.col("row_id").is_in(copies["parent"].implode())
@@ -190,8 +205,13 @@ def settle(rows: pl.DataFrame, talked: pl.DataFrame) -> Settled:
         *(pl.lit(None, pl.String).alias(name) for name in ("source", "file", "position")),
         verdict=pl.lit("dropped"), reason=pl.lit("copy_of_another"), detail=pl.struct(duplicate_of="child").struct.json_encode(),
     )  # fmt: skip
-    of_copies = of_copies.with_columns(source=copies.join(rows, left_on="parent", right_on="row_id", maintain_order="left")["source"])
-    decisions = [part.select(pl.col(name).cast(dtype) for name, dtype in schema.DECISIONS.items()) for part in (of_rows, of_copies)]
+    of_copies = of_copies.with_columns(
+        source=copies.join(rows, left_on="parent", right_on="row_id", maintain_order="left")["source"]
+    )
+    decisions = [
+        part.select(pl.col(name).cast(dtype) for name, dtype in schema.DECISIONS.items())
+        for part in (of_rows, of_copies)
+    ]
     return Settled(
         pl.concat([passing, children.select(passing.columns)]).sort("row_id"),
         grown.height,
@@ -252,7 +272,9 @@ def _with_repetition(spoken: pl.DataFrame, role: str) -> pl.DataFrame:
     one, other = (tokens(pl.col(name).fill_null("")).list.unique() for name in ("text", "turn"))
     both = one.list.set_intersection(other).list.len()
     alike = (
-        pl.when(normalised(pl.col("text")) == normalised(pl.col("turn"))).then(1.0).otherwise(both / one.list.set_union(other).list.len())
+        pl.when(normalised(pl.col("text")) == normalised(pl.col("turn")))
+        .then(1.0)
+        .otherwise(both / one.list.set_union(other).list.len())
     )
     highest = pairs.select("row_id", repeats=alike.fill_nan(0.0)).group_by("row_id").agg(pl.col("repeats").max())
     return spoken.join(highest, on="row_id", how="left", maintain_order="left")
@@ -292,5 +314,7 @@ def _aim(going: pl.DataFrame) -> pl.Series:
     """What each user's next message is to do."""
     numbered = going.select(pl.concat_str("row_id", pl.col("turns").cast(pl.String), separator=" ")).to_series()
     places = (draw(f"{_STAGE} aim", numbered) * len(_AIMS)).floor().cast(pl.Int64)
-    english, chinese = (places.replace_strict(dict(enumerate(names)), return_dtype=pl.String) for names in zip(*_AIMS, strict=True))
+    english, chinese = (
+        places.replace_strict(dict(enumerate(names)), return_dtype=pl.String) for names in zip(*_AIMS, strict=True)
+    )
     return chinese.zip_with(going.select(_chinese()).to_series(), english) if going.height else chinese

@@ -43,7 +43,12 @@ EXAM = pl.Schema({"row_id": pl.String, "before": pl.Float64, "after": pl.Float64
 """A row that was held out: by how much the reference was scored above the student before and after it was taught."""
 
 _PLACES = pl.DataFrame(
-    {"index": [0, 1, 2, 3], "swapped": [False, False, True, True], "which": ["A", "B", "A", "B"], "of_answer": [True, False, False, True]}
+    {
+        "index": [0, 1, 2, 3],
+        "swapped": [False, False, True, True],
+        "which": ["A", "B", "A", "B"],
+        "of_answer": [True, False, False, True],
+    }
 )
 """The judge's questions about an answer (A) and its reference (B), which `swapped` stand the other way round."""
 
@@ -68,7 +73,10 @@ def questions(answers: pl.DataFrame, swap: bool) -> pl.DataFrame:
         Two lines per row, or four: row_id, language, request, one, other, which (A: a grade of `one`; B: of `other`), index (of the question).
     """
     places = _PLACES if swap else _PLACES.filter(~pl.col("swapped"))
-    first, second = (pl.when("swapped").then(one).otherwise(other) for one, other in (("reference", "answer"), ("answer", "reference")))
+    first, second = (
+        pl.when("swapped").then(one).otherwise(other)
+        for one, other in (("reference", "answer"), ("answer", "reference"))
+    )
     asked = answers.join(places, how="cross").with_columns(first.alias("one"), second.alias("other"))
     return asked.sort("row_id", "index").select("row_id", "language", "request", "one", "other", "which", "index")
 
@@ -99,7 +107,9 @@ def means(grades: pl.DataFrame) -> pl.DataFrame:
             mean(of_answer).alias("score"),
             mean(~of_answer).alias("reference_score"),
             pl.mean_horizontal((at(0) - at(3)).abs(), (at(1) - at(2)).abs()).alias("shift"),
-            pl.coalesce(*(pl.col("error").filter(which).drop_nulls().first() for which in (of_answer, ~of_answer))).alias("error"),
+            pl.coalesce(
+                *(pl.col("error").filter(which).drop_nulls().first() for which in (of_answer, ~of_answer))
+            ).alias("error"),
         )
     )
 
@@ -117,8 +127,14 @@ def examined(asking: Asking, asked: pl.DataFrame, student: Student, swap: bool) 
         One line per row: row_id, student, answer, score, reference_score, shift, error (why a score is null).
     """
     told = f"student {student.name}"
-    tried = asking.chat(f"student:{student.name}", asked.select("row_id", "messages"), student.sampling, by=student.model, told=told)
-    said = asked.join(tried.select("row_id", answer=pl.col("text").fill_null(""), call_error="error"), on="row_id", maintain_order="left")
+    tried = asking.chat(
+        f"student:{student.name}", asked.select("row_id", "messages"), student.sampling, by=student.model, told=told
+    )
+    said = asked.join(
+        tried.select("row_id", answer=pl.col("text").fill_null(""), call_error="error"),
+        on="row_id",
+        maintain_order="left",
+    )
     judged = questions(said.filter(pl.col("answer") != ""), swap)
     scores = means(asking.grade(PAIR, judged, f"grade {told}"))
     silent = (pl.col("answer") == "") & (pl.col("call_error").is_null() | (pl.col("call_error") == EMPTY))
@@ -187,7 +203,9 @@ def in_words(said: pl.DataFrame) -> pl.DataFrame:
     whole = pl.when(pl.col("finish_reason") != "length").then("text")
     found = said.with_columns(text).with_columns(pl.coalesce(sentences, whole).alias("text"))
     words = {name: _plain(name) for name in ("text", "request", "reference", "answer")}
-    repeats = pl.any_horizontal(words[name].str.contains(words["text"], literal=True) for name in ("request", "reference", "answer"))
+    repeats = pl.any_horizontal(
+        words[name].str.contains(words["text"], literal=True) for name in ("request", "reference", "answer")
+    )
     usable = pl.col("text").str.contains(r"\p{L}") & ~pl.col("text").str.contains(_NOTHING) & ~repeats
     return found.select("row_id", pl.when(usable).then("text").alias("deficiency"))
 
@@ -212,7 +230,9 @@ def exam(before: pl.DataFrame, after: pl.DataFrame, student: str) -> pl.DataFram
         student: Its name.
     """
     own = pl.element().filter(pl.element().struct.field("student") == student).struct.field
-    known = before.select("row_id", "answer_score", *(pl.col("student_scores").list.eval(own(n)).list.first().alias(n) for n in _SCORES))
+    known = before.select(
+        "row_id", "answer_score", *(pl.col("student_scores").list.eval(own(n)).list.first().alias(n) for n in _SCORES)
+    )
     both = known.join(after.select("row_id", *_SCORES), on="row_id", suffix="_after")
     gaps = (
         (pl.coalesce(f"reference_score{end}", "answer_score") - pl.col(f"score{end}")).alias(name)
@@ -242,7 +262,9 @@ def by_ability(
     """
     scores = pl.col("student_scores")
     reference = scores.list.eval(pl.element().struct.field("reference_score")).list.mean()
-    known = pl.coalesce(reference, "answer_score")  # where no student wrote anything, the judge has not seen it in a pair
+    known = pl.coalesce(
+        reference, "answer_score"
+    )  # where no student wrote anything, the judge has not seen it in a pair
     mean = scores.list.eval(pl.element().struct.field("score")).list.mean()
     named = pl.col("cate_ability").list.unique(maintain_order=True)
     rows = diagnosed.join(exams, on="row_id", how="left", maintain_order="left").select(
@@ -252,7 +274,10 @@ def by_ability(
         known.alias("reference"),
         (known - mean).alias("difference"),
     )  # fmt: skip
-    each = [pl.struct(pl.lit(name).alias("student"), pl.col(f"student {n}").mean().alias("score")) for n, name in enumerate(students)]
+    each = [
+        pl.struct(pl.lit(name).alias("student"), pl.col(f"student {n}").mean().alias("score"))
+        for n, name in enumerate(students)
+    ]
     lines = [
         pl.len().alias("rows"),
         pl.col("answer_score").mean(),
@@ -267,12 +292,19 @@ def by_ability(
         pl.col("after").mean().alias("gap_after"),
     ]
     whole = rows.select(pl.lit(ALL).alias("ability"), *lines)
-    parts = rows.explode("ability").group_by("ability", maintain_order=True).agg(*lines).sort(pl.col("rows") * -1, "ability")
+    parts = (
+        rows.explode("ability")
+        .group_by("ability", maintain_order=True)
+        .agg(*lines)
+        .sort(pl.col("rows") * -1, "ability")
+    )
     gain = pl.col("gap_before") - pl.col("gap_after")
     stop = (pl.col("ability") == ALL) & (gain < min_gain).fill_null(False)
     table = pl.concat([whole, parts], how="vertical_relaxed").with_columns(gain.alias("gain"), stop.alias("stop"))
     seeds = pl.when(pl.lit(last) | pl.col("stop").any()).then(0).otherwise("weak_rows")
-    described = table.with_columns(pl.lit(number).alias("round"), seeds.alias("seeds"), pl.col("weak_rows").alias("weak"))
+    described = table.with_columns(
+        pl.lit(number).alias("round"), seeds.alias("seeds"), pl.col("weak_rows").alias("weak")
+    )
     return described.select(pl.col(name).cast(kind) for name, kind in ABILITIES.items())
 
 
@@ -285,4 +317,8 @@ def wide(table: pl.DataFrame) -> pl.DataFrame:
     """`ABILITIES` with a column per student, `student NAME`, in the place of their list."""
     names = table["student_scores"].explode().struct.field("student").drop_nulls().unique(maintain_order=True)
     place = table.columns.index("student_scores")
-    return table.select(*table.columns[:place], *(_score_of(name).alias(f"student {name}") for name in names), *table.columns[place + 1 :])
+    return table.select(
+        *table.columns[:place],
+        *(_score_of(name).alias(f"student {name}") for name in names),
+        *table.columns[place + 1 :],
+    )

@@ -34,7 +34,9 @@ _SAYS = re.compile(
     r"|#\s*(?:(?:output|outputs|prints|returns?|result|expected|输出|结果|返回)\b)?)\s*[:：]?\s*(?:the (?:value|list|string|number|result) )?",
     re.IGNORECASE,
 )
-_AFTER = re.compile(r"\s*(?:$|[.,;!?，。；、）)`\]]|(?:and|because|since|as|while|whereas|for|but|which|因为|而|并|和)\b|#)")
+_AFTER = re.compile(
+    r"\s*(?:$|[.,;!?，。；、）)`\]]|(?:and|because|since|as|while|whereas|for|but|which|因为|而|并|和)\b|#)"
+)
 _IN_OUT = re.compile(
     r"(?:^|\n)[\s>*\-`]*\**(?:sample |example )?(?:input|输入|输入示例"
     r"|示例输入)\**\s*(?:\d+\s*)?[:：]\**[\s`]*([^\n`]+?)[\s`]*\n(?:[\s`>*\-]*\n)*[\s`>*\-]*"
@@ -105,13 +107,20 @@ def program_of(request: str, answer: str, tests: str | None) -> str | None:
     code, tree = _main(answer, bool(tests))
     if code is None or not _runs_alone(tree, bool(tests)):
         return None
-    names = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)} if tree else dict.fromkeys(_DEF.findall(code))
+    names = (
+        {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+        if tree
+        else dict.fromkeys(_DEF.findall(code))
+    )
     checks = [tests] if tests else []
     if tree:
         checks += [
             f"{node.name}()"
             for node in tree.body
-            if isinstance(node, ast.FunctionDef) and node.name.startswith("test") and _asserts(node) and not _parameters(node)[1]
+            if isinstance(node, ast.FunctionDef)
+            and node.name.startswith("test")
+            and _asserts(node)
+            and not _parameters(node)[1]
         ]
     for text in (request, answer):
         checks += _sessions(text, names)
@@ -119,7 +128,9 @@ def program_of(request: str, answer: str, tests: str | None) -> str | None:
     checks += [line for line in _assert_lines(request) if (parsed := _parsed(line)) and _states(parsed, names)]
     examples = [example for text in (request, answer) for example in _examples(text, names)]
     if tree and len(names) == 1:
-        examples += [example for text in (request, answer) for example in _inputs_and_outputs(text, next(iter(names.values())))]
+        examples += [
+            example for text in (request, answer) for example in _inputs_and_outputs(text, next(iter(names.values())))
+        ]
     checks += [_check(example) for example in dict.fromkeys(examples)]
     own = tree is not None and _asserts(*_outside_functions(tree))
     if not checks and not own:
@@ -146,7 +157,9 @@ def _without_demonstration(code: str, tree: ast.Module) -> str:
     """A program without what it does only where it is started: that may wait for input, and checks nothing."""
     lines = code.splitlines()
     for node in tree.body:
-        if isinstance(node, ast.If) and any(isinstance(inner, ast.Name) and inner.id == "__name__" for inner in ast.walk(node.test)):
+        if isinstance(node, ast.If) and any(
+            isinstance(inner, ast.Name) and inner.id == "__name__" for inner in ast.walk(node.test)
+        ):
             assert node.end_lineno
             lines[node.lineno - 1 : node.end_lineno] = [""] * (node.end_lineno - node.lineno + 1)
     return "\n".join(lines)
@@ -187,7 +200,11 @@ def _asserts(*nodes: ast.AST) -> bool:
 
 def _states(tree: ast.Module, names: dict[str, ast.FunctionDef | None]) -> bool:
     """Whether it asserts something of the functions."""
-    return _asserts(tree) and any(isinstance(node, ast.Name) and node.id in names for node in ast.walk(tree)) and not _defines(tree, names)
+    return (
+        _asserts(tree)
+        and any(isinstance(node, ast.Name) and node.id in names for node in ast.walk(tree))
+        and not _defines(tree, names)
+    )
 
 
 def _defines(tree: ast.Module, names: dict[str, ast.FunctionDef | None]) -> bool:
@@ -221,10 +238,16 @@ def _sessions(text: str, names: dict[str, ast.FunctionDef | None]) -> list[str]:
                 lines.append(source)
         elif example.exc_msg is not None:
             if calls:
-                lines.append(f"_check_error_({source!r}, lambda: {source}, {example.exc_msg.partition(':')[0].strip()!r})")
+                lines.append(
+                    f"_check_error_({source!r}, lambda: {source}, {example.exc_msg.partition(':')[0].strip()!r})"
+                )
                 told = True
         elif want and calls and "..." not in want:
-            lines.append(_check(_Example(source, want)) if _literal(want) else f"_check_session_({source!r}, lambda: {source}, {want!r})")
+            lines.append(
+                _check(_Example(source, want))
+                if _literal(want)
+                else f"_check_session_({source!r}, lambda: {source}, {want!r})"
+            )
             told = True
     return lines if told else []
 
@@ -321,7 +344,11 @@ def execute(answers: pl.DataFrame, limits: Limits) -> pl.DataFrame:
         `VERDICTS`, in the order of the answers.
     """
     rows = answers.select("row_id", "request", "text", "tests").iter_rows()
-    programs = {row_id: program for row_id, request, text, tests in rows if (program := program_of(request or "", text or "", tests))}
+    programs = {
+        row_id: program
+        for row_id, request, text, tests in rows
+        if (program := program_of(request or "", text or "", tests))
+    }
     verdicts = sandbox.run(list(programs.values()), limits)
     lines = []
     for row_id, (status, reason, _) in zip(programs, verdicts, strict=True):

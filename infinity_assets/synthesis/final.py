@@ -87,8 +87,12 @@ def keep(
     failed = first_failure(described, _rules(settings))
     left = described.join(failed, on="row_id", how="anti", maintain_order="left")
     lost = prints.losers(left, workers)
-    detail = pl.struct("similarity", threshold=pl.lit(settings.near), duplicate_of="duplicate_of", matched="matched", method="method")
-    failed = pl.concat([failed, lost.select("row_id", reason=pl.lit("near_duplicate"), detail=detail.struct.json_encode())])
+    detail = pl.struct(
+        "similarity", threshold=pl.lit(settings.near), duplicate_of="duplicate_of", matched="matched", method="method"
+    )
+    failed = pl.concat(
+        [failed, lost.select("row_id", reason=pl.lit("near_duplicate"), detail=detail.struct.json_encode())]
+    )
     left = ranked(left.join(lost, on="row_id", how="anti", maintain_order="left"), settings)
     failed = pl.concat([failed, first_failure(left, [_LOW])])
     kept = left.join(failed, on="row_id", how="anti").select(*arrived.columns, "terms", "quantile").sort("row_id")
@@ -98,7 +102,9 @@ def keep(
         detail=pl.struct("answer_score", "reward", "quantile", "round").struct.json_encode(),
     )
     dropped = pl.concat([repeated, rows.join(failed, on="row_id", maintain_order="left").select(repeated.columns)])
-    decisions = [part.select(list(schema.DECISIONS)) for part in (dropped.with_columns(verdict=pl.lit("dropped")), passed)]
+    decisions = [
+        part.select(list(schema.DECISIONS)) for part in (dropped.with_columns(verdict=pl.lit("dropped")), passed)
+    ]
     return Filtered(kept, pl.concat(decisions), _closest(against, lost, failed, settings.near))
 
 
@@ -112,10 +118,25 @@ def _rules(settings: Final) -> list[Rule]:
     return [
         Rule("contaminated", pl.col("item_id").is_not_null(), pl.col("share"), evidence=hit),
         Rule("unsafe", pl.col("harm").is_not_null(), pl.col("harm").str.slice(0, 120)),
-        Rule("licence_denied", pl.col("licence").is_in(settings.denied_licences), pl.col("licence"), ", ".join(settings.denied_licences)),
-        Rule("terms_denied", pl.col("terms").is_in(settings.denied_terms), pl.col("terms"), ", ".join(settings.denied_terms)),
+        Rule(
+            "licence_denied",
+            pl.col("licence").is_in(settings.denied_licences),
+            pl.col("licence"),
+            ", ".join(settings.denied_licences),
+        ),
+        Rule(
+            "terms_denied",
+            pl.col("terms").is_in(settings.denied_terms),
+            pl.col("terms"),
+            ", ".join(settings.denied_terms),
+        ),
         Rule("not_scored", ~pl.col("answer_score").is_finite().fill_null(False), pl.col("answer_score")),
-        Rule("low_answer_score", pl.col("answer_score") < settings.min_answer_score, pl.col("answer_score"), settings.min_answer_score),
+        Rule(
+            "low_answer_score",
+            pl.col("answer_score") < settings.min_answer_score,
+            pl.col("answer_score"),
+            settings.min_answer_score,
+        ),
         Rule("in_foundation", pl.col("foundation_same"), pl.lit(1.0), evidence=pl.col("foundation_other")),
         *(
             Rule(
@@ -131,7 +152,11 @@ def _rules(settings: Final) -> list[Rule]:
 
 
 _LOW = Rule(
-    "low_reward", pl.col("place") < pl.col("cut"), pl.col("measure"), pl.col("least"), pl.format("{} of {} by {}", "place", "rows", "by")
+    "low_reward",
+    pl.col("place") < pl.col("cut"),
+    pl.col("measure"),
+    pl.col("least"),
+    pl.format("{} of {} by {}", "place", "rows", "by"),
 )
 
 
@@ -170,7 +195,11 @@ def _once(arrived: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     ordered = arrived.sort("row_id", "round", pl.col("parents").list.join(" "))
     first = pl.int_range(pl.len()).over("row_id") == 0
     several = ordered.filter(pl.len().over("row_id") > 1)
-    merged = several.explode("parents").group_by("row_id").agg(most_restrictive(pl.col("licence")), pl.col("parents").unique().sort())
+    merged = (
+        several.explode("parents")
+        .group_by("row_id")
+        .agg(most_restrictive(pl.col("licence")), pl.col("parents").unique().sort())
+    )
     rows = ordered.filter(first).update(merged, on="row_id", maintain_order="left") if several.height else ordered
     detail = pl.struct("round", duplicate_of="row_id").struct.json_encode()
     repeated = ordered.filter(~first).with_columns(reason=pl.lit("repeats_another"), detail=detail)
@@ -289,9 +318,17 @@ def _portions(lengths: np.ndarray) -> Iterator[tuple[int, int]]:
         start = stop
 
 
-def _closest(against: dict[str, pl.DataFrame], lost: pl.DataFrame, failed: pl.DataFrame, threshold: float) -> pl.DataFrame:
-    near = failed.filter(pl.col("reason").str.starts_with("near_duplicate") | (pl.col("reason") == "in_foundation"))["row_id"]
-    pairs = [found.select("row_id", "other", pl.lit(name).alias("against"), "similarity") for name, found in against.items()]
+def _closest(
+    against: dict[str, pl.DataFrame], lost: pl.DataFrame, failed: pl.DataFrame, threshold: float
+) -> pl.DataFrame:
+    near = failed.filter(pl.col("reason").str.starts_with("near_duplicate") | (pl.col("reason") == "in_foundation"))[
+        "row_id"
+    ]
+    pairs = [
+        found.select("row_id", "other", pl.lit(name).alias("against"), "similarity") for name, found in against.items()
+    ]
     pairs.append(lost.select("row_id", pl.col("matched").alias("other"), pl.lit("g").alias("against"), "similarity"))
     apart = (pl.col("similarity") - threshold).abs()
-    return pl.concat(pairs).with_columns(dropped=pl.col("row_id").is_in(near.implode())).sort(apart, "row_id", "against")
+    return (
+        pl.concat(pairs).with_columns(dropped=pl.col("row_id").is_in(near.implode())).sort(apart, "row_id", "against")
+    )

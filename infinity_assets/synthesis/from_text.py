@@ -198,7 +198,9 @@ def exemplars(prompt: Prompt) -> list[tuple[str, tuple[Pair, ...]]]:
     texts = [turn.filled({}) for turn in prompt.turns if turn.role == "user"][:-1]
     found = [(text, Grammar("", "</s>").parse(written)) for text, written in zip(texts, prompt.examples, strict=True)]
     if prompt.turns[0].role == "system" or not all(parsed.pairs and not parsed.rejected for _, parsed in found):
-        raise InfinityError(f"{prompt.file}: its turns are texts and {QUE} question {ANS} answer {END}, without a system turn.")
+        raise InfinityError(
+            f"{prompt.file}: its turns are texts and {QUE} question {ANS} answer {END}, without a system turn."
+        )
     return [(text, parsed.pairs) for text, parsed in found]
 
 

@@ -43,14 +43,18 @@ def settle(made: pl.DataFrame, columns: pl.Schema, rules: list[Rule], copied: pl
     made = made.sort("row_id")
     child = with_row_ids(made.select("messages"))["row_id"].alias("child")
     written = made.with_columns(child).filter(pl.col("text").fill_null("") != "")
-    failed = pl.concat([*([first_failure(made, rules)] if rules else []), copied]).unique("row_id", keep="first", maintain_order=True)
+    failed = pl.concat([*([first_failure(made, rules)] if rules else []), copied]).unique(
+        "row_id", keep="first", maintain_order=True
+    )
     alive = written.join(failed, on="row_id", how="anti", maintain_order="left")
     copies = alive.filter(pl.int_range(pl.len()).over("child") > 0)
     detail = pl.struct(duplicate_of="child").struct.json_encode().alias("detail")
     failed = pl.concat([failed, copies.select("row_id", pl.lit("copy_of_another").alias("reason"), detail)])
 
     said = ["reason", "detail"]  # of the line itself, if it has any: what counts is why it failed
-    told = made.with_columns(child).drop(said, strict=False).join(failed, on="row_id", how="left", maintain_order="left")
+    told = (
+        made.with_columns(child).drop(said, strict=False).join(failed, on="row_id", how="left", maintain_order="left")
+    )
     stays = pl.col("reason").is_null()
     parents = told.with_columns(
         pl.when(stays).then(pl.lit("superseded")).otherwise(pl.lit("returned_to_pool")).alias("reason"),
@@ -63,14 +67,20 @@ def settle(made: pl.DataFrame, columns: pl.Schema, rules: list[Rule], copied: pl
         .join(failed, on="row_id", maintain_order="left")
         .with_columns(pl.col("child").alias("row_id"), **place)
     )
-    created = written.with_columns(pl.concat_list("row_id").alias("parents"), **place).with_columns(pl.col("child").alias("row_id"))
+    created = written.with_columns(pl.concat_list("row_id").alias("parents"), **place).with_columns(
+        pl.col("child").alias("row_id")
+    )
     lines = _dropped(parents, lost)
     gone = failed["row_id"].implode()
     stands = ~pl.col("row_id").is_in(gone)
     # A row that stays has the one parent that it names: the same text written from another parent was thrown away, and adds none.
     descent = written.filter(stands | ~stands.any().over("child"))
-    edges = descent.select(pl.col("child").alias("child_id"), pl.col("row_id").alias("parent_id"), "operation").unique(maintain_order=True)
-    kept = created.filter(~pl.col("parents").list.first().is_in(gone)).select(pl.col(c).cast(t) for c, t in columns.items())
+    edges = descent.select(pl.col("child").alias("child_id"), pl.col("row_id").alias("parent_id"), "operation").unique(
+        maintain_order=True
+    )
+    kept = created.filter(~pl.col("parents").list.first().is_in(gone)).select(
+        pl.col(c).cast(t) for c, t in columns.items()
+    )
     return Generation(kept.sort("row_id"), created, lines, edges)
 
 
@@ -124,7 +134,9 @@ def merge_copies(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         ordered.filter(first)
         .drop("licence", "parents")
         .join(
-            ordered.explode("parents").group_by("row_id").agg(most_restrictive(pl.col("licence")), pl.col("parents").unique().sort()),
+            ordered.explode("parents")
+            .group_by("row_id")
+            .agg(most_restrictive(pl.col("licence")), pl.col("parents").unique().sort()),
             on="row_id",
         )
     )
@@ -133,4 +145,6 @@ def merge_copies(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         pl.lit("copy_of_another").alias("reason"),
         pl.struct(duplicate_of="row_id").struct.json_encode().alias("detail"),
     )
-    return merged.select(rows.columns).sort("row_id"), copies.select(pl.col(c).cast(t) for c, t in schema.DECISIONS.items())
+    return merged.select(rows.columns).sort("row_id"), copies.select(
+        pl.col(c).cast(t) for c, t in schema.DECISIONS.items()
+    )

@@ -66,14 +66,24 @@ class Asking:
         """What is written to several prompts, each with rows of its own, in one batch: as `write` gives it, and the `prompt`."""
         folder = self.settings.prompts_dir
         requests = {
-            name: batch.from_prompt(prompts.both(name, folder), some, sampling, self.stage, schema=schema) for name, some in rows.items()
+            name: batch.from_prompt(prompts.both(name, folder), some, sampling, self.stage, schema=schema)
+            for name, some in rows.items()
         }
         asked = [request for some in requests.values() for request in some]
         found = self._texts(self.inference.generate(by or self.settings.models.generator, asked, told).frame)
-        return found.with_columns(pl.Series("prompt", [name for name, some in requests.items() for _ in some], dtype=pl.String))
+        return found.with_columns(
+            pl.Series("prompt", [name for name, some in requests.items() for _ in some], dtype=pl.String)
+        )
 
     def chat(
-        self, name: str, rows: pl.DataFrame, sampling: Sampling, *, samples: int = 1, by: ModelSpec | None = None, told: str = ""
+        self,
+        name: str,
+        rows: pl.DataFrame,
+        sampling: Sampling,
+        *,
+        samples: int = 1,
+        by: ModelSpec | None = None,
+        told: str = "",
     ) -> pl.DataFrame:
         """What the generator (or `by`) says next in a conversation, with nothing around it: row_id, index, text (stripped), finish_reason, error.
 

@@ -65,7 +65,9 @@ def until_accepted(
     while generation.kept.height > wanted:  # again, because what was dropped as a copy of the surplus may stand now
         kept = generation.kept.select(parent=pl.col("parents").list.first()).join(place, on="parent").sort("place")
         detail = pl.struct(wanted=pl.lit(wanted)).struct.json_encode()
-        surplus = pl.concat([surplus, kept.slice(wanted).select(row_id="parent", reason=pl.lit("over_quota"), detail=detail)])
+        surplus = pl.concat(
+            [surplus, kept.slice(wanted).select(row_id="parent", reason=pl.lit("over_quota"), detail=detail)]
+        )
         generation = settle(pl.concat(made), surplus)
     detail = pl.struct(wanted=pl.lit(wanted), tried=pl.lit(tried)).struct.json_encode()
     left = ordered.slice(tried).with_columns(verdict=pl.lit("dropped"), reason=pl.lit("not_needed"), detail=detail)

@@ -37,7 +37,9 @@ def examples_of(rows: pl.DataFrame, split_unknown: bool) -> list[About]:
     """
     found = []
     columns = ("row_id", "source", "messages", "context_chars")
-    for row_id, source, messages, chars in rows.select(columns).unique(["source", "row_id"]).sort("source", "row_id").iter_rows():
+    for row_id, source, messages, chars in (
+        rows.select(columns).unique(["source", "row_id"]).sort("source", "row_id").iter_rows()
+    ):
         turns = [turn for turn in messages if turn["role"] != "system"]
         first = turns[0]["content"]
         if chars is None and split_unknown:

@@ -42,7 +42,9 @@ def sampled(rows: pl.DataFrame | pl.LazyFrame, settings: Proxy) -> pl.DataFrame:
     """The rows that it is trained on: a sample by row id, in the order of the lots. Columns row_id, messages."""
     ids = rows.lazy().select("row_id").collect()
     lots = ids.with_columns(draw("proxy", ids["row_id"])).sort("draw", "row_id").head(settings.rows).select("row_id")
-    texts = rows.lazy().select("row_id", "messages").join(lots.lazy(), on="row_id", how="semi").collect(engine="streaming")
+    texts = (
+        rows.lazy().select("row_id", "messages").join(lots.lazy(), on="row_id", how="semi").collect(engine="streaming")
+    )
     return lots.join(texts, on="row_id", maintain_order="left")
 
 
@@ -78,7 +80,9 @@ def train(
     """
     if not (folder / RECORD).is_file():
         if settings.method == "lora" and find_spec("peft") is None:
-            raise InfinityError("The proxy's method `lora` needs the package peft: pip install 'infinity-assets[lora]'.")
+            raise InfinityError(
+                "The proxy's method `lora` needs the package peft: pip install 'infinity-assets[lora]'."
+            )
         with new_folder(folder) as out, tempfile.TemporaryDirectory() as scratch:
             record = _run(rows, settings, base, out, Path(scratch), progress)
             (out / RECORD).write_text(json.dumps(record), encoding="utf-8")
@@ -86,7 +90,9 @@ def train(
     return Trained(pl.DataFrame(told["curve"], schema=CURVE), told["rows"], told["left_out"])
 
 
-def _run(rows: pl.DataFrame, settings: Proxy, base: Path, out: Path, scratch: Path, progress: Callable[[int, int, str], None]) -> dict:
+def _run(
+    rows: pl.DataFrame, settings: Proxy, base: Path, out: Path, scratch: Path, progress: Callable[[int, int, str], None]
+) -> dict:
     job = {"settings": settings.model_dump(), "base": str(base), "out": str(out)}
     (scratch / "job.json").write_text(json.dumps(job), encoding="utf-8")
     with (scratch / "rows.jsonl").open("w", encoding="utf-8") as lines:

@@ -35,7 +35,9 @@ def encode(tokenizer: Any, messages: list[dict[str, str]], max_tokens: int) -> t
             if not text.startswith(after) or not after.startswith(before):
                 return None
             spans.append((len(before), len(after)))
-    coded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, truncation=True, max_length=max_tokens)
+    coded = tokenizer(
+        text, add_special_tokens=False, return_offsets_mapping=True, truncation=True, max_length=max_tokens
+    )
     tokens = coded["input_ids"]
     learned = [
         token if any(start <= begin and end <= stop for start, stop in spans) and end > begin else IGNORED
@@ -50,7 +52,9 @@ def batches(rows: list[Any], settings: dict[str, Any]) -> Iterator[list[Any]]:
     for _ in range(settings["epochs"]):
         places = torch.randperm(len(rows), generator=order).tolist()
         for start in range(0, len(places), settings["batch"]):
-            yield sorted((rows[place] for place in places[start : start + settings["batch"]]), key=lambda row: len(row[0]))
+            yield sorted(
+                (rows[place] for place in places[start : start + settings["batch"]]), key=lambda row: len(row[0])
+            )
 
 
 def padded(rows: list[Any], device: str) -> dict[str, torch.Tensor]:
@@ -93,7 +97,9 @@ def main(folder: Path) -> None:
         from peft import LoraConfig, get_peft_model
 
         rank = settings["lora_rank"]
-        model = get_peft_model(model, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM"))
+        model = get_peft_model(
+            model, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
+        )
     model.to(device).train()
     trained = [weight for weight in model.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=0.0, betas=(0.9, 0.95), weight_decay=0.0)
@@ -108,7 +114,10 @@ def main(folder: Path) -> None:
             with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
                 logits = model(**tensors).logits[:, :-1]
             part = (
-                torch.nn.functional.cross_entropy(logits[labels != IGNORED].float(), labels[labels != IGNORED], reduction="sum") / answers
+                torch.nn.functional.cross_entropy(
+                    logits[labels != IGNORED].float(), labels[labels != IGNORED], reduction="sum"
+                )
+                / answers
             )
             part.backward()
             loss += part.item()
@@ -117,7 +126,12 @@ def main(folder: Path) -> None:
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        print(json.dumps({"step": step + 1, "loss": loss, "learning_rate": rate(step, steps, settings), "tokens": answers}), flush=True)
+        print(
+            json.dumps(
+                {"step": step + 1, "loss": loss, "learning_rate": rate(step, steps, settings), "tokens": answers}
+            ),
+            flush=True,
+        )
     if settings["method"] == "lora":
         model = model.merge_and_unload()
     model.to("cpu", stored).save_pretrained(job["out"])

@@ -41,7 +41,9 @@ def questions(number: int) -> list[GenerateRequest]:
     """So many requests, all different."""
     sampling = Sampling(temperature=0.7, max_tokens=128)
     return [
-        GenerateRequest(f"r{n}", "chaos", "p1", ({"role": "user", "content": f"What is {n} plus {n + 1}?"},), sampling, seed=n)
+        GenerateRequest(
+            f"r{n}", "chaos", "p1", ({"role": "user", "content": f"What is {n} plus {n + 1}?"},), sampling, seed=n
+        )
         for n in range(number)
     ]
 
@@ -56,7 +58,9 @@ def ask(requests: list[GenerateRequest], folder: Path, concurrency: int, **setti
         seconds = time.monotonic() - began
         inference.release()
         segments = [path for path in folder.rglob("*.parquet") if not path.name.startswith(".")]
-        return Outcome(seconds, frame, pl.concat([pl.read_parquet(path, columns=["key"]) for path in segments]), fates())
+        return Outcome(
+            seconds, frame, pl.concat([pl.read_parquet(path, columns=["key"]) for path in segments]), fates()
+        )
 
 
 def faults(requests: list[GenerateRequest], outcome: Outcome) -> list[str]:
@@ -82,14 +86,22 @@ def main() -> int:
     said = parser.parse_args()
     requests, wrong = questions(said.requests), []
     outcomes = {}
-    print(f"{said.requests} requests, at most {said.concurrency} in flight, {said.latency} s each; load {os.getloadavg()[0]:.1f}")
+    print(
+        f"{said.requests} requests, at most {said.concurrency} in flight, {said.latency} s each; load {os.getloadavg()[0]:.1f}"
+    )
     with tempfile.TemporaryDirectory() as folder:
-        ask(requests[:50], Path(folder) / "warm", said.concurrency, latency=0.0, **CLEAN)  # what is imported at first use
+        ask(
+            requests[:50], Path(folder) / "warm", said.concurrency, latency=0.0, **CLEAN
+        )  # what is imported at first use
         for name, settings in (("clean", CLEAN), ("chaotic", {})):
-            outcome = outcomes[name] = ask(requests, Path(folder) / name, said.concurrency, latency=said.latency, **settings)
+            outcome = outcomes[name] = ask(
+                requests, Path(folder) / name, said.concurrency, latency=said.latency, **settings
+            )
             wrong += faults(requests, outcome)
             classes = Counter(outcome.frame["error"].fill_null("answered"))
-            duplicates = sum(column.len() - column.n_unique() for column in (outcome.frame["row_id"], outcome.stored["key"]))
+            duplicates = sum(
+                column.len() - column.n_unique() for column in (outcome.frame["row_id"], outcome.stored["key"])
+            )
             print(
                 f"{name:8} {said.requests / outcome.seconds:6.0f} rows/s  {outcome.seconds:6.1f} s  rows: {dict(classes)}, {duplicates} duplicates"
             )

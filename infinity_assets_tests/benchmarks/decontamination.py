@@ -72,11 +72,17 @@ def main() -> None:
     seconds = time.monotonic() - began
     hits = pl.concat(found)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"{items.height:,} items read in {reading:.1f} s, indexed in {indexing:.1f} s (compiled first, if never before)")
-    print(f"{rows:,} rows, {size / 1e6:,.0f} MB of text in {seconds:.1f} s: {rows / seconds:,.0f} rows/s, {size / 1e6 / seconds:,.0f} MB/s")
+    print(
+        f"{items.height:,} items read in {reading:.1f} s, indexed in {indexing:.1f} s (compiled first, if never before)"
+    )
+    print(
+        f"{rows:,} rows, {size / 1e6:,.0f} MB of text in {seconds:.1f} s: {rows / seconds:,.0f} rows/s, {size / 1e6 / seconds:,.0f} MB/s"
+    )
     print(f"peak memory {peak:.2f} GiB")
     with pl.Config(tbl_rows=60):
-        counts = hits.group_by("verdict", "rule", "part", "side").agg(pl.col("row_id").n_unique().alias("rows"), pl.len().alias("hits"))
+        counts = hits.group_by("verdict", "rule", "part", "side").agg(
+            pl.col("row_id").n_unique().alias("rows"), pl.len().alias("hits")
+        )
         print(counts.sort("verdict", "part", "rule", "side"))
     if arguments.ground_truth:
         truth = known(arguments.ground_truth)

@@ -96,7 +96,11 @@ def run_library(lake: Path, backwards: bool = False) -> None:
     losers = find_duplicates(prints, settings.dedup, workers=settings.ingest.workers)
     losers.write_parquet(lake / "losers.parquet")
     ended = time.monotonic()
-    took = {"signing": signed - began, "finding": ended - signed, "lost": dict(losers.group_by("method").len().sort("method").iter_rows())}
+    took = {
+        "signing": signed - began,
+        "finding": ended - signed,
+        "lost": dict(losers.group_by("method").len().sort("method").iter_rows()),
+    }
     (lake / "library.json").write_text(json.dumps(took))
 
 
@@ -120,7 +124,12 @@ def sign(lake: Path, sources: Iterable[str], folder: Path) -> dict[str, pl.LazyF
 def compile_loops() -> None:
     """Have the compiled loops in numba's cache, so that no timing holds their compilation."""
     words = "one two three four five six seven"
-    rows = pool(*(("source", "file", number, [("user", words), ("assistant", words + tail)]) for number, tail in enumerate(("", " eight"))))
+    rows = pool(
+        *(
+            ("source", "file", number, [("user", words), ("assistant", words + tail)])
+            for number, tail in enumerate(("", " eight"))
+        )
+    )
     rule = Settings().dedup
     find_duplicates({"source": fingerprint(rows, rule.near).lazy()}, rule)
 
@@ -186,7 +195,9 @@ def texts_for_peers(lake: Path) -> Path:
     """The rows of a lake as the peers read them; made once."""
     folder = lake / "peers"
     if not folder.exists():
-        text = pl.concat_str(conversation.content_of("system", "user"), conversation.content_of("assistant"), separator="\n")
+        text = pl.concat_str(
+            conversation.content_of("system", "user"), conversation.content_of("assistant"), separator="\n"
+        )
         frame = rows_of(lake).select(text.alias("text")).collect().with_row_index("id")
         half = -(-frame.height // 2)
         with tempfile.TemporaryDirectory(dir=lake) as made:
@@ -200,7 +211,11 @@ def seconds_of_steps(lake: Path, since: datetime) -> dict[str, float]:
     """How long each asset took that was made since then."""
     books, spent = Lake(lake), {}
     for asset in sorted(books.assets() - set(READ)):
-        made = [manifest for name in books.partitions(asset) if (manifest := books.manifest(asset, name)) and manifest.finished_at >= since]
+        made = [
+            manifest
+            for name in books.partitions(asset)
+            if (manifest := books.manifest(asset, name)) and manifest.finished_at >= since
+        ]
         if made:
             spent[asset] = sum(manifest.seconds for manifest in made)
     return spent
@@ -210,10 +225,15 @@ def line(name: str, took: Measured, base: Measured | None = None) -> None:
     """Print one contender."""
     ratio = f"{took.seconds / base.seconds:7.2f} x" if base else " " * 9
     load = os.getloadavg()[0]
-    print(f"{name:<54} {took.seconds:8.1f} s {ratio}  cpu {took.cpu:7.1f} s  memory {took.memory:5.2f} GiB  load {load:.2f}", flush=True)
+    print(
+        f"{name:<54} {took.seconds:8.1f} s {ratio}  cpu {took.cpu:7.1f} s  memory {took.memory:5.2f} GiB  load {load:.2f}",
+        flush=True,
+    )
 
 
-def graph(name: str, lake: Path, base: Measured | None = None, environment: Mapping[str, str] | None = None) -> Measured:
+def graph(
+    name: str, lake: Path, base: Measured | None = None, environment: Mapping[str, str] | None = None
+) -> Measured:
     """Run ours through Dagster on a lake, and print what it took, in all and by asset."""
     began = datetime.now(UTC)
     took = process("graph", lake, environment)
@@ -234,7 +254,8 @@ def library(lake: Path, mode: str) -> Measured:
         size = sum(file.stat().st_size for file in (copy / "fingerprints").iterdir()) / 1e6
     lost = ", ".join(f"{method} {n:,}" for method, n in split["lost"].items()) or "none"
     print(
-        f"    signing {split['signing']:.1f} s, finding {split['finding']:.1f} s; fingerprints {size:.0f} MB; rows lost: {lost}", flush=True
+        f"    signing {split['signing']:.1f} s, finding {split['finding']:.1f} s; fingerprints {size:.0f} MB; rows lost: {lost}",
+        flush=True,
     )
     return took
 
@@ -258,29 +279,63 @@ def peers(lake: Path, python: Path) -> None:
     texts, took = texts_for_peers(lake), figures(lake)
     took["rensa, loop, one core"] = measured([str(python), "-c", RENSA, str(texts)], {})
     line("rensa", took["rensa, loop, one core"])
-    with tempfile.TemporaryDirectory(dir=lake.parent) as home:  # the peer caches what it reads, and its second run would be another
-        command = [str(python), "-m", "text_dedup.minhash", "--path", "parquet", "--data_files", f"{texts}/*.parquet", "--split", "train"]
-        command += ["--column", "text", "--idx_column", "id", "--output", f"{home}/output", "--cache_dir", f"{home}/cache"]
+    with tempfile.TemporaryDirectory(
+        dir=lake.parent
+    ) as home:  # the peer caches what it reads, and its second run would be another
+        command = [
+            str(python),
+            "-m",
+            "text_dedup.minhash",
+            "--path",
+            "parquet",
+            "--data_files",
+            f"{texts}/*.parquet",
+            "--split",
+            "train",
+        ]
+        command += [
+            "--column",
+            "text",
+            "--idx_column",
+            "id",
+            "--output",
+            f"{home}/output",
+            "--cache_dir",
+            f"{home}/cache",
+        ]
         command += ["--ngram", "5", "--threshold", "0.7", "--num_perm", "240", "--num_proc", "2"]
-        took["text-dedup, two processes"] = measured(command, {"HF_HOME": home, "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"})
+        took["text-dedup, two processes"] = measured(
+            command, {"HF_HOME": home, "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
+        )
     line("text-dedup", took["text-dedup, two processes"])
     graph_any, library_any = (took[f"{name}, answers any"].seconds for name in ("Dagster", "library alone"))
     print("\n| | wall | of Dagster, any | of library, any | processor | peak memory (PSS) |\n|---|---|---|---|---|---|")
     for name, (seconds, cpu, memory) in took.items():
-        print(f"| {name} | {seconds:.1f} s | {seconds / graph_any:.2f} | {seconds / library_any:.2f} | {cpu:.1f} s | {memory:.2f} GiB |")
+        print(
+            f"| {name} | {seconds:.1f} s | {seconds / graph_any:.2f} | {seconds / library_any:.2f} | {cpu:.1f} s | {memory:.2f} GiB |"
+        )
 
 
 def linear(lake: Path, cache: Path) -> None:
     """Ours on parts of the set, and on twice as much."""
     last = None
-    for name, digits in (("quarter", "0123"), ("half", "01234567"), ("whole", "0123456789abcdef"), ("doubled", "0123456789abcdef")):
+    for name, digits in (
+        ("quarter", "0123"),
+        ("half", "01234567"),
+        ("whole", "0123456789abcdef"),
+        ("doubled", "0123456789abcdef"),
+    ):
         folder = cache / "sources" / name
         if not folder.exists():
             partial = folder.with_suffix(".partial")
             shutil.rmtree(partial, ignore_errors=True)
             for source in Lake(lake).partitions(READ[0]):
                 rows = (
-                    Lake(lake).scan(READ[0], source).filter(pl.col("row_id").str.tail(1).is_in(list(digits))).select("messages").collect()
+                    Lake(lake)
+                    .scan(READ[0], source)
+                    .filter(pl.col("row_id").str.tail(1).is_in(list(digits)))
+                    .select("messages")
+                    .collect()
                 )
                 write_source(rows, partial / source)
                 if name == "doubled":
@@ -298,9 +353,30 @@ def write_source(rows: pl.DataFrame, folder: Path) -> None:
         rows.write_ndjson(folder / "rows.jsonl")
 
 
-ALPHABETS = ("az", "AZ", "09", "αω", "ΑΩ", "ая", "АЯ", "بغ", "في", "कह", "কহ", "కహ", "את", "กฮ", "あん", "アン", "가힣", "一龥")
+ALPHABETS = (
+    "az",
+    "AZ",
+    "09",
+    "αω",
+    "ΑΩ",
+    "ая",
+    "АЯ",
+    "بغ",
+    "في",
+    "कह",
+    "কহ",
+    "కహ",
+    "את",
+    "กฮ",
+    "あん",
+    "アン",
+    "가힣",
+    "一龥",
+)
 ALTERED = {
-    first + i: first + (i + size // 2) % size for first, size in ((ord(a), ord(z) - ord(a) + 1) for a, z in ALPHABETS) for i in range(size)
+    first + i: first + (i + size // 2) % size
+    for first, size in ((ord(a), ord(z) - ord(a) + 1) for a, z in ALPHABETS)
+    for i in range(size)
 }
 """Every letter, digit and ideogram, and the one that stands half an alphabet further on."""
 
@@ -309,7 +385,12 @@ def altered(rows: pl.DataFrame) -> pl.DataFrame:
     """The same rows in other letters: as alike among themselves as the rows are, and not like any of them."""
     turns = rows.with_row_index("row").explode("messages").unnest("messages")
     content = pl.Series("content", [text.translate(ALTERED) for text in turns["content"]], dtype=pl.String)
-    return turns.with_columns(content).group_by("row", maintain_order=True).agg(pl.struct("role", "content").alias("messages")).drop("row")
+    return (
+        turns.with_columns(content)
+        .group_by("row", maintain_order=True)
+        .agg(pl.struct("role", "content").alias("messages"))
+        .drop("row")
+    )
 
 
 def incremental(lake: Path, last: str) -> None:
@@ -370,8 +451,13 @@ def rethreshold(lake: Path) -> None:
         for threshold in (settings.dedup.near.threshold, *THRESHOLDS):
             near = settings.dedup.near.model_copy(update={"threshold": threshold})
             watch.lap()
-            losers = find_duplicates(prints, settings.dedup.model_copy(update={"near": near}), workers=settings.ingest.workers)
-            print(f"threshold {threshold}: {watch.lap():.2f} s, {(losers['method'] == 'near').sum():,} near-duplicates", flush=True)
+            losers = find_duplicates(
+                prints, settings.dedup.model_copy(update={"near": near}), workers=settings.ingest.workers
+            )
+            print(
+                f"threshold {threshold}: {watch.lap():.2f} s, {(losers['method'] == 'near').sum():,} near-duplicates",
+                flush=True,
+            )
 
 
 def determinism(lake: Path) -> None:
@@ -404,10 +490,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     what = ("figures", "library", "peers", "linear", "incremental", "rethreshold", "determinism", "truth")
     parser.add_argument("what", choices=(*what, *PROCESSES))
     parser.add_argument("folder", type=Path, help="folder whose subfolders are the sources")
-    parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir(), "deduplicate"), help="folder for what is made once")
+    parser.add_argument(
+        "--cache", type=Path, default=Path(tempfile.gettempdir(), "deduplicate"), help="folder for what is made once"
+    )
     parser.add_argument("--peers-python", type=Path, help="the Python of the peers' environment")
     parser.add_argument("--last", default="codealpaca", help="the source that is added last")
-    parser.add_argument("--rows", type=int, default=25_000, help="rows per language whose true similarities are computed")
+    parser.add_argument(
+        "--rows", type=int, default=25_000, help="rows per language whose true similarities are computed"
+    )
     chosen = parser.parse_args(arguments)
     if chosen.what in PROCESSES:
         PROCESSES[chosen.what](chosen.folder)
@@ -416,7 +506,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error("peers wants --peers-python")
     lake = lake_of(chosen.folder.absolute(), chosen.cache / "lakes" / "all")
     compile_loops()
-    machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    machine = (
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    )
     print(f"{machine}, load {os.getloadavg()[0]:.2f}", flush=True)
     calls = {
         "figures": lambda: figures(lake),

@@ -106,7 +106,9 @@ def bigrams(texts: pl.Series, features: str) -> np.ndarray:
     """Counts of hashed bigrams alone."""
     total = np.zeros(10_000, np.int64)
     for part in texts.to_frame().iter_slices(8_000):
-        both, single = (count(part.to_series(), Dsir.model_validate({"features": features, "ngram": n})).ngrams for n in (2, 1))
+        both, single = (
+            count(part.to_series(), Dsir.model_validate({"features": features, "ngram": n})).ngrams for n in (2, 1)
+        )
         total += both - single
     return total
 
@@ -115,10 +117,13 @@ def close(lake: Path, target: str, k: int, part: int, reference: Path | None) ->
     """How far draws are from the target, and the weights from those of the reference."""
     rows, dsir = pool_of(lake, part), Dsir(targets={"math": (target,)})
     at = pl.col("row_id").str.split("#").list.last().cast(pl.Int64).alias("at")
-    texts = rows.select(pl.col("at").cast(pl.Int64), "row_id", "source", conversation.content_of("user").alias("text")).collect(
-        engine="streaming"
-    )
-    aims = {features: bigrams(texts.filter(pl.col("source") == target)["text"], features) for features in ("words", "reference")}
+    texts = rows.select(
+        pl.col("at").cast(pl.Int64), "row_id", "source", conversation.content_of("user").alias("text")
+    ).collect(engine="streaming")
+    aims = {
+        features: bigrams(texts.filter(pl.col("source") == target)["text"], features)
+        for features in ("words", "reference")
+    }
     base = [divergence(aim, bigrams(texts.sample(k, seed=0)["text"], features)) for features, aim in aims.items()]
 
     def say(name: str, chosen: pl.Series, seconds: float | None) -> None:
@@ -134,7 +139,11 @@ def close(lake: Path, target: str, k: int, part: int, reference: Path | None) ->
         )
 
     say("random", texts["at"].gather(draw("random", texts["row_id"]).arg_sort().head(k)), None)
-    say("the target itself, and at random", texts.select((pl.col("source") != target).alias("o"), "at").sort("o")["at"].head(k), None)
+    say(
+        "the target itself, and at random",
+        texts.select((pl.col("source") != target).alias("o"), "at").sort("o")["at"].head(k),
+        None,
+    )
     weights = None
     for name, changes in SETTINGS.items():
         began = time.monotonic()
@@ -199,14 +208,21 @@ def main() -> None:
     parser.add_argument("--k", type=int, default=60_000, help="rows to be drawn")
     parser.add_argument("--repeat", type=int, default=3, help="runs, of which the fastest counts")
     parser.add_argument("--reference", type=Path, help="Python with data-selection==1.0.2")
-    parser.add_argument("--part", type=int, default=4, help="quarters of the pool that are read (`once`, `close`); as much less is drawn")
+    parser.add_argument(
+        "--part",
+        type=int,
+        default=4,
+        help="quarters of the pool that are read (`once`, `close`); as much less is drawn",
+    )
     parser.add_argument("--features", default="words", help="`once`: words or reference")
     parser.add_argument("--out", type=Path, help="`once`: where the ids go")
     said = parser.parse_args()
     match said.what:
         case "once":
             dsir = Dsir.model_validate({"targets": {"math": (said.target,)}, "features": said.features})
-            drawn(pool_of(said.lake, said.part), dsir, said.k * said.part // 4)[1].select("row_id").write_parquet(said.out)
+            drawn(pool_of(said.lake, said.part), dsir, said.k * said.part // 4)[1].select("row_id").write_parquet(
+                said.out
+            )
         case "speed":
             speed(said.lake, said.target, said.k, said.repeat)
         case "close":

@@ -49,7 +49,10 @@ def best(numbers: pl.Series, wanted: pl.Series) -> tuple[float, Tally]:
     def f1(found: Tally) -> float:
         return 2 * found.hits / (2 * found.hits + found.misses + found.alarms)
 
-    tallies = [(threshold, tally((numbers >= threshold).fill_null(False), wanted)) for threshold in numbers.drop_nulls().unique().sort()]
+    tallies = [
+        (threshold, tally((numbers >= threshold).fill_null(False), wanted))
+        for threshold in numbers.drop_nulls().unique().sort()
+    ]
     return max(tallies, key=lambda pair: f1(pair[1]), default=(0.0, tally(numbers.is_null() & False, wanted)))
 
 

@@ -46,7 +46,12 @@ def prepare(data: Path, scratch: Path, settings: Settings) -> Lake:
     given, lake = Lake(data), Lake(scratch)
 
     def commit(asset: str, rows: pl.DataFrame) -> None:
-        lake.commit(StepKey(asset=asset, partition="all", code_version="", settings_hash="", inputs={}), Outcome(rows), "benchmark", 0.0)
+        lake.commit(
+            StepKey(asset=asset, partition="all", code_version="", settings_hash="", inputs={}),
+            Outcome(rows),
+            "benchmark",
+            0.0,
+        )
 
     for asset in BORROWED:
         for partition in given.partitions(asset):
@@ -59,7 +64,10 @@ def prepare(data: Path, scratch: Path, settings: Settings) -> Lake:
     rows = lake.scan("decontaminated")
     for asset, columns in UNKNOWN.items():
         if not lake.partitions(asset):
-            commit(asset, rows.select("row_id", *(pl.lit(None, dtype).alias(name) for name, dtype in columns.items())).collect())
+            commit(
+                asset,
+                rows.select("row_id", *(pl.lit(None, dtype).alias(name) for name, dtype in columns.items())).collect(),
+            )
     if not lake.partitions("seed_selected"):
         commit("seed_selected", pl.DataFrame(schema=ROW))
     step = step_of("topics", lake, settings)
@@ -83,9 +91,13 @@ def main() -> None:
         pool = lake.scan("decontaminated").select(pl.len()).collect().item()
         print(f"prepared, peak {_peak():.2f} GiB")
         for similarity in (recipe.max_similarity, recipe.max_similarity - 0.05):
-            changed = settings.model_copy(update={"foundation": recipe.model_copy(update={"max_similarity": similarity})})
+            changed = settings.model_copy(
+                update={"foundation": recipe.model_copy(update={"max_similarity": similarity})}
+            )
             step = step_of("inf_instruct_f", lake, changed)
-            key = StepKey(asset="inf_instruct_f", partition="all", code_version="", settings_hash=str(similarity), inputs={})
+            key = StepKey(
+                asset="inf_instruct_f", partition="all", code_version="", settings_hash=str(similarity), inputs={}
+            )
             began, worked = time.perf_counter(), time.process_time()
             outcome = REGISTERED["inf_instruct_f"].function(step)
             computed = time.perf_counter() - began

@@ -109,14 +109,19 @@ def plain(sources: Path) -> None:
         source = load_source(folder)
         for file in source.files():
             with open(file.path, "rb") as stream:
-                for opened in open_files(stream, file.name, lambda member, source=source: source.wants("archive", member)):
+                for opened in open_files(
+                    stream, file.name, lambda member, source=source: source.wants("archive", member)
+                ):
                     for text in opened.stream if opened.suffix == ".jsonl" else [opened.stream.read()]:
                         try:
                             value = json.loads(text)
                         except ValueError:  # damaged, or no JSON
                             continue
                         records += len(value) if isinstance(value, list) else 1
-    print(f"plain reader  {time.monotonic() - began:7.1f} s  (parses {records:,} values, one core, keeps nothing)", flush=True)
+    print(
+        f"plain reader  {time.monotonic() - began:7.1f} s  (parses {records:,} values, one core, keeps nothing)",
+        flush=True,
+    )
 
 
 def lines_of(sources: Path) -> Iterator[bytes]:

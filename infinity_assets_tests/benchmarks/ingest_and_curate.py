@@ -38,7 +38,11 @@ def main() -> None:
             )
             for asset, rows, spent in lines.fetchall():
                 print(f"{asset:<16} {rows:>10,.0f} rows {spent:>8.1f} s {rows / max(spent, 1e-3):>12,.0f} rows/s")
-        records = sum(manifest.rows_created or 0 for name in pool.source_folders() if (manifest := Lake(data).manifest("raw_pool", name)))
+        records = sum(
+            manifest.rows_created or 0
+            for name in pool.source_folders()
+            if (manifest := Lake(data).manifest("raw_pool", name))
+        )
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         print(f"{records:,} records in {seconds:.1f} s: {records / seconds:,.0f} records/s, peak memory {peak:.2f} GiB")
 

@@ -63,7 +63,13 @@ def rows_of(folder: Path, files: Collection[str] = ()) -> pl.DataFrame:
     if files:
         source = source.model_copy(update={"include": tuple(glob.escape(file) for file in sorted(files))})
     rows = read(source).rows
-    return rows.select("source", "file", "position", conversation.content_of("user").alias("prompt"), conversation.answer().alias("answer"))
+    return rows.select(
+        "source",
+        "file",
+        "position",
+        conversation.content_of("user").alias("prompt"),
+        conversation.answer().alias("answer"),
+    )
 
 
 def text_key(prompt: pl.Expr) -> pl.Expr:
@@ -73,7 +79,10 @@ def text_key(prompt: pl.Expr) -> pl.Expr:
 
 
 def _checksums(letters: pl.Series) -> pl.Series:
-    return pl.Series([None if text is None else blake2b(text.encode(), digest_size=8).hexdigest() for text in letters], dtype=pl.String)
+    return pl.Series(
+        [None if text is None else blake2b(text.encode(), digest_size=8).hexdigest() for text in letters],
+        dtype=pl.String,
+    )
 
 
 def hand_labels() -> pl.DataFrame:
@@ -96,8 +105,14 @@ def labelled_rows(sources: Path, without: Collection[str] = ()) -> pl.DataFrame:
                 .with_columns(text_key(pl.col("prompt")).alias("text"))
                 .unique("text", keep="first", maintain_order=True)
             )
-            parts.append(group.join(rows.select("text", "prompt", "answer"), on="text", how="inner", maintain_order="left"))
-    return pl.concat(parts) if parts else labels.clear().with_columns(pl.lit("").alias("prompt"), pl.lit("").alias("answer"))
+            parts.append(
+                group.join(rows.select("text", "prompt", "answer"), on="text", how="inner", maintain_order="left")
+            )
+    return (
+        pl.concat(parts)
+        if parts
+        else labels.clear().with_columns(pl.lit("").alias("prompt"), pl.lit("").alias("answer"))
+    )
 
 
 def held_out_rows(sources: Path) -> pl.DataFrame:
@@ -105,10 +120,16 @@ def held_out_rows(sources: Path) -> pl.DataFrame:
     parts = []
     for name, label in HELD_OUT.items():
         if (sources / name).is_dir():
-            part = _FILE.str.split("/").list.last() if name in ("alpaca_cot", "alpaca_zh_hikariming") else pl.col("source")
+            part = (
+                _FILE.str.split("/").list.last() if name in ("alpaca_cot", "alpaca_zh_hikariming") else pl.col("source")
+            )
             rows = rows_of(sources / name).with_columns(label.alias("label"), part.alias("part")).drop_nulls("label")
             rows = rows.sort("file", "position").sample(fraction=1, shuffle=True, seed=0)
-            parts.append(rows.group_by("part", maintain_order=True).head(1000).select("source", "part", "prompt", "answer", "label"))
+            parts.append(
+                rows.group_by("part", maintain_order=True)
+                .head(1000)
+                .select("source", "part", "prompt", "answer", "label")
+            )
     return pl.concat(parts)
 
 
@@ -118,9 +139,13 @@ def language_texts(sources: Path, without: Collection[str] = ()) -> pl.DataFrame
     for name, tag in _BY_SOURCE.items():
         if name not in without and (sources / name).is_dir():
             table = rows_of(sources / name).sort("file", "position")
-            for prompt, answer in table.sample(min(_PER_SOURCE, table.height), seed=0).select("prompt", "answer").rows():
+            for prompt, answer in (
+                table.sample(min(_PER_SOURCE, table.height), seed=0).select("prompt", "answer").rows()
+            ):
                 rows += [(f"{name}: prompts", tag, prompt), (f"{name}: rows", tag, f"{prompt}\n\n{answer or ''}")]
-    return pl.DataFrame(rows, schema={"kind": pl.String, "tag": pl.String, "text": pl.String}, orient="row").unique(maintain_order=True)
+    return pl.DataFrame(rows, schema={"kind": pl.String, "tag": pl.String, "text": pl.String}, orient="row").unique(
+        maintain_order=True
+    )
 
 
 def _xquad(folder: Path):
@@ -145,7 +170,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sources", type=Path, help="folder whose subfolders are the sources")
     sources = parser.parse_args().sources
-    pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_hide_column_data_types=True, tbl_hide_dataframe_shape=True, fmt_str_lengths=60)
+    pl.Config(
+        tbl_rows=-1, tbl_cols=-1, tbl_hide_column_data_types=True, tbl_hide_dataframe_shape=True, fmt_str_lengths=60
+    )
 
     texts = language_texts(sources)
     began = time.process_time()
@@ -154,9 +181,16 @@ def main() -> None:
     told = told.with_columns((pl.col("told") == pl.col("tag")).alias("right"), (pl.col("told") == "und").alias("und"))
     right, und = pl.col("right").mean().round(4), pl.col("und").mean().round(4)
     print(told.group_by("kind").agg(pl.len(), right, und).sort("kind"))
-    print(told.group_by("kind", "tag").agg(pl.len(), right).pivot("kind", index="tag", values="right", sort_columns=True).sort("tag"))
+    print(
+        told.group_by("kind", "tag")
+        .agg(pl.len(), right)
+        .pivot("kind", index="tag", values="right", sort_columns=True)
+        .sort("tag")
+    )
     length = pl.col("text").str.len_chars()
-    length = pl.coalesce(*(pl.when(length <= most).then(pl.lit(f"up to {most:>3}")) for most in _LENGTHS), pl.lit("up to any"))
+    length = pl.coalesce(
+        *(pl.when(length <= most).then(pl.lit(f"up to {most:>3}")) for most in _LENGTHS), pl.lit("up to any")
+    )
     print(told.group_by(length.alias("characters"), "kind").agg(pl.len(), right).sort("kind", "characters"))
 
     labelled = labelled_rows(sources).with_columns(domain.classify(pl.col("prompt"), pl.col("answer")).alias("told"))
@@ -169,7 +203,13 @@ def main() -> None:
     print(labelled.group_by("draw", "source").agg(right).pivot("draw", index="source", values="right").sort("source"))
     for (draw,), rows in sorted(labelled.group_by("draw")):
         print(f"draw {draw}: a line is the true domain")
-        print(rows.group_by("label", "told").len().pivot("told", index="label", values="len", sort_columns=True).fill_null(0).sort("label"))
+        print(
+            rows.group_by("label", "told")
+            .len()
+            .pivot("told", index="label", values="len", sort_columns=True)
+            .fill_null(0)
+            .sort("label")
+        )
     held_out = held_out_rows(sources).with_columns(domain.classify(pl.col("prompt"), pl.col("answer")).alias("told"))
     held_out = held_out.with_columns((pl.col("told") == pl.col("label")).alias("right"))
     print(held_out.group_by("source", "part", "label").agg(pl.len(), right).sort("source", "part"))

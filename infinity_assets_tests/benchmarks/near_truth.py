@@ -69,25 +69,40 @@ def truth(pool: pl.LazyFrame, count: int) -> None:
             prints = pl.concat([fingerprint(part, near) for part in rows.iter_slices(BATCH)])
             parts = {str(name): part.lazy() for (name,), part in prints.partition_by("source", as_dict=True).items()}
             # By row id alone, as the sample is ordered.
-            losers = find_duplicates(parts, rule.model_copy(update={"near": near, "source_priority": (), "score": None}))
+            losers = find_duplicates(
+                parts, rule.model_copy(update={"near": near, "source_priority": (), "score": None})
+            )
             wanted = pairs if mode == "any" else pairs.taken(pairs.answers >= near.threshold)
             print(f"  answers {mode}: {len(wanted.first):,} pairs")
             recall(prints, wanted, near.threshold)
             precision(rows["row_id"], sets, losers, near)
             expected = greedy(wanted, rows.height)
             lost = rows["row_id"].is_in(losers["row_id"].implode()).to_numpy()
-            print(f"    rows that the exact rule eliminates: ours has {share(int((expected & lost).sum()), int(expected.sum()))}", end="")
+            print(
+                f"    rows that the exact rule eliminates: ours has {share(int((expected & lost).sum()), int(expected.sum()))}",
+                end="",
+            )
             print(f"; ours eliminates {int(lost.sum()):,}", flush=True)
 
 
 def sample(pool: pl.LazyFrame, language: str, count: int) -> pl.DataFrame:
     """Rows of a language, no two of the same content, as evenly from all sources as they reach; in the order of their ids."""
     of_language = pool.filter(pl.col("language") == language)
-    light = of_language.select("row_id", *PLACE).collect().sort("row_id", *PLACE).unique("row_id", keep="first", maintain_order=True)
+    light = (
+        of_language.select("row_id", *PLACE)
+        .collect()
+        .sort("row_id", *PLACE)
+        .unique("row_id", keep="first", maintain_order=True)
+    )
     # Twice as many: some are the same content in other writing.
     turn = pl.int_range(pl.len()).over("source")
     chosen = light.sort(turn, "source").head(2 * count).with_row_index("turn")
-    rows = of_language.join(chosen.lazy(), on=["row_id", *PLACE]).collect().sort("turn").unique("row_id", keep="first", maintain_order=True)
+    rows = (
+        of_language.join(chosen.lazy(), on=["row_id", *PLACE])
+        .collect()
+        .sort("turn")
+        .unique("row_id", keep="first", maintain_order=True)
+    )
     hashed = rows.with_columns(pl.concat([content_hashes(part) for part in rows.iter_slices(BATCH)]))
     return hashed.unique("content_hash", keep="first", maintain_order=True).head(count).sort("row_id")
 
@@ -107,7 +122,9 @@ def recall(prints: pl.DataFrame, pairs: TruePairs, threshold: float) -> None:
         band = (pairs.similarity >= low) & (pairs.similarity < high)
         print(f"        {low:.2f} to {min(high, 1):.2f}: {share(int(found[band].sum()), int(band.sum()))}")
     by_source = (
-        pl.DataFrame({"source": prints["source"].gather(pairs.first), "found": found}).group_by("source").agg(pl.sum("found"), pl.len())
+        pl.DataFrame({"source": prints["source"].gather(pairs.first), "found": found})
+        .group_by("source")
+        .agg(pl.sum("found"), pl.len())
     )
     for source, compared, true in by_source.sort("len", "source", descending=[True, False]).head(5).iter_rows():
         print(f"        {source}: {share(compared, true)}")
@@ -136,7 +153,13 @@ def share(part: int, whole: int) -> str:
 
 def sets_of(rows: pl.DataFrame, width: int) -> Sets:
     """The shingles of rows, of so many tokens each."""
-    turns = rows.select("messages").with_row_index("row").explode("messages").unnest("messages").filter(pl.col("role") != "system")
+    turns = (
+        rows.select("messages")
+        .with_row_index("row")
+        .explode("messages")
+        .unnest("messages")
+        .filter(pl.col("role") != "system")
+    )
     turns = turns.select(
         "row",
         "role",
@@ -154,11 +177,15 @@ def sets_of(rows: pl.DataFrame, width: int) -> Sets:
             pl.col("tokens", "facts").list.join(" ").str.join(" ").str.replace_all(" +", " ").str.strip_chars(),
         )
     )
-    prompts = rows.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("row")).join(said, on="row", how="left", maintain_order="left")
+    prompts = rows.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("row")).join(
+        said, on="row", how="left", maintain_order="left"
+    )
     short = pl.when("long").then(pl.lit("")).otherwise(pl.concat_str(pl.lit("short "), pl.col("tokens").fill_null("")))
     prompt = pl.concat_str(pl.col("facts").fill_null(""), short, separator="\n").rank("dense")
     numbers = prompts.select(prompt.cast(pl.Int64)).to_series().to_numpy()
-    return Sets(shingle_matrix(turns, rows.height, width), shingle_matrix(replies, rows.height, width), answered, numbers)
+    return Sets(
+        shingle_matrix(turns, rows.height, width), shingle_matrix(replies, rows.height, width), answered, numbers
+    )
 
 
 def true_pairs(sets: Sets, threshold: float) -> TruePairs:
@@ -203,7 +230,9 @@ def shingle_matrix(turns: pl.DataFrame, rows: int, width: int) -> sparse.csr_arr
     begins = turn[: len(shingle)]
     inside = begins == turn[len(turn) - len(shingle) :]
     places = turns["row"].to_numpy()[begins[inside]], shingle[inside]
-    matrix = sparse.coo_array((np.ones(len(places[0]), np.int32), places), shape=(rows, shingle.max(initial=0) + 1)).tocsr()
+    matrix = sparse.coo_array(
+        (np.ones(len(places[0]), np.int32), places), shape=(rows, shingle.max(initial=0) + 1)
+    ).tocsr()
     matrix.data[:] = 1
     return matrix
 

@@ -120,8 +120,12 @@ def main() -> None:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--asked", type=int, default=200_000, help="requests of the stage (default: 200,000)")
-    parser.add_argument("--stored", type=int, help="answers in the store: every so many-th is asked for (default: as many as are asked)")
-    parser.add_argument("--loose", type=int, default=0, help="of the last flushes, so many are left as they came (default: 0)")
+    parser.add_argument(
+        "--stored", type=int, help="answers in the store: every so many-th is asked for (default: as many as are asked)"
+    )
+    parser.add_argument(
+        "--loose", type=int, default=0, help="of the last flushes, so many are left as they came (default: 0)"
+    )
     parser.add_argument("--part", help=argparse.SUPPRESS)
     parser.add_argument("--root", type=Path, help="keep the store here, and use the one that is there")
     given = parser.parse_args()

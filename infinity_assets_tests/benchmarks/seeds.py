@@ -32,7 +32,9 @@ def make_up(folder: Path, rows: int, width: int) -> None:
     rng = np.random.default_rng(0)
     labels = pl.Series("label", [f"label {n}" for n in range(_LABELS)])
     used = rng.zipf(1.3, size=4 * rows) % _LABELS
-    some = pl.DataFrame({"row": np.arange(4 * rows) // 4, "label": labels.gather(used)}).filter(pl.Series(rng.random(4 * rows) < 0.8))
+    some = pl.DataFrame({"row": np.arange(4 * rows) // 4, "label": labels.gather(used)}).filter(
+        pl.Series(rng.random(4 * rows) < 0.8)
+    )
     ability = some.group_by("row", maintain_order=True).agg(pl.col("label").unique().alias("ability"))
     frame = pl.DataFrame(
         {
@@ -72,7 +74,11 @@ def once(folder: Path, recipe: Seeds) -> None:
     vectors = pl.scan_parquet(sorted((folder / "vectors").glob("*.parquet")), glob=False)
     began = time.monotonic()
     found = pick(rows, vectors, vocabulary, recipe)
-    told = {"seconds": time.monotonic() - began, "candidates": found.cells.height, "seeds": int(found.cells["taken"].sum())}
+    told = {
+        "seconds": time.monotonic() - began,
+        "candidates": found.cells.height,
+        "seeds": int(found.cells["taken"].sum()),
+    }
     (folder / "told.json").write_text(json.dumps({**told, "covered": str(summary.covered(found.cells))}))
 
 
@@ -86,7 +92,11 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.once:
         recipe = Seeds(
-            max_seeds=arguments.max_seeds, grid=arguments.grid, long_tail=(20, 200), long_tail_sampled=(200, 500), tuned=Proxy(enabled=True)
+            max_seeds=arguments.max_seeds,
+            grid=arguments.grid,
+            long_tail=(20, 200),
+            long_tail_sampled=(200, 500),
+            tuned=Proxy(enabled=True),
         )
         once(arguments.once, recipe)
         return
@@ -95,8 +105,13 @@ def main() -> None:
         command = [sys.executable, "-m", __spec__.name, "--once", made]
         run = measured([*command, "--max-seeds", str(arguments.max_seeds), "--grid", str(arguments.grid)], {})
         told = json.loads((Path(made) / "told.json").read_text())
-    print(f"{arguments.rows:,} rows, {told['candidates']:,} candidates, {told['seeds']:,} seeds: {told['seconds']:.1f} s,", end=" ")
-    print(f"{arguments.rows / told['seconds']:,.0f} rows/s, {run.cpu:.0f} s of processors, memory {run.memory:.2f} GiB\n{told['covered']}")
+    print(
+        f"{arguments.rows:,} rows, {told['candidates']:,} candidates, {told['seeds']:,} seeds: {told['seconds']:.1f} s,",
+        end=" ",
+    )
+    print(
+        f"{arguments.rows / told['seconds']:,.0f} rows/s, {run.cpu:.0f} s of processors, memory {run.memory:.2f} GiB\n{told['covered']}"
+    )
 
 
 if __name__ == "__main__":

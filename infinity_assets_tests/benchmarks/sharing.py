@@ -39,7 +39,11 @@ NO_AVX512 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
 
 
 def measure_vllm(
-    requests: int = 64, at_once: int = 64, tokens: int = 48, words: int = 20, dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    requests: int = 64,
+    at_once: int = 64,
+    tokens: int = 48,
+    words: int = 20,
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto",
 ) -> dict[str, float]:
     """Answer requests in vLLM in this process; the rate counts the tokens that are written, for long prompts those that are read."""
     from infinity_assets.inference.engines.vllm_engine import VllmEngine
@@ -53,7 +57,9 @@ def measure_vllm(
     list(engine.run(_requests(2, 4, 20)))
     asked = _requests(requests, tokens, words)
     started = time.monotonic()
-    responses = [answer for first in range(0, requests, at_once) for _, answer in engine.run(asked[first : first + at_once])]
+    responses = [
+        answer for first in range(0, requests, at_once) for _, answer in engine.run(asked[first : first + at_once])
+    ]
     seconds = time.monotonic() - started
     counted = sum(answer.completion_tokens if tokens > 1 else answer.prompt_tokens for answer in responses)
     return {"rate": counted / seconds, "opening": opened - began}
@@ -99,7 +105,10 @@ def measure_served(requests: int = 64) -> dict[str, float]:
     from infinity_assets_tests.inference.engines.served import vllm_serve
 
     began = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder, vllm_serve(local_path(ModelSpec(), models_dir()), log=Path(folder) / "log") as server:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        vllm_serve(local_path(ModelSpec(), models_dir()), log=Path(folder) / "log") as server,
+    ):
         opened = time.monotonic()
         engine = OpenAIEngine(ModelSpec(backend="openai", model="m", base_url=server.url, concurrency=64))
         list(engine.run(_requests(2, 4, 20)))
@@ -133,7 +142,10 @@ def _requests(count: int, tokens: int, words: int) -> list:
     from infinity_assets.settings.models import Sampling
 
     sampling = Sampling(temperature=0.7, top_p=1.0, max_tokens=tokens)
-    return [GenerateRequest(str(n), "bench", "", ({"role": "user", "content": _text(n, words)},), sampling, seed=n) for n in range(count)]
+    return [
+        GenerateRequest(str(n), "bench", "", ({"role": "user", "content": _text(n, words)},), sampling, seed=n)
+        for n in range(count)
+    ]
 
 
 @contextmanager

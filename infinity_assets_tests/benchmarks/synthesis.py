@@ -47,7 +47,9 @@ def ours(data: Path, batches: Path, folder: Path) -> dict[str, float]:
             began = time.monotonic()
             engine = opener(*arguments)
             opening[0] += time.monotonic() - began
-            return Timed(engine, working) if opener is open_embedder else Remembering(engine, arguments[0], asked, working)
+            return (
+                Timed(engine, working) if opener is open_embedder else Remembering(engine, arguments[0], asked, working)
+            )
 
         return open_it
 
@@ -59,7 +61,11 @@ def ours(data: Path, batches: Path, folder: Path) -> dict[str, float]:
     began = time.monotonic()
     for registered in chat:
         started, before, worked = time.monotonic(), opening[0], working.copy()
-        list(materialize(registered, lake, Pool.load(data), models, registered.partition_names(()), "benchmark", force=True))
+        list(
+            materialize(
+                registered, lake, Pool.load(data), models, registered.partition_names(()), "benchmark", force=True
+            )
+        )
         seconds = time.monotonic() - started - (opening[0] - before)
         books = [pl.read_parquet(file) for file in (lake.catalog / "generations" / registered.asset).rglob("*.parquet")]
         calls += books
@@ -67,7 +73,14 @@ def ours(data: Path, batches: Path, folder: Path) -> dict[str, float]:
         inside = [working[part] - worked[part] for part in ("engine", "embedder")]
         calls_made = sum(book.filter(~pl.col("cached")).height for book in books)
         per_asset.append(
-            (registered.asset, rows, calls_made, seconds, working["engine"] - worked["engine"], working["embedder"] - worked["embedder"])
+            (
+                registered.asset,
+                rows,
+                calls_made,
+                seconds,
+                working["engine"] - worked["engine"],
+                working["embedder"] - worked["embedder"],
+            )
         )
     seconds = time.monotonic() - began - opening[0]
     batches.write_bytes(pickle.dumps(asked))
@@ -146,19 +159,34 @@ def bare(batches: Path) -> dict[str, float]:
 def told(opening: float, seconds: float, read: float, written: float) -> dict[str, float]:
     """The figures of a run."""
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return {"opening": opening, "seconds": seconds, "read": read, "written": written, "GiB": memory, "load": os.getloadavg()[0]}
+    return {
+        "opening": opening,
+        "seconds": seconds,
+        "read": read,
+        "written": written,
+        "GiB": memory,
+        "load": os.getloadavg()[0],
+    }
 
 
 def main() -> None:
     """Run both, and print their ratio."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="a data folder whose lake is made up to inf_instruct_f")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="a data folder whose lake is made up to inf_instruct_f"
+    )
     parser.add_argument("--batches", type=Path, help="where what was asked is kept; a temporary file if not named")
-    parser.add_argument("--lake", type=Path, help="an empty folder for the lake and the answers of ours; a temporary one if not named")
+    parser.add_argument(
+        "--lake", type=Path, help="an empty folder for the lake and the answers of ours; a temporary one if not named"
+    )
     parser.add_argument("--only", choices=("bare", "ours"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.only:
-        found = bare(options.batches) if options.only == "bare" else ours(options.data.absolute(), options.batches, options.lake.absolute())
+        found = (
+            bare(options.batches)
+            if options.only == "bare"
+            else ours(options.data.absolute(), options.batches, options.lake.absolute())
+        )
         print(json.dumps(found))
         return
     found = {}

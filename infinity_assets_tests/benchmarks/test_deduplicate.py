@@ -21,7 +21,9 @@ RULE = Near()
 WORDS = st.lists(st.sampled_from(["a", "b", "c", "1", "你", "好", "é", "।"]), max_size=12).map(" ".join)
 TEXTS = st.lists(st.one_of(WORDS, st.text(max_size=20)), min_size=1, max_size=10)
 CONTENTS = st.one_of(st.sampled_from(["a b c a b c", "a b c a b c a", "你好你好你好"]), WORDS)
-ROWS = st.lists(st.lists(st.tuples(st.sampled_from(["system", "user", "assistant"]), CONTENTS), max_size=4), min_size=1, max_size=10)
+ROWS = st.lists(
+    st.lists(st.tuples(st.sampled_from(["system", "user", "assistant"]), CONTENTS), max_size=4), min_size=1, max_size=10
+)
 FEW = settings(max_examples=examples(80), deadline=None)
 
 
@@ -35,8 +37,15 @@ def test_the_pairs_are_those_of_plain_python(rows: list[Turns]) -> None:
     spoken = [[(role, text) for role, text in turns if role != "system"] for turns in rows]
     sets = [frozenset().union(*shingles([text for _, text in turns])) for turns in spoken]
     pairs = found(rows)
-    expected = {(i, j): jaccard(sets[i], sets[j]) for i, j in combinations(range(len(rows)), 2) if jaccard(sets[i], sets[j]) >= 0.7}
-    assert dict(zip(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True), pairs.similarity.tolist(), strict=True)) == expected
+    expected = {
+        (i, j): jaccard(sets[i], sets[j])
+        for i, j in combinations(range(len(rows)), 2)
+        if jaccard(sets[i], sets[j]) >= 0.7
+    }
+    assert (
+        dict(zip(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True), pairs.similarity.tolist(), strict=True))
+        == expected
+    )
     for i, j, answers in zip(pairs.first, pairs.second, pairs.answers, strict=True):
         assert (answers >= RULE.threshold) == alike(spoken[i], spoken[j], RULE)
 
@@ -52,7 +61,9 @@ def test_blocks_do_not_matter(rows: list[Turns]) -> None:
 
 @FEW
 @given(pairs=st.sets(st.tuples(st.integers(0, 7), st.integers(0, 7)).filter(lambda pair: pair[0] < pair[1])))
-def test_the_exact_rule_eliminates_a_row_if_and_only_if_one_before_it_that_stays_is_alike(pairs: set[tuple[int, int]]) -> None:
+def test_the_exact_rule_eliminates_a_row_if_and_only_if_one_before_it_that_stays_is_alike(
+    pairs: set[tuple[int, int]],
+) -> None:
     first, second = np.array(sorted(pairs), np.int32).reshape(-1, 2).T
     lost = greedy(TruePairs(first, second, np.ones(len(pairs)), np.ones(len(pairs))), 8)
     assert set(np.flatnonzero(lost)) == set(second[~lost[first]])

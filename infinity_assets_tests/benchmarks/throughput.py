@@ -37,10 +37,21 @@ def requests(count: int, max_tokens: int) -> list[GenerateRequest]:
     for number in range(count):
         words = [drawn.choice(SUBJECTS) for _ in range(drawn.randint(5, 40))]
         text = f"Please {drawn.choice(ACTIONS)} {drawn.choice(SUBJECTS)} ({number}): {' '.join(words)}."
-        before = [turn.filled({"request": text}) for turn in prompts.load("evolve_deepen", "en").turns] if number % 2 else [text]
+        before = (
+            [turn.filled({"request": text}) for turn in prompts.load("evolve_deepen", "en").turns]
+            if number % 2
+            else [text]
+        )
         messages = [{"role": "user", "content": "\n\n".join(before)}]
         made.append(
-            GenerateRequest(f"row{number}", "bench", "", tuple(messages), Sampling(temperature=0.7, max_tokens=max_tokens), seed=number)
+            GenerateRequest(
+                f"row{number}",
+                "bench",
+                "",
+                tuple(messages),
+                Sampling(temperature=0.7, max_tokens=max_tokens),
+                seed=number,
+            )
         )
     return made
 
@@ -58,7 +69,9 @@ def bare(spec: ModelSpec, asked: list[GenerateRequest]) -> dict[str, float]:
     tokenizer: Any = llm.get_tokenizer()
     texts = [tokenizer.apply_chat_template(list(r.messages), tokenize=False, add_generation_prompt=True) for r in asked]
     tokens: Any = [{"prompt_token_ids": tokenizer.encode(text, add_special_tokens=False)} for text in texts]
-    params = [SamplingParams(temperature=r.sampling.temperature, max_tokens=r.sampling.max_tokens, seed=r.seed) for r in asked]
+    params = [
+        SamplingParams(temperature=r.sampling.temperature, max_tokens=r.sampling.max_tokens, seed=r.seed) for r in asked
+    ]
     outputs = llm.generate(tokens, params, use_tqdm=False)
     written = sum(len(output.outputs[0].token_ids) for output in outputs)
     read = sum(len(output.prompt_token_ids or ()) for output in outputs)
@@ -82,13 +95,22 @@ def ours(spec: ModelSpec, asked: list[GenerateRequest]) -> dict[str, float]:
         Inference(ResponseStore(Path(folder)), pool).generate(spec, asked, "bench")
         warm = time.monotonic() - again
     assert frame["error"].null_count() == len(asked), frame["error"].value_counts()
-    return told(opened - began, cold, float(frame["prompt_tokens"].sum()), float(frame["completion_tokens"].sum())) | {"replayed": warm}
+    return told(opened - began, cold, float(frame["prompt_tokens"].sum()), float(frame["completion_tokens"].sum())) | {
+        "replayed": warm
+    }
 
 
 def told(opening: float, seconds: float, read: float, written: float) -> dict[str, float]:
     """The figures of a run."""
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return {"opening": opening, "seconds": seconds, "prompt": read, "completion": written, "per_second": written / seconds, "GiB": memory}
+    return {
+        "opening": opening,
+        "seconds": seconds,
+        "prompt": read,
+        "completion": written,
+        "per_second": written / seconds,
+        "GiB": memory,
+    }
 
 
 def main() -> None:
@@ -106,7 +128,9 @@ def main() -> None:
     found = {}
     for name in ("bare", "ours"):
         command = [sys.executable, "-m", __spec__.name, *sys.argv[1:], "--only", name]
-        found[name] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+        found[name] = json.loads(
+            subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
+        )
         figures = found[name]
         print(
             f"{name:<5} {figures['completion']:>9,.0f} tokens written, {figures['prompt']:>9,.0f} read in {figures['seconds']:7.1f} s: "

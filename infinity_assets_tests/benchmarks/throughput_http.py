@@ -50,7 +50,9 @@ def made_up(number: int, seed: int) -> list[GenerateRequest]:
         note = " ".join(NOTE.format(*draw.sample(THINGS, 2), draw.randint(2, 99)) for _ in range(draw.randint(1, 6)))
         text = draw.choice(TASKS).format(first, second, draw.randint(10, 999), note)
         sampling = Sampling(temperature=0.7, max_tokens=draw.choice((64, 96, 128)))
-        requests.append(GenerateRequest(f"r{seed}-{row}", "bench", "p1", ({"role": "user", "content": text},), sampling, seed=row))
+        requests.append(
+            GenerateRequest(f"r{seed}-{row}", "bench", "p1", ({"role": "user", "content": text},), sampling, seed=row)
+        )
     return requests
 
 
@@ -63,8 +65,14 @@ async def bare(url: str, requests: list[GenerateRequest], concurrency: int) -> i
         async def work() -> None:
             nonlocal tokens
             for request in left:
-                sampling = {"temperature": request.sampling.temperature, "max_tokens": request.sampling.max_tokens, "seed": request.seed}
-                reply = await client.post(f"{url}/chat/completions", json={"model": "m", "messages": request.messages, **sampling})
+                sampling = {
+                    "temperature": request.sampling.temperature,
+                    "max_tokens": request.sampling.max_tokens,
+                    "seed": request.seed,
+                }
+                reply = await client.post(
+                    f"{url}/chat/completions", json={"model": "m", "messages": request.messages, **sampling}
+                )
                 tokens += reply.raise_for_status().json()["usage"]["completion_tokens"]
 
         await asyncio.gather(*(work() for _ in range(concurrency)))

@@ -34,7 +34,9 @@ _PRIOR = {"math": -0.3, "code": -0.3, "knowledge": 0.3, "chat": 0.0}
 
 _FILE, _PROMPT = pl.col("file"), pl.col("prompt")
 _TOOL = r"(?s)toolformer access:\s*(?:{})"
-_SMALL_TALK = "greeting|profile|perfilbot|emotion|emocion|conversation|humor|gossip|psycholog|psicolog|compliment|ai.yml|IA.yml"
+_SMALL_TALK = (
+    "greeting|profile|perfilbot|emotion|emocion|conversation|humor|gossip|psycholog|psicolog|compliment|ai.yml|IA.yml"
+)
 _WRITING = (
     "common_gen|paraphrase|generate_review|generate_story|spice_up|build_story|write_an_article|write_its_sentence|Write_a_dialogue"
     "|expand_reverse|reverse_writing"
@@ -122,11 +124,20 @@ def training_rows(sources: Path) -> pl.DataFrame:
     """Columns source, prompt, answer, label."""
     parts = []
     for at, (name, label) in enumerate(LABELS.items()):
-        rows = rows_of(sources / name).with_columns(text_key(_PROMPT).alias("text")).join(hand_labels(), on=["source", "text"], how="anti")
         rows = (
-            rows.with_columns(label.alias("label")).drop_nulls("label").sort("file", "position").sample(fraction=1, shuffle=True, seed=at)
+            rows_of(sources / name)
+            .with_columns(text_key(_PROMPT).alias("text"))
+            .join(hand_labels(), on=["source", "text"], how="anti")
         )
-        parts.append(rows.group_by("label", maintain_order=True).head(_PER_LABEL).select("source", "prompt", "answer", "label"))
+        rows = (
+            rows.with_columns(label.alias("label"))
+            .drop_nulls("label")
+            .sort("file", "position")
+            .sample(fraction=1, shuffle=True, seed=at)
+        )
+        parts.append(
+            rows.group_by("label", maintain_order=True).head(_PER_LABEL).select("source", "prompt", "answer", "label")
+        )
     return pl.concat([*parts, made_requests()])
 
 
@@ -140,7 +151,11 @@ def train(rows: pl.DataFrame) -> dict[str, np.ndarray]:
     of_source = pl.len().over("source", "label").cast(pl.Float64).pow(-0.5) * pl.when(pl.col("source") == "made").then(
         _MADE_WEIGHT
     ).otherwise(1)
-    weight = rows.with_columns(of_source.alias("weight")).select(pl.col("weight") / pl.col("weight").sum().over("label")).to_series()
+    weight = (
+        rows.with_columns(of_source.alias("weight"))
+        .select(pl.col("weight") / pl.col("weight").sum().over("label"))
+        .to_series()
+    )
     labels = rows["label"].replace_strict({name: at for at, name in enumerate(DOMAINS)}, return_dtype=pl.Int64)
     model = LogisticRegression(C=_STRENGTH, max_iter=200, tol=1e-3)
     model.fit(matrix, labels.to_numpy(), sample_weight=weight.to_numpy() * rows.height / len(DOMAINS))

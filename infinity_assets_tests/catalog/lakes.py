@@ -37,7 +37,9 @@ def row_id(turns: Turns) -> str:
 
 def key(asset: str, partition: str = "all", **changed: object) -> StepKey:
     inputs = {f"{upstream}/all": "1" for upstream in find(asset).inputs} if asset in REGISTERED else {}
-    return StepKey(asset=asset, partition=partition, code_version="1", settings_hash="s", inputs=inputs).model_copy(update=changed)
+    return StepKey(asset=asset, partition=partition, code_version="1", settings_hash="s", inputs=inputs).model_copy(
+        update=changed
+    )
 
 
 def decided(rows: pl.DataFrame, verdict: str, reason: str, **detail: object) -> pl.DataFrame:
@@ -73,10 +75,17 @@ def make(data: Path) -> Lake:
         lake.commit(key(asset), outcome, "run-1", 0.0)
 
     licences = {row_id(BAKERY): "CC-BY-SA-4.0"}
-    raw = pool(("alpha", "a.json", 0, BAKERY), ("alpha", "a.json", 1, TEA), ("alpha", "a.json", 2, CLIPS), ("alpha", "b.json", 0, TEA))
+    raw = pool(
+        ("alpha", "a.json", 0, BAKERY),
+        ("alpha", "a.json", 1, TEA),
+        ("alpha", "a.json", 2, CLIPS),
+        ("alpha", "b.json", 0, TEA),
+    )
     raw = raw.with_columns(licence=pl.col("row_id").replace_strict(licences, default="MIT"))
     bakery, tea, clips, again = (raw[n] for n in range(4))
-    broken = pl.DataFrame([(None, "alpha", "c.json", 0, "dropped", "malformed_json", "{}")], schema=schema.DECISIONS, orient="row")
+    broken = pl.DataFrame(
+        [(None, "alpha", "c.json", 0, "dropped", "malformed_json", "{}")], schema=schema.DECISIONS, orient="row"
+    )
     counts = [("alpha", "a.json", 3, 3, 0, 0), ("alpha", "b.json", 1, 1, 0, 0), ("alpha", "c.json", 1, 0, 0, 1)]
     commit(
         "raw_pool",
@@ -102,7 +111,10 @@ def make(data: Path) -> Lake:
     chosen, left_out = decided(tea, "chosen", "quality", place=0), decided(bakery, "dropped", "over_quota", quota=1)
     commit("inf_instruct_f", Outcome(tea, rows_in=2, decisions=pl.concat([chosen, left_out])))
     ended = pl.concat(
-        [decided(bakery, "dropped", "superseded", child=row_id(BAKERY2)), decided(tea, "dropped", "returned_to_pool", why="no_text")]
+        [
+            decided(bakery, "dropped", "superseded", child=row_id(BAKERY2)),
+            decided(tea, "dropped", "returned_to_pool", why="no_text"),
+        ]
     )
     rewritten, answered = child(BAKERY2, BAKERY, "evolve_constraints"), child(BAKERY3, BAKERY2, "answer")
     commit(

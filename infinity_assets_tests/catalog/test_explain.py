@@ -48,7 +48,11 @@ def test_a_row_that_was_kept(data: Path) -> None:
 def test_a_row_that_was_dropped(data: Path) -> None:
     story = explain(data, row_id(CLIPS))
     assert in_order(
-        story, "read      from source alpha, a.json, record 2", "contaminated_ngram", "item_id gsm#0", "stands in neither InfInstruct-F nor"
+        story,
+        "read      from source alpha, a.json, record 2",
+        "contaminated_ngram",
+        "item_id gsm#0",
+        "stands in neither InfInstruct-F nor",
     )
     assert "chosen" not in story
 
@@ -77,12 +81,16 @@ def test_the_first_digits_are_enough_if_they_are_one_rows(data: Path) -> None:
 def test_of_a_row_that_was_read_many_times_the_first_records_are_told(tmp_path: Path) -> None:
     rows = pool(*(("alpha", "a.json", position, TEA) for position in range(50)))
     lake = lakes.Lake(tmp_path)
-    lake.commit(lakes.key("raw_pool", "alpha"), lakes.Outcome(rows, origins=rows.select(list(schema.ORIGINS))), "run-1", 0.0)
+    lake.commit(
+        lakes.key("raw_pool", "alpha"), lakes.Outcome(rows, origins=rows.select(list(schema.ORIGINS))), "run-1", 0.0
+    )
     copies = lakes.decided(rows[1:], "dropped", "exact_duplicate")
     lake.commit(lakes.key("deduped"), lakes.Outcome(rows[:1], rows_in=50, decisions=copies), "run-1", 0.0)
     story = explain(tmp_path, row_id(TEA))
     assert in_order(story, "alpha, a.json, record 0 (MIT)", "record 19 (MIT)", "read      from 30 more records")
-    assert in_order(story, "exact_duplicate (alpha, a.json, record 1)", "dropped   in deduped: exact_duplicate (29 more records)")
+    assert in_order(
+        story, "exact_duplicate (alpha, a.json, record 1)", "dropped   in deduped: exact_duplicate (29 more records)"
+    )
     assert len(story.splitlines()) < 60
 
 

@@ -26,7 +26,10 @@ def calls(*errors: tuple[str | None, ...]) -> pl.DataFrame:
     [
         (calls(*[(None,)] * 9, ("empty",)), []),
         (calls(*[("empty", None)] * 10), []),
-        (calls(*[("empty", "invalid_json")] * 3, (None,)), ["tagged: 3 of 4 model calls gave nothing that can be used (3 invalid_json)"]),
+        (
+            calls(*[("empty", "invalid_json")] * 3, (None,)),
+            ["tagged: 3 of 4 model calls gave nothing that can be used (3 invalid_json)"],
+        ),
     ],
 )
 def test_what_is_told(tmp_path: Path, books: pl.DataFrame, said: list[str]) -> None:

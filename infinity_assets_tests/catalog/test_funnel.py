@@ -12,7 +12,10 @@ def test_counts_reasons_and_calls(tmp_path: Path) -> None:
     lines = {line["asset"]: line for line in funnel(tmp_path).iter_rows(named=True)}
 
     def counts(asset: str) -> tuple:
-        return tuple(lines[asset][c] for c in ("partitions", "rows_in", "rows_created", "rows_out", "rows_dropped", "reasons", "calls"))
+        return tuple(
+            lines[asset][c]
+            for c in ("partitions", "rows_in", "rows_created", "rows_out", "rows_dropped", "reasons", "calls")
+        )
 
     assert counts("raw_pool") == (1, 0, 5, 4, 1, "malformed_json 1", None)
     assert counts("deduped") == (1, 4, 0, 3, 1, "exact_duplicate 1", None)
@@ -33,6 +36,8 @@ def test_partitions_are_summed_and_past_materialisations_left_out(tmp_path: Path
     rows = lake.scan("deduped").collect()
     for run in ("run-1", "run-2"):
         for partition, height in (("shard-00", 1), ("shard-01", 2)):
-            lake.commit(lakes.key("decontaminated_by_hand", partition), Outcome(rows.head(height), rows_in=height), run, 0.0)
+            lake.commit(
+                lakes.key("decontaminated_by_hand", partition), Outcome(rows.head(height), rows_in=height), run, 0.0
+            )
     line = next(line for line in funnel(tmp_path).iter_rows(named=True) if line["asset"] == "decontaminated_by_hand")
     assert (line["partitions"], line["rows_in"], line["rows_out"], line["rows_dropped"]) == (2, 3, 3, 0)

@@ -26,7 +26,9 @@ def lake(tmp_path: Path) -> Lake:
     return Lake(tmp_path / "it's [data]")
 
 
-def commit(lake: Lake, asset: str = "evolved", partition: str = "shard-00", outcome: Outcome = BOOKED, run: str = "run-1") -> Manifest:
+def commit(
+    lake: Lake, asset: str = "evolved", partition: str = "shard-00", outcome: Outcome = BOOKED, run: str = "run-1"
+) -> Manifest:
     return lake.commit(key(asset, partition), outcome, run, 0.0)
 
 
@@ -53,7 +55,9 @@ def test_a_result_is_reused_if_nothing_it_depends_on_has_changed(lake: Lake, cha
     assert lake.reusable(key("evolved", "shard-01")) is None
 
 
-@pytest.mark.parametrize(("error", "reused"), [("connection", False), ("engine_error", False), ("prompt_too_long", True)])
+@pytest.mark.parametrize(
+    ("error", "reused"), [("connection", False), ("engine_error", False), ("prompt_too_long", True)]
+)
 def test_a_result_that_lacks_answers_by_bad_luck_is_made_again(lake: Lake, error: str, reused: bool) -> None:
     """Rows that were left unscored while a server was away stayed so: every later run took them for finished."""
     commit(lake, outcome=replace(BOOKED, generations=call(TEA, "tag").with_columns(error=pl.lit(error))))
@@ -94,7 +98,9 @@ def test_the_data_version_follows_the_rows_alone(lake: Lake) -> None:
 
 @pytest.mark.parametrize("writer", ["write_parquet", "write_text"])
 @pytest.mark.parametrize("step", range(5))
-def test_a_process_killed_half_way_leaves_nothing_that_is_reused(lake: Lake, monkeypatch, writer: str, step: int) -> None:
+def test_a_process_killed_half_way_leaves_nothing_that_is_reused(
+    lake: Lake, monkeypatch, writer: str, step: int
+) -> None:
     """Invariant 8: rows, three books, calls, manifest. Whichever write is the last, the next run makes the partition again."""
     commit(lake)
     real, written = getattr(module, writer), []
@@ -175,4 +181,15 @@ def test_assets_come_in_the_order_of_the_graph(tmp_path: Path) -> None:
         versions = {f"{name}/all": "v" for name in inputs} | {"files of source": "v"}
         key = StepKey(asset=asset, partition="all", code_version="1", settings_hash="", inputs=versions)
         lake.commit(key, Outcome(pl.DataFrame({"row_id": []})), "run", 0.0)
-    assert lake.order() == ["raw_pool", "deduped", "f", "evolved", "answered", "evolved_2", "answered_2", "g", "release", "also"]
+    assert lake.order() == [
+        "raw_pool",
+        "deduped",
+        "f",
+        "evolved",
+        "answered",
+        "evolved_2",
+        "answered_2",
+        "g",
+        "release",
+        "also",
+    ]

@@ -11,9 +11,14 @@ from infinity_assets_tests.catalog import lakes
 
 
 def commit(lake: Lake, source: str, records: int, reasons: dict[str, int]) -> None:
-    drops = [(None, source, "a.jsonl", 0, "dropped", reason, "{}") for reason, count in reasons.items() for _ in range(count)]
+    drops = [
+        (None, source, "a.jsonl", 0, "dropped", reason, "{}") for reason, count in reasons.items() for _ in range(count)
+    ]
     dropped = len(drops)
-    files = [(source, f"{part}.jsonl", records // 2, records // 2 - lost, 0, lost) for part, lost in (("a", dropped), ("b", 0))]
+    files = [
+        (source, f"{part}.jsonl", records // 2, records // 2 - lost, 0, lost)
+        for part, lost in (("a", dropped), ("b", 0))
+    ]
     outcome = Outcome(
         schema.empty(schema.ROW),
         rows_created=records,

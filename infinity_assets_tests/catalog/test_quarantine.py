@@ -22,7 +22,9 @@ LINES = [
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
     reading = read(make(tmp_path / "odd", {"a.jsonl": b"\n".join(LINES), "sound.jsonl": LINES[0]}))
-    outcome = Outcome(reading.rows, rows_created=reading.records, decisions=reading.decisions, quarantine=reading.quarantine)
+    outcome = Outcome(
+        reading.rows, rows_created=reading.records, decisions=reading.decisions, quarantine=reading.quarantine
+    )
     made = Lake(tmp_path / "data")
     made.commit(lakes.key("raw_pool", "odd"), outcome, "run", 0.0)
     return made
@@ -42,7 +44,9 @@ def test_files_records_bytes(lake: Lake) -> None:
     assert quarantined_records(lake, "odd", "sound.jsonl").is_empty()
 
 
-@pytest.mark.parametrize(("source", "file", "position"), [("odd", "a.jsonl", 0), ("odd", "nix", 1), ("nix", "a.jsonl", 1)])
+@pytest.mark.parametrize(
+    ("source", "file", "position"), [("odd", "a.jsonl", 0), ("odd", "nix", 1), ("nix", "a.jsonl", 1)]
+)
 def test_what_is_not_there_is_one_sentence(lake: Lake, source: str, file: str, position: int) -> None:
     with pytest.raises(InfinityError, match=f"^{source} "):
         quarantined_bytes(lake, source, file, position)

@@ -24,21 +24,48 @@ def lake(tmp_path: Path) -> Lake:
     return lake
 
 
-def commit(lake: Lake, asset: str, partition: str, inputs: dict[str, str] | None = None, rows: int = 1, unanswered: bool = False) -> None:
-    key = StepKey(asset=asset, partition=partition, code_version="1", settings_hash=settings_hash(*SECTIONS), inputs=inputs or {})
+def commit(
+    lake: Lake,
+    asset: str,
+    partition: str,
+    inputs: dict[str, str] | None = None,
+    rows: int = 1,
+    unanswered: bool = False,
+) -> None:
+    key = StepKey(
+        asset=asset, partition=partition, code_version="1", settings_hash=settings_hash(*SECTIONS), inputs=inputs or {}
+    )
     calls = [("k", "r", "generate", "m", "p", 1, 1, 0.1, False, "timeout", "away", 0, 0.0)] if unanswered else []
     generations = pl.DataFrame(calls, schema=schema.GENERATIONS, orient="row")
-    lake.commit(key, Outcome(pl.DataFrame({"n": range(rows)}), generations=generations), "run", 0.0, settings_texts(*SECTIONS))
+    lake.commit(
+        key, Outcome(pl.DataFrame({"n": range(rows)}), generations=generations), "run", 0.0, settings_texts(*SECTIONS)
+    )
 
 
 def versions(lake: Lake, asset: str) -> dict[str, str]:
-    return {f"{asset}/{name}": manifest.data_version for name in lake.partitions(asset) if (manifest := lake.manifest(asset, name))}
+    return {
+        f"{asset}/{name}": manifest.data_version
+        for name in lake.partitions(asset)
+        if (manifest := lake.manifest(asset, name))
+    }
 
 
 def wanted(
-    sections: tuple = SECTIONS, version: str = "1", reads: tuple = (("pool", "a"), ("pool", "b")), fingerprint: str = "f1"
+    sections: tuple = SECTIONS,
+    version: str = "1",
+    reads: tuple = (("pool", "a"), ("pool", "b")),
+    fingerprint: str = "f1",
 ) -> Wanted:
-    return Wanted("asset", "all", version, settings_texts(*sections), settings_hash(*sections), (), reads, {"files of a": fingerprint})
+    return Wanted(
+        "asset",
+        "all",
+        version,
+        settings_texts(*sections),
+        settings_hash(*sections),
+        (),
+        reads,
+        {"files of a": fingerprint},
+    )
 
 
 def said(lake: Lake, now: Wanted, remade: set[tuple[str, str]] | None = None) -> list[str]:
@@ -54,7 +81,9 @@ def test_what_was_never_made_has_that_reason_alone(lake: Lake) -> None:
 
 
 def test_a_changed_setting_is_told_by_its_name_and_both_values(lake: Lake) -> None:
-    assert said(lake, wanted(OTHER)) == ["settings changed: final.min_answer_score: 1.5 -> 2.0; model@main:2048 -> model@main:4096"]
+    assert said(lake, wanted(OTHER)) == [
+        "settings changed: final.min_answer_score: 1.5 -> 2.0; model@main:2048 -> model@main:4096"
+    ]
 
 
 def test_a_changed_code_version(lake: Lake) -> None:
@@ -74,7 +103,9 @@ def test_an_input_that_is_gone_and_one_that_came(lake: Lake) -> None:
 
 
 def test_an_input_that_is_made_again_may_change(lake: Lake) -> None:
-    assert said(lake, wanted(), {("pool", "a"), ("pool", "b")}) == ["input is made again and may change: pool (2 partitions)"]
+    assert said(lake, wanted(), {("pool", "a"), ("pool", "b")}) == [
+        "input is made again and may change: pool (2 partitions)"
+    ]
 
 
 def test_rows_that_are_gone_or_cut(lake: Lake) -> None:
@@ -88,7 +119,13 @@ def test_calls_left_unanswered(lake: Lake) -> None:
 
 
 def test_the_reasons_agree_with_what_a_run_reuses(lake: Lake) -> None:
-    key = StepKey(asset="asset", partition="all", code_version="1", settings_hash=settings_hash(*SECTIONS), inputs=versions(lake, "pool"))
+    key = StepKey(
+        asset="asset",
+        partition="all",
+        code_version="1",
+        settings_hash=settings_hash(*SECTIONS),
+        inputs=versions(lake, "pool"),
+    )
     assert lake.reusable(key.model_copy(update={"inputs": {**key.inputs, "files of a": "f1"}}))
     assert not lake.reusable(key), "one input less"
 

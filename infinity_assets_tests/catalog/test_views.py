@@ -38,7 +38,9 @@ def test_past_materialisations_stay_on_record_and_only_the_last_is_latest(tmp_pa
 def test_rows_and_books_can_be_joined(tmp_path: Path) -> None:
     lakes.make(tmp_path)
     with connect(tmp_path) as views:
-        told = views.sql("select detail->>'duplicate_of' from decisions join raw_pool using (row_id, source, file, position)").fetchall()
+        told = views.sql(
+            "select detail->>'duplicate_of' from decisions join raw_pool using (row_id, source, file, position)"
+        ).fetchall()
         assert (lakes.row_id(lakes.TEA),) in told
         assert views.sql("select count(*) from generations where not cached").fetchall() == [(2,)]
 
@@ -67,7 +69,9 @@ def test_the_database_is_written_again_only_if_a_view_changed(tmp_path: Path) ->
     lake.commit(lakes.key("deduped"), Outcome(lake.scan("deduped").collect().head(1)), "run-2", 0.0)
     assert columns() == before
     assert (tmp_path / "metadata.duckdb").stat().st_ino == first, "other rows, the same views"
-    lake.commit(lakes.key("deduped"), Outcome(lake.scan("deduped").with_columns(more=pl.lit(1)).collect()), "run-3", 0.0)
+    lake.commit(
+        lakes.key("deduped"), Outcome(lake.scan("deduped").with_columns(more=pl.lit(1)).collect()), "run-3", 0.0
+    )
     assert columns() == [*before, "more"]
     (tmp_path / "metadata.duckdb").unlink()
     assert columns() == [*before, "more"]

@@ -17,7 +17,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def arena(data: Path, *arguments: str) -> Result:
-    return CliRunner().invoke(main, ["arena", *arguments], env={"INFINITY_DATA": str(data), "COLUMNS": "200"}, catch_exceptions=False)
+    return CliRunner().invoke(
+        main, ["arena", *arguments], env={"INFINITY_DATA": str(data), "COLUMNS": "200"}, catch_exceptions=False
+    )
 
 
 def test_all_contestants_on_the_rows_that_all_can_rank(data: Path, tmp_path: Path) -> None:

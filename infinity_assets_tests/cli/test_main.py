@@ -77,7 +77,10 @@ def test_every_command_has_help(arguments: list[str]) -> None:
         (["explain", "abc"], "No row id begins with abc"),
         (["sql", "select * from nowhere"], "nowhere"),
         (["run", "--until", "raw_pool", "--only", "a\\b"], "no source named"),
-        (["export", "inf_instruct_x", "--layout", "openai", "--out", "x.jsonl"], "`inf_instruct_x` has not been materialised"),
+        (
+            ["export", "inf_instruct_x", "--layout", "openai", "--out", "x.jsonl"],
+            "`inf_instruct_x` has not been materialised",
+        ),
     ],
 )
 def test_a_mistake_is_one_sentence(data: Path, arguments: list[str], says: str) -> None:
@@ -198,13 +201,18 @@ def test_an_empty_query_has_an_empty_answer(data: Path) -> None:
 def deduped(tmp_path_factory: pytest.TempPathFactory) -> Graph:
     with pytest.MonkeyPatch.context() as patch:
         graph = Graph(tmp_path_factory.mktemp("deduped"), patch)
-        graph.source("small", [{"instruction": "Name a river.", "output": "The Aare is a river."}, {"instruction": "Answer nothing."}])
+        graph.source(
+            "small",
+            [{"instruction": "Name a river.", "output": "The Aare is a river."}, {"instruction": "Answer nothing."}],
+        )
         graph.make("deduped")
         return graph
 
 
 @pytest.mark.parametrize("layout", ["openai", "sharegpt", "infinity_instruct", "alpaca"])
-def test_export_writes_conversations(deduped: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str) -> None:
+def test_export_writes_conversations(
+    deduped: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str
+) -> None:
     graph = deduped.copy(tmp_path, monkeypatch)
     file = graph.data / "out.jsonl"
     result = infinity("export", "deduped", "--layout", layout, "--out", str(file))
@@ -223,7 +231,9 @@ def test_export_of_tuning_data_for_a_synthesizer(graph: Graph) -> None:
     result = infinity(*arguments)
     assert result.exit_code == 1
     assert "name a --source that has some" in result.output
-    rows = [{"instruction": f"The Aare is {n} km long.\n\nHow long is the Aare?", "output": f"{n} km."} for n in range(3)]
+    rows = [
+        {"instruction": f"The Aare is {n} km long.\n\nHow long is the Aare?", "output": f"{n} km."} for n in range(3)
+    ]
     (graph.data / "sources" / "small" / "more.json").write_text(json.dumps(rows))
     graph.make("deduped")
     result = infinity(*arguments, "--source", "small", "--max-tokens", "60")
@@ -243,7 +253,16 @@ def test_export_of_tuning_data_for_a_synthesizer(graph: Graph) -> None:
 def test_export_with_a_tokenizer_writes_ids_and_a_mask(graph: Graph, models_dir: Path) -> None:
     graph.source("small", [{"instruction": "Tea is hot.\n\nIs tea hot?", "output": "Yes."}])
     graph.make("deduped")
-    arguments = ["export", "deduped", "--layout", "synthesizer", "--out", str(graph.data / "out.jsonl"), "--source", "small"]
+    arguments = [
+        "export",
+        "deduped",
+        "--layout",
+        "synthesizer",
+        "--out",
+        str(graph.data / "out.jsonl"),
+        "--source",
+        "small",
+    ]
     result = infinity(*arguments, "--tokenizer", str(models_dir / "smollm2-135m-instruct"))
     assert result.exit_code == 0, result.output
     line = json.loads((graph.data / "out.jsonl").read_text())
@@ -255,7 +274,9 @@ def test_export_with_a_tokenizer_writes_ids_and_a_mask(graph: Graph, models_dir:
     assert "There is no tokenizer /none" in result.output
 
 
-def test_models_are_fetched_with_the_reward_model_and_without_what_runs_on_a_server(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_models_are_fetched_with_the_reward_model_and_without_what_runs_on_a_server(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     brought = []
 
     def fetch(spec, models_dir, say):

@@ -23,7 +23,10 @@ ALPACA = {"instruction": "Name a river.", "input": "", "output": "The Aare is a 
 MESSAGES = {"messages": [{"role": "user", "content": "Hello?"}, {"role": "assistant", "content": "Good day."}]}
 PAIR = {"question": "What is tuff?", "answer": "A rock of volcanic ash."}
 OWN = [
-    {"ticket": {"subject": f"Printer {n} is on fire", "body": "It burns."}, "end": {"reply": f"We sent a firefighter to {n}."}}
+    {
+        "ticket": {"subject": f"Printer {n} is on fire", "body": "It burns."},
+        "end": {"reply": f"We sent a firefighter to {n}."},
+    }
     for n in range(9)
 ]
 
@@ -122,11 +125,21 @@ def test_the_suggested_lines_make_the_records_fit(folder: Path) -> None:
 
 def test_a_mapping_is_tried_before_it_is_written(folder: Path) -> None:
     file = str(folder / "own" / "l.jsonl")
-    mapping = ["--layout", "alpaca", "--field", "instruction={ticket.subject}: {ticket.body}", "--field", "output=end.reply"]
+    mapping = [
+        "--layout",
+        "alpaca",
+        "--field",
+        "instruction={ticket.subject}: {ticket.body}",
+        "--field",
+        "output=end.reply",
+    ]
     shown = done("preview", file, *mapping)
     assert "Printer 0 is on fire: It burns." in shown
     tried = yaml.safe_load(shown.split("What was tried, for source.yaml:")[1])
-    assert tried == {"layout": "alpaca", "fields": {"instruction": "{ticket.subject}: {ticket.body}", "output": "end.reply"}}
+    assert tried == {
+        "layout": "alpaca",
+        "fields": {"instruction": "{ticket.subject}: {ticket.body}", "output": "end.reply"},
+    }
     assert not list(folder.rglob("source.yaml"))
 
 
@@ -164,7 +177,9 @@ def test_bytes_come_back_exactly(folder: Path, tmp_path: Path) -> None:
     broken = b'{"instruction": "\xff\x00 cut'
     (folder / "own" / "l.jsonl").write_bytes(lines(OWN[0]) + broken)
     reading = read(load_source(folder / "own"))
-    outcome = Outcome(reading.rows, rows_created=reading.records, decisions=reading.decisions, quarantine=reading.quarantine)
+    outcome = Outcome(
+        reading.rows, rows_created=reading.records, decisions=reading.decisions, quarantine=reading.quarantine
+    )
     Lake(tmp_path / "data").commit(lakes.key("raw_pool", "own"), outcome, "run", 0.0)
     result = infinity("raw", "own", "l.jsonl", "1")
     assert result.exit_code == 0

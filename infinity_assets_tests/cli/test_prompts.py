@@ -30,8 +30,12 @@ def test_help_teaches_with_an_example(command: str) -> None:
 
 def test_all_are_listed(here: Path) -> None:
     lines = infinity("list").splitlines()
-    assert [line.split()[0] for line in lines] == [f"{name}.{language}" for name in prompts.names() for language in prompts.languages(name)]
-    for line, prompt in zip(lines, (prompt for name in prompts.names() for prompt in prompts.wordings(name)), strict=True):
+    assert [line.split()[0] for line in lines] == [
+        f"{name}.{language}" for name in prompts.names() for language in prompts.languages(name)
+    ]
+    for line, prompt in zip(
+        lines, (prompt for name in prompts.names() for prompt in prompts.wordings(name)), strict=True
+    ):
         assert line.split()[1:6] == ["version", str(prompt.version), prompt.hash, "built", "in"]
         assert line.endswith(prompt.purpose)
 
@@ -58,7 +62,9 @@ def test_a_row_stands_where_the_variables_are(here: Path, monkeypatch: pytest.Mo
     assert "one to 5 short labels" in tagged
     assert tagged.endswith("Request: How is t\n")
     assert "How is tea made?" in infinity("show", "evolve_deepen", "--row", tea, "--language", "zh")
-    assert infinity("show", "same_request", "--row", row_id(BAKERY3)).endswith("without wheat.\nSecond: $other\nSame:\n")
+    assert infinity("show", "same_request", "--row", row_id(BAKERY3)).endswith(
+        "without wheat.\nSecond: $other\nSame:\n"
+    )
     assert "No row id begins with 00zz" in infinity("show", "tag", "--row", "00zz", status=1)
 
 

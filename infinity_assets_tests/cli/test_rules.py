@@ -40,7 +40,9 @@ def test_the_table_counts_under_the_settings_in_force(lake: Lake, tmp_path: Path
     lines = {line.split()[0]: re.findall(r"[\d,.]+", line) for line in infinity().output.splitlines() if line.strip()}
     assert lines["answer_too_short"] == ["2", "3", "1", "1", "1"]
     assert lines["refusal"] == ["120", "1", "1", "1", "1"]
-    (tmp_path / "infinity.yaml").write_text("foundation: {rules: {sources: {alpha: {answer_too_short: 20, refusal: null}}}}")
+    (tmp_path / "infinity.yaml").write_text(
+        "foundation: {rules: {sources: {alpha: {answer_too_short: 20, refusal: null}}}}"
+    )
     lines = {line.split()[0]: re.findall(r"[\d,.]+", line) for line in infinity().output.splitlines() if line.strip()}
     assert lines["answer_too_short"] == ["2", "3", "2", "2", "2"]
     assert lines["refusal"] == ["120"]

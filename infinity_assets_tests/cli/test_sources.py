@@ -66,7 +66,18 @@ def test_a_folder_is_linked_and_unlinked(sources: Path, mine: Path) -> None:
 
 def test_a_folder_that_something_is_said_of_is_not_written_to(sources: Path, mine: Path) -> None:
     before = state(mine)
-    done("add", "downloads/rivers", "--name", "water", "--licence", "cc-by-4.0", "--domain", "knowledge", "--language", "en")
+    done(
+        "add",
+        "downloads/rivers",
+        "--name",
+        "water",
+        "--licence",
+        "cc-by-4.0",
+        "--domain",
+        "knowledge",
+        "--language",
+        "en",
+    )
     source = load_source(sources / "water")
     assert (source.licence, source.domain, source.language) == ("CC-BY-4.0", "knowledge", "en")
     assert read(source).rows.height == 2
@@ -79,7 +90,12 @@ def test_what_a_folder_says_of_itself_is_kept(sources: Path, mine: Path) -> None
     (mine / "source.yaml").write_text("name: rivers\nlicence: MIT\ndescription: Rivers\nfields: {output: o}\n")
     done("add", str(mine), "--domain", "knowledge", "--name", "other")
     source = load_source(sources / "other")
-    assert (source.licence, source.domain, source.description, source.fields) == ("MIT", "knowledge", "Rivers", {"output": "o"})
+    assert (source.licence, source.domain, source.description, source.fields) == (
+        "MIT",
+        "knowledge",
+        "Rivers",
+        {"output": "o"},
+    )
     assert "name it `third`" in refused("add", str(mine), "--name", "third")
     assert not os.path.lexists(sources / "third")
 
@@ -131,7 +147,9 @@ def test_remove_never_follows_a_link(sources: Path, mine: Path, tmp_path: Path) 
         ([URL, "--layout", "nonsense"], "There is no layout nonsense"),
     ],
 )
-def test_what_cannot_be_added(sources: Path, mine: Path, tmp_path: Path, server: Hub, arguments: list[str], says: str) -> None:
+def test_what_cannot_be_added(
+    sources: Path, mine: Path, tmp_path: Path, server: Hub, arguments: list[str], says: str
+) -> None:
     (sources / "taken").mkdir(parents=True)
     (tmp_path / "empty").mkdir()
     assert says in refused("add", *arguments)
@@ -171,7 +189,10 @@ def test_fetch_brings_sources_that_are_only_a_yaml(sources: Path, server: Hub, t
         (sources / name).mkdir(parents=True)
         (sources / name / "source.yaml").write_text(f"url: {URL}\n")
     listed = [json.loads(line) for line in done("list", "--json").splitlines()]
-    assert [(source["name"], source["fetched"], source["files"]) for source in listed] == [("one", False, 0), ("two", False, 0)]
+    assert [(source["name"], source["fetched"], source["files"]) for source in listed] == [
+        ("one", False, 0),
+        ("two", False, 0),
+    ]
     assert "There is no source three" in refused("fetch", "three")
     done("fetch", "two")
     assert [path.name for path in sources.iterdir() if data_files(path)] == ["two"]

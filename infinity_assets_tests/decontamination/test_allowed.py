@@ -14,7 +14,9 @@ def test_what_is_shipped_is_read_and_long_enough_to_excuse_anything(tmp_path: Pa
     assert set(texts["file"]) == {SHIPPED.name}
     assert texts.select("name", "text").is_unique().all()
     assert texts.filter(texts["text"].str.len_chars() < 20).is_empty()
-    assert any("natural number greater than 1" in text for text in texts.filter(texts["name"] == "prime number")["text"])
+    assert any(
+        "natural number greater than 1" in text for text in texts.filter(texts["name"] == "prime number")["text"]
+    )
 
 
 def test_a_users_own_texts_come_on_top(tmp_path: Path) -> None:

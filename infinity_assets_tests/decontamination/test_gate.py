@@ -17,7 +17,9 @@ from infinity_assets_tests.frames import Turns, conversations
 from infinity_assets_tests.properties import examples
 
 FEW = settings(max_examples=examples(60), deadline=None)
-WORDS = st.sampled_from(["the", "sum", "of", "x", "3", "17", "多", "少", "苹", "Ｇ４", "A)", "(b)", "C.", "f(a)", "g[i][j]", "a"])
+WORDS = st.sampled_from(
+    ["the", "sum", "of", "x", "3", "17", "多", "少", "苹", "Ｇ４", "A)", "(b)", "C.", "f(a)", "g[i][j]", "a"]
+)
 GLUE = st.sampled_from([" ", ", ", "? ", "\n", "。", " - "])
 TEXTS = st.lists(st.tuples(WORDS, GLUE), max_size=14).map(lambda parts: "".join(word + glue for word, glue in parts))
 ITEMS = st.lists(st.tuples(TEXTS, st.lists(TEXTS, max_size=2), TEXTS), max_size=3)
@@ -39,8 +41,17 @@ Item = tuple[str, Sequence[str], str]
 
 def items_frame(items: Sequence[Item | str]) -> pl.DataFrame:
     whole = [(item, [], "") if isinstance(item, str) else item for item in items]
-    columns = [(f"b#{n}", "b", prompt, list(options) or None, answer or None) for n, (prompt, options, answer) in enumerate(whole)]
-    schema = {"item_id": pl.String, "benchmark": pl.String, "prompt": pl.String, "further": pl.List(pl.String), "answer": pl.String}
+    columns = [
+        (f"b#{n}", "b", prompt, list(options) or None, answer or None)
+        for n, (prompt, options, answer) in enumerate(whole)
+    ]
+    schema = {
+        "item_id": pl.String,
+        "benchmark": pl.String,
+        "prompt": pl.String,
+        "further": pl.List(pl.String),
+        "answer": pl.String,
+    }
     return pl.DataFrame(columns, schema=schema, orient="row")
 
 
@@ -83,7 +94,10 @@ def naive(rows: Sequence[Turns], items: Sequence[Item], rule: Decontamination) -
     for number, turns in enumerate(rows):
         for side, text in turns:
             for place, (prompt, options, answer) in enumerate(items):
-                parts: dict[Part, tuple[str, ...]] = {"question": (prompt, "\n".join([prompt, *options])), "answer": (answer,)}
+                parts: dict[Part, tuple[str, ...]] = {
+                    "question": (prompt, "\n".join([prompt, *options])),
+                    "answer": (answer,),
+                }
                 for part, texts in parts.items():
                     variants = [tokens for tokens in map(tokenised, texts) if tokens]
                     if side in rule.sides[part] and variants:
@@ -98,7 +112,11 @@ def fired(turn: list[str], variants: list[list[str]], part: str, rule: Decontami
     cover = rule.overlap_ngram if rule.overlap is not None else rule.ngram or rule.overlap_ngram
     share = max(len(covered(turn, tokens, cover)) / len(tokens) for tokens in variants)
     found = {}
-    if rule.exact and part == "question" and any(turn == tokens and length(tokens) >= rule.exact_words for tokens in variants):
+    if (
+        rule.exact
+        and part == "question"
+        and any(turn == tokens and length(tokens) >= rule.exact_words for tokens in variants)
+    ):
         found["exact_prompt"] = 1.0
     shared = {*runs(turn, rule.ngram)} & {*runs(variants[-1], rule.ngram)} if rule.ngram else set()
     if any(words_in(run) >= rule.min_words for run in shared):
@@ -156,7 +174,9 @@ def test_the_evidence_can_be_looked_up(rows: list, items: list, rule: Decontamin
 
 @FEW
 @given(rows=ROWS, items=ITEMS, rule=RULES, data=st.data())
-def test_what_is_said_of_a_row_does_not_depend_on_order_or_company(rows: list, items: list, rule: Decontamination, data) -> None:
+def test_what_is_said_of_a_row_does_not_depend_on_order_or_company(
+    rows: list, items: list, rule: Decontamination, data
+) -> None:
     """A shard more or less, rows in another order, batches of another size or texts cut elsewhere must not change what is said about a row."""
     frame, gate = rows_frame(rows), Gate(items_frame(items), rule)
     found = gate.matches(frame)
@@ -182,7 +202,11 @@ def test_colliding_hashes_bring_no_hit(rows: list, items: list, rule: Decontamin
     expected = {
         key[:4]
         for key in naive(
-            rows, items, rule.model_copy(update={"min_words": 0, "overlap": None if rule.overlap is None else 0.0, "overlap_tokens": 1})
+            rows,
+            items,
+            rule.model_copy(
+                update={"min_words": 0, "overlap": None if rule.overlap is None else 0.0, "overlap_tokens": 1}
+            ),
         )
     }
     lines = found.select("row_id", "item_id", "part", "side").iter_rows()
@@ -190,12 +214,15 @@ def test_colliding_hashes_bring_no_hit(rows: list, items: list, rule: Decontamin
 
 
 PLAIN = st.lists(
-    st.sampled_from(["river", "stone", "walks", "under", "seven", "bright", "clouds", "nobody", "counts"]), min_size=13, max_size=30
+    st.sampled_from(["river", "stone", "walks", "under", "seven", "bright", "clouds", "nobody", "counts"]),
+    min_size=13,
+    max_size=30,
 )
 SAYING = PLAIN.filter(lambda words: len(set(words)) > 3)
 """An item of words that do not only repeat themselves."""
 OTHER = st.lists(
-    st.sampled_from(["paper", "window", "sings", "slowly", "nine", "dark", "fields", "somebody", "sells", "pears"]), max_size=30
+    st.sampled_from(["paper", "window", "sings", "slowly", "nine", "dark", "fields", "somebody", "sells", "pears"]),
+    max_size=30,
 )
 SEPARATORS = st.sampled_from([" ", "  ", ", ", " – ", "\n", "! ", " (", ") "])
 
@@ -256,7 +283,9 @@ def test_half_of_a_short_item_is_no_hit_but_all_of_it_is() -> None:
     """Eight words are more than half of this item, and every other request for a function shares them."""
     gate = Gate(items_frame(["Write a Python function to find the length of a rope."]), Decontamination())
     assert gate.matches(asked("Write a Python function to find the length of the longest word in a list.")).is_empty()
-    assert gate.hits(asked("Please: write a Python function to find the length of a rope, with tests."))["share"].to_list() == [1.0]
+    assert gate.hits(asked("Please: write a Python function to find the length of a rope, with tests."))[
+        "share"
+    ].to_list() == [1.0]
 
 
 def test_a_grid_of_numbers_is_no_evidence_but_the_same_prompt_is() -> None:
@@ -273,7 +302,11 @@ def test_a_word_is_no_prompt() -> None:
     assert found["item_id"].to_list() == ["b#2", "b#3"]
 
 
-MMLU: Item = ("Which gas do plants take in to build up sugar?", ["Oxygen", "Carbon dioxide", "Nitrogen", "Argon"], "Carbon dioxide")
+MMLU: Item = (
+    "Which gas do plants take in to build up sugar?",
+    ["Oxygen", "Carbon dioxide", "Nitrogen", "Argon"],
+    "Carbon dioxide",
+)
 
 
 @pytest.mark.parametrize(
@@ -299,7 +332,9 @@ def test_letters_are_ignored_in_the_item_too() -> None:
     assert Gate(items_frame([item]), Decontamination()).hits(asked(row))["rule"].to_list() == ["exact_prompt"]
 
 
-ANSWER = "She picks three baskets in the morning and five baskets in the evening, which makes eight baskets of pears in all."
+ANSWER = (
+    "She picks three baskets in the morning and five baskets in the evening, which makes eight baskets of pears in all."
+)
 
 
 def test_sides_stand_apart() -> None:
@@ -315,7 +350,9 @@ def test_sides_stand_apart() -> None:
         ]
     )
     found = Gate(items, Decontamination()).matches(rows)
-    lines = {(int(row, 16), *rest) for row, *rest in found.select("row_id", "part", "side", "rule", "verdict").iter_rows()}
+    lines = {
+        (int(row, 16), *rest) for row, *rest in found.select("row_id", "part", "side", "rule", "verdict").iter_rows()
+    }
     assert lines == {
         (0, "question", "user", "ngram", "removes"),
         (0, "question", "user", "overlap", "removes"),
@@ -361,8 +398,13 @@ def test_a_word_or_two_beyond_an_allowed_text_are_chance(chance: str) -> None:
 
 
 def test_an_allowed_text_may_be_a_short_question_as_a_whole() -> None:
-    items, rows = items_frame(["Who goes there?", "What is the time?"]), asked("who goes there", "What is the time?", "Who goes?")
-    lines = Gate(items, Decontamination(), ["Who goes there?", "What is"]).matches(rows).select("row_id", "verdict").rows()
+    items, rows = (
+        items_frame(["Who goes there?", "What is the time?"]),
+        asked("who goes there", "What is the time?", "Who goes?"),
+    )
+    lines = (
+        Gate(items, Decontamination(), ["Who goes there?", "What is"]).matches(rows).select("row_id", "verdict").rows()
+    )
     assert lines == [(f"{0:032x}", "excused"), (f"{1:032x}", "removes")]
 
 

@@ -30,7 +30,9 @@ def test_from_a_threshold_on_every_row_is_listed() -> None:
 
 
 def test_the_order_of_the_prompts_decides_nothing() -> None:
-    assert nearest(ITEMS, VECTORS, PROMPTS.reverse(), ROWS.reverse(), 0.0, 2).equals(nearest(ITEMS, VECTORS, PROMPTS, ROWS, 0.0, 2))
+    assert nearest(ITEMS, VECTORS, PROMPTS.reverse(), ROWS.reverse(), 0.0, 2).equals(
+        nearest(ITEMS, VECTORS, PROMPTS, ROWS, 0.0, 2)
+    )
 
 
 def test_nothing_is_near_nothing() -> None:

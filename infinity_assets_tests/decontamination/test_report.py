@@ -58,13 +58,19 @@ def test_no_hits_give_an_empty_report() -> None:
 
 
 VERDICTS = st.sampled_from(["removes", "reported", "excused"])
-HITS = st.lists(st.tuples(st.sampled_from("12345"), st.sampled_from(["exam", "quiz"]), st.sampled_from("abcd"), VERDICTS), max_size=20)
+HITS = st.lists(
+    st.tuples(st.sampled_from("12345"), st.sampled_from(["exam", "quiz"]), st.sampled_from("abcd"), VERDICTS),
+    max_size=20,
+)
 
 
 @settings(max_examples=examples(50), deadline=None)
 @given(hits=HITS)
 def test_every_row_with_a_hit_is_counted_once_for_a_benchmark(hits: list) -> None:
-    placed = [(row, "odd" if int(row) % 2 else "even", benchmark, f"{benchmark}#{item}", verdict) for row, benchmark, item, verdict in hits]
+    placed = [
+        (row, "odd" if int(row) % 2 else "even", benchmark, f"{benchmark}#{item}", verdict)
+        for row, benchmark, item, verdict in hits
+    ]
     found = report(*placed)
     total = sum(found[column].sum() for column in ("rows", "rows_reported", "rows_excused"))
     assert total == len({(row, benchmark) for row, _, benchmark, *_ in placed})

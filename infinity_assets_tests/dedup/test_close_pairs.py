@@ -25,7 +25,9 @@ def cosine(one: np.ndarray, other: np.ndarray) -> float:
     return float(one @ other / np.sqrt((one @ one or 1) * (other @ other or 1)))
 
 
-def every_pair(matrices: list[np.ndarray], floor: float, groups: np.ndarray | None = None) -> dict[tuple[int, int], float]:
+def every_pair(
+    matrices: list[np.ndarray], floor: float, groups: np.ndarray | None = None
+) -> dict[tuple[int, int], float]:
     rows = len(matrices[0])
     pairs = ((i, j) for i in range(rows) for j in range(i + 1, rows) if groups is None or groups[i] == groups[j])
     similarity = {(i, j): min(cosine(matrix[i], matrix[j]) for matrix in matrices) for i, j in pairs}
@@ -41,7 +43,10 @@ def crowd(rows: int = 3000, width: int = 24) -> tuple[list[np.ndarray], np.ndarr
     """Rows in tight clusters, some of them larger than what is kept per row, and keys."""
     draw = np.random.default_rng(7)
     centres = draw.normal(size=(40, width))
-    matrices = [(centres[draw.integers(0, size, rows)] + 0.15 * draw.normal(size=(rows, width))).astype(np.float16) for size in (40, 4)]
+    matrices = [
+        (centres[draw.integers(0, size, rows)] + 0.15 * draw.normal(size=(rows, width))).astype(np.float16)
+        for size in (40, 4)
+    ]
     return matrices, draw.integers(0, 1 << 63, rows).astype(np.uint64)
 
 
@@ -58,13 +63,17 @@ def test_of_few_rows_the_graph_finds_them_too(rows: list, floor: float) -> None:
     rows = [row for row in rows if any(row[0]) and any(row[1])]
     first = {row: place for place, row in reversed(list(enumerate(rows)))}
     copies = {place for place, row in enumerate(rows) if first[row] != place}
-    expected = {(i, j): s for (i, j), s in every_pair(views(rows), floor).items() if rows[i] == rows[j] or not {i, j} <= copies}
+    expected = {
+        (i, j): s for (i, j), s in every_pair(views(rows), floor).items() if rows[i] == rows[j] or not {i, j} <= copies
+    }
     assert listed(close_pairs(views(rows), floor, most=100, exact_up_to=0)) == pytest.approx(expected)
 
 
 @FEW
 @given(rows=ROWS, floor=FLOORS, groups=st.lists(st.integers(0, 2), min_size=25, max_size=25), data=st.data())
-def test_groups_and_fresh_rows_leave_out_pairs_and_nothing_else(rows: list, floor: float, groups: list[int], data: st.DataObject) -> None:
+def test_groups_and_fresh_rows_leave_out_pairs_and_nothing_else(
+    rows: list, floor: float, groups: list[int], data: st.DataObject
+) -> None:
     group = np.array(groups[: len(rows)])
     fresh = np.array(data.draw(st.lists(st.booleans(), min_size=len(rows), max_size=len(rows))), dtype=bool)
     found = close_pairs(views(rows), floor, 100, groups=group, fresh=fresh)
@@ -91,7 +100,9 @@ def test_the_order_of_the_rows_decides_nothing() -> None:
     straight = close_pairs(matrices, 0.9, 5, keys=keys)
     shuffled = close_pairs([matrix[order] for matrix in matrices], 0.9, 5, keys=keys[order])
     named = {(frozenset((int(keys[i]), int(keys[j]))), s) for (i, j), s in listed(straight).items()}
-    assert named == {(frozenset((int(keys[order[i]]), int(keys[order[j]]))), s) for (i, j), s in listed(shuffled).items()}
+    assert named == {
+        (frozenset((int(keys[order[i]]), int(keys[order[j]]))), s) for (i, j), s in listed(shuffled).items()
+    }
 
 
 @FEW
@@ -100,18 +111,24 @@ def test_the_order_of_the_rows_decides_nothing() -> None:
     first=st.lists(st.booleans(), min_size=66, max_size=66),
     most=st.integers(1, 4),
 )
-def test_the_strongest_of_parts_put_together_are_the_strongest_of_the_whole(similarities: list[int], first: list[bool], most: int) -> None:
+def test_the_strongest_of_parts_put_together_are_the_strongest_of_the_whole(
+    similarities: list[int], first: list[bool], most: int
+) -> None:
     left, right = np.triu_indices(12, 1)
     whole = Pairs(left, right, np.array(similarities, np.float32))
     keys = np.random.default_rng(0).integers(0, 1 << 63, 12).astype(np.uint64)
     chosen = np.array(first)
-    parts = [strongest(Pairs(left[mask], right[mask], whole.similarity[mask]), 12, most, keys) for mask in (chosen, ~chosen)]
+    parts = [
+        strongest(Pairs(left[mask], right[mask], whole.similarity[mask]), 12, most, keys) for mask in (chosen, ~chosen)
+    ]
     kept = strongest(whole, 12, most, keys)
     assert listed(strongest(together(*parts), 12, most, keys)) == listed(kept)
     for row in range(12):
         mine = (left == row) | (right == row)
         weakest = np.sort(whole.similarity[mine])[-most]
-        assert {(i, j) for i, j, s in zip(left[mine], right[mine], whole.similarity[mine], strict=True) if s > weakest} <= set(listed(kept))
+        assert {
+            (i, j) for i, j, s in zip(left[mine], right[mine], whole.similarity[mine], strict=True) if s > weakest
+        } <= set(listed(kept))
 
 
 def test_in_a_crowd_of_equals_no_few_rows_are_everybodys_neighbours() -> None:
@@ -137,7 +154,13 @@ def test_the_graph_finds_nearly_all_pairs() -> None:
 
 
 @FEW
-@given(queries=st.lists(POINT, max_size=6), rows=st.lists(POINT, max_size=20), floor=FLOORS, most=st.integers(1, 4), dense=st.booleans())
+@given(
+    queries=st.lists(POINT, max_size=6),
+    rows=st.lists(POINT, max_size=20),
+    floor=FLOORS,
+    most=st.integers(1, 4),
+    dense=st.booleans(),
+)
 def test_the_nearest_rows_of_a_query(queries: list, rows: list, floor: float, most: int, dense: bool) -> None:
     asked, vectors = (np.array(points, np.float16).reshape(-1, 3) for points in (queries, rows))
     with pytest.MonkeyPatch.context() as patch:
@@ -146,7 +169,11 @@ def test_the_nearest_rows_of_a_query(queries: list, rows: list, floor: float, mo
         found = nearest(asked, vectors, floor, most)
     for query in range(len(asked)):
         expected = sorted(
-            ((-np.float32(cosine(asked[query], row)), i) for i, row in enumerate(vectors) if cosine(asked[query], row) >= floor)
+            (
+                (-np.float32(cosine(asked[query], row)), i)
+                for i, row in enumerate(vectors)
+                if cosine(asked[query], row) >= floor
+            )
         )
         mine = found.filter(query=query)
         assert list(zip(-mine["similarity"].to_numpy(), mine["row"], strict=True)) == expected[:most]

@@ -56,13 +56,19 @@ EDITED = st.builds(
     st.dictionaries(st.integers(0, 15), st.sampled_from(["blue", "red", "3", "4 +", "x - 12"]), max_size=2),
 )
 PROMPTS = st.one_of(EDITED, st.sampled_from(["Who?", "who", "Why?"]))
-SIMILAR = st.builds(lambda q, a: [("user", q), *([("assistant", a)] if a else [])], PROMPTS, st.one_of(st.just(""), st.just("yes"), EDITED))
+SIMILAR = st.builds(
+    lambda q, a: [("user", q), *([("assistant", a)] if a else [])],
+    PROMPTS,
+    st.one_of(st.just(""), st.just("yes"), EDITED),
+)
 SIMILAR_RECORDS = st.lists(st.tuples(*PLACES, SIMILAR), min_size=1, max_size=14)
 SURE: dict[str, Any] = {"shingle": 2, "bands": 200, "rows_per_band": 1}
 """So many bands of one that every pair of the thresholds below is found: 1 - (1 - 0.5)^200."""
 
 
-def find(rows: pl.DataFrame, rule: Dedup, scores: Sequence[float | None] | None = None, **options: object) -> pl.DataFrame:
+def find(
+    rows: pl.DataFrame, rule: Dedup, scores: Sequence[float | None] | None = None, **options: object
+) -> pl.DataFrame:
     scored = rows if scores is None else rows.with_columns(score=pl.Series(scores, dtype=pl.Float64))
     parts = {source: fingerprint(scored.filter(pl.col("source") == source), rule.near).lazy() for source in SOURCES}
     return find_duplicates(parts, rule, **options)  # pyright: ignore[reportArgumentType]
@@ -70,7 +76,9 @@ def find(rows: pl.DataFrame, rule: Dedup, scores: Sequence[float | None] | None 
 
 @FEW
 @given(records=RECORDS, priority=PRIORITY, data=st.data())
-def test_exact_survivors_are_the_best_of_their_content_in_any_order(records: list, priority: list[str], data: st.DataObject) -> None:
+def test_exact_survivors_are_the_best_of_their_content_in_any_order(
+    records: list, priority: list[str], data: st.DataObject
+) -> None:
     rule = Dedup(source_priority=tuple(priority))
     rows = pool(*records)
     losers = find(rows, rule)
@@ -110,21 +118,32 @@ def alike(one: Turns, other: Turns, rule: Near) -> bool:
         return False
     if not any(answers):
         return True
-    if not all(any(shingles(texts, rule.shingle)) for texts in prompts) and words_of(prompts[0]) != words_of(prompts[1]):
+    if not all(any(shingles(texts, rule.shingle)) for texts in prompts) and words_of(prompts[0]) != words_of(
+        prompts[1]
+    ):
         return False
     parts = [frozenset().union(*shingles(texts, rule.shingle)) if texts else frozenset() for texts in answers]
     return all(answers) and jaccard(*parts) >= rule.threshold - 1e-9
 
 
 @settings(max_examples=examples(120), deadline=None)
-@given(records=SIMILAR_RECORDS, threshold=st.sampled_from([0.5, 0.7, 0.9]), answers=st.sampled_from(["alike", "any"]), data=st.data())
-def test_near_survivors_are_those_of_the_definition(records: list, threshold: float, answers: str, data: st.DataObject) -> None:
+@given(
+    records=SIMILAR_RECORDS,
+    threshold=st.sampled_from([0.5, 0.7, 0.9]),
+    answers=st.sampled_from(["alike", "any"]),
+    data=st.data(),
+)
+def test_near_survivors_are_those_of_the_definition(
+    records: list, threshold: float, answers: str, data: st.DataObject
+) -> None:
     """From the best down, a row stays unless it is alike to one that stayed; and it loses to the best of these."""
     rule = Dedup(near=Near(threshold=threshold, answers=answers, **SURE))  # pyright: ignore[reportArgumentType]
     rows = pool(*records)
     losers = find(rows, rule, workers=data.draw(st.integers(1, 3)))
     first: dict[tuple, tuple[str, Turns]] = {}
-    for row, turns in sorted(zip(rows.to_dicts(), (turns for *_, turns in records), strict=True), key=lambda r: r[0]["row_id"]):
+    for row, turns in sorted(
+        zip(rows.to_dicts(), (turns for *_, turns in records), strict=True), key=lambda r: r[0]["row_id"]
+    ):
         first.setdefault(content(turns), (row["row_id"], turns))
     kept: list[tuple[str, Turns]] = []
     expected = {}
@@ -143,8 +162,15 @@ def test_near_survivors_are_those_of_the_definition(records: list, threshold: fl
 
 
 @FEW
-@given(records=SIMILAR_RECORDS, added=st.sets(st.sampled_from(SOURCES)), answers=st.sampled_from(["alike", "any"]), priority=PRIORITY)
-def test_a_source_that_is_added_changes_what_a_fresh_start_would(records: list, added: set[str], answers: str, priority: list[str]) -> None:
+@given(
+    records=SIMILAR_RECORDS,
+    added=st.sets(st.sampled_from(SOURCES)),
+    answers=st.sampled_from(["alike", "any"]),
+    priority=PRIORITY,
+)
+def test_a_source_that_is_added_changes_what_a_fresh_start_would(
+    records: list, added: set[str], answers: str, priority: list[str]
+) -> None:
     rule = Dedup(source_priority=tuple(priority), near=Near(answers=answers, **SURE))  # pyright: ignore[reportArgumentType]
     rows = pool(*records)
     before = find(rows.filter(~pl.col("source").is_in(list(added))), rule)
@@ -155,7 +181,9 @@ def test_what_a_new_source_does_not_touch_is_taken_from_the_last_time() -> None:
     """Shown by a last time that nothing could have found."""
     text = " ".join(WORDS)
     rows = pool(
-        ("alpha", "f", 0, [("user", text)]), ("alpha", "f", 1, [("user", f"{text} again")]), ("beta", "f", 0, [("user", text[::-1])])
+        ("alpha", "f", 0, [("user", text)]),
+        ("alpha", "f", 1, [("user", f"{text} again")]),
+        ("beta", "f", 0, [("user", text[::-1])]),
     )
     rule = Dedup()
     before = find(rows.filter(pl.col("source") == "alpha"), rule).with_columns(similarity=pl.lit(0.125))
@@ -177,7 +205,10 @@ def test_the_higher_score_survives_and_no_score_comes_last(records: list, data: 
     for (*_, row), score in by_record.items():
         best[row] = max(best.get(row, -1.0), score)
     for loser in losers.to_dicts():
-        assert best[loser["matched"]] >= by_record[(*(loser[c] for c in PLACE), loser["row_id"])] or loser["matched"] == loser["row_id"]
+        assert (
+            best[loser["matched"]] >= by_record[(*(loser[c] for c in PLACE), loser["row_id"])]
+            or loser["matched"] == loser["row_id"]
+        )
 
 
 @FEW
@@ -200,7 +231,9 @@ def test_so_many_answers_to_an_instruction_are_kept(records: list, wanted: int) 
 def test_a_row_that_lost_to_a_loser_names_the_survivor_and_what_it_matched() -> None:
     text = " ".join(WORDS)
     rows = pool(
-        ("alpha", "f", 0, [("user", f"{text} again")]), ("beta", "f", 0, [("user", text)]), ("gamma", "f", 0, [("user", text.upper())])
+        ("alpha", "f", 0, [("user", f"{text} again")]),
+        ("beta", "f", 0, [("user", text)]),
+        ("gamma", "f", 0, [("user", text.upper())]),
     )
     losers = find(rows, Dedup(source_priority=("alpha", "beta")))
     best, copied, copy = (rows["row_id"][number] for number in range(3))
@@ -210,11 +243,16 @@ def test_a_row_that_lost_to_a_loser_names_the_survivor_and_what_it_matched() -> 
     ]
 
 
-@pytest.mark.parametrize(("one", "other"), [("<", "<="), ("+", "-"), ("C#", "C++"), ("👍", "👎"), ("₤100", "₤900"), ("1 2", "12")])
+@pytest.mark.parametrize(
+    ("one", "other"), [("<", "<="), ("+", "-"), ("C#", "C++"), ("👍", "👎"), ("₤100", "₤900"), ("1 2", "12")]
+)
 def test_prompts_that_differ_in_a_number_or_a_symbol_are_no_duplicates(one: str, other: str) -> None:
     text = " ".join(WORDS)
     rows = pool(
-        *(("alpha", "f", number, [("user", f"{text} {sign} {text}"), ("assistant", text)]) for number, sign in enumerate((one, other)))
+        *(
+            ("alpha", "f", number, [("user", f"{text} {sign} {text}"), ("assistant", text)])
+            for number, sign in enumerate((one, other))
+        )
     )
     assert find(rows, Dedup()).is_empty()
     assert find(rows, Dedup(near=Near(answers="any", threshold=0.5))).height == 1
@@ -233,9 +271,15 @@ def test_given_pairs_lose_by_the_same_rule() -> None:
     order = rows.join(fingerprint(rows, Near()).select("row_id", "content_hash"), on="row_id").sort("row_id")
     kept = survivors(rows, losers)
     for row in order.to_dicts():
-        mates = {p["b"] if p["a"] == row["content_hash"] else p["a"] for p in pairs.to_dicts() if row["content_hash"] in (p["a"], p["b"])}
+        mates = {
+            p["b"] if p["a"] == row["content_hash"] else p["a"]
+            for p in pairs.to_dicts()
+            if row["content_hash"] in (p["a"], p["b"])
+        }
         better = order.filter(
-            pl.col("content_hash").is_in(list(mates)), pl.col("row_id") < row["row_id"], pl.col("row_id").is_in(kept["row_id"].implode())
+            pl.col("content_hash").is_in(list(mates)),
+            pl.col("row_id") < row["row_id"],
+            pl.col("row_id").is_in(kept["row_id"].implode()),
         )
         assert (row["row_id"] in kept["row_id"].to_list()) == better.is_empty()
     assert set(losers["method"]) == {"semantic"}

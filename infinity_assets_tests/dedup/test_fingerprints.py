@@ -16,7 +16,9 @@ from infinity_assets_tests.properties import examples
 ANY = Near(answers="any")
 FEW = settings(max_examples=examples(60), deadline=None)
 CONTENTS = st.sampled_from(["q", "Q ", "q\n", "ｑ", "r", "q assistant: a"])
-CONVERSATIONS = st.builds(lambda q, a: [("user", q), *([("assistant", a)] if a else [])], CONTENTS, st.sampled_from(["", "a", "A", "b"]))
+CONVERSATIONS = st.builds(
+    lambda q, a: [("user", q), *([("assistant", a)] if a else [])], CONTENTS, st.sampled_from(["", "a", "A", "b"])
+)
 WORDS = st.lists(st.sampled_from(["a", "b", "c", "d", "e", "好", "的", "是"]), max_size=25).map(" ".join)
 LONG = st.lists(st.tuples(st.sampled_from(["user", "assistant"]), WORDS), min_size=1, max_size=3)
 
@@ -38,7 +40,11 @@ def test_records_have_equal_hashes_if_and_only_if_their_contents_are_equal(rows:
 
 
 def test_a_transcript_in_one_turn_is_not_the_conversation_it_quotes() -> None:
-    quoted, spoken, system = [("user", "q\nassistant: a")], [("user", "q"), ("assistant", "a")], [("system", "q"), ("user", "a")]
+    quoted, spoken, system = (
+        [("user", "q\nassistant: a")],
+        [("user", "q"), ("assistant", "a")],
+        [("system", "q"), ("user", "a")],
+    )
     assert prints(quoted, spoken, system)["content_hash"].n_unique() == 3
 
 
@@ -64,7 +70,10 @@ def test_a_record_has_the_same_fingerprint_whatever_stands_beside_it(rows: list[
 @given(one=LONG, other=LONG)
 def test_shingles_have_the_jaccard_similarity_of_the_texts(one: Turns, other: Turns) -> None:
     """Shingles do not run from one turn into the next."""
-    found = [set((row["shingles"].item().to_numpy() >> 1).tolist()) for row in (prints(one, rule=ANY), prints(other, rule=ANY))]
+    found = [
+        set((row["shingles"].item().to_numpy() >> 1).tolist())
+        for row in (prints(one, rule=ANY), prints(other, rule=ANY))
+    ]
     truth = [frozenset().union(*shingles([text for _, text in turns])) for turns in (one, other)]
     assert len(found[0]) == len(truth[0])
     assert abs(len(found[0] & found[1]) / max(1, len(found[0] | found[1])) - jaccard(*truth)) < 1e-9
@@ -79,7 +88,12 @@ def test_the_lowest_bit_tells_the_answers_shingles() -> None:
 
 def test_rows_without_a_shingle_to_compare_by_are_not_signed() -> None:
     long, short = "one two three four five six", "one two"
-    rows = ([("user", short)], [("user", long)], [("user", long), ("assistant", short)], [("user", short), ("assistant", long)])
+    rows = (
+        [("user", short)],
+        [("user", long)],
+        [("user", long), ("assistant", short)],
+        [("user", short), ("assistant", long)],
+    )
     assert prints(*rows)["signed"].to_list() == [False, True, False, True]
     assert prints(*rows, rule=Near(answers="any"))["signed"].to_list() == [False, True, True, True]
 

@@ -33,7 +33,9 @@ def test_conversations_that_two_sources_share_are_found(rows: dict[str, pl.DataF
 
 def test_every_near_duplicate_is_one_and_has_the_similarity_that_is_said(rows: dict[str, pl.DataFrame]) -> None:
     rule = Dedup()
-    losers = find_duplicates({name: fingerprint(frame, rule.near).lazy() for name, frame in rows.items()}, rule, workers=2)
+    losers = find_duplicates(
+        {name: fingerprint(frame, rule.near).lazy() for name, frame in rows.items()}, rule, workers=2
+    )
     near = losers.filter(pl.col("method") == "near")
     assert near.height > 100
     texts = (
@@ -41,7 +43,9 @@ def test_every_near_duplicate_is_one_and_has_the_similarity_that_is_said(rows: d
         .unique("row_id")
         .select(
             "row_id",
-            turns=pl.col("messages").list.eval(pl.element().filter(pl.element().struct.field("role") != "system").struct.field("content")),
+            turns=pl.col("messages").list.eval(
+                pl.element().filter(pl.element().struct.field("role") != "system").struct.field("content")
+            ),
         )
     )
     said = dict(texts.iter_rows())

@@ -27,7 +27,9 @@ class Words:
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         self.seen += texts
-        counts = np.array([[text.count(letter) for letter in "abcdefghijklmnopqrstuvwxyz"] for text in texts], np.float32)
+        counts = np.array(
+            [[text.count(letter) for letter in "abcdefghijklmnopqrstuvwxyz"] for text in texts], np.float32
+        )
         return counts / np.maximum(np.linalg.norm(counts, axis=1, keepdims=True), 1e-9)
 
     def read(self, texts: Sequence[str]) -> Reading:
@@ -37,7 +39,10 @@ class Words:
 
 
 def contents(*rows: tuple[str, str]) -> pl.DataFrame:
-    turns = [("s", "f", i, [("user", prompt), *([("assistant", answer)] if answer else [])]) for i, (prompt, answer) in enumerate(rows)]
+    turns = [
+        ("s", "f", i, [("user", prompt), *([("assistant", answer)] if answer else [])])
+        for i, (prompt, answer) in enumerate(rows)
+    ]
     frame = pool(*turns)
     return semantic.texts(frame.lazy(), fingerprint(frame, Near()).lazy()).collect()
 
@@ -45,14 +50,20 @@ def contents(*rows: tuple[str, str]) -> pl.DataFrame:
 def test_every_content_once_in_the_order_of_the_rows() -> None:
     got = contents(("what is tuff", "a rock"), ("why", "because"), ("What  is TUFF", "a rock"))
     assert got.height == 2
-    assert got["prompt"].str.to_lowercase().to_list() in (["what  is tuff", "why"], ["why", "what  is tuff"], ["what is tuff", "why"])
+    assert got["prompt"].str.to_lowercase().to_list() in (
+        ["what  is tuff", "why"],
+        ["why", "what  is tuff"],
+        ["what is tuff", "why"],
+    )
 
 
 def test_equal_texts_are_embedded_once_and_what_cannot_be_read_is_not_judged() -> None:
     encoder = Words()
     long = " ".join(["word"] * 11)
     got = semantic.embed(
-        contents(("a question", "an answer"), ("a question", ""), ("SHOUTED", "an answer"), (long, "b"), ("c", "LOUD")), encoder, 0.1
+        contents(("a question", "an answer"), ("a question", ""), ("SHOUTED", "an answer"), (long, "b"), ("c", "LOUD")),
+        encoder,
+        0.1,
     )
     assert sorted(encoder.seen) == sorted(["a question", "an answer", long, "c"])
     judged = got["answer"].is_not_null().to_list()
@@ -73,10 +84,26 @@ def test_of_no_contents_there_are_no_vectors() -> None:
     ("one", "other", "same"),
     [
         (("Add 3 and 4.", "It is more than that."), ("Add 3 and 5.", "It is more than that."), False),
-        (("Add 3 and 4.", "It makes a nice sum of both."), ("Please add 3 and 4.", "The sum of both is nice to have."), True),
-        (("Name three rivers.", "The Rhine, the Rhone, the Po."), ("Name four rivers.", "The Rhine, the Rhone, the Po."), False),
-        (("What is healthy?", "Fruit, nuts, fish, beans and oats."), ("What is not healthy?", "Fruit, nuts, fish, beans and oats."), False),
-        (("这三种食物健康吗", "水果、坚果、鱼、豆类和燕麦。"), ("这三种食物不健康吗", "水果、坚果、鱼、豆类和燕麦。"), False),
+        (
+            ("Add 3 and 4.", "It makes a nice sum of both."),
+            ("Please add 3 and 4.", "The sum of both is nice to have."),
+            True,
+        ),
+        (
+            ("Name three rivers.", "The Rhine, the Rhone, the Po."),
+            ("Name four rivers.", "The Rhine, the Rhone, the Po."),
+            False,
+        ),
+        (
+            ("What is healthy?", "Fruit, nuts, fish, beans and oats."),
+            ("What is not healthy?", "Fruit, nuts, fish, beans and oats."),
+            False,
+        ),
+        (
+            ("这三种食物健康吗", "水果、坚果、鱼、豆类和燕麦。"),
+            ("这三种食物不健康吗", "水果、坚果、鱼、豆类和燕麦。"),
+            False,
+        ),
         (("写三个句子", "这里有一些关于河流的句子。"), ("写五个句子", "这里有一些关于河流的句子。"), False),
         (("Is snow white?", "Yes."), ("Is the snow white?", "No."), False),
         (("Is snow white?", "Yes."), ("Is the snow white?", "yes"), True),
@@ -107,19 +134,27 @@ POINTS = st.lists(st.tuples(*[st.integers(1, 9)] * 3), min_size=0, max_size=30)
 
 @settings(max_examples=examples(150), deadline=None)
 @given(points=POINTS, data=st.data(), most=st.integers(1, 5), facts=st.booleans())
-def test_what_is_added_later_gives_the_same_pairs_as_all_at_once(points: list, data: st.DataObject, most: int, facts: bool) -> None:
+def test_what_is_added_later_gives_the_same_pairs_as_all_at_once(
+    points: list, data: st.DataObject, most: int, facts: bool
+) -> None:
     """Contents come, go and change their vectors; few pairs per content are kept, so that a lost one makes room for a weaker one."""
     how = {"floor": 0.97, "most": most, "facts": facts, "exact_up_to": 100}
-    states = data.draw(st.lists(st.sampled_from(["old", "new", "gone", "changed"]), min_size=len(points), max_size=len(points)))
+    states = data.draw(
+        st.lists(st.sampled_from(["old", "new", "gone", "changed"]), min_size=len(points), max_size=len(points))
+    )
     numbers = list(range(len(points)))
     before = [i for i in numbers if states[i] != "new"]
     after = [i for i in numbers if states[i] != "gone"]
-    moved = [tuple(reversed(point)) if state == "changed" else point for point, state in zip(points, states, strict=True)]
+    moved = [
+        tuple(reversed(point)) if state == "changed" else point for point, state in zip(points, states, strict=True)
+    ]
     known = semantic.neighbours(vectors([points[i] for i in before], before), **how)
     now = vectors([moved[i] for i in after], after)
     tail = now["content_hash"].str.slice(16).str.to_integer(base=16)
     fresh = tail.is_in([i for i in numbers if states[i] in ("new", "changed")])
-    assert_frame_equal(semantic.neighbours(now, **how, known=known, fresh=fresh), semantic.neighbours(now, **how), check_exact=True)
+    assert_frame_equal(
+        semantic.neighbours(now, **how, known=known, fresh=fresh), semantic.neighbours(now, **how), check_exact=True
+    )
 
 
 @settings(max_examples=examples(60), deadline=None)

@@ -35,10 +35,15 @@ class Play:
             said = re.search(rf"{request.prompt.partition(':')[2]}:(\S+)", text)
             worth = said[1] if said else "1"
             return Response(
-                text="" if worth == "nothing" else f"worth {worth} it is", finish_reason="stop", prompt_tokens=5, completion_tokens=3
+                text="" if worth == "nothing" else f"worth {worth} it is",
+                finish_reason="stop",
+                prompt_tokens=5,
+                completion_tokens=3,
             )
         if request.prompt.startswith("find_deficiency"):
-            return Response(text=f"What it lacks: all that {text.count('worth')} answers need.\nAnd more.", finish_reason="stop")
+            return Response(
+                text=f"What it lacks: all that {text.count('worth')} answers need.\nAnd more.", finish_reason="stop"
+            )
         assert request.prompt == "judge_pair.en"
         one, other = re.findall(r"^Answer [AB]: (.*)$", text, re.MULTILINE)
         which = re.findall(r"Grade of answer ([AB]):$", text)[0]
@@ -52,15 +57,21 @@ class Play:
         shares = [1e-12] * 5
         shares[low - 1], shares[low] = 1 - share + 1e-12, share + 1e-12
         logprobs = tuple(math.log(value) for value in shares)
-        return Response(text=str(round(grade)), finish_reason="stop", prompt_tokens=9, completion_tokens=1, choice_logprobs=logprobs)
+        return Response(
+            text=str(round(grade)), finish_reason="stop", prompt_tokens=9, completion_tokens=1, choice_logprobs=logprobs
+        )
 
 
 def answers(*rows: tuple[str, float, list[str]]) -> pl.DataFrame:
     """Rows of `answered`, from what the students are to say (in the request), the worth of the reference, and the abilities."""
-    turns = [[("user", f"Request {n}. {said}"), ("assistant", f"worth {worth}")] for n, (said, worth, _) in enumerate(rows)]
+    turns = [
+        [("user", f"Request {n}. {said}"), ("assistant", f"worth {worth}")] for n, (said, worth, _) in enumerate(rows)
+    ]
     frame = pool(*(("synthetic:x", "none", n, turn) for n, turn in enumerate(turns)))
     frame = frame.with_columns(
-        cate_ability=pl.Series([abilities for *_, abilities in rows], dtype=pl.List(pl.String)), answer_score=pl.lit(4.0), round=pl.lit(1)
+        cate_ability=pl.Series([abilities for *_, abilities in rows], dtype=pl.List(pl.String)),
+        answer_score=pl.lit(4.0),
+        round=pl.lit(1),
     )
     missing = [name for name in ANSWERED.names() if name not in frame.columns]
     return frame.with_columns(pl.lit(None, ANSWERED[name]).alias(name) for name in missing).select(

@@ -124,7 +124,9 @@ class Graph:
         refresh_database(self.data)
         return steps.computed
 
-    def run(self, until: str | None = None, force: bool = False, budget: Calls | None = None) -> tuple[list[str], list[Fault]]:
+    def run(
+        self, until: str | None = None, force: bool = False, budget: Calls | None = None
+    ) -> tuple[list[str], list[Fault]]:
         """Run the graph on Dagster, as `infinity run` does, but for its records, which are kept in memory.
 
         Returns:

@@ -22,7 +22,9 @@ __all__ = ["candidates", "inf_instruct_f"]
 
 
 def commit(lake: Lake, asset: str, outcome: Outcome, partition: str = "all") -> None:
-    lake.commit(StepKey(asset=asset, partition=partition, code_version="1", settings_hash="s", inputs={}), outcome, "run-1", 0.0)
+    lake.commit(
+        StepKey(asset=asset, partition=partition, code_version="1", settings_hash="s", inputs={}), outcome, "run-1", 0.0
+    )
 
 
 def make(data: Path) -> Lake:
@@ -35,12 +37,16 @@ def make(data: Path) -> Lake:
             ("user", f"Question {n}: which tree grows tallest?"),
             (
                 "assistant",
-                REFUSAL if n % 10 == 9 else f"Of these it is tree {n}:\n\n```python\ndef grow(tree):\n    return tree + {n}\n```",
+                REFUSAL
+                if n % 10 == 9
+                else f"Of these it is tree {n}:\n\n```python\ndef grow(tree):\n    return tree + {n}\n```",
             ),
         ]
         for n in range(ROWS - 1)
     ]
-    rows = pool(*(("alpha", "a.json", n, turn) for n, turn in enumerate([*turns, [("user", "Question without an answer?")]])))
+    rows = pool(
+        *(("alpha", "a.json", n, turn) for n, turn in enumerate([*turns, [("user", "Question without an answer?")]]))
+    )
     rows = rows.with_columns(domain=pl.Series([DOMAINS[n % 4] for n in range(ROWS)])).sort("row_id")
     number = rows["position"].to_numpy()
     third = number % 3
@@ -48,7 +54,13 @@ def make(data: Path) -> Lake:
     def drawn(low: float, high: float, of: int) -> pl.Series:
         return pl.Series(np.where(third == of, rng.uniform(low, high, ROWS), np.nan), nan_to_null=True)
 
-    scores = {"quality": (2, 5, 0), "complexity": (1, 5, 0), "depth": (0, 5, 0), "ifd": (0.2, 0.99, 0), "reward": (-9, 9, 1)}
+    scores = {
+        "quality": (2, 5, 0),
+        "complexity": (1, 5, 0),
+        "depth": (0, 5, 0),
+        "ifd": (0.2, 0.99, 0),
+        "reward": (-9, 9, 1),
+    }
     scored = rows.select("row_id", **{name: drawn(*bounds) for name, bounds in scores.items()}).with_columns(
         ifd_perplexity=pl.col("ifd") / 2
     )
@@ -67,8 +79,12 @@ def make(data: Path) -> Lake:
         "decontaminated": rows,
         "measured": measures.measure(rows),
         "scored": scored,
-        "labelled": rows.select("row_id", cate_ability=pl.lit(["other"]), ability=pl.Series(labels, dtype=pl.List(pl.String))),
-        "importance": rows.select("row_id", log_weight=pl.Series(rng.normal(size=ROWS)), stratum=pl.lit(0, pl.Int64), share=pl.lit(1.0)),
+        "labelled": rows.select(
+            "row_id", cate_ability=pl.lit(["other"]), ability=pl.Series(labels, dtype=pl.List(pl.String))
+        ),
+        "importance": rows.select(
+            "row_id", log_weight=pl.Series(rng.normal(size=ROWS)), stratum=pl.lit(0, pl.Int64), share=pl.lit(1.0)
+        ),
         "vectors": rows.select("row_id", vector=pl.Series(vectors, dtype=pl.Array(pl.Float16, WIDTH))),
         "benchmarks": items.drop("vector"),
         "benchmark_vectors": label_items(items, 5).select("item_id", "benchmark", "domain", "topic", "vector"),

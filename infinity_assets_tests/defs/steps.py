@@ -16,15 +16,27 @@ from infinity_assets.settings import Settings
 
 
 def step_of(
-    asset: str, lake: Lake, settings: Settings | None = None, partition: str = ALL, engines: EnginePool | None = None, **fields: Any
+    asset: str,
+    lake: Lake,
+    settings: Settings | None = None,
+    partition: str = ALL,
+    engines: EnginePool | None = None,
+    **fields: Any,
 ) -> Step:
     """Return a step on a lake, whose data folder is also its scratch folder."""
     models = Models(engines or EnginePool(Path("nowhere")))
-    return Step(asset, partition, settings or Settings(), lake, Pool.load(lake.data), models, lake.data, lake.data, **fields)
+    return Step(
+        asset, partition, settings or Settings(), lake, Pool.load(lake.data), models, lake.data, lake.data, **fields
+    )
 
 
 def outcome_of(
-    asset: str, lake: Lake, settings: Settings | None = None, partition: str = ALL, engines: EnginePool | None = None, **fields: Any
+    asset: str,
+    lake: Lake,
+    settings: Settings | None = None,
+    partition: str = ALL,
+    engines: EnginePool | None = None,
+    **fields: Any,
 ) -> Outcome:
     """Return what an asset's function makes of a lake."""
     return find(asset).function(step_of(asset, lake, settings, partition, engines, **fields))

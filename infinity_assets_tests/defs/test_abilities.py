@@ -46,11 +46,15 @@ def shown(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> list[pl.DataFrame]:
         rows.append(sample)
         folder.mkdir(parents=True)
         progress(1, 1, "")
-        return training.Trained(pl.DataFrame([(1, 2.0, 1e-4, 10)], schema=training.CURVE, orient="row"), sample.height, 0)
+        return training.Trained(
+            pl.DataFrame([(1, 2.0, 1e-4, 10)], schema=training.CURVE, orient="row"), sample.height, 0
+        )
 
     def answer(request) -> Response:
         if rows and isinstance(request, GenerateRequest) and request.prompt.startswith("student:"):
-            return Response(text=f"worth {stage.play.taught} now", finish_reason="stop", prompt_tokens=5, completion_tokens=3)
+            return Response(
+                text=f"worth {stage.play.taught} now", finish_reason="stop", prompt_tokens=5, completion_tokens=3
+            )
         return stage.play(request)
 
     stage.engine.answer = answer
@@ -71,7 +75,11 @@ def test_without_a_taught_student_the_gap_afterwards_is_unknown_and_nothing_stop
     assert outcome.rows.lazy().collect_schema() == ABILITIES
     assert not outcome.counted
     assert len(stage.engine.asked) == asked
-    assert {name: (row["rows"], row["weak"]) for name, row in table.items()} == {"all": (25, 20), "law": (20, 20), "math": (15, 10)}
+    assert {name: (row["rows"], row["weak"]) for name, row in table.items()} == {
+        "all": (25, 20),
+        "law": (20, 20),
+        "math": (15, 10),
+    }
     assert table["all"]["gap"] == pytest.approx((20 * (4 - 1.75) + 5 * (4 - 2.75)) / 25)
     assert table["all"]["reference_score"] == pytest.approx(4.0)
     assert {(row["gap_after"], row["gain"], row["stop"]) for row in table.values()} == {(None, None, False)}
@@ -79,7 +87,9 @@ def test_without_a_taught_student_the_gap_afterwards_is_unknown_and_nothing_stop
     assert outcome.charts["gap"]
 
 
-def test_a_taught_student_is_compared_with_itself_on_rows_that_it_was_not_shown(stage: Stage, shown: list[pl.DataFrame]) -> None:
+def test_a_taught_student_is_compared_with_itself_on_rows_that_it_was_not_shown(
+    stage: Stage, shown: list[pl.DataFrame]
+) -> None:
     outcome = stage.make("abilities")
     rows = stage.lake.scan("diagnosed").collect().with_columns(lot=draw("held_out", ROWS.sort("row_id")["row_id"]))
     held = rows.filter("weak", pl.col("lot") < 0.3)
@@ -96,7 +106,9 @@ def test_a_taught_student_is_compared_with_itself_on_rows_that_it_was_not_shown(
     ]
 
 
-@pytest.mark.parametrize(("worth", "min_gain", "stop"), [(2.0, 0.5, True), (1.0, 0.0, True), (2.0, 0.0, False), (3.0, 0.5, False)])
+@pytest.mark.parametrize(
+    ("worth", "min_gain", "stop"), [(2.0, 0.5, True), (1.0, 0.0, True), (2.0, 0.0, False), (3.0, 0.5, False)]
+)
 def test_the_loop_stops_where_the_gap_closed_too_little(
     stage: Stage, shown: list[pl.DataFrame], monkeypatch: pytest.MonkeyPatch, worth: float, min_gain: float, stop: bool
 ) -> None:
@@ -134,11 +146,15 @@ def test_a_later_round_keeps_the_lines_before_and_teaches_the_answers_of_all_rou
     assert set(last["seeds"]) == {0}, "no round follows"
     every = pl.concat([stage.lake.scan("diagnosed").collect(), rows]).unique("row_id")
     held = every.filter(pl.Series(draw("held_out", every["row_id"]) < 0.3) & pl.col("weak"))
-    assert set(shown[1]["row_id"]) == set(every["row_id"]) - set(held["row_id"]), "a row that came twice is held out twice"
+    assert set(shown[1]["row_id"]) == set(every["row_id"]) - set(held["row_id"]), (
+        "a row that came twice is held out twice"
+    )
     assert shown[1]["row_id"].is_unique().all()
 
 
-def test_a_loop_that_stopped_stays_so(stage: Stage, two_rounds: None, shown: list[pl.DataFrame], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loop_that_stopped_stays_so(
+    stage: Stage, two_rounds: None, shown: list[pl.DataFrame], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("INFINITY_CHAT__DIAGNOSIS__MIN_GAIN", "4")
     assert lines(stage.make("abilities"))["all"]["stop"] is True
     commit(stage.lake, "answered_2", Outcome(ROWS.head(0)), SHARD)
@@ -157,9 +173,15 @@ def test_a_plan_trains_nothing(stage: Stage, shown: list[pl.DataFrame]) -> None:
     assert table["all"]["stop"] is False
 
 
-def test_weights_on_a_server_cannot_be_taught(stage: Stage, shown: list[pl.DataFrame], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("INFINITY_MODELS__STUDENTS", '[{"name": "good", "model": {"backend": "openai", "model": "far"}}]')
-    with pytest.raises(InfinityError, match=r"`chat.diagnosis.taught` trains the student good, whose weights must be here"):
+def test_weights_on_a_server_cannot_be_taught(
+    stage: Stage, shown: list[pl.DataFrame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(
+        "INFINITY_MODELS__STUDENTS", '[{"name": "good", "model": {"backend": "openai", "model": "far"}}]'
+    )
+    with pytest.raises(
+        InfinityError, match=r"`chat.diagnosis.taught` trains the student good, whose weights must be here"
+    ):
         stage.make("abilities")
 
 

@@ -26,7 +26,11 @@ from infinity_assets_tests.inference.doubles import ScriptedEngine
 
 CODE = "```python\ndef double(x):\n    return {}\n```"
 WRITTEN = {
-    "Why is the sea salty?": ["Rivers bring salt to it.", "Rocks give their salt to the rain, and rivers bring it.", "Fish."],
+    "Why is the sea salty?": [
+        "Rivers bring salt to it.",
+        "Rocks give their salt to the rain, and rivers bring it.",
+        "Fish.",
+    ],
     "How do bees find flowers?": ["They smell and see them.", "They smell and see them.", "I cannot help with that."],
     "Who built the bridge?": ["I cannot answer that.", "", "Please provide the name of the bridge."],
     "Write double(x): double(2) -> 4": [CODE.format("x + 3"), CODE.format("2 * x"), CODE.format("x + x")],
@@ -51,14 +55,21 @@ class Trial:
         self.asked.append(request)
         if isinstance(request, RewardRequest):
             text = request.messages[-1]["content"]
-            return Response(reward=None if text == "A bay between cliffs." else float(len(text)), error=None, prompt_tokens=3)
+            return Response(
+                reward=None if text == "A bay between cliffs." else float(len(text)), error=None, prompt_tokens=3
+            )
         assert isinstance(request, GenerateRequest)
         if request.choices:
             long = len(request.messages[-1]["content"]) % 7 + 1
             shares = tuple(math.log(weight / (long + 4)) for weight in (1, 1, 1, 1, long))
-            return Response(text="3", finish_reason="stop", prompt_tokens=3, completion_tokens=1, choice_logprobs=shares)
+            return Response(
+                text="3", finish_reason="stop", prompt_tokens=3, completion_tokens=1, choice_logprobs=shares
+            )
         return Response(
-            text=WRITTEN[request.messages[-1]["content"]][request.index], finish_reason="stop", prompt_tokens=3, completion_tokens=2
+            text=WRITTEN[request.messages[-1]["content"]][request.index],
+            finish_reason="stop",
+            prompt_tokens=3,
+            completion_tokens=2,
         )
 
     def make(self, models: Models = Models(), **answering: object) -> Outcome:
@@ -111,7 +122,9 @@ def test_every_answer_is_accounted_for(trial: Trial, models: Models, samples: in
     assert isinstance(outcome.decisions, pl.DataFrame)
     assert outcome.decisions.select("verdict", "reason", "detail").null_count().row(0) == (0, 0, 0)
     tried = {
-        request.messages[-1]["content"] for request in trial.asked if isinstance(request, GenerateRequest) and request.prompt == "answer"
+        request.messages[-1]["content"]
+        for request in trial.asked
+        if isinstance(request, GenerateRequest) and request.prompt == "answer"
     }
     written = [text for question in tried for text in WRITTEN[question][:samples] if text]
     assert outcome.rows_created == len(written)
@@ -119,7 +132,11 @@ def test_every_answer_is_accounted_for(trial: Trial, models: Models, samples: in
         assert outcome.rows.height == accept
     assert outcome.edges.schema == schema.EDGES
     kept = outcome.rows.select("row_id", pl.col("parents").list.first())
-    assert kept.join(outcome.edges, left_on="row_id", right_on="child_id").filter(pl.col("parents") != pl.col("parent_id")).is_empty()
+    assert (
+        kept.join(outcome.edges, left_on="row_id", right_on="child_id")
+        .filter(pl.col("parents") != pl.col("parent_id"))
+        .is_empty()
+    )
     assert {*kept["row_id"]} <= {*outcome.edges["child_id"]}
 
 
@@ -165,7 +182,9 @@ def test_best_by_judge_although_there_are_rewards(trial: Trial) -> None:
     assert outcome.rows["reward"].count() >= 2
 
 
-def test_a_program_that_fails_its_example_is_dropped_unless_nothing_is_run(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_that_fails_its_example_is_dropped_unless_nothing_is_run(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
     question = "Write double(x): double(2) -> 4"
     outcome = trial.make(samples=1)
     assert isinstance(outcome.rows, pl.DataFrame)

@@ -20,16 +20,24 @@ def diagnosed(count: int) -> pl.DataFrame:
     made = rows(count)
     return made.with_columns(
         answer_score=pl.int_range(pl.len()).cast(pl.Float64),
-        **{name: pl.lit(None, dtype) for name, dtype in DIAGNOSED.items() if name not in (*made.columns, "answer_score")},
+        **{
+            name: pl.lit(None, dtype)
+            for name, dtype in DIAGNOSED.items()
+            if name not in (*made.columns, "answer_score")
+        },
     ).select(pl.col(name).cast(dtype) for name, dtype in DIAGNOSED.items())
 
 
 def commit(lake: Lake, asset: str, outcome: Outcome, partition: str) -> None:
-    lake.commit(StepKey(asset=asset, partition=partition, code_version="1", settings_hash="s", inputs={}), outcome, "run-1", 0.0)
+    lake.commit(
+        StepKey(asset=asset, partition=partition, code_version="1", settings_hash="s", inputs={}), outcome, "run-1", 0.0
+    )
 
 
 @pytest.mark.parametrize("share", ["0", "0.5", "1"])
-def test_the_books_add_up_and_all_but_the_messages_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: str) -> None:
+def test_the_books_add_up_and_all_but_the_messages_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: str
+) -> None:
     monkeypatch.setenv("INFINITY_CHAT__CONVERSATIONS__SHARE", share)
     engine = ScriptedEngine(scripted({}))
     lake, given = Lake(tmp_path), diagnosed(12)

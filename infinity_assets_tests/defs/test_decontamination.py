@@ -14,7 +14,9 @@ from infinity_assets.invariants import clean
 from infinity_assets_tests.defs.graph import Graph, make_once
 
 ITEM = "A ferry carries twelve cars and nine bicycles over the lake on each of its trips; how many wheels cross in seven trips?"
-DEFINITION = "An isotherm is a line on a map that joins places whose air has the same temperature at the same time of day."
+DEFINITION = (
+    "An isotherm is a line on a map that joins places whose air has the same temperature at the same time of day."
+)
 
 
 def asked(question: str, answer: str = "I would have to look that up.") -> dict:
@@ -81,7 +83,9 @@ def test_every_row_taken_out_has_its_evidence_and_the_report_counts_it(made: Gra
     assert (evidence["part"], evidence["side"], evidence["share"]) == ("question", "user", 1.0)
     with connect(made.data) as views:
         hits = views.sql("select distinct source, verdict from matches order by all").fetchall()
-        report = views.sql("select source, rows, items, benchmark_items, flagged from contamination order by source").fetchall()
+        report = views.sql(
+            "select source, rows, items, benchmark_items, flagged from contamination order by source"
+        ).fetchall()
     assert hits == [("copy", "removes"), ("dirty", "removes"), ("dirty", "reported")]
     assert report == [("copy", 1, 1, 4, True), ("dirty", 3, 2, 4, True)]
     assert made.manifest("contamination").measures == {"sources flagged": "copy, dirty"}
@@ -102,10 +106,10 @@ def test_an_allowed_text_beside_the_benchmarks_excuses(made: Graph) -> None:
     assert clean(made.lake, "deduped")["row_id"].n_unique() == 2
 
 
-def test_the_copy_of_a_near_duplicate_is_no_copy_of_the_row_that_stays(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
-    answer = (
-        "She starts so early because the dough has to rise twice, and because the people of the town want their bread warm at breakfast."
-    )
+def test_the_copy_of_a_near_duplicate_is_no_copy_of_the_row_that_stays(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = "She starts so early because the dough has to rise twice, and because the people of the town want their bread warm at breakfast."
     beside = "A baker lights the oven before the town wakes up, and by six o'clock the first loaves stand on the shelf. Why so early?"
     for name in ("near", "twin"):
         graph.source(name, [asked(f"{ITEM} {beside} {beside.upper()[:40]}", answer)])
@@ -113,7 +117,9 @@ def test_the_copy_of_a_near_duplicate_is_no_copy_of_the_row_that_stays(graph: Gr
     monkeypatch.setenv("INFINITY_DEDUP__SOURCE_PRIORITY", '["kept"]')
     graph.make("decontaminated")
     with connect(graph.data) as views:
-        lost = views.sql("select source, method from duplicates where survivor_source = 'kept' order by source").fetchall()
+        lost = views.sql(
+            "select source, method from duplicates where survivor_source = 'kept' order by source"
+        ).fetchall()
         report = views.sql("select source from contamination where rows > 0 order by source").fetchall()
     assert lost == [("near", "near"), ("twin", "exact")]
     assert report == [("copy",), ("dirty",), ("kept",)]

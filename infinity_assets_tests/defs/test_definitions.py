@@ -74,8 +74,14 @@ def test_jobs_sensors_schedule(definitions: dg.Definitions) -> None:
 
 def test_invariants_are_blocking_checks(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
-    checks = {(key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys if graph.get_check_spec(key).blocking}
-    assert checks == {(asset, name) for asset, names in ((made.asset, made.invariants) for made in ASSETS) for name in names}
+    checks = {
+        (key.asset_key.to_user_string(), key.name)
+        for key in graph.asset_check_keys
+        if graph.get_check_spec(key).blocking
+    }
+    assert checks == {
+        (asset, name) for asset, names in ((made.asset, made.invariants) for made in ASSETS) for name in names
+    }
     others = {(key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys} - checks
     assert others == {("raw_pool", "understood"), ("contamination", "unflagged")}
 
@@ -83,6 +89,8 @@ def test_invariants_are_blocking_checks(definitions: dg.Definitions) -> None:
 def test_loading_the_definitions_imports_nothing_heavy() -> None:
     """A code server has 60 seconds to start, and every command pays for what is imported at module level."""
     heavy = "{'torch', 'vllm', 'numba', 'ray', 'transformers', 'sentence_transformers', 'hnswlib', 'openai', 'huggingface_hub'}"
-    code = f"import sys; from infinity_assets.definitions import defs; defs(); print(sorted({heavy} & set(sys.modules)))"
+    code = (
+        f"import sys; from infinity_assets.definitions import defs; defs(); print(sorted({heavy} & set(sys.modules)))"
+    )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     assert loaded == "[]"

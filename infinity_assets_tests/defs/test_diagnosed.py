@@ -36,11 +36,15 @@ def test_who_is_weak_and_why(stage: Stage) -> None:
     rows = told(outcome)
     assert outcome.rows.lazy().collect_schema() == DIAGNOSED
     assert {n: row["weak"] for n, row in rows.items()} == {0: True, 1: False, 2: True, 3: True, 4: None}
-    scores = {n: [(s["score"], s["reference_score"], s["error"]) for s in row["student_scores"]] for n, row in rows.items()}
+    scores = {
+        n: [(s["score"], s["reference_score"], s["error"]) for s in row["student_scores"]] for n, row in rows.items()
+    }
     assert scores[0] == [(pytest.approx(2.0), pytest.approx(4.0), None), (pytest.approx(1.5), pytest.approx(4.0), None)]
     assert scores[2][1] == scores[3][0] == (1.0, None, None), "who wrote nothing scores 1"
     assert scores[4][0] == (None, pytest.approx(5.0), "no_logprobs")
-    assert {n for n, row in rows.items() if row["deficiency"]} == {0, 2}, "of an answer that is not there, nothing can be said"
+    assert {n for n, row in rows.items() if row["deficiency"]} == {0, 2}, (
+        "of an answer that is not there, nothing can be said"
+    )
     assert rows[0]["deficiency"] == "all that 2 answers need."
     weak = {row["row_id"] for row in rows.values() if row["weak"]}
     assert (outcome.rows_in, set(outcome.decisions.lazy().collect()["row_id"])) == (5, weak)
@@ -51,7 +55,11 @@ def test_calls_per_row(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     stage.make("diagnosed", SHARD)
     written, weak = 2 * 5 - 3, 2
     # The empty answers are asked for once more.
-    assert (stage.asked("student:"), stage.asked("judge_pair"), stage.asked("find_deficiency")) == (2 * 5 + 3, 4 * written, weak)
+    assert (stage.asked("student:"), stage.asked("judge_pair"), stage.asked("find_deficiency")) == (
+        2 * 5 + 3,
+        4 * written,
+        weak,
+    )
     stage.engine.asked.clear()
     monkeypatch.setenv("INFINITY_CHAT__DIAGNOSIS__SWAP", "false")
     monkeypatch.setenv("INFINITY_CHAT__DIAGNOSIS__DEFICIENCIES", "false")

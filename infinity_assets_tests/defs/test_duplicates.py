@@ -16,10 +16,19 @@ from infinity_assets_tests.defs.graph import Graph, make_once
 STORY = "Every morning the baker lights the oven before the town wakes up, and by six o'clock the first loaves stand on the shelf to cool."
 ANSWER = "She starts so early because the dough has to rise twice, and because the people of the town want their bread warm at breakfast."
 ROWS = {
-    "one": [(f"{STORY} Why does she start early?", ANSWER), ("What is a fjord?", "A long arm of the sea between steep cliffs.")],
-    "two": [(f"{STORY} Why does she start so early?", f"{ANSWER} Every day."), ("What is a fjord?", "A valley that the sea has filled.")],
+    "one": [
+        (f"{STORY} Why does she start early?", ANSWER),
+        ("What is a fjord?", "A long arm of the sea between steep cliffs."),
+    ],
+    "two": [
+        (f"{STORY} Why does she start so early?", f"{ANSWER} Every day."),
+        ("What is a fjord?", "A valley that the sea has filled."),
+    ],
     "three": [
-        (f"{STORY} When do the loaves stand on the shelf?", "By six o'clock in the morning, so that they are cool when the shop opens.")
+        (
+            f"{STORY} When do the loaves stand on the shelf?",
+            "By six o'clock in the morning, so that they are cool when the shop opens.",
+        )
     ],
 }
 
@@ -56,7 +65,9 @@ def near(graph: Graph) -> pl.DataFrame:
 
 
 def decisions(graph: Graph) -> pl.DataFrame:
-    return pl.concat([graph.lake.book("decisions", "deduped", shard) for shard in graph.lake.partitions("deduped")]).collect()
+    return pl.concat(
+        [graph.lake.book("decisions", "deduped", shard) for shard in graph.lake.partitions("deduped")]
+    ).collect()
 
 
 def test_a_near_duplicate_is_on_record_from_either_end(made: Graph) -> None:
@@ -75,7 +86,11 @@ def test_a_near_duplicate_is_on_record_from_either_end(made: Graph) -> None:
         assert story.startswith(f"row {loser[0]['duplicate_of']}, kept")
         assert f"near {loser[0]['similarity']:.3f} {loser[0]['row_id']}" in story
     assert "kept      in place of 1 near" in explain(data, loser[0]["duplicate_of"])
-    fjord = lake.scan("deduped").filter(pl.col("messages").list.first().struct.field("content") == "What is a fjord?").collect()
+    fjord = (
+        lake.scan("deduped")
+        .filter(pl.col("messages").list.first().struct.field("content") == "What is a fjord?")
+        .collect()
+    )
     assert fjord.height == 2
     assert "nothing lost to it" in cluster(data, fjord["row_id"][0], 5)
 
@@ -128,7 +143,10 @@ def test_a_source_that_is_added_is_compared_alone_and_nothing_else_changes(
     fresh.make("deduped")
     for asset in ("duplicates", "deduped"):
         for partition in made.lake.partitions(asset):
-            assert made.lake.rows_file(asset, partition).read_bytes() == fresh.lake.rows_file(asset, partition).read_bytes()
+            assert (
+                made.lake.rows_file(asset, partition).read_bytes()
+                == fresh.lake.rows_file(asset, partition).read_bytes()
+            )
 
 
 def test_a_source_that_is_removed_gives_back_what_lost_to_it(made: Graph) -> None:

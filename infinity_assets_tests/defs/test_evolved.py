@@ -59,8 +59,16 @@ class Rounds:
 
     def diagnose(self, number: int, deficiency: str | None = None) -> None:
         """Diagnose what was kept, but for every fifth row, which had no answer: every second one is weak, and lies in the other shard."""
-        kept = self.lake.scan(in_round("evolved", number)).collect().sort("row_id").with_row_index("n").filter(pl.col("n") % 5 < 4)
-        said = pl.concat_list(pl.col("messages").list.first(), pl.struct(role=pl.lit("assistant"), content=pl.lit("Because.")))
+        kept = (
+            self.lake.scan(in_round("evolved", number))
+            .collect()
+            .sort("row_id")
+            .with_row_index("n")
+            .filter(pl.col("n") % 5 < 4)
+        )
+        said = pl.concat_list(
+            pl.col("messages").list.first(), pl.struct(role=pl.lit("assistant"), content=pl.lit("Because."))
+        )
         told = kept.with_columns(
             messages=said,
             parents=pl.concat_list("row_id"),
@@ -69,7 +77,9 @@ class Rounds:
             deficiency=pl.lit(deficiency),
         )
         rows = with_row_ids(told.drop("row_id", "n"))
-        rows = rows.select((pl.col(c) if c in rows.columns else pl.lit(None)).cast(t).alias(c) for c, t in DIAGNOSED.items())
+        rows = rows.select(
+            (pl.col(c) if c in rows.columns else pl.lit(None)).cast(t).alias(c) for c, t in DIAGNOSED.items()
+        )
         for place, shard in enumerate(reversed(shard_names(SHARDS))):
             commit(self.lake, in_round("diagnosed", number), Outcome(rows.gather_every(SHARDS, place)), shard)
         commit(self.lake, in_round("abilities", number), Outcome(pl.DataFrame({"stop": [False]})))
@@ -119,9 +129,15 @@ def seeds_in(folder: Path, patch: pytest.MonkeyPatch) -> Rounds:
     lake = Lake(folder)
     seeds = pool(*(("a", "a.json", n, [("user", f"What is {n}?"), ("assistant", "A number.")]) for n in range(30)))
     labelled = seeds.with_columns(pl.lit(["other"], dtype).alias(name) for name, dtype in LABELS.items())
-    item = pl.DataFrame({"item_id": ["b#1"], "benchmark": ["b"], "prompt": ["How tall is the oak behind the old mill?"]})
+    item = pl.DataFrame(
+        {"item_id": ["b#1"], "benchmark": ["b"], "prompt": ["How tall is the oak behind the old mill?"]}
+    )
     commit(lake, "seed_selected", Outcome(labelled))
-    commit(lake, "benchmarks", Outcome(item.with_columns(answer=pl.lit(None, pl.String), further=pl.lit([], pl.List(pl.String)))))
+    commit(
+        lake,
+        "benchmarks",
+        Outcome(item.with_columns(answer=pl.lit(None, pl.String), further=pl.lit([], pl.List(pl.String)))),
+    )
     commit(lake, "allowed", Outcome(pl.DataFrame(schema={"text": pl.String})))
     return Rounds(lake, *opened())
 
@@ -129,14 +145,17 @@ def seeds_in(folder: Path, patch: pytest.MonkeyPatch) -> Rounds:
 def tried(made: dict[str, Outcome]) -> list[str]:
     """The parents of a round."""
     decisions = pl.concat([outcome.decisions.lazy().collect() for outcome in made.values()])
-    return decisions.filter(pl.col("reason").is_in(["superseded", "returned_to_pool", "loop_stopped"]))["row_id"].to_list()
+    return decisions.filter(pl.col("reason").is_in(["superseded", "returned_to_pool", "loop_stopped"]))[
+        "row_id"
+    ].to_list()
 
 
 def accounted(made: dict[str, Outcome]) -> bool:
     """Whether every row that went in or was written is out or dropped, in every shard."""
     return all(
         (outcome.rows_in or 0) + (outcome.rows_created or 0)
-        == outcome.rows.lazy().collect().height + outcome.decisions.lazy().filter(pl.col("verdict") == "dropped").collect().height
+        == outcome.rows.lazy().collect().height
+        + outcome.decisions.lazy().filter(pl.col("verdict") == "dropped").collect().height
         for outcome in made.values()
     )
 
@@ -181,7 +200,11 @@ def test_a_loop_that_has_stopped_tries_nobody_and_says_so(after: Rounds, stop: b
     rounds = after
     rounds.diagnose(1)
     asked = len(rounds.engine.asked)
-    commit(rounds.lake, "abilities", Outcome(pl.DataFrame({"ability": ["all", "law", "other"], "stop": [stop, False, None]})))
+    commit(
+        rounds.lake,
+        "abilities",
+        Outcome(pl.DataFrame({"ability": ["all", "law", "other"], "stop": [stop, False, None]})),
+    )
     second = rounds.evolve(2)
     assert accounted(second)
     reasons = pl.concat([outcome.decisions.lazy().collect() for outcome in second.values()])["reason"]
@@ -218,7 +241,9 @@ def test_the_page_counts_by_strategy_and_operation(first: dict[str, Outcome]) ->
         schema=["row_id", "strategy", "operation", "written"], orient="row",
     )  # fmt: skip
     fates = [("a", "superseded", '{"why": null}')] + [(row, "returned_to_pool", '{"why": "no_gain"}') for row in "bc"]
-    decisions = pl.DataFrame([*fates, ("d", "returned_to_pool", '{"why": "leaked"}')], schema=["row_id", "reason", "detail"], orient="row")
+    decisions = pl.DataFrame(
+        [*fates, ("d", "returned_to_pool", '{"why": "leaked"}')], schema=["row_id", "reason", "detail"], orient="row"
+    )
     assert operations(some, decisions).rows() == [("s", "o", 3, 2, 1, "no_gain 2"), ("s", "p", 1, 1, 0, "leaked 1")]
     assert operations(some.head(0), decisions.head(0)).is_empty()
 

@@ -37,27 +37,45 @@ def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
     monkeypatch.chdir(tmp_path)
     made = Lake(tmp_path)
     records = [
-        (source, "f", n, [("user", text.format(n, 3 * n)), ("assistant", f"{n}")]) for source, text in KINDS.items() for n in NUMBERS
+        (source, "f", n, [("user", text.format(n, 3 * n)), ("assistant", f"{n}")])
+        for source, text in KINDS.items()
+        for n in NUMBERS
     ]
-    records += [("talk", "f", 0, [("user", "How are you?"), ("assistant", "Well.")]), ("sums", "f", 99, [("user", "Tom has no answer.")])]
-    rows = pool(*records).with_columns(domain=pl.when(pl.col("source") == "talk").then(pl.lit("chat")).otherwise(pl.lit("math")))
+    records += [
+        ("talk", "f", 0, [("user", "How are you?"), ("assistant", "Well.")]),
+        ("sums", "f", 99, [("user", "Tom has no answer.")]),
+    ]
+    rows = pool(*records).with_columns(
+        domain=pl.when(pl.col("source") == "talk").then(pl.lit("chat")).otherwise(pl.lit("math"))
+    )
     for shard in SHARD_NAMES:
         commit(made, "decontaminated", shard, rows.filter(shard_of(len(SHARD_NAMES)) == shard))
-    items = [("a#0", "equations", "f", 0, "Solve the equation y + 99 = 7 and factor the polynomial.", None, "92", "math")]
+    items = [
+        ("a#0", "equations", "f", 0, "Solve the equation y + 99 = 7 and factor the polynomial.", None, "92", "math")
+    ]
     commit(made, "benchmarks", "all", pl.DataFrame(items, schema=ITEM, orient="row"))
     return made
 
 
 def commit(lake: Lake, asset: str, partition: str, rows: pl.DataFrame) -> None:
-    lake.commit(StepKey(asset=asset, partition=partition, code_version="1", settings_hash="", inputs={}), Outcome(rows), "run", 0.0)
+    lake.commit(
+        StepKey(asset=asset, partition=partition, code_version="1", settings_hash="", inputs={}),
+        Outcome(rows),
+        "run",
+        0.0,
+    )
 
 
 def run(lake: Lake, monkeypatch: pytest.MonkeyPatch, targets: dict[str, list[str]]) -> tuple[pl.DataFrame, list[bool]]:
     """The table with prompts, and whether each partition of both assets was reused."""
     monkeypatch.setenv("INFINITY_FOUNDATION__DSIR__TARGETS", json.dumps(targets))
-    result = dg.materialize([ngrams, importance], tags=whole_range(list(SHARD_NAMES)), resources=default_resources(str(lake.data)))
+    result = dg.materialize(
+        [ngrams, importance], tags=whole_range(list(SHARD_NAMES)), resources=default_resources(str(lake.data))
+    )
     events = {
-        (asset, event.partition): event for asset in ("ngrams", "importance") for event in result.asset_materializations_for_node(asset)
+        (asset, event.partition): event
+        for asset in ("ngrams", "importance")
+        for event in result.asset_materializations_for_node(asset)
     }
     table = lake.scan("importance").collect()
     assert table.schema == IMPORTANCE

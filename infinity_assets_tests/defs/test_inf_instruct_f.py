@@ -55,14 +55,23 @@ def test_every_row_is_in_f_or_has_its_reason(lake: Lake, monkeypatch: pytest.Mon
     assert reasons["no_answer"] == 1
     assert all(isinstance(json.loads(detail), dict) for detail in decided["detail"])
     # Its own recipe and quota for every domain; a shortfall is told with its reason.
-    assert dict(rows.group_by("domain").len().iter_rows()) | {"chat": 0} == {"math": 30, "code": 30, "knowledge": 45, "chat": 0}
+    assert dict(rows.group_by("domain").len().iter_rows()) | {"chat": 0} == {
+        "math": 30,
+        "code": 30,
+        "knowledge": 45,
+        "chat": 0,
+    }
     assert set(rows.filter(domain="math")["selector"]) == {"dsir"}
     told = {line["domain"]: line for line in table(outcome, "domains")}
     assert told["math"]["shortfall"] == "0"
     assert told["chat"]["because"] == "fewer rows passed the rules"
     assert int(told["chat"]["shortfall"].replace(",", "")) == 1000 - rows.filter(domain="chat").height
     # Seeds are replayed, and all other rows of the domain follow.
-    assert rows.filter(selector="seed_replay").height == lake.scan("seed_selected").collect().join(rows, on="row_id", how="semi").height > 0
+    assert (
+        rows.filter(selector="seed_replay").height
+        == lake.scan("seed_selected").collect().join(rows, on="row_id", how="semi").height
+        > 0
+    )
     assert rows.filter(pl.col("dsir_log_weight").is_null()).is_empty()
 
 
@@ -115,9 +124,9 @@ class Letters:
     width = 26
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        counts = np.array([[text.lower().count(chr(97 + n)) for n in range(self.width)] for text in texts], np.float32).reshape(
-            -1, self.width
-        )
+        counts = np.array(
+            [[text.lower().count(chr(97 + n)) for n in range(self.width)] for text in texts], np.float32
+        ).reshape(-1, self.width)
         return counts / np.linalg.norm(counts, axis=1, keepdims=True)
 
     def read(self, texts: Sequence[str]) -> Reading:
@@ -146,9 +155,17 @@ def test_in_the_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     graph.use(EnginePool(Path("nowhere"), lambda spec, models: ScriptedEngine(answer), lambda spec, models: Letters()))
     graph.make("inf_instruct_f")
     lake = graph.lake
-    made = {asset: lake.manifest(asset, partition) for asset in sorted(lake.assets()) for partition in lake.partitions(asset)}
+    made = {
+        asset: lake.manifest(asset, partition)
+        for asset in sorted(lake.assets())
+        for partition in lake.partitions(asset)
+    }
     assert {"topics", "benchmark_vectors", "proximity", "inf_instruct_f"} <= set(made)
     assert lake.scan("inf_instruct_f").collect().height == made["domain_budget"].measures["quota, all domains"] > 0  # type: ignore[union-attr]
     assert conservation(lake, "inf_instruct_f").is_empty()
     assert graph.make("inf_instruct_f") == []
-    assert {asset: lake.manifest(asset, partition) for asset in sorted(lake.assets()) for partition in lake.partitions(asset)} == made
+    assert {
+        asset: lake.manifest(asset, partition)
+        for asset in sorted(lake.assets())
+        for partition in lake.partitions(asset)
+    } == made

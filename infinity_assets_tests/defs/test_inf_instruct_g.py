@@ -37,13 +37,22 @@ def test_what_g_keeps_of_a_lake(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     seed: Turns = [("user", "Tell me of seeds."), ("assistant", prose(1))]
     of_f: Turns = [("user", "Tell me of moss."), ("assistant", prose(2))]
-    two_turns: Turns = [("user", "Tell me of oaks."), ("assistant", prose(3)), ("user", "And of elms?"), ("assistant", prose(4))]
+    two_turns: Turns = [
+        ("user", "Tell me of oaks."),
+        ("assistant", prose(3)),
+        ("user", "And of elms?"),
+        ("assistant", prose(4)),
+    ]
     late_item: Turns = [("user", "Tell me of clips."), ("assistant", prose(5)), ("user", ITEM), ("assistant", prose(6))]
     pooled = pool(("alpha", "a.json", 0, seed), ("alpha", "a.json", 1, of_f))
     parent = pooled["row_id"][0]
     made = rows(seed, of_f, two_turns, late_item, parent=parent)
     names = dict(
-        zip(with_row_ids(pl.DataFrame({"messages": conversations(seed, of_f, two_turns, late_item)}))["row_id"], "sfti", strict=True)
+        zip(
+            with_row_ids(pl.DataFrame({"messages": conversations(seed, of_f, two_turns, late_item)}))["row_id"],
+            "sfti",
+            strict=True,
+        )
     )
     edges = made.select(child_id="row_id", parent_id=pl.lit(parent), operation=pl.lit("evolve_deepen"))
     commit(lake, "raw_pool", Outcome(pooled), "alpha")
@@ -51,7 +60,10 @@ def test_what_g_keeps_of_a_lake(tmp_path: Path) -> None:
     commit(lake, "seed_selected", Outcome(pooled[:1]), "all")
     commit(lake, "inf_instruct_f", Outcome(pooled[1:]), "all")
     commit(
-        lake, "benchmarks", Outcome(pl.DataFrame({"item_id": ["gsm#0"], "benchmark": ["gsm"], "prompt": [ITEM], "domain": ["math"]})), "all"
+        lake,
+        "benchmarks",
+        Outcome(pl.DataFrame({"item_id": ["gsm#0"], "benchmark": ["gsm"], "prompt": [ITEM], "domain": ["math"]})),
+        "all",
     )
     commit(lake, "allowed", Outcome(pl.DataFrame(schema=ALLOWED)), "all")
     commit(lake, "evolved", Outcome(made.select(list(schema.SYNTHETIC_ROW)), edges=edges), "shard-00")
@@ -60,8 +72,15 @@ def test_what_g_keeps_of_a_lake(tmp_path: Path) -> None:
     assert final
     outcome = outcome_of("inf_instruct_g", lake)
     commit(lake, "inf_instruct_g", outcome, "all")
-    told = {names[row]: reason for row, reason in outcome.decisions.lazy().collect().select("row_id", "reason").iter_rows()}
-    assert told == {"s": "near_duplicate_of_seed", "f": "in_foundation", "t": "passed_final_filter", "i": "contaminated"}
+    told = {
+        names[row]: reason for row, reason in outcome.decisions.lazy().collect().select("row_id", "reason").iter_rows()
+    }
+    assert told == {
+        "s": "near_duplicate_of_seed",
+        "f": "in_foundation",
+        "t": "passed_final_filter",
+        "i": "contaminated",
+    }
     g = lake.scan("inf_instruct_g").collect()
     assert g.schema == final.COLUMNS
     assert g.select("turns", "terms", "quantile").rows() == [(2, "Apache-2.0", 1.0)]

@@ -23,7 +23,10 @@ from infinity_assets.errors import InfinityError
 from infinity_assets.reading.pool import Pool
 from infinity_assets_tests.defs.graph import Graph, make_once
 
-QUESTIONS = {"one": ["What is a fjord?", "Why is snow white?", "How do bees see?"], "two": ["Why is snow white?", "What is basalt?"]}
+QUESTIONS = {
+    "one": ["What is a fjord?", "Why is snow white?", "How do bees see?"],
+    "two": ["Why is snow white?", "What is basalt?"],
+}
 
 
 def answered(questions: list[str]) -> list[dict[str, str]]:
@@ -67,7 +70,12 @@ def questions(graph: Graph, asset: str) -> list[str]:
 def test_a_new_a_changed_and_a_removed_source(graph: Graph) -> None:
     computed = graph.make("decontaminated")
     assert {"raw_pool[one]", "raw_pool[two]", "duplicates[all]"} <= set(computed)
-    assert questions(graph, "deduped") == ["How do bees see?", "What is a fjord?", "What is basalt?", "Why is snow white?"]
+    assert questions(graph, "deduped") == [
+        "How do bees see?",
+        "What is a fjord?",
+        "What is basalt?",
+        "Why is snow white?",
+    ]
     assert questions(graph, "decontaminated") == ["What is a fjord?", "What is basalt?", "Why is snow white?"]
 
     assert graph.make("decontaminated") == []
@@ -153,14 +161,18 @@ def test_new_words_on_a_source_do_not_read_its_files_again(made: Graph, monkeypa
 
 def test_what_is_beside_a_conversation_and_what_was_wrong_with_it_is_on_record(graph: Graph) -> None:
     pair = {"prompt": "Which is older?", "chosen": "The lower layer.", "rejected": "The upper one."}
-    (graph.data / "sources" / "one" / "pairs.jsonl").write_text(json.dumps(pair) + '\n{"title": "no layout has this"}\n')
+    (graph.data / "sources" / "one" / "pairs.jsonl").write_text(
+        json.dumps(pair) + '\n{"title": "no layout has this"}\n'
+    )
     graph.make("raw_pool")
     with connect(graph.data) as views:
         assert views.sql("select name, value from annotations").fetchall() == [("rejected", '"The upper one."')]
         assert views.sql("select file, position, raw from quarantine").fetchall() == [
             ("pairs.jsonl", 1, b'{"title": "no layout has this"}')
         ]
-        counts = views.sql("select file, records, rows, repaired, dropped from files where source = 'one' order by file").fetchall()
+        counts = views.sql(
+            "select file, records, rows, repaired, dropped from files where source = 'one' order by file"
+        ).fetchall()
         assert counts == [("pairs.jsonl", 2, 1, 0, 1), ("rows.jsonl", 3, 3, 0, 0)]
 
 
@@ -186,7 +198,9 @@ def test_a_failure_is_one_sentence(graph: Graph) -> None:
 def test_globs_that_name_nothing_are_a_failure(graph: Graph) -> None:
     """An empty source in the place of a full one would go by unseen."""
     (graph.data / "sources" / "one" / "source.yaml").write_text("include: ['*.parquet']\n")
-    with pytest.raises(InfinityError, match=re.escape("`include` in its source.yaml names no file of data (*.parquet)")):
+    with pytest.raises(
+        InfinityError, match=re.escape("`include` in its source.yaml names no file of data (*.parquet)")
+    ):
         graph.make("raw_pool")
 
 

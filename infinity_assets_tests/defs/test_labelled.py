@@ -34,9 +34,17 @@ def answer(request: Request) -> Response:
     told, lifts = request.messages[-1]["content"], request.prompt.startswith("lift")
     for word, (labels, ability, name) in SUBJECTS.items():
         if request.prompt.startswith("tag") and word in told:
-            return Response(text=json.dumps({"ability": labels}), finish_reason="stop", prompt_tokens=9, completion_tokens=9)
+            return Response(
+                text=json.dumps({"ability": labels}), finish_reason="stop", prompt_tokens=9, completion_tokens=9
+            )
         if not request.prompt.startswith("tag") and told.removeprefix("Label: ") in {label.lower() for label in labels}:
-            text = json.dumps({"cate_ability": [ability]}) if lifts else name if told.endswith(labels[0]) else f"{name}工作"
+            text = (
+                json.dumps({"cate_ability": [ability]})
+                if lifts
+                else name
+                if told.endswith(labels[0])
+                else f"{name}工作"
+            )
             return Response(text=text, finish_reason="stop", prompt_tokens=9, completion_tokens=9)
     return Response(error="invalid_json", text="{", finish_reason="stop")
 
@@ -78,7 +86,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Asked:
     with pytest.MonkeyPatch.context() as patch:
         graph = Asked(tmp_path_factory.mktemp("finished"), patch, SETTINGS)
         questions = [*QUESTIONS, "Wozu das alles?"]
-        graph.source("one", ({"question": question, "answer": f"Nobody knows about {question[9:-1]}."} for question in questions))
+        graph.source(
+            "one", ({"question": question, "answer": f"Nobody knows about {question[9:-1]}."} for question in questions)
+        )
         (graph.data / "benchmarks").mkdir()
         graph.begin()
         graph.make("labelled")
@@ -121,14 +131,18 @@ def test_every_row_has_labels_or_says_why_not(graph: Asked) -> None:
         assert row["label_error"] is None
         assert row["label_similarity"] == (None if row["label_source"] == "model" else pytest.approx(1.0))
     words = lake.scan("tag_vocabulary").collect()
-    named = {line["label"]: (line["label_zh"], line["name_error"], line["said_by"]) for line in words.iter_rows(named=True)}
+    named = {
+        line["label"]: (line["label_zh"], line["name_error"], line["said_by"]) for line in words.iter_rows(named=True)
+    }
     assert named == {
         "baking": ("烘焙", None, "model"),
         "kitchen work": ("烘焙工作", None, "model"),
         "law": ("法律", None, "hand"),
         "sums": ("sums", "not_chinese", "model"),
     }
-    written = [len(SUBJECTS[subject(row) or ""][0]) for row in table.iter_rows(named=True) if row["label_source"] == "model"]
+    written = [
+        len(SUBJECTS[subject(row) or ""][0]) for row in table.iter_rows(named=True) if row["label_source"] == "model"
+    ]
     assert words["rows"].sum() == sum(written)
     before = {asset: lake.manifest(asset) for asset in ("label_forms", "tag_vocabulary")}
     engine = graph.begin()
@@ -163,12 +177,16 @@ def test_what_is_said_by_hand_goes_before_the_model(graph: Asked) -> None:
     graph.make("labelled")
     words = lake.scan("tag_vocabulary").collect()
     sums = words.filter(pl.col("label") == "sums").row(0, named=True)
-    assert (sums["label_zh"], sums["cate_ability"], sums["said_by"]) == ("数学", ["mathematics", "problem solving"], "hand")
+    assert (sums["label_zh"], sums["cate_ability"], sums["said_by"]) == (
+        "数学",
+        ["mathematics", "problem solving"],
+        "hand",
+    )
     assert words["label"].to_list().count("kitchen work") == 0
     assert words.filter(pl.col("label") == "baking")["forms"].to_list() == [["baking", "kitchen work"]]
-    assert lake.scan("labelled").filter(pl.col("ability").list.contains("sums")).select("cate_ability").collect().to_series().to_list()[
-        0
-    ] == [
+    assert lake.scan("labelled").filter(pl.col("ability").list.contains("sums")).select(
+        "cate_ability"
+    ).collect().to_series().to_list()[0] == [
         "mathematics",
         "problem solving",
     ]
@@ -185,10 +203,15 @@ def test_a_frozen_vocabulary_stays_and_new_labels_are_candidates(graph: Asked, m
     rows = lake.scan("labelled").collect()
     monkeypatch.setenv("INFINITY_LABELS__VOCABULARY", "v1")
     graph.make("labelled")
-    assert lake.scan("tag_vocabulary").drop("said_by", "name_error").collect().equals(before.drop("said_by", "name_error"))
+    assert (
+        lake.scan("tag_vocabulary").drop("said_by", "name_error").collect().equals(before.drop("said_by", "name_error"))
+    )
     assert lake.scan("labelled").collect().equals(rows)
     monkeypatch.setitem(SUBJECTS, "prime", (["number theory"], "mathematics", "数论"))
-    graph.source("two", ({"question": f"Is prime item {at} {end} ever?", "answer": f"Yes, {end}."} for at, end in enumerate(ENDS)))
+    graph.source(
+        "two",
+        ({"question": f"Is prime item {at} {end} ever?", "answer": f"Yes, {end}."} for at, end in enumerate(ENDS)),
+    )
     graph.make("labelled")
     now = lake.scan("tag_vocabulary").collect()
     same = ["label", "cate_ability", "label_zh", "forms"]

@@ -51,16 +51,29 @@ class Pupil:
         text = request.messages[-1]["content"]
         if request.choices:
             shares = tuple([math.log(1 / len(request.choices))] * len(request.choices))
-            return Response(text=request.choices[0], finish_reason="stop", prompt_tokens=3, completion_tokens=1, choice_logprobs=shares)
+            return Response(
+                text=request.choices[0],
+                finish_reason="stop",
+                prompt_tokens=3,
+                completion_tokens=1,
+                choice_logprobs=shares,
+            )
         if request.schema:
             return Response(text=json.dumps({"ability": "other", "labels": ["some label"]}), finish_reason="stop")
         if found := re.search(r"Sum (\d+): what is (\d+) plus (\d+)", text):
             number, one, other = map(int, found.groups())
             return Response(
-                text=f"Answer: {one + other if number < self.knows else 0}", finish_reason="stop", prompt_tokens=9, completion_tokens=3
+                text=f"Answer: {one + other if number < self.knows else 0}",
+                finish_reason="stop",
+                prompt_tokens=9,
+                completion_tokens=3,
             )
         if "def add" in text:
-            return Response(text="```python\ndef add(one, other):\n    return one + other\n```", finish_reason="stop", prompt_tokens=9)
+            return Response(
+                text="```python\ndef add(one, other):\n    return one + other\n```",
+                finish_reason="stop",
+                prompt_tokens=9,
+            )
         return Response(text="It is so, and here is why.", finish_reason="stop", prompt_tokens=9, completion_tokens=6)
 
 
@@ -74,7 +87,9 @@ class Trial:
 
     def commit(self, asset: str, rows: pl.DataFrame) -> None:
         """Rows of an asset that is not part of the loop."""
-        self.lake.commit(StepKey(asset=asset, partition=ALL, code_version="1", settings_hash="", inputs={}), Outcome(rows), "r", 0.0)
+        self.lake.commit(
+            StepKey(asset=asset, partition=ALL, code_version="1", settings_hash="", inputs={}), Outcome(rows), "r", 0.0
+        )
 
     def materialise(self, asset: str, force: bool) -> None:
         """One asset, as a run makes it."""
@@ -92,7 +107,10 @@ class Trial:
         return budget
 
     def scores(self) -> dict[tuple[str, str], dict]:
-        return {(row["role"], row["benchmark"]): row for row in self.lake.scan("domain_scores").collect().iter_rows(named=True)}
+        return {
+            (row["role"], row["benchmark"]): row
+            for row in self.lake.scan("domain_scores").collect().iter_rows(named=True)
+        }
 
 
 @pytest.fixture
@@ -111,9 +129,14 @@ def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trial:
     graph.benchmark("humaneval", [HUMANEVAL], name="humaneval", domain="code")
     graph.benchmark("talk", [{"prompt": "Tell me of the sea."}], name="talk", domain="chat")
     made, data = Trial(graph), graph.data
-    made.commit("benchmarks", pl.concat([read_benchmark(folder).items for folder in sorted((data / "benchmarks").iterdir())]))
+    made.commit(
+        "benchmarks", pl.concat([read_benchmark(folder).items for folder in sorted((data / "benchmarks").iterdir())])
+    )
     rows = pool(
-        *(("fields", "rows.jsonl", n, [(turn["role"], turn["content"]) for turn in talk["messages"]]) for n, talk in enumerate(talks))
+        *(
+            ("fields", "rows.jsonl", n, [(turn["role"], turn["content"]) for turn in talk["messages"]])
+            for n, talk in enumerate(talks)
+        )
     )
     made.commit("decontaminated", rows.with_columns(domain=pl.lit("math")))
     return made
@@ -130,7 +153,10 @@ def test_a_turn_from_scores(trial: Trial) -> None:
     assert (sums["kind"], sums["items"], sums["answered"], sums["score"]) == ("exact_match", 20, 20, 0.25)
     assert sums["stderr"] == pytest.approx(math.sqrt(0.25 * 0.75 / 19))
     assert (scores["tested", "humaneval"]["kind"], scores["tested", "humaneval"]["score"]) == ("code_execution", 1.0)
-    assert (scores["tested", "talk"]["score"], scores["tested", "talk"]["error"]) == (None, "no item has an answer that a rule can check")
+    assert (scores["tested", "talk"]["score"], scores["tested", "talk"]["error"]) == (
+        None,
+        "no item has an answer that a rule can check",
+    )
     assert {key: row["score"] for key, row in scores.items() if key[0] == "reference"} == {
         ("reference", "gsm8k_test"): 0.571, ("reference", "humaneval"): 0.481,
     }  # fmt: skip
@@ -159,14 +185,21 @@ def test_what_is_not_new_makes_no_turn(trial: Trial, monkeypatch: pytest.MonkeyP
     smaller = trial.run()
     assert (smaller["quota"].sum(), smaller["turn"].to_list()) == (3, first["turn"].to_list())
     monkeypatch.setenv("INFINITY_FOUNDATION__LOOP__ITEMS", "0")
-    assert of(trial.run(), "math")["factor"] == of(first, "math")["factor"], "where nothing is scored the last budget stands"
+    assert of(trial.run(), "math")["factor"] == of(first, "math")["factor"], (
+        "where nothing is scored the last budget stands"
+    )
 
 
 def test_without_evaluation_the_shares_are_those_of_the_settings(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INFINITY_FOUNDATION__LOOP__ITEMS", "0")
     budget = trial.run()
     assert trial.engine.asked == []
-    assert dict(budget.select("domain", "keep_share").rows()) == {"chat": 0.5, "code": 0.5, "knowledge": 0.5, "math": 0.2}
+    assert dict(budget.select("domain", "keep_share").rows()) == {
+        "chat": 0.5,
+        "code": 0.5,
+        "knowledge": 0.5,
+        "math": 0.2,
+    }
     assert set(budget["turn"]) == {0}
     assert of(budget, "math")["reason"] == "share of the domain"
 
@@ -213,9 +246,13 @@ def test_two_turns_with_a_proxy(trial: Trial, monkeypatch: pytest.MonkeyPatch) -
         assert word in said.output
 
 
-def test_results_of_lm_evaluation_harness_take_the_place_of_the_evaluator(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_of_lm_evaluation_harness_take_the_place_of_the_evaluator(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
     results = trial.data / "results_1.json"
-    results.write_text(json.dumps({"results": {"gsm8k": {"exact_match,strict-match": 0.5, "exact_match_stderr,strict-match": 0.01}}}))
+    results.write_text(
+        json.dumps({"results": {"gsm8k": {"exact_match,strict-match": 0.5, "exact_match_stderr,strict-match": 0.01}}})
+    )
     monkeypatch.setenv("INFINITY_FOUNDATION__LOOP__LM_EVAL", str(results))
     budget = trial.run()
     assert trial.engine.asked == []
@@ -232,7 +269,9 @@ def test_the_loop_can_be_restarted(trial: Trial) -> None:
     assert set(trial.run()["turn"]) == {1}
 
 
-def test_a_plan_asks_about_a_sample_of_the_items_and_trains_nothing(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plan_asks_about_a_sample_of_the_items_and_trains_nothing(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("INFINITY_FOUNDATION__LOOP__PROXY__ENABLED", "true")
     monkeypatch.setattr(training, "train", lambda *arguments: pytest.fail("a plan trains nothing"))
     shutil.rmtree(trial.lake.rows)
@@ -250,6 +289,8 @@ def test_a_plan_asks_about_a_sample_of_the_items_and_trains_nothing(trial: Trial
     assert "proxy" not in by_asset
     assert not trial.lake.rows_file("domain_scores").exists()
     trial.graph.make("domain_budget")
-    plan = Planner(trial.data, Pool.load(trial.data), Settings(), 6, engines=trial.graph.models.engines).make("domain_budget")
+    plan = Planner(trial.data, Pool.load(trial.data), Settings(), 6, engines=trial.graph.models.engines).make(
+        "domain_budget"
+    )
     assert set(plan.reasons) == {"proxy"}
     assert plan.assets == ()

@@ -21,7 +21,10 @@ from infinity_assets_tests.frames import conversations
 from infinity_assets_tests.properties import examples
 
 ROWS = st.lists(
-    st.tuples(st.none() | st.tuples(st.floats(1, 3), st.sampled_from(["judge", "reward"])), st.sampled_from(["in g", "parent", "gone"])),
+    st.tuples(
+        st.none() | st.tuples(st.floats(1, 3), st.sampled_from(["judge", "reward"])),
+        st.sampled_from(["in g", "parent", "gone"]),
+    ),
     min_size=1,
     max_size=8,
 )
@@ -29,11 +32,15 @@ ROWS = st.lists(
 
 
 def commit(lake: Lake, asset: str, rows: pl.DataFrame) -> None:
-    lake.commit(StepKey(asset=asset, partition="all", code_version="1", settings_hash="", inputs={}), Outcome(rows), "run", 0.0)
+    lake.commit(
+        StepKey(asset=asset, partition="all", code_version="1", settings_hash="", inputs={}), Outcome(rows), "run", 0.0
+    )
 
 
 def answered_rows(listed: list) -> pl.DataFrame:
-    rows = with_row_ids(conversations(*([("user", f"Question {n}?"), ("assistant", "Best.")] for n in range(len(listed)))).to_frame())
+    rows = with_row_ids(
+        conversations(*([("user", f"Question {n}?"), ("assistant", "Best.")] for n in range(len(listed)))).to_frame()
+    )
     worst = [None if low is None else {"answer": "Worst.", "score": low[0], "by": low[1]} for low, _ in listed]
     rows = rows.with_columns(
         pl.Series("rejected", worst, dtype=ANSWERED["rejected"]),
@@ -55,7 +62,9 @@ def pairs_of(folder: Path, listed: list, least: float = 0.0) -> tuple[pl.DataFra
     for number in ROUNDS:
         commit(lake, in_round("answered", number), rows if number == 1 else rows.clear())
     fate = pl.Series([fate for _, fate in listed])
-    longer = rows.filter(fate == "parent").with_columns(parents=pl.concat_list("row_id"), row_id=pl.format("long{}", "row_id"))
+    longer = rows.filter(fate == "parent").with_columns(
+        parents=pl.concat_list("row_id"), row_id=pl.format("long{}", "row_id")
+    )
     commit(lake, "inf_instruct_g", pl.concat([rows.filter(fate == "in g"), longer]))
     now = Settings(models=Models(reward=RewardSpec(model="rewards")), chat=Chat(answering=Answering(min_margin=least)))
     found = outcome_of("preferences", lake, now).rows

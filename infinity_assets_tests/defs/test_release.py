@@ -23,20 +23,32 @@ def test_the_card_says_who_made_g_and_under_which_terms(tmp_path: Path) -> None:
     assert conversed
     assert final
     lake = lakes.make(tmp_path)
-    rows = lake.scan("inf_instruct_g").collect().with_columns(**LABELS, reward=pl.lit(-5.66), terms=pl.lit("Apache-2.0"))
+    rows = (
+        lake.scan("inf_instruct_g").collect().with_columns(**LABELS, reward=pl.lit(-5.66), terms=pl.lit("Apache-2.0"))
+    )
     lost = lakes.decided(rows.with_columns(row_id=pl.lit("gone")), "dropped", "low_reward")
     chosen = lakes.decided(rows, "chosen", "passed_final_filter")
     commit(lake, "inf_instruct_g", Outcome(rows, rows_in=2, decisions=pl.concat([chosen, lost])), "all")
     commit(lake, "inf_instruct_f", Outcome(lake.scan("inf_instruct_f").collect().with_columns(**LABELS)), "all")
     commit(lake, "tag_vocabulary", Outcome(pl.DataFrame(schema={"label": pl.String, "label_zh": pl.String})), "all")
-    pair = {"row_id": "p", "prompt": "q", "chosen": rows["messages"][:1], "rejected": rows["messages"][:1], "licence": "MIT"}
+    pair = {
+        "row_id": "p",
+        "prompt": "q",
+        "chosen": rows["messages"][:1],
+        "rejected": rows["messages"][:1],
+        "licence": "MIT",
+    }
     commit(lake, "preferences", Outcome(pl.DataFrame(pair)), "all")
     outcome = outcome_of("release", lake)
     card = (tmp_path / "release" / "README.md").read_text().splitlines()
     for part in ("generator, of answers", "generator, as the user of conversations", "judge"):
         (line,) = (line for line in card if line.startswith(f"| {part} |"))
         assert f"{EMBEDDED_MODEL}@main | Apache-2.0 |" in line
-    told = {line.split(" | ")[0].removeprefix("| "): line.split(" | ")[-1].removesuffix(" |") for line in card if line.startswith("| ")}
+    told = {
+        line.split(" | ")[0].removeprefix("| "): line.split(" | ")[-1].removesuffix(" |")
+        for line in card
+        if line.startswith("| ")
+    }
     assert (told["play_user.en"], told["carries_on.zh"], told["tag.en"]) == ("yes", "yes", "")
     assert "| low_reward | 1 |" in card
     assert "| 1 | 1 | 100.0 % |" in card
@@ -47,7 +59,9 @@ def test_the_card_says_who_made_g_and_under_which_terms(tmp_path: Path) -> None:
 
 def test_pairs_under_a_denied_licence_stay_out(tmp_path: Path) -> None:
     messages = conversations(*([("user", "q"), ("assistant", answer)] for answer in "abc"))
-    pairs = pl.DataFrame({"row_id": ["2", "1", "3"], "licence": ["MIT", "MIT", "CC-BY-NC-4.0"], "prompt": "q", "chosen": messages})
+    pairs = pl.DataFrame(
+        {"row_id": ["2", "1", "3"], "licence": ["MIT", "MIT", "CC-BY-NC-4.0"], "prompt": "q", "chosen": messages}
+    )
     assert assets.write_pairs(pairs.with_columns(rejected="chosen"), tmp_path, ("CC-BY-NC-4.0",)) == 2
     lines = [json.loads(line) for line in (tmp_path / "InfInstruct-preferences.jsonl").read_text().splitlines()]
     assert [line["id"] for line in lines] == ["1", "2"]

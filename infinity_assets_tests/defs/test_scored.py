@@ -39,7 +39,9 @@ def answer(request) -> Response:
         case RewardRequest():
             return Response(reward=-2.5 if odd is None else odd, prompt_tokens=3)
         case ScoreRequest():
-            return Response(sum_logprob=-4.0 - len(request.context) if odd is None else odd, answer_tokens=2, prompt_tokens=3)
+            return Response(
+                sum_logprob=-4.0 - len(request.context) if odd is None else odd, answer_tokens=2, prompt_tokens=3
+            )
         case GenerateRequest(choices=None):
             return Response(text=json.dumps({"ability": ["some label"]}), finish_reason="stop")
     shares = None if "does bread rise" in told else tuple([math.log(0.2)] * 5 if odd is None else [odd] * 5)
@@ -49,7 +51,9 @@ def answer(request) -> Response:
 @pytest.fixture
 def graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Graph:
     graph = Graph(tmp_path, monkeypatch, {"SHARDS": 1})
-    turns = [[{"role": "user", "content": q}, {"role": "assistant", "content": f"I looked up {q[4:-1]}."}] for q in QUESTIONS]
+    turns = [
+        [{"role": "user", "content": q}, {"role": "assistant", "content": f"I looked up {q[4:-1]}."}] for q in QUESTIONS
+    ]
     graph.source("questions", ({"messages": messages} for messages in turns))
     (graph.data / "benchmarks").mkdir()
     return graph
@@ -60,7 +64,9 @@ def scored(graph: Graph) -> tuple[pl.DataFrame, list]:
     engine = ScriptedEngine(answer)
     graph.use(engine.pool())
     graph.make("scored")
-    asked = graph.lake.scan("decontaminated").select("row_id", question=pl.col("messages").list.first().struct.field("content"))
+    asked = graph.lake.scan("decontaminated").select(
+        "row_id", question=pl.col("messages").list.first().struct.field("content")
+    )
     return graph.lake.scan("scored").join(asked, on="row_id").collect().sort("question"), engine.asked
 
 

@@ -46,11 +46,16 @@ def lake(tmp_path: Path) -> Lake:
     """Of three rows two have scores and labels by the model; of five one has no vector; the last is an instruction."""
     made, rng = Lake(tmp_path), np.random.default_rng(0)
     turns = [[("user", f"Question {n}: how high?"), ("assistant", f"Some {n} metres.")] for n in range(ROWS - 1)]
-    rows = pool(*((f"source {n % 2}", "a.json", n, turn) for n, turn in enumerate([*turns, [("user", "How deep is it?")]])))
+    rows = pool(
+        *((f"source {n % 2}", "a.json", n, turn) for n, turn in enumerate([*turns, [("user", "How deep is it?")]]))
+    )
     number = rows["position"].to_numpy()
     told = (number % 3 > 0) & (number < ROWS - 1)
     losses = pl.Series(np.where(told, 1 + number % 7, np.nan), nan_to_null=True)
-    labels = [[f"label {n % 9}", "common", "third"][: 1 + n % 3] if known else None for n, known in zip(number, told, strict=True)]
+    labels = [
+        [f"label {n % 9}", "common", "third"][: 1 + n % 3] if known else None
+        for n, known in zip(number, told, strict=True)
+    ]
     vectors = [None if n % 5 == 0 else v.tolist() for n, v in zip(number, rng.normal(size=(ROWS, WIDTH)), strict=True)]
     tables = {
         "decontaminated": rows,
@@ -139,7 +144,11 @@ def test_every_row_is_a_seed_or_has_its_reason(lake: Lake, asked: list) -> None:
     chosen = decided.filter(verdict="chosen")
     assert sorted(chosen["row_id"]) == rows["row_id"].to_list()
     assert set(decided.filter(verdict="dropped")["reason"]) <= {"not_scored", "no_criterion", "over_budget"}
-    held = {row_id: "+".join(name for name in CRITERIA if line[name]) for line in rows.iter_rows(named=True) for row_id in [line["row_id"]]}
+    held = {
+        row_id: "+".join(name for name in CRITERIA if line[name])
+        for line in rows.iter_rows(named=True)
+        for row_id in [line["row_id"]]
+    }
     assert dict(chosen.select("row_id", "reason").iter_rows()) == held
     assert set(json.loads(decided["detail"][0])) >= {"loss", "loss_after", "depth", "ability"}
     assert outcome.measures["small_loss_drop and veto"] == "off: chat.seeds.tuned.enabled is false"
@@ -163,7 +172,9 @@ def test_seeds_are_replayed_in_f(lake: Lake, asked: list) -> None:
     rows = lake.scan("decontaminated").select("row_id").collect()
     read = {"seed_selected": lake.scan("seed_selected"), "decontaminated": lake.scan("decontaminated")}
     tables = {
-        asset: rows.select("row_id", **{c: pl.lit(None, pl.String if c == "topic" else pl.Float64) for c in columns}).lazy()
+        asset: rows.select(
+            "row_id", **{c: pl.lit(None, pl.String if c == "topic" else pl.Float64) for c in columns}
+        ).lazy()
         for asset, columns in candidates.TABLES.items()
     }
     topics = pl.LazyFrame({"topic": ["x"], "share": [1.0]})
@@ -194,7 +205,11 @@ def test_the_loss_after_training(lake: Lake, trained: Trained, asked: list) -> N
     after = lake.scan("loss_after").collect()
     assert sorted(after["row_id"]) == sorted(before["row_id"])
     assert after.filter(pl.col("loss_after").is_null())["loss_after_error"].to_list() == ["prompt_too_long"]
-    fell = before.join(after, on="row_id").drop_nulls("loss_after").with_columns(fell=pl.col("loss") - pl.col("loss_after"))
+    fell = (
+        before.join(after, on="row_id")
+        .drop_nulls("loss_after")
+        .with_columns(fell=pl.col("loss") - pl.col("loss_after"))
+    )
     least = fell.sort("fell", "row_id").head(int(fell.height * 0.2))["row_id"]
     decided = lake.book("decisions", "seed_selected").collect()
     for reason in decided.filter(pl.col("row_id").is_in(least.implode()))["reason"]:
@@ -221,7 +236,9 @@ def test_a_scorer_on_a_server_cannot_be_trained(lake: Lake, trained: Trained, as
         made(lake, "tuned", settings.model_copy(update={"models": away}))
 
 
-def test_a_plan_trains_nothing_and_goes_on_without(lake: Lake, trained: Trained, asked: list, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plan_trains_nothing_and_goes_on_without(
+    lake: Lake, trained: Trained, asked: list, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = settings_with(tuned=ON, max_seeds=12)
     for asset in ("decontaminated", "scored", "labelled", "vectors"):
         table = lake.scan(asset).collect()

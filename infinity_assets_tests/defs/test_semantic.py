@@ -19,7 +19,15 @@ QUESTIONS = {
     "late": ["why snow is white", "what is a fjord", "so what is a fjord", "为什么雪是白色的"],
     "again": ["what is basalt", "what is the basalt"],
 }
-WORDS = sorted({word for questions in QUESTIONS.values() for text in [*questions, ANSWER] for word in text.split() if word.isascii()})
+WORDS = sorted(
+    {
+        word
+        for questions in QUESTIONS.values()
+        for text in [*questions, ANSWER]
+        for word in text.split()
+        if word.isascii()
+    }
+)
 
 
 At = Callable[[str], Graph]
@@ -30,7 +38,11 @@ def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> At:
     """The graph in a folder of that name, with an embedder for what is asked for."""
 
     def opened(name: str) -> Graph:
-        graph = Graph(tmp_path / name, monkeypatch, {"DEDUP__SEMANTIC__ENABLED": "true", "DEDUP__SEMANTIC__EMBEDDER": '{"model": "words"}'})
+        graph = Graph(
+            tmp_path / name,
+            monkeypatch,
+            {"DEDUP__SEMANTIC__ENABLED": "true", "DEDUP__SEMANTIC__EMBEDDER": '{"model": "words"}'},
+        )
         graph.use(Words(WORDS).pool())
         return graph
 
@@ -51,7 +63,10 @@ def make(graph: Graph, *sources: str, until: str = "neighbours", force: bool = F
 def prompts(graph: Graph) -> set[frozenset[str]]:
     """The pairs of `neighbours`, by what is asked."""
     lake = graph.lake
-    rows = pl.concat([lake.scan("fingerprints").select("row_id", "content_hash"), lake.scan("raw_pool").select("row_id")], how="diagonal")
+    rows = pl.concat(
+        [lake.scan("fingerprints").select("row_id", "content_hash"), lake.scan("raw_pool").select("row_id")],
+        how="diagonal",
+    )
     texts = rows.drop_nulls().unique().join(lake.scan("raw_pool").select("row_id", "messages"), on="row_id").collect()
     asked = {content: turns[0]["content"] for content, turns in texts.select("content_hash", "messages").iter_rows()}
     return {frozenset((asked[a], asked[b])) for a, b, _ in graph.rows("neighbours").iter_rows()}
@@ -69,7 +84,9 @@ def test_sources_added_one_after_the_other_give_what_all_at_once_give(at: At, or
     at_once = fast.lake.rows_file("neighbours").read_bytes()
     assert slow.lake.rows_file("neighbours").read_bytes() == at_once
     white = ["why is the snow white", "why is snow white", "why snow is white"]
-    assert {frozenset(pair) for pair in ((white[0], white[1]), (white[1], white[2]), (white[0], white[2]))} <= prompts(fast)
+    assert {frozenset(pair) for pair in ((white[0], white[1]), (white[1], white[2]), (white[0], white[2]))} <= prompts(
+        fast
+    )
     assert not any({"name 3 rivers here", "name 4 rivers here"} <= pair for pair in prompts(fast))
     make(slow, force=True)
     assert slow.lake.rows_file("neighbours").read_bytes() == at_once
@@ -112,7 +129,9 @@ def test_a_killed_run_loses_one_batch(at: At, monkeypatch: pytest.MonkeyPatch) -
             make(graph, "one", "two")
     assert seen == QUESTIONS["one"]
     again: list[str] = []
-    monkeypatch.setattr(semantic, "embed", lambda contents, *rest: again.extend(contents["prompt"]) or embed(contents, *rest))
+    monkeypatch.setattr(
+        semantic, "embed", lambda contents, *rest: again.extend(contents["prompt"]) or embed(contents, *rest)
+    )
     make(graph)
     assert again == QUESTIONS["two"]
     assert not list((graph.data / ".embedding").glob("*"))
@@ -147,7 +166,9 @@ def test_paraphrases_of_benchmark_items_are_listed(at: At, monkeypatch: pytest.M
     make(graph, "one", "two", until="paraphrases")
     found = graph.rows("paraphrases")
     rows = graph.rows("raw_pool")
-    questions = found.join(rows, on="row_id", maintain_order="left")["messages"].list.first().struct.field("content").to_list()
+    questions = (
+        found.join(rows, on="row_id", maintain_order="left")["messages"].list.first().struct.field("content").to_list()
+    )
     assert set(questions[:2]) == {"why is snow white", "why is the snow white"}
     assert set(found["item_id"]) == {"exam#0"}
     assert "to be read" in graph.manifest("paraphrases").charts

@@ -34,7 +34,11 @@ def good(request: Request) -> Response:
     return Response(text=written, finish_reason="length", prompt_tokens=9, completion_tokens=4, seconds=0.1)
 
 
-SETTINGS = {"FROM_TEXT__MAX_TEXTS": 8, "FROM_TEXT__MIN_WORDS": 5, "MODELS__GENERATOR__BACKEND": "openai"}  # which wants no tokenizer
+SETTINGS = {
+    "FROM_TEXT__MAX_TEXTS": 8,
+    "FROM_TEXT__MIN_WORDS": 5,
+    "MODELS__GENERATOR__BACKEND": "openai",
+}  # which wants no tokenizer
 
 
 class Texts(Graph):
@@ -106,7 +110,18 @@ def test_a_conversation_per_text_that_joins_the_pool(started: Texts, asked_for: 
     assert [turn["content"] for turn in row["messages"]] == [
         text_about("slate") + "\n\nWhat is it about?", "About slate.", "Is it true?", "Yes, of slate.",
     ]  # fmt: skip
-    place = ("source", "file", "position", "licence", "domain", "language", "kind", "operation", "round", "context_chars")
+    place = (
+        "source",
+        "file",
+        "position",
+        "licence",
+        "domain",
+        "language",
+        "kind",
+        "operation",
+        "round",
+        "context_chars",
+    )
     assert [row[name] for name in place] == [
         "rocks", "rocks.jsonl", 3, "CC-BY-SA-4.0", "knowledge", "en", "conversation", "from_text", 0, len(text_about("slate")),
     ]  # fmt: skip
@@ -116,17 +131,23 @@ def test_a_conversation_per_text_that_joins_the_pool(started: Texts, asked_for: 
     assert set(started.decided().values()) == {"superseded"}
 
 
-def test_a_marker_in_a_text_is_neutral_in_the_prompt_and_itself_in_the_row(started: Texts, asked_for: ScriptedEngine) -> None:
+def test_a_marker_in_a_text_is_neutral_in_the_prompt_and_itself_in_the_row(
+    started: Texts, asked_for: ScriptedEngine
+) -> None:
     prompts = asked(asked_for)
     assert "<CON> This passage is about <\\QUE> chalk." in prompts["<\\QUE> chalk"]
     assert any(row["messages"][0]["content"].startswith(text_about("<QUE> chalk")) for row in started.made().to_dicts())
 
 
-def test_the_second_round_is_shown_the_first(started: Texts, asked_for: ScriptedEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_second_round_is_shown_the_first(
+    started: Texts, asked_for: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     prompts = list(asked(asked_for).values())
     first, second = (sorted(p for p in prompts if p.count("This passage") == n) for n in (1, 2))
     assert (len(first), len(second)) == (3, 3)
-    assert all(prompt.count("<CON>") == prompt.count("This passage") + 3 for prompt in prompts), "the exemplars, then texts"
+    assert all(prompt.count("<CON>") == prompt.count("This passage") + 3 for prompt in prompts), (
+        "the exemplars, then texts"
+    )
     monkeypatch.setenv("INFINITY_FROM_TEXT__EXEMPLARS", "false")
     bare = asked(started.start(good)).values()
     assert sorted(prompt.count("<CON>") for prompt in bare) == [1, 1, 1, 2, 2, 2]
@@ -136,13 +157,17 @@ def test_the_second_round_is_shown_the_first(started: Texts, asked_for: Scripted
     assert shown.endswith(" </CON>\n\n")
 
 
-def test_a_changed_answer_changes_its_own_chain_alone(started: Texts, asked_for: ScriptedEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_answer_changes_its_own_chain_alone(
+    started: Texts, asked_for: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     prompts = asked(asked_for)
     changed = next(subject for subject, prompt in prompts.items() if prompt.count("This passage") == 1)
 
     def otherwise(request: Request) -> Response:
         assert isinstance(request, CompleteRequest)
-        return Response(text="I cannot.", finish_reason="stop") if subject_of(request.text) == changed else good(request)
+        return (
+            Response(text="I cannot.", finish_reason="stop") if subject_of(request.text) == changed else good(request)
+        )
 
     monkeypatch.setenv("INFINITY_MODELS__GENERATOR__REVISION", "v2")
     others = asked(started.start(otherwise))
@@ -161,15 +186,33 @@ def test_every_text_without_a_pair_says_why(graph: Texts) -> None:
         "granite": failed("engine_error", "boom"),
     }
     graph.start(
-        lambda request: answers.get(subject_of(request.text)) or good(request) if isinstance(request, CompleteRequest) else good(request)
+        lambda request: (
+            answers.get(subject_of(request.text)) or good(request)
+            if isinstance(request, CompleteRequest)
+            else good(request)
+        )
     )
-    reasons = {"basalt": "no_pair", "tuff": "unfinished", "marble": "prompt_too_long", "slate": "empty", "granite": "engine_error"}
+    reasons = {
+        "basalt": "no_pair",
+        "tuff": "unfinished",
+        "marble": "prompt_too_long",
+        "slate": "empty",
+        "granite": "engine_error",
+    }
     assert graph.decided() == {**reasons, "<QUE> chalk": "superseded"}
     manifest = graph.manifest("synthesized_from_text", "rocks")
-    assert (manifest.rows_in, manifest.rows_created, manifest.rows_out, manifest.rows_dropped, manifest.unanswered) == (6, 1, 1, 6, 1)
+    assert (manifest.rows_in, manifest.rows_created, manifest.rows_out, manifest.rows_dropped, manifest.unanswered) == (
+        6,
+        1,
+        1,
+        6,
+        1,
+    )
 
 
-def test_a_model_that_copies_what_it_was_shown_has_written_nothing(graph: Texts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_copies_what_it_was_shown_has_written_nothing(
+    graph: Texts, monkeypatch: pytest.MonkeyPatch
+) -> None:
     same = Response(text="<QUE> Who? <ANS> Nobody. </END>", finish_reason="stop")
     graph.start(lambda request: same)
     assert sorted(graph.decided().values()) == ["no_pair"] * 3 + ["superseded"] * 3
@@ -181,7 +224,9 @@ def test_a_model_that_copies_what_it_was_shown_has_written_nothing(graph: Texts,
 def test_chains_are_of_one_language(graph: Texts) -> None:
     (graph.data / "sources" / "rocks" / "source.yaml").unlink()
     passages = [f"这段文字讲的是第{n}种石头，它很硬，也很重，人们用它来盖房子和铺路。" for n in range(4)]
-    (graph.data / "sources" / "rocks" / "zh.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in passages))
+    (graph.data / "sources" / "rocks" / "zh.jsonl").write_text(
+        "".join(json.dumps({"text": text}) + "\n" for text in passages)
+    )
     engine = graph.start(lambda request: Response(text=f"<QUE> Q{request.row_id} <ANS> A </END>", finish_reason="stop"))
     prompts = [request for request in engine.asked if isinstance(request, CompleteRequest)]
     chinese = [request for request in prompts if request.prompt == "pairs_from_text.zh"]
@@ -192,19 +237,30 @@ def test_chains_are_of_one_language(graph: Texts) -> None:
 
 def test_the_invariants_hold_and_the_story_is_told(started: Texts) -> None:
     results = list(check_lake(started.lake))
-    assert {name for asset, name, _ in results if asset == "synthesized_from_text"} == {"conservation", "grammar", "lineage", "licence"}
+    assert {name for asset, name, _ in results if asset == "synthesized_from_text"} == {
+        "conservation",
+        "grammar",
+        "lineage",
+        "licence",
+    }
     assert [(asset, name) for asset, name, broken in results if broken.height] == []
     child, parent = started.made().select("row_id", pl.col("parents").list.first()).row(0)
     story = explain(started.data, child)
     assert f"made      by from_text in synthesized_from_text, from {parent}" in story
     assert "complete  in synthesized_from_text: prompt pairs_from_text.en" in story
-    assert story.index(f"row {child}") < story.index(f"row {parent}") < story.index("read      from source rocks, rocks.jsonl")
+    assert (
+        story.index(f"row {child}")
+        < story.index(f"row {parent}")
+        < story.index("read      from source rocks, rocks.jsonl")
+    )
 
 
 def test_a_licence_that_is_not_the_texts_is_caught(started: Texts) -> None:
     file = started.lake.rows_file("synthesized_from_text", "rocks")
     started.made().with_columns(licence=pl.lit("MIT")).write_parquet(file)
-    broken = {name: broken.height for asset, name, broken in check_lake(started.lake) if asset == "synthesized_from_text"}
+    broken = {
+        name: broken.height for asset, name, broken in check_lake(started.lake) if asset == "synthesized_from_text"
+    }
     assert broken["licence"] == len(SUBJECTS)
 
 
@@ -232,7 +288,9 @@ def test_a_run_that_its_budget_stopped_has_books_of_what_it_asked(graph: Texts) 
     assert 0 < len(stopped.asked) < len(SUBJECTS)
     finished = graph.start(good)
     with connect(graph.data) as views:
-        lines = views.sql("select count(*), count(distinct run_id), sum(prompt_tokens) from generations where not cached").fetchall()
+        lines = views.sql(
+            "select count(*), count(distinct run_id), sum(prompt_tokens) from generations where not cached"
+        ).fetchall()
     calls = len(stopped.asked) + len(finished.asked)
     assert lines == [(calls, 2, 9 * calls)]
     assert calls == len(SUBJECTS)

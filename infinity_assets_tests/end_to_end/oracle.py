@@ -66,35 +66,59 @@ class Oracle:
         tokens = body["prompt"]
         # The more it has read, the less surprises it: most answers are likelier after their requests than alone.
         surprises = [(0.1 + drawn.random()) * 30 / (30 + place) for place in range(1, len(tokens))]
-        lines = [None, *({str(token): {"logprob": -surprise}} for token, surprise in zip(tokens[1:], surprises, strict=True))]
+        lines = [
+            None,
+            *({str(token): {"logprob": -surprise}} for token, surprise in zip(tokens[1:], surprises, strict=True)),
+        ]
         choice = {"index": 0, "text": "x", "finish_reason": "length", "prompt_logprobs": lines}
-        return Reply(200, {"choices": [choice], "usage": {"prompt_tokens": len(tokens), "completion_tokens": 1}}, after=self.latency)
+        return Reply(
+            200,
+            {"choices": [choice], "usage": {"prompt_tokens": len(tokens), "completion_tokens": 1}},
+            after=self.latency,
+        )
 
     def _chat(self, body: dict[str, Any], drawn: random.Random) -> tuple[int, dict[str, Any]]:
         wanted = body.get("logprob_token_ids")
         if wanted:
             weights = [-_SPREAD * drawn.random() for _ in wanted]
-            top = [{"token": f"token_id:{token}", "logprob": weight} for token, weight in zip(wanted, weights, strict=True)]
-            return completion("x", {"content": [{"token": f"token_id:{wanted[0]}", "logprob": weights[0], "top_logprobs": top}]})
+            top = [
+                {"token": f"token_id:{token}", "logprob": weight} for token, weight in zip(wanted, weights, strict=True)
+            ]
+            return completion(
+                "x", {"content": [{"token": f"token_id:{wanted[0]}", "logprob": weights[0], "top_logprobs": top}]}
+            )
         if "response_format" in body or "structured_outputs" in body:
             lifts = "cate_ability" in json.dumps(body)
             return completion(
-                json.dumps({"cate_ability": [drawn.choice(list(ABILITIES))]} if lifts else {"ability": drawn.sample(WORDS, 2)})
+                json.dumps(
+                    {"cate_ability": [drawn.choice(list(ABILITIES))]} if lifts else {"ability": drawn.sample(WORDS, 2)}
+                )
             )
         asked = body["messages"][-1]["content"].strip()
         quoted = _QUOTED.fullmatch(asked)
         if asked.startswith(("Conversation:", "对话：")):
-            return completion(f"And how many {drawn.choice(WORDS)} does that take, if I have only {drawn.randint(2, 9)}?")
+            return completion(
+                f"And how many {drawn.choice(WORDS)} does that take, if I have only {drawn.randint(2, 9)}?"
+            )
         if quoted and body["messages"][0]["role"] == "system":
-            return completion(f"{quoted[1]} Give {drawn.randint(2, 9)} reasons, one of them about {drawn.choice(WORDS)}.")
+            return completion(
+                f"{quoted[1]} Give {drawn.randint(2, 9)} reasons, one of them about {drawn.choice(WORDS)}."
+            )
         subject = max(asked.splitlines(), key=len)[:160]
-        return completion(f"In {drawn.randint(2, 9)} steps, with {drawn.choice(WORDS)} as an example. First of all: {subject}")
+        return completion(
+            f"In {drawn.randint(2, 9)} steps, with {drawn.choice(WORDS)} as an example. First of all: {subject}"
+        )
 
 
 def _continuation(prompt: str, drawn: random.Random) -> tuple[int, dict[str, Any]]:
     """Two pairs about the last text of a prompt in the marker grammar; for one prompt in four, no pair."""
     context = prompt.rpartition(CON)[2].partition(CON_END)[0].split()
     facts = [" ".join(context[place : place + 12]) for place in (0, len(context) // 2)]
-    pairs = "\n\n".join(f"{QUE} What is said about {fact.split()[-1]}? {ANS} That {fact}. {END}" for fact in facts if fact)
+    pairs = "\n\n".join(
+        f"{QUE} What is said about {fact.split()[-1]}? {ANS} That {fact}. {END}" for fact in facts if fact
+    )
     choice = {"index": 0, "text": pairs if drawn.random() < 0.75 else "x", "finish_reason": "stop"}
-    return 200, {"choices": [choice], "usage": {"prompt_tokens": len(prompt.split()), "completion_tokens": len(pairs.split())}}
+    return 200, {
+        "choices": [choice],
+        "usage": {"prompt_tokens": len(prompt.split()), "completion_tokens": len(pairs.split())},
+    }

@@ -56,10 +56,14 @@ def interrupted(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     """
     folder, oracle, lottery = tmp_path_factory.mktemp("interrupted"), Oracle(), random.Random(3)
     server = Server(oracle)
-    alone, killed = (Project(folder / name, models_dir, server.url, SMALL, embedder=STATIC_EMBEDDER) for name in ("alone", "killed"))
+    alone, killed = (
+        Project(folder / name, models_dir, server.url, SMALL, embedder=STATIC_EMBEDDER) for name in ("alone", "killed")
+    )
     for project in (alone, killed):
         project.data.mkdir(parents=True)
-        Pool(sources=PROJECT / "data" / "sources", benchmarks=PROJECT / "data" / "benchmarks", only=SOURCES).save(project.data)
+        Pool(sources=PROJECT / "data" / "sources", benchmarks=PROJECT / "data" / "benchmarks", only=SOURCES).save(
+            project.data
+        )
     alone.infinity(*WITHOUT_DAGSTER)
     calls, deaths = calls_by_asset(alone), {}
 
@@ -104,7 +108,14 @@ def killing(process: ForkServerProcess, oracle: Oracle, number: int, begun: Call
 
 
 def test_every_kill_landed(interrupted: Interrupted) -> None:
-    assert set(interrupted.deaths) >= {*BETWEEN, *CHAT_PHASE, "synthesized_from_text", "tagged", "scored", "tag_vocabulary"}
+    assert set(interrupted.deaths) >= {
+        *BETWEEN,
+        *CHAT_PHASE,
+        "synthesized_from_text",
+        "tagged",
+        "scored",
+        "tag_vocabulary",
+    }
     assert {asset: death for asset, death in interrupted.deaths.items() if death != -signal.SIGKILL} == {}
     assert {"evolved", "answered", "diagnosed", "conversed"} <= set(calls_by_asset(interrupted.alone))
 

@@ -42,7 +42,9 @@ def test_the_tables_of_planted_things_were_read() -> None:
 
 
 @pytest.mark.parametrize(("asset", "verdict", "reason", "source", "file", "position"), [row[:6] for row in PLANTED])
-def test_planted_thing_was_found(project: Project, asset: str, verdict: str, reason: str, source: str, file: str, position: str) -> None:
+def test_planted_thing_was_found(
+    project: Project, asset: str, verdict: str, reason: str, source: str, file: str, position: str
+) -> None:
     found = project.sql(
         f"select reason from decisions where asset = '{asset}' and verdict = '{verdict}' and source = '{source}' and file = '{file}'"
         f" and position = {position}"
@@ -52,7 +54,9 @@ def test_planted_thing_was_found(project: Project, asset: str, verdict: str, rea
 
 def test_nothing_but_the_planted_was_taken_for_broken_duplicate_or_contaminated(project: Project) -> None:
     """A finder that finds everything would pass the test above."""
-    found = project.sql("select asset, source, file, position from decisions where asset in ('raw_pool', 'deduped', 'decontaminated')")
+    found = project.sql(
+        "select asset, source, file, position from decisions where asset in ('raw_pool', 'deduped', 'decontaminated')"
+    )
     planted = {(row[0], row[3], row[4], int(row[5])) for row in PLANTED}
     assert set(found.iter_rows()) == {place for place in planted if place[0] != "inf_instruct_f"}
 
@@ -63,7 +67,9 @@ def test_of_two_near_duplicates_one_stays_at_most(
 ) -> None:
     places = f"source = '{source}' and ((file = '{file}' and position = {position}) or (file = '{other_file}' and position = {other}))"
     assert project.sql(f"select row_id from inf_instruct_f where {places}").height <= 1
-    reasons = project.sql(f"select reason from decisions where asset in ('deduped', 'inf_instruct_f') and {places}")["reason"].to_list()
+    reasons = project.sql(f"select reason from decisions where asset in ('deduped', 'inf_instruct_f') and {places}")[
+        "reason"
+    ].to_list()
     assert len(reasons) == 2
     assert {"near_duplicate", "over_quota"} & set(reasons)
 
@@ -119,12 +125,16 @@ def test_scores_are_finite_or_null_with_a_reason(project: Project) -> None:
 
 
 def test_the_page_on_prompts_names_the_assets_that_use_them(project: Project) -> None:
-    calls = project.sql("select distinct asset, split_part(prompt, '.', 1) as name from generations where prompt similar to '.*\\.(en|zh)'")
+    calls = project.sql(
+        "select distinct asset, split_part(prompt, '.', 1) as name from generations where prompt similar to '.*\\.(en|zh)'"
+    )
     told = {(asset, name) for name, (used_by, *_) in TABLE.items() for asset in re.findall(r"\w+", used_by)}
     used = set(calls.iter_rows())
     assert used
     assert used <= told
-    assert {asset for asset, _ in told} == {asset for asset, _ in used} | {"domain_scores", "abilities"}, "which ask nothing unless told to"
+    assert {asset for asset, _ in told} == {asset for asset, _ in used} | {"domain_scores", "abilities"}, (
+        "which ask nothing unless told to"
+    )
 
 
 @pytest.mark.parametrize(
@@ -157,7 +167,13 @@ def test_the_page_on_prompts_names_the_assets_that_use_them(project: Project) ->
         (
             "evolved",
             "select row_id from inf_instruct_g limit 1",
-            [r"made +by answer", r"made +by (evolve|request)", r"read +from source", r"generate +in evolved", r"chosen +in seed_selected"],
+            [
+                r"made +by answer",
+                r"made +by (evolve|request)",
+                r"read +from source",
+                r"generate +in evolved",
+                r"chosen +in seed_selected",
+            ],
         ),
     ],
 )

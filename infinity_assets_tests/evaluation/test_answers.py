@@ -28,7 +28,9 @@ def test_what_is_expected(answer: str, form: str, value: str) -> None:
     assert expected(answer) == (form, value)
 
 
-@pytest.mark.parametrize("answer", ["", "They take in carbon dioxide and give off oxygen.", "one\ntwo", "a b c d e f g"])
+@pytest.mark.parametrize(
+    "answer", ["", "They take in carbon dioxide and give off oxygen.", "one\ntwo", "a b c d e f g"]
+)
 def test_a_text_of_some_length_cannot_be_checked(answer: str) -> None:
     assert expected(answer) is None
 

@@ -23,7 +23,8 @@ def table(model: str = "proxy 1", items: int = 100, **scores: float) -> pl.DataF
         for name, score in scores.items()
     ]  # fmt: skip
     lines += [
-        {"model": "R", "role": "reference", "benchmark": name, "domain": domains[name], "score": 0.5} for name in ("gsm8k", "humaneval")
+        {"model": "R", "role": "reference", "benchmark": name, "domain": domains[name], "score": 0.5}
+        for name in ("gsm8k", "humaneval")
     ]
     return pl.DataFrame(lines, schema=SCORE)
 
@@ -51,8 +52,12 @@ def test_a_domain_is_relaxed_by_how_far_it_lags() -> None:
 def test_the_same_scores_make_no_turn() -> None:
     first = advance(None, table(gsm8k=0.1), SHARES, Loop())
     assert advance(first, table(gsm8k=0.1), SHARES, Loop()).equals(first)
-    assert advance(first, table("proxy 2", gsm8k=0.1), SHARES, Loop()).equals(first), "of another model they are the same scores"
-    assert advance(first, pl.DataFrame(schema=SCORE), SHARES, Loop()).equals(first), "where nothing is scored the last budget stands"
+    assert advance(first, table("proxy 2", gsm8k=0.1), SHARES, Loop()).equals(first), (
+        "of another model they are the same scores"
+    )
+    assert advance(first, pl.DataFrame(schema=SCORE), SHARES, Loop()).equals(first), (
+        "where nothing is scored the last budget stands"
+    )
 
 
 def test_the_loop_goes_on_as_long_as_it_gains_and_ends_at_the_reference() -> None:
@@ -87,7 +92,10 @@ def test_a_gain_is_one_over_a_model_of_the_same_making() -> None:
 def test_few_items_are_no_certainty() -> None:
     """One item more of twenty is no gain, although the standard error of nothing right is 0."""
     first = advance(None, table(items=20, gsm8k=0.0), SHARES, Loop())
-    assert "no gain" in advance(first, table(items=20, gsm8k=0.05), SHARES, Loop()).filter(pl.col("domain") == "math")["why"].item()
+    assert (
+        "no gain"
+        in advance(first, table(items=20, gsm8k=0.05), SHARES, Loop()).filter(pl.col("domain") == "math")["why"].item()
+    )
 
 
 @hypothesis_settings(max_examples=examples(50), deadline=None)

@@ -19,7 +19,9 @@ from infinity_assets.settings.foundation import Loop
 def test_a_score_is_the_share_of_right_answers_among_those_that_came(verdicts: list) -> None:
     ids = [f"b#{number}" for number in range(len(verdicts))]
     tasks = pl.DataFrame({"item_id": ids, "benchmark": "b", "domain": "math", "kind": "exact_match"})
-    tasks = tasks.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in TASK.items() if name not in tasks.columns)
+    tasks = tasks.with_columns(
+        pl.lit(None, dtype).alias(name) for name, dtype in TASK.items() if name not in tasks.columns
+    )
     told = pl.DataFrame(
         {"item_id": ids, "right": verdicts, "error": ["timeout" if right is None else None for right in verdicts]},
         schema={"item_id": pl.String, "right": pl.Boolean, "error": pl.String},
@@ -34,7 +36,9 @@ def test_a_score_is_the_share_of_right_answers_among_those_that_came(verdicts: l
         mean = sum(came) / len(came)
         spread = math.sqrt(sum((right - mean) ** 2 for right in came) / (len(came) - 1))
         assert line["stderr"] == pytest.approx(spread / math.sqrt(len(came)), abs=1e-12)
-    assert line["error"] == (f"timeout: {len(verdicts) - len(came)} of {len(verdicts)}" if len(came) < len(verdicts) else None)
+    assert line["error"] == (
+        f"timeout: {len(verdicts) - len(came)} of {len(verdicts)}" if len(came) < len(verdicts) else None
+    )
 
 
 def test_one_answer_has_no_standard_error() -> None:
@@ -54,7 +58,12 @@ def test_a_benchmark_finds_its_reference(benchmark: str, name: str | None) -> No
 
 
 def result(path: Path, model: str, date: float, results: dict, **more) -> None:
-    told = {"results": results, "config": {"model": "hf", "model_args": f"pretrained={model},dtype=bfloat16"}, "date": date, **more}
+    told = {
+        "results": results,
+        "config": {"model": "hf", "model_args": f"pretrained={model},dtype=bfloat16"},
+        "date": date,
+        **more,
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(told))
 
@@ -67,7 +76,9 @@ MMLU = {"acc,none": 0.6, "acc_stderr,none": 0.004, "alias": "mmlu"}
 
 
 def test_output_of_lm_evaluation_harness(tmp_path: Path) -> None:
-    result(tmp_path / "a" / "results_2026-01-01.json", "mine-1", 1.0, {"gsm8k": {**GSM, "exact_match,strict-match": 0.2}})
+    result(
+        tmp_path / "a" / "results_2026-01-01.json", "mine-1", 1.0, {"gsm8k": {**GSM, "exact_match,strict-match": 0.2}}
+    )
     result(
         tmp_path / "a" / "results_2026-01-02.json",
         "mine-2",
@@ -86,7 +97,13 @@ def test_output_of_lm_evaluation_harness(tmp_path: Path) -> None:
     assert found.schema == SCORE
     by = {(row["model"], row["benchmark"]): row for row in found.iter_rows(named=True)}
     gsm, code = by["mine-2", "gsm8k"], by["mine-2", "humaneval"]
-    assert (gsm["score"], gsm["stderr"], gsm["domain"], gsm["items"], gsm["role"]) == (0.35, 0.0131, "math", 1319, "tested")
+    assert (gsm["score"], gsm["stderr"], gsm["domain"], gsm["items"], gsm["role"]) == (
+        0.35,
+        0.0131,
+        "math",
+        1319,
+        "tested",
+    )
     assert (code["score"], code["stderr"], code["domain"]) == (0.25, None, "code")
     assert (by["mine-2", "mmlu"]["score"], by["mine-2", "mmlu"]["kind"]) == (0.6, "acc,none")
     assert ("mine-2", "mmlu_anatomy") not in by, "a part of mmlu"

@@ -35,9 +35,16 @@ RECORDS = {
         {"question": "Which is a tree?", "choices": ["a rose", "an oak", "a moss"], "answer": 1},
         {"question": "Which is a bird?", "A": "a crow", "B": "a trout", "C": "a mole", "D": "a bat", "answer": "A"},
         {"input": "Which is red?\nOptions:\n(A) grass\n(B) blood", "target": "(B)"},
-        {"Question": "Which is wet?", "Correct Answer": "rain", **{f"Incorrect Answer {n}": word for n, word in enumerate("abc")}},
+        {
+            "Question": "Which is wet?",
+            "Correct Answer": "rain",
+            **{f"Incorrect Answer {n}": word for n, word in enumerate("abc")},
+        },
     ],
-    "own_talk": [{"turns": ["Tell me of bees.", "And of wasps."]}, {"instruction": "Write a poem.", "output": "Roses are red, and so on."}],
+    "own_talk": [
+        {"turns": ["Tell me of bees.", "And of wasps."]},
+        {"instruction": "Write a poem.", "output": "Roses are red, and so on."},
+    ],
     "own_rules": [
         {"question": "1 + 1?", "answer": "2"},
         {"question": "Why is the sky blue?", "answer": "Because the air scatters blue light."},
@@ -72,7 +79,11 @@ def test_the_kind_follows_from_the_record(tasks: dict[str, pl.DataFrame]) -> Non
 
 def test_options_have_letters_and_the_right_one_is_known(tasks: dict[str, pl.DataFrame]) -> None:
     trees, birds, red, wet = tasks["own_choice"].iter_rows(named=True)
-    assert (trees["expected"], trees["options"], trees["question"]) == ("B", 3, "Which is a tree?\n\nA. a rose\nB. an oak\nC. a moss")
+    assert (trees["expected"], trees["options"], trees["question"]) == (
+        "B",
+        3,
+        "Which is a tree?\n\nA. a rose\nB. an oak\nC. a moss",
+    )
     assert (birds["expected"], birds["options"]) == ("A", 4)
     assert (red["expected"], red["options"], red["question"].count("(B)")) == ("B", 2, 1)
     assert f"{wet['expected']}. rain" in wet["question"]
@@ -105,12 +116,16 @@ WHOLE = f"def twice(numbers):\n{BODY}"
         ("", False),
     ],
 )
-def test_an_answer_to_humaneval_is_run_with_its_tests(tasks: dict[str, pl.DataFrame], answer: str, passes: bool) -> None:
+def test_an_answer_to_humaneval_is_run_with_its_tests(
+    tasks: dict[str, pl.DataFrame], answer: str, passes: bool
+) -> None:
     task = tasks["own_eval"].row(0, named=True)
     assert (sandbox.run_one(program(task, answer), Limits(seconds=1)).status == "passed") is passes
 
 
-@pytest.mark.parametrize(("answer", "passes"), [("```python\ndef more(n):\n    return n + 1\n```", True), ("def more(n): return n", False)])
+@pytest.mark.parametrize(
+    ("answer", "passes"), [("```python\ndef more(n):\n    return n + 1\n```", True), ("def more(n): return n", False)]
+)
 def test_an_answer_to_mbpp_is_run_with_its_tests(tasks: dict[str, pl.DataFrame], answer: str, passes: bool) -> None:
     task = tasks["own_mbpp"].row(0, named=True)
     assert MBPP["test_list"][0] in task["question"]
@@ -133,7 +148,9 @@ def test_the_sample_is_of_each_benchmark_and_grows_with_its_size(tasks: dict[str
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "benchmarks"
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the real benchmarks lie beside a clone of the repository, in shared/data")
+@pytest.mark.skipif(
+    not SHARED.is_dir(), reason="the real benchmarks lie beside a clone of the repository, in shared/data"
+)
 class TestReal:
     KINDS = {
         "gsm8k_test": "exact_match",
@@ -161,7 +178,9 @@ class TestReal:
     def test_reference_solutions_pass(self) -> None:
         for name, tried in (("humaneval", 24), ("mbpp", 24)):
             items = read_benchmark(SHARED / name).items
-            tasks = chosen(read_tasks(SHARED / name, items), tried).join(items.select("item_id", "answer", raw="answer"), on="item_id")
+            tasks = chosen(read_tasks(SHARED / name, items), tried).join(
+                items.select("item_id", "answer", raw="answer"), on="item_id"
+            )
             programs = [program(row, row["answer"]) for row in tasks.iter_rows(named=True)]
             verdicts = sandbox.run(programs)
             assert [verdict for verdict in verdicts if verdict.status != "passed"] == []
@@ -172,5 +191,7 @@ class TestReal:
         for name in ("gsm8k_test", "math_test"):
             items = read_benchmark(SHARED / name).items
             tasks = chosen(read_tasks(SHARED / name, items), 500).join(items.select("item_id", "answer"), on="item_id")
-            right = [is_right(row["answer"], Expected(row["form"], row["expected"])) for row in tasks.iter_rows(named=True)]
+            right = [
+                is_right(row["answer"], Expected(row["form"], row["expected"])) for row in tasks.iter_rows(named=True)
+            ]
             assert all(right)

@@ -31,7 +31,9 @@ def ask(row_id: str, content: str | None = None, **changes) -> GenerateRequest:
 def echo(request: Request) -> Response:
     """The answer that repeats the question."""
     assert isinstance(request, GenerateRequest)
-    return Response(text=request.messages[-1]["content"], finish_reason="stop", prompt_tokens=3, completion_tokens=2, seconds=0.1)
+    return Response(
+        text=request.messages[-1]["content"], finish_reason="stop", prompt_tokens=3, completion_tokens=2, seconds=0.1
+    )
 
 
 class ScriptedEngine:
@@ -76,7 +78,9 @@ def static_model(folder: Path, words: Sequence[str], width: int = 16) -> Path:
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()  # pyright: ignore[reportAttributeAccessIssue]
     table = np.random.default_rng(0).normal(size=(len(vocabulary), width)).astype(np.float32)
-    SentenceTransformer(modules=[StaticEmbedding(tokenizer, table)], device="cpu").save_pretrained(str(folder), create_model_card=False)
+    SentenceTransformer(modules=[StaticEmbedding(tokenizer, table)], device="cpu").save_pretrained(
+        str(folder), create_model_card=False
+    )
     return folder
 
 
@@ -109,8 +113,16 @@ def _small_llama(**config) -> Any:
     from transformers import LlamaConfig
 
     torch.manual_seed(0)
-    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1}
-    return LlamaConfig(**{"vocab_size": 49152, "max_position_embeddings": 2048, "pad_token_id": None, **sizes, **config})
+    sizes = {
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+    }
+    return LlamaConfig(
+        **{"vocab_size": 49152, "max_position_embeddings": 2048, "pad_token_id": None, **sizes, **config}
+    )
 
 
 def _written(model: Any, folder: Path, tokenizer: Path) -> Path:
@@ -129,7 +141,10 @@ def answered(engine: Engine, requests: Sequence[Request]) -> list[Response]:
 
 def bad_requests_are_errors_among_good_answers(engine: Engine, window: int) -> None:
     """Of an engine with a window of that many tokens."""
-    chat, sampling = ({"role": "user", "content": "What is the capital of France?"},), Sampling(temperature=0.0, max_tokens=4)
+    chat, sampling = (
+        ({"role": "user", "content": "What is the capital of France?"},),
+        Sampling(temperature=0.0, max_tokens=4),
+    )
     long = "word " * (window + 88)
     requests = [
         ask("good", messages=chat, sampling=sampling),

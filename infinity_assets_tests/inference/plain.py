@@ -33,7 +33,9 @@ class Plain:
         """The tokens that an answer to the messages, or to none, follows."""
         if not messages:
             return self.encode(HEADER)
-        return self.encode(self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True))
+        return self.encode(
+            self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+        )
 
     def greedy(self, messages: Messages, max_tokens: int) -> str:
         """Return the text that the model writes."""

@@ -12,9 +12,9 @@ from infinity_assets.inference import batch
 from infinity_assets.settings.models import Sampling
 from infinity_assets_tests.properties import examples
 
-VALUES = st.lists(st.text("ab$ {}\\\n#数\0") | st.sampled_from(["$request", "${answer}", "## user", "$$", "---\n", "{}", "%s"])).map(
-    "".join
-)
+VALUES = st.lists(
+    st.text("ab$ {}\\\n#数\0") | st.sampled_from(["$request", "${answer}", "## user", "$$", "---\n", "{}", "%s"])
+).map("".join)
 SAMPLING = Sampling(temperature=0.7)
 
 
@@ -29,7 +29,9 @@ def bodies(prompt: prompts.Prompt) -> list[str]:
 @given(data=st.data())
 def test_values_stand_in_a_prompt_as_they_are(name: str, data: st.DataObject) -> None:
     prompt = prompts.both(name)
-    line = st.fixed_dictionaries({**dict.fromkeys(prompt.en.variables, VALUES), "language": st.sampled_from(["en", "zh", "fr", ""])})
+    line = st.fixed_dictionaries(
+        {**dict.fromkeys(prompt.en.variables, VALUES), "language": st.sampled_from(["en", "zh", "fr", ""])}
+    )
     lines = [values | {"row_id": f"r{number}"} for number, values in enumerate(data.draw(st.lists(line, max_size=5)))]
     rows = pl.DataFrame(lines, schema=dict.fromkeys(["row_id", "language", *prompt.en.variables], pl.String))
     requests = batch.from_prompt(prompt, rows, SAMPLING, "stage")
@@ -45,9 +47,9 @@ def test_values_stand_in_a_prompt_as_they_are(name: str, data: st.DataObject) ->
 
 
 def frame(*languages: str) -> pl.DataFrame:
-    return pl.DataFrame({"row_id": [f"r{number}" for number in range(len(languages))], "language": languages}).with_columns(
-        request="row_id"
-    )
+    return pl.DataFrame(
+        {"row_id": [f"r{number}" for number in range(len(languages))], "language": languages}
+    ).with_columns(request="row_id")
 
 
 def test_rows_that_share_a_prompt_stand_together() -> None:
@@ -57,10 +59,16 @@ def test_rows_that_share_a_prompt_stand_together() -> None:
 
 def test_the_seed_is_of_stage_and_row_alone() -> None:
     prompt = prompts.both("evolve_deepen")
-    seeds = {request.row_id: request.seed for request in batch.from_prompt(prompt, frame("en", "zh"), SAMPLING, "stage")}
-    assert seeds == {request.row_id: request.seed for request in batch.from_prompt(prompt, frame("zh", "en"), SAMPLING, "stage")}
+    seeds = {
+        request.row_id: request.seed for request in batch.from_prompt(prompt, frame("en", "zh"), SAMPLING, "stage")
+    }
+    assert seeds == {
+        request.row_id: request.seed for request in batch.from_prompt(prompt, frame("zh", "en"), SAMPLING, "stage")
+    }
     assert len(set(seeds.values())) == 2
-    assert {request.seed for request in batch.from_prompt(prompt, frame("en"), Sampling(temperature=0.0), "stage")} == {None}
+    assert {request.seed for request in batch.from_prompt(prompt, frame("en"), Sampling(temperature=0.0), "stage")} == {
+        None
+    }
 
 
 def test_requests_of_one_row_are_told_apart_by_their_index() -> None:

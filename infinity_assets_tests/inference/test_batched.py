@@ -51,7 +51,9 @@ def asking(inference: Inference, batches: list[list[int]], spec: ModelSpec = SPE
 
 @settings(max_examples=examples(40), deadline=None)
 @given(members=MEMBERS)
-def test_the_same_answers_and_books_as_alone(tmp_path_factory: pytest.TempPathFactory, members: list[list[list[int]]]) -> None:
+def test_the_same_answers_and_books_as_alone(
+    tmp_path_factory: pytest.TempPathFactory, members: list[list[list[int]]]
+) -> None:
     folder, engine = tmp_path_factory.mktemp("together"), Batches()
     pool, ledgers = engine.pool(), [Ledger() for _ in members]
     batch = InferenceBatch(Inference(ResponseStore(folder), pool))
@@ -68,7 +70,9 @@ def test_the_same_answers_and_books_as_alone(tmp_path_factory: pytest.TempPathFa
     for batches, answers, ledger in zip(members, results, ledgers, strict=True):
         assert not isinstance(answers, BaseException)
         assert [found.frame["row_id"].to_list() for found in answers] == [[f"r{n}" for n in batch] for batch in batches]
-        assert [found.frame["text"].to_list() for found in answers] == [[f"question {n}" for n in batch] for batch in batches]
+        assert [found.frame["text"].to_list() for found in answers] == [
+            [f"question {n}" for n in batch] for batch in batches
+        ]
         told = pl.concat([found.generations for found in answers]) if answers else ledger.generations
         assert told.sort(pl.all()).equals(ledger.generations.sort(pl.all()))
         assert told.height == sum(map(len, batches))
@@ -146,7 +150,9 @@ def test_texts_are_embedded_together_and_come_back_to_who_asked(tmp_path: Path) 
     texts = [["a", "bb"], [], ["ccc"]]
     results = batch.run(
         [
-            lambda part=part: member_of(batch, tmp_path / "r", pool, Ledger()).embed(EmbedderSpec(), part, "s").ravel().tolist()
+            lambda part=part: (
+                member_of(batch, tmp_path / "r", pool, Ledger()).embed(EmbedderSpec(), part, "s").ravel().tolist()
+            )
             for part in texts
         ]
     )

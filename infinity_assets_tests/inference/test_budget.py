@@ -17,9 +17,17 @@ from infinity_assets_tests.inference.doubles import SPEC, ScriptedEngine, ask
 tokens = st.integers(0, 500)
 
 
-@given(cap=st.integers(1, 3000), calls=st.lists(st.tuples(tokens, tokens, st.floats(0, 1)), max_size=40), in_flight=st.integers(1, 8))
+@given(
+    cap=st.integers(1, 3000),
+    calls=st.lists(st.tuples(tokens, tokens, st.floats(0, 1)), max_size=40),
+    in_flight=st.integers(1, 8),
+)
 def test_no_order_of_answers_passes_the_cap(cap, calls, in_flight):
-    budget, price, flying = Budget(Calls(budget_tokens=cap, budget_cost=cap / 1e6)), Price(prompt=1.0, completion=1.0), []
+    budget, price, flying = (
+        Budget(Calls(budget_tokens=cap, budget_cost=cap / 1e6)),
+        Price(prompt=1.0, completion=1.0),
+        [],
+    )
     admit = budget.admission(price)
     for prompt, most, share in calls:
         if len(flying) == in_flight:
@@ -61,7 +69,10 @@ def test_a_spent_budget_keeps_the_answers_and_the_next_run_goes_on(tmp_path):
     answer = Response(text="fine", finish_reason="stop", prompt_tokens=3, completion_tokens=2)
     budget, ledger = Budget(Calls(budget_tokens=60)), Ledger()
     first = ScriptedEngine(lambda _: answer, prompt_tokens=3)
-    with pytest.raises(BudgetSpent, match=r"stage: the next call, of up to 13 tokens, might pass the budget \(\d+ of 60 tokens are used\)"):
+    with pytest.raises(
+        BudgetSpent,
+        match=r"stage: the next call, of up to 13 tokens, might pass the budget \(\d+ of 60 tokens are used\)",
+    ):
         Inference(store, first.pool(), ledger=ledger, budget=budget).generate(SPEC, requests, "stage")
     assert ledger.generations.height == len(first.asked)
     told = ledger.generations
@@ -78,7 +89,9 @@ def test_what_the_store_holds_costs_nothing(tmp_path):
     store, requests = ResponseStore(tmp_path), [ask(f"r{number}") for number in range(5)]
     Inference(store, ScriptedEngine().pool()).generate(SPEC, requests, "stage")
     budget = Budget(Calls(budget_tokens=1))
-    assert Inference(store, ScriptedEngine().pool(), budget=budget).generate(SPEC, requests, "stage").frame["cached"].all()
+    assert (
+        Inference(store, ScriptedEngine().pool(), budget=budget).generate(SPEC, requests, "stage").frame["cached"].all()
+    )
     assert (budget.tokens, budget.spent) == (0, False)
 
 
@@ -86,10 +99,18 @@ def test_the_books_know_what_a_call_cost(tmp_path):
     spec = ModelSpec(model="scripted", price=Price(prompt=2.0, completion=10.0))
     answer = Response(text="fine", finish_reason="stop", prompt_tokens=1000, completion_tokens=100)
     requests = [ask("a"), ask("b"), ask("a")]
-    books = Inference(ResponseStore(tmp_path), ScriptedEngine(lambda _: answer).pool()).generate(spec, requests, "stage").generations
+    books = (
+        Inference(ResponseStore(tmp_path), ScriptedEngine(lambda _: answer).pool())
+        .generate(spec, requests, "stage")
+        .generations
+    )
     assert books["cost"].to_list() == pytest.approx([0.003, 0.003, 0.0])
     rented = ModelSpec(model="rented", price=Price(hour=3600.0))
-    books = Inference(ResponseStore(tmp_path), ScriptedEngine(lambda _: answer).pool()).generate(rented, requests, "stage").generations
+    books = (
+        Inference(ResponseStore(tmp_path), ScriptedEngine(lambda _: answer).pool())
+        .generate(rented, requests, "stage")
+        .generations
+    )
     paid = books.filter(~pl.col("cached"))["cost"]
     assert paid[0] == pytest.approx(paid[1])
     assert paid[0] > 0

@@ -61,7 +61,9 @@ def test_only_what_is_missing_is_asked(store):
 
 def test_equal_requests_are_asked_once(store):
     engine = ScriptedEngine()
-    answers = Inference(store, engine.pool()).generate(SPEC, [ask("a", "same"), ask("b", "same"), ask("c", "other")], "stage")
+    answers = Inference(store, engine.pool()).generate(
+        SPEC, [ask("a", "same"), ask("b", "same"), ask("c", "other")], "stage"
+    )
     assert len(engine.asked) == 2
     assert texts(answers) == {"a": "same", "b": "same", "c": "other"}
     assert answers.generations["cached"].to_list() == [False, True, False]
@@ -149,7 +151,9 @@ def test_a_larger_window_asks_again_what_was_too_long(store):
     small, large = SPEC.model_copy(update={"max_model_len": 10}), SPEC.model_copy(update={"max_model_len": 20})
     too_long = ScriptedEngine(lambda _: failed("prompt_too_long", "11 tokens", window=10))
     for _ in range(2):
-        assert Inference(store, too_long.pool()).generate(small, REQUESTS[:1], "s").frame["error"].to_list() == ["prompt_too_long"]
+        assert Inference(store, too_long.pool()).generate(small, REQUESTS[:1], "s").frame["error"].to_list() == [
+            "prompt_too_long"
+        ]
     assert len(too_long.asked) == 1
     for spec, expected in ((large, "question r0"), (small, None)):
         assert texts(Inference(store, ScriptedEngine().pool()).generate(spec, REQUESTS[:1], "s")) == {"r0": expected}
@@ -167,7 +171,10 @@ def in_the_room(request):
     return Response("w " * written, "length" if words > written else "stop", prompt_tokens=2, completion_tokens=written)
 
 
-@given(st.lists(st.tuples(st.sampled_from([3, 4, 9]), st.sampled_from([2, 3, 4, 8])), min_size=1, max_size=12), st.integers(1, 4))
+@given(
+    st.lists(st.tuples(st.sampled_from([3, 4, 9]), st.sampled_from([2, 3, 4, 8])), min_size=1, max_size=12),
+    st.integers(1, 4),
+)
 @settings(deadline=None, max_examples=examples(40))
 def test_every_answer_is_what_would_be_written_now_and_only_what_was_cut_is_asked_again(asked, size):
     """Whatever was asked with other max_tokens before, in whatever batches."""
@@ -177,7 +184,9 @@ def test_every_answer_is_what_would_be_written_now_and_only_what_was_cut_is_aske
             batch = [writing(words, room) for words, room in asked[start : start + size]]
             frame = Inference(store, engine.pool()).generate(SPEC, batch, "s").frame
             assert frame["text"].to_list() == [in_the_room(request).text for request in batch]
-        assert len(engine.asked) == len({(words, room) for words, room in asked if words > room} | ended_first(asked, size))
+        assert len(engine.asked) == len(
+            {(words, room) for words, room in asked if words > room} | ended_first(asked, size)
+        )
 
 
 def ended_first(asked, size) -> set[tuple[int, int]]:
@@ -190,8 +199,13 @@ def ended_first(asked, size) -> set[tuple[int, int]]:
 
 
 def test_a_prompt_that_was_too_long_may_fit_with_fewer_tokens_to_write(store):
-    engine = ScriptedEngine(lambda request: failed("prompt_too_long", "no", window=2048) if room_of(request) > 4 else echo(request))
-    errors = [Inference(store, engine.pool()).generate(SPEC, [writing(1, room)], "s").frame["error"].item() for room in (5, 6, 4, 6)]
+    engine = ScriptedEngine(
+        lambda request: failed("prompt_too_long", "no", window=2048) if room_of(request) > 4 else echo(request)
+    )
+    errors = [
+        Inference(store, engine.pool()).generate(SPEC, [writing(1, room)], "s").frame["error"].item()
+        for room in (5, 6, 4, 6)
+    ]
     assert errors == ["prompt_too_long", "prompt_too_long", None, "prompt_too_long"]
     assert len(engine.asked) == 2
 
@@ -308,7 +322,9 @@ CUT, EMPTY, MISFIT, REFUSED = (
 )
 
 
-@pytest.mark.parametrize(("bad", "error"), [(CUT, "truncated"), (EMPTY, "empty"), (MISFIT, "invalid_json"), (REFUSED, "refused")])
+@pytest.mark.parametrize(
+    ("bad", "error"), [(CUT, "truncated"), (EMPTY, "empty"), (MISFIT, "invalid_json"), (REFUSED, "refused")]
+)
 @pytest.mark.parametrize("allowed", [0, 1, 2])
 @pytest.mark.parametrize("times", [0, 1, 2, 3])
 def test_each_class_has_a_retry_rule_of_its_own(store, bad, error, allowed, times):
@@ -316,7 +332,9 @@ def test_each_class_has_a_retry_rule_of_its_own(store, bad, error, allowed, time
     retries = Retries(**{**dict.fromkeys(names.values(), 0), names[error]: allowed})
     flaky = Flaky(bad, times)
     engine = ScriptedEngine(flaky)
-    answers = Inference(store, engine.pool(), retries=retries).generate(SPEC, [ask("a", **JSON), ask("b", **JSON)], "stage")
+    answers = Inference(store, engine.pool(), retries=retries).generate(
+        SPEC, [ask("a", **JSON), ask("b", **JSON)], "stage"
+    )
     asked = min(times, allowed) + 1
     assert answers.frame["error"].to_list() == [None if times <= allowed else error] * 2
     assert len(flaky.seen) == 2 * asked
@@ -325,7 +343,9 @@ def test_each_class_has_a_retry_rule_of_its_own(store, bad, error, allowed, time
     assert books["error"].is_null().to_list() == [False] * min(times, asked) + [True] * (asked - min(times, asked))
     # A replay asks nothing and gives the same.
     again = ScriptedEngine()
-    replay = Inference(store, again.pool(), retries=retries).generate(SPEC, [ask("a", **JSON), ask("b", **JSON)], "stage")
+    replay = Inference(store, again.pool(), retries=retries).generate(
+        SPEC, [ask("a", **JSON), ask("b", **JSON)], "stage"
+    )
     assert again.opened == 0
     assert replay.frame.drop("cached").equals(answers.frame.drop("cached"))
 
@@ -363,7 +383,9 @@ def test_bad_luck_at_the_second_attempt_leaves_the_first_answer_and_is_counted(s
 
 def test_more_room_asks_again_neither_what_ended_nor_its_other_attempts(store):
     """An answer that did not fit its schema was drawn again: that stays, whatever max_tokens becomes."""
-    engine = ScriptedEngine(lambda request: Response("{}" if not request.attempt else '{"a": 1}', "stop", completion_tokens=3))  # pyright: ignore
+    engine = ScriptedEngine(
+        lambda request: Response("{}" if not request.attempt else '{"a": 1}', "stop", completion_tokens=3)
+    )  # pyright: ignore
     for room in (8, 64, 4):
         request = ask("a", **{**JSON, "sampling": Sampling(temperature=0.0, max_tokens=room)})
         frame = Inference(store, engine.pool(), retries=Retries(invalid=1)).generate(SPEC, [request], "s").frame
@@ -379,12 +401,18 @@ def test_a_server_that_takes_no_request_ends_the_stage_and_leaves_nothing_behind
 
 
 def test_a_request_that_is_invalid_among_good_ones_is_an_answer(store):
-    engine = ScriptedEngine(lambda request: failed("invalid_request", "no") if request.row_id == "r3" else echo(request))
+    engine = ScriptedEngine(
+        lambda request: failed("invalid_request", "no") if request.row_id == "r3" else echo(request)
+    )
     Inference(store, engine.pool()).generate(SPEC, REQUESTS, "stage")
     again = ScriptedEngine()
     assert Inference(store, again.pool()).generate(SPEC, REQUESTS, "stage").frame["error"].count() == 1
     assert again.opened == 0
-    assert (store.forget(["invalid_request"], dry_run=True), store.forget(["invalid_request"]), store.forget(["invalid_request"])) == (
+    assert (
+        store.forget(["invalid_request"], dry_run=True),
+        store.forget(["invalid_request"]),
+        store.forget(["invalid_request"]),
+    ) == (
         1,
         1,
         0,

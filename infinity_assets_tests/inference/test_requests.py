@@ -57,11 +57,19 @@ def test_what_decides_the_answer_changes_the_key(other):
     ],
 )
 def test_what_decides_a_continuation_changes_its_key(other):
-    assert request_key(MODEL, other) != request_key(MODEL, COMPLETE) == request_key(MODEL, replace(COMPLETE, row_id="another"))
+    assert (
+        request_key(MODEL, other)
+        != request_key(MODEL, COMPLETE)
+        == request_key(MODEL, replace(COMPLETE, row_id="another"))
+    )
 
 
 def test_the_model_and_its_revision_change_the_key():
-    keys = {request_key(ModelSpec(model=model, revision=revision).identity, BASE) for model in "ab" for revision in ("main", "v2")}
+    keys = {
+        request_key(ModelSpec(model=model, revision=revision).identity, BASE)
+        for model in "ab"
+        for revision in ("main", "v2")
+    }
     assert len(keys) == 4
 
 
@@ -74,7 +82,10 @@ def test_what_does_not_decide_the_answer_leaves_the_key():
     ]
     assert {request_key(MODEL, request) for request in same} == {request_key(MODEL, BASE)}
     assert request_key(MODEL, replace(SCORE, row_id="b", prompt="loss")) == request_key(MODEL, SCORE)
-    engines = [ModelSpec(), ModelSpec(max_model_len=64, engine={"max_num_seqs": 8}, concurrency=1, base_url="http://elsewhere")]
+    engines = [
+        ModelSpec(),
+        ModelSpec(max_model_len=64, engine={"max_num_seqs": 8}, concurrency=1, base_url="http://elsewhere"),
+    ]
     assert len({spec.identity for spec in engines}) == 1
 
 
@@ -88,10 +99,15 @@ def test_the_order_of_a_schema_counts():
     assert request_key(MODEL, replace(BASE, schema=one)) != request_key(MODEL, replace(BASE, schema=two))
 
 
-@given(st.lists(st.tuples(st.text(), st.text()), min_size=1, max_size=3), st.lists(st.tuples(st.text(), st.text()), min_size=1, max_size=3))
+@given(
+    st.lists(st.tuples(st.text(), st.text()), min_size=1, max_size=3),
+    st.lists(st.tuples(st.text(), st.text()), min_size=1, max_size=3),
+)
 def test_keys_are_equal_only_for_equal_messages(one, two):
     def key(turns):
-        return request_key(MODEL, replace(BASE, messages=tuple({"role": role, "content": content} for role, content in turns)))
+        return request_key(
+            MODEL, replace(BASE, messages=tuple({"role": role, "content": content} for role, content in turns))
+        )
 
     assert (key(one) == key(two)) == (one == two)
 

@@ -55,7 +55,9 @@ def test_both_languages_take_the_same_and_say_what_it_is(name: str) -> None:
         assert all(prompt.variables.values())
         assert prompt.purpose
         assert prompt.version >= 1
-    for told in () if name in ABOUT_LABELS else (chinese.purpose, *chinese.variables.values(), chinese.turns[0].filled({})):
+    for told in (
+        () if name in ABOUT_LABELS else (chinese.purpose, *chinese.variables.values(), chinese.turns[0].filled({}))
+    ):
         assert re.search("[\u4e00-\u9fff]", told)
 
 
@@ -67,7 +69,9 @@ def test_no_two_prompts_are_alike() -> None:
         == len(loaded)
         == 2 * len(prompts.names()) - len(ABOUT_LABELS)
     )
-    assert {file.name for file in Path(prompts.__file__).parent.glob("*.md")} == {f"{prompt.label}.md" for prompt in loaded}
+    assert {file.name for file in Path(prompts.__file__).parent.glob("*.md")} == {
+        f"{prompt.label}.md" for prompt in loaded
+    }
     with pytest.raises(InfinityError, match="There is no prompt lift in zh"):
         prompts.load("lift", "zh")
     with pytest.raises(InfinityError, match="There is no prompt nonsense"):
@@ -76,7 +80,17 @@ def test_no_two_prompts_are_alike() -> None:
 
 @pytest.mark.parametrize(
     ("tag", "language"),
-    [("zh", "zh"), ("zh-Hant", "zh"), ("ZH-cn", "zh"), ("en", "en"), ("zha", "en"), ("ja", "en"), ("und", "en"), ("", "en"), (None, "en")],
+    [
+        ("zh", "zh"),
+        ("zh-Hant", "zh"),
+        ("ZH-cn", "zh"),
+        ("en", "en"),
+        ("zha", "en"),
+        ("ja", "en"),
+        ("und", "en"),
+        ("", "en"),
+        (None, "en"),
+    ],
 )
 def test_the_language_of_a_row_decides(tag: str | None, language: str) -> None:
     assert prompts.both("tag").of(tag).language == language
@@ -117,7 +131,8 @@ def test_what_lifts_labels_is_told_all_abilities_and_shown_some() -> None:
 
 def test_chinese_names_that_are_shown_are_names_that_are_taken() -> None:
     shown = pl.DataFrame(
-        {"row_id": "x", "text": prompts.load("label_zh", "en").examples, "error": None}, schema_overrides={"error": pl.String}
+        {"row_id": "x", "text": prompts.load("label_zh", "en").examples, "error": None},
+        schema_overrides={"error": pl.String},
     )
     assert labels.chinese(shown)["label_zh"].to_list() == shown["text"].to_list()
 
@@ -134,8 +149,12 @@ def keys(folder: Path | None) -> dict[tuple[str, str], str]:
     return found
 
 
-@pytest.mark.parametrize(("name", "language"), [(name, language) for name in prompts.names() for language in prompts.languages(name)])
-def test_a_changed_prompt_asks_its_own_calls_again_and_no_others(name: str, language: prompts.Language, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "language"), [(name, language) for name in prompts.names() for language in prompts.languages(name)]
+)
+def test_a_changed_prompt_asks_its_own_calls_again_and_no_others(
+    name: str, language: prompts.Language, tmp_path: Path
+) -> None:
     before, ours = keys(None), prompts.load(name, language)
     file = tmp_path / ours.file.name
     file.write_text(ours.file.read_text(encoding="utf-8"), encoding="utf-8")
@@ -205,7 +224,9 @@ def test_a_file_that_cannot_be_used_is_named_in_one_sentence(folder: Path, writt
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["evolve_deeper.en.md", "evolve_deepen.md", "evolve_deepen.fr.md", "evolve_deepen.en.txt"])
+@pytest.mark.parametrize(
+    "name", ["evolve_deeper.en.md", "evolve_deepen.md", "evolve_deepen.fr.md", "evolve_deepen.en.txt"]
+)
 def test_a_file_that_takes_the_place_of_none(folder: Path, name: str) -> None:
     (folder / name).write_text(GOOD)
     with pytest.raises(InfinityError, match=rf"{re.escape(name)} takes the place of no prompt"):

@@ -11,12 +11,30 @@ from infinity_assets.reading.benchmarks import ITEM, Item, item_of, read_benchma
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "benchmarks"
 
 RECORDS = [
-    ("gsm8k", {"question": "How many?", "answer": "7 <<3+4=7>>\n#### 7"}, Item("How many?", None, "7 <<3+4=7>>\n#### 7")),
-    ("math", {"problem": "Find x.", "level": "Level 1", "type": "Algebra", "solution": "It is 4."}, Item("Find x.", None, "It is 4.")),
-    ("math of 500", {"problem": "Find x.", "solution": "It is 4.", "answer": "4", "unique_id": "a/1.json"}, Item("Find x.", None, "4")),
+    (
+        "gsm8k",
+        {"question": "How many?", "answer": "7 <<3+4=7>>\n#### 7"},
+        Item("How many?", None, "7 <<3+4=7>>\n#### 7"),
+    ),
+    (
+        "math",
+        {"problem": "Find x.", "level": "Level 1", "type": "Algebra", "solution": "It is 4."},
+        Item("Find x.", None, "It is 4."),
+    ),
+    (
+        "math of 500",
+        {"problem": "Find x.", "solution": "It is 4.", "answer": "4", "unique_id": "a/1.json"},
+        Item("Find x.", None, "4"),
+    ),
     (
         "humaneval",
-        {"task_id": "HumanEval/0", "prompt": "def f():\n", "canonical_solution": "  return 1\n", "test": "", "entry_point": "f"},
+        {
+            "task_id": "HumanEval/0",
+            "prompt": "def f():\n",
+            "canonical_solution": "  return 1\n",
+            "test": "",
+            "entry_point": "f",
+        },
         Item("def f():", None, "  return 1\n"),
     ),
     (
@@ -36,12 +54,28 @@ RECORDS = [
     ),
     (
         "mmlu, original",
-        {"column_0": "Which?", "column_1": "red", "column_2": "blue", "column_3": "7", "column_4": "8", "column_5": "B"},
+        {
+            "column_0": "Which?",
+            "column_1": "red",
+            "column_2": "blue",
+            "column_3": "7",
+            "column_4": "8",
+            "column_5": "B",
+        },
         Item("Which?", ["red", "blue", "7", "8"], "blue"),
     ),
     (
         "c-eval",
-        {"id": "0", "question": "哪一个？", "A": "甲", "B": "乙", "C": "丙", "D": "丁", "answer": "C", "explanation": ""},
+        {
+            "id": "0",
+            "question": "哪一个？",
+            "A": "甲",
+            "B": "乙",
+            "C": "丙",
+            "D": "丁",
+            "answer": "C",
+            "explanation": "",
+        },
         Item("哪一个？", ["甲", "乙", "丙", "丁"], "丙"),
     ),
     (
@@ -65,14 +99,32 @@ RECORDS = [
         {"question_id": 81, "category": "writing", "turns": ["Write.", "Rewrite."], "reference": ["one", "two"]},
         Item("Write.", ["Rewrite."], "one\ntwo"),
     ),
-    ("mt-bench of the hub", {"prompt_id": 1, "prompt": ["Write.", "Rewrite."], "category": "writing"}, Item("Write.", ["Rewrite."])),
+    (
+        "mt-bench of the hub",
+        {"prompt_id": 1, "prompt": ["Write.", "Rewrite."], "category": "writing"},
+        Item("Write.", ["Rewrite."]),
+    ),
     (
         "mt-bench, reference answers",
-        {"question_id": 81, "answer_id": "x", "model_id": "m", "choices": [{"index": 0, "turns": ["one"]}], "tstamp": 1.0},
+        {
+            "question_id": 81,
+            "answer_id": "x",
+            "model_id": "m",
+            "choices": [{"index": 0, "turns": ["one"]}],
+            "tstamp": 1.0,
+        },
         None,
     ),
-    ("alpaca-eval", {"dataset": "koala", "instruction": "Sing.", "output": "La.", "generator": "m"}, Item("Sing.", None, "La.")),
-    ("arena-hard", {"question_id": "a", "category": "x", "cluster": "y", "turns": [{"content": "Prove it."}]}, Item("Prove it.")),
+    (
+        "alpaca-eval",
+        {"dataset": "koala", "instruction": "Sing.", "output": "La.", "generator": "m"},
+        Item("Sing.", None, "La."),
+    ),
+    (
+        "arena-hard",
+        {"question_id": "a", "category": "x", "cluster": "y", "turns": [{"content": "Prove it."}]},
+        Item("Prove it."),
+    ),
     ("arena-hard 2", {"uid": "a", "category": "x", "prompt": "Prove it."}, Item("Prove it.")),
     (
         "arc",
@@ -84,10 +136,22 @@ RECORDS = [
         {"Question": "Which?", "Correct Answer": "red", "Incorrect Answer 1": "blue", "Incorrect Answer 2": "green"},
         Item("Which?", ["red", "blue", "green"], "red"),
     ),
-    ("a digit that is no number", {"question": "Which?", "choices": ["x", "y"], "answer": "²"}, Item("Which?", ["x", "y"], "²")),
-    ("a long number", {"question": "Which?", "choices": ["x", "y"], "answer": "9" * 5000}, Item("Which?", ["x", "y"], "9" * 5000)),
+    (
+        "a digit that is no number",
+        {"question": "Which?", "choices": ["x", "y"], "answer": "²"},
+        Item("Which?", ["x", "y"], "²"),
+    ),
+    (
+        "a long number",
+        {"question": "Which?", "choices": ["x", "y"], "answer": "9" * 5000},
+        Item("Which?", ["x", "y"], "9" * 5000),
+    ),
     ("an instance with a number for a key", {"instruction": "Sum up.", "instances": [{1: "x"}]}, Item("Sum up.")),
-    ("hellaswag", {"ctx": "She sits", "endings": ["down.", "up."], "label": "1"}, Item("She sits", ["down.", "up."], "up.")),
+    (
+        "hellaswag",
+        {"ctx": "She sits", "endings": ["down.", "up."], "label": "1"},
+        Item("She sits", ["down.", "up."], "up."),
+    ),
     (
         "self-instruct",
         {"instruction": "Sum up.", "instances": [{"input": "A text.", "output": "It."}]},
@@ -128,7 +192,10 @@ def test_files_of_the_original_repositories(tmp_path: Path) -> None:
     ]
     for number in range(2):
         write(tmp_path / "math", f"test/algebra/{number}.json", {"problem": f"Find {number}.", "solution": "There."})
-    assert read_benchmark(tmp_path / "math").items["item_id"].to_list() == ["math/test/algebra/0.json#0", "math/test/algebra/1.json#0"]
+    assert read_benchmark(tmp_path / "math").items["item_id"].to_list() == [
+        "math/test/algebra/0.json#0",
+        "math/test/algebra/1.json#0",
+    ]
 
 
 def test_parquet_of_the_hub(tmp_path: Path) -> None:
@@ -176,7 +243,9 @@ def test_fields_of_a_source_yaml(tmp_path: Path) -> None:
     write(tmp_path / "odd", "data.jsonl", {"meta": {"ask": "Why?"}, "reply": "So."})
     assert read_benchmark(tmp_path / "odd").items.is_empty()
     (tmp_path / "odd" / "source.yaml").write_text("domain: math\nfields:\n  question: meta.ask\n  answer: reply\n")
-    assert read_benchmark(tmp_path / "odd").items.select("prompt", "answer", "domain").rows() == [("Why?", "So.", "math")]
+    assert read_benchmark(tmp_path / "odd").items.select("prompt", "answer", "domain").rows() == [
+        ("Why?", "So.", "math")
+    ]
 
 
 @pytest.mark.parametrize("content", ["", "\n", "[]", '{"a": 1}\n', "{{{{"])
@@ -193,7 +262,14 @@ def test_a_benchmark_without_items_is_empty(tmp_path: Path, content: str) -> Non
 @pytest.mark.parametrize(
     ("name", "items"),
     [
-        *(("gsm8k_test", 1319), ("humaneval", 164), ("mbpp", 974), ("math_test", 5000), ("ifeval", 541), ("mt_bench", 80)),
+        *(
+            ("gsm8k_test", 1319),
+            ("humaneval", 164),
+            ("mbpp", 974),
+            ("math_test", 5000),
+            ("ifeval", 541),
+            ("mt_bench", 80),
+        ),
         *(("vicuna_bench", 80), ("alpaca_eval", 805), ("bbh", 6511), ("arena_hard", 500), ("sft_testsets", 990)),
     ],
 )

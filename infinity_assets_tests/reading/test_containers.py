@@ -34,7 +34,11 @@ TABLE = [
     ("one record.json", '{"messages": [{"role": "user"}]}', [(0, {"messages": [{"role": "user"}]}, None, None)]),
     ("two lists.json", '{"data": [{}], "train": [{}]}', [(0, {"data": [{}], "train": [{}]}, None, None)]),
     ("lines.json", '{"a": 1}\n{"a": 2}\n', [(0, {"a": 1}, None, None), (1, {"a": 2}, None, None)]),
-    ("list of lists per line.jsonl", '["q", "a"]\n["r", "b"]\n', [(0, ["q", "a"], None, None), (1, ["r", "b"], None, None)]),
+    (
+        "list of lists per line.jsonl",
+        '["q", "a"]\n["r", "b"]\n',
+        [(0, ["q", "a"], None, None), (1, ["r", "b"], None, None)],
+    ),
     ("list.jsonl", '[\n{"a": 1},\n{"a": 2}\n]', [(0, {"a": 1}, None, None), (1, {"a": 2}, None, None)]),
     (
         "an element a line.json",
@@ -43,16 +47,44 @@ TABLE = [
     ),
     ("blank lines.jsonl", '\n{"a": 1}\n\n\n{"a": 2}', [(1, {"a": 1}, None, None), (4, {"a": 2}, None, None)]),
     ("windows.jsonl", '{"a": 1}\r\n{"a": 2}\r\n', [(0, {"a": 1}, None, None), (1, {"a": 2}, None, None)]),
-    ("separators in strings.jsonl", '{"a": "x\u2028y\x85z"}\n{}', [(0, {"a": "x\u2028y\x85z"}, None, None), (1, {}, None, None)]),
-    ("comma at end.json", '[{"a": 1}, {"a": 2},\n]', [(0, {"a": 1}, None, None), (1, {"a": 2}, "trailing_comma", None)]),
-    ("comma inside.json", '[{"a": 1,}, {"a": ",]"}]', [(0, {"a": 1}, "trailing_comma", None), (1, {"a": ",]"}, None, None)]),
-    ("comma.jsonl", '{"a": 1},\n{"a": [2,]}', [(0, {"a": 1}, "trailing_comma", None), (1, {"a": [2]}, "trailing_comma", None)]),
-    ("object with comma.json", '{"data": [{"a": 1}, {"a": 2},]}', [(0, {"a": 1}, None, None), (1, {"a": 2}, "trailing_comma", None)]),
-    ("nan.jsonl", '{"a": Infinity}\n{"a": 1}', [(0, {"a": float("inf")}, "nonstandard_json", None), (1, {"a": 1}, None, None)]),
+    (
+        "separators in strings.jsonl",
+        '{"a": "x\u2028y\x85z"}\n{}',
+        [(0, {"a": "x\u2028y\x85z"}, None, None), (1, {}, None, None)],
+    ),
+    (
+        "comma at end.json",
+        '[{"a": 1}, {"a": 2},\n]',
+        [(0, {"a": 1}, None, None), (1, {"a": 2}, "trailing_comma", None)],
+    ),
+    (
+        "comma inside.json",
+        '[{"a": 1,}, {"a": ",]"}]',
+        [(0, {"a": 1}, "trailing_comma", None), (1, {"a": ",]"}, None, None)],
+    ),
+    (
+        "comma.jsonl",
+        '{"a": 1},\n{"a": [2,]}',
+        [(0, {"a": 1}, "trailing_comma", None), (1, {"a": [2]}, "trailing_comma", None)],
+    ),
+    (
+        "object with comma.json",
+        '{"data": [{"a": 1}, {"a": 2},]}',
+        [(0, {"a": 1}, None, None), (1, {"a": 2}, "trailing_comma", None)],
+    ),
+    (
+        "nan.jsonl",
+        '{"a": Infinity}\n{"a": 1}',
+        [(0, {"a": float("inf")}, "nonstandard_json", None), (1, {"a": 1}, None, None)],
+    ),
     ("surrogate.jsonl", '{"a": "\\ud800"}', [(0, {"a": "\ufffd"}, "nonstandard_json", None)]),
     ("cut.json", '[{"a": 1}, {"a": ', [(0, {"a": 1}, None, None), (1, None, None, "truncated_json")]),
     ("cut between.json", '[{"a": 1}', [(0, {"a": 1}, "list_not_closed", None)]),
-    ("bad.json", '[{"a": 1}, {a: 2}, {"a": 3}]', [(0, {"a": 1}, None, None), (1, None, None, "malformed_json"), (2, {"a": 3}, None, None)]),
+    (
+        "bad.json",
+        '[{"a": 1}, {a: 2}, {"a": 3}]',
+        [(0, {"a": 1}, None, None), (1, None, None, "malformed_json"), (2, {"a": 3}, None, None)],
+    ),
     ("tail.json", '[{"a": 1}] tail', [(0, {"a": 1}, None, None), (1, None, None, "malformed_json")]),
     ("cut.jsonl", '{"a": 1}\n{"a": "b', [(0, {"a": 1}, None, None), (1, None, None, "truncated_json")]),
     ("cut literal.jsonl", '{"a": 1}\n{"a": tru', [(0, {"a": 1}, None, None), (1, None, None, "truncated_json")]),
@@ -65,7 +97,11 @@ TABLE = [
     ("prose.json", "hello", [(0, None, None, "malformed_json")]),
     ("deep.json", "[" * 5000, [(0, None, None, "malformed_json")]),
     ("deep.jsonl", '{"a": 1}\n' + '{"a":' * 5000, [(0, {"a": 1}, None, None), (1, None, None, "malformed_json")]),
-    ("rows.csv", 'q,a\nhi,"two\nlines"\n\nx,\n', [(0, {"q": "hi", "a": "two\nlines"}, None, None), (1, {"q": "x", "a": ""}, None, None)]),
+    (
+        "rows.csv",
+        'q,a\nhi,"two\nlines"\n\nx,\n',
+        [(0, {"q": "hi", "a": "two\nlines"}, None, None), (1, {"q": "x", "a": ""}, None, None)],
+    ),
     ("long cell.csv", "q\n" + "x" * 200_000, [(0, {"q": "x" * 200_000}, None, None)]),
     (
         "open quote.csv",
@@ -81,7 +117,11 @@ TABLE = [
     ("header.csv", "q,a\n", []),
     ("empty.csv", "", []),
     ("unquoted comma.csv", "q,a\nhi,yes, sir\n", [(0, None, None, "malformed_csv_row")]),
-    ("list.yaml", "- a: Yes\n- a: 1\n- a:", [(0, {"a": "Yes"}, None, None), (1, {"a": "1"}, None, None), (2, {"a": None}, None, None)]),
+    (
+        "list.yaml",
+        "- a: Yes\n- a: 1\n- a:",
+        [(0, {"a": "Yes"}, None, None), (1, {"a": "1"}, None, None), (2, {"a": None}, None, None)],
+    ),
     ("dialogues.yml", "categories: [x]\nconversations:\n- - q\n  - a\n", [(0, ["q", "a"], None, None)]),
     ("bad.yaml", "a: [", [(0, None, None, "unreadable_file")]),
     ("deep.yaml", "[" * 100_000, [(0, None, None, "unreadable_file")]),
@@ -93,7 +133,11 @@ TABLE = [
     ("question.csv", "What is 1+1?,2\n", [(0, {"column_0": "What is 1+1?", "column_1": "2"}, None, None)]),
     ("sentence.csv", "Paris is big.,yes\n", [(0, {"column_0": "Paris is big.", "column_1": "yes"}, None, None)]),
     ("number.csv", "hi,2.5\n", [(0, {"column_0": "hi", "column_1": "2.5"}, None, None)]),
-    ("prose.csv", "five words are no name,yes\n", [(0, {"column_0": "five words are no name", "column_1": "yes"}, None, None)]),
+    (
+        "prose.csv",
+        "five words are no name,yes\n",
+        [(0, {"column_0": "five words are no name", "column_1": "yes"}, None, None)],
+    ),
     ("empty name.csv", "a,,b\n", [(0, {"column_0": "a", "column_1": "", "column_2": "b"}, None, None)]),
     ("index.csv", ",q,a\n0,hi,yes\n", [(0, {"": "0", "q": "hi", "a": "yes"}, None, None)]),
     ("double name.csv", "q,a,a\nhi,yes,no\n", [(0, {"q": "hi", "a": "yes", "a_2": "no"}, None, None)]),
@@ -105,7 +149,11 @@ TABLE = [
     ("list.jsonlines", '[{"a": 1}, {"a": 2}]', [(0, {"a": 1}, None, None), (1, {"a": 2}, None, None)]),
     ("bom.csv", "\ufeffq,a\r\nhi,yes\r\n", [(0, {"q": "hi", "a": "yes"}, None, None)]),
     ("nul.csv", "q,a\nh\0i,yes\n", [(0, {"q": "hi", "a": "yes"}, "nul_bytes", None)]),
-    ("carriage returns.csv", "q,a\rhi,yes\rx,y", [(0, {"q": "hi", "a": "yes"}, None, None), (1, {"q": "x", "a": "y"}, None, None)]),
+    (
+        "carriage returns.csv",
+        "q,a\rhi,yes\rx,y",
+        [(0, {"q": "hi", "a": "yes"}, None, None), (1, {"q": "x", "a": "y"}, None, None)],
+    ),
     (
         "open quotes.csv",
         'q,a\n"hi,yes\n"hi,no\n"x","y"\n',
@@ -124,15 +172,28 @@ TABLE = [
     (
         "bad element.yaml",
         "- a: 1\n- a: [\n- a: 3\n---\n- a: 4\n",
-        [(0, {"a": "1"}, None, None), (1, None, None, "malformed_yaml"), (2, {"a": "3"}, None, None), (3, {"a": "4"}, None, None)],
+        [
+            (0, {"a": "1"}, None, None),
+            (1, None, None, "malformed_yaml"),
+            (2, {"a": "3"}, None, None),
+            (3, {"a": "4"}, None, None),
+        ],
     ),
-    ("pretty.jsonl", '{\n "a": 1\n}\n{\n "a": {\n  "b": []\n }\n}\n', [(0, {"a": 1}, None, None), (1, {"a": {"b": []}}, None, None)]),
+    (
+        "pretty.jsonl",
+        '{\n "a": 1\n}\n{\n "a": {\n  "b": []\n }\n}\n',
+        [(0, {"a": 1}, None, None), (1, {"a": {"b": []}}, None, None)],
+    ),
     (
         "several on a line.jsonl",
         '{"a": 0}\n{"a": 1} {"a": 2}\n',
         [(0, {"a": 0}, None, None), (1, {"a": 1}, None, None), (1, {"a": 2}, None, None)],
     ),
-    ("junk.jsonl", '{"a": 0}\n{"a": 1}}\n', [(0, {"a": 0}, None, None), (1, {"a": 1}, None, None), (1, None, None, "malformed_json")]),
+    (
+        "junk.jsonl",
+        '{"a": 0}\n{"a": 1}}\n',
+        [(0, {"a": 0}, None, None), (1, {"a": 1}, None, None), (1, None, None, "malformed_json")],
+    ),
     (
         "broken.jsonl",
         '{"a": 0}\n{"a":\n 1}\n{"a": 2}',
@@ -148,8 +209,16 @@ TABLE = [
         '{"a": 1, "a": 2}\n{"b": {"c": 1, "c": 2}}',
         [(0, {"a": 2}, "duplicate_keys", None), (1, {"b": {"c": 2}}, "duplicate_keys", None)],
     ),
-    ("double.json", '[{"a": 1}, {"b": [{"c": 1, "c": 2}]}]', [(0, {"a": 1}, None, None), (1, {"b": [{"c": 2}]}, "duplicate_keys", None)]),
-    ("double in.json", '{"data": [{"a": 1}, {"a": 1, "a": 2}]}', [(0, {"a": 1}, None, None), (1, {"a": 2}, "duplicate_keys", None)]),
+    (
+        "double.json",
+        '[{"a": 1}, {"b": [{"c": 1, "c": 2}]}]',
+        [(0, {"a": 1}, None, None), (1, {"b": [{"c": 2}]}, "duplicate_keys", None)],
+    ),
+    (
+        "double in.json",
+        '{"data": [{"a": 1}, {"a": 1, "a": 2}]}',
+        [(0, {"a": 1}, None, None), (1, {"a": 2}, "duplicate_keys", None)],
+    ),
     (
         "bad element in a document.json",
         '{"version": "1", "data": [{"a": 1}, {"a": oops}, {"a": 3}], "z": [1]}',
@@ -160,9 +229,17 @@ TABLE = [
         '{"system_prompt": "s", "data": [{"a": 1}, {"a": "b',
         [(0, {"system_prompt": "s", "a": 1}, None, None), (1, None, None, "truncated_json")],
     ),
-    ("python list.json", "[{'a': 1}, {'a': 'x'y'}]", [(0, {"a": 1}, "python_literal", None), (1, None, None, "malformed_json")]),
+    (
+        "python list.json",
+        "[{'a': 1}, {'a': 'x'y'}]",
+        [(0, {"a": 1}, "python_literal", None), (1, None, None, "malformed_json")],
+    ),
     ("scalars.json", '["one", "two"]', [(0, "one", None, None), (1, "two", None, None)]),
-    ("prose.txt", "one\nline\n\n \n\ntwo\r\n\r\nthree", [(0, "one\nline", None, None), (1, "two", None, None), (2, "three", None, None)]),
+    (
+        "prose.txt",
+        "one\nline\n\n \n\ntwo\r\n\r\nthree",
+        [(0, "one\nline", None, None), (1, "two", None, None), (2, "three", None, None)],
+    ),
 ]
 
 
@@ -172,7 +249,9 @@ def read(folder: Path, name: str, data: bytes) -> list[Record]:
     return read_records(path)
 
 
-@pytest.mark.parametrize(("name", "content", "expected"), TABLE, ids=[f"{name}: {content[:20]!r}" for name, content, _ in TABLE])
+@pytest.mark.parametrize(
+    ("name", "content", "expected"), TABLE, ids=[f"{name}: {content[:20]!r}" for name, content, _ in TABLE]
+)
 def test_records(tmp_path: Path, name: str, content: str, expected: list) -> None:
     records = read(tmp_path, name, content.encode())
     assert [(*record[:2], record.repair, record.error) for record in records] == expected
@@ -209,7 +288,9 @@ LINES = b"".join(b'{"number": %d}\n' % number for number in range(5000))
 @pytest.mark.parametrize("suffix", COMPRESSIONS)
 def test_compressed_files(tmp_path: Path, suffix: str) -> None:
     packed = COMPRESSIONS[suffix](LINES)
-    assert [record.value for record in read(tmp_path, f"a.jsonl{suffix}", packed)] == [{"number": number} for number in range(5000)]
+    assert [record.value for record in read(tmp_path, f"a.jsonl{suffix}", packed)] == [
+        {"number": number} for number in range(5000)
+    ]
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])
@@ -232,7 +313,9 @@ def test_a_file_that_is_not_what_its_name_says(tmp_path: Path) -> None:
         for garbage in (b"\x03\x81\xfe", b"a\0b", b"\x01\x02"):
             (record,) = read(tmp_path, f"a.jsonl{suffix}", garbage)
             assert (record.position, record.error) == (0, "unreadable_file")
-        assert [record.value for record in read(tmp_path, f"a.csv{suffix}", "q,a\nhé,yes\n".encode())] == [{"q": "hé", "a": "yes"}]
+        assert [record.value for record in read(tmp_path, f"a.csv{suffix}", "q,a\nhé,yes\n".encode())] == [
+            {"q": "hé", "a": "yes"}
+        ]
         assert len(read(tmp_path, f"a.jsonl{suffix}", LINES)) == 5000
 
 
@@ -245,7 +328,9 @@ def test_a_file_that_is_not_what_its_name_says(tmp_path: Path) -> None:
         ("a.parquet", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", "git-lfs"),
     ],
 )
-def test_what_stands_in_for_the_data_is_called_by_its_name(tmp_path: Path, name: str, content: bytes, told: str) -> None:
+def test_what_stands_in_for_the_data_is_called_by_its_name(
+    tmp_path: Path, name: str, content: bytes, told: str
+) -> None:
     (record,) = read(tmp_path, name, content)
     assert record.error == "unreadable_file"
     assert told in (record.message or "")
@@ -268,7 +353,9 @@ STANDARD = JSON.filter(lambda value: not re.search("NaN|Infinity", json.dumps(va
 
 
 @FUZZ
-@given(name=st.sampled_from(NAMES), data=st.binary(max_size=200) | st.text('[]{}",:\\-aq1 \n\ufeff\x00').map(str.encode))
+@given(
+    name=st.sampled_from(NAMES), data=st.binary(max_size=200) | st.text('[]{}",:\\-aq1 \n\ufeff\x00').map(str.encode)
+)
 def test_any_bytes_give_records_and_no_exception(tmp_path: Path, name: str, data: bytes) -> None:
     records = read(tmp_path, name, data)
     assert [record.position for record in records] == sorted(record.position for record in records)
@@ -280,7 +367,9 @@ def test_any_bytes_give_records_and_no_exception(tmp_path: Path, name: str, data
 def test_each_line_that_is_not_blank_is_in_one_record(tmp_path: Path, lines: list[str], data: st.DataObject) -> None:
     lines = ['{"a": 1}', '{"b": 2}', *lines]  # two objects make it JSON Lines, whatever follows
     records = read(tmp_path, "a.jsonl", "\n".join(lines).encode())
-    raw = {record.position: record.raw or b"" for record in records}  # of several records on one line, each has the line
+    raw = {
+        record.position: record.raw or b"" for record in records
+    }  # of several records on one line, each has the line
     read_lines = [line for piece in raw.values() for line in piece.decode().split("\n")]
     assert read_lines == [line for line in lines if line.strip()]
     alone = [record for record in records if record.repair != "line_break_in_record"]
@@ -289,7 +378,9 @@ def test_each_line_that_is_not_blank_is_in_one_record(tmp_path: Path, lines: lis
 
 @FUZZ
 @given(
-    values=st.lists(st.fixed_dictionaries({"a": JSON.filter(lambda value: not re.search("NaN|Infinity", json.dumps(value)))})),
+    values=st.lists(
+        st.fixed_dictionaries({"a": JSON.filter(lambda value: not re.search("NaN|Infinity", json.dumps(value)))})
+    ),
     cut=st.integers(0, 200),
 )
 def test_a_list_that_was_cut_off_keeps_its_whole_elements(tmp_path: Path, values: list, cut: int) -> None:
@@ -298,7 +389,9 @@ def test_a_list_that_was_cut_off_keeps_its_whole_elements(tmp_path: Path, values
     records = read(tmp_path, "a.json", kept.encode())
     whole = [record for record in records if not record.error]
     assert len(records) - len(whole) <= (kept != text)
-    assert [json.dumps(record.value) for record in whole] == [json.dumps(_standard(value)) for value in values[: len(whole)]]
+    assert [json.dumps(record.value) for record in whole] == [
+        json.dumps(_standard(value)) for value in values[: len(whole)]
+    ]
 
 
 def _standard(value: object) -> object:
@@ -316,14 +409,21 @@ def _standard(value: object) -> object:
 def test_nesting_costs_no_other_record(tmp_path: Path, depth: int) -> None:
     """The parser goes deeper than the writer, and both than Python's stack."""
     deep = '{"a":' * depth + '{"b": 1, "b": 2}' + "}" * depth
-    for name, content in (("a.jsonl", f'{{"c": 1}}\n{deep}\n{{"c": 2}}'), ("a.json", f'[{{"c": 1}}, {deep}, {{"c": 2}}]')):
+    for name, content in (
+        ("a.jsonl", f'{{"c": 1}}\n{deep}\n{{"c": 2}}'),
+        ("a.json", f'[{{"c": 1}}, {deep}, {{"c": 2}}]'),
+    ):
         first, _, last = read(tmp_path, name, content.encode())
         assert (first.value, first.error, last.value, last.error) == ({"c": 1}, None, {"c": 2}, None)
 
 
 ITEMS = st.lists(
     st.fixed_dictionaries(
-        {"q": st.text(max_size=12), "a": st.lists(st.text('ab"\\,[]{}\n ', max_size=6), max_size=2), "n": st.integers(0, 9)}
+        {
+            "q": st.text(max_size=12),
+            "a": st.lists(st.text('ab"\\,[]{}\n ', max_size=6), max_size=2),
+            "n": st.integers(0, 9),
+        }
     ),
     min_size=1,
     max_size=12,
@@ -335,7 +435,10 @@ def _csv(items: list[dict], broken: str) -> str:
     sink = io.StringIO()
     writer = csv.writer(sink, lineterminator="\n")
     writer.writerows(
-        [["q", "a", "n"], *([item["q"].replace("\0", "").replace("\r", ""), json.dumps(item["a"]), item["n"]] for item in items)]
+        [
+            ["q", "a", "n"],
+            *([item["q"].replace("\0", "").replace("\r", ""), json.dumps(item["a"]), item["n"]] for item in items),
+        ]
     )
     return sink.getvalue() + (f"{broken}x,y,z\n" if broken else "")
 
@@ -343,7 +446,9 @@ def _csv(items: list[dict], broken: str) -> str:
 WRITERS: dict[str, Callable[[list[dict], str], str]] = {
     "a.jsonl": lambda items, broken: "\n".join(map(json.dumps, items)) + (f"\n{{{broken}\n" if broken else ""),
     "a.json": lambda items, broken: json.dumps(items, indent=1 if len(items) % 2 else None),
-    "b.json": lambda items, broken: "[" + ",\n".join([*map(json.dumps, items), f'{{"q": {broken}}}', *map(json.dumps, items)]) + "]",
+    "b.json": lambda items, broken: (
+        "[" + ",\n".join([*map(json.dumps, items), f'{{"q": {broken}}}', *map(json.dumps, items)]) + "]"
+    ),
     "a.csv": _csv,
     "a.txt": lambda items, broken: "\n\n".join(f"{broken} {item['a']} {item['n']}" for item in items),
 }
@@ -360,9 +465,13 @@ def test_blocks_do_not_show(tmp_path: Path, name: str, block: int, items: list[d
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(base, "BLOCK", block)
         parts = read(tmp_path, name, data)
-    assert [record.value for record in parts if not record.error] == [record.value for record in whole if not record.error]
+    assert [record.value for record in parts if not record.error] == [
+        record.value for record in whole if not record.error
+    ]
     if not any(record.error for record in whole):
-        assert [(record.position, record.repair) for record in parts] == [(record.position, record.repair) for record in whole]
+        assert [(record.position, record.repair) for record in parts] == [
+            (record.position, record.repair) for record in whole
+        ]
 
 
 @pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.csv", "a.txt"])
@@ -381,7 +490,13 @@ def test_a_record_without_an_end_is_given_up_at_some_point(
 @pytest.mark.parametrize("kind", ["parquet", "file", "stream"])
 def test_tables(tmp_path: Path, kind: str) -> None:
     rows = [
-        {"q": f"q{number}", "m": [{"role": "user", "content": None}], "when": datetime(2024, 1, 1, number % 24), "raw": b"\xff", "n": None}
+        {
+            "q": f"q{number}",
+            "m": [{"role": "user", "content": None}],
+            "when": datetime(2024, 1, 1, number % 24),
+            "raw": b"\xff",
+            "n": None,
+        }
         for number in range(12_000)
     ]
     table = pa.Table.from_pylist(rows)

@@ -75,7 +75,9 @@ TEXTS = {
 NAMES = {"cp1252": "windows_1252"}
 
 
-@pytest.mark.parametrize(("encoding", "text"), [(encoding, text) for encoding, texts in TEXTS.items() for text in texts])
+@pytest.mark.parametrize(
+    ("encoding", "text"), [(encoding, text) for encoding, texts in TEXTS.items() for text in texts]
+)
 def test_each_encoding_is_told_from_the_others(encoding: str, text: str) -> None:
     assert decode(text.encode(encoding)) == (text, f"decoded_{NAMES.get(encoding, encoding)}")
 

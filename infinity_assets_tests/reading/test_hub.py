@@ -55,7 +55,12 @@ def test_a_source_is_pinned_described_by_its_card_and_read(server: Hub, tmp_path
     assert hub.add(folder, hub.resolve(REPO), URL, {"domain": "math"})
     source = load_source(folder)
     assert (source.url, source.revision, source.split) == (URL, dataset.branches["main"], "train")
-    assert (source.licence, source.language, source.domain, source.description) == ("Apache-2.0", "en", "math", "Some Data")
+    assert (source.licence, source.language, source.domain, source.description) == (
+        "Apache-2.0",
+        "en",
+        "math",
+        "Some Data",
+    )
     assert server.downloads == ["train.jsonl"]
     assert sorted(os.listdir(folder)) == [".hub.json", "source.yaml", "train.jsonl"]
     assert read(source).rows.height == 2
@@ -69,7 +74,8 @@ def test_a_second_add_downloads_nothing_and_a_moved_branch_is_refused(server: Hu
     assert server.downloads == ["train.jsonl"]
     moved = dataset.commit({"train.jsonl": ROWS * 2})
     with pytest.raises(
-        HubError, match=rf"pinned to {first.commit[:7]} and main is at {moved[:7]} now: `infinity sources update some_data`"
+        HubError,
+        match=rf"pinned to {first.commit[:7]} and main is at {moved[:7]} now: `infinity sources update some_data`",
     ):
         hub.add(folder, hub.resolve(REPO), URL, {})
     assert (folder / "train.jsonl").read_text() == ROWS
@@ -78,7 +84,10 @@ def test_a_second_add_downloads_nothing_and_a_moved_branch_is_refused(server: Hu
 
 
 def test_an_update_brings_what_changed_and_takes_away_what_is_gone(server: Hub, tmp_path: Path) -> None:
-    dataset, folder = server.dataset({"train-1.jsonl": ROWS, "train-2.jsonl": ROWS, "train-3.jsonl": ROWS}), tmp_path / "some_data"
+    dataset, folder = (
+        server.dataset({"train-1.jsonl": ROWS, "train-2.jsonl": ROWS, "train-3.jsonl": ROWS}),
+        tmp_path / "some_data",
+    )
     hub.add(folder, hub.resolve(REPO), URL, {})
     server.downloads.clear()
     moved = dataset.commit({"train-1.jsonl": ROWS, "train-2.jsonl": ROWS * 2, "train-4.jsonl": ROWS})
@@ -135,7 +144,12 @@ def test_fetch_pins_a_source_yaml_and_keeps_the_rest(server: Hub, tmp_path: Path
     assert hub.pending(folder)
     assert hub.fetch(folder) is not None
     source, written = load_source(folder), (folder / "source.yaml").read_text()
-    assert (source.revision, source.split, source.domain, source.url) == (dataset.branches["main"], "train", "math", URL)
+    assert (source.revision, source.split, source.domain, source.url) == (
+        dataset.branches["main"],
+        "train",
+        "math",
+        URL,
+    )
     assert (source.licence, source.language) == (("MIT", "de") if "MIT" in text else ("Apache-2.0", "en"))
     assert kept in written
     assert written.count("revision") == 1 or '"revision"' in text
@@ -262,7 +276,9 @@ def test_offline(server: Hub, tmp_path: Path) -> None:
     assert "cannot be fetched while HF_HUB_OFFLINE is set" in said
 
 
-def test_a_gated_dataset_wants_a_token_and_no_message_holds_one(server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gated_dataset_wants_a_token_and_no_message_holds_one(
+    server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server.dataset({"train.jsonl": ROWS}, token="hf_the_right_one")
     folder = described(tmp_path / "some_data", f"url: {URL}\n")
     with pytest.raises(HubError, match=r"is gated: accept its terms at .*, then set HF_TOKEN"):
@@ -311,7 +327,9 @@ def test_a_dataset_without_data(server: Hub, files: dict[str, str | bytes], says
 
 
 def test_files_of_a_split_that_cannot_be_read(server: Hub) -> None:
-    server.dataset({"a.wav": "x", "b.jsonl": ROWS}, card={"configs": [{"config_name": "default", "data_files": "*.wav"}]})
+    server.dataset(
+        {"a.wav": "x", "b.jsonl": ROWS}, card={"configs": [{"config_name": "default", "data_files": "*.wav"}]}
+    )
     with pytest.raises(HubError, match=r"None of the 1 files of .* can be read: they are .wav files"):
         hub.resolve(REPO)
 
@@ -353,15 +371,24 @@ def splits(entry: dict, *paths: str) -> dict[str, list[str]]:
     [
         (["data.jsonl"], {"train": ["data.jsonl"]}),
         (["train.csv", "dev.csv", "notes.csv"], {"train": ["train.csv"], "validation": ["dev.csv"]}),
-        (["my_train_file-00001.csv", "my_test_file_1.csv"], {"train": ["my_train_file-00001.csv"], "test": ["my_test_file_1.csv"]}),
+        (
+            ["my_train_file-00001.csv", "my_test_file_1.csv"],
+            {"train": ["my_train_file-00001.csv"], "test": ["my_test_file_1.csv"]},
+        ),
         (["trainer.csv", "contest.csv"], {"train": ["contest.csv", "trainer.csv"]}),
-        (["train/a.json", "en-testing/b.json", "test.json"], {"train": ["train/a.json"], "test": ["en-testing/b.json"]}),
+        (
+            ["train/a.json", "en-testing/b.json", "test.json"],
+            {"train": ["train/a.json"], "test": ["en-testing/b.json"]},
+        ),
         (
             ["data/odd-00000-of-00002.json", "data/odd-00001-of-00002-ab.json"],
             {"odd": ["data/odd-00000-of-00002.json", "data/odd-00001-of-00002-ab.json"]},
         ),
         (["a.jsonl", "b.json", "requirements.txt"], {"train": ["a.jsonl", "b.json"]}),
-        (["a.jsonl", "config.json", "dataset_infos.json", "README.md", ".x/a.jsonl", "__pycache__/a.jsonl"], {"train": ["a.jsonl"]}),
+        (
+            ["a.jsonl", "config.json", "dataset_infos.json", "README.md", ".x/a.jsonl", "__pycache__/a.jsonl"],
+            {"train": ["a.jsonl"]},
+        ),
     ],
 )
 def test_splits_by_the_names_of_folders_and_files(paths: list[str], expected: dict[str, list[str]]) -> None:
@@ -395,13 +422,22 @@ def test_a_pattern_matches_what_it_spells(path: str) -> None:
 
 def test_configurations(server: Hub) -> None:
     entries = [
-        {"config_name": "main", "data_files": [{"split": "train", "path": "main/*"}, {"split": "test", "path": "eval/*"}]},
-        {"config_name": "extra", "data_files": [{"split": "one", "path": "extra/1*"}, {"split": "two", "path": "extra/2*"}]},
+        {
+            "config_name": "main",
+            "data_files": [{"split": "train", "path": "main/*"}, {"split": "test", "path": "eval/*"}],
+        },
+        {
+            "config_name": "extra",
+            "data_files": [{"split": "one", "path": "extra/1*"}, {"split": "two", "path": "extra/2*"}],
+        },
     ]
     dataset = server.dataset(
-        {f"{path}.jsonl": ROWS for path in ("main/a", "main/b", "eval/a", "extra/1", "extra/2", "loose")}, card={"configs": entries}
+        {f"{path}.jsonl": ROWS for path in ("main/a", "main/b", "eval/a", "extra/1", "extra/2", "loose")},
+        card={"configs": entries},
     )
-    with pytest.raises(HubError, match=r"has several configurations: say which with --config or `config:`; there are main, extra\."):
+    with pytest.raises(
+        HubError, match=r"has several configurations: say which with --config or `config:`; there are main, extra\."
+    ):
         hub.resolve(REPO)
     assert list(hub.resolve(REPO, config="main").files) == ["main/a.jsonl", "main/b.jsonl"]
     assert list(hub.resolve(REPO, config="main", split="test").files) == ["eval/a.jsonl"]
@@ -410,7 +446,9 @@ def test_configurations(server: Hub) -> None:
     entries[1]["default"] = True
     assert hub.resolve(REPO, split="two").config == "extra"
     dataset.card = {}
-    assert list(hub.resolve(REPO, config="extra").files) == ["extra/1.jsonl", "extra/2.jsonl"], "a folder per configuration"
+    assert list(hub.resolve(REPO, config="extra").files) == ["extra/1.jsonl", "extra/2.jsonl"], (
+        "a folder per configuration"
+    )
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,9 @@ def test_damage(text: str, error: str) -> None:
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=30)
 RECORDS = st.lists(
-    st.fixed_dictionaries({"instruction": TEXT, "input": TEXT, "output": st.lists(TEXT, max_size=2), "id": st.integers(0, 10**9)}),
+    st.fixed_dictionaries(
+        {"instruction": TEXT, "input": TEXT, "output": st.lists(TEXT, max_size=2), "id": st.integers(0, 10**9)}
+    ),
     min_size=3,
     max_size=8,
 )
@@ -97,14 +99,29 @@ def damaged(text: str, kind: str, place: int) -> str:
     return text[:-1] + ",}"
 
 
-KINDS = ["no end", "no beginning", "quote", "junk", "deleted", "replaced", "no colon", "two ends", "python", "line", "nan", "comma"]
+KINDS = [
+    "no end",
+    "no beginning",
+    "quote",
+    "junk",
+    "deleted",
+    "replaced",
+    "no colon",
+    "two ends",
+    "python",
+    "line",
+    "nan",
+    "comma",
+]
 
 
 @pytest.mark.parametrize("separator", [", ", ",\n  ", ","])
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=examples(40), deadline=None)
 @given(records=RECORDS, which=st.integers(0, 7), place=st.integers(0, 10**6))
-def test_one_damaged_element_costs_itself(kind: str, separator: str, records: list[dict], which: int, place: int) -> None:
+def test_one_damaged_element_costs_itself(
+    kind: str, separator: str, records: list[dict], which: int, place: int
+) -> None:
     which %= len(records)
     records = [{**record, "id": number} for number, record in enumerate(records)]
     pieces = [json.dumps(record, ensure_ascii=False) for record in records]
@@ -131,7 +148,11 @@ def test_the_end_of_a_list_that_was_cut_off_is_one_element(records: list[dict], 
     whole = [element.value for element in found if not element.error]
     assert whole == records[: len(whole)]
     assert len(found) - len(whole) <= 1
-    assert found == [] or found[-1].error or found[-1].repair in ("list_not_closed", "trailing_comma+list_not_closed", "trailing_comma")
+    assert (
+        found == []
+        or found[-1].error
+        or found[-1].repair in ("list_not_closed", "trailing_comma+list_not_closed", "trailing_comma")
+    )
 
 
 @pytest.mark.parametrize(
@@ -152,7 +173,11 @@ def test_lists_of_any_shape(text: str, values: list) -> None:
 
 
 def test_lists_one_after_the_other_are_told() -> None:
-    assert [element.repair for element in recover(b'{"a": 1}][{"a": 2}, {"a": 3}]', listed=True)] == [None, "list_closed_early", None]
+    assert [element.repair for element in recover(b'{"a": 1}][{"a": 2}, {"a": 3}]', listed=True)] == [
+        None,
+        "list_closed_early",
+        None,
+    ]
 
 
 @given(st.binary(max_size=80) | st.text("[]{}\",:\\a1 \n'", max_size=80).map(str.encode), st.booleans())
@@ -160,7 +185,9 @@ def test_any_bytes_are_in_an_element(data: bytes, listed: bool) -> None:
     found = list(recover(data, listed))
     marks = bytes(byte for byte in data if byte not in b", \n\t\r\x0b\x0c\x1c\x1d\x1e\x1f[]")
     kept = b"".join(element.raw for element in found)
-    assert bytes(byte for byte in kept if byte not in b", \n\t\r\x0b\x0c\x1c\x1d\x1e\x1f[]") == marks or not data.isascii()
+    assert (
+        bytes(byte for byte in kept if byte not in b", \n\t\r\x0b\x0c\x1c\x1d\x1e\x1f[]") == marks or not data.isascii()
+    )
     assert all(element.error is None or element.value is None for element in found)
 
 
@@ -170,10 +197,14 @@ def test_a_double_key_is_found_where_it_is() -> None:
 
     assert duplicated(b'{"a": 1, "b": {"c": 1, "c": 2}}', alone) == {0}
     assert duplicated(
-        b'[{"a": 1}, {"a": 1, "a": 1}, {"b": [{"c": 1, "c": 2}]}]', lambda value: value if isinstance(value, list) else []
+        b'[{"a": 1}, {"a": 1, "a": 1}, {"b": [{"c": 1, "c": 2}]}]',
+        lambda value: value if isinstance(value, list) else [],
     ) == {1, 2}
     assert duplicated(b'{"a": {"b": 1}, "c": {"b": 1}}', alone) == set()
-    assert [element.repair for element in recover(b'{"a": 1}, {"a": 1, "a": 2}, oops', listed=True)][:2] == [None, "duplicate_keys"]
+    assert [element.repair for element in recover(b'{"a": 1}, {"a": 1, "a": 2}, oops', listed=True)][:2] == [
+        None,
+        "duplicate_keys",
+    ]
 
 
 def test_the_list_with_the_damage_in_a_document() -> None:

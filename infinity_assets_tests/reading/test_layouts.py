@@ -24,7 +24,9 @@ SAME_EXCHANGE = {
     "sharegpt": {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]},
     "sharegpt, bing": {"conversation": [{"from": "user", "value": "q"}, {"from": "bing", "value": "a"}]},
     "sharegpt, chatgpt": {"conversations": [{"from": "Human", "value": " q\n"}, {"from": "chatgpt", "value": "a"}]},
-    "sharegpt, openai names": {"conversations": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]},
+    "sharegpt, openai names": {
+        "conversations": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+    },
     "openai": {"messages": [Q, A]},
     "openai, parts": {"messages": [{"role": "user", "content": [{"type": "text", "text": "q"}]}, A]},
     "openai, parts with value": {"messages": [{"role": "user", "content": [{"type": "text", "value": "q"}]}, A]},
@@ -68,9 +70,20 @@ def contents(record: object) -> list[str]:
 
 def test_details_of_layouts() -> None:
     assert contents({"instruction": "q", "input": "i", "output": 4}) == ["q\n\ni", "4"]
-    assert contents({"instruction": "q", "output": "a", "history": [["q0", "a0"]], "system": "s"}) == ["s", "q0", "a0", "q", "a"]
-    assert contents({"messages": [{"role": "user", "content": [{"type": "text", "text": "x"}, "y"]}, A]}) == ["x\ny", "a"]
-    assert contents({"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}], "system": "s"}) == ["s", "q", "a"]
+    assert contents({"instruction": "q", "output": "a", "history": [["q0", "a0"]], "system": "s"}) == [
+        "s",
+        "q0",
+        "a0",
+        "q",
+        "a",
+    ]
+    assert contents({"messages": [{"role": "user", "content": [{"type": "text", "text": "x"}, "y"]}, A]}) == [
+        "x\ny",
+        "a",
+    ]
+    assert contents(
+        {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}], "system": "s"}
+    ) == ["s", "q", "a"]
     assert contents(["q", 1]) == ["q", "1"]
 
 
@@ -112,7 +125,9 @@ def test_what_cannot_be_read_says_why(record: object, reason: str) -> None:
 
 
 def test_an_unknown_layout_says_what_was_seen() -> None:
-    assert parse({"title": "x", "meta": {"votes": [1]}}) == [Rejected("unknown_layout", "{title: text, meta: {votes: list of number}}")]
+    assert parse({"title": "x", "meta": {"votes": [1]}}) == [
+        Rejected("unknown_layout", "{title: text, meta: {votes: list of number}}")
+    ]
 
 
 def test_a_layout_is_named() -> None:
@@ -136,11 +151,15 @@ def said(record: object) -> list[tuple[str, object]]:
     for outcome in parse(record):
         assert isinstance(outcome, Parsed), outcome
         assert outcome.repair is None
-        rows.append((" | ".join(f"{message['role'][0]}:{message['content']}" for message in outcome.messages), outcome.kept))
+        rows.append(
+            (" | ".join(f"{message['role'][0]}:{message['content']}" for message in outcome.messages), outcome.kept)
+        )
     return rows
 
 
-def turns(*contents: str, names: tuple[str, str] = ("user", "assistant"), keys: tuple[str, str] = ("role", "content")) -> list[dict]:
+def turns(
+    *contents: str, names: tuple[str, str] = ("user", "assistant"), keys: tuple[str, str] = ("role", "content")
+) -> list[dict]:
     return [{keys[0]: names[index % 2], keys[1]: content} for index, content in enumerate(contents)]
 
 
@@ -436,7 +455,13 @@ def test_values_that_are_nested_deeply(key: str) -> None:
     for _ in range(1000):
         nested = [{"text": nested}]
     turn = {"role": "user", "content": "q", key: nested}
-    pair = {"question": "q", "chosen": "a", "rejected": "b", "prompt": {"text": "q", "replies": [], key: nested}, key: nested}
+    pair = {
+        "question": "q",
+        "chosen": "a",
+        "rejected": "b",
+        "prompt": {"text": "q", "replies": [], key: nested},
+        key: nested,
+    }
     for record in (turn, [turn], {"messages": [turn, turn], key: nested}, pair, {key: nested, "question": "q"}, nested):
         assert parse(record)
         assert items_of(record)

@@ -27,7 +27,9 @@ def test_a_field_is_a_path_or_a_template(said: str, value: object) -> None:
     assert FieldMapping({"output": said})(RECORD) == {"output": value}
 
 
-@pytest.mark.parametrize("said", ["nothing", "meta.reply.2", "meta.reply.x", "title.0", "{title}: {nothing}", "{meta.none}"])
+@pytest.mark.parametrize(
+    "said", ["nothing", "meta.reply.2", "meta.reply.x", "title.0", "{title}: {nothing}", "{meta.none}"]
+)
 def test_what_is_not_there_is_left_out(said: str) -> None:
     assert FieldMapping({"instruction": "title", "output": said})(RECORD) == {"instruction": "t"}
 
@@ -51,7 +53,10 @@ def test_a_line_that_cannot_be_meant(said: str) -> None:
 
 
 @given(
-    record=st.recursive(st.none() | st.text(max_size=3) | st.integers(), lambda x: st.lists(x) | st.dictionaries(st.sampled_from("ab0"), x))
+    record=st.recursive(
+        st.none() | st.text(max_size=3) | st.integers(),
+        lambda x: st.lists(x) | st.dictionaries(st.sampled_from("ab0"), x),
+    )
 )
 def test_no_record_is_too_odd(record: object) -> None:
     mapping = FieldMapping({"x": "a.0", "y": "{a}-{b.a}"}, ["0.a"])

@@ -45,7 +45,9 @@ def packed(files: dict[str, str]) -> bytes:
 def check_same_as_read(source: Source, seen: Preview) -> None:
     reading = read(source)
     counted = {
-        (one.file, one.records, one.rows, sum(one.repaired.values()), sum(one.dropped.values())) for one in seen.files if one.records
+        (one.file, one.records, one.rows, sum(one.repaired.values()), sum(one.dropped.values()))
+        for one in seen.files
+        if one.records
     }
     assert counted == set(reading.files.drop("source").filter(pl.col("records") > 0).rows())
     rows = reading.rows.sort("file", "position", maintain_order=True)
@@ -73,7 +75,8 @@ def test_the_rows_of_a_preview_of_everything_are_those_of_a_run(tmp_path: Path) 
 
 @settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    name=st.sampled_from(["a.json", "a.jsonl", "a.csv", "a.yaml", "a.txt", "a.jsonl.gz", "a.tar", "a.zip"]), data=st.binary(max_size=200)
+    name=st.sampled_from(["a.json", "a.jsonl", "a.csv", "a.yaml", "a.txt", "a.jsonl.gz", "a.tar", "a.zip"]),
+    data=st.binary(max_size=200),
 )
 def test_of_any_bytes_it_counts_what_a_run_counts(tmp_path: Path, name: str, data: bytes) -> None:
     for old in tmp_path.glob("source/*"):
@@ -88,7 +91,9 @@ def test_only_the_first_records_of_a_file_are_read(tmp_path: Path) -> None:
     assert [(one.file, one.records, one.whole) for one in seen.files] == [("a.jsonl", 20, False), ("b.jsonl", 20, True)]
     examples = [(one.file, one.position) for one in seen.examples]
     assert [file for file, _ in examples] == ["a.jsonl", "a.jsonl", "b.jsonl", "b.jsonl"]
-    assert {examples[1][1] - examples[0][1], examples[3][1] - examples[2][1]} <= set(range(10, 20)), "spread over what was read"
+    assert {examples[1][1] - examples[0][1], examples[3][1] - examples[2][1]} <= set(range(10, 20)), (
+        "spread over what was read"
+    )
 
 
 def test_of_many_files_the_first_the_last_and_each_kind(tmp_path: Path) -> None:
@@ -109,7 +114,9 @@ def test_large_files_are_fewer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_of_an_archive_the_first_files(tmp_path: Path) -> None:
-    source = make(tmp_path / "packed", {"all.tgz": packed({"README.md": "x"} | {f"{n}.jsonl": questions(1) for n in range(9)})})
+    source = make(
+        tmp_path / "packed", {"all.tgz": packed({"README.md": "x"} | {f"{n}.jsonl": questions(1) for n in range(9)})}
+    )
     seen = preview(source, limits=Limits(files=4))
     assert [one.file for one in seen.files] == [f"all.tgz!{n}.jsonl" for n in range(4)]
     assert seen.more_in == ["all.tgz"]
@@ -118,8 +125,12 @@ def test_of_an_archive_the_first_files(tmp_path: Path) -> None:
     assert preview(source, limits=Limits.none()).more_in == []
 
 
-def test_a_large_archive_is_left_where_going_on_would_cost_reading_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = make(tmp_path / "packed", {"all.tgz": packed({f"{n}.jsonl": questions(1 if n < 2 else 9) for n in range(5)})})
+def test_a_large_archive_is_left_where_going_on_would_cost_reading_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make(
+        tmp_path / "packed", {"all.tgz": packed({f"{n}.jsonl": questions(1 if n < 2 else 9) for n in range(5)})}
+    )
     assert len(preview(source, limits=Limits(records=5)).files) == 5
     monkeypatch.setattr(module, "MAX_SKIPPED", 0)
     seen = preview(source, limits=Limits(records=5))
@@ -140,13 +151,16 @@ def test_a_large_archive_is_left_where_going_on_would_cost_reading_it(tmp_path: 
         ("a.json.xz", "not packed\0", "unreadable"),
     ],
 )
-def test_a_file_is_what_it_holds_and_not_what_it_is_called(tmp_path: Path, name: str, content: str, container: str) -> None:
+def test_a_file_is_what_it_holds_and_not_what_it_is_called(
+    tmp_path: Path, name: str, content: str, container: str
+) -> None:
     assert [one.container for one in preview(make(tmp_path / "one", {name: content})).files] == [container]
 
 
 def test_what_is_not_read_is_named_with_the_reason(tmp_path: Path) -> None:
     source = make(
-        tmp_path / "odd", {"source.yaml": "exclude: [b.*]", "a.jsonl": questions(1), "b.jsonl": "", "c.pdf": "", "LICENSE": "", "x": ""}
+        tmp_path / "odd",
+        {"source.yaml": "exclude: [b.*]", "a.jsonl": questions(1), "b.jsonl": "", "c.pdf": "", "LICENSE": "", "x": ""},
     )
     assert preview(source).left_out == {
         "LICENSE": "its name says that it describes the data",
@@ -162,7 +176,12 @@ def test_rows_are_labelled_as_in_the_pool(tmp_path: Path) -> None:
         "a.jsonl": lines({"question": "Where is the bus?", "answer": "I do not know.", "n": 7}),
     }
     [example] = preview(make(tmp_path / "said", files), complete=with_language_and_domain).examples
-    assert (example.licence, example.domain, example.language, example.layout) == ("MIT", "math", "en", "question_answer")
+    assert (example.licence, example.domain, example.language, example.layout) == (
+        "MIT",
+        "math",
+        "en",
+        "question_answer",
+    )
     assert example.kept == {"n": "7"}
 
 
@@ -170,7 +189,10 @@ def test_the_lines_for_records_in_no_known_layout_make_them_fit(tmp_path: Path) 
     files = {"a.jsonl": lines(*ASKED, {"x": 1}), "b.json": json.dumps([{**ASKED[0], "id": None}])}
     source = make(tmp_path / "faq", files)
     asked, other = preview(source).unknown
-    assert asked.shapes == {"{ask: text, meta: {reply: list of text}}": 70, "{ask: text, meta: {reply: list of text}, id: null}": 1}
+    assert asked.shapes == {
+        "{ask: text, meta: {reply: list of text}}": 70,
+        "{ask: text, meta: {reply: list of text}, id: null}": 1,
+    }
     assert (asked.tried, asked.fit, asked.files) == (51, 51, ["a.jsonl", "b.json"])
     assert json.loads(asked.example) == ASKED[0]
     assert (sum(other.shapes.values()), other.fit) == (1, 0)
@@ -197,7 +219,11 @@ def test_shapes_without_end_are_counted_as_dropped(tmp_path: Path) -> None:
 
 @settings(max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    st.lists(st.dictionaries(st.text(max_size=8), st.text(max_size=20) | st.none() | st.integers(0, 9), max_size=4), min_size=1, max_size=5)
+    st.lists(
+        st.dictionaries(st.text(max_size=8), st.text(max_size=20) | st.none() | st.integers(0, 9), max_size=4),
+        min_size=1,
+        max_size=5,
+    )
 )
 def test_whatever_records_hold_the_lines_are_yaml(tmp_path: Path, records: list[dict]) -> None:
     source = make(tmp_path / "any", {"a.json": json.dumps([*records, {"{ask": "a b", "reply": "c d"}])})

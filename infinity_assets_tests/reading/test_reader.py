@@ -62,7 +62,9 @@ def test_rows_say_where_they_came_from(tmp_path: Path) -> None:
         ("seeds.jsonl", 0, "conversation"),
         ("seeds.jsonl", 0, "conversation"),
     ]
-    assert set(reading.rows.select("source", "licence", "domain", "language").rows()) == {("mixed", "MIT", "math", "en")}
+    assert set(reading.rows.select("source", "licence", "domain", "language").rows()) == {
+        ("mixed", "MIT", "math", "en")
+    }
     assert reading.rows["row_id"].to_list() == with_row_ids(reading.rows)["row_id"].to_list()
 
 
@@ -114,7 +116,10 @@ def assert_same(one: Frames, other: Frames) -> None:
 
 
 def test_blocks_do_not_show(tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    source = make(tmp_path / "mixed", {**MIXED, "long.json": json.dumps([{"question": f"q{n}", "answer": "a" * n} for n in range(50)])})
+    source = make(
+        tmp_path / "mixed",
+        {**MIXED, "long.json": json.dumps([{"question": f"q{n}", "answer": "a" * n} for n in range(50)])},
+    )
     whole = read(source)
     request.getfixturevalue("small_blocks")
     assert_same(read(source), whole)
@@ -193,7 +198,11 @@ def test_no_process_outlives_a_killed_parent(tmp_path: Path) -> None:
     (tmp_path / "parent.py").write_text(ORPHANS)
     root = Path(__file__).parents[2]
     run = subprocess.run(
-        [sys.executable, tmp_path / "parent.py"], env={**os.environ, "PYTHONPATH": str(root)}, capture_output=True, text=True, timeout=60
+        [sys.executable, tmp_path / "parent.py"],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert run.returncode == -signal.SIGKILL  # and the output has ended, within the time: nobody holds it any more
     assert len(run.stdout.split()) >= 1
@@ -261,14 +270,20 @@ def test_what_a_record_says_beside_its_conversation_is_annotated(tmp_path: Path)
 
 
 def test_thousands_of_tiny_files(tmp_path: Path) -> None:
-    files = {f"{number % 50}/{number}.json": json.dumps({"question": f"q{number}", "answer": "a"}) for number in range(3000)}
+    files = {
+        f"{number % 50}/{number}.json": json.dumps({"question": f"q{number}", "answer": "a"}) for number in range(3000)
+    }
     reading = read(make(tmp_path, files), workers=2)
     assert (reading.records, reading.rows.height, reading.files.height) == (3000, 3000, 3000)
     assert reading.rows["file"].is_sorted()
     assert reading.files["records"].unique().to_list() == [1]
 
 
-SUFFIXES = [f"{suffix}{packed}" for suffix in (*CONTAINERS, ".zip", ".tar", ".tgz") for packed in ("", ".gz", ".zst", ".bz2", ".xz")]
+SUFFIXES = [
+    f"{suffix}{packed}"
+    for suffix in (*CONTAINERS, ".zip", ".tar", ".tgz")
+    for packed in ("", ".gz", ".zst", ".bz2", ".xz")
+]
 PACKERS = [bytes, gzip.compress, bz2.compress, lzma.compress]
 
 

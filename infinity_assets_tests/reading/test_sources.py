@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from infinity_assets.reading.sources import Source, SourceError, content_fingerprint, find_sources, load_source, stat_fingerprint
+from infinity_assets.reading.sources import (
+    Source,
+    SourceError,
+    content_fingerprint,
+    find_sources,
+    load_source,
+    stat_fingerprint,
+)
 
 
 def write(path: Path, text: str = "x") -> Path:
@@ -186,7 +193,9 @@ def test_an_unchanged_file_is_not_read_again(tmp_path: Path) -> None:
         (("b/*",), ("*.jsonl",), ["b/c.json"]),
     ],
 )
-def test_globs_choose_files(tmp_path: Path, include: tuple[str, ...], exclude: tuple[str, ...], read: list[str]) -> None:
+def test_globs_choose_files(
+    tmp_path: Path, include: tuple[str, ...], exclude: tuple[str, ...], read: list[str]
+) -> None:
     for name in ("a.json", "b/c.json", "b/d.jsonl"):
         write(tmp_path / name)
     source = Source(name="s", path=tmp_path, include=include, exclude=exclude)

@@ -55,8 +55,18 @@ def zstd(data: bytes) -> bytes:
     return zstandard.ZstdCompressor(write_checksum=True).compress(data)
 
 
-COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.compress, ".zst": zstd, ".bz2": bz2.compress, ".xz": lzma.compress}
-FILES = {"a/one.jsonl": LINES[:HALF], "two!.jsonl.gz": gzip.compress(LINES), "ü.csv": b"q,a\nhi,yes\n", "readme.md": b"no data"}
+COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
+    ".gz": gzip.compress,
+    ".zst": zstd,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+}
+FILES = {
+    "a/one.jsonl": LINES[:HALF],
+    "two!.jsonl.gz": gzip.compress(LINES),
+    "ü.csv": b"q,a\nhi,yes\n",
+    "readme.md": b"no data",
+}
 WITHIN = {"a/one.jsonl": HALF and LINES[:HALF].count(b"\n"), "two!.jsonl.gz": COUNT, "ü.csv": 1}
 ARCHIVES: dict[str, bytes] = {
     ".tar": tarred(FILES),
@@ -92,7 +102,9 @@ def test_what_follows_a_frame_is_a_frame_or_damage(suffix: str) -> None:
 @pytest.mark.parametrize("suffix", ARCHIVES)
 def test_the_files_of_an_archive(suffix: str) -> None:
     found = records(f"x{suffix}", ARCHIVES[suffix], lambda path: not path.endswith(".md"))
-    assert {file: len(found) for file, found in found.items()} == {f"x{suffix}!{name}": count for name, count in WITHIN.items()}
+    assert {file: len(found) for file, found in found.items()} == {
+        f"x{suffix}!{name}": count for name, count in WITHIN.items()
+    }
     assert not any(record.error for each in found.values() for record in each)
 
 
@@ -115,7 +127,12 @@ def test_compressions_without_end_are_not_followed() -> None:
 
 
 def test_one_damaged_file_in_an_archive_costs_itself() -> None:
-    files = {"bad.jsonl.gz": b"no gzip\xff", "cut.jsonl.gz": gzip.compress(LINES)[:-9], "bad.zip": b"PK\x03\x04", "good.jsonl": LINES}
+    files = {
+        "bad.jsonl.gz": b"no gzip\xff",
+        "cut.jsonl.gz": gzip.compress(LINES)[:-9],
+        "bad.zip": b"PK\x03\x04",
+        "good.jsonl": LINES,
+    }
     for name, archive in (("x.tar", tarred(files)), ("x.zip", zipped(files))):
         found = records(name, archive)
         assert {file: each[-1].error for file, each in found.items()} == {
@@ -168,7 +185,9 @@ def test_bytes_go_before_names(suffix: str) -> None:
     packed = COMPRESSIONS[suffix](LINES)
     for name in ("a.jsonl", "a.jsonl.gz", "a.jsonl.xz"):
         assert len(records(name, packed)[name]) == COUNT
-    assert {file: len(found) for file, found in records("a", tarred({"b.jsonl": LINES})).items()} == {"a!b.jsonl": COUNT}
+    assert {file: len(found) for file, found in records("a", tarred({"b.jsonl": LINES})).items()} == {
+        "a!b.jsonl": COUNT
+    }
 
 
 FORMS = {
@@ -231,14 +250,18 @@ def test_utf_16_and_32(name: str, text: str, encoding: str, mark: bool) -> None:
 def test_what_utf_16_cannot_be_is_repaired_not_unseen() -> None:
     (record,) = records("a.txt", "\ufeffhello".encode("utf-16-le") + b"x")["a.txt"]
     assert (record.value, record.repair) == ("hello\ufffd", "invalid_utf8")
-    *_, record = records("a.jsonl", '{"a": 1}\n{"a": "b'.encode("utf-16") + b"\x00\xd8" + '"}'.encode("utf-16-le"))["a.jsonl"]
+    *_, record = records("a.jsonl", '{"a": 1}\n{"a": "b'.encode("utf-16") + b"\x00\xd8" + '"}'.encode("utf-16-le"))[
+        "a.jsonl"
+    ]
     assert (record.value, record.repair) == ({"a": "b\ufffd"}, "invalid_utf8")
 
 
 def test_suffixes() -> None:
     assert plain_suffix(PurePosixPath("a.JSONL.GZ")) == ".jsonl"
     assert plain_suffix(PurePosixPath(".gz")) == ""
-    assert [name for name in ("a.tgz", "a.tar.zst", "a.zip", "a.json.gz", "tar") if is_archive(PurePosixPath(name))] == [
+    assert [
+        name for name in ("a.tgz", "a.tar.zst", "a.zip", "a.json.gz", "tar") if is_archive(PurePosixPath(name))
+    ] == [
         "a.tgz",
         "a.tar.zst",
         "a.zip",

@@ -16,7 +16,12 @@ JSON = st.recursive(
 )
 
 
-@given(st.lists(JSON, min_size=1), st.sampled_from([None, 0, 2]), st.booleans(), st.sampled_from(["", " \n", " tail, [", ",,"]))
+@given(
+    st.lists(JSON, min_size=1),
+    st.sampled_from([None, 0, 2]),
+    st.booleans(),
+    st.sampled_from(["", " \n", " tail, [", ",,"]),
+)
 def test_elements_are_those_of_the_list(values: list, indent: int | None, ascii_only: bool, after: str) -> None:
     text = json.dumps(values, indent=indent, ensure_ascii=ascii_only)
     for run in (text[1:] + after, text[1:-1]):
@@ -25,7 +30,9 @@ def test_elements_are_those_of_the_list(values: list, indent: int | None, ascii_
 
 
 @given(st.lists(JSON, min_size=1), st.sampled_from([None, 1]), st.data())
-def test_the_cuts_of_the_beginning_of_a_list_are_cuts_of_the_list(values: list, indent: int | None, data: st.DataObject) -> None:
+def test_the_cuts_of_the_beginning_of_a_list_are_cuts_of_the_list(
+    values: list, indent: int | None, data: st.DataObject
+) -> None:
     run = json.dumps(values, indent=indent).encode()[1:]
     place = data.draw(st.integers(0, len(run)))
     whole, part = element_cuts(run), element_cuts(run[:place])

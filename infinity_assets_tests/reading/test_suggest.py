@@ -13,7 +13,12 @@ LONG = "a long answer " * 10
 
 
 def test_shapes() -> None:
-    value = {"title": "x", "meta": {"reply": ["a"], "n": 1.5, "ok": True, "none": None}, "empty": [], "turns": [{"a": {"b": {"c": 1}}}]}
+    value = {
+        "title": "x",
+        "meta": {"reply": ["a"], "n": 1.5, "ok": True, "none": None},
+        "empty": [],
+        "turns": [{"a": {"b": {"c": 1}}}],
+    }
     assert shape(value) == (
         "{title: text, meta: {reply: list of text, n: number, ok: truth value, none: null}, empty: list, turns: list of {a: {…}}}"
     )

@@ -5,9 +5,17 @@ from infinity_assets_tests.frames import conversations
 
 
 def test_every_number_of_the_card_is_counted() -> None:
-    one, two = [("user", "q"), ("assistant", "a")], [("user", "q"), ("assistant", "a"), ("user", "r"), ("assistant", "b")]
+    one, two = (
+        [("user", "q"), ("assistant", "a")],
+        [("user", "q"), ("assistant", "a"), ("user", "r"), ("assistant", "b")],
+    )
     rows = pl.DataFrame(
-        {"source": ["alpha"] * 1200 + ["beta"], "licence": ["MIT"] * 1200 + ["unknown"], "domain": "chat", "language": ["en"] * 1201}
+        {
+            "source": ["alpha"] * 1200 + ["beta"],
+            "licence": ["MIT"] * 1200 + ["unknown"],
+            "domain": "chat",
+            "language": ["en"] * 1201,
+        }
     ).with_columns(messages=conversations(*[one] * 901, *[two] * 300))
     models = pl.DataFrame({"part": ["judge"], "model": ["m@main"], "terms": ["Llama-3.1"], "sampling": ["greedy"]})
     prompts = pl.DataFrame({"prompt": ["tag.en"], "version": [3], "hash": ["abc"], "G": ["yes"]})

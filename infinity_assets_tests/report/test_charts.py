@@ -17,7 +17,11 @@ from infinity_assets.report.charts import LIMIT, bars, counts, heat_map, histogr
 from infinity_assets_tests.properties import examples
 
 FEW = settings(max_examples=examples(100), deadline=None)
-NUMBERS = st.none() | st.floats() | st.sampled_from([0.0, 5e-324, 0.3, 0.1 + 0.2, 1e17, -1e308, 1e308, 0.9999999999999999, 1.0])
+NUMBERS = (
+    st.none()
+    | st.floats()
+    | st.sampled_from([0.0, 5e-324, 0.3, 0.1 + 0.2, 1e17, -1e308, 1e308, 0.9999999999999999, 1.0])
+)
 
 
 def drawing(markdown: str) -> ElementTree.Element:
@@ -26,11 +30,15 @@ def drawing(markdown: str) -> ElementTree.Element:
     return ElementTree.fromstring(base64.b64decode(found[2]).decode() if found[1] else unquote(found[2]))
 
 
-@pytest.mark.filterwarnings("ignore:overflow encountered in reduce")  # the median of two numbers near the largest there are
+@pytest.mark.filterwarnings(
+    "ignore:overflow encountered in reduce"
+)  # the median of two numbers near the largest there are
 @FEW
 @given(values=st.lists(NUMBERS, max_size=40), bounds=st.sampled_from([(None, None), (0.0, 1.0), (1.0, None)]))
 def test_a_histogram_is_small_and_well_formed_whatever_the_values(values: list, bounds: tuple) -> None:
-    markdown = histogram(pl.Series(values, dtype=pl.Float64), "cosine of rewrite and seed", low=bounds[0], high=bounds[1])
+    markdown = histogram(
+        pl.Series(values, dtype=pl.Float64), "cosine of rewrite and seed", low=bounds[0], high=bounds[1]
+    )
     finite = [value for value in values if value is not None and math.isfinite(value)]
     if not finite:
         assert markdown == ""
@@ -100,7 +108,9 @@ def test_counts_are_largest_first() -> None:
 @FEW
 @given(lines=st.lists(st.tuples(st.text(max_size=60), st.floats(0, 1)), max_size=12), limit=st.none() | st.floats(0, 1))
 def test_bars_are_small_and_well_formed_whatever_their_names(lines: list, limit: float | None) -> None:
-    markdown = bars(pl.DataFrame(lines, schema={"name": pl.String, "share": pl.Float64}, orient="row"), "share of the items", limit)
+    markdown = bars(
+        pl.DataFrame(lines, schema={"name": pl.String, "share": pl.Float64}, orient="row"), "share of the items", limit
+    )
     assert len(markdown) < LIMIT
     if lines:
         assert drawing(markdown).tag.endswith("svg")
@@ -130,13 +140,17 @@ def pixels(markdown: str) -> np.ndarray:
 @FEW
 @given(side=st.integers(1, 120), rows=st.integers(0, 3000), seed=st.integers(0, 9))
 def test_a_heat_map_is_small_and_well_formed(side: int, rows: int, seed: int) -> None:
-    counts = np.bincount(np.random.default_rng(seed).integers(0, side * side, rows), minlength=side * side).reshape(side, side)
+    counts = np.bincount(np.random.default_rng(seed).integers(0, side * side, rows), minlength=side * side).reshape(
+        side, side
+    )
     markdown = heat_map(counts, "seeds per cell")
     if not rows:
         assert markdown == ""
         return
     assert len(markdown) < LIMIT
-    assert markdown.startswith(f"seeds per cell: {(counts > 0).sum():,} of {side * side:,} cells occupied, at most {counts.max():,} in one")
+    assert markdown.startswith(
+        f"seeds per cell: {(counts > 0).sum():,} of {side * side:,} cells occupied, at most {counts.max():,} in one"
+    )
     assert pixels(markdown).any()
 
 
@@ -149,7 +163,10 @@ def test_a_heat_map_is_darker_where_there_are_more_and_white_where_there_are_non
 @FEW
 @given(lines=st.lists(st.tuples(st.text(max_size=60), st.none() | st.floats(-4, 4), st.floats(-4, 4)), max_size=12))
 def test_pairs_are_small_and_well_formed_whatever_their_names(lines: list) -> None:
-    markdown = pairs(pl.DataFrame(lines, schema={"name": pl.String, "one": pl.Float64, "other": pl.Float64}, orient="row"), "gap, points")
+    markdown = pairs(
+        pl.DataFrame(lines, schema={"name": pl.String, "one": pl.Float64, "other": pl.Float64}, orient="row"),
+        "gap, points",
+    )
     assert len(markdown) < LIMIT
     if not lines:
         assert markdown == ""
@@ -160,4 +177,6 @@ def test_pairs_are_small_and_well_formed_whatever_their_names(lines: list) -> No
     for path, numbers in ((grey, [one for _, one, _ in lines]), (blue, [other for *_, other in lines])):
         drawn = [int(length) for length in re.findall(r"h(\d+)", path.attrib["d"])]
         assert len(drawn) == shown
-        assert all((length == 0) or (number is not None and number > 0) for length, number in zip(drawn, numbers, strict=False))
+        assert all(
+            (length == 0) or (number is not None and number > 0) for length, number in zip(drawn, numbers, strict=False)
+        )

@@ -11,7 +11,10 @@ ROWS = pool(
         "beta",
         "f",
         0,
-        [("user", "A poem?"), ("assistant", "I cannot give you a poem, but here is a song. " + " ".join(map(str, range(200))))],
+        [
+            ("user", "A poem?"),
+            ("assistant", "I cannot give you a poem, but here is a song. " + " ".join(map(str, range(200)))),
+        ],
     ),
 )
 NO_SCORES = pl.DataFrame(schema={"row_id": pl.String, "ifd": pl.Float64, "quality": pl.Float64})

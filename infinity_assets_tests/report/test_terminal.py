@@ -72,7 +72,21 @@ def test_start_up_is_no_part_of_a_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     started, progress, last = lines(console)
     assert started.strip() == "tagged: starting vllm with a-model"
     assert "50 of 100 rows, 5.0/s, 0:10 left  [run: step 1 of 2, about 1:30 left]" in progress
-    assert last.split() == ["1/2", "tagged", "100", "rows", "50.0", "s", "5", "rows/s", "(30", "s", "of", "it", "start-up)"]
+    assert last.split() == [
+        "1/2",
+        "tagged",
+        "100",
+        "rows",
+        "50.0",
+        "s",
+        "5",
+        "rows/s",
+        "(30",
+        "s",
+        "of",
+        "it",
+        "start-up)",
+    ]
 
 
 def test_a_terminal_shows_the_step_and_the_run_while_they_go_on() -> None:

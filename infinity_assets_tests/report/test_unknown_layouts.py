@@ -25,7 +25,10 @@ def test_shapes_with_counts_and_the_lines_that_help(tmp_path: Path) -> None:
     page = said(tmp_path / "faq", {"a.jsonl": lines([*ASKED, *PLACES]), "b.json": json.dumps(ASKED)})
     assert "| {ask: text, meta: {reply: list of text}} | 140 | a.jsonl |" in page
     assert "| {where: {x: number, y: number}} | 3 | a.jsonl |" in page
-    assert f"For 140 of them, these lines in `source.yaml` make 50 of 50 tried fit:\n\n```yaml\n{GUESSED}\nlayout: alpaca\nfields:" in page
+    assert (
+        f"For 140 of them, these lines in `source.yaml` make 50 of 50 tried fit:\n\n```yaml\n{GUESSED}\nlayout: alpaca\nfields:"
+        in page
+    )
     assert "output: meta.reply.0" in page
     assert "For 3 of them, these lines in `source.yaml` are a form to fill in" in page
     assert page.endswith("`infinity sources preview faq`.")

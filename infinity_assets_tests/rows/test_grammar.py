@@ -73,7 +73,9 @@ def frame(*rows: tuple[str, str]) -> pl.DataFrame:
 
     messages = [[parsed(turn) for turn in turns.split(" ") if turn] for _, turns in rows]
     columns = {"row_id": [str(number) for number in range(len(rows))], "kind": [kind for kind, _ in rows]}
-    return pl.DataFrame(columns, schema={"row_id": pl.String, "kind": pl.String}).with_columns(messages=pl.Series(messages, dtype=MESSAGES))
+    return pl.DataFrame(columns, schema={"row_id": pl.String, "kind": pl.String}).with_columns(
+        messages=pl.Series(messages, dtype=MESSAGES)
+    )
 
 
 @pytest.mark.parametrize(
@@ -104,7 +106,10 @@ def test_faults(kind: str, turns: str, faults: list[str]) -> None:
 
 def test_nulls_are_faults() -> None:
     rows = frame(("conversation", "user:q assistant:a"))
-    for messages, faults in ((None, {"roles_not_alternating", "empty_turn"}), ([{"role": "user"}], {"wrong_last_role", "empty_turn"})):
+    for messages, faults in (
+        (None, {"roles_not_alternating", "empty_turn"}),
+        ([{"role": "user"}], {"wrong_last_role", "empty_turn"}),
+    ):
         nulls = rows.with_columns(messages=pl.Series([messages], dtype=MESSAGES))
         assert set(grammar_faults(nulls)["fault"]) == faults
 
@@ -119,7 +124,9 @@ TURNS = st.lists(
         st.lists(st.sampled_from(["q", " ", "\x1c", "\0", "You are", *DEBRIS[:3]]), max_size=4).map("".join),
     ),
     max_size=6,
-) | st.lists(st.text(max_size=5), max_size=6).map(lambda texts: [(("user", "gpt")[index % 2], text) for index, text in enumerate(texts)])
+) | st.lists(st.text(max_size=5), max_size=6).map(
+    lambda texts: [(("user", "gpt")[index % 2], text) for index, text in enumerate(texts)]
+)
 
 
 @given(turns=TURNS)
@@ -127,7 +134,9 @@ def test_what_the_repair_lets_through_has_no_faults(turns: list) -> None:
     outcome = repair_roles(turns)
     if isinstance(outcome, Repaired):
         kind = "conversation" if outcome.messages[-1]["role"] == "assistant" else "instruction"
-        rows = pl.DataFrame({"row_id": ["0"], "kind": [kind], "messages": pl.Series([outcome.messages], dtype=MESSAGES)})
+        rows = pl.DataFrame(
+            {"row_id": ["0"], "kind": [kind], "messages": pl.Series([outcome.messages], dtype=MESSAGES)}
+        )
         assert grammar_faults(rows).is_empty()
 
 

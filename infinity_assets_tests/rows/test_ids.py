@@ -60,7 +60,11 @@ def test_where_a_turn_ends_and_whose_it_is_matters(text: str, cut: int) -> None:
 
 
 def test_rows_spread_evenly_over_shards() -> None:
-    rows = with_row_ids(pl.DataFrame({"messages": pl.Series([[{"role": "user", "content": str(n)}] for n in range(4000)], dtype=MESSAGES)}))
+    rows = with_row_ids(
+        pl.DataFrame(
+            {"messages": pl.Series([[{"role": "user", "content": str(n)}] for n in range(4000)], dtype=MESSAGES)}
+        )
+    )
     counts = dict(rows.group_by(shard_of(4).alias("shard")).len().iter_rows())
     assert sorted(counts) == shard_names(4)
     assert all(900 < count < 1100 for count in counts.values())

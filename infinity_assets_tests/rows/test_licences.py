@@ -15,7 +15,9 @@ def worst(licences: list[str]) -> str:
 @given(licences=LICENCES, data=st.data())
 def test_the_worst_of_several_licences(licences: list[str], data: st.DataObject) -> None:
     def place(licence: str) -> tuple[int, str]:
-        return len(ORDER) + 1 if licence == UNKNOWN else ORDER.index(licence) if licence in ORDER else len(ORDER), licence
+        return len(ORDER) + 1 if licence == UNKNOWN else ORDER.index(licence) if licence in ORDER else len(
+            ORDER
+        ), licence
 
     assert worst(licences) == max(licences, key=place)
     assert worst(data.draw(st.permutations(licences))) == worst(licences)

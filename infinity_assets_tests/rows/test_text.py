@@ -45,10 +45,17 @@ def test_marks_around_the_whole_go(opening: str, closing: str, text: str) -> Non
     assert pl.select(unquoted(pl.lit(f" {opening}{text}{closing}\n"))).item() == text.strip()
 
 
-@pytest.mark.parametrize("text", ['"A" or "B"?', "“甲”和“乙”", "「甲」是「乙」", "He said “no”", 'say "a" twice', "plain"])
+@pytest.mark.parametrize(
+    "text", ['"A" or "B"?', "“甲”和“乙”", "「甲」是「乙」", "He said “no”", 'say "a" twice', "plain"]
+)
 def test_marks_within_stay(text: str) -> None:
     assert pl.select(unquoted(pl.lit(text))).item() == text
 
 
 def test_one_mark_without_a_partner_goes() -> None:
-    assert pl.DataFrame({"t": ['"cut off', 'end"', None, ""]}).select(unquoted(pl.col("t")))["t"].to_list() == ["cut off", "end", None, ""]
+    assert pl.DataFrame({"t": ['"cut off', 'end"', None, ""]}).select(unquoted(pl.col("t")))["t"].to_list() == [
+        "cut off",
+        "end",
+        None,
+        "",
+    ]

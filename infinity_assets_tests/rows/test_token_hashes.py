@@ -45,7 +45,9 @@ def test_the_tokens_are_those_of_the_expression(texts: list[str]) -> None:
 def test_equal_tokens_and_only_they_have_equal_hashes(texts: list[str]) -> None:
     found = token_hashes(pl.Series(texts, dtype=pl.String))
     words = [word.lower() for text in spelled(found) for word in text]
-    assert len(set(words)) == len(set(found.hashes.tolist())) == len(set(zip(words, found.hashes.tolist(), strict=True)))
+    assert (
+        len(set(words)) == len(set(found.hashes.tolist())) == len(set(zip(words, found.hashes.tolist(), strict=True)))
+    )
 
 
 @FEW

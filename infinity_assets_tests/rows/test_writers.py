@@ -5,7 +5,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infinity_assets.rows.schema import MESSAGES
-from infinity_assets.rows.writers import alpaca, infinity_instruct, infinity_preference, openai_messages, sharegpt, with_labels
+from infinity_assets.rows.writers import (
+    alpaca,
+    infinity_instruct,
+    infinity_preference,
+    openai_messages,
+    sharegpt,
+    with_labels,
+)
 from infinity_assets.scoring.labels import ABILITIES
 from infinity_assets_tests.frames import pool
 from infinity_assets_tests.properties import examples
@@ -25,7 +32,11 @@ def test_infinity_instructs_own_schema() -> None:
     one, other = infinity_instruct(LABELLED, FINE, ABILITIES).to_dicts()
     assert one == {
         "id": ROWS["row_id"][0],
-        "conversations": [{"from": "system", "value": "s"}, {"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}],
+        "conversations": [
+            {"from": "system", "value": "s"},
+            {"from": "human", "value": "q"},
+            {"from": "gpt", "value": "a"},
+        ],
         "label": {
             "ability_en": ["tort", "fees"],
             "ability_zh": ["侵权", "fees"],
@@ -42,12 +53,18 @@ def test_infinity_instructs_own_schema() -> None:
 
 @settings(max_examples=examples(50), deadline=None)
 @given(
-    rows=st.lists(st.tuples(*[st.none() | st.lists(st.sampled_from([*ABILITIES, "tort", "x"]), max_size=4)] * 2), min_size=1, max_size=5),
+    rows=st.lists(
+        st.tuples(*[st.none() | st.lists(st.sampled_from([*ABILITIES, "tort", "x"]), max_size=4)] * 2),
+        min_size=1,
+        max_size=5,
+    ),
     names=st.dictionaries(st.sampled_from(["tort", "x", "law"]), st.sampled_from(["侵权", "法", "tort"])),
 )
 def test_chinese_lists_are_as_long_as_english_ones(rows: list, names: dict[str, str]) -> None:
     lists = pl.List(pl.String)
-    columns = {name: pl.Series([row[at] for row in rows], dtype=lists) for at, name in enumerate(("ability", "cate_ability"))}
+    columns = {
+        name: pl.Series([row[at] for row in rows], dtype=lists) for at, name in enumerate(("ability", "cate_ability"))
+    }
     frame = pl.concat([ROWS.head(1)] * len(rows)).with_columns(**columns)
     for label in infinity_instruct(frame, names, ABILITIES)["label"].to_list():
         assert len(label["ability_en"]) == len(label["ability_zh"])
@@ -78,19 +95,39 @@ def test_openais_form_keeps_the_messages_as_they_are() -> None:
 def test_sharegpts_form() -> None:
     assert sharegpt(ROWS).row(0, named=True) == {
         "id": ROWS["row_id"][0],
-        "conversations": [{"from": "system", "value": "s"}, {"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}],
+        "conversations": [
+            {"from": "system", "value": "s"},
+            {"from": "human", "value": "q"},
+            {"from": "gpt", "value": "a"},
+        ],
     }
 
 
 def test_alpacas_form_holds_earlier_turns_as_history() -> None:
-    turns = [("user", "q1"), ("assistant", "a1"), ("user", "q2"), ("assistant", "a2"), ("user", "q3"), ("assistant", "a3")]
+    turns = [
+        ("user", "q1"),
+        ("assistant", "a1"),
+        ("user", "q2"),
+        ("assistant", "a2"),
+        ("user", "q3"),
+        ("assistant", "a3"),
+    ]
     several = pool(("alpha", "a.json", 2, turns))
     one, other = alpaca(pl.concat([ROWS.head(1), several])).drop("id").to_dicts()
     assert one == {"instruction": "q", "input": "", "output": "a", "system": "s", "history": []}
-    assert other == {"instruction": "q3", "input": "", "output": "a3", "system": "", "history": [["q1", "a1"], ["q2", "a2"]]}
+    assert other == {
+        "instruction": "q3",
+        "input": "",
+        "output": "a3",
+        "system": "",
+        "history": [["q1", "a1"], ["q2", "a2"]],
+    }
     assert alpaca(ROWS.clear()).schema == alpaca(several).schema
 
 
 def test_rows_without_labels_fit_infinity_instructs_schema() -> None:
-    assert infinity_instruct(with_labels(ROWS), FINE, ABILITIES).schema == infinity_instruct(LABELLED, FINE, ABILITIES).schema
+    assert (
+        infinity_instruct(with_labels(ROWS), FINE, ABILITIES).schema
+        == infinity_instruct(LABELLED, FINE, ABILITIES).schema
+    )
     assert with_labels(LABELLED).equals(LABELLED)

@@ -36,7 +36,9 @@ def test_estimates_add_up_and_scale(parts: list[Estimate], factor: float) -> Non
 
 
 @given(positive, positive, st.floats(1.0, 1e3), positive)
-def test_an_uncertain_number_of_rows_widens_the_range_and_moves_nothing(value: float, variance: float, rows: float, unsure: float) -> None:
+def test_an_uncertain_number_of_rows_widens_the_range_and_moves_nothing(
+    value: float, variance: float, rows: float, unsure: float
+) -> None:
     estimate = Estimate(value, variance)
     among = estimate.among(Estimate(rows, unsure))
     assert among.value == value
@@ -45,7 +47,9 @@ def test_an_uncertain_number_of_rows_widens_the_range_and_moves_nothing(value: f
 
 
 @given(st.integers(8, 60), st.floats(0, 50), st.floats(0.01, 2.0), st.integers(1, 500), st.integers(0, 1000))
-def test_tokens_that_are_a_line_of_the_size_are_predicted_exactly(known: int, offset: float, slope: float, count: int, seed: int) -> None:
+def test_tokens_that_are_a_line_of_the_size_are_predicted_exactly(
+    known: int, offset: float, slope: float, count: int, seed: int
+) -> None:
     sizes = np.random.default_rng(seed).uniform(10, 4000, known)
     wanted = np.random.default_rng(seed + 1).uniform(10, 4000, count)
     found = predict(sizes, offset + slope * sizes, count, float(wanted.sum()))

@@ -94,7 +94,9 @@ def test_json_holds_every_number() -> None:
 
 
 def test_planned_beside_used() -> None:
-    used = pl.DataFrame({"asset": ["tagged"], "calls": [500], "prompt_tokens": [470_000], "completion_tokens": [0], "seconds": [3660.0]})
+    used = pl.DataFrame(
+        {"asset": ["tagged"], "calls": [500], "prompt_tokens": [470_000], "completion_tokens": [0], "seconds": [3660.0]}
+    )
     text = shown(compare_table(as_json(PLAN), used))
     assert "1.00k / 500 +100 %" in text
     assert "470k / 470k +0 %" in text

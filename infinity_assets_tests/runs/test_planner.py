@@ -46,10 +46,18 @@ def scripted(request: Request) -> Response:
         text = "".join(turn["content"] for turn in request.context) + request.answer
         tokens = max(1, len(request.answer) // 4)
         loss = -tokens * (1 + lot(text, 100) / 100)
-        return Response(finish_reason="scored", prompt_tokens=8 + len(text) // 4, sum_logprob=loss, answer_tokens=tokens, seconds=0.1)
+        return Response(
+            finish_reason="scored",
+            prompt_tokens=8 + len(text) // 4,
+            sum_logprob=loss,
+            answer_tokens=tokens,
+            seconds=0.1,
+        )
     if isinstance(request, CompleteRequest):
         pair = "<QUE> What is it about? <ANS> About that. </END>\n\n<QUE> Is it true? <ANS> Yes, it is. </END>"
-        return Response(text=pair, finish_reason="stop", prompt_tokens=len(request.text) // 4, completion_tokens=30, seconds=0.1)
+        return Response(
+            text=pair, finish_reason="stop", prompt_tokens=len(request.text) // 4, completion_tokens=30, seconds=0.1
+        )
     text = request.messages[-1]["content"]
     prompt, written = 12 + len(text) // 4, 20 + lot(text, 60)
     if request.choices:
@@ -57,19 +65,36 @@ def scripted(request: Request) -> Response:
         weights[0] *= 0.3
         logprobs = tuple(np.log(weights / weights.sum()).tolist())
         best = request.choices[int(np.argmax(weights))]
-        return Response(text=best, finish_reason="stop", prompt_tokens=prompt, completion_tokens=1, choice_logprobs=logprobs, seconds=0.1)
+        return Response(
+            text=best,
+            finish_reason="stop",
+            prompt_tokens=prompt,
+            completion_tokens=1,
+            choice_logprobs=logprobs,
+            seconds=0.1,
+        )
     if request.schema:
-        labels = [f"label {chr(97 + lot(text, 20))}", f"thing {chr(97 + lot(text[::-1], 20))}", "common"][: 1 + lot(text, 3)]
+        labels = [f"label {chr(97 + lot(text, 20))}", f"thing {chr(97 + lot(text[::-1], 20))}", "common"][
+            : 1 + lot(text, 3)
+        ]
         answer = json.dumps(
-            {"ability": labels} if "ability" in request.schema["properties"] else {"cate_ability": [list(ABILITIES)[lot(text, 5)]]}
+            {"ability": labels}
+            if "ability" in request.schema["properties"]
+            else {"cate_ability": [list(ABILITIES)[lot(text, 5)]]}
         )
     elif request.prompt.startswith(("evolve", "request")):
         # One rewrite in four is nothing new, and thrown away.
-        answer = "Same." if lot(text, 4) == 0 else f"Explain with an example how number {lot(text, 10**6)} comes about, and why."
+        answer = (
+            "Same."
+            if lot(text, 4) == 0
+            else f"Explain with an example how number {lot(text, 10**6)} comes about, and why."
+        )
     elif request.prompt.startswith("play_user"):
         answer = f"How would number {lot(text, 10**6)} come about with {lot(text, 50)} more of it?"
     else:
-        answer = f"It comes about by adding {lot(text, 100)} to what was there before, which is simple. " * (1 + lot(text, 3))
+        answer = f"It comes about by adding {lot(text, 100)} to what was there before, which is simple. " * (
+            1 + lot(text, 3)
+        )
     return Response(text=answer, finish_reason="stop", prompt_tokens=prompt, completion_tokens=written, seconds=0.1)
 
 
@@ -82,7 +107,9 @@ class ChanceEmbedder:
         return Reading(np.zeros(len(texts), bool), np.zeros(len(texts), np.float32))
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        vectors = np.array([np.random.default_rng(lot(text, 2**32)).normal(size=32) for text in texts], dtype=np.float32)
+        vectors = np.array(
+            [np.random.default_rng(lot(text, 2**32)).normal(size=32) for text in texts], dtype=np.float32
+        )
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
     def close(self) -> None: ...
@@ -94,7 +121,9 @@ class Trial:
     def __init__(self, graph: Graph):
         self.graph, self.data = graph, graph.data
         self.engine = ScriptedEngine(scripted)
-        self.engines = EnginePool(Path("nowhere"), lambda spec, models: self.engine, lambda spec, models: ChanceEmbedder())
+        self.engines = EnginePool(
+            Path("nowhere"), lambda spec, models: self.engine, lambda spec, models: ChanceEmbedder()
+        )
         graph.use(self.engines)
         self.pool = Pool(sources=PROJECT / "data" / "sources", benchmarks=PROJECT / "data" / "benchmarks")
         self.pool.save(self.data)
@@ -104,7 +133,9 @@ class Trial:
 
     def files(self) -> dict[str, bytes]:
         """Everything in the data folder but the response store."""
-        kept = (file for name in ("lake", "catalog") for file in sorted((self.data / name).rglob("*")) if file.is_file())
+        kept = (
+            file for name in ("lake", "catalog") for file in sorted((self.data / name).rglob("*")) if file.is_file()
+        )
         return {str(file.relative_to(self.data)): file.read_bytes() for file in kept}
 
 
@@ -133,7 +164,12 @@ def finished(trial: Trial, first: tuple[Plan, dict, dict]) -> Trial:
 def test_a_pool_that_was_not_read_is_said_to_be_missing(trial: Trial, tmp_path: Path) -> None:
     made = Planner(tmp_path, trial.pool, Settings(), 10).make()
     assert set(made.reasons) >= {"raw_pool", "decontaminated", "scored", "release"}
-    assert all(str(reason) == "never made" for parts in made.reasons.values() for reasons in parts.values() for reason in reasons)
+    assert all(
+        str(reason) == "never made"
+        for parts in made.reasons.values()
+        for reasons in parts.values()
+        for reason in reasons
+    )
     assert "`infinity run --until decontaminated`" in made.notes[0]
     assert all(asset.calls is None for asset in made.assets)
 
@@ -154,7 +190,11 @@ def test_the_sample_asks_so_many_rows_and_no_more(trial: Trial, first: tuple[Pla
 def test_the_plan_is_near_what_the_run_used(finished: Trial, first: tuple[Plan, dict, dict]) -> None:
     plan = as_json(first[0])
     actual = used(finished.data, plan)
-    for planned, counted in (("to_make", "calls"), ("prompt_tokens", "prompt_tokens"), ("completion_tokens", "completion_tokens")):
+    for planned, counted in (
+        ("to_make", "calls"),
+        ("prompt_tokens", "prompt_tokens"),
+        ("completion_tokens", "completion_tokens"),
+    ):
         assert plan["total"][planned]["value"] == pytest.approx(actual[counted].sum(), rel=0.1)
     by_asset = {row["asset"]: row for row in actual.iter_rows(named=True)}
     for asset in plan["assets"]:
@@ -182,7 +222,9 @@ def test_what_is_up_to_date_makes_no_call(finished: Trial) -> None:
     assert len(finished.engine.asked) == asked
 
 
-def test_a_changed_setting_says_which_assets_and_counts_the_stored_answers(finished: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_setting_says_which_assets_and_counts_the_stored_answers(
+    finished: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("INFINITY_CHAT__DIAGNOSIS__WEAK_BELOW", "2.5")
     asked = len(finished.engine.asked)
     changed = finished.plan()
@@ -195,11 +237,16 @@ def test_a_changed_setting_says_which_assets_and_counts_the_stored_answers(finis
     }
     diagnosed = changed.assets[0]
     assert diagnosed.to_make is not None
-    assert (diagnosed.to_make.value, diagnosed.stored) == (0, pytest.approx(diagnosed.calls.value if diagnosed.calls else -1))
+    assert (diagnosed.to_make.value, diagnosed.stored) == (
+        0,
+        pytest.approx(diagnosed.calls.value if diagnosed.calls else -1),
+    )
     assert len(finished.engine.asked) == asked, "everything was stored"
 
 
-def test_answers_that_are_asked_for_anew_are_planned_from_the_rows_that_are_there(finished: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answers_that_are_asked_for_anew_are_planned_from_the_rows_that_are_there(
+    finished: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("INFINITY_CHAT__ANSWERING__SAMPLING__TEMPERATURE", "0.6")
     plan = {asset.asset: asset for asset in finished.plan("answered", size=20).assets}
     rows = Lake(finished.data).scan("evolved").collect().height
@@ -244,13 +291,20 @@ def test_offline_the_rows_of_before_stand_for_those_to_come(finished: Trial, mon
     plan = {asset.asset: asset for asset in finished.plan(offline=True).assets}
     lake = Lake(finished.data)
     assert list(plan) == ["evolved", "answered", "diagnosed", "abilities", "conversed", "inf_instruct_g", "preferences"]
-    for name, source in (("evolved", "seed_selected"), ("answered", "evolved"), ("diagnosed", "answered"), ("conversed", "diagnosed")):
+    for name, source in (
+        ("evolved", "seed_selected"),
+        ("answered", "evolved"),
+        ("diagnosed", "answered"),
+        ("conversed", "diagnosed"),
+    ):
         rows = plan[name].rows
         assert rows is not None
         assert rows.value == lake.scan(source).collect().height
     written = next(stage for stage in plan["evolved"].stages if stage.prompt.startswith("evolve"))
     assert written.completion_tokens is not None
-    assert written.completion_tokens.value / written.to_make.value == pytest.approx(50, rel=0.3), "as at the other temperature"
+    assert written.completion_tokens.value / written.to_make.value == pytest.approx(50, rel=0.3), (
+        "as at the other temperature"
+    )
 
 
 def test_the_tables_fit_the_terminal(first: tuple[Plan, dict, dict]) -> None:

@@ -20,7 +20,11 @@ CASES = [
     # program, verdict, words of the reason
     ("assert 1 + 1 == 2", "passed", None),
     ("import threading\nt = threading.Thread(target=print); t.start(); t.join()", "passed", None),
-    ("open('a.txt', 'w').write('x')\nimport os\nassert os.listdir('.') == ['a.txt']\nos.remove('a.txt')", "passed", None),
+    (
+        "open('a.txt', 'w').write('x')\nimport os\nassert os.listdir('.') == ['a.txt']\nos.remove('a.txt')",
+        "passed",
+        None,
+    ),
     ("import os\nassert not set(os.environ) - {'PYTHONHASHSEED', 'LC_CTYPE'}", "passed", None),
     ("import sys\nassert sys.stdin.read() == ''", "passed", None),
     ("assert 1 == 2, 'one is not two'", "failed", "AssertionError: one is not two"),
@@ -83,7 +87,9 @@ def test_a_system_call_that_is_forbidden(call: str) -> None:
 def test_it_is_another_user_where_this_one_is_root() -> None:
     wanted = "!= 0" if os.geteuid() == 0 else f"== {os.geteuid()}"
     assert (
-        sandbox.run_one(f"import os\nassert os.getuid() {wanted}\nassert os.getgroups() in ([], {os.getgroups()})", QUICK).status
+        sandbox.run_one(
+            f"import os\nassert os.getuid() {wanted}\nassert os.getgroups() in ([], {os.getgroups()})", QUICK
+        ).status
         == "passed"
     )
 
@@ -95,14 +101,18 @@ def test_one_that_waits_is_stopped() -> None:
 
 
 def test_many_files_are_too_much() -> None:
-    verdict = sandbox.run_one("n = 0\nwhile True:\n    n += 1\n    open(f'a{n}', 'wb').write(b'x' * (1 << 19))", Limits(folder_mb=4))
+    verdict = sandbox.run_one(
+        "n = 0\nwhile True:\n    n += 1\n    open(f'a{n}', 'wb').write(b'x' * (1 << 19))", Limits(folder_mb=4)
+    )
     assert (verdict.status, verdict.reason) == ("failed", "it wrote more than 4 MiB")
 
 
 def test_verdicts_come_in_the_order_of_the_programs_and_leave_nothing_behind() -> None:
     before = set(Path("/tmp").glob("sandbox-*"))
     told: list[int] = []
-    verdicts = sandbox.run([f"assert {n} % 3" for n in range(9)], QUICK, workers=3, progress=lambda done, total: told.append(done))
+    verdicts = sandbox.run(
+        [f"assert {n} % 3" for n in range(9)], QUICK, workers=3, progress=lambda done, total: told.append(done)
+    )
     assert [verdict.status for verdict in verdicts] == ["passed" if n % 3 else "failed" for n in range(9)]
     assert told == list(range(1, 10))
     assert set(Path("/tmp").glob("sandbox-*")) <= before
@@ -112,14 +122,20 @@ def test_verdicts_come_in_the_order_of_the_programs_and_leave_nothing_behind() -
 @given(text=st.text(max_size=60))
 def test_no_text_passes_for_another(text: str) -> None:
     """What a program holds never ends the judge: as a constant it is itself again, and as a program it gets some verdict."""
-    assert sandbox.run_one(f"assert {text!r} == ''.join(chr(n) for n in {[ord(c) for c in text]})", QUICK).status == "passed"
+    assert (
+        sandbox.run_one(f"assert {text!r} == ''.join(chr(n) for n in {[ord(c) for c in text]})", QUICK).status
+        == "passed"
+    )
     assert sandbox.run_one(text, QUICK).status in ("passed", "failed", "timeout", "refused")
 
 
 def test_what_cannot_be_confined_is_not_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     child = tmp_path / "child.py"
     source = (
-        Path(sandbox_child.__file__).read_text(encoding="utf-8").replace('"x86_64": ', '"another": ').replace('"aarch64": ', '"a third": ')
+        Path(sandbox_child.__file__)
+        .read_text(encoding="utf-8")
+        .replace('"x86_64": ', '"another": ')
+        .replace('"aarch64": ', '"a third": ')
     )
     child.write_text(source, encoding="utf-8")
     monkeypatch.setattr(sandbox, "_COMMAND", (*sandbox._COMMAND[:-1], str(child)))

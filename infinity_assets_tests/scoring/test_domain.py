@@ -48,7 +48,9 @@ def test_domains(prompt: str | None, answer: str | None, domain: str) -> None:
 
 
 TEXT = (
-    st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=60) | st.sampled_from([prompt or "" for prompt, _, _ in TABLE])
+    st.none()
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
+    | st.sampled_from([prompt or "" for prompt, _, _ in TABLE])
 )
 
 
@@ -63,7 +65,9 @@ def test_a_row_has_one_domain_that_does_not_depend_on_its_company(rows: list) ->
 
 def test_a_request_at_the_end_of_a_long_prompt_is_read() -> None:
     text = "The quiet river runs past the old town. " * 200
-    frame = pl.DataFrame({"prompt": [text, text + "Solve 3x + 5 = 20 for x.", text + "Solve it." + text], "answer": [None, None, None]})
+    frame = pl.DataFrame(
+        {"prompt": [text, text + "Solve 3x + 5 = 20 for x.", text + "Solve it." + text], "answer": [None, None, None]}
+    )
     buckets = [set(features(frame[at])[0].tolist()) for at in range(3)]
     solve = set(features(pl.DataFrame({"prompt": ["solve"], "answer": [None]}))[0][:1].tolist())
     assert [solve <= found for found in buckets] == [False, True, False]
@@ -77,7 +81,9 @@ def test_features_are_the_same_everywhere() -> None:
 
 
 def test_numbers_are_alike() -> None:
-    one, other = (features(pl.DataFrame({"prompt": [f"add {a} and {b}"], "answer": [""]}))[0] for a, b in ((1, 2), (345, 67)))
+    one, other = (
+        features(pl.DataFrame({"prompt": [f"add {a} and {b}"], "answer": [""]}))[0] for a, b in ((1, 2), (345, 67))
+    )
     assert one.tolist() == other.tolist()
 
 

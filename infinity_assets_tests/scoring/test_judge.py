@@ -28,7 +28,11 @@ def test_it_is_the_mean_digit_whatever_other_tokens_take(logprobs: list[float], 
 
 
 @settings(max_examples=examples(40), deadline=None)
-@given(logprobs=st.lists(LOGPROBS, min_size=5, max_size=5), place=st.integers(0, 4), gap=st.sampled_from([None, math.nan, -math.inf]))
+@given(
+    logprobs=st.lists(LOGPROBS, min_size=5, max_size=5),
+    place=st.integers(0, 4),
+    gap=st.sampled_from([None, math.nan, -math.inf]),
+)
 def test_a_missing_digit_means_no_score(logprobs: list, place: int, gap: float | None) -> None:
     logprobs[place] = gap
     assert score(logprobs) == [None]
@@ -38,7 +42,9 @@ def test_too_few_digits_mean_no_score() -> None:
     assert score(None, [], [-1.0] * 4, [-1.0] * 6, [-1.0] * 5) == [None, None, None, None, pytest.approx(3.0)]
 
 
-NUMBERS = st.one_of(st.none(), st.lists(st.one_of(st.none(), st.floats(allow_nan=True, allow_infinity=True)), max_size=6))
+NUMBERS = st.one_of(
+    st.none(), st.lists(st.one_of(st.none(), st.floats(allow_nan=True, allow_infinity=True)), max_size=6)
+)
 
 
 @settings(max_examples=examples(60), deadline=None)
@@ -51,7 +57,9 @@ def test_a_score_is_finite_or_null_with_a_reason(lines: list) -> None:
     )
     found = graded(answers)
     assert found["row_id"].to_list() == answers["row_id"].to_list()
-    for (_, error), (score, text, reason) in zip(lines, found.select("score", "text", "error").iter_rows(), strict=True):
+    for (_, error), (score, text, reason) in zip(
+        lines, found.select("score", "text", "error").iter_rows(), strict=True
+    ):
         assert text == "4"
         assert (score is None) == (reason is not None)
         assert score is None or 1 <= score <= 5
@@ -60,6 +68,13 @@ def test_a_score_is_finite_or_null_with_a_reason(lines: list) -> None:
 
 def test_a_judge_without_log_probabilities_gives_no_score() -> None:
     answers = pl.DataFrame(
-        {"row_id": ["a"], "text": ["4"], "choice_logprobs": pl.Series([None], dtype=pl.List(pl.Float64)), "error": [None]}
+        {
+            "row_id": ["a"],
+            "text": ["4"],
+            "choice_logprobs": pl.Series([None], dtype=pl.List(pl.Float64)),
+            "error": [None],
+        }
     )
-    assert graded(answers.cast({"error": pl.String})).to_dicts() == [{"row_id": "a", "score": None, "text": "4", "error": NO_LOGPROBS}]
+    assert graded(answers.cast({"error": pl.String})).to_dicts() == [
+        {"row_id": "a", "score": None, "text": "4", "error": NO_LOGPROBS}
+    ]

@@ -12,7 +12,9 @@ from infinity_assets.scoring.labels import normalise
 
 def test_what_is_said(tmp_path: Path) -> None:
     common = read(tmp_path)
-    (tmp_path / FILE).write_text("history: {label_zh: 史学, cate_ability: [research]}\n2: {into: two}\n", encoding="utf-8")
+    (tmp_path / FILE).write_text(
+        "history: {label_zh: 史学, cate_ability: [research]}\n2: {into: two}\n", encoding="utf-8"
+    )
     own = {"history": Said(label_zh="史学", cate_ability=("research",)), "2": Said(into="two")}
     assert read(tmp_path) == {**common, **own}
 

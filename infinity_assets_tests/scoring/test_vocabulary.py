@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.scoring.vocabulary import EMPTY, FORMS, NOT_IN_VOCABULARY, RARE, Vocabulary, build, labels_of, pairs_of, place
+from infinity_assets.scoring.vocabulary import (
+    EMPTY,
+    FORMS,
+    NOT_IN_VOCABULARY,
+    RARE,
+    Vocabulary,
+    build,
+    labels_of,
+    pairs_of,
+    place,
+)
 from infinity_assets.settings.foundation import Labels
 from infinity_assets_tests.properties import examples
 
@@ -18,7 +28,22 @@ FEW = settings(max_examples=examples(80), deadline=None)
 RECIPE = Labels(min_rows=2, min_support=3, min_confidence=0.9)
 AXES = {"maths": 0, "mathematics": 0, "cooking": 1, "poetry": 2}
 FORM = st.sampled_from(
-    ["maths", "Maths", "mathematics", "cooking", "cook", "cooks", "poetry", "poetry!", "!", "", "law", "tort", "c++", "c"]
+    [
+        "maths",
+        "Maths",
+        "mathematics",
+        "cooking",
+        "cook",
+        "cooks",
+        "poetry",
+        "poetry!",
+        "!",
+        "",
+        "law",
+        "tort",
+        "c++",
+        "c",
+    ]
 )
 ROWS = st.lists(st.none() | st.lists(FORM, max_size=4), max_size=20)
 
@@ -74,7 +99,9 @@ def test_labels_count_the_rows_that_carry_a_form_of_theirs(rows: list) -> None:
         assert (line["rows"], line["share"]) == (carried, pytest.approx(carried / labelled))
         assert {into[form] for form in line["forms"]} == {line["label"]}
         assert carried >= RECIPE.min_rows
-    assert sorted(form for forms in words["forms"] for form in forms) == sorted(form for form, label in into.items() if label)
+    assert sorted(form for forms in words["forms"] for form in forms) == sorted(
+        form for form, label in into.items() if label
+    )
     assert words["label"].is_unique().all()
 
 

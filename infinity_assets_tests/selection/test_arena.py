@@ -18,7 +18,10 @@ from infinity_assets_tests.selection.selectors.rows import LINES, WIDTH, frame
 FEW = settings(max_examples=examples(25), deadline=None)
 ALL = [*SELECTORS, arena.RECIPE]
 ITEMS = pl.DataFrame(
-    {"domain": ["math", "math", "code"], "vector": pl.Series([[1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0]], dtype=pl.Array(pl.Float16, WIDTH))}
+    {
+        "domain": ["math", "math", "code"],
+        "vector": pl.Series([[1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0]], dtype=pl.Array(pl.Float16, WIDTH)),
+    }
 )
 CALLS = empty(GENERATIONS).select("request_key", "row_id", "prompt", "prompt_tokens", "completion_tokens", "cost")
 
@@ -28,7 +31,9 @@ def rows_of(lines: list) -> pl.DataFrame:
     return rows.with_columns(source=pl.lit("s") + (pl.int_range(pl.len()) % 3).cast(pl.String))
 
 
-def held(rows: pl.DataFrame, size: int, names: list[str], calls: pl.DataFrame = CALLS, proxy: arena.Proxy | None = None) -> arena.Arena:
+def held(
+    rows: pl.DataFrame, size: int, names: list[str], calls: pl.DataFrame = CALLS, proxy: arena.Proxy | None = None
+) -> arena.Arena:
     def fetch(ids: pl.Series) -> pl.DataFrame:
         return rows.select("row_id", "vector").filter(pl.col("row_id").is_in(ids.implode()))
 
@@ -62,7 +67,26 @@ def test_the_tables_agree(lines: list, size: int, data: st.DataObject) -> None:
 def test_coverage_cost_and_proximity() -> None:
     """By hand: what two selections of three rows come to."""
     lines = [
-        ("a", "math", "en", 10, 5.0, 1.0, 0.5, 0.5, None, None, 0, 1.0, "t", 1.0, 0.5, False, ["x", "y"], [1.0, 0.0, 0.0]),
+        (
+            "a",
+            "math",
+            "en",
+            10,
+            5.0,
+            1.0,
+            0.5,
+            0.5,
+            None,
+            None,
+            0,
+            1.0,
+            "t",
+            1.0,
+            0.5,
+            False,
+            ["x", "y"],
+            [1.0, 0.0, 0.0],
+        ),
         ("b", "math", "en", 500, 1.0, 1.0, 0.5, 0.5, None, None, 0, 1.0, "t", 1.0, 0.7, False, ["z"], [0.0, 1.0, 0.0]),
         ("c", "code", "zh", 5000, 2.0, 1.0, 0.5, 0.5, None, None, 0, 1.0, "t", 1.0, 0.9, False, ["x"], [0.0, 1.0, 0.0]),
     ]
@@ -141,7 +165,26 @@ def test_unknown_selectors() -> None:
 def test_the_page_stands_alone() -> None:
     """It fetches nothing, shows every selector in every picture, and escapes what comes from the data."""
     lines = [
-        (f"{n:02}", "math", "en", 10 * n, 1.0 + n, 1.0, 0.5, 0.5, None, None, 0, 1.0, "t", 1.0, 0.5, False, ["x"], [1.0, 0.0, 0.0])
+        (
+            f"{n:02}",
+            "math",
+            "en",
+            10 * n,
+            1.0 + n,
+            1.0,
+            0.5,
+            0.5,
+            None,
+            None,
+            0,
+            1.0,
+            "t",
+            1.0,
+            0.5,
+            False,
+            ["x"],
+            [1.0, 0.0, 0.0],
+        )
         for n in range(12)
     ]
     rows = rows_of(lines).with_columns(source=pl.format("<b>{}</b>", pl.int_range(pl.len())))

@@ -26,7 +26,9 @@ QUOTAS = st.dictionaries(st.sampled_from(DOMAINS), st.integers(0, 6))
     lines=LINES, recipe=RECIPES, quotas=QUOTAS, share=st.sampled_from([0.0, 0.2, 1.0]), languages=st.sampled_from(["any", "as_pool"]),
     data=st.data(),
 )  # fmt: skip
-def test_the_composition(lines: list, recipe: dict, quotas: dict, share: float, languages: Any, data: st.DataObject) -> None:
+def test_the_composition(
+    lines: list, recipe: dict, quotas: dict, share: float, languages: Any, data: st.DataObject
+) -> None:
     rows = frame(lines)
     settings_ = Foundation(recipe=recipe, seed_share=share, max_similarity=0.9, languages=languages)
     verdicts = compose(rows, quotas, settings_)
@@ -52,7 +54,9 @@ def test_the_composition(lines: list, recipe: dict, quotas: dict, share: float, 
     for domain, detail in verdicts.select("domain", "detail").iter_rows():
         assert json.loads(detail)["quota"] == quotas.get(domain, 0)
     # Diversity: no close pair, of whatever domains; every loser names a row that was taken.
-    vectors = taken.join(rows, on="row_id").drop_nulls("vector")["vector"].to_numpy().astype(np.float64).reshape(-1, WIDTH)
+    vectors = (
+        taken.join(rows, on="row_id").drop_nulls("vector")["vector"].to_numpy().astype(np.float64).reshape(-1, WIDTH)
+    )
     assert (np.triu(vectors @ vectors.T, 1) <= 0.9 + 1e-3).all()
     for (detail,) in verdicts.filter(reason="near_duplicate").select("detail").iter_rows():
         assert json.loads(detail)["duplicate_of"] in set(taken["row_id"])
@@ -89,7 +93,10 @@ def test_seeds_come_first_and_vectors_are_fetched() -> None:
         schema_overrides={"ifd": pl.Float64},
     )
     vectors = pl.DataFrame(
-        {"row_id": ["a", "b", "d"], "vector": pl.Series([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]], dtype=pl.Array(pl.Float16, 2))}
+        {
+            "row_id": ["a", "b", "d"],
+            "vector": pl.Series([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]], dtype=pl.Array(pl.Float16, 2)),
+        }
     )
     recipe = Foundation(recipe=dict.fromkeys(DOMAINS, ("seed_replay", "quality")), seed_share=0.7)  # type: ignore[arg-type]
 

@@ -10,7 +10,9 @@ from infinity_assets.selection.diversity import ReprFilter
 from infinity_assets_tests.properties import examples
 
 FEW = settings(max_examples=examples(80), deadline=None)
-POINTS = st.lists(st.tuples(*[st.integers(-2, 2)] * 3), max_size=30)  # many of them equal, many close; zeros stand for unknown
+POINTS = st.lists(
+    st.tuples(*[st.integers(-2, 2)] * 3), max_size=30
+)  # many of them equal, many close; zeros stand for unknown
 THRESHOLDS = st.sampled_from([0.3, 0.8, 0.95, 0.999])
 
 

@@ -63,7 +63,13 @@ def test_thresholds_are_eased_by_the_factor_where_they_are_named() -> None:
 
 def test_upper_bounds_are_multiplied_and_rules_that_are_off_stay_off() -> None:
     available, told = pl.DataFrame({"domain": ["math"], "rows": [10]}), {"math": (2.0, "it lags")}
-    changed = {"loop": {"ease": ["instruction_does_not_help", "low_quality"]}, "rules": {"domains": {"math": {"low_quality": None}}}}
-    assert budget(available, Foundation.model_validate(changed), told)["eased"].item() == '{"instruction_does_not_help": 2.0}'
+    changed = {
+        "loop": {"ease": ["instruction_does_not_help", "low_quality"]},
+        "rules": {"domains": {"math": {"low_quality": None}}},
+    }
+    assert (
+        budget(available, Foundation.model_validate(changed), told)["eased"].item()
+        == '{"instruction_does_not_help": 2.0}'
+    )
     with pytest.raises(ValueError, match="there is no rule nonsense"):
         Foundation.model_validate({"loop": {"ease": ["nonsense"]}})

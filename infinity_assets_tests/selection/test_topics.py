@@ -45,9 +45,15 @@ def test_clusters_are_found() -> None:
 @FEW
 @given(rows=POINTS, math=POINTS, code=POINTS)
 def test_the_nearest_item_of_the_domain(rows: list, math: list, code: list) -> None:
-    labelled = topics.label_items(pl.concat([items(math), items(code, "code").with_columns(item_id="c" + pl.col("item_id"))]), 3)
+    labelled = topics.label_items(
+        pl.concat([items(math), items(code, "code").with_columns(item_id="c" + pl.col("item_id"))]), 3
+    )
     domains = ["math", "code", "chat"]
-    asked = items(rows).with_columns(domain=pl.Series([domains[n % 3] for n in range(len(rows))])).rename({"item_id": "row_id"})
+    asked = (
+        items(rows)
+        .with_columns(domain=pl.Series([domains[n % 3] for n in range(len(rows))]))
+        .rename({"item_id": "row_id"})
+    )
     found = topics.nearest_items(asked, labelled, 1000)
     assert found.schema == topics.PROXIMITY
     assert found["row_id"].to_list() == asked["row_id"].to_list()
@@ -71,7 +77,9 @@ def test_the_nearest_item_of_the_domain(rows: list, math: list, code: list) -> N
 
 def test_the_graph_finds_nearly_all() -> None:
     rng = np.random.default_rng(0)
-    targets, asked = (pl.Series(rng.normal(size=(n, 16)).astype(np.float16), dtype=pl.Array(pl.Float16, 16)) for n in (2000, 300))
+    targets, asked = (
+        pl.Series(rng.normal(size=(n, 16)).astype(np.float16), dtype=pl.Array(pl.Float16, 16)) for n in (2000, 300)
+    )
     frame = pl.DataFrame({"item_id": [f"i{n}" for n in range(2000)], "domain": "math", "topic": "t", "vector": targets})
     rows = pl.DataFrame({"row_id": [f"r{n}" for n in range(300)], "domain": "math", "vector": asked})
     exact, graph = (topics.nearest_items(rows, frame, bound) for bound in (5000, 10))

@@ -30,7 +30,9 @@ def test_variable_over_file_over_default(file: Path, monkeypatch: pytest.MonkeyP
     assert Settings(shards=3).shards == 3
 
 
-def test_without_a_named_file_the_one_in_the_working_directory_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_named_file_the_one_in_the_working_directory_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("INFINITY_SETTINGS", raising=False)
     monkeypatch.chdir(tmp_path)
     assert Settings().shards == 4
@@ -66,7 +68,9 @@ def test_what_cannot_be_meant_is_an_error(file: Path, written: str) -> None:
         ("INFINITY_CHAT", "{", "cannot be read"),
     ],
 )
-def test_a_mistaken_variable_is_named(file: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, says: str) -> None:
+def test_a_mistaken_variable_is_named(
+    file: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, says: str
+) -> None:
     """A misspelt variable used to be passed over in silence."""
     monkeypatch.setenv(variable, value)
     with pytest.raises(InfinityError, match=says):

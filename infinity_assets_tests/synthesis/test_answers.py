@@ -39,13 +39,17 @@ def cases() -> pl.DataFrame:
         for wanted, name in ((True, "out"), (False, "pass"))
         for case in yaml.safe_load((CASES / f"{reason}.yaml").read_text("utf-8"))[name]
     ]
-    frame = lines(*({name: value for name, value in case.items() if name in SCHEMA} for *_, case in listed)).with_columns(
+    frame = lines(
+        *({name: value for name, value in case.items() if name in SCHEMA} for *_, case in listed)
+    ).with_columns(
         pl.Series("file", [reason for reason, *_ in listed]), pl.Series("wanted", [wanted for _, wanted, _ in listed])
     )
     told = failures(frame)
     run = execute(frame.join(told, on="row_id", how="anti"), Limits(seconds=1))
     wrong = failures(frame.join(run.filter(pl.col("said").is_not_null()), on="row_id"))
-    frame = frame.join(pl.concat([told, wrong]).unique("row_id", keep="first"), on="row_id", how="left", maintain_order="left")
+    frame = frame.join(
+        pl.concat([told, wrong]).unique("row_id", keep="first"), on="row_id", how="left", maintain_order="left"
+    )
     return frame.with_columns(label=pl.when("wanted").then("file"))
 
 
@@ -56,7 +60,9 @@ def table() -> str:
         own, found = cases().filter(pl.col("label") == reason), cases().filter(pl.col("reason") == reason)
         right = own.filter(pl.col("reason") == reason).height
         near = cases().filter(pl.col("file") == reason, ~pl.col("wanted")).height
-        head.append(f"| `{reason}` | {own.height} | {near} | {right / max(found.height, 1):.2f} | {right / own.height:.2f} |")
+        head.append(
+            f"| `{reason}` | {own.height} | {near} | {right / max(found.height, 1):.2f} | {right / own.height:.2f} |"
+        )
     return "\n".join(head)
 
 
@@ -85,7 +91,11 @@ def test_precision_and_recall(reason: str) -> None:
 
 DRAWN = st.lists(
     st.lists(
-        st.tuples(st.sampled_from([None, "", "one", "two", "three"]), st.sampled_from([None, *REASONS]), st.sampled_from([None, 1.0, 2.0])),
+        st.tuples(
+            st.sampled_from([None, "", "one", "two", "three"]),
+            st.sampled_from([None, *REASONS]),
+            st.sampled_from([None, 1.0, 2.0]),
+        ),
         min_size=1,
         max_size=5,
     ),
@@ -102,7 +112,16 @@ def drawn(instructions: list) -> pl.DataFrame:
         for index, (text, reason, score) in enumerate(given_answers):
             reason, score = seen.setdefault((number, text), (reason if text else "no_answer", score))
             rows.append(
-                (f"{number:03d}", index, text, f"{number}/{text}", reason, "{}" if reason else None, None if reason else score, "judge")
+                (
+                    f"{number:03d}",
+                    index,
+                    text,
+                    f"{number}/{text}",
+                    reason,
+                    "{}" if reason else None,
+                    None if reason else score,
+                    "judge",
+                )
             )
     names = ("row_id", "index", "text", "answer_id", "reason", "detail", "score", "by")
     types = [pl.String, pl.Int64, pl.String, pl.String, pl.String, pl.String, pl.Float64, pl.String]
@@ -127,7 +146,10 @@ def test_the_best_is_kept_and_no_answer_is_lost(instructions: list, data: st.Dat
         assert (reason is None) == (usable.height > 0)
         if reason is not None:
             reached = own["reason"].replace_strict({name: n for n, name in enumerate(REASONS)}, return_dtype=pl.Int64)
-            assert (REASONS.index(reason), index) == (reached.max(), own.filter(reached == reached.max())["index"].min())
+            assert (REASONS.index(reason), index) == (
+                reached.max(),
+                own.filter(reached == reached.max())["index"].min(),
+            )
             assert rejected is None
             continue
         assert score == usable["score"].max()
@@ -140,16 +162,25 @@ def test_the_best_is_kept_and_no_answer_is_lost(instructions: list, data: st.Dat
 
 
 @settings(max_examples=examples(15), deadline=None)
-@given(words=st.lists(st.text("abcdefgh", min_size=4, max_size=6), min_size=2, max_size=8, unique=True), times=st.integers(1, 12))
+@given(
+    words=st.lists(st.text("abcdefgh", min_size=4, max_size=6), min_size=2, max_size=8, unique=True),
+    times=st.integers(1, 12),
+)
 def test_a_loop_is_what_says_little_often(words: list[str], times: int) -> None:
     """Once is no loop, and more than four times always is one."""
-    found = failures(lines({"request": "Say something about the shop.", "text": ". ".join(words * times)}))["reason"].to_list()
+    found = failures(lines({"request": "Say something about the shop.", "text": ". ".join(words * times)}))[
+        "reason"
+    ].to_list()
     if times == 1 or times > 4:
         assert ("loop" in found) == (times > 4)
 
 
 def test_what_was_said_against_it_when_it_ran_is_the_last_reason() -> None:
-    answers = lines({"request": "Add.", "text": "It is done."}, {"request": "Add.", "text": ""}, {"request": "Add.", "text": "It is done."})
+    answers = lines(
+        {"request": "Add.", "text": "It is done."},
+        {"request": "Add.", "text": ""},
+        {"request": "Add.", "text": "It is done."},
+    )
     told = failures(answers.with_columns(said=pl.Series(["AssertionError", "AssertionError", None])))
     assert told.select("row_id", "reason").rows() == [("0", "fails_its_tests"), ("1", "no_answer")]
 

@@ -26,8 +26,16 @@ from infinity_assets_tests.frames import conversations as messages_of
 from infinity_assets_tests.inference.doubles import ScriptedEngine
 from infinity_assets_tests.properties import examples
 
-ASKS = {2: "How long does the dough have to rest?", 3: "Which flour would you take instead?", 4: "Is an oven of gas any worse?"}
-SAYS = {2: "Two hours in a warm room will do.", 3: "Rye is darker and keeps for longer.", 4: "Gas is wetter, and the crust gets softer."}
+ASKS = {
+    2: "How long does the dough have to rest?",
+    3: "Which flour would you take instead?",
+    4: "Is an oven of gas any worse?",
+}
+SAYS = {
+    2: "Two hours in a warm room will do.",
+    3: "Rye is darker and keeps for longer.",
+    4: "Gas is wetter, and the crust gets softer.",
+}
 ALL = Conversations(share=1.0)
 
 FAULTS: dict[str, tuple[str, dict]] = {
@@ -52,7 +60,10 @@ FAULTS: dict[str, tuple[str, dict]] = {
 
 def rows(count: int, language: str = "en") -> pl.DataFrame:
     """Rows with one turn each."""
-    turns = [[("user", "Why does the bread rise?"), ("assistant", f"Yeast number {n} makes gas of sugar.")] for n in range(count)]
+    turns = [
+        [("user", "Why does the bread rise?"), ("assistant", f"Yeast number {n} makes gas of sugar.")]
+        for n in range(count)
+    ]
     return with_row_ids(
         pl.DataFrame({"messages": messages_of(*turns)}).with_columns(
             source=pl.lit("synthetic:m"), file=pl.lit(None, pl.String), position=pl.lit(None, pl.Int64), licence=pl.lit("MIT"),
@@ -77,7 +88,11 @@ def scripted(faults: dict[str, tuple[int, str]]):
             response = {"text": SAYS[turn], "finish_reason": "stop"}
         else:
             turn = next(number for number, asked in ASKS.items() if f"New message: {asked}" in said)
-            response = {"text": "yes", "finish_reason": "stop", "choice_logprobs": (math.log(1 - turn / 10), math.log(turn / 10))}
+            response = {
+                "text": "yes",
+                "finish_reason": "stop",
+                "choice_logprobs": (math.log(1 - turn / 10), math.log(turn / 10)),
+            }
         at, name = faults.get(request.row_id, (0, ""))
         if at == turn and FAULTS[name][0] == prompt:
             response |= FAULTS[name][1]
@@ -103,13 +118,17 @@ def talked(frame: pl.DataFrame, faults: dict[str, tuple[int, str]], recipe: Conv
 def test_a_turn_that_fails_ends_the_conversation_there(turn: int) -> None:
     frame = rows(len(FAULTS) + 1)
     faulty = dict(zip(frame["row_id"], FAULTS, strict=False))
-    found, tried, _ = talked(frame, {row: (turn, name) for row, name in faulty.items()}, Conversations(share=1.0, turns=(4, 4)))
+    found, tried, _ = talked(
+        frame, {row: (turn, name) for row, name in faulty.items()}, Conversations(share=1.0, turns=(4, 4))
+    )
     ends = {
         row: (turns, reason, len(messages))
         for row, turns, reason, messages in found.select("row_id", "turns", "reason", "messages").iter_rows()
     }
     others = set(frame["row_id"]) - set(faulty)
-    assert ends == {row: (turn - 1, name, 2 * (turn - 1)) for row, name in faulty.items()} | dict.fromkeys(others, (4, None, 8))
+    assert ends == {row: (turn - 1, name, 2 * (turn - 1)) for row, name in faulty.items()} | dict.fromkeys(
+        others, (4, None, 8)
+    )
     assert sorted(tried.drop_nulls().rows()) == sorted((turn, name) for name in FAULTS)
     assert found.filter(pl.col("row_id").is_in(list(others)))["coherence"].to_list() == pytest.approx([0.6])
 
@@ -124,7 +143,10 @@ def test_every_rule_is_tried_above() -> None:
 def test_every_row_and_every_conversation_is_out_or_decided_once(data: st.DataObject, count: int, share: float) -> None:
     frame, recipe = rows(count), Conversations(share=share)
     faulty = data.draw(
-        st.dictionaries(st.sampled_from(frame["row_id"].to_list() or ["-"]), st.tuples(st.integers(2, 4), st.sampled_from(list(FAULTS))))
+        st.dictionaries(
+            st.sampled_from(frame["row_id"].to_list() or ["-"]),
+            st.tuples(st.integers(2, 4), st.sampled_from(list(FAULTS))),
+        )
     )
     found, _, _ = talked(frame, faulty, recipe)
     result = conversations.settle(frame, found)
@@ -150,11 +172,18 @@ def test_every_row_and_every_conversation_is_out_or_decided_once(data: st.DataOb
             assert asked == min(drawn[parent], end - 1)
             assert (line["parents"], line["operation"], line["licence"]) == ([parent], "converse", "MIT")
             assert line["coherence"] == pytest.approx(1 - asked / 10)
-    verdicts = {row: (verdict, reason) for row, verdict, reason in result.decisions.select("row_id", "verdict", "reason").iter_rows()}
+    verdicts = {
+        row: (verdict, reason)
+        for row, verdict, reason in result.decisions.select("row_id", "verdict", "reason").iter_rows()
+    }
     for row in drawn:
-        assert verdicts[row] == (("dropped", "superseded") if row in parents.values() else ("chosen", "stays_single_turn"))
+        assert verdicts[row] == (
+            ("dropped", "superseded") if row in parents.values() else ("chosen", "stays_single_turn")
+        )
     whys = {row: json.loads(detail)["why"] for row, detail in result.decisions.select("row_id", "detail").iter_rows()}
-    assert all(whys[row] == (faulty[row][1] if row in faulty and faulty[row][0] <= drawn[row] else None) for row in drawn)
+    assert all(
+        whys[row] == (faulty[row][1] if row in faulty and faulty[row][0] <= drawn[row] else None) for row in drawn
+    )
 
 
 def test_a_conversation_that_is_there_already_is_a_copy_and_its_parent_stays() -> None:
@@ -164,8 +193,14 @@ def test_a_conversation_that_is_there_already_is_a_copy_and_its_parent_stays() -
     result = conversations.settle(pl.concat([frame, same]), found)
     assert sorted(result.kept["row_id"]) == sorted([*frame["row_id"], *same["row_id"]])
     assert result.created == 1
-    reasons = {row: (verdict, reason) for row, verdict, reason in result.decisions.select("row_id", "verdict", "reason").iter_rows()}
-    assert reasons == {frame["row_id"].item(): ("chosen", "stays_single_turn"), same["row_id"].item(): ("dropped", "copy_of_another")}
+    reasons = {
+        row: (verdict, reason)
+        for row, verdict, reason in result.decisions.select("row_id", "verdict", "reason").iter_rows()
+    }
+    assert reasons == {
+        frame["row_id"].item(): ("chosen", "stays_single_turn"),
+        same["row_id"].item(): ("dropped", "copy_of_another"),
+    }
     assert result.decisions.schema == schema.DECISIONS
     assert result.edges.is_empty()
 
@@ -176,7 +211,11 @@ def test_who_is_drawn_depends_on_the_row_alone() -> None:
     assert 110 < drawn.height < 210
     assert set(drawn["wanted"]) == {2, 3, 4}
     some = frame.sample(200, shuffle=True, seed=1)
-    assert conversations.wanted(some, recipe).sort("row_id").equals(drawn.join(some, on="row_id", how="semi").sort("row_id"))
+    assert (
+        conversations.wanted(some, recipe)
+        .sort("row_id")
+        .equals(drawn.join(some, on="row_id", how="semi").sort("row_id"))
+    )
     assert conversations.wanted(frame, Conversations(share=0.0)).is_empty()
 
 

@@ -54,14 +54,20 @@ def test_both_texts_are_graded_in_every_order(swap: bool) -> None:
         mine = [text for text in graded if text.endswith(row)]
         assert mine.count(f"ans {row}") == mine.count(f"ref {row}") == (2 if swap else 1)
     shown = asked.select("row_id", "one", "other").rows()
-    assert all(one == other for one, other in zip(shown[::2], shown[1::2], strict=True)), "neighbours differ in the last word alone"
+    assert all(one == other for one, other in zip(shown[::2], shown[1::2], strict=True)), (
+        "neighbours differ in the last word alone"
+    )
 
 
 @FEW
 @given(grades=st.lists(GRADE, min_size=4, max_size=4), swap=st.booleans(), data=st.data())
-def test_the_mean_of_both_orders_counts_and_a_missing_grade_means_none(grades: list, swap: bool, data: st.DataObject) -> None:
+def test_the_mean_of_both_orders_counts_and_a_missing_grade_means_none(
+    grades: list, swap: bool, data: st.DataObject
+) -> None:
     asked = questions(PAIRS.head(1), swap)
-    given = [(line["index"], line["one"] if line["which"] == "A" else line["other"]) for line in asked.iter_rows(named=True)]
+    given = [
+        (line["index"], line["one"] if line["which"] == "A" else line["other"]) for line in asked.iter_rows(named=True)
+    ]
     lines = [("b", index, grades[index], None if grades[index] is not None else f"why {index}") for index, _ in given]
     schema = {"row_id": pl.String, "index": pl.Int64, "score": pl.Float64, "error": pl.String}
     found = means(pl.DataFrame(data.draw(st.permutations(lines)), schema=schema, orient="row")).row(0, named=True)
@@ -117,7 +123,9 @@ def diagnosed(*rows: dict) -> pl.DataFrame:
         "student_scores": pl.List(STUDENT_SCORE), "weak": pl.Boolean, "deficiency": pl.String,
     }  # fmt: skip
     turns = [[("user", f"q{n}"), ("assistant", f"reference {n}")] for n in range(len(rows))]
-    return pl.DataFrame(lines, schema=schema).with_columns(conversations(*turns) if turns else pl.lit(None).alias("messages"))
+    return pl.DataFrame(lines, schema=schema).with_columns(
+        conversations(*turns) if turns else pl.lit(None).alias("messages")
+    )
 
 
 def test_the_weakest_answer_that_says_something_is_looked_at() -> None:
@@ -175,15 +183,28 @@ def test_the_examples_of_the_prompt_are_kept_as_they_are(language: prompts.Langu
     prompt = prompts.load(DEFICIENCY, language)
     shown = [re.split("\n.*?[:：]", turn.filled({})) for turn in prompt.turns if turn.role == "user"][:-1]
     assert len(shown) == len(prompt.examples) >= 2
-    lines = [(str(n), *texts[:3], text, "stop") for n, (texts, text) in enumerate(zip(shown, prompt.examples, strict=True))]
-    said = pl.DataFrame(lines, schema=["row_id", "request", "reference", "answer", "text", "finish_reason"], orient="row")
+    lines = [
+        (str(n), *texts[:3], text, "stop") for n, (texts, text) in enumerate(zip(shown, prompt.examples, strict=True))
+    ]
+    said = pl.DataFrame(
+        lines, schema=["row_id", "request", "reference", "answer", "text", "finish_reason"], orient="row"
+    )
     assert in_words(said)["deficiency"].to_list() == list(prompt.examples)
 
 
 @FEW
 @given(text=st.text(st.sampled_from('ab. !。\n-*:"')), finish=st.sampled_from(["stop", "length"]))
 def test_a_deficiency_is_part_of_what_was_said_in_one_line_and_at_most_two_sentences(text: str, finish: str) -> None:
-    said = pl.DataFrame({"row_id": ["r"], "request": ["?"], "reference": ["x"], "answer": ["y"], "text": [text], "finish_reason": [finish]})
+    said = pl.DataFrame(
+        {
+            "row_id": ["r"],
+            "request": ["?"],
+            "reference": ["x"],
+            "answer": ["y"],
+            "text": [text],
+            "finish_reason": [finish],
+        }
+    )
     (kept,) = in_words(said)["deficiency"]
     if kept is not None:
         assert kept
@@ -209,7 +230,9 @@ ROWS = st.lists(
 
 @FEW
 @given(rows=ROWS, last=st.booleans(), min_gain=st.floats(-3, 3), data=st.data())
-def test_a_row_counts_in_each_of_its_abilities_and_once_in_all(rows: list[dict], last: bool, min_gain: float, data: st.DataObject) -> None:
+def test_a_row_counts_in_each_of_its_abilities_and_once_in_all(
+    rows: list[dict], last: bool, min_gain: float, data: st.DataObject
+) -> None:
     frame = diagnosed(*rows)
     held = [f"r{n}" for n, row in enumerate(rows) if row["weak"] and data.draw(st.booleans())]
     exams = pl.DataFrame([(row, 2.0, data.draw(st.floats(0, 4))) for row in held], schema=EXAM, orient="row")
@@ -239,7 +262,9 @@ def test_a_row_counts_in_each_of_its_abilities_and_once_in_all(rows: list[dict],
 
 def test_a_table_of_no_rows_has_its_line_and_says_whether_to_stop() -> None:
     table = by_ability(diagnosed(), pl.DataFrame(schema=EXAM), ("s0",), number=1, last=False, min_gain=9.0)
-    assert table.select("round", "ability", "rows", "weak", "gap", "seeds", "stop").rows() == [(1, ALL, 0, 0, None, 0, False)]
+    assert table.select("round", "ability", "rows", "weak", "gap", "seeds", "stop").rows() == [
+        (1, ALL, 0, 0, None, 0, False)
+    ]
 
 
 def test_the_gap_is_of_the_reference_beside_the_students_or_of_the_answer_alone() -> None:
@@ -257,10 +282,15 @@ def test_the_gap_is_of_the_reference_beside_the_students_or_of_the_answer_alone(
 @FEW
 @given(before=st.lists(st.tuples(GRADE, GRADE, GRADE), max_size=5), data=st.data())
 def test_an_exam_compares_a_student_with_itself_on_the_same_rows(before: list, data: st.DataObject) -> None:
-    rows = diagnosed(*({"students": [(3.0, 3.0, "x"), (score, ref, "y")], "answer_score": alone} for score, ref, alone in before))
+    rows = diagnosed(
+        *({"students": [(3.0, 3.0, "x"), (score, ref, "y")], "answer_score": alone} for score, ref, alone in before)
+    )
     after = [(f"r{n}", data.draw(GRADE), data.draw(GRADE)) for n in range(len(before))]
     schema = {"row_id": pl.String, "score": pl.Float64, "reference_score": pl.Float64}
-    found = {row: (one, other) for row, one, other in exam(rows, pl.DataFrame(after, schema=schema, orient="row"), "s1").iter_rows()}
+    found = {
+        row: (one, other)
+        for row, one, other in exam(rows, pl.DataFrame(after, schema=schema, orient="row"), "s1").iter_rows()
+    }
     for (row, score, reference), (own, beside, alone) in zip(after, before, strict=True):
         one, other = beside if beside is not None else alone, reference if reference is not None else alone
         if one is None or other is None or own is None or score is None:

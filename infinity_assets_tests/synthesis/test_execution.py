@@ -78,7 +78,9 @@ def verdicts() -> dict[int, tuple[str | None, str | None]]:
     """Of every case that had something to run: what became of it, and what was said."""
     listed = [(str(n), request, answer, tests) for n, (request, answer, tests, _) in enumerate(CASES)]
     found = execute(pl.DataFrame(listed, schema=["row_id", "request", "text", "tests"], orient="row"), QUICK)
-    return {int(row_id): (status, said) for row_id, status, said in found.select("row_id", "execution", "said").iter_rows()}
+    return {
+        int(row_id): (status, said) for row_id, status, said in found.select("row_id", "execution", "said").iter_rows()
+    }
 
 
 @pytest.mark.parametrize("number", range(len(CASES)))
@@ -96,19 +98,35 @@ def test_any_text_can_be_looked_at(request: str, answer: str, tests: str | None)
 
 
 LITERALS = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text("ab,.:#'\" ->)(", max_size=6),
-    lambda inner: st.lists(inner, max_size=3) | st.tuples(inner, inner) | st.dictionaries(st.text("ab", max_size=2), inner, max_size=2),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text("ab,.:#'\" ->)(", max_size=6),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.tuples(inner, inner)
+        | st.dictionaries(st.text("ab", max_size=2), inner, max_size=2)
+    ),
     max_leaves=5,
 )
 
 
 @settings(max_examples=examples(100), deadline=None)
-@given(value=LITERALS, says=st.sampled_from([" -> ", " returns ", " == ", "返回"]), end=st.sampled_from(["", ".", ", and so on", "。"]))
+@given(
+    value=LITERALS,
+    says=st.sampled_from([" -> ", " returns ", " == ", "返回"]),
+    end=st.sampled_from(["", ".", ", and so on", "。"]),
+)
 def test_an_example_with_any_literals_is_read_whole(value: object, says: str, end: str) -> None:
-    program = program_of(f"Give it back: same({value!r}){says}{value!r}{end}", block("def same(x):\n    return x"), None)
+    program = program_of(
+        f"Give it back: same({value!r}){says}{value!r}{end}", block("def same(x):\n    return x"), None
+    )
     assert program is not None
     exec(compile(program, "program", "exec"), {"__name__": "program"})
-    other = program_of(f"Give it back: same({value!r}){says}{[value]!r}{end}", block("def same(x):\n    return x"), None)
+    other = program_of(
+        f"Give it back: same({value!r}){says}{[value]!r}{end}", block("def same(x):\n    return x"), None
+    )
     assert other is not None
     with pytest.raises(AssertionError):
         exec(compile(other, "program", "exec"), {"__name__": "program"})
@@ -118,6 +136,11 @@ def test_what_this_machine_cannot_confine_says_nothing(monkeypatch: pytest.Monke
     refusal = sandbox.Verdict("refused", f"{sandbox.NOT_RUN}no Landlock", 0.0)
     monkeypatch.setattr(execution.sandbox, "run", lambda programs, limits: [refusal for _ in programs])
     rows = pl.DataFrame(
-        {"row_id": ["r"], "request": ["double(2) -> 5"], "text": [block(DOUBLE)], "tests": pl.Series([None], dtype=pl.String)}
+        {
+            "row_id": ["r"],
+            "request": ["double(2) -> 5"],
+            "text": [block(DOUBLE)],
+            "tests": pl.Series([None], dtype=pl.String),
+        }
     )
     assert execute(rows, QUICK).rows() == [("r", None, f"{sandbox.NOT_RUN}no Landlock", None)]

@@ -22,9 +22,17 @@ from infinity_assets_tests.frames import Turns, conversations
 from infinity_assets_tests.properties import examples
 
 COLUMNS = pl.Schema({**schema.SYNTHETIC_ROW, "answer_score": pl.Float64, "reward": pl.Float64})
-HITS = pl.DataFrame(schema={"row_id": pl.String, "item_id": pl.String, "rule": pl.String, "share": pl.Float64, "span": pl.String})
+HITS = pl.DataFrame(
+    schema={"row_id": pl.String, "item_id": pl.String, "rule": pl.String, "share": pl.Float64, "span": pl.String}
+)
 NOTHING = pl.DataFrame(
-    schema={"row_id": pl.String, "messages": schema.MESSAGES, "source": pl.String, "file": pl.String, "position": pl.Int64}
+    schema={
+        "row_id": pl.String,
+        "messages": schema.MESSAGES,
+        "source": pl.String,
+        "file": pl.String,
+        "position": pl.Int64,
+    }
 )
 STRICT = Final(drop_quantile=0.0, min_answer_score=2.0)
 
@@ -43,7 +51,15 @@ def row(number: int, changed: int = 0, **values: object) -> dict:
 
 def made(*lines: dict) -> pl.DataFrame:
     """Rows of G, with ids."""
-    usual = {"licence": "MIT", "domain": "chat", "language": "en", "round": 1, "answer_score": 4.0, "reward": None, "parents": ["p"]}
+    usual = {
+        "licence": "MIT",
+        "domain": "chat",
+        "language": "en",
+        "round": 1,
+        "answer_score": 4.0,
+        "reward": None,
+        "parents": ["p"],
+    }
     told = [{**usual, **{k: v for k, v in line.items() if k != "turns"}} for line in lines]
     frame = pl.DataFrame(told, schema_overrides={"reward": pl.Float64, "answer_score": pl.Float64})
     frame = frame.with_columns(
@@ -54,7 +70,11 @@ def made(*lines: dict) -> pl.DataFrame:
 
 
 def kept(
-    arrived: pl.DataFrame, recipe: Final = STRICT, hits: pl.DataFrame = HITS, seeds: Sequence = (), foundation: Sequence = ()
+    arrived: pl.DataFrame,
+    recipe: Final = STRICT,
+    hits: pl.DataFrame = HITS,
+    seeds: Sequence = (),
+    foundation: Sequence = (),
 ) -> final.Filtered:
     return final.keep(arrived, "Apache-2.0", hits, seeds, foundation, recipe, Near())
 
@@ -103,7 +123,9 @@ def test_the_better_of_two_near_duplicates_stays() -> None:
     measures: dict[str, dict[str, Any]] = {"answer_score": {}, "reward": {"answer_score": 3.0}}
     for name, other in measures.items():
         values = [{**other, name: 2.5}, {**other, name: 4.5}, {**other, name: 3.5}]
-        arrived = made(*(row(1, place, **value) for place, value in enumerate(values)), row(2, 0, **{**other, name: 2.1}))
+        arrived = made(
+            *(row(1, place, **value) for place, value in enumerate(values)), row(2, 0, **{**other, name: 2.1})
+        )
         result = kept(arrived)
         assert set(result.kept["row_id"]) == {arrived["row_id"][1], arrived["row_id"][3]}, name
         lost = result.decisions.filter(reason="near_duplicate")
@@ -112,7 +134,9 @@ def test_the_better_of_two_near_duplicates_stays() -> None:
 
 
 def test_the_same_words_in_another_case_are_a_near_duplicate_however_short() -> None:
-    arrived = made({"turns": [("user", "Hi"), ("assistant", "Hello")]}, {"turns": [("user", "HI"), ("assistant", "hello")]})
+    arrived = made(
+        {"turns": [("user", "Hi"), ("assistant", "Hello")]}, {"turns": [("user", "HI"), ("assistant", "hello")]}
+    )
     assert Counter(kept(arrived).decisions["reason"]) == {"near_duplicate": 1, "passed_final_filter": 1}
 
 
@@ -144,7 +168,10 @@ def test_the_nearest_is_the_nearest_of_all(pairs: int, monkeypatch: pytest.Monke
     assert found.equals(prints.nearest([others.sample(24, shuffle=True, seed=3)]))
 
     def shingles(frame: pl.DataFrame) -> dict[str, set[int]]:
-        return {one: {s >> 1 for s in listed} for one, listed in fingerprint(frame, rule).select("row_id", "shingles").iter_rows()}
+        return {
+            one: {s >> 1 for s in listed}
+            for one, listed in fingerprint(frame, rule).select("row_id", "shingles").iter_rows()
+        }
 
     theirs = shingles(others)
     told = {line[0]: line[1:] for line in found.iter_rows()}
@@ -169,7 +196,9 @@ SCORES = st.lists(
 
 @settings(max_examples=examples(25), deadline=None)
 @given(lines=SCORES, share=st.sampled_from([0.0, 0.05, 0.25, 0.5]), least=st.integers(1, 8), data=st.data())
-def test_the_lowest_of_each_group_go_and_everything_is_accounted_for(lines: list, share: float, least: int, data: st.DataObject) -> None:
+def test_the_lowest_of_each_group_go_and_everything_is_accounted_for(
+    lines: list, share: float, least: int, data: st.DataObject
+) -> None:
     recipe = Final(drop_quantile=share, min_group=least, min_answer_score=0.0)
     arrived = made(
         *(

@@ -24,7 +24,9 @@ from infinity_assets.synthesis.from_text import (
 
 GRAMMAR = Grammar("<s>", "</s>")
 NO_BOS = Grammar("", "<|im_end|>")
-MARKED = st.lists(st.text("ab \n<\\>/") | st.sampled_from([*MARKERS, "<s>", "</s>", "<|im_end|>", "<\\QUE>", "问", "<", "\\"])).map("".join)
+MARKED = st.lists(
+    st.text("ab \n<\\>/") | st.sampled_from([*MARKERS, "<s>", "</s>", "<|im_end|>", "<\\QUE>", "问", "<", "\\"])
+).map("".join)
 CLEAN = MARKED.map(str.strip).filter(lambda text: text and not any(mark in text for mark in DEBRIS))
 PAIRS = st.lists(st.builds(Pair, CLEAN, CLEAN), min_size=1, max_size=4, unique_by=lambda pair: pair.question.lower())
 
@@ -86,7 +88,9 @@ def test_the_strict_parse(written: str, pairs: list[str], rejected: list[str]) -
 
 
 def test_a_pair_of_the_prompt_is_no_pair_of_the_text() -> None:
-    parsed = GRAMMAR.parse("<QUE> q <ANS> A </END><QUE> r <ANS> b </END>", copies=[Pair("Q", "a"), Pair("r", "another")])
+    parsed = GRAMMAR.parse(
+        "<QUE> q <ANS> A </END><QUE> r <ANS> b </END>", copies=[Pair("Q", "a"), Pair("r", "another")]
+    )
     assert parsed == ((Pair("r", "b"),), ("copied_from_prompt",))
 
 
@@ -109,7 +113,9 @@ def test_groups_are_all_texts_once_and_no_later_one_is_larger(count: int, rounds
 
 @given(st.lists(st.integers(1, 9), max_size=3), st.lists(st.integers(1, 9), max_size=4), st.integers(0, 40))
 def test_a_prompt_fits_and_holds_the_newest(fixed: list[int], earlier: list[int], room: int) -> None:
-    prompt = few_shot(Example("c", 3), [Example("f", n) for n in fixed], [Example(str(i), n) for i, n in enumerate(earlier)], room)
+    prompt = few_shot(
+        Example("c", 3), [Example("f", n) for n in fixed], [Example(str(i), n) for i, n in enumerate(earlier)], room
+    )
     assert prompt.endswith("c")
     taken = [int(letter) for letter in prompt if letter.isdigit()]
     assert taken == list(range(len(earlier)))[len(earlier) - len(taken) :]
@@ -156,7 +162,9 @@ def test_the_exemplars_keep_the_grammar(language: prompts.Language) -> None:
         assert Grammar("", "").pairs(pairs) == written
 
 
-@pytest.mark.parametrize(("ours", "theirs"), [("## user\n", "## system\nHi\n\n## user\n"), ("<ANS>", "<ASW>"), ("</END>", "</END> So.")])
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [("## user\n", "## system\nHi\n\n## user\n"), ("<ANS>", "<ASW>"), ("</END>", "</END> So.")]
+)
 def test_exemplars_that_break_the_grammar_are_refused(tmp_path: Path, ours: str, theirs: str) -> None:
     file = prompts.load("pairs_from_text", "en").file
     (tmp_path / file.name).write_text(file.read_text().replace(ours, theirs, 1))

@@ -22,7 +22,9 @@ RULES = [
     Rule("low", pl.col("grade") < 2, pl.col("grade"), 2),
     Rule("odd", pl.col("grade") % 2 == 1, pl.col("grade")),
 ]
-MADE = st.lists(st.tuples(st.sampled_from([None, "", "one", "two", "three"]), st.integers(0, 5), st.booleans()), max_size=10)
+MADE = st.lists(
+    st.tuples(st.sampled_from([None, "", "one", "two", "three"]), st.integers(0, 5), st.booleans()), max_size=10
+)
 """Per parent: what the model wrote, a grade that the rules read, and whether it holds a benchmark item."""
 
 
@@ -45,7 +47,9 @@ def settled(made: list, order: list[int] | None = None) -> Generation:
             "operation": "evolve", "round": 1,
         }.items()
     )  # fmt: skip
-    holding = [(f"{n:032x}", "contaminated_ngram", "{}") for n, (text, _, contaminated) in lines if text and contaminated]
+    holding = [
+        (f"{n:032x}", "contaminated_ngram", "{}") for n, (text, _, contaminated) in lines if text and contaminated
+    ]
     return settle(frame, COLUMNS, RULES, pl.DataFrame(holding, schema=VERDICT, orient="row"), by="model")
 
 
@@ -76,7 +80,17 @@ def test_who_is_superseded_and_who_returns_with_which_reason(made: list) -> None
     seen: set[str] = set()
     expected = []
     for text, grade, contaminated in made:
-        why = "no_text" if not text else "low" if grade < 2 else "odd" if grade % 2 else "contaminated_ngram" if contaminated else None
+        why = (
+            "no_text"
+            if not text
+            else "low"
+            if grade < 2
+            else "odd"
+            if grade % 2
+            else "contaminated_ngram"
+            if contaminated
+            else None
+        )
         if why is None:
             why = "copy_of_another" if text in seen else None
             seen.add(text)
@@ -85,7 +99,9 @@ def test_who_is_superseded_and_who_returns_with_which_reason(made: list) -> None
     told = [(reason, json.loads(detail)) for reason, detail in parents.iter_rows()]
     assert [(reason, detail["child"], detail["why"]) for reason, detail in told] == expected
     lost = result.decisions.filter(pl.col("source") == "synthetic:model")
-    assert Counter(lost.select("row_id", "reason").iter_rows()) == Counter((child, why) for _, child, why in expected if child and why)
+    assert Counter(lost.select("row_id", "reason").iter_rows()) == Counter(
+        (child, why) for _, child, why in expected if child and why
+    )
     assert set(result.kept["row_id"]) == {child_id(text) for text in seen}
 
 

@@ -29,7 +29,11 @@ def run(texts: list[str], wanted: int | None):
         tried.extend(wave["row_id"])
         turn = pl.struct(role=pl.lit("user"), content="answer")
         return wave.with_columns(
-            text="answer", messages=pl.concat_list(turn), kind=pl.lit("instruction"), operation=pl.lit("op"), round=pl.lit(1)
+            text="answer",
+            messages=pl.concat_list(turn),
+            kind=pl.lit("instruction"),
+            operation=pl.lit("op"),
+            round=pl.lit(1),
         )
 
     def decide(made: pl.DataFrame, failed: pl.DataFrame):
@@ -39,7 +43,9 @@ def run(texts: list[str], wanted: int | None):
     return generation, untried, tried
 
 
-texts = st.lists(st.sampled_from(["bad", "one", "two"]).flatmap(lambda s: st.integers(0, 60).map(lambda n: f"{s} {n}")), max_size=80)
+texts = st.lists(
+    st.sampled_from(["bad", "one", "two"]).flatmap(lambda s: st.integers(0, 60).map(lambda n: f"{s} {n}")), max_size=80
+)
 
 
 @settings(deadline=None, max_examples=examples(60))

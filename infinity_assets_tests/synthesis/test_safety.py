@@ -26,7 +26,9 @@ HARMLESS = (
 
 
 def found(*texts: str | None) -> list[str | None]:
-    return pl.DataFrame({"text": texts}, schema={"text": pl.String}).select(harmful(pl.col("text"))).to_series().to_list()
+    return (
+        pl.DataFrame({"text": texts}, schema={"text": pl.String}).select(harmful(pl.col("text"))).to_series().to_list()
+    )
 
 
 @pytest.mark.parametrize("text", HARMFUL)

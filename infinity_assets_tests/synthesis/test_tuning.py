@@ -12,7 +12,13 @@ from infinity_assets_tests.frames import pool
 
 GRAMMAR = Grammar("<s>", "</s>")
 TEXT = st.text("ab <>\\QUESAN/", min_size=1).map(str.strip).filter(bool)
-ABOUT = st.builds(About, st.uuids().map(str), st.sampled_from("xy"), TEXT, st.lists(st.builds(Pair, TEXT, TEXT), min_size=1, max_size=3))
+ABOUT = st.builds(
+    About,
+    st.uuids().map(str),
+    st.sampled_from("xy"),
+    TEXT,
+    st.lists(st.builds(Pair, TEXT, TEXT), min_size=1, max_size=3),
+)
 
 
 def by_characters(text: str) -> Tokenised:
@@ -25,7 +31,9 @@ def test_the_mask_covers_exactly_the_pairs(examples: list[About], most: int) -> 
     lines = list(sequences(examples, GRAMMAR, most, by_characters))
     fitting = [e for e in examples if len(GRAMMAR.example(e.context, e.pairs)) <= most]
     assert [row for line in lines for row in line["rows"]] == [example.row_id for example in fitting]
-    assert {example.row_id: example.source for example in fitting} == {row: line["source"] for line in lines for row in line["rows"]}
+    assert {example.row_id: example.source for example in fitting} == {
+        row: line["source"] for line in lines for row in line["rows"]
+    }
     by_id = {example.row_id: example for example in examples}
     for line in lines:
         assert len(line["input_ids"]) == len(line["loss_mask"]) == len(line["text"]) <= most
@@ -62,7 +70,9 @@ def test_which_rows_are_about_a_text() -> None:
     told = conversation("A text.\n\nOf two paragraphs.", [Pair("Q?", "A."), Pair("R?", "B.")])
     turns = [(turn["role"], turn["content"]) for turn in told]
     rows = pool(
-        ("s", "f", 0, turns), ("s", "f", 1, [("system", "Be brief."), *turns]), ("s", "f", 2, [("user", "Hello?"), ("assistant", "Hi.")])
+        ("s", "f", 0, turns),
+        ("s", "f", 1, [("system", "Be brief."), *turns]),
+        ("s", "f", 2, [("user", "Hello?"), ("assistant", "Hi.")]),
     )
     rows = rows.with_columns(context_chars=pl.Series([None] * 3, dtype=pl.Int64))
     assert examples_of(rows, split_unknown=False) == []

@@ -22,7 +22,10 @@ pytestmark = pytest.mark.engine
 
 ROWS = with_row_ids(
     conversations(
-        *([("user", f"Say the number {n} in letters."), ("assistant", word)] for n, word in enumerate(["zero", "one", "two", "three"])),
+        *(
+            [("user", f"Say the number {n} in letters."), ("assistant", word)]
+            for n, word in enumerate(["zero", "one", "two", "three"])
+        ),
         [("user", "Hi"), ("assistant", "Hello!"), ("user", "Which number?"), ("assistant", "one")],
     ).to_frame()
 )
@@ -48,8 +51,16 @@ def base(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path) -> Pa
 
     folder = tmp_path_factory.mktemp("base")
     torch.manual_seed(0)
-    sizes: dict = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1}
-    model: Any = LlamaForCausalLM(LlamaConfig(vocab_size=49152, max_position_embeddings=256, tie_word_embeddings=True, **sizes))
+    sizes: dict = {
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+    }
+    model: Any = LlamaForCausalLM(
+        LlamaConfig(vocab_size=49152, max_position_embeddings=256, tie_word_embeddings=True, **sizes)
+    )
     model.to(torch.bfloat16).save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         shutil.copy(tokenizer_folder / name, folder)
@@ -73,13 +84,18 @@ def test_it_learns(trained: tuple[Path, proxy.Trained, list]) -> None:
     assert (config["dtype"], (folder / "tokenizer.json").is_file()) == ("bfloat16", True)
 
 
-def test_the_weights_are_those_of_the_training(train: ModuleType, trained: tuple[Path, proxy.Trained, list], base: Path) -> None:
+def test_the_weights_are_those_of_the_training(
+    train: ModuleType, trained: tuple[Path, proxy.Trained, list], base: Path
+) -> None:
     """What is written gives the answers less loss than the base does."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     def loss(folder: Path) -> float:
-        tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        tokenizer, model = (
+            AutoTokenizer.from_pretrained(folder),
+            AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32),
+        )
         tokens, learned = train.encode(tokenizer, ROWS["messages"].to_list()[1], 96) or ([], [])
         with torch.inference_mode():
             return model(input_ids=torch.tensor([tokens]), labels=torch.tensor([learned])).loss.item()
@@ -92,27 +108,39 @@ def test_what_is_there_is_not_trained_again(trained: tuple[Path, proxy.Trained, 
     assert again.curve.equals(trained[1].curve)
 
 
-def curve_of(train: ModuleType, settings: Proxy, base: Path, out: Path, scratch: Path, capsys: pytest.CaptureFixture[str]) -> list[float]:
+def curve_of(
+    train: ModuleType, settings: Proxy, base: Path, out: Path, scratch: Path, capsys: pytest.CaptureFixture[str]
+) -> list[float]:
     """The losses of a training in this process: half of what one in another takes is imports."""
-    (scratch / "job.json").write_text(json.dumps({"settings": settings.model_dump(), "base": str(base), "out": str(out)}))
+    (scratch / "job.json").write_text(
+        json.dumps({"settings": settings.model_dump(), "base": str(base), "out": str(out)})
+    )
     (scratch / "rows.jsonl").write_text("".join(json.dumps(messages) + "\n" for messages in ROWS["messages"].to_list()))
     train.main(scratch)
     return [json.loads(line)["loss"] for line in capsys.readouterr().out.splitlines() if '"loss"' in line]
 
 
 def test_batches_may_be_cut_into_smaller_ones(
-    train: ModuleType, trained: tuple[Path, proxy.Trained, list], base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    train: ModuleType,
+    trained: tuple[Path, proxy.Trained, list],
+    base: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The same rows and seed give the same curve, whatever memory allows at a time."""
     whole = QUICK.model_copy(update={"micro_batch": 5})
-    assert curve_of(train, whole, base, tmp_path / "whole", tmp_path, capsys) == pytest.approx(trained[1].curve["loss"].to_list(), rel=1e-3)
+    assert curve_of(train, whole, base, tmp_path / "whole", tmp_path, capsys) == pytest.approx(
+        trained[1].curve["loss"].to_list(), rel=1e-3
+    )
     assert proxy.name(ROWS, QUICK, "b") == proxy.name(ROWS, whole.model_copy(update={"enabled": True}), "b")
 
 
 LORA = QUICK.model_copy(update={"method": "lora", "learning_rate": 1e-1})
 
 
-def test_lora_is_merged_into_the_weights(train: ModuleType, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_lora_is_merged_into_the_weights(
+    train: ModuleType, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     losses = curve_of(train, LORA, base, tmp_path / "lora", tmp_path, capsys)
     assert losses[-1] < losses[0]
     assert not (tmp_path / "lora" / "adapter_config.json").exists()
@@ -136,7 +164,9 @@ def test_only_answers_are_learned(train: ModuleType, tokenizer_folder: Path) -> 
         assert said == "".join(f"{turn['content']}<|im_end|>\n" for turn in messages if turn["role"] == "assistant")
 
 
-def test_a_row_whose_answer_is_cut_off_is_left_out(train: ModuleType, tokenizer_folder: Path, base: Path, tmp_path: Path) -> None:
+def test_a_row_whose_answer_is_cut_off_is_left_out(
+    train: ModuleType, tokenizer_folder: Path, base: Path, tmp_path: Path
+) -> None:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
@@ -169,6 +199,8 @@ def test_the_sample_and_the_name_follow_from_the_rows() -> None:
     some = proxy.sampled(ROWS, Proxy(rows=3))
     assert some.height == 3
     assert proxy.sampled(ROWS.reverse(), Proxy(rows=3)).equals(some)
-    assert proxy.name(some, Proxy(), "base") == proxy.name(proxy.sampled(ROWS.reverse(), Proxy(rows=3)), Proxy(), "base")
+    assert proxy.name(some, Proxy(), "base") == proxy.name(
+        proxy.sampled(ROWS.reverse(), Proxy(rows=3)), Proxy(), "base"
+    )
     assert len({proxy.name(some, Proxy(), "base"), proxy.name(some, Proxy(), "other"), proxy.name(some, Proxy(seed=1), "base"),
                 proxy.name(ROWS, Proxy(), "base")}) == 4  # fmt: skip

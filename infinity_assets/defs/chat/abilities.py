@@ -50,7 +50,14 @@ def _decides(settings: Settings, number: int) -> tuple[Part, ...]:
     if not recipe.taught.enabled:
         return known
     student = models.students[0].parts
-    return (recipe, *known, *student, settings.scoring, models.judge.reach, *prompts.hashes(settings.prompts_dir, diagnosis.PAIR))
+    return (
+        recipe,
+        *known,
+        *student,
+        settings.scoring,
+        models.judge.reach,
+        *prompts.hashes(settings.prompts_dir, diagnosis.PAIR),
+    )
 
 
 def _make(number: int) -> dg.AssetsDefinition:
@@ -83,7 +90,10 @@ def _make(number: int) -> dg.AssetsDefinition:
         return Outcome(
             table,
             measures=measures | {"the loop stops": bool(table["stop"].any())},
-            charts={"gap": _drawn(table, number), **{f"round {one}": _listed(table, one) for one in range(number, 0, -1)}},
+            charts={
+                "gap": _drawn(table, number),
+                **{f"round {one}": _listed(table, one) for one in range(number, 0, -1)},
+            },
         )
 
     return abilities
@@ -91,15 +101,25 @@ def _make(number: int) -> dg.AssetsDefinition:
 
 def _exam(step: Step, rows: pl.DataFrame, before: Sequence[str]) -> tuple[pl.DataFrame, dict[str, str | int | float]]:
     """How far the first student was behind before and after it was taught, `diagnosis.EXAM`, and what the page says of it."""
-    recipe, student, nothing = step.settings.chat.diagnosis, step.settings.models.students[0], pl.DataFrame(schema=diagnosis.EXAM)
+    recipe, student, nothing = (
+        step.settings.chat.diagnosis,
+        step.settings.models.students[0],
+        pl.DataFrame(schema=diagnosis.EXAM),
+    )
     if not recipe.taught.enabled or not step.trains:
-        return nothing, {"taught student": "none: chat.diagnosis.taught.enabled is false" if step.trains else "none: a plan trains nothing"}
+        return nothing, {
+            "taught student": "none: chat.diagnosis.taught.enabled is false"
+            if step.trains
+            else "none: a plan trains nothing"
+        }
     frames = [*(step.read(earlier).collect() for earlier in before), rows]
     held = [diagnosis.held_out(frame, recipe.held_out) for frame in frames]
     unseen, asked = pl.concat([frame.select("row_id") for frame in held]), held[-1]
     shown = pl.concat([frame.select("row_id", "messages") for frame in frames]).join(unseen, on="row_id", how="anti")
     if asked.is_empty() or shown.is_empty():
-        return nothing, {"taught student": "none: no weak row is held out" if asked.is_empty() else "none: every row is held out"}
+        return nothing, {
+            "taught student": "none: no weak row is held out" if asked.is_empty() else "none: every row is held out"
+        }
     taught, told = _taught(step, student, training.sampled(shown.unique("row_id"), recipe.taught))
     after = diagnosis.examined(step.asking(), questions(asked), taught, recipe.swap)
     return diagnosis.exam(asked, after, student.name), told
@@ -108,7 +128,9 @@ def _exam(step: Step, rows: pl.DataFrame, before: Sequence[str]) -> tuple[pl.Dat
 def _taught(step: Step, student: Student, rows: pl.DataFrame) -> tuple[Student, dict[str, str | int | float]]:
     """The student, fine-tuned on these rows in a process of its own, after the engines of this one have been closed."""
     if student.model.backend == "openai":
-        raise InfinityError(f"`chat.diagnosis.taught` trains the student {student.name}, whose weights must be here, not on a server.")
+        raise InfinityError(
+            f"`chat.diagnosis.taught` trains the student {student.name}, whose weights must be here, not on a server."
+        )
     settings = step.settings.chat.diagnosis.taught
     folder = step.lake.data / "taught" / step.asset / training.name(rows, settings, student.model.identity)
     step.inference().release()
@@ -145,7 +167,9 @@ def _drawn(table: pl.DataFrame, number: int) -> str:
     """The gaps of the round, before and after teaching; where nobody was taught, beside those of the round before."""
     here = table.filter(pl.col("round") == number)
     if here["gap_after"].count():
-        return charts.pairs(here.select("ability", "gap_before", "gap_after").drop_nulls(), "gap before teaching and after, points")
+        return charts.pairs(
+            here.select("ability", "gap_before", "gap_after").drop_nulls(), "gap before teaching and after, points"
+        )
     past = table.filter(pl.col("round") == number - 1).select("ability", past="gap")
     compared = here.join(past, on="ability", how="left", maintain_order="left").select("ability", "past", "gap")
     return charts.pairs(compared.filter(pl.col("gap").is_not_null()), "gap in the round before and in this one, points")

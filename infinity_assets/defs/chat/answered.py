@@ -47,7 +47,9 @@ def _make(number: int) -> dg.AssetsDefinition:
         once. Degenerate answers (empty, truncated, shirking, looping, of a wrong language, ...) are dropped by class, and so are programs that
         fail the tests or examples that they come with.
         """
-        arrived = step.sampled(step.read_all(upstream).filter(shard_of(step.settings.shards) == step.partition).collect())
+        arrived = step.sampled(
+            step.read_all(upstream).filter(shard_of(step.settings.shards) == step.partition).collect()
+        )
         asked, copies = merge_copies(arrived)
         recipe, generator = step.settings.chat.answering, step.settings.models.generator.model
         waves: list[pl.DataFrame] = []
@@ -62,7 +64,9 @@ def _make(number: int) -> dg.AssetsDefinition:
             return with_siblings(settle(best, ANSWERED, [], failed, by=generator), others, by=generator)
 
         wanted = quota.share_of(recipe.accept, step.settings.shards, step.partition)
-        result, untried = quota.until_accepted(asked.with_columns(request=conversation.instruction()), wanted, step.asset, make, decide)
+        result, untried = quota.until_accepted(
+            asked.with_columns(request=conversation.instruction()), wanted, step.asset, make, decide
+        )
         return Outcome(
             result.kept,
             rows_in=arrived.height,
@@ -83,11 +87,17 @@ def _answers(asking: Asking, asked: pl.DataFrame) -> pl.DataFrame:
     made = asked.join(written, on="row_id").sort("row_id", "index")
     request, text = pl.col("request"), pl.col("text").fill_null("")
     made = made.with_columns(
-        pl.concat_list(pl.struct(role=pl.lit("user"), content=request), pl.struct(role=pl.lit("assistant"), content=text)).alias("messages")
+        pl.concat_list(
+            pl.struct(role=pl.lit("user"), content=request), pl.struct(role=pl.lit("assistant"), content=text)
+        ).alias("messages")
     )
-    made = made.with_columns(with_row_ids(made.select("messages"))["row_id"].alias("answer_id"), line=pl.format("{}:{}", "row_id", "index"))
+    made = made.with_columns(
+        with_row_ids(made.select("messages"))["row_id"].alias("answer_id"), line=pl.format("{}:{}", "row_id", "index")
+    )
     failed, verdicts = _failures(made, asking)
-    made = made.join(verdicts, on="line", how="left", maintain_order="left").join(failed, on="line", how="left", maintain_order="left")
+    made = made.join(verdicts, on="line", how="left", maintain_order="left").join(
+        failed, on="line", how="left", maintain_order="left"
+    )
     usable = made.filter(pl.col("reason").is_null()).unique("answer_id", keep="first", maintain_order=True)
     usable = usable.select("row_id", "index", "answer_id", "language", "request", "messages", answer="text")
     # Draw by draw: what a model is asked about bears the instruction's id, by which the plan of a run counts.
@@ -155,7 +165,9 @@ def _measures(waves: list[pl.DataFrame]) -> dict[str, int | float | str | None]:
 
 def _charts(waves: list[pl.DataFrame], kept: pl.DataFrame) -> dict[str, str]:
     made = pl.concat(waves)
-    verdict = pl.coalesce("execution", pl.when(pl.col("why").is_not_null()).then(pl.lit("not run")), pl.lit("nothing to run"))
+    verdict = pl.coalesce(
+        "execution", pl.when(pl.col("why").is_not_null()).then(pl.lit("not run")), pl.lit("nothing to run")
+    )
     return {
         "answers by class": _counted(made, pl.col("reason").fill_null("usable").alias("class")),
         "executions": _counted(made, verdict.alias("verdict")),

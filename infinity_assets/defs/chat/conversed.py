@@ -58,10 +58,14 @@ def _make(number: int) -> dg.AssetsDefinition:
             charts={
                 "user turns": charts.table(result.kept.group_by("turns").len("rows").sort("turns")),
                 "turns tried": charts.table(
-                    tried.group_by("turn", pl.col("reason").fill_null("added")).len("turns").sort("turn", pl.col("turns") * -1, "reason"),
+                    tried.group_by("turn", pl.col("reason").fill_null("added"))
+                    .len("turns")
+                    .sort("turn", pl.col("turns") * -1, "reason"),
                     rows=40,
                 ),
-                "coherence": charts.histogram(result.kept["coherence"], "judge's least probability that a turn carries on", low=0, high=1),
+                "coherence": charts.histogram(
+                    result.kept["coherence"], "judge's least probability that a turn carries on", low=0, high=1
+                ),
             },
         )
 

@@ -45,7 +45,11 @@ def _make(number: int) -> dg.AssetsDefinition:
         asked = questions(rows)
         scores = pl.concat([diagnosis.examined(asking, asked, student, recipe.swap) for student in students])
         told = rows.join(diagnosis.weak(scores, recipe.weak_below), on="row_id", how="left")
-        lacks = _in_words(asking, told) if recipe.deficiencies else told.select("row_id", deficiency=pl.lit(None, pl.String)).head(0)
+        lacks = (
+            _in_words(asking, told)
+            if recipe.deficiencies
+            else told.select("row_id", deficiency=pl.lit(None, pl.String)).head(0)
+        )
         diagnosed = told.join(lacks, on="row_id", how="left")
         table = diagnosed.select(pl.col(c).cast(t) for c, t in DIAGNOSED.items()).sort("row_id")
         weak = table.filter("weak")
@@ -59,16 +63,22 @@ def _make(number: int) -> dg.AssetsDefinition:
             rows_in=rows.height,
             decisions=chosen.select(list(schema.DECISIONS)),
             measures={
-                "students": "; ".join(f"{s.name}: {s.model.model}, temperature {s.sampling.temperature:g}" for s in students),
+                "students": "; ".join(
+                    f"{s.name}: {s.model.model}, temperature {s.sampling.temperature:g}" for s in students
+                ),
                 "rows on which every student is weak": weak.height,
                 "rows whose weakness is told in words": table["deficiency"].count(),
                 "rows without a score of a student": table["weak"].null_count(),
                 "position bias of the judge, points": scores.select(pl.mean("shift")).item(),
             },
             charts={
-                "deficiencies": charts.table(weak.select("deficiency", request=conversation.instruction()).drop_nulls(), rows=10),
+                "deficiencies": charts.table(
+                    weak.select("deficiency", request=conversation.instruction()).drop_nulls(), rows=10
+                ),
                 "students": charts.histogram(scores["score"], "judge's score of a student's answer", low=1, high=5),
-                "references": charts.histogram(scores["reference_score"], "judge's score of the reference beside it", low=1, high=5),
+                "references": charts.histogram(
+                    scores["reference_score"], "judge's score of the reference beside it", low=1, high=5
+                ),
             },
         )
 
@@ -78,7 +88,11 @@ def _make(number: int) -> dg.AssetsDefinition:
 def questions(rows: pl.DataFrame) -> pl.DataFrame:
     """What students are asked of rows, and the reference: row_id, language, messages, request, reference."""
     return rows.select(
-        "row_id", "language", conversation.request().alias("messages"), request=conversation.instruction(), reference=conversation.answer()
+        "row_id",
+        "language",
+        conversation.request().alias("messages"),
+        request=conversation.instruction(),
+        reference=conversation.answer(),
     )
 
 
@@ -87,7 +101,9 @@ def _in_words(asking: Asking, rows: pl.DataFrame) -> pl.DataFrame:
     settings = asking.settings
     cut = pl.col("request", "reference", "answer").str.slice(0, settings.scoring.max_chars)
     asked = diagnosis.weakest(rows).with_columns(cut)
-    said = asking.write(diagnosis.DEFICIENCY, asked, settings.chat.diagnosis.deficiency_sampling, by=settings.models.judge)
+    said = asking.write(
+        diagnosis.DEFICIENCY, asked, settings.chat.diagnosis.deficiency_sampling, by=settings.models.judge
+    )
     return diagnosis.in_words(asked.join(said, on="row_id"))
 
 

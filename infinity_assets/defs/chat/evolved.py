@@ -74,7 +74,9 @@ def _gap(settings: Settings) -> tuple[str | Sampling, ...]:
     """Of the settings, what decides the gap that `self_rubrics` measures; nothing without that strategy."""
     if "self_rubrics" not in settings.chat.evolution.strategies:
         return ()
-    return settings.chat.answering.sampling, *(part for student in settings.models.students[:1] for part in student.parts)
+    return settings.chat.answering.sampling, *(
+        part for student in settings.models.students[:1] for part in student.parts
+    )
 
 
 def evolve(step: Step, number: int) -> Outcome:
@@ -82,7 +84,9 @@ def evolve(step: Step, number: int) -> Outcome:
     recipe, asking = step.settings.chat.evolution, step.asking()
     seeds = step.sampled(_candidates(step, number))
     if _stopped(step, number):
-        return Outcome(schema.empty(EVOLVED), rows_in=seeds.height, rows_created=0, decisions=_untried(seeds, "loop_stopped"))
+        return Outcome(
+            schema.empty(EVOLVED), rows_in=seeds.height, rows_created=0, decisions=_untried(seeds, "loop_stopped")
+        )
     wordings = [prompts.both(name, step.settings.prompts_dir) for name in _prompts(step.settings)]
     checks = rewrite_rules.rules(recipe.elimination, wordings)
     gate, tried, before = gate_of(step), [], _kept_before(step, number)
@@ -147,12 +151,20 @@ def _candidates(step: Step, number: int) -> pl.DataFrame:
     No row of which an answered child came in an earlier round is among them. Without `retry` each row is tried once.
     """
     before, retry = range(1, number), step.settings.chat.evolution.retry
-    seeds = [step.read("seed_selected").with_columns(deficiency=pl.lit(None, pl.String))] if retry or number == 1 else []
-    weak = [step.read_all(in_round("diagnosed", earlier)).filter("weak") for earlier in before if retry or earlier == number - 1]
+    seeds = (
+        [step.read("seed_selected").with_columns(deficiency=pl.lit(None, pl.String))] if retry or number == 1 else []
+    )
+    weak = [
+        step.read_all(in_round("diagnosed", earlier)).filter("weak")
+        for earlier in before
+        if retry or earlier == number - 1
+    ]
     wanted = (
         "row_id", "kind", "source", "file", "position", "licence", "domain", "language", *LABELS, "deficiency", "messages",
     )  # fmt: skip
-    rows = pl.concat([part.select(wanted) for part in (*seeds, *weak)]).filter(shard_of(step.settings.shards) == step.partition)
+    rows = pl.concat([part.select(wanted) for part in (*seeds, *weak)]).filter(
+        shard_of(step.settings.shards) == step.partition
+    )
     for earlier in before:
         answered = step.read_all(in_round("diagnosed", earlier)).select(row_id="parents").explode("row_id")
         children = step.read_all(in_round("evolved", earlier)).join(answered, on="row_id", how="semi")
@@ -168,20 +180,28 @@ def _candidates(step: Step, number: int) -> pl.DataFrame:
 
 def _kept_before(step: Step, number: int) -> pl.Series:
     """The ids of what earlier rounds kept."""
-    kept = [step.read_all(in_round("evolved", earlier)).select("row_id").collect()["row_id"] for earlier in range(1, number)]
+    kept = [
+        step.read_all(in_round("evolved", earlier)).select("row_id").collect()["row_id"] for earlier in range(1, number)
+    ]
     return pl.concat([pl.Series("row_id", [], pl.String), *kept])
 
 
 def _written_before(made: pl.DataFrame, before: pl.Series) -> pl.DataFrame:
     """Rewrites that an earlier round kept, of another seed: row_id, reason, detail."""
     child = with_row_ids(made.select("messages"))["row_id"]
-    again = made.select("row_id").with_columns(duplicate_of=child, reason=pl.lit("copy_of_another")).filter(child.is_in(before.implode()))
+    again = (
+        made.select("row_id")
+        .with_columns(duplicate_of=child, reason=pl.lit("copy_of_another"))
+        .filter(child.is_in(before.implode()))
+    )
     return again.select("row_id", "reason", detail=pl.struct("duplicate_of").struct.json_encode())
 
 
 def _stopped(step: Step, number: int) -> bool:
     """Whether the diagnosis of the round before has said that the loop stops."""
-    return number > 1 and bool(step.read(in_round("abilities", number - 1)).select(pl.col("stop").any()).collect().item())
+    return number > 1 and bool(
+        step.read(in_round("abilities", number - 1)).select(pl.col("stop").any()).collect().item()
+    )
 
 
 def _untried(seeds: pl.DataFrame, reason: str) -> pl.DataFrame:

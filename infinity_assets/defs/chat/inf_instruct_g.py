@@ -70,12 +70,15 @@ def inf_instruct_g(step: Step) -> Outcome:
             "domains and languages": charts.table(
                 kept.group_by("domain", "language").len("rows").sort(pl.col("rows") * -1, "domain", "language"), rows=40
             ),
-            "licences": charts.table(kept.group_by("licence", "terms").len("rows").sort(pl.col("rows") * -1, "licence"), rows=30),
+            "licences": charts.table(
+                kept.group_by("licence", "terms").len("rows").sort(pl.col("rows") * -1, "licence"), rows=30
+            ),
             "operations": charts.table(_made_by(step, kept), rows=40),
             "answer score": charts.histogram(kept["answer_score"], "judge's score of the answer", low=1, high=5),
             "pairs nearest to the threshold": charts.table(result.pairs, rows=12),
             "answer lengths": charts.histogram(
-                kept["messages"].list.last().struct.field("content").str.len_chars().log10(), "characters per last answer, log10"
+                kept["messages"].list.last().struct.field("content").str.len_chars().log10(),
+                "characters per last answer, log10",
             ),
         },
     )
@@ -105,7 +108,9 @@ def _made_by(step: Step, kept: pl.DataFrame) -> pl.DataFrame:
     for asset in ("conversed", "answered", "evolved"):
         names = [in_round(asset, number) for number in ROUNDS]
         books = [step.lake.book("edges", name, partition) for name in names for partition in step.lake.partitions(name)]
-        edges = pl.concat([schema.empty(schema.EDGES), *(book.select(list(schema.EDGES)).collect() for book in books)]).unique()
+        edges = pl.concat(
+            [schema.empty(schema.EDGES), *(book.select(list(schema.EDGES)).collect() for book in books)]
+        ).unique()
         line = line.join(edges.rename({"child_id": "at", "operation": asset}), on="at", how="left")
         line = line.with_columns(at=pl.coalesce("parent_id", "at")).drop("parent_id")
     counted = line.group_by("round", instruction="evolved", talked_on=pl.col("conversed").is_not_null()).len("rows")

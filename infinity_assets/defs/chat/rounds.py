@@ -25,7 +25,9 @@ ANSWERED = pl.Schema(
 STUDENT_SCORE = pl.Struct(
     {"student": pl.String, "answer": pl.String, "score": pl.Float64, "reference_score": pl.Float64, "error": pl.String}
 )
-DIAGNOSED = pl.Schema({**ANSWERED, "student_scores": pl.List(STUDENT_SCORE), "weak": pl.Boolean, "deficiency": pl.String})
+DIAGNOSED = pl.Schema(
+    {**ANSWERED, "student_scores": pl.List(STUDENT_SCORE), "weak": pl.Boolean, "deficiency": pl.String}
+)
 CONVERSED = pl.Schema({**DIAGNOSED, "turns": pl.Int64, "coherence": pl.Float64})
 MEANING = {
     "cate_ability": "coarse abilities of the seed",

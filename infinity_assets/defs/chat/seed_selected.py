@@ -22,7 +22,11 @@ _DETAIL = (*_LABELS, "label_source", "loss", "loss_after", "ifd", "depth")
     invariants=("conservation", "unique"),
     reads=("decontaminated", "measured", "labelled", "scored", "loss_after", "vectors", "tag_vocabulary"),
     settings=lambda s: (s.chat.seeds,),
-    columns={**schema.ROW, **dict.fromkeys((*CRITERIA, "vetoed"), pl.Boolean), **dict.fromkeys(_LABELS, pl.List(pl.String))},
+    columns={
+        **schema.ROW,
+        **dict.fromkeys((*CRITERIA, "vetoed"), pl.Boolean),
+        **dict.fromkeys(_LABELS, pl.List(pl.String)),
+    },
     meaning={
         "long_tail": "carries a rare fine label, or a less rare one and was drawn",
         "many_labels": "carries many fine labels",
@@ -50,7 +54,9 @@ def seed_selected(step: Step) -> Outcome:
         ("scored", ("loss", "ifd", "depth")),
         ("loss_after", ("loss_after",)),
     ):
-        rows = rows.join(step.read(asset).select("row_id", *columns).collect(), on="row_id", how="left", maintain_order="left")
+        rows = rows.join(
+            step.read(asset).select("row_id", *columns).collect(), on="row_id", how="left", maintain_order="left"
+        )
     known = rows.select(pl.col(name).cast(dtype) for name, dtype in KNOWN.items())
     picked = pick(known, step.read("vectors"), step.read("tag_vocabulary").collect(), recipe)
     rows = rows.join(picked.rows, on="row_id", maintain_order="left")
@@ -69,8 +75,12 @@ def seed_selected(step: Step) -> Outcome:
             "abilities": charts.table(_abilities(rows), rows=26),
             "sources": charts.table(_counted(rows, "source"), rows=40),
             "coverage": charts.table(summary.covered(picked.cells)),
-            "candidates on the grid": charts.heat_map(summary.counts_on_grid(picked.cells, recipe.grid), "candidates per cell"),
-            "seeds on the grid": charts.heat_map(summary.counts_on_grid(picked.cells.filter("taken"), recipe.grid), "seeds per cell"),
+            "candidates on the grid": charts.heat_map(
+                summary.counts_on_grid(picked.cells, recipe.grid), "candidates per cell"
+            ),
+            "seeds on the grid": charts.heat_map(
+                summary.counts_on_grid(picked.cells.filter("taken"), recipe.grid), "seeds per cell"
+            ),
         },
     )
 
@@ -90,7 +100,9 @@ def _measures(rows: pl.DataFrame, picked: Picked, recipe: Seeds) -> dict[str, in
 def _abilities(rows: pl.DataFrame) -> pl.DataFrame:
     """Rows and seeds per coarse ability; a row counts in each of its own."""
     return _counted(
-        rows.select("taken", "reason", "cate_ability").explode("cate_ability").with_columns(pl.col("cate_ability").fill_null("unlabelled")),
+        rows.select("taken", "reason", "cate_ability")
+        .explode("cate_ability")
+        .with_columns(pl.col("cate_ability").fill_null("unlabelled")),
         "cate_ability",
     )
 
@@ -98,5 +110,7 @@ def _abilities(rows: pl.DataFrame) -> pl.DataFrame:
 def _counted(rows: pl.DataFrame, by: str) -> pl.DataFrame:
     """Rows, candidates and seeds, most seeds first."""
     candidate = pl.col("taken") | (pl.col("reason") == "over_budget")
-    counts = rows.group_by(by).agg(pl.len().alias("rows"), candidate.sum().alias("candidates"), pl.col("taken").sum().alias("seeds"))
+    counts = rows.group_by(by).agg(
+        pl.len().alias("rows"), candidate.sum().alias("candidates"), pl.col("taken").sum().alias("seeds")
+    )
     return counts.sort(-pl.col("seeds").cast(pl.Int64), -pl.col("candidates").cast(pl.Int64), by)

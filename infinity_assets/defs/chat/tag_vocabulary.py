@@ -64,7 +64,10 @@ def tag_vocabulary(step: Step) -> Outcome:
         counted = fixed.join(used.select("label", "rows", "share"), on="label", how="left")
         none = pl.lit(None, pl.String)
         words = counted.with_columns(
-            pl.col("rows", "share").fill_null(0), said_by=pl.lit(f"vocabulary {frozen}"), lift_error=none, name_error=none
+            pl.col("rows", "share").fill_null(0),
+            said_by=pl.lit(f"vocabulary {frozen}"),
+            lift_error=none,
+            name_error=none,
         )
     else:
         words = _described(step, used)
@@ -90,20 +93,34 @@ def _described(step: Step, used: pl.DataFrame) -> pl.DataFrame:
     """The labels with coarse abilities and Chinese names: what is said by hand, and for the others what the model says."""
     hand = label_overrides.read(step.lake.data)
     own = pl.DataFrame(
-        [(label, list(said.cate_ability) if said.cate_ability else None, said.label_zh) for label, said in hand.items()],
+        [
+            (label, list(said.cate_ability) if said.cate_ability else None, said.label_zh)
+            for label, said in hand.items()
+        ],
         schema={"label": pl.String, "own_ability": pl.List(pl.String), "own_zh": pl.String},
         orient="row",
     )
     words = used.join(own, on="label", how="left", maintain_order="left")
-    asked = step.sampled(words.select(row_id="label", language=pl.lit("en"), kind=pl.lit("label"), seed="label"))["row_id"]
+    asked = step.sampled(words.select(row_id="label", language=pl.lit("en"), kind=pl.lit("label"), seed="label"))[
+        "row_id"
+    ]
     to_ask = words.filter(pl.col("label").is_in(asked.implode()))
     to_lift, to_name = (to_ask.filter(pl.col(column).is_null()) for column in ("own_ability", "own_zh"))
     lifted = labels.lifted(_asked(step, to_lift, "lift", _LIFT, labels.lift_schema()))
     named = labels.chinese(_asked(step, to_name, "label_zh", _NAME, None))
-    words = words.join(lifted, on="label", how="left", maintain_order="left").join(named, on="label", how="left", maintain_order="left")
-    by = pl.when(pl.col("own_ability").is_not_null()).then(pl.lit("hand")).when(pl.col("cate_ability").is_not_null()).then(pl.lit("model"))
+    words = words.join(lifted, on="label", how="left", maintain_order="left").join(
+        named, on="label", how="left", maintain_order="left"
+    )
+    by = (
+        pl.when(pl.col("own_ability").is_not_null())
+        .then(pl.lit("hand"))
+        .when(pl.col("cate_ability").is_not_null())
+        .then(pl.lit("model"))
+    )
     return words.with_columns(
-        said_by=by, cate_ability=pl.coalesce("own_ability", "cate_ability"), label_zh=pl.coalesce("own_zh", "label_zh", "label")
+        said_by=by,
+        cate_ability=pl.coalesce("own_ability", "cate_ability"),
+        label_zh=pl.coalesce("own_zh", "label_zh", "label"),
     )
 
 

@@ -17,7 +17,9 @@ def benchmark_files(step: Step) -> dict[str, str]:
     """What the files of every benchmark hold."""
     known = step.lake.catalog / "fingerprints" / "benchmarks"
     folders = step.pool.benchmark_folders().items()
-    return {f"files of {name}": content_fingerprint(load_source(folder), known / f"{name}.json") for name, folder in folders}
+    return {
+        f"files of {name}": content_fingerprint(load_source(folder), known / f"{name}.json") for name, folder in folders
+    }
 
 
 @dataset(
@@ -49,7 +51,10 @@ def benchmarks(step: Step) -> Outcome:
         items,
         measures={
             **{f"records left out: {reason}": skipped[reason] for reason in sorted(skipped)},
-            "benchmarks without an item": ", ".join(sorted(set(step.pool.benchmark_folders()) - set(items["benchmark"]))) or "none",
+            "benchmarks without an item": ", ".join(
+                sorted(set(step.pool.benchmark_folders()) - set(items["benchmark"]))
+            )
+            or "none",
         },
         charts={"items": charts.table(items.group_by("benchmark", "domain").len("items").sort("benchmark"), rows=30)},
     )

@@ -35,7 +35,9 @@ def contamination(step: Step) -> Outcome:
         measures={"sources flagged": ", ".join(sorted(set(flagged["source"]))) or "none"},
         charts={
             "share of a benchmark's items": charts.bars(
-                found.filter(pl.col("items") > 0).select(pairs, "share"), f"share of the benchmark's items; flagged above {limit:g}", limit
+                found.filter(pl.col("items") > 0).select(pairs, "share"),
+                f"share of the benchmark's items; flagged above {limit:g}",
+                limit,
             ),
             "by source and benchmark": charts.table(found, rows=60),
         },

@@ -29,13 +29,17 @@ def decontaminated(step: Step) -> Outcome:
     hits = strongest(step.read("matches").collect()).select(
         "row_id",
         pl.format("contaminated_{}", "rule").alias("reason"),
-        pl.struct("benchmark", "item_id", "part", "side", "span", "shared", "share").struct.json_encode().alias("detail"),
+        pl.struct("benchmark", "item_id", "part", "side", "span", "shared", "share")
+        .struct.json_encode()
+        .alias("detail"),
     )
     hits = pl.concat([hits, _paraphrased(step).join(hits, on="row_id", how="anti")])
     worst = found.filter("flagged").unique("source", keep="first", maintain_order=True)
     if not step.settings.decontamination.remove_flagged:
         worst = worst.clear()
-    whole = worst.select("source", pl.struct("benchmark", "items", "benchmark_items", "share").struct.json_encode().alias("of_source"))
+    whole = worst.select(
+        "source", pl.struct("benchmark", "items", "benchmark_items", "share").struct.json_encode().alias("of_source")
+    )
     told = rows.join(hits.lazy(), on="row_id", how="left", maintain_order="left").join(
         whole.lazy(), on="source", how="left", maintain_order="left"
     )
@@ -58,8 +62,14 @@ def decontaminated(step: Step) -> Outcome:
 def _paraphrased(step: Step) -> pl.DataFrame:
     """Rows that are removed because they come close to an item in meaning: row_id, reason, detail. None unless a threshold is set."""
     threshold = step.settings.decontamination.paraphrase_threshold
-    close = step.read("paraphrases").filter(pl.col("similarity") >= threshold) if threshold else step.read("paraphrases").clear()
-    closest = close.sort("row_id", pl.col("similarity") * -1, "item_id").unique("row_id", keep="first", maintain_order=True)
+    close = (
+        step.read("paraphrases").filter(pl.col("similarity") >= threshold)
+        if threshold
+        else step.read("paraphrases").clear()
+    )
+    closest = close.sort("row_id", pl.col("similarity") * -1, "item_id").unique(
+        "row_id", keep="first", maintain_order=True
+    )
     return closest.select(
         "row_id",
         pl.lit("contaminated_paraphrase").alias("reason"),

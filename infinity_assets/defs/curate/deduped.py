@@ -30,18 +30,27 @@ def deduped(step: Step) -> Outcome:
     dropped = losers.with_columns(
         pl.lit("dropped").alias("verdict"),
         pl.col("method").replace_strict(_REASONS).alias("reason"),
-        pl.struct("duplicate_of", "survivor_source", "method", "similarity", "matched").struct.json_encode().alias("detail"),
+        pl.struct("duplicate_of", "survivor_source", "method", "similarity", "matched")
+        .struct.json_encode()
+        .alias("detail"),
     ).select(list(schema.DECISIONS))
     return Outcome(survivors(pool, losers).sort("row_id"), rows_in=pool.height, decisions=dropped)
 
 
-_REASONS = {"exact": "exact_duplicate", "instruction": "answer_too_many", "near": "near_duplicate", "semantic": "semantic_duplicate"}
+_REASONS = {
+    "exact": "exact_duplicate",
+    "instruction": "answer_too_many",
+    "near": "near_duplicate",
+    "semantic": "semantic_duplicate",
+}
 
 
 def _spread(step: Step) -> pl.LazyFrame:
     """The rows of the pool that fall into the step's shard. The pool is read once for all shards of a run."""
     if not any(step.shared.iterdir()):
-        pool = pl.concat([step.read_all(asset).select(list(schema.ROW)) for asset in ("raw_pool", "synthesized_from_text")])
+        pool = pl.concat(
+            [step.read_all(asset).select(list(schema.ROW)) for asset in ("raw_pool", "synthesized_from_text")]
+        )
         pool.with_columns(shard_of(step.settings.shards)).sink_parquet(
             pl.PartitionBy(step.shared, key="shard", include_key=False), mkdir=True, compression="lz4"
         )

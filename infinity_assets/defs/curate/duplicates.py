@@ -44,7 +44,11 @@ def duplicates(step: Step) -> Outcome:
     prints = {source: step.lake.scan("fingerprints", source) for source in step.lake.partitions("fingerprints")}
     # Which answers to an instruction are too many may change with every source.
     before, added = (None, []) if rule.answers_per_instruction else step.before()
-    close = step.read("neighbours").filter(pl.col("similarity") >= rule.semantic.threshold).collect() if rule.semantic.enabled else None
+    close = (
+        step.read("neighbours").filter(pl.col("similarity") >= rule.semantic.threshold).collect()
+        if rule.semantic.enabled
+        else None
+    )
     losers = find_duplicates(
         prints, rule, neighbours=close, before=before.collect() if before is not None else None, added=added, workers=step.settings.ingest.workers,
         progress=lambda done, total: step.advance(done, total, "rows compared"),
@@ -60,8 +64,12 @@ def duplicates(step: Step) -> Outcome:
             f"records with the score {rule.score}": _scored(prints) if rule.score else None,
         },
         charts={
-            "who duplicates whom": charts.table(pairs.sort(pl.col("records") * -1, "source", "survivor_source", "method"), rows=20),
-            "similarity of near-duplicates": charts.histogram(near["similarity"], "Jaccard similarity", low=rule.near.threshold, high=1.0),
+            "who duplicates whom": charts.table(
+                pairs.sort(pl.col("records") * -1, "source", "survivor_source", "method"), rows=20
+            ),
+            "similarity of near-duplicates": charts.histogram(
+                near["similarity"], "Jaccard similarity", low=rule.near.threshold, high=1.0
+            ),
             "what the bands find": charts.curve(
                 lambda similarity: collision_probability(similarity, rule.near),
                 f"probability that rows of a Jaccard similarity are compared, {rule.near.bands} bands of {rule.near.rows_per_band}",
@@ -83,7 +91,11 @@ def _side_by_side(step: Step, near: pl.DataFrame) -> str:
         return ""
     wanted = [*shown["row_id"], *shown["matched"]]
     sources = sorted(
-        {*shown["source"], *near.filter(pl.col("row_id").is_in(shown["matched"].implode()))["source"], *shown["survivor_source"]}
+        {
+            *shown["source"],
+            *near.filter(pl.col("row_id").is_in(shown["matched"].implode()))["source"],
+            *shown["survivor_source"],
+        }
     )
     texts = pl.concat(
         step.lake.scan("raw_pool", source)
@@ -93,14 +105,21 @@ def _side_by_side(step: Step, near: pl.DataFrame) -> str:
     ).collect()
     said = dict(texts.iter_rows())
     pairs = [
-        _from_the_difference(said.get(row, ""), said.get(matched, "")) for row, matched in shown.select("row_id", "matched").iter_rows()
+        _from_the_difference(said.get(row, ""), said.get(matched, ""))
+        for row, matched in shown.select("row_id", "matched").iter_rows()
     ]
-    return charts.table(shown.select("similarity", pl.Series("row", [a for a, _ in pairs]), pl.Series("duplicates", [b for _, b in pairs])))
+    return charts.table(
+        shown.select(
+            "similarity", pl.Series("row", [a for a, _ in pairs]), pl.Series("duplicates", [b for _, b in pairs])
+        )
+    )
 
 
 def _from_the_difference(one: str, other: str) -> tuple[str, str]:
     """Two texts from a little before they differ: a table shows how texts begin, and near-duplicates begin alike."""
     one, other = " ".join(one.split()), " ".join(other.split())
-    alike = next((place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    alike = next(
+        (place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
+    )
     start = alike - _BEFORE
     return (one, other) if start <= 0 else (f"…{one[start:]}", f"…{other[start:]}")

@@ -48,7 +48,9 @@ def matches(step: Step) -> Outcome:
         looked_at += batch.height
         step.advance(looked_at, total)
     hits = pl.concat(lines).sort("row_id", maintain_order=True)
-    counts = hits.group_by("verdict", "rule", "part", "side").agg(pl.len().alias("hits"), pl.col("row_id").n_unique().alias("rows"))
+    counts = hits.group_by("verdict", "rule", "part", "side").agg(
+        pl.len().alias("hits"), pl.col("row_id").n_unique().alias("rows")
+    )
     full = hits.group_by("row_id").len().filter(pl.col("len") == LINES_PER_ROW).height
     return Outcome(
         hits,
@@ -62,7 +64,10 @@ def matches(step: Step) -> Outcome:
         charts={
             "hits": charts.table(counts.sort("verdict", "part", "rule", "side")),
             "share": charts.histogram(
-                hits.filter(pl.col("verdict") == "removes")["share"], "share of the item, of hits that remove", low=0, high=1
+                hits.filter(pl.col("verdict") == "removes")["share"],
+                "share of the item, of hits that remove",
+                low=0,
+                high=1,
             ),
             "excused": charts.table(_examples(hits, "excused"), rows=12),
             "reported": charts.table(_examples(hits, "reported"), rows=12),
@@ -76,5 +81,9 @@ def _rows(hits: pl.DataFrame, verdict: str) -> int:
 
 def _examples(hits: pl.DataFrame, verdict: str) -> pl.DataFrame:
     """The spans that the most rows share."""
-    spans = hits.filter(pl.col("verdict") == verdict).group_by("benchmark", "part", "span").agg(pl.col("row_id").n_unique().alias("rows"))
+    spans = (
+        hits.filter(pl.col("verdict") == verdict)
+        .group_by("benchmark", "part", "span")
+        .agg(pl.col("row_id").n_unique().alias("rows"))
+    )
     return spans.sort(pl.col("rows") * -1, "benchmark", "part", "span")

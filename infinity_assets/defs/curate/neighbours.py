@@ -73,7 +73,9 @@ def neighbours(step: Step) -> Outcome:
         },
         charts={
             "what would go": charts.table(goes),
-            "similarity": charts.histogram(pairs["similarity"], "pairs by similarity", bins=20, low=rule.floor, high=1.0),
+            "similarity": charts.histogram(
+                pairs["similarity"], "pairs by similarity", bins=20, low=rule.floor, high=1.0
+            ),
             "pairs by band": charts.table(_sample(step.lake, pairs), rows=_SHOWN * len(THRESHOLDS)),
         },
     )
@@ -84,7 +86,11 @@ def _judged(lake: Lake) -> tuple[pl.DataFrame, pl.Series]:
     parts = []
     known = pl.DataFrame(schema={"content_hash": pl.String})
     for source in lake.partitions("embeddings"):
-        part = lake.scan("embeddings", source).filter(pl.col("answer").is_not_null()).select("content_hash", "prompt", "answer", "facts")
+        part = (
+            lake.scan("embeddings", source)
+            .filter(pl.col("answer").is_not_null())
+            .select("content_hash", "prompt", "answer", "facts")
+        )
         new = part.join(known.lazy(), on="content_hash", how="anti").with_columns(source=pl.lit(source)).collect()
         known = pl.concat([known, new.select("content_hash")])
         if new.height or not parts:
@@ -103,14 +109,19 @@ def _sample(lake: Lake, pairs: pl.DataFrame) -> pl.DataFrame:
     shown = first.filter(pl.int_range(pl.len()).over("band") < _SHOWN).sort("similarity", "a", "b", descending=True)
     texts = _texts(lake, pl.concat([shown["a"], shown["b"]]))
     for end in ("a", "b"):
-        shown = shown.join(texts.rename(lambda name, end=end: f"{name} {end}" if name != "content_hash" else end), on=end, how="left")
+        shown = shown.join(
+            texts.rename(lambda name, end=end: f"{name} {end}" if name != "content_hash" else end), on=end, how="left"
+        )
     return shown.select("similarity", "prompt a", "prompt b", "answer a", "answer b")
 
 
 def _texts(lake: Lake, hashes: pl.Series) -> pl.DataFrame:
     """Prompt and answer of some contents: content_hash, prompt, answer. A text is found by its hash, so it is the one that was embedded."""
     ids = (
-        lake.scan("fingerprints").filter(pl.col("content_hash").is_in(hashes.unique().implode())).select("row_id", "content_hash").collect()
+        lake.scan("fingerprints")
+        .filter(pl.col("content_hash").is_in(hashes.unique().implode()))
+        .select("row_id", "content_hash")
+        .collect()
     )
     rows = pl.concat([lake.scan(asset).select("row_id", "messages") for asset in ("raw_pool", "synthesized_from_text")])
     return (

@@ -41,10 +41,15 @@ def paraphrases(step: Step) -> Outcome:
     items = step.read("benchmarks").select("item_id", "benchmark", "prompt").collect()
     spec = step.settings.semantic_embedder
     with step.inference().embedder(spec) as embedder:
-        known = pl.Series(embedder.read(items["prompt"].to_list()).unknown <= step.settings.dedup.semantic.max_unknown, dtype=pl.Boolean)
+        known = pl.Series(
+            embedder.read(items["prompt"].to_list()).unknown <= step.settings.dedup.semantic.max_unknown,
+            dtype=pl.Boolean,
+        )
         asked = items.filter(known)
         vectors = (
-            embedder.encode(asked["prompt"].to_list()).astype(np.float16) if asked.height else np.zeros((0, embedder.width), np.float16)
+            embedder.encode(asked["prompt"].to_list()).astype(np.float16)
+            if asked.height
+            else np.zeros((0, embedder.width), np.float16)
         )
     rows = step.read("fingerprints").select("row_id", "content_hash", "prompt_hash").unique().collect()
     one = rows.group_by("prompt_hash").agg(pl.col("content_hash").min())
@@ -71,7 +76,9 @@ def paraphrases(step: Step) -> Outcome:
         found,
         measures={"items compared": asked.height, "items of unknown words": items.height - asked.height},
         charts={
-            "similarity": charts.histogram(found["similarity"], "pairs by similarity", bins=20, low=rule.paraphrase_floor, high=1.0),
+            "similarity": charts.histogram(
+                found["similarity"], "pairs by similarity", bins=20, low=rule.paraphrase_floor, high=1.0
+            ),
             "items with a row at or above": charts.table(_reached(found)),
             "to be read": charts.table(_review(step.lake, found, items), rows=30),
         },
@@ -95,7 +102,12 @@ def _review(lake: Lake, found: pl.DataFrame, items: pl.DataFrame) -> pl.DataFram
         .unique("row_id", keep="first")
     )
     return (
-        best.join(items.select("item_id", pl.col("prompt").alias("item asks")), on="item_id", how="left", maintain_order="left")
+        best.join(
+            items.select("item_id", pl.col("prompt").alias("item asks")),
+            on="item_id",
+            how="left",
+            maintain_order="left",
+        )
         .join(texts, on="row_id", how="left", maintain_order="left")
         .select("similarity", "item_id", "source", "item asks", "row asks")
     )

@@ -33,7 +33,12 @@ def candidates(read: Read) -> pl.DataFrame:
     """
     rows = read("decontaminated").select(ROW).collect(engine="streaming").sort("row_id")
     for asset, columns in TABLES.items():
-        rows = rows.join(read(asset).select("row_id", *columns).collect(engine="streaming"), on="row_id", how="left", maintain_order="left")
+        rows = rows.join(
+            read(asset).select("row_id", *columns).collect(engine="streaming"),
+            on="row_id",
+            how="left",
+            maintain_order="left",
+        )
     topics = read("topics").select("topic", topic_share="share").collect()
     seeds = read("seed_selected").select("row_id").collect()["row_id"]
     return rows.join(topics, on="topic", how="left", maintain_order="left").with_columns(

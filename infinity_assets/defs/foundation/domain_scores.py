@@ -12,7 +12,16 @@ from infinity_assets.defs.step import Step
 from infinity_assets.defs.training import tuned_model, weights_of
 from infinity_assets.evaluation.evaluate import PROMPTS, evaluate
 from infinity_assets.evaluation.loop import PROXY
-from infinity_assets.evaluation.scores import OTHER, SCORE, TESTED, counted, left_out, read_lm_eval, references, result_files
+from infinity_assets.evaluation.scores import (
+    OTHER,
+    SCORE,
+    TESTED,
+    counted,
+    left_out,
+    read_lm_eval,
+    references,
+    result_files,
+)
 from infinity_assets.evaluation.tasks import TASK, chosen, read_tasks, why_not
 from infinity_assets.reading.pool import Pool
 from infinity_assets.report import charts
@@ -72,7 +81,13 @@ def domain_scores(step: Step) -> Outcome:
     programs: dict[str, Counter[str]] = {}
     scores = read_lm_eval(loop.lm_eval, loop.task_domains) if loop.lm_eval else _evaluated(step, programs)
     table = pl.concat([scores, references(scores, loop.reference_model, loop.reference)])
-    domains = table.filter(pl.col("role") == TESTED).drop_nulls("score").group_by("domain").agg(pl.col("score").mean()).sort("domain")
+    domains = (
+        table.filter(pl.col("role") == TESTED)
+        .drop_nulls("score")
+        .group_by("domain")
+        .agg(pl.col("score").mean())
+        .sort("domain")
+    )
     ran = {f"programs of {model}": charts.counts(counts) for model, counts in programs.items() if counts}
     return Outcome(
         table,

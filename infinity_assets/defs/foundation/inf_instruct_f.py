@@ -62,12 +62,19 @@ def inf_instruct_f(step: Step) -> Outcome:
         [
             failed.with_columns(pl.lit("dropped").alias("verdict")),
             verdicts.select(
-                "row_id", "reason", "detail", pl.when("taken").then(pl.lit("chosen")).otherwise(pl.lit("dropped")).alias("verdict")
+                "row_id",
+                "reason",
+                "detail",
+                pl.when("taken").then(pl.lit("chosen")).otherwise(pl.lit("dropped")).alias("verdict"),
             ),
         ]
     )
     said = taken.join(passed.rename({"log_weight": "dsir_log_weight"}).select("row_id", *list(_SAID)[:-1]), on="row_id")
-    texts = step.read("decontaminated").join(taken.select("row_id").lazy(), on="row_id", how="semi").collect(engine="streaming")
+    texts = (
+        step.read("decontaminated")
+        .join(taken.select("row_id").lazy(), on="row_id", how="semi")
+        .collect(engine="streaming")
+    )
     chosen = texts.join(said, on="row_id").select([*schema.ROW, *_SAID]).sort("row_id")
     accounts = composition.accounts(verdicts, quotas, dict(rows.group_by("domain").len().iter_rows()))
     by_selector = chosen.group_by("domain", "selector").len("rows").sort("domain", "selector")
@@ -77,7 +84,9 @@ def inf_instruct_f(step: Step) -> Outcome:
     return Outcome(
         chosen,
         rows_in=rows.height,
-        decisions=decided.join(rows.select("row_id", "source", "file", "position"), on="row_id").select(list(schema.DECISIONS)),
+        decisions=decided.join(rows.select("row_id", "source", "file", "position"), on="row_id").select(
+            list(schema.DECISIONS)
+        ),
         measures={
             "quota": int(accounts["quota"].sum()),
             "shortfall": int(accounts["shortfall"].sum()),

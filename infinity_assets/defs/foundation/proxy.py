@@ -24,5 +24,10 @@ def proxy(step: Step) -> Outcome:
     """
     loop = step.settings.foundation.loop
     return training.trained(
-        step, step.read("inf_instruct_f"), loop.proxy, loop.model, section="foundation.loop.proxy", base="foundation.loop.model"
+        step,
+        step.read("inf_instruct_f"),
+        loop.proxy,
+        loop.model,
+        section="foundation.loop.proxy",
+        base="foundation.loop.model",
     )

@@ -43,9 +43,16 @@ def rules(step: Step) -> Outcome:
     sides = {bound: counts.sides(facts, bound, settings, _SHOWN) for bound in rulebook.BOUNDS}
     named = pl.concat([found["row_id"] for found in sides.values()]).unique()
     shown = page.texts(
-        step.read("decontaminated").select("row_id", "messages").filter(pl.col("row_id").is_in(named.implode())).collect(engine="streaming")
+        step.read("decontaminated")
+        .select("row_id", "messages")
+        .filter(pl.col("row_id").is_in(named.implode()))
+        .collect(engine="streaming")
     )
-    failing = facts.select(pl.any_horizontal(bound.rule(settings).fails.fill_null(False) for bound in rulebook.BOUNDS)).to_series().sum()
+    failing = (
+        facts.select(pl.any_horizontal(bound.rule(settings).fails.fill_null(False) for bound in rulebook.BOUNDS))
+        .to_series()
+        .sum()
+    )
     return Outcome(
         table,
         measures={"rows judged": facts.height, "rows that fail a rule": int(failing)},

@@ -41,7 +41,9 @@ def topics(step: Step) -> Outcome:
     items = step.read("benchmarks").select("item_id", "benchmark", "domain", "prompt").collect()
     items = items.join(step.read("benchmark_vectors").select("item_id", "topic").collect(), on="item_id", how="left")
     floor = step.settings.foundation.selectors.retrieval_floor
-    near = step.read("proximity").group_by("topic").agg(rows=pl.len(), near=(pl.col("proximity") >= floor).sum()).collect()
+    near = (
+        step.read("proximity").group_by("topic").agg(rows=pl.len(), near=(pl.col("proximity") >= floor).sum()).collect()
+    )
     table = of.describe(items, near)
     shown = table.select("topic", "words", "items", pl.col("share").round(4), "rows", "near")
     return Outcome(

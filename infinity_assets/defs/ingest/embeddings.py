@@ -60,10 +60,14 @@ def embeddings(step: Step) -> Outcome:
     """
     contents = step.read("fingerprints").select(pl.col("content_hash").n_unique()).collect().item()
     if not step.settings.dedup.semantic.enabled:
-        return Outcome(pl.DataFrame(schema=semantic.embeddings(1)), measures={"contents that would be embedded": contents})
+        return Outcome(
+            pl.DataFrame(schema=semantic.embeddings(1)), measures={"contents that would be embedded": contents}
+        )
     batches = list(_embedded(step, contents))
     rows = pl.scan_parquet(batches, glob=False)
-    judged = rows.select(pl.len(), judged=pl.col("answer").count(), cut=pl.col("cut").sum(), read=pl.col("prompt").count()).collect()
+    judged = rows.select(
+        pl.len(), judged=pl.col("answer").count(), cut=pl.col("cut").sum(), read=pl.col("prompt").count()
+    ).collect()
     return Outcome(
         rows,
         measures={

@@ -50,7 +50,9 @@ def _fingerprinted(step: Step) -> pl.LazyFrame:
 
     def signed() -> Iterator[pl.DataFrame]:
         batches, done = rows.collect_batches(chunk_size=_BATCH, maintain_order=True, engine="streaming"), 0
-        for prints in in_order(lambda batch: fingerprints_of.fingerprint(batch, rule), batches, step.settings.ingest.workers):
+        for prints in in_order(
+            lambda batch: fingerprints_of.fingerprint(batch, rule), batches, step.settings.ingest.workers
+        ):
             done += prints.height
             step.advance(done, total)
             yield prints
@@ -60,6 +62,10 @@ def _fingerprinted(step: Step) -> pl.LazyFrame:
 
 def _scored(step: Step) -> pl.LazyFrame:
     """The number that an annotation gives a row; of several, the highest."""
-    notes = step.lake.book("annotations", "raw_pool", step.partition).filter(pl.col("name") == step.settings.dedup.score)
+    notes = step.lake.book("annotations", "raw_pool", step.partition).filter(
+        pl.col("name") == step.settings.dedup.score
+    )
     number = pl.col("value").str.strip_chars('"').cast(pl.Float64, strict=False)
-    return notes.group_by("row_id", *fingerprints_of.PLACE).agg(pl.when(number.is_finite()).then(number).max().alias("score"))
+    return notes.group_by("row_id", *fingerprints_of.PLACE).agg(
+        pl.when(number.is_finite()).then(number).max().alias("score")
+    )

@@ -28,12 +28,18 @@ _READ = ("layout", "fields", "keep")
 def _source(step: Step) -> Source:
     folders = step.pool.source_folders()
     if step.partition not in folders:
-        raise InfinityError(f"source `{step.partition}` has no folder in {step.pool.sources}: it was removed; run `infinity run` again.")
+        raise InfinityError(
+            f"source `{step.partition}` has no folder in {step.pool.sources}: it was removed; run `infinity run` again."
+        )
     if hub.pending(folders[step.partition]):
-        raise InfinityError(f"source `{step.partition}` has not been downloaded: `infinity sources fetch {step.partition}`.")
+        raise InfinityError(
+            f"source `{step.partition}` has not been downloaded: `infinity sources fetch {step.partition}`."
+        )
     source = load_source(folders[step.partition])
     if source.include and not source.files():
-        raise InfinityError(f"source `{source.name}`: `include` in its source.yaml names no file of data ({', '.join(source.include)}).")
+        raise InfinityError(
+            f"source `{source.name}`: `include` in its source.yaml names no file of data ({', '.join(source.include)})."
+        )
     return source
 
 
@@ -69,18 +75,31 @@ def raw_pool(step: Step) -> Outcome:
     source = _source(step)
     outcome = _relabelled(step, source) or _read(step, source)
     rows, left_out = outcome.rows.lazy(), source.left_out()
-    counted = rows.group_by("domain", "language", "kind").len("rows").sort(pl.col("rows") * -1, "domain", "language", "kind")
-    lengths = rows.select(conversation.content_of("user", "assistant").str.len_chars().log10()).collect(engine="streaming")
+    counted = (
+        rows.group_by("domain", "language", "kind").len("rows").sort(pl.col("rows") * -1, "domain", "language", "kind")
+    )
+    lengths = rows.select(conversation.content_of("user", "assistant").str.len_chars().log10()).collect(
+        engine="streaming"
+    )
     return replace(
         outcome,
         origins=rows.select(list(schema.ORIGINS)),
-        measures={"licence": source.licence, "url": source.url, "revision": source.revision, "files not read": len(left_out)},
+        measures={
+            "licence": source.licence,
+            "url": source.url,
+            "revision": source.revision,
+            "files not read": len(left_out),
+        },
         charts={
             "domains and languages": charts.table(counted.collect(engine="streaming"), rows=20),
             "length": charts.histogram(lengths.to_series(), "characters per row, log10"),
             "not understood": not_understood(source.name, outcome.decisions.lazy(), outcome.quarantine.lazy()),
-            "not read": charts.table(pl.DataFrame({"file": list(left_out), "why": list(left_out.values())}), rows=20) if left_out else "",
-            "files": charts.table(outcome.files.lazy().sort("dropped", "records", descending=True).head(20).collect(), rows=20),
+            "not read": charts.table(pl.DataFrame({"file": list(left_out), "why": list(left_out.values())}), rows=20)
+            if left_out
+            else "",
+            "files": charts.table(
+                outcome.files.lazy().sort("dropped", "records", descending=True).head(20).collect(), rows=20
+            ),
         },
     )
 
@@ -117,7 +136,9 @@ def _relabelled(step: Step, source: Source) -> Outcome | None:
         now = getattr(source, name)
         if now != said[name]:  # if it is said no longer, the text tells
             rows.append(pl.lit(now, dtype=pl.String).alias(name))
-    labelled = old.with_columns(rows).map_batches(with_language_and_domain, streamable=True, schema=old.collect_schema())
+    labelled = old.with_columns(rows).map_batches(
+        with_language_and_domain, streamable=True, schema=old.collect_schema()
+    )
 
     def kept(book: str) -> pl.LazyFrame:
         return written(book, step.lake.book(book, step.asset, step.partition).drop("asset", "partition"))

@@ -19,7 +19,17 @@ from infinity_assets.rows.licences import most_restrictive
 from infinity_assets.rows.text import word_count
 from infinity_assets.settings import FromText
 from infinity_assets.settings.models import Sampling
-from infinity_assets.synthesis.from_text import OPERATION, Example, Grammar, Pair, Parsed, cut, exemplars, few_shot, groups
+from infinity_assets.synthesis.from_text import (
+    OPERATION,
+    Example,
+    Grammar,
+    Pair,
+    Parsed,
+    cut,
+    exemplars,
+    few_shot,
+    groups,
+)
 from infinity_assets.synthesis.from_text import conversation as conversation_of
 
 _EVIDENCE_CHARS = 300
@@ -83,7 +93,9 @@ def synthesized_from_text(step: Step) -> Outcome:
         edges=made.select(child_id="row_id", parent_id=pl.col("parents").list.first(), operation="operation"),
         measures={"texts with pairs": made.height, "pairs kept": kept, "pairs thrown away": thrown.total()},
         charts={
-            "thrown away": charts.table(pl.DataFrame(sorted(thrown.items()), schema={"reason": pl.String, "pairs": pl.Int64}, orient="row"))
+            "thrown away": charts.table(
+                pl.DataFrame(sorted(thrown.items()), schema={"reason": pl.String, "pairs": pl.Int64}, orient="row")
+            )
         },
     )
 
@@ -93,7 +105,9 @@ def _taken(pool: pl.LazyFrame, recipe: FromText) -> pl.DataFrame:
     body = conversation.instruction()
     texts = pool.filter((pl.col("kind") == "text") & (word_count(body) >= recipe.min_words))
     ids = texts.select(pl.col("row_id").unique()).collect()["row_id"]
-    chosen = ids.to_frame().with_columns(draw("from_text", ids).alias("draw")).sort("draw", "row_id").head(recipe.max_texts)
+    chosen = (
+        ids.to_frame().with_columns(draw("from_text", ids).alias("draw")).sort("draw", "row_id").head(recipe.max_texts)
+    )
     return (
         texts.join(chosen.lazy().select("row_id"), on="row_id", how="semi")
         .with_columns(most_restrictive(pl.col("licence")).over("row_id"), text=body)
@@ -141,7 +155,11 @@ def _synthesize(step: Step, texts: pl.DataFrame) -> dict[str, Written]:
                 )
             )
             # A tuned model may well give one answer to a question about several texts; one that is shown examples copies them.
-            copies = [pair for _, pairs in (*shown[wording.label], *chains[chain]) for pair in pairs] if recipe.exemplars else []
+            copies = (
+                [pair for _, pairs in (*shown[wording.label], *chains[chain]) for pair in pairs]
+                if recipe.exemplars
+                else []
+            )
             asked.append((chain, context, copies))
         answers = inference.complete(spec, requests, "synthesize")
         lines = answers.frame.select("row_id", "text", "finish_reason", "error").rows()
@@ -184,8 +202,12 @@ def _decisions(texts: pl.DataFrame, made: pl.DataFrame, written: dict[str, Writt
 
     def detail(row_id: str) -> str:
         w = written[row_id]
-        evidence = {"finish": w.finish_reason, "wrote": w.text[:_EVIDENCE_CHARS]} if w.failure else {"child": children[row_id]}
-        return orjson.dumps({**evidence, "pairs": len(w.parsed.pairs), "thrown_away": dict(Counter(w.parsed.rejected))}).decode()
+        evidence = (
+            {"finish": w.finish_reason, "wrote": w.text[:_EVIDENCE_CHARS]} if w.failure else {"child": children[row_id]}
+        )
+        return orjson.dumps(
+            {**evidence, "pairs": len(w.parsed.pairs), "thrown_away": dict(Counter(w.parsed.rejected))}
+        ).decode()
 
     return texts.with_columns(
         pl.lit("dropped").alias("verdict"),

@@ -55,7 +55,13 @@ def release(step: Step) -> Outcome:
         _write_ndjson(writers.openai_messages(rows), folder / f"{name}.messages.jsonl")
         sets[name] = rows
         index.append(
-            rows.select(pl.lit(name).alias("dataset"), "row_id", "source", "licence", pl.int_range(pl.len(), dtype=pl.Int64).alias("line"))
+            rows.select(
+                pl.lit(name).alias("dataset"),
+                "row_id",
+                "source",
+                "licence",
+                pl.int_range(pl.len(), dtype=pl.Int64).alias("line"),
+            )
         )
         dropped.append(
             refused.with_columns(
@@ -81,7 +87,8 @@ def release(step: Step) -> Outcome:
         charts={
             "files": charts.table(listing),
             "licences": charts.table(
-                pl.concat(index).group_by("dataset", "licence").len("rows").sort("dataset", pl.col("rows") * -1), rows=30
+                pl.concat(index).group_by("dataset", "licence").len("rows").sort("dataset", pl.col("rows") * -1),
+                rows=30,
             ),
         },
     )

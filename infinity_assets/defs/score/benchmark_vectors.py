@@ -13,7 +13,13 @@ from infinity_assets.selection import topics as of
     group="score",
     reads=("benchmarks",),
     settings=lambda s: (s.scoring.embedder.identity, s.scoring.max_unknown, s.foundation.items_per_topic),
-    columns={"item_id": pl.String, "benchmark": pl.String, "domain": pl.String, "topic": pl.String, "vector": pl.Array(pl.Float16, 1)},
+    columns={
+        "item_id": pl.String,
+        "benchmark": pl.String,
+        "domain": pl.String,
+        "topic": pl.String,
+        "vector": pl.Array(pl.Float16, 1),
+    },
     meaning={
         "item_id": "benchmark, file where there are several, and position",
         "benchmark": "name of the benchmark's folder",
@@ -30,19 +36,37 @@ def benchmark_vectors(step: Step) -> Outcome:
     items = step.read("benchmarks").select("item_id", "benchmark", "domain", "prompt").collect().sort("item_id")
     with step.inference().embedder(step.settings.scoring.embedder) as embedder:
         texts = items["prompt"].to_list()
-        known = pl.Series([unknown <= step.settings.scoring.max_unknown for unknown in embedder.read(texts).unknown], dtype=pl.Boolean)
-        made = pl.Series("vector", embedder.encode(texts), dtype=pl.Array(pl.Float16, embedder.width)) if texts else None
+        known = pl.Series(
+            [unknown <= step.settings.scoring.max_unknown for unknown in embedder.read(texts).unknown], dtype=pl.Boolean
+        )
+        made = (
+            pl.Series("vector", embedder.encode(texts), dtype=pl.Array(pl.Float16, embedder.width)) if texts else None
+        )
     if made is None:
         return Outcome(
-            items.select("item_id", "benchmark", "domain", topic=pl.lit(None, pl.String), vector=pl.lit(None, pl.Array(pl.Float16, 1)))
+            items.select(
+                "item_id",
+                "benchmark",
+                "domain",
+                topic=pl.lit(None, pl.String),
+                vector=pl.lit(None, pl.Array(pl.Float16, 1)),
+            )
         )
-    table = of.label_items(items.with_columns(pl.when(known).then(made).alias("vector")), step.settings.foundation.items_per_topic)
+    table = of.label_items(
+        items.with_columns(pl.when(known).then(made).alias("vector")), step.settings.foundation.items_per_topic
+    )
     return Outcome(
         table.select("item_id", "benchmark", "domain", "topic", "vector"),
-        measures={"topics": table["topic"].drop_nulls().n_unique(), "items without a vector": table["vector"].null_count()},
+        measures={
+            "topics": table["topic"].drop_nulls().n_unique(),
+            "items without a vector": table["vector"].null_count(),
+        },
         charts={
             "topics per domain": charts.table(
-                table.drop_nulls("topic").group_by("domain").agg(pl.col("topic").n_unique(), items=pl.len()).sort("domain")
+                table.drop_nulls("topic")
+                .group_by("domain")
+                .agg(pl.col("topic").n_unique(), items=pl.len())
+                .sort("domain")
             )
         },
     )

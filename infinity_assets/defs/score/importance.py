@@ -38,11 +38,20 @@ def importance(step: Step) -> Outcome:
     dsir = step.settings.foundation.dsir
     counts = from_frame(step.read_all("ngrams").collect(), dsir)
     targets = _targets(step.read("benchmarks").select("benchmark", "domain", "prompt").collect(), counts, dsir)
-    fitted = {domain: fit(counts["pool", domain], target, dsir) for domain, target in targets.items() if ("pool", domain) in counts}
+    fitted = {
+        domain: fit(counts["pool", domain], target, dsir)
+        for domain, target in targets.items()
+        if ("pool", domain) in counts
+    }
     table = weigh_rows(step.read("decontaminated"), fitted, dsir, step.settings.ingest.workers)
     told = pl.DataFrame(
         [
-            (domain, ", ".join(dsir.targets[domain]) or "its benchmarks", int(part.lengths.sum()), int(part.ngrams.sum()))  # pyright: ignore[reportArgumentType]
+            (
+                domain,
+                ", ".join(dsir.targets[domain]) or "its benchmarks",
+                int(part.lengths.sum()),
+                int(part.ngrams.sum()),
+            )  # pyright: ignore[reportArgumentType]
             for domain, part in sorted(targets.items())
         ],
         schema={"domain": pl.String, "target": pl.String, "prompts": pl.Int64, "n-grams": pl.Int64},
@@ -54,8 +63,12 @@ def importance(step: Step) -> Outcome:
         charts={
             "targets": charts.table(told),
             **{
-                f"weights, {domain}": charts.histogram(own["log_weight"] / own["prompt_tokens"], f"log weight per token, {domain}")
-                for (domain,), own in table.drop_nulls("log_weight").sort("domain").group_by("domain", maintain_order=True)
+                f"weights, {domain}": charts.histogram(
+                    own["log_weight"] / own["prompt_tokens"], f"log weight per token, {domain}"
+                )
+                for (domain,), own in table.drop_nulls("log_weight")
+                .sort("domain")
+                .group_by("domain", maintain_order=True)
             },
         },
     )

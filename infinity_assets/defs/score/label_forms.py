@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 def label_files(step: Step) -> dict[str, str]:
     """What is said of labels outside the lake: the user's own file, and the frozen vocabulary."""
     frozen = step.settings.labels.vocabulary
-    files = {file.name: digest(file.read_text(encoding="utf-8", errors="replace")) for file in label_overrides.files(step.lake.data)}
+    files = {
+        file.name: digest(file.read_text(encoding="utf-8", errors="replace"))
+        for file in label_overrides.files(step.lake.data)
+    }
     if frozen:
         made = vocabularies.read(step.lake.data, frozen)
         files[f"vocabulary {frozen}"] = digest(made.write_json())

@@ -48,18 +48,29 @@ def labelled(step: Step) -> Outcome:
     recipe, most = step.settings.labels, step.settings.scoring.max_labels
     known = _by_model(step).sort("row_id")
     tags = step.read_all("tagged").select("row_id", "tag_error").collect()
-    rows = step.read("decontaminated").select("row_id").collect().join(tags, on="row_id", how="left", maintain_order="left")
+    rows = (
+        step.read("decontaminated")
+        .select("row_id")
+        .collect()
+        .join(tags, on="row_id", how="left", maintain_order="left")
+    )
     table = rows.join(known, on="row_id", how="left", maintain_order="left")
     here = pl.col("ability").is_not_null()
     error = pl.when(~here).then(pl.coalesce("tag_error", pl.lit(vocabulary.NOT_IN_VOCABULARY)))
-    table = table.with_columns(label_source=pl.when(here).then(pl.lit(MODEL)), label_similarity=pl.lit(None, pl.Float32), label_error=error)
+    table = table.with_columns(
+        label_source=pl.when(here).then(pl.lit(MODEL)), label_similarity=pl.lit(None, pl.Float32), label_error=error
+    )
     tables = {}
     if recipe.spread:
         examples = _examples(step, known)
         table = _spread(step, table, examples)
         sampled = _sampled(examples)
         tables["agreement"] = charts.table(_rounded(spread.agreement(sampled, recipe, most)), rows=20)
-    by_source = table.group_by("label_source", "label_error").len("rows").sort(pl.col("rows") * -1, "label_source", "label_error")
+    by_source = (
+        table.group_by("label_source", "label_error")
+        .len("rows")
+        .sort(pl.col("rows") * -1, "label_source", "label_error")
+    )
     coarse = table.explode("cate_ability").drop_nulls("cate_ability").group_by("cate_ability").len("rows")
     return Outcome(
         table.select(pl.col(name).cast(dtype) for name, dtype in _COLUMNS.items()),
@@ -71,7 +82,9 @@ def labelled(step: Step) -> Outcome:
             "who labelled": charts.table(by_source, rows=20),
             "coarse abilities": charts.table(coarse.sort(pl.col("rows") * -1, "cate_ability"), rows=26),
             **tables,
-            "similarity": charts.histogram(table["label_similarity"].drop_nulls(), "nearest labelled row, cosine", low=0, high=1),
+            "similarity": charts.histogram(
+                table["label_similarity"].drop_nulls(), "nearest labelled row, cosine", low=0, high=1
+            ),
         },
     )
 
@@ -80,7 +93,9 @@ def _by_model(step: Step) -> pl.DataFrame:
     """Rows that the tagger labelled with a label of the vocabulary: row_id, ability, cate_ability."""
     forms = step.read_all("label_forms").drop_nulls("label").select("form", "label").collect()
     lifts = step.read_all("tag_vocabulary").select("label", "cate_ability").collect()
-    written = step.read_all("tagged").select("row_id", form="raw_labels").filter(pl.col("form").list.len() > 0).collect()
+    written = (
+        step.read_all("tagged").select("row_id", form="raw_labels").filter(pl.col("form").list.len() > 0).collect()
+    )
     placed = written.explode("form").join(forms.join(lifts, on="label"), on="form", maintain_order="left")
     return placed.group_by("row_id", maintain_order=True).agg(
         ability=pl.col("label").unique(maintain_order=True),
@@ -91,7 +106,10 @@ def _by_model(step: Step) -> pl.DataFrame:
 def _examples(step: Step, known: pl.DataFrame) -> spread.Labelled:
     """The rows that the tagger labelled and that have a vector."""
     parts = [
-        step.lake.scan("vectors", partition).drop_nulls("vector").join(known.lazy(), on="row_id").collect(engine="streaming")
+        step.lake.scan("vectors", partition)
+        .drop_nulls("vector")
+        .join(known.lazy(), on="row_id")
+        .collect(engine="streaming")
         for partition in step.lake.partitions("vectors")
     ]
     # A plan has shards of no vectors beside shards with some, and these are of another width.
@@ -103,7 +121,9 @@ def _spread(step: Step, table: pl.DataFrame, examples: spread.Labelled) -> pl.Da
     """The table with what neighbours say of the rows that have no labels."""
     recipe = step.settings.labels
     lacking = table.filter(pl.col("label_source").is_null()).select("row_id")
-    asked = lacking.join(step.lake.scan("vectors", step.partition).collect(), on="row_id", maintain_order="left").drop_nulls("vector")
+    asked = lacking.join(
+        step.lake.scan("vectors", step.partition).collect(), on="row_id", maintain_order="left"
+    ).drop_nulls("vector")
     found = spread.neighbours(_matrix(asked), examples, recipe.spread_cosine, recipe.neighbours, recipe.exact_up_to)
     said = asked.select("row_id").with_row_index("query").with_columns(pl.col("query").cast(pl.Int64), has_vector=True)
     said = said.join(found.group_by("query").agg(nearest=pl.col("similarity").max()), on="query", how="left")

@@ -35,7 +35,11 @@ def loss_after(step: Step) -> Outcome:
     if weights is None:
         return Outcome(pl.DataFrame(schema=_LOSS_AFTER), measures={"losses": "none: `tuned` has trained no model"})
     before = step.read("scored").filter(pl.col("loss").is_not_null()).select("row_id", "loss")
-    rows = step.sampled(step.read("decontaminated").join(before.select("row_id"), on="row_id", how="semi", maintain_order="left").collect())
+    rows = step.sampled(
+        step.read("decontaminated")
+        .join(before.select("row_id"), on="row_id", how="semi", maintain_order="left")
+        .collect()
+    )
     model = training.tuned_model(step.settings.models.scorer, weights)
     asked = step.inference().score(model, batch.last_answers(rows, with_context=True), "loss after training").frame
     table = likelihood.mean_loss(asked, "loss_after").select(list(_LOSS_AFTER))

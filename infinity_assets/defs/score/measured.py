@@ -42,7 +42,10 @@ def measured(step: Step) -> Outcome:
     languages = table.group_by("code_language").len("rows").drop_nulls().sort(pl.col("rows") * -1, "code_language")
     return Outcome(
         table,
-        measures={"answers with code": table["code_language"].count(), "Python that parses": int(table["python_parses"].sum())},
+        measures={
+            "answers with code": table["code_language"].count(),
+            "Python that parses": int(table["python_parses"].sum()),
+        },
         charts={
             "prompts": charts.histogram(table["prompt_chars"].log10(), "characters of the prompts, log10"),
             "answers": charts.histogram(table["answer_chars"].log10(), "characters of the answer, log10"),

@@ -31,4 +31,6 @@ def ngrams(step: Step) -> Outcome:
     dsir = step.settings.foundation.dsir
     counts = count_rows(step.read("decontaminated"), dsir, step.settings.ingest.workers)
     prompts = {f"{side} {name}, prompts": int(part.lengths.sum()) for (side, name), part in sorted(counts.items())}
-    return Outcome(to_frame(counts), measures={**prompts, "n-grams": int(sum(part.ngrams.sum() for part in counts.values()))})
+    return Outcome(
+        to_frame(counts), measures={**prompts, "n-grams": int(sum(part.ngrams.sum() for part in counts.values()))}
+    )

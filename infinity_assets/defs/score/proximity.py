@@ -34,5 +34,7 @@ def proximity(step: Step) -> Outcome:
     return Outcome(
         found,
         measures={"rows compared": int(found["proximity"].count()), "items": items.height},
-        charts={"proximity": charts.histogram(found["proximity"], "cosine to the nearest item", bins=20, low=0, high=1)},
+        charts={
+            "proximity": charts.histogram(found["proximity"], "cosine to the nearest item", bins=20, low=0, high=1)
+        },
     )

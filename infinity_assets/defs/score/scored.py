@@ -96,7 +96,9 @@ def scored(step: Step) -> Outcome:
     by_likelihood = wanting("ifd", "ic_ifd")
     likelihoods = likelihood.losses(
         asking.inference.score(models.scorer, batch.last_answers(by_likelihood, with_context=True), "loss").frame,
-        asking.inference.score(models.scorer, batch.last_answers(by_likelihood, with_context=False), "loss alone").frame,
+        asking.inference.score(
+            models.scorer, batch.last_answers(by_likelihood, with_context=False), "loss alone"
+        ).frame,
         asking.inference.score(models.scorer, batch.last_requests(wanting("ic_ifd")), "loss of requests").frame,
     )
     quality = asking.grade("judge_answer", described(wanting("quality"))).select(
@@ -109,7 +111,9 @@ def scored(step: Step) -> Outcome:
         rewarded = asking.inference.reward(models.reward, batch.conversations(wanting("reward")), "reward")
         rewards = rewarded.frame.select("row_id", "reward", reward_error="error")
     table = rows.select("row_id", language.detect(conversation.answer()).alias("answer_language")).join(
-        step.read("tagged").select("row_id", labels=pl.col("raw_labels").list.len().cast(pl.Int64)).collect(), on="row_id", how="left"
+        step.read("tagged").select("row_id", labels=pl.col("raw_labels").list.len().cast(pl.Int64)).collect(),
+        on="row_id",
+        how="left",
     )
     for scores in (likelihoods, quality, complexity, rewards):
         table = table.join(scores, on="row_id", how="left")
@@ -135,7 +139,10 @@ def scored(step: Step) -> Outcome:
     no_labels = pl.when(pl.col("labels").is_null()).then(pl.lit("no_labels"))
     no_depth = pl.when(pl.col("depth").is_null()).then(pl.coalesce("likelihood_error", no_labels))
     table = table.with_columns(no_depth.alias("depth_error")).select(list(_SCORED))
-    counted = {f"rows with {name}": int(table[name].count()) for name in ("ifd", "ic_ifd", "quality", "complexity", "reward", "depth")}
+    counted = {
+        f"rows with {name}": int(table[name].count())
+        for name in ("ifd", "ic_ifd", "quality", "complexity", "reward", "depth")
+    }
     return Outcome(
         table,
         measures={**counted, "mean quality": table["quality"].mean(), "median IFD": table["ifd"].median()},  # type: ignore[dict-item]
@@ -144,7 +151,9 @@ def scored(step: Step) -> Outcome:
             "IFD by perplexity": charts.histogram(table["ifd_perplexity"], "IFD, perplexity ratio", low=0, high=1.5),
             "IC-IFD": charts.histogram(table["ic_ifd"], "IC-IFD, 1/nats", low=0, high=1),
             "quality": charts.histogram(table["quality"], "judge score", low=1, high=5),
-            "complexity": charts.histogram(table["complexity"], "complexity of the request, by the judge", low=1, high=5),
+            "complexity": charts.histogram(
+                table["complexity"], "complexity of the request, by the judge", low=1, high=5
+            ),
             "reward": charts.histogram(table["reward"], "reward"),
             "loss": charts.histogram(table["loss"], "loss of the answer, nats per token"),
             "why there is none": charts.table(_reasons(table)),

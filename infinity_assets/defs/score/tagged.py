@@ -48,8 +48,17 @@ def tagged(step: Step) -> Outcome:
     answers = step.inference().generate(step.settings.models.tagger, requests, "tag")
     found = rows.select("row_id").join(labels.parse(answers.frame), on="row_id", how="left")
     outside = ~pl.col("row_id").is_in(taken["row_id"].implode())
-    table = found.with_columns(pl.when(outside).then(pl.lit(sample.NOT_SAMPLED)).otherwise("tag_error").alias("tag_error"))
-    forms = table.select(form="raw_labels").explode("form").drop_nulls().group_by("form").len("rows").sort(pl.col("rows") * -1, "form")
+    table = found.with_columns(
+        pl.when(outside).then(pl.lit(sample.NOT_SAMPLED)).otherwise("tag_error").alias("tag_error")
+    )
+    forms = (
+        table.select(form="raw_labels")
+        .explode("form")
+        .drop_nulls()
+        .group_by("form")
+        .len("rows")
+        .sort(pl.col("rows") * -1, "form")
+    )
     return Outcome(
         table,
         measures={"rows labelled": table["raw_labels"].count(), "forms": forms.height},

@@ -26,5 +26,10 @@ def tuned(step: Step) -> Outcome:
     """
     rows = step.read("decontaminated").filter(pl.col("kind") == "conversation")
     return training.trained(
-        step, rows, step.settings.chat.seeds.tuned, step.settings.models.scorer, section="chat.seeds.tuned", base="models.scorer"
+        step,
+        rows,
+        step.settings.chat.seeds.tuned,
+        step.settings.models.scorer,
+        section="chat.seeds.tuned",
+        base="models.scorer",
     )

@@ -46,5 +46,8 @@ def vectors(step: Step) -> Outcome:
         table = pl.concat(made())
     return Outcome(
         table,
-        measures={"embedder": step.settings.scoring.embedder.identity, "rows with a vector": int(table["vector"].count())},
+        measures={
+            "embedder": step.settings.scoring.embedder.identity,
+            "rows with a vector": int(table["vector"].count()),
+        },
     )

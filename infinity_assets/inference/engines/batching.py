@@ -16,7 +16,9 @@ def pieces(items: Sequence[Item], size: int) -> Iterator[list[Item]]:
         yield piece
 
 
-def by_halves(batch: Sequence[Item], work: Callable[[Sequence[Item]], Sequence[Result]]) -> Iterator[tuple[Item, Result | Exception]]:
+def by_halves(
+    batch: Sequence[Item], work: Callable[[Sequence[Item]], Sequence[Result]]
+) -> Iterator[tuple[Item, Result | Exception]]:
     """Work on a batch; where that fails, out of memory or by a fault in one item, on its halves.
 
     Yields every item with its result; one that fails alone with the error.

@@ -48,7 +48,10 @@ class Prompting:
     def header(self) -> list[int]:
         """What the template writes before an answer, and nothing before that; where that is nothing, the token that begins a text."""
         turn = [{"role": "user", "content": "?"}]
-        closed, opened = (self._tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=add) for add in (False, True))
+        closed, opened = (
+            self._tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=add)
+            for add in (False, True)
+        )
         tokens = self.encode(opened.removeprefix(closed))
         return tokens or [self._tokenizer.bos_token_id or self._tokenizer.eos_token_id]
 

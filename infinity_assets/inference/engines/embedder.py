@@ -65,7 +65,11 @@ class Embedder:
         """
         # sentence-transformers batches by length itself, so that little is padding, and puts the rows back in order.
         return self._model.encode(
-            list(texts), batch_size=self._batch, normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False
+            list(texts),
+            batch_size=self._batch,
+            normalize_embeddings=True,
+            convert_to_numpy=True,
+            show_progress_bar=False,
         )
 
     def read(self, texts: Sequence[str]) -> Reading:
@@ -73,10 +77,15 @@ class Embedder:
         import numpy as np
 
         window = self.spec.max_tokens
-        pieces = [encoding.ids for encoding in self._counting.encode_batch_fast([text[: window * _CHARS_PER_TOKEN] for text in texts])]
+        pieces = [
+            encoding.ids
+            for encoding in self._counting.encode_batch_fast([text[: window * _CHARS_PER_TOKEN] for text in texts])
+        ]
         lengths = np.array([len(ids) for ids in pieces], dtype=np.int64)
         owner = np.repeat(np.arange(len(pieces)), lengths)
-        known = ~np.isin(np.fromiter((token for ids in pieces for token in ids), np.int64, int(lengths.sum())), self._unknown)
+        known = ~np.isin(
+            np.fromiter((token for ids in pieces for token in ids), np.int64, int(lengths.sum())), self._unknown
+        )
         unknown = 1 - np.bincount(owner, known, minlength=len(pieces)) / np.maximum(lengths, 1)
         longer = np.array([len(text) > window * _CHARS_PER_TOKEN for text in texts], dtype=bool)
         return Reading((lengths > window) | longer, np.where(lengths > 0, unknown, 0).astype(np.float32))
@@ -99,7 +108,9 @@ def _unknown_ids(tokenizer: Any) -> list[int]:
     for token, number in tokenizer.get_vocab().items():
         inside = token.removeprefix("##") if token.startswith("##") or model["type"] != "WordPiece" else ""
         # White space is text, and is spelled as bytes too.
-        if re.fullmatch(r"<0x(?!0[9AD])[0-9A-F]{2}>", token) or (len(inside) == 1 and inside.isalpha() and not _writes_words(inside)):
+        if re.fullmatch(r"<0x(?!0[9AD])[0-9A-F]{2}>", token) or (
+            len(inside) == 1 and inside.isalpha() and not _writes_words(inside)
+        ):
             ids.append(number)
     return sorted(number for number in ids if number is not None)
 

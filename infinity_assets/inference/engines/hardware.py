@@ -24,7 +24,10 @@ def precision(dtype: str, on: str) -> str:
         import torch
 
         able = torch.cpu.get_capabilities()
-        hidden = torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "AVX2")  # by the environment, if the CPU has more
+        hidden = torch.backends.cpu.get_cpu_capability() in (
+            "DEFAULT",
+            "AVX2",
+        )  # by the environment, if the CPU has more
         if hidden or not (able.get("avx512_bf16") or able.get("amx_bf16")):
             return "float32"
     return dtype

@@ -24,13 +24,22 @@ from infinity_assets.inference.requests import (
 from infinity_assets.settings.models import Sampling
 
 TOP_LOGPROBS = 20  # as many as `vllm serve` gives by default, and OpenAI at all
-ANOTHER_SHAPE = (ValueError, TypeError, LookupError, AttributeError)  # what reading a reply raises that is not what the API promises
+ANOTHER_SHAPE = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+)  # what reading a reply raises that is not what the API promises
 OVERLOADED = frozenset({429, 503})
 AROUND = ' \n":'  # a choice, in JSON or alone
 OPTIONAL = {"seed": None, "top_logprobs": None, "logprobs": None, "max_tokens": "max_completion_tokens"}
 """What some servers do not take (Mistral no seed, OpenAI's reasoning models neither log-probabilities nor max_tokens), and what they call it."""
-_UNKNOWN = re.compile(r"unrecogni|unknown|unsupported|not support|extra|not permitted|forbidden|unexpected|not a valid|not allowed", re.I)
-_TOO_LONG = re.compile(r"context.?(length|window)|maximum (input|prompt) length|(prompt|input) is too long|too many (input )?tokens", re.I)
+_UNKNOWN = re.compile(
+    r"unrecogni|unknown|unsupported|not support|extra|not permitted|forbidden|unexpected|not a valid|not allowed", re.I
+)
+_TOO_LONG = re.compile(
+    r"context.?(length|window)|maximum (input|prompt) length|(prompt|input) is too long|too many (input )?tokens", re.I
+)
 _FILTERED = re.compile(r"content.?(filter|policy|management)|responsible.?ai|moderation|data_inspection_failed", re.I)
 _FORMAT = re.compile(r"response_format|json_schema|json_object|schema|strict|structured", re.I)
 
@@ -45,7 +54,9 @@ class Rejected(Exception):
     @property
     def fatal(self) -> bool:
         """Whether every other request would be rejected as well: the key, the credit, the model or the address."""
-        return (self.status in (401, 402, 404) or "insufficient_quota" in self.text or self.status == 403) and not self.filtered
+        return (
+            self.status in (401, 402, 404) or "insufficient_quota" in self.text or self.status == 403
+        ) and not self.filtered
 
     @property
     def filtered(self) -> bool:

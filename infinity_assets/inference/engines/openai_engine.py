@@ -109,7 +109,9 @@ class OpenAIEngine:
         await asyncio.gather(*others, return_exceptions=True)
         self._limit.in_flight = 0  # of calls that were cancelled before they began
 
-    async def _ask_all(self, requests: Sequence[Request], admit: Admit, answers: "queue.SimpleQueue[tuple[int, Response] | None]") -> None:
+    async def _ask_all(
+        self, requests: Sequence[Request], admit: Admit, answers: "queue.SimpleQueue[tuple[int, Response] | None]"
+    ) -> None:
         open_requests = asyncio.Semaphore(WAITING)
 
         async def work(position: int, request: Request, prompt_tokens: int, taken: float, ticket: Ticket) -> None:
@@ -163,7 +165,14 @@ class OpenAIEngine:
         return back_off(failures, typical if overloaded else FIRST_WAIT, longest, jitter)
 
     async def _try(
-        self, request: Request, prompt_tokens: int, weight: float, taken: float, ticket: Ticket, jitter: Jitter, made: int
+        self,
+        request: Request,
+        prompt_tokens: int,
+        weight: float,
+        taken: float,
+        ticket: Ticket,
+        jitter: Jitter,
+        made: int,
     ) -> tuple[_Tried, int]:
         """One call, and others beside it when it is late. The first answer counts, and ends the others. `made` is the number of calls so far."""
         calls = {asyncio.create_task(self._call(request, weight, taken, ticket))}
@@ -174,7 +183,9 @@ class OpenAIEngine:
                 # Asked anew each time: how long calls take may be known only after this one was made.
                 due = next_at or began + self._pace.late_after(weight) * (2 ** len(calls) - 1)
                 wait = due - time.monotonic()
-                done, calls = await asyncio.wait(calls, timeout=min(wait, LOOK) if wait > 0 else LOOK, return_when=asyncio.FIRST_COMPLETED)
+                done, calls = await asyncio.wait(
+                    calls, timeout=min(wait, LOOK) if wait > 0 else LOOK, return_when=asyncio.FIRST_COMPLETED
+                )
                 for call in done:
                     tried = call.result()
                     if tried.outcome == "answered":
@@ -204,10 +215,14 @@ class OpenAIEngine:
             if tried.response.error is None:
                 self._pace.add(weight, time.monotonic() - began)
                 if tried.response.prompt_tokens:
-                    self._quota.used(taken, tried.response.prompt_tokens, tried.response.completion_tokens, most_tokens(request))
+                    self._quota.used(
+                        taken, tried.response.prompt_tokens, tried.response.completion_tokens, most_tokens(request)
+                    )
             return tried
         finally:
-            self._limit.leave(ticket, tried and tried.outcome, min(tried.retry_after, LONGEST_RETRY_AFTER) if tried else 0.0)
+            self._limit.leave(
+                ticket, tried and tried.outcome, min(tried.retry_after, LONGEST_RETRY_AFTER) if tried else 0.0
+            )
 
     async def _classified(self, request: Request) -> _Tried:
         """One call for a request, its errors as classes. Raises `EngineUnavailable` where no other request would fare better."""

@@ -127,12 +127,16 @@ class ServedModel:
                 return replace(api.read(reply), text=choices[best], finish_reason="stop", choice_logprobs=logprobs)
             self._ways.discard("first_token")
         if "structured_outputs" in self._ways:
-            reply = await self._choice_call(request, "structured_outputs", **api.greedy(structured_outputs={"choice": choices}))
+            reply = await self._choice_call(
+                request, "structured_outputs", **api.greedy(structured_outputs={"choice": choices})
+            )
             response = api.read(reply) if reply else None
             if reply and response and response.error is None:
                 text = (response.text or "").strip()
                 if text in choices or response.finish_reason == "length":
-                    return replace(response, text=text, choice_logprobs=api.choice_logprobs(choices, reply, response.text or ""))
+                    return replace(
+                        response, text=text, choice_logprobs=api.choice_logprobs(choices, reply, response.text or "")
+                    )
             elif response:
                 return response
             self._ways.discard("structured_outputs")  # not taken, or ignored
@@ -143,7 +147,9 @@ class ServedModel:
         text = response.text or ""
         with suppress(*api.ANOTHER_SHAPE):
             text = orjson.loads(text)["choice"]
-        return replace(response, text=str(text).strip(), choice_logprobs=api.choice_logprobs(choices, reply, response.text or ""))
+        return replace(
+            response, text=str(text).strip(), choice_logprobs=api.choice_logprobs(choices, reply, response.text or "")
+        )
 
     async def _choice_call(self, request: GenerateRequest, way: str, **fields: Any) -> Any:
         """The reply, or None where the server does not take such fields."""
@@ -158,7 +164,9 @@ class ServedModel:
         """A token per choice that tells it from all others, or None: also where the server does not say."""
         if choices not in self._first_tokens:
             try:
-                tokens = await asyncio.gather(*(self._tokenize(prompt=choice, add_special_tokens=False) for choice in choices))
+                tokens = await asyncio.gather(
+                    *(self._tokenize(prompt=choice, add_special_tokens=False) for choice in choices)
+                )
             except api.Rejected as rejected:
                 if rejected.status == 429 or rejected.status >= 500:
                     raise
@@ -183,7 +191,9 @@ class ServedModel:
         body = {"model": self.spec.model, "prompt": tokens, "max_tokens": 1, "temperature": 0.0, "prompt_logprobs": 0}
         logprobs = api.scored_logprobs(await self._post("/completions", body), tokens, len(context))
         if logprobs is None:
-            raise EngineUnavailable(f"{self.spec.base_url} gives no prompt_logprobs: scores need `vllm serve`, or the vllm backend")
+            raise EngineUnavailable(
+                f"{self.spec.base_url} gives no prompt_logprobs: scores need `vllm serve`, or the vllm backend"
+            )
         return Response(
             finish_reason="cut" if cut else "scored",
             prompt_tokens=len(tokens),
@@ -193,7 +203,9 @@ class ServedModel:
         )
 
     async def _chat_tokens(self, messages: Messages, add_generation_prompt: bool = True) -> list[int]:
-        return await self._tokenize(messages=messages, add_generation_prompt=add_generation_prompt, add_special_tokens=False)
+        return await self._tokenize(
+            messages=messages, add_generation_prompt=add_generation_prompt, add_special_tokens=False
+        )
 
     async def _header_tokens(self) -> list[int]:
         """What the chat template writes before an answer, and nothing before that."""
@@ -232,7 +244,9 @@ class ServedModel:
         reply = await self._exchange(url, content)
         if not reply.is_success:
             where = f"{url} " if reply.status_code == 404 else ""
-            raise api.Rejected(reply.status_code, where + self._secret.clean(reply.text), api.retry_after(reply.headers))
+            raise api.Rejected(
+                reply.status_code, where + self._secret.clean(reply.text), api.retry_after(reply.headers)
+            )
         read: Any = None
         with suppress(ValueError):
             read = orjson.loads(reply.content)
@@ -250,4 +264,6 @@ class ServedModel:
             return await self._client.post(url, content=content)
         except self._errors as error:
             failure = self._secret.clean(f"{self.spec.base_url}: {error!r} {error.__cause__ or ''}".strip())
-        raise NoReply(CONNECTION, failure)  # here, where no exception that holds the request with its header is the context
+        raise NoReply(
+            CONNECTION, failure
+        )  # here, where no exception that holds the request with its header is the context

@@ -42,7 +42,10 @@ class Replicas:
         for number in range(spec.data_parallel_size):
             ours, theirs = start.Pipe()
             process = start.Process(
-                target=_serve, args=(theirs, alone, folder, opener, _place(spec, number)), name=f"replica-{number}", daemon=False
+                target=_serve,
+                args=(theirs, alone, folder, opener, _place(spec, number)),
+                name=f"replica-{number}",
+                daemon=False,
             )
             process.start()
             theirs.close()  # or the end of the process would not be seen
@@ -54,9 +57,15 @@ class Replicas:
     def run(self, requests: Sequence[Request], admit: Admit = always) -> Generator[tuple[int, Response], None, None]:
         """Answer requests, in the order in which they finish, as every engine does. Raises `EngineUnavailable` when a process has died."""
         answers: queue.SimpleQueue[tuple[int, Response] | Exception | None] = queue.SimpleQueue()
-        portions = _portions(sorted(range(len(requests)), key=lambda position: self._order(requests[position])), requests, len(self._ends))
+        portions = _portions(
+            sorted(range(len(requests)), key=lambda position: self._order(requests[position])),
+            requests,
+            len(self._ends),
+        )
         listeners = [
-            threading.Thread(target=self._listen, args=(end, [(p, requests[p]) for p in portion], admit, answers), daemon=True)
+            threading.Thread(
+                target=self._listen, args=(end, [(p, requests[p]) for p in portion], admit, answers), daemon=True
+            )
             for end, portion in zip(self._ends, portions, strict=True)
         ]
         for listener in listeners:
@@ -108,7 +117,9 @@ class Replicas:
             self._kill()
             raise value
 
-    def _listen(self, end: Connection, portion: list[tuple[int, Request]], admit: Admit, answers: "queue.SimpleQueue[Any]") -> None:
+    def _listen(
+        self, end: Connection, portion: list[tuple[int, Request]], admit: Admit, answers: "queue.SimpleQueue[Any]"
+    ) -> None:
         try:
             end.send(("run", portion))
             while True:
@@ -151,7 +162,9 @@ def _place(spec: ModelSpec, number: int) -> dict[str, str]:
     visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
     mine = range(number * width, (number + 1) * width)
     if visible and len(visible) < mine.stop:
-        raise EngineUnavailable(f"{spec.data_parallel_size} copies of {spec.model} on {width} GPUs each: {len(visible)} GPUs are visible")
+        raise EngineUnavailable(
+            f"{spec.data_parallel_size} copies of {spec.model} on {width} GPUs each: {len(visible)} GPUs are visible"
+        )
     environment = {"CUDA_VISIBLE_DEVICES": ",".join(visible[device] if visible else str(device) for device in mine)}
     if spec.data_parallel_size > 1 and hasattr(os, "sched_getaffinity"):
         cores = sorted(os.sched_getaffinity(0))

@@ -18,7 +18,15 @@ from infinity_assets.inference.engines.batching import by_halves, free, padded, 
 from infinity_assets.inference.engines.chat_template import Prompting
 from infinity_assets.inference.engines.engine import Admit, always
 from infinity_assets.inference.engines.hardware import device, precision
-from infinity_assets.inference.requests import ENGINE_ERROR, INVALID_REQUEST, Response, RewardRequest, failed, finite, most_tokens
+from infinity_assets.inference.requests import (
+    ENGINE_ERROR,
+    INVALID_REQUEST,
+    Response,
+    RewardRequest,
+    failed,
+    finite,
+    most_tokens,
+)
 from infinity_assets.settings.models import RewardSpec
 
 PREPARED = 1024
@@ -39,12 +47,17 @@ class RewardModel(ABC):
     """Conversations per batch."""
     _prompting: Prompting
 
-    def run(self, requests: Sequence[RewardRequest], admit: Admit = always) -> Generator[tuple[int, Response], None, None]:
+    def run(
+        self, requests: Sequence[RewardRequest], admit: Admit = always
+    ) -> Generator[tuple[int, Response], None, None]:
         """Answer requests, the longest first, as `engine.Engine` says. A batch that fails is halved, so that only the request at fault fails.
 
         A conversation longer than the window gets `prompt_too_long`, a number that is none `not_finite`.
         """
-        order = sorted(range(len(requests)), key=lambda position: -sum(len(turn["content"]) for turn in requests[position].messages))
+        order = sorted(
+            range(len(requests)),
+            key=lambda position: -sum(len(turn["content"]) for turn in requests[position].messages),
+        )
         for some in pieces(order, PREPARED):
             jobs: list[_Job] = []
             for position in some:
@@ -55,11 +68,20 @@ class RewardModel(ABC):
                     jobs.append(job)
             jobs.sort(key=lambda job: -len(job.tokens))
             for batch in pieces(jobs, self._batch):
-                admitted = list(takewhile(lambda job: admit(len(job.tokens), most_tokens(requests[job.position])), batch))
+                admitted = list(
+                    takewhile(lambda job: admit(len(job.tokens), most_tokens(requests[job.position])), batch)
+                )
                 started = time.monotonic()
                 for job, found in by_halves(admitted, self._rewards) if admitted else ():
-                    response = failed(ENGINE_ERROR, repr(found)) if isinstance(found, Exception) else finite(Response(reward=found))
-                    yield job.position, replace(response, prompt_tokens=len(job.tokens), seconds=time.monotonic() - started)
+                    response = (
+                        failed(ENGINE_ERROR, repr(found))
+                        if isinstance(found, Exception)
+                        else finite(Response(reward=found))
+                    )
+                    yield (
+                        job.position,
+                        replace(response, prompt_tokens=len(job.tokens), seconds=time.monotonic() - started),
+                    )
                 if len(admitted) < len(batch):
                     return
 
@@ -96,7 +118,9 @@ class TransformersReward(RewardModel):
         model, loading = AutoModelForSequenceClassification.from_pretrained(folder, **arguments)
         # transformers makes a head at random where the weights have none.
         if loading["missing_keys"] or loading["mismatched_keys"] or model.config.num_labels != 1:
-            raise InfinityError(f"{spec.model} is no reward model: its weights hold no head with one number as its output")
+            raise InfinityError(
+                f"{spec.model} is no reward model: its weights hold no head with one number as its output"
+            )
         self._batch = spec.batch_size
         self._model: Any = model.eval() if "device_map" in arguments else model.eval().to(device())
         self._prompting = Prompting(AutoTokenizer.from_pretrained(folder, local_files_only=True), spec.max_model_len)

@@ -49,7 +49,12 @@ class Secret:
 
 def _forms(value: str) -> list[str]:
     """The spellings of a key. In base64 they are three: by where in a longer text the key begins."""
-    forms = [value, quote(value, safe=""), quote(value), value.replace("\\", "\\\\").replace('"', '\\"').replace("/", "\\/")]
+    forms = [
+        value,
+        quote(value, safe=""),
+        quote(value),
+        value.replace("\\", "\\\\").replace('"', '\\"').replace("/", "\\/"),
+    ]
     if len(value) >= TELLING:
         for before in range(3):
             # The first and the last group of four digits also hold bits of the neighbours.

@@ -122,12 +122,17 @@ class TransformersEngine:
                 else:
                     jobs.append(job)
             for batch in self._batches(jobs):
-                admitted = list(takewhile(lambda job: admit(len(job.tokens), most_tokens(requests[job.position])), batch))
+                admitted = list(
+                    takewhile(lambda job: admit(len(job.tokens), most_tokens(requests[job.position])), batch)
+                )
                 started = time.monotonic()
                 for job, result in by_halves(admitted, self._answer) if admitted else ():
                     if isinstance(result, Exception):
                         result = failed(ENGINE_ERROR, repr(result))
-                    yield job.position, replace(result, prompt_tokens=len(job.tokens), seconds=time.monotonic() - started)
+                    yield (
+                        job.position,
+                        replace(result, prompt_tokens=len(job.tokens), seconds=time.monotonic() - started),
+                    )
                 if len(admitted) < len(batch):
                     return
 
@@ -170,7 +175,9 @@ class TransformersEngine:
 
         return _Reading(position, tokens, list(range(start - 1, len(tokens) - 1)), tokens[start:], answer)
 
-    def _prepare_choice(self, position: int, tokens: list[int], choices: tuple[str, ...], firsts: tuple[int, ...]) -> _Job | Response:
+    def _prepare_choice(
+        self, position: int, tokens: list[int], choices: tuple[str, ...], firsts: tuple[int, ...]
+    ) -> _Job | Response:
         if long := self._prompting.too_long(tokens, 1):
             return long
 
@@ -196,7 +203,9 @@ class TransformersEngine:
                 "root ::= " + " | ".join(json.dumps(choice, ensure_ascii=False) for choice in request.choices)
             )
         # Without free whitespace a small model cannot fill its answer with blanks.
-        return self._compiler.compile_json_schema(json.dumps(request.schema), any_whitespace=False, separators=(",", ":"))
+        return self._compiler.compile_json_schema(
+            json.dumps(request.schema), any_whitespace=False, separators=(",", ":")
+        )
 
     def _batches(self, jobs: list[_Job]) -> Iterator[list[_Job]]:
         """Jobs of one kind and of similar length, the longest first, as many as fit."""
@@ -227,7 +236,10 @@ class TransformersEngine:
 
         ids, mask = padded([job.tokens for job in batch], self._model.device)
         if self._head is None:
-            states, to_logits = self._model(input_ids=ids, attention_mask=mask, use_cache=False).logits, lambda logits: logits
+            states, to_logits = (
+                self._model(input_ids=ids, attention_mask=mask, use_cache=False).logits,
+                lambda logits: logits,
+            )
         else:
             states = self._model.base_model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
             to_logits = self._head
@@ -309,7 +321,9 @@ class _Drafts:
         self._allow(scores, [number for number in going if self._rows[number].matcher is not None])
         tokens = scores.argmax(1)
         for nucleus in (False, True):  # apart, so that a row's draw is made the same way in any company
-            drawn = [n for n in going if self._rows[n].uniforms.size and (self._rows[n].job.sampling.top_p < 1) is nucleus]
+            drawn = [
+                n for n in going if self._rows[n].uniforms.size and (self._rows[n].job.sampling.top_p < 1) is nucleus
+            ]
             if drawn:
                 tokens[drawn] = self._draw(scores[drawn], [self._rows[number] for number in drawn], nucleus)
         for number, token in zip(going, tokens[going].tolist(), strict=True):
@@ -324,7 +338,10 @@ class _Drafts:
 
     def responses(self) -> list[Response]:
         """The answers, when all rows have ended."""
-        return [Response(text=self._text(row), finish_reason=row.finish, completion_tokens=len(row.tokens)) for row in self._rows]
+        return [
+            Response(text=self._text(row), finish_reason=row.finish, completion_tokens=len(row.tokens))
+            for row in self._rows
+        ]
 
     def _allow(self, scores: "torch.Tensor", guided: list[int]) -> None:
         """Mask what the grammars of those rows forbid."""
@@ -364,7 +381,9 @@ class _Drafts:
     def _stopped(self, row: _Draft) -> bool:
         # A token is at least one byte: an end of the text of this many tokens holds any stop that the last token completes.
         reach = 1 + max(len(stop.encode()) for stop in row.job.stop)
-        tail = self._tokenizer.decode(row.tokens[-reach:], skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        tail = self._tokenizer.decode(
+            row.tokens[-reach:], skip_special_tokens=False, clean_up_tokenization_spaces=False
+        )
         return any(stop in tail for stop in row.job.stop)
 
     def _text(self, row: _Draft) -> str:

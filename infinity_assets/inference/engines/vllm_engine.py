@@ -159,11 +159,15 @@ class VllmEngine:
             params = _params(temperature=0.0, max_tokens=1, logprob_token_ids=list(firsts), detokenize=False)
             return _Flight(position, tokens, params, choices=request.choices, choice_tokens=firsts)
         if request.choices:
-            params = _params(temperature=0.0, max_tokens=room, structured_outputs=_structured(choice=list(request.choices)))
+            params = _params(
+                temperature=0.0, max_tokens=room, structured_outputs=_structured(choice=list(request.choices))
+            )
             return _Flight(position, tokens, params)
         structured = _structured(json=request.schema) if request.schema is not None else None
         temperature, top_p = request.sampling.temperature, request.sampling.top_p
-        params = _params(temperature=temperature, top_p=top_p, max_tokens=room, seed=request.seed, structured_outputs=structured)
+        params = _params(
+            temperature=temperature, top_p=top_p, max_tokens=room, seed=request.seed, structured_outputs=structured
+        )
         return _Flight(position, tokens, params)
 
     def _prepare_complete(self, position: int, request: CompleteRequest) -> _Flight | Response:

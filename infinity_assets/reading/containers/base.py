@@ -130,7 +130,9 @@ class Feed:
     def _some(self, size: int) -> bytes:
         try:
             part = (
-                self._stream.read1(min(size, CHUNK)) if isinstance(self._stream, io.BufferedReader) else self._stream.read(min(size, CHUNK))
+                self._stream.read1(min(size, CHUNK))
+                if isinstance(self._stream, io.BufferedReader)
+                else self._stream.read(min(size, CHUNK))
             )
         except DAMAGE as error:
             self.fault, part = said(error), b""

@@ -74,7 +74,9 @@ def csv_rows(lines: Iterator[bytes], tabs: bool = False) -> Iterator[Record]:
     if said:
         next(feed)
         feed.taken()
-    delimiter = said[1] if said else "\t" if tabs else max(_DELIMITERS, key=lambda mark: (head.count(mark), mark == ","))
+    delimiter = (
+        said[1] if said else "\t" if tabs else max(_DELIMITERS, key=lambda mark: (head.count(mark), mark == ","))
+    )
     columns: list[str] | None = None
     position = 0
     while not feed.done():
@@ -96,7 +98,9 @@ def csv_rows(lines: Iterator[bytes], tabs: bool = False) -> Iterator[Record]:
         elif cells is None or columns is None:
             yield Record(position, raw=taken.raw, error=MALFORMED_ROW, message="a quote that is not closed")
         elif len(cells) > len(columns):  # an unquoted delimiter has cut a text in two
-            yield Record(position, raw=taken.raw, error=MALFORMED_ROW, message=f"{len(cells)} cells for {len(columns)} columns")
+            yield Record(
+                position, raw=taken.raw, error=MALFORMED_ROW, message=f"{len(cells)} cells for {len(columns)} columns"
+            )
         else:
             yield Record(position, dict(zip_longest(columns, cells)), taken.raw, repair)
         position += 1
@@ -172,7 +176,9 @@ class _CsvLines:
         """The lines since the last call."""
         row, self._row, self._size = self._row, [], 0
         return _Taken(
-            b"".join(raw for raw, _, _ in row), "".join(text for _, text, _ in row), [repair for *_, repairs in row for repair in repairs]
+            b"".join(raw for raw, _, _ in row),
+            "".join(text for _, text, _ in row),
+            [repair for *_, repairs in row for repair in repairs],
         )
 
 

@@ -130,7 +130,9 @@ def _looks_like_lines(data: bytes) -> bool:
         return False
     if kind is dict and all(line.startswith((b'{"', b"{'")) for line in lines):
         return True
-    return not lines[0].endswith(b":") and any(isinstance(_loaded(line), kind) for line in lines[1:] if not line.endswith(b","))
+    return not lines[0].endswith(b":") and any(
+        isinstance(_loaded(line), kind) for line in lines[1:] if not line.endswith(b",")
+    )
 
 
 def _loaded(line: bytes) -> object:
@@ -150,7 +152,9 @@ def parse_json(block: Block) -> Iterator[Record]:
         return
     items = items_of(document)
     doubled = duplicated(data, items_of) if lost_quotes(data, document) else ()
-    yield from (Record(place, item, repair=DUPLICATE_KEYS if place in doubled else None) for place, item in enumerate(items))
+    yield from (
+        Record(place, item, repair=DUPLICATE_KEYS if place in doubled else None) for place, item in enumerate(items)
+    )
 
 
 def _parse_damaged(block: Block) -> Iterator[Record]:
@@ -159,11 +163,18 @@ def _parse_damaged(block: Block) -> Iterator[Record]:
         yield from parse_lines(block)
         return
     body = block.data.lstrip()
-    whole = parse_lenient(block.data) if not body.startswith(b"[") or body[1:].lstrip().startswith((b"{'", b"['", b"'")) else None
+    whole = (
+        parse_lenient(block.data)
+        if not body.startswith(b"[") or body[1:].lstrip().startswith((b"{'", b"['", b"'"))
+        else None
+    )
     if whole and not whole.error:
         # Which of several records the repair belongs to is not known here; the last one stands for the file.
         items = items_of(whole.value)
-        yield from (Record(place, item, repair=whole.repair if place == len(items) - 1 else None) for place, item in enumerate(items))
+        yield from (
+            Record(place, item, repair=whole.repair if place == len(items) - 1 else None)
+            for place, item in enumerate(items)
+        )
     elif body.startswith(b"["):
         yield from _numbered(recover(body[1:], listed=True), 0)
     elif (inner := open_list(body)) and (found := _recovered(inner)):
@@ -173,7 +184,9 @@ def _parse_damaged(block: Block) -> Iterator[Record]:
         if any(isinstance(element.value, dict | list) for element in found):
             yield from _numbered(found, 0)
         else:  # prose, say: one record, not one for each line that is none
-            yield Record(0, raw=block.data, error=whole.error if whole else MALFORMED, message=whole.message if whole else None)
+            yield Record(
+                0, raw=block.data, error=whole.error if whole else MALFORMED, message=whole.message if whole else None
+            )
 
 
 def _recovered(inner: OpenList) -> list[Element]:
@@ -191,7 +204,10 @@ def _recovered(inner: OpenList) -> list[Element]:
         return []
     if len(items) == len(sound):
         values = iter(items)
-        return [element._replace(value=next(values)) if isinstance(element.value, dict | list) else element for element in found]
+        return [
+            element._replace(value=next(values)) if isinstance(element.value, dict | list) else element
+            for element in found
+        ]
     # Records were taken apart: theirs are no longer the list's bytes.
     return [*(Element(as_json(item), item) for item in items), *(element for element in found if element not in sound)]
 
@@ -286,7 +302,11 @@ def json_raw(block: Block, records: list[Record]) -> dict[int, bytes]:
     """The bytes of the records that are elements of a list as they stand, not made of parts of a document."""
     data = block.data.removeprefix(BOM).strip()
     pieces = dict(enumerate(elements(data[1:]), block.first)) if data.startswith(b"[") else {}
-    places = [record.position for record in records if record.position in pieces and _loaded(pieces[record.position]) == record.value]
+    places = [
+        record.position
+        for record in records
+        if record.position in pieces and _loaded(pieces[record.position]) == record.value
+    ]
     return {place: pieces[place] for place in places}
 
 

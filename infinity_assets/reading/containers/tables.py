@@ -53,7 +53,12 @@ def _plainly(kind: Any) -> Callable[[Any], object] | None:
 
     if types.is_dictionary(kind):
         return _plainly(kind.value_type)
-    if types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind) or types.is_binary_view(kind):
+    if (
+        types.is_binary(kind)
+        or types.is_large_binary(kind)
+        or types.is_fixed_size_binary(kind)
+        or types.is_binary_view(kind)
+    ):
         return _text_of
     if types.is_date(kind) or types.is_time(kind) or types.is_timestamp(kind):
         return lambda value: None if value is None else value.isoformat()
@@ -64,7 +69,11 @@ def _plainly(kind: Any) -> Callable[[Any], object] | None:
         return lambda value: None if value is None else {str(key(name)): item(one) for name, one in value}
     if types.is_struct(kind):
         fields = {field.name: plain for field in kind if (plain := _plainly(field.type))}
-        return (lambda value: value and {name: fields.get(name, _same)(one) for name, one in value.items()}) if fields else None
+        return (
+            (lambda value: value and {name: fields.get(name, _same)(one) for name, one in value.items()})
+            if fields
+            else None
+        )
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         element = _plainly(kind.value_type)
         return (lambda value, plain=element: value and [plain(one) for one in value]) if element else None
@@ -93,7 +102,9 @@ def _batches(stream: IO[bytes]) -> Iterator:
             yield from file.iter_batches(batch_size=5000)
         return
     reader = pa.ipc.open_file(stream) if magic == b"ARROW1" else pa.ipc.open_stream(stream)
-    batches = (reader.get_batch(number) for number in range(reader.num_record_batches)) if magic == b"ARROW1" else reader
+    batches = (
+        (reader.get_batch(number) for number in range(reader.num_record_batches)) if magic == b"ARROW1" else reader
+    )
     for batch in batches:
         batch.validate(full=True)  # the library trusts offsets: of a damaged file they would end the process
         yield from (batch.slice(start, 5000) for start in range(0, batch.num_rows, 5000))

@@ -57,7 +57,9 @@ def parse_yaml(block: Block) -> Iterator[Record]:
     for part in _yaml_parts(text):
         if part.error:
             raw = block.data if part.text is text else part.text.encode()
-            yield Record(position, raw=raw, error=UNREADABLE if part.text is text else MALFORMED_YAML, message=part.error)
+            yield Record(
+                position, raw=raw, error=UNREADABLE if part.text is text else MALFORMED_YAML, message=part.error
+            )
             position += 1
             continue
         items = [item for document in part.documents if document is not None for item in items_of(document)]
@@ -67,7 +69,9 @@ def parse_yaml(block: Block) -> Iterator[Record]:
             if UNKNOWN_ENCODING in wrong.values() and "\ufffd".encode() in as_json(item):
                 yield Record(position + place, raw=as_json(item), error=UNKNOWN_ENCODING, message=UNKNOWN_MESSAGE)
                 continue
-            repair = "+".join(filter(None, (repairs if foreign else None, DUPLICATE_KEYS if place in doubled else None)))
+            repair = "+".join(
+                filter(None, (repairs if foreign else None, DUPLICATE_KEYS if place in doubled else None))
+            )
             yield Record(position + place, item, repair=repair or None)
         position += len(items)
 

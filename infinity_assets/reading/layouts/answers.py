@@ -63,7 +63,11 @@ def answered(record: dict, keys: Iterable[str]) -> tuple[str | None, dict | None
         if isinstance(scores, dict) and scores and all(isinstance(score, int | float) for score in scores.values()):
             return max(scores, key=lambda text: scores[text]), {"target_scores": scores}
     value = first_of(record, keys)
-    if not _TOOLS.isdisjoint(record) and list_of(calls := loaded(value), dict) and all("name" in call for call in calls):
+    if (
+        not _TOOLS.isdisjoint(record)
+        and list_of(calls := loaded(value), dict)
+        and all("name" in call for call in calls)
+    ):
         return tools.spoken("tool_call", calls, {})[1], None
     texts = [value] if isinstance(value, str) else alternatives(value)
     if not texts:

@@ -22,7 +22,9 @@ _MOSS_MARKS = re.compile(r"^\s*<\|[\w ]+\|>\s*:?\s*|\s*<eo[a-z]>\s*$")
 def infinity_instruct(record: dict) -> list[Draft] | None:
     """Infinity-Instruct as released: ShareGPT's `conversations`; id, label, langdetect, source and reward are kept."""
     turns = record_turns(record, "conversations")
-    return None if turns is None else [Draft(turns, {key: record[key] for key in RELEASED if record.get(key) is not None})]
+    return (
+        None if turns is None else [Draft(turns, {key: record[key] for key in RELEASED if record.get(key) is not None})]
+    )
 
 
 @layout("openai", ("messages",))
@@ -42,7 +44,10 @@ def sharegpt(record: dict) -> list[Draft] | None:
     return None if turns is None else [Draft(_instructed(record, turns))]
 
 
-@layout("numbered_turns", asks=lambda keys: "chat" in keys or any(NUMBERED.match(key) or _NUMBERED_KEY.match(key) for key in keys))
+@layout(
+    "numbered_turns",
+    asks=lambda keys: "chat" in keys or any(NUMBERED.match(key) or _NUMBERED_KEY.match(key) for key in keys),
+)
 def numbered_turns(record: dict) -> list[Draft] | None:
     """Turns under numbered keys: MOSS's `chat` of `turn_1`, ..., the same without `chat`, or `instruction_1`, `response_1`, ...
 
@@ -96,7 +101,9 @@ def message_tree(record: dict) -> list[Draft] | None:
     while isinstance(message, dict):
         turns.append((message.get("role"), text_of(message.get("text"))))
         replies = (
-            [reply for reply in message.get("replies") or () if isinstance(reply, dict)] if list_of(message.get("replies"), dict) else []
+            [reply for reply in message.get("replies") or () if isinstance(reply, dict)]
+            if list_of(message.get("replies"), dict)
+            else []
         )
         message = min(replies, key=_rank, default=None)
         others += max(0, len(replies) - 1)
@@ -113,7 +120,14 @@ def _instructed(record: dict, turns: list[Turn]) -> list[Turn]:
     instruction = record.get("instruction")
     if not isinstance(instruction, str) or any(instruction.strip() in text for _, text in turns if text):
         return turns
-    first = next((index for index, (name, _) in enumerate(turns) if name == "user" or ROLES.get(str(name).strip().lower()) == "user"), None)
+    first = next(
+        (
+            index
+            for index, (name, _) in enumerate(turns)
+            if name == "user" or ROLES.get(str(name).strip().lower()) == "user"
+        ),
+        None,
+    )
     if first is None or turns[first][1] is None:
         return turns
     return [*turns[:first], (turns[first][0], joined(instruction, turns[first][1])), *turns[first + 1 :]]

@@ -47,7 +47,9 @@ def read(record: dict, request: str | None, answers: Iterable[str]) -> list[Draf
     if not answer and _KNOWN.isdisjoint(record) and sum(bool(_ANSWER_WORD.search(key)) for key in record) > 1:
         return None
     asked = transcripts.unanswered(request) if request else None
-    return [Draft(with_system(record, [*earlier(record), *(asked or [("user", request)]), ("assistant", answer)]), kept)]
+    return [
+        Draft(with_system(record, [*earlier(record), *(asked or [("user", request)]), ("assistant", answer)]), kept)
+    ]
 
 
 @layout("self_instruct", ("instances",), ("instruction", "definition"))
@@ -113,7 +115,11 @@ def prompt_completion(record: dict) -> list[Draft] | None:
     return read(record, about(record, prompt), COMPLETIONS) if is_plain(prompt) else None
 
 
-@layout("input_target", ("inputs_pretokenized", "inputs", "input", "user", "human", *list(REQUESTS)[-5:]), (*ANSWERS, "target_scores"))
+@layout(
+    "input_target",
+    ("inputs_pretokenized", "inputs", "input", "user", "human", *list(REQUESTS)[-5:]),
+    (*ANSWERS, "target_scores"),
+)
 def input_target(record: dict) -> list[Draft] | None:
     """`input` and `output`, FLAN's `inputs` and `targets`, a user's text and an assistant's."""
     request = first_of(record, REQUESTS)
@@ -142,10 +148,15 @@ def text_pair(record: dict) -> list[Draft] | None:
     """A text and what is made of it: `article` and `highlights`, `dialogue` and `summary`, MBPP's `text` and `code`, CAMEL's two messages,
     `source` and `target`, the latter with a request to translate where both languages are named.
     """
-    for requests, answers in PAIRS if "text" not in record else PAIRS[:-1]:  # beside a text, `source` says where it is from
+    for requests, answers in (
+        PAIRS if "text" not in record else PAIRS[:-1]
+    ):  # beside a text, `source` says where it is from
         request, answer = first_of(record, requests), first_of(record, answers)
         if isinstance(request, str) and isinstance(answer, str):
-            source, target = first_of(record, ("source_lang", "src_lang")), first_of(record, ("target_lang", "tgt_lang"))
+            source, target = (
+                first_of(record, ("source_lang", "src_lang")),
+                first_of(record, ("target_lang", "tgt_lang")),
+            )
             if source and target:
                 request = _to_translate(source, target, request)
             return [Draft(with_system(record, exchange(request, answer)))]

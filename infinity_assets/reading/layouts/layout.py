@@ -33,7 +33,9 @@ LABELS = frozenset(
 REASONING = ("reasoning", "reasoning_content")
 """Keys of the thoughts behind an answer, beside the answer: kept as `reasoning`."""
 
-OPENINGS = frozenset((*REQUESTS, "messages", "conversations", "conversation", "dialog", "dialogue", "turns", "chat", "text"))
+OPENINGS = frozenset(
+    (*REQUESTS, "messages", "conversations", "conversation", "dialog", "dialogue", "turns", "chat", "text")
+)
 """Keys that hold the beginning of a conversation. A record where one of them is blank is empty rather than unknown."""
 
 
@@ -104,7 +106,9 @@ def parse(value: object, layout: str | None = None) -> list[Parsed | Rejected]:
     found = _found(value, layout)
     if found is None:
         return [
-            Rejected("empty_turn") if isinstance(value, dict) and _is_blank(value, layout) else Rejected("unknown_layout", shape(value))
+            Rejected("empty_turn")
+            if isinstance(value, dict) and _is_blank(value, layout)
+            else Rejected("unknown_layout", shape(value))
         ]
     labels = _plan(tuple(value)).labels if isinstance(value, dict) else None
     said = _said(value, labels, LAYOUTS[found[0]].answers) if labels and isinstance(value, dict) else None
@@ -171,7 +175,11 @@ def _found(value: object, forced: str | None) -> tuple[str, list[Draft]] | None:
 
 def _said(record: dict, labels: dict[object, str], answers: frozenset[str]) -> dict[str, object]:
     """The labels of a record and the reasoning beside its answer, but for labels that are the answer."""
-    said = {name: record[key] for key, name in labels.items() if name not in answers and isinstance(record[key], str | int | float)}
+    said = {
+        name: record[key]
+        for key, name in labels.items()
+        if name not in answers and isinstance(record[key], str | int | float)
+    }
     thought = first_of(said, REASONING)
     for name in REASONING:
         said.pop(name, None)
@@ -181,9 +189,14 @@ def _said(record: dict, labels: dict[object, str], answers: frozenset[str]) -> d
 def _is_blank(record: dict, forced: str | None) -> bool:
     """Whether a layout asks for these keys, and finds nothing where the conversation should begin."""
     candidates, names, _ = _plan(tuple(record))
-    if not any(candidate.name == forced if forced else candidate.name not in ("passage", "transcript") for candidate in candidates):
+    if not any(
+        candidate.name == forced if forced else candidate.name not in ("passage", "transcript")
+        for candidate in candidates
+    ):
         return False
-    return any(loaded(value) in (None, [], {}) for key, value in record.items() if (names[key] if names else key) in OPENINGS)
+    return any(
+        loaded(value) in (None, [], {}) for key, value in record.items() if (names[key] if names else key) in OPENINGS
+    )
 
 
 def _finished(draft: Draft, said: Mapping[str, object] | None) -> Parsed | Rejected:

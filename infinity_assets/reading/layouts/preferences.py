@@ -7,14 +7,39 @@ from infinity_assets.reading.layouts.turns import is_turn, record_turns, turns_o
 from infinity_assets.reading.layouts.values import Turn, alternatives, first_of, list_of, loaded, text_of
 from infinity_assets.rows.grammar import ROLES, Repaired, repair_roles
 
-CHOSEN = ("chosen", "chosen_messages", "chosen_response", "response_chosen", "chosen_answer", "preferred_output", "preferred", "accepted")
+CHOSEN = (
+    "chosen",
+    "chosen_messages",
+    "chosen_response",
+    "response_chosen",
+    "chosen_answer",
+    "preferred_output",
+    "preferred",
+    "accepted",
+)
 REJECTED = (
-    *("rejected", "rejected_messages", "rejected_response", "response_rejected", "rejected_answer", "non_preferred_output", "dispreferred"),
+    *(
+        "rejected",
+        "rejected_messages",
+        "rejected_response",
+        "response_rejected",
+        "rejected_answer",
+        "non_preferred_output",
+        "dispreferred",
+    ),
     "non_preferred",
 )
 """The two sides of a pair, by what datasets call them."""
 
-SCORES = ("chosen_score", "rejected_score", "chosen_rating", "rejected_rating", "score_chosen", "score_rejected", "margin")
+SCORES = (
+    "chosen_score",
+    "rejected_score",
+    "chosen_rating",
+    "rejected_rating",
+    "score_chosen",
+    "score_rejected",
+    "margin",
+)
 """Numbers about a pair that are kept."""
 
 CANDIDATES = ("completions", "responses", "candidates", "answers", "outputs", "generations")
@@ -50,7 +75,11 @@ FIRST, SECOND = ("model_a", "a", "response_a"), ("model_b", "b", "response_b")
 """What a winner is called."""
 
 
-@layout("compared_answers", asks=lambda keys: any(first in keys and second in keys for first, second, _ in PAIRS), answers=("labels",))
+@layout(
+    "compared_answers",
+    asks=lambda keys: any(first in keys and second in keys for first, second, _ in PAIRS),
+    answers=("labels",),
+)
 def compared_answers(record: dict) -> list[Draft] | None:
     """Two answers, or two conversations, and which of them is better: that is the row, the other is kept as `rejected`.
 
@@ -81,7 +110,10 @@ def rated_answers(record: dict) -> list[Draft] | None:
     for key in CANDIDATES:
         answers = loaded(record.get(key))
         if list_of(answers, dict) and all(first_of(answer, (*RATINGS, RANK)) is not None for answer in answers):
-            texts = [text_of(first_of(answer, ("response", "text", "content", "output", "answer", "completion"))) for answer in answers]
+            texts = [
+                text_of(first_of(answer, ("response", "text", "content", "output", "answer", "completion")))
+                for answer in answers
+            ]
             request = _before({name: value for name, value in record.items() if name != key})
             if request and any(texts):
                 best = max(range(len(answers)), key=lambda index: (bool(texts[index]), _rating(answers[index]), -index))

@@ -6,11 +6,31 @@ from string import ascii_uppercase
 from infinity_assets.reading.layouts.answers import about, answered, preferring
 from infinity_assets.reading.layouts.layout import Draft, layout
 from infinity_assets.reading.layouts.turns import pair_of
-from infinity_assets.reading.layouts.values import RATIONALES, Turn, first_of, is_plain, joined, list_of, loaded, text_of
+from infinity_assets.reading.layouts.values import (
+    RATIONALES,
+    Turn,
+    first_of,
+    is_plain,
+    joined,
+    list_of,
+    loaded,
+    text_of,
+)
 
 QUESTIONS = ("question", "query", "problem", "stem", "question_stem", "goal", "sentence", "ctx")
 OPTIONS = ("choices", "options", "endings")
-GOLD = ("answerkey", "answer_idx", "correct", "correct_answer", "correct_option", "cop", "answer", "label", "target", "gold")
+GOLD = (
+    "answerkey",
+    "answer_idx",
+    "correct",
+    "correct_answer",
+    "correct_option",
+    "cop",
+    "answer",
+    "label",
+    "target",
+    "gold",
+)
 """Keys of the right option, as a letter, an index or its text."""
 
 COLUMNS = (
@@ -36,7 +56,11 @@ def multiple_choice(record: dict) -> list[Draft] | None:
     if "column_5" in record:
         if str(record["column_5"]).strip() not in ("A", "B", "C", "D"):
             return None
-        record = {"question": record["column_0"], "options": [record[name] for name in MMLU[1:5]], "answer": record["column_5"]}
+        record = {
+            "question": record["column_0"],
+            "options": [record[name] for name in MMLU[1:5]],
+            "answer": record["column_5"],
+        }
     asked = loaded(record.get("question"))
     if isinstance(asked, dict):  # ARC's files: the options stand inside
         record = {**record, "question": asked.get("stem"), **{key: asked[key] for key in OPTIONS if key in asked}}
@@ -49,7 +73,9 @@ def multiple_choice(record: dict) -> list[Draft] | None:
     listed = "\n".join(f"{letter}. {text}" for letter, text in zip(letters, texts, strict=True))
     gold = first_of(record, GOLD)
     index = _index(gold, texts, labels)
-    answer = text_of(gold) if index is None else joined(first_of(record, RATIONALES), f"{letters[index]}. {texts[index]}")
+    answer = (
+        text_of(gold) if index is None else joined(first_of(record, RATIONALES), f"{letters[index]}. {texts[index]}")
+    )
     instruction = record.get("instruction")
     return [Draft([("user", joined(instruction, about(record, question, listed))), ("assistant", answer)])]
 
@@ -80,7 +106,12 @@ def squad(record: dict) -> list[Draft] | None:
     paragraphs = record["paragraphs"]
     if not list_of(paragraphs, dict):
         return None
-    found = [_over(paragraph, qa) for paragraph in paragraphs if list_of(paragraph.get("qas"), dict) for qa in paragraph["qas"]]
+    found = [
+        _over(paragraph, qa)
+        for paragraph in paragraphs
+        if list_of(paragraph.get("qas"), dict)
+        for qa in paragraph["qas"]
+    ]
     return found or None
 
 
@@ -102,7 +133,11 @@ def _options(record: dict) -> tuple[list[str], list[str]] | None:
         for names in COLUMNS:
             columns = [key for key in names if is_plain(record.get(key))]
             if len(columns) > 1:
-                labels = list(ascii_uppercase[: len(columns)]) if names[0] == "sol1" else [key[-1].upper() for key in columns]
+                labels = (
+                    list(ascii_uppercase[: len(columns)])
+                    if names[0] == "sol1"
+                    else [key[-1].upper() for key in columns]
+                )
                 return [str(record[key]) for key in columns], labels
         return None
     if isinstance(value, dict):
@@ -120,7 +155,9 @@ def _options(record: dict) -> tuple[list[str], list[str]] | None:
     if all((found := _LETTERED.match(text)) and found[1] == ascii_uppercase[index] for index, text in enumerate(texts)):
         texts = [_LETTERED.sub("", text) for text in texts]
     named = isinstance(labels, list) and len(labels) == len(texts)
-    return texts, [str(label).strip() for label in labels] if named and isinstance(labels, list) else list(ascii_uppercase[: len(texts)])
+    return texts, [str(label).strip() for label in labels] if named and isinstance(labels, list) else list(
+        ascii_uppercase[: len(texts)]
+    )
 
 
 def _index(gold: object, texts: list[str], labels: list[str]) -> int | None:

@@ -11,7 +11,9 @@ from infinity_assets.rows.grammar import ROLES
 CALLING = frozenset(("function_call", "tool_call", "tool_calls"))
 """Roles of a turn that is a call."""
 
-RETURNING = frozenset(("tool", "function", "observation", "tool_response", "tool_result", "function_response", "tool_output", "ipython"))
+RETURNING = frozenset(
+    ("tool", "function", "observation", "tool_response", "tool_result", "function_response", "tool_output", "ipython")
+)
 """Roles of a turn that is a result."""
 
 EXTRAS = frozenset(("tool_calls", "function_call", "reasoning_content", "reasoning", "thinking"))
@@ -45,7 +47,12 @@ def with_joined_calls(turns: list[tuple[object, str | None]]) -> list[tuple[obje
     found: list[tuple[object, str | None]] = []
     for name, content in turns:
         speaker, said = found[-1] if found else (None, None)
-        if content and said and _side(speaker) == _side(name) and (content.startswith("<tool_") or said.rstrip().endswith("</tool_call>")):
+        if (
+            content
+            and said
+            and _side(speaker) == _side(name)
+            and (content.startswith("<tool_") or said.rstrip().endswith("</tool_call>"))
+        ):
             found[-1] = (speaker, f"{said.rstrip()}\n{content}")
         else:
             found.append((name, content))
@@ -84,7 +91,9 @@ def _call(call: object) -> str | None:
     """One call, OpenAI's wrapping taken off."""
     inner = call.get("function", call) if isinstance(call, dict) else call
     if isinstance(inner, dict) and "name" in inner:
-        return as_json({"name": inner["name"], "arguments": loaded(first_of(inner, ("arguments", "parameters", "input")) or {})})
+        return as_json(
+            {"name": inner["name"], "arguments": loaded(first_of(inner, ("arguments", "parameters", "input")) or {})}
+        )
     return as_json(inner)
 
 

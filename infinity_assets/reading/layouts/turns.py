@@ -4,7 +4,17 @@ import re
 from collections.abc import Iterable
 
 from infinity_assets.reading.layouts import tools
-from infinity_assets.reading.layouts.values import SYSTEMS, Turn, first_of, is_plain, joined, list_of, loaded, plain_key, text_of
+from infinity_assets.reading.layouts.values import (
+    SYSTEMS,
+    Turn,
+    first_of,
+    is_plain,
+    joined,
+    list_of,
+    loaded,
+    plain_key,
+    text_of,
+)
 from infinity_assets.rows.grammar import ROLES
 
 ROLE_KEYS = ("role", "from", "speaker", "author", "sender")
@@ -15,7 +25,21 @@ COMMON = (("role", "content"), ("from", "value"), ("speaker", "utterance"))
 """The usual ones."""
 
 USER_KEYS = ("user", "human", "question", "q", "query", "instruction", "prompt", "input", "用户", "问", "问题")
-ASSISTANT_KEYS = ("assistant", "moss", "bot", "gpt", "chatbot", "answer", "a", "response", "output", "completion", "助手", "答", "回答")
+ASSISTANT_KEYS = (
+    "assistant",
+    "moss",
+    "bot",
+    "gpt",
+    "chatbot",
+    "answer",
+    "a",
+    "response",
+    "output",
+    "completion",
+    "助手",
+    "答",
+    "回答",
+)
 """Keys of the two sides of a pair."""
 
 NUMBERED = re.compile(r"^(?:(?:turn|round|step)_?)?\d+$")
@@ -111,7 +135,9 @@ def _spoken(turns: list[dict]) -> list[Turn] | None:
         else:
             side, text = tools.spoken(name, content, turn)
             opens = side != name and not any(earlier != "system" for earlier, _ in found)
-            found.append((name if opens and side == "user" else side, text))  # a result that answers no call stays no turn of ours
+            found.append(
+                (name if opens and side == "user" else side, text)
+            )  # a result that answers no call stays no turn of ours
             plain = False
     if "speaker" in first or "Speaker" in first:
         return _speakers(found)
@@ -129,7 +155,11 @@ def _without_roles(turns: list[dict]) -> list[Turn] | None:
         return [turn for pair in pairs if pair for turn in pair]
     if all(is_plain(turn.get("text")) or is_plain(turn.get("utterance")) for turn in turns):
         return in_turn(first_of(turn, ("text", "utterance")) for turn in turns)
-    return [(None, text_of(turn.get("content"))) for turn in turns] if any("content" in turn or "value" in turn for turn in turns) else None
+    return (
+        [(None, text_of(turn.get("content"))) for turn in turns]
+        if any("content" in turn or "value" in turn for turn in turns)
+        else None
+    )
 
 
 def _speakers(turns: list[Turn]) -> list[Turn]:
@@ -145,7 +175,11 @@ def _speakers(turns: list[Turn]) -> list[Turn]:
 
 def _rows(columns: dict) -> object:
     """A list of objects from an object of equally long lists, or from numbered objects."""
-    if columns and all(isinstance(column, list) for column in columns.values()) and len({len(column) for column in columns.values()}) == 1:
+    if (
+        columns
+        and all(isinstance(column, list) for column in columns.values())
+        and len({len(column) for column in columns.values()}) == 1
+    ):
         return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
     if columns and all(NUMBERED.match(plain_key(key)) for key in columns):
         return list(columns.values())

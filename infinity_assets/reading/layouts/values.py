@@ -19,13 +19,48 @@ def _keys(*names: str) -> dict[str, None]:
 
 
 ANSWERS = _keys(
-    *("answer", "response", "output", "completion", "target", "solution", "targets_pretokenized", "answers", "responses", "outputs"),
-    *("completions", "targets", "reply", "generated_solution", "expected_answer", "assistant", "bot", "gpt", "回答", "答案", "输出", "答"),
+    *(
+        "answer",
+        "response",
+        "output",
+        "completion",
+        "target",
+        "solution",
+        "targets_pretokenized",
+        "answers",
+        "responses",
+        "outputs",
+    ),
+    *(
+        "completions",
+        "targets",
+        "reply",
+        "generated_solution",
+        "expected_answer",
+        "assistant",
+        "bot",
+        "gpt",
+        "回答",
+        "答案",
+        "输出",
+        "答",
+    ),
 )
 """Keys of an answer, best first."""
 
 REQUESTS = _keys(
-    *("question", "instruction", "prompt", "query", "problem", "inputs_pretokenized", "input", "inputs", "user", "human"),
+    *(
+        "question",
+        "instruction",
+        "prompt",
+        "query",
+        "problem",
+        "inputs_pretokenized",
+        "input",
+        "inputs",
+        "user",
+        "human",
+    ),
     *("指令", "问题", "提问", "输入", "问"),
 )
 """Keys of a request, best first."""

@@ -113,7 +113,9 @@ def sha256_modulo(message, size, modulus):
             w[t] = np.uint32(w[t - 16] + low + w[t - 7] + high)
         a, b, c, d, e, f, g, h = state[0], state[1], state[2], state[3], state[4], state[5], state[6], state[7]
         for t in range(64):
-            one = np.uint32(h + (_turned(e, 6) ^ _turned(e, 11) ^ _turned(e, 25)) + ((e & f) ^ (~e & g)) + _ROUND[t] + w[t])
+            one = np.uint32(
+                h + (_turned(e, 6) ^ _turned(e, 11) ^ _turned(e, 25)) + ((e & f) ^ (~e & g)) + _ROUND[t] + w[t]
+            )
             two = np.uint32((_turned(a, 2) ^ _turned(a, 13) ^ _turned(a, 22)) + ((a & b) ^ (a & c) ^ (b & c)))
             h, g, f, e, d, c, b, a = g, f, e, np.uint32(d + one), c, b, a, np.uint32(one + two)
         for place, word in enumerate((a, b, c, d, e, f, g, h)):

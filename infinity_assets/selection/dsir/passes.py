@@ -85,7 +85,11 @@ def weigh_rows(rows: pl.LazyFrame, fitted: Mapping[str, Fitted], settings: Dsir,
             parts.append(pl.concat([own.select("row_id", "domain"), weights], how="horizontal").with_columns(failed))
         return pl.concat(parts)
 
-    without = rows.filter(why.is_not_null()).select("row_id", "domain", why.alias("importance_error")).collect(engine="streaming")
+    without = (
+        rows.filter(why.is_not_null())
+        .select("row_id", "domain", why.alias("importance_error"))
+        .collect(engine="streaming")
+    )
     weighed = in_order(part, _prompts(rows.filter(why.is_null()), "row_id", "domain"), workers)
     table = pl.concat([pl.DataFrame(schema=IMPORTANCE), without, *weighed], how="diagonal")
     return table.select(list(IMPORTANCE)).sort("row_id")

@@ -69,7 +69,8 @@ def counted(found: Ngrams, wanted: np.ndarray, settings: Dsir) -> Counts:
 
     lengths = stratum(found.tokens[wanted & (found.tokens > 0)], settings)
     return Counts(
-        counts_of(found.buckets, found.offsets, wanted, settings.buckets), np.bincount(lengths, minlength=DOUBLINGS * settings.strata)
+        counts_of(found.buckets, found.offsets, wanted, settings.buckets),
+        np.bincount(lengths, minlength=DOUBLINGS * settings.strata),
     )
 
 
@@ -121,7 +122,10 @@ def to_frame(counts: Mapping[Part, Counts]) -> pl.DataFrame:
         for feature, numbers in (("ngram", part.ngrams), ("length", part.lengths)):
             bucket = np.flatnonzero(numbers)
             lines.append(
-                pl.DataFrame({"side": side, "name": name, "feature": feature, "bucket": bucket, "count": numbers[bucket]}, schema=NGRAMS)
+                pl.DataFrame(
+                    {"side": side, "name": name, "feature": feature, "bucket": bucket, "count": numbers[bucket]},
+                    schema=NGRAMS,
+                )
             )
     return pl.concat(lines).sort(list(NGRAMS)[:4])
 
@@ -131,5 +135,7 @@ def from_frame(frame: pl.DataFrame, settings: Dsir) -> dict[Part, Counts]:
     found: dict[Part, Counts] = {}
     for (side, name, feature), lines in frame.group_by("side", "name", "feature"):
         part = found.setdefault((str(side), str(name)), Counts.none(settings))
-        np.add.at(part.ngrams if feature == "ngram" else part.lengths, lines["bucket"].to_numpy(), lines["count"].to_numpy())
+        np.add.at(
+            part.ngrams if feature == "ngram" else part.lengths, lines["bucket"].to_numpy(), lines["count"].to_numpy()
+        )
     return found

@@ -19,7 +19,9 @@ MARKS = "|".join(
 """Marks and headings of chat and instruction templates, and special tokens."""
 EXCHANGE = r"(?mi:^\W*(?:human|user|用户)\s*[:：].*\n+\W*(?:assistant|gpt|chatgpt|bot|ai|助手)\s*[:：])"
 """A second exchange inside an answer."""
-_DIALOGUE = r"(?i)conversation|dialog|chat|interview|script|scenario|skit|role-?play|simulat|对话|聊天|剧本|交流|会话|扮演|模拟"
+_DIALOGUE = (
+    r"(?i)conversation|dialog|chat|interview|script|scenario|skit|role-?play|simulat|对话|聊天|剧本|交流|会话|扮演|模拟"
+)
 """A prompt that asks for one."""
 NO_DEBRIS, ASKED_FOR, DEBRIS = 0, 1, 2
 CALCULATOR = r"<<[^<>\nA-Za-wyz]*\d[^<>\nA-Za-wyz]*=[^<>\nA-Za-wyz]*>>|(?m:^####\s*-?[$€£¥]?[\d.,]+\s*$)"
@@ -65,7 +67,12 @@ def debris(prompt: pl.Expr, said: pl.Expr) -> pl.Expr:
     """Whether answers hold marks of a template: 0, 1 or 2 as the rule says."""
     exchange = pl.when(prompt.str.contains(_DIALOGUE)).then(ASKED_FOR).otherwise(DEBRIS)
     return (
-        pl.when(said.str.contains(MARKS)).then(DEBRIS).when(said.str.contains(EXCHANGE)).then(exchange).otherwise(NO_DEBRIS).cast(pl.Int8)
+        pl.when(said.str.contains(MARKS))
+        .then(DEBRIS)
+        .when(said.str.contains(EXCHANGE))
+        .then(exchange)
+        .otherwise(NO_DEBRIS)
+        .cast(pl.Int8)
     )
 
 
@@ -74,5 +81,11 @@ def unfinished(answer: pl.Expr) -> pl.Expr:
     ends, closing = answer.str.contains(_ENDS), answer.str.contains(CLOSING)
     open_block = answer.str.count_matches("```") % 2 == 1
     long = answer.str.len_chars() >= _LONG
-    level = pl.when(~ends & (open_block | (long & answer.str.contains(MID))) & ~closing).then(2).when(long & ~ends).then(1).otherwise(0)
+    level = (
+        pl.when(~ends & (open_block | (long & answer.str.contains(MID))) & ~closing)
+        .then(2)
+        .when(long & ~ends)
+        .then(1)
+        .otherwise(0)
+    )
     return pl.when(answer.is_not_null()).then(level).cast(pl.Int8)

@@ -195,9 +195,7 @@ _SENTENCE = re.compile(
 """A line of prose between lines of code."""
 
 NOTHING, NAMED, USED = 0, 1, 2
-_LEVELS = (
-    "0: no code, or code that does not name it; 1: an answer with code that names it, as an address or a file name; 2: code that uses it"
-)
+_LEVELS = "0: no code, or code that does not name it; 1: an answer with code that names it, as an address or a file name; 2: code that uses it"
 
 BOUNDS = (
     Bound("no_code", pl.col("code_lines") + pl.col("prompt_code_lines") + pl.col("code_terms"), "below",
@@ -261,7 +259,10 @@ def measure(texts: pl.DataFrame) -> pl.DataFrame:
     frame = frame.with_columns(
         found.alias(f"{what}_{degree}")
         for what, (use, name) in patterns.items()
-        for degree, found in (("used", pl.when(has_code).then(_found(use))), ("named", pl.when(has_code).then(_found(name))))
+        for degree, found in (
+            ("used", pl.when(has_code).then(_found(use))),
+            ("named", pl.when(has_code).then(_found(name))),
+        )
     )
     python = frame.with_row_index("at").filter(pl.col("code_language") == "python")
     read = pl.DataFrame(
@@ -271,7 +272,12 @@ def measure(texts: pl.DataFrame) -> pl.DataFrame:
     )
     frame = frame.with_row_index("at").join(read, on="at", how="left", maintain_order="left")
     parsed = pl.col("parses").fill_null(False)
-    note = pl.when(has_code & (pl.col("code_language") != "python")).then(pl.lit("not_python")).when(~has_code).then(pl.lit("no_code"))
+    note = (
+        pl.when(has_code & (pl.col("code_language") != "python"))
+        .then(pl.lit("not_python"))
+        .when(~has_code)
+        .then(pl.lit("no_code"))
+    )
     return (
         frame.with_columns(
             pl.col("parses").alias("python_parses"),
@@ -309,7 +315,9 @@ def _language() -> pl.Expr:
     """The language of the code of `answer`: of its first fence's tag, else by its signs; `other` for code of no known one, null without code."""
     tag = pl.col("answer").str.extract(_FENCE, 1).str.to_lowercase()
     tag = pl.when(pl.col("fenced") & ~tag.is_in(_NO_TAG)).then(tag.replace(_TAGS))
-    by_sign = pl.coalesce(pl.when(pl.col("answer").str.contains(sign)).then(pl.lit(name)) for name, sign in _SIGNS.items())
+    by_sign = pl.coalesce(
+        pl.when(pl.col("answer").str.contains(sign)).then(pl.lit(name)) for name, sign in _SIGNS.items()
+    )
     return pl.when(pl.col("code_lines") > 0).then(pl.coalesce(tag, by_sign, pl.lit("other")))
 
 
@@ -379,7 +387,9 @@ def uses(trees: list[ast.Module]) -> tuple[str | None, str | None]:
         if isinstance(node, ast.Import | ast.ImportFrom):
             for name in _imported(node):
                 root = name.partition(".")[0]
-                if root in _NETWORK_MODULES or any(name == part or name.startswith(part + ".") for part in _NETWORK_PARTS):
+                if root in _NETWORK_MODULES or any(
+                    name == part or name.startswith(part + ".") for part in _NETWORK_PARTS
+                ):
                     network = network or f"import {name}"
                 if root in _FILE_MODULES:
                     files = files or f"import {name}"

@@ -71,7 +71,9 @@ def counts(facts: pl.DataFrame, settings: Rules) -> pl.DataFrame:
             frame.group_by("domain")
             .agg(pl.col("threshold").first(), pl.col("judged", "failing", "failing_alone").sum())
             .sort("domain")
-            .with_columns(pl.lit(bound.name).alias("rule"), (pl.col("failing") / pl.col("judged")).fill_nan(None).alias("share"))
+            .with_columns(
+                pl.lit(bound.name).alias("rule"), (pl.col("failing") / pl.col("judged")).fill_nan(None).alias("share")
+            )
         )
     return pl.concat(lines).select(pl.col(name).cast(dtype) for name, dtype in COUNTS.items())
 
@@ -101,7 +103,9 @@ def sides(facts: pl.DataFrame, bound: Bound, settings: Rules, rows: int) -> pl.D
     lot = pl.col("row_id").str.slice(8 + BOUNDS.index(bound) % 16)
     judged = judged.with_columns((pl.col("measure") - pl.col("threshold")).abs().alias("away"), lot.alias("lot"))
     few = judged.group_by("fails", "source").agg(pl.all().exclude("fails", "source").bottom_k_by(["away", "lot"], rows))
-    few = few.explode(few.columns[2:]).with_columns(pl.col("lot").rank("ordinal").over("fails", "away", "source").alias("turn"))
+    few = few.explode(few.columns[2:]).with_columns(
+        pl.col("lot").rank("ordinal").over("fails", "away", "source").alias("turn")
+    )
     nearest = few.sort("fails", "away", "turn", "lot", descending=[True, False, False, False])
     return nearest.group_by("fails", maintain_order=True).head(rows).select(list(SIDES))
 
@@ -116,8 +120,17 @@ def what_if(facts: pl.DataFrame, bound: Bound, settings: Rules, threshold: float
     changed = with_threshold(settings, bound.name, threshold)
     now, then = (bound.rule(each).fails.fill_null(False) for each in (settings, changed))
     applies = bound.threshold(changed).is_not_null()
-    others = pl.any_horizontal(other.rule(settings).fails.fill_null(False) for other in BOUNDS if other.name != bound.name)
-    frame = facts.select("domain", applies.alias("applies"), bound.measure.is_not_null().alias("judged"), now=now, then=then, others=others)
+    others = pl.any_horizontal(
+        other.rule(settings).fails.fill_null(False) for other in BOUNDS if other.name != bound.name
+    )
+    frame = facts.select(
+        "domain",
+        applies.alias("applies"),
+        bound.measure.is_not_null().alias("judged"),
+        now=now,
+        then=then,
+        others=others,
+    )
     return (
         frame.filter("applies")
         .group_by("domain")

@@ -13,12 +13,35 @@ _LINES = 4
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 
 BOUNDS = (
-    Bound("no_answer", pl.col("answers"), "below", "Answers in the row: an instruction alone, or a text, teaches no answer."),
-    Bound("answer_too_short", pl.col("answer_chars"), "below", "Characters of the last answer: shorter ones teach nothing."),
-    Bound("answer_too_long", pl.col("answer_chars"), "above", "Characters of the last answer: longer ones do not fit a training sequence."),
-    Bound("prompt_too_long", pl.col("prompt_chars"), "above", "Characters of all user turns: longer ones leave no room for the answer."),
     Bound(
-        "answer_without_words", pl.col("answer_words"), "below", "Words and numbers of the last answer: one of signs alone says nothing."
+        "no_answer",
+        pl.col("answers"),
+        "below",
+        "Answers in the row: an instruction alone, or a text, teaches no answer.",
+    ),
+    Bound(
+        "answer_too_short",
+        pl.col("answer_chars"),
+        "below",
+        "Characters of the last answer: shorter ones teach nothing.",
+    ),
+    Bound(
+        "answer_too_long",
+        pl.col("answer_chars"),
+        "above",
+        "Characters of the last answer: longer ones do not fit a training sequence.",
+    ),
+    Bound(
+        "prompt_too_long",
+        pl.col("prompt_chars"),
+        "above",
+        "Characters of all user turns: longer ones leave no room for the answer.",
+    ),
+    Bound(
+        "answer_without_words",
+        pl.col("answer_words"),
+        "below",
+        "Words and numbers of the last answer: one of signs alone says nothing.",
     ),
     Bound(
         "repeated_lines",
@@ -37,7 +60,9 @@ BOUNDS = (
 
 def repeated_lines(text: pl.Expr) -> pl.Expr:
     """The share of lines that repeat one before them; null for fewer than four. Lines without a letter or number (brackets, rules) do not count."""
-    lines = text.str.split("\n").list.eval(pl.element().str.strip_chars().filter(pl.element().str.contains(r"[\p{L}\p{N}]{2}")))
+    lines = text.str.split("\n").list.eval(
+        pl.element().str.strip_chars().filter(pl.element().str.contains(r"[\p{L}\p{N}]{2}"))
+    )
     return pl.when(lines.list.len() >= _LINES).then(1 - lines.list.n_unique() / lines.list.len())
 
 

@@ -51,7 +51,8 @@ def identity(texts: pl.DataFrame) -> pl.Series:
         texts: prompt, said (all answers of a row).
     """
     named = texts.select(
-        pl.col("said").str.contains(MENTION).fill_null(False).cast(pl.Int8).alias("identity"), claimed=pl.col("said").str.contains(CLAIM)
+        pl.col("said").str.contains(MENTION).fill_null(False).cast(pl.Int8).alias("identity"),
+        claimed=pl.col("said").str.contains(CLAIM),
     )
     at = named["claimed"].fill_null(False).arg_true()
     prompts = texts["prompt"].gather(at)

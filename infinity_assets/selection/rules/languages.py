@@ -61,7 +61,9 @@ def other_language(texts: pl.DataFrame) -> pl.Series:
     Args:
         texts: prompt, answer, prompt_language, answer_language, is_translation, code_language.
     """
-    differ = texts.select(language.scripts_differ(pl.col("prompt_language"), pl.col("answer_language")).fill_null(False)).to_series()
+    differ = texts.select(
+        language.scripts_differ(pl.col("prompt_language"), pl.col("answer_language")).fill_null(False)
+    ).to_series()
     few = texts.filter(differ)
     prompt, answer, tag = pl.col("prompt"), pl.col("answer"), pl.col("answer_language")
     script, *more = ((tag.is_in(tags), prompt.str.contains(letter)) for letter, tags in _SCRIPTS.items())
@@ -69,10 +71,22 @@ def other_language(texts: pl.DataFrame) -> pl.Series:
     for told, contains in more:
         brought = brought.when(told).then(contains)
     mixed = answer.str.contains(_OTHER)
-    latin = pl.when(answer.str.len_chars() < _LONG).then(prompt.str.contains(_LATIN_WORD)).otherwise(prompt.str.contains(_LATIN_TEXT))
-    brought = (
-        brought.when(~mixed & ~answer.str.contains(_SENTENCE)).then(True).when(mixed).then(prompt.str.contains(_OTHER)).otherwise(latin)
+    latin = (
+        pl.when(answer.str.len_chars() < _LONG)
+        .then(prompt.str.contains(_LATIN_WORD))
+        .otherwise(prompt.str.contains(_LATIN_TEXT))
     )
-    asked = few.select((brought | pl.col("is_translation") | pl.col("code_language").is_not_null()).fill_null(False)).to_series()
+    brought = (
+        brought.when(~mixed & ~answer.str.contains(_SENTENCE))
+        .then(True)
+        .when(mixed)
+        .then(prompt.str.contains(_OTHER))
+        .otherwise(latin)
+    )
+    asked = few.select(
+        (brought | pl.col("is_translation") | pl.col("code_language").is_not_null()).fill_null(False)
+    ).to_series()
     level = pl.repeat(SAME, texts.height, dtype=pl.Int8, eager=True)
-    return level.scatter(differ.arg_true(), pl.select(pl.when(asked).then(ASKED).otherwise(UNASKED).cast(pl.Int8)).to_series())
+    return level.scatter(
+        differ.arg_true(), pl.select(pl.when(asked).then(ASKED).otherwise(UNASKED).cast(pl.Int8)).to_series()
+    )

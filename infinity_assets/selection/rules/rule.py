@@ -88,13 +88,17 @@ def first_failure(frame: pl.DataFrame, rules: Sequence[Rule]) -> pl.DataFrame:
 
     if not rules:
         return pl.DataFrame(schema={"row_id": pl.String, "reason": pl.String, "detail": pl.String})
-    failed = frame.select(first=pl.coalesce(pl.when(rule.fails.fill_null(False)).then(place) for place, rule in enumerate(rules)))["first"]
+    failed = frame.select(
+        first=pl.coalesce(pl.when(rule.fails.fill_null(False)).then(place) for place, rule in enumerate(rules))
+    )["first"]
     # Details of the rows that fail alone, rule by rule: to compile a long pattern costs more than to try it on a few hundred rows.
     places = failed.unique().drop_nulls()
     read = {"row_id", *(name for place in places for name in detail(rules[place]).meta.root_names())}
     losers = frame.select(pl.col(*read), failed).with_row_index("_line").filter(pl.col("first").is_not_null())
     told = [
-        losers.filter(pl.col("first") == place).select("_line", "row_id", reason=pl.lit(rules[place].reason), detail=detail(rules[place]))
+        losers.filter(pl.col("first") == place).select(
+            "_line", "row_id", reason=pl.lit(rules[place].reason), detail=detail(rules[place])
+        )
         for place in places
     ]
     empty = losers.clear().select("_line", "row_id", reason=pl.lit("", pl.String), detail=pl.lit("", pl.String))

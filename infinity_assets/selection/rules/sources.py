@@ -34,9 +34,9 @@ def denied(places: pl.DataFrame, patterns: Mapping[str, Sequence[str]]) -> pl.Se
         return pl.repeat(False, places.height, eager=True)
     distinct = places.select("source", "file").unique()
     distinct = distinct.with_columns(pl.any_horizontal(lines).fill_null(False).alias("denied"))
-    return places.select("source", "file").join(distinct, on=["source", "file"], how="left", nulls_equal=True, maintain_order="left")[
-        "denied"
-    ]
+    return places.select("source", "file").join(
+        distinct, on=["source", "file"], how="left", nulls_equal=True, maintain_order="left"
+    )["denied"]
 
 
 def _matches(column: str, glob: str) -> pl.Expr:

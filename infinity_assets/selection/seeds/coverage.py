@@ -51,7 +51,9 @@ def grid_of(row_ids: pl.Series, vectors: pl.LazyFrame, side: int) -> Grid:
     mean = total[0] / count
     values, axes = np.linalg.eigh(total[1:] / count - np.outer(mean, mean))
     axes = axes[:, ::-1][:, :2]
-    axes = axes * np.sign(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])])  # eigenvectors have no sign of their own
+    axes = axes * np.sign(
+        axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])]
+    )  # eigenvectors have no sign of their own
     read = [(ids, (found - mean) @ axes) for ids, found in _batches(row_ids, vectors)]
     at = np.zeros((count, 2))
     at[:, : axes.shape[1]] = np.concatenate([coordinates for _, coordinates in read])
@@ -70,7 +72,10 @@ def _batches(row_ids: pl.Series, vectors: pl.LazyFrame) -> Iterator[tuple[pl.Ser
     for batch in vectors.select("vector").collect_batches(chunk_size=_ROWS, maintain_order=True, engine="streaming"):
         here = wanted[start : start + batch.height] & batch["vector"].is_not_null()
         if here.any():
-            yield ids[start : start + batch.height].filter(here), batch["vector"].filter(here).to_numpy().astype(np.float64)
+            yield (
+                ids[start : start + batch.height].filter(here),
+                batch["vector"].filter(here).to_numpy().astype(np.float64),
+            )
         start += batch.height
 
 

@@ -47,7 +47,9 @@ def judged(rows: pl.DataFrame, vocabulary: pl.DataFrame, settings: Seeds) -> pl.
     raw = pl.col("kind") != "conversation"
     labelled = (pl.col("label_source") == "model").fill_null(False) & ~raw
     loss, fell = pl.col("loss"), pl.col("loss") - pl.col("loss_after")
-    rare, less_rare = (_with_label_in(vocabulary, *bounds) for bounds in (settings.long_tail, settings.long_tail_sampled))
+    rare, less_rare = (
+        _with_label_in(vocabulary, *bounds) for bounds in (settings.long_tail, settings.long_tail_sampled)
+    )
     by_lot = pl.lit(draw("long_tail", rows["row_id"])) < settings.long_tail_share
     holds = {
         "long_tail": (rare | (less_rare & by_lot)) & labelled,
@@ -56,22 +58,30 @@ def judged(rows: pl.DataFrame, vocabulary: pl.DataFrame, settings: Seeds) -> pl.
         "hard_to_follow": pl.col("ifd").is_between(*settings.ifd_range),
         # Ties by row id, so that the order of the rows does not decide.
         "small_loss_drop": fell.is_not_null()
-        & (pl.struct(fell.fill_null(float("inf")), "row_id").rank("ordinal") <= fell.count() * settings.small_drop_share),
+        & (
+            pl.struct(fell.fill_null(float("inf")), "row_id").rank("ordinal")
+            <= fell.count() * settings.small_drop_share
+        ),
         "raw_material": raw & ((pl.col("kind") != "text") | (pl.col("prompt_chars") >= settings.min_text_chars)),
     }
     veto = pl.lit(False) if settings.veto_sigma is None else fell > fell.mean() + settings.veto_sigma * fell.std()
     scored = (labelled | loss.is_not_null() | pl.col("ifd").is_not_null() | raw).alias("scored")
     in_force = [name for name in CRITERIA if name in settings.criteria]
     table = rows.select(
-        "row_id", *(holds[name].fill_null(False).alias(name) for name in CRITERIA), veto.fill_null(False).alias("vetoed"), scored
+        "row_id",
+        *(holds[name].fill_null(False).alias(name) for name in CRITERIA),
+        veto.fill_null(False).alias("vetoed"),
+        scored,
     )
     possible = pl.when("raw_material").then(_possible(settings, raw=True)).otherwise(_possible(settings, raw=False))
-    wanted = {"any": pl.lit(1), "all": possible}.get(str(settings.combine), pl.min_horizontal(pl.lit(settings.combine), possible))
+    wanted = {"any": pl.lit(1), "all": possible}.get(
+        str(settings.combine), pl.min_horizontal(pl.lit(settings.combine), possible)
+    )
     return table.with_columns(
         pl.sum_horizontal(in_force).cast(pl.Int64).alias("met") if in_force else pl.lit(0, pl.Int64).alias("met"),
-        pl.concat_str([pl.when(name).then(pl.lit(name)) for name in in_force] or pl.lit(""), separator="+", ignore_nulls=True).alias(
-            "because"
-        ),
+        pl.concat_str(
+            [pl.when(name).then(pl.lit(name)) for name in in_force] or pl.lit(""), separator="+", ignore_nulls=True
+        ).alias("because"),
     ).with_columns((pl.col("met") >= pl.max_horizontal(wanted, pl.lit(1))).alias("enough"))
 
 

@@ -33,7 +33,9 @@ def pick(rows: pl.DataFrame, vectors: pl.LazyFrame, vocabulary: pl.DataFrame, se
     """
     table = judged(rows, vocabulary, settings)
     speaks = table.filter("enough", ~pl.col("vetoed")).select("row_id", "raw_material", "met")
-    candidates = rows.select("row_id", "language", "cate_ability", "depth").join(speaks, on="row_id", maintain_order="left")
+    candidates = rows.select("row_id", "language", "cate_ability", "depth").join(
+        speaks, on="row_id", maintain_order="left"
+    )
     grid = grid_of(candidates["row_id"], vectors, settings.grid)
     candidates = in_cells(candidates, grid).with_columns(draw("seeds", candidates["row_id"]))
     raw = round_robin(candidates.filter("raw_material")).head(int(settings.max_seeds * settings.raw_share))

@@ -49,7 +49,9 @@ def covered(cells: pl.DataFrame) -> pl.DataFrame:
     Args:
         cells: `Picked.cells`.
     """
-    kind = pl.when(pl.col("x").is_null()).then(pl.lit("language and ability")).otherwise(pl.lit("grid")).alias("cells of")
+    kind = (
+        pl.when(pl.col("x").is_null()).then(pl.lit("language and ability")).otherwise(pl.lit("grid")).alias("cells of")
+    )
     per_cell = cells.group_by(kind, *CELL).agg(rows=pl.len(), seeds=pl.col("taken").sum())
     return (
         per_cell.group_by("cells of")

@@ -35,7 +35,9 @@ def deita(frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFrame:
         candidates["row_id"], _vectors(candidates), np.ones(len(at), bool), size
     )
     near = pl.col("row_id").is_in(lost["row_id"].implode())
-    return by_choice(scored, "deita", size, at[taken], conditions | {"near_duplicate": near}, ["complexity", "quality", "evol_score"])
+    return by_choice(
+        scored, "deita", size, at[taken], conditions | {"near_duplicate": near}, ["complexity", "quality", "evol_score"]
+    )
 
 
 def instag(frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFrame:
@@ -71,7 +73,9 @@ def facility(frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFra
     at = _places(rows, lacking(conditions).is_null(), -pl.col(ifd_column(settings)))
     at = np.sort(at[: max(settings.selectors.facility_candidates, 2 * size)])
     conditions["below_the_candidates"] = ~pl.col("row_id").is_in(rows["row_id"].gather(at).implode())
-    return by_choice(rows, "facility", size, at[facilities(_vectors(rows[at]), size)], conditions, [ifd_column(settings)])
+    return by_choice(
+        rows, "facility", size, at[facilities(_vectors(rows[at]), size)], conditions, [ifd_column(settings)]
+    )
 
 
 def k_centers(vectors: Vectors, size: int) -> Places:
@@ -90,7 +94,9 @@ def k_centers(vectors: Vectors, size: int) -> Places:
     rows = len(vectors)
     if not min(size, rows):
         return np.zeros(0, np.int64)
-    squares = np.concatenate([np.square(vectors[s : s + _BLOCK].astype(np.float64)).sum(axis=1) for s in range(0, rows, _BLOCK)])
+    squares = np.concatenate(
+        [np.square(vectors[s : s + _BLOCK].astype(np.float64)).sum(axis=1) for s in range(0, rows, _BLOCK)]
+    )
     mean = np.zeros(vectors.shape[1])
     for start in range(0, rows, _BLOCK):
         mean += vectors[start : start + _BLOCK].astype(np.float64).sum(axis=0) / rows
@@ -101,7 +107,9 @@ def k_centers(vectors: Vectors, size: int) -> Places:
     centres = np.empty((min(size, rows), vectors.shape[1]))
     lengths = np.empty(len(centres))
     everything = np.arange(rows)
-    to_mean = np.concatenate([squared(everything[s : s + _BLOCK], mean[None], mean[None] @ mean)[:, 0] for s in range(0, rows, _BLOCK)])
+    to_mean = np.concatenate(
+        [squared(everything[s : s + _BLOCK], mean[None], mean[None] @ mean)[:, 0] for s in range(0, rows, _BLOCK)]
+    )
     found = [int(to_mean.argmin())]
     bound, seen = np.full(rows, np.inf), np.zeros(rows, np.int64)
     while True:

@@ -16,7 +16,12 @@ def random(frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFrame
 def longest(frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFrame:
     """By the length of the answer, longest first."""
     return by_order(
-        frame, "longest", size, [-pl.col("answer_chars").cast(pl.Int64)], {"no_answer": pl.col("answer_chars").is_null()}, ["answer_chars"]
+        frame,
+        "longest",
+        size,
+        [-pl.col("answer_chars").cast(pl.Int64)],
+        {"no_answer": pl.col("answer_chars").is_null()},
+        ["answer_chars"],
     )
 
 
@@ -49,18 +54,29 @@ def reward(frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFrame
     known = frame.with_columns(
         (pl.col("reward").rank("max").over(group) / pl.col("reward").count().over(group)).alias("quantile"),
     )
-    return by_order(known, "reward", size, [-pl.col("quantile")], {"no_reward": pl.col("reward").is_null()}, ["reward", "quantile"])
+    return by_order(
+        known, "reward", size, [-pl.col("quantile")], {"no_reward": pl.col("reward").is_null()}, ["reward", "quantile"]
+    )
 
 
 def dsir(frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFrame:
     """By importance weight, drawn without replacement: Gumbel top-k in every stratum of length, by its share; every domain in proportion."""
     keyed = frame.with_columns(drawing.noisy_keys(frame, "selector:dsir", settings.dsir.top_k))
-    parts = [part.with_columns(drawing.order(part)) for part in keyed.partition_by("domain")] or [keyed.with_columns(order=pl.lit(0.0))]
+    parts = [part.with_columns(drawing.order(part)) for part in keyed.partition_by("domain")] or [
+        keyed.with_columns(order=pl.lit(0.0))
+    ]
     ordered = pl.concat(parts)
     # Weights towards different targets are not comparable: of a pool of several domains each has its share of the rows.
     weighed = pl.col("log_weight").is_not_null()
     seat = pl.struct("order", "row_id").rank("ordinal").over("domain", weighed) / weighed.sum().over("domain")
-    return by_order(ordered.with_columns(seat.alias("seat")), "dsir", size, [pl.col("seat")], {"no_weight": ~weighed}, ["log_weight"])
+    return by_order(
+        ordered.with_columns(seat.alias("seat")),
+        "dsir",
+        size,
+        [pl.col("seat")],
+        {"no_weight": ~weighed},
+        ["log_weight"],
+    )
 
 
 def retrieval(frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFrame:

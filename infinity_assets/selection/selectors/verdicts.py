@@ -11,7 +11,9 @@ import numpy as np
 import polars as pl
 import polars.selectors as cs
 
-VERDICTS = pl.Schema({"row_id": pl.String, "taken": pl.Boolean, "place": pl.Int64, "reason": pl.String, "detail": pl.String})
+VERDICTS = pl.Schema(
+    {"row_id": pl.String, "taken": pl.Boolean, "place": pl.Int64, "reason": pl.String, "detail": pl.String}
+)
 """Columns of verdicts; `detail` is a JSON object."""
 
 OVER_SIZE = "over_size"
@@ -23,7 +25,12 @@ def lacking(conditions: Mapping[str, pl.Expr]) -> pl.Expr:
 
 
 def by_order(
-    frame: pl.DataFrame, selector: str, size: int, order: Sequence[pl.Expr], conditions: Mapping[str, pl.Expr], shown: Sequence[str] = ()
+    frame: pl.DataFrame,
+    selector: str,
+    size: int,
+    order: Sequence[pl.Expr],
+    conditions: Mapping[str, pl.Expr],
+    shown: Sequence[str] = (),
 ) -> pl.DataFrame:
     """Verdicts of a selector that sorts.
 
@@ -36,14 +43,24 @@ def by_order(
         shown: Columns that `detail` shows.
     """
     why = lacking(conditions) if conditions else pl.lit(None, pl.String)
-    keyed = frame.select("row_id", why.alias("why"), detail(shown).alias("detail"), *(key.alias(f"key {n}") for n, key in enumerate(order)))
+    keyed = frame.select(
+        "row_id",
+        why.alias("why"),
+        detail(shown).alias("detail"),
+        *(key.alias(f"key {n}") for n, key in enumerate(order)),
+    )
     keyed = keyed.sort(pl.col("why").is_not_null(), *(f"key {n}" for n in range(len(order))), "row_id", nulls_last=True)
     place = pl.when(pl.col("why").is_null()).then(pl.int_range(pl.len(), dtype=pl.Int64)).alias("place")
     return _told(keyed.select("row_id", place, "why", "detail"), selector, size)
 
 
 def by_choice(
-    frame: pl.DataFrame, selector: str, size: int, chosen: np.ndarray, conditions: Mapping[str, pl.Expr], shown: Sequence[str] = ()
+    frame: pl.DataFrame,
+    selector: str,
+    size: int,
+    chosen: np.ndarray,
+    conditions: Mapping[str, pl.Expr],
+    shown: Sequence[str] = (),
 ) -> pl.DataFrame:
     """Verdicts of a selector that picks one row after the other.
 
@@ -58,9 +75,15 @@ def by_choice(
     place = np.full(frame.height, -1)
     place[chosen] = np.arange(len(chosen))
     why = lacking(conditions) if conditions else pl.lit(None, pl.String)
-    placed = frame.select("row_id", pl.Series("place", place).replace(-1, None), why.alias("why"), detail(shown).alias("detail"))
+    placed = frame.select(
+        "row_id", pl.Series("place", place).replace(-1, None), why.alias("why"), detail(shown).alias("detail")
+    )
     return _told(
-        placed.with_columns(pl.when(pl.col("place").is_null()).then(pl.coalesce("why", pl.lit(OVER_SIZE))).alias("why")), selector, size
+        placed.with_columns(
+            pl.when(pl.col("place").is_null()).then(pl.coalesce("why", pl.lit(OVER_SIZE))).alias("why")
+        ),
+        selector,
+        size,
     )
 
 

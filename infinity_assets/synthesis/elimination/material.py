@@ -50,7 +50,9 @@ def _lines(texts: pl.Series) -> pl.DataFrame:
         return line.str.contains(pattern) & beside
 
     # What follows a line that ends with a colon is its input, up to the end of the paragraph.
-    paragraph = (pl.col("blank") & ~before.str.contains(r"[:：]\s*$").fill_null(False)).cast(pl.Int64).cum_sum().over("row")
+    paragraph = (
+        (pl.col("blank") & ~before.str.contains(r"[:：]\s*$").fill_null(False)).cast(pl.Int64).cum_sum().over("row")
+    )
     opened = line.str.contains(r"[:：]\s*$").cast(pl.Int64)
     lines = lines.with_columns(paragraph=paragraph, opened=opened)
     given = (pl.col("opened").cum_sum().over("row", "paragraph") - pl.col("opened")) > 0
@@ -83,7 +85,9 @@ def lost(seed: pl.Expr, text: pl.Expr) -> pl.Expr:
     def first(given: pl.Series) -> pl.Series:
         pair = given.struct.unnest()
         told = _pieces(pair["seed"]).join(
-            pair.select(held=_squeezed(pl.col("text").fill_null(""))).with_row_index("row"), on="row", maintain_order="left"
+            pair.select(held=_squeezed(pl.col("text").fill_null(""))).with_row_index("row"),
+            on="row",
+            maintain_order="left",
         )
         missing = told.filter(~pl.col("held").str.contains(_squeezed(pl.col("piece")), literal=True))
         firsts = missing.unique("row", keep="first", maintain_order=True)

@@ -72,7 +72,9 @@ _ANSWERING = (
     r"|好的[，,。！!]|当然[，,。！!可]|没问题[，,。！!]|明白了|(?:很?抱歉|对不起)(?:[，,。！!]|我)|我?很(?:乐意|高兴)(?:为|帮)|我(?:推荐|建议)你"
     r"|作为一[个名](?:人工智能|AI|语言模型))"
 )
-_PRESENTING = r"(?i)^\W*(?:here(?: is| are|'s|’s)\b|below (?:is|are)\b|the following (?:is|are)\b|以下是|下面是|這是|这是)"
+_PRESENTING = (
+    r"(?i)^\W*(?:here(?: is| are|'s|’s)\b|below (?:is|are)\b|the following (?:is|are)\b|以下是|下面是|這是|这是)"
+)
 """What stands before an answer, or before the material of a request."""
 _REQUEST_MARK = (
     r"[?？]|[请請]|如何|怎[么麼样樣]|什[么麼]|为何|哪|吗|嗎|[写寫]|列出|解[释釋]|说明|說明|介[绍紹]|计算|計算|推[荐薦]|比[较較]|翻[译譯]|总结|總結|[给給]出"
@@ -126,7 +128,9 @@ def asks(text: pl.Expr) -> pl.Expr:
     """Whether a text asks for something: a question mark or a Chinese request word anywhere, or a sentence that begins with an imperative."""
     begins = rf"(?im)(?:^|[.!:;]\s+|,\s*(?:and|then)\s+|^\W*(?:{_CONDITION})\b[^.!?\n]*,\s*)\W*(?:{_IMPERATIVE})\b"
     begins_zh = rf"(?m)(?:^|[，。；：！])\W*(?:{_IMPERATIVE_ZH})"
-    wants = rf"(?i)^\W*(?:{_AUXILIARY})|(?im)(?:^|[.!:;]\s+|,\s*(?:and|then)\s+)\W*(?:re-\w+|(?:{_NOUN_TOO}) {_OBJECT})\b"
+    wants = (
+        rf"(?i)^\W*(?:{_AUXILIARY})|(?im)(?:^|[.!:;]\s+|,\s*(?:and|then)\s+)\W*(?:re-\w+|(?:{_NOUN_TOO}) {_OBJECT})\b"
+    )
     patterns = (_REQUEST_MARK, begins, begins_zh, wants, _ONE_SENTENCE_ZH)
     return pl.any_horizontal(text.str.contains(pattern) for pattern in patterns)
 
@@ -200,7 +204,9 @@ def rules(settings: Elimination, prompts: Iterable[Bilingual] = ()) -> list[Rule
     answering = pl.coalesce(pl.when(~seed.str.contains(_ANSWERING)).then(opening), presenting)
     text_language, seed_language = language.detect(text), language.detect(seed)
     # A short text in a script of many languages may be taken for any of them.
-    certain = language.scripts_differ(text_language, seed_language) | ((word_count(seed) >= _SURE_WORDS) & (word_count(text) > _SURE_WORDS))
+    certain = language.scripts_differ(text_language, seed_language) | (
+        (word_count(seed) >= _SURE_WORDS) & (word_count(text) > _SURE_WORDS)
+    )
     debris, repeated = text.str.extract(f"({_CORPUS_DEBRIS})", 1), _repeated(text)
     harm = safety.harmful(text)
     lost, missing = material.lost(seed, text), context.missing(text)
@@ -223,7 +229,13 @@ def rules(settings: Elimination, prompts: Iterable[Bilingual] = ()) -> list[Rule
             text_language,
             "the seed's language",
         ),
-        Rule("harmful", harm.is_not_null() | (pl.col("harm") > settings.max_harm), pl.col("harm"), settings.max_harm, harm),
+        Rule(
+            "harmful",
+            harm.is_not_null() | (pl.col("harm") > settings.max_harm),
+            pl.col("harm"),
+            settings.max_harm,
+            harm,
+        ),
         Rule("lost_material", IN_DEPTH & lost.is_not_null(), lost),
         Rule("missing_context", missing.is_not_null(), missing),
         Rule("repeats_itself", ~_ON_ITS_TEXT & repeated.is_not_null() & _repeated(seed).is_null(), repeated),

@@ -36,9 +36,9 @@ class AutoEvol(Strategy):
         settings = asking.settings.chat.evolution
         asked = seeds.rename({"seed": "request"})
         shape = pl.Schema({"methods": pl.List(pl.String), "request": pl.String})
-        first = ask_json(asking, EVOLVE, asked, {"methods": _METHODS, "request": {"type": "string", "minLength": 1}}, shape).rename(
-            {"request": "text"}
-        )
+        first = ask_json(
+            asking, EVOLVE, asked, {"methods": _METHODS, "request": {"type": "string", "minLength": 1}}, shape
+        ).rename({"request": "text"})
         state = advance(begin(asked), first.with_columns(finish_reason=pl.lit(None, pl.String)), EVOLVE)
         for _ in range(settings.steps - 1):
             failing = self._analysed(state.filter("wrote").with_columns(rewrite="current"), asking)
@@ -51,4 +51,8 @@ class AutoEvol(Strategy):
         shape = pl.Schema({"failure": pl.String, "feedback": pl.String})
         properties = {"failure": {"type": "string", "enum": list(FAILURES)}, "feedback": words(300)}
         said = ask_json(asking, ANALYSE, tried, properties, shape, by=asking.settings.models.judge)
-        return tried.join(said.filter(pl.col("failure") != NO_FAILURE).select("row_id", "feedback"), on="row_id", maintain_order="left")
+        return tried.join(
+            said.filter(pl.col("failure") != NO_FAILURE).select("row_id", "feedback"),
+            on="row_id",
+            maintain_order="left",
+        )

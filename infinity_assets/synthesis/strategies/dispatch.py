@@ -54,7 +54,12 @@ def assign(seeds: pl.DataFrame, settings: Evolution, number: int) -> pl.Series:
     table = seeds.select(*weights)
     point = draw(f"strategy:{number}", seeds["row_id"]) * table.sum_horizontal()
     reached = list(accumulate((table[name] for name in table.columns), lambda sofar, weight: sofar + weight))
-    found = pl.coalesce(*(pl.when(pl.Series(point < upto)).then(pl.lit(name)) for name, upto in zip(table.columns, reached, strict=True)))
+    found = pl.coalesce(
+        *(
+            pl.when(pl.Series(point < upto)).then(pl.lit(name))
+            for name, upto in zip(table.columns, reached, strict=True)
+        )
+    )
     return seeds.select(found.alias("strategy")).to_series()
 
 
@@ -78,8 +83,12 @@ def write(seeds: pl.DataFrame, asking: Asking, number: int) -> pl.DataFrame:
     nobody = pl.when(pl.col("strategy").is_null()).then(pl.lit("no_strategy"))
     # A strategy that asked in vain before it had an operation is the operation.
     operation = pl.coalesce("operation", "strategy", pl.lit("none"))
-    return told.with_columns(error=pl.coalesce("error", nobody), operation=operation, strategy=pl.col("strategy").fill_null("none"))
+    return told.with_columns(
+        error=pl.coalesce("error", nobody), operation=operation, strategy=pl.col("strategy").fill_null("none")
+    )
 
 
 def _told(written: pl.DataFrame, strategy: str) -> pl.DataFrame:
-    return written.with_columns(strategy=pl.lit(strategy)).select(pl.col(name).cast(dtype) for name, dtype in TOLD.items())
+    return written.with_columns(strategy=pl.lit(strategy)).select(
+        pl.col(name).cast(dtype) for name, dtype in TOLD.items()
+    )

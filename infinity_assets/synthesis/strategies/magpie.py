@@ -45,10 +45,14 @@ class Magpie(Strategy):
             return as_written(seeds.select("row_id"), self.name)
         turn, wording = user_turn(spec, models_dir()), prompts.both(PROMPT, asking.settings.prompts_dir)
         requests = []
-        for row_id, language, domain, labels in about(seeds).select("row_id", "language", "domain", "skills").iter_rows():
+        for row_id, language, domain, labels in (
+            about(seeds).select("row_id", "language", "domain", "skills").iter_rows()
+        ):
             prompt = wording.of(language)
             system = prompt.turns[-1].filled({"domain": domain, "labels": labels})
             seed = seed_of(f"{asking.stage}:{self.name}", row_id) if sampling.temperature > 0 else None
-            requests.append(CompleteRequest(row_id, prompt.label, prompt.hash, turn.before(system), sampling, turn.stops, seed))
+            requests.append(
+                CompleteRequest(row_id, prompt.label, prompt.hash, turn.before(system), sampling, turn.stops, seed)
+            )
         said = asking.inference.complete(spec, requests, self.name).frame
         return as_written(said.with_columns(pl.col("text").str.strip_chars()), self.name)

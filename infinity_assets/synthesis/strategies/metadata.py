@@ -28,7 +28,9 @@ def about(seeds: pl.DataFrame) -> pl.DataFrame:
     english_of, chinese_of = ({domain: names[place] for domain, names in DOMAINS.items()} for place in (0, 1))
 
     def in_words(of: dict[str, str]) -> pl.Expr:
-        return pl.col("domain").replace_strict(of, default=pl.col("domain").fill_null(of["chat"]), return_dtype=pl.String)
+        return pl.col("domain").replace_strict(
+            of, default=pl.col("domain").fill_null(of["chat"]), return_dtype=pl.String
+        )
 
     def listed(name: str, translated: bool = False) -> pl.Expr:
         labels = pl.col(name).list.eval(pl.element().replace(ABILITIES)) if translated else pl.col(name)
@@ -36,5 +38,7 @@ def about(seeds: pl.DataFrame) -> pl.DataFrame:
         return pl.when(joined != "").then(joined)
 
     domain = pl.when(chinese).then(in_words(chinese_of)).otherwise(in_words(english_of))
-    use_case = pl.coalesce(pl.when(chinese).then(listed("cate_ability", translated=True)).otherwise(listed("cate_ability")), domain)
+    use_case = pl.coalesce(
+        pl.when(chinese).then(listed("cate_ability", translated=True)).otherwise(listed("cate_ability")), domain
+    )
     return seeds.with_columns(domain=domain, use_case=use_case, skills=pl.coalesce(listed("ability"), use_case))

@@ -42,7 +42,9 @@ class SelfRubrics(Strategy):
         shape = pl.Schema({"rubrics": pl.List(pl.Struct({"rubric": pl.String, "action": pl.String}))})
         properties = {"rubrics": {"type": "array", "items": _RUBRIC, "minItems": COUNT, "maxItems": COUNT}}
         found = ask_json(asking, RUBRICS, about(seeds), properties, shape)
-        actions = found.select("row_id", "error", actions=pl.col("rubrics").list.eval(pl.element().struct.field("action")))
+        actions = found.select(
+            "row_id", "error", actions=pl.col("rubrics").list.eval(pl.element().struct.field("action"))
+        )
         state = begin(seeds.rename({"seed": "request"})).drop("error").join(actions, on="row_id", maintain_order="left")
         ended = pl.Series("row_id", [], pl.String)
         for step in range(1, settings.steps + 1):
@@ -64,10 +66,15 @@ def _apart(written: pl.DataFrame, asking: Asking) -> pl.Series:
     )  # fmt: skip
     answers = [
         asking.chat("answer", rows, settings.chat.answering.sampling),
-        asking.chat(f"student:{student.name}", rows, student.sampling, by=student.model, told=f"student {student.name}"),
+        asking.chat(
+            f"student:{student.name}", rows, student.sampling, by=student.model, told=f"student {student.name}"
+        ),
     ]
     strong, weak = (
-        asking.grade(JUDGE, rows.join(said.select("row_id", answer="text"), on="row_id").filter(pl.col("answer").fill_null("") != ""))
+        asking.grade(
+            JUDGE,
+            rows.join(said.select("row_id", answer="text"), on="row_id").filter(pl.col("answer").fill_null("") != ""),
+        )
         for said in answers
     )
     both = strong.join(weak, on="row_id", suffix="_of_student")

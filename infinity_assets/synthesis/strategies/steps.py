@@ -29,7 +29,9 @@ def advance(state: pl.DataFrame, said: pl.DataFrame, operation: str) -> pl.DataF
     """
     cut = pl.when(pl.col("finish_reason") == "length").then(pl.lit("truncated"))
     empty = pl.when(pl.col("text").fill_null("").str.strip_chars() == "").then(pl.lit("empty"))
-    step = said.select("row_id", said=pl.col("text").str.strip_chars(), fault=pl.coalesce("error", cut, empty), asked=pl.lit(True))
+    step = said.select(
+        "row_id", said=pl.col("text").str.strip_chars(), fault=pl.coalesce("error", cut, empty), asked=pl.lit(True)
+    )
     told = state.join(step, on="row_id", how="left", maintain_order="left")
     wrote = pl.col("asked").fill_null(False) & pl.col("fault").is_null()
     return told.with_columns(

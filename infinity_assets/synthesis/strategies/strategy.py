@@ -27,7 +27,14 @@ SEEDS = pl.Schema(
 students' answers to it lacked, in words, null where that was not told."""
 
 WRITTEN = pl.Schema(
-    {"row_id": pl.String, "operation": pl.String, "text": pl.String, "tests": pl.String, "finish_reason": pl.String, "error": pl.String}
+    {
+        "row_id": pl.String,
+        "operation": pl.String,
+        "text": pl.String,
+        "tests": pl.String,
+        "finish_reason": pl.String,
+        "error": pl.String,
+    }
 )
 """What came of a seed, named by its row id: the instruction in `text` (null or empty if there is none, then `error` says why), the operation that
 made it, and in `tests` Python assertions that an answer has to pass, where the strategy brings some."""
@@ -76,7 +83,13 @@ def as_written(frame: pl.DataFrame, operation: str | None = None) -> pl.DataFram
 
 
 def ask_json(
-    asking: Asking, prompt: str, rows: pl.DataFrame, properties: Mapping[str, Any], shape: pl.Schema, *, by: ModelSpec | None = None
+    asking: Asking,
+    prompt: str,
+    rows: pl.DataFrame,
+    properties: Mapping[str, Any],
+    shape: pl.Schema,
+    *,
+    by: ModelSpec | None = None,
 ) -> pl.DataFrame:
     """What a model says as JSON: row_id, the properties as columns of `shape` (null where there was an error), error.
 
@@ -88,7 +101,12 @@ def ask_json(
         shape: Their Polars types.
         by: The model; null for the generator.
     """
-    schema = {"type": "object", "properties": dict(properties), "required": list(properties), "additionalProperties": False}
+    schema = {
+        "type": "object",
+        "properties": dict(properties),
+        "required": list(properties),
+        "additionalProperties": False,
+    }
     sampling = asking.settings.chat.evolution.json_sampling
     said = asking.write(prompt, rows, sampling, schema=schema, by=by)
     read = pl.when(pl.col("error").is_null()).then("text").str.json_decode(pl.Struct(shape)).alias("read")

@@ -17,7 +17,10 @@ SESSIONS = 4
 _LABELS = pl.col("ability").list.drop_nulls()
 _SESSION = {
     "type": "object",
-    "properties": {"session": words(80), "concepts": {"type": "array", "items": words(60), "minItems": 2, "maxItems": 3}},
+    "properties": {
+        "session": words(80),
+        "concepts": {"type": "array", "items": words(60), "minItems": 2, "maxItems": 3},
+    },
     "required": ["session", "concepts"],
     "additionalProperties": False,
 }
@@ -45,7 +48,9 @@ class Syllabus(Strategy):
         told = rows.join(ask_json(asking, SYLLABUS, rows, listed, shape), on="row_id", maintain_order="left")
         failed = pl.col("error").is_not_null()
         planned = _exercises(told.filter(~failed), number)
-        made = asking.write(EXERCISE, planned.filter(~failed), asking.settings.chat.evolution.sampling, told="exercises")
+        made = asking.write(
+            EXERCISE, planned.filter(~failed), asking.settings.chat.evolution.sampling, told="exercises"
+        )
         return pl.concat([as_written(some, self.name) for some in (made, planned.filter(failed), told.filter(failed))])
 
 
@@ -61,14 +66,19 @@ def _exercises(told: pl.DataFrame, number: int) -> pl.DataFrame:
     first, second = (pl.col("sessions").list.get(place % SESSIONS) for place in (one, one + step))
     title, further = (session.struct.field("session") for session in (first, second))
     known, others = (session.struct.field("concepts") for session in (first, second))
-    place, other = _drawn(told, f"concept:{number}", known.list.len()), _drawn(told, f"further:{number}", others.list.len())
+    place, other = (
+        _drawn(told, f"concept:{number}", known.list.len()),
+        _drawn(told, f"further:{number}", others.list.len()),
+    )
     concept = known.list.get(place).str.strip_chars()
     again = others.list.get(pl.when(step == 0).then((place + 1) % known.list.len()).otherwise(other)).str.strip_chars()
     both = pl.when(step == 0).then(title).otherwise(pl.concat_str(title, further, separator="; "))
     # Small models like to name one concept again and again.
     two = (concept.str.to_lowercase() != again.str.to_lowercase()) & (concept != "") & (again != "")
     return told.with_columns(
-        sessions=both, concepts=pl.concat_str(concept, again, separator="; "), error=pl.when(~two).then(pl.lit("one_concept"))
+        sessions=both,
+        concepts=pl.concat_str(concept, again, separator="; "),
+        error=pl.when(~two).then(pl.lit("one_concept")),
     )
 
 

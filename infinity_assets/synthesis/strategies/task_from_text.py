@@ -43,8 +43,13 @@ class TaskFromText(Strategy):
         chinese = pl.col("language").str.contains(CHINESE).fill_null(False)
         english_of, chinese_of = (pl.Series([task[side] for task in TASKS.values()]).gather(place) for side in (0, 1))
         asked = seeds.rename({"seed": "text"}).with_columns(
-            pl.Series(list(TASKS)).gather(place).alias("operation"), task=pl.when(chinese).then(chinese_of).otherwise(english_of)
+            pl.Series(list(TASKS)).gather(place).alias("operation"),
+            task=pl.when(chinese).then(chinese_of).otherwise(english_of),
         )
-        said = asking.write(PROMPT, asked, asking.settings.chat.evolution.sampling, told="tasks").rename({"text": "instruction"})
-        both = pl.when(pl.col("instruction").fill_null("") != "").then(pl.concat_str("instruction", "text", separator="\n\n"))
+        said = asking.write(PROMPT, asked, asking.settings.chat.evolution.sampling, told="tasks").rename(
+            {"text": "instruction"}
+        )
+        both = pl.when(pl.col("instruction").fill_null("") != "").then(
+            pl.concat_str("instruction", "text", separator="\n\n")
+        )
         return as_written(asked.select("row_id", "text", "operation").join(said, on="row_id").with_columns(text=both))

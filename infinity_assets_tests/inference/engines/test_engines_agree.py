@@ -13,7 +13,11 @@ CONTEXTS = [
     (),
     ({"role": "user", "content": "What is the capital of France?"},),
     ({"role": "system", "content": "You answer in one word."}, {"role": "user", "content": "2 + 2?"}),
-    ({"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}, {"role": "user", "content": "养蜂人做什么?"}),
+    (
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Hello!"},
+        {"role": "user", "content": "养蜂人做什么?"},
+    ),
 ]
 ANSWERS = ["Paris.", "4", "蜜蜂采集花蜜,把它酿成蜂蜜。", "A long one. " * 20, "def f(x):\n    return x ** 2\n"]
 SCORES = [ScoreRequest("a", "ifd", context, answer) for context in CONTEXTS for answer in ANSWERS]
@@ -54,7 +58,11 @@ def test_choices_agree(answers):
     ours, theirs = (answers[engine][len(SCORES) : len(SCORES) + len(CHOICES)] for engine in ("transformers", "vllm"))
     for one, other in zip(ours, theirs, strict=True):
         assert one.choice_logprobs == pytest.approx(other.choice_logprobs, abs=TOLERANCE)
-        assert (one.text, one.prompt_tokens, one.completion_tokens) == (other.text, other.prompt_tokens, other.completion_tokens)
+        assert (one.text, one.prompt_tokens, one.completion_tokens) == (
+            other.text,
+            other.prompt_tokens,
+            other.completion_tokens,
+        )
 
 
 def test_greedy_answers_are_the_same(answers):

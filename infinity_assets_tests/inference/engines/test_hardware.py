@@ -22,7 +22,13 @@ pytestmark = pytest.mark.engine
     ],
 )
 def test_auto_avoids_bf16_where_the_cpu_has_none(
-    dtype: str, on: str, machine: str, capability: str, able: dict[str, bool], expected: str, monkeypatch: pytest.MonkeyPatch
+    dtype: str,
+    on: str,
+    machine: str,
+    capability: str,
+    able: dict[str, bool],
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     import torch
 

@@ -26,7 +26,9 @@ def serve(monkeypatch):
 
     def start(reply, **spec):
         server = Server(reply)
-        engine = OpenAIEngine(ModelSpec(backend="openai", model="m", base_url=server.url, api_key_env="TEST_KEY", **spec), attempts=3)
+        engine = OpenAIEngine(
+            ModelSpec(backend="openai", model="m", base_url=server.url, api_key_env="TEST_KEY", **spec), attempts=3
+        )
         open_things.extend([engine, server])
         return engine, server
 
@@ -50,7 +52,9 @@ def test_every_request_gets_its_own_answer(serve):
 
 def test_429_is_waited_for(serve):
     engine, server = serve(
-        lambda path, body, number: (429, {"error": "slow down"}, {"retry-after-ms": "1"}) if number < 3 else echo(path, body, number)
+        lambda path, body, number: (
+            (429, {"error": "slow down"}, {"retry-after-ms": "1"}) if number < 3 else echo(path, body, number)
+        )
     )
     assert run(engine, [ask("a")])[0].text == "question a"
     assert len(server.seen) == 3
@@ -137,7 +141,9 @@ def shown_by(error: BaseException | None) -> str:
 def test_the_key_is_never_shown(serve, status, spelling, caplog):
     """Whatever the server does with it: in the body of an error, in garbage, in a header of the reply."""
     caplog.set_level("DEBUG")
-    engine, _ = serve(lambda *_: (status, {"error": {"message": f"the key {spelling} is no good"}}, {"x-key": spelling}))
+    engine, _ = serve(
+        lambda *_: (status, {"error": {"message": f"the key {spelling} is no good"}}, {"x-key": spelling})
+    )
     try:
         shown = repr(run(engine, [ask("a")]))
     except EngineUnavailable as error:
@@ -216,7 +222,10 @@ def test_choices_by_first_tokens(serve):
         if path == "/tokenize":
             return tokenizer(body)
         assert (body["max_tokens"], body["logprob_token_ids"]) == (1, [ord("n"), ord("y"), ord("u")])
-        top = [{"token": f"token_id:{ord(letter)}", "logprob": logprob} for letter, logprob in (("y", -1.0), ("n", -2.0), ("u", -9.0))]
+        top = [
+            {"token": f"token_id:{ord(letter)}", "logprob": logprob}
+            for letter, logprob in (("y", -1.0), ("n", -2.0), ("u", -9.0))
+        ]
         return completion("zebra", {"content": [{"token": "token_id:7", "logprob": -0.1, "top_logprobs": top}]})
 
     engine, _ = serve(reply)
@@ -272,20 +281,31 @@ def test_fields_that_a_server_does_not_take_are_left_out(serve):
     def reply(path, body, number):
         for field in ("seed", "max_tokens"):
             if field in body:
-                return 400, {"error": {"message": f"Unsupported parameter: '{field}' is not supported with this model."}}
+                return 400, {
+                    "error": {"message": f"Unsupported parameter: '{field}' is not supported with this model."}
+                }
         assert body["max_completion_tokens"] == 256
         return echo(path, body, number)
 
     engine, server = serve(reply, concurrency=1)
-    assert [response.text for response in run(engine, [ask("a", seed=1), ask("b", seed=2)]).values()] == ["question a", "question b"]
+    assert [response.text for response in run(engine, [ask("a", seed=1), ask("b", seed=2)]).values()] == [
+        "question a",
+        "question b",
+    ]
     assert len(server.seen) == 4
 
 
 REFUSALS = {
     "by the model": completion(None, refusal="I cannot help with that."),
     "by a filter, midway": completion("It is", finish_reason="content_filter"),
-    "by Azure's filter": (400, {"error": {"code": "content_filter", "innererror": {"code": "ResponsibleAIPolicyViolation"}}}),
-    "by a moderator": (403, {"error": {"code": 403, "message": "Your input was flagged", "metadata": {"reasons": ["moderation"]}}}),
+    "by Azure's filter": (
+        400,
+        {"error": {"code": "content_filter", "innererror": {"code": "ResponsibleAIPolicyViolation"}}},
+    ),
+    "by a moderator": (
+        403,
+        {"error": {"code": 403, "message": "Your input was flagged", "metadata": {"reasons": ["moderation"]}}},
+    ),
 }
 
 
@@ -325,7 +345,9 @@ def test_no_credit_ends_the_run(serve, quota):
 
 
 def test_retry_after_is_honoured(serve):
-    engine, _ = serve(lambda path, body, number: (429, "", {"retry-after": "1"}) if number == 1 else echo(path, body, number))
+    engine, _ = serve(
+        lambda path, body, number: (429, "", {"retry-after": "1"}) if number == 1 else echo(path, body, number)
+    )
     began = time.monotonic()
     assert run(engine, [ask("a")])[0].text == "question a"
     assert 1.0 <= time.monotonic() - began < 3
@@ -383,7 +405,9 @@ def test_stalled_calls_are_made_again_when_their_ration_is_used_up(serve):
     def reply(path, body, number):
         content = body["messages"][-1]["content"]
         asked[content] += 1
-        return Reply(*echo(path, body, number)) if asked[content] == 2 or content == "question r0" else Reply(fate="stall")
+        return (
+            Reply(*echo(path, body, number)) if asked[content] == 2 or content == "question r0" else Reply(fate="stall")
+        )
 
     engine, _ = serve(reply, concurrency=16, timeout=60)
     engine._pace.late_after = lambda weight: 0.2
@@ -481,14 +505,29 @@ def test_a_text_is_continued_as_it_stands(serve):
         assert path == "/v1/completions"
         choice = {"index": 0, "text": body["prompt"].upper(), "finish_reason": "stop", "logprobs": None}
         usage = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
-        return 200, {"id": "x", "object": "text_completion", "created": 0, "model": "m", "choices": [choice], "usage": usage}
+        return 200, {
+            "id": "x",
+            "object": "text_completion",
+            "created": 0,
+            "model": "m",
+            "choices": [choice],
+            "usage": usage,
+        }
 
     engine, server = serve(reply)
     sampling = Sampling(temperature=0.0, max_tokens=9)
-    response = run(engine, [CompleteRequest("r", "p", "h", "<s> <CON> tea </CON>", sampling, stop=("</s>", "<CON>"), seed=4)])[0]
+    response = run(
+        engine, [CompleteRequest("r", "p", "h", "<s> <CON> tea </CON>", sampling, stop=("</s>", "<CON>"), seed=4)]
+    )[0]
     assert (response.text, response.finish_reason, response.prompt_tokens) == ("<S> <CON> TEA </CON>", "stop", 5)
     body = server.seen[0][1]
-    expected = {"prompt": "<s> <CON> tea </CON>", "max_tokens": 9, "temperature": 0.0, "stop": ["</s>", "<CON>"], "seed": 4}
+    expected = {
+        "prompt": "<s> <CON> tea </CON>",
+        "max_tokens": 9,
+        "temperature": 0.0,
+        "stop": ["</s>", "<CON>"],
+        "seed": 4,
+    }
     assert body.items() >= expected.items()
     assert body["add_special_tokens"] is body["skip_special_tokens"] is False
 
@@ -505,7 +544,12 @@ def vllm_serve(path: str, body: dict, number: int) -> Reply:
 def test_scores(serve):
     engine, server = serve(vllm_serve, max_model_len=12)
     context = ({"role": "user", "content": "why?"},)
-    asked = [("answer", context), ("answer", ()), ("long answer", context), ("x", ({"role": "user", "content": "q" * 20},))]
+    asked = [
+        ("answer", context),
+        ("answer", ()),
+        ("long answer", context),
+        ("x", ({"role": "user", "content": "q" * 20},)),
+    ]
     responses = run(engine, [ScoreRequest("r", "ifd", turns, answer) for answer, turns in asked])
     assert [(responses[n].sum_logprob, responses[n].answer_tokens, responses[n].finish_reason) for n in range(3)] == [
         (-6.0, 6, "scored"),
@@ -517,7 +561,9 @@ def test_scores(serve):
 
 
 def test_scores_say_what_they_need(serve):
-    engine, _ = serve(lambda path, body, number: (404, {"error": "not found"}) if path == "/tokenize" else echo(path, body, number))
+    engine, _ = serve(
+        lambda path, body, number: (404, {"error": "not found"}) if path == "/tokenize" else echo(path, body, number)
+    )
     with pytest.raises(EngineUnavailable, match=r"is not there.*/tokenize"):
         run(engine, [ScoreRequest("r", "ifd", (), "answer")])
 

@@ -69,7 +69,9 @@ def expected(folder):
     tokenizer = AutoTokenizer.from_pretrained(folder)
     plain = AutoModelForSequenceClassification.from_pretrained(folder).eval()
     with torch.inference_mode():
-        return [plain(tokenizer.apply_chat_template(list(t), return_tensors="pt")["input_ids"]).logits.item() for t in TALKS]
+        return [
+            plain(tokenizer.apply_chat_template(list(t), return_tensors="pt")["input_ids"]).logits.item() for t in TALKS
+        ]
 
 
 def run(model, requests):
@@ -83,12 +85,16 @@ def run(model, requests):
 def test_rewards_are_the_models_own_in_any_company(model, expected, order):
     responses = run(model, [REQUESTS[number] for number in order])
     assert [response.error for response in responses] == [None] * len(order)
-    assert [response.reward for response in responses] == pytest.approx([expected[number] for number in order], abs=1e-4)
+    assert [response.reward for response in responses] == pytest.approx(
+        [expected[number] for number in order], abs=1e-4
+    )
     assert all(response.prompt_tokens > 0 for response in responses)
 
 
 def test_rewards_differ_by_the_answer(model):
-    rewards = [r.reward for r in run(model, [RewardRequest("a", "", talk("1 + 1?", answer)) for answer in ("2", "3", "fish")])]
+    rewards = [
+        r.reward for r in run(model, [RewardRequest("a", "", talk("1 + 1?", answer)) for answer in ("2", "3", "fish")])
+    ]
     assert len(set(rewards)) == 3
 
 
@@ -105,7 +111,9 @@ def test_too_long_a_conversation_is_an_error_among_rewards(model):
 
 
 def test_what_the_template_refuses_is_an_error_among_rewards(model, monkeypatch):
-    monkeypatch.setattr(model._prompting._tokenizer, "chat_template", "{{ raise_exception('no') if messages|length > 2 }}{{ messages }}")
+    monkeypatch.setattr(
+        model._prompting._tokenizer, "chat_template", "{{ raise_exception('no') if messages|length > 2 }}{{ messages }}"
+    )
     assert [response.error for response in run(model, REQUESTS[:3])] == [None, "invalid_request", None]
 
 
@@ -122,7 +130,10 @@ def test_a_number_that_is_none_is_no_reward(tmp_path, model, monkeypatch):
     rewards = model._rewards
 
     def broken(batch):
-        return [math.nan if len(job.tokens) == shortest else reward for job, reward in zip(batch, rewards(batch), strict=True)]
+        return [
+            math.nan if len(job.tokens) == shortest else reward
+            for job, reward in zip(batch, rewards(batch), strict=True)
+        ]
 
     shortest = min(len(model._prompting.chat(request.messages, answering=False)) for request in REQUESTS)
     monkeypatch.setattr(model, "_rewards", broken)
@@ -170,7 +181,9 @@ def test_the_token_that_begins_a_text_is_not_doubled(tokenizer_folder):
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
     begin = "<|endoftext|>"
     number = tokenizer.convert_tokens_to_ids(begin)
-    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(single=f"{begin} $A", special_tokens=[(begin, number)])
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{begin} $A", special_tokens=[(begin, number)]
+    )
     tokenizer.chat_template = begin + "{% for message in messages %}{{ message['content'] }}{% endfor %}"
     assert tokenizer.encode("yes")[0] == number
     tokens = Prompting(tokenizer, 100).chat(TALKS[0], answering=False)

@@ -28,7 +28,9 @@ def test_no_spelling_survives(key, before, after):
     seen = secret.clean(encoded)
     for start in range(0, len(encoded), 4):
         # What is left of it decodes to little of the key.
-        assert encoded[start : start + 4 * TELLING] not in seen or key not in base64.b64decode(encoded[start:]).decode(errors="replace")
+        assert encoded[start : start + 4 * TELLING] not in seen or key not in base64.b64decode(encoded[start:]).decode(
+            errors="replace"
+        )
 
 
 @given(KEYS, st.text("mnopqr ST", max_size=200))

@@ -22,7 +22,9 @@ CAPITAL = ({"role": "user", "content": "What is the capital of France?"},)
 FITTING = "The capital of France is Paris."
 MISFIT = "Photosynthesis turns light into sugar inside a leaf."
 SCORES = [ScoreRequest("a", "ifd", context, answer) for context in (CAPITAL, ()) for answer in (FITTING, MISFIT)]
-DIGITS = ask("a", "How good is this answer, from 1 to 5? 'Paris.' Answer with a digit.", choices=("1", "2", "3", "4", "5"))
+DIGITS = ask(
+    "a", "How good is this answer, from 1 to 5? 'Paris.' Answer with a digit.", choices=("1", "2", "3", "4", "5")
+)
 SCHEMA = {
     "type": "object",
     "properties": {"city": {"type": "string", "maxLength": 20}, "country": {"type": "string", "maxLength": 20}},
@@ -43,7 +45,10 @@ def engine(tiny_model, tmp_path_factory):
 
 
 def test_generating_completing_and_structured_answers(engine, plain_tiny):
-    text, expected = plain_tiny.tokenizer.decode(plain_tiny.prompt(CAPITAL)), plain_tiny.greedy(CAPITAL, GREEDY.max_tokens)
+    text, expected = (
+        plain_tiny.tokenizer.decode(plain_tiny.prompt(CAPITAL)),
+        plain_tiny.greedy(CAPITAL, GREEDY.max_tokens),
+    )
     stop = expected[len(expected) // 2 :][:4]
     responses = answered(
         engine,
@@ -68,7 +73,9 @@ def test_generating_completing_and_structured_answers(engine, plain_tiny):
 
 
 def test_a_seed_gives_one_answer(engine):
-    drawn = [ask("a", "Tell me a story.", sampling=Sampling(temperature=1.0, max_tokens=16), seed=seed) for seed in (1, 1, 2)]
+    drawn = [
+        ask("a", "Tell me a story.", sampling=Sampling(temperature=1.0, max_tokens=16), seed=seed) for seed in (1, 1, 2)
+    ]
     first, again, other = [response.text for response in answered(engine, drawn)]
     assert first == again != other
 
@@ -92,7 +99,11 @@ def test_choices_have_the_log_probabilities_of_their_first_tokens(engine, plain_
 
 def test_what_does_not_fit_is_told_from_what_is_wrong(engine):
     long, odd = answered(
-        engine, [ask("a", "word " * 2000), ask("b", messages=({"role": "wizard", "content": "?"},), sampling=Sampling(temperature=99.0))]
+        engine,
+        [
+            ask("a", "word " * 2000),
+            ask("b", messages=({"role": "wizard", "content": "?"},), sampling=Sampling(temperature=99.0)),
+        ],
     )
     assert (long.error, long.window) == ("prompt_too_long", 512)
     assert odd.error == "invalid_request"

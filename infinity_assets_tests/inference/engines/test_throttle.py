@@ -6,7 +6,16 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from infinity_assets.inference.engines.throttle import START, AdaptiveLimit, Bucket, Outcome, Pace, Quota, Ticket, back_off
+from infinity_assets.inference.engines.throttle import (
+    START,
+    AdaptiveLimit,
+    Bucket,
+    Outcome,
+    Pace,
+    Quota,
+    Ticket,
+    back_off,
+)
 from infinity_assets_tests.inference.engines.clock import Clock
 
 
@@ -119,7 +128,9 @@ def test_the_urgent_come_first_and_who_leaves_the_queue_takes_no_place(clock):
     async def main() -> None:
         limit = AdaptiveLimit(1)
         ticket = await limit.enter()
-        calls = [asyncio.create_task(enter(limit, name, name == "urgent")) for name in ("first", "gone", "second", "urgent")]
+        calls = [
+            asyncio.create_task(enter(limit, name, name == "urgent")) for name in ("first", "gone", "second", "urgent")
+        ]
         await asyncio.sleep(1)
         calls[1].cancel()
         limit.leave(ticket, "answered")

@@ -34,13 +34,18 @@ SCHEMA = {
 
 @pytest.fixture(scope="module")
 def engine(engines, tiny_model):
-    with engines.engine(ModelSpec(backend="transformers", model=str(tiny_model), max_model_len=WINDOW, dtype="float32")) as engine:
+    with engines.engine(
+        ModelSpec(backend="transformers", model=str(tiny_model), max_model_len=WINDOW, dtype="float32")
+    ) as engine:
         assert isinstance(engine, TransformersEngine)
         yield engine
 
 
 def test_generating_scoring_choosing_and_completing_in_one_call(engine, plain_tiny):
-    text, expected = plain_tiny.tokenizer.decode(plain_tiny.prompt(CAPITAL)), plain_tiny.greedy(CAPITAL, GREEDY.max_tokens)
+    text, expected = (
+        plain_tiny.tokenizer.decode(plain_tiny.prompt(CAPITAL)),
+        plain_tiny.greedy(CAPITAL, GREEDY.max_tokens),
+    )
     stop = expected[len(expected) // 2 :][:4]
     answer, score, choice, structured, whole, stopped = answered(
         engine,
@@ -53,7 +58,12 @@ def test_generating_scoring_choosing_and_completing_in_one_call(engine, plain_ti
             CompleteRequest("a", "p", "", text, GREEDY, stop=(stop, "never")),
         ],
     )
-    assert (answer.error, answer.text, answer.finish_reason, answer.completion_tokens) == (None, expected, "length", GREEDY.max_tokens)
+    assert (answer.error, answer.text, answer.finish_reason, answer.completion_tokens) == (
+        None,
+        expected,
+        "length",
+        GREEDY.max_tokens,
+    )
     assert answer.seconds > 0
     assert (score.finish_reason, score.answer_tokens) == ("scored", 7)
     assert choice.text in ("yes", "no")
@@ -73,7 +83,9 @@ def test_greedy_is_what_the_model_writes_alone(engine, plain_tiny):
 
 def test_log_probabilities_are_the_models_own(engine, plain_tiny):
     cases = [(CAPITAL, FITTING), (CAPITAL, MISFIT), ((), FITTING), ((), MISFIT * 5)]
-    for response, case in zip(answered(engine, [ScoreRequest("a", "ifd", *case) for case in cases]), cases, strict=True):
+    for response, case in zip(
+        answered(engine, [ScoreRequest("a", "ifd", *case) for case in cases]), cases, strict=True
+    ):
         expected = plain_tiny.logprobs(*case)
         assert response.answer_tokens == len(expected)
         assert response.sum_logprob == pytest.approx(math.fsum(expected), abs=1e-3 * len(expected))
@@ -94,7 +106,12 @@ def test_a_draw_does_not_depend_on_its_company(engine, order, seed):
     one = ask("one", "Tell me a story.", sampling=DRAWN, seed=seed)
     company = [
         ask("greedy", "Hi", sampling=GREEDY),
-        ask("whole", "Write about the sea, the sun and the wind.", sampling=DRAWN.model_copy(update={"top_p": 1.0}), seed=1),
+        ask(
+            "whole",
+            "Write about the sea, the sun and the wind.",
+            sampling=DRAWN.model_copy(update={"top_p": 1.0}),
+            seed=1,
+        ),
         ask("schema", messages=CAPITAL, sampling=GREEDY, schema=SCHEMA),
         ask("same", "Tell me a story.", sampling=DRAWN, seed=seed),
         one,
@@ -134,7 +151,10 @@ def test_draws_follow_the_models_distribution(engine):
     (one, first), (other, second) = min(pairwise(ranked), key=lambda pair: pair[1][0] - pair[0][0])
     share = 1 / (1 + math.exp(other - one))
     drawn, schema = Sampling(temperature=1.0, max_tokens=2), {"enum": [int(first), int(second)]}
-    texts = [r.text for r in answered(engine, [ask(str(n), question, sampling=drawn, schema=schema, seed=n) for n in range(100)])]
+    texts = [
+        r.text
+        for r in answered(engine, [ask(str(n), question, sampling=drawn, schema=schema, seed=n) for n in range(100)])
+    ]
     assert set(texts) == {first, second}
     assert texts.count(first) / len(texts) == pytest.approx(share, abs=0.15)  # three standard deviations
 

@@ -56,7 +56,9 @@ def test_generating_scoring_and_choosing_share_a_batch(engine):
 
 def test_scores_agree_with_transformers(engine, plain):
     cases = [(CAPITAL, FITTING), (CAPITAL, MISFIT), ((), FITTING), ((), MISFIT)]
-    for response, case in zip(answered(engine, [ScoreRequest("a", "ifd", *case) for case in cases]), cases, strict=True):
+    for response, case in zip(
+        answered(engine, [ScoreRequest("a", "ifd", *case) for case in cases]), cases, strict=True
+    ):
         expected = plain.logprobs(*case)
         assert response.answer_tokens == len(expected)
         assert response.sum_logprob == pytest.approx(math.fsum(expected), abs=1e-3 * len(expected))
@@ -77,7 +79,9 @@ def test_an_instruction_helps_to_predict_its_answer_and_no_other(engine):
 def test_a_score_does_not_depend_on_its_company(engine):
     one = ScoreRequest("a", "ifd", CAPITAL, MISFIT)
     alone = answered(engine, [one])[0]
-    crowd = answered(engine, [ScoreRequest("b", "ifd", CAPITAL, FITTING + " " + word) for word in MISFIT.split()] + [one])[-1]
+    crowd = answered(
+        engine, [ScoreRequest("b", "ifd", CAPITAL, FITTING + " " + word) for word in MISFIT.split()] + [one]
+    )[-1]
     assert crowd.sum_logprob == pytest.approx(alone.sum_logprob, abs=0.01)
 
 
@@ -148,13 +152,17 @@ def test_a_failing_step_costs_the_request_at_fault_alone(engine, monkeypatch):
     monkeypatch.setattr(llm, "add_request", watched_add)
     monkeypatch.setattr(llm, "step", failing_step)
     poison = ask("bad", messages=CAPITAL, sampling=GREEDY.model_copy(update={"max_tokens": 5}))
-    responses = answered(engine, [ask("a", messages=CAPITAL, sampling=GREEDY), poison, ask("b", "Hello!", sampling=GREEDY)])
+    responses = answered(
+        engine, [ask("a", messages=CAPITAL, sampling=GREEDY), poison, ask("b", "Hello!", sampling=GREEDY)]
+    )
     assert [response.error for response in responses] == [None, "engine_error", None]
     assert "coughed" in (responses[1].cause or "")
 
 
 def test_a_caller_that_stops_listening_leaves_a_usable_engine(engine):
-    running = engine.run([ask(f"{most} tokens", sampling=Sampling(temperature=0.0, max_tokens=most)) for most in (1, 8, 9)])
+    running = engine.run(
+        [ask(f"{most} tokens", sampling=Sampling(temperature=0.0, max_tokens=most)) for most in (1, 8, 9)]
+    )
     next(running)
     running.close()
     assert not engine._llm.llm_engine.has_unfinished_requests()

@@ -216,7 +216,9 @@ def test_the_first_line_of_a_key_is_given_and_compacting_changes_nothing(batches
 
 def test_vectors_keep_their_type(tmp_path):
     store = ResponseStore(tmp_path)
-    vectors = pl.DataFrame({"key": ["a"], "vector": [[0.6, 0.8]]}, schema={"key": pl.String, "vector": pl.Array(pl.Float32, 2)})
+    vectors = pl.DataFrame(
+        {"key": ["a"], "vector": [[0.6, 0.8]]}, schema={"key": pl.String, "vector": pl.Array(pl.Float32, 2)}
+    )
     store.append("embed", MODEL, vectors)
     store.compact()
     assert store.get("embed", MODEL, ["a"]).equals(vectors)
@@ -270,10 +272,16 @@ def test_what_is_damaged_is_taken_out_and_the_rest_stays(tmp_path):
     assert set(contents(store, keys)) == {keys[2]}
 
 
-@pytest.mark.parametrize(("key", "vector", "reason"), [("x" * 32, 0.5, "keys that are none"), ("a" * 32, float("nan"), "not finite")])
+@pytest.mark.parametrize(
+    ("key", "vector", "reason"), [("x" * 32, 0.5, "keys that are none"), ("a" * 32, float("nan"), "not finite")]
+)
 def test_keys_and_vectors_are_verified(tmp_path, key, vector, reason):
     store = ResponseStore(tmp_path)
-    store.append("embed", MODEL, pl.DataFrame({"key": [key], "vector": [[vector]]}, schema_overrides={"vector": pl.Array(pl.Float32, 1)}))
+    store.append(
+        "embed",
+        MODEL,
+        pl.DataFrame({"key": [key], "vector": [[vector]]}, schema_overrides={"vector": pl.Array(pl.Float32, 1)}),
+    )
     assert [reason in damage.reason for damage in store.verify()] == [True]
 
 
@@ -281,7 +289,11 @@ def test_pruning_keeps_what_is_named_and_what_is_young(tmp_path):
     store, keys = ResponseStore(tmp_path), [digest(str(number)) for number in range(40)]
     for start in range(0, 40, 10):
         store.append("generate", MODEL, lines({key: key[::-1] for key in keys[start : start + 10]}))
-    store.append("embed", MODEL, pl.DataFrame({"key": keys[:1], "vector": [[1.0]]}, schema_overrides={"vector": pl.Array(pl.Float32, 1)}))
+    store.append(
+        "embed",
+        MODEL,
+        pl.DataFrame({"key": keys[:1], "vector": [[1.0]]}, schema_overrides={"vector": pl.Array(pl.Float32, 1)}),
+    )
     segments = Segments(tmp_path / "generate" / MODEL).all()
     named, young = set(keys[::3]) - set(keys[10:20]), set(keys[30:])
     said = store.prune(pl.Series(sorted(named)), before=segments[3].first, dry_run=True)
@@ -309,7 +321,11 @@ def test_statistics(tmp_path):
     )
     for half in (told[:1], told[1:]):
         store.append("generate", MODEL, half)
-    store.append("embed", "e@main", pl.DataFrame({"key": ["a"], "vector": [[1.0]]}, schema_overrides={"vector": pl.Array(pl.Float32, 1)}))
+    store.append(
+        "embed",
+        "e@main",
+        pl.DataFrame({"key": ["a"], "vector": [[1.0]]}, schema_overrides={"vector": pl.Array(pl.Float32, 1)}),
+    )
     assert store.stats().rows() == [
         ("embed", "e@main", None, None, 1, 0, 0),
         ("generate", MODEL, "judge", None, 1, 5, 2),

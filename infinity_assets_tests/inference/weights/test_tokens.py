@@ -20,10 +20,14 @@ def test_the_count_is_that_of_transformers(models_dir: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(str(models_dir / "smollm2-135m-instruct"))
     tokens = tokens_of(ModelSpec(), models_dir)
     assert (tokens.bos, tokens.eos) == (tokenizer.bos_token, tokenizer.eos_token)
-    assert [tokens.count(text) for text in TEXTS] == [len(tokenizer.encode(text, add_special_tokens=False)) for text in TEXTS]
+    assert [tokens.count(text) for text in TEXTS] == [
+        len(tokenizer.encode(text, add_special_tokens=False)) for text in TEXTS
+    ]
 
 
-@pytest.mark.parametrize(("token", "expected"), [("<s>", "<s>"), ({"content": "<s>", "lstrip": False}, "<s>"), (None, "")])
+@pytest.mark.parametrize(
+    ("token", "expected"), [("<s>", "<s>"), ({"content": "<s>", "lstrip": False}, "<s>"), (None, "")]
+)
 def test_special_tokens_as_files_write_them(tmp_path: Path, token: object, expected: str) -> None:
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"bos_token": token}))
@@ -68,7 +72,10 @@ def test_a_turn_that_is_not_closed_ends_where_the_answer_would_begin(models_dir:
     ("template", "says"),
     [
         (None, "cannot be used"),
-        ("{% if messages[0]['role'] == 'system' %}{{ raise_exception('No system, please') }}{% endif %}", "No system, please"),
+        (
+            "{% if messages[0]['role'] == 'system' %}{{ raise_exception('No system, please') }}{% endif %}",
+            "No system, please",
+        ),
         ("<user>{{ messages[-1]['content'] }}", "no place for a system prompt"),
     ],
 )

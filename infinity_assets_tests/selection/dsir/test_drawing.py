@@ -22,13 +22,18 @@ ROWS = st.lists(
 
 def frame(rows: list, stage: str = "dsir:math", top_k: bool = False) -> pl.DataFrame:
     """A row with a weight has a stratum and its share, as `weigh` gives them."""
-    lines = [(row, weight, None if weight is None else place, None if weight is None else SHARES[place]) for row, weight, place in rows]
+    lines = [
+        (row, weight, None if weight is None else place, None if weight is None else SHARES[place])
+        for row, weight, place in rows
+    ]
     table = pl.DataFrame(lines, schema=SCHEMA, orient="row")
     return table.with_columns(noisy_keys(table, stage, top_k))
 
 
 @FEW
-@given(rows=ROWS, k=st.integers(0, 40), top_k=st.booleans(), cuts=st.lists(st.integers(0, 30), max_size=3), data=st.data())
+@given(
+    rows=ROWS, k=st.integers(0, 40), top_k=st.booleans(), cuts=st.lists(st.integers(0, 30), max_size=3), data=st.data()
+)
 def test_the_draw_of_the_whole_is_that_of_the_candidates_of_its_parts(
     rows: list, k: int, top_k: bool, cuts: list[int], data: st.DataObject
 ) -> None:
@@ -47,7 +52,9 @@ def test_the_draw_of_the_whole_is_that_of_the_candidates_of_its_parts(
 @given(rows=ROWS, data=st.data())
 def test_the_order_depends_on_no_order(rows: list, data: st.DataObject) -> None:
     table, other = frame(rows), frame(data.draw(st.permutations(rows)))
-    assert dict(zip(table["row_id"], order(table), strict=True)) == dict(zip(other["row_id"], order(other), strict=True))
+    assert dict(zip(table["row_id"], order(table), strict=True)) == dict(
+        zip(other["row_id"], order(other), strict=True)
+    )
     assert order(table).is_null().to_list() == [weight is None for _, weight, _ in rows]
 
 

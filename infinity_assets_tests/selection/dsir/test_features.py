@@ -79,10 +79,14 @@ def test_chinese_is_counted_by_character(features: str, count: int) -> None:
 
 
 @FEW
-@given(words=st.lists(st.integers(0, 10**6).map(str), min_size=400, max_size=400, unique=True), buckets=st.integers(1, 8))
+@given(
+    words=st.lists(st.integers(0, 10**6).map(str), min_size=400, max_size=400, unique=True), buckets=st.integers(1, 8)
+)
 def test_buckets_are_filled_alike(words: list[str], buckets: int) -> None:
     for features in ("words", "reference"):
-        found = ngrams(pl.Series([" ".join(words)]), Dsir.model_validate({"features": features, "buckets": buckets, "ngram": 2}))
+        found = ngrams(
+            pl.Series([" ".join(words)]), Dsir.model_validate({"features": features, "buckets": buckets, "ngram": 2})
+        )
         counts = np.bincount(found.buckets, minlength=buckets)
         expected = (2 * len(words) - 1) / buckets
         assert len(counts) == buckets

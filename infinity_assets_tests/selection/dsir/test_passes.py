@@ -15,7 +15,8 @@ from infinity_assets_tests.properties import examples
 DSIR = Dsir(targets={"math": ("sums",), "code": ()}, buckets=97)
 QUESTIONS = st.sampled_from(["How many is 3 and 4?", "三加四是多少？", "print x", "?!", "Why, oh why?"])
 RECORDS = st.lists(
-    st.tuples(st.sampled_from(["sums", "chats"]), st.sampled_from(["math", "code", "chat"]), QUESTIONS, st.booleans()), max_size=20
+    st.tuples(st.sampled_from(["sums", "chats"]), st.sampled_from(["math", "code", "chat"]), QUESTIONS, st.booleans()),
+    max_size=20,
 )
 
 
@@ -38,7 +39,9 @@ def test_passes(records: list, batch: int, workers: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(passes, "BATCH", batch)
         counts = count_rows(table.lazy(), DSIR, workers)
-        sets = {("pool", name): talks.filter(domain=name) for name in ("math", "code")} | {("target", "sums"): talks.filter(source="sums")}
+        sets = {("pool", name): talks.filter(domain=name) for name in ("math", "code")} | {
+            ("target", "sums"): talks.filter(source="sums")
+        }
         assert counts.keys() == {key for key, rows in sets.items() if rows.height}
         for key, part in counts.items():
             expected = count(sets[key]["prompt"], DSIR)
@@ -56,7 +59,15 @@ def test_passes(records: list, batch: int, workers: int) -> None:
     kinds = dict(zip(asked["row_id"], asked.select("kind", "domain", "prompt").rows(), strict=True))
     for line in weighed.iter_rows(named=True):
         kind, domain, prompt = kinds[line["row_id"]]
-        why = "no_answer" if kind != "conversation" else "no_target" if domain not in fitted else "no_text" if prompt == "?!" else None
+        why = (
+            "no_answer"
+            if kind != "conversation"
+            else "no_target"
+            if domain not in fitted
+            else "no_text"
+            if prompt == "?!"
+            else None
+        )
         assert (line["importance_error"], line["domain"]) == (why, domain)
         assert (line["log_weight"] is None) is (why is not None)
         if why is None:

@@ -12,7 +12,17 @@ import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.selection.dsir.weights import NGRAMS, PRIOR, Counts, count, fit, from_frame, stratum, to_frame, weigh
+from infinity_assets.selection.dsir.weights import (
+    NGRAMS,
+    PRIOR,
+    Counts,
+    count,
+    fit,
+    from_frame,
+    stratum,
+    to_frame,
+    weigh,
+)
 from infinity_assets.settings.foundation import Dsir
 from infinity_assets_tests.properties import examples
 
@@ -30,7 +40,11 @@ def texts(token_lists: list[list[str]]) -> pl.Series:
 def weights(prompts: pl.Series, target: pl.Series, **changes) -> list[float]:
     """0 where there is no token."""
     dsir = Dsir.model_validate(NO_STRATA | changes)
-    return weigh(prompts, fit(count(prompts, dsir), count(target, dsir), dsir), dsir)["log_weight"].fill_null(0.0).to_list()
+    return (
+        weigh(prompts, fit(count(prompts, dsir), count(target, dsir), dsir), dsir)["log_weight"]
+        .fill_null(0.0)
+        .to_list()
+    )
 
 
 def grams(words: list[str]) -> list:
@@ -74,19 +88,28 @@ TEXT = st.text(max_size=30) | st.text("aB '.,3 数学_\n", max_size=40)
 
 @FEW
 @given(
-    prompts=st.lists(TEXT, max_size=5), target=st.lists(TEXT, max_size=3), order=st.integers(1, 3), buckets=st.sampled_from([1, 50, 10_000])
+    prompts=st.lists(TEXT, max_size=5),
+    target=st.lists(TEXT, max_size=3),
+    order=st.integers(1, 3),
+    buckets=st.sampled_from([1, 50, 10_000]),
 )
-def test_with_its_features_weights_are_the_references(prompts: list[str], target: list[str], order: int, buckets: int) -> None:
+def test_with_its_features_weights_are_the_references(
+    prompts: list[str], target: list[str], order: int, buckets: int
+) -> None:
     """The package itself gave the same to 1e-6 on 7,475 prompts of a real pool: docs/dsir.md."""
     prompts, target = [*prompts, "How many?"], [*target, "How far?"]
-    found = weights(pl.Series(prompts), pl.Series(target), features="reference", smoothing=0.0, ngram=order, buckets=buckets)
+    found = weights(
+        pl.Series(prompts), pl.Series(target), features="reference", smoothing=0.0, ngram=order, buckets=buckets
+    )
     assert found == pytest.approx(packaged(prompts, target, order, buckets), abs=1e-6)
 
 
 @FEW
 @given(prompts=POOLS, buckets=st.integers(1, 50), smoothing=st.sampled_from([0.0, 5.0]))
 def test_a_target_like_the_pool_favours_nothing(prompts: list, buckets: int, smoothing: float) -> None:
-    assert weights(texts(prompts), texts(prompts), buckets=buckets, smoothing=smoothing) == pytest.approx([0] * len(prompts), abs=1e-9)
+    assert weights(texts(prompts), texts(prompts), buckets=buckets, smoothing=smoothing) == pytest.approx(
+        [0] * len(prompts), abs=1e-9
+    )
 
 
 @FEW
@@ -105,7 +128,9 @@ def test_counts_of_shards_add_up(parts: list, ngram: int, strata: int, data: st.
     dsir = Dsir(ngram=ngram, strata=strata, buckets=97)
     whole = count(texts([prompt for part in parts for prompt in part]), dsir)
     tables = [to_frame({("pool", "math"): count(texts(part), dsir)}) for part in data.draw(st.permutations(parts))]
-    merged = from_frame(pl.concat([pl.DataFrame(schema=NGRAMS), *tables]), dsir).get(("pool", "math"), Counts.none(dsir))
+    merged = from_frame(pl.concat([pl.DataFrame(schema=NGRAMS), *tables]), dsir).get(
+        ("pool", "math"), Counts.none(dsir)
+    )
     assert merged.ngrams.tolist() == whole.ngrams.tolist()
     assert merged.lengths.tolist() == whole.lengths.tolist()
 
@@ -139,4 +164,6 @@ def test_shares_are_of_the_target_or_of_the_pool(prompts: list, target: list, le
     for tokens, share in found.drop_nulls().select("prompt_tokens", "share").iter_rows():
         of_pool = sum(place(n) == place(tokens) for n in own) / len(own)
         of_target = sum(place(n) == place(tokens) for n in aims)
-        assert share == pytest.approx(of_pool if length == "pool" else (of_target + PRIOR * of_pool) / (len(aims) + PRIOR))
+        assert share == pytest.approx(
+            of_pool if length == "pool" else (of_target + PRIOR * of_pool) / (len(aims) + PRIOR)
+        )

@@ -60,7 +60,9 @@ THREE = ("answer_too_short", "tool_marks", "instruction_does_not_help")
 
 
 @FEW
-@given(rows=ROWS, general=THRESHOLD, of_math=THRESHOLD, of_a=THRESHOLD, shown=st.integers(1, 3), other=st.integers(0, 4))
+@given(
+    rows=ROWS, general=THRESHOLD, of_math=THRESHOLD, of_a=THRESHOLD, shown=st.integers(1, 3), other=st.integers(0, 4)
+)
 def test_counts_sides_and_what_if_are_those_of_a_plain_count(
     rows: list[dict], general: int | None, of_math: int | None, of_a: int | None, shown: int, other: int
 ) -> None:
@@ -92,7 +94,9 @@ def test_counts_sides_and_what_if_are_those_of_a_plain_count(
             everything = counts.sides(facts, bound, rules, len(rows) + 1).filter(pl.col("fails") == fails)
             away = [abs(float(m) - float(t)) for m, t in everything.select("measure", "threshold").iter_rows()]
             assert len(away) == sum(verdict is fails for verdict in verdicts[name])
-            assert [abs(float(m) - float(t)) for m, t in side.select("measure", "threshold").iter_rows()] == sorted(away)[:shown]
+            assert [abs(float(m) - float(t)) for m, t in side.select("measure", "threshold").iter_rows()] == sorted(
+                away
+            )[:shown]
         then = rulebook.with_threshold(rules, name, other)
         changed = counts.what_if(facts, bound, rules, other)
         expected = [fails_plainly(row, name, then) for row in rows]
@@ -105,7 +109,9 @@ def test_counts_sides_and_what_if_are_those_of_a_plain_count(
 
 
 def test_of_equally_near_rows_every_source_is_shown() -> None:
-    rows = [{"domain": "chat", "source": source, "answer_chars": 9, "tool_marks": 0, "ifd": None} for source in "aaaaaaaab"]
+    rows = [
+        {"domain": "chat", "source": source, "answer_chars": 9, "tool_marks": 0, "ifd": None} for source in "aaaaaaaab"
+    ]
     sides = counts.sides(facts_of(rows), rulebook.BY_NAME["tool_marks"], Rules(), 2)
     assert sorted(sides["source"]) == ["a", "b"]
 

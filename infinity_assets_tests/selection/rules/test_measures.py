@@ -13,7 +13,9 @@ from infinity_assets_tests.properties import examples
 NO_SCORES = pl.DataFrame(schema={"row_id": pl.String, "ifd": pl.Float64, "quality": pl.Float64})
 
 
-def failures(*turns: str, domain: str = "chat", source: str = "s", file: str = "f", rules: Rules | None = None) -> list[str]:
+def failures(
+    *turns: str, domain: str = "chat", source: str = "s", file: str = "f", rules: Rules | None = None
+) -> list[str]:
     """The names of all rules that a conversation fails."""
     rules = rules or Rules()
     named = [("user" if place % 2 == 0 else "assistant", text) for place, text in enumerate(turns)]
@@ -74,7 +76,11 @@ CHAT = [
     ("I cannot assist you with this request.", ["refusal"]),
     ("No output required", ["refusal"]),
     ("Sorry, the task asks for a picture. We cannot complete it.", ["refusal"]),
-    ("I cannot help with the flight itself. " + "But the trains go every hour, and the bus takes you there, too. " * 10, ["repeated_runs"]),
+    (
+        "I cannot help with the flight itself. "
+        + "But the trains go every hour, and the bus takes you there, too. " * 10,
+        ["repeated_runs"],
+    ),
     ("Sorry that you waited! Here is your refund.", []),
     ("He said: I cannot help you, and left.", []),
     # language
@@ -118,7 +124,12 @@ PROMPTS = [
     ("把这句话译成英语：今天下雨。", "It is raining today, so we will stay at home.", "chat", []),
     ("Who is the man?", "Der Mann ist nicht der, den sie und ich sind.", "chat", []),  # both Latin
     ("What is the capital of France?", "法国的首都是巴黎。", "code", ["no_code"]),
-    ("When is a tuple better than a list in Python?", "When its length is fixed and each place has a meaning.", "code", []),
+    (
+        "When is a tuple better than a list in Python?",
+        "When its length is fixed and each place has a meaning.",
+        "code",
+        [],
+    ),
     ("数据库的索引是什么？", "一种有序的辅助结构，用来加快查找。", "code", []),
     ("Write a conversation about rain.", "User: What is rain?\nBot: Water that falls.", "chat", []),
     ("You are an AI on a space ship. Greet the crew.", "Welcome! As an AI, I keep the doors shut.", "chat", []),
@@ -128,7 +139,9 @@ PROMPTS = [
 
 
 @pytest.mark.parametrize(("prompt", "answer", "domain", "rules"), PROMPTS)
-def test_a_prompt_can_ask_for_what_is_a_fault_elsewhere(prompt: str, answer: str, domain: str, rules: list[str]) -> None:
+def test_a_prompt_can_ask_for_what_is_a_fault_elsewhere(
+    prompt: str, answer: str, domain: str, rules: list[str]
+) -> None:
     assert failures(prompt, answer, domain=domain) == rules
 
 
@@ -199,7 +212,8 @@ def test_the_list_of_denied_parts_goes_by_source() -> None:
 
 def test_thresholds_of_a_source_come_before_those_of_a_domain() -> None:
     rules = Rules(
-        domains={"math": {"answer_too_short": 10, "no_code": 1}}, sources={"gsm": {"answer_too_short": None, "calculator_marks": None}}
+        domains={"math": {"answer_too_short": 10, "no_code": 1}},
+        sources={"gsm": {"answer_too_short": None, "calculator_marks": None}},
     )
     said = "How many?", "6*7=<<6*7=42>>"
     assert failures(*said) == ["calculator_marks"]
@@ -208,22 +222,25 @@ def test_thresholds_of_a_source_come_before_those_of_a_domain() -> None:
     assert failures(*said, source="gsm", rules=rules) == []
 
 
-TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60) | st.sampled_from([answer for answer, _ in CHAT + CODE])
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60) | st.sampled_from(
+    [answer for answer, _ in CHAT + CODE]
+)
 
 
 @settings(max_examples=examples(60), deadline=None)
 @given(rows=st.lists(st.lists(TEXT, min_size=1, max_size=4), max_size=5), cut=st.integers(1, 5))
 def test_a_row_has_the_same_measures_whatever_stands_beside_it(rows: list[list[str]], cut: int) -> None:
     records = [
-        ("s", "f", n, [("user" if k % 2 == 0 else "assistant", text) for k, text in enumerate(turns)]) for n, turns in enumerate(rows)
+        ("s", "f", n, [("user" if k % 2 == 0 else "assistant", text) for k, text in enumerate(turns)])
+        for n, turns in enumerate(rows)
     ]
     frame = pool(*records)
     together = measures.measure(frame)
     assert together.schema == measures.MEASURES
     assert together["row_id"].equals(frame["row_id"])
-    assert pl.concat([pl.DataFrame(schema=measures.MEASURES), *(measures.measure(part) for part in frame.iter_slices(cut))]).equals(
-        together
-    )
+    assert pl.concat(
+        [pl.DataFrame(schema=measures.MEASURES), *(measures.measure(part) for part in frame.iter_slices(cut))]
+    ).equals(together)
     for row, turns in zip(together.iter_rows(named=True), rows, strict=True):
         assert row["answers"] == len(turns) // 2
         assert (row["answer_chars"] is None) == (len(turns) < 2)

@@ -17,7 +17,9 @@ THRESHOLDS = st.lists(st.integers(-3, 3), min_size=1, max_size=4)
 @FEW
 @given(values=VALUES, thresholds=THRESHOLDS)
 def test_the_first_rule_in_order_that_fails_is_the_reason(values: list, thresholds: list[int]) -> None:
-    frame = pl.DataFrame({"row_id": [f"r{n}" for n in range(len(values))], "x": values}, schema={"row_id": pl.String, "x": pl.Int64})
+    frame = pl.DataFrame(
+        {"row_id": [f"r{n}" for n in range(len(values))], "x": values}, schema={"row_id": pl.String, "x": pl.Int64}
+    )
     rules = [Rule(f"above {n}: {t}", pl.col("x") > t, pl.col("x") * 2, t) for n, t in enumerate(thresholds)]
     expected = []
     for number, value in enumerate(values):

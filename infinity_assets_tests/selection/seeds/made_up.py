@@ -35,13 +35,17 @@ _RAW = st.fixed_dictionaries(
         "label_source": st.sampled_from(["model", None]),
     }
 )
-ROWS = st.lists(_CONVERSATION | _RAW, max_size=18).map(lambda rows: [{"row_id": f"{n:032x}", **row} for n, row in enumerate(rows)])
+ROWS = st.lists(_CONVERSATION | _RAW, max_size=18).map(
+    lambda rows: [{"row_id": f"{n:032x}", **row} for n, row in enumerate(rows)]
+)
 RECIPES = st.builds(
     Seeds,
     max_seeds=st.integers(0, 12),
     raw_share=st.floats(0, 1),
     # Alone, and without a tuned scorer, the drop of the loss is refused.
-    criteria=st.lists(st.sampled_from(CRITERIA), min_size=1, unique=True).filter(lambda names: names != ["small_loss_drop"]).map(tuple),
+    criteria=st.lists(st.sampled_from(CRITERIA), min_size=1, unique=True)
+    .filter(lambda names: names != ["small_loss_drop"])
+    .map(tuple),
     combine=st.sampled_from(["any", "all", 1, 2, 9]),
     long_tail=st.sampled_from([(1, 1), (2, 3)]),
     long_tail_sampled=st.just((4, 5)),
@@ -61,9 +65,17 @@ def frame(rows: list[dict]) -> pl.DataFrame:
 
 def vectors_of(rows: list[dict]) -> pl.LazyFrame:
     """A vector that follows from the row's id, of a row in English; null for the others."""
-    made = [np.random.default_rng(int(row["row_id"], 16)).normal(size=WIDTH).tolist() if row["language"] == "en" else None for row in rows]
+    made = [
+        np.random.default_rng(int(row["row_id"], 16)).normal(size=WIDTH).tolist() if row["language"] == "en" else None
+        for row in rows
+    ]
     vectors = pl.Series("vector", made, dtype=pl.Array(pl.Float16, WIDTH))
-    return pl.DataFrame([row["row_id"] for row in rows], schema={"row_id": pl.String}).with_columns(vectors).sort("row_id").lazy()
+    return (
+        pl.DataFrame([row["row_id"] for row in rows], schema={"row_id": pl.String})
+        .with_columns(vectors)
+        .sort("row_id")
+        .lazy()
+    )
 
 
 def picked(rows: list[dict], recipe: Seeds) -> Picked:

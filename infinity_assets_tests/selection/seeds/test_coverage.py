@@ -17,7 +17,8 @@ CELLS = st.tuples(st.integers(0, 2), st.integers(0, 2), st.none(), st.none()) | 
     st.none(), st.none(), st.sampled_from(["zh", None]), st.sampled_from(["law", None])
 )
 PLACED = st.lists(
-    st.tuples(CELLS, st.none() | st.integers(0, 4).map(float), st.integers(0, 3), st.sampled_from([0.1, 0.2, 0.3])), max_size=24
+    st.tuples(CELLS, st.none() | st.integers(0, 4).map(float), st.integers(0, 3), st.sampled_from([0.1, 0.2, 0.3])),
+    max_size=24,
 )
 
 
@@ -38,7 +39,10 @@ def vectors(matrix: np.ndarray) -> pl.DataFrame:
 def test_it_is_the_round_robin_of_the_papers_code(placed: list) -> None:
     """Told as it is there: queues by cell, deepest first; in rounds one row of every queue that is not empty."""
     rows = rows_in(placed)
-    order = sorted(rows.iter_rows(named=True), key=lambda r: (r["depth"] is None, -(r["depth"] or 0), -r["met"], r["draw"], r["row_id"]))
+    order = sorted(
+        rows.iter_rows(named=True),
+        key=lambda r: (r["depth"] is None, -(r["depth"] or 0), -r["met"], r["draw"], r["row_id"]),
+    )
     queues: dict[tuple, list[str]] = {}
     for row in order:
         queues.setdefault(tuple(row[name] for name in CELL), []).append(row["row_id"])
@@ -75,7 +79,11 @@ def test_the_axes_are_those_of_the_largest_variance() -> None:
     along = abs(np.corrcoef(places["x"].to_numpy(), at[:, 0])[0, 1])
     assert along > 0.99
     for axis, column in enumerate(("x", "y")):
-        spread = pl.DataFrame({"cell": places[column], "at": at[:, axis]}).group_by("cell").agg(pl.col("at").max() - pl.col("at").min())
+        spread = (
+            pl.DataFrame({"cell": places[column], "at": at[:, axis]})
+            .group_by("cell")
+            .agg(pl.col("at").max() - pl.col("at").min())
+        )
         assert float(spread["at"].max()) < np.ptp(at[:, axis]) / 10 * 1.8  # type: ignore[arg-type]
 
 
@@ -83,7 +91,9 @@ def _all(table: pl.DataFrame) -> tuple[pl.Series, pl.LazyFrame]:
     return table["row_id"], table.lazy()
 
 
-def test_it_does_not_depend_on_who_else_is_there_nor_on_the_order_of_the_question(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_does_not_depend_on_who_else_is_there_nor_on_the_order_of_the_question(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     rng = np.random.default_rng(1)
     table = vectors(rng.normal(size=(300, 6)))
     ids = table["row_id"][:200]
@@ -109,7 +119,9 @@ def test_equal_vectors_share_a_cell() -> None:
 
 
 def test_without_a_vector_a_row_is_with_its_language_and_ability() -> None:
-    rows = pl.DataFrame({"row_id": ["a", "b", "c"], "language": ["en", "zh", "zh"], "cate_ability": [["law"], ["law", "other"], None]})
+    rows = pl.DataFrame(
+        {"row_id": ["a", "b", "c"], "language": ["en", "zh", "zh"], "cate_ability": [["law"], ["law", "other"], None]}
+    )
     places = pl.DataFrame({"row_id": ["a"], "x": [1], "y": [2]}, schema_overrides={"x": pl.Int32, "y": pl.Int32})
     found = in_cells(rows, Grid(places, None))
     assert found.select(CELL).rows() == [(1, 2, None, None), (None, None, "zh", "law"), (None, None, "zh", None)]

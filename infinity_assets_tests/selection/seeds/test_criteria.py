@@ -23,7 +23,11 @@ def bound(numbers: list[float], sigma: float | None) -> float:
 def expected(rows: list[dict], recipe: Seeds) -> list[tuple[set[str], bool]]:
     """What speaks for each row, and whether it is vetoed."""
     losses = [row["loss"] for row in rows if row.get("loss") is not None]
-    fell = {row["row_id"]: row["loss"] - row["loss_after"] for row in rows if None not in (row.get("loss"), row.get("loss_after"))}
+    fell = {
+        row["row_id"]: row["loss"] - row["loss_after"]
+        for row in rows
+        if None not in (row.get("loss"), row.get("loss_after"))
+    }
     least = sorted(fell, key=lambda row_id: (fell[row_id], row_id))[: int(len(fell) * recipe.small_drop_share)]
     lots = draw("long_tail", frame(rows)["row_id"])
     found = []
@@ -33,17 +37,26 @@ def expected(rows: list[dict], recipe: Seeds) -> list[tuple[set[str], bool]]:
         holds = {
             "long_tail": any(
                 recipe.long_tail[0] <= count <= recipe.long_tail[1]
-                or (recipe.long_tail_sampled[0] <= count <= recipe.long_tail_sampled[1] and lot < recipe.long_tail_share)
+                or (
+                    recipe.long_tail_sampled[0] <= count <= recipe.long_tail_sampled[1] and lot < recipe.long_tail_share
+                )
                 for count in counts
             ),
-            "many_labels": row["label_source"] == "model" and row["ability"] is not None and len(counts) >= recipe.min_labels,
+            "many_labels": row["label_source"] == "model"
+            and row["ability"] is not None
+            and len(counts) >= recipe.min_labels,
             "hard_by_loss": (row.get("loss") or 0) > bound(losses, recipe.loss_sigma),
             "hard_to_follow": row.get("ifd") is not None and recipe.ifd_range[0] <= row["ifd"] <= recipe.ifd_range[1],
             "small_loss_drop": row["row_id"] in least,
         }
         vetoed = row["row_id"] in fell and fell[row["row_id"]] > bound([*fell.values()], recipe.veto_sigma)
         short = row["kind"] == "text" and row["prompt_chars"] < recipe.min_text_chars
-        found.append(({"raw_material"} if raw and not short else set() if raw else {name for name in holds if holds[name]}, vetoed))
+        found.append(
+            (
+                {"raw_material"} if raw and not short else set() if raw else {name for name in holds if holds[name]},
+                vetoed,
+            )
+        )
     return found
 
 

@@ -49,10 +49,14 @@ def test_the_budget_is_used_and_kept(rows: list[dict], recipe: Seeds) -> None:
 
 @FEW
 @given(rows=ROWS, recipe=RECIPES, data=st.data())
-def test_neither_order_nor_a_larger_budget_takes_a_seed_away(rows: list[dict], recipe: Seeds, data: st.DataObject) -> None:
+def test_neither_order_nor_a_larger_budget_takes_a_seed_away(
+    rows: list[dict], recipe: Seeds, data: st.DataObject
+) -> None:
     taken = set(picked(rows, recipe).rows.filter("taken")["row_id"])
     assert set(picked(data.draw(st.permutations(rows)), recipe).rows.filter("taken")["row_id"]) == taken
-    larger = [set(picked(rows, recipe.model_copy(update={"max_seeds": n})).rows.filter("taken")["row_id"]) for n in range(6)]
+    larger = [
+        set(picked(rows, recipe.model_copy(update={"max_seeds": n})).rows.filter("taken")["row_id"]) for n in range(6)
+    ]
     assert all(fewer <= more for fewer, more in pairwise(larger))
 
 
@@ -63,7 +67,9 @@ def test_the_cells_are_of_the_candidates(rows: list[dict], recipe: Seeds) -> Non
     candidates = found.rows.filter(pl.col("taken") | (pl.col("reason") == "over_budget"))
     assert found.cells.select("row_id", "taken").equals(candidates.select("row_id", "taken"))
     english = {row["row_id"] for row in rows if row["language"] == "en"}
-    assert {row_id for row_id, x in found.cells.select("row_id", "x").iter_rows() if x is not None} == english & set(found.cells["row_id"])
+    assert {row_id for row_id, x in found.cells.select("row_id", "x").iter_rows() if x is not None} == english & set(
+        found.cells["row_id"]
+    )
 
 
 def test_the_deepest_of_a_cell_is_taken_and_every_cell_has_one() -> None:
@@ -82,13 +88,23 @@ def test_the_summary_counts_what_was_picked() -> None:
          "label_source": "model", "loss": float(n % 5), "loss_after": float(n % 3), "ifd": n / 40}
         for n in range(40)
     ]  # fmt: skip
-    recipe = Seeds(max_seeds=7, min_labels=2, tuned=Proxy(enabled=True), grid=5, criteria=("many_labels", "hard_to_follow"))
+    recipe = Seeds(
+        max_seeds=7, min_labels=2, tuned=Proxy(enabled=True), grid=5, criteria=("many_labels", "hard_to_follow")
+    )
     found = picked(rows, recipe)
     brought = {line["criterion"]: line for line in summary.brought(found.rows, recipe).iter_rows(named=True)}
-    assert {name for name, line in brought.items() if line["in force"] == "yes"} == {"many_labels", "hard_to_follow", "vetoed"}
+    assert {name for name, line in brought.items() if line["in force"] == "yes"} == {
+        "many_labels",
+        "hard_to_follow",
+        "vetoed",
+    }
     shared = summary.shared(found.rows)
     for name in (*CRITERIA, "vetoed"):
-        assert brought[name]["rows it holds for"] == found.rows[name].sum() == shared.filter(pl.col("") == name)[name].item()
+        assert (
+            brought[name]["rows it holds for"]
+            == found.rows[name].sum()
+            == shared.filter(pl.col("") == name)[name].item()
+        )
         assert brought[name]["rows taken"] == (found.rows[name] & found.rows["taken"]).sum()
     both = (found.rows["many_labels"] & found.rows["hard_to_follow"]).sum()
     assert shared.filter(pl.col("") == "many_labels")["hard_to_follow"].item() == both > 0

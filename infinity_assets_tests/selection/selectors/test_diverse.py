@@ -77,7 +77,9 @@ def test_facilities_in_many_rounds() -> None:
 @given(lines=LINES, size=st.integers(0, 18))
 def test_instag_in_passes(lines: list, size: int) -> None:
     rows = frame(lines)
-    left = sorted((-len(set(r["ability"])), r["row_id"], set(r["ability"])) for r in rows.iter_rows(named=True) if r["ability"])
+    left = sorted(
+        (-len(set(r["ability"])), r["row_id"], set(r["ability"])) for r in rows.iter_rows(named=True) if r["ability"]
+    )
     expected: list[str] = []
     while left and len(expected) < size:
         seen: set[str] = set()

@@ -48,7 +48,9 @@ def test_rewards_count_within_their_domain_and_language(lines: list) -> None:
     """A shift of all rewards of a group changes nothing."""
     rows = frame(lines)
     shifted = rows.with_columns(
-        reward=pl.when((pl.col("domain") == "math") & (pl.col("language") == "en")).then(pl.col("reward") + 50).otherwise("reward")
+        reward=pl.when((pl.col("domain") == "math") & (pl.col("language") == "en"))
+        .then(pl.col("reward") + 50)
+        .otherwise("reward")
     )
     assert order("reward", rows) == order("reward", shifted)
     best = set(order("reward", rows)[:1])
@@ -59,7 +61,10 @@ def test_rewards_count_within_their_domain_and_language(lines: list) -> None:
 
 def test_topics_have_their_shares_at_every_size() -> None:
     share = {"t1": 0.6, "t2": 0.3, "t3": 0.1}
-    lines = [(f"{n:04}", topic, share[topic], 0.4 + n % 50 / 100) for n, topic in enumerate(topic for topic in share for _ in range(300))]
+    lines = [
+        (f"{n:04}", topic, share[topic], 0.4 + n % 50 / 100)
+        for n, topic in enumerate(topic for topic in share for _ in range(300))
+    ]
     rows = pl.DataFrame(lines, schema=["row_id", "topic", "topic_share", "proximity"], orient="row")
     topic = dict(rows.select("row_id", "topic").iter_rows())
     for size in (10, 57, 300):
@@ -72,7 +77,13 @@ def test_topics_have_their_shares_at_every_size() -> None:
 
 
 def test_retrieval_takes_the_nearest_of_a_topic() -> None:
-    lines = [("a", "t", 1.0, 0.5), ("b", "t", 1.0, 0.9), ("c", "t", 1.0, 0.7), ("d", "t", 1.0, 0.2), ("e", "u", None, 0.9)]
+    lines = [
+        ("a", "t", 1.0, 0.5),
+        ("b", "t", 1.0, 0.9),
+        ("c", "t", 1.0, 0.7),
+        ("d", "t", 1.0, 0.2),
+        ("e", "u", None, 0.9),
+    ]
     rows = pl.DataFrame(lines, schema=["row_id", "topic", "topic_share", "proximity"], orient="row")
     assert order("retrieval", rows) == ["b", "c", "a"]
     reasons = dict(select("retrieval", rows, 5, Foundation()).select("row_id", "reason").iter_rows())

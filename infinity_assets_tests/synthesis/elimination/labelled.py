@@ -63,7 +63,14 @@ def cases(name: str) -> pl.DataFrame:
     """A set: row_id, part, language of the seed, messages of the rewrite, and all that the rules read."""
     parts = yaml.safe_load((CASES / f"{name}.yaml").read_text("utf-8"))
     lines = [
-        {**DEFAULTS, "row_id": f"{name}:{part}:{number:02}", "part": part, "seed": seed, "text": text, **(further[0] if further else {})}
+        {
+            **DEFAULTS,
+            "row_id": f"{name}:{part}:{number:02}",
+            "part": part,
+            "seed": seed,
+            "text": text,
+            **(further[0] if further else {}),
+        }
         for part, listed in parts.items()
         for number, (seed, text, *further) in enumerate(listed)
     ]
@@ -125,7 +132,12 @@ class Figures(NamedTuple):
 
 def text_figures() -> dict[str, Figures]:
     """By rule."""
-    sets = [*(name for name in TEXT_RULES if name != "near_copy_of_another"), "lost_subject", "answers_the_seed", "gain"]
+    sets = [
+        *(name for name in TEXT_RULES if name != "near_copy_of_another"),
+        "lost_subject",
+        "answers_the_seed",
+        "gain",
+    ]
     good = pl.concat([cases(name).filter(pl.col("part").str.contains("passes|more")) for name in sets])
     told = {}
     for reason in TEXT_RULES:

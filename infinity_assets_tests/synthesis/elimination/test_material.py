@@ -38,5 +38,7 @@ def test_a_rewrite_that_holds_its_seed_has_lost_nothing(seed: str, more: str) ->
 
 def test_prose_is_a_request_without_code_and_tables() -> None:
     texts = ["Fix it.\n```\na = 1\n```\nNow.", "| a | b |\n| 1 | 2 |\nWhich?", "- oak\n- fig", "", None]
-    found = pl.DataFrame({"text": texts}, schema={"text": pl.String}).select(prose(pl.col("text"))).to_series().to_list()
+    found = (
+        pl.DataFrame({"text": texts}, schema={"text": pl.String}).select(prose(pl.col("text"))).to_series().to_list()
+    )
     assert found == ["Fix it.\nNow.", "Which?", "- oak\n- fig", "", ""]

@@ -24,7 +24,11 @@ MADE = pl.DataFrame(
     schema=["row_id", "text", "operation"],
     orient="row",
 ).with_columns(
-    language=pl.lit("en"), seed=pl.lit(SEED), seed_answer=pl.lit("Crumb."), finish_reason=pl.lit("stop"), error=pl.lit(None, pl.String)
+    language=pl.lit("en"),
+    seed=pl.lit(SEED),
+    seed_answer=pl.lit("Crumb."),
+    finish_reason=pl.lit("stop"),
+    error=pl.lit(None, pl.String),
 )
 RULES = rules(Elimination(min_similarity=0.9))
 

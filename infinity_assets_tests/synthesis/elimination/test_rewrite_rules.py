@@ -72,7 +72,9 @@ TABLE = [
 
 
 def test_rules() -> None:
-    frame = pl.DataFrame([{**LINE, **changed, "row_id": str(number)} for number, (changed, _) in enumerate(TABLE)], schema=SCHEMA)
+    frame = pl.DataFrame(
+        [{**LINE, **changed, "row_id": str(number)} for number, (changed, _) in enumerate(TABLE)], schema=SCHEMA
+    )
     found = dict(first_failure(frame, rules(Elimination())).select("row_id", "reason").iter_rows())
     assert found == {str(number): reason for number, (_, reason) in enumerate(TABLE) if reason}
 
@@ -82,7 +84,9 @@ def test_every_rule_is_tried_above() -> None:
 
 
 PROMPTS = [prompts.both(name) for name in prompts_of(Evolution())]
-EACH = pytest.mark.parametrize("prompt", [wording for prompt in PROMPTS for wording in prompt], ids=lambda prompt: prompt.label)
+EACH = pytest.mark.parametrize(
+    "prompt", [wording for prompt in PROMPTS for wording in prompt], ids=lambda prompt: prompt.label
+)
 
 
 def leaks(text: str, seed: str = SEED, wordings: list[prompts.Bilingual] = PROMPTS) -> bool:
@@ -125,7 +129,9 @@ def test_the_words_of_a_prompt_are_no_leak_where_the_seed_has_them(prompt: promp
 
 def test_the_words_of_prompts_of_ones_own_are_leaks(tmp_path: Path) -> None:
     for wording, told in zip(
-        prompts.both("evolve_deepen"), ("Dig for gold beneath this plea, dear friend.", "请替这句话往下再挖三尺深。"), strict=True
+        prompts.both("evolve_deepen"),
+        ("Dig for gold beneath this plea, dear friend.", "请替这句话往下再挖三尺深。"),
+        strict=True,
     ):
         head = wording.file.read_text(encoding="utf-8").split("---\n")[1]
         (tmp_path / wording.file.name).write_text(f"---\n{head}---\n## user\n$request\n\n{told}\n", encoding="utf-8")
@@ -137,8 +143,13 @@ def test_the_words_of_prompts_of_ones_own_are_leaks(tmp_path: Path) -> None:
 
 @EACH
 def test_copied_examples_are_found(prompt: prompts.Prompt) -> None:
-    copies = [*prompt.examples, *(f"{example} {'Thank you.' if prompt.language == 'en' else '谢谢。'}" for example in prompt.examples)]
-    rows = pl.DataFrame({"row_id": map(str, range(len(copies))), "messages": [[{"role": "user", "content": text}] for text in copies]})
+    copies = [
+        *prompt.examples,
+        *(f"{example} {'Thank you.' if prompt.language == 'en' else '谢谢。'}" for example in prompt.examples),
+    ]
+    rows = pl.DataFrame(
+        {"row_id": map(str, range(len(copies))), "messages": [[{"role": "user", "content": text}] for text in copies]}
+    )
     found = copied_examples(rows, PROMPTS)
     assert dict(found.select("row_id", "benchmark").iter_rows()) == dict.fromkeys(rows["row_id"], prompt.label)
 

@@ -31,7 +31,10 @@ def seeds(*rows: dict[str, Any]) -> pl.DataFrame:
         "ability": ["contracts"],
         "seed_answer": None,
     }
-    lines = [{"row_id": f"{n:032x}", "seed": f"What is number {n}?", "deficiency": None, **usual, **row} for n, row in enumerate(rows)]
+    lines = [
+        {"row_id": f"{n:032x}", "seed": f"What is number {n}?", "deficiency": None, **usual, **row}
+        for n, row in enumerate(rows)
+    ]
     return pl.DataFrame(lines, schema=SEEDS)
 
 
@@ -71,7 +74,11 @@ class Models:
 
     def told(self, prompt: str) -> list[str]:
         """The last turns that were put to the models with a prompt."""
-        return [r.messages[-1]["content"] for r in self.engine.asked if isinstance(r, GenerateRequest) and name_of(r) == prompt]
+        return [
+            r.messages[-1]["content"]
+            for r in self.engine.asked
+            if isinstance(r, GenerateRequest) and name_of(r) == prompt
+        ]
 
 
 def said(**values: Any) -> str:

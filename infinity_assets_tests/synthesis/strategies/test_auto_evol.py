@@ -11,7 +11,9 @@ FIRST = said(methods=["one way", "another way"], request="first")
 
 def analysis(failing: str):
     """The judge, who finds fault with one rewrite."""
-    return lambda text: said(failure=FAILURES[1] if text.endswith(f"Rewrite: {failing}") else "none", feedback="Say more.")
+    return lambda text: said(
+        failure=FAILURES[1] if text.endswith(f"Rewrite: {failing}") else "none", feedback="Say more."
+    )
 
 
 @pytest.mark.parametrize(
@@ -23,8 +25,12 @@ def analysis(failing: str):
         (4, "first", "second", (1, 2, 1)),
     ],
 )
-def test_it_rewrites_again_while_something_failed(tmp_path: Path, steps: int, failing: str, text: str, asked: tuple[int, ...]) -> None:
-    models = Models(tmp_path, {"auto_evolve": FIRST, "auto_analyse": analysis(failing), "auto_optimise": "second"}, steps=steps)
+def test_it_rewrites_again_while_something_failed(
+    tmp_path: Path, steps: int, failing: str, text: str, asked: tuple[int, ...]
+) -> None:
+    models = Models(
+        tmp_path, {"auto_evolve": FIRST, "auto_analyse": analysis(failing), "auto_optimise": "second"}, steps=steps
+    )
     (line,) = AutoEvol().write(seeds({}), models.asking, 1).to_dicts()
     assert (line["text"], line["error"]) == (text, None)
     assert line["operation"] == ("auto_optimise" if text == "second" else "auto_evolve")
@@ -33,22 +39,30 @@ def test_it_rewrites_again_while_something_failed(tmp_path: Path, steps: int, fa
 
 
 def test_the_analysis_and_the_way_out_are_told_what_was_there(tmp_path: Path) -> None:
-    models = Models(tmp_path, {"auto_evolve": FIRST, "auto_analyse": analysis("first"), "auto_optimise": "second"}, steps=2)
+    models = Models(
+        tmp_path, {"auto_evolve": FIRST, "auto_analyse": analysis("first"), "auto_optimise": "second"}, steps=2
+    )
     AutoEvol().write(seeds({"seed": "Where is it?"}), models.asking, 1)
     assert models.told("auto_analyse") == ["Request: Where is it?\nRewrite: first"]
     (told,) = models.told("auto_optimise")
     assert all(part in told for part in ("Where is it?", "first", "Say more."))
 
 
-@pytest.mark.parametrize("failed", ["", Response(text="sec", finish_reason="length"), Response(error="prompt_too_long", cause="long")])
+@pytest.mark.parametrize(
+    "failed", ["", Response(text="sec", finish_reason="length"), Response(error="prompt_too_long", cause="long")]
+)
 def test_a_step_that_fails_leaves_the_last_good_text(tmp_path: Path, failed: str | Response) -> None:
-    models = Models(tmp_path, {"auto_evolve": FIRST, "auto_analyse": analysis("first"), "auto_optimise": failed}, steps=4)
+    models = Models(
+        tmp_path, {"auto_evolve": FIRST, "auto_analyse": analysis("first"), "auto_optimise": failed}, steps=4
+    )
     (line,) = AutoEvol().write(seeds({}), models.asking, 1).to_dicts()
     assert (line["text"], line["operation"], line["error"]) == ("first", "auto_evolve", None)
     assert models.asked()["auto_optimise"] == 1, "the same question would have the same answer"
 
 
-@pytest.mark.parametrize("wrote", ["no JSON", said(methods=["one"], request="first"), Response(error="prompt_too_long", cause="long")])
+@pytest.mark.parametrize(
+    "wrote", ["no JSON", said(methods=["one"], request="first"), Response(error="prompt_too_long", cause="long")]
+)
 def test_nothing_comes_of_a_first_step_that_fails(tmp_path: Path, wrote: str | Response) -> None:
     models = Models(tmp_path, {"auto_evolve": wrote}, steps=3)
     (line,) = AutoEvol().write(seeds({}), models.asking, 1).to_dicts()

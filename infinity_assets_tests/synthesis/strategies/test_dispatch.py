@@ -28,7 +28,9 @@ def fitting(schema: dict[str, Any]) -> Any:
         return schema["enum"][-1]
     if schema["type"] == "array":
         return [fitting(schema["items"])] * schema["minItems"]
-    return {name: fitting(part) for name, part in schema["properties"].items()} if schema["type"] == "object" else "words"
+    return (
+        {name: fitting(part) for name, part in schema["properties"].items()} if schema["type"] == "object" else "words"
+    )
 
 
 class Obedient(Models):
@@ -36,7 +38,9 @@ class Obedient(Models):
 
     def _answer(self, request: Request) -> Response:
         if isinstance(request, GenerateRequest) and not request.choices and len(self.engine.asked) % 5:
-            return Response(text=json.dumps(fitting(request.schema)) if request.schema else "words", finish_reason="stop")
+            return Response(
+                text=json.dumps(fitting(request.schema)) if request.schema else "words", finish_reason="stop"
+            )
         return super()._answer(request)
 
 
@@ -100,7 +104,11 @@ def test_the_share_of_seeds_with_a_deficiency(share: float, low: int, high: int)
 def test_a_request_is_written_from_seed_and_deficiency(tmp_path: Path) -> None:
     models = Models(tmp_path, {"request_from_deficiency": "How far is it in miles?"}, deficiency_share=1.0)
     (line,) = dispatch.write(seeds({"seed": "How far?", "deficiency": "No units."}), models.asking, 2).to_dicts()
-    assert (line["text"], line["operation"], line["strategy"]) == ("How far is it in miles?", "request_from_deficiency", "deficiency")
+    assert (line["text"], line["operation"], line["strategy"]) == (
+        "How far is it in miles?",
+        "request_from_deficiency",
+        "deficiency",
+    )
     (told,) = models.told("request_from_deficiency")
     assert "How far?" in told
     assert "No units." in told

@@ -52,7 +52,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> ResponseStore:
 
 
 @pytest.fixture(scope="module")
-def written(engines: EnginePool, models_dir: Path, store: ResponseStore) -> Iterator[dict[StrategyName, pl.DataFrame | BaseException]]:
+def written(
+    engines: EnginePool, models_dir: Path, store: ResponseStore
+) -> Iterator[dict[StrategyName, pl.DataFrame | BaseException]]:
     """The rows of each strategy, or its error. All ask side by side, because a step of the model takes as long for one answer as for many."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("INFINITY_MODELS", str(models_dir))

@@ -9,7 +9,8 @@ OPERATORS = EvolInstruct().prompts(Evolution())[:-1]
 
 def seeds(count: int, kind: str = "conversation") -> pl.DataFrame:
     return pl.DataFrame(
-        {"row_id": [f"{n:032x}" for n in range(count)], "kind": [kind] * count}, schema={"row_id": pl.String, "kind": pl.String}
+        {"row_id": [f"{n:032x}" for n in range(count)], "kind": [kind] * count},
+        schema={"row_id": pl.String, "kind": pl.String},
     )
 
 

@@ -17,7 +17,11 @@ CHATML = UserTurn("<|im_start|>system\nTHE_SYSTEM_PROMPT<|im_end|>\n<|im_start|>
 def test_the_model_is_left_at_the_users_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(magpie, "user_turn", lambda spec, folder: CHATML)
     models = Models(tmp_path, {"magpie": " What is a lien?\n"})
-    some = seeds({}, {"language": "zh", "domain": "math", "cate_ability": ["mathematics"], "ability": ["fractions"]}, {"ability": None})
+    some = seeds(
+        {},
+        {"language": "zh", "domain": "math", "cate_ability": ["mathematics"], "ability": ["fractions"]},
+        {"ability": None},
+    )
     made = Magpie().write(some, models.asking, 1)
     assert set(made["text"]) == {"What is a lien?"}
     requests = sorted((r for r in models.engine.asked if isinstance(r, CompleteRequest)), key=lambda r: r.row_id)

@@ -56,14 +56,17 @@ def test_what_is_no_test(line: str) -> None:
 @settings(deadline=None)
 @given(
     lines=st.lists(
-        st.sampled_from(["assert twice(1) == 2", "  assert twice(3) == 6", "Here:", "x = 1", "assert True"]) | st.text(max_size=12)
+        st.sampled_from(["assert twice(1) == 2", "  assert twice(3) == 6", "Here:", "x = 1", "assert True"])
+        | st.text(max_size=12)
     )
 )
 def test_what_is_left_are_assertions_each_once(lines: list[str]) -> None:
     kept = (assertions("\n".join(lines), TASK) or "").splitlines()
     assert len(kept) == len(set(kept))
     assert all(isinstance(node, ast.Assert) for node in ast.parse("\n".join(kept)).body)
-    assert {line for line in ("assert twice(1) == 2", "assert twice(3) == 6") if line in {text.strip() for text in lines}} == set(kept)
+    assert {
+        line for line in ("assert twice(1) == 2", "assert twice(3) == 6") if line in {text.strip() for text in lines}
+    } == set(kept)
 
 
 def test_only_code_is_taken() -> None:
@@ -76,6 +79,8 @@ def test_only_code_is_taken() -> None:
             seeds()
             .select("row_id")
             .head(0)
-            .with_columns(pl.lit(None, pl.String).alias(name) for name in ("operation", "text", "tests", "finish_reason", "error"))
+            .with_columns(
+                pl.lit(None, pl.String).alias(name) for name in ("operation", "text", "tests", "finish_reason", "error")
+            )
         )
     )

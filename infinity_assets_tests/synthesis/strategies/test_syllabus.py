@@ -7,7 +7,11 @@ from infinity_assets.synthesis.strategies.syllabus import SESSIONS, Syllabus
 from infinity_assets_tests.synthesis.strategies.scripted import Models, Script, said, seeds
 
 SCRIPT: Script = {
-    "syllabus": said(sessions=[{"session": f"session {n}", "concepts": [f"{n}a", f"{n}b", f"{n}c"][: 2 + n % 2]} for n in range(SESSIONS)]),
+    "syllabus": said(
+        sessions=[
+            {"session": f"session {n}", "concepts": [f"{n}a", f"{n}b", f"{n}c"][: 2 + n % 2]} for n in range(SESSIONS)
+        ]
+    ),
     "request_from_syllabus": "Which of two offers binds the seller?",
 }
 LAW = {"cate_ability": ["law"], "ability": ["contracts", "torts"]}
@@ -37,7 +41,11 @@ def test_two_different_concepts_of_one_session_or_of_two(tmp_path: Path) -> None
     assert {one[1] == other[1] for one, other in pairs if one[0] != other[0]} == {True, False}
     apart = told.str.contains("Sessions: .*;").sum()
     assert 160 < apart < 240
-    assert {one for one, _ in pairs} == {other for _, other in pairs} == {"0a", "0b", "1a", "1b", "1c", "2a", "2b", "3a", "3b", "3c"}
+    assert (
+        {one for one, _ in pairs}
+        == {other for _, other in pairs}
+        == {"0a", "0b", "1a", "1b", "1c", "2a", "2b", "3a", "3b", "3c"}
+    )
     assert set(pl.Series(models.told("syllabus")).str.extract("Subject: (.*)")) == {"contracts", "torts"}
 
 
@@ -52,7 +60,9 @@ def test_the_draw_is_by_row_id_and_round(tmp_path: Path) -> None:
     assert told("first", some, 1) != told("second", some, 2)
 
 
-@pytest.mark.parametrize(("changed", "error"), [({"syllabus": "sessions"}, "invalid_json"), ({"request_from_syllabus": ""}, "empty")])
+@pytest.mark.parametrize(
+    ("changed", "error"), [({"syllabus": "sessions"}, "invalid_json"), ({"request_from_syllabus": ""}, "empty")]
+)
 def test_each_way_to_fail(tmp_path: Path, changed: Script, error: str) -> None:
     (line,) = Syllabus().write(seeds(LAW), Models(tmp_path, {**SCRIPT, **changed}).asking, 1).to_dicts()
     assert (line["text"] or None, line["operation"], line["error"]) == (None, "syllabus", error)
@@ -60,7 +70,9 @@ def test_each_way_to_fail(tmp_path: Path, changed: Script, error: str) -> None:
 
 @pytest.mark.parametrize("concepts", [["gluten", "Gluten "], ["gluten", " "]])
 def test_one_concept_is_not_enough(tmp_path: Path, concepts: list[str]) -> None:
-    models = Models(tmp_path, {**SCRIPT, "syllabus": said(sessions=[{"session": "flour", "concepts": concepts}] * SESSIONS)})
+    models = Models(
+        tmp_path, {**SCRIPT, "syllabus": said(sessions=[{"session": "flour", "concepts": concepts}] * SESSIONS)}
+    )
     made = Syllabus().write(seeds(*(LAW for _ in range(20))), models.asking, 1)
     wrong = made.filter(pl.col("error") == "one_concept")
     assert wrong.height >= 5
