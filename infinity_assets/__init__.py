@@ -1,1 +1,1 @@
-"""Instruction data as a Dagster asset graph: raw open datasets in, InfInstruct-F and InfInstruct-G out, every row explained."""
+"""Instruction data as a Dagster asset graph: from open datasets to InfInstruct-F and InfInstruct-G."""

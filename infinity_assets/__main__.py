@@ -1,4 +1,4 @@
-"""`python -m infinity_assets` is the `infinity` command."""
+"""Run the `infinity` command: `python -m infinity_assets`."""
 
 from infinity_assets.cli import main
 

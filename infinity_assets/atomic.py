@@ -1,7 +1,7 @@
-"""Files that are either wholly there or not there.
+"""Atomic file writes.
 
-A file is written under a temporary name in the same folder and renamed into place; a reader never sees half of it. It survives a killed
-process; it does not promise to survive a power cut (no fsync of the folder).
+A file is written under a temporary name in the same folder and renamed into place, so a reader never sees half of it.
+That holds when the process is killed, but not in a power cut (there is no fsync of the folder).
 """
 
 import os
@@ -12,12 +12,12 @@ from pathlib import Path
 import polars as pl
 
 ROW_GROUP = 50_000
-"""Rows that a streamed file holds together, and that its writer holds in memory."""
+"""Rows per row group of a streamed file, which its writer holds in memory."""
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends well, and vanishes when it does not."""
+def replace_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path that replaces `path` if the block succeeds, and is deleted if it raises."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -28,8 +28,8 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_parquet(frame: pl.DataFrame | pl.LazyFrame, path: Path) -> None:
-    """The frame as zstd-compressed Parquet; a lazy one without ever being in memory as a whole."""
-    with replacing(path) as temporary:
+    """Write a frame as zstd-compressed Parquet. A lazy frame is streamed."""
+    with replace_file(path) as temporary:
         if isinstance(frame, pl.LazyFrame):
             frame.sink_parquet(temporary, compression="zstd", row_group_size=ROW_GROUP)
         else:
@@ -37,6 +37,6 @@ def write_parquet(frame: pl.DataFrame | pl.LazyFrame, path: Path) -> None:
 
 
 def write_text(text: str, path: Path) -> None:
-    """The text as UTF-8."""
-    with replacing(path) as temporary:
+    """Write a text as UTF-8."""
+    with replace_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

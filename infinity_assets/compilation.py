@@ -1,11 +1,12 @@
-"""Compiles once for a machine what the first run would otherwise wait for.
+"""Compiles ahead of the first run what it would otherwise wait for, once per machine.
 
     python -m infinity_assets.compilation kernels
     python -m infinity_assets.compilation modules
 
-`kernels` are the loops over texts. numba compiles them in half a minute and keeps them beside the source, or in a folder of its own if that
-one is not writable. `modules` are those of vLLM and PyTorch, some thousands, which Python compiles to bytecode at their first import. The
-Makefile does both beside the download of the models. Where nobody has compiled the loops, a run does so first, and says so.
+`kernels` are the loops over texts. numba compiles them in half a minute and caches them beside the source, or in its
+own folder if the source folder is not writable. `modules` are the thousands of modules of vLLM and PyTorch, which
+Python compiles to bytecode at their first import. The Makefile does both while the models download. A run that finds
+no compiled loops reports so and compiles them first.
 """
 
 import importlib
@@ -26,7 +27,7 @@ KERNELS = (
 
 
 def is_compiled() -> bool:
-    """Return whether numba holds compiled loops of every module, made after its last change."""
+    """Return whether numba has compiled the loops of every module since its last change."""
     return all(_is_compiled(module) for module in KERNELS)
 
 
@@ -37,11 +38,11 @@ def _is_compiled(module: str) -> bool:
 
 
 def _cache_folder(module: str) -> Path:
-    """Return the folder in which numba keeps the loops of a module."""
+    """Return the folder in which numba caches the loops of a module."""
     source = _PACKAGE / module
     if "NUMBA_CACHE_DIR" not in os.environ and os.access(source.parent, os.W_OK):
         return source.parent / "__pycache__"
-    # numba chooses another folder. It alone knows which, and takes most of a second to be asked.
+    # numba chooses another folder. Only numba can name it, and importing the loops takes most of a second.
     name = f"{__package__}.{module.removesuffix('.py').replace('/', '.')}"
     loops = [
         loop
@@ -52,7 +53,7 @@ def _cache_folder(module: str) -> Path:
 
 
 def compile_kernels() -> None:
-    """Compile the loops that a run uses, by running what calls them on a few made-up rows."""
+    """Compile the loops of a run by processing a few made-up rows."""
     import numpy as np
     import polars as pl
 
@@ -61,8 +62,8 @@ def compile_kernels() -> None:
     from infinity_assets.dedup.duplicates import find_duplicates
     from infinity_assets.dedup.fingerprints import fingerprint
     from infinity_assets.rows import schema
-    from infinity_assets.rows.ids import with_row_ids
-    from infinity_assets.rows.token_hashes import compatible, token_hashes
+    from infinity_assets.rows.ids import add_row_ids
+    from infinity_assets.rows.token_hashes import hash_tokens, to_nfkc
     from infinity_assets.selection.dsir.weights import count, fit, weigh
     from infinity_assets.selection.selectors.kernels import passes
     from infinity_assets.settings import Decontamination, Dedup
@@ -76,11 +77,11 @@ def compile_kernels() -> None:
     turns = [[{"role": "user", "content": prompt}, {"role": "assistant", "content": prompt}] for prompt in prompts]
     rows = pl.DataFrame(
         {
-            "messages": pl.Series(turns, dtype=schema.MESSAGES), "source": "made_up", "file": "none", "position": [0, 1],
-            "kind": "conversation", "licence": "MIT", "domain": "chat", "language": "en",
+            "messages": pl.Series(turns, dtype=schema.MESSAGES), "source": "made_up", "file": "none",
+            "position": [0, 1], "kind": "conversation", "licence": "MIT", "domain": "chat", "language": "en",
         }
     )  # fmt: skip
-    rows = with_row_ids(rows)
+    rows = add_row_ids(rows)
     prints = fingerprint(rows, dedup.near)
     sources = {name: prints.with_columns(source=pl.lit(name)).lazy() for name in ("one", "other")}
     before = find_duplicates({"one": sources["one"]}, dedup)
@@ -93,8 +94,8 @@ def compile_kernels() -> None:
     )
     Gate(items, Decontamination(), ["The quick brown fox jumps over the lazy dog."]).hits(rows)
     texts = pl.Series(prompts)
-    token_hashes(texts)
-    compatible(texts)
+    hash_tokens(texts)
+    to_nfkc(texts)
     counts = count(texts, dsir)
     weigh(texts, fit(counts, counts, dsir), dsir)
     passes(np.array([0, 1], np.int64), np.zeros(1, np.int32), 1, 1)
@@ -110,7 +111,7 @@ def import_modules() -> None:
 
 
 def main() -> None:
-    """Compile what the arguments name."""
+    """Compile the parts named by the arguments."""
     wanted = sys.argv[1:]
     if not wanted or not set(wanted) <= {"kernels", "modules"}:
         raise SystemExit(__doc__)

@@ -1,27 +1,44 @@
-"""The Dagster code location: everything under `defs/`, with the resources that it asks for."""
+"""The Dagster code location: everything under `defs/` and its resources."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
 import infinity_assets.defs
+from infinity_assets.defs.checks import asset_checks
 from infinity_assets.defs.resources import default_resources
 
 
-def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
+def build_defs(key_prefix: Sequence[str] = (), resources: Mapping[str, Any] | None = None) -> dg.Definitions:
     """Return the graph: assets, checks, jobs, sensors, the schedule, and resources.
 
+    A project with assets of its own adds the graph with
+    `dg.Definitions.merge(own, build_defs(key_prefix=["instructions"]))`.
+
     Args:
-        resources: Resources that take the place of the default ones: `lake` (`LakeResource`) and `models` (`ModelsResource`).
+        key_prefix: A prefix for the keys of all assets.
+        resources: Resources that replace the default ones: `lake` (a `LakeResource`) and `models` (a `ModelsResource`).
     """
-    # Said, not looked for: an installed package has no pyproject.toml above it.
+    # An installed package has no pyproject.toml above it, by which Dagster would find the root.
     loaded = dg.load_defs(infinity_assets.defs, project_root=Path(__file__).parents[1])
-    return dg.Definitions.merge(loaded, dg.Definitions(resources={**default_resources(), **(resources or {})}))
+    if key_prefix:
+        assets = dg.load_assets_from_package_module(infinity_assets.defs, key_prefix=list(key_prefix))
+        loaded = dg.Definitions(
+            assets=assets,
+            jobs=loaded.jobs,
+            sensors=loaded.sensors,
+            schedules=loaded.schedules,
+            executor=loaded.executor,
+        )
+    checks = dg.Definitions(
+        asset_checks=asset_checks(key_prefix), resources={**default_resources(), **(resources or {})}
+    )
+    return dg.Definitions.merge(loaded, checks)
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """The graph with the default resources."""
+    """Return the graph with the default resources."""
     return build_defs()

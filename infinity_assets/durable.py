@@ -1,6 +1,6 @@
-"""Files and folders that appear whole or not at all and that a power cut does not take back: `infinity_assets.atomic`, and flushed.
+"""Atomic writes of files and folders that survive a power cut: like `infinity_assets.atomic`, and flushed to disk.
 
-POSIX file systems only: a rename across mounts, or on an object store, is no such promise.
+POSIX file systems only: a rename across mounts or on an object store gives no such guarantee.
 """
 
 import os
@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from infinity_assets.atomic import replacing
+from infinity_assets.atomic import replace_file
 
 
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
-    """A temporary path to write to; when the block ends well, the file is at `path`."""
-    with replacing(path) as temporary:
+    """Yield a temporary path to write to, and move the file to `path` if the block succeeds."""
+    with replace_file(path) as temporary:
         yield temporary
         flush(temporary)
     flush(path.parent)
@@ -24,14 +24,17 @@ def new_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder to fill; when the block ends well, it is at `path`, unless another process was faster: then its folder stays."""
+    """Yield a temporary folder to fill, and move it to `path` if the block succeeds.
+
+    If another process has created `path` meanwhile, its folder stays.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     try:
         yield temporary
         for file in temporary.rglob("*"):
             flush(file)
-        temporary.chmod(0o755)  # mkdtemp lets nobody else in
+        temporary.chmod(0o755)  # mkdtemp denies access to other users
         try:
             temporary.rename(path)
         except OSError:
@@ -43,7 +46,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def flush(path: Path) -> None:
-    """Bring a file, or the names in a folder, to the disk."""
+    """Flush a file, or the names in a folder, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

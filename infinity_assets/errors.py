@@ -1,5 +1,5 @@
-"""Errors that a user can do something about: one clear sentence, shown without a traceback."""
+"""Errors that a user can fix, shown as one sentence without a traceback."""
 
 
 class InfinityError(Exception):
-    """What went wrong, where (file, row, asset), and what to do about it, in one sentence."""
+    """An error whose message says in one sentence the problem, its place (file, row, asset) and the remedy."""

@@ -1,4 +1,4 @@
-"""The data folder and the models folder, as the environment names them. A command can ask for them without loading the settings."""
+"""The data folder and the models folder, from the environment: no settings need to be loaded for them."""
 
 import os
 from pathlib import Path

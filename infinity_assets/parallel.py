@@ -1,4 +1,4 @@
-"""Work in threads, for functions that release the GIL (compiled kernels, Polars, numpy), a batch of rows at a time."""
+"""Threads for functions that release the GIL (compiled kernels, Polars, numpy), a batch of rows at a time."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -12,8 +12,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def in_order(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
-    """The results in the order of the items; no more than `workers` items are being worked on, and one result waits."""
+def map_in_order(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
+    """Yield the results in the order of the items, with at most `workers` items in work and one result waiting."""
     pending: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(workers) as threads:
         for item in items:
@@ -24,14 +24,14 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item], workers:
             yield pending.popleft().result()
 
 
-def lazily(batches: Iterable[pl.DataFrame], schema: pl.Schema) -> pl.LazyFrame:
-    """The batches as one lazy frame, which asks for them as it is written. It can be read once."""
+def lazy_frame(batches: Iterable[pl.DataFrame], schema: pl.Schema) -> pl.LazyFrame:
+    """Return a lazy frame that pulls the batches as it is written. It can be read once."""
 
     def source(
         columns: list[str] | None, predicate: pl.Expr | None, rows: int | None, _: int | None
     ) -> Iterator[pl.DataFrame]:
         for batch in batches:
-            taken = batch if columns is None else batch.select(columns)
-            yield taken if predicate is None else taken.filter(predicate)
+            selected = batch if columns is None else batch.select(columns)
+            yield selected if predicate is None else selected.filter(predicate)
 
     return register_io_source(source, schema=schema, validate_schema=True)

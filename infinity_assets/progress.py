@@ -1,6 +1,6 @@
-"""Progress of long work: who does it reports numbers, who shows it decides how.
+"""Progress of long-running work: steps report numbers to the reporter in force, which displays them.
 
-A step tells the reporter in force; by default that is a log line every ten seconds, and `infinity run` puts a live display in its place.
+The default reporter logs a line every ten seconds; `infinity run` replaces it with a live display.
 """
 
 import logging
@@ -15,98 +15,101 @@ log = logging.getLogger("infinity_assets")
 
 @dataclass(frozen=True)
 class Expected:
-    """An asset of a run, with the duration to expect if it is made."""
+    """An asset of a run and its expected duration."""
 
     asset: str
     partitions: int
     seconds: float
-    """Duration of its last materialisation, all partitions together; on a first run, its duration on the sample sources."""
+    """Duration of the last materialization of all partitions; on a first run, the duration on the sample sources."""
 
 
 class Reporter(Protocol):
-    """Shows how far a step is, and the run that it is part of."""
+    """Displays the progress of a step and of its run."""
 
     def expect(self, assets: Sequence[Expected]) -> None:
-        """Take note of all assets of the run, before the first begins."""
+        """Register all assets of the run, before the first begins."""
 
     def begin(self, asset: str, partition: str, count: int = 1) -> None:
-        """Show that a step starts: one partition, or `count` of them side by side."""
+        """Show that a step begins: one partition, or `count` partitions in parallel."""
 
-    def starting(self, what: str) -> AbstractContextManager[None]:
-        """Show that the step waits for something to start while the block runs. Rates leave that time out."""
+    def show_startup(self, what: str) -> AbstractContextManager[None]:
+        """Show that the step waits for a start-up while the block runs. Rates do not count this time."""
         ...
 
     def advance(self, done: int, total: int | None, unit: str, note: str = "") -> None:
-        """Show that so much of the step is done. `total` is `None` where it is not known; `note` follows the numbers."""
+        """Show how much of the step is done. `total` is `None` if it is unknown; `note` follows the numbers."""
 
     def end(self, rows: int, reused: bool) -> None:
-        """Show that the step is finished with so many rows, or found nothing to do."""
+        """Show that the step is finished, with its number of rows, or that it was reused."""
 
 
 class LogReporter:
-    """A log line every ten seconds: for the web UI's run page and for CI."""
+    """Reporter that logs a line every ten seconds, for the run page of the web UI and for CI."""
 
     def __init__(self) -> None:
-        self._name, self._began, self._last = "", 0.0, 0.0
+        self._name = ""
+        self._began = 0.0
+        self._last = 0.0
 
     def expect(self, assets: Sequence[Expected]) -> None:
-        """Do nothing: Dagster shows which steps there are."""
+        """Do nothing: Dagster shows the steps."""
 
     def begin(self, asset: str, partition: str, count: int = 1) -> None:
-        """Remember the step."""
-        self._name, self._began = f"{asset}[{partition}]", time.monotonic()
-        self._last = self._began
+        """Start the clock of the step."""
+        self._name = f"{asset}[{partition}]"
+        self._began = self._last = time.monotonic()
 
     @contextmanager
-    def starting(self, what: str) -> Iterator[None]:
-        """Log the duration of the block, and start the clock of the step after it."""
+    def show_startup(self, what: str) -> Iterator[None]:
+        """Log the duration of the block, and restart the clock of the step after it."""
         began = time.monotonic()
         yield
         self._began = self._last = time.monotonic()
         log.info("%s: started %s in %.0f s", self._name, what, self._began - began)
 
     def advance(self, done: int, total: int | None, unit: str, note: str = "") -> None:
-        """Log, if the last line is ten seconds old."""
+        """Log a line if the last one is ten seconds old."""
         now = time.monotonic()
         if now - self._last >= 10:
             self._last = now
             log.info("%s: %s%s", self._name, describe(done, total, unit, now - self._began), note)
 
     def end(self, rows: int, reused: bool) -> None:
-        """Do nothing: Dagster has an event of its own for it."""
+        """Do nothing: Dagster has its own event."""
 
 
 _ENOUGH = 64
-"""So many done, or a twentieth of all, tell how long the rest takes. Calls in flight together end together: after the first the rate says nothing."""
+"""Items, or a twentieth of all if that is fewer, to finish before the time left is shown. Concurrent calls end
+together, so the rate after the first one means nothing."""
 
 
 def describe(done: int, total: int | None, unit: str, seconds: float) -> str:
-    """Return `120 of 400 rows, 35/s, 0:08 left`; without the time left at the very beginning."""
+    """Return `120 of 400 rows, 35/s, 0:08 left`; without the time left at the beginning."""
     rate = done / seconds if seconds > 0 else 0.0
     text = f"{done:,} {unit}" if total is None else f"{done:,} of {total:,} {unit}"
     if not rate:
         return text
     text += f", {rate:,.0f}/s" if rate >= 10 else f", {rate:.1f}/s"
     if total and done < total and done >= min(_ENOUGH, max(2, total / 20)):
-        text += f", {clock((total - done) / rate)} left"
+        text += f", {format_clock((total - done) / rate)} left"
     return text
 
 
-def clock(seconds: float) -> str:
+def format_clock(seconds: float) -> str:
     """Return seconds as `m:ss`."""
     minutes, rest = divmod(int(seconds), 60)
     return f"{minutes}:{rest:02d}"
 
 
 _PRIOR = 10.0
-"""Seconds of expected work that count as done exactly as expected. Without them the first short step would decide how fast the machine is."""
+"""Seconds of work assumed done in exactly the expected time, so that the first short step does not decide the pace."""
 
 
 class Course:
-    """The position of a whole run: the number of the step, the number of steps, and the time left.
+    """Progress of a run: the number of the step, the number of steps, and the time left.
 
-    The time left is what the remaining assets are expected to take, corrected by two figures of this run: how much longer than expected the
-    finished steps took, and which share of the expected work had to be done at all.
+    The time left is the expected duration of the remaining assets, corrected by two figures of this run: the ratio of
+    actual to expected time of the finished steps, and the share of the expected work that had to be done at all.
 
     Args:
         assets: All assets of the run.
@@ -123,7 +126,7 @@ class Course:
         return len(self._expected)
 
     def step(self, asset: str) -> int:
-        """Return the position of an asset among those that have begun, from 1. An asset that has not begun begins now."""
+        """Return the position of an asset among those that have begun, from 1. A new asset begins with this call."""
         self._done.setdefault(asset, 0)
         return list(self._done).index(asset) + 1
 
@@ -131,12 +134,12 @@ class Course:
         """Return the number of partitions of an asset."""
         return self._expected[asset].partitions
 
-    def knows(self, asset: str) -> bool:
+    def includes(self, asset: str) -> bool:
         """Return whether the asset is part of the run."""
         return asset in self._expected
 
     def end(self, asset: str, count: int, seconds: float, reused: bool) -> bool:
-        """Count partitions as finished, and return whether they were the last of their asset."""
+        """Count partitions as finished, and return whether they were the last of the asset."""
         expected = self._expected[asset]
         share = expected.seconds * count / expected.partitions
         if reused:
@@ -148,7 +151,7 @@ class Course:
         return self._done[asset] >= expected.partitions
 
     def seconds_left(self, elapsed: float = 0.0) -> float:
-        """Return the seconds that the run is going to take, given those that the step in progress has taken."""
+        """Return the seconds left of the run, given the elapsed seconds of the step in progress."""
         remaining = sum(
             expected.seconds * (1 - min(self._done.get(asset, 0) / expected.partitions, 1))
             for asset, expected in self._expected.items()
@@ -167,8 +170,8 @@ def reporter() -> Reporter:
 
 
 @contextmanager
-def reporting_to(other: Reporter) -> Iterator[None]:
-    """Put another reporter in force for a while. Steps run one after the other in a process, so one reporter is enough."""
+def use_reporter(other: Reporter) -> Iterator[None]:
+    """Put another reporter in force during the block. Steps of a process run one after the other, so one is enough."""
     global _reporter
     before, _reporter = _reporter, other
     try:

@@ -1,16 +1,16 @@
-"""Fixtures that several test packages share, and how tests are spread over processes.
+"""Fixtures of several test packages, and the distribution of tests over processes.
 
-Every module runs in one process, so that its fixtures are made once. All tests that need an engine share one process, and so do all that read
-the whole run of the graph: either takes gigabytes of memory, and a minute to start.
+Every module runs in one process, so that its fixtures are created once. All tests that need an engine share one
+process, and so do all that read the whole run of the graph: each takes gigabytes of memory and a minute to start.
 """
 
 # ruff: noqa: E402
 import atexit
 import os
 
-# Several test processes share the cores, so the libraries of each compute with one thread: more would wait for each other longer than they work.
+# Test processes share the cores, so libraries use one thread each: more would spend their time waiting.
 for _library in ("OMP", "OPENBLAS"):
-    os.environ.setdefault(f"{_library}_NUM_THREADS", "1")  # read when a library is loaded
+    os.environ.setdefault(f"{_library}_NUM_THREADS", "1")  # read when the library is loaded
 
 from collections.abc import Iterator
 from functools import cache
@@ -24,18 +24,18 @@ from hypothesis import settings
 from infinity_assets.inference.engines.engine import Engine
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.weights.models import fetch, local_path
-from infinity_assets.rows.token_hashes import token_hashes
+from infinity_assets.rows.token_hashes import hash_tokens
 from infinity_assets.settings.models import ModelSpec
 from infinity_assets_tests import properties
 from infinity_assets_tests.end_to_end.oracle import Oracle
-from infinity_assets_tests.inference.doubles import EMBEDDED, language_model
+from infinity_assets_tests.inference.doubles import EMBEDDED, save_language_model
 from infinity_assets_tests.inference.engines.servers import Server
 from infinity_assets_tests.project import Project, sources_arguments
 
 settings.load_profile(properties.PROFILE)
 
 SLOW = ("graph", "engine")
-"""Markers of the groups that take longest. They start first."""
+"""Markers of the slowest groups, which start first."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -48,7 +48,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Send every module to one process, and all modules marked `engine`, or `graph`, to one.
 
-    The groups of pytest-xdist 3.8 would say so, but pytest 9.2 no longer lets it write them into the ids of tests.
+    pytest 9.2 no longer lets the groups of pytest-xdist 3.8 be written into test ids.
     """
     from xdist.scheduler import LoadScopeScheduling
 
@@ -61,7 +61,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @cache
 def group_of(module: str) -> str:
-    """Return the group of a module, given its path in the repository: the marker of the whole module, or itself."""
+    """Return the group of a module, given its path in the repository: the marker of the module, or the path."""
     text = (Path(__file__).parents[1] / module).read_text(encoding="utf-8")
     return next((name for name in SLOW if f"\npytestmark = pytest.mark.{name}\n" in text), module)
 
@@ -76,14 +76,14 @@ def models_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Path:
-    """The folder of a language model of two layers with the embedded model's tokenizer: for all that does not depend on what a model knows."""
-    return language_model(tmp_path_factory.mktemp("tiny"), local_path(ModelSpec(), models_dir))
+    """The folder of a language model of two random layers with the embedded model's tokenizer."""
+    return save_language_model(tmp_path_factory.mktemp("tiny"), local_path(ModelSpec(), models_dir))
 
 
 @pytest.fixture(scope="session")
 def engines(models_dir: Path) -> Iterator[EnginePool]:
-    """The engines of this process. One that is open stays open until another model is asked for under the same backend."""
-    token_hashes(pl.Series(["numba is used before vLLM starts, as in a run of the graph"]))
+    """The engines of this process. An engine stays open until another model is requested from the same backend."""
+    hash_tokens(pl.Series(["numba is used before vLLM starts, as in a run of the graph"]))
     # DuckDB's bindings report leaks on stderr when the interpreter ends while vLLM is loaded.
     atexit.register(lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), 2))
     pool = EnginePool(models_dir)
@@ -100,9 +100,9 @@ def embedded_engine(engines: EnginePool) -> Iterator[Engine]:
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterator[Project]:
-    """The graph, run once from nothing, whose language models are played by the oracle."""
+    """A project with the whole graph, run once, whose language models are played by the oracle."""
     server = Server(Oracle())
-    made = Project(tmp_path_factory.mktemp("project"), models_dir, server.url)
-    print(made.infinity("run", *sources_arguments()))
-    yield made
+    project = Project(tmp_path_factory.mktemp("project"), models_dir, server.url)
+    print(project.infinity("run", *sources_arguments()))
+    yield project
     server.close()

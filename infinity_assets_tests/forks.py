@@ -1,4 +1,4 @@
-"""Processes that run the graph, forked from one that has imported and defined everything, so that this is paid for once."""
+"""Processes that run the graph, forked from one that has imported and defined everything once."""
 
 import multiprocessing
 import os
@@ -13,9 +13,9 @@ import pytest
 
 PROJECT = Path(__file__).parents[1]
 SHARDS = "2"
-"""The shards of every run here: the assets are defined for them before a process is forked."""
+"""Number of shards of every run: the assets are defined with it before a process is forked."""
 WITHOUT_DAGSTER = ("make",)
-"""Stands for the arguments of a command: make the assets as `defs.graph.Graph.make` does, without Dagster."""
+"""Arguments that materialize the graph with `defs.graph.Graph.make`, without Dagster."""
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["infinity_assets_tests.warm"])
@@ -24,19 +24,19 @@ _CONTEXT.set_forkserver_preload(["infinity_assets_tests.warm"])
 def start(
     arguments: tuple[str, ...], environment: Mapping[str, str], output: Path, fatal: str = ""
 ) -> ForkServerProcess:
-    """Run an `infinity` command, or the graph without Dagster, in a process of its own.
+    """Run an `infinity` command, or the graph without Dagster, in a new process.
 
     Args:
-        arguments: Those of the command, or `WITHOUT_DAGSTER`.
-        environment: Its whole environment.
-        output: The file that gets what it prints.
-        fatal: A part of a path; empty for none. The process is killed by SIGKILL just before a file is renamed to such a
-            path, which is how this project puts finished files in their places.
+        arguments: Arguments of the command, or `WITHOUT_DAGSTER`.
+        environment: Environment of the process.
+        output: File for the output of the process.
+        fatal: Part of a path, or empty. The process is killed by SIGKILL just before a file is renamed to such a path:
+            finished files are always renamed into place.
     """
     process = _CONTEXT.Process(target=_run, args=(arguments, dict(environment), output, fatal))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("INFINITY_SHARDS", SHARDS)
-        # Who is killed cannot tidy up, and need not be told of.
+        # A killed process cannot clean up, and needs no warning about it.
         patch.setenv("PYTHONWARNINGS", "ignore::UserWarning:multiprocessing.resource_tracker")
         process.start()
     return process

@@ -1,28 +1,28 @@
-"""Frames that several test packages make by hand."""
+"""Handmade frames for several test packages."""
 
 from collections.abc import Sequence
 
 import polars as pl
 
 from infinity_assets.rows import schema
-from infinity_assets.rows.ids import with_row_ids
+from infinity_assets.rows.ids import add_row_ids
 
 Turns = Sequence[tuple[str, str]]
 
 
 def conversations(*turns: Turns) -> pl.Series:
-    """The column `messages`, from turns of (role, content)."""
+    """Return a column `messages`, from turns of (role, content)."""
     listed = [[{"role": role, "content": content} for role, content in row] for row in turns]
     return pl.Series("messages", listed, dtype=schema.MESSAGES)
 
 
 def asked(*contents: str) -> pl.Series:
-    """The column `messages` of rows that are one user turn each."""
+    """Return a column `messages` of rows with one user turn each."""
     return conversations(*([("user", content)] for content in contents))
 
 
 def pool(*records: tuple[str, str, int, Turns], licence: str = "MIT") -> pl.DataFrame:
-    """Rows of the pool with their real ids, from records of (source, file, position, turns)."""
+    """Return rows of the pool with their real ids, from records of (source, file, position, turns)."""
     frame = pl.DataFrame(
         {
             "messages": conversations(*(turns for *_, turns in records)),
@@ -33,4 +33,4 @@ def pool(*records: tuple[str, str, int, Turns], licence: str = "MIT") -> pl.Data
         },
         schema_overrides={"source": pl.String, "file": pl.String, "position": pl.Int64, "kind": pl.String},
     ).with_columns(licence=pl.lit(licence), domain=pl.lit("chat"), language=pl.lit("en"))
-    return with_row_ids(frame).select(list(schema.ROW))
+    return add_row_ids(frame).select(list(schema.ROW))

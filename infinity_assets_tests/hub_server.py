@@ -1,4 +1,4 @@
-"""A server that speaks as much of the Hugging Face Hub's HTTP API as its own client uses to read a dataset."""
+"""A server with the part of the Hugging Face Hub's HTTP API that its client uses to read a dataset."""
 
 import hashlib
 import json
@@ -16,11 +16,11 @@ class Dataset:
     """A dataset and its history."""
 
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
-    """Files by path, by commit."""
+    """Files of each commit, by path."""
     branches: dict[str, str] = field(default_factory=dict)
     card: dict[str, Any] = field(default_factory=dict)
     token: str | None = None
-    """Who does not send it may see the dataset but not read its files: it is gated."""
+    """Token of a gated dataset: without it, the dataset can be seen but its files cannot be read."""
 
     def commit(self, files: Mapping[str, str | bytes], branch: str = "main") -> str:
         """Make files the state of a branch."""
@@ -33,21 +33,21 @@ class Dataset:
 
 @dataclass
 class Hub:
-    """The server's datasets and what was asked of it."""
+    """The datasets of the server and the requests to it."""
 
     endpoint: str
     datasets: dict[str, Dataset] = field(default_factory=dict)
     downloads: list[str] = field(default_factory=list)
-    """Paths of files that were sent, in order."""
+    """Paths of the files sent, in order."""
     requests: int = 0
     broken: set[str] = field(default_factory=set)
-    """Paths of files that the server fails on."""
+    """Paths of files for which the server fails."""
 
-    def dataset(self, files: Mapping[str, str | bytes], repo: str = "someone/some_data", **said: Any) -> Dataset:
-        """A dataset with one commit on `main`."""
-        made = self.datasets[repo] = Dataset(**said)
-        made.commit(files)
-        return made
+    def dataset(self, files: Mapping[str, str | bytes], repo: str = "someone/some_data", **fields: Any) -> Dataset:
+        """Add a dataset with one commit on `main`, and return it."""
+        dataset = self.datasets[repo] = Dataset(**fields)
+        dataset.commit(files)
+        return dataset
 
 
 def _blob(content: bytes) -> str:
@@ -59,7 +59,7 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Be quiet."""
+            """Log nothing."""
 
         def do_HEAD(self) -> None:
             self.do_GET()
@@ -109,9 +109,8 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             if content is None:
                 return self._send(404, {"error": "no such file"}, {"X-Error-Code": "EntryNotFound"})
             if path in hub.broken:
-                return self._send(
-                    501, {"error": "not today"}
-                )  # a status that the client does not try again for half a minute
+                # The client does not retry this status for half a minute.
+                return self._send(501, {"error": "not today"})
             if self.command == "GET":
                 hub.downloads.append(path)
             return self._send(200, content, {"ETag": f'"{_blob(content)}"', "X-Repo-Commit": sha})
@@ -130,12 +129,12 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
 
 class _Server(ThreadingHTTPServer):
     def handle_error(self, request: object, client_address: object) -> None:
-        """Nothing: a client that has what it wants hangs up, and a test that looks at the terminal must not see that."""
+        """Ignore errors: clients that hang up early must not print to the terminal of a test."""
 
 
 @contextmanager
 def serving() -> Iterator[Hub]:
-    """A Hub on a free port of this machine."""
+    """Run a Hub on a free port of this machine."""
     hub = Hub("")
     with _Server(("127.0.0.1", 0), _handler(hub)) as server:
         hub.endpoint = f"http://127.0.0.1:{server.server_port}"

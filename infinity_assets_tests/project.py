@@ -1,4 +1,4 @@
-"""A data folder of its own with the `infinity` command on it, as the end-to-end tests use it."""
+"""A project for the end-to-end tests: a data folder and the `infinity` command."""
 
 import os
 from collections.abc import Mapping
@@ -20,14 +20,14 @@ ROLES = ("generator", "tagger", "judge", "scorer")
 
 @dataclass(frozen=True)
 class Project:
-    """A data folder of its own, and the `infinity` command on it. Its models are all on one server."""
+    """A data folder and the `infinity` command, with all models on one server."""
 
     folder: Path
     models: Path
     url: str
-    """The address of the server."""
+    """Address of the server."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Variables that differ from those below."""
+    """Environment variables that override those in `environment`."""
     embedder: str = ""
     """The embedder, if it is not the default."""
 
@@ -40,7 +40,7 @@ class Project:
         return Lake(self.data)
 
     def environment(self) -> dict[str, str]:
-        """Return the variables for a process: a small part of the pool for the models, else much as in `make demo`."""
+        """Return the environment of a process: as in `make demo`, but with few rows for the models."""
         spec = {"backend": "openai", "model": "oracle", "base_url": self.url, "concurrency": 8}
         students = [
             {"name": name, "model": spec, "sampling": {"temperature": 0.5 * place}}
@@ -56,21 +56,21 @@ class Project:
             "INFINITY_MODELS": str(self.models),
             "INFINITY_SETTINGS": str(file),
             "INFINITY_SHARDS": forks.SHARDS,
-            "INFINITY_INGEST__WORKERS": "1",  # a process more would import everything again, and fork no less
+            "INFINITY_INGEST__WORKERS": "1",  # another process would import everything again
             "INFINITY_SCORING__MAX_ROWS": "100",
             "INFINITY_CHAT__SEEDS__MAX_SEEDS": "32",
             "INFINITY_FROM_TEXT__MAX_TEXTS": "8",
             "INFINITY_CHAT__ANSWERING__SAMPLES": "2",
-            "INFINITY_CHAT__CONVERSATIONS__SHARE": "0.5",  # of some twenty answers
+            "INFINITY_CHAT__CONVERSATIONS__SHARE": "0.5",  # about twenty answers
             **{name: str(value) for name, value in self.settings.items()},
         }
 
     def start(self, *arguments: str, fatal: str = "") -> ForkServerProcess:
-        """Start a command in a process of its own. `forks.start` tells what is fatal."""
+        """Start a command in a new process. `forks.start` documents `fatal`."""
         return forks.start(arguments, self.environment(), self._output, fatal)
 
     def infinity(self, *arguments: str) -> str:
-        """Run the command and return what it prints. It must go well."""
+        """Run a command, which must succeed, and return its output."""
         process = self.start(*arguments)
         process.join()
         output = self._output.read_text(encoding="utf-8")
@@ -82,7 +82,7 @@ class Project:
             return views.sql(query).pl()
 
     def rows(self) -> dict[str, bytes]:
-        """The bytes of every file of rows, by its path in the lake."""
+        """Return the bytes of every file of rows, by its path in the lake."""
         return {
             str(file.relative_to(self.lake.rows)): file.read_bytes()
             for file in sorted(self.lake.rows.rglob("*.parquet"))
@@ -94,5 +94,5 @@ class Project:
 
 
 def sources_arguments() -> tuple[str, ...]:
-    """The sample sources and benchmarks of the repository, for a data folder that has none."""
+    """Return the options that select the sample sources and benchmarks of the repository."""
     return "--sources", str(PROJECT / "data" / "sources"), "--benchmarks", str(PROJECT / "data" / "benchmarks")

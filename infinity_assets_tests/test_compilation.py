@@ -1,4 +1,4 @@
-"""The compiled loops: which there are, and when they are compiled again."""
+"""The compiled loops: their modules, and the conditions for compiling them again."""
 
 import os
 import shutil
@@ -14,10 +14,10 @@ from infinity_assets.compilation import KERNELS, is_compiled
 
 def test_every_module_with_compiled_loops_is_listed() -> None:
     package = Path(compilation.__file__).parent
-    found = {
+    modules = {
         str(file.relative_to(package)) for file in package.rglob("*.py") if "@njit" in file.read_text(encoding="utf-8")
     }
-    assert found == set(KERNELS)
+    assert modules == set(KERNELS)
 
 
 def test_loops_are_compiled_again_when_their_module_has_changed(
@@ -51,8 +51,8 @@ print(compilation.is_compiled())
 """
 
 
-def test_loops_that_numba_keeps_elsewhere_are_found(tmp_path: Path) -> None:
-    """Beside a source that cannot be written, or wherever NUMBA_CACHE_DIR says: every run said that it compiles."""
+def test_loops_in_another_cache_folder_are_found(tmp_path: Path) -> None:
+    """Numba uses NUMBA_CACHE_DIR, or its own folder if the source folder is not writable."""
     for expected in (["False", "True"], ["True", "True"]):
         done = subprocess.run(
             [sys.executable, "-c", CODE],

@@ -1,4 +1,4 @@
-"""A check that cannot fail is worth nothing: every invariant holds on a correct lake, and is caught when it is broken there."""
+"""Every invariant holds on a correct lake, and every fault in it is detected."""
 
 import shutil
 from collections.abc import Callable
@@ -26,24 +26,24 @@ def correct(tmp_path_factory: pytest.TempPathFactory) -> Lake:
 
 @pytest.fixture
 def lake(correct: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
-    """A correct lake, to be broken."""
+    """A copy of the correct lake, to be broken."""
     (tmp_path / "none.yaml").touch()
     monkeypatch.setenv("INFINITY_SETTINGS", str(tmp_path / "none.yaml"))
     return Lake(shutil.copytree(correct.data, tmp_path / "data"))
 
 
-def test_all_hold_on_a_correct_lake(lake: Lake) -> None:
+def test_all_invariants_hold_on_a_correct_lake(lake: Lake) -> None:
     checked = [(asset, name, broken.height) for asset, name, broken in check_lake(lake)]
     assert {height for _, _, height in checked} == {0}
-    there = {folder.name for folder in lake.rows.iterdir()} & set(APPLIES)
+    assets = {folder.name for folder in lake.rows.iterdir()} & set(APPLIES)
     assert sorted((asset, name) for asset, name, _ in checked) == sorted(
-        (asset, name) for asset in there for name in APPLIES[asset]
+        (asset, name) for asset in assets for name in APPLIES[asset]
     )
     assert {name for _, name, _ in checked} == set(INVARIANTS)
 
 
 def replace(lake: Lake, asset: str, change: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
-    """Change the rows of a partition behind the books' back."""
+    """Change the rows of a partition without updating its ledger tables."""
     change(lake.scan(asset).collect()).write_parquet(lake.rows_file(asset))
 
 
@@ -76,31 +76,31 @@ def a_row_of_the_pool_is_lost(lake: Lake) -> None:
 
 
 def a_row_of_the_pool_is_of_another_file(lake: Lake) -> None:
-    """The whole is right, a file is not."""
+    """The total is right, but the counts of two files are not."""
     replace(lake, "raw_pool", lambda rows: rows.with_columns(file=pl.col("file").replace("b.json", "c.json")))
 
 
 def a_file_is_miscounted(lake: Lake) -> None:
-    book = lake.book_file("files", "raw_pool")
-    pl.read_parquet(book).with_columns(records=pl.col("records") + (pl.col("file") == "a.json")).write_parquet(book)
+    file = lake.ledger_file("files", "raw_pool")
+    pl.read_parquet(file).with_columns(records=pl.col("records") + (pl.col("file") == "a.json")).write_parquet(file)
 
 
 def a_file_is_not_counted(lake: Lake) -> None:
-    book = lake.book_file("files", "raw_pool")
-    pl.read_parquet(book).filter(pl.col("file") != "b.json").write_parquet(book)
+    file = lake.ledger_file("files", "raw_pool")
+    pl.read_parquet(file).filter(pl.col("file") != "b.json").write_parquet(file)
 
 
 def a_decision_of_the_pool_is_lost(lake: Lake) -> None:
-    lake.book_file("decisions", "raw_pool").unlink()
+    lake.ledger_file("decisions", "raw_pool").unlink()
 
 
 def bytes_are_lost(lake: Lake) -> None:
-    lake.book_file("quarantine", "raw_pool").unlink()
+    lake.ledger_file("quarantine", "raw_pool").unlink()
 
 
 def bytes_are_of_another_record(lake: Lake) -> None:
-    book = lake.book_file("quarantine", "raw_pool")
-    pl.read_parquet(book).with_columns(position=pl.col("position") + 1).write_parquet(book)
+    file = lake.ledger_file("quarantine", "raw_pool")
+    pl.read_parquet(file).with_columns(position=pl.col("position") + 1).write_parquet(file)
 
 
 def a_turn_is_empty(lake: Lake) -> None:
@@ -152,20 +152,22 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("breaks", "asset", "name"), BROKEN, ids=lambda value: getattr(value, "__name__", value))
-def test_it_is_caught_where_it_is_broken(lake: Lake, breaks: Callable[[Lake], None], asset: str, name: str) -> None:
+def test_every_fault_is_detected(lake: Lake, breaks: Callable[[Lake], None], asset: str, name: str) -> None:
     breaks(lake)
     assert INVARIANTS[name](lake, asset).height == 1
-    # No further than to the fault: what else is checked is another test's.
-    assert any((of, found) == (asset, name) and broken.height for of, found, broken in check_lake(lake))
+    # `any` stops at the fault: another test covers the other checks.
+    assert any(
+        (checked, invariant) == (asset, name) and broken.height for checked, invariant, broken in check_lake(lake)
+    )
 
 
-def test_files_that_make_up_for_each_other_are_both_named(lake: Lake) -> None:
+def test_files_with_opposite_miscounts_are_both_named(lake: Lake) -> None:
     a_row_of_the_pool_is_of_another_file(lake)
     assert INVARIANTS["accounted"](lake, "raw_pool")["file"].to_list() == ["b.json", "c.json"]
 
 
-def test_a_fault_in_any_batch_is_found(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The rows are checked in batches, so that they need not all be in memory."""
+def test_a_fault_in_any_batch_is_detected(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows are checked in batches, which bounds the memory."""
     monkeypatch.setattr(invariants, "ROW_GROUP", 2)
     sound = [("alpha", "a.json", place, BAKERY) for place in range(9)]
     broken = ("alpha", "a.json", 9, [("user", "q"), ("assistant", " ")])
@@ -173,12 +175,12 @@ def test_a_fault_in_any_batch_is_found(lake: Lake, monkeypatch: pytest.MonkeyPat
     assert INVARIANTS["grammar"](lake, "raw_pool")["fault"].to_list() == ["empty_turn"]
 
 
-def test_each_is_broken_above() -> None:
+def test_every_invariant_has_a_fault_above() -> None:
     assert {name for _, _, name in BROKEN} == set(INVARIANTS)
 
 
 def test_a_row_of_two_lines_needs_the_most_restrictive_licence_of_both(lake: Lake) -> None:
-    """Through any number of steps: the licences that count are those of the pool."""
+    """Licenses are inherited from the pool through any number of steps."""
     replace(
         lake,
         "deduped",
@@ -187,7 +189,7 @@ def test_a_row_of_two_lines_needs_the_most_restrictive_licence_of_both(lake: Lak
         ),
     )
     assert INVARIANTS["licence"](lake, "inf_instruct_g").is_empty()
-    # A second line by an edge alone is that of a copy that was thrown away: the row that stands has its own licence.
+    # A second parent in the edges alone belongs to a rejected copy: it does not change the license of the row.
     merged = pl.concat([lakes.edge(BAKERY2, BAKERY, "merge"), lakes.edge(BAKERY2, TEA, "merge")])
     commit(lake, "evolved", Outcome(lake.scan("evolved").collect(), edges=merged))
     assert INVARIANTS["licence"](lake, "inf_instruct_g").is_empty()
@@ -198,7 +200,7 @@ def test_a_row_of_two_lines_needs_the_most_restrictive_licence_of_both(lake: Lak
     ]
 
 
-def test_a_line_that_runs_in_a_circle_ends(lake: Lake) -> None:
+def test_a_cycle_of_ancestors_ends(lake: Lake) -> None:
     commit(
         lake, "evolved_2", Outcome(lakes.child(BAKERY, BAKERY3, "evolve"), edges=lakes.edge(BAKERY, BAKERY3, "evolve"))
     )

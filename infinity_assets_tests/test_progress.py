@@ -1,6 +1,6 @@
 import pytest
 
-from infinity_assets.progress import Course, Expected, LogReporter, describe, reporter, reporting_to
+from infinity_assets.progress import Course, Expected, LogReporter, describe, reporter, use_reporter
 
 
 @pytest.mark.parametrize(
@@ -17,15 +17,15 @@ from infinity_assets.progress import Course, Expected, LogReporter, describe, re
         (0, 0, 0.0, "0 of 0 rows"),
     ],
 )
-def test_rate_and_time_left(done: int, total: int | None, seconds: float, text: str) -> None:
+def test_progress_shows_the_rate_and_the_time_left(done: int, total: int | None, seconds: float, text: str) -> None:
     assert describe(done, total, "rows", seconds) == text
 
 
-def test_the_reporter_before_is_back_in_force_even_after_a_failure() -> None:
+def test_the_previous_reporter_is_restored_even_after_a_failure() -> None:
     before, other = reporter(), LogReporter()
 
     def fails() -> None:
-        with reporting_to(other):
+        with use_reporter(other):
             assert reporter() is other
             raise ValueError("x")
 
@@ -38,7 +38,7 @@ def course() -> Course:
     return Course([Expected("read", 5, 10.0), Expected("tag", 4, 100.0), Expected("select", 1, 30.0)])
 
 
-def test_the_time_left_of_a_run_is_what_its_remaining_steps_are_expected_to_take() -> None:
+def test_the_time_left_of_a_run_is_the_expected_time_of_its_remaining_steps() -> None:
     run = course()
     assert run.steps == 3
     assert run.seconds_left() == 140.0
@@ -49,14 +49,14 @@ def test_the_time_left_of_a_run_is_what_its_remaining_steps_are_expected_to_take
     assert run.seconds_left(elapsed=500.0) == 0.0
 
 
-def test_on_a_slower_machine_more_time_is_left() -> None:
+def test_a_slower_machine_increases_the_time_left() -> None:
     run = course()
     run.end("read", 5, 10.0, reused=False)
     run.end("tag", 2, 150.0, reused=False)
     assert run.seconds_left() == pytest.approx(80.0 * 170 / 70)
 
 
-def test_a_run_that_finds_everything_unchanged_is_soon_over() -> None:
+def test_reused_steps_decrease_the_time_left() -> None:
     run = course()
     run.end("read", 5, 0.0, reused=True)
     before = run.seconds_left()
@@ -67,4 +67,4 @@ def test_a_run_that_finds_everything_unchanged_is_soon_over() -> None:
 def test_steps_are_numbered_in_the_order_in_which_they_begin() -> None:
     run = course()
     assert [run.step(name) for name in ("tag", "read", "tag", "select")] == [1, 2, 1, 3]
-    assert (run.knows("tag"), run.knows("plan tag"), run.partitions("tag")) == (True, False, 4)
+    assert (run.includes("tag"), run.includes("plan tag"), run.partitions("tag")) == (True, False, 4)

@@ -1,4 +1,4 @@
-"""Imports everything that a run of the graph imports, sooner or later: the process that `forks` forks has it already."""
+"""Imports of a run of the graph, done once in the process that `forks` forks."""
 
 import atexit
 import os

@@ -1,1 +1,1 @@
-"""The books: what was made, from what, why each row is in or out, and the DuckDB views over all of it."""
+"""The lake, its ledger tables (decisions, edges, origins and others), and the DuckDB views over both."""

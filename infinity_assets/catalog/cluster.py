@@ -1,23 +1,26 @@
-"""A cluster of duplicates, from either end: the row that is kept, and every record that lost to it, with how similar it was to which."""
+"""Clusters of duplicates: the row that is kept, and the records that lost to it, with method and similarity."""
 
 from pathlib import Path
 
 import duckdb
 import polars as pl
 
-from infinity_assets.catalog.explain import content, find_row
+from infinity_assets.catalog.explain import content_lines, find_row
 from infinity_assets.catalog.views import connect
 from infinity_assets.errors import InfinityError
 
 
 def survivor_of(views: duckdb.DuckDBPyConnection, row_id: str) -> str:
-    """The row that is kept in place of a row: itself, if it lost to none."""
-    found = views.execute("select distinct duplicate_of from duplicates where row_id = ?", [row_id]).fetchall()
-    return found[0][0] if found else row_id
+    """Return the id of the row that is kept in place of a row: its own id if it is no duplicate."""
+    survivors = views.execute("select distinct duplicate_of from duplicates where row_id = ?", [row_id]).fetchall()
+    return survivors[0][0] if survivors else row_id
 
 
 def losers_to(views: duckdb.DuckDBPyConnection, row_id: str) -> pl.DataFrame:
-    """The records that lost to a row: row_id, source, file, position, method, similarity, matched; the most similar first."""
+    """Return the records that lost to a row, the most similar first.
+
+    Columns: row_id, source, file, position, method, similarity, matched.
+    """
     return views.sql(
         """
         select row_id, source, file, position, method, similarity, matched from duplicates where duplicate_of = $row
@@ -27,23 +30,23 @@ def losers_to(views: duckdb.DuckDBPyConnection, row_id: str) -> pl.DataFrame:
     ).pl()
 
 
-def cluster(data: Path, row: str, limit: int) -> str:
-    """The cluster that a row is in, as plain text.
+def describe_cluster(data: Path, row: str, limit: int) -> str:
+    """Return the cluster that a row is in, as plain text.
 
     Args:
         data: The data folder.
-        row: A row id, or the first digits of one: the survivor's or that of any that lost.
-        limit: Losers that are listed.
+        row: A row id or its first digits, of the survivor or of a row that lost.
+        limit: The number of losers to list.
 
     Raises:
-        InfinityError: No row, or several, begin with these digits, or duplicates have not been looked for.
+        InfinityError: No row id or several begin with these digits, or `duplicates` is not materialized.
     """
     with connect(data) as views:
         if not views.execute("select 1 from information_schema.tables where table_name = 'duplicates'").fetchall():
-            raise InfinityError("`duplicates` has not been materialised: `infinity run --until duplicates`.")
+            raise InfinityError("`duplicates` has not been materialized: `infinity run --until duplicates`.")
         survivor = survivor_of(views, find_row(views, row))
         losers = losers_to(views, survivor)
-        lines = [f"row {survivor}, kept by de-duplication", *content(views, survivor)]
+        lines = [f"row {survivor}, kept by de-duplication", *content_lines(views, survivor)]
         if losers.is_empty():
             return "\n".join([*lines, "  nothing lost to it"])
         counted = losers.group_by("method").len("records").sort("method")
@@ -59,7 +62,7 @@ def cluster(data: Path, row: str, limit: int) -> str:
             lines += (
                 []
                 if same
-                else [f"  {line}" for line in content(views, loser["row_id"]) if not line.startswith("  is  ")]
+                else [f"  {line}" for line in content_lines(views, loser["row_id"]) if not line.startswith("  is  ")]
             )
         if losers.height > limit:
             lines.append(f"\n  {losers.height - limit:,} more: --limit {losers.height}")

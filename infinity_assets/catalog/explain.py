@@ -1,4 +1,4 @@
-"""The story of a row, from the views alone: where it was read, what was decided about it, what was made of it, and which models were asked."""
+"""The story of a row: its origins, the decisions on it, the model calls about it, and the rows made from it."""
 
 import json
 from pathlib import Path
@@ -13,49 +13,56 @@ from infinity_assets.rows.grammar import Message
 
 _DATASETS = ("inf_instruct_f", "inf_instruct_g")
 _ALIKE = 20
-"""Records, and decisions for the same reason, that are listed one by one: a row may be read thousands of times."""
+"""Origins, and decisions with one reason, to list one by one: a row may be read thousands of times."""
 
 
 def explain(data: Path, row: str) -> str:
-    """The story of the row, and of the rows it was made from, as plain text.
+    """Return the story of a row and of the rows it was made from, as plain text.
 
     Args:
         data: The data folder.
-        row: A row id, or the first digits of one.
+        row: A row id or its first digits.
 
     Raises:
-        InfinityError: No row, or several, begin with these digits.
+        InfinityError: No row id or several begin with these digits.
     """
     with connect(data) as views:
         row_id = find_row(views, row)
-        return "\n".join(_story(views, row_id, Lake(data).order(), depth=0, told=set()))
+        return "\n".join(_story(views, row_id, Lake(data).order(), depth=0, seen=set()))
 
 
 def find_row(views: duckdb.DuckDBPyConnection, row: str) -> str:
-    """The one row id that begins with these digits."""
-    known = "select row_id from origins union select child_id from edges union select row_id from decisions where row_id is not null"
-    found = [
+    """Return the one row id that begins with these digits.
+
+    Raises:
+        InfinityError: No row id or several begin with these digits.
+    """
+    known = (
+        "select row_id from origins union select child_id from edges "
+        "union select row_id from decisions where row_id is not null"
+    )
+    matches = [
         r[0]
         for r in views.execute(
             f"select row_id from ({known}) where starts_with(row_id, ?) order by 1 limit 5", [row]
         ).fetchall()
     ]
-    if not found:
+    if not matches:
         raise InfinityError(f"No row id begins with {row}.")
-    if len(found) > 1:
-        raise InfinityError(f"{len(found)} or more row ids begin with {row}: {', '.join(found)}.")
-    return found[0]
+    if len(matches) > 1:
+        raise InfinityError(f"{len(matches)} or more row ids begin with {row}: {', '.join(matches)}.")
+    return matches[0]
 
 
-def _story(views: duckdb.DuckDBPyConnection, row_id: str, order: list[str], depth: int, told: set[str]) -> list[str]:
-    told.add(row_id)
-    lines = [f"row {row_id}", *content(views, row_id), *_origins(views, row_id)]
+def _story(views: duckdb.DuckDBPyConnection, row_id: str, order: list[str], depth: int, seen: set[str]) -> list[str]:
+    seen.add(row_id)
+    lines = [f"row {row_id}", *content_lines(views, row_id), *_origins(views, row_id)]
     parents = views.execute(
         "select parent_id, operation, asset from edges where child_id = ? order by 1", [row_id]
     ).fetchall()
     lines += [f"  made      by {operation} in {asset}, from {parent}" for parent, operation, asset in parents]
     lines += _path(views, row_id, order)
-    lines += _won(views, row_id)
+    lines += _duplicates(views, row_id)
     children = views.execute(
         "select child_id, operation, asset from edges where parent_id = ? order by 1", [row_id]
     ).fetchall()
@@ -65,13 +72,13 @@ def _story(views: duckdb.DuckDBPyConnection, row_id: str, order: list[str], dept
         f"  stands in {' and '.join(stands)}" if stands else "  stands in neither InfInstruct-F nor InfInstruct-G"
     )
     for parent, _, _ in parents:
-        if parent not in told:
-            lines += ["", *_story(views, parent, order, depth + 1, told)]
+        if parent not in seen:
+            lines += ["", *_story(views, parent, order, depth + 1, seen)]
     return [("    " if depth else "") + line for line in lines] if depth == 1 else lines
 
 
-def _won(views: duckdb.DuckDBPyConnection, row_id: str) -> list[str]:
-    """What lost to it."""
+def _duplicates(views: duckdb.DuckDBPyConnection, row_id: str) -> list[str]:
+    """Return a line that counts the duplicates that lost to a row, by method."""
     if not _in(views, "duplicates", row_id, "duplicate_of"):
         return []
     methods = views.execute(
@@ -84,12 +91,12 @@ def _won(views: duckdb.DuckDBPyConnection, row_id: str) -> list[str]:
 def _in(views: duckdb.DuckDBPyConnection, asset: str, row_id: str, column: str = "row_id") -> bool:
     try:
         return bool(views.execute(f"select 1 from {asset} where {column} = ? limit 1", [row_id]).fetchone())
-    except duckdb.CatalogException:  # not materialised yet
+    except duckdb.CatalogException:  # the asset is not materialized yet
         return False
 
 
 class Content(NamedTuple):
-    """What a row says."""
+    """The messages of a row and the columns that describe them."""
 
     messages: list[Message]
     licence: str
@@ -97,8 +104,8 @@ class Content(NamedTuple):
     language: str
 
 
-def row_of(views: duckdb.DuckDBPyConnection, row_id: str) -> Content | None:
-    """What a row says, from the first asset that has it."""
+def read_content(views: duckdb.DuckDBPyConnection, row_id: str) -> Content | None:
+    """Return the content of a row from the first asset that has it; `None` if no asset has it."""
     have = {r[0] for r in views.execute("select table_name from information_schema.tables").fetchall()}
     for asset in (
         "deduped",
@@ -107,45 +114,49 @@ def row_of(views: duckdb.DuckDBPyConnection, row_id: str) -> Content | None:
         *(a for a in sorted(have) if a.startswith(("conversed", "diagnosed", "answered", "evolved"))),
     ):
         if asset in have:
-            found = views.execute(
+            row = views.execute(
                 f"select messages, licence, domain, language from {asset} where row_id = ? limit 1", [row_id]
             ).fetchone()
-            if found:
-                return Content(*found)
+            if row:
+                return Content(*row)
     return None
 
 
-def content(views: duckdb.DuckDBPyConnection, row_id: str) -> list[str]:
-    """Its turns, shortened, and its domain, language and licence: a line each."""
-    found = row_of(views, row_id)
-    if found is None:
+def content_lines(views: duckdb.DuckDBPyConnection, row_id: str) -> list[str]:
+    """Return a line per turn of a row, shortened, and one with its domain, language and licence."""
+    row = read_content(views, row_id)
+    if row is None:
         return []
-    turns = [f"  {turn['role']:<9} {_short(turn['content'], 160)}" for turn in found.messages]
-    return [*turns, f"  is        {found.domain}, {found.language}, licence {found.licence}"]
+    turns = [f"  {turn['role']:<9} {_short(turn['content'], 160)}" for turn in row.messages]
+    return [*turns, f"  is        {row.domain}, {row.language}, licence {row.licence}"]
 
 
 def _origins(views: duckdb.DuckDBPyConnection, row_id: str) -> list[str]:
-    found = views.execute(
+    origins = views.execute(
         "select source, file, position, licence from origins where row_id = ? order by all", [row_id]
     ).fetchall()
     lines = [
         f"  read      from source {source}, {file}, record {position} ({licence})"
-        for source, file, position, licence in found
+        for source, file, position, licence in origins
     ]
     return _first(lines, f"  read      from {len(lines) - _ALIKE:,} more records")
 
 
 def _path(views: duckdb.DuckDBPyConnection, row_id: str, order: list[str]) -> list[str]:
-    """Decisions on the row and model calls about it, in the order of the graph. The call that wrote a row is told with its parent."""
+    """Return the decisions on a row and the model calls about it, in the order of the graph.
+
+    The call that wrote a row is in the story of its parent.
+    """
     decisions = views.execute(
-        "select asset, verdict, reason, detail::varchar, source, file, position from decisions where row_id = ? order by all",
+        "select asset, verdict, reason, detail::varchar, source, file, position from decisions where row_id = ? "
+        "order by all",
         [row_id],
     ).fetchall()
     calls = views.execute(
         """
         with call as (
-            select asset, prompt, model, kind, request_key, any_value(prompt_tokens) as asked, any_value(completion_tokens) as written,
-                any_value(error) as error
+            select asset, prompt, model, kind, request_key, any_value(prompt_tokens) as asked,
+                any_value(completion_tokens) as written, any_value(error) as error
             from generations where row_id = ? group by asset, prompt, model, kind, request_key
         )
         select asset, prompt, model, kind, sum(asked), sum(written), error, list(request_key order by request_key)
@@ -179,7 +190,7 @@ def _path(views: duckdb.DuckDBPyConnection, row_id: str, order: list[str]) -> li
 
 
 def _first(lines: list[str], more: str) -> list[str]:
-    """The first lines of a kind, with one that speaks for the others."""
+    """Return the first lines of a kind, followed by `more` if there are others."""
     return lines if len(lines) <= _ALIKE else [*lines[:_ALIKE], more]
 
 

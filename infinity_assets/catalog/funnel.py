@@ -1,4 +1,4 @@
-"""The funnel: rows in, created, out and dropped by reason, per asset, from the views alone."""
+"""The funnel: rows in, created, out and dropped by reason, per asset."""
 
 from pathlib import Path
 
@@ -9,20 +9,22 @@ from infinity_assets.catalog.views import connect
 
 
 def funnel(data: Path) -> pl.DataFrame:
-    """One line per asset that was materialised: asset, partitions, rows_in, rows_created, rows_out, rows_dropped, reasons, calls, seconds.
+    """Return one line per materialized asset, in the order of the graph.
 
-    `reasons` counts the dropped rows by reason, most frequent first. `calls` are the model calls really made, over all materialisations.
-    `seconds` are those of the latest.
+    Columns: asset, partitions, rows_in, rows_created, rows_out, rows_dropped, reasons (dropped rows by reason, the most
+    frequent first), calls (model calls made, over all materializations), seconds (of the latest materializations).
     """
     with connect(data, assets=()) as views:
         totals = views.sql(
             """
             with reasons as (
                 select asset, string_agg(reason || ' ' || n, ', ' order by n desc, reason) as reasons from (
-                    select asset, reason, count(*) as n from decisions where verdict = 'dropped' group by all) group by asset),
+                    select asset, reason, count(*) as n from decisions where verdict = 'dropped' group by all
+                ) group by asset),
             calls as (select asset, count(*) filter (not cached) as calls from generations group by asset)
-            select asset, count(*) as partitions, sum(rows_in)::bigint as rows_in, sum(rows_created)::bigint as rows_created,
-                   sum(rows_out)::bigint as rows_out, sum(rows_dropped)::bigint as rows_dropped, any_value(reasons) as reasons,
+            select asset, count(*) as partitions, sum(rows_in)::bigint as rows_in,
+                   sum(rows_created)::bigint as rows_created, sum(rows_out)::bigint as rows_out,
+                   sum(rows_dropped)::bigint as rows_dropped, any_value(reasons) as reasons,
                    any_value(calls) as calls, sum(seconds) as seconds
             from materializations left join reasons using (asset) left join calls using (asset)
             where latest group by asset

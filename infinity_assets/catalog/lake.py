@@ -1,12 +1,13 @@
-"""The lake on disk: rows, manifests and sidecars of every asset and partition, how they are committed, and when they can be reused.
+"""The lake on disk: rows, manifests and ledger tables of every asset and partition.
 
     lake/<asset>/<partition>.parquet                 the rows
-    catalog/manifests/<asset>/<partition>.json       the latest materialisation
-    catalog/history/<asset>/<partition>/<run>.json   the ones before
-    catalog/<book>/<asset>/<partition>.parquet       decisions, edges, origins of the latest materialisation
-    catalog/generations/<asset>/<partition>/<run>.parquet   model calls of every materialisation
+    catalog/manifests/<asset>/<partition>.json       the latest materialization
+    catalog/history/<asset>/<partition>/<run>.json   the ones before it
+    catalog/<table>/<asset>/<partition>.parquet      the ledger tables of the latest materialization
+    catalog/generations/<asset>/<partition>/<run>.parquet   model calls of every materialization
 
-An asset without partitions has the one partition `all`. No process holds anything open: any number of them may read and write at once.
+An asset without partitions has the one partition `all`. No process keeps a file open, so any number of them may read
+and write at once.
 """
 
 import hashlib
@@ -29,9 +30,9 @@ from infinity_assets.inference.requests import RETRIABLE
 from infinity_assets.rows import schema
 
 ALL = "all"
-"""The partition of an asset that has none."""
+"""The partition of an asset without partitions."""
 
-BOOKS: dict[str, pl.Schema] = {
+LEDGER: dict[str, pl.Schema] = {
     "decisions": pl.Schema({**schema.DECISIONS, "asset": pl.String, "partition": pl.String}),
     "edges": pl.Schema({**schema.EDGES, "asset": pl.String, "partition": pl.String}),
     "origins": pl.Schema({**schema.ORIGINS, "asset": pl.String, "partition": pl.String}),
@@ -40,21 +41,21 @@ BOOKS: dict[str, pl.Schema] = {
     "files": pl.Schema({**schema.FILES, "asset": pl.String, "partition": pl.String}),
     "generations": pl.Schema({**schema.GENERATIONS, "asset": pl.String, "partition": pl.String, "run_id": pl.String}),
 }
-"""The sidecars, by name, with their columns."""
+"""Schema of each ledger table, by name."""
 
 _RESULTS = ("release", "inf_instruct_f", "inf_instruct_g")
 
-_LATEST = tuple(book for book in BOOKS if book != "generations")
-"""Those that tell of the latest materialisation only."""
+_LATEST = tuple(table for table in LEDGER if table != "generations")
+"""Ledger tables that describe the latest materialization only."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a step made of its input: the rows, and the books about them. Lazy frames are written without being in memory as a whole."""
+    """The result of a step: its rows and ledger tables. Lazy frames are streamed to disk."""
 
     rows: pl.DataFrame | pl.LazyFrame
     rows_in: int | None = None
-    """Rows that went in; null for an asset whose grain is not the row, as the next."""
+    """Rows that went in; `None`, like `rows_created`, if the grain of the asset is not the row."""
     rows_created: int | None = None
     """Rows that a reader found in its files or a synthesizer wrote."""
     decisions: pl.DataFrame | pl.LazyFrame = field(default_factory=lambda: schema.empty(schema.DECISIONS))
@@ -65,7 +66,7 @@ class Outcome:
     files: pl.DataFrame | pl.LazyFrame = field(default_factory=lambda: schema.empty(schema.FILES))
     generations: pl.DataFrame = field(default_factory=lambda: schema.empty(schema.GENERATIONS))
     artefacts: Sequence[Path] = ()
-    """What was written beside the lake, under the data folder: a release."""
+    """Files that the step wrote under the data folder, beside the lake: a release."""
     measures: Mapping[str, int | float | str | None] = field(default_factory=dict)
     """Numbers for the asset's page."""
     charts: Mapping[str, str] = field(default_factory=dict)
@@ -73,12 +74,12 @@ class Outcome:
 
     @property
     def counted(self) -> bool:
-        """Whether the grain is the row, so that conservation must hold."""
+        """Whether the grain of the asset is the row, so that conservation must hold."""
         return self.rows_in is not None or self.rows_created is not None
 
 
 class StepKey(BaseModel):
-    """What a materialisation depends on: the same key, the same result."""
+    """Everything that a materialization depends on: equal keys give equal results."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -87,11 +88,11 @@ class StepKey(BaseModel):
     code_version: str
     settings_hash: str
     inputs: dict[str, str]
-    """Data version by input: `asset/partition`, or a fingerprint of files."""
+    """Data version or fingerprint of each input, by `asset/partition` or the name of the files."""
 
 
 class Manifest(StepKey):
-    """One materialisation of one partition."""
+    """One materialization of one partition."""
 
     run_id: str
     finished_at: datetime
@@ -102,19 +103,20 @@ class Manifest(StepKey):
     rows_dropped: int | None
     bytes: int
     unanswered: int = 0
-    """Model calls that failed by bad luck (a server that was away): the next run makes the partition again, and asks only them."""
+    """Model calls with a retriable error (the server was down): the next run materializes the partition again, and only
+    these calls are made."""
     data_version: str
-    """Hash of the rows' Parquet bytes: downstream recomputes only if it changed."""
+    """Hash of the Parquet bytes of the rows: downstream assets recompute only if it changed."""
     files: dict[str, int] = Field(default_factory=dict)
-    """Size of what was written beside the lake, by its path in the data folder."""
+    """Size in bytes of each file written beside the lake, by its path in the data folder."""
     made_with: list[str] = Field(default_factory=list)
-    """The settings behind `settings_hash`, one text per section, so that a change can be told by name."""
+    """The settings behind `settings_hash`, one text per section, so that a change can be named."""
     measures: dict[str, int | float | str | None]
     charts: dict[str, str]
 
 
 class Lake:
-    """Rows and books under one data folder."""
+    """Rows, manifests and ledger tables under one data folder."""
 
     def __init__(self, data: Path):
         self.data = data
@@ -122,24 +124,28 @@ class Lake:
         self.catalog = data / "catalog"
 
     def rows_file(self, asset: str, partition: str = ALL) -> Path:
-        """Where the rows of a partition lie."""
+        """Return the path of the rows of a partition."""
         return self.rows / asset / f"{partition}.parquet"
 
     def manifest_file(self, asset: str, partition: str = ALL) -> Path:
-        """Where its manifest lies."""
+        """Return the path of the latest manifest of a partition."""
         return self.catalog / "manifests" / asset / f"{partition}.json"
 
-    def book_file(self, book: str, asset: str, partition: str = ALL) -> Path:
-        """Where one of the books on the latest materialisation of a partition lies, if it has a line."""
-        return self.catalog / book / asset / f"{partition}.parquet"
+    def ledger_file(self, table: str, asset: str, partition: str = ALL) -> Path:
+        """Return the path of a ledger table of a partition's latest materialization. An empty table has no file."""
+        return self.catalog / table / asset / f"{partition}.parquet"
 
-    def book(self, book: str, asset: str, partition: str = ALL) -> pl.LazyFrame:
-        """One of the books on the latest materialisation of a partition."""
-        file = self.book_file(book, asset, partition)
-        return pl.scan_parquet(file, glob=False) if file.exists() else pl.LazyFrame(schema=BOOKS[book])
+    def ledger_table(self, table: str, asset: str, partition: str = ALL) -> pl.LazyFrame:
+        """Return a ledger table of the latest materialization of a partition."""
+        file = self.ledger_file(table, asset, partition)
+        return pl.scan_parquet(file, glob=False) if file.exists() else pl.LazyFrame(schema=LEDGER[table])
 
     def request_keys(self, latest: bool) -> pl.Series:
-        """The keys of the model calls that materialisations have used: all of them, or the latest of each partition."""
+        """Return the request keys that materializations have used.
+
+        Args:
+            latest: Whether to read the latest materialization of each partition only.
+        """
         root = self.catalog / "generations"
         files = sorted(root.glob("*/*/*.parquet"))
         if latest:
@@ -155,65 +161,70 @@ class Lake:
         )
 
     def spent(self, run_id: str) -> tuple[int, float]:
-        """Return the tokens and the cost of the model calls that a run has made and recorded."""
+        """Return the tokens and the cost of the model calls that a run has recorded."""
         files = sorted((self.catalog / "generations").glob(f"*/*/{run_id}.parquet"))
         if not files:
             return 0, 0.0
-        made = pl.scan_parquet(files, glob=False).filter(~pl.col("cached"))
-        sums = made.select(
+        paid = pl.scan_parquet(files, glob=False).filter(~pl.col("cached"))
+        sums = paid.select(
             tokens=pl.col("prompt_tokens").sum() + pl.col("completion_tokens").sum(), cost=pl.col("cost").sum()
         ).collect()
         return int(sums["tokens"].item() or 0), float(sums["cost"].item() or 0)
 
     def assets(self) -> set[str]:
-        """The assets that have rows."""
+        """Return the assets that have rows."""
         return {folder.name for folder in self.rows.glob("*") if any(folder.glob("*.parquet"))}
 
     def order(self) -> list[str]:
-        """Return the assets that are materialised, each behind those that it was made from."""
-        made = {asset: self.partitions(asset) for asset in sorted(self.assets())}
+        """Return the materialized assets, each after the assets that it was made from."""
+        materialized = {asset: self.partitions(asset) for asset in sorted(self.assets())}
         inputs: dict[str, dict[str, None]] = {}
-        for asset, partitions in made.items():
+        for asset, partitions in materialized.items():
             manifests = [manifest for partition in partitions if (manifest := self.manifest(asset, partition))]
             inputs[asset] = {name.rpartition("/")[0]: None for manifest in manifests for name in manifest.inputs}
         order: dict[str, None] = {}
 
         def visit(asset: str) -> None:
-            if asset in made and asset not in order:
+            if asset in materialized and asset not in order:
                 for upstream in inputs[asset]:
                     visit(upstream)
                 order[asset] = None
 
-        # First what most of the others lead to.
-        for asset in (*_RESULTS, *sorted(made)):
+        # The results come first: most assets lead to them.
+        for asset in (*_RESULTS, *sorted(materialized)):
             visit(asset)
         return list(order)
 
     def partitions(self, asset: str) -> list[str]:
-        """The partitions of an asset that are materialised, in order."""
+        """Return the materialized partitions of an asset, sorted."""
         return sorted(file.stem for file in self.manifest_file(asset).parent.glob("*.json"))
 
     def manifest(self, asset: str, partition: str = ALL) -> Manifest | None:
-        """The latest materialisation of a partition."""
+        """Return the latest manifest of a partition; `None` if it is not materialized."""
         try:
             return Manifest.model_validate_json(self.manifest_file(asset, partition).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
 
     def scan(self, asset: str, partition: str | None = None) -> pl.LazyFrame:
-        """The rows of one partition, or of all in the order of their names."""
+        """Return the rows of one partition, or of all partitions sorted by name.
+
+        Raises:
+            InfinityError: The asset or the partition is not materialized.
+        """
         partitions = self.partitions(asset) if partition is None else [partition]
         files = [self.rows_file(asset, p) for p in partitions]
         missing = [file for file in files if not file.exists()]
         if missing or not files:
             raise InfinityError(
-                f"`{asset}` has not been materialised{f' for {partition}' if partition else ''}: materialise it first."
+                f"`{asset}` has not been materialized{f' for {partition}' if partition else ''}: materialize it first."
             )
         return pl.scan_parquet(files, glob=False)  # a source may be called `alpaca[en]`
 
     def reusable(self, key: StepKey) -> Manifest | None:
-        """The latest materialisation, if it was made from the same inputs, settings and code, with all its calls answered, and its rows
-        and files are still there.
+        """Return the latest manifest of a partition if it can be reused.
+
+        It can if it has the same key, all its model calls were answered, and its rows and files are still there.
         """
         manifest = self.manifest(key.asset, key.partition)
         if (
@@ -225,7 +236,7 @@ class Lake:
         return manifest if self.intact(manifest) else None
 
     def intact(self, manifest: Manifest) -> bool:
-        """Whether its rows and files are still there."""
+        """Return whether the rows and files of a materialization are still there, with their sizes."""
         sizes = {
             self.rows_file(manifest.asset, manifest.partition): manifest.bytes,
             **{self.data / name: size for name, size in manifest.files.items()},
@@ -235,27 +246,27 @@ class Lake:
     def commit(
         self, key: StepKey, outcome: Outcome, run_id: str, started: float, made_with: Sequence[str] = ()
     ) -> Manifest:
-        """Write rows, then books, then the manifest.
+        """Write the rows, the ledger tables and then the manifest of a partition.
 
-        The old manifest is moved to the history first: a process killed half-way leaves a partition without a manifest, which the
-        next run makes again; it never leaves a manifest that speaks of other rows.
+        The old manifest is moved to the history first. A process that is killed half-way therefore leaves a partition
+        without a manifest, which the next run materializes again, and never a manifest of other rows.
 
         Args:
-            key: What the materialisation depends on.
-            outcome: What was made.
-            run_id: The run that made it.
+            key: Everything that the materialization depends on.
+            outcome: The result of the step.
+            run_id: The run.
             started: `time.time()` when the work began.
-            made_with: The settings behind the key's hash, as `settings_texts` gives them.
+            made_with: The settings behind `key.settings_hash`, from `settings_texts`.
         """
         self._archive(key.asset, key.partition)
         file = self.rows_file(key.asset, key.partition)
         write_parquet(outcome.rows, file)
         stamp = [pl.lit(key.asset).alias("asset"), pl.lit(key.partition).alias("partition")]
-        for book in _LATEST:
-            frame = getattr(outcome, book).with_columns(stamp).select(list(BOOKS[book]))
-            # A lazy frame comes in an order of its own, which is kept: sorting would hold it in memory.
+        for table in _LATEST:
+            frame = getattr(outcome, table).with_columns(stamp).select(list(LEDGER[table]))
+            # A lazy frame keeps its order: sorting would hold it in memory.
             ordered = frame.sort(pl.all(), maintain_order=True) if isinstance(frame, pl.DataFrame) else frame
-            self._write_book(ordered, self.book_file(book, key.asset, key.partition))
+            self._write_ledger_table(ordered, self.ledger_file(table, key.asset, key.partition))
         self.write_calls(key, outcome.generations, run_id)
         manifest = Manifest(
             **key.model_dump(),
@@ -280,20 +291,23 @@ class Lake:
         return manifest
 
     def write_calls(self, key: StepKey, generations: pl.DataFrame, run_id: str) -> None:
-        """Write the model calls of a materialisation, or of one that did not come to its end.
+        """Write the model calls of a materialization, finished or not.
 
         Args:
-            key: What was made.
-            generations: Of schema `schema.GENERATIONS`.
+            key: The key of the materialization.
+            generations: Model calls, of schema `schema.GENERATIONS`.
             run_id: The run.
         """
         stamp = {"asset": pl.lit(key.asset), "partition": pl.lit(key.partition), "run_id": pl.lit(run_id)}
-        calls = generations.with_columns(**stamp).select(list(BOOKS["generations"]))
-        self._write_book(calls, self.catalog / "generations" / key.asset / key.partition / f"{run_id}.parquet")
+        calls = generations.with_columns(**stamp).select(list(LEDGER["generations"]))
+        self._write_ledger_table(calls, self.catalog / "generations" / key.asset / key.partition / f"{run_id}.parquet")
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """An empty folder beside the lake, gone when the block ends. What a killed process left is cleared away here, too."""
+        """Create an empty folder beside the lake and delete it when the block ends.
+
+        Folders that killed processes left behind are deleted too.
+        """
         root = self.data / ".scratch"
         for left in root.glob("*-*"):
             if not Path(f"/proc/{left.name.partition('-')[0]}").exists() and Path("/proc").exists():
@@ -306,17 +320,24 @@ class Lake:
             shutil.rmtree(folder, ignore_errors=True)
 
     def remove(self, asset: str, partition: str) -> None:
-        """Take a partition out of the lake: its rows and books go; its past materialisations and model calls stay on record."""
+        """Delete the rows and ledger tables of a partition; its manifests and model calls stay on record."""
         self._archive(asset, partition)
         self.rows_file(asset, partition).unlink(missing_ok=True)
-        for book in _LATEST:
-            self.book_file(book, asset, partition).unlink(missing_ok=True)
+        for table in _LATEST:
+            self.ledger_file(table, asset, partition).unlink(missing_ok=True)
 
     def prune(self, asset: str, keep: Iterable[str]) -> list[str]:
-        """Remove the partitions of an asset that are no longer defined (a source that was taken away, another number of shards)."""
-        # Not by manifests alone: a process that was killed while it wrote leaves rows and books without one.
-        books = (self.catalog / book / asset for book in _LATEST)
-        files = (file for folder in (self.rows / asset, *books) for file in folder.glob("*.parquet"))
+        """Remove the partitions of an asset that are no longer defined, and return them, sorted.
+
+        A source may have been removed, or the number of shards changed.
+
+        Args:
+            asset: The asset.
+            keep: The partitions that are defined.
+        """
+        # A process that is killed while it writes leaves rows and ledger tables without a manifest.
+        tables = (self.catalog / table / asset for table in _LATEST)
+        files = (file for folder in (self.rows / asset, *tables) for file in folder.glob("*.parquet"))
         gone = sorted({*self.partitions(asset), *(file.stem for file in files)} - set(keep))
         for partition in gone:
             self.remove(asset, partition)
@@ -330,7 +351,7 @@ class Lake:
             self.manifest_file(asset, partition).replace(past)
 
     @staticmethod
-    def _write_book(frame: pl.DataFrame | pl.LazyFrame, file: Path) -> None:
+    def _write_ledger_table(frame: pl.DataFrame | pl.LazyFrame, file: Path) -> None:
         if _height(frame.lazy()):
             write_parquet(frame, file)
         else:
@@ -342,6 +363,6 @@ def _height(frame: pl.LazyFrame) -> int:
 
 
 def file_hash(file: Path) -> str:
-    """A short hash of a file's bytes."""
+    """Return a short hash of the bytes of a file."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=8)).hexdigest()

@@ -1,4 +1,4 @@
-"""Which sources were not understood: those of which a large share of the records was dropped when they were read."""
+"""Sources of which a large share of the records was dropped when they were read."""
 
 import shlex
 from pathlib import Path
@@ -8,17 +8,23 @@ import polars as pl
 from infinity_assets.catalog.views import connect
 
 
-def misread(data: Path, share: float) -> pl.DataFrame:
-    """Sources of which more than a share of the records was dropped: source, records, dropped, reason (the most frequent), the worst first."""
+def misread_sources(data: Path, share: float) -> pl.DataFrame:
+    """Return the sources that lost more than a share of their records, the worst first.
+
+    Columns: source, records, dropped, reason (the most frequent).
+    """
     with connect(data, assets=()) as views:
         return views.sql(
             """
             with counted as (
-                select source, sum(records)::bigint as records, sum(dropped)::bigint as dropped from files where asset = 'raw_pool' group by source
+                select source, sum(records)::bigint as records, sum(dropped)::bigint as dropped
+                from files where asset = 'raw_pool' group by source
             ), reasons as (
-                select source, reason, count(*) as n from decisions where asset = 'raw_pool' and verdict = 'dropped' group by all
+                select source, reason, count(*) as n
+                from decisions where asset = 'raw_pool' and verdict = 'dropped' group by all
             )
-            select source, any_value(records) as records, any_value(dropped) as dropped, arg_max(reason, (n, reason)) as reason
+            select source, any_value(records) as records, any_value(dropped) as dropped,
+                   arg_max(reason, (n, reason)) as reason
             from counted left join reasons using (source)
             where dropped > records * ?
             group by source order by any_value(dropped / records) desc, source
@@ -27,10 +33,10 @@ def misread(data: Path, share: float) -> pl.DataFrame:
         ).pl()
 
 
-def sentences(found: pl.DataFrame) -> list[str]:
-    """What is to be said of each source in `misread`."""
+def describe_misread(sources: pl.DataFrame) -> list[str]:
+    """Return a warning per source of `misread_sources`."""
     return [
         f"{line['source']}: {line['dropped']:,} of {line['records']:,} records dropped ({line['reason']}); "
         f"look at it with `infinity sources preview {shlex.quote(line['source'])}`"
-        for line in found.iter_rows(named=True)
+        for line in sources.iter_rows(named=True)
     ]

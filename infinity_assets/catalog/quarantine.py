@@ -1,4 +1,4 @@
-"""What raw_pool could not use as it stood, and the bytes of it, from the books on one source."""
+"""Records of a source that `raw_pool` dropped or repaired, and their bytes."""
 
 import polars as pl
 
@@ -9,13 +9,13 @@ _ASSET = "raw_pool"
 
 
 def quarantined_files(lake: Lake, source: str) -> pl.DataFrame:
-    """How many records of each file were dropped or repaired, by reason: file, verdict, reason, records.
+    """Return the number of dropped and repaired records per file and reason: file, verdict, reason, records.
 
     Raises:
-        InfinityError: The source is not in the lake.
+        InfinityError: The source has not been read.
     """
     _check_read(lake, source)
-    decisions = lake.book("decisions", _ASSET, source)
+    decisions = lake.ledger_table("decisions", _ASSET, source)
     return (
         decisions.group_by("file", "verdict", "reason")
         .len("records")
@@ -25,17 +25,21 @@ def quarantined_files(lake: Lake, source: str) -> pl.DataFrame:
 
 
 def quarantined_records(lake: Lake, source: str, file: str) -> pl.DataFrame:
-    """The records of a file that were dropped or repaired: position, verdict, reason, bytes (how many the record has).
+    """Return the dropped and repaired records of a file: position, verdict, reason, bytes (size of the record).
 
     Raises:
-        InfinityError: The source is not in the lake.
+        InfinityError: The source has not been read.
     """
     _check_read(lake, source)
-    here = pl.col("file") == file
+    of_file = pl.col("file") == file
     sizes = (
-        lake.book("quarantine", _ASSET, source).filter(here).select("position", pl.col("raw").bin.size().alias("bytes"))
+        lake.ledger_table("quarantine", _ASSET, source)
+        .filter(of_file)
+        .select("position", pl.col("raw").bin.size().alias("bytes"))
     )
-    decisions = lake.book("decisions", _ASSET, source).filter(here).select("position", "verdict", "reason").unique()
+    decisions = (
+        lake.ledger_table("decisions", _ASSET, source).filter(of_file).select("position", "verdict", "reason").unique()
+    )
     sizes = sizes.group_by("position").agg(pl.col("bytes").sum())
     return (
         decisions.join(sizes, on="position", how="left")
@@ -45,33 +49,35 @@ def quarantined_records(lake: Lake, source: str, file: str) -> pl.DataFrame:
 
 
 def quarantined_bytes(lake: Lake, source: str, file: str, position: int) -> bytes:
-    """The bytes of a record that was dropped or repaired, as they stand in the file where that could be told, else the record as JSON.
+    """Return the bytes of a dropped or repaired record: as in the file if they could be located, else as JSON.
 
     Raises:
-        InfinityError: There is no such record in quarantine.
+        InfinityError: The source has not been read, or the record has no bytes in quarantine.
     """
     _check_read(lake, source)
     wanted = (pl.col("file") == file) & (pl.col("position") == position)
-    found = (
-        lake.book("quarantine", _ASSET, source)
+    records = (
+        lake.ledger_table("quarantine", _ASSET, source)
         .filter(wanted)
         .select("raw")
         .collect(engine="streaming")["raw"]
         .to_list()
     )
-    if not found:
+    if not records:
         raise InfinityError(
-            f"{source} has nothing in quarantine at position {position} of {file}: `infinity sources raw {source}` shows what it has."
+            f"{source} has nothing in quarantine at position {position} of {file}: "
+            f"`infinity sources raw {source}` lists its records."
         )
-    if not found[0]:
+    if not records[0]:
         raise InfinityError(
-            f"{file} of {source} could not be read from there on: its bytes are the file itself, in the source's folder."
+            f"{file} of {source} could not be read from this position on: see the file itself in the source's folder."
         )
-    return found[0]
+    return records[0]
 
 
 def _check_read(lake: Lake, source: str) -> None:
     if lake.manifest(_ASSET, source) is None:
         raise InfinityError(
-            f"{source} has not been read: `infinity run --until raw_pool` reads the sources, `infinity sources list` names them."
+            f"{source} has not been read: `infinity run --until raw_pool` reads the sources, "
+            "`infinity sources list` names them."
         )

@@ -1,6 +1,7 @@
-"""Why a partition would be made again: what it depends on now, compared with what its manifest says it was made from.
+"""Reasons to materialize a partition again: its present dependencies, compared with those in its manifest.
 
-Needs no rows. Of an input that is itself to be made again it cannot be known whether it comes out different: that is said as `may change`.
+No rows are read. An input that is itself going to be materialized again may or may not change, so its reason is
+`may change`.
 """
 
 import json
@@ -15,7 +16,7 @@ Kind = Literal["new", "code", "settings", "input", "upstream", "files", "unanswe
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a partition would be made again."""
+    """A reason to materialize a partition again."""
 
     kind: Kind
     detail: str = ""
@@ -25,91 +26,96 @@ class Reason:
 
 
 _WORDS: dict[Kind, str] = {
-    "new": "never made",
+    "new": "never materialized",
     "code": "code changed",
     "settings": "settings changed",
     "input": "input changed",
-    "upstream": "input is made again and may change",
-    "files": "its files are missing or not whole",
+    "upstream": "input is materialized again and may change",
+    "files": "files are missing or incomplete",
     "unanswered": "model calls were left unanswered",
-    "source": "it cannot be told",
+    "source": "cannot be determined",
 }
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What a partition depends on now."""
+class Dependencies:
+    """The present dependencies of a partition."""
 
     asset: str
     partition: str
     code_version: str
     settings: Sequence[str]
-    """As `settings_texts` gives them."""
+    """One text per section, from `settings_texts`."""
     settings_hash: str
     names: Sequence[str] = ()
-    """What they are called: the path of a section, the name of a prompt; empty where there is nothing to add."""
+    """Name of each of the `settings`: the path of a section or the name of a prompt; empty if it needs no name."""
     reads: Sequence[tuple[str, str]] = ()
     """Asset and partition of every input."""
     files: Mapping[str, str] = field(default_factory=dict)
     """Fingerprints of files outside the lake, by name."""
 
 
-def why(lake: Lake, wanted: Wanted, remade: Collection[tuple[str, str]]) -> list[Reason]:
-    """Why a partition would be made again; empty if it is up to date.
+def stale_reasons(lake: Lake, current: Dependencies, remade: Collection[tuple[str, str]]) -> list[Reason]:
+    """Return the reasons to materialize a partition again; an empty list if it is up to date.
 
     Args:
         lake: The lake.
-        wanted: What the partition depends on now.
-        remade: Asset and partition of what will be made again before.
+        current: The present dependencies of the partition.
+        remade: Asset and partition of everything that is materialized again before it.
     """
-    made = lake.manifest(wanted.asset, wanted.partition)
-    if made is None:
+    manifest = lake.manifest(current.asset, current.partition)
+    if manifest is None:
         return [Reason("new")]
     reasons = []
-    if made.code_version != wanted.code_version:
-        reasons.append(Reason("code", f"version {made.code_version} -> {wanted.code_version}"))
-    if made.settings_hash != wanted.settings_hash:
-        reasons.append(Reason("settings", "; ".join(changes(made.made_with, wanted.settings, wanted.names))))
-    now: dict[str, str | None] = dict(wanted.files)
-    for asset, partition in wanted.reads:
+    if manifest.code_version != current.code_version:
+        reasons.append(Reason("code", f"version {manifest.code_version} -> {current.code_version}"))
+    if manifest.settings_hash != current.settings_hash:
+        reasons.append(
+            Reason("settings", "; ".join(setting_changes(manifest.made_with, current.settings, current.names)))
+        )
+    inputs: dict[str, str | None] = dict(current.files)
+    for asset, partition in current.reads:
         upstream = lake.manifest(asset, partition)
-        now[f"{asset}/{partition}"] = upstream.data_version if upstream else None
-    coming = {f"{asset}/{partition}" for asset, partition in wanted.reads if (asset, partition) in remade}
-    if differing := [name for name in now if name not in coming and made.inputs.get(name) != now[name]]:
+        inputs[f"{asset}/{partition}"] = upstream.data_version if upstream else None
+    coming = {f"{asset}/{partition}" for asset, partition in current.reads if (asset, partition) in remade}
+    if differing := [name for name in inputs if name not in coming and manifest.inputs.get(name) != inputs[name]]:
         reasons.append(Reason("input", _listed(differing)))
-    if gone := [name for name in made.inputs if name not in now]:
+    if gone := [name for name in manifest.inputs if name not in inputs]:
         reasons.append(Reason("input", f"{_listed(gone)} gone"))
     if coming:
         reasons.append(Reason("upstream", _listed(coming)))
-    if made.unanswered:
-        reasons.append(Reason("unanswered", f"{made.unanswered:,}"))
-    if not lake.intact(made):
+    if manifest.unanswered:
+        reasons.append(Reason("unanswered", f"{manifest.unanswered:,}"))
+    if not lake.intact(manifest):
         reasons.append(Reason("files"))
     return reasons
 
 
-def changes(before: Sequence[str], now: Sequence[str], names: Sequence[str] = ()) -> list[str]:
-    """The fields that differ between two lists of settings, as `name: old -> new`; empty where the old ones are not known."""
+def setting_changes(before: Sequence[str], after: Sequence[str], names: Sequence[str] = ()) -> list[str]:
+    """Return the fields that differ between two lists of settings, as `name: old -> new`.
+
+    The result is empty if there are no settings in `before`.
+    """
     if not before:
         return []
-    if len(before) != len(now):
-        return ["other sections of the settings are read"]
-    called = names or [""] * len(now)
+    if len(before) != len(after):
+        return ["the step reads other sections of the settings"]
+    labels = names or [""] * len(after)
     return [
         line
-        for old, new, name in zip(before, now, called, strict=True)
+        for old, new, name in zip(before, after, labels, strict=True)
         if old != new
         for line in _differences(_value(old), _value(new), name)
     ]
 
 
 def _value(text: str) -> Any:
-    """A section as its fields; a single value as it stands."""
+    """Return the fields of a section, or a single value as it is."""
     try:
-        found = json.loads(text)
+        value = json.loads(text)
     except ValueError:
         return text.strip("'")
-    return found if isinstance(found, dict) else text
+    return value if isinstance(value, dict) else text
 
 
 def _differences(old: Any, new: Any, name: str = "") -> Iterable[str]:
@@ -127,7 +133,7 @@ def _short(value: Any) -> str:
 
 
 def _listed(names: Iterable[str]) -> str:
-    """Inputs, the partitions of one asset together."""
+    """Return the inputs as one text, with the partitions of an asset taken together."""
     by_asset: dict[str, list[str]] = {}
     for name in sorted(names):
         asset, _, partition = name.partition("/")

@@ -1,7 +1,7 @@
-"""DuckDB over the books: read-only views on the sidecar files, and on the rows of every asset under the asset's name.
+"""DuckDB views over the ledger tables, the manifests and the rows of every asset.
 
-`metadata.duckdb` holds nothing but these views. It is written whole and renamed into place, so readers are never shut out, and it can be
-deleted at any time. Our own commands do not need it: they make the same views in memory.
+`metadata.duckdb` holds only these views. It is written to a temporary file and renamed into place, so readers are never
+locked out, and it can be deleted at any time. The `infinity` commands create the same views in memory.
 """
 
 import hashlib
@@ -14,18 +14,18 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
-from infinity_assets.atomic import replacing, write_parquet, write_text
-from infinity_assets.catalog.lake import BOOKS, Lake
+from infinity_assets.atomic import replace_file, write_parquet, write_text
+from infinity_assets.catalog.lake import LEDGER, Lake
 
 DATABASE = "metadata.duckdb"
 
 
 def connect(data: Path, assets: Iterable[str] | None = None) -> duckdb.DuckDBPyConnection:
-    """Return a connection with the views, in memory: for reading.
+    """Return an in-memory connection with the views, for reading.
 
     Args:
         data: The data folder.
-        assets: The assets whose rows get a view, of those that have rows; `None` for all. Every view takes DuckDB some milliseconds to make.
+        assets: Assets whose rows get a view if they have any; `None` for all. A view takes DuckDB some milliseconds.
     """
     connection = duckdb.connect()
     lake = Lake(data)
@@ -34,35 +34,36 @@ def connect(data: Path, assets: Iterable[str] | None = None) -> duckdb.DuckDBPyC
 
 
 def refresh_database(data: Path) -> Path:
-    """Write `metadata.duckdb` unless it is the file that was written last, and the views in it are those of today.
+    """Write `metadata.duckdb` unless it is up to date, and return its path.
 
-    A view reads whatever files there are when it is asked, so the database changes only with the assets that have rows and with their columns.
+    A view reads the files that exist when it is queried, so the database depends only on the assets that have rows and
+    on their columns. A file that was replaced or cut short is written again.
     """
     path, lake = data / DATABASE, Lake(data)
     wanted = _signature(lake)
     signed = lake.catalog / "views.signature"
     if not signed.exists() or signed.read_text(encoding="utf-8") != f"{wanted} {_stamp(path)}":
-        with replacing(path) as temporary, duckdb.connect(str(temporary)) as connection:
+        with replace_file(path) as temporary, duckdb.connect(str(temporary)) as connection:
             _create_views(connection, lake, lake.assets())
         write_text(f"{wanted} {_stamp(path)}", signed)
     return path
 
 
 def _stamp(file: Path) -> str:
-    """Return size and time of a file, by which another file in its place is known; `none` if there is no file."""
+    """Return size and modification time of a file, to detect another file in its place; `none` if there is no file."""
     if not file.exists():
         return "none"
-    found = file.stat()
-    return f"{found.st_size} {found.st_mtime_ns}"
+    status = file.stat()
+    return f"{status.st_size} {status.st_mtime_ns}"
 
 
 def _signature(lake: Lake) -> str:
-    """Return a hash of everything that the views depend on: the folder, the statements, and the columns of every asset's rows."""
+    """Return a hash of everything that the views depend on: folder, statements, and columns of every asset's rows."""
     firsts = {asset: min((lake.rows / asset).glob("*.parquet")) for asset in sorted(lake.assets())}
     columns = {asset: _listed(pl.scan_parquet(file, glob=False).collect_schema()) for asset, file in firsts.items()}
-    books = {book: _listed(schema) for book, schema in BOOKS.items()}
+    tables = {table: _listed(schema) for table, schema in LEDGER.items()}
     return hashlib.sha256(
-        json.dumps([duckdb.__version__, str(lake.data), _statements(), columns, books]).encode()
+        json.dumps([duckdb.__version__, str(lake.data), _statements(), columns, tables]).encode()
     ).hexdigest()
 
 
@@ -76,10 +77,10 @@ def _statements() -> str:
 
 def _create_views(connection: duckdb.DuckDBPyConnection, lake: Lake, assets: Iterable[str]) -> None:
     root = lake.catalog
-    # A view over a glob that matches nothing is an error: an empty file keeps each glob non-empty.
-    for book, columns in BOOKS.items():
-        seed = root / book / "_" / "empty.parquet"
-        # It has every column of today, so that a view may name one that older files lack.
+    # DuckDB rejects a view over a glob that matches no file, so each glob gets an empty file. It has every present
+    # column, so that a view may name a column that older files lack.
+    for table, columns in LEDGER.items():
+        seed = root / table / "_" / "empty.parquet"
         if not seed.exists() or pl.scan_parquet(seed, glob=False).collect_schema() != columns:
             write_parquet(pl.DataFrame(schema=columns), seed)
     for folder in ("manifests/_", "history/_/_"):
@@ -89,10 +90,11 @@ def _create_views(connection: duckdb.DuckDBPyConnection, lake: Lake, assets: Ite
     connection.execute(_statements().format(root=_quoted(root)))
     for asset in sorted(assets):
         connection.execute(
-            f"create or replace view \"{asset}\" as select * from read_parquet('{_quoted(lake.rows / asset)}/*.parquet')"
+            f'create or replace view "{asset}" as '
+            f"select * from read_parquet('{_quoted(lake.rows / asset)}/*.parquet')"
         )
 
 
 def _quoted(path: Path) -> str:
-    """The path inside a quoted glob."""
+    """Return a path escaped for a quoted glob."""
     return re.sub(r"[\[*?]", r"[\g<0>]", str(path)).replace("'", "''")

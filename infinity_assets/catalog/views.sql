@@ -1,9 +1,11 @@
--- The metadata contract: views over the sidecars. {root} is the catalog folder.
+-- The metadata contract: views over the manifests and ledger tables. {root} is the catalog folder.
 
 create or replace view materializations as
 select asset, partition, run_id, finished_at, seconds, rows_in, rows_created, rows_out, rows_dropped, bytes,
-       code_version, settings_hash, data_version, inputs, measures, not contains(filename, '/catalog/history/') as latest
-from read_json(['{root}/manifests/*/*.json', '{root}/history/*/*/*.json'], format = 'unstructured', filename = true, columns = {{
+       code_version, settings_hash, data_version, inputs, measures,
+       not contains(filename, '/catalog/history/') as latest
+from read_json(['{root}/manifests/*/*.json', '{root}/history/*/*/*.json'], format = 'unstructured', filename = true,
+    columns = {{
     asset: 'varchar', partition: 'varchar', run_id: 'varchar', finished_at: 'timestamptz', seconds: 'double',
     rows_in: 'bigint', rows_created: 'bigint', rows_out: 'bigint', rows_dropped: 'bigint', bytes: 'bigint',
     code_version: 'varchar', settings_hash: 'varchar', data_version: 'varchar', inputs: 'json', measures: 'json'}});
@@ -19,7 +21,8 @@ create or replace view origins as
 select row_id, source, file, position, licence from read_parquet('{root}/origins/*/*.parquet');
 
 create or replace view annotations as
-select row_id, source, file, position, name, value::json as value, asset, partition from read_parquet('{root}/annotations/*/*.parquet');
+select row_id, source, file, position, name, value::json as value, asset, partition
+from read_parquet('{root}/annotations/*/*.parquet');
 
 create or replace view quarantine as
 select source, file, position, raw, asset, partition from read_parquet('{root}/quarantine/*/*.parquet');
@@ -27,8 +30,8 @@ select source, file, position, raw, asset, partition from read_parquet('{root}/q
 create or replace view files as
 select source, file, records, rows, repaired, dropped, asset, partition from read_parquet('{root}/files/*/*.parquet');
 
--- Calls of every materialisation, past ones included: what was really asked is what was not cached.
+-- Model calls of every materialization, past ones included. A call was made if it is not cached.
 create or replace view generations as
-select request_key, row_id, asset, partition, run_id, kind, model, prompt, prompt_tokens, completion_tokens, seconds, cached, error,
-       cause, attempt, cost
+select request_key, row_id, asset, partition, run_id, kind, model, prompt, prompt_tokens, completion_tokens,
+       seconds, cached, error, cause, attempt, cost
 from read_parquet('{root}/generations/*/**/*.parquet', union_by_name = true);

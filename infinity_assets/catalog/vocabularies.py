@@ -1,4 +1,4 @@
-"""Frozen vocabularies: `data/vocabularies/NAME.parquet`, a line per label with its forms, and in the file's head how it was made."""
+"""Frozen vocabularies: `data/vocabularies/NAME.parquet`, a line per label, with the provenance in the file metadata."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from infinity_assets.atomic import replacing
+from infinity_assets.atomic import replace_file
 from infinity_assets.catalog.lake import Lake
 from infinity_assets.errors import InfinityError
 from infinity_assets.settings import Settings
@@ -20,16 +20,16 @@ FROZEN = pl.Schema(
         "forms": pl.List(pl.String),
     }
 )
-"""A label; the rows that carried it when it was frozen. Key: label."""
+"""Schema of a frozen vocabulary. Grain: label. `rows`: rows that carried the label when it was frozen."""
 
-_HOW = "infinity_assets"
+_PROVENANCE = "infinity_assets"
 
 
-def path_of(data: Path, name: str) -> Path:
-    """The file of a vocabulary, whether it is there or not.
+def file_of(data: Path, name: str) -> Path:
+    """Return the path of a vocabulary, which may not exist.
 
     Raises:
-        InfinityError: No file can have that name.
+        InfinityError: The name is not valid.
     """
     if not re.fullmatch(r"[\w][\w.-]*", name):
         raise InfinityError(f"A vocabulary cannot be called {name!r}: letters, digits, dots, underscores and hyphens.")
@@ -37,46 +37,44 @@ def path_of(data: Path, name: str) -> Path:
 
 
 def read(data: Path, name: str) -> pl.DataFrame:
-    """Its labels, of schema `FROZEN`.
+    """Return the labels of a vocabulary, of schema `FROZEN`.
 
     Raises:
         InfinityError: There is no such vocabulary.
     """
-    return pl.read_parquet(existing(data, name), glob=False)
+    return pl.read_parquet(require_file(data, name), glob=False)
 
 
-def existing(data: Path, name: str) -> Path:
-    """The file of a vocabulary.
+def require_file(data: Path, name: str) -> Path:
+    """Return the path of a vocabulary.
 
     Raises:
-        InfinityError: It is not there.
+        InfinityError: There is no such vocabulary.
     """
-    file = path_of(data, name)
+    file = file_of(data, name)
     if not file.is_file():
         raise InfinityError(
-            f"There is no vocabulary {name}: `infinity labels freeze {name}` makes one of the labels in use."
+            f"There is no vocabulary {name}: `infinity labels freeze {name}` creates it from the labels in use."
         )
     return file
 
 
-def how(data: Path, name: str) -> dict[str, str]:
-    """How a vocabulary was made: the settings of labels, the tagger, the data versions."""
-    return json.loads(pl.read_parquet_metadata(existing(data, name))[_HOW])
+def provenance(data: Path, name: str) -> dict[str, str]:
+    """Return the provenance of a vocabulary: the settings of labels, the tagger, the data versions."""
+    return json.loads(pl.read_parquet_metadata(require_file(data, name))[_PROVENANCE])
 
 
 def freeze(data: Path, name: str) -> Path:
-    """Write the vocabulary in use under a name.
+    """Write the vocabulary in use under a name, and return its path.
 
     Raises:
-        InfinityError: There is none in use, or one of that name is there already.
+        InfinityError: There is no vocabulary in use, or the name is taken.
     """
-    file, lake, settings = path_of(data, name), Lake(data), Settings()
+    file, lake, settings = file_of(data, name), Lake(data), Settings()
     if file.exists():
-        raise InfinityError(
-            f"{file} is there already: a frozen vocabulary does not change, give this one another name."
-        )
-    made = {asset: lake.manifest(asset) for asset in ("label_forms", "tag_vocabulary")}
-    missing = [asset for asset, manifest in made.items() if manifest is None]
+        raise InfinityError(f"{file} exists already: a frozen vocabulary does not change, so choose another name.")
+    manifests = {asset: lake.manifest(asset) for asset in ("label_forms", "tag_vocabulary")}
+    missing = [asset for asset, manifest in manifests.items() if manifest is None]
     if missing:
         raise InfinityError(f"There is nothing to freeze: `infinity run --until {missing[-1]}` makes the vocabulary.")
     labels = (
@@ -85,17 +83,17 @@ def freeze(data: Path, name: str) -> Path:
         .sort("label")
         .collect()
     )
-    story = {
+    origin = {
         "labels": settings.labels.model_dump_json(),
         "tagger": settings.models.tagger.identity,
-        **{asset: manifest.data_version for asset, manifest in made.items() if manifest},
+        **{asset: manifest.data_version for asset, manifest in manifests.items() if manifest},
     }
     file.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(file) as temporary:
-        labels.write_parquet(temporary, metadata={_HOW: json.dumps(story, sort_keys=True)})
+    with replace_file(file) as temporary:
+        labels.write_parquet(temporary, metadata={_PROVENANCE: json.dumps(origin, sort_keys=True)})
     return file
 
 
-def names(data: Path) -> list[str]:
-    """Those that are there."""
+def frozen_names(data: Path) -> list[str]:
+    """Return the names of the frozen vocabularies, sorted."""
     return sorted(file.stem for file in (data / "vocabularies").glob("*.parquet"))

@@ -9,8 +9,9 @@ import click
 
 from infinity_assets.cli.abilities import abilities
 from infinity_assets.cli.arena import arena
-from infinity_assets.cli.errors import sentences
+from infinity_assets.cli.errors import report_errors
 from infinity_assets.cli.export import export
+from infinity_assets.cli.init import init
 from infinity_assets.cli.labels import labels
 from infinity_assets.cli.loop import loop
 from infinity_assets.cli.plan import plan
@@ -26,29 +27,30 @@ from infinity_assets.locations import data_dir, models_dir
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="infinity-assets")
 def main() -> None:
-    """Instruction data, from raw folders to InfInstruct-F and InfInstruct-G.
+    """Curate instruction data: from raw folders to InfInstruct-F and InfInstruct-G.
 
     \b
     infinity run                         the whole graph, on data/sources
     infinity run --sources ~/datasets    on other folders
-    infinity plan                        what a run would make again, and what its model calls would cost
+    infinity plan                        what the next run would materialize, and the cost of its model calls
     infinity explain 3fa9                the story of the row whose id begins with 3fa9
-    infinity arena --size 1000           selectors on the same rows, side by side
+    infinity arena --size 1000           compare selectors on the same rows
     infinity funnel                      rows in, out and dropped, per asset
-    infinity rules                       what each rule leaves out of F; `infinity rules show NAME` shows rows
+    infinity rules                       rows that each rule leaves out of F; `infinity rules show NAME` shows rows
     infinity sql "select * from decisions limit 5"
 
-    Everything lies under INFINITY_DATA (default: ./data). Settings come from infinity.yaml and INFINITY_* variables: `infinity settings`.
+    All data is under INFINITY_DATA (default: ./data). Settings come from infinity.yaml and INFINITY_* variables:
+    `infinity settings`.
     """
 
 
 @main.command()
 @click.argument("row")
-@sentences
+@report_errors
 def explain(row: str) -> None:
-    """The story of a row: where it was read, every decision and model call, what became of it.
+    """Show the story of a row: its origins, every decision and model call, and the rows made from it.
 
-    ROW is a row id or its first digits. `infinity sql "select row_id from inf_instruct_g limit 3"` shows some.
+    ROW is a row id or its first digits. `infinity sql "select row_id from inf_instruct_g limit 3"` shows some row ids.
     """
     from infinity_assets.catalog.explain import explain as story
 
@@ -57,22 +59,22 @@ def explain(row: str) -> None:
 
 @main.command()
 @click.argument("row")
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(min=0), help="Records to list.")
-@sentences
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(min=0), help="Number of records to list.")
+@report_errors
 def duplicates(row: str, limit: int) -> None:
-    """The cluster of duplicates that a row is in: the row that was kept, and what lost to it, with method and similarity.
+    """Show a cluster of duplicates: the row that was kept and the rows that lost to it, with method and similarity.
 
-    ROW is the id, or its first digits, of the survivor or of any that lost.
+    ROW is the id, or its first digits, of any row in the cluster.
     """
-    from infinity_assets.catalog.cluster import cluster
+    from infinity_assets.catalog.cluster import describe_cluster
 
-    click.echo(cluster(data_dir(), row, limit))
+    click.echo(describe_cluster(data_dir(), row, limit))
 
 
 @main.command()
-@sentences
+@report_errors
 def funnel() -> None:
-    """Rows in, created, out and dropped by reason, per asset, as of the latest materialisations."""
+    """Show rows in, created, out and dropped by reason, per asset, in the latest materializations."""
     from infinity_assets.catalog.funnel import funnel as lines
     from infinity_assets.report.terminal import funnel_table, open_console
 
@@ -82,7 +84,7 @@ def funnel() -> None:
 @main.command()
 @click.argument("query")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
-@sentences
+@report_errors
 def sql(query: str, as_json: bool) -> None:
     """Query the metadata and the rows with DuckDB's SQL.
 
@@ -96,7 +98,7 @@ def sql(query: str, as_json: bool) -> None:
     with connect(data_dir()) as views:
         try:
             answer = views.sql(query)
-            if answer is None:  # nothing was asked
+            if answer is None:  # the query is empty
                 return
             frame = answer.pl()
         except duckdb.Error as error:
@@ -109,17 +111,23 @@ def sql(query: str, as_json: bool) -> None:
 
 
 @main.command()
-@click.option("--quiet", is_flag=True, help="Show only what is broken, and a last line.")
-@sentences
+@click.option("--quiet", is_flag=True, help="Show only broken invariants and a summary.")
+@report_errors
 def check(quiet: bool) -> None:
-    """Check the invariants of the whole lake: conservation, files accounted for, grammar, unique ids, decontamination, lineage, licences."""
+    """Check the invariants of the lake.
+
+    They are conservation of rows, accounting of files, grammar, unique ids, decontamination, lineage and licenses.
+    """
     from infinity_assets.catalog.lake import Lake
     from infinity_assets.defs.checks import check_lake
     from infinity_assets.report.terminal import open_console
 
-    console, bad, total = open_console(), 0, 0
+    console = open_console()
+    bad = 0
+    total = 0
     for asset, name, broken in check_lake(Lake(data_dir())):
-        bad, total = bad + bool(broken.height), total + 1
+        bad += bool(broken.height)
+        total += 1
         if broken.height or not quiet:
             console.print(f"{'[red]broken[/red]' if broken.height else 'holds '}  {asset}: {name}", highlight=False)
         if broken.height:
@@ -130,9 +138,9 @@ def check(quiet: bool) -> None:
 
 
 @main.command()
-@sentences
+@report_errors
 def settings() -> None:
-    """Every setting in force, with its documentation."""
+    """Print every setting in force, with its documentation, as YAML for infinity.yaml."""
     from pydantic import BaseModel
 
     from infinity_assets.settings import Settings
@@ -156,7 +164,7 @@ def settings() -> None:
                 click.echo(f"{'  ' * depth}{name}: {text}")
 
     click.echo(
-        "# infinity.yaml: copy what you want to change. The same as a variable: INFINITY_CHAT__SEEDS__MAX_SEEDS=200"
+        "# Copy the settings to change into infinity.yaml, or set a variable: INFINITY_CHAT__SEEDS__MAX_SEEDS=200"
     )
     show(Settings(), 0)
 
@@ -164,6 +172,7 @@ def settings() -> None:
 main.add_command(abilities)
 main.add_command(arena)
 main.add_command(export)
+main.add_command(init)
 main.add_command(loop)
 main.add_command(plan)
 main.add_command(responses)
@@ -173,21 +182,21 @@ main.add_command(run)
 
 @main.group()
 def models() -> None:
-    """The models that the settings name."""
+    """Manage the models in the settings."""
 
 
 @models.command()
-@sentences
+@report_errors
 def fetch() -> None:
-    """Bring the weights of all models in the settings to data/models, checked by hash. What is there costs nothing."""
-    from infinity_assets.inference.weights.models import fetch as bring
+    """Download the weights of all models in the settings to data/models, checked by hash. Files present are kept."""
+    from infinity_assets.inference.weights.models import fetch as download
     from infinity_assets.settings import Settings
 
     settings = Settings()
     named = settings.models
     specs = [
         named.generator,
-        named.of_texts,
+        named.effective_synthesizer,
         named.tagger,
         named.judge,
         named.scorer,
@@ -196,7 +205,7 @@ def fetch() -> None:
     specs += [settings.foundation.loop.model, named.embedder, settings.semantic_embedder, settings.scoring.embedder]
     specs += [named.reward] if named.reward else []
     for spec in {spec.identity: spec for spec in specs if getattr(spec, "backend", "") != "openai"}.values():
-        click.echo(f"{spec.model}  {bring(spec, models_dir(), click.echo)}")
+        click.echo(f"{spec.model}  {download(spec, models_dir(), click.echo)}")
 
 
 main.add_command(sources)
@@ -205,13 +214,12 @@ main.add_command(labels)
 
 
 def _quiet() -> None:
-    """Leave the terminal to our own lines."""
+    """Silence the log lines and warnings of libraries."""
     for name in ("dagster", "httpx", "sentence_transformers", "transformers"):
         logging.getLogger(name).setLevel(logging.ERROR)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    warnings.filterwarnings(
-        "ignore", message="Parameter `backfill_policy`"
-    )  # Dagster calls it beta, and says so for every asset
+    # Dagster warns for every asset that the parameter is in beta.
+    warnings.filterwarnings("ignore", message="Parameter `backfill_policy`")
 
 
 _quiet()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from infinity_assets.cli.errors import sentences
+from infinity_assets.cli.errors import report_errors
 from infinity_assets.locations import data_dir
 
 
@@ -15,40 +15,44 @@ from infinity_assets.locations import data_dir
     show_default=True,
     help="Contestants, separated by commas; `infinity` is the recipe for F. `--selectors help` lists them.",
 )
-@click.option("--size", default=1000, show_default=True, type=click.IntRange(1), help="Rows that each takes.")
+@click.option(
+    "--size", default=1000, show_default=True, type=click.IntRange(1), help="Rows that each contestant selects."
+)
 @click.option(
     "--each",
     is_flag=True,
-    help="Show every selector all rows that pass the rules. By default all are shown the same rows: those that have what every one of them needs.",
+    help="Offer each selector all rows that pass the rules and that it can rank. By default all selectors are offered "
+    "the same rows, which every one of them can rank.",
 )
 @click.option(
     "--proxy",
     is_flag=True,
-    help="Fine-tune a small model on each selection (`foundation.loop.proxy`) and show its scores on `foundation.loop.items` items per benchmark.",
+    help="Fine-tune a small model on each selection (`foundation.loop.proxy`) and show its scores on "
+    "`foundation.loop.items` items per benchmark.",
 )
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder to write to. Default: arena in the data folder.",
+    help="Output folder. Default: arena in the data folder.",
 )
-@sentences
+@report_errors
 def arena(selectors: str, size: int, each: bool, proxy: bool, out: Path | None) -> None:
-    """Selectors on the same rows at the same size, side by side.
+    """Compare selectors on the same rows at the same size.
 
     \b
-    infinity arena                                              the usual ones, 1,000 rows each
+    infinity arena                                              the default selectors, 1,000 rows each
     infinity arena --selectors random,dsir,infinity --size 5000
-    infinity arena --selectors longest,ifd --size 2000 --each   each on all that it can rank
+    infinity arena --selectors longest,ifd --size 2000 --each   each on all rows it can rank
 
-    Reads what is stored and, without --proxy, calls no model: run the graph up to `inf_instruct_f` first. Writes arena.html (one file, with charts),
-    arena.parquet (who took which row) and arena.json (every number).
+    Run the graph up to `inf_instruct_f` first: the arena reads the lake and, without --proxy, calls no model. It writes
+    arena.html (one file, with charts), arena.parquet (the selected rows) and arena.json (every number).
     """
     from infinity_assets.atomic import write_parquet, write_text
     from infinity_assets.catalog.lake import Lake
     from infinity_assets.report import arena as report
     from infinity_assets.report.terminal import open_console
     from infinity_assets.runs import arena_contest as contest
-    from infinity_assets.selection.arena import RECIPE, known
+    from infinity_assets.selection.arena import RECIPE, check_selectors
     from infinity_assets.selection.selectors.selector import SELECTORS
     from infinity_assets.settings import Settings
 
@@ -64,9 +68,9 @@ def arena(selectors: str, size: int, each: bool, proxy: bool, out: Path | None) 
             soft_wrap=True,
         )
         return
-    names = known([name.strip() for name in selectors.split(",") if name.strip()])
+    names = check_selectors([name.strip() for name in selectors.split(",") if name.strip()])
     lake, settings = Lake(data_dir()), Settings()
-    trained = contest.trained(lake, settings) if proxy else None
+    trained = contest.proxy_trainer(lake, settings) if proxy else None
     held = contest.hold(
         lake, names, size, settings, each=each, proxy=trained, advance=lambda name: console.print(f"[dim]{name}[/dim]")
     )

@@ -1,4 +1,4 @@
-"""How the `infinity` command says what went wrong."""
+"""Error messages of the `infinity` command."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -9,8 +9,8 @@ import click
 from infinity_assets.errors import InfinityError
 
 
-def sentences(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Errors that a user can do something about become one sentence on stderr and exit status 1."""
+def report_errors(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn errors that a user can fix into one sentence on stderr and exit status 1."""
 
     @wraps(function)
     def wrapped(*args: Any, **kwargs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""`infinity export`: the rows of an asset in a form that trainers read."""
+"""`infinity export`: rows of an asset in a layout for training frameworks."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from infinity_assets.cli.errors import sentences
+from infinity_assets.cli.errors import report_errors
 from infinity_assets.errors import InfinityError
 from infinity_assets.locations import data_dir, models_dir
 
@@ -14,80 +14,85 @@ if TYPE_CHECKING:
     import polars as pl
 
     from infinity_assets.catalog.lake import Lake
-    from infinity_assets.synthesis.tuning import Tokenised
+    from infinity_assets.synthesis.tuning import TokenizedText
 
 LAYOUTS = ("openai", "sharegpt", "infinity_instruct", "alpaca", "synthesizer")
 
 
 @click.command()
 @click.argument("asset")
-@click.option("--layout", type=click.Choice(LAYOUTS), required=True, help="The form of a line.")
+@click.option("--layout", type=click.Choice(LAYOUTS), required=True, help="Layout of a line.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The JSONL file to write.")
-@click.option(
-    "--source", "sources", multiple=True, help="Take the rows of this source only; may be given several times."
-)
+@click.option("--source", "sources", multiple=True, help="Export the rows of this source only. Repeatable.")
 @click.option(
     "--tokenizer",
-    help="`synthesizer` only: count by this tokenizer, take its begin and end of text, and write input_ids and loss_mask too. A folder, a fetched "
-    "model, or a Hub id.",
+    help="`synthesizer` only: a tokenizer for counting tokens and for the begin and end of text; input_ids and "
+    "loss_mask are written too. A folder, a fetched model, or a Hub id.",
 )
 @click.option(
     "--max-tokens",
     type=click.IntRange(1),
     default=4096,
     show_default=True,
-    help="`synthesizer` only: longest sequence.",
+    help="`synthesizer` only: most tokens of a sequence.",
 )
-@sentences
+@report_errors
 def export(
     asset: str, layout: str, out: Path, sources: tuple[str, ...], tokenizer: str | None, max_tokens: int
 ) -> None:
-    """Write the conversations of ASSET as JSON lines, in a layout that trainers read.
+    """Write the conversations of ASSET as JSON lines, in a layout for training frameworks.
 
     \b
     infinity export inf_instruct_f --layout sharegpt --out f.jsonl
     infinity export synthesized_from_text --layout synthesizer --out tuning.jsonl --tokenizer smollm2-135m-instruct
 
-    `synthesizer` is the tuning format of a context-based synthesizer (Instruction Pre-Training): contexts with their pairs, several of one source
-    in a sequence. It takes the conversations about texts; with --source also other rows of that source, whose first turn is then read as a
-    context, a blank line and a question.
+    `synthesizer` is the tuning format of a context-based synthesizer (Instruction Pre-Training): contexts with their
+    pairs, several of one source per sequence. It exports the conversations about texts. With --source it exports other
+    rows of that source too, reading the first turn as a context, a blank line and a question.
     """
-    from infinity_assets.atomic import replacing
+    from infinity_assets.atomic import replace_file
     from infinity_assets.catalog.lake import Lake
 
     lake = Lake(data_dir())
-    with replacing(out.absolute()) as temporary, temporary.open("wb") as file:
+    with replace_file(out.absolute()) as temporary, temporary.open("wb") as file:
         if layout == "synthesizer":
-            said = _write_sequences(lake, asset, sources, tokenizer, max_tokens, file.write)
+            summary = _write_sequences(lake, asset, sources, tokenizer, max_tokens, file.write)
         else:
-            said = _write_rows(lake, asset, sources, layout, file.write)
-    click.echo(f"{out}: {said}")
+            summary = _write_rows(lake, asset, sources, layout, file.write)
+    click.echo(f"{out}: {summary}")
 
 
 def _write_rows(lake: "Lake", asset: str, sources: tuple[str, ...], layout: str, write: Callable[[bytes], Any]) -> str:
-    """One line per conversation, a partition at a time."""
+    """Write one line per conversation, a partition at a time, and return a summary."""
     from infinity_assets.rows import writers
     from infinity_assets.scoring.labels import ABILITIES
 
-    named = (
+    labels = (
         lake.scan("tag_vocabulary").select("label", "label_zh").collect() if lake.partitions("tag_vocabulary") else None
     )
-    chinese = {} if named is None else dict(named.iter_rows())
-    forms: dict[str, Callable[[pl.DataFrame], pl.DataFrame]] = {
+    chinese = {} if labels is None else dict(labels.iter_rows())
+    layouts: dict[str, Callable[[pl.DataFrame], pl.DataFrame]] = {
         "openai": writers.openai_messages,
         "sharegpt": writers.sharegpt,
         "alpaca": writers.alpaca,
-        "infinity_instruct": lambda rows: writers.infinity_instruct(writers.with_labels(rows), chinese, ABILITIES),
+        "infinity_instruct": lambda rows: writers.infinity_instruct(
+            writers.add_label_columns(rows), chinese, ABILITIES
+        ),
     }
-    taken = total = 0
-    for rows, everything in _conversations(lake, asset, sources):
-        write(forms[layout](rows).write_ndjson().encode())
-        taken, total = taken + rows.height, total + everything
-    return f"{taken:,} conversations, {total - taken:,} other rows of {asset} left out."
+    written = total = 0
+    for rows, all_rows in _conversations(lake, asset, sources):
+        write(layouts[layout](rows).write_ndjson().encode())
+        written += rows.height
+        total += all_rows
+    return f"{written:,} conversations, {total - written:,} other rows of {asset} left out."
 
 
 def _conversations(lake: "Lake", asset: str, sources: tuple[str, ...]) -> "Iterator[tuple[pl.DataFrame, int]]":
-    """Per partition, the conversations of the sources, and the number of all rows."""
+    """Yield, per partition, the conversations of the sources and the number of all rows.
+
+    Raises:
+        InfinityError: The asset has no conversations.
+    """
     import polars as pl
 
     columns = lake.scan(asset).collect_schema().names()
@@ -95,10 +100,10 @@ def _conversations(lake: "Lake", asset: str, sources: tuple[str, ...]) -> "Itera
         raise InfinityError(f"`{asset}` holds no conversations: its columns are {', '.join(columns)}.")
     for partition in lake.partitions(asset):
         rows = lake.scan(asset, partition)
-        taken = rows.filter(pl.col("kind") == "conversation")
+        selected = rows.filter(pl.col("kind") == "conversation")
         if sources:
-            taken = taken.filter(pl.col("source").is_in(sources))
-        yield taken.collect(), rows.select(pl.len()).collect().item()
+            selected = selected.filter(pl.col("source").is_in(sources))
+        yield selected.collect(), rows.select(pl.len()).collect().item()
 
 
 def _write_sequences(
@@ -110,56 +115,64 @@ def _write_sequences(
     from infinity_assets.inference.weights.tokens import BOS, EOS
     from infinity_assets.settings import Settings
     from infinity_assets.synthesis.from_text import Grammar
-    from infinity_assets.synthesis.tuning import examples_of, sequences
+    from infinity_assets.synthesis.tuning import collect_examples, pack_sequences
 
     rows = pl.concat([rows for rows, _ in _conversations(lake, asset, sources)])
     if "context_chars" not in rows.columns:
-        here = lake.partitions("synthesized_from_text")
+        materialized = lake.partitions("synthesized_from_text")
         known = (
             lake.scan("synthesized_from_text").select("row_id", "context_chars").unique("row_id").collect()
-            if here
+            if materialized
             else None
         )
         rows = rows.with_columns(context_chars=None) if known is None else rows.join(known, on="row_id", how="left")
-    examples = examples_of(rows, split_unknown=bool(sources))
+    examples = collect_examples(rows, split_unknown=bool(sources))
     if not examples:
         raise InfinityError(
-            f"`{asset}` has no conversation about a text{' in these sources' if sources else ': name a --source that has some'}."
+            f"`{asset}` has no conversation about a text"
+            f"{' in these sources' if sources else ': name a --source that has some'}."
         )
     recipe = Settings().from_text
     grammar, encode = Grammar(BOS if recipe.bos is None else recipe.bos, recipe.eos or EOS), None
     if tokenizer:
         grammar, encode = _encoder(tokenizer)
     written = used = 0
-    for line in sequences(examples, grammar, most, encode):
+    for line in pack_sequences(examples, grammar, most, encode):
         write(orjson.dumps(line) + b"\n")
-        written, used = written + 1, used + len(line["rows"])
-    left_out = f"{len(examples) - used:,} are longer than {most:,} tokens, {rows.height - len(examples):,} rows are about no text"
-    return f"{used:,} examples in {written:,} sequences; left out: {left_out}."
+        written += 1
+        used += len(line["rows"])
+    return (
+        f"{used:,} examples in {written:,} sequences; left out: {len(examples) - used:,} are longer than "
+        f"{most:,} tokens, {rows.height - len(examples):,} rows are about no text."
+    )
 
 
-def _encoder(name: str) -> "tuple[Any, Callable[[str], Tokenised]]":
-    """The grammar of a model and its tokenizer, by transformers: the ids are those that its trainers get."""
+def _encoder(name: str) -> "tuple[Any, Callable[[str], TokenizedText]]":
+    """Return the grammar and the tokenizer of a model, from transformers, so that trainers get the same ids.
+
+    Raises:
+        InfinityError: There is no such tokenizer, or it cannot be used.
+    """
     from transformers import AutoTokenizer
 
     from infinity_assets.inference.weights.models import slug
     from infinity_assets.synthesis.from_text import Grammar
-    from infinity_assets.synthesis.tuning import Tokenised
+    from infinity_assets.synthesis.tuning import TokenizedText
 
     folder = Path(name) if Path(name).is_dir() else models_dir() / slug(name)
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(str(folder) if folder.is_dir() else name)
     except (OSError, ValueError) as error:
         raise InfinityError(
-            f"There is no tokenizer {name}: no folder, no fetched model, and not to be had from the Hub."
+            f"There is no tokenizer {name}: it is no folder, no fetched model, and not available from the Hub."
         ) from error
     if not tokenizer.is_fast or tokenizer.eos_token is None:
         raise InfinityError(
-            f"The tokenizer of {name} cannot be used: it names no end of text, or cannot say where its tokens stand."
+            f"The tokenizer of {name} cannot be used: it has no end-of-text token or gives no token offsets."
         )
 
-    def encode(text: str) -> Tokenised:
+    def encode(text: str) -> TokenizedText:
         encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-        return Tokenised(encoded["input_ids"], [start for start, _ in encoded["offset_mapping"]])
+        return TokenizedText(encoded["input_ids"], [start for start, _ in encoded["offset_mapping"]])
 
     return Grammar(tokenizer.bos_token or "", tokenizer.eos_token), encode

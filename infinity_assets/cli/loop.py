@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infinity_assets.cli.errors import sentences
+from infinity_assets.cli.errors import report_errors
 from infinity_assets.errors import InfinityError
 from infinity_assets.locations import data_dir
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--restart", is_flag=True, help="Forget all turns: the next run begins with the shares of the settings.")
-@sentences
+@click.option("--restart", is_flag=True, help="Forget all turns: the next run begins with the shares in the settings.")
+@report_errors
 def loop(restart: bool) -> None:
-    """The weak-domain loop: scores of every turn, gaps, budgets, and what the next run would do.
+    """Show the weak-domain loop: scores of every turn, gaps, budgets, and the next turn.
 
     \b
     foundation:
-      loop: {items: 50, proxy: {enabled: true}}     in infinity.yaml; then a turn is
-    infinity run --until proxy                      score the last proxy, relax what lags, select F, train the next
+      loop: {items: 50, proxy: {enabled: true}}     in infinity.yaml; a turn is then
+    infinity run --until proxy                      score the last proxy, relax weak domains, select F, train a proxy
 
-    A run takes a turn if the scores are others than those of its last budget, and none if they are the same, with --force too. docs/loop.md.
+    A run takes a turn only if the scores differ from those of the last budget, even with --force. See docs/loop.md.
     """
     import polars as pl
     from rich.markup import escape
@@ -35,11 +35,11 @@ def loop(restart: bool) -> None:
     console, lake = open_console(), Lake(data_dir())
     if restart:
         lake.remove("domain_budget", ALL)
-        console.print("All turns are forgotten: the next run begins with the shares of the settings.", highlight=False)
+        console.print("All turns are forgotten: the next run begins with the shares in the settings.", highlight=False)
         return
     state = last_state(lake)
     if state is None:
-        raise InfinityError("No budget was made yet: `infinity run --until domain_budget`.")
+        raise InfinityError("There is no budget yet: `infinity run --until domain_budget`.")
     scores = lake.scan("domain_scores").collect() if lake.manifest("domain_scores") else None
     budget = pl.read_parquet(lake.rows_file("domain_budget", ALL), glob=False)
     for table in loop_tables(scores, budget):
@@ -57,22 +57,20 @@ def _next(lake, scores: "pl.DataFrame | None") -> list[str]:
     settings = Settings().foundation.loop
     if settings.lm_eval:
         return [
-            f"The next run reads {settings.lm_eval}, and takes a turn if the scores there are others than those of the last."
+            f"The next run reads {settings.lm_eval} and takes a turn if its scores differ from those of the last turn."
         ]
     if not settings.items:
-        return ["Nothing is evaluated (foundation.loop.items is 0): the next run leaves the shares as they are."]
+        return ["Nothing is evaluated (foundation.loop.items is 0): the next run keeps the shares."]
     model = list(models_under_test(settings, lake))[-1]
     known = (
         scores is not None and not scores.filter((pl.col("role") == "tested") & (pl.col("model") == model)).is_empty()
     )
     if not known:
-        said = [f"The next run evaluates {model} and takes a turn if its scores are others than those of the last."]
+        result = [f"The next run evaluates {model} and takes a turn if its scores differ from those of the last turn."]
     else:
-        said = [
-            f"{model} has been evaluated: unless settings, benchmarks or F change, the next run leaves the shares as they are."
-        ]
+        result = [f"{model} has been evaluated: the next run keeps the shares unless settings, benchmarks or F change."]
     if not settings.proxy.enabled:
-        said.append(
-            "No proxy is trained (foundation.loop.proxy.enabled is false): what F teaches is not measured here."
+        result.append(
+            "No proxy is trained (foundation.loop.proxy.enabled is false), so the effect of F is not measured."
         )
-    return said
+    return result

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infinity_assets.cli.errors import sentences
+from infinity_assets.cli.errors import report_errors
 from infinity_assets.errors import InfinityError
 from infinity_assets.locations import data_dir
 
@@ -22,34 +22,33 @@ _DAY = 86_400 * 10**9
 
 @click.group()
 def responses() -> None:
-    """The stored answers of models: what no run asks a second time.
+    """Manage the response store: the answers of models, which no run requests a second time.
 
     \b
-    infinity responses stats                   what is there, by model and prompt
-    infinity responses verify                  whether every byte is what was written
-    infinity responses verify --move-aside     takes damaged files out, so that the next run asks again what they held
-    infinity responses prune --dry-run         what nothing that was ever made has used
-    infinity responses compact                 few large files instead of many small ones
+    infinity responses stats                   stored answers by model and prompt
+    infinity responses verify                  check every byte
+    infinity responses verify --move-aside     take damaged files out; the next run requests their answers again
+    infinity responses prune --dry-run         answers that no materialization has used
+    infinity responses compact                 merge many small files into few large ones
 
-    They lie in data/responses/<kind>/<model>/, as Parquet that any tool reads. Runs and these commands may work at the same time, `prune`
-    excepted: see there.
+    The store is data/responses/<kind>/<model>/, in Parquet. These commands can be used during a run, except `prune`.
     """
 
 
 @responses.command()
-@sentences
+@report_errors
 def stats() -> None:
-    """Answers, errors, tokens and bytes, by kind, model and prompt.
+    """Show answers, errors, tokens and bytes by kind, model and prompt.
 
-    An error that is an answer (an invalid one, a prompt too long) is stored and counted here by its class; one that was bad luck (a server
-    that was away) is not stored, and the next run asks again.
+    A permanent error (an invalid answer, a prompt that is too long) is stored and counted by class. A retriable error
+    (a server that is down) is not stored, and the next run makes the request again.
     """
     import polars as pl
 
     from infinity_assets.report.terminal import open_console
 
     store = _store()
-    told = (
+    counts = (
         store.stats()
         .with_columns(errors=pl.format("{} {}", "error", "lines"))
         .group_by("kind", "model", "prompt", maintain_order=True)
@@ -58,16 +57,16 @@ def stats() -> None:
     sizes = store.sizes().with_columns(pl.col("bytes") / 2**20)
     console = open_console()
     columns = ["kind", "model", "prompt", "lines", "prompt_tokens", "completion_tokens", "errors"]
-    console.print(_table("Stored answers", told.select(columns)))
-    console.print(_table("On the disk", sizes.rename({"bytes": "MiB"})))
+    console.print(_table("Stored answers", counts.select(columns)))
+    console.print(_table("On disk", sizes.rename({"bytes": "MiB"})))
 
 
 @responses.command()
-@sentences
+@report_errors
 def compact() -> None:
-    """Merge small files into large ones. Runs do it by themselves; nothing that is stored changes by it.
+    """Merge small files into large ones, without changing the answers. Runs do so on their own.
 
-    Files of 64 MiB and more are left as they are. Safe while runs read and write, and if it is killed.
+    Files of 64 MiB or more stay as they are. The command is safe while runs read and write, and when it is killed.
     """
     store = _store()
     before = store.sizes()
@@ -80,17 +79,18 @@ def compact() -> None:
 @click.option(
     "--move-aside",
     is_flag=True,
-    help="Move what is damaged to data/responses.damaged: the next run asks again what it held.",
+    help="Move damaged files to data/responses.damaged: the next run requests their answers again.",
 )
-@sentences
+@report_errors
 def verify(move_aside: bool) -> None:
-    """Read every file, and name those that cannot be trusted. Exit status 1 if there is one, even when it was moved aside.
+    """Read every file and name the damaged ones. The exit status is 1 if there is one, even if it was moved aside.
 
-    A file's name holds a digest of its bytes: a single bit that changed is found. Keys must be keys, and vectors finite.
+    The name of a file contains a digest of its bytes, so that a single changed bit is detected. Keys must be
+    well-formed and vectors finite.
 
     \b
     infinity responses verify && infinity run
-    infinity responses verify --move-aside; infinity run      asks again what was damaged, and nothing else
+    infinity responses verify --move-aside; infinity run      requests only damaged answers again
     """
     store = _store()
     damages = []
@@ -101,25 +101,26 @@ def verify(move_aside: bool) -> None:
         click.echo(f"Moved to {store.move_aside(damages)}: {_files(len(damages))}.")
     elif damages:
         click.echo(
-            f"{_files(len(damages))} of {_described(store.sizes())}: --move-aside takes them out, so that the next run asks again."
+            f"{_files(len(damages))} of {_described(store.sizes())}: "
+            "--move-aside takes them out, and the next run requests their answers again."
         )
     else:
-        click.echo(f"{_described(store.sizes())}: all as they were written.")
+        click.echo(f"{_described(store.sizes())}: all as written.")
     if damages:
         sys.exit(1)
 
 
 @responses.command()
-@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--dry-run", is_flag=True, help="Only show the answers that would be removed.")
 @click.option(
     "--latest",
     is_flag=True,
-    help="Keep only what the latest materialisation of each partition has used, not those before.",
+    help="Keep only answers that the latest materialization of each partition has used.",
 )
 @click.option(
     "--embeddings",
     is_flag=True,
-    help="Remove vectors, too: no materialisation names those it used, so all that are old enough go.",
+    help="Remove vectors too. Their use is not recorded, so all old ones are removed.",
 )
 @click.option(
     "--older-than",
@@ -127,52 +128,54 @@ def verify(move_aside: bool) -> None:
     type=click.FloatRange(min=0),
     default=7,
     show_default=True,
-    help="Keep what was stored after that.",
+    help="Keep answers that are not older than this.",
 )
 @click.option(
-    "--errors", metavar="CLASSES", help="Instead: remove what failed in these ways, used or not, and however young."
+    "--errors", metavar="CLASSES", help="Remove only errors of these classes, whether used or not, of any age."
 )
-@sentences
+@report_errors
 def prune(dry_run: bool, latest: bool, embeddings: bool, older_than: float, errors: str | None) -> None:
-    """Remove the answers that no materialisation has used, past or present.
+    """Remove the answers that no materialization, past or present, has used.
 
     \b
-    infinity responses prune --dry-run                       look first
+    infinity responses prune --dry-run                       show, but remove nothing
     infinity responses prune
-    infinity responses prune --latest --older-than 0         the least that replays the data as they are now
-    infinity responses prune --errors invalid_request,refused && infinity run --force      asks these again
+    infinity responses prune --latest --older-than 0         keep only what replays the present data
+    infinity responses prune --errors invalid_request,refused && infinity run --force      request these again
 
-    What a materialisation used stands in its book of model calls (`generations`), which is written when it is finished. A run that is under
-    way, or was killed and is to go on, has none yet: --older-than keeps the answers that it made. Only answers that are older, and that a run
-    has just found again, can be taken from under it: it ends well with them, but a replay asks again. So prune while no run works; with
-    --older-than 0 that is a must. The age is that of a file's youngest answer: what was merged with younger ones stays with them.
+    The ledger table `generations` records the answers that a materialization used. It is written at the end, so the
+    answers of a run in progress, or of a killed run to be continued, are not in it yet: --older-than keeps them. Older
+    answers that a run in progress reuses can be removed: the run finishes, but a replay requests them again. Therefore
+    prune while there is no run, and always do so with --older-than 0. The age of a file is that of its youngest answer,
+    so older answers merged with younger ones stay.
 
-    What is removed is asked again if it is ever wanted again, and a model that samples may then answer otherwise.
+    A removed answer is requested again when it is needed, and a model that samples may then give another answer.
     """
     from infinity_assets.catalog.lake import Lake
     from infinity_assets.report.terminal import open_console
 
     if errors:
-        gone = _store().forget([error.strip() for error in errors.split(",")], dry_run)
-        click.echo(f"{gone:,} answers {'would go' if dry_run else 'are gone'}.")
+        removed = _store().forget([error.strip() for error in errors.split(",")], dry_run)
+        click.echo(f"{removed:,} answers {'would be removed' if dry_run else 'removed'}.")
         return
-    store, keys = _store(), Lake(data_dir()).request_keys(latest)
+    store = _store()
+    keys = Lake(data_dir()).request_keys(latest)
     if keys.is_empty():
         raise InfinityError(
-            f"{data_dir()} holds no materialisation that asked a model: nothing says which answers are used, and none is removed."
+            f"{data_dir()} holds no materialization with model calls, so the used answers are unknown: "
+            "no answer is removed."
         )
-    told = store.prune(keys, time.time_ns() - int(older_than * _DAY), embeddings, dry_run)
-    young = told["too_young"].sum()
-    gone, mib = told["removed"].sum(), told["freed"].sum() / 2**20
+    counts = store.prune(keys, time.time_ns() - int(older_than * _DAY), embeddings, dry_run)
+    young = counts["too_young"].sum()
+    removed = counts["removed"].sum()
+    mib = counts["freed"].sum() / 2**20
     open_console().print(
-        _table(
-            "Of the stored answers, not used", told.rename({"removed": "would go" if dry_run else "gone"}).drop("freed")
-        )
+        _table("Unused answers", counts.rename({"removed": "would be removed" if dry_run else "removed"}).drop("freed"))
     )
     click.echo(
-        f"{gone:,} answers {'would go' if dry_run else 'are gone'}, about {mib:,.1f} MiB."
+        f"{removed:,} answers {'would be removed' if dry_run else 'removed'}, about {mib:,.1f} MiB."
         + (
-            f" {young:,} more are not used, but stored (or merged with some that were) in the last {older_than:g} days."
+            f" {young:,} more are unused, but stored, or merged with answers stored, in the last {older_than:g} days."
             if young
             else ""
         )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infinity_assets.cli.errors import sentences
+from infinity_assets.cli.errors import report_errors
 from infinity_assets.errors import InfinityError
 from infinity_assets.locations import data_dir
 
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 @click.group(invoke_without_command=True)
 @click.pass_context
-@sentences
+@report_errors
 def rules(context: click.Context) -> None:
-    """What each rule leaves out of InfInstruct-F: rows judged, failing, failing by it alone, and failing by domain.
+    """Show the rows that each rule leaves out of InfInstruct-F: judged, failing, failing alone, and failing by domain.
 
-    Counted from `measured` and `scored` under the settings in force; nothing is made again. Thresholds: `foundation.rules` in the settings.
+    The rows are counted from `measured` and `scored` under the settings in force; nothing is materialized. Thresholds:
+    `foundation.rules` in the settings.
     """
     from infinity_assets.settings import Settings
 
@@ -41,12 +42,10 @@ def rules(context: click.Context) -> None:
 @click.option(
     "--rows", default=5, show_default=True, type=click.IntRange(1), help="Rows on each side of the threshold."
 )
-@click.option(
-    "--threshold", type=float, help="Say what this threshold would do, and show the rows on both sides of it."
-)
-@sentences
+@click.option("--threshold", type=float, help="Show the effect of this threshold, and the rows on both sides of it.")
+@report_errors
 def show(name: str, rows: int, threshold: float | None) -> None:
-    """The rows nearest to the threshold of rule NAME, on both of its sides.
+    """Show the rows nearest to the threshold of rule NAME, on both sides.
 
     \b
     infinity rules show refusal --rows 10
@@ -54,33 +53,36 @@ def show(name: str, rows: int, threshold: float | None) -> None:
     """
     import polars as pl
 
-    from infinity_assets.report.rule_tables import lines, texts
+    from infinity_assets.report.rule_tables import side_lines, texts
     from infinity_assets.report.terminal import open_console
-    from infinity_assets.selection.rules.counts import bound_of, sides, what_if
-    from infinity_assets.selection.rules.rulebook import with_threshold
+    from infinity_assets.selection.rules.counts import find_bound, sides, what_if
+    from infinity_assets.selection.rules.rulebook import replace_threshold
     from infinity_assets.settings import Settings
 
-    bound, settings, lake, console = bound_of(name), Settings().foundation.rules, _lake(), open_console()
+    bound = find_bound(name)
+    settings = Settings().foundation.rules
+    lake = _lake()
+    console = open_console()
     facts = _facts(lake, settings)
     if threshold is not None:
         if not math.isfinite(threshold):
-            raise InfinityError(f"A threshold is a finite number, not {threshold}.")
+            raise InfinityError(f"A threshold must be a finite number, not {threshold}.")
         with pl.Config(tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True):
             console.print(
                 f"With {threshold:g} for {bound.name}:\n{what_if(facts, bound, settings, threshold)}",
                 highlight=False,
                 markup=False,
             )
-        settings = with_threshold(settings, name, threshold)
-    found = sides(facts, bound, settings, rows)
-    of_them = (
+        settings = replace_threshold(settings, name, threshold)
+    nearest = sides(facts, bound, settings, rows)
+    rows_shown = (
         lake.scan("decontaminated")
         .select("row_id", "messages")
-        .filter(pl.col("row_id").is_in(found["row_id"].implode()))
+        .filter(pl.col("row_id").is_in(nearest["row_id"].implode()))
     )
-    for line in lines(bound, found, texts(of_them.collect(engine="streaming"))):
+    for line in side_lines(bound, nearest, texts(rows_shown.collect(engine="streaming"))):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    if found.is_empty():
+    if nearest.is_empty():
         console.print("No row is judged.")
 
 
@@ -90,12 +92,12 @@ def _lake() -> "Lake":
     lake = Lake(data_dir())
     for asset in ("decontaminated", "measured"):
         if not lake.partitions(asset):
-            raise InfinityError(f"`{asset}` has not been made: `infinity run --until {asset}` makes it.")
+            raise InfinityError(f"`{asset}` has not been materialized: `infinity run --until {asset}`.")
     return lake
 
 
 def _facts(lake: "Lake", settings: "Rules") -> "pl.DataFrame":
-    """What the rules read; without `scored`, no row was scored."""
+    """Return the columns that the rules read. Without `scored`, scores are null."""
     import polars as pl
 
     from infinity_assets.selection.rules import rulebook

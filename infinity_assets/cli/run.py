@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from infinity_assets.cli.errors import sentences
-from infinity_assets.cli.sources import bring
+from infinity_assets.cli.errors import report_errors
+from infinity_assets.cli.sources import fetch_files
 from infinity_assets.errors import InfinityError
 from infinity_assets.locations import data_dir
 
@@ -18,28 +18,26 @@ from infinity_assets.locations import data_dir
 @click.option(
     "--sources",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder whose subfolders are the sources. Remembered in data/pool.json. Default: data/sources.",
+    help="Folder whose subfolders are the sources. Saved in data/pool.json. Default: data/sources.",
 )
 @click.option(
     "--benchmarks",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder whose subfolders are the evaluation sets. Remembered too. Default: data/benchmarks.",
+    help="Folder whose subfolders are the benchmarks. Saved too. Default: data/benchmarks.",
 )
 @click.option(
-    "--only", help="Names of the sources to take, separated by commas. Remembered too; `--only ''` takes all again."
+    "--only", help="Names of the sources to read, separated by commas. Saved too; `--only ''` reads all again."
 )
-@click.option("--until", metavar="ASSET", help="Stop when this asset is made, for example inf_instruct_f.")
-@click.option(
-    "--force", is_flag=True, help="Make everything anew. Answers of models are still taken from the response store."
-)
+@click.option("--until", metavar="ASSET", help="Stop after this asset, for example inf_instruct_f.")
+@click.option("--force", is_flag=True, help="Materialize everything again. Answers still come from the response store.")
 @click.option(
     "--budget",
     metavar="AMOUNT",
-    help="Stop before the model calls of this run have used more: `2M` or `500k tokens` (prompt and completion together), `$5` or `5 eur` by the "
-    "prices in the settings. What was answered is kept, and the next run goes on from there.",
+    help="Stop before the model calls of this run exceed this budget: `2M` or `500k tokens` (prompt and completion), "
+    "`$5` or `5 eur` at the prices in the settings. Answers are kept, and the next run continues.",
 )
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
-@sentences
+@report_errors
 def run(
     sources: Path | None,
     benchmarks: Path | None,
@@ -49,52 +47,55 @@ def run(
     budget: str | None,
     debug: bool,
 ) -> None:
-    """Register the sources and materialise the graph, in this process.
+    """Register the sources and materialize the graph, in this process.
 
-    What did not change since the last run is reused: same inputs, settings and code give the same rows. A run that was killed goes on
-    where it was; answers of models that were stored are not asked again.
+    Partitions with unchanged inputs, settings and code are reused. A killed run can be continued with the same command;
+    stored answers are not requested again.
     """
     from rich.markup import escape
 
     from infinity_assets.catalog import failed_calls
     from infinity_assets.catalog.funnel import funnel
     from infinity_assets.catalog.lake import Lake
-    from infinity_assets.catalog.misread_sources import misread, sentences
-    from infinity_assets.decontamination.report import flagged
+    from infinity_assets.catalog.misread_sources import describe_misread, misread_sources
+    from infinity_assets.decontamination.report import describe_flagged
     from infinity_assets.inference.budget import parse
-    from infinity_assets.reading.hub import waiting
+    from infinity_assets.reading.hub import pending_folders
     from infinity_assets.reading.pool import Pool
     from infinity_assets.report.terminal import TerminalReporter, funnel_table, open_console
     from infinity_assets.runs.runner import Runner
     from infinity_assets.settings import Settings
 
-    console, began, data = open_console(), time.monotonic(), data_dir()
+    console = open_console()
+    began = time.monotonic()
+    data = data_dir()
     allowed = parse(budget) if budget is not None else Settings().calls
     pool = Pool.load(data)
     if sources or only is not None:
-        chosen = sources.absolute() if sources else pool.sources
+        root = sources.absolute() if sources else pool.sources
         pool = pool.model_copy(
-            update={"sources": chosen, "only": tuple(name.strip() for name in only.split(",")) if only else ()}
+            update={"sources": root, "only": tuple(name.strip() for name in only.split(",")) if only else ()}
         )
     if benchmarks:
         pool = pool.model_copy(update={"benchmarks": benchmarks.absolute()})
-    for folder in waiting(pool.sources):
+    for folder in pending_folders(pool.sources):
         if not pool.only or folder.name in pool.only:
-            bring(folder)
+            fetch_files(folder)
     folders = pool.source_folders()
     if not folders:
         raise InfinityError(
             f"{pool.sources} holds no source: put a folder with data there, or `infinity sources add` one."
         )
     pool.save(data)
-    some = f" (only {', '.join(pool.only)})" if pool.only else ""
+    selection = f" (only {', '.join(pool.only)})" if pool.only else ""
     console.print(
-        f"{len(folders)} sources in {pool.sources}{some}, {len(pool.benchmark_folders())} benchmarks in {pool.benchmarks}",
+        f"{len(folders)} sources in {pool.sources}{selection}, "
+        f"{len(pool.benchmark_folders())} benchmarks in {pool.benchmarks}",
         highlight=False,
         markup=False,
         soft_wrap=True,
     )
-    # DuckDB's bindings report leaks on stderr when the interpreter ends while vLLM is loaded, after everything of ours has been said.
+    # DuckDB's bindings report leaks on stderr when the interpreter ends while vLLM is loaded, after all our output.
     atexit.register(lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), 2))
     reporter = TerminalReporter(console)
     runner = Runner(data, pool, reporter)
@@ -103,34 +104,34 @@ def run(
     finally:
         reporter.stop()
     console.print(funnel_table(funnel(data)))
-    for sentence in sentences(misread(data, Settings().ingest.warn_dropped)):
+    for sentence in describe_misread(misread_sources(data, Settings().ingest.warn_dropped)):
         console.print(escape(sentence), style="yellow", highlight=False, soft_wrap=True)
-    for sentence in failed_calls.sentences(data, Settings().calls.warn_failed):
+    for sentence in failed_calls.describe_failed_calls(data, Settings().calls.warn_failed):
         console.print(escape(sentence), style="yellow", highlight=False, soft_wrap=True)
     if Lake(data).manifest("contamination"):
-        for sentence in flagged(Lake(data).scan("contamination").collect()):
+        for sentence in describe_flagged(Lake(data).scan("contamination").collect()):
             console.print(escape(sentence), style="yellow", highlight=False, soft_wrap=True)
     if Lake(data).manifest("benchmarks"):
         held = Lake(data).scan("benchmarks").select("benchmark").unique().collect()["benchmark"]
         if empty := sorted(set(pool.benchmark_folders()) - set(held)):
             console.print(
-                escape(f"No item was found in the benchmarks {', '.join(empty)}: they guard against nothing."),
+                escape(f"The benchmarks {', '.join(empty)} have no items, so they detect no contamination."),
                 style="yellow", highlight=False, soft_wrap=True,
             )  # fmt: skip
     selected = Lake(data).manifest("inf_instruct_f")
     if selected and (short := selected.measures.get("shortfall")):
         console.print(
-            f"InfInstruct-F is {short:,} rows short of its quota: the page of inf_instruct_f says why, by domain.",
+            f"InfInstruct-F is {short:,} rows short of its quota; the page of inf_instruct_f has reasons by domain.",
             style="yellow", highlight=False, soft_wrap=True,
         )  # fmt: skip
     if faults:
         for fault in faults:
-            said = "[yellow]stopped[/yellow]" if fault.stopped else "[red]failed[/red]"
-            console.print(f"{said} {escape(f'{fault.asset}: {fault.sentence}')}", highlight=False, soft_wrap=True)
+            status = "[yellow]stopped[/yellow]" if fault.stopped else "[red]failed[/red]"
+            console.print(f"{status} {escape(f'{fault.asset}: {fault.sentence}')}", highlight=False, soft_wrap=True)
             if debug:
                 console.print(fault.trace, highlight=False, markup=False)
         console.print(
-            "What was finished is kept: run the same command again to go on. --debug shows the traceback.",
+            "Finished partitions are kept: run the same command again to continue. --debug shows the traceback.",
             highlight=False,
         )
         sys.exit(1)
@@ -141,7 +142,8 @@ def run(
                 f"{name}  {file}  and  {data / 'release' / name}.jsonl", highlight=False, markup=False, soft_wrap=True
             )
     console.print(
-        f"{time.monotonic() - began:.0f} s. Look at it: `make ui`, `infinity explain ROW`, `infinity sql`, {data / 'metadata.duckdb'}",
+        f"{time.monotonic() - began:.0f} s. See the results with `make ui`, `infinity explain ROW`, `infinity sql` "
+        f"or {data / 'metadata.duckdb'}",
         highlight=False,
         markup=False,
         soft_wrap=True,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from infinity_assets.cli.errors import sentences
+from infinity_assets.cli.errors import report_errors
 from infinity_assets.errors import InfinityError
 from infinity_assets.locations import data_dir
 from infinity_assets.rows.domains import DOMAINS
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def sources() -> None:
-    """The folders that make the pool.
+    """Manage the sources of the pool.
 
     \b
     infinity sources add ~/downloads/alpaca --licence CC-BY-NC-4.0
@@ -34,20 +34,20 @@ def sources() -> None:
 
 @sources.command()
 @click.argument("what", metavar="PATH|hf://datasets/OWNER/NAME[@REVISION]")
-@click.option("--name", help="What to call it. Default: the name of the folder, file or dataset.")
-@click.option("--licence", help="An SPDX id such as CC-BY-4.0. Default for the Hub: the dataset card's.")
-@click.option("--domain", type=click.Choice(DOMAINS), help="The domain of all rows. Default: told row by row.")
+@click.option("--name", help="Name of the source. Default: the name of the folder, file or dataset.")
+@click.option("--licence", help="SPDX id, for example CC-BY-4.0. Default for the Hub: from the dataset card.")
+@click.option("--domain", type=click.Choice(DOMAINS), help="Domain of all rows. Default: determined per row.")
 @click.option(
     "--language",
-    help="The BCP 47 tag of all rows, such as en. Default: the card's if it names one, else told row by row.",
+    help="BCP 47 tag of all rows, for example en. Default: from the card if it names one language, else per row.",
 )
-@click.option("--layout", help="The layout of every record, such as alpaca. Default: told by the keys.")
-@click.option("--copy", is_flag=True, help="A path: copy the files. Default: link them.")
-@click.option("--config", help="The Hub: which configuration. Default: the dataset's default.")
-@click.option("--split", help="The Hub: which split. Default: train, or the only one.")
-@sentences
+@click.option("--layout", help="Layout of every record, for example alpaca. Default: determined by the keys.")
+@click.option("--copy", is_flag=True, help="Paths only: copy the files. Default: link them.")
+@click.option("--config", help="Hub only: the configuration. Default: the dataset's default.")
+@click.option("--split", help="Hub only: the split. Default: train, or the only one.")
+@report_errors
 def add(what: str, name: str | None, copy: bool, config: str | None, split: str | None, **options: str | None) -> None:
-    """Make a folder, a file or a dataset of the Hugging Face Hub a source.
+    """Add a folder, a file or a dataset of the Hugging Face Hub as a source.
 
     \b
     infinity sources add ~/downloads/alpaca
@@ -55,40 +55,45 @@ def add(what: str, name: str | None, copy: bool, config: str | None, split: str 
     infinity sources add hf://datasets/openai/gsm8k --config main --split train
     infinity sources add hf://datasets/owner/name@v1.0 --name name_v1
 
-    A folder is linked: files that come to it later belong to the source. With --licence, --domain, --language or --layout a folder of links
-    to its files of today is made, with a source.yaml of its own; yours is not written to.
+    A folder is linked, so files added to it later belong to the source. With --licence, --domain, --language or
+    --layout the source is a new folder with links to the present files and its own source.yaml; your folder is not
+    written to.
 
-    Of the Hub, only the files of the configuration and split come; the commit, the licence and the languages are written into source.yaml.
-    If it breaks off, run it again: files that came are not asked for again. A gated dataset wants a token in HF_TOKEN.
+    From the Hub, only the files of the configuration and split are downloaded. The commit, the license and the
+    languages are written to source.yaml. After an interruption run the command again: complete files are not downloaded
+    again. A gated dataset needs a token in HF_TOKEN.
     """
     from infinity_assets.reading import folders, hub
     from infinity_assets.reading.pool import Pool
     from infinity_assets.rows import licences
 
     root = Pool.load(data_dir()).sources
-    said: dict[str, object] = {key: value for key, value in options.items() if value is not None}
-    if "licence" in said:
-        said["licence"] = licences.spdx(str(said["licence"])) or said["licence"]
+    fields: dict[str, object] = {key: value for key, value in options.items() if value is not None}
+    if "licence" in fields:
+        fields["licence"] = licences.spdx(str(fields["licence"])) or fields["licence"]
     if not hub.is_hub(what):
         if config or split:
             raise InfinityError("--config and --split are for datasets of the Hub, hf://datasets/OWNER/NAME.")
         if not Path(what).exists():
-            raise InfinityError(f"There is no {what}; a dataset of the Hub is written hf://datasets/OWNER/NAME.")
-        folder = folders.add(root, Path(what), name, said, copy)
+            raise InfinityError(f"There is no {what}; the address of a dataset of the Hub is hf://datasets/OWNER/NAME.")
+        folder = folders.add(root, Path(what), name, fields, copy)
         source = folders.load_source(folder)
         click.echo(
-            f"{folder.name}: {len(folders.data_files(folder))} files, licence {source.licence}. `infinity run` reads them."
+            f"{folder.name}: {len(folders.data_files(folder))} files, licence {source.licence}. "
+            "`infinity run` reads them."
         )
         return
     if copy:
-        raise InfinityError("--copy is for folders and files; what comes from the Hub is copied in any case.")
-    at = hub.address(what)
+        raise InfinityError("--copy is for folders and files; files from the Hub are always copied.")
+    at = hub.parse_address(what)
     folder = root / (name or at.repo.split("/")[1])
     folders.check_new(root, folder.name)
-    folders.check_layout(said)
+    folders.check_layout(fields)
     plan = hub.resolve(at.repo, at.revision, config, split)
-    came = _shown(folder.name, lambda progress: hub.add(folder, plan, at.url, said, progress))
-    click.echo(_described(folder, plan) if came else f"{folder.name} is there already, at {hub.short(plan.commit)}.")
+    downloaded = _run_with_progress(folder.name, lambda progress: hub.add(folder, plan, at.url, fields, progress))
+    click.echo(
+        _described(folder, plan) if downloaded else f"{folder.name} exists already, at {hub.shorten(plan.commit)}."
+    )
 
 
 @sources.command()
@@ -99,9 +104,9 @@ def add(what: str, name: str | None, copy: bool, config: str | None, split: str 
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder of the sources, as for run.",
 )
-@sentences
+@report_errors
 def fetch(names: tuple[str, ...], root: Path | None) -> None:
-    """Bring the files of sources that are only a source.yaml so far. What is there costs nothing and needs no network.
+    """Download the files of sources that have only a source.yaml. Complete sources need no network.
 
     \b
     mkdir data/sources/gsm8k
@@ -109,16 +114,16 @@ def fetch(names: tuple[str, ...], root: Path | None) -> None:
     infinity sources fetch gsm8k
     infinity sources fetch && infinity run        in CI, with small source.yaml files in the repository
 
-    The commit is written into source.yaml where it names none, so that the next fetch, on any machine, brings the same files.
+    A commit that source.yaml lacks is written there, so that the next fetch, on any machine, downloads the same files.
     """
     from infinity_assets.reading import folders, hub
 
     root = root.absolute() if root else _root()
     for name in names:
-        folders.existing(root, name)
-    waiting = [folder for folder in hub.waiting(root) if not names or folder.name in names]
+        folders.find_existing(root, name)
+    waiting = [folder for folder in hub.pending_folders(root) if not names or folder.name in names]
     for folder in waiting:
-        bring(folder)
+        fetch_files(folder)
     if not waiting:
         click.echo("Nothing to fetch.")
 
@@ -126,56 +131,57 @@ def fetch(names: tuple[str, ...], root: Path | None) -> None:
 @sources.command()
 @click.argument("name")
 @click.option("--revision", help="Branch, tag or commit. Default: the one in the source's url, or main.")
-@sentences
+@report_errors
 def update(name: str, revision: str | None) -> None:
-    """Move a source of the Hub to the newest commit of its branch.
+    """Update a source of the Hub to the newest commit of its branch.
 
     \b
     infinity sources update gsm8k
     infinity sources update gsm8k --revision v1.1
 
-    Files that did not change are kept, those that are gone from the dataset go here too. The next run reads what changed.
+    Unchanged files are kept; files that the dataset no longer has are deleted. The next run reads the changed files.
     """
     from infinity_assets.reading import folders, hub
     from infinity_assets.reading.sources import load_source
 
-    folder = folders.existing(_root(), name)
+    folder = folders.find_existing(_root(), name)
     before = load_source(folder)
-    plan = _shown(name, lambda progress: hub.update(folder, revision, progress))
+    plan = _run_with_progress(name, lambda progress: hub.update(folder, revision, progress))
     if not plan:
-        click.echo(f"{name} is at {hub.short(before.revision)} already.")
+        click.echo(f"{name} is at {hub.shorten(before.revision)} already.")
         return
     click.echo(_described(folder, plan))
     if plan.card["licence"] != before.licence:
         click.echo(
-            f"The card says licence {plan.card['licence']}, source.yaml says {before.licence}: change it there if the card is right."
+            f"The licence in the card is {plan.card['licence']}, in source.yaml {before.licence}: "
+            "change source.yaml if the card is right."
         )
 
 
 @sources.command()
 @click.argument("name")
-@click.option("--delete", is_flag=True, help="Also delete files of data that lie in the folder itself.")
-@sentences
+@click.option("--delete", is_flag=True, help="Also delete data files in the folder itself.")
+@report_errors
 def remove(name: str, delete: bool) -> None:
-    """Take a source out of the pool. Its rows leave the lake, and all that came of them, at the next run.
+    """Remove a source from the pool. The next run removes its rows, and the rows made from them, from the lake.
 
     \b
     infinity sources remove alpaca              a link, or a folder of links
-    infinity sources remove gsm8k --delete      a folder with files of its own
+    infinity sources remove gsm8k --delete      a folder with its own files
 
-    What a link points to is never touched.
+    The targets of links are never touched.
     """
     from infinity_assets.reading import folders
 
     folders.remove(_root(), name, delete)
-    click.echo(f"{name} is out of the pool; its rows leave the lake at the next run.")
+    click.echo(f"{name} is removed from the pool; its rows leave the lake at the next run.")
 
 
 @sources.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
-@sentences
+@report_errors
 def list_sources(as_json: bool) -> None:
-    """The sources, as their folders and source.yaml files say: rows, files, licence, domain, layout, where from.
+    """List the sources with rows, files, license, domain, layout and origin.
 
     \b
     infinity sources list
@@ -187,13 +193,16 @@ def list_sources(as_json: bool) -> None:
     from infinity_assets.reading.sources import data_files, load_source
 
     data = data_dir()
-    pool, lake = Pool.load(data), Lake(data)
-    awaited = {path.name: path for path in hub.waiting(pool.sources) if not pool.only or path.name in pool.only}
+    pool = Pool.load(data)
+    lake = Lake(data)
+    awaited = {path.name: path for path in hub.pending_folders(pool.sources) if not pool.only or path.name in pool.only}
     if not as_json:
         click.echo(f"{pool.sources}")
     for name, folder in sorted((pool.source_folders() | awaited).items()):
-        source, manifest = load_source(folder), lake.manifest("raw_pool", name)
-        files, rows = len(data_files(folder)), manifest.rows_out if manifest else None
+        source = load_source(folder)
+        manifest = lake.manifest("raw_pool", name)
+        files = len(data_files(folder))
+        rows = manifest.rows_out if manifest else None
         if as_json:
             facts = source.model_dump(mode="json", exclude={"path"})
             click.echo(
@@ -205,7 +214,7 @@ def list_sources(as_json: bool) -> None:
             continue
         state = "not fetched" if name in awaited else f"{rows:,} rows" if rows is not None else "not read yet"
         where = source.url or (f"-> {folder.readlink()}" if folder.is_symlink() else "")
-        where += f"@{hub.short(source.revision)}" if source.revision else ""
+        where += f"@{hub.shorten(source.revision)}" if source.revision else ""
         click.echo(
             f"  {name:<28} {state:>14}  {files:>5} files  {source.licence:<18} {source.domain or 'domain by rule':<15} "
             f"{source.layout or 'layout by keys':<15} {where}".rstrip()
@@ -214,20 +223,22 @@ def list_sources(as_json: bool) -> None:
 
 @sources.command()
 @click.argument("what", metavar="PATH|NAME")
-@click.option("--rows", "-n", default=5, show_default=True, type=click.IntRange(0), help="How many rows to show.")
-@click.option("--limit", default=1000, show_default=True, type=click.IntRange(1), help="Records to read of each file.")
+@click.option("--rows", "-n", default=5, show_default=True, type=click.IntRange(0), help="Number of rows to show.")
+@click.option(
+    "--limit", default=1000, show_default=True, type=click.IntRange(1), help="Number of records to read per file."
+)
 @click.option("--all", "everything", is_flag=True, help="Read all records of all files.")
-@click.option("--file", "glob", metavar="GLOB", help="Look at these files only.")
-@click.option("--layout", help="Try this layout for every record, such as alpaca.")
+@click.option("--file", "glob", metavar="GLOB", help="Read these files only.")
+@click.option("--layout", help="Try this layout for every record, for example alpaca.")
 @click.option(
     "--field",
     "fields",
     metavar="NAME=PATH",
     multiple=True,
-    help="Try this line of `fields`, such as output=meta.reply.0. Repeatable.",
+    help="Try this line of `fields`, for example output=meta.reply.0. Repeatable.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-@sentences
+@report_errors
 def preview(
     what: str,
     rows: int,
@@ -238,30 +249,30 @@ def preview(
     fields: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Show what the rows of a source would be, before anything runs. Nothing is written.
+    """Show the rows that a source would give, before a run. Nothing is written.
 
     \b
-    infinity sources preview ~/downloads/faq                             a folder, with a source.yaml or without
+    infinity sources preview ~/downloads/faq                             a folder, with or without a source.yaml
     infinity sources preview ~/downloads/faq/train.jsonl.zst             a file
     infinity sources preview faq                                         a source of the pool
     infinity sources preview faq --layout alpaca --field instruction=ask --field output=meta.reply.0
     infinity sources preview faq --all --json | jq '.dropped'
 
-    Shows what each file is, which files are not read, some rows as they would become, and for records in no known layout the lines of a
-    source.yaml that would make them fit. --layout and --field try such lines without writing them.
+    The preview shows the format of each file, the files that are not read, some rows, and, for records of unknown
+    layout, lines of a source.yaml that would make them fit. --layout and --field try such lines without writing them.
 
-    Only the first records are read, of up to 50 files and as many in an archive, which is quick however large the source is. The exit status
-    is 1 if nothing could be read at all.
+    Only the first records of up to 50 files, and of up to 50 files per archive, are read, so a large source is quick.
+    The exit status is 1 if no record could be read.
     """
     import orjson
 
     from infinity_assets.reading.folders import check_layout
-    from infinity_assets.reading.hub import as_yaml
+    from infinity_assets.reading.hub import to_yaml
     from infinity_assets.reading.preview import Limits
     from infinity_assets.reading.preview import preview as look
     from infinity_assets.report.preview import show, show_lines
     from infinity_assets.report.terminal import open_console
-    from infinity_assets.scoring.content import with_language_and_domain
+    from infinity_assets.scoring.content import fill_language_and_domain
 
     source, files = _previewed(what)
     tried: dict[str, Any] = {"layout": layout} if layout else {}
@@ -270,23 +281,22 @@ def preview(
         tried["fields"] = {**source.fields, **dict(map(_field, fields))}
     source = source.model_copy(update=tried)
     if glob is not None:
-        asked = source.model_copy(update={"include": (glob,)})
-        files = [path for path in (asked.files() if files is None else files) if asked.wants(path.name)]
-        source = asked
-    limits = Limits.none() if everything else Limits(records=limit)
-    seen = look(source, files=files, rows=rows, limits=limits, complete=with_language_and_domain)
+        source = source.model_copy(update={"include": (glob,)})
+        files = [path for path in (source.files() if files is None else files) if source.wants(path.name)]
+    limits = Limits.unlimited() if everything else Limits(records=limit)
+    seen = look(source, files=files, rows=rows, limits=limits, complete=fill_language_and_domain)
     if as_json:
         click.echo(orjson.dumps(seen.as_json(), option=orjson.OPT_INDENT_2))
     else:
         console = open_console()
         show(seen, console)
         if tried:
-            console.print("What was tried, for source.yaml:", highlight=False)
-            show_lines(as_yaml(tried), console)
+            console.print("Lines tried, for source.yaml:", highlight=False)
+            show_lines(to_yaml(tried), console)
     if not seen.readable:
-        named = f" that {glob} names" if glob else ""
+        matching = f" that matches {glob}" if glob else ""
         raise InfinityError(
-            f"Nothing could be read: {what} holds no file of data{named} with a record in it that can be parsed."
+            f"Nothing could be read: {what} holds no data file{matching} with a record that can be parsed."
         )
 
 
@@ -297,16 +307,16 @@ def preview(
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the bytes to this file. Default: to the standard output.",
+    help="File to write the bytes to. Default: standard output.",
 )
-@sentences
+@report_errors
 def raw(name: str, file: str | None, position: int | None, out: Path | None) -> None:
-    """Get back the bytes of a record that was dropped or repaired when a source was read.
+    """Print the bytes of a record that was dropped or repaired when a source was read.
 
     \b
     infinity sources raw faq                                 the files with such records, by reason
-    infinity sources raw faq train.jsonl                     those of one file
-    infinity sources raw faq train.jsonl 1740 > record.json  the bytes, as they stood in the file
+    infinity sources raw faq train.jsonl                     the records of one file
+    infinity sources raw faq train.jsonl 1740 > record.json  the bytes, as in the file
     """
     import polars as pl
 
@@ -322,10 +332,10 @@ def raw(name: str, file: str | None, position: int | None, out: Path | None) -> 
             sys.stdout.buffer.write(data)
         return
     if out:
-        raise InfinityError("--out wants a record: NAME FILE POSITION.")
-    found = quarantined_files(lake, name) if file is None else quarantined_records(lake, name, file)
-    if found.is_empty():
-        click.echo(f"Nothing of {name if file is None else f'{file} in {name}'} was dropped or repaired.")
+        raise InfinityError("--out needs a record: NAME FILE POSITION.")
+    quarantined = quarantined_files(lake, name) if file is None else quarantined_records(lake, name, file)
+    if quarantined.is_empty():
+        click.echo(f"No record of {name if file is None else f'{file} in {name}'} was dropped or repaired.")
         return
     with pl.Config(
         tbl_rows=-1,
@@ -336,16 +346,17 @@ def raw(name: str, file: str | None, position: int | None, out: Path | None) -> 
         tbl_hide_column_data_types=True,
         tbl_formatting="NOTHING",
     ):
-        click.echo(found)
+        click.echo(quarantined)
 
 
 @sources.command()
-@sentences
+@report_errors
 def register() -> None:
-    """Make Dagster's `source` partitions equal to the folders of the pool: a new folder gets one, a removed one loses it.
+    """Synchronize Dagster's `source` partitions with the folders of the pool.
 
     \b
-    infinity sources register && dagster asset materialize -m infinity_assets.definitions --select raw_pool --partition my_source
+    infinity sources register
+    dagster asset materialize -m infinity_assets.definitions --select raw_pool --partition my_source
     """
     import dagster as dg
 
@@ -362,7 +373,11 @@ def register() -> None:
 
 
 def _previewed(what: str) -> "tuple[Source, list[File] | None]":
-    """What a path, or else the name of a source in the pool, stands for; and which files of it, if not all that a run reads."""
+    """Return the source at a path, or else of a name in the pool, and the files to read, `None` for all.
+
+    Raises:
+        InfinityError: There is no such path or source, or the source does not read the file.
+    """
     from infinity_assets.reading import folders
     from infinity_assets.reading.sources import File, load_source
 
@@ -370,32 +385,32 @@ def _previewed(what: str) -> "tuple[Source, list[File] | None]":
     if not path.exists():
         root = _root()
         if Path(what).name != what or not (root / what).is_dir():
-            raise InfinityError(f"There is no {what} here, and no source of that name in {root}.")
-        path = folders.existing(root, what)
+            raise InfinityError(f"There is no path {what}, and no source of that name in {root}.")
+        path = folders.find_existing(root, what)
     if path.is_dir():
         return load_source(path), None
     source = load_source(path.parent)
     if not source.wants(path.name):
-        raise InfinityError(f"{what} would not be read: {source.refuses(path.name)}.")
+        raise InfinityError(f"{what} would not be read: {source.reason_to_skip(path.name)}.")
     return source, [File(path.name, str(path))]
 
 
-def _field(said: str) -> tuple[str, str]:
-    name, equals, path = said.partition("=")
+def _field(text: str) -> tuple[str, str]:
+    name, equals, path = text.partition("=")
     if not equals or not name or not path:
-        raise InfinityError(f"--field {said}: write NAME=PATH, such as output=meta.reply.0.")
+        raise InfinityError(f"--field {text}: write NAME=PATH, for example output=meta.reply.0.")
     return name, path
 
 
 def _root() -> Path:
-    """The folder whose subfolders are the sources."""
+    """Return the folder whose subfolders are the sources."""
     from infinity_assets.reading.pool import Pool
 
     return Pool.load(data_dir()).sources
 
 
-def _shown(name: str, work: Callable[[Callable[[int, int], None]], Any]) -> Any:
-    """Do a download and show how far it is."""
+def _run_with_progress(name: str, work: Callable[[Callable[[int, int], None]], Any]) -> Any:
+    """Run a download and show its progress."""
     from rich.console import Console
 
     from infinity_assets.report.terminal import TerminalReporter
@@ -408,23 +423,23 @@ def _shown(name: str, work: Callable[[Callable[[int, int], None]], Any]) -> Any:
         reporter.stop()
 
 
-def bring(folder: Path) -> None:
-    """Fetch what a source lacks, and say what came."""
+def fetch_files(folder: Path) -> None:
+    """Download the missing files of a source, and print a summary."""
     from infinity_assets.reading import hub
 
-    plan = _shown(folder.name, lambda progress: hub.fetch(folder, progress))
+    plan = _run_with_progress(folder.name, lambda progress: hub.fetch(folder, progress))
     if plan:
         click.echo(_described(folder, plan))
 
 
 def _described(folder: Path, plan: Any) -> str:
-    """What came from the Hub, in a line."""
-    from infinity_assets.reading.hub import short
+    """Return a summary of a download from the Hub."""
+    from infinity_assets.reading.hub import shorten
     from infinity_assets.reading.sources import load_source
 
     size = sum(file.size for file in plan.files.values())
-    spared = f"; {plan.left_out} files of other formats were left out" if plan.left_out else ""
+    left_out = f"; {plan.left_out} files of other formats were left out" if plan.left_out else ""
     return (
-        f"{folder.name}: {plan.repo}@{short(plan.commit)}, {plan.config}, {plan.split}: {len(plan.files)} files, {size / 1e6:,.1f} MB, "
-        f"licence {load_source(folder).licence}{spared}."
+        f"{folder.name}: {plan.repo}@{shorten(plan.commit)}, {plan.config}, {plan.split}: {len(plan.files)} files, "
+        f"{size / 1e6:,.1f} MB, licence {load_source(folder).licence}{left_out}."
     )

@@ -1,1 +1,1 @@
-"""Decontamination: which rows hold a benchmark item, and the evidence for it."""
+"""Decontamination: the rows that hold a benchmark item, and the evidence."""

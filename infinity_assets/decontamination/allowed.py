@@ -1,4 +1,4 @@
-"""The allow-list: texts that everyone quotes, and that therefore are no evidence that a row holds a benchmark item."""
+"""The allow-list: texts so widely quoted that they are no evidence of a benchmark item in a row."""
 
 from pathlib import Path
 
@@ -8,17 +8,17 @@ import yaml
 from infinity_assets.errors import InfinityError
 
 SHIPPED = Path(__file__).with_name("allowed.yaml")
-"""Ours."""
+"""The allow-list of this package."""
 
 ALLOWED = pl.Schema({"name": pl.String, "text": pl.String, "file": pl.String})
 """An allowed text. Key: file, name, text."""
 
 FILE = "allowed.yaml"
-"""How a user's own is called, in the folder of the benchmarks."""
+"""Name of the user's allow-list, in the folder of the benchmarks."""
 
 
-def allowed_texts(benchmarks: Path) -> pl.DataFrame:
-    """The shipped texts, and those that the user put beside the benchmarks, as `ALLOWED`.
+def read_allowed_texts(benchmarks: Path) -> pl.DataFrame:
+    """Return the shipped texts and the user's own, as `ALLOWED`.
 
     Args:
         benchmarks: The folder whose subfolders are the benchmarks.
@@ -32,12 +32,12 @@ def allowed_texts(benchmarks: Path) -> pl.DataFrame:
 
 def _read(file: Path) -> pl.DataFrame:
     try:
-        said = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InfinityError(f"{file} is not valid YAML: {' '.join(str(error).split())}.") from None
     listed = (
-        {name: [text] if isinstance(text, str) else text for name, text in said.items()}
-        if isinstance(said, dict)
+        {name: [text] if isinstance(text, str) else text for name, text in content.items()}
+        if isinstance(content, dict)
         else {"": [None]}
     )
     lines = [

@@ -1,7 +1,9 @@
-"""Compiled search for shared runs of tokens (numba). Imported where it is called: numba takes most of a second.
+"""Compiled search for shared runs of tokens (numba). Import it inside the calling function: numba takes most of a
+second to load.
 
-A run is a stretch of tokens that stands in a text and in a part of an item and cannot be made longer on either end. Tokens are 64-bit hashes.
-`text`, `start` and `length` say where it is, in tokens; `start` counts from the first token of all texts, `at` from that of all parts.
+A run is a stretch of tokens that stands in a text and in a part of an item and cannot be extended at either end. Tokens
+are 64-bit hashes. `text`, `start` and `length` locate a run, in tokens; `start` counts from the first token of all
+texts, `at` from the first token of all parts.
 """
 
 import numpy as np
@@ -14,8 +16,8 @@ _ONE = np.uint64(1)
 
 
 @njit(nogil=True, cache=True)
-def _before(data, begin, place):
-    """The character before a place, and where it begins; 0 at the beginning of the text."""
+def _previous_character(data, begin, place):
+    """Return the character before a place, and where it begins; 0 at the start of the text."""
     if place == begin:
         return 0, begin
     place -= 1
@@ -26,7 +28,11 @@ def _before(data, begin, place):
 
 @njit(nogil=True, cache=True)
 def _is_option_letter(data, begin, stop, start, end):
-    """Whether the token is the letter of an option: `A)`, `(b)`, `C.`, `D:`, `E、`, `[f]` at the start of a word, A to J; signs may be full-width."""
+    """Return whether the token is an option letter, from A to J: `A)`, `(b)`, `C.`, `D:`, `E、`, `[f]` at the start of a
+    word.
+
+    Signs may be full-width.
+    """
     if end - start != 1 or end >= stop:
         return False
     letter = data[start] | 0x20
@@ -37,22 +43,22 @@ def _is_option_letter(data, begin, stop, start, end):
         after -= 0xFEE0
     if not (after == 41 or after == 46 or after == 58 or after == 93 or after == 0x3001):  # ) . : ] 、
         return False
-    before, place = _before(data, begin, start)
+    before, place = _previous_character(data, begin, start)
     if before <= 32 or before == 0x3000:
         return True
     if before >= 0xFF01 and before <= 0xFF5E:
         before -= 0xFEE0
     if before != 40 and before != 91:  # ( [
         return False
-    further = _before(data, begin, place)[0]  # `f(a)` is a call, `grid[i][j]` a subscript
+    further = _previous_character(data, begin, place)[0]  # `f(a)` is a call, `grid[i][j]` a subscript
     return not (
         48 <= further <= 57 or 65 <= (further & 0xFFFFDF) <= 90 or further == 95 or further == 41 or further == 93
     )
 
 
 @njit(nogil=True, cache=True)
-def without_option_letters(data, where, hashes, offsets, starts, ends, wordy):
-    """The tokens that are no option letters, in place: how many each text has left, as offsets."""
+def drop_option_letters(data, where, hashes, offsets, starts, ends, wordy):
+    """Drop option letters from the tokens, in place, and return the new offsets of the texts."""
     kept = np.zeros_like(offsets)
     n = 0
     for text in range(len(offsets) - 1):
@@ -68,20 +74,20 @@ def without_option_letters(data, where, hashes, offsets, starts, ends, wordy):
 
 
 @njit(nogil=True, cache=True)
-def text_hashes(hashes, offsets):
-    """A hash of all tokens of each text, in order."""
-    found = np.empty(len(offsets) - 1, np.uint64)
-    for text in range(len(found)):
+def hash_texts(hashes, offsets):
+    """Return a hash of all tokens of each text, in order."""
+    result = np.empty(len(offsets) - 1, np.uint64)
+    for text in range(len(result)):
         h = np.uint64(offsets[text + 1] - offsets[text])
         for token in range(offsets[text], offsets[text + 1]):
             h = h * _BASE + hashes[token]
-        found[text] = h
-    return found
+        result[text] = h
+    return result
 
 
 @njit(nogil=True, cache=True)
-def _repeats(hashes, first, n):
-    """Whether a run of n tokens, six or more, is but one, two or three of them over and over."""
+def _is_repetitive(hashes, first, n):
+    """Return whether a run of six or more tokens only repeats one, two or three of them."""
     if n < 6:
         return False
     for period in range(1, 4):
@@ -94,15 +100,16 @@ def _repeats(hashes, first, n):
 
 
 @njit(nogil=True, cache=True)
-def gram_hashes(hashes, offsets, n):
-    """The hash of every run of n tokens within a text, and where it begins, but for those that repeat themselves.
+def hash_grams(hashes, offsets, n):
+    """Return the hash and the place of every run of n tokens within a text, except repetitive runs.
 
-    Of these a text of zeros shares as many with a table of zeros as the product of their lengths.
+    Of repetitive runs, a text of zeros shares as many with a table of zeros as the product of their lengths.
     """
     most = 0
     for text in range(len(offsets) - 1):
         most += max(offsets[text + 1] - offsets[text] - n + 1, 0)
-    found, at = np.empty(most, np.uint64), np.empty(most, np.int64)
+    grams = np.empty(most, np.uint64)
+    at = np.empty(most, np.int64)
     high = _ONE
     for _ in range(n - 1):
         high *= _BASE
@@ -113,15 +120,16 @@ def gram_hashes(hashes, offsets, n):
             if token >= offsets[text] + n:
                 h -= hashes[token - n] * high
             h = h * _BASE + hashes[token]
-            if token >= offsets[text] + n - 1 and not _repeats(hashes, token - n + 1, n):
-                found[place], at[place] = h, token - n + 1
+            if token >= offsets[text] + n - 1 and not _is_repetitive(hashes, token - n + 1, n):
+                grams[place] = h
+                at[place] = token - n + 1
                 place += 1
-    return found[:place], at[:place]
+    return grams[:place], at[:place]
 
 
 @njit(nogil=True, cache=True)
-def bit_filter(keys, bits):
-    """A bit for each key: what has none is no key."""
+def build_bit_filter(keys, bits):
+    """Return a bit filter of the keys: a hash whose bit is not set is not a key."""
     words = np.zeros(1 << (bits - 6), np.uint64)
     for key in keys:
         bit = key >> np.uint64(64 - bits)
@@ -130,27 +138,30 @@ def bit_filter(keys, bits):
 
 
 @njit(nogil=True, cache=True)
-def shared_runs(hashes, offsets, n, words, bits, keys, firsts, postings, begins, item_hashes, item_offsets, part_of):
-    """All runs of at least n tokens that texts share with parts, by text.
+def find_shared_runs(
+    hashes, offsets, n, words, bits, keys, firsts, postings, begins, item_hashes, item_offsets, part_of
+):
+    """Return all runs of at least n tokens that texts share with parts, by text.
 
     Args:
-        hashes: The tokens of the texts.
-        offsets: Where each text begins.
-        n: Shortest run.
-        words: `bit_filter` of the keys.
-        bits: Its size, as a power of two.
-        keys: The hashes of all runs of n tokens of the parts, sorted, each once.
-        firsts: Where the places of each key begin in `postings`; one more than there are keys.
+        hashes: Tokens of the texts.
+        offsets: First token of each text.
+        n: Length of the shortest run.
+        words: Bit filter of the keys, from `build_bit_filter`.
+        bits: Size of the filter, as a power of two.
+        keys: Hashes of all runs of n tokens of the parts, sorted, each once.
+        firsts: First place of each key in `postings` (keys + 1 entries).
         postings: Tokens of the parts at which a run with that hash begins.
-        begins: Whether a token of the parts is one of the postings.
-        item_hashes: The tokens of the parts.
-        item_offsets: Where each part begins.
-        part_of: The part of every token.
+        begins: Mask of the tokens of the parts that are postings.
+        item_hashes: Tokens of the parts.
+        item_offsets: First token of each part.
+        part_of: Part of each token.
 
     Returns:
         text, part, start, at, length of each run, int64.
     """
-    capacity, found = 1024, 0
+    capacity = 1024
+    count = 0
     runs = np.empty((capacity, 5), np.int64)
     shift = np.uint64(64 - bits)
     high = _ONE
@@ -191,7 +202,7 @@ def shared_runs(hashes, offsets, n, words, bits, keys, firsts, postings, begins,
                     if begins[at - back]:
                         break
                 if back and begins[at - back]:
-                    continue  # it has been found from there
+                    continue  # the run was found from that posting
                 length = 0
                 while (
                     start + length < stop
@@ -201,86 +212,91 @@ def shared_runs(hashes, offsets, n, words, bits, keys, firsts, postings, begins,
                     length += 1
                 if length < n:
                     continue
-                if found == capacity:
+                if count == capacity:
                     capacity *= 2
                     larger = np.empty((capacity, 5), np.int64)
-                    larger[:found] = runs
+                    larger[:count] = runs
                     runs = larger
-                runs[found, 0], runs[found, 1], runs[found, 2], runs[found, 3], runs[found, 4] = (
+                runs[count, 0], runs[count, 1], runs[count, 2], runs[count, 3], runs[count, 4] = (
                     text,
                     part,
                     start - back,
                     at - back,
                     length + back,
                 )
-                found += 1
-    return runs[:found]
+                count += 1
+    return runs[:count]
 
 
 @njit(nogil=True, cache=True)
-def measure(runs, firsts, n, min_words, cover, words_before, head_ends, reach, of_allowed):
-    """What the runs of each pair of text and part come to.
+def measure(runs, firsts, n, min_words, cover, words_before, head_ends, allowed_until, of_allowed):
+    """Return the tokens and words that the runs of each pair of text and part cover, and the longest runs.
 
     Args:
-        runs: As `shared_runs` gives them, sorted by text, part, at.
-        firsts: Where the runs of each pair begin; one more than there are pairs.
-        n: Tokens of a run that is a hit by itself; 0 for none.
-        min_words: Of these at least so many are words.
-        cover: Shortest run that covers what it shares.
-        words_before: Words before each token of the parts, one more than there are tokens.
-        head_ends: Where the head of each part ends.
-        reach: How far the allowed text reaches in which each token of the parts stands; the token itself if in none.
-        of_allowed: Whether runs inside an allowed text count. A token or two at either end may stick out: they are equal by chance.
+        runs: Runs from `find_shared_runs`, sorted by text, part, at.
+        firsts: First run of each pair (pairs + 1 entries).
+        n: Length of a run that is a hit by itself; 0 if no run is.
+        min_words: Fewest words in such a run.
+        cover: Length of the shortest run that counts as covered.
+        words_before: Number of words before each token of the parts (tokens + 1 entries).
+        head_ends: End of the head of each part.
+        allowed_until: End of the allowed text around each token of the parts; the token itself if there is no such
+            text.
+        of_allowed: Whether runs inside an allowed text count. One or two tokens at either end may lie outside it: they
+            are equal by chance.
 
     Returns:
-        By pair: tokens covered, words covered, tokens of the head covered, words of the head covered, the longest run that is a hit by itself and
-        the longest that covers (-1 for none).
+        By pair: tokens covered, words covered, tokens of the head covered, words of the head covered, the longest run
+            that is a hit by itself and the longest run that covers (-1 if there is no such run).
     """
     pairs = len(firsts) - 1
-    found = np.zeros((pairs, 6), np.int64)
+    result = np.zeros((pairs, 6), np.int64)
     for pair in range(pairs):
         end = head_end = longest_hit = longest = 0
-        found[pair, 4] = found[pair, 5] = -1
+        result[pair, 4] = result[pair, 5] = -1
         for run in range(firsts[pair], firsts[pair + 1]):
             at, length = runs[run, 3], runs[run, 4]
             if not of_allowed:
                 slack = min(2, (length - 1) // 4)
-                if reach[at + slack] >= at + length - slack:
+                if allowed_until[at + slack] >= at + length - slack:
                     continue
             if n and length >= n and length > longest_hit:
                 for start in range(at, at + length - n + 1):
                     if words_before[start + n] - words_before[start] >= min_words:
-                        longest_hit, found[pair, 4] = length, run
+                        longest_hit = length
+                        result[pair, 4] = run
                         break
             if length < cover:
                 continue
             if length > longest:
-                longest, found[pair, 5] = length, run
+                longest = length
+                result[pair, 5] = run
             start, stop = max(at, end), at + length
             if stop > start:
-                found[pair, 0] += stop - start
-                found[pair, 1] += words_before[stop] - words_before[start]
+                result[pair, 0] += stop - start
+                result[pair, 1] += words_before[stop] - words_before[start]
                 end = stop
             start, stop = max(at, head_end), min(at + length, head_ends[runs[run, 1]])
-            if stop > start and stop - at >= cover:  # of a run that goes on behind the head, what is left must be one
-                found[pair, 2] += stop - start
-                found[pair, 3] += words_before[stop] - words_before[start]
+            if stop > start and stop - at >= cover:  # the part of the run inside the head must itself be long enough
+                result[pair, 2] += stop - start
+                result[pair, 3] += words_before[stop] - words_before[start]
                 head_end = stop
-    return found
+    return result
 
 
 @njit(nogil=True, cache=True)
-def spelled(data, where, owners, firsts, lengths, starts, ends):
-    """The tokens of runs as text, a space after each, one run after the other, and where each begins.
+def spell(data, where, owners, firsts, lengths, starts, ends):
+    """Return the tokens of runs as text, with a space after each token, one run after another, and the offset of each
+    run.
 
     Args:
-        data: The texts.
-        where: Where each begins in it.
-        owners: The text of each run.
-        firsts: Its first token.
-        lengths: Its tokens.
-        starts: Where each token begins in its text.
-        ends: Where it ends.
+        data: Bytes of the texts.
+        where: Offset of each text in `data`.
+        owners: Text of each run.
+        firsts: First token of each run.
+        lengths: Number of tokens in each run.
+        starts: Start of each token in its text.
+        ends: End of each token in its text.
     """
     size = 0
     for run in range(len(owners)):

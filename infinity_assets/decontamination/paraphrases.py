@@ -1,6 +1,7 @@
-"""Rows that ask what a benchmark item asks in other words: the prompts nearest to every item's.
+"""Possible paraphrases of benchmark items: the rows whose prompts are nearest to each item.
 
-Vectors cannot tell a paraphrase from another question on the same topic (Tulu 3, arXiv 2411.15124), so this is a list for review.
+Vectors cannot distinguish a paraphrase from another question on the same topic (Tulu 3, arXiv 2411.15124), so this is a
+list for review.
 """
 
 from collections.abc import Callable
@@ -12,10 +13,10 @@ import polars as pl
 from infinity_assets.dedup import close_pairs
 
 PARAPHRASES = pl.Schema({"row_id": pl.String, "benchmark": pl.String, "item_id": pl.String, "similarity": pl.Float32})
-"""A row and an item whose prompts are close. Sorted by benchmark, item, similarity (best first) and row."""
+"""A row and an item with close prompts. Sorted by benchmark, item, similarity (best first) and row."""
 
 
-def nearest(
+def find_paraphrases(
     items: pl.DataFrame,
     item_vectors: npt.NDArray[np.floating],
     prompts: pl.DataFrame,
@@ -25,17 +26,17 @@ def nearest(
     every_from: float | None = None,
     advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> pl.DataFrame:
-    """The rows nearest to every item, by the cosine of their prompts.
+    """Return the rows nearest to every item, by the cosine of their prompts.
 
     Args:
         items: Columns item_id, benchmark.
-        item_vectors: Their vectors, shape (items, width).
+        item_vectors: Vectors of the items, shape (items, width).
         prompts: Distinct prompts: prompt_hash, vector (array).
-        rows: Which rows have which: row_id, prompt_hash.
+        rows: The prompt of each row: row_id, prompt_hash.
         floor: Least cosine.
-        most: Prompts per item; all rows that have one of them are listed.
-        every_from: A cosine from which all prompts are listed, however many an item has; null for none.
-        advance: Told how far it is.
+        most: Prompts per item; all rows with one of them are listed.
+        every_from: Cosine from which all prompts are listed, however many an item has; None for no such cosine.
+        advance: Called with the progress.
 
     Returns:
         Lines of schema `PARAPHRASES`.
@@ -44,17 +45,17 @@ def nearest(
         return pl.DataFrame(schema=PARAPHRASES)
     ordered = prompts.sort("prompt_hash")
     vectors = ordered["vector"].to_numpy()
-    found = close_pairs.nearest(item_vectors, vectors, floor, most, advance=advance)
+    pairs = close_pairs.find_nearest(item_vectors, vectors, floor, most, advance=advance)
     if every_from is not None:
-        found = pl.concat(
-            [found, close_pairs.nearest(item_vectors, vectors, every_from, len(vectors), advance=advance)]
+        pairs = pl.concat(
+            [pairs, close_pairs.find_nearest(item_vectors, vectors, every_from, len(vectors), advance=advance)]
         )
     listed = pl.DataFrame(
         {
-            "prompt_hash": ordered["prompt_hash"].gather(found["row"]),
-            "benchmark": items["benchmark"].gather(found["query"]),
-            "item_id": items["item_id"].gather(found["query"]),
-            "similarity": found["similarity"],
+            "prompt_hash": ordered["prompt_hash"].gather(pairs["row"]),
+            "benchmark": items["benchmark"].gather(pairs["query"]),
+            "item_id": items["item_id"].gather(pairs["query"]),
+            "similarity": pairs["similarity"],
         }
     )
     distinct = rows.select("row_id", "prompt_hash").unique()

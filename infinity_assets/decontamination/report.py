@@ -1,4 +1,4 @@
-"""Which source hits which benchmark, and how much of it."""
+"""The contamination report: the share of each benchmark that each source holds."""
 
 import polars as pl
 
@@ -15,32 +15,35 @@ CONTAMINATION = pl.Schema(
         "rows_excused": pl.Int64,
     }
 )
-"""A source and a benchmark that share something. Key: source, benchmark."""
+"""One line per source and benchmark that share something. Key: source, benchmark."""
 
 MEANING: dict[str, str] = {
     "benchmark": "name of the benchmark's folder",
-    "rows": "rows of the source that are removed for it",
-    "items": "items of the benchmark that those rows hold",
-    "benchmark_items": "items that it has",
+    "rows": "rows of the source that are removed because of the benchmark",
+    "items": "items of the benchmark in those rows",
+    "benchmark_items": "items of the benchmark",
     "share": "items / benchmark_items",
     "flagged": "whether the share is above the setting `decontamination.flag_above`",
-    "rows_reported": "rows with a hit that removes nothing, and none that removes",
+    "rows_reported": "rows with a reported hit and no hit that removes them",
     "rows_excused": "rows whose hits all lie inside allowed texts",
 }
-"""The columns of `CONTAMINATION`, for pages."""
+"""Descriptions of the columns of `CONTAMINATION`, for pages."""
 
 
-def by_source(matches: pl.LazyFrame, copies: pl.LazyFrame, items: pl.LazyFrame, flag_above: float) -> pl.DataFrame:
-    """The hits of every source, the largest share first.
+def measure_contamination(
+    matches: pl.LazyFrame, copies: pl.LazyFrame, items: pl.LazyFrame, flag_above: float
+) -> pl.DataFrame:
+    """Return the hits of every source by benchmark, the largest share first.
 
     Args:
-        matches: Lines as `gate.MATCHES`, with the source of the row.
-        copies: Other sources that hold the content of a row: row_id, source. What one source lost as a duplicate is in it all the same.
+        matches: Lines of schema `gate.MATCHES`, with the source of the row.
+        copies: Other sources that hold the content of a row: row_id, source. A row that a source lost as a duplicate
+            counts for that source, too.
         items: Lines of `benchmarks`.
         flag_above: Share of a benchmark's items above which a source is flagged.
 
     Returns:
-        Lines as `CONTAMINATION`.
+        Lines of schema `CONTAMINATION`.
     """
     hits = matches.select("row_id", "source", "benchmark", "item_id", "verdict")
     everywhere = pl.concat([hits, copies.join(hits.drop("source"), on="row_id").select(hits.collect_schema().names())])
@@ -61,21 +64,26 @@ def by_source(matches: pl.LazyFrame, copies: pl.LazyFrame, items: pl.LazyFrame, 
         .alias("rows_excused"),
     )
     share = pl.col("items") / pl.col("benchmark_items")
-    told = counted.join(sizes, on="benchmark").with_columns(share.alias("share"), (share > flag_above).alias("flagged"))
+    measured = counted.join(sizes, on="benchmark").with_columns(
+        share.alias("share"), (share > flag_above).alias("flagged")
+    )
     return (
-        told.select(list(CONTAMINATION)).sort("share", "source", "benchmark", descending=[True, False, False]).collect()
+        measured.select(list(CONTAMINATION))
+        .sort("share", "source", "benchmark", descending=[True, False, False])
+        .collect()
     )
 
 
-def flagged(contamination: pl.DataFrame) -> list[str]:
-    """What is to be said of each source that is flagged, in one sentence."""
-    of = (
+def describe_flagged(contamination: pl.DataFrame) -> list[str]:
+    """Return one sentence per flagged source."""
+    shares = (
         contamination.filter("flagged")
         .group_by("source", maintain_order=True)
-        .agg(pl.format("{}% of {}", (pl.col("share") * 100).round(1), "benchmark").str.join(", ").alias("what"))
+        .agg(pl.format("{}% of {}", (pl.col("share") * 100).round(1), "benchmark").str.join(", ").alias("holdings"))
     )
-    quoted = {source: source.replace("'", "''") for source in of["source"]}
+    quoted = {source: source.replace("'", "''") for source in shares["source"]}
     return [
-        f"{source} holds {what}: look at it with `infinity sql \"select * from matches where source = '{quoted[source]}'\"`"
-        for source, what in of.iter_rows()
+        f"{source} holds {holdings}: look at it with `infinity sql "
+        f"\"select * from matches where source = '{quoted[source]}'\"`"
+        for source, holdings in shares.iter_rows()
     ]

@@ -1,1 +1,1 @@
-"""De-duplication: which records have the same content, and which of them survives."""
+"""De-duplication: the records with the same content, and the survivor of each group."""

@@ -1,15 +1,16 @@
-"""Pairs of vectors that are close: all of them up to a size, and above it those that hnswlib finds.
+"""Pairs of close vectors: all of them up to a size, and above it those that hnswlib finds.
 
-**Exact.** Every pair is looked at, by blocks of a matrix product over an upper bound of its cosine: the vectors are turned into their
-principal axes, the first of them are kept, and of the rest only its length. By Cauchy and Schwarz the cosine is at most the product over
-what was kept plus the product of the two lengths, which is the scalar product of much shorter vectors. Only pairs that this bound lets
-pass are computed in full.
+**Exact.** Every pair is compared, by blocks of a matrix product over an upper bound of its cosine: the vectors are
+rotated to their principal axes, the first axes are kept, and of the rest only the length. By Cauchy and Schwarz the
+cosine is at most the product over the kept axes plus the product of the two lengths, which is the scalar product of
+much shorter vectors. Only pairs that pass this bound are computed in full.
 
-**Graph.** hnswlib proposes neighbours and nothing else: who is close is decided by the cosine. Equal vectors are merged before they are
-indexed (hnswlib can hang on them with several threads: nmslib/hnswlib #389), and one thread builds the index, in the order of the rows.
+**Graph.** hnswlib only proposes neighbors; the cosine decides which are close. Equal vectors are merged before they are
+indexed (hnswlib can hang on them with several threads: nmslib/hnswlib #389), and one thread builds the index, in the
+order of the rows.
 
-Cosines are computed in double precision. Of half-precision vectors every product, and every sum of up to some thousand of them, is exact
-there, so that not a bit depends on the machine, the threads or the blocks.
+Cosines are computed in double precision. For half-precision vectors every product, and every sum of up to some thousand
+products, is exact in it, so the result does not depend on the machine, the threads or the blocks, to the bit.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -22,19 +23,20 @@ import polars as pl
 _ROWS, _COLUMNS = 1024, 8192
 """Size of a block: 32 MB of single-precision bounds."""
 _AXES = 128
-"""Principal axes kept. With half as many, six times as many pairs have to be computed in full, and the products take hardly less."""
+"""Principal axes kept. With half as many, six times as many pairs are computed in full, and the products take hardly
+less time."""
 _SAMPLE = 20_000
-"""Vectors that the axes are found on. Any axes give the right pairs; good ones leave fewer to compute."""
+"""Vectors from which the axes are computed. Any axes give the right pairs; good ones leave fewer to compute."""
 _SLACK = 1e-3
-"""Single precision: a bound, or hnswlib's cosine, may be off by less than this."""
+"""Largest error of a bound in single precision, or of a cosine from hnswlib."""
 _DENSE = 1 << 16
-"""With more candidates than this in a block, all its cosines are computed, in single precision, to leave fewer."""
+"""Above this many candidates in a block, all its cosines are computed, in single precision, to leave fewer."""
 _FINE = 1e-4
-"""These may be off by less than this."""
+"""Largest error of these single-precision cosines."""
 _CHUNK = 8192
-"""Pairs whose cosines are computed together."""
+"""Pairs whose cosines are computed at a time."""
 _BUFFER = 1 << 23
-"""Pairs held before the weaker ones of a crowd are let go."""
+"""Pairs held before the weaker ones of crowded rows are dropped."""
 _LINKS, _EFFORT, _SEED = 16, 200, 100
 
 Views = Sequence[npt.NDArray[np.floating]]
@@ -49,7 +51,7 @@ class Pairs(NamedTuple):
     similarity: npt.NDArray[np.float32]
 
 
-def close_pairs(
+def find_close_pairs(
     views: Views,
     floor: float,
     most: int,
@@ -60,26 +62,27 @@ def close_pairs(
     exact_up_to: int = 1_000_000,
     advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> Pairs:
-    """The pairs of rows whose similarity is at least `floor`.
+    """Return the pairs of rows whose similarity is at least `floor`.
 
     Args:
-        views: Vectors of any length but zero, shape (rows, width) each. Two rows are as similar as their least similar view.
+        views: Vectors of any length but zero, shape (rows, width) each. The similarity of two rows is that of their
+            least similar view.
         floor: Least cosine.
-        most: A pair is kept if it is among this many most similar of one of its rows (`strongest`).
-        keys: A number per row that does not depend on its place, to settle ties by; the place itself if there is none.
-        groups: Rows of different groups are no pair.
-        fresh: Only pairs with one of these rows are looked for.
-        exact_up_to: With more rows than this the graph proposes, and a pair may be missed.
-        advance: Told how many of how many rows are done.
+        most: A pair is kept if it is among this many most similar pairs of one of its rows (`keep_strongest`).
+        keys: A number per row that does not depend on its place, to break ties; the place itself if there are no keys.
+        groups: Rows of different groups do not form a pair.
+        fresh: If given, only pairs with a fresh row are returned.
+        exact_up_to: Above this many rows hnswlib proposes the pairs, and may miss some.
+        advance: Called with the number of rows done and their total.
 
     Returns:
-        The pairs. Up to `exact_up_to` rows they depend on nothing but the arguments; above it on the version of hnswlib, too.
+        The pairs. Up to `exact_up_to` rows they depend on the arguments alone; above it on the version of hnswlib, too.
     """
     rows = len(views[0])
     keys = np.arange(rows, dtype=np.uint64) if keys is None else keys
-    found = Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
+    pairs = Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
     if rows < 2:
-        return found
+        return pairs
     squares = [_squares(view) for view in views]
     exact = rows <= exact_up_to
     for left, right in (
@@ -94,15 +97,14 @@ def close_pairs(
             [_cosines(view, view, square, square, left, right) for view, square in zip(views, squares, strict=True)]
         )
         near = cosine >= floor
-        found = together(found, Pairs(left[near], right[near], cosine[near].astype(np.float32)))
-        if len(found.left) > _BUFFER:
-            found = strongest(found, rows, most, keys)
-    found = _once(found)
-    return strongest(found, rows, most, keys)
+        pairs = concat_pairs(pairs, Pairs(left[near], right[near], cosine[near].astype(np.float32)))
+        if len(pairs.left) > _BUFFER:
+            pairs = keep_strongest(pairs, rows, most, keys)
+    return keep_strongest(_unique_pairs(pairs), rows, most, keys)
 
 
-def together(one: Pairs, other: Pairs) -> Pairs:
-    """The pairs of both, one after the other."""
+def concat_pairs(one: Pairs, other: Pairs) -> Pairs:
+    """Concatenate two lists of pairs."""
     return Pairs(
         np.concatenate([one.left, other.left]),
         np.concatenate([one.right, other.right]),
@@ -110,10 +112,10 @@ def together(one: Pairs, other: Pairs) -> Pairs:
     )
 
 
-def strongest(pairs: Pairs, rows: int, most: int, keys: npt.NDArray[np.uint64]) -> Pairs:
-    """The pairs that are among the `most` most similar of one of their two rows; ties go by `keys`.
+def keep_strongest(pairs: Pairs, rows: int, most: int, keys: npt.NDArray[np.uint64]) -> Pairs:
+    """Return the pairs that are among the `most` most similar of one of their two rows; ties are broken by `keys`.
 
-    What it drops from a part of the pairs it drops from the whole, so parts may be reduced before they are put together.
+    A pair dropped from a part would be dropped from the whole, so parts may be reduced before they are concatenated.
     """
     ends, others = np.concatenate([pairs.left, pairs.right]), np.concatenate([pairs.right, pairs.left])
     crowded = np.bincount(ends, minlength=rows) > most
@@ -123,7 +125,8 @@ def strongest(pairs: Pairs, rows: int, most: int, keys: npt.NDArray[np.uint64]) 
     kept = ~crowded[pairs.left] | ~crowded[pairs.right]
     crowd = np.flatnonzero(crowded[ends])
     ends, others, number = ends[crowd], others[crowd], number[crowd]
-    # A key of the pair, not of the other row: with that one all rows of a crowd of equals would have the same few neighbours.
+    # Ties are broken by a key of the pair. With a key of the other row, all rows of a crowd of equal vectors would have
+    # the same few neighbors.
     order = np.lexsort((keys[ends] ^ keys[others], -pairs.similarity[number], ends))
     ends, number = ends[order], number[order]
     place = np.arange(len(ends)) - np.searchsorted(ends, ends)
@@ -131,7 +134,7 @@ def strongest(pairs: Pairs, rows: int, most: int, keys: npt.NDArray[np.uint64]) 
     return Pairs(pairs.left[kept], pairs.right[kept], pairs.similarity[kept])
 
 
-def nearest(
+def find_nearest(
     queries: npt.NDArray[np.floating],
     vectors: npt.NDArray[np.floating],
     floor: float,
@@ -139,15 +142,15 @@ def nearest(
     keys: npt.NDArray[np.uint64] | None = None,
     advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> pl.DataFrame:
-    """For every query the vectors nearest to it: all are compared, by blocks.
+    """Return the vectors nearest to each query. All are compared, by blocks.
 
     Args:
         queries: Shape (queries, width).
         vectors: Shape (rows, width).
         floor: Least cosine.
         most: Rows per query.
-        keys: A number per row, to settle ties by; the place if there is none.
-        advance: Told how many of how many rows are done.
+        keys: A number per row, to break ties; the place if there are no keys.
+        advance: Called with the number of rows done and their total.
 
     Returns:
         Columns query, row (places), similarity (Float32); by query, best first.
@@ -162,26 +165,26 @@ def nearest(
             product = asked[above : above + _ROWS] @ across
             least = np.full(len(product), floor)
             if product.shape[1] > most and (product >= floor).sum() > _DENSE:
-                # A row that is one of the best of all is one of the best of its block.
+                # One of the best rows of all is one of the best of its block.
                 least = np.maximum(floor, np.partition(product, -most, axis=1)[:, -most])
             query, row = np.nonzero(product >= (least - _FINE)[:, None])
             query, row = query + above, row + start
             cosine = _cosines(queries, vectors, query_squares, squares, query, row)
             near = cosine >= floor
-            found = {
+            close = {
                 "query": query[near],
                 "row": row[near],
                 "similarity": cosine[near].astype(np.float32),
                 "key": keys[row[near]],
             }
-            ranked = pl.concat([mine, pl.DataFrame(found)]).sort("query", pl.col("similarity") * -1, "key", "row")
+            ranked = pl.concat([mine, pl.DataFrame(close)]).sort("query", pl.col("similarity") * -1, "key", "row")
             best[above] = ranked.filter(pl.int_range(pl.len()).over("query") < most)
         advance(min(start + _COLUMNS, len(vectors)), len(vectors))
     return pl.concat([pl.DataFrame(schema=schema), *(part.drop("key") for part in best.values())])
 
 
 def _squares(vectors: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """Squared lengths; 1 in the place of 0, so that a vector of nothing is close to nothing."""
+    """Return squared lengths, with 1 in place of 0, so that a zero vector is close to nothing."""
     squares = [np.zeros(0)]
     for start in range(0, len(vectors), _CHUNK):
         part = vectors[start : start + _CHUNK].astype(np.float64)
@@ -195,8 +198,8 @@ def _unit(vectors: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
     return single / np.maximum(np.linalg.norm(single, axis=1, keepdims=True), np.finfo(np.float32).tiny)
 
 
-def _joined(views: Views, rows: slice | npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    """One vector per row whose scalar products are the mean of the views' cosines, which is at least the smallest of them."""
+def _join_views(views: Views, rows: slice | npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """Return one vector per row whose products are the mean of the views' cosines: at least the smallest of them."""
     return np.hstack([_unit(view[rows]) for view in views]) / np.float32(np.sqrt(len(views)))
 
 
@@ -227,17 +230,17 @@ def _bounded(
     fresh: npt.NDArray[np.bool_] | None,
     advance: Callable[[int, int], None],
 ) -> Candidates:
-    """The pairs whose bound lets them pass, each once."""
+    """Yield the pairs that pass the bound, each once."""
     rows = len(views[0])
-    sample = _joined(views, np.arange(0, rows, max(1, rows // _SAMPLE)))
+    sample = _join_views(views, np.arange(0, rows, max(1, rows // _SAMPLE)))
     _, axes = np.linalg.eigh(sample.T @ sample)
     axes = axes[:, ::-1][:, :_AXES]
-    # Fresh rows first: a block of them is compared with itself and with all rows behind it.
+    # Fresh rows come first: a block of them is compared with itself and with all later rows.
     order = np.arange(rows) if fresh is None else np.concatenate([np.flatnonzero(fresh), np.flatnonzero(~fresh)])
     asked = rows if fresh is None else int(fresh.sum())
     short = np.empty((rows, axes.shape[1] + 1), np.float32)
     for start in range(0, rows, _COLUMNS):
-        whole = _joined(views, order[start : start + _COLUMNS])
+        whole = _join_views(views, order[start : start + _COLUMNS])
         kept = whole @ axes
         rest = np.einsum("ij,ij->i", whole, whole) - np.einsum("ij,ij->i", kept, kept)
         short[start : start + _COLUMNS] = np.column_stack([kept, np.sqrt(np.maximum(rest, 0))])
@@ -266,7 +269,7 @@ def _promising(
     floor: float,
     most: int,
 ) -> npt.NDArray[np.bool_]:
-    """Which candidates (one, other) of the block above x below can be close and among the `most` most similar of a row of the block."""
+    """Return a mask of the candidates of a block that can be close and among the `most` best of one of its rows."""
     cosine = np.full(len(one), np.inf, np.float32)
     for view in views:
         np.minimum(cosine, (_unit(view[above]) @ _unit(view[below]).T)[one, other], out=cosine)
@@ -290,18 +293,18 @@ def _proposed(
     most: int,
     advance: Callable[[int, int], None],
 ) -> Candidates:
-    """The pairs that a graph proposes; some of them twice."""
+    """Yield the pairs that the graph proposes, some of them twice."""
     import hnswlib
 
     rows, stacked = len(views[0]), np.hstack(views)
     _, first, place = np.unique(stacked, axis=0, return_index=True, return_inverse=True)
-    first = first[place.ravel()]  # of every row, the first row that is equal to it
+    first = first[place.ravel()]  # for each row, the first row equal to it
     distinct = np.unique(first)
     index = hnswlib.Index(space="ip", dim=stacked.shape[1])
     index.init_index(max_elements=len(distinct), ef_construction=_EFFORT, M=_LINKS, random_seed=_SEED)
     for start in range(0, len(distinct), _COLUMNS):
         part = distinct[start : start + _COLUMNS]
-        index.add_items(_joined(views, part), part, num_threads=1)
+        index.add_items(_join_views(views, part), part, num_threads=1)
         advance(start + len(part), 2 * len(distinct))
     ordered = np.argsort(first, kind="stable")
     for apart in range(1, min(most, rows - 1) + 1):
@@ -312,8 +315,8 @@ def _proposed(
     copies = np.flatnonzero(first != np.arange(rows))
     for start in range(0, len(distinct), _COLUMNS):
         part = distinct[start : start + _COLUMNS]
-        left, right = _neighbours(index, _joined(views, part), part, floor - _SLACK, most, len(distinct))
-        # The copies of a row are close to what it is close to. (To the copies of that they are, too: those pairs are left out.)
+        left, right = _neighbours(index, _join_views(views, part), part, floor - _SLACK, most, len(distinct))
+        # The copies of a row are close to its neighbors. Pairs of two copies are left out.
         copied = pl.DataFrame({"first": first[copies], "copy": copies})
         pairs = pl.DataFrame({"left": left, "right": right}, schema={"left": pl.Int64, "right": pl.Int64})
         for one, other in (("left", "right"), ("right", "left")):
@@ -326,24 +329,24 @@ def _proposed(
 def _neighbours(
     index: Any, vectors: npt.NDArray[np.float32], rows: npt.NDArray[np.int64], floor: float, most: int, size: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """What the graph takes for close to these rows. A row whose neighbours are all close is asked for more of them, up to `most`."""
+    """Return the rows that the graph finds close to `rows`, up to `most`; `k` grows while all neighbors are close."""
     asked, k = np.arange(len(rows)), 17
     left, right = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     while len(asked):
         k = min(k, size, most + 1)
         index.set_ef(max(2 * k, _EFFORT))
-        found, distances = index.knn_query(vectors[asked], k=k)
+        neighbours, distances = index.knn_query(vectors[asked], k=k)
         close = 1 - distances >= floor
         more = close.all(axis=1) & (k < min(size, most + 1))
-        row, column = np.nonzero(close & ~more[:, None] & (found != rows[asked][:, None]))
+        row, column = np.nonzero(close & ~more[:, None] & (neighbours != rows[asked][:, None]))
         left.append(rows[asked][row])
-        right.append(found[row, column].astype(np.int64))
+        right.append(neighbours[row, column].astype(np.int64))
         asked, k = asked[more], 4 * k
     return np.concatenate(left), np.concatenate(right)
 
 
-def _once(pairs: Pairs) -> Pairs:
-    """Sorted, each pair once."""
+def _unique_pairs(pairs: Pairs) -> Pairs:
+    """Return the pairs sorted, each once."""
     order = np.lexsort((pairs.right, pairs.left))
     left, right = pairs.left[order], pairs.right[order]
     new = np.ones(len(left), bool)

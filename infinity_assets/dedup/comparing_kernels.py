@@ -1,6 +1,6 @@
 """Compiled loops that compare rows by their signatures (numba).
 
-Imported where they are called: numba takes most of a second. All release the GIL.
+Import this module inside the calling function: numba takes most of a second to load. All loops release the GIL.
 """
 
 import numpy as np
@@ -12,12 +12,13 @@ def link(ordered, bits, leader):
     """Join the components of rows that share a key of one band.
 
     Args:
-        ordered: uint64, ascending: a key's upper bits, then the row in the lower `bits`.
+        ordered: uint64, ascending: the upper bits of a key, then the row in the lower `bits`.
         bits: Bits of the row.
-        leader: int32, union-find over rows, updated: a component's lowest row leads it.
+        leader: int32, union-find over rows, updated: the lowest row of a component leads it.
 
     Returns:
-        The rows that share a key, bucket by bucket, ascending within one; the last row of a bucket as its complement (int32).
+        The rows that share a key (int32), bucket by bucket, ascending within a bucket, whose last row is stored as its
+        complement.
     """
     mask = (np.uint64(1) << np.uint64(bits)) - np.uint64(1)
     shared = np.empty(len(ordered), np.int32)
@@ -40,13 +41,14 @@ def link(ordered, bits, leader):
 
 @njit(nogil=True, cache=True)
 def place(shared, number, order, places):
-    """The buckets of one band in another numbering of the rows.
+    """Renumber the rows in the buckets of one band.
 
     Args:
-        shared: As `link` returns it.
-        number: int32: a row's new number; ascending as the old ones within a component. Negative for rows that are left out.
-        order: int32, filled from its beginning: as `shared`, in new numbers.
-        places: int32, filled: where in `order` a row stands, or -1.
+        shared: Buckets from `link`.
+        number: int32: the new number of each row; within a component in the order of the old ones. Negative for rows
+            left out.
+        order: int32, filled from the start: `shared` in new numbers.
+        places: int32, filled: the place of each row in `order`, or -1.
     """
     places[:] = -1
     for i in range(len(shared)):
@@ -59,7 +61,7 @@ def place(shared, number, order, places):
 
 @njit(nogil=True, cache=True)
 def join(leader, one, other):
-    """Make the components of two rows one."""
+    """Join the components of two rows."""
     while leader[one] != one:
         leader[one] = leader[leader[one]]
         one = leader[one]
@@ -74,14 +76,14 @@ def join(leader, one, other):
 
 @njit(nogil=True, cache=True)
 def join_all(leader, first, second):
-    """Make the components of every pair one."""
+    """Join the components of every pair."""
     for pair in range(len(first)):
         join(leader, first[pair], second[pair])
 
 
 @njit(nogil=True, cache=True)
 def settle(leader):
-    """Let every row point at its component's leader itself."""
+    """Point every row directly at the leader of its component."""
     for row in range(len(leader)):
         leader[row] = leader[leader[row]]
 
@@ -96,7 +98,7 @@ def _ones(word):
 
 @njit(nogil=True, cache=True)
 def similarity(one, other, threshold, answers_alike, answered_one, answered_other):
-    """The Jaccard similarity of two sets of shingles, or -1 if it, or that of their answers' shingles, is below the threshold."""
+    """Return the Jaccard similarity of two sets of shingles; -1 if it, or that of the answers, is too low."""
     both, both_answers = 0, 0
     total = len(one) + len(other)
     need = threshold / (1 + threshold) * total - 1e-9
@@ -140,20 +142,22 @@ def eliminate(
     winner,
     score,
 ):
-    """Within components: walk the rows from the best down; each that is still there eliminates every row after it that is alike.
+    """Walk the rows of components from the best down; each row that is still in eliminates every later row that is
+    alike.
 
-    Two rows are alike if they share a key and their shingles are similar, or if they are a pair that is given. The survivors are the
-    lexicographically first maximal independent set of that relation: they follow from it and the order alone.
+    Two rows are alike if they share a key and their shingles are similar, or if they are a given pair. The survivors
+    are the lexicographically first maximal independent set of that relation: they follow from it and the order alone.
 
     Args:
-        first, last: The rows from `first` up to `last`: whole components, each from its best row down.
-        orders, places: int32, one line per band, as `place` fills them. Eliminated rows are taken out of the buckets of these components.
-        sketches, shingles, begins, sizes, answered: As `sign` makes them; the shingles of row i are `sizes[i]` from `begins[i]`.
+        first, last: Range of rows: whole components, each from its best row down.
+        orders, places: int32, one line per band, from `place`. Eliminated rows are removed from the buckets.
+        sketches, shingles, begins, sizes, answered: Arrays from `sign`; row i has `sizes[i]` shingles from `begins[i]`
+            on.
         threshold: Lowest Jaccard similarity.
-        answers_alike: Whether the answers have to be as similar.
+        answers_alike: Whether the answers must be as similar, too.
         pair_begins, partners, scores: Given pairs: the partners of row i, all after it, and their similarity.
-        winner: int32, filled: the row that eliminated it, or -1.
-        score: float32, filled: their similarity; given pairs add 2.
+        winner: int32, filled: the eliminating row, or -1.
+        score: float32, filled: the similarity of the two rows, plus 2 for a given pair.
     """
     bands, words = len(orders), sketches.shape[1]
     seen = np.full(last - first, -1, np.int32)
@@ -162,19 +166,20 @@ def eliminate(
         if winner[row] >= 0:
             continue
         for band in range(bands):
-            here = places[band, row]
-            if here < 0:
+            entry = places[band, row]
+            if entry < 0:
                 continue
             order = orders[band]
-            kept, ended = here, order[here] < 0
+            kept = entry
+            ended = order[entry] < 0
             while not ended:
-                here += 1
-                ended = order[here] < 0
-                other = ~order[here] if ended else order[here]
+                entry += 1
+                ended = order[entry] < 0
+                other = ~order[entry] if ended else order[entry]
                 if winner[other] >= 0:
                     continue
                 kept += 1
-                if kept < here:
+                if kept < entry:
                     order[kept] = other
                     places[band, other] = kept
                 if seen[other - first] == row:
@@ -187,10 +192,10 @@ def eliminate(
                 differ = np.uint64(0)
                 for word in range(words):
                     differ += _ones(sketches[row, word] ^ sketches[other, word])
-                # Each bit that differs stands for a shingle, at least, that only one of them has.
+                # Each bit that differs stands for at least one shingle that only one of the two rows has.
                 if (total - np.int64(differ)) * 0.5 < need:
                     continue
-                found = similarity(
+                jaccard = similarity(
                     shingles[begins[row] : begins[row] + sizes[row]],
                     shingles[begins[other] : begins[other] + sizes[other]],
                     threshold,
@@ -198,28 +203,30 @@ def eliminate(
                     answered[row],
                     answered[other],
                 )
-                if found >= 0:
-                    winner[other], score[other] = row, found
+                if jaccard >= 0:
+                    winner[other] = row
+                    score[other] = jaccard
             if order[kept] >= 0:
                 order[kept] = ~order[kept]
         for pair in range(pair_begins[row], pair_begins[row + 1]):
             other = partners[pair]
             if winner[other] < 0:
-                winner[other], score[other] = row, scores[pair] + np.float32(2)
+                winner[other] = row
+                score[other] = scores[pair] + np.float32(2)
 
 
 @njit(nogil=True, cache=True)
-def similarities(one, one_begins, other, other_begins, left, right, threshold, found):
-    """The Jaccard similarity of pairs of rows of two tables.
+def similarities(one, one_begins, other, other_begins, left, right, threshold, result):
+    """Fill `result` with the Jaccard similarities of pairs of rows of two tables.
 
     Args:
-        one, one_begins: The shingles of the first table's rows one after another, and where each row's begin; one more than there are rows.
-        other, other_begins: Of the second table, likewise.
-        left, right: A row of the first and one of the second, by pair.
+        one, one_begins: Shingles of the first table, row after row, and the first of each row (rows + 1 entries).
+        other, other_begins: Shingles of the second table, in the same form.
+        left, right: By pair, a row of the first table and one of the second.
         threshold: Lowest similarity that is computed.
-        found: float32, filled: the similarity, or -1 below the threshold.
+        result: float32, filled: the similarity, or -1 below the threshold.
     """
     for pair in range(len(left)):
         i, j = left[pair], right[pair]
         mine, theirs = one[one_begins[i] : one_begins[i + 1]], other[other_begins[j] : other_begins[j + 1]]
-        found[pair] = similarity(mine, theirs, threshold, False, 0, 0)
+        result[pair] = similarity(mine, theirs, threshold, False, 0, 0)

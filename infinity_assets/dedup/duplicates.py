@@ -1,15 +1,16 @@
-"""Which records lose to which row, by one rule for all kinds of duplicates.
+"""Duplicates of every kind, decided by one rule: the records that lose, and the row that each loses to.
 
-Records are ordered by rule, never by arrival: source priority, then score, then row id (then source, file and position, for records that share one).
-In that order they are compared:
+Records are ordered by rule, never by arrival: source priority, then score, then row id (then source, file and position,
+for records that share an id). They are compared in that order:
 
-exact        The same normalised conversation: the first record stays.
+exact        The same normalized conversation: the first record stays.
 near         Similar shingles (`dedup/near.py`).
 semantic     Close embeddings: the given pairs.
-instruction  The same instruction with another answer, if only so many answers are wanted: of those that are left, the first ones stay.
+instruction  The same instruction with another answer, if the number of answers is limited: the first ones stay.
 
-A loser names the row that is kept in its place (`duplicate_of`), and the one that it was compared with (`matched`), which may have lost itself: the
-copy of a row that lost to a near-duplicate matched that row, and is a duplicate of the near-duplicate.
+A loser names the row that is kept in its place (`duplicate_of`) and the row that it was compared with (`matched`). The
+latter may have lost, too: a copy of a row that lost to a near-duplicate matches that row, and is a duplicate of the
+near-duplicate.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -19,7 +20,7 @@ import polars as pl
 
 from infinity_assets.dedup.close_pairs import Pairs
 from infinity_assets.dedup.fingerprints import PLACE
-from infinity_assets.dedup.near import NO_PAIRS, Losers, Signatures, find_losers, touched
+from infinity_assets.dedup.near import NO_PAIRS, Losers, Signatures, find_losers, rows_affected_by
 from infinity_assets.settings import Dedup
 
 DUPLICATES = pl.Schema(
@@ -49,50 +50,55 @@ def find_duplicates(
     workers: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> pl.DataFrame:
-    """Every record that loses to another row.
+    """Return every record that loses to another row.
 
     Args:
-        prints: The fingerprints of every source, by its name.
+        prints: The fingerprints of each source, by its name.
         rule: The settings.
-        neighbours: Pairs that are alike by their embeddings: columns a and b (content hashes), similarity.
-        before: What this function returned for the same rule and these sources without those `added`: what they do not touch is taken from it. With
-            neighbours, or a limit to the answers to an instruction, any source may change the rows of any other, and it is not used.
-        added: Sources that `before` did not see.
+        neighbours: Pairs of similar embeddings: columns a and b (content hashes), similarity.
+        before: The result of an earlier call with the same rule, without the sources in `added`. Lines that those
+            sources cannot affect are taken from it. It is ignored if there are neighbours or a limit on the answers per
+            instruction, because any source may then affect the rows of any other.
+        added: Sources that `before` does not cover.
         workers: Threads.
-        progress: Told how many rows of how many have been compared.
+        progress: Called with the number of rows compared and their total.
 
     Returns:
-        Lines as `DUPLICATES` describes them, by source, file, position and row id.
+        Lines of schema `DUPLICATES`, sorted by source, file, position and row id.
     """
     if not prints:
         return pl.DataFrame(schema=DUPLICATES)
     if before is not None and neighbours is None and not rule.answers_per_instruction:
-        reached = _reached(prints, added, workers)
-        again = find_duplicates(reached, rule, workers=workers, progress=progress)
+        affected = _select_affected(prints, added, workers)
+        again = find_duplicates(affected, rule, workers=workers, progress=progress)
         records = pl.concat(
             [
                 before.clear().select("row_id", *PLACE),
-                *(part.select("row_id", *PLACE).collect() for part in reached.values()),
+                *(part.select("row_id", *PLACE).collect() for part in affected.values()),
             ]
         )
         return pl.concat([before.join(records, on=["row_id", *PLACE], how="anti"), again]).sort(*PLACE, "row_id")
-    records, contents = _ranked(prints, rule)
-    signatures = _signatures(prints, contents["record"].to_numpy())
-    losers = find_losers(signatures, rule.near, _pairs(contents, neighbours), workers, progress)
-    return _told(records, contents, losers, _best_answer(contents, losers, rule.answers_per_instruction))
+    records, contents = _rank(prints, rule)
+    signatures = _read_signatures(prints, contents["record"].to_numpy())
+    losers = find_losers(signatures, rule.near, _number_pairs(contents, neighbours), workers, progress)
+    return _describe_losers(
+        records, contents, losers, _find_best_answers(contents, losers, rule.answers_per_instruction)
+    )
 
 
-def _reached(prints: Mapping[str, pl.LazyFrame], added: Collection[str], workers: int) -> dict[str, pl.LazyFrame]:
-    """The records that share their content or a component with one of the added sources, by source: all that the added ones may change."""
+def _select_affected(
+    prints: Mapping[str, pl.LazyFrame], added: Collection[str], workers: int
+) -> dict[str, pl.LazyFrame]:
+    """Return, by source, the records that an added source may affect: they share their content or a component."""
     columns = ["content_hash", "signed", "keys"]
     light = {source: part.select(columns).collect() for source, part in prints.items()}
     whole = pl.concat([part.select(columns, fresh=pl.lit(source in added)) for source, part in light.items()])
     fresh = whole["fresh"].to_numpy()
     same = whole["content_hash"].is_in(whole.filter("fresh")["content_hash"].implode()).to_numpy()
-    reached = same | touched(whole["keys"].to_numpy(), whole["signed"].to_numpy(), fresh, workers)
+    affected = same | rows_affected_by(whole["keys"].to_numpy(), whole["signed"].to_numpy(), fresh, workers)
     ends = np.cumsum([part.height for part in light.values()])
     parts = {}
-    for (source, part), mine in zip(prints.items(), np.split(reached, ends[:-1]), strict=True):
+    for (source, part), mine in zip(prints.items(), np.split(affected, ends[:-1]), strict=True):
         if mine.any():
             first, last = np.flatnonzero(mine)[[0, -1]]
             parts[source] = (
@@ -101,12 +107,12 @@ def _reached(prints: Mapping[str, pl.LazyFrame], added: Collection[str], workers
     return parts
 
 
-def _ranked(prints: Mapping[str, pl.LazyFrame], rule: Dedup) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The records from the best down, with the number of their content; and of every content its best record, in the same order."""
+def _rank(prints: Mapping[str, pl.LazyFrame], rule: Dedup) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the records from the best down with the number of their content, and each content's best record."""
     columns = ["row_id", *PLACE, "content_hash", "prompt_hash", "score"]
     light = pl.concat([part.select(columns) for part in prints.values()]).with_row_index("record").collect()
     priority = {source: number for number, source in enumerate(rule.source_priority)}
-    # The first half of an id stands for it, where it is the only one of its kind: numbers sort several times as fast as strings.
+    # The first half of an id stands for the id if no other id shares it: numbers sort several times as fast as strings.
     light = light.with_columns(
         pl.col("source").replace_strict(priority, default=len(priority), return_dtype=pl.Int64).alias("rank"),
         pl.col("row_id").str.head(16).str.to_integer(base=16, dtype=pl.UInt64).alias("half"),
@@ -121,9 +127,9 @@ def _ranked(prints: Mapping[str, pl.LazyFrame], rule: Dedup) -> tuple[pl.DataFra
     return records, contents.with_columns(pl.col("content").cast(pl.Int32))
 
 
-def _best_answer(contents: pl.DataFrame, losers: Losers, wanted: int) -> np.ndarray:
-    """For an answer too many among those that lost to nothing: the content that has the best answer to that instruction; else -1."""
-    # Without an answer, the prompt is the content.
+def _find_best_answers(contents: pl.DataFrame, losers: Losers, wanted: int) -> np.ndarray:
+    """Return, for each surplus answer that lost to nothing, the content with the best answer; else -1."""
+    # If there is no answer, the prompt is the content.
     counts = (pl.col("prompt_hash") != pl.col("content_hash")) & (pl.col("winner") < 0)
     group = ["prompt_hash", counts]
     beyond = counts & (pl.int_range(pl.len()).over(group) >= wanted) if wanted else pl.lit(False)
@@ -131,8 +137,8 @@ def _best_answer(contents: pl.DataFrame, losers: Losers, wanted: int) -> np.ndar
     return contents.with_columns(winner=pl.Series(losers.winner)).select(best.alias("best")).to_series().to_numpy()
 
 
-def _signatures(prints: Mapping[str, pl.LazyFrame], records: np.ndarray) -> Signatures:
-    """The signatures of some records; their shingles are read when they are asked for, from the sources that have them."""
+def _read_signatures(prints: Mapping[str, pl.LazyFrame], records: np.ndarray) -> Signatures:
+    """Return the signatures of some records. Shingles are read on request, from the sources that hold them."""
     columns = ["signed", "keys", "sketch", "size", "answered"]
     light = pl.concat([part.select(columns) for part in prints.values()]).collect()[records]
     begins = np.concatenate([[0], np.cumsum([part.select(pl.len()).collect().item() for part in prints.values()])])
@@ -141,7 +147,9 @@ def _signatures(prints: Mapping[str, pl.LazyFrame], records: np.ndarray) -> Sign
         wanted = records[rows].astype(np.int64)
         sizes = light["size"].to_numpy()[rows].astype(np.int64)
         order = np.argsort(wanted)
-        flat, where, taken = [], np.empty(len(rows), np.int64), 0
+        flat = []
+        where = np.empty(len(rows), np.int64)
+        taken = 0
         for part, begin, end in zip(prints.values(), begins[:-1], begins[1:], strict=True):
             mine = order[np.searchsorted(wanted, begin, sorter=order) : np.searchsorted(wanted, end, sorter=order)]
             if len(mine):
@@ -161,21 +169,23 @@ def _signatures(prints: Mapping[str, pl.LazyFrame], records: np.ndarray) -> Sign
     )
 
 
-def _pairs(contents: pl.DataFrame, neighbours: pl.DataFrame | None) -> Pairs:
-    """Pairs of content hashes as pairs of rows of `contents`."""
+def _number_pairs(contents: pl.DataFrame, neighbours: pl.DataFrame | None) -> Pairs:
+    """Return pairs of content hashes as pairs of row numbers of `contents`."""
     if neighbours is None or neighbours.is_empty():
         return NO_PAIRS
     row = contents.select("content_hash", pl.col("content").cast(pl.Int64).alias("row"))
-    found = neighbours.join(row, left_on="a", right_on="content_hash").join(
+    numbered = neighbours.join(row, left_on="a", right_on="content_hash").join(
         row, left_on="b", right_on="content_hash", suffix="_b"
     )
     ends = pl.min_horizontal("row", "row_b").alias("left"), pl.max_horizontal("row", "row_b").alias("right")
-    ordered = found.select(*ends, pl.col("similarity").cast(pl.Float32)).sort("left", "right")
+    ordered = numbered.select(*ends, pl.col("similarity").cast(pl.Float32)).sort("left", "right")
     return Pairs(*(column.to_numpy() for column in ordered))
 
 
-def _told(records: pl.DataFrame, contents: pl.DataFrame, losers: Losers, best_answer: np.ndarray) -> pl.DataFrame:
-    """The line of every record that lost."""
+def _describe_losers(
+    records: pl.DataFrame, contents: pl.DataFrame, losers: Losers, best_answer: np.ndarray
+) -> pl.DataFrame:
+    """Return one line of `DUPLICATES` per record that lost."""
     winner = np.where(losers.winner >= 0, losers.winner, best_answer)
     methods = [best_answer >= 0, losers.given, losers.winner >= 0]
     method = np.select(
@@ -183,11 +193,11 @@ def _told(records: pl.DataFrame, contents: pl.DataFrame, losers: Losers, best_an
     )
     similarity = np.where(losers.winner >= 0, losers.similarity.astype(np.float64).round(6), 1.0)
     survivor = np.where(winner < 0, np.arange(len(winner)), winner)
-    # A row that a near-duplicate lost to may be an answer too many.
+    # The row that a near-duplicate lost to may itself be a surplus answer.
     while (winner[survivor] >= 0).any():
         survivor = np.where(winner[survivor] >= 0, winner[survivor], survivor)
     ids, sources = contents["row_id"], contents["source"]
-    told = contents.select(
+    outcome = contents.select(
         pl.col("content").cast(records.schema["content"]),
         pl.col("record").alias("best"),
         ids.gather(survivor).alias("duplicate_of"),
@@ -200,7 +210,7 @@ def _told(records: pl.DataFrame, contents: pl.DataFrame, losers: Losers, best_an
     )
     copy = pl.col("record") != pl.col("best")
     return (
-        records.join(told, on="content", maintain_order="left")
+        records.join(outcome, on="content", maintain_order="left")
         .filter(copy | pl.col("lost"))
         .with_columns(
             pl.when(copy).then(pl.lit("exact")).otherwise("method").alias("method"),
@@ -212,14 +222,14 @@ def _told(records: pl.DataFrame, contents: pl.DataFrame, losers: Losers, best_an
     )
 
 
-def survivors(rows: pl.DataFrame, losers: pl.DataFrame) -> pl.DataFrame:
-    """The rows that lost to no other, in their order.
+def drop_losers(rows: pl.DataFrame, losers: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows that lost to no other, in their order.
 
-    A record with two equal instances is two rows that share id and place: one line of the losers takes out one of them.
+    A record with two equal instances is two rows with the same id and place: one line of `losers` removes one of them.
 
     Args:
         rows: Rows of the pool.
-        losers: Lines as `find_duplicates` makes them.
+        losers: Lines from `find_duplicates`.
     """
     record = ["row_id", *PLACE]
     nth = pl.int_range(pl.len()).over(record).alias("nth")

@@ -1,14 +1,19 @@
-"""What de-duplication keeps of every record, so that it never reads a text twice: hashes of its content and a MinHash signature.
+"""Fingerprints of records, so that de-duplication never reads a text twice: hashes of the content and a MinHash
+signature.
 
-The content hash is for exact duplicates. For near-duplicates (MinHash: Broder 1997; banded for LSH: Leskovec, Rajaraman and Ullman, Mining of
-Massive Datasets, ch. 3) a row is the set of its shingles, runs of some tokens within a turn; a token is a word, or one CJK character, so that
-Chinese is served as English is. System turns are left out: a long one that a source repeats makes all of its rows alike. Kept are
+The content hash finds exact duplicates. For near-duplicates (MinHash: Broder 1997; banded for LSH: Leskovec, Rajaraman
+and Ullman, Mining of Massive Datasets, ch. 3) a row is the set of its shingles, runs of some tokens within a turn. A
+token is a word, or one CJK character, so that Chinese is served as English is. System turns are left out: a long one
+that a source repeats makes all of its rows alike. A fingerprint keeps
 
-    shingles   the set itself, as 31-bit hashes, so that the true Jaccard similarity can be computed
-    sketch     512 bits, each the parity of the shingles that fall on it: the number of bits in which two sketches differ is a lower bound of
-               the number of shingles that only one of two rows has, which settles most comparisons without a look at the shingles
-               (bitmap filter: Sandes, Teodoro and de Melo, "Bitmap filter", Information Systems 2020)
-    keys       one for each band of the MinHash signature: rows that share one are compared
+    shingles   the set itself, as 31-bit hashes, from which the true Jaccard similarity is computed
+    sketch     512 bits, each the parity of the shingles that fall on it: the number of bits in which two sketches
+    differ is a
+               lower bound of the number of shingles that only one of two rows has, which settles most comparisons
+               without
+               reading the shingles (bitmap filter: Sandes, Teodoro and de Melo, "Bitmap filter", Information Systems
+               2020)
+    keys       one per band of the MinHash signature: rows that share a key are compared
 """
 
 from typing import NamedTuple
@@ -16,11 +21,11 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from infinity_assets.rows.token_hashes import characters, compatible, utf8
+from infinity_assets.rows.token_hashes import character_tables, to_nfkc, to_utf8
 from infinity_assets.settings import Near
 
 PLACE = ["source", "file", "position"]
-"""What identifies a record."""
+"""The columns that identify a record."""
 
 ROLES = ("system", "user", "assistant")
 
@@ -29,7 +34,7 @@ WORDS = 8
 
 
 def schema(rule: Near) -> pl.Schema:
-    """The columns of a fingerprint."""
+    """Return the columns of a fingerprint."""
     return pl.Schema(
         {
             "row_id": pl.String,
@@ -51,41 +56,41 @@ def schema(rule: Near) -> pl.Schema:
 
 
 MEANING = {
-    "content_hash": "128-bit hash of the normalised conversation",
-    "prompt_hash": "128-bit hash of its normalised system and user turns",
-    "chars": "characters of the conversation",
+    "content_hash": "128-bit hash of the normalized conversation",
+    "prompt_hash": "128-bit hash of its normalized system and user turns",
+    "chars": "number of characters in the conversation",
     "score": "the annotation that `dedup.score` names",
-    "size": "distinct shingles; 0 where it can only be an exact duplicate",
-    "answered": "of these, how many stand in an answer",
-    "signed": "whether there are shingles to compare it by",
+    "size": "number of distinct shingles; 0 if the row can only be an exact duplicate",
+    "answered": "number of distinct shingles that stand in an answer",
+    "signed": "whether the row has shingles to compare",
     "keys": "hash of each band of the MinHash signature",
     "sketch": "parity of the shingles, by the lower bits of their hashes",
-    "shingles": "hashes of the shingles, ascending; the lowest bit says whether it stands in an answer",
+    "shingles": "hashes of the shingles, ascending; the lowest bit is set if the shingle stands in an answer",
 }
 
 
 def fingerprint(rows: pl.DataFrame, rule: Near) -> pl.DataFrame:
-    """The fingerprints of records.
+    """Return the fingerprints of records.
 
     Args:
-        rows: Rows of the pool, some ten thousand at a time; a column `score` if there is one.
-        rule: How they are cut into shingles and signed.
+        rows: Rows of the pool, some ten thousand at a time; the column `score` is optional.
+        rule: How rows are cut into shingles and signed.
 
     Returns:
-        One line per record, in their order, as `schema` describes.
+        One line per record, in the same order, with the columns of `schema`.
     """
     from infinity_assets.dedup.signing_kernels import hash_facts, sign
     from infinity_assets.rows.token_kernels import scan_tokens
 
     turns = _turns(rows)
     content_hashes, prompt_hashes = _hashes(turns)
-    tokens, token_turns, *_ = scan_tokens(turns.data, turns.where, *characters())
+    tokens, token_turns, *_ = scan_tokens(turns.data, turns.where, *character_tables())
     shingles, begins, answered, sketches, keys, signed = sign(
         tokens,
         token_turns,
         turns.rows,
         turns.roles,
-        hash_facts(turns.data, turns.where, *characters(), turns.rows, turns.roles),
+        hash_facts(turns.data, turns.where, *character_tables(), turns.rows, turns.roles),
         rule.shingle,
         rule.answers == "alike",
         *_permutations(rule.bands * rule.rows_per_band),
@@ -104,20 +109,20 @@ def fingerprint(rows: pl.DataFrame, rule: Near) -> pl.DataFrame:
         pl.Series("signed", signed, dtype=pl.Boolean),
         pl.Series("keys", keys, dtype=pl.Array(pl.UInt64, rule.bands)),
         pl.Series("sketch", sketches, dtype=pl.Array(pl.UInt64, WORDS)),
-        lists(shingles, begins).alias("shingles"),
+        to_lists(shingles, begins).alias("shingles"),
     )
 
 
-def lists(values: np.ndarray, begins: np.ndarray) -> pl.Series:
-    """Flat values as one list per row."""
+def to_lists(values: np.ndarray, begins: np.ndarray) -> pl.Series:
+    """Return flat values as one list per row."""
     import pyarrow as pa
 
     array = pa.LargeListArray.from_arrays(pa.array(begins, pa.int64()), pa.array(values))
     return pl.Series(pl.from_arrow(array))
 
 
-def content_hashes(rows: pl.DataFrame) -> pl.Series:
-    """The content hash of every row."""
+def compute_content_hashes(rows: pl.DataFrame) -> pl.Series:
+    """Return the content hash of every row."""
     return _hashes(_turns(rows))[0].alias("content_hash")
 
 
@@ -125,15 +130,15 @@ class _Turns(NamedTuple):
     """The turns of some rows, flat."""
 
     rows: np.ndarray
-    """int64: where the turns of a row begin."""
+    """int64: first turn of each row."""
     roles: np.ndarray
-    """uint8: number in `ROLES`."""
+    """uint8: index into `ROLES`."""
     data: np.ndarray
-    """The bytes of their contents in NFKC."""
+    """The bytes of the contents in NFKC."""
     where: np.ndarray
-    """int64: where each begins."""
+    """int64: offset of each content in `data`."""
     chars: np.ndarray
-    """int64: characters before each."""
+    """int64: number of characters before each content."""
 
 
 def _turns(rows: pl.DataFrame) -> _Turns:
@@ -143,8 +148,8 @@ def _turns(rows: pl.DataFrame) -> _Turns:
         .replace_strict({role: number for number, role in enumerate(ROLES)}, return_dtype=pl.UInt8)
         .to_numpy()
     )
-    contents = compatible(turns["content"])
-    return _Turns(_begins(rows["messages"].list.len()), roles, *utf8(contents), _begins(contents.str.len_chars()))
+    contents = to_nfkc(turns["content"])
+    return _Turns(_begins(rows["messages"].list.len()), roles, *to_utf8(contents), _begins(contents.str.len_chars()))
 
 
 def _begins(lengths: pl.Series) -> np.ndarray:
@@ -152,7 +157,9 @@ def _begins(lengths: pl.Series) -> np.ndarray:
 
 
 def _permutations(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Affine permutations of 32-bit numbers, the same everywhere: odd multipliers and offsets, drawn by SplitMix64."""
+    """Return affine permutations of 32-bit numbers, identical everywhere: odd multipliers and offsets, drawn by
+    SplitMix64.
+    """
     with np.errstate(over="ignore"):
         state = np.arange(1, 2 * count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -162,22 +169,22 @@ def _permutations(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _hashes(turns: _Turns) -> tuple[pl.Series, pl.Series]:
-    """Hashes of all turns of every row, and of those that are no answer, as 32 hexadecimal digits."""
+    """Return, as 32 hexadecimal digits, hashes of all turns of every row and of its turns without the answers."""
     import pyarrow as pa
 
     from infinity_assets.dedup.signing_kernels import hash_contents
 
-    found = hash_contents(turns.data, turns.where, *characters(), turns.rows, turns.roles).astype(">u8")
+    hashed = hash_contents(turns.data, turns.where, *character_tables(), turns.rows, turns.roles).astype(">u8")
 
-    def spelled(hashes: np.ndarray) -> pl.Series:
+    def spell(hashes: np.ndarray) -> pl.Series:
         flat = pa.py_buffer(np.ascontiguousarray(hashes))
         return pl.Series(
             pl.from_arrow(pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(hashes), [None, flat]))
         ).bin.encode("hex")
 
-    return spelled(found[:, 0]), spelled(found[:, 1])
+    return spell(hashed[:, 0]), spell(hashed[:, 1])
 
 
 def collision_probability(similarity: np.ndarray, rule: Near) -> np.ndarray:
-    """The probability that two rows of this Jaccard similarity share a band: 1 - (1 - s^r)^b."""
+    """Return the probability that two rows of this Jaccard similarity share a band: 1 - (1 - s^r)^b."""
     return 1 - (1 - similarity**rule.rows_per_band) ** rule.bands

@@ -1,10 +1,10 @@
-"""Which rows are near-duplicates of a better one, from their fingerprints alone.
+"""Near-duplicates, found by fingerprints alone: the rows that a better, similar row eliminates.
 
-Rows that share a band of their signatures (or are a given pair) form components; nothing outside a component matters to it. Within one, rows
-are walked from the best down, and every row that is still there eliminates those after it whose similarity, computed on the shingles, reaches
-the threshold. So every loser is directly similar to the survivor that it names, no two survivors that were compared are alike, and who
-survives follows from the order of the rows, never from that of the work: components run in threads, and one that no new row belongs to need
-not be looked at again.
+Rows that share a band of their signatures (or are a given pair) form components, and a component depends on nothing
+outside it. Rows of a component are walked from the best down, and every row that is still in eliminates the later rows
+whose similarity, computed on the shingles, reaches the threshold. So every loser is directly similar to the survivor
+that it names, and no two survivors that were compared are alike. The survivors follow from the order of the rows, never
+from the order of the work: components run in threads, and a component without a new row need not be computed again.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,29 +29,29 @@ class Signatures:
     sketches: np.ndarray
     """uint64, rows x words."""
     sizes: np.ndarray
-    """int32: distinct shingles."""
+    """int32: number of distinct shingles."""
     answered: np.ndarray
-    """int32: of these, in answers."""
+    """int32: number of distinct shingles that stand in answers."""
     shingles: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
-    """Of the rows that are asked for: the shingles one after another, and where each row's begin."""
+    """Return the shingles of the given rows, one row after another, and the place at which each row begins."""
 
 
 class Losers(NamedTuple):
-    """For every row: who eliminated it."""
+    """The row that eliminated each row."""
 
     winner: np.ndarray
-    """int32: the row, or -1 for a survivor."""
+    """int32: the winning row, or -1 for a survivor."""
     similarity: np.ndarray
-    """float32: of the two; 0 for a survivor."""
+    """float32: similarity of the two rows; 0 for a survivor."""
     given: np.ndarray
-    """bool: whether it was a given pair that did it."""
+    """bool: whether a given pair eliminated the row."""
 
 
 SHINGLES_IN_MEMORY = 2**28
-"""Of the rows that are compared at a time; four bytes each. A component that alone has more is taken whole."""
+"""Shingles of the rows compared at a time; four bytes each. A single component with more is compared as a whole."""
 
 _PORTION = 2_000
-"""Rows that a thread takes at a time, at least."""
+"""Fewest rows that a thread takes at a time."""
 
 NO_PAIRS = Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
 
@@ -63,22 +63,24 @@ def find_losers(
     workers: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Losers:
-    """The rows that are eliminated by a better one.
+    """Return the rows that a better row eliminates.
 
     Args:
-        signatures: Of the rows, from the best down.
-        rule: Threshold, and what must be alike.
-        pairs: Further pairs that are alike.
+        signatures: Signatures of the rows, from the best down.
+        rule: The threshold, and the parts of a row that must be alike.
+        pairs: Further pairs of rows that are alike.
         workers: Threads.
-        progress: Told how many rows of how many are decided.
+        progress: Called with the number of rows decided and their total.
     """
     from infinity_assets.dedup import comparing_kernels as kernels
 
     buckets, leader = _components(signatures.keys, signatures.signed, pairs, workers)
     rows = len(leader)
-    winner, similarity, given = np.full(rows, -1, np.int32), np.zeros(rows, np.float32), np.zeros(rows, bool)
+    winner = np.full(rows, -1, np.int32)
+    similarity = np.zeros(rows, np.float32)
+    given = np.zeros(rows, bool)
     members = np.flatnonzero(np.bincount(leader, minlength=rows)[leader] > 1) if rows else np.empty(0, np.int64)
-    # In an order of their own, component by component, what is compared lies together in memory: several times as fast on large pools.
+    # Ordered by component, rows that are compared lie together in memory: several times as fast on large pools.
     members = members[np.argsort(leader[members], kind="stable")]
     number = np.full(rows, -1, np.int32)
     number[members] = np.arange(len(members), dtype=np.int32)
@@ -87,7 +89,7 @@ def find_losers(
     for shared, order, where in zip(buckets, orders, places, strict=True):
         kernels.place(shared, number, order, where)
     sketches, sizes, answered = signatures.sketches[members], signatures.sizes[members], signatures.answered[members]
-    given_pairs = _renumbered(pairs, number)
+    given_pairs = _renumber(pairs, number)
     pair_begins = np.searchsorted(given_pairs.left, np.arange(len(members) + 1))
     local_winner, score = np.full(len(members), -1, np.int32), np.zeros(len(members), np.float32)
     begins = np.zeros(len(members), np.int64)
@@ -101,8 +103,9 @@ def find_losers(
 
             def work(component: tuple[int, int], shingles: np.ndarray = shingles) -> int:
                 kernels.eliminate(
-                    *component, orders, places, sketches, shingles, begins, sizes, answered, rule.threshold, rule.answers == "alike",
-                    pair_begins, given_pairs.right, given_pairs.similarity, local_winner, score,
+                    *component, orders, places, sketches, shingles, begins, sizes, answered, rule.threshold,
+                    rule.answers == "alike", pair_begins, given_pairs.right, given_pairs.similarity,
+                    local_winner, score,
                 )  # fmt: skip
                 return component[1]
 
@@ -115,8 +118,8 @@ def find_losers(
     return Losers(winner, similarity, given)
 
 
-def touched(keys: np.ndarray, signed: np.ndarray, fresh: np.ndarray, workers: int) -> np.ndarray:
-    """Which rows are in a component with a fresh one: whether any other is eliminated does not depend on them.
+def rows_affected_by(keys: np.ndarray, signed: np.ndarray, fresh: np.ndarray, workers: int) -> np.ndarray:
+    """Return a mask of the rows in a component with a fresh row. The fresh rows cannot affect any other row.
 
     Args:
         keys: uint64, rows x bands.
@@ -125,42 +128,43 @@ def touched(keys: np.ndarray, signed: np.ndarray, fresh: np.ndarray, workers: in
         workers: Threads.
     """
     _, leader = _components(keys, signed, NO_PAIRS, workers)
-    reached = np.zeros(len(leader), bool)
-    reached[leader[fresh]] = True
-    return reached[leader]
+    affected = np.zeros(len(leader), bool)
+    affected[leader[fresh]] = True
+    return affected[leader]
 
 
 def _components(
     keys: np.ndarray, signed: np.ndarray, pairs: Pairs, workers: int
 ) -> tuple[list[np.ndarray], np.ndarray]:
-    """For every band the rows that share a key (as `comparing_kernels.link` returns them), and for every row its component's lowest row."""
+    """Return, by band, the rows that share a key (from `link`), and the lowest row of each row's component."""
     from infinity_assets.dedup import comparing_kernels as kernels
 
     rows = np.flatnonzero(signed).astype(np.uint64)
-    # The upper bits of a key and the row's number in one word: one sort of plain numbers, several times as fast as one of indices.
+    # A word holds the upper bits of a key and the row number: one sort of plain numbers is several times as fast as
+    # one of indices.
     bits = max(len(signed) - 1, 1).bit_length()
     bands = np.ascontiguousarray(keys[signed].T)
 
-    def ordered(band: np.ndarray) -> np.ndarray:
+    def sort_rows(band: np.ndarray) -> np.ndarray:
         return np.sort(band >> np.uint64(bits) << np.uint64(bits) | rows)
 
     leader = np.arange(len(signed), dtype=np.int32)
     with ThreadPoolExecutor(workers) as threads:
-        buckets = [kernels.link(found, bits, leader) for found in threads.map(ordered, bands)]
+        buckets = [kernels.link(entries, bits, leader) for entries in threads.map(sort_rows, bands)]
     kernels.join_all(leader, pairs.left, pairs.right)
     kernels.settle(leader)
     return buckets, leader
 
 
-def _renumbered(pairs: Pairs, number: np.ndarray) -> Pairs:
-    """The pairs by other numbers of their rows."""
+def _renumber(pairs: Pairs, number: np.ndarray) -> Pairs:
+    """Return the pairs with other numbers for their rows."""
     left, right = number[pairs.left].astype(np.int64), number[pairs.right].astype(np.int64)
     order = np.lexsort((right, left))
     return Pairs(left[order], right[order], pairs.similarity[order])
 
 
 def _batches(ends: np.ndarray, sizes: np.ndarray) -> Iterator[list[tuple[int, int]]]:
-    """The components (first row, end), as many at a time as have their shingles in memory together."""
+    """Yield components (first row, end), as many at a time as fit in memory with their shingles."""
     held = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
     batch, begin = [], 0
     for end in ends.tolist():
@@ -174,7 +178,7 @@ def _batches(ends: np.ndarray, sizes: np.ndarray) -> Iterator[list[tuple[int, in
 
 
 def _portions(components: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Neighbouring components put together, so that a thread is not called for two rows."""
+    """Merge neighboring components, so that a thread is not called for two rows."""
     portions = []
     first = components[0][0]
     for begin, end in components:

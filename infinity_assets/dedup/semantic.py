@@ -1,9 +1,11 @@
-"""Semantic de-duplication: contents that say the same in other words (SemDeDup, arXiv 2303.09540, without its clusters).
+"""Semantic de-duplication: contents with the same meaning in other words (SemDeDup, arXiv 2303.09540, without its
+clusters).
 
-A content has two vectors, of its prompt (user turns) and of its answer (assistant turns; the prompt again where there is none). Two contents
-are as similar as the less similar of the two, so that neither a long prompt hides another answer nor an answer another prompt. What the
-vectors cannot vouch for is not judged: a prompt longer than the embedder reads, and a text of tokens that it does not know. What they
-are blind to is compared as it stands, as `facts`.
+A content has two vectors, of its prompt (user turns) and of its answer (assistant turns; the prompt again if there is
+no answer). The similarity of two contents is the lower of the two cosines, so that neither a long prompt hides another
+answer nor an answer another prompt. A content is not judged if its vectors are not reliable: its prompt is longer than
+the embedder reads, or a text consists of unknown tokens. Details to which vectors are blind are compared literally, as
+`facts`.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,14 +15,15 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from infinity_assets.dedup.close_pairs import Pairs, close_pairs, strongest, together
+from infinity_assets.dedup.close_pairs import Pairs, concat_pairs, find_close_pairs, keep_strongest
 from infinity_assets.inference.engines.embedder import Reading
 from infinity_assets.rows import conversation
 from infinity_assets.rows.ids import digest
 from infinity_assets.rows.text import tokens
 
 PAIRS = pl.Schema({"a": pl.String, "b": pl.String, "similarity": pl.Float32})
-"""A pair of contents, by content hash, a < b, and the smaller cosine of their prompts and their answers. Sorted by a and b."""
+"""A pair of contents, by content hash, a < b, and the smaller cosine of their prompts and their answers. Sorted by a
+and b."""
 
 _NUMBER = (
     r"\p{Nd}+(?:[.,]\p{Nd}+)*"
@@ -29,30 +32,32 @@ _NUMBER = (
 )
 _NEGATION = r"\b(?:not|no|never|without|none|nor|neither|cannot)\b|n['’]t\b|[不没無无非勿未别]"
 _SHORT = 5
-"""An answer of at most this many tokens (a label, a number, a name) is a fact: a vector hardly tells one from another."""
+"""An answer of at most this many tokens (a label, a number, a name) is a fact: vectors hardly distinguish such
+answers."""
 
 
 class Encoder(Protocol):
-    """What is asked of an embedder (`inference.engines.embedder.Embedder`)."""
+    """The part of an embedder that is used (`inference.engines.embedder.Embedder`)."""
 
     @property
     def width(self) -> int:
-        """Numbers in a vector."""
+        """Length of a vector."""
         ...
 
     def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """A vector of unit length per text."""
+        """Return a vector of unit length per text."""
         ...
 
     def read(self, texts: Sequence[str]) -> Reading:
-        """How much of every text is seen and known."""
+        """Return the part of each text that is seen and known."""
         ...
 
 
-def embeddings(width: int) -> pl.Schema:
-    """A distinct content of a source with its vectors, in half precision: that moves a cosine by some 0.0001 and halves what is kept.
+def embedding_schema(width: int) -> pl.Schema:
+    """Return the schema of the distinct contents of a source with their vectors.
 
-    `prompt` is null where the embedder knows too little of it, `answer` and `facts` where the content is not judged.
+    Vectors are in half precision: that moves a cosine by some 0.0001 and halves the file. `prompt` is null if too much
+    of it is unknown to the embedder, `answer` and `facts` if the content is not judged.
     """
     vector = pl.Array(pl.Float16, width)
     return pl.Schema(
@@ -67,12 +72,12 @@ def embeddings(width: int) -> pl.Schema:
     )
 
 
-def texts(rows: pl.LazyFrame, fingerprints: pl.LazyFrame) -> pl.LazyFrame:
-    """The texts of every distinct content, in the order of the rows: content_hash, system, prompt, answer.
+def extract_texts(rows: pl.LazyFrame, fingerprints: pl.LazyFrame) -> pl.LazyFrame:
+    """Return the texts of every distinct content, in the order of the rows: content_hash, system, prompt, answer.
 
     Args:
         rows: Rows of the pool.
-        fingerprints: Lines as `dedup.fingerprints.fingerprint` makes them, of these rows.
+        fingerprints: Their fingerprints, from `dedup.fingerprints.fingerprint`.
     """
     one = fingerprints.group_by("content_hash").agg(pl.col("row_id").min())
     return (
@@ -88,10 +93,11 @@ def texts(rows: pl.LazyFrame, fingerprints: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def facts() -> pl.Expr:
-    """What vectors are blind to, as a text: equal in two contents or they are no duplicates.
+def extract_facts() -> pl.Expr:
+    """Return the facts to which vectors are blind, as a text: two contents are duplicates only if it is equal.
 
-    The system prompt (its hash), the numbers of the prompt in their order, the number of its negations, and the whole answer if it is short.
+    They are the system prompt (its hash), the numbers of the prompt in their order, the number of its negations, and
+    the whole answer if it is short.
     """
     prompt = pl.col("prompt").str.normalize("NFKC").str.to_lowercase()
     answer = tokens(pl.col("answer"))
@@ -110,15 +116,15 @@ def facts() -> pl.Expr:
 
 
 def embed(contents: pl.DataFrame, encoder: Encoder, max_unknown: float) -> pl.DataFrame:
-    """The vectors of contents. Equal texts are embedded once.
+    """Return the vectors of contents. Equal texts are embedded once.
 
     Args:
-        contents: Lines as `texts` makes them.
+        contents: Lines from `extract_texts`.
         encoder: The embedder.
-        max_unknown: Texts of which it knows less have no vector.
+        max_unknown: A text with a larger share of unknown tokens has no vector.
 
     Returns:
-        Lines of schema `embeddings`, in the same order.
+        Lines of schema `embedding_schema`, in the same order.
     """
     prompt, answer = (encoder.read(contents[side].to_list()) for side in ("prompt", "answer"))
     readable = prompt.unknown <= max_unknown
@@ -130,23 +136,23 @@ def embed(contents: pl.DataFrame, encoder: Encoder, max_unknown: float) -> pl.Da
     answers = answers.set(pl.Series(~judged), None)
     distinct = pl.concat([prompts, answers]).drop_nulls().unique(maintain_order=True)
     vectors = encoder.encode(distinct.to_list()) if len(distinct) else np.zeros((0, encoder.width))
-    schema = embeddings(encoder.width)
+    schema = embedding_schema(encoder.width)
     table = pl.DataFrame({"text": distinct, "vector": pl.Series(vectors.astype(np.float16), dtype=schema["prompt"])})
 
-    def looked_up(wanted: pl.Series) -> pl.Series:
+    def look_up(wanted: pl.Series) -> pl.Series:
         return wanted.alias("text").to_frame().join(table, on="text", how="left", maintain_order="left")["vector"]
 
     return contents.select(
         "content_hash",
-        looked_up(prompts).alias("prompt"),
-        looked_up(answers).alias("answer"),
-        pl.when(pl.Series(judged)).then(facts()).alias("facts"),
+        look_up(prompts).alias("prompt"),
+        look_up(answers).alias("answer"),
+        pl.when(pl.Series(judged)).then(extract_facts()).alias("facts"),
         pl.Series("cut", prompt.cut),
         pl.Series("unknown", prompt.unknown),
     ).cast(schema)
 
 
-def neighbours(
+def find_neighbours(
     contents: pl.DataFrame,
     floor: float,
     most: int,
@@ -157,20 +163,21 @@ def neighbours(
     fresh: pl.Series | None = None,
     advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> pl.DataFrame:
-    """The pairs of contents that are close.
+    """Return the pairs of close contents.
 
-    With `known`, only what can have changed is compared, and the result is the same as without, to the byte: the fresh contents with all,
-    and contents that had as many pairs as are kept and lost one of them.
+    With `known`, only pairs that can have changed are compared: the fresh contents with all, and contents that had the
+    maximum number of pairs and lost one. The result is the same as without `known`, to the byte.
 
     Args:
         contents: Judged contents, each once: content_hash, prompt, answer, facts, sorted by content_hash.
         floor: Least similarity.
-        most: Pairs kept per content (`close_pairs`).
-        facts: Whether contents of other facts are no pair.
-        exact_up_to: With more contents than this hnswlib proposes the pairs, and `known` is not used.
+        most: Pairs kept per content (`find_close_pairs`).
+        facts: Whether contents with different facts do not form a pair.
+        exact_up_to: Above this many contents hnswlib proposes the pairs, and `known` is not used.
         known: The pairs of an earlier call with the same arguments.
-        fresh: Which contents are new, or have another vector, since then. Contents that are gone need not be told.
-        advance: Told how far it is.
+        fresh: A mask of the contents that are new, or have another vector, since then. Removed contents need not be
+            listed.
+        advance: Called with the progress.
 
     Returns:
         Lines of schema `PAIRS`.
@@ -182,8 +189,8 @@ def neighbours(
     groups = contents["facts"].rank("dense").to_numpy() if facts else None
     kept, again = None, None
     if known is not None and fresh is not None and contents.height <= exact_up_to:
-        kept, again = _still_true(known, hashes, fresh.to_numpy(), most)
-    found = close_pairs(
+        kept, again = _split_known(known, hashes, fresh.to_numpy(), most)
+    close = find_close_pairs(
         [contents["prompt"].to_numpy(), contents["answer"].to_numpy()],
         floor,
         most,
@@ -194,28 +201,28 @@ def neighbours(
         advance=advance,
     )
     if kept is not None:
-        found = strongest(together(kept, found), contents.height, most, keys)
+        close = keep_strongest(concat_pairs(kept, close), contents.height, most, keys)
     pairs = pl.DataFrame(
-        {"a": hashes.gather(found.left), "b": hashes.gather(found.right), "similarity": found.similarity}, schema=PAIRS
+        {"a": hashes.gather(close.left), "b": hashes.gather(close.right), "similarity": close.similarity}, schema=PAIRS
     )
     return pairs.sort("a", "b")
 
 
-def _still_true(
+def _split_known(
     known: pl.DataFrame, hashes: pl.Series, fresh: npt.NDArray[np.bool_], most: int
 ) -> tuple[Pairs, npt.NDArray[np.bool_]]:
-    """The known pairs that stand, and which contents have to be compared with all again."""
+    """Return the known pairs that still hold, and a mask of the contents that must be compared with all again."""
     place = pl.DataFrame({"hash": hashes, "place": np.arange(len(hashes))})
     ends = [
         known.select(pl.col(end).alias("hash")).join(place, on="hash", how="left", maintain_order="left")["place"]
         for end in "ab"
     ]
     left, right = (end.fill_null(-1).to_numpy() for end in ends)
-    gone = np.append(fresh, True)  # the place -1 is that of a content that is no longer there
+    gone = np.append(fresh, True)  # place -1 stands for a removed content
     broken = gone[left] | gone[right]
     touched = np.concatenate([left, right])
     full = np.bincount(touched[touched >= 0], minlength=len(hashes)) >= most
-    # A content with fewer pairs than are kept has all of its pairs in `known`; one with as many may have a weaker one to take a lost one's place.
+    # Below the maximum number of pairs, `known` holds all pairs of a content; at it, a weaker pair may replace one.
     lost = np.zeros(len(hashes) + 1, bool)
     lost[left[broken]] = lost[right[broken]] = True
     again = fresh | (full & lost[:-1])
@@ -223,10 +230,10 @@ def _still_true(
     return Pairs(left[stands], right[stands], known["similarity"].to_numpy()[stands]), again
 
 
-def would_go(pairs: pl.DataFrame, threshold: float) -> int:
-    """How many contents would be dropped at a threshold, if of every pair the content of the lower hash had priority.
+def count_losers(pairs: pl.DataFrame, threshold: float) -> int:
+    """Return the number of contents that would be dropped at a threshold if in every pair the lower hash had priority.
 
-    A content goes if it is close to one that stays and comes before it.
+    A content is dropped if it is close to an earlier one that stays.
     """
     close = pairs.filter(pl.col("similarity") >= threshold)
     hashes = pl.concat([close["a"], close["b"]]).unique().sort()

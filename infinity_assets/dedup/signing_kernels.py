@@ -1,37 +1,37 @@
 """Compiled loops that make fingerprints: hashes of contents, and MinHash signatures (numba).
 
-Imported where they are called: numba takes most of a second. All release the GIL.
+Import this module inside the calling function: numba takes most of a second to load. All loops release the GIL.
 """
 
 import numpy as np
 from numba import njit
 
 from infinity_assets.rows.character_classes import NUMBER, SPACE, SYMBOL
-from infinity_assets.rows.token_kernels import decode, mixed
+from infinity_assets.rows.token_kernels import decode, mix
 
 _BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no power of it vanishes modulo 2^64
 _SYSTEM, _ANSWER = 0, 2
-"""Turns as `fingerprints.ROLES` numbers them."""
+"""Numbers of roles, as in `fingerprints.ROLES`."""
 
 _C1, _C2 = np.uint64(0x87C37B91114253D5), np.uint64(0x4CF5AD432745937F)  # of MurmurHash3, as are the rotations below
 _TURN = np.uint64(1) << np.uint64(32)
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _rotated(value, bits):
+def _rotate(value, bits):
     return value << np.uint64(bits) | value >> np.uint64(64 - bits)
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _absorbed(low, high, word):
-    """A 128-bit state with a word mixed in: two lanes, each with a bijection of its own."""
-    low = _rotated(low ^ _rotated(word * _C1, 31) * _C2, 27) * np.uint64(5) + np.uint64(0x52DCE729)
-    return low, _rotated(high ^ _rotated(word * _C2, 33) * _C1, 31) * np.uint64(5) + np.uint64(0x38495AB5)
+def _absorb(low, high, word):
+    """Mix a word into a 128-bit state: two lanes, each with a bijection of its own."""
+    low = _rotate(low ^ _rotate(word * _C1, 31) * _C2, 27) * np.uint64(5) + np.uint64(0x52DCE729)
+    return low, _rotate(high ^ _rotate(word * _C2, 33) * _C1, 31) * np.uint64(5) + np.uint64(0x38495AB5)
 
 
 @njit(nogil=True, cache=True)
-def _absorbed_text(low, high, data, begin, stop, classes, lower):
-    """A state with the normal form of a text mixed in, three code points of 21 bits to a word."""
+def _absorb_text(low, high, data, begin, stop, classes, lower):
+    """Mix the normal form of a text into a state, three code points of 21 bits to a word."""
     word, held = np.uint64(0), 0
     began, gap = False, False
     p = begin
@@ -45,23 +45,24 @@ def _absorbed_text(low, high, data, begin, stop, classes, lower):
             word = word << np.uint64(21) | np.uint64(32)
             held += 1
             if held == 3:
-                low, high = _absorbed(low, high, word)
+                low, high = _absorb(low, high, word)
                 word, held = np.uint64(0), 0
         word = word << np.uint64(21) | np.uint64(lower[code])
         held += 1
         if held == 3:
-            low, high = _absorbed(low, high, word)
+            low, high = _absorb(low, high, word)
             word, held = np.uint64(0), 0
         began, gap = True, False
-    return _absorbed(low, high, word << np.uint64(2) | np.uint64(held))
+    return _absorb(low, high, word << np.uint64(2) | np.uint64(held))
 
 
 @njit(nogil=True, cache=True)
 def hash_contents(data, where, classes, lower, row_turns, roles):
-    """128-bit hashes of the normalised turns of every row: of all of them, and of those that are no answer.
+    """Return 128-bit hashes of the normalized turns of every row: of all turns, and of the turns without the answers.
 
-    What is hashed is, for every turn, its role and the code points of its text in lower case, runs of white space made one space and none at
-    either end (`rows.text.normalised`, of a text in NFKC). Not cryptographic: two lanes of MurmurHash3's mixing.
+    Each turn contributes its role and the code points of its text in lower case, with runs of white space replaced by
+    one space and stripped at both ends (`rows.text.normalize_text`, of a text in NFKC). The hash is not cryptographic:
+    two lanes of MurmurHash3's mixing.
 
     Returns:
         uint64, rows x (content, prompt) x 2.
@@ -71,35 +72,37 @@ def hash_contents(data, where, classes, lower, row_turns, roles):
     for row in range(rows):
         low, high = np.uint64(0), np.uint64(0)
         prompt_low, prompt_high = low, high
-        same = True  # until there is an answer, the prompt is all there is
+        same = True  # up to the first answer, the prompt and the content are equal
         for turn in range(row_turns[row], row_turns[row + 1]):
-            begin, stop, role = where[turn], where[turn + 1], _TURN | np.uint64(roles[turn])
+            begin = where[turn]
+            stop = where[turn + 1]
+            role = _TURN | np.uint64(roles[turn])
             if roles[turn] == _ANSWER and same:
                 prompt_low, prompt_high, same = low, high, False
-            low, high = _absorbed(low, high, role)
-            low, high = _absorbed_text(low, high, data, begin, stop, classes, lower)
+            low, high = _absorb(low, high, role)
+            low, high = _absorb_text(low, high, data, begin, stop, classes, lower)
             if roles[turn] != _ANSWER and not same:
-                prompt_low, prompt_high = _absorbed(prompt_low, prompt_high, role)
-                prompt_low, prompt_high = _absorbed_text(prompt_low, prompt_high, data, begin, stop, classes, lower)
+                prompt_low, prompt_high = _absorb(prompt_low, prompt_high, role)
+                prompt_low, prompt_high = _absorb_text(prompt_low, prompt_high, data, begin, stop, classes, lower)
         if same:
             prompt_low, prompt_high = low, high
-        hashes[row, 0] = _finished(low, high)
-        hashes[row, 1] = _finished(prompt_low, prompt_high)
+        hashes[row, 0] = _finish(low, high)
+        hashes[row, 1] = _finish(prompt_low, prompt_high)
     return hashes
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _finished(low, high):
+def _finish(low, high):
     low += high
     high += low
-    low, high = mixed(low), mixed(high)
+    low, high = mix(low), mix(high)
     low += high
     return low, high + low
 
 
 @njit(nogil=True, cache=True)
 def _sort(values, scratch, counts):
-    """Ascending, in place: by radix, which on some hundred numbers takes a quarter of the time of comparing them.
+    """Sort in place, ascending, by radix: for some hundred numbers, a quarter of the time of a comparison sort.
 
     Args:
         values: uint32.
@@ -130,48 +133,54 @@ def _sort(values, scratch, counts):
 
 @njit(nogil=True, cache=True)
 def hash_facts(data, where, classes, lower, row_turns, roles):
-    """A hash of the numbers and symbols of every row's user turns, in their order: uint64."""
+    """Return a hash of the numbers and symbols of every row's user turns, in their order: uint64."""
     facts = np.zeros(len(row_turns) - 1, np.uint64)
     for row in range(len(facts)):
-        found = np.uint64(0)
+        state = np.uint64(0)
         for turn in range(row_turns[row], row_turns[row + 1]):
             if roles[turn] == _SYSTEM or roles[turn] == _ANSWER:
                 continue
-            p, stop, number = where[turn], where[turn + 1], False
+            p = where[turn]
+            stop = where[turn + 1]
+            number = False
             while p < stop:
                 code, size = decode(data, p)
                 p += size
                 kind = classes[code]
                 if kind in (NUMBER, SYMBOL):
                     if kind == NUMBER and not number:
-                        found = mixed(found)  # 1 and 2 are not 12
-                    found = mixed(found * _BASE + np.uint64(lower[code]))
+                        state = mix(state)  # 1 and 2 are not 12
+                    state = mix(state * _BASE + np.uint64(lower[code]))
                 number = kind == NUMBER
-        facts[row] = found
+        facts[row] = state
     return facts
 
 
 @njit(nogil=True, cache=True)
 def sign(hashes, turns, row_turns, roles, facts, width, sides_alike, multipliers, offsets, depth, words):
-    """Shingles, sketch and band keys of every row.
+    """Return the shingles, sketch and band keys of every row.
 
     Args:
         hashes: uint64, the tokens of all turns.
-        turns: int64, where the tokens of a turn begin.
-        row_turns: int64, where the turns of a row begin.
-        roles: uint8, of every turn.
-        facts: uint64, of every row, as `hash_facts` makes them.
+        turns: int64, first token of each turn.
+        row_turns: int64, first turn of each row.
+        roles: uint8, by turn.
+        facts: uint64, by row, from `hash_facts`.
         width: Tokens in a shingle.
-        sides_alike: Whether rows that have an answer are found by its shingles alone, and share no key if their facts differ, or their prompts
-            are too short for a shingle and differ.
-        multipliers, offsets: uint32, one of each for every permutation.
+        sides_alike: Whether rows with an answer get their keys from its shingles alone, and share no key if their facts
+            differ, or if their prompts are too short for a shingle and differ.
+        multipliers, offsets: uint32, one of each per permutation.
         depth: Permutations in a band.
         words: 64-bit words of a sketch, a power of two.
 
     Returns:
-        shingles (uint32: 31 bits of hash, then whether it stands in an answer; of a row: distinct, ascending; none of a row whose answer has to be
-        compared and is too short), begins (int64, where a row's begin), answered (int32: how many stand in an answer), sketches (uint64,
-        rows x words), keys (uint64, rows x bands), signed (bool).
+        shingles: uint32, 31 bits of hash and one bit that is set in an answer; distinct and ascending in a row. A row
+            whose answer must be compared and is too short has no shingles.
+        begins: int64, first shingle of each row.
+        answered: int32, number of shingles in an answer.
+        sketches: uint64, rows x words.
+        keys: uint64, rows x bands.
+        signed: bool, whether the row has keys.
     """
     rows = len(row_turns) - 1
     lowest = np.empty(len(multipliers), np.uint32)
@@ -203,7 +212,7 @@ def sign(hashes, turns, row_turns, roles, facts, width, sides_alike, multipliers
         if len(scratch) < n - first:
             scratch = np.empty(2 * (n - first), np.uint32)
         _sort(shingles[first:n], scratch, counts)
-        n = _distinct(shingles, first, n)
+        n = _remove_repeats(shingles, first, n)
         begins[row + 1], signed[row] = n, True
         own = shingles[first:n]
         for value in own:
@@ -211,39 +220,39 @@ def sign(hashes, turns, row_turns, roles, facts, width, sides_alike, multipliers
             bit = value >> 1 & np.uint32(words * 64 - 1)
             sketches[row, bit >> 6] ^= np.uint64(1) << np.uint64(bit & 63)
         _min_hashes(own, by_answer, multipliers, offsets, lowest)
-        # Rows with and without an answer are never alike, nor are rows whose facts or short prompts differ: they share no key.
-        seed = mixed(facts[row] + np.uint64(by_answer)) if sides_alike else np.uint64(0)
+        # A row with an answer and one without are never alike, nor are rows whose facts or short prompts differ.
+        seed = mix(facts[row] + np.uint64(by_answer)) if sides_alike else np.uint64(0)
         if by_answer and not prompt_size:
             for turn in range(row_turns[row], row_turns[row + 1]):
                 if roles[turn] != _SYSTEM and roles[turn] != _ANSWER:
                     for token in hashes[turns[turn] : turns[turn + 1]]:
-                        seed = mixed(seed * _BASE + token)
+                        seed = mix(seed * _BASE + token)
         for band in range(keys.shape[1]):
             key = seed
             for value in lowest[band * depth : band * depth + depth]:
-                key = mixed(key * _BASE + np.uint64(value) + np.uint64(1))
+                key = mix(key * _BASE + np.uint64(value) + np.uint64(1))
             keys[row, band] = key
     return shingles[:n].copy(), begins, answered, sketches, keys, signed
 
 
 @njit(nogil=True, cache=True)
 def _add_shingles(shingles, n, tokens, width, in_answer):
-    """Write the shingles of a turn from place n on, by a rolling hash; the place after the last."""
+    """Write the shingles of a turn from place n on, by a rolling hash, and return the place after the last."""
     power, rolling = np.uint64(1), np.uint64(0)
     for token in tokens[: width - 1]:
         power *= _BASE
         rolling = rolling * _BASE + token
     for place in range(width - 1, len(tokens)):
         rolling = rolling * _BASE + tokens[place]
-        shingles[n] = np.uint32(mixed(rolling) >> np.uint64(33)) << np.uint32(1) | in_answer
+        shingles[n] = np.uint32(mix(rolling) >> np.uint64(33)) << np.uint32(1) | in_answer
         rolling -= power * tokens[place - width + 1]
         n += 1
     return n
 
 
 @njit(nogil=True, cache=True)
-def _distinct(shingles, first, last):
-    """Leave one of each that is the same from `first` up to `last`, in an answer if any of them is; the place after the last."""
+def _remove_repeats(shingles, first, last):
+    """Merge equal shingles from `first` up to `last`, with their answer bits, and return the place after the last."""
     n = first
     for value in shingles[first:last]:
         if n > first and shingles[n - 1] >> 1 == value >> 1:
@@ -256,7 +265,7 @@ def _distinct(shingles, first, last):
 
 @njit(nogil=True, cache=True)
 def _min_hashes(shingles, of_answer, multipliers, offsets, lowest):
-    """Fill `lowest` with the least value that each permutation gives to a shingle, or to one of the answer."""
+    """Fill `lowest` with each permutation's least value over the shingles, or over the answer's shingles."""
     lowest[:] = np.uint32(0xFFFFFFFF)
     for shingle in shingles:
         if of_answer and not shingle & 1:

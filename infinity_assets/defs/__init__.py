@@ -1,4 +1,5 @@
-"""The Dagster layer: what reads, calls, writes and describes. What the recipe *is* stands in the library packages.
+"""The Dagster layer: assets that read, call models, write and describe. The recipe itself is in the library packages.
 
-One folder per group of the graph, with its assets; beside them what they share: partitions, the step, resources, checks, jobs, automation.
+Each group of the graph has a folder with its assets. The modules beside the folders hold what the assets share:
+partitions, the step, resources, checks, jobs and automation.
 """

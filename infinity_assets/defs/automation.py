@@ -1,8 +1,8 @@
-"""What runs without a click: a sensor that sees new, changed and removed folders, its follow-up, and a daily schedule as the fallback.
+"""Automation: a sensor on the source folders, the run that follows it, and a daily schedule as a fallback.
 
-New folder -> `ingest_sources` over all sources (unchanged ones cost a stat) -> `build_sets` over all shards (what the new rows do not touch
-is reused). Two runs per change, whatever the size of the graph: with one automation condition per asset every wave would be a run of its own
-that loads the models again.
+A change of a folder starts `ingest_sources` over all sources (an unchanged one costs a stat), then `build_sets` over
+all shards (partitions that the new rows do not affect are reused). A change takes two runs, whatever the size of the
+graph. With an automation condition per asset, every wave would be a run of its own that loads the models again.
 """
 
 from pathlib import Path
@@ -22,46 +22,48 @@ _START, _END = "dagster/asset_partition_range_start", "dagster/asset_partition_r
 
 
 def whole_range(keys: list[str]) -> dict[str, str]:
-    """The run tags that select all partitions at once."""
+    """Return the run tags that select all partitions."""
     return {_START: keys[0], _END: keys[-1]}
 
 
 def register_sources(instance: dg.DagsterInstance, pool: Pool, lake: Lake) -> tuple[list[str], list[str]]:
     """Make the `source` partitions equal to the folders of the pool.
 
-    A source that is gone loses its partition and its rows; what is downstream of it follows at the next run.
+    A removed source loses its partition and its rows. Downstream assets follow at the next run.
 
     Returns:
-        The names added and the names removed.
+        The names of the added and of the removed sources.
     """
     assert SOURCES.name
-    have, want = set(instance.get_dynamic_partitions(SOURCES.name)), set(pool.source_folders())
-    added, removed = sorted(want - have), sorted(have - want)
+    registered_names = set(instance.get_dynamic_partitions(SOURCES.name))
+    folder_names = set(pool.source_folders())
+    added = sorted(folder_names - registered_names)
+    removed = sorted(registered_names - folder_names)
     instance.add_dynamic_partitions(SOURCES.name, added)
     for name in removed:
         instance.delete_dynamic_partition(SOURCES.name, name)
     for registered in needed_by(None):
         if registered.axis == "source":
-            lake.prune(registered.asset, want)
+            lake.prune(registered.asset, folder_names)
     return added, removed
 
 
 def sources_state(pool: Pool) -> str:
-    """Return a text that differs when a folder of the pool has come, changed or gone."""
+    """Return a text that changes whenever a folder of the pool is added, changed or removed."""
     return "\n".join(f"{name} {stat_fingerprint(folder)}" for name, folder in pool.source_folders().items())
 
 
 def state_file(lake: Lake) -> Path:
-    """Return the file that holds the state of the sources of which `infinity run` made the graph last."""
+    """Return the file with the state of the sources at the last `infinity run`."""
     return lake.catalog / "sources.state"
 
 
 def remember_state(lake: Lake, state: str) -> None:
-    """Note that the graph was made of sources in this state, so that the sensor starts no run for them."""
+    """Record that the graph was materialized from sources in this state, so that the sensor starts no run for them."""
     write_text(state, state_file(lake))
 
 
-def _ingest_everything(instance: dg.DagsterInstance, run_key: str | None = None) -> dg.RunRequest | dg.SkipReason:
+def _request_ingest(instance: dg.DagsterInstance, run_key: str | None = None) -> dg.RunRequest | dg.SkipReason:
     sources = sorted(instance.get_dynamic_partitions(SOURCES.name or ""))
     if not sources:
         return dg.SkipReason("There are no sources.")
@@ -70,15 +72,17 @@ def _ingest_everything(instance: dg.DagsterInstance, run_key: str | None = None)
 
 @dg.sensor(job=ingest_sources, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
 def watch_sources(context: dg.SensorEvaluationContext, lake: LakeResource):
-    """Sees a new, changed or removed folder of the pool, registers the partitions, and reads the sources."""
-    pool, opened = lake.pool(), lake.open()
-    state, made = sources_state(pool), state_file(opened)
-    if state == (context.cursor or "") or (made.exists() and made.read_text(encoding="utf-8") == state):
+    """Registers and ingests the sources when a folder of the pool is added, changed or removed."""
+    pool = lake.pool()
+    opened = lake.open()
+    state = sources_state(pool)
+    last_run = state_file(opened)
+    if state == (context.cursor or "") or (last_run.exists() and last_run.read_text(encoding="utf-8") == state):
         return dg.SkipReason(f"No change in {len(pool.source_folders())} sources.")
     register_sources(context.instance, pool, opened)
-    made.unlink(missing_ok=True)  # the run that follows is of another state
+    last_run.unlink(missing_ok=True)  # it describes an older state than the run that follows
     context.update_cursor(state)
-    return _ingest_everything(context.instance)
+    return _request_ingest(context.instance)
 
 
 @dg.run_status_sensor(
@@ -88,7 +92,7 @@ def watch_sources(context: dg.SensorEvaluationContext, lake: LakeResource):
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
 def build_after_ingest(context: dg.RunStatusSensorContext) -> dg.RunRequest:
-    """Carries what was read to F, G and the release."""
+    """Builds F, G and the release after the sources have been ingested."""
     return dg.RunRequest(
         run_key=f"after-{context.dagster_run.run_id}", tags=whole_range(list(SHARDS.get_partition_keys()))
     )
@@ -96,6 +100,6 @@ def build_after_ingest(context: dg.RunStatusSensorContext) -> dg.RunRequest:
 
 @dg.schedule(job=ingest_sources, cron_schedule="0 3 * * *", default_status=dg.DefaultScheduleStatus.RUNNING)
 def daily(context: dg.ScheduleEvaluationContext, lake: LakeResource):
-    """Once a day, in case that the sensor was off: reads what changed, and the build follows."""
+    """Ingests changed sources once a day, in case the sensor is off; the build follows."""
     register_sources(context.instance, lake.pool(), lake.open())
-    return _ingest_everything(context.instance)
+    return _request_ingest(context.instance)

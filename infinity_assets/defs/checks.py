@@ -1,13 +1,13 @@
-"""Asset checks: the invariants block, so that what is downstream of a broken asset does not run; `understood` warns."""
+"""Asset checks: invariants, which block the assets downstream of a broken asset, and two warnings."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import dagster as dg
 import polars as pl
 
 from infinity_assets.catalog.lake import Lake
-from infinity_assets.catalog.misread_sources import misread, sentences
-from infinity_assets.decontamination.report import flagged
+from infinity_assets.catalog.misread_sources import describe_misread, misread_sources
+from infinity_assets.decontamination.report import describe_flagged
 from infinity_assets.defs.registry import needed_by
 from infinity_assets.defs.resources import LakeResource
 from infinity_assets.invariants import INVARIANTS
@@ -15,10 +15,10 @@ from infinity_assets.report.charts import table
 from infinity_assets.settings import Settings
 
 
-def _checks_of(asset: str, names: tuple[str, ...]) -> dg.AssetChecksDefinition:
-    """All checks of an asset in one step: each step costs a fixed time, a check a fraction of it."""
+def _invariants_of(asset: str, key: dg.AssetKey, names: tuple[str, ...]) -> dg.AssetChecksDefinition:
+    """Return all invariants of an asset as one step, because a step costs a fixed time and a check a fraction of it."""
     specs = [
-        dg.AssetCheckSpec(name, asset=asset, blocking=True, description=(INVARIANTS[name].__doc__ or "").strip())
+        dg.AssetCheckSpec(name, asset=key, blocking=True, description=(INVARIANTS[name].__doc__ or "").strip())
         for name in names
     ]
 
@@ -28,21 +28,21 @@ def _checks_of(asset: str, names: tuple[str, ...]) -> dg.AssetChecksDefinition:
         for name in names:
             broken = INVARIANTS[name](opened, asset)
             yield dg.AssetCheckResult(
-                asset_key=asset,
+                asset_key=key,
                 check_name=name,
                 passed=broken.is_empty(),
                 severity=dg.AssetCheckSeverity.ERROR,
-                metadata={"what breaks it": dg.MetadataValue.md(table(broken))} if broken.height else {},
+                metadata={"violations": dg.MetadataValue.md(table(broken))} if broken.height else {},
             )
 
     return check
 
 
 def check_lake(lake: Lake) -> Iterator[tuple[str, str, pl.DataFrame]]:
-    """Check the invariants of every asset that is materialised.
+    """Check the invariants of every materialized asset.
 
     Yields:
-        The asset, the name of the invariant, and what breaks it.
+        The asset, the name of the invariant, and the violations; an empty frame means that the invariant holds.
     """
     for registered in needed_by(None):
         if lake.partitions(registered.asset):
@@ -50,36 +50,48 @@ def check_lake(lake: Lake) -> Iterator[tuple[str, str, pl.DataFrame]]:
                 yield registered.asset, name, INVARIANTS[name](lake, registered.asset)
 
 
-@dg.asset_check(asset="raw_pool", blocking=False)
-def understood(lake: LakeResource) -> dg.AssetCheckResult:
-    """Of every source, no more records were dropped than the setting `ingest.warn_dropped` lets pass."""
-    found = misread(lake.open().data, Settings().ingest.warn_dropped)
-    return dg.AssetCheckResult(
-        passed=found.is_empty(),
-        severity=dg.AssetCheckSeverity.WARN,
-        description="\n".join(sentences(found)) or None,
-        metadata={"dropped": dg.MetadataValue.md(table(found, rows=50))} if found.height else {},
-    )
+def _understood(key: dg.AssetKey) -> dg.AssetChecksDefinition:
+    @dg.asset_check(asset=key, blocking=False)
+    def understood(lake: LakeResource) -> dg.AssetCheckResult:
+        """No source has a larger share of dropped records than the setting `ingest.warn_dropped` allows."""
+        sources = misread_sources(lake.open().data, Settings().ingest.warn_dropped)
+        return dg.AssetCheckResult(
+            passed=sources.is_empty(),
+            severity=dg.AssetCheckSeverity.WARN,
+            description="\n".join(describe_misread(sources)) or None,
+            metadata={"dropped": dg.MetadataValue.md(table(sources, rows=50))} if sources.height else {},
+        )
+
+    return understood
 
 
-@dg.asset_check(asset="contamination", blocking=False)
-def unflagged(lake: LakeResource) -> dg.AssetCheckResult:
-    """No source holds more of a benchmark than the setting `decontamination.flag_above` lets pass."""
-    found = lake.open().scan("contamination").collect()
-    return dg.AssetCheckResult(
-        passed=not found["flagged"].any(),
-        severity=dg.AssetCheckSeverity.WARN,
-        description="\n".join(flagged(found)) or None,
-        metadata={"flagged": dg.MetadataValue.md(table(found.filter("flagged"), rows=50))}
-        if found["flagged"].any()
-        else {},
-    )
+def _unflagged(key: dg.AssetKey) -> dg.AssetChecksDefinition:
+    @dg.asset_check(asset=key, blocking=False)
+    def unflagged(lake: LakeResource) -> dg.AssetCheckResult:
+        """No source contains more of a benchmark than the setting `decontamination.flag_above` allows."""
+        shares = lake.open().scan("contamination").collect()
+        return dg.AssetCheckResult(
+            passed=not shares["flagged"].any(),
+            severity=dg.AssetCheckSeverity.WARN,
+            description="\n".join(describe_flagged(shares)) or None,
+            metadata={"flagged": dg.MetadataValue.md(table(shares.filter("flagged"), rows=50))}
+            if shares["flagged"].any()
+            else {},
+        )
+
+    return unflagged
 
 
-@dg.definitions
-def checks() -> dg.Definitions:
-    """One step of invariants per asset, and the warnings."""
+def asset_checks(prefix: Sequence[str] = ()) -> list[dg.AssetChecksDefinition]:
+    """Return the checks of all assets: one step of blocking invariants per asset, and two warnings.
+
+    Args:
+        prefix: The prefix of the asset keys.
+    """
+    keys = {registered.asset: dg.AssetKey([*prefix, registered.asset]) for registered in needed_by(None)}
     invariants = [
-        _checks_of(registered.asset, registered.invariants) for registered in needed_by(None) if registered.invariants
+        _invariants_of(registered.asset, keys[registered.asset], registered.invariants)
+        for registered in needed_by(None)
+        if registered.invariants
     ]
-    return dg.Definitions(asset_checks=[*invariants, understood, unflagged])
+    return [*invariants, _understood(keys["raw_pool"]), _unflagged(keys["contamination"])]

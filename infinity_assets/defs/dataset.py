@@ -15,8 +15,17 @@ from infinity_assets.defs.registry import GROUPS, REGISTERED, Part, Registered, 
 from infinity_assets.defs.reporting import report, settings_version
 from infinity_assets.defs.resources import LakeResource, ModelsResource
 from infinity_assets.defs.step import Step
+from infinity_assets.inference.engines.engine import EngineUnavailable
 from infinity_assets.rows.schema import MEANING
 from infinity_assets.settings import Settings
+
+MODELS_POOL = "models"
+"""The pool of the assets that open a model. Its limit (`dagster instance concurrency set models 1`) bounds the steps that
+do so at the same time, over all runs; without a limit, Dagster does not wait.
+"""
+
+_ENGINES = {"vllm", "pytorch", "sentencetransformers"}
+"""The kinds of the assets that open a model."""
 
 
 def dataset(
@@ -82,6 +91,7 @@ def dataset(
             backfill_policy=dg.BackfillPolicy.single_run(),
             code_version=settings_version(registered, LOADED),
             op_tags={"dagster/priority": str(GROUPS[group].priority)},
+            pool=MODELS_POOL if _ENGINES & set(kinds) else None,
             kinds=set(kinds),
             description=inspect.cleandoc(function.__doc__ or ""),
             metadata=page.column_schema(columns or {}, {**MEANING, **(meaning or {})}),
@@ -93,8 +103,14 @@ def dataset(
             opened.prune(asset, registered.partition_names(context.instance.get_dynamic_partitions(SOURCES.name or "")))
             names = context.partition_keys if partitions else [ALL]
             made = materialize(registered, opened, lake.pool(), models.open(), names, context.run_id, lake.force)
-            yield from report(context, registered, opened, made)
-            refresh_database(opened.data)
+            try:
+                yield from report(context, registered, opened, made)
+            except EngineUnavailable as error:
+                if not models.retries:
+                    raise
+                raise dg.RetryRequested(models.retries, models.retry_seconds) from error
+            finally:
+                refresh_database(opened.data)
 
         return body
 

@@ -1,8 +1,9 @@
-"""The two jobs. A run holds one partitions definition, so the graph takes two: sources first, then everything behind them."""
+"""The two jobs of the graph. A run has one partitions definition, so sources and shards need a job each."""
 
 import dagster as dg
 
 from infinity_assets.defs.partitions import SHARDS, SOURCES
+from infinity_assets.defs.registry import GROUPS
 
 _INGEST = dg.AssetSelection.groups("ingest")
 
@@ -10,18 +11,20 @@ ingest_sources = dg.define_asset_job(
     "ingest_sources",
     selection=_INGEST,
     partitions_def=SOURCES,
-    description="Reads the source folders: `raw_pool`, `synthesized_from_text`, `fingerprints` and `embeddings`, one partition per source.",
+    description="Ingest the source folders: `raw_pool`, `synthesized_from_text`, `fingerprints` and `embeddings`, with "
+    "one partition per source.",
 )
 
 build_sets = dg.define_asset_job(
     "build_sets",
-    selection=dg.AssetSelection.all() - _INGEST,
+    selection=dg.AssetSelection.groups(*(group for group in GROUPS if group != "ingest")),
     partitions_def=SHARDS,
-    description="Everything behind the pool, to InfInstruct-F, InfInstruct-G and the release. Materialise **all** partitions.",
+    description="Build everything downstream of the pool, up to InfInstruct-F, InfInstruct-G and the release. "
+    "Materialize **all** partitions.",
 )
 
 
 @dg.definitions
 def executor() -> dg.Definitions:
-    """Every run executes in one process: an engine takes 12 seconds to load, and what one asset has loaded the next one uses."""
+    """Execute every run in one process: an engine takes 12 seconds to load, and the assets of a run share it."""
     return dg.Definitions(executor=dg.in_process_executor)

@@ -15,7 +15,7 @@ from infinity_assets.defs.registry import Registered
 from infinity_assets.defs.step import Step
 from infinity_assets.errors import InfinityError
 from infinity_assets.inference.batched import InferenceBatch
-from infinity_assets.inference.engines.batching import pieces
+from infinity_assets.inference.engines.batching import iterate_chunks
 from infinity_assets.inference.ledger import Ledger
 from infinity_assets.inference.models import Models
 from infinity_assets.progress import reporter
@@ -46,7 +46,7 @@ def materialize(
     """
     settings = Settings()
     with lake.scratch() as shared:
-        for some in pieces(partitions, settings.calls.shards_at_once if registered.batched else 1):
+        for some in iterate_chunks(partitions, settings.calls.shards_at_once if registered.batched else 1):
             with ExitStack() as scratches:
                 folders = [scratches.enter_context(lake.scratch()) for _ in some]
                 steps = [
@@ -84,7 +84,7 @@ def _input_versions(step: Step, registered: Registered) -> dict[str, str]:
             manifest = step.lake.manifest(upstream, partition)
             if manifest is None:
                 raise InfinityError(
-                    f"`{step.asset}` needs `{upstream}` ({partition}), which has not been materialised: materialise it first."
+                    f"`{step.asset}` needs `{upstream}` ({partition}), which has not been materialized: materialize it first."
                 )
             versions[f"{upstream}/{partition}"] = manifest.data_version
     return versions

@@ -1,4 +1,4 @@
-"""What Dagster shows of an asset and of each of its materializations."""
+"""The metadata that Dagster shows of an asset and of each of its materializations."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,7 +33,7 @@ def materialization_metadata(lake: Lake, manifest: Manifest, reused: bool) -> di
             "rows created": manifest.rows_created,
             "rows dropped": manifest.rows_dropped,
         }
-    decisions = lake.book_file("decisions", manifest.asset, manifest.partition)
+    decisions = lake.ledger_file("decisions", manifest.asset, manifest.partition)
     if decisions.exists():
         reasons = (
             pl.scan_parquet(decisions, glob=False)

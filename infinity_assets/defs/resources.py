@@ -60,6 +60,8 @@ class ModelsResource(dg.ConfigurableResource):
             description="Stop before this run has spent more, in the currency of the prices. Null: `calls.budget_cost`."
         ),
     ] = None
+    retries: Annotated[int, Field(description="How often a step is tried again if a model is unavailable.")] = 3
+    retry_seconds: Annotated[float, Field(description="Seconds until a step is tried again.")] = 60.0
     _models: Models | None = PrivateAttr(None)
 
     def open(self) -> Models:

@@ -42,7 +42,7 @@ class Step:
     batch: InferenceBatch | None = None
     """Batches its model calls with those of other partitions; None where it is made alone."""
     key: StepKey | None = None
-    """What this materialization depends on; None while that is being found out."""
+    """The key of this materialization; None while it is being computed."""
     trains: bool = True
     """Whether models are trained: a plan trains none."""
 

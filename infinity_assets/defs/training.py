@@ -1,4 +1,4 @@
-"""How an asset trains a model (`infinity_assets.training`): what `proxy` and `tuned` have in common."""
+"""Training of a model by an asset, for `proxy` and `tuned`."""
 
 import shutil
 from pathlib import Path
@@ -16,63 +16,66 @@ from infinity_assets.settings.models import ModelSpec
 from infinity_assets.training import proxy as training
 
 MEANING = {
-    "step": "number of the step",
-    "loss": "mean loss of its answer tokens before the step, in nats",
-    "learning_rate": "of the step",
-    "tokens": "answer tokens of its rows",
+    "step": "number of the training step",
+    "loss": "mean loss of the step's answer tokens before the update, in nats",
+    "learning_rate": "learning rate of the step",
+    "tokens": "answer tokens of the step's rows",
 }
-"""The columns of `training.CURVE`, which is what such an asset holds."""
+"""The meaning of the columns of `training.CURVE`, which are the columns of an asset that trains."""
 
 _WEIGHTS = "weights"
-"""The measure that says where the weights lie, in the data folder."""
+"""The measure that holds the path of the weights, relative to the data folder."""
 
 
-def decides(settings: Proxy, model: ModelSpec) -> tuple[str, ...]:
-    """What of the settings the weights depend on."""
+def weights_key(settings: Proxy, model: ModelSpec) -> tuple[str, ...]:
+    """Return the parts of the settings that the weights depend on."""
     return (settings.training, model.identity) if settings.enabled else ("off",)
 
 
-def trained(step: Step, rows: pl.LazyFrame, settings: Proxy, model: ModelSpec, *, section: str, base: str) -> Outcome:
-    """A model fine-tuned on a sample of rows, in a process of its own, after the engines of this one have been closed.
+def fine_tune(step: Step, rows: pl.LazyFrame, settings: Proxy, model: ModelSpec, *, section: str, base: str) -> Outcome:
+    """Fine-tune a model on a sample of rows, in its own process, after closing the engines of this process.
 
-    The weights lie in `data/<asset>/<hash>`, named after the rows and settings that they follow from; those made before are removed.
+    The weights go to `data/<asset>/<hash>`, named after the rows and settings. Earlier weights are removed.
 
     Args:
-        step: Of the asset.
+        step: The step of the asset.
         rows: row_id, messages.
-        settings: How it is trained; nothing is made unless `enabled`.
-        model: What it is made from.
-        section: Where `settings` stand, for the page.
-        base: Where `model` stands.
+        settings: The settings of the training. Nothing is trained unless `enabled`.
+        model: The base model.
+        section: The name of `settings` in the settings file, for messages.
+        base: The name of `model` in the settings file, for messages.
+
+    Returns:
+        The training curve, with the weights as artefacts.
 
     Raises:
         InfinityError: The model is on a server, or the training failed.
     """
-    sample = training.sampled(rows, settings) if settings.enabled else None
+    sample = training.draw_sample(rows, settings) if settings.enabled else None
     if sample is None or sample.is_empty():
         why = f"off: {section}.enabled is false" if sample is None else "there is no row to train on"
         return Outcome(pl.DataFrame(schema=training.CURVE), measures={"training": why})
     if model.backend == "openai":
-        raise InfinityError(f"`{step.asset}` is made from `{base}`, whose weights must be here, not on a server.")
-    folder = step.lake.data / step.asset / training.name(sample, settings, model.identity)
+        raise InfinityError(f"`{step.asset}` is trained from `{base}`, whose weights must be here, not on a server.")
+    folder = step.lake.data / step.asset / training.folder_name(sample, settings, model.identity)
     step.inference().release()
 
     def advance(done: int, total: int, note: str) -> None:
         reporter().advance(done, total, "training steps", note)
 
-    made = training.train(sample, settings, local_path(model, step.models.engines.folder), folder, advance)
+    result = training.train(sample, settings, local_path(model, step.models.engines.folder), folder, advance)
     for other in folder.parent.iterdir():
-        if other != folder and not other.name.startswith("."):  # one that begins with a dot is being written
+        if other != folder and not other.name.startswith("."):  # a name with a dot is still being written
             shutil.rmtree(other)
-    losses = made.curve["loss"]
+    losses = result.curve["loss"]
     return Outcome(
-        made.curve,
+        result.curve,
         artefacts=sorted(file for file in folder.iterdir() if file.is_file()),
         measures={
             _WEIGHTS: folder.relative_to(step.lake.data).as_posix(),
-            "rows": made.rows,
-            "rows without an answer in the window": made.left_out,
-            "answer tokens": int(made.curve["tokens"].sum()),
+            "rows": result.rows,
+            "rows without an answer in the window": result.left_out,
+            "answer tokens": int(result.curve["tokens"].sum()),
             "first loss": losses[0],
             "last loss": losses[-1],
         },
@@ -81,13 +84,13 @@ def trained(step: Step, rows: pl.LazyFrame, settings: Proxy, model: ModelSpec, *
 
 
 def weights_of(lake: Lake, asset: str) -> Path | None:
-    """The folder of the weights that an asset trained last, if there are any."""
-    made = lake.manifest(asset)
-    weights = made.measures.get(_WEIGHTS) if made else None
+    """Return the folder of the weights that an asset trained last, or None if there are none."""
+    manifest = lake.manifest(asset)
+    weights = manifest.measures.get(_WEIGHTS) if manifest else None
     folder = lake.data / str(weights)
     return folder.resolve() if weights and (folder / "config.json").is_file() else None
 
 
 def tuned_model(model: ModelSpec, weights: Path) -> ModelSpec:
-    """The model with weights that were trained from its own."""
+    """Return a model specification with fine-tuned weights."""
     return model.model_copy(update={"model": str(weights), "revision": weights.name})

@@ -1,1 +1,1 @@
-"""Evaluation of models: tasks out of benchmark folders, a sandbox for code, scores, and what a turn of the weak-domain loop makes of them."""
+"""Evaluation of models: tasks from benchmark folders, answers, scores, and the turns of the weak domain loop."""

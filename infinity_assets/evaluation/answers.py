@@ -1,4 +1,4 @@
-"""Answers to tasks of one right answer: what is looked for in a text, and when two are the same."""
+"""Comparison of model answers with the one right answer of a task."""
 
 import re
 from fractions import Fraction
@@ -8,10 +8,10 @@ Form = Literal["number", "math", "text"]
 
 
 class Expected(NamedTuple):
-    """A right answer that can be compared with."""
+    """A right answer in a form that can be compared."""
 
     form: Form
-    """`number`: equal as a number. `math`: equal as a number or as LaTeX. `text`: equal but for case, punctuation and articles."""
+    """`number`: compare as numbers; `math`: as numbers or LaTeX; `text`: ignoring case, punctuation and articles."""
     value: str
 
 
@@ -25,15 +25,18 @@ _SHORT = 40
 _WORDS = 6
 
 
-def expected(answer: str) -> Expected | None:
-    r"""The right answer, as benchmarks give it: behind `####` (GSM8K), in the last `\boxed{}` (MATH), or all of a short one. Null for a text of
-    some length: no rule can tell whether another one says the same.
+def parse_expected(answer: str) -> Expected | None:
+    r"""Parse a benchmark's right answer: after `####` (GSM8K), in the last `\boxed{}` (MATH), or a whole short text.
+
+    Return `None` for a longer text, because no rule can decide if another text has the same meaning.
     """
     text = answer.strip()
     if "####" in text:
         value = text.rpartition("####")[2].strip()
-        return Expected("number", value) if number(value) is not None else Expected("text", value) if value else None
-    if (inside := boxed(text)) is not None:
+        return (
+            Expected("number", value) if parse_number(value) is not None else Expected("text", value) if value else None
+        )
+    if (inside := extract_boxed(text)) is not None:
         return Expected("math", inside)
     if not text or "\n" in text or len(text) > _SHORT or len(text.split()) > _WORDS or _SENTENCE.fullmatch(text):
         return None
@@ -41,45 +44,48 @@ def expected(answer: str) -> Expected | None:
 
 
 def is_right(text: str, right: Expected) -> bool:
-    """Whether an answer in the words of a model ends at the right answer."""
-    found = final(text, right.form)
-    if found is None:
+    """Return whether a model's text arrives at the right answer."""
+    answer = extract_final(text, right.form)
+    if answer is None:
         return False
     if right.form == "text":
-        return _plain(found) == _plain(right.value)
-    one, other = number(found), number(right.value)
+        return _normalize(answer) == _normalize(right.value)
+    one, other = parse_number(answer), parse_number(right.value)
     if one is not None and other is not None:
         return one == other
-    return right.form == "math" and latex(found) == latex(right.value)
+    return right.form == "math" and normalize_latex(answer) == normalize_latex(right.value)
 
 
-def final(text: str, form: Form) -> str | None:
-    r"""The answer at which a text arrives: the last `\boxed{}`, else what stands behind the last `Answer:`, else the last number, or the last line
-    where no number is wanted.
+def extract_final(text: str, form: Form) -> str | None:
+    r"""Extract the final answer of a text.
+
+    This is the content of the last `\boxed{}`, else the text after the last `Answer:`, else the last number, or the
+    last line if the form is `text`.
     """
-    if (inside := boxed(text)) is not None:
+    if (inside := extract_boxed(text)) is not None:
         return inside
-    told = [one or other for one, other in _FINAL.findall(text)]
-    if told:
-        said = told[-1].strip().strip("*").strip()
+    marked = [one or other for one, other in _FINAL.findall(text)]
+    if marked:
+        answer = marked[-1].strip().strip("*").strip()
         if form != "number":
-            return said
-        if found := re.findall(_NUMBER, said):
-            # "6 * 3 = 18": what is arrived at stands last; "18 apples in 2 boxes": what is asked for first.
-            return found[-1] if "=" in said else found[0]
+            return answer
+        if numbers := re.findall(_NUMBER, answer):
+            # The result is last in "6 * 3 = 18" and first in "18 apples in 2 boxes".
+            return numbers[-1] if "=" in answer else numbers[0]
     if form == "text":
         return text.strip().rpartition("\n")[2] or None
-    found = re.findall(_NUMBER, text)
-    return found[-1] if found else None
+    numbers = re.findall(_NUMBER, text)
+    return numbers[-1] if numbers else None
 
 
-def boxed(text: str) -> str | None:
-    r"""What stands in the last `\boxed{}`, braces within it counted; null where there is none."""
+def extract_boxed(text: str) -> str | None:
+    r"""Extract the content of the last `\boxed{}`, which may contain braces; `None` if there is none."""
     start = max(text.rfind("\\boxed{"), text.rfind("\\fbox{"))
     if start < 0:
         bare = re.findall(r"\\boxed\s+(\S+?)(?=[$\s]|$)", text)  # \boxed 5
         return bare[-1] if bare else None
-    depth, begin = 0, text.index("{", start)
+    depth = 0
+    begin = text.index("{", start)
     for place in range(begin, len(text)):
         depth += {"{": 1, "}": -1}.get(text[place], 0)
         if depth == 0:
@@ -87,22 +93,25 @@ def boxed(text: str) -> str | None:
     return None
 
 
-def number(text: str) -> Fraction | None:
-    r"""The number that a text is, unit, currency and thousands' commas aside; null if it is none. `\frac{1}{2}` is 1/2, `50\%` is 50."""
-    plain = latex(text)
+def parse_number(text: str) -> Fraction | None:
+    r"""Parse a text as a number, without unit, currency and thousands' commas; `None` if it is not a number.
+
+    `\frac{1}{2}` is 1/2, `50\%` is 50.
+    """
+    plain = normalize_latex(text)
     plain = re.sub(r"^([-+]?)\\frac\{(\d+)\}\{(\d+)\}$", r"\1\2/\3", plain)
-    found = re.fullmatch(rf"([-+]?)[$€£¥]?({_NUMBER})(?:%|[^\d=+*/^\\{{}}()-][^\d=+*/^\\{{}}()]*)?", plain)
-    if not found:
+    match = re.fullmatch(rf"([-+]?)[$€£¥]?({_NUMBER})(?:%|[^\d=+*/^\\{{}}()-][^\d=+*/^\\{{}}()]*)?", plain)
+    if not match:
         return None
-    top, _, bottom = found[2].replace(",", "").partition("/")
+    top, _, bottom = match[2].replace(",", "").partition("/")
     if bottom and not int(bottom):
         return None
     value = Fraction(top) / int(bottom or 1)
-    return -value if found[1] == "-" else value
+    return -value if match[1] == "-" else value
 
 
-def latex(text: str) -> str:
-    """LaTeX without what changes how it looks and not what it says (after the comparison of MATH, arXiv 2103.03874)."""
+def normalize_latex(text: str) -> str:
+    """Remove the parts of LaTeX that only affect its layout (after the comparison of MATH, arXiv 2103.03874)."""
     text = text.strip().strip("$").strip()
     text = re.sub(r"\\(?:left|right|displaystyle|!|,|;|:|quad|qquad)(?![a-zA-Z])", "", text)
     text = re.sub(r"\\[dt]frac", r"\\frac", text)
@@ -115,6 +124,6 @@ def latex(text: str) -> str:
     return re.sub(r"^[a-zA-Z](?:\([a-z]\))?=", "", text)
 
 
-def _plain(text: str) -> str:
+def _normalize(text: str) -> str:
     text = re.sub(r"[^\w\s]+", " ", text.casefold())
     return " ".join(word for word in text.split() if word not in ("a", "an", "the"))

@@ -1,4 +1,4 @@
-"""A model's answers to tasks, and which of them are right."""
+"""Evaluation of a model on tasks."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import polars as pl
 
 from infinity_assets import prompts, sandbox
 from infinity_assets.evaluation import answers
-from infinity_assets.evaluation.tasks import CHOICE, CODE, EXACT, program
+from infinity_assets.evaluation.tasks import CHOICE, CODE, EXACT, build_program
 from infinity_assets.inference import batch
 from infinity_assets.inference.client import Inference
 from infinity_assets.inference.requests import EMPTY, INVALID_CHOICE, REFUSED, GenerateRequest
@@ -18,20 +18,20 @@ from infinity_assets.settings.foundation import Limits
 from infinity_assets.settings.models import ModelSpec, Sampling
 
 PROMPTS = {EXACT: "evaluate_exact", CHOICE: "evaluate_choice", CODE: "evaluate_code"}
-"""The prompt of every kind of task."""
+"""Prompts by kind of task."""
 
 _LETTER = Sampling(temperature=0.0, max_tokens=1)
 _WRONG = (EMPTY, INVALID_CHOICE, REFUSED)
-"""Errors that are the model's answer."""
+"""Errors that count as wrong answers."""
 
 
 class Evaluation(NamedTuple):
-    """What a model made of its tasks."""
+    """Verdicts on a model's answers."""
 
     verdicts: pl.DataFrame
-    """A line per task: item_id, right (null where the call failed), error (why it failed)."""
+    """One line per task: item_id, right (null if there is no verdict), error (why)."""
     programs: Counter[str]
-    """Programs by verdict."""
+    """Number of programs by verdict."""
 
 
 def evaluate(
@@ -43,36 +43,41 @@ def evaluate(
     folder: Path | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation:
-    """Ask a model, and check what it says.
+    """Ask a model and check its answers.
 
     Args:
         inference: The models.
-        spec: The one that is asked.
+        spec: The model to evaluate.
         tasks: `tasks.TASK`, all of a kind that can be checked.
-        sampling: How its answers are drawn; a letter is always the most probable one.
-        limits: Of the programs that it writes.
-        folder: Prompts of the user's own.
-        progress: Told how many programs were run.
+        sampling: Sampling of the answers; a letter is always the most probable one.
+        limits: Limits of the model's programs.
+        folder: Folder with the user's prompts.
+        progress: Function called with the number of programs done and the total.
     """
-    given = inference.generate(spec, _requests(tasks, sampling, folder), "evaluate").frame.select(
+    responses = inference.generate(spec, _build_requests(tasks, sampling, folder), "evaluate").frame.select(
         "row_id", "text", "error"
     )
-    lines, programs, ids = [], [], []
-    for task in tasks.join(given, left_on="item_id", right_on="row_id", how="left", maintain_order="left").iter_rows(
-        named=True
-    ):
+    lines = []
+    programs = []
+    ids = []
+    for task in tasks.join(
+        responses, left_on="item_id", right_on="row_id", how="left", maintain_order="left"
+    ).iter_rows(named=True):
         failed = task["error"] is not None and task["error"] not in _WRONG
         right = None if failed else False
         if task["error"] is None and task["kind"] == CODE:
-            programs.append(program(task, task["text"]))
+            programs.append(build_program(task, task["text"]))
             ids.append(task["item_id"])
         elif task["error"] is None:
-            right = _right(task)
+            right = _is_right(task)
         lines.append((task["item_id"], right, task["error"] if failed else None))
     verdicts = sandbox.run(programs, limits, progress=progress)
-    told = dict(zip(ids, verdicts, strict=True))
+    by_item = dict(zip(ids, verdicts, strict=True))
     table = pl.DataFrame(
-        [(item, *_of_program(told[item])) if item in told else (item, right, error) for item, right, error in lines],
+        [
+            (item, *_judge_program(by_item[item])) if item in by_item else (item, right, error)
+            for item, right, error in lines
+        ],
         schema={"item_id": pl.String, "right": pl.Boolean, "error": pl.String},
         orient="row",
     )
@@ -83,27 +88,28 @@ def evaluate(
     return Evaluation(table, Counter(kinds))
 
 
-def _of_program(verdict: sandbox.Verdict) -> tuple[bool | None, str | None]:
-    """A program that could not be confined tells nothing of the model."""
+def _judge_program(verdict: sandbox.Verdict) -> tuple[bool | None, str | None]:
+    """Return right and error of a program. A program that could not be confined has no verdict."""
     not_run = verdict.reason is not None and verdict.reason.startswith(sandbox.NOT_RUN)
     return (None, verdict.reason) if not_run else (verdict.status == "passed", None)
 
 
-def _right(task: dict) -> bool:
+def _is_right(task: dict) -> bool:
     if task["kind"] == CHOICE:
         return task["text"] == task["expected"]
     return answers.is_right(task["text"], answers.Expected(cast(answers.Form, task["form"]), task["expected"]))
 
 
-def _requests(tasks: pl.DataFrame, sampling: Sampling, folder: Path | None) -> list[GenerateRequest]:
-    """One per task, those of a kind together."""
+def _build_requests(tasks: pl.DataFrame, sampling: Sampling, folder: Path | None) -> list[GenerateRequest]:
+    """Build one request per task, grouped by kind."""
     requests = []
     for kind, name in PROMPTS.items():
-        rows, prompt = tasks.filter(pl.col("kind") == kind), prompts.both(name, folder)
+        rows = tasks.filter(pl.col("kind") == kind)
+        prompt = prompts.load_bilingual(name, folder)
         for (options,), alike in rows.group_by("options", maintain_order=True):
             asked = alike.select("language", "question", row_id="item_id")
             letters = tuple(ascii_uppercase[: cast(int, options)]) if kind == CHOICE else None
-            requests += batch.from_prompt(
+            requests += batch.build_prompt_requests(
                 prompt, asked, _LETTER if kind == CHOICE else sampling, "evaluate", choices=letters
             )
     return requests

@@ -1,7 +1,8 @@
-"""A turn of the weak-domain loop: from a model's scores to what each domain's selection is relaxed by.
+"""A turn of the weak domain loop: from a model's scores to the factors that relax each domain's selection.
 
-The graph has no cycle: a turn is a run, which goes on from the budget of the run before. The paper says what the loop does (train, evaluate, compare,
-relax, until nothing is gained) and neither by how much nor when it ends; both are settings and rules of ours, given in docs/loop.md.
+The graph has no cycle: a turn is a run that continues from the budget of the run before. The paper describes the loop
+(train, evaluate, compare, relax, until nothing is gained), but neither the size of a step nor when to stop; both are
+our own settings and rules, see docs/loop.md.
 """
 
 import hashlib
@@ -27,7 +28,7 @@ TURN = pl.Struct(
         "why": pl.String,
     }
 )
-"""What a turn found of a domain and did: the means of its benchmarks, and the factor of its share from then on."""
+"""A turn of a domain: the means over its benchmarks, and the resulting factor of its share."""
 
 STATE = pl.Schema(
     {
@@ -39,14 +40,14 @@ STATE = pl.Schema(
         "turns": pl.List(TURN),
     }
 )
-"""Where the loop stands, a line per domain. `scores` says which scores it was made from."""
+"""State of the loop, one line per domain. `scores` is the fingerprint of the scores of its last turn."""
 
 PROXY = "proxy"
-"""What the models of all proxies are called when gains are counted: a gain is one over another model of the same making."""
+"""Common subject of all proxy models: gains are only counted between models of one subject."""
 
 
 class Standing(NamedTuple):
-    """A domain's scores, beside the reference's."""
+    """Scores of a model and of the reference model on a domain."""
 
     score: float
     stderr: float
@@ -56,12 +57,12 @@ class Standing(NamedTuple):
 
     @property
     def gap(self) -> float:
-        """How far the model lags behind."""
+        """Return the lead of the reference model over the model."""
         return self.reference - self.score
 
 
 def fingerprint(scores: pl.DataFrame) -> str:
-    """Which scores a budget was made from; empty for none."""
+    """Return the fingerprint of the scores behind a budget; empty if there are none."""
     tested = scores.filter((pl.col("role") == TESTED) & pl.col("score").is_not_null()).select(
         "benchmark", "answered", "score"
     )
@@ -70,15 +71,16 @@ def fingerprint(scores: pl.DataFrame) -> str:
     return hashlib.blake2b(repr(tested.sort("benchmark").rows()).encode(), digest_size=8).hexdigest()
 
 
-def standings(scores: pl.DataFrame) -> dict[str, Standing]:
-    """By domain, the mean over its benchmarks of which both the model and the reference have a score.
+def compute_standings(scores: pl.DataFrame) -> dict[str, Standing]:
+    """Average the scores by domain, over the benchmarks with a score of the model and the reference model.
 
-    The standard error is that of the mean, and never less than one item's worth: twenty wrong answers do not make the twenty-first certain.
+    The standard error of a benchmark is at least one item's share: twenty wrong answers do not make the next one
+    certain.
     """
     both = scores.filter(pl.col("role") == TESTED).join(
         scores.filter(pl.col("role") == REFERENCE).select("benchmark", reference="score"), on="benchmark"
     )
-    found = {}
+    by_domain = {}
     for (domain,), rows in both.drop_nulls(["domain", "score"]).group_by("domain"):
         items = rows["answered"].fill_null(0).clip(1).to_list()
         errors = [
@@ -93,32 +95,34 @@ def standings(scores: pl.DataFrame) -> dict[str, Standing]:
             if first["origin"] == EVALUATOR
             else first["origin"]
         )
-        found[domain] = Standing(
+        by_domain[domain] = Standing(
             math.fsum(rows["score"]) / rows.height,
             math.sqrt(math.fsum(error**2 for error in errors)) / rows.height,
             math.fsum(rows["reference"]) / rows.height,
             first["model"],
             subject,
         )
-    return found
+    return by_domain
 
 
 def advance(last: pl.DataFrame | None, scores: pl.DataFrame, shares: Mapping[Any, float], loop: Loop) -> pl.DataFrame:
-    """The state after these scores: the last one, where they are those that it was made from, or there are none; else a turn further.
+    """Advance the loop by a turn if there are new scores.
 
     Args:
-        last: `STATE` of the last budget; null for none.
+        last: `STATE` of the last budget, or `None`.
         scores: `scores.SCORE`.
-        shares: The share of every domain before the loop.
-        loop: The settings.
+        shares: Share of every domain before the loop.
+        loop: Settings of the loop.
 
     Returns:
-        `STATE`, a line per domain, by name.
+        `STATE`, one line per domain, by name.
     """
     before = {} if last is None else {row["domain"]: row for row in last.iter_rows(named=True)}
-    made_from, known = fingerprint(scores), next((row["scores"] for row in before.values()), "")
-    turn, step = max((row["turn"] for row in before.values()), default=0), made_from not in ("", known)
-    found = standings(scores) if step else {}
+    made_from = fingerprint(scores)
+    known = next((row["scores"] for row in before.values()), "")
+    turn = max((row["turn"] for row in before.values()), default=0)
+    step = made_from not in ("", known)
+    current = compute_standings(scores) if step else {}
     lines = []
     for domain in sorted(shares):
         old = before.get(domain, {"turns": [], "factor": 1.0, "why": ""})
@@ -133,7 +137,7 @@ def advance(last: pl.DataFrame | None, scores: pl.DataFrame, shares: Mapping[Any
         if step:
             line["turns"] = [
                 *old["turns"],
-                _turn(turn + 1, found.get(domain), old["turns"], line["factor"], most, loop),
+                _take_turn(turn + 1, current.get(domain), old["turns"], line["factor"], most, loop),
             ]
             line["factor"], line["why"] = line["turns"][-1]["factor"], line["turns"][-1]["why"]
         lines.append({name: line[name] for name in STATE})
@@ -141,14 +145,14 @@ def advance(last: pl.DataFrame | None, scores: pl.DataFrame, shares: Mapping[Any
 
 
 def bound(share: float, loop: Loop) -> float:
-    """The most that a share can be multiplied by: the setting, or what makes it the whole domain."""
+    """Return the maximum factor of a share: the setting, or the factor that selects the whole domain."""
     return max(1.0, min(loop.bound, 1 / share)) if share else 1.0
 
 
-def _turn(
-    turn: int, now: Standing | None, turns: Sequence[Mapping[str, Any]], factor: float, most: float, loop: Loop
+def _take_turn(
+    turn: int, standing: Standing | None, turns: Sequence[Mapping[str, Any]], factor: float, most: float, loop: Loop
 ) -> dict[str, Any]:
-    if now is None:
+    if standing is None:
         nothing = dict.fromkeys(("model", "subject", "score", "stderr", "reference"))
         return {
             "turn": turn,
@@ -158,20 +162,21 @@ def _turn(
             "why": "no benchmark of it has both a score and a reference",
         }
     relaxed = False
-    alike = next((past for past in reversed(turns) if past["relaxed"] and past["subject"] == now.subject), None)
-    said = f"scored {now.score:.3f} ± {now.stderr:.3f}, the reference {now.reference:.3f}"
-    if now.gap <= now.stderr:
-        why = f"{said}: the gap is closed"
-    elif alike and now.score - alike["score"] <= math.hypot(now.stderr, alike["stderr"]):
-        why = f"{said}: no gain since turn {alike['turn']} ({alike['score']:.3f})"
+    alike = next((past for past in reversed(turns) if past["relaxed"] and past["subject"] == standing.subject), None)
+    summary = f"scored {standing.score:.3f} ± {standing.stderr:.3f}, the reference {standing.reference:.3f}"
+    if standing.gap <= standing.stderr:
+        why = f"{summary}: the gap is closed"
+    elif alike and standing.score - alike["score"] <= math.hypot(standing.stderr, alike["stderr"]):
+        why = f"{summary}: no gain since turn {alike['turn']} ({alike['score']:.3f})"
     elif factor >= most:
-        why = f"{said}: its share is at its bound"
+        why = f"{summary}: its share is at its bound"
     elif not loop.step:
-        why = f"{said}: the step is 0"
+        why = f"{summary}: the step is 0"
     else:
-        relaxed, factor = True, min(most, factor * (1 + loop.step * now.gap / now.reference))
-        why = f"{said}: relaxed"
+        relaxed, factor = True, min(most, factor * (1 + loop.step * standing.gap / standing.reference))
+        why = f"{summary}: relaxed"
     return {
-        "turn": turn, "model": now.model, "subject": now.subject, "score": now.score, "stderr": now.stderr, "reference": now.reference,
+        "turn": turn, "model": standing.model, "subject": standing.subject, "score": standing.score,
+        "stderr": standing.stderr, "reference": standing.reference,
         "relaxed": relaxed, "factor": factor, "why": why,
     }  # fmt: skip

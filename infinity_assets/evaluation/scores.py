@@ -1,4 +1,4 @@
-"""Results of models per benchmark: counted here, or read from lm-evaluation-harness, beside those of a reference."""
+"""Scores of models per benchmark: own results, results of lm-evaluation-harness, and scores of a reference model."""
 
 import json
 import math
@@ -29,10 +29,10 @@ SCORE = pl.Schema(
 """A model's result on a benchmark. Key: model, benchmark."""
 
 TESTED, OTHER, REFERENCE = "tested", "other", "reference"
-"""The roles of models: the one that the budget goes by; one that is there to compare with; the reference."""
+"""Roles of models: the model that decides the budget, a model for comparison, and the reference model."""
 
 EVALUATOR, LM_EVAL, SETTINGS = "evaluator", "lm-eval file", "reference"
-"""Where scores come from."""
+"""Origins of scores."""
 
 _SUFFIX = r"(?:[_-](?:test|val|valid|validation|dev|eval|main|cot|zeroshot|instruct|fewshot|\d+shot|\d+))*"
 _METRICS = ("pass@1", "pass_at_1", "exact_match", "math_verify", "acc")
@@ -40,21 +40,24 @@ _FILTERS = ("strict-match", "create_test", "extract_code", "none")
 
 
 def standard_error(score: float, answered: int) -> float | None:
-    """The standard error of a share of so many answers: sqrt(p (1 - p) / (n - 1)), as lm-evaluation-harness has it; null of one answer."""
+    """Return the standard error of a share of answers: sqrt(p (1 - p) / (n - 1)), as in lm-evaluation-harness.
+
+    Return `None` for a single answer.
+    """
     return math.sqrt(score * (1 - score) / (answered - 1)) if answered > 1 else None
 
 
-def counted(model: str, role: str, tasks: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame:
-    """Results of a model on the tasks that it was asked.
+def count_results(model: str, role: str, tasks: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame:
+    """Count the results of a model by benchmark.
 
     Args:
-        model: Its name.
-        role: Its role.
+        model: Name of the model.
+        role: Role of the model.
         tasks: `tasks.TASK`.
-        verdicts: A line per task: item_id, right (null where the call failed), error (why it failed).
+        verdicts: One line per task: item_id, right (null if the call failed), error (why it failed).
 
     Returns:
-        `SCORE`, a line per benchmark. Answers that cannot be used count as wrong; calls that failed do not count, and are told.
+        `SCORE`, one line per benchmark. Unusable answers count as wrong; failed calls only appear in `error`.
     """
     lines = []
     for (benchmark,), rows in tasks.join(verdicts, on="item_id", how="left").group_by("benchmark"):
@@ -80,8 +83,13 @@ def counted(model: str, role: str, tasks: pl.DataFrame, verdicts: pl.DataFrame) 
     return pl.DataFrame(lines, schema=SCORE).sort("benchmark")
 
 
-def left_out(model: str, reasons: Mapping[str, tuple[str | None, int, str]]) -> pl.DataFrame:
-    """Lines for benchmarks that cannot be evaluated: domain, items and the reason in words, by name."""
+def list_skipped(model: str, reasons: Mapping[str, tuple[str | None, int, str]]) -> pl.DataFrame:
+    """List benchmarks that cannot be evaluated as `SCORE`.
+
+    Args:
+        model: Name of the model.
+        reasons: Domain, number of items and the reason in words, by benchmark.
+    """
     lines = [
         {
             "model": model,
@@ -98,19 +106,19 @@ def left_out(model: str, reasons: Mapping[str, tuple[str | None, int, str]]) -> 
     return pl.DataFrame(lines, schema=SCORE).sort("benchmark")
 
 
-def named(benchmark: str, names: Mapping[str, Any]) -> str | None:
-    """The name that stands for a benchmark or a task: the longest of those that it begins with, `_test` and the like behind it."""
+def match_name(benchmark: str, names: Mapping[str, Any]) -> str | None:
+    """Return the longest name that a benchmark or task begins with, followed only by suffixes such as `_test`."""
     fitting = [name for name in names if re.fullmatch(re.escape(name.lower()) + _SUFFIX, benchmark.lower())]
     alias = _ALIASES.get(benchmark.lower())
     return max(fitting, key=len) if fitting else alias if alias in names else None
 
 
 _ALIASES = {"hendrycks_math": "math", "minerva_math": "math", "ceval-valid": "ceval"}
-"""Tasks of lm-evaluation-harness under the names of their benchmarks."""
+"""Benchmark names of lm-evaluation-harness tasks."""
 
 
-def references(scores: pl.DataFrame, model: str, reference: Mapping[str, float]) -> pl.DataFrame:
-    """The reference's lines for the benchmarks of a table of scores: `SCORE`."""
+def list_references(scores: pl.DataFrame, model: str, reference: Mapping[str, float]) -> pl.DataFrame:
+    """List the reference model's scores on the benchmarks of a table of scores, as `SCORE`."""
     known = (
         scores.select("benchmark", "domain", "kind")
         .unique("benchmark", keep="first", maintain_order=True)
@@ -119,62 +127,65 @@ def references(scores: pl.DataFrame, model: str, reference: Mapping[str, float])
     lines = [
         {**row, "model": model, "role": REFERENCE, "score": reference[name], "origin": SETTINGS}
         for row in known.iter_rows(named=True)
-        if (name := named(row["benchmark"], reference))
+        if (name := match_name(row["benchmark"], reference))
     ]
     return pl.DataFrame(lines, schema=SCORE)
 
 
-def result_files(path: Path) -> list[Path]:
-    """The files of results under a path, which is one or a folder.
+def find_result_files(path: Path) -> list[Path]:
+    """Find the result files at a path to a file or folder.
 
     Raises:
-        InfinityError: There is none.
+        InfinityError: There is no such file.
     """
     files = sorted(path.rglob("results*.json")) if path.is_dir() else [path] if path.is_file() else []
     if not files:
         raise InfinityError(
-            f"Setting `foundation.loop.lm_eval` names {path}, where there is no results_*.json of lm-evaluation-harness."
+            f"Setting `foundation.loop.lm_eval`: {path} has no results_*.json of lm-evaluation-harness."
         )
     return files
 
 
 def read_lm_eval(path: Path, domains: Mapping[str, str]) -> pl.DataFrame:
-    """Results as lm-evaluation-harness writes them (`results_*.json`).
+    """Read results of lm-evaluation-harness (`results_*.json`).
 
-    Of several results of a model on a task the latest counts; the model of the latest file is the one under test. A task whose domain is not known is
-    told, unless it is a part of one that is.
+    The latest result of a model on a task counts, and the model of the latest file is the one under test. A task
+    without a domain has an `error`, unless it is part of a known group of tasks.
 
     Args:
-        path: A file, or a folder with some.
+        path: A result file, or a folder with result files.
         domains: Domain by task.
 
     Returns:
-        `SCORE`.
+        `SCORE`, one line per model and task.
+
+    Raises:
+        InfinityError: There is no result file, or one cannot be read.
     """
-    found: dict[tuple[str, str], dict[str, Any]] = {}
+    latest_lines: dict[tuple[str, str], dict[str, Any]] = {}
     latest = (float("-inf"), "")
-    for file in result_files(path):
+    for file in find_result_files(path):
         try:
-            told = json.loads(file.read_text(encoding="utf-8"))
-            results = {str(task): dict(values) for task, values in told["results"].items()}
+            output = json.loads(file.read_text(encoding="utf-8"))
+            results = {str(task): dict(values) for task, values in output["results"].items()}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InfinityError(
-                f"{file} is no output of lm-evaluation-harness: it has no `results`, task by task."
+                f"{file} is not an output of lm-evaluation-harness: it has no `results` by task."
             ) from error
-        date, model = float(told.get("date") or 0.0), _model(told, file)
+        date, model = float(output.get("date") or 0.0), _model_name(output, file)
         latest = max(latest, (date, model))
-        for line in _tasks(results, told.get("n-samples") or {}, domains):
+        for line in _read_tasks(results, output.get("n-samples") or {}, domains):
             key = (model, line["benchmark"])
-            if key not in found or found[key]["date"] <= date:
-                found[key] = {**line, "model": model, "date": date}
+            if key not in latest_lines or latest_lines[key]["date"] <= date:
+                latest_lines[key] = {**line, "model": model, "date": date}
     lines = [
         {**line, "role": TESTED if line["model"] == latest[1] else OTHER, "origin": LM_EVAL}
-        for _, line in sorted(found.items())
+        for _, line in sorted(latest_lines.items())
     ]
     return pl.DataFrame([{name: line.get(name) for name in SCORE} for line in lines], schema=SCORE)
 
 
-def _tasks(
+def _read_tasks(
     results: Mapping[str, Any], samples: Mapping[str, Any], domains: Mapping[str, str]
 ) -> Iterator[dict[str, Any]]:
     groups = [name for name in results if name in domains]
@@ -182,41 +193,41 @@ def _tasks(
         if task not in domains and any(task.startswith((f"{group}_", f"{group}-")) for group in groups):
             continue
         line: dict[str, Any] = {"benchmark": task, "domain": domains.get(task)}
-        measured = _measured(values)
-        if measured is None:
-            line["error"] = "none of its numbers is an accuracy from 0 to 1: " + (
-                ", ".join(sorted(set(values) - {"alias"})) or "it has none"
+        metric = _find_metric(values)
+        if metric is None:
+            line["error"] = "no accuracy from 0 to 1 among its numbers: " + (
+                ", ".join(sorted(set(values) - {"alias"})) or "there are none"
             )
         elif line["domain"] is None:
-            line["error"] = "name its domain in `foundation.loop.task_domains`"
+            line["error"] = "set its domain in `foundation.loop.task_domains`"
         else:
-            line["kind"], line["score"], line["stderr"] = measured
+            line["kind"], line["score"], line["stderr"] = metric
         counts = samples.get(task)
         if isinstance(counts, dict):
             line["items"], line["answered"] = counts.get("original"), counts.get("effective")
         yield line
 
 
-def _measured(values: Mapping[str, Any]) -> tuple[str, float, float | None] | None:
-    """Metric with its filter, value and standard error: of several the one that stands first in our lists."""
+def _find_metric(values: Mapping[str, Any]) -> tuple[str, float, float | None] | None:
+    """Return metric with filter, value and standard error; `_METRICS` and `_FILTERS` are in order of preference."""
     ranked = []
     for key, value in values.items():
-        metric, _, chosen = key.partition(",")
+        metric, _, filter_name = key.partition(",")
         if metric in _METRICS and isinstance(value, (int, float)) and 0 <= value <= 1:  # NaN is neither
-            place = _FILTERS.index(chosen) if chosen in _FILTERS else len(_FILTERS)
+            place = _FILTERS.index(filter_name) if filter_name in _FILTERS else len(_FILTERS)
             ranked.append((_METRICS.index(metric), place, key, float(value)))
     if not ranked:
         return None
     _, _, key, value = min(ranked)
-    metric, comma, chosen = key.partition(",")
-    error = values.get(f"{metric}_stderr{comma}{chosen}")
+    metric, comma, filter_name = key.partition(",")
+    error = values.get(f"{metric}_stderr{comma}{filter_name}")
     return key, value, float(error) if isinstance(error, (int, float)) and math.isfinite(error) else None
 
 
-def _model(told: Mapping[str, Any], file: Path) -> str:
-    arguments = (told.get("config") or {}).get("model_args")
-    if isinstance(arguments, str) and (named := re.search(r"(?:pretrained|model)=([^,]+)", arguments)):
-        arguments = named[1]
+def _model_name(output: Mapping[str, Any], file: Path) -> str:
+    arguments = (output.get("config") or {}).get("model_args")
+    if isinstance(arguments, str) and (match := re.search(r"(?:pretrained|model)=([^,]+)", arguments)):
+        arguments = match[1]
     elif isinstance(arguments, dict):
         arguments = arguments.get("pretrained") or arguments.get("model")
-    return str(told.get("model_name") or arguments or file.stem)
+    return str(output.get("model_name") or arguments or file.stem)

@@ -1,13 +1,13 @@
-"""Tasks that can be checked, out of benchmark folders as they lie on the disk.
+"""Tasks with checkable answers, read from benchmark folders.
 
-A task is an item of a benchmark with what an evaluator needs beside its question, keyed by the same `item_id`. What kind it is follows from the keys
+A task is a benchmark item with the data that an evaluator needs, keyed by its `item_id`. Its kind follows from the keys
 of its record and from its answer:
 
-* `code_execution`: it has tests, as HumanEval (`prompt`, `test`, `entry_point`) or as MBPP (`test_list`);
-* `multiple_choice`: its answer is one of the options that the record lists, or that its text lists as `(A) ...`;
+* `code_execution`: it has tests like HumanEval (`prompt`, `test`, `entry_point`) or MBPP (`test_list`);
+* `multiple_choice`: its answer is one of the options listed in the record, or in its text as `(A) ...`;
 * `exact_match`: its answer is a number, a formula in a box, or a few words.
 
-All others have no answer that a rule can check.
+No rule can check the answers of other items.
 """
 
 import re
@@ -43,49 +43,49 @@ TASK = pl.Schema(
         "entry_point": pl.String,
     }
 )
-"""A task. `question` is what is asked, options and tests included; `options` their number, of which the letter `expected` is right; `form` is
-`answers.Form` of an exact match. Of code: `setup` stands before the answer, `tests` behind it; `entry_point` is the function that HumanEval's prompt,
-the setup, begins. `kind` is null where there is nothing to check."""
+"""A task. Key: item_id. `kind`: null if there is nothing to check; `question`: the text to ask, with options and
+tests; `options`: their number; `form`: `answers.Form` of an exact match; `expected`: the right answer, or the letter
+of the right option; `setup` and `tests`: code before and after the answer; `entry_point`: the function that
+HumanEval's prompt, the setup, begins."""
 
 _LISTED = re.compile(r"(?m)^\s*\(([A-Z])\)\s*\S")
 
 
 def read_tasks(folder: Path, items: pl.DataFrame) -> pl.DataFrame:
-    """The tasks of a benchmark.
+    """Read the tasks of a benchmark.
 
     Args:
-        folder: Its folder.
-        items: Its items, as `rows.readers.benchmarks` gives them.
+        folder: Folder of the benchmark.
+        items: Items of the benchmark, from `rows.readers.benchmarks`.
 
     Returns:
-        `TASK`, a line per item, in their order.
+        `TASK`, one line per item, in their order.
     """
     source = load_source(folder)
-    mapping, wanted = (
-        FieldMapping(source.fields),
-        {(row["file"], row["position"]): row for row in items.iter_rows(named=True)},
-    )
-    found = {}
+    mapping = FieldMapping(source.fields)
+    wanted = {(row["file"], row["position"]): row for row in items.iter_rows(named=True)}
+    records = {}
     for file, record in records_of(source):
         if row := wanted.get((file, record.position)):
             value = mapping(record.value)
-            found[row["item_id"]] = task_of(row, value if isinstance(value, dict) else {})
+            records[row["item_id"]] = task_of(row, value if isinstance(value, dict) else {})
     tasks = pl.DataFrame(
-        [found.get(item, {}) for item in items["item_id"]], schema={n: t for n, t in TASK.items() if n not in _OF_ITEM}
+        [records.get(item, {}) for item in items["item_id"]],
+        schema={n: t for n, t in TASK.items() if n not in _OF_ITEM},
     )
-    told = items.select("item_id", "benchmark", "domain", language.detect(pl.col("prompt")).alias("language"))
-    return pl.concat([told, tasks], how="horizontal").select(list(TASK))
+    described = items.select("item_id", "benchmark", "domain", language.detect(pl.col("prompt")).alias("language"))
+    return pl.concat([described, tasks], how="horizontal").select(list(TASK))
 
 
 _OF_ITEM = ("item_id", "benchmark", "domain", "language")
 
 
 def task_of(item: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
-    """What of `TASK` belongs to the task alone.
+    """Return the columns of `TASK` that the item lacks; empty if nothing can be checked.
 
     Args:
         item: A line of `benchmarks`: item_id, prompt, further, answer.
-        record: The record that it was read from.
+        record: The record of the item.
     """
     fields = {str(key).strip().lower(): value for key, value in record.items()}
     prompt, options, answer = item["prompt"], item["further"] or [], item["answer"]
@@ -94,7 +94,7 @@ def task_of(item: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any
             "test": str(tests),
             "entry_point": str(entry),
             "prompt": str(setup),
-        }:  # as it stands: its white space is code
+        }:  # unchanged: its white space is code
             return _code(setup, setup, f"{tests}\n\ncheck({entry})", entry)
         case {"test_list": [*asserts]} if asserts and all(isinstance(line, str) for line in asserts):
             lines = "\n".join(asserts)
@@ -102,7 +102,7 @@ def task_of(item: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any
             setup = "\n".join([*imports, str(fields.get("test_setup_code") or "")])
             return _code(f"{prompt}\n\n{lines}", setup, lines, None)
     if len(options) > 1 and answer in options and len(options) <= len(ascii_uppercase):
-        if any(re.fullmatch(r"incorrect answer \d+", key) for key in fields):  # GPQA's right one stands first
+        if any(re.fullmatch(r"incorrect answer \d+", key) for key in fields):  # GPQA lists the right one first
             place = pl.Series([f"{item['item_id']}:{number}" for number in range(len(options))])
             options = [options[at] for at in draw("options", place).arg_sort()]
         listed = "\n".join(f"{letter}. {option}" for letter, option in zip(ascii_uppercase, options, strict=False))
@@ -112,7 +112,7 @@ def task_of(item: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any
     letters, letter = _LISTED.findall(prompt), answer.strip().strip("().")
     if len(letters) > 1 and letters == list(ascii_uppercase[: len(letters)]) and letter in letters:
         return _choice(prompt, len(letters), letter)
-    right = answers.expected(answer)
+    right = answers.parse_expected(answer)
     if right is None:
         return {}
     return {"kind": EXACT, "question": prompt, "form": right.form, "expected": right.value}
@@ -130,8 +130,11 @@ def _list(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
 
-def why_not(tasks: pl.DataFrame) -> str | None:
-    """Why a benchmark cannot be evaluated, in words; null if it can: at least half of its tasks have something to check."""
+def explain_unusable(tasks: pl.DataFrame) -> str | None:
+    """Explain why a benchmark cannot be evaluated.
+
+    Return `None` if it can be, because at least half of its tasks can be checked.
+    """
     checked = tasks["kind"].count()
     if 2 * checked >= tasks.height > 0:
         return None
@@ -140,8 +143,8 @@ def why_not(tasks: pl.DataFrame) -> str | None:
     return f"only {checked:,} of {tasks.height:,} items have an answer that a rule can check"
 
 
-def chosen(tasks: pl.DataFrame, items: int) -> pl.DataFrame:
-    """A sample of the tasks that can be checked, by item id: of each benchmark so many."""
+def sample_tasks(tasks: pl.DataFrame, items: int) -> pl.DataFrame:
+    """Sample `items` checkable tasks of each benchmark, by item id."""
     checked = tasks.filter(pl.col("kind").is_not_null())
     drawn = checked.with_columns(draw("domain_scores", checked["item_id"])).sort("benchmark", "draw", "item_id")
     return (
@@ -153,8 +156,10 @@ _FENCE = re.compile(r"```[ \t]*\w*[ \t]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL)
 _BEGINS = re.compile(r"(?m)^(?:def|class|import|from|@)\b")
 
 
-def code_of(text: str) -> str:
-    """The program in an answer: the first fenced block that holds a function, else the first block, else the text from its first line of code on."""
+def extract_code(text: str) -> str:
+    """Extract a program: the first fenced block with a function, the first block, or the text from its first code
+    line.
+    """
     blocks = _FENCE.findall(text)
     if blocks:
         return next((block for block in blocks if "def " in block), blocks[0])
@@ -162,9 +167,12 @@ def code_of(text: str) -> str:
     return text[begin.start() :] if begin else text
 
 
-def program(task: Mapping[str, Any], answer: str) -> str:
-    """The program that passes if an answer does: setup, answer, tests. An answer to HumanEval's prompt repeats its function or goes on with it."""
-    code, entry, setup = code_of(answer), task["entry_point"], task["setup"]
+def build_program(task: Mapping[str, Any], answer: str) -> str:
+    """Build the program that checks an answer: setup, answer, tests.
+
+    An answer to HumanEval's prompt either repeats its function or continues it.
+    """
+    code, entry, setup = extract_code(answer), task["entry_point"], task["setup"]
     if entry and (begin := re.search(rf"(?m)^def {re.escape(entry)}\b", setup)):
         if re.search(rf"(?m)^\s*def {re.escape(entry)}\b", code):
             setup = setup[: begin.start()]

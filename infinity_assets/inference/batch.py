@@ -1,4 +1,4 @@
-"""Requests for a whole frame: one per row, with the row's id and a seed drawn from (stage, row id)."""
+"""Builders that turn a frame into model requests, with row ids and seeds derived from (stage, row id)."""
 
 from collections.abc import Iterator, Mapping
 from itertools import repeat
@@ -13,11 +13,11 @@ from infinity_assets.settings.models import Sampling
 
 
 def seed_of(stage: str, row_id: str) -> int:
-    """The seed with which an answer about a row is drawn."""
+    """Return the sampling seed of a row in a stage."""
     return int(digest(f"{stage}:{row_id}")[:8], 16)
 
 
-def from_prompt(
+def build_prompt_requests(
     prompt: Bilingual,
     rows: pl.DataFrame,
     sampling: Sampling,
@@ -26,22 +26,24 @@ def from_prompt(
     choices: tuple[str, ...] | None = None,
     **constants: str,
 ) -> list[GenerateRequest]:
-    """A prompt, filled in for every row, in Chinese where the row is.
+    """Fill in a prompt for every row, in Chinese if the row is Chinese and in English otherwise.
 
     Args:
-        prompt: The template; its variables are columns of `rows` or named in `constants`. What stands in them is never read as a template.
-        rows: row_id, language (BCP 47, or null) and the variables, none of them null; `index` numbers the requests of one row where it has several.
-        sampling: How the answers are drawn.
-        stage: With the row id it seeds the sampling.
+        prompt: The template; its variables are columns of `rows` or named in `constants`. Values are never read as
+            templates.
+        rows: row_id, language (BCP 47, or null) and the variables, without nulls; an optional column `index` numbers
+            several requests of one row.
+        sampling: Sampling settings of the answers.
+        stage: Name of the stage; seeds the sampling together with the row id.
         schema: A JSON schema that the answers must fit.
-        choices: The answers that are allowed.
+        choices: The allowed answers.
         constants: Variables with the same value for every row.
 
     Returns:
-        One request per row: those in English, then those in Chinese, each in the order of the rows.
+        One request per row: first the English ones, then the Chinese ones, each in row order.
 
     Raises:
-        ValueError: The columns and constants are not the variables, or a variable is null.
+        ValueError: The columns and constants do not match the variables, or a variable is null.
     """
     columns = [name for name in prompt.en.variables if name not in constants]
     if not set(constants) <= set(prompt.en.variables) or not set(columns) <= set(rows.columns):
@@ -64,19 +66,19 @@ def from_prompt(
             seed=seed_of(f"{stage}:{index}" if index else stage, row_id) if sampling.temperature > 0 else None,
             index=index,
         )
-        for wording, asked in ((prompt.en, rows.filter(~chinese)), (prompt.zh, rows.filter(chinese)))
+        for wording, subset in ((prompt.en, rows.filter(~chinese)), (prompt.zh, rows.filter(chinese)))
         for row_id, index, messages in zip(
-            asked["row_id"], asked["index"], _filled(wording, asked, constants), strict=True
+            subset["row_id"], subset["index"], _render_messages(wording, subset, constants), strict=True
         )
     ]
 
 
-def _filled(prompt: Prompt, rows: pl.DataFrame, constants: Mapping[str, str]) -> Iterator[Messages]:
-    """The messages of every row. Turns that are the same for all rows are one object."""
+def _render_messages(prompt: Prompt, rows: pl.DataFrame, constants: Mapping[str, str]) -> Iterator[Messages]:
+    """Render the messages of every row. Rows share the object of a turn that is equal for all of them."""
     turns = []
     for turn in prompt.turns:
         if set(turn.variables) <= set(constants):
-            turns.append(repeat({"role": turn.role, "content": turn.filled(constants)}, rows.height))
+            turns.append(repeat({"role": turn.role, "content": turn.fill(constants)}, rows.height))
             continue
         pieces = [
             pl.col(piece) if place % 2 and piece not in constants else pl.lit(constants[piece] if place % 2 else piece)
@@ -88,17 +90,17 @@ def _filled(prompt: Prompt, rows: pl.DataFrame, constants: Mapping[str, str]) ->
     return zip(*turns, strict=True)
 
 
-def as_they_are(
+def build_chat_requests(
     name: str, rows: pl.DataFrame, sampling: Sampling, stage: str, samples: int = 1
 ) -> list[GenerateRequest]:
-    """Every row's conversation, put to the model with nothing around it.
+    """Build requests that continue every row's conversation without a prompt around it.
 
     Args:
-        name: Stands in the place of the prompt's name in the books.
-        rows: row_id and messages, each ending with the user.
-        sampling: How the answers are drawn.
-        stage: With the row id it seeds the sampling.
-        samples: Draws per row, numbered from 0; their requests stand together.
+        name: Name for the column `prompt` of the ledger table.
+        rows: row_id and messages, each conversation ending with the user.
+        sampling: Sampling settings of the answers.
+        stage: Name of the stage; seeds the sampling together with the row id.
+        samples: Draws per row, numbered from 0; the requests of a row are adjacent.
     """
     return [
         GenerateRequest(
@@ -107,7 +109,7 @@ def as_they_are(
             prompt_hash="",
             messages=tuple(messages),
             sampling=sampling,
-            # A draw of its own has a seed of its own: an engine gives the same seed the same answer.
+            # Each draw needs its own seed: an engine answers equal seeds equally.
             seed=seed_of(f"{stage}:{index}" if index else stage, row_id) if sampling.temperature > 0 else None,
             index=index,
         )
@@ -116,12 +118,12 @@ def as_they_are(
     ]
 
 
-def last_answers(rows: pl.DataFrame, with_context: bool) -> list[ScoreRequest]:
-    """The likelihood of every row's last answer, given all turns before it or given nothing.
+def build_answer_score_requests(rows: pl.DataFrame, with_context: bool) -> list[ScoreRequest]:
+    """Build requests for the likelihood of every row's last answer, with or without the turns before it.
 
     Args:
-        rows: row_id and messages, each ending with the assistant.
-        with_context: Whether the turns before the answer are given.
+        rows: row_id and messages, each conversation ending with the assistant.
+        with_context: Whether the turns before the answer are the context.
     """
     name = "answer_in_context" if with_context else "answer_alone"
     return [
@@ -135,11 +137,11 @@ def last_answers(rows: pl.DataFrame, with_context: bool) -> list[ScoreRequest]:
     ]
 
 
-def last_requests(rows: pl.DataFrame) -> list[ScoreRequest]:
-    """The likelihood of every row's last request, given nothing.
+def build_user_turn_score_requests(rows: pl.DataFrame) -> list[ScoreRequest]:
+    """Build requests for the likelihood of every row's last user turn without context.
 
     Args:
-        rows: row_id and messages, each ending with a request and its answer.
+        rows: row_id and messages, each conversation ending with a user turn and its answer.
     """
     return [
         ScoreRequest(row_id=row_id, prompt="request_alone", context=(), answer=messages[-2]["content"])
@@ -147,11 +149,11 @@ def last_requests(rows: pl.DataFrame) -> list[ScoreRequest]:
     ]
 
 
-def conversations(rows: pl.DataFrame) -> list[RewardRequest]:
-    """The reward of every row's whole conversation.
+def build_reward_requests(rows: pl.DataFrame) -> list[RewardRequest]:
+    """Build requests for the reward of every row's whole conversation.
 
     Args:
-        rows: row_id and messages, each ending with the assistant.
+        rows: row_id and messages, each conversation ending with the assistant.
     """
     return [
         RewardRequest(row_id, "conversation", tuple(messages))

@@ -1,7 +1,8 @@
-"""Functions that ask models one after the other, run side by side so that what they ask at the same point is one batch.
+"""Concurrent runs of functions that ask models, so that requests made at the same point form one batch.
 
-An engine wants a large batch: at the end of each the last few answers are written almost alone. Four shards that ask one after the other have
-four such ends at every point, four that ask together have one. Answers do not depend on it: they are kept by the content of the request.
+An engine works best on a large batch, because the last few answers of a batch are written almost alone. Four shards
+that ask in turn have four such ends at every point; four that ask together have one. Answers do not depend on the
+batching: they are keyed by the content of the request.
 """
 
 import threading
@@ -21,7 +22,7 @@ T = TypeVar("T")
 
 @dataclass
 class _Question:
-    """What a function waits for: requests, or texts."""
+    """A function's pending call: a share of requests, or texts to embed."""
 
     kind: Kind
     spec: Answering | EmbedderSpec
@@ -31,28 +32,30 @@ class _Question:
 
 
 class InferenceBatch:
-    """Runs functions side by side, each in a thread of its own, up to the point where all of them wait for a model. Then all that they want of one
-    model is asked in one batch, by the thread that called `run`: an engine sees one thread, and that is the one which an interrupt reaches.
+    """A runner of concurrent functions that merges their model calls into batches.
+
+    Each function runs in its own thread until all of them wait for a model. Then the thread that called `run` sends all
+    pending requests for one model in one batch: an engine sees one thread, and an interrupt reaches that thread.
 
     Args:
-        inference: Asks the models.
+        inference: Client that asks the models.
     """
 
     def __init__(self, inference: Inference):
         self._inference = inference
         self._waiting: list[_Question] = []
         self._alive = 0
-        self._broken: BaseException | None = None
+        self._failure: BaseException | None = None
         self._turn = threading.Condition()
-        self._made: dict[str, Any] = {}
-        self._making = threading.Lock()
+        self._shared: dict[str, Any] = {}
+        self._sharing = threading.Lock()
 
     def run(self, functions: Sequence[Callable[[], T]]) -> list[T | BaseException]:
-        """What the functions returned, or raised, in their order.
+        """Run functions concurrently and return their results, or the errors that they raised, in their order.
 
         Raises:
-            BaseException: What went wrong while a model was asked, or an interrupt. All functions have ended by then, with that error where they
-                were waiting.
+            BaseException: An error while a model was asked, or an interrupt. All functions have ended by then; those
+                that were waiting got the same error.
         """
         results: list[Any] = [None] * len(functions)
 
@@ -71,10 +74,10 @@ class InferenceBatch:
         for thread in threads:
             thread.start()
         try:
-            while self._next():
+            while self._answer_next_model():
                 pass
         except BaseException as error:
-            self._give_up(error)
+            self._fail_all(error)
             raise
         finally:
             for thread in threads:
@@ -82,29 +85,33 @@ class InferenceBatch:
         return results
 
     def once(self, name: str, make: Callable[[], T]) -> T:
-        """Called in a function: what `make` gives, which the first one to want a thing of this name makes for all. It asks no model."""
-        with self._making:
-            if name not in self._made:
-                self._made[name] = make()
-            return self._made[name]
+        """Return a value that all functions share under a name; the first caller makes it. `make` must ask no model."""
+        with self._sharing:
+            if name not in self._shared:
+                self._shared[name] = make()
+            return self._shared[name]
 
     def ask(self, kind: Kind, spec: Answering | EmbedderSpec, asked: Any) -> Any:
-        """Called in a function: wait until what it asks for is answered."""
+        """Submit a call from inside a function and wait for its answer."""
         question = _Question(kind, spec, asked)
         with self._turn:
-            if self._broken is None:
+            if self._failure is None:
                 self._waiting.append(question)
                 self._turn.notify_all()
                 self._turn.wait_for(
-                    lambda: question.answer is not None or question.error is not None or self._broken is not None
+                    lambda: question.answer is not None or question.error is not None or self._failure is not None
                 )
-            error = question.error or self._broken
+            error = question.error or self._failure
         if error is not None:
             raise error
         return question.answer
 
-    def _next(self) -> bool:
-        """Answer the questions of one model, once every function that still runs waits for one. Returns whether any does."""
+    def _answer_next_model(self) -> bool:
+        """Wait until every running function waits for a model, then answer the calls to one model.
+
+        Returns:
+            False if all functions have ended.
+        """
         with self._turn:
             self._turn.wait_for(lambda: len(self._waiting) >= self._alive)
             if not self._waiting:
@@ -126,21 +133,21 @@ class InferenceBatch:
             return self._inference.embed_all(first.spec, [question.asked for question in questions], "embed")
         return self._inference.ask_all(first.kind, first.spec, [question.asked for question in questions])
 
-    def _give_up(self, error: BaseException) -> None:
+    def _fail_all(self, error: BaseException) -> None:
         with self._turn:
-            self._broken = error
+            self._failure = error
             self._turn.notify_all()
 
 
 class BatchedInference(Inference):
-    """The models, as a function sees them that runs beside others."""
+    """A model client for a function that runs in an `InferenceBatch`."""
 
     def __init__(self, batch: InferenceBatch, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self._batch = batch
 
     def embed(self, spec: EmbedderSpec, texts: Sequence[str], stage: str) -> "np.ndarray":
-        """As always."""
+        """Embed texts like `Inference.embed`, together with those of the other functions."""
         return self._batch.ask("embed", spec, texts)
 
     def _ask(self, kind: Kind, spec: Answering, requests: Sequence[AnyRequest], stage: str) -> Answers:

@@ -1,4 +1,4 @@
-"""Whether an answer is what was asked for, whoever promised to enforce it."""
+"""Validation of answers, whether or not an engine or server has enforced the format."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,26 +17,30 @@ from infinity_assets.inference.requests import (
     Request,
     Response,
     RewardRequest,
-    finite,
+    require_finite,
 )
 
 
-def checked(request: Request | RewardRequest, response: Response) -> Response:
-    """The response, with an error if its text is not what was asked for: `empty`, `invalid_choice`, `invalid_json`, or `truncated` where JSON
-    ends at max_tokens. The text stays. A number that is none gives way to `not_finite`.
+def check_response(request: Request | RewardRequest, response: Response) -> Response:
+    """Return the response with an error if its answer is invalid; the text stays.
+
+    The error is `empty`, `invalid_choice`, `invalid_json`, `truncated` if JSON ends at max_tokens, or `not_finite`,
+    which also removes the number.
     """
     if response.error is not None or not isinstance(request, (GenerateRequest, CompleteRequest)):
-        return finite(response)
+        return require_finite(response)
     text = response.text or ""
     if not text.strip():
         return replace(response, error=EMPTY, cause="the model wrote nothing")
     if isinstance(request, CompleteRequest):
         return response
     if request.choices and text not in request.choices:
-        return replace(response, error=INVALID_CHOICE, cause=f"{text[:80]!r} is none of {', '.join(request.choices)}")
+        return replace(
+            response, error=INVALID_CHOICE, cause=f"{text[:80]!r} is not one of {', '.join(request.choices)}"
+        )
     if request.schema is None:
         return response
-    fault = _misfit(text, request.schema)
+    fault = _find_mismatch(text, request.schema)
     if fault is None:
         return response
     if response.finish_reason == "length":
@@ -44,8 +48,8 @@ def checked(request: Request | RewardRequest, response: Response) -> Response:
     return replace(response, error=INVALID_JSON, cause=fault)
 
 
-def _misfit(text: str, schema: Mapping[str, Any]) -> str | None:
-    """Why a text is no JSON of that schema; null if it is."""
+def _find_mismatch(text: str, schema: Mapping[str, Any]) -> str | None:
+    """Return the reason why a text is not JSON of the schema, or None if it is."""
     try:
         value = orjson.loads(text)
     except ValueError as error:

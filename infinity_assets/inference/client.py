@@ -1,4 +1,4 @@
-"""What stages use: a batch of requests in, a frame of answers out, and no model loaded if the store has them all."""
+"""Model client of the stages: turns requests into a frame of answers and loads no model for stored answers."""
 
 import itertools
 import time
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import polars as pl
 
 from infinity_assets.inference.budget import Budget, BudgetSpent
-from infinity_assets.inference.checking import checked
+from infinity_assets.inference.checking import check_response
 from infinity_assets.inference.engines.engine import EngineUnavailable
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.ledger import Ledger
@@ -54,16 +54,16 @@ FLUSH_SECONDS = 5.0
 FLUSH_ANSWERS = 256
 REPORT_SECONDS = 2.0
 SEGMENTS = 64
-"""A model's segments are merged when there are more."""
+"""Number of a model's segments above which they are merged."""
 HOPELESS = 16
-"""This many retriable errors in a row, and the stage fails instead of producing rows of errors."""
+"""Number of retriable errors in a row after which the stage fails instead of producing rows of errors."""
 ALL_REFUSED = 4
-"""So many requests that are all invalid, and the stage fails: a setting is wrong, or the server."""
+"""Smallest batch whose stage fails if all requests are invalid: then a setting or the server is wrong."""
 EMBED_CHUNK = 1024
-"""Texts embedded between two writes to the store."""
+"""Number of texts embedded between two writes to the store."""
 
-_PAIR = ["key", "room"]
-"""What an answer depends on: the key, and what the request may write."""
+_KEY_AND_ROOM = ["key", "room"]
+"""Columns that decide an answer: the key, and the number of tokens that the request may write."""
 
 ANSWERS = pl.Schema(
     {
@@ -74,64 +74,65 @@ ANSWERS = pl.Schema(
         "cached": pl.Boolean,
     }
 )
-"""A line per request, in request order: its row, prompt and draw, its key, the stored response, and whether it cost nothing: the store had
-it, or an equal request of the batch was asked.
+"""Schema of answers, one row per request in request order: row, prompt, draw, key and stored response. `cached` is true
+if the response cost nothing, because it was in the store or an equal request of the batch was asked.
 """
 
 
 class Progress(NamedTuple):
-    """How far a batch is, in distinct requests."""
+    """Progress of a batch, in distinct requests."""
 
     stage: str
     done: int
     total: int
     cached: int
-    """Of `done`, found in the store."""
+    """Number of `done` requests that the store answered."""
     tokens: int
-    """Generated, or of a score read, since the batch began."""
+    """Tokens generated, or read for scores, since the batch began."""
     seconds: float = 0.0
-    """Since the engine began to work on it."""
+    """Time since the engine began to work on the batch."""
 
 
 class Share(NamedTuple):
-    """What one of several askers wants of a model."""
+    """The requests of one of several callers that share a batch."""
 
     requests: "Sequence[AnyRequest]"
     stage: str
     ledger: Ledger
 
 
-_FOUND = pl.Schema(
+_STORED = pl.Schema(
     {"at": pl.UInt32, **{name: dtype for name, dtype in RESPONSES.items() if name != "prompt"}, "had": pl.Boolean}
 )
-"""A line of the store for a request of a batch (`at`), and whether the store had it before."""
+"""Schema of store lines with `at`, the position of their request, and `had`, true for lines from before the batch."""
 _CACHED = pl.col("had") | ~pl.col("at").is_first_distinct()
 
 
 @dataclass(frozen=True)
 class Answers:
-    """The answers to a batch, and its lines for the books."""
+    """The answers to a batch, and its calls for the ledger table."""
 
     frame: pl.DataFrame
-    """Of schema `ANSWERS`. A failed request has an `error`, a `cause` and no text; invalid output keeps its text."""
+    """Answers of schema `ANSWERS`. A failed request has an `error`, a `cause` and no text; invalid output keeps its
+    text."""
     generations: pl.DataFrame
-    """Of schema `rows.schema.GENERATIONS`."""
+    """Calls of schema `rows.schema.GENERATIONS`."""
 
 
 class Inference:
-    """Model calls through the response store.
+    """A client that calls models through the response store.
 
-    Every key is looked up first and an engine is opened only if one is missing; equal requests are asked once; answers reach the store
-    every few seconds, so a killed stage loses what was in flight. Results are joined by key, never by position. An answer that cannot be
-    used is asked for again as `retries` says: each attempt is a request of its own, stored and replayed like all others.
+    It looks up every key first, opens an engine only for missing answers, and asks equal requests once. Answers reach
+    the store every few seconds, so a killed stage loses only the requests in flight. Results are joined by key, never
+    by position. Unusable answers are retried: each attempt is a request of its own, stored and replayed like any other.
 
     Args:
-        store: Where answers are kept.
-        pool: Opens engines.
-        progress: Told how far a batch is.
-        ledger: Writes down every batch.
-        budget: What may be spent; null for no bound.
-        retries: How often an answer that cannot be used is asked for again.
+        store: The response store.
+        pool: The pool that opens engines.
+        progress: Callback for the progress of a batch.
+        ledger: Record of all calls.
+        budget: Cap on spending; None for no cap.
+        retries: Number of retries per kind of unusable answer.
     """
 
     def __init__(
@@ -143,38 +144,47 @@ class Inference:
         budget: Budget | None = None,
         retries: Retries = Retries(),
     ):
-        self._store, self._pool = store, pool
+        self._store = store
+        self._pool = pool
         self._progress = progress or (lambda _: None)
-        self._ledger, self._budget, self._retries = ledger or Ledger(), budget or Budget(), retries
+        self._ledger = ledger or Ledger()
+        self._budget = budget or Budget()
+        self._retries = retries
 
     def generate(self, spec: ModelSpec, requests: Sequence[GenerateRequest], stage: str) -> Answers:
-        """Answers, JSON and choices included. JSON is held against its schema and choices are compared: what does not fit has an error and
-        keeps its text.
+        """Generate answers. JSON that violates its schema, or an unknown choice, gets an error and keeps its text.
 
         Raises:
-            EngineUnavailable: Nothing can be answered at present.
-            BudgetSpent: The next call might cost more than is left. As above, what was answered is stored, and the next run goes on from there.
+            EngineUnavailable: No request can be answered at present.
+            BudgetSpent: The next call might cost more than the remaining budget. In both cases all earlier answers are
+                stored, and the next run continues from them.
         """
         return self._ask("generate", spec, requests, stage)
 
     def complete(self, spec: ModelSpec, requests: Sequence[CompleteRequest], stage: str) -> Answers:
-        """Continuations of texts, with no chat template. Raises as `generate` does."""
+        """Generate continuations of texts without a chat template. Raises the same errors as `generate`."""
         return self._ask("complete", spec, requests, stage)
 
     def score(self, spec: ModelSpec, requests: Sequence[ScoreRequest], stage: str) -> Answers:
-        """Log-probabilities of answers, in nats: `sum_logprob` over `answer_tokens` tokens. Raises as `generate` does."""
+        """Return log-probabilities of answers, in nats: `sum_logprob` over `answer_tokens` tokens.
+
+        Raises the same errors as `generate`.
+        """
         return self._ask("score", spec, requests, stage)
 
     def reward(self, spec: RewardSpec, requests: Sequence[RewardRequest], stage: str) -> Answers:
-        """Rewards of conversations: `reward`, finite or null with an error. Raises as `generate` does."""
+        """Return rewards of conversations: a finite `reward`, or null with an error.
+
+        Raises the same errors as `generate`.
+        """
         return self._ask("reward", spec, requests, stage)
 
     def embed(self, spec: EmbedderSpec, texts: Sequence[str], stage: str) -> "np.ndarray":
-        """Vectors of unit length, float32 of shape (texts, width), in the order of the texts. No texts give shape (0, 0)."""
+        """Return vectors of unit length as float32 of shape (texts, width), in order; shape (0, 0) without texts."""
         return self.embed_all(spec, [texts], stage)[0]
 
     def embed_all(self, spec: EmbedderSpec, parts: Sequence[Sequence[str]], stage: str) -> "list[np.ndarray]":
-        """The vectors of the texts of several askers, which are embedded together."""
+        """Embed the texts of several callers together, and return one array of vectors per caller."""
         import numpy as np
 
         vectors = self._vectors(spec, [text for part in parts for text in part], stage)
@@ -185,10 +195,10 @@ class Inference:
 
         keys = [request_key(spec.identity, EmbedRequest(text)) for text in texts]
         frames = [self._store.get("embed", spec.identity, keys)]
-        had = set(frames[0]["key"])
-        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in had}
+        cached = set(frames[0]["key"])
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in cached}
         if missing:
-            # In order of length a chunk holds texts of one length, and little of a batch is padding.
+            # Sorted by length, the texts of a chunk are about equally long and need little padding.
             order = sorted(missing, key=lambda key: (len(missing[key]), key))
             with self._pool.embedder(spec) as embedder:
                 for start in range(0, len(order), EMBED_CHUNK):
@@ -196,7 +206,9 @@ class Inference:
                     vectors = np.asarray(embedder.encode([missing[key] for key in chunk]), dtype=np.float32)
                     frames.append(pl.DataFrame({"key": chunk, "vector": vectors}))
                     self._store.append("embed", spec.identity, frames[-1])
-                    self._progress(Progress(stage, len(had) + start + len(chunk), len(had) + len(order), len(had), 0))
+                    self._progress(
+                        Progress(stage, len(cached) + start + len(chunk), len(cached) + len(order), len(cached), 0)
+                    )
         filled = [frame for frame in frames if not frame.is_empty()]
         if not filled:
             return np.empty((0, 0), dtype=np.float32)
@@ -207,7 +219,10 @@ class Inference:
         )
 
     def embedder(self, spec: EmbedderSpec) -> AbstractContextManager["Embedder"]:
-        """The embedder itself, for the block: where vectors by the million are kept as rows, the store would hold them a second time."""
+        """Open an embedder for the block, bypassing the store.
+
+        For callers that keep millions of vectors in rows, which the store would hold a second time.
+        """
         return self._pool.embedder(spec)
 
     def release(self) -> None:
@@ -218,10 +233,12 @@ class Inference:
         return self.ask_all(kind, spec, [Share(requests, stage, self._ledger)])[0]
 
     def ask_all(self, kind: Kind, spec: Answering, shares: Sequence[Share]) -> list[Answers]:
-        """The answers to several askers, in one batch, and once more what cannot be used: attempt by attempt. Each has its calls in its own
-        ledger; of equal requests the first one pays.
+        """Answer the requests of several callers in one batch, and retry unusable answers attempt by attempt.
+
+        Calls go to the ledger of their caller; the first of several equal requests pays.
         """
-        requests, stage = [request for share in shares for request in share.requests], shares[0].stage
+        requests = [request for share in shares for request in share.requests]
+        stage = shares[0].stage
         asked = pl.DataFrame(
             {
                 "share": [number for number, share in enumerate(shares) for _ in share.requests],
@@ -240,37 +257,40 @@ class Inference:
                 "index": pl.Int64,
             },
         )
-        # `at` is the place of the first request that asks the same: it stands for all of them, through every attempt.
-        current = asked.with_row_index("at").unique(_PAIR, keep="first", maintain_order=True).select("at", *_PAIR)
-        asked = asked.join(current, on=_PAIR, how="left", maintain_order="left").drop(_PAIR)
-        books, answers = [], pl.DataFrame(schema=_FOUND)
+        # `at` is the position of the first of several equal requests, and stands for all of them in every attempt.
+        current = (
+            asked.with_row_index("at")
+            .unique(_KEY_AND_ROOM, keep="first", maintain_order=True)
+            .select("at", *_KEY_AND_ROOM)
+        )
+        asked = asked.join(current, on=_KEY_AND_ROOM, how="left", maintain_order="left").drop(_KEY_AND_ROOM)
+        parts = []
+        answers = pl.DataFrame(schema=_STORED)
         following: dict[int, AnyRequest] = {}
         tries: Counter[tuple[int, str]] = Counter()
         for attempt in itertools.count():
-            wanted = [following.get(at) or requests[at] for at in current["at"]]
-            lines, told = self._answered(
-                kind, spec, asked, current, wanted, stage, attempt, [share.ledger for share in shares]
+            pending = [following.get(at) or requests[at] for at in current["at"]]
+            lines, generations = self._run_attempt(
+                kind, spec, asked, current, pending, stage, attempt, [share.ledger for share in shares]
             )
-            books.append(told)
-            # Bad luck at a later attempt leaves the answer that there was.
+            parts.append(generations)
+            # A transient error of a later attempt does not replace the earlier answer.
             better = pl.lit(attempt == 0) | ~pl.col("error").fill_null("").is_in([*RETRIABLE, PROMPT_TOO_LONG])
             answers = pl.concat([answers, lines.filter(better)]).unique("at", keep="last", maintain_order=True)
-            following = self._again(lines, dict(zip(current["at"], wanted, strict=True)), tries, attempt)
+            following = self._plan_retries(lines, dict(zip(current["at"], pending, strict=True)), tries, attempt)
             if not following:
                 break
-            keys, rooms = (
-                [request_key(spec.identity, r) for r in following.values()],
-                [room_of(r) for r in following.values()],
-            )
+            keys = [request_key(spec.identity, request) for request in following.values()]
+            rooms = [room_of(request) for request in following.values()]
             current = pl.DataFrame({"at": list(following), "key": keys, "room": rooms}, schema=current.schema)
         frame = asked.join(answers, on="at", how="left", maintain_order="left").with_columns(cached=_CACHED)
-        told = pl.concat(books)
+        generations = pl.concat(parts)
         return [
-            Answers(frame.filter(share=number).select(ANSWERS.names()), told.filter(share=number).drop("share"))
+            Answers(frame.filter(share=number).select(ANSWERS.names()), generations.filter(share=number).drop("share"))
             for number in range(len(shares))
         ]
 
-    def _answered(
+    def _run_attempt(
         self,
         kind: Kind,
         spec: Answering,
@@ -281,54 +301,60 @@ class Inference:
         attempt: int,
         ledgers: Sequence[Ledger],
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """The lines of requests, of schema `_FOUND`, and their lines for the books with the `share` that they belong to, which its ledger has then.
+        """Answer the requests of one attempt and record its calls in the ledgers.
 
         Args:
-            kind: What is asked for.
-            spec: Of whom.
-            asked: A line per request of the batch, equal ones included: share, at, row_id, prompt, index.
-            current: A line per request of this attempt: at, key, room.
-            requests: These requests.
-            stage: For whom.
-            attempt: Its number.
-            ledgers: One per share.
+            kind: Kind of the requests.
+            spec: The model.
+            asked: One row per request of the batch, equal ones included: share, at, row_id, prompt, index.
+            current: One row per request of this attempt: at, key, room.
+            requests: The requests of this attempt.
+            stage: Name of the stage.
+            attempt: Number of the attempt.
+            ledgers: One ledger per share.
+
+        Returns:
+            Store lines of schema `_STORED`, and calls of schema `GENERATIONS` with an additional column `share`.
         """
-        first = current.with_row_index("number").unique(_PAIR, keep="first", maintain_order=True)
+        first = current.with_row_index("number").unique(_KEY_AND_ROOM, keep="first", maintain_order=True)
         stored = self._store.get(kind, spec.identity, first["key"], first["room"], spec.max_model_len)
-        missing = first.join(stored, on=_PAIR, how="anti", maintain_order="left")
+        missing = first.join(stored, on=_KEY_AND_ROOM, how="anti", maintain_order="left")
         self._progress(Progress(stage, stored.height, first.height, stored.height, 0))
-        began, seconds = time.monotonic(), 0.0
-        found = [stored.with_columns(had=pl.lit(True))]
-        lost = stored.clear()
+        began = time.monotonic()
+        seconds = 0.0
+        parts = [stored.with_columns(had=pl.lit(True))]
+        unstored = stored.clear()
         try:
             if not missing.is_empty():
-                wanted = [requests[number] for number in missing["number"]]
-                lost, seconds = self._ask_engine(kind, spec, missing["key"].to_list(), wanted, stage, stored.height)
+                pending = [requests[number] for number in missing["number"]]
+                unstored, seconds = self._ask_engine(
+                    kind, spec, missing["key"].to_list(), pending, stage, stored.height
+                )
                 self._store.compact(SEGMENTS, kind, spec.identity)
         except BaseException:
             seconds = time.monotonic() - began
             raise
         finally:
-            # What a stage sees is what the store holds. What was answered goes into the books, whatever became of the rest: it was paid for.
+            # Stages see exactly the stored lines. Answered calls go to the ledger even after an error: they cost money.
             fresh = self._store.get(kind, spec.identity, missing["key"], missing["room"], spec.max_model_len)
-            found += [part.with_columns(had=pl.lit(False)) for part in (fresh, lost.join(fresh, on=_PAIR, how="anti"))]
-            lines = current.join(pl.concat(found).drop("prompt"), on=_PAIR, how="inner", maintain_order="left").select(
-                list(_FOUND)
-            )
-            told = _lines(asked, lines, kind, spec, attempt, seconds)
-            made = told.select(
+            unstored = unstored.join(fresh, on=_KEY_AND_ROOM, how="anti")
+            parts += [part.with_columns(had=pl.lit(False)) for part in (fresh, unstored)]
+            lines = current.join(pl.concat(parts).drop("prompt"), on=_KEY_AND_ROOM, how="inner", maintain_order="left")
+            lines = lines.select(list(_STORED))
+            generations = _ledger_rows(asked, lines, kind, spec, attempt, seconds)
+            tokens = generations.select(
                 ((pl.col("prompt_tokens") + pl.col("completion_tokens")) * ~pl.col("cached")).fill_null(0)
             ).to_series()
             for number, ledger in enumerate(ledgers):
-                mine = told["share"] == number
-                weight = float(made.filter(mine).sum()) / float(made.sum()) if made.sum() else 1 / len(ledgers)
-                ledger.add(told.filter(mine).drop("share"), seconds * weight)
-        return lines, told
+                mine = generations["share"] == number
+                weight = float(tokens.filter(mine).sum()) / float(tokens.sum()) if tokens.sum() else 1 / len(ledgers)
+                ledger.add(generations.filter(mine).drop("share"), seconds * weight)
+        return lines, generations
 
-    def _again(
+    def _plan_retries(
         self, lines: pl.DataFrame, requests: Mapping[int, AnyRequest], tries: Counter[tuple[int, str]], attempt: int
     ) -> dict[int, AnyRequest]:
-        """What is asked again, by `at`: the next request."""
+        """Return the requests of the next attempt, by `at`."""
         allowed = {
             INVALID_JSON: self._retries.invalid,
             INVALID_CHOICE: self._retries.invalid,
@@ -354,13 +380,19 @@ class Inference:
         return following
 
     def _ask_engine(
-        self, kind: Kind, spec: Answering, keys: list[str], requests: list[AnyRequest], stage: str, had: int
+        self, kind: Kind, spec: Answering, keys: list[str], requests: list[AnyRequest], stage: str, cached: int
     ) -> tuple[pl.DataFrame, float]:
-        """Ask what is missing and store it. Returns the lines that are not stored (retriable errors), and how long the engine worked."""
+        """Ask an engine and store its answers.
+
+        Returns:
+            Lines with retriable errors, which are not stored, and the seconds that the engine worked.
+        """
         unsaved: list[dict[str, Any]] = []
-        lost: list[dict[str, Any]] = []
-        refused: list[dict[str, Any]] = []  # kept back: where every request is, the fault lies elsewhere
-        done, tokens, in_a_row = had, 0, 0
+        unstored: list[dict[str, Any]] = []
+        refused: list[dict[str, Any]] = []  # held back: if every request is invalid, the fault lies elsewhere
+        done = cached
+        tokens = 0
+        in_a_row = 0
         with (
             self._pool.engine(spec) as engine,
             closing(engine.run(requests, self._budget.admission(spec.price))) as responses,
@@ -372,39 +404,43 @@ class Inference:
                     self._budget.settle(
                         spec.price, response.prompt_tokens, response.completion_tokens, most_tokens(request)
                     )
-                    response = checked(request, response)
+                    response = check_response(request, response)
                     retriable = response.error in RETRIABLE
-                    kept = lost if retriable else refused if response.error == INVALID_REQUEST else unsaved
-                    kept.append(_line(keys[position], requests[position], response))
+                    kept = unstored if retriable else refused if response.error == INVALID_REQUEST else unsaved
+                    kept.append(_store_line(keys[position], requests[position], response))
                     in_a_row = in_a_row + 1 if retriable else 0
                     if in_a_row == HOPELESS:
                         raise EngineUnavailable(
-                            f"{stage}: {spec.model}: {HOPELESS} errors in a row, the last: {_error(lost[-1])}"
+                            f"{stage}: {spec.model}: {HOPELESS} errors in a row, the last: "
+                            f"{_describe_error(unstored[-1])}"
                         )
-                    done, tokens = done + 1, tokens + (response.completion_tokens or response.prompt_tokens)
+                    done += 1
+                    tokens += response.completion_tokens or response.prompt_tokens
                     now = time.monotonic()
                     if len(unsaved) >= FLUSH_ANSWERS or now - flushed >= FLUSH_SECONDS:
                         self._flush(kind, spec, unsaved)
                         flushed = now
                     if now - reported >= REPORT_SECONDS:
-                        self._progress(Progress(stage, done, had + len(keys), had, tokens, now - began))
+                        self._progress(Progress(stage, done, cached + len(keys), cached, tokens, now - began))
                         reported = now
             finally:
                 self._flush(kind, spec, unsaved)
-                if len(refused) < done - had:
+                if len(refused) < done - cached:
                     self._flush(kind, spec, refused)
-                self._budget.settled()
+                self._budget.release()
                 seconds = time.monotonic() - began
                 self._budget.add(seconds / 3600 * spec.price.hour)
         if self._budget.spent:
-            raise BudgetSpent(f"{stage}: {self._budget.sentence()}")
+            raise BudgetSpent(f"{stage}: {self._budget.describe()}")
         if len(refused) == len(keys) >= ALL_REFUSED:
-            raise EngineUnavailable(f"{stage}: {spec.model} takes none of {len(keys)} requests: {_error(refused[-1])}")
+            raise EngineUnavailable(
+                f"{stage}: {spec.model} rejects all {len(keys)} requests: {_describe_error(refused[-1])}"
+            )
         self._flush(kind, spec, refused)
-        if len(lost) == len(keys) and all(line["error"] == CONNECTION for line in lost):
-            raise EngineUnavailable(f"{stage}: {spec.model} was not reached: {_error(lost[-1])}")
-        self._progress(Progress(stage, done, had + len(keys), had, tokens, seconds))
-        return pl.DataFrame(lost, schema={**RESPONSES, "room": pl.Int64}), seconds
+        if len(unstored) == len(keys) and all(line["error"] == CONNECTION for line in unstored):
+            raise EngineUnavailable(f"{stage}: {spec.model} cannot be reached: {_describe_error(unstored[-1])}")
+        self._progress(Progress(stage, done, cached + len(keys), cached, tokens, seconds))
+        return pl.DataFrame(unstored, schema={**RESPONSES, "room": pl.Int64}), seconds
 
     def _flush(self, kind: Kind, spec: Answering, lines: list[dict[str, Any]]) -> None:
         self._store.append(
@@ -413,31 +449,33 @@ class Inference:
         lines.clear()
 
 
-def _error(line: dict[str, Any]) -> str:
+def _describe_error(line: dict[str, Any]) -> str:
     return f"{line['error']}: {line['cause']}"
 
 
-def _line(key: str, request: AnyRequest, response: Response) -> dict[str, Any]:
-    """A line for the store, and the request's `room`."""
+def _store_line(key: str, request: AnyRequest, response: Response) -> dict[str, Any]:
+    """Return a line for the store, with the request's `room`."""
     room = room_of(request)
     return {"key": key, "prompt": request.prompt, "max_tokens": room or None, **asdict(response), "room": room}
 
 
-def _lines(
+def _ledger_rows(
     asked: pl.DataFrame, lines: pl.DataFrame, kind: Kind, spec: Answering, attempt: int, seconds: float
 ) -> pl.DataFrame:
-    """The lines of an attempt for the books, of schema `GENERATIONS` with the `share` before, in request order. What is paid by the hour falls on
-    calls by their tokens.
+    """Return the calls of an attempt in request order: the column `share`, then those of `GENERATIONS`.
+
+    Hourly costs are distributed over the calls by their tokens.
     """
-    price, made = spec.price, ~pl.col("cached")
+    price = spec.price
+    new = ~pl.col("cached")
     tokens = (pl.col("prompt_tokens") + pl.col("completion_tokens")).fill_null(0)
-    share = (tokens * made / (tokens * made).sum()).fill_nan(0.0)
+    share = (tokens * new / (tokens * new).sum()).fill_nan(0.0)
     by_token = (pl.col("prompt_tokens") * price.prompt + pl.col("completion_tokens") * price.completion) / 1e6
-    told = asked.join(lines, on="at", how="inner", maintain_order="left").with_columns(
+    generations = asked.join(lines, on="at", how="inner", maintain_order="left").with_columns(
         cached=_CACHED,
         request_key="key", kind=pl.lit(kind), model=pl.lit(spec.identity), attempt=pl.lit(attempt),
     )  # fmt: skip
-    cost = pl.when(made).then(by_token.fill_null(0.0) + share * (seconds / 3600 * price.hour)).otherwise(0.0)
-    return told.with_columns(cost=cost).select(
+    cost = pl.when(new).then(by_token.fill_null(0.0) + share * (seconds / 3600 * price.hour)).otherwise(0.0)
+    return generations.with_columns(cost=cost).select(
         "share", *(pl.col(name).cast(dtype) for name, dtype in GENERATIONS.items())
     )

@@ -1,4 +1,4 @@
-"""What the model calls of a step came to: its lines for the books, and the numbers for its page."""
+"""Model calls of a step: rows for the ledger table `generations`, and the numbers on the asset's page."""
 
 from collections import defaultdict
 
@@ -8,64 +8,68 @@ from infinity_assets.rows.schema import GENERATIONS, empty
 
 
 class Ledger:
-    """Every batch of calls that a step made."""
+    """The model calls of a step, batch by batch."""
 
     def __init__(self) -> None:
-        self._books: list[pl.DataFrame] = []
+        self._batches: list[pl.DataFrame] = []
         self._seconds: dict[str, float] = defaultdict(float)
 
-    def add(self, books: pl.DataFrame, seconds: float) -> None:
-        """Write down a batch.
+    def add(self, generations: pl.DataFrame, seconds: float) -> None:
+        """Record a batch.
 
         Args:
-            books: Lines of schema `GENERATIONS`, all of one model.
-            seconds: How long its engine worked on them.
+            generations: Calls, of schema `GENERATIONS`, all of one model.
+            seconds: Time that the engine worked on them.
         """
-        self._books.append(books)
-        if books.height:
-            self._seconds[books["model"][0]] += seconds
+        self._batches.append(generations)
+        if generations.height:
+            self._seconds[generations["model"][0]] += seconds
 
     @property
     def generations(self) -> pl.DataFrame:
-        """All lines."""
-        return pl.concat([empty(GENERATIONS), *self._books])
+        """All calls, of schema `GENERATIONS`."""
+        return pl.concat([empty(GENERATIONS), *self._batches])
 
     @property
     def seconds(self) -> float:
-        """How long engines worked."""
+        """Total time that engines worked."""
         return sum(self._seconds.values())
 
     def measures(self) -> dict[str, int | float | str]:
-        """Calls, tokens of the calls really made, their speed and their cost; nothing where no call was asked for."""
-        books = self.generations
-        if books.is_empty():
+        """Return the number of calls, and tokens, speed and cost of the calls that the store did not answer.
+
+        The result is empty if the step made no request.
+        """
+        calls = self.generations
+        if calls.is_empty():
             return {}
-        made = books.filter(~pl.col("cached"))
-        classes = books.drop_nulls("error").group_by("error").len("calls").sort("error")
-        by_class = ", ".join(f"{calls} {error}" for error, calls in classes.iter_rows())
-        paid = float(made["cost"].sum())
-        tokens = int(made["completion_tokens"].sum()), int(made["prompt_tokens"].sum())
-        rates = {"completion tokens per second": tokens[0], "prompt tokens per second": tokens[1]}
+        new = calls.filter(~pl.col("cached"))
+        classes = calls.drop_nulls("error").group_by("error").len("calls").sort("error")
+        by_class = ", ".join(f"{count} {error}" for error, count in classes.iter_rows())
+        cost = float(new["cost"].sum())
+        prompt_tokens = int(new["prompt_tokens"].sum())
+        completion_tokens = int(new["completion_tokens"].sum())
+        rates = {"completion tokens per second": completion_tokens, "prompt tokens per second": prompt_tokens}
         return {
-            "model calls": books.height,
-            "model calls made": made.height,
-            "answered from the store": books.height - made.height,
-            "model calls failed": books["error"].count(),
+            "model calls": calls.height,
+            "model calls made": new.height,
+            "answered from the store": calls.height - new.height,
+            "model calls failed": calls["error"].count(),
             **({"failed by class": by_class} if by_class else {}),
-            "prompt tokens": tokens[1],
-            "completion tokens": tokens[0],
+            "prompt tokens": prompt_tokens,
+            "completion tokens": completion_tokens,
             "engine seconds": round(self.seconds, 1),
             **(
                 {name: round(count / self.seconds, 1) for name, count in rates.items()}
-                if self.seconds > 0 and made.height
+                if self.seconds > 0 and new.height
                 else {}
             ),
-            **({"cost": round(paid, 4)} if paid else {}),
+            **({"cost": round(cost, 4)} if cost else {}),
         }
 
     def table(self) -> pl.DataFrame:
-        """Calls by model and prompt, with the failures by class: a line each."""
-        made = ~pl.col("cached")
+        """Return one row per model and prompt, with the failures by class in the column `failed`."""
+        new = ~pl.col("cached")
         failed = (
             self.generations.filter(pl.col("error").is_not_null())
             .group_by("model", "prompt", "error")
@@ -78,9 +82,9 @@ class Ledger:
             self.generations.group_by("model", "prompt")
             .agg(
                 pl.len().alias("calls"),
-                made.sum().alias("made"),
-                pl.col("prompt_tokens").filter(made).sum(),
-                pl.col("completion_tokens").filter(made).sum(),
+                new.sum().alias("made"),
+                pl.col("prompt_tokens").filter(new).sum(),
+                pl.col("completion_tokens").filter(new).sum(),
                 pl.col("cost").sum().round(4),
             )
             .join(failed, on=["model", "prompt"], how="left")

@@ -1,4 +1,4 @@
-"""The models that a run may ask, and what it may spend on them."""
+"""Engines and budget of a run."""
 
 from dataclasses import dataclass, field
 
@@ -8,7 +8,7 @@ from infinity_assets.inference.engines.pool import EnginePool
 
 @dataclass(frozen=True)
 class Models:
-    """The open engines of a run, and its budget."""
+    """The engine pool of a run, and its budget for model calls."""
 
     engines: EnginePool
     budget: Budget = field(default_factory=Budget)

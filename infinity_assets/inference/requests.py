@@ -1,4 +1,4 @@
-"""What is asked of a model, what comes back, and the key under which an answer is kept."""
+"""Requests to models, their responses, and the keys under which responses are stored."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from infinity_assets.settings.models import Sampling
 Kind: TypeAlias = Literal["generate", "complete", "score", "reward", "embed"]
 Messages: TypeAlias = tuple[dict[str, str], ...]
 
-# Classes of errors. Those of the first group are an answer, and stored.
+# Classes of errors. Those of the first group count as an answer and are stored.
 PROMPT_TOO_LONG: Final = "prompt_too_long"
 INVALID_REQUEST: Final = "invalid_request"
 INVALID_JSON: Final = "invalid_json"
@@ -22,74 +22,80 @@ INVALID_CHOICE: Final = "invalid_choice"
 TRUNCATED: Final = "truncated"
 """JSON that ends at max_tokens."""
 REFUSED: Final = "refused"
-"""By the server's filter, or by the model where its API says so."""
+"""Refused by the server's filter, or by the model if its API reports that."""
 EMPTY: Final = "empty"
 NOT_FINITE: Final = "not_finite"
-"""A score or a reward that is no number."""
-# Bad luck, not stored: asked again by the next run.
+"""A score or reward that is infinite or NaN."""
+# Transient errors are not stored: the next run asks again.
 ENGINE_ERROR: Final = "engine_error"
 CONNECTION: Final = "connection"
 RATE_LIMITED: Final = "rate_limited"
 TIMEOUT: Final = "timeout"
 BAD_REPLY: Final = "bad_reply"
-"""Something came back that is not what the API promises."""
+"""A reply that does not match the API."""
 RETRIABLE: Final = frozenset({ENGINE_ERROR, CONNECTION, RATE_LIMITED, TIMEOUT, BAD_REPLY})
 
 
 @dataclass(frozen=True)
 class GenerateRequest:
-    """One answer to be written. With a `schema` it is JSON of that schema; with `choices` it is one of them, taken greedily."""
+    """A request for one answer: JSON with a `schema`, the most probable choice with `choices`, otherwise text."""
 
     row_id: str
     prompt: str
-    """Name and language of the prompt: `tag.zh`."""
+    """Name and language of the prompt, such as `tag.zh`."""
     prompt_hash: str
-    """Hash of the prompt in that language: another wording is another question."""
+    """Hash of the prompt in that language: a different wording makes a different request."""
     messages: Messages
     sampling: Sampling
     schema: dict | None = None
     choices: tuple[str, ...] | None = None
     seed: int | None = None
     index: int = 0
-    """Number of the draw, where a row is asked the same question several times."""
+    """Number of the draw, if a row gets the same prompt several times."""
     attempt: int = 0
-    """Above 0 where an earlier answer could not be used."""
+    """Number of earlier attempts with unusable answers."""
 
     def __post_init__(self):
         if self.schema is not None and self.choices is not None:
-            raise ValueError("a request has a schema or choices, not both")
+            raise ValueError("a request can have a schema or choices, not both")
         if not self.messages:
-            raise ValueError("a request has messages")
+            raise ValueError("a request needs messages")
 
 
 @dataclass(frozen=True)
 class CompleteRequest:
-    """The continuation of a text that holds its own special tokens: no chat template, none added. For models tuned on a grammar of their own."""
+    """A request for the continuation of a text, for models tuned on a grammar of their own.
+
+    The text holds its special tokens itself: no chat template is applied and no token is added.
+    """
 
     row_id: str
     prompt: str
-    """Name and language of the prompt whose examples are shown, or what stands in its place."""
+    """Name and language of the prompt that provides the examples, or a name in its place."""
     prompt_hash: str
     text: str
     sampling: Sampling
     stop: tuple[str, ...] = ()
-    """The continuation ends before the first of these, and at the model's end of text. Four at most: that is what OpenAI's API takes."""
+    """Strings that end the continuation, besides the model's end of text. At most four, the limit of OpenAI's API."""
     seed: int | None = None
     index: int = 0
     attempt: int = 0
 
     def __post_init__(self):
         if not self.text:
-            raise ValueError("a request has a text")
+            raise ValueError("a request needs a text")
 
 
 @dataclass(frozen=True)
 class ScoreRequest:
-    """The log-probability of an answer after a context. No context means the assistant's header alone: IFD's unconditional score."""
+    """A request for the log-probability of an answer after a context.
+
+    An empty context means the assistant's header alone: IFD's unconditional score.
+    """
 
     row_id: str
     prompt: str
-    """Name of the score, for the books: `ifd_conditional`, say."""
+    """Name of the score in the ledger table, such as `ifd_conditional`."""
     context: Messages
     answer: str
 
@@ -100,102 +106,106 @@ class ScoreRequest:
 
 @dataclass(frozen=True)
 class RewardRequest:
-    """How good a conversation's answers are: the one number of a reward model."""
+    """A request for a reward model's number on the quality of a conversation's answers."""
 
     row_id: str
     prompt: str
-    """Name of the reward, for the books."""
+    """Name of the reward in the ledger table."""
     messages: Messages
 
     def __post_init__(self):
         if not self.messages:
-            raise ValueError("a request has messages")
+            raise ValueError("a request needs messages")
 
 
 @dataclass(frozen=True)
 class EmbedRequest:
-    """The vector of a text. It belongs to the text alone, so there is no row id."""
+    """A request for the vector of a text. The vector depends on the text alone, so there is no row id."""
 
     text: str
 
 
 Request: TypeAlias = GenerateRequest | CompleteRequest | ScoreRequest
-"""What a language model answers."""
+"""A request to a language model."""
 
 
 @dataclass(frozen=True)
 class Response:
-    """One answer, or the reason why there is none."""
+    """The answer to a request, or the error in its place."""
 
     text: str | None = None
     finish_reason: str | None = None
-    """`stop`, or `length` where max_tokens was reached; of a score `scored`, or `cut` where the answer's end did not fit in the window."""
+    """`stop`, or `length` if max_tokens was reached; for a score `scored`, or `cut` if the answer did not fit in the
+    window."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     seconds: float = 0.0
-    """From submission to answer."""
+    """Time from submission to answer."""
     error: str | None = None
-    """One of the classes above."""
+    """One of the error classes above."""
     cause: str | None = None
-    """What went wrong, in words."""
+    """Description of the error."""
     sum_logprob: float | None = None
-    """Of a score: the sum of the answer tokens' log-probabilities, in nats."""
+    """For a score: sum of the log-probabilities of the answer tokens, in nats."""
     answer_tokens: int | None = None
-    """Of a score: the number of answer tokens in that sum."""
+    """For a score: number of answer tokens in that sum."""
     choice_logprobs: tuple[float, ...] | None = None
-    """Of a choice: the log-probabilities of the choices, in their order, their probabilities adding up to 1. Null where two choices share
-    a first token.
-    """
+    """For a choice: log-probabilities in the order of the choices; the probabilities add up to 1. None if two choices
+    share a first token."""
     reward: float | None = None
-    """Of a reward: the model's number, finite, of any size."""
+    """For a reward: the model's number, finite and of any size."""
     window: int | None = None
-    """The `max_model_len` that made this a `prompt_too_long` or a `cut`: under a larger one the request is asked again."""
+    """The `max_model_len` that caused a `prompt_too_long` or `cut`: with a larger one the request is asked again."""
 
 
-def failed(
+def make_failure(
     error: str, cause: object, prompt_tokens: int = 0, seconds: float = 0.0, window: int | None = None
 ) -> Response:
-    """A response without an answer."""
+    """Return a response with an error; the cause is cut to 1,000 characters."""
     return Response(prompt_tokens=prompt_tokens, seconds=seconds, error=error, cause=str(cause)[:1000], window=window)
 
 
-def finite(response: Response) -> Response:
-    """The response to a score or a reward; with the error `not_finite` in the place of a number that is none."""
+def require_finite(response: Response) -> Response:
+    """Replace an infinite or NaN score or reward by the error `not_finite`; return other responses unchanged."""
     numbers = (response.sum_logprob, response.reward)
     if all(number is None or math.isfinite(number) for number in numbers):
         return response
-    found = next(number for number in numbers if number is not None)
+    value = next(number for number in numbers if number is not None)
     return replace(
-        response, sum_logprob=None, answer_tokens=None, reward=None, error=NOT_FINITE, cause=f"the model gave {found}"
+        response, sum_logprob=None, answer_tokens=None, reward=None, error=NOT_FINITE, cause=f"the model gave {value}"
     )
 
 
-def normalised(logprobs: Sequence[float]) -> tuple[float, ...]:
-    """Log-probabilities, shifted so that the probabilities add up to 1."""
+def normalize_logprobs(logprobs: Sequence[float]) -> tuple[float, ...]:
+    """Shift log-probabilities so that the probabilities add up to 1."""
     top = max(logprobs)
     total = top + math.log(math.fsum(math.exp(value - top) for value in logprobs))
     return tuple(value - total for value in logprobs)
 
 
 def room_of(request: Request | RewardRequest) -> int:
-    """The tokens that the answer may have: `max_tokens`, or 0 for a score or a reward."""
+    """Return the number of tokens that the answer may have: `max_tokens`, or 0 for a score or a reward."""
     return request.sampling.max_tokens if isinstance(request, (GenerateRequest, CompleteRequest)) else 0
 
 
 def most_tokens(request: Request | RewardRequest) -> int:
-    """The most tokens that an engine may write for it: a score has one, because engines know no request without; a reward has none."""
+    """Return the most tokens that an engine may write: 1 for a score, because engines require one; 0 for a reward."""
     return 1 if isinstance(request, ScoreRequest) else room_of(request)
 
 
 def request_key(model: str, request: Request | RewardRequest | EmbedRequest) -> str:
-    """The key of a request: the 128-bit BLAKE2b digest, in 32 hexadecimal digits, of the canonical JSON of what decides the answer.
+    """Return the 128-bit BLAKE2b digest, in 32 hex digits, of the canonical JSON of all that decides the answer.
 
-    Generating: the kind, the model's identity (`model@revision`), the prompt's name and hash, the messages, temperature and top_p, the schema
-    or the choices, the seed, the index, and the attempt if it is not the first. Completing: the same, with the text and the stops in the
-    place of messages, schema and choices. Scoring: the kind, the model, the context, the answer. Rewarding: the kind, the model, the
-    messages. Embedding: the kind, the model with its length limit, the text. Left out on purpose: the row id (two rows with one question
-    share the answer), the stage, retries, time-outs, batch size, concurrency, address of the server, engine arguments; and `max_tokens` and
-    the window (`max_model_len`), which change only the answers that they cut: the store knows for which requests a line holds.
+    * Generate: kind, model identity (`model@revision`), name and hash of the prompt, messages, temperature, top_p,
+      schema or choices, seed, index, and the attempt if it is not the first.
+    * Complete: as for generate, with text and stops instead of messages, schema and choices.
+    * Score: kind, model, context, answer.
+    * Reward: kind, model, messages.
+    * Embed: kind, model with its length limit, text.
+
+    The row id is left out, so that two rows with the same request share the answer. Stage, retries, time-outs, batch
+    size, concurrency, server address and engine arguments are left out too. So are `max_tokens` and the window
+    (`max_model_len`), which change only the answers that they cut: the store checks which requests a line answers.
     """
     parts: dict[str, Any]
     match request:
@@ -203,13 +213,13 @@ def request_key(model: str, request: Request | RewardRequest | EmbedRequest) -> 
             parts = {
                 "kind": "generate",
                 "messages": _turns(request.messages),
-                # As text: a model fills the properties of a schema in their order, so that order decides the answer too.
+                # As text, because a model fills in properties in the order of the schema, so the order decides too.
                 "schema": None if request.schema is None else json.dumps(request.schema),
                 "choices": request.choices,
-                **_drawn(request),
+                **_sampling_parts(request),
             }
         case CompleteRequest():
-            parts = {"kind": "complete", "text": request.text, "stop": request.stop, **_drawn(request)}
+            parts = {"kind": "complete", "text": request.text, "stop": request.stop, **_sampling_parts(request)}
         case ScoreRequest():
             parts = {"kind": "score", "context": _turns(request.context), "answer": request.answer}
         case RewardRequest():
@@ -220,8 +230,8 @@ def request_key(model: str, request: Request | RewardRequest | EmbedRequest) -> 
     return hashlib.blake2b(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
 
 
-def _drawn(request: GenerateRequest | CompleteRequest) -> dict[str, Any]:
-    """What decides how an answer is drawn."""
+def _sampling_parts(request: GenerateRequest | CompleteRequest) -> dict[str, Any]:
+    """Return the parts of the key that decide the sampling of an answer."""
     sampling = request.sampling
     parts: dict[str, Any] = {
         "prompt": [request.prompt, request.prompt_hash],

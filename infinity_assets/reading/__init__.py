@@ -1,1 +1,1 @@
-"""Readers: from the files of a source to rows, whatever their container and layout."""
+"""Readers that turn the files of a source, in any container and layout, into rows."""

@@ -1,7 +1,8 @@
-"""From a benchmark folder to its items.
+"""The items of a benchmark folder.
 
-A benchmark is registered as a source is: a folder with its files as they are published, and a `source.yaml` where the keys mislead. A record is
-understood by its keys, whatever the benchmark is called; `docs/decontamination.md` lists those that are known.
+A benchmark is registered like a source: a folder with the files as published and, if their keys mislead, a
+`source.yaml`. Records are read by their keys, whatever the benchmark is called. `docs/decontamination.md` lists the
+known benchmarks.
 """
 
 import re
@@ -29,8 +30,10 @@ ITEM = pl.Schema(
         "domain": pl.String,
     }
 )
-"""An item of a benchmark. `item_id` is `name#position`, or `name/file#position` where the benchmark has several files. `further` is what stands
-behind the question: the options to choose from, or the turns that follow."""
+"""Schema of benchmark items.
+
+`item_id` is `name#position`, or `name/file#position` if the benchmark has several files. `further` holds the options of
+a question or the turns after the first."""
 
 PROMPT_KEYS = (
     "question",
@@ -46,13 +49,13 @@ PROMPT_KEYS = (
     "goal",
     "sentence",
 )
-"""Where a benchmark keeps what it asks, best first."""
+"""Keys of the question, best first."""
 
 CONTEXT_KEYS = ("context", "passage", "article")
-"""What stands before it."""
+"""Keys of the text that precedes the question."""
 
 OPTION_KEYS = ("choices", "options", "endings", "candidates")
-"""Where it keeps what there is to choose from."""
+"""Keys of the options."""
 
 ANSWER_KEYS = (
     *(
@@ -69,35 +72,43 @@ ANSWER_KEYS = (
     ),
     *("answerkey", "label", "gold", "best_answer"),
 )
-"""Where it keeps the answer, best first."""
+"""Keys of the answer, best first."""
 
-NO_PROMPT, REPEATED, NOT_EVALUATED = "no_prompt", "repeated_prompt", "another_split"
-"""Reasons why a record is no item: a reference answer in a file of its own; outputs of another model; examples to train on or to show."""
+NO_PROMPT = "no_prompt"
+"""Reason to skip a record that asks nothing, such as a reference answer in a separate file."""
+REPEATED = "repeated_prompt"
+"""Reason to skip a record that repeats a prompt, such as the output of another model."""
+NOT_EVALUATED = "another_split"
+"""Reason to skip a training or few-shot example."""
 
 _EXAMPLES = re.compile(r"(?i)(?:^|[/!_.-])(?:auxiliary_train|train|training|dev|few_?shot)(?:$|[/!_.-])")
-"""What the path of a file is called whose records are not those that are asked: of a benchmark of which another file is."""
+"""Paths of files with examples rather than test items, if another file of the benchmark has the test items."""
 
 _EVALUATED = re.compile(r"(?i)(?:^|[/!_.-])(?:test|val|valid|validation|eval)(?:$|[/!_.-])")
 
 
 class Benchmark(NamedTuple):
-    """A benchmark as it was read. `records = items.height + sum(skipped.values())`."""
+    """A benchmark after reading. `records = items.height + sum(skipped.values())`."""
 
     items: pl.DataFrame
     """`ITEM`, by file and position. Key: item_id."""
     records: int
     skipped: Mapping[str, int]
-    """Records that are no item, by reason."""
+    """Number of skipped records by reason."""
 
 
 def read_benchmark(folder: Path) -> Benchmark:
-    """The items of a benchmark folder, and the count of what is no item. The domain is null unless the folder's `source.yaml` says.
+    """Read the items of a benchmark folder and count the records that are not items.
 
-    Nothing that a file holds raises. The same prompt twice in one file is two items.
+    The domain is null unless the folder's `source.yaml` sets it. No file content raises an exception. A prompt that
+    occurs twice in one file gives two items.
     """
     source = load_source(folder)
     mapping = FieldMapping(source.fields)
-    items, skipped, records, files = [], Counter[str](), 0, set[str]()
+    items = []
+    skipped = Counter[str]()
+    records = 0
+    files = set[str]()
     for file, record in records_of(source):
         records += 1
         files.add(file)
@@ -108,11 +119,11 @@ def read_benchmark(folder: Path) -> Benchmark:
             )
         else:
             skipped[record.error or NO_PROMPT] += 1
-    found = pl.DataFrame(items, schema=ITEM, orient="row")
+    candidates = pl.DataFrame(items, schema=ITEM, orient="row")
     prefix = pl.lit(source.name) if len(files) == 1 else pl.concat_str(pl.lit(f"{source.name}/"), "file")
-    found = found.with_columns(pl.concat_str(prefix, pl.lit("#"), "position").alias("item_id"))
-    evaluated = found if source.include else _evaluated(found)
-    skipped[NOT_EVALUATED] += found.height - evaluated.height
+    candidates = candidates.with_columns(pl.concat_str(prefix, pl.lit("#"), "position").alias("item_id"))
+    evaluated = candidates if source.include else _keep_evaluated(candidates)
+    skipped[NOT_EVALUATED] += candidates.height - evaluated.height
     asked = evaluated.with_columns(
         pl.concat_str("prompt", pl.col("further").list.join("\n"), separator="\n", ignore_nulls=True).alias("asked")
     )
@@ -123,21 +134,21 @@ def read_benchmark(folder: Path) -> Benchmark:
 
 
 class Item(NamedTuple):
-    """What a record asks."""
+    """The question of a benchmark record."""
 
     prompt: str
     further: list[str] | None = None
-    """What there is to choose from, without letters, or the turns that follow."""
+    """The options without their letters, or the turns after the first."""
     answer: str | None = None
-    """In words, also where the record gives a letter or an index."""
+    """The text of the answer, even if the record gives a letter or an index."""
 
 
 def item_of(record: object) -> Item | None:
-    """A benchmark record, understood by its keys; null if it asks nothing.
+    """Return the item of a benchmark record, or `None` if the record asks nothing.
 
     Args:
-        record: As its container gives it. A table without a header has the keys `column_0` and so on: MMLU's has the question, four options and the
-            letter of the answer.
+        record: The record from its container. A table without a header has the keys `column_0` and so on; MMLU's
+            columns are the question, four options and the letter of the answer.
     """
     if not isinstance(record, dict):
         return None
@@ -159,8 +170,8 @@ def item_of(record: object) -> Item | None:
     return Item(prompt, options or later or None, _answer(given, labels, options))
 
 
-def _evaluated(items: pl.DataFrame) -> pl.DataFrame:
-    """Without the items of other splits, where the names of the files tell that there is one to evaluate on: a whole repository was copied."""
+def _keep_evaluated(items: pl.DataFrame) -> pl.DataFrame:
+    """Drop the items of other splits if a file name marks an evaluation split, as in a copy of a whole repository."""
     names = items["file"].unique().to_list()
     if not any(_EVALUATED.search(name) and not _EXAMPLES.search(name) for name in names):
         return items
@@ -168,7 +179,7 @@ def _evaluated(items: pl.DataFrame) -> pl.DataFrame:
 
 
 def _options(fields: Mapping[str, object]) -> tuple[list[str], list[str]]:
-    """The options and their labels."""
+    """Return the labels and the options."""
     if all(isinstance(fields.get(letter), str | int | float) for letter in "ab"):
         letters = [letter for letter in "abcdefghij" if text_of(fields.get(letter))]
         return letters, [str(text_of(fields[letter])) for letter in letters]
@@ -187,7 +198,7 @@ def _options(fields: Mapping[str, object]) -> tuple[list[str], list[str]]:
 
 
 def _answer(given: object, labels: list[str], options: list[str]) -> str | None:
-    """The answer in words. MMLU gives an index, C-Eval a letter, ARC a label."""
+    """Return the text of the answer. MMLU gives an index, C-Eval a letter, ARC a label."""
     if isinstance(given, int) and not isinstance(given, bool) and options and 0 <= given < len(options):
         return options[given]
     text = text_of(given)
@@ -206,7 +217,7 @@ def _answer(given: object, labels: list[str], options: list[str]) -> str | None:
 
 
 def _turns(value: object) -> list[str]:
-    """A text, or the turns of a list (texts, or objects with content), without those that say nothing; none for anything else."""
+    """Return the non-blank turns of a text or of a list of texts or objects with `content`; [] for any other value."""
     turns = (
         [turn.get("content") if isinstance(turn, dict) else turn for turn in value]
         if isinstance(value, list)

@@ -1,39 +1,44 @@
-"""From a parsed document to its records: a file that is one JSON or YAML value rather than one record a line."""
+"""Extraction of the records from a document: a file that is one JSON or YAML value rather than one record per line."""
 
 from types import UnionType
 
-from infinity_assets.reading.layouts import Parsed, parse, recognises
+from infinity_assets.reading.layouts import Parsed, parse, recognizes
 from infinity_assets.reading.layouts.turns import is_turn
 from infinity_assets.reading.layouts.values import is_plain, plain_key
 
 RECORD_KEYS = ("data", "dataset", "examples", "items", "records", "rows", "samples", "train")
-"""Top-level keys under which a file that is one object may hold its records."""
+"""Top-level keys that may hold the records of a file that is one object."""
 
 DIALOGUE_KEYS = ("conversations", "dialogues")
-"""The same for a list of lists. A list of objects under these keys is one conversation."""
+"""Keys of records that are a list of lists. A list of objects under these keys is one conversation."""
 
 SPLITS = ("train", "training", "validation", "valid", "val", "dev", "test", "eval", "testing")
-"""Keys of the splits of a dataset that is one file."""
+"""Keys of the splits of a dataset in one file."""
 
 INSTRUCTIONS = ("task_prefix", "instruction", "instructions", "definition", "task_description", "description")
-"""Keys beside a list of inputs that say what is to be done with them, best first."""
+"""Keys of an instruction that applies to all inputs in a list beside it, best first."""
 
 SHARED = ("system", "system_prompt", "tools")
-"""Keys beside a list of records that hold for each of them."""
+"""Keys of values that apply to all records in a list beside them."""
 
 
 def items_of(value: object) -> list[object]:
-    """The records of a parsed document, in order; the document itself where it holds no others.
+    """Return the records of a parsed document in order, or the document itself if it does not hold others.
 
-    A list's elements; the records under a key; all splits of a dataset; the values of an object whose keys are ids; the rows of a table
-    written column by column. What a document says once for all its records (an instruction, a system prompt) they inherit. A list of
-    turns is one conversation, and an object with a request and an answer of its own is one record, whatever lists stand beside them.
-    An article of SQuAD and a task with instances are taken apart, one record a question or instance.
+    Records are the elements of a list, the records under a key, all splits of a dataset, the values of an object whose
+    keys are ids, or the rows of a table written column by column. They inherit what the document gives once for all of
+    them (an instruction, a system prompt). A list of turns is one conversation, and an object with its own request and
+    answer is one record, whatever lists stand beside them. An article of SQuAD and a task with instances are split into
+    one record per question or instance.
     """
-    return [record for item in _items(value) for record in (_apart(item) if isinstance(item, dict) else [item])]
+    return [
+        record
+        for item in _list_records(value)
+        for record in (_split_record(item) if isinstance(item, dict) else [item])
+    ]
 
 
-def _items(value: object) -> list[object]:
+def _list_records(value: object) -> list[object]:
     if isinstance(value, list):
         return [value] if value and all(map(is_turn, value)) else value
     if not isinstance(value, dict) or not value:
@@ -44,24 +49,24 @@ def _items(value: object) -> list[object]:
     if lists and _is_whole({key: inner for key, inner in value.items() if key not in holding}):
         return [value]
     if len(lists) == 1 and not any(_has_any(value.get(key), dict) for key in SPLITS if value.get(key) is not lists[0]):
-        return _inheriting(value, lists[0])
+        return _inherit(value, lists[0])
     if len(lists) > 1:
         return [value]
     if _is_by_id(value):
         return list(value.values())
-    if recognises(value):
+    if recognizes(value):
         return [value]
-    found: list[object] = _split(value) or _only_list(value) or [*_table(value)]
-    return found or [value]
+    result: list[object] = _split_records(value) or _find_only_list(value) or [*_table_rows(value)]
+    return result or [value]
 
 
 def _is_whole(record: dict) -> bool:
-    """Whether it has a request and an answer."""
+    """Return whether a record has a request and an answer."""
     return any(isinstance(outcome, Parsed) and outcome.kind == "conversation" for outcome in parse(record))
 
 
-def _split(document: dict) -> list[object]:
-    """The records of a dataset's splits, or of its parts where it holds nothing but lists of records."""
+def _split_records(document: dict) -> list[object]:
+    """Return the records of a dataset's splits, or of its parts if it holds only lists of records."""
     parts: list[object] = [
         part for key, part in document.items() if plain_key(key) in SPLITS and isinstance(part, dict | list)
     ]
@@ -72,13 +77,14 @@ def _split(document: dict) -> list[object]:
         parts = list(document.values())
         if all(isinstance(part, list) and _are_turns(part) for part in parts):
             return list(parts) if len(parts) > 1 else []
-    return [record for part in parts for record in _items(part)]
+    return [record for part in parts for record in _list_records(part)]
 
 
-def _table(document: dict) -> list[dict]:
-    """The rows of a table written column by column: two lists of scalars or more, all of one length, as pandas writes them or plain.
+def _table_rows(document: dict) -> list[dict]:
+    """Return the rows of a table written column by column: at least two lists of scalars of equal length.
 
-    None where no layout reads the rows: the tokens and tags of one sentence are no table.
+    The lists may be plain or as pandas writes them. The result is [] if no layout reads the rows: the tokens and tags
+    of one sentence are not a table.
     """
     columns = {key: list(column.values()) if _is_series(column) else column for key, column in document.items()}
     lists = {key: column for key, column in columns.items() if isinstance(column, list)}
@@ -87,31 +93,31 @@ def _table(document: dict) -> list[dict]:
     if not all(is_plain(cell) or cell is None for column in lists.values() for cell in column):
         return []
     rows = [dict(zip(lists, cells, strict=True)) for cells in zip(*lists.values(), strict=True)]
-    return rows if any(map(recognises, rows)) else []
+    return rows if any(map(recognizes, rows)) else []
 
 
-def _only_list(document: dict) -> list[object]:
-    """The one list of objects in a document, under whatever key; beside other lists only if a layout reads an object of it."""
+def _find_only_list(document: dict) -> list[object]:
+    """Return the only list of objects in a document; beside other lists, only if a layout reads its objects."""
     lists: list[list[object]] = [part for part in document.values() if _has_any(part, dict)]
     if len(lists) != 1 or _are_turns(lists[0]):
         return []
     alone = not any(isinstance(part, list) and part is not lists[0] for part in document.values())
-    return _inheriting(document, lists[0]) if alone or any(map(recognises, lists[0])) else []
+    return _inherit(document, lists[0]) if alone or any(map(recognizes, lists[0])) else []
 
 
 def _is_by_id(document: dict) -> bool:
-    """Whether the values are records of one shape: two at least, each sharing half its keys with the first, and the keys ids."""
+    """Return whether the keys are ids and the values at least two records that share half their keys with the first."""
     values = list(document.values())
     if len(values) < 2 or not all(isinstance(part, dict) and part for part in values) or _is_series(values[0]):
         return False
     first = values[0].keys()
     if any(2 * len(first & part.keys()) < max(len(first), len(part)) for part in values):
         return False
-    return all(str(key).isdecimal() for key in document) or not recognises(document)
+    return all(str(key).isdecimal() for key in document) or not recognizes(document)
 
 
 def _is_series(column: object) -> bool:
-    """Whether it is a column as pandas writes it: scalars by their row number."""
+    """Return whether a value is a column as pandas writes it: scalars by row number."""
     return (
         isinstance(column, dict)
         and bool(column)
@@ -124,8 +130,8 @@ def _is_cell(value: object) -> bool:
     return is_plain(value) or value is None
 
 
-def _inheriting(document: dict, records: list) -> list[object]:
-    """The records with what the document says for all of them."""
+def _inherit(document: dict, records: list) -> list[object]:
+    """Return the records with the values that the document gives for all of them."""
     names = {plain_key(key): key for key in document}
     shared = {name: document[names[name]] for name in SHARED if name in names}
     instruction = next(
@@ -133,25 +139,25 @@ def _inheriting(document: dict, records: list) -> list[object]:
     )
     if not shared and instruction is None:
         return records
-    found: list[object] = []
+    result: list[object] = []
     for record in records:
         if isinstance(record, dict):
-            said = shared
+            inherited = shared
             if instruction is not None and ("input" in record or "inputs" in record) and "instruction" not in record:
-                said = {"instruction": instruction, **shared}
-            record = {**said, **record}
-        found.append(record)
-    return found
+                inherited = {"instruction": instruction, **shared}
+            record = {**inherited, **record}
+        result.append(record)
+    return result
 
 
-def _apart(record: dict) -> list[object]:
-    """The questions of SQuAD's article, the instances of a task; else the record."""
+def _split_record(record: dict) -> list[object]:
+    """Return the questions of a SQuAD article, the instances of a task, or any other record itself."""
     match record:
         case {"paragraphs": [{"qas": _}, *_] as paragraphs}:
-            about = {"title": record["title"]} if "title" in record else {}
+            title = {"title": record["title"]} if "title" in record else {}
             parts = [part for part in paragraphs if isinstance(part, dict) and isinstance(part.get("qas"), list)]
             questions: list[object] = [
-                {**about, "context": part.get("context"), **qa}
+                {**title, "context": part.get("context"), **qa}
                 for part in parts
                 for qa in part["qas"]
                 if isinstance(qa, dict)

@@ -1,7 +1,8 @@
-"""Bytes as text when they are not the UTF-8 that they should be.
+"""Decoding of text that is not valid UTF-8.
 
-Chinese sets hold lines in GB 18030, older Western ones in Windows-1252, and some files mix them line by line. A guess is made only where the
-bytes fit an encoding and the text then looks like the script that it is for; what fits none keeps its valid part, with U+FFFD for the rest.
+Chinese sets hold lines in GB 18030, older Western ones in Windows-1252, and some files mix them line by line. An
+encoding is assumed only if the bytes fit it and the text then looks like its script. Text that fits no encoding keeps
+its valid part, with U+FFFD for the rest.
 """
 
 import re
@@ -16,12 +17,12 @@ FROM_CP1251 = "decoded_cp1251"
 FROM_KOI8_R = "decoded_koi8_r"
 
 UNKNOWN_ENCODING = "unknown_encoding"
-"""Of a text, more than a third of which fits no encoding: no repair but an error."""
+"""Error, not repair, of a text more than a third of which fits no encoding."""
 
 UNKNOWN_MESSAGE = "more than a third of it fits no known encoding"
 
 SHORT = 8
-"""Foreign characters in which none need be a frequent one."""
+"""Number of foreign characters below which a text need not contain a frequent one."""
 
 _BOM = b"\xef\xbb\xbf"
 _REPLACED = "\ufffd"
@@ -32,7 +33,7 @@ _SIMPLIFIED = frozenset(
     "或新己制身果加西斯月话合回特代内信表化老给世位次度门任常先海通教儿原东声提立及比员解水名真论处走义各入几口认条平系气题活尔更别打女变四神总何电数安少报才结反受目"
     "请答下列句译写出语言"
 )
-"""The most frequent Chinese characters: more than half of a text."""
+"""The most frequent Chinese characters, which make up more than half of a text."""
 
 _TRADITIONAL = frozenset(
     "的一是不了在人有我他這個們中來上大為和國地到以說時要就出會可也你對生能而子那得於著下自之年過發後作裡用道行所然家種事成方多經麼去法學如都同現當沒動面起看定天分"
@@ -48,12 +49,12 @@ _CYRILLIC = frozenset("оеаинтсрвл")
 
 _LETTER = "A-Za-zÀ-ÖØ-öø-ÿŒœŠšŽžŸƒ"
 _FOREIGN_WORD = re.compile(r"(?<![A-Za-z])[¢¤-ª¬-¶¸-º¼-ÿŒœŠšŽžŸƒ]{2,}(?![A-Za-z])|[¢¤-ª¬-¶¸-º¼-ÿŒœŠšŽžŸƒ]{4,}")
-"""What Western text does not hold: words of nothing but accented letters and signs."""
+"""Words of only accented letters and signs, which Western text does not contain."""
 _WESTERN = re.compile(f"[{_LETTER}]")
 _ODD = re.compile("[\x80-\x9f¤¦¬¯¸\ue000-\uf8ff]")
 _HAN = re.compile("[\u3400-\u9fff]")
 _ASIAN = re.compile("[^\x00-\x7f\u2000-\u206f\u3000-\u303f\uff00-\uff60]")
-"""Foreign characters that are no punctuation."""
+"""Foreign characters other than punctuation."""
 _KANA = re.compile("[\u3041-\u30ff]")
 _NARROW_KANA = re.compile("[\uff61-\uff9f]")
 _SYLLABLE = re.compile("[\uac00-\ud7a3]")
@@ -61,7 +62,7 @@ _RUSSIAN = re.compile("[\u0400-\u045f]")
 
 
 def decode(data: bytes) -> tuple[str, str | None]:
-    """The text without a byte order mark, and what had to be repaired to get it; `unknown_encoding` where that could not be done."""
+    """Return the text without a byte order mark, and the repair, if any: `unknown_encoding` means it failed."""
     data = data.removeprefix(_BOM)
     try:
         return data.decode(), None
@@ -71,12 +72,12 @@ def decode(data: bytes) -> tuple[str, str | None]:
     replaced = text.count(_REPLACED)
     if sum(not char.isascii() for char in text) > 3 * replaced:  # UTF-8 with a few bad bytes
         return text, INVALID_UTF8
-    chinese = _strictly(data, "gb18030")
+    chinese = _decode_strictly(data, "gb18030")
     if (
         chinese is not None
-        and _share(_HAN, chinese, _SIMPLIFIED) >= 1 / 8
+        and _frequent_share(_HAN, chinese, _SIMPLIFIED) >= 1 / 8
         and not _ODD.search(chinese)
-        and _mostly(_HAN, chinese)
+        and _is_mostly(_HAN, chinese)
     ):
         return chinese, FROM_GB18030
     for encoding, repair, fits in (
@@ -85,12 +86,12 @@ def decode(data: bytes) -> tuple[str, str | None]:
         ("cp949", FROM_EUC_KR, _is_korean),
         ("cp950", FROM_BIG5, _is_traditional),
     ):
-        guess = _strictly(data, encoding)
+        guess = _decode_strictly(data, encoding)
         if guess is not None and fits(guess):
             return guess, repair
-    russian = [(_strictly(data, "cp1251"), FROM_CP1251), (_strictly(data, "koi8_r"), FROM_KOI8_R)]
+    russian = [(_decode_strictly(data, "cp1251"), FROM_CP1251), (_decode_strictly(data, "koi8_r"), FROM_KOI8_R)]
     score, guess, repair = max(
-        ((_russian(guess), guess or "", repair) for guess, repair in russian), key=lambda one: one[0]
+        ((_score_russian(guess), guess or "", repair) for guess, repair in russian), key=lambda one: one[0]
     )
     if score >= 0.45:
         return guess, repair
@@ -100,7 +101,7 @@ def decode(data: bytes) -> tuple[str, str | None]:
 
 
 def decode_lines(data: bytes) -> tuple[str, dict[int, str]]:
-    """The text of several lines, each decoded by itself where not all is UTF-8, and the repairs by line number from 0."""
+    """Return the text of several lines and the repairs by line number from 0; unless all is UTF-8, decode by line."""
     try:
         return data.removeprefix(_BOM).decode(), {}
     except UnicodeDecodeError:
@@ -110,28 +111,28 @@ def decode_lines(data: bytes) -> tuple[str, dict[int, str]]:
     }
 
 
-def _strictly(data: bytes, encoding: str) -> str | None:
+def _decode_strictly(data: bytes, encoding: str) -> str | None:
     try:
         return data.decode(encoding)
     except UnicodeDecodeError:
         return None
 
 
-def _share(script: re.Pattern, text: str, frequent: frozenset[str]) -> float:
-    """How many of the characters of a script are frequent ones."""
-    found = script.findall(text)
-    return sum(char in frequent for char in found) / max(1, len(found))
+def _frequent_share(script: re.Pattern, text: str, frequent: frozenset[str]) -> float:
+    """Return the fraction of the characters of a script that are frequent ones."""
+    characters = script.findall(text)
+    return sum(char in frequent for char in characters) / max(1, len(characters))
 
 
-def _mostly(script: re.Pattern, text: str) -> bool:
-    """Whether at least half of the foreign characters are of a script."""
+def _is_mostly(script: re.Pattern, text: str) -> bool:
+    """Return whether at least half of the foreign characters belong to a script."""
     return 0 < len(_ASIAN.findall(text)) <= 2 * len(script.findall(text))
 
 
 def _is_western(text: str) -> bool:
     letters = _WESTERN.findall(text)
     foreign = sum(not letter.isascii() for letter in letters)
-    # In a word or two most letters may be accented: été.
+    # In one or two words most letters may be accented, as in été.
     return (
         3 * foreign <= (2 if len(letters) < 12 else 1) * len(letters)
         and not _ODD.search(text)
@@ -145,28 +146,28 @@ def _is_japanese(text: str) -> bool:
 
 
 def _is_korean(text: str) -> bool:
-    return _mostly(_SYLLABLE, text) and _share(_SYLLABLE, text, _HANGUL) >= 1 / 4
+    return _is_mostly(_SYLLABLE, text) and _frequent_share(_SYLLABLE, text, _HANGUL) >= 1 / 4
 
 
 def _is_traditional(text: str) -> bool:
-    return _mostly(_HAN, text) and _share(_HAN, text, _TRADITIONAL) >= 1 / 8 and not _ODD.search(text)
+    return _is_mostly(_HAN, text) and _frequent_share(_HAN, text, _TRADITIONAL) >= 1 / 8 and not _ODD.search(text)
 
 
-def _russian(text: str | None) -> float:
-    """How many of the Cyrillic letters are the ten that make two thirds of a Russian text; 0 where others are foreign, too."""
+def _score_russian(text: str | None) -> float:
+    """Return the share of the ten letters that make up two thirds of Russian text, or 0 if other scripts occur."""
     foreign = [char for char in text or "" if not char.isascii() and char.isalpha()]
     odd = sum("\u2500" <= char <= "\u25ff" for char in text or "")
     russian = [char for char in foreign if _RUSSIAN.match(char)]
     if not russian or len(russian) < 0.9 * len(foreign) or 10 * odd > len(russian):
         return 0
-    # The two sets have upper and lower case in each other's place.
+    # CP1251 and KOI8-R have upper and lower case in each other's place.
     return sum(char in _CYRILLIC or (char.isupper() and char.lower() in _CYRILLIC) * 0.8 for char in russian) / len(
         russian
     )
 
 
 def _is_short_chinese(text: str) -> bool:
-    """Whether a few foreign characters are all of level 1 of GB 2312: those in common use, and punctuation."""
+    """Return whether the text has few foreign characters, all in GB 2312 level 1 (common use) or punctuation."""
     foreign = [char for char in text if not char.isascii()]
     try:
         pairs = [char.encode("gb2312") for char in foreign]

@@ -1,8 +1,9 @@
-"""Datasets of the Hugging Face Hub as sources, through the Hub's own client.
+"""Datasets of the Hugging Face Hub as sources, fetched with the Hub's own client.
 
-A source of the Hub is a folder whose `source.yaml` says `url: hf://datasets/owner/name`, or `...@branch`; `fetch` brings the files of its
-configuration and split, and writes into `source.yaml` which commit they are of. What was fetched is listed in a receipt beside it, so
-that a folder without one, or with one of another commit, is known to be unfinished and is gone on with. Only the functions here use a network.
+A source of the Hub is a folder whose `source.yaml` has `url: hf://datasets/owner/name` or `...@branch`. `fetch`
+downloads the files of its configuration and split and writes their commit into `source.yaml`. A receipt in the folder
+lists the fetched files: without one, or with one of another commit, the folder is unfinished and the next fetch
+resumes. Only this module uses a network.
 """
 
 import errno
@@ -28,20 +29,20 @@ from infinity_assets.rows import licences
 
 SCHEME = "hf://"
 DEFAULT = "default"
-"""The name of the only configuration of a dataset that names none."""
+"""Name of the only configuration of a dataset that does not name any."""
 
 RECEIPT = ".hub.json"
-"""In the folder of a source: what was fetched, as `Receipt`."""
+"""File in the folder of a source that holds its `Receipt`."""
 
 WORK = ".hub"
-"""In the folder of a source: files on their way. It goes when all have come."""
+"""Folder of unfinished downloads in the folder of a source. It is deleted when all files are complete."""
 
 _CONNECTIONS = 8
 _REQUEST_SECONDS = 30
 _SHA = re.compile(r"[0-9a-f]{40}")
 
 _NOT_ROWS = ("config.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
-"""Files that the Hub's libraries write beside data."""
+"""Files without rows that the Hub's libraries write beside data."""
 
 _JSON = (".json", ".jsonl", ".ndjson")
 
@@ -56,20 +57,20 @@ _WORD = {split: re.compile(rf"(?:^|[-._ 0-9])(?:{words})(?:[-._ 0-9]|$)") for sp
 
 
 class HubError(InfinityError):
-    """A dataset of the Hub cannot be had. The message says what to do about it and never holds a token."""
+    """A dataset of the Hub is not available. The message says what to do about it and never holds a token."""
 
 
 class Address(NamedTuple):
-    """What a URL names."""
+    """A dataset, and optionally a revision, that a URL names."""
 
     repo: str
     """`owner/name`."""
     revision: str | None
-    """A branch, a tag or a commit, if it says one."""
+    """A branch, a tag or a commit, if given."""
 
     @property
     def url(self) -> str:
-        """The address as a URL. A commit is left out: it stands under `revision`."""
+        """The address as a URL without a commit, which belongs under `revision`."""
         follow = f"@{self.revision}" if self.revision and not _SHA.fullmatch(self.revision) else ""
         return f"{SCHEME}datasets/{self.repo}{follow}"
 
@@ -78,44 +79,48 @@ class File(NamedTuple):
     """A file of a dataset."""
 
     size: int
-    """In bytes."""
+    """Size in bytes."""
     content: str
-    """Changes with its content: the id of its git blob, or of its large file."""
+    """Id of the git blob or of the large file, which changes with the content."""
 
 
 class Plan(NamedTuple):
-    """Which files make a source, and what the card says of them."""
+    """The files that make up a source, and facts from the card."""
 
     repo: str
     commit: str
     config: str
     split: str
     files: dict[str, File]
-    """By path in the repository, in the order of the paths."""
+    """The files by path in the repository, in the order of paths."""
     left_out: int
-    """Files of the split that cannot be read."""
+    """Number of files of the split that cannot be read."""
     card: dict[str, object]
-    """Of the keys of `source.yaml`: licence, language or languages, description."""
+    """Values for these keys of `source.yaml`: licence, language or languages, description."""
 
 
 class Receipt(NamedTuple):
-    """What was fetched into a folder."""
+    """The files that were fetched into a folder."""
 
     repo: str
     commit: str
     config: str | None
     split: str | None
     files: dict[str, str]
-    """The `content` of each file by its path."""
+    """The `content` of each file by path."""
 
 
 def is_hub(url: str | None) -> bool:
-    """Whether a URL is one of the Hub."""
+    """Return whether a URL belongs to the Hub."""
     return bool(url and url.startswith(SCHEME))
 
 
-def address(url: str) -> Address:
-    """What `hf://datasets/owner/name` or `hf://datasets/owner/name@revision` names. Raises `HubError` for any other URL."""
+def parse_address(url: str) -> Address:
+    """Parse `hf://datasets/owner/name` or `hf://datasets/owner/name@revision`.
+
+    Raises:
+        HubError: The URL has another form.
+    """
     from huggingface_hub import parse_hf_uri
     from huggingface_hub.errors import HfUriError
 
@@ -125,20 +130,24 @@ def address(url: str) -> Address:
         uri = None
     if uri is None or uri.type != "dataset" or uri.path_in_repo:
         raise HubError(
-            f"{url} is no address of a dataset: it must read hf://datasets/owner/name or hf://datasets/owner/name@revision."
+            f"{url} is not the address of a dataset: "
+            "it must read hf://datasets/owner/name or hf://datasets/owner/name@revision."
         )
     return Address(uri.id, uri.revision)
 
 
 def resolve(repo: str, revision: str | None = None, config: str | None = None, split: str | None = None) -> Plan:
-    """Ask the Hub for the files of a configuration and a split, at the commit that a revision names now (by default `main`).
+    """Ask the Hub for the files of a configuration and a split at the current commit of a revision (default: `main`).
 
-    Without `config`: the default one, or the only one. Without `split`: `train`, or the only one.
+    `config` defaults to the default or only configuration, `split` to `train` or the only split.
+
+    Raises:
+        HubError: The Hub is not available, or it does not have this dataset, revision, configuration or split.
     """
     from huggingface_hub.hf_api import RepoFile
 
     api = _api()
-    with _as_sentences(repo, revision):
+    with _explain_errors(repo, revision):
         info = api.dataset_info(repo, revision=revision, timeout=_REQUEST_SECONDS)
         assert info.sha, "the Hub names the commit of every revision"
         entries = api.list_repo_tree(repo, repo_type="dataset", revision=info.sha, recursive=True)
@@ -148,40 +157,41 @@ def resolve(repo: str, revision: str | None = None, config: str | None = None, s
             if isinstance(entry, RepoFile)
         }
     card = info.card_data.to_dict() if info.card_data else {}
-    config, patterns = _configuration(repo, card, config, files)
-    splits = _splits(patterns, files)
+    config, patterns = _find_configuration(repo, card, config, files)
+    splits = _find_splits(patterns, files)
     if not splits:
         raise HubError(
-            f"{repo} holds no files of data in its configuration {config}; if a script makes it, "
+            f"{repo} holds no data files in its configuration {config}; if a script generates it, "
             f"try {SCHEME}datasets/{repo}@refs/convert/parquet."
         )
     split = split or ("train" if "train" in splits else next(iter(splits)) if len(splits) == 1 else None)
     if split is None or split not in splits:
-        asked = f"has no split {split}" if split else "has several splits: say which with --split or `split:`"
-        raise HubError(f"{repo} (configuration {config}) {asked}; there are {', '.join(splits)}.")
+        problem = f"has no split {split}" if split else "has several splits: say which with --split or `split:`"
+        raise HubError(f"{repo} (configuration {config}) {problem}; there are {', '.join(splits)}.")
     chosen = sorted(path for path in splits[split] if _readable(path))
     if not chosen:
         suffixes = sorted({PurePosixPath(path).suffix or path for path in splits[split]})
         raise HubError(
-            f"None of the {len(splits[split])} files of {repo}, split {split}, can be read: they are {', '.join(suffixes)} files."
+            f"None of the {len(splits[split])} files of {repo}, split {split}, can be read: "
+            f"they are {', '.join(suffixes)} files."
         )
     left_out = len(splits[split]) - len(chosen)
-    return Plan(repo, info.sha, config, split, {path: files[path] for path in chosen}, left_out, _said_by(card))
+    return Plan(repo, info.sha, config, split, {path: files[path] for path in chosen}, left_out, _facts_of_card(card))
 
 
 def add(
-    folder: Path, plan: Plan, url: str, said: dict[str, object], progress: Callable[[int, int], None] | None = None
+    folder: Path, plan: Plan, url: str, fields: dict[str, object], progress: Callable[[int, int], None] | None = None
 ) -> bool:
-    """Make `folder` the source of a plan. What `said` holds goes before what the card says.
+    """Make `folder` the source of a plan. The values in `fields` take precedence over the card.
 
     Returns:
-        Whether anything was downloaded. A folder that holds the same already is left as it is; one that holds less is completed.
+        Whether anything was downloaded. A complete folder stays unchanged; an incomplete one is completed.
 
     Raises:
-        HubError: the folder holds something else.
+        HubError: The folder holds another source, or a download failed.
     """
     if os.path.lexists(folder):
-        _agree(folder, plan, url)
+        _check_same_source(folder, plan, url)
     else:
         place = {
             "url": url,
@@ -189,23 +199,23 @@ def add(
             "config": None if plan.config == DEFAULT else plan.config,
             "split": plan.split,
         }
-        facts = plan.card | {key: value for key, value in said.items() if value is not None}
-        write_text(as_yaml({"licence": facts.pop("licence", None), **place, **facts}), folder / SOURCE_FILE)
-    if not pending(folder):
+        facts = plan.card | {key: value for key, value in fields.items() if value is not None}
+        write_text(to_yaml({"licence": facts.pop("licence", None), **place, **facts}), folder / SOURCE_FILE)
+    if not is_pending(folder):
         return False
-    _bring(folder, plan, progress)
+    _download_missing(folder, plan, progress)
     return True
 
 
-def pending(folder: Path) -> bool:
-    """Whether `fetch` has something to do: a folder of the Hub without its files. Costs a few stats, uses no network."""
+def is_pending(folder: Path) -> bool:
+    """Return whether a folder of the Hub lacks files that `fetch` downloads. Uses a few stats and no network."""
     if not (folder / SOURCE_FILE).is_file():
         return False
     source = load_source(folder)
     if not is_hub(source.url):
         return False
-    receipt = _receipt(folder)
-    if receipt is None:  # files without a receipt were put there by hand, unless a download of them has begun
+    receipt = _read_receipt(folder)
+    if receipt is None:  # files without a receipt were put there by hand, unless a download has begun
         return (folder / WORK).exists() or not data_files(folder)
     wanted = (_repo(source), source.revision, source.config, source.split)
     return (receipt.repo, receipt.commit, receipt.config, receipt.split) != wanted or not all(
@@ -213,116 +223,132 @@ def pending(folder: Path) -> bool:
     )
 
 
-def waiting(root: Path) -> list[Path]:
-    """The folders of sources under a root that are `pending`, by name."""
+def pending_folders(root: Path) -> list[Path]:
+    """Return the folders of sources under a root that are pending, by name."""
     return (
-        [path for path in sorted(root.iterdir()) if not path.name.startswith(".") and pending(path)]
+        [path for path in sorted(root.iterdir()) if not path.name.startswith(".") and is_pending(path)]
         if root.is_dir()
         else []
     )
 
 
 def fetch(folder: Path, progress: Callable[[int, int], None] | None = None) -> Plan | None:
-    """Bring the files that the `source.yaml` of a folder asks for; null if they are there, which uses no network.
+    """Download the files that the `source.yaml` of a folder asks for.
 
-    Pins what `source.yaml` leaves open: the commit, the split, and from the card the licence and the languages. A fetch that broke off is
-    gone on with: files that came are not asked for again. `progress` is told bytes done and bytes in all.
+    Writes the values that `source.yaml` leaves open into it: the commit, the split, and from the card the licence and
+    the languages. An interrupted fetch resumes without downloading complete files again.
+
+    Args:
+        folder: The folder of the source.
+        progress: Called with the bytes downloaded and the bytes in total.
+
+    Returns:
+        The plan, or `None` if all files are present, which needs no network.
+
+    Raises:
+        HubError: The dataset is not available.
     """
-    if not pending(folder):
+    if not is_pending(folder):
         return None
     source = load_source(folder)
     assert source.url
-    at = address(source.url)
+    at = parse_address(source.url)
     plan = resolve(at.repo, source.revision or at.revision, source.config, source.split)
     _pin(folder, plan, source)
-    _bring(folder, plan, progress)
+    _download_missing(folder, plan, progress)
     return plan
 
 
 def update(
     folder: Path, revision: str | None = None, progress: Callable[[int, int], None] | None = None
 ) -> Plan | None:
-    """Move a source to the commit that a revision names now: by default the one in its URL, or `main`. Null if it is there already.
+    """Move a source to the current commit of a revision (default: the one in its URL, or `main`).
 
-    Files that did not change are kept, those that are gone from the dataset go here too.
+    Unchanged files are kept, files that left the dataset are deleted. Returns `None` if the source is up to date.
+
+    Raises:
+        HubError: The source is not from the Hub, was not fetched by this module, or is not available.
     """
     source = load_source(folder)
     if not is_hub(source.url):
-        raise HubError(f"{folder.name} is not from the Hub: its files are changed where they lie.")
-    if data_files(folder) and _receipt(folder) is None and not (folder / WORK).exists():
+        raise HubError(f"{folder.name} is not from the Hub: change its files in place.")
+    if data_files(folder) and _read_receipt(folder) is None and not (folder / WORK).exists():
         raise HubError(
-            f"The files of {folder.name} were not fetched by this command: take them away, then `infinity sources fetch`."
+            f"The files of {folder.name} were not fetched by this command: "
+            "remove them, then run `infinity sources fetch`."
         )
     assert source.url
-    at = address(source.url)
+    at = parse_address(source.url)
     plan = resolve(at.repo, revision or at.revision, source.config, source.split)
-    if plan.commit == source.revision and not pending(folder):
+    if plan.commit == source.revision and not is_pending(folder):
         return None
     _pin(folder, plan, source)
-    _bring(folder, plan, progress)
+    _download_missing(folder, plan, progress)
     return plan
 
 
-def as_yaml(said: dict[str, object]) -> str:
-    """The text of a `source.yaml`. Nulls are left out."""
+def to_yaml(fields: dict[str, object]) -> str:
+    """Return the text of a `source.yaml`, without nulls."""
     plain = {
-        key: list(value) if isinstance(value, tuple) else value for key, value in said.items() if value is not None
+        key: list(value) if isinstance(value, tuple) else value for key, value in fields.items() if value is not None
     }
     return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=10_000) if plain else ""
 
 
-# --- which files --------------------------------------------------------------------------------------------------------------------------
+# --- files of a split -------------------------------------------------------------------------------------------------
 
 
-def _configuration(repo: str, card: dict, config: str | None, files: Iterable[str]) -> tuple[str, dict]:
-    """A configuration's name and its entry in the card."""
+def _find_configuration(repo: str, card: dict, config: str | None, files: Iterable[str]) -> tuple[str, dict]:
+    """Return the name of the configuration and its entry in the card."""
     named = {
         str(entry.get("config_name", DEFAULT)): entry for entry in card.get("configs") or [] if isinstance(entry, dict)
     }
     if not named and config and config != DEFAULT and any(path.startswith(f"{config}/") for path in files):
-        return config, {"data_dir": config}  # as in the branch refs/convert/parquet: a folder per configuration
+        return config, {"data_dir": config}  # the branch refs/convert/parquet has a folder per configuration
     named = named or {DEFAULT: {}}
     marked = [name for name, entry in named.items() if entry.get("default") is True]
     chosen = config or next(
         iter(marked), DEFAULT if DEFAULT in named else next(iter(named)) if len(named) == 1 else None
     )
     if chosen is None or chosen not in named:
-        asked = (
+        problem = (
             f"has no configuration {config}"
             if config
             else "has several configurations: say which with --config or `config:`"
         )
-        raise HubError(f"{repo} {asked}; there are {', '.join(named)}.")
+        raise HubError(f"{repo} {problem}; there are {', '.join(named)}.")
     return chosen, named[chosen]
 
 
-def _splits(entry: dict, files: dict[str, File]) -> dict[str, list[str]]:
-    """The paths of each split of a configuration, by its entry in the card, else by the names of files and folders."""
+def _find_splits(entry: dict, files: dict[str, File]) -> dict[str, list[str]]:
+    """Return the paths of each split by the configuration's entry in the card, else by file and folder names."""
     base = str(entry.get("data_dir") or "").removeprefix("./").strip("/")
     within = {path.removeprefix(f"{base}/"): path for path in files if not base or path.startswith(f"{base}/")}
-    said = entry.get("data_files")
+    fields = entry.get("data_files")
     splits = (
-        _by_name({inner: files[path] for inner, path in within.items()}) if said is None else _by_pattern(said, within)
+        _splits_by_name({inner: files[path] for inner, path in within.items()})
+        if fields is None
+        else _splits_by_pattern(fields, within)
     )
     return {split: [within[inner] for inner in paths] for split, paths in splits.items() if paths}
 
 
-def _by_pattern(said: object, paths: Iterable[str]) -> dict[str, list[str]]:
-    """`data_files` of a card: a pattern, a list of them, a mapping from split to them, or a list of {split, path}."""
-    if isinstance(said, list) and any(isinstance(item, dict) for item in said):
-        said = {str(item.get("split", "train")): item.get("path", []) for item in said if isinstance(item, dict)}
-    by_split = said if isinstance(said, dict) else {"train": said}
+def _splits_by_pattern(fields: object, paths: Iterable[str]) -> dict[str, list[str]]:
+    """Return the splits by `data_files` of a card: one or several patterns, by split or as a list of {split, path}."""
+    if isinstance(fields, list) and any(isinstance(item, dict) for item in fields):
+        fields = {str(item.get("split", "train")): item.get("path", []) for item in fields if isinstance(item, dict)}
+    by_split = fields if isinstance(fields, dict) else {"train": fields}
     matched = {}
     for split, patterns in by_split.items():
-        globs = [_regex(str(pattern)) for pattern in (patterns if isinstance(patterns, list) else [patterns])]
+        globs = [_translate_glob(str(pattern)) for pattern in (patterns if isinstance(patterns, list) else [patterns])]
         matched[str(split)] = [path for path in paths if any(glob.fullmatch(path) for glob in globs)]
     return matched
 
 
-def _by_name(files: dict[str, File]) -> dict[str, list[str]]:
-    """Shards named after their split, else folders, else files; where no name tells, everything is `train`.
+def _splits_by_name(files: dict[str, File]) -> dict[str, list[str]]:
+    """Return the splits by the names of shards, else of folders, else of files; without such names all is `train`.
 
-    Of the formats in a repository only the commonest is data, as on the Hub: `requirements.txt` beside JSON Lines is none.
+    Like on the Hub, only the most common format in a repository is data: `requirements.txt` beside JSON Lines is not.
     """
     paths = [path for path in files if _readable(path) and not any(part.startswith("__") for part in path.split("/"))]
     formats = Counter[str]()
@@ -353,8 +379,8 @@ def _readable(path: str) -> bool:
     return is_data(name) and name not in _NOT_ROWS and not any(folder.startswith(".") for folder in folders)
 
 
-def _regex(glob: str) -> re.Pattern[str]:
-    """A glob as on the Hub: `*` and `?` stay within a folder, `**` does not, `[...]` is one of some characters."""
+def _translate_glob(glob: str) -> re.Pattern[str]:
+    """Translate a glob of the Hub: `*` and `?` stay within a folder, `**` does not, `[...]` is a set of characters."""
     parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^]]+\])", glob.removeprefix("./"))
     wild = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 
@@ -366,29 +392,29 @@ def _regex(glob: str) -> re.Pattern[str]:
     return re.compile("".join(map(one, parts)), re.DOTALL)
 
 
-def _said_by(card: dict) -> dict[str, object]:
-    """What a card says, as keys of `source.yaml`."""
+def _facts_of_card(card: dict) -> dict[str, object]:
+    """Return the facts of a card as keys of `source.yaml`."""
     languages = card.get("language") or []
     languages = languages if isinstance(languages, list) else [languages]
-    # `no`, Norwegian, is false in YAML
+    # YAML reads `no`, Norwegian, as false
     tags = list(
         dict.fromkeys(
             "no" if tag is False else str(tag) for tag in languages if tag not in ("code", "multilingual", None)
         )
     )
-    said: dict[str, object] = {"licence": licences.from_card(card.get("license"), card.get("license_name"))}
+    fields: dict[str, object] = {"licence": licences.licence_from_card(card.get("license"), card.get("license_name"))}
     if tags:
-        said |= {"language": tags[0]} if len(tags) == 1 else {"languages": tags}
+        fields |= {"language": tags[0]} if len(tags) == 1 else {"languages": tags}
     if title := card.get("pretty_name"):
-        said["description"] = " ".join(str(title).split())
-    return said
+        fields["description"] = " ".join(str(title).split())
+    return fields
 
 
-# --- the folder ---------------------------------------------------------------------------------------------------------------------------
+# --- the folder -------------------------------------------------------------------------------------------------------
 
 
-def _agree(folder: Path, plan: Plan, url: str) -> None:
-    """Raise if a folder that is there is not the source of a plan."""
+def _check_same_source(folder: Path, plan: Plan, url: str) -> None:
+    """Raise `HubError` if an existing folder is not the source of a plan."""
     source = load_source(folder)
     if not is_hub(source.url) or (_repo(source), source.config or DEFAULT, source.split) != (
         plan.repo,
@@ -396,26 +422,26 @@ def _agree(folder: Path, plan: Plan, url: str) -> None:
         plan.split,
     ):
         raise HubError(
-            f"There is a source {folder.name} already, of other content: give this one another name with --name."
+            f"There is already a source {folder.name} with other content: give this one another name with --name."
         )
     if source.revision != plan.commit:
-        where = address(url).revision or "main"
+        where = parse_address(url).revision or "main"
         raise HubError(
-            f"{folder.name} is pinned to {short(source.revision)} and {where} is at {short(plan.commit)} now: "
+            f"{folder.name} is pinned to {shorten(source.revision)} and {where} is at {shorten(plan.commit)} now: "
             f"`infinity sources update {folder.name}` moves it there."
         )
 
 
-def short(revision: str | None) -> str:
-    """A revision for people: the first digits of a commit."""
+def shorten(revision: str | None) -> str:
+    """Return a revision for display: only the first digits of a commit."""
     return revision[:7] if revision and _SHA.fullmatch(revision) else revision or "no revision"
 
 
 def _repo(source: Source) -> str:
-    return address(source.url or "").repo
+    return parse_address(source.url or "").repo
 
 
-def _receipt(folder: Path) -> Receipt | None:
+def _read_receipt(folder: Path) -> Receipt | None:
     try:
         return Receipt(**json.loads((folder / RECEIPT).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -423,7 +449,7 @@ def _receipt(folder: Path) -> Receipt | None:
 
 
 def _pin(folder: Path, plan: Plan, source: Source) -> None:
-    """Write the commit into a `source.yaml`, and what it leaves open; everything else in it stays as it is, comments too."""
+    """Write the commit, and the values left open, into a `source.yaml`, and keep the rest including comments."""
     file = folder / SOURCE_FILE
     text = file.read_text(encoding="utf-8-sig")
     facts = {
@@ -435,33 +461,33 @@ def _pin(folder: Path, plan: Plan, source: Source) -> None:
     facts = {key: value for key, value in facts.items() if value is not None}
     if {"language", "languages"} & source.model_fields_set:
         facts = {key: value for key, value in facts.items() if key not in ("language", "languages")}
-    edited, there = re.subn(r"(?m)^revision:[^#\n]*?([ \t]*(?:#.*)?)$", rf"revision: {plan.commit}\1", text, count=1)
+    edited, present = re.subn(r"(?m)^revision:[^#\n]*?([ \t]*(?:#.*)?)$", rf"revision: {plan.commit}\1", text, count=1)
     open_ = {
         key: value
         for key, value in facts.items()
-        if key not in source.model_fields_set or (key == "revision" and not there)
+        if key not in source.model_fields_set or (key == "revision" and not present)
     }
-    edited = edited + ("" if edited.endswith("\n") or not edited else "\n") + as_yaml(open_)
-    said = load_yaml(text)
-    assert isinstance(said, dict), "it was read as a source before"
-    wanted = {**said, **open_, "revision": plan.commit}
-    if _read(edited) != wanted:  # not written line by line
-        edited = as_yaml(wanted)
+    edited = edited + ("" if edited.endswith("\n") or not edited else "\n") + to_yaml(open_)
+    fields = load_yaml(text)
+    assert isinstance(fields, dict), "the file was read as a source before"
+    wanted = {**fields, **open_, "revision": plan.commit}
+    if _parse_yaml(edited) != wanted:  # not one key per line
+        edited = to_yaml(wanted)
     if edited != text:
         write_text(edited, file)
 
 
-def _read(text: str) -> object:
+def _parse_yaml(text: str) -> object:
     try:
         return load_yaml(text)
     except yaml.YAMLError:
         return None
 
 
-def _bring(folder: Path, plan: Plan, progress: Callable[[int, int], None] | None) -> None:
-    """Download the files of a plan that a folder lacks, put them in place when all have come, and take away those that it had before."""
-    had = _receipt(folder)
-    before = had.files if had and had.repo == plan.repo else {}
+def _download_missing(folder: Path, plan: Plan, progress: Callable[[int, int], None] | None) -> None:
+    """Download the missing files of a plan, move them into place when all are complete, and delete obsolete ones."""
+    old_receipt = _read_receipt(folder)
+    before = old_receipt.files if old_receipt and old_receipt.repo == plan.repo else {}
     wanted = {
         path: file
         for path, file in plan.files.items()
@@ -475,7 +501,7 @@ def _bring(folder: Path, plan: Plan, progress: Callable[[int, int], None] | None
     for path in wanted:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         os.replace(work / path, folder / path)
-    for path in set(had.files if had else ()) - set(plan.files):
+    for path in set(old_receipt.files if old_receipt else ()) - set(plan.files):
         (folder / path).unlink(missing_ok=True)
     source = load_source(folder)
     receipt = Receipt(
@@ -486,19 +512,20 @@ def _bring(folder: Path, plan: Plan, progress: Callable[[int, int], None] | None
 
 
 def _download(plan: Plan, files: dict[str, File], work: Path, progress: Callable[[int, int], None] | None) -> None:
-    """The files of a plan, at their paths under `work`; those that are there already cost nothing."""
+    """Download files of a plan to their paths under `work`, except those already there."""
     from huggingface_hub.utils.tqdm import silent_tqdm
 
     total = sum(file.size for file in files.values())
-    free, there = shutil.disk_usage(work).free, _bytes_in(work)
-    if total - there > free:
+    free = shutil.disk_usage(work).free
+    present = _bytes_in(work)
+    if total - present > free:
         raise HubError(
-            f"{plan.repo} needs {_megabytes(total - there)} more and {work.parent} has {_megabytes(free)} left."
+            f"{plan.repo} needs {_megabytes(total - present)} more and {work.parent} has {_megabytes(free)} left."
         )
     api = _api()
 
-    def bring(path: str) -> None:
-        # Parallel here and not in `snapshot_download`, whose patterns would take `[` in the name of a file for a set.
+    def download(path: str) -> None:
+        # `snapshot_download` would treat `[` in a file name as a pattern.
         api.hf_hub_download(
             plan.repo,
             path,
@@ -510,10 +537,10 @@ def _download(plan: Plan, files: dict[str, File], work: Path, progress: Callable
 
     executor = ThreadPoolExecutor(_CONNECTIONS)
     try:
-        with _as_sentences(plan.repo, plan.commit):
-            waiting = {executor.submit(bring, path) for path in files}
-            while waiting:
-                done, waiting = wait(waiting, timeout=1, return_when=FIRST_EXCEPTION)
+        with _explain_errors(plan.repo, plan.commit):
+            running = {executor.submit(download, path) for path in files}
+            while running:
+                done, running = wait(running, timeout=1, return_when=FIRST_EXCEPTION)
                 for future in done:
                     future.result()
                 if progress:
@@ -523,11 +550,11 @@ def _download(plan: Plan, files: dict[str, File], work: Path, progress: Callable
 
 
 def _bytes_in(work: Path) -> int:
-    """What lies in a folder, finished or not."""
+    """Return the size of all files in a folder in bytes, finished or not."""
     total = 0
     for parent, _, names in os.walk(work):
         for name in names:
-            with suppress(FileNotFoundError):  # a temporary file that has got its name meanwhile
+            with suppress(FileNotFoundError):  # a temporary file that was renamed meanwhile
                 total += os.stat(os.path.join(parent, name)).st_size
     return total
 
@@ -536,7 +563,7 @@ def _megabytes(size: int) -> str:
     return f"{size / 1e6:,.1f} MB"
 
 
-# --- the Hub ------------------------------------------------------------------------------------------------------------------------------
+# --- the Hub ----------------------------------------------------------------------------------------------------------
 
 
 def _api() -> Any:
@@ -546,8 +573,8 @@ def _api() -> Any:
 
 
 @contextmanager
-def _as_sentences(repo: str, revision: str | None) -> Iterator[None]:
-    """What the Hub's client raises, as one sentence that says what to do."""
+def _explain_errors(repo: str, revision: str | None) -> Iterator[None]:
+    """Turn errors of the Hub's client into a `HubError` with one sentence that says what to do."""
     from httpx2 import HTTPError
     from huggingface_hub import errors
 
@@ -560,48 +587,46 @@ def _as_sentences(repo: str, revision: str | None) -> Iterator[None]:
         ) from None
     except errors.RepositoryNotFoundError:
         raise HubError(
-            f"The Hub has no dataset {repo}, or it is private: check the name, or set HF_TOKEN to a token that may read it."
+            f"The Hub has no dataset {repo}, or it is private: "
+            "check the name, or set HF_TOKEN to a token that may read it."
         ) from None
     except errors.RevisionNotFoundError:
-        raise HubError(f"{repo} has no revision {revision}; there are {_revisions(repo)}.") from None
+        raise HubError(f"{repo} has no revision {revision}; there are {_list_revisions(repo)}.") from None
     except errors.DisabledRepoError:
         raise HubError(f"{repo} has been disabled on the Hub.") from None
     except errors.OfflineModeIsEnabled:
         raise HubError(f"{repo} cannot be fetched while HF_HUB_OFFLINE is set: unset it.") from None
     except errors.RemoteEntryNotFoundError:
-        raise HubError(f"A file of {repo} is listed by the Hub but cannot be found at {short(revision)}.") from None
-    except (
-        errors.LocalEntryNotFoundError
-    ) as error:  # the client's word for a file that it found no way to; why is in its cause
-        with _as_sentences(repo, revision):
+        raise HubError(f"A file of {repo} is listed by the Hub but cannot be found at {shorten(revision)}.") from None
+    except errors.LocalEntryNotFoundError as error:  # raised for any unreachable file; the reason is in the cause
+        with _explain_errors(repo, revision):
             raise error.__cause__ or ConnectionError() from None
     except errors.HfHubHTTPError as error:
         status = error.response.status_code
         if status in (401, 403):
             raise HubError(
-                f"The Hub refuses {repo} (status {status}): check the token in HF_TOKEN and what it may read."
+                f"The Hub refuses access to {repo} (status {status}): check the token in HF_TOKEN and its permissions."
             ) from None
         raise HubError(f"The Hub answered with status {status} for {repo}: try again later.") from None
     except ValueError:
-        raise HubError(
-            f"What answers for {repo} does not speak as the Hub does: check HF_ENDPOINT and proxies."
-        ) from None
+        raise HubError(f"The server that answers for {repo} is not the Hub: check HF_ENDPOINT and proxies.") from None
     except HTTPError as error:
         raise HubError(
-            f"The Hub cannot be reached ({type(error).__name__}): check the network, HF_ENDPOINT and proxies, then run it again."
+            f"The Hub cannot be reached ({type(error).__name__}): "
+            "check the network, HF_ENDPOINT and proxies, then try again."
         ) from None
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise HubError(
-                f"The disk is full: make room, then run it again; what of {repo} has come is kept."
+                f"The disk is full: make room, then try again; the downloaded files of {repo} are kept."
             ) from None
-        if error.errno is None:  # the client's own complaint, about a download of another length for one
-            raise HubError(f"A download from {repo} broke off: run it again; what has come is kept.") from None
+        if error.errno is None:  # raised by the client itself, for example if a download has the wrong length
+            raise HubError(f"A download from {repo} broke off: try again; the downloaded files are kept.") from None
         raise
 
 
-def _revisions(repo: str) -> str:
-    """Branches and tags, for a message."""
+def _list_revisions(repo: str) -> str:
+    """Return the branches and tags for a message."""
     from httpx2 import HTTPError
 
     try:

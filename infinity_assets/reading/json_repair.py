@@ -1,9 +1,9 @@
-"""JSON that a strict parser refuses: what can be read of it, and what was wrong.
+"""Lenient parsing and recovery of JSON that a strict parser rejects.
 
-Repaired is what many published files get wrong and what has one reading: commas too many, escapes that JSON does not know, raw control
-characters and NUL bytes, Python's `repr` in place of JSON, what Python's own `json` writes although the standard forbids it (NaN, lone
-surrogates), several values where one should be. Anything else is damage, and damage is never guessed at: the damaged value is handed on as
-it is, and reading goes on behind it.
+Common mistakes that have only one reading are repaired: extra commas, escapes that JSON does not have, raw control
+characters and NUL bytes, Python's `repr` in place of JSON, values that Python's own `json` writes although the standard
+forbids them (NaN, lone surrogates), and several values in place of one. Anything else is damage and never guessed at:
+the damaged value is passed on unchanged, and reading continues after it.
 """
 
 import ast
@@ -18,7 +18,7 @@ import numpy as np
 import orjson
 
 from infinity_assets.reading.encodings import UNKNOWN_ENCODING, UNKNOWN_MESSAGE, decode
-from infinity_assets.reading.structure import elements
+from infinity_assets.reading.structure import split_elements
 
 TRAILING_COMMA = "trailing_comma"
 MISSING_COMMA = "missing_comma"
@@ -36,15 +36,18 @@ MALFORMED = "malformed_json"
 AFTER_THE_LIST = "text after the end of the list"
 
 MAX_TRIES = 2000
-"""Places at which reading is tried again behind one damaged value."""
+"""Maximum number of places after a damaged value at which to try reading again."""
 
-_PASSED, _WINDOW = 1 << 18, 1 << 16
-"""Characters: how much of a text is kept behind what was read; in how many the end of a damaged value is looked for."""
+_PASSED = 1 << 18
+"""Maximum number of characters to keep before the current position."""
+
+_WINDOW = 1 << 16
+"""Number of characters in which to look for the end of a damaged value."""
 
 MAX_LITERAL = 1 << 26
-"""Characters of Python source that are parsed: its parser takes some hundred times the memory."""
+"""Maximum number of characters to parse as Python, whose parser takes about a hundred times the memory."""
 
-# A string that is not closed ends with the text: were it no match, each quote in it would be tried again, in quadratic time.
+# An unclosed string matches up to the end of the text; otherwise each quote in it would be tried, in quadratic time.
 _STRING_OR_COMMA = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|,(?=\s*[\]}])', re.DOTALL)
 _ESCAPE = re.compile(r'\\(["\\/bfnrt]|u[0-9a-fA-F]{4})|\\')
 _BETWEEN = re.compile(r"[\s,]*")
@@ -58,25 +61,25 @@ _DECODER = json.JSONDecoder(strict=False)
 _NOTHING = object()
 
 _Shape = set[str] | type | None
-"""What elements of a list have in common: the keys of objects, or that they are lists, or strings."""
+"""The common form of the elements of a list: the keys of objects, or the type `list` or `str`."""
 
 
 class Element(NamedTuple):
-    """One value of a text, or a stretch of it that is none."""
+    """One value of a text, or an unreadable stretch of it."""
 
     raw: bytes
-    """The bytes it was read from."""
+    """The bytes of the value."""
     value: object = None
     repair: str | None = None
-    """What was repaired to read it, joined by `+`."""
+    """The repairs that reading needed, joined by `+`."""
     error: str | None = None
-    """`truncated_json` or `malformed_json`."""
+    """`truncated_json`, `malformed_json` or `unknown_encoding`."""
     message: str | None = None
-    """What the parser said."""
+    """The error message of the parser."""
 
 
 def parse_lenient(data: bytes) -> Element:
-    """One JSON value, repaired where needed. What cannot be read is an element with an error."""
+    """Parse one JSON value, with repairs if needed. An unreadable value is an element with an error."""
     text, encoding = decode(data.strip())
     if encoding == UNKNOWN_ENCODING:
         return Element(data, error=UNKNOWN_ENCODING, message=UNKNOWN_MESSAGE)
@@ -84,26 +87,28 @@ def parse_lenient(data: bytes) -> Element:
         value, repairs = _read(text)
     except json.JSONDecodeError as error:
         return Element(data, error=TRUNCATED if ran_off_end(error) else MALFORMED, message=str(error))
-    return Element(data, value, _joined(encoding, *repairs))
+    return Element(data, value, _join_repairs(encoding, *repairs))
 
 
 def recover(data: bytes, listed: bool) -> Iterator[Element]:
-    """The values of a text that is no valid JSON as a whole: elements of a list, or objects one after the other.
+    """Yield the values of a text that is not valid JSON as a whole: elements of a list or consecutive objects.
 
-    Behind a damaged value reading goes on where a value begins that looks like those before it.
+    After a damaged value, reading continues at the next value of the same shape.
 
     Args:
-        data: The text; of a list, what follows its `[`.
-        listed: Whether it is a list, which should have commas and an end.
+        data: The text; for a list, the part after its `[`.
+        listed: Whether the text is a list, which should have commas and an end.
     """
     text = data.decode(errors="surrogateescape")
-    position, separator = 0, ""
+    position = 0
+    separator = ""
     shape: _Shape = None
-    held: Element | None = None  # the last element: whether the list is closed shows behind it
+    held: Element | None = None  # the last element, whose repairs depend on the text after it
     early = False
     while True:
-        if position > max(_PASSED, len(text) // 32):  # an error of the decoder counts the lines before it
-            text, position = text[position:], 0
+        if position > max(_PASSED, len(text) // 32):  # decoder errors count all lines before them
+            text = text[position:]
+            position = 0
         start = _BETWEEN.match(text, position).end()  # pyright: ignore[reportOptionalMemberAccess]
         separator = text[position:start]
         closed = listed and text[start : start + 1] == "]"
@@ -115,7 +120,7 @@ def recover(data: bytes, listed: bool) -> Iterator[Element]:
                 else []
             )
             wrong += [LIST_NOT_CLOSED] if listed and start == len(text) and not held.error else []
-            yield held._replace(repair=_joined(held.repair, *wrong))
+            yield held._replace(repair=_join_repairs(held.repair, *wrong))
             held = None
         if start == len(text):
             return
@@ -123,29 +128,31 @@ def recover(data: bytes, listed: bool) -> Iterator[Element]:
             again = _AGAIN.match(text, start)
             if not again or not _alike(_value_at(text, again.end()), shape):
                 if rest := text[start + 1 :].strip():
-                    yield Element(_bytes(rest), error=MALFORMED, message=AFTER_THE_LIST)
+                    yield Element(_encode(rest), error=MALFORMED, message=AFTER_THE_LIST)
                 return
-            start, early = again.end(), True
+            start = again.end()
+            early = True
         shape = shape or _first_shape(text, start, listed)
         held, position = _next_element(text, start, shape, listed)
         if early:
-            held, early = held._replace(repair=_joined(held.repair, LIST_CLOSED_EARLY)), False
+            held = held._replace(repair=_join_repairs(held.repair, LIST_CLOSED_EARLY))
+            early = False
         if not held.error:
             shape = _shape(held.value) or shape
 
 
 class OpenList(NamedTuple):
-    """A list among the members of an object, with damage in it."""
+    """A damaged list among the members of an object."""
 
     members: dict[str, object]
-    """The members before it."""
+    """The members before the list."""
     key: str
     rest: bytes
-    """What follows its `[`."""
+    """The text after the `[` of the list."""
 
 
-def open_list(data: bytes) -> OpenList | None:
-    """The list with the damage in a text that is one object, if it is in a list."""
+def find_open_list(data: bytes) -> OpenList | None:
+    """Return the list that contains the damage in a text that is one object, or `None` if the damage is elsewhere."""
     text = data.decode(errors="surrogateescape")
     members: dict[str, object] = {}
     position = len(text) - len(text.lstrip())
@@ -158,7 +165,7 @@ def open_list(data: bytes) -> OpenList | None:
         except json.JSONDecodeError:
             is_list = text.startswith("[", match.end())
             return (
-                OpenList(members, json.loads(match[1], strict=False), _bytes(text[match.end() + 1 :]))
+                OpenList(members, json.loads(match[1], strict=False), _encode(text[match.end() + 1 :]))
                 if is_list
                 else None
             )
@@ -166,7 +173,7 @@ def open_list(data: bytes) -> OpenList | None:
 
 
 def ran_off_end(error: json.JSONDecodeError) -> bool:
-    """Whether the parser failed because the text ended too early, as opposed to being wrong."""
+    """Return whether the parser failed because the text ended too early rather than because it is wrong."""
     rest = error.doc[error.pos :].strip()
     if error.msg.startswith("Unterminated string") or not rest:
         return True
@@ -175,53 +182,54 @@ def ran_off_end(error: json.JSONDecodeError) -> bool:
     )
 
 
-def duplicated(data: bytes, items_of: Callable[[object], list[object]]) -> set[int]:
-    """The places of the items of a text of JSON that have an object which names a key twice.
+def find_duplicate_keys(data: bytes, items_of: Callable[[object], list[object]]) -> set[int]:
+    """Return the indices of the items of a JSON text that contain an object with a duplicate key.
 
     Args:
-        data: The text. One that is nested too deep has none.
-        items_of: Makes items of its value. Where it makes new objects of those with a double key, the first item stands for all.
+        data: The text. If it is nested too deep the result is empty.
+        items_of: Returns the items of the parsed value. If it copies the objects with a duplicate key, the first item
+            stands for all.
     """
     doubles: list[dict] = []
 
     def collect(pairs: list[tuple[str, object]]) -> dict:
-        made = dict(pairs)
-        if len(made) < len(pairs):
-            doubles.append(made)
-        return made
+        mapping = dict(pairs)
+        if len(mapping) < len(pairs):
+            doubles.append(mapping)
+        return mapping
 
     try:
         items = items_of(json.loads(data, object_pairs_hook=collect, strict=False))
     except (ValueError, RecursionError):
         return set()
-    return places_of(items, doubles)
+    return find_places(items, doubles)
 
 
-def places_of(items: list[object], doubles: list[dict]) -> set[int]:
-    """The places of the items that hold one of some objects (the very objects, not equal ones); the first if none does."""
+def find_places(items: list[object], doubles: list[dict]) -> set[int]:
+    """Return the indices of the items that contain one of the objects `doubles` by identity, or {0} if no item does."""
     if not doubles:
         return set()
-    found = {id(double) for double in doubles}
-    return {place for place, item in enumerate(items) if _holds(item, found)} or {0}
+    ids = {id(double) for double in doubles}
+    return {place for place, item in enumerate(items) if _contains_any(item, ids)} or {0}
 
 
-def lost_quotes(data: bytes, *values: object) -> bool:
-    """Whether a text of JSON has more quotes than its values, which is so where a key was named twice: the first of its values is lost.
+def has_lost_quotes(data: bytes, *values: object) -> bool:
+    """Return whether a JSON text has more quotes than its values, as when the first value of a duplicate key is lost.
 
-    True as well for values that are nested deeper than they can be written.
+    Also true for values nested too deep to serialize.
     """
     try:
-        return _quotes(data) > _quotes(b"".join(map(orjson.dumps, values)))
+        return _count_quotes(data) > _count_quotes(b"".join(map(orjson.dumps, values)))
     except orjson.JSONEncodeError:
         return True
 
 
-def _quotes(data: bytes) -> int:
+def _count_quotes(data: bytes) -> int:
     return int(np.count_nonzero(np.frombuffer(data, np.uint8) == ord('"')))
 
 
-def _holds(value: object, wanted: set[int]) -> bool:
-    """Whether an object of these identities is anywhere in a value, however deep."""
+def _contains_any(value: object, wanted: set[int]) -> bool:
+    """Return whether a value contains, at any depth, an object with one of the ids `wanted`."""
     left = [value]
     while left:
         item = left.pop()
@@ -235,7 +243,7 @@ def _holds(value: object, wanted: set[int]) -> bool:
 
 
 def _next_element(text: str, start: int, shape: _Shape, listed: bool) -> tuple[Element, int]:
-    """The element that begins there, and where it ends."""
+    """Return the element that begins at `start` and its end."""
     try:
         value, end = _raw_decode(text, start)
     except json.JSONDecodeError:
@@ -245,39 +253,39 @@ def _next_element(text: str, start: int, shape: _Shape, listed: bool) -> tuple[E
         if follows != ":" and (
             isinstance(value, dict | list) or (listed and follows in " \t\r\n,]" and not isinstance(shape, set))
         ):
-            return _strictly(_bytes(text[start:end])), end
-    end = _resume(text, start, shape)
+            return _parse_strictly(_encode(text[start:end])), end
+    end = _find_next_element(text, start, shape)
     piece = text[start:end].rstrip()
-    first = elements(_bytes(piece[:_WINDOW]))[0]
-    if first != _bytes(piece):  # where its brackets close, if it only wants repair and what follows has another shape
+    first = split_elements(_encode(piece[:_WINDOW]))[0]
+    if first != _encode(piece):  # if the element is repairable up to its closing bracket, it ends there
         one = parse_lenient(first)
         if isinstance(one.value, dict | list):
             return one, start + len(first.decode(errors="surrogateescape"))
     if end == len(text):
-        # The bracket that closes the list is no part of a damaged last element.
+        # The bracket that closes the list does not belong to a damaged last element.
         for closing in ("]", "") if piece.endswith("]") else ("",):
-            whole = parse_lenient(_bytes(piece.removesuffix(closing).rstrip().rstrip(",")))
+            whole = parse_lenient(_encode(piece.removesuffix(closing).rstrip().rstrip(",")))
             if not whole.error:
                 return whole, start + len(piece.removesuffix(closing))
-        return parse_lenient(_bytes(piece)), end
+        return parse_lenient(_encode(piece)), end
     piece = piece.rstrip(",").rstrip()
-    return parse_lenient(_bytes(piece)), start + len(piece)
+    return parse_lenient(_encode(piece)), start + len(piece)
 
 
-def _strictly(raw: bytes) -> Element:
-    """An element that Python's decoder has read, as strict JSON if it is that."""
+def _parse_strictly(raw: bytes) -> Element:
+    """Parse an element that Python's decoder accepts, strictly if possible."""
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError:
         return parse_lenient(raw)
-    doubled = lost_quotes(raw, value) and duplicated(raw, lambda value: [value])
+    doubled = has_lost_quotes(raw, value) and find_duplicate_keys(raw, lambda value: [value])
     return Element(raw, value, DUPLICATE_KEYS if doubled else None)
 
 
-def _resume(text: str, start: int, shape: _Shape) -> int:
-    """Where an element begins, behind a damaged one; the end of the text if that cannot be told.
+def _find_next_element(text: str, start: int, shape: _Shape) -> int:
+    """Return the start of the next element after a damaged one, or the end of the text if there is none.
 
-    An object that is damaged itself counts by its first key, if it follows the end of another one.
+    A damaged object counts as the next element if it has a known first key and follows the end of another object.
     """
     if shape is None:
         return len(text)
@@ -299,7 +307,7 @@ def _resume(text: str, start: int, shape: _Shape) -> int:
 
 
 def _first_shape(text: str, start: int, listed: bool) -> _Shape:
-    """The shape of the element that begins there; if it is damaged, of one that begins like it, or of the last object of the text."""
+    """Return the shape of the element at `start` or, if damaged, of a similar element or the text's last object."""
     try:
         value, end = _raw_decode(text, start)
     except json.JSONDecodeError:
@@ -318,7 +326,7 @@ def _first_shape(text: str, start: int, listed: bool) -> _Shape:
 
 
 def _shape_at_end(text: str, listed: bool) -> _Shape:
-    """The keys of the last object of a text, if nothing follows it but the end of the list."""
+    """Return the keys of the last object of a text if only the end of the list follows it."""
     end = len(text)
     for _ in range(200):
         end = text.rfind("{", 0, end)
@@ -334,14 +342,14 @@ def _shape_at_end(text: str, listed: bool) -> _Shape:
 
 
 def _shape(value: object) -> _Shape:
-    """The keys of an object, or the type of a list or string."""
+    """Return the keys of an object, or the type of a list or string."""
     if isinstance(value, dict):
         return set(value) or None
     return type(value) if isinstance(value, list | str) else None
 
 
 def _alike(value: object, shape: _Shape) -> bool:
-    """Whether a value has the shape: of an object, half the keys."""
+    """Return whether a value has the shape; an object must share half the keys."""
     if isinstance(shape, set):
         return isinstance(value, dict) and (
             2 * len(value.keys() & shape) >= len(value.keys() | shape) or len(shape) == 1
@@ -350,7 +358,7 @@ def _alike(value: object, shape: _Shape) -> bool:
 
 
 def _value_at(text: str, place: int) -> object:
-    """The value that begins there, or `_NOTHING`."""
+    """Return the value that begins at `place`, or `_NOTHING`."""
     try:
         return _raw_decode(text, place)[0]
     except json.JSONDecodeError:
@@ -358,10 +366,11 @@ def _value_at(text: str, place: int) -> object:
 
 
 def _read(text: str) -> tuple[object, list[str]]:
-    """The value of a text, and what was repaired. Raises `json.JSONDecodeError`."""
+    """Return the value of a text and its repairs. Raises `json.JSONDecodeError`."""
     repairs: list[str] = []
     if "\0" in text:
-        text, repairs = text.replace("\0", ""), [NUL_BYTES]
+        text = text.replace("\0", "")
+        repairs = [NUL_BYTES]
     trimmed = text.rstrip().removesuffix(",")
     if trimmed != text.rstrip():
         repairs.append(TRAILING_COMMA)
@@ -385,11 +394,11 @@ def _read(text: str) -> tuple[object, list[str]]:
     if _PYTHON.match(text) and len(text) <= MAX_LITERAL:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # an escape that Python does not know is kept as it stands
+                warnings.simplefilter("ignore")  # Python keeps unknown escapes unchanged
                 value = ast.literal_eval(text.strip().removesuffix(","))
             if not isinstance(value, tuple) or text.lstrip().startswith(
                 "("
-            ):  # else several values with commas between them
+            ):  # a tuple without parentheses is several values
                 return _json_like(value), [PYTHON_LITERAL]
         except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
             pass
@@ -398,29 +407,29 @@ def _read(text: str) -> tuple[object, list[str]]:
 
 
 def _json_like(value: object) -> object:
-    """A Python literal as JSON holds it. Raises TypeError for what JSON has no form for."""
-    text = orjson.dumps(value, default=_listed, option=orjson.OPT_NON_STR_KEYS)
+    """Convert a Python literal to JSON types. Raises TypeError for values that JSON does not have."""
+    text = orjson.dumps(value, default=_to_list, option=orjson.OPT_NON_STR_KEYS)
     return orjson.loads(text)
 
 
-def _listed(value: object) -> object:
+def _to_list(value: object) -> object:
     if isinstance(value, tuple | set | frozenset):
         return sorted(value, key=repr) if not isinstance(value, tuple) else list(value)
     raise TypeError
 
 
 def _blank_trailing_commas(text: str) -> str:
-    """The text with a space for each comma before a closing bracket outside strings."""
+    """Replace each comma before a closing bracket, outside strings, by a space."""
     return _STRING_OR_COMMA.sub(lambda match: " " if match[0] == "," else match[0], text)
 
 
 def _double_unknown_escapes(text: str) -> str:
-    """The text with two backslashes for one that begins no escape of JSON; `\\'` is a quote."""
+    """Double each backslash that does not begin a JSON escape; `\\'` becomes a quote."""
     return _ESCAPE.sub(lambda match: match[0] if match[1] else "\\\\", text).replace("\\\\'", "'")
 
 
 def _decode(text: str) -> tuple[object, bool]:
-    """The value, and whether it was standard JSON."""
+    """Return the value and whether the text was standard JSON."""
     try:
         return orjson.loads(text), True
     except (orjson.JSONDecodeError, UnicodeEncodeError):
@@ -428,13 +437,13 @@ def _decode(text: str) -> tuple[object, bool]:
         if text[end:].strip():
             raise json.JSONDecodeError("Extra data", text, end) from None
     try:
-        return _without_surrogates(value), False
+        return _replace_surrogates(value), False
     except RecursionError as error:
         raise json.JSONDecodeError(f"Not readable ({error})", text, 0) from None
 
 
 def _raw_decode(text: str, position: int) -> tuple[object, int]:
-    """`JSONDecoder.raw_decode` with one kind of error: it also meets nesting that is too deep and integers that are too long."""
+    """Call `JSONDecoder.raw_decode`, and raise its error also for too deep nesting and too long integers."""
     try:
         return _DECODER.raw_decode(text, position)
     except json.JSONDecodeError:
@@ -443,17 +452,17 @@ def _raw_decode(text: str, position: int) -> tuple[object, int]:
         raise json.JSONDecodeError(f"Not readable ({error})", text, position) from None
 
 
-def _without_surrogates(value: object) -> object:
-    """The value with U+FFFD for each lone surrogate: no UTF-8 file can hold one."""
+def _replace_surrogates(value: object) -> object:
+    """Replace lone surrogates, which UTF-8 cannot hold, by U+FFFD."""
     text = json.dumps(value, ensure_ascii=False)
     if not _SURROGATE.search(text):
         return value
     return json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 
 
-def _bytes(text: str) -> bytes:
+def _encode(text: str) -> bytes:
     return text.encode(errors="surrogateescape")
 
 
-def _joined(*repairs: str | None) -> str | None:
+def _join_repairs(*repairs: str | None) -> str | None:
     return "+".join(dict.fromkeys(filter(None, repairs))) or None

@@ -1,4 +1,4 @@
-"""A source's own keys under the names that layouts know: `fields` and `keep` of a `source.yaml`."""
+"""Mapping of a source's own keys to the names that layouts use: `fields` and `keep` of a `source.yaml`."""
 
 from collections.abc import Callable, Iterable, Mapping
 from string import Formatter
@@ -10,42 +10,39 @@ MISSING = object()
 
 
 class FieldMapping:
-    """Reads records as the lines of a `source.yaml` say. Made once a source; raises `InfinityError` if a line cannot be meant."""
+    """Mapper of records by `fields` and `keep`, made once per source. Raises `InfinityError` for an invalid line."""
 
     def __init__(self, fields: Mapping[str, str], keep: Iterable[str] = ()) -> None:
-        self._fields = [(name, _reader(name, said)) for name, said in fields.items()]
-        self._keep = [(path, _path(path, path)) for path in keep]
+        self._fields = [(name, _field_reader(name, spec)) for name, spec in fields.items()]
+        self._keep = [(path, _path_reader(path, path)) for path in keep]
         self.keeps = bool(self._keep)
 
     def __call__(self, record: object) -> object:
-        """The record that the layout is given: the mapped keys and nothing else, without those whose path leads nowhere.
-
-        The record as it is where nothing is mapped.
-        """
+        """Return the record for the layout: only the mapped keys whose path exists, or all if nothing is mapped."""
         if not self._fields:
             return record
         return {name: value for name, read in self._fields if (value := read(record)) is not MISSING}
 
-    def kept(self, record: object) -> dict[str, object]:
-        """The values to keep as annotations, by their path."""
+    def annotations_of(self, record: object) -> dict[str, object]:
+        """Return the values to keep as annotations, by path."""
         return {path: value for path, read in self._keep if (value := read(record)) is not MISSING}
 
 
-def _reader(name: str, said: str) -> Callable[[object], object]:
-    """What reads one field: a path, or a template if there are braces in it."""
-    if "{" not in said and "}" not in said:
-        return _path(name, said)
+def _field_reader(name: str, spec: str) -> Callable[[object], object]:
+    """Return a function that reads one field, given as a path or, with braces, as a template."""
+    if "{" not in spec and "}" not in spec:
+        return _path_reader(name, spec)
     try:
-        parts = list(Formatter().parse(said))
+        parts = list(Formatter().parse(spec))
     except ValueError as error:
         raise InfinityError(
-            f"`fields.{name}`: the template {said!r} cannot be read ({error}); write a brace that is meant as `{{{{`."
+            f"`fields.{name}`: the template {spec!r} is not valid ({error}); write a literal brace as `{{{{`."
         ) from None
-    if any(spec or conversion for _, _, spec, conversion in parts):
+    if any(format_spec or conversion for _, _, format_spec, conversion in parts):
         raise InfinityError(
-            f"`fields.{name}`: the template {said!r} may hold paths in braces only, without `:` or `!`."
+            f"`fields.{name}`: the template {spec!r} may hold only paths in braces, without `:` or `!`."
         )
-    pieces = [(literal, None if path is None else _path(name, path)) for literal, path, _, _ in parts]
+    pieces = [(literal, None if path is None else _path_reader(name, path)) for literal, path, _, _ in parts]
 
     def fill(record: object) -> object:
         text = ""
@@ -61,12 +58,12 @@ def _reader(name: str, said: str) -> Callable[[object], object]:
     return fill
 
 
-def _path(name: str, path: str) -> Callable[[object], object]:
-    """What reads the value at a path of keys and list indices, joined by dots. A key that has dots in it is found as well."""
+def _path_reader(name: str, path: str) -> Callable[[object], object]:
+    """Return a function that reads the value at a path of keys and indices joined by dots. Keys may contain dots."""
     steps = path.strip().split(".")
     if not all(steps):
         raise InfinityError(
-            f"`{name}`: {path!r} is no path; a path is keys and list indices joined by dots, as `meta.reply.0`."
+            f"`{name}`: {path!r} is not a path; a path is keys and list indices joined by dots, like `meta.reply.0`."
         )
     whole = path.strip()
 

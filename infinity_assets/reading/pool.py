@@ -1,6 +1,6 @@
-"""Which folders make the pool: `data/sources` unless a run named another folder, which is then remembered in `data/pool.json`.
+"""The folders of the pool: `data/sources`, or the folder that a run named last, as saved in `data/pool.json`.
 
-The file is what the command, the sensor and the assets agree on: they never see different pools.
+The command, the sensor and the assets all read this file, so they always see the same pool.
 """
 
 from pathlib import Path
@@ -14,29 +14,29 @@ from infinity_assets.reading.sources import find_sources
 _FILE = "pool.json"
 
 _LONGEST_NAME = 200
-"""Of a source, in bytes: its files in the lake are named after it, with a suffix."""
+"""Maximum length of a source's name in bytes; its files in the lake have this name and a suffix."""
 
 
 class Pool(BaseModel):
-    """The folders of a pool. Every subfolder of `sources` with data in it is a source, every subfolder of `benchmarks` a benchmark."""
+    """The folders of a pool: each subfolder with data is a source or a benchmark."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     sources: Path
     benchmarks: Path
     only: tuple[str, ...] = ()
-    """Names of the sources to take; empty for all."""
+    """Names of the sources to use; empty for all."""
 
     @classmethod
     def load(cls, data: Path) -> "Pool":
-        """The pool of a data folder."""
+        """Load the pool of a data folder."""
         file = data / _FILE
         if file.exists():
             return cls.model_validate_json(file.read_text(encoding="utf-8"))
         return cls(sources=data / "sources", benchmarks=data / "benchmarks")
 
     def save(self, data: Path) -> None:
-        """Remember it, unless it is what would be assumed anyway."""
+        """Save the pool in a data folder, unless it is the default."""
         file = data / _FILE
         if self == Pool(sources=data / "sources", benchmarks=data / "benchmarks"):
             file.unlink(missing_ok=True)
@@ -44,25 +44,29 @@ class Pool(BaseModel):
             write_text(self.model_dump_json(indent=1), file)
 
     def source_folders(self) -> dict[str, Path]:
-        """The sources: name to folder, in the order of their names."""
-        found = {folder.name: folder for folder in find_sources(self.sources)}
-        unknown = sorted(set(self.only) - set(found))
+        """Return the folders of the sources by name, in the order of names.
+
+        Raises:
+            InfinityError: `only` names an unknown source, or a name is not valid.
+        """
+        folders = {folder.name: folder for folder in find_sources(self.sources)}
+        unknown = sorted(set(self.only) - set(folders))
         if unknown:
             raise InfinityError(
-                f"{self.sources} has no source named {', '.join(unknown)}; it has {', '.join(found) or 'none'}."
+                f"{self.sources} has no source named {', '.join(unknown)}; it has {', '.join(folders) or 'none'}."
             )
-        taken = {name: folder for name, folder in found.items() if not self.only or name in self.only}
-        for name in taken:
+        selected = {name: folder for name, folder in folders.items() if not self.only or name in self.only}
+        for name in selected:
             check_name(name, self.sources)
-        return taken
+        return selected
 
     def benchmark_folders(self) -> dict[str, Path]:
-        """The benchmarks: name to folder, in the order of their names."""
+        """Return the folders of the benchmarks by name, in the order of names."""
         return {folder.name: folder for folder in find_sources(self.benchmarks)}
 
 
 def check_name(name: str, where: Path) -> None:
-    """Raise if no source in the folder `where` can be called that."""
+    """Raise `InfinityError` if `name` is not a valid name of a source in the folder `where`."""
     if not name.isprintable() or "\\" in name or "..." in name or len(name.encode()) > _LONGEST_NAME:
         raise InfinityError(
             f"{where}: a source cannot be called {name!r}: rename the folder (no control characters, no backslash, "

@@ -1,7 +1,7 @@
-"""From a source folder to tables: its rows, and what was decided about its records.
+"""Reading of a source folder into tables: its rows, and the decisions about its records.
 
-Files are cut into blocks here and parsed by several processes, each of which writes what it read as Parquet: no more than a few blocks are in
-memory at a time, however large the source. Nothing that a file holds ends a reading: a record becomes a row, or a decision that says why not.
+This process cuts files into blocks; several processes parse them and write their tables as Parquet, so only a few
+blocks are in memory at a time. No content ends a reading: a record becomes a row, or a decision with the reason.
 """
 
 import multiprocessing
@@ -32,13 +32,13 @@ from infinity_assets.rows.grammar import Rejected
 from infinity_assets.rows.ids import row_id
 
 EVIDENCE_CHARS = 2000
-"""How much of a record a decision quotes."""
+"""Maximum number of characters of a record that a decision quotes."""
 
 UNIT = BLOCK // 2
-"""Bytes that make a unit of work: a whole block, which ends a little before its size, is one."""
+"""Minimum size of a unit of work in bytes. A full block, which is a little smaller than `BLOCK`, is one unit."""
 
 MAX_BLOCKS = 2000
-"""Blocks in one unit of work: a folder of tiny files is not one unit."""
+"""Maximum number of blocks in a unit of work, so that a folder of tiny files becomes several units."""
 
 TABLES: dict[str, pl.Schema] = {
     "rows": schema.ROW,
@@ -47,28 +47,29 @@ TABLES: dict[str, pl.Schema] = {
     "quarantine": schema.QUARANTINE,
     "files": schema.FILES,
 }
-"""What a reading makes."""
+"""The tables of a reading and their schemas."""
 
 Complete = Callable[[pl.DataFrame], pl.DataFrame]
-"""Fills in what the source does not say about its rows. A function of a module: it is called in other processes."""
+"""Fills in columns that the source does not define. Must be a module-level function, since other processes call it."""
 
 
 class Reading(NamedTuple):
-    """A source as it was read, by file and position. `records = rows + dropped decisions`: a record with n conversations counts n times.
+    """The tables of a source, by file and position.
 
-    The tables are files in the scratch folder: they are good as long as it is there.
+    `records = rows + dropped decisions`, where a record with n conversations counts n times. The tables are files in
+    the scratch folder and valid as long as it exists.
     """
 
     rows: pl.LazyFrame
     """`schema.ROW`."""
     decisions: pl.LazyFrame
-    """`schema.DECISIONS`: what was dropped (no row id) and what was repaired (the id of the repaired row)."""
+    """`schema.DECISIONS`: dropped records (null `row_id`) and repaired ones (`row_id` of the repaired row)."""
     annotations: pl.LazyFrame
-    """`schema.ANNOTATIONS`: what records say beside their conversations."""
+    """`schema.ANNOTATIONS`: values in the records beside their conversations."""
     quarantine: pl.LazyFrame
     """`schema.QUARANTINE`: the bytes of every record that was dropped or repaired."""
     files: pl.LazyFrame
-    """`schema.FILES`: what was found in each file."""
+    """`schema.FILES`: the counts of each file."""
     records: int
 
 
@@ -85,17 +86,22 @@ def read_source(
     Args:
         source: The source.
         scratch: An empty folder for the tables.
-        workers: Processes that parse. The result does not depend on it.
-        complete: What fills in domain and language where the source does not say them.
-        progress: Is told the bytes read and the bytes there are, as stored.
+        workers: Number of parsing processes. It does not affect the result.
+        complete: Fills in domain and language if the source does not define them.
+        progress: Called with the bytes read and the bytes in total, as stored.
+
+    Raises:
+        InfinityError: A parsing process was killed.
     """
-    results = _mapped(workers, _Plan(source, scratch, complete), _units(source, progress or (lambda done, total: None)))
+    results = _read_units(
+        workers, _Plan(source, scratch, complete), _units(source, progress or (lambda done, total: None))
+    )
     records = sum(results)
     tables = {}
     for name, columns in TABLES.items():
         parts = sorted(scratch.glob(f"{name}-*.parquet"))
         tables[name] = pl.scan_parquet(parts, glob=False) if parts else schema.empty(columns).lazy()
-    # A file that was read in several units has a line for each.
+    # A file that was read in several units has a row for each.
     counts = [pl.col(name).sum() for name in ("records", "rows", "repaired", "dropped")]
     tables["files"] = (
         tables["files"].group_by("source", "file", maintain_order=True).agg(*counts).select(list(schema.FILES))
@@ -104,21 +110,21 @@ def read_source(
 
 
 def records_of(source: Source) -> Iterator[tuple[str, Record]]:
-    """Every record of a source as its containers give it, with the name of its file: one after the other, in this process."""
+    """Yield every record of a source with the name of its file, in order, read in this process without layouts."""
     for unit in _units(source, lambda done, total: None):
         for block in unit:
             yield from ((block.file, record) for record in block.records())
 
 
 def start_processes(workers: int) -> None:
-    """Start the processes that `read_source` will use with so many workers: their imports run beside whatever the caller does next."""
+    """Start the processes of `read_source` with this number of workers, so that their imports run in the background."""
     if workers > 1:
         for _ in range(workers):
             _processes(workers).submit(os.getpid)
 
 
 class _Plan(NamedTuple):
-    """What a worker has to know."""
+    """The parameters of a reading that a worker needs."""
 
     source: Source
     scratch: Path
@@ -126,10 +132,11 @@ class _Plan(NamedTuple):
 
 
 def _units(source: Source, progress: Callable[[int, int], None]) -> Iterator[list[Block]]:
-    """Runs of blocks of about the same size: what one worker does at a time. They do not depend on the number of workers."""
+    """Yield units of work: runs of blocks of similar total size, which do not depend on the number of workers."""
     files = source.files()
     sizes = [os.stat(file.path).st_size for file in files]
-    total, done = sum(sizes), 0
+    total = sum(sizes)
+    done = 0
     unit: list[Block] = []
     size = 0
     for file, stored in zip(files, sizes, strict=True):
@@ -139,7 +146,8 @@ def _units(source: Source, progress: Callable[[int, int], None]) -> Iterator[lis
                 size += len(block.data)
                 if size >= UNIT or len(unit) >= MAX_BLOCKS:
                     yield unit
-                    unit, size = [], 0
+                    unit = []
+                    size = 0
                     progress(done + stream.tell(), total)
         done += stored
     if unit:
@@ -147,35 +155,37 @@ def _units(source: Source, progress: Callable[[int, int], None]) -> Iterator[lis
     progress(total, total)
 
 
-def _mapped(workers: int, plan: _Plan, units: Iterator[list[Block]]) -> Iterator[int]:
-    """The records of each unit, in order. With one unit, or one worker, all is done here."""
+def _read_units(workers: int, plan: _Plan, units: Iterator[list[Block]]) -> Iterator[int]:
+    """Read the units and yield their numbers of records in order. A single unit or worker runs in this process."""
     first = next(units, None)
     second = next(units, None) if workers > 1 else None
     if first is None:
         return
-    numbered = enumerate(unit for unit in _chained(first, second, units))
+    numbered = enumerate(unit for unit in _chain(first, second, units))
     if second is None:
         yield from (_read_unit(plan, number, unit) for number, unit in numbered)
         return
-    pool, running = _processes(workers), deque[Future[int]]()
+    pool = _processes(workers)
+    running = deque[Future[int]]()
     try:
         for number, unit in numbered:
             running.append(pool.submit(_read_unit, plan, number, unit))
-            if len(running) >= 2 * workers:  # as many waiting as can run, so that none waits for the next block
+            if len(running) >= 2 * workers:  # as many waiting as running, so that no worker waits for a block
                 yield running.popleft().result()
         while running:
             yield running.popleft().result()
     except BrokenProcessPool:
         _processes.cache_clear()
         raise InfinityError(
-            f"a process that read `{plan.source.name}` was killed, most likely for want of memory: try with INFINITY_INGEST__WORKERS=1."
+            f"a process that read `{plan.source.name}` was killed, probably because memory ran out: "
+            "try INFINITY_INGEST__WORKERS=1."
         ) from None
     finally:
         for future in running:
             future.cancel()
 
 
-def _chained(first: list[Block], second: list[Block] | None, units: Iterator[list[Block]]) -> Iterator[list[Block]]:
+def _chain(first: list[Block], second: list[Block] | None, units: Iterator[list[Block]]) -> Iterator[list[Block]]:
     yield first
     if second is not None:
         yield second
@@ -184,19 +194,19 @@ def _chained(first: list[Block], second: list[Block] | None, units: Iterator[lis
 
 @cache
 def _processes(workers: int) -> ProcessPoolExecutor:
-    """The reading processes, kept for the next source."""
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_begin)
+    """Return the parsing processes, which are kept for the next source."""
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_initialize)
 
 
-def _begin() -> None:
-    """Set up a reading process: one thread, since there is a process for every core; interrupts are the parent's to handle; no life after it."""
+def _initialize() -> None:
+    """Set up a parsing process: one Polars thread, no handling of interrupts, and an end when the parent ends."""
     os.environ["POLARS_MAX_THREADS"] = "1"
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    # A parent that was killed closes its end of the queue, but each worker holds that end open for the others: they would wait for ever.
+    # A killed parent closes its end of the queue, but each worker holds it open for the others: all would wait forever.
     parent = multiprocessing.parent_process()
     if parent:
         parent.join()
@@ -204,7 +214,7 @@ def _end_with_parent() -> None:
 
 
 class _Tables:
-    """What was found in a unit, as it is collected."""
+    """Collected tables of a unit."""
 
     def __init__(self) -> None:
         self.roles: list[str] = []
@@ -214,7 +224,7 @@ class _Tables:
         """File and position of each row."""
         self.kinds: list[str] = []
         self.decided: list[tuple[int | None, str, int, str, str, str]] = []
-        """Index of the row, if there is one; file; position; verdict; reason; detail."""
+        """Index of the row or `None`; file; position; verdict; reason; detail."""
         self.kept: list[tuple[int, str, int, str, str]] = []
         """Index of the row; file; position; name; value."""
         self.raw: list[tuple[str, int, bytes]] = []
@@ -222,82 +232,85 @@ class _Tables:
 
 
 def _read_unit(plan: _Plan, number: int, unit: list[Block]) -> int:
-    """Read the blocks of a unit and write its tables. Returns the number of records."""
-    found, mapping = _Tables(), FieldMapping(plan.source.fields, plan.source.keep)
+    """Read the blocks of a unit, write its tables and return the number of records."""
+    tables = _Tables()
+    mapping = FieldMapping(plan.source.fields, plan.source.keep)
     for block in unit:
-        _read_block(block, plan.source.layout, mapping, found)
-    for name, table in _frames(plan, found).items():
+        _read_block(block, plan.source.layout, mapping, tables)
+    for name, table in _frames(plan, tables).items():
         if table.height:
             table.write_parquet(plan.scratch / f"{name}-{number:06}.parquet", compression="lz4")
-    return sum(records for _, records, *_ in found.files)
+    return sum(records for _, records, *_ in tables.files)
 
 
-def _read_block(block: Block, layout: str | None, mapping: FieldMapping, found: _Tables) -> None:
-    before, records = len(found.kinds), 0
+def _read_block(block: Block, layout: str | None, mapping: FieldMapping, tables: _Tables) -> None:
+    before = len(tables.kinds)
+    records = 0
     flagged: list[tuple[Record, int | None, str, str | None]] = []
-    """Record, index of its row if there is one, reason, message."""
+    """Record, index of its row or `None`, reason, message."""
     for record in block.records():
         outcomes = [Rejected(record.error, record.message)] if record.error else parse(mapping(record.value), layout)
-        also = mapping.kept(record.value) if mapping.keeps else {}
+        annotations = mapping.annotations_of(record.value) if mapping.keeps else {}
         for outcome in outcomes:
             records += 1
             if isinstance(outcome, Rejected):
                 flagged.append((record, None, outcome.reason, outcome.message))
                 continue
-            row = len(found.kinds)
+            row = len(tables.kinds)
             if record.repair or outcome.repair:
                 flagged.append((record, row, "+".join(filter(None, (record.repair, outcome.repair))), None))
-            for name, value in {**(outcome.kept or {}), **also}.items():
-                found.kept.append((row, block.file, record.position, name, as_json(value).decode(errors="replace")))
+            for name, value in {**(outcome.kept or {}), **annotations}.items():
+                tables.kept.append((row, block.file, record.position, name, as_json(value).decode(errors="replace")))
             for message in outcome.messages:
-                found.roles.append(message["role"])
-                found.contents.append(message["content"])
-            found.ends.append(len(found.roles))
-            found.places.append((block.file, record.position))
-            found.kinds.append(outcome.kind)
+                tables.roles.append(message["role"])
+                tables.contents.append(message["content"])
+            tables.ends.append(len(tables.roles))
+            tables.places.append((block.file, record.position))
+            tables.kinds.append(outcome.kind)
     for (record, row, reason, message), whole in zip(
         flagged, block.with_raw([record for record, *_ in flagged]), strict=True
     ):
         raw = whole.raw or b""
         quoted = raw[: 4 * EVIDENCE_CHARS].decode(errors="replace")[:EVIDENCE_CHARS]
         detail = orjson.dumps({"raw": quoted, "error": message}).decode()
-        found.decided.append(
+        tables.decided.append(
             (row, block.file, record.position, "dropped" if row is None else "repaired", reason, detail)
         )
-        if not found.raw or found.raw[-1][:2] != (block.file, record.position):
-            found.raw.append((block.file, record.position, raw))
-    rows, dropped = len(found.kinds) - before, sum(row is None for _, row, *_ in flagged)
-    found.files.append((block.file, records, rows, len(flagged) - dropped, dropped))
+        if not tables.raw or tables.raw[-1][:2] != (block.file, record.position):
+            tables.raw.append((block.file, record.position, raw))
+    rows = len(tables.kinds) - before
+    dropped = sum(row is None for _, row, *_ in flagged)
+    tables.files.append((block.file, records, rows, len(flagged) - dropped, dropped))
 
 
-def _frames(plan: _Plan, found: _Tables) -> dict[str, pl.DataFrame]:
+def _frames(plan: _Plan, tables: _Tables) -> dict[str, pl.DataFrame]:
     source = plan.source
     turns = pa.StructArray.from_arrays(
-        [pa.array(found.roles, pa.large_string()), pa.array(found.contents, pa.large_string())], ["role", "content"]
+        [pa.array(tables.roles, pa.large_string()), pa.array(tables.contents, pa.large_string())], ["role", "content"]
     )
-    messages = pa.LargeListArray.from_arrays(pa.array(found.ends, pa.int64()), turns)
-    ids = [row_id(found.roles[start:end], found.contents[start:end]) for start, end in pairwise(found.ends)]
-    said = {"source": source.name, "licence": source.licence, "domain": source.domain, "language": source.language}
+    messages = pa.LargeListArray.from_arrays(pa.array(tables.ends, pa.int64()), turns)
+    ids = [row_id(tables.roles[start:end], tables.contents[start:end]) for start, end in pairwise(tables.ends)]
+    constants = {"source": source.name, "licence": source.licence, "domain": source.domain, "language": source.language}
     frame = pl.DataFrame(
         {
             "row_id": ids,
             "messages": pl.Series(messages, dtype=schema.MESSAGES),
-            "file": [file for file, _ in found.places],
-            "position": [position for _, position in found.places],
-            "kind": found.kinds,
+            "file": [file for file, _ in tables.places],
+            "position": [position for _, position in tables.places],
+            "kind": tables.kinds,
         },
         schema_overrides={"row_id": pl.String, "file": pl.String, "position": pl.Int64, "kind": pl.String},
-    ).with_columns(pl.lit(value, dtype=pl.String).alias(name) for name, value in said.items())
+    ).with_columns(pl.lit(value, dtype=pl.String).alias(name) for name, value in constants.items())
     rows = frame.select(pl.col(name).cast(dtype) for name, dtype in schema.ROW.items())
     name = source.name
     return {
         "rows": plan.complete(rows) if plan.complete else rows,
         "decisions": _table(
-            "decisions", [(None if row is None else ids[row], name, *rest) for row, *rest in found.decided]
+            "decisions", [(None if row is None else ids[row], name, *rest) for row, *rest in tables.decided]
         ),
-        "annotations": _table("annotations", [(ids[row], name, *rest) for row, *rest in found.kept]),
-        "quarantine": _table("quarantine", [(name, *rest) for rest in found.raw]),
-        "files": _table("files", [(name, *rest) for rest in found.files]),
+        "annotations": _table("annotations", [(ids[row], name, *rest) for row, *rest in tables.kept]),
+        "quarantine": _table("quarantine", [(name, *rest) for rest in tables.raw]),
+        "files": _table("files", [(name, *rest) for rest in tables.files]),
     }
 
 

@@ -1,6 +1,7 @@
-"""Source folders: what they hold, what they say about themselves, and whether they have changed.
+"""Source folders: their files, their `source.yaml`, and fingerprints that detect changes.
 
-A source is a folder; its name is the folder's name. `source.yaml` in it is optional and may say any field of `Source` but path.
+A source is a folder, and its name is the name of the folder. The optional `source.yaml` in it may set any field of
+`Source` except `path`.
 """
 
 import hashlib
@@ -41,20 +42,20 @@ NOT_DATA = (
     ),
     *("readme_*", "*_license", "*_license.*", "*-license.*", ".*"),
 )
-"""Names, in lower case, of files that describe a dataset rather than being one."""
+"""Names, in lower case, of files that describe a dataset."""
 
 NOT_FOLDERS = (".*", "__macosx", "__pycache__")
-"""Names, in lower case, of folders to stay out of."""
+"""Names, in lower case, of folders to skip."""
 
-_SHUT = "a hidden folder, or one of an operating system"
+_SHUT = "a hidden folder or one of the operating system"
 
 
 class SourceError(InfinityError):
-    """A `source.yaml` that cannot be used. The message names the file and what to change."""
+    """A `source.yaml` is invalid. The message names the file and what to change."""
 
 
 class Source(BaseModel):
-    """A source folder. The text under a field is its documentation."""
+    """A source folder. The docstrings of the fields are their documentation."""
 
     model_config = ConfigDict(use_attribute_docstrings=True, extra="forbid", frozen=True)
 
@@ -63,57 +64,57 @@ class Source(BaseModel):
     path: Path
     """The folder."""
     licence: str = "unknown"
-    """SPDX id where there is one."""
+    """SPDX id if there is one."""
     domain: Domain | None = None
-    """The domain of all rows. Null: told row by row, later."""
+    """The domain of all rows. Null: determined later for each row."""
     language: str | None = None
-    """The BCP 47 tag of all rows. Null: told row by row, later."""
+    """The BCP 47 tag of all rows. Null: determined later for each row."""
     languages: tuple[str, ...] = ()
-    """The BCP 47 tags that its card names, where there are several. For readers."""
+    """The BCP 47 tags of the card if it names several. For information only."""
     url: str | None = None
-    """Where it was downloaded: `hf://datasets/owner/name` for a dataset of the Hugging Face Hub."""
+    """Origin of the files: `hf://datasets/owner/name` for a dataset of the Hugging Face Hub."""
     revision: str | None = None
-    """Which version of it; a commit of the Hub."""
+    """Version of the files; a commit of the Hub."""
     config: str | None = None
-    """Which configuration of a dataset of the Hub."""
+    """Configuration of a dataset of the Hub."""
     split: str | None = None
-    """Which split of it."""
+    """Split of a dataset of the Hub."""
     description: str | None = None
-    """For readers."""
+    """For information only."""
     layout: str | None = None
-    """The layout of every record, for files whose keys mislead. Null: told by the keys."""
+    """The layout of every record, for files with misleading keys. Null: determined by the keys."""
     fields: dict[str, str] = {}
-    """Where a layout's keys stand in the records of this source: `output: meta.reply.0` (a path), or `input: "{title}: {body}"` (a template)."""
+    """Paths or templates for the keys of a layout: `output: meta.reply.0` or `input: "{title}: {body}"`."""
     keep: tuple[str, ...] = ()
-    """Paths of values to keep as annotations of the row, beside those that the layout keeps."""
+    """Paths of values to keep as annotations of the row, in addition to those that the layout keeps."""
     include: tuple[str, ...] = ()
-    """Globs of the files to read, as `train/*.jsonl`; empty for all."""
+    """Globs of the files to read, such as `train/*.jsonl`; empty for all."""
     exclude: tuple[str, ...] = ()
-    """Globs of files to leave out."""
+    """Globs of files to skip."""
 
     @model_validator(mode="after")
-    def _mapped(self) -> "Source":
-        FieldMapping(self.fields, self.keep)  # raises the sentence that says what is wrong with a path
+    def _check_mapping(self) -> "Source":
+        FieldMapping(self.fields, self.keep)  # raises `InfinityError` for an invalid path
         return self
 
     @field_validator("layout")
     @classmethod
-    def _known(cls, layout: str | None) -> str | None:
+    def _check_layout(cls, layout: str | None) -> str | None:
         if layout is not None and layout not in LAYOUTS:
-            raise ValueError(f"no layout of that name; there are {', '.join(LAYOUTS)}")
+            raise ValueError(f"there is no such layout; the layouts are {', '.join(LAYOUTS)}")
         return layout
 
     def wants(self, file: str, member: str | None = None) -> bool:
-        """Whether a file is read: its name is one of data, and `include` and `exclude` let it. An archive is opened unless it is excluded.
+        """Return whether a file is read, by its name, `include` and `exclude`. Archives are opened unless excluded.
 
         Args:
-            file: Its path in the source.
-            member: For one in an archive, its path there.
+            file: Path of the file or archive in the source.
+            member: Path of a file inside the archive.
         """
-        return self.refuses(file, member) is None
+        return self.reason_to_skip(file, member) is None
 
-    def refuses(self, file: str, member: str | None = None) -> str | None:
-        """Why a file is not read, in words; null if it is. Arguments as of `wants`."""
+    def reason_to_skip(self, file: str, member: str | None = None) -> str | None:
+        """Return the reason why a file is not read, or `None` if it is. Takes the arguments of `wants`."""
         inside = file if member is None else member
         if not is_data(inside):
             return _not_data(PurePosixPath(inside))
@@ -128,19 +129,19 @@ class Source(BaseModel):
             return "not named by `include`"
         return "named by `exclude`" if any(fnmatchcase(name, glob) for glob in self.exclude for name in names) else None
 
-    def left_out(self) -> dict[str, str]:
-        """What of the folder is not read, by path, and why: files, links to nothing, and folders (with a slash at their end) not entered."""
+    def find_unread(self) -> dict[str, str]:
+        """Return the unread files, broken links and unentered folders (`path/`) by path, each with the reason."""
         closed: list[str] = []
-        refused = {
+        skipped = {
             file.name: why
             for file in _files(self.path, closed)
-            if file.name != SOURCE_FILE and (why := self.refuses(file.name))
+            if file.name != SOURCE_FILE and (why := self.reason_to_skip(file.name))
         }
-        shut = {name: _SHUT if name.endswith("/") else "a link to nothing" for name in closed}
-        return dict(sorted((refused | shut).items()))
+        unreachable = {name: _SHUT if name.endswith("/") else "a broken link" for name in closed}
+        return dict(sorted((skipped | unreachable).items()))
 
     def files(self) -> list["File"]:
-        """The files to read, by their path in the source."""
+        """Return the files to read, ordered by path in the source."""
         return [file for file in data_files(self.path) if self.wants(file.name)]
 
 
@@ -148,29 +149,33 @@ class File(NamedTuple):
     """A file of a source."""
 
     name: str
-    """Its path in the source, as rows name it; U+FFFD for what is not UTF-8 in it."""
+    """Path in the source, as in the rows; bytes that are not UTF-8 become U+FFFD."""
     path: str
-    """Where it is."""
+    """Path on this machine."""
 
 
 def load_source(folder: Path) -> Source:
-    """The source in a folder. Raises `SourceError` if its `source.yaml` is not valid."""
+    """Return the source in a folder.
+
+    Raises:
+        SourceError: The `source.yaml` is not valid.
+    """
     file = folder / SOURCE_FILE
-    said = _read_yaml(file) if file.is_file() else {}
-    if said.get("name", folder.name) != folder.name or "path" in said:
+    fields = _read_yaml(file) if file.is_file() else {}
+    if fields.get("name", folder.name) != folder.name or "path" in fields:
         raise SourceError(
-            f"{file}: a source is called what its folder is called: name it `{folder.name}` or leave `name` and `path` out."
+            f"{file}: a source has the name of its folder: set `name: {folder.name}` or leave `name` and `path` out."
         )
     try:
-        return Source.model_validate({**said, "name": folder.name, "path": folder})
+        return Source.model_validate({**fields, "name": folder.name, "path": folder})
     except ValidationError as error:
-        raise SourceError(f"{file}: {'; '.join(_explained(fault) for fault in error.errors())}.") from None
+        raise SourceError(f"{file}: {'; '.join(_explain(fault) for fault in error.errors())}.") from None
     except InfinityError as error:
         raise SourceError(f"{file}: {error}") from None
 
 
 def is_data(file: str) -> bool:
-    """Whether a file is one of data, or an archive that may hold some, by its path in a source or an archive."""
+    """Return whether a path in a source or archive names a data file or an archive that may hold data."""
     parent, _, name = file.lower().rpartition("/")
     if _NOT_DATA.match(name) or (parent and any(map(_is_shut, parent.split("/")))):
         return False
@@ -179,27 +184,27 @@ def is_data(file: str) -> bool:
 
 
 def _is_shut(folder: str) -> bool:
-    """Whether a folder is one to stay out of, by its name; `.` and `..`, as paths in archives may begin, are none."""
+    """Return whether to skip a folder by its name. Paths in archives may begin with `.` or `..`, which are entered."""
     return folder not in (".", "..") and bool(_NOT_FOLDERS.match(folder.lower()))
 
 
 def _not_data(path: PurePosixPath) -> str:
-    """Why a path is not that of data."""
+    """Return the reason why a path is not a data file."""
     if any(map(_is_shut, path.parts[:-1])):
         return _SHUT
     if _NOT_DATA.match(path.name.lower()):
-        return "its name says that it describes the data"
+        return "a description of the data, by its name"
     suffix = plain_suffix(path)
-    return f"{suffix} is no container that is known" if suffix else "its name has no suffix that tells its container"
+    return f"{suffix} is not a known container" if suffix else "its name has no suffix of a known container"
 
 
 def data_files(folder: Path) -> list[File]:
-    """The files of data in a folder, by their path in it."""
+    """Return the data files in a folder, ordered by path."""
     return [file for file in _files(folder) if is_data(file.name)]
 
 
 def stat_fingerprint(folder: Path) -> str:
-    """Changes when a file of the folder, its `source.yaml` included, is added, removed or written. It opens no file: a stat each."""
+    """Return a hash that changes if a file, including `source.yaml`, is added, removed or written. It opens no file."""
     hasher = hashlib.blake2b(digest_size=16)
     for file in _files(folder):
         stat = os.stat(file.path)
@@ -208,35 +213,35 @@ def stat_fingerprint(folder: Path) -> str:
 
 
 def content_fingerprint(source: Source, known: Path) -> str:
-    """Changes when the content or the path of a file to read does: a copy of the source elsewhere has the same.
+    """Return a hash of the paths and contents of the files to read, which is equal for a copy of the source.
 
-    A file is read only if its size or time is not that of the last call, so that an unchanged source costs a stat for each file.
+    A file is read only if its size or time changed since the last call, so an unchanged source costs a stat per file.
 
     Args:
         source: The source.
-        known: Where sizes, times and hashes are kept between calls: a JSON file of the caller's.
+        known: JSON file that stores sizes, times and hashes between calls.
     """
     try:
         before: dict[str, list] = json.loads(known.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         before = {}
-    now = {}
+    current = {}
     for file in source.files():
         stat = os.stat(file.path)
-        described = before.get(file.name, [])
-        if described[:2] != [stat.st_size, stat.st_mtime_ns]:
+        entry = before.get(file.name, [])
+        if entry[:2] != [stat.st_size, stat.st_mtime_ns]:
             with open(file.path, "rb") as stream:
                 content = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-            described = [stat.st_size, stat.st_mtime_ns, content]
-        now[file.name] = described
-    if now != before:
-        write_text(json.dumps(now, ensure_ascii=False), known)
-    whole = "".join(f"{name}\0{content}\n" for name, (*_, content) in now.items())
+            entry = [stat.st_size, stat.st_mtime_ns, content]
+        current[file.name] = entry
+    if current != before:
+        write_text(json.dumps(current, ensure_ascii=False), known)
+    whole = "".join(f"{name}\0{content}\n" for name, (*_, content) in current.items())
     return hashlib.blake2b(whole.encode(), digest_size=16).hexdigest()
 
 
 def find_sources(root: Path) -> list[Path]:
-    """The folders of a root that hold a data file or a `source.yaml`, by name; links to folders count. None if there is no root."""
+    """Return the folders and links in a root with a data file or `source.yaml`, by name; [] if there is no root."""
     folders = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
     return [path for path in folders if not path.name.startswith(".") and _is_source(path)]
 
@@ -246,11 +251,13 @@ def _is_source(folder: Path) -> bool:
 
 
 def _files(folder: Path, closed: list[str] | None = None) -> list[File]:
-    """All files under a folder, by their path in it. `closed` is given the folders that are not entered (`name/`) and the links to nothing."""
-    root, found, seen = os.fspath(folder), [], set()
+    """Return all files under a folder by path, and append skipped folders (`name/`) and broken links to `closed`."""
+    root = os.fspath(folder)
+    files = []
+    seen = set()
     for parent, folders, names in os.walk(root, followlinks=True):
         real = os.path.realpath(parent)
-        if real in seen:  # a link to a folder above it
+        if real in seen:  # a link to a parent folder
             folders.clear()
             continue
         seen.add(real)
@@ -259,30 +266,31 @@ def _files(folder: Path, closed: list[str] | None = None) -> list[File]:
             closed += [f"{inside}{name}/" for name in folders if _NOT_FOLDERS.match(name.lower())]
             closed += [inside + name for name in names if not os.path.exists(f"{parent}/{name}")]
         folders[:] = [name for name in folders if not _NOT_FOLDERS.match(name.lower())]
-        found += [File(os.fsencode(inside + name).decode(errors="replace"), f"{parent}/{name}") for name in names]
-    return sorted(file for file in found if os.path.isfile(file.path))
+        files += [File(os.fsencode(inside + name).decode(errors="replace"), f"{parent}/{name}") for name in names]
+    return sorted(file for file in files if os.path.isfile(file.path))
 
 
 def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
     return re.compile("|".join(map(translate, patterns)))
 
 
-_NOT_DATA, _NOT_FOLDERS = _any_of(NOT_DATA), _any_of(NOT_FOLDERS)
+_NOT_DATA = _any_of(NOT_DATA)
+_NOT_FOLDERS = _any_of(NOT_FOLDERS)
 
 
 def _read_yaml(file: Path) -> dict[str, object]:
     try:
-        said = load_yaml(file.read_text(encoding="utf-8-sig"))
+        fields = load_yaml(file.read_text(encoding="utf-8-sig"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SourceError(f"{file} is not valid YAML: {' '.join(str(error).split())}.") from None
-    if said is None:
+    if fields is None:
         return {}
-    if not isinstance(said, dict):
+    if not isinstance(fields, dict):
         raise SourceError(f"{file} must hold `key: value` lines.")
-    return {str(key): value for key, value in said.items() if value is not None}
+    return {str(key): value for key, value in fields.items() if value is not None}
 
 
-def _explained(fault) -> str:
+def _explain(fault) -> str:
     key = ".".join(map(str, fault["loc"]))
     if fault["type"] == "extra_forbidden":
         known = [name for name in Source.model_fields if name not in ("name", "path")]

@@ -1,6 +1,6 @@
-"""Files as plain byte streams: compressions undone, archives opened, UTF-16 made UTF-8.
+"""Plain byte streams of files: decompressed, taken out of archives, and converted from UTF-16 to UTF-8.
 
-Damage is an exception, never a shorter stream: a reader that sees the end of the stream has seen the end of the data.
+Damage raises an exception and never shortens a stream: the end of the stream is the end of the data.
 """
 
 import bz2
@@ -34,21 +34,22 @@ DAMAGE = (
     NotImplementedError,
     RuntimeError,
 )
-"""What reading a damaged file raises. (Of a zip file: an exotic member is a NotImplementedError, an encrypted one a RuntimeError.)"""
+"""Errors from reading a damaged file. In a zip file an exotic member raises NotImplementedError and an encrypted one
+RuntimeError."""
 
 MAX_WINDOW = 2**27
-"""The window of `zstd --long=27`, which is how large open datasets are packed; the library's own bound is lower."""
+"""The window of `zstd --long=27`, with which large open datasets are packed; the library's default is smaller."""
 
 MAX_DEPTH = 4
-"""Archives within archives, and compressions within compressions, that are opened."""
+"""Maximum nesting of archives and compressions."""
 
 MEMBER = "!"
-"""Between an archive's path and that of a file in it: `all.tar.zst!data/0.json`."""
+"""Separator between the path of an archive and the path of a file in it: `all.tar.zst!data/0.json`."""
 
 CHUNK = 1 << 20
 
 _PACKED = 1 << 12
-"""Bytes that are decompressed at once: what damage in them costs, and they can become a thousand times as many."""
+"""Bytes to decompress at once. Damage loses at most these, and decompression can make them a thousand times as many."""
 
 _BOMS = {
     codecs.BOM_UTF32_LE: "utf-32",
@@ -56,7 +57,7 @@ _BOMS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-"""Longest first: the mark of UTF-32 begins with that of UTF-16."""
+"""Byte order marks, longest first because the mark of UTF-32 begins with the mark of UTF-16."""
 
 
 _ZEROS: dict[tuple[bool, ...], str] = {
@@ -65,10 +66,10 @@ _ZEROS: dict[tuple[bool, ...], str] = {
     (False, True, False, True): "utf-16-le",
     (True, False, True, False): "utf-16-be",
 }
-"""Which of four bytes are zero in text that begins with, or is mostly, ASCII (RFC 4627, section 3)."""
+"""Zero bytes among each four of a text that begins with, or is mostly, ASCII (RFC 4627, section 3)."""
 
 _BINARY = (b"PAR1", b"ARROW1", b"\xff\xff\xff\xff")
-"""How Parquet and Arrow begin."""
+"""First bytes of Parquet and Arrow files."""
 
 _LFS = b"version https://git-lfs.github.com/spec/"
 _HTML = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
@@ -76,28 +77,28 @@ _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
 
 
 def is_archive(path: PurePosixPath | Path) -> bool:
-    """Whether a path ends like that of an archive, compressed or not."""
+    """Return whether a path has the suffix of an archive, compressed or not."""
     return plain_suffix(path) in ARCHIVES
 
 
 def compression_of(head: bytes) -> str | None:
-    """The compression that the first bytes of a file tell: `gz`, `zst`, `bz2` or `xz`; null if none."""
+    """Return the compression by the first bytes of a file: `gz`, `zst`, `bz2`, `xz` or `None`."""
     return next((_UNPACKERS[magic].suffix for magic in _UNPACKERS if head.startswith(magic)), None)
 
 
 class Opened(NamedTuple):
-    """One file with data, as it is read."""
+    """One opened data file."""
 
     file: str
-    """Its path in the source; inside an archive, the archive's path, `!` and the path in it."""
+    """Path in the source; for a file in an archive, the archive's path, `!` and the path in it."""
     suffix: str
-    """What tells its container, in lower case: `.jsonl` for `train.jsonl.zst`."""
+    """Suffix of the container in lower case: `.jsonl` for `train.jsonl.zst`."""
     stream: IO[bytes]
-    """Its bytes, decompressed while they are read. Good until the next file is asked for."""
+    """The bytes, decompressed while reading. Valid until the next file is opened."""
 
 
 def plain_suffix(path: PurePosixPath | Path) -> str:
-    """The suffix that tells the container, in lower case and without compression: `.jsonl` for `train.jsonl.zst`."""
+    """Return the suffix of the container in lower case, without compression: `.jsonl` for `train.jsonl.zst`."""
     suffix = path.suffix.lower()
     return plain_suffix(path.with_suffix("")) if suffix in COMPRESSIONS and path.stem != path.name else suffix
 
@@ -109,23 +110,24 @@ def open_files(
     name: PurePosixPath | None = None,
     depth: int = MAX_DEPTH,
 ) -> Iterator[Opened]:
-    """The data in a stream, whatever is wrapped around it: one file, or those in an archive, in its order.
+    """Yield the data file in a stream, or all files in an archive in its order, without compression.
 
-    What the bytes say goes before what the name says.
+    The bytes of a file take precedence over its name.
 
     Args:
-        stream: The bytes of a file.
-        file: What it is called.
-        wanted: Whether a path inside an archive is that of data.
-        name: The path that tells suffixes, if not `file`.
-        depth: How many more compressions and archives are opened.
+        stream: The bytes of the file.
+        file: The path of the file in the source.
+        wanted: Returns whether to read a path inside an archive.
+        name: The path with the suffixes, if not `file`.
+        depth: Maximum number of further compressions and archives to open.
 
     Raises:
-        One of `DAMAGE`, here or while a stream is read.
+        OSError: The file is damaged, nested too deep, or not the data that its name promises. Any other error of
+            `DAMAGE` can occur too, here or while a stream is read.
     """
     name = PurePosixPath(file) if name is None else name
     if depth < 0:
-        raise OSError(f"more than {MAX_DEPTH} compressions or archives, one in the other")
+        raise OSError(f"more than {MAX_DEPTH} nested compressions or archives")
     buffered = stream if isinstance(stream, io.BufferedReader) else _buffered(stream)
     head = buffered.peek(512)[:512]
     unpack = next((unpack for magic, unpack in _UNPACKERS.items() if head.startswith(magic)), None)
@@ -142,7 +144,7 @@ def open_files(
     elif packed and _is_text(head):
         yield from open_files(buffered, file, wanted, name.with_suffix(""), depth - 1)
     elif packed or (not head and is_archive(name)):
-        raise OSError(f"it is called {name.suffix} but is {'not compressed that way' if head else 'empty'}")
+        raise OSError(f"its suffix is {name.suffix} but it is {'not compressed that way' if head else 'empty'}")
     elif head.startswith(b"PK\x03\x04"):
         yield from _zip_members(buffered, file, wanted, depth)
     elif head[257:262] == b"ustar" or is_archive(name):
@@ -150,13 +152,13 @@ def open_files(
     elif head.startswith(_LFS):
         raise OSError("it is a git-lfs pointer, not the data: fetch the file with `git lfs pull`")
     elif ("js" in suffix or suffix == ".jl") and _HTML.match(head):
-        raise OSError(f"it is called {suffix} but is an HTML page")
+        raise OSError(f"its suffix is {suffix} but it is an HTML page")
     else:
         yield Opened(file, suffix, _utf8(buffered, head))
 
 
 def _is_text(head: bytes) -> bool:
-    """Whether the first bytes of a file are UTF-8 without control characters."""
+    """Return whether the first bytes of a file are UTF-8 without control characters."""
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:
@@ -187,7 +189,7 @@ def _tar_members(stream: io.BufferedReader, file: str, wanted: Callable[[str], b
                     name = member.name.encode(errors="surrogateescape").decode(errors="replace")
                     data = io.BufferedReader(_TarData(archive, member), 1 << 16)
                     yield from _member(lambda data=data: data, f"{file}{MEMBER}{name}", member.name, wanted, depth)
-                # The library keeps every member it has passed: of a million small files that would be a gigabyte.
+                # The library keeps every member, which takes a gigabyte for a million small files.
                 archive.members = []  # pyright: ignore[reportAttributeAccessIssue]
     except tarfile.TarError as error:
         raise quiet.error or error from None
@@ -198,7 +200,7 @@ def _tar_members(stream: io.BufferedReader, file: str, wanted: Callable[[str], b
 def _member(
     opened: Callable[[], IO[bytes]], file: str, path: str, wanted: Callable[[str], bool], depth: int
 ) -> Iterator[Opened]:
-    """A member of an archive. One that cannot be opened is a stream that cannot be read: the others are read all the same."""
+    """Yield the files of an archive member, or a stream that raises if it cannot be opened, so the others are read."""
     name = PurePosixPath(path)
     try:
         with opened() as stream:
@@ -208,7 +210,7 @@ def _member(
 
 
 class _Member(tarfile.TarInfo):
-    """A member of an archive. The library takes a damaged or missing header, or one block of zeros, for the archive's end."""
+    """A member of a tar. Raises if the archive is damaged, where the library takes a bad header for its end."""
 
     @classmethod
     def fromtarfile(cls, tarfile: tarfile.TarFile) -> "_Member":
@@ -218,14 +220,14 @@ class _Member(tarfile.TarInfo):
             stream: Any = tarfile.fileobj
             while rest := stream.read(CHUNK):
                 if rest.strip(b"\0"):
-                    raise ReadError("the archive is damaged: it goes on behind its end") from None
+                    raise ReadError("the archive is damaged: there is data after its end") from None
             raise
         except (EmptyHeaderError, TruncatedHeaderError, InvalidHeaderError) as error:
             raise ReadError(f"the archive is damaged or cut off at byte {tarfile.offset:,}: {error}") from None
 
 
 def _utf8(stream: io.BufferedReader, head: bytes) -> IO[bytes]:
-    """The stream; one in UTF-16 or UTF-32, by its mark or by its zero bytes, as UTF-8."""
+    """Return the stream, converted to UTF-8 if its mark or its zero bytes show UTF-16 or UTF-32."""
     encoding = next((name for mark, name in _BOMS.items() if head.startswith(mark)), None)
     if encoding is None and b"\0" in head and not head.startswith(_BINARY):
         lanes = [head[lane::4] for lane in range(4)]
@@ -239,10 +241,10 @@ def _buffered(stream: IO[bytes]) -> io.BufferedReader:
 
 
 class _Raw(io.RawIOBase):
-    """A readable stream with the interface that buffering wants."""
+    """A readable stream with the interface that `io.BufferedReader` needs."""
 
     def __init__(self, stream: IO[bytes]) -> None:
-        # Of what was read before a damage, `read` would keep nothing.
+        # `read` would lose the bytes before a damage.
         self._read = getattr(stream, "read1", stream.read)
 
     def readable(self) -> bool:
@@ -258,14 +260,14 @@ class _Raw(io.RawIOBase):
 
 
 class _Quiet:
-    """A stream that ends where it breaks: the tar library would lose what it has read before."""
+    """A stream that ends at an error and keeps it in `error`: the tar library would lose the bytes before it."""
 
     def __init__(self, stream: io.BufferedReader) -> None:
         self._stream = stream
         self.error: Exception | None = None
 
     def read(self, size: int) -> bytes:
-        """Up to so many bytes."""
+        """Return up to `size` bytes."""
         try:
             return b"" if self.error else self._stream.read1(size)
         except DAMAGE as error:
@@ -274,7 +276,7 @@ class _Quiet:
 
 
 class _TarData(io.RawIOBase):
-    """The bytes of a member, as far as they are there. The library's own stream raises without handing them out."""
+    """The bytes of a member up to any damage. The library's own stream raises without returning them."""
 
     def __init__(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
         self._stream: Any = archive.fileobj if not member.issparse() else archive.extractfile(member)
@@ -293,7 +295,7 @@ class _TarData(io.RawIOBase):
 
 
 class _Unpacked(io.RawIOBase):
-    """What a source of byte strings yields: an empty one is the end."""
+    """A stream of the bytes that `_next` returns piece by piece."""
 
     def __init__(self) -> None:
         self._plain = memoryview(b"")
@@ -314,7 +316,7 @@ class _Unpacked(io.RawIOBase):
 
     @abstractmethod
     def _next(self) -> bytes | None:
-        """The next bytes, perhaps none yet; null at the end."""
+        """Return the next bytes, which may be empty, or `None` at the end."""
 
 
 _UNDECODED = "infinity_undecoded"
@@ -322,11 +324,12 @@ codecs.register_error(_UNDECODED, lambda error: ("\udc81", error.end))  # pyrigh
 
 
 class _Transcoded(_Unpacked):
-    """Text in another encoding as UTF-8. What cannot be decoded is a byte that is no UTF-8, so that it is not repaired unseen."""
+    """Text converted to UTF-8. Undecodable input becomes a byte that is not UTF-8, so that its repair is recorded."""
 
     def __init__(self, stream: io.BufferedReader, encoding: str) -> None:
         super().__init__()
-        self._stream, self._decoder = stream, codecs.getincrementaldecoder(encoding)(_UNDECODED)
+        self._stream = stream
+        self._decoder = codecs.getincrementaldecoder(encoding)(_UNDECODED)
 
     def _next(self) -> bytes | None:
         data = self._stream.read1(CHUNK)
@@ -335,14 +338,15 @@ class _Transcoded(_Unpacked):
 
 
 class _Frames(_Unpacked):
-    """A compressed stream: frames (or streams, or members, as the format calls them), one after the other.
+    """A compressed stream of consecutive frames, also called streams or members.
 
-    Unlike the readers of the libraries, which take what follows a frame for padding, or a frame that was cut off for one that ended.
+    The libraries' own readers treat data after a frame as padding, or a truncated frame as complete.
     """
 
     def __init__(self, file: io.BufferedReader, unpacker: "_Unpacker") -> None:
         super().__init__()
-        self._file, self._unpacker = file, unpacker
+        self._file = file
+        self._unpacker = unpacker
         self._frame = None
         self._packed = b""
 
@@ -357,14 +361,15 @@ class _Frames(_Unpacked):
             self._frame = self._unpacker.frame()
         plain = self._frame.decompress(packed)
         if self._frame.eof:
-            self._packed, self._frame = self._frame.unused_data, None
+            self._packed = self._frame.unused_data
+            self._frame = None
             if self._unpacker.padded:
                 self._packed = self._packed.lstrip(b"\0")
         return plain
 
 
 class _Broken(io.RawIOBase):
-    """A stream that could not be opened."""
+    """A stream that could not be opened and raises the error."""
 
     def __init__(self, error: Exception) -> None:
         self._error = error
@@ -377,14 +382,14 @@ class _Broken(io.RawIOBase):
 
 
 class _Unpacker(NamedTuple):
-    """A compression."""
+    """A compression format."""
 
     name: str
     suffix: str
     frame: Callable[[], Any]
-    """Makes what decompresses one frame: an object with `decompress`, `eof` and `unused_data`."""
+    """Returns a decompressor of one frame with `decompress`, `eof` and `unused_data`."""
     padded: bool = False
-    """Whether zero bytes may stand between frames and at the end."""
+    """Whether zero bytes may occur between frames and at the end."""
 
 
 _ZSTD = _Unpacker("zstandard", "zst", lambda: zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).decompressobj())
@@ -395,4 +400,4 @@ _UNPACKERS: dict[bytes, _Unpacker] = {
     b"BZh": _Unpacker("bzip2", "bz2", bz2.BZ2Decompressor),
     b"\xfd7zXZ\x00": _Unpacker("xz", "xz", lzma.LZMADecompressor, padded=True),
 }
-"""By the first bytes of the file. (A zstandard file may begin with a frame to skip.)"""
+"""Compressions by the first bytes of the file. A zstandard file may begin with a skippable frame."""

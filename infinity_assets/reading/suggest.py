@@ -1,4 +1,4 @@
-"""For records in no known layout: what they look like, and the `source.yaml` lines that would make them fit."""
+"""Shapes of records in no known layout, and suggestions of `source.yaml` lines that would make them fit."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from typing import NamedTuple
 import yaml
 
 MAX_CHARS = 500
-"""Length of a shape as it is quoted."""
+"""Maximum length of a shape in characters."""
 
 REQUEST_HINTS = (
     *(
@@ -48,27 +48,26 @@ ANSWER_HINTS = (
 )
 INPUT_HINTS = ("context", "input", "passage", "document", "background", "article")
 TURN_HINTS = ("messages", "conversation", "dialog", "turns", "chat", "utterances")
-"""Parts of names that say what a value is, the likeliest first."""
+"""Parts of names that hint at the meaning of a value, the likeliest first."""
 
 TEMPLATE = """\
-# No field could be guessed. Fill in where each stands: a path (`meta.reply.0`) or a template (`"{title}: {body}"`).
+# No field could be guessed. Fill in a path (`meta.reply.0`) or a template (`"{title}: {body}"`) for each.
 # layout: alpaca
 # fields:
 #   instruction: PATH
 #   input: PATH
 #   output: PATH"""
 
-
-GUESSED = "# Guessed from names and lengths: check that each field holds what it is called."
+GUESSED = "# Guessed from names and lengths: check that each field holds what its name says."
 
 JUDGING = ("label", "winner", "better", "safer", "prefer", "correct", "gold", "rank")
-"""Parts of names that say which of several answers is right."""
+"""Parts of names of keys that mark the right one of several answers."""
 
 _CANDIDATE = re.compile(r"^(.+?)(?:_?\d|_[a-d])$", re.IGNORECASE)
 
 
 class Leaf(NamedTuple):
-    """A text somewhere in records of one shape."""
+    """A text field, at any depth, of records of one shape."""
 
     path: str
     length: float
@@ -76,27 +75,29 @@ class Leaf(NamedTuple):
 
 
 def shape(value: object) -> str:
-    """The keys of a value with the types of what they hold, as `{title: text, meta: {reply: list of text}}`."""
+    """Return the keys of a value with the types of their values, like `{title: text, meta: {reply: list of text}}`."""
     text = _shape(value, 3)
     return text if len(text) <= MAX_CHARS else f"{text[: MAX_CHARS - 1]}…"
 
 
-def suggestion(values: Iterable[object]) -> str:
-    """The lines of a `source.yaml` that would make such records fit, guessed from a sample of them, which a comment says.
+def suggest_lines(values: Iterable[object]) -> str:
+    """Guess the lines of a `source.yaml` that would make records fit, from a sample of them.
 
-    A form to fill in, all comments, if nothing tells, or if several answers stand beside what says which is right: none is picked.
+    If there is no clue, or several answers with a key that marks the right one, return a form of comments to fill in.
     """
     records = [value for value in values if isinstance(value, dict)]
     turns = _turn_list(records)
     if turns:
-        return _lines("openai", {"messages": turns})
+        return _format_lines("openai", {"messages": turns})
     leaves = _leaves(records)
     if _are_candidates(records, leaves):
         return TEMPLATE
-    answer = _best(leaves, ANSWER_HINTS)
+    answer = _best_hinted(leaves, ANSWER_HINTS)
     rest = [leaf for leaf in leaves if leaf is not answer]
-    request = _best(rest, REQUEST_HINTS)
-    if answer is None and request is None and len(leaves) > 1:  # no name tells: requests come first, answers are longer
+    request = _best_hinted(rest, REQUEST_HINTS)
+    if (
+        answer is None and request is None and len(leaves) > 1
+    ):  # without a hint in the names, requests come first and answers are longer
         long = sorted(leaves, key=lambda leaf: -leaf.length)[:2]
         request, answer = sorted(long, key=leaves.index)
     elif answer is None and len(rest) > 1:
@@ -105,33 +106,33 @@ def suggestion(values: Iterable[object]) -> str:
         request = rest[0]
     if request is None or answer is None:
         only = request or answer
-        return _lines("text", {"text": only.path}) if only and only.length > 0 else TEMPLATE
-    more = _best([leaf for leaf in rest if leaf is not request], INPUT_HINTS)
+        return _format_lines("text", {"text": only.path}) if only and only.length > 0 else TEMPLATE
+    more = _best_hinted([leaf for leaf in rest if leaf is not request], INPUT_HINTS)
     fields = {"instruction": request.path, **({"input": more.path} if more else {}), "output": answer.path}
-    return _lines("alpaca", fields)
+    return _format_lines("alpaca", fields)
 
 
 def _are_candidates(records: list[dict], leaves: list[Leaf]) -> bool:
-    """Whether two texts differ in their names by a last digit or letter only (`sol1`, `sol2`), beside a key that judges."""
+    """Return whether a key judges two texts whose names differ only in a last digit or letter (`sol1`, `sol2`)."""
     stems = [found[1].lower() for leaf in leaves if (found := _CANDIDATE.match(leaf.path))]
     judged = any(word in str(key).lower() for record in records[:1] for key in record for word in JUDGING)
     return judged and len(set(stems)) < len(stems)
 
 
-def _lines(layout: str, fields: dict[str, str]) -> str:
+def _format_lines(layout: str, fields: dict[str, str]) -> str:
     return "\n".join(
-        (GUESSED, f"layout: {layout}", "fields:", *(f"  {name}: {_quoted(path)}" for name, path in fields.items()))
+        (GUESSED, f"layout: {layout}", "fields:", *(f"  {name}: {_quote(path)}" for name, path in fields.items()))
     )
 
 
-def _quoted(path: str) -> str:
-    """The path as YAML reads it back: bare where that is the same text."""
+def _quote(path: str) -> str:
+    """Return the path as a YAML scalar, quoted if needed."""
     bare = path.replace(".", "").replace("_", "").isalnum() and yaml.safe_load(path) == path
     return path if bare else json.dumps(path, ensure_ascii=not path.isprintable())
 
 
-def _best(leaves: list[Leaf], hints: tuple[str, ...]) -> Leaf | None:
-    """The leaf whose name holds the likeliest hint; a hint of one letter must be all of it."""
+def _best_hinted(leaves: list[Leaf], hints: tuple[str, ...]) -> Leaf | None:
+    """Return the leaf whose name contains the likeliest hint; a hint of one letter must be the whole name."""
     for hint in hints:
         for leaf in leaves:
             names = [name.lower() for name in leaf.path.split(".") if not name.isdecimal()]
@@ -141,7 +142,7 @@ def _best(leaves: list[Leaf], hints: tuple[str, ...]) -> Leaf | None:
 
 
 def _leaves(records: list[dict]) -> list[Leaf]:
-    """The texts that half of the records or more have, in the order of their first appearance. Texts with no space are ids, not prose."""
+    """Return the text fields of at least half of the records in the order of appearance, without ids (no space)."""
     lengths: dict[str, list[int]] = {}
     prose: set[str] = set()
     for record in records:
@@ -151,7 +152,7 @@ def _leaves(records: list[dict]) -> list[Leaf]:
                 prose.add(path)
     common = {path: found for path, found in lengths.items() if 2 * len(found) >= len(records)}
     hinted = [Leaf(path, sum(found) / len(found)) for path, found in common.items()]
-    return [leaf for leaf in hinted if leaf.path in prose or _best([leaf], ANSWER_HINTS[:8])]
+    return [leaf for leaf in hinted if leaf.path in prose or _best_hinted([leaf], ANSWER_HINTS[:8])]
 
 
 def _texts(value: object, path: str, depth: int = 4) -> Iterator[tuple[str, str]]:
@@ -165,7 +166,7 @@ def _texts(value: object, path: str, depth: int = 4) -> Iterator[tuple[str, str]
 
 
 def _turn_list(records: list[dict]) -> str | None:
-    """The path of a list of objects that is called as if it held turns."""
+    """Return the path of a list of objects whose name suggests turns."""
     for record in records[:1]:
         for key, value in record.items():
             named = any(hint in str(key).lower() for hint in TURN_HINTS)

@@ -1,7 +1,8 @@
-"""Dialogues written as one text, with a mark before each turn.
+"""Parsing of dialogues that are one text with a mark before each turn.
 
-Strict: a text is a transcript if it begins with a user's or a system's mark, an assistant's mark follows, and all marks are of one family.
-Marks that are words (`Human:`, `问：`) count at the beginning of a line only; those no prose contains (`### Human:`, `<|user|>`) anywhere.
+A text is a transcript only if it begins with a mark of the user or the system, a mark of the assistant follows, and all
+marks belong to one family. Marks that are words (`Human:`, `问：`) count only at the beginning of a line; marks that
+never occur in prose (`### Human:`, `<|user|>`) count anywhere.
 """
 
 import re
@@ -23,7 +24,7 @@ class Family(NamedTuple):
 
 
 def _words(users: str, assistants: str) -> Family:
-    """Marks that are words before a colon. A single letter counts in upper case only."""
+    """Return a family of marks that are words before a colon. A single letter counts in upper case only."""
     names = [
         re.escape(name) if len(name) == 1 else f"(?i:{re.escape(name)})"
         for name in (*users.split("|"), "system", "系统")
@@ -34,7 +35,7 @@ def _words(users: str, assistants: str) -> Family:
 
 
 PREAMBLE = r"\s*(?:Below is an? instruction|A chat between|The following is a conversation|以下是|下面是)"
-"""What may stand before the first mark where the marks are no words: the system prompts of Alpaca and Vicuna."""
+"""System prompts of Alpaca and Vicuna, which may precede the first mark if the marks are not words."""
 
 _NAMES = "Instruction|Input|Response|Human|Assistant|User|System|Question|Answer|Prompt|Output|指令|输入|问题|用户|助手|回答|输出"
 _HASH = rf"#{{2,3}}[ ]?({_NAMES})[ ]?[:：]"
@@ -57,7 +58,7 @@ FAMILIES = (
     _words("customer|client|patient|student", "agent|counselor|counsellor|therapist|doctor|teacher|tutor"),
     _words("用户|人类|问|问题|患者|学生|客户|来访者", "助手|答|回答|答案|医生|老师|客服|咨询师|机器人"),
 )
-"""The marks in use, tried in order."""
+"""Known families of marks, in the order of trial."""
 
 _OTHER_NAMES = {
     **dict.fromkeys(("usr", "input", "prompt", "指令", "输入", "问题", "人类", "学生", "客户", "来访者"), "user"),
@@ -67,7 +68,7 @@ _OTHER_NAMES = {
     ),
     "function response": "tool",
 }
-"""Speakers that are no roles elsewhere."""
+"""Roles of speakers that occur only in transcripts."""
 
 _ENDS = re.compile(
     r"(?:\s*(?:</s>|<s>|<\|im_end\|>|<\|eot_id\|>|<\|end\|>|<\|endoftext\|>|<\|end_of_text\|>|<eo[a-z]>))+\s*$"
@@ -80,30 +81,30 @@ _RULES = re.compile(r"^\s*(?:-{3,}|={3,}|\*{3,})\s*$", re.MULTILINE)
 
 
 def turns_of(text: str) -> list[Turn] | None:
-    """The turns of a transcript, white space around them left; null if the text is none."""
+    """Return the turns of a transcript, stripped of white space, or `None` for any other text."""
     if text.lstrip().startswith(("[INST]", "<s>[INST]", "<s> [INST]")):
-        return _inst(text)
+        return _parse_inst(text)
     for family in FAMILIES:
-        if family.opens.match(text) and (turns := _read(text, family)):
+        if family.opens.match(text) and (turns := _parse_marks(text, family)):
             return turns
     return None
 
 
-def unanswered(text: str) -> list[Turn] | None:
-    """The turns of a transcript that ends in an assistant's mark with nothing after it, without that turn; null for any other text."""
+def turns_before_answer(text: str) -> list[Turn] | None:
+    """Return the turns before the final assistant's mark of a transcript that ends in it; `None` for any other text."""
     turns = turns_of(text) if text.rstrip().endswith((":", "：")) and _DANGLING.search(text[-40:]) else None
     return turns[:-1] if turns and len(turns) > 1 and turns[-1] == ("assistant", "") else None
 
 
 def is_transcript(text: str) -> bool:
-    """Whether it is one dialogue with speaker marks."""
+    """Return whether a text is one dialogue with speaker marks."""
     return turns_of(text) is not None
 
 
-def split(text: str) -> list[str]:
-    """The dialogues of a text file; none unless all of it is dialogues.
+def split_dialogues(text: str) -> list[str]:
+    """Return the dialogues of a text file, or [] if it holds anything else.
 
-    They are separated by lines of `---` (or `===`, `***`), or by blank lines where each block between them is a dialogue of its own;
+    Lines of `---` (or `===`, `***`) separate dialogues. So do blank lines if each block between them is a dialogue;
     otherwise blank lines belong to the dialogue.
     """
     text = text.replace("\r\n", "\n")
@@ -118,12 +119,12 @@ def split(text: str) -> list[str]:
             dialogues.append(block)
         elif dialogues and not any(family.mark.match(block) for family in FAMILIES):
             dialogues[-1] += f"\n\n{block}"
-        else:  # a turn that stands alone: the blank lines are inside a dialogue
+        else:  # a turn alone: the blank lines are inside a dialogue
             return parts
     return dialogues
 
 
-def _read(text: str, family: Family) -> list[Turn] | None:
+def _parse_marks(text: str, family: Family) -> list[Turn] | None:
     marks = list(family.mark.finditer(text))
     if not marks:
         return None
@@ -133,15 +134,16 @@ def _read(text: str, family: Family) -> list[Turn] | None:
     for mark, after in zip(marks, [*marks[1:], None], strict=True):
         name = mark[1].lower()
         role = _OTHER_NAMES.get(name) or ROLES.get(name)
-        said = _ENDS.sub("", text[mark.end() : after.start() if after else len(text)]).strip()
+        text_of_turn = _ENDS.sub("", text[mark.end() : after.start() if after else len(text)]).strip()
         if role == "tool":
-            role, said = "user", f"<tool_response>\n{said}\n</tool_response>"
+            role = "user"
+            text_of_turn = f"<tool_response>\n{text_of_turn}\n</tool_response>"
         if role is None:
             return None
         if name in ("input", "输入") and turns and turns[-1][0] == "user":
-            turns[-1] = ("user", "\n\n".join(filter(None, (turns[-1][1], said))))
+            turns[-1] = ("user", "\n\n".join(filter(None, (turns[-1][1], text_of_turn))))
         else:
-            turns.append((role, said))
+            turns.append((role, text_of_turn))
     roles = [role for role, _ in turns]
     return (
         turns
@@ -150,16 +152,16 @@ def _read(text: str, family: Family) -> list[Turn] | None:
     )
 
 
-def _inst(text: str) -> list[Turn] | None:
-    """Llama 2's form: `[INST] <<SYS>> system <</SYS>> request [/INST] answer`."""
-    pieces = _INST.split(text)  # text, then a slash or nothing and a text for each mark
+def _parse_inst(text: str) -> list[Turn] | None:
+    """Return the turns of Llama 2's form: `[INST] <<SYS>> system <</SYS>> request [/INST] answer`."""
+    pieces = _INST.split(text)  # a text, then for each mark a slash or nothing and a text
     turns: list[Turn] = []
     for index, (slash, piece) in enumerate(zip(pieces[1::2], pieces[2::2], strict=True)):
         if bool(slash) != bool(index % 2):
             return None
-        said = _ENDS.sub("", piece).strip()
-        if index == 0 and (system := _SYSTEM.match(said)):
+        text_of_turn = _ENDS.sub("", piece).strip()
+        if index == 0 and (system := _SYSTEM.match(text_of_turn)):
             turns.append(("system", system[1].strip()))
-            said = said[system.end() :].strip()
-        turns.append(("assistant" if slash else "user", said))
+            text_of_turn = text_of_turn[system.end() :].strip()
+        turns.append(("assistant" if slash else "user", text_of_turn))
     return turns if any(role == "assistant" for role, _ in turns) else None

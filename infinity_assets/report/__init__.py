@@ -1,1 +1,1 @@
-"""What people look at: small charts and tables for asset pages, the dataset card."""
+"""Charts and tables for asset pages and the terminal, and the dataset card."""

@@ -1,6 +1,4 @@
-"""The dataset card of a release: what is in it, from where, under which licences and terms, made by what. Every number is counted, none is kept by
-hand.
-"""
+"""The dataset card of a release: contents, sources, licenses, terms, models and prompts. Every number is counted."""
 
 from collections.abc import Mapping
 
@@ -18,21 +16,21 @@ def write(
     pairs: int,
     settings_hash: str,
 ) -> str:
-    """The card, as markdown.
+    """Return the card as markdown.
 
     Args:
-        sets: Name of a set to its rows (messages, source, licence, domain, language; terms where a model wrote them).
-        models: Who did what: part, model (model@revision), terms, sampling.
+        sets: Rows of each set (messages, source, licence, domain, language; terms if a model wrote them), by its name.
+        models: The models and their parts: part, model (model@revision), terms, sampling.
         prompts: All prompts: prompt (name and language), version, hash, and whether `G` was made with it.
-        left_out: What the final filter of G left out: reason, rows.
-        pairs: Preference pairs beside them.
+        left_out: Rows that the final filter of G left out: reason, rows.
+        pairs: The number of preference pairs.
         settings_hash: Hash of all settings.
     """
     parts = [
         "# InfInstruct, rebuilt",
-        "InfInstruct-F is selected from open sources; InfInstruct-G is synthesised from seeds of the same pool. Every row has an id that "
-        "`infinity explain` turns into its story. Synthesised rows carry the most restrictive licence of their parents, and the terms of the "
-        "model that wrote them apply besides.",
+        "InfInstruct-F is selected from open sources; InfInstruct-G is synthesized from seeds of the same pool. "
+        "`infinity explain` tells the story of a row by its id. A synthesized row carries the most restrictive license "
+        "of its parents; the terms of the model that wrote it apply too.",
     ]
     for name, rows in sets.items():
         parts.append(f"## {name}: {rows.height:,} rows")
@@ -45,10 +43,10 @@ def write(
         "## Left out of InfInstruct-G by its final filter",
         table(left_out, rows=50),
         "## Made with",
-        "The models that played a part, the terms of what they write, and how their answers were drawn:",
+        "The models, the terms of their answers, and the sampling:",
         table(models, rows=50),
-        "The prompts in force; the last column says with which of them InfInstruct-G was made, from its labels to its conversations. Their texts "
-        "are in the package, or in the folder that `prompts_dir` names:",
+        "The prompts in force; the last column marks those that made InfInstruct-G, from its labels to its "
+        "conversations. Their texts are in the package, or in the folder `prompts_dir`:",
         table(prompts, rows=100),
         f"Settings: `{settings_hash}`. All of them are in `settings.json`.",
     ]
@@ -56,12 +54,12 @@ def write(
 
 
 _PAIRS = (
-    "In the form of Infinity-Preference: `prompt`, and `chosen` and `rejected`, each the request with the best or the worst of the answers that were "
-    "drawn to it. Licences and terms are those of InfInstruct-G."
+    "In the form of Infinity-Preference: `prompt`, and `chosen` and `rejected`, each the request with the best or the "
+    "worst of the answers sampled for it. Licenses and terms are those of InfInstruct-G."
 )
 
 
 def _turns(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows by user turns, and their share."""
+    """Return the number of rows, and their share, by the number of user turns."""
     counted = rows.group_by(conversation.turns_of("user").list.len().alias("user turns")).len("rows").sort("user turns")
     return counted.with_columns((pl.col("rows") / rows.height * 100).round(1).cast(pl.String).add(" %").alias("share"))

@@ -1,4 +1,4 @@
-"""Charts as markdown images: inline SVG or PNG small enough (under 1,000 characters) for the web UI to show in place."""
+"""Charts as markdown images: inline SVG or PNG under 1,000 characters, so that the web UI shows them in place."""
 
 import zlib
 from base64 import b64encode
@@ -10,15 +10,15 @@ import numpy as np
 import polars as pl
 
 LIMIT = 1000
-"""Longer markdown is folded away by the web UI."""
+"""Characters of markdown from which the web UI folds it away."""
 
 
 def histogram(
     values: pl.Series, title: str, bins: int = 16, low: float | None = None, high: float | None = None
 ) -> str:
-    """The distribution of a number, with its range, median and count in the caption; an empty string if there is nothing to show.
+    """Draw the distribution of a number, with median and count in the caption; an empty string if there are no values.
 
-    Infinities are left out, as nulls are: the logarithm of an empty text has no place on the axis.
+    Infinities are left out like nulls: the logarithm of an empty text has no place on the axis.
     """
     numbers = values.cast(pl.Float64).to_numpy()
     numbers = numbers[np.isfinite(numbers)]
@@ -26,11 +26,13 @@ def histogram(
         return ""
     low = float(numbers.min()) if low is None else low
     high = max(low, float(numbers.max()) if high is None else high)
-    # In halves, because the range of two finite numbers need not be finite; numpy's histogram refuses such ranges, and tiny ones.
+    # The range of two finite numbers need not be finite, so it is computed in halves. numpy's histogram rejects such
+    # ranges, and tiny ones.
     half = high / 2 - low / 2
     places = (numbers.clip(low, high) / 2 - low / 2) / (half if half > 0 else 1) * bins
     counts = np.bincount(places.astype(np.int64).clip(0, bins - 1), minlength=bins)
-    width, height = 12, 60
+    width = 12
+    height = 60
     tallest = counts.max()
     bars = "".join(
         f"M{i * width} {height}v{-max(round(int(c) / tallest * height), 1)}h{width - 2}V{height}"
@@ -39,7 +41,8 @@ def histogram(
     )
     caption = f"{title}: {len(numbers):,} values, median {np.median(numbers):.3g}"
     drawing = (
-        f"<svg xmlns='http://www.w3.org/2000/svg' width='{bins * width}' height='{height + 12}' font-size='10' font-family='sans-serif'>"
+        f"<svg xmlns='http://www.w3.org/2000/svg' width='{bins * width}' height='{height + 12}' font-size='10' "
+        "font-family='sans-serif'>"
         f"<path d='{bars}' fill='#4f43dd'/><text y='{height + 11}'>{low:.3g}</text>"
         f"<text x='{bins * width}' y='{height + 11}' text-anchor='end'>{high:.3g}</text></svg>"
     )
@@ -47,12 +50,12 @@ def histogram(
 
 
 def bars(named: pl.DataFrame, title: str, limit: float | None = None) -> str:
-    """A bar for each of the first lines, as many as fit, with a line at a limit; an empty string if there are none.
+    """Draw a bar for each of the first lines that fit, with a mark at a limit; an empty string if there are no lines.
 
     Args:
         named: Two columns: a name, and a number from 0 to 1.
         title: The caption.
-        limit: Where the line stands.
+        limit: The value to mark.
     """
     shown = [
         ("".join(c if c.isprintable() else " " for c in str(name)[:40]), value)
@@ -69,44 +72,45 @@ def bars(named: pl.DataFrame, title: str, limit: float | None = None) -> str:
         )
         mark = "" if limit is None else f"<path d='M{200 * limit:.0f} 0v{height}' stroke='red'/>"
         drawing = (
-            f"<svg xmlns='http://www.w3.org/2000/svg' width='300' height='{height}' font-size='9' font-family='sans-serif'>"
+            f"<svg xmlns='http://www.w3.org/2000/svg' width='300' height='{height}' font-size='9' "
+            "font-family='sans-serif'>"
             f"<path d='{lines}' stroke='#4f43dd' stroke-width='2'/>{names}{mark}</svg>"
         )
-        drawn = f"{title}\n\n{_image(drawing, title)}"
-        if len(drawn) < LIMIT:
-            return drawn
+        chart = f"{title}\n\n{_image(drawing, title)}"
+        if len(chart) < LIMIT:
+            return chart
     return ""
 
 
 def pairs(named: pl.DataFrame, title: str) -> str:
-    """Two bars, grey and blue, for each of the first lines, as many as fit; an empty string if there are none.
+    """Draw a gray and a blue bar for each of the first lines that fit; an empty string if there are no lines.
 
     Args:
-        named: Three columns: a name, a number or null, and a number. A number under 0 has no bar.
+        named: Three columns: a name, a number or null, and a number. A number below 0 has no bar.
         title: The caption.
     """
     shown = [
         ("".join(c if c.isprintable() else " " for c in str(name)[:40]), *pair)
         for name, *pair in named.head(10).iter_rows()
     ]
-    grey, blue = (named.head(10).to_series(n).fill_null(0.0).clip(0.0).to_list() for n in (1, 2))
-    longest = max([*grey, *blue], default=0.0) or 1.0
+    gray, blue = (named.head(10).to_series(n).fill_null(0.0).clip(0.0).to_list() for n in (1, 2))
+    longest = max([*gray, *blue], default=0.0) or 1.0
 
-    def bars_of(numbers: list[float], down: int, colour: str) -> str:
+    def bars_of(numbers: list[float], down: int, color: str) -> str:
         path = "".join(
             f"M0 {15 * place + down}h{round(number / longest * 200)}" for place, number in enumerate(numbers)
         )
-        return f"<path d='{path}' stroke='{colour}' stroke-width='2'/>"
+        return f"<path d='{path}' stroke='{color}' stroke-width='2'/>"
 
     for count in range(len(shown), 0, -1):
         texts = [
             f"{escape(name)} {'' if one is None else f'{one:.2f} / '}{other:.2f}" for name, one, other in shown[:count]
         ]
         names = "".join(f"<text y='{15 * place + 9}'>{text}</text>" for place, text in enumerate(texts))
-        paths = bars_of(grey[:count], 11, "#aaa") + bars_of(blue[:count], 13, "#4f43dd")
+        paths = bars_of(gray[:count], 11, "#aaa") + bars_of(blue[:count], 13, "#4f43dd")
         drawing = (
-            f"<svg xmlns='http://www.w3.org/2000/svg' width='300' height='{15 * count}' font-size='9' font-family='sans-serif'>"
-            f"{paths}{names}</svg>"
+            f"<svg xmlns='http://www.w3.org/2000/svg' width='300' height='{15 * count}' font-size='9' "
+            f"font-family='sans-serif'>{paths}{names}</svg>"
         )
         chart = f"{title}\n\n{_image(drawing, title)}"
         if len(chart) < LIMIT:
@@ -115,59 +119,71 @@ def pairs(named: pl.DataFrame, title: str) -> str:
 
 
 def curve(function: Callable[[np.ndarray], np.ndarray], title: str, mark: float) -> str:
-    """A function from [0, 1] to [0, 1], with a line and its value at `mark`."""
+    """Draw a function from [0, 1] to [0, 1], with its value at `mark`."""
     x = np.linspace(0, 1, 41)
     y = function(x)
-    width, height = 240, 90
+    width = 240
+    height = 90
     points = " ".join(f"{a * width:.0f},{(1 - b) * height:.0f}" for a, b in zip(x, y, strict=True))
-    there = float(function(np.array([mark]))[0])
+    value = float(function(np.array([mark]))[0])
     drawing = (
-        f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height + 12}' font-size='10' font-family='sans-serif'>"
+        f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height + 12}' font-size='10' "
+        "font-family='sans-serif'>"
         f"<path d='M0 0V{height}H{width}M{mark * width:.0f} 0V{height}' fill='none' stroke='#aaa'/>"
         f"<polyline points='{points}' fill='none' stroke='#4f43dd'/><text y='{height + 11}'>0</text>"
         f"<text x='{mark * width:.0f}' y='{height + 11}' text-anchor='middle'>{mark:g}</text>"
         f"<text x='{width}' y='{height + 11}' text-anchor='end'>1</text></svg>"
     )
-    return f"{title}: {there:.3g} at {mark:g}\n\n{_image(drawing, title)}"
+    return f"{title}: {value:.3g} at {mark:g}\n\n{_image(drawing, title)}"
 
 
 def line(values: pl.Series, title: str) -> str:
-    """A number step by step, means of equal stretches where there are many, with its first and last in the caption; empty if there are none."""
+    """Draw a number over steps, with the first and last value in the caption; an empty string if there are no values.
+
+    More than 48 values are averaged over stretches of equal length.
+    """
     numbers = values.drop_nulls().cast(pl.Float64).to_numpy()
     if not len(numbers):
         return ""
     stretches = [part.mean() for part in np.array_split(numbers, min(len(numbers), 48))]
-    low, high, width, height = min(stretches), max(stretches), 240, 60
+    low = min(stretches)
+    high = max(stretches)
+    width = 240
+    height = 60
     across = width / max(1, len(stretches) - 1)
     points = " ".join(
         f"{place * across:.0f},{height - (v - low) / ((high - low) or 1) * height:.0f}"
         for place, v in enumerate(stretches)
     )
     drawing = (
-        f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height + 12}' font-size='10' font-family='sans-serif'>"
-        f"<polyline points='{points}' fill='none' stroke='#4f43dd'/><text y='{height + 11}'>{low:.3g} to {high:.3g}</text></svg>"
+        f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height + 12}' font-size='10' "
+        f"font-family='sans-serif'><polyline points='{points}' fill='none' stroke='#4f43dd'/>"
+        f"<text y='{height + 11}'>{low:.3g} to {high:.3g}</text></svg>"
     )
     return f"{title}: from {numbers[0]:.3g} to {numbers[-1]:.3g} in {len(numbers):,} steps\n\n{_image(drawing, title)}"
 
 
 _SHADES = b"\xff\xff\xff\xd9\xd6\xf8\xa7\xa0\xee\x73\x69\xe3\x4f\x43\xdd\x2a\x20\x96\x14\x0d\x52\x00\x00\x00"
-"""White for an empty cell, then darker; red, green and blue of each."""
+"""Shades from white, for an empty cell, to dark, as red, green and blue bytes."""
 
 
 def heat_map(counts: np.ndarray, title: str) -> str:
-    """Counts on a square grid, darker where there are more (in steps of doublings); an empty string if all are 0.
+    """Draw counts on a square grid, a shade darker per doubling; an empty string if all are 0.
 
-    A PNG, since squares drawn one by one would be too many; 2 x 2 cells are put together until it is small enough.
+    The image is a PNG, since SVG would need too many squares. 2 x 2 cells are merged until it is small enough.
 
     Args:
-        counts: Shape (side, side), not negative; the first line is at the bottom.
+        counts: Non-negative counts of shape (side, side); the first line is at the bottom.
         title: The caption.
     """
     if not counts.any():
         return ""
-    occupied, cells, most = int((counts > 0).sum()), counts.size, int(counts.max())
+    occupied = int((counts > 0).sum())
+    cells = counts.size
+    most = int(counts.max())
     while True:
-        side, top = len(counts), np.log2(counts.max() + 1)
+        side = len(counts)
+        top = np.log2(counts.max() + 1)
         shades = np.ceil(np.log2(counts + 1) / top * 7).astype(np.uint8)[::-1]
         pixels = max(1, 160 // side)
         wide = shades.repeat(pixels, 0).repeat(pixels, 1)
@@ -181,7 +197,7 @@ def heat_map(counts: np.ndarray, title: str) -> str:
 
 
 def _png(indices: np.ndarray, palette: bytes) -> bytes:
-    """An image of palette colours, numbered in a byte each (PNG specification, 3rd edition)."""
+    """Return a PNG with one byte per pixel, an index into the palette (PNG specification, 3rd edition)."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return len(data).to_bytes(4) + kind + data + zlib.crc32(kind + data).to_bytes(4)
@@ -200,13 +216,16 @@ def _image(svg: str, title: str) -> str:
 
 
 def table(frame: pl.DataFrame, rows: int = 12) -> str:
-    """Return a markdown table of the first rows, with a line that says how many more there are; an empty string for no rows."""
-    if frame.is_empty():
-        return ""
+    """Return a markdown table of the first rows, with the number of other rows."""
     head = "| " + " | ".join(frame.columns) + " |\n|" + "---|" * frame.width
     lines = ["| " + " | ".join(_cell(value) for value in row) + " |" for row in frame.head(rows).iter_rows()]
     more = [f"\n{frame.height - rows:,} more."] if frame.height > rows else []
     return "\n".join([head, *lines, *more])
+
+
+def table_if_any(frame: pl.DataFrame, rows: int = 12) -> str:
+    """Return a markdown table like `table`, or an empty string if there are no rows."""
+    return "" if frame.is_empty() else table(frame, rows)
 
 
 def _cell(value: object) -> str:
@@ -217,11 +236,11 @@ def _cell(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     text = " ".join(str(value).split()).replace("`", "'")
-    # A backslash of the text must not escape the one before a bar.
+    # A backslash in the text must not escape the backslash before a bar.
     return (text if len(text) <= 80 else text[:79] + "…").replace("\\", "\\\\").replace("|", "\\|")
 
 
 def counts(reasons: Mapping[str, int]) -> str:
-    """A small table of counts, largest first."""
+    """Return a markdown table of counts by reason, the largest first."""
     ordered = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
     return table(pl.DataFrame(ordered, schema={"": pl.String, "rows": pl.Int64}, orient="row"))

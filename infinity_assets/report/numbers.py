@@ -2,7 +2,7 @@
 
 
 def number(value: float | None) -> str:
-    """Three digits: `812`, `1.23k`, `4.56M`; `?` for what is not known."""
+    """Return a number with three digits: `812`, `1.23k`, `4.56M`; `?` for `None`."""
     if value is None:
         return "?"
     for unit, one in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
@@ -12,7 +12,7 @@ def number(value: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """`8 s`, `12 min`, `3.4 h`."""
+    """Return a duration: `8 s`, `12 min`, `3.4 h`; `?` for `None`."""
     if seconds is None:
         return "?"
     if seconds < 120:
@@ -25,10 +25,10 @@ def duration(seconds: float | None) -> str:
 
 
 def size(value: float | None) -> str:
-    """`812k`, `4.56M`: bytes."""
+    """Return a number of bytes: `812k`, `4.56M`; `?` for `None`."""
     return number(value)
 
 
 def money(value: float | None) -> str:
-    """Two digits behind the point, or as many as there is something to see."""
+    """Return an amount with two decimals, or two significant digits below 0.1; `?` for `None`."""
     return "?" if value is None else f"{value:,.2f}" if value >= 0.1 or not value else f"{value:.2g}"

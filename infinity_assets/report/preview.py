@@ -1,4 +1,4 @@
-"""A preview of a source on the terminal: what each file is, rows as they would become, and the lines that would make the rest fit."""
+"""Preview of a source on the terminal: its files, sample rows, and `source.yaml` lines for unknown layouts."""
 
 import json
 from collections import Counter
@@ -11,30 +11,31 @@ from rich.text import Text
 
 from infinity_assets.reading.preview import Dropped, Example, FileSeen, Preview, Unknown
 
-_COLOURS = {"system": "magenta", "user": "cyan", "assistant": "green"}
+_COLORS = {"system": "magenta", "user": "cyan", "assistant": "green"}
 
 _LONGEST_TEXT = 600
-"""Characters of a turn that are shown: two thirds from its beginning, one from its end."""
+"""Characters of a turn to show: two thirds from its beginning, one third from its end."""
 
 _ONE_BY_ONE = 12
-"""Files up to which each has its line; more are put together where they are alike."""
+"""Most files to list one by one; if there are more, similar files share a line."""
 
 _LISTED = 8
-"""Lines of what is left out, shapes of one kind, annotations of a row."""
+"""Files left out for one reason, shapes of one kind, or annotations of a row to list."""
 
 
 def show(preview: Preview, console: Console) -> None:
     """Print a preview."""
-    said = preview.source
-    _say(console, f"{said.name}  {said.path}", style="bold")
-    told = [f"licence {said.licence}", f"layout {said.layout}" if said.layout else "layout by keys"]
-    told += [f"fields {', '.join(said.fields)}"] if said.fields else []
-    _say(console, f"{', '.join(told)}, {said.domain or 'domain by rule'}, {said.language or 'language by rule'}")
+    source = preview.source
+    _say(console, f"{source.name}  {source.path}", style="bold")
+    settings = [f"licence {source.licence}", f"layout {source.layout}" if source.layout else "layout by keys"]
+    settings += [f"fields {', '.join(source.fields)}"] if source.fields else []
+    settings += [source.domain or "domain by rule", source.language or "language by rule"]
+    _say(console, ", ".join(settings))
     if preview.files:
         console.print(_files(preview.files))
     _say(console, _counted(preview))
     for archive in preview.more_in:
-        _say(console, f"Of the files in {archive} only the first were looked at (--all for all).")
+        _say(console, f"Only the first files in {archive} were read (--all for all).")
     _left_out(preview.left_out, console)
     for example in preview.examples:
         console.print(_example(example))
@@ -47,7 +48,7 @@ def show(preview: Preview, console: Console) -> None:
 
 
 def show_lines(lines: str, console: Console) -> None:
-    """Print the lines of a `source.yaml` so that they can be copied: nothing beside them, none of them broken."""
+    """Print lines of a `source.yaml` for copying: unbroken, with nothing beside them."""
     _say(console, "")
     for line in lines.splitlines():
         _say(console, line, style="yellow")
@@ -55,7 +56,7 @@ def show_lines(lines: str, console: Console) -> None:
 
 
 def _say(console: Console, text: str, style: str = "") -> None:
-    """Print text as it is: no markup in it, none of its lines broken."""
+    """Print text without markup and line breaks."""
     console.print(Text(_plain(text), style=style), soft_wrap=True)
 
 
@@ -89,7 +90,7 @@ def _files(files: list[FileSeen]) -> Table:
 
 
 def _alike(files: list[FileSeen]) -> list[list[FileSeen]]:
-    """The files one by one; where they are many, together with those of which the same is to be said."""
+    """Return the files one by one, or groups of similar files if there are many."""
     if len(files) <= _ONE_BY_ONE:
         return [[file] for file in files]
 
@@ -106,11 +107,11 @@ def _tallied(counters: list[Counter[str]]) -> str:
 
 
 def _counted(preview: Preview) -> str:
-    partly = preview.looked_at < preview.there
-    where = f"{preview.looked_at:,} of {preview.there:,} files were looked at, spread from the first to the last (--all for all)"
-    where = where if partly else f"{preview.there:,} {'file' if preview.there == 1 else 'files'}"
+    files = f"{preview.there:,} {'file' if preview.there == 1 else 'files'}"
+    if preview.looked_at < preview.there:
+        files = f"{preview.looked_at:,} of {preview.there:,} files, spread from the first to the last (--all for all)"
     return (
-        f"{where}: {preview.records:,} records read, {preview.rows:,} rows, {preview.records - preview.rows:,} dropped."
+        f"{files}: {preview.records:,} records read, {preview.rows:,} rows, {preview.records - preview.rows:,} dropped."
     )
 
 
@@ -131,9 +132,9 @@ def _example(example: Example) -> RenderableType:
     turns.add_column(no_wrap=True)
     turns.add_column(overflow="fold")
     for message in example.messages:
-        colour = _COLOURS.get(message["role"], "")
+        color = _COLORS.get(message["role"], "")
         turns.add_row(
-            Text(message["role"], style=f"bold {colour}"), Text(_plain(_shortened(message["content"])), style=colour)
+            Text(message["role"], style=f"bold {color}"), Text(_plain(_shortened(message["content"])), style=color)
         )
     for number, (name, value) in enumerate(example.kept.items()):
         if number == _LISTED:
@@ -154,31 +155,33 @@ def _example(example: Example) -> RenderableType:
 def _unknown(unknown: Unknown, others_fit: bool, console: Console) -> None:
     records = sum(unknown.shapes.values())
     _say(console, "")
-    _say(console, f"{records:,} records in no known layout, in {_listed(unknown.files)}", style="bold red")
+    _say(console, f"{records:,} records of unknown layout, in {_listed(unknown.files)}", style="bold red")
     for shown, count in list(unknown.shapes.items())[:_LISTED]:
         _say(console, f"  {count:>7,}  {shown}")
     if len(unknown.shapes) > _LISTED:
-        _say(console, f"  and {len(unknown.shapes) - _LISTED:,} shapes more")
+        _say(console, f"  and {len(unknown.shapes) - _LISTED:,} more shapes")
     _say(console, f"  the first: {_shortened(unknown.example)}", style="dim")
     if unknown.fit:
         _say(
             console,
-            f"These lines in source.yaml would make {'them' if unknown.fit == unknown.tried else f'{unknown.fit} of {unknown.tried}'} fit:",
+            "With these lines in source.yaml "
+            f"{'they' if unknown.fit == unknown.tried else f'{unknown.fit} of {unknown.tried}'} would fit:",
         )
     else:
-        _say(console, "Lines for source.yaml to go on from:")
+        _say(console, "Lines for source.yaml to fill in:")
     show_lines(unknown.lines, console)
     if others_fit and unknown.fit:
-        globs = f"[{', '.join(json.dumps(file, ensure_ascii=False) for file in unknown.files[:3])}{', …' if len(unknown.files) > 3 else ''}]"
+        globs = ", ".join(json.dumps(file, ensure_ascii=False) for file in unknown.files[:3])
+        globs = f"[{globs}{', …' if len(unknown.files) > 3 else ''}]"
         _say(
             console,
-            "Such lines hold for every record of a source, and others of this one fit as they are: give these files a source of",
+            "Such lines apply to every record of a source, but others fit without them: make these files a source of",
         )
-        _say(console, f"their own, with `include: {globs}` beside those lines, and `exclude` them here.")
+        _say(console, f"their own, with `include: {globs}` and these lines, and `exclude` them here.")
 
 
 def _listed(files: list[str]) -> str:
-    return ", ".join(files[:3]) + (f" and {len(files) - 3:,} files more" if len(files) > 3 else "")
+    return ", ".join(files[:3]) + (f" and {len(files) - 3:,} more files" if len(files) > 3 else "")
 
 
 def _dropped(dropped: list[Dropped]) -> Table:
@@ -188,7 +191,7 @@ def _dropped(dropped: list[Dropped]) -> Table:
     shown.add_column("reason", no_wrap=True)
     shown.add_column("records", justify="right")
     shown.add_column("file and position", overflow="fold")
-    shown.add_column("what was said", overflow="fold")
+    shown.add_column("message", overflow="fold")
     shown.add_column("record", overflow="fold")
     for one in dropped:
         place = f"{one.file} · {one.position:,}"
@@ -198,7 +201,7 @@ def _dropped(dropped: list[Dropped]) -> Table:
 
 
 def _shortened(text: str, most: int = _LONGEST_TEXT) -> str:
-    """The text, or its beginning and its end."""
+    """Return the text, or its beginning and its end if it is long."""
     if len(text) <= most:
         return text
     first, last = most * 2 // 3, most // 3
@@ -206,5 +209,5 @@ def _shortened(text: str, most: int = _LONGEST_TEXT) -> str:
 
 
 def _plain(text: str) -> str:
-    """The text without characters that a terminal would obey: they come from the data of others."""
+    """Return the text without control characters: foreign data must not control the terminal."""
     return "".join(char if char.isprintable() or char in "\n\t" else "\ufffd" for char in text)

@@ -1,4 +1,4 @@
-"""What the rules do, as markdown for the asset's page and as tables for the terminal."""
+"""Effects of the rules, as markdown for asset pages and as tables for the terminal."""
 
 import polars as pl
 from rich.table import Table
@@ -10,11 +10,15 @@ from infinity_assets.selection.rules.rule import Bound
 _SIGN = {"below": "fails below {:g}", "above": "fails above {:g}", "from": "fails from {:g}"}
 _CUT = 75
 _LINES = 400
-"""Characters of a turn that the terminal shows."""
+"""Characters of a turn to show on the terminal."""
 
 
 def totals(counts: pl.DataFrame) -> pl.DataFrame:
-    """One line per rule: rule, threshold (null where domains differ or it is off), judged, failing, failing_alone, a count per domain."""
+    """Return one line per rule.
+
+    Columns: rule, threshold (null if the domains differ or the rule is off), judged, failing, failing_alone, and a
+    count of failing rows per domain.
+    """
     domains = counts.sort("domain")["domain"].unique(maintain_order=True).to_list()
     known = pl.col("threshold").drop_nulls()
     return counts.group_by("rule", maintain_order=True).agg(
@@ -25,17 +29,17 @@ def totals(counts: pl.DataFrame) -> pl.DataFrame:
 
 
 def texts(rows: pl.DataFrame) -> pl.DataFrame:
-    """row_id, prompt and answer of rows with `messages`, whole."""
+    """Return row_id, prompt and answer of rows with `messages`."""
     return rows.select("row_id", prompt=conversation.content_of("user"), answer=conversation.answer().fill_null(""))
 
 
 def examples(bound: Bound, sides: pl.DataFrame, shown: pl.DataFrame) -> str:
-    """The rows on both sides of a threshold, as a table.
+    """Return the rows on both sides of a threshold, as a markdown table.
 
     Args:
         bound: The rule.
-        sides: As `counts.sides` gives them.
-        shown: As `texts` gives them.
+        sides: The rows, from `counts.sides`.
+        shown: Their texts, from `texts`.
     """
     if sides.is_empty():
         return f"{bound.means}\n\nNo row is judged."
@@ -49,11 +53,13 @@ def examples(bound: Bound, sides: pl.DataFrame, shown: pl.DataFrame) -> str:
         pl.col("prompt").str.head(_CUT),
         pl.col("answer").str.head(_CUT),
     )
-    return f"{bound.means}\n\n{charts.table(lines.drop('evidence') if sides['evidence'].is_null().all() else lines, rows=lines.height)}"
+    if sides["evidence"].is_null().all():
+        lines = lines.drop("evidence")
+    return f"{bound.means}\n\n{charts.table(lines, rows=lines.height)}"
 
 
 def table(counts: pl.DataFrame) -> Table:
-    """`totals`, for the terminal."""
+    """Return `totals` as a table for the terminal."""
     shown = Table(title="Rules", title_justify="left", show_edge=False, pad_edge=False)
     lines = totals(counts)
     shown.add_column("rule", no_wrap=True)
@@ -68,16 +74,16 @@ def table(counts: pl.DataFrame) -> Table:
     return shown
 
 
-def lines(bound: Bound, sides: pl.DataFrame, shown: pl.DataFrame) -> list[str]:
-    """The rows on both sides of a threshold, for the terminal: a heading, then three lines a row."""
-    said = [f"{bound.name}: {bound.means}"]
+def side_lines(bound: Bound, sides: pl.DataFrame, shown: pl.DataFrame) -> list[str]:
+    """Return the rows on both sides of a threshold, for the terminal: a heading, then three lines per row."""
+    result = [f"{bound.name}: {bound.means}"]
     for row in sides.join(shown, on="row_id", how="left", maintain_order="left").iter_rows(named=True):
         evidence = f"  {row['evidence']!r}" if row["evidence"] else ""
         verdict = "fails " if row["fails"] else "passes"
-        said += [
+        result += [
             "",
             f"{verdict} {row['measure']:g} ({_SIGN[bound.fails].format(row['threshold'])}){evidence}",
             f"  row    {row['row_id']}  {row['source']}, {row['domain']}",
             *(f"  {side} {' '.join((row[side] or '').split())[:_LINES]}" for side in ("prompt", "answer")),
         ]
-    return said
+    return result

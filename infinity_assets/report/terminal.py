@@ -1,4 +1,4 @@
-"""What the `infinity` command shows: steps as they go, the funnel at the end."""
+"""Terminal output of the `infinity` command: progress of steps, the funnel, other tables."""
 
 import io
 import sys
@@ -13,10 +13,10 @@ from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
 
-from infinity_assets.progress import Course, Expected, clock, describe
+from infinity_assets.progress import Course, Expected, describe, format_clock
 
 _EVERY = 10.0
-"""Seconds between two lines about the same step where there is no terminal to redraw."""
+"""Seconds between two lines about a step if the output is no terminal."""
 
 
 @dataclass
@@ -32,9 +32,10 @@ class _Tally:
 
 
 class TerminalReporter:
-    """Prints a line per finished asset, and while an asset is made its rate and the time left for it and for the run.
+    """Reporter that prints a line per finished asset and, meanwhile, the rate and time left of asset and run.
 
-    On a terminal that line is redrawn; elsewhere it is printed every ten seconds. Without `expect`, there is a line per partition.
+    On a terminal the line is redrawn; elsewhere it is printed every ten seconds. Without `expect` it prints a line per
+    partition.
     """
 
     def __init__(self, console: Console):
@@ -47,11 +48,11 @@ class TerminalReporter:
         self._tally = _Tally("")
 
     def expect(self, assets: Sequence[Expected]) -> None:
-        """Number the steps from now on, and show the time left for all of them."""
+        """Number the following steps, and show the time left of the run."""
         self._course = Course(assets)
 
     def begin(self, asset: str, partition: str, count: int = 1) -> None:
-        """Show the step."""
+        """Show that a step begins."""
         self._asset, self._count = asset, count
         self._name = asset if partition == "all" else f"{asset} {partition}"
         self._began = self._phase_began = time.monotonic()
@@ -60,13 +61,13 @@ class TerminalReporter:
             self._print_tally()
             self._tally = _Tally(asset)
             self._printed = self._began
-        if self._course.knows(asset):
+        if self._course.includes(asset):
             self._course.step(asset)
         self._show(self._name)
 
     @contextmanager
-    def starting(self, what: str) -> Iterator[None]:
-        """Show what is being started while the block runs, and leave that time out of the rate."""
+    def show_startup(self, what: str) -> Iterator[None]:
+        """Show the start-up while the block runs, and do not count its time in the rate."""
         text = f"{self._name + ': ' if self._name else ''}starting {what}"
         self._show(text)
         if not self._console.is_terminal:
@@ -78,7 +79,7 @@ class TerminalReporter:
         self._show(self._name)
 
     def advance(self, done: int, total: int | None, unit: str, note: str = "") -> None:
-        """Show how far it is. A new unit begins a new count."""
+        """Show how much of the step is done. A new unit begins a new count."""
         now = time.monotonic()
         if unit != self._unit:
             self._unit, self._phase_began = unit, now
@@ -90,7 +91,7 @@ class TerminalReporter:
             self._console.print(f"         {text}", highlight=False, markup=False, soft_wrap=True)
 
     def end(self, rows: int, reused: bool) -> None:
-        """Count the partitions, and leave a line behind when they were the last of their asset."""
+        """Count the partitions, and print a line if they were the last of the asset."""
         seconds = time.monotonic() - self._began
         self._unit = ""
         tally = self._tally
@@ -99,16 +100,16 @@ class TerminalReporter:
         tally.rows += rows
         tally.seconds += seconds
         tally.start_up += self._start_up
-        known = self._course.knows(self._asset)
+        known = self._course.includes(self._asset)
         if not known or self._course.end(self._asset, self._count, seconds - self._start_up, reused):
             self._print_tally()
 
     def stop(self) -> None:
-        """Clear what is being redrawn, before something else is printed."""
+        """End the redrawn line, so that something else can be printed."""
         self._print_tally()
 
     def _show(self, text: str) -> None:
-        """Redraw the line about the step in progress, where there is a terminal to redraw it."""
+        """Redraw the line about the step in progress, on a terminal."""
         if not self._console.is_terminal:
             return
         if self._status is None:
@@ -118,10 +119,10 @@ class TerminalReporter:
             self._status.update(escape(text))
 
     def _run_progress(self, now: float) -> str:
-        if not self._course.knows(self._asset):
+        if not self._course.includes(self._asset):
             return ""
         left = self._course.seconds_left(now - self._began - self._start_up)
-        time_left = f", about {clock(left)} left" if left >= 1 else ""
+        time_left = f", about {format_clock(left)} left" if left >= 1 else ""
         return f"  [run: step {self._course.step(self._asset)} of {self._course.steps}{time_left}]"
 
     def _print_tally(self) -> None:
@@ -131,7 +132,7 @@ class TerminalReporter:
         tally = self._tally
         if not tally.partitions:
             return
-        if self._course.knows(tally.asset):
+        if self._course.includes(tally.asset):
             name = tally.asset
             wanted = self._course.partitions(name)
             if wanted > 1:
@@ -162,7 +163,7 @@ class TerminalReporter:
 
 
 def open_console() -> Console:
-    """The terminal; wide enough for the tables, and written line by line, where the output is a file or a pipe."""
+    """Return the console. If the output is a file or a pipe, it is wide enough for tables and written line by line."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
     console = Console()
@@ -170,7 +171,7 @@ def open_console() -> Console:
 
 
 def funnel_table(funnel: pl.DataFrame) -> Table:
-    """The funnel as a table."""
+    """Return the funnel as a table."""
     shown = Table(title="Funnel", title_justify="left", show_edge=False, pad_edge=False)
     shown.add_column("asset", no_wrap=True)
     for column in ("in", "created", "out", "dropped"):
@@ -186,10 +187,10 @@ def funnel_table(funnel: pl.DataFrame) -> Table:
 
 
 def loop_tables(scores: pl.DataFrame | None, budget: pl.DataFrame) -> Iterator[Table]:
-    """The weak-domain loop as tables: scores, turns, budgets.
+    """Yield the tables of the weak-domain loop: scores, turns, budgets.
 
     Args:
-        scores: Rows of `domain_scores`, if there are any.
+        scores: Rows of `domain_scores`, or `None`.
         budget: Rows of `domain_budget`.
     """
     if scores is not None and scores.height:
@@ -213,23 +214,23 @@ def loop_tables(scores: pl.DataFrame | None, budget: pl.DataFrame) -> Iterator[T
     shown = _plain_table("Budget", ("domain",), ("available", "share", "times", "quota"), ("eased",))
     for row in budget.iter_rows(named=True):
         shown.add_row(
-            row["domain"], f"{row['available']:,}", f"{row['keep_share']:.3f}", f"{row['factor']:.3f}", f"{row['quota']:,}",
-            escape(row["eased"].strip("{}")),
+            row["domain"], f"{row['available']:,}", f"{row['keep_share']:.3f}", f"{row['factor']:.3f}",
+            f"{row['quota']:,}", escape(row["eased"].strip("{}")),
         )  # fmt: skip
     yield shown
 
 
 def ability_tables(abilities: pl.DataFrame) -> Iterator[Table]:
-    """What the students can do, a table per round.
+    """Yield a table of the students' abilities per round.
 
     Args:
-        abilities: Rows of `abilities`, with a column per student as `diagnosis.wide` gives it.
+        abilities: Rows of `abilities` with a column per student, from `diagnosis.spread_students`.
     """
     points = [name for name in abilities.columns if name.startswith("student ")]
     for number in abilities["round"].unique().sort():
-        here = abilities.filter(pl.col("round") == number)
-        students = [name for name in points if here[name].count()]
-        taught = ["held_out", "gap_before", "gap_after", "gain"] if here["gap_after"].count() else []
+        rows = abilities.filter(pl.col("round") == number)
+        students = [name for name in points if rows[name].count()]
+        taught = ["held_out", "gap_before", "gap_after", "gain"] if rows["gap_after"].count() else []
         columns = [
             "rows",
             "answer_score",
@@ -242,11 +243,11 @@ def ability_tables(abilities: pl.DataFrame) -> Iterator[Table]:
             "seeds",
             *taught,
         ]
-        stopped = ": the loop stops here" if here["stop"].any() else ""
+        stopped = ": the loop stops here" if rows["stop"].any() else ""
         shown = _plain_table(
             f"Round {number}{stopped}", ("ability",), tuple(escape(name.replace("_", " ")) for name in columns), ()
         )
-        for row in here.iter_rows(named=True):
+        for row in rows.iter_rows(named=True):
             shown.add_row(escape(row["ability"]), *(_number(row[name]) for name in columns))
         yield shown
 

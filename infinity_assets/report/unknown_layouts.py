@@ -1,37 +1,37 @@
-"""For the page of raw_pool: the records of a source in no known layout, and the lines of a `source.yaml` that would make them fit."""
+"""Records of unknown layout on the page of `raw_pool`, with `source.yaml` lines that would make them fit."""
 
 import shlex
 
 import orjson
 import polars as pl
 
-from infinity_assets.reading.preview import MAX_VALUES, UNKNOWN_LAYOUT, merged
+from infinity_assets.reading.preview import MAX_VALUES, UNKNOWN_LAYOUT, merge_unknown
 from infinity_assets.report.charts import table
 
 _SHAPES = 5
-"""Shapes that are shown, the most frequent first."""
+"""Shapes to show, the most frequent first."""
 
 _AT = ["file", "position"]
 
 
-def not_understood(source: str, decisions: pl.LazyFrame, quarantine: pl.LazyFrame) -> str:
-    """Markdown; empty if all records were in known layouts.
+def describe_unknown_layouts(source: str, decisions: pl.LazyFrame, quarantine: pl.LazyFrame) -> str:
+    """Return a description of the records of unknown layout as markdown; an empty string if there are no such records.
 
     Args:
         source: Name of the source.
-        decisions: `schema.DECISIONS` of it.
-        quarantine: `schema.QUARANTINE` of it. Some records of each shape are taken from it.
+        decisions: Its decisions, of schema `schema.DECISIONS`.
+        quarantine: Its quarantine, of schema `schema.QUARANTINE`, from which some records of each shape are read.
     """
-    told = decisions.filter(pl.col("reason") == UNKNOWN_LAYOUT).select(
+    unknown_records = decisions.filter(pl.col("reason") == UNKNOWN_LAYOUT).select(
         *_AT, pl.col("detail").str.json_path_match("$.error").alias("shape")
     )
-    counts = told.group_by("shape").agg(pl.len().alias("records"), pl.col("file").min().alias("first file"))
+    counts = unknown_records.group_by("shape").agg(pl.len().alias("records"), pl.col("file").min().alias("first file"))
     counted = counts.sort(pl.col("records") * -1, "shape").collect(engine="streaming")
     if counted.is_empty():
         return ""
-    # Each shape's first records, some hundred in all, so that the join is small whatever the source.
+    # The first records of each shape, a few hundred in all, keep the join small for every source.
     samples = pl.concat(
-        [told.filter(pl.col("shape") == shape).head(MAX_VALUES) for shape in counted["shape"].head(_SHAPES)]
+        [unknown_records.filter(pl.col("shape") == shape).head(MAX_VALUES) for shape in counted["shape"].head(_SHAPES)]
     ).collect()
     raw = quarantine.join(samples.lazy(), on=_AT, how="inner").select("shape", "raw").collect(engine="streaming")
     values = {shape: [] for shape in counted["shape"].head(_SHAPES)}
@@ -42,11 +42,10 @@ def not_understood(source: str, decisions: pl.LazyFrame, quarantine: pl.LazyFram
             continue
     counts_of = dict(counted.select("shape", "records").iter_rows())
     parts = [table(counted, rows=_SHAPES)]
-    for unknown in merged([(shape, counts_of[shape], sample) for shape, sample in values.items() if sample]):
-        makes = f"make {unknown.fit} of {unknown.tried} tried fit" if unknown.fit else "are a form to fill in"
+    for unknown in merge_unknown([(shape, counts_of[shape], sample) for shape, sample in values.items() if sample]):
+        effect = f"make {unknown.fit} of {unknown.tried} tried fit" if unknown.fit else "are a form to fill in"
         parts.append(
-            f"For {sum(unknown.shapes.values()):,} of them, these lines in `source.yaml` {makes}:\n\n```yaml\n{unknown.lines}\n```"
+            f"For {sum(unknown.shapes.values()):,} of them, these lines in `source.yaml` {effect}:"
+            f"\n\n```yaml\n{unknown.lines}\n```"
         )
-    return "\n\n".join(
-        [*parts, f"Try lines before they are written: `infinity sources preview {shlex.quote(source)}`."]
-    )
+    return "\n\n".join([*parts, f"Try lines without writing them: `infinity sources preview {shlex.quote(source)}`."])

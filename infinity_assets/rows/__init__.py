@@ -1,1 +1,1 @@
-"""What a row is: its columns and its id; the files rows are read from, and the files they are written to."""
+"""Rows: their columns and ids, their text, and the formats in which they are written."""

@@ -6,33 +6,33 @@ _TURN = pl.element().struct
 
 
 def content_of(*roles: str, messages: str = "messages") -> pl.Expr:
-    """The contents of all turns of these roles, joined by a blank line; empty if there are none."""
+    """Return the contents of all turns of these roles, joined by a blank line; empty if there are none."""
     turns = pl.col(messages).list.eval(_TURN.field("content").filter(_TURN.field("role").is_in(roles)))
     return turns.list.join("\n\n")
 
 
 def turns_of(role: str, messages: str = "messages") -> pl.Expr:
-    """The contents of the turns of a role, as a list."""
+    """Return the contents of the turns of a role, as a list."""
     return pl.col(messages).list.eval(_TURN.field("content").filter(_TURN.field("role") == role))
 
 
 def instruction(messages: str = "messages") -> pl.Expr:
-    """The first user turn."""
+    """Return the first user turn."""
     return turns_of("user", messages).list.first()
 
 
 def answer(messages: str = "messages") -> pl.Expr:
-    """The last assistant turn, or null."""
+    """Return the last assistant turn; null if there is no assistant turn."""
     return turns_of("assistant", messages).list.last()
 
 
 def whole(messages: str = "messages") -> pl.Expr:
-    """All turns with their roles, as one text."""
+    """Return all turns with their roles, as one text."""
     turn = pl.concat_str([_TURN.field("role"), _TURN.field("content")], separator=": ")
     return pl.col(messages).list.eval(turn).list.join("\n")
 
 
 def request(messages: str = "messages") -> pl.Expr:
-    """The conversation up to its first user turn: what a model is given that is to answer it."""
+    """Return the messages before the first assistant turn: the input for a model that is to answer."""
     role = pl.element().struct.field("role")
     return pl.col(messages).list.eval(pl.element().filter((role == "assistant").cum_sum() == 0))

@@ -1,7 +1,8 @@
-"""The grammar of a conversation: invariant 2, as a repair of one conversation and as a check of many.
+"""The grammar of a conversation (invariant 2): a repair for one conversation, and a check for many.
 
-A conversation is an optional system turn, then user and assistant in turn. No turn is empty, none holds the marks of a chat template.
-`grammar_faults` finds nothing in what `repair_roles` lets through.
+A conversation is an optional system turn, then alternating user and assistant turns. No turn is empty, and none
+contains the marks of a chat template. `find_grammar_faults` finds no fault in the conversations that `repair_roles`
+accepts.
 """
 
 from collections.abc import Sequence
@@ -54,7 +55,7 @@ ROLES = {
     }.items()
     for name in names
 }
-"""What datasets call the three roles, in lower case."""
+"""Names of the three roles in datasets, in lower case."""
 
 DEBRIS = (
     "<|im_start|>",
@@ -70,41 +71,41 @@ DEBRIS = (
     "<<SYS>>",
     "<</SYS>>",
 )
-"""Marks of chat templates. In a training text they would be read as the real ones."""
+"""Marks of chat templates. A trainer would read them in a text as real ones."""
 
 _LAST = {mark[-1] for mark in DEBRIS}
 
 SYSTEM_OPENINGS = ("You are", "You're", "你是")
-"""How a system prompt begins that was filed under the assistant."""
+"""Openings of system prompts that are tagged as assistant turns."""
 
 SHAPES = {"conversation": "(system )?user assistant( user assistant)*", "instruction": "(system )?user", "text": "user"}
 """The roles of each kind of row, as a regular expression."""
 
 
 class Repaired(NamedTuple):
-    """A conversation that keeps the grammar."""
+    """A conversation that follows the grammar."""
 
     messages: list[Message]
     repair: str | None
-    """What was changed, joined by `+`; whitespace around a turn does not count."""
+    """Names of the repairs, joined by `+`; stripping whitespace around a turn is not a repair."""
 
 
 class Rejected(NamedTuple):
     """A conversation that cannot be used."""
 
     reason: str
-    """As it stands in `decisions`."""
+    """Reason code for `decisions`."""
     message: str | None = None
-    """The evidence, where the reason alone does not tell."""
+    """The evidence, if the reason alone is not enough."""
 
 
 def repair_roles(turns: Sequence[tuple[object, str | None]]) -> Repaired | Rejected:
-    """A conversation from turns of (role as the dataset calls it, text or null where it is no text).
+    """Return a conversation made from turns of (role as in the dataset, text or None if it is not text).
 
-    A question without an answer stays as it is. Repairs, by their names in `decisions`: `template_debris` at the end of a turn is cut;
-    `nul_characters` are removed;
-    `system_tagged_as_assistant` is retagged; `empty_system_removed`; `same_role_turns_merged`, with a blank line between them;
-    `leading_assistant_turn_cut`, a greeting that answers nothing; `empty_last_turn_cut`; `unanswered_last_turn_cut`.
+    A question without an answer stays as it is. Repairs, by their names in `decisions`: `template_debris` at the end of
+    a turn is cut; `nul_characters` are removed; `system_tagged_as_assistant` is retagged; `empty_system_removed`;
+    `same_role_turns_merged`, with a blank line between them; `leading_assistant_turn_cut`, a greeting that answers
+    nothing; `empty_last_turn_cut`; `unanswered_last_turn_cut`.
     """
     repairs: list[str] = []
     messages: list[Message] = []
@@ -116,11 +117,11 @@ def repair_roles(turns: Sequence[tuple[object, str | None]]) -> Repaired | Rejec
             )
         if content is None:
             return Rejected("non_text_content")
-        text, debris = _without_debris(content, indented=role == "assistant")
+        text, debris = _strip_debris(content, indented=role == "assistant")
         if debris:
             repairs.append("template_debris")
         if "\0" in text:
-            text, _ = _without_debris(text.replace("\0", ""), indented=role == "assistant")
+            text, _ = _strip_debris(text.replace("\0", ""), indented=role == "assistant")
             repairs.append("nul_characters")
         messages.append({"role": role, "content": text})
 
@@ -129,7 +130,7 @@ def repair_roles(turns: Sequence[tuple[object, str | None]]) -> Repaired | Rejec
         repairs.append("system_tagged_as_assistant")
     roles = [message["role"] for message in messages]
     if not _alternate(roles):
-        messages = _in_order(messages, repairs)
+        messages = _repair_order(messages, repairs)
         if not _alternate([message["role"] for message in messages]):
             return Rejected("roles_out_of_order", " ".join(roles)[:200])
     elif roles[:1] == ["system"] and not messages[0]["content"]:
@@ -156,15 +157,15 @@ def repair_roles(turns: Sequence[tuple[object, str | None]]) -> Repaired | Rejec
 
 
 def _alternate(roles: Sequence[str]) -> bool:
-    """Whether the roles are an optional system, then user and assistant in turn. No roles at all do; a system alone does not."""
+    """Return whether the roles follow the grammar. An empty list does; a system turn alone does not."""
     start = 1 if roles[:1] == ["system"] else 0
     if len(roles) == start:
         return start == 0
     return "user" not in roles[start + 1 :: 2] and "assistant" not in roles[start::2] and "system" not in roles[start:]
 
 
-def _in_order(messages: list[Message], repairs: list[str]) -> list[Message]:
-    """The messages with neighbours of one role merged, and without an empty system turn and an opening assistant turn before the user's."""
+def _repair_order(messages: list[Message], repairs: list[str]) -> list[Message]:
+    """Merge neighbors of one role; drop an empty system turn and an assistant turn before the first user turn."""
     merged: list[Message] = []
     for message in messages:
         if message["role"] == "system" and not message["content"]:
@@ -181,8 +182,8 @@ def _in_order(messages: list[Message], repairs: list[str]) -> list[Message]:
     return merged
 
 
-def grammar_faults(frame: pl.DataFrame) -> pl.DataFrame:
-    """The faults of a frame with `row_id`, `messages` and `kind`: one row per row and fault; none is good.
+def find_grammar_faults(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the faults of a frame with `row_id`, `messages` and `kind`, one line per row and fault.
 
     Faults: `roles_not_alternating`, `wrong_last_role` (for the kind), `empty_turn`, `template_debris`.
     """
@@ -207,16 +208,16 @@ def grammar_faults(frame: pl.DataFrame) -> pl.DataFrame:
         "empty_turn": pl.col("empty"),
         "template_debris": pl.col("debris"),
     }
-    found = [rows.filter(fault).select("row_id", fault=pl.lit(name)) for name, fault in faults.items()]
-    return pl.concat(found)
+    lines = [rows.filter(fault).select("row_id", fault=pl.lit(name)) for name, fault in faults.items()]
+    return pl.concat(lines)
 
 
-def _without_debris(content: str, indented: bool = False) -> tuple[str, bool]:
-    """The text without outer whitespace and without template marks at its end, and whether there were any.
+def _strip_debris(content: str, indented: bool = False) -> tuple[str, bool]:
+    """Return the text without outer whitespace and without template marks at its end, and whether there were any marks.
 
     Args:
         content: The text.
-        indented: Whether an indentation of its first line is a part of it, as in code that goes on.
+        indented: Whether to keep the indentation of the first line, as in continued code.
     """
     text = content.strip()
     if indented and content[:1].isspace() and text:
@@ -224,15 +225,16 @@ def _without_debris(content: str, indented: bool = False) -> tuple[str, bool]:
         indentation = lead[max(lead.rfind("\n"), lead.rfind("\r")) + 1 :]
         if indentation.startswith(("  ", "\t", " \t")) and not indentation.strip(" \t"):
             text = indentation + text
-    found = False
+    stripped = False
     while text[-1:] in _LAST and text.endswith(DEBRIS):
         mark = next(mark for mark in DEBRIS if text.endswith(mark))
-        text, found = text.removesuffix(mark).rstrip(), True
-    return text, found
+        text = text.removesuffix(mark).rstrip()
+        stripped = True
+    return text, stripped
 
 
 def _is_system_prompt(messages: list[Message]) -> bool:
-    """Whether the first turn is a system prompt filed under the assistant."""
+    """Return whether the first turn is a system prompt tagged as assistant."""
     if len(messages) < 2 or (messages[0]["role"], messages[1]["role"]) != ("assistant", "user"):
         return False
     return messages[0]["content"].startswith(SYSTEM_OPENINGS)

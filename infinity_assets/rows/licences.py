@@ -1,7 +1,8 @@
-"""Licences of rows and of what is made from them.
+"""Licenses of rows and of texts derived from them.
 
-A row made from several others carries the most restrictive of their licences. The order below is ours, from least to most restrictive for
-someone who trains and publishes a model; a licence that is not in it stands just before `unknown`, which is worst. It is no legal advice.
+A row made from several others carries the most restrictive of their licenses. The order below is our own, from least to
+most restrictive for someone who trains and publishes a model; a license that is not in it ranks just before `unknown`,
+which is worst. It is not legal advice.
 """
 
 import re
@@ -92,37 +93,38 @@ _SPDX = {
     "odc-by": "ODC-By-1.0",
     "pddl": "PDDL-1.0",
 }
-"""The licence ids of the Hugging Face Hub (https://huggingface.co/docs/hub/repositories-licenses), and any case of an SPDX id, to SPDX ids."""
+"""SPDX ids by lower-case id: SPDX's own, and the Hugging Face Hub's
+(https://huggingface.co/docs/hub/repositories-licenses)."""
 
 
 def spdx(licence: str) -> str | None:
-    """The SPDX id of a licence that is written as on the Hub, or as SPDX in any case. Null if it has none."""
+    """Return the SPDX id of a license written as on the Hub, or as SPDX in any case; None if it has no SPDX id."""
     return _SPDX.get(licence.strip().lower())
 
 
-def from_card(licence: object, name: object = None) -> str:
-    """The licence of a dataset from the `license` and `license_name` of its card on the Hub.
+def licence_from_card(licence: object, name: object = None) -> str:
+    """Return the license of a dataset from the `license` and `license_name` of its card on the Hub.
 
-    An SPDX id; of several, the most restrictive. A licence of its own that has a name becomes SPDX's `LicenseRef-NAME`; a card that says
-    nothing, `unknown` or an unnamed `other` is `unknown`.
+    The result is an SPDX id; of several, the most restrictive. A custom license with a name becomes SPDX's
+    `LicenseRef-NAME`. A missing license, `unknown` and an unnamed `other` become `unknown`.
     """
-    several = [_one(each, name) for each in (licence if isinstance(licence, list) else [licence])]
-    return pl.DataFrame({"licence": several or [UNKNOWN]}).select(most_restrictive(pl.col("licence"))).item()
+    licences = [_normalize(each, name) for each in (licence if isinstance(licence, list) else [licence])]
+    return pl.DataFrame({"licence": licences or [UNKNOWN]}).select(most_restrictive(pl.col("licence"))).item()
 
 
-def _one(licence: object, name: object) -> str:
-    said = str(name if licence == "other" else licence).strip()
-    if said.lower() in ("", "none", UNKNOWN):
+def _normalize(licence: object, name: object) -> str:
+    text = str(name if licence == "other" else licence).strip()
+    if text.lower() in ("", "none", UNKNOWN):
         return UNKNOWN
-    return spdx(said) or f"LicenseRef-{re.sub(r'[^A-Za-z0-9.-]+', '-', said).strip('-')}"
+    return spdx(text) or f"LicenseRef-{re.sub(r'[^A-Za-z0-9.-]+', '-', text).strip('-')}"
 
 
 def restrictiveness(licence: pl.Expr) -> pl.Expr:
-    """The place of a licence in the order: higher is more restrictive."""
-    places = {name: place for place, name in enumerate(ORDER)} | {UNKNOWN: len(ORDER) + 1}
-    return licence.replace_strict(places, default=len(ORDER), return_dtype=pl.Int64)
+    """Return the rank of a license: higher is more restrictive."""
+    ranks = {name: rank for rank, name in enumerate(ORDER)} | {UNKNOWN: len(ORDER) + 1}
+    return licence.replace_strict(ranks, default=len(ORDER), return_dtype=pl.Int64)
 
 
 def most_restrictive(licence: pl.Expr) -> pl.Expr:
-    """Of a group of licences (an aggregation), the most restrictive; the alphabetically last on a tie."""
+    """Aggregate a group of licenses to the most restrictive one; the alphabetically last on a tie."""
     return licence.sort_by(restrictiveness(licence), licence).last()

@@ -1,7 +1,8 @@
-"""What a row is, and what the books about rows look like: every column, its type and its meaning, in one place.
+"""Rows and ledger tables: every column, its type and its meaning, in one place.
 
-`messages` is the OpenAI form: an optional system turn, then user and assistant in turn. A row of kind `conversation` ends with the
-assistant; `instruction` (a request without an answer) and `text` (a passage) are raw material for synthesis and hold one user turn.
+`messages` is the OpenAI form: an optional system turn, then alternating user and assistant turns. A row of kind
+`conversation` ends with the assistant; `instruction` (a request without an answer) and `text` (a passage) are raw
+material for synthesis and hold one user turn.
 """
 
 from typing import Literal
@@ -26,10 +27,11 @@ ROW = pl.Schema(
         "kind": pl.String,
     }
 )
-"""A row of the pool, one per record of the files that could be read."""
+"""A row of the pool, one per readable record of a file."""
 
 SYNTHETIC_ROW = pl.Schema({**ROW, "parents": pl.List(pl.String), "operation": pl.String, "round": pl.Int32})
-"""A row written by a model: a row that knows its parents (row ids), the operation that made it, and the round of the chat loop."""
+"""A row written by a model, with its parents (row ids), the operation that produced it, and the round of the chat
+loop."""
 
 DECISIONS = pl.Schema(
     {
@@ -42,7 +44,7 @@ DECISIONS = pl.Schema(
         "detail": pl.String,
     }
 )
-"""One verdict on one record; the catalog adds `asset` and `partition`. `row_id` is null where nothing could be parsed."""
+"""One verdict on one record; the catalog adds `asset` and `partition`. `row_id` is null if nothing could be parsed."""
 
 ANNOTATIONS = pl.Schema(
     {
@@ -54,7 +56,7 @@ ANNOTATIONS = pl.Schema(
         "value": pl.String,
     }
 )
-"""What a record says beside its conversation (a label, a reward, the rejected answer): one JSON value of one name, of one row."""
+"""One value of a record beside its conversation (a label, a reward, the rejected answer), as JSON, by name and row."""
 
 QUARANTINE = pl.Schema({"source": pl.String, "file": pl.String, "position": pl.Int64, "raw": pl.Binary})
 """The bytes of a record that was dropped or repaired."""
@@ -69,12 +71,14 @@ FILES = pl.Schema(
         "dropped": pl.Int64,
     }
 )
-"""A file of a source: `records` found in it, which are `rows` (some of them `repaired`) or were `dropped`. `archive!path` for one in an archive."""
+"""A file of a source: its `records`, which became `rows` (some of them `repaired`) or were `dropped`. A file in an
+archive is `archive!path`."""
 
 ORIGINS = pl.Schema(
     {"row_id": pl.String, "source": pl.String, "file": pl.String, "position": pl.Int64, "licence": pl.String}
 )
-"""One record of a file and the row it became. Kept for every record, also for those dropped later as duplicates."""
+"""One record of a file and the row it became. Kept for every record, also if the row is later dropped as a
+duplicate."""
 
 EDGES = pl.Schema({"child_id": pl.String, "parent_id": pl.String, "operation": pl.String})
 """One step of descent between two rows; the catalog adds `asset`."""
@@ -96,9 +100,9 @@ GENERATIONS = pl.Schema(
         "cost": pl.Float64,
     }
 )
-"""One model call as an asset used it. `seconds` is the time from submission to answer; `cached` means that the response store held it; `error`
-is a class of `inference.requests`, `cause` says it in words; `attempt`
-is above 0 where an answer that could not be used was asked for again; `cost` is in the currency of the settings' prices, 0 where cached."""
+"""One model call as an asset used it. `seconds` is the time from submission to answer; `cached` means that the response
+store held it; `error` is a class of `inference.requests`, and `cause` explains it in words; `attempt` is above 0 if an
+unusable answer was requested again; `cost` is in the currency of the settings' prices, 0 if cached."""
 
 MEANING: dict[str, str] = {
     "row_id": "128-bit hash of the canonical conversation: same content, same id, everywhere",
@@ -110,13 +114,13 @@ MEANING: dict[str, str] = {
     "domain": "math, code, knowledge or chat",
     "language": "BCP 47 language tag of the conversation",
     "kind": "conversation, instruction (no answer yet) or text (raw material)",
-    "parents": "row ids of the rows this one was made from",
-    "operation": "what made it: an evolution operator, `answer`, or `from_text`",
+    "parents": "row ids of the rows from which this one was made",
+    "operation": "the operation that produced the row: an evolution operator, `answer`, or `from_text`",
     "round": "round of the chat loop, from 1; 0 before it",
 }
-"""The meaning of the columns above, shown in the web UI."""
+"""Descriptions of the columns above, shown in the web UI."""
 
 
 def empty(schema: pl.Schema) -> pl.DataFrame:
-    """A frame of that schema with no rows."""
+    """Return a frame of a schema with no rows."""
     return pl.DataFrame(schema=schema)

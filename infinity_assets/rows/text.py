@@ -1,4 +1,4 @@
-"""Text, normalised for comparison."""
+"""Text, normalized for comparison."""
 
 import polars as pl
 
@@ -13,28 +13,28 @@ FUNCTION_WORDS = (
     "your his her our their so if then than do does did has have had a just also very "
     "的 了 和 与 在 啊 嗯 吧 呢 吗 哦 呀 是 就 也 都 着 那 这 之 而 且 但 所 以 因 为"
 )
-"""Tokens that say nothing by themselves, separated by spaces."""
+"""Tokens without a meaning of their own, separated by spaces."""
 
 
-def normalised(text: pl.Expr) -> pl.Expr:
-    """NFKC, lower case, white space collapsed: what counts as the same content."""
+def normalize_text(text: pl.Expr) -> pl.Expr:
+    """Normalize a text: NFKC, lower case, white space collapsed. Equal results count as equal content."""
     return text.str.normalize("NFKC").str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars(" ")
 
 
 def tokens(text: pl.Expr) -> pl.Expr:
-    """The tokens of a text, case and punctuation ignored."""
+    """Return the tokens of a text, ignoring case and punctuation."""
     return text.str.normalize("NFKC").str.to_lowercase().str.extract_all(TOKEN)
 
 
 def word_count(text: pl.Expr) -> pl.Expr:
-    """Number of tokens."""
+    """Return the number of tokens."""
     return text.str.count_matches(TOKEN)
 
 
 _ENCLOSED = r'(?s)^(?:“([^“”]*)”|「([^「」]*)」|『([^『』]*)』|"?([^"]*)"?)$'
 
 
-def unquoted(text: pl.Expr) -> pl.Expr:
-    """The text without quotation marks that enclose the whole of it, English or Chinese; a straight one that has no partner goes too."""
+def strip_quotes(text: pl.Expr) -> pl.Expr:
+    """Remove quotation marks around the whole text, English or Chinese, and a straight one without its partner."""
     bare = text.str.strip_chars()
     return bare.str.replace(_ENCLOSED, "${1}${2}${3}${4}").str.strip_chars()

@@ -1,7 +1,8 @@
 """The tokens of many texts at once, as 64-bit hashes, by a compiled scan of their UTF-8 bytes.
 
-The tokens are those of `rows.text.tokens` (case and punctuation ignored, one CJK character a token), at some hundred megabytes a second and
-core: hashes take the place of strings wherever texts are compared with texts. The scan releases the GIL, so that batches can run in threads.
+The tokens are those of `rows.text.tokens` (case and punctuation ignored, one CJK character per token), at some hundred
+megabytes a second and core: hashes replace strings wherever texts are compared with texts. The scan releases the GIL,
+so that batches can run in threads.
 """
 
 import threading
@@ -16,83 +17,84 @@ from infinity_assets.rows.character_classes import ALONE, LETTER, NUMBER, SEPARA
 from infinity_assets.rows.text import CJK, TOKEN
 
 _POINTS = np.concatenate([np.arange(0xD800), np.arange(0xE000, 0x40000), np.arange(0xE0000, 0xF0000)])
-"""The code points of which Unicode says something: surrogates are no text, planes 4 to 13 are empty, 15 and 16 are private."""
+"""The code points that Unicode defines: surrogates are not text, planes 4 to 13 are empty, 15 and 16 are private."""
 
 T = TypeVar("T")
-_MAKING = threading.RLock()
+_LOCK = threading.RLock()
 
 
-def _once(make: Callable[[], T]) -> Callable[[], T]:
-    """The function, called once: `functools.cache` lets every thread that comes while it runs make the same again."""
-    made: list[T] = []
+def _compute_once(compute: Callable[[], T]) -> Callable[[], T]:
+    """Wrap a function so that it runs once, also under threads, which `functools.cache` does not ensure."""
+    results: list[T] = []
 
     def get() -> T:
-        if not made:
-            with _MAKING:
-                if not made:
-                    made.append(make())
-        return made[0]
+        if not results:
+            with _LOCK:
+                if not results:
+                    results.append(compute())
+        return results[0]
 
     return get
 
 
 class TokenHashes(NamedTuple):
-    """The tokens of a list of texts, flat. Text i has the tokens `offsets[i]` up to `offsets[i + 1]`."""
+    """The tokens of a list of texts, flat. Text i has the tokens from `offsets[i]` up to `offsets[i + 1]`."""
 
     hashes: np.ndarray
     """uint64: equal tokens have equal hashes."""
     offsets: np.ndarray
-    """int64, one more than there are texts."""
+    """int64, texts + 1 entries."""
     starts: np.ndarray
-    """int32: where the token begins in its text, in bytes of `texts`."""
+    """int32: start of each token in its text, in bytes of `texts`."""
     ends: np.ndarray
-    """int32: where it ends."""
+    """int32: end of each token."""
     wordy: np.ndarray
-    """bool: two letters or more and nothing but letters, or a CJK character. A lone digit is no evidence that two texts are one."""
+    """bool: two or more letters and nothing else, or a CJK character. A lone digit is no evidence that two texts are
+    one."""
     texts: pl.Series
-    """The texts as they were scanned (`compatible`). Case is kept."""
+    """The texts as scanned (`to_nfkc`). Their case is kept."""
 
 
-def token_hashes(texts: pl.Series) -> TokenHashes:
-    """The tokens of every text; a null text has none.
+def hash_tokens(texts: pl.Series) -> TokenHashes:
+    """Return the tokens of every text; a null text has none.
 
-    Differs from `rows.text.tokens` in two letters whose lower case depends on more than themselves: every sigma is σ, and İ is i.
+    They differ from `rows.text.tokens` in two letters whose lower case depends on more than themselves: every sigma is
+    σ, and İ is i.
     """
     from infinity_assets.rows.token_kernels import scan_tokens
 
-    scanned = compatible(texts)
-    data, where = utf8(scanned)
-    found = scan_tokens(data, where, *characters())
-    return TokenHashes(*found, scanned)
+    scanned = to_nfkc(texts)
+    data, where = to_utf8(scanned)
+    return TokenHashes(*scan_tokens(data, where, *character_tables()), scanned)
 
 
-def compatible(texts: pl.Series) -> pl.Series:
-    """The texts in NFKC, null as an empty text.
+def to_nfkc(texts: pl.Series) -> pl.Series:
+    """Return the texts in NFKC, null as an empty text.
 
-    NFKC is slow and changes few texts. ASCII is left alone, and so are texts of which it changes nothing but signs into other signs, such as the
-    full-width comma: for them, `characters` has the sign that it becomes.
+    NFKC is slow and changes few texts. ASCII is left alone, and so are texts in which NFKC only replaces signs by other
+    signs, such as the full-width comma: `character_tables` maps these signs.
     """
-    from infinity_assets.rows.token_kernels import any_of
+    from infinity_assets.rows.token_kernels import contains_any
 
     texts = texts.fill_null("")
     foreign = (texts.str.len_bytes() != texts.str.len_chars()).arg_true()
     if not len(foreign):
         return texts
-    foreign = foreign.filter(pl.Series(any_of(*utf8(texts.gather(foreign)), _decomposed())))
+    foreign = foreign.filter(pl.Series(contains_any(*to_utf8(texts.gather(foreign)), _needs_nfkc())))
     return texts.scatter(foreign, texts.gather(foreign).str.normalize("NFKC")) if len(foreign) else texts
 
 
-def utf8(texts: pl.Series) -> tuple[np.ndarray, np.ndarray]:
-    """The bytes of the texts one after another, and where each begins (int64, one more than there are texts)."""
+def to_utf8(texts: pl.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Return the bytes of the texts, one text after another, and the offset of each (int64, texts + 1 entries)."""
     array = texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
     _, where, data = array.buffers()
     offsets = np.frombuffer(where, np.int64)[array.offset : array.offset + len(array) + 1]
     return (np.frombuffer(data, np.uint8) if data else np.zeros(0, np.uint8)), offsets
 
 
-@_once
-def characters() -> tuple[np.ndarray, np.ndarray]:
-    """By code point: the class (uint8), and the lower case (uint32) of what it is in NFKC."""
+@_compute_once
+def character_tables() -> tuple[np.ndarray, np.ndarray]:
+    """Return, by code point, the class (uint8) and the lower case (uint32) of its NFKC form."""
     letters = _letters()
     classes = np.full(0x110000, SEPARATOR, np.uint8)
     for pattern, kind in (
@@ -104,7 +106,7 @@ def characters() -> tuple[np.ndarray, np.ndarray]:
     ):
         classes[_POINTS[letters.str.contains(rf"^{pattern}$").to_numpy()]] = kind
     lower = np.arange(0x110000, dtype=np.uint32)
-    changed, single = _in_nfkc()
+    changed, single = _nfkc_changes()
     lower[changed[single >= 0]] = single[single >= 0]
     cased = (letters.str.to_lowercase() != letters).arg_true().to_list()
     lower[_POINTS[cased]] = [
@@ -114,15 +116,15 @@ def characters() -> tuple[np.ndarray, np.ndarray]:
     return classes, lower
 
 
-@_once
+@_compute_once
 def _letters() -> pl.Series:
-    """Each of `_POINTS` as a text."""
+    """Return each of `_POINTS` as a text."""
     return pl.Series([chr(point) for point in _POINTS])
 
 
-@_once
-def _in_nfkc() -> tuple[np.ndarray, np.ndarray]:
-    """The code points that NFKC changes, and what each becomes: a code point, if sign becomes sign, else -1."""
+@_compute_once
+def _nfkc_changes() -> tuple[np.ndarray, np.ndarray]:
+    """Return the code points that NFKC changes, and the results: a code point if a sign becomes a sign, else -1."""
     letters = _letters()
     compatible = letters.str.normalize("NFKC")
     changed = (compatible != letters).arg_true()
@@ -133,18 +135,18 @@ def _in_nfkc() -> tuple[np.ndarray, np.ndarray]:
     return _POINTS[changed.to_numpy()], np.array(single, np.int64)
 
 
-@_once
-def _decomposed() -> np.ndarray:
-    """By code point: whether NFKC of a text with it is more than sign for sign (bool)."""
-    changed, single = _in_nfkc()
-    found = np.zeros(0x110000, np.bool_)
-    found[changed[single < 0]] = True
+@_compute_once
+def _needs_nfkc() -> np.ndarray:
+    """Return, by code point, whether NFKC of a text with it is more than a replacement of signs (bool)."""
+    changed, single = _nfkc_changes()
+    needed = np.zeros(0x110000, np.bool_)
+    needed[changed[single < 0]] = True
     for point in _POINTS[0x80:].tolist():
-        # What may be composed with what stands before it: combining marks, and the second halves of canonical compositions.
+        # Characters that can combine with the one before: combining marks, and second halves of canonical compositions.
         parts = unicodedata.decomposition(letter := chr(point)).split()
         if unicodedata.combining(letter):
-            found[point] = True
+            needed[point] = True
         if len(parts) == 2 and not parts[0].startswith("<"):
-            found[int(parts[1], 16)] = True
-    found[0x1160:0x1200] = True  # vowels and finals of Hangul syllables, which compose by rule
-    return found
+            needed[int(parts[1], 16)] = True
+    needed[0x1160:0x1200] = True  # vowels and finals of Hangul syllables, which compose by rule
+    return needed

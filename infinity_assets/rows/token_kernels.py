@@ -1,4 +1,4 @@
-"""Compiled scans of UTF-8 text (numba). Imported where they are called: numba takes most of a second."""
+"""Compiled scans of UTF-8 text (numba). Import them inside the calling function: numba loads for most of a second."""
 
 import numpy as np
 from numba import njit
@@ -10,8 +10,8 @@ _MIX_1, _MIX_2 = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)  #
 
 
 @njit(nogil=True, cache=True, inline="always")
-def mixed(value):
-    """Every bit of the result depends on every bit of the value, and no two values share a result."""
+def mix(value):
+    """Mix the bits of a value: each result bit depends on every input bit, and no two values share a result."""
     value ^= value >> np.uint64(33)
     value *= _MIX_1
     value ^= value >> np.uint64(33)
@@ -21,7 +21,7 @@ def mixed(value):
 
 @njit(nogil=True, cache=True, inline="always")
 def decode(data, p):
-    """The code point at byte p, and how many bytes it takes. The text is valid UTF-8."""
+    """Return the code point at byte p of valid UTF-8 text, and its length in bytes."""
     first = np.uint32(data[p])
     if first < 0x80:
         return first, 1
@@ -36,9 +36,9 @@ def decode(data, p):
 
 @njit(nogil=True, cache=True)
 def scan_tokens(data, where, classes, lower):
-    """Hashes, offsets, starts, ends and wordiness of the tokens of all texts, as `TokenHashes` describes them."""
+    """Return hashes, offsets, starts, ends and wordiness of the tokens of all texts, as in `TokenHashes`."""
     texts = len(where) - 1
-    # No token is shorter than a byte with the separator after it, or a CJK character of three bytes.
+    # The shortest token is a byte with the separator after it, or a CJK character of three bytes.
     most = (where[texts] - where[0]) // 2 + texts + 1
     hashes, wordy = np.empty(most, np.uint64), np.empty(most, np.bool_)
     starts, ends = np.empty(most, np.int32), np.empty(most, np.int32)
@@ -46,8 +46,11 @@ def scan_tokens(data, where, classes, lower):
     n = 0
     for text in range(texts):
         begin, stop = where[text], where[text + 1]
-        p, start, letters = begin, begin, 0
-        inside, pure = False, True
+        p = begin
+        start = begin
+        letters = 0
+        inside = False
+        pure = True
         h = _OFFSET
         while p < stop:
             code, size = decode(data, p)
@@ -60,32 +63,32 @@ def scan_tokens(data, where, classes, lower):
                 pure &= kind == LETTER
             else:
                 if inside:
-                    hashes[n], starts[n], ends[n], wordy[n] = mixed(h), start - begin, p - begin, pure and letters > 1
+                    hashes[n], starts[n], ends[n], wordy[n] = mix(h), start - begin, p - begin, pure and letters > 1
                     n += 1
                     inside = False
                 if kind == ALONE:
-                    hashes[n] = mixed((_OFFSET ^ np.uint64(lower[code])) * _PRIME)
+                    hashes[n] = mix((_OFFSET ^ np.uint64(lower[code])) * _PRIME)
                     starts[n], ends[n], wordy[n] = p - begin, p + size - begin, True
                     n += 1
             p += size
         if inside:
-            hashes[n], starts[n], ends[n], wordy[n] = mixed(h), start - begin, stop - begin, pure and letters > 1
+            hashes[n], starts[n], ends[n], wordy[n] = mix(h), start - begin, stop - begin, pure and letters > 1
             n += 1
         offsets[text + 1] = n
     return hashes[:n], offsets, starts[:n], ends[:n], wordy[:n]
 
 
 @njit(nogil=True, cache=True)
-def any_of(data, where, wanted):
-    """Whether a text has a character of those that are wanted (bool by code point): bool per text."""
-    found = np.zeros(len(where) - 1, np.bool_)
-    for text in range(len(found)):
+def contains_any(data, where, wanted):
+    """Return whether each text contains a wanted character (`wanted`: bool by code point): bool per text."""
+    result = np.zeros(len(where) - 1, np.bool_)
+    for text in range(len(result)):
         p, stop = where[text], where[text + 1]
-        while p < stop and not found[text]:
+        while p < stop and not result[text]:
             if data[p] < 0x80:
                 p += 1
                 continue
             code, size = decode(data, p)
-            found[text] = wanted[code]
+            result[text] = wanted[code]
             p += size
-    return found
+    return result

@@ -1,4 +1,4 @@
-"""Rows in the forms that trainers read."""
+"""Rows in the formats that trainers read."""
 
 from collections.abc import Mapping
 
@@ -19,17 +19,18 @@ _CONVERSATIONS = (
 
 
 def infinity_instruct(rows: pl.DataFrame, fine: Mapping[str, str], coarse: Mapping[str, str]) -> pl.DataFrame:
-    """Infinity-Instruct's own schema, with the licence added.
+    """Return rows in Infinity-Instruct's schema, with the license added.
 
     Args:
-        rows: row_id, messages, source, licence, language; ability and cate_ability (lists) may be null. reward where there is one.
-        fine: Chinese names of the fine labels. One that has none keeps the English name.
+        rows: row_id, messages, source, licence, language; ability and cate_ability (lists) may be null; reward is
+            optional.
+        fine: Chinese names of the fine labels. A label without one keeps its English name.
         coarse: Chinese names of the coarse abilities.
 
     Returns:
-        id, conversations (list of {from, value}), label {ability_en, ability_zh, cate_ability_en, cate_ability_zh}, langdetect, source, reward (a
-        float, as in Infinity-Instruct's releases from 2025 on; null where there is none), licence. The Chinese lists are looked up and always as long
-        as the English ones; all are empty where the row was not labelled.
+        id, conversations (list of {from, value}), label {ability_en, ability_zh, cate_ability_en, cate_ability_zh},
+        langdetect, source, reward (a float, as in Infinity-Instruct's releases from 2025 on; null if there is no
+        reward), licence. The Chinese lists are as long as the English ones; all are empty if the row has no labels.
     """
     labels = {}
     for column, chinese in (("ability", fine), ("cate_ability", coarse)):
@@ -47,12 +48,13 @@ def infinity_instruct(rows: pl.DataFrame, fine: Mapping[str, str], coarse: Mappi
 
 
 def openai_messages(rows: pl.DataFrame) -> pl.DataFrame:
-    """OpenAI's chat form: id and messages, nothing else."""
+    """Return rows in OpenAI's chat format: id and messages, nothing else."""
     return rows.select(pl.col("row_id").alias("id"), pl.col("messages").cast(MESSAGES))
 
 
 def infinity_preference(pairs: pl.DataFrame) -> pl.DataFrame:
-    """Infinity-Preference's form: id, prompt (the request), chosen and rejected (messages: the request and its answer).
+    """Return pairs in Infinity-Preference's format: id, prompt (the request), chosen and rejected (messages: the
+    request and its answer).
 
     Args:
         pairs: row_id, prompt, chosen, rejected.
@@ -63,15 +65,18 @@ def infinity_preference(pairs: pl.DataFrame) -> pl.DataFrame:
 
 
 def sharegpt(rows: pl.DataFrame) -> pl.DataFrame:
-    """ShareGPT's form: id and conversations (list of {from, value}: system, human, gpt)."""
+    """Return rows in ShareGPT's format: id and conversations (list of {from, value}: system, human, gpt)."""
     return rows.select(pl.col("row_id").alias("id"), _CONVERSATIONS)
 
 
 def alpaca(rows: pl.DataFrame) -> pl.DataFrame:
-    """Alpaca's form, as it is extended to several turns: id, instruction (the last request), input (empty), output (its answer), system (empty
-    where there is none), history (earlier pairs of request and answer).
+    """Return rows in Alpaca's format, extended to several turns.
+
+    Columns: id, instruction (the last request), input (empty), output (its answer), system (empty if there is no system
+    turn), history (earlier pairs of request and answer).
     """
-    asked, answered = turns_of("user"), turns_of("assistant")
+    asked = turns_of("user")
+    answered = turns_of("assistant")
     earlier = rows.select(
         asked.list.head(asked.list.len() - 1).alias("asked"),
         answered.list.head(answered.list.len() - 1).alias("answered"),
@@ -87,8 +92,8 @@ def alpaca(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def with_labels(rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows with the columns of labels that `infinity_instruct` reads; null where their asset has none."""
+def add_label_columns(rows: pl.DataFrame) -> pl.DataFrame:
+    """Add the label columns that `infinity_instruct` reads, null, to rows that lack them."""
     dtype = pl.List(pl.String)
     return rows.with_columns(
         pl.lit(None, dtype).alias(name) for name in ("cate_ability", "ability") if name not in rows.columns

@@ -1,16 +1,16 @@
-"""The arena on a lake: which rows the contestants are shown, and where their numbers come from."""
+"""The arena on a lake: the rows that selectors compete on, and the source of their numbers."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
-from infinity_assets.catalog.lake import BOOKS, Lake
+from infinity_assets.catalog.lake import LEDGER, Lake
 from infinity_assets.defs.foundation import candidates
 from infinity_assets.defs.foundation.domain_scores import tasks_of
 from infinity_assets.errors import InfinityError
 from infinity_assets.evaluation.evaluate import evaluate
-from infinity_assets.evaluation.scores import TESTED, counted
+from infinity_assets.evaluation.scores import TESTED, count_results
 from infinity_assets.inference.client import Inference
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.responses.store import ResponseStore
@@ -19,19 +19,19 @@ from infinity_assets.locations import models_dir
 from infinity_assets.reading.pool import Pool
 from infinity_assets.selection import arena
 from infinity_assets.selection.arena import Arena, Proxy
-from infinity_assets.selection.domain_budget import relaxed
+from infinity_assets.selection.domain_budget import relax_rules
 from infinity_assets.selection.rules import first_failure, rulebook
 from infinity_assets.settings import Settings
 from infinity_assets.training import proxy as training
 
 
 @dataclass(frozen=True)
-class Held:
-    """An arena, and what there is to say of its rows."""
+class Contest:
+    """A finished arena with notes on its rows."""
 
     arena: Arena
     columns: pl.DataFrame
-    """As `arena.scarcity` gives it."""
+    """The result of `arena.scarcity`."""
     notes: Sequence[str]
 
 
@@ -44,32 +44,33 @@ def hold(
     each: bool = False,
     proxy: Proxy | None = None,
     advance: Callable[[str], None] = lambda name: None,
-) -> Held:
+) -> Contest:
     """Let selectors compete on the rows of a lake.
 
     Args:
-        lake: With everything that `inf_instruct_f` reads.
-        selectors: Contestants.
-        size: Rows that each takes.
+        lake: A lake with all inputs of `inf_instruct_f`.
+        selectors: Names of the selectors.
+        size: Number of rows that each selector takes.
         settings: The settings in force.
-        each: Whether every selector is shown all rows that pass the rules, not only those that have what all of them need.
+        each: Whether each selector gets all rows that pass the rules, instead of the rows that have the values that all
+            selectors need.
         proxy: Trains a model on a selection and evaluates it.
-        advance: Told the name of each selector as it begins.
+        advance: Called with the name of each selector when it begins.
 
     Raises:
-        InfinityError: Fewer rows than `size` have what all need.
+        InfinityError: Fewer than `size` rows are eligible.
     """
     recipe = settings.foundation
     rows = candidates.candidates(lake.scan)
-    rules = relaxed(recipe.rules, lake.scan("domain_budget").collect())
+    rules = relax_rules(recipe.rules, lake.scan("domain_budget").collect())
     failed = first_failure(candidates.facts(lake.scan, rows, rules), rulebook.rules(rules))
     passed = rows.join(failed, on="row_id", how="anti")
     fetch = candidates.vectors_of(lake.scan)
-    wanted = arena.needs(selectors)
+    wanted = arena.required_columns(selectors)
     columns = arena.scarcity(passed, selectors)
     frame = passed if each else passed.filter(arena.has_all(passed, wanted - {"vector"}))
     if "vector" in wanted:
-        # Only of rows that have the rest: vectors are the largest thing here.
+        # Read vectors for eligible rows only: they are the largest column.
         frame = frame.join(fetch(frame["row_id"]), on="row_id", how="left")
         frame = frame if each else frame.filter(pl.col("vector").is_not_null())
     if frame.height < size and frame.height < passed.height:
@@ -79,19 +80,20 @@ def hold(
             f"Only {frame.height:,} rows pass the rules, and {size:,} are asked for: choose a smaller --size."
         )
     items = lake.scan("benchmark_vectors").select("domain", "vector").collect()
-    held = arena.compare(
+    result = arena.compare(
         frame, selectors, size, recipe, fetch=fetch, items=items, calls=_calls(lake), proxy=proxy, advance=advance
     )
-    return Held(held, columns, [*_shown(rows.height, passed.height, frame.height, each=each), *_short(held)])
+    notes = [*_eligible_notes(rows.height, passed.height, frame.height, each=each), *_short_notes(result)]
+    return Contest(result, columns, notes)
 
 
-def trained(lake: Lake, settings: Settings) -> Proxy:
-    """A function that fine-tunes `foundation.loop.model` on a selection, as `proxy` does on F, and gives its scores by benchmark.
+def proxy_trainer(lake: Lake, settings: Settings) -> Proxy:
+    """Return a function that fine-tunes `foundation.loop.model` on a selection and returns its scores by benchmark.
 
-    Weights lie in `data/arena/proxy` and are found again.
+    It trains like the asset `proxy`. The weights are kept in `data/arena/proxy` and reused.
 
     Raises:
-        InfinityError: The settings name no items to evaluate, or a model on a server.
+        InfinityError: `foundation.loop.items` is 0, or the model is on a server.
     """
     loop = settings.foundation.loop
     if not loop.items:
@@ -100,7 +102,7 @@ def trained(lake: Lake, settings: Settings) -> Proxy:
         )
     if loop.model.backend == "openai":
         raise InfinityError(
-            "The proxy is made from `foundation.loop.model`, whose weights must be here, not on a server."
+            "The proxy is trained from `foundation.loop.model`, so its weights must be here, not on a server."
         )
     tasks, _ = tasks_of(Pool.load(lake.data), lake.scan("benchmarks").collect(), loop.items)
     inference = Inference(ResponseStore(lake.data / "responses"), EnginePool(models_dir()))
@@ -111,47 +113,47 @@ def trained(lake: Lake, settings: Settings) -> Proxy:
             .join(row_ids.to_frame("row_id").lazy(), on="row_id", how="semi")
             .collect(engine="streaming")
         )
-        rows = training.sampled(chosen, loop.proxy)
-        folder = lake.data / "arena" / "proxy" / training.name(rows, loop.proxy, loop.model.identity)
-        inference.release()  # training wants the memory that an engine holds
+        rows = training.draw_sample(chosen, loop.proxy)
+        folder = lake.data / "arena" / "proxy" / training.folder_name(rows, loop.proxy, loop.model.identity)
+        inference.release()  # training needs the memory that an engine holds
         training.train(rows, loop.proxy, local_path(loop.model, models_dir()), folder)
         spec = loop.model.model_copy(update={"model": str(folder), "revision": folder.name})
         verdicts = evaluate(inference, spec, tasks, loop.sampling, loop.sandbox, settings.prompts_dir).verdicts
-        found = counted(name, TESTED, tasks, verdicts).drop_nulls("score").sort("benchmark")
-        return dict(found.select("benchmark", "score").iter_rows())
+        results = count_results(name, TESTED, tasks, verdicts).drop_nulls("score").sort("benchmark")
+        return dict(results.select("benchmark", "score").iter_rows())
 
     return scores
 
 
-def _shown(rows: int, passed: int, shown: int, *, each: bool) -> Iterator[str]:
+def _eligible_notes(rows: int, passed: int, shown: int, *, each: bool) -> Iterator[str]:
     yield f"{rows:,} rows are in the pool after decontamination; {passed:,} pass the rules."
     if each:
         yield (
-            "Every selector was shown all of these. What it cannot rank for want of a score it leaves out: selections of different selectors come "
-            "from different rows, and the last tables say from how many."
+            "Every selector got all of these and left out the rows that it cannot rank for want of a score. Selections "
+            "of different selectors therefore come from different rows; the last tables give their numbers."
         )
     else:
-        yield f"All selectors were shown the same {shown:,} rows: those that have a value for everything that any of the selectors needs."
+        yield f"All selectors got the same {shown:,} rows, which have every value that any of the selectors needs."
 
 
-def _short(held: Arena) -> Iterator[str]:
-    for name, count in held.summary.filter(pl.col("rows") < held.size).select("selector", "rows").iter_rows():
-        why = held.reasons.filter(selector=name).head(1)
-        rows, reason = why["rows"].item(), why["reason"].item().replace("_", " ")
+def _short_notes(result: Arena) -> Iterator[str]:
+    for name, count in result.summary.filter(pl.col("rows") < result.size).select("selector", "rows").iter_rows():
+        first = result.reasons.filter(selector=name).head(1)
+        rows, reason = first["rows"].item(), first["reason"].item().replace("_", " ")
         yield f"{name} took {count:,} rows and could rank no more: {rows:,} others are out for {reason}."
 
 
 def _too_few(rows: int, size: int, columns: pl.DataFrame) -> str:
     scarce = columns.sort("rows").head(3)
-    told = "; ".join(f"{column} ({count:,} rows, for {names})" for column, count, names in scarce.iter_rows())
+    listed = "; ".join(f"{column} ({count:,} rows, for {names})" for column, count, names in scarce.iter_rows())
     return (
-        f"Only {rows:,} rows have what all of these selectors need, and {size:,} are asked for: choose a smaller --size or other selectors, "
-        f"or let each take what it can rank with --each. Scarcest: {told}."
+        f"Only {rows:,} rows have what all of these selectors need, and {size:,} are asked for: choose a smaller "
+        f"--size or other selectors, or let each take what it can rank with --each. Scarcest: {listed}."
     )
 
 
 def _calls(lake: Lake) -> pl.DataFrame:
-    """The calls whose answers the scores and labels are made of, made now or before: one line per request."""
+    """Return the calls behind the scores and labels, of this and earlier runs: one line per request."""
     wanted = ["request_key", "row_id", "prompt", "prompt_tokens", "completion_tokens", "cost"]
     files = [
         file
@@ -159,9 +161,9 @@ def _calls(lake: Lake) -> pl.DataFrame:
         for file in sorted((lake.catalog / "generations" / asset).glob("*/*.parquet"))
     ]
     if not files:
-        return pl.DataFrame(schema={name: BOOKS["generations"][name] for name in wanted})
+        return pl.DataFrame(schema={name: LEDGER["generations"][name] for name in wanted})
     lines = pl.scan_parquet(files, glob=False, missing_columns="insert").select(wanted).collect()
-    # The books have a line for every use; what was paid is in the first.
+    # `generations` has a line for every use of a response; only the first one has the cost.
     return lines.sort("request_key", "cost", descending=[False, True]).unique(
         "request_key", keep="first", maintain_order=True
     )

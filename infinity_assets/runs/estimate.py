@@ -1,8 +1,8 @@
-"""From a sample to a total, with a range.
+"""Estimates of a total from a sample, with 90 % intervals.
 
-Two-phase sampling with regression (Cochran, Sampling Techniques, 3rd ed., chapters 7 and 12): requests are made for all rows, which costs no
-call and gives their number and size; a few are asked. What a request's tokens are, given its size, is learnt from those. Where the number of
-requests itself depends on answers, every sampled row stands for so many others.
+Two-phase sampling with regression (Cochran, Sampling Techniques, 3rd ed., chapters 7 and 12): building the requests of
+all rows costs no call and gives their number and size; a few of them are asked, and a line from size to tokens is
+fitted to those. If the number of requests itself depends on answers, every sampled row stands for a number of others.
 """
 
 import math
@@ -13,17 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 _Z = 1.6449
-"""Of a 90 % interval of a normal distribution."""
+"""Half the width of a 90 % interval of a normal distribution, in standard deviations."""
 
 _FEWEST = 8
-"""Pairs from which a line is fitted; from fewer, a proportion."""
+"""Fewest pairs to which a line is fitted. With fewer pairs, a proportion is used."""
 
 Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number that is not known exactly. Estimates that are added are taken to err independently."""
+    """A number with an error. A sum of estimates assumes that their errors are independent."""
 
     value: float
     variance: float = 0.0
@@ -32,17 +32,17 @@ class Estimate:
         return Estimate(self.value + other.value, self.variance + other.variance)
 
     def times(self, factor: float) -> "Estimate":
-        """So many of it, all with the same error."""
+        """Return the estimate multiplied by an exact factor."""
         return Estimate(self.value * factor, self.variance * factor * factor)
 
     def among(self, rows: "Estimate") -> "Estimate":
-        """The same, where the number of rows that it is about is an estimate too: its relative error is added."""
+        """Return the estimate with the relative error of its estimated number of rows added."""
         relative = rows.variance / rows.value**2 if rows.value else 0.0
         return Estimate(self.value, self.variance + relative * self.value**2)
 
     @property
     def low(self) -> float:
-        """Lower end of the 90 % interval; nothing that is counted here is below 0."""
+        """Lower end of the 90 % interval, at least 0, because counts are not negative."""
         return max(0.0, self.value - _Z * math.sqrt(self.variance))
 
     @property
@@ -52,18 +52,18 @@ class Estimate:
 
 
 def total(parts: Iterable[Estimate]) -> Estimate:
-    """The sum of estimates."""
+    """Return the sum of estimates."""
     return sum(parts, Estimate(0.0))
 
 
 def expand(values: Numbers, weights: Numbers, share: float = 0.0) -> Estimate:
-    """The total over all rows of what was counted on a sample of them.
+    """Estimate the total of a value over all rows from a sample.
 
     Args:
-        values: What each sampled row came to.
-        weights: How many rows each of them stands for.
-        share: Share of the rows that were sampled, if they are the very rows that the total is about: all of them leave no error. 0 where they
-            only stand for rows that are not known yet.
+        values: The value of each sampled row.
+        weights: The number of rows that each sampled row stands for.
+        share: The sampled share of the rows that the total is about; at 1 there is no error left. 0 if the sample only
+            stands for rows that are not known yet.
     """
     parts = values * weights
     if len(parts) < 2:
@@ -72,16 +72,16 @@ def expand(values: Numbers, weights: Numbers, share: float = 0.0) -> Estimate:
 
 
 def predict(sizes: Numbers, values: Numbers, count: float, size: float) -> Estimate:
-    """The sum of a value over `count` requests of which only the size is known, from a line through those whose value is known.
+    """Predict the sum of a value over requests whose sizes are known, from requests whose values are known too.
 
     Args:
-        sizes: Sizes of the requests that were asked.
-        values: Their values.
-        count: Requests that are predicted.
-        size: Their sizes, added up.
+        sizes: Sizes of the known requests.
+        values: Values of the known requests.
+        count: Number of requests to predict.
+        size: Sum of the sizes of these requests.
 
     Returns:
-        The prediction, with the error of the line and the scatter of the requests around it.
+        The prediction, with the error of the fitted line and the scatter of the requests around it.
     """
     known = len(values)
     if count <= 0 or known == 0:
@@ -102,9 +102,17 @@ def predict(sizes: Numbers, values: Numbers, count: float, size: float) -> Estim
 
 
 def seconds(prompt: float, completion: float, measured: list[tuple[float, float, float]]) -> float | None:
-    """How long it takes to read and write so many tokens, from what others took: (prompt tokens, completion tokens, seconds).
+    """Estimate the duration of model calls from measured calls.
 
-    A second per prompt token and one per completion token are fitted, neither below 0 (least squares). Null if nothing was measured.
+    The seconds per prompt token and per completion token are fitted by least squares, neither below 0.
+
+    Args:
+        prompt: Prompt tokens.
+        completion: Completion tokens.
+        measured: Prompt tokens, completion tokens and seconds of the measured calls.
+
+    Returns:
+        Seconds, or None if there is no measured call.
     """
     tokens = np.array([line[:2] for line in measured if line[2] > 0], dtype=np.float64).reshape(-1, 2)
     took = np.array([line[2] for line in measured if line[2] > 0], dtype=np.float64)
@@ -112,7 +120,7 @@ def seconds(prompt: float, completion: float, measured: list[tuple[float, float,
         return None
     rates, *_ = np.linalg.lstsq(tokens, took, rcond=None)
     if (rates < 0).any() or not rates.any():
-        # One kind of tokens explains it, or both at one rate: the best of the fits with no negative rate.
+        # Take the best fit without a negative rate: one kind of tokens alone, or both at the same rate.
         fits = []
         for mix in ((1.0, 0.0), (0.0, 1.0), (1.0, 1.0)):
             work = tokens @ np.array(mix)

@@ -1,4 +1,4 @@
-"""Model calls that are watched, or only looked up: what a plan is made from."""
+"""Model clients that record their calls for a plan, with and without asking an engine."""
 
 import io
 import time
@@ -12,7 +12,7 @@ import polars as pl
 
 from infinity_assets.inference.client import Answering, Answers, AnyRequest, Inference
 from infinity_assets.inference.engines.embedder import Reading
-from infinity_assets.inference.engines.engine import Admit, always
+from infinity_assets.inference.engines.engine import Admit, admit_all
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.requests import (
     CompleteRequest,
@@ -23,7 +23,7 @@ from infinity_assets.inference.requests import (
     Response,
     RewardRequest,
     ScoreRequest,
-    failed,
+    make_failure,
     request_key,
     room_of,
 )
@@ -34,83 +34,85 @@ if TYPE_CHECKING:
     import numpy as np
 
 NOT_ASKED = "not_asked"
-"""The error of a request that would have to be asked."""
+"""The error of a request that the response store does not answer."""
 
 _TEXTS = 256
-"""Texts that are remembered of a batch."""
+"""Texts that are kept of a batch."""
 
 _WIDTH = 384
-"""Of the vectors that stand for those of an embedder which has not been opened: any width does."""
+"""Width of the random vectors that stand in for an embedder that has not been opened; any width does."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What one call of an inference came to."""
+    """The calls that one stage of an asset made in one go."""
 
     stage: str
     spec: Answering
     kind: Kind
     texts: tuple[str, ...]
-    """What some of the requests read, from all over the batch."""
+    """Texts of a sample of the requests, spread evenly over the batch."""
     calls: pl.DataFrame
-    """One line per call, in the order of the requests, those that are asked again behind them: row_id, prompt, key, attempt, prompt_tokens,
-    completion_tokens, error (the class), cached, size (of the request's text, in bytes), room (tokens that the answer may have)."""
+    """One line per call, in the order of the requests, with retries at the end: row_id, prompt, key, attempt,
+    prompt_tokens, completion_tokens, error (the class), cached, size (of the request's text, in bytes), room (tokens
+    that the answer may have)."""
     seconds: float
-    """How long it took, without opening the engine."""
+    """Duration of the batch, without opening the engine."""
     bytes: int
-    """What the answers that were asked for take in the response store, about."""
+    """Approximate size of the new answers in the response store."""
 
 
 @dataclass(frozen=True)
-class Embedded:
-    """Texts that were to be embedded."""
+class EmbeddingBatch:
+    """The texts that one stage of an asset embedded in one go."""
 
     stage: str
     spec: EmbedderSpec
     texts: int
-    """Distinct ones."""
+    """Number of distinct texts."""
     missing: tuple[str, ...]
-    """Those that were not in the store."""
+    """Texts that were not in the response store."""
     seconds: float
 
 
-class Observed(Inference):
-    """Model calls, remembered batch by batch."""
+class ObservedInference(Inference):
+    """A model client that records its calls batch by batch."""
 
     def __init__(self, store: ResponseStore, pool: "EnginePool | TimedPool", retries: Retries, progress: Any = None):
         self._opened = pool if isinstance(pool, TimedPool) else TimedPool(pool)
         super().__init__(store, self._opened, progress, retries=retries)  # pyright: ignore[reportArgumentType]
         self._responses = store
         self.batches: list[Batch] = []
-        self.embedded: list[Embedded] = []
+        self.embedded: list[EmbeddingBatch] = []
 
     def _ask(self, kind: Kind, spec: Answering, requests: Sequence[AnyRequest], stage: str) -> Answers:
         with self._clock() as clock:
             answers = super()._ask(kind, spec, requests, stage)
-        return self._remember(kind, spec, requests, stage, answers, clock)
+        self._record(kind, spec, requests, stage, answers, clock)
+        return answers
 
     def embed(self, spec: EmbedderSpec, texts: Sequence[str], stage: str) -> "np.ndarray":
-        """As always."""
+        """Embed texts like `Inference.embed`, and record the batch."""
         missing, distinct, _ = self._missing(spec, texts)
         with self._clock() as clock:
             vectors = super().embed(spec, texts, stage)
-        self.embedded.append(Embedded(stage, spec, distinct, missing, clock[0]))
+        self.embedded.append(EmbeddingBatch(stage, spec, distinct, missing, clock[0]))
         return vectors
 
     def _missing(self, spec: EmbedderSpec, texts: Sequence[str]) -> tuple[tuple[str, ...], int, pl.DataFrame]:
         by_key = {request_key(spec.identity, EmbedRequest(text)): text for text in texts}
-        found = self._responses.get("embed", spec.identity, list(by_key))
-        had = set(found["key"])
-        return tuple(text for key, text in by_key.items() if key not in had), len(by_key), found
+        stored = self._responses.get("embed", spec.identity, list(by_key))
+        keys = set(stored["key"])
+        return tuple(text for key, text in by_key.items() if key not in keys), len(by_key), stored
 
     @contextmanager
     def _clock(self) -> Iterator[list[float]]:
-        """Seconds of the block, without those in which an engine was opened."""
+        """Measure the seconds of a block, without those that opened an engine."""
         clock, before, began = [0.0], self._opened.opening, time.monotonic()
         yield clock
         clock[0] = time.monotonic() - began - (self._opened.opening - before)
 
-    def _remember(
+    def _record(
         self,
         kind: Kind,
         spec: Answering,
@@ -118,7 +120,7 @@ class Observed(Inference):
         stage: str,
         answers: Answers,
         clock: list[float],
-    ) -> Answers:
+    ) -> None:
         sizes = pl.DataFrame(
             {
                 "row_id": [request.row_id for request in requests],
@@ -134,77 +136,77 @@ class Observed(Inference):
         ).join(sizes, on=["row_id", "prompt"], how="left", maintain_order="left")  # fmt: skip
         texts = tuple(_text(request) for request in requests[:: max(1, len(requests) // _TEXTS)])
         self.batches.append(Batch(stage, spec, kind, texts, calls, clock[0], _stored_size(answers.frame)))
-        return answers
 
 
-class LookingUp(Observed):
-    """Answers come from the store alone; a request that it does not hold gets the error `not_asked`, and a text a vector of chance. Nothing is
-    written.
+class StoredInference(ObservedInference):
+    """A model client that answers from the response store alone and writes nothing.
+
+    A request without a stored response gets the error `not_asked`, a text without a stored vector gets a random one.
     """
 
     def __init__(self, store: ResponseStore, retries: Retries):
-        super().__init__(Overlay(store), EnginePool(Path(), lambda spec, models: Unasked()), retries)
+        super().__init__(OverlayStore(store), EnginePool(Path(), lambda spec, models: SilentEngine()), retries)
 
     @contextmanager
     def embedder(self, spec: EmbedderSpec) -> Iterator[Any]:
-        """One that knows no word: what is embedded in bulk costs no call, and a plan does without."""
-        yield Blind()
+        """Open an embedder to which every word is unknown: bulk embedding is no model call, so a plan leaves it out."""
+        yield BlindEmbedder()
 
     def embed(self, spec: EmbedderSpec, texts: Sequence[str], stage: str) -> "np.ndarray":
-        """The stored vectors, and vectors of chance, which are near to nothing, for the others."""
+        """Return the stored vectors, and for the other texts random ones, which are close to nothing."""
         import numpy as np
 
-        missing, distinct, found = self._missing(spec, texts)
-        self.embedded.append(Embedded(stage, spec, distinct, missing, 0.0))
+        missing, distinct, stored = self._missing(spec, texts)
+        self.embedded.append(EmbeddingBatch(stage, spec, distinct, missing, 0.0))
         if not texts:
             return np.empty((0, 0), dtype=np.float32)
-        width = found["vector"].to_numpy().shape[1] if found.height else _WIDTH
+        width = stored["vector"].to_numpy().shape[1] if stored.height else _WIDTH
         vectors = np.random.default_rng(len(texts)).normal(size=(len(texts), width)).astype(np.float32)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        if found.height:
+        if stored.height:
             keys = pl.Series("key", [request_key(spec.identity, EmbedRequest(text)) for text in texts])
-            places = pl.DataFrame({"key": keys}).with_row_index("place").join(found.with_row_index("line"), on="key")
-            vectors[places["place"].to_numpy()] = found["vector"].to_numpy()[places["line"].to_numpy()]
+            places = pl.DataFrame({"key": keys}).with_row_index("place").join(stored.with_row_index("line"), on="key")
+            vectors[places["place"].to_numpy()] = stored["vector"].to_numpy()[places["line"].to_numpy()]
         return vectors
 
 
-class Blind:
-    """An embedder that knows no word, so that nobody takes what it gives for a vector."""
+class BlindEmbedder:
+    """An embedder to which every word is unknown, so that its vectors are never used."""
 
     width = 1
 
     def encode(self, texts: Sequence[str]) -> "np.ndarray":
-        """A number per text."""
+        """Return a vector of one number per text."""
         import numpy as np
 
         return np.ones((len(texts), 1), np.float32)
 
     def read(self, texts: Sequence[str]) -> Reading:
-        """All of it is unknown."""
+        """Report every text as uncut and unknown."""
         import numpy as np
 
         return Reading(np.zeros(len(texts), bool), np.ones(len(texts), np.float32))
 
 
-class Unasked:
-    """An engine that answers nothing."""
+class SilentEngine:
+    """An engine on which every request fails."""
 
-    def run(self, requests: Sequence[Request], admit: Admit = always) -> Generator[tuple[int, Response], None, None]:
-        """Every request fails at once."""
+    def run(self, requests: Sequence[Request], admit: Admit = admit_all) -> Generator[tuple[int, Response], None, None]:
+        """Fail every request at once with `not_asked`."""
         for position in range(len(requests)):
-            yield position, failed(NOT_ASKED, "the response store does not hold it")
+            yield position, make_failure(NOT_ASKED, "the response store does not hold it")
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """Do nothing: there is nothing to release."""
 
 
-class Overlay(ResponseStore):
-    """A store that is read only: what is appended stays in memory."""
+class OverlayStore(ResponseStore):
+    """A response store that reads from another one and keeps appended lines in memory."""
 
     def __init__(self, below: ResponseStore):
         super().__init__(below.root)
         self._below = below
-        self._mine: dict[tuple[Kind, str], list[pl.DataFrame]] = {}
+        self._appended: dict[tuple[Kind, str], list[pl.DataFrame]] = {}
 
     def get(
         self,
@@ -214,32 +216,34 @@ class Overlay(ResponseStore):
         rooms: Sequence[int] | pl.Series | None = None,
         window: int | None = None,
     ) -> pl.DataFrame:
-        """The stored lines, and those in memory that were appended for a very key and room."""
-        found = self._below.get(kind, model, keys, rooms, window)
-        mine = self._mine.get((kind, model))
-        if not mine:
-            return found
+        """Return the stored lines, and the appended lines with exactly these keys and rooms."""
+        stored = self._below.get(kind, model, keys, rooms, window)
+        appended = self._appended.get((kind, model))
+        if not appended:
+            return stored
         pair = {"key": keys} if rooms is None else {"key": keys, "room": rooms}
         wanted = pl.DataFrame(
             pair, schema={"key": pl.String, "room": pl.Int64} if "room" in pair else {"key": pl.String}
         )
         added = (
-            pl.concat(mine).with_columns(room=pl.col("max_tokens").fill_null(0)).join(wanted, on=list(pair), how="semi")
+            pl.concat(appended)
+            .with_columns(room=pl.col("max_tokens").fill_null(0))
+            .join(wanted, on=list(pair), how="semi")
         )
-        added = added.unique(list(pair), keep="first").join(found, on=list(pair), how="anti")
-        return pl.concat([found, added.select(found.columns)])
+        added = added.unique(list(pair), keep="first").join(stored, on=list(pair), how="anti")
+        return pl.concat([stored, added.select(stored.columns)])
 
     def append(self, kind: Kind, model: str, lines: pl.DataFrame) -> None:
-        """Remember them."""
+        """Keep lines in memory."""
         if lines.height:
-            self._mine.setdefault((kind, model), []).append(lines)
+            self._appended.setdefault((kind, model), []).append(lines)
 
     def compact(self, above: int = 1, kind: Kind | None = None, model: str | None = None) -> None:
-        """Nothing: it is not ours."""
+        """Do nothing: the store below is read-only."""
 
 
 class TimedPool:
-    """A pool of engines that counts the seconds in which it opened one."""
+    """A pool of engines that counts the seconds it takes to open them."""
 
     def __init__(self, pool: EnginePool):
         self._pool = pool
@@ -250,13 +254,13 @@ class TimedPool:
 
     @contextmanager
     def engine(self, spec: Answering) -> Iterator[Any]:
-        """As the pool's."""
+        """Open an engine like `EnginePool.engine`."""
         with self._timed(self._pool.engine(spec)) as engine:
             yield engine
 
     @contextmanager
     def embedder(self, spec: EmbedderSpec) -> Iterator[Any]:
-        """As the pool's."""
+        """Open an embedder like `EnginePool.embedder`."""
         with self._timed(self._pool.embedder(spec)) as embedder:
             yield embedder
 
@@ -269,7 +273,7 @@ class TimedPool:
 
 
 def _text(request: AnyRequest) -> str:
-    """What a model reads of a request, without what its chat template adds."""
+    """Return the text of a request, without the additions of the chat template."""
     match request:
         case GenerateRequest() | RewardRequest():
             return "".join(turn["content"] for turn in request.messages)
@@ -280,12 +284,12 @@ def _text(request: AnyRequest) -> str:
 
 
 def _stored_size(answers: pl.DataFrame) -> int:
-    made = answers.filter(~pl.col("cached") & (pl.col("error").fill_null("") != NOT_ASKED)).select(
+    new = answers.filter(~pl.col("cached") & (pl.col("error").fill_null("") != NOT_ASKED)).select(
         pl.exclude("cached", "row_id", "prompt", "index")
     )
     buffer = io.BytesIO()
-    if made.height:
-        made.write_parquet(buffer, compression="zstd")
+    if new.height:
+        new.write_parquet(buffer, compression="zstd")
     return buffer.tell()
 
 

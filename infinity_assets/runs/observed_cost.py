@@ -1,4 +1,4 @@
-"""What the model calls of an asset have really come to since a plan was made."""
+"""Actual model calls, tokens and seconds of each asset since a plan was made."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -10,26 +10,30 @@ import polars as pl
 from infinity_assets.catalog.views import connect
 
 
-def used(data: Path, plan: Mapping[str, Any]) -> pl.DataFrame:
-    """One line per asset of the plan that was made since: asset, calls, prompt_tokens, completion_tokens, seconds.
+def actual_usage(data: Path, plan: Mapping[str, Any]) -> pl.DataFrame:
+    """Return the actual usage of the plan's assets that have been materialized since.
 
-    A call counts if it was made by a run since the plan, or found by it in the store because the plan's sample had made it. Seconds are those of
-    the materialisations, and so without the sample's.
+    A call counts if a run made it after the plan, or found it in the response store because the plan's sample had made
+    it. Seconds are those of the materializations, without the sample.
 
     Args:
         data: The data folder.
-        plan: What `infinity plan --json` wrote.
+        plan: The parsed output of `infinity plan --json`.
+
+    Returns:
+        One line per asset: asset, calls, prompt_tokens, completion_tokens, seconds.
     """
     asked = pl.DataFrame(
         {"request_key": [key for asset in plan["assets"] for key in asset["asked"]]}, schema={"request_key": pl.String}
     )
     since = datetime.fromisoformat(plan["made_at"])
     with connect(data, assets=()) as views:
-        made = views.sql(
+        materializations = views.sql(
             "select asset, seconds from materializations where finished_at > $since", params={"since": since}
         ).pl()
         calls = views.sql(
-            "select g.* from generations g join materializations m using (asset, partition, run_id) where m.finished_at > $since",
+            "select g.* from generations g join materializations m using (asset, partition, run_id) "
+            "where m.finished_at > $since",
             params={"since": since},
         ).pl()
     paid = pl.concat(
@@ -38,7 +42,9 @@ def used(data: Path, plan: Mapping[str, Any]) -> pl.DataFrame:
     once = paid.sort("cached").unique(["request_key", "attempt"], keep="first", maintain_order=True)
     tokens = once.group_by("asset").agg(pl.len().alias("calls"), pl.col("prompt_tokens", "completion_tokens").sum())
     planned = pl.DataFrame({"asset": [asset["asset"] for asset in plan["assets"]]}, schema={"asset": pl.String})
-    took = made.group_by("asset").agg(pl.col("seconds").sum())
-    return planned.join(took, on="asset", maintain_order="left").join(tokens, on="asset", how="left", maintain_order="left").with_columns(
-        pl.col("calls", "prompt_tokens", "completion_tokens").fill_null(0)
-    ).select("asset", "calls", "prompt_tokens", "completion_tokens", "seconds")  # fmt: skip
+    seconds = materializations.group_by("asset").agg(pl.col("seconds").sum())
+    usage = planned.join(seconds, on="asset", maintain_order="left").join(
+        tokens, on="asset", how="left", maintain_order="left"
+    )
+    counts = ("calls", "prompt_tokens", "completion_tokens")
+    return usage.with_columns(pl.col(counts).fill_null(0)).select("asset", *counts, "seconds")

@@ -1,4 +1,4 @@
-"""A plan, on the terminal and as JSON."""
+"""Tables, sentences and JSON of a plan."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -16,7 +16,7 @@ _WIDTH = 110
 
 
 def _ranged(estimate: Estimate | None, show: Callable[[float | None], str] = number) -> str:
-    """The value, and under it the range if there is one."""
+    """Return the value and, on a second line, its range if there is one."""
     if estimate is None:
         return "?"
     low, high = show(estimate.low), show(estimate.high)
@@ -24,16 +24,15 @@ def _ranged(estimate: Estimate | None, show: Callable[[float | None], str] = num
 
 
 def _between(low: str, high: str) -> str:
-    """`1.2-3.4k`, `8-12 min`: a unit that both have once."""
+    """Return a range such as `1.2-3.4k` or `8-12 min`, with a common unit written once."""
     one, other = (text.lstrip("0123456789.,") for text in (low, high))
     return f"{low.removesuffix(one) if one == other else low}-{high}"
 
 
 def plan_table(plan: Plan) -> Table:
-    """What every asset would do and cost, with 90 % ranges, and the totals."""
-    shown = _table(
-        f"What a run would do, from {'the response store alone' if plan.offline else f'a sample of {plan.sample} rows per asset'}"
-    )
+    """Return the table of a plan: one line per asset with 90 % ranges, and the totals."""
+    basis = "the response store alone" if plan.offline else f"a sample of {plan.sample} rows per asset"
+    shown = _table(f"What a run would do, from {basis}")
     shown.add_column("asset", no_wrap=True)
     sums = totals(plan.assets)
     priced = sums["cost"] is None or sums["cost"].value > 0
@@ -49,19 +48,19 @@ def plan_table(plan: Plan) -> Table:
     ):
         shown.add_column(column, justify="right")
 
-    def line(
-        name: str, rows: str, stored: str, asks: bool, of: Callable[[str], Estimate | None], disk: float | None
+    def add_line(
+        name: str, rows: str, stored: str, asks: bool, value_of: Callable[[str], Estimate | None], disk: float | None
     ) -> None:
-        counted = [_ranged(of(key)) if asks else "" for key in ("to_make", "prompt_tokens", "completion_tokens")]
-        cost = [_ranged(of("cost"), money) if asks else ""] if priced else []
-        shown.add_row(name, rows, stored, *counted, _ranged(of("seconds"), duration), *cost, size(disk))
+        counts = [_ranged(value_of(key)) if asks else "" for key in ("to_make", "prompt_tokens", "completion_tokens")]
+        cost = [_ranged(value_of("cost"), money) if asks else ""] if priced else []
+        shown.add_row(name, rows, stored, *counts, _ranged(value_of("seconds"), duration), *cost, size(disk))
 
     for asset in plan.assets:
         if not asset.known and not asset.stages:
             shown.add_row(asset.asset, *["?"] * (len(shown.columns) - 1))
             continue
         asks = asset.calls is None or asset.calls.value > 0
-        line(
+        add_line(
             asset.asset,
             _ranged(asset.rows),
             number(asset.stored) if asks else "",
@@ -70,7 +69,7 @@ def plan_table(plan: Plan) -> Table:
             asset.disk,
         )
     shown.add_section()
-    line("all", "", number(sums["stored"]), True, sums.get, sums["disk"])
+    add_line("all", "", number(sums["stored"]), True, sums.get, sums["disk"])
     return shown
 
 
@@ -87,60 +86,64 @@ def _table(title: str) -> Table:
 
 
 def summary(plan: Plan) -> Iterator[str]:
-    """What stands under the table."""
+    """Yield the sentences under the table of a plan."""
     if plan.engine_seconds:
         yield f"Starting the engines comes on top, once: {duration(plan.engine_seconds)}."
     if plan.sample_calls:
         yield (
-            f"The sample made {number(plan.sample_calls)} calls ({number(plan.sample_tokens)} tokens, {duration(plan.sample_seconds)}), which are "
-            "stored: those of rows that the run asks about are among its calls to make, and already paid."
+            f"The sample made {number(plan.sample_calls)} calls ({number(plan.sample_tokens)} tokens, "
+            f"{duration(plan.sample_seconds)}), and their responses are stored. Those that the run needs are among the "
+            "calls to make, but already paid."
         )
     if texts := sum(asset.embedded for asset in plan.assets):
-        yield f"Texts to embed: {number(texts)}; their time is in the column."
-    yield "Ranges hold the true number in 9 of 10 cases, as far as the sample's scatter tells; time is as it was measured, at the load of now."
+        yield f"Texts to embed: {number(texts)}. The column `time` includes them."
+    yield (
+        "Ranges contain the true number in 9 of 10 cases, as far as the sample's scatter shows. Times were measured "
+        "under the current load of this machine."
+    )
 
 
 def totals(assets: Sequence[AssetPlan]) -> dict[str, Any]:
-    """Of all assets together; null where one is not known."""
+    """Return the sums over all assets. A sum is None if one of its parts is None."""
 
-    def added(of: Callable[[AssetPlan], Estimate | None]) -> Estimate | None:
-        parts = [of(asset) for asset in assets]
+    def add_estimates(value_of: Callable[[AssetPlan], Estimate | None]) -> Estimate | None:
+        parts = [value_of(asset) for asset in assets]
         return None if None in parts else total(part for part in parts if part)
 
-    def plain(of: Callable[[AssetPlan], float | None]) -> float | None:
-        parts = [of(asset) for asset in assets]
+    def add_numbers(value_of: Callable[[AssetPlan], float | None]) -> float | None:
+        parts = [value_of(asset) for asset in assets]
         return None if None in parts else sum(part or 0.0 for part in parts)
 
     return {
-        "stored": plain(lambda a: a.stored),
-        "to_make": added(lambda a: a.to_make),
-        "prompt_tokens": added(lambda a: a.prompt_tokens),
-        "completion_tokens": added(lambda a: a.completion_tokens),
-        "seconds": added(lambda a: a.seconds),
-        "cost": added(lambda a: a.cost),
-        "disk": plain(lambda a: a.disk),
+        "stored": add_numbers(lambda a: a.stored),
+        "to_make": add_estimates(lambda a: a.to_make),
+        "prompt_tokens": add_estimates(lambda a: a.prompt_tokens),
+        "completion_tokens": add_estimates(lambda a: a.completion_tokens),
+        "seconds": add_estimates(lambda a: a.seconds),
+        "cost": add_estimates(lambda a: a.cost),
+        "disk": add_numbers(lambda a: a.disk),
     }
 
 
 def recompute_lines(plan: Plan) -> Iterator[str]:
-    """Why assets would be made again: a line per asset and reason, with the number of partitions it holds for."""
+    """Yield why assets would be materialized: a line per asset and reason, with the number of partitions concerned."""
     for asset, partitions in plan.reasons.items():
         by_reason: dict[str, list[str]] = {}
         for partition, reasons in partitions.items():
             for reason in reasons:
-                by_reason.setdefault(_for_all(str(reason), partition), []).append(partition)
-        for place, (reason, which) in enumerate(by_reason.items()):
-            where = "" if which == ["all"] else f" ({which[0]})" if len(which) == 1 else f" ({len(which)} partitions)"
-            yield f"{asset if not place else '':<24}{reason}{where}"
+                by_reason.setdefault(_without_partition(str(reason), partition), []).append(partition)
+        for place, (reason, names) in enumerate(by_reason.items()):
+            extent = "" if names == ["all"] else f" ({names[0]})" if len(names) == 1 else f" ({len(names)} partitions)"
+            yield f"{asset if not place else '':<24}{reason}{extent}"
 
 
-def _for_all(reason: str, partition: str) -> str:
-    """A reason in words that are the same for all partitions."""
+def _without_partition(reason: str, partition: str) -> str:
+    """Return a reason without the partition's name, so that it is equal for all partitions."""
     return reason.replace(f" ({partition})", "")
 
 
 def as_json(plan: Plan) -> dict[str, Any]:
-    """Every number of the plan. An estimate is an object of value, low and high (90 %)."""
+    """Return a plan as JSON. An estimate becomes an object with value, low and high (90 % interval)."""
 
     def described(asset: AssetPlan) -> dict[str, Any]:
         return {
@@ -198,11 +201,11 @@ def _as_json(estimate: Estimate | None) -> dict[str, float] | None:
 
 
 def compare_table(plan: dict[str, Any], used: pl.DataFrame) -> Table:
-    """A plan beside what was used: planned, actual, and by how many per cent the plan was over.
+    """Return the table that compares a plan with the actual usage, with the excess of the plan in percent.
 
     Args:
-        plan: What `as_json` gave.
-        used: What `catalog.used` gave.
+        plan: The result of `as_json`.
+        used: The result of `observed_cost.actual_usage`.
     """
     shown = _table("Planned / used, and by how much the plan was over")
     shown.add_column("asset", no_wrap=True)

@@ -1,4 +1,4 @@
-"""The lake in which a plan tries the graph out: links to the rows of the real one, and what came of a sample in place of what is out of date."""
+"""The lake of a plan: links to the real lake, and the results of a sample in place of outdated partitions."""
 
 import shutil
 import time
@@ -13,8 +13,15 @@ from infinity_assets.scoring import sample
 
 
 def mirror_of(lake: Lake, folder: Path, trained: Iterable[str]) -> Lake:
-    """A lake in an empty folder that holds links to the rows, manifests, annotations and trained weights of another and to what is said of
-    labels, and copies of what is known of its files.
+    """Mirror a lake in an empty folder.
+
+    The mirror links to the rows, manifests, annotations, trained weights, label overrides and vocabularies. The
+    fingerprints of source files are copied, because a plan writes them.
+
+    Args:
+        lake: The real lake.
+        folder: The empty folder.
+        trained: Assets that train a model.
     """
     mirror = Lake(folder)
     for root, pattern in (
@@ -31,30 +38,33 @@ def mirror_of(lake: Lake, folder: Path, trained: Iterable[str]) -> Lake:
             (folder / asset).symlink_to(weights)
     if (known := lake.catalog / "fingerprints").is_dir():
         shutil.copytree(known, mirror.catalog / "fingerprints")
-    for said in (lake.data / "labels.yaml", lake.data / "vocabularies"):
-        if said.exists():
-            (folder / said.name).symlink_to(said)
+    for path in (lake.data / "labels.yaml", lake.data / "vocabularies"):
+        if path.exists():
+            (folder / path.name).symlink_to(path)
     return mirror
 
 
 def forget(mirror: Lake, asset: str, partitions: Iterable[str]) -> None:
-    """Take away links."""
+    """Remove the rows and manifests of partitions from the mirror, but not the files that they link to."""
     for partition in partitions:
         for file in (mirror.rows_file(asset, partition), mirror.manifest_file(asset, partition)):
             file.unlink(missing_ok=True)
 
 
 def replace_rows(mirror: Lake, key: StepKey, outcome: Outcome) -> None:
-    """Put an outcome in the place of a link."""
-    forget(mirror, key.asset, [key.partition])  # the link goes, what it points to stays
+    """Replace the link to a partition by an outcome."""
+    forget(mirror, key.asset, [key.partition])
     mirror.commit(key, outcome, "plan", time.time())
 
 
-def described(rows: pl.DataFrame) -> pl.DataFrame:
-    """What is remembered of the rows that models are asked about: row_id, what strata are made of, and the length in bytes.
+def describe_rows(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the features of rows by which a sample is drawn and extrapolated.
 
     Args:
-        rows: Rows of the pool, or seeds and labels, whose text is `seed`.
+        rows: Rows with `messages`, or seeds and labels, whose text is `seed`.
+
+    Returns:
+        row_id; source, kind, language and operation as far as the rows have them; length, in bytes.
     """
     text = pl.col("seed")
     if "messages" in rows.columns:
@@ -63,27 +73,27 @@ def described(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.select("row_id", *strata, length=text.str.len_bytes().cast(pl.Int64))
 
 
-def height(outcome: Outcome) -> int:
-    """The number of its rows."""
+def count_rows(outcome: Outcome) -> int:
+    """Return the number of rows of an outcome."""
     return outcome.rows.lazy().select(pl.len()).collect().item()
 
 
-def without(outcome: Outcome, rows: pl.DataFrame) -> Outcome:
-    """The outcome without what came of some rows."""
-    gone = rows["row_id"]
+def remove_rows(outcome: Outcome, rows: pl.DataFrame) -> Outcome:
+    """Return the outcome without the given rows and their children."""
+    removed = rows["row_id"]
     if outcome.edges.height:
-        gone = pl.concat([gone, outcome.edges.filter(pl.col("parent_id").is_in(gone.implode()))["child_id"]])
-    return replace(outcome, rows=outcome.rows.lazy().filter(~pl.col("row_id").is_in(gone.implode())).collect())
+        removed = pl.concat([removed, outcome.edges.filter(pl.col("parent_id").is_in(removed.implode()))["child_id"]])
+    return replace(outcome, rows=outcome.rows.lazy().filter(~pl.col("row_id").is_in(removed.implode())).collect())
 
 
-def together(one: Outcome, other: Outcome) -> Outcome:
-    """The rows and edges of both."""
+def merge_outcomes(one: Outcome, other: Outcome) -> Outcome:
+    """Return the first outcome with the rows and edges of both."""
     rows = pl.concat([one.rows.lazy().collect(), other.rows.lazy().collect()]).unique("row_id", maintain_order=True)
     return replace(one, rows=rows, edges=pl.concat([one.edges, other.edges]))
 
 
-def children(outcome: Outcome) -> pl.DataFrame:
-    """The rows of an outcome and the row that each came of (itself, if no edge leads to it): row_id, parent."""
+def pair_with_parents(outcome: Outcome) -> pl.DataFrame:
+    """Return each row of an outcome with its parent, or with itself if it has no parent: row_id, parent."""
     rows = outcome.rows.lazy().select("row_id").collect()
     pairs = outcome.edges.select(row_id="child_id", parent="parent_id").join(
         rows, on="row_id", how="semi", maintain_order="left"
@@ -92,31 +102,34 @@ def children(outcome: Outcome) -> pl.DataFrame:
     return pl.concat([pairs.unique("row_id", keep="first", maintain_order=True), same])
 
 
-def filled(
+def fill_from_sample(
     outcomes: Mapping[str, Outcome], asked: Mapping[str, Outcome], sampled: pl.DataFrame, unanswered: pl.DataFrame
 ) -> dict[str, Outcome]:
-    """Tables of scores in which a row that was not asked about has the line of the sampled row that is most like it. The key is `row_id`, or the
-    first column of a table that has none.
+    """Fill the missing scores of tables: a row without an answer gets the line of the most similar sampled row.
 
     Args:
-        outcomes: The tables by partition, without the answers.
-        asked: The tables in which the sampled rows have theirs.
-        sampled: The sampled rows, as `described` gives them.
-        unanswered: All rows that lack an answer, likewise.
+        outcomes: The tables by partition, before the sample. Their key is `row_id`, or the first column if there is no
+            `row_id`.
+        asked: The tables with the answers for the sampled rows.
+        sampled: The sampled rows, as `describe_rows` returns them.
+        unanswered: All rows without an answer, in the same form.
+
+    Returns:
+        The filled tables, by partition.
     """
-    found = pl.concat([outcome.rows.lazy().collect() for outcome in asked.values()])
-    key = "row_id" if "row_id" in found.columns else found.columns[0]
-    lines = found.rename({key: "row_id"}).join(sampled, on="row_id", how="semi")
+    answered = pl.concat([outcome.rows.lazy().collect() for outcome in asked.values()])
+    key = "row_id" if "row_id" in answered.columns else answered.columns[0]
+    lines = answered.rename({key: "row_id"}).join(sampled, on="row_id", how="semi")
     others = unanswered.join(sampled, on="row_id", how="anti", maintain_order="left")
-    alike = others.select("row_id", like=sample.stand_ins(others, sampled))
+    alike = others.select("row_id", like=sample.match_stand_ins(others, sampled))
     guessed = alike.join(lines.rename({"row_id": "like"}), on="like", maintain_order="left").select(lines.columns)
     new = pl.concat([lines, guessed])
     tables = {}
     for partition, outcome in outcomes.items():
         rows = outcome.rows.lazy().collect().rename({key: "row_id"})
-        here = new.join(rows, on="row_id", how="semi")
+        own = new.join(rows, on="row_id", how="semi")
         tables[partition] = replace(
             outcome,
-            rows=pl.concat([rows.join(here, on="row_id", how="anti"), here]).sort("row_id").rename({"row_id": key}),
+            rows=pl.concat([rows.join(own, on="row_id", how="anti"), own]).sort("row_id").rename({"row_id": key}),
         )
     return tables

@@ -1,4 +1,4 @@
-"""From requests that were looked up and some that were asked to what all calls of an asset come to."""
+"""Projection of an asset's calls, tokens, duration and cost from stored responses and a sample."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,41 +16,44 @@ from infinity_assets.runs.plan import Stage
 from infinity_assets.settings.models import ModelSpec
 
 _CALLS = {
-    "row_id": pl.String, "prompt": pl.String, "key": pl.String, "attempt": pl.Int64, "prompt_tokens": pl.Int64, "completion_tokens": pl.Int64,
-    "error": pl.String, "cached": pl.Boolean, "size": pl.Int64, "room": pl.Int64, "model": pl.String, "call": pl.String, "stage": pl.String,
-    "again": pl.Boolean,
+    "row_id": pl.String, "prompt": pl.String, "key": pl.String, "attempt": pl.Int64, "prompt_tokens": pl.Int64,
+    "completion_tokens": pl.Int64, "error": pl.String, "cached": pl.Boolean, "size": pl.Int64, "room": pl.Int64,
+    "model": pl.String, "call": pl.String, "stage": pl.String, "again": pl.Boolean,
 }  # fmt: skip
 
 _Counts = tuple[Estimate, Estimate, Estimate | None, Estimate | None]
-"""Calls, calls to make, and the prompt and completion tokens of these."""
+"""Calls, calls to make, and the prompt and completion tokens of the calls to make."""
 
 
 @dataclass(frozen=True)
-class Known:
-    """What is known of an asset's calls."""
+class KnownCalls:
+    """The calls of an asset as far as they are known."""
 
     looked: Sequence[Batch]
-    """All requests that could be made from stored answers alone."""
+    """All requests that can be built from stored responses alone."""
     asked: Sequence[Batch]
-    """Those of the sample."""
+    """The requests of the sample."""
     population: pl.DataFrame
-    """The rows that models are asked about, and how many rows of the run each stands for: row_id, weight."""
+    """The rows that go to models, and the number of rows of the run that each stands for: row_id, weight."""
     unanswered: pl.DataFrame
-    """Those of them that lack an answer: row_id."""
+    """The rows of the population without an answer: row_id."""
     sampled: pl.DataFrame
-    """Those that were asked, and how many of the unanswered each stands for: row_id, weight."""
+    """The sampled rows, and the number of unanswered rows that each stands for: row_id, weight."""
     real: bool
-    """Whether the rows are those of the run."""
+    """Whether the rows are the rows of the run itself."""
     rows: Estimate
-    """Their number, where it is an estimate; else 1, without error."""
+    """The estimated number of rows; 1 without error if it is known exactly."""
     rates: Mapping[str, list[tuple[float, float, float]]]
-    """By model: prompt tokens, completion tokens and seconds of batches."""
+    """Prompt tokens, completion tokens and seconds of batches, by model."""
     before: pl.DataFrame
     """Calls of earlier runs: prompt, model, completion_tokens."""
 
 
 def calls_of(batches: Sequence[Batch]) -> pl.DataFrame:
-    """The calls of some batches, with their model, kind (`call`), stage, and whether they repeat one whose answer could not be used (`again`)."""
+    """Return the calls of batches with their model, kind (`call`) and stage.
+
+    `again` is true for a call that repeats another one because its answer could not be used.
+    """
     frames = [
         batch.calls.with_columns(
             model=pl.lit(batch.spec.identity),
@@ -63,8 +66,8 @@ def calls_of(batches: Sequence[Batch]) -> pl.DataFrame:
     return pl.concat(frames) if frames else pl.DataFrame(schema=_CALLS)
 
 
-def project(known: Known) -> list[Stage]:
-    """What the calls come to, by prompt and model."""
+def project(known: KnownCalls) -> list[Stage]:
+    """Project the calls of an asset, by prompt and model."""
     looked, asked = calls_of(known.looked), calls_of(known.asked)
     batches = {
         (prompt, b.spec.identity): b for b in (*known.asked, *known.looked) for prompt in b.calls["prompt"].unique()
@@ -72,22 +75,16 @@ def project(known: Known) -> list[Stage]:
     stages = []
     groups = pl.concat([looked, asked]).select("call", "prompt", "model", "stage", "again").unique(maintain_order=True)
     for call, prompt, model, stage, again in groups.rows():
-        here = (
-            (pl.col("call") == call)
-            & (pl.col("prompt") == prompt)
-            & (pl.col("model") == model)
-            & (pl.col("stage") == stage)
-        )
-        found, made = (calls.filter(here & (pl.col("again") == again)) for calls in (looked, asked))
+        of_stage = (pl.col("call") == call) & (pl.col("model") == model) & (pl.col("stage") == stage)
+        of_group = of_stage & (pl.col("prompt") == prompt) & (pl.col("again") == again)
+        stored, sampled = (calls.filter(of_group) for calls in (looked, asked))
         batch = batches[prompt, model]
-        # If every request of the sample had been made without an answer, all requests were.
-        if made.join(found, on="key", how="anti").is_empty():
-            others = pl.concat([looked, asked]).filter(
-                (pl.col("call") == call) & (pl.col("model") == model) & (pl.col("stage") == stage)
-            )
-            counts = _counted(known, batch, found, made, others)
+        # If stored responses alone led to every request of the sample, they led to all requests.
+        if sampled.join(stored, on="key", how="anti").is_empty():
+            others = pl.concat([looked, asked]).filter(of_stage)
+            counts = _count(known, batch, stored, sampled, others)
         else:
-            counts = _expanded(known, found, made)
+            counts = _expand(known, stored, sampled)
         calls, to_make, prompt_tokens, completion_tokens = (
             count.among(known.rows) if count else None for count in counts
         )
@@ -100,22 +97,25 @@ def project(known: Known) -> list[Stage]:
     return stages
 
 
-def _counted(known: Known, batch: Batch, found: pl.DataFrame, made: pl.DataFrame, others: pl.DataFrame) -> _Counts:
-    """Where all requests are known: their number as it is, their tokens by their sizes; of a prompt that has no answer, as those to the other
-    prompts of its stage are.
+def _count(
+    known: KnownCalls, batch: Batch, stored: pl.DataFrame, sampled: pl.DataFrame, others: pl.DataFrame
+) -> _Counts:
+    """Count calls whose requests are all known, and predict their tokens from their sizes.
+
+    A prompt without an answer is taken to have answers like the other prompts of its stage.
     """
-    one = _each(known, found)
+    one = _rows_per_call(known, stored)
     lacking = pl.col("error").fill_null("") == NOT_ASKED
-    fresh = found.filter(lacking).unique("key")
-    answered = pl.concat([found.filter(~lacking), made]).unique("key", keep="last")
+    fresh = stored.filter(lacking).unique("key")
+    answered = pl.concat([stored.filter(~lacking), sampled]).unique("key", keep="last")
     if answered.is_empty():
         answered = others.filter(~lacking).unique("key", keep="last")
-    calls, to_make = Estimate(found.height * one), Estimate(fresh.height * one)
-    paid = (made if known.real else made.head(0)).join(fresh, on="key", how="semi").unique("key")
+    calls, to_make = Estimate(stored.height * one), Estimate(fresh.height * one)
+    paid = (sampled if known.real else sampled.head(0)).join(fresh, on="key", how="semi").unique("key")
     rest = fresh.join(paid, on="key", how="anti")
     count, size = rest.height * one, float(rest["size"].sum()) * one
     if answered.is_empty() and rest.height:
-        return calls, to_make, *_unanswered(known, batch, rest, count, size)
+        return calls, to_make, *_estimate_unanswered(known, batch, rest, count, size)
     sizes, read, written = (
         answered[name].cast(pl.Float64).to_numpy() for name in ("size", "prompt_tokens", "completion_tokens")
     )
@@ -126,30 +126,30 @@ def _counted(known: Known, batch: Batch, found: pl.DataFrame, made: pl.DataFrame
     return calls, to_make, prompt_tokens, completion_tokens
 
 
-def _expanded(known: Known, found: pl.DataFrame, made: pl.DataFrame) -> _Counts:
-    """Where answers decide which requests there are: what the sample's rows came to stands for all."""
+def _expand(known: KnownCalls, stored: pl.DataFrame, sampled: pl.DataFrame) -> _Counts:
+    """Estimate calls whose requests depend on answers, from the calls of the sampled rows."""
     share = known.sampled.height / known.unanswered.height if known.real else 0.0
 
-    def expanded(values: pl.Expr) -> Estimate:
-        per_row = made.group_by("row_id").agg(values.cast(pl.Float64).alias("value"))
+    def estimate_total(values: pl.Expr) -> Estimate:
+        per_row = sampled.group_by("row_id").agg(values.cast(pl.Float64).alias("value"))
         line = known.sampled.join(per_row, on="row_id", how="left", maintain_order="left")
         return expand(line["value"].fill_null(0.0).to_numpy(), line["weight"].to_numpy(), share)
 
-    settled = found.join(known.unanswered, on="row_id", how="anti")
+    settled = stored.join(known.unanswered, on="row_id", how="anti")
     fresh = ~pl.col("cached")
     prompt_tokens, completion_tokens = (
-        expanded(pl.col(name).filter(fresh).sum()) for name in ("prompt_tokens", "completion_tokens")
+        estimate_total(pl.col(name).filter(fresh).sum()) for name in ("prompt_tokens", "completion_tokens")
     )
     return (
-        expanded(pl.len()) + Estimate(settled.height * _each(known, settled)),
-        expanded(fresh.sum()),
+        estimate_total(pl.len()) + Estimate(settled.height * _rows_per_call(known, settled)),
+        estimate_total(fresh.sum()),
         prompt_tokens,
         completion_tokens,
     )
 
 
-def _each(known: Known, calls: pl.DataFrame) -> float:
-    """How many calls each of these stands for: where the rows came from a sample, several."""
+def _rows_per_call(known: KnownCalls, calls: pl.DataFrame) -> float:
+    """Return the number of calls of the run that each of these calls stands for: more than 1 for sampled rows."""
     if not known.population.height or not calls.height:
         return 1.0
     weights = (
@@ -160,11 +160,13 @@ def _each(known: Known, calls: pl.DataFrame) -> float:
     return float(weights.sum()) / calls.height
 
 
-def _unanswered(
-    known: Known, batch: Batch, fresh: pl.DataFrame, count: float, size: float
+def _estimate_unanswered(
+    known: KnownCalls, batch: Batch, fresh: pl.DataFrame, count: float, size: float
 ) -> tuple[Estimate | None, Estimate | None]:
-    """Tokens of requests of which none was answered: of prompts by the tokenizer; of answers as those to the same prompt were in earlier runs, or
-    where they can only have one length.
+    """Estimate the prompt and completion tokens of requests if there is no answer to learn from.
+
+    Prompts are counted by the tokenizer. Answers are known if they have room for one token, else they are taken to be
+    like the answers to the same prompt in earlier runs; without those the estimate is None.
     """
     try:
         length = tokens_of(batch.spec, models_dir()).count if isinstance(batch.spec, ModelSpec) else estimate
@@ -181,9 +183,9 @@ def _unanswered(
 
 
 def _time(
-    known: Known, spec: Answering, stage: str, prompt: Estimate | None, completion: Estimate | None
+    known: KnownCalls, spec: Answering, stage: str, prompt: Estimate | None, completion: Estimate | None
 ) -> float | None:
-    """By the settings, else as the sample's batches of the stage went, else as other batches of the model did."""
+    """Return the seconds of calls: by the settings, else by the sample's batches of the stage, else by the model's."""
     if prompt is None or completion is None:
         return None
     if not prompt.value + completion.value:

@@ -1,4 +1,4 @@
-"""Runs the graph in this process, as `infinity run` does: registers the sources, then the two jobs one after the other."""
+"""Runs of the graph in this process, for `infinity run`: register the sources, then execute the two jobs in order."""
 
 import os
 import re
@@ -17,7 +17,7 @@ from infinity_assets.catalog.lake import Lake
 from infinity_assets.compilation import compile_kernels, is_compiled
 from infinity_assets.errors import InfinityError
 from infinity_assets.inference.budget import BudgetSpent
-from infinity_assets.progress import Expected, Reporter, reporting_to
+from infinity_assets.progress import Expected, Reporter, use_reporter
 from infinity_assets.reading.pool import Pool
 from infinity_assets.reading.reader import start_processes
 from infinity_assets.settings import Settings
@@ -51,13 +51,13 @@ concurrency:
 
 @dataclass(frozen=True)
 class Fault:
-    """Why an asset or a check of it failed."""
+    """The failure of an asset or of one of its checks."""
 
     asset: str
     sentence: str
     trace: str
     stopped: bool = False
-    """Whether nothing went wrong: the budget was spent."""
+    """Whether the run stopped because the budget was spent."""
 
 
 class Runner:
@@ -67,8 +67,8 @@ class Runner:
         data: The data folder.
         pool: The folders of the pool.
         reporter: Shows progress.
-        instance: Where Dagster keeps its records of the runs; by default the instance that `dagster_home` configures.
-        definitions: The graph; by default that of `infinity_assets.definitions`.
+        instance: The Dagster instance that records the runs; by default the one that `dagster_home` configures.
+        definitions: The graph; by default the one in `infinity_assets.definitions`.
     """
 
     def __init__(
@@ -79,46 +79,51 @@ class Runner:
         instance: dg.DagsterInstance | None = None,
         definitions: dg.Definitions | None = None,
     ):
-        self._data, self._pool, self._reporter, self._instance, self._given = (
-            data,
-            pool,
-            reporter,
-            instance,
-            definitions,
-        )
+        self._data = data
+        self._pool = pool
+        self._reporter = reporter
+        self._instance = instance
+        self._definitions = definitions
 
     def run(self, until: str | None = None, force: bool = False, budget: Calls | None = None) -> list[Fault]:
-        """Materialise the graph, or what `until` needs of it, and spend no more than `budget` on model calls (null: what the settings say).
+        """Materialize the graph.
+
+        Args:
+            until: Materialize only this asset and what is upstream of it.
+            force: Whether partitions that are up to date are materialized again.
+            budget: Limit on model calls; by default the limit of the settings.
 
         Returns:
-            What failed; empty if all went well.
+            The failures; empty if all went well.
 
         Raises:
-            InfinityError: There is no asset of that name.
+            InfinityError: There is no asset `until`.
         """
         start_processes(Settings().ingest.workers)
         from infinity_assets.defs.automation import register_sources, remember_state, sources_state, whole_range
         from infinity_assets.defs.jobs import build_sets, ingest_sources
         from infinity_assets.defs.partitions import SHARDS, SOURCES
 
-        definitions, allowed, tokens, cost = self._given or _definitions(), budget or Settings().calls, 0, 0.0
+        definitions = self._definitions or _definitions()
+        allowed = budget or Settings().calls
+        tokens, cost = 0, 0.0
         wanted = _needed(definitions, until)
-        os.environ["INFINITY_DATA"] = str(self._data)  # where the assets look, in this process and in those it starts
-        with self._opened_instance() as instance, reporting_to(self._reporter):
+        os.environ["INFINITY_DATA"] = str(self._data)  # read by the assets, in this process and its children
+        with self._open_instance() as instance, use_reporter(self._reporter):
             lake = Lake(self._data)
-            state = sources_state(self._pool)  # of before, so that a change while the run goes on is seen
+            state = sources_state(self._pool)  # taken before the run, so that a change during the run is noticed
             register_sources(instance, self._pool, lake)
-            # What is no longer in the graph (a later round, after the number of rounds was lowered) must not be counted.
+            # Assets that left the graph (a later round, after the number of rounds was lowered) must not be counted.
             for asset in lake.assets() - {
                 key.to_user_string() for key in definitions.resolve_asset_graph().get_all_asset_keys()
             }:
                 lake.prune(asset, keep=())
-            # Dagster would send what the steps print through files and back: the terminal is ours.
+            # By default Dagster sends the output of steps through files, which garbles the progress display.
             instance._compute_log_manager = NoOpComputeLogManager()
             sources = instance.get_dynamic_partitions(SOURCES.name or "")
             self._reporter.expect(_expected(lake, wanted, sources))
             if not is_compiled():
-                with self._reporter.starting(
+                with self._reporter.show_startup(
                     "the compiler for the loops over texts, once on this machine: about 30 seconds"
                 ):
                     compile_kernels()
@@ -148,7 +153,7 @@ class Runner:
         return []
 
     @contextmanager
-    def _opened_instance(self) -> Iterator[dg.DagsterInstance]:
+    def _open_instance(self) -> Iterator[dg.DagsterInstance]:
         if self._instance is not None:
             yield self._instance
             return
@@ -159,37 +164,43 @@ class Runner:
 
 @cache
 def _definitions() -> dg.Definitions:
-    """The definitions of this process: Dagster takes half a second to load them."""
+    """Return the definitions, loaded once per process: Dagster takes half a second to load them."""
     from infinity_assets.definitions import defs
 
     return defs()
 
 
 def _expected(lake: Lake, wanted: Collection[dg.AssetKey], sources: Collection[str]) -> list[Expected]:
-    """Return the assets of a run with their expected duration: that of their last materialisation, or of one on the sample sources."""
+    """Return the assets of a run with their expected duration.
+
+    The duration is taken from the last materialization, or from one on the sample sources.
+    """
     from infinity_assets.defs.registry import REGISTERED
 
-    found = []
+    expected = []
     for name in (key.to_user_string() for key in wanted):
         if registered := REGISTERED.get(name):
             partitions = registered.partition_names(sources)
-            made = [manifest for partition in partitions if (manifest := lake.manifest(name, partition))]
+            manifests = [manifest for partition in partitions if (manifest := lake.manifest(name, partition))]
             seconds = (
-                sum(manifest.seconds for manifest in made) * len(partitions) / len(made) if made else registered.seconds
+                sum(manifest.seconds for manifest in manifests) * len(partitions) / len(manifests)
+                if manifests
+                else registered.seconds
             )
-            found.append(Expected(name, max(len(partitions), 1), seconds))
-    return found
+            expected.append(Expected(name, max(len(partitions), 1), seconds))
+    return expected
 
 
 def _left(allowed: Calls, tokens: int, cost: float) -> dict[str, int | float | None]:
-    """Return what is left of a budget, as the resource of the models is configured: never 0, which no budget can be."""
+    """Return the configuration of the models resource with the rest of a budget, above 0 because no budget can be 0."""
     left_tokens = None if allowed.budget_tokens is None else max(allowed.budget_tokens - tokens, 1)
     left_cost = None if allowed.budget_cost is None else max(allowed.budget_cost - cost, 1e-9)
-    return {"budget_tokens": left_tokens, "budget_cost": left_cost}
+    # At the terminal the user repeats a failed run.
+    return {"budget_tokens": left_tokens, "budget_cost": left_cost, "retries": 0}
 
 
 def _needed(definitions: dg.Definitions, until: str | None) -> set[dg.AssetKey]:
-    """All assets, or the one named and what is upstream of it."""
+    """Return all assets, or the named one and what is upstream of it."""
     graph = definitions.resolve_asset_graph()
     everything = graph.get_all_asset_keys()
     if until is None:
@@ -203,18 +214,19 @@ def _needed(definitions: dg.Definitions, until: str | None) -> set[dg.AssetKey]:
 
 
 def dagster_home(data: Path) -> Path:
-    """Where the Dagster instance of a data folder is configured.
+    """Return the folder that configures the Dagster instance of a data folder.
 
-    DAGSTER_HOME if it is set; the working directory if its `data` is meant and it has a dagster.yaml; else the data folder itself. The data
-    folder gets a dagster.yaml of ours, and another one if it was moved; one that is not ours is left alone.
+    It is DAGSTER_HOME if that is set; the working directory if it has a dagster.yaml and its `data` is the data folder;
+    else the data folder itself. The data folder then gets a dagster.yaml, which is rewritten if the folder was moved. A
+    dagster.yaml that this function did not write is left alone.
     """
-    here = Path.cwd()
-    ours = data == here / "data" and (here / "dagster.yaml").exists()
-    home = Path(os.environ.get("DAGSTER_HOME", here if ours else data))
+    cwd = Path.cwd()
+    ours = data == cwd / "data" and (cwd / "dagster.yaml").exists()
+    home = Path(os.environ.get("DAGSTER_HOME", cwd if ours else data))
     if home == data:
         file, text = data / "dagster.yaml", _LOCAL_HOME.replace("HOME", str(data / ".dagster").replace("'", "''"))
-        found = file.read_text(encoding="utf-8") if file.exists() else _OURS
-        if found.startswith(_OURS) and found != text:
+        present = file.read_text(encoding="utf-8") if file.exists() else _OURS
+        if present.startswith(_OURS) and present != text:
             write_text(text, file)
     return home
 
@@ -223,11 +235,12 @@ def _fault(event: DagsterEvent) -> Fault:
     failure = event.step_failure_data
     error = failure.error
     trace = error.to_string() if error else ""
-    while error and error.cause and not re.match(r"infinity_assets[\w.]*\.\w+: ", error.message):  # ours say it best
+    # An error of this project has the clearest message of the chain.
+    while error and error.cause and not re.match(r"infinity_assets[\w.]*\.\w+: ", error.message):
         error = error.cause
     asset = (event.step_key or "").removesuffix("_invariants")
     if error is None:
-        return Fault(asset, "it failed without saying why.", trace)
+        return Fault(asset, "it failed without a message.", trace)
     message = error.message.strip()
     message = re.sub(rf"^infinity_assets[\w.]*\.{error.cls_name}: ", "", message)
     if error.cls_name == "DagsterExecutionInterruptedError":

@@ -1,11 +1,12 @@
-"""Programs that a model wrote, run where they can do no harm.
+"""Sandbox for programs that a model wrote.
 
-Every program runs in a Python process of its own (`child.py`, which says what it is denied and by what), with an empty working folder and an
-empty environment, the standard library and nothing else. Nothing of it is ever run in this process. Time is counted in seconds of the processor,
-so that a busy machine changes no result; one that waits instead is stopped after four times as many. What cannot be confined is not run.
+Every program runs in a separate Python process (`child.py`, which documents its restrictions) with an empty working
+folder, an empty environment and only the standard library. No code of it runs in this process. Time is processor time,
+so a busy machine changes no result; a program that waits instead is stopped after four times the limit. A program is
+not run if it cannot be confined.
 
-The wall is made for programs that are wrong and for those that misbehave. A program that is out to forge its own report runs in the same interpreter
-as the reporter and might.
+The sandbox protects against faulty and misbehaving programs. A program that forges its own report might succeed,
+because it runs in the same interpreter as the reporter.
 """
 
 import json
@@ -29,27 +30,27 @@ Status = Literal["passed", "failed", "timeout", "refused"]
 
 _CHILD = Path(__file__).with_name("child.py")
 _COMMAND = (sys.executable, "-s", "-S", "-B", "-P", "-X", "utf8", str(_CHILD))
-_ENVIRONMENT = {"PYTHONHASHSEED": "0"}  # sets come in the same order in every run
+_ENVIRONMENT = {"PYTHONHASHSEED": "0"}  # fixes the order of sets
 NOT_RUN = "not run: "
-"""How the reason begins where a program was refused whatever it holds."""
+"""Prefix of the reason if a program was refused regardless of its content."""
 
-_START = 2.0
+_START_SECONDS = 2.0
 """Seconds that the process has to start."""
-_REPORT = 64 << 10
+_REPORT_BYTES = 64 << 10
 _SLOTS = threading.BoundedSemaphore(os.cpu_count() or 1)
-"""Programs that run at a time, whoever asks for them: one that waits for a processor would be taken for one that waits."""
+"""Limit on concurrent programs of all callers: a program that waits for a processor would count as waiting."""
 
 
 class Verdict(NamedTuple):
-    """What became of a program."""
+    """The outcome of a program."""
 
     status: Status
-    """`passed`: it ran to its last line. `failed`: it did not. `timeout`: it took too long. `refused`: it was not run, because it could not
-    be confined, or it tried what it must not."""
+    """`passed`: it ran to its last line. `failed`: it did not. `timeout`: it took too long. `refused`: it was not run
+    because it could not be confined, or it tried something forbidden."""
     reason: str | None
-    """In words; null if it passed."""
+    """Reason in words; None if the program passed."""
     seconds: float
-    """From start to end."""
+    """Duration from start to end."""
 
 
 def run(
@@ -58,7 +59,14 @@ def run(
     workers: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Verdict]:
-    """The verdicts on some programs, in their order, as many at a time as there are workers (null: cores)."""
+    """Run programs in the sandbox and return their verdicts, in order.
+
+    Args:
+        programs: Source texts.
+        limits: Limits on time, memory and files.
+        workers: Number of concurrent programs; None for the number of cores.
+        progress: Callback with the numbers of finished programs and of all programs.
+    """
     verdicts: dict[int, Verdict] = {}
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
         running = {pool.submit(run_one, program, limits): place for place, program in enumerate(programs)}
@@ -69,18 +77,19 @@ def run(
 
 
 def run_one(program: str, limits: Limits = Limits()) -> Verdict:
-    """The verdict on a program."""
+    """Run a program in the sandbox and return its verdict."""
     with _SLOTS:
         return _run_one(program, limits)
 
 
 def _run_one(program: str, limits: Limits) -> Verdict:
-    token, began = secrets.token_hex(16), time.monotonic()
+    token = secrets.token_hex(16)
+    began = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="sandbox-"))
     try:
         with tempfile.TemporaryFile() as task, tempfile.TemporaryFile() as report:
-            told = {"seconds": limits.seconds, "memory": limits.memory_mb << 20, "file_size": limits.file_mb << 20}
-            task.write(json.dumps({"program": program, "token": token, "limits": told}).encode())
+            bounds = {"seconds": limits.seconds, "memory": limits.memory_mb << 20, "file_size": limits.file_mb << 20}
+            task.write(json.dumps({"program": program, "token": token, "limits": bounds}).encode())
             task.seek(0)
             process = subprocess.Popen(
                 _COMMAND,
@@ -93,21 +102,22 @@ def _run_one(program: str, limits: Limits) -> Verdict:
             )
             stopped = _wait(process, folder, limits, began)
             report.seek(0)
-            lines = _lines(report.read(_REPORT))
+            lines = _parse_report(report.read(_REPORT_BYTES))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return Verdict(*_judged(lines, token, stopped, process.returncode), time.monotonic() - began)
+    return Verdict(*_judge(lines, token, stopped, process.returncode), time.monotonic() - began)
 
 
 def _wait(process: subprocess.Popen[bytes], folder: Path, limits: Limits, began: float) -> tuple[Status, str] | None:
-    """Wait for the end, or make it; then why."""
-    pause, stopped = 0.002, None
+    """Wait until the process ends, or kill it when it exceeds a limit and return status and reason."""
+    pause = 0.002
+    stopped = None
     while process.poll() is None:
         pause = min(pause * 1.5, 0.05)
         time.sleep(pause)
-        if time.monotonic() - began > _START + 4 * limits.seconds:
+        if time.monotonic() - began > _START_SECONDS + 4 * limits.seconds:
             stopped = "timeout", f"it waited longer than {4 * limits.seconds} seconds"
-        elif _size(folder) > limits.folder_mb << 20:
+        elif _folder_size(folder) > limits.folder_mb << 20:
             stopped = "failed", f"it wrote more than {limits.folder_mb} MiB"
         if stopped:
             process.kill()
@@ -116,37 +126,37 @@ def _wait(process: subprocess.Popen[bytes], folder: Path, limits: Limits, began:
     return stopped
 
 
-def _size(folder: Path) -> int:
+def _folder_size(folder: Path) -> int:
     try:
         return sum(file.lstat().st_size for file in folder.rglob("*"))
-    except OSError:  # it goes away as we look
+    except OSError:  # a file was removed meanwhile
         return 0
 
 
-def _lines(report: bytes) -> list[dict]:
+def _parse_report(report: bytes) -> list[dict]:
     lines = []
     for line in report.splitlines():
         try:
-            found = json.loads(line)
+            value = json.loads(line)
         except ValueError:
             continue
-        if isinstance(found, dict):
-            lines.append(found)
+        if isinstance(value, dict):
+            lines.append(value)
     return lines
 
 
-def _judged(lines: list[dict], token: str, stopped: tuple[Status, str] | None, code: int) -> tuple[Status, str | None]:
-    told = {name: value for line in reversed(lines) for name, value in line.items()}  # the first of a name holds
-    if "unsafe" in told or "ready" not in told:
-        return "refused", NOT_RUN + str(told.get("unsafe", "the process did not start"))
-    if "refused" in told:
-        return "refused", str(told["refused"])
+def _judge(lines: list[dict], token: str, stopped: tuple[Status, str] | None, code: int) -> tuple[Status, str | None]:
+    report = {name: value for line in reversed(lines) for name, value in line.items()}  # the first value of a name wins
+    if "unsafe" in report or "ready" not in report:
+        return "refused", NOT_RUN + str(report.get("unsafe", "the process did not start"))
+    if "refused" in report:
+        return "refused", str(report["refused"])
     if stopped:
         return stopped
-    if code == -signal.SIGXCPU or (code == -signal.SIGKILL and "failed" not in told):
+    if code == -signal.SIGXCPU or (code == -signal.SIGKILL and "failed" not in report):
         return "timeout", "it used up its processor time"
-    if told.get("done") == token:
+    if report.get("done") == token:
         return "passed", None
-    if "failed" in told:
-        return "failed", str(told["failed"])
+    if "failed" in report:
+        return "failed", str(report["failed"])
     return "failed", f"it ended by signal {-code}" if code < 0 else "it ended before its tests did"

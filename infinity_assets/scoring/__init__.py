@@ -1,1 +1,1 @@
-"""What is measured of a row: language, domain, labels, likelihood, quality. Pure functions; the models are asked by the Dagster layer."""
+"""Measures of rows: language, domain, labels, likelihood, quality. The Dagster layer calls the models."""

@@ -1,4 +1,4 @@
-"""What a text is about and in which language, for rows whose source does not say it."""
+"""Language and domain of rows whose source does not name them."""
 
 import polars as pl
 
@@ -6,18 +6,18 @@ from infinity_assets.rows import conversation
 from infinity_assets.scoring import domain, language
 
 _ROWS = 4000
-"""Rows at a time, for memory's sake."""
+"""Rows per batch, to limit memory."""
 
 
-def with_language_and_domain(rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows with `language` and `domain` told from their text where they are null."""
+def fill_language_and_domain(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows with nulls in `language` and `domain` filled from their text."""
     tag = language.detect(conversation.content_of("user", "assistant"))
     label = domain.classify(conversation.content_of("user"), conversation.answer())
-    told = [
+    filled = [
         name.fill_null(by)
         for name, by in ((pl.col("language"), tag), (pl.col("domain"), label))
         if rows[name.meta.output_name()].has_nulls()
     ]
-    if not told:
+    if not filled:
         return rows
-    return pl.concat([part.with_columns(told) for part in rows.iter_slices(_ROWS)])
+    return pl.concat([part.with_columns(filled) for part in rows.iter_slices(_ROWS)])

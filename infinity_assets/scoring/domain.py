@@ -2,12 +2,13 @@
 
 math       asks for a calculation, a proof, an equation or a number that has to be worked out.
 code       asks for a program, a query, a command or markup, or about programming and its tools.
-knowledge  has an answer that is right or wrong by the world or by a given text: facts, explanations, how something known is done, reading
-           comprehension, summary, extraction, classification, choice among options; a passage of facts.
-chat       everything open: conversation, small talk, advice and ideas, role play, stories and other writing, translation and editing.
+knowledge  has an answer that the world or a given text makes right or wrong: facts, explanations, established
+           procedures, reading comprehension, summary, extraction, classification, multiple choice; a passage of facts.
+chat       everything open: conversation, small talk, advice and ideas, role play, stories and other writing,
+           translation and editing.
 
-A linear model over hashed words and characters decides; `infinity_assets_tests/benchmarks/train_domain.py` makes its weights. What it was
-trained on and how often it is right: docs/language_and_domain.md.
+A linear model over hashed words and characters decides. `infinity_assets_tests/benchmarks/train_domain.py` trains its
+weights; docs/language_and_domain.md documents the training data and the accuracy.
 """
 
 import unicodedata
@@ -20,25 +21,29 @@ import polars as pl
 from infinity_assets.rows.domains import DOMAINS
 
 WEIGHTS = Path(__file__).with_name("domain.npz")
-"""weights: int8, buckets x domains. scale: what one step of a domain's column is worth. bias: one per domain."""
+"""weights: int8, buckets x domains. scale: size of one step of each domain's column. bias: one per domain."""
 
 _BITS = 16
 BUCKETS = 2**_BITS
-_HEAD, _TAIL, _ANSWER = 400, 200, 200
-"""Characters read: the beginning and the end of the prompt, the beginning of the answer. Requests stand at either end of a long prompt."""
+_HEAD = 400
+_TAIL = 200
+_ANSWER = 200
+"""Characters read from the start and the end of the prompt, where long prompts put the request, and from the start of
+the answer."""
 _LONGEST_RUN = 3
-"""Tokens in a row that make a feature, at most."""
+"""Maximum number of consecutive tokens in a feature."""
 _ROWS = 1000
-"""Rows at a time: their arrays stay in the cache."""
+"""Rows per batch: their arrays stay in the cache."""
 
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 _BASE_INVERSE = np.uint64(pow(int(_BASE), -1, 2**64))
-_RUN, _MIX = np.uint64(0xD1342543DE82EF95), np.uint64(0xBF58476D1CE4E5B9)
+_RUN = np.uint64(0xD1342543DE82EF95)
+_MIX = np.uint64(0xBF58476D1CE4E5B9)
 _NOTHING, _ALONE, _WORD, _NUMBER = np.arange(4, dtype=np.uint8)
 
 
 def classify(prompt: pl.Expr, answer: pl.Expr) -> pl.Expr:
-    """The domain, from the user turns and the answer; either may be null. `chat` where both are empty."""
+    """Return the domain, from the user turns and the answer, either of which may be null. `chat` if both are empty."""
     return pl.struct(prompt.alias("prompt"), answer.alias("answer")).map_batches(
         _classify, return_dtype=pl.String, is_elementwise=True
     )
@@ -54,21 +59,26 @@ def _classify(rows: pl.Series) -> pl.Series:
         sums = [np.bincount(owner, column[buckets], minlength=chunk.height) for column in weights]
         scores = np.stack(sums, axis=1) / np.sqrt(counts)[:, None] + bias
         best.append(np.where(np.isin(np.arange(chunk.height), owner), scores.argmax(axis=1), DOMAINS.index("chat")))
-    found = np.concatenate(best) if best else np.empty(0, np.int64)
-    return pl.Series(rows.name, found).replace_strict(dict(enumerate(DOMAINS)), return_dtype=pl.String)
+    indices = np.concatenate(best) if best else np.empty(0, np.int64)
+    return pl.Series(rows.name, indices).replace_strict(dict(enumerate(DOMAINS)), return_dtype=pl.String)
 
 
 def features(rows: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """The buckets of the features of every row, a bucket as often as it occurs, and which row each belongs to.
+    """Hash the features of every row into buckets.
 
-    Features are runs of one to three tokens, and the one and two tokens a prompt begins with; those of answers are apart from those of prompts.
-    A token is a word, a number whatever its digits, one character of a script without spaces, or one sign. Hashes are polynomials modulo
-    2^64 of the code points: the same on every machine and with every version of every library.
+    Features are runs of one to three tokens, and the first one and two tokens of a prompt. Answers and prompts have
+    separate features. A token is a word, a number regardless of its digits, one character of a script without spaces,
+    or one sign. Hashes are polynomials modulo 2^64 of the code points: equal on every machine and with every version of
+    every library.
 
     Args:
-        rows: Columns prompt and answer, both may be null.
+        rows: Columns prompt and answer, either of which may be null.
+
+    Returns:
+        The buckets, each as often as it occurs, and for each the index of its row.
     """
-    prompt, answer = pl.col("prompt").cast(pl.String).fill_null(""), pl.col("answer").cast(pl.String).fill_null("")
+    prompt = pl.col("prompt").cast(pl.String).fill_null("")
+    answer = pl.col("answer").cast(pl.String).fill_null("")
     length = prompt.str.len_chars().cast(pl.Int64)
     excerpts = rows.select(
         prompt.str.slice(0, _HEAD).alias("head"),
@@ -86,18 +96,19 @@ def features(rows: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 
 def _runs(texts: pl.Series, salt: int, begin: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     hashes, owner = _tokens(texts)
-    found, owners = [], []
+    buckets = []
+    owners = []
     run = np.zeros(len(hashes), np.uint64)
     for size in range(1, _LONGEST_RUN + 1):
         run = run[: len(hashes) - size + 1] * _RUN + hashes[size - 1 :]
         whole = owner[: len(run)] == owner[size - 1 :]
-        found.append(_bucket(run[whole], salt))
+        buckets.append(_bucket(run[whole], salt))
         owners.append(owner[: len(run)][whole])
         if begin is not None and size < _LONGEST_RUN:
             first = whole & np.diff(owner[: len(run)], prepend=-1).astype(bool)
-            found.append(_bucket(run[first], begin))
+            buckets.append(_bucket(run[first], begin))
             owners.append(owner[: len(run)][first])
-    return np.concatenate(found), np.concatenate(owners)
+    return np.concatenate(buckets), np.concatenate(owners)
 
 
 def _bucket(hashes: np.ndarray, salt: int) -> np.ndarray:
@@ -107,11 +118,12 @@ def _bucket(hashes: np.ndarray, salt: int) -> np.ndarray:
 
 
 def _tokens(texts: pl.Series) -> tuple[np.ndarray, np.ndarray]:
-    """Hash and place of the text of every token, in the order in which they stand."""
+    """Return the hash of every token and the index of its text, in reading order."""
     lower = texts.str.to_lowercase().to_list()
     points = np.frombuffer("\n".join([*lower, ""]).encode("utf-32-le", "replace"), np.uint32)
     kinds = _kinds()[np.minimum(points, 0xFFFF)]
-    before, after = np.append(_NOTHING, kinds[:-1]), np.append(kinds[1:], _NOTHING)
+    before = np.append(_NOTHING, kinds[:-1])
+    after = np.append(kinds[1:], _NOTHING)
     inside = kinds > 0
     starts = np.flatnonzero(inside & ((kinds == _ALONE) | (kinds != before)))
     ends = np.flatnonzero(inside & ((kinds == _ALONE) | (kinds != after))) + 1
@@ -131,7 +143,7 @@ def _powers(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 @cache
 def _kinds() -> np.ndarray:
-    """Per code point of the first plane: 0 for spaces and controls, else what kind of token it belongs to."""
+    """Return the kind of token per code point of the first plane, 0 for spaces and controls."""
     kinds = np.full(0x10000, _ALONE, np.uint8)
     for point in range(0x10000):
         category = unicodedata.category(chr(point))
@@ -150,6 +162,6 @@ def _kinds() -> np.ndarray:
 
 @cache
 def _model() -> tuple[list[np.ndarray], np.ndarray]:
-    """One column of weights per domain, and the biases."""
+    """Return one column of weights per domain, and the biases."""
     with np.load(WEIGHTS) as stored:
         return list((stored["weights"] * stored["scale"]).T.copy()), stored["bias"]

@@ -1,9 +1,10 @@
-"""What is said of labels by hand: of common ones in `common_labels.yaml`, which comes with the package, and by a user in `labels.yaml` in the data
-folder. The user's goes before ours, and both before what the models say.
+"""Manual overrides for labels, which take precedence over the models' answers.
+
+The package ships `common_labels.yaml`; a user's `labels.yaml` in the data folder takes precedence over it.
 
 ```yaml
 word problem: {label_zh: 应用题, cate_ability: [mathematics, problem solving]}
-maths: {into: mathematics}        # another name, or a label that it becomes part of
+maths: {into: mathematics}        # a synonym, or a label that contains it
 ```
 """
 
@@ -19,17 +20,17 @@ FILE = "labels.yaml"
 SHIPPED = Path(__file__).with_name("common_labels.yaml")
 
 
-class Said(BaseModel):
-    """What is said of one label."""
+class Override(BaseModel):
+    """The override of one label."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     label_zh: str | None = None
-    """Its Chinese name."""
+    """The Chinese name."""
     cate_ability: tuple[str, ...] | None = None
-    """Its coarse abilities."""
+    """The coarse abilities."""
     into: str | None = None
-    """The label that it becomes."""
+    """The label that replaces it."""
 
     @field_validator("cate_ability")
     @classmethod
@@ -40,23 +41,23 @@ class Said(BaseModel):
 
 
 def files(data: Path) -> list[Path]:
-    """The files there are, the weightiest last."""
+    """Return the existing files in ascending precedence."""
     return [file for file in (SHIPPED, data / FILE) if file.is_file()]
 
 
-def read(data: Path) -> dict[str, Said]:
-    """By label.
+def read(data: Path) -> dict[str, Override]:
+    """Return the overrides by label.
 
     Raises:
-        InfinityError: A file is no YAML of that form.
+        InfinityError: A file is not YAML of that form.
     """
-    return {label: said for file in files(data) for label, said in _read(file).items()}
+    return {label: override for file in files(data) for label, override in _read(file).items()}
 
 
-def _read(file: Path) -> dict[str, Said]:
+def _read(file: Path) -> dict[str, Override]:
     try:
-        said = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-        return {str(label): Said.model_validate(value) for label, value in said.items()}
+        overrides = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        return {str(label): Override.model_validate(value) for label, value in overrides.items()}
     except ValidationError as error:
         fault = error.errors()[0]
         raise InfinityError(
@@ -64,5 +65,5 @@ def _read(file: Path) -> dict[str, Said]:
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError, AttributeError) as error:
         raise InfinityError(
-            f"{file} must hold `label: {{label_zh: ..., cate_ability: [...], into: ...}}` lines."
+            f"{file} must consist of `label: {{label_zh: ..., cate_ability: [...], into: ...}}` lines."
         ) from error

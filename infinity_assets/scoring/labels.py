@@ -1,7 +1,8 @@
-"""Labels: what the tagger writes about a row, and the coarse abilities that a label is lifted to.
+"""Labels that the tagger writes about a row, and the coarse abilities that each label is parse_lifted to.
 
-The tagger writes open labels in its own words. What they become is decided for each label once: its name (`scoring/vocabulary.py`), its coarse
-abilities, its Chinese name. The coarse list has the 25 categories of Infinity-Instruct's README figure and `other`; every one has its Chinese name.
+The tagger writes free-form labels. The name (`scoring/vocabulary.py`), the coarse abilities and the Chinese name of a
+label are decided once per label. The coarse list has the 25 categories of Infinity-Instruct's README figure and
+`other`, each with a Chinese name.
 """
 
 import re
@@ -9,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from infinity_assets.rows.text import normalised
+from infinity_assets.rows.text import normalize_text
 
 ABILITIES: dict[str, str] = {
     "natural language processing": "自然语言处理",
@@ -43,7 +44,7 @@ ABILITIES: dict[str, str] = {
 
 
 def schema(max_labels: int) -> dict[str, Any]:
-    """The JSON schema that the tagger's answer must fit: labels of up to three words."""
+    """Return the JSON schema of the tagger's answer: labels of up to three words."""
     return {
         "type": "object",
         "properties": {
@@ -60,7 +61,7 @@ def schema(max_labels: int) -> dict[str, Any]:
 
 
 def lift_schema() -> dict[str, Any]:
-    """The JSON schema of what a label is lifted to: one or two coarse abilities."""
+    """Return the JSON schema of a lift: one or two coarse abilities."""
     return {
         "type": "object",
         "properties": {
@@ -77,12 +78,15 @@ def lift_schema() -> dict[str, Any]:
 
 
 def normalise(label: pl.Expr) -> pl.Expr:
-    """Lower case, special characters to spaces, white space collapsed (InsTag, arXiv 2308.07074). `+` and `#` stay: C++ is not C."""
-    return normalised(normalised(label).str.replace_all(r"[^\w\s+#]|_", " "))
+    """Lowercase a label, replace special characters by spaces and collapse white space (InsTag, arXiv 2308.07074).
+
+    `+` and `#` stay: C++ is not C.
+    """
+    return normalize_text(normalize_text(label).str.replace_all(r"[^\w\s+#]|_", " "))
 
 
 def parse(answers: pl.DataFrame) -> pl.DataFrame:
-    """The tagger's answers as columns.
+    """Parse the tagger's answers into columns.
 
     Args:
         answers: Columns row_id, text (a JSON object that fits `schema`, or null), error.
@@ -90,47 +94,48 @@ def parse(answers: pl.DataFrame) -> pl.DataFrame:
     Returns:
         One line per answer: row_id, raw_labels (list, distinct, in the model's order), tag_error.
     """
-    # An answer with an error keeps its text, which need not be JSON.
+    # The text of an answer with an error need not be JSON.
     fits = pl.when(pl.col("error").is_null()).then(pl.col("text"))
-    said = fits.str.json_decode(pl.Struct({"ability": pl.List(pl.String)})).struct.field("ability")
+    abilities = fits.str.json_decode(pl.Struct({"ability": pl.List(pl.String)})).struct.field("ability")
     return answers.select(
-        "row_id", said.list.unique(maintain_order=True).alias("raw_labels"), pl.col("error").alias("tag_error")
+        "row_id", abilities.list.unique(maintain_order=True).alias("raw_labels"), pl.col("error").alias("tag_error")
     )
 
 
-def lifted(answers: pl.DataFrame) -> pl.DataFrame:
-    """What labels were lifted to.
+def parse_lifted(answers: pl.DataFrame) -> pl.DataFrame:
+    """Parse the coarse abilities that labels were parse_lifted to.
 
     Args:
         answers: Columns row_id (the label), text (a JSON object that fits `lift_schema`, or null), error.
 
     Returns:
-        One line per answer: label, cate_ability (distinct, in the model's order; null where there is none), lift_error.
+        One line per answer: label, cate_ability (distinct, in the model's order; null on an error), lift_error.
     """
     fits = pl.when(pl.col("error").is_null()).then(pl.col("text"))
-    said = fits.str.json_decode(pl.Struct({"cate_ability": pl.List(pl.String)})).struct.field("cate_ability")
+    abilities = fits.str.json_decode(pl.Struct({"cate_ability": pl.List(pl.String)})).struct.field("cate_ability")
     return answers.select(
         pl.col("row_id").alias("label"),
-        said.list.unique(maintain_order=True).alias("cate_ability"),
+        abilities.list.unique(maintain_order=True).alias("cate_ability"),
         pl.col("error").alias("lift_error"),
     )
 
 
 _NAME = r"^[\p{Han}A-Za-z0-9+#/ -]{1,20}$"
 _STAMMER = re.compile(r"([^\x00-\x7f])\1|([^\x00-\x7f]{2,}).?\2")
-"""A small model that loses the thread repeats itself."""
+"""A part repeated at once, which small models write when they degenerate."""
 
 
-def chinese(answers: pl.DataFrame) -> pl.DataFrame:
-    """Chinese names of labels.
+def parse_chinese_names(answers: pl.DataFrame) -> pl.DataFrame:
+    """Parse the Chinese names of labels.
 
     Args:
         answers: Columns row_id (the label), text, error.
 
     Returns:
-        One line per answer: label, label_zh: the first line of the text without quotes and full stops, if that is a Chinese name (Han characters,
-        Latin letters and digits, 20 characters at most, no part said twice in a row) that no other label has, else null; name_error: why it is null
-        (not_chinese, shared, or what went wrong).
+        One line per answer: label, label_zh, name_error. `label_zh` is the first line of the text without quotes and
+        full stops. It is null unless it is a Chinese name (Han characters, Latin letters and digits, 20 characters at
+        most, no part repeated at once) that no other label has; `name_error` then gives the reason (not_chinese,
+        shared, or the error of the answer).
     """
     name = pl.col("text").str.strip_chars().str.extract(r"^([^\n]*)").str.strip_chars(" \t\"'“”‘’「」《》。.：:,，*")
     named = answers.select("row_id", "error", name=name)

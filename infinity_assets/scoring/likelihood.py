@@ -1,33 +1,35 @@
-"""What token log-probabilities say of an answer and its instruction.
+"""Losses of an answer and its instruction, from token log-probabilities.
 
     loss              mean negative log-probability of the answer's tokens given the conversation before it, in nats
-    loss_alone        the same with nothing before it
+    loss_alone        mean negative log-probability of the answer's tokens with nothing before it, in nats
     ifd               loss / loss_alone: the loss ratio of Cherry LLM (arXiv 2308.12032)
-    ifd_perplexity    exp(loss - loss_alone): the perplexity ratio of Superfiltering (arXiv 2402.00530); another scale, never to be mixed
+    ifd_perplexity    exp(loss - loss_alone): the perplexity ratio of Superfiltering (arXiv 2402.00530). Its scale
+                      differs: never mix it with `ifd`
     loss_instruction  mean negative log-probability of the last request's tokens with nothing before it
-    ic_ifd            loss / (loss_instruction * loss_alone): IFD without what is merely hard to read (arXiv 2412.11231), in 1/nats
+    ic_ifd            loss / (loss_instruction * loss_alone): IFD corrected for instructions that are merely hard to
+                      read (arXiv 2412.11231), in 1/nats
 
-An IFD of 1 and above means that the instruction does not help to predict the answer. Of a conversation of several turns the last answer is scored
-under the whole history. What could not be scored is null with a reason, never 0.
+If IFD is 1 or above, the instruction does not help to predict the answer. In a conversation of several turns the last
+answer is scored given the whole history. A row that could not be scored has null and a reason, never 0.
 """
 
 import polars as pl
 
 NO_TOKENS = "no_answer_tokens"
-"""The reason given where a model answered, but with no number that a loss can be made of."""
+"""Reason for a null loss if the model answered without usable numbers."""
 
 
 def losses(in_context: pl.DataFrame, alone: pl.DataFrame, instruction: pl.DataFrame) -> pl.DataFrame:
-    """Losses and what is made of them, per row.
+    """Compute the losses and their ratios per row.
 
     Args:
         in_context: Columns row_id, sum_logprob, answer_tokens, error: the answer given the conversation before it.
-        alone: The same for the answer with nothing before it.
-        instruction: The same for the last request with nothing before it.
+        alone: The same columns for the answer with nothing before it.
+        instruction: The same columns for the last request with nothing before it.
 
     Returns:
-        One line per row of `in_context`: row_id, loss, loss_alone, ifd, ifd_perplexity, answer_tokens, likelihood_error (why ifd is null),
-        loss_instruction, ic_ifd, ic_ifd_error (why ic_ifd is null).
+        One line per row of `in_context`: row_id, loss, loss_alone, ifd, ifd_perplexity, answer_tokens, likelihood_error
+        (the reason for a null ifd), loss_instruction, ic_ifd, ic_ifd_error (the reason for a null ic_ifd).
     """
     measured = mean_loss(in_context, "loss").join(
         mean_loss(alone, "loss_alone", positive=True), on="row_id", how="left"
@@ -52,12 +54,15 @@ def losses(in_context: pl.DataFrame, alone: pl.DataFrame, instruction: pl.DataFr
 
 
 def mean_loss(scores: pl.DataFrame, name: str, positive: bool = False) -> pl.DataFrame:
-    """The mean loss per token, finite or null with its reason: row_id, `name`, `name`_error.
+    """Compute the mean loss per token.
 
     Args:
         scores: Columns row_id, sum_logprob, answer_tokens, error.
-        name: Of the loss.
-        positive: Whether 0 is no loss either: it will be divided by.
+        name: Name of the loss.
+        positive: Whether a loss of 0 is unusable too, for a divisor.
+
+    Returns:
+        row_id, `name` (finite or null), `name`_error (the reason for null).
     """
     loss = -pl.col("sum_logprob") / pl.col("answer_tokens")
     usable = loss.is_finite() & ((loss > 0) | (not positive))

@@ -1,19 +1,19 @@
-"""Which rows the models look at, where not all can be afforded: a sample by row id, the same share of each shard."""
+"""Samples of rows for the models if all rows would cost too much: by row id, with an equal share from each shard."""
 
 import polars as pl
 
 from infinity_assets.rows.ids import draw
 
 NOT_SAMPLED = "not_sampled"
-"""The reason given where a score is null because its row was not in the sample."""
+"""Reason for a null score of a row outside the sample."""
 
 
 def take(rows: pl.DataFrame, max_rows: int, shards: int) -> pl.DataFrame:
-    """The rows of one shard that are in the sample.
+    """Return the rows of one shard that are in the sample.
 
     Args:
         rows: The rows of a shard, with row_id.
-        max_rows: Size of the sample over all shards; 0 for all rows.
+        max_rows: Size of the sample over all shards, or 0 for all rows.
         shards: Number of shards.
     """
     if not max_rows or rows.height <= max_rows // shards:
@@ -30,16 +30,18 @@ def take(rows: pl.DataFrame, max_rows: int, shards: int) -> pl.DataFrame:
 _STRATA = ("source", "kind", "language", "operation")
 
 
-def stratified(rows: pl.DataFrame, size: int) -> pl.DataFrame:
-    """A sample in which every source, kind, language and operation has its share: in the order of these, and by lot within them, every so many
-    rows one is taken (systematic sampling), so that each row is as likely to be taken as any other.
+def take_stratified(rows: pl.DataFrame, size: int) -> pl.DataFrame:
+    """Return a sample in which every source, kind, language and operation has its share.
+
+    Systematic sampling: rows are sorted by these columns, at random within them, and taken at regular steps, so that
+    every row is equally likely to be taken.
 
     Args:
-        rows: Rows with row_id and as many of those columns as there are.
-        size: How many are taken; all, if there are no more.
+        rows: Rows with row_id and any of those columns.
+        size: Rows to take; all, if there are no more.
 
     Returns:
-        Some of the rows, in the order in which they came.
+        The rows taken, in their order in `rows`.
     """
     if rows.height <= size:
         return rows
@@ -50,22 +52,26 @@ def stratified(rows: pl.DataFrame, size: int) -> pl.DataFrame:
     return rows[order["place"].gather(taken).sort()]
 
 
-def stand_ins(rows: pl.DataFrame, known: pl.DataFrame) -> pl.Series:
-    """For every row, the row of the sample that is most like it: of the same kind and language, and nearest in length; else nearest in length.
+def match_stand_ins(rows: pl.DataFrame, sampled: pl.DataFrame) -> pl.Series:
+    """Match every row with the most similar row of the sample.
+
+    This is the row nearest in length among those of the same kind and language, or among all if there are no such rows.
 
     Args:
         rows: kind, language, length.
-        known: The same, and row_id: at least one row.
+        sampled: row_id, kind, language, length; at least one row.
 
     Returns:
-        The row ids of `known`, one per row.
+        One row id of `sampled` per row.
     """
-    place = pl.DataFrame({"place": range(rows.height)}, schema={"place": pl.UInt32})
-    asked = pl.concat([rows.select("kind", "language", "length"), place], how="horizontal").sort("length", "place")
-    given = known.select("kind", "language", "length", found="row_id").sort("length", "found")
-    alike = asked.join_asof(given, on="length", by=["kind", "language"], strategy="nearest", check_sortedness=False)
-    anyone = asked.join_asof(
-        given.select("length", other="found"), on="length", strategy="nearest", check_sortedness=False
+    index = pl.DataFrame({"place": range(rows.height)}, schema={"place": pl.UInt32})
+    queries = pl.concat([rows.select("kind", "language", "length"), index], how="horizontal").sort("length", "place")
+    by_length = sampled.select("kind", "language", "length", found="row_id").sort("length", "found")
+    similar = queries.join_asof(
+        by_length, on="length", by=["kind", "language"], strategy="nearest", check_sortedness=False
     )
-    both = alike.join(anyone.select("place", "other"), on="place", maintain_order="left")
+    nearest = queries.join_asof(
+        by_length.select("length", other="found"), on="length", strategy="nearest", check_sortedness=False
+    )
+    both = similar.join(nearest.select("place", "other"), on="place", maintain_order="left")
     return both.sort("place").select(pl.coalesce("found", "other")).to_series().alias("row_id")

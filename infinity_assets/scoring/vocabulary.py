@@ -1,16 +1,18 @@
-"""The vocabulary of labels: from the many forms in which the tagger writes a label to one name for it, after InsTag (arXiv 2308.07074).
+"""The vocabulary of labels, which maps every form of the tagger's labels to a name (after InsTag, arXiv 2308.07074).
 
 1. *Spelling*: lower case, special characters to spaces.
-2. *Stems*: forms whose words have the same stems (Porter 2) are one.
-3. *Frequency*: what fewer rows carry than the setting says is not trusted. InsTag counts forms before it stems them; here all spellings of a stem
-   count together, so that a rare spelling of a frequent label is kept.
-4. *Clusters*: names whose embeddings are close are one, and so is what is connected by such pairs (single link: DBSCAN with one point as a core).
-5. *Rules*: a label that implies another (support and confidence, as FP-Growth finds them for pairs) becomes that one. Of two that imply each other
-   the more frequent stays.
+2. *Stems*: forms whose words have equal stems (Porter 2) are merged.
+3. *Frequency*: labels on fewer rows than the setting are dropped. InsTag counts forms before it stems them; here all
+   spellings of a stem count together, so that a rare spelling of a frequent label is kept.
+4. *Clusters*: names whose embeddings are close are merged, also through a chain of such pairs (single link: DBSCAN with
+   one point as a core).
+5. *Rules*: a label that implies another (support and confidence, as FP-Growth finds them for pairs) is merged into it.
+   If two labels imply each other, the more frequent one stays.
 
-A label is called by the form that most rows carry, the alphabetically first of equals. Nothing depends on the order of the rows.
+A label takes the name of its most frequent form, the alphabetically first on ties. The order of the rows has no effect.
 
-A frozen vocabulary takes no new label: forms are looked up by spelling, by stem, and by the nearest name; the others are candidates for the next.
+A frozen vocabulary takes no new labels: forms are looked up by spelling, by stem, and by the nearest name. The others
+are candidates for the next vocabulary.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,36 +35,40 @@ FORMS = pl.Schema(
         "nearest": pl.String,
     }
 )
-"""A form as the tagger wrote it, the rows that carry it, its label, and the step that led there: `name` (the form is the label), `spelling`, `stem`,
-`cluster`, `rule` or `hand`. Where there is no label: the reason (`empty`, `rare`, `not_in_vocabulary`) and, under a frozen vocabulary, the nearest
-label. Key: form.
+"""Forms and their labels. Grain: a form as the tagger wrote it. Key: form.
+
+`rows`: rows that carry the form. `step`: the last step that changed it: `name` (the form is the label), `spelling`,
+`stem`, `cluster`, `rule` or `hand`. If there is no label, `reason` is `empty`, `rare` or `not_in_vocabulary`, and
+`nearest` is the nearest label of a frozen vocabulary.
 """
 
 Embed = Callable[[Sequence[str]], npt.NDArray[np.float32]]
-"""Vectors of unit length, one per text."""
+"""Function from texts to unit vectors, shape (texts, width)."""
 
-EMPTY, RARE, NOT_IN_VOCABULARY = "empty", "rare", "not_in_vocabulary"
+EMPTY = "empty"
+RARE = "rare"
+NOT_IN_VOCABULARY = "not_in_vocabulary"
 _CROWD = 1000
-"""Neighbours of a name that are looked at: more are connected through these."""
+"""Maximum number of neighbours of a name. Further ones are connected through these."""
 
 
 class Vocabulary(NamedTuple):
-    """What became of the forms."""
+    """Forms with their labels, and the number of labels after each step."""
 
     forms: pl.DataFrame
-    """Of schema `FORMS`, by form."""
+    """Schema `FORMS`, sorted by form."""
     steps: pl.DataFrame
-    """step, labels: how many there are after it."""
+    """Columns step, labels (their number after the step)."""
 
 
-def pairs_of(tagged: pl.LazyFrame) -> pl.DataFrame:
-    """Which row carries which form.
+def list_pairs(tagged: pl.LazyFrame) -> pl.DataFrame:
+    """List the pairs of row and form.
 
     Args:
         tagged: raw_labels, one line per row.
 
     Returns:
-        row (a number), form; each pair once.
+        row (a number), form; distinct pairs.
     """
     labelled = tagged.filter(pl.col("raw_labels").list.len() > 0).select(
         pl.int_range(pl.len(), dtype=pl.Int64).alias("row"), form="raw_labels"
@@ -71,13 +77,13 @@ def pairs_of(tagged: pl.LazyFrame) -> pl.DataFrame:
 
 
 def build(pairs: pl.DataFrame, embed: Embed, recipe: Labels, by_hand: dict[str, str]) -> Vocabulary:
-    """The vocabulary that follows from the data.
+    """Build a vocabulary from the data.
 
     Args:
-        pairs: As `pairs_of` gives them.
-        embed: Gives the vectors of names.
+        pairs: The result of `list_pairs`.
+        embed: Function that embeds names.
         recipe: The thresholds.
-        by_hand: Labels that become another one: name to name.
+        by_hand: Manual merges: label to the label that replaces it.
     """
     forms = _forms(pairs)
     steps = [("raw forms", forms.height), ("spelling", _distinct(forms, "spelling"))]
@@ -94,14 +100,16 @@ def build(pairs: pl.DataFrame, embed: Embed, recipe: Labels, by_hand: dict[str, 
     steps.append(("stem", _distinct(words, "group")))
     counts = _counts(pairs)
     trusted = counts.filter(pl.col("count") >= recipe.min_rows).select("group")
-    words = words.join(trusted, on="group", how="semi", maintain_order="left").pipe(_named)
+    words = words.join(trusted, on="group", how="semi", maintain_order="left").pipe(_name_groups)
     steps.append((f"at least {recipe.min_rows} rows", trusted.height))
     words = words.with_columns(stem_name="group")
-    words = _renamed(words, _clusters(words["group"].unique().sort(), embed, recipe.min_cosine)).pipe(_named)
+    words = _rename_groups(words, _clusters(words["group"].unique().sort(), embed, recipe.min_cosine)).pipe(
+        _name_groups
+    )
     words = words.with_columns(cluster_name="group")
     steps.append(("cluster", _distinct(words, "group")))
     carried = pairs.select("row", "form").join(words.select("form", "group"), on="form").select("row", "group").unique()
-    words = _renamed(words, _rules(carried, recipe))
+    words = _rename_groups(words, _rules(carried, recipe))
     words = words.with_columns(rule_name="group")
     steps.append(("rule", _distinct(words, "group")))
     merged = {label: into for label, into in by_hand.items() if label != into}
@@ -128,36 +136,38 @@ def build(pairs: pl.DataFrame, embed: Embed, recipe: Labels, by_hand: dict[str, 
         .then(pl.lit(EMPTY))
         .otherwise(pl.lit(RARE))
     )
-    told = forms.join(placed, on="form", how="left", maintain_order="left").with_columns(
+    table = forms.join(placed, on="form", how="left", maintain_order="left").with_columns(
         reason=reason, nearest=pl.lit(None, pl.String)
     )
-    return Vocabulary(_told(told), pl.DataFrame(steps, schema={"step": pl.String, "labels": pl.Int64}, orient="row"))
+    return Vocabulary(
+        _forms_table(table), pl.DataFrame(steps, schema={"step": pl.String, "labels": pl.Int64}, orient="row")
+    )
 
 
 def place(pairs: pl.DataFrame, frozen: pl.DataFrame, embed: Embed, recipe: Labels) -> Vocabulary:
-    """The forms under a frozen vocabulary.
+    """Look up the forms in a frozen vocabulary.
 
     Args:
-        pairs: As `pairs_of` gives them.
-        frozen: label, forms (list): the vocabulary.
-        embed: Gives the vectors of names.
-        recipe: The least cosine.
+        pairs: The result of `list_pairs`.
+        frozen: The vocabulary: label, forms (list).
+        embed: Function that embeds names.
+        recipe: The minimum cosine.
     """
     forms = _forms(pairs)
     known = frozen.select("label", form="forms").explode("form").with_columns(rank=pl.col("form") != pl.col("label"))
-    known = known.with_columns(spelling=normalise(pl.col("form"))).pipe(_stemmed).sort("rank", "label", "form")
+    known = known.with_columns(spelling=normalise(pl.col("form"))).pipe(_add_stems).sort("rank", "label", "form")
     spelled = known.unique("spelling", keep="first").select("spelling", by_spelling="label")
     stemmed = known.unique("stem", keep="first").select("stem", by_stem="label")
-    told = forms.join(spelled, on="spelling", how="left", maintain_order="left").join(
+    looked_up = forms.join(spelled, on="spelling", how="left", maintain_order="left").join(
         stemmed, on="stem", how="left", maintain_order="left"
     )
     left = (
-        told.filter(pl.col("by_spelling").is_null() & pl.col("by_stem").is_null())["spelling"]
+        looked_up.filter(pl.col("by_spelling").is_null() & pl.col("by_stem").is_null())["spelling"]
         .drop_nulls()
         .unique()
         .sort()
     )
-    told = told.join(
+    looked_up = looked_up.join(
         _nearest(left, frozen["label"].unique().sort(), embed), on="spelling", how="left", maintain_order="left"
     )
     near = pl.when(pl.col("similarity") >= recipe.min_cosine).then(pl.col("nearest"))
@@ -172,7 +182,7 @@ def place(pairs: pl.DataFrame, frozen: pl.DataFrame, embed: Embed, recipe: Label
         .when(near.is_not_null())
         .then(pl.lit("cluster"))
     )
-    told = told.with_columns(label=label, step=step)
+    looked_up = looked_up.with_columns(label=label, step=step)
     reason = (
         pl.when(pl.col("label").is_not_null())
         .then(None)
@@ -180,24 +190,27 @@ def place(pairs: pl.DataFrame, frozen: pl.DataFrame, embed: Embed, recipe: Label
         .then(pl.lit(EMPTY))
         .otherwise(pl.lit(NOT_IN_VOCABULARY))
     )
-    told = told.with_columns(reason=reason, nearest=pl.when(pl.col("label").is_null()).then("nearest"))
+    looked_up = looked_up.with_columns(reason=reason, nearest=pl.when(pl.col("label").is_null()).then("nearest"))
     steps = [
         ("raw forms", forms.height),
         ("spelling", _distinct(forms, "spelling")),
-        ("in the vocabulary", _distinct(told, "label")),
+        ("in the vocabulary", _distinct(looked_up, "label")),
     ]
-    return Vocabulary(_told(told), pl.DataFrame(steps, schema={"step": pl.String, "labels": pl.Int64}, orient="row"))
+    return Vocabulary(
+        _forms_table(looked_up), pl.DataFrame(steps, schema={"step": pl.String, "labels": pl.Int64}, orient="row")
+    )
 
 
-def labels_of(forms: pl.DataFrame, pairs: pl.DataFrame) -> pl.DataFrame:
-    """The labels, and how many rows carry each.
+def count_labels(forms: pl.DataFrame, pairs: pl.DataFrame) -> pl.DataFrame:
+    """Count the rows that carry each label.
 
     Args:
-        forms: Of schema `FORMS`.
-        pairs: As `pairs_of` gives them.
+        forms: Schema `FORMS`.
+        pairs: The result of `list_pairs`.
 
     Returns:
-        label, rows, share (of the rows that the tagger labelled), forms (list, those of most rows first); most frequent first.
+        label, rows, share (of the rows that the tagger labelled), forms (list, most frequent first); most frequent
+        label first.
     """
     placed = forms.drop_nulls("label")
     rows = (
@@ -216,7 +229,7 @@ def labels_of(forms: pl.DataFrame, pairs: pl.DataFrame) -> pl.DataFrame:
 
 
 def _forms(pairs: pl.DataFrame) -> pl.DataFrame:
-    """form, rows, spelling (null if nothing is left of it), stem; by form."""
+    """Return form, rows, spelling (null if no letter is left), stem; sorted by form."""
     forms = (
         pairs.group_by("form")
         .len("rows")
@@ -224,11 +237,11 @@ def _forms(pairs: pl.DataFrame) -> pl.DataFrame:
         .with_columns(pl.col("rows").cast(pl.Int64), spelling=normalise(pl.col("form")))
     )
     worded = pl.col("spelling").str.contains(r"\p{L}")
-    return forms.with_columns(spelling=pl.when(worded).then("spelling")).pipe(_stemmed)
+    return forms.with_columns(spelling=pl.when(worded).then("spelling")).pipe(_add_stems)
 
 
-def _stemmed(words: pl.DataFrame) -> pl.DataFrame:
-    """With the stem of every spelling."""
+def _add_stems(words: pl.DataFrame) -> pl.DataFrame:
+    """Add the stem of every spelling."""
     import snowballstemmer
 
     stemmer = snowballstemmer.stemmer("english")
@@ -241,50 +254,50 @@ def _stemmed(words: pl.DataFrame) -> pl.DataFrame:
 
 
 def _counts(pairs: pl.DataFrame) -> pl.DataFrame:
-    """Rows per group: group, count."""
+    """Count the rows per group: group, count."""
     return pairs.select("row", "group").unique().group_by("group").len("count")
 
 
-def _named(words: pl.DataFrame) -> pl.DataFrame:
-    """Every group called by its spelling that most rows carry."""
+def _name_groups(words: pl.DataFrame) -> pl.DataFrame:
+    """Name every group by its most frequent spelling."""
     first = words.sort(pl.col("count").cast(pl.Int64) * -1, "spelling").unique(
         "group", keep="first", maintain_order=True
     )
-    return _renamed(words, first.select("group", name="spelling"))
+    return _rename_groups(words, first.select("group", name="spelling"))
 
 
-def _renamed(words: pl.DataFrame, names: pl.DataFrame) -> pl.DataFrame:
-    """The words with other groups: names has group, name."""
-    found = words.join(names, on="group", how="left", maintain_order="left")
-    return found.with_columns(group=pl.coalesce("name", "group")).drop("name")
+def _rename_groups(words: pl.DataFrame, names: pl.DataFrame) -> pl.DataFrame:
+    """Rename groups of words; `names` has columns group, name."""
+    joined = words.join(names, on="group", how="left", maintain_order="left")
+    return joined.with_columns(group=pl.coalesce("name", "group")).drop("name")
 
 
 def _clusters(names: pl.Series, embed: Embed, least: float) -> pl.DataFrame:
-    """Names that are connected by close pairs, under the first of them: group, name."""
-    from infinity_assets.dedup.close_pairs import close_pairs
+    """Group names that are connected by close pairs under the first of them: group, name."""
+    from infinity_assets.dedup.close_pairs import find_close_pairs
     from infinity_assets.dedup.comparing_kernels import join_all, settle
 
     leader = np.arange(len(names), dtype=np.int32)
     if len(names) > 1:
-        close = close_pairs([embed(names.to_list())], least, _CROWD)
+        close = find_close_pairs([embed(names.to_list())], least, _CROWD)
         join_all(leader, close.left, close.right)
         settle(leader)
     return pl.DataFrame({"group": names, "name": names.gather(leader)}, schema={"group": pl.String, "name": pl.String})
 
 
 def _rules(carried: pl.DataFrame, recipe: Labels) -> pl.DataFrame:
-    """What every group becomes by the rules: group, name.
+    """Find the groups that imply another: group, name (of the other group).
 
     Args:
-        carried: row, group; each pair once.
+        carried: row, group; distinct pairs.
         recipe: Support and confidence.
     """
     counts = _counts(carried).with_columns(pl.col("count").cast(pl.Int64))
     often = counts.filter(pl.col("count") >= recipe.min_support)
-    # The rank settles which of two that imply each other stays, and lets no chain of rules come back to its beginning.
+    # The rank decides which of two groups that imply each other stays, and prevents cycles of rules.
     ranked = often.sort(pl.col("count") * -1, "group").with_row_index("rank")
-    here = carried.join(ranked, on="group")
-    both = here.join(here.select("row", into="group", into_rank="rank"), on="row").filter(
+    ranked_pairs = carried.join(ranked, on="group")
+    both = ranked_pairs.join(ranked_pairs.select("row", into="group", into_rank="rank"), on="row").filter(
         pl.col("into_rank") < pl.col("rank")
     )
     support = both.group_by("group", "count", "into", "into_rank").len("support")
@@ -301,19 +314,19 @@ def _rules(carried: pl.DataFrame, recipe: Labels) -> pl.DataFrame:
         into = further.drop("last")
 
 
-def _nearest(asked: pl.Series, names: pl.Series, embed: Embed) -> pl.DataFrame:
-    """The name nearest to every spelling: spelling, nearest, similarity."""
-    from infinity_assets.dedup.close_pairs import nearest
+def _nearest(spellings: pl.Series, names: pl.Series, embed: Embed) -> pl.DataFrame:
+    """Return the name nearest to every spelling: spelling, nearest, similarity."""
+    from infinity_assets.dedup.close_pairs import find_nearest
 
     schema = {"spelling": pl.String, "nearest": pl.String, "similarity": pl.Float32}
-    if not len(asked) or not len(names):
+    if not len(spellings) or not len(names):
         return pl.DataFrame(schema=schema)
-    found = nearest(embed(asked.to_list()), embed(names.to_list()), -1.0, 1)
+    pairs = find_nearest(embed(spellings.to_list()), embed(names.to_list()), -1.0, 1)
     return pl.DataFrame(
         {
-            "spelling": asked.gather(found["query"]),
-            "nearest": names.gather(found["row"]),
-            "similarity": found["similarity"],
+            "spelling": spellings.gather(pairs["query"]),
+            "nearest": names.gather(pairs["row"]),
+            "similarity": pairs["similarity"],
         },
         schema=schema,
     )
@@ -323,5 +336,5 @@ def _distinct(frame: pl.DataFrame, column: str) -> int:
     return frame[column].drop_nulls().n_unique()
 
 
-def _told(told: pl.DataFrame) -> pl.DataFrame:
-    return told.select(pl.col(name).cast(dtype) for name, dtype in FORMS.items()).sort("form")
+def _forms_table(table: pl.DataFrame) -> pl.DataFrame:
+    return table.select(pl.col(name).cast(dtype) for name, dtype in FORMS.items()).sort("form")

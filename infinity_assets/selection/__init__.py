@@ -1,1 +1,1 @@
-"""Which rows of the pool are taken: importance, diversity, quotas, seeds. Pure functions from frames and settings to verdicts with reasons."""
+"""Selection of rows from the pool: importance, diversity, quotas, seeds. Pure functions from rows to verdicts."""

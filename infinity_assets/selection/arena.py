@@ -1,11 +1,11 @@
-"""The arena: selectors on the same rows at the same size, side by side. Pure functions from frames to tables.
+"""The arena compares selectors on equal rows at equal size. Pure functions from frames to tables.
 
-| table | grain | what it says |
+| table | grain | contents |
 |---|---|---|
-| summary | selector | rows taken, label coverage, labels per row, length, near-duplicates inside, proximity to the benchmarks, cost |
+| summary | selector | rows taken, labels, length, near-duplicates inside, proximity to the benchmarks, cost |
 | overlap | pair of selectors | rows that both take, and their Jaccard similarity |
 | mix | selector, column, value | rows by source, domain, language and length |
-| reach | selector, domain of benchmarks | how near the items have a row, and how near the rows have an item |
+| reach | selector, domain of benchmarks | cosines of items to their nearest row, and of rows to their nearest item |
 | reasons | selector, reason | rows that were not taken, by reason |
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from infinity_assets.errors import InfinityError
-from infinity_assets.selection.composition import compose, scaled
+from infinity_assets.selection.composition import compose, scale_quotas
 from infinity_assets.selection.diversity import ReprFilter
 from infinity_assets.selection.domain_budget import budget
 from infinity_assets.selection.selectors.selector import SELECTORS, select
@@ -25,29 +25,29 @@ from infinity_assets.selection.selectors.verdicts import OVER_SIZE, VERDICTS
 from infinity_assets.settings import Foundation
 
 RECIPE = "infinity"
-"""The composed recipe for F, as a contestant."""
+"""Name of the composed recipe for F as a contestant."""
 
 LENGTHS = (0, 30, 100, 300, 1000, 3000)
 """Lower bounds of the classes of answer length, in characters."""
 
 _OPTIONAL = {"topic_share", "is_seed", "domain", "log_weight", "stratum", "share"}
-"""Columns whose null is an answer, not a gap: a domain without a target has no weights."""
+"""Columns whose nulls are valid: a domain without a target has no weights."""
 _ROWS = 1024
 
 Fetch = Callable[[pl.Series], pl.DataFrame]
 Proxy = Callable[[str, pl.Series], Mapping[str, float]]
-"""Name of a selector and the ids of its rows to scores by benchmark: trains a model on them and evaluates it."""
+"""Function from a selector's name and row ids to scores by benchmark: trains a model on the rows and evaluates it."""
 
 
 @dataclass(frozen=True)
 class Arena:
-    """What came of it; the tables are described above."""
+    """The result of a comparison. The module docstring describes the tables."""
 
     size: int
     rows: int
-    """Rows that all contestants were shown."""
+    """Number of rows that all contestants chose from."""
     chosen: pl.DataFrame
-    """Columns selector, row_id, place: a line per row and selector that took it."""
+    """Columns selector, row_id, place: one line per selector and row that it took."""
     summary: pl.DataFrame
     overlap: pl.DataFrame
     mix: pl.DataFrame
@@ -55,11 +55,11 @@ class Arena:
     reasons: pl.DataFrame
 
 
-def known(selectors: Sequence[str]) -> list[str]:
-    """The names, each once.
+def check_selectors(selectors: Sequence[str]) -> list[str]:
+    """Validate the names and return them without repetitions.
 
     Raises:
-        InfinityError: One is no selector, or there is none.
+        InfinityError: A name is unknown, or there are no names.
     """
     if not selectors:
         raise InfinityError(f"Name at least one selector; there are {', '.join([*SELECTORS, RECIPE])}.")
@@ -68,14 +68,14 @@ def known(selectors: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(selectors))
 
 
-def _needs(name: str) -> set[str]:
-    # The recipe for F reads what its selectors do as far as it is there.
+def _required_columns(name: str) -> set[str]:
+    # The recipe for F runs its selectors on the rows that have their columns.
     return set() if name == RECIPE else set(SELECTORS[name].needs)
 
 
-def needs(selectors: Sequence[str]) -> set[str]:
-    """The columns that the contestants cannot do without."""
-    return set().union(*map(_needs, selectors))
+def required_columns(selectors: Sequence[str]) -> set[str]:
+    """Return the columns that the contestants require."""
+    return set().union(*map(_required_columns, selectors))
 
 
 def _has(frame: pl.DataFrame, column: str) -> pl.Expr:
@@ -84,36 +84,36 @@ def _has(frame: pl.DataFrame, column: str) -> pl.Expr:
 
 
 def has_all(frame: pl.DataFrame, columns: Iterable[str]) -> pl.Expr:
-    """Whether a row has a value in all of these columns, but those whose null is an answer."""
+    """Return whether a row has a value in all of these columns, except those whose nulls are valid."""
     return pl.all_horizontal(pl.lit(value=True), *(_has(frame, column) for column in sorted(set(columns) - _OPTIONAL)))
 
 
 def scarcity(frame: pl.DataFrame, selectors: Sequence[str]) -> pl.DataFrame:
-    """A line per column that contestants need: column, rows (that have it), selectors (that need it)."""
+    """Count the rows with a value per required column: column, rows, selectors (that require it)."""
     counted = [
         (
             column,
             int(frame.select(_has(frame, column).sum()).item()),
-            ", ".join(n for n in selectors if column in _needs(n)),
+            ", ".join(n for n in selectors if column in _required_columns(n)),
         )
-        for column in sorted(needs(selectors) - _OPTIONAL)
+        for column in sorted(required_columns(selectors) - _OPTIONAL)
         if column in frame.columns
     ]
     return pl.DataFrame(counted, schema={"column": pl.String, "rows": pl.Int64, "selectors": pl.String}, orient="row")
 
 
 def infinity(frame: pl.DataFrame, size: int, settings: Foundation, fetch: Fetch | None = None) -> pl.DataFrame:
-    """The recipe for F as a selector: its quotas are the domain's shares of F, scaled to the size.
+    """Run the recipe for F as a selector, with the domains' shares of F scale_quotas to the size as quotas.
 
     Returns:
-        Verdicts, as a selector gives them.
+        Verdicts, like any selector's.
     """
     available = frame.group_by("domain").len("rows")
-    there = dict(available.select("domain", pl.col("rows").cast(pl.Int64)).iter_rows())
+    rows_of = dict(available.select("domain", pl.col("rows").cast(pl.Int64)).iter_rows())
     shares = budget(available, settings.model_copy(update={"max_rows": frame.height}))
-    quotas = scaled(dict(shares.select("domain", "quota").iter_rows()), there, size)
+    quotas = scale_quotas(dict(shares.select("domain", "quota").iter_rows()), rows_of, size)
     composed = compose(frame, quotas, settings, fetch)
-    # Domains take turns, so that the order of the places is one of all rows.
+    # Domains take turns, so that there is one order of all rows.
     order = composed.filter("taken").select(
         "row_id", key=pl.col("place") / pl.col("domain").replace_strict(quotas, default=1.0, return_dtype=pl.Float64)
     )
@@ -146,32 +146,37 @@ def compare(
     proxy: Proxy | None = None,
     advance: Callable[[str], None] = lambda name: None,
 ) -> Arena:
-    """Let the selectors take their rows, and measure what they took.
+    """Run the selectors and measure their selections.
 
     Args:
-        frame: The rows that all are shown: row_id, source, domain, language, answer_chars, ability, proximity, and what they need.
-        selectors: Contestants, of the registry, or `infinity`.
-        size: Rows that each takes, if it can.
+        frame: The rows to select from: row_id, source, domain, language, answer_chars, ability, proximity, and the
+            columns that the selectors require.
+        selectors: Contestants: names of the registry, or `infinity`.
+        size: Rows that each selector is to take.
         settings: The recipe.
-        fetch: Row ids to row_id and vector.
+        fetch: Function from row ids to row_id and vector.
         items: Items of the benchmarks: domain, vector.
-        calls: Model calls about the rows: row_id, prompt (as the books name it), prompt_tokens, completion_tokens, cost.
-        proxy: Trains a model on a selection and evaluates it.
-        advance: Told the name of each selector as it begins.
+        calls: Model calls about the rows: row_id, prompt (its name in the ledger tables), prompt_tokens,
+            completion_tokens, cost.
+        proxy: Function that trains a model on a selection and evaluates it.
+        advance: Called with the name of each selector before it runs.
     """
-    chosen, reasons, lines, reach = [], [], [], []
+    chosen = []
+    reasons = []
+    lines = []
+    reach = []
     vocabulary = frame["ability"].list.explode(keep_nulls=False, empty_as_null=False).n_unique()
     for name in selectors:
         advance(name)
-        told = infinity(frame, size, settings, fetch) if name == RECIPE else select(name, frame, size, settings)
-        taken = told.filter("taken").sort("place").select("row_id", "place")
+        verdicts = infinity(frame, size, settings, fetch) if name == RECIPE else select(name, frame, size, settings)
+        taken = verdicts.filter("taken").sort("place").select("row_id", "place")
         rows = taken.join(frame, on="row_id", how="left", maintain_order="left")
         vectors = taken.select("row_id").join(fetch(taken["row_id"]), on="row_id", how="left", maintain_order="left")[
             "vector"
         ]
         chosen.append(taken.select(pl.lit(name).alias("selector"), "row_id", "place"))
         reasons.append(
-            told.filter(~pl.col("taken"))
+            verdicts.filter(~pl.col("taken"))
             .group_by("reason")
             .len("rows")
             .select(pl.lit(name).alias("selector"), "reason", pl.col("rows").cast(pl.Int64))
@@ -203,11 +208,16 @@ def compare(
 
 
 def overlap(chosen: pl.DataFrame, selectors: Sequence[str]) -> pl.DataFrame:
-    """Every pair of selectors, in both directions and with itself: one, other, rows (taken by both), jaccard (null where neither took any)."""
+    """Compare every ordered pair of selectors, including each with itself.
+
+    Returns:
+        one, other, rows (taken by both), jaccard (null if neither took any).
+    """
     taken = {name: set(chosen.filter(selector=name)["row_id"]) for name in selectors}
     lines = []
     for one, other in product(selectors, repeat=2):
-        both, either = len(taken[one] & taken[other]), len(taken[one] | taken[other])
+        both = len(taken[one] & taken[other])
+        either = len(taken[one] | taken[other])
         lines.append((one, other, both, both / either if either else None))
     return pl.DataFrame(
         lines, schema={"one": pl.String, "other": pl.String, "rows": pl.Int64, "jaccard": pl.Float64}, orient="row"
@@ -215,7 +225,11 @@ def overlap(chosen: pl.DataFrame, selectors: Sequence[str]) -> pl.DataFrame:
 
 
 def mix(chosen: pl.DataFrame, frame: pl.DataFrame, selectors: Sequence[str]) -> pl.DataFrame:
-    """What the selections, and all rows (`pool`), are made of: selector, column (source, domain, language, length), value, rows, share."""
+    """Count the rows of each selection, and of all rows (`pool`), by source, domain, language and length.
+
+    Returns:
+        selector, column, value, rows, share.
+    """
     names = [f"{low:,} to {high:,}" for low, high in pairwise(LENGTHS)] + [f"{LENGTHS[-1]:,} and more"]
     classes = frame.select(
         "row_id",
@@ -245,30 +259,33 @@ def mix(chosen: pl.DataFrame, frame: pl.DataFrame, selectors: Sequence[str]) -> 
 
 
 def _labels(rows: pl.DataFrame, vocabulary: int) -> dict[str, float | None]:
-    """Share of the labels of all rows that these have, and labels per labelled row (InsTag's diversity and complexity)."""
+    """Return the share of all labels that occur, and labels per labelled row (InsTag's diversity and complexity)."""
     labelled = rows["ability"].drop_nulls()
-    found = labelled.list.explode(keep_nulls=False, empty_as_null=False).n_unique()
+    distinct = labelled.list.explode(keep_nulls=False, empty_as_null=False).n_unique()
     per_row = labelled.list.unique().list.len().mean()
     return {
-        "label_coverage": found / vocabulary if vocabulary else None,
+        "label_coverage": distinct / vocabulary if vocabulary else None,
         "labels_per_row": per_row if isinstance(per_row, float) else None,
     }
 
 
 def _near_duplicates(row_ids: pl.Series, vectors: pl.Series, threshold: float) -> float | None:
-    """Share of the rows with a vector that the Repr filter would leave out."""
-    known_ = vectors.is_not_null()
-    if not known_.any():
+    """Return the share of the rows with a vector that the Repr filter would reject."""
+    has_vector = vectors.is_not_null()
+    if not has_vector.any():
         return None
     _, lost = ReprFilter(threshold).walk(
-        row_ids.filter(known_), _matrix(vectors.drop_nulls()), np.ones(int(known_.sum()), bool), len(row_ids)
+        row_ids.filter(has_vector), _matrix(vectors.drop_nulls()), np.ones(int(has_vector.sum()), bool), len(row_ids)
     )
-    return lost.height / int(known_.sum())
+    return lost.height / int(has_vector.sum())
 
 
 def _reach(rows: pl.DataFrame, vectors: pl.Series, items: pl.DataFrame) -> pl.DataFrame:
-    """By domain: domain, items, reach (mean over the benchmark items of the domain of the cosine to the nearest row taken), rows, proximity (mean
-    over the rows of the domain of the cosine to their nearest item).
+    """Measure the distance between the benchmark items and the rows taken, per domain.
+
+    Returns:
+        domain, items, reach (mean cosine of the items to the nearest row taken), rows, proximity (mean cosine of the
+        rows to the nearest item).
     """
     taken = _unit(_matrix(vectors.drop_nulls())) if vectors.count() else None
     lines = []
@@ -290,7 +307,7 @@ def _reach(rows: pl.DataFrame, vectors: pl.Series, items: pl.DataFrame) -> pl.Da
 
 
 def _cost(name: str, frame: pl.DataFrame, calls: pl.DataFrame, settings: Foundation) -> dict[str, float]:
-    """What the scores that the selector reads took, of all rows that it was shown."""
+    """Return the cost of the scores that the selector reads, over all rows that it chose from."""
     named = {step for steps in settings.recipe.values() for step in steps} if name == RECIPE else {name}
     prompts = {prompt for one in named for prompt in SELECTORS[one].calls}
     own = calls.filter(pl.col("prompt").str.split(".").list.first().is_in(sorted(prompts))).join(

@@ -1,9 +1,9 @@
-"""InfInstruct-F as a composition: in every domain the selectors of its recipe, one after the other, through one diversity filter, up to a quota.
+"""Composition of InfInstruct-F: each domain runs the selectors of its recipe through a shared diversity filter.
 
-The selectors put the rows of a domain in order; the Repr filter walks along it and leaves out rows close to one taken before, of whatever domain;
-what the first selector leaves of the quota goes to the next. By default each language has the share of a domain's places that it has of its rows:
-most selectors look towards English benchmarks, and vectors of an English embedder say nothing about Chinese. Rows without a vector pass the filter.
-Nothing here reads a text or calls a model.
+A selector orders the rows of a domain, and the Repr filter rejects rows close to one taken before, in any domain. The
+rest of the quota goes to the next selector. By default each language has the same share of a domain's places as of its
+rows: most selectors favor English benchmarks, and vectors of an English embedder are meaningless for Chinese. Rows
+without a vector pass the filter. This module reads no texts and calls no models.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,10 +28,11 @@ COMPOSED = pl.Schema(
         "detail": pl.String,
     }
 )
-"""Grain: a row. Key: row_id. `place`: in the order in which its domain took rows, from 0; null for rows that are not taken. `selector`: who took it,
-or ranked it. `reason`: the selector, near_duplicate, over_quota, or what the row lacks for the last selector of its domain."""
+"""Grain: a row. Key: row_id. `place`: position in the order in which the domain took rows, from 0; null for rows that
+are not taken. `selector`: the selector that took or ranked the row. `reason`: the selector, near_duplicate, over_quota,
+or the data that the row lacks for the last selector of its domain."""
 
-_SAID = pl.Schema(
+_VERDICTS = pl.Schema(
     {
         "row_id": pl.String,
         "taken": pl.Boolean,
@@ -47,53 +48,65 @@ PAPER = {"knowledge": 3_291_318, "math": 1_417_560, "code": 1_397_801, "chat": 1
 """Rows of the released InfInstruct-F per domain: its sources, summed."""
 
 Fetch = Callable[[pl.Series], pl.DataFrame]
-"""Row ids to rows of row_id and vector; ids that are not known may be missing."""
+"""Function from row ids to rows of row_id and vector; unknown ids may be missing."""
 
 
 def compose(
     frame: pl.DataFrame, quotas: Mapping[str, int], settings: Foundation, fetch: Fetch | None = None
 ) -> pl.DataFrame:
-    """Verdicts on every row.
+    """Decide on every row.
 
     Args:
-        frame: The rows that pass the rules: row_id, domain, language, and what the selectors of the recipe need.
-        quotas: Rows that a domain may bring; those of domains without one are over quota.
+        frame: The rows that pass the rules: row_id, domain, language, and the columns that the recipe's selectors need.
+        quotas: Rows that each domain may bring. In a domain without a quota all rows are over quota.
         settings: The recipe.
-        fetch: Where vectors come from, if they are not a column of the frame.
+        fetch: Source of the vectors, if they are not a column of the frame.
 
     Returns:
-        Of schema `COMPOSED`, sorted by row id.
+        Schema `COMPOSED`, sorted by row id.
     """
     fetch = fetch or (lambda ids: frame.select("row_id", "vector").filter(pl.col("row_id").is_in(ids.implode())))
-    diversity, parts = ReprFilter(settings.max_similarity), [pl.DataFrame(schema=COMPOSED)]
-    seeds, replayed = round(settings.seed_share * sum(quotas.values())), 0
+    diversity = ReprFilter(settings.max_similarity)
+    parts = [pl.DataFrame(schema=COMPOSED)]
+    seeds = round(settings.seed_share * sum(quotas.values()))
+    replayed = 0
     by_domain = {domain: rows for (domain,), rows in frame.group_by("domain")}
-    # In a fixed order: who is taken first decides who is close to it.
+    # In a fixed order: the rows taken first decide which later rows are too close.
     for domain in sorted(by_domain, key=lambda d: (DOMAINS.index(d) if d in DOMAINS else len(DOMAINS), d)):
-        rows, quota = by_domain[domain].sort("row_id"), quotas.get(domain, 0)
+        rows = by_domain[domain].sort("row_id")
+        quota = quotas.get(domain, 0)
         names = settings.recipe.get(domain, ())
         if any("vector" in SELECTORS[name].needs for name in names) and "vector" not in rows.columns:
             rows = rows.join(fetch(rows["row_id"]), on="row_id", how="left")
-        settled, last, place, left = [], _untold(rows), 0, rows.height
-        for group in [*_by_language(rows, settings), None]:
-            # What one language could not fill goes to the next, and in the end to all that are left.
+        settled = []
+        last = _all_over_quota(rows)
+        place = 0
+        left = rows.height
+        for group in [*_split_by_language(rows, settings), None]:
+            # Places that a language could not fill go to the next, and finally to all remaining rows.
             if group is None and place >= quota > 0:
                 break
             pool = last.select("row_id").join(rows, on="row_id") if group is None else group
             most = quota - place if group is None else (2 * (quota - place) * pool.height + left) // max(2 * left, 1)
-            found = _walk(pool.sort("row_id"), names, most, seeds - replayed, settings, diversity, fetch)
-            found = found.with_columns(pl.col("place") + place)
-            done = found.filter(pl.col("taken") | (pl.col("reason") == "near_duplicate"))
+            verdicts = _walk(pool.sort("row_id"), names, most, seeds - replayed, settings, diversity, fetch)
+            verdicts = verdicts.with_columns(pl.col("place") + place)
+            done = verdicts.filter(pl.col("taken") | (pl.col("reason") == "near_duplicate"))
             settled.append(done)
-            last = pl.concat([last.join(found, on="row_id", how="anti"), found.join(done, on="row_id", how="anti")])
-            place, left = place + int(found["taken"].sum()), left - pool.height
-            replayed += found.filter("taken", selector="seed_replay").height
-        parts.append(_told(domain, quota, pl.concat([*settled, last])))
+            last = pl.concat(
+                [last.join(verdicts, on="row_id", how="anti"), verdicts.join(done, on="row_id", how="anti")]
+            )
+            place += int(verdicts["taken"].sum())
+            left -= pool.height
+            replayed += verdicts.filter("taken", selector="seed_replay").height
+        parts.append(_add_domain_detail(domain, quota, pl.concat([*settled, last])))
     return pl.concat(parts).sort("row_id")
 
 
-def _by_language(rows: pl.DataFrame, settings: Foundation) -> list[pl.DataFrame]:
-    """The rows of a domain by language, the rarest first; languages of less than `_RARE` of them are one. None, if languages have no shares."""
+def _split_by_language(rows: pl.DataFrame, settings: Foundation) -> list[pl.DataFrame]:
+    """Split the rows of a domain by language, rarest first; languages of less than `_RARE` of the rows are merged.
+
+    The result is empty if languages have no shares.
+    """
     if settings.languages == "any":
         return []
     common = pl.len().over("language") >= _RARE * pl.len()
@@ -112,45 +125,45 @@ def _walk(
     diversity: ReprFilter,
     fetch: Fetch,
 ) -> pl.DataFrame:
-    """What the selectors of a recipe say of rows, one after the other: of schema `_SAID`, a line per row."""
-    told, last, place = [], _untold(rows), 0
+    """Run the selectors of a recipe one after the other: schema `_SAID`, one line per row."""
+    settled = []
+    last = _all_over_quota(rows)
+    place = 0
     for name in names:
         if rows.is_empty():
             break
         most = min(places - place, seeds) if name == "seed_replay" else places - place
-        found = _fill(rows, name, most, settings, diversity, fetch)
-        found = found.with_columns((pl.col("place") + place).alias("place"), pl.lit(name).alias("selector")).select(
-            list(_SAID)
-        )
-        place += int(found["taken"].sum())
-        told.append(found.filter(pl.col("taken") | (pl.col("reason") == "near_duplicate")))
+        verdicts = _fill(rows, name, most, settings, diversity, fetch)
+        verdicts = verdicts.with_columns(
+            (pl.col("place") + place).alias("place"), pl.lit(name).alias("selector")
+        ).select(list(_VERDICTS))
+        place += int(verdicts["taken"].sum())
+        settled.append(verdicts.filter(pl.col("taken") | (pl.col("reason") == "near_duplicate")))
         if place >= places:
-            # Whoever of the selectors could have ranked a row: it came too late.
-            told.append(found.filter(~pl.col("taken"), reason="over_quota"))
-        rows = rows.join(pl.concat(told), on="row_id", how="anti")
-        last = found.join(rows, on="row_id", how="semi")
-    return pl.concat([*told, last])
+            # The quota is full: later selectors do not rank these rows.
+            settled.append(verdicts.filter(~pl.col("taken"), reason="over_quota"))
+        rows = rows.join(pl.concat(settled), on="row_id", how="anti")
+        last = verdicts.join(rows, on="row_id", how="semi")
+    return pl.concat([*settled, last])
 
 
-def _untold(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows that nobody had a place for, of schema `_SAID`."""
+def _all_over_quota(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return rows that no selector had a place for, in schema `_SAID`."""
     values = {"taken": False, "place": None, "reason": "over_quota", "detail": "{}", "selector": None}
-    return rows.select("row_id", *(pl.lit(value, _SAID[name]).alias(name) for name, value in values.items())).select(
-        list(_SAID)
-    )
+    return rows.select(
+        "row_id", *(pl.lit(value, _VERDICTS[name]).alias(name) for name, value in values.items())
+    ).select(list(_VERDICTS))
 
 
 def _fill(
     rows: pl.DataFrame, name: str, places: int, settings: Foundation, diversity: ReprFilter, fetch: Fetch
 ) -> pl.DataFrame:
-    """What a selector and the filter say of the rows: row_id, taken, place, reason, detail."""
-    asked = max(int(np.ceil(places * settings.candidates_per_place)), 0)
-    verdicts = select(name, rows, asked, settings)
+    """Run a selector and the diversity filter: row_id, taken, place, reason, detail."""
+    requested = max(int(np.ceil(places * settings.candidates_per_place)), 0)
+    verdicts = select(name, rows, requested, settings)
     walked = pl.DataFrame(schema={"row_id": pl.String})
-    taken, lost = (
-        walked,
-        pl.DataFrame(schema={"row_id": pl.String, "duplicate_of": pl.String, "similarity": pl.Float64}),
-    )
+    taken = walked
+    lost = pl.DataFrame(schema={"row_id": pl.String, "duplicate_of": pl.String, "similarity": pl.Float64})
     while places > taken.height:
         candidates = verdicts.filter("taken").sort("place").join(walked, on="row_id", how="anti", maintain_order="left")
         if candidates.is_empty():
@@ -165,9 +178,9 @@ def _fill(
         taken = pl.concat([taken, candidates[kept].select("row_id")])
         lost = pl.concat([lost, losers])
         walked = pl.concat([walked, candidates.select("row_id")])
-        if taken.height < places and int(verdicts["taken"].sum()) == asked:
-            asked *= 2
-            verdicts = select(name, rows, asked, settings)
+        if taken.height < places and int(verdicts["taken"].sum()) == requested:
+            requested *= 2
+            verdicts = select(name, rows, requested, settings)
     near = lost.select("row_id", near=pl.struct("duplicate_of", pl.col("similarity").round(4)).struct.json_encode())
     joined = verdicts.join(taken.with_row_index("walk"), on="row_id", how="left").join(near, on="row_id", how="left")
     return joined.select(
@@ -186,29 +199,29 @@ def _fill(
     )
 
 
-def _told(domain: str, quota: int, found: pl.DataFrame) -> pl.DataFrame:
-    """The rows of a domain with their verdicts, of schema `COMPOSED`."""
-    # A JSON object within braces takes the domain's numbers in front.
+def _add_domain_detail(domain: str, quota: int, verdicts: pl.DataFrame) -> pl.DataFrame:
+    """Return the verdicts of a domain in schema `COMPOSED`."""
+    # Prepend the domain's numbers inside the JSON object of `detail`.
     front = pl.struct(pl.lit(domain).alias("domain"), pl.lit(quota, pl.Int64).alias("quota"), "place", "selector")
     front = front.struct.json_encode().str.strip_suffix("}")
     behind = pl.col("detail").str.strip_prefix("{")
     detail = pl.concat_str(front, pl.when(behind == "}").then(pl.lit("")).otherwise(pl.lit(",")), behind)
-    return found.select(
+    return verdicts.select(
         "row_id", pl.lit(domain).alias("domain"), "taken", "place", "selector", "reason", detail.alias("detail")
     )
 
 
 def accounts(verdicts: pl.DataFrame, quotas: Mapping[str, int], rows: Mapping[str, int]) -> pl.DataFrame:
-    """What became of every domain's quota.
+    """Account for the quota of every domain.
 
     Args:
-        verdicts: Of `compose`.
-        quotas: As given to it.
+        verdicts: The result of `compose`.
+        quotas: The quotas passed to `compose`.
         rows: Rows of the pool per domain, before the rules.
 
     Returns:
-        One line per domain: domain, rows, passed (the rules), quota, taken, seeds, near_duplicates, unranked (rows that no selector of the recipe
-        could rank), shortfall, because, share (of F), paper (its share there).
+        One line per domain: domain, rows, passed (the rules), quota, taken, seeds, near_duplicates, unranked (rows that
+        no selector of the recipe could rank), shortfall, because, share (of F), paper (share of the released F).
     """
     named = {
         "passed": pl.len(),
@@ -245,17 +258,19 @@ def accounts(verdicts: pl.DataFrame, quotas: Mapping[str, int], rows: Mapping[st
     )  # fmt: skip
 
 
-def scaled(quotas: Mapping[str, int], available: Mapping[str, int], size: int) -> dict[str, int]:
-    """Quotas for another total: in the same proportions, none above what is there, by largest remainders; the lower name wins ties.
+def scale_quotas(quotas: Mapping[str, int], available: Mapping[str, int], size: int) -> dict[str, int]:
+    """Scale quotas to another total, in proportion but at most the available rows.
+
+    Largest remainders decide; the lower name wins ties.
 
     Args:
         quotas: Rows per domain.
-        available: Rows that a domain has.
+        available: Available rows per domain.
         size: The total.
     """
-    given = dict.fromkeys(sorted(quotas), 0)
-    while (left := size - sum(given.values())) > 0:
-        open_ = [d for d in given if given[d] < available.get(d, 0) and quotas[d] > 0]
+    scaled = dict.fromkeys(sorted(quotas), 0)
+    while (left := size - sum(scaled.values())) > 0:
+        open_ = [d for d in scaled if scaled[d] < available.get(d, 0) and quotas[d] > 0]
         if not open_:
             break
         total = sum(quotas[d] for d in open_)
@@ -264,5 +279,5 @@ def scaled(quotas: Mapping[str, int], available: Mapping[str, int], size: int) -
         for d in sorted(open_, key=lambda d: (whole[d] - exact[d], d))[: left - sum(whole.values())]:
             whole[d] += 1
         for d in open_:
-            given[d] = min(given[d] + whole[d], available.get(d, 0))
-    return given
+            scaled[d] = min(scaled[d] + whole[d], available.get(d, 0))
+    return scaled

@@ -1,8 +1,9 @@
-"""Diversity: of rows whose vectors are close, only the one ranked highest stays (the Repr filter of Deita, arXiv 2312.15685).
+"""Diversity filter: among rows with close vectors, only the highest-ranked one stays (Repr filter, arXiv 2312.15685).
 
-A walk in rank order takes a row if its cosine to every row taken before is at most the threshold, and stops when it has enough. It goes by
-blocks: one matrix product with all that was taken, one within the block. In single precision; a cosine that comes within rounding of the
-threshold is computed again in double precision, so that who stays does not depend on the blocks.
+A walk in rank order takes a row if its cosine to every row taken before is at most the threshold, and stops when it has
+enough rows. It proceeds by blocks: one matrix product with all rows taken, one within the block, both in single
+precision. Cosines within rounding error of the threshold are recomputed in double precision, so that the result does
+not depend on the blocks.
 """
 
 from dataclasses import dataclass, field
@@ -11,19 +12,20 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-_ROWS, _COLUMNS = 1024, 8192
-"""Size of a block of cosines: 32 MB."""
+_ROWS = 1024
+_COLUMNS = 8192
+"""Shape of a block of cosines: 32 MB."""
 _ROUNDING = 1e-5
-"""Single precision: a cosine may be off by less than this."""
+"""Upper bound on the error of a cosine in single precision."""
 
-_LOSERS = {"row_id": pl.String, "duplicate_of": pl.String, "similarity": pl.Float64}
+_REJECTED = {"row_id": pl.String, "duplicate_of": pl.String, "similarity": pl.Float64}
 
 Matrix = npt.NDArray[np.floating]
 
 
 @dataclass
 class ReprFilter:
-    """The filter, and what it has taken so far: a second walk is held against the rows of the first."""
+    """The Repr filter with the rows taken so far: a later walk is compared with the rows of earlier ones."""
 
     threshold: float
     """Cosine above which two rows are too close."""
@@ -38,25 +40,26 @@ class ReprFilter:
 
         Args:
             row_ids: One per row.
-            vectors: Shape (rows, width), of any length but zero; anything where it is not known.
-            known: Rows without a vector are close to none: they are taken.
+            vectors: Shape (rows, width), of any nonzero norm; ignored for rows that are not known.
+            known: Whether each row has a vector. Rows without one are always taken.
             size: Rows to take.
 
         Returns:
-            The places of the rows taken, ascending, and the rows that lost before there were enough: row_id, duplicate_of (the closest of the
-            rows taken), similarity.
+            The indices of the rows taken, ascending, and the rows rejected before there were enough: row_id,
+            duplicate_of (the closest row taken), similarity.
         """
-        if self.threshold >= 1:  # no cosine is above it
-            return np.arange(min(size, len(row_ids))), pl.DataFrame(schema=_LOSERS)
-        taken, lost = [np.zeros(0, np.int64)], [pl.DataFrame(schema=_LOSERS)]
+        if self.threshold >= 1:  # no cosine exceeds it
+            return np.arange(min(size, len(row_ids))), pl.DataFrame(schema=_REJECTED)
+        taken = [np.zeros(0, np.int64)]
+        lost = [pl.DataFrame(schema=_REJECTED)]
         places = size
         for start in range(0, len(row_ids), _ROWS):
             if places <= 0:
                 break
             stop = min(start + _ROWS, len(row_ids))
-            kept, losers = self._block(row_ids[start:stop], vectors[start:stop], known[start:stop], places)
+            kept, rejected = self._block(row_ids[start:stop], vectors[start:stop], known[start:stop], places)
             taken.append(start + kept)
-            lost.append(losers)
+            lost.append(rejected)
             places -= len(kept)
         return np.concatenate(taken), pl.concat(lost)
 
@@ -64,15 +67,17 @@ class ReprFilter:
         self, row_ids: pl.Series, vectors: Matrix, known: npt.NDArray[np.bool_], places: int
     ) -> tuple[npt.NDArray[np.int64], pl.DataFrame]:
         unit = np.where(known[:, None], _unit(vectors), 0)
-        best, nearest = np.full(len(unit), -1.0), np.full(len(unit), -1)
-        passed = 0
+        best = np.full(len(unit), -1.0)
+        nearest = np.full(len(unit), -1)
+        offset = 0
         for part in self._taken:
             cosine = unit @ part.T
             at = cosine.argmax(axis=1)
             highest = self._exact(unit, part, cosine, at)
             closer = highest > best
-            best[closer], nearest[closer] = highest[closer], passed + at[closer]
-            passed += len(part)
+            best[closer] = highest[closer]
+            nearest[closer] = offset + at[closer]
+            offset += len(part)
         within = unit @ unit.T
         alive = known & (best <= self.threshold)
         close = np.tril(within > self.threshold - _ROUNDING, -1) & alive[:, None] & alive[None, :]
@@ -82,24 +87,28 @@ class ReprFilter:
             if len(others):
                 exact = _double(unit[others]) @ _double(unit[row : row + 1])[0]
                 if exact.max() > self.threshold:
-                    alive[row], fellow[row], best[row] = False, others[exact.argmax()], exact.max()
+                    alive[row] = False
+                    fellow[row] = others[exact.argmax()]
+                    best[row] = exact.max()
         kept = np.flatnonzero(alive | ~known)[:places]
         end = len(unit) if len(kept) < places else kept[-1] + 1
-        losers = np.flatnonzero(~alive[:end] & known[:end])
-        of = [row_ids[int(fellow[i])] if fellow[i] >= 0 else self._ids[nearest[i]] for i in losers]
+        rejected = np.flatnonzero(~alive[:end] & known[:end])
+        closest = [row_ids[int(fellow[i])] if fellow[i] >= 0 else self._ids[nearest[i]] for i in rejected]
         with_vector = kept[known[kept]]
         self._keep(unit[with_vector], row_ids.gather(with_vector).to_list())
         return kept, pl.DataFrame(
-            {"row_id": row_ids.gather(losers), "duplicate_of": of, "similarity": best[losers]}, schema=_LOSERS
+            {"row_id": row_ids.gather(rejected), "duplicate_of": closest, "similarity": best[rejected]},
+            schema=_REJECTED,
         )
 
     def _exact(self, unit: Matrix, part: Matrix, cosine: Matrix, at: npt.NDArray[np.int64]) -> Matrix:
-        """The highest cosine of every row, exact enough to be held against the threshold."""
+        """Return the highest cosine of every row, exact if it is close to the threshold."""
         highest = cosine[np.arange(len(unit)), at].astype(np.float64)
         for row in np.flatnonzero(abs(highest - self.threshold) < _ROUNDING):
             candidates = np.flatnonzero(cosine[row] > self.threshold - _ROUNDING)
             exact = _double(part[candidates]) @ _double(unit[row : row + 1])[0]
-            at[row], highest[row] = candidates[exact.argmax()], exact.max()
+            at[row] = candidates[exact.argmax()]
+            highest[row] = exact.max()
         return highest
 
     def _keep(self, unit: Matrix, ids: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""How many rows each domain may bring to F, and under which thresholds."""
+"""The number of rows that each domain may bring to F, and its thresholds."""
 
 import json
 from collections.abc import Mapping
@@ -19,32 +19,33 @@ BUDGET = pl.Schema(
         "eased": pl.String,
     }
 )
-"""A domain's budget. The quotas add up to what all domains want, or to `max_rows`. `eased` holds the thresholds that the loop has changed, as JSON:
-rule to number.
+"""The budget of a domain. The quotas add up to the shares of all domains, or to `max_rows` if that is less. `eased` is
+a JSON object of the thresholds that the loop has changed, from rule to number.
 """
 
 
 def budget(
     available: pl.DataFrame, recipe: Foundation, factors: Mapping[str, tuple[float, str]] | None = None
 ) -> pl.DataFrame:
-    """The budget.
+    """Compute the budget of each domain.
 
     Args:
         available: Columns domain and rows: conversations of the pool after decontamination.
         recipe: The settings.
-        factors: By domain, what its share is multiplied by, and why.
+        factors: By domain, the factor of its share and the reason for it.
 
     Returns:
-        `BUDGET`, by domain.
+        Schema `BUDGET`, sorted by domain.
     """
     lines = []
     for domain, rows in available.select("domain", "rows").sort("domain").iter_rows():
-        base, (factor, why) = recipe.keep_share.get(domain, 0.0), (factors or {}).get(domain, (1.0, ""))
-        # Rounded, or 1 / 0.3 * 0.3 would leave a row behind.
+        base = recipe.keep_share.get(domain, 0.0)
+        factor, why = (factors or {}).get(domain, (1.0, ""))
+        # Without rounding, a share of 1 / 0.3 * 0.3 would lose a row.
         share = min(1.0, round(base * factor, 12))
         reason = f"share of the domain, {base:g}, times {factor:.3g}: {why}" if why else "share of the domain"
         eased = json.dumps(_eased(recipe, domain, factor))
-        # Of rows that are counted: no share of a whole number may become one more by a rounding of the last digit.
+        # Round up, but first remove the error of the last digit, which would add a row to a whole number.
         wanted = min(rows, -int(-round(rows * share, 9) // 1))
         lines.append(
             {
@@ -58,14 +59,14 @@ def budget(
         )
     total = sum(line["quota"] for line in lines)
     if total > recipe.max_rows:
-        for line, quota in zip(lines, _shared([line["quota"] for line in lines], recipe.max_rows), strict=True):
+        for line, quota in zip(lines, _distribute([line["quota"] for line in lines], recipe.max_rows), strict=True):
             line["quota"] = quota
             line["reason"] += f"; times {recipe.max_rows / total:.3f} for at most {recipe.max_rows} rows"
     return pl.DataFrame(lines, schema=BUDGET)
 
 
 def _eased(recipe: Foundation, domain: Any, factor: float) -> dict[str, float]:
-    """The thresholds of a domain that its factor changes."""
+    """Return the thresholds of a domain that its factor changes."""
     eased = {}
     for name in recipe.loop.ease if factor > 1 else ():
         threshold = recipe.rules.domains.get(domain, {}).get(name, getattr(recipe.rules.thresholds, name))
@@ -74,8 +75,8 @@ def _eased(recipe: Foundation, domain: Any, factor: float) -> dict[str, float]:
     return eased
 
 
-def relaxed(rules: Rules, budget: pl.DataFrame) -> Rules:
-    """The rules with the thresholds that a budget has eased. Those of a source stay as they are."""
+def relax_rules(rules: Rules, budget: pl.DataFrame) -> Rules:
+    """Return the rules with the eased thresholds of a budget. Thresholds of sources do not change."""
     eased = {domain: json.loads(text) for domain, text in budget.select("domain", "eased").iter_rows()}
     domains: dict[Any, Any] = {
         domain: {**rules.domains.get(domain, {}), **changed} for domain, changed in eased.items() if changed
@@ -83,8 +84,8 @@ def relaxed(rules: Rules, budget: pl.DataFrame) -> Rules:
     return rules.model_copy(update={"domains": {**rules.domains, **domains}})
 
 
-def _shared(wanted: list[int], rows: int) -> list[int]:
-    """So many rows in proportion to what is wanted, to the last one (largest remainders; the first of equals)."""
+def _distribute(wanted: list[int], rows: int) -> list[int]:
+    """Distribute all rows in proportion to the wanted counts (largest remainders; the first wins ties)."""
     total = sum(wanted)
     quotas = [count * rows // total for count in wanted]
     by_remainder = sorted(range(len(wanted)), key=lambda place: (-(wanted[place] * rows % total), place))

@@ -1,8 +1,8 @@
-"""The topics of the evaluation sets, and the rows of the pool that are nearest to them.
+"""The topics of the evaluation sets, and the rows of the pool nearest to them.
 
-BAAI's README of 2024 tags the evaluation sets with topics and retrieves a part of the pool that follows their distribution. Here a topic is a
-cluster of items by their vectors, within a domain; a row belongs to the topic of the item of its own
-domain that its prompt is nearest to.
+BAAI's README of 2024 tags the evaluation sets with topics and retrieves a part of the pool that follows their
+distribution. Here a topic is a cluster of the vectors of items within a domain. A row belongs to the topic of the item
+that is nearest to its prompt, within its domain.
 """
 
 from collections.abc import Callable
@@ -16,70 +16,73 @@ from infinity_assets.rows.ids import draw
 from infinity_assets.rows.text import tokens
 
 PROXIMITY = pl.Schema({"row_id": pl.String, "item_id": pl.String, "topic": pl.String, "proximity": pl.Float32})
-"""Grain: a row of the pool. Null where its prompt has no vector, or its domain no benchmark."""
+"""Grain: a row of the pool. Null if its prompt has no vector or its domain has no benchmark."""
 
 _ROUNDS = 30
-"""Rounds of k-means; it has mostly settled before."""
+"""Maximum rounds of k-means, which mostly converges earlier."""
 _ROWS = 1024
-"""Rows compared with all items at a time."""
-_LINKS, _EFFORT, _SEED = 16, 200, 100
+"""Rows per batch that is compared with all items."""
+_LINKS = 16
+_EFFORT = 200
+_SEED = 100
 _WORDS = 4
 """Words in a topic's name."""
 
 Matrix = npt.NDArray[np.floating]
 
 
-def clusters(item_ids: pl.Series, vectors: Matrix, count: int) -> npt.NDArray[np.int64]:
-    """A cluster per item: k-means by cosine, begun at items drawn by their ids.
+def cluster_items(item_ids: pl.Series, vectors: Matrix, count: int) -> npt.NDArray[np.int64]:
+    """Cluster items by k-means with cosine similarity, starting at items drawn by their ids.
 
     Args:
-        item_ids: One per item, sorted: the clusters do not depend on the order in which items came.
-        vectors: Shape (items, width), of any length but zero.
-        count: Clusters at most; one that loses all its items is gone.
+        item_ids: One per item, sorted, so that the cluster_items do not depend on the input order.
+        vectors: Shape (items, width), of any nonzero norm.
+        count: Maximum number of cluster_items; empty cluster_items are dropped.
 
     Returns:
-        Numbers from 0, in the order of the clusters' size, largest first.
+        The cluster of each item, numbered from 0 by descending size.
     """
     unit = _unit(vectors)
     count = min(count, len(unit))
     if not count:
         return np.zeros(0, np.int64)
     first = np.argsort(draw("topics", item_ids).to_numpy(), kind="stable")[:count]
-    centres, of = unit[np.sort(first)], np.full(len(unit), -1)
+    centres = unit[np.sort(first)]
+    assigned = np.full(len(unit), -1)
     for _ in range(_ROUNDS):
         nearest = (unit @ centres.T).argmax(axis=1)
-        if (nearest == of).all():
+        if (nearest == assigned).all():
             break
-        of = nearest
+        assigned = nearest
         sums = np.zeros_like(centres)
-        np.add.at(sums, of, unit)
+        np.add.at(sums, assigned, unit)
         centres = np.where(np.linalg.norm(sums, axis=1, keepdims=True) > 0, _unit(sums), centres)
-    used, of = np.unique(of, return_inverse=True)
-    sizes = np.bincount(of)
+    used, assigned = np.unique(assigned, return_inverse=True)
+    sizes = np.bincount(assigned)
     place = np.empty(len(used), np.int64)
     place[np.lexsort((np.arange(len(used)), -sizes))] = np.arange(len(used))
-    return place[of]
+    return place[assigned]
 
 
 def label_items(items: pl.DataFrame, per_topic: int) -> pl.DataFrame:
-    """The items with their topics, such as `math 007`: a domain, and a number by size.
+    """Add a topic to the items, such as `math 007`: a domain, and a number by descending size.
 
     Args:
-        items: item_id, domain, vector (null where it is not known).
-        per_topic: Items per topic, on average.
+        items: item_id, domain, vector (may be null).
+        per_topic: Average number of items per topic.
 
     Returns:
-        The items, sorted by item id, with `topic`; null where there is no vector.
+        The items, sorted by item id, with `topic`, which is null without a vector.
     """
     parts = []
     for (domain,), rows in items.sort("item_id").group_by("domain", maintain_order=True):
         known = rows.filter(pl.col("vector").is_not_null())
-        of = clusters(known["item_id"], _matrix(known["vector"]), -(-known.height // per_topic))
+        numbers = cluster_items(known["item_id"], _matrix(known["vector"]), -(-known.height // per_topic))
         parts += [
             known.with_columns(
-                pl.format("{} {}", pl.lit(domain), pl.Series(of, dtype=pl.Int64).cast(pl.String).str.zfill(3)).alias(
-                    "topic"
-                )
+                pl.format(
+                    "{} {}", pl.lit(domain), pl.Series(numbers, dtype=pl.Int64).cast(pl.String).str.zfill(3)
+                ).alias("topic")
             ),
             rows.filter(pl.col("vector").is_null()).with_columns(pl.lit(None, pl.String).alias("topic")),
         ]
@@ -92,34 +95,36 @@ def nearest_items(
     exact_up_to: int,
     advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> pl.DataFrame:
-    """For every row the item of its domain that its prompt is nearest to; of equally near ones the first.
+    """Find the item nearest to the prompt of each row, within its domain; the first item wins ties.
 
     Args:
-        rows: row_id, domain, vector (null where it is not known).
-        items: item_id, domain, topic, vector, as `label_items` gives them.
-        exact_up_to: With more items in a domain than this hnswlib proposes.
-        advance: Told how many of how many rows are done.
+        rows: row_id, domain, vector (may be null).
+        items: The result of `label_items`: item_id, domain, topic, vector.
+        exact_up_to: Maximum number of items of a domain for an exact search. With more, hnswlib searches.
+        advance: Called with the number of rows done and the total.
 
     Returns:
-        Of schema `PROXIMITY`, in the order of the rows.
+        Schema `PROXIMITY`, in the order of the rows.
     """
     known = items.drop_nulls("vector").with_row_index("place").with_columns(pl.col("place").cast(pl.Int64))
-    item, cosine = np.full(rows.height, -1), np.full(rows.height, np.nan, np.float32)
+    item = np.full(rows.height, -1)
+    cosine = np.full(rows.height, np.nan, np.float32)
     with_vector = rows.select(
         pl.int_range(pl.len()).alias("at"), "domain", pl.col("vector").is_not_null().alias("known")
     ).filter("known")
     done = 0
-    for (domain,), of in with_vector.group_by("domain", maintain_order=True):
+    for (domain,), members in with_vector.group_by("domain", maintain_order=True):
         own = known.filter(domain=domain)
-        at, places = of["at"].to_numpy(), own["place"].to_numpy()
+        at = members["at"].to_numpy()
+        places = own["place"].to_numpy()
         if own.height:
             targets = _unit(_matrix(own["vector"]))
             index = _index(targets) if own.height > exact_up_to else None
             for start in range(0, len(at), _ROWS):
-                some = at[start : start + _ROWS]
-                best, cosine[some] = _best(_unit(_matrix(rows["vector"].gather(some))), targets, index)
-                item[some] = places[best]
-                advance(done + start + len(some), with_vector.height)
+                batch = at[start : start + _ROWS]
+                best, cosine[batch] = _best(_unit(_matrix(rows["vector"].gather(batch))), targets, index)
+                item[batch] = places[best]
+                advance(done + start + len(batch), with_vector.height)
         done += len(at)
     table = rows.select("row_id", pl.Series("place", item), pl.Series("proximity", cosine, nan_to_null=True))
     return table.join(known.select("place", "item_id", "topic"), on="place", how="left", maintain_order="left").select(
@@ -127,14 +132,14 @@ def nearest_items(
     )
 
 
-def _best(asked: Matrix, targets: Matrix, index: Any) -> tuple[npt.NDArray[np.int64], Matrix]:
-    """The place of the nearest target of each vector, and their cosine."""
+def _best(vectors: Matrix, targets: Matrix, index: Any) -> tuple[npt.NDArray[np.int64], Matrix]:
+    """Return the index of the target nearest to each vector, and the cosine."""
     if index is None:
-        block = asked @ targets.T
+        block = vectors @ targets.T
         at = block.argmax(axis=1)
-        return at, block[np.arange(len(asked)), at]
-    found, distance = index.knn_query(asked, k=1)
-    return found[:, 0].astype(np.int64), 1 - distance[:, 0]
+        return at, block[np.arange(len(vectors)), at]
+    nearest, distance = index.knn_query(vectors, k=1)
+    return nearest[:, 0].astype(np.int64), 1 - distance[:, 0]
 
 
 def _index(targets: Matrix) -> Any:
@@ -148,15 +153,16 @@ def _index(targets: Matrix) -> Any:
 
 
 def describe(items: pl.DataFrame, proximity: pl.DataFrame) -> pl.DataFrame:
-    """The topics.
+    """Describe the topics.
 
     Args:
         items: item_id, benchmark, domain, prompt, topic.
-        proximity: topic, rows, near: rows of the pool by the topic of their nearest item, and how many of them lie above the retrieval's floor.
+        proximity: topic, rows, near: rows of the pool by the topic of their nearest item, and the number of them above
+            the retrieval's floor.
 
     Returns:
-        One line per topic, sorted: topic, words (what its items say more often than others), domain, items, share (of all items with a topic),
-        benchmarks (List of struct benchmark, items), rows, near.
+        One line per topic, sorted: topic, words (more frequent in its items than in others), domain, items, share (of
+        all items with a topic), benchmarks (List of struct benchmark, items), rows, near.
     """
     placed = items.filter(pl.col("topic").is_not_null())
     benchmarks = (
@@ -180,13 +186,13 @@ def describe(items: pl.DataFrame, proximity: pl.DataFrame) -> pl.DataFrame:
 
 
 def _words(items: pl.DataFrame) -> pl.DataFrame:
-    """Of every topic the words whose share among its items is furthest above that among all of the domain's."""
-    said = items.select("topic", "domain", "item_id", tokens(pl.col("prompt")).list.unique().alias("word")).explode(
+    """Return the most characteristic words of each topic, by the lift of their frequency over the whole domain."""
+    words = items.select("topic", "domain", "item_id", tokens(pl.col("prompt")).list.unique().alias("word")).explode(
         "word"
     )
-    said = said.filter(pl.col("word").str.len_chars() > 2)
+    words = words.filter(pl.col("word").str.len_chars() > 2)
     sizes = items.group_by("topic").len("size")
-    within = said.group_by("topic", "domain", "word").len("here").join(sizes, on="topic")
+    within = words.group_by("topic", "domain", "word").len("here").join(sizes, on="topic")
     within = within.with_columns(pl.col("here").sum().over("domain", "word").alias("all"))
     lift = (pl.col("here") / pl.col("size")) * (pl.col("here") / pl.col("all"))
     return (

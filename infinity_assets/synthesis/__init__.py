@@ -1,1 +1,1 @@
-"""New rows from old ones: evolution operators, what is thrown away, degenerate answers, weak students. Pure functions; models are asked elsewhere."""
+"""Synthesis of new rows: strategies, elimination of rewrites, choice of answers, diagnosis of weak students."""

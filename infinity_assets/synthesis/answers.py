@@ -1,7 +1,7 @@
-"""Answers: which are degenerate, by class, and which of several is kept. docs/answers.md.
+"""Rules that find degenerate answers, and the choice of the best of several answers. See docs/answers.md.
 
-A set that a teacher wrote tolerates answers that are wrong, and not such as are none (recipe 7.12): the rules look at form, completeness and
-language. Whether an answer is right is asked of its tests (`execution`) and of a score.
+A training set written by a teacher tolerates wrong answers, but not degenerate ones, so the rules look at
+form, completeness and language. Tests (`execution`) and scores decide if an answer is right.
 """
 
 import re
@@ -9,37 +9,37 @@ import re
 import numpy as np
 import polars as pl
 
-from infinity_assets.rows.text import FUNCTION_WORDS, normalised, tokens
+from infinity_assets.rows.text import FUNCTION_WORDS, normalize_text, tokens
 from infinity_assets.scoring import language
 from infinity_assets.selection.rules import Rule, artefacts, first_failure, form, identity, languages, refusals
 
 _SHORT = 80
-"""Words from which an answer that declines or asks goes on and helps. (Evol-Instruct, arXiv 2304.12244: "sorry" and under 80 words.)"""
+"""Words from which an answer that declines or asks still helps. (Evol-Instruct, arXiv 2304.12244: "sorry", < 80.)"""
 _MIN_DISTINCT = 0.25
-"""Below this share of distinct lines or sentences an answer is a loop. Prose by people lies above 0.9."""
+"""An answer with a lower share of distinct lines or sentences is a loop. Human prose lies above 0.9."""
 _MAX_LINES, _MAX_RUNS = 0.75, 0.6
-"""Above this share of lines, or of runs of ten words, that stand in the answer before it is a loop, as in `foundation.rules`."""
+"""Shares of repeated lines and runs of ten words above which an answer is a loop, as in `foundation.rules`."""
 _TIMES, _TAIL = 4, 40
-"""An end of at least so many characters that is one piece so many times is a loop."""
+"""Repetitions and total characters from which one piece repeated at the end of an answer is a loop."""
 _TIMES_INSIDE, _INSIDE = 6, 60
-"""The same of what stands anywhere."""
+"""Repetitions and total characters from which one piece repeated anywhere in an answer is a loop."""
 _LONGEST_PIECE = 300
-"""Characters of such a piece."""
+"""Maximum characters of a repeated piece."""
 _SAMPLE, _STRIDE = 8, 10
-"""Characters that are looked for again, and how far apart such samples are."""
+"""Characters of a sample that is searched for again, and the distance between two samples."""
 _LATIN_PROSE = 120
-"""Characters of an answer from which languages of one script are told apart."""
+"""Minimum characters of an answer for which two languages of one script are distinguished."""
 
 _APOLOGY_WANTED = r"(?i)sorry|apolog|refus|declin|reject|道歉|抱歉|对不起|拒绝|婉拒|致歉"
 _SPOKEN = r"""^\s*["“'‘「『]"""
-"""An answer that begins with what someone says."""
+"""The start of an answer that begins with direct speech."""
 _NO_ATTEMPT = (
     r"(?i)^\W*(?:i (?:do not|don(?:'|’)t) know(?: the answer)?|no answer|n/?a|none provided|no (?:response|comment|idea)"
     r"|to be (?:completed|determined)|tbd|todo"
     r"|(?:i )?(?:have|need) to think about (?:it|this)|我?不(?:知道|清楚|了解)|无可奉告|暂无(?:回答|答案)?|略|待补充|无回答)(?:，?(?:这个"
     r"|该)问题的?答案)?\W*$"
 )
-"""All of an answer that is no attempt at one."""
+"""A whole answer that makes no attempt."""
 _ASKS = (
     r"(?i)\b(?:please|kindly|could you|can you|would you|will you|may you|if you (?:could|can)|you(?:'ll| will)? need to|once you)"
     r"(?: please| also| kindly| first)? (?:provide|share|send|give me|specify|clarify|tell me|paste|upload|supply|attach|include the|elaborate)\b"
@@ -57,7 +57,7 @@ _AGREES = (
     r"(?i)^\W*(?:understood|thank(?:s| you)|sure|of course|certainly|okay|ok|got it|absolutely|no problem|great"
     r"|好的|明白|当然|没问题|收到|谢谢|可以)"
 )
-"""Auto-Evol's openings (arXiv 2406.00770), and others like them, of answers that end with a question."""
+"""Openings of answers that end with a question: Auto-Evol's (arXiv 2406.00770) and similar ones."""
 _WANTED_WRITTEN = (
     r"(?i)\b(?:e-?mails?|letters?|messages?|memos?|forms?|dialog(?:ue)?s?|conversations?|scripts?|repl(?:y|ies)|templates?|surveys?"
     r"|questionnaires?|quiz(?:zes)?|notices?|posters?"
@@ -66,7 +66,7 @@ _WANTED_WRITTEN = (
     r"|邮件|信件|[封写]信|短信|消息|表单|对话|剧本|回复|话术|模板|问卷|通知|公告|海报|面试|[出提写列想][^。]{0,8}问题|提问|问句|谜|翻译|译|改写|礼貌"
     r"|句子|扮演|测验|笑话"
 )
-"""Requests whose answer may ask."""
+"""Requests whose answer may ask a question."""
 _REPEAT_WANTED = r"(?i)\brepeat|\btimes\b|\bover and over|mantra|refrain|chorus|lyrics|chant|laugh|\bcopies\b|重复|遍|\d+\s*次|副歌|歌词|咒语|循环"
 _COPY_WANTED = (
     r"(?i)\b(?:repeat|copy|echo|say|correct|proofread|fix|edit|rewrite|rephrase|paraphrase|translate|punctuat\w*|format|capitali[sz]e"
@@ -76,17 +76,17 @@ _COPY_WANTED = (
     r"|true or false|right or wrong|对错|正误|判断|重复|照抄|抄写|改错|修改|润色|纠正|摘抄|复述|提取|排序|转换|翻译|改写|朗读|补全|填空"
     r"|标点|改成|格式|找出|替换|删除|原文|排列|组织|顺序|整理|逻辑"
 )
-"""Requests that are answered with their own words."""
+"""Requests whose answer may consist of their own words."""
 _ECHO, _PART = 0.95, 0.7
-"""An answer that has this share of its words from the request, and that share of the request's words, says the request again."""
+"""Shares from which an answer repeats its request: of its words in the request, of the request's words in it."""
 _FEW_WORDS, _FEW = 8, 4
 _SIGNS_THAT_ANSWER = r"""\p{So}|\p{Emoji_Presentation}|^\s*`*\s*(?:[\p{Sm}\p{Sc}]{1,2}|\[\]|\{\}|\(\)|""|'')\s*`*\s*$|^\W*(?:\p{L}|是的)\W*$"""
-"""What may be all of an answer: an emoji, an operator, an empty list, a letter."""
+"""Signs that may be a whole answer: an emoji, an operator, an empty list, a letter."""
 _SIGN_WANTED = (
     r"(?i)\b(?:signs?|symbols?|marks?|punctuation|characters?|operators?|emoticons?|words?|articles?|prepositions?|pronouns?|morse|ascii"
     r"|pattern)\b|符号|标点|[一个]字|词|摩斯|图案"
 )
-"""Requests that a sign or a small word may answer."""
+"""Requests whose answer may be a sign or a function word."""
 _TEXT = r"(?:texts?|passage|article|document|excerpt|transcript|story)"
 _TEXT_ZH = r"(?:文本|文章|段落|短文|课文|材料|对话|段话|故事)"
 _LEANS_ON_TEXT = (
@@ -99,7 +99,7 @@ _BRINGS_TEXT = (
     rf"(?i)\b(?:{_TEXT}|passages|articles|documents|stories|paragraphs?|reviews?|contexts?|conversations?|dialogues?)\b|{_TEXT_ZH}|文中|写|\n|[:：]"
     r"|[\"“「][^\"”」]{12,}"
 )
-"""Requests that bring a text, speak of one or ask for one."""
+"""Requests that contain, mention or ask for a text."""
 _IS_A_MODEL = (
     r"(?i)\bas an? (?:ai|artificial intelligence|chatbot)\b[^.?!\n]{0,30}\b(?:designed|trained|programmed|created|built|developed|made)\b"
     r"|(?:^|[^\"“'])\bi(?:'m| am) (?:just |only )?an? (?:[\w-]+ ){0,2}(?:ai|chatbot|language model)(?: (?:assistant|model|system))?[.,]"
@@ -107,7 +107,7 @@ _IS_A_MODEL = (
 _PLAYS_ONE = r"(?i)\b(?:ai|chatbots?|assistants?|robots?|models?|pretend|act as|imagine|role|character)\b"
 _MODELS = r"(?:SmolLM|ChatGLM|Qwen|文心一言|通义千问)"
 _MODEL_ACTS = rf"(?:^\W*|(?i:(?-u:\b)(?:as|by) )|作为|由)\s*{_MODELS}|{_MODELS}['’]s(?-u:\b)"
-"""A model that acts, or has something, in the middle of something else: small models draw it from their own system prompt."""
+"""A model that acts or owns something in an unrelated text: small models copy the name from their system prompt."""
 _ABOUT_MODELS = (
     r"(?i)(?-u:\b)(?:ai|llms?|models?|chatbots?|assistants?|chatgpt|gpt-?\w*|claude|gemini|deepseek|hugging ?face|alibaba|baidu|nlp|neural"
     r"|learning)(?-u:\b)"
@@ -116,7 +116,7 @@ _ABOUT_MODELS = (
 _LIST_MARK = r"(?m)^\s*\d+[.)、．]\s"
 _CODE = r"[={}<>\[\];`]|[A-Za-z_]\("
 _CODE_LINE = r"\n[ \t]*(?:return\b|[\w.]+ *[-+*/]?=)[^\n]*$"
-"""An end that is a line of a program, where `a` is a name."""
+"""A final line of code, in which `a` is a name and not an unfinished phrase."""
 _AFFIRMS = r"(?i)^\W*(?:yes|no|true|false|correct|right|是的|不|对|没有|可以|会|能)\b"
 
 REASONS = (
@@ -134,29 +134,32 @@ REASONS = (
     "unfinished",
     "fails_its_tests",
 )
-"""The classes, in the order in which they are tried; the last is what running says (`execution`)."""
+"""Classes of degenerate answers, in the order of their rules. The last one is a verdict of `execution`."""
 
 
-def failures(answers: pl.DataFrame) -> pl.DataFrame:
-    """The degenerate answers, each with the first class that it is of.
+def find_degenerate(answers: pl.DataFrame) -> pl.DataFrame:
+    """Return the degenerate answers, each with its first class.
 
     Args:
-        answers: row_id, text, request, finish_reason, error; maybe `said`, what was wrong when it was run (null where nothing was), and `before`,
-            all that was said before the answer (null for the request alone).
+        answers: One line per answer: row_id, text, request, finish_reason, error. Optional columns: `said`, the failure
+            of its program (null if it passed or was not run), and `before`, the text of the whole conversation before
+            the answer (null if that is the request alone).
 
     Returns:
-        row_id, reason (of `REASONS`), detail, as `selection.rules.first_failure` gives them.
+        One line per degenerate answer: row_id, reason (one of `REASONS`), detail, as from
+        `selection.rules.first_failure`.
     """
-    return first_failure(_measured(answers), _rules())
+    return first_failure(_measure(answers), _rules())
 
 
-def _measured(answers: pl.DataFrame) -> pl.DataFrame:
-    """With what the rules want to know."""
+def _measure(answers: pl.DataFrame) -> pl.DataFrame:
+    """Add the columns that the rules read."""
     if "said" not in answers.columns:
         answers = answers.with_columns(said=pl.lit(None, pl.String))
     if "before" not in answers.columns:
         answers = answers.with_columns(before=pl.lit(None, pl.String))
-    text, request = pl.col("text").fill_null(""), pl.col("request").fill_null("")
+    text = pl.col("text").fill_null("")
+    request = pl.col("request").fill_null("")
     words, runs = form.repeated_runs(answers["text"].fill_null(""))
     frame = answers.with_columns(
         text=text,
@@ -171,7 +174,7 @@ def _measured(answers: pl.DataFrame) -> pl.DataFrame:
         answer_language=language.detect(text),
         request_language=language.detect(request),
     )
-    other = languages.other_language(
+    other = languages.grade_other_language(
         frame.select(
             "answer_language",
             prompt="request",
@@ -185,17 +188,23 @@ def _measured(answers: pl.DataFrame) -> pl.DataFrame:
 
 
 def _rules() -> list[Rule]:
-    text, request, words = pl.col("text"), pl.col("request"), pl.col("words")
+    text = pl.col("text")
+    request = pl.col("request")
+    words = pl.col("words")
     sentences = text.str.extract_all(r"[^.!?。！？\n]{4,}").list.eval(pl.element().str.strip_chars())
     distinct = sentences.list.n_unique() / sentences.list.len()
-    short, repeat_wanted = words < _SHORT, request.str.contains(_REPEAT_WANTED)
-    said, asked = tokens(text), tokens(request)
-    known = said.list.set_intersection(asked).list.len()
+    short = words < _SHORT
+    repeat_wanted = request.str.contains(_REPEAT_WANTED)
+    answer_words = tokens(text)
+    request_words = tokens(request)
+    shared = answer_words.list.set_intersection(request_words).list.len()
     echo = (
-        (known >= _ECHO * said.list.n_unique()) & (known >= _PART * asked.list.n_unique()) & (asked.list.len() >= _FEW)
+        (shared >= _ECHO * answer_words.list.n_unique())
+        & (shared >= _PART * request_words.list.n_unique())
+        & (request_words.list.len() >= _FEW)
     )
-    echo &= ~request.str.contains("\n")  # material, which the answer may take up
-    same = (asked.list.len() >= _FEW) & (_letters(text) == _letters(request))
+    echo &= ~request.str.contains("\n")  # material, which the answer may repeat
+    same = (request_words.list.len() >= _FEW) & (_letters(text) == _letters(request))
     declines = text.str.extract(f"({refusals.OPENING}|{refusals.SENTENCE}|{_NO_ATTEMPT})", 1)
     asks = text.str.slice(0, 300).str.extract(f"({_ASKS})", 1)
     is_a_model = text.str.extract(f"({_IS_A_MODEL})", 1)
@@ -211,7 +220,7 @@ def _rules() -> list[Rule]:
         & ~text.str.contains(_CODE)
     )
     marks = f"({artefacts.MARKS}|{artefacts.EXCHANGE}|{artefacts.TOOLS}|{artefacts.PLACEHOLDER})"
-    debris = (artefacts.debris(request, text) == artefacts.DEBRIS) | text.str.contains(
+    debris = (artefacts.grade_debris(request, text) == artefacts.DEBRIS) | text.str.contains(
         f"{artefacts.TOOLS}|{artefacts.PLACEHOLDER}"
     )
     bare = tokens(text.str.replace_all(_LIST_MARK, ""))
@@ -233,7 +242,7 @@ def _rules() -> list[Rule]:
     ends_in_code = text.str.contains(_CODE_LINE) & (text.str.count_matches("```") % 2 == 0)
     announces = text.str.contains(r"[:：]\s*$") & (words >= _FEW)
     unfinished = (
-        (artefacts.unfinished(text) == 2)
+        (artefacts.grade_unfinished(text) == 2)
         | (text.str.contains(artefacts.MID) & ~text.str.contains(artefacts.CLOSING) & (words >= _FEW))
         | text.str.contains(last_line)
     )
@@ -288,12 +297,13 @@ def _rules() -> list[Rule]:
 
 
 def _letters(text: pl.Expr) -> pl.Expr:
-    return normalised(text).str.replace_all(r"[^\p{L}\p{N}]", "")
+    return normalize_text(text).str.replace_all(r"[^\p{L}\p{N}]", "")
 
 
 def _stammer(text: str) -> str | None:
-    """The piece that a text repeats without a break, at its end or, more often, anywhere outside of fenced code; null if there is none. Rules, dots
-    and digits are no such piece.
+    """Return the piece that a text repeats without a break at its end or, more often, anywhere outside fenced code.
+
+    Return `None` if there is no such piece. Rulers, dots and digits do not count.
     """
     prose = re.sub(r"```.*?(?:```|\Z)", "", text, flags=re.DOTALL).rstrip(" .。!！?？,，\n")
     points = np.frombuffer(prose.encode("utf-32-le", "replace"), np.uint32)
@@ -312,29 +322,34 @@ def _stammer(text: str) -> str | None:
 
 
 def _distances(text: str) -> set[int]:
-    """How far apart the same few characters stand, up to the longest piece: what is repeated without a break is repeated at one of these distances.
-    Characters are looked up at every tenth place, so that a run of 40 holds some.
+    """Return the distances at which a sample of the text recurs, up to the length of the longest piece.
+
+    A piece that is repeated without a break is repeated at one of these distances. Samples are taken at every tenth
+    character, so that a run of 40 characters contains some.
     """
-    found = set()
+    distances = set()
     for start in range(max(0, (len(text) - _SAMPLE) % _STRIDE), len(text) - _SAMPLE, _STRIDE):
-        sample, at = text[start : start + _SAMPLE], start
+        sample = text[start : start + _SAMPLE]
+        at = start
         while (at := text.find(sample, at + 1, start + _LONGEST_PIECE + _SAMPLE)) > 0:
-            found.add(at - start)
-    return {size for size in found if size * _TIMES <= len(text)}
+            distances.add(at - start)
+    return {size for size in distances if size * _TIMES <= len(text)}
 
 
 def choose(answers: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Of several answers to each instruction, the best.
+    """Choose the best of several answers to each instruction.
+
+    The best usable answer is the one with the highest score. If no answer is usable, it is the one that passed the most
+    rules. Ties go to the lower index.
 
     Args:
-        answers: One line per answer: row_id (of the instruction), index, text, answer_id, reason and detail (null where it can be used), score (null
-            where it has none), by (what gave the score).
+        answers: One line per answer: row_id (of the instruction), index, text, answer_id, reason and detail (null for a
+            usable answer), score (or null), by (the source of the score).
 
     Returns:
-        The best of each instruction, with `rejected`: the worst that can be used, its score and what gave it (null if there is no other, or
-        its score is the same). Of the ones that can be used the best has the highest score, of others it went furthest through the rules;
-        ties go to the lower index. Then the other answers that have a text, with the reason why they are not kept: their own, `worse_answer`,
-        or `copy_of_another` where the same was written before.
+        The best answer to each instruction, with `rejected`: text, score and `by` of the worst usable answer (null if
+        there is no other score). And the other answers that have a text, with the reason for dropping them: their own,
+        `worse_answer`, or `copy_of_another` for a text with a lower index.
     """
     place = pl.col("reason").replace_strict(
         {name: -n for n, name in enumerate(REASONS)}, default=-len(REASONS), return_dtype=pl.Int64

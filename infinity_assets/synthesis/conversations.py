@@ -1,8 +1,8 @@
-"""Conversations by role play: the generator plays the user, answers as the assistant, and so on, turn by turn.
+"""Conversations by role play: the generator alternately plays the user and answers as the assistant.
 
-Infinity-Instruct's README speaks of an assistant that plays different roles for two to four rounds; its released chat set has one turn in 97.7 % of
-the rows. Here all conversations of a shard go on together, so that each turn is one batch. A turn that fails a rule is thrown away and ends its
-conversation; what was said before stands.
+Infinity-Instruct's README speaks of an assistant that plays different roles for two to four rounds; its released chat
+set has one turn in 97.7 % of the rows. All conversations of a shard advance together, so that each turn is one batch. A
+turn that fails a rule is dropped and ends its conversation; the turns before it are kept.
 """
 
 from dataclasses import dataclass
@@ -13,23 +13,23 @@ from infinity_assets import prompts
 from infinity_assets.prompts import CHINESE
 from infinity_assets.rows import conversation, schema
 from infinity_assets.rows.grammar import DEBRIS
-from infinity_assets.rows.ids import draw, with_row_ids
+from infinity_assets.rows.ids import add_row_ids, draw
 from infinity_assets.rows.schema import MESSAGES
-from infinity_assets.rows.text import normalised, tokens
+from infinity_assets.rows.text import normalize_text, tokens
 from infinity_assets.scoring import language
 from infinity_assets.scoring.labels import ABILITIES
 from infinity_assets.selection.rules import Rule, first_failure
 from infinity_assets.settings.chat import Conversations
 from infinity_assets.synthesis import answers
-from infinity_assets.synthesis.elimination.rewrite_rules import asks, copied_examples
+from infinity_assets.synthesis.elimination.rewrite_rules import asks, find_copied_examples
 from infinity_assets.synthesis.prompting import Asking
 
 PROMPTS = ("play_user", "carries_on")
-"""The prompts that are asked with."""
+"""Names of the prompts of the role play."""
 OPERATION = "converse"
-"""What made a conversation, as edges and rows say it."""
+"""Operation of a conversation in edges and rows."""
 CLOSING = "closing"
-"""The reason of an end that is none of the rules': the user says thanks or goodbye."""
+"""Reason of a regular end: the user says thanks or goodbye."""
 
 _STAGE = "conversed"
 _AIMS = (
@@ -40,13 +40,13 @@ _AIMS = (
     ("changes one condition and asks what would be different", "换了一个条件，问会有什么不同"),
     ("asks what to do next", "问下一步该做什么"),
 )
-"""What the user's next message is to do, in English and Chinese: one is drawn by row id and turn."""
+"""Aims of the user's next message, in English and Chinese. One is drawn by row id and turn."""
 _SPEAKERS = (("User", "Assistant"), ("用户", "助手"))
 _PERSONS = ("everyday questions", "日常问题")
 _LABELS = 3
-"""Fine labels that make a persona."""
+"""Maximum fine labels of a persona."""
 _ALIKE = 0.8
-"""Jaccard similarity of the tokens from which on a turn repeats another."""
+"""Jaccard similarity of the tokens from which a turn repeats another."""
 
 _LABEL = r"(?i)^\s*(?:user|human|the person|person|用户|我)\s*[:：]\s*"
 _TWO_SPEAKERS = r"(?mi)^\W*(?:user|human|assistant|ai|用户|助手)\s*[:：]"
@@ -67,8 +67,12 @@ _THANKS = (
 _ONLY_THANKS = rf"(?i)^\W*(?:(?:{_THANKS})\W*)+$"
 
 
-def wanted(rows: pl.DataFrame, settings: Conversations) -> pl.DataFrame:
-    """Which rows are talked on about, and to how many user turns: row_id, wanted. Both are drawn by row id."""
+def draw_turns(rows: pl.DataFrame, settings: Conversations) -> pl.DataFrame:
+    """Draw the rows to continue, and the number of user turns of each, by row id.
+
+    Returns:
+        One line per row to continue: row_id, wanted (user turns).
+    """
     least, most = settings.turns
     drawn = rows.select("row_id", chance=draw(_STAGE, rows["row_id"]), length=draw(f"{_STAGE} turns", rows["row_id"]))
     turns = least + (pl.col("length") * (most - least + 1)).floor().cast(pl.Int64)
@@ -76,40 +80,42 @@ def wanted(rows: pl.DataFrame, settings: Conversations) -> pl.DataFrame:
 
 
 def talk(rows: pl.DataFrame, settings: Conversations, asking: Asking) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Talk on about rows.
+    """Continue the conversations of rows.
 
     Args:
         rows: row_id, language, messages (ending with the assistant), cate_ability, ability, wanted (user turns).
-        settings: Of the role play.
+        settings: Settings of the role play.
         asking: The models.
 
     Returns:
-        The rows, sorted by id: row_id, messages, turns (user turns), coherence (the judge's least probability of a turn that was added; null where
-        none was), reason and detail (of the end; null where the conversation is as long as it was to be). And one line per turn that was tried:
-        turn, reason (null for one that was added).
+        One line per row, sorted by id: row_id, messages, turns (user turns), coherence (the judge's lowest probability
+        of an added turn; null if no turn was added), reason and detail (of the end; null if the conversation has the
+        wanted length). And one line per attempted turn: turn, reason (null if it was added).
     """
     lines = rows.select(
         "row_id", "language", pl.col("messages").cast(MESSAGES), "wanted",
         turns=conversation.turns_of("user").list.len().cast(pl.Int64),
         coherence=pl.lit(None, pl.Float64), reason=pl.lit(None, pl.String), detail=pl.lit(None, pl.String),
-        persona=_persona(), before=conversation.turns_of("user").list.len(),
+        persona=_describe_persona(), before=conversation.turns_of("user").list.len(),
     )  # fmt: skip
     tried = [pl.DataFrame(schema={"turn": pl.Int64, "reason": pl.String})]
     goes_on = pl.col("reason").is_null() & (pl.col("turns") < pl.col("wanted"))
     while (going := lines.filter(goes_on)).height:
-        said = _turn(going, settings, asking)
-        tried.append(said.select(turn=pl.col("turns") + pl.col("reason").is_not_null(), reason="reason"))
-        lines = pl.concat([lines.filter(~goes_on), said.select(lines.columns)])
+        advanced = _add_turn(going, settings, asking)
+        tried.append(advanced.select(turn=pl.col("turns") + pl.col("reason").is_not_null(), reason="reason"))
+        lines = pl.concat([lines.filter(~goes_on), advanced.select(lines.columns)])
     return lines.sort("row_id").select("row_id", "messages", "turns", "coherence", "reason", "detail"), pl.concat(tried)
 
 
-def _turn(going: pl.DataFrame, settings: Conversations, asking: Asking) -> pl.DataFrame:
-    """One more user turn and its answer, where both keep the rules."""
+def _add_turn(going: pl.DataFrame, settings: Conversations, asking: Asking) -> pl.DataFrame:
+    """Add a user turn and its answer to each conversation, unless one of them fails a rule."""
     most = asking.settings.scoring.max_chars
-    going = going.with_columns(conversation=_told().str.tail(most), aim=_aim(going), number=pl.col("turns") + 1)
-    played = asking.write("play_user", going, settings.user_sampling, told="user's turn")
-    spoken = going.join(played.with_columns(_bare(pl.col("text"))), on="row_id", maintain_order="left")
-    failed = pl.concat([first_failure(_with_repetition(spoken, "user"), user_rules()), _copied(spoken, asking)])
+    going = going.with_columns(
+        conversation=_format_transcript().str.tail(most), aim=_draw_aim(going), number=pl.col("turns") + 1
+    )
+    played = asking.write("play_user", going, settings.user_sampling, progress_label="user's turn")
+    spoken = going.join(played.with_columns(_strip_speaker(pl.col("text"))), on="row_id", maintain_order="left")
+    failed = pl.concat([first_failure(_add_repetition(spoken, "user"), user_rules()), _find_copied(spoken, asking)])
     ended = [failed.unique("row_id", keep="first", maintain_order=True)]
     spoken = spoken.join(ended[0], on="row_id", how="anti", maintain_order="left").rename({"text": "request"})
     asked = pl.concat_list("messages", pl.struct(role=pl.lit("user"), content="request")).alias("asked")
@@ -118,12 +124,14 @@ def _turn(going: pl.DataFrame, settings: Conversations, asking: Asking) -> pl.Da
         "answer",
         given.select("row_id", messages="asked"),
         asking.settings.chat.answering.sampling,
-        told="assistant's turn",
+        progress_label="assistant's turn",
     )
     given = given.join(replies.drop("index"), on="row_id", maintain_order="left")
     before = pl.col("asked").list.eval(pl.element().struct.field("content")).list.join("\n")
-    degenerate = answers.failures(given.select("row_id", "text", "request", "finish_reason", "error", before=before))
-    again = first_failure(_with_repetition(given, "assistant"), [_REPEATS])
+    degenerate = answers.find_degenerate(
+        given.select("row_id", "text", "request", "finish_reason", "error", before=before)
+    )
+    again = first_failure(_add_repetition(given, "assistant"), [_REPEATS])
     ended.append(pl.concat([degenerate, again]).unique("row_id", keep="first", maintain_order=True))
     given = given.join(ended[1], on="row_id", how="anti", maintain_order="left")
     judged = asking.probability(
@@ -137,10 +145,10 @@ def _turn(going: pl.DataFrame, settings: Conversations, asking: Asking) -> pl.Da
         probability="probability",
     )
     why = pl.concat(ended).rename({"reason": "failed", "detail": "measured"})
-    said = going.join(stays, on="row_id", how="left", maintain_order="left").join(
+    advanced = going.join(stays, on="row_id", how="left", maintain_order="left").join(
         why, on="row_id", how="left", maintain_order="left"
     )
-    return said.with_columns(
+    return advanced.with_columns(
         pl.coalesce("added", "messages").alias("messages"),
         pl.col("turns") + pl.col("added").is_not_null(),
         pl.min_horizontal("coherence", "probability").alias("coherence"),
@@ -150,40 +158,41 @@ def _turn(going: pl.DataFrame, settings: Conversations, asking: Asking) -> pl.Da
 
 
 @dataclass(frozen=True)
-class Settled:
-    """What becomes of rows that were talked on about, and of those that were not."""
+class Outcome:
+    """Result of the role play for all rows, continued or not."""
 
     kept: pl.DataFrame
-    """The rows that go on, sorted by id, with `turns` and `coherence`."""
+    """Rows and conversations for the next asset, sorted by id, with `turns` and `coherence`."""
     created: int
-    """Conversations of several turns that were written."""
+    """Number of conversations written, copies included."""
     decisions: pl.DataFrame
-    """`schema.DECISIONS`: one line per row that was talked on about, and per conversation that is the copy of another row."""
+    """`schema.DECISIONS`: one line per row drawn for the role play, and per conversation that copies another row."""
     edges: pl.DataFrame
-    """`schema.EDGES`: one line per conversation that stays."""
+    """`schema.EDGES`: one line per kept conversation."""
 
 
-def settle(rows: pl.DataFrame, talked: pl.DataFrame) -> Settled:
-    """Decide which rows are superseded by the conversation that came of them.
+def settle(rows: pl.DataFrame, talked: pl.DataFrame) -> Outcome:
+    """Replace rows by the conversations that continue them.
 
-    A conversation is a new row, which takes everything but its messages from its parent. A row of which no further turn came, or the copy of another
-    row, goes on as it was.
+    A conversation is a new row, which inherits everything but its messages from its parent. A row is kept as it is if
+    no turn was added to it, or if its conversation is a copy of another row.
 
     Args:
-        rows: Rows of `schema.SYNTHETIC_ROW` and more.
-        talked: What `talk` made of some of them.
+        rows: Rows with the columns of `schema.SYNTHETIC_ROW` and others.
+        talked: Result of `talk` for some of the rows.
     """
     turns = conversation.turns_of("user").list.len().cast(pl.Int64)
     before = rows.with_columns(turns=turns, coherence=pl.lit(None, pl.Float64))
     grown = talked.join(before.select("row_id", before="turns"), on="row_id", maintain_order="left").filter(
         pl.col("turns") > pl.col("before")
     )
-    said = with_row_ids(grown.select("messages"))["row_id"].alias("child")
+    child_ids = add_row_ids(grown.select("messages"))["row_id"].alias("child")
     grown = grown.select(
         pl.col("row_id").alias("parent"), "messages", "turns", "coherence", "reason", "detail"
-    ).with_columns(said)
+    ).with_columns(child_ids)
     copy = pl.col("child").is_in(before["row_id"].implode()) | (pl.int_range(pl.len()).over("child") > 0)
-    copies, stays = grown.filter(copy), grown.filter(~copy)
+    copies = grown.filter(copy)
+    stays = grown.filter(~copy)
     inherited = before.drop("messages", "turns", "coherence", "parents", "operation")
     children = stays.drop("reason", "detail").join(
         inherited, left_on="parent", right_on="row_id", maintain_order="left"
@@ -192,18 +201,20 @@ def settle(rows: pl.DataFrame, talked: pl.DataFrame) -> Settled:
         {"child": "row_id"}
     )
     passing = before.join(stays, left_on="row_id", right_on="parent", how="anti")
-    told = talked.join(grown.select(row_id="parent", child="child"), on="row_id", how="left", maintain_order="left")
-    gone, copied = pl.col("row_id").is_in(stays["parent"].implode()), pl.col("row_id").is_in(copies["parent"].implode())
+    outcomes = talked.join(grown.select(row_id="parent", child="child"), on="row_id", how="left", maintain_order="left")
+    superseded = pl.col("row_id").is_in(stays["parent"].implode())
+    copied = pl.col("row_id").is_in(copies["parent"].implode())
     why = pl.when(copied).then(pl.lit("copy_of_another")).otherwise("reason")
-    of_rows = told.with_columns(
-        verdict=pl.when(gone).then(pl.lit("dropped")).otherwise(pl.lit("chosen")),
+    of_rows = outcomes.with_columns(
+        verdict=pl.when(superseded).then(pl.lit("dropped")).otherwise(pl.lit("chosen")),
         detail=pl.struct("child", "turns", why=why, measured="detail").struct.json_encode(),
-        reason=pl.when(gone).then(pl.lit("superseded")).otherwise(pl.lit("stays_single_turn")),
+        reason=pl.when(superseded).then(pl.lit("superseded")).otherwise(pl.lit("stays_single_turn")),
     ).join(rows.select("row_id", "source", "file", "position"), on="row_id", maintain_order="left")
     of_copies = copies.select(
         pl.col("child").alias("row_id"),
         *(pl.lit(None, pl.String).alias(name) for name in ("source", "file", "position")),
-        verdict=pl.lit("dropped"), reason=pl.lit("copy_of_another"), detail=pl.struct(duplicate_of="child").struct.json_encode(),
+        verdict=pl.lit("dropped"), reason=pl.lit("copy_of_another"),
+        detail=pl.struct(duplicate_of="child").struct.json_encode(),
     )  # fmt: skip
     of_copies = of_copies.with_columns(
         source=copies.join(rows, left_on="parent", right_on="row_id", maintain_order="left")["source"]
@@ -212,7 +223,7 @@ def settle(rows: pl.DataFrame, talked: pl.DataFrame) -> Settled:
         part.select(pl.col(name).cast(dtype) for name, dtype in schema.DECISIONS.items())
         for part in (of_rows, of_copies)
     ]
-    return Settled(
+    return Outcome(
         pl.concat([passing, children.select(passing.columns)]).sort("row_id"),
         grown.height,
         pl.concat(decisions),
@@ -221,11 +232,13 @@ def settle(rows: pl.DataFrame, talked: pl.DataFrame) -> Settled:
 
 
 def user_rules() -> list[Rule]:
-    """What ends a conversation at the user's message, in order. They read: text, finish_reason, error, language (of the row), conversation (so far),
-    repeats (the highest similarity with an earlier turn). Words of the prompt that stand in the conversation as well are not leaked.
+    """Return the rules for the user's message, in order. A message that fails one ends its conversation.
+
+    The rules read: text, finish_reason, error, language (of the row), conversation (so far), repeats (the highest
+    similarity with an earlier turn). Words of the prompt that also occur in the conversation do not count as leaked.
     """
     text = pl.col("text")
-    said = language.detect(text)
+    message_language = language.detect(text)
     leaked = text.str.contains(_LEAKED) & ~pl.col("conversation").str.contains(_LEAKED)
     return [
         Rule("no_message", text.fill_null("").str.strip_chars() == "", pl.col("error")),
@@ -235,14 +248,23 @@ def user_rules() -> list[Rule]:
         Rule("speaks_for_both", text.str.contains(_TWO_SPEAKERS), text.str.extract(f"({_TWO_SPEAKERS})", 1)),
         Rule("leaked_prompt", leaked, text.str.extract(f"({_LEAKED})", 1)),
         Rule("answer_instead_of_message", text.str.contains(_ANSWERING), text.str.extract(f"({_ANSWERING})", 1)),
-        Rule("language_changed", language.scripts_differ(said, pl.col("language")), said, pl.col("language")),
+        Rule(
+            "language_changed",
+            language.scripts_differ(message_language, pl.col("language")),
+            message_language,
+            pl.col("language"),
+        ),
         _REPEATS,
         Rule("asks_nothing", ~asks(text), text.str.slice(0, 80)),
     ]
 
 
 def coherence_rules(settings: Conversations) -> list[Rule]:
-    """What ends a conversation by the judge's word. They read: probability (that the turn carries it on), unjudged (why there is none)."""
+    """Return the rules for the judge's verdict on a turn.
+
+    The rules read: probability (that the turn continues the conversation), unjudged (the error, if there is no
+    probability).
+    """
     probability = pl.col("probability")
     return [
         Rule("not_judged", probability.is_null(), pl.col("unjudged")),
@@ -253,18 +275,20 @@ def coherence_rules(settings: Conversations) -> list[Rule]:
 _REPEATS = Rule("repeats_a_turn", pl.col("repeats") >= _ALIKE, pl.col("repeats"), _ALIKE)
 
 
-def _copied(spoken: pl.DataFrame, asking: Asking) -> pl.DataFrame:
-    """Messages that share a run of words with an example of the prompt: row_id, reason, detail."""
-    wording = prompts.both("play_user", asking.settings.prompts_dir)
+def _find_copied(spoken: pl.DataFrame, asking: Asking) -> pl.DataFrame:
+    """Return the messages that share a run of words with an example of the prompt: row_id, reason, detail."""
+    wording = prompts.load_bilingual("play_user", asking.settings.prompts_dir)
     messages = pl.concat_list(pl.struct(role=pl.lit("user"), content=pl.col("text").fill_null("")))
-    found = copied_examples(spoken.select("row_id", messages.alias("messages")), [wording])
+    copies = find_copied_examples(spoken.select("row_id", messages.alias("messages")), [wording])
     detail = pl.struct(measure="span", threshold="item_id").struct.json_encode().alias("detail")
-    return found.select("row_id", pl.lit("prompt_example").alias("reason"), detail)
+    return copies.select("row_id", pl.lit("prompt_example").alias("reason"), detail)
 
 
-def _with_repetition(spoken: pl.DataFrame, role: str) -> pl.DataFrame:
-    """With `repeats`, the highest Jaccard similarity of the text's tokens with those of an earlier turn of the row: of any for a user, who must not
-    say what the assistant said, and of the assistant's own for an assistant. Null where there is no text.
+def _add_repetition(spoken: pl.DataFrame, role: str) -> pl.DataFrame:
+    """Add `repeats`, the highest Jaccard similarity of the text's tokens with the tokens of an earlier turn of the row.
+
+    A user's text is compared with all turns, because a user must not repeat the assistant, and an assistant's text with
+    the assistant's turns. `repeats` is null if there is no text.
     """
     turn = pl.element().struct
     earlier = turn.field("content") if role == "user" else turn.field("content").filter(turn.field("role") == role)
@@ -272,7 +296,7 @@ def _with_repetition(spoken: pl.DataFrame, role: str) -> pl.DataFrame:
     one, other = (tokens(pl.col(name).fill_null("")).list.unique() for name in ("text", "turn"))
     both = one.list.set_intersection(other).list.len()
     alike = (
-        pl.when(normalised(pl.col("text")) == normalised(pl.col("turn")))
+        pl.when(normalize_text(pl.col("text")) == normalize_text(pl.col("turn")))
         .then(1.0)
         .otherwise(both / one.list.set_union(other).list.len())
     )
@@ -280,41 +304,41 @@ def _with_repetition(spoken: pl.DataFrame, role: str) -> pl.DataFrame:
     return spoken.join(highest, on="row_id", how="left", maintain_order="left")
 
 
-def _bare(text: pl.Expr) -> pl.Expr:
-    """A message without the speaker's name before it and quotation marks around it."""
+def _strip_speaker(text: pl.Expr) -> pl.Expr:
+    """Remove the speaker's name before a message and the quotation marks around it."""
     unnamed = text.str.replace(_LABEL, "")
     return unnamed.str.replace(r'(?s)^["“](.*)["”]$', "${1}").str.strip_chars()
 
 
-def _chinese() -> pl.Expr:
+def _is_chinese() -> pl.Expr:
     return pl.col("language").str.contains(CHINESE).fill_null(False)
 
 
-def _persona() -> pl.Expr:
-    """What the user is concerned with: fine labels in English, coarse abilities in Chinese."""
+def _describe_persona() -> pl.Expr:
+    """Return the user's interests in words: fine labels in English, coarse abilities in Chinese."""
     english = pl.coalesce(pl.col("ability").list.head(_LABELS), "cate_ability").list.join(", ")
     chinese = pl.col("cate_ability").list.eval(pl.element().replace(ABILITIES)).list.head(_LABELS).list.join("、")
-    told = pl.when(_chinese()).then(chinese).otherwise(english)
-    nobody = pl.when(_chinese()).then(pl.lit(_PERSONS[1])).otherwise(pl.lit(_PERSONS[0]))
-    return pl.when(told.fill_null("") == "").then(nobody).otherwise(told)
+    labels = pl.when(_is_chinese()).then(chinese).otherwise(english)
+    default = pl.when(_is_chinese()).then(pl.lit(_PERSONS[1])).otherwise(pl.lit(_PERSONS[0]))
+    return pl.when(labels.fill_null("") == "").then(default).otherwise(labels)
 
 
-def _told() -> pl.Expr:
-    """The conversation as text, with the speakers' names in its language."""
+def _format_transcript() -> pl.Expr:
+    """Return the conversation as text, with the speakers' names in its language."""
     turn = pl.element().struct
 
-    def named(names: tuple[str, str]) -> pl.Expr:
+    def format_turns(names: tuple[str, str]) -> pl.Expr:
         name = turn.field("role").replace({"user": names[0], "assistant": names[1]})
         return pl.col("messages").list.eval(pl.concat_str(name, pl.lit(": "), turn.field("content"))).list.join("\n")
 
-    return pl.when(_chinese()).then(named(_SPEAKERS[1])).otherwise(named(_SPEAKERS[0]))
+    return pl.when(_is_chinese()).then(format_turns(_SPEAKERS[1])).otherwise(format_turns(_SPEAKERS[0]))
 
 
-def _aim(going: pl.DataFrame) -> pl.Series:
-    """What each user's next message is to do."""
+def _draw_aim(going: pl.DataFrame) -> pl.Series:
+    """Draw the aim of each user's next message."""
     numbered = going.select(pl.concat_str("row_id", pl.col("turns").cast(pl.String), separator=" ")).to_series()
     places = (draw(f"{_STAGE} aim", numbered) * len(_AIMS)).floor().cast(pl.Int64)
     english, chinese = (
         places.replace_strict(dict(enumerate(names)), return_dtype=pl.String) for names in zip(*_AIMS, strict=True)
     )
-    return chinese.zip_with(going.select(_chinese()).to_series(), english) if going.height else chinese
+    return chinese.zip_with(going.select(_is_chinese()).to_series(), english) if going.height else chinese

@@ -1,5 +1,7 @@
-"""Diagnosis: where the students are weak (recipe 3.4). They answer, the judge compares each answer with the reference in both orders (Lion, arXiv
-2305.12870), what a weak answer lacks is said in words, and a table tells by ability how far the students are behind. docs/diagnosis.md.
+"""Diagnosis of the students' weaknesses. See docs/diagnosis.md.
+
+The students answer, the judge compares each answer with the reference answer in both orders (Lion, arXiv 2305.12870), a
+model describes what a weak answer lacks, and a table lists by ability how far the students lag behind.
 """
 
 import polars as pl
@@ -13,9 +15,9 @@ from infinity_assets.synthesis.prompting import Asking
 PAIR = "judge_pair"
 DEFICIENCY = "find_deficiency"
 ALL = "all"
-"""The ability that every row has."""
+"""The ability that stands for all rows."""
 UNLABELLED = "unlabelled"
-"""The ability of rows that have no other."""
+"""The ability of rows without a label."""
 
 ABILITIES = pl.Schema(
     {
@@ -37,10 +39,10 @@ ABILITIES = pl.Schema(
         "stop": pl.Boolean,
     }
 )
-"""A line per round and ability. Scores and gaps are means over rows, in points of the judge (1 to 5)."""
+"""The table of abilities. Key: round, ability. Scores and gaps are means over rows, in points of the judge (1 to 5)."""
 
 EXAM = pl.Schema({"row_id": pl.String, "before": pl.Float64, "after": pl.Float64})
-"""A row that was held out: by how much the reference was scored above the student before and after it was taught."""
+"""Gaps on held-out rows, reference score minus student score, before and after fine-tuning. Key: row_id."""
 
 _PLACES = pl.DataFrame(
     {
@@ -50,27 +52,28 @@ _PLACES = pl.DataFrame(
         "of_answer": [True, False, False, True],
     }
 )
-"""The judge's questions about an answer (A) and its reference (B), which `swapped` stand the other way round."""
+"""The judge's questions about an answer (A) and its reference answer (B); `swapped` reverses the two."""
 
 _LABEL = r"(?i)^(?:what (?:it|the answer|the student's answer) lacks|deficiency|weakness|missing|缺少的是|缺少|缺点|不足)\s*[:：]\s*"
 _BULLET = r"^(?:[-*•]|\d+[.)、])\s+"
 _SENTENCES = r"^((?:.*?(?:[.!?][\"”’')]*(?:\s|$)|[。！？][”」]?)){1,2})"
-"""One or two sentences; a point inside a number ends none."""
+"""One or two sentences; a decimal point does not end a sentence."""
 _NOTHING = r"(?i)^\W*(?:nothing|none|n/?a|(?:it|the answer) lacks nothing|无|没有|什么都不缺)\W*$"
 
 
-def questions(answers: pl.DataFrame, swap: bool) -> pl.DataFrame:
-    """What the judge is asked about answers and their references.
+def build_questions(answers: pl.DataFrame, swap: bool) -> pl.DataFrame:
+    """Build the judge's questions about answers and their reference answers.
 
-    The two questions of one order differ in their last word and stand together, so that an engine that keeps prefixes reads the second for
-    next to nothing.
+    The two questions of one order differ only in their last word and are adjacent, so that an engine with a prefix
+    cache reads the second at almost no cost.
 
     Args:
-        answers: row_id, language, request, reference, answer.
-        swap: Whether both orders are shown.
+        answers: One line per row: row_id, language, request, reference, answer.
+        swap: Whether to ask in both orders.
 
     Returns:
-        Two lines per row, or four: row_id, language, request, one, other, which (A: a grade of `one`; B: of `other`), index (of the question).
+        Two lines per row (four with `swap`): row_id, language, request, one, other, which (A to grade `one`, B to grade
+        `other`), index (of the question).
     """
     places = _PLACES if swap else _PLACES.filter(~pl.col("swapped"))
     first, second = (
@@ -81,15 +84,15 @@ def questions(answers: pl.DataFrame, swap: bool) -> pl.DataFrame:
     return asked.sort("row_id", "index").select("row_id", "language", "request", "one", "other", "which", "index")
 
 
-def means(grades: pl.DataFrame) -> pl.DataFrame:
-    """The grades of one answer and its reference as one score each: the mean over the orders, null if one is missing.
+def average_grades(grades: pl.DataFrame) -> pl.DataFrame:
+    """Average the grades of each answer and of its reference answer over the orders.
 
     Args:
-        grades: A line per question: row_id, index (as `questions` gives it), score, error.
+        grades: One line per question: row_id, index (from `build_questions`), score, error.
 
     Returns:
-        A line per row: row_id, score, reference_score, shift (mean distance of the two grades that a text got first and second; null for one
-        order), error (why a score is null).
+        One line per row: row_id, score and reference_score (null if a grade is missing), shift (mean distance between a
+        text's grades in first and in second place; null for one order), error (why a score is null).
     """
     of_answer, score = pl.col("of_answer"), pl.col("score")
 
@@ -114,32 +117,38 @@ def means(grades: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def examined(asking: Asking, asked: pl.DataFrame, student: Student, swap: bool) -> pl.DataFrame:
-    """A student's answers, scored beside the references: 2 or 4 calls of the judge per row. Nothing written scores 1, and is not judged.
+def examine(asking: Asking, asked: pl.DataFrame, student: Student, swap: bool) -> pl.DataFrame:
+    """Ask a student and grade its answers against the reference answers.
+
+    The judge is called 2 or 4 times per row. An empty answer scores 1 without the judge.
 
     Args:
         asking: The models.
-        asked: row_id, language, messages (what the student is given), request, reference.
-        student: Who answers.
-        swap: Whether the judge sees both orders.
+        asked: One line per row: row_id, language, messages (for the student), request, reference.
+        student: The student.
+        swap: Whether to ask the judge in both orders.
 
     Returns:
         One line per row: row_id, student, answer, score, reference_score, shift, error (why a score is null).
     """
-    told = f"student {student.name}"
+    label = f"student {student.name}"
     tried = asking.chat(
-        f"student:{student.name}", asked.select("row_id", "messages"), student.sampling, by=student.model, told=told
+        f"student:{student.name}",
+        asked.select("row_id", "messages"),
+        student.sampling,
+        by=student.model,
+        progress_label=label,
     )
-    said = asked.join(
+    answered = asked.join(
         tried.select("row_id", answer=pl.col("text").fill_null(""), call_error="error"),
         on="row_id",
         maintain_order="left",
     )
-    judged = questions(said.filter(pl.col("answer") != ""), swap)
-    scores = means(asking.grade(PAIR, judged, f"grade {told}"))
+    judged = build_questions(answered.filter(pl.col("answer") != ""), swap)
+    scores = average_grades(asking.grade(PAIR, judged, f"grade {label}"))
     silent = (pl.col("answer") == "") & (pl.col("call_error").is_null() | (pl.col("call_error") == EMPTY))
     why = pl.when(pl.col("answer") != "").then("error").when(~silent).then("call_error")
-    return said.join(scores, on="row_id", how="left", maintain_order="left").select(
+    return answered.join(scores, on="row_id", how="left", maintain_order="left").select(
         "row_id",
         pl.lit(student.name).alias("student"),
         "answer",
@@ -150,15 +159,17 @@ def examined(asking: Asking, asked: pl.DataFrame, student: Student, swap: bool) 
     )
 
 
-def weak(scores: pl.DataFrame, below: float) -> pl.DataFrame:
-    """Which rows every student failed.
+def mark_weak(scores: pl.DataFrame, below: float) -> pl.DataFrame:
+    """Mark the rows that every student failed.
 
     Args:
-        scores: One line per row and student: row_id, student, answer, score and reference_score (1 to 5, or null where there is none), error (why).
-        below: A score under this is a failure.
+        scores: One line per row and student: row_id, student, answer, score and reference_score (1 to 5, or null),
+            error (why a score is null).
+        below: Scores below this threshold are failures.
 
     Returns:
-        One line per row: row_id, student_scores (list of {student, answer, score, reference_score, error}), weak (null if a score is missing).
+        One line per row: row_id, student_scores (list of {student, answer, score, reference_score, error}), weak (null
+        if a score is missing).
     """
     return (
         scores.sort("row_id", "student")
@@ -170,14 +181,14 @@ def weak(scores: pl.DataFrame, below: float) -> pl.DataFrame:
     )
 
 
-def weakest(rows: pl.DataFrame) -> pl.DataFrame:
-    """Of every weak row the answer with the lowest score, beside the reference; none of rows on which no student wrote anything.
+def select_weakest_answers(rows: pl.DataFrame) -> pl.DataFrame:
+    """Select the answer with the lowest score of each weak row.
 
     Args:
         rows: row_id, language, messages, student_scores, weak.
 
     Returns:
-        row_id, language, request, reference, answer.
+        One line per weak row with an answer: row_id, language, request, reference, answer.
     """
     students = rows.filter("weak").select(
         "row_id", "language", "student_scores", request=conversation.instruction(), reference=conversation.answer()
@@ -187,47 +198,51 @@ def weakest(rows: pl.DataFrame) -> pl.DataFrame:
     return lowest.select("row_id", "language", "request", "reference", "answer")
 
 
-def in_words(said: pl.DataFrame) -> pl.DataFrame:
-    """What was said about weak answers, cleaned up: the first line without labels and marks, two sentences of it at most.
+def clean_deficiencies(described: pl.DataFrame) -> pl.DataFrame:
+    """Clean the descriptions of weak answers: keep at most two sentences of the first line, without labels and marks.
 
     Args:
-        said: row_id, request, reference, answer, text (what was said of it, or null), finish_reason.
+        described: row_id, request, reference, answer, text (the description, or null), finish_reason.
 
     Returns:
-        row_id, deficiency: null where nothing was said, it was cut before its first sentence ended, or it repeats what it is about.
+        One line per row: row_id, deficiency (null if the description is empty, is cut within its first sentence, or
+        repeats the request or an answer).
     """
     text = pl.col("text").fill_null("").str.replace_all("**", "", literal=True).str.strip_chars()
     text = text.str.replace(_LABEL, "").str.split("\n").list.first()
     text = text.str.replace(_BULLET, "").str.replace(_LABEL, "").str.strip_chars(' \t"“”「」*').alias("text")
     sentences = pl.col("text").str.extract(_SENTENCES, 1).str.strip_chars()
     whole = pl.when(pl.col("finish_reason") != "length").then("text")
-    found = said.with_columns(text).with_columns(pl.coalesce(sentences, whole).alias("text"))
-    words = {name: _plain(name) for name in ("text", "request", "reference", "answer")}
+    cleaned = described.with_columns(text).with_columns(pl.coalesce(sentences, whole).alias("text"))
+    words = {name: _normalize(name) for name in ("text", "request", "reference", "answer")}
     repeats = pl.any_horizontal(
         words[name].str.contains(words["text"], literal=True) for name in ("request", "reference", "answer")
     )
     usable = pl.col("text").str.contains(r"\p{L}") & ~pl.col("text").str.contains(_NOTHING) & ~repeats
-    return found.select("row_id", pl.when(usable).then("text").alias("deficiency"))
+    return cleaned.select("row_id", pl.when(usable).then("text").alias("deficiency"))
 
 
-def _plain(name: str) -> pl.Expr:
-    """A text without case, spaces and its last point."""
+def _normalize(name: str) -> pl.Expr:
+    """Normalize a text: lower case, single spaces, no final punctuation."""
     return pl.col(name).str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars(" .。!！?？")
 
 
-def held_out(diagnosed: pl.DataFrame, share: float) -> pl.DataFrame:
-    """The weak rows that a taught student is not shown, drawn by row id."""
+def draw_held_out(diagnosed: pl.DataFrame, share: float) -> pl.DataFrame:
+    """Draw the weak rows that are withheld from the fine-tuning of the taught student, by row id."""
     weak = diagnosed.filter("weak")
     return weak.filter(draw("held_out", weak["row_id"]) < share)
 
 
-def exam(before: pl.DataFrame, after: pl.DataFrame, student: str) -> pl.DataFrame:
-    """How far a student was behind the reference before and after it was taught: `EXAM`, without rows of which either is unknown.
+def compare_exams(before: pl.DataFrame, after: pl.DataFrame, student: str) -> pl.DataFrame:
+    """Compare a student's gap to the reference answer before and after fine-tuning.
 
     Args:
-        before: Rows that were held out: row_id, answer_score, student_scores.
-        after: What `examined` says of the taught student on them.
-        student: Its name.
+        before: Held-out rows: row_id, answer_score, student_scores.
+        after: Result of `examine` for the taught student on these rows.
+        student: The student's name.
+
+    Returns:
+        `EXAM`, without the rows on which a gap is unknown.
     """
     own = pl.element().filter(pl.element().struct.field("student") == student).struct.field
     known = before.select(
@@ -244,27 +259,26 @@ def exam(before: pl.DataFrame, after: pl.DataFrame, student: str) -> pl.DataFram
 _SCORES = ("score", "reference_score")
 
 
-def by_ability(
+def summarize_abilities(
     diagnosed: pl.DataFrame, exams: pl.DataFrame, students: tuple[str, ...], *, number: int, last: bool, min_gain: float
 ) -> pl.DataFrame:
-    """A round by ability, a row counting in each of its own and in `all`.
+    """Summarize a round by ability. A row counts in each of its abilities and in `all`.
 
     Args:
-        diagnosed: Its rows: row_id, cate_ability, answer_score, student_scores, weak, deficiency.
-        exams: `EXAM`; empty where no student was taught.
-        students: Their names.
-        number: Its number.
-        last: Whether no round follows.
-        min_gain: The loop stops if the gap closed by less, over all rows that were held out.
+        diagnosed: Rows of the round: row_id, cate_ability, answer_score, student_scores, weak, deficiency.
+        exams: `EXAM`; empty if no student was taught.
+        students: Names of the students.
+        number: Number of the round.
+        last: Whether this is the last round.
+        min_gain: The loop stops if the gap over all held-out rows closed by less.
 
     Returns:
-        `ABILITIES`: `all` first, which is there if nothing else is, then the abilities, those of most rows first.
+        `ABILITIES`: the line `all` first, even if there are no rows, then the abilities by descending number of rows.
     """
     scores = pl.col("student_scores")
     reference = scores.list.eval(pl.element().struct.field("reference_score")).list.mean()
-    known = pl.coalesce(
-        reference, "answer_score"
-    )  # where no student wrote anything, the judge has not seen it in a pair
+    # The judge has not seen the reference answer in a pair if every student's answer is empty.
+    known = pl.coalesce(reference, "answer_score")
     mean = scores.list.eval(pl.element().struct.field("score")).list.mean()
     named = pl.col("cate_ability").list.unique(maintain_order=True)
     rows = diagnosed.join(exams, on="row_id", how="left", maintain_order="left").select(
@@ -313,8 +327,8 @@ def _score_of(student: str) -> pl.Expr:
     return pl.col("student_scores").list.eval(own.struct.field("score")).list.first()
 
 
-def wide(table: pl.DataFrame) -> pl.DataFrame:
-    """`ABILITIES` with a column per student, `student NAME`, in the place of their list."""
+def spread_students(table: pl.DataFrame) -> pl.DataFrame:
+    """Replace the list of students in `ABILITIES` by a column per student, `student NAME`."""
     names = table["student_scores"].explode().struct.field("student").drop_nulls().unique(maintain_order=True)
     place = table.columns.index("student_scores")
     return table.select(

@@ -1,9 +1,9 @@
-"""Answers that bring a program are run, where the request or the answer says what must come out.
+"""Execution of answers that contain a program, if the request or the answer states its results.
 
-What can be checked is a test that came with the instruction, an assertion, a doctest, or an example such as `f(2) -> 4`, `f([1, 2]) returns 3`,
-`Input: 3` and `Output: 6`, with literals on both sides, about a function that the program defines. The program and its checks become one program,
-which the sandbox runs (`infinity_assets/sandbox`). A program that cannot be run there whoever wrote it (it reads from the keyboard, or needs a
-package) tells nothing.
+A check is a test that came with the instruction, an assertion, a doctest, or an example with literals on both sides
+(`f(2) -> 4`, `f([1, 2]) returns 3`, `Input: 3` and `Output: 6`), about a function that the program defines. The sandbox
+(`infinity_assets/sandbox`) runs the program together with its checks. A program that the sandbox cannot run, because it
+reads from the keyboard or needs a package, has no verdict.
 """
 
 import ast
@@ -17,13 +17,13 @@ from typing import NamedTuple
 import polars as pl
 
 from infinity_assets import sandbox
-from infinity_assets.evaluation.tasks import code_of
+from infinity_assets.evaluation.tasks import extract_code
 from infinity_assets.sandbox import child as sandbox_child
 from infinity_assets.settings.foundation import Limits
 
 VERDICTS = pl.Schema({"row_id": pl.String, "execution": pl.String, "why": pl.String, "said": pl.String})
-"""A line per answer that had something to run. `execution`: passed, failed, timeout, refused, or null where this machine runs nothing; `why`: what
-the sandbox said, null if it passed; `said`: the same where it speaks against the answer."""
+"""Verdicts, one line per answer that was run. `execution`: passed, failed, timeout, refused, or null if this machine
+cannot run programs; `why`: the sandbox's reason, null if it passed; `said`: `why` if it counts against the answer."""
 
 _FENCE = re.compile(r"```[ \t]*(\w*)[^\n]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL)
 _PYTHON = ("", "python", "py", "python3", "pycon")
@@ -44,9 +44,9 @@ _IN_OUT = re.compile(
     re.IGNORECASE,
 )
 _MODULES = {name.partition(".")[0] for name in sandbox_child.MODULES} | {"os", *sys.builtin_module_names}
-"""What a program may import on every machine: the others are read from Python's folder, which the sandbox's user may not be able to."""
+"""Modules that a program may import. Others are read from Python's folder, possibly unreadable in the sandbox."""
 _LONGEST = 300
-"""Characters of an example."""
+"""Maximum characters of an example."""
 
 _CHECKING = """
 def _same_(got, want, digits):
@@ -96,15 +96,18 @@ class _Example(NamedTuple):
     want: str
 
 
-def program_of(request: str, answer: str, tests: str | None) -> str | None:
-    """The program that runs to its end if the answer does what it is said to do; null if there is none, or nothing to check.
+def build_program(request: str, answer: str, tests: str | None) -> str | None:
+    """Build the program that runs to its end if the answer passes its checks.
 
     Args:
-        request: What was asked.
-        answer: What was answered.
-        tests: Assertions that came with the request; null without.
+        request: Text of the request.
+        answer: Text of the answer.
+        tests: Assertions that came with the request, or `None`.
+
+    Returns:
+        The program's text, or `None` if the answer has no program or there is nothing to check.
     """
-    code, tree = _main(answer, bool(tests))
+    code, tree = _find_program(answer, bool(tests))
     if code is None or not _runs_alone(tree, bool(tests)):
         return None
     names = (
@@ -123,38 +126,40 @@ def program_of(request: str, answer: str, tests: str | None) -> str | None:
             and not _parameters(node)[1]
         ]
     for text in (request, answer):
-        checks += _sessions(text, names)
-    checks += [block for block in _other_blocks(answer, code) if (parsed := _parsed(block)) and _states(parsed, names)]
-    checks += [line for line in _assert_lines(request) if (parsed := _parsed(line)) and _states(parsed, names)]
-    examples = [example for text in (request, answer) for example in _examples(text, names)]
+        checks += _convert_doctests(text, names)
+    checks += [block for block in _other_blocks(answer, code) if (parsed := _parse(block)) and _states(parsed, names)]
+    checks += [line for line in _assert_lines(request) if (parsed := _parse(line)) and _states(parsed, names)]
+    examples = [example for text in (request, answer) for example in _find_examples(text, names)]
     if tree and len(names) == 1:
         examples += [
-            example for text in (request, answer) for example in _inputs_and_outputs(text, next(iter(names.values())))
+            example
+            for text in (request, answer)
+            for example in _find_inputs_and_outputs(text, next(iter(names.values())))
         ]
-    checks += [_check(example) for example in dict.fromkeys(examples)]
-    own = tree is not None and _asserts(*_outside_functions(tree))
+    checks += [_write_check(example) for example in dict.fromkeys(examples)]
+    own = tree is not None and _asserts(*_toplevel_statements(tree))
     if not checks and not own:
         return None
-    shown = code if own or tree is None else _without_demonstration(code, tree)
+    shown = code if own or tree is None else _remove_main_blocks(code, tree)
     return "\n\n".join([shown, _CHECKING, *dict.fromkeys(checks)]) + "\n"
 
 
-def _main(answer: str, tested: bool) -> tuple[str | None, ast.Module | None]:
-    """The program of an answer, and what it is made of: null and null if it is not Python."""
+def _find_program(answer: str, tested: bool) -> tuple[str | None, ast.Module | None]:
+    """Return the program of an answer and its syntax tree: no tree after a syntax error, neither without Python."""
     blocks = _FENCE.findall(answer)
-    code = code_of(answer)
+    code = extract_code(answer)
     tag = next((tag.lower() for tag, block in blocks if block == code), "")
     if blocks and tag not in _PYTHON and not tested:
         return None, None
-    tree = _parsed(code)
-    if tree is None:  # an error that was not made in prose is the answer's own
+    tree = _parse(code)
+    if tree is None:  # a syntax error counts against the answer unless the text is prose
         return (code, None) if tested or (blocks and tag and _DEF.search(code)) else (None, None)
     defines = any(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in tree.body)
-    return (code, tree) if tested or defines or _asserts(*_outside_functions(tree)) else (None, None)
+    return (code, tree) if tested or defines or _asserts(*_toplevel_statements(tree)) else (None, None)
 
 
-def _without_demonstration(code: str, tree: ast.Module) -> str:
-    """A program without what it does only where it is started: that may wait for input, and checks nothing."""
+def _remove_main_blocks(code: str, tree: ast.Module) -> str:
+    """Remove the blocks under `if __name__ == "__main__"`: they may wait for input, and check nothing."""
     lines = code.splitlines()
     for node in tree.body:
         if isinstance(node, ast.If) and any(
@@ -165,17 +170,17 @@ def _without_demonstration(code: str, tree: ast.Module) -> str:
     return "\n".join(lines)
 
 
-def _parsed(code: str) -> ast.Module | None:
+def _parse(code: str) -> ast.Module | None:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of escapes in a model's strings
+            warnings.simplefilter("ignore")  # about escapes in a model's strings
             return ast.parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 
 
 def _runs_alone(tree: ast.Module | None, tested: bool) -> bool:
-    """Whether a program needs nothing but `_MODULES`, and no one who types."""
+    """Return whether a program imports only `_MODULES` and does not read from the keyboard."""
     for node in ast.walk(tree) if tree else ():
         if isinstance(node, ast.Import):
             modules = [alias.name for alias in node.names]
@@ -190,7 +195,7 @@ def _runs_alone(tree: ast.Module | None, tested: bool) -> bool:
     return True
 
 
-def _outside_functions(tree: ast.Module) -> list[ast.stmt]:
+def _toplevel_statements(tree: ast.Module) -> list[ast.stmt]:
     return [node for node in tree.body if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)]
 
 
@@ -199,7 +204,7 @@ def _asserts(*nodes: ast.AST) -> bool:
 
 
 def _states(tree: ast.Module, names: dict[str, ast.FunctionDef | None]) -> bool:
-    """Whether it asserts something of the functions."""
+    """Return whether the code asserts something about the functions without defining them."""
     return (
         _asserts(tree)
         and any(isinstance(node, ast.Name) and node.id in names for node in ast.walk(tree))
@@ -219,17 +224,18 @@ def _assert_lines(request: str) -> list[str]:
     return [line.strip().strip("`") for line in request.splitlines() if re.match(r"[\s`\-*]*assert\b", line)]
 
 
-def _sessions(text: str, names: dict[str, ast.FunctionDef | None]) -> list[str]:
-    """The doctests of a text about the functions, as statements that check them."""
+def _convert_doctests(text: str, names: dict[str, ast.FunctionDef | None]) -> list[str]:
+    """Return the doctests about the functions as statements that check them."""
     try:
-        # A fence ends what is expected, as an empty line does.
-        found = doctest.DocTestParser().get_examples(re.sub(r"(?m)^[ \t]*(?:```.*|\"\"\"|''')[ \t]*$", "", text))
+        # A fence ends the expected output, like an empty line.
+        listed = doctest.DocTestParser().get_examples(re.sub(r"(?m)^[ \t]*(?:```.*|\"\"\"|''')[ \t]*$", "", text))
     except ValueError:
         return []
-    lines, told = [], False
-    for example in found:
+    lines = []
+    checks_something = False
+    for example in listed:
         source, want = example.source.strip(), example.want.strip()
-        tree = _parsed(source)
+        tree = _parse(source)
         if tree is None or _defines(tree, names):
             return []
         calls = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} & names.keys()
@@ -241,18 +247,18 @@ def _sessions(text: str, names: dict[str, ast.FunctionDef | None]) -> list[str]:
                 lines.append(
                     f"_check_error_({source!r}, lambda: {source}, {example.exc_msg.partition(':')[0].strip()!r})"
                 )
-                told = True
+                checks_something = True
         elif want and calls and "..." not in want:
             lines.append(
-                _check(_Example(source, want))
-                if _literal(want)
+                _write_check(_Example(source, want))
+                if _is_literal(want)
                 else f"_check_session_({source!r}, lambda: {source}, {want!r})"
             )
-            told = True
-    return lines if told else []
+            checks_something = True
+    return lines if checks_something else []
 
 
-def _literal(text: str) -> bool:
+def _is_literal(text: str) -> bool:
     try:
         ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
@@ -260,26 +266,27 @@ def _literal(text: str) -> bool:
     return True
 
 
-def _check(example: _Example) -> str:
+def _write_check(example: _Example) -> str:
     digits = re.findall(r"\.(\d+)", example.want)
-    return f"_check_({example.call!r}, lambda: {example.call}, {example.want}, {max(map(len, digits)) if digits else None})"
+    places = max(map(len, digits)) if digits else None
+    return f"_check_({example.call!r}, lambda: {example.call}, {example.want}, {places})"
 
 
-def _examples(text: str, names: dict[str, ast.FunctionDef | None]) -> Iterator[_Example]:
-    """Calls with literals, and the literal that each is said to give."""
+def _find_examples(text: str, names: dict[str, ast.FunctionDef | None]) -> Iterator[_Example]:
+    """Yield calls with literal arguments, each with the literal that the text states as its result."""
     if not names:
         return
     pattern = re.compile(rf"(?<![\w.])(?:{'|'.join(map(re.escape, names))})\(")
     for line in text.splitlines():
         if line.lstrip().startswith((">>>", "assert", "def ")):
             continue
-        for found in pattern.finditer(line):
-            rest = line[found.start() :][:_LONGEST]
+        for match in pattern.finditer(line):
+            rest = line[match.start() :][:_LONGEST]
             call = next((rest[: end + 1] for end, c in enumerate(rest) if c == ")" and _is_call(rest[: end + 1])), None)
             if call is None:
                 continue
             after = rest[len(call) :].lstrip("`")
-            if line[: found.start()].rstrip().endswith("print("):
+            if line[: match.start()].rstrip().endswith("print("):
                 after = after[1:] if after.startswith(")") else ""
             says = _SAYS.match(after)
             if says and (want := _leading_literal(after[says.end() :].lstrip("`"))):
@@ -294,29 +301,29 @@ def _is_call(text: str) -> bool:
     return (
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
-        and all(_literal(ast.unparse(value)) for value in [*node.args, *(word.value for word in node.keywords)])
+        and all(_is_literal(ast.unparse(value)) for value in [*node.args, *(word.value for word in node.keywords)])
     )
 
 
 def _leading_literal(text: str) -> str | None:
-    """The longest literal that a text begins with, if it stands by itself."""
+    """Return the longest literal at the start of a text, or `None` if the text goes on with an expression."""
     for end in range(min(len(text), _LONGEST), 0, -1):
         part = text[:end]
-        if part[-1].isspace() or part[-1] in ",.;:`" or not _literal(part) or not _AFTER.match(text[end:]):
+        if part[-1].isspace() or part[-1] in ",.;:`" or not _is_literal(part) or not _AFTER.match(text[end:]):
             continue
         return part
     return None
 
 
 def _parameters(function: ast.FunctionDef) -> tuple[list[str], int, int | None]:
-    """The names of a function's parameters, how many must be given and how many may (null: any number)."""
+    """Return a function's parameter names and its least and most arguments (`None`: any number)."""
     given = function.args
     names = [argument.arg for argument in (*given.posonlyargs, *given.args)]
     return names, len(names) - len(given.defaults), None if given.vararg else len(names)
 
 
-def _inputs_and_outputs(text: str, function: ast.FunctionDef | None) -> Iterator[_Example]:
-    """Examples of the form `Input: ...`, `Output: ...`, as calls of the function."""
+def _find_inputs_and_outputs(text: str, function: ast.FunctionDef | None) -> Iterator[_Example]:
+    """Yield examples of the form `Input: ...`, `Output: ...` as calls of the function."""
     if function is None:
         return
     names, least, most = _parameters(function)
@@ -337,8 +344,8 @@ def execute(answers: pl.DataFrame, limits: Limits) -> pl.DataFrame:
     """Run the answers that can be checked.
 
     Args:
-        answers: row_id, request, text, tests.
-        limits: For each program.
+        answers: One line per answer: row_id, request, text, tests.
+        limits: Limits of each program.
 
     Returns:
         `VERDICTS`, in the order of the answers.
@@ -347,11 +354,11 @@ def execute(answers: pl.DataFrame, limits: Limits) -> pl.DataFrame:
     programs = {
         row_id: program
         for row_id, request, text, tests in rows
-        if (program := program_of(request or "", text or "", tests))
+        if (program := build_program(request or "", text or "", tests))
     }
     verdicts = sandbox.run(list(programs.values()), limits)
     lines = []
     for row_id, (status, reason, _) in zip(programs, verdicts, strict=True):
-        told = status != "refused" or not (reason or "").startswith(sandbox.NOT_RUN)
-        lines.append((row_id, status if told else None, reason, reason if told else None))
+        confined = status != "refused" or not (reason or "").startswith(sandbox.NOT_RUN)
+        lines.append((row_id, status if confined else None, reason, reason if confined else None))
     return pl.DataFrame(lines, schema=VERDICTS, orient="row")

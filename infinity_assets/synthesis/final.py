@@ -1,8 +1,8 @@
-"""The last filter before InfInstruct-G: what of the conversations of all rounds is kept, and why the rest is not.
+"""The last filter before InfInstruct-G, applied to the conversations of all rounds.
 
-Infinity-Instruct's figure of the data flow shows such a filter and says nothing of it; its later releases carry a reward. Rewards of different
-domains and languages are not comparable, so the place of a row within its own group decides, and what is wrong in form or comes from elsewhere is
-dropped whatever its reward.
+Infinity-Instruct's figure of the data flow shows such a filter without a description; its later releases carry a
+reward. Rewards of different domains and languages are not comparable, so the rank of a row within its own group
+decides. Rows that fail another rule are dropped whatever their reward.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,40 +19,40 @@ from infinity_assets.rows.licences import most_restrictive
 from infinity_assets.selection.rules import Rule, first_failure
 from infinity_assets.settings import Dedup, Near
 from infinity_assets.settings.chat import Final
-from infinity_assets.synthesis.safety import harmful
+from infinity_assets.synthesis.safety import find_harm
 
 REASONS = (
     "repeats_another", "contaminated", "unsafe", "licence_denied", "terms_denied", "not_scored", "low_answer_score", "in_foundation",
     "near_duplicate_of_seed", "near_duplicate_of_foundation", "near_duplicate", "low_reward",
 )  # fmt: skip
-"""In the order in which they are tried."""
+"""Reasons for dropping a row, in the order of their rules."""
 
 BATCH = 10_000
-"""Rows that are fingerprinted at a time."""
+"""Rows fingerprinted at a time."""
 
 _GROUP = ("domain", "language")
 _BELOW = 0.2
-"""Pairs that are less similar than the threshold by up to this are told, too."""
+"""Pairs are also reported if their similarity is below the threshold by at most this."""
 _PAIRS = 1 << 22
-"""Candidate pairs that are held at a time."""
+"""Candidate pairs in memory at a time."""
 
 NEAREST = pl.Schema({"row_id": pl.String, "other": pl.String, "similarity": pl.Float64, "same": pl.Boolean})
-"""Of a row, the one of some other rows that is most similar to it, and whether their contents are equal."""
+"""The other row most similar to a row, one line per row. `same`: whether their contents are equal."""
 
 
 @dataclass(frozen=True)
-class Filtered:
-    """What the filter made of the rows."""
+class FilterResult:
+    """Result of the final filter."""
 
     kept: pl.DataFrame
     """The rows of G, sorted by id, with `terms` and `quantile`."""
     decisions: pl.DataFrame
-    """`schema.DECISIONS`: one line per row that came in."""
+    """`schema.DECISIONS`: one line per input row."""
     pairs: pl.DataFrame
-    """Pairs of a row and one that it was held against, those nearest to the threshold first: row_id, other, against, similarity, dropped."""
+    """Compared pairs, those nearest to the threshold first: row_id, other, against, similarity, dropped."""
 
 
-def keep(
+def filter_rows(
     arrived: pl.DataFrame,
     terms: str,
     hits: pl.DataFrame,
@@ -61,39 +61,39 @@ def keep(
     settings: Final,
     near: Near,
     workers: int = 1,
-) -> Filtered:
+) -> FilterResult:
     """Filter the rows of all rounds.
 
     Args:
-        arrived: Rows of `schema.SYNTHETIC_ROW` with answer_score and reward; an id may come twice, from different rounds.
-        terms: Of the model that wrote them.
+        arrived: Rows of `schema.SYNTHETIC_ROW` with answer_score and reward; an id may occur in several rounds.
+        terms: Terms of use of the model that wrote the rows.
         hits: Rows in which the gate found a benchmark item: row_id, item_id, rule, share, span.
-        seeds: The seeds, some at a time: row_id, messages, source, file, position.
-        foundation: InfInstruct-F, likewise.
-        settings: Of the filter.
-        near: How near-duplicates are found; the threshold is that of `settings`.
-        workers: Threads.
+        seeds: The seeds in batches: row_id, messages, source, file, position.
+        foundation: InfInstruct-F in batches, with the columns of `seeds`.
+        settings: Settings of the filter.
+        near: Rule for near-duplicates; its threshold is replaced by the one in `settings`.
+        workers: Number of threads.
     """
-    near = whole_conversations(near, settings)
-    rows, repeated = _once(arrived)
+    near = whole_conversation_rule(near, settings)
+    rows, repeated = _merge_repeated(arrived)
     prints = Prints(rows, near)
-    against = {"seed": prints.nearest(seeds), "foundation": prints.nearest(foundation)}
-    described = rows.with_columns(harm=harmful(conversation.whole()), terms=pl.lit(terms)).join(
+    against = {"seed": prints.find_nearest(seeds), "foundation": prints.find_nearest(foundation)}
+    described = rows.with_columns(harm=find_harm(conversation.whole()), terms=pl.lit(terms)).join(
         hits.select("row_id", "item_id", "rule", "share", "span"), on="row_id", how="left", maintain_order="left"
     )
-    for name, found in against.items():
-        found = found.select("row_id", **{f"{name}_{column}": column for column in ("other", "similarity", "same")})
-        described = described.join(found, on="row_id", how="left", maintain_order="left")
+    for name, nearest in against.items():
+        columns = nearest.select("row_id", **{f"{name}_{column}": column for column in ("other", "similarity", "same")})
+        described = described.join(columns, on="row_id", how="left", maintain_order="left")
     failed = first_failure(described, _rules(settings))
     left = described.join(failed, on="row_id", how="anti", maintain_order="left")
-    lost = prints.losers(left, workers)
+    lost = prints.find_losers(left, workers)
     detail = pl.struct(
         "similarity", threshold=pl.lit(settings.near), duplicate_of="duplicate_of", matched="matched", method="method"
     )
     failed = pl.concat(
         [failed, lost.select("row_id", reason=pl.lit("near_duplicate"), detail=detail.struct.json_encode())]
     )
-    left = ranked(left.join(lost, on="row_id", how="anti", maintain_order="left"), settings)
+    left = rank_rows(left.join(lost, on="row_id", how="anti", maintain_order="left"), settings)
     failed = pl.concat([failed, first_failure(left, [_LOW])])
     kept = left.join(failed, on="row_id", how="anti").select(*arrived.columns, "terms", "quantile").sort("row_id")
     passed = kept.with_columns(
@@ -105,11 +105,11 @@ def keep(
     decisions = [
         part.select(list(schema.DECISIONS)) for part in (dropped.with_columns(verdict=pl.lit("dropped")), passed)
     ]
-    return Filtered(kept, pl.concat(decisions), _closest(against, lost, failed, settings.near))
+    return FilterResult(kept, pl.concat(decisions), _list_pairs(against, lost, failed, settings.near))
 
 
-def whole_conversations(near: Near, settings: Final) -> Near:
-    """The rule for near-duplicates of G: two conversations are held against each other as a whole, by the bands and shingles of the pool's rule."""
+def whole_conversation_rule(near: Near, settings: Final) -> Near:
+    """Return the near-duplicate rule of G: the pool's bands and shingles, applied to whole conversations."""
     return near.model_copy(update={"threshold": settings.near, "answers": "any"})
 
 
@@ -160,16 +160,17 @@ _LOW = Rule(
 )
 
 
-def ranked(rows: pl.DataFrame, settings: Final) -> pl.DataFrame:
-    """The place of every row within its domain and language: by reward where all rows of the group have one, else by the judge's score.
+def rank_rows(rows: pl.DataFrame, settings: Final) -> pl.DataFrame:
+    """Rank rows within their domain and language, by reward if all of the group have one, else by the judge's score.
 
     Args:
         rows: row_id, domain, language, reward, answer_score.
-        settings: How many of the lowest are dropped.
+        settings: Settings with the share of rows to drop.
 
     Returns:
-        The rows with `quantile` (the share of the group's other rows below it, ties in half; 1 for a row alone), `by`, `measure`, `place` (from 0,
-        the lowest first; ties by id), `rows` (of the group), `cut` (so many are dropped) and `least` (the lowest measure that is not).
+        The rows with `quantile` (share of the group's other rows below it, a tie counting half; 1 for a single row),
+        `by`, `measure`, `place` (from 0, the lowest first; ties by id), `rows` (of the group), `cut` (number of rows to
+        drop) and `least` (the lowest kept measure).
     """
     reward = pl.when(pl.col("reward").is_finite()).then("reward")
     rewarded = reward.is_not_null().all().over(_GROUP)
@@ -190,8 +191,13 @@ def ranked(rows: pl.DataFrame, settings: Final) -> pl.DataFrame:
     return placed.with_columns(least=stays.min().over(_GROUP))
 
 
-def _once(arrived: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Every row once, that of the earliest round, with the parents of all and the most restrictive of their licences; the others, as decisions."""
+def _merge_repeated(arrived: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Merge rows of several rounds that have the same id.
+
+    Returns:
+        The row of the earliest round, with the parents of all and the most restrictive of their licenses. And the
+        columns of a decision for every other row.
+    """
     ordered = arrived.sort("row_id", "round", pl.col("parents").list.join(" "))
     first = pl.int_range(pl.len()).over("row_id") == 0
     several = ordered.filter(pl.len().over("row_id") > 1)
@@ -207,11 +213,11 @@ def _once(arrived: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 class Prints:
-    """Fingerprints of rows, sorted by band, so that any number of others can be held against them a batch at a time.
+    """Fingerprints of rows, sorted by band, for comparison with any number of other rows in batches.
 
     Args:
         rows: Rows of the pool's schema with distinct ids.
-        rule: How they are signed.
+        rule: Rule for near-duplicates.
     """
 
     def __init__(self, rows: pl.DataFrame, rule: Near):
@@ -220,54 +226,61 @@ class Prints:
         self._prints = pl.concat([pl.DataFrame(schema=fingerprints.schema(rule)), *parts])
         self._signed = np.flatnonzero(self._prints["signed"].to_numpy())
         self._sizes = self._prints["size"].to_numpy()
-        self._shingles, self._begins = _flat(self._prints)
+        self._shingles, self._begins = _flatten_shingles(self._prints)
         keys = self._prints["keys"].to_numpy()[self._signed]
         self._orders = [np.argsort(band, kind="stable") for band in keys.T]
         self._bands = [band[order] for band, order in zip(keys.T, self._orders, strict=True)]
 
-    def nearest(self, others: Iterable[pl.DataFrame]) -> pl.DataFrame:
-        """The most similar of the others of each row, as `NEAREST`; a row that is like none has no line. Only rows that share a band are compared.
+    def find_nearest(self, others: Iterable[pl.DataFrame]) -> pl.DataFrame:
+        """Find the most similar other row of each row. Only rows that share a band are compared.
 
         Args:
-            others: Some ten thousand rows at a time: row_id, messages, source, file, position.
+            others: Batches of about ten thousand rows: row_id, messages, source, file, position.
+
+        Returns:
+            `NEAREST`, one line per row that has a similar other row.
         """
-        found = pl.DataFrame(schema=NEAREST)
+        nearest = pl.DataFrame(schema=NEAREST)
         for batch in others:
             prints = fingerprint(batch, self._rule)
-            pairs = [found, self._equal(prints), *self._similar(prints)]
+            pairs = [nearest, self._find_equal(prints), *self._find_similar(prints)]
             best = pl.concat(pairs).sort("row_id", pl.col("same").not_(), pl.col("similarity") * -1, "other")
-            found = best.unique("row_id", keep="first", maintain_order=True)
-        return found
+            nearest = best.unique("row_id", keep="first", maintain_order=True)
+        return nearest
 
-    def losers(self, rows: pl.DataFrame, workers: int) -> pl.DataFrame:
-        """Of some of the rows, those that are duplicates of a better one, as `duplicates.DUPLICATES`: the higher reward is better where all have one,
-        else the judge's higher score.
+    def find_losers(self, rows: pl.DataFrame, workers: int) -> pl.DataFrame:
+        """Find the rows that are duplicates of a better row.
+
+        The better row has the higher reward if all rows have one, else the judge's higher score.
 
         Args:
-            rows: row_id, reward, answer_score.
-            workers: Threads.
+            rows: The rows to compare: row_id, reward, answer_score.
+            workers: Number of threads.
+
+        Returns:
+            `duplicates.DUPLICATES`.
         """
         better = "reward" if rows.height and rows["reward"].is_finite().fill_null(False).all() else "answer_score"
         score = rows.select("row_id", score=pl.col(better).cast(pl.Float64))
         prints = self._prints.drop("score").join(score, on="row_id", maintain_order="left").select(self._prints.columns)
         return find_duplicates({"g": prints.lazy()}, Dedup(near=self._rule), workers=workers)
 
-    def _equal(self, prints: pl.DataFrame) -> pl.DataFrame:
-        """Pairs with the same content."""
+    def _find_equal(self, prints: pl.DataFrame) -> pl.DataFrame:
+        """Return the pairs with equal content."""
         others = prints.select("content_hash", other="row_id")
         return self._prints.select("row_id", "content_hash").join(others, on="content_hash").select(
             "row_id", "other", similarity=pl.lit(1.0), same=pl.lit(True)
         )  # fmt: skip
 
-    def _similar(self, prints: pl.DataFrame) -> Iterator[pl.DataFrame]:
-        """Pairs that share a band and are alike, about."""
+    def _find_similar(self, prints: pl.DataFrame) -> Iterator[pl.DataFrame]:
+        """Yield the pairs that share a band and are similar or nearly so."""
         from infinity_assets.dedup.comparing_kernels import similarities
 
         signed = prints.filter("signed")
         floor = max(self._rule.threshold - _BELOW, 0.0)
         mine, theirs = self._sizes, signed["size"].to_numpy()
-        shingles, begins = _flat(signed)
-        for left, right in self._candidates(signed["keys"].to_numpy()):
+        shingles, begins = _flatten_shingles(signed)
+        for left, right in self._find_candidates(signed["keys"].to_numpy()):
             small, large = np.minimum(mine[left], theirs[right]), np.maximum(mine[left], theirs[right])
             left, right = left[small >= floor * large], right[small >= floor * large]
             similarity = np.empty(len(left), np.float32)
@@ -283,13 +296,13 @@ class Prints:
                 schema=NEAREST,
             )
 
-    def _candidates(self, keys: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Pairs (row, other) that share a band, some of them in more than one portion."""
+    def _find_candidates(self, keys: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield pairs (row, other) that share a band. A pair may occur in several portions."""
         held, count = [np.empty(0, np.int64)], 0
         width = max(len(keys), 1)
         for band, order, asked in zip(self._bands, self._orders, keys.T, strict=True):
             low, high = np.searchsorted(band, asked, "left"), np.searchsorted(band, asked, "right")
-            for start, stop in _portions(high - low):
+            for start, stop in _split_portions(high - low):
                 lengths = high[start:stop] - low[start:stop]
                 other = np.repeat(np.arange(start, stop), lengths)
                 within = np.arange(len(other)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
@@ -302,14 +315,14 @@ class Prints:
         yield np.divmod(np.unique(np.concatenate(held)), width)
 
 
-def _flat(prints: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """The shingles of all rows one after another, and where each row's begin."""
+def _flatten_shingles(prints: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Concatenate the shingles of all rows, and return the offsets of the rows."""
     shingles = prints["shingles"].explode(empty_as_null=False).to_numpy()
     return shingles, np.concatenate([[0], np.cumsum(prints["size"].to_numpy(), dtype=np.int64)])
 
 
-def _portions(lengths: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Stretches of places whose lengths come to no more than can be held, or of one place."""
+def _split_portions(lengths: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Yield ranges of places whose lengths sum to at most `_PAIRS`, or single places."""
     total, start = np.cumsum(lengths), 0
     while start < len(lengths):
         before = total[start - 1] if start else 0
@@ -318,14 +331,15 @@ def _portions(lengths: np.ndarray) -> Iterator[tuple[int, int]]:
         start = stop
 
 
-def _closest(
+def _list_pairs(
     against: dict[str, pl.DataFrame], lost: pl.DataFrame, failed: pl.DataFrame, threshold: float
 ) -> pl.DataFrame:
     near = failed.filter(pl.col("reason").str.starts_with("near_duplicate") | (pl.col("reason") == "in_foundation"))[
         "row_id"
     ]
     pairs = [
-        found.select("row_id", "other", pl.lit(name).alias("against"), "similarity") for name, found in against.items()
+        nearest.select("row_id", "other", pl.lit(name).alias("against"), "similarity")
+        for name, nearest in against.items()
     ]
     pairs.append(lost.select("row_id", pl.col("matched").alias("other"), pl.lit("g").alias("against"), "similarity"))
     apart = (pl.col("similarity") - threshold).abs()

@@ -1,4 +1,4 @@
-"""How the recipe asks its models: frames in, frames out, joined by row id."""
+"""Calls of the models on frames, whose answers are frames keyed by row id."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,16 +21,16 @@ _YES_NO = ("yes", "no")
 
 @dataclass(frozen=True)
 class Asking:
-    """The models of the settings, as an asset or a strategy asks them.
+    """The models of the settings, for the calls of an asset or a strategy.
 
-    Every method takes one line per row with `row_id`, and `language` (BCP 47, or null) where a prompt is filled in; none of the variables may be
-    null. A row that is given twice is asked twice.
+    Each method takes one line per request with `row_id`. A prompt also needs `language` (BCP 47, or null) and its
+    variables, which must not be null. A repeated row is asked again.
     """
 
     inference: Inference
     settings: Settings
     stage: str
-    """Seeds the sampling with the row id; the asset's name."""
+    """Name of the asset, which seeds the sampling together with the row id."""
 
     def write(
         self,
@@ -40,19 +40,24 @@ class Asking:
         *,
         schema: Mapping[str, Any] | None = None,
         by: ModelSpec | None = None,
-        told: str = "",
+        progress_label: str = "",
     ) -> pl.DataFrame:
-        """What the generator (or `by`) writes to a prompt: row_id, text (stripped), finish_reason, error.
+        """Ask the generator (or `by`) with a prompt.
 
         Args:
-            prompt: Its name; its variables are columns of `rows`.
-            rows: Who is asked about.
-            sampling: How the texts are drawn.
-            schema: A JSON schema that they must fit.
-            by: The model; null for the generator.
-            told: What the progress calls it; null for the prompt's name.
+            prompt: Name of the prompt.
+            rows: row_id, language and the variables of the prompt.
+            sampling: Sampling of the texts.
+            schema: JSON schema of the texts.
+            by: The model; `None` for the generator.
+            progress_label: Label in the progress; empty for the prompt's name.
+
+        Returns:
+            One line per row: row_id, text (stripped), finish_reason, error.
         """
-        return self.write_each({prompt: rows}, sampling, schema=schema, by=by, told=told or prompt).drop("prompt")
+        return self.write_each(
+            {prompt: rows}, sampling, schema=schema, by=by, progress_label=progress_label or prompt
+        ).drop("prompt")
 
     def write_each(
         self,
@@ -61,18 +66,22 @@ class Asking:
         *,
         schema: Mapping[str, Any] | None = None,
         by: ModelSpec | None = None,
-        told: str,
+        progress_label: str,
     ) -> pl.DataFrame:
-        """What is written to several prompts, each with rows of its own, in one batch: as `write` gives it, and the `prompt`."""
+        """Ask with several prompts in one batch, each with its own rows. Return the columns of `write` and `prompt`."""
         folder = self.settings.prompts_dir
         requests = {
-            name: batch.from_prompt(prompts.both(name, folder), some, sampling, self.stage, schema=schema)
-            for name, some in rows.items()
+            name: batch.build_prompt_requests(
+                prompts.load_bilingual(name, folder), frame, sampling, self.stage, schema=schema
+            )
+            for name, frame in rows.items()
         }
-        asked = [request for some in requests.values() for request in some]
-        found = self._texts(self.inference.generate(by or self.settings.models.generator, asked, told).frame)
-        return found.with_columns(
-            pl.Series("prompt", [name for name, some in requests.items() for _ in some], dtype=pl.String)
+        asked = [request for listed in requests.values() for request in listed]
+        texts = self._strip_texts(
+            self.inference.generate(by or self.settings.models.generator, asked, progress_label).frame
+        )
+        return texts.with_columns(
+            pl.Series("prompt", [name for name, listed in requests.items() for _ in listed], dtype=pl.String)
         )
 
     def chat(
@@ -83,50 +92,59 @@ class Asking:
         *,
         samples: int = 1,
         by: ModelSpec | None = None,
-        told: str = "",
+        progress_label: str = "",
     ) -> pl.DataFrame:
-        """What the generator (or `by`) says next in a conversation, with nothing around it: row_id, index, text (stripped), finish_reason, error.
+        """Ask the generator (or `by`) for the next message of each conversation, without a prompt.
 
         Args:
-            name: Stands in the place of a prompt's name in the books.
-            rows: row_id and messages, each ending with the user.
-            sampling: How the answers are drawn.
-            samples: Answers per row, numbered by `index`.
-            by: The model; null for the generator.
-            told: What the progress calls it; null for the name.
-        """
-        requests = batch.as_they_are(name, rows, sampling, self.stage, samples)
-        found = self.inference.generate(by or self.settings.models.generator, requests, told or name).frame
-        return self._texts(found, "index")
+            name: Name that replaces a prompt's name in the ledger tables.
+            rows: row_id and messages, which end with the user.
+            sampling: Sampling of the answers.
+            samples: Answers per row.
+            by: The model; `None` for the generator.
+            progress_label: Label in the progress; empty for the name.
 
-    def probability(self, prompt: str, rows: pl.DataFrame, told: str = "") -> pl.DataFrame:
-        """The judge's probability of `yes`, over `yes` and `no`: row_id, probability (null where there is none), error. Texts are cut to
-        `scoring.max_chars`.
+        Returns:
+            One line per answer: row_id, index (of the answer), text (stripped), finish_reason, error.
         """
-        given = self._judged(prompt, rows, _YES_NO, told)
+        requests = batch.build_chat_requests(name, rows, sampling, self.stage, samples)
+        answers = self.inference.generate(by or self.settings.models.generator, requests, progress_label or name).frame
+        return self._strip_texts(answers, "index")
+
+    def probability(self, prompt: str, rows: pl.DataFrame, progress_label: str = "") -> pl.DataFrame:
+        """Ask the judge for the probability of `yes` over `yes` and `no`. Texts are cut to `scoring.max_chars`.
+
+        Returns:
+            One line per row: row_id, probability (null on an error), error.
+        """
+        answers = self._ask_judge(prompt, rows, _YES_NO, progress_label)
         probability = pl.when(pl.col("error").is_null()).then(pl.col("choice_logprobs").list.first().exp())
         why = pl.when(probability.is_null()).then(pl.coalesce("error", pl.lit(judge.NO_LOGPROBS)))
-        return given.select("row_id", probability.alias("probability"), why.alias("error"))
+        return answers.select("row_id", probability.alias("probability"), why.alias("error"))
 
-    def grade(self, prompt: str, rows: pl.DataFrame, told: str = "") -> pl.DataFrame:
-        """The judge's grade, an expectation over the digits 1 to 5, as `scoring.judge.graded` gives it, and the number of the question: row_id,
-        index (that of `rows`, or 0), score, text, error. Texts are cut to `scoring.max_chars`.
+    def grade(self, prompt: str, rows: pl.DataFrame, progress_label: str = "") -> pl.DataFrame:
+        """Ask the judge for a grade, an expectation over the digits 1 to 5. Texts are cut to `scoring.max_chars`.
+
+        Returns:
+            One line per row: row_id, index (of `rows`, or 0), score, text, error.
         """
-        given = self._judged(prompt, rows, judge.DIGITS, told)
-        return judge.graded(given).insert_column(1, given["index"])
+        answers = self._ask_judge(prompt, rows, judge.DIGITS, progress_label)
+        return judge.grade_answers(answers).insert_column(1, answers["index"])
 
     def embed(self, texts: pl.Series) -> np.ndarray:
-        """Vectors of unit length by `models.embedder`, of shape (texts, width), in the order of the texts; null counts as empty."""
+        """Embed texts with `models.embedder` as unit vectors, shape (texts, width). Null counts as an empty text."""
         return self.inference.embed(self.settings.models.embedder, texts.fill_null("").to_list(), "embed")
 
-    def _judged(self, prompt: str, rows: pl.DataFrame, choices: tuple[str, ...], told: str) -> pl.DataFrame:
-        wording = prompts.both(prompt, self.settings.prompts_dir)
+    def _ask_judge(
+        self, prompt: str, rows: pl.DataFrame, choices: tuple[str, ...], progress_label: str
+    ) -> pl.DataFrame:
+        wording = prompts.load_bilingual(prompt, self.settings.prompts_dir)
         cut = [pl.col(name).str.slice(0, self.settings.scoring.max_chars) for name in wording.en.variables]
-        # No stage: the judge is asked greedily, and an equal question by another asset has the same answer.
+        # The asset is not part of the request: the judge is greedy, so equal questions of two assets share an answer.
         asked = rows.select("row_id", "language", cs.by_name("index", require_all=False), *cut)
-        requests = batch.from_prompt(wording, asked, _ONE_TOKEN, "judge", choices=choices)
-        return self.inference.generate(self.settings.models.judge, requests, told or prompt).frame
+        requests = batch.build_prompt_requests(wording, asked, _ONE_TOKEN, "judge", choices=choices)
+        return self.inference.generate(self.settings.models.judge, requests, progress_label or prompt).frame
 
     @staticmethod
-    def _texts(frame: pl.DataFrame, *further: str) -> pl.DataFrame:
+    def _strip_texts(frame: pl.DataFrame, *further: str) -> pl.DataFrame:
         return frame.select("row_id", *further, pl.col("text").str.strip_chars(), "finish_reason", "error")

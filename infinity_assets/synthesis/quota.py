@@ -1,4 +1,4 @@
-"""So many accepted rows, and no more candidates tried than it takes."""
+"""A quota of accepted rows, reached with as few candidates as necessary."""
 
 import math
 from collections.abc import Callable
@@ -10,59 +10,62 @@ from infinity_assets.rows.ids import draw, shard_names
 from infinity_assets.synthesis.lineage import Generation
 
 WAVE = 16
-"""Fewer candidates than this are not tried at a time: an engine wants a batch."""
+"""Minimum candidates of a wave: an engine needs a batch."""
 FIRST_GUESS = 0.7
-"""Share of the candidates of the first wave that is expected to be accepted."""
+"""Expected share of accepted candidates in the first wave."""
 
-NOTHING = schema.empty(pl.Schema({"row_id": pl.String, "reason": pl.String, "detail": pl.String}))
-"""No failures."""
+NO_FAILURES = schema.empty(pl.Schema({"row_id": pl.String, "reason": pl.String, "detail": pl.String}))
+"""An empty frame of failures."""
 
 
-def share_of(wanted: int, shards: int, partition: str) -> int | None:
-    """A shard's part of a number of rows over all shards; null for 0, which means as many as there are."""
+def shard_quota(wanted: int, shards: int, partition: str) -> int | None:
+    """Return a shard's share of a total number of rows; `None` if the total is 0, which means all rows."""
     if not wanted:
         return None
     place = shard_names(shards).index(partition)
     return wanted // shards + (place < wanted % shards)
 
 
-def until_accepted(
+def try_until_accepted(
     candidates: pl.DataFrame,
     wanted: int | None,
     stage: str,
     make: Callable[[pl.DataFrame], pl.DataFrame],
     settle: Callable[[pl.DataFrame, pl.DataFrame], Generation],
 ) -> tuple[Generation, pl.DataFrame]:
-    """Try candidates until enough of what they lead to is accepted.
+    """Try candidates until enough of their children are accepted.
 
-    They are tried in an order drawn by (stage, row id), wave by wave, each as large as the share accepted so far makes necessary. What is tried is a
-    beginning of that order, so a larger number goes on where a smaller one ended.
+    Candidates are tried in waves, in an order drawn by stage and row id. The size of a wave follows from the share
+    accepted so far. The tried candidates are a prefix of that order, so a larger quota continues where a smaller one
+    ended.
 
     Args:
         candidates: One line per parent, with row_id.
-        wanted: Accepted rows; null takes every candidate at once.
-        stage: Seeds the order.
-        make: What candidates lead to: one line per candidate, in any order.
-        settle: Decides about the lines of all waves together; its second argument names what fails besides the rules: row_id, reason, detail.
+        wanted: Number of accepted rows; `None` tries all candidates at once.
+        stage: Seed of the order.
+        make: Function that makes the children of candidates: one line per candidate, in any order.
+        settle: Function that decides about the lines of all waves together, given failures besides the rules: row_id,
+            reason, detail.
 
     Returns:
-        The generation, with no more than `wanted` rows kept (the surplus of the last wave is dropped as `over_quota`), and the decisions on
-        candidates that were not tried, `not_needed`.
+        The generation, with at most `wanted` kept rows (the surplus of the last wave is dropped as `over_quota`), and
+        the decisions on untried candidates (`not_needed`).
     """
     if wanted is None:
-        return settle(make(candidates), NOTHING), schema.empty(schema.DECISIONS)
+        return settle(make(candidates), NO_FAILURES), schema.empty(schema.DECISIONS)
     ordered = candidates.with_columns(draw(stage, candidates["row_id"])).sort("draw", "row_id").drop("draw")
-    made, tried = [make(ordered.clear())], 0
-    generation = settle(made[0], NOTHING)
+    made = [make(ordered.clear())]
+    tried = 0
+    generation = settle(made[0], NO_FAILURES)
     while (accepted := generation.kept.height) < wanted and tried < ordered.height:
         share = accepted / tried if accepted else FIRST_GUESS / len(made)
         wave = ordered.slice(tried, max(WAVE, math.ceil((wanted - accepted) / share)))
         made.append(make(wave))
         tried += wave.height
-        generation = settle(pl.concat(made), NOTHING)
+        generation = settle(pl.concat(made), NO_FAILURES)
     place = ordered.select(pl.col("row_id").alias("parent"), place=pl.int_range(pl.len()))
-    surplus = NOTHING
-    while generation.kept.height > wanted:  # again, because what was dropped as a copy of the surplus may stand now
+    surplus = NO_FAILURES
+    while generation.kept.height > wanted:  # repeat: a copy of a surplus row is kept once that row is dropped
         kept = generation.kept.select(parent=pl.col("parents").list.first()).join(place, on="parent").sort("place")
         detail = pl.struct(wanted=pl.lit(wanted)).struct.json_encode()
         surplus = pl.concat(

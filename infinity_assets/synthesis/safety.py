@@ -1,7 +1,8 @@
-"""Requests for serious harm, and answers that serve one, by plain patterns in English and Chinese.
+"""Patterns in English and Chinese for requests for serious harm, and for answers that serve one.
 
-A phrase counts where it asks for, or tells, the way to do the harm: "how can I build a pipe bomb", and not "who built the first bomb". One that
-also speaks of prevention, treatment, history or a story does not. Words say little: beside them the judge is asked, where that is possible.
+A phrase counts if it asks for or gives instructions for the harm: "how can I build a pipe bomb", but not "who built the
+first bomb". A phrase that also mentions prevention, treatment, history or a story does not count. Patterns are weak
+evidence, so the judge is asked as well where possible.
 """
 
 import polars as pl
@@ -64,7 +65,7 @@ _HARMS = (
     rf"{_ASKS}\b{_NEAR}\b(?:clone|cash out|use|buy|steal)\b{_NEAR}\b(?:stolen|cloned|other people's) (?:credit|debit|bank) cards?\b",
     rf"{_ASKS}\b{_NEAR}\b(?:phishing|scam) (?:e-?mails?|messages?|sites?|pages?|calls?)\b",
     rf"{_ASKS}\b{_NEAR}\b(?:counterfeit money|counterfeit bills|launder money|fake passports?|steal (?:someone's|an?) identity)\b",
-    # The same in Chinese.
+    # The patterns above in Chinese.
     rf"{_ASKS_ZH}{_NEAR_ZH}(?:制作|制造|自制|做|造|引爆|组装){_NEAR_ZH}(?:炸弹|炸药|手榴弹|燃烧瓶|土枪|枪支|毒气|生化武器|沙林)",
     rf"(?:制作|制造|自制|引爆){_NEAR_ZH}(?:炸弹|炸药|燃烧瓶|枪支|毒气|生化武器){_NEAR_ZH}(?:步骤|方法|教程|配方)",
     rf"(?:下什么毒|{_ASKS_ZH}{_NEAR_ZH}(?:下毒|投毒|毒死|毒杀)|用什么毒药)",
@@ -89,7 +90,7 @@ _INNOCENT = (
     r"|预防|防止|防范|识别|辨别|清除|保护|举报|拒绝|治疗|抢救|解毒|历史|小说|故事|电影|侦探|剧本|游戏|危害|劝|安慰|求助|宣传|海报"
 )
 _ALWAYS = r"(?i)erotic|sexual|porn|nude|naked|色情|性行为|性爱|裸|情色"
-"""Of this there is no harmless story."""
+"""Subjects that are harmful even in a story."""
 
 
 _TRIGGER = (
@@ -104,25 +105,25 @@ _TRIGGER = (
     "starve|purge|rob|burgle|炸|弹|瓶|枪|毒|沙林|杀|自残|割腕|上吊|自己的|色情|性行为|性爱|裸|账号|帐号|密码|手机|微信|邮箱|电脑|网站|服务器|木马|键盘|软件|"
     "海洛因|可卡因|摇头丸|芬太尼|绑架|砍|捅|奸|尸|死|迷|听话水|诈骗|钓鱼|假币|洗钱|盗刷|护照|身份证|银行卡|情色"
 )
-"""Every pattern wants one of these words: of texts without any, which are most, no pattern is tried."""
+"""Words of which every pattern needs at least one. Most texts have none and skip the patterns."""
 
 
-def harmful(text: pl.Expr) -> pl.Expr:
-    """The words of a text that ask for serious harm or tell how to do it; null where there are none, or where it is null.
+def find_harm(text: pl.Expr) -> pl.Expr:
+    """Return the words of a text that ask for serious harm or explain it; null if there are none, or the text is null.
 
-    Weapons and explosives, poison, sexual content with minors, methods of self-harm, breaking into accounts and malware, hard drugs, violence
-    against people, theft and fraud.
+    Covers weapons and explosives, poison, sexual content with minors, methods of self-harm, account break-ins and
+    malware, hard drugs, violence against people, theft and fraud.
     """
-    return text.map_batches(_phrases, return_dtype=pl.String, is_elementwise=True)
+    return text.map_batches(_find_phrases, return_dtype=pl.String, is_elementwise=True)
 
 
-def _phrases(texts: pl.Series) -> pl.Series:
+def _find_phrases(texts: pl.Series) -> pl.Series:
     text = pl.col("text")
-    found = [text.str.extract(f"(?im)({pattern}[^.?!。？！\n]{{0,80}})", 1) for pattern in _HARMS]
-    guilty = [pl.when(~words.str.contains(_INNOCENT) | words.str.contains(_ALWAYS)).then(words) for words in found]
+    phrases = [text.str.extract(f"(?im)({pattern}[^.?!。？！\n]{{0,80}})", 1) for pattern in _HARMS]
+    guilty = [pl.when(~words.str.contains(_INNOCENT) | words.str.contains(_ALWAYS)).then(words) for words in phrases]
     rows = pl.DataFrame({"text": texts}, schema={"text": pl.String}).with_row_index("row")
     suspect = rows.filter(text.str.contains(_TRIGGER))
-    if suspect.is_empty():  # to compile the patterns takes a sixth of a second
+    if suspect.is_empty():  # compiling the patterns takes a sixth of a second
         return pl.Series(texts.name, [None] * len(texts), pl.String)
     suspect = suspect.select("row", words=pl.coalesce(guilty))
     return rows.join(suspect, on="row", how="left", maintain_order="left")["words"].alias(texts.name)

@@ -1,4 +1,4 @@
-"""The tuning data of a context-based synthesizer: sequences of contexts with their pairs, several of one dataset in each (arXiv 2406.14491)."""
+"""Tuning data of a context-based synthesizer (arXiv 2406.14491): sequences of contexts with their pairs."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
@@ -11,8 +11,8 @@ from infinity_assets.inference.weights.tokens import estimate
 from infinity_assets.synthesis.from_text import Grammar, Pair, pairs_of
 
 
-class About(NamedTuple):
-    """A text and what was asked about it."""
+class AnnotatedText(NamedTuple):
+    """A text and the question-answer pairs about it."""
 
     row_id: str
     source: str
@@ -20,22 +20,24 @@ class About(NamedTuple):
     pairs: list[Pair]
 
 
-class Tokenised(NamedTuple):
+class TokenizedText(NamedTuple):
     """A text as tokens."""
 
     ids: Sequence[int]
     starts: Sequence[int]
-    """Where each token begins in the text, in characters."""
+    """Offset of each token in the text, in characters."""
 
 
-def examples_of(rows: pl.DataFrame, split_unknown: bool) -> list[About]:
-    """The conversations that are about a text, by source and row id, each once.
+def collect_examples(rows: pl.DataFrame, split_unknown: bool) -> list[AnnotatedText]:
+    """Collect the distinct conversations about a text, sorted by source and row id.
 
     Args:
-        rows: row_id, source, messages, context_chars (length of the text at the beginning of the first turn; null where it is not known).
-        split_unknown: Where it is not known, take the last blank line of the first turn for the end of the text; a row without one is left out.
+        rows: row_id, source, messages, context_chars (length of the text at the start of the first turn; null if
+            unknown).
+        split_unknown: Whether the last blank line of the first turn ends a text of unknown length. Rows without one are
+            left out.
     """
-    found = []
+    collected = []
     columns = ("row_id", "source", "messages", "context_chars")
     for row_id, source, messages, chars in (
         rows.select(columns).unique(["source", "row_id"]).sort("source", "row_id").iter_rows()
@@ -46,38 +48,40 @@ def examples_of(rows: pl.DataFrame, split_unknown: bool) -> list[About]:
             context, blank, question = first.rpartition("\n\n")
             chars = len(context) if context.strip() and blank and question.strip() else None
         if chars is not None:
-            found.append(About(row_id, source, first[:chars], pairs_of(turns, first[:chars])))
-    return found
+            collected.append(AnnotatedText(row_id, source, first[:chars], pairs_of(turns, first[:chars])))
+    return collected
 
 
-def sequences(
-    examples: Iterable[About], grammar: Grammar, most: int, encode: Callable[[str], Tokenised] | None
+def pack_sequences(
+    examples: Iterable[AnnotatedText], grammar: Grammar, most: int, encode: Callable[[str], TokenizedText] | None
 ) -> Iterator[dict[str, Any]]:
-    """Sequences of whole examples, in their order, as full as they get.
+    """Pack whole examples of one source into sequences, in their order.
 
-    An example that is longer than a sequence is left out: cut, it would teach to stop anywhere.
+    An example longer than a sequence is left out: a cut example would teach the model to stop anywhere.
 
     Args:
-        examples: In runs of one source.
-        grammar: With the special tokens of the model to be tuned.
-        most: Tokens that a sequence may have.
-        encode: The tokenizer, which adds no special tokens; null to estimate lengths by words.
+        examples: Examples grouped by source.
+        grammar: Grammar with the special tokens of the model to be tuned.
+        most: Maximum tokens of a sequence.
+        encode: The tokenizer, which adds no special tokens; `None` to estimate lengths by words.
 
-    Returns:
-        One line per sequence: source, rows (row ids), text, and with a tokenizer input_ids and loss_mask, which is 1 for the tokens of the pairs
-        and of the end of text after them.
+    Yields:
+        One line per sequence: source, rows (row ids), text, and with a tokenizer input_ids and loss_mask (1 for the
+        tokens of the pairs and of the end of text after them).
     """
     for source, run in groupby(examples, key=attrgetter("source")):
-        line, length = _line(source, encode), 0
+        line = _begin_line(source, encode)
+        length = 0
         for example in run:
-            context, pairs = grammar.context(example.context), grammar.pairs(example.pairs)
+            context, pairs = grammar.format_context(example.context), grammar.format_pairs(example.pairs)
             tokens = encode(context + pairs) if encode else None
             added = len(tokens.ids) if tokens else estimate(context + pairs)
             if added > most:
                 continue
             if length + added > most:
                 yield line
-                line, length = _line(source, encode), 0
+                line = _begin_line(source, encode)
+                length = 0
             length += added
             line["rows"].append(example.row_id)
             line["text"] += context + pairs
@@ -88,5 +92,5 @@ def sequences(
             yield line
 
 
-def _line(source: str, encode: object) -> dict[str, Any]:
+def _begin_line(source: str, encode: object) -> dict[str, Any]:
     return {"source": source, "rows": [], "text": "", **({"input_ids": [], "loss_mask": []} if encode else {})}

@@ -1,1 +1,1 @@
-"""Training of small models on rows, in a process of its own: what the rows teach."""
+"""Training of small models on rows in a separate process, to measure what the rows teach."""

@@ -1,11 +1,12 @@
-"""Fine-tunes a language model: a script, run by `proxy.py` in a process of its own, so that its memory goes back when it ends.
+"""Script that fine-tunes a language model; `proxy.py` runs it in a separate process, so that its memory is released.
 
-A plain loop of PyTorch over transformers: loss on the answers alone, as the chat template frames them, mean over the answer tokens of a batch; AdamW,
-linear warm-up, cosine to 0, clipped gradients (recipe: Adam 0.9 / 0.95, no weight decay, clip 1.0). All weights, or LoRA (arXiv 2106.09685), which is
-merged into them. Weights and gradients are float32 on a CPU; on a GPU what is computed in between is bf16.
+It is a plain PyTorch loop over transformers. The loss is the mean over the answer tokens of a batch, as the chat
+template frames the answers; the optimizer is AdamW with linear warm-up, cosine decay to 0 and clipped gradients
+(recipe: Adam 0.9 / 0.95, no weight decay, clip 1.0). It trains all weights, or LoRA (arXiv 2106.09685), which is merged
+into them. Weights and gradients are float32; on a GPU, the computation between them is bf16.
 
-It is given a folder with `job.json` (`settings`, `base`, `out`) and `rows.jsonl` (messages), writes lines of JSON to its standard output, and the
-model to `out` in the numbers that the base has.
+The script gets a folder with `job.json` (`settings`, `base`, `out`) and `rows.jsonl` (messages). It writes JSON lines
+to standard output, and the model to `out` in the number format of the base.
 """
 
 import json
@@ -19,12 +20,16 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-IGNORED = -100
+IGNORED_LABEL = -100
 
 
 def encode(tokenizer: Any, messages: list[dict[str, str]], max_tokens: int) -> tuple[list[int], list[int]] | None:
-    """Tokens of a conversation and what is learned at each: itself in an answer with its end, nothing elsewhere. Null if no token of an answer is
-    within the first `max_tokens`, or the template writes a beginning otherwise than the whole.
+    """Encode a conversation as tokens and labels.
+
+    Returns:
+        Tokens and labels: a token's label is the token itself in answers and their ends, `IGNORED_LABEL` elsewhere.
+        None if the first `max_tokens` tokens contain no answer token, or the template renders a prefix of the
+        conversation differently than the whole.
     """
     text = tokenizer.apply_chat_template(messages, tokenize=False)
     spans = []
@@ -35,19 +40,19 @@ def encode(tokenizer: Any, messages: list[dict[str, str]], max_tokens: int) -> t
             if not text.startswith(after) or not after.startswith(before):
                 return None
             spans.append((len(before), len(after)))
-    coded = tokenizer(
+    encoded = tokenizer(
         text, add_special_tokens=False, return_offsets_mapping=True, truncation=True, max_length=max_tokens
     )
-    tokens = coded["input_ids"]
-    learned = [
-        token if any(start <= begin and end <= stop for start, stop in spans) and end > begin else IGNORED
-        for token, (begin, end) in zip(tokens, coded["offset_mapping"], strict=True)
+    tokens = encoded["input_ids"]
+    labels = [
+        token if any(start <= begin and end <= stop for start, stop in spans) and end > begin else IGNORED_LABEL
+        for token, (begin, end) in zip(tokens, encoded["offset_mapping"], strict=True)
     ]
-    return (tokens, learned) if any(token != IGNORED for token in learned[1:]) else None
+    return (tokens, labels) if any(label != IGNORED_LABEL for label in labels[1:]) else None
 
 
-def batches(rows: list[Any], settings: dict[str, Any]) -> Iterator[list[Any]]:
-    """Rows of every step, epoch by epoch, in an order drawn by the seed; within a step by length, so that little is padding."""
+def iterate_batches(rows: list[Any], settings: dict[str, Any]) -> Iterator[list[Any]]:
+    """Yield the rows of every step, epoch by epoch, shuffled by the seed; within a step they are sorted by length."""
     order = torch.Generator().manual_seed(settings["seed"])
     for _ in range(settings["epochs"]):
         places = torch.randperm(len(rows), generator=order).tolist()
@@ -57,22 +62,22 @@ def batches(rows: list[Any], settings: dict[str, Any]) -> Iterator[list[Any]]:
             )
 
 
-def padded(rows: list[Any], device: str) -> dict[str, torch.Tensor]:
-    """A batch of tokens: input_ids, attention_mask, labels of shape (rows, longest)."""
+def pad_batch(rows: list[Any], device: str) -> dict[str, torch.Tensor]:
+    """Pad a batch to input_ids, attention_mask and labels of shape (rows, longest row)."""
     longest = max(len(tokens) for tokens, _ in rows)
 
-    def filled(lists: list[list[int]], filling: int) -> torch.Tensor:
-        return torch.tensor([values + [filling] * (longest - len(values)) for values in lists], device=device)
+    def pad(lists: list[list[int]], filler: int) -> torch.Tensor:
+        return torch.tensor([values + [filler] * (longest - len(values)) for values in lists], device=device)
 
     return {
-        "input_ids": filled([tokens for tokens, _ in rows], 0),
-        "attention_mask": filled([[1] * len(tokens) for tokens, _ in rows], 0),
-        "labels": filled([learned for _, learned in rows], IGNORED),
+        "input_ids": pad([tokens for tokens, _ in rows], 0),
+        "attention_mask": pad([[1] * len(tokens) for tokens, _ in rows], 0),
+        "labels": pad([labels for _, labels in rows], IGNORED_LABEL),
     }
 
 
-def rate(step: int, steps: int, settings: dict[str, Any]) -> float:
-    """The learning rate of a step, counted from 0."""
+def learning_rate_at(step: int, steps: int, settings: dict[str, Any]) -> float:
+    """Return the learning rate of a step, counted from 0."""
     warm = min(settings["warmup_steps"], steps - 1)
     if step < warm:
         return settings["learning_rate"] * (step + 1) / (warm + 1)
@@ -80,17 +85,18 @@ def rate(step: int, steps: int, settings: dict[str, Any]) -> float:
 
 
 def main(folder: Path) -> None:
-    """Do the job in a folder."""
+    """Run the training job in a folder."""
     warnings.simplefilter("ignore")
     job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
-    settings, device = job["settings"], "cuda" if torch.cuda.is_available() else "cpu"
+    settings = job["settings"]
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(settings["seed"])
     tokenizer = AutoTokenizer.from_pretrained(job["base"])
     with (folder / "rows.jsonl").open(encoding="utf-8") as lines:
-        coded = [encode(tokenizer, json.loads(line), settings["max_tokens"]) for line in lines]
-    rows = [row for row in coded if row is not None]
+        encoded = [encode(tokenizer, json.loads(line), settings["max_tokens"]) for line in lines]
+    rows = [row for row in encoded if row is not None]
     if not rows:
-        raise SystemExit("none of the rows has an answer that the chat template frames within max_tokens")
+        raise SystemExit("no row has an answer that the chat template frames within max_tokens")
     model: Any = AutoModelForCausalLM.from_pretrained(job["base"], dtype=torch.float32)
     stored = getattr(torch, str(json.loads((Path(job["base"]) / "config.json").read_text()).get("dtype", "float32")))
     if settings["method"] == "lora":
@@ -104,31 +110,36 @@ def main(folder: Path) -> None:
     trained = [weight for weight in model.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=0.0, betas=(0.9, 0.95), weight_decay=0.0)
     steps = settings["epochs"] * math.ceil(len(rows) / settings["batch"])
-    print(json.dumps({"rows": len(rows), "left_out": len(coded) - len(rows), "steps": steps}), flush=True)
-    for step, batch in enumerate(batches(rows, settings)):
-        answers = sum(token != IGNORED for _, learned in batch for token in learned[1:])
+    print(json.dumps({"rows": len(rows), "left_out": len(encoded) - len(rows), "steps": steps}), flush=True)
+    for step, batch in enumerate(iterate_batches(rows, settings)):
+        answers = sum(label != IGNORED_LABEL for _, targets in batch for label in targets[1:])
         loss = 0.0
         for start in range(0, len(batch), settings["micro_batch"]):
-            tensors = padded(batch[start : start + settings["micro_batch"]], device)
+            tensors = pad_batch(batch[start : start + settings["micro_batch"]], device)
             labels = tensors.pop("labels")[:, 1:]
             with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
                 logits = model(**tensors).logits[:, :-1]
             part = (
                 torch.nn.functional.cross_entropy(
-                    logits[labels != IGNORED].float(), labels[labels != IGNORED], reduction="sum"
+                    logits[labels != IGNORED_LABEL].float(), labels[labels != IGNORED_LABEL], reduction="sum"
                 )
                 / answers
             )
             part.backward()
             loss += part.item()
         for group in optimizer.param_groups:
-            group["lr"] = rate(step, steps, settings)
+            group["lr"] = learning_rate_at(step, steps, settings)
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         print(
             json.dumps(
-                {"step": step + 1, "loss": loss, "learning_rate": rate(step, steps, settings), "tokens": answers}
+                {
+                    "step": step + 1,
+                    "loss": loss,
+                    "learning_rate": learning_rate_at(step, steps, settings),
+                    "tokens": answers,
+                }
             ),
             flush=True,
         )

@@ -1,10 +1,10 @@
-"""What a server that misbehaves costs: the same requests through `Inference.generate` and a response store, from a good server and from a bad one.
+"""Cost of a misbehaving server: the same requests through `Inference.generate` to a good and to a bad server.
 
     python -m infinity_assets_tests.benchmarks.chaos [--requests 2000] [--concurrency 64] [--latency 0.25]
 
-The bad one fails 20 % of the calls (429, 500, 502, 503, connections reset), stalls 1 % for good and answers garbage to 2 %; both take the same time
-for an answer, and are processes of their own. Ends with 1 unless every row is answered or has its class, once, and the answers are the same; of the
-times it only says the ratio (0.7 is wanted).
+The bad server fails 20 % of the calls (429, 500, 502, 503, reset connections), stalls 1 % forever and answers 2 % with
+garbage. Both servers are separate processes and take the same time for an answer. The exit status is 1 unless every row
+has one answer or one error class, and the answers are equal. Of the times only the ratio is printed (target: 0.7).
 """
 
 import argparse
@@ -22,23 +22,23 @@ from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.requests import GenerateRequest
 from infinity_assets.inference.responses.store import ResponseStore
 from infinity_assets.settings.models import ModelSpec, Sampling
-from infinity_assets_tests.inference.engines.servers import CLEAN, chaos_apart
+from infinity_assets_tests.inference.engines.servers import CLEAN, start_chaos
 
 
 class Outcome(NamedTuple):
-    """A run."""
+    """The outcome of a run."""
 
     seconds: float
     frame: pl.DataFrame
     """The client's answers."""
     stored: pl.DataFrame
-    """The key of every line in the store."""
+    """The keys of all lines in the response store."""
     fates: Counter[str]
-    """What the server did, by kind."""
+    """Number of the server's reactions, by kind."""
 
 
 def questions(number: int) -> list[GenerateRequest]:
-    """So many requests, all different."""
+    """Return distinct requests."""
     sampling = Sampling(temperature=0.7, max_tokens=128)
     return [
         GenerateRequest(
@@ -49,8 +49,8 @@ def questions(number: int) -> list[GenerateRequest]:
 
 
 def ask(requests: list[GenerateRequest], folder: Path, concurrency: int, **settings: Any) -> Outcome:
-    """Put the requests to a server with those settings."""
-    with chaos_apart(**settings) as (url, fates):
+    """Send requests to a server with the given settings."""
+    with start_chaos(**settings) as (url, fates):
         spec = ModelSpec(backend="openai", model="m", base_url=url, concurrency=concurrency)
         inference = Inference(ResponseStore(folder), EnginePool(folder / "models"))
         began = time.monotonic()
@@ -64,7 +64,7 @@ def ask(requests: list[GenerateRequest], folder: Path, concurrency: int, **setti
 
 
 def faults(requests: list[GenerateRequest], outcome: Outcome) -> list[str]:
-    """What must not be: rows that are lost, doubled, stored twice, with another's answer, or with neither an answer nor a class."""
+    """Return the errors: rows that are lost, doubled or stored twice, have a wrong answer, or no answer and no class."""
     frame, found = outcome.frame, []
     if frame["row_id"].to_list() != [request.row_id for request in requests]:
         found.append("the rows are not those asked for")
@@ -78,24 +78,22 @@ def faults(requests: list[GenerateRequest], outcome: Outcome) -> list[str]:
 
 
 def main() -> int:
-    """Run both and say what came of it."""
+    """Run both servers and print the outcome."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--concurrency", type=int, default=64)
     parser.add_argument("--latency", type=float, default=0.25)
-    said = parser.parse_args()
-    requests, wrong = questions(said.requests), []
+    options = parser.parse_args()
+    requests, wrong = questions(options.requests), []
     outcomes = {}
     print(
-        f"{said.requests} requests, at most {said.concurrency} in flight, {said.latency} s each; load {os.getloadavg()[0]:.1f}"
+        f"{options.requests} requests, at most {options.concurrency} in flight, {options.latency} s each; load {os.getloadavg()[0]:.1f}"
     )
     with tempfile.TemporaryDirectory() as folder:
-        ask(
-            requests[:50], Path(folder) / "warm", said.concurrency, latency=0.0, **CLEAN
-        )  # what is imported at first use
+        ask(requests[:50], Path(folder) / "warm", options.concurrency, latency=0.0, **CLEAN)  # imports at first use
         for name, settings in (("clean", CLEAN), ("chaotic", {})):
             outcome = outcomes[name] = ask(
-                requests, Path(folder) / name, said.concurrency, latency=said.latency, **settings
+                requests, Path(folder) / name, options.concurrency, latency=options.latency, **settings
             )
             wrong += faults(requests, outcome)
             classes = Counter(outcome.frame["error"].fill_null("answered"))
@@ -103,11 +101,11 @@ def main() -> int:
                 column.len() - column.n_unique() for column in (outcome.frame["row_id"], outcome.stored["key"])
             )
             print(
-                f"{name:8} {said.requests / outcome.seconds:6.0f} rows/s  {outcome.seconds:6.1f} s  rows: {dict(classes)}, {duplicates} duplicates"
+                f"{name:8} {options.requests / outcome.seconds:6.0f} rows/s  {outcome.seconds:6.1f} s  rows: {dict(classes)}, {duplicates} duplicates"
             )
             print(f"{'':8} calls: {dict(outcome.fates.most_common())}")
     print(f"ratio {outcomes['clean'].seconds / outcomes['chaotic'].seconds:.2f}")
-    print("\n".join(wrong) or "every row is answered or has its class, once")
+    print("\n".join(wrong) or "every row has one answer or one error class")
     return bool(wrong)
 
 

@@ -1,9 +1,10 @@
-"""How fast the gate is on a pool, in how much memory, and whether it finds what is known to be there.
+"""Speed and memory of the gate on a pool, and its recall on known items.
 
     python -m infinity_assets_tests.benchmarks.decontamination LAKE BENCHMARKS [GROUND_TRUTH]
 
-LAKE is a data folder in which `raw_pool` is made (`infinity run --until raw_pool`). Every record of it is looked at, duplicates too, from Parquet
-to hits. GROUND_TRUTH is a JSON Lines file of source, file, row, where, benchmark, lexical. Not a test: nothing is asserted on time.
+LAKE is a data folder with `raw_pool` (`infinity run --until raw_pool`). The gate reads all of its records, including
+duplicates, from Parquet to hits. GROUND_TRUTH is a JSON Lines file of source, file, row, where, benchmark, lexical. Not
+a test: nothing is asserted on time.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from pathlib import Path
 import polars as pl
 
 from infinity_assets.catalog.lake import Lake
-from infinity_assets.decontamination.allowed import allowed_texts
+from infinity_assets.decontamination.allowed import read_allowed_texts
 from infinity_assets.decontamination.gate import Gate
 from infinity_assets.reading.benchmarks import read_benchmark
 from infinity_assets.reading.sources import find_sources
@@ -25,21 +26,21 @@ _PLACE = ["source", "file", "position"]
 
 
 def known(file: Path) -> pl.DataFrame:
-    """The known rows whose prompt holds an item, and not only numbers of one: source, file, position, benchmark."""
+    """Return the known rows whose prompt contains an item, not only its numbers: source, file, position, benchmark."""
     lines = pl.read_ndjson(file, infer_schema_length=None).filter(pl.col("lexical").fill_null(True))
     prompts = lines.filter(pl.col("where").is_in(["prompt", "exact_prompt"]))
     return prompts.select("source", "file", pl.col("row").alias("position"), "benchmark").unique(maintain_order=True)
 
 
 def missed(truth: pl.DataFrame, hits: pl.DataFrame) -> pl.DataFrame:
-    """The known rows of which no user turn removes the row, nor is excused.
+    """Return the known rows without a hit in a user turn that removes the row or is excused.
 
     Args:
-        truth: As `known` gives it.
-        hits: What the gate found, with the places of the rows.
+        truth: The result of `known`.
+        hits: The hits of the gate, with the places of the rows.
     """
     found = hits.filter(pl.col("side") == "user", pl.col("verdict") != "reported")
-    # The truth names a file as it is when it is unpacked, and one in an archive by its path there.
+    # The truth names a file without the suffix of its compression, and a file in an archive by its path there.
     unpacked = found.with_columns(pl.col("file").str.replace(r"\.(?:zst|gz)$", "").str.replace(r"^.*!", ""))
     return truth.join(
         unpacked.with_columns(pl.col("file").str.replace(r"^.*/", "").alias("name")),
@@ -59,7 +60,7 @@ def main() -> None:
     began = time.monotonic()
     items = pl.concat([read_benchmark(folder).items for folder in find_sources(arguments.benchmarks)])
     reading = time.monotonic() - began
-    gate = Gate(items, Decontamination(), allowed_texts(arguments.benchmarks)["text"])
+    gate = Gate(items, Decontamination(), read_allowed_texts(arguments.benchmarks)["text"])
     began = time.monotonic()
     gate.matches(pl.DataFrame({"row_id": ["0"], "messages": [[{"role": "user", "content": items["prompt"][0]}]]}))
     indexing = time.monotonic() - began

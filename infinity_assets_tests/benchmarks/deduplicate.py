@@ -1,22 +1,25 @@
-"""How fast rows become distinct rows, in how much memory, how that grows, and how many of the true near-duplicates are found.
+"""Speed, memory, scaling and recall of de-duplication.
 
-    python -m infinity_assets_tests.benchmarks.deduplicate figures SOURCES       ours, with and without Dagster
-    python -m infinity_assets_tests.benchmarks.deduplicate library SOURCES       ours, the library functions alone
-    python -m infinity_assets_tests.benchmarks.deduplicate peers SOURCES --peers-python PATH
-    python -m infinity_assets_tests.benchmarks.deduplicate linear SOURCES        a quarter, a half, the whole, and the whole with an altered copy
-    python -m infinity_assets_tests.benchmarks.deduplicate incremental SOURCES   all sources but one, then that one (`--last`)
-    python -m infinity_assets_tests.benchmarks.deduplicate rethreshold SOURCES   other thresholds, from stored fingerprints
-    python -m infinity_assets_tests.benchmarks.deduplicate determinism SOURCES   other numbers of workers, other orders of the sources
-    python -m infinity_assets_tests.benchmarks.deduplicate truth SOURCES         against the true Jaccard of all pairs, English and Chinese
+    python -m infinity_assets_tests.benchmarks.deduplicate COMMAND SOURCES
 
-Ours has two rules (`dedup.near.answers`): `any` compares conversations as a whole, as the peers do, and `alike` (the default) wants the answers to be
-alike too. `figures`, `library`, `peers` and `truth` take both; the others take the one that is set.
+    figures       ours, with and without Dagster
+    library       ours, the library functions alone
+    peers         ours and the peers (--peers-python PATH)
+    linear        a quarter, a half, the whole, and the whole with an altered copy
+    incremental   all sources but one, then that one (`--last`)
+    rethreshold   other thresholds, from stored fingerprints
+    determinism   other numbers of workers, other orders of the sources
+    truth         recall against the true Jaccard similarity of all pairs, English and Chinese
 
-What is read is made once, outside the timing, and kept in `--cache`: a lake that ends with `raw_pool` and `synthesized_from_text`, and for the
-peers the same rows as two Parquet files of `id` and `text` (prompt, line break, answer). Compiled loops are compiled before the timing, too. The
-peers (rensa 0.5.0, text-dedup 0.4.0, Polars) are in an environment of their own. A contender is a whole process; `memory` is the sum of the
-proportional set sizes (PSS) of it and its children at its highest. Absolute times move from machine to machine: quote ratios of one run. Not a
-test: nothing is asserted on time.
+Ours has two modes (`dedup.near.answers`): `any` compares whole conversations, like the peers, and `alike` (the default)
+requires similar answers, too. `figures`, `library`, `peers` and `truth` run both modes, the other commands the
+configured one.
+
+Inputs are made once, outside the timing, and kept in `--cache`: a lake up to `raw_pool` and `synthesized_from_text`,
+and for the peers the same rows as two Parquet files of `id` and `text` (prompt, line break, answer). Loops are
+compiled before the timing, too. The peers (rensa 0.5.0, text-dedup 0.4.0, Polars) have an environment of their own. A
+contender is a whole process; `memory` is the peak of the summed proportional set sizes (PSS) of it and its children.
+Absolute times depend on the machine: quote ratios of one run. Not a test: nothing is asserted on time.
 """
 
 import argparse
@@ -39,7 +42,7 @@ from infinity_assets.atomic import write_parquet
 from infinity_assets.catalog.lake import Lake
 from infinity_assets.dedup.duplicates import find_duplicates
 from infinity_assets.dedup.fingerprints import PLACE, fingerprint, schema
-from infinity_assets.parallel import in_order, lazily
+from infinity_assets.parallel import lazy_frame, map_in_order
 from infinity_assets.progress import LogReporter
 from infinity_assets.reading.pool import Pool
 from infinity_assets.rows import conversation
@@ -49,7 +52,7 @@ from infinity_assets_tests.benchmarks.near_truth import BATCH, MODES, THRESHOLDS
 from infinity_assets_tests.frames import pool
 
 READ = ("raw_pool", "synthesized_from_text")
-"""The assets that are there before the timing begins."""
+"""Assets that are made before the timing."""
 
 
 RENSA = """
@@ -70,12 +73,12 @@ for path in sorted(Path(sys.argv[1]).glob("*.parquet")):
         number += 1
 print(number, "rows,", kept, "kept")
 """
-"""As rensa's README does it: one loop, the first of similar rows is kept, their true similarity is not looked at."""
+"""De-duplication as in rensa's README: one loop keeps the first of similar rows and does not verify similarities."""
 
 
 def run_ours(lake: Path) -> None:
-    """From `raw_pool` to `deduped` as users run it: Dagster, every asset in between, their books, invariants and pages."""
-    from infinity_assets.runs.runner import Runner  # not for those who measure the library alone
+    """Run from `raw_pool` to `deduped` like a user: on Dagster, with all ledger tables, invariants and pages."""
+    from infinity_assets.runs.runner import Runner  # imported here so that it does not count for the library
 
     faults = Runner(lake, Pool.load(lake), LogReporter()).run(until="deduped")
     if faults:
@@ -83,11 +86,11 @@ def run_ours(lake: Path) -> None:
 
 
 def run_library(lake: Path, backwards: bool = False) -> None:
-    """The library functions alone, from the Parquet of `raw_pool` to the losers with what they duplicate. Writes no rows.
+    """Run the library functions alone, from the Parquet of `raw_pool` to the losers, without writing rows.
 
     Args:
-        lake: The data folder. `fingerprints/`, `losers.parquet` and `library.json` (what it took and found) are written there.
-        backwards: Whether the sources come last first.
+        lake: The data folder. Gets `fingerprints/`, `losers.parquet` and `library.json` (durations and counts).
+        backwards: Whether the sources are in reverse order.
     """
     settings, began = Settings(), time.monotonic()
     sources = sorted(Lake(lake).partitions(READ[0]), reverse=backwards)
@@ -105,7 +108,7 @@ def run_library(lake: Path, backwards: bool = False) -> None:
 
 
 def sign(lake: Path, sources: Iterable[str], folder: Path) -> dict[str, pl.LazyFrame]:
-    """The fingerprints of some sources, each written as a file of that folder."""
+    """Write the fingerprints of each source to a file in a folder."""
     settings = Settings()
 
     def signed(batch: pl.DataFrame) -> pl.DataFrame:
@@ -115,14 +118,14 @@ def sign(lake: Path, sources: Iterable[str], folder: Path) -> dict[str, pl.LazyF
     for source in sources:
         rows = Lake(lake).scan(READ[0], source).select("row_id", *PLACE, "messages")
         batches = rows.collect_batches(chunk_size=BATCH, maintain_order=True, engine="streaming")
-        made = lazily(in_order(signed, batches, settings.ingest.workers), schema(settings.dedup.near))
+        made = lazy_frame(map_in_order(signed, batches, settings.ingest.workers), schema(settings.dedup.near))
         write_parquet(made, folder / f"{source}.parquet")
         prints[source] = pl.scan_parquet(folder / f"{source}.parquet", glob=False)
     return prints
 
 
 def compile_loops() -> None:
-    """Have the compiled loops in numba's cache, so that no timing holds their compilation."""
+    """Put the compiled loops into numba's cache, so that no timing includes their compilation."""
     words = "one two three four five six seven"
     rows = pool(
         *(
@@ -135,7 +138,7 @@ def compile_loops() -> None:
 
 
 def read_sources(lake: Path) -> None:
-    """Make what is there before the timing begins."""
+    """Make the assets that precede the timing."""
     from infinity_assets.runs.runner import Runner
 
     faults = Runner(lake, Pool.load(lake), LogReporter()).run(until=READ[-1])
@@ -149,22 +152,22 @@ PROCESSES = {
     "run-library-backwards": lambda lake: run_library(lake, backwards=True),
     "run-read": read_sources,
 }
-"""What this module does when it is started again as a process to be measured."""
+"""Commands of this module as a measured process."""
 
 
 def process(name: str, lake: Path, environment: Mapping[str, str] | None = None) -> Measured:
-    """One of them, to its end."""
+    """Run a measured process to its end."""
     command = [sys.executable, "-m", "infinity_assets_tests.benchmarks.deduplicate", f"run-{name}", str(lake)]
     return measured(command, {"INFINITY_DATA": str(lake), **(environment or {})})
 
 
 def answers(mode: str) -> dict[str, str]:
-    """The environment of a process that compares in this mode."""
+    """Return the environment variables of a mode."""
     return {"INFINITY_DEDUP__NEAR__ANSWERS": mode}
 
 
 def lake_of(sources: Path, lake: Path) -> Path:
-    """A lake of what was read from a folder of sources; made once."""
+    """Return the cached lake of a folder of sources."""
     done = lake / "read"
     if not done.exists():
         shutil.rmtree(lake, ignore_errors=True)
@@ -177,7 +180,7 @@ def lake_of(sources: Path, lake: Path) -> Path:
 
 @contextmanager
 def copy_of(lake: Path):
-    """A lake of one's own: what is read is shared by hard links, which is safe because files of the lake are replaced, never changed."""
+    """Copy a lake by hard links, which is safe because files of a lake are replaced and never changed."""
     with tempfile.TemporaryDirectory(dir=lake.parent) as folder:
         copy = Path(folder, "data")
         shutil.copytree(lake / "lake", copy / "lake", copy_function=os.link)
@@ -187,12 +190,12 @@ def copy_of(lake: Path):
 
 
 def rows_of(lake: Path) -> pl.LazyFrame:
-    """The rows that were read."""
+    """Return the input rows."""
     return Lake(lake).scan(READ[0])
 
 
 def texts_for_peers(lake: Path) -> Path:
-    """The rows of a lake as the peers read them; made once."""
+    """Return the cached rows of a lake in the format of the peers."""
     folder = lake / "peers"
     if not folder.exists():
         text = pl.concat_str(
@@ -208,13 +211,13 @@ def texts_for_peers(lake: Path) -> Path:
 
 
 def seconds_of_steps(lake: Path, since: datetime) -> dict[str, float]:
-    """How long each asset took that was made since then."""
-    books, spent = Lake(lake), {}
-    for asset in sorted(books.assets() - set(READ)):
+    """Return the duration of each asset that was made since a time."""
+    opened, spent = Lake(lake), {}
+    for asset in sorted(opened.assets() - set(READ)):
         made = [
             manifest
-            for name in books.partitions(asset)
-            if (manifest := books.manifest(asset, name)) and manifest.finished_at >= since
+            for name in opened.partitions(asset)
+            if (manifest := opened.manifest(asset, name)) and manifest.finished_at >= since
         ]
         if made:
             spent[asset] = sum(manifest.seconds for manifest in made)
@@ -222,7 +225,7 @@ def seconds_of_steps(lake: Path, since: datetime) -> dict[str, float]:
 
 
 def line(name: str, took: Measured, base: Measured | None = None) -> None:
-    """Print one contender."""
+    """Print the line of a contender."""
     ratio = f"{took.seconds / base.seconds:7.2f} x" if base else " " * 9
     load = os.getloadavg()[0]
     print(
@@ -234,7 +237,7 @@ def line(name: str, took: Measured, base: Measured | None = None) -> None:
 def graph(
     name: str, lake: Path, base: Measured | None = None, environment: Mapping[str, str] | None = None
 ) -> Measured:
-    """Run ours through Dagster on a lake, and print what it took, in all and by asset."""
+    """Run ours on Dagster, and print the duration in total and by asset."""
     began = datetime.now(UTC)
     took = process("graph", lake, environment)
     line(name, took, base)
@@ -246,7 +249,7 @@ def graph(
 
 
 def library(lake: Path, mode: str) -> Measured:
-    """Run the library functions alone, and print what they took and found."""
+    """Run the library functions alone, and print durations and counts."""
     with copy_of(lake) as copy:
         took = process("library", copy, answers(mode))
         line(f"library alone, answers {mode}", took)
@@ -261,12 +264,12 @@ def library(lake: Path, mode: str) -> Measured:
 
 
 def libraries(lake: Path) -> dict[str, Measured]:
-    """The library in both modes."""
+    """Run the library in both modes."""
     return {f"library alone, answers {mode}": library(lake, mode) for mode in MODES}
 
 
 def figures(lake: Path) -> dict[str, Measured]:
-    """Ours in both modes, with and without Dagster."""
+    """Run ours in both modes, with and without Dagster."""
     took = {}
     for mode in MODES:
         with copy_of(lake) as copy:
@@ -275,13 +278,13 @@ def figures(lake: Path) -> dict[str, Measured]:
 
 
 def peers(lake: Path, python: Path) -> None:
-    """Ours beside the peers. The ratios are to ours that compares whole conversations, as the peers do."""
+    """Run ours and the peers. Ratios are relative to our mode `any`, which compares conversations like the peers."""
     texts, took = texts_for_peers(lake), figures(lake)
     took["rensa, loop, one core"] = measured([str(python), "-c", RENSA, str(texts)], {})
     line("rensa", took["rensa, loop, one core"])
     with tempfile.TemporaryDirectory(
         dir=lake.parent
-    ) as home:  # the peer caches what it reads, and its second run would be another
+    ) as home:  # the peer caches its input, which would change a second run
         command = [
             str(python),
             "-m",
@@ -317,7 +320,7 @@ def peers(lake: Path, python: Path) -> None:
 
 
 def linear(lake: Path, cache: Path) -> None:
-    """Ours on parts of the set, and on twice as much."""
+    """Run ours on parts of the rows, and on twice as many."""
     last = None
     for name, digits in (
         ("quarter", "0123"),
@@ -347,7 +350,7 @@ def linear(lake: Path, cache: Path) -> None:
 
 
 def write_source(rows: pl.DataFrame, folder: Path) -> None:
-    """Rows as a source of JSON Lines, if there are any."""
+    """Write rows as a source of JSON Lines, if there are any."""
     if rows.height:
         folder.mkdir(parents=True)
         rows.write_ndjson(folder / "rows.jsonl")
@@ -378,11 +381,11 @@ ALTERED = {
     for first, size in ((ord(a), ord(z) - ord(a) + 1) for a, z in ALPHABETS)
     for i in range(size)
 }
-"""Every letter, digit and ideogram, and the one that stands half an alphabet further on."""
+"""Map from every letter, digit and ideogram to the one half an alphabet further."""
 
 
 def altered(rows: pl.DataFrame) -> pl.DataFrame:
-    """The same rows in other letters: as alike among themselves as the rows are, and not like any of them."""
+    """Return the rows in other letters: equally similar to each other, but not similar to the originals."""
     turns = rows.with_row_index("row").explode("messages").unnest("messages")
     content = pl.Series("content", [text.translate(ALTERED) for text in turns["content"]], dtype=pl.String)
     return (
@@ -394,7 +397,7 @@ def altered(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def incremental(lake: Path, last: str) -> None:
-    """Ours without one source, and what it costs to add it: the library functions, then Dagster."""
+    """Run ours without one source and then add it, with the library functions and on Dagster."""
     rule, workers = Settings().dedup, Settings().ingest.workers
     others = [source for source in Lake(lake).partitions(READ[0]) if source != last]
     with copy_of(lake) as copy:
@@ -430,19 +433,19 @@ def incremental(lake: Path, last: str) -> None:
 
 
 class Watch:
-    """Seconds from one lap to the next."""
+    """A stopwatch with laps."""
 
     def __init__(self):
         self._last = time.monotonic()
 
     def lap(self) -> float:
-        """Seconds since the last one."""
+        """Return the seconds since the last lap."""
         last, self._last = self._last, time.monotonic()
         return self._last - last
 
 
 def rethreshold(lake: Path) -> None:
-    """Other thresholds, from stored fingerprints."""
+    """Apply other thresholds to stored fingerprints."""
     settings = Settings()
     with copy_of(lake) as copy:
         watch = Watch()
@@ -461,7 +464,10 @@ def rethreshold(lake: Path) -> None:
 
 
 def determinism(lake: Path) -> None:
-    """The same bytes of fingerprints and losers, whatever the workers (and threads of Polars) and the order of the sources. Each a process."""
+    """Check that fingerprints and losers have the same bytes for any number of workers and any order of the sources.
+
+    Every combination runs in its own process; the number of workers is also that of the threads of Polars.
+    """
     found = set()
     runs = (("1 worker", "library", 1), ("1 worker again", "library", 1), ("2 workers", "library", 2))
     for name, kind, workers in (*runs, ("2 workers, sources backwards", "library-backwards", 2)):
@@ -475,7 +481,7 @@ def determinism(lake: Path) -> None:
 
 
 def hash_of(files: Sequence[Path]) -> str:
-    """Of names and contents."""
+    """Return a hash of names and contents."""
     digest = hashlib.blake2b(digest_size=16)
     for file in files:
         digest.update(file.name.encode())

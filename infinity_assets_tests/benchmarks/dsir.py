@@ -1,14 +1,16 @@
-"""How fast rows are drawn towards a target, in how much memory, how that grows, and how close the draw comes: beside the reference package.
+"""Speed, memory, scaling and closeness of DSIR draws, compared with the reference package.
 
-    python -m infinity_assets_tests.benchmarks.dsir speed LAKE                        a quarter, a half, the whole; both kinds of features
-    python -m infinity_assets_tests.benchmarks.dsir close LAKE [--reference PYTHON]   KL of the draws from the target, per setting
-    python -m infinity_assets_tests.benchmarks.dsir smooth LAKE                       a quarter of the pool, a target of 164 prompts
+    python -m infinity_assets_tests.benchmarks.dsir COMMAND LAKE
 
-LAKE is a data folder in which `raw_pool` is made (`infinity run --until raw_pool`). All of its rows are one domain, the source `--target` is
-its target. A run is a whole process, from Parquet to the row ids that are drawn, compiled loops being there; `memory` is its PSS at its highest.
-PYTHON is of an environment with data-selection==1.0.2, which is run with two processes on the same prompts as JSON Lines: its time is from
-there to the JSON Lines that are drawn, and its log weights are compared with ours under `features: reference`. Not a test: nothing is asserted on
-time.
+    speed    a quarter, a half, the whole pool; both kinds of features
+    close    KL divergence of the draws from the target, per setting ([--reference PYTHON])
+    smooth   a quarter of the pool, a target of 164 prompts
+
+LAKE is a data folder with `raw_pool` (`infinity run --until raw_pool`). All of its rows are one domain, and the source
+`--target` is its target. A run is a whole process, from Parquet to the drawn row ids, with loops compiled before;
+`memory` is its peak PSS. PYTHON is the interpreter of an environment with data-selection==1.0.2, which runs with two
+processes on the same prompts as JSON Lines: its time is from there to the drawn JSON Lines, and its log weights are
+compared with ours under `features: reference`. Not a test: nothing is asserted on time.
 """
 
 import argparse
@@ -47,7 +49,7 @@ dsir.min_example_length = 0  # by default prompts of fewer than 100 tokens are n
 dsir.resample(out + "/drawn_any_length", k, cache_dir=out + "/writing")
 json.dump(marks, open(out + "/marks.json", "w"))
 """
-"""As its README does it, once more without its bound on the length."""
+"""Selection as in the package's README, and again without its bound on the length."""
 
 SETTINGS = {
     "default": {},
@@ -63,14 +65,14 @@ SETTINGS = {
 
 
 def pool_of(lake: Path, part: int = 4) -> pl.LazyFrame:
-    """So many quarters of the rows of `raw_pool`, as one domain. The place makes row ids unique."""
+    """Return `part` quarters of the rows of `raw_pool`, as one domain, with unique row ids made from their places."""
     rows = Lake(lake).scan("raw_pool").with_row_index("at").filter(pl.col("at") % 4 < part)
     every = {"domain": pl.lit("math"), "kind": pl.lit("conversation"), "row_id": pl.format("{}#{}", "row_id", "at")}
     return rows.with_columns(**every)
 
 
 def drawn(rows: pl.LazyFrame, dsir: Dsir, k: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The importance of all rows, and the draw."""
+    """Return the importance of all rows, and the draw."""
     workers = len(os.sched_getaffinity(0))
     counts = count_rows(rows, dsir, workers)
     [target] = dsir.targets["math"]
@@ -79,7 +81,7 @@ def drawn(rows: pl.LazyFrame, dsir: Dsir, k: int) -> tuple[pl.DataFrame, pl.Data
 
 
 def speed(lake: Path, target: str, k: int, repeat: int) -> None:
-    """Time and memory of whole processes."""
+    """Measure time and memory of whole processes."""
     for features in ("words", "reference"):
         for part in (1, 2, 4):
             with tempfile.TemporaryDirectory() as out:
@@ -97,13 +99,13 @@ def speed(lake: Path, target: str, k: int, repeat: int) -> None:
 
 
 def divergence(target: np.ndarray, other: np.ndarray) -> float:
-    """KL of the second from the first, in nats, from counts."""
+    """Return the KL divergence of the second distribution from the first, in nats, from counts."""
     p, q = target / target.sum() + 1e-8, other / other.sum() + 1e-8
     return float((p * np.log(p / q)).sum())
 
 
 def bigrams(texts: pl.Series, features: str) -> np.ndarray:
-    """Counts of hashed bigrams alone."""
+    """Return the counts of hashed bigrams alone."""
     total = np.zeros(10_000, np.int64)
     for part in texts.to_frame().iter_slices(8_000):
         both, single = (
@@ -114,7 +116,7 @@ def bigrams(texts: pl.Series, features: str) -> np.ndarray:
 
 
 def close(lake: Path, target: str, k: int, part: int, reference: Path | None) -> None:
-    """How far draws are from the target, and the weights from those of the reference."""
+    """Compare draws with the target, and the weights with the weights of the reference."""
     rows, dsir = pool_of(lake, part), Dsir(targets={"math": (target,)})
     at = pl.col("row_id").str.split("#").list.last().cast(pl.Int64).alias("at")
     texts = rows.select(
@@ -172,7 +174,7 @@ def close(lake: Path, target: str, k: int, part: int, reference: Path | None) ->
 
 
 def smooth(lake: Path, target: str, k: int) -> None:
-    """The target cut to 164 prompts: how well p foretells the others, and how close the draw comes to all of it, by smoothing."""
+    """Cut the target to 164 prompts and print, by smoothing, the fit of p to the others and the draw's closeness."""
     rows = pool_of(lake).filter(pl.col("at") % 4 == 0)
     texts = rows.select("row_id", "source", conversation.content_of("user").alias("text")).collect(engine="streaming")
     every = pool_of(lake).filter(pl.col("source") == target).select(conversation.content_of("user")).collect()
@@ -181,9 +183,9 @@ def smooth(lake: Path, target: str, k: int) -> None:
     print(f"{texts.height:,} rows, {k // 4:,} drawn")
     for ngram, buckets in ((2, 10_000), (2, 100_000)):
         dsir = Dsir(ngram=ngram, buckets=buckets)
-        pool = Counts.none(dsir)
+        pool = Counts.zeros(dsir)
         for part in texts["text"].to_frame().iter_slices(8_000):
-            pool = pool.plus(count(part.to_series(), dsir))
+            pool = pool.add(count(part.to_series(), dsir))
         held_out = count(prompts[half:], dsir).ngrams
         for size in (164, half):
             for smoothing in (0.0, 10.0, 100.0, 1_000.0, 10_000.0, 100_000.0):
@@ -216,19 +218,19 @@ def main() -> None:
     )
     parser.add_argument("--features", default="words", help="`once`: words or reference")
     parser.add_argument("--out", type=Path, help="`once`: where the ids go")
-    said = parser.parse_args()
-    match said.what:
+    options = parser.parse_args()
+    match options.what:
         case "once":
-            dsir = Dsir.model_validate({"targets": {"math": (said.target,)}, "features": said.features})
-            drawn(pool_of(said.lake, said.part), dsir, said.k * said.part // 4)[1].select("row_id").write_parquet(
-                said.out
-            )
+            dsir = Dsir.model_validate({"targets": {"math": (options.target,)}, "features": options.features})
+            drawn(pool_of(options.lake, options.part), dsir, options.k * options.part // 4)[1].select(
+                "row_id"
+            ).write_parquet(options.out)
         case "speed":
-            speed(said.lake, said.target, said.k, said.repeat)
+            speed(options.lake, options.target, options.k, options.repeat)
         case "close":
-            close(said.lake, said.target, said.k * said.part // 4, said.part, said.reference)
+            close(options.lake, options.target, options.k * options.part // 4, options.part, options.reference)
         case "smooth":
-            smooth(said.lake, said.target, said.k)
+            smooth(options.lake, options.target, options.k)
 
 
 if __name__ == "__main__":

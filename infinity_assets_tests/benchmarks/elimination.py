@@ -1,10 +1,11 @@
-"""Precision and recall of the elimination rules that ask a model, on the labelled rewrites.
+"""Precision and recall of the elimination rules that call a model, on the labelled rewrites.
 
     python -m infinity_assets_tests.benchmarks.elimination [--model FOLDER] [--data FOLDER]
 
-The judge is the embedded model or the one that `--model` names, the embedder that of the default settings. Prints a table in Markdown for
-docs/elimination.md. `harmful` is measured by the judge alone and together with the words, as the rule has it. The second pair of columns is at the
-threshold that serves the set best: what the model's number could do, not what it does. Not a test: nothing is asserted.
+The judge is the embedded model or `--model`, the embedder that of the default settings. Prints a table in Markdown for
+docs/elimination.md. `harmful` is measured by the judge alone, and together with the word list as in the rule. The
+second pair of columns is at the best threshold for the set: the potential of the model's score, not the rule's
+performance. Not a test: nothing is asserted.
 """
 
 import argparse
@@ -33,18 +34,18 @@ NUMBERS = {
     "no_gain_by_judge": -pl.col("gain"),
     "harmful": pl.col("harm"),
 }
-"""What a rule goes by: the larger, the more reason to eliminate."""
+"""The number behind each rule. The larger it is, the more reason there is to eliminate a rewrite."""
 
 
 def asked(asking: Asking) -> pl.DataFrame:
-    """The cases of all sets that models are asked about, with what they say."""
+    """Return the cases of all sets that need a model, with the measures of the models."""
     sets = sorted({name for name, _, _ in labelled.MODEL_RULES.values()})
     frame = pl.concat([labelled.cases(name).with_columns(pl.lit(name).alias("set")) for name in sets])
-    return model_measures.measured(frame.drop(labelled.NUMBERS), asking)
+    return model_measures.measure_rewrites(frame.drop(labelled.NUMBERS), asking)
 
 
 def best(numbers: pl.Series, wanted: pl.Series) -> tuple[float, Tally]:
-    """The threshold with the highest F1, from which on (inclusive) cases are taken, and the tally there."""
+    """Return the (inclusive) threshold with the highest F1, and its tally."""
 
     def f1(found: Tally) -> float:
         return 2 * found.hits / (2 * found.hits + found.misses + found.alarms)
@@ -73,14 +74,14 @@ def main() -> None:
         wanted = own["part"].is_in(wanted_parts)
         numbers = own.select(NUMBERS[reason].alias("number")).to_series()
         threshold, there = best(numbers, wanted)
-        rules = {reason: labelled.taken(reason, own)}
+        rules = {reason: labelled.mark_rejected(reason, own)}
         if reason == "harmful":
             by_judge = own.select((pl.col("harm") > Elimination().max_harm).fill_null(False).alias("taken")).to_series()
             rules = {"harmful (judge alone)": by_judge, "harmful (with the words)": rules[reason]}
-        for told, taken in rules.items():
+        for rule, taken in rules.items():
             found = tally(taken, wanted)
             at = f"{abs(threshold):.2f} | {there.precision:.2f} | {there.recall:.2f}"
-            print(f"| {told} | {found.cases} | {found.precision:.2f} | {found.recall:.2f} | {at} |")
+            print(f"| {rule} | {found.cases} | {found.precision:.2f} | {found.recall:.2f} | {at} |")
 
 
 if __name__ == "__main__":

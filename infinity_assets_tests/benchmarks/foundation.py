@@ -1,10 +1,10 @@
-"""InfInstruct-F rebuilt from what is stored, after a threshold has changed.
+"""Speed and memory of rebuilding InfInstruct-F from stored tables after a threshold has changed.
 
     python -m infinity_assets_tests.benchmarks.foundation --data DATA [--max-rows N]
 
-DATA is a data folder with a lake that is made up to `decontaminated`, `measured`, `vectors`, `importance` and `proximity`; scores and labels that
-are not there are taken for unknown. Nothing in it is changed. Prints a line per rebuild: rows of the pool, seconds, rows per second, rows of F, and
-the process's peak memory.
+DATA is a data folder with a lake up to `decontaminated`, `measured`, `vectors`, `importance` and `proximity`. Missing
+scores and labels count as unknown. The folder is not changed. Prints a line per rebuild: rows of the pool, seconds,
+rows per second, rows of F, and the process's peak memory.
 """
 
 import argparse
@@ -42,7 +42,7 @@ BORROWED = (
 
 
 def prepare(data: Path, scratch: Path, settings: Settings) -> Lake:
-    """A lake that has the rows of another by links, and tables of nulls for what that one lacks."""
+    """Return a lake with links to the rows of another, and tables of nulls for the tables that it lacks."""
     given, lake = Lake(data), Lake(scratch)
 
     def commit(asset: str, rows: pl.DataFrame) -> None:

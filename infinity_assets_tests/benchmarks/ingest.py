@@ -1,12 +1,12 @@
-"""How fast sources become `raw_pool`, on how many cores, and in how much memory: the whole process, from `infinity run` to its exit.
+"""Speed, cores and memory of the way from sources to `raw_pool`: a whole process, from `infinity run` to its exit.
 
     python -m infinity_assets_tests.benchmarks.ingest pool SOURCES        every source of a folder
-    python -m infinity_assets_tests.benchmarks.ingest large SOURCES 10    one JSONL file of 10 GB, made of the rows of the pool
-    python -m infinity_assets_tests.benchmarks.ingest files SOURCES       20,000 files of one row, and the same rows in one file
+    python -m infinity_assets_tests.benchmarks.ingest large SOURCES 10    one JSONL file of 10 GB from rows of the pool
+    python -m infinity_assets_tests.benchmarks.ingest files SOURCES       20,000 files of one row, and one file of them
 
-Beside it stands what a plain reader takes: Python's `json` over the same records in one process, that keeps nothing, makes no ids, tells no
-language and writes no files. `memory` is the sum of the proportional set sizes (PSS) of all processes at its highest. Not a test: nothing is
-asserted on time.
+For comparison, a plain reader parses the same records with Python's `json` in one process, keeps nothing, makes no ids,
+detects no language and writes no files. `memory` is the peak of the summed proportional set sizes (PSS) of all
+processes. Not a test: nothing is asserted on time.
 """
 
 import argparse
@@ -33,17 +33,17 @@ FILES = 20_000
 
 
 class Measured(NamedTuple):
-    """What a process and its children took."""
+    """Resources that a process and its children used."""
 
     seconds: float
     cpu: float
-    """Seconds of all cores together."""
+    """CPU seconds of all cores."""
     memory: float
-    """GiB."""
+    """Peak memory, in GiB."""
 
 
 def measured(command: list[str], environment: dict[str, str]) -> Measured:
-    """Run a command to its end."""
+    """Run a command to its end and measure it."""
     began, before = time.monotonic(), os.times()
     process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL)
     peak, stop = [0], threading.Event()
@@ -76,7 +76,7 @@ def _tree(pid: int) -> Iterator[int]:
 
 
 def _memory(pid: int) -> int:
-    """The PSS of a process, in KiB."""
+    """Return the PSS of a process, in KiB."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:  # it has ended
@@ -85,7 +85,7 @@ def _memory(pid: int) -> int:
 
 
 def ingest(sources: Path) -> None:
-    """Read all sources of a folder in a fresh data folder, and print what it took."""
+    """Ingest all sources of a folder into a new data folder, and print the measurements."""
     stored = sum(os.stat(file.path).st_size for folder in find_sources(sources) for file in load_source(folder).files())
     with tempfile.TemporaryDirectory() as data:
         command = [sys.executable, "-m", "infinity_assets", "run", "--sources", str(sources), "--until", "raw_pool"]
@@ -103,7 +103,7 @@ def ingest(sources: Path) -> None:
 
 
 def plain(sources: Path) -> None:
-    """What the plain reader takes."""
+    """Measure the plain reader."""
     began, records = time.monotonic(), 0
     for folder in find_sources(sources):
         source = load_source(folder)
@@ -125,7 +125,7 @@ def plain(sources: Path) -> None:
 
 
 def lines_of(sources: Path) -> Iterator[bytes]:
-    """The conversations of the pool as JSON Lines of `messages`, without end, no two alike."""
+    """Yield endless, distinct conversations of the pool as JSON Lines of `messages`."""
     number = 0
     while True:
         for folder in find_sources(sources):

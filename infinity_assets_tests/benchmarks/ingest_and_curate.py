@@ -1,4 +1,4 @@
-"""How fast the stages without a model are, and how much memory they take: whole process, from raw files to `decontaminated`.
+"""Speed and memory of the stages without a model: a whole process, from raw files to `decontaminated`.
 
     python -m infinity_assets_tests.benchmarks.ingest_and_curate SOURCES BENCHMARKS
 

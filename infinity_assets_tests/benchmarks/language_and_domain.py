@@ -1,9 +1,10 @@
-"""How often language and domain are right, and how fast they are told: the tables of docs/language_and_domain.md.
+"""Accuracy and speed of language and domain detection: the tables of docs/language_and_domain.md.
 
     python -m infinity_assets_tests.benchmarks.language_and_domain SOURCES
 
-The language of a text is true by its file or folder (XQuAD, ChatterBot) or by its source; the domain of a row is true by hand
-(domain_labels.csv) or, of sources that the classifier has not seen, by source, file or task. Nothing is asserted here.
+The true language of a text is that of its file or folder (XQuAD, ChatterBot) or source. The true domain of a row is
+labelled by hand (domain_labels.csv) or, in sources that the classifier has not seen, is that of the source, file or
+task. Nothing is asserted here.
 """
 
 import argparse
@@ -54,11 +55,15 @@ HELD_OUT: dict[str, pl.Expr] = {
     .when(_FILE.str.contains("建议类|申请书|心得体会|翻译问题|情绪"))
     .then(pl.lit("chat")),
 }
-"""Sources that the classifier was not trained on: the label of a row, null to pass it over."""
+"""Sources that the classifier was not trained on, with the label of a row; null skips the row."""
 
 
 def rows_of(folder: Path, files: Collection[str] = ()) -> pl.DataFrame:
-    """Return the rows of a source, or of those of its files that are named: source, file, position, prompt (all user turns), answer (the last)."""
+    """Return the rows of a source, or of the named files.
+
+    Returns:
+        source, file, position, prompt (all user turns), answer (the last).
+    """
     source = load_source(folder)
     if files:
         source = source.model_copy(update={"include": tuple(glob.escape(file) for file in sorted(files))})
@@ -73,7 +78,7 @@ def rows_of(folder: Path, files: Collection[str] = ()) -> pl.DataFrame:
 
 
 def text_key(prompt: pl.Expr) -> pl.Expr:
-    """The letters of a prompt without case, as a number: by it a hand label finds its row, however the row is read."""
+    """Return a hash of a prompt's lower-case letters, by which a hand label finds its row however the row is read."""
     letters = prompt.str.to_lowercase().str.replace_all(r"[^\p{L}]+", "")
     return letters.map_batches(_checksums, return_dtype=pl.String, is_elementwise=True)
 
@@ -86,20 +91,21 @@ def _checksums(letters: pl.Series) -> pl.Series:
 
 
 def hand_labels() -> pl.DataFrame:
-    """Rows labelled by hand: source, file, position, text (as `text_key`), label, draw.
+    """Return the rows labelled by hand: source, file, position, text (a `text_key`), label, draw.
 
-    Drawn at random within each source. Phrases and settings of the classifier were chosen with the rows of draw 1 in sight, and after the
-    requests of draw 2 had been read; draw 3 was drawn and labelled when the weights were final.
+    The rows were drawn at random within each source. The phrases and settings of the classifier were chosen in view of
+    the rows of draw 1, and after the requests of draw 2 had been read. Draw 3 was drawn and labelled when the weights
+    were final.
     """
     return pl.read_csv(Path(__file__).with_name("domain_labels.csv"))
 
 
 def labelled_rows(sources: Path, without: Collection[str] = ()) -> pl.DataFrame:
-    """Return the hand labels whose rows are in the sources, with prompt and answer; those of the sources `without` are left out."""
+    """Return the hand labels whose rows are in the sources, except the sources `without`, with prompt and answer."""
     labels, parts = hand_labels(), []
     for (name,), group in labels.group_by("source", maintain_order=True):
         if name not in without and (sources / str(name)).is_dir():
-            # Of a source of hundreds of files, only those with a label are read.
+            # A source may have hundreds of files; only files with a label are read.
             rows = (
                 rows_of(sources / str(name), set(group["file"]) if name in _OF_MANY_FILES else ())
                 .with_columns(text_key(pl.col("prompt")).alias("text"))
@@ -116,7 +122,11 @@ def labelled_rows(sources: Path, without: Collection[str] = ()) -> pl.DataFrame:
 
 
 def held_out_rows(sources: Path) -> pl.DataFrame:
-    """Rows of unseen sources with their label: source, part (file name or source), prompt, answer, label. At most 1,000 of a part."""
+    """Return labelled rows of unseen sources, at most 1,000 of a part.
+
+    Returns:
+        source, part (file name or source), prompt, answer, label.
+    """
     parts = []
     for name, label in HELD_OUT.items():
         if (sources / name).is_dir():
@@ -134,7 +144,7 @@ def held_out_rows(sources: Path) -> pl.DataFrame:
 
 
 def language_texts(sources: Path, without: Collection[str] = ()) -> pl.DataFrame:
-    """Return texts whose language is known, but for those of the sources `without`: kind, tag, text; each text of a kind and a tag once."""
+    """Return the distinct texts with a known language, except from the sources `without`: kind, tag, text."""
     rows = [*_xquad(sources / "xquad_contexts"), *_chatterbot(sources / "chatterbot_corpus")]
     for name, tag in _BY_SOURCE.items():
         if name not in without and (sources / name).is_dir():

@@ -50,7 +50,7 @@ REPOSITORY = Path(__file__).parents[2]
 LIMIT = 1200.0
 """Seconds that the tests of one mutant may take."""
 HUNG, CRASHED = "timeout", "crash"
-"""Stands for the name of a test when pytest did not end in time, or ended without a report."""
+"""Stand-ins for the name of a test if pytest did not end in time, or ended without a report."""
 
 Status = Literal["killed", "survived", "outdated", "untested", "unclear"]
 
@@ -69,7 +69,7 @@ pytest_runtest_logreport = pytest_collectreport = _write
 
 @dataclass(frozen=True)
 class Mutant:
-    """One fault."""
+    """A fault in the product."""
 
     id: str
     file: str
@@ -79,7 +79,7 @@ class Mutant:
 
     @property
     def package(self) -> str:
-        """The package that it is in, below `infinity_assets`."""
+        """The package of the fault, below `infinity_assets`."""
         return "/".join(Path(self.file).parts[1:-1]) or "infinity_assets"
 
 
@@ -91,10 +91,10 @@ class Result:
     package: str
     status: Status
     test: str | None = None
-    """The first test that failed because of it, `HUNG` or `CRASHED`."""
+    """The first test that failed because of the mutant, `HUNG` or `CRASHED`."""
     seconds: float = 0.0
     checked: bool = True
-    """The test is known to pass without the mutant."""
+    """Whether the test is known to pass without the mutant."""
     notes: list[str] = field(default_factory=list)
 
 
@@ -122,7 +122,7 @@ class Copy:
         (folder / "failed_tests.py").write_text(_PLUGIN)
 
     def try_mutant(self, mutant: Mutant) -> Result:
-        """Make the fault, run its tests and put the file back."""
+        """Make the fault, run its tests and restore the file."""
         tests = [test for test in mutant.tests if (self.root / test).exists()]
         notes = [f"{test} does not exist" for test in mutant.tests if test not in tests]
         file, began = self.root / mutant.file, time.monotonic()
@@ -163,13 +163,13 @@ class Copy:
 
         Args:
             tests: Files, folders or names of tests.
-            kernels: Whether all compiled kernels are made anew. Numba makes anew those of a file that has changed, but
-                not the kernels of other files that call them.
+            kernels: Whether all kernels are compiled again. Numba compiles the kernels of a changed file again, but not
+                the kernels of other files that call them.
             all_of_them: Whether the run goes on after a failure.
 
         Returns:
-            The names of the tests that failed, or of files that could not be imported; `HUNG` or `CRASHED` alone where
-            there is no such name.
+            The names of the failed tests, or of files that could not be imported; `HUNG` or `CRASHED` alone if there is
+            no such name.
         """
         names, scratch = self._folder / "failed", self._folder / "scratch"
         names.write_text("")
@@ -207,14 +207,14 @@ class Copy:
         return names.read_text().splitlines() or [CRASHED]
 
     def _write(self, file: Path, text: str) -> None:
-        """Write a file, with a time of its own: Python compares times in seconds to tell what it has to compile."""
+        """Write a file with a new time in seconds, by which Python decides what to compile."""
         file.write_text(text, encoding="utf-8")
         self._clock += 10
         os.utime(file, (self._clock, self._clock))
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and all that it has started."""
+    """End a process and its children."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

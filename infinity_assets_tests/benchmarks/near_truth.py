@@ -1,7 +1,7 @@
-"""The truth about near-duplicates: the Jaccard similarity of all pairs of rows, by products of sparse matrices, and who an exact rule eliminates.
+"""The truth about near-duplicates: Jaccard similarities of all pairs of rows, and the rows that an exact rule drops.
 
-By the product's definition (docs/deduplication.md), independent of its compiled loops: shingles are numbered here, not hashed, and every pair is
-looked at.
+The similarities follow the product's definition (docs/deduplication.md) but not its compiled loops: they come from
+products of sparse matrices over all pairs, and shingles are numbered instead of hashed.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ import polars as pl
 from scipy import sparse
 
 from infinity_assets.dedup.duplicates import find_duplicates
-from infinity_assets.dedup.fingerprints import PLACE, content_hashes, fingerprint
+from infinity_assets.dedup.fingerprints import PLACE, compute_content_hashes, fingerprint
 from infinity_assets.rows.character_classes import SYMBOLS
 from infinity_assets.rows.text import tokens
 from infinity_assets.settings import Near, Settings
@@ -22,42 +22,43 @@ MODES = ("any", "alike")
 """Values of `dedup.near.answers`."""
 
 THRESHOLDS = (0.75, 0.8, 0.9)
-"""Others than the one that is set. Recall is told for the pairs between one and the next."""
+"""Thresholds besides the configured one. Recall is printed for the pairs between neighboring thresholds."""
 
 BATCH = 10_000
 """Rows that are signed at a time."""
 
 
 class Sets(NamedTuple):
-    """Rows as sets of shingles, by the definition: of the turns of user and assistant, each turn by itself."""
+    """Rows as sets of shingles of the user and assistant turns, each turn by itself."""
 
     whole: sparse.csr_array
-    """Rows by shingles, 1 where a row has one."""
+    """Matrix of rows by shingles, 1 if the row has the shingle."""
     answers: sparse.csr_array
-    """The same of the assistant's turns alone."""
+    """Matrix like `whole` for the assistant's turns alone."""
     answered: np.ndarray
-    """bool: whether the row has such a turn."""
+    """bool: whether the row has an assistant turn."""
     prompts: np.ndarray
     """int64: equal for rows whose user turns have the same numbers and symbols, and the same tokens or a shingle."""
 
 
 class TruePairs(NamedTuple):
-    """All pairs of rows that are similar: first < second, ascending by the first."""
+    """All pairs of similar rows, with first < second, ascending by the first."""
 
     first: np.ndarray
     second: np.ndarray
     similarity: np.ndarray
     """Jaccard similarity of the rows."""
     answers: np.ndarray
-    """That of their answers; 1 if neither has one, 0 if their prompts differ in numbers or symbols, or are too short for a shingle and differ."""
+    """Jaccard similarity of the answers: 1 if neither row has an answer, 0 if their prompts differ in numbers or
+    symbols, or differ and are too short for a shingle."""
 
     def taken(self, which: np.ndarray) -> "TruePairs":
-        """Some of them."""
+        """Return the selected pairs."""
         return TruePairs(*(column[which] for column in self))
 
 
 def truth(pool: pl.LazyFrame, count: int) -> None:
-    """What ours finds, against all pairs."""
+    """Print how many of all true pairs the product finds."""
     rule = Settings().dedup
     for language in ("en", "zh"):
         rows = sample(pool, language, count)
@@ -68,7 +69,7 @@ def truth(pool: pl.LazyFrame, count: int) -> None:
             near = rule.near.model_copy(update={"answers": mode})
             prints = pl.concat([fingerprint(part, near) for part in rows.iter_slices(BATCH)])
             parts = {str(name): part.lazy() for (name,), part in prints.partition_by("source", as_dict=True).items()}
-            # By row id alone, as the sample is ordered.
+            # The order is by row id alone, like that of the sample.
             losers = find_duplicates(
                 parts, rule.model_copy(update={"near": near, "source_priority": (), "score": None})
             )
@@ -86,7 +87,7 @@ def truth(pool: pl.LazyFrame, count: int) -> None:
 
 
 def sample(pool: pl.LazyFrame, language: str, count: int) -> pl.DataFrame:
-    """Rows of a language, no two of the same content, as evenly from all sources as they reach; in the order of their ids."""
+    """Return distinct rows of a language, as evenly as possible from all sources, sorted by row id."""
     of_language = pool.filter(pl.col("language") == language)
     light = (
         of_language.select("row_id", *PLACE)
@@ -94,7 +95,7 @@ def sample(pool: pl.LazyFrame, language: str, count: int) -> pl.DataFrame:
         .sort("row_id", *PLACE)
         .unique("row_id", keep="first", maintain_order=True)
     )
-    # Twice as many: some are the same content in other writing.
+    # Twice as many, because some have the same content in another spelling.
     turn = pl.int_range(pl.len()).over("source")
     chosen = light.sort(turn, "source").head(2 * count).with_row_index("turn")
     rows = (
@@ -103,12 +104,12 @@ def sample(pool: pl.LazyFrame, language: str, count: int) -> pl.DataFrame:
         .sort("turn")
         .unique("row_id", keep="first", maintain_order=True)
     )
-    hashed = rows.with_columns(pl.concat([content_hashes(part) for part in rows.iter_slices(BATCH)]))
+    hashed = rows.with_columns(pl.concat([compute_content_hashes(part) for part in rows.iter_slices(BATCH)]))
     return hashed.unique("content_hash", keep="first", maintain_order=True).head(count).sort("row_id")
 
 
 def recall(prints: pl.DataFrame, pairs: TruePairs, threshold: float) -> None:
-    """Print how many of the pairs share a key, and so are compared: in all, by similarity, and by the source of the first row."""
+    """Print how many pairs share a key and so are compared, in total, by similarity, and by source of the first row."""
     keys, signed = prints["keys"].to_numpy(), prints["signed"].to_numpy()
     found = np.zeros(len(pairs.first), bool)
     for block in blocks(len(found), 500_000):
@@ -131,7 +132,7 @@ def recall(prints: pl.DataFrame, pairs: TruePairs, threshold: float) -> None:
 
 
 def precision(row_ids: pl.Series, sets: Sets, losers: pl.DataFrame, near: Near) -> None:
-    """Print how many of the near losers are truly as similar to the row they matched, and how far a stored similarity is off."""
+    """Print how many near losers are truly similar to the matched row, and the error of the stored similarities."""
     number = {row_id: place for place, row_id in enumerate(row_ids)}
     told = losers.filter(pl.col("method") == "near")
     first, second = (np.array([number[row_id] for row_id in told[name]], np.int64) for name in ("row_id", "matched"))
@@ -147,12 +148,12 @@ def precision(row_ids: pl.Series, sets: Sets, losers: pl.DataFrame, near: Near) 
 
 
 def share(part: int, whole: int) -> str:
-    """For people to read."""
+    """Format a share for display."""
     return f"{part / whole:.4f} ({part:,} of {whole:,})" if whole else "of nothing"
 
 
 def sets_of(rows: pl.DataFrame, width: int) -> Sets:
-    """The shingles of rows, of so many tokens each."""
+    """Return the shingles of rows; `width` is their number of tokens."""
     turns = (
         rows.select("messages")
         .with_row_index("row")
@@ -189,7 +190,7 @@ def sets_of(rows: pl.DataFrame, width: int) -> Sets:
 
 
 def true_pairs(sets: Sets, threshold: float) -> TruePairs:
-    """All pairs of the threshold and above. Rows are multiplied with those after them, some at a time; only the pairs are kept."""
+    """Return all pairs at or above a threshold. Blocks of rows are multiplied with the rows after them."""
     size = np.diff(sets.whole.indptr).astype(np.int64)
     shared = sets.whole[:, np.flatnonzero(np.bincount(sets.whole.indices) > 1)]
     found = [(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0))]
@@ -206,13 +207,16 @@ def true_pairs(sets: Sets, threshold: float) -> TruePairs:
 
 
 def similarity_of_answers(sets: Sets, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The Jaccard similarity of the answers of pairs of rows; 1 if neither row has one, 0 if numbers, symbols or short prompts differ."""
+    """Return the Jaccard similarity of the answers of pairs of rows.
+
+    It is 1 if neither row has an answer, and 0 if numbers, symbols or short prompts differ.
+    """
     of_answers = np.where(sets.answered[first] | sets.answered[second], jaccard(sets.answers, first, second), 1)
     return of_answers * (sets.prompts[first] == sets.prompts[second])
 
 
 def greedy(pairs: TruePairs, rows: int) -> np.ndarray:
-    """Which rows the exact rule eliminates: each that is still there eliminates all after it that it makes a pair with."""
+    """Return the rows that the exact rule drops: every remaining row drops all later rows that it makes a pair with."""
     lost, begins = np.zeros(rows, bool), np.searchsorted(pairs.first, np.arange(rows + 1))
     for row in range(rows):
         if not lost[row]:
@@ -221,7 +225,7 @@ def greedy(pairs: TruePairs, rows: int) -> np.ndarray:
 
 
 def shingle_matrix(turns: pl.DataFrame, rows: int, width: int) -> sparse.csr_array:
-    """Rows by shingles, 1 where a row has one in a turn. The shingles are numbered, not hashed: no two share a number."""
+    """Return a matrix of rows by shingles, 1 if a turn has the shingle. Shingles are numbered, so none collide."""
     length = turns["tokens"].list.len().to_numpy().astype(np.int64)
     turn = np.repeat(np.arange(len(length)), length)
     shingle = word = numbered(turns["tokens"].explode(empty_as_null=False).rank("dense").to_numpy())
@@ -238,12 +242,12 @@ def shingle_matrix(turns: pl.DataFrame, rows: int, width: int) -> sparse.csr_arr
 
 
 def numbered(values: np.ndarray) -> np.ndarray:
-    """Each value's number among the distinct values."""
+    """Return the number of each value among the distinct values."""
     return np.unique(values, return_inverse=True)[1].astype(np.int64)
 
 
 def jaccard(matrix: sparse.csr_array, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The Jaccard similarity of pairs of rows; 0 if neither has a shingle."""
+    """Return the Jaccard similarity of pairs of rows; 0 if neither has a shingle."""
     size, common = np.diff(matrix.indptr).astype(np.int64), np.zeros(len(first), np.int64)
     for block in blocks(len(first), 20_000):
         common[block] = matrix[first[block]].multiply(matrix[second[block]]).sum(axis=1)
@@ -251,5 +255,5 @@ def jaccard(matrix: sparse.csr_array, first: np.ndarray, second: np.ndarray) -> 
 
 
 def blocks(count: int, size: int) -> Iterator[slice]:
-    """Slices of at most `size`, one after the other."""
+    """Yield consecutive slices of at most `size`."""
     return (slice(begin, min(begin + size, count)) for begin in range(0, count, size))

@@ -1,13 +1,13 @@
-"""How fast a stage finds its stored answers, and in how much memory; how fast answers are stored and merged, and how many bytes each takes.
+"""Speed and memory of looking up stored answers, speed of storing and merging them, and bytes per answer.
 
-    python -m infinity_assets_tests.benchmarks.responses                          200,000 requests, all stored, nothing else
-    python -m infinity_assets_tests.benchmarks.responses --stored 1000000         the same among a million
-    python -m infinity_assets_tests.benchmarks.responses --loose 4000             the same, with 4,000 segments that were never merged
+    python -m infinity_assets_tests.benchmarks.responses                    200,000 requests, and their answers stored
+    python -m infinity_assets_tests.benchmarks.responses --stored 1000000   the same with a million stored answers
+    python -m infinity_assets_tests.benchmarks.responses --loose 4000       the same with 4,000 segments never merged
 
-What is measured is `Inference.generate`, keys and books included, in a process of its own; no engine is opened. `peak` is the largest resident
-set of that process, requests, answers and libraries included; `before` is what it held with its requests, before the call. The texts are made
-up: words of a vocabulary with Zipf's frequencies, 1,500 characters a prompt and 900 an answer in the median, log-normal, as in the pool. Not a
-test: nothing is asserted.
+The benchmark measures `Inference.generate`, including request keys and the ledger, in a process of its own and without
+an engine. `peak` is the largest resident set of that process, including requests, answers and libraries; `before` is
+its size with the requests, before the call. The texts are synthetic: words with Zipf's frequencies, with a median of
+1,500 characters per prompt and 900 per answer, log-normal, as in the pool. Not a test: nothing is asserted.
 """
 
 import argparse
@@ -36,7 +36,7 @@ PIECES = 20_000
 
 
 class Texts:
-    """Made-up texts, by number."""
+    """Synthetic texts, by number."""
 
     def __init__(self, median: int, seed: int):
         draw = np.random.default_rng(seed)
@@ -53,14 +53,14 @@ class Texts:
 
 
 def requests(texts: Texts, numbers: range) -> Iterator[GenerateRequest]:
-    """One request per number."""
+    """Yield one request per number."""
     for number in numbers:
         messages = ({"role": "user", "content": texts[number]},)
         yield GenerateRequest(f"{number:032x}", "answer", "hash", messages, SAMPLING, seed=number)
 
 
 def fill(root: Path, stored: int, loose: int) -> None:
-    """Store answers as a stage does, in flushes, and say how fast; the last `loose` of the flushes are not merged."""
+    """Store answers in flushes like a stage, and print the speed. The last `loose` flushes are not merged."""
     store, asks, answers = ResponseStore(root), Texts(ASK, 0), Texts(ANSWER, 1)
     flushes = list(range(0, stored, FLUSH_ANSWERS))
     appending = merging = longest = 0.0
@@ -97,7 +97,7 @@ def fill(root: Path, stored: int, loose: int) -> None:
 
 
 def look(root: Path, asked: int, stored: int) -> None:
-    """Ask for stored answers, and say how long it took."""
+    """Look up stored answers, and print the duration."""
     asks = Texts(ASK, 0)
     step = stored // asked
     wanted = list(requests(asks, range(0, asked * step, step)))
@@ -112,22 +112,22 @@ def look(root: Path, asked: int, stored: int) -> None:
 
 
 def _peak() -> float:
-    """In GiB."""
+    """Return the peak memory in GiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def main() -> None:
-    """Run it."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--asked", type=int, default=200_000, help="requests of the stage (default: 200,000)")
     parser.add_argument(
-        "--stored", type=int, help="answers in the store: every so many-th is asked for (default: as many as are asked)"
+        "--stored",
+        type=int,
+        help="answers in the store, of which `--asked` are asked for at equal distances (default: as many)",
     )
-    parser.add_argument(
-        "--loose", type=int, default=0, help="of the last flushes, so many are left as they came (default: 0)"
-    )
+    parser.add_argument("--loose", type=int, default=0, help="number of last flushes that are not merged (default: 0)")
     parser.add_argument("--part", help=argparse.SUPPRESS)
-    parser.add_argument("--root", type=Path, help="keep the store here, and use the one that is there")
+    parser.add_argument("--root", type=Path, help="keep the store in this folder and reuse it")
     given = parser.parse_args()
     stored = max(given.stored or 0, given.asked)
     if given.part:

@@ -1,9 +1,10 @@
-"""How fast seeds are picked, in how much memory, and how spread they are.
+"""Speed and memory of picking seeds, and the spread of the seeds.
 
     python -m infinity_assets_tests.benchmarks.seeds [--rows 1000000] [--width 256] [--max-seeds 100000] [--grid 100]
 
-Makes up rows with labels, losses and vectors (half of them clustered, one in five without a vector), and picks from them in a process of its own:
-`memory` is its PSS at its highest, the rows of the pool included. The vectors are read from Parquet. Not a test: nothing is asserted on time.
+Picks from synthetic rows with labels, losses and vectors (half of them clustered, one in five without a vector) in a
+process of its own. `memory` is its peak PSS, including the rows of the pool. Vectors are read from Parquet. Not a test:
+nothing is asserted on time.
 """
 
 import argparse
@@ -69,7 +70,7 @@ def make_up(folder: Path, rows: int, width: int) -> None:
 
 
 def once(folder: Path, recipe: Seeds) -> None:
-    """Pick, and write how long it took and what came of it."""
+    """Pick seeds, and write durations and results."""
     rows, vocabulary = pl.read_parquet(folder / "rows.parquet"), pl.read_parquet(folder / "vocabulary.parquet")
     vectors = pl.scan_parquet(sorted((folder / "vectors").glob("*.parquet")), glob=False)
     began = time.monotonic()
@@ -79,7 +80,7 @@ def once(folder: Path, recipe: Seeds) -> None:
         "candidates": found.cells.height,
         "seeds": int(found.cells["taken"].sum()),
     }
-    (folder / "told.json").write_text(json.dumps({**told, "covered": str(summary.covered(found.cells))}))
+    (folder / "told.json").write_text(json.dumps({**told, "covered": str(summary.count_occupied_cells(found.cells))}))
 
 
 def main() -> None:

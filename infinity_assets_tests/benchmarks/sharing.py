@@ -1,15 +1,16 @@
-"""Throughput of every way to run a model, on a quiet machine and beside other work, by how the engine's threads wait.
+"""Throughput of every way to run a model, on an idle and a busy machine, by the waiting policy of the engine's threads.
 
     python -m infinity_assets_tests.benchmarks.sharing
     python -m infinity_assets_tests.benchmarks.sharing --ways vllm --settings before shipped --busy 0 2 --without-avx512
 
-Every figure comes from a process of its own, with the embedded models (INFINITY_MODELS). Busy loops stand for the other work: each keeps one core
-busy for as long as the measurement lasts. `--without-avx512` makes PyTorch and oneDNN use the instructions of a CPU with AVX2 only; vLLM still loads
-its kernels for AVX-512, so a real machine of that kind may differ.
+Every figure comes from a process of its own, with the embedded models (INFINITY_MODELS). Busy loops stand in for other
+work: each keeps one core busy during the measurement. With `--without-avx512`, PyTorch and oneDNN use the instructions
+of a CPU with AVX2 only; vLLM still loads its kernels for AVX-512, so a real machine of that kind may differ.
 
-Ways: `vllm` answers 64 requests of 48 tokens in one batch, in the numbers that `dtype: auto` chooses here, `vllm_float32` and `vllm_bfloat16` in
-those; `vllm_single` answers 6 of them one after the other, `vllm_long` reads 24 prompts of about 1,000 tokens, `served` asks `vllm serve` for
-the 64 requests over HTTP, `transformers` answers 32 of them, `embedder` embeds 256 texts of some 60 words.
+Ways: `vllm` answers 64 requests of 48 tokens in one batch, in the type that `dtype: auto` chooses on this machine,
+`vllm_float32` and `vllm_bfloat16` in these types; `vllm_single` answers 6 of them one after the other, `vllm_long`
+reads 24 prompts of about 1,000 tokens, `served` sends the 64 requests to `vllm serve` over HTTP, `transformers` answers
+32 of them, and `embedder` embeds 256 texts of about 60 words.
 """
 
 import argparse
@@ -33,7 +34,7 @@ SETTINGS: dict[str, dict[str, str]] = {
     "never_spin": {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"},
     "shipped": {},
 }  # fmt: skip
-"""Environments by name. An invalid GOMP_SPINCOUNT leaves libgomp its default; `shipped` is what the package sets by itself."""
+"""Environments by name. An invalid GOMP_SPINCOUNT leaves libgomp's default; `shipped` is the package's own setting."""
 
 NO_AVX512 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
 
@@ -45,7 +46,7 @@ def measure_vllm(
     words: int = 20,
     dtype: Literal["auto", "float32", "bfloat16"] = "auto",
 ) -> dict[str, float]:
-    """Answer requests in vLLM in this process; the rate counts the tokens that are written, for long prompts those that are read."""
+    """Answer requests in vLLM in this process. The rate counts written tokens, or read tokens for long prompts."""
     from infinity_assets.inference.engines.vllm_engine import VllmEngine
     from infinity_assets.inference.weights.models import local_path
     from infinity_assets.locations import models_dir
@@ -150,7 +151,7 @@ def _requests(count: int, tokens: int, words: int) -> list:
 
 @contextmanager
 def other_work(loops: int) -> Iterator[None]:
-    """Keep so many cores busy for the block."""
+    """Keep a number of cores busy during a block."""
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(loops)]
     try:
         yield

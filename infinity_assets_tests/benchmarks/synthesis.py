@@ -1,12 +1,13 @@
-"""Tokens per second of the whole chat phase against the bare engine, given the same requests in the same batches.
+"""Tokens per second of the whole chat phase, compared with the bare engine on the same requests and batches.
 
     INFINITY_CHAT__SEEDS__MAX_SEEDS=500 infinity run --until inf_instruct_f
     INFINITY_CHAT__SEEDS__MAX_SEEDS=500 python -m infinity_assets_tests.benchmarks.synthesis --data data
 
-DATA is a data folder with a lake that is made up to `inf_instruct_f`; nothing in it is changed. Both run in a process of their own, one after the
-other. Ours makes all assets of the phase behind the seeds, judge, students and embedder included, with a response store that is empty at first.
-The bare engine is `LLM.generate`, given what ours asked, batch by batch: a batch cannot begin before the answers of the one before are there. The
-time of opening engines is told apart. Tokens are those of prompts and answers of all calls; the ratio is that of tokens per second.
+DATA is a data folder with a lake up to `inf_instruct_f`, which is not changed. Both run one after the other, each in a
+process of its own. Ours makes all assets of the phase after the seeds, including judge, students and embedder, with an
+empty response store. The bare engine is `LLM.generate` on the requests of ours, batch by batch, because a batch depends
+on the answers of the batch before. The time to open engines is reported separately. The ratio is that of tokens per
+second, counting the prompts and answers of all calls.
 """
 
 import argparse
@@ -30,7 +31,7 @@ from infinity_assets.inference.requests import Request, Response
 
 
 def ours(data: Path, batches: Path, folder: Path) -> dict[str, float]:
-    """The assets, in a lake of their own; what they asked goes to a file."""
+    """Make the assets in a new lake, and write their requests to a file."""
     from infinity_assets.catalog.lake import Lake
     from infinity_assets.defs.materialize import materialize
     from infinity_assets.defs.registry import needed_by
@@ -67,11 +68,13 @@ def ours(data: Path, batches: Path, folder: Path) -> dict[str, float]:
             )
         )
         seconds = time.monotonic() - started - (opening[0] - before)
-        books = [pl.read_parquet(file) for file in (lake.catalog / "generations" / registered.asset).rglob("*.parquet")]
-        calls += books
+        tables = [
+            pl.read_parquet(file) for file in (lake.catalog / "generations" / registered.asset).rglob("*.parquet")
+        ]
+        calls += tables
         rows = lake.scan(registered.asset).select(pl.len()).collect().item()
         inside = [working[part] - worked[part] for part in ("engine", "embedder")]
-        calls_made = sum(book.filter(~pl.col("cached")).height for book in books)
+        calls_made = sum(table.filter(~pl.col("cached")).height for table in tables)
         per_asset.append(
             (
                 registered.asset,
@@ -89,11 +92,11 @@ def ours(data: Path, batches: Path, folder: Path) -> dict[str, float]:
         print(f"  {asset:<18} {rows:>6,} rows {made:>7,} calls {took:8.1f} s, {inside}", file=sys.stderr)
     fresh = pl.concat(calls).filter(~pl.col("cached"))
     read, written = float(fresh["prompt_tokens"].sum()), float(fresh["completion_tokens"].sum())
-    return told(opening[0], seconds, read, written) | {"seeds": seeds}
+    return figures_of(opening[0], seconds, read, written) | {"seeds": seeds}
 
 
 class Timed:
-    """An embedder that is timed."""
+    """An embedder with a clock."""
 
     def __init__(self, embedder: Any, working: dict[str, float]):
         self._embedder, self._working = embedder, working
@@ -102,7 +105,7 @@ class Timed:
         return getattr(self._embedder, name)
 
     def encode(self, texts: Sequence[str]) -> Any:
-        """As the embedder does."""
+        """Encode texts like the embedder."""
         began = time.monotonic()
         vectors = self._embedder.encode(texts)
         self._working["embedder"] += time.monotonic() - began
@@ -110,13 +113,13 @@ class Timed:
 
 
 class Remembering:
-    """An engine that keeps what it was asked, and is timed."""
+    """An engine with a clock that keeps its requests."""
 
     def __init__(self, engine: Any, spec: Any, asked: list, working: dict[str, float]):
         self._engine, self._spec, self._asked, self._working = engine, spec, asked, working
 
     def run(self, requests: Sequence[Request], *admit: Any) -> Generator[tuple[int, Response], None, None]:
-        """As the engine does."""
+        """Do the same as the engine."""
         self._asked.append((self._spec, list(requests)))
         began = time.monotonic()
         for answer in self._engine.run(requests, *admit):
@@ -126,12 +129,12 @@ class Remembering:
         self._working["engine"] += time.monotonic() - began
 
     def close(self) -> None:
-        """As the engine does."""
+        """Do the same as the engine."""
         self._engine.close()
 
 
 def bare(batches: Path) -> dict[str, float]:
-    """`LLM.generate`, batch by batch."""
+    """Run `LLM.generate` batch by batch."""
     from infinity_assets.inference.engines.vllm_engine import VllmEngine
     from infinity_assets.inference.weights.models import local_path
     from infinity_assets.locations import models_dir
@@ -153,11 +156,11 @@ def bare(batches: Path) -> dict[str, float]:
         seconds += time.monotonic() - began
         written += sum(len(output.outputs[0].token_ids) for output in outputs)
         read += sum(len(flight.tokens) for flight in flights)
-    return told(opening, seconds, read, written)
+    return figures_of(opening, seconds, read, written)
 
 
-def told(opening: float, seconds: float, read: float, written: float) -> dict[str, float]:
-    """The figures of a run."""
+def figures_of(opening: float, seconds: float, read: float, written: float) -> dict[str, float]:
+    """Return the figures of a run."""
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return {
         "opening": opening,
@@ -172,12 +175,10 @@ def told(opening: float, seconds: float, read: float, written: float) -> dict[st
 def main() -> None:
     """Run both, and print their ratio."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="a data folder with a lake up to inf_instruct_f")
+    parser.add_argument("--batches", type=Path, help="file for the requests (default: a temporary file)")
     parser.add_argument(
-        "--data", type=Path, required=True, help="a data folder whose lake is made up to inf_instruct_f"
-    )
-    parser.add_argument("--batches", type=Path, help="where what was asked is kept; a temporary file if not named")
-    parser.add_argument(
-        "--lake", type=Path, help="an empty folder for the lake and the answers of ours; a temporary one if not named"
+        "--lake", type=Path, help="an empty folder for the lake and answers of ours (default: a temporary one)"
     )
     parser.add_argument("--only", choices=("bare", "ours"), help=argparse.SUPPRESS)
     options = parser.parse_args()

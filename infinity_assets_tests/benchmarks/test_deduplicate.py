@@ -1,4 +1,4 @@
-"""What near-duplicates are judged by must itself be right: the benchmark's fast truth is held against plain Python."""
+"""The benchmark's fast truth about near-duplicates agrees with plain Python."""
 
 from itertools import combinations
 
@@ -33,7 +33,7 @@ def found(rows: list[Turns]) -> TruePairs:
 
 @FEW
 @given(rows=ROWS)
-def test_the_pairs_are_those_of_plain_python(rows: list[Turns]) -> None:
+def test_pairs_agree_with_plain_python(rows: list[Turns]) -> None:
     spoken = [[(role, text) for role, text in turns if role != "system"] for turns in rows]
     sets = [frozenset().union(*shingles([text for _, text in turns])) for turns in spoken]
     pairs = found(rows)
@@ -52,7 +52,7 @@ def test_the_pairs_are_those_of_plain_python(rows: list[Turns]) -> None:
 
 @FEW
 @given(rows=ROWS)
-def test_blocks_do_not_matter(rows: list[Turns]) -> None:
+def test_the_block_size_does_not_change_the_pairs(rows: list[Turns]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         whole = found(rows)
         patch.setattr(near_truth, "blocks", lambda count, _: (slice(i, i + 1) for i in range(count)))
@@ -61,7 +61,7 @@ def test_blocks_do_not_matter(rows: list[Turns]) -> None:
 
 @FEW
 @given(pairs=st.sets(st.tuples(st.integers(0, 7), st.integers(0, 7)).filter(lambda pair: pair[0] < pair[1])))
-def test_the_exact_rule_eliminates_a_row_if_and_only_if_one_before_it_that_stays_is_alike(
+def test_the_exact_rule_drops_a_row_exactly_if_a_remaining_earlier_row_is_similar(
     pairs: set[tuple[int, int]],
 ) -> None:
     first, second = np.array(sorted(pairs), np.int32).reshape(-1, 2).T
@@ -71,7 +71,7 @@ def test_the_exact_rule_eliminates_a_row_if_and_only_if_one_before_it_that_stays
 
 @FEW
 @given(texts=TEXTS.map(lambda texts: [text for text in texts if text.isascii()]))
-def test_an_altered_copy_has_the_same_pairs_and_none_with_the_originals(texts: list[str]) -> None:
+def test_an_altered_copy_has_the_same_pairs_but_no_pair_with_the_originals(texts: list[str]) -> None:
     rows = pl.DataFrame([conversations(*([("user", text)] for text in texts))])
     copy = altered(rows)["messages"].list.first().struct.field("content").to_list()
     pairs, count = similar_pairs(texts, RULE.threshold), len(texts)

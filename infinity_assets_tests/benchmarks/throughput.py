@@ -1,10 +1,11 @@
-"""Tokens per second of a stage against the bare engine, given the same requests in one batch.
+"""Tokens per second of a stage, compared with the bare engine on the same requests in one batch.
 
     python -m infinity_assets_tests.benchmarks.throughput --requests 2000 --max-tokens 64
 
-Both run in a process of their own, one after the other, with the embedded model (INFINITY_MODELS) or the one that `--model` names. The bare engine is
-`LLM.generate` with the same arguments, prompts and sampling; ours is `Inference.generate` with a response store on disk. The time of opening
-the engine is told apart. The requests are drawn from made-up subjects, so that each is another; half of them share the beginning of a prompt.
+Both run one after the other, each in a process of its own, with the embedded model (INFINITY_MODELS) or `--model`. The
+bare engine is `LLM.generate` with the same arguments, prompts and sampling; ours is `Inference.generate` with a
+response store on disk. The time to open the engine is reported separately. The requests are about synthetic subjects
+and all different; half of them share the start of a prompt.
 """
 
 import argparse
@@ -31,14 +32,14 @@ ACTIONS = ["explain", "compare", "describe", "plan", "summarise", "question", "i
 
 
 def requests(count: int, max_tokens: int) -> list[GenerateRequest]:
-    """So many requests of 10 to 50 words, seeded; half of them behind the same two examples."""
+    """Return seeded requests of 10 to 50 words; half of them follow the same two examples."""
     drawn = random.Random(0)
     made = []
     for number in range(count):
         words = [drawn.choice(SUBJECTS) for _ in range(drawn.randint(5, 40))]
         text = f"Please {drawn.choice(ACTIONS)} {drawn.choice(SUBJECTS)} ({number}): {' '.join(words)}."
         before = (
-            [turn.filled({"request": text}) for turn in prompts.load("evolve_deepen", "en").turns]
+            [turn.fill({"request": text}) for turn in prompts.load("evolve_deepen", "en").turns]
             if number % 2
             else [text]
         )
@@ -57,7 +58,7 @@ def requests(count: int, max_tokens: int) -> list[GenerateRequest]:
 
 
 def bare(spec: ModelSpec, asked: list[GenerateRequest]) -> dict[str, float]:
-    """`LLM.generate`, one batch."""
+    """Run `LLM.generate` on one batch."""
     from vllm import SamplingParams
 
     from infinity_assets.inference.engines.vllm_engine import VllmEngine
@@ -75,11 +76,11 @@ def bare(spec: ModelSpec, asked: list[GenerateRequest]) -> dict[str, float]:
     outputs = llm.generate(tokens, params, use_tqdm=False)
     written = sum(len(output.outputs[0].token_ids) for output in outputs)
     read = sum(len(output.prompt_token_ids or ()) for output in outputs)
-    return told(opened - began, time.monotonic() - opened, read, written)
+    return figures_of(opened - began, time.monotonic() - opened, read, written)
 
 
 def ours(spec: ModelSpec, asked: list[GenerateRequest]) -> dict[str, float]:
-    """`Inference.generate`, with a store on disk."""
+    """Run `Inference.generate` with a response store on disk."""
     from infinity_assets.inference.client import Inference
     from infinity_assets.inference.engines.pool import EnginePool
     from infinity_assets.inference.responses.store import ResponseStore
@@ -95,13 +96,13 @@ def ours(spec: ModelSpec, asked: list[GenerateRequest]) -> dict[str, float]:
         Inference(ResponseStore(Path(folder)), pool).generate(spec, asked, "bench")
         warm = time.monotonic() - again
     assert frame["error"].null_count() == len(asked), frame["error"].value_counts()
-    return told(opened - began, cold, float(frame["prompt_tokens"].sum()), float(frame["completion_tokens"].sum())) | {
-        "replayed": warm
-    }
+    return figures_of(
+        opened - began, cold, float(frame["prompt_tokens"].sum()), float(frame["completion_tokens"].sum())
+    ) | {"replayed": warm}
 
 
-def told(opening: float, seconds: float, read: float, written: float) -> dict[str, float]:
-    """The figures of a run."""
+def figures_of(opening: float, seconds: float, read: float, written: float) -> dict[str, float]:
+    """Return the figures of a run."""
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return {
         "opening": opening,
@@ -118,7 +119,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--max-tokens", type=int, default=64)
-    parser.add_argument("--model", default=EMBEDDED_MODEL, help="a model that was fetched, or a folder")
+    parser.add_argument("--model", default=EMBEDDED_MODEL, help="a fetched model, or a folder")
     parser.add_argument("--only", choices=("bare", "ours"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.only:

@@ -1,11 +1,11 @@
-"""What the way through `Inference.generate` and the response store costs, over HTTP: tokens per second against a bare loop on the same server.
+"""Overhead of `Inference.generate` and the response store over HTTP, compared with a bare loop on the same server.
 
-    python -m infinity_assets_tests.benchmarks.throughput_http [--requests 2000] [--concurrency 64] [--models data/models]
+    python -m infinity_assets_tests.benchmarks.throughput_http [--requests 2000] [--concurrency 64] [--models FOLDER]
 
-Starts `vllm serve` with the embedded model and puts the same requests to it twice: by plain asyncio workers, as many as `--concurrency`, with
-httpx2 and nothing else, and through the engine for servers, the client and a new store. What the server remembers of prompts is cleared in
-between. The answers take 64 to 128 tokens at most and end where the model ends them. Absolute figures move from machine to machine: quote the
-ratio (0.95 is wanted).
+Starts `vllm serve` with the embedded model and sends the same requests twice: by `--concurrency` plain asyncio workers
+with httpx2 alone, and through the engine for servers, the client and a new response store. The server's prefix cache is
+cleared in between. Answers have at most 64 to 128 tokens and may end earlier. Absolute figures depend on the machine:
+quote the ratio of tokens per second (target: 0.95).
 """
 
 import argparse
@@ -42,7 +42,7 @@ NOTE = "On day {2} we walked from the {0} to the {1}; it rained, and we talked a
 
 
 def made_up(number: int, seed: int) -> list[GenerateRequest]:
-    """So many requests, of 15 to 250 tokens."""
+    """Return synthetic requests of 15 to 250 tokens."""
     draw = random.Random(seed)
     requests = []
     for row in range(number):
@@ -57,7 +57,7 @@ def made_up(number: int, seed: int) -> list[GenerateRequest]:
 
 
 async def bare(url: str, requests: list[GenerateRequest], concurrency: int) -> int:
-    """Ask by a plain loop. Returns the tokens that were written."""
+    """Send requests by a plain loop, and return the number of written tokens."""
     left, tokens = iter(requests), 0
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
     async with httpx2.AsyncClient(timeout=600, limits=limits) as client:
@@ -80,7 +80,7 @@ async def bare(url: str, requests: list[GenerateRequest], concurrency: int) -> i
 
 
 def ours(url: str, requests: list[GenerateRequest], concurrency: int, folder: Path) -> int:
-    """Ask through the client. Returns the tokens that were written."""
+    """Send requests through the client, and return the number of written tokens."""
     spec = ModelSpec(backend="openai", model="m", base_url=url, concurrency=concurrency)
     inference = Inference(ResponseStore(folder), EnginePool(folder / "models"))
     frame = inference.generate(spec, requests, "bench").frame
@@ -97,24 +97,24 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--concurrency", type=int, default=64)
     parser.add_argument("--models", type=Path, default=Path(os.environ.get("INFINITY_MODELS", "data/models")))
-    said = parser.parse_args()
-    requests, rates = made_up(said.requests, seed=1), {}
+    options = parser.parse_args()
+    requests, rates = made_up(options.requests, seed=1), {}
     with tempfile.TemporaryDirectory() as folder:
         temporary = Path(folder)
-        weights = fetch(ModelSpec(), said.models.absolute())
+        weights = fetch(ModelSpec(), options.models.absolute())
         with vllm_serve(weights, log=temporary / "log", VLLM_SERVER_DEV_MODE="1") as (url, _):
-            ours(url, made_up(32, seed=0), said.concurrency, temporary / "warm")
+            ours(url, made_up(32, seed=0), options.concurrency, temporary / "warm")
             for name in ("bare", "ours"):
                 httpx2.post(url.removesuffix("/v1") + "/reset_prefix_cache", timeout=60).raise_for_status()
                 load, began = os.getloadavg()[0], time.monotonic()
                 if name == "bare":
-                    tokens = asyncio.run(bare(url, requests, said.concurrency))
+                    tokens = asyncio.run(bare(url, requests, options.concurrency))
                 else:
-                    tokens = ours(url, requests, said.concurrency, temporary / "store")
+                    tokens = ours(url, requests, options.concurrency, temporary / "store")
                 seconds = time.monotonic() - began
                 rates[name] = tokens / seconds
                 print(
-                    f"{name:5} {rates[name]:6.0f} tokens/s: {tokens} tokens of {said.requests} answers in {seconds:.0f} s; load before {load:.1f}",
+                    f"{name:5} {rates[name]:6.0f} tokens/s: {tokens} tokens of {options.requests} answers in {seconds:.0f} s; load before {load:.1f}",
                     flush=True,
                 )
     print(f"ratio {rates['ours'] / rates['bare']:.3f}")

@@ -1,10 +1,11 @@
-"""Makes the weights of `infinity_assets/scoring/domain.npz`.
+"""Training of the weights in `infinity_assets/scoring/domain.npz`.
 
     python -m infinity_assets_tests.benchmarks.train_domain SOURCES
 
-Trained on sources whose licence permits it (MIT, Apache-2.0, CC0, BSD, CC BY-SA), with labels by source, by file or by task name, on rows of one
-of them whose first words leave no doubt, and on requests made of domain_phrases.yaml, which give Chinese what the sources do not. The weights are
-of hashes: no text is in them. Rows that were labelled by hand (domain_labels.csv) are left out. Same sources, same weights.
+The training rows are: sources whose licence permits it (MIT, Apache-2.0, CC0, BSD, CC BY-SA), labelled by source, file
+or task name; rows of one of them whose first words leave no doubt; and requests made from domain_phrases.yaml, which
+cover Chinese where the sources do not. The weights belong to hashes and contain no text. Rows labelled by hand
+(domain_labels.csv) are left out. The same sources give the same weights.
 """
 
 import argparse
@@ -22,15 +23,15 @@ from infinity_assets.scoring import domain
 from infinity_assets_tests.benchmarks.language_and_domain import hand_labels, rows_of, text_key
 
 _PER_LABEL = 8000
-"""Rows of a source and a domain, at most."""
+"""Maximum number of rows per source and domain."""
 _PER_PHRASE = 25
-"""Requests made of a phrase."""
+"""Requests made from a phrase."""
 _MADE_WEIGHT = 1.5
-"""What the made requests of a domain count, in sources of as many rows."""
+"""Weight of a domain's made requests, relative to a source with the same number of rows."""
 _STRENGTH = 5.0
-"""Inverse of the regularisation."""
+"""Inverse of the regularization."""
 _PRIOR = {"math": -0.3, "code": -0.3, "knowledge": 0.3, "chat": 0.0}
-"""Added to the biases: in training every domain weighs the same, in the pool knowledge is asked for most."""
+"""Added to the biases: all domains weigh the same in training, but knowledge is the most frequent in the pool."""
 
 _FILE, _PROMPT = pl.col("file"), pl.col("prompt")
 _TOOL = r"(?s)toolformer access:\s*(?:{})"
@@ -97,11 +98,11 @@ LABELS: dict[str, pl.Expr] = {
     .then(pl.lit("knowledge")),
     "self_instruct": pl.when(_FILE.str.contains("self_instruct_5k|seed_tasks")).then(_INTENT),
 }
-"""Sources to learn from: the label of a row, null to pass it over."""
+"""Sources to learn from, with the label of a row; null skips the row."""
 
 
 def made_requests() -> pl.DataFrame:
-    """Every phrase with several topics, without answers. Columns source, prompt, answer, label."""
+    """Return requests from every phrase with several topics, without answers: source, prompt, answer, label."""
     parts = yaml.safe_load(Path(__file__).with_name("domain_phrases.yaml").read_text(encoding="utf-8"))
     generator = np.random.default_rng(0)
     rows = []
@@ -121,7 +122,7 @@ def made_requests() -> pl.DataFrame:
 
 
 def training_rows(sources: Path) -> pl.DataFrame:
-    """Columns source, prompt, answer, label."""
+    """Return the training rows: source, prompt, answer, label."""
     parts = []
     for at, (name, label) in enumerate(LABELS.items()):
         rows = (
@@ -142,8 +143,11 @@ def training_rows(sources: Path) -> pl.DataFrame:
 
 
 def train(rows: pl.DataFrame) -> dict[str, np.ndarray]:
-    """The arrays of domain.npz. Every domain weighs the same, and within it a source as the square root of its rows."""
-    # Answers are left out of half of the rows: many rows have none, and where there is one the request must be enough.
+    """Train and return the arrays of domain.npz.
+
+    Every domain has the same weight; within it, the weight of a source is the square root of its number of rows.
+    """
+    # Half of the rows lose their answer, because many rows have no answer and the request alone must suffice.
     rows = rows.with_columns(pl.when(pl.int_range(pl.len()) % 2 == 0).then("answer").alias("answer"))
     buckets, owner = domain.features(rows)
     counts = np.maximum(np.bincount(owner, minlength=rows.height), 1)

@@ -1,4 +1,4 @@
-"""The real web UI in a real browser, on the data of the end-to-end run: what a user sees, and that a click materialises."""
+"""The real web UI in a real browser, on the data of the end-to-end run: pages, and a click that materializes."""
 
 import os
 import shutil
@@ -20,12 +20,12 @@ pytestmark = pytest.mark.graph
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PATIENCE = 90_000
-"""Milliseconds: the page polls, and two cores may be busy."""
+"""Timeout in milliseconds: the page polls, and two cores may be busy."""
 
 
 @pytest.fixture(scope="module")
 def url(project: Project) -> Iterator[str]:
-    """`dagster dev` on the data of the end-to-end run."""
+    """The URL of `dagster dev` on the data of the end-to-end run."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -37,7 +37,7 @@ def url(project: Project) -> Iterator[str]:
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        # A child started from a script ignores SIGINT, which is what stops `dagster dev`: it gets a session and the default handler.
+        # SIGINT stops `dagster dev`, but a child of a script ignores it. A session and the default handler restore it.
         start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
@@ -63,13 +63,13 @@ def url(project: Project) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def page() -> Iterator[Page]:
     if not CHROMIUM:
-        pytest.fail("the browser test wants chromium: sudo apt-get install chromium")
+        pytest.fail("the browser test needs chromium: sudo apt-get install chromium")
     with sync_playwright() as playwright:
         quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=quiet)
-        opened = browser.new_page(viewport={"width": 1500, "height": 1600})
-        opened.set_default_timeout(PATIENCE)
-        yield opened
+        page = browser.new_page(viewport={"width": 1500, "height": 1600})
+        page.set_default_timeout(PATIENCE)
+        yield page
         browser.close()
 
 
@@ -97,7 +97,7 @@ def test_the_checks_of_an_asset_are_green(page: Page, url: str) -> None:
         expect(page.get_by_text(check, exact=True).first).to_be_visible(timeout=PATIENCE)
 
 
-def test_a_click_materialises_an_asset(page: Page, url: str) -> None:
+def test_a_click_materializes_an_asset(page: Page, url: str) -> None:
     events = f"{url}/assets/tag_vocabulary?view=events"
     page.goto(events)
     expect(page.get_by_text("labels used once").first).to_be_visible(timeout=PATIENCE)
@@ -105,7 +105,7 @@ def test_a_click_materialises_an_asset(page: Page, url: str) -> None:
     page.locator("button", has_text="Materialize").first.click()
     deadline = time.monotonic() + PATIENCE / 1000
     while not set(_runs(page)) - before:
-        assert time.monotonic() < deadline, "the click led to no materialisation"
+        assert time.monotonic() < deadline, "the click led to no materialization"
         page.wait_for_timeout(2000)
         page.goto(events)
         expect(page.get_by_text("labels used once").first).to_be_visible()
@@ -113,6 +113,6 @@ def test_a_click_materialises_an_asset(page: Page, url: str) -> None:
 
 
 def _runs(page: Page) -> list[str]:
-    """The runs whose materialisation the page shows; the link to a run in progress has no time to look at."""
+    """Return the runs whose materialization the page shows; a run in progress has no link with a time."""
     links = page.locator("a[href*='/runs/'][href*='focusedTime']")
     return [href for href in (link.get_attribute("href") for link in links.all()) if href]

@@ -1,10 +1,10 @@
-"""A small lake, made by hand: everything that the books can say happens in it once.
+"""A small handmade lake, in which everything that ledger tables record happens once.
 
 raw_pool        four records of source `alpha`, two of them equal (licences differ by row)
 deduped         three rows
-decontaminated  two rows: `clips` held a benchmark item
-seed_selected   both, of which F keeps `tea`
-evolved         `bakery` became `bakery2`; `tea` got nothing that stayed
+decontaminated  two rows: `clips` contained a benchmark item
+seed_selected   both rows; F keeps `tea`
+evolved         `bakery` became `bakery2`; the rewrites of `tea` were rejected
 inf_instruct_f  `tea`
 inf_instruct_g  `bakery3`, the answered `bakery2`
 """
@@ -18,7 +18,7 @@ from infinity_assets.catalog.lake import Lake, Outcome, StepKey
 from infinity_assets.decontamination.allowed import ALLOWED
 from infinity_assets.defs.registry import REGISTERED, find, load
 from infinity_assets.rows import schema
-from infinity_assets.rows.ids import with_row_ids
+from infinity_assets.rows.ids import add_row_ids
 from infinity_assets_tests.frames import Turns, conversations, pool
 
 load()
@@ -32,7 +32,7 @@ BAKERY3: Turns = [*BAKERY2, ("assistant", "No Grain, No Pain")]
 
 
 def row_id(turns: Turns) -> str:
-    return with_row_ids(conversations(turns).to_frame())["row_id"].item()
+    return add_row_ids(conversations(turns).to_frame())["row_id"].item()
 
 
 def key(asset: str, partition: str = "all", **changed: object) -> StepKey:
@@ -68,7 +68,7 @@ def call(turns: Turns, prompt: str) -> pl.DataFrame:
 
 
 def make(data: Path) -> Lake:
-    """The lake."""
+    """Return the lake, written to a data folder."""
     lake = Lake(data)
 
     def commit(asset: str, outcome: Outcome) -> None:

@@ -1,4 +1,4 @@
-"""The question that the project exists to answer: where is this row from, and why is it in or out?"""
+"""`explain` answers the question of the project: where a row is from, and why it is in or out."""
 
 import textwrap
 from pathlib import Path
@@ -19,15 +19,15 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def in_order(story: str, *parts: str) -> bool:
-    """Whether each part stands in the story, after the one before it."""
+    """Return whether the parts occur in the story in this order."""
     for part in parts:
-        _, found, story = story.partition(part)
-        if not found:
+        _, separator, story = story.partition(part)
+        if not separator:
             return False
     return True
 
 
-def test_a_row_that_was_kept(data: Path) -> None:
+def test_the_story_of_a_kept_row(data: Path) -> None:
     story = explain(data, row_id(TEA))
     assert story == textwrap.dedent(
         f"""\
@@ -45,7 +45,7 @@ def test_a_row_that_was_kept(data: Path) -> None:
     )
 
 
-def test_a_row_that_was_dropped(data: Path) -> None:
+def test_the_story_of_a_dropped_row(data: Path) -> None:
     story = explain(data, row_id(CLIPS))
     assert in_order(
         story,
@@ -57,20 +57,20 @@ def test_a_row_that_was_dropped(data: Path) -> None:
     assert "chosen" not in story
 
 
-def test_an_evolved_row_with_its_parents_back_to_the_file(data: Path) -> None:
+def test_the_story_of_an_evolved_row_goes_back_to_the_file(data: Path) -> None:
     story = explain(data, row_id(BAKERY3))
     assert in_order(
         story,
         f"row {row_id(BAKERY3)}", "No Grain, No Pain", f"made      by answer in answered, from {row_id(BAKERY2)}",
         "passed_final_filter", "stands in inf_instruct_g",
-        f"row {row_id(BAKERY2)}", f"made      by evolve_constraints in evolved, from {row_id(BAKERY)}", "prompt answer, model@main",
-        f"became    {row_id(BAKERY3)}",
+        f"row {row_id(BAKERY2)}", f"made      by evolve_constraints in evolved, from {row_id(BAKERY)}",
+        "prompt answer, model@main", f"became    {row_id(BAKERY3)}",
         f"row {row_id(BAKERY)}", "read      from source alpha, a.json, record 0 (CC-BY-SA-4.0)", "over_quota",
         "prompt evolve_constraints, model@main, 20 tokens read, 9 written", "superseded",
     )  # fmt: skip
 
 
-def test_the_first_digits_are_enough_if_they_are_one_rows(data: Path) -> None:
+def test_the_first_digits_are_enough_if_they_are_unique(data: Path) -> None:
     assert explain(data, row_id(TEA)[:12]) == explain(data, row_id(TEA))
     with pytest.raises(InfinityError, match="No row id begins with zz"):
         explain(data, "zz")
@@ -78,7 +78,7 @@ def test_the_first_digits_are_enough_if_they_are_one_rows(data: Path) -> None:
         explain(data, "")
 
 
-def test_of_a_row_that_was_read_many_times_the_first_records_are_told(tmp_path: Path) -> None:
+def test_a_row_that_was_read_many_times_lists_its_first_records(tmp_path: Path) -> None:
     rows = pool(*(("alpha", "a.json", position, TEA) for position in range(50)))
     lake = lakes.Lake(tmp_path)
     lake.commit(
@@ -94,8 +94,8 @@ def test_of_a_row_that_was_read_many_times_the_first_records_are_told(tmp_path: 
     assert len(story.splitlines()) < 60
 
 
-def test_a_row_that_is_its_own_ancestor_ends_the_story(tmp_path: Path) -> None:
-    """A rewrite may come back to the words of its seed in a later round."""
+def test_the_story_of_a_row_that_is_its_own_ancestor_ends(tmp_path: Path) -> None:
+    """A rewrite in a later round may be identical to the seed."""
     lake = lakes.make(tmp_path)
     outcome = lakes.Outcome(lakes.child(BAKERY, BAKERY3, "evolve"), edges=lakes.edge(BAKERY, BAKERY3, "evolve"))
     lake.commit(lakes.key("evolved_2"), outcome, "run-1", 0.0)

@@ -7,7 +7,7 @@ from infinity_assets.catalog.lake import Outcome
 from infinity_assets_tests.catalog import lakes
 
 
-def test_counts_reasons_and_calls(tmp_path: Path) -> None:
+def test_the_funnel_counts_rows_reasons_and_calls(tmp_path: Path) -> None:
     lakes.make(tmp_path)
     lines = {line["asset"]: line for line in funnel(tmp_path).iter_rows(named=True)}
 
@@ -23,7 +23,7 @@ def test_counts_reasons_and_calls(tmp_path: Path) -> None:
     assert counts("evolved") == (1, 2, 1, 1, 2, "returned_to_pool 1, superseded 1", 1)
 
 
-def test_answers_from_the_store_are_no_calls(tmp_path: Path) -> None:
+def test_answers_from_the_store_do_not_count_as_calls(tmp_path: Path) -> None:
     lake = lakes.make(tmp_path)
     asked = pl.concat([lakes.call(lakes.BAKERY, "answer"), lakes.call(lakes.TEA, "answer").with_columns(cached=True)])
     lake.commit(lakes.key("answered_2"), Outcome(lake.scan("answered").collect(), generations=asked), "run-1", 0.0)
@@ -31,7 +31,7 @@ def test_answers_from_the_store_are_no_calls(tmp_path: Path) -> None:
     assert line["calls"] == 1
 
 
-def test_partitions_are_summed_and_past_materialisations_left_out(tmp_path: Path) -> None:
+def test_partitions_are_summed_and_past_materializations_ignored(tmp_path: Path) -> None:
     lake = lakes.make(tmp_path)
     rows = lake.scan("deduped").collect()
     for run in ("run-1", "run-2"):

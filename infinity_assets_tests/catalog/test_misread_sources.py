@@ -1,11 +1,11 @@
-"""Sources that were not understood are named, the worst first, each with the command to look at it."""
+"""Misread sources are named, the worst first, each with the command to preview it."""
 
 from pathlib import Path
 
 import polars as pl
 
 from infinity_assets.catalog.lake import Lake, Outcome
-from infinity_assets.catalog.misread_sources import misread, sentences
+from infinity_assets.catalog.misread_sources import describe_misread, misread_sources
 from infinity_assets.rows import schema
 from infinity_assets_tests.catalog import lakes
 
@@ -28,18 +28,18 @@ def commit(lake: Lake, source: str, records: int, reasons: dict[str, int]) -> No
     lake.commit(lakes.key("raw_pool", source), outcome, "run", 0.0)
 
 
-def test_the_worst_first_and_no_more_than_the_share_lets_pass(tmp_path: Path) -> None:
+def test_sources_above_the_share_are_named_the_worst_first(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     commit(lake, "sound", 100, {})
     commit(lake, "at the share", 100, {"empty_turn": 5})
     commit(lake, "poor", 100, {"empty_turn": 2, "unknown_layout": 3, "unknown_role": 1})
     commit(lake, "poorest", 2000, {"unknown_layout": 500, "empty_turn": 500})
-    assert sentences(misread(tmp_path, 0.05)) == [
+    assert describe_misread(misread_sources(tmp_path, 0.05)) == [
         "poorest: 1,000 of 2,000 records dropped (unknown_layout); look at it with `infinity sources preview poorest`",
         "poor: 6 of 100 records dropped (unknown_layout); look at it with `infinity sources preview poor`",
     ]
-    assert misread(tmp_path, 0.0)["source"].to_list() == ["poorest", "poor", "at the share"]
+    assert misread_sources(tmp_path, 0.0)["source"].to_list() == ["poorest", "poor", "at the share"]
 
 
-def test_an_empty_lake(tmp_path: Path) -> None:
-    assert misread(tmp_path, 0.0).is_empty()
+def test_an_empty_lake_has_no_misread_sources(tmp_path: Path) -> None:
+    assert misread_sources(tmp_path, 0.0).is_empty()

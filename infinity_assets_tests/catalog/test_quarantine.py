@@ -1,4 +1,4 @@
-"""The bytes of what was dropped or repaired can be got back, as they stood in the file."""
+"""Dropped and repaired records are listed, and their bytes returned as they were in the file."""
 
 from pathlib import Path
 
@@ -25,12 +25,12 @@ def lake(tmp_path: Path) -> Lake:
     outcome = Outcome(
         reading.rows, rows_created=reading.records, decisions=reading.decisions, quarantine=reading.quarantine
     )
-    made = Lake(tmp_path / "data")
-    made.commit(lakes.key("raw_pool", "odd"), outcome, "run", 0.0)
-    return made
+    lake = Lake(tmp_path / "data")
+    lake.commit(lakes.key("raw_pool", "odd"), outcome, "run", 0.0)
+    return lake
 
 
-def test_files_records_bytes(lake: Lake) -> None:
+def test_files_records_and_bytes_are_returned(lake: Lake) -> None:
     files = quarantined_files(lake, "odd")
     assert files["records"].sum() == 3
     assert set(files["file"]) == {"a.jsonl"}
@@ -47,6 +47,6 @@ def test_files_records_bytes(lake: Lake) -> None:
 @pytest.mark.parametrize(
     ("source", "file", "position"), [("odd", "a.jsonl", 0), ("odd", "nix", 1), ("nix", "a.jsonl", 1)]
 )
-def test_what_is_not_there_is_one_sentence(lake: Lake, source: str, file: str, position: int) -> None:
+def test_a_missing_record_is_one_sentence(lake: Lake, source: str, file: str, position: int) -> None:
     with pytest.raises(InfinityError, match=f"^{source} "):
         quarantined_bytes(lake, source, file, position)

@@ -8,23 +8,23 @@ from infinity_assets.catalog.views import connect, refresh_database
 from infinity_assets_tests.catalog import lakes
 
 COLUMNS = {
-    "materializations": "asset partition run_id finished_at seconds rows_in rows_created rows_out rows_dropped bytes code_version settings_hash "
-    "data_version latest",
+    "materializations": "asset partition run_id finished_at seconds rows_in rows_created rows_out rows_dropped bytes "
+    "code_version settings_hash data_version latest",
     "decisions": "row_id source file position asset partition verdict reason detail",
     "edges": "child_id parent_id operation asset",
     "origins": "row_id source file position licence",
     "generations": "request_key row_id asset model prompt prompt_tokens completion_tokens seconds cached error",
 }
-"""What design.md promises to users."""
+"""Columns that users may rely on, by view."""
 
 
-def test_the_views_are_there_before_anything_is_materialised(tmp_path: Path) -> None:
+def test_the_views_exist_before_anything_is_materialized(tmp_path: Path) -> None:
     with connect(tmp_path / "it's here") as views:
         for view, columns in COLUMNS.items():
             assert views.sql(f"select {columns.replace(' ', ', ')} from {view}").fetchall() == []
 
 
-def test_past_materialisations_stay_on_record_and_only_the_last_is_latest(tmp_path: Path) -> None:
+def test_past_materializations_stay_on_record_and_only_the_last_is_latest(tmp_path: Path) -> None:
     lake = lakes.make(tmp_path)
     lake.commit(lakes.key("deduped"), Outcome(lake.scan("deduped").collect(), rows_in=3), "run-2", 0.0)
     with connect(tmp_path) as views:
@@ -35,13 +35,13 @@ def test_past_materialisations_stay_on_record_and_only_the_last_is_latest(tmp_pa
         assert views.sql("select count(*) from decisions where asset = 'deduped'").fetchall() == [(0,)]
 
 
-def test_rows_and_books_can_be_joined(tmp_path: Path) -> None:
+def test_rows_and_ledger_tables_can_be_joined(tmp_path: Path) -> None:
     lakes.make(tmp_path)
     with connect(tmp_path) as views:
-        told = views.sql(
+        originals = views.sql(
             "select detail->>'duplicate_of' from decisions join raw_pool using (row_id, source, file, position)"
         ).fetchall()
-        assert (lakes.row_id(lakes.TEA),) in told
+        assert (lakes.row_id(lakes.TEA),) in originals
         assert views.sql("select count(*) from generations where not cached").fetchall() == [(2,)]
 
 
@@ -57,7 +57,7 @@ def test_the_database_file_can_be_rewritten_while_it_is_read(tmp_path: Path) -> 
     assert not list(tmp_path.glob(".*tmp*"))
 
 
-def test_the_database_is_written_again_only_if_a_view_changed(tmp_path: Path) -> None:
+def test_the_database_is_rewritten_only_if_a_view_changed(tmp_path: Path) -> None:
     lake = lakes.make(tmp_path)
 
     def columns() -> list[str]:
@@ -79,9 +79,9 @@ def test_the_database_is_written_again_only_if_a_view_changed(tmp_path: Path) ->
     assert columns() == [*before, "more"], "another file in its place is not trusted"
 
 
-def test_only_the_rows_that_are_asked_for_get_a_view(tmp_path: Path) -> None:
+def test_only_the_requested_assets_get_a_view(tmp_path: Path) -> None:
     lakes.make(tmp_path)
     with connect(tmp_path, assets=["deduped", "never_made"]) as views:
-        made = {name for (name,) in views.sql("select view_name from duckdb_views() where not internal").fetchall()}
-    assert made >= {"materializations", "decisions", "deduped"}
-    assert "raw_pool" not in made
+        existing = {name for (name,) in views.sql("select view_name from duckdb_views() where not internal").fetchall()}
+    assert existing >= {"materializations", "decisions", "deduped"}
+    assert "raw_pool" not in existing

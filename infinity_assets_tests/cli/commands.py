@@ -6,19 +6,19 @@ from infinity_assets.cli import main
 
 
 def infinity(*arguments: str) -> Result:
-    """Run one."""
+    """Run an `infinity sources` command."""
     return CliRunner().invoke(main, ["sources", *arguments], catch_exceptions=False)
 
 
 def done(*arguments: str) -> str:
-    """What one says that goes well."""
+    """Return the output of a command that succeeds."""
     result = infinity(*arguments)
     assert result.exit_code == 0, result.output
     return result.output
 
 
 def refused(*arguments: str) -> str:
-    """What one says that does not: one line."""
+    """Return the output of a command that fails: one line."""
     result = infinity(*arguments)
     assert result.exit_code == 1, result.output
     assert len(result.output.strip().splitlines()) == 1

@@ -1,4 +1,4 @@
-"""The command: help that teaches, and one sentence where something is wrong."""
+"""The `infinity` command: its help, and errors of one sentence."""
 
 import json
 import shutil
@@ -30,7 +30,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs keep Dagster's records in memory: for what they do, and say, these need not be on disk."""
+    """Keep Dagster's records of runs in memory: the tests do not need them on disk."""
     monkeypatch.setattr(runner, "Runner", partial(runner.Runner, instance=dg.DagsterInstance.ephemeral()))
 
 
@@ -79,7 +79,7 @@ def test_every_command_has_help(arguments: list[str]) -> None:
         (["run", "--until", "raw_pool", "--only", "a\\b"], "no source named"),
         (
             ["export", "inf_instruct_x", "--layout", "openai", "--out", "x.jsonl"],
-            "`inf_instruct_x` has not been materialised",
+            "`inf_instruct_x` has not been materialized",
         ),
     ],
 )
@@ -90,12 +90,12 @@ def test_a_mistake_is_one_sentence(data: Path, arguments: list[str], says: str) 
     assert "Traceback" not in result.output
 
 
-def test_a_folder_without_sources(data: Path) -> None:
+def test_a_folder_without_sources_is_refused(data: Path) -> None:
     (data / "empty").mkdir()
     result = infinity("run", "--sources", str(data / "empty"))
     assert result.exit_code == 1
     assert "holds no source" in result.output
-    assert not (data / "pool.json").exists(), "a pool that cannot be run is not remembered"
+    assert not (data / "pool.json").exists(), "a pool that cannot be run is not saved"
 
 
 def test_run_until_then_funnel_sql_and_check(data: Path) -> None:
@@ -109,7 +109,7 @@ def test_run_until_then_funnel_sql_and_check(data: Path) -> None:
 
 
 @pytest.mark.usefixtures("in_memory")
-def test_a_run_names_the_sources_that_it_did_not_understand(data: Path) -> None:
+def test_a_run_names_the_sources_of_unknown_layout(data: Path) -> None:
     folder = data / "sources" / "our own"
     folder.mkdir()
     (folder / "rows.json").write_text(json.dumps([{"ask": "Which river?", "meta": {"note": "The Aare."}}]))
@@ -120,13 +120,13 @@ def test_a_run_names_the_sources_that_it_did_not_understand(data: Path) -> None:
 
 
 @pytest.mark.usefixtures("in_memory")
-def test_a_run_names_the_benchmarks_that_hold_no_item(data: Path) -> None:
+def test_a_run_names_the_benchmarks_without_items(data: Path) -> None:
     for name, record in (("exam", {"question": "How long is the Aare?"}), ("notes", {"remark": "Mind the step."})):
         (data / "benchmarks" / name).mkdir(parents=True)
         (data / "benchmarks" / name / "rows.json").write_text(json.dumps([record]))
     result = infinity("run", "--until", "benchmarks")
     assert result.exit_code == 0
-    assert "No item was found in the benchmarks notes: they guard against nothing." in result.output
+    assert "The benchmarks notes have no items, so they detect no contamination." in result.output
 
 
 def test_printed_settings_are_a_settings_file(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +138,7 @@ def test_printed_settings_are_a_settings_file(data: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.usefixtures("in_memory")
-def test_only_is_remembered_and_undone(data: Path) -> None:
+def test_only_is_saved_and_undone(data: Path) -> None:
     (data / "sources" / "other").symlink_to(data / "sources" / "small")
     assert "1 sources in" in infinity("run", "--until", "raw_pool", "--only", "small").output
     assert "(only small)" in infinity("run", "--until", "raw_pool").output
@@ -146,15 +146,15 @@ def test_only_is_remembered_and_undone(data: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["back\\slash", "new\nline", "a...b", "x" * 201])
-def test_a_source_whose_name_cannot_be_used(data: Path, name: str) -> None:
+def test_an_invalid_source_name_is_refused(data: Path, name: str) -> None:
     (data / "sources" / "small").rename(data / "sources" / name)
     result = infinity("run", "--until", "raw_pool")
     assert result.exit_code == 1
     assert "rename the folder" in result.output
 
 
-def test_names_that_look_like_markup_or_patterns(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`alpaca[en]` was shown as `alpaca`, and a data folder with a bracket in its path had no views."""
+def test_names_that_look_like_markup_or_patterns_are_shown_whole(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`alpaca[en]` must not be shown as `alpaca`, and a data folder with a bracket in its path must have its views."""
     (data / "sources" / "small").rename(data / "sources" / "alpaca[en]")
     data = data.rename(data.with_name(data.name + " [x]*"))
     monkeypatch.setenv("INFINITY_DATA", str(data))
@@ -164,7 +164,7 @@ def test_names_that_look_like_markup_or_patterns(data: Path, monkeypatch: pytest
     assert "alpaca[en]" in infinity("sql", "select source from deduped").output
 
 
-def test_a_folder_that_is_moved_takes_dagsters_storage_along(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dagsters_storage_moves_with_the_data_folder(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DAGSTER_HOME")
     for suffix in (" #1: it's", "moved"):
         data = data.rename(data.with_name(data.name + suffix))
@@ -179,14 +179,14 @@ def test_a_folder_that_is_moved_takes_dagsters_storage_along(data: Path, monkeyp
 
 
 @pytest.mark.usefixtures("in_memory")
-def test_a_source_file_with_a_mistake_is_one_sentence(data: Path) -> None:
+def test_an_error_in_a_source_yaml_is_one_sentence(data: Path) -> None:
     (data / "sources" / "small" / "source.yaml").write_text("domain: [/x]")
     result = infinity("run", "--until", "raw_pool")
     assert result.exit_code == 1
     assert f"Error: {data / 'sources' / 'small' / 'source.yaml'}: `domain`" in result.output
 
 
-def test_a_data_folder_that_cannot_be_written(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_data_folder_that_is_a_file_is_one_sentence(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INFINITY_DATA", str(data / "sources" / "small" / "rows.json"))
     result = infinity("funnel")
     assert result.exit_code == 1
@@ -224,7 +224,7 @@ def test_export_writes_conversations(
     assert file.read_text() == ""
 
 
-def test_export_of_tuning_data_for_a_synthesizer(graph: Graph) -> None:
+def test_export_writes_tuning_data_for_a_synthesizer(graph: Graph) -> None:
     graph.make("deduped")
     file = graph.data / "out.jsonl"
     arguments = ["export", "deduped", "--layout", "synthesizer", "--out", str(file)]
@@ -274,13 +274,13 @@ def test_export_with_a_tokenizer_writes_ids_and_a_mask(graph: Graph, models_dir:
     assert "There is no tokenizer /none" in result.output
 
 
-def test_models_are_fetched_with_the_reward_model_and_without_what_runs_on_a_server(
+def test_models_are_fetched_with_the_reward_model_and_without_served_models(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    brought = []
+    fetched = []
 
     def fetch(spec, models_dir, say):
-        brought.append(spec.model)
+        fetched.append(spec.model)
         return models_dir / spec.model
 
     monkeypatch.setattr("infinity_assets.inference.weights.models.fetch", fetch)
@@ -288,6 +288,6 @@ def test_models_are_fetched_with_the_reward_model_and_without_what_runs_on_a_ser
     monkeypatch.setenv("INFINITY_MODELS__JUDGE__MODEL", "served")
     monkeypatch.setenv("INFINITY_MODELS__JUDGE__BACKEND", "openai")
     assert infinity("models", "fetch").exit_code == 0
-    assert "some/reward" in brought
-    assert "served" not in brought
-    assert len(brought) == len(set(brought))
+    assert "some/reward" in fetched
+    assert "served" not in fetched
+    assert len(fetched) == len(set(fetched))

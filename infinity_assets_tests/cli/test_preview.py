@@ -1,4 +1,4 @@
-"""`infinity sources preview` and `raw`: a user with files of any kind learns what they would become, and how to make the rest fit."""
+"""`infinity sources preview` and `raw`: files of any kind are shown as rows, or with lines that would make them fit."""
 
 import bz2
 import gzip
@@ -73,38 +73,38 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A user's folder of twelve files."""
     monkeypatch.setenv("INFINITY_DATA", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
-    made = tmp_path / "downloads"
+    downloads = tmp_path / "downloads"
     for name, content in {**KINDS, "README.md": b"mine", "paper.pdf": b"%PDF"}.items():
-        (made / name).parent.mkdir(parents=True, exist_ok=True)
-        (made / name).write_bytes(content)
-    return made
+        (downloads / name).parent.mkdir(parents=True, exist_ok=True)
+        (downloads / name).write_bytes(content)
+    return downloads
 
 
-def seen(*arguments: str) -> dict:
+def preview(*arguments: str) -> dict:
     return json.loads(done("preview", *arguments, "--json"))
 
 
 def suggested(shown: str) -> str:
-    """The lines of yaml on the terminal, as a user would copy them: between blank lines."""
-    block = shown.split("would make them fit:\n\n", 1)[1]
+    """Return the YAML lines on the terminal, as a user would copy them: between blank lines."""
+    block = shown.split("would fit:\n\n", 1)[1]
     return block.split("\n\n", 1)[0] + "\n"
 
 
-def test_each_file_is_told(folder: Path) -> None:
-    told = seen(str(folder))
-    assert {file["file"].split(".")[0]: file["rows"] for file in told["files"]} == ROWS
-    assert told["left_out"] == {
-        "README.md": "its name says that it describes the data",
-        "j.tar.xz!in/b.docx": ".docx is no container that is known",
-        "paper.pdf": ".pdf is no container that is known",
+def test_every_file_is_shown_with_its_rows(folder: Path) -> None:
+    result = preview(str(folder))
+    assert {file["file"].split(".")[0]: file["rows"] for file in result["files"]} == ROWS
+    assert result["left_out"] == {
+        "README.md": "a description of the data, by its name",
+        "j.tar.xz!in/b.docx": ".docx is not a known container",
+        "paper.pdf": ".pdf is not a known container",
     }
-    assert told["records"] - told["rows"] == sum(one["records"] for one in told["dropped"]) == len(OWN) + 1
+    assert result["records"] - result["rows"] == sum(one["records"] for one in result["dropped"]) == len(OWN) + 1
     shown = done("preview", str(folder))
     for text in (
         "JSON list in tar in xz",
         "alpaca 2",
         "truncated_json",
-        "paper.pdf: .pdf is no container",
+        "paper.pdf: .pdf is not a known container",
         "The Aare is a river.",
         "12 files: ",
     ):
@@ -113,14 +113,14 @@ def test_each_file_is_told(folder: Path) -> None:
 
 
 def test_the_suggested_lines_make_the_records_fit(folder: Path) -> None:
-    """In a source of their own, as the preview says: lines hold for all records of a source."""
+    """The records need their own source, since the lines apply to all records of a source."""
     shown = done("preview", str(folder))
     assert '`include: ["own/l.jsonl"]`' in shown
     (folder / "own" / "source.yaml").write_text(suggested(shown))
     assert read(load_source(folder / "own")).rows.height == len(OWN)
-    told = seen(str(folder / "own"))
-    assert (told["rows"], told["unknown"]) == (len(OWN), [])
-    assert told["examples"][0]["messages"][1] == {"role": "assistant", "content": "We sent a firefighter to 0."}
+    result = preview(str(folder / "own"))
+    assert (result["rows"], result["unknown"]) == (len(OWN), [])
+    assert result["examples"][0]["messages"][1] == {"role": "assistant", "content": "We sent a firefighter to 0."}
 
 
 def test_a_mapping_is_tried_before_it_is_written(folder: Path) -> None:
@@ -135,7 +135,7 @@ def test_a_mapping_is_tried_before_it_is_written(folder: Path) -> None:
     ]
     shown = done("preview", file, *mapping)
     assert "Printer 0 is on fire: It burns." in shown
-    tried = yaml.safe_load(shown.split("What was tried, for source.yaml:")[1])
+    tried = yaml.safe_load(shown.split("Lines tried, for source.yaml:")[1])
     assert tried == {
         "layout": "alpaca",
         "fields": {"instruction": "{ticket.subject}: {ticket.body}", "output": "end.reply"},
@@ -143,27 +143,27 @@ def test_a_mapping_is_tried_before_it_is_written(folder: Path) -> None:
     assert not list(folder.rglob("source.yaml"))
 
 
-def test_files_can_be_chosen_and_records_limited(folder: Path) -> None:
-    assert [file["file"] for file in seen(str(folder), "--file", "own/*")["files"]] == ["own/l.jsonl"]
-    told = seen(str(folder), "--limit", "3", "--file", "*.jsonl", "--rows", "0")
-    assert [(file["records"], file["whole"]) for file in told["files"]] == [(3, False)]
-    assert told["examples"] == []
-    assert seen(str(folder), "--limit", "3", "--all")["records"] == sum(ROWS.values()) + len(OWN) + 1
+def test_files_can_be_selected_and_records_limited(folder: Path) -> None:
+    assert [file["file"] for file in preview(str(folder), "--file", "own/*")["files"]] == ["own/l.jsonl"]
+    result = preview(str(folder), "--limit", "3", "--file", "*.jsonl", "--rows", "0")
+    assert [(file["records"], file["whole"]) for file in result["files"]] == [(3, False)]
+    assert result["examples"] == []
+    assert preview(str(folder), "--limit", "3", "--all")["records"] == sum(ROWS.values()) + len(OWN) + 1
 
 
 def test_a_source_of_the_pool_is_previewed_by_its_name(folder: Path) -> None:
     done("add", str(folder), "--name", "mine")
-    assert seen("mine")["source"]["name"] == "mine"
+    assert preview("mine")["source"]["name"] == "mine"
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["nowhere"], "There is no nowhere here"),
+        (["nowhere"], "There is no path nowhere"),
         (["downloads", "--layout", "nix"], "There is no layout nix"),
         (["downloads", "--field", "output"], "write NAME=PATH"),
         (["downloads", "--field", "output={x"], "`fields.output`"),
-        (["downloads/paper.pdf"], ".pdf is no container that is known"),
+        (["downloads/paper.pdf"], ".pdf is not a known container"),
         (["downloads", "--file", "z*"], "Nothing could be read"),
     ],
 )
@@ -173,7 +173,7 @@ def test_a_mistake_is_one_sentence(folder: Path, arguments: list[str], says: str
     assert says in result.output.splitlines()[-1]
 
 
-def test_bytes_come_back_exactly(folder: Path, tmp_path: Path) -> None:
+def test_raw_returns_the_exact_bytes_of_a_record(folder: Path, tmp_path: Path) -> None:
     broken = b'{"instruction": "\xff\x00 cut'
     (folder / "own" / "l.jsonl").write_bytes(lines(OWN[0]) + broken)
     reading = read(load_source(folder / "own"))
@@ -191,7 +191,8 @@ def test_bytes_come_back_exactly(folder: Path, tmp_path: Path) -> None:
     assert "unknown_layout" in files
     records = done("raw", "own", "l.jsonl")
     assert str(len(broken)) in records
-    assert "Nothing of x.jsonl in own was dropped or repaired." in done("raw", "own", "x.jsonl")
+    assert "No record of x.jsonl in own was dropped or repaired." in done("raw", "own", "x.jsonl")
     assert infinity("raw", "nix").output == (
-        "Error: nix has not been read: `infinity run --until raw_pool` reads the sources, `infinity sources list` names them.\n"
+        "Error: nix has not been read: `infinity run --until raw_pool` reads the sources, "
+        "`infinity sources list` names them.\n"
     )

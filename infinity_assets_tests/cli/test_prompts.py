@@ -1,4 +1,4 @@
-"""`infinity prompts`: what is in force is shown as it would be asked, and a user's folder is judged before anything runs."""
+"""`infinity prompts`: prompts are shown as the model gets them, and a user's folder is checked before anything runs."""
 
 from pathlib import Path
 
@@ -28,19 +28,19 @@ def test_help_teaches_with_an_example(command: str) -> None:
     assert f"infinity prompts {command}" in infinity(command, "--help").split("Usage", 1)[1].split("\n", 1)[1]
 
 
-def test_all_are_listed(here: Path) -> None:
+def test_all_prompts_are_listed(here: Path) -> None:
     lines = infinity("list").splitlines()
     assert [line.split()[0] for line in lines] == [
         f"{name}.{language}" for name in prompts.names() for language in prompts.languages(name)
     ]
     for line, prompt in zip(
-        lines, (prompt for name in prompts.names() for prompt in prompts.wordings(name)), strict=True
+        lines, (prompt for name in prompts.names() for prompt in prompts.load_all(name)), strict=True
     ):
         assert line.split()[1:6] == ["version", str(prompt.version), prompt.hash, "built", "in"]
         assert line.endswith(prompt.purpose)
 
 
-def test_one_is_shown_with_what_its_variables_are(here: Path) -> None:
+def test_a_prompt_is_shown_with_its_variables(here: Path) -> None:
     shown = infinity("show", "tag", "--language", "zh")
     prompt = prompts.load("tag", "zh")
     assert shown.startswith(f"tag.zh: version {prompt.version}, {prompt.hash}, built in\n{prompt.purpose}\n")
@@ -50,7 +50,7 @@ def test_one_is_shown_with_what_its_variables_are(here: Path) -> None:
     assert "There is no prompt tags" in infinity("show", "tags", status=1)
 
 
-def test_a_row_stands_where_the_variables_are(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_texts_of_a_row_fill_the_variables(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(here / "data")
     tea = row_id(TEA)
     assert infinity("show", "judge_answer", "--row", tea).endswith(
@@ -68,9 +68,9 @@ def test_a_row_stands_where_the_variables_are(here: Path, monkeypatch: pytest.Mo
     assert "No row id begins with 00zz" in infinity("show", "tag", "--row", "00zz", status=1)
 
 
-def test_a_copy_is_changed_and_in_force(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_copy_is_in_force(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert infinity("copy", "tag", "mine").splitlines() == ["mine/tag.en.md", "mine/tag.zh.md"]
-    assert "mine/tag.zh.md is there already." in infinity("copy", "tag", "mine", "--language", "zh", status=1)
+    assert "mine/tag.zh.md exists already." in infinity("copy", "tag", "mine", "--language", "zh", status=1)
     (here / "infinity.yaml").write_text("prompts_dir: mine\n")
     before = dict(line.split()[0::3][:2] for line in infinity("list").splitlines())
     file = here / "mine" / "tag.zh.md"
@@ -81,9 +81,9 @@ def test_a_copy_is_changed_and_in_force(here: Path, monkeypatch: pytest.MonkeyPa
     assert infinity("copy", "judge_answer", "mine", "--language", "en").splitlines() == ["mine/judge_answer.en.md"]
 
 
-def test_a_folder_that_cannot_be_used_stops_every_command(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_prompts_folder_stops_every_command(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INFINITY_PROMPTS_DIR", "mine")
-    assert "Setting `prompts_dir` names mine, which is no folder." in infinity("list", status=1)
+    assert "Setting `prompts_dir`: mine is not a folder." in infinity("list", status=1)
     monkeypatch.delenv("INFINITY_PROMPTS_DIR")
     infinity("copy", "tag", "mine", "--language", "en")
     monkeypatch.setenv("INFINITY_PROMPTS_DIR", "mine")
@@ -94,5 +94,8 @@ def test_a_folder_that_cannot_be_used_stops_every_command(here: Path, monkeypatc
     for command in (["prompts", "list"], ["run"], ["settings"]):
         result = CliRunner().invoke(main, command, catch_exceptions=False)
         assert result.exit_code == 1
-        says = "Error: mine/tag.en.md: its text uses the variables max_labels, question, and its head describes max_labels, request."
+        says = (
+            "Error: mine/tag.en.md: its text uses the variables max_labels, question, "
+            "but its head describes max_labels, request."
+        )
         assert result.output.strip().splitlines()[-1] == says

@@ -1,4 +1,4 @@
-"""`infinity responses`: what is shown and what is removed, on a store and a lake with two materialisations of one asset."""
+"""`infinity responses` on a store and a lake with two materializations of one asset."""
 
 import shutil
 
@@ -18,7 +18,7 @@ REQUESTS = [ask(f"r{number}") for number in range(30)]
 
 @pytest.fixture
 def data(tmp_path, monkeypatch):
-    """Thirty answers, of which a first materialisation used twenty, and a second, later one the ten in the middle."""
+    """Thirty answers: a first materialization used twenty of them, a later one the ten in the middle."""
     monkeypatch.setenv("INFINITY_DATA", str(tmp_path))
     lake = Lake(tmp_path)
     for run, used in (("run-1", REQUESTS[:20]), ("run-2", REQUESTS[10:20])):
@@ -33,41 +33,41 @@ def responses(*arguments: str) -> Result:
 
 
 def to_ask(data) -> list[str]:
-    """The rows that a run would ask a model about."""
+    """Return the rows for which a run would call a model."""
     engine = ScriptedEngine()
     store = ResponseStore(data / "responses")
     Inference(store, engine.pool()).generate(SPEC, REQUESTS, "s")
     return sorted(request.row_id for request in engine.asked)
 
 
-def test_statistics(data):
-    said = responses("stats").output
-    assert "generate" in said
-    assert "scripted@main" in said
-    assert "answer" in said
-    assert " 30 " in said
+def test_statistics_count_answers_by_kind_model_and_prompt(data):
+    output = responses("stats").output
+    assert "generate" in output
+    assert "scripted@main" in output
+    assert "answer" in output
+    assert " 30 " in output
 
 
-def test_compacting_changes_nothing(data):
-    said = responses("compact").output
-    assert said.startswith("2 files")
-    assert "1 file," in said
+def test_compacting_keeps_all_answers(data):
+    output = responses("compact").output
+    assert output.startswith("2 files")
+    assert "1 file," in output
     assert to_ask(data) == []
 
 
-def test_a_whole_store_is_verified(data):
+def test_an_undamaged_store_is_verified(data):
     result = responses("verify")
-    assert (result.exit_code, "all as they were written" in result.output) == (0, True)
+    assert (result.exit_code, "all as written" in result.output) == (0, True)
 
 
-def test_a_damaged_file_is_named_and_moved_aside_and_only_its_answers_are_asked_again(data):
+def test_a_damaged_file_is_moved_aside_and_only_its_answers_are_requested_again(data):
     first = min((data / "responses").rglob("*.parquet"))
     content = bytearray(first.read_bytes())
     content[100] ^= 4
     first.write_bytes(content)
     result = responses("verify")
     assert result.exit_code == 1
-    assert f"{first}: its bytes are not those that were written." in result.output.replace("\n", "")
+    assert f"{first}: its bytes have changed." in result.output.replace("\n", "")
     assert first.exists()
     assert responses("verify", "--move-aside").exit_code == 1
     assert not first.exists()
@@ -77,7 +77,7 @@ def test_a_damaged_file_is_named_and_moved_aside_and_only_its_answers_are_asked_
 
 
 @pytest.mark.parametrize(
-    ("arguments", "gone"),
+    ("arguments", "removed"),
     [
         ((), range(0)),
         (("--older-than", "0", "--dry-run"), range(0)),
@@ -85,21 +85,21 @@ def test_a_damaged_file_is_named_and_moved_aside_and_only_its_answers_are_asked_
         (("--older-than", "0", "--latest"), [*range(10), *range(20, 30)]),
     ],
 )
-def test_what_no_materialisation_used_goes_when_it_is_old_enough(data, arguments, gone):
+def test_old_answers_that_no_materialization_used_are_removed(data, arguments, removed):
     result = responses("prune", *arguments)
     assert result.exit_code == 0
-    assert to_ask(data) == sorted(f"r{number}" for number in gone)
+    assert to_ask(data) == sorted(f"r{number}" for number in removed)
 
 
-def test_a_dry_run_says_what_pruning_does(data):
-    assert "10 answers would go" in responses("prune", "--older-than", "0", "--dry-run").output
-    assert "10 answers are gone" in responses("prune", "--older-than", "0").output
-    assert "0 answers are gone" in responses("prune", "--older-than", "0").output
+def test_a_dry_run_counts_what_pruning_removes(data):
+    assert "10 answers would be removed" in responses("prune", "--older-than", "0", "--dry-run").output
+    assert "10 answers removed" in responses("prune", "--older-than", "0").output
+    assert "0 answers removed" in responses("prune", "--older-than", "0").output
 
 
-def test_nothing_goes_where_nothing_says_what_was_used(data):
+def test_nothing_is_removed_from_a_lake_without_model_calls(data):
     shutil.rmtree(data / "catalog")
     result = responses("prune", "--older-than", "0")
     assert result.exit_code == 1
-    assert "none is removed" in result.output
+    assert "no answer is removed" in result.output
     assert to_ask(data) == []

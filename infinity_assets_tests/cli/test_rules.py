@@ -1,4 +1,4 @@
-"""`infinity rules`, in this process, on a lake with `decontaminated` and `measured`."""
+"""`infinity rules` on a lake with `decontaminated` and `measured`."""
 
 import re
 from pathlib import Path
@@ -48,22 +48,22 @@ def test_the_table_counts_under_the_settings_in_force(lake: Lake, tmp_path: Path
     assert lines["refusal"] == ["120"]
 
 
-def test_a_rule_shows_its_rows_and_what_another_threshold_would_do(lake: Lake) -> None:
+def test_a_rule_shows_its_rows_and_the_effect_of_another_threshold(lake: Lake) -> None:
     make(lake)
-    said = infinity("show", "answer_too_short", "--rows", "1").output
-    assert "fails  1 (fails below 2)" in said
-    assert "passes 14 (fails below 2)" in said
-    assert "North Sea" in said
-    said = infinity("show", "answer_too_short", "--threshold", "20").output
-    assert re.search(r"chat\s+┆ 3\s+┆ 1\s+┆ 2\s+┆ 1\s+┆ 2", said)
-    assert "fails  14 (fails below 20)" in said
+    output = infinity("show", "answer_too_short", "--rows", "1").output
+    assert "fails  1 (fails below 2)" in output
+    assert "passes 14 (fails below 2)" in output
+    assert "North Sea" in output
+    output = infinity("show", "answer_too_short", "--threshold", "20").output
+    assert re.search(r"chat\s+┆ 3\s+┆ 1\s+┆ 2\s+┆ 1\s+┆ 2", output)
+    assert "fails  14 (fails below 20)" in output
 
 
-def test_what_is_missing_is_said_in_one_sentence(lake: Lake) -> None:
+def test_a_missing_asset_or_rule_is_one_sentence(lake: Lake) -> None:
     result = infinity()
     assert (result.exit_code, result.output) == (
         1,
-        "Error: `decontaminated` has not been made: `infinity run --until decontaminated` makes it.\n",
+        "Error: `decontaminated` has not been materialized: `infinity run --until decontaminated`.\n",
     )
     make(lake)
     result = infinity("show", "nonsense")

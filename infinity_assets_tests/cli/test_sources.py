@@ -1,4 +1,4 @@
-"""`infinity sources`: what a user has elsewhere is never written to or deleted, and a mistake is one sentence."""
+"""`infinity sources`: folders of the user are never written to or deleted, and an error is one sentence."""
 
 import json
 import os
@@ -18,7 +18,7 @@ URL = "hf://datasets/someone/some_data"
 
 @pytest.fixture
 def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of the sources; not made yet."""
+    """The folder of the sources, which does not exist yet."""
     monkeypatch.setenv("INFINITY_DATA", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HF_TOKEN", raising=False)
@@ -27,7 +27,7 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def mine(tmp_path: Path) -> Path:
-    """A folder of the user's own."""
+    """A folder of the user."""
     folder = tmp_path / "downloads" / "rivers"
     (folder / "deep").mkdir(parents=True)
     (folder / "a.jsonl").write_text(ROWS)
@@ -57,14 +57,14 @@ def test_a_folder_is_linked_and_unlinked(sources: Path, mine: Path) -> None:
     done("add", str(mine))
     assert (sources / "rivers").is_symlink()
     (mine / "later.jsonl").write_text(ROWS)
-    assert len(data_files(sources / "rivers")) == 3, "what comes to the folder later belongs to the source"
+    assert len(data_files(sources / "rivers")) == 3, "files added to the folder later belong to the source"
     (mine / "later.jsonl").unlink()
     assert "at the next run" in done("remove", "rivers")
     assert state(mine) == before
     assert list(sources.iterdir()) == []
 
 
-def test_a_folder_that_something_is_said_of_is_not_written_to(sources: Path, mine: Path) -> None:
+def test_options_do_not_write_to_the_folder_of_the_user(sources: Path, mine: Path) -> None:
     before = state(mine)
     done(
         "add",
@@ -86,7 +86,7 @@ def test_a_folder_that_something_is_said_of_is_not_written_to(sources: Path, min
     assert state(mine) == before
 
 
-def test_what_a_folder_says_of_itself_is_kept(sources: Path, mine: Path) -> None:
+def test_the_source_yaml_of_a_folder_is_kept(sources: Path, mine: Path) -> None:
     (mine / "source.yaml").write_text("name: rivers\nlicence: MIT\ndescription: Rivers\nfields: {output: o}\n")
     done("add", str(mine), "--domain", "knowledge", "--name", "other")
     source = load_source(sources / "other")
@@ -96,17 +96,17 @@ def test_what_a_folder_says_of_itself_is_kept(sources: Path, mine: Path) -> None
         "Rivers",
         {"output": "o"},
     )
-    assert "name it `third`" in refused("add", str(mine), "--name", "third")
+    assert "set `name: third`" in refused("add", str(mine), "--name", "third")
     assert not os.path.lexists(sources / "third")
 
 
-def test_a_file_and_a_copy(sources: Path, mine: Path) -> None:
+def test_a_file_is_linked_and_a_folder_copied(sources: Path, mine: Path) -> None:
     done("add", str(mine / "a.jsonl"), "--licence", "our own")
     assert (sources / "a" / "a.jsonl").is_symlink()
     assert load_source(sources / "a").licence == "our own"
     done("add", str(mine), "--copy")
     assert not any(path.is_symlink() for path in (sources / "rivers").rglob("*"))
-    assert "holds 2 files that are nowhere else" in refused("remove", "rivers")
+    assert "holds 2 files that exist only there" in refused("remove", "rivers")
     done("remove", "rivers", "--delete")
     done("remove", "a")
     assert state(mine)["a.jsonl"] == ROWS.encode()
@@ -137,9 +137,9 @@ def test_remove_never_follows_a_link(sources: Path, mine: Path, tmp_path: Path) 
         (["downloads/rivers", "--name", "a/b"], "cannot be called 'a/b'"),
         (["downloads/rivers", "--name", ".a"], "cannot be called '.a'"),
         (["downloads/rivers", "--name", "a...b"], "cannot be called 'a...b'"),
-        (["downloads/rivers", "--layout", "nonsense"], "There is no layout nonsense; there are "),
+        (["downloads/rivers", "--layout", "nonsense"], "There is no layout nonsense; the layouts are "),
         (["downloads/rivers", "--split", "train"], "are for datasets of the Hub"),
-        (["empty"], "holds no data; files of data end in .json"),
+        (["empty"], "holds no data; data files end in .json"),
         (["downloads/rivers/notes.md"], "holds no data"),
         (["."], "cannot be a source"),
         ([URL, "--copy"], "--copy is for folders and files"),
@@ -147,7 +147,7 @@ def test_remove_never_follows_a_link(sources: Path, mine: Path, tmp_path: Path) 
         ([URL, "--layout", "nonsense"], "There is no layout nonsense"),
     ],
 )
-def test_what_cannot_be_added(
+def test_an_invalid_source_is_refused(
     sources: Path, mine: Path, tmp_path: Path, server: Hub, arguments: list[str], says: str
 ) -> None:
     (sources / "taken").mkdir(parents=True)
@@ -157,10 +157,10 @@ def test_what_cannot_be_added(
     assert server.requests == 0
 
 
-def test_a_dataset_of_the_hub(sources: Path, server: Hub) -> None:
+def test_a_dataset_of_the_hub_is_added_updated_and_removed(sources: Path, server: Hub) -> None:
     dataset = server.dataset({"train.jsonl": ROWS, "test.jsonl": ROWS}, card={"license": "mit", "language": "en"})
     assert "1 files" in done("add", URL, "--domain", "knowledge")
-    assert "there already" in done("add", URL)
+    assert "exists already" in done("add", URL)
     folder = sources / "some_data"
     assert (load_source(folder).licence, load_source(folder).domain) == ("MIT", "knowledge")
     assert "Nothing to fetch" in done("fetch")
@@ -169,21 +169,21 @@ def test_a_dataset_of_the_hub(sources: Path, server: Hub) -> None:
     moved = dataset.commit({"train.jsonl": ROWS * 2, "test.jsonl": ROWS})
     dataset.card = {"license": "cc-by-nc-4.0"}
     assert "`infinity sources update some_data`" in refused("add", URL)
-    assert "The card says licence CC-BY-NC-4.0, source.yaml says MIT" in done("update", "some_data")
+    assert "The licence in the card is CC-BY-NC-4.0, in source.yaml MIT" in done("update", "some_data")
     assert f"{URL}@{moved[:7]}" in done("list")
     assert "--delete" in refused("remove", "some_data")
     done("remove", "some_data", "--delete")
     assert list(sources.iterdir()) == []
 
 
-def test_a_mistake_about_the_hub_leaves_nothing(sources: Path, server: Hub) -> None:
+def test_an_error_of_the_hub_leaves_no_folder(sources: Path, server: Hub) -> None:
     server.dataset({"train.jsonl": ROWS})
     assert "no split dev; there are train" in refused("add", URL, "--split", "dev")
     assert "has no dataset someone/else" in refused("add", "hf://datasets/someone/else")
     assert not sources.exists()
 
 
-def test_fetch_brings_sources_that_are_only_a_yaml(sources: Path, server: Hub, tmp_path: Path) -> None:
+def test_fetch_downloads_sources_that_have_only_a_yaml(sources: Path, server: Hub, tmp_path: Path) -> None:
     server.dataset({"train.jsonl": ROWS}, card={"license": "mit"})
     for name in ("one", "two"):
         (sources / name).mkdir(parents=True)

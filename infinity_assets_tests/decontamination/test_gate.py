@@ -1,4 +1,4 @@
-"""The gate against a naive one, which compares lists of strings, and by what it promises."""
+"""The gate, against a naive one that compares lists of strings, and by its promises."""
 
 import re
 from collections.abc import Sequence
@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infinity_assets.decontamination import index
-from infinity_assets.decontamination.gate import LINES_PER_ROW, MATCHES, Gate, strongest
-from infinity_assets.rows.token_hashes import TokenHashes, token_hashes
+from infinity_assets.decontamination.gate import LINES_PER_ROW, MATCHES, Gate, select_removals
+from infinity_assets.rows.token_hashes import TokenHashes, hash_tokens
 from infinity_assets.settings import Decontamination, Part
 from infinity_assets_tests.frames import Turns, conversations
 from infinity_assets_tests.properties import examples
@@ -64,7 +64,7 @@ def asked(*contents: str) -> pl.DataFrame:
     return rows_frame([[("user", content)] for content in contents])
 
 
-def tokenised(text: str) -> list[str]:
+def tokenize(text: str) -> list[str]:
     text = text.replace("Ｇ４", "G4")
     found = []
     for match in re.finditer(r"[\u4e00-\u9fff]|[^\W\u4e00-\u9fff_]+", text):
@@ -89,7 +89,7 @@ def covered(turn: list[str], part: list[str], n: int) -> set[int]:
 
 
 def naive(rows: Sequence[Turns], items: Sequence[Item], rule: Decontamination) -> dict[tuple, float]:
-    """The share by row, item, part, side and rule, of the turn of the role that shares most."""
+    """Return the share by row, item, part, side and rule, of the turn of that role that shares most."""
     hits: dict[tuple, float] = {}
     for number, turns in enumerate(rows):
         for side, text in turns:
@@ -99,16 +99,16 @@ def naive(rows: Sequence[Turns], items: Sequence[Item], rule: Decontamination) -
                     "answer": (answer,),
                 }
                 for part, texts in parts.items():
-                    variants = [tokens for tokens in map(tokenised, texts) if tokens]
+                    variants = [tokens for tokens in map(tokenize, texts) if tokens]
                     if side in rule.sides[part] and variants:
-                        for name, share in fired(tokenised(text), variants, part, rule).items():
+                        for name, share in fired(tokenize(text), variants, part, rule).items():
                             key = (number, place, part, side, name)
                             hits[key] = max(hits.get(key, 0.0), share)
     return hits
 
 
 def fired(turn: list[str], variants: list[list[str]], part: str, rule: Decontamination) -> dict[str, float]:
-    """The share by rule, of a turn and a part of an item: the question as it stands alone, and with its options."""
+    """Return the share by rule, of a turn and a part of an item: the question alone, and with its options."""
     cover = rule.overlap_ngram if rule.overlap is not None else rule.ngram or rule.overlap_ngram
     share = max(len(covered(turn, tokens, cover)) / len(tokens) for tokens in variants)
     found = {}
@@ -155,7 +155,7 @@ def test_the_gate_finds_what_a_naive_one_finds(rows: list, items: list, rule: De
 
 @FEW
 @given(rows=ROWS, items=ITEMS, rule=RULES)
-def test_the_evidence_can_be_looked_up(rows: list, items: list, rule: Decontamination) -> None:
+def test_the_evidence_stands_in_the_row_and_in_the_item(rows: list, items: list, rule: Decontamination) -> None:
     """The span stands in the named turn, and its tokens stand in the named part of the item."""
     for hit in Gate(items_frame(items), rule).matches(rows_frame(rows)).iter_rows(named=True):
         side, text = rows[int(hit["row_id"], 16)][hit["turn"]]
@@ -164,20 +164,20 @@ def test_the_evidence_can_be_looked_up(rows: list, items: list, rule: Decontamin
         assert side == hit["side"]
         assert hit["span"] in text.replace("Ｇ４", "G4")
         assert hit["verdict"] == ("removes" if side in rule.remove[hit["rule"]].get(hit["part"], ()) else "reported")
-        # What is left of an option's letter at the edge of the span is cut off from what told it.
-        shared = [token for token in tokenised(f"x{hit['span']}x") if token]
+        # At the edge of the span an option letter loses the sign that marks it: it counts as a token there.
+        shared = [token for token in tokenize(f"x{hit['span']}x") if token]
         assert hit["shared"] <= len(shared)
         assert 0 <= hit["share"] <= 1
-        assert runs(tokenised(text), hit["shared"])
-        assert set(runs(tokenised(text), hit["shared"])) & set(runs(tokenised(part), hit["shared"]))
+        assert runs(tokenize(text), hit["shared"])
+        assert set(runs(tokenize(text), hit["shared"])) & set(runs(tokenize(part), hit["shared"]))
 
 
 @FEW
 @given(rows=ROWS, items=ITEMS, rule=RULES, data=st.data())
-def test_what_is_said_of_a_row_does_not_depend_on_order_or_company(
+def test_hits_of_a_row_do_not_depend_on_order_or_other_rows(
     rows: list, items: list, rule: Decontamination, data
 ) -> None:
-    """A shard more or less, rows in another order, batches of another size or texts cut elsewhere must not change what is said about a row."""
+    """Other shards, another order of rows, other batches and other cuts between texts must not change a row's hits."""
     frame, gate = rows_frame(rows), Gate(items_frame(items), rule)
     found = gate.matches(frame)
     assert Gate(items_frame(items), rule).matches(frame[data.draw(st.permutations(range(len(rows))))]).equals(found)
@@ -191,13 +191,13 @@ def test_what_is_said_of_a_row_does_not_depend_on_order_or_company(
 
 @FEW
 @given(rows=ROWS, items=ITEMS, rule=RULES)
-def test_colliding_hashes_bring_no_hit(rows: list, items: list, rule: Decontamination) -> None:
+def test_colliding_hashes_are_not_hits(rows: list, items: list, rule: Decontamination) -> None:
     def coarse(texts: pl.Series) -> TokenHashes:
-        found = token_hashes(texts)
+        found = hash_tokens(texts)
         return found._replace(hashes=found.hashes & np.uint64(3))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(index, "token_hashes", coarse)
+        patch.setattr(index, "hash_tokens", coarse)
         found = Gate(items_frame(items), rule).matches(rows_frame(rows))
     expected = {
         key[:4]
@@ -219,7 +219,7 @@ PLAIN = st.lists(
     max_size=30,
 )
 SAYING = PLAIN.filter(lambda words: len(set(words)) > 3)
-"""An item of words that do not only repeat themselves."""
+"""An item whose words do not only repeat themselves."""
 OTHER = st.lists(
     st.sampled_from(["paper", "window", "sings", "slowly", "nine", "dark", "fields", "somebody", "sells", "pears"]),
     max_size=30,
@@ -229,21 +229,21 @@ SEPARATORS = st.sampled_from([" ", "  ", ", ", " – ", "\n", "! ", " (", ") "])
 
 @FEW
 @given(item=SAYING, before=OTHER, after=OTHER, data=st.data())
-def test_a_planted_item_is_found_whatever_its_dress(item: list[str], before: list[str], after: list[str], data) -> None:
-    """Case, punctuation and line breaks make no difference; the span is the item, and its share is all of it."""
+def test_a_planted_item_is_found_in_any_formatting(item: list[str], before: list[str], after: list[str], data) -> None:
+    """Case, punctuation and line breaks make no difference; the span is the item, and its share is 1."""
     dressed = "".join((word.upper() if data.draw(st.booleans()) else word) + data.draw(SEPARATORS) for word in item)
     row = " ".join([*before, ""]) + dressed + " ".join(["", *after])
     found = Gate(items_frame([" ".join(item)]), Decontamination()).matches(asked(row))
     best = found.filter(pl.col("rule") == ("ngram" if before or after else "exact_prompt")).row(0, named=True)
-    assert tokenised(best["span"]) == item[: len(tokenised(best["span"]))]
-    assert len(best["span"]) > 280 or tokenised(best["span"]) == item
+    assert tokenize(best["span"]) == item[: len(tokenize(best["span"]))]
+    assert len(best["span"]) > 280 or tokenize(best["span"]) == item
     assert (best["shared"], best["share"], best["verdict"]) == (len(item), 1.0, "removes")
     assert found.filter(pl.col("rule") == "overlap")["share"].to_list() == [1.0]
 
 
 @FEW
 @given(items=st.lists(PLAIN.map(" ".join), max_size=4), rows=st.lists(OTHER.map(" ".join), max_size=4))
-def test_a_row_that_shares_nothing_is_never_hit(items: list[str], rows: list[str]) -> None:
+def test_a_row_that_shares_nothing_has_no_hits(items: list[str], rows: list[str]) -> None:
     assert Gate(items_frame(items), Decontamination()).matches(asked(*rows)).is_empty()
 
 
@@ -262,7 +262,7 @@ PROMPT = "Natalia sold clips to 48 of her friends in April, and then she sold ha
         ("Natalia sold clips to 49 of her friends in April, and then he sold half as many clips in May.", []),
     ],
 )
-def test_the_conventions(content: str, rules: list[str]) -> None:
+def test_a_prompt_is_a_hit_by_the_expected_rules(content: str, rules: list[str]) -> None:
     assert Gate(items_frame([PROMPT]), Decontamination()).matches(asked(content))["rule"].to_list() == rules
 
 
@@ -279,7 +279,7 @@ def test_each_rule_can_be_switched_off(off: dict, rules: list[str]) -> None:
     assert Gate(items_frame([PROMPT]), Decontamination(**off)).matches(asked(PROMPT))["rule"].to_list() == rules
 
 
-def test_half_of_a_short_item_is_no_hit_but_all_of_it_is() -> None:
+def test_half_of_a_short_item_is_not_a_hit_but_all_of_it_is() -> None:
     """Eight words are more than half of this item, and every other request for a function shares them."""
     gate = Gate(items_frame(["Write a Python function to find the length of a rope."]), Decontamination())
     assert gate.matches(asked("Write a Python function to find the length of the longest word in a list.")).is_empty()
@@ -288,15 +288,15 @@ def test_half_of_a_short_item_is_no_hit_but_all_of_it_is() -> None:
     ].to_list() == [1.0]
 
 
-def test_a_grid_of_numbers_is_no_evidence_but_the_same_prompt_is() -> None:
+def test_a_shared_grid_of_numbers_is_not_a_hit_but_an_equal_prompt_is() -> None:
     grid = " ".join(str(number) for number in range(20))
     gate = Gate(items_frame([grid]), Decontamination())
     assert gate.matches(asked(f"Add up {grid}")).is_empty()
     assert gate.matches(asked(grid))["rule"].to_list() == ["exact_prompt"]
 
 
-def test_a_word_is_no_prompt() -> None:
-    """A benchmark that asks `Continue` must not take every row that says so."""
+def test_a_single_word_is_not_looked_for() -> None:
+    """A benchmark that asks `Continue` must not remove every row with that prompt."""
     gate = Gate(items_frame(["Continue", "你好", "Who whistles?", "谁吹口哨"]), Decontamination())
     found = gate.hits(asked("continue!", "你好。", "who whistles", "谁吹口哨？"))
     assert found["item_id"].to_list() == ["b#2", "b#3"]
@@ -321,13 +321,14 @@ MMLU: Item = (
         "Which gas do plants take in to build up sugar?",
     ],
 )
-def test_letters_of_options_make_no_difference(content: str) -> None:
+def test_option_letters_in_a_row_are_ignored(content: str) -> None:
     found = Gate(items_frame([MMLU]), Decontamination()).hits(asked(content))
     assert found.select("rule", "share").rows() == [("exact_prompt", 1.0)]
 
 
-def test_letters_are_ignored_in_the_item_too() -> None:
-    item = "Pick the odd one out of these things here.\nOptions:\n(A) a spoon of silver\n(B) a fork of tin\n(C) a knife of iron"
+def test_option_letters_in_an_item_are_ignored() -> None:
+    options = "(A) a spoon of silver\n(B) a fork of tin\n(C) a knife of iron"
+    item = f"Pick the odd one out of these things here.\nOptions:\n{options}"
     row = "Pick the odd one out of these things here. Options: a spoon of silver; a fork of tin; a knife of iron"
     assert Gate(items_frame([item]), Decontamination()).hits(asked(row))["rule"].to_list() == ["exact_prompt"]
 
@@ -337,8 +338,8 @@ ANSWER = (
 )
 
 
-def test_sides_stand_apart() -> None:
-    """A question removes where a user asks it or an assistant quotes it; an answer is reported."""
+def test_each_side_of_an_item_is_compared_with_each_role() -> None:
+    """A question in a user's turn or quoted by an assistant removes the row; an answer is reported."""
     items = items_frame([(PROMPT, [], ANSWER)])
     rows = rows_frame(
         [
@@ -363,7 +364,7 @@ def test_sides_stand_apart() -> None:
         (3, "question", "system", "ngram", "removes"),
         (3, "question", "system", "overlap", "removes"),
     }
-    assert strongest(found)["row_id"].to_list() == [f"{n:032x}" for n in (0, 1, 3)]
+    assert select_removals(found)["row_id"].to_list() == [f"{n:032x}" for n in (0, 1, 3)]
     only_users = Decontamination(remove={"ngram": {"question": ("user",)}}, report={})
     lines = Gate(items, only_users).matches(rows).select("row_id", "rule", "verdict").rows()
     assert lines == [(f"{0:032x}", "ngram", "removes"), (f"{0:032x}", "overlap", "reported")]
@@ -378,26 +379,28 @@ def test_runs_do_not_cross_from_one_text_into_the_next() -> None:
 PRIME = "A prime number is a number above one that nothing divides but one and the number itself, as everyone learns."
 
 
-def test_what_lies_inside_an_allowed_text_is_excused() -> None:
-    item = f"Write a function that lists the primes below a bound. {PRIME} Return them in falling order as a list of numbers."
+def test_a_hit_inside_an_allowed_text_is_excused() -> None:
+    request = "Write a function that lists the primes below a bound."
+    item = f"{request} {PRIME} Return them in falling order as a list of numbers."
     rows = asked(f"Tell me: {PRIME} Is that so?", f"Repeat: {item}")
     strict, lenient = (Gate(items_frame([item]), Decontamination(), allowed) for allowed in ((), [PRIME.upper()]))
     assert strict.hits(rows).height == 2
     assert lenient.hits(rows)["row_id"].to_list() == [f"{1:032x}"]
     excused = lenient.matches(rows[:1])
     assert set(excused["verdict"]) == {"excused"}
-    assert tokenised(excused["span"][0]) == tokenised(PRIME)
+    assert tokenize(excused["span"][0]) == tokenize(PRIME)
 
 
 @pytest.mark.parametrize("chance", ["", " Tell", " Tell me"])
-def test_a_word_or_two_beyond_an_allowed_text_are_chance(chance: str) -> None:
-    item = f"Explain. {PRIME} Tell me all about the largest one that is known today, and who found it and when, in three sentences."
+def test_one_or_two_shared_words_beyond_an_allowed_text_are_excused(chance: str) -> None:
+    request = "Tell me all about the largest one that is known today, and who found it and when, in three sentences."
+    item = f"Explain. {PRIME} {request}"
     gate = Gate(items_frame([item]), Decontamination(), [PRIME])
     assert gate.matches(asked(f"{PRIME}{chance}"))["verdict"].unique().to_list() == ["excused"]
     assert gate.hits(asked(f"{PRIME} Tell me all about the largest one that is known")).height == 1
 
 
-def test_an_allowed_text_may_be_a_short_question_as_a_whole() -> None:
+def test_a_short_question_that_equals_an_allowed_text_is_excused() -> None:
     items, rows = (
         items_frame(["Who goes there?", "What is the time?"]),
         asked("who goes there", "What is the time?", "Who goes?"),
@@ -411,7 +414,7 @@ def test_an_allowed_text_may_be_a_short_question_as_a_whole() -> None:
 CHINESE = "小明有二十四个苹果，他把其中的三分之一送给了妹妹，又吃掉了四个，请问他还剩下多少个苹果？"
 
 
-def test_chinese_goes_by_character() -> None:
+def test_chinese_is_compared_by_character() -> None:
     gate = Gate(items_frame([CHINESE]), Decontamination())
     hit = gate.hits(asked(f"请解答：{CHINESE.replace('，', ' ')}谢谢")).row(0, named=True)
     assert (hit["rule"], hit["share"], hit["shared"]) == ("ngram", 1.0, len(re.findall(r"[\u4e00-\u9fff]", CHINESE)))
@@ -431,7 +434,7 @@ def test_no_rows_give_no_hits_and_all_rows_can_be_hits() -> None:
     assert gate.hits(asked("")).is_empty()
 
 
-def test_a_row_keeps_so_many_hits_the_strongest_first() -> None:
+def test_a_row_keeps_a_limited_number_of_hits_the_strongest_first() -> None:
     """A row that quotes the template of a benchmark shares it with all its items."""
     template = "Read the following statement with care and say in one word whether it holds, with a reason: "
     items = [f"{template}{n} is a number." for n in range(LINES_PER_ROW * 3)]
@@ -440,12 +443,12 @@ def test_a_row_keeps_so_many_hits_the_strongest_first() -> None:
     assert found.select("item_id", "rule").row(0) == ("b#40", "exact_prompt")
 
 
-def test_what_repeats_itself_is_part_of_a_run_and_begins_none() -> None:
+def test_repetitive_runs_extend_a_run_and_do_not_begin_one() -> None:
     """A table of zeros would share a million runs with a text of zeros."""
     words = "When the old clock in the hall of the mill strikes it goes"
     item = f"{words} {'dong ' * 20} and then the miller wakes up and looks out of the window at his geese."
     gate = Gate(items_frame(["0 " * 1000, "tick tock " * 300, item]), Decontamination())
     assert gate.matches(asked("0 " * 100_000, "tick tock " * 10_000, "dong " * 10_000)).is_empty()
     hit = gate.hits(asked(f"So: {item}")).row(0, named=True)
-    assert (hit["item_id"], hit["share"], hit["shared"]) == ("b#2", 1.0, len(tokenised(item)))
+    assert (hit["item_id"], hit["share"], hit["shared"]) == ("b#2", 1.0, len(tokenize(item)))
     assert gate.hits(asked(f"{words} {'dong ' * 30}"))["shared"].to_list() == [len(words.split()) + 20]

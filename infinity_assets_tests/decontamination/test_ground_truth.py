@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from infinity_assets.decontamination.allowed import allowed_texts
+from infinity_assets.decontamination.allowed import read_allowed_texts
 from infinity_assets.decontamination.gate import Gate
 from infinity_assets.reading.benchmarks import read_benchmark
 from infinity_assets.reading.reader import read_source
@@ -15,7 +15,7 @@ from infinity_assets_tests.benchmarks.decontamination import known, missed
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 
-pytestmark = pytest.mark.skipif(not SHARED.is_dir(), reason=f"{SHARED}, the real data, is not here")
+pytestmark = pytest.mark.skipif(not SHARED.is_dir(), reason=f"the real data, {SHARED}, is missing")
 
 SOURCES = (
     *("self_instruct", "codealpaca", "gsm8k_train", "instructionwild", "squad_dev_contexts", "xquad_contexts"),
@@ -26,11 +26,11 @@ SOURCES = (
 @pytest.fixture(scope="module")
 def hits(tmp_path_factory: pytest.TempPathFactory) -> pl.DataFrame:
     items = pl.concat([read_benchmark(folder).items for folder in sorted((SHARED / "benchmarks").iterdir())])
-    gate = Gate(items, Decontamination(), allowed_texts(SHARED / "benchmarks")["text"])
+    gate = Gate(items, Decontamination(), read_allowed_texts(SHARED / "benchmarks")["text"])
     found = []
     for source in SOURCES:
         rows = read_source(load_source(SHARED / "sources" / source), tmp_path_factory.mktemp(source)).rows.collect()
-        # Records with equal content share an id: the hits of one are those of all.
+        # Records with equal content share an id, and so their hits.
         found.append(gate.matches(rows).join(rows.drop("messages"), on="row_id"))
     return pl.concat(found)
 
@@ -41,7 +41,7 @@ def test_every_known_row_is_found_or_excused(hits: pl.DataFrame) -> None:
     assert missed(truth, hits).rows() == []
 
 
-def test_false_alarms_are_excused_or_no_hits_at_all(hits: pl.DataFrame) -> None:
+def test_false_alarms_are_excused_or_not_hits(hits: pl.DataFrame) -> None:
     primes = hits.filter(
         pl.col("source").is_in(["squad_dev_contexts", "xquad_contexts"]), pl.col("benchmark") == "humaneval"
     )

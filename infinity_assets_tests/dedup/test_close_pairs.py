@@ -1,4 +1,4 @@
-"""Against a comparison of every row with every other."""
+"""Close pairs and nearest rows, against a comparison of every row with every other."""
 
 import numpy as np
 import pytest
@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
 from infinity_assets.dedup import close_pairs as module
-from infinity_assets.dedup.close_pairs import Pairs, close_pairs, nearest, strongest, together
+from infinity_assets.dedup.close_pairs import Pairs, concat_pairs, find_close_pairs, find_nearest, keep_strongest
 from infinity_assets_tests.properties import examples
 
 FEW = settings(max_examples=examples(60), deadline=None)
 POINT = st.tuples(*[st.integers(-2, 2)] * 3)
-ROWS = st.lists(st.tuples(POINT, POINT), max_size=25)  # many of them equal, many close, some of length 0
+ROWS = st.lists(st.tuples(POINT, POINT), max_size=25)  # many are equal, many close, some of length 0
 FLOORS = st.sampled_from([0.3, 0.8, 0.95, 1.0])
 
 
@@ -40,7 +40,7 @@ def listed(pairs: Pairs) -> dict[tuple[int, int], float]:
 
 
 def crowd(rows: int = 3000, width: int = 24) -> tuple[list[np.ndarray], np.ndarray]:
-    """Rows in tight clusters, some of them larger than what is kept per row, and keys."""
+    """Return rows in tight clusters, some larger than the number of pairs kept per row, and keys."""
     draw = np.random.default_rng(7)
     centres = draw.normal(size=(40, width))
     matrices = [
@@ -53,52 +53,52 @@ def crowd(rows: int = 3000, width: int = 24) -> tuple[list[np.ndarray], np.ndarr
 @FEW
 @given(rows=ROWS, floor=FLOORS)
 def test_every_close_pair_is_found(rows: list, floor: float) -> None:
-    assert listed(close_pairs(views(rows), floor, most=100)) == pytest.approx(every_pair(views(rows), floor))
+    assert listed(find_close_pairs(views(rows), floor, most=100)) == pytest.approx(every_pair(views(rows), floor))
 
 
 @FEW
 @given(rows=ROWS, floor=FLOORS)
-def test_of_few_rows_the_graph_finds_them_too(rows: list, floor: float) -> None:
-    """Pairs between copies of two rows that are close, and not equal, excepted."""
+def test_the_graph_finds_every_close_pair_of_few_rows(rows: list, floor: float) -> None:
+    """Pairs of copies of two close, unequal rows are excepted."""
     rows = [row for row in rows if any(row[0]) and any(row[1])]
     first = {row: place for place, row in reversed(list(enumerate(rows)))}
     copies = {place for place, row in enumerate(rows) if first[row] != place}
     expected = {
         (i, j): s for (i, j), s in every_pair(views(rows), floor).items() if rows[i] == rows[j] or not {i, j} <= copies
     }
-    assert listed(close_pairs(views(rows), floor, most=100, exact_up_to=0)) == pytest.approx(expected)
+    assert listed(find_close_pairs(views(rows), floor, most=100, exact_up_to=0)) == pytest.approx(expected)
 
 
 @FEW
 @given(rows=ROWS, floor=FLOORS, groups=st.lists(st.integers(0, 2), min_size=25, max_size=25), data=st.data())
-def test_groups_and_fresh_rows_leave_out_pairs_and_nothing_else(
+def test_groups_and_fresh_rows_only_leave_out_pairs(
     rows: list, floor: float, groups: list[int], data: st.DataObject
 ) -> None:
     group = np.array(groups[: len(rows)])
     fresh = np.array(data.draw(st.lists(st.booleans(), min_size=len(rows), max_size=len(rows))), dtype=bool)
-    found = close_pairs(views(rows), floor, 100, groups=group, fresh=fresh)
+    found = find_close_pairs(views(rows), floor, 100, groups=group, fresh=fresh)
     expected = {pair: s for pair, s in every_pair(views(rows), floor, group).items() if fresh[list(pair)].any()}
     assert listed(found) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("most", [3, 20, 5000])
-def test_neither_blocks_nor_threads_nor_density_decide_a_bit(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_threads_and_density_do_not_change_a_bit(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     matrices, keys = crowd()
-    whole = close_pairs(matrices, 0.9, most, keys=keys)
+    whole = find_close_pairs(matrices, 0.9, most, keys=keys)
     assert len(whole.left) > 1000
     for rows, columns, dense, buffer in ((100, 700, 1 << 16, 1 << 23), (1024, 8192, 10, 1 << 23), (300, 300, 10, 500)):
         for name, value in (("_ROWS", rows), ("_COLUMNS", columns), ("_DENSE", dense), ("_BUFFER", buffer)):
             monkeypatch.setattr(module, name, value)
         with threadpool_limits(1):
-            again = close_pairs(matrices, 0.9, most, keys=keys)
+            again = find_close_pairs(matrices, 0.9, most, keys=keys)
         assert [part.tobytes() for part in again] == [part.tobytes() for part in whole]
 
 
-def test_the_order_of_the_rows_decides_nothing() -> None:
+def test_the_order_of_the_rows_does_not_change_the_pairs() -> None:
     matrices, keys = crowd()
     order = np.random.default_rng(1).permutation(len(keys))
-    straight = close_pairs(matrices, 0.9, 5, keys=keys)
-    shuffled = close_pairs([matrix[order] for matrix in matrices], 0.9, 5, keys=keys[order])
+    straight = find_close_pairs(matrices, 0.9, 5, keys=keys)
+    shuffled = find_close_pairs([matrix[order] for matrix in matrices], 0.9, 5, keys=keys[order])
     named = {(frozenset((int(keys[i]), int(keys[j]))), s) for (i, j), s in listed(straight).items()}
     assert named == {
         (frozenset((int(keys[order[i]]), int(keys[order[j]]))), s) for (i, j), s in listed(shuffled).items()
@@ -111,7 +111,7 @@ def test_the_order_of_the_rows_decides_nothing() -> None:
     first=st.lists(st.booleans(), min_size=66, max_size=66),
     most=st.integers(1, 4),
 )
-def test_the_strongest_of_parts_put_together_are_the_strongest_of_the_whole(
+def test_the_strongest_pairs_of_reduced_parts_are_those_of_the_whole(
     similarities: list[int], first: list[bool], most: int
 ) -> None:
     left, right = np.triu_indices(12, 1)
@@ -119,10 +119,11 @@ def test_the_strongest_of_parts_put_together_are_the_strongest_of_the_whole(
     keys = np.random.default_rng(0).integers(0, 1 << 63, 12).astype(np.uint64)
     chosen = np.array(first)
     parts = [
-        strongest(Pairs(left[mask], right[mask], whole.similarity[mask]), 12, most, keys) for mask in (chosen, ~chosen)
+        keep_strongest(Pairs(left[mask], right[mask], whole.similarity[mask]), 12, most, keys)
+        for mask in (chosen, ~chosen)
     ]
-    kept = strongest(whole, 12, most, keys)
-    assert listed(strongest(together(*parts), 12, most, keys)) == listed(kept)
+    kept = keep_strongest(whole, 12, most, keys)
+    assert listed(keep_strongest(concat_pairs(*parts), 12, most, keys)) == listed(kept)
     for row in range(12):
         mine = (left == row) | (right == row)
         weakest = np.sort(whole.similarity[mine])[-most]
@@ -131,11 +132,11 @@ def test_the_strongest_of_parts_put_together_are_the_strongest_of_the_whole(
         } <= set(listed(kept))
 
 
-def test_in_a_crowd_of_equals_no_few_rows_are_everybodys_neighbours() -> None:
-    """Ties went to the lowest rows: when those had lost to a better one, nobody else had a neighbour left, and the crowd stayed."""
+def test_no_few_rows_are_the_neighbors_of_a_whole_crowd() -> None:
+    """Ties once went to the lowest rows: when those had lost, no other row had a neighbor, and the crowd stayed."""
     vectors = np.ones((400, 8), np.float16)
     keys = np.random.default_rng(3).integers(0, 1 << 63, 400).astype(np.uint64)
-    pairs = close_pairs([vectors], 0.9, 10, keys=keys)
+    pairs = find_close_pairs([vectors], 0.9, 10, keys=keys)
     degree = np.bincount(np.concatenate([pairs.left, pairs.right]))
     assert degree.min() >= 10
     assert degree.max() < 60
@@ -145,12 +146,12 @@ def test_the_graph_finds_nearly_all_pairs() -> None:
     draw = np.random.default_rng(2)
     base = draw.normal(size=(4000, 48))
     near = np.vstack([base, base[:2000] + 0.2 * draw.normal(size=(2000, 48))]).astype(np.float16)
-    truth = listed(close_pairs([near], 0.9, 64))
-    found = listed(close_pairs([near], 0.9, 64, exact_up_to=0))
+    truth = listed(find_close_pairs([near], 0.9, 64))
+    found = listed(find_close_pairs([near], 0.9, 64, exact_up_to=0))
     assert len(truth) > 1900
     assert set(found) <= set(truth)
     assert len(found) >= 0.99 * len(truth)
-    assert found == listed(close_pairs([near], 0.9, 64, exact_up_to=0))
+    assert found == listed(find_close_pairs([near], 0.9, 64, exact_up_to=0))
 
 
 @FEW
@@ -161,12 +162,12 @@ def test_the_graph_finds_nearly_all_pairs() -> None:
     most=st.integers(1, 4),
     dense=st.booleans(),
 )
-def test_the_nearest_rows_of_a_query(queries: list, rows: list, floor: float, most: int, dense: bool) -> None:
+def test_the_nearest_rows_of_a_query_are_found(queries: list, rows: list, floor: float, most: int, dense: bool) -> None:
     asked, vectors = (np.array(points, np.float16).reshape(-1, 3) for points in (queries, rows))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_DENSE", 0 if dense else 1 << 16)
         patch.setattr(module, "_COLUMNS", 7)
-        found = nearest(asked, vectors, floor, most)
+        found = find_nearest(asked, vectors, floor, most)
     for query in range(len(asked)):
         expected = sorted(
             (

@@ -1,4 +1,4 @@
-"""Which record survives must follow from what the records are, not from the order in which sources were added or files were read."""
+"""Survivors follow from the contents of records, not from the order in which sources are added or files read."""
 
 import re
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.dedup.duplicates import DUPLICATES, find_duplicates, survivors
+from infinity_assets.dedup.duplicates import DUPLICATES, drop_losers, find_duplicates
 from infinity_assets.dedup.fingerprints import PLACE, fingerprint
 from infinity_assets.settings import Dedup, Near
 from infinity_assets_tests.dedup.brute_force import jaccard, shingles
@@ -63,7 +63,7 @@ SIMILAR = st.builds(
 )
 SIMILAR_RECORDS = st.lists(st.tuples(*PLACES, SIMILAR), min_size=1, max_size=14)
 SURE: dict[str, Any] = {"shingle": 2, "bands": 200, "rows_per_band": 1}
-"""So many bands of one that every pair of the thresholds below is found: 1 - (1 - 0.5)^200."""
+"""Enough bands of one row that every pair at the thresholds below is found: 1 - (1 - 0.5)^200."""
 
 
 def find(
@@ -76,7 +76,7 @@ def find(
 
 @FEW
 @given(records=RECORDS, priority=PRIORITY, data=st.data())
-def test_exact_survivors_are_the_best_of_their_content_in_any_order(
+def test_the_best_record_of_each_content_survives_in_any_order(
     records: list, priority: list[str], data: st.DataObject
 ) -> None:
     rule = Dedup(source_priority=tuple(priority))
@@ -90,7 +90,7 @@ def test_exact_survivors_are_the_best_of_their_content_in_any_order(
 
     described = sorted(zip(rows.to_dicts(), (turns for *_, turns in records), strict=True), key=key)
     best = [next(group)[0] for _, group in groupby(described, key=lambda record: content(record[1]))]
-    kept = survivors(rows, losers)
+    kept = drop_losers(rows, losers)
     assert sorted(map(str, kept.to_dicts())) == sorted(map(str, best))
     assert kept.height + losers.height == rows.height
     assert find(pool(*data.draw(st.permutations(records))), rule).equals(losers)
@@ -101,12 +101,12 @@ def words_of(texts: list[str]) -> list[str]:
 
 
 def facts_of(texts: list[str]) -> list[str]:
-    """Numbers and symbols."""
-    return [found for text in texts for found in re.findall(r"\d+|[<>+=*/%&#@~^\\|$-]", text)]
+    """Return the numbers and symbols."""
+    return [match for text in texts for match in re.findall(r"\d+|[<>+=*/%&#@~^\\|$-]", text)]
 
 
 def alike(one: Turns, other: Turns, rule: Near) -> bool:
-    """The definition, in plain Python."""
+    """Return whether two conversations are near-duplicates by definition, in plain Python."""
     whole = [frozenset().union(*shingles([text for _, text in turns], rule.shingle)) for turns in (one, other)]
     if jaccard(*whole) < rule.threshold - 1e-9:
         return False
@@ -133,10 +133,10 @@ def alike(one: Turns, other: Turns, rule: Near) -> bool:
     answers=st.sampled_from(["alike", "any"]),
     data=st.data(),
 )
-def test_near_survivors_are_those_of_the_definition(
+def test_near_survivors_follow_the_definition(
     records: list, threshold: float, answers: str, data: st.DataObject
 ) -> None:
-    """From the best down, a row stays unless it is alike to one that stayed; and it loses to the best of these."""
+    """From the best down, a row stays unless it is alike to one that stayed, and it loses to the best of these."""
     rule = Dedup(near=Near(threshold=threshold, answers=answers, **SURE))  # pyright: ignore[reportArgumentType]
     rows = pool(*records)
     losers = find(rows, rule, workers=data.draw(st.integers(1, 3)))
@@ -148,7 +148,7 @@ def test_near_survivors_are_those_of_the_definition(
     kept: list[tuple[str, Turns]] = []
     expected = {}
     for row_id, turns in first.values():
-        winner = next((other for other, said in kept if alike(turns, said, rule.near)), None)
+        winner = next((other for other, talk in kept if alike(turns, talk, rule.near)), None)
         if winner is None:
             kept.append((row_id, turns))
         else:
@@ -157,7 +157,7 @@ def test_near_survivors_are_those_of_the_definition(
     assert dict(near.select("row_id", "duplicate_of").iter_rows()) == expected
     assert near["matched"].equals(near["duplicate_of"], check_names=False)
     assert set(losers["duplicate_of"]) <= {row_id for row_id, _ in kept}
-    assert survivors(rows, losers).height == len(kept) == rows.height - losers.height
+    assert drop_losers(rows, losers).height == len(kept) == rows.height - losers.height
     assert find(pool(*data.draw(st.permutations(records))), rule).equals(losers)
 
 
@@ -168,17 +168,18 @@ def test_near_survivors_are_those_of_the_definition(
     answers=st.sampled_from(["alike", "any"]),
     priority=PRIORITY,
 )
-def test_a_source_that_is_added_changes_what_a_fresh_start_would(
+def test_adding_a_source_gives_the_same_result_as_a_fresh_start(
     records: list, added: set[str], answers: str, priority: list[str]
 ) -> None:
-    rule = Dedup(source_priority=tuple(priority), near=Near(answers=answers, **SURE))  # pyright: ignore[reportArgumentType]
+    near = Near(answers=answers, **SURE)  # pyright: ignore[reportArgumentType]
+    rule = Dedup(source_priority=tuple(priority), near=near)
     rows = pool(*records)
     before = find(rows.filter(~pl.col("source").is_in(list(added))), rule)
     assert find(rows, rule, before=before, added=added).equals(find(rows, rule))
 
 
-def test_what_a_new_source_does_not_touch_is_taken_from_the_last_time() -> None:
-    """Shown by a last time that nothing could have found."""
+def test_lines_that_a_new_source_cannot_affect_are_taken_from_the_earlier_result() -> None:
+    """The earlier result holds a similarity that no comparison could give."""
     text = " ".join(WORDS)
     rows = pool(
         ("alpha", "f", 0, [("user", text)]),
@@ -193,7 +194,7 @@ def test_what_a_new_source_does_not_touch_is_taken_from_the_last_time() -> None:
 
 @FEW
 @given(records=SIMILAR_RECORDS, data=st.data())
-def test_the_higher_score_survives_and_no_score_comes_last(records: list, data: st.DataObject) -> None:
+def test_the_higher_score_survives_and_rows_without_a_score_rank_last(records: list, data: st.DataObject) -> None:
     rows = pool(*records)
     scores = data.draw(st.lists(st.sampled_from([None, 0.0, 1.0]), min_size=len(records), max_size=len(records)))
     losers = find(rows, Dedup(near=Near(**SURE)), scores)
@@ -213,10 +214,10 @@ def test_the_higher_score_survives_and_no_score_comes_last(records: list, data: 
 
 @FEW
 @given(records=RECORDS, wanted=st.integers(1, 2))
-def test_so_many_answers_to_an_instruction_are_kept(records: list, wanted: int) -> None:
+def test_the_number_of_answers_to_an_instruction_is_limited(records: list, wanted: int) -> None:
     rows = pool(*records)
     rule = Dedup(answers_per_instruction=wanted)
-    kept = survivors(rows, losers := find(rows, rule))
+    kept = drop_losers(rows, losers := find(rows, rule))
     by_prompt: dict[tuple, set] = {}
     for *_, turns in records:
         if len(turns) == 2:
@@ -228,7 +229,7 @@ def test_so_many_answers_to_an_instruction_are_kept(records: list, wanted: int) 
     assert beyond.height == sum(max(0, len(answers) - wanted) for answers in by_prompt.values())
 
 
-def test_a_row_that_lost_to_a_loser_names_the_survivor_and_what_it_matched() -> None:
+def test_a_copy_of_a_loser_names_the_survivor_and_the_row_it_matched() -> None:
     text = " ".join(WORDS)
     rows = pool(
         ("alpha", "f", 0, [("user", f"{text} again")]),
@@ -246,7 +247,7 @@ def test_a_row_that_lost_to_a_loser_names_the_survivor_and_what_it_matched() -> 
 @pytest.mark.parametrize(
     ("one", "other"), [("<", "<="), ("+", "-"), ("C#", "C++"), ("👍", "👎"), ("₤100", "₤900"), ("1 2", "12")]
 )
-def test_prompts_that_differ_in_a_number_or_a_symbol_are_no_duplicates(one: str, other: str) -> None:
+def test_prompts_with_different_numbers_or_symbols_are_not_duplicates(one: str, other: str) -> None:
     text = " ".join(WORDS)
     rows = pool(
         *(
@@ -263,13 +264,13 @@ def test_vowel_signs_are_part_of_their_words() -> None:
     assert find(pool(("alpha", "f", 0, [("user", boy)]), ("alpha", "f", 1, [("user", girl)])), Dedup()).is_empty()
 
 
-def test_given_pairs_lose_by_the_same_rule() -> None:
+def test_given_pairs_are_decided_by_the_order_of_the_rows() -> None:
     rows = pool(*(("alpha", "f", number, [("user", text)]) for number, text in enumerate(["one", "two", "three"])))
     hashes = fingerprint(rows, Near())["content_hash"].sort()
     pairs = pl.DataFrame({"a": [hashes[0], hashes[1]], "b": [hashes[1], hashes[2]], "similarity": [0.97, 0.98]})
     losers = find(rows, Dedup(), neighbours=pairs)
     order = rows.join(fingerprint(rows, Near()).select("row_id", "content_hash"), on="row_id").sort("row_id")
-    kept = survivors(rows, losers)
+    kept = drop_losers(rows, losers)
     for row in order.to_dicts():
         mates = {
             p["b"] if p["a"] == row["content_hash"] else p["a"]
@@ -289,13 +290,13 @@ def test_given_pairs_lose_by_the_same_rule() -> None:
 
 
 def test_a_record_with_two_equal_instances_keeps_one() -> None:
-    """They share id and place: taking out what lost by these took out the row that won as well."""
+    """They share id and place: removing losers by these once removed the winning row as well."""
     turns = [("user", "q"), ("assistant", "a")]
     rows = pool(("alpha", "f", 0, turns), ("alpha", "f", 0, turns))
-    assert survivors(rows, find(rows, Dedup())).height == 1
+    assert drop_losers(rows, find(rows, Dedup())).height == 1
 
 
-def test_nothing_and_only_one_and_all_the_same() -> None:
+def test_no_rows_one_row_and_equal_rows() -> None:
     assert find(pool(), Dedup()).schema == DUPLICATES
     assert find_duplicates({}, Dedup()).schema == DUPLICATES
     one = pool(("alpha", "f", 0, [("user", "q")]))

@@ -1,4 +1,4 @@
-"""A fingerprint says of a record what de-duplication has to know, whatever stands beside it."""
+"""Fingerprints hold all that de-duplication needs of a record, and do not depend on other records."""
 
 import unicodedata
 
@@ -7,7 +7,7 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.dedup.fingerprints import collision_probability, content_hashes, fingerprint, schema
+from infinity_assets.dedup.fingerprints import collision_probability, compute_content_hashes, fingerprint, schema
 from infinity_assets.settings import Near
 from infinity_assets_tests.dedup.brute_force import jaccard, shingles
 from infinity_assets_tests.frames import Turns, pool
@@ -28,18 +28,18 @@ def prints(*rows: Turns, rule: Near = Near()) -> pl.DataFrame:
 
 
 def content(turns: Turns) -> tuple[tuple[str, str], ...]:
-    """What counts as the content, in plain Python."""
+    """Return the content of a conversation as defined, in plain Python."""
     return tuple((role, " ".join(unicodedata.normalize("NFKC", text).lower().split())) for role, text in turns)
 
 
 @FEW
 @given(rows=st.lists(CONVERSATIONS, min_size=1, max_size=12))
-def test_records_have_equal_hashes_if_and_only_if_their_contents_are_equal(rows: list[Turns]) -> None:
+def test_hashes_are_equal_if_and_only_if_contents_are_equal(rows: list[Turns]) -> None:
     hashes = prints(*rows)["content_hash"].to_list()
     assert len(set(hashes)) == len(set(map(content, rows))) == len(set(zip(hashes, map(content, rows), strict=True)))
 
 
-def test_a_transcript_in_one_turn_is_not_the_conversation_it_quotes() -> None:
+def test_a_transcript_in_one_turn_differs_from_the_conversation_that_it_quotes() -> None:
     quoted, spoken, system = (
         [("user", "q\nassistant: a")],
         [("user", "q"), ("assistant", "a")],
@@ -57,13 +57,13 @@ def test_the_prompt_hash_leaves_the_answers_out() -> None:
 
 @FEW
 @given(rows=st.lists(LONG, min_size=1, max_size=6), cut=st.integers(0, 6), answers=st.sampled_from(["alike", "any"]))
-def test_a_record_has_the_same_fingerprint_whatever_stands_beside_it(rows: list[Turns], cut: int, answers: str) -> None:
+def test_a_fingerprint_does_not_depend_on_other_records(rows: list[Turns], cut: int, answers: str) -> None:
     records = pool(*(("s", "f", position, row) for position, row in enumerate(rows)))
     rule = Near(answers=answers)  # pyright: ignore[reportArgumentType]
     whole = fingerprint(records, rule)
     assert whole.schema == schema(rule)
     assert pl.concat([fingerprint(records[:cut], rule), fingerprint(records[cut:], rule)]).equals(whole)
-    assert content_hashes(records).equals(whole["content_hash"])
+    assert compute_content_hashes(records).equals(whole["content_hash"])
 
 
 @FEW
@@ -79,14 +79,14 @@ def test_shingles_have_the_jaccard_similarity_of_the_texts(one: Turns, other: Tu
     assert abs(len(found[0] & found[1]) / max(1, len(found[0] | found[1])) - jaccard(*truth)) < 1e-9
 
 
-def test_the_lowest_bit_tells_the_answers_shingles() -> None:
+def test_the_lowest_bit_marks_shingles_of_an_answer() -> None:
     row = prints([("user", "a b c d e f"), ("assistant", "b c d e f g h")])
     assert row["size"].item() == 4  # "a b c d e", "b c d e f" on both sides, "c d e f g", "d e f g h"
     assert row["answered"].item() == 3
     assert (row["shingles"].item().to_numpy() & 1).sum() == 3
 
 
-def test_rows_without_a_shingle_to_compare_by_are_not_signed() -> None:
+def test_rows_without_shingles_to_compare_are_not_signed() -> None:
     long, short = "one two three four five six", "one two"
     rows = (
         [("user", short)],
@@ -98,18 +98,18 @@ def test_rows_without_a_shingle_to_compare_by_are_not_signed() -> None:
     assert prints(*rows, rule=Near(answers="any"))["signed"].to_list() == [False, True, True, True]
 
 
-def test_system_turns_make_no_shingles() -> None:
+def test_system_turns_have_no_shingles() -> None:
     assert prints([("system", "one two three four five six"), ("user", "hello")])["size"].item() == 0
 
 
-def test_chinese_is_cut_by_character() -> None:
+def test_chinese_shingles_count_characters() -> None:
     assert prints([("user", "今天天气很好我们去公园")])["size"].item() == 7
 
 
 @FEW
 @given(similarity=st.floats(0.35, 0.95), bands=st.integers(5, 40), rows=st.integers(1, 4))
-def test_rows_share_a_band_as_often_as_the_curve_says(similarity: float, bands: int, rows: int) -> None:
-    """Over many pairs of that similarity; the tolerance is five standard deviations."""
+def test_rows_share_a_band_as_often_as_the_curve_predicts(similarity: float, bands: int, rows: int) -> None:
+    """Measured over many pairs of that similarity, with a tolerance of five standard deviations."""
     rule, pairs, size = Near(bands=bands, rows_per_band=rows, shingle=1, answers="any"), 300, 40
     common = round(2 * size * similarity / (1 + similarity))
     texts = []
@@ -122,6 +122,6 @@ def test_rows_share_a_band_as_often_as_the_curve_says(similarity: float, bands: 
     assert abs(share - expected) < 5 * np.sqrt(max(expected * (1 - expected), 0.003) / pairs) + 0.02
 
 
-def test_no_rows() -> None:
+def test_an_empty_pool_has_no_fingerprints() -> None:
     assert fingerprint(pool(), Near()).schema == schema(Near())
-    assert len(content_hashes(pool())) == 0
+    assert len(compute_content_hashes(pool())) == 0

@@ -1,4 +1,4 @@
-"""De-duplication of real sources, against what is known of them."""
+"""De-duplication of real sources with known duplicates."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from infinity_assets_tests.reading.in_memory import read
 SHARED = Path(__file__).parents[3] / "shared/data/sources"
 SOURCES = ("cherry_alpaca_5pct", "codealpaca", "easyinstruct_alpaca_5k", "fastchat_dummy", "self_instruct")
 SHARED_CONTENTS = {("cherry_alpaca_5pct", "easyinstruct_alpaca_5k"): 321, ("codealpaca", "self_instruct"): 9}
-"""Pairs of sources and how many of their conversations are the same: prompt and response, by the manifest."""
+"""Number of equal conversations (prompt and response) by pair of sources, from the manifest."""
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def test_conversations_that_two_sources_share_are_found(rows: dict[str, pl.DataF
     assert {(a, b): len(contents[a] & contents[b]) for a, b in SHARED_CONTENTS} == SHARED_CONTENTS
 
 
-def test_every_near_duplicate_is_one_and_has_the_similarity_that_is_said(rows: dict[str, pl.DataFrame]) -> None:
+def test_every_near_duplicate_has_the_reported_similarity(rows: dict[str, pl.DataFrame]) -> None:
     rule = Dedup()
     losers = find_duplicates(
         {name: fingerprint(frame, rule.near).lazy() for name, frame in rows.items()}, rule, workers=2
@@ -48,8 +48,8 @@ def test_every_near_duplicate_is_one_and_has_the_similarity_that_is_said(rows: d
             ),
         )
     )
-    said = dict(texts.iter_rows())
+    turns_by_row = dict(texts.iter_rows())
     for row, other, similarity in near.select("row_id", "matched", "similarity").iter_rows():
-        one, two = (frozenset().union(*shingles(said[row_id])) for row_id in (row, other))
+        one, two = (frozenset().union(*shingles(turns_by_row[row_id])) for row_id in (row, other))
         assert jaccard(one, two) == pytest.approx(similarity, abs=1e-3)
         assert similarity >= rule.near.threshold

@@ -1,4 +1,4 @@
-"""What is judged, what counts as close, and that a source added later changes nothing but what it brings."""
+"""Semantic de-duplication: the contents that are judged, the pairs that are close, and sources that are added later."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ from infinity_assets_tests.properties import examples
 
 
 class Words:
-    """An embedder that counts letters, reads ten words, and knows no word of capitals."""
+    """An embedder that counts letters, reads ten words, and does not know words in capitals."""
 
     width = 26
 
@@ -44,10 +44,10 @@ def contents(*rows: tuple[str, str]) -> pl.DataFrame:
         for i, (prompt, answer) in enumerate(rows)
     ]
     frame = pool(*turns)
-    return semantic.texts(frame.lazy(), fingerprint(frame, Near()).lazy()).collect()
+    return semantic.extract_texts(frame.lazy(), fingerprint(frame, Near()).lazy()).collect()
 
 
-def test_every_content_once_in_the_order_of_the_rows() -> None:
+def test_every_content_is_listed_once_in_the_order_of_the_rows() -> None:
     got = contents(("what is tuff", "a rock"), ("why", "because"), ("What  is TUFF", "a rock"))
     assert got.height == 2
     assert got["prompt"].str.to_lowercase().to_list() in (
@@ -57,7 +57,7 @@ def test_every_content_once_in_the_order_of_the_rows() -> None:
     )
 
 
-def test_equal_texts_are_embedded_once_and_what_cannot_be_read_is_not_judged() -> None:
+def test_equal_texts_are_embedded_once_and_unreadable_texts_are_not_judged() -> None:
     encoder = Words()
     long = " ".join(["word"] * 11)
     got = semantic.embed(
@@ -72,12 +72,12 @@ def test_equal_texts_are_embedded_once_and_what_cannot_be_read_is_not_judged() -
     assert got["prompt"].is_not_null().to_list() == [True, True, False, True, True]
     assert got["cut"].to_list() == [False, False, False, True, False]
     assert got["answer"][1].to_list() == got["prompt"][1].to_list()
-    assert got.schema == semantic.embeddings(26)
+    assert got.schema == semantic.embedding_schema(26)
 
 
-def test_of_no_contents_there_are_no_vectors() -> None:
+def test_no_contents_have_no_vectors() -> None:
     empty = semantic.embed(contents(("a", "b")).clear(), Words(), 0.1)
-    assert (empty.height, empty.schema) == (0, semantic.embeddings(26))
+    assert (empty.height, empty.schema) == (0, semantic.embedding_schema(26))
 
 
 @pytest.mark.parametrize(
@@ -110,8 +110,10 @@ def test_of_no_contents_there_are_no_vectors() -> None:
         (("Is snow white?", "Yes."), ("Is the snow white?", ""), False),
     ],
 )
-def test_facts_tell_what_vectors_cannot(one: tuple[str, str], other: tuple[str, str], same: bool) -> None:
-    facts = pl.concat([contents(one), contents(other)]).select(semantic.facts()).to_series()
+def test_facts_distinguish_contents_that_vectors_cannot(
+    one: tuple[str, str], other: tuple[str, str], same: bool
+) -> None:
+    facts = pl.concat([contents(one), contents(other)]).select(semantic.extract_facts()).to_series()
     assert (facts[0] == facts[1]) is same
 
 
@@ -134,11 +136,11 @@ POINTS = st.lists(st.tuples(*[st.integers(1, 9)] * 3), min_size=0, max_size=30)
 
 @settings(max_examples=examples(150), deadline=None)
 @given(points=POINTS, data=st.data(), most=st.integers(1, 5), facts=st.booleans())
-def test_what_is_added_later_gives_the_same_pairs_as_all_at_once(
+def test_contents_that_come_later_give_the_same_pairs_as_all_at_once(
     points: list, data: st.DataObject, most: int, facts: bool
 ) -> None:
-    """Contents come, go and change their vectors; few pairs per content are kept, so that a lost one makes room for a weaker one."""
-    how = {"floor": 0.97, "most": most, "facts": facts, "exact_up_to": 100}
+    """Contents come, go and change. Few pairs per content are kept, so that a weaker pair replaces a lost one."""
+    options = {"floor": 0.97, "most": most, "facts": facts, "exact_up_to": 100}
     states = data.draw(
         st.lists(st.sampled_from(["old", "new", "gone", "changed"]), min_size=len(points), max_size=len(points))
     )
@@ -148,36 +150,38 @@ def test_what_is_added_later_gives_the_same_pairs_as_all_at_once(
     moved = [
         tuple(reversed(point)) if state == "changed" else point for point, state in zip(points, states, strict=True)
     ]
-    known = semantic.neighbours(vectors([points[i] for i in before], before), **how)
-    now = vectors([moved[i] for i in after], after)
-    tail = now["content_hash"].str.slice(16).str.to_integer(base=16)
+    known = semantic.find_neighbours(vectors([points[i] for i in before], before), **options)
+    current = vectors([moved[i] for i in after], after)
+    tail = current["content_hash"].str.slice(16).str.to_integer(base=16)
     fresh = tail.is_in([i for i in numbers if states[i] in ("new", "changed")])
     assert_frame_equal(
-        semantic.neighbours(now, **how, known=known, fresh=fresh), semantic.neighbours(now, **how), check_exact=True
+        semantic.find_neighbours(current, **options, known=known, fresh=fresh),
+        semantic.find_neighbours(current, **options),
+        check_exact=True,
     )
 
 
 @settings(max_examples=examples(60), deadline=None)
 @given(points=POINTS, threshold=st.sampled_from([0.97, 0.99]))
-def test_what_would_go_is_what_a_walk_drops(points: list, threshold: float) -> None:
-    pairs = semantic.neighbours(vectors(points, list(range(len(points)))), 0.97, 100, facts=False, exact_up_to=100)
+def test_the_number_of_losers_matches_a_walk_over_the_pairs(points: list, threshold: float) -> None:
+    pairs = semantic.find_neighbours(vectors(points, list(range(len(points)))), 0.97, 100, facts=False, exact_up_to=100)
     close = {(a, b) for a, b, s in pairs.iter_rows() if s >= threshold}
     gone: set[str] = set()
     for content in sorted({end for pair in close for end in pair}):
         if any(b == content and a not in gone for a, b in close):
             gone.add(content)
-    assert semantic.would_go(pairs, threshold) == len(gone)
+    assert semantic.count_losers(pairs, threshold) == len(gone)
 
 
 @pytest.mark.parametrize("rows", [0, 1])
-def test_nothing_has_no_neighbours(rows: int) -> None:
-    pairs = semantic.neighbours(vectors([(1, 2, 3)] * rows, list(range(rows))), 0.8, 5, facts=True, exact_up_to=10)
+def test_fewer_than_two_contents_have_no_neighbors(rows: int) -> None:
+    pairs = semantic.find_neighbours(vectors([(1, 2, 3)] * rows, list(range(rows))), 0.8, 5, facts=True, exact_up_to=10)
     assert (pairs.height, pairs.schema) == (0, semantic.PAIRS)
-    assert semantic.would_go(pairs, 0.8) == 0
+    assert semantic.count_losers(pairs, 0.8) == 0
 
 
-def test_of_rows_all_alike_one_stays() -> None:
-    pairs = semantic.neighbours(vectors([(1, 2, 3)] * 20, list(range(20))), 0.8, 64, facts=False, exact_up_to=99)
+def test_one_of_equal_rows_stays() -> None:
+    pairs = semantic.find_neighbours(vectors([(1, 2, 3)] * 20, list(range(20))), 0.8, 64, facts=False, exact_up_to=99)
     assert pairs.height == 190
     assert set(pairs["similarity"]) == {1.0}
-    assert semantic.would_go(pairs, 1.0) == 19
+    assert semantic.count_losers(pairs, 1.0) == 19

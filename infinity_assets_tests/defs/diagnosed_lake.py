@@ -1,4 +1,4 @@
-"""Answers in a lake, and an engine that plays students and a judge by what stands in the texts."""
+"""A lake with answers, and an engine that plays students and a judge as the texts command."""
 
 import math
 import re
@@ -20,13 +20,15 @@ SHARD = shard_names(4)[0]
 
 
 class Play:
-    """Students say `worth N` or nothing, as the request tells them by `student:N`; the judge grades a text that says `worth N` so, `bias` points
-    higher if it stands first, and fails on one that says `unreadable`.
+    """Scripted students and judge.
+
+    A student answers `worth N` or nothing, as the request commands by `student:N`. The judge gives a text with
+    `worth N` the score N, `bias` points more if it comes first, and fails on a text with `unreadable`.
     """
 
     bias = 0.0
     taught = 4.5
-    """What a student says whose weights are a folder named after a training."""
+    """Worth of the answers of a student whose weights are a folder named after a training."""
 
     def __call__(self, request) -> Response:
         assert isinstance(request, GenerateRequest)
@@ -63,7 +65,7 @@ class Play:
 
 
 def answers(*rows: tuple[str, float, list[str]]) -> pl.DataFrame:
-    """Rows of `answered`, from what the students are to say (in the request), the worth of the reference, and the abilities."""
+    """Return rows of `answered` from requests, the worth of the reference answers, and abilities."""
     turns = [
         [("user", f"Request {n}. {said}"), ("assistant", f"worth {worth}")] for n, (said, worth, _) in enumerate(rows)
     ]
@@ -80,7 +82,7 @@ def answers(*rows: tuple[str, float, list[str]]) -> pl.DataFrame:
 
 
 class Stage:
-    """A lake, and assets made in it by their functions."""
+    """A lake in which assets are made by their functions."""
 
     def __init__(self, data: Path, monkeypatch: pytest.MonkeyPatch):
         self.lake, self.play = Lake(data), Play()
@@ -94,11 +96,11 @@ class Stage:
         monkeypatch.chdir(data)
 
     def make(self, asset: str, partition: str = "all", **how) -> Outcome:
-        """What an asset makes, committed."""
+        """Make an asset and commit the outcome."""
         outcome = outcome_of(asset, self.lake, partition=partition, engines=self._engines, **how)
         commit(self.lake, asset, outcome, partition)
         return outcome
 
     def asked(self, prompt: str) -> int:
-        """Calls by the beginning of their prompt's name."""
+        """Count calls by the start of their prompt's name."""
         return sum(request.prompt.startswith(prompt) for request in self.engine.asked)

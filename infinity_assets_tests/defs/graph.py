@@ -1,7 +1,7 @@
-"""A data folder with the graph on it, for tests: it writes sources, makes assets, and returns what was computed.
+"""A data folder for tests of the graph: it writes sources, makes assets, and returns the computed partitions.
 
-`make` walks the registered assets without Dagster, which costs a quarter of a run on it, and a thirtieth where nothing is
-to be made. `run` is for what Dagster does: partitions, checks that block, faults as sentences.
+`make` walks the registered assets without Dagster. It takes a quarter of the time of a run on Dagster, and a thirtieth
+if nothing has to be made. `run` uses Dagster, for its partitions, blocking checks and faults as sentences.
 """
 
 import json
@@ -26,15 +26,16 @@ from infinity_assets.inference.budget import Budget
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.models import Models
 from infinity_assets.invariants import INVARIANTS
-from infinity_assets.progress import LogReporter, reporting_to
+from infinity_assets.progress import LogReporter, use_reporter
 from infinity_assets.reading.pool import Pool
 from infinity_assets.runs.runner import Fault, Runner
 from infinity_assets.settings import Settings
 from infinity_assets.settings.models import Calls
+from infinity_assets_tests.defs.declarations import watched
 
 
 class Steps(LogReporter):
-    """Notes which steps computed something."""
+    """A reporter that records the steps that computed something."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,21 +65,21 @@ class Graph:
             patch.setenv(f"INFINITY_{name}", str(value))
 
     def copy(self, folder: Path, patch: pytest.MonkeyPatch, settings: Mapping[str, object] | None = None) -> Self:
-        """A copy of the data folder, for a test that changes it."""
+        """Return a copy of the data folder, for a test that changes it."""
         shutil.copytree(self.data, folder / "data", symlinks=True)
         return type(self)(folder, patch, settings)
 
     @cached_property
     def instance(self) -> dg.DagsterInstance:
-        """Dagster's records of the runs on this folder, in memory."""
+        """A Dagster instance in memory for the runs on this folder."""
         return dg.DagsterInstance.ephemeral()
 
     def source(self, name: str, records: Iterable[Mapping], /, **said: str) -> Path:
-        """Write a source, and what its source.yaml says. Returns its folder."""
+        """Write a source and its source.yaml, and return its folder."""
         return self._write(self.data / "sources" / name, records, said)
 
     def benchmark(self, name: str, records: Iterable[Mapping], /, **said: str) -> Path:
-        """Write a benchmark. Returns its folder."""
+        """Write a benchmark, and return its folder."""
         return self._write(self.data / "benchmarks" / name, records, said)
 
     @staticmethod
@@ -90,21 +91,21 @@ class Graph:
         return folder
 
     def use(self, engines: EnginePool) -> None:
-        """Let all assets use these engines."""
+        """Use these engines for all assets."""
         self._engines = engines
 
     @property
     def models(self) -> Models:
-        """The models of a run, of which nothing is spent."""
+        """The models of a run with an unspent budget."""
         return Models(self._engines, Budget(Settings().calls))
 
     def make(self, until: str | None = None, force: bool = False) -> list[str]:
-        """Make what an asset needs, and the asset (null: all assets), without Dagster.
+        """Make an asset and everything that it needs (None: all assets) without Dagster.
 
-        Of what is made anew every invariant must hold.
+        The invariants of every computed asset must hold.
 
         Returns:
-            What was computed, as asset[partition].
+            The computed partitions, as asset[partition].
         """
         self._patch.setenv("INFINITY_DATA", str(self.data))
         pool, steps, run, models = Pool.load(self.data), Steps(), uuid4().hex, self.models
@@ -112,11 +113,11 @@ class Graph:
         for registered in needed_by(None):
             if registered.axis == "source":
                 self.lake.prune(registered.asset, sources)
-        with reporting_to(steps):
+        with use_reporter(steps):
             for registered in needed_by(until):
                 names = registered.partition_names(sources)
                 self.lake.prune(registered.asset, names)
-                made = list(materialize(registered, self.lake, pool, models, names, run, force))
+                made = list(materialize(watched(registered), self.lake, pool, models, names, run, force))
                 if all(reused for *_, reused in made):
                     continue
                 broken = {name: INVARIANTS[name](self.lake, registered.asset) for name in registered.invariants}
@@ -127,10 +128,10 @@ class Graph:
     def run(
         self, until: str | None = None, force: bool = False, budget: Calls | None = None
     ) -> tuple[list[str], list[Fault]]:
-        """Run the graph on Dagster, as `infinity run` does, but for its records, which are kept in memory.
+        """Run the graph on Dagster like `infinity run`, with Dagster's records in memory.
 
         Returns:
-            What was computed, as asset[partition], and what failed.
+            The computed partitions, as asset[partition], and the faults.
         """
         steps = Steps()
         engines = self._engines
@@ -139,18 +140,20 @@ class Graph:
             def engines(self) -> EnginePool:
                 return engines
 
-        runner = Runner(self.data, Pool.load(self.data), steps, self.instance, build_defs({"models": Given()}))
+        runner = Runner(
+            self.data, Pool.load(self.data), steps, self.instance, build_defs(resources={"models": Given()})
+        )
         return steps.computed, runner.run(until=until, force=force, budget=budget)
 
     def rows(self, asset: str, partition: str | None = None) -> pl.DataFrame:
-        """The rows of an asset."""
+        """Return the rows of an asset."""
         return self.lake.scan(asset, partition).collect()
 
     def manifest(self, asset: str, partition: str = ALL) -> Manifest:
-        """The manifest of what was made last."""
-        found = self.lake.manifest(asset, partition)
-        assert found
-        return found
+        """Return the manifest of the last materialization."""
+        manifest = self.lake.manifest(asset, partition)
+        assert manifest
+        return manifest
 
 
 def make_once(factory: pytest.TempPathFactory, fill: Callable[[Graph], Graph], until: str) -> Graph:

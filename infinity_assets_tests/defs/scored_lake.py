@@ -1,4 +1,4 @@
-"""A lake of a few hundred small rows on which everything before `inf_instruct_f` is made, by hand where a model would have made it."""
+"""A lake of a few hundred small rows with all inputs of `inf_instruct_f`, written by hand in place of models."""
 
 from pathlib import Path
 
@@ -28,8 +28,10 @@ def commit(lake: Lake, asset: str, outcome: Outcome, partition: str = "all") -> 
 
 
 def make(data: Path) -> Lake:
-    """The lake. Of three rows one has labels and scores and one a reward; every fifth has no vector, every tenth declines to answer, and the last
-    has no answer.
+    """Make the lake.
+
+    Of every three rows, one has labels and scores and one a reward. Every fifth row has no vector, every tenth declines
+    to answer, and the last has no answer.
     """
     lake, rng = Lake(data), np.random.default_rng(0)
     turns = [
@@ -99,13 +101,13 @@ def make(data: Path) -> Lake:
 
 
 def made(lake: Lake, asset: str, settings: Settings) -> Outcome:
-    """What an asset's function makes of the lake."""
+    """Return the outcome of an asset's function on the lake."""
     assert topics
     return outcome_of(asset, lake, settings)
 
 
 def f_of(lake: Lake, settings: Settings) -> Outcome:
-    """InfInstruct-F, committed."""
+    """Make InfInstruct-F and commit it."""
     outcome = made(lake, "inf_instruct_f", settings)
     commit(lake, "inf_instruct_f", outcome)
     assert outcome.rows.lazy().collect_schema().names()[: len(schema.ROW)] == list(schema.ROW)

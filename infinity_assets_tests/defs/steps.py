@@ -1,4 +1,4 @@
-"""Steps of assets, for tests that call an asset's function on a lake."""
+"""Steps for tests that call an asset's function on a lake."""
 
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.models import Models
 from infinity_assets.reading.pool import Pool
 from infinity_assets.settings import Settings
+from infinity_assets_tests.defs.declarations import watched
 
 
 def step_of(
@@ -38,12 +39,12 @@ def outcome_of(
     engines: EnginePool | None = None,
     **fields: Any,
 ) -> Outcome:
-    """Return what an asset's function makes of a lake."""
-    return find(asset).function(step_of(asset, lake, settings, partition, engines, **fields))
+    """Return the outcome of an asset's function on a lake."""
+    return watched(find(asset)).function(step_of(asset, lake, settings, partition, engines, **fields))
 
 
 def add_round(number: int, patch: pytest.MonkeyPatch) -> None:
-    """Register the assets of a further round of the chat loop."""
+    """Register the assets of another round of the chat loop."""
     for module in (evolved, answered, diagnosed, abilities, conversed):
         patch.setitem(REGISTERED, in_round(module.__name__.rpartition(".")[2], number), None)
         module._make(number)

@@ -1,4 +1,4 @@
-"""`abilities`: the table of a round, and the exam of a student that is taught; the training itself is another test's, here a folder stands for it."""
+"""`abilities`: the table of a round, and the exam of a taught student. A folder stands in for the training."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from infinity_assets.defs.step import Step
 from infinity_assets.errors import InfinityError
 from infinity_assets.inference.requests import GenerateRequest, Response
 from infinity_assets.rows.ids import draw
-from infinity_assets.runs.planner import Watched
+from infinity_assets.runs.planner import PlannedStep
 from infinity_assets.synthesis.diagnosis import ABILITIES
 from infinity_assets.training import proxy as training
 from infinity_assets_tests.defs.diagnosed_lake import SHARD, Stage, answers
@@ -38,7 +38,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
 
 @pytest.fixture
 def shown(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> list[pl.DataFrame]:
-    """What students were taught; from then on they answer with the worth that the play says."""
+    """The rows that students were taught. A taught student answers with the worth that `Play.taught` sets."""
     rows: list[pl.DataFrame] = []
 
     def train(sample, settings, base, folder, progress) -> training.Trained:
@@ -68,7 +68,7 @@ def lines(outcome: Outcome) -> dict[str, dict]:
     return {row["ability"]: row for row in outcome.rows.lazy().collect().iter_rows(named=True)}
 
 
-def test_without_a_taught_student_the_gap_afterwards_is_unknown_and_nothing_stops(stage: Stage) -> None:
+def test_without_a_taught_student_the_later_gap_is_unknown_and_the_loop_goes_on(stage: Stage) -> None:
     asked = len(stage.engine.asked)
     outcome = stage.make("abilities")
     table = lines(outcome)
@@ -87,9 +87,7 @@ def test_without_a_taught_student_the_gap_afterwards_is_unknown_and_nothing_stop
     assert outcome.charts["gap"]
 
 
-def test_a_taught_student_is_compared_with_itself_on_rows_that_it_was_not_shown(
-    stage: Stage, shown: list[pl.DataFrame]
-) -> None:
+def test_a_taught_student_is_compared_with_itself_on_held_out_rows(stage: Stage, shown: list[pl.DataFrame]) -> None:
     outcome = stage.make("abilities")
     rows = stage.lake.scan("diagnosed").collect().with_columns(lot=draw("held_out", ROWS.sort("row_id")["row_id"]))
     held = rows.filter("weak", pl.col("lot") < 0.3)
@@ -109,7 +107,7 @@ def test_a_taught_student_is_compared_with_itself_on_rows_that_it_was_not_shown(
 @pytest.mark.parametrize(
     ("worth", "min_gain", "stop"), [(2.0, 0.5, True), (1.0, 0.0, True), (2.0, 0.0, False), (3.0, 0.5, False)]
 )
-def test_the_loop_stops_where_the_gap_closed_too_little(
+def test_the_loop_stops_if_the_gap_closed_too_little(
     stage: Stage, shown: list[pl.DataFrame], monkeypatch: pytest.MonkeyPatch, worth: float, min_gain: float, stop: bool
 ) -> None:
     stage.play.taught = worth
@@ -128,7 +126,7 @@ def two_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     add_round(2, monkeypatch)
 
 
-def test_a_later_round_keeps_the_lines_before_and_teaches_the_answers_of_all_rounds(
+def test_a_later_round_keeps_earlier_lines_and_teaches_the_answers_of_all_rounds(
     stage: Stage, two_rounds: None, shown: list[pl.DataFrame], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage.play.taught = 3.0
@@ -152,7 +150,7 @@ def test_a_later_round_keeps_the_lines_before_and_teaches_the_answers_of_all_rou
     assert shown[1]["row_id"].is_unique().all()
 
 
-def test_a_loop_that_stopped_stays_so(
+def test_a_stopped_loop_stays_stopped(
     stage: Stage, two_rounds: None, shown: list[pl.DataFrame], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("INFINITY_CHAT__DIAGNOSIS__MIN_GAIN", "4")
@@ -166,14 +164,14 @@ def test_a_loop_that_stopped_stays_so(
 
 
 def test_a_plan_trains_nothing(stage: Stage, shown: list[pl.DataFrame]) -> None:
-    assert (Step.trains, Watched.trains) == (True, False)
+    assert (Step.trains, PlannedStep.trains) == (True, False)
     table = lines(stage.make("abilities", trains=False))
     assert shown == []
     assert table["all"]["gap_after"] is None
     assert table["all"]["stop"] is False
 
 
-def test_weights_on_a_server_cannot_be_taught(
+def test_a_student_on_a_server_cannot_be_taught(
     stage: Stage, shown: list[pl.DataFrame], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(
@@ -186,7 +184,7 @@ def test_weights_on_a_server_cannot_be_taught(
 
 
 def test_the_command_shows_the_last_round(stage: Stage) -> None:
-    assert "Nothing was diagnosed yet" in CliRunner().invoke(main, ["abilities"]).output
+    assert "There is no diagnosis yet" in CliRunner().invoke(main, ["abilities"]).output
     stage.make("abilities")
     said = CliRunner().invoke(main, ["abilities"], catch_exceptions=False).output
     for word in ("Round 1", "student good", "law", "2.05", "No student is taught"):

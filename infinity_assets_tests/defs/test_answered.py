@@ -1,4 +1,4 @@
-"""`answered` with a scripted generator, judge and reward model: the best of several is kept, and every answer is accounted for."""
+"""`answered` with a scripted generator, judge and reward model: best-of-n, and a decision for every answer."""
 
 import json
 import math
@@ -16,7 +16,7 @@ from infinity_assets.defs.chat.rounds import ANSWERED, EVOLVED
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.requests import GenerateRequest, Response, RewardRequest
 from infinity_assets.rows import schema
-from infinity_assets.rows.ids import with_row_ids
+from infinity_assets.rows.ids import add_row_ids
 from infinity_assets.settings import Settings
 from infinity_assets.settings.chat import Answering, Chat
 from infinity_assets.settings.models import Models, RewardSpec
@@ -40,12 +40,12 @@ WRITTEN = {
         "A long bay between high cliffs that a glacier has cut.",
     ],
 }
-"""By question, what is answered in each draw."""
+"""The answers of each draw, by question."""
 
 
 @dataclass
 class Trial:
-    """A lake with instructions, and what was asked."""
+    """A lake with instructions, and the requests to its engine."""
 
     lake: Lake
     asked: list = field(default_factory=list)
@@ -80,7 +80,7 @@ class Trial:
 @pytest.fixture
 def trial(tmp_path: Path) -> Trial:
     made = Trial(Lake(tmp_path))
-    rows = with_row_ids(asked(*WRITTEN).to_frame()).with_columns(
+    rows = add_row_ids(asked(*WRITTEN).to_frame()).with_columns(
         pl.lit(value).alias(name)
         for name, value in {
             "source": "synthetic:g", "licence": "MIT", "domain": "chat", "language": "en", "kind": "instruction", "operation": "evolve", "round": 1,
@@ -114,7 +114,7 @@ REWARD = Models(reward=RewardSpec(model="scripted"))
 @pytest.mark.parametrize("models", [Models(), REWARD])
 @pytest.mark.parametrize("samples", [1, 2, 3])
 @pytest.mark.parametrize("accept", [0, 2])
-def test_every_answer_is_accounted_for(trial: Trial, models: Models, samples: int, accept: int) -> None:
+def test_every_answer_is_kept_or_has_a_decision(trial: Trial, models: Models, samples: int, accept: int) -> None:
     outcome = trial.make(models, samples=samples, accept=accept)
     assert isinstance(outcome.rows, pl.DataFrame)
     assert outcome.rows.schema == ANSWERED
@@ -140,7 +140,7 @@ def test_every_answer_is_accounted_for(trial: Trial, models: Models, samples: in
     assert {*kept["row_id"]} <= {*outcome.edges["child_id"]}
 
 
-def test_the_best_by_reward_is_kept(trial: Trial) -> None:
+def test_the_answer_with_the_best_reward_is_kept(trial: Trial) -> None:
     outcome = trial.make(REWARD, samples=3)
     assert isinstance(outcome.rows, pl.DataFrame)
     assert isinstance(outcome.decisions, pl.DataFrame)
@@ -165,7 +165,7 @@ def test_the_best_by_reward_is_kept(trial: Trial) -> None:
     assert [json.loads(detail)["why"] for detail in returned["detail"]] == ["asks_back"]
 
 
-def test_only_what_can_be_used_is_graded_and_once(trial: Trial) -> None:
+def test_only_usable_answers_are_graded_and_only_once(trial: Trial) -> None:
     trial.make(REWARD, samples=3)
     judged = [request for request in trial.asked if isinstance(request, GenerateRequest) and request.choices]
     rewarded = [request for request in trial.asked if isinstance(request, RewardRequest)]
@@ -173,7 +173,7 @@ def test_only_what_can_be_used_is_graded_and_once(trial: Trial) -> None:
     assert len(judged) == len(rewarded) == 15 - 6
 
 
-def test_best_by_judge_although_there_are_rewards(trial: Trial) -> None:
+def test_the_judge_can_decide_although_there_are_rewards(trial: Trial) -> None:
     outcome = trial.make(REWARD, samples=3, best_by="judge")
     assert isinstance(outcome.rows, pl.DataFrame)
     assert {row["by"] for row in outcome.rows["rejected"].drop_nulls()} == {"judge"}
@@ -182,7 +182,7 @@ def test_best_by_judge_although_there_are_rewards(trial: Trial) -> None:
     assert outcome.rows["reward"].count() >= 2
 
 
-def test_a_program_that_fails_its_example_is_dropped_unless_nothing_is_run(
+def test_a_program_that_fails_its_example_is_dropped_unless_execution_is_off(
     trial: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     question = "Write double(x): double(2) -> 4"
@@ -198,10 +198,10 @@ def test_a_program_that_fails_its_example_is_dropped_unless_nothing_is_run(
     outcome = trial.make(samples=1)
     assert isinstance(outcome.rows, pl.DataFrame)
     assert by_question(outcome.rows)[question]["execution"] is None
-    assert (outcome.measures["programs not run"], outcome.measures["why not"]) == (1, refusal.reason)
+    assert (outcome.measures["programs not run"], outcome.measures["reason for not running"]) == (1, refusal.reason)
 
 
-def test_the_page_tells_what_several_answers_bring(trial: Trial) -> None:
+def test_the_page_shows_the_gain_of_several_answers(trial: Trial) -> None:
     outcome = trial.make(REWARD, samples=3)
     gain = outcome.measures["best of several, gain by reward"]
     assert isinstance(gain, float)

@@ -1,4 +1,4 @@
-"""`conversed` with a scripted engine: the asset reads its round, and its books add up."""
+"""`conversed` with a scripted engine: the asset reads its round, and its ledger tables add up."""
 
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def commit(lake: Lake, asset: str, outcome: Outcome, partition: str) -> None:
 
 
 @pytest.mark.parametrize("share", ["0", "0.5", "1"])
-def test_the_books_add_up_and_all_but_the_messages_is_kept(
+def test_the_ledger_adds_up_and_all_columns_but_messages_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: str
 ) -> None:
     monkeypatch.setenv("INFINITY_CHAT__CONVERSATIONS__SHARE", share)

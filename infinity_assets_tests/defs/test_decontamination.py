@@ -1,4 +1,4 @@
-"""Decontamination in the graph: from hits to rows taken out, the report by source, and what a user can switch."""
+"""Decontamination in the graph: from hits to removed rows, the report by source, and the user's settings."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from infinity_assets.catalog.views import connect
-from infinity_assets.defs.checks import unflagged
+from infinity_assets.defs.checks import _unflagged
 from infinity_assets.defs.resources import LakeResource
 from infinity_assets.invariants import clean
 from infinity_assets_tests.defs.graph import Graph, make_once
@@ -25,7 +25,7 @@ def asked(question: str, answer: str = "I would have to look that up.") -> dict:
 
 @pytest.fixture
 def graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Graph:
-    """Sources and a benchmark that nothing was made of yet."""
+    """Sources and a benchmark, before any asset is made."""
     return with_sources(Graph(tmp_path, monkeypatch))
 
 
@@ -53,7 +53,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Graph:
 
 @pytest.fixture
 def made(finished: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Graph:
-    """The sources and the benchmark, with everything up to `decontaminated` made."""
+    """The sources and the benchmark, with all assets up to `decontaminated` made."""
     return finished.copy(tmp_path, monkeypatch)
 
 
@@ -65,11 +65,11 @@ def dropped(graph: Graph) -> pl.DataFrame:
 
 
 def of_flagged_sources(graph: Graph) -> list[tuple]:
-    """Source and position of the rows that only their source's contamination took out."""
+    """Return source and position of the rows that were removed only because their source is contaminated."""
     return dropped(graph).filter(reason="contaminated_source").select("source", "position").rows()
 
 
-def test_every_row_taken_out_has_its_evidence_and_the_report_counts_it(made: Graph) -> None:
+def test_every_removed_row_has_evidence_and_is_counted_in_the_report(made: Graph) -> None:
     lines = dropped(made)
     # `copy` stands before `dirty`: it keeps the record that both hold.
     assert lines.select("source", "position", "reason").rows() == [
@@ -89,14 +89,14 @@ def test_every_row_taken_out_has_its_evidence_and_the_report_counts_it(made: Gra
     assert hits == [("copy", "removes"), ("dirty", "removes"), ("dirty", "reported")]
     assert report == [("copy", 1, 1, 4, True), ("dirty", 3, 2, 4, True)]
     assert made.manifest("contamination").measures == {"sources flagged": "copy, dirty"}
-    check = unflagged(LakeResource())
+    check = _unflagged(dg.AssetKey("contamination"))(LakeResource())
     assert isinstance(check, dg.AssetCheckResult)
     assert not check.passed
     assert check.severity == dg.AssetCheckSeverity.WARN
     assert "dirty holds 50.0% of exam" in (check.description or "")
 
 
-def test_an_allowed_text_beside_the_benchmarks_excuses(made: Graph) -> None:
+def test_an_allowed_text_beside_the_benchmarks_excuses_a_hit(made: Graph) -> None:
     (made.data / "benchmarks" / "allowed.yaml").write_text(f"isotherm: {DEFINITION}\n")
     made.make("decontaminated")
     assert dropped(made).select("source", "position").rows() == [("copy", 0), ("dirty", 1)]
@@ -106,7 +106,7 @@ def test_an_allowed_text_beside_the_benchmarks_excuses(made: Graph) -> None:
     assert clean(made.lake, "deduped")["row_id"].n_unique() == 2
 
 
-def test_the_copy_of_a_near_duplicate_is_no_copy_of_the_row_that_stays(
+def test_a_copy_of_a_near_duplicate_does_not_count_as_a_copy_of_the_survivor(
     graph: Graph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer = "She starts so early because the dough has to rise twice, and because the people of the town want their bread warm at breakfast."
@@ -125,7 +125,7 @@ def test_the_copy_of_a_near_duplicate_is_no_copy_of_the_row_that_stays(
     assert report == [("copy",), ("dirty",), ("kept",)]
 
 
-def test_a_flagged_source_can_be_removed_whole(made: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flagged_source_can_be_removed_as_a_whole(made: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
     before = {file.name: file.stat().st_mtime_ns for file in (made.data / "lake" / "matches").iterdir()}
     monkeypatch.setenv("INFINITY_DECONTAMINATION__REMOVE_FLAGGED", "true")
     made.make("decontaminated")
@@ -139,7 +139,7 @@ def test_a_flagged_source_can_be_removed_whole(made: Graph, monkeypatch: pytest.
     assert {file.name: file.stat().st_mtime_ns for file in (made.data / "lake" / "matches").iterdir()} == before
 
 
-def test_without_benchmarks_nothing_is_taken_out(graph: Graph) -> None:
+def test_without_benchmarks_no_row_is_removed(graph: Graph) -> None:
     for file in (graph.data / "benchmarks" / "exam").iterdir():
         file.write_text("")
     graph.make("decontaminated")

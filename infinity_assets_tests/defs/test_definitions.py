@@ -1,4 +1,4 @@
-"""The graph as Dagster sees it: the assets, partitions and jobs that users and their scripts rely on."""
+"""The Dagster definitions: assets, partitions and jobs that users and their scripts rely on."""
 
 import re
 import subprocess
@@ -21,7 +21,7 @@ def definitions() -> dg.Definitions:
     return defs()
 
 
-def test_the_graph_holds_the_registered_assets_and_no_others(definitions: dg.Definitions) -> None:
+def test_the_graph_contains_exactly_the_registered_assets(definitions: dg.Definitions) -> None:
     keys = {key.to_user_string() for key in definitions.resolve_asset_graph().get_all_asset_keys()}
     assert keys == {registered.asset for registered in ASSETS}
 
@@ -33,7 +33,7 @@ def test_the_readme_lists_the_assets_of_every_group(group: str) -> None:
 
 
 @pytest.mark.parametrize("registered", ASSETS, ids=lambda registered: registered.asset)
-def test_every_asset_is_described(definitions: dg.Definitions, registered: Registered) -> None:
+def test_every_asset_has_a_description(definitions: dg.Definitions, registered: Registered) -> None:
     spec = next(spec for spec in definitions.resolve_all_asset_specs() if spec.key == dg.AssetKey(registered.asset))
     assert spec.group_name == registered.group
     assert spec.kinds
@@ -46,13 +46,15 @@ def test_every_asset_is_described(definitions: dg.Definitions, registered: Regis
 
 
 @pytest.mark.parametrize("registered", ASSETS, ids=lambda registered: registered.asset)
-def test_every_asset_runs_its_partitions_in_one_run(definitions: dg.Definitions, registered: Registered) -> None:
-    """Without this policy on all of them no run can mix partitioned and unpartitioned assets in the right order."""
+def test_every_asset_materializes_its_partitions_in_one_run(
+    definitions: dg.Definitions, registered: Registered
+) -> None:
+    """A run can mix partitioned and unpartitioned assets in the right order only if all assets have this policy."""
     node = definitions.resolve_asset_graph().get(dg.AssetKey(registered.asset))
     assert node.backfill_policy == dg.BackfillPolicy.single_run()
 
 
-def test_partitions(definitions: dg.Definitions) -> None:
+def test_assets_have_the_partitions_of_their_axis(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
     by_source = {registered.asset for registered in ASSETS if registered.axis == "source"}
     assert by_source == {registered.asset for registered in ASSETS if registered.group == "ingest"}
@@ -64,7 +66,7 @@ def test_partitions(definitions: dg.Definitions) -> None:
             assert list(partitions.get_partition_keys()) == ["shard-00", "shard-01", "shard-02", "shard-03"]
 
 
-def test_jobs_sensors_schedule(definitions: dg.Definitions) -> None:
+def test_jobs_sensors_and_schedule_are_defined(definitions: dg.Definitions) -> None:
     repository = definitions.get_repository_def()
     assert {"ingest_sources", "build_sets"} <= set(repository.job_names)
     assert {sensor.name for sensor in repository.sensor_defs} == {"watch_sources", "build_after_ingest"}
@@ -87,7 +89,7 @@ def test_invariants_are_blocking_checks(definitions: dg.Definitions) -> None:
 
 
 def test_loading_the_definitions_imports_nothing_heavy() -> None:
-    """A code server has 60 seconds to start, and every command pays for what is imported at module level."""
+    """A code server has 60 seconds to start, and every command pays for imports at module level."""
     heavy = "{'torch', 'vllm', 'numba', 'ray', 'transformers', 'sentence_transformers', 'hnswlib', 'openai', 'huggingface_hub'}"
     code = (
         f"import sys; from infinity_assets.definitions import defs; defs(); print(sorted({heavy} & set(sys.modules)))"

@@ -1,4 +1,4 @@
-"""`diagnosed` with scripted students and a scripted judge: who is weak, what it costs, and what the judge's place bias does."""
+"""`diagnosed` with scripted students and a scripted judge: weak rows, calls per row, and the judge's position bias."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def told(outcome: Outcome) -> dict[int, dict]:
     return {row["position"]: row for row in outcome.rows.lazy().collect().iter_rows(named=True)}
 
 
-def test_who_is_weak_and_why(stage: Stage) -> None:
+def test_rows_on_which_all_students_score_low_are_weak(stage: Stage) -> None:
     outcome = stage.make("diagnosed", SHARD)
     rows = told(outcome)
     assert outcome.rows.lazy().collect_schema() == DIAGNOSED
@@ -51,7 +51,7 @@ def test_who_is_weak_and_why(stage: Stage) -> None:
     assert outcome.measures["rows without a score of a student"] == 1
 
 
-def test_calls_per_row(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_calls_per_row(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     stage.make("diagnosed", SHARD)
     written, weak = 2 * 5 - 3, 2
     # The empty answers are asked for once more.
@@ -69,15 +69,19 @@ def test_calls_per_row(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     assert outcome.measures["position bias of the judge, points"] is None
 
 
-def test_questions_that_share_all_but_their_last_word_stand_together(stage: Stage) -> None:
+def test_both_questions_about_a_pair_share_all_but_their_last_word(stage: Stage) -> None:
     stage.make("diagnosed", SHARD)
-    asked = {request.messages[-1]["content"] for request in stage.engine.asked if request.prompt == "judge_pair.en"}  # pyright: ignore[reportAttributeAccessIssue]
+    asked = {
+        request.messages[-1]["content"]  # pyright: ignore[reportAttributeAccessIssue]
+        for request in stage.engine.asked
+        if request.prompt == "judge_pair.en"
+    }
     assert {text.removesuffix("A:") for text in asked if text.endswith("A:")} == {
         text.removesuffix("B:") for text in asked if text.endswith("B:")
     }
 
 
-def test_a_judge_who_likes_what_stands_first_is_told_and_evened_out(stage: Stage) -> None:
+def test_position_bias_of_the_judge_is_measured_and_averaged_out(stage: Stage) -> None:
     stage.play.bias = 0.5
     outcome = stage.make("diagnosed", SHARD)
     (good, _), rows = told(outcome)[0]["student_scores"], told(outcome)
@@ -88,7 +92,7 @@ def test_a_judge_who_likes_what_stands_first_is_told_and_evened_out(stage: Stage
     assert rows[1]["weak"] is False
 
 
-def test_no_rows(stage: Stage) -> None:
+def test_an_empty_input_gives_an_empty_table(stage: Stage) -> None:
     commit(stage.lake, "answered", Outcome(ROWS.head(0)), SHARD)
     outcome = stage.make("diagnosed", SHARD)
     assert outcome.rows.lazy().collect().equals(pl.DataFrame(schema=DIAGNOSED))

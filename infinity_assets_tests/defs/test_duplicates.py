@@ -1,4 +1,4 @@
-"""De-duplication through the graph: what is made again when a source, a threshold or a score comes, and what is on record about it."""
+"""De-duplication in the graph: recomputation after a new source, threshold or score, and the ledger tables."""
 
 import json
 import shutil
@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from infinity_assets.catalog.cluster import cluster
+from infinity_assets.catalog.cluster import describe_cluster
 from infinity_assets.catalog.explain import explain
 from infinity_assets.defs.checks import check_lake
 from infinity_assets.errors import InfinityError
@@ -45,7 +45,7 @@ def with_sources(graph: Graph) -> Graph:
 
 @pytest.fixture
 def graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Graph:
-    """Two sources that nothing was made of yet."""
+    """Two sources, before any asset is made."""
     return with_sources(Graph(tmp_path, monkeypatch))
 
 
@@ -56,7 +56,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Graph:
 
 @pytest.fixture
 def made(finished: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Graph:
-    """The two sources, with everything up to `deduped` made."""
+    """The two sources, with all assets up to `deduped` made."""
     return finished.copy(tmp_path, monkeypatch)
 
 
@@ -66,23 +66,23 @@ def near(graph: Graph) -> pl.DataFrame:
 
 def decisions(graph: Graph) -> pl.DataFrame:
     return pl.concat(
-        [graph.lake.book("decisions", "deduped", shard) for shard in graph.lake.partitions("deduped")]
+        [graph.lake.ledger_table("decisions", "deduped", shard) for shard in graph.lake.partitions("deduped")]
     ).collect()
 
 
-def test_a_near_duplicate_is_on_record_from_either_end(made: Graph) -> None:
+def test_explain_shows_a_near_duplicate_from_both_rows(made: Graph) -> None:
     data, lake = made.data, made.lake
     loser = near(made).to_dicts()
     assert len(loser) == 1
     assert 0.7 <= loser[0]["similarity"] < 1
-    said = decisions(made).filter(pl.col("reason") == "near_duplicate").to_dicts()
-    assert [(row["row_id"], row["source"], row["position"]) for row in said] == [
+    dropped = decisions(made).filter(pl.col("reason") == "near_duplicate").to_dicts()
+    assert [(row["row_id"], row["source"], row["position"]) for row in dropped] == [
         (loser[0]["row_id"], loser[0]["source"], loser[0]["position"])
     ]
-    assert json.loads(said[0]["detail"])["duplicate_of"] == loser[0]["duplicate_of"]
+    assert json.loads(dropped[0]["detail"])["duplicate_of"] == loser[0]["duplicate_of"]
     assert not [broken for *_, broken in check_lake(lake) if broken.height]
     for end in ("row_id", "duplicate_of"):
-        story = cluster(data, loser[0][end], 5)
+        story = describe_cluster(data, loser[0][end], 5)
         assert story.startswith(f"row {loser[0]['duplicate_of']}, kept")
         assert f"near {loser[0]['similarity']:.3f} {loser[0]['row_id']}" in story
     assert "kept      in place of 1 near" in explain(data, loser[0]["duplicate_of"])
@@ -92,25 +92,25 @@ def test_a_near_duplicate_is_on_record_from_either_end(made: Graph) -> None:
         .collect()
     )
     assert fjord.height == 2
-    assert "nothing lost to it" in cluster(data, fjord["row_id"][0], 5)
+    assert "nothing lost to it" in describe_cluster(data, fjord["row_id"][0], 5)
 
 
-def test_the_copy_of_a_row_that_lost_is_told_as_one(made: Graph) -> None:
+def test_a_copy_of_a_dropped_row_is_explained_as_its_copy(made: Graph) -> None:
     loser = "two" if near(made)["source"].item() == "two" else "one"
     made.source("three", records(loser)[:1])
     made.make("deduped")
-    story = cluster(made.data, near(made)["row_id"].item(), 5)
+    story = describe_cluster(made.data, near(made)["row_id"].item(), 5)
     assert ", another record of it, which lost)" in story
 
 
-def test_the_page_shows_near_duplicates_from_where_they_differ(made: Graph) -> None:
+def test_the_page_shows_near_duplicates_from_their_first_difference(made: Graph) -> None:
     shown = made.manifest("duplicates").charts["closest to the threshold"]
     assert "start so early? She starts" in shown
     assert "start early? She starts" in shown
     assert "Every morning" not in shown
 
 
-def test_a_priority_or_a_score_that_names_nothing_is_told(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_source_priority_or_score_is_reported(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
     graph.source("one", records("one", reward=2.5))
     for settings, measures in (
         (('["tow", "one"]', "reward"), ("tow", 2)),
@@ -119,17 +119,20 @@ def test_a_priority_or_a_score_that_names_nothing_is_told(graph: Graph, monkeypa
         monkeypatch.setenv("INFINITY_DEDUP__SOURCE_PRIORITY", settings[0])
         monkeypatch.setenv("INFINITY_DEDUP__SCORE", settings[1])
         graph.make("duplicates")
-        told = graph.manifest("duplicates").measures
-        assert (told["in source_priority, but no source"], told[f"records with the score {settings[1]}"]) == measures
+        reported = graph.manifest("duplicates").measures
+        assert (
+            reported["in source_priority, but no source"],
+            reported[f"records with the score {settings[1]}"],
+        ) == measures
 
 
-def test_a_cluster_is_asked_for_too_early(graph: Graph) -> None:
+def test_a_cluster_cannot_be_shown_before_deduplication(graph: Graph) -> None:
     graph.make("fingerprints")
-    with pytest.raises(InfinityError, match="`duplicates` has not been materialised"):
-        cluster(graph.data, graph.rows("raw_pool")["row_id"][0], 5)
+    with pytest.raises(InfinityError, match="`duplicates` has not been materialized"):
+        describe_cluster(graph.data, graph.rows("raw_pool")["row_id"][0], 5)
 
 
-def test_a_source_that_is_added_is_compared_alone_and_nothing_else_changes(
+def test_only_an_added_source_is_compared_and_nothing_else_changes(
     made: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made.source("three", records("three"))
@@ -149,7 +152,7 @@ def test_a_source_that_is_added_is_compared_alone_and_nothing_else_changes(
             )
 
 
-def test_a_source_that_is_removed_gives_back_what_lost_to_it(made: Graph) -> None:
+def test_removing_a_source_restores_the_rows_that_it_displaced(made: Graph) -> None:
     winner = near(made)["survivor_source"].item()
     shutil.rmtree(made.data / "sources" / winner)
     made.make("deduped")
@@ -157,7 +160,7 @@ def test_a_source_that_is_removed_gives_back_what_lost_to_it(made: Graph) -> Non
     assert made.rows("deduped").height == 2
 
 
-def test_another_threshold_signs_nothing_again(made: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_threshold_computes_no_signature(made: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INFINITY_DEDUP__NEAR__THRESHOLD", "0.95")
     computed = made.make("deduped")
     assert not [step for step in computed if step.startswith("fingerprints")]
@@ -166,7 +169,7 @@ def test_another_threshold_signs_nothing_again(made: Graph, monkeypatch: pytest.
     assert "fingerprints[one]" in made.make("deduped")
 
 
-def test_the_better_score_survives(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_row_with_the_better_score_survives(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INFINITY_DEDUP__SCORE", "reward")
     for better, worse in (("one", "two"), ("two", "one")):
         graph.source(better, records(better, reward=2.5))
@@ -175,7 +178,7 @@ def test_the_better_score_survives(graph: Graph, monkeypatch: pytest.MonkeyPatch
         assert near(graph).select("source", "survivor_source").rows() == [(worse, better)]
 
 
-def test_two_answers_to_an_instruction_are_kept_or_one(made: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_answers_per_instruction_can_be_limited(made: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INFINITY_DEDUP__ANSWERS_PER_INSTRUCTION", "1")
     made.make("deduped")
     assert set(decisions(made)["reason"]) == {"near_duplicate", "answer_too_many"}

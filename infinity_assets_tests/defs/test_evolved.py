@@ -1,4 +1,4 @@
-"""Rounds of evolution on a lake by hand: who is tried again, what the deficiency leads to, and that every row is accounted for."""
+"""Rounds of evolution on a lake made by hand: seeds of each round, use of deficiencies, and complete decisions."""
 
 import shutil
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from infinity_assets.defs.registry import in_round
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.requests import GenerateRequest, Request, Response
 from infinity_assets.rows import schema
-from infinity_assets.rows.ids import shard_names, with_row_ids
+from infinity_assets.rows.ids import add_row_ids, shard_names
 from infinity_assets.settings import Settings
 from infinity_assets_tests.defs.scored_lake import commit
 from infinity_assets_tests.defs.steps import add_round, step_of
@@ -27,7 +27,7 @@ SHARDS = 2
 
 
 def answer(request: Request) -> Response:
-    """One rewrite in three is nothing new."""
+    """Answer a request; one rewrite in three adds nothing."""
     if isinstance(request, GenerateRequest) and request.prompt.startswith(("evolve", "request")):
         number = int("".join(c for c in request.messages[-1]["content"] if c.isdigit()) or 0)
         text = "Same." if number % 3 == 0 else f"“Explain with an example how number {number} comes about, and why.”"
@@ -37,14 +37,14 @@ def answer(request: Request) -> Response:
 
 @dataclass
 class Rounds:
-    """A lake with seeds, and what was asked."""
+    """A lake with seeds, and a scripted engine."""
 
     lake: Lake
     engine: ScriptedEngine
     engines: EnginePool
 
     def evolve(self, number: int, **evolution: Any) -> dict[str, Outcome]:
-        """A round of all shards, committed."""
+        """Make all shards of a round and commit them."""
         lenient = {"min_similarity": -1, "max_same": 1, "max_added_words": 99, "min_gain": 0, "max_copy": 1}
         settings = Settings(  # pyright: ignore[reportCallIssue]
             shards=SHARDS,
@@ -58,7 +58,7 @@ class Rounds:
         return made
 
     def diagnose(self, number: int, deficiency: str | None = None) -> None:
-        """Diagnose what was kept, but for every fifth row, which had no answer: every second one is weak, and lies in the other shard."""
+        """Diagnose the kept rows except every fifth, which has no answer; every second is weak, in the other shard."""
         kept = (
             self.lake.scan(in_round("evolved", number))
             .collect()
@@ -76,7 +76,7 @@ class Rounds:
             kind=pl.lit("conversation"),
             deficiency=pl.lit(deficiency),
         )
-        rows = with_row_ids(told.drop("row_id", "n"))
+        rows = add_row_ids(told.drop("row_id", "n"))
         rows = rows.select(
             (pl.col(c) if c in rows.columns else pl.lit(None)).cast(t).alias(c) for c, t in DIAGNOSED.items()
         )
@@ -85,7 +85,7 @@ class Rounds:
         commit(self.lake, in_round("abilities", number), Outcome(pl.DataFrame({"stop": [False]})))
 
     def parents(self, number: int) -> set[str]:
-        """The seeds of a round of which an answered row came."""
+        """Return the seeds of a round that have an answered child."""
         answered = self.rows("diagnosed", number)["parents"].explode()
         return set(self.rows("evolved", number).filter(pl.col("row_id").is_in(answered.implode()))["parents"].explode())
 
@@ -113,14 +113,14 @@ def first(once_evolved: tuple[Path, dict[str, Outcome]]) -> dict[str, Outcome]:
 
 @pytest.fixture
 def after(once_evolved: tuple[Path, dict[str, Outcome]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rounds:
-    """A lake with the first round made, and an engine that has not been asked yet."""
+    """A lake with the first round, and a new engine."""
     for number in (2, 3):
         add_round(number, monkeypatch)
     return Rounds(Lake(shutil.copytree(once_evolved[0], tmp_path / "data")), *opened())
 
 
 def opened() -> tuple[ScriptedEngine, EnginePool]:
-    """An engine that has not been asked yet, and the pool that it is in."""
+    """Return a new engine and its pool."""
     engine = ScriptedEngine(answer)
     return engine, EnginePool(Path("nowhere"), lambda spec, models: engine, lambda spec, models: ChanceEmbedder())
 
@@ -143,15 +143,15 @@ def seeds_in(folder: Path, patch: pytest.MonkeyPatch) -> Rounds:
 
 
 def tried(made: dict[str, Outcome]) -> list[str]:
-    """The parents of a round."""
+    """Return the seeds that a round tried."""
     decisions = pl.concat([outcome.decisions.lazy().collect() for outcome in made.values()])
     return decisions.filter(pl.col("reason").is_in(["superseded", "returned_to_pool", "loop_stopped"]))[
         "row_id"
     ].to_list()
 
 
-def accounted(made: dict[str, Outcome]) -> bool:
-    """Whether every row that went in or was written is out or dropped, in every shard."""
+def is_complete(made: dict[str, Outcome]) -> bool:
+    """Return whether every input or created row is in the output or dropped, in every shard."""
     return all(
         (outcome.rows_in or 0) + (outcome.rows_created or 0)
         == outcome.rows.lazy().collect().height
@@ -160,10 +160,10 @@ def accounted(made: dict[str, Outcome]) -> bool:
     )
 
 
-def test_a_later_round_tries_what_came_to_nothing_and_what_was_weak(after: Rounds, first: dict[str, Outcome]) -> None:
+def test_a_later_round_tries_seeds_without_a_child_and_weak_rows(after: Rounds, first: dict[str, Outcome]) -> None:
     rounds = after
     rounds.diagnose(1)
-    assert accounted(first)
+    assert is_complete(first)
     seeds = set(rounds.rows("seed_selected", 1)["row_id"])
     assert sorted(tried(first)) == sorted(seeds)
     children = rounds.rows("evolved", 1)
@@ -171,21 +171,21 @@ def test_a_later_round_tries_what_came_to_nothing_and_what_was_weak(after: Round
     assert not any(turns[0]["content"].startswith("“") for turns in children["messages"])
     second = rounds.evolve(2)
     rounds.diagnose(2)
-    assert accounted(second)
+    assert is_complete(second)
     parents = rounds.parents(1)
     assert parents < set(children["parents"].explode())
     weak = set(rounds.rows("diagnosed", 1).filter("weak")["row_id"])
     assert sorted(tried(second)) == sorted((seeds - parents) | weak)
     assert weak
     third = rounds.evolve(3)
-    assert accounted(third)
+    assert is_complete(third)
     gone = parents | rounds.parents(2)
     also = set(rounds.rows("diagnosed", 2).filter("weak")["row_id"])
     assert sorted(tried(third)) == sorted((seeds | weak | also) - gone)
     assert all(set(outcome.rows.lazy().collect()["round"]) <= {3} for outcome in third.values())
 
 
-def test_without_a_second_try_only_the_weak_go_on(after: Rounds) -> None:
+def test_without_retry_a_later_round_tries_only_weak_rows(after: Rounds) -> None:
     rounds = after
     rounds.diagnose(1)
     second = rounds.evolve(2, retry=False)
@@ -196,7 +196,7 @@ def test_without_a_second_try_only_the_weak_go_on(after: Rounds) -> None:
 
 
 @pytest.mark.parametrize("stop", [True, False])
-def test_a_loop_that_has_stopped_tries_nobody_and_says_so(after: Rounds, stop: bool) -> None:
+def test_after_the_loop_has_stopped_no_seed_is_tried(after: Rounds, stop: bool) -> None:
     rounds = after
     rounds.diagnose(1)
     asked = len(rounds.engine.asked)
@@ -206,7 +206,7 @@ def test_a_loop_that_has_stopped_tries_nobody_and_says_so(after: Rounds, stop: b
         Outcome(pl.DataFrame({"ability": ["all", "law", "other"], "stop": [stop, False, None]})),
     )
     second = rounds.evolve(2)
-    assert accounted(second)
+    assert is_complete(second)
     reasons = pl.concat([outcome.decisions.lazy().collect() for outcome in second.values()])["reason"]
     assert ("loop_stopped" in reasons) == stop
     assert (len(rounds.engine.asked) == asked) == stop
@@ -217,26 +217,28 @@ def test_a_loop_that_has_stopped_tries_nobody_and_says_so(after: Rounds, stop: b
 @pytest.mark.parametrize(
     ("deficiency", "share", "expected"), [("It is short.", 1.0, True), ("It is short.", 0.0, False), (None, 1.0, False)]
 )
-def test_what_was_lacking_is_asked_for(after: Rounds, deficiency: str | None, share: float, expected: bool) -> None:
+def test_a_deficiency_leads_to_a_request_for_it(
+    after: Rounds, deficiency: str | None, share: float, expected: bool
+) -> None:
     rounds = after
     rounds.diagnose(1, deficiency)
     second = rounds.evolve(2, deficiency_share=share)
     weak = set(rounds.rows("diagnosed", 1).filter("weak")["row_id"])
     asked = {r.row_id for r in rounds.engine.asked if r.prompt == "request_from_deficiency.en"}
     assert asked == (weak if expected else set())
-    assert accounted(second)
+    assert is_complete(second)
 
 
-def test_what_is_accepted_is_bounded_over_all_shards(rounds: Rounds) -> None:
+def test_the_limit_of_accepted_rewrites_holds_over_all_shards(rounds: Rounds) -> None:
     made = rounds.evolve(1, accept=4)
-    assert accounted(made)
+    assert is_complete(made)
     assert rounds.rows("evolved", 1).height == 4
 
 
-def test_the_page_counts_by_strategy_and_operation(first: dict[str, Outcome]) -> None:
+def test_the_page_counts_results_by_strategy_and_operation(first: dict[str, Outcome]) -> None:
     for outcome in first.values():
         assert "| evol_instruct | evolve_deepen |" in outcome.charts["operations"]
-    some = pl.DataFrame(
+    attempts = pl.DataFrame(
         [("a", "s", "o", True), ("b", "s", "o", True), ("c", "s", "o", False), ("d", "s", "p", True)],
         schema=["row_id", "strategy", "operation", "written"], orient="row",
     )  # fmt: skip
@@ -244,12 +246,12 @@ def test_the_page_counts_by_strategy_and_operation(first: dict[str, Outcome]) ->
     decisions = pl.DataFrame(
         [*fates, ("d", "returned_to_pool", '{"why": "leaked"}')], schema=["row_id", "reason", "detail"], orient="row"
     )
-    assert operations(some, decisions).rows() == [("s", "o", 3, 2, 1, "no_gain 2"), ("s", "p", 1, 1, 0, "leaked 1")]
-    assert operations(some.head(0), decisions.head(0)).is_empty()
+    assert operations(attempts, decisions).rows() == [("s", "o", 3, 2, 1, "no_gain 2"), ("s", "p", 1, 1, 0, "leaked 1")]
+    assert operations(attempts.head(0), decisions.head(0)).is_empty()
 
 
-def test_what_an_earlier_round_kept_is_not_kept_again(after: Rounds) -> None:
-    """Of a seed whose answer failed the same rewrite comes again: it is no new one."""
+def test_a_rewrite_of_an_earlier_round_is_not_kept_again(after: Rounds) -> None:
+    """A seed whose answer failed gets the same rewrite again, which must not count as new."""
     rounds = after
     rounds.diagnose(1)
     second = rounds.evolve(2)

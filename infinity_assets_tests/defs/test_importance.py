@@ -1,4 +1,4 @@
-"""`ngrams` and `importance` on a lake made by hand: q and the target are of all shards, and what is unchanged is not made again."""
+"""`ngrams` and `importance` on a lake made by hand: distributions cover all shards, and partitions are reused."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ KINDS = {
     "eggs": "Ann sells {} eggs and then {} more. How many eggs does she sell?",
     "algebra": "Solve the equation x + {} = {} and simplify the fraction.",
 }
-"""The first of them is a source that is a target."""
+"""Questions by kind. The first kind is a source that is a target."""
 SHARD_NAMES = SHARDS.get_partition_keys()
 
 
@@ -67,7 +67,7 @@ def commit(lake: Lake, asset: str, partition: str, rows: pl.DataFrame) -> None:
 
 
 def run(lake: Lake, monkeypatch: pytest.MonkeyPatch, targets: dict[str, list[str]]) -> tuple[pl.DataFrame, list[bool]]:
-    """The table with prompts, and whether each partition of both assets was reused."""
+    """Return the table with prompts, and whether each partition of both assets was reused."""
     monkeypatch.setenv("INFINITY_FOUNDATION__DSIR__TARGETS", json.dumps(targets))
     result = dg.materialize(
         [ngrams, importance], tags=whole_range(list(SHARD_NAMES)), resources=default_resources(str(lake.data))
@@ -88,7 +88,7 @@ def means(table: pl.DataFrame) -> dict[str, float]:
     return dict(table.drop_nulls("log_weight").group_by("source").agg(pl.col("log_weight").mean()).iter_rows())
 
 
-def test_weights_towards_a_source_are_those_of_the_whole_domain(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_toward_a_source_use_the_whole_domain(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     table, _ = run(lake, monkeypatch, {"math": ["sums"]})
     why = table.filter(pl.col("log_weight").is_null()).sort("importance_error").select("source", "importance_error")
     assert why.rows() == [("sums", "no_answer"), ("talk", "no_target")]
@@ -103,7 +103,7 @@ def test_weights_towards_a_source_are_those_of_the_whole_domain(lake: Lake, monk
     assert again.equals(table)
 
 
-def test_benchmarks_are_targets_by_name_or_by_domain(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_benchmarks_can_be_targets_by_name_or_by_domain(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     named, _ = run(lake, monkeypatch, {"math": ["equations"]})
     every, reused = run(lake, monkeypatch, {"math": []})
     assert not any(reused)
@@ -111,7 +111,7 @@ def test_benchmarks_are_targets_by_name_or_by_domain(lake: Lake, monkeypatch: py
     assert means(every)["algebra"] > means(every)["eggs"]
 
 
-def test_a_name_of_nothing_is_said(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_target_is_an_error(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InfinityError, match="`smus`"):
         run(lake, monkeypatch, {"math": ["smus"]})
 

@@ -1,4 +1,4 @@
-"""`inf_instruct_f` from stored tables alone: no engine is there, and none is asked for."""
+"""`inf_instruct_f` from stored tables alone, without an engine."""
 
 import json
 from collections.abc import Sequence
@@ -31,12 +31,12 @@ def settings_with(**changed: object) -> Settings:
 
 
 def table(outcome: Outcome, name: str) -> list[dict[str, str]]:
-    """A chart that is a markdown table."""
+    """Parse a chart that is a markdown table."""
     head, _, *lines = (line.strip("| ").split(" | ") for line in outcome.charts[name].splitlines())
     return [dict(zip(head, line, strict=False)) for line in lines]
 
 
-def test_every_row_is_in_f_or_has_its_reason(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_row_is_in_f_or_has_a_reason(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     def inference(asked: Step) -> None:
         raise AssertionError(asked.asset)
 
@@ -46,7 +46,7 @@ def test_every_row_is_in_f_or_has_its_reason(lake: Lake, monkeypatch: pytest.Mon
     assert unique(lake, "inf_instruct_f").is_empty()
     rows = lake.scan("inf_instruct_f").collect()
     assert outcome.rows_in == ROWS
-    decided = lake.book("decisions", "inf_instruct_f").collect()
+    decided = lake.ledger_table("decisions", "inf_instruct_f").collect()
     chosen = decided.filter(verdict="chosen")
     assert sorted(chosen["row_id"]) == rows["row_id"].to_list()
     assert dict(chosen.select("row_id", "reason").iter_rows()) == dict(rows.select("row_id", "selector").iter_rows())
@@ -75,8 +75,8 @@ def test_every_row_is_in_f_or_has_its_reason(lake: Lake, monkeypatch: pytest.Mon
     assert rows.filter(pl.col("dsir_log_weight").is_null()).is_empty()
 
 
-def test_the_tables_it_reads_decide_and_nothing_else(lake: Lake) -> None:
-    """The same from another order of the rows; another with another threshold or quota; a quota of nothing is nothing."""
+def test_f_depends_on_the_stored_tables_and_settings_alone(lake: Lake) -> None:
+    """The order of the rows does not matter, a new threshold or quota does, and a quota of 0 gives no rows."""
     before = f_of(lake, Settings())
     budget = lake.scan("domain_budget").collect()
     vectors = lake.scan("vectors").collect()
@@ -93,7 +93,7 @@ def test_the_tables_it_reads_decide_and_nothing_else(lake: Lake) -> None:
         commit(lake, "vectors", Outcome(vectors))
 
 
-def test_a_recipe_of_every_selector(lake: Lake) -> None:
+def test_a_recipe_can_use_every_selector(lake: Lake) -> None:
     recipe = {
         "math": ("facility", "random"),
         "code": ("deita", "kcenter"),
@@ -106,8 +106,8 @@ def test_a_recipe_of_every_selector(lake: Lake) -> None:
         assert set(rows.filter(domain=domain)["selector"]) == set(names)
 
 
-def test_it_reads_texts_of_the_rows_it_takes_only(lake: Lake, tmp_path: Path) -> None:
-    """A text that cannot be had is missed for the rows of F alone."""
+def test_only_texts_of_chosen_rows_are_read(lake: Lake, tmp_path: Path) -> None:
+    """A missing text matters only for rows of F."""
     taken = f_of(lake, Settings()).rows.lazy().collect()["row_id"]
     rows = lake.scan("decontaminated").collect()
     bare = rows.with_columns(pl.when(pl.col("row_id").is_in(taken.implode())).then("messages"))
@@ -119,7 +119,7 @@ def test_it_reads_texts_of_the_rows_it_takes_only(lake: Lake, tmp_path: Path) ->
 
 
 class Letters:
-    """A vector of how often each letter stands in a text."""
+    """An embedder that counts the letters of a text."""
 
     width = 26
 
@@ -135,8 +135,8 @@ class Letters:
     def close(self) -> None: ...
 
 
-def test_in_the_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From files to F with a scripted engine; a second run makes nothing anew."""
+def test_the_graph_makes_f_from_files_and_reuses_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second run computes nothing."""
     settings = {"SHARDS": 1, "SCORING__EMBEDDER__MODEL": "letters", "FOUNDATION__MAX_SIMILARITY": 1}
     graph = Graph(tmp_path, monkeypatch, settings)
     records = [
@@ -161,7 +161,8 @@ def test_in_the_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for partition in lake.partitions(asset)
     }
     assert {"topics", "benchmark_vectors", "proximity", "inf_instruct_f"} <= set(made)
-    assert lake.scan("inf_instruct_f").collect().height == made["domain_budget"].measures["quota, all domains"] > 0  # type: ignore[union-attr]
+    quota = made["domain_budget"].measures["quota, all domains"]  # type: ignore[union-attr]
+    assert lake.scan("inf_instruct_f").collect().height == quota > 0  # type: ignore[operator]
     assert conservation(lake, "inf_instruct_f").is_empty()
     assert graph.make("inf_instruct_f") == []
     assert {

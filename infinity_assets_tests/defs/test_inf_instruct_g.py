@@ -1,4 +1,4 @@
-"""`inf_instruct_g` on a lake made by hand: it reads the rounds, the seeds, F and the benchmarks, and its books add up."""
+"""`inf_instruct_g` on a lake made by hand: it reads rounds, seeds, F and benchmarks, and its ledger adds up."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from infinity_assets.defs.chat.rounds import CONVERSED
 from infinity_assets.defs.registry import find
 from infinity_assets.invariants import INVARIANTS
 from infinity_assets.rows import schema
-from infinity_assets.rows.ids import with_row_ids
+from infinity_assets.rows.ids import add_row_ids
 from infinity_assets.settings import Settings
 from infinity_assets.settings.models import ModelSpec
 from infinity_assets_tests.defs.steps import outcome_of
@@ -24,7 +24,7 @@ ITEM = "Natalia sold clips to 48 of her friends in April, and then she sold half
 
 def rows(*turns: Turns, parent: str) -> pl.DataFrame:
     """Rows of `conversed`."""
-    made = with_row_ids(pl.DataFrame({"messages": conversations(*turns)})).with_columns(
+    made = add_row_ids(pl.DataFrame({"messages": conversations(*turns)})).with_columns(
         source=pl.lit("synthetic:m"), licence=pl.lit("MIT"), domain=pl.lit("chat"), language=pl.lit("en"), kind=pl.lit("conversation"),
         operation=pl.lit("answer"), round=pl.lit(1), parents=pl.lit([parent]), answer_score=pl.lit(4.0),
         turns=pl.col("messages").list.len() // 2,
@@ -33,7 +33,7 @@ def rows(*turns: Turns, parent: str) -> pl.DataFrame:
     return made.with_columns(**missing).select(pl.col(name).cast(dtype) for name, dtype in CONVERSED.items())
 
 
-def test_what_g_keeps_of_a_lake(tmp_path: Path) -> None:
+def test_g_keeps_good_rows_and_has_a_decision_for_each_dropped_row(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     seed: Turns = [("user", "Tell me of seeds."), ("assistant", prose(1))]
     of_f: Turns = [("user", "Tell me of moss."), ("assistant", prose(2))]
@@ -49,7 +49,7 @@ def test_what_g_keeps_of_a_lake(tmp_path: Path) -> None:
     made = rows(seed, of_f, two_turns, late_item, parent=parent)
     names = dict(
         zip(
-            with_row_ids(pl.DataFrame({"messages": conversations(seed, of_f, two_turns, late_item)}))["row_id"],
+            add_row_ids(pl.DataFrame({"messages": conversations(seed, of_f, two_turns, late_item)}))["row_id"],
             "sfti",
             strict=True,
         )
@@ -90,14 +90,14 @@ def test_what_g_keeps_of_a_lake(tmp_path: Path) -> None:
     assert "| in_foundation | 1 | 2 |" in outcome.charts["rules"]
 
 
-def test_only_the_embedded_model_has_terms_of_its_own_accord() -> None:
+def test_only_the_embedded_model_has_default_terms() -> None:
     assert ModelSpec().terms == "Apache-2.0"
     assert ModelSpec(model="org/model").terms == "unknown"
     assert ModelSpec(model="org/model", terms="MIT").terms == "MIT"
     assert ModelSpec(terms="MIT").identity == ModelSpec().identity
 
 
-def test_the_terms_of_the_generator_are_part_of_what_g_depends_on(monkeypatch) -> None:
+def test_g_depends_on_the_terms_of_the_generator(monkeypatch) -> None:
     def parts() -> list:
         return [str(part) for part in find("inf_instruct_g").settings(Settings())]
 

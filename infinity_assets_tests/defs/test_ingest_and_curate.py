@@ -1,4 +1,4 @@
-"""The Dagster layer without a model: sources come, change and go; shards may run in any order."""
+"""The Dagster layer without a model: added, changed and removed sources, and shards in any order."""
 
 import json
 import os
@@ -42,7 +42,7 @@ def with_sources(graph: Graph) -> Graph:
 
 @pytest.fixture
 def graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Graph:
-    """Two sources and a benchmark that nothing was made of yet."""
+    """Two sources and a benchmark, before any asset is made."""
     return with_sources(Graph(tmp_path, monkeypatch))
 
 
@@ -53,7 +53,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Graph:
 
 @pytest.fixture
 def made(finished: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Graph:
-    """The two sources and the benchmark, with everything up to `decontaminated` made."""
+    """The two sources and the benchmark, with all assets up to `decontaminated` made."""
     return finished.copy(tmp_path, monkeypatch)
 
 
@@ -67,7 +67,7 @@ def questions(graph: Graph, asset: str) -> list[str]:
     return sorted(turns[0]["content"] for turns in graph.rows(asset)["messages"])
 
 
-def test_a_new_a_changed_and_a_removed_source(graph: Graph) -> None:
+def test_new_changed_and_removed_sources_recompute_only_what_they_affect(graph: Graph) -> None:
     computed = graph.make("decontaminated")
     assert {"raw_pool[one]", "raw_pool[two]", "duplicates[all]"} <= set(computed)
     assert questions(graph, "deduped") == [
@@ -94,8 +94,8 @@ def test_a_new_a_changed_and_a_removed_source(graph: Graph) -> None:
     assert "What is tuff?" not in questions(graph, "decontaminated")
 
 
-def test_on_dagster_the_partitions_are_the_sources_and_nothing_is_made_twice(made: Graph) -> None:
-    """Dagster makes of the same folder what `make` made, and what a source that comes and goes asks for."""
+def test_on_dagster_the_partitions_are_the_sources_and_nothing_is_computed_twice(made: Graph) -> None:
+    """A run on Dagster reuses the assets of `make`, and computes what a new or removed source requires."""
 
     def partitions() -> set[str]:
         return set(made.instance.get_dynamic_partitions(SOURCES.name or ""))
@@ -117,8 +117,8 @@ def test_on_dagster_the_partitions_are_the_sources_and_nothing_is_made_twice(mad
     assert "What is tuff?" not in questions(made, "deduped")
 
 
-def test_an_asset_that_left_the_graph_is_not_counted(made: Graph) -> None:
-    """After the number of rounds was lowered, rows of `evolved_2` stayed in the funnel and in the stories of rows."""
+def test_rows_of_an_asset_that_left_the_graph_are_removed(made: Graph) -> None:
+    """With fewer rounds than before, rows of `evolved_2` must not stay in the funnel and in explanations."""
     key = StepKey(asset="evolved_2", partition="shard-00", code_version="1", settings_hash="", inputs={})
     made.lake.commit(key, Outcome(made.rows("deduped")), run_id="past", started=0.0)
     made.run("raw_pool")
@@ -126,32 +126,32 @@ def test_an_asset_that_left_the_graph_is_not_counted(made: Graph) -> None:
     assert "evolved_2" not in made.lake.assets()
 
 
-def test_a_touched_file_is_read_again_but_nothing_behind_it_is_made(made: Graph) -> None:
-    """What counts downstream is the content of the rows, not that they were written again."""
+def test_a_changed_file_with_equal_rows_recomputes_only_the_pool(made: Graph) -> None:
+    """Downstream assets depend on the content of the rows, not on when they were written."""
     file = made.data / "sources" / "one" / "rows.jsonl"
     file.write_text(file.read_text() + "\n")
     assert made.make("decontaminated") == ["raw_pool[one]"]
 
 
-def test_a_file_that_was_only_touched_makes_nothing_again(made: Graph) -> None:
+def test_a_touched_file_recomputes_nothing(made: Graph) -> None:
     os.utime(made.data / "sources" / "one" / "rows.jsonl", ns=(1, 1))
     assert made.make("decontaminated") == []
 
 
-def test_new_words_on_a_source_do_not_read_its_files_again(made: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_labels_in_source_yaml_do_not_read_the_files_again(made: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
     def raw_pool() -> pl.DataFrame:
         return made.rows("raw_pool", "one")
 
     before, yaml = raw_pool(), made.data / "sources" / "one" / "source.yaml"
     with monkeypatch.context() as patched:
-        patched.setattr(raw_pool_module, "read_source", None)  # whoever calls it fails
+        patched.setattr(raw_pool_module, "read_source", None)  # a call would fail
         yaml.write_text("licence: MIT\ndomain: math\nlanguage: nl\n")
         computed = made.make("decontaminated")
         assert ("raw_pool[one]" in computed, "raw_pool[two]" in computed) == (True, False)
         assert set(raw_pool().select("licence", "domain", "language").rows()) == {("MIT", "math", "nl")}
-        assert set(made.lake.book("origins", "raw_pool", "one").collect()["licence"]) == {"MIT"}
+        assert set(made.lake.ledger_table("origins", "raw_pool", "one").collect()["licence"]) == {"MIT"}
         assert set(questions(made, "decontaminated")) == {"What is a fjord?", "Why is snow white?", "What is basalt?"}
-        yaml.write_text("description: what was said is said no longer\n")
+        yaml.write_text("description: no labels\n")
         made.make("raw_pool")
         assert_frame_equal(raw_pool(), before)
     yaml.write_text("layout: openai\n")
@@ -159,7 +159,7 @@ def test_new_words_on_a_source_do_not_read_its_files_again(made: Graph, monkeypa
     assert raw_pool().is_empty()
 
 
-def test_what_is_beside_a_conversation_and_what_was_wrong_with_it_is_on_record(graph: Graph) -> None:
+def test_annotations_and_errors_of_records_are_in_the_ledger(graph: Graph) -> None:
     pair = {"prompt": "Which is older?", "chosen": "The lower layer.", "rejected": "The upper one."}
     (graph.data / "sources" / "one" / "pairs.jsonl").write_text(
         json.dumps(pair) + '\n{"title": "no layout has this"}\n'
@@ -179,14 +179,14 @@ def test_what_is_beside_a_conversation_and_what_was_wrong_with_it_is_on_record(g
 def test_shards_may_run_in_any_order(made: Graph, instance: dg.DagsterInstance) -> None:
     lake = made.lake
     before = {file: file.read_bytes() for file in sorted((lake.rows / "decontaminated").iterdir())}
-    job = build_defs({"lake": LakeResource(force=True)}).resolve_implicit_global_asset_job_def()
+    job = build_defs(resources={"lake": LakeResource(force=True)}).resolve_implicit_global_asset_job_def()
     selection = [dg.AssetKey("deduped"), dg.AssetKey("decontaminated")]
     for shard in ("shard-03", "shard-01", "shard-00", "shard-02"):
         assert job.execute_in_process(asset_selection=selection, partition_key=shard, instance=instance).success
     assert {file: file.read_bytes() for file in sorted((lake.rows / "decontaminated").iterdir())} == before
 
 
-def test_a_failure_is_one_sentence(graph: Graph) -> None:
+def test_a_failure_is_reported_in_one_sentence(graph: Graph) -> None:
     (graph.data / "sources" / "one" / "source.yaml").write_text("domain: cooking\n")
     _, faults = graph.run("decontaminated")
     assert [fault.asset for fault in faults] == ["raw_pool"]
@@ -195,8 +195,8 @@ def test_a_failure_is_one_sentence(graph: Graph) -> None:
     assert "\n" not in faults[0].sentence
 
 
-def test_globs_that_name_nothing_are_a_failure(graph: Graph) -> None:
-    """An empty source in the place of a full one would go by unseen."""
+def test_globs_without_a_match_are_a_failure(graph: Graph) -> None:
+    """Otherwise an empty source would silently replace a full one."""
     (graph.data / "sources" / "one" / "source.yaml").write_text("include: ['*.parquet']\n")
     with pytest.raises(
         InfinityError, match=re.escape("`include` in its source.yaml names no file of data (*.parquet)")
@@ -204,7 +204,7 @@ def test_globs_that_name_nothing_are_a_failure(graph: Graph) -> None:
         graph.make("raw_pool")
 
 
-def test_files_that_are_not_read_are_on_the_page(graph: Graph) -> None:
+def test_the_page_lists_files_that_are_not_read(graph: Graph) -> None:
     (graph.data / "sources" / "one" / "model.bin").write_bytes(b"x")
     graph.make("raw_pool")
     manifest = graph.manifest("raw_pool", "one")
@@ -212,7 +212,7 @@ def test_files_that_are_not_read_are_on_the_page(graph: Graph) -> None:
     assert "model.bin" in manifest.charts["not read"]
 
 
-def test_the_sensor_sees_new_changed_and_removed_sources(graph: Graph, instance: dg.DagsterInstance) -> None:
+def test_the_sensor_notices_new_changed_and_removed_sources(graph: Graph, instance: dg.DagsterInstance) -> None:
     def tick(cursor: str | None) -> tuple[object, str | None]:
         with dg.build_sensor_context(instance=instance, cursor=cursor, resources={"lake": LakeResource()}) as context:
             return watch_sources(context), context.cursor
@@ -237,10 +237,10 @@ def test_the_sensor_sees_new_changed_and_removed_sources(graph: Graph, instance:
     assert sources() == {"one", "two"}
 
 
-def test_the_sensor_starts_nothing_for_sources_of_which_everything_was_made(
+def test_the_sensor_starts_no_run_for_sources_of_the_last_run(
     graph: Graph, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever opened the UI after `infinity run` had the whole graph made again under the settings of the UI."""
+    """Opening the UI after `infinity run` must not make the whole graph again under the settings of the UI."""
 
     def tick(cursor: str | None = None) -> object:
         with dg.build_sensor_context(instance=instance, cursor=cursor, resources={"lake": LakeResource()}) as context:
@@ -257,7 +257,7 @@ def test_the_sensor_starts_nothing_for_sources_of_which_everything_was_made(
     assert isinstance(tick("with three"), dg.RunRequest), "since then the graph was made of other sources"
 
 
-def test_the_schedule_reads_everything(graph: Graph) -> None:
+def test_the_schedule_ingests_all_sources(graph: Graph) -> None:
     with (
         dg.instance_for_test() as instance,  # a schedule's context takes none that is in memory alone
         dg.build_schedule_context(instance=instance, resources={"lake": LakeResource()}) as context,
@@ -267,14 +267,14 @@ def test_the_schedule_reads_everything(graph: Graph) -> None:
     assert set(request.tags.values()) == {"one", "two"}
 
 
-def test_without_sources_the_sensor_asks_for_nothing(graph: Graph, instance: dg.DagsterInstance) -> None:
+def test_without_sources_the_sensor_starts_no_run(graph: Graph, instance: dg.DagsterInstance) -> None:
     Pool(sources=graph.data / "nowhere", benchmarks=graph.data / "nowhere").save(graph.data)
     with dg.build_sensor_context(instance=instance, resources={"lake": LakeResource()}) as context:
         assert isinstance(watch_sources(context), dg.SkipReason)
     assert register_sources(instance, Pool.load(graph.data), graph.lake) == ([], [])
 
 
-def test_a_source_that_is_not_understood_is_named_but_does_not_stop_the_run(graph: Graph) -> None:
+def test_a_source_with_unknown_layouts_is_named_but_does_not_stop_the_run(graph: Graph) -> None:
     graph.source("own", [{"ask": f"number {n}", "meta": {"note": f"reply to {n}"}} for n in range(30)])
     _, faults = graph.run("raw_pool")
     assert faults == []

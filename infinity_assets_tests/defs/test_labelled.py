@@ -1,4 +1,4 @@
-"""From what the tagger writes to the labels of every row, with a scripted tagger and an embedder that knows the words of the questions."""
+"""The tagger's forms and the labels of every row, with a scripted tagger and an embedder of the questions' words."""
 
 import json
 from collections.abc import Sequence
@@ -29,20 +29,22 @@ QUESTIONS = [f"Why does {word} number {at} {end}?" for word in SUBJECTS for at, 
 
 
 def answer(request: Request) -> Response:
-    """The tagger: labels by the subject, what each is lifted to, and Chinese names, of which one is none."""
+    """Answer as the tagger: labels by subject, their coarse abilities, and Chinese names, one of them not Chinese."""
     assert isinstance(request, GenerateRequest)
-    told, lifts = request.messages[-1]["content"], request.prompt.startswith("lift")
+    text_in, lifts = request.messages[-1]["content"], request.prompt.startswith("lift")
     for word, (labels, ability, name) in SUBJECTS.items():
-        if request.prompt.startswith("tag") and word in told:
+        if request.prompt.startswith("tag") and word in text_in:
             return Response(
                 text=json.dumps({"ability": labels}), finish_reason="stop", prompt_tokens=9, completion_tokens=9
             )
-        if not request.prompt.startswith("tag") and told.removeprefix("Label: ") in {label.lower() for label in labels}:
+        if not request.prompt.startswith("tag") and text_in.removeprefix("Label: ") in {
+            label.lower() for label in labels
+        }:
             text = (
                 json.dumps({"cate_ability": [ability]})
                 if lifts
                 else name
-                if told.endswith(labels[0])
+                if text_in.endswith(labels[0])
                 else f"{name}工作"
             )
             return Response(text=text, finish_reason="stop", prompt_tokens=9, completion_tokens=9)
@@ -50,7 +52,7 @@ def answer(request: Request) -> Response:
 
 
 class Subjects:
-    """A vector per subject; a text about none is unknown. Labels have vectors far from each other."""
+    """An embedder with a vector per subject. A text without a subject is unknown; vectors of labels are far apart."""
 
     width = 64
 
@@ -72,10 +74,10 @@ SETTINGS = {"SCORING__MAX_ROWS": 24, "LABELS__MIN_ROWS": 2, "SCORING__EMBEDDER__
 
 
 class Asked(Graph):
-    """The graph, and the engine that it asks."""
+    """The graph with a scripted engine."""
 
     def begin(self) -> ScriptedEngine:
-        """Let a new engine answer. Returns it."""
+        """Use a new engine, and return it."""
         engine = ScriptedEngine(answer)
         self.use(EnginePool(Path("nowhere"), lambda spec, models: engine, lambda spec, models: Subjects()))
         return engine
@@ -97,7 +99,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Asked:
 
 @pytest.fixture
 def graph(finished: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Asked:
-    """The graph after everything up to `labelled` was made."""
+    """The graph with all assets up to `labelled` made."""
     return finished.copy(tmp_path, monkeypatch, SETTINGS)
 
 
@@ -111,7 +113,7 @@ def subject(row: dict) -> str | None:
     return next((word for word in SUBJECTS if word in row["question"]), None)
 
 
-def test_every_row_has_labels_or_says_why_not(graph: Asked) -> None:
+def test_every_row_has_labels_or_a_reason(graph: Asked) -> None:
     lake = graph.lake
     asked = lake.scan("decontaminated").select("row_id", question=conversation.instruction()).collect()
     table = lake.scan("labelled").collect().join(asked, on="row_id")
@@ -169,7 +171,7 @@ def test_without_spreading_only_the_sample_has_labels(graph: Asked, monkeypatch:
     assert set(table.filter(pl.col("label_source").is_null())["label_error"]) >= {"not_sampled"}
 
 
-def test_what_is_said_by_hand_goes_before_the_model(graph: Asked) -> None:
+def test_overrides_by_hand_take_precedence_over_the_model(graph: Asked) -> None:
     lake, engine = graph.lake, graph.begin()
     (lake.data / "labels.yaml").write_text(
         "sums: {label_zh: 数学, cate_ability: [mathematics, problem solving]}\nkitchen work: {into: baking}\n"
@@ -197,8 +199,8 @@ def test_a_frozen_vocabulary_stays_and_new_labels_are_candidates(graph: Asked, m
     lake = graph.lake
     graph.begin()
     assert "4 labels" in infinity("freeze", "v1")
-    assert "is there already" in infinity("freeze", "v1", status=1)
-    assert set(vocabularies.how(lake.data, "v1")) == {"labels", "tagger", "label_forms", "tag_vocabulary"}
+    assert "exists already" in infinity("freeze", "v1", status=1)
+    assert set(vocabularies.provenance(lake.data, "v1")) == {"labels", "tagger", "label_forms", "tag_vocabulary"}
     before = lake.scan("tag_vocabulary").collect()
     rows = lake.scan("labelled").collect()
     monkeypatch.setenv("INFINITY_LABELS__VOCABULARY", "v1")
@@ -233,7 +235,7 @@ def _fault(monkeypatch: pytest.MonkeyPatch, name: str, lake: Lake) -> str:
     return ""
 
 
-def test_before_the_first_run_the_commands_say_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_before_the_first_run_the_commands_name_the_next_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INFINITY_DATA", str(tmp_path))
     for command in (["list"], ["candidates"], ["show", "x"], ["freeze", "v1"]):
         assert "infinity run --until" in infinity(*command, status=1)

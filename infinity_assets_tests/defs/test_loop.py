@@ -1,6 +1,4 @@
-"""The weak-domain loop over runs: a scripted model that gets better, a proxy that is named and not trained, and budgets that stand when nothing
-is new.
-"""
+"""The weak-domain loop over several runs, with a scripted model that improves and a folder in place of a proxy."""
 
 import json
 import math
@@ -39,7 +37,7 @@ HUMANEVAL = {
 
 
 class Pupil:
-    """Solves the first so many of the sums, by their number; chooses A; writes one program; everything else is short."""
+    """A scripted model that solves the first `knows` sums, chooses A, writes one program, and else answers briefly."""
 
     def __init__(self) -> None:
         self.knows = 0
@@ -78,7 +76,7 @@ class Pupil:
 
 
 class Trial:
-    """A small data folder, and the assets of the loop over it, without the graph around them."""
+    """A small data folder with the assets of the loop alone."""
 
     def __init__(self, graph: Graph):
         self.graph, self.data, self.lake, self.pupil = graph, graph.data, graph.lake, Pupil()
@@ -86,24 +84,24 @@ class Trial:
         graph.use(self.engine.pool())
 
     def commit(self, asset: str, rows: pl.DataFrame) -> None:
-        """Rows of an asset that is not part of the loop."""
+        """Commit rows of an asset outside the loop."""
         self.lake.commit(
             StepKey(asset=asset, partition=ALL, code_version="1", settings_hash="", inputs={}), Outcome(rows), "r", 0.0
         )
 
-    def materialise(self, asset: str, force: bool) -> None:
-        """One asset, as a run makes it."""
+    def materialize_one(self, asset: str, force: bool) -> None:
+        """Materialize an asset like a run does."""
         list(materialize(find(asset), self.lake, Pool.load(self.data), self.graph.models, [ALL], uuid4().hex, force))
 
     def run(self, until: str = "domain_budget", force: bool = False) -> pl.DataFrame:
-        """The budget after a run. F holds the rows that come first, by quota."""
-        self.materialise("domain_scores", force)
-        self.materialise("domain_budget", force)
+        """Make the budget and return it. F holds the first rows of each domain, by quota."""
+        self.materialize_one("domain_scores", force)
+        self.materialize_one("domain_budget", force)
         budget = self.lake.scan("domain_budget").collect()
         if until == "proxy":
             rows = self.lake.scan("decontaminated").collect().join(budget.select("domain", "quota"), on="domain")
             self.commit("inf_instruct_f", rows.filter(pl.int_range(pl.len()).over("domain") < pl.col("quota")))
-            self.materialise("proxy", force)
+            self.materialize_one("proxy", force)
         return budget
 
     def scores(self) -> dict[tuple[str, str], dict]:
@@ -146,7 +144,7 @@ def of(budget: pl.DataFrame, domain: str) -> dict:
     return budget.filter(pl.col("domain") == domain).row(0, named=True)
 
 
-def test_a_turn_from_scores(trial: Trial) -> None:
+def test_new_scores_lead_to_a_turn(trial: Trial) -> None:
     trial.pupil.knows = 5
     budget, scores = trial.run(), trial.scores()
     sums = scores["tested", "gsm8k_test"]
@@ -170,7 +168,7 @@ def test_a_turn_from_scores(trial: Trial) -> None:
     assert of(budget, "chat")["factor"] == 1.0
 
 
-def test_what_is_not_new_makes_no_turn(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unchanged_scores_lead_to_no_turn(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     trial.pupil.knows = 5
     first = trial.run()
     made = trial.lake.manifest("domain_budget")
@@ -190,7 +188,7 @@ def test_what_is_not_new_makes_no_turn(trial: Trial, monkeypatch: pytest.MonkeyP
     )
 
 
-def test_without_evaluation_the_shares_are_those_of_the_settings(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_evaluation_the_settings_decide_the_shares(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INFINITY_FOUNDATION__LOOP__ITEMS", "0")
     budget = trial.run()
     assert trial.engine.asked == []
@@ -204,8 +202,8 @@ def test_without_evaluation_the_shares_are_those_of_the_settings(trial: Trial, m
     assert of(budget, "math")["reason"] == "share of the domain"
 
 
-def test_two_turns_with_a_proxy(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The training itself is another test's: here a folder stands for the weights."""
+def test_the_proxy_of_a_run_is_evaluated_in_the_next(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder stands in for the weights; other tests cover the training."""
     trained = []
 
     def train(rows, settings, base, folder, progress) -> training.Trained:
@@ -246,9 +244,7 @@ def test_two_turns_with_a_proxy(trial: Trial, monkeypatch: pytest.MonkeyPatch) -
         assert word in said.output
 
 
-def test_results_of_lm_evaluation_harness_take_the_place_of_the_evaluator(
-    trial: Trial, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_results_of_lm_evaluation_harness_replace_the_evaluator(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     results = trial.data / "results_1.json"
     results.write_text(
         json.dumps({"results": {"gsm8k": {"exact_match,strict-match": 0.5, "exact_match_stderr,strict-match": 0.01}}})
@@ -262,14 +258,14 @@ def test_results_of_lm_evaluation_harness_take_the_place_of_the_evaluator(
 
 
 def test_the_loop_can_be_restarted(trial: Trial) -> None:
-    assert "No budget was made yet" in CliRunner().invoke(main, ["loop"]).output
+    assert "There is no budget yet" in CliRunner().invoke(main, ["loop"]).output
     trial.run()
     trial.pupil.knows = 3
     assert CliRunner().invoke(main, ["loop", "--restart"], catch_exceptions=False).exit_code == 0
     assert set(trial.run()["turn"]) == {1}
 
 
-def test_a_plan_asks_about_a_sample_of_the_items_and_trains_nothing(
+def test_a_plan_evaluates_a_sample_of_the_items_and_trains_nothing(
     trial: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("INFINITY_FOUNDATION__LOOP__PROXY__ENABLED", "true")

@@ -1,4 +1,4 @@
-"""`preferences`: a pair for every row with a rejected answer that G holds, or that a row of G was made of."""
+"""`preferences`: a pair for every row with a rejected answer that is in G or is the parent of a row of G."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from infinity_assets.defs.chat.preferences import PREFERENCES
 from infinity_assets.defs.chat.rounds import ANSWERED
 from infinity_assets.defs.partitions import ROUNDS
 from infinity_assets.defs.registry import in_round
-from infinity_assets.rows.ids import with_row_ids
+from infinity_assets.rows.ids import add_row_ids
 from infinity_assets.settings import Settings
 from infinity_assets.settings.chat import Answering, Chat
 from infinity_assets.settings.models import Models, RewardSpec
@@ -28,7 +28,7 @@ ROWS = st.lists(
     min_size=1,
     max_size=8,
 )
-"""Per row of `answered`: the score of its rejected answer and what gave it, and what became of the row."""
+"""Rows of `answered`: score and scorer of the rejected answer, and whether the row is in G."""
 
 
 def commit(lake: Lake, asset: str, rows: pl.DataFrame) -> None:
@@ -38,7 +38,7 @@ def commit(lake: Lake, asset: str, rows: pl.DataFrame) -> None:
 
 
 def answered_rows(listed: list) -> pl.DataFrame:
-    rows = with_row_ids(
+    rows = add_row_ids(
         conversations(*([("user", f"Question {n}?"), ("assistant", "Best.")] for n in range(len(listed)))).to_frame()
     )
     worst = [None if low is None else {"answer": "Worst.", "score": low[0], "by": low[1]} for low, _ in listed]
@@ -57,7 +57,7 @@ def answered_rows(listed: list) -> pl.DataFrame:
 
 
 def pairs_of(folder: Path, listed: list, least: float = 0.0) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The pairs, and the rows that they are of."""
+    """Return the pairs and the rows of `answered`."""
     lake, rows = Lake(folder), answered_rows(listed)
     for number in ROUNDS:
         commit(lake, in_round("answered", number), rows if number == 1 else rows.clear())
@@ -74,7 +74,9 @@ def pairs_of(folder: Path, listed: list, least: float = 0.0) -> tuple[pl.DataFra
 
 @settings(max_examples=examples(30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(listed=ROWS, least=st.sampled_from([0.0, 0.5, 1.0]))
-def test_pairs(tmp_path_factory: pytest.TempPathFactory, listed: list, least: float) -> None:
+def test_every_rejected_answer_of_g_with_a_margin_gives_a_pair(
+    tmp_path_factory: pytest.TempPathFactory, listed: list, least: float
+) -> None:
     pairs, rows = pairs_of(tmp_path_factory.mktemp("lake"), listed, least)
     assert pairs.schema == PREFERENCES
     best = {"judge": 3.0, "reward": 4.0}

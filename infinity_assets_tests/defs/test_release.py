@@ -1,4 +1,4 @@
-"""`release` on a lake made by hand: what the card and the files say."""
+"""`release` on a lake made by hand: the dataset card and the files."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ from infinity_assets_tests.frames import conversations
 LABELS = {name: pl.lit(None, pl.List(pl.String)) for name in ("cate_ability", "ability")}
 
 
-def test_the_card_says_who_made_g_and_under_which_terms(tmp_path: Path) -> None:
+def test_the_card_names_the_models_of_g_and_their_terms(tmp_path: Path) -> None:
     assert conversed
     assert final
     lake = lakes.make(tmp_path)
@@ -57,7 +57,7 @@ def test_the_card_says_who_made_g_and_under_which_terms(tmp_path: Path) -> None:
     assert len(outcome.artefacts) == 8
 
 
-def test_pairs_under_a_denied_licence_stay_out(tmp_path: Path) -> None:
+def test_pairs_with_a_denied_licence_are_left_out(tmp_path: Path) -> None:
     messages = conversations(*([("user", "q"), ("assistant", answer)] for answer in "abc"))
     pairs = pl.DataFrame(
         {"row_id": ["2", "1", "3"], "licence": ["MIT", "MIT", "CC-BY-NC-4.0"], "prompt": "q", "chosen": messages}

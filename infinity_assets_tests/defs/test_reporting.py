@@ -1,4 +1,4 @@
-"""What Dagster's instance is told of materializations: data versions by partition, finished partitions of a failed range, stale marks, rows."""
+"""Materializations on Dagster's instance: data versions, partial failures, stale marks, and rows on pages."""
 
 from dataclasses import replace
 from functools import partial
@@ -39,13 +39,15 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Graph:
 
 @pytest.fixture
 def graph(finished: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Graph:
-    """A data folder with everything up to `matches`, which Dagster knows nothing of."""
+    """A data folder with all assets up to `matches`, made without Dagster."""
     return finished.copy(tmp_path, monkeypatch)
 
 
 def run(graph: Graph, *assets: str, force: bool = False, fails: bool = False) -> None:
     """Materialize all shards of assets in one run."""
-    job = build_defs({"lake": LakeResource(data=str(graph.data), force=force)}).resolve_implicit_global_asset_job_def()
+    job = build_defs(
+        resources={"lake": LakeResource(data=str(graph.data), force=force)}
+    ).resolve_implicit_global_asset_job_def()
     result = job.execute_in_process(
         asset_selection=[dg.AssetKey(asset) for asset in assets],
         tags=whole_range(SHARD_NAMES),
@@ -56,9 +58,12 @@ def run(graph: Graph, *assets: str, force: bool = False, fails: bool = False) ->
 
 
 def versions(graph: Graph, asset: str) -> dict[str, str]:
-    """The data version that Dagster has of each partition."""
-    found = graph.instance.fetch_materializations(dg.AssetKey(asset), limit=1000).records
-    return {record.partition_key: (record.asset_materialization.tags or {})[DATA_VERSION] for record in reversed(found)}
+    """Return Dagster's data version of each partition."""
+    found: dict[str, str] = {}
+    for record in reversed(graph.instance.fetch_materializations(dg.AssetKey(asset), limit=1000).records):
+        assert record.asset_materialization
+        found[str(record.partition_key)] = (record.asset_materialization.tags or {})[DATA_VERSION]
+    return found
 
 
 def test_every_partition_of_a_range_has_the_data_version_of_its_rows(graph: Graph) -> None:
@@ -71,13 +76,13 @@ def test_every_partition_of_a_range_has_the_data_version_of_its_rows(graph: Grap
 
 
 def status(graph: Graph, asset: str, partition: str) -> StaleStatus:
-    """What the UI shows of a partition."""
+    """Return the stale status of a partition in the UI."""
     return get_stale_status_resolver(graph.instance, build_defs().resolve_asset_graph().assets_defs).get_status(
         dg.AssetKey(asset), partition
     )
 
 
-def test_a_partition_is_stale_only_if_the_rows_that_it_reads_have_changed(graph: Graph) -> None:
+def test_a_partition_is_stale_only_if_its_input_rows_have_changed(graph: Graph) -> None:
     run(graph, "deduped")
     run(graph, "matches")
     assert {status(graph, "matches", shard) for shard in SHARD_NAMES} == {StaleStatus.FRESH}
@@ -90,7 +95,7 @@ def test_a_partition_is_stale_only_if_the_rows_that_it_reads_have_changed(graph:
     assert {name for name in SHARD_NAMES if status(graph, "matches", name) is StaleStatus.STALE} == changed
 
 
-def test_another_setting_makes_stale_what_depends_on_it(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_setting_makes_dependent_assets_stale(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
     named = {registered.asset: registered for registered in registry.needed_by("decontaminated")}
     before = {asset: settings_version(registered, Settings()) for asset, registered in named.items()}
     monkeypatch.setenv("INFINITY_DECONTAMINATION__NGRAM", "11")
@@ -100,9 +105,7 @@ def test_another_setting_makes_stale_what_depends_on_it(graph: Graph, monkeypatc
     assert {asset: defined[asset] for asset in before} == before
 
 
-def test_of_a_range_that_fails_the_finished_partitions_are_materialized(
-    graph: Graph, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_finished_partitions_of_a_failed_range_are_materialized(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
     deduped = registry.find("deduped")
 
     def fail(step: Step) -> Outcome:
@@ -119,7 +122,7 @@ def failing(registered: registry.Registered, _: registry.Registered, *arguments:
     return materialize(registered, *arguments)
 
 
-def test_ten_rows_are_on_the_page_with_the_command_that_shows_more(graph: Graph) -> None:
+def test_the_page_shows_ten_rows_and_the_command_for_more(graph: Graph) -> None:
     run(graph, "deduped")
     record = graph.instance.fetch_materializations(dg.AssetKey("deduped"), limit=1).records[0]
     assert record.asset_materialization

@@ -1,4 +1,4 @@
-"""`scored` with a scripted engine: every score is a finite number, or null with its reason."""
+"""`scored` with a scripted engine: every score is a finite number, or null with a reason."""
 
 import json
 import math
@@ -32,9 +32,9 @@ REASONS = {
 
 
 def answer(request) -> Response:
-    """The judge gives no log-probabilities for bread; moles make every number infinite, and the zip none."""
-    told = str(request)
-    odd = math.inf if "moles eat" in told else math.nan if "invented the zip" in told else None
+    """Answer without log-probabilities about bread, with infinite numbers about moles, and with NaN about the zip."""
+    text = str(request)
+    odd = math.inf if "moles eat" in text else math.nan if "invented the zip" in text else None
     match request:
         case RewardRequest():
             return Response(reward=-2.5 if odd is None else odd, prompt_tokens=3)
@@ -44,7 +44,7 @@ def answer(request) -> Response:
             )
         case GenerateRequest(choices=None):
             return Response(text=json.dumps({"ability": ["some label"]}), finish_reason="stop")
-    shares = None if "does bread rise" in told else tuple([math.log(0.2)] * 5 if odd is None else [odd] * 5)
+    shares = None if "does bread rise" in text else tuple([math.log(0.2)] * 5 if odd is None else [odd] * 5)
     return Response(text="4", finish_reason="stop", prompt_tokens=3, completion_tokens=1, choice_logprobs=shares)
 
 
@@ -60,7 +60,7 @@ def graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Graph:
 
 
 def scored(graph: Graph) -> tuple[pl.DataFrame, list]:
-    """The table by question, and what was asked."""
+    """Return the table sorted by question, and the requests."""
     engine = ScriptedEngine(answer)
     graph.use(engine.pool())
     graph.make("scored")
@@ -88,7 +88,7 @@ def test_a_score_is_finite_or_null_with_a_reason(graph: Graph, monkeypatch: pyte
     assert all(len(request.messages) == 2 for request in rewarded), "the whole conversation"
 
 
-def test_rewards_are_of_the_sample_and_of_a_model_that_is_named(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rewards_need_a_reward_model_and_cover_the_sample(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
     table, _ = scored(graph)
     assert set(table["reward_error"]) == {"no_reward_model"}
     monkeypatch.setenv("INFINITY_MODELS__REWARD__MODEL", "scripted")

@@ -1,4 +1,4 @@
-"""`seed_selected`, `tuned` and `loss_after` on a small lake: a folder stands for the trained weights, and a script for what they say."""
+"""`seed_selected`, `tuned` and `loss_after` on a small lake, with a folder for weights and a scripted engine."""
 
 import json
 from collections.abc import Callable
@@ -38,23 +38,23 @@ ON = Proxy(enabled=True, rows=10)
 
 
 ENGINES: list[EnginePool] = []
-"""The engines of the test that runs."""
+"""The engines of the running test."""
 
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
-    """Of three rows two have scores and labels by the model; of five one has no vector; the last is an instruction."""
+    """A lake where two of three rows have scores and labels, one of five no vector, and the last is an instruction."""
     made, rng = Lake(tmp_path), np.random.default_rng(0)
     turns = [[("user", f"Question {n}: how high?"), ("assistant", f"Some {n} metres.")] for n in range(ROWS - 1)]
     rows = pool(
         *((f"source {n % 2}", "a.json", n, turn) for n, turn in enumerate([*turns, [("user", "How deep is it?")]]))
     )
     number = rows["position"].to_numpy()
-    told = (number % 3 > 0) & (number < ROWS - 1)
-    losses = pl.Series(np.where(told, 1 + number % 7, np.nan), nan_to_null=True)
+    labelled = (number % 3 > 0) & (number < ROWS - 1)
+    losses = pl.Series(np.where(labelled, 1 + number % 7, np.nan), nan_to_null=True)
     labels = [
         [f"label {n % 9}", "common", "third"][: 1 + n % 3] if known else None
-        for n, known in zip(number, told, strict=True)
+        for n, known in zip(number, labelled, strict=True)
     ]
     vectors = [None if n % 5 == 0 else v.tolist() for n, v in zip(number, rng.normal(size=(ROWS, WIDTH)), strict=True)]
     tables = {
@@ -63,10 +63,12 @@ def lake(tmp_path: Path) -> Lake:
         "scored": rows.select("row_id", loss=losses, ifd=losses / 10, depth=losses * 2),
         "labelled": rows.select(
             "row_id", cate_ability=pl.lit(["other"]), ability=pl.Series(labels, dtype=pl.List(pl.String)),
-            label_source=pl.Series(["model" if known else None for known in told]),
+            label_source=pl.Series(["model" if known else None for known in labelled]),
         ),
         "vectors": rows.select("row_id", vector=pl.Series(vectors, dtype=pl.Array(pl.Float16, WIDTH))),
-        "tag_vocabulary": pl.DataFrame({"label": [*(f"label {n}" for n in range(9)), "common"], "rows": [*range(1, 10), 30]}),
+        "tag_vocabulary": pl.DataFrame(
+            {"label": [*(f"label {n}" for n in range(9)), "common"], "rows": [*range(1, 10), 30]}
+        ),
     }  # fmt: skip
     for asset, table in tables.items():
         commit(made, asset, Outcome(table))
@@ -80,14 +82,14 @@ def settings_with(**changed: object) -> Settings:
 
 
 def made(lake: Lake, asset: str, settings: Settings) -> Outcome:
-    """What an asset's function makes of the lake, committed."""
+    """Make an asset and commit the outcome."""
     outcome = outcome_of(asset, lake, settings, engines=ENGINES[-1] if ENGINES else None)
     commit(lake, asset, outcome)
     return outcome
 
 
 def picked(lake: Lake, settings: Settings) -> Outcome:
-    """Everything up to the seeds."""
+    """Make `tuned`, `loss_after` and the seeds."""
     for asset in ("tuned", "loss_after"):
         made(lake, asset, settings)
     return made(lake, "seed_selected", settings)
@@ -98,7 +100,7 @@ Trained = list[tuple[pl.DataFrame, Path]]
 
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> Trained:
-    """What was trained on, and where it was to go."""
+    """The rows and the folder of each training."""
     calls: Trained = []
 
     def train(rows: pl.DataFrame, settings: Proxy, base: Path, folder: Path, progress: Callable) -> proxy.Trained:
@@ -114,7 +116,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> Trained:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[ModelSpec, ScriptedEngine]]:
-    """The engines that were opened. After training, a loss is 0.5 for an even number of metres and 3 for an odd one; 7 metres fail."""
+    """The opened engines. After training, the loss is 0.5 for even numbers of metres, 3 for odd ones; 7 metres fail."""
     opened: list[tuple[ModelSpec, ScriptedEngine]] = []
 
     def answer(request: object) -> Response:
@@ -132,14 +134,14 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[ModelSpec, ScriptedEngi
     return opened
 
 
-def test_every_row_is_a_seed_or_has_its_reason(lake: Lake, asked: list) -> None:
+def test_every_row_is_a_seed_or_has_a_reason(lake: Lake, asked: list) -> None:
     outcome = picked(lake, settings_with(max_seeds=12, grid=4))
     assert conservation(lake, "seed_selected").is_empty()
     assert unique(lake, "seed_selected").is_empty()
     rows = lake.scan("seed_selected").collect()
     assert rows.columns == [*schema.ROW, *CRITERIA, "vetoed", "cate_ability", "ability"]
     assert (rows.height, rows["messages"].null_count()) == (12, 0)
-    decided = lake.book("decisions", "seed_selected").collect()
+    decided = lake.ledger_table("decisions", "seed_selected").collect()
     assert sorted(decided["row_id"]) == sorted(lake.scan("decontaminated").collect()["row_id"])
     chosen = decided.filter(verdict="chosen")
     assert sorted(chosen["row_id"]) == rows["row_id"].to_list()
@@ -182,14 +184,14 @@ def test_seeds_are_replayed_in_f(lake: Lake, asked: list) -> None:
     assert found.filter("is_seed")["row_id"].to_list() == seeds["row_id"].to_list()
 
 
-def test_off_nothing_is_trained(lake: Lake, trained: Trained, asked: list) -> None:
+def test_nothing_is_trained_if_training_is_off(lake: Lake, trained: Trained, asked: list) -> None:
     settings = settings_with()
     assert made(lake, "tuned", settings).measures == {"training": "off: chat.seeds.tuned.enabled is false"}
     assert made(lake, "loss_after", settings).rows.lazy().collect().is_empty()
     assert (trained, asked) == ([], [])
 
 
-def test_the_loss_after_training(lake: Lake, trained: Trained, asked: list) -> None:
+def test_the_fall_of_the_loss_selects_and_vetoes_seeds(lake: Lake, trained: Trained, asked: list) -> None:
     settings = settings_with(tuned=ON, small_drop_share=0.2, veto_sigma=0.5, max_seeds=ROWS)
     outcome = picked(lake, settings)
     [(sample, folder)] = trained
@@ -211,7 +213,7 @@ def test_the_loss_after_training(lake: Lake, trained: Trained, asked: list) -> N
         .with_columns(fell=pl.col("loss") - pl.col("loss_after"))
     )
     least = fell.sort("fell", "row_id").head(int(fell.height * 0.2))["row_id"]
-    decided = lake.book("decisions", "seed_selected").collect()
+    decided = lake.ledger_table("decisions", "seed_selected").collect()
     for reason in decided.filter(pl.col("row_id").is_in(least.implode()))["reason"]:
         assert "small_loss_drop" in reason
     limit = fell["fell"].mean() + 0.5 * fell["fell"].std()  # type: ignore[operator]
@@ -222,7 +224,7 @@ def test_the_loss_after_training(lake: Lake, trained: Trained, asked: list) -> N
     assert conservation(lake, "seed_selected").is_empty()
 
 
-def test_other_weights_take_the_place_of_those_before(lake: Lake, trained: Trained, asked: list) -> None:
+def test_new_weights_replace_the_old_ones(lake: Lake, trained: Trained, asked: list) -> None:
     made(lake, "tuned", settings_with(tuned=ON))
     made(lake, "tuned", settings_with(tuned=ON.model_copy(update={"seed": 1})))
     assert [entry.name for entry in (lake.data / "tuned").iterdir()] == [trained[1][1].name]
@@ -236,7 +238,7 @@ def test_a_scorer_on_a_server_cannot_be_trained(lake: Lake, trained: Trained, as
         made(lake, "tuned", settings.model_copy(update={"models": away}))
 
 
-def test_a_plan_trains_nothing_and_goes_on_without(
+def test_a_plan_trains_nothing_and_works_without_weights(
     lake: Lake, trained: Trained, asked: list, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = settings_with(tuned=ON, max_seeds=12)

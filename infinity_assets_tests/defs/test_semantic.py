@@ -1,4 +1,4 @@
-"""Embeddings and what is made of them, through the graph, with an embedder that knows a few words."""
+"""`embeddings`, `neighbours` and `paraphrases` in the graph, with an embedder of a small vocabulary."""
 
 import shutil
 from collections.abc import Callable
@@ -35,7 +35,7 @@ At = Callable[[str], Graph]
 
 @pytest.fixture
 def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> At:
-    """The graph in a folder of that name, with an embedder for what is asked for."""
+    """A function that opens a graph with a small embedder in a named folder."""
 
     def opened(name: str) -> Graph:
         graph = Graph(
@@ -54,14 +54,14 @@ def asked(questions: list[str]) -> list[dict[str, str]]:
 
 
 def make(graph: Graph, *sources: str, until: str = "neighbours", force: bool = False) -> list[str]:
-    """Make an asset after some sources have come."""
+    """Add sources and make an asset."""
     for source in sources:
         graph.source(source, asked(QUESTIONS[source]))
     return graph.make(until, force)
 
 
 def prompts(graph: Graph) -> set[frozenset[str]]:
-    """The pairs of `neighbours`, by what is asked."""
+    """Return the pairs of `neighbours` as pairs of questions."""
     lake = graph.lake
     rows = pl.concat(
         [lake.scan("fingerprints").select("row_id", "content_hash"), lake.scan("raw_pool").select("row_id")],
@@ -73,8 +73,8 @@ def prompts(graph: Graph) -> set[frozenset[str]]:
 
 
 @pytest.mark.parametrize("order", [("one", "two", "late", "again"), ("late", "again", "two", "one")])
-def test_sources_added_one_after_the_other_give_what_all_at_once_give(at: At, order: tuple[str, ...]) -> None:
-    """Whatever their names: one that sorts before the others brings its own vectors of what they have in common."""
+def test_sources_added_one_by_one_give_the_same_pairs_as_all_at_once(at: At, order: tuple[str, ...]) -> None:
+    """The names must not matter: a source that sorts first brings its own vectors of common contents."""
     slow = at("slow")
     for source in order:
         computed = make(slow, source)
@@ -92,7 +92,7 @@ def test_sources_added_one_after_the_other_give_what_all_at_once_give(at: At, or
     assert slow.lake.rows_file("neighbours").read_bytes() == at_once
 
 
-def test_a_source_that_is_gone_takes_its_pairs_along(at: At) -> None:
+def test_removing_a_source_removes_its_pairs(at: At) -> None:
     more = at("more")
     make(more, "one", "two", "late")
     shutil.rmtree(more.data / "sources" / "late")
@@ -102,7 +102,7 @@ def test_a_source_that_is_gone_takes_its_pairs_along(at: At) -> None:
     assert more.rows("neighbours").equals(less.rows("neighbours"))
 
 
-def test_another_threshold_embeds_and_compares_nothing(at: At, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_threshold_embeds_and_compares_nothing(at: At, monkeypatch: pytest.MonkeyPatch) -> None:
     graph = at("here")
     make(graph, "one", "two")
     monkeypatch.setenv("INFINITY_DEDUP__SEMANTIC__THRESHOLD", "0.85")
@@ -142,7 +142,7 @@ def test_a_killed_run_loses_one_batch(at: At, monkeypatch: pytest.MonkeyPatch) -
     assert graph.rows("embeddings").equals(alone.rows("embeddings"))
 
 
-def test_what_the_embedder_cannot_read_is_not_judged(at: At) -> None:
+def test_contents_that_the_embedder_cannot_read_are_not_judged(at: At) -> None:
     graph = at("here")
     make(graph, "late")
     rows = graph.rows("embeddings")
@@ -150,7 +150,7 @@ def test_what_the_embedder_cannot_read_is_not_judged(at: At) -> None:
     assert rows.select((pl.col("answer").is_null() == pl.col("facts").is_null()).all()).item()
 
 
-def test_unless_it_is_asked_for_nothing_is_embedded(at: At, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_embedded_by_default(at: At, monkeypatch: pytest.MonkeyPatch) -> None:
     graph = at("here")
     monkeypatch.setenv("INFINITY_DEDUP__SEMANTIC__ENABLED", "false")
     monkeypatch.setattr(embeddings.Step, "inference", lambda step: pytest.fail("a model was asked for"))
@@ -171,10 +171,10 @@ def test_paraphrases_of_benchmark_items_are_listed(at: At, monkeypatch: pytest.M
     )
     assert set(questions[:2]) == {"why is snow white", "why is the snow white"}
     assert set(found["item_id"]) == {"exam#0"}
-    assert "to be read" in graph.manifest("paraphrases").charts
+    assert "to be reviewed" in graph.manifest("paraphrases").charts
 
 
-def test_with_no_benchmark_the_list_is_empty(at: At) -> None:
+def test_without_benchmarks_there_are_no_paraphrases(at: At) -> None:
     graph = at("here")
     make(graph, "one", until="paraphrases")
     assert graph.rows("paraphrases").is_empty()

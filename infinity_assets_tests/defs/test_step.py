@@ -1,4 +1,4 @@
-"""Tests of the step around an asset's own function: it reuses, makes again, and removes what is no longer defined."""
+"""Materialization of partitions: reuse, forced runs, and removal of undefined partitions."""
 
 from pathlib import Path
 
@@ -19,14 +19,14 @@ def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
 
 
 def run(lake: Lake, force: bool = False) -> bool:
-    """Materialise an asset that reads no other, and return whether its rows were reused."""
+    """Materialize an asset without inputs, and return whether its rows were reused."""
     resources = {"lake": LakeResource(data=str(lake.data), force=force), "models": ModelsResource()}
     result = dg.materialize([allowed], resources=resources)
     (event,) = result.asset_materializations_for_node("allowed")
     return bool(event.metadata["reused"].value)
 
 
-def test_what_is_unchanged_is_reused_unless_the_run_is_forced(lake: Lake) -> None:
+def test_unchanged_partitions_are_reused_unless_the_run_is_forced(lake: Lake) -> None:
     assert [run(lake), run(lake), run(lake, force=True)] == [False, True, False]
 
 

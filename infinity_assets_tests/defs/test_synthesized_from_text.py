@@ -1,4 +1,4 @@
-"""`synthesized_from_text` with a scripted engine: what is asked in which round, what becomes of every text, and how it joins the pool."""
+"""`synthesized_from_text` with a scripted engine: rounds, decisions on texts, and the way into the pool."""
 
 import json
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import pytest
 from infinity_assets.catalog.explain import explain
 from infinity_assets.catalog.views import connect
 from infinity_assets.defs.checks import check_lake
-from infinity_assets.inference.requests import CompleteRequest, Request, Response, failed
+from infinity_assets.inference.requests import CompleteRequest, Request, Response, make_failure
 from infinity_assets.settings.models import Calls
 from infinity_assets_tests.defs.graph import Graph
 from infinity_assets_tests.inference.doubles import ScriptedEngine
@@ -23,7 +23,7 @@ def text_about(subject: str) -> str:
 
 
 def subject_of(prompt: str) -> str:
-    """What the context at the end of a prompt is about."""
+    """Return the subject of the context at the end of a prompt."""
     return prompt.rpartition("This passage is about ")[2].partition(".")[0]
 
 
@@ -38,14 +38,14 @@ SETTINGS = {
     "FROM_TEXT__MAX_TEXTS": 8,
     "FROM_TEXT__MIN_WORDS": 5,
     "MODELS__GENERATOR__BACKEND": "openai",
-}  # which wants no tokenizer
+}  # needs no tokenizer
 
 
 class Texts(Graph):
-    """Passages on rocks, and engines that are asked about them."""
+    """A graph with passages about rocks."""
 
     def start(self, answer: Callable[[Request], Response], until: str = "synthesized_from_text") -> ScriptedEngine:
-        """Make the rows with an engine that answers so."""
+        """Make the rows with a new scripted engine, and return it."""
         engine = ScriptedEngine(answer)
         self.use(engine.pool())
         self.make(until)
@@ -55,7 +55,7 @@ class Texts(Graph):
         return self.rows("synthesized_from_text")
 
     def decided(self) -> dict[str, str]:
-        """The reason by the subject of the text."""
+        """Return the reason of each decision, by the subject of the text."""
         with connect(self.data) as views:
             lines = views.sql(
                 "select t.messages[1].content, d.reason from decisions d join raw_pool t using (row_id) "
@@ -75,7 +75,7 @@ def with_texts(folder: Path, patch: pytest.MonkeyPatch) -> Texts:
 
 @pytest.fixture
 def graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Texts:
-    """Texts that nothing was made of yet."""
+    """The texts, before any asset is made."""
     return with_texts(tmp_path, monkeypatch)
 
 
@@ -88,22 +88,22 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Texts, ScriptedE
 
 @pytest.fixture
 def asked_for(finished: tuple[Texts, ScriptedEngine]) -> ScriptedEngine:
-    """The engine that `started` was made with."""
+    """The engine behind `started`."""
     return finished[1]
 
 
 @pytest.fixture
 def started(finished: tuple[Texts, ScriptedEngine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Texts:
-    """The texts, with everything up to `deduped` made from good answers."""
+    """The texts, with all assets up to `deduped` made from good answers."""
     return finished[0].copy(tmp_path, monkeypatch, SETTINGS)
 
 
 def asked(engine: ScriptedEngine) -> dict[str, str]:
-    """The prompt by the subject of its context."""
+    """Return the prompts by the subject of their context."""
     return {subject_of(request.text): request.text for request in engine.asked if isinstance(request, CompleteRequest)}
 
 
-def test_a_conversation_per_text_that_joins_the_pool(started: Texts, asked_for: ScriptedEngine) -> None:
+def test_every_text_gets_a_conversation_that_joins_the_pool(started: Texts, asked_for: ScriptedEngine) -> None:
     rows = started.made()
     assert len(asked_for.asked) == rows.height == len(SUBJECTS)
     row = next(row for row in rows.to_dicts() if "slate" in row["messages"][0]["content"])
@@ -131,7 +131,7 @@ def test_a_conversation_per_text_that_joins_the_pool(started: Texts, asked_for: 
     assert set(started.decided().values()) == {"superseded"}
 
 
-def test_a_marker_in_a_text_is_neutral_in_the_prompt_and_itself_in_the_row(
+def test_a_marker_in_a_text_is_escaped_in_the_prompt_and_unchanged_in_the_row(
     started: Texts, asked_for: ScriptedEngine
 ) -> None:
     prompts = asked(asked_for)
@@ -139,7 +139,7 @@ def test_a_marker_in_a_text_is_neutral_in_the_prompt_and_itself_in_the_row(
     assert any(row["messages"][0]["content"].startswith(text_about("<QUE> chalk")) for row in started.made().to_dicts())
 
 
-def test_the_second_round_is_shown_the_first(
+def test_prompts_of_the_second_round_contain_the_first(
     started: Texts, asked_for: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prompts = list(asked(asked_for).values())
@@ -157,7 +157,7 @@ def test_the_second_round_is_shown_the_first(
     assert shown.endswith(" </CON>\n\n")
 
 
-def test_a_changed_answer_changes_its_own_chain_alone(
+def test_a_changed_answer_changes_only_its_own_chain(
     started: Texts, asked_for: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prompts = asked(asked_for)
@@ -177,13 +177,13 @@ def test_a_changed_answer_changes_its_own_chain_alone(
     assert others[differs[0]].count("This passage") == 1, "a text without a pair ends its chain"
 
 
-def test_every_text_without_a_pair_says_why(graph: Texts) -> None:
+def test_every_text_without_a_pair_has_a_reason(graph: Texts) -> None:
     answers = {
         "basalt": Response(text="No idea.", finish_reason="stop"),
         "tuff": Response(text="<QUE> What <ANS> is", finish_reason="length"),
-        "marble": failed("prompt_too_long", "too long"),
+        "marble": make_failure("prompt_too_long", "too long"),
         "slate": Response(text="  ", finish_reason="stop"),
-        "granite": failed("engine_error", "boom"),
+        "granite": make_failure("engine_error", "boom"),
     }
     graph.start(
         lambda request: (
@@ -210,9 +210,7 @@ def test_every_text_without_a_pair_says_why(graph: Texts) -> None:
     )
 
 
-def test_a_model_that_copies_what_it_was_shown_has_written_nothing(
-    graph: Texts, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_copies_of_examples_in_the_prompt_are_rejected(graph: Texts, monkeypatch: pytest.MonkeyPatch) -> None:
     same = Response(text="<QUE> Who? <ANS> Nobody. </END>", finish_reason="stop")
     graph.start(lambda request: same)
     assert sorted(graph.decided().values()) == ["no_pair"] * 3 + ["superseded"] * 3
@@ -221,7 +219,7 @@ def test_a_model_that_copies_what_it_was_shown_has_written_nothing(
     assert set(graph.decided().values()) == {"superseded"}, "a tuned model may answer alike"
 
 
-def test_chains_are_of_one_language(graph: Texts) -> None:
+def test_a_chain_has_one_language(graph: Texts) -> None:
     (graph.data / "sources" / "rocks" / "source.yaml").unlink()
     passages = [f"这段文字讲的是第{n}种石头，它很硬，也很重，人们用它来盖房子和铺路。" for n in range(4)]
     (graph.data / "sources" / "rocks" / "zh.jsonl").write_text(
@@ -235,7 +233,7 @@ def test_chains_are_of_one_language(graph: Texts) -> None:
     assert {("This passage" in r.text, "这段文字" in r.text) for r in prompts if r not in chinese} == {(True, False)}
 
 
-def test_the_invariants_hold_and_the_story_is_told(started: Texts) -> None:
+def test_the_invariants_hold_and_explain_shows_the_origin(started: Texts) -> None:
     results = list(check_lake(started.lake))
     assert {name for asset, name, _ in results if asset == "synthesized_from_text"} == {
         "conservation",
@@ -255,7 +253,7 @@ def test_the_invariants_hold_and_the_story_is_told(started: Texts) -> None:
     )
 
 
-def test_a_licence_that_is_not_the_texts_is_caught(started: Texts) -> None:
+def test_a_licence_other_than_the_texts_breaks_an_invariant(started: Texts) -> None:
     file = started.lake.rows_file("synthesized_from_text", "rocks")
     started.made().with_columns(licence=pl.lit("MIT")).write_parquet(file)
     broken = {
@@ -264,7 +262,7 @@ def test_a_licence_that_is_not_the_texts_is_caught(started: Texts) -> None:
     assert broken["licence"] == len(SUBJECTS)
 
 
-def test_a_second_run_asks_nothing_and_a_limit_takes_the_same_texts(
+def test_a_second_run_makes_no_call_and_a_limit_selects_the_same_texts(
     started: Texts, asked_for: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert started.start(good).asked == []
@@ -279,8 +277,8 @@ def test_a_second_run_asks_nothing_and_a_limit_takes_the_same_texts(
     assert asked_for.opened == 1
 
 
-def test_a_run_that_its_budget_stopped_has_books_of_what_it_asked(graph: Texts) -> None:
-    """Of every call, in whichever run, the books have one line that was not cached."""
+def test_a_run_stopped_by_its_budget_records_its_calls(graph: Texts) -> None:
+    """Over all runs, `generations` has one line that is not cached for every call."""
     stopped = ScriptedEngine(good)
     graph.use(stopped.pool())
     _, faults = graph.run("deduped", budget=Calls(budget_tokens=430))
@@ -296,7 +294,7 @@ def test_a_run_that_its_budget_stopped_has_books_of_what_it_asked(graph: Texts) 
     assert calls == len(SUBJECTS)
 
 
-def test_off_means_that_no_engine_starts(graph: Texts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_engine_starts_if_synthesis_is_off(graph: Texts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INFINITY_FROM_TEXT__MAX_TEXTS", "0")
     assert graph.start(good, until="deduped").opened == 0
     assert graph.made().is_empty()

@@ -1,4 +1,4 @@
-"""`vectors`, with an embedder that knows a few words."""
+"""`vectors`, with an embedder of a small vocabulary."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""An embedder that knows some words, as a static model does, and needs none of the libraries that take seconds to load."""
+"""An embedder with a small vocabulary, like a static model but without libraries that take seconds to load."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from infinity_assets.inference.engines.pool import EnginePool
 
 
 class Words:
-    """The mean of the vectors of a text's words. Words that it does not know have one vector in common."""
+    """An embedder whose vector is the mean of the word vectors. Unknown words share a vector."""
 
     width = 16
 
@@ -35,5 +35,5 @@ class Words:
     def close(self) -> None: ...
 
     def pool(self) -> EnginePool:
-        """A pool that opens this embedder, whatever the spec."""
+        """Return a pool that opens this embedder for every spec."""
         return EnginePool(Path("nowhere"), embedder=lambda spec, models: self)

@@ -1,4 +1,4 @@
-"""A server that always gives the same answer to the same request: for runs that are compared byte for byte."""
+"""A scripted server whose answers depend on the request alone, for runs that are compared byte for byte."""
 
 import hashlib
 import json
@@ -31,14 +31,14 @@ WORDS = [
 ]
 
 _QUOTED = re.compile(r"[^\n]*[:：]\n(.*)\n\n[^\n]+", re.DOTALL)
-"""A prompt that asks for another request: a line, what the request is to be made of, and what to do with it."""
+"""A prompt for a new request: an introductory line, the material, and the instruction."""
 
 _SPREAD = 4.0
-"""The log-probabilities of choices lie between minus this and 0: the judge is sometimes sure, and grades differ."""
+"""Range of the log-probabilities of choices, so that the judge is sometimes sure and grades differ."""
 
 
 class Oracle:
-    """Answers what the graph asks of `vllm serve`: chats, JSON, choices with their log-probabilities, texts that go on,
+    """The requests of the graph to `vllm serve`, answered: chats, JSON, choices with log-probabilities, completions,
     tokens, and log-probabilities of prompts.
 
     A rewrite repeats its seed and adds a condition, so that most rewrites pass the rules of elimination.
@@ -47,16 +47,16 @@ class Oracle:
     def __init__(self, latency: float = 0.03):
         self.latency, self.calls = latency, 0
         self.before_call: Callable[[], None] = lambda: None
-        """Is called when a call arrives, before it is answered."""
+        """Hook that runs when a call arrives, before it is answered."""
 
     def __call__(self, path: str, body: dict[str, Any], number: int) -> Reply:
-        """Answer. Every call for an answer is counted, tokens are given for nothing."""
+        """Answer a request and count it; requests for tokens do not count."""
         text = json.dumps(body, sort_keys=True)
         drawn = random.Random(hashlib.blake2b(text.encode(), digest_size=8).digest())
         if path.endswith("/tokenize"):
-            said = body.get("prompt") or "".join(turn["content"] for turn in body["messages"])
+            prompt = body.get("prompt") or "".join(turn["content"] for turn in body["messages"])
             header = [7] if body.get("add_generation_prompt") else []
-            return Reply(200, {"tokens": [8 + sum(map(ord, word)) % 999 for word in said.split()] + header})
+            return Reply(200, {"tokens": [8 + sum(map(ord, word)) % 999 for word in prompt.split()] + header})
         self.calls += 1
         self.before_call()
         if path.endswith("/chat/completions"):
@@ -64,7 +64,7 @@ class Oracle:
         if isinstance(body["prompt"], str):
             return Reply(*_continuation(body["prompt"], drawn), after=self.latency)
         tokens = body["prompt"]
-        # The more it has read, the less surprises it: most answers are likelier after their requests than alone.
+        # Surprise falls with the position, so most answers are likelier after their requests than alone.
         surprises = [(0.1 + drawn.random()) * 30 / (30 + place) for place in range(1, len(tokens))]
         lines = [
             None,
@@ -111,7 +111,7 @@ class Oracle:
 
 
 def _continuation(prompt: str, drawn: random.Random) -> tuple[int, dict[str, Any]]:
-    """Two pairs about the last text of a prompt in the marker grammar; for one prompt in four, no pair."""
+    """Return two pairs about the last text of a prompt in the marker grammar, or no pair for one prompt in four."""
     context = prompt.rpartition(CON)[2].partition(CON_END)[0].split()
     facts = [" ".join(context[place : place + 12]) for place in (0, len(context) // 2)]
     pairs = "\n\n".join(

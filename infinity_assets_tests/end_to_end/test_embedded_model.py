@@ -1,4 +1,4 @@
-"""The whole graph on the embedded language model, on as few rows as show that it works in every part of it."""
+"""The whole graph on the embedded language model, on just enough rows to exercise every asset."""
 
 import json
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ SMALL = {
 
 @pytest.fixture(scope="module")
 def lake(models_dir: Path, engines: EnginePool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
-    """All assets, made in this process, whose engine may be open already."""
+    """A lake with all assets, made in this process to reuse its open engine."""
     folder = tmp_path_factory.mktemp("embedded")
     settings, spec = folder / "settings.yaml", EMBEDDED.model_dump(mode="json")
     students = [{"name": "greedy", "model": spec, "sampling": {"temperature": 0.0, "max_tokens": 32}}]
@@ -56,15 +56,15 @@ def test_every_call_was_answered_by_the_embedded_model(lake: Lake) -> None:
     assert calls["error"].null_count() > 0.8 * calls.height
 
 
-def test_scores_are_measured(lake: Lake) -> None:
+def test_scores_vary_and_are_finite(lake: Lake) -> None:
     scored = lake.scan("scored").collect()
-    assert scored["ifd"].drop_nulls().n_unique() > 12, "measured, not made up"
+    assert scored["ifd"].drop_nulls().n_unique() > 12, "scores are measured, not constant"
     for score in ("ifd", "loss", "quality"):
         assert scored[score].drop_nulls().is_finite().all()
     assert set(scored.drop_nulls("quality")["quality_text"]) <= set(DIGITS)
 
 
-def test_what_the_model_writes_reaches_g_and_everything_there_holds(lake: Lake) -> None:
+def test_rows_written_by_the_model_reach_g_and_every_invariant_holds(lake: Lake) -> None:
     evolved, g = lake.scan("evolved").collect(), lake.scan("inf_instruct_g").collect()
     assert g.height > 0
     assert set(g["parents"].explode()) & {*evolved["row_id"], *lake.scan("answered").collect()["row_id"]}

@@ -1,5 +1,6 @@
-"""A run that is killed at any moment, in the middle of its model calls or between them, and started again ends with the
-same data as one that was left alone.
+"""A killed run that is started again ends with the same data as an undisturbed run.
+
+Runs are killed at any moment, in the middle of their model calls and between them.
 """
 
 import random
@@ -32,26 +33,26 @@ SMALL = {
 ASSETS = [registered.asset for registered in needed_by(None)]
 CHAT_PHASE = [registered.asset for registered in needed_by(None) if registered.group in ("chat", "release")][2:]
 BETWEEN = ("raw_pool", "duplicates", "inf_instruct_f")
-"""Assets before the chat phase that ask nothing, in which a run is killed as well."""
+"""Assets before the chat phase without model calls in which a run is killed."""
 BY_COMMAND = ("raw_pool", "evolved")
-"""Assets in which `infinity run` is killed. In all others, a process is killed that makes the same assets without Dagster."""
+"""Assets in which `infinity run` is killed. In all others, the killed process makes the assets without Dagster."""
 
 
 @dataclass(frozen=True)
 class Interrupted:
-    """A run that was left alone, and one that was killed once in each of some assets, and at last left alone."""
+    """An undisturbed run, and a run that was killed once in each of several assets and then completed."""
 
     alone: Project
     killed: Project
     deaths: dict[str, int | None]
-    """The exit code of the run that was to be killed in an asset, by asset."""
+    """Exit code of the killed run, by asset."""
 
 
 @pytest.fixture(scope="module")
 def interrupted(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Interrupted]:
-    """Kill a run once in each asset, every time going on from where it died.
+    """Kill a run once in each asset and continue from there every time.
 
-    Where in an asset is drawn, and is the same every time: when a call of the asset arrives, or, if it asks nothing, before
+    The moment within an asset is drawn with a fixed seed: when a model call arrives, or, without model calls, before
     one of its files is renamed into place.
     """
     folder, oracle, lottery = tmp_path_factory.mktemp("interrupted"), Oracle(), random.Random(3)
@@ -70,11 +71,11 @@ def interrupted(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     def is_there(asset: str) -> bool:
         return killed.lake.partitions(asset) == alone.lake.partitions(asset)
 
-    made = alone.sql("select asset from materializations group by asset order by max(finished_at)")["asset"].to_list()
-    for asset in [name for name in made if name in calls or name in (*BETWEEN, *CHAT_PHASE)]:
+    order = alone.sql("select asset from materializations group by asset order by max(finished_at)")["asset"].to_list()
+    for asset in [name for name in order if name in calls or name in (*BETWEEN, *CHAT_PHASE)]:
         arguments = ("run",) if asset in BY_COMMAND else WITHOUT_DAGSTER
         if asset in calls:
-            earlier = [name for name in made[: made.index(asset)] if name in calls]
+            earlier = [name for name in order[: order.index(asset)] if name in calls]
             number = lottery.randint(1, calls[asset] * 2 // 3)
             process = killed.start(*arguments)
             with killing(process, oracle, number, lambda earlier=earlier: all(map(is_there, earlier))):
@@ -94,7 +95,7 @@ def calls_by_asset(project: Project) -> dict[str, int]:
 
 @contextmanager
 def killing(process: ForkServerProcess, oracle: Oracle, number: int, begun: Callable[[], bool]) -> Iterator[None]:
-    """Kill a process, within the block, when the call of that number arrives, counted from when `begun` holds."""
+    """Kill a process within the block when its call `number` arrives, counted from the moment that `begun` is true."""
     left = [number]
 
     def strike() -> None:
@@ -107,7 +108,7 @@ def killing(process: ForkServerProcess, oracle: Oracle, number: int, begun: Call
     oracle.before_call = lambda: None
 
 
-def test_every_kill_landed(interrupted: Interrupted) -> None:
+def test_every_run_was_killed_in_its_asset(interrupted: Interrupted) -> None:
     assert set(interrupted.deaths) >= {
         *BETWEEN,
         *CHAT_PHASE,
@@ -120,15 +121,15 @@ def test_every_kill_landed(interrupted: Interrupted) -> None:
     assert {"evolved", "answered", "diagnosed", "conversed"} <= set(calls_by_asset(interrupted.alone))
 
 
-def test_it_ends_with_the_same_bytes_as_one_that_was_left_alone(interrupted: Interrupted) -> None:
+def test_the_killed_run_ends_with_the_same_bytes_as_the_undisturbed_run(interrupted: Interrupted) -> None:
     assert interrupted.killed.rows() == interrupted.alone.rows()
     assert {path.partition("/")[0] for path in interrupted.alone.rows()} == set(ASSETS)
 
 
-def test_every_invariant_holds_afterwards(interrupted: Interrupted) -> None:
+def test_every_invariant_holds_after_the_killed_run(interrupted: Interrupted) -> None:
     assert [(asset, name) for asset, name, broken in check_lake(interrupted.killed.lake) if broken.height] == []
 
 
-def test_what_is_compared_is_more_than_empty_tables(interrupted: Interrupted) -> None:
+def test_the_compared_tables_are_not_empty(interrupted: Interrupted) -> None:
     for asset in ("synthesized_from_text", "inf_instruct_f", "inf_instruct_g", "preferences"):
         assert interrupted.alone.lake.scan(asset).collect().height > 0, asset

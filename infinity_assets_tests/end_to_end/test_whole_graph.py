@@ -1,6 +1,6 @@
-"""A whole run on the sample sources: the contract of its metadata, everything that was planted, and a second run that does nothing.
+"""A whole run on the sample sources: contract of the metadata, planted rows, and a second run that does nothing.
 
-The language models are played by an oracle; `test_embedded_model.py` shows the graph with a real one.
+An oracle stands in for the language models; `test_embedded_model.py` runs the graph with a real one.
 """
 
 import hashlib
@@ -37,35 +37,38 @@ PLANTED = _table("asset | verdict | reason")
 NEAR = _table("source | file | position | position of the other")
 
 
-def test_the_tables_of_planted_things_were_read() -> None:
+def test_the_readme_lists_all_planted_rows() -> None:
     assert (len(PLANTED), len(NEAR)) == (37, 7)
 
 
 @pytest.mark.parametrize(("asset", "verdict", "reason", "source", "file", "position"), [row[:6] for row in PLANTED])
-def test_planted_thing_was_found(
+def test_a_planted_row_has_its_decision(
     project: Project, asset: str, verdict: str, reason: str, source: str, file: str, position: str
 ) -> None:
-    found = project.sql(
-        f"select reason from decisions where asset = '{asset}' and verdict = '{verdict}' and source = '{source}' and file = '{file}'"
-        f" and position = {position}"
+    decisions = project.sql(
+        f"select reason from decisions where asset = '{asset}' and verdict = '{verdict}' and source = '{source}'"
+        f" and file = '{file}' and position = {position}"
     )
-    assert reason in found["reason"].to_list()
+    assert reason in decisions["reason"].to_list()
 
 
-def test_nothing_but_the_planted_was_taken_for_broken_duplicate_or_contaminated(project: Project) -> None:
-    """A finder that finds everything would pass the test above."""
-    found = project.sql(
+def test_only_planted_rows_are_broken_duplicate_or_contaminated(project: Project) -> None:
+    """A rule that drops every row would pass the test above."""
+    decisions = project.sql(
         "select asset, source, file, position from decisions where asset in ('raw_pool', 'deduped', 'decontaminated')"
     )
     planted = {(row[0], row[3], row[4], int(row[5])) for row in PLANTED}
-    assert set(found.iter_rows()) == {place for place in planted if place[0] != "inf_instruct_f"}
+    assert set(decisions.iter_rows()) == {place for place in planted if place[0] != "inf_instruct_f"}
 
 
 @pytest.mark.parametrize(("source", "file", "position", "other", "other_file"), NEAR)
-def test_of_two_near_duplicates_one_stays_at_most(
+def test_at_most_one_of_two_near_duplicates_stays(
     project: Project, source: str, file: str, position: str, other: str, other_file: str
 ) -> None:
-    places = f"source = '{source}' and ((file = '{file}' and position = {position}) or (file = '{other_file}' and position = {other}))"
+    places = (
+        f"source = '{source}' and ((file = '{file}' and position = {position})"
+        f" or (file = '{other_file}' and position = {other}))"
+    )
     assert project.sql(f"select row_id from inf_instruct_f where {places}").height <= 1
     reasons = project.sql(f"select reason from decisions where asset in ('deduped', 'inf_instruct_f') and {places}")[
         "reason"
@@ -80,25 +83,26 @@ def test_every_invariant_holds(project: Project) -> None:
     assert [(asset, name) for asset, name, broken in results if broken.height] == []
 
 
-def test_every_asset_of_the_graph_was_made(project: Project) -> None:
-    made = set(project.sql("select distinct asset from materializations where latest")["asset"])
-    assert made == {registered.asset for registered in needed_by(None)}
+def test_every_asset_of_the_graph_is_materialized(project: Project) -> None:
+    assets = set(project.sql("select distinct asset from materializations where latest")["asset"])
+    assert assets == {registered.asset for registered in needed_by(None)}
 
 
-def test_every_row_that_went_in_is_out_or_decided(project: Project) -> None:
-    """Conservation by row, not only by number: of every record of the pool it is known whether F took it, or where it ended and why."""
+def test_every_pool_row_is_in_f_or_has_a_decision(project: Project) -> None:
+    """Conservation by row, not only by number: every record of the pool is in F or was dropped with a reason."""
     lost = project.sql(
         """
         select o.row_id, o.source, o.file, o.position from origins o
         where not exists (select 1 from inf_instruct_f f where f.row_id = o.row_id)
-          and not exists (select 1 from decisions d where d.verdict = 'dropped' and d.asset in ('deduped', 'decontaminated', 'inf_instruct_f')
+          and not exists (select 1 from decisions d where d.verdict = 'dropped'
+                          and d.asset in ('deduped', 'decontaminated', 'inf_instruct_f')
                           and d.source = o.source and d.file = o.file and d.position = o.position)
         """
     )
     assert lost.is_empty()
 
 
-def test_f_and_g_hold_something_real(project: Project) -> None:
+def test_f_and_g_cover_all_domains_languages_and_selectors(project: Project) -> None:
     f, g = project.lake.scan("inf_instruct_f").collect(), project.lake.scan("inf_instruct_g").collect()
     assert f.height > 100
     assert g.height > 0
@@ -126,14 +130,15 @@ def test_scores_are_finite_or_null_with_a_reason(project: Project) -> None:
 
 def test_the_page_on_prompts_names_the_assets_that_use_them(project: Project) -> None:
     calls = project.sql(
-        "select distinct asset, split_part(prompt, '.', 1) as name from generations where prompt similar to '.*\\.(en|zh)'"
+        "select distinct asset, split_part(prompt, '.', 1) as name from generations"
+        " where prompt similar to '.*\\.(en|zh)'"
     )
-    told = {(asset, name) for name, (used_by, *_) in TABLE.items() for asset in re.findall(r"\w+", used_by)}
+    documented = {(asset, name) for name, (used_by, *_) in TABLE.items() for asset in re.findall(r"\w+", used_by)}
     used = set(calls.iter_rows())
     assert used
-    assert used <= told
-    assert {asset for asset, _ in told} == {asset for asset, _ in used} | {"domain_scores", "abilities"}, (
-        "which ask nothing unless told to"
+    assert used <= documented
+    assert {asset for asset, _ in documented} == {asset for asset, _ in used} | {"domain_scores", "abilities"}, (
+        "these make no calls by default"
     )
 
 
@@ -157,7 +162,8 @@ def test_the_page_on_prompts_names_the_assets_that_use_them(project: Project) ->
         ),
         (
             "about a text",
-            "select parents[1] from synthesized_from_text union select row_id from decisions where asset = 'synthesized_from_text' limit 1",
+            "select parents[1] from synthesized_from_text union"
+            " select row_id from decisions where asset = 'synthesized_from_text' limit 1",
             [
                 r"complete +in synthesized_from_text: prompt pairs_from_text\.",
                 r"dropped +in synthesized_from_text",
@@ -177,18 +183,18 @@ def test_the_page_on_prompts_names_the_assets_that_use_them(project: Project) ->
         ),
     ],
 )
-def test_explain_tells_the_story(project: Project, which: str, query: str, says: list[str]) -> None:
+def test_explain_shows_the_path_of_a_row(project: Project, which: str, query: str, says: list[str]) -> None:
     story = explain(project.data, project.sql(query).item())
     for pattern in says:
         assert re.search(pattern, story), f"{which}: {pattern} is not in\n{story}"
 
 
-def test_the_command_explains_too(project: Project) -> None:
+def test_the_command_prints_the_explanation(project: Project) -> None:
     row = project.sql("select row_id from inf_instruct_g limit 1").item()
     assert project.infinity("explain", row).strip() == explain(project.data, row)
 
 
-def test_release_is_what_f_and_g_hold(project: Project) -> None:
+def test_the_release_contains_the_rows_of_f_and_g(project: Project) -> None:
     folder = project.data / "release"
     for asset, name in (("inf_instruct_f", "InfInstruct-F"), ("inf_instruct_g", "InfInstruct-G")):
         released = pl.read_ndjson(folder / f"{name}.jsonl", infer_schema_length=None)
@@ -199,7 +205,7 @@ def test_release_is_what_f_and_g_hold(project: Project) -> None:
         assert hashlib.sha256((folder / file).read_bytes()).hexdigest() == digest
 
 
-def test_the_sensor_knows_the_sources_of_which_everything_was_made(project: Project) -> None:
+def test_a_run_records_the_state_of_its_sources_for_the_sensor(project: Project) -> None:
     assert state_file(project.lake).read_text() == sources_state(Pool.load(project.data))
 
 
@@ -213,7 +219,7 @@ def test_a_second_run_does_nothing(project: Project) -> None:
     assert project.sql("select count(*) from generations where not cached").item() == calls
 
 
-def test_forced_run_makes_the_same_bytes_without_a_model_call(project: Project) -> None:
+def test_a_forced_run_makes_the_same_bytes_without_a_model_call(project: Project) -> None:
     """Determinism, and the response store as the record of truth."""
     before, calls = project.rows(), project.sql("select count(*) from generations where not cached").item()
     project.infinity("run", "--force")

@@ -1,4 +1,4 @@
-r"""Answers as benchmarks write them and as models do."""
+"""Right answers of benchmarks, and answers of models."""
 
 from fractions import Fraction
 
@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infinity_assets.evaluation.answers import Expected, boxed, expected, final, is_right, latex, number
+from infinity_assets.evaluation.answers import (
+    Expected,
+    extract_boxed,
+    extract_final,
+    is_right,
+    normalize_latex,
+    parse_expected,
+    parse_number,
+)
 
 
 @pytest.mark.parametrize(
@@ -24,15 +32,15 @@ from infinity_assets.evaluation.answers import Expected, boxed, expected, final,
         ("巴黎", "text", "巴黎"),
     ],
 )
-def test_what_is_expected(answer: str, form: str, value: str) -> None:
-    assert expected(answer) == (form, value)
+def test_the_right_answer_is_parsed(answer: str, form: str, value: str) -> None:
+    assert parse_expected(answer) == (form, value)
 
 
 @pytest.mark.parametrize(
     "answer", ["", "They take in carbon dioxide and give off oxygen.", "one\ntwo", "a b c d e f g"]
 )
-def test_a_text_of_some_length_cannot_be_checked(answer: str) -> None:
-    assert expected(answer) is None
+def test_a_longer_text_cannot_be_checked(answer: str) -> None:
+    assert parse_expected(answer) is None
 
 
 @pytest.mark.parametrize(
@@ -58,27 +66,31 @@ def test_a_text_of_some_length_cannot_be_checked(answer: str) -> None:
         ("", Expected("text", "False"), False),
     ],
 )
-def test_a_verdict(text: str, right: Expected, verdict: bool) -> None:
+def test_an_answer_is_compared_with_the_right_one(text: str, right: Expected, verdict: bool) -> None:
     assert is_right(text, right) is verdict
 
 
 @given(value=st.integers(-(10**12), 10**12))
-def test_a_whole_number_is_itself_however_it_is_written(value: int) -> None:
+def test_all_spellings_of_a_whole_number_are_equal(value: int) -> None:
     for written in (str(value), f"{value:,}", f"{value}.0", f"{value} apples", f"${value}$", rf"\text{{{value}}}"):
-        assert number(written) == value
+        assert parse_number(written) == value
         assert is_right(f"So it is {written}.\nAnswer: {written}", Expected("number", str(value)))
         assert not is_right(f"Answer: {value + 1}", Expected("number", str(value)))
 
 
 @given(top=st.integers(-999, 999), bottom=st.integers(1, 999))
-def test_a_fraction_is_itself_however_it_is_written(top: int, bottom: int) -> None:
+def test_all_spellings_of_a_fraction_are_equal(top: int, bottom: int) -> None:
     sign = "-" if top < 0 else ""
-    assert number(rf"{sign}\dfrac{{{abs(top)}}}{{{bottom}}}") == number(f"{top}/{bottom}") == Fraction(top, bottom)
+    assert (
+        parse_number(rf"{sign}\dfrac{{{abs(top)}}}{{{bottom}}}")
+        == parse_number(f"{top}/{bottom}")
+        == Fraction(top, bottom)
+    )
 
 
 @given(inside=st.text(alphabet="ab{}1 ", max_size=12).filter(lambda text: _balanced(text)))
-def test_what_is_boxed_comes_out_whole(inside: str) -> None:
-    assert boxed(rf"so \boxed{{{inside}}} it is") == inside.strip()
+def test_boxed_content_may_contain_braces(inside: str) -> None:
+    assert extract_boxed(rf"so \boxed{{{inside}}} it is") == inside.strip()
 
 
 def _balanced(text: str) -> bool:
@@ -91,9 +103,9 @@ def _balanced(text: str) -> bool:
 
 
 @given(text=st.text(max_size=80), form=st.sampled_from(["number", "math", "text"]))
-def test_no_text_ends_the_judge(text: str, form) -> None:
-    final(text, form)
-    latex(text)
-    number(text)
-    if (right := expected(text)) is not None and right.form == "text":
+def test_no_text_raises(text: str, form) -> None:
+    extract_final(text, form)
+    normalize_latex(text)
+    parse_number(text)
+    if (right := parse_expected(text)) is not None and right.form == "text":
         assert is_right(right.value, right)

@@ -1,4 +1,4 @@
-"""A turn of the loop: what it does with scores, and when it stands still."""
+"""A turn of the loop: how scores change the factors, and when they do not."""
 
 import polars as pl
 import pytest
@@ -15,11 +15,12 @@ SHARES = {"math": 0.2, "code": 0.6, "chat": 0.5}
 
 
 def table(model: str = "proxy 1", items: int = 100, **scores: float) -> pl.DataFrame:
-    """Scores of a model, beside references of 0.5 in math and code."""
+    """Return scores of a model, and a reference of 0.5 in math and code."""
     domains = {"gsm8k": "math", "humaneval": "code", "chatter": "chat"}
     lines = [
-        {"model": model, "role": "tested", "benchmark": name, "domain": domains[name], "items": items, "answered": items, "score": score,
-         "stderr": (score * (1 - score) / items) ** 0.5, "origin": "evaluator"}
+        {"model": model, "role": "tested", "benchmark": name, "domain": domains[name], "items": items,
+         "answered": items, "score": score, "stderr": (score * (1 - score) / items) ** 0.5,
+         "origin": "evaluator"}
         for name, score in scores.items()
     ]  # fmt: skip
     lines += [
@@ -41,26 +42,24 @@ def test_without_scores_nothing_is_relaxed() -> None:
     assert state["turns"].list.len().sum() == 0
 
 
-def test_a_domain_is_relaxed_by_how_far_it_lags() -> None:
+def test_a_domain_is_relaxed_in_proportion_to_its_gap() -> None:
     state = advance(None, table(gsm8k=0.0, humaneval=0.25, chatter=0.1), SHARES, Loop(step=0.5))
     assert factors(state) == pytest.approx({"chat": 1.0, "code": 1.25, "math": 1.5})
-    told = {row["domain"]: row["why"] for row in state.iter_rows(named=True)}
-    assert told["chat"] == "no benchmark of it has both a score and a reference"
-    assert told["math"] == "scored 0.000 ± 0.010, the reference 0.500: relaxed"
+    why = {row["domain"]: row["why"] for row in state.iter_rows(named=True)}
+    assert why["chat"] == "no benchmark of it has both a score and a reference"
+    assert why["math"] == "scored 0.000 ± 0.010, the reference 0.500: relaxed"
 
 
-def test_the_same_scores_make_no_turn() -> None:
+def test_known_scores_do_not_advance_the_loop() -> None:
     first = advance(None, table(gsm8k=0.1), SHARES, Loop())
     assert advance(first, table(gsm8k=0.1), SHARES, Loop()).equals(first)
-    assert advance(first, table("proxy 2", gsm8k=0.1), SHARES, Loop()).equals(first), (
-        "of another model they are the same scores"
-    )
+    assert advance(first, table("proxy 2", gsm8k=0.1), SHARES, Loop()).equals(first), "the model's name does not count"
     assert advance(first, pl.DataFrame(schema=SCORE), SHARES, Loop()).equals(first), (
-        "where nothing is scored the last budget stands"
+        "without scores the last budget is kept"
     )
 
 
-def test_the_loop_goes_on_as_long_as_it_gains_and_ends_at_the_reference() -> None:
+def test_the_loop_relaxes_while_it_gains_and_ends_at_the_reference() -> None:
     state, turns = None, []
     for score in (0.0, 0.2, 0.35, 0.47):
         state = advance(state, table(gsm8k=score), SHARES, Loop(step=0.5))
@@ -72,7 +71,7 @@ def test_the_loop_goes_on_as_long_as_it_gains_and_ends_at_the_reference() -> Non
     assert "the gap is closed" in last["why"]
 
 
-def test_what_gains_nothing_is_not_relaxed_again_until_it_does() -> None:
+def test_a_domain_without_a_gain_is_not_relaxed_until_it_gains() -> None:
     state, relaxed = None, []
     for score in (0.1, 0.12, 0.11, 0.3):
         state = advance(state, table(gsm8k=score), SHARES, Loop())
@@ -80,8 +79,8 @@ def test_what_gains_nothing_is_not_relaxed_again_until_it_does() -> None:
     assert relaxed == [True, False, False, True]
 
 
-def test_a_gain_is_one_over_a_model_of_the_same_making() -> None:
-    """A proxy may well score less than the model that it was made from."""
+def test_gains_are_counted_between_models_of_one_subject() -> None:
+    """A proxy may score less than its base model."""
     first = advance(None, table("base", gsm8k=0.2), SHARES, Loop())
     second = advance(first, table("proxy 1", gsm8k=0.1), SHARES, Loop())
     assert second.filter(pl.col("domain") == "math")["turns"].item()[-1]["relaxed"]
@@ -89,8 +88,8 @@ def test_a_gain_is_one_over_a_model_of_the_same_making() -> None:
     assert "no gain since turn 2" in third.filter(pl.col("domain") == "math")["why"].item()
 
 
-def test_few_items_are_no_certainty() -> None:
-    """One item more of twenty is no gain, although the standard error of nothing right is 0."""
+def test_few_items_leave_a_standard_error() -> None:
+    """One more item of twenty is not a gain, although the computed standard error of a score of 0 is 0."""
     first = advance(None, table(items=20, gsm8k=0.0), SHARES, Loop())
     assert (
         "no gain"
@@ -114,6 +113,6 @@ def test_factors_only_grow_and_stay_within_their_bound(turns: list, step: float,
         factor = factors(state)["math"]
         assert before <= factor <= bound(share, loop) <= most
         assert share * factor <= 1.0 + 1e-9
-        assert advance(state, scores, shares, loop).equals(state), "a step is taken once"
+        assert advance(state, scores, shares, loop).equals(state), "a turn is taken once"
         assert state["scores"].to_list() == [fingerprint(scores)] * 3
         before = factor

@@ -1,4 +1,4 @@
-"""Tasks out of folders as benchmarks are published, and the real ones where they lie beside the repository."""
+"""Tasks read from folders in published formats, and from the real benchmarks if they are beside the repository."""
 
 import json
 from itertools import pairwise
@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from infinity_assets import sandbox
-from infinity_assets.evaluation.tasks import chosen, code_of, program, read_tasks, why_not
+from infinity_assets.evaluation.tasks import build_program, explain_unusable, extract_code, read_tasks, sample_tasks
 from infinity_assets.reading.benchmarks import read_benchmark
 from infinity_assets.settings.foundation import Limits
 
@@ -89,12 +89,12 @@ def test_options_have_letters_and_the_right_one_is_known(tasks: dict[str, pl.Dat
     assert f"{wet['expected']}. rain" in wet["question"]
 
 
-def test_what_cannot_be_evaluated_says_why(tasks: dict[str, pl.DataFrame]) -> None:
-    told = {name: why_not(frame) for name, frame in tasks.items()}
-    assert [name for name, why in told.items() if why] == ["own_talk"]
-    assert told["own_talk"] == "no item has an answer that a rule can check"
+def test_a_benchmark_that_cannot_be_evaluated_is_explained(tasks: dict[str, pl.DataFrame]) -> None:
+    reasons = {name: explain_unusable(frame) for name, frame in tasks.items()}
+    assert [name for name, why in reasons.items() if why] == ["own_talk"]
+    assert reasons["own_talk"] == "no item has an answer that a rule can check"
     most = pl.concat([tasks["own_talk"], tasks["own_rules"]])
-    assert why_not(most) == "only 1 of 4 items have an answer that a rule can check"
+    assert explain_unusable(most) == "only 1 of 4 items have an answer that a rule can check"
 
 
 BODY = "    return [2 * number for number in numbers]"
@@ -120,7 +120,7 @@ def test_an_answer_to_humaneval_is_run_with_its_tests(
     tasks: dict[str, pl.DataFrame], answer: str, passes: bool
 ) -> None:
     task = tasks["own_eval"].row(0, named=True)
-    assert (sandbox.run_one(program(task, answer), Limits(seconds=1)).status == "passed") is passes
+    assert (sandbox.run_one(build_program(task, answer), Limits(seconds=1)).status == "passed") is passes
 
 
 @pytest.mark.parametrize(
@@ -129,27 +129,27 @@ def test_an_answer_to_humaneval_is_run_with_its_tests(
 def test_an_answer_to_mbpp_is_run_with_its_tests(tasks: dict[str, pl.DataFrame], answer: str, passes: bool) -> None:
     task = tasks["own_mbpp"].row(0, named=True)
     assert MBPP["test_list"][0] in task["question"]
-    assert (sandbox.run_one(program(task, answer), Limits(seconds=1)).status == "passed") is passes
+    assert (sandbox.run_one(build_program(task, answer), Limits(seconds=1)).status == "passed") is passes
 
 
-def test_of_several_blocks_the_one_with_a_function_is_the_program() -> None:
-    assert code_of("```\npip install x\n```\nthen\n```py\ndef f(): ...\n```") == "def f(): ..."
+def test_the_first_block_with_a_function_is_the_program() -> None:
+    assert extract_code("```\npip install x\n```\nthen\n```py\ndef f(): ...\n```") == "def f(): ..."
 
 
-def test_the_sample_is_of_each_benchmark_and_grows_with_its_size(tasks: dict[str, pl.DataFrame]) -> None:
+def test_a_larger_sample_of_each_benchmark_contains_the_smaller(tasks: dict[str, pl.DataFrame]) -> None:
     everything = pl.concat([tasks[name] for name in ("own_choice", "own_rules", "own_talk")])
-    samples = [chosen(everything, size) for size in (0, 1, 2, 100)]
+    samples = [sample_tasks(everything, size) for size in (0, 1, 2, 100)]
     assert [sample.height for sample in samples] == [0, 2, 3, 5]
     for smaller, larger in pairwise(samples):
         assert set(smaller["item_id"]) <= set(larger["item_id"])
-    assert chosen(everything.reverse(), 2).equals(samples[2])
+    assert sample_tasks(everything.reverse(), 2).equals(samples[2])
 
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "benchmarks"
 
 
 @pytest.mark.skipif(
-    not SHARED.is_dir(), reason="the real benchmarks lie beside a clone of the repository, in shared/data"
+    not SHARED.is_dir(), reason="the real benchmarks are in shared/data beside a clone of the repository"
 )
 class TestReal:
     KINDS = {
@@ -167,9 +167,9 @@ class TestReal:
     }
 
     @pytest.mark.parametrize("name", KINDS)
-    def test_what_can_be_evaluated(self, name: str) -> None:
+    def test_real_benchmarks_have_their_kind(self, name: str) -> None:
         tasks = read_tasks(SHARED / name, read_benchmark(SHARED / name).items)
-        assert (why_not(tasks) is not None) == (self.KINDS[name] == "no")
+        assert (explain_unusable(tasks) is not None) == (self.KINDS[name] == "no")
         if self.KINDS[name] not in (None, "no"):
             assert set(tasks["kind"]) == {self.KINDS[name]}
         if name == "bbh":
@@ -178,10 +178,10 @@ class TestReal:
     def test_reference_solutions_pass(self) -> None:
         for name, tried in (("humaneval", 24), ("mbpp", 24)):
             items = read_benchmark(SHARED / name).items
-            tasks = chosen(read_tasks(SHARED / name, items), tried).join(
+            tasks = sample_tasks(read_tasks(SHARED / name, items), tried).join(
                 items.select("item_id", "answer", raw="answer"), on="item_id"
             )
-            programs = [program(row, row["answer"]) for row in tasks.iter_rows(named=True)]
+            programs = [build_program(row, row["answer"]) for row in tasks.iter_rows(named=True)]
             verdicts = sandbox.run(programs)
             assert [verdict for verdict in verdicts if verdict.status != "passed"] == []
 
@@ -190,7 +190,9 @@ class TestReal:
 
         for name in ("gsm8k_test", "math_test"):
             items = read_benchmark(SHARED / name).items
-            tasks = chosen(read_tasks(SHARED / name, items), 500).join(items.select("item_id", "answer"), on="item_id")
+            tasks = sample_tasks(read_tasks(SHARED / name, items), 500).join(
+                items.select("item_id", "answer"), on="item_id"
+            )
             right = [
                 is_right(row["answer"], Expected(row["form"], row["expected"])) for row in tasks.iter_rows(named=True)
             ]

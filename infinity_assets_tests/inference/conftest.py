@@ -1,4 +1,4 @@
-"""References that engines are compared with, and the order of the tests that open one."""
+"""Fixtures of reference models, and the order of tests that open an engine."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from infinity_assets_tests.inference.plain import Plain
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run what takes vLLM for another model last, so that the embedded one is opened once."""
+    """Run tests that open another model in vLLM last, so that the embedded one is opened only once."""
     items.sort(key=lambda item: "rewards_in_vllm" in getattr(item, "fixturenames", ()))
 
 

@@ -1,4 +1,4 @@
-"""An engine that follows a script, requests to give it, and small models made on the spot."""
+"""A scripted engine, requests for it, and builders of small models."""
 
 import random
 import shutil
@@ -6,18 +6,18 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
-from infinity_assets.inference.engines.engine import Admit, Engine, always
+from infinity_assets.inference.engines.engine import Admit, Engine, admit_all
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.requests import GenerateRequest, Request, Response, ScoreRequest, most_tokens
 from infinity_assets.settings.models import ModelSpec, Sampling
 
 SPEC = ModelSpec(model="scripted")
 EMBEDDED = ModelSpec(dtype="float32", max_model_len=1024)
-"""The embedded model as tests open it: in float32, because in bf16 every kind of CPU rounds in its own way, and the texts would be others on each."""
+"""The embedded model for tests, in float32: bf16 rounds differently on every kind of CPU, so texts would differ."""
 
 
 def ask(row_id: str, content: str | None = None, **changes) -> GenerateRequest:
-    """A request, with a question of its own unless told otherwise."""
+    """Build a request, by default with a question that contains the row id."""
     arguments = {
         "row_id": row_id,
         "prompt": "answer",
@@ -29,7 +29,7 @@ def ask(row_id: str, content: str | None = None, **changes) -> GenerateRequest:
 
 
 def echo(request: Request) -> Response:
-    """The answer that repeats the question."""
+    """Answer with the question."""
     assert isinstance(request, GenerateRequest)
     return Response(
         text=request.messages[-1]["content"], finish_reason="stop", prompt_tokens=3, completion_tokens=2, seconds=0.1
@@ -37,15 +37,16 @@ def echo(request: Request) -> Response:
 
 
 class ScriptedEngine:
-    """Answers by a function, in a shuffled order; remembers what it was asked."""
+    """An engine that answers by a function in shuffled order and records its requests."""
 
     def __init__(self, answer: Callable[[Request], Response] = echo, prompt_tokens: int = 3):
-        self.answer, self.prompt_tokens = answer, prompt_tokens
+        self.answer = answer
+        self.prompt_tokens = prompt_tokens
         self.asked: list[Request] = []
         self.opened = 0
         self.closed = 0
 
-    def run(self, requests: Sequence[Request], admit: Admit = always) -> Generator[tuple[int, Response], None, None]:
+    def run(self, requests: Sequence[Request], admit: Admit = admit_all) -> Generator[tuple[int, Response], None, None]:
         order = list(range(len(requests)))
         random.Random(0).shuffle(order)
         for position in order:
@@ -58,7 +59,7 @@ class ScriptedEngine:
         self.closed += 1
 
     def pool(self) -> EnginePool:
-        """A pool that opens this engine, whatever the spec."""
+        """Return a pool that opens this engine for any spec."""
 
         def opener(spec: ModelSpec, models_dir: Path) -> ScriptedEngine:
             self.opened += 1
@@ -67,8 +68,8 @@ class ScriptedEngine:
         return EnginePool(Path("nowhere"), engine=opener)
 
 
-def static_model(folder: Path, words: Sequence[str], width: int = 16) -> Path:
-    """A static model that knows these words, as sentence-transformers saves one: with a modules.json and no config.json."""
+def save_static_model(folder: Path, words: Sequence[str], width: int = 16) -> Path:
+    """Save a static model like sentence-transformers: with a modules.json and without a config.json."""
     import numpy as np
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import StaticEmbedding
@@ -84,31 +85,31 @@ def static_model(folder: Path, words: Sequence[str], width: int = 16) -> Path:
     return folder
 
 
-def language_model(folder: Path, tokenizer: Path) -> Path:
-    """A small Llama with seeded weights, beside the tokenizer and the chat template of another model.
+def save_language_model(folder: Path, tokenizer: Path) -> Path:
+    """Save a small Llama with seeded weights, and the tokenizer and chat template of another model.
 
-    What it writes is nonsense, but depends on all that it has read, and it is rarely torn between two tokens.
+    It writes nonsense that depends on everything it has read, and its most probable token is rarely in doubt.
     """
     import torch
     from transformers import LlamaForCausalLM
 
     model = LlamaForCausalLM(_small_llama(eos_token_id=2, initializer_range=0.2))
     torch.nn.init.normal_(model.lm_head.weight, std=0.75)
-    return _written(model, folder, tokenizer)
+    return _save(model, folder, tokenizer)
 
 
-def reward_model(folder: Path, tokenizer: Path, **config) -> Path:
-    """A small Llama with one number as its output and seeded weights, beside the tokenizer and the chat template of another model."""
+def save_reward_model(folder: Path, tokenizer: Path, **config) -> Path:
+    """Save a small seeded Llama with one number as its output, and the tokenizer and chat template of another model."""
     import torch
     from transformers import LlamaForSequenceClassification
 
     model = LlamaForSequenceClassification(_small_llama(**{"num_labels": 1, **config}))
-    torch.nn.init.normal_(model.score.weight)  # of a size at which rewards differ
-    return _written(model, folder, tokenizer)
+    torch.nn.init.normal_(model.score.weight)  # large enough that rewards differ
+    return _save(model, folder, tokenizer)
 
 
 def _small_llama(**config) -> Any:
-    """Two layers, and the smallest heads that vLLM takes on a CPU. Seeds what is drawn next."""
+    """Configure a Llama with two layers and the smallest heads that vLLM accepts on a CPU, and seed the next draws."""
     import torch
     from transformers import LlamaConfig
 
@@ -125,26 +126,24 @@ def _small_llama(**config) -> Any:
     )
 
 
-def _written(model: Any, folder: Path, tokenizer: Path) -> Path:
+def _save(model: Any, folder: Path, tokenizer: Path) -> Path:
     model.save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         shutil.copy(tokenizer / name, folder)
     return folder
 
 
-def answered(engine: Engine, requests: Sequence[Request]) -> list[Response]:
-    """The responses in the order of the requests, of which each has one."""
+def run_engine(engine: Engine, requests: Sequence[Request]) -> list[Response]:
+    """Return the responses in the order of the requests, and assert that each request has one."""
     responses = dict(engine.run(requests))
     assert sorted(responses) == list(range(len(requests)))
     return [responses[position] for position in range(len(requests))]
 
 
-def bad_requests_are_errors_among_good_answers(engine: Engine, window: int) -> None:
-    """Of an engine with a window of that many tokens."""
-    chat, sampling = (
-        ({"role": "user", "content": "What is the capital of France?"},),
-        Sampling(temperature=0.0, max_tokens=4),
-    )
+def assert_bad_requests_fail_alone(engine: Engine, window: int) -> None:
+    """Assert that bad requests become errors among good answers, for an engine with a window of that many tokens."""
+    chat = ({"role": "user", "content": "What is the capital of France?"},)
+    sampling = Sampling(temperature=0.0, max_tokens=4)
     long = "word " * (window + 88)
     requests = [
         ask("good", messages=chat, sampling=sampling),
@@ -154,7 +153,7 @@ def bad_requests_are_errors_among_good_answers(engine: Engine, window: int) -> N
         ScoreRequest("long context", "ifd", ({"role": "user", "content": long},), "answer"),
         ScoreRequest("long answer", "ifd", chat, long),
     ]
-    responses = answered(engine, requests)
+    responses = run_engine(engine, requests)
     errors = [None, "prompt_too_long", "invalid_request", "prompt_too_long", "prompt_too_long", None]
     assert [response.error for response in responses] == errors
     assert all(response.cause for response in responses if response.error)

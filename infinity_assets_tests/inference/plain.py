@@ -1,4 +1,4 @@
-"""Transformers as its manual has it: one text at a time, in float32. What engines are held against."""
+"""Reference model for engines: plain transformers as in its manual, one text at a time, in float32."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -14,7 +14,7 @@ HEADER = "<|im_start|>assistant\n"
 
 
 class Plain:
-    """A model that answers the simplest way."""
+    """A language model without batches or caches."""
 
     def __init__(self, folder: Path):
         """Load the weights in `folder`."""
@@ -23,14 +23,14 @@ class Plain:
 
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
         self._model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-        self._logprobs_of = lru_cache(maxsize=None)(self._run)  # several tests ask for the same
+        self._logprobs_of = lru_cache(maxsize=None)(self._run)  # several tests need equal values
 
     def encode(self, text: str) -> list[int]:
-        """The tokens of a text, and no others."""
+        """Return the tokens of a text without adding any."""
         return self.tokenizer.encode(text, add_special_tokens=False)
 
     def prompt(self, messages: Messages) -> list[int]:
-        """The tokens that an answer to the messages, or to none, follows."""
+        """Return the tokens before an answer; without messages, those of the header."""
         if not messages:
             return self.encode(HEADER)
         return self.encode(
@@ -46,11 +46,11 @@ class Plain:
         return self.tokenizer.decode(written, skip_special_tokens=True)
 
     def logprobs(self, context: Messages, answer: str) -> list[float]:
-        """The log-probability of each token of an answer."""
+        """Return the log-probability of each token of an answer."""
         return list(self._logprobs_of(tuple(self.prompt(context)), tuple(self.encode(answer))))
 
     def choice_logprobs(self, messages: Messages, choices: Sequence[str]) -> list[float]:
-        """The log-probability of each choice as an answer, adding up to 1."""
+        """Return the normalized log-probability of each choice as an answer."""
         scores = np.array([sum(self.logprobs(messages, choice)) for choice in choices])
         return (scores - np.logaddexp.reduce(scores)).tolist()
 

@@ -1,4 +1,4 @@
-"""Requests of a frame: one per row, and what stands in a row is never read as a template."""
+"""Building requests from a frame: one per row, and values are never read as templates."""
 
 from string import Template
 
@@ -19,7 +19,7 @@ SAMPLING = Sampling(temperature=0.7)
 
 
 def bodies(prompt: prompts.Prompt) -> list[str]:
-    """The turns of its file, as they stand there."""
+    """Return the unchanged turns of the prompt's file."""
     text = prompt.file.read_text(encoding="utf-8")
     return [part.split("\n", 1)[1].strip() for part in text.split("\n## ")[1:]]
 
@@ -27,18 +27,18 @@ def bodies(prompt: prompts.Prompt) -> list[str]:
 @pytest.mark.parametrize("name", prompts.names())
 @settings(max_examples=examples(15), deadline=None)
 @given(data=st.data())
-def test_values_stand_in_a_prompt_as_they_are(name: str, data: st.DataObject) -> None:
-    prompt = prompts.both(name)
+def test_values_are_inserted_into_a_prompt_unchanged(name: str, data: st.DataObject) -> None:
+    prompt = prompts.load_bilingual(name)
     line = st.fixed_dictionaries(
         {**dict.fromkeys(prompt.en.variables, VALUES), "language": st.sampled_from(["en", "zh", "fr", ""])}
     )
     lines = [values | {"row_id": f"r{number}"} for number, values in enumerate(data.draw(st.lists(line, max_size=5)))]
     rows = pl.DataFrame(lines, schema=dict.fromkeys(["row_id", "language", *prompt.en.variables], pl.String))
-    requests = batch.from_prompt(prompt, rows, SAMPLING, "stage")
-    told = {request.row_id: request for request in requests}
-    assert len(requests) == len(told) == len(lines)
+    requests = batch.build_prompt_requests(prompt, rows, SAMPLING, "stage")
+    by_row = {request.row_id: request for request in requests}
+    assert len(requests) == len(by_row) == len(lines)
     for values in lines:
-        wording, request = prompt.of(values["language"]), told[values["row_id"]]
+        wording, request = prompt.choose(values["language"]), by_row[values["row_id"]]
         assert (request.prompt, request.prompt_hash) == (wording.label, wording.hash)
         written = [Template(text).substitute(values) for text in bodies(wording)]
         assert [dict(turn) for turn in request.messages] == [
@@ -52,45 +52,51 @@ def frame(*languages: str) -> pl.DataFrame:
     ).with_columns(request="row_id")
 
 
-def test_rows_that_share_a_prompt_stand_together() -> None:
-    requests = batch.from_prompt(prompts.both("evolve_deepen"), frame("zh", "en", "zh", "de"), SAMPLING, "stage")
+def test_requests_with_a_common_prompt_are_adjacent() -> None:
+    requests = batch.build_prompt_requests(
+        prompts.load_bilingual("evolve_deepen"), frame("zh", "en", "zh", "de"), SAMPLING, "stage"
+    )
     assert [request.row_id for request in requests] == ["r1", "r3", "r0", "r2"]
 
 
-def test_the_seed_is_of_stage_and_row_alone() -> None:
-    prompt = prompts.both("evolve_deepen")
+def test_the_seed_depends_only_on_stage_and_row() -> None:
+    prompt = prompts.load_bilingual("evolve_deepen")
     seeds = {
-        request.row_id: request.seed for request in batch.from_prompt(prompt, frame("en", "zh"), SAMPLING, "stage")
+        request.row_id: request.seed
+        for request in batch.build_prompt_requests(prompt, frame("en", "zh"), SAMPLING, "stage")
     }
     assert seeds == {
-        request.row_id: request.seed for request in batch.from_prompt(prompt, frame("zh", "en"), SAMPLING, "stage")
+        request.row_id: request.seed
+        for request in batch.build_prompt_requests(prompt, frame("zh", "en"), SAMPLING, "stage")
     }
     assert len(set(seeds.values())) == 2
-    assert {request.seed for request in batch.from_prompt(prompt, frame("en"), Sampling(temperature=0.0), "stage")} == {
-        None
-    }
+    assert {
+        request.seed for request in batch.build_prompt_requests(prompt, frame("en"), Sampling(temperature=0.0), "stage")
+    } == {None}
 
 
-def test_requests_of_one_row_are_told_apart_by_their_index() -> None:
+def test_requests_of_one_row_differ_by_their_index() -> None:
     rows = frame("en", "zh").join(pl.DataFrame({"index": [0, 1]}), how="cross")
-    requests = batch.from_prompt(prompts.both("evolve_deepen"), rows, SAMPLING, "stage")
+    requests = batch.build_prompt_requests(prompts.load_bilingual("evolve_deepen"), rows, SAMPLING, "stage")
     assert [(request.row_id, request.index) for request in requests] == [("r0", 0), ("r0", 1), ("r1", 0), ("r1", 1)]
     assert len({request.seed for request in requests}) == 4
-    alone = batch.from_prompt(prompts.both("evolve_deepen"), frame("en"), SAMPLING, "stage")
+    alone = batch.build_prompt_requests(prompts.load_bilingual("evolve_deepen"), frame("en"), SAMPLING, "stage")
     assert alone == requests[:1], "a row that is asked once has the number 0"
 
 
-def test_constants_are_the_same_for_every_row() -> None:
-    asked = batch.from_prompt(prompts.both("tag"), frame("en", "en"), SAMPLING, "stage", max_labels="7")
+def test_constants_apply_to_every_row() -> None:
+    asked = batch.build_prompt_requests(
+        prompts.load_bilingual("tag"), frame("en", "en"), SAMPLING, "stage", max_labels="7"
+    )
     assert all("one to 7 short" in request.messages[0]["content"] for request in asked)
     assert asked[0].messages[0] is asked[1].messages[0], "a turn that all rows share is held once"
 
 
-def test_what_does_not_fit_the_prompt_is_refused() -> None:
-    prompt, rows = prompts.both("evolve_deepen"), frame("en", "zh")
+def test_columns_that_do_not_match_the_variables_are_rejected() -> None:
+    prompt, rows = prompts.load_bilingual("evolve_deepen"), frame("en", "zh")
     with pytest.raises(ValueError, match="evolve_deepen takes"):
-        batch.from_prompt(prompt, rows.drop("request"), SAMPLING, "stage")
+        batch.build_prompt_requests(prompt, rows.drop("request"), SAMPLING, "stage")
     with pytest.raises(ValueError, match="evolve_deepen takes"):
-        batch.from_prompt(prompt, rows, SAMPLING, "stage", surprise="x")
+        batch.build_prompt_requests(prompt, rows, SAMPLING, "stage", surprise="x")
     with pytest.raises(ValueError, match="request is null in a row"):
-        batch.from_prompt(prompt, rows.with_columns(request=pl.lit(None, pl.String)), SAMPLING, "stage")
+        batch.build_prompt_requests(prompt, rows.with_columns(request=pl.lit(None, pl.String)), SAMPLING, "stage")

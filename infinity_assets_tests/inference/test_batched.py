@@ -1,4 +1,4 @@
-"""Side by side or one after the other: the same answers, the same books; only the engine sees fewer and larger batches."""
+"""Concurrent functions get the answers and ledger rows of sequential ones; the engine sees fewer and larger batches."""
 
 import threading
 from collections.abc import Generator, Sequence
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from infinity_assets.inference.batched import BatchedInference, InferenceBatch
 from infinity_assets.inference.client import Answers, Inference
 from infinity_assets.inference.engines.embedder import Reading
-from infinity_assets.inference.engines.engine import Admit, EngineUnavailable, always
+from infinity_assets.inference.engines.engine import Admit, EngineUnavailable, admit_all
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.ledger import Ledger
 from infinity_assets.inference.requests import Request, Response
@@ -24,18 +24,18 @@ from infinity_assets_tests.properties import examples
 
 OTHER = ModelSpec(model="other")
 MEMBERS = st.lists(st.lists(st.lists(st.integers(0, 9), max_size=4), max_size=3), min_size=1, max_size=4)
-"""Of each member: the batches that it asks for, each the numbers of some questions."""
+"""Strategy for the batches of each member; a batch is a list of question numbers."""
 
 
 class Batches(ScriptedEngine):
-    """Remembers its batches and the threads that ran them."""
+    """An engine that records its batches and the threads that ran them."""
 
     def __init__(self) -> None:
         super().__init__()
         self.batches: list[list[str]] = []
         self.threads: set[int] = set()
 
-    def run(self, requests: Sequence[Request], admit: Admit = always) -> Generator[tuple[int, Response], None, None]:
+    def run(self, requests: Sequence[Request], admit: Admit = admit_all) -> Generator[tuple[int, Response], None, None]:
         self.batches.append([request.row_id for request in requests])
         self.threads.add(threading.get_ident())
         yield from super().run(requests, admit)
@@ -51,7 +51,7 @@ def asking(inference: Inference, batches: list[list[int]], spec: ModelSpec = SPE
 
 @settings(max_examples=examples(40), deadline=None)
 @given(members=MEMBERS)
-def test_the_same_answers_and_books_as_alone(
+def test_answers_and_ledger_rows_equal_those_of_sequential_calls(
     tmp_path_factory: pytest.TempPathFactory, members: list[list[list[int]]]
 ) -> None:
     folder, engine = tmp_path_factory.mktemp("together"), Batches()
@@ -66,18 +66,18 @@ def test_the_same_answers_and_books_as_alone(
     assert len(engine.asked) == len({n for batches in members for batch in batches for n in batch})
     assert len(engine.batches) <= max(map(len, members))
     assert engine.threads <= {threading.get_ident()}
-    made = 0
+    new = 0
     for batches, answers, ledger in zip(members, results, ledgers, strict=True):
         assert not isinstance(answers, BaseException)
-        assert [found.frame["row_id"].to_list() for found in answers] == [[f"r{n}" for n in batch] for batch in batches]
-        assert [found.frame["text"].to_list() for found in answers] == [
+        assert [part.frame["row_id"].to_list() for part in answers] == [[f"r{n}" for n in batch] for batch in batches]
+        assert [part.frame["text"].to_list() for part in answers] == [
             [f"question {n}" for n in batch] for batch in batches
         ]
-        told = pl.concat([found.generations for found in answers]) if answers else ledger.generations
-        assert told.sort(pl.all()).equals(ledger.generations.sort(pl.all()))
-        assert told.height == sum(map(len, batches))
-        made += told.filter(~pl.col("cached")).height
-    assert made == len(engine.asked)
+        calls = pl.concat([part.generations for part in answers]) if answers else ledger.generations
+        assert calls.sort(pl.all()).equals(ledger.generations.sort(pl.all()))
+        assert calls.height == sum(map(len, batches))
+        new += calls.filter(~pl.col("cached")).height
+    assert new == len(engine.asked)
 
 
 def test_members_that_ask_different_models_wait_for_each_other(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_members_that_ask_different_models_wait_for_each_other(tmp_path: Path) -
     assert sum(map(len, engine.batches)) == 6
 
 
-def test_one_that_fails_leaves_the_others_alone(tmp_path: Path) -> None:
+def test_a_failing_member_does_not_affect_the_others(tmp_path: Path) -> None:
     engine = Batches()
     pool = engine.pool()
     batch = InferenceBatch(Inference(ResponseStore(tmp_path), pool))
@@ -112,7 +112,7 @@ def test_one_that_fails_leaves_the_others_alone(tmp_path: Path) -> None:
     assert len(results[1]) == 2
 
 
-def test_an_engine_that_cannot_be_had_ends_all_and_what_was_answered_is_in_the_books(tmp_path: Path) -> None:
+def test_an_unavailable_engine_ends_all_members_and_answered_calls_are_in_the_ledger(tmp_path: Path) -> None:
     def dies(request: Request) -> Response:
         if request.row_id == "r2":
             raise EngineUnavailable("gone")
@@ -144,7 +144,7 @@ class Lengths:
         pass
 
 
-def test_texts_are_embedded_together_and_come_back_to_who_asked(tmp_path: Path) -> None:
+def test_texts_are_embedded_together_and_vectors_go_to_their_callers(tmp_path: Path) -> None:
     pool = EnginePool(tmp_path, embedder=lambda spec, models: Lengths())
     batch = InferenceBatch(Inference(ResponseStore(tmp_path / "r"), pool))
     texts = [["a", "bb"], [], ["ccc"]]
@@ -159,17 +159,17 @@ def test_texts_are_embedded_together_and_come_back_to_who_asked(tmp_path: Path) 
     assert results == [[1.0, 2.0], [], [3.0]]
 
 
-def test_what_is_the_same_for_all_is_made_once(tmp_path: Path) -> None:
-    """And again by the next who wants it, where making it failed."""
-    made: list[str] = []
+def test_a_shared_value_is_made_once(tmp_path: Path) -> None:
+    """If making it fails, the next caller makes it."""
+    calls: list[str] = []
 
     def make() -> str:
-        made.append("tried")
-        if len(made) == 1:
+        calls.append("tried")
+        if len(calls) == 1:
             raise ValueError("not yet")
         return "index"
 
     batch = InferenceBatch(Inference(ResponseStore(tmp_path), Batches().pool()))
     results = batch.run([lambda: batch.once("gate", make)] * 4)
     assert sorted(map(str, results)) == ["index", "index", "index", "not yet"]
-    assert made == ["tried"] * 2
+    assert calls == ["tried"] * 2

@@ -1,4 +1,4 @@
-"""A cap is never passed, whatever the answers come to, and what was answered before it stays."""
+"""Answers of any length never exceed a cap, and earlier answers stay stored."""
 
 import polars as pl
 import pytest
@@ -22,7 +22,7 @@ tokens = st.integers(0, 500)
     calls=st.lists(st.tuples(tokens, tokens, st.floats(0, 1)), max_size=40),
     in_flight=st.integers(1, 8),
 )
-def test_no_order_of_answers_passes_the_cap(cap, calls, in_flight):
+def test_no_order_of_answers_exceeds_the_cap(cap, calls, in_flight):
     budget, price, flying = (
         Budget(Calls(budget_tokens=cap, budget_cost=cap / 1e6)),
         Price(prompt=1.0, completion=1.0),
@@ -58,12 +58,12 @@ def test_a_budget_is_tokens_or_money(text, tokens, cost):
 
 
 @pytest.mark.parametrize("text", ["", "much", "-5", "0", "5 apples", "1.2.3", "0.5", "1.5 tokens"])
-def test_what_is_no_budget_is_said(text):
-    with pytest.raises(InfinityError, match=r"budget"):
+def test_an_invalid_budget_is_an_error(text):
+    with pytest.raises(InfinityError, match=r"budget|is not a whole number of tokens"):
         parse(text)
 
 
-def test_a_spent_budget_keeps_the_answers_and_the_next_run_goes_on(tmp_path):
+def test_a_spent_budget_keeps_the_answers_and_the_next_run_continues(tmp_path):
     store = ResponseStore(tmp_path)
     requests = [ask(f"r{number}", sampling=Sampling(temperature=0.0, max_tokens=10)) for number in range(20)]
     answer = Response(text="fine", finish_reason="stop", prompt_tokens=3, completion_tokens=2)
@@ -71,12 +71,12 @@ def test_a_spent_budget_keeps_the_answers_and_the_next_run_goes_on(tmp_path):
     first = ScriptedEngine(lambda _: answer, prompt_tokens=3)
     with pytest.raises(
         BudgetSpent,
-        match=r"stage: the next call, of up to 13 tokens, might pass the budget \(\d+ of 60 tokens are used\)",
+        match=r"stage: the next call, of up to 13 tokens, might exceed the budget \(\d+ of 60 tokens are used\)",
     ):
         Inference(store, first.pool(), ledger=ledger, budget=budget).generate(SPEC, requests, "stage")
     assert ledger.generations.height == len(first.asked)
-    told = ledger.generations
-    assert told.select(pl.col("prompt_tokens").sum() + pl.col("completion_tokens").sum()).item() == budget.tokens
+    calls = ledger.generations
+    assert calls.select(pl.col("prompt_tokens").sum() + pl.col("completion_tokens").sum()).item() == budget.tokens
     assert 0 < len(first.asked) < 20
     assert budget.tokens == 5 * len(first.asked) <= 60
     second = ScriptedEngine(lambda _: answer, prompt_tokens=3)
@@ -85,7 +85,7 @@ def test_a_spent_budget_keeps_the_answers_and_the_next_run_goes_on(tmp_path):
     assert len(second.asked) == 20 - len(first.asked)
 
 
-def test_what_the_store_holds_costs_nothing(tmp_path):
+def test_stored_answers_cost_nothing(tmp_path):
     store, requests = ResponseStore(tmp_path), [ask(f"r{number}") for number in range(5)]
     Inference(store, ScriptedEngine().pool()).generate(SPEC, requests, "stage")
     budget = Budget(Calls(budget_tokens=1))
@@ -95,22 +95,22 @@ def test_what_the_store_holds_costs_nothing(tmp_path):
     assert (budget.tokens, budget.spent) == (0, False)
 
 
-def test_the_books_know_what_a_call_cost(tmp_path):
+def test_the_ledger_records_the_cost_of_a_call(tmp_path):
     spec = ModelSpec(model="scripted", price=Price(prompt=2.0, completion=10.0))
     answer = Response(text="fine", finish_reason="stop", prompt_tokens=1000, completion_tokens=100)
     requests = [ask("a"), ask("b"), ask("a")]
-    books = (
+    generations = (
         Inference(ResponseStore(tmp_path), ScriptedEngine(lambda _: answer).pool())
         .generate(spec, requests, "stage")
         .generations
     )
-    assert books["cost"].to_list() == pytest.approx([0.003, 0.003, 0.0])
+    assert generations["cost"].to_list() == pytest.approx([0.003, 0.003, 0.0])
     rented = ModelSpec(model="rented", price=Price(hour=3600.0))
-    books = (
+    generations = (
         Inference(ResponseStore(tmp_path), ScriptedEngine(lambda _: answer).pool())
         .generate(rented, requests, "stage")
         .generations
     )
-    paid = books.filter(~pl.col("cached"))["cost"]
+    paid = generations.filter(~pl.col("cached"))["cost"]
     assert paid[0] == pytest.approx(paid[1])
     assert paid[0] > 0

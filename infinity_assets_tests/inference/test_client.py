@@ -1,4 +1,4 @@
-"""Nothing is asked twice, nothing is lost, and no answer reaches the wrong row."""
+"""No request is sent twice, no answer is lost, and none reaches the wrong row."""
 
 import tempfile
 from dataclasses import replace
@@ -14,7 +14,7 @@ from infinity_assets.inference import client
 from infinity_assets.inference.client import ANSWERS, Inference, Progress
 from infinity_assets.inference.engines.engine import EngineUnavailable
 from infinity_assets.inference.engines.pool import EnginePool
-from infinity_assets.inference.requests import GenerateRequest, Response, ScoreRequest, failed, room_of
+from infinity_assets.inference.requests import GenerateRequest, Request, Response, ScoreRequest, make_failure, room_of
 from infinity_assets.inference.responses.store import ResponseStore
 from infinity_assets.rows.schema import GENERATIONS
 from infinity_assets.settings.models import EmbedderSpec, Retries, Sampling
@@ -52,14 +52,14 @@ def test_a_second_run_opens_no_engine(store):
     assert second.frame["cached"].all()
 
 
-def test_only_what_is_missing_is_asked(store):
+def test_only_missing_answers_are_requested(store):
     Inference(store, ScriptedEngine().pool()).generate(SPEC, REQUESTS[:15], "stage")
     engine = ScriptedEngine()
     Inference(store, engine.pool()).generate(SPEC, REQUESTS, "stage")
     assert {request.row_id for request in engine.asked} == {f"r{number}" for number in range(15, 20)}
 
 
-def test_equal_requests_are_asked_once(store):
+def test_equal_requests_are_sent_once(store):
     engine = ScriptedEngine()
     answers = Inference(store, engine.pool()).generate(
         SPEC, [ask("a", "same"), ask("b", "same"), ask("c", "other")], "stage"
@@ -77,7 +77,7 @@ def test_no_requests_give_no_answers(store):
 
 def test_one_bad_request_is_one_error_row_and_is_asked_again(store):
     def answer(request):
-        return failed("engine_error", "the device coughed") if request.row_id == "r7" else echo(request)
+        return make_failure("engine_error", "the device coughed") if request.row_id == "r7" else echo(request)
 
     frame = Inference(store, ScriptedEngine(answer).pool()).generate(SPEC, REQUESTS, "stage").frame
     assert frame.filter(pl.col("error").is_not_null()).select("row_id", "error", "cause").rows() == [
@@ -107,9 +107,9 @@ def test_a_crash_loses_only_what_is_in_flight(store, monkeypatch):
     assert {request.row_id for request in engine.asked} == {request.row_id for request in REQUESTS} - set(answered)
 
 
-def test_a_dead_engine_ends_the_stage_and_not_the_data(store):
+def test_a_dead_engine_ends_the_stage_and_keeps_the_answers(store):
     def answer(request):
-        return echo(request) if request.row_id == "r5" else failed("engine_error", "out of memory")
+        return echo(request) if request.row_id == "r5" else make_failure("engine_error", "out of memory")
 
     requests = [ask(f"r{number}") for number in range(60)]
     with pytest.raises(EngineUnavailable, match=r"16 errors in a row.*out of memory"):
@@ -119,9 +119,9 @@ def test_a_dead_engine_ends_the_stage_and_not_the_data(store):
     assert len(again.asked) == 59
 
 
-def test_a_server_that_is_not_there_ends_a_small_stage_too(store):
-    engine = ScriptedEngine(lambda _: failed("connection", "refused"))
-    with pytest.raises(EngineUnavailable, match=r"was not reached.*refused"):
+def test_an_unreachable_server_ends_a_small_stage_too(store):
+    engine = ScriptedEngine(lambda _: make_failure("connection", "refused"))
+    with pytest.raises(EngineUnavailable, match=r"cannot be reached.*refused"):
         Inference(store, engine.pool()).generate(SPEC, REQUESTS[:2], "stage")
 
 
@@ -147,9 +147,9 @@ def test_output_is_checked_stored_and_not_asked_again(store, changes, text, erro
     assert engine.opened == 0
 
 
-def test_a_larger_window_asks_again_what_was_too_long(store):
+def test_a_larger_window_repeats_requests_that_were_too_long(store):
     small, large = SPEC.model_copy(update={"max_model_len": 10}), SPEC.model_copy(update={"max_model_len": 20})
-    too_long = ScriptedEngine(lambda _: failed("prompt_too_long", "11 tokens", window=10))
+    too_long = ScriptedEngine(lambda _: make_failure("prompt_too_long", "11 tokens", window=10))
     for _ in range(2):
         assert Inference(store, too_long.pool()).generate(small, REQUESTS[:1], "s").frame["error"].to_list() == [
             "prompt_too_long"
@@ -160,12 +160,12 @@ def test_a_larger_window_asks_again_what_was_too_long(store):
     assert too_long.opened == 1
 
 
-def writing(words: int, room: int) -> GenerateRequest:
-    """A request whose answer has that many words, if it may have them."""
+def request_words(words: int, room: int) -> GenerateRequest:
+    """Build a request whose answer has that many words if there is room."""
     return ask("a", f"{words} words", sampling=Sampling(temperature=0.0, max_tokens=room))
 
 
-def in_the_room(request):
+def answer_within_room(request):
     words = int(request.messages[0]["content"].split()[0])
     written = min(words, request.sampling.max_tokens)
     return Response("w " * written, "length" if words > written else "stop", prompt_tokens=2, completion_tokens=written)
@@ -176,42 +176,42 @@ def in_the_room(request):
     st.integers(1, 4),
 )
 @settings(deadline=None, max_examples=examples(40))
-def test_every_answer_is_what_would_be_written_now_and_only_what_was_cut_is_asked_again(asked, size):
-    """Whatever was asked with other max_tokens before, in whatever batches."""
+def test_stored_answers_equal_new_ones_and_only_cut_ones_are_repeated(asked, size):
+    """That is true for all earlier requests with other max_tokens, in any batches."""
     with tempfile.TemporaryDirectory() as folder:
-        store, engine = ResponseStore(Path(folder)), ScriptedEngine(in_the_room)
+        store, engine = ResponseStore(Path(folder)), ScriptedEngine(answer_within_room)
         for start in range(0, len(asked), size):
-            batch = [writing(words, room) for words, room in asked[start : start + size]]
+            batch = [request_words(words, room) for words, room in asked[start : start + size]]
             frame = Inference(store, engine.pool()).generate(SPEC, batch, "s").frame
-            assert frame["text"].to_list() == [in_the_room(request).text for request in batch]
+            assert frame["text"].to_list() == [answer_within_room(request).text for request in batch]
         assert len(engine.asked) == len(
-            {(words, room) for words, room in asked if words > room} | ended_first(asked, size)
+            {(words, room) for words, room in asked if words > room} | complete_answers(asked, size)
         )
 
 
-def ended_first(asked, size) -> set[tuple[int, int]]:
-    """Of the requests that were answered in full, those that nothing before their batch had answered."""
-    found: set[tuple[int, int]] = set()
+def complete_answers(asked, size) -> set[tuple[int, int]]:
+    """Return the requests with a complete answer for which no earlier batch had stored one."""
+    first: set[tuple[int, int]] = set()
     for start in range(0, len(asked), size):
         whole = {(words, room) for words, room in asked[start : start + size] if words <= room}
-        found |= {pair for pair in whole if pair[0] not in {words for words, _ in found}}
-    return found
+        first |= {pair for pair in whole if pair[0] not in {words for words, _ in first}}
+    return first
 
 
 def test_a_prompt_that_was_too_long_may_fit_with_fewer_tokens_to_write(store):
     engine = ScriptedEngine(
-        lambda request: failed("prompt_too_long", "no", window=2048) if room_of(request) > 4 else echo(request)
+        lambda request: make_failure("prompt_too_long", "no", window=2048) if room_of(request) > 4 else echo(request)
     )
     errors = [
-        Inference(store, engine.pool()).generate(SPEC, [writing(1, room)], "s").frame["error"].item()
+        Inference(store, engine.pool()).generate(SPEC, [request_words(1, room)], "s").frame["error"].item()
         for room in (5, 6, 4, 6)
     ]
     assert errors == ["prompt_too_long", "prompt_too_long", None, "prompt_too_long"]
     assert len(engine.asked) == 2
 
 
-def test_the_answer_that_another_process_stored_first_is_the_one(store):
-    """Both ask; both end with the same."""
+def test_the_answer_that_another_process_stored_first_wins(store):
+    """Both processes ask and get equal answers."""
 
     def slower(request):
         Inference(store, ScriptedEngine().pool()).generate(SPEC, [request], "s")
@@ -223,13 +223,13 @@ def test_the_answer_that_another_process_stored_first_is_the_one(store):
     }
 
 
-def test_another_attempt_is_another_question(store):
+def test_another_attempt_is_another_request(store):
     engine = ScriptedEngine()
     Inference(store, engine.pool()).generate(SPEC, [REQUESTS[0], replace(REQUESTS[0], attempt=1)], "s")
     assert len(engine.asked) == 2
 
 
-def test_scores(store):
+def test_scores_belong_to_their_rows(store):
     requests = [ScoreRequest(f"r{n}", "loss", (), "word " * (n + 1)) for n in range(5)]
 
     def answer(request):
@@ -256,7 +256,7 @@ def replace_model(model: str):
     return SPEC.model_copy(update={"model": model})
 
 
-def test_progress_counts_what_was_there(store):
+def test_progress_counts_stored_answers(store):
     seen: list[Progress] = []
     Inference(store, ScriptedEngine().pool()).generate(SPEC, REQUESTS[:5], "stage")
     Inference(store, ScriptedEngine().pool(), seen.append).generate(SPEC, REQUESTS, "answers")
@@ -266,7 +266,7 @@ def test_progress_counts_what_was_there(store):
 
 
 class Lengths:
-    """Embeds a text as its length and its first letter."""
+    """An embedder whose vector is the length and the first letter of a text."""
 
     def __init__(self):
         self.asked: list[str] = []
@@ -279,7 +279,7 @@ class Lengths:
         pass
 
 
-def test_vectors_come_in_text_order_and_are_asked_once(store, tmp_path, monkeypatch):
+def test_vectors_come_in_text_order_and_are_computed_once(store, tmp_path, monkeypatch):
     monkeypatch.setattr(client, "EMBED_CHUNK", 2)
     double = Lengths()
     inference = Inference(store, EnginePool(tmp_path, embedder=lambda *_: double))
@@ -293,7 +293,7 @@ def test_vectors_come_in_text_order_and_are_asked_once(store, tmp_path, monkeypa
     assert inference.embed(EmbedderSpec(), [], "stage").shape == (0, 0)
 
 
-def test_another_draw_is_another_question(store):
+def test_another_draw_is_another_request(store):
     draws = [replace(REQUESTS[0], index=index) for index in range(3)]
     engine = ScriptedEngine()
     assert Inference(store, engine.pool()).generate(SPEC, draws, "stage").frame["index"].to_list() == [0, 1, 2]
@@ -301,7 +301,7 @@ def test_another_draw_is_another_question(store):
 
 
 class Flaky:
-    """Answers badly the first so many times that a row is asked, well after that."""
+    """An engine function that answers a row badly a number of times, and then well."""
 
     def __init__(self, bad: Response, times: int):
         self.bad, self.times, self.seen = bad, times, []
@@ -318,7 +318,7 @@ CUT, EMPTY, MISFIT, REFUSED = (
     Response(text='{"a": ', finish_reason="length", completion_tokens=8),
     Response(text=" ", finish_reason="stop"),
     Response(text='{"b": 1}', finish_reason="stop"),
-    failed("refused", "the filter"),
+    make_failure("refused", "the filter"),
 )
 
 
@@ -327,7 +327,7 @@ CUT, EMPTY, MISFIT, REFUSED = (
 )
 @pytest.mark.parametrize("allowed", [0, 1, 2])
 @pytest.mark.parametrize("times", [0, 1, 2, 3])
-def test_each_class_has_a_retry_rule_of_its_own(store, bad, error, allowed, times):
+def test_each_class_of_error_has_its_own_retries(store, bad, error, allowed, times):
     names = {"truncated": "truncated", "empty": "empty", "invalid_json": "invalid", "refused": "refused"}
     retries = Retries(**{**dict.fromkeys(names.values(), 0), names[error]: allowed})
     flaky = Flaky(bad, times)
@@ -338,10 +338,12 @@ def test_each_class_has_a_retry_rule_of_its_own(store, bad, error, allowed, time
     asked = min(times, allowed) + 1
     assert answers.frame["error"].to_list() == [None if times <= allowed else error] * 2
     assert len(flaky.seen) == 2 * asked
-    books = answers.generations.filter(pl.col("row_id") == "a").sort("attempt")
-    assert books["attempt"].to_list() == list(range(asked))
-    assert books["error"].is_null().to_list() == [False] * min(times, asked) + [True] * (asked - min(times, asked))
-    # A replay asks nothing and gives the same.
+    generations = answers.generations.filter(pl.col("row_id") == "a").sort("attempt")
+    assert generations["attempt"].to_list() == list(range(asked))
+    assert generations["error"].is_null().to_list() == [False] * min(times, asked) + [True] * (
+        asked - min(times, asked)
+    )
+    # A replay asks nothing and gives equal answers.
     again = ScriptedEngine()
     replay = Inference(store, again.pool(), retries=retries).generate(
         SPEC, [ask("a", **JSON), ask("b", **JSON)], "stage"
@@ -350,7 +352,7 @@ def test_each_class_has_a_retry_rule_of_its_own(store, bad, error, allowed, time
     assert replay.frame.drop("cached").equals(answers.frame.drop("cached"))
 
 
-def test_an_answer_is_drawn_again_by_another_seed_and_a_cut_one_with_more_room(store):
+def test_a_retry_has_another_seed_or_more_room_if_the_answer_was_cut(store):
     flaky = Flaky(MISFIT, 1)
     Inference(store, ScriptedEngine(flaky).pool()).generate(SPEC, [ask("a", **JSON)], "stage")
     first, second = flaky.seen
@@ -363,12 +365,12 @@ def test_an_answer_is_drawn_again_by_another_seed_and_a_cut_one_with_more_room(s
     assert flaky.seen[1].seed is None
 
 
-def test_bad_luck_at_the_second_attempt_leaves_the_first_answer_and_is_counted(store):
+def test_a_transient_error_of_a_retry_keeps_the_first_answer_and_is_counted(store):
     seen = []
 
     def answer(request):
         seen.append(request)
-        return MISFIT if len(seen) == 1 else failed("timeout", "slow")
+        return MISFIT if len(seen) == 1 else make_failure("timeout", "slow")
 
     answers = Inference(store, ScriptedEngine(answer).pool()).generate(
         SPEC,
@@ -381,11 +383,14 @@ def test_bad_luck_at_the_second_attempt_leaves_the_first_answer_and_is_counted(s
     assert [error.partition(":")[0] for error in answers.generations["error"]] == ["invalid_json", "timeout"]
 
 
-def test_more_room_asks_again_neither_what_ended_nor_its_other_attempts(store):
-    """An answer that did not fit its schema was drawn again: that stays, whatever max_tokens becomes."""
-    engine = ScriptedEngine(
-        lambda request: Response("{}" if not request.attempt else '{"a": 1}', "stop", completion_tokens=3)
-    )  # pyright: ignore
+def test_more_room_repeats_neither_complete_answers_nor_their_retries(store):
+    """The retry of an answer that violated its schema stays valid for any later max_tokens."""
+
+    def answer(request: Request) -> Response:
+        assert isinstance(request, GenerateRequest)
+        return Response('{"a": 1}' if request.attempt else "{}", "stop", completion_tokens=3)
+
+    engine = ScriptedEngine(answer)
     for room in (8, 64, 4):
         request = ask("a", **{**JSON, "sampling": Sampling(temperature=0.0, max_tokens=room)})
         frame = Inference(store, engine.pool(), retries=Retries(invalid=1)).generate(SPEC, [request], "s").frame
@@ -393,16 +398,16 @@ def test_more_room_asks_again_neither_what_ended_nor_its_other_attempts(store):
     assert len(engine.asked) == 2
 
 
-def test_a_server_that_takes_no_request_ends_the_stage_and_leaves_nothing_behind(store):
-    engine = ScriptedEngine(lambda _: failed("invalid_request", "unknown field"))
-    with pytest.raises(EngineUnavailable, match=r"takes none of 20 requests.*unknown field"):
+def test_a_server_that_rejects_all_requests_ends_the_stage_and_stores_nothing(store):
+    engine = ScriptedEngine(lambda _: make_failure("invalid_request", "unknown field"))
+    with pytest.raises(EngineUnavailable, match=r"rejects all 20 requests.*unknown field"):
         Inference(store, engine.pool()).generate(SPEC, REQUESTS, "stage")
     assert Inference(store, ScriptedEngine().pool()).generate(SPEC, REQUESTS, "stage").frame["error"].null_count() == 20
 
 
-def test_a_request_that_is_invalid_among_good_ones_is_an_answer(store):
+def test_an_invalid_request_among_good_ones_is_stored(store):
     engine = ScriptedEngine(
-        lambda request: failed("invalid_request", "no") if request.row_id == "r3" else echo(request)
+        lambda request: make_failure("invalid_request", "no") if request.row_id == "r3" else echo(request)
     )
     Inference(store, engine.pool()).generate(SPEC, REQUESTS, "stage")
     again = ScriptedEngine()

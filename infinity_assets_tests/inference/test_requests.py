@@ -1,4 +1,4 @@
-"""A key that moves when it should not asks everything again; one that stays when it should move serves a wrong answer."""
+"""Keys change exactly when the answer can: needless changes repeat all requests, missing ones serve wrong answers."""
 
 from dataclasses import replace
 
@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infinity_assets.inference.requests import CompleteRequest, EmbedRequest, ScoreRequest, normalised, request_key
+from infinity_assets.inference.requests import (
+    CompleteRequest,
+    EmbedRequest,
+    ScoreRequest,
+    normalize_logprobs,
+    request_key,
+)
 from infinity_assets.settings.models import ModelSpec, Sampling
 from infinity_assets_tests.inference.doubles import ask
 
@@ -38,7 +44,7 @@ SCORE = ScoreRequest("row", "ifd", ({"role": "user", "content": "question"},), "
         EmbedRequest("question"),
     ],
 )
-def test_what_decides_the_answer_changes_the_key(other):
+def test_fields_that_decide_the_answer_change_the_key(other):
     assert request_key(MODEL, other) != request_key(MODEL, BASE)
 
 
@@ -56,7 +62,7 @@ def test_what_decides_the_answer_changes_the_key(other):
         replace(COMPLETE, attempt=1),
     ],
 )
-def test_what_decides_a_continuation_changes_its_key(other):
+def test_fields_that_decide_a_continuation_change_its_key(other):
     assert (
         request_key(MODEL, other)
         != request_key(MODEL, COMPLETE)
@@ -73,7 +79,7 @@ def test_the_model_and_its_revision_change_the_key():
     assert len(keys) == 4
 
 
-def test_what_does_not_decide_the_answer_leaves_the_key():
+def test_other_fields_do_not_change_the_key():
     same = [
         replace(BASE, row_id="another"),
         replace(BASE, messages=({"content": "question", "role": "user"},)),
@@ -89,12 +95,12 @@ def test_what_does_not_decide_the_answer_leaves_the_key():
     assert len({spec.identity for spec in engines}) == 1
 
 
-def test_the_key_is_the_same_tomorrow():
+def test_the_key_is_stable_across_versions():
     assert request_key(MODEL, BASE) == "0ae2246fb534e248b6cf5e1b8ef9f06f"
 
 
-def test_the_order_of_a_schema_counts():
-    """A model fills the properties in that order."""
+def test_the_order_of_a_schema_changes_the_key():
+    """A model fills in the properties in that order."""
     one, two = ({"type": "object", "properties": {name: {} for name in names}} for names in ("ab", "ba"))
     assert request_key(MODEL, replace(BASE, schema=one)) != request_key(MODEL, replace(BASE, schema=two))
 
@@ -112,17 +118,17 @@ def test_keys_are_equal_only_for_equal_messages(one, two):
     assert (key(one) == key(two)) == (one == two)
 
 
-def test_impossible_requests_are_refused():
+def test_invalid_requests_are_rejected():
     with pytest.raises(ValueError, match="not both"):
         replace(BASE, schema={}, choices=("a",))
-    with pytest.raises(ValueError, match="has a text"):
+    with pytest.raises(ValueError, match="needs a text"):
         replace(COMPLETE, text="")
     with pytest.raises(ValueError, match="empty answer"):
         replace(SCORE, answer="")
 
 
 @given(st.lists(st.floats(-50, 0), min_size=1, max_size=10))
-def test_normalised_log_probabilities_add_up_to_one(values):
+def test_normalized_log_probabilities_add_up_to_one(values):
     import math
 
-    assert math.fsum(math.exp(value) for value in normalised(values)) == pytest.approx(1.0)
+    assert math.fsum(math.exp(value) for value in normalize_logprobs(values)) == pytest.approx(1.0)

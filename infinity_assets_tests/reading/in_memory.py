@@ -1,4 +1,4 @@
-"""A reading with its tables in memory."""
+"""Helpers that read a source or a file into memory."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +12,7 @@ from infinity_assets.reading.sources import Source
 
 
 class Frames(NamedTuple):
-    """The tables of a reading."""
+    """The collected tables of a reading."""
 
     rows: pl.DataFrame
     decisions: pl.DataFrame
@@ -23,7 +23,7 @@ class Frames(NamedTuple):
 
 
 def read(source: Source, workers: int = 1) -> Frames:
-    """Read a source."""
+    """Read a source and collect its tables."""
     with TemporaryDirectory() as scratch:
         reading = read_source(source, Path(scratch), workers=workers)
         return Frames(
@@ -37,6 +37,6 @@ def read(source: Source, workers: int = 1) -> Frames:
 
 
 def read_records(path: Path) -> list[Record]:
-    """The records of a file as its container gives them, whatever its name or those in it."""
+    """Return the records of a file, or of all files in an archive."""
     with path.open("rb") as stream:
         return [record for block in read_blocks(stream, path.name, lambda name: True) for record in block.records()]

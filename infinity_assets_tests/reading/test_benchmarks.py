@@ -1,4 +1,4 @@
-"""Benchmarks in the forms in which people have them."""
+"""Tests that benchmarks are read in the forms in which they are published."""
 
 import json
 from pathlib import Path
@@ -169,7 +169,7 @@ RECORDS = [
 
 
 @pytest.mark.parametrize(("record", "item"), [case[1:] for case in RECORDS], ids=[case[0] for case in RECORDS])
-def test_records_are_understood_by_their_keys(record: object, item: Item | None) -> None:
+def test_a_record_is_read_by_its_keys(record: object, item: Item | None) -> None:
     assert item_of(record) == item
 
 
@@ -178,8 +178,8 @@ def write(folder: Path, name: str, *records: object) -> None:
     (folder / name).write_text("".join(json.dumps(record) + "\n" for record in records))
 
 
-def test_files_of_the_original_repositories(tmp_path: Path) -> None:
-    """MMLU's tables have no header, MATH has a file for each problem."""
+def test_files_of_the_original_repositories_are_read(tmp_path: Path) -> None:
+    """MMLU's tables have no header; MATH has a file per problem."""
     (tmp_path / "mmlu" / "test").mkdir(parents=True)
     (tmp_path / "mmlu" / "test" / "rivers_test.csv").write_text(
         "Which of these rivers is the longest one of all?,Rhine,Nile,Elbe,Seine,B\nWhat flows uphill if anything at all?,Water,Smoke,Sand,Oil,B\n"
@@ -198,7 +198,7 @@ def test_files_of_the_original_repositories(tmp_path: Path) -> None:
     ]
 
 
-def test_parquet_of_the_hub(tmp_path: Path) -> None:
+def test_parquet_of_the_hub_is_read(tmp_path: Path) -> None:
     (tmp_path / "mmlu" / "all").mkdir(parents=True)
     frame = pl.DataFrame({"question": ["Which?"], "subject": ["x"], "choices": [["red", "blue"]], "answer": [1]})
     frame.write_parquet(tmp_path / "mmlu" / "all" / "test-00000-of-00001.parquet")
@@ -222,13 +222,13 @@ def test_every_record_is_an_item_or_counted_with_a_reason(tmp_path: Path) -> Non
     assert sum(found.skipped.values()) == 5
 
 
-def test_a_canary_beside_the_examples(tmp_path: Path) -> None:
+def test_a_canary_beside_the_examples_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "bbh").mkdir()
     (tmp_path / "bbh" / "snarks.json").write_text('{"canary": "c", "examples": [{"input": "s", "target": "5"}]}')
     assert read_benchmark(tmp_path / "bbh").items.select("item_id", "prompt", "answer").rows() == [("bbh#0", "s", "5")]
 
 
-def test_a_benchmark_that_is_called_train_is_one_all_the_same(tmp_path: Path) -> None:
+def test_a_split_named_train_is_read_if_it_is_the_only_one(tmp_path: Path) -> None:
     """IFEval's only split on the Hub is `train`."""
     write(tmp_path / "ifeval", "train.jsonl", {"prompt": "Write."})
     assert read_benchmark(tmp_path / "ifeval").items.height == 1
@@ -239,7 +239,7 @@ def test_a_benchmark_that_is_called_train_is_one_all_the_same(tmp_path: Path) ->
     assert read_benchmark(tmp_path / "both").items.height == 2
 
 
-def test_fields_of_a_source_yaml(tmp_path: Path) -> None:
+def test_source_yaml_maps_fields_and_sets_the_domain(tmp_path: Path) -> None:
     write(tmp_path / "odd", "data.jsonl", {"meta": {"ask": "Why?"}, "reply": "So."})
     assert read_benchmark(tmp_path / "odd").items.is_empty()
     (tmp_path / "odd" / "source.yaml").write_text("domain: math\nfields:\n  question: meta.ask\n  answer: reply\n")
@@ -273,7 +273,7 @@ def test_a_benchmark_without_items_is_empty(tmp_path: Path, content: str) -> Non
         *(("vicuna_bench", 80), ("alpaca_eval", 805), ("bbh", 6511), ("arena_hard", 500), ("sft_testsets", 990)),
     ],
 )
-def test_the_real_ones(name: str, items: int) -> None:
+def test_published_benchmarks_have_the_known_number_of_items(name: str, items: int) -> None:
     found = read_benchmark(SHARED / name)
     assert found.items.height == items
     assert found.items["item_id"].is_unique().all()

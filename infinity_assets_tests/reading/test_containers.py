@@ -1,4 +1,4 @@
-"""Open datasets come damaged, misnamed and compressed. What can be read is read; what cannot be is a record with an error, never a gap."""
+"""Tests that damaged, misnamed and compressed files are read, with an error record for every unreadable one."""
 
 import csv
 import gzip
@@ -252,13 +252,13 @@ def read(folder: Path, name: str, data: bytes) -> list[Record]:
 @pytest.mark.parametrize(
     ("name", "content", "expected"), TABLE, ids=[f"{name}: {content[:20]!r}" for name, content, _ in TABLE]
 )
-def test_records(tmp_path: Path, name: str, content: str, expected: list) -> None:
+def test_records_of_each_container(tmp_path: Path, name: str, content: str, expected: list) -> None:
     records = read(tmp_path, name, content.encode())
     assert [(*record[:2], record.repair, record.error) for record in records] == expected
 
 
 @pytest.mark.parametrize("suffix", [".json", ".jsonl", ".csv", ".yaml", ".txt"])
-def test_bytes_that_are_not_utf8_are_repaired_where_they_stand(tmp_path: Path, suffix: str) -> None:
+def test_bytes_that_are_not_utf8_are_repaired_in_their_record(tmp_path: Path, suffix: str) -> None:
     content = {
         ".json": b'[{"a": "x"}, {"a": "n\xe4h"}]',
         ".jsonl": b'{"a": "x"}\n{"a": "n\xe4h"}',
@@ -286,7 +286,7 @@ LINES = b"".join(b'{"number": %d}\n' % number for number in range(5000))
 
 
 @pytest.mark.parametrize("suffix", COMPRESSIONS)
-def test_compressed_files(tmp_path: Path, suffix: str) -> None:
+def test_compressed_files_are_read(tmp_path: Path, suffix: str) -> None:
     packed = COMPRESSIONS[suffix](LINES)
     assert [record.value for record in read(tmp_path, f"a.jsonl{suffix}", packed)] == [
         {"number": number} for number in range(5000)
@@ -295,7 +295,7 @@ def test_compressed_files(tmp_path: Path, suffix: str) -> None:
 
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])
 @pytest.mark.parametrize("name", ["a.jsonl", "a.txt"])
-def test_a_compressed_file_that_was_cut_off_says_so(tmp_path: Path, suffix: str, name: str) -> None:
+def test_a_truncated_compressed_file_ends_with_an_error(tmp_path: Path, suffix: str, name: str) -> None:
     packed = COMPRESSIONS[suffix](LINES)
     *read_so_far, last = read(tmp_path, name + suffix, packed[: len(packed) // 2])
     assert (last.position, last.error) == (len(read_so_far), "unreadable_file")
@@ -308,7 +308,7 @@ def test_a_window_of_128_mib_is_read(tmp_path: Path) -> None:
     assert len(read(tmp_path, "a.jsonl.zst", packer.compress(LINES) + packer.flush())) == 5000
 
 
-def test_a_file_that_is_not_what_its_name_says(tmp_path: Path) -> None:
+def test_a_suffix_of_a_compression_on_other_content(tmp_path: Path) -> None:
     for suffix in (".gz", ".zst", ".bz2", ".xz"):
         for garbage in (b"\x03\x81\xfe", b"a\0b", b"\x01\x02"):
             (record,) = read(tmp_path, f"a.jsonl{suffix}", garbage)
@@ -320,7 +320,7 @@ def test_a_file_that_is_not_what_its_name_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "part_of_message"),
     [
         ("a.json", b"<!DOCTYPE html>\n<html><body>Sign in</body></html>", "HTML"),
         ("a.jsonl", b"\n <html lang='en'>", "HTML"),
@@ -328,12 +328,12 @@ def test_a_file_that_is_not_what_its_name_says(tmp_path: Path) -> None:
         ("a.parquet", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", "git-lfs"),
     ],
 )
-def test_what_stands_in_for_the_data_is_called_by_its_name(
-    tmp_path: Path, name: str, content: bytes, told: str
+def test_an_html_page_or_git_lfs_pointer_is_named_in_the_error(
+    tmp_path: Path, name: str, content: bytes, part_of_message: str
 ) -> None:
     (record,) = read(tmp_path, name, content)
     assert record.error == "unreadable_file"
-    assert told in (record.message or "")
+    assert part_of_message in (record.message or "")
 
 
 def test_every_suffix_has_a_container() -> None:
@@ -364,12 +364,10 @@ def test_any_bytes_give_records_and_no_exception(tmp_path: Path, name: str, data
 
 @FUZZ
 @given(lines=st.lists(JSON.map(json.dumps) | st.text('{}[]",:a \\', min_size=1), min_size=1), data=st.data())
-def test_each_line_that_is_not_blank_is_in_one_record(tmp_path: Path, lines: list[str], data: st.DataObject) -> None:
-    lines = ['{"a": 1}', '{"b": 2}', *lines]  # two objects make it JSON Lines, whatever follows
+def test_each_non_blank_line_is_in_one_record(tmp_path: Path, lines: list[str], data: st.DataObject) -> None:
+    lines = ['{"a": 1}', '{"b": 2}', *lines]  # two objects make it JSON Lines regardless of the other lines
     records = read(tmp_path, "a.jsonl", "\n".join(lines).encode())
-    raw = {
-        record.position: record.raw or b"" for record in records
-    }  # of several records on one line, each has the line
+    raw = {record.position: record.raw or b"" for record in records}  # several records on one line all have its bytes
     read_lines = [line for piece in raw.values() for line in piece.decode().split("\n")]
     assert read_lines == [line for line in lines if line.strip()]
     alone = [record for record in records if record.repair != "line_break_in_record"]
@@ -383,7 +381,7 @@ def test_each_line_that_is_not_blank_is_in_one_record(tmp_path: Path, lines: lis
     ),
     cut=st.integers(0, 200),
 )
-def test_a_list_that_was_cut_off_keeps_its_whole_elements(tmp_path: Path, values: list, cut: int) -> None:
+def test_a_truncated_list_keeps_its_complete_elements(tmp_path: Path, values: list, cut: int) -> None:
     text = json.dumps(values)
     kept = text[: max(1, len(text) - cut)]
     records = read(tmp_path, "a.json", kept.encode())
@@ -395,7 +393,7 @@ def test_a_list_that_was_cut_off_keeps_its_whole_elements(tmp_path: Path, values
 
 
 def _standard(value: object) -> object:
-    """The value as it comes back from UTF-8 JSON by way of this reader: integers beyond 64 bits are floats."""
+    """Return the value as the reader returns it from JSON: integers beyond 64 bits become floats."""
     if isinstance(value, dict):
         return {_standard(key): _standard(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -406,8 +404,8 @@ def _standard(value: object) -> object:
 
 
 @pytest.mark.parametrize("depth", [100, 300, 900])
-def test_nesting_costs_no_other_record(tmp_path: Path, depth: int) -> None:
-    """The parser goes deeper than the writer, and both than Python's stack."""
+def test_deep_nesting_affects_no_other_record(tmp_path: Path, depth: int) -> None:
+    """The parser allows deeper nesting than the writer, and both more than Python's stack."""
     deep = '{"a":' * depth + '{"b": 1, "b": 2}' + "}" * depth
     for name, content in (
         ("a.jsonl", f'{{"c": 1}}\n{deep}\n{{"c": 2}}'),
@@ -458,8 +456,10 @@ WRITERS: dict[str, Callable[[list[dict], str], str]] = {
 @pytest.mark.parametrize("name", WRITERS)
 @settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(items=ITEMS, broken=st.sampled_from(BREAKS))
-def test_blocks_do_not_show(tmp_path: Path, name: str, block: int, items: list[dict], broken: str) -> None:
-    """Except that positions behind a damage in a list may, and that a transcript is one only as a whole."""
+def test_the_block_size_does_not_change_the_records(
+    tmp_path: Path, name: str, block: int, items: list[dict], broken: str
+) -> None:
+    """Positions after damage in a list may differ, and a transcript is recognized only in one block."""
     data = WRITERS[name](items, broken).encode()
     whole = read(tmp_path, name, data)
     with pytest.MonkeyPatch.context() as patch:
@@ -476,7 +476,7 @@ def test_blocks_do_not_show(tmp_path: Path, name: str, block: int, items: list[d
 
 @pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.csv", "a.txt"])
 @pytest.mark.parametrize("opening", ["", "[", '[{"a": "', '{"a": "', 'a,b\n"', '["a", '])
-def test_a_record_without_an_end_is_given_up_at_some_point(
+def test_a_record_without_an_end_is_cut_at_the_maximum_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, opening: str
 ) -> None:
     monkeypatch.setattr(base, "BLOCK", 10)
@@ -488,7 +488,7 @@ def test_a_record_without_an_end_is_given_up_at_some_point(
 
 
 @pytest.mark.parametrize("kind", ["parquet", "file", "stream"])
-def test_tables(tmp_path: Path, kind: str) -> None:
+def test_parquet_and_arrow_are_read(tmp_path: Path, kind: str) -> None:
     rows = [
         {
             "q": f"q{number}",
@@ -516,7 +516,7 @@ def test_tables(tmp_path: Path, kind: str) -> None:
     assert last.error == "unreadable_file"
 
 
-def test_values_that_json_does_not_have(tmp_path: Path) -> None:
+def test_arrow_values_become_json_values(tmp_path: Path) -> None:
     columns = {
         "binary": pa.array([b"caf\xc3\xa9", None]),
         "large": pa.array([b"\xff", b"x"], pa.large_binary()),
@@ -553,7 +553,7 @@ def test_values_that_json_does_not_have(tmp_path: Path) -> None:
 
 @settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(share=st.floats(0, 1, exclude_max=True), zeros=st.integers(1, 40), kind=st.sampled_from(["file", "stream"]))
-def test_a_damaged_arrow_file_does_not_end_the_process(tmp_path: Path, share: float, zeros: int, kind: str) -> None:
+def test_a_damaged_arrow_file_does_not_crash_the_process(tmp_path: Path, share: float, zeros: int, kind: str) -> None:
     table = pa.Table.from_pylist([{"q": f"q{number}", "m": [{"role": "user"}] * (number % 3)} for number in range(100)])
     sink = io.BytesIO()
     with (pa.ipc.new_file if kind == "file" else pa.ipc.new_stream)(sink, table.schema) as writer:
@@ -568,8 +568,8 @@ def test_a_damaged_arrow_file_does_not_end_the_process(tmp_path: Path, share: fl
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv", "a.txt", "a.yaml"])
 @settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cut=st.integers(1, 400))
-def test_the_beginning_of_a_record_is_no_record(tmp_path: Path, name: str, cut: int) -> None:
-    """Where a compressed file breaks off, what was read last may be half of something."""
+def test_an_incomplete_last_record_is_dropped(tmp_path: Path, name: str, cut: int) -> None:
+    """The last value before the end of a truncated compressed file may be incomplete."""
     contents = {
         "a.jsonl": "".join(f'{{"a": "some text {number}"}}\n' for number in range(40)),
         "a.json": json.dumps([{"a": f"some text {number}"} for number in range(40)]),
@@ -579,6 +579,6 @@ def test_the_beginning_of_a_record_is_no_record(tmp_path: Path, name: str, cut: 
     }
     packed = gzip.compress(contents[name].encode(), 0)[: -8 - cut]  # stored: cut where the text is cut
     whole = [record.value for record in read(tmp_path, name, contents[name].encode())]
-    *found, last = read(tmp_path, f"{name}.gz", packed)
+    *complete, last = read(tmp_path, f"{name}.gz", packed)
     assert last.error == "unreadable_file"
-    assert [record.value for record in found] == whole[: len(found)]
+    assert [record.value for record in complete] == whole[: len(complete)]

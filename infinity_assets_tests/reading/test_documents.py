@@ -1,10 +1,11 @@
-"""One file, one value: where its records are is told by its form, and a single record must not be taken apart."""
+"""Tests that the records of a document are found by its form, and that a single record is not split."""
 
 import pytest
 
 from infinity_assets.reading.documents import items_of
 
-A, B = {"instruction": "q", "output": "a"}, {"instruction": "r", "output": "b"}
+A = {"instruction": "q", "output": "a"}
+B = {"instruction": "r", "output": "b"}
 TURNS = [{"role": "client", "content": "q", "annotation": []}, {"role": "counselor", "content": "a", "annotation": []}]
 QA = {"question": "q", "answers": [{"text": "a"}], "id": "1"}
 
@@ -43,7 +44,7 @@ DOCUMENTS = {
 
 
 @pytest.mark.parametrize(("document", "records"), DOCUMENTS.values(), ids=DOCUMENTS)
-def test_records_of_a_document(document: object, records: list) -> None:
+def test_a_document_is_split_into_its_records(document: object, records: list) -> None:
     assert items_of(document) == records
 
 

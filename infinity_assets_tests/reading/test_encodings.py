@@ -1,4 +1,4 @@
-"""Text that is not the UTF-8 it should be is guessed at only where one encoding fits."""
+"""Tests that text that is not UTF-8 is decoded only if one encoding fits."""
 
 from pathlib import Path
 
@@ -70,7 +70,7 @@ TEXTS = {
         "naïve",
     ],
 }
-"""By the name that Python has for the encoding."""
+"""Texts by Python's name of the encoding."""
 
 NAMES = {"cp1252": "windows_1252"}
 
@@ -78,16 +78,16 @@ NAMES = {"cp1252": "windows_1252"}
 @pytest.mark.parametrize(
     ("encoding", "text"), [(encoding, text) for encoding, texts in TEXTS.items() for text in texts]
 )
-def test_each_encoding_is_told_from_the_others(encoding: str, text: str) -> None:
+def test_each_encoding_is_recognized(encoding: str, text: str) -> None:
     assert decode(text.encode(encoding)) == (text, f"decoded_{NAMES.get(encoding, encoding)}")
 
 
-def test_what_is_hardly_text_has_no_encoding() -> None:
+def test_bytes_that_are_hardly_text_have_no_encoding() -> None:
     assert decode(b"\x81\xff\xfe\x81 \xff a")[1] == "unknown_encoding"
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv", "a.txt", "a.yaml"])
-def test_a_record_of_unknown_encoding_is_put_aside_with_its_bytes(tmp_path: Path, name: str) -> None:
+def test_a_record_of_unknown_encoding_keeps_its_bytes(tmp_path: Path, name: str) -> None:
     bad = b"\x81\xff\xfe\x81\x81\xff\x81\xff\xfe\x81\x81\xff"
     content = {
         "a.jsonl": b'{"q": "hi"}\n{"q": "' + bad + b'"}\n{"q": "yes"}\n',
@@ -103,7 +103,7 @@ def test_a_record_of_unknown_encoding_is_put_aside_with_its_bytes(tmp_path: Path
 
 
 @pytest.mark.parametrize(("data", "text", "repair"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
-def test_decode(data: bytes, text: str, repair: str | None) -> None:
+def test_decode_returns_text_and_repair(data: bytes, text: str, repair: str | None) -> None:
     assert decode(data) == (text, repair)
 
 
@@ -113,7 +113,7 @@ def test_utf8_is_never_repaired(text: str) -> None:
 
 
 @given(st.binary(max_size=60))
-def test_any_bytes_are_text_and_what_is_no_utf8_is_told(data: bytes) -> None:
+def test_any_bytes_become_text_with_a_repair_unless_they_are_utf8(data: bytes) -> None:
     text, repair = decode(data)
     assert "\ufffd" not in text or repair or b"\xef\xbf\xbd" in data
     assert (repair is None) == (text.encode() == data.removeprefix(b"\xef\xbb\xbf"))

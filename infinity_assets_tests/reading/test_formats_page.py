@@ -1,4 +1,4 @@
-"""The page on formats names every layout, suffix, repair and reason that the readers have."""
+"""Tests that the page on formats names every layout, suffix, repair and reason of the readers."""
 
 import re
 from pathlib import Path
@@ -15,17 +15,17 @@ CONSTANTS = re.compile(r'^[A-Z_0-9]+ = "([a-z_0-9]+)"$', re.MULTILINE)
 
 
 def reasons() -> list[str]:
-    """The names that modules of the readers define for `decisions`."""
-    readers = ROOT / "infinity_assets" / "rows" / "readers"
+    """Return the reasons that modules of the readers define for `decisions`."""
+    readers = ROOT / "infinity_assets" / "reading"
     files = [*sorted((readers / "containers").glob("*.py")), readers / "encodings.py", readers / "json_repair.py"]
     return [name for file in files for name in CONSTANTS.findall(file.read_text(encoding="utf-8"))]
 
 
 @pytest.mark.parametrize("name", [*LAYOUTS, *reasons()])
-def test_layouts_and_reasons(name: str) -> None:
+def test_the_page_names_every_layout_and_reason(name: str) -> None:
     assert f"`{name}`" in PAGE
 
 
 @pytest.mark.parametrize("suffix", [*CONTAINERS, *COMPRESSIONS])
-def test_suffixes(suffix: str) -> None:
+def test_the_page_names_every_suffix(suffix: str) -> None:
     assert re.search(rf"\b{suffix.strip('.').removesuffix('d')}\b", PAGE)

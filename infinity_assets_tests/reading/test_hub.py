@@ -1,4 +1,4 @@
-"""A dataset of the Hub must come whole, at a commit that is written down, and only the part of it that was asked for."""
+"""Tests that a dataset of the Hub arrives complete, at a recorded commit, and only with the requested files."""
 
 import os
 import resource
@@ -36,7 +36,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         yield running
 
 
-def described(folder: Path, text: str) -> Path:
+def write_source_yaml(folder: Path, text: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "source.yaml").write_text(text, encoding="utf-8")
     return folder
@@ -46,7 +46,7 @@ def names(folder: Path) -> list[str]:
     return [file.name for file in data_files(folder)]
 
 
-# --- pinning ------------------------------------------------------------------------------------------------------------------------------
+# --- pinning ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_source_is_pinned_described_by_its_card_and_read(server: Hub, tmp_path: Path) -> None:
@@ -67,7 +67,8 @@ def test_a_source_is_pinned_described_by_its_card_and_read(server: Hub, tmp_path
 
 
 def test_a_second_add_downloads_nothing_and_a_moved_branch_is_refused(server: Hub, tmp_path: Path) -> None:
-    dataset, folder = server.dataset({"train.jsonl": ROWS}, card=CARD), tmp_path / "some_data"
+    dataset = server.dataset({"train.jsonl": ROWS}, card=CARD)
+    folder = tmp_path / "some_data"
     first = hub.resolve(REPO)
     assert hub.add(folder, first, URL, {})
     assert not hub.add(folder, hub.resolve(REPO), URL, {})
@@ -79,15 +80,13 @@ def test_a_second_add_downloads_nothing_and_a_moved_branch_is_refused(server: Hu
     ):
         hub.add(folder, hub.resolve(REPO), URL, {})
     assert (folder / "train.jsonl").read_text() == ROWS
-    with pytest.raises(HubError, match="of other content"):
-        hub.add(described(tmp_path / "other", "licence: MIT"), hub.resolve(REPO), URL, {})
+    with pytest.raises(HubError, match="with other content"):
+        hub.add(write_source_yaml(tmp_path / "other", "licence: MIT"), hub.resolve(REPO), URL, {})
 
 
-def test_an_update_brings_what_changed_and_takes_away_what_is_gone(server: Hub, tmp_path: Path) -> None:
-    dataset, folder = (
-        server.dataset({"train-1.jsonl": ROWS, "train-2.jsonl": ROWS, "train-3.jsonl": ROWS}),
-        tmp_path / "some_data",
-    )
+def test_an_update_downloads_changed_files_and_deletes_removed_ones(server: Hub, tmp_path: Path) -> None:
+    dataset = server.dataset({"train-1.jsonl": ROWS, "train-2.jsonl": ROWS, "train-3.jsonl": ROWS})
+    folder = tmp_path / "some_data"
     hub.add(folder, hub.resolve(REPO), URL, {})
     server.downloads.clear()
     moved = dataset.commit({"train-1.jsonl": ROWS, "train-2.jsonl": ROWS * 2, "train-4.jsonl": ROWS})
@@ -102,27 +101,28 @@ def test_an_update_brings_what_changed_and_takes_away_what_is_gone(server: Hub, 
 
 
 def test_an_update_follows_the_branch_in_the_url(server: Hub, tmp_path: Path) -> None:
-    dataset, folder = server.dataset({"train.jsonl": ROWS}), tmp_path / "some_data"
+    dataset = server.dataset({"train.jsonl": ROWS})
+    folder = tmp_path / "some_data"
     dataset.commit({"train.jsonl": ROWS * 2}, branch="v2")
-    hub.add(folder, hub.resolve(REPO, "v2"), hub.address(f"{URL}@v2").url, {})
+    hub.add(folder, hub.resolve(REPO, "v2"), hub.parse_address(f"{URL}@v2").url, {})
     newest = dataset.commit({"train.jsonl": ROWS * 3}, branch="v2")
     assert load_source(folder).url == f"{URL}@v2"
     hub.update(folder)
     assert load_source(folder).revision == newest
 
 
-def test_files_that_somebody_put_there_are_left_alone(server: Hub, tmp_path: Path) -> None:
-    folder = described(tmp_path / "some_data", f"url: {URL}\n")
+def test_files_without_a_receipt_are_not_touched(server: Hub, tmp_path: Path) -> None:
+    folder = write_source_yaml(tmp_path / "some_data", f"url: {URL}\n")
     (folder / "mine.jsonl").write_text(ROWS)
-    assert not hub.pending(folder)
+    assert not hub.is_pending(folder)
     with pytest.raises(HubError, match="not fetched by this command"):
         hub.update(folder)
     with pytest.raises(HubError, match="is not from the Hub"):
-        hub.update(described(tmp_path / "local", "licence: MIT"))
+        hub.update(write_source_yaml(tmp_path / "local", "licence: MIT"))
     assert server.requests == 0
 
 
-# --- a source.yaml by hand ----------------------------------------------------------------------------------------------------------------
+# --- a source.yaml by hand --------------------------------------------------------------------------------------------
 
 HAND = f"# ours\nurl: {URL}  # the whole of it\ndomain: math\n"
 
@@ -140,10 +140,11 @@ HAND = f"# ours\nurl: {URL}  # the whole of it\ndomain: math\n"
 )
 def test_fetch_pins_a_source_yaml_and_keeps_the_rest(server: Hub, tmp_path: Path, text: str, kept: str) -> None:
     dataset = server.dataset({"data.jsonl": ROWS}, card=CARD)
-    folder = described(tmp_path / "some_data", text)
-    assert hub.pending(folder)
+    folder = write_source_yaml(tmp_path / "some_data", text)
+    assert hub.is_pending(folder)
     assert hub.fetch(folder) is not None
-    source, written = load_source(folder), (folder / "source.yaml").read_text()
+    source = load_source(folder)
+    written = (folder / "source.yaml").read_text()
     assert (source.revision, source.split, source.domain, source.url) == (
         dataset.branches["main"],
         "train",
@@ -154,35 +155,35 @@ def test_fetch_pins_a_source_yaml_and_keeps_the_rest(server: Hub, tmp_path: Path
     assert kept in written
     assert written.count("revision") == 1 or '"revision"' in text
     requests = server.requests
-    assert not hub.pending(folder)
+    assert not hub.is_pending(folder)
     assert hub.fetch(folder) is None
-    assert server.requests == requests, "what is there needs no network"
+    assert server.requests == requests, "a complete source needs no network"
 
 
 def test_a_changed_source_yaml_is_fetched_again(server: Hub, tmp_path: Path) -> None:
     server.dataset({"train.jsonl": ROWS, "test.jsonl": ROWS})
-    folder = described(tmp_path / "some_data", f"url: {URL}\n")
+    folder = write_source_yaml(tmp_path / "some_data", f"url: {URL}\n")
     hub.fetch(folder)
     text = (folder / "source.yaml").read_text()
-    described(folder, text.replace("split: train", "split: test"))
-    assert hub.pending(folder)
+    write_source_yaml(folder, text.replace("split: train", "split: test"))
+    assert hub.is_pending(folder)
     hub.fetch(folder)
     assert names(folder) == ["test.jsonl"]
 
 
-def test_a_pinned_source_yaml_brings_the_same_files_when_the_branch_has_moved(server: Hub, tmp_path: Path) -> None:
+def test_a_pinned_source_ignores_later_commits(server: Hub, tmp_path: Path) -> None:
     dataset = server.dataset({"train.jsonl": ROWS})
     pinned = dataset.branches["main"]
     dataset.commit({"train.jsonl": "{}"})
-    folder = described(tmp_path / "some_data", f"url: {URL}\nrevision: {pinned}\n")
+    folder = write_source_yaml(tmp_path / "some_data", f"url: {URL}\nrevision: {pinned}\n")
     hub.fetch(folder)
     assert (folder / "train.jsonl").read_text() == ROWS
     assert load_source(folder).revision == pinned
 
 
-def test_a_file_that_was_lost_comes_back(server: Hub, tmp_path: Path) -> None:
+def test_a_lost_file_is_downloaded_again(server: Hub, tmp_path: Path) -> None:
     server.dataset({"train-1.jsonl": ROWS, "train-2.jsonl": ROWS})
-    folder = described(tmp_path / "some_data", f"url: {URL}\n")
+    folder = write_source_yaml(tmp_path / "some_data", f"url: {URL}\n")
     hub.fetch(folder)
     server.downloads.clear()
     (folder / "train-2.jsonl").unlink()
@@ -190,29 +191,34 @@ def test_a_file_that_was_lost_comes_back(server: Hub, tmp_path: Path) -> None:
     assert server.downloads == ["train-2.jsonl"]
 
 
-# --- breaking off -------------------------------------------------------------------------------------------------------------------------
+# --- interruptions ----------------------------------------------------------------------------------------------------
 
 
-def test_a_fetch_that_broke_off_looks_unfinished_and_goes_on(server: Hub, tmp_path: Path) -> None:
+def test_an_interrupted_fetch_is_pending_and_resumes(server: Hub, tmp_path: Path) -> None:
     server.dataset({f"train-{n}.jsonl": ROWS for n in range(4)} | {"deep/er/train [x].jsonl": ROWS})
     server.broken = {"deep/er/train [x].jsonl"}
-    folder, plan = tmp_path / "some_data", hub.resolve(REPO)
+    folder = tmp_path / "some_data"
+    plan = hub.resolve(REPO)
     with pytest.raises(HubError, match="status 501"):
         hub.add(folder, plan, URL, {})
     assert names(folder) == []
-    assert hub.pending(folder)
+    assert hub.is_pending(folder)
     came = list(server.downloads)
     server.broken.clear()
     assert hub.add(folder, plan, URL, {})
     assert sorted(server.downloads) == sorted(plan.files), "each file was sent once"
     assert set(came) <= set(plan.files)
     assert names(folder) == sorted(plan.files)
-    assert not hub.pending(folder)
+    assert not hub.is_pending(folder)
 
 
-def test_a_kill_between_two_moves_is_seen(server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_source_killed_between_two_moves_is_pending(
+    server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server.dataset({"train-1.jsonl": ROWS, "train-2.jsonl": ROWS})
-    folder, plan, move = tmp_path / "some_data", hub.resolve(REPO), os.replace
+    folder = tmp_path / "some_data"
+    plan = hub.resolve(REPO)
+    move = os.replace
 
     def killed(source: Path, target: Path) -> None:
         if Path(target) == folder / "train-2.jsonl":
@@ -225,12 +231,14 @@ def test_a_kill_between_two_moves_is_seen(server: Hub, tmp_path: Path, monkeypat
     monkeypatch.undo()
     monkeypatch.setenv("HF_ENDPOINT", server.endpoint)
     assert names(folder) == ["train-1.jsonl"]
-    assert hub.pending(folder)
+    assert hub.is_pending(folder)
     hub.fetch(folder)
     assert names(folder) == ["train-1.jsonl", "train-2.jsonl"]
 
 
-def test_a_disk_with_too_little_room(server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_with_too_little_space_is_an_error_before_the_download(
+    server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server.dataset({"train.jsonl": ROWS})
 
     class Usage(NamedTuple):
@@ -238,14 +246,14 @@ def test_a_disk_with_too_little_room(server: Hub, tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage())
     with pytest.raises(HubError, match=r"needs 0\.0 MB more"):
-        hub.fetch(described(tmp_path / "some_data", f"url: {URL}\n"))
+        hub.fetch(write_source_yaml(tmp_path / "some_data", f"url: {URL}\n"))
     assert server.downloads == []
 
 
 def run(server: Hub, folder: Path, limit: int = resource.RLIM_INFINITY, **environment: str) -> str:
-    """`hub.fetch` in a process of its own; what it says."""
+    """Run `hub.fetch` in its own process and return its output."""
     code = (
-        "import sys; from pathlib import Path; from infinity_assets.rows import hub\n"
+        "import sys; from pathlib import Path; from infinity_assets.reading import hub\n"
         "from infinity_assets.errors import InfinityError\n"
         "try: hub.fetch(Path(sys.argv[1]))\n"
         "except InfinityError as error: print(error); sys.exit(1)"
@@ -262,25 +270,25 @@ def run(server: Hub, folder: Path, limit: int = resource.RLIM_INFINITY, **enviro
     return done.stdout + done.stderr
 
 
-def test_a_disk_that_is_full_half_way(server: Hub, tmp_path: Path) -> None:
+def test_a_disk_that_fills_up_leaves_the_source_pending(server: Hub, tmp_path: Path) -> None:
     server.dataset({"train-1.jsonl": ROWS, "train-2.jsonl": ROWS * 5000})
-    folder = described(tmp_path / "some_data", f"url: {URL}\n")
+    folder = write_source_yaml(tmp_path / "some_data", f"url: {URL}\n")
     assert "The disk is full" in run(server, folder, limit=100_000)
     assert names(folder) == []
-    assert hub.pending(folder)
+    assert hub.is_pending(folder)
 
 
-def test_offline(server: Hub, tmp_path: Path) -> None:
+def test_offline_mode_is_an_error(server: Hub, tmp_path: Path) -> None:
     server.dataset({"train.jsonl": ROWS})
-    said = run(server, described(tmp_path / "some_data", f"url: {URL}\n"), HF_HUB_OFFLINE="1")
-    assert "cannot be fetched while HF_HUB_OFFLINE is set" in said
+    output = run(server, write_source_yaml(tmp_path / "some_data", f"url: {URL}\n"), HF_HUB_OFFLINE="1")
+    assert "cannot be fetched while HF_HUB_OFFLINE is set" in output
 
 
-def test_a_gated_dataset_wants_a_token_and_no_message_holds_one(
+def test_a_gated_dataset_needs_a_token_which_no_message_contains(
     server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.dataset({"train.jsonl": ROWS}, token="hf_the_right_one")
-    folder = described(tmp_path / "some_data", f"url: {URL}\n")
+    folder = write_source_yaml(tmp_path / "some_data", f"url: {URL}\n")
     with pytest.raises(HubError, match=r"is gated: accept its terms at .*, then set HF_TOKEN"):
         hub.fetch(folder)
     assert "hf_a_wrong_one" not in run(server, folder, HF_TOKEN="hf_a_wrong_one")
@@ -290,11 +298,11 @@ def test_a_gated_dataset_wants_a_token_and_no_message_holds_one(
     assert not any(b"hf_the_right_one" in path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
-# --- one sentence each --------------------------------------------------------------------------------------------------------------------
+# --- errors -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("asked", "says"),
+    ("asked", "message"),
     [
         ({"repo": "someone/no_such"}, "The Hub has no dataset someone/no_such, or it is private"),
         ({"revision": "v9"}, "has no revision v9; there are main, v2"),
@@ -303,30 +311,32 @@ def test_a_gated_dataset_wants_a_token_and_no_message_holds_one(
         ({"config": "algebra"}, "has no configuration algebra; there are default"),
     ],
 )
-def test_what_there_is_not(server: Hub, asked: dict[str, str], says: str) -> None:
+def test_an_unknown_name_is_an_error_that_lists_the_known_ones(
+    server: Hub, asked: dict[str, str], message: str
+) -> None:
     dataset = server.dataset({"train.jsonl": ROWS, "test.jsonl": ROWS})
     dataset.commit({"train.jsonl": ROWS}, branch="v2")
     with pytest.raises(HubError) as raised:
         hub.resolve(**{"repo": REPO, **asked})
-    assert says in str(raised.value)
+    assert message in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
-    ("files", "says"),
+    ("files", "message"),
     [
-        ({"images.py": "x", "README.md": "x"}, "holds no files of data .*refs/convert/parquet"),
-        ({}, "holds no files of data"),
-        ({"sounds.wav": "x"}, "holds no files of data"),
+        ({"images.py": "x", "README.md": "x"}, "holds no data files .*refs/convert/parquet"),
+        ({}, "holds no data files"),
+        ({"sounds.wav": "x"}, "holds no data files"),
     ],
 )
-def test_a_dataset_without_data(server: Hub, files: dict[str, str | bytes], says: str) -> None:
+def test_a_dataset_without_data_is_an_error(server: Hub, files: dict[str, str | bytes], message: str) -> None:
     server.dataset(files)
-    with pytest.raises(HubError, match=says):
+    with pytest.raises(HubError, match=message):
         hub.resolve(REPO)
 
 
-def test_files_of_a_split_that_cannot_be_read(server: Hub) -> None:
+def test_a_split_without_readable_files_is_an_error(server: Hub) -> None:
     server.dataset(
         {"a.wav": "x", "b.jsonl": ROWS}, card={"configs": [{"config_name": "default", "data_files": "*.wav"}]}
     )
@@ -334,7 +344,7 @@ def test_files_of_a_split_that_cannot_be_read(server: Hub) -> None:
         hub.resolve(REPO)
 
 
-def test_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_hub_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(HubError, match="The Hub cannot be reached"):
         hub.resolve(REPO)
@@ -343,27 +353,27 @@ def test_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "url", ["hf://owner/name", "hf://datasets/name", "hf://datasets/o/n/train.json", "hf://", "https://example.org/o/n"]
 )
-def test_an_address_that_is_none(url: str) -> None:
+def test_an_invalid_address_is_an_error(url: str) -> None:
     with pytest.raises(HubError, match="must read hf://datasets/owner/name"):
-        hub.address(url)
+        hub.parse_address(url)
 
 
-def test_addresses() -> None:
-    assert hub.address("hf://datasets/o/n@refs/pr/1") == ("o/n", "refs/pr/1")
-    assert hub.address("hf://datasets/o/n@" + "a" * 40).url == "hf://datasets/o/n"
+def test_an_address_is_parsed() -> None:
+    assert hub.parse_address("hf://datasets/o/n@refs/pr/1") == ("o/n", "refs/pr/1")
+    assert hub.parse_address("hf://datasets/o/n@" + "a" * 40).url == "hf://datasets/o/n"
     assert not hub.is_hub("https://huggingface.co/datasets/o/n")
 
 
-def test_a_source_yaml_that_is_not_valid(tmp_path: Path) -> None:
+def test_an_invalid_source_yaml_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SourceError):
-        hub.fetch(described(tmp_path / "x", "url: [a"))
+        hub.fetch(write_source_yaml(tmp_path / "x", "url: [a"))
 
 
-# --- which files --------------------------------------------------------------------------------------------------------------------------
+# --- files of a split -------------------------------------------------------------------------------------------------
 
 
 def splits(entry: dict, *paths: str) -> dict[str, list[str]]:
-    return hub._splits(entry, {path: File(1, path) for path in paths})
+    return hub._find_splits(entry, {path: File(1, path) for path in paths})
 
 
 @pytest.mark.parametrize(
@@ -413,14 +423,14 @@ def test_splits_by_the_card(entry: dict, expected: dict[str, list[str]]) -> None
 
 
 @given(path=st.text(alphabet="ab/[]*?.!^-\\", min_size=1, max_size=12))
-def test_a_pattern_matches_what_it_spells(path: str) -> None:
+def test_a_glob_of_literal_characters_matches_them(path: str) -> None:
     literal = "".join(f"[{char}]" if char in "[*?" else char for char in path)
-    assert hub._regex(literal).fullmatch(path.removeprefix("./"))
-    assert hub._regex("**").fullmatch(path)
-    assert bool(hub._regex("*").fullmatch(path)) == ("/" not in path)
+    assert hub._translate_glob(literal).fullmatch(path.removeprefix("./"))
+    assert hub._translate_glob("**").fullmatch(path)
+    assert bool(hub._translate_glob("*").fullmatch(path)) == ("/" not in path)
 
 
-def test_configurations(server: Hub) -> None:
+def test_a_configuration_is_chosen_by_name_or_default(server: Hub) -> None:
     entries = [
         {
             "config_name": "main",
@@ -452,7 +462,7 @@ def test_configurations(server: Hub) -> None:
 
 
 @pytest.mark.parametrize(
-    ("card", "said"),
+    ("card", "expected"),
     [
         ({"language": "en"}, {"language": "en"}),
         ({"language": ["en", "zh"]}, {"languages": ["en", "zh"]}),
@@ -462,15 +472,15 @@ def test_configurations(server: Hub) -> None:
         ({}, {}),
     ],
 )
-def test_languages_of_a_card(server: Hub, tmp_path: Path, card: dict, said: dict) -> None:
+def test_languages_of_a_card(server: Hub, tmp_path: Path, card: dict, expected: dict) -> None:
     server.dataset({"train.jsonl": ROWS}, card=card)
     folder = tmp_path / "some_data"
     hub.add(folder, hub.resolve(REPO), URL, {})
     written = yaml.safe_load((folder / "source.yaml").read_text())
-    assert {key: written[key] for key in ("language", "languages") if key in written} == said
+    assert {key: written[key] for key in ("language", "languages") if key in written} == expected
     assert written["licence"] == "unknown"
     load_source(folder)
 
 
-def test_every_error_is_one_that_the_command_shows() -> None:
+def test_hub_error_is_an_infinity_error() -> None:
     assert issubclass(HubError, InfinityError)

@@ -1,4 +1,4 @@
-"""A damaged element costs itself: what is before and behind it is read, and its bytes are handed on."""
+"""Tests that a damaged element does not affect its neighbors and keeps its bytes."""
 
 import json
 import math
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.reading.json_repair import Element, duplicated, open_list, parse_lenient, recover
+from infinity_assets.reading.json_repair import Element, find_duplicate_keys, find_open_list, parse_lenient, recover
 from infinity_assets_tests.properties import examples
 
 REPAIRS = [
@@ -26,7 +26,7 @@ REPAIRS = [
 
 
 @pytest.mark.parametrize(("text", "value", "repair"), REPAIRS)
-def test_repairs(text: str, value: object, repair: str) -> None:
+def test_common_mistakes_are_repaired(text: str, value: object, repair: str) -> None:
     assert parse_lenient(text.encode()) == Element(text.encode(), value, repair)
 
 
@@ -45,7 +45,7 @@ def test_repairs(text: str, value: object, repair: str) -> None:
         ("hello", "malformed_json"),
     ],
 )
-def test_damage(text: str, error: str) -> None:
+def test_damage_is_an_error(text: str, error: str) -> None:
     element = parse_lenient(text.encode())
     assert (element.raw, element.value, element.error) == (text.encode(), None, error)
     assert element.message
@@ -61,7 +61,7 @@ RECORDS = st.lists(
 )
 
 
-def test_missing_commas_and_extra_ones() -> None:
+def test_missing_and_extra_commas_are_repaired() -> None:
     found = list(recover(b'{"a": 1} {"a": 2},, {"a": 3}, ]', listed=True))
     assert [(element.value, element.repair) for element in found] == [
         ({"a": 1}, "missing_comma"),
@@ -70,8 +70,8 @@ def test_missing_commas_and_extra_ones() -> None:
     ]
 
 
-def damaged(text: str, kind: str, place: int) -> str:
-    """An object's text, damaged between its brackets or at them."""
+def damage(text: str, kind: str, place: int) -> str:
+    """Return the text of an object with damage between or at its brackets."""
     place = 1 + place % (len(text) - 2)
     match kind:
         case "no end":
@@ -119,30 +119,30 @@ KINDS = [
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=examples(40), deadline=None)
 @given(records=RECORDS, which=st.integers(0, 7), place=st.integers(0, 10**6))
-def test_one_damaged_element_costs_itself(
+def test_one_damaged_element_affects_no_other(
     kind: str, separator: str, records: list[dict], which: int, place: int
 ) -> None:
     which %= len(records)
     records = [{**record, "id": number} for number, record in enumerate(records)]
     pieces = [json.dumps(record, ensure_ascii=False) for record in records]
-    pieces[which] = damaged(pieces[which], kind, place)
+    pieces[which] = damage(pieces[which], kind, place)
     found = list(recover((separator.join(pieces) + "]").encode(), listed=True))
     values = [element.value for element in found if not element.error]
     others = [record for number, record in enumerate(records) if number != which]
     assert [value for value in values if value in others] == others
     raw = b"".join(element.raw for element in found)
     expected = _bare(separator.join(pieces).encode())
-    assert _bare(raw) in (expected, expected + b"]")  # the bracket behind a damaged last element may be one of its own
+    assert _bare(raw) in (expected, expected + b"]")  # the bracket after a damaged last element may belong to it
     assert len(found) <= len(records) + 2
 
 
 def _bare(data: bytes) -> bytes:
-    """The bytes without commas and the space around elements."""
+    """Return the bytes without commas, spaces and line feeds."""
     return bytes(byte for byte in data if byte not in b", \n")
 
 
 @given(records=RECORDS, cut=st.integers(1, 200), separator=st.sampled_from([", ", ",\n"]))
-def test_the_end_of_a_list_that_was_cut_off_is_one_element(records: list[dict], cut: int, separator: str) -> None:
+def test_the_end_of_a_truncated_list_is_one_element(records: list[dict], cut: int, separator: str) -> None:
     text = separator.join(map(json.dumps, records)) + "]"
     found = list(recover(text[:-cut].encode(), listed=True))
     whole = [element.value for element in found if not element.error]
@@ -168,11 +168,11 @@ def test_the_end_of_a_list_that_was_cut_off_is_one_element(records: list[dict], 
         ('{"x": {"y": oops}, "z": {"y": 1}}, {"x": 1, "z": 2}]', [None, {"x": 1, "z": 2}]),
     ],
 )
-def test_lists_of_any_shape(text: str, values: list) -> None:
+def test_lists_of_any_shape_are_recovered(text: str, values: list) -> None:
     assert [element.value for element in recover(text.encode(), listed=True)] == values
 
 
-def test_lists_one_after_the_other_are_told() -> None:
+def test_a_list_closed_early_is_a_repair() -> None:
     assert [element.repair for element in recover(b'{"a": 1}][{"a": 2}, {"a": 3}]', listed=True)] == [
         None,
         "list_closed_early",
@@ -181,7 +181,7 @@ def test_lists_one_after_the_other_are_told() -> None:
 
 
 @given(st.binary(max_size=80) | st.text("[]{}\",:\\a1 \n'", max_size=80).map(str.encode), st.booleans())
-def test_any_bytes_are_in_an_element(data: bytes, listed: bool) -> None:
+def test_every_byte_is_in_an_element(data: bytes, listed: bool) -> None:
     found = list(recover(data, listed))
     marks = bytes(byte for byte in data if byte not in b", \n\t\r\x0b\x0c\x1c\x1d\x1e\x1f[]")
     kept = b"".join(element.raw for element in found)
@@ -191,25 +191,25 @@ def test_any_bytes_are_in_an_element(data: bytes, listed: bool) -> None:
     assert all(element.error is None or element.value is None for element in found)
 
 
-def test_a_double_key_is_found_where_it_is() -> None:
+def test_a_duplicate_key_is_found_in_its_item() -> None:
     def alone(value: object) -> list:
         return [value]
 
-    assert duplicated(b'{"a": 1, "b": {"c": 1, "c": 2}}', alone) == {0}
-    assert duplicated(
+    assert find_duplicate_keys(b'{"a": 1, "b": {"c": 1, "c": 2}}', alone) == {0}
+    assert find_duplicate_keys(
         b'[{"a": 1}, {"a": 1, "a": 1}, {"b": [{"c": 1, "c": 2}]}]',
         lambda value: value if isinstance(value, list) else [],
     ) == {1, 2}
-    assert duplicated(b'{"a": {"b": 1}, "c": {"b": 1}}', alone) == set()
+    assert find_duplicate_keys(b'{"a": {"b": 1}, "c": {"b": 1}}', alone) == set()
     assert [element.repair for element in recover(b'{"a": 1}, {"a": 1, "a": 2}, oops', listed=True)][:2] == [
         None,
         "duplicate_keys",
     ]
 
 
-def test_the_list_with_the_damage_in_a_document() -> None:
-    found = open_list(b' {"version": 1, "n": [1, 2], "data": [{"a": oops}], "z": 1}')
+def test_the_damaged_list_in_a_document_is_found() -> None:
+    found = find_open_list(b' {"version": 1, "n": [1, 2], "data": [{"a": oops}], "z": 1}')
     assert found
     assert (found.members, found.key, found.rest) == ({"version": 1, "n": [1, 2]}, "data", b'{"a": oops}], "z": 1}')
-    assert open_list(b'{"a": {"b": oops}}') is None
-    assert open_list(b"[1, oops]") is None
+    assert find_open_list(b'{"a": {"b": oops}}') is None
+    assert find_open_list(b"[1, oops]") is None

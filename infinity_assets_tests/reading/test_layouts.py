@@ -1,4 +1,4 @@
-"""Each dataset names its turns in its own way. The same exchange must come out of all of them as the same messages."""
+"""Tests that the same exchange gives the same messages in every layout."""
 
 import json
 
@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from infinity_assets.reading.documents import items_of
 from infinity_assets.reading.layouts import LAYOUTS, Parsed, layout_of, parse
-from infinity_assets.rows.grammar import Rejected, grammar_faults
+from infinity_assets.rows.grammar import Rejected, find_grammar_faults
 from infinity_assets.rows.schema import MESSAGES
 
-Q, A = {"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}
+Q = {"role": "user", "content": "q"}
+A = {"role": "assistant", "content": "a"}
 S = {"role": "system", "content": "s"}
 
 SAME_EXCHANGE = {
@@ -40,7 +41,7 @@ SAME_EXCHANGE = {
 
 
 @pytest.mark.parametrize("record", SAME_EXCHANGE.values(), ids=SAME_EXCHANGE)
-def test_the_same_exchange(record: object) -> None:
+def test_every_layout_gives_the_same_exchange(record: object) -> None:
     assert parse(record) == [Parsed([Q, A], "conversation", None)]
 
 
@@ -58,7 +59,7 @@ RAW_MATERIAL = [
 
 
 @pytest.mark.parametrize(("record", "messages", "kind"), RAW_MATERIAL)
-def test_a_record_without_an_answer_is_raw_material(record: object, messages: list, kind: str) -> None:
+def test_a_record_without_an_answer_is_an_instruction_or_a_text(record: object, messages: list, kind: str) -> None:
     assert parse(record) == [Parsed(messages, kind, None)]  # pyright: ignore[reportArgumentType]
 
 
@@ -68,7 +69,7 @@ def contents(record: object) -> list[str]:
     return [message["content"] for message in parsed.messages]
 
 
-def test_details_of_layouts() -> None:
+def test_inputs_history_system_and_typed_content_are_read() -> None:
     assert contents({"instruction": "q", "input": "i", "output": 4}) == ["q\n\ni", "4"]
     assert contents({"instruction": "q", "output": "a", "history": [["q0", "a0"]], "system": "s"}) == [
         "s",
@@ -87,7 +88,7 @@ def test_details_of_layouts() -> None:
     assert contents(["q", 1]) == ["q", "1"]
 
 
-def test_each_instance_is_a_row_of_its_own() -> None:
+def test_each_instance_is_one_row() -> None:
     outcomes = parse({"instruction": "q", "instances": [{"input": "1", "output": "a"}, {"input": "2", "output": ""}]})
     assert [(outcome.messages[0]["content"], outcome.kind) for outcome in outcomes if isinstance(outcome, Parsed)] == [
         ("q\n\n1", "conversation"),
@@ -118,19 +119,19 @@ def test_each_instance_is_a_row_of_its_own() -> None:
         ({"text": " "}, "empty_turn"),
     ],
 )
-def test_what_cannot_be_read_says_why(record: object, reason: str) -> None:
+def test_an_unreadable_record_is_rejected_with_a_reason(record: object, reason: str) -> None:
     (outcome,) = parse(record)
     assert isinstance(outcome, Rejected)
     assert outcome.reason == reason
 
 
-def test_an_unknown_layout_says_what_was_seen() -> None:
+def test_an_unknown_layout_is_rejected_with_its_shape() -> None:
     assert parse({"title": "x", "meta": {"votes": [1]}}) == [
         Rejected("unknown_layout", "{title: text, meta: {votes: list of number}}")
     ]
 
 
-def test_a_layout_is_named() -> None:
+def test_layout_of_names_the_layout() -> None:
     assert layout_of({"instruction": "i", "output": "o"}) == "alpaca"
     assert layout_of({"instruction": "i", "output": "o"}, "sharegpt") is None
     assert layout_of({"foo": 1}) is None
@@ -145,8 +146,8 @@ def test_a_layout_can_be_forced() -> None:
     assert parse("bare", layout="alpaca") == [Rejected("unknown_layout", "text")]
 
 
-def said(record: object) -> list[tuple[str, object]]:
-    """The rows of a record, each as `role:content` by turn in one text, the contents' line breaks as they are; and what is kept."""
+def rows_of(record: object) -> list[tuple[str, object]]:
+    """Return the rows of a record, each with its turns as one text of `role:content` and its kept values."""
     rows = []
     for outcome in parse(record):
         assert isinstance(outcome, Parsed), outcome
@@ -359,23 +360,23 @@ READ = {
 
 
 @pytest.mark.parametrize(("record", "row", "kept"), READ.values(), ids=READ)
-def test_what_is_read(record: object, row: str, kept: object) -> None:
-    assert said(record) == [(row, kept)]
+def test_records_of_known_datasets_are_read(record: object, row: str, kept: object) -> None:
+    assert rows_of(record) == [(row, kept)]
 
 
-def test_several_conversations_in_a_record() -> None:
+def test_a_record_can_hold_several_conversations() -> None:
     qas = [{"question": "q", "answers": [{"text": "a"}]}, {"question": "r", "answers": [], "is_impossible": True}]
     rows = [("u:c\n\nq | a:a", None), ("u:c\n\nr", None)]
-    assert said({"title": "t", "paragraphs": [{"context": "c", "qas": qas}]}) == rows
-    assert said({"context": "c", "qas": qas}) == rows
+    assert rows_of({"title": "t", "paragraphs": [{"context": "c", "qas": qas}]}) == rows
+    assert rows_of({"context": "c", "qas": qas}) == rows
     natural = {"Definition": ["d"], "Instances": [{"input": "q", "output": ["a", "b"]}, {"input": "r", "output": "c"}]}
-    assert said(natural) == [("u:d\n\nq | a:a", {"other_answers": ["b"]}), ("u:d\n\nr | a:c", None)]
+    assert rows_of(natural) == [("u:d\n\nq | a:a", {"other_answers": ["b"]}), ("u:d\n\nr | a:c", None)]
 
 
-def test_a_record_of_the_same_keys_and_other_values_is_read_anew() -> None:
-    assert said({"prompt": "q", "completions": SCORED})[0][1]
-    assert said({"prompt": "q", "completions": "a"}) == [("u:q | a:a", None)]
-    assert said({"prompt": turns("q"), "completions": "a"}) == [("u:q | a:a", None)]
+def test_records_with_the_same_keys_can_have_different_layouts() -> None:
+    assert rows_of({"prompt": "q", "completions": SCORED})[0][1]
+    assert rows_of({"prompt": "q", "completions": "a"}) == [("u:q | a:a", None)]
+    assert rows_of({"prompt": turns("q"), "completions": "a"}) == [("u:q | a:a", None)]
 
 
 def test_a_long_text_under_another_name_is_a_passage() -> None:
@@ -444,13 +445,13 @@ def test_any_value_has_an_outcome(value: object, layout: str | None) -> None:
     rows = [outcome for outcome in outcomes if isinstance(outcome, Parsed)]
     columns = {"row_id": [str(index) for index in range(len(rows))], "kind": [row.kind for row in rows]}
     frame = pl.DataFrame(columns, schema={"row_id": pl.String, "kind": pl.String})
-    faults = grammar_faults(frame.with_columns(messages=pl.Series([row.messages for row in rows], dtype=MESSAGES)))
+    faults = find_grammar_faults(frame.with_columns(messages=pl.Series([row.messages for row in rows], dtype=MESSAGES)))
     assert faults.is_empty()
     assert all(json.dumps(row.kept) for row in rows)
 
 
 @pytest.mark.parametrize("key", ["answer", "content", "role", "tools", "tool_calls", "replies", "choices", "rejected"])
-def test_values_that_are_nested_deeply(key: str) -> None:
+def test_deeply_nested_values_raise_nothing(key: str) -> None:
     nested: object = "x"
     for _ in range(1000):
         nested = [{"text": nested}]
@@ -468,5 +469,5 @@ def test_values_that_are_nested_deeply(key: str) -> None:
 
 
 @given(value=VALUES)
-def test_any_document_has_its_records(value: object) -> None:
+def test_any_document_has_records(value: object) -> None:
     assert (value == [] and items_of(value) == []) or items_of(value)

@@ -1,4 +1,4 @@
-"""`fields` and `keep` of a source.yaml: a path that leads nowhere is no error, a line that cannot be meant is one."""
+"""Tests of `fields` and `keep` of a source.yaml: a path without a value is allowed, an invalid line is an error."""
 
 import pytest
 from hypothesis import given
@@ -11,7 +11,7 @@ RECORD = {"title": "t", "meta": {"reply": ["a", "b"], "votes": 3, "none": None},
 
 
 @pytest.mark.parametrize(
-    ("said", "value"),
+    ("spec", "value"),
     [
         ("title", "t"),
         ("meta.reply.0", "a"),
@@ -23,33 +23,36 @@ RECORD = {"title": "t", "meta": {"reply": ["a", "b"], "votes": 3, "none": None},
         ("{{{meta.reply.1}}} {meta.votes} {meta.reply}", '{b} 3 ["a", "b"]'),
     ],
 )
-def test_a_field_is_a_path_or_a_template(said: str, value: object) -> None:
-    assert FieldMapping({"output": said})(RECORD) == {"output": value}
+def test_a_field_is_a_path_or_a_template(spec: str, value: object) -> None:
+    assert FieldMapping({"output": spec})(RECORD) == {"output": value}
 
 
 @pytest.mark.parametrize(
-    "said", ["nothing", "meta.reply.2", "meta.reply.x", "title.0", "{title}: {nothing}", "{meta.none}"]
+    "spec", ["nothing", "meta.reply.2", "meta.reply.x", "title.0", "{title}: {nothing}", "{meta.none}"]
 )
-def test_what_is_not_there_is_left_out(said: str) -> None:
-    assert FieldMapping({"instruction": "title", "output": said})(RECORD) == {"instruction": "t"}
+def test_a_field_without_a_value_is_left_out(spec: str) -> None:
+    assert FieldMapping({"instruction": "title", "output": spec})(RECORD) == {"instruction": "t"}
 
 
-def test_without_fields_the_record_stays() -> None:
+def test_without_fields_the_record_is_unchanged() -> None:
     assert FieldMapping({})(RECORD) is RECORD
 
 
-def test_a_list_has_paths_as_well() -> None:
+def test_a_path_can_begin_with_a_list_index() -> None:
     assert FieldMapping({"question": "0", "answer": "1"})(["q", "a"]) == {"question": "q", "answer": "a"}
 
 
-def test_kept_by_path() -> None:
-    assert FieldMapping({}, ("meta.votes", "nothing", "title")).kept(RECORD) == {"meta.votes": 3, "title": "t"}
+def test_kept_values_are_returned_by_path() -> None:
+    assert FieldMapping({}, ("meta.votes", "nothing", "title")).annotations_of(RECORD) == {
+        "meta.votes": 3,
+        "title": "t",
+    }
 
 
-@pytest.mark.parametrize("said", ["", "a..b", "{title", "title}", "{}", "{title:>10}", "{title!r}"])
-def test_a_line_that_cannot_be_meant(said: str) -> None:
+@pytest.mark.parametrize("spec", ["", "a..b", "{title", "title}", "{}", "{title:>10}", "{title!r}"])
+def test_an_invalid_line_is_an_error(spec: str) -> None:
     with pytest.raises(InfinityError, match="output"):
-        FieldMapping({"output": said})
+        FieldMapping({"output": spec})
 
 
 @given(
@@ -58,9 +61,9 @@ def test_a_line_that_cannot_be_meant(said: str) -> None:
         lambda x: st.lists(x) | st.dictionaries(st.sampled_from("ab0"), x),
     )
 )
-def test_no_record_is_too_odd(record: object) -> None:
+def test_any_record_can_be_mapped(record: object) -> None:
     mapping = FieldMapping({"x": "a.0", "y": "{a}-{b.a}"}, ["0.a"])
     mapped = mapping(record)
     assert isinstance(mapped, dict)
     assert mapped.keys() <= {"x", "y"}
-    assert mapping.kept(record).keys() <= {"0.a"}
+    assert mapping.annotations_of(record).keys() <= {"0.a"}

@@ -1,4 +1,4 @@
-"""What a preview shows is what a run would make, and it says what it did not look at."""
+"""Tests that a preview shows the rows of a run and lists the files that it skipped."""
 
 import io
 import json
@@ -16,7 +16,7 @@ from infinity_assets.errors import InfinityError
 from infinity_assets.reading import preview as module
 from infinity_assets.reading.preview import Limits, Preview, preview
 from infinity_assets.reading.sources import Source, load_source
-from infinity_assets.scoring.content import with_language_and_domain
+from infinity_assets.scoring.content import fill_language_and_domain
 from infinity_assets_tests.properties import examples
 from infinity_assets_tests.reading.in_memory import read
 from infinity_assets_tests.reading.test_reader import MIXED, make
@@ -61,7 +61,7 @@ def check_same_as_read(source: Source, seen: Preview) -> None:
     assert seen.records == reading.records
 
 
-def test_the_rows_of_a_preview_of_everything_are_those_of_a_run(tmp_path: Path) -> None:
+def test_a_preview_without_limits_shows_all_rows_of_a_run(tmp_path: Path) -> None:
     more = {
         "c.csv": "question,answer\nq,a\nx,y,z\n",
         "d.yaml": "- instruction: i\n  output: o\n- x\n",
@@ -70,7 +70,7 @@ def test_the_rows_of_a_preview_of_everything_are_those_of_a_run(tmp_path: Path) 
         "i.jsonl.gz": b"\x1f\x8b cut",
     }
     source = make(tmp_path / "mixed", MIXED | more)
-    check_same_as_read(source, preview(source, rows=1000, limits=Limits.none()))
+    check_same_as_read(source, preview(source, rows=1000, limits=Limits.unlimited()))
 
 
 @settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -78,11 +78,11 @@ def test_the_rows_of_a_preview_of_everything_are_those_of_a_run(tmp_path: Path) 
     name=st.sampled_from(["a.json", "a.jsonl", "a.csv", "a.yaml", "a.txt", "a.jsonl.gz", "a.tar", "a.zip"]),
     data=st.binary(max_size=200),
 )
-def test_of_any_bytes_it_counts_what_a_run_counts(tmp_path: Path, name: str, data: bytes) -> None:
+def test_the_counts_of_any_bytes_equal_those_of_a_run(tmp_path: Path, name: str, data: bytes) -> None:
     for old in tmp_path.glob("source/*"):
         old.unlink()
     source = make(tmp_path / "source", {name: data})
-    check_same_as_read(source, preview(source, rows=1000, limits=Limits.none()))
+    check_same_as_read(source, preview(source, rows=1000, limits=Limits.unlimited()))
 
 
 def test_only_the_first_records_of_a_file_are_read(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_only_the_first_records_of_a_file_are_read(tmp_path: Path) -> None:
     )
 
 
-def test_of_many_files_the_first_the_last_and_each_kind(tmp_path: Path) -> None:
+def test_of_many_files_the_first_the_last_and_each_suffix_are_previewed(tmp_path: Path) -> None:
     files = {f"{n:03}.jsonl": questions(1) for n in range(200)} | {"100.csv": "question,answer\nq,a\n"}
     seen = preview(make(tmp_path / "many", files), limits=Limits(files=10))
     named = [one.file for one in seen.files]
@@ -106,26 +106,26 @@ def test_of_many_files_the_first_the_last_and_each_kind(tmp_path: Path) -> None:
     assert len(named) <= 12
 
 
-def test_large_files_are_fewer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fewer_files_are_previewed_if_they_are_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = make(tmp_path / "large", {f"{n}.jsonl": questions(10) for n in range(9)})
     size = (source.path / "0.jsonl").stat().st_size
     monkeypatch.setattr(module, "MAX_BYTES", 3 * size)
     assert [one.file for one in preview(source).files] == ["0.jsonl", "4.jsonl", "8.jsonl"]
 
 
-def test_of_an_archive_the_first_files(tmp_path: Path) -> None:
+def test_the_first_files_of_an_archive_are_previewed(tmp_path: Path) -> None:
     source = make(
         tmp_path / "packed", {"all.tgz": packed({"README.md": "x"} | {f"{n}.jsonl": questions(1) for n in range(9)})}
     )
     seen = preview(source, limits=Limits(files=4))
     assert [one.file for one in seen.files] == [f"all.tgz!{n}.jsonl" for n in range(4)]
     assert seen.more_in == ["all.tgz"]
-    assert seen.left_out == {"all.tgz!README.md": "its name says that it describes the data"}
+    assert seen.left_out == {"all.tgz!README.md": "a description of the data, by its name"}
     assert {one.container for one in seen.files} == {"JSON Lines in tar in gz"}
-    assert preview(source, limits=Limits.none()).more_in == []
+    assert preview(source, limits=Limits.unlimited()).more_in == []
 
 
-def test_a_large_archive_is_left_where_going_on_would_cost_reading_it(
+def test_a_large_tar_is_left_at_the_first_file_not_read_to_its_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = make(
@@ -151,22 +151,20 @@ def test_a_large_archive_is_left_where_going_on_would_cost_reading_it(
         ("a.json.xz", "not packed\0", "unreadable"),
     ],
 )
-def test_a_file_is_what_it_holds_and_not_what_it_is_called(
-    tmp_path: Path, name: str, content: str, container: str
-) -> None:
+def test_the_container_is_named_by_content(tmp_path: Path, name: str, content: str, container: str) -> None:
     assert [one.container for one in preview(make(tmp_path / "one", {name: content})).files] == [container]
 
 
-def test_what_is_not_read_is_named_with_the_reason(tmp_path: Path) -> None:
+def test_unread_files_are_listed_with_the_reason(tmp_path: Path) -> None:
     source = make(
         tmp_path / "odd",
         {"source.yaml": "exclude: [b.*]", "a.jsonl": questions(1), "b.jsonl": "", "c.pdf": "", "LICENSE": "", "x": ""},
     )
     assert preview(source).left_out == {
-        "LICENSE": "its name says that it describes the data",
+        "LICENSE": "a description of the data, by its name",
         "b.jsonl": "named by `exclude`",
-        "c.pdf": ".pdf is no container that is known",
-        "x": "its name has no suffix that tells its container",
+        "c.pdf": ".pdf is not a known container",
+        "x": "its name has no suffix of a known container",
     }
 
 
@@ -175,7 +173,7 @@ def test_rows_are_labelled_as_in_the_pool(tmp_path: Path) -> None:
         "source.yaml": "licence: MIT\ndomain: math\nkeep: [n]",
         "a.jsonl": lines({"question": "Where is the bus?", "answer": "I do not know.", "n": 7}),
     }
-    [example] = preview(make(tmp_path / "said", files), complete=with_language_and_domain).examples
+    [example] = preview(make(tmp_path / "said", files), complete=fill_language_and_domain).examples
     assert (example.licence, example.domain, example.language, example.layout) == (
         "MIT",
         "math",
@@ -202,7 +200,7 @@ def test_the_lines_for_records_in_no_known_layout_make_them_fit(tmp_path: Path) 
     assert (after.rows, after.records) == (71, 72)
 
 
-def test_a_mapping_that_is_not_needed_is_named(tmp_path: Path) -> None:
+def test_an_unnecessary_layout_is_reported(tmp_path: Path) -> None:
     source = make(tmp_path / "sound", {"a.jsonl": questions(3)})
     [unknown] = preview(source.model_copy(update={"layout": "sharegpt"})).unknown
     assert unknown.lines == "# Without `layout` and `fields` these records are read as question_answer."
@@ -210,7 +208,7 @@ def test_a_mapping_that_is_not_needed_is_named(tmp_path: Path) -> None:
     assert unknown.fit == 3
 
 
-def test_shapes_without_end_are_counted_as_dropped(tmp_path: Path) -> None:
+def test_shapes_beyond_the_maximum_are_counted_as_dropped(tmp_path: Path) -> None:
     source = make(tmp_path / "keys", {"a.jsonl": lines(*({f"key {n}": n, "v": n} for n in range(100)))})
     seen = preview(source)
     assert sum(len(one.shapes) for one in seen.unknown) == module.MAX_SHAPES
@@ -225,19 +223,19 @@ def test_shapes_without_end_are_counted_as_dropped(tmp_path: Path) -> None:
         max_size=5,
     )
 )
-def test_whatever_records_hold_the_lines_are_yaml(tmp_path: Path, records: list[dict]) -> None:
+def test_suggested_lines_are_valid_yaml_for_any_records(tmp_path: Path, records: list[dict]) -> None:
     source = make(tmp_path / "any", {"a.json": json.dumps([*records, {"{ask": "a b", "reply": "c d"}])})
     for unknown in preview(source).unknown:
         assert set(yaml.safe_load(unknown.lines) or {}) <= {"layout", "fields"}
         assert 0 <= unknown.fit <= unknown.tried
 
 
-def test_a_mapping_that_cannot_be_meant_is_refused(tmp_path: Path) -> None:
+def test_an_invalid_mapping_is_an_error(tmp_path: Path) -> None:
     source = make(tmp_path / "sound", {"a.jsonl": questions(1)})
     with pytest.raises(InfinityError, match="output"):
         preview(source.model_copy(update={"fields": {"output": "{open"}}))
 
 
 @pytest.mark.parametrize(("content", "readable"), [("{", False), ("", False), ('{"x": 1}', True), (questions(1), True)])
-def test_whether_anything_could_be_parsed(tmp_path: Path, content: str, readable: bool) -> None:
+def test_readable_is_true_if_a_record_could_be_parsed(tmp_path: Path, content: str, readable: bool) -> None:
     assert preview(make(tmp_path / "one", {"a.jsonl": content})).readable == readable

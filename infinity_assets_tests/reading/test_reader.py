@@ -1,4 +1,4 @@
-"""Conservation where rows begin: every record of every file is a row, or a decision that says why not and quotes it."""
+"""Tests that every record of every file becomes a row or a decision with a reason and a quote."""
 
 import bz2
 import gzip
@@ -23,8 +23,8 @@ from infinity_assets.reading.containers import CONTAINERS, base
 from infinity_assets.reading.reader import TABLES, read_source
 from infinity_assets.reading.sources import Source, load_source
 from infinity_assets.rows import schema
-from infinity_assets.rows.grammar import grammar_faults
-from infinity_assets.rows.ids import with_row_ids
+from infinity_assets.rows.grammar import find_grammar_faults
+from infinity_assets.rows.ids import add_row_ids
 from infinity_assets_tests.properties import examples
 from infinity_assets_tests.reading.in_memory import Frames, read
 
@@ -52,7 +52,7 @@ MIXED = {
 }
 
 
-def test_rows_say_where_they_came_from(tmp_path: Path) -> None:
+def test_rows_have_file_position_and_source_columns(tmp_path: Path) -> None:
     reading = read(make(tmp_path / "mixed", MIXED))
     assert reading.rows.schema == schema.ROW
     assert reading.rows.select("file", "position", "kind").rows() == [
@@ -65,10 +65,10 @@ def test_rows_say_where_they_came_from(tmp_path: Path) -> None:
     assert set(reading.rows.select("source", "licence", "domain", "language").rows()) == {
         ("mixed", "MIT", "math", "en")
     }
-    assert reading.rows["row_id"].to_list() == with_row_ids(reading.rows)["row_id"].to_list()
+    assert reading.rows["row_id"].to_list() == add_row_ids(reading.rows)["row_id"].to_list()
 
 
-def test_decisions_say_what_happened_to_the_others(tmp_path: Path) -> None:
+def test_dropped_and_repaired_records_have_decisions(tmp_path: Path) -> None:
     reading = read(make(tmp_path / "mixed", MIXED))
     assert reading.decisions.schema == schema.DECISIONS
     assert reading.decisions.select("file", "position", "verdict", "reason").rows() == [
@@ -89,7 +89,7 @@ def test_a_decision_quotes_the_beginning_of_a_long_record(tmp_path: Path) -> Non
     assert len(json.loads(reading.decisions["detail"][0])["raw"]) == 2000
 
 
-def test_what_a_source_does_not_say_is_null(tmp_path: Path) -> None:
+def test_undefined_columns_of_a_source_are_null(tmp_path: Path) -> None:
     rows = read(make(tmp_path, {"a.txt": "one\n\ntwo"})).rows
     assert rows.select("licence", "domain", "language", "kind").rows() == [("unknown", None, None, "text")] * 2
 
@@ -104,7 +104,7 @@ def test_an_empty_source_has_the_same_columns(tmp_path: Path) -> None:
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every record a block of its own, every block a unit of its own, as far as the form of a file allows."""
+    """Make every record a block and every block a unit, as far as the container allows."""
     monkeypatch.setattr(base, "BLOCK", 20)
     monkeypatch.setattr(reading_module, "UNIT", 1)
 
@@ -115,7 +115,7 @@ def assert_same(one: Frames, other: Frames) -> None:
         assert_frame_equal(getattr(one, name), getattr(other, name))
 
 
-def test_blocks_do_not_show(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_the_block_size_does_not_change_the_tables(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     source = make(
         tmp_path / "mixed",
         {**MIXED, "long.json": json.dumps([{"question": f"q{n}", "answer": "a" * n} for n in range(50)])},
@@ -125,12 +125,12 @@ def test_blocks_do_not_show(tmp_path: Path, request: pytest.FixtureRequest) -> N
     assert_same(read(source), whole)
 
 
-def test_the_number_of_processes_does_not_show(tmp_path: Path, small_blocks: None) -> None:
+def test_the_number_of_processes_does_not_change_the_tables(tmp_path: Path, small_blocks: None) -> None:
     source = make(tmp_path / "mixed", MIXED)
     assert_same(read(source, workers=2), read(source))
 
 
-def test_progress_goes_to_the_end(tmp_path: Path, small_blocks: None) -> None:
+def test_progress_ends_at_the_total(tmp_path: Path, small_blocks: None) -> None:
     seen: list[tuple[int, int]] = []
     source = make(tmp_path / "mixed", MIXED)
     read_source(source, tmp_path, progress=lambda done, total: seen.append((done, total)))
@@ -165,19 +165,19 @@ def test_records_are_rows_plus_dropped(tmp_path: Path, lines: list[str], suffix:
     assert reading.records == reading.rows.height + dropped(reading).height
     assert dropped(reading)["row_id"].null_count() == dropped(reading).height
     assert reading.decisions.filter(verdict="repaired").join(reading.rows, "row_id", "anti").is_empty()
-    assert grammar_faults(reading.rows).is_empty()
+    assert find_grammar_faults(reading.rows).is_empty()
 
 
-def _killed(rows: pl.DataFrame) -> pl.DataFrame:
+def _kill_process(rows: pl.DataFrame) -> pl.DataFrame:
     os._exit(9)
 
 
-def test_a_killed_process_is_one_sentence(tmp_path: Path, small_blocks: None) -> None:
+def test_a_killed_process_is_an_error_of_one_sentence(tmp_path: Path, small_blocks: None) -> None:
     source = make(tmp_path / "mixed", MIXED)
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     with pytest.raises(InfinityError, match="`mixed` was killed"):
-        read_source(source, scratch, workers=2, complete=_killed)
+        read_source(source, scratch, workers=2, complete=_kill_process)
     assert read(source, workers=2).records == read(source).records  # new processes are started
 
 
@@ -194,7 +194,7 @@ if __name__ == "__main__":
 
 
 def test_no_process_outlives_a_killed_parent(tmp_path: Path) -> None:
-    """Each holds the other's queue open, and the terminal: whoever waits for the end of the output would wait for ever."""
+    """Surviving processes would hold each other's queue and the terminal open forever."""
     (tmp_path / "parent.py").write_text(ORPHANS)
     root = Path(__file__).parents[2]
     run = subprocess.run(
@@ -204,7 +204,7 @@ def test_no_process_outlives_a_killed_parent(tmp_path: Path) -> None:
         text=True,
         timeout=60,
     )
-    assert run.returncode == -signal.SIGKILL  # and the output has ended, within the time: nobody holds it any more
+    assert run.returncode == -signal.SIGKILL  # the output ended within the timeout, so no process holds it open
     assert len(run.stdout.split()) >= 1
 
 
@@ -218,7 +218,7 @@ DAMAGED = {
 }
 
 
-def test_what_was_dropped_or_repaired_is_in_quarantine_as_it_stands_in_the_file(tmp_path: Path) -> None:
+def test_quarantine_holds_the_bytes_of_dropped_and_repaired_records(tmp_path: Path) -> None:
     source = make(tmp_path, DAMAGED)
     reading = read(source)
     decided = reading.decisions.select("file", "position").unique(maintain_order=True)
@@ -242,26 +242,26 @@ def test_what_was_dropped_or_repaired_is_in_quarantine_as_it_stands_in_the_file(
     assert [found["d.csv", place] for place in (1, 2)] == [b'"q,b\n', b"q,c,d\n"]
 
 
-def test_the_bytes_of_a_record_that_was_taken_out_of_another_are_its_own(tmp_path: Path) -> None:
-    """The second element of the list is the third record: the places of elements are not those of records."""
+def test_a_record_after_a_split_one_has_its_own_bytes_in_quarantine(tmp_path: Path) -> None:
+    """The second element of the list is the third record, so elements and records have different positions."""
     task = {"Definition": ["Add."], "Instances": [{"input": "1", "output": ["2"]}, {"input": "2", "output": ["3"]}]}
     reading = read(make(tmp_path, {"a.json": json.dumps([task, {"foo": 1}])}))
     assert reading.quarantine.select("position", "raw").rows() == [(2, b'{"foo":1}')]
 
 
-def test_the_table_of_files_adds_up(tmp_path: Path) -> None:
+def test_the_counts_of_files_add_up(tmp_path: Path) -> None:
     reading = read(make(tmp_path, {**DAMAGED, "none.json": "[]"}))
     counts = reading.files.select("file", "records", "rows", "repaired", "dropped").rows()
     assert [file for file, *_ in counts] == sorted([*DAMAGED, "none.json"])
-    for file, records, rows, repaired, dropped_here in counts:
-        assert records == rows + dropped_here
+    for file, records, rows, repaired, dropped_in_file in counts:
+        assert records == rows + dropped_in_file
         assert rows == reading.rows.filter(file=file).height
-        assert dropped_here == dropped(reading).filter(file=file).height
+        assert dropped_in_file == dropped(reading).filter(file=file).height
         assert repaired == reading.decisions.filter(file=file, verdict="repaired").height
     assert reading.records == sum(records for _, records, *_ in counts)
 
 
-def test_what_a_record_says_beside_its_conversation_is_annotated(tmp_path: Path) -> None:
+def test_values_beside_the_conversation_are_annotations(tmp_path: Path) -> None:
     chosen = {"prompt": "q", "chosen": "good", "rejected": "bad"}
     reading = read(make(tmp_path, {"a.jsonl": json.dumps(chosen)}))
     assert reading.annotations.schema == schema.ANNOTATIONS
@@ -269,7 +269,7 @@ def test_what_a_record_says_beside_its_conversation_is_annotated(tmp_path: Path)
     assert "bad" in reading.annotations["value"].str.join("").item()
 
 
-def test_thousands_of_tiny_files(tmp_path: Path) -> None:
+def test_thousands_of_tiny_files_are_read(tmp_path: Path) -> None:
     files = {
         f"{number % 50}/{number}.json": json.dumps({"question": f"q{number}", "answer": "a"}) for number in range(3000)
     }
@@ -296,7 +296,7 @@ PACKERS = [bytes, gzip.compress, bz2.compress, lzma.compress]
     pack=st.sampled_from(PACKERS),
     cut=st.integers(0, 3),
 )
-def test_any_bytes_under_any_name_are_rows_or_decisions(
+def test_any_bytes_under_any_name_give_rows_or_decisions(
     tmp_path: Path, suffix: str, data: bytes, pack: Callable[[bytes], bytes], cut: int
 ) -> None:
     for old in tmp_path.iterdir():
@@ -332,18 +332,19 @@ PUBLISHED_SOURCES = {
     "t0_train_50k": 55_185,
     "xquad_contexts": 14_280,
 }
-"""As their manifest counts. (natural_instructions_v1 takes as long as all of them; of text_corpora and instructionwild it counts lines.)"""
+"""Records by source, as the manifest counts them. natural_instructions_v1 is missing because it takes as long as all
+others, text_corpora and instructionwild because the manifest counts their lines."""
 
 
 def shared(folder: str) -> Path:
     if not (SHARED / folder).is_dir():
-        pytest.skip(f"the development data are not on this machine: {SHARED / folder}")
+        pytest.skip(f"the development data is not on this machine: {SHARED / folder}")
     return SHARED / folder
 
 
 @pytest.mark.parametrize(("name", "records"), PUBLISHED_SOURCES.items())
-def test_published_sources_are_read_whole(name: str, records: int) -> None:
+def test_published_sources_are_read_completely(name: str, records: int) -> None:
     reading = read(load_source(shared(f"sources/{name}")), workers=2)
     assert reading.rows.height + dropped(reading).height == reading.records == records
     assert dropped(reading).height <= 0.006 * records
-    assert grammar_faults(reading.rows).is_empty()
+    assert find_grammar_faults(reading.rows).is_empty()

@@ -1,4 +1,4 @@
-"""Whatever a person drops into the sources folder must be found, named and noticed when it changes; nothing else may be."""
+"""Tests that files in the sources folder are found and named, and that their changes are detected."""
 
 import os
 from pathlib import Path
@@ -50,95 +50,100 @@ def write(path: Path, text: str = "x") -> Path:
         (".cache/a.json", False),
     ],
 )
-def test_data_files(tmp_path: Path, name: str, is_data: bool) -> None:
+def test_data_files_are_recognized_by_name(tmp_path: Path, name: str, is_data: bool) -> None:
     write(tmp_path / name)
     source = Source(name="s", path=tmp_path)
     assert [file.name for file in source.files()] == ([name] if is_data else [])
 
 
-def test_files_come_in_the_order_of_their_paths(tmp_path: Path) -> None:
+def test_files_are_ordered_by_path(tmp_path: Path) -> None:
     names = ["b.json", "a/z.json", "a.json", "a/b/c.json"]
     for name in names:
         write(tmp_path / name)
     assert [file.name for file in load_source(tmp_path).files()] == sorted(names)
 
 
-def test_a_broken_link_is_no_file(tmp_path: Path) -> None:
+def test_a_broken_link_is_not_a_file(tmp_path: Path) -> None:
     (tmp_path / "gone.json").symlink_to(tmp_path / "nowhere.json")
     assert load_source(tmp_path).files() == []
 
 
-def test_what_is_left_out_is_named_with_the_reason(tmp_path: Path) -> None:
+def test_unread_files_are_listed_with_the_reason(tmp_path: Path) -> None:
     for name in ("a.jsonl", "deep/b.jsonl", "deep/notes.md", ".git/c.jsonl", "LICENSE", "source.yaml", "d.doc.gz"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "gone.jsonl").symlink_to(tmp_path / "nowhere")
     source = Source(name="s", path=tmp_path, exclude=("b.*",))
-    assert source.left_out() == {
-        ".git/": "a hidden folder, or one of an operating system",
-        "LICENSE": "its name says that it describes the data",
-        "d.doc.gz": ".doc is no container that is known",
+    assert source.find_unread() == {
+        ".git/": "a hidden folder or one of the operating system",
+        "LICENSE": "a description of the data, by its name",
+        "d.doc.gz": ".doc is not a known container",
         "deep/b.jsonl": "named by `exclude`",
-        "deep/notes.md": ".md is no container that is known",
-        "gone.jsonl": "a link to nothing",
+        "deep/notes.md": ".md is not a known container",
+        "gone.jsonl": "a broken link",
     }
-    assert source.model_copy(update={"include": ("b.*",), "exclude": ()}).refuses("a.jsonl") == "not named by `include`"
+    assert (
+        source.model_copy(update={"include": ("b.*",), "exclude": ()}).reason_to_skip("a.jsonl")
+        == "not named by `include`"
+    )
     assert source.wants("a.jsonl")
 
 
-def test_a_file_name_that_is_not_utf8_can_be_written_down(tmp_path: Path) -> None:
+def test_a_file_name_that_is_not_utf8_is_replaced(tmp_path: Path) -> None:
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xd6\xd0.json"))
     path.write_text("[]")
     assert [file.name for file in load_source(tmp_path).files()] == ["\ufffd\ufffd.json"]
 
 
-def test_a_source_without_source_yaml_is_called_what_its_folder_is_called(tmp_path: Path) -> None:
+def test_a_source_without_source_yaml_has_the_name_of_its_folder(tmp_path: Path) -> None:
     source = load_source(tmp_path / "alpaca")
     assert (source.name, source.licence, source.domain, source.language) == ("alpaca", "unknown", None, None)
 
 
 def test_source_yaml_is_read_as_text(tmp_path: Path) -> None:
-    said = "licence: CC-BY-NC-4.0\ndomain: math\nlanguage: no\nrevision: 2024-01-01\nurl:\nlayout: alpaca\n"
-    write(tmp_path / "source.yaml", said)
+    text_in_message = "licence: CC-BY-NC-4.0\ndomain: math\nlanguage: no\nrevision: 2024-01-01\nurl:\nlayout: alpaca\n"
+    write(tmp_path / "source.yaml", text_in_message)
     source = load_source(tmp_path)
     assert (source.licence, source.domain, source.language) == ("CC-BY-NC-4.0", "math", "no")
     assert (source.revision, source.url, source.layout) == ("2024-01-01", None, "alpaca")
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "text_in_message"),
     [
         ("license: MIT", "unknown key `license`"),
         ("domain: cooking", "`domain`"),
-        ("layout: nonsense", "no layout of that name"),
+        ("layout: nonsense", "there is no such layout"),
         ("name: other", "or leave `name` and `path` out"),
         ("- a list", "must hold"),
         ("a: [", "not valid YAML"),
         ("licence: [MIT]", "`licence`"),
     ],
 )
-def test_a_bad_source_yaml_is_one_sentence_that_names_the_file(tmp_path: Path, text: str, said: str) -> None:
+def test_an_invalid_source_yaml_is_an_error_that_names_the_file(
+    tmp_path: Path, text: str, text_in_message: str
+) -> None:
     file = write(tmp_path / "source.yaml", text)
     with pytest.raises(SourceError) as raised:
         load_source(tmp_path)
     message = str(raised.value)
     assert message.startswith(str(file))
-    assert said in message
+    assert text_in_message in message
     assert "\n" not in message
 
 
-def touched(path: Path, text: str) -> None:
-    """Write the file so that its time differs, however fast the test is."""
+def rewrite(path: Path, text: str) -> None:
+    """Rewrite a file with a different modification time, however fast the test is."""
     before = path.stat().st_mtime_ns
     path.write_text(text)
     os.utime(path, ns=(before, before + 1))
 
 
-def test_the_stat_fingerprint_tells_each_change(tmp_path: Path) -> None:
+def test_the_stat_fingerprint_changes_with_every_change(tmp_path: Path) -> None:
     data = write(tmp_path / "a.json", "[1]")
     seen = [stat_fingerprint(tmp_path)]
     assert stat_fingerprint(tmp_path) == seen[0]
-    touched(data, "[2]")
+    rewrite(data, "[2]")
     seen.append(stat_fingerprint(tmp_path))
     write(tmp_path / "source.yaml", "licence: MIT")
     seen.append(stat_fingerprint(tmp_path))
@@ -147,35 +152,38 @@ def test_the_stat_fingerprint_tells_each_change(tmp_path: Path) -> None:
     assert len(set(seen)) == 4
 
 
-def test_the_content_fingerprint_tells_what_is_read_and_nothing_else(tmp_path: Path) -> None:
-    folder, known = tmp_path / "source", tmp_path / "known.json"
+def test_the_content_fingerprint_changes_only_with_the_files_read(tmp_path: Path) -> None:
+    folder = tmp_path / "source"
+    known = tmp_path / "known.json"
 
-    def now(at: Path = folder) -> str:
+    def fingerprint(at: Path = folder) -> str:
         return content_fingerprint(load_source(at).model_copy(update={"name": "source"}), known)
 
     data = write(folder / "a.json", "[1]")
-    first = now()
+    first = fingerprint()
     write(folder / "README.md")
     write(folder / "source.yaml", "licence: MIT")
-    assert now() == first
-    touched(data, "[1]")
-    assert now() == first
+    assert fingerprint() == first
+    rewrite(data, "[1]")
+    assert fingerprint() == first
     copy = write(tmp_path / "copy/a.json", "[1]").parent
-    assert now(copy) == first
+    assert fingerprint(copy) == first
 
-    touched(data, "[2]")
-    second = now()
+    rewrite(data, "[2]")
+    second = fingerprint()
     write(folder / "b.json", "[1]")
-    third = now()
+    third = fingerprint()
     write(folder / "source.yaml", "exclude: [b.json]")
-    assert (len({first, second, third}), now()) == (3, second)
+    assert (len({first, second, third}), fingerprint()) == (3, second)
 
 
 def test_an_unchanged_file_is_not_read_again(tmp_path: Path) -> None:
-    """Told by a file whose content changes behind its size and time: the fingerprint that was kept still stands."""
-    data, known = write(tmp_path / "s/a.json", "[1]"), tmp_path / "known.json"
+    """A change of content that keeps size and time does not change the stored fingerprint."""
+    data = write(tmp_path / "s/a.json", "[1]")
+    known = tmp_path / "known.json"
     source = load_source(tmp_path / "s")
-    first, stat = content_fingerprint(source, known), data.stat()
+    first = content_fingerprint(source, known)
+    stat = data.stat()
     data.write_text("[2]")
     os.utime(data, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert content_fingerprint(source, known) == first
@@ -193,7 +201,7 @@ def test_an_unchanged_file_is_not_read_again(tmp_path: Path) -> None:
         (("b/*",), ("*.jsonl",), ["b/c.json"]),
     ],
 )
-def test_globs_choose_files(
+def test_include_and_exclude_select_files(
     tmp_path: Path, include: tuple[str, ...], exclude: tuple[str, ...], read: list[str]
 ) -> None:
     for name in ("a.json", "b/c.json", "b/d.jsonl"):
@@ -202,7 +210,7 @@ def test_globs_choose_files(
     assert [file.name for file in source.files()] == read
 
 
-def test_globs_reach_into_archives() -> None:
+def test_include_and_exclude_match_files_in_archives() -> None:
     source = Source(name="s", path=Path("s"), include=("train/*",), exclude=("all.zip!train/b.json",))
     assert source.wants("all.zip")
     assert source.wants("all.zip", "train/a.json")
@@ -213,13 +221,13 @@ def test_globs_reach_into_archives() -> None:
     assert not source.wants("all.zip", "train/LICENSE.txt")
 
 
-def test_a_link_to_a_folder_above_it_ends(tmp_path: Path) -> None:
+def test_a_link_to_a_parent_folder_is_not_followed(tmp_path: Path) -> None:
     write(tmp_path / "s/a.json")
     (tmp_path / "s/again").symlink_to(tmp_path / "s", target_is_directory=True)
     assert [file.name for file in load_source(tmp_path / "s").files()] == ["a.json"]
 
 
-def test_find_sources(tmp_path: Path) -> None:
+def test_find_sources_returns_folders_with_data_or_source_yaml(tmp_path: Path) -> None:
     write(tmp_path / "root/b/deep/a.json")
     write(tmp_path / "root/empty/README.md")
     write(tmp_path / "root/.hidden/a.json")

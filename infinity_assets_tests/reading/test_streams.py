@@ -1,4 +1,4 @@
-"""Compressions and archives undone: what is whole is read, what is damaged says so, and a name is believed less than the bytes."""
+"""Tests that compressions and archives are read, damage is an error, and bytes take precedence over names."""
 
 import bz2
 import gzip
@@ -26,7 +26,7 @@ HALF = LINES.index(b"\n", len(LINES) // 2) + 1
 
 
 def records(name: str, data: bytes, wanted: Callable[[str], bool] = lambda path: True) -> dict[str, list[Record]]:
-    """The records of each file in a file."""
+    """Return the records of a file, or of each file in an archive, by path."""
     found: dict[str, list[Record]] = {}
     for block in read_blocks(io.BytesIO(data), name, wanted):
         found.setdefault(block.file, []).extend(block.records())
@@ -78,7 +78,7 @@ ARCHIVES: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("suffix", COMPRESSIONS)
-def test_a_compressed_file_is_read_whole(suffix: str) -> None:
+def test_a_compressed_file_is_read_completely(suffix: str) -> None:
     pack = COMPRESSIONS[suffix]
     for packed in (pack(LINES), pack(LINES[:HALF]) + pack(LINES[HALF:]), pack(b"") + pack(LINES)):
         ((file, found),) = records(f"a.jsonl{suffix}", packed).items()
@@ -86,21 +86,21 @@ def test_a_compressed_file_is_read_whole(suffix: str) -> None:
         assert [record.value for record in found] == VALUES
 
 
-def test_frames_to_skip_and_padding_are_no_data() -> None:
+def test_skippable_frames_and_padding_are_ignored() -> None:
     skipped = b"\x50\x2a\x4d\x18\x04\x00\x00\x00abcd"
     for suffix, packed in ((".zst", skipped + zstd(LINES) + skipped), (".gz", gzip.compress(LINES) + bytes(512))):
         assert [record.value for record in records(f"a.jsonl{suffix}", packed)[f"a.jsonl{suffix}"]] == VALUES
 
 
 @pytest.mark.parametrize("suffix", COMPRESSIONS)
-def test_what_follows_a_frame_is_a_frame_or_damage(suffix: str) -> None:
-    """The libraries of bzip2 and xz take it for padding."""
+def test_other_bytes_after_a_frame_are_damage(suffix: str) -> None:
+    """The libraries of bzip2 and xz treat any data after a frame as padding."""
     *found, last = records(f"a.jsonl{suffix}", COMPRESSIONS[suffix](LINES) + b"something else")[f"a.jsonl{suffix}"]
     assert ([record.value for record in found], last.error) == (VALUES, "unreadable_file")
 
 
 @pytest.mark.parametrize("suffix", ARCHIVES)
-def test_the_files_of_an_archive(suffix: str) -> None:
+def test_the_files_of_an_archive_are_read(suffix: str) -> None:
     found = records(f"x{suffix}", ARCHIVES[suffix], lambda path: not path.endswith(".md"))
     assert {file: len(found) for file, found in found.items()} == {
         f"x{suffix}!{name}": count for name, count in WITHIN.items()
@@ -108,7 +108,7 @@ def test_the_files_of_an_archive(suffix: str) -> None:
     assert not any(record.error for each in found.values() for record in each)
 
 
-def test_archives_in_archives() -> None:
+def test_archives_in_archives_are_read() -> None:
     inner = zipped({"b.jsonl": LINES})
     nested = tarred({"inner.zip": inner, "inner.tar.xz": lzma.compress(tarred({"c.jsonl.bz2": bz2.compress(LINES)}))})
     found = records("x.tar", nested)
@@ -118,7 +118,7 @@ def test_archives_in_archives() -> None:
     }
 
 
-def test_compressions_without_end_are_not_followed() -> None:
+def test_too_many_nested_compressions_are_an_error() -> None:
     data = LINES
     for _ in range(6):
         data = gzip.compress(data)
@@ -126,7 +126,7 @@ def test_compressions_without_end_are_not_followed() -> None:
     assert record.error == "unreadable_file"
 
 
-def test_one_damaged_file_in_an_archive_costs_itself() -> None:
+def test_one_damaged_file_in_an_archive_affects_no_other() -> None:
     files = {
         "bad.jsonl.gz": b"no gzip\xff",
         "cut.jsonl.gz": gzip.compress(LINES)[:-9],
@@ -144,7 +144,7 @@ def test_one_damaged_file_in_an_archive_costs_itself() -> None:
         assert len(found[f"{name}!good.jsonl"]) == COUNT
 
 
-def test_an_archive_that_seems_to_end_early_says_so() -> None:
+def test_an_archive_with_data_after_its_end_is_an_error() -> None:
     data = bytearray(tarred({"a.jsonl": LINES, "b.jsonl": LINES}))
     second = data.index(b"b.jsonl\0")
     data[second : second + 512] = bytes(512)
@@ -153,14 +153,14 @@ def test_an_archive_that_seems_to_end_early_says_so() -> None:
         assert (len(found[f"{name}!a.jsonl"]), [record.error for record in found[name]]) == (COUNT, ["unreadable_file"])
 
 
-def test_the_checksum_behind_an_archive_is_read() -> None:
+def test_the_checksum_after_an_archive_is_checked() -> None:
     packed = bytearray(gzip.compress(tarred({"a.jsonl": LINES}), 0))
     packed[packed.index(b"words")] ^= 2
     found = records("x.tgz", bytes(packed))
     assert [record.error for record in found["x.tgz"]] == ["unreadable_file"]
 
 
-def test_an_encrypted_file_in_an_archive_costs_itself() -> None:
+def test_an_encrypted_file_in_an_archive_affects_no_other() -> None:
     data = bytearray(zipped({"a.jsonl": LINES, "b.jsonl": LINES}))
     data[6] |= 1  # the first member's flags, in its header and in the directory
     data[data.index(b"PK\x01\x02") + 8] |= 1
@@ -171,17 +171,17 @@ def test_an_encrypted_file_in_an_archive_costs_itself() -> None:
 
 
 @pytest.mark.parametrize("name", ["a.jsonl.gz", "a.zip", "a.tar", "a.tar.gz", "a.parquet"])
-def test_an_empty_file_is_no_archive(name: str) -> None:
+def test_an_empty_archive_or_table_is_an_error(name: str) -> None:
     ((record,),) = records(name, b"").values()
     assert record.error == "unreadable_file"
 
 
-def test_an_empty_file_of_text_has_no_records() -> None:
+def test_an_empty_text_file_has_no_records() -> None:
     assert records("a.jsonl", b"") == records("a.csv", b"") == records("a.txt", b"") == records("a.yaml", b"") == {}
 
 
 @pytest.mark.parametrize("suffix", COMPRESSIONS)
-def test_bytes_go_before_names(suffix: str) -> None:
+def test_bytes_take_precedence_over_names(suffix: str) -> None:
     packed = COMPRESSIONS[suffix](LINES)
     for name in ("a.jsonl", "a.jsonl.gz", "a.jsonl.xz"):
         assert len(records(name, packed)[name]) == COUNT
@@ -200,7 +200,7 @@ FORMS = {
 @given(name=st.sampled_from(sorted(FORMS)), share=st.floats(0, 1, exclude_max=True), bit=st.none() | st.integers(0, 7))
 @example(name="a.jsonl.gz", share=0.0, bit=None)
 @example(name="a.zip", share=0.0, bit=0)
-def test_a_cut_or_a_flipped_bit_is_seen_wherever_it_is(name: str, share: float, bit: int | None) -> None:
+def test_truncation_and_flipped_bits_are_detected_anywhere(name: str, share: float, bit: int | None) -> None:
     whole = FORMS[name]
     place = int(share * len(whole))
     damaged = whole[:place] if bit is None else whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :]
@@ -218,8 +218,8 @@ def test_a_cut_or_a_flipped_bit_is_seen_wherever_it_is(name: str, share: float, 
 
 
 @pytest.mark.parametrize("name", ["a.jsonl.gz", "a.jsonl.xz", "a.tar", "a.tgz", "a.tar.xz"])
-def test_what_came_before_a_cut_is_kept(name: str) -> None:
-    """Deflate, xz and tar hand out what they have; bzip2 and zstandard work in blocks of some hundred kilobytes."""
+def test_records_before_a_truncation_are_kept(name: str) -> None:
+    """Deflate, xz and tar return all bytes so far; bzip2 and zstandard work in blocks of some hundred kilobytes."""
     lines = b"".join(b'{"a": "%s"}\n' % sha256(b"%d" % number).hexdigest().encode() for number in range(5000))
     archive = tarred({"a.jsonl": lines})
     whole = {".gz": gzip.compress(lines), ".xz": lzma.compress(lines), ".tar": archive, ".tgz": gzip.compress(archive)}
@@ -241,13 +241,13 @@ def test_what_came_before_a_cut_is_kept(name: str) -> None:
         ("a.txt", "One paragraph.\n\nAnother one."),
     ],
 )
-def test_utf_16_and_32(name: str, text: str, encoding: str, mark: bool) -> None:
+def test_utf_16_and_utf_32_are_read(name: str, text: str, encoding: str, mark: bool) -> None:
     plain = records(name, text.encode())[name]
     found = records(name, ("\ufeff" * mark + text).encode(encoding))[name]
     assert found == plain
 
 
-def test_what_utf_16_cannot_be_is_repaired_not_unseen() -> None:
+def test_invalid_utf_16_is_a_recorded_repair() -> None:
     (record,) = records("a.txt", "\ufeffhello".encode("utf-16-le") + b"x")["a.txt"]
     assert (record.value, record.repair) == ("hello\ufffd", "invalid_utf8")
     *_, record = records("a.jsonl", '{"a": 1}\n{"a": "b'.encode("utf-16") + b"\x00\xd8" + '"}'.encode("utf-16-le"))[
@@ -256,7 +256,7 @@ def test_what_utf_16_cannot_be_is_repaired_not_unseen() -> None:
     assert (record.value, record.repair) == ({"a": "b\ufffd"}, "invalid_utf8")
 
 
-def test_suffixes() -> None:
+def test_suffixes_are_recognized_in_any_case() -> None:
     assert plain_suffix(PurePosixPath("a.JSONL.GZ")) == ".jsonl"
     assert plain_suffix(PurePosixPath(".gz")) == ""
     assert [

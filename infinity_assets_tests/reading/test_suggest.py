@@ -1,18 +1,18 @@
-"""What is suggested must work: the lines, taken as they are, make the records fit."""
+"""Tests that the suggested lines, used unchanged, make the records fit."""
 
 import pytest
 import yaml
 
 from infinity_assets.reading.layouts import Parsed, parse
 from infinity_assets.reading.mapping import FieldMapping
-from infinity_assets.reading.suggest import GUESSED, MAX_CHARS, TEMPLATE, shape, suggestion
+from infinity_assets.reading.suggest import GUESSED, MAX_CHARS, TEMPLATE, shape, suggest_lines
 from infinity_assets.rows.grammar import Rejected
 
 JUDGED = {"task": "a question", "sol_a": "first answer", "sol_b": "second answer", "label": 0}
 LONG = "a long answer " * 10
 
 
-def test_shapes() -> None:
+def test_a_shape_lists_keys_and_types() -> None:
     value = {
         "title": "x",
         "meta": {"reply": ["a"], "n": 1.5, "ok": True, "none": None},
@@ -38,10 +38,10 @@ def test_shapes() -> None:
         ({"remark": "a single text"}, ["a single text"]),
     ],
 )
-def test_the_suggested_lines_make_it_fit(record: dict, contents: list[str] | None) -> None:
+def test_the_suggested_lines_make_a_record_fit(record: dict, contents: list[str] | None) -> None:
     assert parse(record)[0] == Rejected("unknown_layout", shape(record))
-    assert suggestion([record, record]).startswith(GUESSED)
-    lines = yaml.safe_load(suggestion([record, record]))
+    assert suggest_lines([record, record]).startswith(GUESSED)
+    lines = yaml.safe_load(suggest_lines([record, record]))
     outcome = parse(FieldMapping(lines["fields"])(record), lines["layout"])[0]
     if contents is None:  # the turns are found, but not who speaks
         assert lines == {"layout": "openai", "fields": {"messages": "my conversation"}}
@@ -51,6 +51,6 @@ def test_the_suggested_lines_make_it_fit(record: dict, contents: list[str] | Non
 
 
 @pytest.mark.parametrize("values", [[], [1, "x"], [{"id": 1}], [{"id": "x7"}], [JUDGED], [JUDGED | {"prompt": "a b"}]])
-def test_where_nothing_tells_there_is_a_form_to_fill_in(values: list) -> None:
-    assert suggestion(values) == TEMPLATE
+def test_without_a_clue_the_suggestion_is_a_form_to_fill_in(values: list) -> None:
+    assert suggest_lines(values) == TEMPLATE
     assert yaml.safe_load(TEMPLATE) is None

@@ -1,10 +1,10 @@
-"""Dialogues as text. Strict, for prose that happens to hold a mark must stay prose."""
+"""Tests that transcripts are parsed and that prose which happens to contain a mark stays prose."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infinity_assets.reading.transcripts import is_transcript, split, turns_of
+from infinity_assets.reading.transcripts import is_transcript, split_dialogues, turns_of
 
 TRANSCRIPTS = [
     "Human: q\nAssistant: a",
@@ -29,7 +29,7 @@ TRANSCRIPTS = [
 
 
 @pytest.mark.parametrize("text", TRANSCRIPTS)
-def test_the_same_exchange(text: str) -> None:
+def test_every_family_of_marks_gives_the_same_exchange(text: str) -> None:
     assert turns_of(text) == [("user", "q"), ("assistant", "a")]
 
 
@@ -45,10 +45,10 @@ def test_the_same_exchange(text: str) -> None:
          "user:q assistant:f user:<tool_response>\nr\n</tool_response> assistant:a"),
     ],
 )  # fmt: skip
-def test_longer_ones(text: str, turns: str) -> None:
+def test_longer_transcripts_are_parsed(text: str, turns: str) -> None:
     found = turns_of(text)
     assert found
-    assert " ".join(f"{role}:{said}" for role, said in found) == turns
+    assert " ".join(f"{role}:{content}" for role, content in found) == turns
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_longer_ones(text: str, turns: str) -> None:
 )  # fmt: skip
 def test_prose_stays_prose(text: str) -> None:
     assert not is_transcript(text)
-    assert split(text) == []
+    assert split_dialogues(text) == []
 
 
 @pytest.mark.parametrize(
@@ -73,15 +73,15 @@ def test_prose_stays_prose(text: str) -> None:
         ("User: q\nBot: a\n\nprose that goes on", ["User: q\nBot: a\n\nprose that goes on"]),
     ],
 )
-def test_several_in_a_file(text: str, dialogues: list[str]) -> None:
-    assert split(text) == dialogues
+def test_a_text_file_can_hold_several_dialogues(text: str, dialogues: list[str]) -> None:
+    assert split_dialogues(text) == dialogues
 
 
 PIECES = st.sampled_from([*TRANSCRIPTS, "Human:", "A:", "\n", "\n\n", "---", "x", "<|user|>", "[/INST]", "###"])
 
 
 @given(text=st.lists(PIECES, max_size=6).map("\n".join))
-def test_what_is_split_is_a_transcript(text: str) -> None:
-    assert all(map(is_transcript, split(text)))
+def test_split_dialogues_are_transcripts(text: str) -> None:
+    assert all(map(is_transcript, split_dialogues(text)))
     turns = turns_of(text)
     assert turns is None or {role for role, _ in turns} <= {"system", "user", "assistant"}

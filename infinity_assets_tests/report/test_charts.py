@@ -1,4 +1,4 @@
-"""Charts stand on the page of every asset: no value may end a materialisation that took hours, or make its chart too long to be shown."""
+"""Charts on asset pages: no value may fail a materialization that took hours, or make a chart too long to show."""
 
 import base64
 import math
@@ -30,12 +30,11 @@ def drawing(markdown: str) -> ElementTree.Element:
     return ElementTree.fromstring(base64.b64decode(found[2]).decode() if found[1] else unquote(found[2]))
 
 
-@pytest.mark.filterwarnings(
-    "ignore:overflow encountered in reduce"
-)  # the median of two numbers near the largest there are
+# The median of two of the largest numbers overflows.
+@pytest.mark.filterwarnings("ignore:overflow encountered in reduce")
 @FEW
 @given(values=st.lists(NUMBERS, max_size=40), bounds=st.sampled_from([(None, None), (0.0, 1.0), (1.0, None)]))
-def test_a_histogram_is_small_and_well_formed_whatever_the_values(values: list, bounds: tuple) -> None:
+def test_a_histogram_of_any_values_is_small_and_well_formed(values: list, bounds: tuple) -> None:
     markdown = histogram(
         pl.Series(values, dtype=pl.Float64), "cosine of rewrite and seed", low=bounds[0], high=bounds[1]
     )
@@ -51,7 +50,7 @@ def test_a_histogram_is_small_and_well_formed_whatever_the_values(values: list, 
 
 @FEW
 @given(values=st.lists(st.integers(0, 15), min_size=1, max_size=200))
-def test_bars_are_as_high_as_values_are_many(values: list[int]) -> None:
+def test_the_height_of_a_bar_is_the_number_of_its_values(values: list[int]) -> None:
     markdown = histogram(pl.Series([value + 0.5 for value in values]), "x", low=0, high=16)
     path = drawing(markdown).find("{http://www.w3.org/2000/svg}path")
     assert path is not None
@@ -69,13 +68,13 @@ CELLS = st.none() | st.text("a|\\`\n ", max_size=100) | st.text(max_size=10)
 
 
 def cells(line: str) -> list[str]:
-    """The cells of a line as GitHub's grammar has it: a backslash takes the character after it along."""
+    """Return the cells of a line by GitHub's grammar, in which a backslash escapes the next character."""
     return re.findall(r"((?:\\.|[^|\\])*)\|", line)[1:]
 
 
 @FEW
 @given(rows=st.lists(st.tuples(CELLS, CELLS), max_size=6), most=st.integers(1, 6))
-def test_a_table_has_as_many_cells_in_every_line_whatever_is_in_them(rows: list, most: int) -> None:
+def test_every_line_of_a_table_has_the_same_number_of_cells(rows: list, most: int) -> None:
     markdown = table(pl.DataFrame(rows, schema={"one": pl.String, "other": pl.String}, orient="row"), rows=most)
     lines = markdown.split("\n")
     shown = min(len(rows), most)
@@ -95,11 +94,11 @@ def test_a_table_has_as_many_cells_in_every_line_whatever_is_in_them(rows: list,
         ("x" * 90, "x" * 79 + "…"),
     ],
 )
-def test_cells(value: object, shown: str) -> None:
+def test_cells_are_formatted_and_escaped(value: object, shown: str) -> None:
     assert table(pl.DataFrame({"a": [value]})).splitlines()[-1] == f"| {shown} |"
 
 
-def test_counts_are_largest_first() -> None:
+def test_counts_are_sorted_the_largest_first() -> None:
     lines = counts({"b": 2, "c": 10, "a": 2}).splitlines()[2:]
     assert lines == ["| c | 10 |", "| a | 2 |", "| b | 2 |"]
     assert counts({}).count("\n") == 1
@@ -107,7 +106,7 @@ def test_counts_are_largest_first() -> None:
 
 @FEW
 @given(lines=st.lists(st.tuples(st.text(max_size=60), st.floats(0, 1)), max_size=12), limit=st.none() | st.floats(0, 1))
-def test_bars_are_small_and_well_formed_whatever_their_names(lines: list, limit: float | None) -> None:
+def test_bars_of_any_names_are_small_and_well_formed(lines: list, limit: float | None) -> None:
     markdown = bars(
         pl.DataFrame(lines, schema={"name": pl.String, "share": pl.Float64}, orient="row"), "share of the items", limit
     )
@@ -119,7 +118,7 @@ def test_bars_are_small_and_well_formed_whatever_their_names(lines: list, limit:
 
 
 def pixels(markdown: str) -> np.ndarray:
-    """The palette's numbers in the PNG of a chart, of shape (height, width)."""
+    """Return the palette indices in the PNG of a chart, of shape (height, width)."""
     found = re.fullmatch(r"!\[.*\]\(data:image/png;base64,([^\s()]*)\)", markdown.splitlines()[-1])
     assert found is not None
     data = base64.b64decode(found[1])
@@ -154,7 +153,7 @@ def test_a_heat_map_is_small_and_well_formed(side: int, rows: int, seed: int) ->
     assert pixels(markdown).any()
 
 
-def test_a_heat_map_is_darker_where_there_are_more_and_white_where_there_are_none() -> None:
+def test_a_heat_map_is_darker_for_more_and_white_for_empty_cells() -> None:
     shades = pixels(heat_map(np.array([[0, 1], [3, 100]]), "x"))
     below, above = shades[-1], shades[0]
     assert below[0] == 0 < below[-1] < above[0] < above[-1] == 7
@@ -162,7 +161,7 @@ def test_a_heat_map_is_darker_where_there_are_more_and_white_where_there_are_non
 
 @FEW
 @given(lines=st.lists(st.tuples(st.text(max_size=60), st.none() | st.floats(-4, 4), st.floats(-4, 4)), max_size=12))
-def test_pairs_are_small_and_well_formed_whatever_their_names(lines: list) -> None:
+def test_pairs_of_any_names_are_small_and_well_formed(lines: list) -> None:
     markdown = pairs(
         pl.DataFrame(lines, schema={"name": pl.String, "one": pl.Float64, "other": pl.Float64}, orient="row"),
         "gap, points",
@@ -171,10 +170,10 @@ def test_pairs_are_small_and_well_formed_whatever_their_names(lines: list) -> No
     if not lines:
         assert markdown == ""
         return
-    grey, blue = drawing(markdown).findall("{http://www.w3.org/2000/svg}path")
+    gray, blue = drawing(markdown).findall("{http://www.w3.org/2000/svg}path")
     shown = len(drawing(markdown).findall("{http://www.w3.org/2000/svg}text"))
     assert 1 <= shown <= len(lines)
-    for path, numbers in ((grey, [one for _, one, _ in lines]), (blue, [other for *_, other in lines])):
+    for path, numbers in ((gray, [one for _, one, _ in lines]), (blue, [other for *_, other in lines])):
         drawn = [int(length) for length in re.findall(r"h(\d+)", path.attrib["d"])]
         assert len(drawn) == shown
         assert all(

@@ -1,4 +1,4 @@
-"""What others wrote is shown on a terminal: it must not command it, and lines for source.yaml must be there to be copied."""
+"""Previews show foreign data, which must not control the terminal, and lines for source.yaml that can be copied."""
 
 import io
 import json
@@ -19,7 +19,7 @@ def shown(folder: Path, *records: dict, width: int = 100) -> str:
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
-def test_data_does_not_command_the_terminal(tmp_path: Path) -> None:
+def test_data_does_not_control_the_terminal(tmp_path: Path) -> None:
     text = shown(
         tmp_path / "evil",
         {"question": "a\x1b[31mb [red]c[/red] d\x07\u202e", "answer": "[bold]"},
@@ -47,7 +47,7 @@ def test_lines_can_be_copied_from_a_narrow_terminal() -> None:
     assert yaml.safe_load(console.file.getvalue()) == yaml.safe_load(lines)  # type: ignore[attr-defined]
 
 
-def test_many_files_of_a_kind_have_one_line(tmp_path: Path) -> None:
+def test_many_similar_files_share_a_line(tmp_path: Path) -> None:
     records = [{"question": f"q {n}", "answer": "a"} for n in range(20)]
     text = shown(tmp_path / "many", *records, {"instruction": "i", "output": "o"})
     assert "0.jsonl and 19 more" in text

@@ -22,7 +22,7 @@ FACTS = rulebook.facts(ROWS, measures.measure(ROWS), NO_SCORES, Rules())
 REFUSAL = rulebook.BY_NAME["refusal"]
 
 
-def test_a_page_shows_both_sides_of_a_threshold_with_words_of_the_rows() -> None:
+def test_a_page_shows_rows_on_both_sides_of_a_threshold() -> None:
     sides = counts.sides(FACTS.select(pl.exclude("messages")), REFUSAL, Rules(), 3)
     shown = page.examples(REFUSAL, sides, page.texts(ROWS))
     means, _, head, _, *lines = shown.splitlines()
@@ -34,7 +34,7 @@ def test_a_page_shows_both_sides_of_a_threshold_with_words_of_the_rows() -> None
     assert passing.startswith("| passes | 211 | 120 | I cannot give | ")
 
 
-def test_a_rule_that_judges_nothing_says_so() -> None:
+def test_a_rule_that_judges_no_row_has_a_note() -> None:
     bound = rulebook.BY_NAME["low_quality"]
     assert page.examples(bound, counts.sides(FACTS, bound, Rules(), 3), page.texts(ROWS)).endswith("No row is judged.")
 
@@ -45,8 +45,8 @@ def test_totals_add_up_the_domains() -> None:
     assert line == {"rule": "refusal", "threshold": 120, "judged": 2, "failing": 1, "failing_alone": 1, "chat": 1}
 
 
-def test_the_terminal_shows_a_row_whole_with_its_id() -> None:
-    lines = page.lines(REFUSAL, counts.sides(FACTS, REFUSAL, Rules(), 1), page.texts(ROWS))
+def test_the_terminal_shows_a_whole_row_with_its_id() -> None:
+    lines = page.side_lines(REFUSAL, counts.sides(FACTS, REFUSAL, Rules(), 1), page.texts(ROWS))
     assert lines[0] == f"refusal: {REFUSAL.means}"
     assert lines[2:6] == [
         'fails  9 (fails below 120)  "I\'m sorry, but I cannot help"',

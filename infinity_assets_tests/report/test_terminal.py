@@ -8,7 +8,7 @@ from infinity_assets.progress import Expected
 from infinity_assets.report.terminal import TerminalReporter, funnel_table
 
 
-def test_a_line_per_finished_step() -> None:
+def test_every_finished_partition_has_a_line() -> None:
     console = Console(file=io.StringIO(), width=120)
     reporter = TerminalReporter(console)
     for partition, reused in (("all", True), ("shard-01", False)):
@@ -20,7 +20,7 @@ def test_a_line_per_finished_step() -> None:
     assert second.split()[:4] == ["deduped", "shard-01", "1,234", "rows"]
 
 
-def test_a_name_with_brackets_is_no_markup() -> None:
+def test_brackets_in_a_name_are_not_markup() -> None:
     for terminal in (False, True):
         reporter, console = shown(terminal)
         reporter.begin("raw_pool", "alpaca[en]")
@@ -38,7 +38,7 @@ def lines(console: Console) -> list[str]:
     return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
 
 
-def test_of_a_run_there_is_a_numbered_line_per_asset() -> None:
+def test_a_run_has_a_numbered_line_per_asset() -> None:
     reporter, console = shown()
     reporter.expect([Expected("raw_pool", 2, 1.0), Expected("deduped", 4, 1.0), Expected("tagged", 2, 9.0)])
     for partition, rows in (("one", 3), ("two", 4)):
@@ -48,21 +48,21 @@ def test_of_a_run_there_is_a_numbered_line_per_asset() -> None:
     reporter.end(1234, reused=True)
     reporter.begin("tagged", "shard-00")
     reporter.end(5, reused=False)
-    assert len(lines(console)) == 2, "an asset whose partitions are not all there has no line yet"
+    assert len(lines(console)) == 2, "an asset with unfinished partitions has no line yet"
     reporter.stop()
-    found = [line.split() for line in lines(console)]
-    assert found[0] == ["1/3", "raw_pool", "(2", "partitions)", "7", "rows", "0.0", "s", "(1", "unchanged)"]
-    assert found[1] == ["2/3", "deduped", "(4", "partitions)", "1,234", "rows", "unchanged"]
-    assert found[2][:6] == ["3/3", "tagged", "(1", "of", "2", "partitions)"]
+    words = [line.split() for line in lines(console)]
+    assert words[0] == ["1/3", "raw_pool", "(2", "partitions)", "7", "rows", "0.0", "s", "(1", "unchanged)"]
+    assert words[1] == ["2/3", "deduped", "(4", "partitions)", "1,234", "rows", "unchanged"]
+    assert words[2][:6] == ["3/3", "tagged", "(1", "of", "2", "partitions)"]
 
 
-def test_start_up_is_no_part_of_a_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rate_does_not_count_start_up(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr("infinity_assets.report.terminal.time.monotonic", lambda: now[0])
     reporter, console = shown()
     reporter.expect([Expected("tagged", 1, 40.0), Expected("scored", 1, 60.0)])
     reporter.begin("tagged", "all")
-    with reporter.starting("vllm with a-model"):
+    with reporter.show_startup("vllm with a-model"):
         now[0] += 30
     reporter.advance(0, 100, "rows")
     now[0] += 10
@@ -89,7 +89,7 @@ def test_start_up_is_no_part_of_a_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
-def test_a_terminal_shows_the_step_and_the_run_while_they_go_on() -> None:
+def test_a_terminal_shows_the_progress_of_step_and_run() -> None:
     reporter, console = shown(terminal=True)
     reporter.expect([Expected("tagged", 1, 40.0)])
     reporter.begin("tagged", "all")
@@ -99,7 +99,7 @@ def test_a_terminal_shows_the_step_and_the_run_while_they_go_on() -> None:
     assert "[run: step 1 of 1" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
-def test_the_funnel_leaves_blank_what_an_asset_does_not_count() -> None:
+def test_null_counts_are_blank_in_the_funnel() -> None:
     console = Console(file=io.StringIO(), width=120)
     columns = {
         "asset": "scored",
@@ -111,4 +111,4 @@ def test_the_funnel_leaves_blank_what_an_asset_does_not_count() -> None:
         "reasons": None,
     }
     console.print(funnel_table(pl.DataFrame([columns])))
-    assert console.file.getvalue().splitlines()[-1].split() == ["scored", "│", "│", "│", "1,200", "│", "│", "│"]  # type: ignore[attr-defined]
+    assert lines(console)[-1].split() == ["scored", "│", "│", "│", "1,200", "│", "│", "│"]

@@ -11,13 +11,14 @@ TURNS = st.lists(st.tuples(st.sampled_from(["system", "user", "assistant"]), st.
 
 @settings(max_examples=examples(60), deadline=None)
 @given(rows=st.lists(TURNS, max_size=4))
-def test_the_expressions_say_what_a_loop_over_the_turns_says(rows: list) -> None:
+def test_the_expressions_agree_with_a_loop_over_the_turns(rows: list) -> None:
     def texts(turns: list, *roles: str) -> list[str]:
         return [content for role, content in turns if role in roles]
 
     found = conversations(*rows).to_frame().select(
         conversation.content_of("system", "user").alias("content_of"), conversation.turns_of("user").alias("turns_of"),
-        conversation.instruction().alias("instruction"), conversation.answer().alias("answer"), conversation.whole().alias("whole"),
+        conversation.instruction().alias("instruction"), conversation.answer().alias("answer"),
+        conversation.whole().alias("whole"),
     )  # fmt: skip
     assert found["content_of"].to_list() == ["\n\n".join(texts(turns, "system", "user")) for turns in rows]
     assert found["turns_of"].to_list() == [texts(turns, "user") for turns in rows]

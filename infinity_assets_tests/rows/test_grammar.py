@@ -1,21 +1,22 @@
-"""Invariant 2. What the repair lets through, the check must find faultless; what the check finds must be what trainers trip over."""
+"""Invariant 2: repaired conversations have no faults, and the check finds the faults that break trainers."""
 
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infinity_assets.rows.grammar import DEBRIS, Rejected, Repaired, grammar_faults, repair_roles
+from infinity_assets.rows.grammar import DEBRIS, Rejected, Repaired, find_grammar_faults, repair_roles
 from infinity_assets.rows.schema import MESSAGES
 
 REPAIRED = [
-    # turns, roles and contents after it, repair
+    # turns, roles and contents after the repair, repair
     ([("human", " q "), ("gpt", "a\n")], "user:q assistant:a", None),
     ([("system", "s"), ("user", "q"), ("assistant", "a")], "system:s user:q assistant:a", None),
     ([("user", "q"), ("assistant", " ")], "user:q", None),
     ([("system", "s"), ("user", "q"), ("assistant", "")], "system:s user:q", None),
     ([("user", "q"), ("assistant", "a"), ("user", "more")], "user:q assistant:a", "unanswered_last_turn_cut"),
-    ([("gpt", "You are X"), ("human", "q"), ("gpt", "a")], "system:You are X user:q assistant:a", "system_tagged_as_assistant"),
+    ([("gpt", "You are X"), ("human", "q"), ("gpt", "a")], "system:You are X user:q assistant:a",
+     "system_tagged_as_assistant"),
     ([("gpt", "你是X"), ("human", "q")], "system:你是X user:q", "system_tagged_as_assistant"),
     ([("user", "q"), ("assistant", "a<|im_end|>\n<|endoftext|> ")], "user:q assistant:a", "template_debris"),
     ([("user", "q"), ("assistant", "<|im_end|>")], "user:q", "template_debris"),
@@ -23,7 +24,8 @@ REPAIRED = [
      "template_debris+system_tagged_as_assistant+unanswered_last_turn_cut"),
     ([("system", " "), ("user", "q"), ("assistant", "a")], "user:q assistant:a", "empty_system_removed"),
     ([("assistant", "Hello!"), ("user", "q"), ("assistant", "a")], "user:q assistant:a", "leading_assistant_turn_cut"),
-    ([("system", "s"), ("bot", "Hello!"), ("patient", "q"), ("doctor", "a")], "system:s user:q assistant:a", "leading_assistant_turn_cut"),
+    ([("system", "s"), ("bot", "Hello!"), ("patient", "q"), ("doctor", "a")], "system:s user:q assistant:a",
+     "leading_assistant_turn_cut"),
     ([("user", "q"), ("user", "r"), ("bot", "a")], "user:q\n\nr assistant:a", "same_role_turns_merged"),
     ([("user", "q"), ("user", "r")], "user:q\n\nr", "same_role_turns_merged"),
     ([("user", "q"), ("bot", "a"), ("bot", ""), ("bot", "b")], "user:q assistant:a\n\nb", "same_role_turns_merged"),
@@ -35,7 +37,7 @@ REPAIRED = [
 
 
 @pytest.mark.parametrize(("turns", "expected", "repair"), REPAIRED)
-def test_repairs(turns: list, expected: str, repair: str | None) -> None:
+def test_a_conversation_is_repaired(turns: list, expected: str, repair: str | None) -> None:
     outcome = repair_roles(turns)
     assert isinstance(outcome, Repaired)
     assert " ".join(f"{message['role']}:{message['content']}" for message in outcome.messages) == expected
@@ -58,20 +60,20 @@ REJECTED = [
 
 
 @pytest.mark.parametrize(("turns", "reason"), REJECTED)
-def test_rejections(turns: list, reason: str) -> None:
+def test_a_conversation_is_rejected_with_a_reason(turns: list, reason: str) -> None:
     outcome = repair_roles(turns)
     assert isinstance(outcome, Rejected)
     assert outcome.reason == reason
 
 
 def frame(*rows: tuple[str, str]) -> pl.DataFrame:
-    """Rows of (kind, turns), the turns written as `user:q assistant:a`; the row id is the number of the row."""
+    """Return rows of (kind, turns), with turns written as `user:q assistant:a`; the row id is the number of the row."""
 
-    def parsed(turn: str) -> dict[str, str]:
+    def parse(turn: str) -> dict[str, str]:
         role, content = turn.split(":")
         return {"role": role, "content": content}
 
-    messages = [[parsed(turn) for turn in turns.split(" ") if turn] for _, turns in rows]
+    messages = [[parse(turn) for turn in turns.split(" ") if turn] for _, turns in rows]
     columns = {"row_id": [str(number) for number in range(len(rows))], "kind": [kind for kind, _ in rows]}
     return pl.DataFrame(columns, schema={"row_id": pl.String, "kind": pl.String}).with_columns(
         messages=pl.Series(messages, dtype=MESSAGES)
@@ -99,9 +101,9 @@ def frame(*rows: tuple[str, str]) -> pl.DataFrame:
         ("conversation", "user:\0 assistant:\ufffd", []),
     ],
 )
-def test_faults(kind: str, turns: str, faults: list[str]) -> None:
+def test_faults_are_found_by_kind_of_row(kind: str, turns: str, faults: list[str]) -> None:
     rows = frame(("conversation", "user:q assistant:a"), (kind, turns))
-    assert grammar_faults(rows).rows() == [("1", fault) for fault in faults]
+    assert find_grammar_faults(rows).rows() == [("1", fault) for fault in faults]
 
 
 def test_nulls_are_faults() -> None:
@@ -111,11 +113,11 @@ def test_nulls_are_faults() -> None:
         ([{"role": "user"}], {"wrong_last_role", "empty_turn"}),
     ):
         nulls = rows.with_columns(messages=pl.Series([messages], dtype=MESSAGES))
-        assert set(grammar_faults(nulls)["fault"]) == faults
+        assert set(find_grammar_faults(nulls)["fault"]) == faults
 
 
-def test_no_rows_no_faults() -> None:
-    assert grammar_faults(frame()).schema == pl.Schema({"row_id": pl.String, "fault": pl.String})
+def test_no_rows_have_no_faults() -> None:
+    assert find_grammar_faults(frame()).schema == pl.Schema({"row_id": pl.String, "fault": pl.String})
 
 
 TURNS = st.lists(
@@ -130,14 +132,14 @@ TURNS = st.lists(
 
 
 @given(turns=TURNS)
-def test_what_the_repair_lets_through_has_no_faults(turns: list) -> None:
+def test_a_repaired_conversation_has_no_faults(turns: list) -> None:
     outcome = repair_roles(turns)
     if isinstance(outcome, Repaired):
         kind = "conversation" if outcome.messages[-1]["role"] == "assistant" else "instruction"
         rows = pl.DataFrame(
             {"row_id": ["0"], "kind": [kind], "messages": pl.Series([outcome.messages], dtype=MESSAGES)}
         )
-        assert grammar_faults(rows).is_empty()
+        assert find_grammar_faults(rows).is_empty()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A row id is what joins everything to everything: it must depend on the conversation, on all of it, and on nothing else."""
+"""Row ids, the keys of every join: they depend on the whole conversation, and on nothing else."""
 
 import unicodedata
 
@@ -6,7 +6,7 @@ import polars as pl
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from infinity_assets.rows.ids import draw, row_id, shard_names, shard_of, with_row_ids
+from infinity_assets.rows.ids import add_row_ids, draw, row_id, shard_names, shard_of
 from infinity_assets.rows.schema import MESSAGES
 
 Turns = list[tuple[str, str]]
@@ -14,7 +14,7 @@ Turns = list[tuple[str, str]]
 
 def ids(*conversations: Turns) -> list[str]:
     messages = [[{"role": role, "content": content} for role, content in turns] for turns in conversations]
-    return with_row_ids(pl.DataFrame({"messages": pl.Series(messages, dtype=MESSAGES)}))["row_id"].to_list()
+    return add_row_ids(pl.DataFrame({"messages": pl.Series(messages, dtype=MESSAGES)}))["row_id"].to_list()
 
 
 ROLES = st.sampled_from(["system", "user", "assistant"])
@@ -28,7 +28,7 @@ def test_the_id_of_a_known_conversation_never_changes() -> None:
 
 @given(turns=CONVERSATIONS)
 @example(turns=[("user", unicodedata.normalize("NFD", "Grüße"))])
-def test_one_conversation_has_the_id_that_it_has_among_many(turns: Turns) -> None:
+def test_a_single_conversation_has_the_id_that_it_has_in_a_frame(turns: Turns) -> None:
     roles, contents = zip(*turns, strict=True)
     assert row_id(roles, contents) == ids(turns)[0]
 
@@ -38,7 +38,7 @@ def test_no_rows_have_no_ids() -> None:
 
 
 @given(turns=CONVERSATIONS)
-def test_composed_and_decomposed_characters_are_the_same(turns: Turns) -> None:
+def test_composed_and_decomposed_characters_give_equal_ids(turns: Turns) -> None:
     forms = [[(role, unicodedata.normalize(form, content)) for role, content in turns] for form in ("NFC", "NFD")]
     assert len(set(ids(turns, *forms))) == 1
 
@@ -52,7 +52,7 @@ def test_different_conversations_have_different_ids(one: Turns, other: Turns) ->
 
 
 @given(text=st.text("ab:1\n", min_size=2, max_size=8), cut=st.integers(1, 7))
-def test_where_a_turn_ends_and_whose_it_is_matters(text: str, cut: int) -> None:
+def test_the_ends_of_turns_and_their_roles_change_the_id(text: str, cut: int) -> None:
     whole, split = [("user", text)], [("user", text[:cut]), ("user", text[cut:])]
     other_role = [("assistant", text)]
     embedded = [("user", f"{text[:cut]}\nuser:{len(text[cut:])}:{text[cut:]}")]
@@ -60,7 +60,7 @@ def test_where_a_turn_ends_and_whose_it_is_matters(text: str, cut: int) -> None:
 
 
 def test_rows_spread_evenly_over_shards() -> None:
-    rows = with_row_ids(
+    rows = add_row_ids(
         pl.DataFrame(
             {"messages": pl.Series([[{"role": "user", "content": str(n)}] for n in range(4000)], dtype=MESSAGES)}
         )
@@ -70,7 +70,7 @@ def test_rows_spread_evenly_over_shards() -> None:
     assert all(900 < count < 1100 for count in counts.values())
 
 
-def test_a_draw_depends_on_stage_and_row_only() -> None:
+def test_a_draw_depends_on_stage_and_row_alone() -> None:
     rows = pl.Series([f"{n:032x}" for n in range(2000)])
     numbers = draw("sample", rows)
     assert numbers.to_list() == draw("sample", rows.reverse()).reverse().to_list()

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infinity_assets.rows.licences import ORDER, UNKNOWN, from_card, most_restrictive, spdx
+from infinity_assets.rows.licences import ORDER, UNKNOWN, licence_from_card, most_restrictive, spdx
 
 LICENCES = st.lists(st.sampled_from([*ORDER, UNKNOWN, "House-Rules-1.0", "Another-1.0"]), min_size=1, max_size=6)
 
@@ -13,7 +13,7 @@ def worst(licences: list[str]) -> str:
 
 
 @given(licences=LICENCES, data=st.data())
-def test_the_worst_of_several_licences(licences: list[str], data: st.DataObject) -> None:
+def test_the_most_restrictive_of_several_licences_is_chosen(licences: list[str], data: st.DataObject) -> None:
     def place(licence: str) -> tuple[int, str]:
         return len(ORDER) + 1 if licence == UNKNOWN else ORDER.index(licence) if licence in ORDER else len(
             ORDER
@@ -24,11 +24,11 @@ def test_the_worst_of_several_licences(licences: list[str], data: st.DataObject)
 
 
 @given(one=LICENCES, other=LICENCES)
-def test_it_makes_no_difference_in_how_many_steps_rows_are_merged(one: list[str], other: list[str]) -> None:
+def test_the_result_does_not_depend_on_the_steps_of_a_merge(one: list[str], other: list[str]) -> None:
     assert worst([worst(one), worst(other)]) == worst(one + other)
 
 
-def test_no_licence_stands_twice() -> None:
+def test_no_licence_is_listed_twice() -> None:
     assert len(set(ORDER)) == len(ORDER)
 
 
@@ -51,8 +51,8 @@ def test_no_licence_stands_twice() -> None:
         (["mit", "cc-by-nc-4.0", "apache-2.0"], None, "CC-BY-NC-4.0"),
     ],
 )
-def test_the_licence_of_a_card(licence: object, name: str | None, expected: str) -> None:
-    assert from_card(licence, name) == expected
+def test_the_licence_of_a_card_is_normalized(licence: object, name: str | None, expected: str) -> None:
+    assert licence_from_card(licence, name) == expected
 
 
 @pytest.mark.parametrize("licence", ORDER)

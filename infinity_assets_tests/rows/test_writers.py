@@ -1,4 +1,4 @@
-"""What trainers read. Arrow hands schemas to them as they are: a column that is null in one release and a list in the next breaks a loader."""
+"""Formats for trainers. Schemas must be equal in all releases: a column of nulls in one of them breaks a loader."""
 
 import polars as pl
 from hypothesis import given, settings
@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 
 from infinity_assets.rows.schema import MESSAGES
 from infinity_assets.rows.writers import (
+    add_label_columns,
     alpaca,
     infinity_instruct,
     infinity_preference,
     openai_messages,
     sharegpt,
-    with_labels,
 )
 from infinity_assets.scoring.labels import ABILITIES
 from infinity_assets_tests.frames import pool
@@ -28,7 +28,7 @@ LABELLED = ROWS.with_columns(
 )
 
 
-def test_infinity_instructs_own_schema() -> None:
+def test_rows_are_written_in_infinity_instructs_schema() -> None:
     one, other = infinity_instruct(LABELLED, FINE, ABILITIES).to_dicts()
     assert one == {
         "id": ROWS["row_id"][0],
@@ -79,20 +79,20 @@ def test_the_schema_is_the_same_with_no_rows_and_no_labels() -> None:
     assert (rewarded.schema, rewarded["reward"].to_list()) == (schema, [-5.66, -5.66])
 
 
-def test_pairs_have_both_answers_behind_the_request() -> None:
+def test_pairs_have_both_answers_after_the_request() -> None:
     pairs = ROWS.tail(1).select("row_id", "licence", prompt=pl.lit("q"), chosen="messages", rejected="messages")
     written = infinity_preference(pairs)
     assert written.schema == {"id": pl.String, "prompt": pl.String, "chosen": MESSAGES, "rejected": MESSAGES}
     assert written["rejected"].to_list() == [[{"role": "user", "content": "q"}, {"role": "assistant", "content": "b"}]]
 
 
-def test_openais_form_keeps_the_messages_as_they_are() -> None:
+def test_openais_format_keeps_the_messages_unchanged() -> None:
     written = openai_messages(LABELLED)
     assert written.schema == {"id": pl.String, "messages": MESSAGES}
     assert written["messages"].to_list() == ROWS["messages"].to_list()
 
 
-def test_sharegpts_form() -> None:
+def test_sharegpts_format_renames_the_roles() -> None:
     assert sharegpt(ROWS).row(0, named=True) == {
         "id": ROWS["row_id"][0],
         "conversations": [
@@ -103,7 +103,7 @@ def test_sharegpts_form() -> None:
     }
 
 
-def test_alpacas_form_holds_earlier_turns_as_history() -> None:
+def test_alpacas_format_holds_earlier_turns_as_history() -> None:
     turns = [
         ("user", "q1"),
         ("assistant", "a1"),
@@ -127,7 +127,7 @@ def test_alpacas_form_holds_earlier_turns_as_history() -> None:
 
 def test_rows_without_labels_fit_infinity_instructs_schema() -> None:
     assert (
-        infinity_instruct(with_labels(ROWS), FINE, ABILITIES).schema
+        infinity_instruct(add_label_columns(ROWS), FINE, ABILITIES).schema
         == infinity_instruct(LABELLED, FINE, ABILITIES).schema
     )
-    assert with_labels(LABELLED).equals(LABELLED)
+    assert add_label_columns(LABELLED).equals(LABELLED)

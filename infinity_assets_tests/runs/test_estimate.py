@@ -1,4 +1,4 @@
-"""From a sample to a total: properties that hold for any numbers, and how often the range holds the truth."""
+"""Estimates of a total: properties that hold for any numbers, and the coverage of the interval."""
 
 import numpy as np
 import pytest
@@ -13,30 +13,30 @@ numbers = st.integers(1, 40).flatmap(lambda n: arrays(np.float64, n, elements=st
 
 
 @given(numbers)
-def test_all_rows_asked_leave_no_error(values: np.ndarray) -> None:
-    found = expand(values, np.ones(len(values)), share=1.0)
-    assert found.value == pytest.approx(values.sum())
-    assert (found.low, found.high) == (found.value, found.value)
+def test_a_sample_of_all_rows_has_no_error(values: np.ndarray) -> None:
+    estimate = expand(values, np.ones(len(values)), share=1.0)
+    assert estimate.value == pytest.approx(values.sum())
+    assert (estimate.low, estimate.high) == (estimate.value, estimate.value)
 
 
 @given(numbers, st.floats(1.0, 1e3))
-def test_every_row_stands_for_as_many_as_it_is_told(values: np.ndarray, weight: float) -> None:
-    found = expand(values, np.full(len(values), weight))
-    assert found.value == pytest.approx(values.sum() * weight)
-    assert found.low <= found.value <= found.high
+def test_every_row_stands_for_its_weight(values: np.ndarray, weight: float) -> None:
+    estimate = expand(values, np.full(len(values), weight))
+    assert estimate.value == pytest.approx(values.sum() * weight)
+    assert estimate.low <= estimate.value <= estimate.high
 
 
 @given(st.lists(st.builds(Estimate, positive, positive), max_size=8), st.floats(0.1, 10.0))
 def test_estimates_add_up_and_scale(parts: list[Estimate], factor: float) -> None:
-    together = total(parts)
-    assert together.value == pytest.approx(sum(part.value for part in parts))
-    assert together.times(factor).value == pytest.approx(together.value * factor)
-    assert together.times(factor).high == pytest.approx(together.high * factor)
-    assert all(together.variance >= part.variance for part in parts)
+    whole = total(parts)
+    assert whole.value == pytest.approx(sum(part.value for part in parts))
+    assert whole.times(factor).value == pytest.approx(whole.value * factor)
+    assert whole.times(factor).high == pytest.approx(whole.high * factor)
+    assert all(whole.variance >= part.variance for part in parts)
 
 
 @given(positive, positive, st.floats(1.0, 1e3), positive)
-def test_an_uncertain_number_of_rows_widens_the_range_and_moves_nothing(
+def test_an_uncertain_number_of_rows_widens_the_interval_and_keeps_the_value(
     value: float, variance: float, rows: float, unsure: float
 ) -> None:
     estimate = Estimate(value, variance)
@@ -47,27 +47,27 @@ def test_an_uncertain_number_of_rows_widens_the_range_and_moves_nothing(
 
 
 @given(st.integers(8, 60), st.floats(0, 50), st.floats(0.01, 2.0), st.integers(1, 500), st.integers(0, 1000))
-def test_tokens_that_are_a_line_of_the_size_are_predicted_exactly(
+def test_tokens_on_a_line_of_the_size_are_predicted_exactly(
     known: int, offset: float, slope: float, count: int, seed: int
 ) -> None:
     sizes = np.random.default_rng(seed).uniform(10, 4000, known)
     wanted = np.random.default_rng(seed + 1).uniform(10, 4000, count)
-    found = predict(sizes, offset + slope * sizes, count, float(wanted.sum()))
-    assert found.value == pytest.approx(offset * count + slope * wanted.sum(), rel=1e-6)
-    assert found.high - found.low <= 1e-3 * max(1.0, found.value)
+    estimate = predict(sizes, offset + slope * sizes, count, float(wanted.sum()))
+    assert estimate.value == pytest.approx(offset * count + slope * wanted.sum(), rel=1e-6)
+    assert estimate.high - estimate.low <= 1e-3 * max(1.0, estimate.value)
 
 
 @given(numbers, st.integers(1, 1000))
-def test_without_a_size_the_mean_stands_for_all(values: np.ndarray, count: int) -> None:
+def test_without_sizes_the_mean_is_predicted(values: np.ndarray, count: int) -> None:
     assert predict(np.ones(len(values)), values, count, count).value == pytest.approx(values.mean() * count)
 
 
 @given(numbers, numbers)
-def test_nothing_to_predict_is_nothing(sizes: np.ndarray, values: np.ndarray) -> None:
+def test_no_requests_are_predicted_as_zero(sizes: np.ndarray, values: np.ndarray) -> None:
     assert predict(sizes[: len(values)], values[: len(sizes)], 0, 0.0) == Estimate(0.0)
 
 
-def test_the_range_holds_the_truth_as_often_as_it_says() -> None:
+def test_the_interval_contains_the_truth_in_nine_of_ten_cases() -> None:
     rng, held = np.random.default_rng(1), {"expand": 0, "predict": 0}
     rounds = 600
     for _ in range(rounds):
@@ -85,17 +85,17 @@ def test_the_range_holds_the_truth_as_often_as_it_says() -> None:
 
 
 @given(st.floats(1e-5, 1e-2), st.floats(1e-4, 1e-1), st.integers(0, 100))
-def test_the_time_of_tokens_is_learnt_from_stages_of_either_kind(read: float, write: float, seed: int) -> None:
+def test_the_time_per_token_is_fitted_for_prompts_and_completions(read: float, write: float, seed: int) -> None:
     tokens = np.random.default_rng(seed).uniform(100, 10_000, (4, 2))
     measured = [(prompt, written, read * prompt + write * written) for prompt, written in tokens.tolist()]
     assert seconds(1000, 500, measured) == pytest.approx(1000 * read + 500 * write, rel=1e-3)
 
 
 @given(st.lists(st.tuples(positive, positive, st.floats(0.01, 1e3)), min_size=1, max_size=6))
-def test_time_is_never_negative(measured: list[tuple[float, float, float]]) -> None:
+def test_seconds_are_never_negative(measured: list[tuple[float, float, float]]) -> None:
     assert (seconds(100, 100, measured) or 0.0) >= 0.0
 
 
-def test_no_measurement_is_no_time() -> None:
+def test_without_measurements_there_is_no_duration() -> None:
     assert seconds(100, 100, []) is None
     assert seconds(100, 100, [(5, 5, 0.0)]) is None

@@ -1,4 +1,4 @@
-"""Numbers of a plan, as they are shown and written."""
+"""Display of a plan as a table, as sentences and as JSON."""
 
 import json
 from datetime import UTC, datetime
@@ -19,7 +19,10 @@ STAGES = (
 )
 PLAN = Plan(
     datetime(2026, 1, 1, tzinfo=UTC), 64, False,
-    {"tagged": {"shard-00": (Reason("new"),), "shard-01": (Reason("new"), Reason("files"))}, "scored": {"all": (Reason("upstream", "tagged"),)}},
+    {
+        "tagged": {"shard-00": (Reason("new"),), "shard-01": (Reason("new"), Reason("files"))},
+        "scored": {"all": (Reason("upstream", "tagged"),)},
+    },
     (AssetPlan("tagged", 2, Estimate(1000), STAGES, disk=2e6), AssetPlan("scored", 1, None, known=False)),
     ("something",), 16.0, 64, 30_000, 40.0,
 )  # fmt: skip
@@ -39,16 +42,16 @@ def shown(table) -> str:
         *((123_456, "123k"), (999_600, "1.00M"), (4.56e6, "4.56M"), (7.1e9, "7.10G")),
     ],
 )
-def test_three_digits(value: float | None, text: str) -> None:
+def test_numbers_have_three_digits(value: float | None, text: str) -> None:
     assert number(value) == text
 
 
-def test_units_of_time_and_money() -> None:
+def test_durations_and_costs_have_suitable_units() -> None:
     assert [duration(s) for s in (None, 8, 119, 720, 7200, 360_000)] == ["?", "8 s", "119 s", "12 min", "2 h", "100 h"]
     assert [money(m) for m in (None, 0, 0.0042, 0.1, 1234.5)] == ["?", "0.00", "0.0042", "0.10", "1,234.50"]
 
 
-def test_an_asset_adds_up_its_stages() -> None:
+def test_an_asset_sums_its_stages() -> None:
     tagged = PLAN.assets[0]
     assert tagged.calls == Estimate(1100)
     assert tagged.stored == 100
@@ -60,7 +63,7 @@ def test_an_asset_adds_up_its_stages() -> None:
     assert tagged.cost.low < 0.47 < tagged.cost.high
 
 
-def test_the_table_says_what_is_not_known() -> None:
+def test_the_table_marks_unknown_numbers() -> None:
     lines = shown(plan_table(PLAN)).splitlines()
     assert max(map(len, lines)) <= 110
     scored = next(line for line in lines if line.startswith("scored"))
@@ -69,31 +72,31 @@ def test_the_table_says_what_is_not_known() -> None:
     assert tagged.split()[1:5] == ["1.00k", "100", "1.00k", "470k"]
 
 
-def test_reasons_are_told_once_for_all_partitions() -> None:
+def test_partitions_with_the_same_reason_share_a_line() -> None:
     assert [" ".join(line.split()) for line in recompute_lines(PLAN)] == [
-        "tagged never made (2 partitions)",
-        "its files are missing or not whole (shard-01)",
-        "scored input is made again and may change: tagged",
+        "tagged never materialized (2 partitions)",
+        "files are missing or incomplete (shard-01)",
+        "scored input is materialized again and may change: tagged",
     ]
 
 
-def test_the_summary_says_what_the_sample_cost() -> None:
+def test_the_summary_states_the_cost_of_the_sample() -> None:
     text = " ".join(summary(PLAN))
     assert "64 calls (30.0k tokens, 40 s)" in text
     assert "16 s" in text
 
 
-def test_json_holds_every_number() -> None:
+def test_json_contains_every_number() -> None:
     plan = json.loads(json.dumps(as_json(PLAN)))
     tagged, scored = plan["assets"]
     assert tagged["prompt_tokens"]["value"] == 470_000
     assert [stage["prompt"] for stage in tagged["stages"]] == ["tag", "judge"]
     assert scored["to_make"] is None
-    assert plan["total"]["to_make"] is None, "what is not known is not left out of a sum"
+    assert plan["total"]["to_make"] is None, "a sum with an unknown part is unknown"
     assert {reason["kind"] for line in plan["recompute"] for reason in line["reasons"]} == {"new", "files", "upstream"}
 
 
-def test_planned_beside_used() -> None:
+def test_the_comparison_shows_planned_and_actual_usage() -> None:
     used = pl.DataFrame(
         {"asset": ["tagged"], "calls": [500], "prompt_tokens": [470_000], "completion_tokens": [0], "seconds": [3660.0]}
     )

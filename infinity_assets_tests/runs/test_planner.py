@@ -1,4 +1,4 @@
-"""The plan of a lake of the sample sources against the run that followed, with an engine that follows a script."""
+"""Plans of the sample sources, compared with the run that follows, on a scripted engine."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from infinity_assets.inference.engines.embedder import Reading
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.requests import CompleteRequest, Request, Response, ScoreRequest
 from infinity_assets.reading.pool import Pool
-from infinity_assets.runs.observed_cost import used
+from infinity_assets.runs.observed_cost import actual_usage
 from infinity_assets.runs.plan import Plan
 from infinity_assets.runs.plan_report import as_json, plan_table, recompute_lines
 from infinity_assets.runs.planner import Planner
@@ -36,12 +36,12 @@ SETTINGS = {
 
 
 def lot(text: str, among: int) -> int:
-    """A number below `among`, drawn by the text."""
+    """Draw a number below `among` by the text."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest()) % among
 
 
 def scripted(request: Request) -> Response:
-    """An answer, and tokens, that depend on the request as those of a model do: prompts by their length, answers by chance."""
+    """Answer a request like a model: prompt tokens follow the length, and answer tokens are random."""
     if isinstance(request, ScoreRequest):
         text = "".join(turn["content"] for turn in request.context) + request.answer
         tokens = max(1, len(request.answer) // 4)
@@ -83,7 +83,7 @@ def scripted(request: Request) -> Response:
             else {"cate_ability": [list(ABILITIES)[lot(text, 5)]]}
         )
     elif request.prompt.startswith(("evolve", "request")):
-        # One rewrite in four is nothing new, and thrown away.
+        # One rewrite in four adds nothing and is rejected.
         answer = (
             "Same."
             if lot(text, 4) == 0
@@ -99,7 +99,7 @@ def scripted(request: Request) -> Response:
 
 
 class ChanceEmbedder:
-    """Vectors that depend on the text and on nothing else."""
+    """An embedder with random vectors that depend on the text alone."""
 
     width = 32
 
@@ -116,7 +116,7 @@ class ChanceEmbedder:
 
 
 class Trial:
-    """A data folder with the sample sources, read and cleaned, and what was asked of the engine since."""
+    """A data folder with the decontaminated sample sources, and a scripted engine."""
 
     def __init__(self, graph: Graph):
         self.graph, self.data = graph, graph.data
@@ -132,7 +132,7 @@ class Trial:
         return Planner(self.data, self.pool, Settings(), size, offline, self.engines).make(until)
 
     def files(self) -> dict[str, bytes]:
-        """Everything in the data folder but the response store."""
+        """Return the files of the data folder, without the response store."""
         kept = (
             file for name in ("lake", "catalog") for file in sorted((self.data / name).rglob("*")) if file.is_file()
         )
@@ -142,54 +142,54 @@ class Trial:
 @pytest.fixture(scope="module")
 def trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trial]:
     with pytest.MonkeyPatch.context() as patch:
-        made = Trial(Graph(tmp_path_factory.mktemp("plan"), patch, SETTINGS))
-        made.graph.make("decontaminated")
-        yield made
+        trial = Trial(Graph(tmp_path_factory.mktemp("plan"), patch, SETTINGS))
+        trial.graph.make("decontaminated")
+        yield trial
 
 
 @pytest.fixture(scope="module")
 def first(trial: Trial) -> tuple[Plan, dict[str, bytes], dict[str, bytes]]:
-    """The plan, and the lake before and after it was made."""
+    """The first plan, and the lake before and after planning."""
     before = trial.files()
     return trial.plan(), before, trial.files()
 
 
 @pytest.fixture(scope="module")
 def finished(trial: Trial, first: tuple[Plan, dict, dict]) -> Trial:
-    """The same after the run that followed."""
+    """The data folder after the first plan and a run."""
     trial.graph.make()
     return trial
 
 
-def test_a_pool_that_was_not_read_is_said_to_be_missing(trial: Trial, tmp_path: Path) -> None:
-    made = Planner(tmp_path, trial.pool, Settings(), 10).make()
-    assert set(made.reasons) >= {"raw_pool", "decontaminated", "scored", "release"}
+def test_a_plan_without_a_pool_names_the_missing_assets(trial: Trial, tmp_path: Path) -> None:
+    plan = Planner(tmp_path, trial.pool, Settings(), 10).make()
+    assert set(plan.reasons) >= {"raw_pool", "decontaminated", "scored", "release"}
     assert all(
-        str(reason) == "never made"
-        for parts in made.reasons.values()
+        str(reason) == "never materialized"
+        for parts in plan.reasons.values()
         for reasons in parts.values()
         for reason in reasons
     )
-    assert "`infinity run --until decontaminated`" in made.notes[0]
-    assert all(asset.calls is None for asset in made.assets)
+    assert "`infinity run --until decontaminated`" in plan.notes[0]
+    assert all(asset.calls is None for asset in plan.assets)
 
 
-def test_nothing_of_the_lake_is_changed(trial: Trial, first: tuple[Plan, dict, dict]) -> None:
+def test_planning_does_not_change_the_lake(trial: Trial, first: tuple[Plan, dict, dict]) -> None:
     _, before, after = first
     assert before == after
     assert list((trial.data / ".scratch").glob("*")) == []
 
 
-def test_the_sample_asks_so_many_rows_and_no_more(trial: Trial, first: tuple[Plan, dict, dict]) -> None:
+def test_the_sample_asks_no_more_than_its_size(trial: Trial, first: tuple[Plan, dict, dict]) -> None:
     by_asset = {asset.asset: asset for asset in first[0].assets}
     assert len(by_asset["tagged"].asked) <= 60
     assert len(by_asset["scored"].asked) <= 5 * 60
     assert first[0].sample_calls == sum(len(asset.asked) for asset in first[0].assets)
 
 
-def test_the_plan_is_near_what_the_run_used(finished: Trial, first: tuple[Plan, dict, dict]) -> None:
+def test_the_plan_is_close_to_the_actual_usage(finished: Trial, first: tuple[Plan, dict, dict]) -> None:
     plan = as_json(first[0])
-    actual = used(finished.data, plan)
+    actual = actual_usage(finished.data, plan)
     for planned, counted in (
         ("to_make", "calls"),
         ("prompt_tokens", "prompt_tokens"),
@@ -199,22 +199,22 @@ def test_the_plan_is_near_what_the_run_used(finished: Trial, first: tuple[Plan, 
     by_asset = {row["asset"]: row for row in actual.iter_rows(named=True)}
     for asset in plan["assets"]:
         if asset["asset"] in ("tagged", "scored"):
-            # All requests were made, so their number is no estimate.
+            # All requests are known, so their number is exact.
             assert asset["to_make"]["value"] == by_asset[asset["asset"]]["calls"]
             assert asset["prompt_tokens"]["value"] == pytest.approx(by_asset[asset["asset"]]["prompt_tokens"], rel=0.02)
         elif by_asset[asset["asset"]]["calls"]:
             assert asset["to_make"]["value"] == pytest.approx(by_asset[asset["asset"]]["calls"], rel=0.25)
 
 
-def test_the_rows_of_the_sample_are_among_those_of_the_run(finished: Trial, first: tuple[Plan, dict, dict]) -> None:
-    """No call of a row that is asked about anyway is wasted."""
+def test_calls_of_the_sample_are_reused_by_the_run(finished: Trial, first: tuple[Plan, dict, dict]) -> None:
+    """No call of the sample is wasted, because the run needs it too."""
     asked = {asset.asset: set(asset.asked) for asset in first[0].assets}
     for name in ("tagged", "scored"):
-        books = (finished.data / "catalog" / "generations" / name).rglob("*.parquet")
-        assert asked[name] <= set(pl.read_parquet(list(books))["request_key"])
+        files = (finished.data / "catalog" / "generations" / name).rglob("*.parquet")
+        assert asked[name] <= set(pl.read_parquet(list(files))["request_key"])
 
 
-def test_what_is_up_to_date_makes_no_call(finished: Trial) -> None:
+def test_a_plan_without_changes_makes_no_call(finished: Trial) -> None:
     asked = len(finished.engine.asked)
     again = finished.plan()
     assert again.reasons == {}
@@ -222,7 +222,7 @@ def test_what_is_up_to_date_makes_no_call(finished: Trial) -> None:
     assert len(finished.engine.asked) == asked
 
 
-def test_a_changed_setting_says_which_assets_and_counts_the_stored_answers(
+def test_a_changed_setting_names_its_assets_and_counts_stored_answers(
     finished: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("INFINITY_CHAT__DIAGNOSIS__WEAK_BELOW", "2.5")
@@ -233,7 +233,7 @@ def test_a_changed_setting_says_which_assets_and_counts_the_stored_answers(
         "settings changed: chat.diagnosis.weak_below: 3.0 -> 2.5"
     }
     assert {str(reason) for reason in changed.reasons["inf_instruct_g"]["all"]} == {
-        "input is made again and may change: conversed (4 partitions)"
+        "input is materialized again and may change: conversed (4 partitions)"
     }
     diagnosed = changed.assets[0]
     assert diagnosed.to_make is not None
@@ -244,7 +244,7 @@ def test_a_changed_setting_says_which_assets_and_counts_the_stored_answers(
     assert len(finished.engine.asked) == asked, "everything was stored"
 
 
-def test_answers_that_are_asked_for_anew_are_planned_from_the_rows_that_are_there(
+def test_a_new_sampling_of_answers_is_planned_from_the_present_rows(
     finished: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("INFINITY_CHAT__ANSWERING__SAMPLING__TEMPERATURE", "0.6")
@@ -257,11 +257,11 @@ def test_answers_that_are_asked_for_anew_are_planned_from_the_rows_that_are_ther
     assert {stage.prompt: stage.to_make.value for stage in answered.stages}["answer"] == rows
 
 
-def test_texts_that_are_to_be_written_about_are_planned_before_the_pool_is_made_of_them(
+def test_synthesis_from_texts_is_planned_before_the_pool_contains_it(
     finished: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("INFINITY_FROM_TEXT__MAX_TEXTS", "6")
-    monkeypatch.setenv("INFINITY_MODELS__GENERATOR__BACKEND", "openai")  # so that no tokenizer is wanted
+    monkeypatch.setenv("INFINITY_MODELS__GENERATOR__BACKEND", "openai")  # needs no tokenizer
     plan = finished.plan("tagged", size=3)
     texts = plan.assets[0]
     assert texts.asset == "synthesized_from_text"
@@ -269,10 +269,10 @@ def test_texts_that_are_to_be_written_about_are_planned_before_the_pool_is_made_
     assert texts.calls is not None
     assert texts.rows is not None
     assert (texts.calls.value, texts.rows.value, len(texts.asked)) == (6, 6, 3)
-    assert any("the plan is of the pool as it stands" in note for note in plan.notes)
+    assert any("the plan uses the present pool" in note for note in plan.notes)
 
 
-def test_offline_no_call_is_made(finished: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_offline_plan_makes_no_call(finished: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INFINITY_SCORING__MAX_ROWS", "240")
     asked = len(finished.engine.asked)
     plan = {asset.asset: asset for asset in finished.plan(offline=True).assets}
@@ -286,7 +286,7 @@ def test_offline_no_call_is_made(finished: Trial, monkeypatch: pytest.MonkeyPatc
     assert tagged.prompt_tokens.value > 0, "by the stored answers of the same prompt"
 
 
-def test_offline_the_rows_of_before_stand_for_those_to_come(finished: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_offline_plan_uses_the_rows_of_the_last_run(finished: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INFINITY_CHAT__EVOLUTION__SAMPLING__TEMPERATURE", "0.9")
     plan = {asset.asset: asset for asset in finished.plan(offline=True).assets}
     lake = Lake(finished.data)
@@ -315,4 +315,4 @@ def test_the_tables_fit_the_terminal(first: tuple[Plan, dict, dict]) -> None:
     text = console.export_text()
     assert max(map(len, text.splitlines())) <= 110
     assert "…" not in text
-    assert any("never made (4 partitions)" in line for line in recompute_lines(first[0]))
+    assert any("never materialized (4 partitions)" in line for line in recompute_lines(first[0]))

@@ -1,4 +1,4 @@
-"""Real programs in the real sandbox: what is right passes, and what would do harm does none."""
+"""Real programs in the real sandbox: correct programs pass, and harmful ones do no harm."""
 
 import os
 import time
@@ -51,7 +51,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("program", "status", "words"), CASES)
-def test_a_verdict(program: str, status: str, words: str | None) -> None:
+def test_a_program_gets_its_verdict(program: str, status: str, words: str | None) -> None:
     verdict = sandbox.run_one(program, QUICK)
     assert (verdict.status, verdict.reason if words is None else words in (verdict.reason or "")) == (
         status,
@@ -61,7 +61,7 @@ def test_a_verdict(program: str, status: str, words: str | None) -> None:
 
 
 SYSTEM_CALLS = [
-    # The kernel forbids it too where no Python is asked: called through C, past the audit hook.
+    # Calls through C bypass the audit hook, so the kernel must forbid them.
     "libc.fork()",
     "libc.socket(2, 1, 0)",
     "libc.socketpair(1, 1, 0, pair)",
@@ -78,13 +78,13 @@ SYSTEM_CALLS = [
 
 
 @pytest.mark.parametrize("call", SYSTEM_CALLS)
-def test_a_system_call_that_is_forbidden(call: str) -> None:
+def test_the_kernel_forbids_a_system_call(call: str) -> None:
     program = f"import ctypes\nlibc = ctypes.CDLL(None)\npair = ctypes.create_string_buffer(256)\nassert {call} == -1"
     assert sandbox.run_one(program, QUICK).status == "passed"
     assert not Path("/tmp/infinity_escape").exists()
 
 
-def test_it_is_another_user_where_this_one_is_root() -> None:
+def test_the_program_runs_as_another_user_than_root() -> None:
     wanted = "!= 0" if os.geteuid() == 0 else f"== {os.geteuid()}"
     assert (
         sandbox.run_one(
@@ -94,34 +94,34 @@ def test_it_is_another_user_where_this_one_is_root() -> None:
     )
 
 
-def test_one_that_waits_is_stopped() -> None:
+def test_a_waiting_program_is_stopped() -> None:
     began = time.monotonic()
     verdict = sandbox.run_one("import time\ntime.sleep(100)", QUICK)
     assert (verdict.status, time.monotonic() - began < 30) == ("timeout", True)
 
 
-def test_many_files_are_too_much() -> None:
+def test_the_size_of_all_files_is_limited() -> None:
     verdict = sandbox.run_one(
         "n = 0\nwhile True:\n    n += 1\n    open(f'a{n}', 'wb').write(b'x' * (1 << 19))", Limits(folder_mb=4)
     )
     assert (verdict.status, verdict.reason) == ("failed", "it wrote more than 4 MiB")
 
 
-def test_verdicts_come_in_the_order_of_the_programs_and_leave_nothing_behind() -> None:
+def test_verdicts_come_in_the_order_of_the_programs_and_leave_no_files() -> None:
     before = set(Path("/tmp").glob("sandbox-*"))
-    told: list[int] = []
+    progress: list[int] = []
     verdicts = sandbox.run(
-        [f"assert {n} % 3" for n in range(9)], QUICK, workers=3, progress=lambda done, total: told.append(done)
+        [f"assert {n} % 3" for n in range(9)], QUICK, workers=3, progress=lambda done, total: progress.append(done)
     )
     assert [verdict.status for verdict in verdicts] == ["passed" if n % 3 else "failed" for n in range(9)]
-    assert told == list(range(1, 10))
+    assert progress == list(range(1, 10))
     assert set(Path("/tmp").glob("sandbox-*")) <= before
 
 
 @hypothesis_settings(max_examples=examples(10), deadline=None)
 @given(text=st.text(max_size=60))
-def test_no_text_passes_for_another(text: str) -> None:
-    """What a program holds never ends the judge: as a constant it is itself again, and as a program it gets some verdict."""
+def test_any_text_gets_a_verdict_and_stays_itself(text: str) -> None:
+    """Any text survives as a constant in a program, and gets a verdict as a program."""
     assert (
         sandbox.run_one(f"assert {text!r} == ''.join(chr(n) for n in {[ord(c) for c in text]})", QUICK).status
         == "passed"
@@ -129,7 +129,7 @@ def test_no_text_passes_for_another(text: str) -> None:
     assert sandbox.run_one(text, QUICK).status in ("passed", "failed", "timeout", "refused")
 
 
-def test_what_cannot_be_confined_is_not_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_program_that_cannot_be_confined_is_not_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     child = tmp_path / "child.py"
     source = (
         Path(sandbox_child.__file__)
@@ -141,4 +141,4 @@ def test_what_cannot_be_confined_is_not_run(monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setattr(sandbox, "_COMMAND", (*sandbox._COMMAND[:-1], str(child)))
     verdict = sandbox.run_one("assert True")
     assert verdict.status == "refused"
-    assert (verdict.reason or "").startswith("not run: programs are run on Linux")
+    assert (verdict.reason or "").startswith("not run: programs run on Linux")

@@ -13,7 +13,7 @@ from infinity_assets_tests.properties import examples
 
 SOURCES = Path(__file__).parents[3] / "shared/data/sources"
 LARGE = ("smile_zh_multiturn", "sgd_train", "t0_train_50k")
-"""Reading these takes longer than all others: the benchmark `language_and_domain` has them."""
+"""Sources that take longer to read than all others; the benchmark `language_and_domain` covers them."""
 
 
 def classified(*rows: tuple[str | None, str | None]) -> list[str]:
@@ -43,7 +43,7 @@ TABLE = [
 
 
 @pytest.mark.parametrize(("prompt", "answer", "domain"), TABLE)
-def test_domains(prompt: str | None, answer: str | None, domain: str) -> None:
+def test_a_row_is_assigned_its_domain(prompt: str | None, answer: str | None, domain: str) -> None:
     assert classified((prompt, answer)) == [domain]
 
 
@@ -56,7 +56,7 @@ TEXT = (
 
 @settings(max_examples=examples(200), deadline=None)
 @given(rows=st.lists(st.tuples(TEXT, TEXT), max_size=6))
-def test_a_row_has_one_domain_that_does_not_depend_on_its_company(rows: list) -> None:
+def test_a_domain_does_not_depend_on_the_other_rows(rows: list) -> None:
     domains = classified(*rows)
     assert domains == [classified(row)[0] for row in rows]
     assert domains[::-1] == classified(*rows[::-1])
@@ -70,28 +70,28 @@ def test_a_request_at_the_end_of_a_long_prompt_is_read() -> None:
     )
     buckets = [set(features(frame[at])[0].tolist()) for at in range(3)]
     solve = set(features(pl.DataFrame({"prompt": ["solve"], "answer": [None]}))[0][:1].tolist())
-    assert [solve <= found for found in buckets] == [False, True, False]
+    assert [solve <= row for row in buckets] == [False, True, False]
 
 
-def test_features_are_the_same_everywhere() -> None:
+def test_feature_hashes_are_stable() -> None:
     buckets, owner = features(pl.DataFrame({"prompt": ["Sum 12 and 7", "你好"], "answer": ["19", None]}))
-    assert owner.tolist().count(1) == 2 + 1 + 2  # two characters, the pair, and both as what the prompt begins with
+    assert owner.tolist().count(1) == 2 + 1 + 2  # two characters, the pair, and both as prompt beginnings
     assert ((buckets >= 0) & (buckets < BUCKETS)).all()
     assert np.bincount(owner, buckets).astype(int).tolist() == [487590, 263553]
 
 
-def test_numbers_are_alike() -> None:
+def test_all_numbers_hash_alike() -> None:
     one, other = (
         features(pl.DataFrame({"prompt": [f"add {a} and {b}"], "answer": [""]}))[0] for a, b in ((1, 2), (345, 67))
     )
     assert one.tolist() == other.tolist()
 
 
-def test_the_weights_are_small() -> None:
+def test_the_weights_file_is_small() -> None:
     assert WEIGHTS.stat().st_size < 500_000
 
 
-def test_hand_labels_hold_no_text() -> None:
+def test_hand_labels_contain_hashes_instead_of_text() -> None:
     labels = hand_labels()
     assert set(labels["label"]) == set(DOMAINS)
     assert labels["text"].str.contains(r"^[0-9a-f]{16}$").all()
@@ -99,11 +99,11 @@ def test_hand_labels_hold_no_text() -> None:
 
 
 @pytest.mark.skipif(not SOURCES.is_dir(), reason="the shared data is not beside this clone")
-def test_accuracy_on_rows_labelled_by_hand() -> None:
-    told = labelled_rows(SOURCES, without=LARGE).with_columns(
+def test_accuracy_on_hand_labelled_rows() -> None:
+    rows = labelled_rows(SOURCES, without=LARGE).with_columns(
         (classify(pl.col("prompt"), pl.col("answer")) == pl.col("label")).alias("right")
     )
-    unseen = told.filter(pl.col("source").is_in(list(HELD_OUT)))
-    assert told.height > 400
-    assert told["right"].sum() > 0.78 * told.height
+    unseen = rows.filter(pl.col("source").is_in(list(HELD_OUT)))
+    assert rows.height > 400
+    assert rows["right"].sum() > 0.78 * rows.height
     assert unseen["right"].sum() > 0.78 * unseen.height

@@ -1,4 +1,4 @@
-"""A score stands in for a person's judgement: half a distribution must give no score rather than a wrong one."""
+"""Scores of the judge. An incomplete distribution must give no score instead of a wrong one."""
 
 import math
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.scoring.judge import DIGITS, NO_LOGPROBS, expectation, graded
+from infinity_assets.scoring.judge import DIGITS, NO_LOGPROBS, expectation, grade_answers
 from infinity_assets_tests.properties import examples
 
 LOGPROBS = st.floats(-30, 0)
@@ -20,7 +20,7 @@ def score(*logprobs: list | None) -> list[float | None]:
 
 @settings(max_examples=examples(60), deadline=None)
 @given(logprobs=st.lists(LOGPROBS, min_size=5, max_size=5), shift=st.floats(-5, 5))
-def test_it_is_the_mean_digit_whatever_other_tokens_take(logprobs: list[float], shift: float) -> None:
+def test_a_score_is_the_mean_digit_regardless_of_other_tokens(logprobs: list[float], shift: float) -> None:
     weights = [math.exp(value) for value in logprobs]
     expected = sum(int(digit) * weight for digit, weight in zip(DIGITS, weights, strict=True)) / sum(weights)
     assert score(logprobs) == [pytest.approx(expected)]
@@ -55,10 +55,10 @@ def test_a_score_is_finite_or_null_with_a_reason(lines: list) -> None:
         schema={"row_id": pl.String, "text": pl.String, "choice_logprobs": pl.List(pl.Float64), "error": pl.String},
         orient="row",
     )
-    found = graded(answers)
-    assert found["row_id"].to_list() == answers["row_id"].to_list()
+    scores = grade_answers(answers)
+    assert scores["row_id"].to_list() == answers["row_id"].to_list()
     for (_, error), (score, text, reason) in zip(
-        lines, found.select("score", "text", "error").iter_rows(), strict=True
+        lines, scores.select("score", "text", "error").iter_rows(), strict=True
     ):
         assert text == "4"
         assert (score is None) == (reason is not None)
@@ -75,6 +75,6 @@ def test_a_judge_without_log_probabilities_gives_no_score() -> None:
             "error": [None],
         }
     )
-    assert graded(answers.cast({"error": pl.String})).to_dicts() == [
+    assert grade_answers(answers.cast({"error": pl.String})).to_dicts() == [
         {"row_id": "a", "score": None, "text": "4", "error": NO_LOGPROBS}
     ]

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.scoring.labels import ABILITIES, chinese, lift_schema, lifted, normalise, parse, schema
+from infinity_assets.scoring.labels import (
+    ABILITIES,
+    lift_schema,
+    normalise,
+    parse,
+    parse_chinese_names,
+    parse_lifted,
+    schema,
+)
 from infinity_assets_tests.properties import examples
 
 FEW = settings(max_examples=examples(100), deadline=None)
@@ -16,7 +24,7 @@ def answers(*lines: tuple[str, str | None, str | None]) -> pl.DataFrame:
     return pl.DataFrame(lines, schema={"row_id": pl.String, "text": pl.String, "error": pl.String}, orient="row")
 
 
-def test_every_ability_has_a_name_of_its_own_in_both_languages() -> None:
+def test_abilities_have_unique_names_in_both_languages() -> None:
     assert len(ABILITIES) == len(set(ABILITIES.values())) == 26
     assert all(re.search(r"[\u4e00-\u9fff]", chinese) for chinese in ABILITIES.values())
     assert lift_schema()["properties"]["cate_ability"]["items"]["enum"] == list(ABILITIES)
@@ -33,22 +41,22 @@ def test_every_ability_has_a_name_of_its_own_in_both_languages() -> None:
         ("数学", False),
     ],
 )
-def test_labels_are_a_few_words_in_lower_case(label: str, allowed: bool) -> None:
+def test_the_schema_allows_a_few_words_in_lower_case(label: str, allowed: bool) -> None:
     pattern = schema(3)["properties"]["ability"]["items"]["pattern"]
     assert bool(re.fullmatch(pattern, label)) is allowed
 
 
 @FEW
 @given(label=st.text(max_size=12) | st.text("aB -_/+#é你\t!︴½ﬁ", max_size=12))
-def test_normalising_twice_changes_nothing(label: str) -> None:
+def test_normalising_is_idempotent(label: str) -> None:
     once, twice = pl.select(normalise(pl.lit(label)), normalise(normalise(pl.lit(label))).alias("twice")).row(0)
     assert once == twice
     assert once == " ".join(once.split())
     assert "_" not in once
 
 
-def test_what_the_tagger_wrote_stays_as_it_is() -> None:
-    found = parse(
+def test_parsing_keeps_the_taggers_spelling() -> None:
+    result = parse(
         answers(
             ("good", json.dumps({"ability": ["contract law", "C++"]}), None),
             ("twice", json.dumps({"ability": ["Contract-Law", "tort", "tort"]}), None),
@@ -56,7 +64,7 @@ def test_what_the_tagger_wrote_stays_as_it_is() -> None:
             ("half", '{"ability": ["la', "not the schema"),
         )
     )
-    assert found.rows() == [
+    assert result.rows() == [
         ("good", ["contract law", "C++"], None),
         ("twice", ["Contract-Law", "tort"], None),
         ("failed", None, "timeout"),
@@ -64,9 +72,11 @@ def test_what_the_tagger_wrote_stays_as_it_is() -> None:
     ]
 
 
-def test_what_a_label_is_lifted_to() -> None:
-    found = lifted(answers(("tort", json.dumps({"cate_ability": ["law", "law"]}), None), ("x", "{", "invalid_json")))
-    assert found.rows() == [("tort", ["law"], None), ("x", None, "invalid_json")]
+def test_a_lift_gives_distinct_abilities_or_an_error() -> None:
+    result = parse_lifted(
+        answers(("tort", json.dumps({"cate_ability": ["law", "law"]}), None), ("x", "{", "invalid_json"))
+    )
+    assert result.rows() == [("tort", ["law"], None), ("x", None, "invalid_json")]
 
 
 @pytest.mark.parametrize(
@@ -85,11 +95,13 @@ def test_what_a_label_is_lifted_to() -> None:
     ],
 )
 def test_a_chinese_name_is_short_and_chinese(text: str | None, name: str | None, error: str | None) -> None:
-    assert chinese(answers(("label", text, "empty" if text is None else None))).rows() == [("label", name, error)]
+    assert parse_chinese_names(answers(("label", text, "empty" if text is None else None))).rows() == [
+        ("label", name, error)
+    ]
 
 
-def test_two_labels_cannot_have_one_chinese_name() -> None:
-    named = chinese(
+def test_a_chinese_name_of_two_labels_is_dropped() -> None:
+    named = parse_chinese_names(
         answers(
             ("music", "食物", None),
             ("food", "食物", None),

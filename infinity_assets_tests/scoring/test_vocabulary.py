@@ -1,6 +1,4 @@
-"""Every form is one label or none, with a reason; what it is does not depend on the order of the rows. Under a frozen vocabulary it does not
-depend on the other forms either.
-"""
+"""The label of a form does not depend on the order of the rows or, with a frozen vocabulary, on the other forms."""
 
 from collections.abc import Sequence
 
@@ -17,8 +15,8 @@ from infinity_assets.scoring.vocabulary import (
     RARE,
     Vocabulary,
     build,
-    labels_of,
-    pairs_of,
+    count_labels,
+    list_pairs,
     place,
 )
 from infinity_assets.settings.foundation import Labels
@@ -49,7 +47,7 @@ ROWS = st.lists(st.none() | st.lists(FORM, max_size=4), max_size=20)
 
 
 def embed(names: Sequence[str]) -> np.ndarray:
-    """Names of one axis have one vector, all others one of their own."""
+    """Give names of one axis equal vectors, and every other name a vector of its own."""
     width = len(AXES) + 64
     vectors = np.zeros((len(names), width), np.float32)
     for row, name in enumerate(names):
@@ -58,7 +56,7 @@ def embed(names: Sequence[str]) -> np.ndarray:
 
 
 def pairs(rows: list[list[str] | None]) -> pl.DataFrame:
-    return pairs_of(pl.LazyFrame({"raw_labels": rows}, schema={"raw_labels": pl.List(pl.String)}))
+    return list_pairs(pl.LazyFrame({"raw_labels": rows}, schema={"raw_labels": pl.List(pl.String)}))
 
 
 def built(rows: list, recipe: Labels = RECIPE, hand: dict[str, str] | None = None) -> Vocabulary:
@@ -71,28 +69,28 @@ def label_of(forms: pl.DataFrame) -> dict[str, str | None]:
 
 @FEW
 @given(rows=ROWS, data=st.data())
-def test_every_form_is_one_label_or_none_with_a_reason_whatever_the_order(rows: list, data: st.DataObject) -> None:
-    made = built(rows)
-    assert made.forms.schema == FORMS
+def test_a_form_has_a_label_or_a_reason_in_any_order_of_rows(rows: list, data: st.DataObject) -> None:
+    vocabulary = built(rows)
+    assert vocabulary.forms.schema == FORMS
     written = {form for row in rows for form in row or []}
-    assert made.forms["form"].to_list() == sorted(written)
-    for line in made.forms.iter_rows(named=True):
+    assert vocabulary.forms["form"].to_list() == sorted(written)
+    for line in vocabulary.forms.iter_rows(named=True):
         assert (line["label"] is None) == (line["step"] is None) == (line["reason"] is not None)
         assert line["rows"] == sum(line["form"] in (row or []) for row in rows)
         assert (line["step"] == "name") == (line["form"] == line["label"])
     again = built([row and data.draw(st.permutations(row)) for row in data.draw(st.permutations(rows))])
-    assert again.forms.equals(made.forms)
-    assert again.steps.equals(made.steps)
-    counts = made.steps["labels"].to_list()
+    assert again.forms.equals(vocabulary.forms)
+    assert again.steps.equals(vocabulary.steps)
+    counts = vocabulary.steps["labels"].to_list()
     assert counts == sorted(counts, reverse=True)
 
 
 @FEW
 @given(rows=ROWS)
-def test_labels_count_the_rows_that_carry_a_form_of_theirs(rows: list) -> None:
-    made = built(rows)
-    into = label_of(made.forms)
-    words = labels_of(made.forms, pairs(rows))
+def test_a_label_counts_the_rows_with_one_of_its_forms(rows: list) -> None:
+    vocabulary = built(rows)
+    into = label_of(vocabulary.forms)
+    words = count_labels(vocabulary.forms, pairs(rows))
     labelled = sum(bool(row) for row in rows)
     for line in words.iter_rows(named=True):
         carried = sum(line["label"] in {into[form] for form in row or []} for row in rows)
@@ -105,7 +103,7 @@ def test_labels_count_the_rows_that_carry_a_form_of_theirs(rows: list) -> None:
     assert words["label"].is_unique().all()
 
 
-def test_the_steps_one_by_one() -> None:
+def test_each_step_merges_or_drops_forms() -> None:
     rows = [
         ["word problem"],
         ["word problem"],
@@ -118,8 +116,8 @@ def test_the_steps_one_by_one() -> None:
         ["lonely"],
         ["?"],
     ]
-    made = built(rows)
-    assert {form: (label, step, reason) for form, _, label, step, reason, _ in made.forms.iter_rows()} == {
+    vocabulary = built(rows)
+    assert {form: (label, step, reason) for form, _, label, step, reason, _ in vocabulary.forms.iter_rows()} == {
         "word problem": ("word problem", "name", None),
         "Word-problems": ("word problem", "stem", None),
         "maths": ("maths", "name", None),
@@ -127,12 +125,12 @@ def test_the_steps_one_by_one() -> None:
         "lonely": (None, None, RARE),
         "?": (None, None, EMPTY),
     }
-    assert dict(made.steps.iter_rows()) == {
+    assert dict(vocabulary.steps.iter_rows()) == {
         "raw forms": 6, "spelling": 5, "stem": 4, "at least 2 rows": 3, "cluster": 2, "rule": 2, "hand": 2,
     }  # fmt: skip
 
 
-def test_a_label_that_implies_another_becomes_that_one() -> None:
+def test_a_label_that_implies_another_is_merged_into_it() -> None:
     rows = [["tort", "law"]] * 3 + [["law"]] * 4
     assert label_of(built(rows).forms) == {"tort": "law", "law": "law"}
     assert label_of(built([*rows, ["tort"]]).forms)["tort"] == "tort", "the confidence is 0.75"
@@ -143,35 +141,38 @@ def test_a_label_that_implies_another_becomes_that_one() -> None:
     assert label_of(built(chain).forms) == {"delict": "law", "tort": "law", "law": "law"}
 
 
-def test_what_is_said_by_hand_goes_before_all() -> None:
+def test_a_manual_merge_takes_precedence() -> None:
     rows = [["cooking"]] * 3 + [["cooks"]]
     assert label_of(built(rows, hand={"cooking": "kitchen"}).forms) == {"cooking": "kitchen", "cooks": "kitchen"}
 
 
 @FEW
 @given(old=ROWS, new=ROWS)
-def test_a_frozen_vocabulary_is_not_changed_by_new_rows(old: list, new: list) -> None:
-    made = built(old)
-    frozen = labels_of(made.forms, pairs(old))
-    known, now = label_of(made.forms), place(pairs(new), frozen, embed, RECIPE).forms
-    assert now.schema == FORMS
-    for line in now.iter_rows(named=True):
+def test_new_rows_do_not_change_a_frozen_vocabulary(old: list, new: list) -> None:
+    vocabulary = built(old)
+    frozen = count_labels(vocabulary.forms, pairs(old))
+    known = label_of(vocabulary.forms)
+    placed = place(pairs(new), frozen, embed, RECIPE).forms
+    assert placed.schema == FORMS
+    for line in placed.iter_rows(named=True):
         if known.get(line["form"]):
-            assert line["label"] == known[line["form"]], "a form that it knows is what it was"
+            assert line["label"] == known[line["form"]], "a known form keeps its label"
         assert line["label"] is None or line["label"] in set(frozen["label"])
         assert (line["label"] is None) == (line["reason"] in (EMPTY, NOT_IN_VOCABULARY)) == (line["step"] is None)
-    alone = {form: place(pairs([[form]]), frozen, embed, RECIPE).forms["label"][0] for form in now["form"]}
-    assert label_of(now) == alone, "what a form is does not depend on the others"
+    alone = {form: place(pairs([[form]]), frozen, embed, RECIPE).forms["label"][0] for form in placed["form"]}
+    assert label_of(placed) == alone, "a label does not depend on other forms"
 
 
-def test_a_frozen_vocabulary_knows_other_forms_by_stem_and_by_meaning() -> None:
+def test_a_frozen_vocabulary_matches_forms_by_stem_and_by_meaning() -> None:
     frozen = pl.DataFrame({"label": ["maths", "cooking"], "forms": [["maths"], ["cooking", "kitchen"]]})
-    found = place(pairs([["mathematics"], ["cooks"], ["kitchens"], ["tort"], ["KITCHEN"]]), frozen, embed, RECIPE).forms
-    assert {form: (label, step) for form, _, label, step, _, _ in found.iter_rows()} == {
+    placed = place(
+        pairs([["mathematics"], ["cooks"], ["kitchens"], ["tort"], ["KITCHEN"]]), frozen, embed, RECIPE
+    ).forms
+    assert {form: (label, step) for form, _, label, step, _, _ in placed.iter_rows()} == {
         "mathematics": ("maths", "cluster"),
         "cooks": ("cooking", "stem"),
         "kitchens": ("cooking", "stem"),
         "KITCHEN": ("cooking", "spelling"),
         "tort": (None, None),
     }
-    assert found.filter(pl.col("form") == "tort")["nearest"][0] in ("maths", "cooking")
+    assert placed.filter(pl.col("form") == "tort")["nearest"][0] in ("maths", "cooking")

@@ -31,7 +31,7 @@ def rows_of(lines: list) -> pl.DataFrame:
     return rows.with_columns(source=pl.lit("s") + (pl.int_range(pl.len()) % 3).cast(pl.String))
 
 
-def held(
+def run_arena(
     rows: pl.DataFrame, size: int, names: list[str], calls: pl.DataFrame = CALLS, proxy: arena.Proxy | None = None
 ) -> arena.Arena:
     def fetch(ids: pl.Series) -> pl.DataFrame:
@@ -42,30 +42,29 @@ def held(
 
 @FEW
 @given(lines=LINES, size=st.integers(1, 10), data=st.data())
-def test_the_tables_agree(lines: list, size: int, data: st.DataObject) -> None:
+def test_the_tables_are_consistent(lines: list, size: int, data: st.DataObject) -> None:
     rows = rows_of(lines)
-    found = held(rows, size, ALL)
-    again = held(rows[data.draw(st.permutations(range(rows.height)))], size, ALL)
-    assert again.chosen.equals(found.chosen)
-    assert again.mix.equals(found.mix)
-    taken = {name: found.chosen.filter(selector=name)["row_id"].to_list() for name in ALL}
-    for line in found.summary.iter_rows(named=True):
+    result = run_arena(rows, size, ALL)
+    again = run_arena(rows[data.draw(st.permutations(range(rows.height)))], size, ALL)
+    assert again.chosen.equals(result.chosen)
+    assert again.mix.equals(result.mix)
+    taken = {name: result.chosen.filter(selector=name)["row_id"].to_list() for name in ALL}
+    for line in result.summary.iter_rows(named=True):
         own = taken[line["selector"]]
         assert line["rows"] == len(own) == len(set(own)) <= size
-        left = found.reasons.filter(selector=line["selector"])["rows"].sum()
+        left = result.reasons.filter(selector=line["selector"])["rows"].sum()
         assert line["rows"] + left == rows.height
         assert line["near_duplicates"] is None or 0 <= line["near_duplicates"] < 1
-    for one, other, both, jaccard in found.overlap.iter_rows():
+    for one, other, both, jaccard in result.overlap.iter_rows():
         union = set(taken[one]) | set(taken[other])
         assert both == len(set(taken[one]) & set(taken[other]))
         assert jaccard is None if not union else jaccard == pytest.approx(both / len(union))
-    for (name, column), part in found.mix.group_by("selector", "column"):
+    for (name, column), part in result.mix.group_by("selector", "column"):
         assert part["rows"].sum() == (rows.height if name == "pool" else len(taken[str(name)])), column
         assert part["share"].sum() == pytest.approx(1)
 
 
-def test_coverage_cost_and_proximity() -> None:
-    """By hand: what two selections of three rows come to."""
+def test_coverage_cost_and_proximity_of_small_selections() -> None:
     lines = [
         (
             "a",
@@ -99,9 +98,9 @@ def test_coverage_cost_and_proximity() -> None:
         schema=CALLS.schema,
         orient="row",
     )
-    found = held(rows_of(lines), 2, ["longest", "quality"], calls, proxy=lambda name, ids: {"gsm": len(ids) / 4})
-    longest, quality = found.summary.to_dicts()
-    assert found.chosen.rows() == [("longest", "c", 0), ("longest", "b", 1), ("quality", "a", 0), ("quality", "c", 1)]
+    result = run_arena(rows_of(lines), 2, ["longest", "quality"], calls, proxy=lambda name, ids: {"gsm": len(ids) / 4})
+    longest, quality = result.summary.to_dicts()
+    assert result.chosen.rows() == [("longest", "c", 0), ("longest", "b", 1), ("quality", "a", 0), ("quality", "c", 1)]
     assert (longest["label_coverage"], longest["labels_per_row"]) == (pytest.approx(2 / 3), 1.0)
     assert (quality["label_coverage"], quality["labels_per_row"]) == (pytest.approx(2 / 3), 1.5)
     assert (longest["near_duplicates"], quality["near_duplicates"]) == (0.5, 0.0)
@@ -109,14 +108,14 @@ def test_coverage_cost_and_proximity() -> None:
     assert (longest["calls"], longest["tokens"]) == (0, 0)
     assert (quality["calls"], quality["tokens"], quality["cost"]) == (2, 18, 0.25)
     assert quality["proxy gsm"] == 0.5
-    reach = {(s, d): r for s, d, r in found.reach.select("selector", "domain", "reach").iter_rows()}
+    reach = {(s, d): r for s, d, r in result.reach.select("selector", "domain", "reach").iter_rows()}
     assert reach["longest", "math"] == pytest.approx(0.5)
     assert reach["quality", "math"] == pytest.approx(1.0)
-    lengths = found.mix.filter(selector="longest", column="length").select("value", "rows").rows()
+    lengths = result.mix.filter(selector="longest", column="length").select("value", "rows").rows()
     assert lengths == [("3,000 and more", 1), ("300 to 1,000", 1)]
 
 
-def test_the_recipe_for_f_follows_its_shares() -> None:
+def test_the_recipe_for_f_follows_its_domain_shares() -> None:
     n = 400
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(n, WIDTH))
@@ -133,14 +132,14 @@ def test_the_recipe_for_f_follows_its_shares() -> None:
         keep_share={"math": 0.6, "code": 0.5, "knowledge": 0.5, "chat": 0.2},
         max_similarity=1.0,
     )
-    told = arena.infinity(rows, 50, recipe).join(rows, on="row_id")
-    assert told["taken"].sum() == 50
-    assert sorted(told["place"].drop_nulls()) == list(range(50))
-    assert sorted(told.filter("taken")["domain"].value_counts().rows()) == [("chat", 25), ("math", 25)]
-    assert set(told["reason"]) == {"infinity", "over_size"}
+    verdicts = arena.infinity(rows, 50, recipe).join(rows, on="row_id")
+    assert verdicts["taken"].sum() == 50
+    assert sorted(verdicts["place"].drop_nulls()) == list(range(50))
+    assert sorted(verdicts.filter("taken")["domain"].value_counts().rows()) == [("chat", 25), ("math", 25)]
+    assert set(verdicts["reason"]) == {"infinity", "over_size"}
 
 
-def test_rows_that_have_what_all_need() -> None:
+def test_has_all_and_scarcity_ignore_optional_columns() -> None:
     rows = pl.DataFrame(
         {
             "row_id": ["a", "b", "c"],
@@ -156,14 +155,14 @@ def test_rows_that_have_what_all_need() -> None:
     assert table.rows() == [("ability", 2, "instag"), ("ifd", 2, "quality"), ("quality", 2, "quality")]
 
 
-def test_unknown_selectors() -> None:
-    assert arena.known(["random", "infinity", "random"]) == ["random", "infinity"]
+def test_an_unknown_selector_raises() -> None:
+    assert arena.check_selectors(["random", "infinity", "random"]) == ["random", "infinity"]
     with pytest.raises(InfinityError, match="no selector best"):
-        arena.known(["random", "best"])
+        arena.check_selectors(["random", "best"])
 
 
-def test_the_page_stands_alone() -> None:
-    """It fetches nothing, shows every selector in every picture, and escapes what comes from the data."""
+def test_the_page_is_self_contained() -> None:
+    """It loads nothing, shows every selector in every chart, and escapes text from the data."""
     lines = [
         (
             f"{n:02}",
@@ -189,8 +188,8 @@ def test_the_page_stands_alone() -> None:
     ]
     rows = rows_of(lines).with_columns(source=pl.format("<b>{}</b>", pl.int_range(pl.len())))
     names = ["random", "longest", "infinity"]
-    found = held(rows, 5, names)
-    page = report.page(found, names, arena.scarcity(rows, names), ["A note with <tags>."])
+    result = run_arena(rows, 5, names)
+    page = report.page(result, names, arena.scarcity(rows, names), ["A note with <tags>."])
     assert "http" not in page.replace("http://www.w3.org/2000/svg", "")
     assert "<script" not in page
     assert "<b>1</b>" not in page
@@ -198,6 +197,6 @@ def test_the_page_stands_alone() -> None:
     assert page.count("<svg") == 6  # overlap, four mixes, reach
     for name in names:
         assert page.count(name) > 6
-    told = json.loads(report.as_json(found, arena.scarcity(rows, names)))
-    assert [line["selector"] for line in told["summary"]] == names
-    assert report.terminal_table(found).row_count == 3
+    written = json.loads(report.as_json(result, arena.scarcity(rows, names)))
+    assert [line["selector"] for line in written["summary"]] == names
+    assert report.terminal_table(result).row_count == 3

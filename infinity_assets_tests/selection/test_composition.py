@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infinity_assets.rows.domains import DOMAINS
-from infinity_assets.selection.composition import COMPOSED, accounts, compose, scaled
+from infinity_assets.selection.composition import COMPOSED, accounts, compose, scale_quotas
 from infinity_assets.selection.selectors.selector import SELECTORS
 from infinity_assets.settings import Foundation
 from infinity_assets_tests.properties import examples
@@ -26,14 +26,14 @@ QUOTAS = st.dictionaries(st.sampled_from(DOMAINS), st.integers(0, 6))
     lines=LINES, recipe=RECIPES, quotas=QUOTAS, share=st.sampled_from([0.0, 0.2, 1.0]), languages=st.sampled_from(["any", "as_pool"]),
     data=st.data(),
 )  # fmt: skip
-def test_the_composition(
+def test_a_composition_conserves_rows_and_keeps_quotas(
     lines: list, recipe: dict, quotas: dict, share: float, languages: Any, data: st.DataObject
 ) -> None:
     rows = frame(lines)
     settings_ = Foundation(recipe=recipe, seed_share=share, max_similarity=0.9, languages=languages)
     verdicts = compose(rows, quotas, settings_)
     assert compose(frame(data.draw(st.permutations(lines))), quotas, settings_).equals(verdicts)
-    # Conservation: every row has one verdict, and a reason.
+    # Conservation: every row has one verdict and a reason.
     assert verdicts.schema == COMPOSED
     assert verdicts["row_id"].to_list() == sorted(rows["row_id"])
     assert verdicts["reason"].null_count() == 0
@@ -42,10 +42,10 @@ def test_the_composition(
         own = taken.filter(domain=domain).sort("place")
         assert own["place"].to_list() == list(range(own.height))
         assert own.height <= quotas.get(domain, 0)
-        # The selectors come in the order of the recipe.
+        # Selectors run in the order of the recipe.
         order = [recipe[domain].index(name) for name in own["selector"]]
         assert languages == "as_pool" or order == sorted(order)
-        # What is left of the quota could not be taken by anyone.
+        # No selector could fill the rest of the quota.
         if own.height < quotas.get(domain, 0):
             left = verdicts.filter(~pl.col("taken"), domain=domain)
             over = left.filter(reason="over_quota")
@@ -53,7 +53,7 @@ def test_the_composition(
     assert (taken["selector"] == "seed_replay").sum() <= round(share * sum(quotas.values()))
     for domain, detail in verdicts.select("domain", "detail").iter_rows():
         assert json.loads(detail)["quota"] == quotas.get(domain, 0)
-    # Diversity: no close pair, of whatever domains; every loser names a row that was taken.
+    # Diversity: no close pair in any domains; every near-duplicate names a taken row.
     vectors = (
         taken.join(rows, on="row_id").drop_nulls("vector")["vector"].to_numpy().astype(np.float64).reshape(-1, WIDTH)
     )
@@ -65,19 +65,19 @@ def test_the_composition(
 
 @FEW
 @given(lines=LINES, quotas=QUOTAS)
-def test_the_accounts(lines: list, quotas: dict) -> None:
+def test_accounts_match_the_verdicts(lines: list, quotas: dict) -> None:
     rows = frame(lines)
     verdicts = compose(rows, quotas, Foundation())
     pool = {domain: rows.filter(domain=domain).height + 2 for domain in DOMAINS}
-    told = accounts(verdicts, quotas, pool)
-    for line in told.iter_rows(named=True):
+    table = accounts(verdicts, quotas, pool)
+    for line in table.iter_rows(named=True):
         own = verdicts.filter(domain=line["domain"])
         assert line["rows"] == pool[line["domain"]]
         assert line["passed"] == own.height
         assert line["taken"] + line["shortfall"] == line["quota"] == quotas.get(line["domain"], 0)
         assert bool(line["because"]) == (line["shortfall"] > 0)
         assert line["near_duplicates"] == own.filter(reason="near_duplicate").height
-    assert told["taken"].sum() == verdicts["taken"].sum()
+    assert table["taken"].sum() == verdicts["taken"].sum()
 
 
 def test_seeds_come_first_and_vectors_are_fetched() -> None:
@@ -104,28 +104,28 @@ def test_seeds_come_first_and_vectors_are_fetched() -> None:
         return vectors.filter(pl.col("row_id").is_in(ids.implode()))
 
     verdicts = compose(rows, {"chat": 3}, recipe, fetch)
-    told = {row["row_id"]: (row["reason"], row["place"]) for row in verdicts.iter_rows(named=True)}
-    assert {told["b"][0], told["c"][0]} == {"seed_replay"}
-    assert told["a"] == ("quality", 2)
-    assert told["d"][0] == "over_quota"
+    results = {row["row_id"]: (row["reason"], row["place"]) for row in verdicts.iter_rows(named=True)}
+    assert {results["b"][0], results["c"][0]} == {"seed_replay"}
+    assert results["a"] == ("quality", 2)
+    assert results["d"][0] == "over_quota"
     more = compose(rows, {"chat": 4}, recipe, fetch)
     assert more.filter(row_id="d")["reason"].item() == "near_duplicate"
 
 
 @FEW
 @given(quotas=QUOTAS, available=st.dictionaries(st.sampled_from(DOMAINS), st.integers(0, 9)), size=st.integers(0, 30))
-def test_scaled_quotas(quotas: dict, available: dict, size: int) -> None:
-    given_ = scaled(quotas, available, size)
-    assert all(0 <= count <= available.get(domain, 0) for domain, count in given_.items())
-    assert sum(given_.values()) == min(size, sum(available.get(domain, 0) for domain in quotas if quotas[domain]))
+def test_scaled_quotas_add_up_within_the_available_rows(quotas: dict, available: dict, size: int) -> None:
+    result = scale_quotas(quotas, available, size)
+    assert all(0 <= count <= available.get(domain, 0) for domain, count in result.items())
+    assert sum(result.values()) == min(size, sum(available.get(domain, 0) for domain in quotas if quotas[domain]))
 
 
 @FEW
 @given(chinese=st.integers(0, 30), english=st.integers(0, 30), quota=st.integers(0, 70), lacking=st.integers(0, 30))
-def test_a_language_has_its_share_of_the_places_and_what_one_cannot_fill_goes_to_the_other(
+def test_a_language_gets_its_share_and_leaves_unfilled_places_to_the_other(
     chinese: int, english: int, quota: int, lacking: int
 ) -> None:
-    """No Chinese row has a topic, and some English ones have none either: no selector of this recipe can take those."""
+    """Rows without a weight, which no selector of this recipe can take, leave their places to the other language."""
     total = chinese + english
     rows = pl.DataFrame(
         {
@@ -157,7 +157,7 @@ def test_a_language_has_its_share_of_the_places_and_what_one_cannot_fill_goes_to
                 assert abs(taken.filter(language=language).height - fair[language]) <= 1
 
 
-def test_a_row_that_a_later_selector_could_rank_came_too_late_and_lacks_nothing() -> None:
+def test_a_row_that_a_later_selector_could_rank_is_over_quota() -> None:
     rows = pl.DataFrame(
         {
             "row_id": ["a", "b", "c"],
@@ -169,9 +169,9 @@ def test_a_row_that_a_later_selector_could_rank_came_too_late_and_lacks_nothing(
             "vector": pl.Series([None] * 3, dtype=pl.Array(pl.Float16, WIDTH)),
         }
     )
-    found = {}
+    reasons = {}
     for names in (("retrieval",), ("retrieval", "random")):
         recipe = Foundation.model_validate({"recipe": {**Foundation().recipe, "knowledge": names}})
-        found[names] = dict(compose(rows, {"knowledge": 1}, recipe).select("row_id", "reason").iter_rows())
-    assert found["retrieval",] == {"a": "retrieval", "b": "over_quota", "c": "no_topic"}
-    assert found["retrieval", "random"] == {"a": "retrieval", "b": "over_quota", "c": "over_quota"}
+        reasons[names] = dict(compose(rows, {"knowledge": 1}, recipe).select("row_id", "reason").iter_rows())
+    assert reasons["retrieval",] == {"a": "retrieval", "b": "over_quota", "c": "no_topic"}
+    assert reasons["retrieval", "random"] == {"a": "retrieval", "b": "over_quota", "c": "over_quota"}

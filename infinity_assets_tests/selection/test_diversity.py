@@ -1,4 +1,4 @@
-"""Against a greedy walk that compares every row with every survivor above it."""
+"""The filter against a greedy walk that compares every row with all rows taken before."""
 
 import numpy as np
 import polars as pl
@@ -12,7 +12,7 @@ from infinity_assets_tests.properties import examples
 FEW = settings(max_examples=examples(80), deadline=None)
 POINTS = st.lists(
     st.tuples(*[st.integers(-2, 2)] * 3), max_size=30
-)  # many of them equal, many close; zeros stand for unknown
+)  # many equal, many close; zeros are unknown vectors
 THRESHOLDS = st.sampled_from([0.3, 0.8, 0.95, 0.999])
 
 
@@ -21,7 +21,7 @@ def ids(rows: int) -> pl.Series:
 
 
 def greedy(unit: np.ndarray, known: np.ndarray, threshold: float, size: int) -> tuple[list[int], dict[str, float]]:
-    """The rows taken, and every loser with its similarity to the row taken that it is closest to."""
+    """Return the rows taken, and every rejected row with its similarity to the closest row taken."""
     taken: list[int] = []
     lost = {}
     for index, vector in enumerate(unit):
@@ -43,25 +43,24 @@ def units(points: list) -> tuple[np.ndarray, np.ndarray]:
 
 @FEW
 @given(points=POINTS, threshold=THRESHOLDS, size=st.integers(0, 30), cut=st.integers(0, 30))
-def test_it_takes_what_a_greedy_walk_takes(points: list, threshold: float, size: int, cut: int) -> None:
-    """In one walk, and in two of which the second sees what the first took."""
+def test_one_or_two_walks_equal_a_greedy_walk(points: list, threshold: float, size: int, cut: int) -> None:
     unit, known = units(points)
     cosines = unit @ unit.T
     assume(not (abs(cosines - threshold) < 1e-6).any())
     expected, lost = greedy(unit, known, threshold, size)
-    taken, losers = ReprFilter(threshold).walk(ids(len(unit)), unit, known, size)
+    taken, rejected = ReprFilter(threshold).walk(ids(len(unit)), unit, known, size)
     assert taken.tolist() == expected
-    assert dict(losers.select("row_id", "similarity").iter_rows()) == pytest.approx(lost, abs=1e-5)
-    for row, of, similarity in losers.iter_rows():
-        assert int(of[1:]) in expected
-        assert cosines[int(row[1:]), int(of[1:])] == pytest.approx(similarity, abs=1e-5)
+    assert dict(rejected.select("row_id", "similarity").iter_rows()) == pytest.approx(lost, abs=1e-5)
+    for row, closest, similarity in rejected.iter_rows():
+        assert int(closest[1:]) in expected
+        assert cosines[int(row[1:]), int(closest[1:])] == pytest.approx(similarity, abs=1e-5)
     twice = ReprFilter(threshold)
     one, _ = twice.walk(ids(len(unit))[:cut], unit[:cut], known[:cut], size)
     two, _ = twice.walk(ids(len(unit))[cut:], unit[cut:], known[cut:], size - len(one))
     assert [*one, *(cut + two)] == expected
 
 
-def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_size_of_blocks_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     unit, known = units(np.random.default_rng(0).integers(-4, 5, (400, 3)).tolist())
     whole = ReprFilter(0.9).walk(ids(400), unit, known, 400)
     monkeypatch.setattr("infinity_assets.selection.diversity._ROWS", 7)
@@ -71,9 +70,9 @@ def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     assert parts[1]["row_id"].to_list() == whole[1]["row_id"].to_list()
 
 
-def test_equal_rows_share_the_fate_of_the_best_of_them() -> None:
+def test_equal_rows_are_all_rejected_for_the_same_row() -> None:
     near = (np.cos(0.1), np.sin(0.1))
     vectors = np.array([(1, 0), near, near], np.float32)
-    _, losers = ReprFilter(0.95).walk(ids(3), vectors, np.ones(3, bool), 3)
-    assert losers["row_id"].to_list() == ["r1", "r2"]
-    assert losers["duplicate_of"].to_list() == ["r0", "r0"]
+    _, rejected = ReprFilter(0.95).walk(ids(3), vectors, np.ones(3, bool), 3)
+    assert rejected["row_id"].to_list() == ["r1", "r2"]
+    assert rejected["duplicate_of"].to_list() == ["r0", "r0"]

@@ -1,4 +1,4 @@
-"""Quotas are exact, and shares are what the settings and the loop say."""
+"""Quotas are exact, and shares follow the settings and the loop."""
 
 import math
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infinity_assets.rows.domains import DOMAINS
-from infinity_assets.selection.domain_budget import budget, relaxed
+from infinity_assets.selection.domain_budget import budget, relax_rules
 from infinity_assets.selection.rules import first_failure
 from infinity_assets.selection.rules.rulebook import BY_NAME
 from infinity_assets.settings import Foundation
@@ -24,18 +24,18 @@ FEW = settings(max_examples=examples(60), deadline=None)
     factors=st.dictionaries(st.sampled_from(DOMAINS), st.floats(1, 5)),
     max_rows=st.integers(0, 20_000),
 )
-def test_the_budget(rows: dict, shares: dict, factors: dict, max_rows: int) -> None:
+def test_quotas_follow_the_shares_and_the_maximum(rows: dict, shares: dict, factors: dict, max_rows: int) -> None:
     shares = {domain: thousandths / 1000 for domain, thousandths in shares.items()}
     available = pl.DataFrame(list(rows.items()), schema={"domain": pl.String, "rows": pl.UInt32}, orient="row")
-    told = {domain: (factor, "it lags") for domain, factor in factors.items()}
-    lines = budget(available, Foundation(keep_share=shares, max_rows=max_rows), told)
+    reasons = {domain: (factor, "it lags") for domain, factor in factors.items()}
+    lines = budget(available, Foundation(keep_share=shares, max_rows=max_rows), reasons)
     assert lines["domain"].to_list() == sorted(rows)
     wanted = {}
     for domain, count in rows.items():
         share = min(1.0, shares[domain] * factors.get(domain, 1.0))
         wanted[domain] = min(count, math.ceil(round(count * share, 6)))
     total = sum(wanted.values())
-    assert lines["quota"].sum() == min(total, max_rows), "to the last row"
+    assert lines["quota"].sum() == min(total, max_rows), "no row is lost"
     for line in lines.iter_rows(named=True):
         domain = line["domain"]
         assert line["available"] == rows[domain]
@@ -49,26 +49,28 @@ def test_the_budget(rows: dict, shares: dict, factors: dict, max_rows: int) -> N
             assert str(max_rows) in line["reason"]
 
 
-def test_thresholds_are_eased_by_the_factor_where_they_are_named() -> None:
-    available, told = pl.DataFrame({"domain": ["chat", "math"], "rows": [10, 10]}), {"math": (2.0, "it lags")}
+def test_a_factor_eases_the_named_thresholds() -> None:
+    available = pl.DataFrame({"domain": ["chat", "math"], "rows": [10, 10]})
+    reasons = {"math": (2.0, "it lags")}
     recipe = Foundation()
-    lines = budget(available, recipe, told)
+    lines = budget(available, recipe, reasons)
     assert lines["eased"].to_list() == ["{}", '{"low_quality": 0.75}']
-    rules = relaxed(recipe.rules, lines)
+    rules = relax_rules(recipe.rules, lines)
     assert rules.domains == {"math": {"low_quality": 0.75}}
     row = {"row_id": ["a", "b"], "domain": ["math", "chat"], "source": "s", "quality": 1.0}
     assert first_failure(pl.DataFrame(row), [BY_NAME["low_quality"].rule(rules)])["row_id"].to_list() == ["b"]
-    assert relaxed(recipe.rules, budget(available, recipe)) == recipe.rules
+    assert relax_rules(recipe.rules, budget(available, recipe)) == recipe.rules
 
 
 def test_upper_bounds_are_multiplied_and_rules_that_are_off_stay_off() -> None:
-    available, told = pl.DataFrame({"domain": ["math"], "rows": [10]}), {"math": (2.0, "it lags")}
+    available = pl.DataFrame({"domain": ["math"], "rows": [10]})
+    reasons = {"math": (2.0, "it lags")}
     changed = {
         "loop": {"ease": ["instruction_does_not_help", "low_quality"]},
         "rules": {"domains": {"math": {"low_quality": None}}},
     }
     assert (
-        budget(available, Foundation.model_validate(changed), told)["eased"].item()
+        budget(available, Foundation.model_validate(changed), reasons)["eased"].item()
         == '{"instruction_does_not_help": 2.0}'
     )
     with pytest.raises(ValueError, match="there is no rule nonsense"):

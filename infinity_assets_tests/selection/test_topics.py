@@ -20,8 +20,8 @@ def items(points: list, domain: str = "math") -> pl.DataFrame:
 
 @FEW
 @given(points=POINTS, per_topic=st.integers(1, 6), data=st.data())
-def test_items_get_topics(points: list, per_topic: int, data: st.DataObject) -> None:
-    """Every item with a vector has one; there are not too many; the larger has the lower number; the order of the items does not matter."""
+def test_every_item_with_a_vector_gets_a_topic(points: list, per_topic: int, data: st.DataObject) -> None:
+    """Topics are few, numbered by descending size, and independent of the order of items."""
     frame = items(points)
     labelled = topics.label_items(frame, per_topic)
     assert labelled["item_id"].to_list() == frame["item_id"].to_list()
@@ -34,37 +34,39 @@ def test_items_get_topics(points: list, per_topic: int, data: st.DataObject) -> 
     assert shuffled.equals(labelled)
 
 
-def test_clusters_are_found() -> None:
+def test_clustering_separates_distinct_groups() -> None:
     rng = np.random.default_rng(0)
     centres = np.eye(4, dtype=np.float32)[np.arange(400) % 4]
-    of = topics.clusters(pl.Series([f"{n:03}" for n in range(400)]), centres + rng.normal(0, 0.05, centres.shape), 12)
-    for cluster in set(of.tolist()):
-        assert len(set((np.arange(400) % 4)[of == cluster].tolist())) == 1
+    assigned = topics.cluster_items(
+        pl.Series([f"{n:03}" for n in range(400)]), centres + rng.normal(0, 0.05, centres.shape), 12
+    )
+    for cluster in set(assigned.tolist()):
+        assert len(set((np.arange(400) % 4)[assigned == cluster].tolist())) == 1
 
 
 @FEW
 @given(rows=POINTS, math=POINTS, code=POINTS)
-def test_the_nearest_item_of_the_domain(rows: list, math: list, code: list) -> None:
+def test_nearest_items_are_in_the_rows_domain(rows: list, math: list, code: list) -> None:
     labelled = topics.label_items(
         pl.concat([items(math), items(code, "code").with_columns(item_id="c" + pl.col("item_id"))]), 3
     )
     domains = ["math", "code", "chat"]
-    asked = (
+    queries = (
         items(rows)
         .with_columns(domain=pl.Series([domains[n % 3] for n in range(len(rows))]))
         .rename({"item_id": "row_id"})
     )
-    found = topics.nearest_items(asked, labelled, 1000)
-    assert found.schema == topics.PROXIMITY
-    assert found["row_id"].to_list() == asked["row_id"].to_list()
+    result = topics.nearest_items(queries, labelled, 1000)
+    assert result.schema == topics.PROXIMITY
+    assert result["row_id"].to_list() == queries["row_id"].to_list()
     known = labelled.drop_nulls("vector")
     unit = {
         item: (domain, np.array(v, float) / np.linalg.norm(v))
         for item, domain, v in known.select("item_id", "domain", "vector").iter_rows()
     }
     topic = dict(known.select("item_id", "topic").iter_rows())
-    for (_, item, name, cosine), point, domain in zip(found.iter_rows(), rows, asked["domain"], strict=True):
-        own = [v for whose, v in unit.values() if whose == domain]
+    for (_, item, name, cosine), point, domain in zip(result.iter_rows(), rows, queries["domain"], strict=True):
+        own = [v for item_domain, v in unit.values() if item_domain == domain]
         if point is None or not own:
             assert (item, name, cosine) == (None, None, None)
             continue
@@ -75,20 +77,20 @@ def test_the_nearest_item_of_the_domain(rows: list, math: list, code: list) -> N
         assert name == topic[item]
 
 
-def test_the_graph_finds_nearly_all() -> None:
+def test_the_graph_index_finds_nearly_all_nearest_items() -> None:
     rng = np.random.default_rng(0)
-    targets, asked = (
+    targets, queries = (
         pl.Series(rng.normal(size=(n, 16)).astype(np.float16), dtype=pl.Array(pl.Float16, 16)) for n in (2000, 300)
     )
     frame = pl.DataFrame({"item_id": [f"i{n}" for n in range(2000)], "domain": "math", "topic": "t", "vector": targets})
-    rows = pl.DataFrame({"row_id": [f"r{n}" for n in range(300)], "domain": "math", "vector": asked})
+    rows = pl.DataFrame({"row_id": [f"r{n}" for n in range(300)], "domain": "math", "vector": queries})
     exact, graph = (topics.nearest_items(rows, frame, bound) for bound in (5000, 10))
     assert (exact["item_id"] == graph["item_id"]).mean() > 0.95  # type: ignore[operator]
     same = exact.filter(exact["item_id"] == graph["item_id"]).join(graph, on="row_id")
     assert (same["proximity"] - same["proximity_right"]).abs().max() < 1e-4  # type: ignore[operator]
 
 
-def test_topics_are_described() -> None:
+def test_a_topic_is_described_by_its_words_and_benchmarks() -> None:
     frame = pl.DataFrame(
         [
             ("a", "gsm", "math", "How many apples are left in the basket?", "math 000"),
@@ -100,9 +102,9 @@ def test_topics_are_described() -> None:
         orient="row",
     )
     near = pl.DataFrame({"topic": ["math 000"], "rows": [7], "near": [4]})
-    told = topics.describe(frame, near)
-    assert told.select("topic", "items", "rows", "near").rows() == [("math 000", 2, 7, 4), ("math 001", 1, 0, 0)]
-    assert told["share"].to_list() == pytest.approx([2 / 3, 1 / 3])
-    assert "apples" in told["words"][0]
-    assert "triangle" in told["words"][1]
-    assert told["benchmarks"][0].to_list() == [{"benchmark": "gsm", "items": 2}]
+    described = topics.describe(frame, near)
+    assert described.select("topic", "items", "rows", "near").rows() == [("math 000", 2, 7, 4), ("math 001", 1, 0, 0)]
+    assert described["share"].to_list() == pytest.approx([2 / 3, 1 / 3])
+    assert "apples" in described["words"][0]
+    assert "triangle" in described["words"][1]
+    assert described["benchmarks"][0].to_list() == [{"benchmark": "gsm", "items": 2}]

@@ -1,4 +1,4 @@
-"""Settings reach a run from three places. A value that is written somewhere and not in force must be an error, never silence."""
+"""Settings come from three places. A value that is written in one of them and is not in force is an error."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_variable_over_file_over_default(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variable_overrides_the_file_and_the_file_the_default(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert Settings().chat.seeds == Seeds()
     file.write_text("chat: {seeds: {max_seeds: 7, min_labels: 9}}\nshards: 2\n")
     assert (Settings().chat.seeds.max_seeds, Settings().chat.seeds.min_labels, Settings().shards) == (7, 9, 2)
@@ -30,9 +30,7 @@ def test_variable_over_file_over_default(file: Path, monkeypatch: pytest.MonkeyP
     assert Settings(shards=3).shards == 3
 
 
-def test_without_a_named_file_the_one_in_the_working_directory_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_default_file_is_the_one_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("INFINITY_SETTINGS", raising=False)
     monkeypatch.chdir(tmp_path)
     assert Settings().shards == 4
@@ -43,16 +41,18 @@ def test_without_a_named_file_the_one_in_the_working_directory_counts(
 @pytest.mark.parametrize(
     "written",
     [
-        "chat: {seeds: {max_seed: 7}}", "chatt: {}", "shards: 0", "shards: 100", "chat: {rounds: 4}", "models: {judge: {backend: gpt}}",
-        "foundation: {keep_share: {poetry: 0.5}}", "decontamination: {report: {question: [nobody]}}", "chat: {seeds: {max_seeds: many}}",
-        "chat: {seeds: {max_seeds: -5}}", "foundation: {max_similarity: 7}", "decontamination: {ngram: 0}", "chat: 5", "chat: [", "- shards",
-        "models: {students: []}", "models: {students: [{name: a}, {name: a}]}",
-        "chat: {conversations: {turns: [4, 2]}}", "chat: {conversations: {turns: [0, 2]}}", "chat: {seeds: {ifd_range: [1, 0]}}",
-        "chat: {seeds: {ifd_range: [.nan, 1]}}", "chat: {seeds: {criteria: []}}", "chat: {seeds: {loss_sigma: .nan}}",
-        "chat: {evolution: {elimination: {min_similarity: 0.99}}}", "chat: {seeds: {criteria: [small_loss_drop]}}",
+        "chat: {seeds: {max_seed: 7}}", "chatt: {}", "shards: 0", "shards: 100", "chat: {rounds: 4}",
+        "models: {judge: {backend: gpt}}", "foundation: {keep_share: {poetry: 0.5}}",
+        "decontamination: {report: {question: [nobody]}}", "chat: {seeds: {max_seeds: many}}",
+        "chat: {seeds: {max_seeds: -5}}", "foundation: {max_similarity: 7}", "decontamination: {ngram: 0}", "chat: 5",
+        "chat: [", "- shards", "models: {students: []}", "models: {students: [{name: a}, {name: a}]}",
+        "chat: {conversations: {turns: [4, 2]}}", "chat: {conversations: {turns: [0, 2]}}",
+        "chat: {seeds: {ifd_range: [1, 0]}}", "chat: {seeds: {ifd_range: [.nan, 1]}}", "chat: {seeds: {criteria: []}}",
+        "chat: {seeds: {loss_sigma: .nan}}", "chat: {evolution: {elimination: {min_similarity: 0.99}}}",
+        "chat: {seeds: {criteria: [small_loss_drop]}}",
     ],
 )  # fmt: skip
-def test_what_cannot_be_meant_is_an_error(file: Path, written: str) -> None:
+def test_an_invalid_value_is_an_error_in_one_line(file: Path, written: str) -> None:
     file.write_text(written)
     with pytest.raises(InfinityError) as error:
         Settings()
@@ -60,7 +60,7 @@ def test_what_cannot_be_meant_is_an_error(file: Path, written: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "says"),
+    ("variable", "value", "message"),
     [
         ("INFINITY_SHARDSS", "3", "There is no setting INFINITY_SHARDSS"),
         ("INFINITY_CHAT__SEED", "3", "There is no setting `chat.seed`"),
@@ -68,17 +68,17 @@ def test_what_cannot_be_meant_is_an_error(file: Path, written: str) -> None:
         ("INFINITY_CHAT", "{", "cannot be read"),
     ],
 )
-def test_a_mistaken_variable_is_named(
-    file: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, says: str
+def test_a_misspelt_variable_is_named(
+    file: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, message: str
 ) -> None:
-    """A misspelt variable used to be passed over in silence."""
+    """A misspelt variable was once ignored."""
     monkeypatch.setenv(variable, value)
-    with pytest.raises(InfinityError, match=says):
+    with pytest.raises(InfinityError, match=message):
         Settings()
 
 
 def test_the_variables_of_folders_are_not_settings(file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """INFINITY_MODELS, a folder, was read as the section `models`: whoever set it could not start anything."""
+    """INFINITY_MODELS, a folder, was once read as the section `models`, so that nothing started with it."""
     for name in ("DATA", "MODELS"):
         monkeypatch.setenv(f"INFINITY_{name}", str(tmp_path / name))
     monkeypatch.setenv("INFINITY_MODELS__JUDGE__MODEL", "judge")
@@ -88,12 +88,12 @@ def test_the_variables_of_folders_are_not_settings(file: Path, monkeypatch: pyte
     assert models_dir() == tmp_path / "DATA" / "models"
 
 
-def test_settings_cannot_be_changed_under_a_run(file: Path) -> None:
+def test_settings_cannot_be_changed_during_a_run(file: Path) -> None:
     with pytest.raises(ValidationError):
         Settings().chat.seeds.max_seeds = 1
 
 
-def test_the_hash_follows_what_it_is_given_and_nothing_else(file: Path) -> None:
+def test_the_hash_depends_on_the_given_sections_alone(file: Path) -> None:
     before = Settings()
     file.write_text("chat: {evolution: {steps: 3}}")
     after = Settings()
@@ -103,7 +103,7 @@ def test_the_hash_follows_what_it_is_given_and_nothing_else(file: Path) -> None:
     assert settings_hash(before.foundation, before.chat.seeds) == settings_hash(after.foundation, after.chat.seeds)
 
 
-def test_no_two_lists_of_parts_share_a_hash() -> None:
+def test_different_lists_of_sections_have_different_hashes() -> None:
     lists = [
         (),
         ("a",),
@@ -121,25 +121,25 @@ def test_no_two_lists_of_parts_share_a_hash() -> None:
     assert len({settings_hash(*parts) for parts in lists}) == len(lists)
 
 
-def test_identity_is_what_decides_an_answer() -> None:
+def test_the_identity_holds_the_attributes_that_decide_an_answer() -> None:
     models = Settings().models
     judge = models.judge.model_copy(update={"concurrency": 99, "engine": {"tensor_parallel_size": 2}})
     assert judge.identity == models.judge.identity != judge.model_copy(update={"revision": "v2"}).identity
     assert models.embedder.identity != models.embedder.model_copy(update={"max_tokens": 64}).identity
 
 
-def test_a_named_file_that_is_not_there_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It used to be passed over, and the run went on with the defaults."""
+def test_a_missing_settings_file_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing file was once ignored, and the run went on with the defaults."""
     monkeypatch.setenv("INFINITY_SETTINGS", str(tmp_path / "missing.yaml"))
     with pytest.raises(InfinityError, match=r"missing\.yaml"):
         Settings()
 
 
-def test_the_synthesizer_is_the_generator_unless_it_is_named(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_synthesizer_defaults_to_the_generator(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INFINITY_MODELS__GENERATOR__MODEL", "generator")
-    assert Settings().models.of_texts == Settings().models.generator
+    assert Settings().models.effective_synthesizer == Settings().models.generator
     monkeypatch.setenv("INFINITY_MODELS__SYNTHESIZER__MODEL", "tuned")
-    assert Settings().models.of_texts.model == "tuned"
+    assert Settings().models.effective_synthesizer.model == "tuned"
     assert Settings().models.generator.model == "generator"
 
 

@@ -1,6 +1,6 @@
-"""Labelled answers per class, and which of several is kept.
+"""The classes of degenerate answers on labelled cases, and the choice of the best answer.
 
-`python -m infinity_assets_tests.synthesis.test_answers` writes the table of docs/answers.md again.
+`python -m infinity_assets_tests.synthesis.test_answers` updates the table of docs/answers.md.
 """
 
 import re
@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infinity_assets.settings.foundation import Limits
-from infinity_assets.synthesis.answers import REASONS, choose, failures
+from infinity_assets.synthesis.answers import REASONS, choose, find_degenerate
 from infinity_assets.synthesis.execution import execute
 from infinity_assets_tests.properties import examples
 
@@ -25,14 +25,14 @@ FLOOR, LEAST, CHINESE = 0.9, 15, 1 / 3
 
 
 def lines(*answers: dict) -> pl.DataFrame:
-    """Answers that ended by themselves, unless told otherwise."""
-    filled = [{"row_id": str(number), "finish_reason": "stop", **answer} for number, answer in enumerate(answers)]
-    return pl.DataFrame(filled, schema=SCHEMA)
+    """Return answers, by default with the finish reason `stop`."""
+    complete = [{"row_id": str(number), "finish_reason": "stop", **answer} for number, answer in enumerate(answers)]
+    return pl.DataFrame(complete, schema=SCHEMA)
 
 
 @cache
 def cases() -> pl.DataFrame:
-    """All cases: the class whose file they are in, whether they are of it, and the class that they were told to be of."""
+    """Return all cases: class of their file, whether they are `wanted` in it, and the `reason` found."""
     listed = [
         (reason, wanted, {"text": None if case["answer"] is None else str(case["answer"]), **case})
         for reason in REASONS
@@ -44,17 +44,17 @@ def cases() -> pl.DataFrame:
     ).with_columns(
         pl.Series("file", [reason for reason, *_ in listed]), pl.Series("wanted", [wanted for _, wanted, _ in listed])
     )
-    told = failures(frame)
-    run = execute(frame.join(told, on="row_id", how="anti"), Limits(seconds=1))
-    wrong = failures(frame.join(run.filter(pl.col("said").is_not_null()), on="row_id"))
+    degenerate = find_degenerate(frame)
+    run = execute(frame.join(degenerate, on="row_id", how="anti"), Limits(seconds=1))
+    wrong = find_degenerate(frame.join(run.filter(pl.col("said").is_not_null()), on="row_id"))
     frame = frame.join(
-        pl.concat([told, wrong]).unique("row_id", keep="first"), on="row_id", how="left", maintain_order="left"
+        pl.concat([degenerate, wrong]).unique("row_id", keep="first"), on="row_id", how="left", maintain_order="left"
     )
     return frame.with_columns(label=pl.when("wanted").then("file"))
 
 
 def table() -> str:
-    """Cases, precision and recall per class. A case of any file counts against a class that it is wrongly told to be of."""
+    """Return cases, precision and recall per class. A case of any file can be a false positive of a class."""
     head = ["| class | degenerate | near misses | precision | recall |", "|---|---|---|---|---|"]
     for reason in REASONS:
         own, found = cases().filter(pl.col("label") == reason), cases().filter(pl.col("reason") == reason)
@@ -66,27 +66,27 @@ def table() -> str:
     return "\n".join(head)
 
 
-def told() -> dict[str, tuple[float, float]]:
-    """Precision and recall by class, as the page has them."""
+def page_figures() -> dict[str, tuple[float, float]]:
+    """Return precision and recall by class from the page."""
     found = re.findall(r"\| `(\w+)` \| \d+ \| \d+ \| ([\d.]+) \| ([\d.]+) \|", PAGE.read_text("utf-8"))
     return {reason: (float(precision), float(recall)) for reason, precision, recall in found}
 
 
 @pytest.mark.parametrize("reason", REASONS)
-def test_the_cases_are_enough(reason: str) -> None:
+def test_each_class_has_enough_cases(reason: str) -> None:
     own = cases().filter(pl.col("file") == reason)
     assert own.filter("wanted").height >= LEAST
     assert own.filter(~pl.col("wanted")).height >= LEAST
     assert own["request"].str.contains(r"\p{Han}").sum() >= (CHINESE - 0.05) * own.height
 
 
-def test_the_page_says_what_the_rules_do() -> None:
-    assert table() in PAGE.read_text("utf-8"), "write it again: python -m infinity_assets_tests.synthesis.test_answers"
+def test_the_page_has_the_current_table() -> None:
+    assert table() in PAGE.read_text("utf-8"), "update it: python -m infinity_assets_tests.synthesis.test_answers"
 
 
 @pytest.mark.parametrize("reason", REASONS)
-def test_precision_and_recall(reason: str) -> None:
-    assert min(told()[reason]) >= FLOOR
+def test_precision_and_recall_reach_the_floor(reason: str) -> None:
+    assert min(page_figures()[reason]) >= FLOOR
 
 
 DRAWN = st.lists(
@@ -102,11 +102,11 @@ DRAWN = st.lists(
     min_size=1,
     max_size=4,
 )
-"""Per instruction its answers: a text, the class that it is of, a score."""
+"""Answers per instruction: text, class, score."""
 
 
-def drawn(instructions: list) -> pl.DataFrame:
-    """What `choose` reads: equal texts are of one class and have one score."""
+def frame_of(instructions: list) -> pl.DataFrame:
+    """Return a frame for `choose`, in which equal texts have one class and one score."""
     rows, seen = [], {}
     for number, given_answers in enumerate(instructions):
         for index, (text, reason, score) in enumerate(given_answers):
@@ -131,7 +131,7 @@ def drawn(instructions: list) -> pl.DataFrame:
 @settings(max_examples=examples(60), deadline=None)
 @given(instructions=DRAWN, data=st.data())
 def test_the_best_is_kept_and_no_answer_is_lost(instructions: list, data: st.DataObject) -> None:
-    made = drawn(instructions)
+    made = frame_of(instructions)
     best, others = choose(made.sample(fraction=1, shuffle=True, seed=data.draw(st.integers(0, 99))))
     place = ["row_id", "index"]
     assert best["row_id"].to_list() == made["row_id"].unique().sort().to_list()
@@ -166,23 +166,22 @@ def test_the_best_is_kept_and_no_answer_is_lost(instructions: list, data: st.Dat
     words=st.lists(st.text("abcdefgh", min_size=4, max_size=6), min_size=2, max_size=8, unique=True),
     times=st.integers(1, 12),
 )
-def test_a_loop_is_what_says_little_often(words: list[str], times: int) -> None:
-    """Once is no loop, and more than four times always is one."""
-    found = failures(lines({"request": "Say something about the shop.", "text": ". ".join(words * times)}))[
+def test_a_text_repeated_more_than_four_times_is_a_loop(words: list[str], times: int) -> None:
+    found = find_degenerate(lines({"request": "Say something about the shop.", "text": ". ".join(words * times)}))[
         "reason"
     ].to_list()
     if times == 1 or times > 4:
         assert ("loop" in found) == (times > 4)
 
 
-def test_what_was_said_against_it_when_it_ran_is_the_last_reason() -> None:
+def test_a_failed_program_is_the_last_reason() -> None:
     answers = lines(
         {"request": "Add.", "text": "It is done."},
         {"request": "Add.", "text": ""},
         {"request": "Add.", "text": "It is done."},
     )
-    told = failures(answers.with_columns(said=pl.Series(["AssertionError", "AssertionError", None])))
-    assert told.select("row_id", "reason").rows() == [("0", "fails_its_tests"), ("1", "no_answer")]
+    degenerate = find_degenerate(answers.with_columns(said=pl.Series(["AssertionError", "AssertionError", None])))
+    assert degenerate.select("row_id", "reason").rows() == [("0", "fails_its_tests"), ("1", "no_answer")]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Role play with a scripted generator: what is added keeps the rules, what fails ends the conversation, and every row is accounted for."""
+"""Role play with a scripted generator: added turns pass the rules, a failure ends the conversation, no row is lost."""
 
 import json
 import math
@@ -15,8 +15,8 @@ from infinity_assets.inference.client import Inference
 from infinity_assets.inference.requests import GenerateRequest, Request, Response
 from infinity_assets.inference.responses.store import ResponseStore
 from infinity_assets.rows import schema
-from infinity_assets.rows.grammar import grammar_faults
-from infinity_assets.rows.ids import with_row_ids
+from infinity_assets.rows.grammar import find_grammar_faults
+from infinity_assets.rows.ids import add_row_ids
 from infinity_assets.selection.rules import first_failure
 from infinity_assets.settings import Settings
 from infinity_assets.settings.chat import Conversations
@@ -55,39 +55,41 @@ FAULTS: dict[str, tuple[str, dict]] = {
     "not_judged": ("carries_on", {"choice_logprobs": None}),
     "incoherent": ("carries_on", {"choice_logprobs": (math.log(0.1), math.log(0.9))}),
 }
-"""A reason, and what the model says that leads to it."""
+"""Faulty answers by reason: the prompt, and the fields of the response."""
 
 
 def rows(count: int, language: str = "en") -> pl.DataFrame:
-    """Rows with one turn each."""
+    """Return rows with one turn each."""
     turns = [
         [("user", "Why does the bread rise?"), ("assistant", f"Yeast number {n} makes gas of sugar.")]
         for n in range(count)
     ]
-    return with_row_ids(
+    return add_row_ids(
         pl.DataFrame({"messages": messages_of(*turns)}).with_columns(
-            source=pl.lit("synthetic:m"), file=pl.lit(None, pl.String), position=pl.lit(None, pl.Int64), licence=pl.lit("MIT"),
-            domain=pl.lit("chat"), language=pl.lit(language), kind=pl.lit("conversation"), parents=pl.lit(["p"]), operation=pl.lit("answer"),
+            source=pl.lit("synthetic:m"), file=pl.lit(None, pl.String), position=pl.lit(None, pl.Int64),
+            licence=pl.lit("MIT"),
+            domain=pl.lit("chat"), language=pl.lit(language), kind=pl.lit("conversation"), parents=pl.lit(["p"]),
+            operation=pl.lit("answer"),
             round=pl.lit(1, pl.Int32), cate_ability=pl.lit(["life skills"]), ability=pl.lit(["baking", "bread"]),
         )
     )  # fmt: skip
 
 
 def scripted(faults: dict[str, tuple[int, str]]):
-    """What the model says: the row's fault at its turn, else what is in order."""
+    """Return a function that answers with the row's fault at its turn, and otherwise without a fault."""
 
     def say(request: Request) -> Response:
         assert isinstance(request, GenerateRequest)
         prompt = request.prompt.partition(".")[0]
-        said = request.messages[-1]["content"]
+        last_turn = request.messages[-1]["content"]
         if prompt == "play_user":
-            turn = said.count("\nUser: ") + said.count("\n用户: ") + 1
+            turn = last_turn.count("\nUser: ") + last_turn.count("\n用户: ") + 1
             response = {"text": ASKS[turn], "finish_reason": "stop"}
         elif prompt == "answer":
             turn = sum(message["role"] == "user" for message in request.messages)
             response = {"text": SAYS[turn], "finish_reason": "stop"}
         else:
-            turn = next(number for number, asked in ASKS.items() if f"New message: {asked}" in said)
+            turn = next(number for number, asked in ASKS.items() if f"New message: {asked}" in last_turn)
             response = {
                 "text": "yes",
                 "finish_reason": "stop",
@@ -101,24 +103,24 @@ def scripted(faults: dict[str, tuple[int, str]]):
     return say
 
 
-def asked_of(engine: ScriptedEngine) -> list[GenerateRequest]:
+def requests_of(engine: ScriptedEngine) -> list[GenerateRequest]:
     return [request for request in engine.asked if isinstance(request, GenerateRequest)]
 
 
-def talked(frame: pl.DataFrame, faults: dict[str, tuple[int, str]], recipe: Conversations = ALL):
-    """What `talk` gives, what it tried, and the engine."""
+def talk_with_faults(frame: pl.DataFrame, faults: dict[str, tuple[int, str]], recipe: Conversations = ALL):
+    """Return the result of `talk`, the turns that it tried, and the engine."""
     engine = ScriptedEngine(scripted(faults))
     with tempfile.TemporaryDirectory() as folder:
         asking = Asking(Inference(ResponseStore(Path(folder)), engine.pool()), Settings(), "conversed")
-        drawn = frame.join(conversations.wanted(frame, recipe), on="row_id", maintain_order="left")
+        drawn = frame.join(conversations.draw_turns(frame, recipe), on="row_id", maintain_order="left")
         return *conversations.talk(drawn, recipe, asking), engine
 
 
 @pytest.mark.parametrize("turn", [2, 4])
-def test_a_turn_that_fails_ends_the_conversation_there(turn: int) -> None:
+def test_a_failed_turn_ends_its_conversation(turn: int) -> None:
     frame = rows(len(FAULTS) + 1)
     faulty = dict(zip(frame["row_id"], FAULTS, strict=False))
-    found, tried, _ = talked(
+    found, tried, _ = talk_with_faults(
         frame, {row: (turn, name) for row, name in faulty.items()}, Conversations(share=1.0, turns=(4, 4))
     )
     ends = {
@@ -133,14 +135,16 @@ def test_a_turn_that_fails_ends_the_conversation_there(turn: int) -> None:
     assert found.filter(pl.col("row_id").is_in(list(others)))["coherence"].to_list() == pytest.approx([0.6])
 
 
-def test_every_rule_is_tried_above() -> None:
+def test_every_rule_has_a_fault() -> None:
     own = {rule.reason for rule in (*conversations.user_rules(), *conversations.coherence_rules(ALL))}
     assert own <= set(FAULTS)
 
 
 @settings(max_examples=examples(15), deadline=None)
 @given(data=st.data(), count=st.integers(0, 8), share=st.sampled_from([0.0, 0.5, 1.0]))
-def test_every_row_and_every_conversation_is_out_or_decided_once(data: st.DataObject, count: int, share: float) -> None:
+def test_every_row_and_every_conversation_is_kept_or_decided_once(
+    data: st.DataObject, count: int, share: float
+) -> None:
     frame, recipe = rows(count), Conversations(share=share)
     faulty = data.draw(
         st.dictionaries(
@@ -148,15 +152,15 @@ def test_every_row_and_every_conversation_is_out_or_decided_once(data: st.DataOb
             st.tuples(st.integers(2, 4), st.sampled_from(list(FAULTS))),
         )
     )
-    found, _, _ = talked(frame, faulty, recipe)
+    found, _, _ = talk_with_faults(frame, faulty, recipe)
     result = conversations.settle(frame, found)
-    drawn = dict(conversations.wanted(frame, recipe).iter_rows())
+    drawn = dict(conversations.draw_turns(frame, recipe).iter_rows())
     dropped = result.decisions.filter(verdict="dropped")
     assert frame.height + result.created == result.kept.height + dropped.height
     assert sorted(result.decisions["row_id"]) == sorted(drawn)
     assert result.kept["row_id"].is_unique().all()
-    assert grammar_faults(result.kept).is_empty()
-    assert result.kept["row_id"].equals(with_row_ids(result.kept.select("messages"))["row_id"])
+    assert find_grammar_faults(result.kept).is_empty()
+    assert result.kept["row_id"].equals(add_row_ids(result.kept.select("messages"))["row_id"])
     parents = {child: parent for child, parent, _ in result.edges.iter_rows()}
     before = dict(frame.select("row_id", "messages").iter_rows())
     for line in result.kept.iter_rows(named=True):
@@ -186,10 +190,10 @@ def test_every_row_and_every_conversation_is_out_or_decided_once(data: st.DataOb
     )
 
 
-def test_a_conversation_that_is_there_already_is_a_copy_and_its_parent_stays() -> None:
+def test_a_conversation_equal_to_a_row_is_a_copy_and_its_parent_is_kept() -> None:
     frame = rows(1)
-    found, _, _ = talked(frame, {}, Conversations(share=1.0, turns=(2, 2)))
-    same = with_row_ids(frame.drop("row_id").with_columns(messages=found["messages"]))
+    found, _, _ = talk_with_faults(frame, {}, Conversations(share=1.0, turns=(2, 2)))
+    same = add_row_ids(frame.drop("row_id").with_columns(messages=found["messages"]))
     result = conversations.settle(pl.concat([frame, same]), found)
     assert sorted(result.kept["row_id"]) == sorted([*frame["row_id"], *same["row_id"]])
     assert result.created == 1
@@ -205,29 +209,29 @@ def test_a_conversation_that_is_there_already_is_a_copy_and_its_parent_stays() -
     assert result.edges.is_empty()
 
 
-def test_who_is_drawn_depends_on_the_row_alone() -> None:
+def test_the_draw_depends_on_the_row_alone() -> None:
     frame, recipe = rows(400), Conversations(share=0.4)
-    drawn = conversations.wanted(frame, recipe)
+    drawn = conversations.draw_turns(frame, recipe)
     assert 110 < drawn.height < 210
     assert set(drawn["wanted"]) == {2, 3, 4}
     some = frame.sample(200, shuffle=True, seed=1)
     assert (
-        conversations.wanted(some, recipe)
+        conversations.draw_turns(some, recipe)
         .sort("row_id")
         .equals(drawn.join(some, on="row_id", how="semi").sort("row_id"))
     )
-    assert conversations.wanted(frame, Conversations(share=0.0)).is_empty()
+    assert conversations.draw_turns(frame, Conversations(share=0.0)).is_empty()
 
 
 def test_each_turn_is_one_batch_and_sees_the_whole_history() -> None:
     frame = rows(5)
-    found, _, engine = talked(frame, {}, Conversations(share=1.0, turns=(3, 3)))
-    calls = Counter(request.prompt for request in asked_of(engine))
+    found, _, engine = talk_with_faults(frame, {}, Conversations(share=1.0, turns=(3, 3)))
+    calls = Counter(request.prompt for request in requests_of(engine))
     assert calls == {"play_user.en": 10, "answer": 10, "carries_on.en": 10}
-    order = [request.prompt for request in asked_of(engine)]
+    order = [request.prompt for request in requests_of(engine)]
     assert [order[place] for place in range(0, len(order), 5)] == ["play_user.en", "answer", "carries_on.en"] * 2
     lines = dict(found.select("row_id", "messages").iter_rows())
-    for request in asked_of(engine):
+    for request in requests_of(engine):
         if request.prompt == "answer":
             assert list(request.messages) == lines[request.row_id][: len(request.messages)]
         if request.prompt == "play_user.en":
@@ -237,8 +241,10 @@ def test_each_turn_is_one_batch_and_sees_the_whole_history() -> None:
 
 def test_the_user_of_a_chinese_row_is_played_in_chinese() -> None:
     frame = rows(1, "zh")
-    _, _, engine = talked(frame, {frame["row_id"].item(): (1, "closing")}, Conversations(share=1.0, turns=(2, 2)))
-    (request,) = asked_of(engine)[:1]
+    _, _, engine = talk_with_faults(
+        frame, {frame["row_id"].item(): (1, "closing")}, Conversations(share=1.0, turns=(2, 2))
+    )
+    (request,) = requests_of(engine)[:1]
     assert request.prompt == "play_user.zh"
     assert "用户: Why does the bread rise?\n助手: Yeast" in request.messages[-1]["content"]
     assert "生活技能" in request.messages[-1]["content"]
@@ -261,7 +267,7 @@ def test_the_user_of_a_chinese_row_is_played_in_chinese() -> None:
         ("Bread keeps for three days in a box.", "asks_nothing"),
     ],
 )
-def test_messages_and_what_they_are(text: str, reason: str | None) -> None:
+def test_user_messages_fail_the_right_rule(text: str, reason: str | None) -> None:
     chinese = any("\u4e00" <= letter <= "\u9fff" for letter in text)
     line = {
         "row_id": "r",

@@ -1,4 +1,4 @@
-"""Scores by pair, the weak rule, weaknesses in words, and the table of abilities: as properties of frames, without a model."""
+"""Grades of pairs, weak rows, deficiencies and the table of abilities, tested on frames without a model."""
 
 import re
 
@@ -15,15 +15,15 @@ from infinity_assets.synthesis.diagnosis import (
     DEFICIENCY,
     EXAM,
     UNLABELLED,
-    by_ability,
-    exam,
-    held_out,
-    in_words,
-    means,
-    questions,
-    weak,
-    weakest,
-    wide,
+    average_grades,
+    build_questions,
+    clean_deficiencies,
+    compare_exams,
+    draw_held_out,
+    mark_weak,
+    select_weakest_answers,
+    spread_students,
+    summarize_abilities,
 )
 from infinity_assets_tests.frames import conversations
 from infinity_assets_tests.properties import examples
@@ -32,7 +32,8 @@ FEW = settings(max_examples=examples(60), deadline=None)
 GRADE = st.none() | st.floats(1, 5)
 SCORES = st.dictionaries(st.sampled_from("abcd"), st.lists(GRADE, min_size=1, max_size=3), max_size=4)
 SCHEMA = {
-    "row_id": pl.String, "student": pl.String, "answer": pl.String, "score": pl.Float64, "reference_score": pl.Float64, "error": pl.String,
+    "row_id": pl.String, "student": pl.String, "answer": pl.String, "score": pl.Float64, "reference_score": pl.Float64,
+    "error": pl.String,
 }  # fmt: skip
 PAIRS = pl.DataFrame(
     {
@@ -46,8 +47,8 @@ PAIRS = pl.DataFrame(
 
 
 @pytest.mark.parametrize("swap", [True, False])
-def test_both_texts_are_graded_in_every_order(swap: bool) -> None:
-    asked = questions(PAIRS, swap)
+def test_both_texts_are_graded_in_each_order(swap: bool) -> None:
+    asked = build_questions(PAIRS, swap)
     assert asked["row_id"].to_list() == ["a"] * (4 if swap else 2) + ["b"] * (4 if swap else 2)
     graded = [line["one"] if line["which"] == "A" else line["other"] for line in asked.iter_rows(named=True)]
     for row in "ab":
@@ -55,28 +56,28 @@ def test_both_texts_are_graded_in_every_order(swap: bool) -> None:
         assert mine.count(f"ans {row}") == mine.count(f"ref {row}") == (2 if swap else 1)
     shown = asked.select("row_id", "one", "other").rows()
     assert all(one == other for one, other in zip(shown[::2], shown[1::2], strict=True)), (
-        "neighbours differ in the last word alone"
+        "adjacent questions only differ in their last word"
     )
 
 
 @FEW
 @given(grades=st.lists(GRADE, min_size=4, max_size=4), swap=st.booleans(), data=st.data())
-def test_the_mean_of_both_orders_counts_and_a_missing_grade_means_none(
-    grades: list, swap: bool, data: st.DataObject
-) -> None:
-    asked = questions(PAIRS.head(1), swap)
+def test_grades_are_averaged_and_a_missing_grade_gives_null(grades: list, swap: bool, data: st.DataObject) -> None:
+    asked = build_questions(PAIRS.head(1), swap)
     given = [
         (line["index"], line["one"] if line["which"] == "A" else line["other"]) for line in asked.iter_rows(named=True)
     ]
     lines = [("b", index, grades[index], None if grades[index] is not None else f"why {index}") for index, _ in given]
     schema = {"row_id": pl.String, "index": pl.Int64, "score": pl.Float64, "error": pl.String}
-    found = means(pl.DataFrame(data.draw(st.permutations(lines)), schema=schema, orient="row")).row(0, named=True)
+    found = average_grades(pl.DataFrame(data.draw(st.permutations(lines)), schema=schema, orient="row")).row(
+        0, named=True
+    )
     for column, text in (("score", "ans b"), ("reference_score", "ref b")):
-        of_it = [grades[index] for index, said in given if said == text]
+        of_it = [grades[index] for index, graded in given if graded == text]
         assert found[column] == (None if None in of_it else pytest.approx(sum(of_it) / len(of_it)))
     assert (found["error"] is None) == (found["score"] is not None and found["reference_score"] is not None)
     if found["score"] is None:
-        assert found["error"] in [f"why {index}" for index, said in given if said == "ans b"]
+        assert found["error"] in [f"why {index}" for index, graded in given if graded == "ans b"]
     if swap and None not in grades:
         assert found["shift"] == pytest.approx((abs(grades[0] - grades[3]) + abs(grades[1] - grades[2])) / 2)
     elif not swap:
@@ -85,7 +86,7 @@ def test_the_mean_of_both_orders_counts_and_a_missing_grade_means_none(
 
 @FEW
 @given(scores=SCORES, below=st.floats(1, 5), data=st.data())
-def test_a_row_is_weak_if_every_student_failed_it_and_unknown_if_one_was_not_scored(
+def test_a_row_is_weak_if_every_student_failed_and_null_if_a_score_is_missing(
     scores: dict, below: float, data: st.DataObject
 ) -> None:
     lines = [
@@ -93,7 +94,7 @@ def test_a_row_is_weak_if_every_student_failed_it_and_unknown_if_one_was_not_sco
         for row, given in scores.items()
         for n, score in enumerate(given)
     ]
-    found = weak(pl.DataFrame(data.draw(st.permutations(lines)), schema=SCHEMA, orient="row"), below)
+    found = mark_weak(pl.DataFrame(data.draw(st.permutations(lines)), schema=SCHEMA, orient="row"), below)
     assert found["row_id"].to_list() == sorted(scores)
     for row, students, is_weak in found.iter_rows():
         assert [student["score"] for student in students] == scores[row]
@@ -102,7 +103,7 @@ def test_a_row_is_weak_if_every_student_failed_it_and_unknown_if_one_was_not_sco
 
 
 def diagnosed(*rows: dict) -> pl.DataFrame:
-    """Rows as `diagnosed` has them, numbered from 0, from what is said of them: scores of the students (score, reference, answer)."""
+    """Return rows of `diagnosed`, numbered from 0. `students` holds (score, reference score, answer) per student."""
     lines = [
         {
             "row_id": f"r{number}",
@@ -128,7 +129,7 @@ def diagnosed(*rows: dict) -> pl.DataFrame:
     )
 
 
-def test_the_weakest_answer_that_says_something_is_looked_at() -> None:
+def test_the_weakest_answer_with_a_text_is_selected() -> None:
     rows = diagnosed(
         {"students": [(2.0, 4.0, "two"), (1.5, 4.0, "lower")], "weak": True},
         {"students": [(2.0, 4.0, "something"), (1.0, None, "")], "weak": True},
@@ -136,13 +137,13 @@ def test_the_weakest_answer_that_says_something_is_looked_at() -> None:
         {"students": [(1.0, 4.0, "bad"), (4.0, 4.0, "good")], "weak": False},
         {"students": [(1.0, 4.0, "bad"), (None, 4.0, "unknown")], "weak": None},
     )
-    assert weakest(rows).select("row_id", "request", "reference", "answer").rows() == [
+    assert select_weakest_answers(rows).select("row_id", "request", "reference", "answer").rows() == [
         ("r0", "q0", "reference 0", "lower"),
         ("r1", "q1", "reference 1", "something"),
     ]
 
 
-SAID = [
+DESCRIPTIONS = [
     ("It has no greeting.", "stop", "It has no greeting."),
     ("What it lacks: a polite tone", "stop", "a polite tone"),
     ("**What it lacks:**\n- A polite tone.\n\nRequest: another", "stop", "A polite tone."),
@@ -164,38 +165,39 @@ SAID = [
 ]
 
 
-@pytest.mark.parametrize(("text", "finish", "kept"), SAID)
-def test_what_is_said_of_an_answer_is_cleaned_up(text: str | None, finish: str | None, kept: str | None) -> None:
-    said = pl.DataFrame(
+@pytest.mark.parametrize(("text", "finish", "kept"), DESCRIPTIONS)
+def test_a_description_is_cleaned(text: str | None, finish: str | None, kept: str | None) -> None:
+    described = pl.DataFrame(
         {
-            "row_id": "r", "request": "Where is it?", "reference": "Well, the capital of Norway is Oslo.", "answer": "It is Bergen, I think.",
+            "row_id": "r", "request": "Where is it?", "reference": "Well, the capital of Norway is Oslo.",
+            "answer": "It is Bergen, I think.",
             "text": text, "finish_reason": finish,
         },
         schema_overrides={"text": pl.String, "finish_reason": pl.String},
     )  # fmt: skip
     if text == "It is Bergen.":
-        said = said.with_columns(answer=pl.lit("It is Bergen"))
-    assert in_words(said).rows() == [("r", kept)]
+        described = described.with_columns(answer=pl.lit("It is Bergen"))
+    assert clean_deficiencies(described).rows() == [("r", kept)]
 
 
 @pytest.mark.parametrize("language", prompts.LANGUAGES)
-def test_the_examples_of_the_prompt_are_kept_as_they_are(language: prompts.Language) -> None:
+def test_the_examples_of_the_prompt_are_unchanged(language: prompts.Language) -> None:
     prompt = prompts.load(DEFICIENCY, language)
-    shown = [re.split("\n.*?[:：]", turn.filled({})) for turn in prompt.turns if turn.role == "user"][:-1]
+    shown = [re.split("\n.*?[:：]", turn.fill({})) for turn in prompt.turns if turn.role == "user"][:-1]
     assert len(shown) == len(prompt.examples) >= 2
     lines = [
         (str(n), *texts[:3], text, "stop") for n, (texts, text) in enumerate(zip(shown, prompt.examples, strict=True))
     ]
-    said = pl.DataFrame(
+    described = pl.DataFrame(
         lines, schema=["row_id", "request", "reference", "answer", "text", "finish_reason"], orient="row"
     )
-    assert in_words(said)["deficiency"].to_list() == list(prompt.examples)
+    assert clean_deficiencies(described)["deficiency"].to_list() == list(prompt.examples)
 
 
 @FEW
 @given(text=st.text(st.sampled_from('ab. !。\n-*:"')), finish=st.sampled_from(["stop", "length"]))
-def test_a_deficiency_is_part_of_what_was_said_in_one_line_and_at_most_two_sentences(text: str, finish: str) -> None:
-    said = pl.DataFrame(
+def test_a_deficiency_is_at_most_two_sentences_of_one_line_of_the_description(text: str, finish: str) -> None:
+    described = pl.DataFrame(
         {
             "row_id": ["r"],
             "request": ["?"],
@@ -205,7 +207,7 @@ def test_a_deficiency_is_part_of_what_was_said_in_one_line_and_at_most_two_sente
             "finish_reason": [finish],
         }
     )
-    (kept,) = in_words(said)["deficiency"]
+    (kept,) = clean_deficiencies(described)["deficiency"]
     if kept is not None:
         assert kept
         assert kept in text.replace("**", "")
@@ -236,47 +238,47 @@ def test_a_row_counts_in_each_of_its_abilities_and_once_in_all(
     frame = diagnosed(*rows)
     held = [f"r{n}" for n, row in enumerate(rows) if row["weak"] and data.draw(st.booleans())]
     exams = pl.DataFrame([(row, 2.0, data.draw(st.floats(0, 4))) for row in held], schema=EXAM, orient="row")
-    table = by_ability(frame, exams, ("s0", "s1"), number=2, last=last, min_gain=min_gain)
+    table = summarize_abilities(frame, exams, ("s0", "s1"), number=2, last=last, min_gain=min_gain)
     assert table.schema == ABILITIES
     assert table["ability"][0] == ALL
     assert table["ability"].is_unique().all()
-    of: dict[str, list[dict]] = {ALL: rows}
+    by_name: dict[str, list[dict]] = {ALL: rows}
     for row in rows:
         for ability in dict.fromkeys(row["cate_ability"] or [UNLABELLED]):
-            of.setdefault(ability, []).append(row)
+            by_name.setdefault(ability, []).append(row)
     stops = held != [] and 2.0 - exams["after"].mean() < min_gain  # pyright: ignore[reportOperatorIssue]
-    assert set(table["ability"]) == set(of)
+    assert set(table["ability"]) == set(by_name)
     for line in table.iter_rows(named=True):
-        mine = of[line["ability"]]
+        mine = by_name[line["ability"]]
         assert line["rows"] == len(mine)
         assert line["weak"] == sum(row["weak"] is True for row in mine)
         assert line["deficiencies"] == sum(row["deficiency"] is not None for row in mine)
         assert line["seeds"] == (0 if last or stops else line["weak"])
         assert line["stop"] is (stops and line["ability"] == ALL)
-        for place, told in enumerate(line["student_scores"]):
+        for place, mean in enumerate(line["student_scores"]):
             known = [row["students"][place][0] for row in mine if row["students"][place][0] is not None]
-            assert told == {"student": f"s{place}", "score": pytest.approx(sum(known) / len(known)) if known else None}
+            assert mean == {"student": f"s{place}", "score": pytest.approx(sum(known) / len(known)) if known else None}
         if line["gap_after"] is not None:
             assert line["gain"] == pytest.approx(line["gap_before"] - line["gap_after"])
 
 
-def test_a_table_of_no_rows_has_its_line_and_says_whether_to_stop() -> None:
-    table = by_ability(diagnosed(), pl.DataFrame(schema=EXAM), ("s0",), number=1, last=False, min_gain=9.0)
+def test_an_empty_table_has_the_line_of_all_rows() -> None:
+    table = summarize_abilities(diagnosed(), pl.DataFrame(schema=EXAM), ("s0",), number=1, last=False, min_gain=9.0)
     assert table.select("round", "ability", "rows", "weak", "gap", "seeds", "stop").rows() == [
         (1, ALL, 0, 0, None, 0, False)
     ]
 
 
-def test_the_gap_is_of_the_reference_beside_the_students_or_of_the_answer_alone() -> None:
+def test_the_gap_uses_the_reference_score_of_the_pair_or_else_the_answer_score() -> None:
     rows = diagnosed(
         {"students": [(2.0, 5.0, "a"), (3.0, 4.0, "b")], "answer_score": 1.0, "cate_ability": ["law"]},
         {"students": [(1.0, None, ""), (1.0, None, "")], "answer_score": 3.0, "cate_ability": ["math"]},
     )
-    table = by_ability(rows, pl.DataFrame(schema=EXAM), ("s0", "s1"), number=1, last=True, min_gain=0.0)
+    table = summarize_abilities(rows, pl.DataFrame(schema=EXAM), ("s0", "s1"), number=1, last=True, min_gain=0.0)
     gaps = dict(table.select("ability", "gap").iter_rows())
     assert gaps == {ALL: pytest.approx(2.0), "law": pytest.approx(2.0), "math": pytest.approx(2.0)}
-    assert wide(table).columns[5:7] == ["student s0", "student s1"]
-    assert wide(table)["student s0"].to_list() == [1.5, 2.0, 1.0]
+    assert spread_students(table).columns[5:7] == ["student s0", "student s1"]
+    assert spread_students(table)["student s0"].to_list() == [1.5, 2.0, 1.0]
 
 
 @FEW
@@ -289,7 +291,7 @@ def test_an_exam_compares_a_student_with_itself_on_the_same_rows(before: list, d
     schema = {"row_id": pl.String, "score": pl.Float64, "reference_score": pl.Float64}
     found = {
         row: (one, other)
-        for row, one, other in exam(rows, pl.DataFrame(after, schema=schema, orient="row"), "s1").iter_rows()
+        for row, one, other in compare_exams(rows, pl.DataFrame(after, schema=schema, orient="row"), "s1").iter_rows()
     }
     for (row, score, reference), (own, beside, alone) in zip(after, before, strict=True):
         one, other = beside if beside is not None else alone, reference if reference is not None else alone
@@ -299,10 +301,10 @@ def test_an_exam_compares_a_student_with_itself_on_the_same_rows(before: list, d
             assert found[row] == (pytest.approx(one - own), pytest.approx(other - score))
 
 
-def test_who_is_held_out_depends_on_the_row_alone() -> None:
+def test_held_out_rows_depend_on_the_row_alone() -> None:
     rows = pl.DataFrame({"row_id": [f"{n:032x}" for n in range(600)], "weak": [True, False, None] * 200})
-    held = held_out(rows, 0.3)
+    held = draw_held_out(rows, 0.3)
     assert held["weak"].all()
     assert 35 < held.height < 85
-    assert set(held_out(rows.sample(fraction=0.5, seed=1, shuffle=True), 0.3)["row_id"]) <= set(held["row_id"])
-    assert set(held["row_id"]) <= set(held_out(rows, 0.5)["row_id"])
+    assert set(draw_held_out(rows.sample(fraction=0.5, seed=1, shuffle=True), 0.3)["row_id"]) <= set(held["row_id"])
+    assert set(held["row_id"]) <= set(draw_held_out(rows, 0.5)["row_id"])

@@ -1,4 +1,4 @@
-"""Which programs are made of an answer, and what becomes of them in the real sandbox."""
+"""Programs built from answers, and their verdicts in the real sandbox."""
 
 import polars as pl
 import pytest
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from infinity_assets import sandbox
 from infinity_assets.settings.foundation import Limits
 from infinity_assets.synthesis import execution
-from infinity_assets.synthesis.execution import execute, program_of
+from infinity_assets.synthesis.execution import build_program, execute
 from infinity_assets_tests.properties import examples
 
 DOUBLE = "def double(x):\n    return 2 * x"
@@ -21,7 +21,7 @@ def block(code: str, tag: str = "python") -> str:
 
 
 CASES = [
-    # request, answer, tests, verdict (null: there is nothing to run)
+    # request, answer, tests, verdict (`None`: there is nothing to run)
     ("Double it.", block(DOUBLE), None, None),
     ("Double it: double(n) returns 4.", block(DOUBLE), None, None),
     ("Double it: triple(2) -> 6", block(DOUBLE), None, None),
@@ -51,8 +51,10 @@ CASES = [
     ("Double it.\nInput: 3, 4\nOutput: 7", block(DOUBLE), None, None),
     ("Double it.\n>>> double(3)\n6", block(DOUBLE), None, "passed"),
     ("Double it.\n>>> n = 3\n>>> double(n)\n7", block(DOUBLE), None, "failed"),
-    ("Double it.\n>>> double({'a'})\nTraceback (most recent call last):\n...\nTypeError: no", block(DOUBLE), None, "passed"),
-    ("Double it.\n>>> double(2)\nTraceback (most recent call last):\n...\nTypeError: no", block(DOUBLE), None, "failed"),
+    ("Double it.\n>>> double({'a'})\nTraceback (most recent call last):\n...\nTypeError: no", block(DOUBLE), None,
+     "passed"),
+    ("Double it.\n>>> double(2)\nTraceback (most recent call last):\n...\nTypeError: no", block(DOUBLE), None,
+     "failed"),
     ("Double it.\n>>> print(double('a'))\naa", block(DOUBLE), None, "passed"),
     ("Double it.\nassert double(2) == 4", block(DOUBLE), None, "passed"),
     ("Double it.\nassert double(2) == 5", block(DOUBLE), None, "failed"),
@@ -62,7 +64,8 @@ CASES = [
     ("Double it.", block(f"{DOUBLE}\n\nprint(double(2))  # 5"), None, "failed"),
     ("Double it.", block(f"{DOUBLE}\n\ndef test_it():\n    assert double(2) == 5"), None, "failed"),
     ("Double it.", block(f"{DOUBLE}\n\n{MAIN}") + "double(2) -> 4", None, None),
-    ("Double it.", block(f"{DOUBLE}\n\nif __name__ == '__main__':\n    raise OSError\n") + "double(2) -> 4", None, "passed"),
+    ("Double it.", block(f"{DOUBLE}\n\nif __name__ == '__main__':\n    raise OSError\n") + "double(2) -> 4", None,
+     "passed"),
     ("Double it.", block(f"{DOUBLE}\n\nif __name__ == '__main__':\n    assert double(1) == 1\n"), None, "failed"),
     ("Double it.", block("def double(x):\n    return 2 *") + "double(2) -> 4", None, "failed"),
     ("Double it.", block(DOUBLE), "assert double(2) == 4", "passed"),
@@ -75,26 +78,27 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def verdicts() -> dict[int, tuple[str | None, str | None]]:
-    """Of every case that had something to run: what became of it, and what was said."""
+    """Return status and reason of each case that was run."""
     listed = [(str(n), request, answer, tests) for n, (request, answer, tests, _) in enumerate(CASES)]
     found = execute(pl.DataFrame(listed, schema=["row_id", "request", "text", "tests"], orient="row"), QUICK)
     return {
-        int(row_id): (status, said) for row_id, status, said in found.select("row_id", "execution", "said").iter_rows()
+        int(row_id): (status, reason)
+        for row_id, status, reason in found.select("row_id", "execution", "said").iter_rows()
     }
 
 
 @pytest.mark.parametrize("number", range(len(CASES)))
-def test_verdicts(number: int, verdicts: dict) -> None:
+def test_each_case_has_its_verdict(number: int, verdicts: dict) -> None:
     expected = CASES[number][-1]
-    status, said = verdicts.get(number, (None, None))
-    assert status == expected, (CASES[number], said)
-    assert (said is None) == (status in (None, "passed"))
+    status, reason = verdicts.get(number, (None, None))
+    assert status == expected, (CASES[number], reason)
+    assert (reason is None) == (status in (None, "passed"))
 
 
 @settings(max_examples=examples(100), deadline=None)
 @given(request=st.text(max_size=200), answer=st.text(max_size=200), tests=st.none() | st.text(max_size=30))
-def test_any_text_can_be_looked_at(request: str, answer: str, tests: str | None) -> None:
-    program_of(request, answer, tests)
+def test_no_text_raises(request: str, answer: str, tests: str | None) -> None:
+    build_program(request, answer, tests)
 
 
 LITERALS = st.recursive(
@@ -118,13 +122,13 @@ LITERALS = st.recursive(
     says=st.sampled_from([" -> ", " returns ", " == ", "返回"]),
     end=st.sampled_from(["", ".", ", and so on", "。"]),
 )
-def test_an_example_with_any_literals_is_read_whole(value: object, says: str, end: str) -> None:
-    program = program_of(
+def test_an_example_with_any_literals_is_checked(value: object, says: str, end: str) -> None:
+    program = build_program(
         f"Give it back: same({value!r}){says}{value!r}{end}", block("def same(x):\n    return x"), None
     )
     assert program is not None
     exec(compile(program, "program", "exec"), {"__name__": "program"})
-    other = program_of(
+    other = build_program(
         f"Give it back: same({value!r}){says}{[value]!r}{end}", block("def same(x):\n    return x"), None
     )
     assert other is not None
@@ -132,7 +136,7 @@ def test_an_example_with_any_literals_is_read_whole(value: object, says: str, en
         exec(compile(other, "program", "exec"), {"__name__": "program"})
 
 
-def test_what_this_machine_cannot_confine_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_that_cannot_be_confined_has_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
     refusal = sandbox.Verdict("refused", f"{sandbox.NOT_RUN}no Landlock", 0.0)
     monkeypatch.setattr(execution.sandbox, "run", lambda programs, limits: [refusal for _ in programs])
     rows = pl.DataFrame(

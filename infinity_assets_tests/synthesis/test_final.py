@@ -1,4 +1,4 @@
-"""The final filter: every row is kept or dropped once, for the first rule that it fails, and whatever the order in which rows come."""
+"""The final filter keeps or drops every row once, for the first rule that it fails, in any order of the rows."""
 
 import json
 import random
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from infinity_assets.dedup.fingerprints import fingerprint
 from infinity_assets.rows import schema
-from infinity_assets.rows.ids import with_row_ids
+from infinity_assets.rows.ids import add_row_ids
 from infinity_assets.settings import Near
 from infinity_assets.settings.chat import Final
 from infinity_assets.synthesis import final
@@ -38,10 +38,10 @@ STRICT = Final(drop_quantile=0.0, min_answer_score=2.0)
 
 
 def prose(number: int, words: int = 60, changed: int = 0) -> str:
-    """A text of its own, of which some words in a row may be others."""
+    """Return a distinct text. Its first `changed` words are replaced."""
     drawn = random.Random(number)
-    said = [f"w{drawn.randrange(5000)}" for _ in range(words)]
-    return " ".join(["other"] * changed + said[changed:])
+    words_drawn = [f"w{drawn.randrange(5000)}" for _ in range(words)]
+    return " ".join(["other"] * changed + words_drawn[changed:])
 
 
 def row(number: int, changed: int = 0, **values: object) -> dict:
@@ -49,8 +49,8 @@ def row(number: int, changed: int = 0, **values: object) -> dict:
     return {"turns": turns, **values}
 
 
-def made(*lines: dict) -> pl.DataFrame:
-    """Rows of G, with ids."""
+def rows_of_g(*lines: dict) -> pl.DataFrame:
+    """Return rows of G with ids."""
     usual = {
         "licence": "MIT",
         "domain": "chat",
@@ -60,36 +60,39 @@ def made(*lines: dict) -> pl.DataFrame:
         "reward": None,
         "parents": ["p"],
     }
-    told = [{**usual, **{k: v for k, v in line.items() if k != "turns"}} for line in lines]
-    frame = pl.DataFrame(told, schema_overrides={"reward": pl.Float64, "answer_score": pl.Float64})
+    rows = [{**usual, **{k: v for k, v in line.items() if k != "turns"}} for line in lines]
+    frame = pl.DataFrame(rows, schema_overrides={"reward": pl.Float64, "answer_score": pl.Float64})
     frame = frame.with_columns(
-        messages=conversations(*(line["turns"] for line in lines)), source=pl.lit("synthetic:m"), file=pl.lit(None, pl.String),
+        messages=conversations(*(line["turns"] for line in lines)), source=pl.lit("synthetic:m"), file=pl.lit(None,
+        pl.String),
         position=pl.lit(None, pl.Int64), kind=pl.lit("conversation"), operation=pl.lit("answer"),
     )  # fmt: skip
-    return with_row_ids(frame).select(pl.col(name).cast(dtype) for name, dtype in COLUMNS.items())
+    return add_row_ids(frame).select(pl.col(name).cast(dtype) for name, dtype in COLUMNS.items())
 
 
-def kept(
+def filter_arrived(
     arrived: pl.DataFrame,
     recipe: Final = STRICT,
     hits: pl.DataFrame = HITS,
     seeds: Sequence = (),
     foundation: Sequence = (),
-) -> final.Filtered:
-    return final.keep(arrived, "Apache-2.0", hits, seeds, foundation, recipe, Near())
+) -> final.FilterResult:
+    return final.filter_rows(arrived, "Apache-2.0", hits, seeds, foundation, recipe, Near())
 
 
-def reasons(result: final.Filtered) -> dict[str, str]:
+def reasons(result: final.FilterResult) -> dict[str, str]:
     return dict(result.decisions.select("row_id", "reason").iter_rows())
 
 
-def test_each_rule_takes_its_row_in_order_and_says_the_numbers() -> None:
+def test_each_rule_drops_its_row_with_evidence() -> None:
     faults: list[dict[str, Any]] = [
-        {"item_id": "gsm#1"}, {"unsafe": True}, {"licence": "CC-BY-NC-4.0"}, {"answer_score": None}, {"answer_score": 1.0},
-        {"f": 0}, {"seed": 4}, {"f": 4}, {},
+        {"item_id": "gsm#1"}, {"unsafe": True}, {"licence": "CC-BY-NC-4.0"}, {"answer_score": None},
+        {"answer_score": 1.0}, {"f": 0}, {"seed": 4}, {"f": 4}, {},
     ]  # fmt: skip
-    names = ["contaminated", "unsafe", "licence_denied", "not_scored", "low_answer_score", "in_foundation", "near_duplicate_of_seed",
-             "near_duplicate_of_foundation", "passed_final_filter"]  # fmt: skip
+    names = [
+        "contaminated", "unsafe", "licence_denied", "not_scored", "low_answer_score", "in_foundation",
+        "near_duplicate_of_seed", "near_duplicate_of_foundation", "passed_final_filter",
+    ]  # fmt: skip
     lines, seeds, f = [], [], []
     for number, fault in enumerate(faults):
         line = row(number, **{k: v for k, v in fault.items() if k in ("licence", "answer_score")})
@@ -100,72 +103,72 @@ def test_each_rule_takes_its_row_in_order_and_says_the_numbers() -> None:
         f += [row(number, changed=int(fault["f"]))] if "f" in fault else []
         if "f" in fault and fault["f"] == 0:
             seeds.append(row(number, changed=3))
-    arrived = made(*lines)
+    arrived = rows_of_g(*lines)
     first = arrived["row_id"][0]
     hits = pl.DataFrame([{"row_id": first, "item_id": "gsm#1", "rule": "ngram", "share": 0.7, "span": "half as many"}])
     recipe = STRICT.model_copy(update={"denied_licences": ("CC-BY-NC-4.0",)})
-    result = kept(arrived, recipe, hits, [made(*seeds)], [made(*f)])
-    told = reasons(result)
-    assert [told[one] for one in arrived["row_id"]] == names
+    result = filter_arrived(arrived, recipe, hits, [rows_of_g(*seeds)], [rows_of_g(*f)])
+    by_row = reasons(result)
+    assert [by_row[one] for one in arrived["row_id"]] == names
     details = [json.loads(detail) for detail in result.decisions.sort("row_id")["detail"]]
     assert all(details)
     similar = {line["reason"]: json.loads(line["detail"]) for line in result.decisions.iter_rows(named=True)}
     assert float(similar["near_duplicate_of_seed"]["measure"]) >= 0.7
     assert similar["near_duplicate_of_seed"]["threshold"] == "0.7"
-    assert similar["near_duplicate_of_seed"]["evidence"] in set(made(*seeds)["row_id"])
-    assert set(kept(arrived, recipe.model_copy(update={"denied_terms": ("Apache-2.0",)})).decisions["reason"]) == {
-        "unsafe", "licence_denied", "terms_denied",
-    }  # fmt: skip
+    assert similar["near_duplicate_of_seed"]["evidence"] in set(rows_of_g(*seeds)["row_id"])
+    denied = recipe.model_copy(update={"denied_terms": ("Apache-2.0",)})
+    reasons_then = set(filter_arrived(arrived, denied).decisions["reason"])
+    assert reasons_then == {"unsafe", "licence_denied", "terms_denied"}
     assert set(names) - {"passed_final_filter"} <= set(final.REASONS)
 
 
-def test_the_better_of_two_near_duplicates_stays() -> None:
+def test_the_best_of_near_duplicates_is_kept() -> None:
     measures: dict[str, dict[str, Any]] = {"answer_score": {}, "reward": {"answer_score": 3.0}}
     for name, other in measures.items():
         values = [{**other, name: 2.5}, {**other, name: 4.5}, {**other, name: 3.5}]
-        arrived = made(
+        arrived = rows_of_g(
             *(row(1, place, **value) for place, value in enumerate(values)), row(2, 0, **{**other, name: 2.1})
         )
-        result = kept(arrived)
+        result = filter_arrived(arrived)
         assert set(result.kept["row_id"]) == {arrived["row_id"][1], arrived["row_id"][3]}, name
         lost = result.decisions.filter(reason="near_duplicate")
         assert {json.loads(detail)["duplicate_of"] for detail in lost["detail"]} == {arrived["row_id"][1]}
         assert result.pairs.filter("dropped").height == 2
 
 
-def test_the_same_words_in_another_case_are_a_near_duplicate_however_short() -> None:
-    arrived = made(
+def test_short_texts_that_differ_in_case_are_near_duplicates() -> None:
+    arrived = rows_of_g(
         {"turns": [("user", "Hi"), ("assistant", "Hello")]}, {"turns": [("user", "HI"), ("assistant", "hello")]}
     )
-    assert Counter(kept(arrived).decisions["reason"]) == {"near_duplicate": 1, "passed_final_filter": 1}
+    assert Counter(filter_arrived(arrived).decisions["reason"]) == {"near_duplicate": 1, "passed_final_filter": 1}
 
 
-def test_rows_that_are_held_against_do_not_eliminate_each_other() -> None:
-    """The second seed is nearly the first, and the row nearly the second alone."""
-    arrived = made(row(1, changed=0))
-    seeds = made(row(1, changed=16), row(1, changed=8))
-    assert reasons(kept(arrived, seeds=[seeds]))[arrived["row_id"].item()] == "near_duplicate_of_seed"
-    assert reasons(kept(arrived, seeds=[seeds[:1]]))[arrived["row_id"].item()] == "passed_final_filter"
+def test_near_duplicate_seeds_do_not_eliminate_each_other() -> None:
+    """The second seed is similar to the first seed and to the row, but these two are not similar."""
+    arrived = rows_of_g(row(1, changed=0))
+    seeds = rows_of_g(row(1, changed=16), row(1, changed=8))
+    assert reasons(filter_arrived(arrived, seeds=[seeds]))[arrived["row_id"].item()] == "near_duplicate_of_seed"
+    assert reasons(filter_arrived(arrived, seeds=[seeds[:1]]))[arrived["row_id"].item()] == "passed_final_filter"
 
 
-def test_a_row_that_two_rounds_wrote_has_the_parents_and_the_stricter_licence_of_both() -> None:
+def test_a_row_of_two_rounds_has_the_parents_and_the_stricter_licence_of_both() -> None:
     later = row(1, licence="CC-BY-NC-4.0", parents=["q"], round=2)
-    arrived = made(row(2), later, row(1, parents=["p"]))
-    result = kept(arrived)
+    arrived = rows_of_g(row(2), later, row(1, parents=["p"]))
+    result = filter_arrived(arrived)
     found = result.kept.filter(row_id=arrived["row_id"][1])
     assert found.select("round", "licence", "parents").rows() == [(1, "CC-BY-NC-4.0", ["p", "q"])]
     assert Counter(result.decisions["reason"]) == {"passed_final_filter": 2, "repeats_another": 1}
 
 
 @pytest.mark.parametrize("pairs", [3, 1 << 22])
-def test_the_nearest_is_the_nearest_of_all(pairs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_nearest_row_is_found_across_batches(pairs: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(final, "_PAIRS", pairs)
-    mine = made(*(row(n % 5, changed=n // 5) for n in range(20)))
-    others = made(*(row(n % 6, changed=3 + n // 6) for n in range(24)))
-    rule = final.whole_conversations(Near(), STRICT)
+    mine = rows_of_g(*(row(n % 5, changed=n // 5) for n in range(20)))
+    others = rows_of_g(*(row(n % 6, changed=3 + n // 6) for n in range(24)))
+    rule = final.whole_conversation_rule(Near(), STRICT)
     prints = final.Prints(mine, rule)
-    found = prints.nearest([others[start : start + 7] for start in range(0, 24, 7)])
-    assert found.equals(prints.nearest([others.sample(24, shuffle=True, seed=3)]))
+    found = prints.find_nearest([others[start : start + 7] for start in range(0, 24, 7)])
+    assert found.equals(prints.find_nearest([others.sample(24, shuffle=True, seed=3)]))
 
     def shingles(frame: pl.DataFrame) -> dict[str, set[int]]:
         return {
@@ -174,12 +177,12 @@ def test_the_nearest_is_the_nearest_of_all(pairs: int, monkeypatch: pytest.Monke
         }
 
     theirs = shingles(others)
-    told = {line[0]: line[1:] for line in found.iter_rows()}
+    nearest = {line[0]: line[1:] for line in found.iter_rows()}
     for one, own in shingles(mine).items():
         best = min(theirs, key=lambda other: (-round(len(own & theirs[other]) / len(own | theirs[other]), 6), other))
         similarity = len(own & theirs[best]) / len(own | theirs[best])
         if similarity >= 0.7:
-            assert told[one] == (best, pytest.approx(similarity, abs=1e-6), similarity == 1.0 and one == best)
+            assert nearest[one] == (best, pytest.approx(similarity, abs=1e-6), similarity == 1.0 and one == best)
 
 
 SCORES = st.lists(
@@ -196,20 +199,20 @@ SCORES = st.lists(
 
 @settings(max_examples=examples(25), deadline=None)
 @given(lines=SCORES, share=st.sampled_from([0.0, 0.05, 0.25, 0.5]), least=st.integers(1, 8), data=st.data())
-def test_the_lowest_of_each_group_go_and_everything_is_accounted_for(
+def test_the_lowest_of_each_group_are_dropped_and_every_row_is_decided(
     lines: list, share: float, least: int, data: st.DataObject
 ) -> None:
     recipe = Final(drop_quantile=share, min_group=least, min_answer_score=0.0)
-    arrived = made(
+    arrived = rows_of_g(
         *(
             row(n, domain=domain, language=tongue, answer_score=float(score), reward=reward)
             for n, (domain, tongue, score, reward) in enumerate(lines)
         )
     )
-    result = kept(arrived, recipe)
+    result = filter_arrived(arrived, recipe)
     assert result.decisions.height == arrived.height
     assert sorted(result.decisions.filter(verdict="chosen")["row_id"]) == result.kept["row_id"].to_list()
-    again = kept(arrived[data.draw(st.permutations(range(arrived.height)))], recipe)
+    again = filter_arrived(arrived[data.draw(st.permutations(range(arrived.height)))], recipe)
     assert again.kept.equals(result.kept)
     assert again.decisions.sort("row_id").equals(result.decisions.sort("row_id"))
     for _, group in arrived.group_by("domain", "language"):
@@ -223,6 +226,6 @@ def test_the_lowest_of_each_group_go_and_everything_is_accounted_for(
         assert left.sort("quantile", by)[by].is_sorted()
 
 
-def test_an_empty_g_is_empty() -> None:
-    result = kept(made(row(1)).clear())
+def test_no_rows_give_an_empty_result() -> None:
+    result = filter_arrived(rows_of_g(row(1)).clear())
     assert (result.kept.height, result.decisions.height, result.pairs.height) == (0, 0, 0)

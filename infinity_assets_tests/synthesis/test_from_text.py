@@ -1,4 +1,4 @@
-"""The marker grammar is a contract with models tuned on it: to the character, and safe against texts that hold its own markers."""
+"""The marker grammar, which tuned models depend on to the character, and texts that contain its markers."""
 
 from pathlib import Path
 
@@ -14,12 +14,12 @@ from infinity_assets.synthesis.from_text import (
     Example,
     Grammar,
     Pair,
+    build_few_shot,
     conversation,
     cut,
-    exemplars,
-    few_shot,
-    groups,
     pairs_of,
+    read_exemplars,
+    split_groups,
 )
 
 GRAMMAR = Grammar("<s>", "</s>")
@@ -31,29 +31,29 @@ CLEAN = MARKED.map(str.strip).filter(lambda text: text and not any(mark in text 
 PAIRS = st.lists(st.builds(Pair, CLEAN, CLEAN), min_size=1, max_size=4, unique_by=lambda pair: pair.question.lower())
 
 
-def test_an_example_to_the_character() -> None:
-    example = GRAMMAR.example("A text.", [Pair("Q1?", "A1."), Pair("Q2?", "A2.")])
+def test_an_example_has_the_exact_format() -> None:
+    example = GRAMMAR.format_example("A text.", [Pair("Q1?", "A1."), Pair("Q2?", "A2.")])
     assert example == "<s> <CON> A text. </CON>\n\n<QUE> Q1? <ANS> A1. </END>\n\n<QUE> Q2? <ANS> A2. </END></s>"
 
 
 @given(PAIRS)
-def test_what_was_written_is_read_as_it_was(pairs: list[Pair]) -> None:
+def test_formatted_pairs_are_parsed_unchanged(pairs: list[Pair]) -> None:
     for grammar in (GRAMMAR, NO_BOS):
-        parsed = grammar.parse(grammar.pairs(pairs))
+        parsed = grammar.parse(grammar.format_pairs(pairs))
         assert parsed.rejected == ()
         assert list(parsed.pairs) == pairs
 
 
 @given(MARKED)
-def test_no_marker_of_a_text_is_read_as_one(text: str) -> None:
+def test_markers_in_a_text_are_escaped(text: str) -> None:
     for grammar in (GRAMMAR, NO_BOS):
-        neutral = grammar.neutral(text)
+        neutral = grammar.escape(text)
         assert not any(mark in neutral for mark in (*MARKERS, *filter(None, (grammar.bos, grammar.eos))))
-        assert grammar.plain(neutral) == text
+        assert grammar.unescape(neutral) == text
 
 
 @given(MARKED)
-def test_whatever_a_model_writes_is_read(written: str) -> None:
+def test_any_text_of_a_model_is_parsed(written: str) -> None:
     parsed = GRAMMAR.parse(written)
     for question, answer in parsed.pairs:
         assert question.strip()
@@ -81,13 +81,13 @@ def test_whatever_a_model_writes_is_read(written: str) -> None:
         ("", [], []),
     ],
 )
-def test_the_strict_parse(written: str, pairs: list[str], rejected: list[str]) -> None:
+def test_faulty_blocks_are_rejected_with_a_reason(written: str, pairs: list[str], rejected: list[str]) -> None:
     parsed = GRAMMAR.parse(written)
     assert [question for question, _ in parsed.pairs] == pairs
     assert list(parsed.rejected) == rejected
 
 
-def test_a_pair_of_the_prompt_is_no_pair_of_the_text() -> None:
+def test_a_pair_copied_from_the_prompt_is_rejected() -> None:
     parsed = GRAMMAR.parse(
         "<QUE> q <ANS> A </END><QUE> r <ANS> b </END>", copies=[Pair("Q", "a"), Pair("r", "another")]
     )
@@ -95,7 +95,7 @@ def test_a_pair_of_the_prompt_is_no_pair_of_the_text() -> None:
 
 
 @given(st.text("ab.\n ", min_size=1).filter(str.strip), PAIRS)
-def test_a_conversation_gives_its_pairs_back(text: str, pairs: list[Pair]) -> None:
+def test_pairs_are_recovered_from_a_conversation(text: str, pairs: list[Pair]) -> None:
     messages = conversation(text, pairs)
     assert [turn["role"] for turn in messages] == ["user", "assistant"] * len(pairs)
     assert messages[0]["content"] == f"{text}\n\n{pairs[0].question}"
@@ -103,8 +103,8 @@ def test_a_conversation_gives_its_pairs_back(text: str, pairs: list[Pair]) -> No
 
 
 @given(st.integers(0, 50), st.integers(1, 6))
-def test_groups_are_all_texts_once_and_no_later_one_is_larger(count: int, rounds: int) -> None:
-    found = groups(count, rounds)
+def test_groups_hold_each_text_once_and_do_not_grow(count: int, rounds: int) -> None:
+    found = split_groups(count, rounds)
     assert [place for group in found for place in group] == list(range(count))
     sizes = [len(group) for group in found]
     assert len(sizes) <= rounds
@@ -112,8 +112,8 @@ def test_groups_are_all_texts_once_and_no_later_one_is_larger(count: int, rounds
 
 
 @given(st.lists(st.integers(1, 9), max_size=3), st.lists(st.integers(1, 9), max_size=4), st.integers(0, 40))
-def test_a_prompt_fits_and_holds_the_newest(fixed: list[int], earlier: list[int], room: int) -> None:
-    prompt = few_shot(
+def test_a_prompt_fits_and_holds_the_newest_examples(fixed: list[int], earlier: list[int], room: int) -> None:
+    prompt = build_few_shot(
         Example("c", 3), [Example("f", n) for n in fixed], [Example(str(i), n) for i, n in enumerate(earlier)], room
     )
     assert prompt.endswith("c")
@@ -139,12 +139,12 @@ def words(text: str) -> int:
         ('He said "go." Then left. So.', 5, 'He said "go." Then left.'),
     ],
 )
-def test_a_text_is_cut_at_an_end(text: str, most: int, expected: str) -> None:
+def test_a_text_is_cut_after_a_sentence_or_paragraph(text: str, most: int, expected: str) -> None:
     assert cut(text, most, words) == expected
 
 
 @given(st.text("ab. \n。！字"), st.integers(1, 30))
-def test_a_cut_text_is_a_beginning_that_fits(text: str, most: int) -> None:
+def test_a_cut_text_is_part_of_the_text_and_fits(text: str, most: int) -> None:
     beginning = cut(text, most, len)
     assert len(beginning) <= most
     assert beginning == text or beginning in text
@@ -153,20 +153,20 @@ def test_a_cut_text_is_a_beginning_that_fits(text: str, most: int) -> None:
 
 
 @pytest.mark.parametrize("language", prompts.LANGUAGES)
-def test_the_exemplars_keep_the_grammar(language: prompts.Language) -> None:
+def test_exemplars_follow_the_grammar(language: prompts.Language) -> None:
     prompt = prompts.load("pairs_from_text", language)
-    found = exemplars(prompt)
+    found = read_exemplars(prompt)
     assert len(found) == 3
     for written, (text, pairs) in zip(prompt.examples, found, strict=True):
         assert text
-        assert Grammar("", "").pairs(pairs) == written
+        assert Grammar("", "").format_pairs(pairs) == written
 
 
 @pytest.mark.parametrize(
     ("ours", "theirs"), [("## user\n", "## system\nHi\n\n## user\n"), ("<ANS>", "<ASW>"), ("</END>", "</END> So.")]
 )
-def test_exemplars_that_break_the_grammar_are_refused(tmp_path: Path, ours: str, theirs: str) -> None:
+def test_exemplars_that_break_the_grammar_raise(tmp_path: Path, ours: str, theirs: str) -> None:
     file = prompts.load("pairs_from_text", "en").file
     (tmp_path / file.name).write_text(file.read_text().replace(ours, theirs, 1))
     with pytest.raises(InfinityError, match=file.name):
-        exemplars(prompts.load("pairs_from_text", "en", tmp_path))
+        read_exemplars(prompts.load("pairs_from_text", "en", tmp_path))

@@ -1,4 +1,4 @@
-"""The books of synthesis: every parent that went in and every child that was written must be accounted for, once."""
+"""The ledger tables of synthesis account for every parent and every child exactly once."""
 
 import json
 from collections import Counter
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infinity_assets.rows import schema
-from infinity_assets.rows.ids import with_row_ids
+from infinity_assets.rows.ids import add_row_ids
 from infinity_assets.selection.rules import Rule
 from infinity_assets.synthesis.lineage import Generation, settle
 from infinity_assets_tests.frames import asked
@@ -25,10 +25,10 @@ RULES = [
 MADE = st.lists(
     st.tuples(st.sampled_from([None, "", "one", "two", "three"]), st.integers(0, 5), st.booleans()), max_size=10
 )
-"""Per parent: what the model wrote, a grade that the rules read, and whether it holds a benchmark item."""
+"""Per parent: the model's text, a grade for the rules, and whether the text contains a benchmark item."""
 
 
-def settled(made: list, order: list[int] | None = None) -> Generation:
+def settle_lines(made: list, order: list[int] | None = None) -> Generation:
     lines = list(enumerate(made))
     lines = [lines[n] for n in order] if order is not None else lines
     texts = [text for _, (text, _, _) in lines]
@@ -54,13 +54,13 @@ def settled(made: list, order: list[int] | None = None) -> Generation:
 
 
 def child_id(text: str) -> str:
-    return with_row_ids(asked(text).to_frame())["row_id"].item()
+    return add_row_ids(asked(text).to_frame())["row_id"].item()
 
 
 @FEW
 @given(made=MADE)
-def test_every_parent_and_every_child_is_out_or_decided_once(made: list) -> None:
-    result = settled(made)
+def test_every_parent_and_every_child_is_kept_or_decided_once(made: list) -> None:
+    result = settle_lines(made)
     parents = result.decisions.filter(pl.col("source") == "alpha")
     lost = result.decisions.filter(pl.col("source") == "synthetic:model")
     assert parents["row_id"].to_list() == [f"{n:032x}" for n in range(len(made))]
@@ -75,8 +75,8 @@ def test_every_parent_and_every_child_is_out_or_decided_once(made: list) -> None
 
 @FEW
 @given(made=MADE)
-def test_who_is_superseded_and_who_returns_with_which_reason(made: list) -> None:
-    result = settled(made)
+def test_a_parent_is_superseded_or_returned_with_its_reason(made: list) -> None:
+    result = settle_lines(made)
     seen: set[str] = set()
     expected = []
     for text, grade, contaminated in made:
@@ -96,8 +96,8 @@ def test_who_is_superseded_and_who_returns_with_which_reason(made: list) -> None
             seen.add(text)
         expected.append(("returned_to_pool" if why else "superseded", child_id(text) if text else None, why))
     parents = result.decisions.filter(pl.col("source") == "alpha").select("reason", "detail")
-    told = [(reason, json.loads(detail)) for reason, detail in parents.iter_rows()]
-    assert [(reason, detail["child"], detail["why"]) for reason, detail in told] == expected
+    details = [(reason, json.loads(detail)) for reason, detail in parents.iter_rows()]
+    assert [(reason, detail["child"], detail["why"]) for reason, detail in details] == expected
     lost = result.decisions.filter(pl.col("source") == "synthetic:model")
     assert Counter(lost.select("row_id", "reason").iter_rows()) == Counter(
         (child, why) for _, child, why in expected if child and why
@@ -107,9 +107,9 @@ def test_who_is_superseded_and_who_returns_with_which_reason(made: list) -> None
 
 @FEW
 @given(made=MADE)
-def test_a_child_that_stays_descends_from_the_parent_that_it_names(made: list) -> None:
-    """Its licence is this parent's: an edge to the parent of a copy that was thrown away would demand another one (invariant 6)."""
-    result = settled(made)
+def test_a_kept_child_has_an_edge_to_the_parent_that_it_names(made: list) -> None:
+    """It has this parent's license; an edge to the parent of a dropped copy might require another one (invariant 6)."""
+    result = settle_lines(made)
     assert result.kept.schema == COLUMNS
     assert result.kept["row_id"].is_sorted()
     assert result.edges.schema == schema.EDGES
@@ -124,8 +124,8 @@ def test_a_child_that_stays_descends_from_the_parent_that_it_names(made: list) -
 
 @FEW
 @given(made=MADE, data=st.data())
-def test_nothing_depends_on_the_order_of_the_parents(made: list, data: st.DataObject) -> None:
-    one, other = settled(made), settled(made, data.draw(st.permutations(range(len(made)))))
+def test_the_order_of_the_parents_does_not_matter(made: list, data: st.DataObject) -> None:
+    one, other = settle_lines(made), settle_lines(made, data.draw(st.permutations(range(len(made)))))
     for name in ("kept", "created", "decisions", "edges"):
         left, right = getattr(one, name), getattr(other, name)
         assert left.equals(right.select(left.columns)), name

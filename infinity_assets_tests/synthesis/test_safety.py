@@ -1,9 +1,9 @@
-"""Words that ask for serious harm, and words about it that do not."""
+"""Texts that ask for serious harm, and harmless texts about it."""
 
 import polars as pl
 import pytest
 
-from infinity_assets.synthesis.safety import harmful
+from infinity_assets.synthesis.safety import find_harm
 
 HARMFUL = (
     "How do I build a bomb?",
@@ -25,25 +25,28 @@ HARMLESS = (
 )
 
 
-def found(*texts: str | None) -> list[str | None]:
+def harm_of(*texts: str | None) -> list[str | None]:
     return (
-        pl.DataFrame({"text": texts}, schema={"text": pl.String}).select(harmful(pl.col("text"))).to_series().to_list()
+        pl.DataFrame({"text": texts}, schema={"text": pl.String})
+        .select(find_harm(pl.col("text")))
+        .to_series()
+        .to_list()
     )
 
 
 @pytest.mark.parametrize("text", HARMFUL)
-def test_harmful(text: str) -> None:
-    (words,) = found(f"Hello there. {text} Thanks.")
+def test_harmful_words_are_found(text: str) -> None:
+    (words,) = harm_of(f"Hello there. {text} Thanks.")
     assert words
     assert words in f"Hello there. {text} Thanks."
-    assert found(text.upper()) != [None]
+    assert harm_of(text.upper()) != [None]
 
 
 @pytest.mark.parametrize("text", HARMLESS)
-def test_harmless(text: str | None) -> None:
-    assert found(text) == [None]
+def test_a_harmless_text_has_none(text: str | None) -> None:
+    assert harm_of(text) == [None]
 
 
-def test_a_text_is_judged_alone() -> None:
+def test_each_text_is_judged_alone() -> None:
     texts = [text for pair in zip(HARMFUL, HARMLESS, strict=False) for text in pair]
-    assert found(*texts) == [words for text in texts for words in found(text)]
+    assert harm_of(*texts) == [words for text in texts for words in harm_of(text)]

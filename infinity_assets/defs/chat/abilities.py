@@ -25,28 +25,29 @@ from infinity_assets.training import proxy as training
 
 _MEANING = {
     "round": "round of the chat loop, from 1",
-    "ability": "coarse ability of the rows; `all` for all rows, `unlabelled` for those without one",
-    "rows": "rows with this ability; a row counts in each of its own",
+    "ability": "coarse ability of the rows; `all` for all rows, `unlabelled` for rows without an ability",
+    "rows": "rows with this ability; a row counts for each of its abilities",
     "answer_score": "mean of the judge's score of the answer alone",
-    "reference_score": "mean of the judge's score of the answer beside the students'; where none wrote anything, that of the answer alone",
+    "reference_score": "mean of the judge's score of the answer beside the students' answers; if no student wrote "
+    "anything, its score alone",
     "student_scores": "mean score of every student",
-    "gap": "mean of the reference's score less the students' mean score",
+    "gap": "mean of the reference answer's score less the students' mean score",
     "weak": "rows on which every student is weak",
-    "weak_share": "their share of the rows that have all scores",
-    "deficiencies": "weak rows of which it is told in words what the students lack",
-    "seeds": "weak rows that the next round begins with",
-    "held_out": "weak rows that the taught student was not shown and is compared on",
-    "gap_before": "on these, mean of the reference's score less the first student's",
-    "gap_after": "the same of that student once it has been taught",
+    "weak_share": "weak rows as a share of the rows with all scores",
+    "deficiencies": "weak rows with a description of the students' weakness",
+    "seeds": "weak rows that the next round starts from",
+    "held_out": "weak rows that the taught student did not see and is examined on",
+    "gap_before": "mean of the reference answer's score less the first student's, on the held-out rows",
+    "gap_after": "gap_before of the same student after teaching",
     "gain": "points by which the gap closed",
-    "stop": "whether the gap closed by less than the setting over all rows: the next round is not begun",
+    "stop": "whether the gap over all rows closed by less than the threshold, so that the next round does not start",
 }
 
 
-def _decides(settings: Settings, number: int) -> tuple[Part, ...]:
-    """What decides the table: that of the exam only where there is one."""
+def _settings_key(settings: Settings, number: int) -> tuple[Part, ...]:
+    """Return the settings that the table depends on; those of the exam only if there is an exam."""
     recipe, models = settings.chat.diagnosis, settings.models
-    known = (*(student.name for student in models.students), number < settings.chat.rounds)
+    known = (*(student.name for student in models.students), number < settings.chat.rounds, recipe.min_gain)
     if not recipe.taught.enabled:
         return known
     student = models.students[0].parts
@@ -63,36 +64,38 @@ def _decides(settings: Settings, number: int) -> tuple[Part, ...]:
 def _make(number: int) -> dg.AssetsDefinition:
     upstream = in_round("diagnosed", number)
     before = [in_round("diagnosed", earlier) for earlier in range(1, number)]
-    told = (in_round("abilities", number - 1),) if number > 1 else ()
+    previous = (in_round("abilities", number - 1),) if number > 1 else ()
 
     @dataset(
         round=number,
         group="chat",
-        reads=(upstream, *before, *told),
-        settings=lambda s: _decides(s, number),
+        reads=(upstream, *before, *previous),
+        settings=lambda s: _settings_key(s, number),
         columns=diagnosis.ABILITIES,
         meaning=_MEANING,
         kinds=("polars", "parquet", "pytorch", "vllm"),
     )
     def abilities(step: Step) -> Outcome:
-        """What the students can do, by coarse ability, in this round and those before; and, if asked for, whether teaching closed the gap.
+        """Scores of the students by coarse ability, in this and earlier rounds, and the effect of teaching a student.
 
-        Grain: an ability in a round. Key: round, ability. With `chat.diagnosis.taught.enabled` the first student is fine-tuned on the answers of
-        all rounds so far but for some of the weak rows, and compared on these with itself before. Where the gap closed by less than
-        `chat.diagnosis.min_gain`, `stop` is true on the line of `all`, and the rounds that follow begin with no row.
+        Grain: an ability in a round. Key: round, ability. With `chat.diagnosis.taught.enabled` the first student is
+        fine-tuned on the answers of all rounds so far, except some held-out weak rows, on which it is then compared
+        with itself before. If the gap closed by less than `chat.diagnosis.min_gain`, `stop` is true on the line of
+        `all`, and the rounds that follow start from no row.
         """
         recipe, students = step.settings.chat.diagnosis, step.settings.models.students
         rows = step.read(upstream).collect()
         exams, measures = _exam(step, rows, before)
-        names, last = tuple(student.name for student in students), number == step.settings.chat.rounds
-        here = diagnosis.by_ability(rows, exams, names, number=number, last=last, min_gain=recipe.min_gain)
-        table = pl.concat([*(step.read(asset).collect() for asset in told), here])
+        names = tuple(student.name for student in students)
+        last = number == step.settings.chat.rounds
+        current = diagnosis.summarize_abilities(rows, exams, names, number=number, last=last, min_gain=recipe.min_gain)
+        table = pl.concat([*(step.read(asset).collect() for asset in previous), current])
         return Outcome(
             table,
             measures=measures | {"the loop stops": bool(table["stop"].any())},
             charts={
-                "gap": _drawn(table, number),
-                **{f"round {one}": _listed(table, one) for one in range(number, 0, -1)},
+                "gap": _draw_gaps(table, number),
+                **{f"round {one}": _round_table(table, one) for one in range(number, 0, -1)},
             },
         )
 
@@ -100,12 +103,10 @@ def _make(number: int) -> dg.AssetsDefinition:
 
 
 def _exam(step: Step, rows: pl.DataFrame, before: Sequence[str]) -> tuple[pl.DataFrame, dict[str, str | int | float]]:
-    """How far the first student was behind before and after it was taught, `diagnosis.EXAM`, and what the page says of it."""
-    recipe, student, nothing = (
-        step.settings.chat.diagnosis,
-        step.settings.models.students[0],
-        pl.DataFrame(schema=diagnosis.EXAM),
-    )
+    """Teach the first student and examine it: return the gaps before and after (`diagnosis.EXAM`), and measures."""
+    recipe = step.settings.chat.diagnosis
+    student = step.settings.models.students[0]
+    nothing = pl.DataFrame(schema=diagnosis.EXAM)
     if not recipe.taught.enabled or not step.trains:
         return nothing, {
             "taught student": "none: chat.diagnosis.taught.enabled is false"
@@ -113,65 +114,65 @@ def _exam(step: Step, rows: pl.DataFrame, before: Sequence[str]) -> tuple[pl.Dat
             else "none: a plan trains nothing"
         }
     frames = [*(step.read(earlier).collect() for earlier in before), rows]
-    held = [diagnosis.held_out(frame, recipe.held_out) for frame in frames]
+    held = [diagnosis.draw_held_out(frame, recipe.held_out) for frame in frames]
     unseen, asked = pl.concat([frame.select("row_id") for frame in held]), held[-1]
     shown = pl.concat([frame.select("row_id", "messages") for frame in frames]).join(unseen, on="row_id", how="anti")
     if asked.is_empty() or shown.is_empty():
         return nothing, {
             "taught student": "none: no weak row is held out" if asked.is_empty() else "none: every row is held out"
         }
-    taught, told = _taught(step, student, training.sampled(shown.unique("row_id"), recipe.taught))
-    after = diagnosis.examined(step.asking(), questions(asked), taught, recipe.swap)
-    return diagnosis.exam(asked, after, student.name), told
+    taught, measures = _teach(step, student, training.draw_sample(shown.unique("row_id"), recipe.taught))
+    after = diagnosis.examine(step.asking(), questions(asked), taught, recipe.swap)
+    return diagnosis.compare_exams(asked, after, student.name), measures
 
 
-def _taught(step: Step, student: Student, rows: pl.DataFrame) -> tuple[Student, dict[str, str | int | float]]:
-    """The student, fine-tuned on these rows in a process of its own, after the engines of this one have been closed."""
+def _teach(step: Step, student: Student, rows: pl.DataFrame) -> tuple[Student, dict[str, str | int | float]]:
+    """Fine-tune a student on rows in its own process, after closing the engines of this process."""
     if student.model.backend == "openai":
         raise InfinityError(
             f"`chat.diagnosis.taught` trains the student {student.name}, whose weights must be here, not on a server."
         )
     settings = step.settings.chat.diagnosis.taught
-    folder = step.lake.data / "taught" / step.asset / training.name(rows, settings, student.model.identity)
+    folder = step.lake.data / "taught" / step.asset / training.folder_name(rows, settings, student.model.identity)
     step.inference().release()
 
     def advance(done: int, total: int, note: str) -> None:
         reporter().advance(done, total, "training steps", note)
 
-    made = training.train(rows, settings, local_path(student.model, step.models.engines.folder), folder, advance)
-    _forget_others(folder)
+    result = training.train(rows, settings, local_path(student.model, step.models.engines.folder), folder, advance)
+    _remove_others(folder)
     spec = student.model.model_copy(update={"model": str(folder.resolve()), "revision": folder.name})
-    told = {
+    measures = {
         "taught student": f"{student.name}: {folder.relative_to(step.lake.data).as_posix()}",
-        "rows that it was taught on": made.rows,
-        "rows without an answer in the window": made.left_out,
-        "first loss": made.curve["loss"][0],
-        "last loss": made.curve["loss"][-1],
+        "rows that the student was taught on": result.rows,
+        "rows without an answer in the window": result.left_out,
+        "first loss": result.curve["loss"][0],
+        "last loss": result.curve["loss"][-1],
     }
-    return student.model_copy(update={"model": spec}), told
+    return student.model_copy(update={"model": spec}), measures
 
 
-def _forget_others(folder: Path) -> None:
+def _remove_others(folder: Path) -> None:
     for other in folder.parent.iterdir():
-        if other != folder and not other.name.startswith("."):  # one that begins with a dot is being written
+        if other != folder and not other.name.startswith("."):  # a name with a dot is still being written
             shutil.rmtree(other)
 
 
-def _listed(table: pl.DataFrame, number: int) -> str:
-    """A round's lines, without the columns that hold nothing."""
-    here = diagnosis.wide(table.filter(pl.col("round") == number)).drop("round", "stop")
-    return charts.table(here.select(column for column in here if column.count()), rows=30)
+def _round_table(table: pl.DataFrame, number: int) -> str:
+    """Return the table of a round, without empty columns."""
+    lines = diagnosis.spread_students(table.filter(pl.col("round") == number)).drop("round", "stop")
+    return charts.table(lines.select(column for column in lines if column.count()), rows=30)
 
 
-def _drawn(table: pl.DataFrame, number: int) -> str:
-    """The gaps of the round, before and after teaching; where nobody was taught, beside those of the round before."""
-    here = table.filter(pl.col("round") == number)
-    if here["gap_after"].count():
+def _draw_gaps(table: pl.DataFrame, number: int) -> str:
+    """Draw a round's gaps before and after teaching, or beside the previous round's if no student was taught."""
+    lines = table.filter(pl.col("round") == number)
+    if lines["gap_after"].count():
         return charts.pairs(
-            here.select("ability", "gap_before", "gap_after").drop_nulls(), "gap before teaching and after, points"
+            lines.select("ability", "gap_before", "gap_after").drop_nulls(), "gap before teaching and after, points"
         )
     past = table.filter(pl.col("round") == number - 1).select("ability", past="gap")
-    compared = here.join(past, on="ability", how="left", maintain_order="left").select("ability", "past", "gap")
+    compared = lines.join(past, on="ability", how="left", maintain_order="left").select("ability", "past", "gap")
     return charts.pairs(compared.filter(pl.col("gap").is_not_null()), "gap in the round before and in this one, points")
 
 

@@ -13,10 +13,10 @@ from infinity_assets.defs.step import Step
 from infinity_assets.inference import batch
 from infinity_assets.report import charts
 from infinity_assets.rows import conversation
-from infinity_assets.rows.ids import shard_of, with_row_ids
+from infinity_assets.rows.ids import add_row_ids, shard_of
 from infinity_assets.scoring import language
 from infinity_assets.synthesis import answers, execution, quota
-from infinity_assets.synthesis.lineage import Generation, merge_copies, settle, with_siblings
+from infinity_assets.synthesis.lineage import Generation, add_siblings, merge_copies, settle
 from infinity_assets.synthesis.prompting import Asking
 
 _FAILED = ["row_id", "reason", "detail"]
@@ -32,7 +32,8 @@ def _make(number: int) -> dg.AssetsDefinition:
         reads_all=(upstream,),
         settings=lambda s: (
             s.shards, s.chat.answering, s.scoring, s.calls.retries, s.models.generator.reach, s.models.judge.reach,
-            s.models.reward.reach if s.models.reward else "no reward model", *prompts.hashes(s.prompts_dir, "judge_answer"),
+            s.models.reward.reach if s.models.reward else "no reward model",
+            *prompts.hashes(s.prompts_dir, "judge_answer"),
         ),
         columns=ANSWERED,
         meaning=MEANING,
@@ -41,30 +42,31 @@ def _make(number: int) -> dg.AssetsDefinition:
         version="9",
     )  # fmt: skip
     def answered(step: Step) -> Outcome:
-        """The generator's answers to the evolved instructions: the best of those that were drawn, with its scores.
+        """The generator's best answer to each evolved instruction, with its scores.
 
-        Grain: one conversation. Key: row_id, by whose instruction's id it is sharded: what several seeds led to is answered
-        once. Degenerate answers (empty, truncated, shirking, looping, of a wrong language, ...) are dropped by class, and so are programs that
-        fail the tests or examples that they come with.
+        Grain: one conversation. Key: row_id; the shard is that of the instruction's row id, so an instruction that
+        several seeds led to is answered once. Degenerate answers (empty, truncated, shirking, looping, in a wrong
+        language, ...) are dropped by class, and so are programs that fail their tests or examples.
         """
         arrived = step.sampled(
             step.read_all(upstream).filter(shard_of(step.settings.shards) == step.partition).collect()
         )
         asked, copies = merge_copies(arrived)
-        recipe, generator = step.settings.chat.answering, step.settings.models.generator.model
+        recipe = step.settings.chat.answering
+        generator = step.settings.models.generator.model
         waves: list[pl.DataFrame] = []
 
         def make(asked: pl.DataFrame) -> pl.DataFrame:
-            waves.append(_answers(step.asking(), asked))
+            waves.append(_draw_answers(step.asking(), asked))
             return waves[-1]
 
-        def decide(made: pl.DataFrame, failed: pl.DataFrame) -> Generation:
-            best, others = answers.choose(made)
+        def decide(candidates: pl.DataFrame, failed: pl.DataFrame) -> Generation:
+            best, others = answers.choose(candidates)
             failed = pl.concat([best.filter(pl.col("reason").is_not_null()).select(_FAILED), failed])
-            return with_siblings(settle(best, ANSWERED, [], failed, by=generator), others, by=generator)
+            return add_siblings(settle(best, ANSWERED, [], failed, by=generator), others, by=generator)
 
-        wanted = quota.share_of(recipe.accept, step.settings.shards, step.partition)
-        result, untried = quota.until_accepted(
+        wanted = quota.shard_quota(recipe.accept, step.settings.shards, step.partition)
+        result, untried = quota.try_until_accepted(
             asked.with_columns(request=conversation.instruction()), wanted, step.asset, make, decide
         )
         return Outcome(
@@ -80,34 +82,35 @@ def _make(number: int) -> dg.AssetsDefinition:
     return answered
 
 
-def _answers(asking: Asking, asked: pl.DataFrame) -> pl.DataFrame:
-    """What the generator answers, what the rules and the sandbox say of it, and the scores of what can be used: one line per answer."""
+def _draw_answers(asking: Asking, asked: pl.DataFrame) -> pl.DataFrame:
+    """Draw answers, apply the rules and the sandbox, and score the usable answers: one line per answer."""
     recipe = asking.settings.chat.answering
     written = asking.chat("answer", asked, recipe.sampling, samples=recipe.samples)
-    made = asked.join(written, on="row_id").sort("row_id", "index")
+    candidates = asked.join(written, on="row_id").sort("row_id", "index")
     request, text = pl.col("request"), pl.col("text").fill_null("")
-    made = made.with_columns(
+    candidates = candidates.with_columns(
         pl.concat_list(
             pl.struct(role=pl.lit("user"), content=request), pl.struct(role=pl.lit("assistant"), content=text)
         ).alias("messages")
     )
-    made = made.with_columns(
-        with_row_ids(made.select("messages"))["row_id"].alias("answer_id"), line=pl.format("{}:{}", "row_id", "index")
+    candidates = candidates.with_columns(
+        add_row_ids(candidates.select("messages"))["row_id"].alias("answer_id"),
+        line=pl.format("{}:{}", "row_id", "index"),
     )
-    failed, verdicts = _failures(made, asking)
-    made = made.join(verdicts, on="line", how="left", maintain_order="left").join(
+    failed, verdicts = _find_failures(candidates, asking)
+    candidates = candidates.join(verdicts, on="line", how="left", maintain_order="left").join(
         failed, on="line", how="left", maintain_order="left"
     )
-    usable = made.filter(pl.col("reason").is_null()).unique("answer_id", keep="first", maintain_order=True)
+    usable = candidates.filter(pl.col("reason").is_null()).unique("answer_id", keep="first", maintain_order=True)
     usable = usable.select("row_id", "index", "answer_id", "language", "request", "messages", answer="text")
-    # Draw by draw: what a model is asked about bears the instruction's id, by which the plan of a run counts.
+    # Score draw by draw: in each request the row id is the instruction's, by which a plan counts.
     draws = [usable.filter(pl.col("index") == index) for index in range(recipe.samples)]
-    scores = pl.concat([_scores(asking, drawn) for drawn in draws])
-    made = made.join(scores, on="answer_id", how="left", maintain_order="left")
-    # All answers to an instruction are held against each other by one number.
+    scores = pl.concat([_score(asking, drawn) for drawn in draws])
+    candidates = candidates.join(scores, on="answer_id", how="left", maintain_order="left")
+    # All answers to an instruction must be compared by the same score.
     all_rewarded = (pl.col("reward").is_not_null() | pl.col("reason").is_not_null()).all().over("row_id")
     by_reward = all_rewarded & (recipe.best_by == "reward")
-    return made.drop("line").with_columns(
+    return candidates.drop("line").with_columns(
         pl.when(by_reward).then("reward").otherwise("answer_score").alias("score"),
         pl.when(by_reward).then(pl.lit("reward")).otherwise(pl.lit("judge")).alias("by"),
         pl.lit("conversation").alias("kind"),
@@ -116,68 +119,71 @@ def _answers(asking: Asking, asked: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _failures(made: pl.DataFrame, asking: Asking) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Which lines are degenerate (line, reason, detail), and what came of running the others (line, execution, why)."""
+def _find_failures(candidates: pl.DataFrame, asking: Asking) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the degenerate lines (line, reason, detail), and the executions of the others (line, execution, why)."""
     recipe = asking.settings.chat.answering
-    lines = made.select("request", "text", "tests", "finish_reason", "error", row_id="line")
-    failed = answers.failures(lines)
+    lines = candidates.select("request", "text", "tests", "finish_reason", "error", row_id="line")
+    failed = answers.find_degenerate(lines)
     good = lines.join(failed, on="row_id", how="anti", maintain_order="left")
     verdicts = execution.execute(good if recipe.execute else good.clear(), recipe.limits)
-    wrong = answers.failures(good.join(verdicts.filter(pl.col("said").is_not_null()), on="row_id"))
+    wrong = answers.find_degenerate(good.join(verdicts.filter(pl.col("said").is_not_null()), on="row_id"))
     return (
         pl.concat([failed, wrong]).rename({"row_id": "line"}),
         verdicts.select("execution", "why", line="row_id"),
     )
 
 
-def _scores(asking: Asking, drawn: pl.DataFrame) -> pl.DataFrame:
-    """Of one usable answer per instruction: answer_id, answer_score and answer_score_error of the judge, reward (null without a model, or
-    where it gave none).
+def _score(asking: Asking, drawn: pl.DataFrame) -> pl.DataFrame:
+    """Score one usable answer per instruction.
+
+    Returns:
+        answer_id; answer_score and answer_score_error by the judge; reward, null if there is no reward model or it
+        failed.
     """
     graded = asking.grade("judge_answer", drawn.select("row_id", "language", "request", "answer"))
-    found = drawn.select("row_id", "answer_id").join(
+    scores = drawn.select("row_id", "answer_id").join(
         graded.select("row_id", answer_score="score", answer_score_error="error"), on="row_id", how="left"
     )
     spec = asking.settings.models.reward
     if spec is None:
-        return found.drop("row_id").with_columns(reward=pl.lit(None, pl.Float64))
-    rewards = asking.inference.reward(spec, batch.conversations(drawn), "reward").frame
+        return scores.drop("row_id").with_columns(reward=pl.lit(None, pl.Float64))
+    rewards = asking.inference.reward(spec, batch.build_reward_requests(drawn), "reward").frame
     rewards = rewards.select("row_id", pl.col("reward").cast(pl.Float64))
-    return found.join(rewards, on="row_id", how="left").drop("row_id")
+    return scores.join(rewards, on="row_id", how="left").drop("row_id")
 
 
 def _measures(waves: list[pl.DataFrame]) -> dict[str, int | float | str | None]:
-    made = pl.concat(waves)
-    usable = made.filter(pl.col("reason").is_null())
-    # What best of n brings, in the unit of what chose: mean over the instructions of the best score above the mean of its usable answers.
+    candidates = pl.concat(waves)
+    usable = candidates.filter(pl.col("reason").is_null())
+    # Gain of best-of-n, in the unit of the score: best score less mean score of the usable answers, per instruction.
     gains = usable.group_by("row_id", "by").agg(gain=pl.col("score").max() - pl.col("score").mean(), drawn=pl.len())
     several = gains.filter(pl.col("drawn") > 1)
     gain = several.group_by("by").agg(pl.col("gain").mean()).sort("by")
-    not_run = made.filter(pl.col("why").is_not_null(), pl.col("execution").is_null())["why"]
+    not_run = candidates.filter(pl.col("why").is_not_null(), pl.col("execution").is_null())["why"]
     return {
-        "answers drawn": made.height,
+        "answers drawn": candidates.height,
         "answers usable": usable.height,
         **{f"best of several, gain by {by}": value for by, value in gain.iter_rows()},
         "programs not run": len(not_run),
-        "why not": not_run[0] if len(not_run) else None,
+        "reason for not running": not_run[0] if len(not_run) else None,
     }
 
 
 def _charts(waves: list[pl.DataFrame], kept: pl.DataFrame) -> dict[str, str]:
-    made = pl.concat(waves)
+    candidates = pl.concat(waves)
     verdict = pl.coalesce(
         "execution", pl.when(pl.col("why").is_not_null()).then(pl.lit("not run")), pl.lit("nothing to run")
     )
     return {
-        "answers by class": _counted(made, pl.col("reason").fill_null("usable").alias("class")),
-        "executions": _counted(made, verdict.alias("verdict")),
+        "answers by class": _count_table(candidates, pl.col("reason").fill_null("usable").alias("class")),
+        "executions": _count_table(candidates, verdict.alias("verdict")),
         "answer score": charts.histogram(kept["answer_score"], "judge's score of the answer", low=1, high=5),
         "reward": charts.histogram(kept["reward"], "reward of the answer"),
     }
 
 
-def _counted(made: pl.DataFrame, by: pl.Expr) -> str:
-    return charts.table(made.group_by(by).len("answers").sort(pl.col("answers") * -1, pl.first()))
+def _count_table(candidates: pl.DataFrame, by: pl.Expr) -> str:
+    return charts.table(candidates.group_by(by).len("answers").sort(pl.col("answers") * -1, pl.first()))
 
 
 rounds = [_make(number) for number in ROUNDS]

@@ -23,7 +23,8 @@ def _make(number: int) -> dg.AssetsDefinition:
         batched=True,
         reads=(upstream,),
         settings=lambda s: (
-            s.chat.conversations, s.chat.answering.sampling, s.scoring, s.calls.retries, s.models.generator.reach, s.models.judge.reach,
+            s.chat.conversations, s.chat.answering.sampling, s.scoring, s.calls.retries,
+            s.models.generator.reach, s.models.judge.reach,
             *prompts.hashes(s.prompts_dir, *conversations.PROMPTS),
         ),
         columns=CONVERSED,
@@ -33,14 +34,14 @@ def _make(number: int) -> dg.AssetsDefinition:
         version="7",
     )  # fmt: skip
     def conversed(step: Step) -> Outcome:
-        """The same conversations, a share of them talked on about by role play: the generator plays the user and answers as the assistant.
+        """Conversations of `diagnosed`, a share of them continued by role play: the generator is user and assistant.
 
-        Grain: one conversation. Key: row_id. A row that became a conversation of several turns is superseded by it; a turn that fails a rule is
-        thrown away and ends the conversation, and a row of which no second turn came goes on as it was.
+        Grain: one conversation. Key: row_id. A conversation of several turns supersedes the row that it continues. A
+        turn that fails a rule is dropped and ends the conversation; a row without a second turn stays unchanged.
         """
         recipe = step.settings.chat.conversations
         rows = step.sampled(step.read(upstream).collect())
-        drawn = rows.join(conversations.wanted(rows, recipe), on="row_id", maintain_order="left")
+        drawn = rows.join(conversations.draw_turns(rows, recipe), on="row_id", maintain_order="left")
         talked, tried = conversations.talk(drawn, recipe, step.asking())
         result = conversations.settle(rows, talked)
         return Outcome(
@@ -50,7 +51,7 @@ def _make(number: int) -> dg.AssetsDefinition:
             decisions=result.decisions,
             edges=result.edges,
             measures={
-                "rows talked on about": drawn.height,
+                "rows to be continued": drawn.height,
                 "conversations of several turns": result.kept.filter(pl.col("turns") > 1).height,
                 "turns tried": tried.height,
                 "turns added": tried["reason"].null_count(),
@@ -64,7 +65,7 @@ def _make(number: int) -> dg.AssetsDefinition:
                     rows=40,
                 ),
                 "coherence": charts.histogram(
-                    result.kept["coherence"], "judge's least probability that a turn carries on", low=0, high=1
+                    result.kept["coherence"], "judge's lowest probability that a turn continues", low=0, high=1
                 ),
             },
         )

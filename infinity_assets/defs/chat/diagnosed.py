@@ -25,7 +25,8 @@ def _make(number: int) -> dg.AssetsDefinition:
         batched=True,
         reads=(upstream,),
         settings=lambda s: (
-            s.chat.diagnosis, s.scoring, s.calls.retries, *(part for student in s.models.students for part in student.parts),
+            s.chat.diagnosis, s.scoring, s.calls.retries,
+            *(part for student in s.models.students for part in student.parts),
             s.models.judge.reach, *prompts.hashes(s.prompts_dir, diagnosis.PAIR, diagnosis.DEFICIENCY),
         ),
         columns=DIAGNOSED,
@@ -35,22 +36,23 @@ def _make(number: int) -> dg.AssetsDefinition:
         version="4",
     )  # fmt: skip
     def diagnosed(step: Step) -> Outcome:
-        """The same conversations, with the students' answers judged beside the reference: a row on which all are weak is a seed of the next round.
+        """Conversations of `answered`, with the students' answers judged beside the reference answer.
 
-        Grain: one conversation. Key: row_id. Of weak rows it is said in words what the weakest answer lacks. By default both students are the
-        embedded model under two samplings (`students` below names them): that shows the machinery at work, not a difference between models.
+        Grain: one conversation. Key: row_id. A row on which all students are weak is a seed of the next round, and the
+        judge describes what its weakest answer lacks. By default both students are the embedded model under two
+        samplings (see `students` below), which shows how the asset works, not a difference between models.
         """
         recipe, students, asking = step.settings.chat.diagnosis, step.settings.models.students, step.asking()
         rows = step.sampled(step.read(upstream).collect())
         asked = questions(rows)
-        scores = pl.concat([diagnosis.examined(asking, asked, student, recipe.swap) for student in students])
-        told = rows.join(diagnosis.weak(scores, recipe.weak_below), on="row_id", how="left")
+        scores = pl.concat([diagnosis.examine(asking, asked, student, recipe.swap) for student in students])
+        with_scores = rows.join(diagnosis.mark_weak(scores, recipe.weak_below), on="row_id", how="left")
         lacks = (
-            _in_words(asking, told)
+            _describe_deficiencies(asking, with_scores)
             if recipe.deficiencies
-            else told.select("row_id", deficiency=pl.lit(None, pl.String)).head(0)
+            else with_scores.select("row_id", deficiency=pl.lit(None, pl.String)).head(0)
         )
-        diagnosed = told.join(lacks, on="row_id", how="left")
+        diagnosed = with_scores.join(lacks, on="row_id", how="left")
         table = diagnosed.select(pl.col(c).cast(t) for c, t in DIAGNOSED.items()).sort("row_id")
         weak = table.filter("weak")
         chosen = weak.with_columns(
@@ -67,7 +69,7 @@ def _make(number: int) -> dg.AssetsDefinition:
                     f"{s.name}: {s.model.model}, temperature {s.sampling.temperature:g}" for s in students
                 ),
                 "rows on which every student is weak": weak.height,
-                "rows whose weakness is told in words": table["deficiency"].count(),
+                "rows with a described weakness": table["deficiency"].count(),
                 "rows without a score of a student": table["weak"].null_count(),
                 "position bias of the judge, points": scores.select(pl.mean("shift")).item(),
             },
@@ -77,7 +79,7 @@ def _make(number: int) -> dg.AssetsDefinition:
                 ),
                 "students": charts.histogram(scores["score"], "judge's score of a student's answer", low=1, high=5),
                 "references": charts.histogram(
-                    scores["reference_score"], "judge's score of the reference beside it", low=1, high=5
+                    scores["reference_score"], "judge's score of the reference answer", low=1, high=5
                 ),
             },
         )
@@ -86,7 +88,7 @@ def _make(number: int) -> dg.AssetsDefinition:
 
 
 def questions(rows: pl.DataFrame) -> pl.DataFrame:
-    """What students are asked of rows, and the reference: row_id, language, messages, request, reference."""
+    """Return the students' tasks and the reference answers: row_id, language, messages, request, reference."""
     return rows.select(
         "row_id",
         "language",
@@ -96,15 +98,15 @@ def questions(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _in_words(asking: Asking, rows: pl.DataFrame) -> pl.DataFrame:
-    """What the weakest answers to weak rows lack: row_id, deficiency."""
+def _describe_deficiencies(asking: Asking, rows: pl.DataFrame) -> pl.DataFrame:
+    """Ask the judge what the weakest answer to each weak row lacks: row_id, deficiency."""
     settings = asking.settings
     cut = pl.col("request", "reference", "answer").str.slice(0, settings.scoring.max_chars)
-    asked = diagnosis.weakest(rows).with_columns(cut)
-    said = asking.write(
+    asked = diagnosis.select_weakest_answers(rows).with_columns(cut)
+    descriptions = asking.write(
         diagnosis.DEFICIENCY, asked, settings.chat.diagnosis.deficiency_sampling, by=settings.models.judge
     )
-    return diagnosis.in_words(asked.join(said, on="row_id"))
+    return diagnosis.clean_deficiencies(asked.join(descriptions, on="row_id"))
 
 
 rounds = [_make(number) for number in ROUNDS]

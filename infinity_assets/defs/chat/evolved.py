@@ -16,8 +16,8 @@ from infinity_assets.defs.registry import in_round
 from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
 from infinity_assets.rows import conversation, schema
-from infinity_assets.rows.ids import shard_of, with_row_ids
-from infinity_assets.rows.text import unquoted
+from infinity_assets.rows.ids import add_row_ids, shard_of
+from infinity_assets.rows.text import strip_quotes
 from infinity_assets.scoring import language
 from infinity_assets.selection.rules import Rule
 from infinity_assets.settings import Settings
@@ -31,9 +31,9 @@ from infinity_assets.synthesis.strategies import dispatch
 _FAILED = ["row_id", "reason", "detail"]
 
 
-def _prompts(settings: Settings) -> tuple[str, ...]:
-    """The prompts whose words and examples a rewrite may have copied."""
-    return dispatch.prompts_of(settings.chat.evolution)
+def _prompt_names(settings: Settings) -> tuple[str, ...]:
+    """Return the names of the prompts whose words and examples a rewrite may have copied."""
+    return dispatch.list_prompts(settings.chat.evolution)
 
 
 def _make(number: int) -> dg.AssetsDefinition:
@@ -43,13 +43,13 @@ def _make(number: int) -> dg.AssetsDefinition:
         round=number,
         group="chat", partitions="shard", invariants=("conservation", "grammar", "clean"),
         batched=True,
-        # The seeds first: a plan takes what an asset reads first for the rows that its models are asked about.
+        # The seeds come first: a plan takes the first input of an asset for the rows that go to its models.
         reads=("seed_selected", *GATE, *(in_round("abilities", earlier) for earlier in before[-1:])),
         reads_all=tuple(in_round(asset, earlier) for earlier in before for asset in ("evolved", "diagnosed")),
         settings=lambda s: (
             s.shards, s.chat.evolution, s.decontamination.gate, s.scoring.max_chars, s.calls.retries,
             s.models.generator.reach, s.models.judge.reach, s.models.embedder.identity,
-            *prompts.hashes(s.prompts_dir, *_prompts(s), *model_measures.PROMPTS), *_gap(s),
+            *prompts.hashes(s.prompts_dir, *_prompt_names(s), *model_measures.PROMPTS), *_gap_settings(s),
         ),
         columns=EVOLVED,
         meaning=MEANING,
@@ -58,20 +58,21 @@ def _make(number: int) -> dg.AssetsDefinition:
         version="15",
     )  # fmt: skip
     def evolved(step: Step) -> Outcome:
-        """Instructions that the generator made from seeds, each by one strategy and one operation, drawn by row id.
+        """Instructions that the generator rewrote from seeds, each by one strategy and operation, drawn by row id.
 
-        Grain: one instruction. Key: row_id, sharded by its seed's. The first round tries the seeds; each later one those of which nothing came, and
-        the rows on which every student was weak, for some of them from what the students' answers lacked. Thrown away, with a reason each: no
-        gain over the seed, harm, another language, leaked words of the prompt, lost material, an answer in place of a request, a copy,
-        contamination. A seed whose rewrite failed returns to the pool. Once the loop has stopped no seed is tried.
+        Grain: one instruction. Key: row_id; the shard is that of the seed. The first round tries the seeds. A later
+        round tries seeds that have led to no row yet and rows on which every student was weak, some of them by the
+        weakness of the students' answers. Rejected rewrites have a reason each: no gain over the seed, harm, another
+        language, leaked words of the prompt, lost material, an answer instead of a request, a copy, contamination. A
+        seed with a rejected rewrite returns to the pool. After the loop has stopped, no seed is tried.
         """
         return evolve(step, number)
 
     return evolved
 
 
-def _gap(settings: Settings) -> tuple[str | Sampling, ...]:
-    """Of the settings, what decides the gap that `self_rubrics` measures; nothing without that strategy."""
+def _gap_settings(settings: Settings) -> tuple[str | Sampling, ...]:
+    """Return the settings that decide the gap measured by `self_rubrics`; empty without that strategy."""
     if "self_rubrics" not in settings.chat.evolution.strategies:
         return ()
     return settings.chat.answering.sampling, *(
@@ -80,30 +81,35 @@ def _gap(settings: Settings) -> tuple[str | Sampling, ...]:
 
 
 def evolve(step: Step, number: int) -> Outcome:
-    """What a shard of `evolved` is in a round."""
+    """Make a shard of `evolved` for a round."""
     recipe, asking = step.settings.chat.evolution, step.asking()
     seeds = step.sampled(_candidates(step, number))
-    if _stopped(step, number):
+    if _loop_stopped(step, number):
         return Outcome(
-            schema.empty(EVOLVED), rows_in=seeds.height, rows_created=0, decisions=_untried(seeds, "loop_stopped")
+            schema.empty(EVOLVED),
+            rows_in=seeds.height,
+            rows_created=0,
+            decisions=_decide_untried(seeds, "loop_stopped"),
         )
-    wordings = [prompts.both(name, step.settings.prompts_dir) for name in _prompts(step.settings)]
+    wordings = [prompts.load_bilingual(name, step.settings.prompts_dir) for name in _prompt_names(step.settings)]
     checks = rewrite_rules.rules(recipe.elimination, wordings)
-    gate, tried, before = gate_of(step), [], _kept_before(step, number)
+    gate, tried, before = gate_of(step), [], _earlier_rewrites(step, number)
 
     def make(seeds: pl.DataFrame) -> pl.DataFrame:
-        made = _rewrites(asking, seeds, number, checks)
-        tried.append(made.select("row_id", "strategy", "operation", written=pl.col("text").fill_null("") != ""))
-        return made
+        rewrites = _rewrite(asking, seeds, number, checks)
+        tried.append(rewrites.select("row_id", "strategy", "operation", written=pl.col("text").fill_null("") != ""))
+        return rewrites
 
-    def decide(made: pl.DataFrame, failed: pl.DataFrame) -> Generation:
-        failed = pl.concat([made.filter(pl.col("reason").is_not_null()).select(_FAILED), failed])
-        failed = pl.concat([failed, _copied(gate, _without(made, failed), wordings), _written_before(made, before)])
-        failed = pl.concat([failed, copies.near_copies(_without(made, failed), recipe.elimination)])
-        return settle(made.drop(_FAILED[1:]), EVOLVED, [], failed, by=step.settings.models.generator.model)
+    def decide(rewrites: pl.DataFrame, failed: pl.DataFrame) -> Generation:
+        failed = pl.concat([rewrites.filter(pl.col("reason").is_not_null()).select(_FAILED), failed])
+        failed = pl.concat(
+            [failed, _find_copies(gate, _remove_failed(rewrites, failed), wordings), _find_repeats(rewrites, before)]
+        )
+        failed = pl.concat([failed, copies.find_near_copies(_remove_failed(rewrites, failed), recipe.elimination)])
+        return settle(rewrites.drop(_FAILED[1:]), EVOLVED, [], failed, by=step.settings.models.generator.model)
 
-    wanted = quota.share_of(recipe.accept, step.settings.shards, step.partition)
-    result, untried = quota.until_accepted(seeds, wanted, step.asset, make, decide)
+    wanted = quota.shard_quota(recipe.accept, step.settings.shards, step.partition)
+    result, untried = quota.try_until_accepted(seeds, wanted, step.asset, make, decide)
     return Outcome(
         result.kept,
         rows_in=seeds.height,
@@ -119,36 +125,42 @@ def evolve(step: Step, number: int) -> Outcome:
 
 
 def operations(tried: pl.DataFrame, decisions: pl.DataFrame) -> pl.DataFrame:
-    """How each strategy and operation fared.
+    """Count the results of each strategy and operation.
 
     Args:
-        tried: One line per seed: row_id, strategy, operation, written (whether there was a text).
-        decisions: As `descent.settle` gives them.
+        tried: One line per seed: row_id, strategy, operation, written (whether there is a text).
+        decisions: The decisions of `lineage.settle`.
 
     Returns:
-        strategy, operation, seeds, written, kept, thrown away (the three most frequent reasons, with their numbers), sorted by the first two.
+        strategy, operation, seeds, written, kept, rejected (the three most frequent reasons with their counts), sorted
+        by strategy and operation.
     """
     fate = decisions.filter(pl.col("reason").is_in(["superseded", "returned_to_pool"])).select(
         "row_id", "reason", why=pl.col("detail").str.json_path_match("$.why")
     )
-    told, key = tried.join(fate, on="row_id", how="left"), ["strategy", "operation"]
-    counted = told.group_by(key).agg(
+    key = ["strategy", "operation"]
+    results = tried.join(fate, on="row_id", how="left")
+    counted = results.group_by(key).agg(
         pl.len().cast(pl.Int64).alias("seeds"),
         pl.col("written").sum().cast(pl.Int64),
         (pl.col("reason") == "superseded").sum().cast(pl.Int64).alias("kept"),
     )
     reasons = (
-        told.drop_nulls("why").group_by(*key, "why").len("count").sort(*key, pl.col("count") * -1, "why")
+        results.drop_nulls("why")
+        .group_by(*key, "why")
+        .len("count")
+        .sort(*key, pl.col("count") * -1, "why")
         .group_by(key, maintain_order=True)
-        .agg(pl.format("{} {}", "why", "count").head(3).alias("thrown away")).with_columns(pl.col("thrown away").list.join(", "))
-    )  # fmt: skip
+        .agg(pl.format("{} {}", "why", "count").head(3).alias("rejected"))
+        .with_columns(pl.col("rejected").list.join(", "))
+    )
     return counted.join(reasons, on=key, how="left").sort(key)
 
 
 def _candidates(step: Step, number: int) -> pl.DataFrame:
-    """The rows of this shard that are to be evolved: their place, what a child inherits, and `strategy.SEEDS`.
+    """Return the rows of this shard to evolve: place, the columns that a child inherits, and `strategy.SEEDS`.
 
-    No row of which an answered child came in an earlier round is among them. Without `retry` each row is tried once.
+    A row with an answered child in an earlier round is left out. Without `retry` each row is tried once.
     """
     before, retry = range(1, number), step.settings.chat.evolution.retry
     seeds = (
@@ -160,7 +172,8 @@ def _candidates(step: Step, number: int) -> pl.DataFrame:
         if retry or earlier == number - 1
     ]
     wanted = (
-        "row_id", "kind", "source", "file", "position", "licence", "domain", "language", *LABELS, "deficiency", "messages",
+        "row_id", "kind", "source", "file", "position", "licence", "domain", "language", *LABELS, "deficiency",
+        "messages",
     )  # fmt: skip
     rows = pl.concat([part.select(wanted) for part in (*seeds, *weak)]).filter(
         shard_of(step.settings.shards) == step.partition
@@ -178,42 +191,42 @@ def _candidates(step: Step, number: int) -> pl.DataFrame:
     )
 
 
-def _kept_before(step: Step, number: int) -> pl.Series:
-    """The ids of what earlier rounds kept."""
+def _earlier_rewrites(step: Step, number: int) -> pl.Series:
+    """Return the row ids of the rewrites that earlier rounds kept."""
     kept = [
         step.read_all(in_round("evolved", earlier)).select("row_id").collect()["row_id"] for earlier in range(1, number)
     ]
     return pl.concat([pl.Series("row_id", [], pl.String), *kept])
 
 
-def _written_before(made: pl.DataFrame, before: pl.Series) -> pl.DataFrame:
-    """Rewrites that an earlier round kept, of another seed: row_id, reason, detail."""
-    child = with_row_ids(made.select("messages"))["row_id"]
+def _find_repeats(rewrites: pl.DataFrame, before: pl.Series) -> pl.DataFrame:
+    """Return the rewrites that an earlier round kept for another seed: row_id, reason, detail."""
+    child = add_row_ids(rewrites.select("messages"))["row_id"]
     again = (
-        made.select("row_id")
+        rewrites.select("row_id")
         .with_columns(duplicate_of=child, reason=pl.lit("copy_of_another"))
         .filter(child.is_in(before.implode()))
     )
     return again.select("row_id", "reason", detail=pl.struct("duplicate_of").struct.json_encode())
 
 
-def _stopped(step: Step, number: int) -> bool:
-    """Whether the diagnosis of the round before has said that the loop stops."""
+def _loop_stopped(step: Step, number: int) -> bool:
+    """Return whether `abilities` of the previous round stops the loop."""
     return number > 1 and bool(
         step.read(in_round("abilities", number - 1)).select(pl.col("stop").any()).collect().item()
     )
 
 
-def _untried(seeds: pl.DataFrame, reason: str) -> pl.DataFrame:
-    """The decisions on seeds that were left alone."""
+def _decide_untried(seeds: pl.DataFrame, reason: str) -> pl.DataFrame:
+    """Return the decisions on seeds that are not tried."""
     left = seeds.with_columns(verdict=pl.lit("dropped"), reason=pl.lit(reason), detail=pl.lit("{}"))
     return left.select(pl.col(name).cast(dtype) for name, dtype in schema.DECISIONS.items())
 
 
-def _rewrites(asking: Asking, seeds: pl.DataFrame, number: int, checks: Sequence[Rule]) -> pl.DataFrame:
-    """What is made of seeds, and what the rules want to know of it: one line per seed."""
-    made = seeds.join(dispatch.write(seeds, asking, number), on="row_id").with_columns(unquoted(pl.col("text")))
-    return model_measures.measured(made, asking, checks).with_columns(
+def _rewrite(asking: Asking, seeds: pl.DataFrame, number: int, checks: Sequence[Rule]) -> pl.DataFrame:
+    """Rewrite seeds and measure the rewrites for the rules: one line per seed."""
+    rewrites = seeds.join(dispatch.write(seeds, asking, number), on="row_id").with_columns(strip_quotes(pl.col("text")))
+    return model_measures.measure_rewrites(rewrites, asking, checks).with_columns(
         pl.col("kind").alias("seed_kind"),
         pl.lit("instruction").alias("kind"),
         pl.concat_list(pl.struct(role=pl.lit("user"), content=pl.col("text").fill_null(""))).alias("messages"),
@@ -222,17 +235,17 @@ def _rewrites(asking: Asking, seeds: pl.DataFrame, number: int, checks: Sequence
     )
 
 
-def _without(made: pl.DataFrame, failed: pl.DataFrame) -> pl.DataFrame:
-    return made.join(failed, on="row_id", how="anti", maintain_order="left")
+def _remove_failed(rewrites: pl.DataFrame, failed: pl.DataFrame) -> pl.DataFrame:
+    return rewrites.join(failed, on="row_id", how="anti", maintain_order="left")
 
 
-def _copied(gate: Gate, made: pl.DataFrame, wordings: Iterable[prompts.Bilingual]) -> pl.DataFrame:
-    """Rewrites that hold a benchmark item, or an example of their prompt: row_id, reason, detail."""
-    found = [
-        gate.hits(made).with_columns(reason=pl.lit("contaminated_")),
-        rewrite_rules.copied_examples(made, wordings).with_columns(reason=pl.lit("prompt_example_")),
+def _find_copies(gate: Gate, rewrites: pl.DataFrame, wordings: Iterable[prompts.Bilingual]) -> pl.DataFrame:
+    """Return the rewrites that contain a benchmark item or an example of their prompt: row_id, reason, detail."""
+    hits = [
+        gate.hits(rewrites).with_columns(reason=pl.lit("contaminated_")),
+        rewrite_rules.find_copied_examples(rewrites, wordings).with_columns(reason=pl.lit("prompt_example_")),
     ]
-    return pl.concat(found).select(
+    return pl.concat(hits).select(
         "row_id",
         pl.concat_str("reason", "rule"),
         pl.struct("benchmark", "item_id", "side", "span", "shared", "share").struct.json_encode().alias("detail"),

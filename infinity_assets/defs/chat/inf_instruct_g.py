@@ -1,4 +1,4 @@
-"""`inf_instruct_g`. Grain: a conversation. Key: row_id."""
+"""`inf_instruct_g`: the chat set. Grain: a conversation. Key: row_id."""
 
 from collections.abc import Iterator
 
@@ -29,8 +29,9 @@ COLUMNS = pl.Schema({**CONVERSED, "terms": pl.String, "quantile": pl.Float64})
     columns=COLUMNS,
     meaning={
         **MEANING,
-        "terms": "licence or terms under which what the generator wrote may be used",
-        "quantile": "share of the rows of its domain and language with a lower reward (a lower answer_score where not all have one)",
+        "terms": "licence or terms of use of the generator's output",
+        "quantile": "share of the rows of its domain and language with a lower reward, or with a lower answer_score if "
+        "some of these rows have no reward",
     },
     seconds=1,
     version="2",
@@ -38,12 +39,13 @@ COLUMNS = pl.Schema({**CONVERSED, "terms": pl.String, "quantile": pl.Float64})
 def inf_instruct_g(step: Step) -> Outcome:
     """InfInstruct-G: the chat set, from all rounds.
 
-    Grain: one conversation. Key: row_id. Left out, in this order and each with the numbers: what is there twice, holds a benchmark item, asks for
-    harm, has a denied licence or denied terms, was not scored or scored low, stands in F, is nearly a seed, a row of F or a better row of G, or has
-    the lowest rewards of its domain and language. Every row carries its parents, its operation and the most restrictive licence of its parents.
+    Grain: one conversation. Key: row_id. Rows are dropped in this order, each with its evidence: duplicates; rows that
+    contain a benchmark item; harmful requests; denied licences and terms; rows with no score or a low one; rows of F;
+    near-duplicates of a seed, of a row of F or of a better row of G; the lowest rewards of a domain and language. Every
+    row has its parents, its operation and the most restrictive licence of its parents.
     """
     recipe, arrived = step.settings.chat.final, pl.concat([step.read(asset).collect() for asset in _LAST])
-    result = final.keep(
+    result = final.filter_rows(
         arrived,
         step.settings.models.generator.terms,
         gate_of(step).hits(arrived.unique("row_id", maintain_order=True)),
@@ -73,7 +75,7 @@ def inf_instruct_g(step: Step) -> Outcome:
             "licences": charts.table(
                 kept.group_by("licence", "terms").len("rows").sort(pl.col("rows") * -1, "licence"), rows=30
             ),
-            "operations": charts.table(_made_by(step, kept), rows=40),
+            "operations": charts.table(_count_operations(step, kept), rows=40),
             "answer score": charts.histogram(kept["answer_score"], "judge's score of the answer", low=1, high=5),
             "pairs nearest to the threshold": charts.table(result.pairs, rows=12),
             "answer lengths": charts.histogram(
@@ -85,13 +87,13 @@ def inf_instruct_g(step: Step) -> Outcome:
 
 
 def _batches(step: Step, asset: str) -> Iterator[pl.DataFrame]:
-    """The rows of an asset, some at a time."""
+    """Yield the rows of an asset in batches."""
     rows = step.read(asset).select("row_id", "messages", *PLACE)
     return rows.collect_batches(chunk_size=final.BATCH, maintain_order=True, engine="streaming")
 
 
 def _funnel(arrived: int, decisions: pl.DataFrame) -> pl.DataFrame:
-    """By rule, in their order: the rows it took and those that were left."""
+    """Count the rows that each rule dropped and the rows left after it, in the order of the rules."""
     taken = dict(decisions.filter(verdict="dropped").group_by("reason").len().iter_rows())
     rules = pl.DataFrame({"rule": final.REASONS, "rows dropped": [taken.get(reason, 0) for reason in final.REASONS]})
     return rules.with_columns((arrived - pl.col("rows dropped").cum_sum()).alias("rows left"))
@@ -102,16 +104,23 @@ def _shares(kept: pl.DataFrame, column: str) -> pl.DataFrame:
     return counted.select(column, pl.col("rows") / pl.col("rows").sum())
 
 
-def _made_by(step: Step, kept: pl.DataFrame) -> pl.DataFrame:
-    """Rows by what made their instruction, whether they were talked on about, and round; a row of several instructions counts with each."""
+def _count_operations(step: Step, kept: pl.DataFrame) -> pl.DataFrame:
+    """Count rows by round, by the operation of their instruction, and by whether the conversation was continued.
+
+    A row with several instructions counts for each of them.
+    """
     line = kept.select("row_id", "round", at="row_id")
     for asset in ("conversed", "answered", "evolved"):
         names = [in_round(asset, number) for number in ROUNDS]
-        books = [step.lake.book("edges", name, partition) for name in names for partition in step.lake.partitions(name)]
+        tables = [
+            step.lake.ledger_table("edges", name, partition)
+            for name in names
+            for partition in step.lake.partitions(name)
+        ]
         edges = pl.concat(
-            [schema.empty(schema.EDGES), *(book.select(list(schema.EDGES)).collect() for book in books)]
+            [schema.empty(schema.EDGES), *(table.select(list(schema.EDGES)).collect() for table in tables)]
         ).unique()
         line = line.join(edges.rename({"child_id": "at", "operation": asset}), on="at", how="left")
         line = line.with_columns(at=pl.coalesce("parent_id", "at")).drop("parent_id")
-    counted = line.group_by("round", instruction="evolved", talked_on=pl.col("conversed").is_not_null()).len("rows")
-    return counted.sort(pl.col("rows") * -1, "round", "instruction", "talked_on")
+    counted = line.group_by("round", instruction="evolved", continued=pl.col("conversed").is_not_null()).len("rows")
+    return counted.sort(pl.col("rows") * -1, "round", "instruction", "continued")

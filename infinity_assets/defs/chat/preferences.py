@@ -1,4 +1,4 @@
-"""`preferences`. Grain: a pair of answers to one request. Key: row_id, of the chosen conversation."""
+"""`preferences`: the best and the worst answer to a request. Grain: a pair. Key: row_id, of the chosen conversation."""
 
 import polars as pl
 
@@ -28,13 +28,13 @@ PREFERENCES = pl.Schema(
     }
 )
 MEANING = {
-    "row_id": "of the chosen conversation, as it stands in `answered`",
+    "row_id": "row id of the chosen conversation in `answered`",
     "prompt": "the request",
     "chosen": "request and best answer",
     "rejected": "request and worst answer",
     "chosen_score": "score of the best answer by `scored_by`",
-    "rejected_score": "score of the worst, by the same",
-    "margin": "the difference of both",
+    "rejected_score": "score of the worst answer by `scored_by`",
+    "margin": "chosen_score less rejected_score",
     "scored_by": "reward model or judge: model@revision",
 }
 
@@ -52,10 +52,11 @@ MEANING = {
     meaning=MEANING,
 )
 def preferences(step: Step) -> Outcome:
-    """Of the answers that were drawn to a request of InfInstruct-G, the best and the worst.
+    """Preference pairs: the best and the worst answer to each request of InfInstruct-G.
 
-    Grain: one pair. Key: row_id, of the chosen conversation. The pairs are those of the rows of `answered` that stand in G, or of which a
-    conversation of G was made. As in Infinity-Preference both answers are by one model, and the best and the worst by score.
+    Grain: one pair. Key: row_id, of the chosen conversation. A row of `answered` has a pair if it is in G, or if a
+    conversation of G was made from it. As in Infinity-Preference, both answers are by one model, and the scores decide
+    which is the best and which the worst.
     """
     rows = pl.concat([step.read(asset) for asset in _ANSWERED]).filter(pl.col("rejected").is_not_null()).collect()
     g = step.read("inf_instruct_g").select("row_id", "parents").collect()
@@ -93,7 +94,7 @@ def preferences(step: Step) -> Outcome:
         pairs,
         measures={"pairs": pairs.height},
         charts={
-            "margin": charts.histogram(pairs["margin"], "score of the chosen above that of the rejected"),
+            "margin": charts.histogram(pairs["margin"], "score of the chosen answer less that of the rejected one"),
             "domains": charts.table(by_domain.sort(pl.col("pairs") * -1, "domain", "language", "scored_by")),
         },
     )

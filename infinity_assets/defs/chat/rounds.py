@@ -1,8 +1,8 @@
-"""Rounds of the chat loop, unrolled in the graph: their names, and the columns of their rows.
+"""Columns of the assets of the chat loop, whose rounds are unrolled in the graph.
 
-The first round starts from `seed_selected`, each later one from the rows on which every student of a round before was weak, and from the seeds of
-which nothing came. A row in these assets is new: what it was made from is in `parents` and in `edges`, and its parent's own path ends here with a
-decision.
+The first round starts from `seed_selected`. Each later round starts from the rows on which every student was weak in an
+earlier round, and from the seeds that have led to no row yet. Every row of these assets is new: its parents are in
+`parents` and `edges`, and a decision ends each parent's own path.
 """
 
 import polars as pl
@@ -32,15 +32,18 @@ CONVERSED = pl.Schema({**DIAGNOSED, "turns": pl.Int64, "coherence": pl.Float64})
 MEANING = {
     "cate_ability": "coarse abilities of the seed",
     "ability": "fine labels of the seed",
-    "tests": "assertions in Python that an answer has to pass",
+    "tests": "Python assertions that an answer must pass",
     "answer_score": "the judge's score of the answer, 1 to 5",
     "answer_score_error": "why answer_score is null",
-    "reward": "the reward model's number for the answer; null without one",
-    "execution": "what became of the answer's program in the sandbox: passed, failed, timeout, refused; null where there was none to run",
-    "rejected": "the worst of the usable answers that were drawn, its score, and what gave it (`reward` or `judge`); null where no other is usable",
-    "student_scores": "every student's answer, the judge's score of it and of the reference beside it, or why there is none",
-    "weak": "whether every student scored below the setting",
-    "deficiency": "what the students' answers lack, in words; null where no one asked",
-    "turns": "user turns",
-    "coherence": "the judge's least probability that a turn carries the conversation on; null for one turn",
+    "reward": "the reward model's score of the answer; null without a reward model",
+    "execution": "result of the answer's program in the sandbox: passed, failed, timeout or refused; null if there was "
+    "no program to run",
+    "rejected": "the worst of the usable answers, its score, and the scorer (`reward` or `judge`); null if only one "
+    "answer is usable",
+    "student_scores": "every student's answer, with the judge's scores of it and of the reference answer, or the "
+    "reason why a score is missing",
+    "weak": "whether every student scored below the threshold",
+    "deficiency": "weakness of the students' answers in words; null if the judge was not asked for it",
+    "turns": "number of user turns",
+    "coherence": "the judge's lowest probability that a turn continues the conversation; null for one turn",
 }

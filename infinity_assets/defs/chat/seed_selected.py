@@ -1,4 +1,4 @@
-"""`seed_selected`: the rows worth evolving. Grain: a row of `decontaminated`. Key: row_id."""
+"""`seed_selected`: rows that are worth evolving. Grain: a row of `decontaminated`. Key: row_id."""
 
 import polars as pl
 
@@ -28,23 +28,24 @@ _DETAIL = (*_LABELS, "label_source", "loss", "loss_after", "ifd", "depth")
         **dict.fromkeys(_LABELS, pl.List(pl.String)),
     },
     meaning={
-        "long_tail": "carries a rare fine label, or a less rare one and was drawn",
-        "many_labels": "carries many fine labels",
+        "long_tail": "has a rare fine label, or a less rare one and was drawn by lot",
+        "many_labels": "has many fine labels",
         "hard_by_loss": "the loss of its answer is far above the mean",
         "hard_to_follow": "its IFD is high",
-        "small_loss_drop": "training the scorer takes little of its loss away",
+        "small_loss_drop": "fine-tuning the scorer reduces its loss only a little",
         "raw_material": "has no answer, or is a text",
-        "vetoed": "training the scorer takes so much of its loss away that it is soon learnt by heart; false for every seed",
+        "vetoed": "fine-tuning the scorer reduces its loss so much that it is soon memorized; false for every seed",
         "cate_ability": "coarse abilities",
         "ability": "fine labels",
     },
     version="2",
 )
 def seed_selected(step: Step) -> Outcome:
-    """Seeds: rows worth evolving, by criteria, a veto, and a budget that goes round a grid over what the rows are about.
+    """Seeds: rows that meet criteria, are not vetoed, and fit a budget that is spread over a grid of prompt topics.
 
-    Grain: one row. Key: row_id. The criteria that hold for a row are columns, those that chose it the reason in `decisions`, where every
-    other row has its own: not_scored, no_criterion, too_few_criteria, vetoed or over_budget.
+    Grain: one row. Key: row_id. The criteria that hold for a row are columns. The reason in `decisions` gives the
+    criteria that chose a seed; for every other row it is not_scored, no_criterion, too_few_criteria, vetoed or
+    over_budget.
     """
     recipe = step.settings.chat.seeds
     rows = step.read("decontaminated").select(_PLACE).collect(engine="streaming")
@@ -70,16 +71,16 @@ def seed_selected(step: Step) -> Outcome:
         decisions=decisions.select(list(schema.DECISIONS)),
         measures=_measures(rows, picked, recipe),
         charts={
-            "criteria": charts.table(summary.brought(picked.rows, recipe)),
-            "rows that two criteria share": charts.table(summary.shared(picked.rows)),
-            "abilities": charts.table(_abilities(rows), rows=26),
-            "sources": charts.table(_counted(rows, "source"), rows=40),
-            "coverage": charts.table(summary.covered(picked.cells)),
+            "criteria": charts.table(summary.count_by_criterion(picked.rows, recipe)),
+            "rows that two criteria share": charts.table(summary.count_by_pair(picked.rows)),
+            "abilities": charts.table(_count_by_ability(rows), rows=26),
+            "sources": charts.table(_count_by(rows, "source"), rows=40),
+            "coverage": charts.table(summary.count_occupied_cells(picked.cells)),
             "candidates on the grid": charts.heat_map(
-                summary.counts_on_grid(picked.cells, recipe.grid), "candidates per cell"
+                summary.count_by_cell(picked.cells, recipe.grid), "candidates per cell"
             ),
             "seeds on the grid": charts.heat_map(
-                summary.counts_on_grid(picked.cells.filter("taken"), recipe.grid), "seeds per cell"
+                summary.count_by_cell(picked.cells.filter("taken"), recipe.grid), "seeds per cell"
             ),
         },
     )
@@ -90,16 +91,16 @@ def _measures(rows: pl.DataFrame, picked: Picked, recipe: Seeds) -> dict[str, in
     return {
         "candidates": picked.cells.height,
         "seeds": int(picked.cells["taken"].sum()),
-        "how many criteria": str(recipe.combine),
-        "small_loss_drop and veto": off or f"by {rows['loss_after'].count():,} rows with a loss before and after",
+        "criteria that a seed must meet": str(recipe.combine),
+        "small_loss_drop and veto": off or f"from {rows['loss_after'].count():,} rows with a loss before and after",
         "cells of the grid": recipe.grid**2,
         "share of the vectors' variance on the grid": picked.shown,
     }
 
 
-def _abilities(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows and seeds per coarse ability; a row counts in each of its own."""
-    return _counted(
+def _count_by_ability(rows: pl.DataFrame) -> pl.DataFrame:
+    """Count rows, candidates and seeds by coarse ability. A row counts for each of its abilities."""
+    return _count_by(
         rows.select("taken", "reason", "cate_ability")
         .explode("cate_ability")
         .with_columns(pl.col("cate_ability").fill_null("unlabelled")),
@@ -107,8 +108,8 @@ def _abilities(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _counted(rows: pl.DataFrame, by: str) -> pl.DataFrame:
-    """Rows, candidates and seeds, most seeds first."""
+def _count_by(rows: pl.DataFrame, by: str) -> pl.DataFrame:
+    """Count rows, candidates and seeds by a column, most seeds first."""
     candidate = pl.col("taken") | (pl.col("reason") == "over_budget")
     counts = rows.group_by(by).agg(
         pl.len().alias("rows"), candidate.sum().alias("candidates"), pl.col("taken").sum().alias("seeds")

@@ -38,27 +38,28 @@ _PROMPTS = ("lift", "label_zh")
     },
     meaning={
         "label": "fine label",
-        "rows": "rows that carry it, of those that the tagger labelled",
-        "cate_ability": "coarse abilities that it is lifted to; null if the model named none",
-        "share": "of all labelled rows",
-        "label_zh": "its Chinese name; the English one where there is none",
-        "forms": "how the tagger writes it",
-        "said_by": "who lifted it: model, hand or the frozen vocabulary",
-        "lift_error": "why there are no coarse abilities",
-        "name_error": "why there is no Chinese name: not_chinese, shared (with another label), or what went wrong in the call",
+        "rows": "number of rows with the label, among those that the tagger labelled",
+        "cate_ability": "coarse abilities of the label; null if the model named none",
+        "share": "share of all labelled rows",
+        "label_zh": "Chinese name; the English one if there is no Chinese name",
+        "forms": "forms in which the tagger writes the label",
+        "said_by": "origin of the coarse abilities: model, hand or the frozen vocabulary",
+        "lift_error": "reason why there are no coarse abilities",
+        "name_error": "why there is no Chinese name: not_chinese, shared (with another label), or a call's error",
     },
     kinds=("polars", "parquet", "vllm"),
     seconds=4,
     version="3",
 )
 def tag_vocabulary(step: Step) -> Outcome:
-    """The fine labels in use, how many rows carry each, the coarse abilities that the model lifts each to, and its Chinese name.
+    """The fine labels in use, with their number of rows, their coarse abilities, and their Chinese names.
 
-    Grain: one label. Key: label. The long tail that seeds are taken from goes by `rows`: rows that the tagger labelled, none that took their labels
-    from neighbours. A frozen vocabulary is used as it is; only `rows` and `share` are counted anew.
+    Grain: one label. Key: label. `rows` decides which labels are the long tail that seeds are taken from; it counts
+    rows that the tagger labelled, but not rows that took their labels from neighbors. A frozen vocabulary is used
+    unchanged, except that `rows` and `share` are counted again.
     """
     data, frozen = step.lake.data, step.settings.labels.vocabulary
-    used = vocabulary.labels_of(step.read("label_forms").collect(), vocabulary.pairs_of(step.read("tagged")))
+    used = vocabulary.count_labels(step.read("label_forms").collect(), vocabulary.list_pairs(step.read("tagged")))
     if frozen:
         fixed = vocabularies.read(data, frozen).drop("rows")
         counted = fixed.join(used.select("label", "rows", "share"), on="label", how="left")
@@ -70,7 +71,7 @@ def tag_vocabulary(step: Step) -> Outcome:
             name_error=none,
         )
     else:
-        words = _described(step, used)
+        words = _describe_labels(step, used)
     columns = ["label", "rows", "share", "cate_ability", "label_zh", "forms", "said_by", "lift_error", "name_error"]
     words = words.select(columns).sort(pl.col("rows") * -1, "label")
     coarse = words.explode("cate_ability").group_by("cate_ability").agg(pl.len().alias("labels"), pl.col("rows").sum())
@@ -89,13 +90,13 @@ def tag_vocabulary(step: Step) -> Outcome:
     )
 
 
-def _described(step: Step, used: pl.DataFrame) -> pl.DataFrame:
-    """The labels with coarse abilities and Chinese names: what is said by hand, and for the others what the model says."""
+def _describe_labels(step: Step, used: pl.DataFrame) -> pl.DataFrame:
+    """Add coarse abilities and Chinese names to labels, from overrides by hand or else from the model's answers."""
     hand = label_overrides.read(step.lake.data)
     own = pl.DataFrame(
         [
-            (label, list(said.cate_ability) if said.cate_ability else None, said.label_zh)
-            for label, said in hand.items()
+            (label, list(override.cate_ability) if override.cate_ability else None, override.label_zh)
+            for label, override in hand.items()
         ],
         schema={"label": pl.String, "own_ability": pl.List(pl.String), "own_zh": pl.String},
         orient="row",
@@ -106,8 +107,8 @@ def _described(step: Step, used: pl.DataFrame) -> pl.DataFrame:
     ]
     to_ask = words.filter(pl.col("label").is_in(asked.implode()))
     to_lift, to_name = (to_ask.filter(pl.col(column).is_null()) for column in ("own_ability", "own_zh"))
-    lifted = labels.lifted(_asked(step, to_lift, "lift", _LIFT, labels.lift_schema()))
-    named = labels.chinese(_asked(step, to_name, "label_zh", _NAME, None))
+    lifted = labels.parse_lifted(_ask(step, to_lift, "lift", _LIFT, labels.lift_schema()))
+    named = labels.parse_chinese_names(_ask(step, to_name, "label_zh", _NAME, None))
     words = words.join(lifted, on="label", how="left", maintain_order="left").join(
         named, on="label", how="left", maintain_order="left"
     )
@@ -124,8 +125,10 @@ def _described(step: Step, used: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _asked(step: Step, words: pl.DataFrame, prompt: str, sampling: Sampling, schema: dict | None) -> pl.DataFrame:
-    """The answers to one question about every label, under the label as the row's id."""
+def _ask(step: Step, words: pl.DataFrame, prompt: str, sampling: Sampling, schema: dict | None) -> pl.DataFrame:
+    """Return the tagger's answers to one prompt about every label. The row id is the label."""
     rows = words.select(row_id="label", label="label", language=pl.lit("en"))
-    requests = batch.from_prompt(prompts.both(prompt, step.settings.prompts_dir), rows, sampling, prompt, schema=schema)
+    requests = batch.build_prompt_requests(
+        prompts.load_bilingual(prompt, step.settings.prompts_dir), rows, sampling, prompt, schema=schema
+    )
     return step.inference().generate(step.settings.models.tagger, requests, prompt).frame

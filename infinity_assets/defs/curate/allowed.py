@@ -1,7 +1,7 @@
-"""`allowed`: texts that are quoted everywhere and are no evidence of contamination."""
+"""`allowed`: widely quoted texts, which are no evidence of contamination."""
 
 from infinity_assets.catalog.lake import Outcome
-from infinity_assets.decontamination.allowed import ALLOWED, FILE, SHIPPED, allowed_texts
+from infinity_assets.decontamination.allowed import ALLOWED, FILE, SHIPPED, read_allowed_texts
 from infinity_assets.defs.dataset import dataset
 from infinity_assets.defs.step import Step
 from infinity_assets.rows.ids import digest
@@ -20,12 +20,16 @@ def _allowed_files(step: Step) -> dict[str, str]:
     group="curate",
     files=_allowed_files,
     columns=ALLOWED,
-    meaning={"name": "what it is", "text": "how it is quoted", "file": f"{FILE}: shipped, or beside the benchmarks"},
+    meaning={
+        "name": "name of the text",
+        "text": "the text as it is quoted",
+        "file": f"{FILE}: shipped, or beside the benchmarks",
+    },
     kinds=("polars", "parquet", "yaml"),
 )
 def allowed(step: Step) -> Outcome:
-    """Texts that everyone quotes: what lies inside one of them is no evidence that a row holds a benchmark item.
+    """Widely quoted texts: a span inside one of them is no evidence that a row contains a benchmark item.
 
-    Grain: one text. Key: name, text. Shipped with the package; more in `allowed.yaml` in the folder of the benchmarks.
+    Grain: one text. Key: name, text. The package ships some; `allowed.yaml` in the folder of the benchmarks adds more.
     """
-    return Outcome(allowed_texts(step.pool.benchmarks))
+    return Outcome(read_allowed_texts(step.pool.benchmarks))

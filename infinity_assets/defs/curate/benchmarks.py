@@ -14,11 +14,11 @@ from infinity_assets.scoring import domain
 
 
 def benchmark_files(step: Step) -> dict[str, str]:
-    """What the files of every benchmark hold."""
-    known = step.lake.catalog / "fingerprints" / "benchmarks"
+    """Return the content fingerprint of every benchmark's files."""
+    cache = step.lake.catalog / "fingerprints" / "benchmarks"
     folders = step.pool.benchmark_folders().items()
     return {
-        f"files of {name}": content_fingerprint(load_source(folder), known / f"{name}.json") for name, folder in folders
+        f"files of {name}": content_fingerprint(load_source(folder), cache / f"{name}.json") for name, folder in folders
     }
 
 
@@ -27,20 +27,20 @@ def benchmark_files(step: Step) -> dict[str, str]:
     files=benchmark_files,
     columns=ITEM,
     meaning={
-        "item_id": "benchmark, file where there are several, and position",
+        "item_id": "benchmark, file if there are several, and position",
         "benchmark": "name of the benchmark's folder",
-        "prompt": "what the item asks",
-        "further": "what stands behind it: the options to choose from, or the turns that follow",
-        "answer": "its answer, where the file gives one",
+        "prompt": "question of the item",
+        "further": "text after the question: the options of a choice, or the turns that follow",
+        "answer": "answer of the item; null if the file has none",
     },
     kinds=("polars", "parquet", "json"),
     version="3",
 )
 def benchmarks(step: Step) -> Outcome:
-    """The evaluation sets: what must not be trained on, what DSIR aims at.
+    """The evaluation sets: no item of them may be trained on, and DSIR aims at them.
 
-    Grain: one item. Key: item_id. A benchmark is a folder under `data/benchmarks`; its domain comes from its `source.yaml`, else it is the one
-    that the rule gives most of its items.
+    Grain: one item. Key: item_id. A benchmark is a folder under `data/benchmarks`. Its domain comes from its
+    `source.yaml`, else it is the domain that the classifier gives most of its items.
     """
     read = [read_benchmark(folder) for folder in step.pool.benchmark_folders().values()]
     items = pl.concat([pl.DataFrame(schema=ITEM), *(benchmark.items for benchmark in read)])

@@ -1,9 +1,9 @@
-"""`decontaminated`: distinct rows that contain no benchmark item."""
+"""`decontaminated`: distinct rows without a benchmark item. Grain: a distinct row. Key: row_id."""
 
 import polars as pl
 
 from infinity_assets.catalog.lake import Outcome
-from infinity_assets.decontamination.gate import strongest
+from infinity_assets.decontamination.gate import select_removals
 from infinity_assets.defs.dataset import dataset
 from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
@@ -20,47 +20,47 @@ from infinity_assets.rows import schema
     version="2",
 )
 def decontaminated(step: Step) -> Outcome:
-    """Distinct rows that hold no benchmark item.
+    """Distinct rows that contain no benchmark item.
 
-    Grain: one distinct row. Key: row_id. Every row taken out is in `decisions` with the rule, the item, the side, the span that it shares and the
-    share of the item; `matches` lists all that it shares.
+    Grain: one distinct row. Key: row_id. `decisions` has every removed row with the rule, the item, the side, the
+    shared span and its share of the item; `matches` lists all shared spans.
     """
-    rows, found = step.read("deduped"), step.read("contamination").collect()
-    hits = strongest(step.read("matches").collect()).select(
+    rows = step.read("deduped")
+    hits = select_removals(step.read("matches").collect()).select(
         "row_id",
         pl.format("contaminated_{}", "rule").alias("reason"),
         pl.struct("benchmark", "item_id", "part", "side", "span", "shared", "share")
         .struct.json_encode()
         .alias("detail"),
     )
-    hits = pl.concat([hits, _paraphrased(step).join(hits, on="row_id", how="anti")])
-    worst = found.filter("flagged").unique("source", keep="first", maintain_order=True)
+    hits = pl.concat([hits, _paraphrase_hits(step).join(hits, on="row_id", how="anti")])
+    worst = step.read("contamination").collect().filter("flagged").unique("source", keep="first", maintain_order=True)
     if not step.settings.decontamination.remove_flagged:
         worst = worst.clear()
     whole = worst.select(
         "source", pl.struct("benchmark", "items", "benchmark_items", "share").struct.json_encode().alias("of_source")
     )
-    told = rows.join(hits.lazy(), on="row_id", how="left", maintain_order="left").join(
+    marked = rows.join(hits.lazy(), on="row_id", how="left", maintain_order="left").join(
         whole.lazy(), on="source", how="left", maintain_order="left"
     )
     reason = pl.coalesce("reason", pl.when(pl.col("of_source").is_not_null()).then(pl.lit("contaminated_source")))
-    dropped = told.with_columns(
+    dropped = marked.with_columns(
         pl.lit("dropped").alias("verdict"), reason.alias("reason"), pl.coalesce("detail", "of_source").alias("detail")
     )
     dropped = dropped.filter(pl.col("reason").is_not_null()).select(list(schema.DECISIONS)).collect(engine="streaming")
     per_source = dropped.group_by("source", "reason").agg(pl.len().alias("rows")).sort("source", "reason")
-    # Lazy, so that no shard is in memory as a whole; the rows come sorted by id and stay so.
+    # Lazy, so that no shard is in memory as a whole. The rows are sorted by row id and stay so.
     kept = rows.join(dropped.lazy().select("row_id"), on="row_id", how="anti", maintain_order="left")
     return Outcome(
         kept,
         rows_in=rows.select(pl.len()).collect().item(),
         decisions=dropped,
-        charts={"by source": charts.table(per_source)},
+        charts={"by source": charts.table_if_any(per_source)},
     )
 
 
-def _paraphrased(step: Step) -> pl.DataFrame:
-    """Rows that are removed because they come close to an item in meaning: row_id, reason, detail. None unless a threshold is set."""
+def _paraphrase_hits(step: Step) -> pl.DataFrame:
+    """Return the rows to remove as paraphrases of an item: row_id, reason, detail. Empty unless a threshold is set."""
     threshold = step.settings.decontamination.paraphrase_threshold
     close = (
         step.read("paraphrases").filter(pl.col("similarity") >= threshold)

@@ -1,9 +1,9 @@
-"""`deduped`: the distinct rows of the pool, by shard."""
+"""`deduped`: the distinct rows of the pool. Grain: a distinct row. Key: row_id."""
 
 import polars as pl
 
 from infinity_assets.catalog.lake import Outcome
-from infinity_assets.dedup.duplicates import survivors
+from infinity_assets.dedup.duplicates import drop_losers
 from infinity_assets.defs.dataset import dataset
 from infinity_assets.defs.step import Step
 from infinity_assets.rows import schema
@@ -21,11 +21,12 @@ from infinity_assets.rows.ids import shard_of
     version="2",
 )
 def deduped(step: Step) -> Outcome:
-    """The pool, conversations about its texts included, without duplicates, by shard of the row id.
+    """The pool without duplicates, including the conversations synthesized from its texts, by shard of the row id.
 
-    Grain: one distinct row. Key: row_id. Every record that lost is in `decisions` with the survivor's id; all origins and licences stay in `origins`.
+    Grain: one distinct row. Key: row_id. `decisions` has every dropped record with the survivor's row id; `origins`
+    keeps all origins and licences.
     """
-    pool = _spread(step).collect()
+    pool = _pool_shard(step).collect()
     losers = step.read("duplicates").filter(shard_of(step.settings.shards) == step.partition).collect()
     dropped = losers.with_columns(
         pl.lit("dropped").alias("verdict"),
@@ -34,7 +35,7 @@ def deduped(step: Step) -> Outcome:
         .struct.json_encode()
         .alias("detail"),
     ).select(list(schema.DECISIONS))
-    return Outcome(survivors(pool, losers).sort("row_id"), rows_in=pool.height, decisions=dropped)
+    return Outcome(drop_losers(pool, losers).sort("row_id"), rows_in=pool.height, decisions=dropped)
 
 
 _REASONS = {
@@ -45,8 +46,8 @@ _REASONS = {
 }
 
 
-def _spread(step: Step) -> pl.LazyFrame:
-    """The rows of the pool that fall into the step's shard. The pool is read once for all shards of a run."""
+def _pool_shard(step: Step) -> pl.LazyFrame:
+    """Return the pool's rows in the step's shard. The pool is read and partitioned once for all shards of a run."""
     if not any(step.shared.iterdir()):
         pool = pl.concat(
             [step.read_all(asset).select(list(schema.ROW)) for asset in ("raw_pool", "synthesized_from_text")]
@@ -54,5 +55,5 @@ def _spread(step: Step) -> pl.LazyFrame:
         pool.with_columns(shard_of(step.settings.shards)).sink_parquet(
             pl.PartitionBy(step.shared, key="shard", include_key=False), mkdir=True, compression="lz4"
         )
-    mine = sorted((step.shared / f"shard={step.partition}").glob("*.parquet"))
-    return pl.scan_parquet(mine, glob=False) if mine else pl.LazyFrame(schema=schema.ROW)
+    files = sorted((step.shared / f"shard={step.partition}").glob("*.parquet"))
+    return pl.scan_parquet(files, glob=False) if files else pl.LazyFrame(schema=schema.ROW)

@@ -1,4 +1,4 @@
-"""`duplicates`: the records that lose to another row."""
+"""`duplicates`: the records that are dropped in favor of another row. Grain: a dropped record."""
 
 from collections.abc import Mapping
 
@@ -13,10 +13,10 @@ from infinity_assets.report import charts
 from infinity_assets.rows import conversation
 
 _BEFORE = 20
-"""Characters shown of what two near-duplicates have in common before they differ."""
+"""Characters shown before the first difference of two near-duplicates."""
 
 _SHOWN = 8
-"""Near-duplicates whose texts stand on the page."""
+"""Near-duplicates whose texts are shown."""
 
 
 @dataset(
@@ -25,24 +25,24 @@ _SHOWN = 8
     settings=lambda s: (s.dedup,),
     columns=DUPLICATES,
     meaning={
-        "duplicate_of": "row id of the survivor that is kept in its place",
-        "survivor_source": "the survivor's source",
+        "duplicate_of": "row id of the survivor",
+        "survivor_source": "source of the survivor",
         "method": "exact, instruction (an answer too many), near or semantic",
-        "similarity": "of the two rows: 1, the Jaccard similarity of their shingles, or the cosine of their embeddings",
-        "matched": "row id of the row it was compared with; not the survivor where that row lost as well",
+        "similarity": "1, the Jaccard similarity of the two rows' shingles, or the cosine of their embeddings",
+        "matched": "row id of the row it was compared with; not the survivor if that row was dropped as well",
     },
     version="2",
 )
 def duplicates(step: Step) -> Outcome:
-    """Records that lose to another row, within and across sources: which row that is, how similar they are, and by which method that was found.
+    """Records that duplicate another row, within and across sources, with the survivor, the similarity and the method.
 
-    Grain: one losing record. Key: row_id, source, file, position. The survivor follows from the settings: source priority, then score, then row
-    id. Sources that were added since the last time are compared with all; what they do not touch is not compared again. Another threshold works
-    on the signatures, without reading a text.
+    Grain: one dropped record. Key: row_id, source, file, position. The settings decide the survivor: source priority,
+    then score, then row id. Sources that are new since the last materialization are compared with all; rows that they
+    do not affect are not compared again. A new threshold works on the signatures and reads no text.
     """
     rule = step.settings.dedup
     prints = {source: step.lake.scan("fingerprints", source) for source in step.lake.partitions("fingerprints")}
-    # Which answers to an instruction are too many may change with every source.
+    # A new source can change which answers to an instruction are too many.
     before, added = (None, []) if rule.answers_per_instruction else step.before()
     close = (
         step.read("neighbours").filter(pl.col("similarity") >= rule.semantic.threshold).collect()
@@ -50,8 +50,8 @@ def duplicates(step: Step) -> Outcome:
         else None
     )
     losers = find_duplicates(
-        prints, rule, neighbours=close, before=before.collect() if before is not None else None, added=added, workers=step.settings.ingest.workers,
-        progress=lambda done, total: step.advance(done, total, "rows compared"),
+        prints, rule, neighbours=close, before=before.collect() if before is not None else None, added=added,
+        workers=step.settings.ingest.workers, progress=lambda done, total: step.advance(done, total, "rows compared"),
     )  # fmt: skip
     pairs = losers.group_by("source", "survivor_source", "method").len("records")
     near = losers.filter(pl.col("method") == "near")
@@ -61,18 +61,19 @@ def duplicates(step: Step) -> Outcome:
             **{f"{method} duplicates": n for method, n in losers.group_by("method").len().sort("method").iter_rows()},
             "sources compared": ", ".join(added) if before is not None else "all",
             "in source_priority, but no source": ", ".join(sorted(set(rule.source_priority) - set(prints))) or None,
-            f"records with the score {rule.score}": _scored(prints) if rule.score else None,
+            f"records with the score {rule.score}": _count_scored(prints) if rule.score else None,
         },
         charts={
-            "who duplicates whom": charts.table(
+            "duplicates by source and survivor": charts.table_if_any(
                 pairs.sort(pl.col("records") * -1, "source", "survivor_source", "method"), rows=20
             ),
             "similarity of near-duplicates": charts.histogram(
                 near["similarity"], "Jaccard similarity", low=rule.near.threshold, high=1.0
             ),
-            "what the bands find": charts.curve(
+            "detection by bands": charts.curve(
                 lambda similarity: collision_probability(similarity, rule.near),
-                f"probability that rows of a Jaccard similarity are compared, {rule.near.bands} bands of {rule.near.rows_per_band}",
+                f"probability that rows with this Jaccard similarity are compared, {rule.near.bands} bands of "
+                f"{rule.near.rows_per_band}",
                 mark=rule.near.threshold,
             ),
             "closest to the threshold": _side_by_side(step, near),
@@ -80,12 +81,12 @@ def duplicates(step: Step) -> Outcome:
     )
 
 
-def _scored(prints: Mapping[str, pl.LazyFrame]) -> int:
+def _count_scored(prints: Mapping[str, pl.LazyFrame]) -> int:
     return sum(part.select(pl.col("score").is_not_null().sum()).collect().item() for part in prints.values())
 
 
 def _side_by_side(step: Step, near: pl.DataFrame) -> str:
-    """The near-duplicates that are least similar, with what they say: whether the threshold is right is seen here."""
+    """Return a table of the least similar near-duplicates with their texts, to judge the threshold by."""
     shown = near.sort("similarity", "row_id").unique("row_id", maintain_order=True).head(_SHOWN)
     if shown.is_empty():
         return ""
@@ -103,9 +104,9 @@ def _side_by_side(step: Step, near: pl.DataFrame) -> str:
         .select("row_id", text=conversation.content_of("user", "assistant"))
         for source in sources
     ).collect()
-    said = dict(texts.iter_rows())
+    text_of = dict(texts.iter_rows())
     pairs = [
-        _from_the_difference(said.get(row, ""), said.get(matched, ""))
+        _cut_to_difference(text_of.get(row, ""), text_of.get(matched, ""))
         for row, matched in shown.select("row_id", "matched").iter_rows()
     ]
     return charts.table(
@@ -115,8 +116,8 @@ def _side_by_side(step: Step, near: pl.DataFrame) -> str:
     )
 
 
-def _from_the_difference(one: str, other: str) -> tuple[str, str]:
-    """Two texts from a little before they differ: a table shows how texts begin, and near-duplicates begin alike."""
+def _cut_to_difference(one: str, other: str) -> tuple[str, str]:
+    """Cut two texts to start shortly before their first difference, because a table shows only the start of a text."""
     one, other = " ".join(one.split()), " ".join(other.split())
     alike = next(
         (place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))

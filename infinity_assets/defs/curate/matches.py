@@ -1,4 +1,4 @@
-"""`matches`: the spans that rows share with benchmark items."""
+"""`matches`: the spans that rows share with benchmark items. Grain: a hit of a row on an item."""
 
 import polars as pl
 
@@ -11,7 +11,7 @@ from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
 
 GATE = ("benchmarks", "allowed")
-"""What an asset reads that runs the gate."""
+"""Assets that an asset must read to run the gate."""
 
 _MATCHES = pl.Schema({**MATCHES, "source": pl.String})
 
@@ -19,7 +19,7 @@ _BATCH = ROW_GROUP // 2
 
 
 def gate_of(step: Step) -> Gate:
-    """The gate in force. The asset reads `GATE`, and depends on the setting `decontamination.gate`."""
+    """Return the gate for a step whose asset reads `GATE` and depends on the setting `decontamination.gate`."""
     read, rule = step.read, step.settings.decontamination
     return step.once("gate", lambda: Gate(read("benchmarks").collect(), rule, read("allowed").collect()["text"]))
 
@@ -35,16 +35,20 @@ def gate_of(step: Step) -> Gate:
     version="2",
 )
 def matches(step: Step) -> Outcome:
-    """Everything that rows share with benchmark items by the rules of the gate: what removes a row, what is only reported, and what is excused.
+    """Spans that rows share with benchmark items by the rules of the gate: they remove a row, are reported or excused.
 
-    Grain: one hit of a row on a part of an item in turns of one role, by one rule; the twenty strongest of a row. Key: row_id, item_id, part,
-    side, rule.
+    Grain: one hit of a row on a part of an item, in turns of one role, by one rule; the twenty strongest hits of a row
+    are kept. Key: row_id, item_id, part, side, rule.
     """
-    found, looked_at, rows = gate_of(step), 0, step.read("deduped").select("row_id", "source", "messages")
+    item_gate = gate_of(step)
+    rows = step.read("deduped").select("row_id", "source", "messages")
+    looked_at = 0
     lines = [pl.DataFrame(schema=_MATCHES)]
     total = rows.select(pl.len()).collect().item()
     for batch in rows.collect_batches(chunk_size=_BATCH, maintain_order=True, engine="streaming"):
-        lines.append(found.matches(batch).join(batch.select("row_id", "source"), on="row_id", maintain_order="left"))
+        lines.append(
+            item_gate.matches(batch).join(batch.select("row_id", "source"), on="row_id", maintain_order="left")
+        )
         looked_at += batch.height
         step.advance(looked_at, total)
     hits = pl.concat(lines).sort("row_id", maintain_order=True)
@@ -59,18 +63,18 @@ def matches(step: Step) -> Outcome:
             "rows to be removed": _rows(hits, "removes"),
             "rows with hits that are only reported": _rows(hits, "reported"),
             "rows with hits that are excused": _rows(hits, "excused"),
-            "rows with as many hits as are kept": full,
+            "rows with the maximum number of hits": full,
         },
         charts={
-            "hits": charts.table(counts.sort("verdict", "part", "rule", "side")),
+            "hits": charts.table_if_any(counts.sort("verdict", "part", "rule", "side")),
             "share": charts.histogram(
                 hits.filter(pl.col("verdict") == "removes")["share"],
                 "share of the item, of hits that remove",
                 low=0,
                 high=1,
             ),
-            "excused": charts.table(_examples(hits, "excused"), rows=12),
-            "reported": charts.table(_examples(hits, "reported"), rows=12),
+            "excused": charts.table_if_any(_examples(hits, "excused"), rows=12),
+            "reported": charts.table_if_any(_examples(hits, "reported"), rows=12),
         },
     )
 
@@ -80,7 +84,7 @@ def _rows(hits: pl.DataFrame, verdict: str) -> int:
 
 
 def _examples(hits: pl.DataFrame, verdict: str) -> pl.DataFrame:
-    """The spans that the most rows share."""
+    """Return the spans of a verdict, those in the most rows first."""
     spans = (
         hits.filter(pl.col("verdict") == verdict)
         .group_by("benchmark", "part", "span")

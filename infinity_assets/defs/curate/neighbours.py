@@ -1,4 +1,4 @@
-"""`neighbours`: pairs of contents whose embeddings are close."""
+"""`neighbours`: pairs of contents with similar embeddings. Grain: a pair. Key: a, b."""
 
 import shutil
 
@@ -7,7 +7,7 @@ import polars as pl
 from infinity_assets.catalog.lake import Lake, Outcome
 from infinity_assets.dedup import semantic
 from infinity_assets.defs.dataset import dataset
-from infinity_assets.defs.ingest.embeddings import journal, what_decides
+from infinity_assets.defs.ingest.embeddings import journal, vectors_key
 from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
 from infinity_assets.rows import conversation
@@ -22,7 +22,7 @@ _SHOWN = 4
     group="curate",
     reads=("embeddings",),
     settings=lambda s: (
-        *what_decides(s),
+        *vectors_key(s),
         s.dedup.semantic.floor,
         s.dedup.semantic.neighbours,
         s.dedup.semantic.exact_up_to,
@@ -37,18 +37,19 @@ _SHOWN = 4
     kinds=("polars", "parquet", "hnswlib"),
 )
 def neighbours(step: Step) -> Outcome:
-    """Pairs of contents that say nearly the same, from the floor of the settings up, whatever the threshold.
+    """Pairs of contents with nearly the same meaning, from the floor of the settings up, whatever the threshold.
 
-    Grain: one pair. Key: a, b. The page shows pairs of every band of similarity, so that the threshold can be chosen by eye, and what would
-    go at which. A new source is compared with what is there; pairs among the others are taken from the last materialisation.
+    Grain: one pair. Key: a, b. To choose a threshold by eye, the page shows pairs of every band of similarity and the
+    number of contents that each threshold would drop. A new source is compared with the others; pairs among the others
+    are taken from the last materialization.
     """
-    shutil.rmtree(journal(step.lake), ignore_errors=True)  # every source is committed by now
+    shutil.rmtree(journal(step.lake), ignore_errors=True)  # all sources have been committed
     rule = step.settings.dedup.semantic
     if not rule.enabled:
         return Outcome(pl.DataFrame(schema=semantic.PAIRS))
-    contents, source = _judged(step.lake)
+    contents, source = _judged_contents(step.lake)
     before, added = step.before()
-    pairs = semantic.neighbours(
+    pairs = semantic.find_neighbours(
         contents,
         rule.floor,
         rule.neighbours,
@@ -58,9 +59,9 @@ def neighbours(step: Step) -> Outcome:
         fresh=source.is_in(added),
         advance=lambda done, total: step.advance(done, total, "contents"),
     )
-    goes = pl.DataFrame(
-        [(t, (pairs["similarity"] >= t).sum(), semantic.would_go(pairs, t)) for t in THRESHOLDS if t >= rule.floor],
-        schema={"threshold": pl.Float64, "pairs": pl.Int64, "contents that would go": pl.Int64},
+    by_threshold = pl.DataFrame(
+        [(t, (pairs["similarity"] >= t).sum(), semantic.count_losers(pairs, t)) for t in THRESHOLDS if t >= rule.floor],
+        schema={"threshold": pl.Float64, "pairs": pl.Int64, "contents dropped": pl.Int64},
         orient="row",
     )
     crowd = pl.concat([pairs["a"], pairs["b"]]).value_counts()["count"] >= rule.neighbours
@@ -68,21 +69,24 @@ def neighbours(step: Step) -> Outcome:
         pairs,
         measures={
             "contents judged": contents.height,
-            "contents with as many neighbours as are kept": int(crowd.sum()),
+            "contents with the maximum number of neighbours": int(crowd.sum()),
             "compared": "all pairs" if contents.height <= rule.exact_up_to else "pairs that hnswlib proposed",
         },
         charts={
-            "what would go": charts.table(goes),
+            "dropped by threshold": charts.table(by_threshold),
             "similarity": charts.histogram(
                 pairs["similarity"], "pairs by similarity", bins=20, low=rule.floor, high=1.0
             ),
-            "pairs by band": charts.table(_sample(step.lake, pairs), rows=_SHOWN * len(THRESHOLDS)),
+            "pairs by band": charts.table(_sample_pairs(step.lake, pairs), rows=_SHOWN * len(THRESHOLDS)),
         },
     )
 
 
-def _judged(lake: Lake) -> tuple[pl.DataFrame, pl.Series]:
-    """The judged contents of all sources, each once (the vectors of the source that comes first), by hash, and from which source each is."""
+def _judged_contents(lake: Lake) -> tuple[pl.DataFrame, pl.Series]:
+    """Return the judged contents of all sources, sorted by hash, and the source of each.
+
+    A content of several sources is taken from the first.
+    """
     parts = []
     known = pl.DataFrame(schema={"content_hash": pl.String})
     for source in lake.partitions("embeddings"):
@@ -95,16 +99,16 @@ def _judged(lake: Lake) -> tuple[pl.DataFrame, pl.Series]:
         known = pl.concat([known, new.select("content_hash")])
         if new.height or not parts:
             parts.append(new)
-    # Joined and ordered in one go: the vectors are the largest thing here.
+    # Concatenate and sort once, because the vectors are large.
     contents = pl.concat(parts).sort("content_hash")
     return contents.drop("source"), contents["source"]
 
 
-def _sample(lake: Lake, pairs: pl.DataFrame) -> pl.DataFrame:
-    """Some pairs of every band with their texts, the most similar band first."""
+def _sample_pairs(lake: Lake, pairs: pl.DataFrame) -> pl.DataFrame:
+    """Return a few pairs of every band with their texts, the most similar band first."""
     band = pl.sum_horizontal(pl.col("similarity") >= t for t in THRESHOLDS)
     bands = pairs.with_columns(band.alias("band"))
-    # Hashes are as good as a draw: the first pairs of a band, of contents that are not shown yet.
+    # The first pairs in the order of hashes are a random sample. Each content is shown once.
     first = bands.filter(pl.struct("band", "a").is_first_distinct(), pl.struct("band", "b").is_first_distinct())
     shown = first.filter(pl.int_range(pl.len()).over("band") < _SHOWN).sort("similarity", "a", "b", descending=True)
     texts = _texts(lake, pl.concat([shown["a"], shown["b"]]))
@@ -116,7 +120,7 @@ def _sample(lake: Lake, pairs: pl.DataFrame) -> pl.DataFrame:
 
 
 def _texts(lake: Lake, hashes: pl.Series) -> pl.DataFrame:
-    """Prompt and answer of some contents: content_hash, prompt, answer. A text is found by its hash, so it is the one that was embedded."""
+    """Return the embedded texts of contents, found by their hashes: content_hash, prompt, answer."""
     ids = (
         lake.scan("fingerprints")
         .filter(pl.col("content_hash").is_in(hashes.unique().implode()))

@@ -1,4 +1,4 @@
-"""`paraphrases`: the rows whose prompts come closest to a benchmark item."""
+"""`paraphrases`: the rows whose prompts are closest to a benchmark item. Grain: a row and an item."""
 
 import numpy as np
 import polars as pl
@@ -7,7 +7,7 @@ from infinity_assets.catalog.lake import Lake, Outcome
 from infinity_assets.decontamination import paraphrases as review
 from infinity_assets.defs.curate.neighbours import THRESHOLDS
 from infinity_assets.defs.dataset import dataset
-from infinity_assets.defs.ingest.embeddings import what_decides
+from infinity_assets.defs.ingest.embeddings import vectors_key
 from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
 from infinity_assets.rows import conversation
@@ -17,7 +17,7 @@ from infinity_assets.rows import conversation
     group="curate",
     reads=("embeddings", "fingerprints", "benchmarks"),
     settings=lambda s: (
-        *what_decides(s),
+        *vectors_key(s),
         s.decontamination.paraphrases,
         s.decontamination.paraphrase_floor,
         s.decontamination.paraphrase_threshold or "",
@@ -25,15 +25,16 @@ from infinity_assets.rows import conversation
     columns=review.PARAPHRASES,
     meaning={
         "benchmark": "name of the benchmark's folder",
-        "item_id": "benchmark, file where there are several, and position",
-        "similarity": "cosine of the row's prompt and the item's",
+        "item_id": "benchmark, file if there are several, and position",
+        "similarity": "cosine of the row's prompt and the item's prompt",
     },
 )
 def paraphrases(step: Step) -> Outcome:
-    """The rows whose prompts come closest to a benchmark item's: a list for review.
+    """The rows whose prompts are closest to the prompt of a benchmark item: a list for review.
 
-    Grain: one row and one item. Key: row_id, item_id. Vectors cannot tell a paraphrase from another question on the same topic: read the list
-    before `decontamination.paraphrase_threshold` is set. Empty unless `dedup.semantic.enabled`.
+    Grain: one row and one item. Key: row_id, item_id. Vectors cannot tell a paraphrase from another question on the
+    same topic, so review the list before you set `decontamination.paraphrase_threshold`. Empty unless
+    `dedup.semantic.enabled`.
     """
     rule = step.settings.decontamination
     if not step.settings.dedup.semantic.enabled:
@@ -62,7 +63,7 @@ def paraphrases(step: Step) -> Outcome:
         .collect()
         for source in step.lake.partitions("embeddings")
     ]
-    found = review.nearest(
+    closest = review.find_paraphrases(
         asked,
         vectors,
         pl.concat(prompts).unique("prompt_hash", keep="first", maintain_order=True),
@@ -73,26 +74,26 @@ def paraphrases(step: Step) -> Outcome:
         advance=lambda done, total: step.advance(done, total, "prompts"),
     )
     return Outcome(
-        found,
-        measures={"items compared": asked.height, "items of unknown words": items.height - asked.height},
+        closest,
+        measures={"items compared": asked.height, "items with unknown words": items.height - asked.height},
         charts={
             "similarity": charts.histogram(
-                found["similarity"], "pairs by similarity", bins=20, low=rule.paraphrase_floor, high=1.0
+                closest["similarity"], "pairs by similarity", bins=20, low=rule.paraphrase_floor, high=1.0
             ),
-            "items with a row at or above": charts.table(_reached(found)),
-            "to be read": charts.table(_review(step.lake, found, items), rows=30),
+            "items with a row at or above": charts.table_if_any(_count_items(closest)),
+            "to be reviewed": charts.table_if_any(_review_table(step.lake, closest, items), rows=30),
         },
     )
 
 
-def _reached(found: pl.DataFrame) -> pl.DataFrame:
+def _count_items(closest: pl.DataFrame) -> pl.DataFrame:
     at = [(pl.col("item_id").filter(pl.col("similarity") >= t).n_unique()).alias(str(t)) for t in THRESHOLDS]
-    return found.group_by("benchmark").agg(at).sort("benchmark")
+    return closest.group_by("benchmark").agg(at).sort("benchmark")
 
 
-def _review(lake: Lake, found: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
-    """The nearest row of the items that have the nearest, texts side by side. Equal prompts are the other gates' business, and left out."""
-    best = found.filter(pl.col("similarity") < 0.999).sort(pl.col("similarity") * -1, "item_id", "row_id")
+def _review_table(lake: Lake, closest: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
+    """Return the items with the closest rows, texts side by side. Equal prompts are left to `matches`."""
+    best = closest.filter(pl.col("similarity") < 0.999).sort(pl.col("similarity") * -1, "item_id", "row_id")
     best = best.unique("item_id", keep="first", maintain_order=True).head(30)
     rows = lake.scan("raw_pool").filter(pl.col("row_id").is_in(best["row_id"].implode()))
     texts = (

@@ -1,4 +1,4 @@
-"""The rows that selection is about, in narrow columns: what the stored tables say of every conversation, and no text."""
+"""The candidates of selection: every row with its stored measures and scores, in narrow columns without text."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -8,7 +8,7 @@ from infinity_assets.selection.rules import rulebook
 from infinity_assets.settings.foundation import Rules
 
 READS = ("decontaminated", "measured", "scored", "labelled", "importance", "proximity", "topics", "seed_selected")
-"""Assets that are read."""
+"""Assets that the candidates are read from."""
 
 ROW = ("row_id", "source", "file", "position", "domain", "language", "kind")
 TABLES: Mapping[str, Sequence[str]] = {
@@ -18,18 +18,18 @@ TABLES: Mapping[str, Sequence[str]] = {
     "importance": ("log_weight", "stratum", "share"),
     "proximity": ("topic", "proximity"),
 }
-"""Columns that selectors and the page read, by asset."""
+"""Columns for selectors and the page, by asset."""
 
 Read = Callable[[str], pl.LazyFrame]
-"""Name of an asset to its rows, of all partitions."""
+"""A function from the name of an asset to its rows of all partitions."""
 
 
 def candidates(read: Read) -> pl.DataFrame:
-    """Every row of `decontaminated` with what is stored about it.
+    """Return every row of `decontaminated` with its stored measures and scores.
 
     Returns:
-        One line per row, sorted by row id: row_id, source, file, position, domain, language, kind, the columns of `TABLES`, `topic_share` (of the
-        topic among all items of benchmarks) and `is_seed`.
+        One line per row, sorted by row id: row_id, source, file, position, domain, language, kind, the columns of
+        `TABLES`, `topic_share` (share of the topic among all benchmark items) and `is_seed`.
     """
     rows = read("decontaminated").select(ROW).collect(engine="streaming").sort("row_id")
     for asset, columns in TABLES.items():
@@ -47,7 +47,7 @@ def candidates(read: Read) -> pl.DataFrame:
 
 
 def vectors_of(read: Read) -> Callable[[pl.Series], pl.DataFrame]:
-    """A function from row ids to their vectors: row_id, vector."""
+    """Return a function that fetches the vectors of row ids: row_id, vector."""
 
     def fetch(row_ids: pl.Series) -> pl.DataFrame:
         wanted = row_ids.to_frame("row_id").lazy()
@@ -57,7 +57,7 @@ def vectors_of(read: Read) -> Callable[[pl.Series], pl.DataFrame]:
 
 
 def facts(read: Read, rows: pl.DataFrame, rules: Rules) -> pl.DataFrame:
-    """What the rules read of these rows (`rules.rulebook.facts`)."""
+    """Return the facts of rows that the rules read (`rules.rulebook.facts`)."""
     measured = read("measured").collect(engine="streaming")
     scored = read("scored").select(rulebook.SCORES).collect(engine="streaming")
     return rulebook.facts(rows.select(rulebook.PLACE), measured, scored, rules)

@@ -1,11 +1,11 @@
-"""`domain_budget`: how many rows of each domain F may hold. Grain: a domain. Key: domain."""
+"""`domain_budget`: the number of rows of each domain that F may hold. Grain: a domain. Key: domain."""
 
 import polars as pl
 
 from infinity_assets.catalog.lake import ALL, Lake, Outcome
 from infinity_assets.defs.dataset import dataset
 from infinity_assets.defs.step import Step
-from infinity_assets.evaluation.loop import STATE, advance, standings
+from infinity_assets.evaluation.loop import STATE, advance, compute_standings
 from infinity_assets.report import charts
 from infinity_assets.selection.domain_budget import BUDGET, budget
 
@@ -13,9 +13,10 @@ _LOOP = {name: dtype for name, dtype in STATE.items() if name not in ("domain", 
 
 
 def last_state(lake: Lake) -> pl.DataFrame | None:
-    """Where the loop stood when the budget was last made; null if it never was.
+    """Return the state of the loop at the last budget, or None if there is no budget yet.
 
-    It is read from the rows, whatever became of their manifest: a run that was killed between the two has made its turn.
+    The state is read from the rows, even without a manifest: a run that was killed between writing the two has taken
+    its turn.
     """
     file = lake.rows_file("domain_budget", ALL)
     if not file.exists():
@@ -34,34 +35,40 @@ def last_state(lake: Lake) -> pl.DataFrame | None:
     columns={**BUDGET, **_LOOP},
     meaning={
         "available": "conversations in the pool after decontamination",
-        "keep_share": "share of them that F may hold",
+        "keep_share": "share of the available conversations that F may hold",
         "quota": "rows that F may hold",
-        "reason": "where the quota comes from",
-        "eased": "thresholds of rules that the loop has eased, as JSON",
-        "factor": "what the loop has multiplied the share by, over all turns",
-        "turn": "turns of the loop, 0 before the first",
-        "scores": "hash of the scores that it was made from",
-        "turns": "what every turn found and did",
+        "reason": "origin of the quota",
+        "eased": "rule thresholds that the loop has eased, as JSON",
+        "factor": "product of the factors that the loop has applied to the share, over all turns",
+        "turn": "number of the loop's turn, 0 before the first",
+        "scores": "hash of the scores behind the turn",
+        "turns": "findings and actions of every turn",
     },
     version="2",
 )
 def domain_budget(step: Step) -> Outcome:
-    """How many rows of each domain F may hold, and under which thresholds: shares of the settings, relaxed where a model lags behind.
+    """Quota of rows and thresholds of each domain for F: shares from the settings, relaxed where a model lags behind.
 
-    Grain: a domain. Key: domain. A turn of the loop is taken when the scores are others than those of the last budget, which this one goes on from:
-    docs/loop.md.
+    Grain: a domain. Key: domain. If the scores differ from the scores behind the last budget, the loop takes a turn
+    from that budget: docs/loop.md.
     """
     recipe, scores = step.settings.foundation, step.read("domain_scores").collect()
     state = advance(last_state(step.lake), scores, recipe.keep_share, recipe.loop)
     conversations = step.read("decontaminated").filter(pl.col("kind") == "conversation")
     counts = conversations.group_by("domain").len("rows").collect(engine="streaming")
-    # A domain of which the pool has nothing stays for its turns.
+    # A domain without a row in the pool is kept, because it has turns.
     available = state.select("domain").join(counts, on="domain", how="left").with_columns(pl.col("rows").fill_null(0))
     factors = {domain: (factor, why) for domain, factor, why in state.select("domain", "factor", "why").iter_rows()}
-    made = budget(available, recipe, factors).join(state.drop("why"), on="domain", maintain_order="left")
-    gaps = {f"gap of {domain}": round(standing.gap, 4) for domain, standing in sorted(standings(scores).items())}
+    quotas = budget(available, recipe, factors).join(state.drop("why"), on="domain", maintain_order="left")
+    gaps = {
+        f"gap of {domain}": round(standing.gap, 4) for domain, standing in sorted(compute_standings(scores).items())
+    }
     return Outcome(
-        made,
-        measures={"quota, all domains": int(made["quota"].sum()), "turn": state["turn"].max(), **gaps},  # pyright: ignore[reportArgumentType]
-        charts={"budget": charts.table(made.select(list(BUDGET)))},
+        quotas,
+        measures={
+            "quota, all domains": int(quotas["quota"].sum()),
+            "turn": state["turn"].max(),  # pyright: ignore[reportArgumentType]
+            **gaps,
+        },
+        charts={"budget": charts.table(quotas.select(list(BUDGET)))},
     )

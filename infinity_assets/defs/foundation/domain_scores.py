@@ -1,4 +1,4 @@
-"""`domain_scores`: how good a model is, benchmark by benchmark. Grain: a model on a benchmark. Key: model, benchmark."""
+"""`domain_scores`: scores of models on benchmarks. Grain: a model on a benchmark. Key: model, benchmark."""
 
 from collections import Counter
 
@@ -16,13 +16,13 @@ from infinity_assets.evaluation.scores import (
     OTHER,
     SCORE,
     TESTED,
-    counted,
-    left_out,
+    count_results,
+    find_result_files,
+    list_references,
+    list_skipped,
     read_lm_eval,
-    references,
-    result_files,
 )
-from infinity_assets.evaluation.tasks import TASK, chosen, read_tasks, why_not
+from infinity_assets.evaluation.tasks import TASK, explain_unusable, read_tasks, sample_tasks
 from infinity_assets.reading.pool import Pool
 from infinity_assets.report import charts
 from infinity_assets.settings.foundation import Loop
@@ -30,9 +30,12 @@ from infinity_assets.settings.models import ModelSpec
 
 
 def models_under_test(loop: Loop, lake: Lake) -> dict[str, ModelSpec]:
-    """The models that are evaluated, by name, the one under test last: what proxies are made from, and the last proxy."""
+    """Return the models to evaluate, by name: the base model of the proxies and the last proxy.
+
+    The last of them is the model under test.
+    """
     tested = {loop.model.model: loop.model}
-    if loop.proxy.enabled and (folder := weights_of(lake, "proxy")):
+    if (folder := weights_of(lake, "proxy")) and loop.proxy.enabled:
         tested[f"{PROXY} {folder.name}"] = tuned_model(loop.model, folder)
     return tested
 
@@ -40,10 +43,10 @@ def models_under_test(loop: Loop, lake: Lake) -> dict[str, ModelSpec]:
 def _files(step: Step) -> dict[str, str]:
     loop = step.settings.foundation.loop
     if loop.lm_eval:
-        return {f"results {file}": file_hash(file) for file in result_files(loop.lm_eval)}
+        return {f"results {file}": file_hash(file) for file in find_result_files(loop.lm_eval)}
     if not loop.items:
         return {}
-    # A proxy is behind F, and F behind these scores: the last one is read, which the next run finds to be another.
+    # The proxy is downstream of F, and F of these scores, so this run evaluates the proxy of the previous run.
     return {**benchmark_files(step), "models under test": ", ".join(models_under_test(loop, step.lake))}
 
 
@@ -54,33 +57,33 @@ def _files(step: Step) -> dict[str, str]:
     files=_files,
     columns=SCORE,
     meaning={
-        "model": "its name; `proxy` and the hash of its training for one that was trained on F",
-        "role": "tested: the budget goes by it; other: to compare with; reference",
+        "model": "name of the model; `proxy` and the hash of its training for a model that was trained on F",
+        "role": "tested: decides the budget; other: for comparison; reference",
         "benchmark": "name of the benchmark's folder, or of the task of lm-evaluation-harness",
         "domain": "domain of the benchmark",
         "kind": "exact_match, multiple_choice or code_execution; or the metric",
-        "items": "items that were asked",
-        "answered": "those whose call did not fail: an answer that cannot be used counts as wrong",
+        "items": "number of items asked",
+        "answered": "items whose call did not fail; an unusable answer counts as wrong",
         "score": "share of right answers",
-        "stderr": "its standard error",
+        "stderr": "standard error of the score",
         "origin": "evaluator, lm-eval file or reference",
-        "error": "why there is no score, or why calls failed",
+        "error": "reason why there is no score or why calls failed",
     },
     kinds=("polars", "parquet", "vllm"),
 )
 def domain_scores(step: Step) -> Outcome:
-    """Results of the model under test on the evaluation sets, beside those of a reference model.
+    """Scores of the model under test on the evaluation sets, beside the scores of a reference model.
 
-    Grain: a model on a benchmark. Key: model, benchmark. Empty unless `foundation.loop.items` asks for an evaluation or `foundation.loop.lm_eval`
-    names results. The model under test is the last proxy, or `foundation.loop.model` until there is one. A benchmark that cannot be evaluated says
-    why. Programs are run in a sandbox.
+    Grain: a model on a benchmark. Key: model, benchmark. Empty unless `foundation.loop.items` asks for an evaluation or
+    `foundation.loop.lm_eval` names results. The model under test is the last proxy, or `foundation.loop.model` before
+    there is one. A benchmark that cannot be evaluated has a reason. Programs run in a sandbox.
     """
     loop = step.settings.foundation.loop
     if not loop.lm_eval and not loop.items:
         return Outcome(pl.DataFrame(schema=SCORE), measures={"evaluation": "off: foundation.loop.items is 0"})
     programs: dict[str, Counter[str]] = {}
-    scores = read_lm_eval(loop.lm_eval, loop.task_domains) if loop.lm_eval else _evaluated(step, programs)
-    table = pl.concat([scores, references(scores, loop.reference_model, loop.reference)])
+    scores = read_lm_eval(loop.lm_eval, loop.task_domains) if loop.lm_eval else _evaluate_models(step, programs)
+    table = pl.concat([scores, list_references(scores, loop.reference_model, loop.reference)])
     domains = (
         table.filter(pl.col("role") == TESTED)
         .drop_nulls("score")
@@ -97,36 +100,39 @@ def domain_scores(step: Step) -> Outcome:
 
 
 def tasks_of(pool: Pool, items: pl.DataFrame, most: int) -> tuple[pl.DataFrame, dict[str, tuple[str | None, int, str]]]:
-    """What is asked, and of the benchmarks that cannot be evaluated: domain, items and why.
+    """Return the tasks to ask, and the benchmarks that cannot be evaluated.
 
     Args:
-        pool: Where the benchmarks lie.
+        pool: The pool with the benchmarks.
         items: The rows of `benchmarks`.
-        most: Items of each benchmark that are asked.
+        most: Maximum number of items per benchmark.
+
+    Returns:
+        The tasks (`TASK`); domain, number of items and reason of each benchmark without tasks.
     """
     tasks, reasons = [pl.DataFrame(schema=TASK)], {}
     for name, folder in pool.benchmark_folders().items():
         of_it = items.filter(pl.col("benchmark") == name)
         read = read_tasks(folder, of_it)
-        if why := why_not(read):
+        if why := explain_unusable(read):
             reasons[name] = (of_it["domain"].first() if of_it.height else None, of_it.height, why)
         else:
             tasks.append(read)
-    return chosen(pl.concat(tasks), most), reasons
+    return sample_tasks(pl.concat(tasks), most), reasons
 
 
-def _evaluated(step: Step, programs: dict[str, Counter[str]]) -> pl.DataFrame:
+def _evaluate_models(step: Step, programs: dict[str, Counter[str]]) -> pl.DataFrame:
     loop, items = step.settings.foundation.loop, step.read("benchmarks").collect()
     asked, reasons = tasks_of(step.pool, items, loop.items)
-    # Under the names that a plan knows its rows by.
+    # A plan describes its rows by these columns.
     asked = step.sampled(asked.with_columns(row_id="item_id", source="benchmark", seed="question")).select(list(TASK))
-    found, models = [], models_under_test(loop, step.lake)
+    scores, models = [], models_under_test(loop, step.lake)
     for number, (name, spec) in enumerate(models.items(), 1):
-        made = evaluate(
+        evaluation = evaluate(
             step.inference(), spec, asked, loop.sampling, loop.sandbox, step.settings.prompts_dir,
             lambda done, total: step.advance(done, total, "programs"),
         )  # fmt: skip
         role = TESTED if number == len(models) else OTHER
-        found.append(counted(name, role, asked, made.verdicts))
-        programs[name] = made.programs
-    return pl.concat([*found, left_out(next(reversed(models)), reasons)])
+        scores.append(count_results(name, role, asked, evaluation.verdicts))
+        programs[name] = evaluation.programs
+    return pl.concat([*scores, list_skipped(next(reversed(models)), reasons)])

@@ -9,10 +9,10 @@ from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
 from infinity_assets.rows import schema
 from infinity_assets.selection import composition
-from infinity_assets.selection.domain_budget import relaxed
+from infinity_assets.selection.domain_budget import relax_rules
 from infinity_assets.selection.rules import first_failure, rulebook
 
-_SAID = {
+_SCORES = {
     "cate_ability": pl.List(pl.String),
     "ability": pl.List(pl.String),
     "quality": pl.Float64,
@@ -22,7 +22,7 @@ _SAID = {
     "dsir_log_weight": pl.Float64,
     "selector": pl.String,
 }
-"""What F says of a row beside the row."""
+"""Columns of F beside the columns of a row."""
 
 
 @dataset(
@@ -30,29 +30,30 @@ _SAID = {
     invariants=("conservation", "grammar", "unique", "clean", "lineage", "licence"),
     reads=(*candidates.READS, "vectors", "domain_budget"),
     settings=lambda s: (s.foundation.selecting,),
-    columns={**schema.ROW, **_SAID},
+    columns={**schema.ROW, **_SCORES},
     meaning={
         "cate_ability": "coarse abilities",
         "ability": "fine labels",
         "quality": "the judge's score, 1 to 5",
         "ifd": "instruction-following difficulty",
-        "reward": "the reward model's number",
+        "reward": "the reward model's score",
         "depth": "log(1 + labels) * loss",
         "dsir_log_weight": "log importance weight towards the domain's target",
-        "selector": "what chose the row: a selector of the domain's recipe",
+        "selector": "selector of the domain's recipe that chose the row",
     },
     version="6",
 )
 def inf_instruct_f(step: Step) -> Outcome:
     """InfInstruct-F: the foundation set.
 
-    Grain: one row. Key: row_id. Rules first; then in every domain the selectors of its recipe, one after the other, through one diversity filter,
-    up to the domain's quota. Everything is read from stored tables, no model is called, and texts are read of the rows that are taken alone. Every
-    row of `decontaminated` is either here, with the reason it was chosen in `decisions`, or in `decisions` as dropped.
+    Grain: one row. Key: row_id. The rules apply first. Then, in every domain, the selectors of its recipe choose rows
+    in turn, through one diversity filter, up to the domain's quota. All inputs are stored tables: no model is called,
+    and texts are read for chosen rows only. `decisions` has every row of `decontaminated`, as chosen or dropped, with
+    the reason.
     """
     recipe = step.settings.foundation
     rows, budget = candidates.candidates(step.read), step.read("domain_budget").collect()
-    rules = relaxed(recipe.rules, budget)
+    rules = relax_rules(recipe.rules, budget)
     failed = first_failure(candidates.facts(step.read, rows, rules), rulebook.rules(rules))
     passed = rows.join(failed, on="row_id", how="anti")
     quotas = dict(budget.select("domain", "quota").iter_rows())
@@ -69,13 +70,15 @@ def inf_instruct_f(step: Step) -> Outcome:
             ),
         ]
     )
-    said = taken.join(passed.rename({"log_weight": "dsir_log_weight"}).select("row_id", *list(_SAID)[:-1]), on="row_id")
+    scores = taken.join(
+        passed.rename({"log_weight": "dsir_log_weight"}).select("row_id", *list(_SCORES)[:-1]), on="row_id"
+    )
     texts = (
         step.read("decontaminated")
         .join(taken.select("row_id").lazy(), on="row_id", how="semi")
         .collect(engine="streaming")
     )
-    chosen = texts.join(said, on="row_id").select([*schema.ROW, *_SAID]).sort("row_id")
+    chosen = texts.join(scores, on="row_id").select([*schema.ROW, *_SCORES]).sort("row_id")
     accounts = composition.accounts(verdicts, quotas, dict(rows.group_by("domain").len().iter_rows()))
     by_selector = chosen.group_by("domain", "selector").len("rows").sort("domain", "selector")
     without = taken.join(passed.filter(pl.col("proximity").is_null()), on="row_id", how="semi").height

@@ -1,4 +1,4 @@
-"""`proxy`: a small model fine-tuned on F, which the next run's `domain_scores` evaluates. Grain: a step of its training. Key: step."""
+"""`proxy`: a small model fine-tuned on F, which `domain_scores` evaluates in the next run. Grain: a training step."""
 
 from infinity_assets.catalog.lake import Outcome
 from infinity_assets.defs import training
@@ -11,19 +11,20 @@ from infinity_assets.training.proxy import CURVE
     group="foundation",
     trains=True,
     reads=("inf_instruct_f",),
-    settings=lambda s: training.decides(s.foundation.loop.proxy, s.foundation.loop.model),
+    settings=lambda s: training.weights_key(s.foundation.loop.proxy, s.foundation.loop.model),
     columns=CURVE,
     meaning=training.MEANING,
     kinds=("pytorch", "parquet"),
 )
 def proxy(step: Step) -> Outcome:
-    """A small model, fine-tuned on a sample of F: what the next turn of the loop evaluates. Off by default (`foundation.loop.proxy.enabled`).
+    """A small model, fine-tuned on a sample of F and evaluated by the next turn of the loop.
 
-    Grain: one step of its training. Key: step. The weights lie in `data/proxy/<hash>`, named after the rows and settings that they follow from;
-    those of the proxy before are removed. It is trained in a process of its own, after the engines of this one have been closed.
+    Grain: one training step. Key: step. Off by default (`foundation.loop.proxy.enabled`). The weights go to
+    `data/proxy/<hash>`, named after the rows and settings; the weights of earlier proxies are removed. The training
+    runs in its own process, after the engines of this process have been closed.
     """
     loop = step.settings.foundation.loop
-    return training.trained(
+    return training.fine_tune(
         step,
         step.read("inf_instruct_f"),
         loop.proxy,

@@ -1,4 +1,4 @@
-"""`rules`: what each rule does to the rows of each domain. Grain: a rule and a domain. Key: both."""
+"""`rules`: the effect of each rule on the rows of each domain. Grain: a rule and a domain. Key: rule, domain."""
 
 import polars as pl
 
@@ -19,18 +19,18 @@ _SHOWN = 4
     settings=lambda s: (s.foundation.rules,),
     columns=counts.COUNTS,
     meaning={
-        "rule": "name, also the reason in `decisions` of `inf_instruct_f`",
-        "threshold": "of the domain; some sources may have their own; null where the rule is off",
-        "judged": "rows that have the measure, and to which the rule applies",
-        "failing": "of them, those that fail",
-        "failing_alone": "of them, those that no other rule fails: what would come back if this rule were off",
-        "share": "failing of judged",
+        "rule": "name of the rule, which is also the reason in `decisions` of `inf_instruct_f`",
+        "threshold": "threshold of the domain; a source may have its own; null if the rule is off",
+        "judged": "rows with the measure to which the rule applies",
+        "failing": "judged rows that fail the rule",
+        "failing_alone": "judged rows that fail this rule only, and would return without it",
+        "share": "failing as a share of judged",
     },
 )
 def rules(step: Step) -> Outcome:
-    """What the rules leave out of F: counts, and rows nearest to every threshold on both of its sides.
+    """Effects of the rules on F: counts, and the rows nearest to every threshold on both sides.
 
-    Grain: one rule and domain. A row that fails several rules counts for each of them here; `decisions` has the first.
+    Grain: one rule and domain. A row that fails several rules counts for each of them; `decisions` has only the first.
     """
     settings = step.settings.foundation.rules
     facts = rulebook.facts(
@@ -41,7 +41,7 @@ def rules(step: Step) -> Outcome:
     )
     table = counts.counts(facts, settings)
     sides = {bound: counts.sides(facts, bound, settings, _SHOWN) for bound in rulebook.BOUNDS}
-    named = pl.concat([found["row_id"] for found in sides.values()]).unique()
+    named = pl.concat([rows["row_id"] for rows in sides.values()]).unique()
     shown = page.texts(
         step.read("decontaminated")
         .select("row_id", "messages")
@@ -58,6 +58,6 @@ def rules(step: Step) -> Outcome:
         measures={"rows judged": facts.height, "rows that fail a rule": int(failing)},
         charts={
             "counts": charts.table(page.totals(table), rows=len(rulebook.BOUNDS)),
-            **{bound.name: page.examples(bound, found, shown) for bound, found in sides.items()},
+            **{bound.name: page.examples(bound, rows, shown) for bound, rows in sides.items()},
         },
     )

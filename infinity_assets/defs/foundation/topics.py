@@ -1,4 +1,4 @@
-"""`topics`: the topic distribution of the benchmarks and the coverage of each topic by the pool."""
+"""`topics`: the topics of the benchmarks and their coverage by the pool. Grain: a topic. Key: topic."""
 
 import polars as pl
 
@@ -6,7 +6,7 @@ from infinity_assets.catalog.lake import Outcome
 from infinity_assets.defs.dataset import dataset
 from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
-from infinity_assets.selection import topics as of
+from infinity_assets.selection import topics as topic_models
 
 
 @dataset(
@@ -25,16 +25,16 @@ from infinity_assets.selection import topics as of
     },
     meaning={
         "topic": "domain and number",
-        "words": "words that its items have more often than others of the domain",
-        "items": "benchmark items",
-        "share": "of all items that have a topic",
-        "benchmarks": "whose items they are",
-        "rows": "rows of the pool whose nearest item is of the topic",
-        "near": "those of them that retrieval may take: at or above `foundation.selectors.retrieval_floor`",
+        "words": "words that are more frequent in its items than in other items of the domain",
+        "items": "number of benchmark items",
+        "share": "share of all items with a topic",
+        "benchmarks": "benchmarks of the items",
+        "rows": "rows of the pool whose nearest item has the topic",
+        "near": "rows that retrieval may take: at or above `foundation.selectors.retrieval_floor`",
     },
 )
 def topics(step: Step) -> Outcome:
-    """The topic distribution of the evaluation sets, and what the pool has of each topic.
+    """The topic distribution of the evaluation sets, and the pool's rows of each topic.
 
     Grain: one topic. Key: topic. The selector `retrieval` gives every topic its share of a domain's rows.
     """
@@ -44,7 +44,7 @@ def topics(step: Step) -> Outcome:
     near = (
         step.read("proximity").group_by("topic").agg(rows=pl.len(), near=(pl.col("proximity") >= floor).sum()).collect()
     )
-    table = of.describe(items, near)
+    table = topic_models.describe(items, near)
     shown = table.select("topic", "words", "items", pl.col("share").round(4), "rows", "near")
     return Outcome(
         table,

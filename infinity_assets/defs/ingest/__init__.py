@@ -1,1 +1,1 @@
-"""From folders to the pool."""
+"""Ingestion of source folders into the pool."""

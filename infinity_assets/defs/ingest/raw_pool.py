@@ -1,4 +1,4 @@
-"""`raw_pool`: the records of each source, as rows."""
+"""`raw_pool`: the records of each source, as rows. Grain: a record of a file. Key: row_id, source, file, position."""
 
 import json
 from dataclasses import replace
@@ -14,15 +14,15 @@ from infinity_assets.reading import hub
 from infinity_assets.reading.reader import read_source
 from infinity_assets.reading.sources import Source, content_fingerprint, load_source
 from infinity_assets.report import charts
-from infinity_assets.report.unknown_layouts import not_understood
+from infinity_assets.report.unknown_layouts import describe_unknown_layouts
 from infinity_assets.rows import conversation, schema
-from infinity_assets.scoring.content import with_language_and_domain
+from infinity_assets.scoring.content import fill_language_and_domain
 
-_SAID = ("licence", "domain", "language", "url", "revision")
-"""What a `source.yaml` says of all rows alike: to say something else is no reason to read the files again."""
+_DECLARED = ("licence", "domain", "language", "url", "revision")
+"""Fields of `source.yaml` that apply to all rows: changing them does not require reading the files again."""
 
 _READ = ("layout", "fields", "keep")
-"""What it says of how they are read."""
+"""Fields of `source.yaml` that decide how the files are read."""
 
 
 def _source(step: Step) -> Source:
@@ -31,7 +31,7 @@ def _source(step: Step) -> Source:
         raise InfinityError(
             f"source `{step.partition}` has no folder in {step.pool.sources}: it was removed; run `infinity run` again."
         )
-    if hub.pending(folders[step.partition]):
+    if hub.is_pending(folders[step.partition]):
         raise InfinityError(
             f"source `{step.partition}` has not been downloaded: `infinity sources fetch {step.partition}`."
         )
@@ -44,13 +44,13 @@ def _source(step: Step) -> Source:
 
 
 def _state(step: Step) -> dict[str, str]:
-    """What the rows depend on: the content of the files, how they are read, and what is said of them. An unchanged source costs a stat."""
+    """Return the files' content, the reading options and the declared fields. An unchanged source costs a stat."""
     source = _source(step)
     known = step.lake.catalog / "fingerprints" / f"{source.name}.json"
     return {
         f"files of {source.name}": content_fingerprint(source, known),
         f"reading of {source.name}": source.model_dump_json(include=set(_READ)),
-        f"words on {source.name}": source.model_dump_json(include=set(_SAID)),
+        f"words on {source.name}": source.model_dump_json(include=set(_DECLARED)),
     }
 
 
@@ -66,15 +66,15 @@ def _state(step: Step) -> dict[str, str]:
 def raw_pool(step: Step) -> Outcome:
     """Every record of a source's files, as a row.
 
-    Grain: one record of a file. Key: row_id, source, file, position (the same content may stand in several places, so row_id repeats).
-    What cannot be read is in `decisions` with file, position and reason, what was repaired is in both, and the bytes of either are in
-    `quarantine`. What records say beside their conversation (labels, rewards, rejected answers) is in `annotations`, and what was found in each
-    file in `files`. Rows without an answer are kept as raw material for synthesis. Language and domain come from `source.yaml`, else from the
-    text.
+    Grain: one record of a file. Key: row_id, source, file, position (row_id repeats if several places have the same
+    content). Unreadable records are in `decisions` with file, position and reason; repaired records are in both; the
+    bytes of either are in `quarantine`. Other fields of a record (labels, rewards, rejected answers) are in
+    `annotations`, and counts by file in `files`. Rows without an answer are kept as raw material for synthesis.
+    Language and domain come from `source.yaml`, else from the text.
     """
     source = _source(step)
-    outcome = _relabelled(step, source) or _read(step, source)
-    rows, left_out = outcome.rows.lazy(), source.left_out()
+    outcome = _relabel(step, source) or _read(step, source)
+    rows, left_out = outcome.rows.lazy(), source.find_unread()
     counted = (
         rows.group_by("domain", "language", "kind").len("rows").sort(pl.col("rows") * -1, "domain", "language", "kind")
     )
@@ -93,7 +93,9 @@ def raw_pool(step: Step) -> Outcome:
         charts={
             "domains and languages": charts.table(counted.collect(engine="streaming"), rows=20),
             "length": charts.histogram(lengths.to_series(), "characters per row, log10"),
-            "not understood": not_understood(source.name, outcome.decisions.lazy(), outcome.quarantine.lazy()),
+            "not understood": describe_unknown_layouts(
+                source.name, outcome.decisions.lazy(), outcome.quarantine.lazy()
+            ),
             "not read": charts.table(pl.DataFrame({"file": list(left_out), "why": list(left_out.values())}), rows=20)
             if left_out
             else "",
@@ -109,7 +111,7 @@ def _read(step: Step, source: Source) -> Outcome:
         step.advance(done >> 20, total >> 20, "MiB")
 
     workers = step.settings.ingest.workers
-    reading = read_source(source, step.scratch, workers=workers, complete=with_language_and_domain, progress=advance)
+    reading = read_source(source, step.scratch, workers=workers, complete=fill_language_and_domain, progress=advance)
     return Outcome(
         reading.rows,
         rows_created=reading.records,
@@ -120,39 +122,39 @@ def _read(step: Step, source: Source) -> Outcome:
     )
 
 
-def _relabelled(step: Step, source: Source) -> Outcome | None:
-    """The rows of the last materialisation with what `source.yaml` now says of them; null if the files have to be read."""
+def _relabel(step: Step, source: Source) -> Outcome | None:
+    """Return the rows of the last materialization with new fields of `source.yaml`, or None if files must be read."""
     assert step.key
     before = step.lake.manifest(step.asset, step.partition)
     words = f"words on {source.name}"
     if before is None or before.code_version != step.key.code_version or not step.lake.intact(before):
         return None
     if {name for name, value in step.key.inputs.items() if before.inputs.get(name) != value} != {words}:
-        return None  # more than that changed, or nothing: then it was asked for by force
-    said = json.loads(before.inputs[words])
+        return None  # other inputs changed, or nothing did, which means that the user forces a new reading
+    previous = json.loads(before.inputs[words])
     old = step.lake.scan(step.asset, step.partition)
     rows = [pl.lit(source.licence).alias("licence")]
     for name in ("domain", "language"):
-        now = getattr(source, name)
-        if now != said[name]:  # if it is said no longer, the text tells
-            rows.append(pl.lit(now, dtype=pl.String).alias(name))
+        current = getattr(source, name)
+        if current != previous[name]:  # null if the field was removed, so that the text decides
+            rows.append(pl.lit(current, dtype=pl.String).alias(name))
     labelled = old.with_columns(rows).map_batches(
-        with_language_and_domain, streamable=True, schema=old.collect_schema()
+        fill_language_and_domain, streamable=True, schema=old.collect_schema()
     )
 
-    def kept(book: str) -> pl.LazyFrame:
-        return written(book, step.lake.book(book, step.asset, step.partition).drop("asset", "partition"))
+    def keep(name: str) -> pl.LazyFrame:
+        return rewrite(name, step.lake.ledger_table(name, step.asset, step.partition).drop("asset", "partition"))
 
-    def written(name: str, frame: pl.LazyFrame) -> pl.LazyFrame:
-        # A frame must not be read from the file that it is going to replace.
+    def rewrite(name: str, frame: pl.LazyFrame) -> pl.LazyFrame:
+        # A frame must not be read from the file that it will replace.
         write_parquet(frame, step.scratch / f"{name}.parquet")
         return pl.scan_parquet(step.scratch / f"{name}.parquet", glob=False)
 
     return Outcome(
-        written("rows", labelled),
+        rewrite("rows", labelled),
         rows_created=before.rows_created,
-        decisions=kept("decisions"),
-        annotations=kept("annotations"),
-        quarantine=kept("quarantine"),
-        files=kept("files"),
+        decisions=keep("decisions"),
+        annotations=keep("annotations"),
+        quarantine=keep("quarantine"),
+        files=keep("files"),
     )

@@ -1,4 +1,4 @@
-"""`synthesized_from_text`: question-answer pairs about the texts of a source. Grain: a conversation written by the synthesizer. Key: row_id."""
+"""`synthesized_from_text`: question-answer pairs about the texts of a source. Grain: a conversation. Key: row_id."""
 
 from collections import Counter, defaultdict
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from infinity_assets.inference.requests import CompleteRequest
 from infinity_assets.inference.weights.tokens import tokens_of
 from infinity_assets.report import charts
 from infinity_assets.rows import conversation, schema
-from infinity_assets.rows.ids import draw, with_row_ids
+from infinity_assets.rows.ids import add_row_ids, draw
 from infinity_assets.rows.licences import most_restrictive
 from infinity_assets.rows.text import word_count
 from infinity_assets.settings import FromText
@@ -25,10 +25,10 @@ from infinity_assets.synthesis.from_text import (
     Grammar,
     Pair,
     Parsed,
+    build_few_shot,
     cut,
-    exemplars,
-    few_shot,
-    groups,
+    read_exemplars,
+    split_groups,
 )
 from infinity_assets.synthesis.from_text import conversation as conversation_of
 
@@ -39,10 +39,10 @@ COLUMNS = pl.Schema({**schema.SYNTHETIC_ROW, "context_chars": pl.Int64})
 
 
 class Written(NamedTuple):
-    """What became of a text."""
+    """The synthesizer's output for a text."""
 
     context: str
-    """The text as the model saw it: whole, or cut."""
+    """The text in the prompt, whole or cut."""
     parsed: Parsed
     finish_reason: str | None
     error: str | None
@@ -50,7 +50,7 @@ class Written(NamedTuple):
 
     @property
     def failure(self) -> str | None:
-        """Why it has no pair; null if it has one."""
+        """Reason why there is no pair, or None if there is one."""
         if self.parsed.pairs:
             return None
         return self.error or ("unfinished" if self.finish_reason == "length" else "no_pair")
@@ -62,46 +62,47 @@ class Written(NamedTuple):
     invariants=("conservation", "grammar", "lineage", "licence"),
     planned=True,
     reads=("raw_pool",),
-    settings=lambda s: (s.from_text, s.models.of_texts.reach, *prompts.hashes(s.prompts_dir, _EXEMPLARS)),
+    settings=lambda s: (s.from_text, s.models.effective_synthesizer.reach, *prompts.hashes(s.prompts_dir, _EXEMPLARS)),
     columns=COLUMNS,
-    meaning={"context_chars": "length of the text at the beginning of the first turn, in characters"},
+    meaning={"context_chars": "length of the text at the start of the first turn, in characters"},
     kinds=("polars", "parquet", "vllm"),
 )
 def synthesized_from_text(step: Step) -> Outcome:
-    """Instruction Pre-Training: conversations that the synthesizer made of a source's texts (arXiv 2406.14491).
+    """Conversations that the synthesizer wrote about a source's texts (Instruction Pre-Training, arXiv 2406.14491).
 
-    Grain: one conversation about one text. Key: row_id. The first turn is the text and a question, the answer and further pairs follow; source,
-    file, position, licence, domain and language are the text's, which is its parent. A row in is a text that was taken; each is in
-    `decisions`, as `superseded` by its conversation or with the reason why it got none. The text itself stays in the pool.
+    Grain: one conversation about one text. Key: row_id. The first turn is the text and a question; the answer and
+    further pairs follow. The text is the parent of the conversation, which takes over its source, file, position,
+    licence, domain and language. `decisions` has every selected text, as `superseded` by its conversation or with the
+    reason why there is none. The text itself stays in the pool.
     """
     pool = step.read("raw_pool")
-    # Most sources hold no text: that is told by one column, without counting anybody's words.
+    # Most sources hold no text. One column shows this, without counting words.
     kinds = pool.select(pl.col("kind").unique()).collect()["kind"] if step.settings.from_text.max_texts else ()
-    texts = _taken(pool, step.settings.from_text) if "text" in kinds else None
+    texts = _select_texts(pool, step.settings.from_text) if "text" in kinds else None
     if texts is None or texts.is_empty():
         return Outcome(schema.empty(COLUMNS), rows_in=0, rows_created=0)
     texts = step.sampled(texts)
     written = _synthesize(step, texts)
-    made = _rows(texts, written)
-    thrown = Counter(reason for w in written.values() for reason in w.parsed.rejected)
+    conversations = _rows(texts, written)
+    rejected = Counter(reason for w in written.values() for reason in w.parsed.rejected)
     kept = sum(len(w.parsed.pairs) for w in written.values())
     return Outcome(
-        made.select(pl.col(name).cast(dtype) for name, dtype in COLUMNS.items()),
+        conversations.select(pl.col(name).cast(dtype) for name, dtype in COLUMNS.items()),
         rows_in=texts.height,
-        rows_created=made.height,
-        decisions=_decisions(texts, made, written),
-        edges=made.select(child_id="row_id", parent_id=pl.col("parents").list.first(), operation="operation"),
-        measures={"texts with pairs": made.height, "pairs kept": kept, "pairs thrown away": thrown.total()},
+        rows_created=conversations.height,
+        decisions=_decisions(texts, conversations, written),
+        edges=conversations.select(child_id="row_id", parent_id=pl.col("parents").list.first(), operation="operation"),
+        measures={"texts with pairs": conversations.height, "pairs kept": kept, "pairs rejected": rejected.total()},
         charts={
-            "thrown away": charts.table(
-                pl.DataFrame(sorted(thrown.items()), schema={"reason": pl.String, "pairs": pl.Int64}, orient="row")
+            "rejected pairs": charts.table(
+                pl.DataFrame(sorted(rejected.items()), schema={"reason": pl.String, "pairs": pl.Int64}, orient="row")
             )
         },
     )
 
 
-def _taken(pool: pl.LazyFrame, recipe: FromText) -> pl.DataFrame:
-    """The texts to write about, by language and row id: each once, at its first place, with `text`."""
+def _select_texts(pool: pl.LazyFrame, recipe: FromText) -> pl.DataFrame:
+    """Return the texts to write about, sorted by language and row id, each once, at its first place, with `text`."""
     body = conversation.instruction()
     texts = pool.filter((pl.col("kind") == "text") & (word_count(body) >= recipe.min_words))
     ids = texts.select(pl.col("row_id").unique()).collect()["row_id"]
@@ -119,29 +120,35 @@ def _taken(pool: pl.LazyFrame, recipe: FromText) -> pl.DataFrame:
 
 
 def _synthesize(step: Step, texts: pl.DataFrame) -> dict[str, Written]:
-    """M-shot over rounds: what was written about each text, by its row id.
+    """Write about texts in rounds, each prompt with the earlier texts of its chain as examples (M-shot).
 
-    A chain is of one language: an example in another would be answered in that one. A text without a pair ends its chain: the next round of it
-    starts afresh.
+    A chain has one language, because a model answers in the language of its examples. A text without a pair ends its
+    chain, and the next round starts a new one.
+
+    Returns:
+        The output for each text, by its row id.
     """
-    recipe, spec, inference = step.settings.from_text, step.settings.models.of_texts, step.inference()
+    recipe, spec, inference = step.settings.from_text, step.settings.models.effective_synthesizer, step.inference()
     known = tokens_of(spec, step.models.engines.folder)
     grammar = Grammar(known.bos if recipe.bos is None else recipe.bos, recipe.eos or known.eos)
     sampling = Sampling(temperature=0.0, top_p=1.0, max_tokens=recipe.max_new_tokens)
     room = spec.max_model_len - recipe.max_new_tokens
 
-    def measured(text: str) -> Example:
+    def make_example(text: str) -> Example:
         return Example(text, known.count(text))
 
-    prompt = prompts.both(_EXEMPLARS, step.settings.prompts_dir)
-    shown = {wording.label: exemplars(wording) for wording in prompt} if recipe.exemplars else {}
-    fixed = {label: [measured(grammar.example(*example)) for example in examples] for label, examples in shown.items()}
+    prompt = prompts.load_bilingual(_EXEMPLARS, step.settings.prompts_dir)
+    shown = {wording.label: read_exemplars(wording) for wording in prompt} if recipe.exemplars else {}
+    fixed = {
+        label: [make_example(grammar.format_example(*example)) for example in examples]
+        for label, examples in shown.items()
+    }
     chains: dict[tuple[str, int], list[tuple[Example, tuple[Pair, ...]]]] = defaultdict(list)
     written: dict[str, Written] = {}
     for places in _plan(texts, recipe.rounds):
         asked, requests = [], []
         for chain, row_id, text in places:
-            wording = prompt.of(chain[0])
+            wording = prompt.choose(chain[0])
             context = cut(text, min(recipe.max_context_tokens, room), known.count)
             earlier = [example for example, _ in chains[chain]]
             requests.append(
@@ -149,12 +156,14 @@ def _synthesize(step: Step, texts: pl.DataFrame) -> dict[str, Written]:
                     row_id=row_id,
                     prompt=wording.label if recipe.exemplars else OPERATION,
                     prompt_hash=wording.hash if recipe.exemplars else "",
-                    text=few_shot(measured(grammar.context(context)), fixed.get(wording.label, []), earlier, room),
+                    text=build_few_shot(
+                        make_example(grammar.format_context(context)), fixed.get(wording.label, []), earlier, room
+                    ),
                     sampling=sampling,
                     stop=grammar.stops,
                 )
             )
-            # A tuned model may well give one answer to a question about several texts; one that is shown examples copies them.
+            # With examples in its prompt a model copies them. A tuned model may well give several texts one answer.
             copies = (
                 [pair for _, pairs in (*shown[wording.label], *chains[chain]) for pair in pairs]
                 if recipe.exemplars
@@ -166,39 +175,39 @@ def _synthesize(step: Step, texts: pl.DataFrame) -> dict[str, Written]:
         for (row_id, text, finish, error), (chain, context, copies) in zip(lines, asked, strict=True):
             parsed = grammar.parse(text or "", copies)
             written[row_id] = Written(context, parsed, finish, error, text or "")
-            example = (measured(grammar.example(context, parsed.pairs)), parsed.pairs)
+            example = (make_example(grammar.format_example(context, parsed.pairs)), parsed.pairs)
             chains[chain] = [*chains[chain], example] if parsed.pairs else []
     return written
 
 
 def _plan(texts: pl.DataFrame, rounds: int) -> list[list[tuple[tuple[str, int], str, str]]]:
-    """What is asked in each round: chain (language and number), row id, text."""
+    """Return the requests of each round: chain (language and number), row id, text."""
     plan: list[list[tuple[tuple[str, int], str, str]]] = [[] for _ in range(rounds)]
-    for (language,), some in texts.group_by("language", maintain_order=True):
-        lines = some.select("row_id", "text").rows()
-        for places, group in zip(plan, groups(len(lines), rounds), strict=False):
+    for (language,), group_texts in texts.group_by("language", maintain_order=True):
+        lines = group_texts.select("row_id", "text").rows()
+        for places, group in zip(plan, split_groups(len(lines), rounds), strict=False):
             places += [((str(language), number), *lines[place]) for number, place in enumerate(group)]
     return [places for places in plan if places]
 
 
 def _rows(texts: pl.DataFrame, written: dict[str, Written]) -> pl.DataFrame:
-    """The conversations, one per text that has a pair, sorted by row id."""
-    made = texts.filter(pl.Series([written[row].failure is None for row in texts["row_id"]], dtype=pl.Boolean))
-    told = [written[row] for row in made["row_id"]]
-    made = made.with_columns(
+    """Return the conversations, one per text with a pair, sorted by row id."""
+    rows = texts.filter(pl.Series([written[row].failure is None for row in texts["row_id"]], dtype=pl.Boolean))
+    outputs = [written[row] for row in rows["row_id"]]
+    rows = rows.with_columns(
         pl.concat_list("row_id").alias("parents"),
-        pl.Series("messages", [conversation_of(w.context, w.parsed.pairs) for w in told], dtype=schema.MESSAGES),
-        pl.Series("context_chars", [len(w.context) for w in told], dtype=pl.Int64),
+        pl.Series("messages", [conversation_of(w.context, w.parsed.pairs) for w in outputs], dtype=schema.MESSAGES),
+        pl.Series("context_chars", [len(w.context) for w in outputs], dtype=pl.Int64),
         pl.lit("conversation").alias("kind"),
         pl.lit(OPERATION).alias("operation"),
         pl.lit(0).alias("round"),
     )
-    return with_row_ids(made.drop("row_id")).sort("row_id", pl.col("parents").list.first())
+    return add_row_ids(rows.drop("row_id")).sort("row_id", pl.col("parents").list.first())
 
 
-def _decisions(texts: pl.DataFrame, made: pl.DataFrame, written: dict[str, Written]) -> pl.DataFrame:
-    """One line per text."""
-    children = {parents[0]: row_id for row_id, parents in made.select("row_id", "parents").iter_rows()}
+def _decisions(texts: pl.DataFrame, conversations: pl.DataFrame, written: dict[str, Written]) -> pl.DataFrame:
+    """Return a decision on each text."""
+    children = {parents[0]: row_id for row_id, parents in conversations.select("row_id", "parents").iter_rows()}
 
     def detail(row_id: str) -> str:
         w = written[row_id]

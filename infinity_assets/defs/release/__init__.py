@@ -1,1 +1,1 @@
-"""What trainers get."""
+"""The released files."""

@@ -1,9 +1,4 @@
-"""Release: what trainers get.
-
-| asset | grain | key |
-|---|---|---|
-| release | released row | dataset, row_id |
-"""
+"""`release`: the files for trainers. Grain: a released row. Key: dataset, row_id."""
 
 import hashlib
 import shutil
@@ -13,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from infinity_assets import prompts
-from infinity_assets.atomic import replacing, write_text
+from infinity_assets.atomic import replace_file, write_text
 from infinity_assets.catalog.lake import Outcome
 from infinity_assets.defs.dataset import dataset
 from infinity_assets.defs.registry import REGISTERED
@@ -38,10 +33,11 @@ _SETS = {"inf_instruct_f": "InfInstruct-F", "inf_instruct_g": "InfInstruct-G"}
     version="2",
 )
 def release(step: Step) -> Outcome:
-    """F and G as files for trainers in `data/release`: Infinity-Instruct's schema and OpenAI messages (JSONL), preference pairs, a dataset card,
-    the settings, checksums.
+    """F and G as files for trainers in `data/release`.
 
-    Grain: one released row. Rows under a denied licence stay out, with a decision.
+    Grain: one released row. The files are F and G in Infinity-Instruct's schema and as OpenAI messages (JSONL),
+    preference pairs, a dataset card, the settings and checksums. Rows with a denied licence are left out, with a
+    decision.
     """
     folder, denied = step.lake.data / "release", step.settings.release.denied_licences
     shutil.rmtree(folder, ignore_errors=True)
@@ -71,7 +67,9 @@ def release(step: Step) -> Outcome:
             ).select(list(schema.DECISIONS))
         )
     settings, pairs = step.settings, write_pairs(step.read("preferences").collect(), folder, denied)
-    written = card.write(sets, _models(settings), _prompts(settings), _left_out(step), pairs, settings_hash(settings))
+    written = card.write(
+        sets, _models(settings), _prompts(settings), _count_left_out(step), pairs, settings_hash(settings)
+    )
     write_text(written, folder / "README.md")
     write_text(settings.model_dump_json(indent=1), folder / "settings.json")
     files = sorted(folder.iterdir())
@@ -95,15 +93,15 @@ def release(step: Step) -> Outcome:
 
 
 def write_pairs(pairs: pl.DataFrame, folder: Path, denied: Collection[str]) -> int:
-    """Write preference pairs in the form of Infinity-Preference, without those under a denied licence.
+    """Write preference pairs in the format of Infinity-Preference, without pairs that have a denied licence.
 
     Args:
         pairs: row_id, prompt, chosen, rejected, licence.
-        folder: The release's.
-        denied: Licences.
+        folder: The folder of the release.
+        denied: The denied licences.
 
     Returns:
-        The number of pairs.
+        The number of written pairs.
     """
     released = pairs.filter(~pl.col("licence").is_in(denied)).sort("row_id")
     _write_ndjson(writers.infinity_preference(released), folder / "InfInstruct-preferences.jsonl")
@@ -111,25 +109,32 @@ def write_pairs(pairs: pl.DataFrame, folder: Path, denied: Collection[str]) -> i
 
 
 def _models(settings: Settings) -> pl.DataFrame:
-    """Who did what, and how its answers were drawn: part, model, terms, sampling."""
+    """Return the models by the part that they play, with their sampling: part, model, terms, sampling."""
     models, chat = settings.models, settings.chat
 
-    def drawn(sampling: Sampling) -> str:
+    def describe_sampling(sampling: Sampling) -> str:
         return f"temperature {sampling.temperature:g}, top_p {sampling.top_p:g}, at most {sampling.max_tokens} tokens"
 
     samples = chat.answering.samples
     best = f", the best of {samples} by {chat.answering.best_by}" if samples > 1 else ""
     greedy = "one token, by its probabilities"
     parts = [
-        ("generator, of instructions", models.generator, drawn(chat.evolution.sampling)),
-        ("generator, of answers", models.generator, drawn(chat.answering.sampling) + best),
-        ("generator, as the user of conversations", models.generator, drawn(chat.conversations.user_sampling)),
-        ("synthesizer, of pairs about texts", models.of_texts, ""),
+        ("generator, of instructions", models.generator, describe_sampling(chat.evolution.sampling)),
+        ("generator, of answers", models.generator, describe_sampling(chat.answering.sampling) + best),
+        (
+            "generator, as the user of conversations",
+            models.generator,
+            describe_sampling(chat.conversations.user_sampling),
+        ),
+        ("synthesizer, of pairs about texts", models.effective_synthesizer, ""),
         ("judge", models.judge, greedy),
-        ("judge, of deficiencies", models.judge, drawn(chat.diagnosis.deficiency_sampling)),
+        ("judge, of deficiencies", models.judge, describe_sampling(chat.diagnosis.deficiency_sampling)),
         ("tagger", models.tagger, "greedy"),
         ("scorer", models.scorer, ""),
-        *((f"student {student.name}", student.model, drawn(student.sampling)) for student in models.students),
+        *(
+            (f"student {student.name}", student.model, describe_sampling(student.sampling))
+            for student in models.students
+        ),
     ]
     lines = [(part, model.identity, model.terms, sampling) for part, model, sampling in parts]
     lines.append(("embedder", models.embedder.identity, "", ""))
@@ -138,22 +143,22 @@ def _models(settings: Settings) -> pl.DataFrame:
 
 
 def _prompts(settings: Settings) -> pl.DataFrame:
-    """All prompts in force, and whether an asset of the group `chat` depends on them: prompt, version, hash, G."""
+    """Return all prompts, with a mark if an asset of the group `chat` depends on them: prompt, version, hash, G."""
     of_g = {str(part) for asset in REGISTERED.values() if asset.group == "chat" for part in asset.settings(settings)}
     lines = [
         (prompt.label, prompt.version, prompt.hash, "yes" if prompt.hash in of_g else "")
         for name in prompts.names()
-        for prompt in prompts.wordings(name, settings.prompts_dir)
+        for prompt in prompts.load_all(name, settings.prompts_dir)
     ]
     return pl.DataFrame(lines, schema=["prompt", "version", "hash", "G"], orient="row")
 
 
-def _left_out(step: Step) -> pl.DataFrame:
-    """What the final filter left out of G, by reason."""
-    dropped = step.lake.book("decisions", "inf_instruct_g").filter(verdict="dropped")
+def _count_left_out(step: Step) -> pl.DataFrame:
+    """Count the rows that the final filter left out of G, by reason."""
+    dropped = step.lake.ledger_table("decisions", "inf_instruct_g").filter(verdict="dropped")
     return dropped.group_by("reason").len("rows").sort(pl.col("rows") * -1, "reason").collect()
 
 
 def _write_ndjson(frame: pl.DataFrame, path: Path) -> None:
-    with replacing(path) as temporary:
+    with replace_file(path) as temporary:
         frame.write_ndjson(temporary)

@@ -1,1 +1,1 @@
-"""Score: what models and measures say of a row, in narrow tables beside the rows: a new threshold never runs a model again."""
+"""Scores and measures of rows, in narrow tables beside the rows, so that a new threshold never runs a model again."""

@@ -1,4 +1,4 @@
-"""`benchmark_vectors`: the vector and the topic of each benchmark item."""
+"""`benchmark_vectors`: the vector and the topic of each benchmark item. Grain: an item. Key: item_id."""
 
 import polars as pl
 
@@ -6,7 +6,7 @@ from infinity_assets.catalog.lake import Outcome
 from infinity_assets.defs.dataset import dataset
 from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
-from infinity_assets.selection import topics as of
+from infinity_assets.selection import topics
 
 
 @dataset(
@@ -21,15 +21,15 @@ from infinity_assets.selection import topics as of
         "vector": pl.Array(pl.Float16, 1),
     },
     meaning={
-        "item_id": "benchmark, file where there are several, and position",
+        "item_id": "benchmark, file if there are several, and position",
         "benchmark": "name of the benchmark's folder",
-        "topic": "cluster of items of the domain that are about the same; null without a vector",
-        "vector": "of unit length, of the prompt; null where the embedder knows too few of the words",
+        "topic": "cluster of similar items of the domain; null without a vector",
+        "vector": "unit vector of the prompt; null if too many words are unknown to the embedder",
     },
     kinds=("polars", "parquet", "sentencetransformers"),
 )
 def benchmark_vectors(step: Step) -> Outcome:
-    """What every item of the benchmarks is about, as a vector and a topic.
+    """The vector and the topic of every benchmark item.
 
     Grain: one benchmark item. Key: item_id. Topics are clusters within a domain, numbered by size.
     """
@@ -39,10 +39,10 @@ def benchmark_vectors(step: Step) -> Outcome:
         known = pl.Series(
             [unknown <= step.settings.scoring.max_unknown for unknown in embedder.read(texts).unknown], dtype=pl.Boolean
         )
-        made = (
+        encoded = (
             pl.Series("vector", embedder.encode(texts), dtype=pl.Array(pl.Float16, embedder.width)) if texts else None
         )
-    if made is None:
+    if encoded is None:
         return Outcome(
             items.select(
                 "item_id",
@@ -52,8 +52,8 @@ def benchmark_vectors(step: Step) -> Outcome:
                 vector=pl.lit(None, pl.Array(pl.Float16, 1)),
             )
         )
-    table = of.label_items(
-        items.with_columns(pl.when(known).then(made).alias("vector")), step.settings.foundation.items_per_topic
+    table = topics.label_items(
+        items.with_columns(pl.when(known).then(encoded).alias("vector")), step.settings.foundation.items_per_topic
     )
     return Outcome(
         table.select("item_id", "benchmark", "domain", "topic", "vector"),

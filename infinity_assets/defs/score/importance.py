@@ -1,4 +1,4 @@
-"""`importance`: how much a prompt is like its domain's target. Grain: a row of `decontaminated`. Key: row_id."""
+"""`importance`: likeness of a prompt to its domain's target. Grain: a row of `decontaminated`. Key: row_id."""
 
 import polars as pl
 
@@ -22,18 +22,19 @@ from infinity_assets.settings.foundation import Dsir
     columns=IMPORTANCE,
     meaning={
         "prompt_tokens": "tokens of all user turns",
-        "log_weight": "log importance weight towards the domain's target, in nats; a sum over n-grams, so that it grows with the length",
+        "log_weight": "log importance weight toward the domain's target, in nats; a sum over n-grams, so it grows with "
+        "the length",
         "stratum": "stratum of length that the row competes in",
-        "share": "of a draw, the share that is to come from that stratum",
-        "importance_error": "why there is no weight: no_answer, no_target (its domain has none), no_text (its prompt has no token)",
+        "share": "share of a draw that comes from that stratum",
+        "importance_error": "why there is no weight: no_answer, no_target (of the domain), no_text (no token)",
     },
     kinds=("polars", "parquet", "numba"),
 )
 def importance(step: Step) -> Outcome:
-    """Importance weights towards the targets of the domains (DSIR), with the strata of length for the draw.
+    """Importance weights toward the targets of the domains (DSIR), with the strata of length for the draw.
 
-    Grain: one row of `decontaminated`. Key: row_id. Null with a reason where the row is no conversation, its domain has no target or its prompt
-    no token. A target reaches the weights only as counts of hashed n-grams over all of its prompts.
+    Grain: one row of `decontaminated`. Key: row_id. Null with a reason if the row is no conversation, its domain has no
+    target, or its prompt has no token. Of a target, only counts of hashed n-grams over all its prompts are used.
     """
     dsir = step.settings.foundation.dsir
     counts = from_frame(step.read_all("ngrams").collect(), dsir)
@@ -44,14 +45,14 @@ def importance(step: Step) -> Outcome:
         if ("pool", domain) in counts
     }
     table = weigh_rows(step.read("decontaminated"), fitted, dsir, step.settings.ingest.workers)
-    told = pl.DataFrame(
+    target_table = pl.DataFrame(
         [
             (
                 domain,
-                ", ".join(dsir.targets[domain]) or "its benchmarks",
+                ", ".join(dsir.targets[domain]) or "its benchmarks",  # pyright: ignore[reportArgumentType]
                 int(part.lengths.sum()),
                 int(part.ngrams.sum()),
-            )  # pyright: ignore[reportArgumentType]
+            )
             for domain, part in sorted(targets.items())
         ],
         schema={"domain": pl.String, "target": pl.String, "prompts": pl.Int64, "n-grams": pl.Int64},
@@ -61,7 +62,7 @@ def importance(step: Step) -> Outcome:
         table,
         measures={"rows with a weight": table["log_weight"].count()},
         charts={
-            "targets": charts.table(told),
+            "targets": charts.table(target_table),
             **{
                 f"weights, {domain}": charts.histogram(
                     own["log_weight"] / own["prompt_tokens"], f"log weight per token, {domain}"
@@ -75,24 +76,24 @@ def importance(step: Step) -> Outcome:
 
 
 def _targets(benchmarks: pl.DataFrame, counts: dict[Part, Counts], dsir: Dsir) -> dict[str, Counts]:
-    """What the target of each domain holds; of domains without a target nothing.
+    """Return the n-gram counts of each domain's target, without domains that have no target.
 
     Raises:
-        InfinityError: A name is of no benchmark and of no source with a conversation.
+        InfinityError: A target is neither a benchmark nor a source with a conversation.
     """
-    found = {}
+    by_domain = {}
     for domain, names in dsir.targets.items():
         known = set(benchmarks["benchmark"])
         for name in names:
             if name not in known and ("target", name) not in counts:
                 raise InfinityError(
-                    f"`foundation.dsir.targets` names `{name}` for {domain}: there is no such benchmark, and no source of that name "
-                    "has a conversation left after decontamination."
+                    f"`foundation.dsir.targets` names `{name}` for {domain}: there is no such benchmark, and no source "
+                    "of that name has a conversation left after decontamination."
                 )
         own = pl.col("benchmark").is_in(names) if names else pl.col("domain") == domain
         target = count(benchmarks.filter(own)["prompt"], dsir)
         for name in set(names) - known:
-            target = target.plus(counts["target", name])
+            target = target.add(counts["target", name])
         if target.ngrams.any():
-            found[domain] = target
-    return found
+            by_domain[domain] = target
+    return by_domain

@@ -1,4 +1,4 @@
-"""`label_forms`: the label of the vocabulary that each form written by the tagger stands for."""
+"""`label_forms`: the vocabulary label of each form that the tagger writes. Grain: a form. Key: form."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -18,52 +18,51 @@ if TYPE_CHECKING:
 
 
 def label_files(step: Step) -> dict[str, str]:
-    """What is said of labels outside the lake: the user's own file, and the frozen vocabulary."""
+    """Return the digests of label files outside the lake: the user's overrides and the frozen vocabulary."""
     frozen = step.settings.labels.vocabulary
     files = {
         file.name: digest(file.read_text(encoding="utf-8", errors="replace"))
         for file in label_overrides.files(step.lake.data)
     }
     if frozen:
-        made = vocabularies.read(step.lake.data, frozen)
-        files[f"vocabulary {frozen}"] = digest(made.write_json())
+        files[f"vocabulary {frozen}"] = digest(vocabularies.read(step.lake.data, frozen).write_json())
     return files
 
 
 @dataset(
     group="score",
     reads=("tagged",),
-    settings=lambda s: (s.labels.of_forms, s.models.embedder.identity),
+    settings=lambda s: (s.labels.form_settings, s.models.embedder.identity),
     files=label_files,
     columns=vocabulary.FORMS,
     meaning={
         "form": "a label as the tagger wrote it",
-        "rows": "rows that carry it",
-        "label": "the label of the vocabulary that it is",
-        "step": "how it came to that: name, spelling, stem, cluster, rule or hand",
-        "reason": "why it has no label: empty, rare or not_in_vocabulary",
-        "nearest": "the nearest label of the frozen vocabulary, where it has none",
+        "rows": "number of rows with the form",
+        "label": "label of the vocabulary",
+        "step": "step that assigned the label: name, spelling, stem, cluster, rule or hand",
+        "reason": "why there is no label: empty, rare or not_in_vocabulary",
+        "nearest": "nearest label of the frozen vocabulary, if there is no label",
     },
     kinds=("polars", "parquet", "sentencetransformers"),
 )
 def label_forms(step: Step) -> Outcome:
-    """Which label each form is: by spelling, stems, frequency, clusters of embeddings and association rules (InsTag), or, with a frozen vocabulary,
-    by looking it up. A form without a label is a candidate for the next vocabulary.
+    """The label of each form, by spelling, stems, frequency, clusters of embeddings and association rules (InsTag).
 
-    Grain: one form. Key: form. docs/labels.md.
+    Grain: one form. Key: form. With a frozen vocabulary, forms are looked up instead. A form without a label is a
+    candidate for the next vocabulary: docs/labels.md.
     """
     recipe, inference, data = step.settings.labels, step.inference(), step.lake.data
-    pairs = vocabulary.pairs_of(step.read("tagged"))
-    hand = {label: said.into for label, said in label_overrides.read(data).items() if said.into}
+    pairs = vocabulary.list_pairs(step.read("tagged"))
+    hand = {label: override.into for label, override in label_overrides.read(data).items() if override.into}
 
     def embed(names: Sequence[str]) -> "np.ndarray":
         return inference.embed(step.settings.models.embedder, names, "labels")
 
     if recipe.vocabulary:
-        made = vocabulary.place(pairs, vocabularies.read(data, recipe.vocabulary), embed, recipe)
+        result = vocabulary.place(pairs, vocabularies.read(data, recipe.vocabulary), embed, recipe)
     else:
-        made = vocabulary.build(pairs, embed, recipe, hand)
-    forms = made.forms
+        result = vocabulary.build(pairs, embed, recipe, hand)
+    forms = result.forms
     merged = forms.filter(pl.col("step").is_in(("cluster", "rule", "hand"))).sort(pl.col("rows") * -1, "form")
     left = forms.filter(pl.col("label").is_null()).sort(pl.col("rows") * -1, "form")
     return Outcome(
@@ -74,7 +73,7 @@ def label_forms(step: Step) -> Outcome:
             "forms without a label": left.height,
         },
         charts={
-            "labels after each step": charts.table(made.steps),
+            "labels after each step": charts.table(result.steps),
             "merged by meaning": charts.table(merged.select("form", "label", "step", "rows")),
             "candidates": charts.table(left.select("form", "rows", "reason", "nearest")),
         },

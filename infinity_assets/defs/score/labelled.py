@@ -1,4 +1,4 @@
-"""`labelled`: the labels of the vocabulary for every row. Grain: a row of `decontaminated`. Key: row_id."""
+"""`labelled`: the vocabulary labels of every row. Grain: a row of `decontaminated`. Key: row_id."""
 
 import numpy as np
 import polars as pl
@@ -19,7 +19,7 @@ _COLUMNS = {
 }
 MODEL, NEIGHBOURS = "model", "neighbours"
 _COMPARED = 20_000
-"""Labelled rows that the agreement is measured on, at most: with more it would cost more than the labels."""
+"""Maximum number of labelled rows for the agreement table: with more, it would cost more than the labels."""
 
 
 @dataset(
@@ -28,25 +28,27 @@ _COMPARED = 20_000
     invariants=("unique",),
     reads=("decontaminated",),
     reads_all=("tagged", "label_forms", "tag_vocabulary", "vectors"),
-    settings=lambda s: (s.labels.of_rows, s.scoring.max_labels),
+    settings=lambda s: (s.labels.row_settings, s.scoring.max_labels),
     columns=_COLUMNS,
     meaning={
         "ability": "fine labels of the vocabulary",
-        "cate_ability": "coarse abilities, of 26: what the fine labels are lifted to, and what neighbours agree on beyond them",
-        "label_source": "who labelled it: model or neighbours",
-        "label_similarity": "cosine of the nearest labelled row, where neighbours labelled it",
-        "label_error": "why it has no labels: not_sampled, not_in_vocabulary, no_vector, no_close_neighbour, no_agreement, or what went wrong",
+        "cate_ability": "coarse abilities, of 26: those of the fine labels, and others that neighbors agree on",
+        "label_source": "origin of the labels: model or neighbours",
+        "label_similarity": "cosine of the nearest labelled row, if neighbors gave the labels",
+        "label_error": "why there are no labels: not_sampled, not_in_vocabulary, no_vector, no_close_neighbour, "
+        "no_agreement, or a call's error",
     },
     kinds=("polars", "parquet", "hnswlib"),
 )
 def labelled(step: Step) -> Outcome:
-    """Labels per row: those that the tagger gave it, by the names of the vocabulary, or those on which its nearest labelled rows agree.
+    """Labels per row: the tagger's labels by their vocabulary names, or labels on which the nearest rows agree.
 
-    Grain: one row of `decontaminated`. Key: row_id. Null with the reason where there are none. The table `agreement` says how well neighbours'
-    labels are those of the tagger, by the nearest neighbour's cosine: what `labels.spread_cosine` is chosen by.
+    Grain: one row of `decontaminated`. Key: row_id. Null with a reason if there are no labels. To choose
+    `labels.spread_cosine`, the table `agreement` compares neighbors' labels with the tagger's, by the cosine of the
+    nearest neighbor.
     """
     recipe, most = step.settings.labels, step.settings.scoring.max_labels
-    known = _by_model(step).sort("row_id")
+    known = _labels_by_tagger(step).sort("row_id")
     tags = step.read_all("tagged").select("row_id", "tag_error").collect()
     rows = (
         step.read("decontaminated")
@@ -55,17 +57,19 @@ def labelled(step: Step) -> Outcome:
         .join(tags, on="row_id", how="left", maintain_order="left")
     )
     table = rows.join(known, on="row_id", how="left", maintain_order="left")
-    here = pl.col("ability").is_not_null()
-    error = pl.when(~here).then(pl.coalesce("tag_error", pl.lit(vocabulary.NOT_IN_VOCABULARY)))
+    has_labels = pl.col("ability").is_not_null()
+    error = pl.when(~has_labels).then(pl.coalesce("tag_error", pl.lit(vocabulary.NOT_IN_VOCABULARY)))
     table = table.with_columns(
-        label_source=pl.when(here).then(pl.lit(MODEL)), label_similarity=pl.lit(None, pl.Float32), label_error=error
+        label_source=pl.when(has_labels).then(pl.lit(MODEL)),
+        label_similarity=pl.lit(None, pl.Float32),
+        label_error=error,
     )
     tables = {}
     if recipe.spread:
         examples = _examples(step, known)
-        table = _spread(step, table, examples)
-        sampled = _sampled(examples)
-        tables["agreement"] = charts.table(_rounded(spread.agreement(sampled, recipe, most)), rows=20)
+        table = _fill_from_neighbours(step, table, examples)
+        sampled = _draw_examples(examples)
+        tables["agreement"] = charts.table(_round_floats(spread.agreement(sampled, recipe, most)), rows=20)
     by_source = (
         table.group_by("label_source", "label_error")
         .len("rows")
@@ -89,8 +93,8 @@ def labelled(step: Step) -> Outcome:
     )
 
 
-def _by_model(step: Step) -> pl.DataFrame:
-    """Rows that the tagger labelled with a label of the vocabulary: row_id, ability, cate_ability."""
+def _labels_by_tagger(step: Step) -> pl.DataFrame:
+    """Return the rows with a vocabulary label from the tagger: row_id, ability, cate_ability."""
     forms = step.read_all("label_forms").drop_nulls("label").select("form", "label").collect()
     lifts = step.read_all("tag_vocabulary").select("label", "cate_ability").collect()
     written = (
@@ -104,7 +108,7 @@ def _by_model(step: Step) -> pl.DataFrame:
 
 
 def _examples(step: Step, known: pl.DataFrame) -> spread.Labelled:
-    """The rows that the tagger labelled and that have a vector."""
+    """Return the rows with labels from the tagger and a vector."""
     parts = [
         step.lake.scan("vectors", partition)
         .drop_nulls("vector")
@@ -112,28 +116,30 @@ def _examples(step: Step, known: pl.DataFrame) -> spread.Labelled:
         .collect(engine="streaming")
         for partition in step.lake.partitions("vectors")
     ]
-    # A plan has shards of no vectors beside shards with some, and these are of another width.
+    # In a plan some shards have no vectors, and empty shards have another vector width.
     having = pl.concat([part for part in parts if part.height] or parts[:1]).sort("row_id")
     return spread.Labelled(_matrix(having), _keys(having["row_id"]), having.select("ability", "cate_ability"))
 
 
-def _spread(step: Step, table: pl.DataFrame, examples: spread.Labelled) -> pl.DataFrame:
-    """The table with what neighbours say of the rows that have no labels."""
+def _fill_from_neighbours(step: Step, table: pl.DataFrame, examples: spread.Labelled) -> pl.DataFrame:
+    """Fill labels of unlabelled rows from their neighbors."""
     recipe = step.settings.labels
     lacking = table.filter(pl.col("label_source").is_null()).select("row_id")
     asked = lacking.join(
         step.lake.scan("vectors", step.partition).collect(), on="row_id", maintain_order="left"
     ).drop_nulls("vector")
-    found = spread.neighbours(_matrix(asked), examples, recipe.spread_cosine, recipe.neighbours, recipe.exact_up_to)
-    said = asked.select("row_id").with_row_index("query").with_columns(pl.col("query").cast(pl.Int64), has_vector=True)
-    said = said.join(found.group_by("query").agg(nearest=pl.col("similarity").max()), on="query", how="left")
+    neighbours = spread.neighbours(
+        _matrix(asked), examples, recipe.spread_cosine, recipe.neighbours, recipe.exact_up_to
+    )
+    votes = asked.select("row_id").with_row_index("query").with_columns(pl.col("query").cast(pl.Int64), has_vector=True)
+    votes = votes.join(neighbours.group_by("query").agg(nearest=pl.col("similarity").max()), on="query", how="left")
     for name, lists, most in (
         ("fine", examples.labels["ability"], step.settings.scoring.max_labels),
         ("coarse", examples.labels["cate_ability"], None),
     ):
-        voted = spread.vote(found, lists, recipe.vote, most).rename({"labels": name})
-        said = said.join(voted, on="query", how="left")
-    both = table.join(said.drop("query"), on="row_id", how="left", maintain_order="left")
+        voted = spread.vote(neighbours, lists, recipe.vote, most).rename({"labels": name})
+        votes = votes.join(voted, on="query", how="left")
+    both = table.join(votes.drop("query"), on="row_id", how="left", maintain_order="left")
     agreed = pl.col("fine").is_not_null() | pl.col("coarse").is_not_null()
     lacks = pl.col("label_source").is_null()
     none = pl.lit([], pl.List(pl.String))
@@ -154,8 +160,8 @@ def _spread(step: Step, table: pl.DataFrame, examples: spread.Labelled) -> pl.Da
     ).select(table.columns)
 
 
-def _sampled(examples: spread.Labelled) -> spread.Labelled:
-    """Some of the rows, by lot, if there are many."""
+def _draw_examples(examples: spread.Labelled) -> spread.Labelled:
+    """Draw at most `_COMPARED` of the rows, by key."""
     if len(examples.keys) <= _COMPARED:
         return examples
     taken = np.sort(np.argsort(examples.keys, kind="stable")[:_COMPARED])
@@ -170,5 +176,5 @@ def _keys(row_ids: pl.Series) -> np.ndarray:
     return row_ids.str.head(16).str.to_integer(base=16, dtype=pl.UInt64).to_numpy()
 
 
-def _rounded(table: pl.DataFrame) -> pl.DataFrame:
+def _round_floats(table: pl.DataFrame) -> pl.DataFrame:
     return table.with_columns(pl.selectors.float().round(3))

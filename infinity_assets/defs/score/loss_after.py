@@ -1,4 +1,4 @@
-"""`loss_after`: the loss of each answer under the weights of `tuned`. Off by default."""
+"""`loss_after`: the loss of each answer under the weights of `tuned`. Grain: a row with a loss. Key: row_id."""
 
 import polars as pl
 
@@ -18,18 +18,19 @@ _LOSS_AFTER = pl.Schema({"row_id": pl.String, "loss_after": pl.Float64, "loss_af
     partitions="shard",
     invariants=("unique",),
     reads=("decontaminated", "scored", "tuned"),
-    settings=lambda s: (*training.decides(s.chat.seeds.tuned, s.models.scorer), s.models.scorer.reach),
+    settings=lambda s: (*training.weights_key(s.chat.seeds.tuned, s.models.scorer), s.models.scorer.reach),
     columns=_LOSS_AFTER,
     meaning={
-        "loss_after": "mean negative log-probability per token of the last answer, given the conversation, by the scorer after its training, in nats",
-        "loss_after_error": "why it is null",
+        "loss_after": "mean negative log-probability per token of the last answer, given the conversation, by the "
+        "fine-tuned scorer, in nats",
+        "loss_after_error": "why loss_after is null",
     },
     kinds=("polars", "parquet", "vllm"),
 )
 def loss_after(step: Step) -> Outcome:
-    """The loss of answers by the scorer after its training. `loss` in `scored` is that before.
+    """The loss of answers by the fine-tuned scorer. `loss` in `scored` is the loss before fine-tuning.
 
-    Grain: one row that `scored` has a loss for. Key: row_id. Empty unless `chat.seeds.tuned.enabled`.
+    Grain: one row with a loss in `scored`. Key: row_id. Empty unless `chat.seeds.tuned.enabled`.
     """
     weights = training.weights_of(step.lake, "tuned") if step.settings.chat.seeds.tuned.enabled else None
     if weights is None:
@@ -41,11 +42,18 @@ def loss_after(step: Step) -> Outcome:
         .collect()
     )
     model = training.tuned_model(step.settings.models.scorer, weights)
-    asked = step.inference().score(model, batch.last_answers(rows, with_context=True), "loss after training").frame
+    asked = (
+        step.inference()
+        .score(model, batch.build_answer_score_requests(rows, with_context=True), "loss after training")
+        .frame
+    )
     table = likelihood.mean_loss(asked, "loss_after").select(list(_LOSS_AFTER))
     fell = table.join(before.collect(), on="row_id").select(pl.col("loss") - pl.col("loss_after")).to_series()
     return Outcome(
         table,
-        measures={"rows with a loss": int(table["loss_after"].count()), "mean fall": fell.mean()},  # type: ignore[dict-item]
+        measures={
+            "rows with a loss": int(table["loss_after"].count()),
+            "mean fall": fell.mean(),  # type: ignore[dict-item]
+        },
         charts={"fall": charts.histogram(fell, "loss before minus loss after, nats per token")},
     )

@@ -1,4 +1,4 @@
-"""`measured`: the numbers that rules hold against thresholds. Grain: a row of `decontaminated`. Key: row_id."""
+"""`measured`: the numbers that rules compare with thresholds. Grain: a row of `decontaminated`. Key: row_id."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from infinity_assets.report import charts
 from infinity_assets.selection.rules import measures
 
 _ROWS = 10_000
-"""Rows at a time: some 10 MB of text, and several times that in what is made of it."""
+"""Rows per batch: about 10 MB of text, and several times as much while they are measured."""
 
 
 @dataset(
@@ -24,21 +24,22 @@ _ROWS = 10_000
     version="2",
 )
 def measured(step: Step) -> Outcome:
-    """Length, language, repetition, artefacts, identity, refusal and code of every row, as numbers: a new threshold never reads a text again.
+    """Length, language, repetition, artefacts, identity, refusal and code of every row, as numbers.
 
-    Grain: one row of `decontaminated`. Key: row_id. No model is asked. Measures of the answer are null where there is none.
+    Grain: one row of `decontaminated`. Key: row_id. A new threshold needs no text, and no model is called. Measures of
+    the answer are null if there is no answer.
     """
     rows = step.read("decontaminated").select("row_id", "messages", "domain")
     total = rows.select(pl.len()).collect().item()
 
-    def made() -> Iterator[pl.DataFrame]:
+    def measure_batches() -> Iterator[pl.DataFrame]:
         done = 0
         for batch in rows.collect_batches(chunk_size=_ROWS, maintain_order=True, engine="streaming"):
             yield from (measures.measure(part) for part in batch.iter_slices(_ROWS))
             done += batch.height
             step.advance(done, total)
 
-    table = pl.concat([pl.DataFrame(schema=measures.MEASURES), *made()])
+    table = pl.concat([pl.DataFrame(schema=measures.MEASURES), *measure_batches()])
     languages = table.group_by("code_language").len("rows").drop_nulls().sort(pl.col("rows") * -1, "code_language")
     return Outcome(
         table,

@@ -1,4 +1,4 @@
-"""`ngrams`: what the prompts of a shard hold. Grain: a hash bucket, or a stratum of length, of a domain or of a source that is a target."""
+"""`ngrams`: counts of n-grams and lengths of a shard's prompts. Grain: a bucket or stratum of a domain or source."""
 
 from infinity_assets.catalog.lake import Outcome
 from infinity_assets.defs.dataset import dataset
@@ -14,8 +14,8 @@ from infinity_assets.selection.dsir.weights import NGRAMS, to_frame
     settings=lambda s: (s.foundation.dsir.counting,),
     columns=NGRAMS,
     meaning={
-        "side": "`pool`, or `target` for a source that is named as one",
-        "name": "the domain, or the source",
+        "side": "`pool`, or `target` for a source that is a target",
+        "name": "name of the domain or source",
         "feature": "`ngram`, or `length`: tokens of the prompt",
         "bucket": "hash bucket of the n-gram, or stratum of length",
         "count": "n-grams, or prompts",
@@ -23,10 +23,10 @@ from infinity_assets.selection.dsir.weights import NGRAMS, to_frame
     kinds=("polars", "parquet", "numba"),
 )
 def ngrams(step: Step) -> Outcome:
-    """Hashed n-grams and lengths of the prompts of conversations, of every domain that has a target and of every source that is one.
+    """Hashed n-grams and lengths of conversation prompts, for every domain with a target and every target source.
 
-    Grain: one bucket of n-grams or one stratum of length of a domain or source. Key: side, name, feature, bucket. Counts of shards add up, so
-    that `importance` knows the distribution of a whole domain without reading it.
+    Grain: one bucket of n-grams or one stratum of length of a domain or source. Key: side, name, feature, bucket.
+    `importance` adds up the counts of all shards to get the distribution of a whole domain without reading its rows.
     """
     dsir = step.settings.foundation.dsir
     counts = count_rows(step.read("decontaminated"), dsir, step.settings.ingest.workers)

@@ -43,6 +43,7 @@ _SCORED = {
     invariants=("unique",),
     reads=("decontaminated", "tagged"),
     settings=lambda s: (
+        s.shards,
         s.scoring,
         s.models.scorer.reach,
         s.models.judge.reach,
@@ -53,62 +54,66 @@ _SCORED = {
     meaning={
         "answer_language": "language of the last answer",
         "quality": "the judge's score, 1 to 5: expectation over the digits' probabilities",
-        "quality_text": "what the judge wrote",
-        "complexity": "how much the request demands, 1 to 5, by the judge likewise",
-        "reward": "the reward model's number for the whole conversation, of any size and sign",
+        "quality_text": "text that the judge wrote",
+        "complexity": "the judge's score of the demands of the request, 1 to 5, computed like quality",
+        "reward": "the reward model's score of the whole conversation, of any size and sign",
         "loss": "mean negative log-probability per answer token, given the conversation, in nats",
-        "loss_alone": "the same given nothing",
-        "answer_tokens": "tokens of the answer that the loss is over",
+        "loss_alone": "mean negative log-probability per answer token, given nothing, in nats",
+        "answer_tokens": "number of answer tokens behind the loss",
         "ifd": "loss / loss_alone; at 1 and above the instruction does not help",
         "ifd_perplexity": "exp(loss - loss_alone), the perplexity ratio: another scale than `ifd`",
         "loss_instruction": "mean negative log-probability per token of the last request, given nothing, in nats",
-        "ic_ifd": "loss / (loss_instruction * loss_alone): IFD without what is merely hard to read",
+        "ic_ifd": "loss / (loss_instruction * loss_alone): IFD corrected for requests that are merely hard to read",
         "labels": "number of labels that the tagger wrote",
         "depth": "log(1 + labels) * loss (after InfinityInstruct-Subject)",
         "likelihood_error": "why loss and IFD are null",
         "ic_ifd_error": "why ic_ifd is null",
         "quality_error": "why quality is null",
         "complexity_error": "why complexity is null",
-        "depth_error": "why depth is null: no_labels, or why loss is",
-        "reward_error": "why reward is null: no_reward_model, no_answer, not_sampled, or what went wrong in the call",
+        "depth_error": "why depth is null: no_labels, or the reason why loss is null",
+        "reward_error": "why reward is null: no_reward_model, no_answer, not_sampled, or a call's error",
     },
     kinds=("polars", "parquet", "vllm"),
     seconds=41,
     version="4",
 )
 def scored(step: Step) -> Outcome:
-    """Losses, IFD, judge scores of quality and complexity, depth and, where the settings name a reward model, reward per row.
+    """Losses, IFD, the judge's scores of quality and complexity, depth and, with a reward model, reward per row.
 
-    Grain: one row of `decontaminated`. Key: row_id. A score is null with its reason where the row has no answer, was not in the sample,
-    or the call failed; never 0.
+    Grain: one row of `decontaminated`. Key: row_id. A score is null with a reason, and never 0, if the row has no
+    answer or is not in the sample, or if the call failed.
     """
     rows, scoring, models = step.read("decontaminated").collect(), step.settings.scoring, step.settings.models
     answered = rows.filter(pl.col("kind") == "conversation")
     taken = step.sampled(sample.take(answered, scoring.max_rows, step.settings.shards))
-    asking, nobody = step.asking(), taken.clear()
+    asking, no_rows = step.asking(), taken.clear()
 
-    def wanting(*scores: Score) -> pl.DataFrame:
-        return taken if set(scores) & set(scoring.scores) else nobody
+    def rows_for(*scores: Score) -> pl.DataFrame:
+        return taken if set(scores) & set(scoring.scores) else no_rows
 
     def described(rows: pl.DataFrame) -> pl.DataFrame:
         return rows.select("row_id", "language", request=conversation.content_of("user"), answer=conversation.answer())
 
-    by_likelihood = wanting("ifd", "ic_ifd")
+    by_likelihood = rows_for("ifd", "ic_ifd")
     likelihoods = likelihood.losses(
-        asking.inference.score(models.scorer, batch.last_answers(by_likelihood, with_context=True), "loss").frame,
         asking.inference.score(
-            models.scorer, batch.last_answers(by_likelihood, with_context=False), "loss alone"
+            models.scorer, batch.build_answer_score_requests(by_likelihood, with_context=True), "loss"
         ).frame,
-        asking.inference.score(models.scorer, batch.last_requests(wanting("ic_ifd")), "loss of requests").frame,
+        asking.inference.score(
+            models.scorer, batch.build_answer_score_requests(by_likelihood, with_context=False), "loss alone"
+        ).frame,
+        asking.inference.score(
+            models.scorer, batch.build_user_turn_score_requests(rows_for("ic_ifd")), "loss of requests"
+        ).frame,
     )
-    quality = asking.grade("judge_answer", described(wanting("quality"))).select(
+    quality = asking.grade("judge_answer", described(rows_for("quality"))).select(
         "row_id", quality="score", quality_text="text", quality_error="error"
     )
-    complexity = asking.grade("judge_complexity", described(wanting("complexity")))
+    complexity = asking.grade("judge_complexity", described(rows_for("complexity")))
     complexity = complexity.select("row_id", complexity="score", complexity_error="error")
     rewards = pl.DataFrame(schema={"row_id": pl.String, "reward": pl.Float64, "reward_error": pl.String})
     if models.reward:
-        rewarded = asking.inference.reward(models.reward, batch.conversations(wanting("reward")), "reward")
+        rewarded = asking.inference.reward(models.reward, batch.build_reward_requests(rows_for("reward")), "reward")
         rewards = rewarded.frame.select("row_id", "reward", reward_error="error")
     table = rows.select("row_id", language.detect(conversation.answer()).alias("answer_language")).join(
         step.read("tagged").select("row_id", labels=pl.col("raw_labels").list.len().cast(pl.Int64)).collect(),
@@ -145,7 +150,11 @@ def scored(step: Step) -> Outcome:
     }
     return Outcome(
         table,
-        measures={**counted, "mean quality": table["quality"].mean(), "median IFD": table["ifd"].median()},  # type: ignore[dict-item]
+        measures={
+            **counted,
+            "mean quality": table["quality"].mean(),  # type: ignore[dict-item]
+            "median IFD": table["ifd"].median(),  # type: ignore[dict-item]
+        },
         charts={
             "IFD": charts.histogram(table["ifd"], "IFD, loss ratio", low=0, high=1.5),
             "IFD by perplexity": charts.histogram(table["ifd_perplexity"], "IFD, perplexity ratio", low=0, high=1.5),
@@ -156,13 +165,13 @@ def scored(step: Step) -> Outcome:
             ),
             "reward": charts.histogram(table["reward"], "reward"),
             "loss": charts.histogram(table["loss"], "loss of the answer, nats per token"),
-            "why there is none": charts.table(_reasons(table)),
+            "missing scores": charts.table(_reasons(table)),
         },
     )
 
 
 def _reasons(table: pl.DataFrame) -> pl.DataFrame:
-    """Rows without a score, by score and reason."""
+    """Count the rows without a score, by score and reason."""
     errors = [name for name in table.columns if name.endswith("_error")]
     long = table.select(errors).unpivot(variable_name="score", value_name="reason").drop_nulls()
     return long.group_by("score", "reason").len("rows").sort("score", pl.col("rows") * -1, "reason")

@@ -20,25 +20,26 @@ _TAG = Sampling(temperature=0.0, top_p=1.0, max_tokens=64)
     partitions="shard",
     invariants=("unique",),
     reads=("decontaminated",),
-    settings=lambda s: (s.scoring, s.models.tagger.reach, *prompts.hashes(s.prompts_dir, "tag")),
+    settings=lambda s: (s.shards, s.scoring, s.models.tagger.reach, *prompts.hashes(s.prompts_dir, "tag")),
     columns={"row_id": pl.String, "raw_labels": pl.List(pl.String), "tag_error": pl.String},
     meaning={
-        "raw_labels": "fine labels in the model's own words, as it wrote them",
-        "tag_error": "why there are none: not_sampled, or what went wrong in the call",
+        "raw_labels": "fine labels as the model wrote them",
+        "tag_error": "why there are no labels: not_sampled, or a call's error",
     },
     kinds=("polars", "parquet", "vllm"),
     seconds=17,
     version="2",
 )
 def tagged(step: Step) -> Outcome:
-    """Open fine labels per row, written by the tagger. `label_forms` says which label of the vocabulary each of them is.
+    """Free fine labels per row, written by the tagger. `label_forms` maps them to labels of the vocabulary.
 
-    Grain: one row of `decontaminated`. Key: row_id. Null with a reason where the row was not in the sample or the call failed.
+    Grain: one row of `decontaminated`. Key: row_id. Null with a reason if the row is not in the sample or the call
+    failed.
     """
     rows, scoring = step.read("decontaminated").collect(), step.settings.scoring
     taken = step.sampled(sample.take(rows, scoring.max_rows, step.settings.shards))
-    requests = batch.from_prompt(
-        prompts.both("tag", step.settings.prompts_dir),
+    requests = batch.build_prompt_requests(
+        prompts.load_bilingual("tag", step.settings.prompts_dir),
         taken.select("row_id", "language", conversation.instruction().str.slice(0, scoring.max_chars).alias("request")),
         _TAG,
         "tag",
@@ -46,9 +47,9 @@ def tagged(step: Step) -> Outcome:
         max_labels=str(scoring.max_labels),
     )
     answers = step.inference().generate(step.settings.models.tagger, requests, "tag")
-    found = rows.select("row_id").join(labels.parse(answers.frame), on="row_id", how="left")
+    parsed = rows.select("row_id").join(labels.parse(answers.frame), on="row_id", how="left")
     outside = ~pl.col("row_id").is_in(taken["row_id"].implode())
-    table = found.with_columns(
+    table = parsed.with_columns(
         pl.when(outside).then(pl.lit(sample.NOT_SAMPLED)).otherwise("tag_error").alias("tag_error")
     )
     forms = (

@@ -1,4 +1,4 @@
-"""`tuned`: the scorer, fine-tuned on a sample of the pool. Off by default."""
+"""`tuned`: the scorer, fine-tuned on a sample of the pool. Grain: a training step. Key: step."""
 
 import polars as pl
 
@@ -13,19 +13,20 @@ from infinity_assets.training.proxy import CURVE
     group="score",
     trains=True,
     reads=("decontaminated",),
-    settings=lambda s: training.decides(s.chat.seeds.tuned, s.models.scorer),
+    settings=lambda s: training.weights_key(s.chat.seeds.tuned, s.models.scorer),
     columns=CURVE,
     meaning=training.MEANING,
     kinds=("pytorch", "parquet"),
 )
 def tuned(step: Step) -> Outcome:
-    """The scorer, fine-tuned on a sample by row id of the pool's conversations. Off by default (`chat.seeds.tuned.enabled`).
+    """The scorer, fine-tuned on a sample of the pool's conversations, drawn by row id.
 
-    Grain: one step of its training. Key: step. The weights lie in `data/tuned/<hash>`, named after the rows and settings that they follow from;
-    those made before are removed. It is trained in a process of its own, after the engines of this one have been closed.
+    Grain: one training step. Key: step. Off by default (`chat.seeds.tuned.enabled`). The weights go to
+    `data/tuned/<hash>`, named after the rows and settings; earlier weights are removed. The training runs in its own
+    process, after the engines of this process have been closed.
     """
     rows = step.read("decontaminated").filter(pl.col("kind") == "conversation")
-    return training.trained(
+    return training.fine_tune(
         step,
         rows,
         step.settings.chat.seeds.tuned,

@@ -1,4 +1,4 @@
-"""`vectors`: what every prompt is about, as a vector. Grain: a row of `decontaminated`. Key: row_id."""
+"""`vectors`: the vector of every prompt. Grain: a row of `decontaminated`. Key: row_id."""
 
 from collections.abc import Iterator
 
@@ -18,21 +18,21 @@ from infinity_assets.rows import conversation
     reads=("decontaminated",),
     settings=lambda s: (s.scoring.embedder.identity, s.scoring.max_unknown),
     columns={"row_id": pl.String, "vector": pl.Array(pl.Float16, 1)},
-    meaning={"vector": "of unit length, of all user turns; null where the embedder knows too few of the words"},
+    meaning={"vector": "unit vector of all user turns; null if too many words are unknown to the embedder"},
     kinds=("polars", "parquet", "sentencetransformers"),
 )
 def vectors(step: Step) -> Outcome:
-    """The vector of every row's prompt, for labels that are spread to neighbours, for diversity and for retrieval.
+    """The vector of every row's prompt, in half precision, for labels from neighbors, diversity and retrieval.
 
-    Grain: one row of `decontaminated`. Key: row_id. In half precision. Null where the embedder knows too few of the words: the embedded ones
-    know English only.
+    Grain: one row of `decontaminated`. Key: row_id. Null if too many words are unknown to the embedder: the embedded
+    model has English words only.
     """
     rows = step.read("decontaminated")
     total = rows.select(pl.len()).collect().item()
     with step.inference().embedder(step.settings.scoring.embedder) as embedder:
         schema = pl.Schema({"row_id": pl.String, "vector": pl.Array(pl.Float16, embedder.width)})
 
-        def made() -> Iterator[pl.DataFrame]:
+        def encode_batches() -> Iterator[pl.DataFrame]:
             done = 0
             yield pl.DataFrame(schema=schema)
             texts = rows.select("row_id", prompt=conversation.content_of("user"))
@@ -43,7 +43,7 @@ def vectors(step: Step) -> Outcome:
                 done += batch.height
                 step.advance(done, total)
 
-        table = pl.concat(made())
+        table = pl.concat(encode_batches())
     return Outcome(
         table,
         measures={

@@ -1,1 +1,1 @@
-"""What answers: the engines behind one interface (`engine.Engine`), and the pool that opens them."""
+"""Engines behind one interface (`engine.Engine`), and the pool that opens them."""

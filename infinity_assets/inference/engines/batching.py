@@ -1,4 +1,4 @@
-"""Batches for models that run in this process without vLLM: made by length, bounded by tokens, and halved when they fail."""
+"""Batch helpers for models that run in this process without vLLM: chunks, halving after failures, padding."""
 
 import gc
 from collections.abc import Callable, Iterator, Sequence
@@ -9,44 +9,44 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def pieces(items: Sequence[Item], size: int) -> Iterator[list[Item]]:
-    """The items in order, `size` at a time."""
+def iterate_chunks(items: Sequence[Item], size: int) -> Iterator[list[Item]]:
+    """Yield the items in order, `size` at a time."""
     remaining = iter(items)
-    while piece := list(islice(remaining, size)):
-        yield piece
+    while chunk := list(islice(remaining, size)):
+        yield chunk
 
 
-def by_halves(
+def run_halving(
     batch: Sequence[Item], work: Callable[[Sequence[Item]], Sequence[Result]]
 ) -> Iterator[tuple[Item, Result | Exception]]:
-    """Work on a batch; where that fails, out of memory or by a fault in one item, on its halves.
+    """Process a batch, and its halves if it fails for lack of memory or because of one item.
 
-    Yields every item with its result; one that fails alone with the error.
+    Yields every item with its result, or with the error if the item fails alone.
     """
     results: Sequence[Result | Exception]
     try:
         results = work(batch)
     except Exception as error:
-        # Without the traceback, whose frames hold the tensors that filled the memory.
+        # The frames of the traceback would keep the tensors that filled the memory.
         results = [error.with_traceback(None)] if len(batch) == 1 else []
     if len(results) == len(batch):
         yield from zip(batch, results, strict=True)
         return
     free()
     middle = len(batch) // 2
-    yield from by_halves(batch[:middle], work)
-    yield from by_halves(batch[middle:], work)
+    yield from run_halving(batch[:middle], work)
+    yield from run_halving(batch[middle:], work)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the device, or the machine, had no more memory for a tensor."""
+    """Return whether the device or the machine had too little memory for a tensor."""
     import torch
 
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
 
 
 def free() -> None:
-    """Give memory that nothing holds any more back to the device."""
+    """Return unused memory to the device."""
     import torch
 
     gc.collect()
@@ -54,15 +54,22 @@ def free() -> None:
         torch.cuda.empty_cache()
 
 
-def padded(rows: Sequence[Sequence[int]], place: Any, left: bool = False, filler: int = 0) -> tuple[Any, Any]:
-    """Token ids and attention mask, int64 tensors of shape (rows, longest row) on the device `place`, padded on the right or on the left."""
+def pad(rows: Sequence[Sequence[int]], device: Any, left: bool = False, filler: int = 0) -> tuple[Any, Any]:
+    """Pad rows of tokens on the right, or on the left.
+
+    Returns:
+        Token ids and attention mask: int64 tensors of shape (rows, longest row) on the device.
+    """
     import torch
 
     longest = max(map(len, rows))
-    ids, mask = [], []
+    ids = []
+    mask = []
     for row in rows:
         gap = longest - len(row)
-        blank, ones, zeros = [filler] * gap, [1] * len(row), [0] * gap
+        blank = [filler] * gap
+        ones = [1] * len(row)
+        zeros = [0] * gap
         ids.append([*blank, *row] if left else [*row, *blank])
         mask.append([*zeros, *ones] if left else [*ones, *zeros])
-    return torch.tensor(ids, device=place), torch.tensor(mask, device=place)
+    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)

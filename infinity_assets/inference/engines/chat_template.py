@@ -1,4 +1,4 @@
-"""Requests as tokens: what every engine that runs in this process does before and after its model."""
+"""Conversion of requests into tokens, shared by all engines that run in this process."""
 
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -10,8 +10,8 @@ from infinity_assets.inference.requests import (
     Request,
     Response,
     ScoreRequest,
-    failed,
-    normalised,
+    make_failure,
+    normalize_logprobs,
 )
 
 MAX_CHOICE_TOKENS = 128  # vLLM's bound on `logprob_token_ids`
@@ -21,32 +21,37 @@ class Scored(NamedTuple):
     """The tokens of a score."""
 
     tokens: list[int]
-    """Of the context, then of the answer."""
+    """Tokens of the context, followed by those of the answer."""
     answer_start: int
-    """Where the answer begins among them."""
+    """Position of the answer's first token."""
     cut_at: int | None
-    """The window, where the answer's end did not fit."""
+    """The window if the answer did not fit in it, otherwise None."""
 
 
 class Prompting:
-    """A model's tokenizer, its chat template, and what fits in its window."""
+    """A model's tokenizer, chat template and window.
+
+    Args:
+        tokenizer: A tokenizer of transformers.
+        window: Maximum number of tokens of prompt and answer together.
+    """
 
     def __init__(self, tokenizer: Any, window: int):
-        """`tokenizer` is one of transformers; `window` is the longest prompt plus answer, in tokens."""
-        self._tokenizer, self._window = tokenizer, window
+        self._tokenizer = tokenizer
+        self._window = window
 
     def encode(self, text: str) -> list[int]:
-        """The tokens of a text, and no others: special tokens that stand in it are read as such."""
+        """Return the tokens of a text without adding any; special tokens written in the text are recognized."""
         return self._tokenizer.encode(text, add_special_tokens=False)
 
-    def chat(self, messages: Messages, answering: bool = True) -> list[int]:
-        """The tokens of a conversation; `answering` adds the assistant's header."""
+    def encode_chat(self, messages: Messages, answering: bool = True) -> list[int]:
+        """Return the tokens of a conversation; `answering` adds the assistant's header."""
         text = self._tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=answering)
-        return self.encode(text)  # the template has written the special tokens already
+        return self.encode(text)  # the template has added the special tokens already
 
     @cached_property
     def header(self) -> list[int]:
-        """What the template writes before an answer, and nothing before that; where that is nothing, the token that begins a text."""
+        """Tokens that the template writes directly before an answer, or the begin-of-text token if there are none."""
         turn = [{"role": "user", "content": "?"}]
         closed, opened = (
             self._tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=add)
@@ -55,38 +60,41 @@ class Prompting:
         tokens = self.encode(opened.removeprefix(closed))
         return tokens or [self._tokenizer.bos_token_id or self._tokenizer.eos_token_id]
 
-    def first_tokens(self, choices: tuple[str, ...]) -> tuple[int, ...] | None:
-        """A token per choice that tells it from all others, or None."""
+    def find_first_tokens(self, choices: tuple[str, ...]) -> tuple[int, ...] | None:
+        """Return the first token of every choice, or None if two choices share one or there are too many."""
         firsts = tuple(self.encode(choice)[0] for choice in choices)
         return firsts if len(set(firsts)) == len(firsts) <= MAX_CHOICE_TOKENS else None
 
-    def too_long(self, tokens: list[int], room: int) -> Response | None:
-        """The response to a prompt that leaves less than `room` tokens in the window."""
+    def reject_too_long(self, tokens: list[int], room: int) -> Response | None:
+        """Return the error response if the prompt leaves less than `room` tokens in the window, otherwise None."""
         if len(tokens) + room <= self._window:
             return None
         answer = f", and up to {room} of the answer," if room else ""
         cause = f"{len(tokens)} tokens{answer} do not fit in max_model_len = {self._window}"
-        return failed(PROMPT_TOO_LONG, cause, len(tokens), window=self._window)
+        return make_failure(PROMPT_TOO_LONG, cause, len(tokens), window=self._window)
 
     def score(self, request: ScoreRequest) -> Scored | Response:
-        """The tokens of a score, or the response to a context that leaves no room. An answer is cut to the window less one token."""
-        context = self.chat(request.context) if request.context else self.header
+        """Return the tokens of a score, or the error response if the context leaves no room.
+
+        The answer is cut to the window less one token.
+        """
+        context = self.encode_chat(request.context) if request.context else self.header
         answer = self.encode(request.answer)
-        room = self._window - 1 - len(context)  # vLLM generates one token, because it knows no request without
+        room = self._window - 1 - len(context)  # vLLM always generates at least one token
         if room < 1:
             cause = f"{len(context)} tokens of context leave no room in max_model_len = {self._window}"
-            return failed(PROMPT_TOO_LONG, cause, len(context), window=self._window)
+            return make_failure(PROMPT_TOO_LONG, cause, len(context), window=self._window)
         return Scored(context + answer[:room], len(context), self._window if len(answer) > room else None)
 
 
-def chosen(choices: tuple[str, ...], logprobs: list[float]) -> tuple[str, tuple[float, ...]]:
-    """The most probable choice, the first of several, and the choices' log-probabilities, adding up to 1."""
-    shares = normalised(logprobs)
+def choose(choices: tuple[str, ...], logprobs: list[float]) -> tuple[str, tuple[float, ...]]:
+    """Return the most probable choice, the first in a tie, and the normalized log-probabilities of all choices."""
+    shares = normalize_logprobs(logprobs)
     return choices[max(range(len(shares)), key=shares.__getitem__)], shares
 
 
-def beginning(request: Request) -> tuple[str, ...]:
-    """By this, requests with a common beginning stand side by side."""
+def prefix_key(request: Request) -> tuple[str, ...]:
+    """Return a sort key that puts requests with a common prefix next to each other."""
     if isinstance(request, ScoreRequest):
         return (*(turn["content"] for turn in request.context), request.answer)
     if isinstance(request, CompleteRequest):

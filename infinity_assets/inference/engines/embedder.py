@@ -1,4 +1,4 @@
-"""Vectors of texts, by sentence-transformers: transformers and static models alike."""
+"""Embedding of texts with sentence-transformers, by transformers or static models."""
 
 import json
 import re
@@ -13,26 +13,27 @@ if TYPE_CHECKING:
     import numpy as np
 
 _CHARS_PER_TOKEN = 32
-"""Texts are cut to this many characters per token of the window before they are counted: no more of them can be read."""
+"""Number of characters per token of the window to which texts are cut before their tokens are counted: the model cannot
+read more."""
 
 _STATIC_BATCH = 1024
-"""A static model has no padding to waste and little to do per text: small batches would cost more than they hold."""
+"""Smallest batch of a static model, which pads nothing and does little work per text."""
 
 
 class Reading(NamedTuple):
-    """What an embedder sees of texts, one entry per text."""
+    """Coverage of texts by an embedder, one entry per text."""
 
     cut: "np.ndarray"
     """Whether the text has more tokens than the window; bool."""
     unknown: "np.ndarray"
-    """Share of the tokens that stand for no piece of text (unknown, a byte, a letter of a word spelled out), of an empty text 0; float32."""
+    """Share of meaningless tokens (unknown, a byte, a letter of a word spelled out), 0 for an empty text; float32."""
 
 
 class Embedder:
     """A sentence-transformers model, on the GPU if there is one."""
 
     def __init__(self, spec: EmbedderSpec, folder: Path):
-        """Load the weights in `folder`, in fp32."""
+        """Load the weights in `folder` as fp32."""
         from sentence_transformers import SentenceTransformer
         from tokenizers import Tokenizer
         from transformers.utils import logging
@@ -41,29 +42,29 @@ class Embedder:
         self.spec = spec
         self._model: Any = SentenceTransformer(str(folder), local_files_only=True)
         tokenizer = self._model.tokenizer
-        if isinstance(tokenizer, Tokenizer):  # a static model reads a text of any length unless its tokenizer stops
+        if isinstance(tokenizer, Tokenizer):  # a static model reads texts of any length unless its tokenizer truncates
             tokenizer.enable_truncation(spec.max_tokens)
             self._batch = max(spec.batch_size, _STATIC_BATCH)
         else:
             self._model.max_seq_length = spec.max_tokens
             self._batch = spec.batch_size
-        # A tokenizer of its own to count with: the model's cuts.
+        # Counting needs a separate tokenizer, because the model's truncates.
         self._counting = Tokenizer.from_str(getattr(tokenizer, "backend_tokenizer", tokenizer).to_str())
         self._counting.no_truncation()
         self._counting.no_padding()
-        self._unknown = _unknown_ids(self._counting)
+        self._unknown = _find_unknown_ids(self._counting)
 
     @property
     def width(self) -> int:
-        """Numbers in a vector."""
+        """Number of dimensions of a vector."""
         return self._model.get_embedding_dimension()
 
     def encode(self, texts: Sequence[str]) -> "np.ndarray":
-        """One vector of unit length per text, in order, as float32 of shape (texts, width). Texts are cut to `spec.max_tokens`.
+        """Return vectors of unit length as float32 of shape (texts, width), in order.
 
-        A text of which a static model knows no token has the vector 0.
+        Texts are cut to `spec.max_tokens`. If a static model has none of a text's tokens, the vector is 0.
         """
-        # sentence-transformers batches by length itself, so that little is padding, and puts the rows back in order.
+        # sentence-transformers itself batches by length, which saves padding, and restores the order.
         return self._model.encode(
             list(texts),
             batch_size=self._batch,
@@ -73,7 +74,7 @@ class Embedder:
         )
 
     def read(self, texts: Sequence[str]) -> Reading:
-        """How much of every text the model sees, and how much of that it knows."""
+        """Measure which texts are cut and which share of their tokens is unknown."""
         import numpy as np
 
         window = self.spec.max_tokens
@@ -99,22 +100,24 @@ class Embedder:
             torch.cuda.empty_cache()
 
 
-def _unknown_ids(tokenizer: Any) -> list[int]:
-    """The ids of the tokens that say nothing about the text: the unknown token, the bytes that a tokenizer falls back to, and single letters
-    of other scripts inside a word, which is how an English tokenizer spells Persian.
+def _find_unknown_ids(tokenizer: Any) -> list[int]:
+    """Find the ids of tokens without meaning.
+
+    These are the unknown token, fallback bytes, and single letters of other scripts inside a word, which is how an
+    English tokenizer spells Persian.
     """
     model = json.loads(tokenizer.to_str())["model"]
     ids = [tokenizer.token_to_id(model["unk_token"])] if model.get("unk_token") else [model.get("unk_id")]
     for token, number in tokenizer.get_vocab().items():
         inside = token.removeprefix("##") if token.startswith("##") or model["type"] != "WordPiece" else ""
-        # White space is text, and is spelled as bytes too.
+        # White space counts as text, although it is spelled as bytes too.
         if re.fullmatch(r"<0x(?!0[9AD])[0-9A-F]{2}>", token) or (
-            len(inside) == 1 and inside.isalpha() and not _writes_words(inside)
+            len(inside) == 1 and inside.isalpha() and not _can_be_word(inside)
         ):
             ids.append(number)
     return sorted(number for number in ids if number is not None)
 
 
-def _writes_words(letter: str) -> bool:
-    """Whether the letter is ASCII, or of a script in which one character may be a word."""
+def _can_be_word(letter: str) -> bool:
+    """Return whether the letter is ASCII, or of a script in which one character may be a word."""
     return letter.isascii() or unicodedata.name(letter, "").startswith(("CJK", "HANGUL"))

@@ -1,4 +1,4 @@
-"""What an engine is, to the rest of the package."""
+"""The interface of engines."""
 
 from collections.abc import Callable, Generator, Sequence
 from typing import Protocol, TypeAlias
@@ -8,32 +8,34 @@ from infinity_assets.inference.requests import Request, Response
 
 
 class EngineUnavailable(InfinityError):
-    """No request can be answered at present: a server that is down, a refused key, a dead device. What was answered before is in the
-    store.
+    """No request can be answered at present: a server is down, a key is refused, a device is dead. Earlier answers are
+    stored.
     """
 
 
 Admit: TypeAlias = Callable[[int, int], bool]
-"""Whether a request may be submitted, by its prompt tokens and the most that it may write: the budget's word."""
+"""Callback that decides from prompt tokens and maximum answer tokens whether the budget allows a request."""
 
 
-def always(prompt_tokens: int, max_tokens: int) -> bool:
-    """Every request may be submitted."""
+def admit_all(prompt_tokens: int, max_tokens: int) -> bool:
+    """Allow every request."""
     return True
 
 
 class Engine(Protocol):
-    """A language model that can be asked."""
+    """A language model that answers requests."""
 
-    def run(self, requests: Sequence[Request], admit: Admit = always) -> Generator[tuple[int, Response], None, None]:
-        """Answer requests, in the order in which they finish: (position in `requests`, response), each position once.
+    def run(self, requests: Sequence[Request], admit: Admit = admit_all) -> Generator[tuple[int, Response], None, None]:
+        """Answer requests, and yield (position in `requests`, response) once per position, in order of completion.
 
-        A request that fails gives a response with an error. `admit` is asked right before a request is submitted, once for each; when it says
-        no, nothing more is submitted, what is in flight is finished, and the rest gets no response. Raises `EngineUnavailable` when all
-        requests would fail.
+        A failed request yields a response with an error. `admit` is called once per request, right before it is
+        submitted. After it returns False, requests in flight are finished and the others get no response.
+
+        Raises:
+            EngineUnavailable: All requests would fail.
         """
         ...
 
     def close(self) -> None:
-        """Give back what the engine holds."""
+        """Release the engine's resources."""
         ...

@@ -1,4 +1,4 @@
-"""OpenAI's API as bodies and replies: what is sent, what is read, and what an error means. What `vllm serve` adds to it is marked so."""
+"""Request bodies, replies and errors of OpenAI's API. Extensions of `vllm serve` are marked as such."""
 
 import math
 import re
@@ -19,21 +19,18 @@ from infinity_assets.inference.requests import (
     CompleteRequest,
     GenerateRequest,
     Response,
-    normalised,
+    normalize_logprobs,
 )
 from infinity_assets.settings.models import Sampling
 
-TOP_LOGPROBS = 20  # as many as `vllm serve` gives by default, and OpenAI at all
-ANOTHER_SHAPE = (
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-)  # what reading a reply raises that is not what the API promises
+TOP_LOGPROBS = 20  # the default of `vllm serve`, and the maximum of OpenAI
+MALFORMED = (ValueError, TypeError, LookupError, AttributeError)
+"""Exceptions from reading a reply that does not match the API."""
 OVERLOADED = frozenset({429, 503})
-AROUND = ' \n":'  # a choice, in JSON or alone
+AROUND = ' \n":'  # characters around a choice, in JSON or plain text
 OPTIONAL = {"seed": None, "top_logprobs": None, "logprobs": None, "max_tokens": "max_completion_tokens"}
-"""What some servers do not take (Mistral no seed, OpenAI's reasoning models neither log-probabilities nor max_tokens), and what they call it."""
+"""Fields that some servers reject, and their alternative name or None: Mistral takes no seed, OpenAI's reasoning models
+neither log-probabilities nor max_tokens."""
 _UNKNOWN = re.compile(
     r"unrecogni|unknown|unsupported|not support|extra|not permitted|forbidden|unexpected|not a valid|not allowed", re.I
 )
@@ -45,42 +42,50 @@ _FORMAT = re.compile(r"response_format|json_schema|json_object|schema|strict|str
 
 
 class Rejected(Exception):
-    """A reply that is an error: its status, its text without the key, and how long the server wants not to be asked (seconds)."""
+    """A server replied with an error.
+
+    Args:
+        status: HTTP status.
+        text: Text of the reply, without the key.
+        retry_after: Seconds that the server asks to wait.
+    """
 
     def __init__(self, status: int, text: str, retry_after: float = 0.0):
         super().__init__(f"{status} {text}")
-        self.status, self.text, self.retry_after = status, text, retry_after
+        self.status = status
+        self.text = text
+        self.retry_after = retry_after
 
     @property
     def fatal(self) -> bool:
-        """Whether every other request would be rejected as well: the key, the credit, the model or the address."""
+        """Whether every request would be rejected, because of the key, the credit, the model or the address."""
         return (
             self.status in (401, 402, 404) or "insufficient_quota" in self.text or self.status == 403
         ) and not self.filtered
 
     @property
     def filtered(self) -> bool:
-        """Whether a content filter stood in the way, by the code of Azure, OpenAI, OpenRouter or DashScope."""
+        """Whether a content filter rejected the request, by the codes of Azure, OpenAI, OpenRouter and DashScope."""
         return self.status in (400, 403) and bool(_FILTERED.search(self.text))
 
     @property
     def overloaded(self) -> bool:
-        """Whether the server has too much to do."""
+        """Whether the server is overloaded."""
         return self.status in OVERLOADED
 
     @property
     def about_format(self) -> bool:
-        """Whether it is the form asked for that the server cannot give."""
+        """Whether the server does not support the requested output format."""
         return self.status in (400, 422) and bool(_FORMAT.search(self.text))
 
     def unknown_field(self, body: Mapping[str, Any]) -> str | None:
-        """A field that can be done without and that the server does not take."""
+        """Return an optional field of the body that the server rejects, or None."""
         if self.status not in (400, 422) or not _UNKNOWN.search(self.text):
             return None
         return next((field for field in OPTIONAL if field in body and re.search(rf"\b{field}\b", self.text)), None)
 
     def response(self, window: int) -> Response:
-        """The class of the error."""
+        """Return a response with the class of the error."""
         if self.filtered:
             return Response(error=REFUSED, cause=self._cause)
         if self.status in (400, 413, 422) and _TOO_LONG.search(self.text):
@@ -99,7 +104,7 @@ class Rejected(Exception):
 
 
 def retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds after which the server wants to be asked again, from `retry-after-ms` or `retry-after` (seconds or a date); 0 if it does not say."""
+    """Return the seconds to wait by the header `retry-after-ms` or `retry-after` (seconds or a date), or 0."""
     for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         value = headers.get(name)
         if value is None:
@@ -118,15 +123,15 @@ def retry_after(headers: Mapping[str, str]) -> float:
 
 @dataclass(frozen=True)
 class Form:
-    """A way to ask for JSON of a schema."""
+    """A way to request JSON of a schema."""
 
     strict: bool | None
-    """Whether the schema is enforced to the letter; None where it is not sent."""
+    """Whether the server enforces the schema strictly; None if the schema is not sent."""
     json: bool = True
-    """Whether JSON is asked for at all."""
+    """Whether the server is asked to enforce JSON."""
 
     def fields(self, schema: Mapping[str, Any]) -> dict[str, Any]:
-        """What is added to the body."""
+        """Return the additional fields of the body."""
         if not self.json:
             return {}
         if self.strict is None:
@@ -136,34 +141,37 @@ class Form:
 
 
 FORMS = (Form(strict=True), Form(strict=False), Form(strict=None), Form(strict=None, json=False))
-"""From the strongest: OpenAI's strict schemas are a subset of JSON Schema, DeepSeek and others have only some JSON, the oldest nothing. What a server
-does not take is asked for in the next form; the answer is checked in any case.
-"""
+"""Forms from the strictest to the weakest: OpenAI's strict schemas are a subset of JSON Schema, DeepSeek and others
+only guarantee JSON, the oldest servers nothing. If a server rejects a form, the next one is used. Answers are always
+validated."""
 
 
 def chat_body(model: str, request: GenerateRequest, **fields: Any) -> dict[str, Any]:
-    """The body for `/chat/completions`."""
+    """Return the body for `/chat/completions`."""
     return {"model": model, "messages": request.messages, **_sampling(request.sampling, request.seed), **fields}
 
 
 def greedy(**fields: Any) -> dict[str, Any]:
-    """What is added to the body where one of several choices is wanted."""
+    """Return the additional fields of a body that asks for one of several choices."""
     return {"temperature": 0.0, "top_p": 1.0, "logprobs": True, "top_logprobs": TOP_LOGPROBS, **fields}
 
 
 def first_token_fields(tokens: Sequence[int]) -> dict[str, Any]:
-    """One token, and the log-probabilities of these: `vllm serve`, as the engine in process does it."""
+    """Return the fields that ask `vllm serve` for one token and the log-probabilities of given tokens.
+
+    The vLLM engine in this process answers choices in the same way.
+    """
     return greedy(max_tokens=1, logprob_token_ids=tokens, return_tokens_as_token_ids=True)
 
 
 def choice_schema(choices: Sequence[str]) -> dict[str, Any]:
-    """The schema for servers that know no other way to enforce a choice: the root must be an object."""
+    """Return a schema that enforces a choice, for servers without another way. The root must be an object."""
     choice = {"type": "string", "enum": list(choices)}
     return {"type": "object", "properties": {"choice": choice}, "required": ["choice"], "additionalProperties": False}
 
 
 def complete_body(model: str, request: CompleteRequest) -> dict[str, Any]:
-    """The body for `/completions`. That no special token is added or hidden is asked for as `vllm serve` reads it."""
+    """Return the body for `/completions`; `vllm serve` then neither adds nor hides special tokens."""
     body = {"model": model, "prompt": request.text, **_sampling(request.sampling, request.seed)}
     if request.stop:
         body["stop"] = request.stop
@@ -176,10 +184,11 @@ def _sampling(sampling: Sampling, seed: int | None) -> dict[str, Any]:
 
 
 def read(reply: Mapping[str, Any]) -> Response:
-    """The answer in a reply of either end point. Raises one of `ANOTHER_SHAPE`."""
+    """Read the answer from a reply of either endpoint. Raises one of `MALFORMED` if it does not match the API."""
     choice = reply["choices"][0]
     usage = reply.get("usage") or {}
-    prompt_tokens, completion_tokens = (_count(usage.get(name)) for name in ("prompt_tokens", "completion_tokens"))
+    prompt_tokens = _count(usage.get("prompt_tokens"))
+    completion_tokens = _count(usage.get("completion_tokens"))
     message = choice.get("message")
     text = choice["text"] if message is None else message["content"]
     refusal = message and message.get("refusal")
@@ -202,19 +211,19 @@ def _count(tokens: Any) -> int:
 
 
 def first_token_logprobs(reply: Mapping[str, Any], tokens: Sequence[int]) -> tuple[float, ...] | None:
-    """The log-probabilities of those tokens in the first place, normalised; None where the server does not give them all."""
+    """Return the normalized log-probabilities of tokens as the first one, or None if the server does not give all."""
     logprobs = reply["choices"][0].get("logprobs") or {}
     content = logprobs.get("content") or [{}]
-    found = {entry["token"]: entry["logprob"] for entry in content[0].get("top_logprobs") or ()}
-    values: list[Any] = [found.get(f"token_id:{token}") for token in tokens]
-    return None if any(value is None for value in values) else normalised(values)
+    by_token = {entry["token"]: entry["logprob"] for entry in content[0].get("top_logprobs") or ()}
+    values: list[Any] = [by_token.get(f"token_id:{token}") for token in tokens]
+    return None if any(value is None for value in values) else normalize_logprobs(values)
 
 
 def choice_logprobs(choices: Sequence[str], reply: Mapping[str, Any], text: str) -> tuple[float, ...] | None:
-    """The log-probabilities of the choices by their first tokens, where the answer begins with a choice or holds one in quotes.
+    """Return log-probabilities of the choices by their first tokens, at the start of the answer or after its colon.
 
-    None where the server gave none, a token fits two choices, or the choice begins within a token. A choice that is not among the most
-    probable tokens has minus infinity.
+    The result is None if the server gave no log-probabilities, a token fits two choices, or the choice begins within a
+    token. A choice that is not among the most probable tokens gets minus infinity.
     """
     content = (reply["choices"][0].get("logprobs") or {}).get("content")
     if not content:
@@ -228,20 +237,20 @@ def choice_logprobs(choices: Sequence[str], reply: Mapping[str, Any], text: str)
         place += len(token)
     else:
         return None
-    found = dict.fromkeys(choices, -math.inf)
+    best = dict.fromkeys(choices, -math.inf)
     for entry in position.get("top_logprobs") or ():
         token = entry["token"].strip(AROUND)
         fitting = [choice for choice in choices if token and choice.startswith(token)]
         if len(fitting) > 1:
             return None
         if fitting:
-            found[fitting[0]] = max(found[fitting[0]], entry["logprob"])
-    values = [found[choice] for choice in choices]
-    return normalised(values) if max(values) > -math.inf else None
+            best[fitting[0]] = max(best[fitting[0]], entry["logprob"])
+    values = [best[choice] for choice in choices]
+    return normalize_logprobs(values) if max(values) > -math.inf else None
 
 
 def scored_logprobs(reply: Mapping[str, Any], tokens: Sequence[int], start: int) -> list[float] | None:
-    """The log-probabilities of the prompt's tokens from `start` on: `vllm serve`. None where the server gives none."""
+    """Return the log-probabilities of prompt tokens from `start` on, or None if the server is not `vllm serve`."""
     positions = reply["choices"][0].get("prompt_logprobs")
     if positions is None:
         return None

@@ -1,6 +1,6 @@
-"""Any server that speaks OpenAI's API. Generating works with all of them; scores use what `vllm serve` adds to it, choices where it is there.
+"""Engine for any server with OpenAI's API: schedules calls and retries, while `openai_server` makes a single call.
 
-Here is when calls are made, and made again; `openai_server` makes one.
+Generating works with all servers. Scores need the extensions of `vllm serve`; choices use them if available.
 """
 
 import asyncio
@@ -14,8 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from infinity_assets.inference.engines.chat_template import beginning
-from infinity_assets.inference.engines.engine import Admit, EngineUnavailable, always
+from infinity_assets.inference.engines.chat_template import prefix_key
+from infinity_assets.inference.engines.engine import Admit, EngineUnavailable, admit_all
 from infinity_assets.inference.engines.openai_api import Rejected
 from infinity_assets.inference.engines.openai_server import NoReply, ServedModel
 from infinity_assets.inference.engines.throttle import AdaptiveLimit, Outcome, Pace, Quota, Ticket, back_off
@@ -26,32 +26,34 @@ from infinity_assets.inference.requests import (
     Request,
     Response,
     ScoreRequest,
-    failed,
+    make_failure,
     most_tokens,
 )
 from infinity_assets.settings.models import ModelSpec
 
 Jitter: TypeAlias = Callable[[], float]
-"""Draws from [0, 1)."""
+"""Function that draws from [0, 1)."""
 
 ATTEMPTS = 10
-"""Calls for one request. With the waits between them about half a minute, or what the server asks for."""
-FIRST_WAIT, LONGEST_WAIT = 0.1, 8.0  # seconds; the first is longer where the server has too much to do
-LONGEST_RETRY_AFTER = 120.0  # seconds; a server that wants more is asked again by the next run
-BESIDE = 3
-"""Calls for one request that may be under way together, because the earlier ones are late."""
+"""Maximum number of calls for one request: about half a minute with the waits between them, unless the server asks for
+longer waits."""
+FIRST_WAIT = 0.1  # seconds; longer if the server is overloaded
+LONGEST_WAIT = 8.0  # seconds
+LONGEST_RETRY_AFTER = 120.0  # seconds; if a server asks for more, the request is left to the next run
+MOST_PARALLEL = 3
+"""Maximum number of parallel calls for one request, if the earlier ones are late."""
 PATIENCE = 3
-"""A call that is late by this many times what it had is made again even if the ration of such calls is used up."""
+"""Lateness, as a multiple of the allowed time, at which a call is repeated regardless of the ration of second calls."""
 LOOK = 0.5
-"""Seconds between two looks at whether a call is late."""
+"""Seconds between two checks for late calls."""
 WAITING = 1024
-"""Requests that are in flight or wait to be tried again; no new one is begun before one of them has ended."""
+"""Maximum number of requests in flight or waiting for a retry. Others start only after one of them has ended."""
 CHARACTERS_PER_TOKEN = 4
 
 
 @dataclass(frozen=True)
-class _Tried:
-    """How one call for a request ended."""
+class _Attempt:
+    """The outcome of one call for a request."""
 
     response: Response
     overloaded: bool = False
@@ -65,7 +67,7 @@ class _Tried:
 
 
 class OpenAIEngine:
-    """A model on a server. The requests in flight live on an event loop in a thread of their own; `admit` is called there."""
+    """A model on a server. Requests in flight run on an event loop in a separate thread, which also calls `admit`."""
 
     def __init__(self, spec: ModelSpec, attempts: int = ATTEMPTS):
         self.spec = spec
@@ -78,11 +80,15 @@ class OpenAIEngine:
         self._thread = threading.Thread(target=self._loop.run_forever, name="openai-engine", daemon=True)
         self._thread.start()
 
-    def run(self, requests: Sequence[Request], admit: Admit = always) -> Generator[tuple[int, Response], None, None]:
-        """Answer requests, in the order in which they finish. At most `spec.concurrency` calls are in flight: see `throttle.AdaptiveLimit`.
+    def run(self, requests: Sequence[Request], admit: Admit = admit_all) -> Generator[tuple[int, Response], None, None]:
+        """Answer requests in order of completion, with at most `spec.concurrency` calls in flight.
 
-        A call that fails is made again, ten times in all and never later than twice `spec.timeout` after the first; one that is late is made
-        a second time beside the first, and whichever answers first counts (`throttle.Pace`).
+        `throttle.AdaptiveLimit` adapts the number of calls. A failed call is repeated, up to ten calls in all and no
+        later than twice `spec.timeout` after the first. A late call is repeated while it continues, and the first
+        answer counts (`throttle.Pace`).
+
+        Raises:
+            EngineUnavailable: The server rejects the key, the model or the address, or wants to be paid.
         """
         answers: queue.SimpleQueue[tuple[int, Response] | None] = queue.SimpleQueue()
         running = asyncio.run_coroutine_threadsafe(self._ask_all(requests, admit, answers), self._loop)
@@ -93,8 +99,8 @@ class OpenAIEngine:
             running.result()
         finally:
             if running.cancel():
-                # Its calls still have places: they are given back before the next run takes any.
-                asyncio.run_coroutine_threadsafe(self._quiet(), self._loop).result()
+                # Cancelled calls still hold places, which must be released before the next run.
+                asyncio.run_coroutine_threadsafe(self._wait_for_cancelled(), self._loop).result()
 
     def close(self) -> None:
         """Close the connections and end the thread."""
@@ -104,10 +110,10 @@ class OpenAIEngine:
         self._thread.join()
         self._loop.close()
 
-    async def _quiet(self) -> None:
+    async def _wait_for_cancelled(self) -> None:
         others = asyncio.all_tasks() - {asyncio.current_task()}
         await asyncio.gather(*others, return_exceptions=True)
-        self._limit.in_flight = 0  # of calls that were cancelled before they began
+        self._limit.in_flight = 0  # calls cancelled before they began have not left
 
     async def _ask_all(
         self, requests: Sequence[Request], admit: Admit, answers: "queue.SimpleQueue[tuple[int, Response] | None]"
@@ -122,10 +128,11 @@ class OpenAIEngine:
 
         try:
             async with asyncio.TaskGroup() as group:
-                # Side by side, for the server's prefix cache.
-                for position in sorted(range(len(requests)), key=lambda place: beginning(requests[place])):
+                # Common prefixes next to each other make use of the server's prefix cache.
+                for position in sorted(range(len(requests)), key=lambda place: prefix_key(requests[place])):
                     request = requests[position]
-                    prompt_tokens, max_tokens = _prompt_tokens(request), most_tokens(request)
+                    prompt_tokens = _prompt_tokens(request)
+                    max_tokens = most_tokens(request)
                     await open_requests.acquire()
                     taken = await self._quota.take(prompt_tokens, max_tokens)
                     ticket = await self._limit.enter()
@@ -140,31 +147,38 @@ class OpenAIEngine:
         raise error
 
     async def _answer(self, request: Request, prompt_tokens: int, taken: float, ticket: Ticket) -> Response:
-        """Try until there is an answer, or for long enough. The first place is taken already."""
-        began, weight = time.monotonic(), most_tokens(request) + prompt_tokens / 16
+        """Call until there is an answer, or attempts or time are used up. `ticket` is the place of the first call."""
+        began = time.monotonic()
+        weight = most_tokens(request) + prompt_tokens / 16
         jitter = random.Random(f"{request.row_id}:{request.prompt}").random
-        made = 0
+        call_count = 0
         while True:
-            tried, made = await self._try(request, prompt_tokens, weight, taken, ticket, jitter, made)
-            response = tried.response
-            gone = time.monotonic() - began
-            if response.error not in RETRIABLE or made == self._attempts or tried.retry_after > LONGEST_RETRY_AFTER:
+            attempt, call_count = await self._ask_in_parallel(
+                request, prompt_tokens, weight, taken, ticket, jitter, call_count
+            )
+            response = attempt.response
+            elapsed = time.monotonic() - began
+            exhausted = call_count == self._attempts
+            if response.error not in RETRIABLE or exhausted or attempt.retry_after > LONGEST_RETRY_AFTER:
                 break
-            wait = max(self._wait(made, tried.overloaded, jitter), tried.retry_after)
-            if gone + wait > 2 * self.spec.timeout:
+            wait = max(self._next_wait(call_count, attempt.overloaded, jitter), attempt.retry_after)
+            if elapsed + wait > 2 * self.spec.timeout:
                 break
             await asyncio.sleep(wait)
             taken = await self._quota.take(prompt_tokens, most_tokens(request))
             ticket = await self._limit.enter(urgent=True)
-        return replace(response, seconds=gone)
+        return replace(response, seconds=elapsed)
 
-    def _wait(self, failures: int, overloaded: bool, jitter: Jitter) -> float:
-        """Seconds before the next call. A server that answers others needs no long rest: what it can take is for the limit to find out."""
+    def _next_wait(self, failures: int, overloaded: bool, jitter: Jitter) -> float:
+        """Return the seconds before the next call.
+
+        They are few if the server answers other calls, because the adaptive limit takes care of its capacity.
+        """
         typical = min(max(self._pace.typical, FIRST_WAIT), 0.5)
         longest = (4 if overloaded else 1) * typical if self._limit.answering else LONGEST_WAIT
         return back_off(failures, typical if overloaded else FIRST_WAIT, longest, jitter)
 
-    async def _try(
+    async def _ask_in_parallel(
         self,
         request: Request,
         prompt_tokens: int,
@@ -172,84 +186,93 @@ class OpenAIEngine:
         taken: float,
         ticket: Ticket,
         jitter: Jitter,
-        made: int,
-    ) -> tuple[_Tried, int]:
-        """One call, and others beside it when it is late. The first answer counts, and ends the others. `made` is the number of calls so far."""
+        call_count: int,
+    ) -> tuple[_Attempt, int]:
+        """Make a call, and parallel ones when it is late; the first answer counts and cancels the others.
+
+        `call_count` is the number of earlier calls for the request; the result contains the new number.
+        """
         calls = {asyncio.create_task(self._call(request, weight, taken, ticket))}
-        began, made, tried = time.monotonic(), made + 1, None
+        began = time.monotonic()
+        call_count += 1
+        attempt = None
         next_at: float | None = None
         try:
             while calls:
-                # Asked anew each time: how long calls take may be known only after this one was made.
+                # Computed anew each time, because the usual duration may become known only after this call has begun.
                 due = next_at or began + self._pace.late_after(weight) * (2 ** len(calls) - 1)
                 wait = due - time.monotonic()
                 done, calls = await asyncio.wait(
                     calls, timeout=min(wait, LOOK) if wait > 0 else LOOK, return_when=asyncio.FIRST_COMPLETED
                 )
                 for call in done:
-                    tried = call.result()
-                    if tried.outcome == "answered":
-                        return tried, made
-                    # What was called beside a late call has failed: the next one follows as after any failure.
-                    next_at = time.monotonic() + max(self._wait(made, tried.overloaded, jitter), tried.retry_after)
+                    attempt = call.result()
+                    if attempt.outcome == "answered":
+                        return attempt, call_count
+                    # After a failure, the next parallel call waits like any retry.
+                    next_at = time.monotonic() + max(
+                        self._next_wait(call_count, attempt.overloaded, jitter), attempt.retry_after
+                    )
                 late_by = time.monotonic() - due
-                if done or late_by < 0 or len(calls) == BESIDE or made == self._attempts:
+                if done or late_by < 0 or len(calls) == MOST_PARALLEL or call_count == self._attempts:
                     continue
-                if next_at or self._pace.second_call() or late_by > PATIENCE * (due - began):
-                    calls.add(asyncio.create_task(self._call_beside(request, prompt_tokens, weight)))
-                    made, next_at = made + 1, None
+                if next_at or self._pace.allow_second_call() or late_by > PATIENCE * (due - began):
+                    calls.add(asyncio.create_task(self._call_again(request, prompt_tokens, weight)))
+                    call_count += 1
+                    next_at = None
         finally:
             for call in calls:
                 call.cancel()
-        assert tried is not None
-        return tried, made
+        assert attempt is not None
+        return attempt, call_count
 
-    async def _call_beside(self, request: Request, prompt_tokens: int, weight: float) -> _Tried:
+    async def _call_again(self, request: Request, prompt_tokens: int, weight: float) -> _Attempt:
         taken = await self._quota.take(prompt_tokens, most_tokens(request))
         return await self._call(request, weight, taken, await self._limit.enter(urgent=True))
 
-    async def _call(self, request: Request, weight: float, taken: float, ticket: Ticket) -> _Tried:
-        began, tried = time.monotonic(), None
+    async def _call(self, request: Request, weight: float, taken: float, ticket: Ticket) -> _Attempt:
+        began = time.monotonic()
+        attempt = None
         try:
-            tried = await self._classified(request)
-            if tried.response.error is None:
+            attempt = await self._ask_once(request)
+            if attempt.response.error is None:
                 self._pace.add(weight, time.monotonic() - began)
-                if tried.response.prompt_tokens:
-                    self._quota.used(
-                        taken, tried.response.prompt_tokens, tried.response.completion_tokens, most_tokens(request)
+                if attempt.response.prompt_tokens:
+                    self._quota.settle(
+                        taken, attempt.response.prompt_tokens, attempt.response.completion_tokens, most_tokens(request)
                     )
-            return tried
+            return attempt
         finally:
             self._limit.leave(
-                ticket, tried and tried.outcome, min(tried.retry_after, LONGEST_RETRY_AFTER) if tried else 0.0
+                ticket, attempt and attempt.outcome, min(attempt.retry_after, LONGEST_RETRY_AFTER) if attempt else 0.0
             )
 
-    async def _classified(self, request: Request) -> _Tried:
-        """One call for a request, its errors as classes. Raises `EngineUnavailable` where no other request would fare better."""
+    async def _ask_once(self, request: Request) -> _Attempt:
+        """Make one call and classify its errors. Raises `EngineUnavailable` if every request would fail."""
         fatal: str | None = None
         try:
             async with asyncio.timeout(self.spec.timeout):
-                return _Tried(await self._model.answer(request))
+                return _Attempt(await self._model.answer(request))
         except TimeoutError:
-            return _Tried(failed(TIMEOUT, f"no answer in {self.spec.timeout:g} seconds"), overloaded=True)
+            return _Attempt(make_failure(TIMEOUT, f"no answer in {self.spec.timeout:g} seconds"), overloaded=True)
         except NoReply as failure:
-            return _Tried(failed(failure.error, failure))
+            return _Attempt(make_failure(failure.error, failure))
         except Rejected as rejected:
             if not rejected.fatal:
-                return _Tried(rejected.response(self.spec.max_model_len), rejected.overloaded, rejected.retry_after)
-            fatal = self._fatal(rejected)
-        raise EngineUnavailable(fatal)  # here, where no exception that knows the request's header is its context
+                return _Attempt(rejected.response(self.spec.max_model_len), rejected.overloaded, rejected.retry_after)
+            fatal = self._describe_fatal(rejected)
+        raise EngineUnavailable(fatal)  # outside the handler, so that no exception with the request's header is chained
 
-    def _fatal(self, rejected: Rejected) -> str:
+    def _describe_fatal(self, rejected: Rejected) -> str:
         if rejected.status == 404:
-            return f"{self.spec.base_url} or the model {self.spec.model} is not there: {rejected}"
+            return f"{self.spec.base_url} or the model {self.spec.model} does not exist: {rejected}"
         if rejected.status in (401, 403):
             return f"{self.spec.base_url} refuses the key in {self.spec.api_key_env}: {rejected}"
-        return f"{self.spec.base_url} wants to be paid: {rejected}"
+        return f"{self.spec.base_url} requires payment: {rejected}"
 
 
 def _prompt_tokens(request: Request) -> int:
-    """An estimate: only the server could count them."""
+    """Estimate the prompt tokens, which only the server could count."""
     if isinstance(request, CompleteRequest):
         characters = len(request.text)
     elif isinstance(request, ScoreRequest):

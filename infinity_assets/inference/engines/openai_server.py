@@ -1,6 +1,6 @@
-"""One call to a server that speaks OpenAI's API: a request in, a response out, and the ways that this server is known to take.
+"""Single calls to a server with OpenAI's API, adapted to the features that the server turns out to support.
 
-The key stands in the header of the client's requests; errors and answers are searched for it, because servers like to quote it.
+The client's requests carry the key in a header. It is removed from errors and answers, because servers often quote it.
 """
 
 import asyncio
@@ -29,16 +29,16 @@ from infinity_assets.inference.requests import (
     Request,
     Response,
     ScoreRequest,
-    failed,
+    make_failure,
 )
 from infinity_assets.settings.models import ModelSpec
 
-CONNECT = 10.0  # seconds
-KEPT_ALIVE = 60.0  # seconds
+CONNECT = 10.0  # seconds to connect
+KEPT_ALIVE = 60.0  # seconds that an idle connection stays open
 
 
 class NoReply(Exception):
-    """A call that brought no reply of the API's shape: its class, and what came instead, without the key."""
+    """A call brought no reply that matches the API. `error` is the class; the cause does not contain the key."""
 
     def __init__(self, error: str, cause: str):
         super().__init__(cause)
@@ -46,14 +46,14 @@ class NoReply(Exception):
 
 
 class ServedModel:
-    """A model on a server. Lives on one event loop."""
+    """A model on a server, for use on one event loop."""
 
     def __init__(self, spec: ModelSpec):
         import httpx2
 
         self.spec = spec
         self._secret = Secret(os.environ.get(spec.api_key_env, ""))
-        for name in ("httpx2", "httpcore2"):  # a line per request, and a reply's headers, which may quote the key
+        for name in ("httpx2", "httpcore2"):  # they log every request, and headers of replies, which may quote the key
             logging.getLogger(name).setLevel(logging.WARNING)
         self._client: Any = httpx2.AsyncClient(
             timeout=httpx2.Timeout(None, connect=CONNECT),
@@ -62,19 +62,21 @@ class ServedModel:
         )
         self._errors: Any = (httpx2.HTTPError, httpx2.InvalidURL)
         self._header: list[int] | None = None
-        self._lacks: set[str] = set()
-        """Optional fields that the server does not take."""
+        self._unsupported: set[str] = set()
+        """Optional fields that the server rejects."""
         self._forms: dict[str, int] = {}
-        """By schema, the first of `FORMS` that the server takes."""
+        """Index of the first of `FORMS` that the server may accept, by schema."""
         self._first_tokens: dict[tuple[str, ...], tuple[int, ...] | None] = {}
-        self._ways: set[str] = {"first_token", "structured_outputs"}
-        """What `vllm serve` adds for choices, as far as the server is not known to lack it."""
+        self._choice_methods: set[str] = {"first_token", "structured_outputs"}
+        """Extensions of `vllm serve` for choices that the server may support."""
 
     async def answer(self, request: Request) -> Response:
-        """One call for a request, or several that belong together.
+        """Answer a request with one call, or several that belong together.
 
-        Raises `Rejected` for an error of the server, `NoReply` where nothing or something else came, and `EngineUnavailable` where every
-        request of its kind would fail.
+        Raises:
+            Rejected: The server replied with an error.
+            NoReply: There was no reply, or it did not match the API.
+            EngineUnavailable: Every request of this kind would fail.
         """
         shape: str | None = None
         try:
@@ -86,7 +88,7 @@ class ServedModel:
                 response = await self._generate(request)
             cause = response.cause and self._secret.clean(response.cause)
             return replace(response, text=response.text and self._secret.strip(response.text), cause=cause)
-        except api.ANOTHER_SHAPE as error:
+        except api.MALFORMED as error:
             shape = self._secret.clean(f"not what the API promises: {error!r}")
         raise NoReply(BAD_REPLY, shape)
 
@@ -105,7 +107,7 @@ class ServedModel:
         return api.read(await self._chat_with_schema(request, request.schema))
 
     async def _chat_with_schema(self, request: GenerateRequest, schema: Mapping[str, Any], **fields: Any) -> Any:
-        """Ask for JSON in the strictest form that the server takes."""
+        """Request JSON in the strictest form that the server accepts."""
         name = json.dumps(schema)
         while True:
             form = self._forms.get(name, 0)
@@ -118,15 +120,18 @@ class ServedModel:
             self._forms[name] = max(self._forms.get(name, 0), form + 1)
 
     async def _choose(self, request: GenerateRequest, choices: tuple[str, ...]) -> Response:
-        """By the log-probabilities of the choices' first tokens, as in process; under a grammar; or as a schema, whichever the server knows."""
-        if "first_token" in self._ways and (tokens := await self._choice_tokens(choices)):
+        """Answer a choice by the first method that the server supports.
+
+        The methods are log-probabilities of the choices' first tokens, as in process; a grammar; a JSON schema.
+        """
+        if "first_token" in self._choice_methods and (tokens := await self._choice_tokens(choices)):
             reply = await self._choice_call(request, "first_token", **api.first_token_fields(tokens))
             logprobs = reply and api.first_token_logprobs(reply, tokens)
             if logprobs:
                 best = max(range(len(logprobs)), key=logprobs.__getitem__)
                 return replace(api.read(reply), text=choices[best], finish_reason="stop", choice_logprobs=logprobs)
-            self._ways.discard("first_token")
-        if "structured_outputs" in self._ways:
+            self._choice_methods.discard("first_token")
+        if "structured_outputs" in self._choice_methods:
             reply = await self._choice_call(
                 request, "structured_outputs", **api.greedy(structured_outputs={"choice": choices})
             )
@@ -139,20 +144,20 @@ class ServedModel:
                     )
             elif response:
                 return response
-            self._ways.discard("structured_outputs")  # not taken, or ignored
+            self._choice_methods.discard("structured_outputs")  # rejected or ignored
         reply = await self._chat_with_schema(request, api.choice_schema(choices), **api.greedy())
         response = api.read(reply)
         if response.error is not None:
             return response
         text = response.text or ""
-        with suppress(*api.ANOTHER_SHAPE):
+        with suppress(*api.MALFORMED):
             text = orjson.loads(text)["choice"]
         return replace(
             response, text=str(text).strip(), choice_logprobs=api.choice_logprobs(choices, reply, response.text or "")
         )
 
-    async def _choice_call(self, request: GenerateRequest, way: str, **fields: Any) -> Any:
-        """The reply, or None where the server does not take such fields."""
+    async def _choice_call(self, request: GenerateRequest, method: str, **fields: Any) -> Any:
+        """Return the reply, or None if the server rejects the fields."""
         try:
             return await self._post("/chat/completions", api.chat_body(self.spec.model, request, **fields))
         except api.Rejected as rejected:
@@ -161,7 +166,7 @@ class ServedModel:
             return None
 
     async def _choice_tokens(self, choices: tuple[str, ...]) -> tuple[int, ...] | None:
-        """A token per choice that tells it from all others, or None: also where the server does not say."""
+        """Return the first token of every choice, or None if two share one or the server does not tokenize."""
         if choices not in self._first_tokens:
             try:
                 tokens = await asyncio.gather(
@@ -170,14 +175,14 @@ class ServedModel:
             except api.Rejected as rejected:
                 if rejected.status == 429 or rejected.status >= 500:
                     raise
-                self._ways.discard("first_token")
+                self._choice_methods.discard("first_token")
                 return None
-            firsts = tuple(found[0] for found in tokens)
+            firsts = tuple(ids[0] for ids in tokens)
             self._first_tokens[choices] = firsts if len(set(firsts)) == len(firsts) <= api.TOP_LOGPROBS else None
         return self._first_tokens[choices]
 
     async def _score(self, request: ScoreRequest) -> Response:
-        """As in process: the tokens of the context and of the answer are found apart, joined, and sent as a prompt of token ids."""
+        """Score like the engines in process: tokenize context and answer separately and send the joined token ids."""
         context, answer = await asyncio.gather(
             self._chat_tokens(request.context) if request.context else self._header_tokens(),
             self._tokenize(prompt=request.answer, add_special_tokens=False),
@@ -186,8 +191,9 @@ class ServedModel:
         room = window - 1 - len(context)
         if room < 1:
             cause = f"{len(context)} tokens of context leave no room in max_model_len = {window}"
-            return failed(PROMPT_TOO_LONG, cause, len(context), window=window)
-        tokens, cut = context + answer[:room], len(answer) > room
+            return make_failure(PROMPT_TOO_LONG, cause, len(context), window=window)
+        tokens = context + answer[:room]
+        cut = len(answer) > room
         body = {"model": self.spec.model, "prompt": tokens, "max_tokens": 1, "temperature": 0.0, "prompt_logprobs": 0}
         logprobs = api.scored_logprobs(await self._post("/completions", body), tokens, len(context))
         if logprobs is None:
@@ -208,7 +214,7 @@ class ServedModel:
         )
 
     async def _header_tokens(self) -> list[int]:
-        """What the chat template writes before an answer, and nothing before that."""
+        """Return the tokens that the chat template writes directly before an answer."""
         if self._header is None:
             turn = ({"role": "user", "content": "?"},)
             closed = await self._chat_tokens(turn, add_generation_prompt=False)
@@ -220,10 +226,13 @@ class ServedModel:
         return reply["tokens"]
 
     async def _post(self, path: str, body: dict[str, Any]) -> Any:
-        """Send a body, without what the server is known not to take, and read the reply. Raises `Rejected` and `_Failure`."""
+        """Send a body without the fields that the server rejects, and return the reply.
+
+        Raises `Rejected` and `NoReply`.
+        """
         while True:
-            sent = {name: value for name, value in body.items() if name not in self._lacks}
-            for field in self._lacks & body.keys():
+            sent = {name: value for name, value in body.items() if name not in self._unsupported}
+            for field in self._unsupported & body.keys():
                 if other := api.OPTIONAL[field]:
                     sent[other] = body[field]
             try:
@@ -232,14 +241,14 @@ class ServedModel:
                 field = rejected.unknown_field(sent)
                 if field is None:
                     raise
-            self._lacks.add(field)
+            self._unsupported.add(field)
 
     async def _send(self, path: str, body: Mapping[str, Any]) -> Any:
         root = self.spec.base_url.rstrip("/")
         url = (root.removesuffix("/v1") if path == "/tokenize" else root) + path
         try:
             content = orjson.dumps(body)
-        except TypeError as error:  # half a surrogate pair, a number of more than 64 bits
+        except TypeError as error:  # a lone surrogate, a number of more than 64 bits
             raise api.Rejected(400, f"not sent: {error}") from None
         reply = await self._exchange(url, content)
         if not reply.is_success:
@@ -253,7 +262,7 @@ class ServedModel:
         if not isinstance(read, dict):
             raise NoReply(BAD_REPLY, self._secret.clean(f"not what the API promises: {reply.text[:200]!r}"))
         if read.get("error") and not read.get("choices"):
-            # OpenRouter, once it has begun to answer: 200, and an error in the body.
+            # Once OpenRouter has begun to answer, it reports an error in the body, with status 200.
             code = read["error"].get("code") if isinstance(read["error"], dict) else None
             status = code if isinstance(code, int) and 400 <= code < 600 else 502
             raise api.Rejected(status, self._secret.clean(reply.text))
@@ -264,6 +273,5 @@ class ServedModel:
             return await self._client.post(url, content=content)
         except self._errors as error:
             failure = self._secret.clean(f"{self.spec.base_url}: {error!r} {error.__cause__ or ''}".strip())
-        raise NoReply(
-            CONNECTION, failure
-        )  # here, where no exception that holds the request with its header is the context
+        # Outside the handler, so that no exception with the request's header is chained.
+        raise NoReply(CONNECTION, failure)

@@ -1,4 +1,4 @@
-"""The engines that are open in this process."""
+"""The pool of engines that are open in this process."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -13,8 +13,10 @@ from infinity_assets.settings.models import EmbedderSpec, ModelSpec, RewardSpec
 
 
 def open_engine(spec: ModelSpec | RewardSpec, models_dir: Path) -> Any:
-    """The engine that a spec names, ready to be asked: an `Engine`, or a reward model, which is one for its own kind of requests. Raises
-    `ModelMissing` when its weights have not been fetched.
+    """Open the engine of a spec: an `Engine`, or a reward model, which is an engine for reward requests.
+
+    Raises:
+        ModelMissing: The weights have not been fetched.
     """
     if isinstance(spec, RewardSpec):
         from infinity_assets.inference.engines.reward import open_reward
@@ -32,26 +34,35 @@ def open_engine(spec: ModelSpec | RewardSpec, models_dir: Path) -> Any:
 
     folder = local_path(spec, models_dir)
     if spec.data_parallel_size > 1 or spec.when_idle == "sleep":
-        from infinity_assets.inference.engines.chat_template import beginning
+        from infinity_assets.inference.engines.chat_template import prefix_key
         from infinity_assets.inference.engines.replicas import Replicas
 
-        return Replicas(spec, folder, VllmEngine, beginning)
+        return Replicas(spec, folder, VllmEngine, prefix_key)
     return VllmEngine(spec, folder)
 
 
 def open_embedder(spec: EmbedderSpec, models_dir: Path) -> Any:
-    """The embedder that a spec names, ready to be asked."""
+    """Open the embedder of a spec.
+
+    Raises:
+        ModelMissing: The weights have not been fetched.
+    """
     from infinity_assets.inference.engines.embedder import Embedder
 
     return Embedder(spec, local_path(spec, models_dir))
 
 
 class EnginePool:
-    """At most one engine of each kind: one vLLM, one transformers, one client of a server, one embedder.
+    """A pool with at most one open engine of each kind: vLLM, transformers, client of a server, embedder.
 
-    Opening a model takes from seconds to minutes, so the engine of the last use stays open for the next one with the same spec. Another
-    spec closes it first, because memory holds one, or sends it to sleep if it is to (`when_idle`): then it is woken when its turn comes again.
-    One thread at a time has the pool.
+    Opening a model takes from seconds to minutes, so an engine stays open for its next use. Opening another spec of the
+    same kind closes it, because memory holds only one, or puts it to sleep if `when_idle` is `sleep`; it is woken at
+    its next use. Only one thread at a time can use the pool.
+
+    Args:
+        models_dir: Folder with the weights.
+        engine: Function that opens an engine.
+        embedder: Function that opens an embedder.
     """
 
     def __init__(
@@ -60,25 +71,30 @@ class EnginePool:
         engine: Callable[[ModelSpec, Path], Engine] | Callable[[ModelSpec | RewardSpec, Path], Any] = open_engine,
         embedder: Callable[[EmbedderSpec, Path], Any] = open_embedder,
     ):
-        self.folder, self._open_engine, self._open_embedder = models_dir, engine, embedder
+        self.folder = models_dir
+        self._open_engine = engine
+        self._open_embedder = embedder
         self._open: dict[str, tuple[Spec, Any]] = {}
         self._asleep: dict[str, Any] = {}
         self._lock = threading.RLock()
 
     @contextmanager
     def engine(self, spec: ModelSpec | RewardSpec) -> Iterator[Any]:
-        """The engine or the reward model of that spec, for the block. It is closed when the block ends with an error: its state is then unknown."""
-        with self._held(spec.backend, spec, self._open_engine) as engine:
+        """Open an engine or reward model for the block.
+
+        It is closed if the block ends with an error, because its state is then unknown.
+        """
+        with self._hold(spec.backend, spec, self._open_engine) as engine:
             yield engine
 
     @contextmanager
     def embedder(self, spec: EmbedderSpec) -> Iterator[Any]:
-        """The embedder of that spec, for the block."""
-        with self._held("embedder", spec, self._open_embedder) as embedder:
+        """Open an embedder for the block."""
+        with self._hold("embedder", spec, self._open_embedder) as embedder:
             yield embedder
 
     def release(self) -> None:
-        """Close everything."""
+        """Close all engines and embedders."""
         with self._lock:
             for kind in list(self._open):
                 self._close(kind)
@@ -86,13 +102,13 @@ class EnginePool:
                 self._asleep.popitem()[1].close()
 
     @contextmanager
-    def _held(self, kind: str, spec: Any, opener: Callable[[Any, Path], Any]) -> Iterator[Any]:
+    def _hold(self, kind: str, spec: Any, opener: Callable[[Any, Path], Any]) -> Iterator[Any]:
         with self._lock:
-            if kind in self._open and _opened_by(self._open[kind][0]) != _opened_by(spec):
+            if kind in self._open and _engine_key(self._open[kind][0]) != _engine_key(spec):
                 self._put_away(kind)
             if kind not in self._open:
-                with reporter().starting(f"{spec.backend if kind != 'embedder' else kind} with {spec.model}"):
-                    self._open[kind] = (spec, self._woken(spec) or opener(spec, self.folder))
+                with reporter().show_startup(f"{spec.backend if kind != 'embedder' else kind} with {spec.model}"):
+                    self._open[kind] = (spec, self._wake(spec) or opener(spec, self.folder))
             try:
                 yield self._open[kind][1]
             except BaseException:
@@ -104,12 +120,12 @@ class EnginePool:
         if isinstance(spec, ModelSpec) and spec.when_idle == "sleep":
             del self._open[kind]
             engine.sleep()
-            self._asleep[_opened_by(spec)] = engine
+            self._asleep[_engine_key(spec)] = engine
         else:
             self._close(kind)
 
-    def _woken(self, spec: Spec) -> Any:
-        engine = self._asleep.pop(_opened_by(spec), None)
+    def _wake(self, spec: Spec) -> Any:
+        engine = self._asleep.pop(_engine_key(spec), None)
         if engine is not None:
             engine.wake()
         return engine
@@ -119,6 +135,6 @@ class EnginePool:
         engine.close()
 
 
-def _opened_by(spec: Spec) -> str:
-    """What of a spec decides the engine: two that differ in price share one."""
+def _engine_key(spec: Spec) -> str:
+    """Return a key that is equal for specs that can share an engine: all fields but the price."""
     return spec.model_dump_json(exclude={"price"})

@@ -1,7 +1,7 @@
-"""Copies of an engine, each in a process of its own: data parallelism, and engines that can sleep while another has the GPU.
+"""Replicas of an engine in separate processes, for data parallelism and for engines that sleep while others run.
 
-vLLM keeps one engine's state in globals of its process, so neither is possible inside ours. Requests are divided once, in the order of their
-beginnings, so that a copy gets those that share a prefix; answers come back as they are finished.
+vLLM keeps the state of an engine in globals of its process, so neither is possible inside ours. Requests are sorted by
+their beginnings and divided once, so that a replica gets those that share a prefix; answers come back as they finish.
 """
 
 import multiprocessing
@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from infinity_assets.inference.engines.engine import Admit, Engine, EngineUnavailable, always
+from infinity_assets.inference.engines.engine import Admit, Engine, EngineUnavailable, admit_all
 from infinity_assets.inference.requests import Request, Response
 from infinity_assets.settings.models import ModelSpec
 
@@ -23,41 +23,48 @@ Opener = Callable[[ModelSpec, Path], Engine]
 
 
 class Replicas:
-    """`spec.data_parallel_size` copies of an engine. One caller at a time."""
+    """An engine of `spec.data_parallel_size` replicas. Only one caller at a time can use it."""
 
     def __init__(self, spec: ModelSpec, folder: Path, opener: Opener, order: Callable[[Request], Any]):
         """Start the processes and wait until all engines are open.
 
         Args:
-            spec: The model; each copy takes `tensor_parallel_size` GPUs of those that are visible, in their order.
-            folder: Its weights.
-            opener: Opens one copy, in its process: a function of a module.
-            order: By this, requests with a common beginning stand side by side.
+            spec: The model; each replica takes the next `tensor_parallel_size` of the visible GPUs.
+            folder: Folder with the weights.
+            opener: Function at the top level of a module that opens one replica in its process.
+            order: Sort key that puts requests with a common prefix next to each other.
+
+        Raises:
+            EngineUnavailable: An engine could not be opened, or too few GPUs are visible.
         """
         self._order = order
         start = multiprocessing.get_context("spawn")
-        alone = spec.model_copy(update={"data_parallel_size": 1})
+        single = spec.model_copy(update={"data_parallel_size": 1})
         self._ends: list[Connection] = []
         self._processes: list[Any] = []
         for number in range(spec.data_parallel_size):
             ours, theirs = start.Pipe()
             process = start.Process(
-                target=_serve,
-                args=(theirs, alone, folder, opener, _place(spec, number)),
+                target=_run_replica,
+                args=(theirs, single, folder, opener, _environment(spec, number)),
                 name=f"replica-{number}",
                 daemon=False,
             )
             process.start()
-            theirs.close()  # or the end of the process would not be seen
+            theirs.close()  # otherwise the end of the process would go unnoticed
             self._ends.append(ours)
             self._processes.append(process)
         for end in self._ends:
             self._expect(end, "open")
 
-    def run(self, requests: Sequence[Request], admit: Admit = always) -> Generator[tuple[int, Response], None, None]:
-        """Answer requests, in the order in which they finish, as every engine does. Raises `EngineUnavailable` when a process has died."""
+    def run(self, requests: Sequence[Request], admit: Admit = admit_all) -> Generator[tuple[int, Response], None, None]:
+        """Answer requests in order of completion, like every `Engine`.
+
+        Raises:
+            EngineUnavailable: A process has died, or its engine has failed.
+        """
         answers: queue.SimpleQueue[tuple[int, Response] | Exception | None] = queue.SimpleQueue()
-        portions = _portions(
+        portions = _split_evenly(
             sorted(range(len(requests)), key=lambda position: self._order(requests[position])),
             requests,
             len(self._ends),
@@ -81,16 +88,16 @@ class Replicas:
                 else:
                     yield answer
         finally:
-            if working:  # the caller has stopped listening, or a process has died: their state is unknown
+            if working:  # the caller has stopped listening, or a process has died: the state of replicas is unknown
                 self._kill()
 
     def sleep(self) -> None:
-        """Move the weights to main memory and give the GPU back."""
-        self._order_all("sleep")
+        """Move the weights to main memory and release the GPU."""
+        self._command_all("sleep")
 
     def wake(self) -> None:
-        """Be ready again."""
-        self._order_all("wake")
+        """Move the weights back to the GPU."""
+        self._command_all("wake")
 
     def close(self) -> None:
         """End the processes."""
@@ -101,19 +108,19 @@ class Replicas:
             process.join(timeout=30)
         self._kill()
 
-    def _order_all(self, command: str) -> None:
+    def _command_all(self, command: str) -> None:
         for end in self._ends:
             end.send((command, None))
         for end in self._ends:
             self._expect(end, command)
 
-    def _expect(self, end: Connection, what: str) -> None:
+    def _expect(self, end: Connection, command: str) -> None:
         try:
-            said, value = end.recv()
+            event, value = end.recv()
         except (EOFError, OSError):
             self._kill()
-            raise EngineUnavailable(f"the process of an engine died while it was to {what}") from None
-        if said == "failed":
+            raise EngineUnavailable(f"the process of an engine died during {command}") from None
+        if event == "failed":
             self._kill()
             raise value
 
@@ -123,12 +130,12 @@ class Replicas:
         try:
             end.send(("run", portion))
             while True:
-                said, value = end.recv()
-                if said == "answer":
+                event, value = end.recv()
+                if event == "answer":
                     answers.put(value)
-                elif said == "admit":
+                elif event == "admit":
                     end.send(admit(*value))
-                elif said == "failed":
+                elif event == "failed":
                     answers.put(value)
                     return
                 else:
@@ -144,11 +151,12 @@ class Replicas:
             process.join()
         for end in self._ends:
             end.close()
-        self._ends, self._processes = [], []
+        self._ends = []
+        self._processes = []
 
 
-def _portions(ordered: list[int], requests: Sequence[Request], count: int) -> list[list[int]]:
-    """The positions in so many runs of about the same length of text."""
+def _split_evenly(ordered: list[int], requests: Sequence[Request], count: int) -> list[list[int]]:
+    """Split positions into `count` consecutive runs with about the same length of text."""
     sizes = list(accumulate((len(str(requests[position])) for position in ordered), initial=0))
     portions: list[list[int]] = [[] for _ in range(count)]
     for position, before in zip(ordered, sizes, strict=False):
@@ -156,14 +164,14 @@ def _portions(ordered: list[int], requests: Sequence[Request], count: int) -> li
     return portions
 
 
-def _place(spec: ModelSpec, number: int) -> dict[str, str]:
-    """The environment of a copy: its GPUs; on a CPU its cores."""
+def _environment(spec: ModelSpec, number: int) -> dict[str, str]:
+    """Return the environment variables of a replica, which select its GPUs, or its cores on a CPU."""
     width = spec.tensor_parallel_size
     visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
     mine = range(number * width, (number + 1) * width)
     if visible and len(visible) < mine.stop:
         raise EngineUnavailable(
-            f"{spec.data_parallel_size} copies of {spec.model} on {width} GPUs each: {len(visible)} GPUs are visible"
+            f"{spec.data_parallel_size} replicas of {spec.model} on {width} GPUs each: {len(visible)} GPUs are visible"
         )
     environment = {"CUDA_VISIBLE_DEVICES": ",".join(visible[device] if visible else str(device) for device in mine)}
     if spec.data_parallel_size > 1 and hasattr(os, "sched_getaffinity"):
@@ -173,8 +181,8 @@ def _place(spec: ModelSpec, number: int) -> dict[str, str]:
     return environment
 
 
-def _serve(end: Connection, spec: ModelSpec, folder: Path, opener: Opener, environment: dict[str, str]) -> None:
-    """The process of one copy: opens the engine and does what it is told until its caller is gone."""
+def _run_replica(end: Connection, spec: ModelSpec, folder: Path, opener: Opener, environment: dict[str, str]) -> None:
+    """Open the engine in a replica's process and execute commands until the caller closes the connection."""
     os.environ |= environment
 
     def admitted(prompt_tokens: int, max_tokens: int) -> bool:

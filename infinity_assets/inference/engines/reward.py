@@ -1,7 +1,7 @@
-"""Reward models: how good a conversation's answers are, as one number, by transformers or by vLLM's pooling.
+"""Reward models, which rate the answers of a conversation with one number, in transformers or by vLLM's pooling.
 
-The number is the logit of a sequence-classification head at the end of the conversation, which is written in the model's own chat template,
-with no header for a further answer. Both ways give it in float32, of any size and sign.
+The number is the logit of a sequence-classification head at the end of the conversation, in the model's own chat
+template without a header for a further answer. Both backends return float32, of any size and sign.
 """
 
 import time
@@ -14,25 +14,25 @@ from typing import Any, NamedTuple
 
 from infinity_assets.errors import InfinityError
 from infinity_assets.inference.engines import vllm_engine
-from infinity_assets.inference.engines.batching import by_halves, free, padded, pieces
+from infinity_assets.inference.engines.batching import free, iterate_chunks, pad, run_halving
 from infinity_assets.inference.engines.chat_template import Prompting
-from infinity_assets.inference.engines.engine import Admit, always
+from infinity_assets.inference.engines.engine import Admit, admit_all
 from infinity_assets.inference.engines.hardware import device, precision
 from infinity_assets.inference.requests import (
     ENGINE_ERROR,
     INVALID_REQUEST,
     Response,
     RewardRequest,
-    failed,
-    finite,
+    make_failure,
     most_tokens,
+    require_finite,
 )
 from infinity_assets.settings.models import RewardSpec
 
 PREPARED = 1024
-"""Conversations that are turned into tokens at a time."""
+"""Number of conversations that are tokenized at a time."""
 POOLED = 128
-"""Conversations that vLLM is given at a time; it makes its own batches of them."""
+"""Number of conversations that vLLM gets at a time; it forms its own batches."""
 
 
 class _Job(NamedTuple):
@@ -41,42 +41,43 @@ class _Job(NamedTuple):
 
 
 class RewardModel(ABC):
-    """A reward model. Its two kinds differ in how they load and in how they answer a batch. Not safe for several threads."""
+    """Base class of reward models: subclasses load a model and answer a batch. Not thread-safe."""
 
     _batch: int
-    """Conversations per batch."""
+    """Number of conversations per batch."""
     _prompting: Prompting
 
     def run(
-        self, requests: Sequence[RewardRequest], admit: Admit = always
+        self, requests: Sequence[RewardRequest], admit: Admit = admit_all
     ) -> Generator[tuple[int, Response], None, None]:
-        """Answer requests, the longest first, as `engine.Engine` says. A batch that fails is halved, so that only the request at fault fails.
+        """Answer requests like `engine.Engine.run`, the longest first.
 
-        A conversation longer than the window gets `prompt_too_long`, a number that is none `not_finite`.
+        A failing batch is halved, so that only the faulty request fails. A conversation longer than the window gets the
+        error `prompt_too_long`, an infinite or NaN reward `not_finite`.
         """
         order = sorted(
             range(len(requests)),
             key=lambda position: -sum(len(turn["content"]) for turn in requests[position].messages),
         )
-        for some in pieces(order, PREPARED):
+        for chunk in iterate_chunks(order, PREPARED):
             jobs: list[_Job] = []
-            for position in some:
+            for position in chunk:
                 job = self._prepare(position, requests[position])
                 if isinstance(job, Response):
                     yield position, job
                 else:
                     jobs.append(job)
             jobs.sort(key=lambda job: -len(job.tokens))
-            for batch in pieces(jobs, self._batch):
+            for batch in iterate_chunks(jobs, self._batch):
                 admitted = list(
                     takewhile(lambda job: admit(len(job.tokens), most_tokens(requests[job.position])), batch)
                 )
                 started = time.monotonic()
-                for job, found in by_halves(admitted, self._rewards) if admitted else ():
+                for job, result in run_halving(admitted, self._rewards) if admitted else ():
                     response = (
-                        failed(ENGINE_ERROR, repr(found))
-                        if isinstance(found, Exception)
-                        else finite(Response(reward=found))
+                        make_failure(ENGINE_ERROR, repr(result))
+                        if isinstance(result, Exception)
+                        else require_finite(Response(reward=result))
                     )
                     yield (
                         job.position,
@@ -94,17 +95,17 @@ class RewardModel(ABC):
 
     def _prepare(self, position: int, request: RewardRequest) -> _Job | Response:
         try:
-            tokens = self._prompting.chat(request.messages, answering=False)
-        except Exception as error:  # of the chat template
-            return failed(INVALID_REQUEST, repr(error))
-        return self._prompting.too_long(tokens, 0) or _Job(position, tokens)
+            tokens = self._prompting.encode_chat(request.messages, answering=False)
+        except Exception as error:  # raised by the chat template
+            return make_failure(INVALID_REQUEST, repr(error))
+        return self._prompting.reject_too_long(tokens, 0) or _Job(position, tokens)
 
 
 class TransformersReward(RewardModel):
-    """By transformers, on the GPU if there is one."""
+    """A reward model in transformers, on the GPU if there is one."""
 
     def __init__(self, spec: RewardSpec, folder: Path):
-        """Load the weights in `folder`. Raises `InfinityError` when they are not those of a model with one number as its output."""
+        """Load the weights in `folder`. Raises `InfinityError` if the model's output is not one number."""
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
         from transformers.utils import logging
 
@@ -116,10 +117,10 @@ class TransformersReward(RewardModel):
             **spec.engine,
         }
         model, loading = AutoModelForSequenceClassification.from_pretrained(folder, **arguments)
-        # transformers makes a head at random where the weights have none.
+        # If the weights have no head, transformers creates a random one.
         if loading["missing_keys"] or loading["mismatched_keys"] or model.config.num_labels != 1:
             raise InfinityError(
-                f"{spec.model} is no reward model: its weights hold no head with one number as its output"
+                f"{spec.model} is not a reward model: its weights have no head with one number as its output"
             )
         self._batch = spec.batch_size
         self._model: Any = model.eval() if "device_map" in arguments else model.eval().to(device())
@@ -134,16 +135,17 @@ class TransformersReward(RewardModel):
     def _rewards(self, batch: Sequence[_Job]) -> list[float]:
         import torch
 
-        # The model finds the end of a conversation by its padding: where it names none, a token that is in no conversation of the batch.
-        filler = self._filler if self._filler is not None else _absent(batch)
+        # The model finds the end of a conversation by its padding token. If it defines none, a token will do that does
+        # not occur in the batch.
+        filler = self._filler if self._filler is not None else _find_absent_token(batch)
         self._model.config.get_text_config().pad_token_id = filler
-        ids, mask = padded([job.tokens for job in batch], self._model.device, filler=filler)
+        ids, mask = pad([job.tokens for job in batch], self._model.device, filler=filler)
         with torch.inference_mode():
             return self._model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, 0].float().tolist()
 
 
 class VllmReward(RewardModel):
-    """By vLLM's pooling runner."""
+    """A reward model in vLLM's pooling runner."""
 
     _batch = POOLED
 
@@ -161,18 +163,18 @@ class VllmReward(RewardModel):
     def _rewards(self, batch: Sequence[_Job]) -> list[float]:
         from vllm import PoolingParams
 
-        # Without the activation: the logit itself.
-        prompts, params = [{"prompt_token_ids": job.tokens} for job in batch], PoolingParams(use_activation=False)
+        prompts = [{"prompt_token_ids": job.tokens} for job in batch]
+        params = PoolingParams(use_activation=False)  # the logit itself
         outputs = self._llm.encode(prompts, params, use_tqdm=False, pooling_task="classify")
         return [output.outputs.data.float().item() for output in outputs]
 
 
 def open_reward(spec: RewardSpec, folder: Path) -> RewardModel:
-    """The reward model that a spec names, ready to be asked."""
+    """Open the reward model of a spec, in vLLM or transformers."""
     return VllmReward(spec, folder) if spec.backend == "vllm" else TransformersReward(spec, folder)
 
 
-def _absent(batch: Sequence[_Job]) -> int:
-    """The smallest token that is in none of the conversations."""
+def _find_absent_token(batch: Sequence[_Job]) -> int:
+    """Return the smallest token that occurs in no conversation of the batch."""
     present = {token for job in batch for token in job.tokens}
     return next(token for token in range(len(present) + 1) if token not in present)

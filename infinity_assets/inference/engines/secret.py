@@ -1,4 +1,4 @@
-"""A key that is sent to a server and shown to nobody."""
+"""Protection of an API key, which is sent to a server and never shown."""
 
 import base64
 import re
@@ -6,49 +6,49 @@ from urllib.parse import quote
 
 MASK = "***"
 TELLING = 8
-"""This many characters of a key in a row are a part of it that nobody should see; a key that is shorter than twice this is looked for as a whole."""
+"""Length from which a piece of a key is masked. A key shorter than twice this is searched only as a whole."""
 _MASKED = re.compile(r"\S*(?:\*{3,}|•{3,}|…|\.{3,})\S*")
-"""How servers quote a key that they refuse: its beginning and its end, and stars between."""
+"""Pattern of a refused key as servers quote it: its beginning and its end, with stars between."""
 
 
 class Secret:
-    """A key. Its text is in `value` alone: not in `repr`, and taken out of whatever goes through `clean` or `strip`."""
+    """A key whose text is only in `value`: `repr` hides it, `clean` and `strip` remove it from texts."""
 
     def __init__(self, value: str):
         self.value = value
-        self._forms = sorted(set(_forms(value)), key=len, reverse=True) if value else []
-        self._bytes = [form.encode() for form in self._forms if len(form) >= TELLING]
+        self._spellings = sorted(set(_spellings(value)), key=len, reverse=True) if value else []
+        self._bytes = [form.encode() for form in self._spellings if len(form) >= TELLING]
 
     def __repr__(self) -> str:
         return MASK
 
     def clean(self, text: str) -> str:
-        """An error's text without the key: as it is, in base64, quoted for a URL or for JSON, in pieces, or with its middle masked."""
-        for form in self._forms:
+        """Remove the key from an error's text: plain, in base64, quoted for URLs or JSON, in pieces, partly masked."""
+        for form in self._spellings:
             text = text.replace(form, MASK)
         if len(self.value) >= 2 * TELLING:
-            text = _MASKED.sub(self._without_ends, text)
-            text = _without_pieces(text, self.value)
+            text = _MASKED.sub(self._mask_ends, text)
+            text = _mask_pieces(text, self.value)
         return text
 
     def occurs_in(self, content: bytes) -> bool:
-        """Whether a reply holds the key, in any form but pieces."""
+        """Return whether a reply contains the key, in any form but pieces."""
         return any(form in content for form in self._bytes)
 
     def strip(self, text: str) -> str:
-        """A model's text without the key. A short one, `EMPTY` for instance, is a word like others and stays."""
-        for form in self._forms:
+        """Remove the key from a model's text. A short key, such as `EMPTY`, is an ordinary word and stays."""
+        for form in self._spellings:
             if len(form) >= TELLING:
                 text = text.replace(form, MASK)
         return text
 
-    def _without_ends(self, match: re.Match[str]) -> str:
+    def _mask_ends(self, match: re.Match[str]) -> str:
         word = match.group()
         return MASK if self.value[:3] in word or self.value[-3:] in word else word
 
 
-def _forms(value: str) -> list[str]:
-    """The spellings of a key. In base64 they are three: by where in a longer text the key begins."""
+def _spellings(value: str) -> list[str]:
+    """Return the spellings of a key. Base64 has three, depending on where in a longer text the key begins."""
     forms = [
         value,
         quote(value, safe=""),
@@ -57,14 +57,14 @@ def _forms(value: str) -> list[str]:
     ]
     if len(value) >= TELLING:
         for before in range(3):
-            # The first and the last group of four digits also hold bits of the neighbours.
+            # The first and the last group of four digits also encode neighboring characters.
             encoded = base64.b64encode(b"\0" * before + value.encode()).decode()
             core = encoded[4 if before else 0 : len(encoded) // 4 * 4 - 4]
             forms += [core, core.replace("+", "-").replace("/", "_")]
     return [form for form in forms if form]
 
 
-def _without_pieces(text: str, value: str) -> str:
+def _mask_pieces(text: str, value: str) -> str:
     hidden = [False] * len(text)
     for start in range(len(value) - TELLING + 1):
         piece = value[start : start + TELLING]

@@ -1,6 +1,6 @@
-"""How many calls a server gets at once, how many in a minute, and how long one of them may take.
+"""Limits on the calls to a server: calls in flight, calls and tokens per minute, and the duration of a call.
 
-All of it lives on one event loop: nothing here is safe for several threads.
+Everything runs on one event loop and is not thread-safe.
 """
 
 import asyncio
@@ -11,44 +11,57 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple, TypeAlias
 
 Outcome: TypeAlias = Literal["answered", "failed", "overloaded"]
-"""How a call ended; overloaded are 429, 503 and time-outs."""
+"""Outcome of a call; `overloaded` stands for 429, 503 and time-outs."""
 
 START = 32
-"""Calls in flight at the beginning."""
-VERDICT, ALARM = 16, 8
-"""Outcomes after which a share of overloaded ones means something, and overloaded ones that need no further evidence."""
-WINDOW, FORGETTING = 64, 0.98
-"""Outcomes that are looked at together, and how much of the noise stays at least when there was less in them."""
-LEAST_NOISE, MOST_NOISE = 0.1, 0.3
-"""The share of calls that is always taken to be turned away for reasons that have nothing to do with their number, and what never is."""
+"""Initial limit of calls in flight."""
+VERDICT = 16
+"""Number of outcomes from which the share of overloaded ones is meaningful."""
+ALARM = 8
+"""Number of overloaded outcomes that need no further evidence."""
+WINDOW = 64
+"""Number of outcomes that are evaluated together."""
+FORGETTING = 0.98
+"""Smallest factor by which the noise shrinks after a window with less noise."""
+LEAST_NOISE = 0.1
+"""Share of rejected calls that is always attributed to noise instead of the number of calls."""
+MOST_NOISE = 0.3
+"""Largest share of rejected calls that can be attributed to noise."""
 BARREN = 10
-"""Outcomes in a row without an answer, and as many as there may be calls in flight, after which nobody calls for a while."""
-UNKNOWN = 0.5  # seconds that an answer takes, while there is none
-PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds; doubled each time
+"""Smallest number of outcomes in a row without an answer, at least the limit, after which all calls pause."""
+UNKNOWN = 0.5  # assumed seconds of an answer before the first one
+PAUSE = 0.5  # seconds; doubled each time
+LONGEST_PAUSE = 30.0  # seconds
 
 
 class Ticket(NamedTuple):
     """A place among the calls in flight."""
 
     cuts: int
-    """How often the limit had been cut when it was taken."""
+    """Number of cuts of the limit before the place was taken."""
     at: float
+    """Time at which the place was taken."""
 
 
 class AdaptiveLimit:
-    """The number of calls in flight: additive increase, multiplicative decrease (AIMD, Chiu and Jain 1989), between 1 and `most`.
+    """A limit on calls in flight with additive increase and multiplicative decrease (AIMD, Chiu and Jain 1989).
 
-    It begins at 32 and, whenever it is used up, grows for a round-trip: by one with every answer, so that it doubles, until it has been cut;
-    then so up to three quarters of where it was cut, and from there by one or an eighth in a round-trip. When the server turns calls away it
-    is halved, once per round-trip: calls that were sent before the cut say nothing about it. But servers also fail at random, and then fewer
-    calls bring fewer answers and nothing else. So one call in ten may always be turned away, and a cut needs three standard deviations more
-    than that and is on trial: if the share that is turned away does not fall to a third when the calls are halved, it is taken for this
-    server's noise, the limit is what it was, and only a share well above that cuts again. A failure counts when an answer would have come, or
-    those that come at once would seem to be many. Where nearly every third call is turned away, their places are kept empty as long. When a
-    round of calls brings no answer at all, everybody waits, twice as long each time, or as long as the server says.
+    The limit lies between 1 and `most`. It starts at 32 and, whenever it is used up, grows for a round trip. Before the
+    first cut, and later up to three quarters of the limit at the last cut, it grows by one with every answer, so it
+    doubles; above that it grows by one or by an eighth per round trip.
 
-    That throughput has stopped growing is no reason to stop: what waits in the server's queue does no harm, and a plateau cannot be told
-    from the scatter of the answers' lengths.
+    When the server rejects calls, the limit is halved, once per round trip: calls sent before a cut do not count
+    against the new limit. But servers also fail at random, and then fewer calls only bring fewer answers. So one
+    rejected call in ten is always tolerated, and a cut needs three standard deviations more. Every cut is a trial: if
+    the rejected share does not fall to a third with half the calls, it is considered this server's noise, the old limit
+    is restored, and only a share well above that noise cuts again.
+
+    A failure counts only after the usual duration of an answer, because immediate failures would seem too frequent. If
+    nearly every third call is rejected, their places stay empty for that time too. If a whole round of calls brings no
+    answer, all calls pause, twice as long each time, or as long as the server asks.
+
+    The limit grows even if throughput does not: requests in the server's queue do no harm, and a plateau cannot be
+    distinguished from scatter in the lengths of answers.
     """
 
     def __init__(self, most: int):
@@ -60,21 +73,21 @@ class AdaptiveLimit:
         self._doubling = True
         self._cut_at = 0.0
         self._growing = 0
-        """Answers that the limit still grows with: those of a round-trip after it was used up."""
+        """Number of answers with which the limit still grows: those of a round trip after it was used up."""
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._seen = self._overloaded = 0.0
         self._noise = LEAST_NOISE
         self._trial: tuple[float, float, bool] | None = None
-        """While a cut is on trial: the limit and the share before it, and whether the limit was doubling."""
+        """During the trial of a cut: limit and rejected share before it, and whether the limit was doubling."""
         self._usual_seconds = 0.0
-        self._turned_away = 0.0
-        """The share of the latest outcomes."""
+        self._rejected_share = 0.0
+        """Share of overloaded calls among the latest outcomes."""
         self._barren = self._pauses = 0
         self._closed_until = 0.0
         self._opening: asyncio.TimerHandle | None = None
 
     async def enter(self, urgent: bool = False) -> Ticket:
-        """Wait for a place; who is urgent is served first. Every place that is taken is given back by `leave`."""
+        """Wait for a place and take it; urgent callers come first. The caller must release it with `leave`."""
         if self._waiting or not self._room():
             turn = asyncio.get_running_loop().create_future()
             (self._waiting.appendleft if urgent else self._waiting.append)(turn)
@@ -91,30 +104,30 @@ class AdaptiveLimit:
         return Ticket(self._cuts, time.monotonic())
 
     def leave(self, ticket: Ticket, outcome: Outcome | None, retry_after: float = 0.0) -> None:
-        """Give the place back. No outcome means that the call was given up: it says nothing about the server."""
+        """Release a place and count the outcome of its call. An abandoned call has no outcome."""
         self.in_flight -= 1
         self._growing -= 1
         if outcome is not None:
-            self._count_barren(outcome, retry_after)
+            self._track_barren(outcome, retry_after)
             seconds = time.monotonic() - ticket.at
-            self._turned_away += ((outcome == "overloaded") - self._turned_away) / VERDICT
+            self._rejected_share += ((outcome == "overloaded") - self._rejected_share) / VERDICT
             if outcome == "answered":
-                self._judge(ticket, outcome)
+                self._evaluate(ticket, outcome)
                 self._usual_seconds += (seconds - self._usual_seconds) / (16 if self._usual_seconds else 1)
                 if self._growing >= 0 and self._trial is None:
                     step = 1.0 if self._doubling or self.limit < 0.75 * self._cut_at else max(1 / self.limit, 1 / 8)
                     self.limit = min(self.most, self.limit + step)
             else:
                 rest = max(0.0, (self._usual_seconds or UNKNOWN) - seconds)
-                asyncio.get_running_loop().call_later(rest, self._judge, ticket, outcome)
-                if outcome == "overloaded" and self._turned_away > MOST_NOISE:
+                asyncio.get_running_loop().call_later(rest, self._evaluate, ticket, outcome)
+                if outcome == "overloaded" and self._rejected_share > MOST_NOISE:
                     self._kept_empty += 1
-                    asyncio.get_running_loop().call_later(rest, self._free)
+                    asyncio.get_running_loop().call_later(rest, self._release_place)
         self._admit()
 
     @property
     def answering(self) -> bool:
-        """Whether the server has lately answered anything."""
+        """Whether the server has answered any of the latest calls."""
         return self._barren < BARREN and not self._pauses
 
     def _take_place(self) -> None:
@@ -139,11 +152,11 @@ class AdaptiveLimit:
         self._opening = None
         self._admit()
 
-    def _free(self) -> None:
+    def _release_place(self) -> None:
         self._kept_empty -= 1
         self._admit()
 
-    def _count_barren(self, outcome: Outcome, retry_after: float) -> None:
+    def _track_barren(self, outcome: Outcome, retry_after: float) -> None:
         if outcome == "answered":
             self._barren = self._pauses = 0
             return
@@ -151,9 +164,10 @@ class AdaptiveLimit:
         if self._barren >= max(BARREN, self.limit):
             pause = max(min(PAUSE * 2**self._pauses, LONGEST_PAUSE), retry_after)
             self._closed_until = max(self._closed_until, time.monotonic() + pause)
-            self._barren, self._pauses = 0, self._pauses + 1
+            self._barren = 0
+            self._pauses += 1
 
-    def _judge(self, ticket: Ticket, outcome: Outcome) -> None:
+    def _evaluate(self, ticket: Ticket, outcome: Outcome) -> None:
         if ticket.cuts < self._cuts:
             return
         self._seen += 1
@@ -161,56 +175,63 @@ class AdaptiveLimit:
         enough = VERDICT if self._trial is None else max(VERDICT, min(self.limit, WINDOW))
         if self._seen < enough and self._overloaded < ALARM:
             return
-        share, expected = self._overloaded / self._seen, self._noise * self._seen
+        share = self._overloaded / self._seen
+        expected = self._noise * self._seen
         if self._trial is not None:
             limit, before, doubling = self._trial
             self._trial = None
             if before / 3 < share <= MOST_NOISE and before <= MOST_NOISE + 0.1:
-                self._noise, self.limit, self._doubling = min((before + share) / 2, MOST_NOISE), limit, doubling
+                self._noise = min((before + share) / 2, MOST_NOISE)
+                self.limit = limit
+                self._doubling = doubling
                 self._seen = self._overloaded = 0.0
                 return
         if outcome == "overloaded" and self._overloaded > expected + 3 * math.sqrt(expected):
             self._trial = (self.limit, share, self._doubling)
-            self._cut_at, self.limit = self.limit, max(1.0, self.limit / 2)
+            self._cut_at = self.limit
+            self.limit = max(1.0, self.limit / 2)
             self._doubling = False
             self._cuts += 1
             self._seen = self._overloaded = 0.0
         elif self._seen >= WINDOW:
             self._noise = max(LEAST_NOISE, min(self._noise, share), self._noise * FORGETTING)
-            self._seen, self._overloaded = self._seen / 2, self._overloaded / 2
+            self._seen /= 2
+            self._overloaded /= 2
 
 
 class Bucket:
-    """So much in a minute, evenly: a token bucket that holds a tenth of a second's worth. What is larger than that leaves a debt."""
+    """A token bucket for an even rate per minute. It holds a tenth of a second's amount; larger takes leave a debt."""
 
     def __init__(self, per_minute: int):
         self._rate = per_minute / 60
         self._most = max(1.0, self._rate / 10)
-        self._level, self._at = self._most, time.monotonic()
+        self._level = self._most
+        self._at = time.monotonic()
         self._turn = asyncio.Lock()
 
     async def take(self, amount: float) -> None:
-        """Wait until so much may be taken, in the order of asking, and take it."""
+        """Wait in line until the amount is available, and take it."""
         async with self._turn:
             while (lacking := min(amount, self._most) - self._refilled()) > 1e-9:
                 await asyncio.sleep(lacking / self._rate)
             self._level -= amount
 
     def give(self, amount: float) -> None:
-        """Give back what was not used; less than nothing is taken as well."""
+        """Return an unused amount; a negative amount is taken instead."""
         self._level = min(self._most, self._refilled() + amount)
 
     def _refilled(self) -> float:
         now = time.monotonic()
-        self._level, self._at = min(self._most, self._level + (now - self._at) * self._rate), now
+        self._level = min(self._most, self._level + (now - self._at) * self._rate)
+        self._at = now
         return self._level
 
 
 class Quota:
-    """The server's limits on calls and on tokens per minute.
+    """A server's limits on calls and tokens per minute.
 
-    A call takes the tokens of its prompt and, of the most that it may write, the share that calls have written so far; what the server then
-    says it used corrects that.
+    A call takes the tokens of its prompt plus a share of its maximum answer, namely the share that earlier calls wrote.
+    The usage that the server reports corrects this afterwards.
     """
 
     def __init__(self, requests_per_minute: int | None, tokens_per_minute: int | None):
@@ -220,7 +241,7 @@ class Quota:
         self._counted = 0
 
     async def take(self, prompt_tokens: int, max_tokens: int) -> float:
-        """Wait until a call may be sent. Returns the tokens that it was taken for."""
+        """Wait until a call may be sent, and return the number of tokens taken for it."""
         if self._requests:
             await self._requests.take(1)
         taken = prompt_tokens + self._share * max_tokens
@@ -228,8 +249,8 @@ class Quota:
             await self._tokens.take(taken)
         return taken
 
-    def used(self, taken: float, prompt_tokens: int, completion_tokens: int, max_tokens: int) -> None:
-        """The usage that the server reported for a call."""
+    def settle(self, taken: float, prompt_tokens: int, completion_tokens: int, max_tokens: int) -> None:
+        """Correct the tokens taken for a call by the usage that the server reported."""
         self._counted += 1
         self._share += (min(completion_tokens / max_tokens, 1.0) - self._share) / min(self._counted, 50)
         if self._tokens:
@@ -237,12 +258,13 @@ class Quota:
 
 
 class Pace:
-    """How long a call may take before it is asked a second time beside the first.
+    """The duration after which a call is late and is made a second time in parallel.
 
-    Seconds are counted per unit of a call's weight: the most tokens that it may write, and its prompt's tokens at a sixteenth. A call is late
-    after twice the 99th percentile of the last 512 answers, or, with fewer than 100 of them, ten times the slowest; never before
-    `FLOOR`, and while there is no answer after `timeout`. Second calls are rationed to one in twenty answers (Dean and Barroso, The Tail at
-    Scale, 2013), so that a server that is slow because it has too much to do does not get twice as much.
+    Durations are counted per unit of a call's weight: its maximum answer tokens plus a sixteenth of its prompt tokens.
+    A call is late after twice the 99th percentile of the last 512 answers, or, with fewer than 100 answers, ten times
+    the slowest; never before `FLOOR` seconds, and only after `timeout` until the first answer has come. Second calls
+    are rationed to one in twenty answers (Dean and Barroso, The Tail at Scale, 2013), so that an overloaded server does
+    not get twice as many calls.
     """
 
     FLOOR = 0.25
@@ -253,25 +275,28 @@ class Pace:
         self._timeout = timeout
         self._latest: deque[float] = deque(maxlen=512)
         self._seconds: deque[float] = deque(maxlen=64)
-        self._unit, self._answers, self._known = math.inf, 0, 0
+        self._unit = math.inf
+        self._answers = 0
+        self._known = 0
         self._ration = 2.0
 
     def add(self, weight: float, seconds: float) -> None:
-        """An answer that took so long."""
+        """Record the duration of an answer."""
         self._latest.append(seconds / weight)
         self._seconds.append(seconds)
         self._ration = min(self.SAVED, self._ration + self.RATION)
         self._answers += 1
 
     def late_after(self, weight: float) -> float:
-        """Seconds."""
+        """Return the seconds after which a call of that weight is late."""
         if self._answers > self._known and (self._answers < 100 or self._answers >= self._known + 16):
-            self._known, ordered = self._answers, sorted(self._latest)
+            self._known = self._answers
+            ordered = sorted(self._latest)
             self._unit = 10 * ordered[-1] if len(ordered) < 100 else 2 * ordered[int(0.99 * len(ordered))]
         return min(max(self.FLOOR, self._unit * weight), self._timeout)
 
-    def second_call(self) -> bool:
-        """Whether a second call may be made, which is then counted."""
+    def allow_second_call(self) -> bool:
+        """Return whether a second call may be made, and count it if so."""
         if self._ration < 1:
             return False
         self._ration -= 1
@@ -279,10 +304,10 @@ class Pace:
 
     @property
     def typical(self) -> float:
-        """Seconds of a recent answer; half a second while there is none."""
+        """Median duration of recent answers in seconds; 0.5 before the first answer."""
         return sorted(self._seconds)[len(self._seconds) // 2] if self._seconds else 0.5
 
 
 def back_off(failures: int, first: float, longest: float, jitter: Callable[[], float]) -> float:
-    """Seconds to wait after so many failures: twice as long each time, and between half and all of it."""
+    """Return the seconds to wait after a number of failures: doubled each time, then jittered between half and all."""
     return min(longest, first * 2 ** (failures - 1)) * (0.5 + 0.5 * jitter())

@@ -1,7 +1,7 @@
-"""transformers in this process, for models that vLLM does not support.
+"""Engine with transformers in this process, for models that vLLM does not support.
 
-Requests are answered in batches of similar length. Every row is drawn from numbers of its own, so that its answer does not depend on the
-rows beside it, beyond the rounding of the model's own arithmetic.
+Requests are answered in batches of similar length. Every row has its own random numbers, so its answer does not depend
+on the other rows of the batch, except for rounding in the model's arithmetic.
 """
 
 import json
@@ -13,9 +13,9 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from infinity_assets.inference.engines.batching import by_halves, free, is_out_of_memory, padded, pieces
-from infinity_assets.inference.engines.chat_template import Prompting, chosen
-from infinity_assets.inference.engines.engine import Admit, always
+from infinity_assets.inference.engines.batching import free, is_out_of_memory, iterate_chunks, pad, run_halving
+from infinity_assets.inference.engines.chat_template import Prompting, choose
+from infinity_assets.inference.engines.engine import Admit, admit_all
 from infinity_assets.inference.engines.hardware import device, precision
 from infinity_assets.inference.requests import (
     ENGINE_ERROR,
@@ -25,10 +25,10 @@ from infinity_assets.inference.requests import (
     Request,
     Response,
     ScoreRequest,
-    failed,
-    finite,
+    make_failure,
     most_tokens,
     request_key,
+    require_finite,
 )
 from infinity_assets.settings.models import ModelSpec, Sampling
 
@@ -37,40 +37,41 @@ if TYPE_CHECKING:
     import torch
 
 BATCH_TOKENS = {"cpu": 16_384, "cuda": 131_072}
-"""Rows x (longest prompt + longest answer) of a batch: what its keys and values take, 128 KiB per token in an 8B model of today."""
+"""Maximum rows x (longest prompt + longest answer) of a batch, which bounds its keys and values: 128 KiB per token in a
+current 8B model."""
 BATCH_ROWS = 256
 PREPARED = 2048
-"""Requests that are turned into tokens at a time."""
+"""Number of requests that are tokenized at a time."""
 LOGITS = 2**25
-"""Numbers in the logits that are held at once when scores are read: 128 MiB."""
+"""Maximum number of logits in memory during scoring: 128 MiB."""
 PROBE = (1, 2, 3)
 
 
 @dataclass(frozen=True)
-class _Reading:
-    """A request that is answered by the log-probabilities of tokens that are known: one forward pass."""
+class _ScoringJob:
+    """A request that is answered by log-probabilities of known tokens in one forward pass."""
 
     position: int
     tokens: list[int]
     places: list[int]
-    """After which of the tokens the model is asked for the next."""
+    """Positions of the tokens after which a log-probability is read."""
     targets: list[int]
-    """The tokens whose log-probability is read there."""
+    """Tokens whose log-probability is read at those positions."""
     answer: Callable[[list[float]], Response]
-    """The response, from those log-probabilities."""
+    """Function that makes the response from those log-probabilities."""
     room: int = 0
 
 
 @dataclass(frozen=True)
-class _Writing:
-    """A request that is answered token by token."""
+class _WritingJob:
+    """A request whose answer is generated token by token."""
 
     position: int
     tokens: list[int]
     sampling: Sampling
     seed: int
     grammar: Any = None
-    """xgrammar's compiled grammar, or null."""
+    """Compiled grammar of xgrammar, or None."""
     stop: tuple[str, ...] = ()
     special: bool = False
     """Whether special tokens stay in the text."""
@@ -80,14 +81,14 @@ class _Writing:
         return self.sampling.max_tokens
 
 
-_Job: TypeAlias = _Reading | _Writing
+_Job: TypeAlias = _ScoringJob | _WritingJob
 
 
 class TransformersEngine:
-    """A model in transformers, on the GPU if there is one. Not safe for several threads."""
+    """A model in transformers, on the GPU if there is one. Not thread-safe."""
 
     def __init__(self, spec: ModelSpec, folder: Path):
-        """Load the weights in `folder`. `spec.engine` goes to `from_pretrained`."""
+        """Load the weights in `folder`, with `spec.engine` as arguments of `from_pretrained`."""
         from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
         from transformers.utils import logging
 
@@ -101,22 +102,22 @@ class TransformersEngine:
         self._vocabulary: int = self._model.get_output_embeddings().weight.shape[0]
         ends = self._model.generation_config.eos_token_id
         self._ends = {self._tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {None}
-        # What the authors of a model recommend (a penalty, a temperature) is not what was asked for.
+        # Recommendations of a model's authors (a penalty, a temperature) must not change the requested sampling.
         self._model.generation_config = GenerationConfig()
-        self._head = self._plain_head()
+        self._head = self._find_head()
         self._compiler: Any = None
         self._batch_tokens = BATCH_TOKENS[self._model.device.type]
 
-    def run(self, requests: Sequence[Request], admit: Admit = always) -> Generator[tuple[int, Response], None, None]:
-        """Answer requests, the longest first. A batch that fails is halved, so that only the request at fault fails."""
-        order = sorted(range(len(requests)), key=lambda position: _size(requests[position]), reverse=True)
-        for some in pieces(order, PREPARED):
+    def run(self, requests: Sequence[Request], admit: Admit = admit_all) -> Generator[tuple[int, Response], None, None]:
+        """Answer requests, the longest first. A failing batch is halved, so that only the faulty request fails."""
+        order = sorted(range(len(requests)), key=lambda position: _sort_key(requests[position]), reverse=True)
+        for chunk in iterate_chunks(order, PREPARED):
             jobs: list[_Job] = []
-            for position in some:
+            for position in chunk:
                 try:
                     job = self._prepare(position, requests[position])
-                except Exception as error:  # of the chat template, of the grammar
-                    job = failed(INVALID_REQUEST, repr(error))
+                except Exception as error:  # raised by the chat template or the grammar
+                    job = make_failure(INVALID_REQUEST, repr(error))
                 if isinstance(job, Response):
                     yield position, job
                 else:
@@ -126,9 +127,9 @@ class TransformersEngine:
                     takewhile(lambda job: admit(len(job.tokens), most_tokens(requests[job.position])), batch)
                 )
                 started = time.monotonic()
-                for job, result in by_halves(admitted, self._answer) if admitted else ():
+                for job, result in run_halving(admitted, self._answer) if admitted else ():
                     if isinstance(result, Exception):
-                        result = failed(ENGINE_ERROR, repr(result))
+                        result = make_failure(ENGINE_ERROR, repr(result))
                     yield (
                         job.position,
                         replace(result, prompt_tokens=len(job.tokens), seconds=time.monotonic() - started),
@@ -148,20 +149,20 @@ class TransformersEngine:
             case CompleteRequest():
                 tokens, special, stop = self._prompting.encode(request.text), True, request.stop
             case GenerateRequest():
-                tokens, special, stop = self._prompting.chat(request.messages), False, ()
-                firsts = self._prompting.first_tokens(request.choices) if request.choices else None
+                tokens, special, stop = self._prompting.encode_chat(request.messages), False, ()
+                firsts = self._prompting.find_first_tokens(request.choices) if request.choices else None
                 if request.choices and firsts:
                     return self._prepare_choice(position, tokens, request.choices, firsts)
-        if long := self._prompting.too_long(tokens, request.sampling.max_tokens):
+        if long := self._prompting.reject_too_long(tokens, request.sampling.max_tokens):
             return long
-        # Without a seed the draw is still the same in every run.
+        # Without a seed, draws must still be reproducible.
         seed = int(request_key("", request)[:16], 16) if request.seed is None else request.seed
         grammar, sampling = None, request.sampling
         if isinstance(request, GenerateRequest):
             grammar = self._grammar(request)
             if request.choices:
                 sampling = sampling.model_copy(update={"temperature": 0.0})
-        return _Writing(position, tokens, sampling, seed, grammar, stop, special)
+        return _WritingJob(position, tokens, sampling, seed, grammar, stop, special)
 
     def _prepare_score(self, position: int, request: ScoreRequest) -> _Job | Response:
         scored = self._prompting.score(request)
@@ -170,25 +171,28 @@ class TransformersEngine:
         tokens, start, cut_at = scored
 
         def answer(logprobs: list[float]) -> Response:
-            total, finish = math.fsum(logprobs), "scored" if cut_at is None else "cut"
-            return finite(Response(finish_reason=finish, sum_logprob=total, answer_tokens=len(logprobs), window=cut_at))
+            total = math.fsum(logprobs)
+            finish = "scored" if cut_at is None else "cut"
+            return require_finite(
+                Response(finish_reason=finish, sum_logprob=total, answer_tokens=len(logprobs), window=cut_at)
+            )
 
-        return _Reading(position, tokens, list(range(start - 1, len(tokens) - 1)), tokens[start:], answer)
+        return _ScoringJob(position, tokens, list(range(start - 1, len(tokens) - 1)), tokens[start:], answer)
 
     def _prepare_choice(
         self, position: int, tokens: list[int], choices: tuple[str, ...], firsts: tuple[int, ...]
     ) -> _Job | Response:
-        if long := self._prompting.too_long(tokens, 1):
+        if long := self._prompting.reject_too_long(tokens, 1):
             return long
 
         def answer(logprobs: list[float]) -> Response:
-            text, shares = chosen(choices, logprobs)
+            text, shares = choose(choices, logprobs)
             return Response(text=text, finish_reason="stop", completion_tokens=1, choice_logprobs=shares)
 
-        return _Reading(position, tokens, [len(tokens) - 1] * len(firsts), list(firsts), answer, room=1)
+        return _ScoringJob(position, tokens, [len(tokens) - 1] * len(firsts), list(firsts), answer, room=1)
 
     def _grammar(self, request: GenerateRequest) -> Any:
-        """Xgrammar's compiled grammar of the schema or the choices; the compiler keeps those that it has made."""
+        """Compile the schema or the choices with xgrammar, whose compiler caches its results."""
         if request.schema is None and request.choices is None:
             return None
         import xgrammar
@@ -202,18 +206,18 @@ class TransformersEngine:
             return self._compiler.compile_grammar(
                 "root ::= " + " | ".join(json.dumps(choice, ensure_ascii=False) for choice in request.choices)
             )
-        # Without free whitespace a small model cannot fill its answer with blanks.
+        # With free white space, a small model might fill its answer with blanks.
         return self._compiler.compile_json_schema(
             json.dumps(request.schema), any_whitespace=False, separators=(",", ":")
         )
 
     def _batches(self, jobs: list[_Job]) -> Iterator[list[_Job]]:
-        """Jobs of one kind and of similar length, the longest first, as many as fit."""
-        waiting = sorted(jobs, key=lambda job: (isinstance(job, _Reading), job.room, len(job.tokens)))
+        """Yield batches of jobs of one kind and of similar length, as large as fits, the longest first."""
+        waiting = sorted(jobs, key=lambda job: (isinstance(job, _ScoringJob), job.room, len(job.tokens)))
         while waiting:
             batch = [waiting.pop()]
             while waiting and type(waiting[-1]) is type(batch[0]) and len(batch) < BATCH_ROWS:
-                if _cost([*batch, waiting[-1]]) > self._batch_tokens:
+                if _batch_cost([*batch, waiting[-1]]) > self._batch_tokens:
                     break
                 batch.append(waiting.pop())
             yield batch
@@ -223,18 +227,18 @@ class TransformersEngine:
 
         try:
             with torch.inference_mode():
-                if isinstance(batch[0], _Reading):
-                    return self._read([job for job in batch if isinstance(job, _Reading)])
-                return self._write([job for job in batch if isinstance(job, _Writing)])
+                if isinstance(batch[0], _ScoringJob):
+                    return self._score_batch([job for job in batch if isinstance(job, _ScoringJob)])
+                return self._write_batch([job for job in batch if isinstance(job, _WritingJob)])
         except Exception as error:
             if is_out_of_memory(error):
-                self._batch_tokens = min(self._batch_tokens, _cost(batch) // 2)
+                self._batch_tokens = min(self._batch_tokens, _batch_cost(batch) // 2)
             raise
 
-    def _read(self, batch: list[_Reading]) -> list[Response]:
+    def _score_batch(self, batch: list[_ScoringJob]) -> list[Response]:
         import torch
 
-        ids, mask = padded([job.tokens for job in batch], self._model.device)
+        ids, mask = pad([job.tokens for job in batch], self._model.device)
         if self._head is None:
             states, to_logits = (
                 self._model(input_ids=ids, attention_mask=mask, use_cache=False).logits,
@@ -246,17 +250,17 @@ class TransformersEngine:
         rows = torch.tensor([row for row, job in enumerate(batch) for _ in job.places], device=states.device)
         places = torch.tensor([place for job in batch for place in job.places], device=states.device)
         targets = torch.tensor([target for job in batch for target in job.targets], device=states.device)
-        found: list[float] = []
+        logprobs: list[float] = []
         for part in torch.arange(len(rows), device=states.device).split(max(1, LOGITS // self._vocabulary)):
             logits = to_logits(states[rows[part], places[part]]).float()
-            found += (logits.gather(1, targets[part, None])[:, 0] - logits.logsumexp(1)).tolist()
-        values = iter(found)
+            logprobs += (logits.gather(1, targets[part, None])[:, 0] - logits.logsumexp(1)).tolist()
+        values = iter(logprobs)
         return [job.answer([next(values) for _ in job.places]) for job in batch]
 
-    def _write(self, batch: list[_Writing]) -> list[Response]:
+    def _write_batch(self, batch: list[_WritingJob]) -> list[Response]:
         from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
-        ids, mask = padded([job.tokens for job in batch], self._model.device, left=True)
+        ids, mask = pad([job.tokens for job in batch], self._model.device, left=True)
         drafts = _Drafts(batch, self._ends, self._tokenizer, self._vocabulary)
         self._model.generate(
             input_ids=ids,
@@ -267,84 +271,88 @@ class TransformersEngine:
         )
         return drafts.responses()
 
-    def _plain_head(self) -> Any:
-        """The layer from hidden states to logits, or null where the model does more to them than that (a cap, a scale).
+    def _find_head(self) -> Any:
+        """Return the layer from hidden states to logits, or None if the model does more to logits (a cap, a scale).
 
-        With it, the logits of a long batch need not be in memory together.
+        With this layer, the logits of a long batch need not be in memory at once.
         """
         import torch
 
         with torch.inference_mode():
-            ids, head = torch.tensor([PROBE], device=self._model.device), self._model.get_output_embeddings()
+            ids = torch.tensor([PROBE], device=self._model.device)
+            head = self._model.get_output_embeddings()
             whole = self._model(input_ids=ids, use_cache=False).logits
             try:
                 parts = head(self._model.base_model(input_ids=ids, use_cache=False).last_hidden_state)
-            except Exception:  # no such parts
+            except Exception:  # the model has no such parts
                 return None
         return head if parts.shape == whole.shape and torch.allclose(parts, whole) else None
 
 
 @dataclass
 class _Draft:
-    """What a row of a batch has written so far."""
+    """The text that a row of a batch has written so far."""
 
-    job: _Writing
+    job: _WritingJob
     uniforms: "np.ndarray"
-    """A number in [0, 1) for every draw; empty for a greedy row."""
+    """Random number in [0, 1) for every draw; empty for a greedy row."""
     matcher: Any
     tokens: list[int] = field(default_factory=list)
     finish: str | None = None
 
 
 class _Drafts:
-    """The rows of a batch, as transformers' loop sees them: what comes next, and which have ended."""
+    """The rows of a batch in the generation loop of transformers."""
 
-    def __init__(self, jobs: list[_Writing], ends: set[int], tokenizer: Any, vocabulary: int):
+    def __init__(self, jobs: list[_WritingJob], ends: set[int], tokenizer: Any, vocabulary: int):
         import numpy as np
 
-        self._ends, self._tokenizer = ends, tokenizer
+        self._ends = ends
+        self._tokenizer = tokenizer
         self._rows = [
             _Draft(
                 job,
                 np.random.default_rng(job.seed).random(job.room if job.sampling.temperature > 0 else 0),
-                _matcher(job.grammar) if job.grammar is not None else None,
+                _make_matcher(job.grammar) if job.grammar is not None else None,
             )
             for job in jobs
         ]
-        self._mask = _bitmask(len(jobs), vocabulary) if any(row.matcher is not None for row in self._rows) else None
+        self._mask = (
+            _make_bitmask(len(jobs), vocabulary) if any(row.matcher is not None for row in self._rows) else None
+        )
 
     def next(self, ids: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tensor":
-        """Scores that leave every row one token: the most probable one, or the one that its next number draws."""
+        """Return scores that allow one token per row: the most probable one, or the one drawn by its next number."""
         import torch
 
-        going = [number for number, row in enumerate(self._rows) if row.finish is None]
-        self._allow(scores, [number for number in going if self._rows[number].matcher is not None])
+        active = [number for number, row in enumerate(self._rows) if row.finish is None]
+        self._allow(scores, [number for number in active if self._rows[number].matcher is not None])
         tokens = scores.argmax(1)
-        for nucleus in (False, True):  # apart, so that a row's draw is made the same way in any company
+        for nucleus in (False, True):  # separately, so that the draw of a row does not depend on the other rows
             drawn = [
-                n for n in going if self._rows[n].uniforms.size and (self._rows[n].job.sampling.top_p < 1) is nucleus
+                n for n in active if self._rows[n].uniforms.size and (self._rows[n].job.sampling.top_p < 1) is nucleus
             ]
             if drawn:
                 tokens[drawn] = self._draw(scores[drawn], [self._rows[number] for number in drawn], nucleus)
-        for number, token in zip(going, tokens[going].tolist(), strict=True):
+        for number, token in zip(active, tokens[active].tolist(), strict=True):
             self._take(self._rows[number], token)
         return torch.full_like(scores, -math.inf).scatter_(1, tokens[:, None], 0)
 
     def ended(self, ids: "torch.Tensor", scores: Any, **_: Any) -> "torch.Tensor":
-        """Which rows have ended."""
+        """Return a Boolean tensor of the rows that have ended."""
         import torch
 
         return torch.tensor([row.finish is not None for row in self._rows], device=ids.device)
 
     def responses(self) -> list[Response]:
-        """The answers, when all rows have ended."""
+        """Return the answers, once all rows have ended."""
         return [
             Response(text=self._text(row), finish_reason=row.finish, completion_tokens=len(row.tokens))
             for row in self._rows
         ]
 
     def _allow(self, scores: "torch.Tensor", guided: list[int]) -> None:
-        """Mask what the grammars of those rows forbid."""
+        """Mask the tokens that the grammars of the guided rows forbid."""
         if not guided:
             return
         import xgrammar
@@ -354,7 +362,10 @@ class _Drafts:
         xgrammar.apply_token_bitmask_inplace(scores, self._mask.to(scores.device), indices=guided)  # pyright: ignore[reportOptionalMemberAccess]
 
     def _draw(self, scores: "torch.Tensor", rows: list[_Draft], nucleus: bool) -> "torch.Tensor":
-        """A token per row, by inversion: the first whose cumulated probability, in the order of the vocabulary, exceeds the row's number."""
+        """Draw a token per row by inversion.
+
+        It is the first one, in the order of the vocabulary, whose cumulative probability exceeds the row's number.
+        """
         import torch
 
         def column(values: list[float]) -> "torch.Tensor":
@@ -379,7 +390,7 @@ class _Drafts:
             row.finish = "length"
 
     def _stopped(self, row: _Draft) -> bool:
-        # A token is at least one byte: an end of the text of this many tokens holds any stop that the last token completes.
+        # A token has at least one byte, so this many last tokens contain every stop that the last token completes.
         reach = 1 + max(len(stop.encode()) for stop in row.job.stop)
         tail = self._tokenizer.decode(
             row.tokens[-reach:], skip_special_tokens=False, clean_up_tokenization_spaces=False
@@ -388,7 +399,7 @@ class _Drafts:
 
     def _text(self, row: _Draft) -> str:
         tokens = row.tokens[:-1] if row.tokens[-1] in self._ends else row.tokens
-        # Behind the end of the prompt, because some tokenizers drop the space before the first word.
+        # Decode after the end of the prompt, because some tokenizers drop the space before the first word.
         before = row.job.tokens[-4:]
         head, whole = (
             self._tokenizer.decode(part, skip_special_tokens=not row.job.special, clean_up_tokenization_spaces=False)
@@ -398,25 +409,25 @@ class _Drafts:
         return text[: min((place for stop in row.job.stop if (place := text.find(stop)) >= 0), default=len(text))]
 
 
-def _matcher(grammar: Any) -> Any:
+def _make_matcher(grammar: Any) -> Any:
     import xgrammar
 
     return xgrammar.GrammarMatcher(grammar)
 
 
-def _bitmask(rows: int, vocabulary: int) -> Any:
+def _make_bitmask(rows: int, vocabulary: int) -> Any:
     import xgrammar
 
     return xgrammar.allocate_token_bitmask(rows, vocabulary)
 
 
-def _cost(batch: Sequence[_Job]) -> int:
-    """Tokens that a batch takes, padding included."""
+def _batch_cost(batch: Sequence[_Job]) -> int:
+    """Return the number of tokens of a batch, including padding."""
     return len(batch) * (max(len(job.tokens) for job in batch) + max(job.room for job in batch))
 
 
-def _size(request: Request) -> tuple[bool, int, int]:
-    """By this, requests of one kind, one longest answer and one length stand side by side, before their tokens are known."""
+def _sort_key(request: Request) -> tuple[bool, int, int]:
+    """Return a sort key for kind, maximum answer and length of a request, before its tokens are known."""
     match request:
         case ScoreRequest():
             return True, 0, len(request.answer) + sum(len(turn["content"]) for turn in request.context)

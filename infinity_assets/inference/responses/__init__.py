@@ -1,1 +1,1 @@
-"""The response store: what every model ever answered, on disk."""
+"""The response store: every model answer, on disk."""

@@ -1,17 +1,19 @@
-"""The record of every answer a model gave: append-only segments under `<root>/<kind>/<model>/`, keyed by the content of the request.
+"""The response store: append-only segments under `<root>/<kind>/<model>/`, keyed by the content of the request.
 
-Any number of processes may read, append and compact at once; a killed one loses what it had not yet appended and nothing else
-(`responses.segments`). Nothing is ever changed, and the first answer that was stored holds for ever, so that all who ask the same get the same.
+Any number of processes may read, append and compact at the same time; a killed one loses only lines that it had not yet
+appended (`responses.segments`). Lines never change, and the first stored answer stays valid forever, so equal requests
+get equal answers.
 
-A key may have several lines, because what a request may write (`max_tokens`) and the model's window are no part of it. A line holds for a
-request if it would have been the request's answer too:
+A key may have several lines, because a request's `max_tokens` and the model's window are not part of it. A line answers
+a request if asking again would give the same answer:
 
-* asked with the very `max_tokens` of the request; or
-* ended by itself, within the request's `max_tokens`; or `prompt_too_long` for a request that may write no less;
-* and, where a window made it (`prompt_too_long`, a score that was `cut`), under one no smaller than the present.
+* its `max_tokens` equals that of the request; or
+* it ended by itself within the request's `max_tokens`; or it is `prompt_too_long` and the request has at least as many
+  `max_tokens`;
+* and, if a window caused it (`prompt_too_long`, a `cut` score), that window is at least as large as the present one.
 
-An answer that was cut at `max_tokens`, and one that the server would not read (`invalid_request`), hold for that `max_tokens` only. Of the
-lines that hold, the first is given.
+An answer that was cut at `max_tokens`, or that the server rejected (`invalid_request`), is valid for that `max_tokens`
+only. The first valid line is returned.
 """
 
 import shutil
@@ -45,34 +47,34 @@ RESPONSES = pl.Schema(
         "window": pl.Int64,
     }
 )
-"""A line per answer of a language model: the key, the name of the prompt, the `max_tokens` it was asked with (null for a score), and the fields
-of `requests.Response`.
+"""Schema with one line per answer of a language model: key, name of the prompt, `max_tokens` (null for a score), and
+the fields of `requests.Response`.
 """
 
 EMBEDDINGS = pl.Schema({"key": pl.String, "vector": pl.Array(pl.Float32, 1)})
-"""A line per vector. The width of the array is that of the model."""
+"""Schema with one line per vector. The width of the array depends on the model."""
 
 LARGE = 64 * 2**20
-"""Segments of this many bytes are not merged any more, so that a line is rewritten a few times and not for ever."""
+"""Size in bytes from which a segment is no longer merged, which bounds how often a line is rewritten."""
 
 _KEYS = 1_000_000
-"""Keys of the store that are in memory together, at least."""
+"""Number of stored keys that are joined at once, at least."""
 _DECISIVE = ["key", "max_tokens", "finish_reason", "completion_tokens", "error", "window"]
-"""What decides whether a line holds: of lines that are equal in these, all but the first are of no use to anybody."""
+"""Columns that decide which requests a line answers: of lines with equal values only the first is ever used."""
 
 
 _KEY = "^[0-9a-f]{32}$"
 
 
 class Damage(NamedTuple):
-    """A file that cannot be trusted, and why."""
+    """A damaged file and the reason."""
 
     path: Path
     reason: str
 
 
 class ResponseStore:
-    """The answers under one folder, read and appended by any number of processes."""
+    """A response store in one folder, which any number of processes may read and append to."""
 
     def __init__(self, root: Path):
         self.root = root
@@ -85,18 +87,18 @@ class ResponseStore:
         rooms: Sequence[int] | pl.Series | None = None,
         window: int | None = None,
     ) -> pl.DataFrame:
-        """The stored lines that answer requests, in no particular order.
+        """Return the stored lines that answer requests, in no particular order.
 
         Args:
-            kind: What was asked for.
-            model: The model's identity.
-            keys: The keys of the requests.
-            rooms: What each request may write, in tokens; 0 for a score. The lines that hold for (key, room) are found, one for each of these
-                pairs that has one, with `room` as their last column. Without rooms, the first line of every key.
-            window: The model's `max_model_len`. Without it, lines hold whatever window made them.
+            kind: Kind of the requests.
+            model: Identity of the model.
+            keys: Keys of the requests.
+            rooms: Number of tokens that each request may write; 0 for a score. The result then has at most one line per
+                (key, room), with `room` as its last column. Without rooms, it has the first line of every key.
+            window: The model's `max_model_len`. Without it, the windows of lines are ignored.
 
         Raises:
-            DamagedSegment: The bytes that were read are not those that were written.
+            DamagedSegment: A segment's content differs from what was written.
         """
         pairs = {"key": keys} if rooms is None else {"key": keys, "room": rooms}
         wanted = pl.DataFrame(
@@ -105,59 +107,61 @@ class ResponseStore:
         segments = self._segments(kind, model)
         while True:
             try:
-                found = [*_matching(segments.all(), wanted, kind)]
-            except FileNotFoundError:  # another process has just merged it
+                parts = [*_find_lines(segments.all(), wanted, kind)]
+            except FileNotFoundError:  # another process has just merged the segment
                 continue
             break
-        if not found:
-            found = [pl.DataFrame(schema=EMBEDDINGS if kind == "embed" else RESPONSES)]
-        lines = pl.concat(found)
+        if not parts:
+            parts = [pl.DataFrame(schema=EMBEDDINGS if kind == "embed" else RESPONSES)]
+        lines = pl.concat(parts)
         if rooms is not None:
-            lines = lines.join(wanted, on="key", how="inner", maintain_order="left").filter(_holds(window))
+            lines = lines.join(wanted, on="key", how="inner", maintain_order="left").filter(_answers_request(window))
         return lines.unique(list(pairs), keep="first", maintain_order=True)
 
     def append(self, kind: Kind, model: str, lines: pl.DataFrame) -> None:
-        """Add lines, durably: when this returns they survive a crash of the process and of the machine."""
+        """Add lines. After the return they survive a crash of the process or the machine."""
         if not lines.is_empty():
             self._segments(kind, model).add(lines if kind == "embed" else conform(lines, RESPONSES))
 
     def compact(self, above: int = 1, kind: Kind | None = None, model: str | None = None) -> None:
-        """Merge small segments of every model that has more than `above` of them; of one model only, if it is named.
+        """Merge small segments of every model, or of one, if it has more than `above` of them.
 
-        Newer ones are merged with as many older ones as are no larger than all that are newer together, and with more where else more than
-        `above` would be left: so a line is rewritten as often as the logarithm of the store's size. Segments of `LARGE` bytes stay as they
-        are. Other processes may read and append meanwhile; where one is compacting already, that is enough.
+        A merge takes older segments as long as each is no larger than all newer ones together, and more if otherwise
+        more than `above` would remain. So a line is rewritten about as often as the logarithm of the store's size.
+        Segments of `LARGE` bytes are left alone. Other processes may read and append meanwhile; a folder that another
+        process is compacting is skipped.
         """
         named = None if kind is None or model is None else self._segments(kind, model).folder
-        for of, _, segments in self._folders():
+        for folder_kind, _, segments in self._folders():
             if named is not None and segments.folder != named:
                 continue
-            with segments.alone(wait=False) as mine:
+            with segments.hold_rewrite_lock(wait=False) as mine:
                 for group in _groups(segments.all(), above) if mine else ():
-                    segments.replace(group, _merged(group, of))
+                    segments.replace(group, _merge(group, folder_kind))
 
     def sizes(self) -> pl.DataFrame:
-        """A line per kind and model: kind, model (as its folder is called), segments, bytes."""
+        """Return one row per kind and model: kind, model (the folder name), segments, bytes."""
         schema = {"kind": pl.String, "model": pl.String, "segments": pl.Int64, "bytes": pl.Int64}
         lines = []
         for kind, model, segments in self._folders():
-            with segments.alone(wait=True):
+            with segments.hold_rewrite_lock(wait=True):
                 sizes = [segment.size for segment in segments.all()]
             lines.append((kind, model, len(sizes), sum(sizes)))
         return pl.DataFrame(lines, schema=schema, orient="row")
 
     def stats(self) -> pl.DataFrame:
-        """A line per kind, model, prompt and class of error (null where there is none; vectors have no prompt): lines, prompt_tokens,
-        completion_tokens.
+        """Return lines, prompt_tokens and completion_tokens per kind, model, prompt and class of error.
+
+        The error is null for usable answers, and the prompt is null for vectors.
         """
         by, tokens = ["prompt", "error"], ["prompt_tokens", "completion_tokens"]
         names = dict.fromkeys(["kind", "model", *by], pl.String)
         parts = [pl.DataFrame(schema={**names, **dict.fromkeys(["lines", *tokens], pl.Int64)})]
         for kind, model, segments in self._folders():
-            with segments.alone(wait=True):
+            with segments.hold_rewrite_lock(wait=True):
                 for segment in segments.all():
                     with segment.open() as reading:
-                        lines = _told(reading, ["key", *by, *tokens])
+                        lines = _read_columns(reading, ["key", *by, *tokens])
                     summed = [pl.len().cast(pl.Int64).alias("lines"), pl.col(tokens).sum()]
                     parts.append(
                         lines.group_by(by)
@@ -167,78 +171,82 @@ class ResponseStore:
         return pl.concat(parts).group_by(list(names)).sum().sort(list(names))
 
     def verify(self) -> Iterator[Damage]:
-        """The files that cannot be trusted: bytes that are not those that were written, keys that are none, vectors that are not finite."""
+        """Find files with changed bytes, invalid keys or non-finite vectors, and files not named like a segment."""
         for kind, _, segments in self._folders():
             yield from (
-                Damage(path, "it does not bear a segment's name, and is never read") for path in segments.strangers()
+                Damage(path, "it is not named like a segment and is never read")
+                for path in segments.unrecognized_files()
             )
-            with segments.alone(wait=True):
+            with segments.hold_rewrite_lock(wait=True):
                 for segment in segments.all():
-                    if reason := _fault(segment, kind):
+                    if reason := _find_fault(segment, kind):
                         yield Damage(segment.path, reason)
 
     def move_aside(self, damages: Iterable[Damage]) -> Path:
-        """Take files out of the store, into a folder beside it, which is returned."""
+        """Move damaged files out of the store into a folder beside it, and return the folder."""
         aside = self.root.with_name(f"{self.root.name}.damaged")
         for path, _ in damages:
             place = aside / path.relative_to(self.root)
             place.parent.mkdir(parents=True, exist_ok=True)
-            with Segments(path.parent).alone(wait=True):
+            with Segments(path.parent).hold_rewrite_lock(wait=True):
                 shutil.move(path, place)
         return aside
 
     def prune(self, keep: pl.Series, before: int, embeddings: bool = False, dry_run: bool = False) -> pl.DataFrame:
-        """Remove the lines of keys that are not to be kept.
+        """Remove all lines except those with given keys.
 
         Args:
             keep: The keys to keep.
-            before: Segments with a line that came after this time (ns since 1970) stay as they are.
-            embeddings: Whether vectors are looked at, too.
+            before: Time in ns since 1970; segments with a line from then or later are left alone.
+            embeddings: Whether to prune vectors too.
             dry_run: Remove nothing.
 
         Returns:
-            A line per kind and model: kind, model, lines, removed, too_young (lines that only their segment's age has kept), freed (bytes; an
-            estimate in a dry run).
+            One row per kind and model: kind, model, lines, removed, too_young (lines kept only because of their
+            segment's age), freed (bytes; an estimate in a dry run).
         """
         kept = pl.DataFrame({"key": keep}, schema={"key": pl.String}).unique()
-        told = []
+        rows = []
         for kind, model, segments in self._folders():
             if kind == "embed" and not embeddings:
                 continue
             lines = removed = young = freed = 0
-            with segments.alone(wait=True):
+            with segments.hold_rewrite_lock(wait=True):
                 for segment in segments.all():
                     with segment.open() as reading:
-                        size, here = segment.size, _keys(reading)
-                    stay = here.join(kept, on="key", how="semi", maintain_order="left")["number"]
-                    lines, gone = lines + here.height, here.height - stay.len()
+                        size = segment.size
+                        keys = _read_keys(reading)
+                    stay = keys.join(kept, on="key", how="semi", maintain_order="left")["number"]
+                    gone = keys.height - stay.len()
+                    lines += keys.height
                     if segment.last >= before:
                         young += gone
                     elif gone:
                         if not dry_run:
-                            segments.replace([segment], _taken(segment, stay, kind))
-                        removed, freed = removed + gone, freed + size * gone // here.height
-            told.append((kind, model, lines, removed, young, freed))
+                            segments.replace([segment], _read_lines(segment, stay, kind))
+                        removed += gone
+                        freed += size * gone // keys.height
+            rows.append((kind, model, lines, removed, young, freed))
         schema = {
             "kind": pl.String,
             "model": pl.String,
             **dict.fromkeys(["lines", "removed", "too_young", "freed"], pl.Int64),
         }
-        return pl.DataFrame(told, schema=schema, orient="row")
+        return pl.DataFrame(rows, schema=schema, orient="row")
 
     def forget(self, errors: Sequence[str], dry_run: bool = False) -> int:
-        """Remove the lines that have one of these errors, and say how many there were: their requests are asked again."""
+        """Remove the lines with one of these errors, so that they are asked again, and return their number."""
         gone = 0
         for kind, _, segments in self._folders():
             if kind == "embed":
                 continue
-            with segments.alone(wait=True):
+            with segments.hold_rewrite_lock(wait=True):
                 for segment in segments.all():
                     with segment.open() as reading:
                         lines = reading.read(["error"]).with_row_index("number")
                     stay = lines.filter(~pl.col("error").is_in(errors).fill_null(False))["number"]
                     if stay.len() < lines.height and not dry_run:
-                        segments.replace([segment], _taken(segment, stay, kind))
+                        segments.replace([segment], _read_lines(segment, stay, kind))
                     gone += lines.height - stay.len()
         return gone
 
@@ -251,8 +259,8 @@ class ResponseStore:
                 yield kind, folder.name, Segments(folder)
 
 
-def _holds(window: int | None) -> pl.Expr:
-    """Whether a line answers a request that may write `room` tokens."""
+def _answers_request(window: int | None) -> pl.Expr:
+    """Return an expression for whether a line answers a request that may write `room` tokens."""
     in_room = (
         pl.when(pl.col("error").eq_missing(PROMPT_TOO_LONG))
         .then(pl.col("max_tokens") <= pl.col("room"))
@@ -265,67 +273,68 @@ def _holds(window: int | None) -> pl.Expr:
     return in_window & (asked_alike | in_room)
 
 
-def _matching(segments: list[Segment], wanted: pl.DataFrame, kind: Kind) -> Iterator[pl.DataFrame]:
-    """The lines whose key is wanted, in their order."""
+def _find_lines(segments: list[Segment], wanted: pl.DataFrame, kind: Kind) -> Iterator[pl.DataFrame]:
+    """Find the lines with wanted keys, in store order."""
     keys: list[pl.DataFrame] = []
     held = 0
     for place, segment in enumerate(segments):
         with segment.open() as reading:
-            keys.append(_keys(reading).with_columns(place=place))
+            keys.append(_read_keys(reading).with_columns(place=place))
             held += reading.lines
         if held >= _KEYS or place + 1 == len(segments):
-            # One join for many segments: each costs as much as all the keys that are wanted.
-            found = pl.concat(keys).join(wanted, on="key", how="semi", maintain_order="left")
-            for at, numbers in found.group_by("place", maintain_order=True).agg("number").iter_rows():
-                yield from _taken(segments[at], pl.Series(numbers, dtype=pl.UInt32), kind)
-            keys, held = [], 0
+            # One join for many segments, because each join costs as much as hashing all wanted keys.
+            matches = pl.concat(keys).join(wanted, on="key", how="semi", maintain_order="left")
+            for at, numbers in matches.group_by("place", maintain_order=True).agg("number").iter_rows():
+                yield from _read_lines(segments[at], pl.Series(numbers, dtype=pl.UInt32), kind)
+            keys = []
+            held = 0
 
 
-def _merged(group: list[Segment], kind: Kind) -> Iterator[pl.DataFrame]:
-    """The lines of neighbours, without those that no request could be given."""
+def _merge(group: list[Segment], kind: Kind) -> Iterator[pl.DataFrame]:
+    """Merge the lines of neighboring segments, without those that no request can get."""
     decisive = ["key"] if kind == "embed" else _DECISIVE
     seen = []
     for place, segment in enumerate(group):
         with segment.open() as reading:
-            seen.append(_told(reading, decisive).with_row_index("number").with_columns(place=place))
+            seen.append(_read_columns(reading, decisive).with_row_index("number").with_columns(place=place))
     first = pl.concat(seen).unique(decisive, keep="first", maintain_order=True)
     stay = dict(first.group_by("place", maintain_order=True).agg("number").iter_rows())
     for place, segment in enumerate(group):
-        yield from _taken(segment, pl.Series(stay.get(place, []), dtype=pl.UInt32), kind)
+        yield from _read_lines(segment, pl.Series(stay.get(place, []), dtype=pl.UInt32), kind)
 
 
-def _taken(segment: Segment, numbers: pl.Series, kind: Kind) -> Iterator[pl.DataFrame]:
+def _read_lines(segment: Segment, numbers: pl.Series, kind: Kind) -> Iterator[pl.DataFrame]:
     with segment.open() as reading:
         yield from (lines if kind == "embed" else conform(lines, RESPONSES) for lines in reading.take(numbers))
 
 
-def _told(reading: Reading, columns: list[str]) -> pl.DataFrame:
-    """All lines of those columns; those that the segment lacks are null."""
-    here = reading.read([name for name in columns if name in reading.columns])
-    return conform(here, pl.Schema({name: RESPONSES[name] for name in columns}))
+def _read_columns(reading: Reading, columns: list[str]) -> pl.DataFrame:
+    """Read columns of all lines; columns that the segment lacks are null."""
+    lines = reading.read([name for name in columns if name in reading.columns])
+    return conform(lines, pl.Schema({name: RESPONSES[name] for name in columns}))
 
 
-def _keys(reading: Reading) -> pl.DataFrame:
+def _read_keys(reading: Reading) -> pl.DataFrame:
     return reading.read(["key"]).with_row_index("number")
 
 
 def conform(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
-    """The frame with exactly the columns of a schema; what it lacks is null."""
+    """Return the frame with exactly the columns of a schema; missing columns are null."""
     present = set(frame.columns)
     return frame.select(
         (pl.col(name) if name in present else pl.lit(None)).cast(dtype).alias(name) for name, dtype in schema.items()
     )
 
 
-def _fault(segment: Segment, kind: Kind) -> str | None:
-    """What is wrong with a segment, if anything is."""
+def _find_fault(segment: Segment, kind: Kind) -> str | None:
+    """Return the reason why a segment is damaged, or None if it is intact."""
     if not segment.intact:
-        return "its bytes are not those that were written"
+        return "its bytes have changed"
     try:
         with segment.open() as reading:
             for chunk in reading.chunks(["key", "vector"] if kind == "embed" else ["key"]):
                 if not chunk["key"].str.contains(_KEY).fill_null(False).all():
-                    return "it holds keys that are none"
+                    return "it holds invalid keys"
                 if kind == "embed" and not np.isfinite(chunk["vector"].to_numpy()).all():
                     return "it holds vectors that are not finite"
     except DamagedSegment as damaged:
@@ -334,20 +343,20 @@ def _fault(segment: Segment, kind: Kind) -> str | None:
 
 
 def _groups(segments: list[Segment], above: int, large: int = LARGE) -> list[list[Segment]]:
-    """What is to be merged: neighbours, two or more."""
+    """Return the groups of two or more neighboring segments that should be merged."""
     groups: list[list[Segment]] = []
     small: list[Segment] = []
     for segment in [*segments, None]:
         if segment is not None and segment.size < large:
             small.append(segment)
         elif small:
-            groups += _run(small, above, large)
+            groups += _group_run(small, above, large)
             small = []
     return groups
 
 
-def _run(segments: list[Segment], above: int, large: int) -> list[list[Segment]]:
-    """The same for a run of small segments."""
+def _group_run(segments: list[Segment], above: int, large: int) -> list[list[Segment]]:
+    """Return the groups to merge in a run of small segments."""
     groups: list[list[Segment]] = []
     left = list(segments)
     while len(left) + len(groups) > above and left:

@@ -1,1 +1,1 @@
-"""Where the weights of models lie, how they get there, and what is known of their tokens without loading them."""
+"""Weights of models on disk, their download, and token counts without loading a model."""

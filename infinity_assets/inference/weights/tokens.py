@@ -1,6 +1,4 @@
-"""What is known of a model's tokens without loading it: its begin and end of text, how many tokens a text has, and how its chat template opens and
-closes a user's turn.
-"""
+"""Special tokens, token counts and the user's turn of a chat template, without loading a model."""
 
 import json
 import math
@@ -16,27 +14,33 @@ from infinity_assets.rows.text import word_count
 from infinity_assets.settings.models import ModelSpec
 
 BOS, EOS = "<s>", "</s>"
-"""Of a model that is not here, and the end of text of one that names none: those of the published synthesizer, as of all that descend from Llama."""
+"""Special tokens of a model on a server; `EOS` also of a model that names no end of text. They are those of the
+published synthesizer and of all other descendants of Llama."""
 
 TOKENS_PER_WORD = 1.5
-"""Where there is no tokenizer: Instruction Pre-Training's estimate (arXiv 2406.14491, its code). A CJK character is a word."""
+"""Estimate for models without a tokenizer, from Instruction Pre-Training (arXiv 2406.14491, its code). A CJK character
+counts as a word."""
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """A model's special tokens as it spells them, and its count of tokens."""
+    """A model's special tokens and its token counter."""
 
     bos: str
-    """Begin of text; empty where it has none."""
+    """Begin of text; empty if the model has no such token."""
     eos: str
     """End of text."""
     count: Callable[[str], int]
+    """Function that returns the number of tokens of a text."""
 
 
 def tokens_of(spec: ModelSpec, models_dir: Path) -> Tokens:
-    """Of a model on this machine, by its tokenizer; of one on a server, estimated. Raises `ModelMissing` when it should be here and is not.
+    """Return the tokens of a model: from its tokenizer, or estimated if the model is on a server.
 
     The tokenizer is read without transformers, whose import takes ten seconds.
+
+    Raises:
+        ModelMissing: The weights of a local model have not been fetched.
     """
     if spec.backend == "openai":
         return Tokens(BOS, EOS, estimate)
@@ -44,9 +48,9 @@ def tokens_of(spec: ModelSpec, models_dir: Path) -> Tokens:
     file = folder / "tokenizer_config.json"
     config = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     return Tokens(
-        _content(config.get("bos_token")) or "",
-        _content(config.get("eos_token")) or EOS,
-        _counter(folder / "tokenizer.json"),
+        _token_text(config.get("bos_token")) or "",
+        _token_text(config.get("eos_token")) or EOS,
+        _load_counter(folder / "tokenizer.json"),
     )
 
 
@@ -55,24 +59,24 @@ _SYSTEM, _USER = "THE_SYSTEM_PROMPT", "THE_USERS_WORDS"
 
 @dataclass(frozen=True)
 class UserTurn:
-    """Where a user's words stand in a model's chat template."""
+    """The frame of a user's words in a model's chat template."""
 
     opening: str
-    """All that comes before them."""
+    """Text before the user's words, with a placeholder for the system prompt."""
     stops: tuple[str, ...]
-    """What ends them: the template's end of turn, and the end of text."""
+    """Texts that end the user's words: the template's end of turn, and the end of text."""
 
     def before(self, system: str) -> str:
-        """All that comes before them, with this system prompt."""
+        """Return the text before the user's words with a system prompt."""
         return self.opening.replace(_SYSTEM, system)
 
 
-def user_turn(spec: ModelSpec, models_dir: Path) -> UserTurn:
-    """The user's turn of a model on this machine.
+def read_user_turn(spec: ModelSpec, models_dir: Path) -> UserTurn:
+    """Read the user's turn from the chat template of a model on this machine.
 
     Raises:
-        ModelMissing: It is not here.
-        InfinityError: It has no chat template, or one without a place for a system prompt.
+        ModelMissing: The weights have not been fetched.
+        InfinityError: The model has no chat template, or its template takes no system prompt.
     """
     from jinja2 import TemplateError
     from transformers import AutoTokenizer
@@ -94,17 +98,17 @@ def user_turn(spec: ModelSpec, models_dir: Path) -> UserTurn:
         raise InfinityError(
             f"The chat template of {spec.model} has no place for a system prompt before the user's words."
         )
-    # A template that closes no turn has the next one's header there.
+    # If a template does not close turns, the header of the next turn ends the user's words.
     ends = (end.strip() or opened.partition(_USER)[2].strip(), tokens_of(spec, models_dir).eos)
     return UserTurn(opening, tuple(dict.fromkeys(text for text in ends if text)))
 
 
 def estimate(text: str) -> int:
-    """The number of tokens of a text, by its words."""
+    """Estimate the number of tokens of a text from its words."""
     return math.ceil(TOKENS_PER_WORD * pl.select(word_count(pl.lit(text))).item())
 
 
-def _counter(file: Path) -> Callable[[str], int]:
+def _load_counter(file: Path) -> Callable[[str], int]:
     if not file.is_file():
         return estimate
     from tokenizers import Tokenizer
@@ -113,6 +117,6 @@ def _counter(file: Path) -> Callable[[str], int]:
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
 
 
-def _content(token: object) -> str | None:
-    """A special token, which stands in the file as a text or as an object that has it."""
+def _token_text(token: object) -> str | None:
+    """Return the text of a special token, which the file stores as a string or as an object with `content`."""
     return token.get("content") if isinstance(token, dict) else token if isinstance(token, str) else None

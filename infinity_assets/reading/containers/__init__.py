@@ -1,24 +1,25 @@
-"""From the bytes of a file to its records, whatever they mean.
+"""Containers: parsers from the bytes of a file to its records.
 
-A file is read in two halves. The first cuts its stream into blocks of whole records, in order, without looking at what they say: cheap, and
-done in one place. The second parses a block, anywhere. Grain of the second: one `Record` per list element, line, table row or paragraph.
+A file is read in two steps. The first cuts its stream into blocks of whole records, in order and without parsing them;
+it is cheap and runs in one process. The second parses a block and can run in any process. It yields one `Record` per
+list element, line, table row or paragraph. Each module holds both steps for one family of containers.
 
-Nothing here raises on content, and nothing is skipped but blank lines: what cannot be read is a record with an error. Each module has both
-halves of one family of containers. A new container is a function that cuts, in `CONTAINERS`, and a form of blocks in `FORMS` if its blocks
-are bytes of a new kind.
+No content raises an exception, and only blank lines are skipped: an unreadable record is a `Record` with an error. To
+add a container, add a function that cuts it to `CONTAINERS`, and a form to `FORMS` if its blocks hold a new kind of
+bytes.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import IO
 
-from infinity_assets.reading.containers.base import FORMS, Block, Feed, Form, Record, as_json, said
+from infinity_assets.reading.containers.base import FORMS, Block, Feed, Form, Record, as_json, error_message
 from infinity_assets.reading.containers.csv_files import is_cut_row, parse_rows, split_csv
 from infinity_assets.reading.containers.json_files import (
     LINES,
-    json_name,
-    json_raw,
-    list_raw,
+    describe_json,
+    find_json_raw,
+    find_list_raw,
     parse_json,
     parse_lines,
     parse_list,
@@ -44,12 +45,12 @@ CONTAINERS: dict[str, Callable[[Opened, Feed], Iterator[Block]]] = {
     ".yml": split_yaml,
     ".txt": split_text,
 }
-"""How a file is cut into blocks, by its suffix."""
+"""The function that cuts a file into blocks, by suffix."""
 
 FORMS.update(
     {
-        "json": Form(json_name, parse_json, raw=json_raw),
-        "list": Form(lambda block: "JSON list", parse_list, raw=list_raw),
+        "json": Form(describe_json, parse_json, raw=find_json_raw),
+        "list": Form(lambda block: "JSON list", parse_list, raw=find_list_raw),
         "lines": Form(lambda block: "JSON Lines", parse_lines),
         "rows": Form(lambda block: "CSV or TSV", parse_rows, is_cut=is_cut_row),
         "yaml": Form(lambda block: "YAML", parse_yaml, is_cut=lambda last: True),
@@ -60,27 +61,27 @@ FORMS.update(
 
 
 def read_blocks(stream: IO[bytes], file: str, wanted: Callable[[str], bool]) -> Iterator[Block]:
-    """The blocks of a file, or of all files in an archive.
+    """Yield the blocks of a file, or of all files in an archive.
 
     Args:
-        stream: Its bytes.
-        file: What it is called: its path in the source.
-        wanted: Whether a path inside an archive is that of data.
+        stream: The bytes of the file.
+        file: The path of the file in the source.
+        wanted: Returns whether to read a path inside an archive.
     """
     opened = open_files(stream, file, wanted)
     while True:
         try:
-            one = next(opened, None)
-        except DAMAGE as error:  # an archive that breaks off is a file of its own, beside those in it
-            yield Block(file, "lines", 0, b"", fault=said(error))
+            member = next(opened, None)
+        except DAMAGE as error:  # a damaged archive counts as a file beside its members
+            yield Block(file, "lines", 0, b"", fault=error_message(error))
             return
-        if one is None:
+        if member is None:
             return
-        yield from blocks_of(one)
+        yield from blocks_of(member)
 
 
 def blocks_of(opened: Opened) -> Iterator[Block]:
-    """The blocks of one file with data. They come as they are asked for: who stops early has read no further than two blocks more."""
+    """Yield the blocks of one data file lazily, at most two blocks ahead of the caller."""
     feed = Feed(opened.stream)
     split = CONTAINERS.get(opened.suffix, split_json)
     held: Block | None = None

@@ -1,4 +1,4 @@
-"""What every container is read with: records, blocks of them, and the stream that they are cut from."""
+"""Types that all containers share: records, blocks of records, and the stream that blocks are cut from."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -12,10 +12,10 @@ from infinity_assets.reading.streams import CHUNK, DAMAGE
 UNREADABLE = "unreadable_file"
 
 BLOCK = 2 << 20
-"""Bytes of a file that are cut off as one block; a smaller file is one block."""
+"""Size of a block in bytes; a smaller file is one block."""
 
 MAX_BLOCK = 64 << 20
-"""Bytes in which the end of a list element, or of a CSV row, must come. What has no end by then is read as damaged."""
+"""Maximum size of a list element or CSV row in bytes; a longer one is read as damaged."""
 
 BOM = b"\xef\xbb\xbf"
 
@@ -26,15 +26,15 @@ class Record(NamedTuple):
     position: int
     """Index in the list, line number, table row or paragraph, from 0."""
     value: object | None = None
-    """What was parsed. Meaningless if there is an error."""
+    """The parsed value. Meaningless if there is an error."""
     raw: bytes | None = None
-    """The bytes in the file; null where they are not at hand, see `Block.with_raw`."""
+    """The bytes in the file; `None` if they are not at hand, see `Block.with_raw`."""
     repair: str | None = None
-    """What had to be repaired to parse it, joined by `+`."""
+    """The repairs that parsing needed, joined by `+`."""
     error: str | None = None
-    """Why it could not be parsed: a reason, as it stands in `decisions`."""
+    """The reason for `decisions` if parsing failed."""
     message: str | None = None
-    """What the parser said."""
+    """The error message of the parser."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,27 +43,29 @@ class Block:
 
     file: str
     form: str
-    """What the data is: a key of `FORMS`."""
+    """The kind of data: a key of `FORMS`."""
     first: int
-    """Position of its first record."""
+    """Position of the first record."""
     data: bytes
     last: bool = True
-    """Whether the file ends with it."""
+    """Whether this is the last block of the file."""
     fault: str | None = None
-    """What broke off the reading of the file behind it."""
+    """The error that ended the reading of the file after this block."""
 
     def records(self) -> Iterator[Record]:
-        """Its records, in order, and one more with an error if the file could not be read on."""
-        position, held = self.first, None
+        """Yield the records in order, then one with an error if reading the file failed after this block."""
+        position = self.first
+        held = None
         try:
             for record in FORMS[self.form].parse(self):
                 if held:
                     yield held
-                held, position = record, record.position + 1
+                held = record
+                position = record.position + 1
         except (*DAMAGE, RecursionError, MemoryError) as error:
             if held:
                 yield held
-            yield Record(position, raw=self.data, error=UNREADABLE, message=said(error))
+            yield Record(position, raw=self.data, error=UNREADABLE, message=error_message(error))
             return
         if self.fault is None:
             if held:
@@ -77,39 +79,39 @@ class Block:
 
     @property
     def container(self) -> str:
-        """What the data turned out to be, in words, whatever the file is called."""
+        """Name of the container that the data turned out to be, regardless of the file name."""
         return FORMS[self.form].name(self)
 
     def with_raw(self, records: list[Record]) -> list[Record]:
-        """Some of its records with their bytes: as they stand in the file where that can be told, else the record as JSON."""
+        """Return records of this block with `raw` filled in: their bytes in the file if known, else their JSON."""
         missing = [record for record in records if record.raw is None]
-        found = FORMS[self.form].raw(self, missing) if missing else {}
+        raw_by_position = FORMS[self.form].raw(self, missing) if missing else {}
 
         def raw(record: Record) -> bytes:
-            return found[record.position] if record.position in found else as_json(record.value)
+            return raw_by_position[record.position] if record.position in raw_by_position else as_json(record.value)
 
         return [record if record.raw is not None else record._replace(raw=raw(record)) for record in records]
 
 
 class Form(NamedTuple):
-    """What the data of a block is."""
+    """A kind of block data and how to parse it."""
 
     name: Callable[[Block], str]
-    """What it is called, in words."""
+    """Returns the name of the container."""
     parse: Callable[[Block], Iterator[Record]]
-    """Its records, in order. May raise `DAMAGE`."""
+    """Yields the records in order. May raise `DAMAGE`."""
     is_cut: Callable[[Record], bool] = lambda last: False
-    """Whether the last record before a break may be the beginning of one, though it could be parsed."""
+    """Returns whether the last record before a break may be incomplete although it could be parsed."""
     raw: Callable[[Block, list[Record]], dict[int, bytes]] = lambda block, records: {}
-    """The bytes of those of the given records that stand in the file as they are, by position."""
+    """Returns, by position, the bytes of the given records that occur verbatim in the file."""
 
 
 FORMS: dict[str, Form] = {}
-"""The forms of blocks. The package fills it in, so a block finds its parser in any process that can load it."""
+"""The forms of blocks by name. The package fills it on import, so a block finds its parser in every process."""
 
 
 class Feed:
-    """A stream that may break off: what was read before is not lost, and the fault is told at the end."""
+    """A stream that may fail: the bytes before the failure are kept, and `fault` holds the error."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
@@ -118,16 +120,17 @@ class Feed:
         self._ended = False
 
     def read(self, size: int) -> bytes:
-        """So many bytes; fewer only at the end."""
-        parts, missing = [self._next], size - len(self._next)
+        """Return `size` bytes, or fewer at the end."""
+        parts = [self._next]
+        missing = size - len(self._next)
         self._next = b""
         while missing > 0 and not self._ended:
-            part = self._some(missing)
+            part = self._read_some(missing)
             parts.append(part)
             missing -= len(part)
         return b"".join(parts)
 
-    def _some(self, size: int) -> bytes:
+    def _read_some(self, size: int) -> bytes:
         try:
             part = (
                 self._stream.read1(min(size, CHUNK))
@@ -135,19 +138,20 @@ class Feed:
                 else self._stream.read(min(size, CHUNK))
             )
         except DAMAGE as error:
-            self.fault, part = said(error), b""
+            self.fault = error_message(error)
+            part = b""
         self._ended = not part
         return part
 
-    def ended(self) -> bool:
-        """Whether nothing follows."""
+    def has_ended(self) -> bool:
+        """Return whether the stream is exhausted."""
         if not self._next and not self._ended:
-            self._next = self._some(1 << 16)
+            self._next = self._read_some(1 << 16)
         return not self._next and self._ended
 
 
 def as_json(value: object) -> bytes:
-    """Any parsed value as JSON, or as near to it as it comes."""
+    """Return a parsed value as JSON, or as its `repr` if it is nested too deep."""
     try:
         return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS, default=repr)
     except TypeError:  # nested deeper than orjson writes
@@ -157,6 +161,6 @@ def as_json(value: object) -> bytes:
             return f"a {type(value).__name__}, nested too deep to show".encode()
 
 
-def said(error: BaseException) -> str:
-    """An exception as a message: its type and its text on one line."""
+def error_message(error: BaseException) -> str:
+    """Return the type and text of an exception on one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

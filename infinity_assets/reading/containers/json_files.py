@@ -1,4 +1,4 @@
-"""JSON, JSON Lines and lists: what a file is, its content tells."""
+"""JSON, JSON Lines and JSON lists, told apart by content."""
 
 import sys
 from collections.abc import Iterator
@@ -16,33 +16,33 @@ from infinity_assets.reading.json_repair import (
     TRUNCATED,
     Element,
     OpenList,
-    duplicated,
-    lost_quotes,
-    open_list,
+    find_duplicate_keys,
+    find_open_list,
+    has_lost_quotes,
     parse_lenient,
     recover,
 )
 from infinity_assets.reading.streams import Opened
-from infinity_assets.reading.structure import element_cuts, elements
+from infinity_assets.reading.structure import find_cuts, split_elements
 
 LINES = (".jsonl", ".jsonlines", ".ndjson", ".jl")
-"""Suffixes of JSON Lines."""
+"""Suffixes of JSON Lines files."""
 
 LINE_BREAK = "line_break_in_record"
 
 MAX_JOINED = 50
-"""Lines that are put together to one record that was broken over them."""
+"""Maximum number of lines over which a record may be broken."""
 
 _NOTHING = object()
 
 
 def split_json(opened: Opened, feed: Feed) -> Iterator[Block]:
-    """JSON or JSON Lines: the content decides, since files of each are published under the name of the other.
+    """Cut JSON or JSON Lines into blocks. The content decides which it is, since each is published under either name.
 
-    A list and lines are cut into blocks; any other document is one block, however long.
+    Lists and lines are cut; any other document is one block, however long.
     """
     head = feed.read(base.BLOCK)
-    if feed.ended():
+    if feed.has_ended():
         if head.strip():
             yield Block(opened.file, "lines" if _is_one_line(opened, head) else "json", 0, head)
         return
@@ -56,31 +56,33 @@ def split_json(opened: Opened, feed: Feed) -> Iterator[Block]:
 
 
 def _is_one_line(opened: Opened, data: bytes) -> bool:
-    """Whether a file called JSON Lines is one object on one line: a record, as the first line of a longer file is."""
+    """Return whether a file with a suffix of JSON Lines is one object on one line, which makes it one record."""
     line = data.removeprefix(BOM).strip()
     return opened.suffix in LINES and line.startswith(b"{") and b"\n" not in line
 
 
 def _split_lines(opened: Opened, feed: Feed, head: bytes) -> Iterator[Block]:
-    first, data = 0, head
+    first = 0
+    data = head
     opening = head.removeprefix(BOM).lstrip()[:1]
     while data:
-        # A record that is broken over lines is not cut where the next line does not look like a record.
+        # Cut only before a line that looks like a record, since a record may be broken over lines.
         end = data.rfind(b"\n" + opening) + 1 or data.rfind(b"\n") + 1
-        while not end and not feed.ended() and len(data) < base.MAX_BLOCK:  # one line longer than a block
+        while not end and not feed.has_ended() and len(data) < base.MAX_BLOCK:  # one line longer than a block
             start = len(data)
             data += feed.read(base.BLOCK)
             end = data.rfind(b"\n", start) + 1
-        end = len(data) if feed.ended() else end or len(data)
+        end = len(data) if feed.has_ended() else end or len(data)
         yield Block(opened.file, "lines", first, data[:end])
         first += data.count(b"\n", 0, end)
         data = data[end:] + feed.read(base.BLOCK)
 
 
 def _split_list(opened: Opened, feed: Feed, head: bytes) -> Iterator[Block]:
-    first, data = 0, head.removeprefix(BOM).lstrip()[1:]
-    while not feed.ended():
-        cuts = element_cuts(data)
+    first = 0
+    data = head.removeprefix(BOM).lstrip()[1:]
+    while not feed.has_ended():
+        cuts = find_cuts(data)
         if cuts.end is None and not cuts.commas.size and len(data) < base.MAX_BLOCK:  # an element longer than a block
             data += feed.read(base.BLOCK)
             continue
@@ -90,8 +92,9 @@ def _split_list(opened: Opened, feed: Feed, head: bytes) -> Iterator[Block]:
             if not count and len(data) < base.MAX_BLOCK:
                 data += feed.read(base.BLOCK)
                 continue
-        if not count:  # no end in sight
-            end, count = len(data), 1
+        if not count:  # the element has no end
+            end = len(data)
+            count = 1
         yield Block(opened.file, "list", first, data[:end].rstrip(b", \t\r\n"))
         first += count
         data = data[end:].lstrip(b", \t\r\n") + feed.read(base.BLOCK)
@@ -107,35 +110,35 @@ def _is_list(data: bytes) -> bool:
 
 
 def _damaged_cut(data: bytes) -> tuple[int, int]:
-    """Where the last element of a damaged run begins, and how many are before it."""
+    """Return the start of the last element of a damaged run and the number of elements before it."""
     *before, last = recover(data, listed=True)
     return data.rfind(last.raw), len(before)
 
 
 def _looks_like_lines(data: bytes) -> bool:
-    """Whether it is one record a line: one of the first lines is a whole record, or all look like damaged ones.
+    """Return whether the data has one record per line: an early line is a whole record, or all look like damaged ones.
 
-    A list or a document may have an element a line, too: its first line is left open, or goes on behind a comma.
+    The first line of a list or document with one element per line is left open or ends with a comma.
     """
     lines = [line.strip() for line in data.removeprefix(BOM).split(b"\n", 20)[:20] if line.strip()]
     if len(lines) < 2 or lines[0].endswith((b"[", b"{")):
         return False
     opening = lines[0][:1]
     if opening not in (b"[", b"{"):
-        return any(isinstance(_loaded(line), dict | list) for line in lines)
+        return any(isinstance(_load(line), dict | list) for line in lines)
     kind = list if opening == b"[" else dict
-    if isinstance(_loaded(lines[0]), kind):
+    if isinstance(_load(lines[0]), kind):
         return True
     if lines[0].endswith(b","):
         return False
     if kind is dict and all(line.startswith((b'{"', b"{'")) for line in lines):
         return True
     return not lines[0].endswith(b":") and any(
-        isinstance(_loaded(line), kind) for line in lines[1:] if not line.endswith(b",")
+        isinstance(_load(line), kind) for line in lines[1:] if not line.endswith(b",")
     )
 
 
-def _loaded(line: bytes) -> object:
+def _load(line: bytes) -> object:
     try:
         return orjson.loads(line)
     except orjson.JSONDecodeError:
@@ -143,7 +146,7 @@ def _loaded(line: bytes) -> object:
 
 
 def parse_json(block: Block) -> Iterator[Record]:
-    """A whole file of JSON."""
+    """Yield the records of a whole JSON file."""
     data = block.data.removeprefix(BOM)
     try:
         document = orjson.loads(data)
@@ -151,14 +154,14 @@ def parse_json(block: Block) -> Iterator[Record]:
         yield from _parse_damaged(replace(block, data=data))
         return
     items = items_of(document)
-    doubled = duplicated(data, items_of) if lost_quotes(data, document) else ()
+    doubled = find_duplicate_keys(data, items_of) if has_lost_quotes(data, document) else ()
     yield from (
         Record(place, item, repair=DUPLICATE_KEYS if place in doubled else None) for place, item in enumerate(items)
     )
 
 
 def _parse_damaged(block: Block) -> Iterator[Record]:
-    """A whole file that is no strict JSON: lines, one document to repair, or what can be recovered of a list."""
+    """Yield the records of a file that is not strict JSON: lines, a repairable document or a damaged list."""
     if _looks_like_lines(block.data):
         yield from parse_lines(block)
         return
@@ -169,28 +172,28 @@ def _parse_damaged(block: Block) -> Iterator[Record]:
         else None
     )
     if whole and not whole.error:
-        # Which of several records the repair belongs to is not known here; the last one stands for the file.
+        # It is unknown which record needed the repair, so the last one stands for the file.
         items = items_of(whole.value)
         yield from (
             Record(place, item, repair=whole.repair if place == len(items) - 1 else None)
             for place, item in enumerate(items)
         )
     elif body.startswith(b"["):
-        yield from _numbered(recover(body[1:], listed=True), 0)
-    elif (inner := open_list(body)) and (found := _recovered(inner)):
-        yield from _numbered(found, 0)
+        yield from _number_elements(recover(body[1:], listed=True), 0)
+    elif (inner := find_open_list(body)) and (found := _recover_list(inner)):
+        yield from _number_elements(found, 0)
     else:
         found = list(recover(body, listed=False))
         if any(isinstance(element.value, dict | list) for element in found):
-            yield from _numbered(found, 0)
-        else:  # prose, say: one record, not one for each line that is none
+            yield from _number_elements(found, 0)
+        else:  # prose, for example, is one record with an error, not one per line
             yield Record(
                 0, raw=block.data, error=whole.error if whole else MALFORMED, message=whole.message if whole else None
             )
 
 
-def _recovered(inner: OpenList) -> list[Element]:
-    """The records of a document with a damaged list of objects in it; none if that list is not what holds them."""
+def _recover_list(inner: OpenList) -> list[Element]:
+    """Return the records of a document around a damaged list; [] if that list does not hold the records."""
     found = list(recover(inner.rest, listed=True))
     sound = [element for element in found if isinstance(element.value, dict | list)]
     members = inner.members
@@ -208,26 +211,26 @@ def _recovered(inner: OpenList) -> list[Element]:
             element._replace(value=next(values)) if isinstance(element.value, dict | list) else element
             for element in found
         ]
-    # Records were taken apart: theirs are no longer the list's bytes.
+    # Records were taken apart, so their bytes are no longer those in the list.
     return [*(Element(as_json(item), item) for item in items), *(element for element in found if element not in sound)]
 
 
 def parse_list(block: Block) -> Iterator[Record]:
-    """A run of elements of a list; the last block of a file also has what follows them."""
+    """Yield the records of a run of list elements; the last block of a file also holds the text after them."""
     data = block.data
     try:
         data = b"[" + data + (b"" if block.last else b"]")
         items = orjson.loads(data)
     except orjson.JSONDecodeError:
-        yield from _numbered(recover(data[1:], listed=True), block.first)
+        yield from _number_elements(recover(data[1:], listed=True), block.first)
         return
-    doubled = duplicated(data, _elements) if lost_quotes(data, items) else ()
+    doubled = find_duplicate_keys(data, _as_list) if has_lost_quotes(data, items) else ()
     for place, item in enumerate(items):
         yield Record(block.first + place, item, repair=DUPLICATE_KEYS if place in doubled else None)
 
 
 def parse_lines(block: Block) -> Iterator[Record]:
-    """JSON Lines. One record per line that is not blank; several where a line holds several."""
+    """Yield the records of JSON Lines: one per non-blank line, or several if the line holds several values."""
     lines = block.data.removeprefix(BOM).split(b"\n")
     parsed: list[object] = []
     for line in lines:
@@ -236,29 +239,33 @@ def parse_lines(block: Block) -> Iterator[Record]:
         except orjson.JSONDecodeError:
             parsed.append(_NOTHING)
     sound = [value for value in parsed if value is not _NOTHING]
-    # One look at the whole block spares one at each line, where nothing else is wrong with it.
-    doubles = len(sound) < len(lines) - (not lines[-1].strip()) or lost_quotes(block.data, *sound)
+    # One check of the whole block saves a check of each line if all lines are sound.
+    doubles = len(sound) < len(lines) - (not lines[-1].strip()) or has_lost_quotes(block.data, *sound)
     skip = 0
     for number, (line, value) in enumerate(zip(lines, parsed, strict=True)):
         if number < skip or not line.strip():
             continue
         position = block.first + number
         if value is not _NOTHING:
-            repair = DUPLICATE_KEYS if doubles and lost_quotes(line, value) and duplicated(line, _alone) else None
+            repair = (
+                DUPLICATE_KEYS
+                if doubles and has_lost_quotes(line, value) and find_duplicate_keys(line, _as_single)
+                else None
+            )
             yield Record(position, value, line, repair)
             continue
         element, used = _parse_line(lines, number, block.last)
         skip = number + used
         if element.error == MALFORMED:
             several = list(recover(line, listed=False))
-            if len(several) > 1 and any(isinstance(one.value, dict | list) for one in several):
-                yield from (_record(position, one._replace(raw=line)) for one in several)
+            if len(several) > 1 and any(isinstance(value_on_line.value, dict | list) for value_on_line in several):
+                yield from (_to_record(position, value_on_line._replace(raw=line)) for value_on_line in several)
                 continue
-        yield _record(position, element)
+        yield _to_record(position, element)
 
 
 def _parse_line(lines: list[bytes], number: int, last: bool) -> tuple[Element, int]:
-    """The record that begins with a line that is no JSON, and how many lines it takes."""
+    """Return the record that begins on an invalid line and the number of lines that it takes."""
     element = parse_lenient(lines[number])
     if element.error != TRUNCATED:
         return element, 1
@@ -275,42 +282,42 @@ def _parse_line(lines: list[bytes], number: int, last: bool) -> tuple[Element, i
     return element if ends_here else element._replace(error=MALFORMED), 1
 
 
-def _numbered(found: Iterator[Element] | list[Element], first: int) -> Iterator[Record]:
-    return (_record(first + place, element) for place, element in enumerate(found))
+def _number_elements(found: Iterator[Element] | list[Element], first: int) -> Iterator[Record]:
+    return (_to_record(first + place, element) for place, element in enumerate(found))
 
 
-def _record(position: int, element: Element) -> Record:
+def _to_record(position: int, element: Element) -> Record:
     return Record(position, element.value, element.raw, element.repair, element.error, element.message)
 
 
-def _elements(value: object) -> list[object]:
+def _as_list(value: object) -> list[object]:
     return value if isinstance(value, list) else [value]
 
 
-def _alone(value: object) -> list[object]:
+def _as_single(value: object) -> list[object]:
     return [value]
 
 
-def json_name(block: Block) -> str:
-    """What a whole file of JSON turned out to be."""
+def describe_json(block: Block) -> str:
+    """Return the name of the container of a whole JSON file."""
     if _looks_like_lines(block.data):
         return "JSON Lines"
     return "JSON list" if block.data.removeprefix(BOM).lstrip().startswith(b"[") else "JSON"
 
 
-def json_raw(block: Block, records: list[Record]) -> dict[int, bytes]:
-    """The bytes of the records that are elements of a list as they stand, not made of parts of a document."""
+def find_json_raw(block: Block, records: list[Record]) -> dict[int, bytes]:
+    """Return, by position, the bytes of the records that are elements of a list and not assembled from a document."""
     data = block.data.removeprefix(BOM).strip()
-    pieces = dict(enumerate(elements(data[1:]), block.first)) if data.startswith(b"[") else {}
+    pieces = dict(enumerate(split_elements(data[1:]), block.first)) if data.startswith(b"[") else {}
     places = [
         record.position
         for record in records
-        if record.position in pieces and _loaded(pieces[record.position]) == record.value
+        if record.position in pieces and _load(pieces[record.position]) == record.value
     ]
     return {place: pieces[place] for place in places}
 
 
-def list_raw(block: Block, records: list[Record]) -> dict[int, bytes]:
-    """The bytes of the records of a run of elements."""
-    pieces = dict(enumerate(elements(block.data.removeprefix(BOM).strip()), block.first))
+def find_list_raw(block: Block, records: list[Record]) -> dict[int, bytes]:
+    """Return, by position, the bytes of the records of a run of elements."""
+    pieces = dict(enumerate(split_elements(block.data.removeprefix(BOM).strip()), block.first))
     return {record.position: pieces[record.position] for record in records if record.position in pieces}

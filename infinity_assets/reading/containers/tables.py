@@ -5,12 +5,12 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
-from infinity_assets.reading.containers.base import Block, Feed, Record, said
+from infinity_assets.reading.containers.base import Block, Feed, Record, error_message
 from infinity_assets.reading.streams import DAMAGE, Opened
 
 
 def split_table(opened: Opened, feed: Feed) -> Iterator[Block]:
-    """Parquet or Arrow, told by the content. A block is a batch of rows as an Arrow stream."""
+    """Cut Parquet or Arrow, recognized by content, into blocks that hold a batch of rows as an Arrow stream."""
     import pyarrow as pa
 
     stream = opened.stream if opened.stream.seekable() else io.BytesIO(feed.read(sys.maxsize))
@@ -22,18 +22,18 @@ def split_table(opened: Opened, feed: Feed) -> Iterator[Block]:
                 writer.write_batch(batch)
             yield Block(opened.file, "arrow", first, sink.getvalue())
             first += batch.num_rows
-    except (pa.ArrowException, MemoryError, *DAMAGE) as error:  # a damaged length asks for more than there is
-        feed.fault = said(error)
+    except (pa.ArrowException, MemoryError, *DAMAGE) as error:  # a damaged length can ask for more memory than there is
+        feed.fault = error_message(error)
 
 
 def parse_arrow(block: Block) -> Iterator[Record]:
-    """A batch of rows, one record each: dates, times and decimals as text, binary values too where they are UTF-8, maps as objects."""
+    """Yield one record per row. Dates, times, decimals and UTF-8 binaries become text, maps become objects."""
     import pyarrow as pa
 
     with pa.ipc.open_stream(block.data) as reader:
         table = reader.read_all()
     for place, field in enumerate(table.schema):
-        if getattr(field.type, "unit", None) == "ns":  # Python's times have none
+        if getattr(field.type, "unit", None) == "ns":  # Python's times have no nanoseconds
             if pa.types.is_timestamp(field.type):
                 coarse = pa.timestamp("us", field.type.tz)
             else:
@@ -41,18 +41,18 @@ def parse_arrow(block: Block) -> Iterator[Record]:
             table = table.set_column(place, field.name, table.column(place).cast(coarse, safe=False))
     rows = table.to_pylist()
     for field in table.schema:
-        if plain := _plainly(field.type):
+        if convert := _plain_converter(field.type):
             for row in rows:
-                row[field.name] = plain(row[field.name])
+                row[field.name] = convert(row[field.name])
     yield from (Record(block.first + place, row) for place, row in enumerate(rows))
 
 
-def _plainly(kind: Any) -> Callable[[Any], object] | None:
-    """What makes the values of a type such as JSON has; null if they are."""
+def _plain_converter(kind: Any) -> Callable[[Any], object] | None:
+    """Return a function that converts values of an Arrow type to JSON types, or `None` if they need no conversion."""
     from pyarrow import types
 
     if types.is_dictionary(kind):
-        return _plainly(kind.value_type)
+        return _plain_converter(kind.value_type)
     if (
         types.is_binary(kind)
         or types.is_large_binary(kind)
@@ -65,22 +65,23 @@ def _plainly(kind: Any) -> Callable[[Any], object] | None:
     if types.is_decimal(kind) or types.is_duration(kind):
         return lambda value: None if value is None else str(value)
     if types.is_map(kind):
-        key, item = _plainly(kind.key_type) or _same, _plainly(kind.item_type) or _same
+        key = _plain_converter(kind.key_type) or _identity
+        item = _plain_converter(kind.item_type) or _identity
         return lambda value: None if value is None else {str(key(name)): item(one) for name, one in value}
     if types.is_struct(kind):
-        fields = {field.name: plain for field in kind if (plain := _plainly(field.type))}
+        fields = {field.name: convert for field in kind if (convert := _plain_converter(field.type))}
         return (
-            (lambda value: value and {name: fields.get(name, _same)(one) for name, one in value.items()})
+            (lambda value: value and {name: fields.get(name, _identity)(one) for name, one in value.items()})
             if fields
             else None
         )
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
-        element = _plainly(kind.value_type)
-        return (lambda value, plain=element: value and [plain(one) for one in value]) if element else None
+        element = _plain_converter(kind.value_type)
+        return (lambda value, convert=element: value and [convert(one) for one in value]) if element else None
     return None
 
 
-def _same(value: object) -> object:
+def _identity(value: object) -> object:
     return value
 
 
@@ -106,5 +107,5 @@ def _batches(stream: IO[bytes]) -> Iterator:
         (reader.get_batch(number) for number in range(reader.num_record_batches)) if magic == b"ARROW1" else reader
     )
     for batch in batches:
-        batch.validate(full=True)  # the library trusts offsets: of a damaged file they would end the process
+        batch.validate(full=True)  # Arrow trusts offsets, and wrong ones would crash the process
         yield from (batch.slice(start, 5000) for start in range(0, batch.num_rows, 5000))

@@ -7,17 +7,18 @@ from infinity_assets.reading.containers import base
 from infinity_assets.reading.containers.base import BOM, Block, Feed, Record
 from infinity_assets.reading.encodings import UNKNOWN_ENCODING, UNKNOWN_MESSAGE, decode_lines
 from infinity_assets.reading.streams import Opened
-from infinity_assets.reading.transcripts import split
+from infinity_assets.reading.transcripts import split_dialogues
 
 _BLANK_LINES = re.compile(rb"\n[ \t\r\f\v]*(?=\n)")
 
 
 def split_text(opened: Opened, feed: Feed) -> Iterator[Block]:
-    """Plain text, cut between paragraphs."""
-    first, data = 0, feed.read(base.BLOCK)
+    """Cut plain text into blocks between paragraphs."""
+    first = 0
+    data = feed.read(base.BLOCK)
     while data:
         end = len(data)
-        if not feed.ended():
+        if not feed.has_ended():
             for match in _BLANK_LINES.finditer(data):
                 end = match.end()
             if end == len(data):
@@ -31,11 +32,11 @@ def split_text(opened: Opened, feed: Feed) -> Iterator[Block]:
 
 
 def parse_text(block: Block) -> Iterator[Record]:
-    """Plain text: dialogues if it is nothing else, or else paragraphs between blank lines."""
+    """Yield the dialogues of a text that holds nothing else, or else its paragraphs between blank lines."""
     pieces = _paragraphs(block.data)
     if block.last and block.first == 0 and len(pieces) > 0:
         text, wrong = decode_lines(block.data)
-        if UNKNOWN_ENCODING not in wrong.values() and (dialogues := split(text)):
+        if UNKNOWN_ENCODING not in wrong.values() and (dialogues := split_dialogues(text)):
             repair = "+".join(dict.fromkeys(wrong.values())) or None
             yield from (Record(place, dialogue, dialogue.encode(), repair) for place, dialogue in enumerate(dialogues))
             return

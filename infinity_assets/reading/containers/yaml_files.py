@@ -7,30 +7,30 @@ from typing import NamedTuple
 
 import yaml
 
-from infinity_assets.reading.containers.base import UNREADABLE, Block, Feed, Record, as_json, said
+from infinity_assets.reading.containers.base import UNREADABLE, Block, Feed, Record, as_json, error_message
 from infinity_assets.reading.documents import items_of
 from infinity_assets.reading.encodings import UNKNOWN_ENCODING, UNKNOWN_MESSAGE, decode_lines
-from infinity_assets.reading.json_repair import DUPLICATE_KEYS, places_of
+from infinity_assets.reading.json_repair import DUPLICATE_KEYS, find_places
 from infinity_assets.reading.streams import Opened
 
 MALFORMED_YAML = "malformed_yaml"
 
 MAX_YAML_DEPTH = 100
-"""No dataset is nested like that."""
+"""Maximum nesting, deeper than any dataset."""
 
 _YAML_PARTS = re.compile(r"^---(?=\s)|^(?=- )", re.MULTILINE)
 
 
 class TextLoader(yaml.CBaseLoader):
-    """YAML in which a scalar is text or null: `- Yes` is a turn and `language: no` is Norwegian, not truth values."""
+    """A loader that reads scalars as text or null, since `- Yes` is a turn and `language: no` is Norwegian."""
 
     def __init__(self, stream: str) -> None:
         super().__init__(stream)
         self.doubles: list[dict] = []
-        """The mappings that name a key twice; the last value is the one that counts."""
+        """The mappings with a duplicate key; the last value counts."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        """The mapping."""
+        """Return the mapping and note whether it has a duplicate key."""
         mapping = super().construct_mapping(node, deep)
         if len(mapping) < len(node.value):
             self.doubles.append(mapping)
@@ -43,14 +43,14 @@ TextLoader.add_constructor(_NULL, lambda loader, node: None)
 
 
 def split_yaml(opened: Opened, feed: Feed) -> Iterator[Block]:
-    """A file that can only be parsed as a whole: YAML."""
+    """Yield the whole file as one block, since YAML can only be parsed as a whole."""
     data = feed.read(sys.maxsize)
     if data.strip():
         yield Block(opened.file, "yaml", 0, data)
 
 
 def parse_yaml(block: Block) -> Iterator[Record]:
-    """YAML: the documents' records, one after the other."""
+    """Yield the records of all documents in order."""
     text, wrong = decode_lines(block.data)
     repairs = "+".join(dict.fromkeys(wrong.values()))
     position = 0
@@ -63,9 +63,9 @@ def parse_yaml(block: Block) -> Iterator[Record]:
             position += 1
             continue
         items = [item for document in part.documents if document is not None for item in items_of(document)]
-        doubled = places_of(items, part.doubles)
+        doubled = find_places(items, part.doubles)
         for place, item in enumerate(items):
-            foreign = repairs and not as_json(item).isascii()  # which line it stood on is not known
+            foreign = repairs and not as_json(item).isascii()  # its line is unknown, so the text decides
             if UNKNOWN_ENCODING in wrong.values() and "\ufffd".encode() in as_json(item):
                 yield Record(position + place, raw=as_json(item), error=UNKNOWN_ENCODING, message=UNKNOWN_MESSAGE)
                 continue
@@ -77,7 +77,11 @@ def parse_yaml(block: Block) -> Iterator[Record]:
 
 
 def load_yaml(text: str) -> object:
-    """One YAML document of text, lists, mappings and nulls. Raises `yaml.YAMLError`."""
+    """Return the one YAML document of a text, made of text, lists, mappings and nulls.
+
+    Raises:
+        yaml.YAMLError: The text is not valid YAML or holds several documents.
+    """
     documents, _ = _yaml_documents(text)
     if len(documents) > 1:
         raise yaml.YAMLError("there are several documents")
@@ -85,7 +89,7 @@ def load_yaml(text: str) -> object:
 
 
 class _YamlPart(NamedTuple):
-    """What could be read at one go."""
+    """A part of a YAML text that is parsed at once."""
 
     text: str
     documents: list[object]
@@ -94,23 +98,23 @@ class _YamlPart(NamedTuple):
 
 
 def _yaml_parts(text: str) -> Iterator[_YamlPart]:
-    """A text of YAML as a whole; if it is damaged, by document and by element of a list."""
+    """Yield a YAML text as one part or, if it is damaged, as its documents and list elements."""
     try:
         yield _YamlPart(text, *_yaml_documents(text))
     except yaml.YAMLError as error:
         parts = [part for part in _YAML_PARTS.split(text) if part.strip()]
         if len(parts) < 2:
-            yield _YamlPart(text, [], [], said(error))
+            yield _YamlPart(text, [], [], error_message(error))
         else:
             for part in parts:
                 yield from _yaml_parts(part)
 
 
 def _yaml_documents(text: str) -> tuple[list[object], list[dict]]:
-    """The documents, and the mappings in them that name a key twice."""
+    """Return the documents and the mappings in them that have a duplicate key."""
     depth = 0
     for event in yaml.parse(text, TextLoader):
-        # The C composer recurses without a bound: deep nesting would end the process, not the parse.
+        # The C composer recurses without a bound, so deep nesting would crash the process.
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_YAML_DEPTH:
             raise yaml.YAMLError(f"nested deeper than {MAX_YAML_DEPTH} levels")

@@ -1,11 +1,11 @@
-"""From a record's value to conversations: which keys hold the turns.
+"""Layouts: functions that turn a record into conversations, by the keys that hold the turns.
 
-A layout is a function that reads a record, registered with the keys it asks for. The first layout that can read a record does, so the
-order of registration matters: the more a layout asks for, the earlier it stands. To support another form of data, add one function.
+A layout is registered with the keys that it requires. The first layout that can read a record is used, so layouts that
+require more are registered earlier. To support another form of data, add one function.
 """
 
 from infinity_assets.reading.layouts import preferences, chats, tasks, exchanges, passages  # noqa: F401, I001 - the order of trial
-from infinity_assets.reading.layouts.layout import LAYOUTS, Layout, Parsed, Rejected, layout_of, parse, recognises
+from infinity_assets.reading.layouts.layout import LAYOUTS, Layout, Parsed, Rejected, layout_of, parse, recognizes
 from infinity_assets.reading.layouts.values import text_of
 
-__all__ = ["LAYOUTS", "Layout", "Parsed", "Rejected", "layout_of", "parse", "recognises", "text_of"]
+__all__ = ["LAYOUTS", "Layout", "Parsed", "Rejected", "layout_of", "parse", "recognizes", "text_of"]

@@ -1,4 +1,4 @@
-"""The request and the answer of a record, under whatever keys they stand."""
+"""Extraction of the request and the answer from a record by their known keys."""
 
 from collections.abc import Iterable
 
@@ -13,9 +13,9 @@ from infinity_assets.reading.layouts.values import (
     alternatives,
     first_of,
     is_plain,
-    joined,
+    join_texts,
     list_of,
-    loaded,
+    load_json,
     text_of,
 )
 
@@ -25,9 +25,10 @@ _TOOLS = frozenset(tools.DEFINITIONS)
 _RATIONALES = frozenset(RATIONALES)
 
 
-def earlier(record: dict) -> list[Turn]:
-    """The turns of `history`: pairs, or a list of turns. One turn without text where it cannot be read: a conversation without its
-    beginning would be another conversation.
+def history_turns(record: dict) -> list[Turn]:
+    """Return the turns of `history`, which is a list of pairs or turns.
+
+    An unreadable history is one turn without text, since a conversation without its beginning would be another one.
     """
     history = record.get("history")
     if not history or (isinstance(history, str) and not history.strip("[] ")):
@@ -36,27 +37,27 @@ def earlier(record: dict) -> list[Turn]:
 
 
 def request_of(record: dict) -> str | None:
-    """The request of a record as one text: instruction and input, or the question after what it is about; empty if there is none."""
+    """Return the request as one text: instruction and input, or context and question; empty if there is no request."""
     if "instruction" in record and is_plain(record["instruction"]):
         more = [value for key, value in record.items() if key in _INPUTS and value]
-        return joined(record["instruction"], *more) if more else text_of(record["instruction"])
+        return join_texts(record["instruction"], *more) if more else text_of(record["instruction"])
     name = next((key for key in REQUESTS if record.get(key) is not None), None)
-    return about(record, record[name]) if name else ""
+    return add_context(record, record[name]) if name else ""
 
 
-def about(record: dict, *asked: object) -> str | None:
-    """What a question is about, a text or several, and after it what is asked; empty if there is neither."""
+def add_context(record: dict, *asked: object) -> str | None:
+    """Return the context of a record, one or several texts, followed by the question; empty if there is neither."""
     if _CONTEXTS.isdisjoint(record):
-        return text_of(asked[0]) if len(asked) == 1 else joined(*asked)
+        return text_of(asked[0]) if len(asked) == 1 else join_texts(*asked)
     value = first_of(record, CONTEXTS)
-    return joined(*value, *asked) if list_of(value, str) else joined(value, *asked)
+    return join_texts(*value, *asked) if list_of(value, str) else join_texts(value, *asked)
 
 
-def answered(record: dict, keys: Iterable[str]) -> tuple[str | None, dict | None]:
-    """The answer under the first of these keys that holds one, and what is kept: `other_answers`, and BIG-bench's `target_scores`.
+def extract_answer(record: dict, keys: Iterable[str]) -> tuple[str | None, dict | None]:
+    """Return the answer under the first key that holds one, and the values to keep.
 
-    Calls beside the definitions of their tools, as xLAM's, are tool use.
-    Steps under a key of their own (a rationale, a chain of thought) stand before it.
+    Kept are `other_answers` and BIG-bench's `target_scores`. Calls beside the definitions of their tools, as in xLAM,
+    are tool use. Steps under their own key (a rationale, a chain of thought) precede the answer.
     """
     if "target_scores" in record:
         scores = record["target_scores"]
@@ -65,17 +66,17 @@ def answered(record: dict, keys: Iterable[str]) -> tuple[str | None, dict | None
     value = first_of(record, keys)
     if (
         not _TOOLS.isdisjoint(record)
-        and list_of(calls := loaded(value), dict)
+        and list_of(calls := load_json(value), dict)
         and all("name" in call for call in calls)
     ):
-        return tools.spoken("tool_call", calls, {})[1], None
+        return tools.render_turn("tool_call", calls, {})[1], None
     texts = [value] if isinstance(value, str) else alternatives(value)
     if not texts:
         return (None, None) if texts is None else ("", None)
-    answer = texts[0] if _RATIONALES.isdisjoint(record) else joined(first_of(record, RATIONALES), texts[0])
+    answer = texts[0] if _RATIONALES.isdisjoint(record) else join_texts(first_of(record, RATIONALES), texts[0])
     return answer, {"other_answers": texts[1:]} if len(texts) > 1 else None
 
 
-def preferring(*keys: str) -> tuple[str, ...]:
-    """The keys of an answer, these first."""
+def prefer_keys(*keys: str) -> tuple[str, ...]:
+    """Return the keys of an answer with these first."""
     return tuple(dict.fromkeys((*keys, *ANSWERS)))

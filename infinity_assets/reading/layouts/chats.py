@@ -1,18 +1,18 @@
-"""Layouts whose turns are written out: message lists, dialogue acts, numbered turns, message trees."""
+"""Layouts with explicit turns: message lists, dialogue acts, numbered turns, message trees."""
 
 import re
 
 from infinity_assets.reading.layouts import tools
 from infinity_assets.reading.layouts.layout import Draft, layout
-from infinity_assets.reading.layouts.turns import NUMBERED, pair_of, record_turns, turns_of, with_system
-from infinity_assets.reading.layouts.values import ANSWERS, Turn, joined, list_of, plain_key, text_of
+from infinity_assets.reading.layouts.turns import NUMBERED, add_system, pair_of, record_turns, turns_of
+from infinity_assets.reading.layouts.values import ANSWERS, Turn, join_texts, list_of, plain_key, text_of
 from infinity_assets.rows.grammar import ROLES
 
 TURN_LISTS = ("dialog", "dialogue", "dialogs", "turns", "utterances", "chat", "log", "data", "thread")
-"""Keys of lists of turns, beside those of OpenAI and ShareGPT."""
+"""Keys of lists of turns other than OpenAI's and ShareGPT's."""
 
 RELEASED = ("id", "label", "langdetect", "source", "reward")
-"""What Infinity-Instruct's released files say of a conversation."""
+"""Keys beside the conversation in Infinity-Instruct's released files."""
 
 _NUMBERED_KEY = re.compile(r"^([a-z]+)_?(\d{1,9})$")
 _MOSS_MARKS = re.compile(r"^\s*<\|[\w ]+\|>\s*:?\s*|\s*<eo[a-z]>\s*$")
@@ -20,7 +20,7 @@ _MOSS_MARKS = re.compile(r"^\s*<\|[\w ]+\|>\s*:?\s*|\s*<eo[a-z]>\s*$")
 
 @layout("infinity_instruct", ("conversations",), ("label", "langdetect", "reward"))
 def infinity_instruct(record: dict) -> list[Draft] | None:
-    """Infinity-Instruct as released: ShareGPT's `conversations`; id, label, langdetect, source and reward are kept."""
+    """Read Infinity-Instruct as released: ShareGPT's `conversations`. Keep id, label, langdetect, source and reward."""
     turns = record_turns(record, "conversations")
     return (
         None if turns is None else [Draft(turns, {key: record[key] for key in RELEASED if record.get(key) is not None})]
@@ -29,19 +29,19 @@ def infinity_instruct(record: dict) -> list[Draft] | None:
 
 @layout("openai", ("messages",))
 def openai(record: dict) -> list[Draft] | None:
-    """`messages` of role and content, the content a text or a list of typed parts."""
+    """Read `messages` of role and content, where the content is a text or a list of typed parts."""
     turns = record_turns(record, "messages")
-    return None if turns is None else [Draft(_instructed(record, turns))]
+    return None if turns is None else [Draft(_add_instruction(record, turns))]
 
 
 @layout("sharegpt", ("conversations", "conversation"))
 def sharegpt(record: dict) -> list[Draft] | None:
-    """`conversations` of from and value; some files use OpenAI's names inside, or objects of human and assistant.
+    """Read `conversations` of from and value, of OpenAI's names, or of objects with human and assistant.
 
-    An `instruction` beside them that no turn repeats stands before the first request.
+    An `instruction` beside them that no turn repeats precedes the first request.
     """
     turns = record_turns(record, "conversations", "conversation")
-    return None if turns is None else [Draft(_instructed(record, turns))]
+    return None if turns is None else [Draft(_add_instruction(record, turns))]
 
 
 @layout(
@@ -49,42 +49,44 @@ def sharegpt(record: dict) -> list[Draft] | None:
     asks=lambda keys: "chat" in keys or any(NUMBERED.match(key) or _NUMBERED_KEY.match(key) for key in keys),
 )
 def numbered_turns(record: dict) -> list[Draft] | None:
-    """Turns under numbered keys: MOSS's `chat` of `turn_1`, ..., the same without `chat`, or `instruction_1`, `response_1`, ...
+    """Read turns under numbered keys: MOSS's `turn_1`, ..., with or without `chat`, or `instruction_1`, `response_1`.
 
-    MOSS's marks are stripped, commands and results become tool use, inner thoughts are kept as `inner_thoughts`, one a turn.
+    MOSS's marks are stripped, commands and results become tool use, and inner thoughts are kept as `inner_thoughts`,
+    one per turn.
     """
     chat = record.get("chat", record)
     if not isinstance(chat, dict):
         return None
     numbered = [turn for key, turn in chat.items() if NUMBERED.match(plain_key(key)) and isinstance(turn, dict)]
-    numbered = numbered or _grouped(chat)
+    numbered = numbered or _group_turns(chat)
     turns: list[Turn] = []
     thoughts: list[str | None] = []
     for turn in numbered:
-        turn = {plain_key(key): _unmarked(value) for key, value in turn.items()}
+        turn = {plain_key(key): _strip_marks(value) for key, value in turn.items()}
         pair = pair_of(turn)
         if not pair:
             return None
-        command, result = turn.get("commands"), turn.get("tool_responses")
-        used = [tools.spoken("tool_call", command, {}), tools.spoken("tool", result, {})] if command else []
+        command = turn.get("commands")
+        result = turn.get("tool_responses")
+        used = [tools.render_turn("tool_call", command, {}), tools.render_turn("tool", result, {})] if command else []
         turns += [pair[0], *used, pair[1]]
         thoughts.append(text_of(turn.get("inner_thoughts")) or None)
     kept = {"inner_thoughts": thoughts} if any(thoughts) else None
-    return [Draft(with_system(record, turns), kept)] if turns else None
+    return [Draft(add_system(record, turns), kept)] if turns else None
 
 
 @layout("user_turns", ("turns", "prompt"), ("question_id", "prompt_id", "category", "reference"))
 def user_turns(record: dict) -> list[Draft] | None:
-    """MT-bench's `turns`, or `prompt`: texts that are all the user's. The first is the row, the others are kept as `later_turns`."""
+    """Read MT-bench's `turns` or `prompt`, all texts of the user. Keep those after the first as `later_turns`."""
     texts = record.get("turns", record.get("prompt"))
     if not list_of(texts, str) or not ANSWERS.keys().isdisjoint(record):
         return None
-    return [Draft(with_system(record, [("user", texts[0])]), {"later_turns": texts[1:]} if texts[1:] else None)]
+    return [Draft(add_system(record, [("user", texts[0])]), {"later_turns": texts[1:]} if texts[1:] else None)]
 
 
 @layout("dialogue", TURN_LISTS, bare=(list,))
 def dialogue(record: list | dict) -> list[Draft] | None:
-    """A list of turns, bare or under one of many names: objects of speaker and utterance (as SGD's), or texts, the user speaking first."""
+    """Read a list of turns, bare or under a known key: objects of speaker and utterance (SGD), or alternating texts."""
     if isinstance(record, list):
         turns = turns_of(record)
         return None if turns is None else [Draft(turns)]
@@ -94,8 +96,10 @@ def dialogue(record: list | dict) -> list[Draft] | None:
 
 @layout("message_tree", ("prompt",))
 def message_tree(record: dict) -> list[Draft] | None:
-    """OpenAssistant's trees: `prompt` with nested `replies`. The best-ranked path is the row; `other_replies` counts the rest."""
-    message, turns, others = record["prompt"], [], 0
+    """Read the best-ranked path of OpenAssistant's trees, `prompt` with nested `replies`; count the `other_replies`."""
+    message = record["prompt"]
+    turns = []
+    others = 0
     if not isinstance(message, dict) or "replies" not in message:
         return None
     while isinstance(message, dict):
@@ -111,12 +115,12 @@ def message_tree(record: dict) -> list[Draft] | None:
 
 
 def _rank(reply: dict) -> float:
-    """Zero is the best; replies that nobody ranked come last."""
+    """Return the rank of a reply; zero is the best, and unranked replies come last."""
     rank = reply.get("rank")
     return rank if isinstance(rank, int | float) else float("inf")
 
 
-def _instructed(record: dict, turns: list[Turn]) -> list[Turn]:
+def _add_instruction(record: dict, turns: list[Turn]) -> list[Turn]:
     instruction = record.get("instruction")
     if not isinstance(instruction, str) or any(instruction.strip() in text for _, text in turns if text):
         return turns
@@ -130,20 +134,20 @@ def _instructed(record: dict, turns: list[Turn]) -> list[Turn]:
     )
     if first is None or turns[first][1] is None:
         return turns
-    return [*turns[:first], (turns[first][0], joined(instruction, turns[first][1])), *turns[first + 1 :]]
+    return [*turns[:first], (turns[first][0], join_texts(instruction, turns[first][1])), *turns[first + 1 :]]
 
 
-def _grouped(record: dict) -> list[dict]:
-    """The values of keys that end in a number, by that number, if each number has a user's and an assistant's."""
+def _group_turns(record: dict) -> list[dict]:
+    """Return the values of keys that end in a number, grouped by number, if each group has a user and an assistant."""
     groups: dict[int, dict] = {}
     for key, value in record.items():
-        if found := _NUMBERED_KEY.match(plain_key(key)):
-            groups.setdefault(int(found[2]), {})[found[1]] = value
+        if match := _NUMBERED_KEY.match(plain_key(key)):
+            groups.setdefault(int(match[2]), {})[match[1]] = value
     return [groups[number] for number in sorted(groups)] if all(map(pair_of, groups.values())) else []
 
 
-def _unmarked(value: object) -> object:
-    """A text without MOSS's marks; nothing where it says `None`, as it also does with a full stop."""
+def _strip_marks(value: object) -> object:
+    """Return a text without MOSS's marks; `None`, with or without a full stop, becomes empty."""
     if not isinstance(value, str):
         return value
     text = _MOSS_MARKS.sub("", value)

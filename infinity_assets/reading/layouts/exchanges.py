@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterable
 
 from infinity_assets.reading import transcripts
-from infinity_assets.reading.layouts.answers import about, answered, earlier, preferring, request_of
+from infinity_assets.reading.layouts.answers import add_context, extract_answer, history_turns, prefer_keys, request_of
 from infinity_assets.reading.layouts.layout import Draft, layout
-from infinity_assets.reading.layouts.turns import exchange, turns_of, with_system
+from infinity_assets.reading.layouts.turns import add_system, make_exchange, turns_of
 from infinity_assets.reading.layouts.values import (
     ANSWERS,
     CONTEXTS,
@@ -14,9 +14,9 @@ from infinity_assets.reading.layouts.values import (
     alternatives,
     first_of,
     is_plain,
-    joined,
+    join_texts,
     list_of,
-    loaded,
+    load_json,
     text_of,
 )
 
@@ -30,31 +30,34 @@ PAIRS = (
     (("message_1",), ("message_2",)),
     (("source", "src"), ("target", "tgt")),
 )
-"""Keys of a text and of what is made of it."""
+"""Pairs of keys: of a text and of the text made from it."""
 
-OUTPUTS = preferring("output", "response")
-ANSWERS_FIRST = preferring("solution", "generated_solution", "answer", "answers")
-SOLUTIONS = preferring("solution", "generated_solution", "response", "answer")
-COMPLETIONS = preferring("completion", "response")
+OUTPUTS = prefer_keys("output", "response")
+ANSWERS_FIRST = prefer_keys("solution", "generated_solution", "answer", "answers")
+SOLUTIONS = prefer_keys("solution", "generated_solution", "response", "answer")
+COMPLETIONS = prefer_keys("completion", "response")
 
 
-def read(record: dict, request: str | None, answers: Iterable[str]) -> list[Draft] | None:
-    """The draft of one exchange; null if its answer could be under any of several keys that no layout knows.
+def read_exchange(record: dict, request: str | None, answers: Iterable[str]) -> list[Draft] | None:
+    """Return the draft of one exchange, or `None` if several unknown keys could hold the answer.
 
-    A request that is a transcript up to the assistant's mark, as BELLE's, is the turns before the answer.
+    A request that is a transcript up to the assistant's mark, as in BELLE, becomes the turns before the answer.
     """
-    answer, kept = answered(record, answers)
+    answer, kept = extract_answer(record, answers)
     if not answer and _KNOWN.isdisjoint(record) and sum(bool(_ANSWER_WORD.search(key)) for key in record) > 1:
         return None
-    asked = transcripts.unanswered(request) if request else None
+    turns_before = transcripts.turns_before_answer(request) if request else None
     return [
-        Draft(with_system(record, [*earlier(record), *(asked or [("user", request)]), ("assistant", answer)]), kept)
+        Draft(
+            add_system(record, [*history_turns(record), *(turns_before or [("user", request)]), ("assistant", answer)]),
+            kept,
+        )
     ]
 
 
 @layout("self_instruct", ("instances",), ("instruction", "definition"))
 def self_instruct(record: dict) -> list[Draft] | None:
-    """`instruction`, or Super-NaturalInstructions' `definition`, with `instances` of input and output: one conversation each."""
+    """Read `instruction`, or Super-NaturalInstructions' `definition`, with one conversation per item of `instances`."""
     instances = record["instances"]
     if not list_of(instances, dict):
         return None
@@ -63,56 +66,62 @@ def self_instruct(record: dict) -> list[Draft] | None:
         return [Draft([("user", None)])]
     drafts = []
     for instance in instances:
-        answer, kept = answered(instance, OUTPUTS)
-        drafts.append(Draft(exchange(joined(*texts[:1], instance.get("input")), answer), kept))
+        answer, kept = extract_answer(instance, OUTPUTS)
+        drafts.append(Draft(make_exchange(join_texts(*texts[:1], instance.get("input")), answer), kept))
     return drafts
 
 
 @layout("alpaca", ("instruction", "definition"))
 def alpaca(record: dict) -> list[Draft] | None:
-    """`instruction`, optionally `input` or `context`, `system` and `history` (earlier turns), and `output` or a synonym.
+    """Read `instruction`, optional `input` or `context`, `system` and `history`, and `output` or a synonym.
 
-    Beside an input and an answer, `definition` is the instruction (Super-NaturalInstructions, one instance a record).
+    Beside an input and an answer, `definition` is the instruction (Super-NaturalInstructions, one instance per record).
     """
     if "instruction" not in record:
         definition = text_of(record["definition"])
         if not definition or _INPUTS.isdisjoint(record) or _KNOWN.isdisjoint(record):
             return None
         record = {**record, "instruction": definition}
-    return read(record, request_of(record), OUTPUTS) if is_plain(record["instruction"]) else None
+    return read_exchange(record, request_of(record), OUTPUTS) if is_plain(record["instruction"]) else None
 
 
 @layout("question_answer", ("question",))
 def question_answer(record: dict) -> list[Draft] | None:
-    """`question`, optionally after a `context`, and `answer` or `answers`, as SQuAD's; alone it is an instruction."""
+    """Read `question`, optional `context`, and `answer` or SQuAD's `answers`; without answer it is an instruction."""
     question = record["question"]
     if not is_plain(question):
         return None
     impossible = record.get("is_impossible") is True
-    return read(record, about(record, question), () if impossible else ANSWERS_FIRST)
+    return read_exchange(record, add_context(record, question), () if impossible else ANSWERS_FIRST)
 
 
 @layout("query_response", ("query",))
 def query_response(record: dict) -> list[Draft] | None:
-    """`query` and `response`, with `history`."""
-    return read(record, about(record, record["query"]), COMPLETIONS) if is_plain(record["query"]) else None
+    """Read `query` and `response`, with `history`."""
+    return (
+        read_exchange(record, add_context(record, record["query"]), COMPLETIONS) if is_plain(record["query"]) else None
+    )
 
 
 @layout("problem_solution", ("problem",))
 def problem_solution(record: dict) -> list[Draft] | None:
-    """`problem` and `solution`; alone it is an instruction."""
-    return read(record, about(record, record["problem"]), SOLUTIONS) if is_plain(record["problem"]) else None
+    """Read `problem` and `solution`; without a solution it is an instruction."""
+    return (
+        read_exchange(record, add_context(record, record["problem"]), SOLUTIONS)
+        if is_plain(record["problem"])
+        else None
+    )
 
 
 @layout("prompt_completion", ("prompt", "user_prompt"))
 def prompt_completion(record: dict) -> list[Draft] | None:
-    """`prompt` and `completion` or a synonym; alone it is an instruction."""
+    """Read `prompt` and `completion` or a synonym; without a completion it is an instruction."""
     prompt = first_of(record, ("prompt", "user_prompt"))
     turns = turns_of(prompt) if not is_plain(prompt) else None
     if turns:
-        answer, kept = answered(record, COMPLETIONS)
-        return [Draft(with_system(record, [*turns, ("assistant", answer)]), kept)]
-    return read(record, about(record, prompt), COMPLETIONS) if is_plain(prompt) else None
+        answer, kept = extract_answer(record, COMPLETIONS)
+        return [Draft(add_system(record, [*turns, ("assistant", answer)]), kept)]
+    return read_exchange(record, add_context(record, prompt), COMPLETIONS) if is_plain(prompt) else None
 
 
 @layout(
@@ -121,47 +130,46 @@ def prompt_completion(record: dict) -> list[Draft] | None:
     (*ANSWERS, "target_scores"),
 )
 def input_target(record: dict) -> list[Draft] | None:
-    """`input` and `output`, FLAN's `inputs` and `targets`, a user's text and an assistant's."""
+    """Read `input` and `output`, FLAN's `inputs` and `targets`, or a text each of user and assistant."""
     request = first_of(record, REQUESTS)
-    return read(record, about(record, request), ANSWERS) if is_plain(request) else None
+    return read_exchange(record, add_context(record, request), ANSWERS) if is_plain(request) else None
 
 
 @layout("context_answer", CONTEXTS, ANSWERS)
 def context_answer(record: dict) -> list[Draft] | None:
-    """A `context` that ends in its question, and `answer`."""
-    context = about(record)
-    return read(record, context, ANSWERS) if context else None
+    """Read a `context` that ends with its question, and `answer`."""
+    context = add_context(record)
+    return read_exchange(record, context, ANSWERS) if context else None
 
 
 @layout("translation", ("translation",))
 def translation(record: dict) -> list[Draft] | None:
-    """WMT's `translation`: an object of two texts by their languages, the first the source."""
-    texts = loaded(record["translation"])
+    """Read WMT's `translation`: two texts by language, the source first."""
+    texts = load_json(record["translation"])
     if not isinstance(texts, dict) or len(texts) != 2 or not all(isinstance(text, str) for text in texts.values()):
         return None
     (source, text), (target, answer) = texts.items()
-    return [Draft([("user", _to_translate(source, target, text)), ("assistant", answer)])]
+    return [Draft([("user", _request_translation(source, target, text)), ("assistant", answer)])]
 
 
 @layout("text_pair", *([key for pair in PAIRS for key in pair[side]] for side in (0, 1)))
 def text_pair(record: dict) -> list[Draft] | None:
-    """A text and what is made of it: `article` and `highlights`, `dialogue` and `summary`, MBPP's `text` and `code`, CAMEL's two messages,
-    `source` and `target`, the latter with a request to translate where both languages are named.
+    """Read a text and the text made from it.
+
+    These are `article` and `highlights`, `dialogue` and `summary`, MBPP's `text` and `code`, CAMEL's two messages, and
+    `source` and `target`, with a request to translate if both languages are named.
     """
-    for requests, answers in (
-        PAIRS if "text" not in record else PAIRS[:-1]
-    ):  # beside a text, `source` says where it is from
-        request, answer = first_of(record, requests), first_of(record, answers)
+    for requests, answers in PAIRS if "text" not in record else PAIRS[:-1]:  # beside a text, `source` is its origin
+        request = first_of(record, requests)
+        answer = first_of(record, answers)
         if isinstance(request, str) and isinstance(answer, str):
-            source, target = (
-                first_of(record, ("source_lang", "src_lang")),
-                first_of(record, ("target_lang", "tgt_lang")),
-            )
+            source = first_of(record, ("source_lang", "src_lang"))
+            target = first_of(record, ("target_lang", "tgt_lang"))
             if source and target:
-                request = _to_translate(source, target, request)
-            return [Draft(with_system(record, exchange(request, answer)))]
+                request = _request_translation(source, target, request)
+            return [Draft(add_system(record, make_exchange(request, answer)))]
     return None
 
 
-def _to_translate(source: object, target: object, text: str) -> str:
+def _request_translation(source: object, target: object, text: str) -> str:
     return f"Translate from {source} to {target}:\n\n{text}"

@@ -1,11 +1,11 @@
-"""The layouts by name, and the one entry that reads a record with them."""
+"""The registry of layouts, and `parse`, which reads a record with them."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from infinity_assets.reading.layouts.values import ANSWERS, REQUESTS, SYSTEMS, Turn, first_of, loaded, plain_key
+from infinity_assets.reading.layouts.values import ANSWERS, REQUESTS, SYSTEMS, Turn, first_of, load_json, plain_key
 from infinity_assets.reading.suggest import shape
 from infinity_assets.rows.grammar import Message, Rejected, repair_roles
 from infinity_assets.rows.schema import Kind
@@ -28,55 +28,55 @@ LABELS = frozenset(
         *("coherence", "complexity", "verbosity", "difficulty", "langdetect", "category", "task"),
     )
 )
-"""What a record says of its conversation: kept in every layout where it is a text, a number or a truth value."""
+"""Keys of facts about a conversation, kept in every layout if they are a text, a number or a truth value."""
 
 REASONING = ("reasoning", "reasoning_content")
-"""Keys of the thoughts behind an answer, beside the answer: kept as `reasoning`."""
+"""Keys of the reasoning behind an answer, kept as `reasoning`."""
 
 OPENINGS = frozenset(
     (*REQUESTS, "messages", "conversations", "conversation", "dialog", "dialogue", "turns", "chat", "text")
 )
-"""Keys that hold the beginning of a conversation. A record where one of them is blank is empty rather than unknown."""
+"""Keys of the beginning of a conversation. If one of them is blank, the record is empty rather than unknown."""
 
 
 class Draft(NamedTuple):
-    """One conversation as it stands in a record."""
+    """One conversation as written in a record."""
 
     turns: list[Turn]
     kept: Mapping[str, object] | None = None
     kind: Kind | None = None
-    """Null: told by the last turn."""
+    """`None` if the last turn determines it."""
 
 
 class Parsed(NamedTuple):
-    """One row's worth of a record."""
+    """The part of a record that makes one row."""
 
     messages: list[Message]
     kind: Kind
     repair: str | None
     kept: Mapping[str, object] | None = None
-    """What the record says beside its conversation and the layout keeps: name to JSON value."""
+    """Values beside the conversation that the layout keeps: name to JSON value."""
 
 
 Reader = Callable[[Any], list[Draft] | None]
 
 
 class Layout(NamedTuple):
-    """One form of data."""
+    """A form of records and how to read it."""
 
     name: str
     asks: Callable[[frozenset[str]], bool] | None
-    """Whether a record with these keys may be of this form; null if no object is."""
+    """Returns whether a record with these keys may have this form; `None` if the layout reads no objects."""
     read: Reader
-    """The conversations of one record, nearly always one; null if its values are not of this form after all."""
+    """Returns the conversations of a record, nearly always one, or `None` if its values do not have this form."""
     bare: tuple[type, ...]
-    """Types of records that are no object, and that this layout reads as well."""
+    """Types of records other than objects that this layout reads."""
     answers: frozenset[str]
-    """Labels that are the answer itself, and are not kept beside it."""
+    """Labels that are the answer itself and therefore not kept."""
 
 
 LAYOUTS: dict[str, Layout] = {}
-"""The registry, in the order in which layouts are tried."""
+"""The registry of layouts by name, in the order of trial."""
 
 
 def layout(
@@ -86,53 +86,60 @@ def layout(
     bare: tuple[type, ...] = (),
     answers: Iterable[str] = (),
 ) -> Callable[[Reader], Reader]:
-    """Register a layout for records that have a key of each group, or whose keys `asks` accepts. Keys are in their plain form (`plain_key`)."""
+    """Register a layout for records with a key of each group, or with keys that `asks` accepts.
+
+    Keys are in the form that `plain_key` returns.
+    """
     wanted = [frozenset(group) for group in groups]
-    told = asks or ((lambda keys: all(keys & group for group in wanted)) if wanted else None)
+    accepts = asks or ((lambda keys: all(keys & group for group in wanted)) if wanted else None)
 
     def register(read: Reader) -> Reader:
-        LAYOUTS[name] = Layout(name, told, read, bare, frozenset(answers))
+        LAYOUTS[name] = Layout(name, accepts, read, bare, frozenset(answers))
         return read
 
     return register
 
 
 def parse(value: object, layout: str | None = None) -> list[Parsed | Rejected]:
-    """What a record holds: at least one outcome. `layout` forces one by name.
+    """Return the conversations of a record, or the reason why there is none: at least one outcome.
 
-    A record that holds several conversations (self-instruct's instances, the questions of one paragraph) has one outcome for each, and
-    they all share the record's position.
+    A record with several conversations (self-instruct's instances, the questions of one paragraph) has one outcome for
+    each, and all share the record's position.
+
+    Args:
+        value: The record.
+        layout: Name of the only layout to try. Default: all layouts.
     """
-    found = _found(value, layout)
-    if found is None:
+    match = _find_layout(value, layout)
+    if match is None:
         return [
             Rejected("empty_turn")
             if isinstance(value, dict) and _is_blank(value, layout)
             else Rejected("unknown_layout", shape(value))
         ]
     labels = _plan(tuple(value)).labels if isinstance(value, dict) else None
-    said = _said(value, labels, LAYOUTS[found[0]].answers) if labels and isinstance(value, dict) else None
-    return [_finished(draft, said) for draft in found[1]]
+    facts = _collect_labels(value, labels, LAYOUTS[match[0]].answers) if labels and isinstance(value, dict) else None
+    return [_finish(draft, facts) for draft in match[1]]
 
 
-def recognises(value: object) -> bool:
-    """Whether some layout reads this value as one record."""
-    return _found(value, None) is not None
+def recognizes(value: object) -> bool:
+    """Return whether a layout reads this value as one record."""
+    return _find_layout(value, None) is not None
 
 
 def layout_of(value: object, layout: str | None = None) -> str | None:
-    """The name of the layout with which `parse` reads a record; null if none fits."""
-    found = _found(value, layout)
-    return found[0] if found else None
+    """Return the name of the layout with which `parse` reads a record, or `None` if no layout fits."""
+    match = _find_layout(value, layout)
+    return match[0] if match else None
 
 
 class Plan(NamedTuple):
-    """How records with the same keys are read."""
+    """The way to read records with the same keys."""
 
     candidates: tuple[Layout, ...]
     """The layouts to try."""
     names: dict[object, str] | None
-    """The keys' plain names, if they differ."""
+    """The plain names of the keys, or `None` if all keys are plain."""
     labels: dict[object, str]
     """The plain names of the keys that are kept in every layout."""
 
@@ -160,34 +167,35 @@ _LIKE_ANSWER = re.compile(r"(^|_)(answer|response|output|completion|solution|rep
 _LIKE_REQUEST = re.compile(r"(^|_)(instruction|question|prompt|query|problem)(_text)?$")
 
 
-def _found(value: object, forced: str | None) -> tuple[str, list[Draft]] | None:
-    """The name of the first layout that reads a value, and what it read."""
+def _find_layout(value: object, forced: str | None) -> tuple[str, list[Draft]] | None:
+    """Return the name of the first layout that reads a value, and the drafts that it read."""
     if isinstance(value, dict):
         candidates, names, _ = _plan(tuple(value))
         record = {names[key]: content for key, content in value.items()} if names else value
     else:
-        candidates, record = [known for known in LAYOUTS.values() if isinstance(value, known.bare)], value
+        candidates = [known for known in LAYOUTS.values() if isinstance(value, known.bare)]
+        record = value
     for candidate in candidates:
         if (forced is None or candidate.name == forced) and (drafts := candidate.read(record)):
             return candidate.name, drafts
     return None
 
 
-def _said(record: dict, labels: dict[object, str], answers: frozenset[str]) -> dict[str, object]:
-    """The labels of a record and the reasoning beside its answer, but for labels that are the answer."""
-    said = {
+def _collect_labels(record: dict, labels: dict[object, str], answers: frozenset[str]) -> dict[str, object]:
+    """Return the labels and the reasoning of a record, without labels that are the answer."""
+    facts = {
         name: record[key]
         for key, name in labels.items()
         if name not in answers and isinstance(record[key], str | int | float)
     }
-    thought = first_of(said, REASONING)
+    thought = first_of(facts, REASONING)
     for name in REASONING:
-        said.pop(name, None)
-    return said | {"reasoning": thought} if thought is not None else said
+        facts.pop(name, None)
+    return facts | {"reasoning": thought} if thought is not None else facts
 
 
 def _is_blank(record: dict, forced: str | None) -> bool:
-    """Whether a layout asks for these keys, and finds nothing where the conversation should begin."""
+    """Return whether a layout accepts these keys but the beginning of the conversation is blank."""
     candidates, names, _ = _plan(tuple(record))
     if not any(
         candidate.name == forced if forced else candidate.name not in ("passage", "transcript")
@@ -195,14 +203,16 @@ def _is_blank(record: dict, forced: str | None) -> bool:
     ):
         return False
     return any(
-        loaded(value) in (None, [], {}) for key, value in record.items() if (names[key] if names else key) in OPENINGS
+        load_json(value) in (None, [], {})
+        for key, value in record.items()
+        if (names[key] if names else key) in OPENINGS
     )
 
 
-def _finished(draft: Draft, said: Mapping[str, object] | None) -> Parsed | Rejected:
+def _finish(draft: Draft, facts: Mapping[str, object] | None) -> Parsed | Rejected:
     repaired = repair_roles(draft.turns)
     if isinstance(repaired, Rejected):
         return repaired
     messages, repair = repaired
     kind = draft.kind or ("conversation" if messages[-1]["role"] == "assistant" else "instruction")
-    return Parsed(messages, kind, repair, {**said, **(draft.kept or {})} if said else draft.kept)
+    return Parsed(messages, kind, repair, {**facts, **(draft.kept or {})} if facts else draft.kept)

@@ -1,8 +1,8 @@
-"""Layouts of one text: a transcript, or a passage, which is material for synthesis. Read when nothing else fits."""
+"""Layouts of one text: a transcript, or a passage, which is material for synthesis. They are tried last."""
 
 from infinity_assets.reading import transcripts
 from infinity_assets.reading.layouts.layout import Draft, layout
-from infinity_assets.reading.layouts.turns import with_system
+from infinity_assets.reading.layouts.turns import add_system
 from infinity_assets.reading.layouts.values import Turn, is_plain, text_of
 
 TRANSCRIPT_KEYS = ("text", "plain_text", "chat", "conversations", "conversation", "dialogue", "dialog")
@@ -22,32 +22,32 @@ BODIES = (
     "raw_content",
     "markdown",
 )
-"""Keys of a passage, beside `text`."""
+"""Keys of a passage other than `text`."""
 
 LONG = 100
-"""Characters from which a value under one of these keys counts as a passage rather than as a remark."""
+"""Minimum number of characters of a passage under one of these keys; a shorter value is a remark."""
 
 
 @layout("transcript", TRANSCRIPT_KEYS, bare=(str,))
 def transcript(record: str | dict) -> list[Draft] | None:
-    """A text with speaker marks, bare or under one of these names: see `transcripts`."""
+    """Read a text with speaker marks, bare or under a known key; see `transcripts`."""
     texts = [record] if isinstance(record, str) else map(record.get, TRANSCRIPT_KEYS)
     for text in texts:
-        if isinstance(text, str) and (found := transcripts.turns_of(text)):
-            turns: list[Turn] = [*found]
-            return [Draft(with_system(record, turns) if isinstance(record, dict) else turns)]
+        if isinstance(text, str) and (parsed := transcripts.turns_of(text)):
+            turns: list[Turn] = [*parsed]
+            return [Draft(add_system(record, turns) if isinstance(record, dict) else turns)]
     return None
 
 
 @layout("text", ("text",), bare=(str,))
 def text(record: str | dict) -> list[Draft] | None:
-    """A passage: `text`, or a bare text."""
+    """Read a passage: `text`, or a bare text."""
     value = record["text"] if isinstance(record, dict) else record
     return [Draft([("user", text_of(value))], kind="text")] if is_plain(value) else None
 
 
 @layout("passage", BODIES)
 def passage(record: dict) -> list[Draft] | None:
-    """A long text under another name."""
+    """Read a long text under another key."""
     value = next((record[key] for key in BODIES if isinstance(record.get(key), str) and len(record[key]) >= LONG), None)
     return [Draft([("user", value)], kind="text")] if value else None

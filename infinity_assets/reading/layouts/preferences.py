@@ -1,10 +1,10 @@
-"""Layouts with more than one answer to a request: the best is the row, the others are kept beside it."""
+"""Layouts with several answers to a request: the best becomes the row, the others are kept."""
 
 from infinity_assets.reading import transcripts
-from infinity_assets.reading.layouts.answers import earlier, request_of
+from infinity_assets.reading.layouts.answers import history_turns, request_of
 from infinity_assets.reading.layouts.layout import Draft, layout
-from infinity_assets.reading.layouts.turns import is_turn, record_turns, turns_of, with_system
-from infinity_assets.reading.layouts.values import Turn, alternatives, first_of, list_of, loaded, text_of
+from infinity_assets.reading.layouts.turns import add_system, is_turn, record_turns, turns_of
+from infinity_assets.reading.layouts.values import Turn, alternatives, first_of, list_of, load_json, text_of
 from infinity_assets.rows.grammar import ROLES, Repaired, repair_roles
 
 CHOSEN = (
@@ -29,7 +29,7 @@ REJECTED = (
     ),
     "non_preferred",
 )
-"""The two sides of a pair, by what datasets call them."""
+"""Keys of the two sides of a pair."""
 
 SCORES = (
     "chosen_score",
@@ -40,28 +40,28 @@ SCORES = (
     "score_rejected",
     "margin",
 )
-"""Numbers about a pair that are kept."""
+"""Keys of scores of a pair, which are kept."""
 
 CANDIDATES = ("completions", "responses", "candidates", "answers", "outputs", "generations")
 """Keys of a list of rated answers."""
 
 RATINGS = ("overall_score", "score", "rating", "reward", "pm_score", "upvotes", "votes")
-"""Keys of what an answer was given; more is better."""
+"""Keys of the rating of an answer; higher is better."""
 
 
 @layout("preference", CHOSEN, REJECTED)
 def preference(record: dict) -> list[Draft] | None:
-    """A chosen and a rejected answer: texts, turns, message lists or transcripts. The chosen side is the row; `rejected` and scores are kept."""
-    before = _before(record)
-    chosen, rejected = (_side(first_of(record, keys), before) for keys in (CHOSEN, REJECTED))
+    """Read a chosen and a rejected answer: texts, turns, message lists or transcripts. Keep `rejected` and scores."""
+    before = _turns_before(record)
+    chosen, rejected = (_read_side(first_of(record, keys), before) for keys in (CHOSEN, REJECTED))
     if chosen is None:
         return None
-    kept = {"rejected": _kept(rejected, chosen, first_of(record, REJECTED))}
+    kept = {"rejected": _rejected_value(rejected, chosen, first_of(record, REJECTED))}
     return [Draft(chosen, kept | {key: record[key] for key in SCORES if record.get(key) is not None})]
 
 
 RANK = "rank"
-"""The same where less is better, as Nectar's."""
+"""Key of the rank of an answer, as in Nectar; lower is better."""
 
 PAIRS = (
     ("response_0", "response_1", ("better_response_id", "safer_response_id")),
@@ -69,10 +69,11 @@ PAIRS = (
     ("conversation_a", "conversation_b", ("winner",)),
     ("response_a", "response_b", ("winner",)),
 )
-"""Two answers and what says which is better: PKU-SafeRLHF's, SHP's, LMSYS's."""
+"""Keys of two answers and of the better one: PKU-SafeRLHF, SHP, LMSYS."""
 
-FIRST, SECOND = ("model_a", "a", "response_a"), ("model_b", "b", "response_b")
-"""What a winner is called."""
+FIRST = ("model_a", "a", "response_a")
+SECOND = ("model_b", "b", "response_b")
+"""Names of the first and the second side as the winner."""
 
 
 @layout(
@@ -81,40 +82,40 @@ FIRST, SECOND = ("model_a", "a", "response_a"), ("model_b", "b", "response_b")
     answers=("labels",),
 )
 def compared_answers(record: dict) -> list[Draft] | None:
-    """Two answers, or two conversations, and which of them is better: that is the row, the other is kept as `rejected`.
+    """Read two answers or conversations of which one is better. Keep the other as `rejected`.
 
-    Of a tie the first is the row, and the other is kept in `other_answers`. Null where nothing says which is better.
+    In a tie the first becomes the row and the other is kept in `other_answers`. Without a verdict the result is `None`.
     """
     first, second, names = next(pair for pair in PAIRS if pair[0] in record and pair[1] in record)
     better = first_of(record, names)
     if better is None:
         return None
-    said = str(better).strip().lower()
-    before: list[Turn] = _before(record)
+    verdict = str(better).strip().lower()
+    before: list[Turn] = _turns_before(record)
     if names == ("labels",):
-        index = {"1": 0, "0": 1}.get(said)
+        index = {"1": 0, "0": 1}.get(verdict)
         before = [("user", text_of(record.get("history")))]
     else:
-        index = 0 if said in ("0", *FIRST) else 1 if said in ("1", *SECOND) else None
-    sides = [_side(record[key], before) for key in (first, second)]
+        index = 0 if verdict in ("0", *FIRST) else 1 if verdict in ("1", *SECOND) else None
+    sides = [_read_side(record[key], before) for key in (first, second)]
     chosen, other = sides[::-1] if index == 1 else sides
-    if chosen is None or (index is None and not said.startswith("tie")):
+    if chosen is None or (index is None and not verdict.startswith("tie")):
         return None
-    kept = _kept(other, chosen, record[first if index == 1 else second])
+    kept = _rejected_value(other, chosen, record[first if index == 1 else second])
     return [Draft(chosen, {"other_answers": [kept]} if index is None else {"rejected": kept})]
 
 
 @layout("rated_answers", CANDIDATES)
 def rated_answers(record: dict) -> list[Draft] | None:
-    """A request with a list of rated answers, as UltraFeedback's: the best rated one is the row, the others are kept as `other_answers`."""
+    """Read a request with rated answers, as in UltraFeedback. Take the best; keep the others as `other_answers`."""
     for key in CANDIDATES:
-        answers = loaded(record.get(key))
+        answers = load_json(record.get(key))
         if list_of(answers, dict) and all(first_of(answer, (*RATINGS, RANK)) is not None for answer in answers):
             texts = [
                 text_of(first_of(answer, ("response", "text", "content", "output", "answer", "completion")))
                 for answer in answers
             ]
-            request = _before({name: value for name, value in record.items() if name != key})
+            request = _turns_before({name: value for name, value in record.items() if name != key})
             if request and any(texts):
                 best = max(range(len(answers)), key=lambda index: (bool(texts[index]), _rating(answers[index]), -index))
                 others = [answer for index, answer in enumerate(answers) if index != best]
@@ -127,22 +128,22 @@ def rated_answers(record: dict) -> list[Draft] | None:
     return None
 
 
-def _before(record: dict) -> list[Turn]:
-    """What was said before the answers."""
+def _turns_before(record: dict) -> list[Turn]:
+    """Return the turns before the answers."""
     turns = record_turns(record, "messages", "conversations", "conversation", "prompt", "history")
     if turns is None and isinstance(record.get("input"), dict):  # OpenAI's preference files
         turns = record_turns(record["input"], "messages")
     if turns is None:
         request = request_of(record)
-        if request and (asked := transcripts.unanswered(request)):
-            return with_system(record, [*earlier(record), *asked])
-        turns = [] if request == "" else with_system(record, [*earlier(record), ("user", request)])
+        if request and (transcript_turns := transcripts.turns_before_answer(request)):
+            return add_system(record, [*history_turns(record), *transcript_turns])
+        turns = [] if request == "" else add_system(record, [*history_turns(record), ("user", request)])
     return turns
 
 
-def _side(value: object, before: list[Turn]) -> list[Turn] | None:
-    """One side of a pair as a whole conversation; null if it cannot be told what it is."""
-    value = loaded(value)
+def _read_side(value: object, before: list[Turn]) -> list[Turn] | None:
+    """Return one side of a pair as a whole conversation, or `None` if it is unreadable."""
+    value = load_json(value)
     if isinstance(value, dict) and is_turn(value):
         value = [value]
     if list_of(value, dict):
@@ -158,8 +159,8 @@ def _is_request(name: object) -> bool:
     return isinstance(name, str) and ROLES.get(name.strip().lower()) == "user"
 
 
-def _kept(rejected: list[Turn] | None, chosen: list[Turn], value: object) -> object:
-    """The rejected answer where all before it is as on the chosen side, else its messages, else what the record holds."""
+def _rejected_value(rejected: list[Turn] | None, chosen: list[Turn], value: object) -> object:
+    """Return the rejected answer if the turns before it match the chosen side, else its messages or the raw value."""
     sides = [repair_roles(side) for side in (rejected or (), chosen)]
     if not isinstance(sides[0], Repaired):
         return value

@@ -1,131 +1,132 @@
-"""Tool use in the three roles of our grammar, in the convention of Hermes and Qwen.
+"""Tool use in the three roles of the grammar, by the convention of Hermes and Qwen.
 
-A call is `<tool_call>`, a line of JSON and `</tool_call>` in the assistant's turn; a result is `<tool_response>` to `</tool_response>` in
-a user turn, several results in one turn; the definitions stand in `<tools>` at the end of the system turn, one a line; reasoning stands in
-`<think>` at the beginning of the assistant's turn. Calls are copied as the dataset writes them. None of this is a repair.
+A call is `<tool_call>`, a line of JSON and `</tool_call>` in the assistant's turn. A result is `<tool_response>` to
+`</tool_response>` in a user turn, which can hold several. The definitions are in `<tools>` at the end of the system
+turn, one per line. Reasoning is in `<think>` at the beginning of the assistant's turn. Calls are copied from the
+dataset. This conversion does not count as a repair.
 """
 
-from infinity_assets.reading.layouts.values import as_json, first_of, loaded
+from infinity_assets.reading.layouts.values import as_json, first_of, load_json
 from infinity_assets.rows.grammar import ROLES
 
 CALLING = frozenset(("function_call", "tool_call", "tool_calls"))
-"""Roles of a turn that is a call."""
+"""Roles of turns that are calls."""
 
 RETURNING = frozenset(
     ("tool", "function", "observation", "tool_response", "tool_result", "function_response", "tool_output", "ipython")
 )
-"""Roles of a turn that is a result."""
+"""Roles of turns that are results."""
 
 EXTRAS = frozenset(("tool_calls", "function_call", "reasoning_content", "reasoning", "thinking"))
-"""Keys of a turn beside its content."""
+"""Keys of tool use and reasoning in a turn beside its content."""
 
 DEFINITIONS = ("tools", "functions")
 """Keys of a record that hold the definitions."""
 
 
-def spoken(name: object, content: object, turn: dict) -> tuple[object, str | None]:
-    """A turn of any role and content: (role, text), the text null where part of it is none."""
+def render_turn(name: object, content: object, turn: dict) -> tuple[object, str | None]:
+    """Return the role and the text of any turn; the text is `None` if a part is not text."""
     role = name.strip().lower() if isinstance(name, str) else name
     if role in CALLING:
-        return "assistant", _marked("tool_call", _calls(content))
+        return "assistant", _wrap("tool_call", _render_calls(content))
     if role in RETURNING:
         if isinstance(content, str) and content.lstrip().startswith("<tool_response>"):
             return "user", content.strip()
-        return "user", _marked("tool_response", [_result(content)])
-    texts = [_part(part) for part in content] if isinstance(content, list) else [_plain(content)]
+        return "user", _wrap("tool_response", [_render_result(content)])
+    texts = [_render_part(part) for part in content] if isinstance(content, list) else [_plain_text(content)]
     if not EXTRAS.isdisjoint(turn):
         thought = first_of(turn, ("reasoning_content", "reasoning", "thinking"))
         if thought is not None:
-            texts.insert(0, _think(thought))
-        calls = _calls(first_of(turn, ("tool_calls", "function_call")))
-        texts += [_marked("tool_call", calls)] if calls else []
+            texts.insert(0, _wrap_thought(thought))
+        calls = _render_calls(first_of(turn, ("tool_calls", "function_call")))
+        texts += [_wrap("tool_call", calls)] if calls else []
     return name, None if None in texts else "\n".join(text for text in texts if text)
 
 
-def with_joined_calls(turns: list[tuple[object, str | None]]) -> list[tuple[object, str | None]]:
-    """The turns, with a call joined to the assistant's words beside it, and results that follow each other in one turn."""
-    found: list[tuple[object, str | None]] = []
+def join_calls(turns: list[tuple[object, str | None]]) -> list[tuple[object, str | None]]:
+    """Join calls with the adjacent text of the assistant, and consecutive results into one turn."""
+    merged: list[tuple[object, str | None]] = []
     for name, content in turns:
-        speaker, said = found[-1] if found else (None, None)
+        speaker, previous = merged[-1] if merged else (None, None)
         if (
             content
-            and said
-            and _side(speaker) == _side(name)
-            and (content.startswith("<tool_") or said.rstrip().endswith("</tool_call>"))
+            and previous
+            and _role_of(speaker) == _role_of(name)
+            and (content.startswith("<tool_") or previous.rstrip().endswith("</tool_call>"))
         ):
-            found[-1] = (speaker, f"{said.rstrip()}\n{content}")
+            merged[-1] = (speaker, f"{previous.rstrip()}\n{content}")
         else:
-            found.append((name, content))
-    return found
+            merged.append((name, content))
+    return merged
 
 
-def definitions(record: dict) -> str | None:
-    """The tool definitions of a record, for its system turn; empty if it has none, null if they are no text."""
-    tools = loaded(first_of(record, DEFINITIONS))
+def render_definitions(record: dict) -> str | None:
+    """Return the tool definitions for the system turn; empty if there are none, `None` if they are not text."""
+    tools = load_json(first_of(record, DEFINITIONS))
     lines = [as_json(tool) for tool in (tools if isinstance(tools, list) else [tools]) if tool]
     if None in lines:
         return None
     return "\n".join(("<tools>", *filter(None, lines), "</tools>")) if any(lines) else ""
 
 
-def _side(name: object) -> str | None:
+def _role_of(name: object) -> str | None:
     return ROLES.get(name.strip().lower()) if isinstance(name, str) else None
 
 
-def _marked(mark: str, texts: list[str | None]) -> str | None:
+def _wrap(mark: str, texts: list[str | None]) -> str | None:
     return None if None in texts else "\n".join(f"<{mark}>\n{text}\n</{mark}>" for text in texts)
 
 
-def _calls(content: object) -> list[str | None]:
-    """The calls that a value holds, each as a line of JSON of name and arguments."""
-    value = loaded(content)
-    if isinstance(value, str):  # no JSON: as it is
+def _render_calls(content: object) -> list[str | None]:
+    """Return the calls in a value, each as a line of JSON with name and arguments."""
+    value = load_json(content)
+    if isinstance(value, str):  # not JSON
         return [value.strip()] if value.strip() else []
     calls = value if isinstance(value, list) else [value] if value else []
     if calls == [value] and isinstance(content, str):
         return [content.strip()]
-    return [_call(call) for call in calls]
+    return [_render_call(call) for call in calls]
 
 
-def _call(call: object) -> str | None:
-    """One call, OpenAI's wrapping taken off."""
+def _render_call(call: object) -> str | None:
+    """Return one call without OpenAI's wrapping."""
     inner = call.get("function", call) if isinstance(call, dict) else call
     if isinstance(inner, dict) and "name" in inner:
         return as_json(
-            {"name": inner["name"], "arguments": loaded(first_of(inner, ("arguments", "parameters", "input")) or {})}
+            {"name": inner["name"], "arguments": load_json(first_of(inner, ("arguments", "parameters", "input")) or {})}
         )
     return as_json(inner)
 
 
-def _result(content: object) -> str | None:
+def _render_result(content: object) -> str | None:
     if isinstance(content, list) and content and all(isinstance(part, dict) and "type" in part for part in content):
-        parts = [_part(part) for part in content]
+        parts = [_render_part(part) for part in content]
         return None if None in parts else "\n".join(part for part in parts if part)
     return as_json(content) if content is not None else ""
 
 
-def _part(part: object) -> str | None:
-    """The text of one part of a typed content; null for an image, a sound, a file."""
+def _render_part(part: object) -> str | None:
+    """Return the text of a part of typed content, or `None` for an image, a sound or a file."""
     if not isinstance(part, dict):
-        return _plain(part)
+        return _plain_text(part)
     value = first_of(part, ("text", "value", "content"))
     match part.get("type", "text"):
         case "text" | "input_text" | "output_text":
-            return _plain(value)
+            return _plain_text(value)
         case "reasoning" | "thinking":
-            return _think(first_of(part, ("value", "text", "reasoning", "thinking")))
+            return _wrap_thought(first_of(part, ("value", "text", "reasoning", "thinking")))
         case "tool_call" | "tool_use" | "function_call":
-            return _marked("tool_call", _calls(part if value is None else value))
+            return _wrap("tool_call", _render_calls(part if value is None else value))
         case "tool_result" | "tool_response":
-            return _marked("tool_response", [_result(value)])
+            return _wrap("tool_response", [_render_result(value)])
     return None
 
 
-def _think(thought: object) -> str | None:
+def _wrap_thought(thought: object) -> str | None:
     return f"<think>\n{thought.strip()}\n</think>\n" if isinstance(thought, str) else None
 
 
-def _plain(value: object) -> str | None:
+def _plain_text(value: object) -> str | None:
     if isinstance(value, str):
         return value
     if value is None or value == []:

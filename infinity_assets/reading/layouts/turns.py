@@ -1,4 +1,4 @@
-"""The turns of a value that is a conversation, whatever its turns are called."""
+"""Extraction of the turns from a conversation in any of its forms."""
 
 import re
 from collections.abc import Iterable
@@ -9,9 +9,9 @@ from infinity_assets.reading.layouts.values import (
     Turn,
     first_of,
     is_plain,
-    joined,
+    join_texts,
     list_of,
-    loaded,
+    load_json,
     plain_key,
     text_of,
 )
@@ -19,10 +19,10 @@ from infinity_assets.rows.grammar import ROLES
 
 ROLE_KEYS = ("role", "from", "speaker", "author", "sender")
 CONTENT_KEYS = ("content", "value", "text", "utterance", "message", "parts")
-"""Keys of a turn that is an object."""
+"""Keys of the content in a turn that is an object."""
 
 COMMON = (("role", "content"), ("from", "value"), ("speaker", "utterance"))
-"""The usual ones."""
+"""The usual keys of role and content."""
 
 USER_KEYS = ("user", "human", "question", "q", "query", "instruction", "prompt", "input", "用户", "问", "问题")
 ASSISTANT_KEYS = (
@@ -40,121 +40,126 @@ ASSISTANT_KEYS = (
     "答",
     "回答",
 )
-"""Keys of the two sides of a pair."""
+"""Keys of the assistant's side of a pair."""
 
 NUMBERED = re.compile(r"^(?:(?:turn|round|step)_?)?\d+$")
-"""A key that says which turn it holds."""
+"""Keys with the number of a turn."""
 
 _BESIDE = frozenset((*SYSTEMS, *tools.DEFINITIONS))
 
 
 def turns_of(value: object) -> list[Turn] | None:
-    """The turns of a value that is a whole conversation: a list of objects, of pairs or of texts spoken in turn; null if it is none.
+    """Return the turns of a conversation: a list of objects, pairs or alternating texts; `None` for any other value.
 
-    Also the JSON text of one, numbered turns, and the columns that the Hub makes of a list of objects (`{"speaker": [...], ...}`).
+    Also reads the JSON text of such a list, numbered turns, and the columns that the Hub makes of a list of objects
+    (`{"speaker": [...], ...}`).
     """
-    value = loaded(value)
+    value = load_json(value)
     if isinstance(value, dict):
-        value = _rows(value)
+        value = _to_list(value)
     if not isinstance(value, list) or not value:
         return None
     if isinstance(value[0], dict):
-        return _spoken(value) if list_of(value, dict) else None
+        return _read_objects(value) if list_of(value, dict) else None
     if all(is_plain(item) or item is None for item in value):
-        return in_turn(value)
+        return alternate_roles(value)
     if all(isinstance(item, list) and len(item) == 2 and all(map(is_plain, item)) for item in value):
-        return [turn for pair in value for turn in in_turn(pair)]
+        return [turn for pair in value for turn in alternate_roles(pair)]
     return None
 
 
 def is_turn(value: object) -> bool:
-    """Whether it is an object of a role and what was said."""
+    """Return whether a value is an object of a role and content."""
     if not isinstance(value, dict):
         return False
-    return _names_speaker(value) and any(plain_key(key) in CONTENT_KEYS for key in value)
+    return _has_speaker(value) and any(plain_key(key) in CONTENT_KEYS for key in value)
 
 
-def in_turn(texts: Iterable[object]) -> list[Turn]:
-    """Texts spoken in turn, the user first."""
+def alternate_roles(texts: Iterable[object]) -> list[Turn]:
+    """Return texts as alternating turns, the user first."""
     return [(("user", "assistant")[index % 2], text_of(text)) for index, text in enumerate(texts)]
 
 
-def exchange(request: object, answer: object) -> list[Turn]:
-    """A request and its answer."""
+def make_exchange(request: object, answer: object) -> list[Turn]:
+    """Return a request and its answer as turns."""
     return [("user", text_of(request)), ("assistant", text_of(answer))]
 
 
 def pair_of(record: dict) -> list[Turn] | None:
-    """An object with a user's key and an assistant's, as two turns; null if one of the keys is missing."""
+    """Return an object with a user's and an assistant's key as two turns, or `None` if a key is missing."""
     record = {plain_key(key): value for key, value in record.items()}
     user = next((key for key in USER_KEYS if key in record), None)
     assistant = next((key for key in ASSISTANT_KEYS if key in record), None)
-    return exchange(record[user], record[assistant]) if user and assistant else None
+    return make_exchange(record[user], record[assistant]) if user and assistant else None
 
 
-def with_system(record: dict, turns: list[Turn]) -> list[Turn]:
-    """The turns, with the record's own system prompt before them, and its tool definitions unless they stand in the prompt."""
+def add_system(record: dict, turns: list[Turn]) -> list[Turn]:
+    """Prepend the system prompt of the record and its tool definitions, unless the prompt contains them."""
     if _BESIDE.isdisjoint(record):
         return turns
-    system, definitions = text_of(first_of(record, SYSTEMS)) or "", tools.definitions(record)
+    system = text_of(first_of(record, SYSTEMS)) or ""
+    definitions = tools.render_definitions(record)
     if turns and turns[0][0] == "system":
         own = turns[0][1]
-        turns, system = turns[1:], joined(system if system != own else "", own)
+        turns = turns[1:]
+        system = join_texts(system if system != own else "", own)
     if system and "<tools>" in system:
         definitions = ""
-    whole = None if definitions is None else joined(system, definitions)
+    whole = None if definitions is None else join_texts(system, definitions)
     return turns if whole == "" else [("system", whole), *turns]
 
 
 def record_turns(record: dict, *keys: str) -> list[Turn] | None:
-    """The conversation under the first of these keys that holds one."""
+    """Return the conversation under the first of these keys that holds one."""
     for key in keys:
         if key in record and (turns := turns_of(record[key])):
-            return with_system(record, turns)
+            return add_system(record, turns)
     return None
 
 
-def _spoken(turns: list[dict]) -> list[Turn] | None:
-    """Turns that are objects."""
-    found: list[Turn] = []
+def _read_objects(turns: list[dict]) -> list[Turn] | None:
+    """Return the turns of a list of objects."""
+    result: list[Turn] = []
     plain = True
     first = turns[0]
     keys = next(((role, content) for role, content in COMMON if role in first and content in first), None)
-    if keys is None and not any(_names_speaker(turn) for turn in turns):
-        return _without_roles(turns)
+    if keys is None and not any(_has_speaker(turn) for turn in turns):
+        return _read_without_roles(turns)
     for turn in turns:
         if keys and keys[0] in turn:
-            name, content = turn[keys[0]], turn.get(keys[1])
+            name = turn[keys[0]]
+            content = turn.get(keys[1])
         else:
             turn = {plain_key(key): value for key, value in turn.items()}
-            name, content = first_of(turn, ROLE_KEYS), first_of(turn, CONTENT_KEYS)
+            name = first_of(turn, ROLE_KEYS)
+            content = first_of(turn, CONTENT_KEYS)
         if not is_plain(name):
             name = None
         if isinstance(content, str) and name in ROLES and (len(turn) == 2 or tools.EXTRAS.isdisjoint(turn)):
-            found.append((name, content))
+            result.append((name, content))
         else:
-            side, text = tools.spoken(name, content, turn)
-            opens = side != name and not any(earlier != "system" for earlier, _ in found)
-            found.append(
+            side, text = tools.render_turn(name, content, turn)
+            opens = side != name and not any(earlier != "system" for earlier, _ in result)
+            result.append(
                 (name if opens and side == "user" else side, text)
-            )  # a result that answers no call stays no turn of ours
+            )  # a result without a call keeps its role, which the grammar rejects
             plain = False
     if "speaker" in first or "Speaker" in first:
-        return _speakers(found)
-    return found if plain else tools.with_joined_calls(found)
+        return _assign_roles(result)
+    return result if plain else tools.join_calls(result)
 
 
-def _names_speaker(turn: dict) -> bool:
+def _has_speaker(turn: dict) -> bool:
     return any(plain_key(key) in ROLE_KEYS for key in turn)
 
 
-def _without_roles(turns: list[dict]) -> list[Turn] | None:
-    """Pairs of a user's and an assistant's key; or texts spoken in turn."""
+def _read_without_roles(turns: list[dict]) -> list[Turn] | None:
+    """Return the turns of objects without roles: pairs of a user's and an assistant's key, or alternating texts."""
     pairs = [pair_of(turn) for turn in turns]
     if all(pairs):
         return [turn for pair in pairs if pair for turn in pair]
     if all(is_plain(turn.get("text")) or is_plain(turn.get("utterance")) for turn in turns):
-        return in_turn(first_of(turn, ("text", "utterance")) for turn in turns)
+        return alternate_roles(first_of(turn, ("text", "utterance")) for turn in turns)
     return (
         [(None, text_of(turn.get("content"))) for turn in turns]
         if any("content" in turn or "value" in turn for turn in turns)
@@ -162,8 +167,8 @@ def _without_roles(turns: list[dict]) -> list[Turn] | None:
     )
 
 
-def _speakers(turns: list[Turn]) -> list[Turn]:
-    """Turns named by their speakers: the system of a task-oriented dialogue answers; of two people, the first one asks."""
+def _assign_roles(turns: list[Turn]) -> list[Turn]:
+    """Map speakers to roles: the system of a task-oriented dialogue answers; of two people, the first one asks."""
     names = list(dict.fromkeys(str(name).strip().lower() for name, _ in turns))
     roles = {name: ROLES.get(name) for name in names}
     if "system" in roles and "assistant" not in roles.values():
@@ -173,8 +178,8 @@ def _speakers(turns: list[Turn]) -> list[Turn]:
     return [(roles[str(name).strip().lower()] or name, content) for name, content in turns]
 
 
-def _rows(columns: dict) -> object:
-    """A list of objects from an object of equally long lists, or from numbered objects."""
+def _to_list(columns: dict) -> object:
+    """Turn an object of equally long lists, or numbered objects, into a list of objects."""
     if (
         columns
         and all(isinstance(column, list) for column in columns.values())

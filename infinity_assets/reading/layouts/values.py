@@ -1,4 +1,4 @@
-"""The values of records: as text, as alternatives, as one of several synonymous keys."""
+"""Values of records: conversion to text, alternatives, and lookup by synonymous keys."""
 
 import json
 from collections.abc import Iterable
@@ -10,11 +10,11 @@ import orjson
 T = TypeVar("T")
 
 Turn = tuple[object, str | None]
-"""A role as the dataset calls it, and the text; null where there is no text to be had."""
+"""A role as in the dataset, and the text or `None` if the content is not text."""
 
 
 def _keys(*names: str) -> dict[str, None]:
-    """An ordered set."""
+    """Return an ordered set."""
     return dict.fromkeys(names)
 
 
@@ -66,7 +66,7 @@ REQUESTS = _keys(
 """Keys of a request, best first."""
 
 CONTEXTS = _keys("context", "passage", "document", "article", "paragraph", "story")
-"""Keys of what a question is about."""
+"""Keys of the context of a question."""
 
 RATIONALES = _keys("rationale", "explanation", "chain_of_thought", "cot")
 """Keys of the steps that lead to an answer."""
@@ -76,7 +76,10 @@ SYSTEMS = _keys("system", "system_prompt", "system_message", "meta_instruction")
 
 
 def text_of(value: object) -> str | None:
-    """A value as text: nothing is empty, the text parts of a typed content are joined by newlines. Null if part of it is no text."""
+    """Return a value as text, or `None` if a part is not text.
+
+    Null becomes an empty text; the text parts of typed content are joined by newlines.
+    """
     if isinstance(value, str):
         return value
     if value is None or value == []:
@@ -90,22 +93,23 @@ def text_of(value: object) -> str | None:
 
 
 def _text_part(part: object) -> object:
-    """The text of a typed content part (`{"type": "text", "text": ...}`, in some files `value`); an image or a tool call has none."""
+    """Return the text of a part of typed content (`{"type": "text", "text": ...}` or `value`), else `None`."""
     if not isinstance(part, dict):
         return part
     return first_of(part, ("text", "value")) if part.get("type", "text") == "text" else None
 
 
 def alternatives(value: object, depth: int = 3) -> list[str] | None:
-    """The texts of an answer, best first, none repeated; null if it is no text.
+    """Return the distinct texts of an answer, best first, or `None` if it is not text.
 
-    A list holds alternatives, unless it is a typed content; SQuAD keeps them under `text`, TriviaQA the best one under `value`.
+    A list holds alternatives unless it is typed content. SQuAD keeps them under `text`, TriviaQA the best one under
+    `value`.
     """
     if isinstance(value, list | dict) and not depth:
         return None
     if isinstance(value, list) and value and not (isinstance(value[0], dict) and "type" in value[0]):
-        found = [text for item in value if not isinstance(item, list) for text in alternatives(item, depth - 1) or ()]
-        return list(dict.fromkeys(found)) or (None if any(value) else [])
+        texts = [text for item in value if not isinstance(item, list) for text in alternatives(item, depth - 1) or ()]
+        return list(dict.fromkeys(texts)) or (None if any(value) else [])
     if isinstance(value, dict):
         inner = first_of(value, ("text", "value", "content"))
         return alternatives(inner, depth - 1) if isinstance(inner, str | list) or value.get("text") == [] else None
@@ -113,14 +117,14 @@ def alternatives(value: object, depth: int = 3) -> list[str] | None:
     return None if text is None else [text] if text else []
 
 
-def joined(*values: object) -> str | None:
-    """Values as one text with blank lines between them; null if one is no text."""
+def join_texts(*values: object) -> str | None:
+    """Join values into one text with blank lines between them, or return `None` if one is not text."""
     texts = [text_of(value) for value in values]
     return None if None in texts else "\n\n".join(text.strip() for text in texts if text and text.strip())
 
 
 def first_of(record: dict, keys: Iterable[str]) -> object:
-    """The value of the first of the keys that is there and not blank; null if there is none."""
+    """Return the first value under these keys that is present and not blank, or `None`."""
     for key in keys:
         value = record.get(key)
         if value is not None and value != "" and value != []:
@@ -129,17 +133,17 @@ def first_of(record: dict, keys: Iterable[str]) -> object:
 
 
 def is_plain(value: object) -> bool:
-    """Whether it is a text or a number."""
+    """Return whether a value is a text or a number."""
     return isinstance(value, str | int | float)
 
 
 def list_of(value: object, kind: type[T]) -> TypeGuard[list[T]]:
-    """Whether it is a list of nothing but this type, and not empty."""
+    """Return whether a value is a non-empty list of only this type."""
     return isinstance(value, list) and bool(value) and all(isinstance(item, kind) for item in value)
 
 
-def loaded(value: object) -> object:
-    """The list or object that a text holds as JSON, as cells of tables do; any other value as it is."""
+def load_json(value: object) -> object:
+    """Parse a text that holds a list or object as JSON, as cells of tables do; return any other value unchanged."""
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
         try:
             return orjson.loads(value)
@@ -149,7 +153,7 @@ def loaded(value: object) -> object:
 
 
 def as_json(value: object) -> str | None:
-    """Any parsed value as JSON text, a text as it is; null if it is nested too deep."""
+    """Return a parsed value as JSON, a text unchanged but stripped, or `None` if it is nested too deep."""
     if isinstance(value, str):
         return value.strip()
     try:
@@ -160,5 +164,5 @@ def as_json(value: object) -> str | None:
 
 @lru_cache(4096, typed=True)
 def plain_key(key: object) -> str:
-    """A key as layouts name it: lower case, words joined by `_`."""
+    """Return a key in the form that layouts use: lower case, words joined by `_`."""
     return str(key).strip().lower().replace(" ", "_").replace("-", "_")

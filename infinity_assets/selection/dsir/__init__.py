@@ -1,15 +1,16 @@
 """DSIR: data selection by importance resampling (Xie et al., arXiv 2302.03169), streaming.
 
-A text is a bag of hashed n-grams. p is their distribution in the target, q in the raw pool, and a row's importance weight is
+A text is a bag of hashed n-grams. With distributions p in the target and q in the raw pool, a row weighs
 
     log w(x) = sum over its n-grams of log(p + 1e-8) - log(q + 1e-8)
 
-Rows are drawn without replacement by adding Gumbel noise to the weight and taking the largest, stratum of length by stratum of length.
+Rows are drawn without replacement: Gumbel noise is added to the weights, and the largest are taken within each stratum
+of length.
 
     features    texts -> hashed n-grams
     weights     n-grams -> counts, which add up over shards -> weights
-    passes      both over the rows of a pool, a batch at a time
+    passes      counts and weights over the rows of a pool, in batches
     drawing     weights -> the order in which rows are drawn
 
-docs/dsir.md says how smoothing and lengths are handled, and how all this is held against the reference package.
+docs/dsir.md describes smoothing, lengths, and the comparison with the reference package.
 """

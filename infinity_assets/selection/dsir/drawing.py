@@ -1,8 +1,9 @@
-"""From weights to a draw: Gumbel top-k, which merges over shards.
+"""Weighted draws by Gumbel top-k, which merge over shards.
 
-Adding independent Gumbel noise to log weights and taking the k largest draws k rows without replacement, each in proportion to its weight (Kool
-et al., arXiv 1903.06059). The noise is seeded per row id, so that a row's key depends on nothing but the row. A weight is a sum over the text and
-grows with its length, so rows compete within a stratum of length, and the strata take turns in proportion to their shares.
+Adding independent Gumbel noise to log weights and taking the k largest draws k rows without replacement, each in
+proportion to its weight (Kool et al., arXiv 1903.06059). The noise is seeded by the row id, so that a row's key depends
+only on the row. A weight is a sum over the text and grows with its length; therefore rows compete within a stratum of
+length, and the strata take turns in proportion to their shares.
 """
 
 import numpy as np
@@ -14,15 +15,15 @@ _CLOSEST = 1e-12
 
 
 def noisy_keys(frame: pl.DataFrame, stage: str, top_k: bool = False) -> pl.Series:
-    """A key per row: the rows with the largest are drawn.
+    """Return a key per row. A draw takes the rows with the largest keys.
 
     Args:
         frame: row_id, log_weight (null for a row that cannot be drawn).
-        stage: Name of the draw, which seeds the noise with the row id.
-        top_k: Whether there is no noise.
+        stage: Name of the draw, which seeds the noise together with the row id.
+        top_k: Whether to omit the noise.
 
     Returns:
-        Float64, null where the weight is.
+        Float64, null if the weight is null.
     """
     if top_k:
         return frame["log_weight"].alias("key")
@@ -31,37 +32,39 @@ def noisy_keys(frame: pl.DataFrame, stage: str, top_k: bool = False) -> pl.Serie
 
 
 def candidates(frame: pl.DataFrame, k: int) -> pl.DataFrame:
-    """The rows of a part that can be among the first k of the whole: of every stratum the k with the largest keys.
+    """Return the rows of a part that can be in a draw of k rows from the whole: the k largest keys of each stratum.
 
     Args:
-        frame: row_id, key, stratum, and whatever else.
-        k: Rows that are to be drawn of the whole.
+        frame: row_id, key, stratum, and any other columns.
+        k: Rows to draw from the whole.
     """
     place = pl.struct(-pl.col("key"), "row_id").rank("ordinal").over("stratum")
     return frame.filter(pl.col("key").is_not_null()).filter(place <= k)
 
 
 def order(frame: pl.DataFrame) -> pl.Series:
-    """Numbers whose k lowest are the draw of k rows, for every k: a row's place in its stratum over the stratum's share.
+    """Return numbers whose k lowest are the draw of k rows, for every k: rank within the stratum over its share.
 
-    A stratum that has run out leaves its turns to the others. The first k of the whole are the first k of the `candidates` of its parts.
+    An exhausted stratum leaves its turns to the others. The first k of the whole are the first k of the `candidates` of
+    its parts.
 
     Args:
         frame: row_id, key, stratum, share.
 
     Returns:
-        Float64, in the frame's order; null where the key is. Rows of two strata may share a number: the row id decides.
+        Float64, in the frame's order; null if the key is null. Rows of two strata may have equal numbers; the row id
+        breaks the tie.
     """
     place = pl.struct(-pl.col("key"), "row_id").rank("ordinal").over("stratum")
     return frame.select(pl.when(pl.col("key").is_not_null()).then(place / pl.col("share"))).to_series().alias("order")
 
 
 def first(frame: pl.DataFrame, k: int) -> pl.DataFrame:
-    """The draw of k rows, or of all that have a key, in the order in which they are drawn.
+    """Draw k rows, or all rows that have a key if there are fewer, in the order of the draw.
 
     Args:
-        frame: row_id, key, stratum, share, and whatever else.
-        k: Rows to be drawn.
+        frame: row_id, key, stratum, share, and any other columns.
+        k: Rows to draw.
     """
     ordered = frame.with_columns(order(frame)).filter(pl.col("order").is_not_null())
     return ordered.sort("order", "row_id").head(k).drop("order")

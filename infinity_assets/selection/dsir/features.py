@@ -7,44 +7,45 @@ import numpy as np
 import polars as pl
 import regex
 
-from infinity_assets.rows.token_hashes import token_hashes, utf8
+from infinity_assets.rows.token_hashes import hash_tokens, to_utf8
 from infinity_assets.settings.foundation import Dsir
 
 
 class Ngrams(NamedTuple):
-    """The n-grams of a list of texts, flat. Text i has those from `offsets[i]` up to `offsets[i + 1]`."""
+    """The n-grams of a list of texts, flat. Text i has the n-grams from `offsets[i]` up to `offsets[i + 1]`."""
 
     buckets: np.ndarray
     """int32: the bucket of each n-gram."""
     offsets: np.ndarray
-    """int64, one more than there are texts."""
+    """int64, length texts + 1."""
     tokens: np.ndarray
     """int64: tokens per text."""
 
 
 def ngrams(texts: pl.Series, settings: Dsir) -> Ngrams:
-    """The n-grams of every text; a null text has none.
+    """Hash the n-grams of every text. A null text counts as empty.
 
-    `words`: tokens of `rows.text.tokens`, hashed in 64 bits. `reference`: what `data-selection` 1.0.2 does, which is NLTK's WordPunct tokens of the
-    text in lower case, and for a bucket the SHA-256 of the tokens, joined by spaces, modulo the number of buckets.
+    With the feature `words`, tokens are those of `rows.text.tokens`, hashed in 64 bits. `reference` follows
+    `data-selection` 1.0.2: NLTK's WordPunct tokens of the lower-case text; the bucket is the SHA-256 of the tokens,
+    joined by spaces, modulo the number of buckets.
     """
     from infinity_assets.selection.dsir import kernels
 
     if settings.features == "reference":
-        # Python's lower case, as the reference has it: Rust's differs for some letters.
+        # The reference lowercases in Python; Rust differs for some letters.
         lower = pl.Series([text.lower() if text else "" for text in texts], dtype=pl.String)
-        data, where = utf8(lower)
-        found = kernels.word_punct(data, where, _classes())
-        buckets, offsets = kernels.sha256_buckets(data, *found, settings.ngram, settings.buckets)
-        return Ngrams(buckets, offsets, np.diff(found[1]))
-    tokens = token_hashes(texts)
+        data, where = to_utf8(lower)
+        words = kernels.word_punct(data, where, _classes())
+        buckets, offsets = kernels.sha256_buckets(data, *words, settings.ngram, settings.buckets)
+        return Ngrams(buckets, offsets, np.diff(words[1]))
+    tokens = hash_tokens(texts)
     buckets, offsets = kernels.hash_buckets(tokens.hashes, tokens.offsets, settings.ngram, settings.buckets)
     return Ngrams(buckets, offsets, np.diff(tokens.offsets))
 
 
 @cache
 def _classes() -> np.ndarray:
-    """By code point: its class (uint8)."""
+    """Return the class of every code point (uint8)."""
     points = np.setdiff1d(np.arange(0x110000), np.arange(0xD800, 0xE000))
     every = "".join(map(chr, points))
     from infinity_assets.selection.dsir.kernels import SIGN, SPACE, WORD

@@ -1,20 +1,22 @@
-"""The two passes over the rows of a pool, a batch at a time: what it holds, and what each row weighs."""
+"""The two passes over the rows of a pool, in batches: one counts n-grams, one weighs rows."""
 
 from collections.abc import Iterator, Mapping
 
 import polars as pl
 
-from infinity_assets.parallel import in_order
+from infinity_assets.parallel import map_in_order
 from infinity_assets.rows import conversation
 from infinity_assets.selection.dsir.features import ngrams
-from infinity_assets.selection.dsir.weights import Counts, Fitted, Part, counted, weigh
+from infinity_assets.selection.dsir.weights import Counts, Fitted, Part, count_selected, weigh
 from infinity_assets.settings.foundation import Dsir
 
 BATCH = 8_000
-"""Rows in memory at a time and thread: some ten MB of prompts, some hundred at most."""
+"""Rows in memory per thread: about ten MB of prompts, a hundred at most."""
 
-NO_ANSWER, NO_TARGET, NO_TEXT = "no_answer", "no_target", "no_text"
-"""Why a row has no weight: it is no conversation; its domain has no target; its prompt has no token."""
+NO_ANSWER = "no_answer"
+NO_TARGET = "no_target"
+NO_TEXT = "no_text"
+"""Reasons for a null weight: the row is not a conversation, its domain has no target, its prompt has no token."""
 
 IMPORTANCE = pl.Schema(
     {
@@ -27,50 +29,54 @@ IMPORTANCE = pl.Schema(
         "importance_error": pl.String,
     }
 )
-"""What a row weighs."""
+"""Importance weights. Grain: a row. Key: row_id."""
 
 
 def _prompts(rows: pl.LazyFrame, *columns: str) -> Iterator[pl.DataFrame]:
-    """The columns and `prompt`, all user turns."""
+    """Stream the columns and `prompt`, which joins all user turns."""
     texts = rows.select(*columns, conversation.content_of("user").alias("prompt"))
     return texts.collect_batches(chunk_size=BATCH, maintain_order=True, engine="streaming")
 
 
 def count_rows(rows: pl.LazyFrame, settings: Dsir, workers: int) -> dict[Part, Counts]:
-    """What conversations hold, by domain that has a target (`pool`), and by source that is named as one (`target`).
+    """Count the n-grams of conversations per domain with a target (`pool`) and per target source (`target`).
 
     Args:
         rows: Columns domain, source, kind, messages.
-        settings: What is counted.
+        settings: Features and targets.
         workers: Threads.
     """
-    domains, names = list(settings.targets), sorted({name for names in settings.targets.values() for name in names})
+    domains = list(settings.targets)
+    names = sorted({name for names in settings.targets.values() for name in names})
     needed = (pl.col("kind") == "conversation") & (pl.col("domain").is_in(domains) | pl.col("source").is_in(names))
 
     def part(batch: pl.DataFrame) -> dict[Part, Counts]:
-        found = ngrams(batch["prompt"], settings)
+        grams = ngrams(batch["prompt"], settings)
         masks = [(("pool", name), batch["domain"] == name) for name in domains] + [
             (("target", name), batch["source"] == name) for name in names
         ]
-        return {key: counted(found, mask.to_numpy(), settings) for key, mask in masks if mask.any()}
+        return {key: count_selected(grams, mask.to_numpy(), settings) for key, mask in masks if mask.any()}
 
     total: dict[Part, Counts] = {}
-    for counts in in_order(part, _prompts(rows.filter(needed), "domain", "source"), workers):
+    for counts in map_in_order(part, _prompts(rows.filter(needed), "domain", "source"), workers):
         for key, more in counts.items():
-            total[key] = total[key].plus(more) if key in total else more
+            total[key] = total[key].add(more) if key in total else more
     return total
 
 
 def weigh_rows(rows: pl.LazyFrame, fitted: Mapping[str, Fitted], settings: Dsir, workers: int) -> pl.DataFrame:
-    """`IMPORTANCE` of every row, sorted by row id; a weight is null with its reason.
+    """Weigh every row.
 
     Args:
         rows: Columns row_id, domain, kind, messages.
-        fitted: By domain, what its weights are made of.
-        settings: How texts were counted.
+        fitted: The fitted target of each domain.
+        settings: The features that were count_selected.
         workers: Threads.
+
+    Returns:
+        Schema `IMPORTANCE`, sorted by row id. A null weight has its reason in `importance_error`.
     """
-    why = (
+    reason = (
         pl.when(pl.col("kind") != "conversation")
         .then(pl.lit(NO_ANSWER))
         .when(~pl.col("domain").is_in(list(fitted)))
@@ -85,11 +91,11 @@ def weigh_rows(rows: pl.LazyFrame, fitted: Mapping[str, Fitted], settings: Dsir,
             parts.append(pl.concat([own.select("row_id", "domain"), weights], how="horizontal").with_columns(failed))
         return pl.concat(parts)
 
-    without = (
-        rows.filter(why.is_not_null())
-        .select("row_id", "domain", why.alias("importance_error"))
+    unweighted = (
+        rows.filter(reason.is_not_null())
+        .select("row_id", "domain", reason.alias("importance_error"))
         .collect(engine="streaming")
     )
-    weighed = in_order(part, _prompts(rows.filter(why.is_null()), "row_id", "domain"), workers)
-    table = pl.concat([pl.DataFrame(schema=IMPORTANCE), without, *weighed], how="diagonal")
+    weighed = map_in_order(part, _prompts(rows.filter(reason.is_null()), "row_id", "domain"), workers)
+    table = pl.concat([pl.DataFrame(schema=IMPORTANCE), unweighted, *weighed], how="diagonal")
     return table.select(list(IMPORTANCE)).sort("row_id")

@@ -1,4 +1,4 @@
-"""From n-grams to counts, which add up over shards, and from counts to importance weights."""
+"""Counts of n-grams, which add up over shards, and importance weights from counts."""
 
 from collections.abc import Mapping
 from typing import NamedTuple, Self
@@ -10,79 +10,81 @@ from infinity_assets.selection.dsir.features import Ngrams, ngrams
 from infinity_assets.settings.foundation import Dsir
 
 EPSILON = 1e-8
-"""Added to both probabilities before their logarithms are taken. (data-selection 1.0.2.)"""
+"""Added to both probabilities before taking their logarithms (data-selection 1.0.2)."""
 
 DOUBLINGS = 32
 """Lengths from 1 to 2^32 tokens have a stratum; longer texts do not fit a Parquet file."""
 
 PRIOR = 20.0
-"""Prompts of the pool's own lengths that are added to the target's, so that no length has no share at all. (Ours.)"""
+"""Prompts with the pool's lengths that are added to the target, so that every length has a share (our choice)."""
 
 NGRAMS = pl.Schema({"side": pl.String, "name": pl.String, "feature": pl.String, "bucket": pl.Int64, "count": pl.Int64})
-"""A count. `side` and `name`: `pool` and a domain, or `target` and a source. `feature`: `ngram`, of a hash bucket, or `length`, of a stratum."""
+"""Grain: a count. `side` and `name`: `pool` and a domain, or `target` and a source. `feature`: `ngram` for the count of
+a hash bucket, `length` for the count of a stratum."""
 
 Part = tuple[str, str]
-"""Side and name of what was counted."""
+"""Side and name of a set of texts, as in `NGRAMS`."""
 
 
 class Counts(NamedTuple):
-    """What a set of texts holds. Counts of disjoint sets add up."""
+    """Counts of a set of texts. Counts of disjoint sets add up."""
 
     ngrams: np.ndarray
     """int64: n-grams by bucket."""
     lengths: np.ndarray
-    """int64: texts that have a token, by stratum of length."""
+    """int64: texts with a token, by stratum of length."""
 
     @classmethod
-    def none(cls, settings: Dsir) -> Self:
-        """Those of no text."""
+    def zeros(cls, settings: Dsir) -> Self:
+        """Return the counts of no texts."""
         return cls(np.zeros(settings.buckets, np.int64), np.zeros(DOUBLINGS * settings.strata, np.int64))
 
-    def plus(self, other: "Counts") -> "Counts":
-        """Those of both sets."""
+    def add(self, other: "Counts") -> "Counts":
+        """Return the counts of both sets together."""
         return Counts(self.ngrams + other.ngrams, self.lengths + other.lengths)
 
 
 class Fitted(NamedTuple):
-    """A target held against a pool."""
+    """The comparison of a target with a pool."""
 
     log_ratio: np.ndarray
     """float64: log p - log q by bucket."""
     shares: np.ndarray
-    """float64: by stratum of length, the share of it that a draw is to have."""
+    """float64: share of a draw that each stratum of length is to have."""
 
 
 def stratum(tokens: np.ndarray, settings: Dsir) -> np.ndarray:
-    """The stratum of length of texts by their number of tokens (int64): so many to a doubling, and so the same in every shard."""
+    """Return the stratum of length of each text (int64): `strata` per doubling of tokens, independent of the shard."""
     places = np.log2(np.maximum(tokens, 1)) * settings.strata
     return np.minimum(places.astype(np.int64), DOUBLINGS * settings.strata - 1)
 
 
 def count(texts: pl.Series, settings: Dsir) -> Counts:
-    """The counts of some texts."""
-    return counted(ngrams(texts, settings), np.ones(len(texts), np.bool_), settings)
+    """Count the n-grams and lengths of texts."""
+    return count_selected(ngrams(texts, settings), np.ones(len(texts), np.bool_), settings)
 
 
-def counted(found: Ngrams, wanted: np.ndarray, settings: Dsir) -> Counts:
-    """The counts of those texts that are wanted (bool), given the n-grams of all."""
-    from infinity_assets.selection.dsir.kernels import counts_of
+def count_selected(grams: Ngrams, wanted: np.ndarray, settings: Dsir) -> Counts:
+    """Count the n-grams and lengths of the wanted texts (bool), given the n-grams of all."""
+    from infinity_assets.selection.dsir.kernels import count_buckets
 
-    lengths = stratum(found.tokens[wanted & (found.tokens > 0)], settings)
+    lengths = stratum(grams.tokens[wanted & (grams.tokens > 0)], settings)
     return Counts(
-        counts_of(found.buckets, found.offsets, wanted, settings.buckets),
+        count_buckets(grams.buckets, grams.offsets, wanted, settings.buckets),
         np.bincount(lengths, minlength=DOUBLINGS * settings.strata),
     )
 
 
 def fit(pool: Counts, target: Counts, settings: Dsir) -> Fitted:
-    """What the weights towards a target are made of.
+    """Fit the weights towards a target.
 
-    With `smoothing` s, p is (counts of the target + s q) / (their sum + s): Dirichlet smoothing towards the pool. An n-gram that a small target
-    happens not to hold then counts a little against a text, where the reference's 1e-8 forbids it. s = 0 is the reference.
+    With `smoothing` s, p is (counts of the target + s q) / (their sum + s): Dirichlet smoothing towards the pool. An
+    n-gram that a small target lacks by chance then counts slightly against a text, while the reference's 1e-8 forbids
+    it. s = 0 is the reference.
 
     Args:
-        pool: The raw pool, which gives q. It must hold an n-gram.
-        target: The target, which gives p. It must hold an n-gram.
+        pool: Counts of the raw pool, for q. It must contain an n-gram.
+        target: Counts of the target, for p. It must contain an n-gram.
         settings: `smoothing` and `length`.
     """
     q = pool.ngrams / pool.ngrams.sum()
@@ -94,21 +96,22 @@ def fit(pool: Counts, target: Counts, settings: Dsir) -> Fitted:
 
 
 def weigh(texts: pl.Series, fitted: Fitted, settings: Dsir) -> pl.DataFrame:
-    """The importance of every text, in their order.
+    """Weigh every text.
 
     Returns:
-        prompt_tokens (Int64); log_weight (nats, not normalised by length; null for a text without a token); stratum of length (Int64) and the
-        share of a draw that is to come from it. Without strata (`length: none`) there is one, whose share is 1.
+        One line per text, in their order: prompt_tokens (Int64), log_weight (nats, not normalized by length; null for a
+        text without a token), stratum of length (Int64), and share of a draw that is to come from the stratum. With
+        `length: none` there is a single stratum, with share 1.
     """
-    from infinity_assets.selection.dsir.kernels import sums_of
+    from infinity_assets.selection.dsir.kernels import sum_values
 
-    found = ngrams(texts, settings)
-    place = stratum(found.tokens, settings) if settings.length != "none" else np.zeros(len(texts), np.int64)
+    grams = ngrams(texts, settings)
+    place = stratum(grams.tokens, settings) if settings.length != "none" else np.zeros(len(texts), np.int64)
     share = fitted.shares[place] if settings.length != "none" else np.ones(len(texts))
     return pl.DataFrame(
         {
-            "prompt_tokens": found.tokens,
-            "log_weight": sums_of(found.buckets, found.offsets, fitted.log_ratio),
+            "prompt_tokens": grams.tokens,
+            "log_weight": sum_values(grams.buckets, grams.offsets, fitted.log_ratio),
             "stratum": place,
             "share": share,
         }
@@ -116,7 +119,7 @@ def weigh(texts: pl.Series, fitted: Fitted, settings: Dsir) -> pl.DataFrame:
 
 
 def to_frame(counts: Mapping[Part, Counts]) -> pl.DataFrame:
-    """`NGRAMS`, sorted, zeros left out."""
+    """Convert counts to a sorted table of schema `NGRAMS`, without zeros."""
     lines = [pl.DataFrame(schema=NGRAMS)]
     for (side, name), part in counts.items():
         for feature, numbers in (("ngram", part.ngrams), ("length", part.lengths)):
@@ -131,11 +134,11 @@ def to_frame(counts: Mapping[Part, Counts]) -> pl.DataFrame:
 
 
 def from_frame(frame: pl.DataFrame, settings: Dsir) -> dict[Part, Counts]:
-    """The counts of a table, or of several of `NGRAMS` one below the other, which adds them up."""
-    found: dict[Part, Counts] = {}
+    """Read the counts from a table of schema `NGRAMS`. Repeated counts, as in concatenated tables, add up."""
+    counts: dict[Part, Counts] = {}
     for (side, name, feature), lines in frame.group_by("side", "name", "feature"):
-        part = found.setdefault((str(side), str(name)), Counts.none(settings))
+        part = counts.setdefault((str(side), str(name)), Counts.zeros(settings))
         np.add.at(
             part.ngrams if feature == "ngram" else part.lengths, lines["bucket"].to_numpy(), lines["count"].to_numpy()
         )
-    return found
+    return counts

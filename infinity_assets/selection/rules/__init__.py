@@ -1,10 +1,10 @@
-"""Rules: named conditions under which a row is left out, each with the number it measured and the threshold it was held against.
+"""Rules: named conditions that drop a row, each with a measure and a threshold.
 
-rule        what a rule is; a `Bound` is a rule that holds a measure against a threshold of the settings
-rulebook    all bounds of the foundation, in the order in which they are tried
-measures    the numbers they hold, from the texts: computed once
-counts      how many rows fail, which rows are nearest to a threshold, what another threshold would do
-The other modules hold the measures and the bounds of one subject each.
+rule        `Rule`, and `Bound`, a rule that compares a measure with a threshold of the settings
+rulebook    all bounds of the foundation, in order of precedence
+measures    the measures, computed once from the texts
+counts      failing rows, rows nearest to a threshold, effect of another threshold
+Every other module defines the measures and the bounds of one subject.
 """
 
 from infinity_assets.selection.rules.rule import Bound, Rule, first_failure

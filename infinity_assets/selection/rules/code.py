@@ -1,7 +1,7 @@
-"""Code in answers: how much there is, in which language, whether Python parses, whether it reaches for the network or for files.
+"""Code in answers: its amount and language, whether its Python parses, and whether it uses the network or files.
 
-Code is what stands between fences; where there are none, lines that look like it. Python is read with `ast`; of other languages, and of Python
-that does not parse, names are looked for. A word of code in a text without code is no code.
+Code is the text between fences or, without fences, lines that look like code. Python is parsed with `ast`. Other
+languages, and Python that does not parse, are searched for names. A word of code in a text without code does not count.
 """
 
 import ast
@@ -37,7 +37,7 @@ _TERMS = (
     r"|garbage collect\w*|api|http|tcp|linux|unix|git|docker|kubernetes|command line|operating system|object-oriented|unit test\w*)\b"
     r"|编程|程序|代码|算法|数据库|编译器|源码|正则表达式|数据结构|操作系统|线程|递归|接口"
 )
-"""Words that a question about programming can hardly do without; one about something else may have one by chance."""
+"""Words that almost every question about programming uses. Other questions may use one by chance."""
 _TAGS = {
     "py": "python", "python3": "python", "ipython": "python", "js": "javascript", "jsx": "javascript", "node": "javascript", "ts": "typescript",
     "c++": "cpp", "cc": "cpp", "h": "c", "c#": "csharp", "cs": "csharp", "sh": "shell", "bash": "shell", "zsh": "shell", "console": "shell",
@@ -66,7 +66,7 @@ _SIGNS = {
     "css": r"(?m)^\s*[.#]?[\w-]+(?:[ ,:>.#][\w\s,:>.#-]*)?\{\s*$|\b(?:color|margin|padding|font-size|background) *: *[^;\n]+;",
     "ruby": r"(?m)^\s*(?:puts |def \w+[^:\n]*$|end\s*$|require ')",
 }
-"""What a language cannot do without, tried in this order."""
+"""Characteristic syntax by language, in order of precedence."""
 
 _NETWORK_MODULES = frozenset(
     [
@@ -184,31 +184,37 @@ _FILES = (
 
 _NETWORK_NAMES = r"https?://|(?i:\bapi\b|\bsockets?\b|\bdownload)"
 _FILE_NAMES = r"\b[\w-]+\.(?:txt|csv|json|xml|dat|xlsx?|html?|py)\b|(?i:\bfile(?:_?name|_?path)?s?\b)|文件"
-"""What names the one or the other without using it."""
+"""Names of the network or of files without a use."""
 
 _ATTEMPT = 200_000
-"""Characters beyond which a text is not parsed."""
+"""Maximum characters of a text that is parsed."""
 _SENTENCE = re.compile(
     r"^\s*(?:[-*•]|\d+\.)?\s*[A-Z][a-z']*,?(?: [^\s=]+){4,}[.:!?]?\s*$|^[A-Z][a-z]+(?: [\w+#]+)+:?\s*$"
     r"|[\u4e00-\u9fff].*[。，！？]\s*$|^[\u4e00-\u9fff]{4}.*[：:]\s*$"
 )
 """A line of prose between lines of code."""
 
-NOTHING, NAMED, USED = 0, 1, 2
-_LEVELS = "0: no code, or code that does not name it; 1: an answer with code that names it, as an address or a file name; 2: code that uses it"
+NOTHING = 0
+NAMED = 1
+USED = 2
+_LEVELS = (
+    "0: no code, or code without a mention; 1: an answer with code that mentions it, as an address or a file name; "
+    "2: code that uses it"
+)
 
 BOUNDS = (
     Bound("no_code", pl.col("code_lines") + pl.col("prompt_code_lines") + pl.col("code_terms"), "below",
-          "Lines and pieces of code in prompt and answer, and words of the trade: a row of the code domain without any is about something else.",
+          "Lines and pieces of code in prompt and answer, and words of programming: a row of the code domain without "
+          "any is about something else.",
           domains=("code",)),
     Bound("python_syntax", pl.col("python_parses").not_().cast(pl.Int8), "above",
-          "1: the answer's Python does not parse. Null, and passing, where there is none or where prose stands between it.",
+          "1: the answer's Python does not parse. Null, which passes, if there is no Python or it is mixed with prose.",
           domains=("code",), evidence=pl.col("python_note")),
     Bound("touches_network", pl.col("network"), "above",
-          f"{_LEVELS}: calls or imports what reaches over the network, or a server of databases.", domains=("code",),
+          f"{_LEVELS}: calls or imports modules for the network or a database server.", domains=("code",),
           evidence=pl.col("network_span")),
-    Bound("touches_files", pl.col("files"), "above", f"{_LEVELS}: opens, lists, moves or writes files.", domains=("code",),
-          evidence=pl.col("files_span")),
+    Bound("touches_files", pl.col("files"), "above", f"{_LEVELS}: opens, lists, moves or writes files.",
+          domains=("code",), evidence=pl.col("files_span")),
 )  # fmt: skip
 
 MEASURED = pl.Schema(
@@ -228,13 +234,13 @@ MEASURED = pl.Schema(
 
 
 def measure(texts: pl.DataFrame) -> pl.DataFrame:
-    """The measures of code.
+    """Measure the code in texts.
 
     Args:
-        texts: prompt, answer (null where there is none), domain.
+        texts: prompt, answer (may be null), domain.
 
     Returns:
-        Columns as `MEASURED`, in the order of the texts.
+        Schema `MEASURED`, in the order of the texts.
     """
     answer = pl.col("answer").fill_null("")
     fenced = answer.str.contains("```", literal=True)
@@ -257,11 +263,11 @@ def measure(texts: pl.DataFrame) -> pl.DataFrame:
     has_code = pl.col("code_language").is_not_null()
     patterns = {"network": (_NETWORK, _NETWORK_NAMES), "files": (_FILES, _FILE_NAMES)}
     frame = frame.with_columns(
-        found.alias(f"{what}_{degree}")
-        for what, (use, name) in patterns.items()
-        for degree, found in (
-            ("used", pl.when(has_code).then(_found(use))),
-            ("named", pl.when(has_code).then(_found(name))),
+        match.alias(f"{subject}_{degree}")
+        for subject, (use, name) in patterns.items()
+        for degree, match in (
+            ("used", pl.when(has_code).then(_first_match(use))),
+            ("named", pl.when(has_code).then(_first_match(name))),
         )
     )
     python = frame.with_row_index("at").filter(pl.col("code_language") == "python")
@@ -282,26 +288,26 @@ def measure(texts: pl.DataFrame) -> pl.DataFrame:
         frame.with_columns(
             pl.col("parses").alias("python_parses"),
             pl.coalesce("note", note).alias("python_note"),
-            *(_used(what, parsed).alias(f"{what}_used") for what in patterns),
+            *(_first_use(subject, parsed).alias(f"{subject}_used") for subject in patterns),
         )
         .with_columns(
             *(
-                pl.when(pl.col(f"{what}_used").is_not_null())
+                pl.when(pl.col(f"{subject}_used").is_not_null())
                 .then(USED)
-                .when(pl.col(f"{what}_named").is_not_null())
+                .when(pl.col(f"{subject}_named").is_not_null())
                 .then(NAMED)
                 .otherwise(NOTHING)
-                .alias(what)
-                for what in patterns
+                .alias(subject)
+                for subject in patterns
             ),
-            *(pl.coalesce(f"{what}_used", f"{what}_named").alias(f"{what}_span") for what in patterns),
+            *(pl.coalesce(f"{subject}_used", f"{subject}_named").alias(f"{subject}_span") for subject in patterns),
         )
         .select(pl.col(name).cast(dtype) for name, dtype in MEASURED.items())
     )
 
 
 def code_lines(text: pl.Expr) -> pl.Expr:
-    """How many lines of a text look like code; where none does, how many pieces inside lines: `name(...)` and what stands between back ticks."""
+    """Count the lines that look like code or, without any, pieces of lines: `name(...)` and text in backticks."""
     lines = text.str.count_matches(_LINE)
     return pl.when(lines > 0).then(lines).otherwise(text.str.count_matches(_INLINE))
 
@@ -312,7 +318,10 @@ def _fenced_lines(text: pl.Expr) -> pl.Expr:
 
 
 def _language() -> pl.Expr:
-    """The language of the code of `answer`: of its first fence's tag, else by its signs; `other` for code of no known one, null without code."""
+    """Return the language of the code in `answer`, by the tag of its first fence, else by its syntax.
+
+    The result is `other` for code in an unknown language, and null without code.
+    """
     tag = pl.col("answer").str.extract(_FENCE, 1).str.to_lowercase()
     tag = pl.when(pl.col("fenced") & ~tag.is_in(_NO_TAG)).then(tag.replace(_TAGS))
     by_sign = pl.coalesce(
@@ -321,20 +330,21 @@ def _language() -> pl.Expr:
     return pl.when(pl.col("code_lines") > 0).then(pl.coalesce(tag, by_sign, pl.lit("other")))
 
 
-def _used(what: str, parsed: pl.Expr) -> pl.Expr:
-    """What the code uses: as its syntax tree says where there is one, else as a pattern does."""
-    return pl.when(parsed).then(f"uses_{what}").otherwise(f"{what}_used")
+def _first_use(subject: str, parsed: pl.Expr) -> pl.Expr:
+    """Return the first use in the code, from its syntax tree if it parses, else from a pattern."""
+    return pl.when(parsed).then(f"uses_{subject}").otherwise(f"{subject}_used")
 
 
-def _found(pattern: str) -> pl.Expr:
+def _first_match(pattern: str) -> pl.Expr:
     return pl.col("answer").str.extract(f"({pattern})", 1).str.strip_chars().str.slice(0, 80)
 
 
 def _read(rows: pl.DataFrame) -> Iterator[tuple[int, bool | None, str | None, str | None, str | None]]:
-    """Every Python answer as its syntax tree tells it: place, whether it parses, a note, what it uses of network and files."""
+    """Parse every Python answer: index, whether it parses, a note, its first use of the network and of files."""
     for at, text, fenced in rows.select("at", "answer", "fenced").iter_rows():
         blocks = _blocks(text) if fenced else [text]
-        trees, fault = [], None
+        trees = []
+        fault = None
         for block in blocks:
             tree = parse(block)
             if isinstance(tree, str):
@@ -353,14 +363,18 @@ def _read(rows: pl.DataFrame) -> Iterator[tuple[int, bool | None, str | None, st
 
 
 def _blocks(text: str) -> list[str]:
-    """The fenced blocks that are Python: those that say so, or all that say nothing."""
+    """Return the fenced blocks tagged as Python or, without any, all untagged blocks."""
     blocks = [(_TAGS.get(tag.lower(), tag.lower()), code) for tag, code in re.findall(_FENCE, text)]
     tagged = [code for tag, code in blocks if tag == "python"]
     return tagged or [code for tag, code in blocks if tag in _NO_TAG]
 
 
 def parse(code: str) -> ast.Module | str:
-    """The syntax tree of Python code, or what is wrong with it. Prompts of a session are taken off, and a common indentation."""
+    """Parse Python code after removing prompts of a session and common indentation.
+
+    Returns:
+        The syntax tree, or a message about the error.
+    """
     if len(code) > _ATTEMPT:
         return "too long to parse"
     if re.search(r"(?m)^\s*>>> ", code):
@@ -377,8 +391,10 @@ def parse(code: str) -> ast.Module | str:
 
 
 def uses(trees: list[ast.Module]) -> tuple[str | None, str | None]:
-    """The first thing that the code uses of the network, and of files; null if none."""
-    network, files, own = None, None, set()
+    """Return the first use of the network and of files in the code, or `None`."""
+    network = None
+    files = None
+    own = set()
     nodes = [node for tree in trees for node in ast.walk(tree)]
     for node in nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):

@@ -1,10 +1,10 @@
-"""What the rules do to the rows: counts, the rows nearest to a threshold, and what another threshold would do."""
+"""The effect of the rules: counts, the rows nearest to a threshold, and the effect of another threshold."""
 
 import polars as pl
 
 from infinity_assets.errors import InfinityError
 from infinity_assets.selection.rules.rule import Bound
-from infinity_assets.selection.rules.rulebook import BOUNDS, BY_NAME, with_threshold
+from infinity_assets.selection.rules.rulebook import BOUNDS, BY_NAME, replace_threshold
 from infinity_assets.settings.foundation import Rules
 
 COUNTS = pl.Schema(
@@ -18,7 +18,7 @@ COUNTS = pl.Schema(
         "share": pl.Float64,
     }
 )
-"""One line per rule and domain; the threshold is null where the rule is off."""
+"""Grain: a rule and a domain. The threshold is null if the rule is off."""
 SIDES = pl.Schema(
     {
         "row_id": pl.String,
@@ -30,14 +30,14 @@ SIDES = pl.Schema(
         "evidence": pl.String,
     }
 )
-"""One line per row that is shown."""
+"""Grain: a row near the threshold. Key: row_id."""
 
 
-def bound_of(name: str) -> Bound:
-    """The rule of that name.
+def find_bound(name: str) -> Bound:
+    """Return the rule of that name.
 
     Raises:
-        InfinityError: There is none.
+        InfinityError: There is no such rule.
     """
     if name not in BY_NAME:
         raise InfinityError(f"There is no rule `{name}`; there are {', '.join(BY_NAME)}.")
@@ -45,15 +45,15 @@ def bound_of(name: str) -> Bound:
 
 
 def counts(facts: pl.DataFrame, settings: Rules) -> pl.DataFrame:
-    """How many rows each rule judges and fails in each domain.
+    """Count the rows that each rule judges and fails in each domain.
 
     Args:
-        facts: As `rulebook.facts` gives them.
+        facts: The result of `rulebook.facts`.
         settings: The thresholds.
 
     Returns:
-        Lines as `COUNTS`, in the order of the rules, then of the domains' names. `failing_alone` are rows that no other rule fails: what would
-        come back if the rule were off. The threshold is the domain's; some sources may have their own.
+        Schema `COUNTS`, sorted by the order of the rules, then by domain. `failing_alone` counts rows that fail no
+        other rule: they would pass if the rule were off. The threshold is the domain's; sources may have their own.
     """
     fails = facts.select(bound.rule(settings).fails.fill_null(False).alias(bound.name) for bound in BOUNDS)
     alone = fails.select(pl.sum_horizontal(pl.all()) == 1).to_series()
@@ -79,16 +79,16 @@ def counts(facts: pl.DataFrame, settings: Rules) -> pl.DataFrame:
 
 
 def sides(facts: pl.DataFrame, bound: Bound, settings: Rules, rows: int) -> pl.DataFrame:
-    """The rows nearest to the threshold, on both of its sides; of equally near ones, some of every source.
+    """Return the rows nearest to the threshold on either side; among equally near rows, the sources take turns.
 
     Args:
-        facts: As `rulebook.facts` gives them.
+        facts: The result of `rulebook.facts`.
         bound: The rule.
         settings: The thresholds.
-        rows: So many rows on each side.
+        rows: Maximum number of rows on each side.
 
     Returns:
-        Lines as `SIDES`: the failing rows, then the passing ones, each nearest first.
+        Schema `SIDES`: the failing rows, then the passing ones, each nearest first.
     """
     judged = facts.select(
         "row_id",
@@ -99,7 +99,7 @@ def sides(facts: pl.DataFrame, bound: Bound, settings: Rules, rows: int) -> pl.D
         bound.threshold(settings).alias("threshold"),
         (bound.evidence if bound.evidence is not None else pl.lit(None, pl.String)).cast(pl.String).alias("evidence"),
     ).filter(pl.col("fails").is_not_null())
-    # Row ids are hashes: a part of them, another one for every rule, is a lot that costs nothing.
+    # Row ids are hashes, so a different part of them per rule is a random number at no cost.
     lot = pl.col("row_id").str.slice(8 + BOUNDS.index(bound) % 16)
     judged = judged.with_columns((pl.col("measure") - pl.col("threshold")).abs().alias("away"), lot.alias("lot"))
     few = judged.group_by("fails", "source").agg(pl.all().exclude("fails", "source").bottom_k_by(["away", "lot"], rows))
@@ -111,14 +111,14 @@ def sides(facts: pl.DataFrame, bound: Bound, settings: Rules, rows: int) -> pl.D
 
 
 def what_if(facts: pl.DataFrame, bound: Bound, settings: Rules, threshold: float) -> pl.DataFrame:
-    """What one threshold in place of all of a rule would do; what is off in a domain or a source stays off.
+    """Compute the effect of replacing all thresholds of a rule by one; where the rule is off, it stays off.
 
     Returns:
-        One line per domain that the rule applies to: domain, judged, failing (now), failing_then, more, alone_then (rows that would fail by no
-        other rule).
+        One line per domain that the rule applies to: domain, judged, failing (at present), failing_then, more,
+        alone_then (failing rows that would fail no other rule).
     """
-    changed = with_threshold(settings, bound.name, threshold)
-    now, then = (bound.rule(each).fails.fill_null(False) for each in (settings, changed))
+    changed = replace_threshold(settings, bound.name, threshold)
+    before, after = (bound.rule(each).fails.fill_null(False) for each in (settings, changed))
     applies = bound.threshold(changed).is_not_null()
     others = pl.any_horizontal(
         other.rule(settings).fails.fill_null(False) for other in BOUNDS if other.name != bound.name
@@ -127,8 +127,8 @@ def what_if(facts: pl.DataFrame, bound: Bound, settings: Rules, threshold: float
         "domain",
         applies.alias("applies"),
         bound.measure.is_not_null().alias("judged"),
-        now=now,
-        then=then,
+        now=before,
+        then=after,
         others=others,
     )
     return (

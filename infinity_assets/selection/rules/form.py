@@ -3,13 +3,13 @@
 import numpy as np
 import polars as pl
 
-from infinity_assets.rows.token_hashes import token_hashes
+from infinity_assets.rows.token_hashes import hash_tokens
 from infinity_assets.selection.rules.rule import Bound
 
 GRAM = 10
-"""Tokens of a run that counts as repeated. (Gopher, arXiv 2112.11446: duplicate n-grams of 5 to 10 words.)"""
+"""Tokens in a run that counts as repeated (Gopher, arXiv 2112.11446: duplicate n-grams of 5 to 10 words)."""
 _LINES = 4
-"""Answers of fewer lines have no share of repeated ones."""
+"""Minimum lines of an answer for a share of repeated lines."""
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 
 BOUNDS = (
@@ -17,7 +17,7 @@ BOUNDS = (
         "no_answer",
         pl.col("answers"),
         "below",
-        "Answers in the row: an instruction alone, or a text, teaches no answer.",
+        "Answers in the row: an instruction without an answer, or a text, teaches no answer.",
     ),
     Bound(
         "answer_too_short",
@@ -41,25 +41,29 @@ BOUNDS = (
         "answer_without_words",
         pl.col("answer_words"),
         "below",
-        "Words and numbers of the last answer: one of signs alone says nothing.",
+        "Words and numbers of the last answer: signs alone carry no content.",
     ),
     Bound(
         "repeated_lines",
         pl.col("repeated_lines"),
         "above",
-        "Share of the answer's lines that stand in it before: a model that ran in circles.",
+        "Share of the answer's lines that repeat an earlier one: the model was in a loop.",
     ),
     Bound(
         "repeated_runs",
         pl.col("repeated_runs"),
         "above",
-        f"Share of the answer's runs of {GRAM} words (or Chinese characters) that stand in it before: a model that ran in circles.",
+        f"Share of the answer's runs of {GRAM} words (or Chinese characters) that repeat an earlier one: "
+        "the model was in a loop.",
     ),
 )
 
 
 def repeated_lines(text: pl.Expr) -> pl.Expr:
-    """The share of lines that repeat one before them; null for fewer than four. Lines without a letter or number (brackets, rules) do not count."""
+    """Return the share of lines that repeat an earlier one, or null for fewer than four.
+
+    Lines without a letter or number (brackets, rules) do not count.
+    """
     lines = text.str.split("\n").list.eval(
         pl.element().str.strip_chars().filter(pl.element().str.contains(r"[\p{L}\p{N}]{2}"))
     )
@@ -67,18 +71,21 @@ def repeated_lines(text: pl.Expr) -> pl.Expr:
 
 
 def repeated_runs(texts: pl.Series) -> tuple[np.ndarray, np.ndarray]:
-    """Of every text the number of tokens, and the share of its runs of `GRAM` tokens that stand in it before (nan where it has no run)."""
-    found = token_hashes(texts)
-    lengths = np.diff(found.offsets)
+    """Return per text the number of tokens, and the share of runs of `GRAM` tokens that repeat an earlier one.
+
+    The share is NaN if the text has no run.
+    """
+    tokens = hash_tokens(texts)
+    lengths = np.diff(tokens.offsets)
     runs = np.maximum(lengths - GRAM + 1, 0)
     owner = np.repeat(np.arange(len(lengths)), runs)
     if not len(owner):
         return lengths, np.full(len(lengths), np.nan)
-    first = np.arange(len(owner)) - np.repeat(np.cumsum(runs) - runs, runs) + np.repeat(found.offsets[:-1], runs)
+    first = np.arange(len(owner)) - np.repeat(np.cumsum(runs) - runs, runs) + np.repeat(tokens.offsets[:-1], runs)
     run = np.zeros(len(owner), np.uint64)
     with np.errstate(over="ignore"):
         for step in range(GRAM):
-            run = run * _BASE + found.hashes[first + step]
+            run = run * _BASE + tokens.hashes[first + step]
         keyed = (run ^ (run >> np.uint64(29))) * _BASE + owner.astype(np.uint64) * np.uint64(0xD1342543DE82EF95)
     distinct = np.zeros(len(owner), np.bool_)
     distinct[np.unique(keyed, return_index=True)[1]] = True

@@ -1,4 +1,4 @@
-"""Answers in which a model says who it is or who made it."""
+"""Answers in which a model reveals its identity or its maker."""
 
 import polars as pl
 
@@ -20,32 +20,38 @@ CLAIM = (
     rf"|(?:作为|身为)(?:一个|一名|一款|一台)?[^，。\n]{{0,8}}{_SELF_ZH}(?:语言模型|助手|模型|程序|机器人)?[，,]?\s*(?:我|让我|没有|很)"
     r"|我是\s*(?:ChatGPT|GPT|MOSS|文心一言|通义千问|Claude)"
 )
-"""A model that speaks of itself."""
+"""A model's claim about itself."""
 MENTION = r"(?i)chatgpt|\bgpt-?[345]|openai|anthropic|language model|\bas an ai\b|语言模型|人工智能助手"
-"""Names that such sentences hold, wherever they stand."""
+"""Names that occur in such claims, anywhere in a text."""
 _PART = (
     r"(?i)\b(?:role-?play|pretend|act as|imagine|you are (?:an? )?(?:ai|robot|computer|machine|android|chatbot)"
     r"|write (?:a|an|the) (?:story|poem|dialog|script"
     r"|conversation|scene|monolog|letter|introduction|speech)|from the (?:perspective|point of view)|persona|character)\b"
     r"|扮演|假装|假设你是|想象|角色|写(?:一|个|篇|段)[^，。\n]{0,10}(?:故事|对话|诗|剧本|小说)"
 )
-"""A prompt that gives the speaker a part to play. One that holds such words itself (as the input of a program) gives them, too."""
+"""A prompt that gives the speaker a part to play."""
 
-NOTHING, NAMED, IN_PART, CLAIMED = 0, 1, 2, 3
+NOTHING = 0
+NAMED = 1
+IN_PART = 2
+CLAIMED = 3
 
 BOUNDS = (
     Bound(
         "identity_leak",
         pl.col("identity"),
         "above",
-        "0: no word of a model; 1: one is named; 2: the speaker says it is one, in a part that the prompt gave it; 3: it says so of itself.",
+        "0: no mention of a model; 1: a model is named; 2: the speaker claims to be one, in a part that the prompt "
+        "assigns; 3: the speaker claims to be one.",
         evidence=pl.col("identity_span"),
     ),
 )
 
 
 def identity(texts: pl.DataFrame) -> pl.Series:
-    """How far the answers speak of the model that wrote them: 0 to 3 as the rule says.
+    """Grade mentions of the answering model: 0 to 3, as in the bound `identity_leak`.
+
+    A prompt with such claims itself, such as the input of a program, counts as assigning a part.
 
     Args:
         texts: prompt, said (all answers of a row).

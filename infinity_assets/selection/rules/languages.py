@@ -1,4 +1,4 @@
-"""Whether the answer is in the language it was asked for in."""
+"""Answers in another script than their prompt."""
 
 import polars as pl
 
@@ -11,16 +11,19 @@ _ASKED = (
     r"|italian|portuguese|arabic|hindi|thai|greek|hebrew|turkish|vietnamese)\b|翻译|译[成为]|[用以换改](?:英|中|法|德|日|韩|俄|西班牙|汉)[文语]"
     r"|(?:英|中|法|德|日|韩|俄|西班牙)[文语](?:怎么|如何|怎样|写|说|回答|版|表达|单词|句子|短语|词汇|名)|übersetz|tradu[cizs]|перев[её]д"
 )
-"""Words that ask for another language."""
+"""A request for another language."""
 
-SAME, ASKED, UNASKED = 0, 1, 2
+SAME = 0
+ASKED = 1
+UNASKED = 2
 
 BOUNDS = (
     Bound(
         "wrong_language",
         pl.col("other_language"),
         "above",
-        "0: prompt and answer share a script; 1: they do not, and the prompt asks for another language or brings words in it; 2: the same, unasked.",
+        "0: prompt and answer share a script; 1: they differ, and the prompt asks for another language or quotes it; "
+        "2: they differ without a request.",
         domains=("math", "knowledge", "chat"),
         evidence=pl.format("{} after {}", "answer_language", "prompt_language"),
     ),
@@ -38,25 +41,27 @@ _SCRIPTS = {
     r"\p{Thai}": ("th",),
     r"\p{Hebrew}": ("he",),
 }
-"""A letter of the scripts that answers are in most."""
+"""Patterns for a letter of the most frequent scripts, with their languages."""
 _OTHER = r"[\p{L}&&[^\p{Latin}]]"
-_LATIN_WORD, _LATIN_TEXT = r"[A-Za-z]{2}", r"[A-Za-z][A-Za-z' ,.;:-]{20}"
+_LATIN_WORD = r"[A-Za-z]{2}"
+_LATIN_TEXT = r"[A-Za-z][A-Za-z' ,.;:-]{20}"
 _SENTENCE = r"(?:\p{Latin}+[ ,'’]+){4}\p{Latin}+"
-"""Latin words in a row that are more than names and terms, which texts in every script hold."""
+"""Consecutive Latin words that go beyond the names and terms in texts of every script."""
 _LONG = 200
-"""Characters from which such an answer is not one sentence about a word."""
+"""Characters from which a Latin answer is more than a sentence about a word."""
 
 
 def asks_for_another(prompt: pl.Expr) -> pl.Expr:
-    """Whether a prompt asks for a translation or names the language to answer in."""
+    """Return whether a prompt asks for a translation or names the language of the answer."""
     return prompt.str.contains(_ASKED)
 
 
-def other_language(texts: pl.DataFrame) -> pl.Series:
-    """How far the answer leaves the script of the prompt: 0, 1 or 2 as the rule says.
+def grade_other_language(texts: pl.DataFrame) -> pl.Series:
+    """Grade whether the answer leaves the script of the prompt: 0, 1 or 2, as in the bound `wrong_language`.
 
-    It is asked for where the prompt asks for a language, or brings the answer's script itself: a letter of it, or of Latin script, which texts
-    of every other quote, a word for a short answer and a phrase for a long one. Names, terms and code are of no language.
+    A change of script counts as requested if the prompt asks for a language or contains the answer's script: a letter
+    of it, or for Latin script, which texts in every other script quote, a word if the answer is short and a phrase if
+    it is long. Names, terms and code do not count as a language.
 
     Args:
         texts: prompt, answer, prompt_language, answer_language, is_translation, code_language.
@@ -65,26 +70,28 @@ def other_language(texts: pl.DataFrame) -> pl.Series:
         language.scripts_differ(pl.col("prompt_language"), pl.col("answer_language")).fill_null(False)
     ).to_series()
     few = texts.filter(differ)
-    prompt, answer, tag = pl.col("prompt"), pl.col("answer"), pl.col("answer_language")
+    prompt = pl.col("prompt")
+    answer = pl.col("answer")
+    tag = pl.col("answer_language")
     script, *more = ((tag.is_in(tags), prompt.str.contains(letter)) for letter, tags in _SCRIPTS.items())
-    brought = pl.when(script[0]).then(script[1])
-    for told, contains in more:
-        brought = brought.when(told).then(contains)
+    quoted = pl.when(script[0]).then(script[1])
+    for in_script, contains in more:
+        quoted = quoted.when(in_script).then(contains)
     mixed = answer.str.contains(_OTHER)
     latin = (
         pl.when(answer.str.len_chars() < _LONG)
         .then(prompt.str.contains(_LATIN_WORD))
         .otherwise(prompt.str.contains(_LATIN_TEXT))
     )
-    brought = (
-        brought.when(~mixed & ~answer.str.contains(_SENTENCE))
+    quoted = (
+        quoted.when(~mixed & ~answer.str.contains(_SENTENCE))
         .then(True)
         .when(mixed)
         .then(prompt.str.contains(_OTHER))
         .otherwise(latin)
     )
     asked = few.select(
-        (brought | pl.col("is_translation") | pl.col("code_language").is_not_null()).fill_null(False)
+        (quoted | pl.col("is_translation") | pl.col("code_language").is_not_null()).fill_null(False)
     ).to_series()
     level = pl.repeat(SAME, texts.height, dtype=pl.Int8, eager=True)
     return level.scatter(

@@ -1,4 +1,4 @@
-"""The numbers that the rules hold against thresholds, from the texts of rows. No model is asked, no threshold is known here."""
+"""Measures of the texts of rows, which the rules compare with thresholds. No model is called."""
 
 import polars as pl
 
@@ -35,56 +35,57 @@ MEASURES = pl.Schema(
         **code.MEASURED,
     }
 )
-"""One line per row; measures of the answer are null where there is none."""
+"""Grain: a row. Key: row_id. Measures of the answer are null if there is no answer."""
 
 MEANING = {
     "answers": "assistant turns",
     "prompt_chars": "characters of all user turns",
     "answer_chars": "characters of the last answer",
     "answer_words": "words, numbers and CJK characters of the last answer",
-    "repeated_lines": "share of the last answer's lines that stand in it before; null under four lines",
-    "repeated_runs": "share of the last answer's runs of ten words that stand in it before; null under ten words",
+    "repeated_lines": "share of the last answer's lines that repeat an earlier one; null under four lines",
+    "repeated_runs": "share of the last answer's runs of ten words that repeat an earlier one; null under ten words",
     "prompt_language": "language of all user turns",
     "answer_language": "language of the last answer",
     "is_translation": "whether the prompt asks for another language",
-    "other_language": "0: answer in the prompt's script; 1: in another, and asked for; 2: in another, unasked",
-    "debris": "0: no mark of a template in the answers; 1: turns of a dialogue that was asked for; 2: the same unasked, or a mark",
-    "debris_span": "the first of them",
+    "other_language": "0: answer in the prompt's script; 1: in another on request; 2: in another without a request",
+    "debris": "0: no template mark in the answers; 1: dialogue turns on request; 2: without a request, or a mark",
+    "debris_span": "the first mark or turn",
     "calculator_marks": "calculator notes and result marks in the answers",
-    "calculator_mark": "the first of them",
-    "tool_marks": "calls of tools and marks of their results in the answers",
-    "tool_mark": "the first of them",
-    "placeholders": "places in the answers that their author was to fill in",
-    "placeholder": "the first of them",
-    "unfinished": "0: the last answer ends; 1: long, without a sign at its end; 2: stops in the middle",
-    "ending": "its end, where it is not 0",
-    "identity": "0: no model named; 1: named; 2: the speaker is one, in a part; 3: the speaker is one",
-    "identity_span": "the words that say so",
-    "refusal_span": "how the last answer declines, where it begins by declining",
-    "code_language": "language of the code in the last answer, `other` if it is no known one, null without code",
+    "calculator_mark": "the first calculator note or result mark",
+    "tool_marks": "tool calls and marks of their results in the answers",
+    "tool_mark": "the first tool call or mark",
+    "placeholders": "gaps in the answers for the author to fill in",
+    "placeholder": "the first gap",
+    "unfinished": "0: the last answer is complete; 1: long, without punctuation at its end; 2: stops in the middle",
+    "ending": "end of the last answer, unless `unfinished` is 0",
+    "identity": "0: no model named; 1: named; 2: the speaker claims to be one in a part; 3: outside a part",
+    "identity_span": "the words that name or claim it",
+    "refusal_span": "the words by which the last answer declines, if it begins with them",
+    "code_language": "language of the code in the last answer; `other` if unknown, null without code",
     "code_lines": "lines and pieces of code in the last answer",
-    "prompt_code_lines": "the same in the prompts of the code domain, else 0",
+    "prompt_code_lines": "lines and pieces of code in the prompts of the code domain, else 0",
     "code_terms": "words of programming in prompt and answer of the code domain, else 0",
-    "python_parses": "whether the answer's Python parses; null where it is not Python or mixed with prose",
-    "python_note": "why it does not, or why that is not known: no_code, not_python, mixed_with_prose",
-    "network": "0: no code, or none that names the network; 1: named; 2: used",
-    "network_span": "how",
-    "files": "0: no code, or none that names files; 1: named; 2: used",
-    "files_span": "how",
+    "python_parses": "whether the answer's Python parses; null if it is not Python or mixed with prose",
+    "python_note": "the syntax error, or the reason for null: no_code, not_python, mixed_with_prose",
+    "network": "0: no code, or code without the network; 1: names the network; 2: uses it",
+    "network_span": "the first name or use",
+    "files": "0: no code, or code without files; 1: names files; 2: uses them",
+    "files_span": "the first name or use",
 }
 """Descriptions of the columns."""
 
-_ENDING, _SPAN = 60, 120
+_ENDING = 60
+_SPAN = 120
 
 
 def measure(rows: pl.DataFrame) -> pl.DataFrame:
-    """The measures of every row.
+    """Measure every row.
 
     Args:
         rows: row_id, messages, domain.
 
     Returns:
-        Columns as `MEASURES`, in the order of the rows.
+        Schema `MEASURES`, in the order of the rows.
     """
     texts = rows.select(
         "row_id",
@@ -94,7 +95,9 @@ def measure(rows: pl.DataFrame) -> pl.DataFrame:
         said=conversation.content_of("assistant"),
         answers=conversation.turns_of("assistant").list.len(),
     )
-    answer, said, prompt = pl.col("answer"), pl.col("said"), pl.col("prompt")
+    answer = pl.col("answer")
+    answers = pl.col("said")
+    prompt = pl.col("prompt")
     words, repeated = form.repeated_runs(texts["answer"])
     frame = texts.with_columns(
         prompt.str.len_chars().alias("prompt_chars"),
@@ -105,33 +108,33 @@ def measure(rows: pl.DataFrame) -> pl.DataFrame:
         language.detect(prompt).alias("prompt_language"),
         pl.when(answer.is_not_null()).then(language.detect(answer)).alias("answer_language"),
         languages.asks_for_another(prompt).alias("is_translation"),
-        artefacts.debris(prompt, said).alias("debris"),
-        pl.coalesce(_span(said, artefacts.MARKS), _span(said, artefacts.EXCHANGE)).alias("debris_span"),
-        *_counted(said, artefacts.CALCULATOR, "calculator_mark"),
-        *_counted(said, artefacts.TOOLS, "tool_mark"),
-        *_counted(said, artefacts.PLACEHOLDER, "placeholder"),
-        artefacts.unfinished(answer).alias("unfinished"),
+        artefacts.grade_debris(prompt, answers).alias("debris"),
+        pl.coalesce(_span(answers, artefacts.MARKS), _span(answers, artefacts.EXCHANGE)).alias("debris_span"),
+        *_count_and_span(answers, artefacts.CALCULATOR, "calculator_mark"),
+        *_count_and_span(answers, artefacts.TOOLS, "tool_mark"),
+        *_count_and_span(answers, artefacts.PLACEHOLDER, "placeholder"),
+        artefacts.grade_unfinished(answer).alias("unfinished"),
         identity.identity(texts).alias("identity"),
         _span(answer, refusals.OPENING).alias("refusal_span"),
     )
-    of_code = code.measure(texts.select("prompt", "answer", "domain"))
+    code_measures = code.measure(texts.select("prompt", "answer", "domain"))
     answered = pl.when(answer.is_not_null())
-    frame = frame.with_columns(answered.then(of_code[name]).alias(name) for name in code.MEASURED).with_columns(
+    frame = frame.with_columns(answered.then(code_measures[name]).alias(name) for name in code.MEASURED).with_columns(
         answered.then("words").alias("answer_words"),
         pl.when(pl.col("unfinished") > 0).then(answer.str.tail(_ENDING)).alias("ending"),
         pl.when(pl.col("identity") > 0)
-        .then(pl.coalesce(_span(said, identity.CLAIM), _span(said, identity.MENTION)))
+        .then(pl.coalesce(_span(answers, identity.CLAIM), _span(answers, identity.MENTION)))
         .alias("identity_span"),
     )
-    frame = frame.with_columns(languages.other_language(frame).alias("other_language"))
+    frame = frame.with_columns(languages.grade_other_language(frame).alias("other_language"))
     return frame.select(pl.col(name).cast(dtype) for name, dtype in MEASURES.items())
 
 
 def _span(text: pl.Expr, pattern: str) -> pl.Expr:
-    """The first place where a pattern stands."""
+    """Return the first match of a pattern."""
     return text.str.extract(f"({pattern})", 1).str.strip_chars().str.slice(0, _SPAN)
 
 
-def _counted(text: pl.Expr, pattern: str, name: str) -> tuple[pl.Expr, pl.Expr]:
-    """How often a pattern stands, and where first."""
+def _count_and_span(text: pl.Expr, pattern: str, name: str) -> tuple[pl.Expr, pl.Expr]:
+    """Return the number of matches of a pattern, and the first match."""
     return text.str.count_matches(pattern).alias(f"{name}s"), _span(text, pattern).alias(name)

@@ -32,7 +32,7 @@ OPENING = r"(?i)^\W*(?:" + "|".join(
         rf"{_SORRY_ZH}[，,](?:您|你)?(?:的)?(?:问题|请求|输入|这个|该|没有(?:提供|给出|足够))",
     ]
 ) + ")"  # fmt: skip
-"""How an answer begins that gives none. A character in a story who cannot do a thing does not offer help."""
+"""The opening of an answer that declines. The verbs exclude story characters, who do not offer help."""
 SENTENCE = r"(?im)" + "|".join(
     [
         rf"(?:^|[.!?]\s+)(?:(?:unfortunately|however|but|so),? *)?(?:{_AS_AI})?i(?:'m|’m)? *{_CANNOT}[^.\n\"”]{{0,25}}?\b{_DO}\b",
@@ -44,14 +44,14 @@ SENTENCE = r"(?im)" + "|".join(
         rf"(?:^|[。！!]\s*)(?:很遗憾[，,])?{_CANNOT_ZH}{_DO_ZH}",
     ]
 )  # fmt: skip
-"""A sentence that declines, wherever it stands in an answer."""
+"""A sentence that declines, anywhere in an answer."""
 
 BOUNDS = (
     Bound(
         "refusal",
         pl.when(pl.col("refusal_span").is_not_null()).then(pl.col("answer_words")),
         "below",
-        "Words of an answer that begins by declining: a longer one goes on and helps.",
+        "Words of an answer that begins by declining: a longer answer goes on to help.",
         evidence=pl.col("refusal_span"),
     ),
 )

@@ -1,4 +1,4 @@
-"""What a rule is, and which of several rules a row fails first."""
+"""Rules, and the first of several rules that a row fails."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from infinity_assets.settings.foundation import Rules
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule.
+    """A condition that drops a row.
 
-    A row fails where `fails` is true; null is no failure, so a rule on a score passes the rows that were never scored.
+    A row fails if `fails` is true. Null is no failure, so a rule on a score passes rows that were never scored.
     """
 
     reason: str
@@ -22,28 +22,31 @@ class Rule:
     measure: pl.Expr
     threshold: pl.Expr | str | float | int | None = None
     evidence: pl.Expr | None = None
-    """Words of the row that show it."""
+    """Words of the row that show the failure."""
 
 
 @dataclass(frozen=True, eq=False)
 class Bound:
-    """A rule that holds a number against a threshold of the settings (`foundation.rules`)."""
+    """A rule that compares a measure with a threshold of the settings (`foundation.rules`)."""
 
     name: str
-    """Also the reason in `decisions`, and the threshold's name in the settings."""
+    """The name of the threshold in the settings, and the reason in `decisions`."""
     measure: pl.Expr
-    """A number per row, from the columns that `measures.measure` and `rulebook.facts` give; null where there is nothing to judge."""
+    """A number per row from the columns of `measures.measure` and `rulebook.facts`; null if it does not apply."""
     fails: Literal["below", "above", "from"]
-    """Below the threshold, above it, or at it and above."""
+    """A row fails below the threshold, above it, or from it upwards."""
     means: str
-    """One sentence: what is measured and why a row fails by it."""
+    """One sentence on the measure and why a row fails."""
     domains: tuple[str, ...] = DOMAINS
-    """Where the general threshold applies. The settings of a domain or a source may apply it elsewhere."""
+    """Domains that the general threshold applies to. Settings may add a threshold for other domains or a source."""
     evidence: pl.Expr | None = None
-    """Words of the row that show it."""
+    """Words of the row that show the failure."""
 
     def threshold(self, settings: Rules) -> pl.Expr:
-        """The threshold of each row, of its source before that of its domain before the general one; null where the rule is off."""
+        """Return the threshold of each row, or null if the rule is off.
+
+        The threshold of the source takes precedence over the domain's, and that over the general one.
+        """
         general = getattr(settings.thresholds, self.name)
         domains = {domain: general if domain in self.domains else None for domain in DOMAINS}
         domains |= {domain: values[self.name] for domain, values in settings.domains.items() if self.name in values}
@@ -56,26 +59,27 @@ class Bound:
         own = pl.col("source").replace_strict(sources, default=None, return_dtype=pl.Float64)
         return pl.when(pl.col("source").is_in(list(sources))).then(own).otherwise(threshold)
 
-    def over(self, threshold: pl.Expr) -> pl.Expr:
-        """Whether a row fails at this threshold; null where there is no measure or no threshold."""
+    def fails_at(self, threshold: pl.Expr) -> pl.Expr:
+        """Return whether a row fails at this threshold; null if the measure or the threshold is null."""
         measure = self.measure.cast(pl.Float64)
         return {"below": measure < threshold, "above": measure > threshold, "from": measure >= threshold}[self.fails]
 
     def rule(self, settings: Rules) -> Rule:
-        """As a rule under these settings."""
+        """Return the bound as a rule under these settings."""
         threshold = self.threshold(settings)
-        return Rule(self.name, self.over(threshold), self.measure, threshold, self.evidence)
+        return Rule(self.name, self.fails_at(threshold), self.measure, threshold, self.evidence)
 
 
 def first_failure(frame: pl.DataFrame, rules: Sequence[Rule]) -> pl.DataFrame:
-    """The rows that fail a rule, with the first one they fail.
+    """Return the rows that fail a rule, with the first rule that each fails.
 
     Args:
-        frame: One line per row, with row_id and what the rules read.
-        rules: In the order in which they are tried.
+        frame: One line per row, with row_id and the columns that the rules read.
+        rules: The rules in order of precedence.
 
     Returns:
-        One line per failing row, in the frame's order: row_id, reason, detail (JSON: measure, threshold, and evidence where the rule has any).
+        One line per failing row, in the frame's order: row_id, reason, detail (JSON: measure, threshold, and evidence
+        if the rule has any).
     """
 
     def detail(rule: Rule) -> pl.Expr:
@@ -91,15 +95,16 @@ def first_failure(frame: pl.DataFrame, rules: Sequence[Rule]) -> pl.DataFrame:
     failed = frame.select(
         first=pl.coalesce(pl.when(rule.fails.fill_null(False)).then(place) for place, rule in enumerate(rules))
     )["first"]
-    # Details of the rows that fail alone, rule by rule: to compile a long pattern costs more than to try it on a few hundred rows.
+    # Compute details only for failing rows, rule by rule: compiling a long pattern costs more than matching a few
+    # hundred rows.
     places = failed.unique().drop_nulls()
     read = {"row_id", *(name for place in places for name in detail(rules[place]).meta.root_names())}
-    losers = frame.select(pl.col(*read), failed).with_row_index("_line").filter(pl.col("first").is_not_null())
-    told = [
-        losers.filter(pl.col("first") == place).select(
+    failing = frame.select(pl.col(*read), failed).with_row_index("_line").filter(pl.col("first").is_not_null())
+    parts = [
+        failing.filter(pl.col("first") == place).select(
             "_line", "row_id", reason=pl.lit(rules[place].reason), detail=detail(rules[place])
         )
         for place in places
     ]
-    empty = losers.clear().select("_line", "row_id", reason=pl.lit("", pl.String), detail=pl.lit("", pl.String))
-    return pl.concat([empty, *told]).sort("_line").drop("_line")
+    empty = failing.clear().select("_line", "row_id", reason=pl.lit("", pl.String), detail=pl.lit("", pl.String))
+    return pl.concat([empty, *parts]).sort("_line").drop("_line")

@@ -1,4 +1,4 @@
-"""All rules of the foundation, in the order in which they are tried."""
+"""All rules of the foundation, in order of precedence."""
 
 import polars as pl
 
@@ -17,33 +17,33 @@ BOUNDS: tuple[Bound, ...] = (
     *code.BOUNDS,
     *scores.BOUNDS,
 )
-"""Every bound. What has no answer is said first, then what its source says of it, its form, its words, its code, its scores."""
+"""All bounds, in order of precedence: missing answer, source, form, words, code, scores."""
 
 BY_NAME = {bound.name: bound for bound in BOUNDS}
 
 PLACE = ("row_id", "source", "file", "domain")
-"""What the rules read of the rows themselves."""
+"""Columns of the rows that the rules read."""
 SCORES = ("row_id", "ifd", "quality")
-"""What they read of the scores."""
+"""Columns of the scores that the rules read."""
 
 
 def facts(rows: pl.DataFrame, measured: pl.DataFrame, scored: pl.DataFrame, settings: Rules) -> pl.DataFrame:
-    """What the rules read, one line per row, in the order of the rows.
+    """Join the columns that the rules read, one line per row, in the order of the rows.
 
     Args:
-        rows: Columns `PLACE`, and any more.
+        rows: Columns `PLACE`, and any others.
         measured: Columns `measures.MEASURES`.
-        scored: Columns `SCORES`; rows that are not there were not scored.
-        settings: The list of denied parts.
+        scored: Columns `SCORES`; rows without scores are missing.
+        settings: Settings with the list of denied parts.
     """
     joined = rows.join(measured, on="row_id", how="left", maintain_order="left").join(
         scored.select(SCORES), on="row_id", how="left", maintain_order="left"
     )
-    return joined.with_columns(sources.denied(rows, settings.denied).alias("denied"))
+    return joined.with_columns(sources.match_denied(rows, settings.denied).alias("denied"))
 
 
-def with_threshold(settings: Rules, name: str, threshold: float) -> Rules:
-    """The settings with one threshold in place of all of a rule; what is off in a domain or a source stays off."""
+def replace_threshold(settings: Rules, name: str, threshold: float) -> Rules:
+    """Replace all thresholds of a rule in the settings. A rule that is off in a domain or a source stays off."""
 
     def changed(values: dict[str, float | None]) -> dict[str, float | None]:
         return {rule: threshold if rule == name and value is not None else value for rule, value in values.items()}
@@ -58,5 +58,5 @@ def with_threshold(settings: Rules, name: str, threshold: float) -> Rules:
 
 
 def rules(settings: Rules) -> list[Rule]:
-    """The bounds as rules under these settings, in order."""
+    """Return the bounds as rules under these settings, in order of precedence."""
     return [bound.rule(settings) for bound in BOUNDS]

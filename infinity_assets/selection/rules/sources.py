@@ -1,4 +1,4 @@
-"""Parts of sources that hold little knowledge."""
+"""Parts of sources with little knowledge."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -18,12 +18,12 @@ BOUNDS = (
 )
 
 
-def denied(places: pl.DataFrame, patterns: Mapping[str, Sequence[str]]) -> pl.Series:
-    """Whether each place is on the list.
+def match_denied(places: pl.DataFrame, patterns: Mapping[str, Sequence[str]]) -> pl.Series:
+    """Return whether each place is on the list.
 
     Args:
         places: source, file.
-        patterns: Globs (`*`, `?`) of files by glob of sources; case does not count.
+        patterns: Globs (`*`, `?`) of files by glob of sources, case-insensitive.
     """
     lines = [
         _matches("source", source) & pl.any_horizontal(_matches("file", file) for file in files)

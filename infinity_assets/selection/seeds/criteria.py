@@ -1,6 +1,7 @@
-"""What speaks for a row as a seed: one boolean per criterion, and the veto (arXiv 2506.11116, 2507.06968). docs/seeds.md has the formulas.
+"""Criteria for seeds: one boolean per criterion, and the veto (arXiv 2506.11116, 2507.06968).
 
-Raw material (instructions without an answer, texts) has no answer whose loss could be measured: it is a seed as it is.
+Raw material (instructions without an answer, texts) has no answer with a loss: it qualifies as it is. docs/seeds.md has
+the formulas.
 """
 
 from typing import get_args
@@ -25,46 +26,52 @@ KNOWN: dict[str, pl.DataType | type[pl.DataType]] = {
     "ifd": pl.Float64,
     "depth": pl.Float64,
 }
-"""What is known of a row: `prompt_chars` is the length of its user turns, the rest null
-where it was not labelled or scored. `loss_after` is the loss under the trained scorer."""
+"""Columns that the criteria read. `prompt_chars` is the length of the user turns, `loss_after` the loss under the
+trained scorer. Labels and scores are null for rows that were not labelled or scored."""
 
 
-def judged(rows: pl.DataFrame, vocabulary: pl.DataFrame, settings: Seeds) -> pl.DataFrame:
-    """What speaks for every row.
+def evaluate_criteria(rows: pl.DataFrame, vocabulary: pl.DataFrame, settings: Seeds) -> pl.DataFrame:
+    """Evaluate the criteria on every row.
 
-    Only labels that the model gave speak for a row: what neighbours agree on is frequent and few, and is not counted in `vocabulary`.
+    Only labels from the model count: neighbours agree on few and frequent labels, which `vocabulary` does not count.
 
     Args:
-        rows: `KNOWN`, one line per row.
+        rows: Schema `KNOWN`, one line per row.
         vocabulary: label, rows.
-        settings: Thresholds, the criteria in force and how many of them have to hold.
+        settings: Thresholds, the criteria in force and the number that must hold.
 
     Returns:
-        One line per row, in their order: row_id; every criterion of `CRITERIA`, in force or not, and `vetoed`, false where a row lacks what they
-        are about; `scored`, whether a model was asked about the row; `met`, how many of the criteria in force hold; `enough`, whether these are
-        as many as `combine` asks for; `because`, their names, joined by +.
+        One line per row, in their order: row_id; every criterion of `CRITERIA`, in force or not, and `vetoed`, both
+        false if a row lacks the data; `scored`, whether the row has labels or scores of a model or is raw material;
+        `met`, the number of criteria in force that hold; `enough`, whether that number is what `combine` requires;
+        `because`, their names, joined by +.
     """
     raw = pl.col("kind") != "conversation"
     labelled = (pl.col("label_source") == "model").fill_null(False) & ~raw
-    loss, fell = pl.col("loss"), pl.col("loss") - pl.col("loss_after")
+    loss = pl.col("loss")
+    loss_drop = pl.col("loss") - pl.col("loss_after")
     rare, less_rare = (
         _with_label_in(vocabulary, *bounds) for bounds in (settings.long_tail, settings.long_tail_sampled)
     )
-    by_lot = pl.lit(draw("long_tail", rows["row_id"])) < settings.long_tail_share
+    drawn = pl.lit(draw("long_tail", rows["row_id"])) < settings.long_tail_share
     holds = {
-        "long_tail": (rare | (less_rare & by_lot)) & labelled,
+        "long_tail": (rare | (less_rare & drawn)) & labelled,
         "many_labels": (pl.col("ability").list.len() >= settings.min_labels) & labelled,
         "hard_by_loss": loss > loss.mean() + settings.loss_sigma * loss.std(),
         "hard_to_follow": pl.col("ifd").is_between(*settings.ifd_range),
-        # Ties by row id, so that the order of the rows does not decide.
-        "small_loss_drop": fell.is_not_null()
+        # The row id breaks ties, so that the order of the rows has no effect.
+        "small_loss_drop": loss_drop.is_not_null()
         & (
-            pl.struct(fell.fill_null(float("inf")), "row_id").rank("ordinal")
-            <= fell.count() * settings.small_drop_share
+            pl.struct(loss_drop.fill_null(float("inf")), "row_id").rank("ordinal")
+            <= loss_drop.count() * settings.small_drop_share
         ),
         "raw_material": raw & ((pl.col("kind") != "text") | (pl.col("prompt_chars") >= settings.min_text_chars)),
     }
-    veto = pl.lit(False) if settings.veto_sigma is None else fell > fell.mean() + settings.veto_sigma * fell.std()
+    veto = (
+        pl.lit(False)
+        if settings.veto_sigma is None
+        else loss_drop > loss_drop.mean() + settings.veto_sigma * loss_drop.std()
+    )
     scored = (labelled | loss.is_not_null() | pl.col("ifd").is_not_null() | raw).alias("scored")
     in_force = [name for name in CRITERIA if name in settings.criteria]
     table = rows.select(
@@ -73,7 +80,11 @@ def judged(rows: pl.DataFrame, vocabulary: pl.DataFrame, settings: Seeds) -> pl.
         veto.fill_null(False).alias("vetoed"),
         scored,
     )
-    possible = pl.when("raw_material").then(_possible(settings, raw=True)).otherwise(_possible(settings, raw=False))
+    possible = (
+        pl.when("raw_material")
+        .then(_count_possible(settings, raw=True))
+        .otherwise(_count_possible(settings, raw=False))
+    )
     wanted = {"any": pl.lit(1), "all": possible}.get(
         str(settings.combine), pl.min_horizontal(pl.lit(settings.combine), possible)
     )
@@ -86,12 +97,12 @@ def judged(rows: pl.DataFrame, vocabulary: pl.DataFrame, settings: Seeds) -> pl.
 
 
 def _with_label_in(vocabulary: pl.DataFrame, low: int, high: int) -> pl.Expr:
-    """Whether a row has a fine label of a frequency in this range."""
+    """Return whether a row has a fine label with a frequency in this range."""
     labels = vocabulary.filter(pl.col("rows").is_between(low, high))["label"]
     return pl.col("ability").list.eval(pl.element().is_in(labels.implode())).list.any().fill_null(False)
 
 
-def _possible(settings: Seeds, *, raw: bool) -> int:
-    """How many of the criteria in force can hold for raw material, or for a conversation."""
+def _count_possible(settings: Seeds, *, raw: bool) -> int:
+    """Return the number of criteria in force that can hold for raw material, or for a conversation."""
     of_kind = {"raw_material"} if raw else set(CRITERIA) - {"raw_material"}
     return len(of_kind.intersection(settings.criteria) - (set() if settings.tuned.enabled else {"small_loss_drop"}))

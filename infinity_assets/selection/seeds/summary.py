@@ -1,4 +1,4 @@
-"""What the page shows of a choice of seeds: what each criterion brings, what two share, and how much of the grid is covered."""
+"""Tables on a choice of seeds: rows per criterion, rows per pair of criteria, and coverage of the grid."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,12 +9,15 @@ from infinity_assets.selection.seeds.criteria import CRITERIA
 from infinity_assets.settings.chat import Seeds
 
 
-def brought(rows: pl.DataFrame, settings: Seeds) -> pl.DataFrame:
-    """Rows per criterion, and the veto: criterion, in force, rows it holds for, rows taken, and taken by it alone.
+def count_by_criterion(rows: pl.DataFrame, settings: Seeds) -> pl.DataFrame:
+    """Count the rows per criterion, and of the veto.
 
     Args:
         rows: `Picked.rows`.
-        settings: Says which are in force.
+        settings: Settings with the criteria in force.
+
+    Returns:
+        criterion, in force, rows it holds for, rows taken, and taken by it alone.
     """
     taken = rows.filter("taken")
     in_force = set(settings.criteria) | ({"vetoed"} if settings.veto_sigma is not None else set())
@@ -32,8 +35,8 @@ def brought(rows: pl.DataFrame, settings: Seeds) -> pl.DataFrame:
     )
 
 
-def shared(rows: pl.DataFrame) -> pl.DataFrame:
-    """How many rows each two criteria hold for: a line and a column per criterion, and the veto.
+def count_by_pair(rows: pl.DataFrame) -> pl.DataFrame:
+    """Count the rows per pair of criteria: one line and one column per criterion, and for the veto.
 
     Args:
         rows: `Picked.rows`.
@@ -43,8 +46,8 @@ def shared(rows: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame({"": names, **dict(zip(names, (holds.T @ holds).T, strict=True))})
 
 
-def covered(cells: pl.DataFrame) -> pl.DataFrame:
-    """Occupied cells: of the grid, and of language and ability; by candidates and by seeds.
+def count_occupied_cells(cells: pl.DataFrame) -> pl.DataFrame:
+    """Count the occupied cells of the grid, and of language and ability, by candidates and by seeds.
 
     Args:
         cells: `Picked.cells`.
@@ -67,12 +70,15 @@ def covered(cells: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def counts_on_grid(cells: pl.DataFrame, side: int) -> npt.NDArray[np.int64]:
-    """Rows per cell of the grid, of shape (side, side): y, then x.
+def count_by_cell(cells: pl.DataFrame, side: int) -> npt.NDArray[np.int64]:
+    """Count the rows per cell of the grid.
 
     Args:
-        cells: `Picked.cells`, or some of them.
+        cells: `Picked.cells`, or some of its rows.
         side: Cells on each side.
+
+    Returns:
+        Shape (side, side): y, then x.
     """
     places = cells.drop_nulls("x").select(pl.col("y").cast(pl.Int64) * side + pl.col("x")).to_series().to_numpy()
     return np.bincount(places, minlength=side * side).reshape(side, side)

@@ -1,1 +1,1 @@
-"""Selectors: named ways to take a number of rows from a pool, each a pure function of (rows, size, settings), in one registry."""
+"""Selectors: a registry of pure functions of (rows, size, settings) that take a number of rows from a pool."""

@@ -1,5 +1,6 @@
-"""Selectors that pick one row after the other, each held against those before it. All are greedy: what they take at a size is the beginning of
-what they take at a larger one, and ties go to the lower row id.
+"""Selectors that pick rows one by one, comparing each with the rows picked before.
+
+All are greedy: the rows at one size are the first rows at a larger size, and the lower row id wins ties.
 """
 
 import numpy as np
@@ -9,87 +10,88 @@ import polars as pl
 from infinity_assets.rows.ids import draw
 from infinity_assets.selection.diversity import ReprFilter
 from infinity_assets.selection.selectors.ranked import ifd_column, ifd_conditions
-from infinity_assets.selection.selectors.verdicts import by_choice, lacking
+from infinity_assets.selection.selectors.verdicts import first_condition, mark_chosen
 from infinity_assets.settings import Foundation
 
 _BLOCK = 8192
-"""Rows that are compared with something at a time."""
+"""Rows per batch of a comparison."""
 _REFRESHED = 256
-"""Rows whose value is brought up to date together."""
+"""Rows whose bounds are updated together."""
 
 Vectors = npt.NDArray[np.floating]
 Places = npt.NDArray[np.int64]
 
 
 def deita(frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFrame:
-    """By complexity times quality, highest first, without rows close to one taken before."""
+    """Take rows by descending complexity times quality, without rows close to one taken before."""
     conditions = {
         "no_complexity": pl.col("complexity").is_null(),
         "no_quality": pl.col("quality").is_null(),
         "no_vector": pl.col("vector").is_null(),
     }
     scored = frame.sort("row_id").with_columns((pl.col("complexity") * pl.col("quality")).alias("evol_score"))
-    at = _places(scored, lacking(conditions).is_null(), -pl.col("evol_score"))
+    at = _places(scored, first_condition(conditions).is_null(), -pl.col("evol_score"))
     candidates = scored[at]
     taken, lost = ReprFilter(settings.selectors.deita_similarity).walk(
         candidates["row_id"], _vectors(candidates), np.ones(len(at), bool), size
     )
     near = pl.col("row_id").is_in(lost["row_id"].implode())
-    return by_choice(
+    return mark_chosen(
         scored, "deita", size, at[taken], conditions | {"near_duplicate": near}, ["complexity", "quality", "evol_score"]
     )
 
 
 def instag(frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFrame:
-    """By number of labels, most first; in passes, in each of which a row has to bring a label that the pass has not seen."""
+    """Take rows by descending number of labels, in passes; within a pass each row has to add a new label."""
     from infinity_assets.selection.selectors.kernels import passes
 
     conditions = {"no_labels": pl.col("ability").list.len().fill_null(0) == 0}
     rows = frame.sort("row_id").with_columns(pl.col("ability").list.unique().list.len().alias("labels"))
-    at = _places(rows, lacking(conditions).is_null(), -pl.col("labels").cast(pl.Int64))
+    at = _places(rows, first_condition(conditions).is_null(), -pl.col("labels").cast(pl.Int64))
     lists = rows["ability"].gather(at)
     names = lists.explode(empty_as_null=False, keep_nulls=False)
     numbers = names.rank("dense").to_numpy().astype(np.int32) - 1
     starts = np.concatenate([[0], np.cumsum(lists.list.len().to_numpy().astype(np.int64))])
     chosen = passes(starts, numbers, int(numbers.max(initial=-1)) + 1, size)
-    return by_choice(rows, "instag", size, at[chosen], conditions, ["labels"])
+    return mark_chosen(rows, "instag", size, at[chosen], conditions, ["labels"])
 
 
 def kcenter(frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFrame:
-    """The row nearest to the mean, then always the one furthest from all that were taken."""
+    """Take the row nearest to the mean, then repeatedly the row furthest from all rows taken."""
     bound = settings.selectors.kcenter_candidates
     rows = frame.sort("row_id")
     rows = rows.with_columns(draw("selector:kcenter", rows["row_id"]))
     rows = rows.with_columns(pl.col("draw").rank("ordinal").over(pl.col("vector").is_null()).alias("turn"))
     conditions = {"no_vector": pl.col("vector").is_null(), "not_a_candidate": pl.col("turn") > bound}
-    at = np.flatnonzero(rows.select(lacking(conditions).is_null()).to_series())
-    return by_choice(rows, "kcenter", size, at[k_centers(_vectors(rows[at]), size)], conditions)
+    at = np.flatnonzero(rows.select(first_condition(conditions).is_null()).to_series())
+    return mark_chosen(rows, "kcenter", size, at[k_centers(_vectors(rows[at]), size)], conditions)
 
 
 def facility(frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFrame:
-    """Of the rows of highest IFD those that stand for all of them: greedy facility location."""
+    """Take the most representative rows among those of highest IFD: greedy facility location."""
     rows = frame.sort("row_id")
     conditions = {"no_vector": pl.col("vector").is_null(), **ifd_conditions(settings)}
-    at = _places(rows, lacking(conditions).is_null(), -pl.col(ifd_column(settings)))
+    at = _places(rows, first_condition(conditions).is_null(), -pl.col(ifd_column(settings)))
     at = np.sort(at[: max(settings.selectors.facility_candidates, 2 * size)])
     conditions["below_the_candidates"] = ~pl.col("row_id").is_in(rows["row_id"].gather(at).implode())
-    return by_choice(
+    return mark_chosen(
         rows, "facility", size, at[facilities(_vectors(rows[at]), size)], conditions, [ifd_column(settings)]
     )
 
 
 def k_centers(vectors: Vectors, size: int) -> Places:
-    """Farthest-first traversal, in Euclidean distance.
+    """Find centres by farthest-first traversal in Euclidean distance.
 
-    Distances to the centres only shrink, so an old one is a bound: only the rows of the greatest bounds are brought up to date, and the furthest
-    of them is the next centre as soon as no bound is above it. In double precision: of half-precision vectors every product is exact.
+    Distances to the centres only shrink, so an old distance is an upper bound. Only the rows with the greatest bounds
+    are updated; the furthest of them is the next centre once no bound exceeds its distance. In double precision, every
+    product of half-precision vectors is exact.
 
     Args:
-        vectors: Shape (rows, width); ties go to the earlier row.
-        size: Centres to find.
+        vectors: Shape (rows, width); the earlier row wins ties.
+        size: Number of centres.
 
     Returns:
-        The rows, in the order in which they are found.
+        The indices of the centres, in the order of the traversal.
     """
     rows = len(vectors)
     if not min(size, rows):
@@ -110,42 +112,47 @@ def k_centers(vectors: Vectors, size: int) -> Places:
     to_mean = np.concatenate(
         [squared(everything[s : s + _BLOCK], mean[None], mean[None] @ mean)[:, 0] for s in range(0, rows, _BLOCK)]
     )
-    found = [int(to_mean.argmin())]
-    bound, seen = np.full(rows, np.inf), np.zeros(rows, np.int64)
+    picked = [int(to_mean.argmin())]
+    bound = np.full(rows, np.inf)
+    seen = np.zeros(rows, np.int64)
     while True:
-        centres[len(found) - 1], lengths[len(found) - 1] = vectors[found[-1]], squares[found[-1]]
-        bound[found[-1]], seen[found[-1]] = -np.inf, len(found)
-        if len(found) == len(centres):
-            return np.array(found)
+        centres[len(picked) - 1] = vectors[picked[-1]]
+        lengths[len(picked) - 1] = squares[picked[-1]]
+        bound[picked[-1]] = -np.inf
+        seen[picked[-1]] = len(picked)
+        if len(picked) == len(centres):
+            return np.array(picked)
         while True:
-            # Up to date are the rows of the greatest bounds, ties included; the next centre is one of them if nothing else may lie further.
+            # Update the rows with the greatest bounds, including ties. The furthest is the next centre if no other
+            # bound exceeds it.
             at_least = np.partition(bound, -min(_REFRESHED, rows))[-min(_REFRESHED, rows)]
             top = np.flatnonzero(bound >= max(at_least, -1.0))
-            stale = top[seen[top] < len(found)]
+            stale = top[seen[top] < len(picked)]
             for part in np.split(stale, range(_BLOCK, len(stale), _BLOCK)):
-                first = int(seen[part].min(initial=len(found)))
-                if first < len(found):
-                    near = squared(part, centres[first : len(found)], lengths[first : len(found)]).min(axis=1)
+                first = int(seen[part].min(initial=len(picked)))
+                if first < len(picked):
+                    near = squared(part, centres[first : len(picked)], lengths[first : len(picked)]).min(axis=1)
                     bound[part] = np.minimum(bound[part], np.maximum(near, 0))
-            seen[stale] = len(found)
+            seen[stale] = len(picked)
             furthest = bound.argmax()
-            if seen[furthest] == len(found):
-                found.append(int(furthest))
+            if seen[furthest] == len(picked):
+                picked.append(int(furthest))
                 break
 
 
 def facilities(vectors: Vectors, size: int) -> Places:
-    """Greedy facility location: each row taken adds most to the sum, over all rows, of the similarity to the nearest row taken.
+    """Pick rows by greedy facility location.
 
-    Similarity is exp(-distance / width), as in submodlib, which the reference code of Superfiltering calls. A gain only shrinks, so an old one is
-    a bound (Minoux's lazy greedy).
+    Each pick maximizes the sum, over all rows, of the similarity to the nearest picked row. Similarity is
+    exp(-distance / width), as in submodlib, which the reference code of Superfiltering calls. Gains only shrink, so an
+    old gain is an upper bound (Minoux's lazy greedy).
 
     Args:
-        vectors: Shape (rows, width); ties go to the earlier row.
-        size: Rows to take.
+        vectors: Shape (rows, width); the earlier row wins ties.
+        size: Rows to pick.
 
     Returns:
-        The rows, in the order in which they are taken.
+        The indices of the rows, in the order of the picks.
     """
     points = vectors.astype(np.float64)
     squares = np.square(points).sum(axis=1)
@@ -160,22 +167,24 @@ def facilities(vectors: Vectors, size: int) -> Places:
 
     parts = [np.arange(s, min(s + _REFRESHED, len(points))) for s in range(0, len(points), _REFRESHED)]
     bound = np.concatenate([np.zeros(0), *(gains(part) for part in parts)])
-    seen, found = np.zeros(len(points), np.int64), []
-    while len(found) < min(size, len(points)):
+    seen = np.zeros(len(points), np.int64)
+    picked = []
+    while len(picked) < min(size, len(points)):
         best = int(bound.argmax())
-        if seen[best] == len(found):
-            found.append(best)
+        if seen[best] == len(picked):
+            picked.append(best)
             served = np.maximum(served, similarity(np.array([best]))[0])
             bound[best] = -np.inf
             continue
         top = np.union1d(np.argpartition(-bound, min(_REFRESHED // 4, len(bound) - 1))[: _REFRESHED // 4], best)
-        stale = top[(seen[top] < len(found)) & (bound[top] > -np.inf)]
-        bound[stale], seen[stale] = gains(stale), len(found)
-    return np.array(found, np.int64)
+        stale = top[(seen[top] < len(picked)) & (bound[top] > -np.inf)]
+        bound[stale] = gains(stale)
+        seen[stale] = len(picked)
+    return np.array(picked, np.int64)
 
 
 def _places(rows: pl.DataFrame, wanted: pl.Expr, order: pl.Expr) -> Places:
-    """Where the wanted rows stand, in this order; the frame is sorted by row id, which settles ties."""
+    """Return the indices of the wanted rows in this order. The frame is sorted by row id, which breaks ties."""
     keyed = rows.select(pl.int_range(pl.len(), dtype=pl.Int64).alias("at"), wanted.alias("wanted"), order.alias("key"))
     return keyed.filter("wanted").sort("key", "at")["at"].to_numpy()
 

@@ -1,4 +1,4 @@
-"""Compiled loops of the selectors (numba). Imported where they are called: numba takes most of a second."""
+"""Compiled loops of the selectors (numba). Import them inside functions: numba takes most of a second."""
 
 import numpy as np
 from numba import njit
@@ -6,22 +6,23 @@ from numba import njit
 
 @njit(nogil=True, cache=True)
 def passes(starts, labels, vocabulary, size):
-    """InsTag's complexity-first diverse sampling: in every pass a row is taken if it brings a label that no row of the pass has brought.
+    """Take rows by InsTag's complexity-first diverse sampling: within a pass, each row has to add a new label.
 
     Args:
-        starts: int64, one more than rows: where a row's labels begin. Rows in order of preference, each with a label.
-        labels: int32: the labels of all rows, one row after the other.
+        starts: int64, length rows + 1: offsets of the rows' labels. Rows are in order of preference; each has a label.
+        labels: int32: the concatenated labels of all rows.
         vocabulary: Number of labels.
         size: Rows to take.
 
     Returns:
-        Rows in the order in which they are taken (int64).
+        The indices of the rows, in the order of taking (int64).
     """
     rows = len(starts) - 1
     left = np.arange(rows)
     seen = np.full(vocabulary, -1, np.int64)
     taken = np.empty(min(size, rows), np.int64)
-    n, turn = 0, 0
+    n = 0
+    turn = 0
     while n < len(taken):
         kept = 0
         for place in range(len(left)):

@@ -1,21 +1,21 @@
-"""Selectors that sort: the rows they take at a size are the first of those they take at a larger one."""
+"""Selectors that sort: the rows at one size are the first rows at a larger size."""
 
 import polars as pl
 
 from infinity_assets.rows.ids import draw
 from infinity_assets.selection.dsir import drawing
-from infinity_assets.selection.selectors.verdicts import by_order, lacking
+from infinity_assets.selection.selectors.verdicts import first_condition, rank_rows
 from infinity_assets.settings import Foundation
 
 
 def random(frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFrame:
-    """By lot, seeded by the row id."""
-    return by_order(frame.with_columns(draw("selector:random", frame["row_id"])), "random", size, [pl.col("draw")], {})
+    """Take rows at random, seeded by the row id."""
+    return rank_rows(frame.with_columns(draw("selector:random", frame["row_id"])), "random", size, [pl.col("draw")], {})
 
 
 def longest(frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFrame:
-    """By the length of the answer, longest first."""
-    return by_order(
+    """Take rows by descending length of the answer."""
+    return rank_rows(
         frame,
         "longest",
         size,
@@ -26,50 +26,53 @@ def longest(frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFram
 
 
 def ifd_column(settings: Foundation) -> str:
-    """The column of IFD in force."""
+    """Return the column of IFD in force."""
     return "ifd" if settings.selectors.ifd_scale == "loss" else "ifd_perplexity"
 
 
 def ifd_conditions(settings: Foundation) -> dict[str, pl.Expr]:
-    """Rows that cannot be ranked by IFD: it is not known, or the instruction does not help."""
+    """Return the conditions that exclude a row from ranking by IFD: no IFD, or an instruction that does not help."""
     score = pl.col(ifd_column(settings))
     return {"no_ifd": score.is_null(), "instruction_does_not_help": score >= settings.selectors.max_ifd}
 
 
 def ifd(frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFrame:
-    """By IFD, highest first, below the bound."""
+    """Take rows by descending IFD, below the bound."""
     column = ifd_column(settings)
-    return by_order(frame, "ifd", size, [-pl.col(column)], ifd_conditions(settings), [column])
+    return rank_rows(frame, "ifd", size, [-pl.col(column)], ifd_conditions(settings), [column])
 
 
 def quality(frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFrame:
-    """By the judge's score, then by IFD (unknown last), highest first."""
+    """Take rows by descending judge's score, then by descending IFD (null last)."""
     order = [-pl.col("quality"), -pl.col("ifd")]
-    return by_order(frame, "quality", size, order, {"no_quality": pl.col("quality").is_null()}, ["quality", "ifd"])
+    return rank_rows(frame, "quality", size, order, {"no_quality": pl.col("quality").is_null()}, ["quality", "ifd"])
 
 
 def reward(frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFrame:
-    """By the share of the rows of the same domain and language whose reward is not higher."""
+    """Take rows by descending quantile of the reward within their domain and language."""
     group = ["domain", "language"]
     known = frame.with_columns(
         (pl.col("reward").rank("max").over(group) / pl.col("reward").count().over(group)).alias("quantile"),
     )
-    return by_order(
+    return rank_rows(
         known, "reward", size, [-pl.col("quantile")], {"no_reward": pl.col("reward").is_null()}, ["reward", "quantile"]
     )
 
 
 def dsir(frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFrame:
-    """By importance weight, drawn without replacement: Gumbel top-k in every stratum of length, by its share; every domain in proportion."""
+    """Draw rows by importance weight, without replacement.
+
+    Gumbel top-k in every stratum of length by its share; every domain in proportion to its rows.
+    """
     keyed = frame.with_columns(drawing.noisy_keys(frame, "selector:dsir", settings.dsir.top_k))
     parts = [part.with_columns(drawing.order(part)) for part in keyed.partition_by("domain")] or [
         keyed.with_columns(order=pl.lit(0.0))
     ]
     ordered = pl.concat(parts)
-    # Weights towards different targets are not comparable: of a pool of several domains each has its share of the rows.
+    # Weights towards different targets are not comparable, so each domain of the pool gets its share of the rows.
     weighed = pl.col("log_weight").is_not_null()
     seat = pl.struct("order", "row_id").rank("ordinal").over("domain", weighed) / weighed.sum().over("domain")
-    return by_order(
+    return rank_rows(
         ordered.with_columns(seat.alias("seat")),
         "dsir",
         size,
@@ -80,20 +83,23 @@ def dsir(frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFrame:
 
 
 def retrieval(frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFrame:
-    """By the topics of the benchmarks: every topic takes its share, the rows nearest to one of its items first.
+    """Take rows by the topics of the benchmarks: every topic gets its share, rows nearest to one of its items first.
 
-    The seats go to the topics by the divisors of Sainte-Lague: of any number of rows each topic has its share, as far as it has rows.
+    The seats go to the topics by the divisors of Sainte-Lague: among any number of rows each topic has its share, as
+    far as it has rows.
     """
     conditions = {
         "no_topic": pl.col("topic").is_null() | pl.col("topic_share").is_null() | pl.col("proximity").is_null(),
         "far_from_benchmarks": pl.col("proximity") < settings.selectors.retrieval_floor,
     }
-    turn = pl.struct(-pl.col("proximity"), "row_id").rank("ordinal").over("topic", lacking(conditions).is_null())
+    turn = (
+        pl.struct(-pl.col("proximity"), "row_id").rank("ordinal").over("topic", first_condition(conditions).is_null())
+    )
     seat = ((turn - 0.5) / pl.col("topic_share")).alias("seat")
-    return by_order(frame.with_columns(seat), "retrieval", size, [pl.col("seat")], conditions, ["topic", "proximity"])
+    return rank_rows(frame.with_columns(seat), "retrieval", size, [pl.col("seat")], conditions, ["topic", "proximity"])
 
 
 def seed_replay(frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFrame:
-    """The seeds of the chat phase, by lot where there are too many."""
+    """Take the seeds of the chat phase, at random if there are too many."""
     drawn = frame.with_columns(draw("selector:seed_replay", frame["row_id"]))
-    return by_order(drawn, "seed_replay", size, [pl.col("draw")], {"no_seed": ~pl.col("is_seed").fill_null(False)})
+    return rank_rows(drawn, "seed_replay", size, [pl.col("draw")], {"no_seed": ~pl.col("is_seed").fill_null(False)})

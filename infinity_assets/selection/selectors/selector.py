@@ -1,4 +1,4 @@
-"""The registry of selectors: by name, what each does, whose algorithm it is, and what it needs."""
+"""The registry of selectors: name, description, source and requirements of each."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,16 +19,16 @@ class Selector:
 
     name: str
     about: str
-    """What it does, in a sentence."""
+    """One sentence on its behavior."""
     source: str
-    """Whose algorithm it is."""
+    """The publication of its algorithm."""
     needs: tuple[str, ...]
-    """Columns of the frame that it reads beside row_id."""
+    """Columns of the frame that it reads besides row_id."""
     settings: tuple[str, ...]
     """The settings that it reads, below `foundation`."""
     function: Select
     calls: tuple[str, ...] = ()
-    """Prompts of the model calls that its columns took, as the books name them."""
+    """Prompts of the model calls behind its columns, by their names in the ledger tables."""
 
 
 _LIKELIHOODS = ("answer_in_context", "answer_alone")
@@ -54,7 +54,7 @@ _ALL = (
     ),
     Selector(
         "deita",
-        "The rows of highest complexity times quality, none of them close to one above it.",
+        "The rows of highest complexity times quality, without rows close to a higher one.",
         "Deita, arXiv 2312.15685",
         ("complexity", "quality", "vector"),
         ("selectors.deita_similarity",),
@@ -63,7 +63,7 @@ _ALL = (
     ),
     Selector(
         "instag",
-        "The rows with the most labels, in passes: in each a row has to bring a label that the pass has not seen.",
+        "The rows with the most labels, in passes; within a pass each row has to add a new label.",
         "InsTag, arXiv 2308.07074",
         ("ability",),
         (),
@@ -72,7 +72,7 @@ _ALL = (
     ),
     Selector(
         "dsir",
-        "A draw by importance weight towards the domain's benchmarks, the same share of every stratum of length.",
+        "A draw by importance weight towards the domain's benchmarks, by the share of every stratum of length.",
         "DSIR, arXiv 2302.03169",
         ("log_weight", "stratum", "share", "domain"),
         ("dsir.targets", "dsir.smoothing", "dsir.length", "dsir.top_k"),
@@ -80,7 +80,7 @@ _ALL = (
     ),
     Selector(
         "kcenter",
-        "The row nearest to the mean, then always the row furthest from all that were taken.",
+        "The row nearest to the mean, then repeatedly the row furthest from all rows taken.",
         "Gonzalez 1985; k-center greedy of Sener and Savarese, arXiv 1708.00489",
         ("vector",),
         ("selectors.kcenter_candidates",),
@@ -88,7 +88,7 @@ _ALL = (
     ),
     Selector(
         "facility",
-        "Of the rows of highest IFD those that stand for all of them: greedy facility location in Euclidean distance.",
+        "The most representative rows among those of highest IFD: greedy facility location in Euclidean distance.",
         "Superfiltering +Diversity, arXiv 2402.00530; lazy greedy of Minoux 1978",
         ("ifd", "ifd_perplexity", "vector"),
         ("selectors.facility_candidates", "selectors.ifd_scale", "selectors.max_ifd"),
@@ -97,7 +97,7 @@ _ALL = (
     ),
     Selector(
         "reward",
-        "The rows whose reward is highest among those of their domain and language.",
+        "The rows of highest reward within their domain and language.",
         "ours: rewards are not comparable across domains and languages",
         ("reward", "domain", "language"),
         (),
@@ -106,7 +106,7 @@ _ALL = (
     ),
     Selector(
         "retrieval",
-        "The rows nearest to the benchmarks' items, every topic of the benchmarks with its share.",
+        "The rows nearest to the benchmarks' items, with a share for every topic of the benchmarks.",
         "BAAI's README of 2024: a subset that follows the topic distribution of the validation sets",
         ("topic", "topic_share", "proximity"),
         ("selectors.retrieval_floor", "items_per_topic"),
@@ -114,8 +114,8 @@ _ALL = (
     ),
     Selector(
         "quality",
-        "The rows that the judge scores highest, of equals those of highest IFD.",
-        "LLM-as-a-judge, as AlpaGasus, arXiv 2307.08701; the second key is ours",
+        "The rows that the judge scores highest; ties go to the highest IFD.",
+        "LLM-as-a-judge as in AlpaGasus, arXiv 2307.08701; the second key is ours",
         ("quality", "ifd"),
         (),
         ranked.quality,
@@ -132,23 +132,23 @@ _ALL = (
 )
 
 SELECTORS: dict[str, Selector] = {selector.name: selector for selector in _ALL}
-"""By name. `infinity`, the recipe for F, is made of these (`selection/composition.py`)."""
+"""Selectors by name. `infinity`, the recipe for F, combines them (`selection/composition.py`)."""
 
 
 def select(name: str, frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFrame:
-    """What a selector says of the rows.
+    """Run a selector.
 
     Args:
-        name: Of the registry.
-        frame: One line per row: row_id, and what the selector needs.
-        size: Rows to take; fewer are taken where fewer can be ranked.
+        name: Name in the registry.
+        frame: One line per row: row_id, and the columns that the selector needs, in any order of the rows.
+        size: Rows to take; fewer if fewer can be ranked.
         settings: The recipe.
 
     Returns:
-        Verdicts on every row, sorted by row id, whatever the order of the rows (`verdicts.VERDICTS`).
+        Verdicts on every row, sorted by row id (`verdicts.VERDICTS`).
 
     Raises:
-        InfinityError: There is no such selector, or a column that it needs is missing.
+        InfinityError: The selector does not exist, or a column that it needs is missing.
     """
     if name not in SELECTORS:
         raise InfinityError(f"There is no selector {name}; there are {', '.join(SELECTORS)}.")

@@ -1,8 +1,8 @@
-"""Verdicts: what a selector says of every row it was shown.
+"""Verdicts of a selector on rows.
 
-Grain: one row. Key: row_id. `place` counts from 0 in the order of preference and is null for rows that the selector could not rank or passed
-over; `taken` holds for the first of them, up to the size. `reason` is the selector's name for rows that are taken, `over_size` for those that
-came too late, else what they lack.
+Grain: a row. Key: row_id. `place` is the position in the order of preference, from 0, and null for rows that the
+selector could not rank or passed over. `taken` is true for the first rows, up to the size. `reason` is the selector's
+name for rows taken, `over_size` for later rows, else the condition that excludes the row.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,17 +14,17 @@ import polars.selectors as cs
 VERDICTS = pl.Schema(
     {"row_id": pl.String, "taken": pl.Boolean, "place": pl.Int64, "reason": pl.String, "detail": pl.String}
 )
-"""Columns of verdicts; `detail` is a JSON object."""
+"""Schema of verdicts. `detail` is a JSON object."""
 
 OVER_SIZE = "over_size"
 
 
-def lacking(conditions: Mapping[str, pl.Expr]) -> pl.Expr:
-    """The name of the first condition that holds, or null."""
+def first_condition(conditions: Mapping[str, pl.Expr]) -> pl.Expr:
+    """Return the name of the first condition that holds, or null."""
     return pl.coalesce(pl.when(condition).then(pl.lit(name)) for name, condition in conditions.items())
 
 
-def by_order(
+def rank_rows(
     frame: pl.DataFrame,
     selector: str,
     size: int,
@@ -32,29 +32,31 @@ def by_order(
     conditions: Mapping[str, pl.Expr],
     shown: Sequence[str] = (),
 ) -> pl.DataFrame:
-    """Verdicts of a selector that sorts.
+    """Return the verdicts of a selector that sorts.
 
     Args:
         frame: The rows.
-        selector: Its name.
+        selector: Name of the selector.
         size: Rows to take.
-        order: What comes first is smallest; ties go to the lower row id. Infinite and NaN values belong into the conditions.
-        conditions: Reasons to leave a row out, in order, each with when it holds.
+        order: Ascending sort keys; the lower row id wins ties. Exclude infinite and NaN values by conditions.
+        conditions: Reasons that exclude a row, in order of precedence, with their conditions.
         shown: Columns that `detail` shows.
     """
-    why = lacking(conditions) if conditions else pl.lit(None, pl.String)
+    excluded_by = first_condition(conditions) if conditions else pl.lit(None, pl.String)
     keyed = frame.select(
         "row_id",
-        why.alias("why"),
+        excluded_by.alias("excluded_by"),
         detail(shown).alias("detail"),
         *(key.alias(f"key {n}") for n, key in enumerate(order)),
     )
-    keyed = keyed.sort(pl.col("why").is_not_null(), *(f"key {n}" for n in range(len(order))), "row_id", nulls_last=True)
-    place = pl.when(pl.col("why").is_null()).then(pl.int_range(pl.len(), dtype=pl.Int64)).alias("place")
-    return _told(keyed.select("row_id", place, "why", "detail"), selector, size)
+    keyed = keyed.sort(
+        pl.col("excluded_by").is_not_null(), *(f"key {n}" for n in range(len(order))), "row_id", nulls_last=True
+    )
+    place = pl.when(pl.col("excluded_by").is_null()).then(pl.int_range(pl.len(), dtype=pl.Int64)).alias("place")
+    return _decide(keyed.select("row_id", place, "excluded_by", "detail"), selector, size)
 
 
-def by_choice(
+def mark_chosen(
     frame: pl.DataFrame,
     selector: str,
     size: int,
@@ -62,25 +64,29 @@ def by_choice(
     conditions: Mapping[str, pl.Expr],
     shown: Sequence[str] = (),
 ) -> pl.DataFrame:
-    """Verdicts of a selector that picks one row after the other.
+    """Return the verdicts of a selector that picks rows one by one.
 
     Args:
         frame: The rows.
-        selector: Its name.
+        selector: Name of the selector.
         size: Rows to take.
-        chosen: Places in the frame of the rows it picked, in order.
-        conditions: As above; rows that are neither picked nor left out have come too late.
+        chosen: Indices of the picked rows in the frame, in order.
+        conditions: Reasons that exclude a row, in order of precedence, with their conditions. Rows that are neither
+            picked nor excluded are over size.
         shown: Columns that `detail` shows.
     """
     place = np.full(frame.height, -1)
     place[chosen] = np.arange(len(chosen))
-    why = lacking(conditions) if conditions else pl.lit(None, pl.String)
+    excluded_by = first_condition(conditions) if conditions else pl.lit(None, pl.String)
     placed = frame.select(
-        "row_id", pl.Series("place", place).replace(-1, None), why.alias("why"), detail(shown).alias("detail")
+        "row_id",
+        pl.Series("place", place).replace(-1, None),
+        excluded_by.alias("excluded_by"),
+        detail(shown).alias("detail"),
     )
-    return _told(
+    return _decide(
         placed.with_columns(
-            pl.when(pl.col("place").is_null()).then(pl.coalesce("why", pl.lit(OVER_SIZE))).alias("why")
+            pl.when(pl.col("place").is_null()).then(pl.coalesce("excluded_by", pl.lit(OVER_SIZE))).alias("excluded_by")
         ),
         selector,
         size,
@@ -88,14 +94,14 @@ def by_choice(
 
 
 def detail(shown: Sequence[str]) -> pl.Expr:
-    """These columns as a JSON object, numbers rounded."""
+    """Encode columns as a JSON object, with rounded numbers."""
     if not shown:
         return pl.lit("{}")
     named = cs.by_name(*shown)
     return pl.struct((named & cs.float()).round(4), named - cs.float()).struct.json_encode()
 
 
-def _told(placed: pl.DataFrame, selector: str, size: int) -> pl.DataFrame:
+def _decide(placed: pl.DataFrame, selector: str, size: int) -> pl.DataFrame:
     taken = (pl.col("place") < size).fill_null(False)
-    reason = pl.when(taken).then(pl.lit(selector)).otherwise(pl.coalesce("why", pl.lit(OVER_SIZE)))
+    reason = pl.when(taken).then(pl.lit(selector)).otherwise(pl.coalesce("excluded_by", pl.lit(OVER_SIZE)))
     return placed.select("row_id", taken.alias("taken"), "place", reason.alias("reason"), "detail").sort("row_id")

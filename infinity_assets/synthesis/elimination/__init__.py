@@ -1,1 +1,1 @@
-"""Which rewrites are thrown away, and why: `measures` asks models and compares, `rules` holds what was measured against the settings."""
+"""Elimination of rewrites by rules (`rewrite_rules`), some of which read the measures of models (`model_measures`)."""

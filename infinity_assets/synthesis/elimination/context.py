@@ -1,4 +1,4 @@
-"""Requests that speak of something that they do not bring along: "this review", "the given options", without a review or options."""
+"""Detection of requests that refer to missing material: "this review" without a review, "the given options"."""
 
 import polars as pl
 
@@ -26,7 +26,7 @@ _BROUGHT = (
     r"|`[^`]{2,}`|《[^》]+》|\[[^\]]{3,}\]|[\"“][^\"”]{40,}[\"”]"
 )
 _QUOTED = r"\"[^\"]{6,}\"|“[^”]{3,}”|「[^」]{3,}」|'[^' ]+(?: [^' ]+)+'"
-"""A name or a phrase: a sentence or a word that is spoken of, and no passage."""
+"""A quoted name, word or sentence, too short to be a passage."""
 _LONGER = r"(?i)passage|article|context|conversation|dialogue|document|excerpt|report|paragraph|stor(?:y|ies)|段落|文章|短文|对话|材料|故事"
 _SUBJECTS = (
     r"(?:films?|movies?|series|episodes?|shows?|diseases?|illness(?:es)?|conditions?|compan(?:y|ies)|books?|novels?|characters?|places?|events?|persons?"
@@ -43,30 +43,31 @@ _POINTS_ZH = (
     r"(?:电影|影片|电视剧|疾病|病|公司|书|小说|角色|地方|事件|歌曲?|游戏|产品|城市|国家|动物|植物|菜|球队|作者|画|理论|方法|算法)"
 )
 _SPOKEN_OF = r"[,.;:?!\n]|\b(?:and|or|but|if|when|while|that|who|because|so)\b|\w\W+\p{Lu}|\d"
-"""What may stand before "this film" and say which: another clause, a name."""
+"""Text before "this film" that may identify it: another clause, a name."""
 _SPOKEN_OF_ZH = r"[，。；：？！、,.;:?!《“\n]|\p{Latin}|\d|.{7}"
 _MAKES = (
     r"(?i)\b(?:write|create|compose|make|design|draft|invent|build|implement|generate|tell|develop|imagine|construct|prepare|define|plan|draw"
     r"|come up with)\b"
     r"|写|创作|编|设计|画|拟|制作|生成|实现|想出|讲一?个"
 )
-"""Who has something made may speak of it after."""
+"""Requests to make something, which may refer to it afterwards."""
 
 
-def missing(text: pl.Expr) -> pl.Expr:
-    """The words of a text that refer to material that does not stand in it, or to a subject that it has not named; null where there are none, or
-    where it is null.
+def find_missing(text: pl.Expr) -> pl.Expr:
+    """Return the words of a text that refer to material that it lacks, or to a subject that it does not name.
+
+    The result is null if there are no such words, or the text is null.
     """
     refers = pl.coalesce(
         text.str.extract(f"({_REFERS})", 1),
         text.str.extract(f"({_REFERS_ZH})", 1),
-        _pointed(text, _POINTS, _SPOKEN_OF),
-        _pointed(text, _POINTS_ZH, _SPOKEN_OF_ZH),
+        _find_pointer(text, _POINTS, _SPOKEN_OF),
+        _find_pointer(text, _POINTS_ZH, _SPOKEN_OF_ZH),
     )
     brought = text.str.contains(_BROUGHT) | (text.str.contains(_QUOTED) & ~refers.str.contains(_LONGER))
     return pl.when(~brought & ~text.str.contains(_MAKES)).then(refers)
 
 
-def _pointed(text: pl.Expr, points: str, spoken_of: str) -> pl.Expr:
-    """The words up to where a text points at something, if nothing in them could be it."""
+def _find_pointer(text: pl.Expr, points: str, spoken_of: str) -> pl.Expr:
+    """Return the words up to a reference such as "this film", if nothing in them could be its subject."""
     return pl.when(~text.str.extract(points, 1).str.contains(spoken_of)).then(text.str.extract(points, 0))

@@ -1,4 +1,4 @@
-"""What a request brings along to be worked on: code, tables, quoted, listed and labelled inputs, long numbers."""
+"""Material of a request: code, tables, quoted, listed and labelled inputs, long numbers."""
 
 import polars as pl
 
@@ -13,43 +13,45 @@ _CODE = (
     r"|^\s*[A-Za-z_][\w.\[\]]* *[-+*/]?= *\S.*$|^\s*[A-Za-z_][\w.]*\([^?]*\)\s*$"
     r"|(?i:^\s*(?:select\b.+\bfrom|insert into|update\b.+\bset|delete from)\b)"
 )
-"""A line of code: indented, with an end, a beginning or a whole that prose does not have."""
+"""A line of code: indented, or with a start, an end or a form that prose does not have."""
 _TABLE = r"^\s*\|.*\|\s*$|\|.*\||\t.*\t"
 _RULER = r"^[\s|:+-]*$"
 _CSV = r"^[^,]{1,40}(?:,[^, ][^,]{0,40})+$"
 _ITEM = r"^\s*(?:[-*•]|\d{1,2}[.)、])\s*\S"
 _MARK = r"^\s*(?:[-*•]|\d{1,2}[.)、])\s*"
 _TASK = r"^[\p{L}][^:：?？]{2,60}[:：?？]\s+"
-"""A task in the line of its code."""
+"""A task on the same line as its code."""
 _LABELLED = (
     r"(?:(?i:following|below|these|this|sentence|text|passage|paragraph|words?|numbers?|input|context|list|items?|into \p{L}+)"
     rf"|[{CJK}]{{2}})[^:：\n.。]{{0,30}}[:：]\s*(\S.*)$"
 )
-"""An input that stands after a colon in the line of the task."""
+"""An input after a colon on the line of the task."""
 _SENTENCE = r"^[A-Z][^:\n.]{2,60}: +([A-Z\"'“‘][^:\n]*[.!][\"'”’]?)$"
-"""A sentence that does."""
+"""A sentence after a colon on the line of the task."""
 _ENUMERATION = r"^[^,，、;；.。?？!！]{1,25}(?:[,，、;；]\s*[^,，、;；.。?？!！]{1,25}){2,}[.。]?$"
 _QUOTED = r"\"[^\"\n]{2,}\"|“[^”\n]{2,}”|「[^」\n]{2,}」|『[^』\n]{2,}』|`[^`\n]{2,}`"
 _LONG_NUMBER = r"\d[\d,]*\.\d{3,}|\d(?:,?\d){4,}"
 _OUTER = " \t\"'“”‘’「」『』`.。!！?？:：;；,，、"
 
 
-def _lines(texts: pl.Series) -> pl.DataFrame:
-    """The lines of texts: row (its place), line, and what kind of material it is (`code`, `table`, `listed`), or null."""
+def _split_lines(texts: pl.Series) -> pl.DataFrame:
+    """Split texts into lines: row (place of the text), line, fence, kind (`code`, `table`, `listed`, or null)."""
     lines = (
         pl.DataFrame({"line": texts.fill_null("").str.split("\n")})
         .with_row_index("row")
         .explode("line")
         .with_columns(fence=pl.col("line").str.contains(_FENCE), blank=pl.col("line").str.strip_chars() == "")
     )
-    line, before, after = pl.col("line"), pl.col("line").shift(1).over("row"), pl.col("line").shift(-1).over("row")
+    line = pl.col("line")
+    before = pl.col("line").shift(1).over("row")
+    after = pl.col("line").shift(-1).over("row")
     fenced = pl.col("fence") | (pl.col("fence").cast(pl.Int64).cum_sum().over("row") % 2 == 1)
 
     def twice(pattern: str) -> pl.Expr:
         beside = pl.any_horizontal(other.str.contains(pattern).fill_null(False) for other in (before, after))
         return line.str.contains(pattern) & beside
 
-    # What follows a line that ends with a colon is its input, up to the end of the paragraph.
+    # The rest of a paragraph after a line that ends with a colon is the input of that line.
     paragraph = (
         (pl.col("blank") & ~before.str.contains(r"[:：]\s*$").fill_null(False)).cast(pl.Int64).cum_sum().over("row")
     )
@@ -67,42 +69,46 @@ def _lines(texts: pl.Series) -> pl.DataFrame:
     return lines.select("row", "line", "fence", kind=pl.when(~pl.col("blank")).then(kind))
 
 
-def prose(text: pl.Expr) -> pl.Expr:
-    """The text without its code and tables."""
+def extract_prose(text: pl.Expr) -> pl.Expr:
+    """Return the text without its code and tables."""
 
-    def without(texts: pl.Series) -> pl.Series:
-        lines = _lines(texts).filter(pl.col("kind").is_null() | (pl.col("kind") == "listed"))
+    def remove_material(texts: pl.Series) -> pl.Series:
+        lines = _split_lines(texts).filter(pl.col("kind").is_null() | (pl.col("kind") == "listed"))
         kept = lines.group_by("row").agg(pl.col("line").str.join("\n"))
         rows = pl.DataFrame({"row": pl.int_range(texts.len(), dtype=pl.get_index_type(), eager=True)})
         return rows.join(kept, on="row", how="left", maintain_order="left")["line"].fill_null("")
 
-    return text.map_batches(without, return_dtype=pl.String, is_elementwise=True)
+    return text.map_batches(remove_material, return_dtype=pl.String, is_elementwise=True)
 
 
-def lost(seed: pl.Expr, text: pl.Expr) -> pl.Expr:
-    """The first piece of the seed's material that the text does not hold, white space, case and outer punctuation aside; null where it has all."""
+def find_lost(seed: pl.Expr, text: pl.Expr) -> pl.Expr:
+    """Return the first piece of the seed's material that is missing from the text; null if there is none.
 
-    def first(given: pl.Series) -> pl.Series:
+    White space, case and outer punctuation are ignored.
+    """
+
+    def find_first(given: pl.Series) -> pl.Series:
         pair = given.struct.unnest()
-        told = _pieces(pair["seed"]).join(
-            pair.select(held=_squeezed(pl.col("text").fill_null(""))).with_row_index("row"),
+        pieces = _list_pieces(pair["seed"]).join(
+            pair.select(held=_squeeze(pl.col("text").fill_null(""))).with_row_index("row"),
             on="row",
             maintain_order="left",
         )
-        missing = told.filter(~pl.col("held").str.contains(_squeezed(pl.col("piece")), literal=True))
+        missing = pieces.filter(~pl.col("held").str.contains(_squeeze(pl.col("piece")), literal=True))
         firsts = missing.unique("row", keep="first", maintain_order=True)
         rows = pl.DataFrame({"row": pl.int_range(given.len(), dtype=pl.get_index_type(), eager=True)})
         return rows.join(firsts.select("row", "piece"), on="row", how="left", maintain_order="left")["piece"]
 
     pair = pl.struct(seed=seed, text=text)
-    return pair.map_batches(first, return_dtype=pl.String, is_elementwise=True)
+    return pair.map_batches(find_first, return_dtype=pl.String, is_elementwise=True)
 
 
-def _pieces(seeds: pl.Series) -> pl.DataFrame:
-    """Of every seed what its rewrite has to hold: row, piece."""
-    lines = _lines(seeds)
+def _list_pieces(seeds: pl.Series) -> pl.DataFrame:
+    """List the pieces of every seed that its rewrite must contain: row, piece."""
+    lines = _split_lines(seeds)
     listed = lines.filter(~pl.col("fence"), pl.col("kind").is_not_null(), ~pl.col("line").str.contains(_RULER))
-    item, code = pl.col("line").str.replace(_MARK, ""), pl.col("line").str.replace(_TASK, "")
+    item = pl.col("line").str.replace(_MARK, "")
+    code = pl.col("line").str.replace(_TASK, "")
     whole = listed.select("row", piece=pl.when(pl.col("kind") == "listed").then(item).otherwise(code))
     task = lines.filter(pl.col("kind").is_null())
     inputs = pl.coalesce(pl.col("line").str.extract(pattern, 1) for pattern in (_LABELLED, _SENTENCE))
@@ -118,9 +124,9 @@ def _pieces(seeds: pl.Series) -> pl.DataFrame:
         task.select("row", piece=pl.col("line").str.extract_all(pattern)).explode("piece").drop_nulls()
         for pattern in (_QUOTED, _LONG_NUMBER)
     ]
-    found = pl.concat([whole, parts, *flat]).with_columns(pl.col("piece").str.strip_chars(_OUTER))
-    return found.filter(pl.col("piece").str.len_chars() > 1).sort("row", maintain_order=True)
+    pieces = pl.concat([whole, parts, *flat]).with_columns(pl.col("piece").str.strip_chars(_OUTER))
+    return pieces.filter(pl.col("piece").str.len_chars() > 1).sort("row", maintain_order=True)
 
 
-def _squeezed(text: pl.Expr) -> pl.Expr:
+def _squeeze(text: pl.Expr) -> pl.Expr:
     return text.str.normalize("NFKC").str.to_lowercase().str.replace_all(r"\s+", "")

@@ -1,7 +1,7 @@
-"""Which rewrites are thrown away, and why. A failed seed returns to the pool.
+"""Rules that reject rewrites. The seed of a rejected rewrite returns to the pool.
 
-The rules follow Evol-Instruct's elimination (arXiv 2304.12244) and what is known of Infinity-Instruct's: no gain over the seed, another
-language, leaked words of the prompt, an answer instead of a request.
+The rules follow Evol-Instruct's elimination (arXiv 2304.12244) and what is known of Infinity-Instruct's: no gain over
+the seed, another language, leaked words of the prompt, an answer instead of a request.
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ import polars as pl
 from infinity_assets.decontamination.gate import Gate
 from infinity_assets.prompts import Bilingual, Prompt
 from infinity_assets.rows.grammar import DEBRIS
-from infinity_assets.rows.text import CJK, FUNCTION_WORDS, normalised, tokens, word_count
+from infinity_assets.rows.text import CJK, FUNCTION_WORDS, normalize_text, tokens, word_count
 from infinity_assets.scoring import language
 from infinity_assets.selection.rules import Rule
 from infinity_assets.settings import Decontamination
@@ -22,12 +22,12 @@ from infinity_assets.synthesis.strategies.task_from_text import TASKS
 
 _OPERATION = pl.col("operation")
 EVOLVES = _OPERATION.str.contains("^(?:evolve|auto)_")
-"""Operators of Evol-Instruct, and the steps of Auto-Evol and of self-rubrics, which add to a request likewise."""
+"""Operations that extend a request: operators of Evol-Instruct, steps of Auto-Evol and of self-rubrics."""
 IN_DEPTH = EVOLVES & (_OPERATION != "evolve_breadth")
-"""Those whose rewrite is the seed with more to it: it keeps the seed's material, and answering it takes more."""
+"""Operations whose rewrite keeps the seed's material and is harder to answer."""
 
 _ON_ITS_TEXT = _OPERATION.is_in(list(TASKS))
-"""Tasks on a passage, which they hold: near it they have to be."""
+"""Tasks on a passage, which contain it and are therefore similar to it."""
 
 _CORPUS_DEBRIS = r"<unk>|@[-,.]@|-[LR][RS]B-"
 _SPEAKS_OF_TOKENS = (
@@ -36,19 +36,19 @@ _SPEAKS_OF_TOKENS = (
 )
 """Requests about the marks themselves."""
 _SIGN = r"[+*/=<>^%!]|-\s*\d|\(\s*\d"
-"""A sign that makes another task of a formula."""
+"""Signs that make a formula another task."""
 _SENTENCE = r"[^.?!。？！\n]+"
 _TELLING_WORDS = 4
-"""A sentence of fewer may well be said twice."""
+"""Words from which a repeated sentence counts; shorter ones may repeat by chance."""
 _ADDS_NOTHING = f"{FUNCTION_WORDS} what which please 请 有 哪 些 什 么 怎 如 何 谁 一 个"
-"""Tokens by which a rewrite does not go beyond its seed."""
+"""Tokens that add nothing to a seed."""
 _EXAMPLE_RUNS = 8, 11
-"""Words in a row, or Chinese characters, that tell a copied example from chance."""
+"""Consecutive words, or Chinese characters, that an example and a copy of it share."""
 _SURE_WORDS = 3
-"""Words of a seed from which on the languages of one script are told apart; its rewrite has to have more."""
+"""Words of a seed from which languages of one script are distinguished; the rewrite needs more words than this."""
 _EXAMPLE = {"item_id": pl.String, "benchmark": pl.String, "prompt": pl.String}
 _LEAKED_RUNS = {"en": (4, 6), "zh": (6, 8)}
-"""Of the fixed words of a prompt, so many in a row tell a leak from chance, and so few if they are a whole sentence of it."""
+"""Consecutive fixed words of a prompt that make a leak: the minimum for a whole sentence, and for a part of one."""
 _LEAKED = (
     r"(?im)given (?:prompt|request|instruction)#|#\s*(?:the )?(?:given|rewritten|new|created|evolved) "
     r"|(?:the|this|your) (?:given|rewritten) (?:prompt|request)"
@@ -63,7 +63,7 @@ _LEAKED = (
     r"|改写后的(?:请求|问题|提示|指令)|给定的(?:请求|提示|指令)|(?:新|原来|原始)的?(?:请求|指令|提示)[：:]|下面是一个请求|最多比原来多|给它加上一个条件|要推理好几步"
     r"|更少见的主题|简体仍用简体|不要回答它|发给助手"
 )
-"""Words about the rewriting itself: what small models write around a rewrite, whatever the prompt was."""
+"""Words about the rewriting itself, which small models write around a rewrite with any prompt."""
 _ANSWERING = (
     r"(?i)^\W*(?:(?:sure|certainly|absolutely|of course|yes|no problem|understood)(?: thing)?\s*[!.,:，]"
     r"|great question|thank you for|i(?:'m| am) sorry"
@@ -75,7 +75,7 @@ _ANSWERING = (
 _PRESENTING = (
     r"(?i)^\W*(?:here(?: is| are|'s|’s)\b|below (?:is|are)\b|the following (?:is|are)\b|以下是|下面是|這是|这是)"
 )
-"""What stands before an answer, or before the material of a request."""
+"""Words that introduce an answer, or the material of a request."""
 _REQUEST_MARK = (
     r"[?？]|[请請]|如何|怎[么麼样樣]|什[么麼]|为何|哪|吗|嗎|[写寫]|列出|解[释釋]|说明|說明|介[绍紹]|计算|計算|推[荐薦]|比[较較]|翻[译譯]|总结|總結|[给給]出"
     r"|(?i)^\W*(?:which|why|who|(?:what|how) (?:is|are|do|does|did|was|were|would|can|should|many|much))\b"
@@ -101,31 +101,31 @@ _NOUN_TOO = (
     "answer|cite|comment|document|form|get|group|label|link|look|map|model|order|output|pair|place|point|present|process|rate|read|reason|research|run"
     "|score|search|share|sum|tag|take|test|type|update"
 )
-"""Verbs that are nouns as well: with an object they ask."""
+"""Verbs that are also nouns: they ask if an object follows."""
 _OBJECT = r"(?:the|an?|this|these|those|all|each|every|any|some|your|my|at|out|up|for|whether|how|between|\d+|two|three|four|five|ten)"
 _AUXILIARY = (
     r"(?:is|are|am|was|were|does|did|do|can|could|should|would|has|have|had|isn't|aren't|don't|doesn't|can't|shouldn't)\b"
     r"|(?:will|may|might|shall) (?:i|you|we|it|they|he|she|there|this|that|the|an?|my|our)\b"
 )
-"""What a question that wants yes or no begins with."""
+"""Beginnings of yes-or-no questions."""
 _IMPERATIVE_ZH = (
     "安排|编|标[出记]|补全|采用|策划|查|阐述|创[作建造]|重新|产生|检测|完成|调整|分类|分析|改|概括|概述|构[建造]|估[算计]|归纳|格式化|翻|合并|计划|讲|举|简要|解[决读]|结合|聊|列|论述|描述|命名|"
     "模[拟仿]|拟|判断|评|拼|起草|求|区分|确定|删除|设[计想]|生成|识别|试|收集|输出|说|谈|讨论|替换?|提[供出取炼]|填空|添加|统计|推[断测]|为我|微分|想[出象]|形容|修改|续写|选|延伸|预测|阅读|约分|"
     "整理|找|证明|指出|制[定作]|转[换化]|准备|组[成织]|做|将|把|用|帮|来一|告诉|建议|开发|排列|反转|扮演|背诵|朗诵|[给給想替][^。，]{1,20}[起取做画讲选]|"
     "(?:从|以|按|就|根据|围绕)[^。，]{1,20}[讲画编说谈列答]"
 )
-"""Verbs that requests begin with. A rewrite that neither asks nor begins a sentence with one of them is a statement: a small model's answer."""
+"""Verbs that begin requests. A rewrite without a question or such a sentence is a statement: a small model's answer."""
 _ONE_SENTENCE_ZH = (
     r"^\W*(?:从|以|按|就|根据|围绕|为|对|在|使用|通过|针对|给定?)[^。！\n]{1,50}(?:[写选找排改]|设计|提供|生成|创建|建议|提取|进行|分类|评[价估]|添加|插入|标[出记]|预测|计算|判断|转换|确定|开发|构建|提出|命名|起[一两三四五个名标])"
     r"[^。！\n]*[。！：:]?\s*(?:\n|$)"
 )
-"""A request whose verb comes last: nothing but this sentence, or its material after it."""
+"""A request whose verb comes late: a single sentence, possibly followed by its material."""
 _CONDITION = "given|if|for|with|using|suppose|assuming|when|in|as|based|from|after|like"
-"""Words that the part before a request's main clause begins with."""
+"""First words of a clause before the main clause of a request."""
 
 
 def asks(text: pl.Expr) -> pl.Expr:
-    """Whether a text asks for something: a question mark or a Chinese request word anywhere, or a sentence that begins with an imperative."""
+    """Return whether a text asks for something, by a question mark, a Chinese request word, or a leading imperative."""
     begins = rf"(?im)(?:^|[.!:;]\s+|,\s*(?:and|then)\s+|^\W*(?:{_CONDITION})\b[^.!?\n]*,\s*)\W*(?:{_IMPERATIVE})\b"
     begins_zh = rf"(?m)(?:^|[，。；：！])\W*(?:{_IMPERATIVE_ZH})"
     wants = (
@@ -135,44 +135,47 @@ def asks(text: pl.Expr) -> pl.Expr:
     return pl.any_horizontal(text.str.contains(pattern) for pattern in patterns)
 
 
-def copied_examples(made: pl.DataFrame, prompts: Iterable[Bilingual]) -> pl.DataFrame:
-    """Rewrites that share a run of words with an example of the prompts: a small model likes to copy them.
+def find_copied_examples(made: pl.DataFrame, prompts: Iterable[Bilingual]) -> pl.DataFrame:
+    """Find rewrites that share a run of words with an example of the prompts, because small models tend to copy them.
 
     Args:
         made: row_id and messages of the rewrites.
-        prompts: The prompts that they may have been made with.
+        prompts: The prompts that may have produced them.
 
     Returns:
-        Lines as the gate gives them, with the prompt's label as the benchmark, at most one for each row and language.
+        Hits of the gate with the prompt's label as the benchmark, at most one per row and language.
     """
-    found = []
+    hits = []
     for wordings, run in zip(zip(*prompts, strict=True), _EXAMPLE_RUNS, strict=True):
         examples = [
             {"item_id": f"{prompt.label}#{number}", "benchmark": prompt.label, "prompt": text}
             for prompt in wordings
             for number, text in enumerate(prompt.examples, 1)
         ]
-        found.append(Gate(pl.DataFrame(examples, _EXAMPLE), Decontamination(ngram=run, overlap=None)).hits(made))
-    return pl.concat(found)
+        hits.append(Gate(pl.DataFrame(examples, _EXAMPLE), Decontamination(ngram=run, overlap=None)).hits(made))
+    return pl.concat(hits)
 
 
-def _leaks(text: pl.Expr, seed: pl.Expr, prompts: Iterable[Bilingual]) -> pl.Expr:
-    """The first words of a text that are fixed words of a prompt, or speak of rewriting, and do not stand in the seed; null without any."""
-    runs = sorted({run for wordings in prompts for prompt in wordings for run in _fixed_runs(prompt)})
+def _find_leaks(text: pl.Expr, seed: pl.Expr, prompts: Iterable[Bilingual]) -> pl.Expr:
+    """Return the first words of a text that are fixed words of a prompt, or mention rewriting, and are not in the seed.
+
+    The result is null if there are no such words.
+    """
+    runs = sorted({run for wordings in prompts for prompt in wordings for run in _list_fixed_runs(prompt)})
     words = pl.when(~seed.str.contains(_LEAKED)).then(text.str.extract(f"({_LEAKED})", 0))
     if not runs:
         return words
 
-    def found(where: pl.Expr) -> pl.Expr:
-        spelled = pl.concat_str(pl.lit(" "), tokens(where).list.join(" "), pl.lit(" "))
+    def match_runs(column: pl.Expr) -> pl.Expr:
+        spelled = pl.concat_str(pl.lit(" "), tokens(column).list.join(" "), pl.lit(" "))
         return spelled.str.extract_many(runs, overlapping=True)
 
-    fixed = found(text).list.set_difference(found(seed)).list.sort().list.first().str.strip_chars()
+    fixed = match_runs(text).list.set_difference(match_runs(seed)).list.sort().list.first().str.strip_chars()
     return pl.coalesce(words, fixed)
 
 
-def _fixed_runs(prompt: Prompt) -> set[str]:
-    """Runs of tokens of what a prompt says whatever the row is: of its system turn, and of the last one, its variables apart."""
+def _list_fixed_runs(prompt: Prompt) -> set[str]:
+    """Return the runs of tokens that a prompt contains for every row, in its system turn and its last turn."""
     least, most = _LEAKED_RUNS[prompt.language]
     system = [piece for turn in prompt.turns if turn.role == "system" for piece in turn.pieces[::2]]
     sentences = pl.Series([*system, *prompt.turns[-1].pieces[::2]], dtype=pl.String).str.split("\n").explode()
@@ -186,33 +189,39 @@ def _fixed_runs(prompt: Prompt) -> set[str]:
 
 
 def rules(settings: Elimination, prompts: Iterable[Bilingual] = ()) -> list[Rule]:
-    """In the order in which they are tried.
+    """Return the rules for rewrites, in order.
 
-    They read: text (the rewrite), seed (the instruction or passage), operation, similarity (cosine of the two), seed_answer_similarity (of the
-    rewrite with the seed's own answer, null where it has none), finish_reason, error, and the judge's probabilities, each null where not asked:
-    same (both ask the same), gain (the rewrite takes more), harm (it asks for something harmful). Words that stand in the seed as well are neither
-    leaked nor a sign of an answer.
+    The rules read: text (the rewrite), seed (the instruction or passage), operation, similarity (cosine of the two),
+    seed_answer_similarity (cosine of the rewrite and the seed's answer; null without an answer), finish_reason, error,
+    and the judge's probabilities, each null if not asked: same (both ask the same), gain (the rewrite takes more to
+    answer), harm (the rewrite asks for something harmful). Words that also occur in the seed are neither leaks nor
+    signs of an answer.
 
     Args:
         settings: The thresholds.
-        prompts: What the rewrites were made with, whose own words are leaks.
+        prompts: The prompts of the rewrites, whose words count as leaks.
     """
-    text, seed, similarity = pl.col("text"), pl.col("seed"), pl.col("similarity")
-    leaked = _leaks(text, seed, prompts)
+    text = pl.col("text")
+    seed = pl.col("seed")
+    similarity = pl.col("similarity")
+    leaked = _find_leaks(text, seed, prompts)
     opening = text.str.extract(f"({_ANSWERING})", 1)
     presenting = pl.when(~asks(text) & ~seed.str.contains(_PRESENTING)).then(text.str.extract(f"({_PRESENTING})", 1))
     answering = pl.coalesce(pl.when(~seed.str.contains(_ANSWERING)).then(opening), presenting)
-    text_language, seed_language = language.detect(text), language.detect(seed)
-    # A short text in a script of many languages may be taken for any of them.
+    text_language = language.detect(text)
+    seed_language = language.detect(seed)
+    # The language of a short text is uncertain if several languages share its script.
     certain = language.scripts_differ(text_language, seed_language) | (
         (word_count(seed) >= _SURE_WORDS) & (word_count(text) > _SURE_WORDS)
     )
-    debris, repeated = text.str.extract(f"({_CORPUS_DEBRIS})", 1), _repeated(text)
-    harm = safety.harmful(text)
-    lost, missing = material.lost(seed, text), context.missing(text)
-    added = _words(material.prose(text)) - _words(material.prose(seed))
-    new = _content(text).list.set_difference(_content(seed)).list.len().cast(pl.Int64)
-    wanted = settings.min_new_words + (_words(text) < _words(seed)).cast(pl.Int64)
+    debris = text.str.extract(f"({_CORPUS_DEBRIS})", 1)
+    repeated = _find_repeated(text)
+    harm = safety.find_harm(text)
+    lost = material.find_lost(seed, text)
+    missing = context.find_missing(text)
+    added = _count_words(material.extract_prose(text)) - _count_words(material.extract_prose(seed))
+    new = _content_words(text).list.set_difference(_content_words(seed)).list.len().cast(pl.Int64)
+    wanted = settings.min_new_words + (_count_words(text) < _count_words(seed)).cast(pl.Int64)
     nearer_answer = pl.col("seed_answer_similarity") - similarity
     return [
         Rule("no_text", text.is_null() | (text.str.strip_chars() == ""), pl.col("error")),
@@ -222,7 +231,7 @@ def rules(settings: Elimination, prompts: Iterable[Bilingual] = ()) -> list[Rule
         Rule("leaked_prompt", leaked.is_not_null(), leaked),
         Rule("answer_instead_of_request", answering.is_not_null(), answering),
         Rule("no_request", ~asks(text), text.str.slice(0, 80)),
-        Rule("identical", _bare(text) == _bare(seed), similarity),
+        Rule("identical", _strip_punctuation(text) == _strip_punctuation(seed), similarity),
         Rule(
             "language_changed",
             language.differs(text_language, seed_language) & certain,
@@ -238,7 +247,7 @@ def rules(settings: Elimination, prompts: Iterable[Bilingual] = ()) -> list[Rule
         ),
         Rule("lost_material", IN_DEPTH & lost.is_not_null(), lost),
         Rule("missing_context", missing.is_not_null(), missing),
-        Rule("repeats_itself", ~_ON_ITS_TEXT & repeated.is_not_null() & _repeated(seed).is_null(), repeated),
+        Rule("repeats_itself", ~_ON_ITS_TEXT & repeated.is_not_null() & _find_repeated(seed).is_null(), repeated),
         Rule("nothing_added", IN_DEPTH & (new < wanted), new, wanted),
         Rule("too_many_words", EVOLVES & (added > settings.max_added_words), added, settings.max_added_words),
         Rule("no_gain", ~_ON_ITS_TEXT & (similarity > settings.max_similarity), similarity, settings.max_similarity),
@@ -249,25 +258,27 @@ def rules(settings: Elimination, prompts: Iterable[Bilingual] = ()) -> list[Rule
     ]
 
 
-def _bare(text: pl.Expr) -> pl.Expr:
-    """Normalised, without the mark at its end; that of a factorial stays."""
-    return normalised(text).str.replace(r"[.?。\s]+$", "").str.replace(r"(\p{L})!+$", "$1")
+def _strip_punctuation(text: pl.Expr) -> pl.Expr:
+    """Normalize a text and remove its final punctuation, except the sign of a factorial."""
+    return normalize_text(text).str.replace(r"[.?。\s]+$", "").str.replace(r"(\p{L})!+$", "$1")
 
 
-def _repeated(text: pl.Expr) -> pl.Expr:
-    """The first sentence of a text that stands in it twice; null where there is none. Code and tables do not count."""
-    said = normalised(material.prose(text).str.replace_all("\n", ".", literal=True)).str.extract_all(_SENTENCE)
-    said = said.list.eval(pl.element().str.strip_chars().filter(word_count(pl.element()) >= _TELLING_WORDS))
-    return said.list.eval(pl.element().filter(pl.element().is_duplicated())).list.first()
+def _find_repeated(text: pl.Expr) -> pl.Expr:
+    """Return the first repeated sentence of a text, or null. Code and tables do not count."""
+    sentences = normalize_text(material.extract_prose(text).str.replace_all("\n", ".", literal=True)).str.extract_all(
+        _SENTENCE
+    )
+    sentences = sentences.list.eval(pl.element().str.strip_chars().filter(word_count(pl.element()) >= _TELLING_WORDS))
+    return sentences.list.eval(pl.element().filter(pl.element().is_duplicated())).list.first()
 
 
-def _content(text: pl.Expr) -> pl.Expr:
-    """Tokens that say something, without the ending of a plural, and the signs of formulas."""
-    said = tokens(text).list.set_difference(pl.lit(pl.Series([_ADDS_NOTHING.split()])))
-    stems = said.list.eval(pl.element().str.replace("(.{2})(?:es|s|e)$", "$1"))
+def _content_words(text: pl.Expr) -> pl.Expr:
+    """Return the content words of a text, without plural endings, and the signs of formulas."""
+    words = tokens(text).list.set_difference(pl.lit(pl.Series([_ADDS_NOTHING.split()])))
+    stems = words.list.eval(pl.element().str.replace("(.{2})(?:es|s|e)$", "$1"))
     return stems.list.concat(text.str.extract_all(_SIGN).list.eval(pl.element().str.replace_all(r"\s", "")))
 
 
-def _words(text: pl.Expr) -> pl.Expr:
-    """Words, two CJK characters being one."""
+def _count_words(text: pl.Expr) -> pl.Expr:
+    """Count words; two CJK characters count as one."""
     return word_count(text).cast(pl.Int64) - text.str.count_matches(f"[{CJK}]").cast(pl.Int64) // 2

@@ -1,6 +1,7 @@
-"""Instructions written from what the students lack: the way from one round's diagnosis into the next round (recipe 3.4).
+"""Instructions for what the students lack, which carry one round's diagnosis into the next round.
 
-It is no strategy of the settings: a seed whose deficiency was told goes here or to the strategies, as `deficiency_share` says.
+This is not a strategy of the settings: `deficiency_share` decides if a seed with a deficiency comes here or goes to a
+strategy.
 """
 
 import polars as pl
@@ -8,26 +9,31 @@ import polars as pl
 from infinity_assets.rows.ids import draw
 from infinity_assets.settings.chat import Evolution
 from infinity_assets.synthesis.prompting import Asking
-from infinity_assets.synthesis.strategies.strategy import IS_TEXT, as_written
+from infinity_assets.synthesis.strategies.strategy import IS_TEXT, to_written
 
 OPERATION = "request_from_deficiency"
-"""The prompt, and the operation."""
+"""Name of the prompt and of the operation."""
 
 
-def goes_here(seeds: pl.DataFrame, settings: Evolution, number: int) -> pl.Series:
-    """Which seeds get an instruction that calls for what was lacking.
+def mark_seeds(seeds: pl.DataFrame, settings: Evolution, number: int) -> pl.Series:
+    """Mark the seeds that get an instruction from their deficiency, drawn by row id and round.
 
     Args:
         seeds: `SEEDS`.
-        settings: The share.
-        number: The round, from 1.
+        settings: Settings with the share.
+        number: Number of the round, from 1.
+
+    Returns:
+        One boolean per seed.
     """
     drawn = draw(f"deficiency:{number}", seeds["row_id"]) < settings.deficiency_share
-    told = pl.col("deficiency").fill_null("").str.strip_chars() != ""
-    return seeds.select((told & ~IS_TEXT & drawn).fill_null(False).alias("goes_here")).to_series()
+    described = pl.col("deficiency").fill_null("").str.strip_chars() != ""
+    return seeds.select((described & ~IS_TEXT & drawn).fill_null(False).alias("marked")).to_series()
 
 
 def write(seeds: pl.DataFrame, asking: Asking) -> pl.DataFrame:
-    """`WRITTEN`: a request of every seed's field that calls for what the answers to it lacked."""
+    """Write a request in each seed's field that requires what the answers to the seed lacked. Return `WRITTEN`."""
     rows = seeds.rename({"seed": "request"})
-    return as_written(asking.write(OPERATION, rows, asking.settings.chat.evolution.sampling, told="evolve"), OPERATION)
+    return to_written(
+        asking.write(OPERATION, rows, asking.settings.chat.evolution.sampling, progress_label="evolve"), OPERATION
+    )

@@ -1,4 +1,4 @@
-"""What a strategy is, and what goes into it and comes out."""
+"""The interface of a strategy, with the schemas of its input and output."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -23,8 +23,8 @@ SEEDS = pl.Schema(
         "deficiency": pl.String,
     }
 )
-"""A seed, among other columns: `seed` is its instruction or passage; `seed_answer` its answer, null where it has none; `deficiency` what the
-students' answers to it lacked, in words, null where that was not told."""
+"""Columns of a seed that strategies read. `seed`: its instruction or passage; `seed_answer`: its answer, or null;
+`deficiency`: a description of what the students' answers lacked, or null."""
 
 WRITTEN = pl.Schema(
     {
@@ -36,46 +36,46 @@ WRITTEN = pl.Schema(
         "error": pl.String,
     }
 )
-"""What came of a seed, named by its row id: the instruction in `text` (null or empty if there is none, then `error` says why), the operation that
-made it, and in `tests` Python assertions that an answer has to pass, where the strategy brings some."""
+"""The instruction written from a seed, keyed by the seed's row id. `text`: the instruction, null or empty after an
+`error`; `operation`: its origin; `tests`: Python assertions that an answer has to pass, or null."""
 
 IS_TEXT = pl.col("kind") == "text"
 
 
 class Strategy(ABC):
-    """A way to make instructions of seeds."""
+    """A way to write instructions from seeds."""
 
     name: StrategyName
-    """As the settings call it."""
+    """Name in the settings."""
 
     @abstractmethod
     def prompts(self, settings: Evolution) -> tuple[str, ...]:
-        """The names of the prompts that it asks with, under these settings: what of the prompts its result depends on."""
+        """Return the names of the prompts that the result depends on under these settings."""
 
     @abstractmethod
     def takes(self) -> pl.Expr:
-        """Which seeds it can be used on, from the columns of `SEEDS`."""
+        """Return the condition on `SEEDS` that selects the usable seeds."""
 
     @abstractmethod
     def write(self, seeds: pl.DataFrame, asking: Asking, number: int) -> pl.DataFrame:
-        """Make an instruction of every seed.
+        """Write an instruction from every seed.
 
         Args:
-            seeds: `SEEDS`, one line per seed, all of them such as it takes; maybe none.
+            seeds: `SEEDS`, one line per seed, selected by `takes`; may be empty.
             asking: The models and settings.
-            number: The round, from 1: with the row id it seeds what is drawn.
+            number: Number of the round, from 1, which seeds all draws together with the row id.
 
         Returns:
             `WRITTEN`, one line per seed, in any order.
         """
 
 
-def as_written(frame: pl.DataFrame, operation: str | None = None) -> pl.DataFrame:
-    """`WRITTEN`, from a frame that has some of its columns; the others are null.
+def to_written(frame: pl.DataFrame, operation: str | None = None) -> pl.DataFrame:
+    """Complete a frame to `WRITTEN`. Missing columns are null.
 
     Args:
-        frame: row_id and more.
-        operation: What made all of it, where the frame does not say.
+        frame: row_id and some columns of `WRITTEN`.
+        operation: Operation of all lines; `None` to keep the frame's column.
     """
     given = {"operation": pl.lit(operation)} if operation else {}
     columns = {name: given.get(name, pl.col(name) if name in frame.columns else pl.lit(None)) for name in WRITTEN}
@@ -91,15 +91,18 @@ def ask_json(
     *,
     by: ModelSpec | None = None,
 ) -> pl.DataFrame:
-    """What a model says as JSON: row_id, the properties as columns of `shape` (null where there was an error), error.
+    """Ask a model for a JSON object.
 
     Args:
         asking: The models and settings.
-        prompt: Its name; its variables are columns of `rows`.
-        rows: row_id, language and the variables.
-        properties: JSON schemas of the properties of the object, all of them required, in the order in which they are to be written.
-        shape: Their Polars types.
-        by: The model; null for the generator.
+        prompt: Name of the prompt.
+        rows: row_id, language and the variables of the prompt.
+        properties: JSON schemas of the object's properties, all required, in the order of writing.
+        shape: Polars types of the properties.
+        by: The model; `None` for the generator.
+
+    Returns:
+        One line per row: row_id, the columns of `shape` (null on an error), error.
     """
     schema = {
         "type": "object",
@@ -108,11 +111,11 @@ def ask_json(
         "additionalProperties": False,
     }
     sampling = asking.settings.chat.evolution.json_sampling
-    said = asking.write(prompt, rows, sampling, schema=schema, by=by)
-    read = pl.when(pl.col("error").is_null()).then("text").str.json_decode(pl.Struct(shape)).alias("read")
-    return said.select("row_id", read, "error").unnest("read")
+    answers = asking.write(prompt, rows, sampling, schema=schema, by=by)
+    parsed = pl.when(pl.col("error").is_null()).then("text").str.json_decode(pl.Struct(shape)).alias("parsed")
+    return answers.select("row_id", parsed, "error").unnest("parsed")
 
 
-def words(length: int) -> dict[str, Any]:
-    """The JSON schema of a short text: bounded, because small models do not come to an end."""
+def text_schema(length: int) -> dict[str, Any]:
+    """Return the JSON schema of a text with a maximum length, because small models may not stop."""
     return {"type": "string", "minLength": 1, "maxLength": length}

@@ -1,5 +1,6 @@
-"""GLAN (arXiv 2402.13064): from a taxonomy to a syllabus to an exercise. The taxonomy is that of the pool: its coarse abilities are the fields, its
-fine labels the subjects.
+"""GLAN (arXiv 2402.13064): from a taxonomy to a syllabus to an exercise.
+
+The labels of the pool serve as the taxonomy: coarse abilities are the fields, fine labels the subjects.
 """
 
 import polars as pl
@@ -7,19 +8,19 @@ import polars as pl
 from infinity_assets.rows.ids import draw
 from infinity_assets.settings.chat import Evolution
 from infinity_assets.synthesis.prompting import Asking
-from infinity_assets.synthesis.strategies.metadata import about
-from infinity_assets.synthesis.strategies.strategy import Strategy, as_written, ask_json, words
+from infinity_assets.synthesis.strategies.metadata import add_metadata
+from infinity_assets.synthesis.strategies.strategy import Strategy, ask_json, text_schema, to_written
 
 SYLLABUS, EXERCISE = "syllabus", "request_from_syllabus"
 SESSIONS = 4
-"""Sessions of a syllabus. (GLAN lets the model say how many.)"""
+"""Sessions of a syllabus. (GLAN lets the model choose the number.)"""
 
 _LABELS = pl.col("ability").list.drop_nulls()
 _SESSION = {
     "type": "object",
     "properties": {
-        "session": words(80),
-        "concepts": {"type": "array", "items": words(60), "minItems": 2, "maxItems": 3},
+        "session": text_schema(80),
+        "concepts": {"type": "array", "items": text_schema(60), "minItems": 2, "maxItems": 3},
     },
     "required": ["session", "concepts"],
     "additionalProperties": False,
@@ -32,56 +33,60 @@ class Syllabus(Strategy):
     name = "syllabus"
 
     def prompts(self, settings: Evolution) -> tuple[str, ...]:
-        """Both."""
+        """Return both prompts."""
         return SYLLABUS, EXERCISE
 
     def takes(self) -> pl.Expr:
-        """Seeds with a fine label: of a seed only labels, domain and language are used."""
+        """Select seeds with a fine label: only labels, domain and language of a seed are used."""
         return (_LABELS.list.len() > 0).fill_null(False)
 
     def write(self, seeds: pl.DataFrame, asking: Asking, number: int) -> pl.DataFrame:
-        """A syllabus for one label of each seed, and an exercise on two of its concepts: of one session, or of two. All of it is drawn by row id."""
-        subject = _LABELS.list.get(_drawn(seeds, f"subject:{number}", _LABELS.list.len()))
-        rows = about(seeds).select("row_id", "language", field="use_case", subject=subject)
+        """Write a syllabus for a label of each seed, and an exercise on two of its concepts, drawn by row id."""
+        subject = _LABELS.list.get(_draw_place(seeds, f"subject:{number}", _LABELS.list.len()))
+        rows = add_metadata(seeds).select("row_id", "language", field="use_case", subject=subject)
         shape = pl.Schema({"sessions": pl.List(pl.Struct({"session": pl.String, "concepts": pl.List(pl.String)}))})
         listed = {"sessions": {"type": "array", "items": _SESSION, "minItems": SESSIONS, "maxItems": SESSIONS}}
-        told = rows.join(ask_json(asking, SYLLABUS, rows, listed, shape), on="row_id", maintain_order="left")
+        answered = rows.join(ask_json(asking, SYLLABUS, rows, listed, shape), on="row_id", maintain_order="left")
         failed = pl.col("error").is_not_null()
-        planned = _exercises(told.filter(~failed), number)
+        planned = _plan_exercises(answered.filter(~failed), number)
         made = asking.write(
-            EXERCISE, planned.filter(~failed), asking.settings.chat.evolution.sampling, told="exercises"
+            EXERCISE, planned.filter(~failed), asking.settings.chat.evolution.sampling, progress_label="exercises"
         )
-        return pl.concat([as_written(some, self.name) for some in (made, planned.filter(failed), told.filter(failed))])
+        return pl.concat(
+            [to_written(part, self.name) for part in (made, planned.filter(failed), answered.filter(failed))]
+        )
 
 
-def _exercises(told: pl.DataFrame, number: int) -> pl.DataFrame:
-    """With `sessions` and `concepts` in words: half of them of one session with two of its concepts, half of two with one each. The error is
-    `one_concept` where both are the same.
+def _plan_exercises(syllabi: pl.DataFrame, number: int) -> pl.DataFrame:
+    """Draw the sessions and concepts of each exercise, in words.
+
+    Half of the exercises use two concepts of one session, half one concept of each of two sessions. The error is
+    `one_concept` if both concepts are equal.
     """
-    one = _drawn(told, f"session:{number}", pl.lit(SESSIONS))
-    # A step from the first session: none for half of the rows.
-    step = pl.when(draw(f"sessions:{number}", told["row_id"]) < 0.5).then(0).otherwise(
-        1 + _drawn(told, f"second:{number}", pl.lit(SESSIONS - 1))
+    one = _draw_place(syllabi, f"session:{number}", pl.lit(SESSIONS))
+    # Step from the first session to the second: 0 for half of the rows.
+    step = pl.when(draw(f"sessions:{number}", syllabi["row_id"]) < 0.5).then(0).otherwise(
+        1 + _draw_place(syllabi, f"second:{number}", pl.lit(SESSIONS - 1))
     )  # fmt: skip
     first, second = (pl.col("sessions").list.get(place % SESSIONS) for place in (one, one + step))
     title, further = (session.struct.field("session") for session in (first, second))
     known, others = (session.struct.field("concepts") for session in (first, second))
     place, other = (
-        _drawn(told, f"concept:{number}", known.list.len()),
-        _drawn(told, f"further:{number}", others.list.len()),
+        _draw_place(syllabi, f"concept:{number}", known.list.len()),
+        _draw_place(syllabi, f"further:{number}", others.list.len()),
     )
     concept = known.list.get(place).str.strip_chars()
     again = others.list.get(pl.when(step == 0).then((place + 1) % known.list.len()).otherwise(other)).str.strip_chars()
     both = pl.when(step == 0).then(title).otherwise(pl.concat_str(title, further, separator="; "))
-    # Small models like to name one concept again and again.
-    two = (concept.str.to_lowercase() != again.str.to_lowercase()) & (concept != "") & (again != "")
-    return told.with_columns(
+    # Small models tend to repeat a concept.
+    different = (concept.str.to_lowercase() != again.str.to_lowercase()) & (concept != "") & (again != "")
+    return syllabi.with_columns(
         sessions=both,
         concepts=pl.concat_str(concept, again, separator="; "),
-        error=pl.when(~two).then(pl.lit("one_concept")),
+        error=pl.when(~different).then(pl.lit("one_concept")),
     )
 
 
-def _drawn(rows: pl.DataFrame, name: str, count: pl.Expr) -> pl.Expr:
-    """A place below `count`, by row id."""
+def _draw_place(rows: pl.DataFrame, name: str, count: pl.Expr) -> pl.Expr:
+    """Draw a place below `count`, by row id."""
     return (draw(name, rows["row_id"]) * count).floor().cast(pl.Int64)

@@ -1,4 +1,4 @@
-"""Bonito (arXiv 2402.18334): a task of some type out of a passage, which becomes part of the request."""
+"""Bonito (arXiv 2402.18334): a task of a drawn type on a passage, which becomes part of the request."""
 
 import polars as pl
 
@@ -6,7 +6,7 @@ from infinity_assets.prompts import CHINESE
 from infinity_assets.rows.ids import draw
 from infinity_assets.settings.chat import Evolution
 from infinity_assets.synthesis.prompting import Asking
-from infinity_assets.synthesis.strategies.strategy import IS_TEXT, Strategy, as_written
+from infinity_assets.synthesis.strategies.strategy import IS_TEXT, Strategy, to_written
 
 PROMPT = "task_from_text"
 
@@ -21,24 +21,24 @@ TASKS = {
     "explain": ("explain the terms in it", "解释其中的术语"),
     "continue": ("say what follows from it", "由它推出结论"),
 }
-"""Types of tasks, by operation: English and Chinese. (Bonito has 16, of which those with an answer of one word are left out here.)"""
+"""Types of tasks by operation, in English and Chinese. (Bonito has 16; those with one-word answers are left out.)"""
 
 
 class TaskFromText(Strategy):
-    """An instruction, a blank line, the passage."""
+    """A request of an instruction, a blank line and the passage."""
 
     name = "task_from_text"
 
     def prompts(self, settings: Evolution) -> tuple[str, ...]:
-        """One."""
+        """Return the prompt."""
         return (PROMPT,)
 
     def takes(self) -> pl.Expr:
-        """Texts."""
+        """Select texts."""
         return IS_TEXT
 
     def write(self, seeds: pl.DataFrame, asking: Asking, number: int) -> pl.DataFrame:
-        """A type of task for each passage, drawn by row id, and an instruction for it."""
+        """Draw a type of task for each passage by row id, and write an instruction for it."""
         place = (draw(f"task:{number}", seeds["row_id"]) * len(TASKS)).floor().cast(pl.Int64)
         chinese = pl.col("language").str.contains(CHINESE).fill_null(False)
         english_of, chinese_of = (pl.Series([task[side] for task in TASKS.values()]).gather(place) for side in (0, 1))
@@ -46,10 +46,12 @@ class TaskFromText(Strategy):
             pl.Series(list(TASKS)).gather(place).alias("operation"),
             task=pl.when(chinese).then(chinese_of).otherwise(english_of),
         )
-        said = asking.write(PROMPT, asked, asking.settings.chat.evolution.sampling, told="tasks").rename(
+        answers = asking.write(PROMPT, asked, asking.settings.chat.evolution.sampling, progress_label="tasks").rename(
             {"text": "instruction"}
         )
         both = pl.when(pl.col("instruction").fill_null("") != "").then(
             pl.concat_str("instruction", "text", separator="\n\n")
         )
-        return as_written(asked.select("row_id", "text", "operation").join(said, on="row_id").with_columns(text=both))
+        return to_written(
+            asked.select("row_id", "text", "operation").join(answers, on="row_id").with_columns(text=both)
+        )

@@ -1,4 +1,4 @@
-"""A clock that costs no time, for what is about waiting: outcomes then depend on no machine and no load."""
+"""A simulated clock for tests of waiting, so that outcomes do not depend on the machine or its load."""
 
 import asyncio
 import selectors
@@ -10,7 +10,7 @@ import pytest
 
 
 class _NoWaiting(selectors.SelectSelector):
-    """Moves the clock instead of waiting."""
+    """A selector that advances the clock instead of waiting."""
 
     clock: "Clock"
 
@@ -20,7 +20,7 @@ class _NoWaiting(selectors.SelectSelector):
 
 
 class Clock:
-    """A loop and a `time.monotonic` that agree on a time which passes at once."""
+    """Simulated time for an event loop and `time.monotonic`."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch):
         self.now = 1000.0

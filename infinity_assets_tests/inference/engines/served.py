@@ -1,4 +1,4 @@
-"""`vllm serve`, really started."""
+"""Real servers of `vllm serve` for tests."""
 
 import os
 import signal
@@ -16,36 +16,37 @@ import httpx2
 from infinity_assets.inference.engines.vllm_engine import ENVIRONMENT
 
 READY_SECONDS = 300.0
-"""45 on two idle cores."""
+"""Seconds until a server must be ready; it takes 45 on two idle cores."""
 DIES_WITH_US = """
 import ctypes, runpy, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 sys.argv = ["api_server", *sys.argv[1:]]
 runpy.run_module("vllm.entrypoints.openai.api_server", run_name="__main__", alter_sys=True)
 """
-"""The server, with PR_SET_PDEATHSIG: it ends when whoever started it does, however that ends."""
+"""Program of the server with PR_SET_PDEATHSIG, so that it ends with its parent process in any case."""
 
 
 class Served(NamedTuple):
-    """A server that runs."""
+    """A running server."""
 
     url: str
     session: int
-    """The id of the session that its processes belong to."""
+    """Session id of its processes."""
 
 
 @contextmanager
 def vllm_serve(folder: Path, *arguments: str, log: Path, **environment: str) -> Iterator[Served]:
-    """The server of the model in `folder` under the name `m`, until the end of the block. Its output goes to `log`.
+    """Serve the model in `folder` under the name `m` for the block, with its output in `log`.
 
-    It leads a session of its own, which is killed as a whole: the engine is a process beside it.
+    The server leads its own session, which is killed as a whole, because its engine is another process.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     place = ["--host", "127.0.0.1", "--port", str(port)]
     command = [sys.executable, "-c", DIES_WITH_US, "--model", str(folder), "--served-model-name", "m", *place]
-    # As the engine in process: eager, no chunks (a seeded request in pieces breaks the step on a CPU), no defaults from the weights' folder.
+    # Like the engine in process: eager, no chunks (a chunked prompt of a seeded request breaks the step on a CPU), no
+    # defaults from the weights' folder.
     command += [
         "--enforce-eager",
         "--no-enable-chunked-prefill",
@@ -55,7 +56,7 @@ def vllm_serve(folder: Path, *arguments: str, log: Path, **environment: str) -> 
         "512",
         *arguments,
     ]
-    # The engine is another process here, whatever the one in this process has set.
+    # The server's engine is another process, regardless of the settings of the one in this process.
     apart = {"VLLM_ENABLE_V1_MULTIPROCESSING": "1", "TORCHDYNAMO_DISABLE": "1"}
     settings = {**os.environ, **ENVIRONMENT, **apart, **environment}
     with running(command, f"http://127.0.0.1:{port}", log, settings) as session:
@@ -64,7 +65,11 @@ def vllm_serve(folder: Path, *arguments: str, log: Path, **environment: str) -> 
 
 @contextmanager
 def running(command: list[str], address: str, log: Path, environment: Mapping[str, str]) -> Iterator[int]:
-    """The session of a server, from when it is healthy until the end of the block. Raises `RuntimeError` when it ends before."""
+    """Start a server, wait until it is healthy, and yield its session for the block.
+
+    Raises:
+        RuntimeError: The server did not start.
+    """
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
@@ -94,11 +99,11 @@ def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
 
 
 def processes_of(session: int) -> list[str]:
-    """The names of the processes of a session. (What is in their environment cannot be told: vLLM overwrites it with a title.)"""
-    found = []
+    """Return the process names of a session. Their environment is unreadable: vLLM overwrites it with a title."""
+    names = []
     for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it has ended
+        with suppress(OSError):  # the process has ended
             ended = (process / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
             if os.getsid(int(process.name)) == session and not ended:
-                found.append((process / "comm").read_text().strip())
-    return found
+                names.append((process / "comm").read_text().strip())
+    return names

@@ -1,4 +1,4 @@
-"""Servers of the tests' own: one that answers by a function, and a script for it in which things go wrong as they do in the world."""
+"""Servers for tests: one that replies by a function, and a function with the faults of real servers."""
 
 import asyncio
 import hashlib
@@ -14,21 +14,22 @@ from typing import Any, Literal, NamedTuple
 
 
 class Reply(NamedTuple):
-    """What a server does with a request."""
+    """A server's reaction to a request."""
 
     status: int = 200
     body: Any = ""
-    """Bytes or text as they are; anything else as JSON."""
+    """Bytes and text are sent unchanged, other values as JSON."""
     headers: Mapping[str, str] = {}
     after: float = 0.0
-    """Seconds."""
+    """Delay in seconds."""
     fate: Literal["answer", "reset", "stall"] = "answer"
 
 
 class Server:
-    """Answers POST requests by a function of (path, body, number of the call), remembers what it saw, and how many calls it had at once.
+    """A server that answers POST requests by a function of (path, body, number of the call).
 
-    One thread, no library: some 10,000 requests a second. The function runs on that thread; it may return a `Reply` or its first fields.
+    It records the requests and the number of concurrent calls. With one thread and no library, it answers about 10,000
+    requests a second. The function runs on that thread and may return a `Reply` or its first fields.
     """
 
     def __init__(self, reply: Callable[[str, dict, int], Any]):
@@ -46,7 +47,7 @@ class Server:
         return await self._loop.create_server(lambda: _Connection(self), "127.0.0.1", 0)
 
     def close(self) -> None:
-        """Hang up on everybody."""
+        """Close all connections."""
         self._loop.call_soon_threadsafe(self._server.close)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -57,8 +58,7 @@ class Server:
         self.headers.append(authorization)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
-        said: Any = self._reply(path, self.seen[-1][1], len(self.seen))
-        reply = Reply(*said)
+        reply = Reply(*self._reply(path, self.seen[-1][1], len(self.seen)))
         connection.open = True
         if reply.fate == "stall":
             return
@@ -73,7 +73,7 @@ class _Connection(asyncio.Protocol):
         self._server = server
         self._data = b""
         self.open = False
-        """Whether a request waits for its reply."""
+        """Whether a request is waiting for its reply."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport: Any = transport
@@ -114,9 +114,9 @@ class _Connection(asyncio.Protocol):
 def completion(
     text: str | None, logprobs: dict | None = None, finish_reason: str = "stop", **message: Any
 ) -> tuple[int, dict]:
-    """A reply of `/v1/chat/completions`."""
-    said = {"role": "assistant", "content": text, **message}
-    choice = {"index": 0, "finish_reason": finish_reason, "message": said, "logprobs": logprobs}
+    """Build a reply of `/v1/chat/completions`."""
+    answer = {"role": "assistant", "content": text, **message}
+    choice = {"index": 0, "finish_reason": finish_reason, "message": answer, "logprobs": logprobs}
     usage = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
     return 200, {
         "id": "x",
@@ -129,24 +129,24 @@ def completion(
 
 
 def echo(path: str, body: dict, number: int) -> tuple[int, dict]:
-    """The answer that repeats the question."""
+    """Answer with the question."""
     return completion(body["messages"][-1]["content"])
 
 
 @dataclass
 class Chaos:
-    """A script by which a share of calls fails, stalls or is answered with garbage; the others are echoed.
+    """A reply function by which shares of calls fail, stall or get garbage; the others are echoed.
 
-    What happens is drawn from the seed, the request and the number of times it was asked before. Who is turned away (429, 503) or cut off hears
-    of it at once, the others after `latency` seconds, as from a server that has worked on them.
+    The fate of a call is drawn from the seed, the request and the number of its earlier calls. Rejections (429, 503)
+    and resets come at once, other replies after `latency` seconds, as if the server had worked on them.
     """
 
     latency: float = 0.25
     failing: float = 0.2
-    """429, 500, 502, 503 and a connection reset, each as often as the others."""
+    """Share of 429, 500, 502, 503 and connection resets, all equally frequent."""
     stalling: float = 0.01
     garbage: float = 0.02
-    """Not JSON, another shape, JSON that was cut off, nothing at all: each as often as the others."""
+    """Share of replies that are not JSON, of another shape, cut JSON, or empty, all equally frequent."""
     seed: int = 0
     fates: Counter[str] = field(default_factory=Counter)
     asked: Counter[str] = field(default_factory=Counter)
@@ -160,7 +160,7 @@ class Chaos:
     )
 
     def __call__(self, path: str, body: dict, number: int) -> Reply:
-        """What happens to a request."""
+        """Return the reply to a request."""
         content = json.dumps(body["messages"]) + str(body.get("seed"))
         self.asked[content] += 1
         digest = hashlib.blake2b(f"{self.seed}:{self.asked[content]}:{content}".encode(), digest_size=16).digest()
@@ -191,8 +191,8 @@ CLEAN = {"failing": 0.0, "stalling": 0.0, "garbage": 0.0}
 
 
 @contextmanager
-def chaos_apart(**settings: Any) -> Iterator[tuple[str, Callable[[], Counter[str]]]]:
-    """A server with a `Chaos` of those settings in a process of its own: its address, and what it has done so far."""
+def start_chaos(**settings: Any) -> Iterator[tuple[str, Callable[[], Counter[str]]]]:
+    """Run a `Chaos` server in a separate process; yield its address and a function that returns its fates so far."""
     context = get_context("spawn")
     here, there = context.Pipe()
     process = context.Process(target=_serve_chaos, args=(there, settings), daemon=True)

@@ -1,4 +1,4 @@
-"""The benchmark of a server that misbehaves, with few requests: everything but the time."""
+"""The benchmark of a misbehaving server with few requests: everything except its duration."""
 
 import asyncio
 import queue
@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from infinity_assets.inference.engines import openai_api
-from infinity_assets.inference.engines.engine import always
+from infinity_assets.inference.engines.engine import admit_all
 from infinity_assets.inference.engines.openai_engine import OpenAIEngine
 from infinity_assets.inference.engines.openai_server import NoReply
 from infinity_assets.inference.requests import EMPTY, RETRIABLE
@@ -19,7 +19,7 @@ from infinity_assets_tests.inference.engines.servers import CLEAN, Chaos
 REQUESTS = questions(300)
 
 
-def test_every_row_is_answered_or_has_its_class_once(tmp_path):
+def test_every_row_has_one_answer_or_one_class_of_error(tmp_path):
     outcome = ask(REQUESTS, tmp_path, 32, latency=0.02, seed=1)
     assert faults(REQUESTS, outcome) == []
     assert outcome.frame["error"].null_count() > 0.99 * len(REQUESTS)
@@ -32,7 +32,7 @@ def test_every_row_is_answered_or_has_its_class_once(tmp_path):
     assert again.fates["answered"] == outcome.frame["error"].is_in(list(RETRIABLE)).sum()
 
 
-def test_the_draw_depends_on_the_request_and_the_attempt_alone():
+def test_the_fate_depends_only_on_the_request_and_the_attempt():
     def fates(order) -> list[Counter[str]]:
         chaos = Chaos(seed=3)
         for request in order:
@@ -48,7 +48,7 @@ def test_the_draw_depends_on_the_request_and_the_attempt_alone():
 
 
 def seconds(clock: Clock, requests, chaos: Chaos) -> float:
-    """How long the engine takes, with nothing between it and the script."""
+    """Measure the simulated time of the engine with a script in place of the server."""
     engine = OpenAIEngine(ModelSpec(backend="openai", concurrency=64))
 
     async def answer(request):
@@ -65,18 +65,18 @@ def seconds(clock: Clock, requests, chaos: Chaos) -> float:
     engine._model.answer = answer
     answers: queue.SimpleQueue = queue.SimpleQueue()
     began = clock.now
-    clock.run(engine._ask_all(requests, always, answers))
+    clock.run(engine._ask_all(requests, admit_all, answers))
     engine.close()
-    found = dict(answers.get() for _ in range(answers.qsize()))
-    assert {position: response.text for position, response in found.items()} == {
+    responses = dict(answers.get() for _ in range(answers.qsize()))
+    assert {position: response.text for position, response in responses.items()} == {
         n: r.messages[-1]["content"] for n, r in enumerate(requests)
     }
     return clock.now - began
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_the_throughput_is_most_of_that_of_a_good_server(monkeypatch, seed):
-    """2,000 requests of a second each, 64 in flight: 0.7 is asked, and 0.8 of all calls are answered at best."""
+def test_throughput_stays_close_to_that_of_a_good_server(monkeypatch, seed):
+    """With 2,000 requests of a second each and 64 in flight, 0.7 is required; at best 0.8 of calls are answered."""
     clock, requests = Clock(monkeypatch), questions(2000)
     clean = seconds(clock, requests, Chaos(latency=1.0, failing=0.0, stalling=0.0, garbage=0.0))
     assert clean < 2000 / 64 + 4

@@ -1,11 +1,11 @@
-"""The same weights in float32 give the same numbers whichever engine runs them: a score can be compared across machines."""
+"""Equal weights in float32 give equal numbers in every engine, so scores can be compared across machines."""
 
 import numpy as np
 import pytest
 
 from infinity_assets.inference.requests import CompleteRequest, ScoreRequest
 from infinity_assets.settings.models import Sampling
-from infinity_assets_tests.inference.doubles import EMBEDDED, answered, ask
+from infinity_assets_tests.inference.doubles import EMBEDDED, ask, run_engine
 
 pytestmark = pytest.mark.engine
 
@@ -31,21 +31,21 @@ WRITTEN = [
     CompleteRequest("a", "p", "", TEXT, GREEDY, stop=("is Par", "never")),
 ]
 TOLERANCE = 1e-3
-"""Nats per token, on the mean."""
+"""Tolerance of mean log-probabilities, in nats per token."""
 
 
 @pytest.fixture(scope="module")
 def answers(engines):
-    """Of each engine, the responses to all requests, in their order."""
-    given = {}
+    """Responses to all requests in order, by engine."""
+    responses = {}
     for name in ("vllm", "transformers"):
         with engines.engine(EMBEDDED.model_copy(update={"backend": name})) as engine:
-            given[name] = answered(engine, [*SCORES, *CHOICES, *WRITTEN])
-    return given
+            responses[name] = run_engine(engine, [*SCORES, *CHOICES, *WRITTEN])
+    return responses
 
 
 @pytest.mark.parametrize("engine", ["vllm", "transformers"])
-def test_log_probabilities_are_those_of_the_weights(answers, plain, engine):
+def test_log_probabilities_equal_those_of_plain_transformers(answers, plain, engine):
     scores = answers[engine][: len(SCORES)]
     assert [score.error for score in scores] == [None] * len(SCORES)
     expected = [np.mean(plain.logprobs(request.context, request.answer)) for request in SCORES]
@@ -54,7 +54,7 @@ def test_log_probabilities_are_those_of_the_weights(answers, plain, engine):
     assert np.mean(np.abs(np.subtract(means, expected))) < TOLERANCE / 10
 
 
-def test_choices_agree(answers):
+def test_engines_agree_on_choices(answers):
     ours, theirs = (answers[engine][len(SCORES) : len(SCORES) + len(CHOICES)] for engine in ("transformers", "vllm"))
     for one, other in zip(ours, theirs, strict=True):
         assert one.choice_logprobs == pytest.approx(other.choice_logprobs, abs=TOLERANCE)
@@ -65,12 +65,12 @@ def test_choices_agree(answers):
         )
 
 
-def test_greedy_answers_are_the_same(answers):
-    """They end by themselves, without the token that ends them, whether they are asked for as an answer or as the text that follows."""
+def test_engines_agree_on_greedy_answers(answers):
+    """Answers and continuations end by themselves, without the end-of-text token."""
     ours, theirs = (answers[engine][-len(WRITTEN) :] for engine in ("transformers", "vllm"))
     for one, other in zip(ours, theirs, strict=True):
-        told = [(r.text, r.finish_reason, r.prompt_tokens, r.completion_tokens) for r in (one, other)]
-        assert told[0] == told[1]
+        fields = [(r.text, r.finish_reason, r.prompt_tokens, r.completion_tokens) for r in (one, other)]
+        assert fields[0] == fields[1]
     answer, _, continued, stopped = ours
     assert [response.finish_reason for response in (answer, continued, stopped)] == ["stop"] * 3
     assert "Paris" in answer.text

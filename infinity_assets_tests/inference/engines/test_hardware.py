@@ -21,7 +21,7 @@ pytestmark = pytest.mark.engine
         ("bfloat16", "cpu", "x86_64", "AVX2", {}, "bfloat16"),
     ],
 )
-def test_auto_avoids_bf16_where_the_cpu_has_none(
+def test_auto_avoids_bf16_if_the_cpu_does_not_support_it(
     dtype: str,
     on: str,
     machine: str,

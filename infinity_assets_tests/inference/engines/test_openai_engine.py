@@ -1,4 +1,4 @@
-"""The engine against a small server of the tests' own, which misbehaves as servers do."""
+"""The OpenAI engine against a small test server that misbehaves like real servers."""
 
 import base64
 import time
@@ -20,7 +20,7 @@ SECRET = "sk-very/secret+key-0123456789abcdefghij"
 
 @pytest.fixture
 def serve(monkeypatch):
-    """An engine (three attempts) on a server that replies by the given function."""
+    """Function that starts a server with a reply function, and an engine with three attempts for it."""
     monkeypatch.setenv("TEST_KEY", SECRET)
     open_things: list = []
 
@@ -50,7 +50,7 @@ def test_every_request_gets_its_own_answer(serve):
     assert sorted(body["seed"] for _, body in server.seen) == list(range(30))
 
 
-def test_429_is_waited_for(serve):
+def test_a_call_is_repeated_after_429(serve):
     engine, server = serve(
         lambda path, body, number: (
             (429, {"error": "slow down"}, {"retry-after-ms": "1"}) if number < 3 else echo(path, body, number)
@@ -85,7 +85,7 @@ def test_a_server_that_fails_gives_a_retriable_error_for_that_request_only(serve
         '"text"',
     ],
 )
-def test_garbage_is_asked_again_and_is_an_error(serve, garbage):
+def test_a_call_is_repeated_after_garbage_and_then_fails(serve, garbage):
     engine, server = serve(lambda path, body, number: (200, garbage) if number < 3 else echo(path, body, number))
     assert run(engine, [ask("a")])[0].text == "question a"
     engine, server = serve(lambda *_: (200, garbage))
@@ -126,7 +126,7 @@ PARTS = [SECRET[start : start + 8] for start in range(len(SECRET) - 7)]
 
 
 def shown_by(error: BaseException | None) -> str:
-    """All that an exception can show: its chain, whether or not it is suppressed, and whatever the exceptions hold."""
+    """Return everything that an exception can show: its whole chain, even if suppressed, with all attributes."""
     shown, seen = [], set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -139,7 +139,7 @@ def shown_by(error: BaseException | None) -> str:
 @pytest.mark.parametrize("spelling", SPELLINGS.values(), ids=SPELLINGS)
 @pytest.mark.parametrize("status", [200, 400, 401, 404, 429, 500])
 def test_the_key_is_never_shown(serve, status, spelling, caplog):
-    """Whatever the server does with it: in the body of an error, in garbage, in a header of the reply."""
+    """The server quotes it in the body of an error, in garbage, and in a header of the reply."""
     caplog.set_level("DEBUG")
     engine, _ = serve(
         lambda *_: (status, {"error": {"message": f"the key {spelling} is no good"}}, {"x-key": spelling})
@@ -159,21 +159,21 @@ def test_an_answer_does_not_hold_the_key(serve):
     assert run(engine, [ask("a")])[0].text == "your headers: Bearer ***, ***"
 
 
-def test_a_short_key_is_a_word_like_others(serve, monkeypatch):
+def test_a_short_key_stays_in_answers(serve, monkeypatch):
     monkeypatch.setenv("TEST_KEY", "EMPTY")
     engine, server = serve(lambda *_: completion("The list is EMPTY."))
     assert run(engine, [ask("a")])[0].text == "The list is EMPTY."
     assert server.headers == ["Bearer EMPTY"]
 
 
-def test_connections_that_break_do_not_show_the_key(serve):
+def test_errors_of_broken_connections_do_not_show_the_key(serve):
     engine, _ = serve(lambda *_: Reply(fate="reset"))
     response = run(engine, [ask("a")])[0]
     assert response.error == "connection"
     assert SECRET not in repr(response)
 
 
-def test_a_server_that_is_not_there(monkeypatch):
+def test_an_unreachable_server_is_a_connection_error(monkeypatch):
     engine = OpenAIEngine(ModelSpec(backend="openai", base_url="http://127.0.0.1:9/v1"), attempts=1)
     response = run(engine, [ask("a")])[0]
     engine.close()
@@ -181,7 +181,7 @@ def test_a_server_that_is_not_there(monkeypatch):
     assert "127.0.0.1:9" in (response.cause or "")
 
 
-def test_the_key_of_openai_does_not_go_to_another_server(serve, monkeypatch):
+def test_the_key_of_openai_is_not_sent_to_another_server(serve, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-other")
     monkeypatch.delenv("TEST_KEY")
     engine, server = serve(echo)
@@ -194,14 +194,14 @@ SCHEMA = {"type": "object"}
 
 
 def tokenizer(body: dict) -> Reply:
-    """A token per character, a header of one token."""
+    """Tokenize a text into its characters, after a header of one token."""
     if "prompt" in body:
         return Reply(200, {"tokens": [ord(letter) for letter in body["prompt"]]})
     text = "".join(turn["content"] for turn in body["messages"])
     return Reply(200, {"tokens": [ord(letter) for letter in text] + [0] * body["add_generation_prompt"]})
 
 
-def test_a_schema_is_asked_for_in_the_strictest_form_that_the_server_takes(serve):
+def test_a_schema_is_sent_in_the_strictest_form_that_the_server_accepts(serve):
     def reply(path, body, number):
         form = body["response_format"]["type"]
         refused = {"error": {"message": f"response_format of type {form} is unavailable"}}
@@ -216,7 +216,7 @@ def test_a_schema_is_asked_for_in_the_strictest_form_that_the_server_takes(serve
 
 
 def test_choices_by_first_tokens(serve):
-    """As `vllm serve` of today answers: one token, and the log-probabilities of those asked for."""
+    """The server answers like a current `vllm serve`: one token, and the requested log-probabilities."""
 
     def reply(path, body, number):
         if path == "/tokenize":
@@ -252,8 +252,8 @@ def test_choices_under_a_grammar(serve, older):
 
 
 @pytest.mark.parametrize("how", ["refused", "ignored", "forbidden"])
-def test_choices_of_a_server_that_knows_schemas_only(serve, how):
-    """OpenAI says that it does not know a field, Mistral that it permits none, Ollama ignores it; none of them has /tokenize."""
+def test_choices_by_a_schema_if_the_server_has_no_extensions(serve, how):
+    """OpenAI reports an unknown field, Mistral a forbidden one, Ollama ignores it; they all lack /tokenize."""
 
     def reply(path, body, number):
         if path == "/tokenize":
@@ -277,7 +277,7 @@ def test_choices_of_a_server_that_knows_schemas_only(serve, how):
     assert sum("structured_outputs" in body for _, body in server.seen) == 1
 
 
-def test_fields_that_a_server_does_not_take_are_left_out(serve):
+def test_rejected_optional_fields_are_left_out(serve):
     def reply(path, body, number):
         for field in ("seed", "max_tokens"):
             if field in body:
@@ -310,7 +310,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
-def test_refusals(serve, refusal):
+def test_a_filtered_request_is_refused(serve, refusal):
     engine, server = serve(lambda *_: refusal)
     response = run(engine, [ask("a")])[0]
     assert response.error == "refused"
@@ -331,7 +331,7 @@ def test_refusals(serve, refusal):
         ((302, "", {"location": "http://elsewhere"}), "bad_reply"),
     ],
 )
-def test_classes_of_bad_luck(serve, reply, error):
+def test_transient_errors_have_classes(serve, reply, error):
     engine, server = serve(lambda *_: reply, timeout=0.3)
     assert run(engine, [ask("a")])[0].error == error
     assert len(server.seen) >= 2
@@ -340,11 +340,11 @@ def test_classes_of_bad_luck(serve, reply, error):
 @pytest.mark.parametrize("quota", [(402, "no credit"), (429, {"error": {"code": "insufficient_quota"}})])
 def test_no_credit_ends_the_run(serve, quota):
     engine, _ = serve(lambda *_: quota)
-    with pytest.raises(EngineUnavailable, match="paid"):
+    with pytest.raises(EngineUnavailable, match="payment"):
         run(engine, [ask("a")])
 
 
-def test_retry_after_is_honoured(serve):
+def test_retry_after_is_honored(serve):
     engine, _ = serve(
         lambda path, body, number: (429, "", {"retry-after": "1"}) if number == 1 else echo(path, body, number)
     )
@@ -353,13 +353,13 @@ def test_retry_after_is_honoured(serve):
     assert 1.0 <= time.monotonic() - began < 3
 
 
-def test_a_server_that_wants_to_be_left_alone_for_long_is(serve):
+def test_a_long_retry_after_ends_the_attempts(serve):
     engine, server = serve(lambda *_: (429, "", {"retry-after": "86400"}))
     assert run(engine, [ask("a")])[0].error == "rate_limited"
     assert len(server.seen) == 1
 
 
-def test_a_stalled_call_is_made_again_and_answered_once(serve):
+def test_a_stalled_call_is_repeated_and_answered_once(serve):
     stalled: Counter[str] = Counter()
 
     def reply(path, body, number):
@@ -372,14 +372,14 @@ def test_a_stalled_call_is_made_again_and_answered_once(serve):
     engine, _ = serve(reply, concurrency=8, timeout=60)
     began = time.monotonic()
     answers = list(engine.run([ask(f"r{n}") for n in range(60)]))
-    assert time.monotonic() - began < 20  # and not 60
+    assert time.monotonic() - began < 20  # instead of 60
     assert sorted(position for position, _ in answers) == list(range(60))
     assert all(response.text == f"question r{position}" for position, response in answers)
     assert stalled["question r30"] == 2
 
 
-def test_a_call_beside_a_stalled_one_may_fail(serve):
-    """It is made again as after any failure, and not after twice the time."""
+def test_the_parallel_call_of_a_stalled_one_may_fail(serve):
+    """It is repeated like after any failure instead of after twice the time."""
     asked: Counter[str] = Counter()
 
     def reply(path, body, number):
@@ -394,12 +394,12 @@ def test_a_call_beside_a_stalled_one_may_fail(serve):
     engine._pace.late_after = lambda weight: 2.0
     began = time.monotonic()
     answers = dict(engine.run([ask(f"r{n}") for n in range(60)]))
-    assert time.monotonic() - began < 6  # and not 2 + 4 + 4
+    assert time.monotonic() - began < 6  # instead of 2 + 4 + 4
     assert answers[30].text == "question r30"
     assert asked["question r30"] == 4
 
 
-def test_stalled_calls_are_made_again_when_their_ration_is_used_up(serve):
+def test_stalled_calls_are_repeated_even_after_the_ration_is_used_up(serve):
     asked: Counter[str] = Counter()
 
     def reply(path, body, number):
@@ -417,8 +417,8 @@ def test_stalled_calls_are_made_again_when_their_ration_is_used_up(serve):
     assert all(response.error is None for response in answers.values())
 
 
-def test_a_slow_answer_is_not_thrown_away(serve):
-    """The first call answers after all, the one beside it does not."""
+def test_a_slow_answer_is_kept(serve):
+    """The first call answers in the end, its parallel call does not."""
     asked: Counter[str] = Counter()
 
     def reply(path, body, number):
@@ -434,13 +434,13 @@ def test_a_slow_answer_is_not_thrown_away(serve):
     assert Counter(position for position, _ in answers) == Counter(range(60))
     assert asked["question r30"] >= 2
     end = time.monotonic() + 10
-    while server.at_once and time.monotonic() < end:  # the call beside it is given up, and its place given back
+    while server.at_once and time.monotonic() < end:  # the parallel call is cancelled and its place released
         time.sleep(0.01)
     assert server.at_once == engine._limit.in_flight == 0
 
 
-def test_calls_in_flight_stay_within_the_setting_and_what_the_server_takes(serve):
-    """A server that turns away whatever is more than ten at once: nearly all that it takes is used, and little more is sent."""
+def test_calls_in_flight_stay_within_the_setting_and_the_servers_capacity(serve):
+    """With a server that accepts ten calls at once, nearly all of its capacity is used and few calls are rejected."""
     turned_away = []
 
     def reply(path, body, number):
@@ -460,7 +460,7 @@ def test_calls_in_flight_stay_within_the_setting_and_what_the_server_takes(serve
     assert server.most_at_once == 3
 
 
-def test_requests_per_minute(serve):
+def test_requests_per_minute_are_limited(serve):
     engine, server = serve(echo, requests_per_minute=1200)
     began = time.monotonic()
     run(engine, [ask(f"r{n}") for n in range(30)])
@@ -468,15 +468,15 @@ def test_requests_per_minute(serve):
     assert len(server.seen) == 30
 
 
-def test_tokens_per_minute_count_what_the_server_reports(serve):
-    """Every call may write 256 tokens and writes two: the limit is on what is written."""
+def test_tokens_per_minute_count_the_reported_usage(serve):
+    """Every call may write 256 tokens but writes two; the limit counts written tokens."""
     engine, _ = serve(echo, tokens_per_minute=60_000)
     began = time.monotonic()
     run(engine, [ask(f"r{n}") for n in range(100)])
-    assert time.monotonic() - began < 10  # 26 with all that they may write
+    assert time.monotonic() - began < 10  # it would be 26 if all allowed tokens counted
 
 
-def test_no_more_is_submitted_than_is_admitted(serve):
+def test_only_admitted_requests_are_submitted(serve):
     engine, server = serve(lambda *request: Reply(*echo(*request), after=0.01), concurrency=4)
     asked: list[tuple[int, int]] = []
 
@@ -498,8 +498,8 @@ def test_retries_are_not_admitted_again(serve):
     assert len(run_with) == len(asked) == 5
 
 
-def test_a_text_is_continued_as_it_stands(serve):
-    """No chat template, and no special token that the text does not hold: `vllm serve` would add one."""
+def test_a_text_is_continued_without_changes(serve):
+    """There is no chat template and no additional special token, which `vllm serve` would add by default."""
 
     def reply(path, body, number):
         assert path == "/v1/completions"
@@ -533,7 +533,7 @@ def test_a_text_is_continued_as_it_stands(serve):
 
 
 def vllm_serve(path: str, body: dict, number: int) -> Reply:
-    """A log-probability of -1 per token."""
+    """Reply like `vllm serve`, with a log-probability of -1 per token."""
     if path == "/tokenize":
         return tokenizer(body)
     assert path == "/v1/completions"
@@ -541,7 +541,7 @@ def vllm_serve(path: str, body: dict, number: int) -> Reply:
     return Reply(200, {"choices": [{"index": 0, "text": "x", "finish_reason": "length", "prompt_logprobs": logprobs}]})
 
 
-def test_scores(serve):
+def test_scores_sum_the_log_probabilities_of_the_answer(serve):
     engine, server = serve(vllm_serve, max_model_len=12)
     context = ({"role": "user", "content": "why?"},)
     asked = [
@@ -560,11 +560,11 @@ def test_scores(serve):
     assert sorted(len(body["prompt"]) for path, body in server.seen if path == "/v1/completions") == [7, 11, 11]
 
 
-def test_scores_say_what_they_need(serve):
+def test_scores_need_an_endpoint_for_tokens(serve):
     engine, _ = serve(
         lambda path, body, number: (404, {"error": "not found"}) if path == "/tokenize" else echo(path, body, number)
     )
-    with pytest.raises(EngineUnavailable, match=r"is not there.*/tokenize"):
+    with pytest.raises(EngineUnavailable, match=r"does not exist.*/tokenize"):
         run(engine, [ScoreRequest("r", "ifd", (), "answer")])
 
 
@@ -576,7 +576,7 @@ def test_a_caller_that_stops_listening_leaves_a_usable_engine(serve):
     assert run(engine, [ask("a")])[0].text == "question a"
 
 
-def test_a_text_that_is_no_unicode_fails_alone(serve):
+def test_a_text_with_invalid_unicode_fails_alone(serve):
     engine, _ = serve(echo)
     responses = run(engine, [ask("a", "half a pair: \ud83d"), ask("b")])
     assert [responses[n].error for n in range(2)] == ["invalid_request", None]

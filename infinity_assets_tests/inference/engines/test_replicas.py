@@ -1,4 +1,4 @@
-"""Copies in processes of their own: every request is answered once, by whichever copy, and a copy that dies is an error and no hang."""
+"""Replicas in separate processes: each request is answered once, and a dead replica is an error instead of a hang."""
 
 import os
 import signal
@@ -16,14 +16,14 @@ SPEC = ModelSpec(model="scripted", data_parallel_size=2)
 
 
 class InProcess(ScriptedEngine):
-    """Says which process answered; the question `die` kills it."""
+    """An engine whose answers name its process; the question `die` kills the process."""
 
     def __init__(self, spec, folder):
-        super().__init__(self._said)
+        super().__init__(self._answer)
         if spec.model == "broken":
             raise RuntimeError("no weights")
 
-    def _said(self, request):
+    def _answer(self, request):
         if "die" in request.messages[-1]["content"]:
             os.kill(os.getpid(), signal.SIGKILL)
         return Response(text=f"{echo(request).text} by {os.getpid()} on {os.environ['CUDA_VISIBLE_DEVICES']}")
@@ -32,10 +32,10 @@ class InProcess(ScriptedEngine):
         self.answer = lambda _: Response(text="asleep")
 
     def wake(self):
-        self.answer = self._said
+        self.answer = self._answer
 
 
-def beginning(request):
+def last_text(request):
     return request.messages[-1]["content"]
 
 
@@ -48,21 +48,21 @@ def all_devices():
 
 @pytest.fixture(scope="module")
 def lasting(tmp_path_factory):
-    """Copies for tests that leave them as they were."""
-    opened = Replicas(SPEC, tmp_path_factory.mktemp("lasting"), InProcess, beginning)
+    """Replicas for tests that leave them alive."""
+    opened = Replicas(SPEC, tmp_path_factory.mktemp("lasting"), InProcess, last_text)
     yield opened
     opened.close()
 
 
 @pytest.fixture
 def replicas(tmp_path):
-    """Copies for a test that ends them."""
-    opened = Replicas(SPEC, tmp_path, InProcess, beginning)
+    """Replicas for a test that ends them."""
+    opened = Replicas(SPEC, tmp_path, InProcess, last_text)
     yield opened
     opened.close()
 
 
-def test_each_request_is_answered_once_and_both_copies_work(lasting):
+def test_each_request_is_answered_once_and_both_replicas_work(lasting):
     requests = [ask(f"r{number}") for number in range(40)]
     for _ in range(2):
         answers = list(lasting.run(requests))
@@ -71,7 +71,7 @@ def test_each_request_is_answered_once_and_both_copies_work(lasting):
         assert {response.text.split(" by ")[1].split(" on ")[1] for _, response in answers} == {"0", "1"}
 
 
-def test_the_budget_is_asked_for_every_request(lasting):
+def test_every_request_is_admitted_by_the_budget(lasting):
     left = [25]
 
     def admit(prompt_tokens, max_tokens):
@@ -82,14 +82,14 @@ def test_the_budget_is_asked_for_every_request(lasting):
     assert len(answers) == 25
 
 
-def test_a_copy_that_dies_is_an_error(replicas):
+def test_a_replica_that_dies_is_an_error(replicas):
     with pytest.raises(EngineUnavailable, match=r"died"):
         list(replicas.run([ask("a", "fine"), ask("b", "die")]))
 
 
 def test_an_engine_that_does_not_open_is_an_error(tmp_path):
     with pytest.raises(EngineUnavailable, match=r"no weights"):
-        Replicas(ModelSpec(model="broken"), tmp_path, InProcess, beginning)
+        Replicas(ModelSpec(model="broken"), tmp_path, InProcess, last_text)
 
 
 def test_a_caller_that_stops_listening_leaves_no_process(replicas):
@@ -106,7 +106,7 @@ def test_one_model_sleeps_while_another_works(tmp_path):
 
     def opener(spec, folder):
         opened.append(spec.model)
-        return Replicas(spec, folder, InProcess, beginning)
+        return Replicas(spec, folder, InProcess, last_text)
 
     pool = EnginePool(tmp_path, engine=opener)
     pids = {}
@@ -115,5 +115,5 @@ def test_one_model_sleeps_while_another_works(tmp_path):
             ((_, response),) = engine.run([ask("a")])
             pids.setdefault(spec.model, set()).add(str(response.text).split(" by ")[1])
     assert opened == ["a", "b"]
-    assert all(len(found) == 1 for found in pids.values())
+    assert all(len(processes) == 1 for processes in pids.values())
     pool.release()

@@ -1,4 +1,4 @@
-"""A small reward model made on the spot: against transformers' own numbers, and in vLLM."""
+"""A small reward model compared with plain transformers, and in vLLM."""
 
 import math
 
@@ -9,17 +9,17 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from infinity_assets.errors import InfinityError
-from infinity_assets.inference.batch import conversations
+from infinity_assets.inference.batch import build_reward_requests
 from infinity_assets.inference.client import Inference
 from infinity_assets.inference.engines.chat_template import Prompting
-from infinity_assets.inference.engines.engine import always
+from infinity_assets.inference.engines.engine import admit_all
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.engines.reward import TransformersReward
-from infinity_assets.inference.requests import Response, RewardRequest, finite
+from infinity_assets.inference.requests import Response, RewardRequest, require_finite
 from infinity_assets.inference.responses.store import ResponseStore
 from infinity_assets.inference.weights.models import local_path
 from infinity_assets.settings.models import ModelSpec, RewardSpec
-from infinity_assets_tests.inference.doubles import reward_model
+from infinity_assets_tests.inference.doubles import save_reward_model
 from infinity_assets_tests.properties import examples
 
 pytestmark = pytest.mark.engine
@@ -45,7 +45,7 @@ def tokenizer_folder(models_dir):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, tokenizer_folder):
-    return reward_model(tmp_path_factory.mktemp("reward"), tokenizer_folder)
+    return save_reward_model(tmp_path_factory.mktemp("reward"), tokenizer_folder)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def model(spec, folder):
 
 @pytest.fixture(scope="module")
 def expected(folder):
-    """Transformers' own numbers, one conversation at a time."""
+    """Rewards of plain transformers, one conversation at a time."""
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -82,7 +82,7 @@ def run(model, requests):
 
 @hypothesis_settings(max_examples=examples(8), deadline=None)
 @given(order=st.lists(st.integers(0, len(TALKS) - 1), min_size=1, max_size=9))
-def test_rewards_are_the_models_own_in_any_company(model, expected, order):
+def test_rewards_equal_those_of_plain_transformers_in_any_batch(model, expected, order):
     responses = run(model, [REQUESTS[number] for number in order])
     assert [response.error for response in responses] == [None] * len(order)
     assert [response.reward for response in responses] == pytest.approx(
@@ -98,19 +98,19 @@ def test_rewards_differ_by_the_answer(model):
     assert len(set(rewards)) == 3
 
 
-def test_a_model_that_names_its_padding_gives_the_same(tmp_path, tokenizer_folder, expected):
-    spec = RewardSpec(model=str(reward_model(tmp_path, tokenizer_folder, pad_token_id=0)))
-    found = [response.reward for response in run(TransformersReward(spec, tmp_path), REQUESTS)]
-    assert found == pytest.approx(expected, abs=1e-4)
+def test_a_model_with_a_padding_token_gives_equal_rewards(tmp_path, tokenizer_folder, expected):
+    spec = RewardSpec(model=str(save_reward_model(tmp_path, tokenizer_folder, pad_token_id=0)))
+    rewards = [response.reward for response in run(TransformersReward(spec, tmp_path), REQUESTS)]
+    assert rewards == pytest.approx(expected, abs=1e-4)
 
 
-def test_too_long_a_conversation_is_an_error_among_rewards(model):
+def test_a_conversation_that_is_too_long_fails_alone(model):
     good, long = run(model, [REQUESTS[0], RewardRequest("long", "", talk("word " * 300, "yes"))])
     assert good.reward is not None
     assert (long.reward, long.error, long.window) == (None, "prompt_too_long", 256)
 
 
-def test_what_the_template_refuses_is_an_error_among_rewards(model, monkeypatch):
+def test_a_conversation_rejected_by_the_template_fails_alone(model, monkeypatch):
     monkeypatch.setattr(
         model._prompting._tokenizer, "chat_template", "{{ raise_exception('no') if messages|length > 2 }}{{ messages }}"
     )
@@ -119,14 +119,17 @@ def test_what_the_template_refuses_is_an_error_among_rewards(model, monkeypatch)
 
 @given(number=st.floats(allow_nan=True, allow_infinity=True))
 def test_a_reward_or_a_score_is_finite_or_null_with_a_reason(number):
-    for response in (finite(Response(reward=number)), finite(Response(sum_logprob=number, answer_tokens=1))):
+    for response in (
+        require_finite(Response(reward=number)),
+        require_finite(Response(sum_logprob=number, answer_tokens=1)),
+    ):
         kept = response.reward if response.reward is not None else response.sum_logprob
         assert (kept is None) == (response.error == "not_finite")
         assert kept is None or math.isfinite(kept)
 
 
-def test_a_number_that_is_none_is_no_reward(tmp_path, model, monkeypatch):
-    """The head of the model is broken for one of the conversations."""
+def test_nan_is_not_a_reward(tmp_path, model, monkeypatch):
+    """The head of the model gives NaN for one of the conversations."""
     rewards = model._rewards
 
     def broken(batch):
@@ -135,14 +138,14 @@ def test_a_number_that_is_none_is_no_reward(tmp_path, model, monkeypatch):
             for job, reward in zip(batch, rewards(batch), strict=True)
         ]
 
-    shortest = min(len(model._prompting.chat(request.messages, answering=False)) for request in REQUESTS)
+    shortest = min(len(model._prompting.encode_chat(request.messages, answering=False)) for request in REQUESTS)
     monkeypatch.setattr(model, "_rewards", broken)
     responses = run(model, REQUESTS)
     assert [response.error for response in responses] == [None, None, "not_finite", None]
     assert responses[2].reward is None
 
 
-def test_a_failing_batch_costs_the_conversation_at_fault_alone(model, monkeypatch):
+def test_only_the_faulty_conversation_of_a_batch_fails(model, monkeypatch):
     rewards = model._rewards
 
     def failing(batch):
@@ -150,31 +153,31 @@ def test_a_failing_batch_costs_the_conversation_at_fault_alone(model, monkeypatc
             raise RuntimeError("the device coughed")
         return rewards(batch)
 
-    longest = max(len(model._prompting.chat(request.messages, answering=False)) for request in REQUESTS)
+    longest = max(len(model._prompting.encode_chat(request.messages, answering=False)) for request in REQUESTS)
     monkeypatch.setattr(model, "_rewards", failing)
     assert [response.error for response in run(model, REQUESTS)] == [None, None, None, "engine_error"]
 
 
-def test_what_is_not_admitted_is_not_rewarded(model):
+def test_only_admitted_requests_are_rewarded(model):
     admitted = iter([True, True, False])
     assert len(dict(model.run(REQUESTS, lambda prompt_tokens, max_tokens: next(admitted)))) == 2
 
 
 @pytest.mark.parametrize("labels", [2, 5])
-def test_a_model_with_more_numbers_is_refused(tmp_path, tokenizer_folder, labels):
-    reward_model(tmp_path, tokenizer_folder, num_labels=labels)
-    with pytest.raises(InfinityError, match="no reward model"):
+def test_a_model_with_several_outputs_is_rejected(tmp_path, tokenizer_folder, labels):
+    save_reward_model(tmp_path, tokenizer_folder, num_labels=labels)
+    with pytest.raises(InfinityError, match="not a reward model"):
         TransformersReward(RewardSpec(model=str(tmp_path)), tmp_path)
 
 
-def test_a_model_without_a_head_is_refused(tiny_model):
-    """Transformers would make one at random."""
-    with pytest.raises(InfinityError, match="no reward model"):
+def test_a_model_without_a_head_is_rejected(tiny_model):
+    """Transformers would create a random one."""
+    with pytest.raises(InfinityError, match="not a reward model"):
         TransformersReward(RewardSpec(model="a chat model"), tiny_model)
 
 
-def test_the_token_that_begins_a_text_is_not_doubled(tokenizer_folder):
-    """Of a tokenizer that adds it, and a template that writes it."""
+def test_the_begin_of_text_token_is_not_doubled(tokenizer_folder):
+    """The tokenizer adds it and the template writes it."""
     from tokenizers import processors
     from transformers import AutoTokenizer
 
@@ -186,15 +189,15 @@ def test_the_token_that_begins_a_text_is_not_doubled(tokenizer_folder):
     )
     tokenizer.chat_template = begin + "{% for message in messages %}{{ message['content'] }}{% endfor %}"
     assert tokenizer.encode("yes")[0] == number
-    tokens = Prompting(tokenizer, 100).chat(TALKS[0], answering=False)
+    tokens = Prompting(tokenizer, 100).encode_chat(TALKS[0], answering=False)
     assert (tokens[0], tokens.count(number)) == (number, 1)
 
 
-def test_rewards_are_stored_and_asked_once(tmp_path, spec, expected):
+def test_rewards_are_stored_and_requested_once(tmp_path, spec, expected):
     opened = []
 
     class Watched(TransformersReward):
-        def run(self, requests, admit=always):
+        def run(self, requests, admit=admit_all):
             opened.append(len(requests))
             return super().run(requests, admit)
 
@@ -204,7 +207,7 @@ def test_rewards_are_stored_and_asked_once(tmp_path, spec, expected):
         {"row_id": ["a", "b", "c"], "messages": [list(TALKS[0]), list(TALKS[1]), list(TALKS[0])]},
     )
     for cached in ([False, False, True], [True, True, True]):
-        answers = inference.reward(spec, conversations(rows), "reward")
+        answers = inference.reward(spec, build_reward_requests(rows), "reward")
         assert answers.frame["reward"].to_list() == pytest.approx([expected[0], expected[1], expected[0]], abs=1e-4)
         assert answers.frame["cached"].to_list() == cached
         assert set(answers.generations["kind"]) == {"reward"}
@@ -214,12 +217,12 @@ def test_rewards_are_stored_and_asked_once(tmp_path, spec, expected):
 
 @pytest.fixture
 def rewards_in_vllm(engines, folder):
-    """The reward model in vLLM, which gives up the embedded model for it."""
+    """The reward model in vLLM, which closes the embedded model."""
     with engines.engine(RewardSpec(backend="vllm", model=str(folder), max_model_len=256, dtype="float32")) as engine:
         yield engine
 
 
-def test_vllm_gives_the_same_rewards(rewards_in_vllm, expected):
+def test_vllm_gives_equal_rewards(rewards_in_vllm, expected):
     responses = run(rewards_in_vllm, [*REQUESTS, RewardRequest("long", "", talk("word " * 300, "yes"))])
     assert [response.reward for response in responses[:-1]] == pytest.approx(expected, abs=1e-3)
     assert responses[-1].error == "prompt_too_long"

@@ -1,4 +1,4 @@
-"""A key is not to be seen in what went through `clean`."""
+"""A key does not occur in cleaned texts."""
 
 import base64
 import json
@@ -14,7 +14,7 @@ AROUND = st.text("xyz \n:", max_size=9)
 
 
 @given(KEYS, AROUND, AROUND)
-def test_no_spelling_survives(key, before, after):
+def test_no_spelling_of_a_key_survives_cleaning(key, before, after):
     secret = Secret(key)
     for text in (
         before + key + after,
@@ -27,21 +27,21 @@ def test_no_spelling_survives(key, before, after):
     encoded = base64.b64encode((before + key + after).encode()).decode()
     seen = secret.clean(encoded)
     for start in range(0, len(encoded), 4):
-        # What is left of it decodes to little of the key.
+        # The remaining text decodes to little of the key.
         assert encoded[start : start + 4 * TELLING] not in seen or key not in base64.b64decode(encoded[start:]).decode(
             errors="replace"
         )
 
 
 @given(KEYS, st.text("mnopqr ST", max_size=200))
-def test_other_texts_stay_as_they_are(key, text):
+def test_texts_without_the_key_do_not_change(key, text):
     secret = Secret(key)
     assert secret.clean(text) == secret.strip(text) == text
 
 
-def test_it_is_not_shown():
+def test_repr_and_str_hide_the_key():
     assert "sk-" not in repr([Secret("sk-0123456789")]) + str(Secret("sk-0123456789"))
 
 
-def test_no_key_hides_nothing():
+def test_an_empty_key_masks_nothing():
     assert Secret("").clean("a text*** ") == "a text*** "

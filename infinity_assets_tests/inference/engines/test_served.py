@@ -1,5 +1,6 @@
-"""The engine for servers against `vllm serve` with a tiny model, for real. One server serves the whole module: it starts for longer than all of these
-tests take.
+"""The engine for servers against a real `vllm serve` with a tiny model.
+
+One server serves the whole module, because its start takes longer than all tests together.
 """
 
 import json
@@ -12,7 +13,7 @@ from infinity_assets.inference.engines.engine import EngineUnavailable
 from infinity_assets.inference.engines.openai_engine import OpenAIEngine
 from infinity_assets.inference.requests import CompleteRequest, ScoreRequest
 from infinity_assets.settings.models import ModelSpec, Sampling
-from infinity_assets_tests.inference.doubles import answered, ask
+from infinity_assets_tests.inference.doubles import ask, run_engine
 from infinity_assets_tests.inference.engines.served import processes_of, running, vllm_serve
 
 pytestmark = pytest.mark.engine
@@ -44,20 +45,20 @@ def engine(tiny_model, tmp_path_factory):
     assert processes_of(session) == []
 
 
-def test_generating_completing_and_structured_answers(engine, plain_tiny):
+def test_answers_continuations_and_structured_answers(engine, plain_tiny):
     text, expected = (
         plain_tiny.tokenizer.decode(plain_tiny.prompt(CAPITAL)),
         plain_tiny.greedy(CAPITAL, GREEDY.max_tokens),
     )
     stop = expected[len(expected) // 2 :][:4]
-    responses = answered(
+    responses = run_engine(
         engine,
         [
             ask("a", messages=CAPITAL, sampling=GREEDY),
             CompleteRequest("a", "p", "h", text, GREEDY, (stop,)),
             ask("a", messages=CAPITAL, sampling=Sampling(temperature=0.0, max_tokens=256), schema=SCHEMA),
             ask("a", "Is fire hot? Answer yes or no.", choices=("yes", "no")),
-            ask("a", "Which of the two?", choices=("the first", "the second")),  # both begin with the same token
+            ask("a", "Which of the two?", choices=("the first", "the second")),  # both share the first token
         ],
     )
     assert [response.error for response in responses] == [None] * 5
@@ -72,23 +73,23 @@ def test_generating_completing_and_structured_answers(engine, plain_tiny):
     assert grammar.choice_logprobs is None
 
 
-def test_a_seed_gives_one_answer(engine):
+def test_equal_seeds_give_equal_answers(engine):
     drawn = [
         ask("a", "Tell me a story.", sampling=Sampling(temperature=1.0, max_tokens=16), seed=seed) for seed in (1, 1, 2)
     ]
-    first, again, other = [response.text for response in answered(engine, drawn)]
+    first, again, other = [response.text for response in run_engine(engine, drawn)]
     assert first == again != other
 
 
-def test_scores_are_those_of_transformers(engine, plain_tiny):
-    for response, request in zip(answered(engine, SCORES), SCORES, strict=True):
+def test_scores_equal_those_of_transformers(engine, plain_tiny):
+    for response, request in zip(run_engine(engine, SCORES), SCORES, strict=True):
         expected = plain_tiny.logprobs(request.context, request.answer)
         assert response.answer_tokens == len(expected)
         assert response.sum_logprob == pytest.approx(math.fsum(expected), abs=1e-3 * len(expected))
 
 
 def test_choices_have_the_log_probabilities_of_their_first_tokens(engine, plain_tiny):
-    choice = answered(engine, [DIGITS])[0]
+    choice = run_engine(engine, [DIGITS])[0]
     assert DIGITS.choices
     assert choice.choice_logprobs
     assert math.fsum(map(math.exp, choice.choice_logprobs)) == pytest.approx(1)
@@ -97,8 +98,8 @@ def test_choices_have_the_log_probabilities_of_their_first_tokens(engine, plain_
     assert choice.text == DIGITS.choices[expected.index(max(expected))]
 
 
-def test_what_does_not_fit_is_told_from_what_is_wrong(engine):
-    long, odd = answered(
+def test_too_long_and_invalid_requests_have_different_errors(engine):
+    long, odd = run_engine(
         engine,
         [
             ask("a", "word " * 2000),
@@ -109,14 +110,14 @@ def test_what_does_not_fit_is_told_from_what_is_wrong(engine):
     assert odd.error == "invalid_request"
 
 
-def test_a_model_that_is_not_there(engine):
+def test_an_unknown_model_ends_the_run(engine):
     other = OpenAIEngine(engine.spec.model_copy(update={"model": "another"}))
-    with pytest.raises(EngineUnavailable, match="another is not there"):
-        answered(other, [ask("a")])
+    with pytest.raises(EngineUnavailable, match="another does not exist"):
+        run_engine(other, [ask("a")])
     other.close()
 
 
-def test_a_server_that_does_not_start_says_why(tmp_path):
+def test_a_server_that_does_not_start_gives_the_reason(tmp_path):
     command = [sys.executable, "-c", "import sys; sys.exit('no model in nowhere')"]
     with (
         pytest.raises(RuntimeError, match=r"did not start: no model in nowhere"),

@@ -1,4 +1,4 @@
-"""The limits by themselves: simulated servers on a clock that costs no time."""
+"""The limits alone, with simulated servers on a simulated clock."""
 
 import asyncio
 import random
@@ -25,7 +25,7 @@ def clock(monkeypatch):
 
 
 async def work(limit: AdaptiveLimit, calls: int, serve: Callable[[], Awaitable[Outcome]]) -> int:
-    """Make that many calls through a limit. Returns the most that were in flight."""
+    """Make calls through a limit, and return the largest number in flight."""
     most = 0
 
     async def call(ticket: Ticket) -> None:
@@ -41,7 +41,7 @@ async def work(limit: AdaptiveLimit, calls: int, serve: Callable[[], Awaitable[O
 
 
 @pytest.mark.parametrize("most", [1, 3, 16, 64, 500])
-def test_a_good_server_gets_all_that_is_allowed_and_no_more(clock, most):
+def test_a_good_server_gets_the_largest_number_of_calls(clock, most):
     async def serve() -> Outcome:
         await asyncio.sleep(1.0)
         return "answered"
@@ -50,12 +50,12 @@ def test_a_good_server_gets_all_that_is_allowed_and_no_more(clock, most):
     began = clock.now
     assert clock.run(work(limit, 40 * most, serve)) == most
     assert limit.limit == most
-    assert clock.now - began < 40 + 8  # forty round-trips, and those in which it grows
+    assert clock.now - began < 40 + 8  # forty round trips, and those in which the limit grows
 
 
 @pytest.mark.parametrize("capacity", [1, 4, 20, 50])
-def test_a_server_that_turns_away_what_is_too_much(clock, capacity):
-    """The limit settles near what the server takes: most of that is used, and few calls are turned away."""
+def test_the_limit_settles_near_the_capacity(clock, capacity):
+    """The limit settles near the server's capacity: most of it is used, and few calls are rejected."""
     at_once = answered = refused = 0
 
     async def serve() -> Outcome:
@@ -78,7 +78,7 @@ def test_a_server_that_turns_away_what_is_too_much(clock, capacity):
 
 
 @pytest.mark.parametrize(("share", "kept"), [(0.01, 0.9), (0.08, 0.85), (0.2, 0.65)])
-def test_failures_that_do_not_depend_on_the_load_leave_the_throughput(clock, share, kept):
+def test_random_failures_do_not_reduce_the_throughput(clock, share, kept):
     draw = random.Random(share)
 
     async def serve() -> Outcome:
@@ -90,7 +90,7 @@ def test_failures_that_do_not_depend_on_the_load_leave_the_throughput(clock, sha
     assert clock.now - began < 60 / kept
 
 
-def test_one_round_trip_halves_once(clock):
+def test_a_round_trip_halves_the_limit_once(clock):
     async def main() -> None:
         limit = AdaptiveLimit(64)
         tickets = [await limit.enter() for _ in range(START)]
@@ -102,7 +102,7 @@ def test_one_round_trip_halves_once(clock):
     clock.run(main())
 
 
-def test_a_server_that_is_down_is_called_less_and_less(clock):
+def test_a_server_that_is_down_is_called_ever_less(clock):
     calls: list[float] = []
 
     async def serve() -> Outcome:
@@ -117,7 +117,7 @@ def test_a_server_that_is_down_is_called_less_and_less(clock):
         assert sum(began + second <= call < began + second + 1 for call in calls) <= 32
 
 
-def test_the_urgent_come_first_and_who_leaves_the_queue_takes_no_place(clock):
+def test_urgent_callers_come_first_and_cancelled_ones_take_no_place(clock):
     order: list[str] = []
 
     async def enter(limit: AdaptiveLimit, name: str, urgent: bool = False) -> None:
@@ -142,8 +142,8 @@ def test_the_urgent_come_first_and_who_leaves_the_queue_takes_no_place(clock):
 
 
 @pytest.mark.parametrize("per_minute", [1, 30, 600, 90_000])
-def test_a_bucket_is_even(clock, per_minute):
-    """In no stretch of time is more taken than its share and a tenth of a second's worth."""
+def test_a_bucket_spreads_its_amount_evenly(clock, per_minute):
+    """No period exceeds its share by more than a tenth of a second's amount."""
     taken: list[float] = []
 
     async def main() -> None:
@@ -161,21 +161,21 @@ def test_a_bucket_is_even(clock, per_minute):
     assert taken[-1] - taken[0] == pytest.approx(99 * 60 / per_minute, rel=0.02, abs=0.1)
 
 
-def test_tokens_are_counted_as_the_server_reports_them(clock):
-    """Calls may write 1,000 tokens and write 100: a limit of 60,000 a minute lets five of them pass in a second."""
+def test_the_quota_counts_the_reported_usage(clock):
+    """Calls may write 1,000 tokens but write 100: a limit of 60,000 a minute admits five of them a second."""
 
     async def main() -> float:
         quota = Quota(None, 60_000)
         began = clock.now
         for _ in range(600):
             taken = await quota.take(100, 1000)
-            quota.used(taken, 100, 100, 1000)
+            quota.settle(taken, 100, 100, 1000)
         return clock.now - began
 
     assert clock.run(main()) == pytest.approx(120, rel=0.1)
 
 
-def test_when_a_call_is_late():
+def test_a_call_is_late_after_a_multiple_of_the_usual_duration():
     pace = Pace(timeout=600)
     assert pace.late_after(100) == 600
     pace.add(100, 1.0)
@@ -186,10 +186,10 @@ def test_when_a_call_is_late():
     assert pace.late_after(100) == pytest.approx(2 * 1.9)
     assert pace.late_after(1) == Pace.FLOOR
     assert pace.late_after(10**6) == 600
-    assert sum(pace.second_call() for _ in range(100)) == Pace.SAVED
+    assert sum(pace.allow_second_call() for _ in range(100)) == Pace.SAVED
 
 
-def test_backing_off_doubles_within_its_bounds():
+def test_back_off_doubles_within_its_bounds():
     draw = random.Random(0)
     for failures in range(1, 10):
         waits = [back_off(failures, 0.5, 8.0, draw.random) for _ in range(100)]

@@ -1,4 +1,4 @@
-"""The engine on transformers, with a tiny model in float32. What it makes of the embedded model is in test_engines_agree."""
+"""The transformers engine with a tiny model in float32; test_engines_agree covers the embedded model."""
 
 import json
 import math
@@ -13,7 +13,7 @@ from infinity_assets.inference.engines import transformers_engine
 from infinity_assets.inference.engines.transformers_engine import TransformersEngine
 from infinity_assets.inference.requests import CompleteRequest, ScoreRequest
 from infinity_assets.settings.models import ModelSpec, Sampling
-from infinity_assets_tests.inference.doubles import answered, ask, bad_requests_are_errors_among_good_answers
+from infinity_assets_tests.inference.doubles import ask, assert_bad_requests_fail_alone, run_engine
 from infinity_assets_tests.properties import examples
 
 pytestmark = pytest.mark.engine
@@ -41,13 +41,13 @@ def engine(engines, tiny_model):
         yield engine
 
 
-def test_generating_scoring_choosing_and_completing_in_one_call(engine, plain_tiny):
+def test_requests_of_all_kinds_in_one_call(engine, plain_tiny):
     text, expected = (
         plain_tiny.tokenizer.decode(plain_tiny.prompt(CAPITAL)),
         plain_tiny.greedy(CAPITAL, GREEDY.max_tokens),
     )
     stop = expected[len(expected) // 2 :][:4]
-    answer, score, choice, structured, whole, stopped = answered(
+    answer, score, choice, structured, whole, stopped = run_engine(
         engine,
         [
             ask("a", messages=CAPITAL, sampling=GREEDY),
@@ -74,35 +74,35 @@ def test_generating_scoring_choosing_and_completing_in_one_call(engine, plain_ti
     assert (stopped.text, stopped.finish_reason) == (expected.partition(stop)[0], "stop")
 
 
-def test_greedy_is_what_the_model_writes_alone(engine, plain_tiny):
+def test_greedy_answers_equal_those_of_plain_transformers(engine, plain_tiny):
     prompts = ["Name a colour.", "What is 2 + 2?", "Say hello to a cat in one short sentence, please."]
-    responses = answered(engine, [ask(prompt, prompt, sampling=GREEDY) for prompt in prompts])
+    responses = run_engine(engine, [ask(prompt, prompt, sampling=GREEDY) for prompt in prompts])
     for prompt, response in zip(prompts, responses, strict=True):
         assert response.text == plain_tiny.greedy(({"role": "user", "content": prompt},), GREEDY.max_tokens)
 
 
-def test_log_probabilities_are_the_models_own(engine, plain_tiny):
+def test_log_probabilities_equal_those_of_plain_transformers(engine, plain_tiny):
     cases = [(CAPITAL, FITTING), (CAPITAL, MISFIT), ((), FITTING), ((), MISFIT * 5)]
     for response, case in zip(
-        answered(engine, [ScoreRequest("a", "ifd", *case) for case in cases]), cases, strict=True
+        run_engine(engine, [ScoreRequest("a", "ifd", *case) for case in cases]), cases, strict=True
     ):
         expected = plain_tiny.logprobs(*case)
         assert response.answer_tokens == len(expected)
         assert response.sum_logprob == pytest.approx(math.fsum(expected), abs=1e-3 * len(expected))
 
 
-def test_log_probabilities_do_not_depend_on_how_much_is_held_at_once(engine, monkeypatch):
+def test_log_probabilities_do_not_depend_on_memory_limits(engine, monkeypatch):
     requests = [ScoreRequest("a", "ifd", CAPITAL, FITTING), ScoreRequest("b", "ifd", (), MISFIT)]
-    at_once = [response.sum_logprob for response in answered(engine, requests)]
+    at_once = [response.sum_logprob for response in run_engine(engine, requests)]
     monkeypatch.setattr(transformers_engine, "LOGITS", 1)
-    assert [response.sum_logprob for response in answered(engine, requests)] == pytest.approx(at_once, abs=1e-3)
-    monkeypatch.setattr(engine, "_head", None)  # as of a model that caps or scales its logits
-    assert [response.sum_logprob for response in answered(engine, requests)] == pytest.approx(at_once, abs=1e-3)
+    assert [response.sum_logprob for response in run_engine(engine, requests)] == pytest.approx(at_once, abs=1e-3)
+    monkeypatch.setattr(engine, "_head", None)  # like a model that caps or scales its logits
+    assert [response.sum_logprob for response in run_engine(engine, requests)] == pytest.approx(at_once, abs=1e-3)
 
 
 @hypothesis_settings(max_examples=examples(3), deadline=None)
 @given(st.permutations(range(5)), st.integers(0, 2**32 - 1))
-def test_a_draw_does_not_depend_on_its_company(engine, order, seed):
+def test_a_draw_does_not_depend_on_its_batch(engine, order, seed):
     one = ask("one", "Tell me a story.", sampling=DRAWN, seed=seed)
     company = [
         ask("greedy", "Hi", sampling=GREEDY),
@@ -116,22 +116,22 @@ def test_a_draw_does_not_depend_on_its_company(engine, order, seed):
         ask("same", "Tell me a story.", sampling=DRAWN, seed=seed),
         one,
     ]
-    alone = answered(engine, [one])[0].text
-    responses = answered(engine, [company[place] for place in order])
+    alone = run_engine(engine, [one])[0].text
+    responses = run_engine(engine, [company[place] for place in order])
     assert {responses[order.index(place)].text for place in (3, 4)} == {alone}
 
 
 def test_draws_differ_by_seed_and_by_index(engine):
     drawn = [ask(str(seed), "Tell me a story.", sampling=DRAWN, seed=seed) for seed in range(3)]
     drawn += [ask(f"i{index}", "Tell me a story.", sampling=DRAWN, index=index) for index in range(3)]
-    texts = [response.text for response in answered(engine, drawn)]
+    texts = [response.text for response in run_engine(engine, drawn)]
     assert len(set(texts)) == len(texts)
-    assert [response.text for response in answered(engine, drawn)] == texts
+    assert [response.text for response in run_engine(engine, drawn)] == texts
 
 
-def test_the_nucleus_holds_what_is_drawn(engine):
-    """So small a nucleus holds the most probable token alone."""
-    greedy, drawn = answered(
+def test_draws_stay_within_the_nucleus(engine):
+    """Such a small nucleus contains only the most probable token."""
+    greedy, drawn = run_engine(
         engine,
         [
             ask("a", "Tell me a story.", sampling=GREEDY),
@@ -142,10 +142,10 @@ def test_the_nucleus_holds_what_is_drawn(engine):
 
 
 def test_draws_follow_the_models_distribution(engine):
-    """Of two answers that a schema allows, the share of the first among many draws is its probability."""
+    """If a schema allows two answers, the share of the first in many draws is its probability."""
     question = "How many legs does a dog have? Answer with one digit."
     digits = tuple("0123456789")
-    shares = answered(engine, [ask("a", question, choices=digits)])[0].choice_logprobs
+    shares = run_engine(engine, [ask("a", question, choices=digits)])[0].choice_logprobs
     assert shares is not None
     ranked = sorted(zip(shares, digits, strict=True))
     (one, first), (other, second) = min(pairwise(ranked), key=lambda pair: pair[1][0] - pair[0][0])
@@ -153,25 +153,25 @@ def test_draws_follow_the_models_distribution(engine):
     drawn, schema = Sampling(temperature=1.0, max_tokens=2), {"enum": [int(first), int(second)]}
     texts = [
         r.text
-        for r in answered(engine, [ask(str(n), question, sampling=drawn, schema=schema, seed=n) for n in range(100)])
+        for r in run_engine(engine, [ask(str(n), question, sampling=drawn, schema=schema, seed=n) for n in range(100)])
     ]
     assert set(texts) == {first, second}
     assert texts.count(first) / len(texts) == pytest.approx(share, abs=0.15)  # three standard deviations
 
 
-def test_choices_that_begin_alike_are_still_chosen(engine):
+def test_choices_with_a_common_first_token_are_answered(engine):
     choices = ("the first one", 'the "second" one')
-    response = answered(engine, [ask("a", "A or B?", choices=choices)])[0]
+    response = run_engine(engine, [ask("a", "A or B?", choices=choices)])[0]
     assert response.text in choices
     assert response.choice_logprobs is None
 
 
 def test_bad_requests_are_errors_among_good_answers(engine):
-    bad_requests_are_errors_among_good_answers(engine, WINDOW)
+    assert_bad_requests_fail_alone(engine, WINDOW)
 
 
-def test_memory_that_does_not_suffice_halves_the_batch(engine, monkeypatch):
-    """The model runs out of memory with more than two rows, and cannot read one of them at all."""
+def test_a_batch_is_halved_when_memory_runs_out(engine, monkeypatch):
+    """The model runs out of memory with more than two rows, and fails on one row in any batch."""
     forward, rows = engine._model.base_model.forward, []
 
     def short(input_ids, **arguments):
@@ -186,16 +186,16 @@ def test_memory_that_does_not_suffice_halves_the_batch(engine, monkeypatch):
     monkeypatch.setattr(engine._model.base_model, "forward", short)
     monkeypatch.setattr(engine, "_batch_tokens", 1000)
     answers = ["one", "two", "three", "poison", "five", "six", "seven"]
-    responses = answered(engine, [ScoreRequest(answer, "ifd", (), answer) for answer in answers])
+    responses = run_engine(engine, [ScoreRequest(answer, "ifd", (), answer) for answer in answers])
     assert [answers[number] for number, response in enumerate(responses) if response.error] == ["poison"]
     assert responses[3].error == "engine_error"
     assert engine._batch_tokens < 1000
     rows.clear()
-    answered(engine, [ScoreRequest(answer, "ifd", (), answer) for answer in answers[:3]])
+    run_engine(engine, [ScoreRequest(answer, "ifd", (), answer) for answer in answers[:3]])
     assert max(rows) <= 2
 
 
-def test_what_is_not_admitted_is_not_answered(engine, monkeypatch):
+def test_only_admitted_requests_are_answered(engine, monkeypatch):
     monkeypatch.setattr(transformers_engine, "BATCH_ROWS", 2)
     asked = []
 

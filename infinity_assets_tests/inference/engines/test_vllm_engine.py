@@ -1,4 +1,4 @@
-"""The embedded model in vLLM, for real. One engine serves all tests of this process: it takes longer to open than all of them to run."""
+"""The embedded model in a real vLLM. All tests of this process share one engine, because its start takes longer."""
 
 import json
 import math
@@ -12,7 +12,7 @@ from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.requests import CompleteRequest, ScoreRequest
 from infinity_assets.inference.responses.store import ResponseStore
 from infinity_assets.settings.models import EmbedderSpec, Sampling
-from infinity_assets_tests.inference.doubles import EMBEDDED, answered, ask, bad_requests_are_errors_among_good_answers
+from infinity_assets_tests.inference.doubles import EMBEDDED, ask, assert_bad_requests_fail_alone, run_engine
 
 pytestmark = pytest.mark.engine
 
@@ -33,8 +33,8 @@ def engine(embedded_engine):
     return embedded_engine
 
 
-def test_generating_scoring_and_choosing_share_a_batch(engine):
-    responses = answered(
+def test_requests_of_all_kinds_share_a_batch(engine):
+    responses = run_engine(
         engine,
         [
             ask("a", messages=CAPITAL, sampling=GREEDY),
@@ -57,29 +57,29 @@ def test_generating_scoring_and_choosing_share_a_batch(engine):
 def test_scores_agree_with_transformers(engine, plain):
     cases = [(CAPITAL, FITTING), (CAPITAL, MISFIT), ((), FITTING), ((), MISFIT)]
     for response, case in zip(
-        answered(engine, [ScoreRequest("a", "ifd", *case) for case in cases]), cases, strict=True
+        run_engine(engine, [ScoreRequest("a", "ifd", *case) for case in cases]), cases, strict=True
     ):
         expected = plain.logprobs(*case)
         assert response.answer_tokens == len(expected)
         assert response.sum_logprob == pytest.approx(math.fsum(expected), abs=1e-3 * len(expected))
 
 
-def test_an_instruction_helps_to_predict_its_answer_and_no_other(engine):
-    """IFD is the ratio of the two losses: well below 1 for an answer that fits."""
+def test_an_instruction_helps_to_predict_only_its_answer(engine):
+    """IFD, the ratio of the two losses, is well below 1 for a fitting answer."""
 
     def loss(response):
         return -response.sum_logprob / response.answer_tokens
 
     requests = [ScoreRequest("a", "ifd", context, answer) for answer in (FITTING, MISFIT) for context in (CAPITAL, ())]
-    fit, fit_alone, misfit, misfit_alone = map(loss, answered(engine, requests))
+    fit, fit_alone, misfit, misfit_alone = map(loss, run_engine(engine, requests))
     assert fit / fit_alone < 0.2
     assert fit / fit_alone < misfit / misfit_alone
 
 
-def test_a_score_does_not_depend_on_its_company(engine):
+def test_a_score_does_not_depend_on_its_batch(engine):
     one = ScoreRequest("a", "ifd", CAPITAL, MISFIT)
-    alone = answered(engine, [one])[0]
-    crowd = answered(
+    alone = run_engine(engine, [one])[0]
+    crowd = run_engine(
         engine, [ScoreRequest("b", "ifd", CAPITAL, FITTING + " " + word) for word in MISFIT.split()] + [one]
     )[-1]
     assert crowd.sum_logprob == pytest.approx(alone.sum_logprob, abs=0.01)
@@ -88,7 +88,7 @@ def test_a_score_does_not_depend_on_its_company(engine):
 def test_choices_come_with_their_log_probabilities(engine):
     digits = ("1", "2", "3", "4", "5")
     request = ask("a", "Rate this answer from 1 to 5 with one digit.\nQuestion: 1 + 1?\nAnswer: 2.", choices=digits)
-    first, second = answered(engine, [request, request])
+    first, second = run_engine(engine, [request, request])
     assert first.text == second.text
     assert first.choice_logprobs is not None
     assert math.fsum(map(math.exp, first.choice_logprobs)) == pytest.approx(1.0)
@@ -96,23 +96,23 @@ def test_choices_come_with_their_log_probabilities(engine):
     assert first.completion_tokens == 1
 
 
-def test_the_log_probabilities_of_choices_are_the_models_own(engine, plain):
-    """Against the probability of each choice as an answer, renormalised."""
+def test_log_probabilities_of_choices_equal_those_of_plain_transformers(engine, plain):
+    """They equal the normalized probability of each choice as an answer."""
     request = ask("a", "Is fire hot? Answer yes or no.", choices=("yes", "no", "maybe"))
-    response = answered(engine, [request])[0]
+    response = run_engine(engine, [request])[0]
     assert response.choice_logprobs == pytest.approx(plain.choice_logprobs(request.messages, request.choices), abs=1e-3)
 
 
-def test_choices_that_begin_alike_are_still_chosen(engine):
-    response = answered(engine, [ask("a", "A or B?", choices=("the first one", "the second one"))])[0]
+def test_choices_with_a_common_first_token_are_answered(engine):
+    response = run_engine(engine, [ask("a", "A or B?", choices=("the first one", "the second one"))])[0]
     assert response.text in ("the first one", "the second one")
     assert response.choice_logprobs is None
 
 
 def test_a_text_is_continued_without_a_template(engine):
-    """Its own special tokens are read as such, its stops end it, and it stands in one batch with other requests."""
+    """Its own special tokens are recognized, its stops end it, and it shares a batch with other requests."""
     text = "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n"
-    whole, stopped, long, chat = answered(
+    whole, stopped, long, chat = run_engine(
         engine,
         [
             CompleteRequest("a", "p", "", text, GREEDY),
@@ -130,11 +130,11 @@ def test_a_text_is_continued_without_a_template(engine):
 
 
 def test_bad_requests_are_errors_among_good_answers(engine):
-    bad_requests_are_errors_among_good_answers(engine, EMBEDDED.max_model_len)
+    assert_bad_requests_fail_alone(engine, EMBEDDED.max_model_len)
 
 
-def test_a_failing_step_costs_the_request_at_fault_alone(engine, monkeypatch):
-    """The engine's step is made to fail whenever a certain request is in it."""
+def test_only_the_faulty_request_of_a_step_fails(engine, monkeypatch):
+    """The engine's step fails whenever it contains a certain request."""
     llm, flying = engine._llm.llm_engine, set()
     add, step = llm.add_request, llm.step
 
@@ -152,7 +152,7 @@ def test_a_failing_step_costs_the_request_at_fault_alone(engine, monkeypatch):
     monkeypatch.setattr(llm, "add_request", watched_add)
     monkeypatch.setattr(llm, "step", failing_step)
     poison = ask("bad", messages=CAPITAL, sampling=GREEDY.model_copy(update={"max_tokens": 5}))
-    responses = answered(
+    responses = run_engine(
         engine, [ask("a", messages=CAPITAL, sampling=GREEDY), poison, ask("b", "Hello!", sampling=GREEDY)]
     )
     assert [response.error for response in responses] == [None, "engine_error", None]
@@ -166,10 +166,10 @@ def test_a_caller_that_stops_listening_leaves_a_usable_engine(engine):
     next(running)
     running.close()
     assert not engine._llm.llm_engine.has_unfinished_requests()
-    assert answered(engine, [ask("a", messages=CAPITAL, sampling=GREEDY)])[0].error is None
+    assert run_engine(engine, [ask("a", messages=CAPITAL, sampling=GREEDY)])[0].error is None
 
 
-def test_embeddings_are_unit_vectors_that_know_what_is_alike(tmp_path):
+def test_embeddings_are_unit_vectors_and_close_for_similar_texts(tmp_path):
     inference = Inference(ResponseStore(tmp_path), EnginePool(tmp_path))
     texts = ["How do I boil an egg?", "What is the way to cook eggs?", "The stock market fell.", "long " * 1000]
     vectors = inference.embed(EmbedderSpec(), texts, "stage")

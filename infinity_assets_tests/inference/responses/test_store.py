@@ -1,4 +1,4 @@
-"""The store is the record of truth: what was appended is found again, whatever was killed or compacted meanwhile."""
+"""Appended lines are found again, even if processes are killed or segments compacted meanwhile."""
 
 import itertools
 import multiprocessing
@@ -39,7 +39,7 @@ def append_many(root: str, writer: int, count: int) -> None:
             store.compact()
 
 
-def test_an_unknown_key_or_model_is_not_there(tmp_path):
+def test_an_unknown_key_or_model_has_no_lines(tmp_path):
     store = ResponseStore(tmp_path)
     assert store.get("generate", MODEL, ["a"]).schema == RESPONSES
     store.append("generate", MODEL, lines({"a": "1"}))
@@ -49,7 +49,7 @@ def test_an_unknown_key_or_model_is_not_there(tmp_path):
     assert contents(store, ["a", "a", "b"]) == {"a": "1"}
 
 
-def test_writers_and_compaction_at_once_lose_nothing(tmp_path):
+def test_concurrent_writers_and_compaction_lose_no_line(tmp_path):
     workers = [SPAWN.Process(target=append_many, args=(str(tmp_path), writer, 20)) for writer in range(3)]
     for worker in workers:
         worker.start()
@@ -59,29 +59,29 @@ def test_writers_and_compaction_at_once_lose_nothing(tmp_path):
         now = set(contents(store, keys))
         assert seen <= now
         seen = now
-        time.sleep(0.01)  # the workers want the cores
+        time.sleep(0.01)  # leave the cores to the workers
     for worker in workers:
         worker.join()
         assert worker.exitcode == 0
     assert set(contents(store, keys)) == set(keys)
 
 
-def work_until_killed(root: str, name: str, said: str) -> None:
-    """Store lines of its own, and others that all workers have another text for; write down what is certain, then go on."""
-    store, file = ResponseStore(Path(root)), os.open(said, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+def work_until_killed(root: str, name: str, log: str) -> None:
+    """Append lines, some with keys that all workers share but give different texts, and log the stored texts."""
+    store, file = ResponseStore(Path(root)), os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     for number in itertools.count():
         own, common = digest(f"{name} {number}"), digest(f"common {number}")
         store.append("generate", MODEL, lines({own: f"{name} {number}", common: name}))
         os.write(file, "".join(f"{key} {text}\n" for key, text in contents(store, [own, common]).items()).encode())
 
 
-def compact_until_killed(root: str, name: str, said: str) -> None:
+def compact_until_killed(root: str, name: str, log: str) -> None:
     while True:
         ResponseStore(Path(root)).compact(above=3)
-        Path(said).write_text(name)
+        Path(log).write_text(name)
 
 
-def test_what_was_stored_outlives_writers_and_compactors_that_are_killed(tmp_path):
+def test_stored_lines_survive_killed_writers_and_compactors(tmp_path):
     draw, root = random.Random(1), tmp_path / "responses"
     jobs = [(work_until_killed, f"writer{number}") for number in range(3)] + [(compact_until_killed, "compactor")]
     workers = {name: SPAWN.Process(target=work, args=(str(root), name, str(tmp_path / name))) for work, name in jobs}
@@ -93,22 +93,22 @@ def test_what_was_stored_outlives_writers_and_compactors_that_are_killed(tmp_pat
         time.sleep(draw.uniform(0.1, 0.5))
         workers[name].kill()
         workers[name].join()
-    said = [line.split(" ", 1) for file in tmp_path.glob("writer*") for line in file.read_text().splitlines()]
-    expected = dict(said)
+    logged = [line.split(" ", 1) for file in tmp_path.glob("writer*") for line in file.read_text().splitlines()]
+    expected = dict(logged)
     assert len(expected) >= 4
-    assert all(expected[key] == text for key, text in said)  # of a key that several asked for, all saw the same answer
+    assert all(expected[key] == text for key, text in logged)  # all workers got equal answers for shared keys
     store = ResponseStore(root)
     for _ in range(2):
-        found = store.get("generate", MODEL, list(expected))
-        assert found.height == len(expected)
-        assert dict(found.select("key", "text").iter_rows()) == expected
+        stored = store.get("generate", MODEL, list(expected))
+        assert stored.height == len(expected)
+        assert dict(stored.select("key", "text").iter_rows()) == expected
         assert list(store.verify()) == []
         store.compact()
     assert list(root.rglob(".*.tmp")) == []
 
 
-def test_a_compactor_that_dies_at_any_of_its_steps_changes_nothing(tmp_path, monkeypatch):
-    """It dies as it removes the first, the second, ... of what it has merged."""
+def test_a_compactor_that_dies_at_any_step_changes_no_line(tmp_path, monkeypatch):
+    """It dies while it removes the first, the second, ... of the merged segments."""
     store = ResponseStore(tmp_path)
     for batch in ({"a": "1", "b": "1"}, {"b": "2", "c": "2"}, {"a": "3", "c": "3"}, {"d": "4"}, {"d": "5", "e": "5"}):
         store.append("generate", MODEL, lines(batch))
@@ -130,24 +130,24 @@ def test_a_compactor_that_dies_at_any_of_its_steps_changes_nothing(tmp_path, mon
             store.compact()
         assert contents(store, "abcde") == expected
         monkeypatch.setattr(Path, "unlink", unlink)
-        with Segments(tmp_path / "generate" / MODEL).alone(wait=True):
+        with Segments(tmp_path / "generate" / MODEL).hold_rewrite_lock(wait=True):
             assert contents(store, "abcde") == expected
     store.compact()
     assert contents(store, "abcde") == expected
     assert len(list(tmp_path.rglob("*.parquet"))) == 1
 
 
-def test_only_what_dead_processes_were_writing_is_cleared_away(tmp_path):
+def test_only_unfinished_files_of_dead_processes_are_removed(tmp_path):
     store, folder = ResponseStore(tmp_path), tmp_path / "generate" / MODEL
     store.append("generate", MODEL, lines({"a": "1"}))
     (folder / ".half.tmp").write_bytes(b"PAR1 half")
-    with Segments(folder)._temporary() as alive:
+    with Segments(folder)._temporary_file() as alive:
         store.compact()
         assert [path.name for path in folder.glob(".*.tmp")] == [Path(alive.name).name]
     assert contents(store, "a") == {"a": "1"}
 
 
-def test_a_clock_that_goes_back_does_not_change_who_was_first(tmp_path, monkeypatch):
+def test_a_clock_that_goes_back_does_not_change_the_order_of_lines(tmp_path, monkeypatch):
     store = ResponseStore(tmp_path)
     for number, nanoseconds in enumerate((9 * 10**18, 10**18, 5 * 10**18)):
         monkeypatch.setattr(time, "time_ns", lambda nanoseconds=nanoseconds: nanoseconds)
@@ -157,7 +157,7 @@ def test_a_clock_that_goes_back_does_not_change_who_was_first(tmp_path, monkeypa
 
 @given(st.lists(st.integers(1, 100), max_size=80), st.integers(1, 8))
 @settings(deadline=None)
-def test_few_small_segments_are_left_and_large_ones_stay(sizes, above):
+def test_compaction_leaves_few_small_segments_and_all_large_ones(sizes, above):
     segments: list[Segment] = [Sized(number, number, Path(str(size))) for number, size in enumerate(sizes)]
     groups = _groups(segments, above, large=50)
     assert all(len(group) > 1 and all(segment.size < 50 for segment in group) for group in groups)
@@ -173,15 +173,15 @@ def test_few_small_segments_are_left_and_large_ones_stay(sizes, above):
 
 
 class Sized(Segment):
-    """A segment whose size is its name."""
+    """A segment whose name gives its size."""
 
     @property
     def size(self) -> int:
         return int(self.path.name)
 
 
-def test_a_line_is_rewritten_a_few_times_only():
-    """A thousand flushes, merged above 16: an eighth of the rewriting would be seen if all were merged each time."""
+def test_a_line_is_rewritten_only_a_few_times():
+    """A thousand flushes, merged above 16; the test would notice an eighth of the rewriting of full merges."""
     segments: list[Segment] = []
     rewritten = 0
     for number in range(1000):
@@ -200,7 +200,7 @@ BATCHES = st.lists(st.dictionaries(st.sampled_from("abcdef"), st.text(max_size=3
 
 @settings(deadline=None, max_examples=examples(30))
 @given(BATCHES, st.sets(st.integers(0, 6)))
-def test_the_first_line_of_a_key_is_given_and_compacting_changes_nothing(batches, compactions):
+def test_the_first_line_of_a_key_is_returned_before_and_after_compaction(batches, compactions):
     with tempfile.TemporaryDirectory() as root:
         store, expected = ResponseStore(Path(root)), {}
         for number, batch in enumerate(batches):
@@ -224,7 +224,7 @@ def test_vectors_keep_their_type(tmp_path):
     assert store.get("embed", MODEL, ["a"]).equals(vectors)
 
 
-def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
+def test_a_failed_write_leaves_no_file(tmp_path, monkeypatch):
     def fail(*_, **__):
         raise OSError("disk full")
 
@@ -234,9 +234,10 @@ def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [".lock"]
 
 
-def test_a_byte_that_changed_is_found_wherever_it_is(tmp_path):
-    """By `verify` always; a look-up gives what was written or says what is damaged, for every single byte of a segment, or for every ninth in the
-    quick profile.
+def test_a_changed_byte_is_found_at_any_position(tmp_path):
+    """`verify` always finds it; a look-up gives the written lines or reports the damage.
+
+    The test changes every byte of a segment, or every ninth one in the quick profile.
     """
     store, keys = ResponseStore(tmp_path), [digest(str(number)) for number in range(3)]
     store.append("generate", MODEL, lines({key: f"text of {key}" for key in keys}))
@@ -257,7 +258,7 @@ def test_a_byte_that_changed_is_found_wherever_it_is(tmp_path):
     assert all(str(file) in sentence and "verify --move-aside" in sentence for sentence in refused)
 
 
-def test_what_is_damaged_is_taken_out_and_the_rest_stays(tmp_path):
+def test_damaged_segments_are_moved_aside_and_the_others_stay(tmp_path):
     store, keys = ResponseStore(tmp_path / "responses"), [digest(str(number)) for number in range(3)]
     for key in keys:
         store.append("generate", MODEL, lines({key: "text"}))
@@ -273,7 +274,7 @@ def test_what_is_damaged_is_taken_out_and_the_rest_stays(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("key", "vector", "reason"), [("x" * 32, 0.5, "keys that are none"), ("a" * 32, float("nan"), "not finite")]
+    ("key", "vector", "reason"), [("x" * 32, 0.5, "invalid keys"), ("a" * 32, float("nan"), "not finite")]
 )
 def test_keys_and_vectors_are_verified(tmp_path, key, vector, reason):
     store = ResponseStore(tmp_path)
@@ -285,7 +286,7 @@ def test_keys_and_vectors_are_verified(tmp_path, key, vector, reason):
     assert [reason in damage.reason for damage in store.verify()] == [True]
 
 
-def test_pruning_keeps_what_is_named_and_what_is_young(tmp_path):
+def test_pruning_keeps_named_keys_and_young_segments(tmp_path):
     store, keys = ResponseStore(tmp_path), [digest(str(number)) for number in range(40)]
     for start in range(0, 40, 10):
         store.append("generate", MODEL, lines({key: key[::-1] for key in keys[start : start + 10]}))
@@ -296,11 +297,12 @@ def test_pruning_keeps_what_is_named_and_what_is_young(tmp_path):
     )
     segments = Segments(tmp_path / "generate" / MODEL).all()
     named, young = set(keys[::3]) - set(keys[10:20]), set(keys[30:])
-    said = store.prune(pl.Series(sorted(named)), before=segments[3].first, dry_run=True)
+    planned = store.prune(pl.Series(sorted(named)), before=segments[3].first, dry_run=True)
     assert set(contents(store, keys)) == set(keys)
-    assert said.select("lines", "removed", "too_young").row(0) == (40, 30 - len(named - young), 10 - len(named & young))
-    again = store.prune(pl.Series(sorted(named)), before=segments[3].first)
-    assert again.equals(said)
+    counts = planned.select("lines", "removed", "too_young").row(0)
+    assert counts == (40, 30 - len(named - young), 10 - len(named & young))
+    pruned = store.prune(pl.Series(sorted(named)), before=segments[3].first)
+    assert pruned.equals(planned)
     assert contents(store, keys) == {key: key[::-1] for key in named | young}
     assert len(Segments(tmp_path / "generate" / MODEL).all()) == 3
     assert list(store.verify()) == []
@@ -310,16 +312,16 @@ def test_pruning_keeps_what_is_named_and_what_is_young(tmp_path):
     assert store.get("embed", MODEL, keys).is_empty()
 
 
-def test_statistics(tmp_path):
+def test_stats_count_lines_by_prompt_and_error(tmp_path):
     store = ResponseStore(tmp_path)
     assert store.stats().is_empty()
-    told = lines({"a": "1", "b": "2", "c": "3"}).with_columns(
+    answers = lines({"a": "1", "b": "2", "c": "3"}).with_columns(
         prompt=pl.Series(["tag", "tag", "judge"]),
         error=pl.Series([None, "empty", None]),
         prompt_tokens=pl.lit(5),
         completion_tokens=pl.lit(2),
     )
-    for half in (told[:1], told[1:]):
+    for half in (answers[:1], answers[1:]):
         store.append("generate", MODEL, half)
     store.append(
         "embed",
@@ -335,13 +337,13 @@ def test_statistics(tmp_path):
     assert store.sizes().select("kind", "model", "segments").rows() == [("generate", MODEL, 2), ("embed", "e@main", 1)]
 
 
-def test_segments_that_know_fewer_columns_are_read(tmp_path):
+def test_segments_with_fewer_columns_are_read(tmp_path):
     store = ResponseStore(tmp_path)
     store.append("generate", MODEL, lines({"a": "1"}))
     Segments(tmp_path / "generate" / MODEL).add(lines({"b": "2"}))
     for _ in range(2):
-        found = store.get("generate", MODEL, ["a", "b"], [5, 5], 100)
-        assert found.drop("room").schema == RESPONSES
-        assert set(found["text"]) == {"1", "2"}
+        stored = store.get("generate", MODEL, ["a", "b"], [5, 5], 100)
+        assert stored.drop("room").schema == RESPONSES
+        assert set(stored["text"]) == {"1", "2"}
         assert store.stats()["lines"].sum() == 2
         store.compact()

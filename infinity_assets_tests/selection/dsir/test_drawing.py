@@ -1,4 +1,4 @@
-"""The draw: exact over shards, of no order, and by weight."""
+"""A draw is exact over shards, independent of the order of rows, and by weight."""
 
 import math
 from itertools import pairwise
@@ -21,7 +21,7 @@ ROWS = st.lists(
 
 
 def frame(rows: list, stage: str = "dsir:math", top_k: bool = False) -> pl.DataFrame:
-    """A row with a weight has a stratum and its share, as `weigh` gives them."""
+    """Build rows like `weigh`: a row with a weight has a stratum and a share."""
     lines = [
         (row, weight, None if weight is None else place, None if weight is None else SHARES[place])
         for row, weight, place in rows
@@ -34,10 +34,10 @@ def frame(rows: list, stage: str = "dsir:math", top_k: bool = False) -> pl.DataF
 @given(
     rows=ROWS, k=st.integers(0, 40), top_k=st.booleans(), cuts=st.lists(st.integers(0, 30), max_size=3), data=st.data()
 )
-def test_the_draw_of_the_whole_is_that_of_the_candidates_of_its_parts(
+def test_drawing_from_candidates_of_parts_equals_drawing_from_the_whole(
     rows: list, k: int, top_k: bool, cuts: list[int], data: st.DataObject
 ) -> None:
-    """Whatever the parts and the order of the rows, ties included, which `top_k` has plenty of."""
+    """This holds for any parts, any order of rows, and ties, which are frequent with `top_k`."""
     shuffled = data.draw(st.permutations(rows))
     edges = [0, *sorted(cuts), len(rows)]
     parts = [frame(shuffled[low:high], top_k=top_k) for low, high in pairwise(edges)]
@@ -50,7 +50,7 @@ def test_the_draw_of_the_whole_is_that_of_the_candidates_of_its_parts(
 
 @FEW
 @given(rows=ROWS, data=st.data())
-def test_the_order_depends_on_no_order(rows: list, data: st.DataObject) -> None:
+def test_the_draw_does_not_depend_on_the_order_of_rows(rows: list, data: st.DataObject) -> None:
     table, other = frame(rows), frame(data.draw(st.permutations(rows)))
     assert dict(zip(table["row_id"], order(table), strict=True)) == dict(
         zip(other["row_id"], order(other), strict=True)
@@ -60,28 +60,28 @@ def test_the_order_depends_on_no_order(rows: list, data: st.DataObject) -> None:
 
 @FEW
 @given(rows=ROWS, k=st.integers(0, 30))
-def test_of_a_stratum_the_largest_keys_are_drawn_and_strata_have_their_shares(rows: list, k: int) -> None:
+def test_a_draw_takes_the_largest_keys_and_its_share_of_each_stratum(rows: list, k: int) -> None:
     table = frame(rows)
     drawn = first(table, k)
     for place, share in enumerate(SHARES):
         own, taken = (part.filter(pl.col("stratum") == place)["key"].sort(descending=True) for part in (table, drawn))
         assert taken.to_list() == own.head(taken.len()).to_list()
         full = own.len() == taken.len()
-        assert full or abs(taken.len() - k * share) <= 3 or taken.len() > k * share  # others had run out
+        assert full or abs(taken.len() - k * share) <= 3 or taken.len() > k * share  # other strata were exhausted
 
 
-def test_heavier_rows_are_drawn_more_often_in_proportion() -> None:
+def test_rows_are_drawn_in_proportion_to_their_weight() -> None:
     """Gumbel noise draws row i first with probability w_i / sum of w."""
     rows = [("heavy", math.log(3), 0), ("light", 0.0, 0)]
     drawn = [first(frame(rows, stage=f"draw {n}"), 1)["row_id"].item() for n in range(600)]
-    assert 600 * 0.68 < drawn.count("heavy") < 600 * 0.82  # 0.75, 4 standard deviations either side
+    assert 600 * 0.68 < drawn.count("heavy") < 600 * 0.82  # 0.75 +- 4 standard deviations
 
 
 def test_without_noise_the_key_is_the_weight() -> None:
     assert frame([("a", 2.0, 0), ("b", None, 1)], top_k=True)["key"].to_list() == [2.0, None]
 
 
-def test_lengths_of_the_draw_are_the_targets() -> None:
+def test_the_draw_has_the_targets_distribution_of_lengths() -> None:
     rows = [(f"{n:032x}", 0.0, n % 3) for n in range(3000)]
     drawn = first(frame(rows), 900)["stratum"].value_counts().sort("stratum")["count"].to_list()
     assert drawn == pytest.approx([450, 270, 180], abs=1)

@@ -1,4 +1,4 @@
-"""Both passes over a pool: what they give is what the plain functions give, whatever the batches and threads."""
+"""Both passes over a pool equal the plain functions for any batches and threads."""
 
 import polars as pl
 import pytest
@@ -13,7 +13,7 @@ from infinity_assets_tests.frames import pool
 from infinity_assets_tests.properties import examples
 
 DSIR = Dsir(targets={"math": ("sums",), "code": ()}, buckets=97)
-QUESTIONS = st.sampled_from(["How many is 3 and 4?", "三加四是多少？", "print x", "?!", "Why, oh why?"])
+QUESTIONS = st.sampled_from(["How many is 3 and 4?", "三加四是多少？", "print x", "?!", "Why, oh reason?"])
 RECORDS = st.lists(
     st.tuples(st.sampled_from(["sums", "chats"]), st.sampled_from(["math", "code", "chat"]), QUESTIONS, st.booleans()),
     max_size=20,
@@ -21,7 +21,7 @@ RECORDS = st.lists(
 
 
 def rows_of(records: list) -> pl.DataFrame:
-    """The system turn makes every row another."""
+    """Build rows with a system turn that makes each of them unique."""
     turns = [
         (("system", f"{n}."), ("user", question), *([("assistant", "Well.")] if answered else []))
         for n, (*_, question, answered) in enumerate(records)
@@ -32,10 +32,10 @@ def rows_of(records: list) -> pl.DataFrame:
 
 @settings(max_examples=examples(30), deadline=None)
 @given(records=RECORDS, batch=st.integers(1, 7), workers=st.integers(1, 3))
-def test_passes(records: list, batch: int, workers: int) -> None:
+def test_passes_equal_the_plain_functions(records: list, batch: int, workers: int) -> None:
     table = rows_of(records)
-    asked = table.with_columns(prompt=pl.Series([question for _, _, question, _ in records], dtype=pl.String))
-    talks = asked.filter(kind="conversation")
+    prompted = table.with_columns(prompt=pl.Series([question for _, _, question, _ in records], dtype=pl.String))
+    talks = prompted.filter(kind="conversation")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(passes, "BATCH", batch)
         counts = count_rows(table.lazy(), DSIR, workers)
@@ -56,10 +56,10 @@ def test_passes(records: list, batch: int, workers: int) -> None:
         weighed = weigh_rows(table.lazy(), fitted, DSIR, workers)
     assert weighed.schema == IMPORTANCE
     assert weighed["row_id"].to_list() == sorted(table["row_id"])
-    kinds = dict(zip(asked["row_id"], asked.select("kind", "domain", "prompt").rows(), strict=True))
+    kinds = dict(zip(prompted["row_id"], prompted.select("kind", "domain", "prompt").rows(), strict=True))
     for line in weighed.iter_rows(named=True):
         kind, domain, prompt = kinds[line["row_id"]]
-        why = (
+        reason = (
             "no_answer"
             if kind != "conversation"
             else "no_target"
@@ -68,8 +68,8 @@ def test_passes(records: list, batch: int, workers: int) -> None:
             if prompt == "?!"
             else None
         )
-        assert (line["importance_error"], line["domain"]) == (why, domain)
-        assert (line["log_weight"] is None) is (why is not None)
-        if why is None:
+        assert (line["importance_error"], line["domain"]) == (reason, domain)
+        assert (line["log_weight"] is None) is (reason is not None)
+        if reason is None:
             expected = weigh(pl.Series([prompt]), fitted[domain], DSIR).row(0, named=True)
             assert {name: line[name] for name in expected} == expected

@@ -38,7 +38,7 @@ def texts(token_lists: list[list[str]]) -> pl.Series:
 
 
 def weights(prompts: pl.Series, target: pl.Series, **changes) -> list[float]:
-    """0 where there is no token."""
+    """Return the log weights, 0 for a prompt without a token."""
     dsir = Dsir.model_validate(NO_STRATA | changes)
     return (
         weigh(prompts, fit(count(prompts, dsir), count(target, dsir), dsir), dsir)["log_weight"]
@@ -63,13 +63,13 @@ def plain(prompts: list[list[str]], target: list[list[str]], smoothing: float) -
 
 @FEW
 @given(prompts=POOLS, target=POOLS, smoothing=st.sampled_from([0.0, 0.5, 10.0, 1000.0]))
-def test_weights_are_those_of_a_plain_loop(prompts: list, target: list, smoothing: float) -> None:
-    found = weights(texts(prompts), texts(target), buckets=2**18, smoothing=smoothing)
-    assert found == pytest.approx(plain(prompts, target, smoothing), abs=1e-6)
+def test_weights_equal_a_plain_loop(prompts: list, target: list, smoothing: float) -> None:
+    result = weights(texts(prompts), texts(target), buckets=2**18, smoothing=smoothing)
+    assert result == pytest.approx(plain(prompts, target, smoothing), abs=1e-6)
 
 
 def packaged(prompts: list[str], target: list[str], order: int, buckets: int) -> list[float]:
-    """What data-selection 1.0.2 does, with its defaults for everything that is not given, over all tokens."""
+    """Compute the weights like data-selection 1.0.2, with its defaults, over all tokens."""
 
     def features(text: str) -> np.ndarray:
         words, counts = regex.findall(r"\w+|[^\w\s]+", text.lower()), np.zeros(buckets, dtype=int)
@@ -93,20 +93,20 @@ TEXT = st.text(max_size=30) | st.text("aB '.,3 数学_\n", max_size=40)
     order=st.integers(1, 3),
     buckets=st.sampled_from([1, 50, 10_000]),
 )
-def test_with_its_features_weights_are_the_references(
+def test_weights_with_reference_features_equal_the_references(
     prompts: list[str], target: list[str], order: int, buckets: int
 ) -> None:
-    """The package itself gave the same to 1e-6 on 7,475 prompts of a real pool: docs/dsir.md."""
+    """The package itself agreed to 1e-6 on 7,475 prompts of a real pool: docs/dsir.md."""
     prompts, target = [*prompts, "How many?"], [*target, "How far?"]
-    found = weights(
+    result = weights(
         pl.Series(prompts), pl.Series(target), features="reference", smoothing=0.0, ngram=order, buckets=buckets
     )
-    assert found == pytest.approx(packaged(prompts, target, order, buckets), abs=1e-6)
+    assert result == pytest.approx(packaged(prompts, target, order, buckets), abs=1e-6)
 
 
 @FEW
 @given(prompts=POOLS, buckets=st.integers(1, 50), smoothing=st.sampled_from([0.0, 5.0]))
-def test_a_target_like_the_pool_favours_nothing(prompts: list, buckets: int, smoothing: float) -> None:
+def test_a_target_equal_to_the_pool_gives_zero_weights(prompts: list, buckets: int, smoothing: float) -> None:
     assert weights(texts(prompts), texts(prompts), buckets=buckets, smoothing=smoothing) == pytest.approx(
         [0] * len(prompts), abs=1e-9
     )
@@ -114,8 +114,8 @@ def test_a_target_like_the_pool_favours_nothing(prompts: list, buckets: int, smo
 
 @FEW
 @given(prompts=POOLS, target=POOLS)
-def test_smoothing_bounds_what_the_target_does_not_hold(prompts: list, target: list) -> None:
-    """No n-gram counts for more than log((n + s) / s) against a text, where the target has n: 1e-8 makes it up to 18."""
+def test_smoothing_bounds_the_weight_of_n_grams_missing_in_the_target(prompts: list, target: list) -> None:
+    """With n n-grams in the target, none counts more than log((n + s) / s) against a text; 1e-8 would allow 18."""
     dsir = Dsir(smoothing=100.0, buckets=2**16)
     aim = count(texts(target), dsir)
     ratio = fit(count(texts(prompts), dsir), aim, dsir).log_ratio
@@ -129,7 +129,7 @@ def test_counts_of_shards_add_up(parts: list, ngram: int, strata: int, data: st.
     whole = count(texts([prompt for part in parts for prompt in part]), dsir)
     tables = [to_frame({("pool", "math"): count(texts(part), dsir)}) for part in data.draw(st.permutations(parts))]
     merged = from_frame(pl.concat([pl.DataFrame(schema=NGRAMS), *tables]), dsir).get(
-        ("pool", "math"), Counts.none(dsir)
+        ("pool", "math"), Counts.zeros(dsir)
     )
     assert merged.ngrams.tolist() == whole.ngrams.tolist()
     assert merged.lengths.tolist() == whole.lengths.tolist()
@@ -137,31 +137,35 @@ def test_counts_of_shards_add_up(parts: list, ngram: int, strata: int, data: st.
 
 @FEW
 @given(tokens=st.lists(st.integers(1, 2**40), min_size=1), strata=st.integers(1, 8))
-def test_strata_of_length(tokens: list[int], strata: int) -> None:
-    """They are in the order of the lengths, and lengths within one differ by less than its factor."""
-    found = stratum(np.array(sorted(tokens)), Dsir(strata=strata))
-    assert (np.diff(found) >= 0).all()
-    for place in set(found.tolist()) - {32 * strata - 1}:
-        own = np.array(sorted(tokens))[found == place]
+def test_strata_are_monotonic_and_narrow(tokens: list[int], strata: int) -> None:
+    """Strata follow the order of lengths, and lengths in a stratum differ by less than its factor."""
+    result = stratum(np.array(sorted(tokens)), Dsir(strata=strata))
+    assert (np.diff(result) >= 0).all()
+    for place in set(result.tolist()) - {32 * strata - 1}:
+        own = np.array(sorted(tokens))[result == place]
         assert own.max() / own.min() < 2 ** (1 / strata) * (1 + 1e-12)
 
 
 @FEW
 @given(prompts=POOLS, target=POOLS, length=st.sampled_from(["target", "pool", "none"]))
-def test_shares_are_of_the_target_or_of_the_pool(prompts: list, target: list, length: str) -> None:
+def test_shares_of_strata_follow_the_target_or_the_pool(prompts: list, target: list, length: str) -> None:
     dsir = Dsir.model_validate({"length": length})
     pool = count(texts(prompts), dsir)
-    found = weigh(texts(prompts), fit(pool, count(texts(target), dsir), dsir), dsir)
-    said = [len(prompt) for prompt in prompts]
-    assert found["prompt_tokens"].to_list() == said
+    result = weigh(texts(prompts), fit(pool, count(texts(target), dsir), dsir), dsir)
+    lengths = [len(prompt) for prompt in prompts]
+    assert result["prompt_tokens"].to_list() == lengths
     empty = [not words for words in prompts]
-    assert all(found[name].is_null().to_list() == empty for name in ("log_weight", "stratum", "share"))
+    assert all(result[name].is_null().to_list() == empty for name in ("log_weight", "stratum", "share"))
     if length == "none":
-        assert set(found.drop_nulls()["share"]) == {1.0}
+        assert set(result.drop_nulls()["share"]) == {1.0}
         return
-    place, own = (lambda n: int(stratum(np.array([n]), dsir)[0])), [n for n in said if n]
+    own = [n for n in lengths if n]
+
+    def place(n: int) -> int:
+        return int(stratum(np.array([n]), dsir)[0])
+
     aims = [len(t) for t in target if t]
-    for tokens, share in found.drop_nulls().select("prompt_tokens", "share").iter_rows():
+    for tokens, share in result.drop_nulls().select("prompt_tokens", "share").iter_rows():
         of_pool = sum(place(n) == place(tokens) for n in own) / len(own)
         of_target = sum(place(n) == place(tokens) for n in aims)
         assert share == pytest.approx(

@@ -1,4 +1,4 @@
-"""Counts, the rows on both sides of a threshold, and other thresholds, against a plain count over frames of facts."""
+"""Counts, rows on both sides of a threshold, and other thresholds, against a plain count over facts."""
 
 import math
 
@@ -44,7 +44,7 @@ def facts_of(rows: list[dict]) -> pl.DataFrame:
 
 
 def fails_plainly(row: dict, name: str, rules: Rules) -> bool | None:
-    """Whether a row fails one of three rules, read off the settings; null where there is nothing to judge."""
+    """Return whether a row fails one of three rules by the settings, or `None` if the rule does not apply."""
     value, sign = {
         "answer_too_short": (row["answer_chars"], lambda a, b: a < b),
         "tool_marks": (row["tool_marks"], lambda a, b: a > b),
@@ -63,7 +63,7 @@ THREE = ("answer_too_short", "tool_marks", "instruction_does_not_help")
 @given(
     rows=ROWS, general=THRESHOLD, of_math=THRESHOLD, of_a=THRESHOLD, shown=st.integers(1, 3), other=st.integers(0, 4)
 )
-def test_counts_sides_and_what_if_are_those_of_a_plain_count(
+def test_counts_sides_and_what_if_equal_a_plain_count(
     rows: list[dict], general: int | None, of_math: int | None, of_a: int | None, shown: int, other: int
 ) -> None:
     rules = Rules(
@@ -80,9 +80,9 @@ def test_counts_sides_and_what_if_are_those_of_a_plain_count(
         if line["rule"] not in THREE:
             assert line["failing"] == 0
             continue
-        of = [n for n, row in enumerate(rows) if row["domain"] == line["domain"]]
-        failing = [n for n in of if verdicts[line["rule"]][n]]
-        assert line["judged"] == sum(verdicts[line["rule"]][n] is not None for n in of)
+        members = [n for n, row in enumerate(rows) if row["domain"] == line["domain"]]
+        failing = [n for n in members if verdicts[line["rule"]][n]]
+        assert line["judged"] == sum(verdicts[line["rule"]][n] is not None for n in members)
         assert line["failing"] == len(failing)
         assert line["failing_alone"] == sum(sum(bool(verdicts[name][n]) for name in THREE) == 1 for n in failing)
     for name in THREE:
@@ -97,7 +97,7 @@ def test_counts_sides_and_what_if_are_those_of_a_plain_count(
             assert [abs(float(m) - float(t)) for m, t in side.select("measure", "threshold").iter_rows()] == sorted(
                 away
             )[:shown]
-        then = rulebook.with_threshold(rules, name, other)
+        then = rulebook.replace_threshold(rules, name, other)
         changed = counts.what_if(facts, bound, rules, other)
         expected = [fails_plainly(row, name, then) for row in rows]
         assert changed["failing"].sum() == sum(map(bool, verdicts[name]))
@@ -108,7 +108,7 @@ def test_counts_sides_and_what_if_are_those_of_a_plain_count(
         assert failed.get(row_id) == next((name for name in THREE if verdicts[name][n]), None)
 
 
-def test_of_equally_near_rows_every_source_is_shown() -> None:
+def test_equally_near_rows_show_every_source() -> None:
     rows = [
         {"domain": "chat", "source": source, "answer_chars": 9, "tool_marks": 0, "ifd": None} for source in "aaaaaaaab"
     ]
@@ -116,13 +116,13 @@ def test_of_equally_near_rows_every_source_is_shown() -> None:
     assert sorted(sides["source"]) == ["a", "b"]
 
 
-def test_every_rule_has_a_threshold_and_every_threshold_a_rule() -> None:
+def test_rules_and_thresholds_match() -> None:
     assert list(rulebook.BY_NAME) == list(Thresholds.model_fields)
     assert all(math.isfinite(threshold) for threshold in Thresholds().model_dump().values())
 
 
-def test_an_unknown_rule_is_said_in_one_sentence() -> None:
+def test_an_unknown_rule_raises_an_error_with_the_known_ones() -> None:
     with pytest.raises(InfinityError, match=r"There is no rule `refusals`; there are no_answer, .*refusal"):
-        counts.bound_of("refusals")
+        counts.find_bound("refusals")
     with pytest.raises(ValueError, match="there is no rule too_short"):
         Rules(domains={"code": {"too_short": 3}})

@@ -1,4 +1,4 @@
-"""Every rule on texts, on labelled cases of both sides. The texts are ours, after the kinds of rows that the sample sources hold."""
+"""Every rule on labelled passing and failing texts. The texts are ours, modeled on rows of the sample sources."""
 
 import polars as pl
 import pytest
@@ -16,7 +16,7 @@ NO_SCORES = pl.DataFrame(schema={"row_id": pl.String, "ifd": pl.Float64, "qualit
 def failures(
     *turns: str, domain: str = "chat", source: str = "s", file: str = "f", rules: Rules | None = None
 ) -> list[str]:
-    """The names of all rules that a conversation fails."""
+    """Return the names of all rules that a conversation fails."""
     rules = rules or Rules()
     named = [("user" if place % 2 == 0 else "assistant", text) for place, text in enumerate(turns)]
     row = pool((source, file, 0, named)).with_columns(domain=pl.lit(domain))
@@ -30,7 +30,7 @@ LONG = (
 )
 
 CHAT = [
-    # what is answered to "Tell me about it.", the rules it fails
+    # answer to "Tell me about it.", rules that it fails
     ("It is Paris.", []),
     ("42", []),
     ("4", ["answer_too_short"]),
@@ -82,7 +82,7 @@ CHAT = [
         ["repeated_runs"],
     ),
     ("Sorry that you waited! Here is your refund.", []),
-    ("He said: I cannot help you, and left.", []),
+    ("He turns: I cannot help you, and left.", []),
     # language
     ("法国的首都是巴黎。", ["wrong_language"]),
     # loops
@@ -92,7 +92,7 @@ CHAT = [
 
 
 @pytest.mark.parametrize(("answer", "rules"), CHAT)
-def test_answers_to_an_english_prompt(answer: str, rules: list[str]) -> None:
+def test_answers_to_an_english_prompt_fail_the_expected_rules(answer: str, rules: list[str]) -> None:
     assert failures("Tell me about it.", answer) == rules
 
 
@@ -112,12 +112,12 @@ CHINESE = [
 
 
 @pytest.mark.parametrize(("answer", "rules"), CHINESE)
-def test_answers_to_a_chinese_prompt(answer: str, rules: list[str]) -> None:
+def test_answers_to_a_chinese_prompt_fail_the_expected_rules(answer: str, rules: list[str]) -> None:
     assert failures("请你说一说这件事情。", answer) == rules
 
 
 PROMPTS = [
-    # prompt, answer, domain, the rules it fails: what is a fault elsewhere and not here
+    # prompt, answer, domain, rules that it fails: faults elsewhere that pass with this prompt
     ("Translate the word paper into Chinese.", "这个词是纸。", "chat", []),
     ("What does 你好 mean?", "你好是一句问候的话。", "chat", []),
     ("把名词改成复数：table, book", "tables, books", "chat", []),
@@ -139,9 +139,7 @@ PROMPTS = [
 
 
 @pytest.mark.parametrize(("prompt", "answer", "domain", "rules"), PROMPTS)
-def test_a_prompt_can_ask_for_what_is_a_fault_elsewhere(
-    prompt: str, answer: str, domain: str, rules: list[str]
-) -> None:
+def test_a_prompt_can_request_a_fault(prompt: str, answer: str, domain: str, rules: list[str]) -> None:
     assert failures(prompt, answer, domain=domain) == rules
 
 
@@ -175,7 +173,7 @@ CODE = [
 
 
 @pytest.mark.parametrize(("answer", "rules"), CODE)
-def test_code(answer: str, rules: list[str]) -> None:
+def test_answers_with_code_fail_the_expected_rules(answer: str, rules: list[str]) -> None:
     assert failures("Write it, please.", answer, domain="code") == rules
 
 
@@ -183,7 +181,7 @@ def test_code_is_judged_in_the_code_domain_only() -> None:
     assert failures("How do I read a file?", "with open('a.txt') as f:\n    print(f.read())", domain="knowledge") == []
 
 
-def test_what_has_no_answer_fails_as_that_first() -> None:
+def test_a_missing_answer_is_the_first_reason() -> None:
     row = pool(("s", "imdb.json", 0, [("user", "What is this?")]))
     facts = rulebook.facts(row, measures.measure(row), NO_SCORES, Rules())
     assert first_failure(facts, rulebook.rules(Rules()))["reason"].to_list() == ["no_answer"]
@@ -200,26 +198,29 @@ def test_sentiment_sets_are_denied_by_the_name_of_their_file(file: str, denied: 
     assert failures("Is it good?", "Yes, it is.", file=file) == (["denied_source"] if denied else [])
 
 
-def test_the_list_of_denied_parts_goes_by_source() -> None:
+def test_the_list_of_denied_parts_applies_by_source() -> None:
     rules = Rules(denied={"flan_*": ("*.csv", "part?.json")})
     denied = {
         (source, file): failures("Is it good?", "Yes, it is.", source=source, file=file, rules=rules)
         for source in ("flan_2022", "other")
         for file in ("a.csv", "part1.json", "part10.json")
     }
-    assert {place for place, found in denied.items() if found} == {("flan_2022", "a.csv"), ("flan_2022", "part1.json")}
+    assert {place for place, reasons in denied.items() if reasons} == {
+        ("flan_2022", "a.csv"),
+        ("flan_2022", "part1.json"),
+    }
 
 
-def test_thresholds_of_a_source_come_before_those_of_a_domain() -> None:
+def test_a_sources_threshold_takes_precedence_over_the_domains() -> None:
     rules = Rules(
         domains={"math": {"answer_too_short": 10, "no_code": 1}},
         sources={"gsm": {"answer_too_short": None, "calculator_marks": None}},
     )
-    said = "How many?", "6*7=<<6*7=42>>"
-    assert failures(*said) == ["calculator_marks"]
+    turns = "How many?", "6*7=<<6*7=42>>"
+    assert failures(*turns) == ["calculator_marks"]
     assert failures("How many?", "42", domain="math", rules=rules) == ["answer_too_short", "no_code"]
     assert failures("How many?", "4", domain="math", source="gsm", rules=rules) == ["no_code"]
-    assert failures(*said, source="gsm", rules=rules) == []
+    assert failures(*turns, source="gsm", rules=rules) == []
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60) | st.sampled_from(
@@ -229,7 +230,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60) | st.sampl
 
 @settings(max_examples=examples(60), deadline=None)
 @given(rows=st.lists(st.lists(TEXT, min_size=1, max_size=4), max_size=5), cut=st.integers(1, 5))
-def test_a_row_has_the_same_measures_whatever_stands_beside_it(rows: list[list[str]], cut: int) -> None:
+def test_measures_do_not_depend_on_the_other_rows(rows: list[list[str]], cut: int) -> None:
     records = [
         ("s", "f", n, [("user" if k % 2 == 0 else "assistant", text) for k, text in enumerate(turns)])
         for n, turns in enumerate(rows)
@@ -255,7 +256,7 @@ WORDS = st.lists(st.sampled_from("abcdef"), min_size=0, max_size=60)
 
 @settings(max_examples=examples(80), deadline=None)
 @given(words=WORDS)
-def test_repeated_runs_are_those_of_a_plain_count(words: list[str]) -> None:
+def test_repeated_runs_equal_a_plain_count(words: list[str]) -> None:
     runs = [tuple(words[n : n + 10]) for n in range(len(words) - 9)]
     measured = measures.measure(pool(("s", "f", 0, [("user", "q"), ("assistant", " ".join(words) or "-")])))
     share = measured["repeated_runs"].item()

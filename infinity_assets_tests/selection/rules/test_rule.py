@@ -1,4 +1,4 @@
-"""A row that fails is told one reason: the first rule in order, with what was measured and against what."""
+"""A failing row gets one reason: the first failing rule, with its measure and threshold."""
 
 import json
 
@@ -16,7 +16,7 @@ THRESHOLDS = st.lists(st.integers(-3, 3), min_size=1, max_size=4)
 
 @FEW
 @given(values=VALUES, thresholds=THRESHOLDS)
-def test_the_first_rule_in_order_that_fails_is_the_reason(values: list, thresholds: list[int]) -> None:
+def test_the_first_failing_rule_is_the_reason(values: list, thresholds: list[int]) -> None:
     frame = pl.DataFrame(
         {"row_id": [f"r{n}" for n in range(len(values))], "x": values}, schema={"row_id": pl.String, "x": pl.Int64}
     )
@@ -27,13 +27,13 @@ def test_the_first_rule_in_order_that_fails_is_the_reason(values: list, threshol
         if failing and value is not None:
             n, t = failing[0]
             expected.append((f"r{number}", f"above {n}: {t}", {"measure": str(value * 2), "threshold": str(t)}))
-    found = first_failure(frame, rules)
-    assert [(row, reason, json.loads(detail)) for row, reason, detail in found.iter_rows()] == expected
-    assert found.schema == {"row_id": pl.String, "reason": pl.String, "detail": pl.String}
+    failing_rows = first_failure(frame, rules)
+    assert [(row, reason, json.loads(detail)) for row, reason, detail in failing_rows.iter_rows()] == expected
+    assert failing_rows.schema == {"row_id": pl.String, "reason": pl.String, "detail": pl.String}
 
 
-def test_a_failure_without_a_measure_is_a_failure() -> None:
-    """A null measure must not let the reason through with the evidence of a later rule."""
+def test_a_null_measure_does_not_hide_a_failure() -> None:
+    """The reason must not carry the evidence of a later rule."""
     frame = pl.DataFrame({"row_id": ["r"], "x": [1]})
     rules = [Rule("first", pl.col("x") == 1, pl.lit(None, pl.String)), Rule("second", pl.col("x") == 1, pl.col("x"))]
     ((_, reason, detail),) = first_failure(frame, rules).iter_rows()

@@ -42,7 +42,7 @@ RECIPES = st.builds(
     Seeds,
     max_seeds=st.integers(0, 12),
     raw_share=st.floats(0, 1),
-    # Alone, and without a tuned scorer, the drop of the loss is refused.
+    # Settings reject the drop of the loss as the only criterion without a tuned scorer.
     criteria=st.lists(st.sampled_from(CRITERIA), min_size=1, unique=True)
     .filter(lambda names: names != ["small_loss_drop"])
     .map(tuple),
@@ -64,12 +64,12 @@ def frame(rows: list[dict]) -> pl.DataFrame:
 
 
 def vectors_of(rows: list[dict]) -> pl.LazyFrame:
-    """A vector that follows from the row's id, of a row in English; null for the others."""
-    made = [
+    """Return a vector derived from the row id for each English row, null for the others."""
+    lists = [
         np.random.default_rng(int(row["row_id"], 16)).normal(size=WIDTH).tolist() if row["language"] == "en" else None
         for row in rows
     ]
-    vectors = pl.Series("vector", made, dtype=pl.Array(pl.Float16, WIDTH))
+    vectors = pl.Series("vector", lists, dtype=pl.Array(pl.Float16, WIDTH))
     return (
         pl.DataFrame([row["row_id"] for row in rows], schema={"row_id": pl.String})
         .with_columns(vectors)

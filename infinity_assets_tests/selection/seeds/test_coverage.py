@@ -1,4 +1,4 @@
-"""A budget has to be spread: over the grid where rows have vectors, over languages and abilities where they have none."""
+"""A budget is spread over the grid for rows with vectors, over languages and abilities for the others."""
 
 from collections import Counter
 from itertools import pairwise
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.selection.seeds.coverage import CELL, Grid, grid_of, in_cells, round_robin
+from infinity_assets.selection.seeds.coverage import CELL, Grid, assign_cells, lay_grid, round_robin
 from infinity_assets_tests.properties import examples
 
 FEW = settings(max_examples=examples(60), deadline=None)
@@ -36,8 +36,8 @@ def vectors(matrix: np.ndarray) -> pl.DataFrame:
 
 @FEW
 @given(placed=PLACED)
-def test_it_is_the_round_robin_of_the_papers_code(placed: list) -> None:
-    """Told as it is there: queues by cell, deepest first; in rounds one row of every queue that is not empty."""
+def test_round_robin_equals_the_papers_code(placed: list) -> None:
+    """The paper keeps a queue per cell, deepest first, and takes one row of every nonempty queue per round."""
     rows = rows_in(placed)
     order = sorted(
         rows.iter_rows(named=True),
@@ -55,27 +55,27 @@ def test_it_is_the_round_robin_of_the_papers_code(placed: list) -> None:
 
 @FEW
 @given(placed=PLACED)
-def test_every_prefix_is_spread(placed: list) -> None:
-    """No cell has two rows more than another that still has some."""
-    found = round_robin(rows_in(placed))
-    sizes = Counter(found.select(CELL).rows())
+def test_every_prefix_is_spread_over_the_cells(placed: list) -> None:
+    """No cell leads another nonempty one by two rows."""
+    ordered = round_robin(rows_in(placed))
+    sizes = Counter(ordered.select(CELL).rows())
     seen: Counter[tuple] = Counter()
-    for cell in found.select(CELL).iter_rows():
+    for cell in ordered.select(CELL).iter_rows():
         seen[cell] += 1
         left = [seen[other] for other in sizes if seen[other] < sizes[other]]
         assert not left or max(seen.values()) - min(left) <= 1
 
 
-def test_the_axes_are_those_of_the_largest_variance() -> None:
-    """Points on a plane in eight dimensions: all variance is shown, and a cell holds points that are near each other on it."""
+def test_the_axes_are_the_principal_components() -> None:
+    """For points on a plane in eight dimensions, all variance is shown and a cell contains nearby points."""
     rng = np.random.default_rng(0)
     plane = np.linalg.qr(rng.normal(size=(8, 2)))[0].T
     at = rng.uniform(-1, 1, size=(500, 2)) * [3, 1]
-    grid = grid_of(*_all(vectors(at @ plane + 0.2)), side=10)
+    grid = lay_grid(*_all(vectors(at @ plane + 0.2)), side=10)
     assert grid.shown == pytest.approx(1, abs=1e-3)
     places = grid.places.sort("row_id")
     assert set(places["x"]) == set(places["y"]) == set(range(10))
-    # x follows the long side, up to its sign; a cell is a tenth of it.
+    # x follows the long side, up to its sign, and a cell is a tenth of it.
     along = abs(np.corrcoef(places["x"].to_numpy(), at[:, 0])[0, 1])
     assert along > 0.99
     for axis, column in enumerate(("x", "y")):
@@ -91,44 +91,44 @@ def _all(table: pl.DataFrame) -> tuple[pl.Series, pl.LazyFrame]:
     return table["row_id"], table.lazy()
 
 
-def test_it_does_not_depend_on_who_else_is_there_nor_on_the_order_of_the_question(
+def test_the_grid_does_not_depend_on_other_rows_order_or_batches(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rng = np.random.default_rng(1)
     table = vectors(rng.normal(size=(300, 6)))
     ids = table["row_id"][:200]
-    alone = grid_of(ids, table.head(200).lazy(), 7).places
-    assert grid_of(ids.reverse(), table.lazy(), 7).places.equals(alone)
+    alone = lay_grid(ids, table.head(200).lazy(), 7).places
+    assert lay_grid(ids.reverse(), table.lazy(), 7).places.equals(alone)
     monkeypatch.setattr("infinity_assets.selection.seeds.coverage._ROWS", 37)
-    in_batches = grid_of(ids, table.head(200).lazy(), 7).places
-    assert in_batches.equals(alone), "the batches do not show"
+    in_batches = lay_grid(ids, table.head(200).lazy(), 7).places
+    assert in_batches.equals(alone), "batches have no effect"
 
 
 @pytest.mark.parametrize(("count", "width"), [(0, 3), (1, 3), (2, 3), (5, 1)])
-def test_few_rows_and_narrow_vectors(count: int, width: int) -> None:
-    grid = grid_of(*_all(vectors(np.random.default_rng(0).normal(size=(count, width)))), side=4)
+def test_few_rows_and_narrow_vectors_have_a_grid(count: int, width: int) -> None:
+    grid = lay_grid(*_all(vectors(np.random.default_rng(0).normal(size=(count, width)))), side=4)
     assert grid.places.height == count
     assert grid.places.filter(~pl.col("x").is_between(0, 3) | ~pl.col("y").is_between(0, 3)).is_empty()
     assert (grid.shown is None) == (count < 2)
 
 
 def test_equal_vectors_share_a_cell() -> None:
-    grid = grid_of(*_all(vectors(np.tile([0.1, 0.7, -0.3], (40, 1)))), side=9)
+    grid = lay_grid(*_all(vectors(np.tile([0.1, 0.7, -0.3], (40, 1)))), side=9)
     assert grid.places.select("x", "y").unique().height == 1
     assert grid.shown is None
 
 
-def test_without_a_vector_a_row_is_with_its_language_and_ability() -> None:
+def test_a_row_without_a_vector_is_in_a_cell_of_its_language_and_ability() -> None:
     rows = pl.DataFrame(
         {"row_id": ["a", "b", "c"], "language": ["en", "zh", "zh"], "cate_ability": [["law"], ["law", "other"], None]}
     )
     places = pl.DataFrame({"row_id": ["a"], "x": [1], "y": [2]}, schema_overrides={"x": pl.Int32, "y": pl.Int32})
-    found = in_cells(rows, Grid(places, None))
-    assert found.select(CELL).rows() == [(1, 2, None, None), (None, None, "zh", "law"), (None, None, "zh", None)]
+    cells = assign_cells(rows, Grid(places, None))
+    assert cells.select(CELL).rows() == [(1, 2, None, None), (None, None, "zh", "law"), (None, None, "zh", None)]
 
 
-def test_larger_budgets_keep_what_smaller_ones_took() -> None:
-    """Prefixes of one order, so by construction; that of a shuffled frame is the same."""
+def test_a_larger_budget_keeps_the_rows_of_a_smaller_one() -> None:
+    """Budgets are prefixes of one order, which shuffling does not change."""
     rows = rows_in([((n % 3, 0, None, None), float(n % 5), n % 2, 0.1) for n in range(20)])
     order = round_robin(rows)["row_id"].to_list()
     assert round_robin(rows.sample(fraction=1, shuffle=True, seed=3))["row_id"].to_list() == order

@@ -1,11 +1,11 @@
-"""Every criterion against plain Python, and how they combine."""
+"""Every criterion, and their combination, against plain Python."""
 
 from statistics import mean, stdev
 
 from hypothesis import given, settings
 
 from infinity_assets.rows.ids import draw
-from infinity_assets.selection.seeds.criteria import CRITERIA, judged
+from infinity_assets.selection.seeds.criteria import CRITERIA, evaluate_criteria
 from infinity_assets.settings.chat import Seeds
 from infinity_assets.settings.foundation import Proxy
 from infinity_assets_tests.properties import examples
@@ -16,21 +16,23 @@ COUNTS = dict(VOCABULARY.iter_rows())
 
 
 def bound(numbers: list[float], sigma: float | None) -> float:
-    """Mean and so many standard deviations; a little more, since numbers that are all equal differ from their own mean by rounding."""
+    """Return the mean plus `sigma` standard deviations, plus 1e-9 for the rounding error of equal numbers."""
     return mean(numbers) + sigma * stdev(numbers) + 1e-9 if sigma is not None and len(numbers) > 1 else float("inf")
 
 
 def expected(rows: list[dict], recipe: Seeds) -> list[tuple[set[str], bool]]:
-    """What speaks for each row, and whether it is vetoed."""
+    """Return the criteria that each row meets, and whether it is vetoed."""
     losses = [row["loss"] for row in rows if row.get("loss") is not None]
-    fell = {
+    loss_drops = {
         row["row_id"]: row["loss"] - row["loss_after"]
         for row in rows
         if None not in (row.get("loss"), row.get("loss_after"))
     }
-    least = sorted(fell, key=lambda row_id: (fell[row_id], row_id))[: int(len(fell) * recipe.small_drop_share)]
+    least = sorted(loss_drops, key=lambda row_id: (loss_drops[row_id], row_id))[
+        : int(len(loss_drops) * recipe.small_drop_share)
+    ]
     lots = draw("long_tail", frame(rows)["row_id"])
-    found = []
+    results = []
     for row, lot in zip(rows, lots, strict=True):
         counts = [COUNTS[label] for label in row["ability"] or []] if row["label_source"] == "model" else []
         raw = row["kind"] != "conversation"
@@ -49,23 +51,25 @@ def expected(rows: list[dict], recipe: Seeds) -> list[tuple[set[str], bool]]:
             "hard_to_follow": row.get("ifd") is not None and recipe.ifd_range[0] <= row["ifd"] <= recipe.ifd_range[1],
             "small_loss_drop": row["row_id"] in least,
         }
-        vetoed = row["row_id"] in fell and fell[row["row_id"]] > bound([*fell.values()], recipe.veto_sigma)
+        vetoed = row["row_id"] in loss_drops and loss_drops[row["row_id"]] > bound(
+            [*loss_drops.values()], recipe.veto_sigma
+        )
         short = row["kind"] == "text" and row["prompt_chars"] < recipe.min_text_chars
-        found.append(
+        results.append(
             (
                 {"raw_material"} if raw and not short else set() if raw else {name for name in holds if holds[name]},
                 vetoed,
             )
         )
-    return found
+    return results
 
 
 @FEW
 @given(rows=ROWS, recipe=RECIPES)
-def test_criteria_and_veto_are_what_plain_python_finds(rows: list[dict], recipe: Seeds) -> None:
-    found = judged(frame(rows), VOCABULARY, recipe)
-    assert found["row_id"].to_list() == [row["row_id"] for row in rows]
-    for line, (speaks, vetoed) in zip(found.iter_rows(named=True), expected(rows, recipe), strict=True):
+def test_criteria_and_veto_equal_plain_python(rows: list[dict], recipe: Seeds) -> None:
+    results = evaluate_criteria(frame(rows), VOCABULARY, recipe)
+    assert results["row_id"].to_list() == [row["row_id"] for row in rows]
+    for line, (speaks, vetoed) in zip(results.iter_rows(named=True), expected(rows, recipe), strict=True):
         assert {name for name in CRITERIA if line[name]} == speaks
         assert line["vetoed"] == vetoed
         in_force = [name for name in CRITERIA if name in speaks and name in recipe.criteria]
@@ -74,9 +78,9 @@ def test_criteria_and_veto_are_what_plain_python_finds(rows: list[dict], recipe:
 
 @FEW
 @given(rows=ROWS, recipe=RECIPES)
-def test_how_many_have_to_hold(rows: list[dict], recipe: Seeds) -> None:
-    found = judged(frame(rows), VOCABULARY, recipe)
-    for row, line in zip(rows, found.iter_rows(named=True), strict=True):
+def test_enough_criteria_hold_as_combine_requires(rows: list[dict], recipe: Seeds) -> None:
+    results = evaluate_criteria(frame(rows), VOCABULARY, recipe)
+    for row, line in zip(rows, results.iter_rows(named=True), strict=True):
         can_hold = {"raw_material"} if row["kind"] != "conversation" else set(CRITERIA) - {"raw_material"}
         can_hold &= set(recipe.criteria)
         if not recipe.tuned.enabled:
@@ -87,8 +91,8 @@ def test_how_many_have_to_hold(rows: list[dict], recipe: Seeds) -> None:
 
 @FEW
 @given(rows=ROWS)
-def test_all_asks_for_more_than_two_and_two_for_more_than_any(rows: list[dict]) -> None:
+def test_all_is_stricter_than_two_and_two_is_stricter_than_any(rows: list[dict]) -> None:
     recipes = [Seeds(combine=combine, min_labels=1, tuned=Proxy(enabled=True)) for combine in ("any", 2, "all")]
-    some, two, every = (judged(frame(rows), VOCABULARY, recipe)["enough"] for recipe in recipes)
-    assert not (two & ~some).any()
+    any_one, two, every = (evaluate_criteria(frame(rows), VOCABULARY, recipe)["enough"] for recipe in recipes)
+    assert not (two & ~any_one).any()
     assert not (every & ~two).any()

@@ -1,4 +1,4 @@
-"""Rows as selectors are shown them, by Hypothesis: small, with many ties and gaps."""
+"""Hypothesis strategies for small frames of rows, with many ties and nulls."""
 
 import numpy as np
 import polars as pl

@@ -1,4 +1,4 @@
-"""The greedy selectors, against walks that compute everything at every step."""
+"""The greedy selectors against walks that recompute everything at every step."""
 
 import numpy as np
 import pytest
@@ -22,48 +22,47 @@ def distances(points: np.ndarray) -> np.ndarray:
 
 @FEW
 @given(points=POINTS, size=st.integers(1, 16))
-def test_k_centers(points: np.ndarray, size: int) -> None:
-    found = diverse.k_centers(points, size).tolist()
+def test_k_centers_equals_a_plain_traversal(points: np.ndarray, size: int) -> None:
+    picked = diverse.k_centers(points, size).tolist()
     apart = distances(points)
     to_mean = np.square(points.astype(np.float64) - points.astype(np.float64).mean(axis=0)).sum(axis=1)
-    assert to_mean[found[0]] == pytest.approx(to_mean.min(), abs=1e-9)
-    expected = found[:1]
+    assert to_mean[picked[0]] == pytest.approx(to_mean.min(), abs=1e-9)
+    expected = picked[:1]
     while len(expected) < min(size, len(points)):
         gap = apart[:, expected].min(axis=1)
         gap[expected] = -1
         expected.append(int(gap.argmax()))
-    assert found == expected
+    assert picked == expected
 
 
-def test_k_centers_in_many_rounds() -> None:
-    """More rows than are brought up to date together, and centres that come in several batches."""
+def test_k_centers_is_exact_over_many_rounds() -> None:
+    """The rows exceed one update, and the centres span several batches."""
     points = np.random.default_rng(1).normal(size=(3000, 8)).astype(np.float16)
     apart = distances(points)
-    found = diverse.k_centers(points, 200).tolist()
-    expected = found[:1]
+    picked = diverse.k_centers(points, 200).tolist()
+    expected = picked[:1]
     while len(expected) < 200:
         gap = apart[:, expected].min(axis=1)
         gap[expected] = -1
         expected.append(int(gap.argmax()))
-    assert found == expected
+    assert picked == expected
 
 
 @FEW
 @given(points=POINTS, size=st.integers(0, 16))
-def test_facilities(points: np.ndarray, size: int) -> None:
-    """Every row taken gains as much as any could."""
+def test_every_facility_has_the_largest_gain(points: np.ndarray, size: int) -> None:
     similarity = np.exp(-distances(points) / points.shape[1])
-    found = diverse.facilities(points, size)
-    assert len(set(found.tolist())) == len(found) == min(size, len(points))
+    picked = diverse.facilities(points, size)
+    assert len(set(picked.tolist())) == len(picked) == min(size, len(points))
     served = np.zeros(len(points))
-    for step, row in enumerate(found):
+    for step, row in enumerate(picked):
         gains = np.maximum(similarity - served, 0).sum(axis=1)
-        gains[found[:step]] = -np.inf
+        gains[picked[:step]] = -np.inf
         assert gains[row] == pytest.approx(gains.max(), abs=1e-9)
         served = np.maximum(served, similarity[row])
 
 
-def test_facilities_in_many_rounds() -> None:
+def test_facilities_are_exact_over_many_rounds() -> None:
     points = np.random.default_rng(2).normal(size=(700, 4)).astype(np.float16)
     similarity = np.exp(-distances(points) / 4)
     served = np.zeros(700)
@@ -75,7 +74,7 @@ def test_facilities_in_many_rounds() -> None:
 
 @FEW
 @given(lines=LINES, size=st.integers(0, 18))
-def test_instag_in_passes(lines: list, size: int) -> None:
+def test_instag_equals_plain_passes(lines: list, size: int) -> None:
     rows = frame(lines)
     left = sorted(
         (-len(set(r["ability"])), r["row_id"], set(r["ability"])) for r in rows.iter_rows(named=True) if r["ability"]
@@ -96,7 +95,7 @@ def test_instag_in_passes(lines: list, size: int) -> None:
 
 @FEW
 @given(lines=LINES, size=st.integers(0, 18))
-def test_deita_takes_no_close_pair(lines: list, size: int) -> None:
+def test_deita_takes_no_close_pairs(lines: list, size: int) -> None:
     rows = frame(lines)
     verdicts = select("deita", rows, size, Foundation())
     taken = verdicts.filter("taken").sort("place").join(rows, on="row_id", how="left", maintain_order="left")

@@ -1,4 +1,4 @@
-"""The order of the selectors that sort, against Python's own sort."""
+"""The order of the selectors that sort, against Python's sort."""
 
 from collections import Counter
 
@@ -21,7 +21,7 @@ def order(name: str, rows: pl.DataFrame, recipe: Foundation | None = None) -> li
 
 @FEW
 @given(lines=LINES)
-def test_sorted_as_told(lines: list) -> None:
+def test_selectors_sort_by_their_keys(lines: list) -> None:
     rows = frame(lines)
     dicts = rows.to_dicts()
     by = {
@@ -36,7 +36,7 @@ def test_sorted_as_told(lines: list) -> None:
 
 @FEW
 @given(lines=LINES)
-def test_the_other_scale_of_ifd(lines: list) -> None:
+def test_ifd_scale_selects_the_column(lines: list) -> None:
     rows = frame(lines)
     other = order("ifd", rows, Foundation(selectors=Selectors(ifd_scale="perplexity")))
     assert other == order("ifd", rows.with_columns(ifd="ifd_perplexity"))
@@ -44,8 +44,8 @@ def test_the_other_scale_of_ifd(lines: list) -> None:
 
 @FEW
 @given(lines=LINES)
-def test_rewards_count_within_their_domain_and_language(lines: list) -> None:
-    """A shift of all rewards of a group changes nothing."""
+def test_rewards_compete_within_their_domain_and_language(lines: list) -> None:
+    """Shifting all rewards of a group does not change the order."""
     rows = frame(lines)
     shifted = rows.with_columns(
         reward=pl.when((pl.col("domain") == "math") & (pl.col("language") == "en"))
@@ -59,7 +59,7 @@ def test_rewards_count_within_their_domain_and_language(lines: list) -> None:
         assert row["reward"] == group["reward"].max()
 
 
-def test_topics_have_their_shares_at_every_size() -> None:
+def test_topics_get_their_shares_at_every_size() -> None:
     share = {"t1": 0.6, "t2": 0.3, "t3": 0.1}
     lines = [
         (f"{n:04}", topic, share[topic], 0.4 + n % 50 / 100)
@@ -71,12 +71,12 @@ def test_topics_have_their_shares_at_every_size() -> None:
         taken = order("retrieval", rows)[:size]
         counted = Counter(topic[row] for row in taken)
         assert all(abs(counted[name] - size * share[name]) <= 1 for name in share)
-    # A topic that has no rows left leaves its seats to the others.
+    # An exhausted topic leaves its seats to the others.
     few = rows.filter((pl.col("topic") != "t1") | pl.int_range(pl.len()).over("topic").lt(5))
     assert select("retrieval", few, 500, Foundation())["taken"].sum() == 500
 
 
-def test_retrieval_takes_the_nearest_of_a_topic() -> None:
+def test_retrieval_takes_the_nearest_rows_of_a_topic() -> None:
     lines = [
         ("a", "t", 1.0, 0.5),
         ("b", "t", 1.0, 0.9),
@@ -106,6 +106,7 @@ def test_dsir_draws_by_weight_within_strata_of_length() -> None:
     taken = rows.join(select("dsir", rows, 600, Foundation()).filter("taken"), on="row_id")
     counted = Counter(taken.select("domain", "stratum").iter_rows())
     assert all(abs(counted[domain, n] - 300 * share[n]) <= 2 for domain in ("math", "code") for n in range(3))
-    # By weight: a draw in proportion to exp(w) of normal w has a mean weight of 1 for a small share. And a draw: the heaviest are not all in it.
+    # For a small share, a draw in proportion to exp(w) of normal w has mean weight 1, and it does not take all of the
+    # heaviest rows.
     assert 0.6 < taken["log_weight"].mean() < 1.1  # type: ignore[operator]
     assert taken["log_weight"].min() < rows["log_weight"].quantile(0.5)  # type: ignore[operator]

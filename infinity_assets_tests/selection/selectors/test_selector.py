@@ -1,4 +1,4 @@
-"""What holds for every selector."""
+"""Properties of every selector."""
 
 import json
 
@@ -34,7 +34,7 @@ LACKS = {
 """Rows that a selector cannot rank."""
 
 
-def test_every_selector_is_described_and_tried() -> None:
+def test_every_selector_is_described_and_tested() -> None:
     assert set(SELECTORS) == set(LACKS)
     for selector in SELECTORS.values():
         assert selector.about.endswith(".")
@@ -48,11 +48,13 @@ def test_every_selector_is_described_and_tried() -> None:
 @pytest.mark.parametrize("name", SELECTORS)
 @FEW
 @given(lines=LINES, size=SIZES, data=st.data())
-def test_verdicts(name: str, lines: list, size: int, data: st.DataObject) -> None:
-    """All rows have one; as many are taken as asked for and can be ranked; what lacks something never is; the order of rows does not matter;
-    a smaller size takes the beginning of what a larger one takes.
+def test_verdicts_are_complete_and_stable(name: str, lines: list, size: int, data: st.DataObject) -> None:
+    """Every row has a verdict; a selector takes as many rows as requested and possible, and none that lacks data.
+
+    The order of rows does not matter, and a smaller size takes the first rows of a larger one.
     """
-    rows, recipe = frame(lines), Foundation()
+    rows = frame(lines)
+    recipe = Foundation()
     verdicts = select(name, rows, size, recipe)
     assert verdicts.schema == VERDICTS
     assert verdicts["row_id"].to_list() == sorted(rows["row_id"])
@@ -71,11 +73,11 @@ def test_verdicts(name: str, lines: list, size: int, data: st.DataObject) -> Non
     assert not lacking & set(late["row_id"])
     assert all(isinstance(json.loads(text), dict) for text in verdicts["detail"])
     fewer = select(name, rows, size // 2, recipe).filter("taken").sort("place")
-    if name != "facility":  # whose candidates depend on the size
+    if name != "facility":  # its candidates depend on the size
         assert fewer["row_id"].to_list() == taken["row_id"].to_list()[: fewer.height]
 
 
-def test_an_unknown_selector_and_a_missing_column() -> None:
+def test_an_unknown_selector_or_a_missing_column_raises() -> None:
     rows = pl.DataFrame({"row_id": ["a"]})
     with pytest.raises(InfinityError, match="no selector best"):
         select("best", rows, 1, Foundation())

@@ -1,4 +1,4 @@
-"""Labelled rewrites, a file for each rule, and how well a rule does on them."""
+"""Labelled rewrites, one file per rule, and the precision and recall of the rules on them."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -13,14 +13,16 @@ from infinity_assets.scoring import language
 from infinity_assets.selection.rules import Rule
 from infinity_assets.settings.chat import Elimination, Evolution
 from infinity_assets.synthesis.elimination import copies, rewrite_rules
-from infinity_assets.synthesis.strategies.dispatch import prompts_of
+from infinity_assets.synthesis.strategies.dispatch import list_prompts
 
 CASES = Path(__file__).parent / "cases"
 TEXT_RULES = (
-    "template_debris", "corpus_debris", "leaked_prompt", "answer_instead_of_request", "no_request", "identical", "language_changed", "harmful",
-    "lost_material", "missing_context", "repeats_itself", "nothing_added", "too_many_words", "prompt_example", "near_copy_of_another",
+    "template_debris", "corpus_debris", "leaked_prompt", "answer_instead_of_request", "no_request", "identical",
+    "language_changed", "harmful",
+    "lost_material", "missing_context", "repeats_itself", "nothing_added", "too_many_words", "prompt_example",
+    "near_copy_of_another",
 )  # fmt: skip
-"""Reasons that are told from the texts alone, each with a set of its name."""
+"""Reasons that depend on the texts alone, each with a set of its name."""
 MODEL_RULES = {
     "no_gain": ("gain", ["same"], ["less", "more"]),
     "lost_subject": ("lost_subject", ["eliminated"], ["passes"]),
@@ -29,38 +31,39 @@ MODEL_RULES = {
     "no_gain_by_judge": ("gain", ["same", "less"], ["more"]),
     "harmful": ("harmful", ["eliminated", "unseen_eliminated"], ["passes", "unseen_passes"]),
 }
-"""Reasons that a model's number decides: the set, which of its parts are to be eliminated, and which are to pass."""
+"""Reasons that depend on a model's number: the set, its parts to eliminate, and its parts to pass."""
 DEFAULTS: Mapping[str, Any] = {
-    "seed_kind": "conversation", "operation": "evolve_constraints", "finish_reason": "stop", "error": None, "seed_answer": None,
+    "seed_kind": "conversation", "operation": "evolve_constraints", "finish_reason": "stop", "error": None,
+    "seed_answer": None,
     "similarity": 0.8, "seed_answer_similarity": None, "same": 0.1, "gain": 0.9, "harm": 0.0,
 }  # fmt: skip
-"""What a case does not say: numbers by which no rule takes it."""
+"""Default values of a case, which no rule rejects."""
 NUMBERS = ("similarity", "seed_answer_similarity", "same", "gain", "harm")
 
 
 class Tally(NamedTuple):
-    """How a rule does on its set."""
+    """Results of a rule on its set."""
 
     cases: int
     hits: int
     misses: int
     alarms: int
-    """Cases of its set that it takes and should not."""
+    """Cases of the set that the rule wrongly rejects."""
 
     @property
     def precision(self) -> float:
-        """Share of what it takes that it should take."""
+        """Return the share of rejected cases that should be rejected."""
         return self.hits / (self.hits + self.alarms) if self.hits + self.alarms else 0.0
 
     @property
     def recall(self) -> float:
-        """Share of what it should take that it takes."""
+        """Return the share of cases to reject that are rejected."""
         return self.hits / (self.hits + self.misses)
 
 
 @cache
 def cases(name: str) -> pl.DataFrame:
-    """A set: row_id, part, language of the seed, messages of the rewrite, and all that the rules read."""
+    """Return a set: row_id, part, language of the seed, messages of the rewrite, and the columns of the rules."""
     parts = yaml.safe_load((CASES / f"{name}.yaml").read_text("utf-8"))
     lines = [
         {
@@ -82,56 +85,56 @@ def cases(name: str) -> pl.DataFrame:
 
 
 def tally(taken: pl.Series, wanted: pl.Series) -> Tally:
-    """Of booleans, one per case."""
+    """Count the results from booleans, one per case."""
     return Tally(len(taken), int((taken & wanted).sum()), int((~taken & wanted).sum()), int((taken & ~wanted).sum()))
 
 
 @cache
 def wordings() -> list[prompts.Bilingual]:
-    """The prompts of all operators."""
-    return [prompts.both(name) for name in prompts_of(Evolution())]
+    """Return the prompts of all operators."""
+    return [prompts.load_bilingual(name) for name in list_prompts(Evolution())]
 
 
 @cache
-def by_reason() -> dict[str, Rule]:
-    """The rules under the default settings."""
+def rules_by_reason() -> dict[str, Rule]:
+    """Return the rules of the default settings by reason."""
     return {rule.reason: rule for rule in rewrite_rules.rules(Elimination(), wordings())}
 
 
-def taken(reason: str, frame: pl.DataFrame) -> pl.Series:
-    """Which cases a rule takes, by their texts, or by numbers where there are some."""
+def mark_rejected(reason: str, frame: pl.DataFrame) -> pl.Series:
+    """Return one boolean per case: whether a rule rejects it."""
     if reason == "prompt_example":
-        return frame["row_id"].is_in(rewrite_rules.copied_examples(frame, wordings())["row_id"].implode())
+        return frame["row_id"].is_in(rewrite_rules.find_copied_examples(frame, wordings())["row_id"].implode())
     if reason == "near_copy_of_another":
-        return _copies(frame)
-    return frame.select(by_reason()[reason].fails.fill_null(False).alias("taken")).to_series()
+        return _mark_copies(frame)
+    return frame.select(rules_by_reason()[reason].fails.fill_null(False).alias("taken")).to_series()
 
 
-def _copies(frame: pl.DataFrame) -> pl.Series:
-    """Of cases that are pairs, whether the second loses to the first: each pair is a shard of its own."""
-    found = []
+def _mark_copies(frame: pl.DataFrame) -> pl.Series:
+    """Return one boolean per pair of texts: whether one is a near copy of the other. Each pair is a separate shard."""
+    lost = []
     for row in frame.iter_rows(named=True):
         pair = pl.DataFrame({"row_id": ["a", "b"], "content": [row["seed"], row["text"]]})
         made = pair.select("row_id", messages=pl.concat_list(pl.struct(role=pl.lit("user"), content="content")))
-        found.append(copies.near_copies(made, Elimination()).height > 0)
-    return pl.Series(found, dtype=pl.Boolean)
+        lost.append(copies.find_near_copies(made, Elimination()).height > 0)
+    return pl.Series(lost, dtype=pl.Boolean)
 
 
 class Figures(NamedTuple):
-    """Of a rule that needs no model."""
+    """Figures of a rule that needs no model."""
 
     all: Tally
-    """On its set."""
+    """Results on the set of the rule."""
     unseen: Tally | None
-    """On the cases of its set that were written when the rules were finished, and on which nothing was mended; null where there are none."""
+    """Results on cases written after the rules, which led to no change of them; `None` if there are no such cases."""
     alarms: int | None
-    """Rewrites that should pass, of all sets, that it takes; null for pairs."""
+    """Wrongly rejected rewrites among the good rewrites of all sets; `None` for pairs."""
     good: int
-    """Rewrites that should pass, of all sets."""
+    """Number of good rewrites of all sets."""
 
 
 def text_figures() -> dict[str, Figures]:
-    """By rule."""
+    """Compute the figures by rule."""
     sets = [
         *(name for name in TEXT_RULES if name != "near_copy_of_another"),
         "lost_subject",
@@ -139,27 +142,29 @@ def text_figures() -> dict[str, Figures]:
         "gain",
     ]
     good = pl.concat([cases(name).filter(pl.col("part").str.contains("passes|more")) for name in sets])
-    told = {}
+    figures = {}
     for reason in TEXT_RULES:
-        own = cases(reason).with_columns(taken(reason, cases(reason)).alias("taken"))
-        found = [
-            tally(some["taken"], some["part"].str.ends_with("eliminated")) if some.height else None
-            for some in (own, own.filter(pl.col("part").str.starts_with("unseen")))
+        own = cases(reason).with_columns(mark_rejected(reason, cases(reason)).alias("taken"))
+        tallies = [
+            tally(part["taken"], part["part"].str.ends_with("eliminated")) if part.height else None
+            for part in (own, own.filter(pl.col("part").str.starts_with("unseen")))
         ]
-        alarms = None if reason == "near_copy_of_another" else int(taken(reason, good).sum())
-        assert found[0] is not None
-        told[reason] = Figures(found[0], found[1], alarms, good.height)
-    return told
+        alarms = None if reason == "near_copy_of_another" else int(mark_rejected(reason, good).sum())
+        assert tallies[0] is not None
+        figures[reason] = Figures(tallies[0], tallies[1], alarms, good.height)
+    return figures
 
 
 def text_table(figures: Mapping[str, Figures]) -> str:
-    """The figures in Markdown, as docs/elimination.md has them."""
+    """Format the figures as the Markdown table of docs/elimination.md."""
     lines = [
         "| reason | cases | precision | recall | unseen cases | their precision | their recall | of all good rewrites, taken |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for reason, (every, unseen, alarms, good) in figures.items():
         later = f"{unseen.cases} | {unseen.precision:.2f} | {unseen.recall:.2f}" if unseen else "- | - | -"
-        told = "-" if alarms is None else f"{alarms} of {good}"
-        lines.append(f"| `{reason}` | {every.cases} | {every.precision:.2f} | {every.recall:.2f} | {later} | {told} |")
+        rejected = "-" if alarms is None else f"{alarms} of {good}"
+        lines.append(
+            f"| `{reason}` | {every.cases} | {every.precision:.2f} | {every.recall:.2f} | {later} | {rejected} |"
+        )
     return "\n".join(lines)

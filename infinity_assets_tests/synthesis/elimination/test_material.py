@@ -1,11 +1,11 @@
-"""What of a seed has to stand in its rewrite."""
+"""Material of a seed that its rewrite has to contain."""
 
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.synthesis.elimination.material import lost, prose
+from infinity_assets.synthesis.elimination.material import extract_prose, find_lost
 from infinity_assets_tests.properties import examples
 
 PIECES = (
@@ -15,11 +15,11 @@ PIECES = (
 
 
 def first_lost(seed: str, text: str | None) -> str | None:
-    return pl.select(lost(pl.lit(seed), pl.lit(text, pl.String))).item()
+    return pl.select(find_lost(pl.lit(seed), pl.lit(text, pl.String))).item()
 
 
 @pytest.mark.parametrize("piece", PIECES)
-def test_a_piece_is_missed_and_found(piece: str) -> None:
+def test_a_missing_piece_is_found(piece: str) -> None:
     seed = f"Look at this.\n\n{piece}"
     assert first_lost(seed, "Look at something else.")
     assert first_lost(seed, f"Look at this, twice.\n\n{piece}\n\nThen stop.") is None
@@ -36,9 +36,12 @@ def test_a_rewrite_that_holds_its_seed_has_lost_nothing(seed: str, more: str) ->
     assert (first_lost(seed, None) or "") in seed
 
 
-def test_prose_is_a_request_without_code_and_tables() -> None:
+def test_prose_is_a_text_without_code_and_tables() -> None:
     texts = ["Fix it.\n```\na = 1\n```\nNow.", "| a | b |\n| 1 | 2 |\nWhich?", "- oak\n- fig", "", None]
     found = (
-        pl.DataFrame({"text": texts}, schema={"text": pl.String}).select(prose(pl.col("text"))).to_series().to_list()
+        pl.DataFrame({"text": texts}, schema={"text": pl.String})
+        .select(extract_prose(pl.col("text")))
+        .to_series()
+        .to_list()
     )
     assert found == ["Fix it.\nNow.", "Which?", "- oak\n- fig", "", ""]

@@ -1,4 +1,4 @@
-"""One rewrite per rule, and what must pass: a rule that takes good rewrites costs as much as one that lets bad ones through."""
+"""One rejected rewrite per rule, and accepted ones: rejecting good rewrites costs as much as accepting bad ones."""
 
 from pathlib import Path
 
@@ -8,14 +8,15 @@ import pytest
 from infinity_assets import prompts
 from infinity_assets.selection.rules import first_failure
 from infinity_assets.settings.chat import Elimination, Evolution
-from infinity_assets.synthesis.elimination.rewrite_rules import asks, copied_examples, rules
-from infinity_assets.synthesis.strategies.dispatch import prompts_of
+from infinity_assets.synthesis.elimination.rewrite_rules import asks, find_copied_examples, rules
+from infinity_assets.synthesis.strategies.dispatch import list_prompts
 
 SEED = "Suggest a name for a bakery."
 GOOD = "Suggest a name for a bakery that bakes without wheat."
 CODE = "\n```python\nx = [3, 1]\n```"
 LINE = {
-    "row_id": "r", "text": GOOD, "seed": SEED, "similarity": 0.8, "seed_answer_similarity": 0.2, "finish_reason": "stop", "error": None,
+    "row_id": "r", "text": GOOD, "seed": SEED, "similarity": 0.8, "seed_answer_similarity": 0.2,
+    "finish_reason": "stop", "error": None,
     "operation": "evolve_constraints", "same": 0.1, "gain": 0.9, "harm": 0.0,
 }  # fmt: skip
 NUMBERS = ("similarity", "seed_answer_similarity", "same", "gain", "harm")
@@ -71,7 +72,7 @@ TABLE = [
 ]
 
 
-def test_rules() -> None:
+def test_each_rewrite_fails_its_first_rule() -> None:
     frame = pl.DataFrame(
         [{**LINE, **changed, "row_id": str(number)} for number, (changed, _) in enumerate(TABLE)], schema=SCHEMA
     )
@@ -79,11 +80,11 @@ def test_rules() -> None:
     assert found == {str(number): reason for number, (_, reason) in enumerate(TABLE) if reason}
 
 
-def test_every_rule_is_tried_above() -> None:
+def test_every_rule_has_a_rewrite() -> None:
     assert {rule.reason for rule in rules(Elimination())} == {reason for _, reason in TABLE if reason}
 
 
-PROMPTS = [prompts.both(name) for name in prompts_of(Evolution())]
+PROMPTS = [prompts.load_bilingual(name) for name in list_prompts(Evolution())]
 EACH = pytest.mark.parametrize(
     "prompt", [wording for prompt in PROMPTS for wording in prompt], ids=lambda prompt: prompt.label
 )
@@ -96,9 +97,9 @@ def leaks(text: str, seed: str = SEED, wordings: list[prompts.Bilingual] = PROMP
 
 
 @EACH
-def test_words_of_the_prompts_are_leaks_and_their_examples_are_not(prompt: prompts.Prompt) -> None:
+def test_words_of_the_prompts_are_leaks_but_their_examples_are_not(prompt: prompts.Prompt) -> None:
     first, last = prompt.turns[0], prompt.turns[-1]
-    for instruction in (first.filled({}), last.filled({}), *(piece for piece in last.pieces[::2] if len(piece) > 40)):
+    for instruction in (first.fill({}), last.fill({}), *(piece for piece in last.pieces[::2] if len(piece) > 40)):
         assert leaks(instruction)
     for example in prompt.examples:
         assert not leaks(example)
@@ -117,25 +118,27 @@ def test_words_of_the_prompts_are_leaks_and_their_examples_are_not(prompt: promp
         "Answer the following question: why is it dark?",
     ],
 )
-def test_what_people_write_is_no_leak(text: str) -> None:
+def test_human_requests_are_not_leaks(text: str) -> None:
     assert not leaks(text)
 
 
 @EACH
-def test_the_words_of_a_prompt_are_no_leak_where_the_seed_has_them(prompt: prompts.Prompt) -> None:
-    instruction = prompt.turns[-1].filled({})
+def test_words_of_a_prompt_are_not_leaks_if_the_seed_has_them(prompt: prompts.Prompt) -> None:
+    instruction = prompt.turns[-1].fill({})
     assert not leaks(f"{instruction} Why?", seed=instruction)
 
 
-def test_the_words_of_prompts_of_ones_own_are_leaks(tmp_path: Path) -> None:
-    for wording, told in zip(
-        prompts.both("evolve_deepen"),
+def test_words_of_the_users_prompts_are_leaks(tmp_path: Path) -> None:
+    for wording, instruction in zip(
+        prompts.load_bilingual("evolve_deepen"),
         ("Dig for gold beneath this plea, dear friend.", "请替这句话往下再挖三尺深。"),
         strict=True,
     ):
         head = wording.file.read_text(encoding="utf-8").split("---\n")[1]
-        (tmp_path / wording.file.name).write_text(f"---\n{head}---\n## user\n$request\n\n{told}\n", encoding="utf-8")
-    own = [prompts.both("evolve_deepen", tmp_path)]
+        (tmp_path / wording.file.name).write_text(
+            f"---\n{head}---\n## user\n$request\n\n{instruction}\n", encoding="utf-8"
+        )
+    own = [prompts.load_bilingual("evolve_deepen", tmp_path)]
     for text in (f"{GOOD} Dig for gold beneath this plea.", "请替这句话往下再挖三尺深，给面包店起个名字。"):
         assert leaks(text, text[-5:], own)
         assert not leaks(text, text[-5:])
@@ -150,7 +153,7 @@ def test_copied_examples_are_found(prompt: prompts.Prompt) -> None:
     rows = pl.DataFrame(
         {"row_id": map(str, range(len(copies))), "messages": [[{"role": "user", "content": text}] for text in copies]}
     )
-    found = copied_examples(rows, PROMPTS)
+    found = find_copied_examples(rows, PROMPTS)
     assert dict(found.select("row_id", "benchmark").iter_rows()) == dict.fromkeys(rows["row_id"], prompt.label)
 
 
@@ -164,16 +167,16 @@ def test_rewrites_that_share_a_phrase_with_an_example_are_not_copies() -> None:
         "What does a referee do before a match?",
     ]
     rows = pl.DataFrame({"row_id": texts, "messages": [[{"role": "user", "content": text}] for text in texts]})
-    assert copied_examples(rows, PROMPTS).is_empty()
+    assert find_copied_examples(rows, PROMPTS).is_empty()
 
 
 def test_prompts_without_examples_have_no_copies(tmp_path: Path) -> None:
-    for wording in prompts.both("evolve_deepen"):
+    for wording in prompts.load_bilingual("evolve_deepen"):
         _, *rest = wording.file.read_text(encoding="utf-8").split("---\n")
         text = "---\n" + rest[0] + "---\n## user\n$request\n"
         (tmp_path / wording.file.name).write_text(text, encoding="utf-8")
     rows = pl.DataFrame({"row_id": "r", "messages": [[{"role": "user", "content": "Why?"}]]})
-    assert copied_examples(rows, [prompts.both("evolve_deepen", tmp_path)]).is_empty()
+    assert find_copied_examples(rows, [prompts.load_bilingual("evolve_deepen", tmp_path)]).is_empty()
 
 
 @pytest.mark.parametrize(
@@ -195,5 +198,5 @@ def test_prompts_without_examples_have_no_copies(tmp_path: Path) -> None:
         ("春天来了。", False),
     ],
 )
-def test_what_asks(text: str, does: bool) -> None:
+def test_requests_ask_and_statements_do_not(text: str, does: bool) -> None:
     assert pl.select(asks(pl.lit(text))).item() is does

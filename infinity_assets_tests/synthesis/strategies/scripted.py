@@ -18,11 +18,11 @@ from infinity_assets.synthesis.strategies.strategy import SEEDS
 from infinity_assets_tests.inference.doubles import ScriptedEngine
 
 Script = Mapping[str, str | Response | Callable[[str], str | Response]]
-"""By prompt, without its language: what is said, maybe by the last turn."""
+"""Answers by prompt, without its language: a text, a response, or a function of the last turn."""
 
 
 def seeds(*rows: dict[str, Any]) -> pl.DataFrame:
-    """Seeds that say what they are not told to say otherwise."""
+    """Return seeds with default values for missing columns."""
     usual = {
         "kind": "conversation",
         "domain": "chat",
@@ -39,24 +39,24 @@ def seeds(*rows: dict[str, Any]) -> pl.DataFrame:
 
 
 def name_of(request: Request) -> str:
-    """The prompt's name, without its language."""
+    """Return the prompt's name without its language."""
     return request.prompt.removesuffix(".en").removesuffix(".zh")
 
 
 class Models:
-    """An asking whose models follow a script; a grade is what `grades` says of the text that is graded."""
+    """Models that follow a script, behind `asking`. `grades` maps a graded text to its grade."""
 
     def __init__(self, folder: Path, script: Script, grades: Callable[[str], int] = lambda text: 3, **evolution: Any):
         self.script, self.grades = script, grades
         self.engine = ScriptedEngine(self._answer)
         settings = Settings(chat={"evolution": evolution})  # pyright: ignore[reportArgumentType]
-        # No answer is asked for a second time: what a script fails to say is the failure of the step.
+        # Without retries, an answer that the script lacks is a failure of the step.
         retries = settings.calls.retries.model_copy(update={"invalid": 0, "empty": 0, "truncated": 0})
         inference = Inference(ResponseStore(folder / "responses"), self.engine.pool(), retries=retries)
         self.asking = Asking(inference, settings, "evolved")
 
     def _answer(self, request: Request) -> Response:
-        said = self.script.get(name_of(request), "")
+        answer = self.script.get(name_of(request), "")
         if isinstance(request, GenerateRequest):
             text = request.messages[-1]["content"]
             if request.choices:
@@ -64,16 +64,16 @@ class Models:
                 logprobs = [0.0 if place == likely else -math.inf for place in range(len(request.choices))]
                 logprobs = [max(value, -50.0) for value in logprobs]
                 return Response(text=request.choices[likely], finish_reason="stop", choice_logprobs=tuple(logprobs))
-            said = said(text) if callable(said) else said
-        assert not callable(said)
-        return said if isinstance(said, Response) else Response(text=said, finish_reason="stop")
+            answer = answer(text) if callable(answer) else answer
+        assert not callable(answer)
+        return answer if isinstance(answer, Response) else Response(text=answer, finish_reason="stop")
 
     def asked(self) -> Counter[str]:
-        """How often each prompt was asked."""
+        """Count the requests of each prompt."""
         return Counter(name_of(request) for request in self.engine.asked)
 
-    def told(self, prompt: str) -> list[str]:
-        """The last turns that were put to the models with a prompt."""
+    def last_turns(self, prompt: str) -> list[str]:
+        """Return the last turns of the requests made with a prompt."""
         return [
             r.messages[-1]["content"]
             for r in self.engine.asked
@@ -81,6 +81,6 @@ class Models:
         ]
 
 
-def said(**values: Any) -> str:
-    """JSON."""
+def to_json(**values: Any) -> str:
+    """Return the values as a JSON object."""
     return json.dumps(values, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""Whatever strategies are in force, every seed has one line, and only the prompts that were named are asked."""
+"""Under any settings, every seed has one line, and only the listed prompts are used."""
 
 import json
 import tempfile
@@ -23,7 +23,7 @@ NAMES = [name for name in get_args(StrategyName) if name != "magpie"]
 
 
 def fitting(schema: dict[str, Any]) -> Any:
-    """The least that fits a JSON schema."""
+    """Return a minimal value that fits a JSON schema."""
     if "enum" in schema:
         return schema["enum"][-1]
     if schema["type"] == "array":
@@ -34,7 +34,7 @@ def fitting(schema: dict[str, Any]) -> Any:
 
 
 class Obedient(Models):
-    """Models that do as they are told, but every fifth time nothing."""
+    """Models that fit every schema, but write nothing every fifth time."""
 
     def _answer(self, request: Request) -> Response:
         if isinstance(request, GenerateRequest) and not request.choices and len(self.engine.asked) % 5:
@@ -61,17 +61,18 @@ SEED = st.fixed_dictionaries(
     weights=st.dictionaries(st.sampled_from(NAMES), st.floats(0.1, 5), min_size=1),
     share=st.sampled_from([0.0, 0.5, 1.0]),
 )
-def test_one_line_for_each_seed_in_their_order(rows: list[dict], weights: dict, share: float) -> None:
+def test_there_is_one_line_for_each_seed_in_their_order(rows: list[dict], weights: dict, share: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
         models = Obedient(Path(folder), {}, strategies=weights, deficiency_share=share)
-        some, evolution = seeds(*rows), models.asking.settings.chat.evolution
+        some = seeds(*rows)
+        evolution = models.asking.settings.chat.evolution
         made = dispatch.write(some, models.asking, 1)
-    assert made.schema == dispatch.TOLD
+    assert made.schema == dispatch.WRITTEN_BY_STRATEGY
     assert made["row_id"].to_list() == some["row_id"].to_list()
     assert not made["operation"].is_null().any()
     assert made.filter(pl.col("text").fill_null("") == "")["error"].null_count() == 0
-    told = {name for name in models.asked() if name in prompts.names()}
-    assert told <= set(dispatch.prompts_of(evolution))
+    asked = {name for name in models.asked() if name in prompts.names()}
+    assert asked <= set(dispatch.list_prompts(evolution))
     lacking = made.join(some, on="row_id").filter(pl.col("strategy") == "deficiency")
     assert set(lacking["deficiency"]) <= {"It is too short."}
     for name in {*made["strategy"]} - {"deficiency", "none"}:
@@ -81,22 +82,23 @@ def test_one_line_for_each_seed_in_their_order(rows: list[dict], weights: dict, 
     assert set(made.filter(pl.col("strategy") == "none")["error"]) <= {"no_strategy"}
 
 
-def test_weights_are_shares_of_those_that_can() -> None:
+def test_seeds_are_shared_by_weight_among_the_strategies_that_can_use_them() -> None:
     some = seeds(*({"kind": "text" if n % 2 else "instruction"} for n in range(2000)))
-    told = dispatch.assign(some, Evolution(strategies={"auto_evol": 3, "evol_instruct": 1, "task_from_text": 1}), 1)
-    counts = some.with_columns(told).group_by("kind", "strategy").len()
+    assigned = dispatch.assign(some, Evolution(strategies={"auto_evol": 3, "evol_instruct": 1, "task_from_text": 1}), 1)
+    counts = some.with_columns(assigned).group_by("kind", "strategy").len()
     found = {(kind, strategy): count for kind, strategy, count in counts.iter_rows()}
     assert set(found) == {
-        ("instruction", "auto_evol"), ("instruction", "evol_instruct"), ("text", "task_from_text"), ("text", "evol_instruct"),
+        ("instruction", "auto_evol"), ("instruction", "evol_instruct"), ("text", "task_from_text"),
+        ("text", "evol_instruct"),
     }  # fmt: skip
     assert 700 < found["instruction", "auto_evol"] < 800
     assert 440 < found["text", "task_from_text"] < 560
 
 
 @pytest.mark.parametrize(("share", "low", "high"), [(0.0, 0, 0), (0.5, 420, 580), (1.0, 1000, 1000)])
-def test_the_share_of_seeds_with_a_deficiency(share: float, low: int, high: int) -> None:
+def test_the_deficiency_share_applies_to_seeds_with_a_deficiency(share: float, low: int, high: int) -> None:
     some = seeds(*({"deficiency": "No units." if n % 2 else None} for n in range(2000)))
-    drawn = some.filter(deficiency.goes_here(some, Evolution(deficiency_share=share), 2))
+    drawn = some.filter(deficiency.mark_seeds(some, Evolution(deficiency_share=share), 2))
     assert low <= drawn.height <= high
     assert drawn["deficiency"].null_count() == 0
 
@@ -109,15 +111,15 @@ def test_a_request_is_written_from_seed_and_deficiency(tmp_path: Path) -> None:
         "request_from_deficiency",
         "deficiency",
     )
-    (told,) = models.told("request_from_deficiency")
-    assert "How far?" in told
-    assert "No units." in told
+    (turn,) = models.last_turns("request_from_deficiency")
+    assert "How far?" in turn
+    assert "No units." in turn
 
 
-def test_every_name_of_the_settings_is_there_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_settings_accept_exactly_the_known_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(dispatch.STRATEGIES) == set(get_args(StrategyName))
     everything = Evolution(strategies=dict.fromkeys(get_args(StrategyName), 1.0), operators=get_args(Operator))
-    assert set(dispatch.prompts_of(everything)) <= set(prompts.names())
+    assert set(dispatch.list_prompts(everything)) <= set(prompts.names())
     monkeypatch.chdir(tmp_path)
     for wrong in ({"operators": ["deeper"]}, {"operators": []}, {"strategies": {"evolve": 1}}, {"strategies": {}}):
         with pytest.raises(InfinityError, match=r"chat\.evolution\.(operators|strategies)") as error:

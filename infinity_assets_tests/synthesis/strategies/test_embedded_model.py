@@ -1,4 +1,4 @@
-"""Every strategy on the embedded model, for real: it is small, so what it writes is held against the form of it alone."""
+"""Every strategy with the embedded model, which is so small that only the form of its rewrites is checked."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -25,10 +25,12 @@ pytestmark = pytest.mark.engine
 SEEDS = seeds(
     {"seed": "How do I get candle wax out of a tablecloth?", "ability": ["household"], "cate_ability": None},
     {"seed": "怎样把蜡油从桌布上去掉？", "language": "zh", "ability": ["household"]},
-    {"seed": "Add up the even numbers of a list.", "seed_answer": "def evens(numbers):\n    return sum(n for n in numbers if n % 2 == 0)",
+    {"seed": "Add up the even numbers of a list.",
+     "seed_answer": "def evens(numbers):\n    return sum(n for n in numbers if n % 2 == 0)",
      "domain": "code", "ability": ["loops", "sums"]},
     {"seed": "A train leaves at noon at 60 km/h. When is it 150 km away?", "domain": "math", "ability": None},
-    {"seed": "The wool of merino sheep is fine. A sheep gives four kilograms of it a year, and is shorn in spring.", "kind": "text"},
+    {"seed": "The wool of merino sheep is fine. A sheep gives four kilograms of it a year, and is shorn in spring.",
+     "kind": "text"},
     {"seed": "苔藓没有根，靠叶子吸水，所以在阴湿的石头上也能生长。", "kind": "text", "language": "zh"},
 )  # fmt: skip
 NAMES = get_args(StrategyName)
@@ -36,7 +38,8 @@ NAMES = get_args(StrategyName)
 
 def write(name: StrategyName, inference: Inference) -> pl.DataFrame:
     """Return the rows that a strategy writes for the seeds."""
-    short, once = {"max_tokens": 48}, {"retries": {"truncated": 0}}
+    short = {"max_tokens": 48}
+    once = {"retries": {"truncated": 0}}
     student = Student(name="student", model=EMBEDDED, sampling=Sampling(max_tokens=48))
     settings = Settings(
         models={"generator": EMBEDDED, "judge": EMBEDDED, "students": [student]},  # pyright: ignore[reportArgumentType]
@@ -55,7 +58,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> ResponseStore:
 def written(
     engines: EnginePool, models_dir: Path, store: ResponseStore
 ) -> Iterator[dict[StrategyName, pl.DataFrame | BaseException]]:
-    """The rows of each strategy, or its error. All ask side by side, because a step of the model takes as long for one answer as for many."""
+    """Yield the rows or the error of each strategy. All run in one batch, which takes no longer than a single
+    answer.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("INFINITY_MODELS", str(models_dir))
         batch = InferenceBatch(Inference(store, engines))
@@ -64,7 +69,7 @@ def written(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_writes_for_what_it_takes(
+def test_it_writes_an_instruction_for_the_seeds_that_it_takes(
     name: StrategyName, written: dict[StrategyName, pl.DataFrame | BaseException], store: ResponseStore
 ) -> None:
     made = written[name]
@@ -77,6 +82,6 @@ def test_it_writes_for_what_it_takes(
     assert texts["error"].null_count() == texts.height
     assert not texts["text"].str.contains(r"<\|im_(start|end)\|>|^\s|\s$").any()
     assert texts["text"].n_unique() == texts.height
-    # What is asked a second time is in the store: there is no engine.
+    # The second run finds every response in the store and needs no engine.
     nobody = EnginePool(Path("nowhere"), lambda spec, models: pytest.fail("a model was asked"))
     assert write(name, Inference(store, nobody)).equals(made)

@@ -14,12 +14,12 @@ def seeds(count: int, kind: str = "conversation") -> pl.DataFrame:
     )
 
 
-def test_every_operator_is_a_prompt_that_takes_what_it_is_given() -> None:
+def test_every_operator_has_a_prompt_with_its_variables() -> None:
     assert {tuple(prompts.load(name, "en").variables) for name in OPERATORS} == {("request",)}
     assert tuple(prompts.load(FROM_TEXT, "en").variables) == ("text",)
 
 
-def test_operators_are_drawn_alike_by_row_and_round() -> None:
+def test_operators_are_drawn_evenly_by_row_and_round() -> None:
     frame = seeds(2000)
     first = assign(frame, OPERATORS, 1)
     assert first.reverse().to_list() == assign(frame.reverse(), OPERATORS, 1).to_list()
@@ -29,6 +29,6 @@ def test_operators_are_drawn_alike_by_row_and_round() -> None:
     assert all(270 < count < 400 for count in counts.values())
 
 
-def test_texts_have_an_operator_of_their_own() -> None:
+def test_texts_have_their_own_operator() -> None:
     assert set(assign(seeds(20, "text"), OPERATORS, 1)) == {FROM_TEXT}
     assert assign(seeds(0), OPERATORS, 1).to_list() == []

@@ -14,8 +14,8 @@ from infinity_assets_tests.synthesis.strategies.scripted import Models, seeds
 CHATML = UserTurn("<|im_start|>system\nTHE_SYSTEM_PROMPT<|im_end|>\n<|im_start|>user\n", ("<|im_end|>",))
 
 
-def test_the_model_is_left_at_the_users_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(magpie, "user_turn", lambda spec, folder: CHATML)
+def test_the_prompt_ends_where_the_user_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(magpie, "read_user_turn", lambda spec, folder: CHATML)
     models = Models(tmp_path, {"magpie": " What is a lien?\n"})
     some = seeds(
         {},
@@ -32,7 +32,7 @@ def test_the_model_is_left_at_the_users_turn(tmp_path: Path, monkeypatch: pytest
     assert "fractions" in chinese
     assert "to do with: law." in unlabelled
     assert {request.stop for request in requests} == {("<|im_end|>",)}
-    assert len({request.seed for request in requests}) == 3, "equal prompts are different draws"
+    assert len({request.seed for request in requests}) == 3, "equal prompts have different sampling seeds"
 
 
 def test_a_model_on_a_server_is_refused_in_one_sentence(tmp_path: Path) -> None:

@@ -3,13 +3,13 @@ from pathlib import Path
 import pytest
 
 from infinity_assets.synthesis.strategies.self_rubrics import COUNT, SelfRubrics
-from infinity_assets_tests.synthesis.strategies.scripted import Models, Script, said, seeds
+from infinity_assets_tests.synthesis.strategies.scripted import Models, Script, seeds, to_json
 
-RUBRICS = said(rubrics=[{"rubric": f"Is it {n}?", "action": f"Do action {n}."} for n in range(COUNT)])
+RUBRICS = to_json(rubrics=[{"rubric": f"Is it {n}?", "action": f"Do action {n}."} for n in range(COUNT)])
 
 
 def more(text: str) -> str:
-    """The request with another word."""
+    """Return the request with another word."""
     return text.split("\n")[1] + " more"
 
 
@@ -21,13 +21,14 @@ def grades(strong: int, weak: int):
 
 
 @pytest.mark.parametrize(("strong", "weak", "taken"), [(4, 3, 1), (5, 1, 1), (4, 4, 3), (1, 4, 3)])
-def test_it_stops_where_the_student_lags_behind(tmp_path: Path, strong: int, weak: int, taken: int) -> None:
+def test_it_stops_when_the_student_lags_behind(tmp_path: Path, strong: int, weak: int, taken: int) -> None:
     models = Models(tmp_path, SCRIPT, grades(strong, weak), steps=3, gap=1.0)
     (line,) = SelfRubrics().write(seeds({"seed": "Why?"}), models.asking, 1).to_dicts()
     assert (line["text"], line["operation"], line["error"]) == ("Why?" + taken * " more", "evolve_by_action", None)
-    decided = min(taken, 2)  # after the third step there is nothing to decide
+    decided = min(taken, 2)  # no decision follows the third step
     assert models.asked() == {
-        "rubrics": 1, "evolve_by_action": taken, "answer": decided, "student:greedy": decided, "judge_answer": 2 * decided,
+        "rubrics": 1, "evolve_by_action": taken, "answer": decided, "student:greedy": decided,
+        "judge_answer": 2 * decided,
     }  # fmt: skip
 
 
@@ -38,21 +39,21 @@ def test_one_step_asks_no_student(tmp_path: Path) -> None:
     assert SelfRubrics().prompts(models.asking.settings.chat.evolution) == ("rubrics", "evolve_by_action")
 
 
-def test_actions_are_drawn_by_row_round_and_step(tmp_path: Path) -> None:
+def test_actions_are_drawn_by_row_and_round(tmp_path: Path) -> None:
     some = seeds(*({} for _ in range(60)))
     models = Models(tmp_path, SCRIPT, steps=1)
     SelfRubrics().write(some, models.asking, 1)
-    drawn = sorted(models.told("evolve_by_action"))
+    drawn = sorted(models.last_turns("evolve_by_action"))
     assert {text.partition("action ")[2][0] for text in drawn} == set("0123")
     again = Models(tmp_path / "again", SCRIPT, steps=1)
     SelfRubrics().write(some.reverse(), again.asking, 1)
-    assert sorted(again.told("evolve_by_action")) == drawn
+    assert sorted(again.last_turns("evolve_by_action")) == drawn
     other = Models(tmp_path / "other", SCRIPT, steps=1)
     SelfRubrics().write(some, other.asking, 2)
-    assert sorted(other.told("evolve_by_action")) != drawn
+    assert sorted(other.last_turns("evolve_by_action")) != drawn
 
 
-def test_rubrics_are_of_what_the_seed_is_about(tmp_path: Path) -> None:
+def test_rubrics_name_the_labels_of_the_seed(tmp_path: Path) -> None:
     models = Models(tmp_path, SCRIPT, steps=1)
     rows = (
         {"cate_ability": ["mathematics", "law"], "ability": ["fractions"]},
@@ -60,17 +61,17 @@ def test_rubrics_are_of_what_the_seed_is_about(tmp_path: Path) -> None:
         {"cate_ability": ["mathematics"], "ability": [], "language": "zh"},
     )
     SelfRubrics().write(seeds(*rows), models.asking, 1)
-    assert set(models.told("rubrics")) == {
+    assert set(models.last_turns("rubrics")) == {
         "Use case: mathematics, law\nSkills: fractions",
         "Use case: programming\nSkills: programming",
         "用途：数学能力\n技能：数学能力",
     }
 
 
-def test_a_missing_grade_is_no_gap_and_missing_rubrics_are_an_error(tmp_path: Path) -> None:
+def test_a_missing_grade_does_not_stop_and_missing_rubrics_are_an_error(tmp_path: Path) -> None:
     silent = Models(tmp_path, {**SCRIPT, "student:greedy": ""}, grades(5, 1), steps=2, gap=0.0)
     (line,) = SelfRubrics().write(seeds({"seed": "Why?"}), silent.asking, 1).to_dicts()
     assert line["text"] == "Why? more more"
-    without = Models(tmp_path / "w", {**SCRIPT, "rubrics": said(rubrics=[])}, steps=2)
+    without = Models(tmp_path / "w", {**SCRIPT, "rubrics": to_json(rubrics=[])}, steps=2)
     (line,) = SelfRubrics().write(seeds({}), without.asking, 1).to_dicts()
     assert (line["text"], line["error"]) == (None, "invalid_json")
