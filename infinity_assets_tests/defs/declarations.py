@@ -6,6 +6,7 @@ reads, and compares that with the declaration: for every setting that was read, 
 """
 
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,7 +21,7 @@ from infinity_assets.defs.registry import Registered
 from infinity_assets.defs.step import Step
 from infinity_assets.errors import InfinityError
 from infinity_assets.settings import Settings, settings_hash
-from infinity_assets.settings.models import Price, Section, Weights
+from infinity_assets.settings.models import EmbedderSpec, Price, Section, Weights
 
 INDECISIVE = ("ingest.workers", "calls.", "prompts_dir")
 """Settings that do not affect the rows, and the folder of prompts, whose texts are declared by their hashes."""
@@ -36,6 +37,8 @@ class _Recorder:
         self._lock, self._users = threading.Lock(), 0
         self.fields: set[tuple[int, str]] = set()
         self.prompts: set[str] = set()
+        self.comparing = threading.local()
+        """Whether this thread loads prompts to compare, not for an asset."""
         self._load = prompts.load
 
     @contextmanager
@@ -69,7 +72,8 @@ class _Recorder:
         return read
 
     def _loaded(self, name: str, *arguments: Any) -> Any:
-        self.prompts.add(name)
+        if not getattr(self.comparing, "on", False):
+            self.prompts.add(name)
         return self._load(name, *arguments)
 
 
@@ -98,13 +102,13 @@ def watched(registered: Registered) -> Registered:
 
 def _declared_prompts(registered: Registered, settings: Settings) -> set[str]:
     """Return the names of the prompts whose hashes an asset declares."""
-    parts = {str(part) for part in registered.settings(settings) if isinstance(part, str)}
-    return {
-        name
-        for name in prompts.names()
-        if {prompt.hash for prompt in prompts.load_all(name, settings.prompts_dir)} <= parts
-        or registered.asset == "release"  # it copies all prompts
-    }
+    _RECORDER.comparing.on = True
+    try:
+        parts = {str(part) for part in registered.settings(settings) if isinstance(part, str)}
+        hashes = {name: set(prompts.hashes(settings.prompts_dir, name)) for name in prompts.names()}
+    finally:
+        _RECORDER.comparing.on = False
+    return {name for name in hashes if hashes[name] <= parts}
 
 
 def _paths(read: set[tuple[int, str]], settings: Settings) -> Iterator[str]:
@@ -113,7 +117,9 @@ def _paths(read: set[tuple[int, str]], settings: Settings) -> Iterator[str]:
         for name in type(section).model_fields:
             if (id(section), name) in read and not isinstance(section.__dict__[name], BaseModel):
                 full = f"{path}.{name}".lstrip(".")
-                run_only = isinstance(section, Price) or (isinstance(section, Weights) and name not in OF_MODELS)
+                run_only = isinstance(section, Price) or (
+                    isinstance(section, Weights | EmbedderSpec) and name not in OF_MODELS
+                )
                 if not run_only and not full.startswith(INDECISIVE):
                     yield full
 
@@ -134,12 +140,19 @@ def _decides(path: str, registered: Registered, step: Step) -> bool:
             _key(registered, replace(step, settings=other)) != before
             for other in _others(step.settings, path.split("."))
         )
-    except (AttributeError, InfinityError, TypeError):  # the declaration reads the value, and cannot use this one
+    except (
+        AttributeError,
+        InfinityError,
+        KeyError,
+        TypeError,
+    ):  # the declaration reads the value, and cannot use this one
         return True
 
 
 def _key(registered: Registered, step: Step) -> tuple[str, dict[str, str]]:
-    return settings_hash(*registered.settings(step.settings)), dict(registered.files(step))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a changed value need not be of the field's type
+        return settings_hash(*registered.settings(step.settings)), dict(registered.files(step))
 
 
 def _others(section: Any, path: list[str]) -> Iterator[Any]:

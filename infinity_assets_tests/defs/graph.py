@@ -26,6 +26,7 @@ from infinity_assets.inference.budget import Budget
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.models import Models
 from infinity_assets.invariants import INVARIANTS
+from infinity_assets.locations import models_dir
 from infinity_assets.progress import LogReporter, use_reporter
 from infinity_assets.reading.pool import Pool
 from infinity_assets.runs.runner import Fault, Runner
@@ -57,7 +58,8 @@ class Graph:
 
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch, settings: Mapping[str, object] | None = None):
         self.data, self._patch = folder / "data", patch
-        self.lake, self._engines = Lake(self.data), EnginePool(Path("nowhere"))
+        self.lake = Lake(self.data)
+        self._engines: EnginePool | None = None
         folder.mkdir(exist_ok=True)
         patch.chdir(folder)
         patch.delenv("DAGSTER_HOME", raising=False)
@@ -97,7 +99,7 @@ class Graph:
     @property
     def models(self) -> Models:
         """The models of a run with an unspent budget."""
-        return Models(self._engines, Budget(Settings().calls))
+        return Models(self._engines or EnginePool(models_dir()), Budget(Settings().calls))
 
     def make(self, until: str | None = None, force: bool = False) -> list[str]:
         """Make an asset and everything that it needs (None: all assets) without Dagster.
@@ -134,7 +136,7 @@ class Graph:
             The computed partitions, as asset[partition], and the faults.
         """
         steps = Steps()
-        engines = self._engines
+        engines = self.models.engines
 
         class Given(ModelsResource):
             def engines(self) -> EnginePool:
