@@ -85,7 +85,7 @@ def freeze(data: Path, name: str) -> Path:
     )
     origin = {
         "labels": settings.labels.model_dump_json(),
-        "tagger": settings.models.tagger.identity,
+        "tagger": settings.models.tagger.weights_id,
         **{asset: manifest.data_version for asset, manifest in manifests.items() if manifest},
     }
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -204,7 +204,7 @@ def fetch() -> None:
     ]
     specs += [settings.foundation.loop.model, named.embedder, settings.semantic_embedder, settings.scoring.embedder]
     specs += [named.reward] if named.reward else []
-    for spec in {spec.identity: spec for spec in specs if getattr(spec, "backend", "") != "openai"}.values():
+    for spec in {spec.weights_id: spec for spec in specs if getattr(spec, "backend", "") != "openai"}.values():
         click.echo(f"{spec.model}  {download(spec, models_dir(), click.echo)}")
 
 

@@ -29,7 +29,7 @@ _WEIGHTS = "weights"
 
 def weights_key(settings: Proxy, model: ModelSpec) -> tuple[str, ...]:
     """Return the parts of the settings that the weights depend on."""
-    return (settings.training, model.identity) if settings.enabled else ("off",)
+    return (settings.training, model.weights_id) if settings.enabled else ("off",)
 
 
 def fine_tune(step: Step, rows: pl.LazyFrame, settings: Proxy, model: ModelSpec, *, section: str, base: str) -> Outcome:
@@ -57,7 +57,7 @@ def fine_tune(step: Step, rows: pl.LazyFrame, settings: Proxy, model: ModelSpec,
         return Outcome(pl.DataFrame(schema=training.CURVE), measures={"training": why})
     if model.backend == "openai":
         raise InfinityError(f"`{step.asset}` is trained from `{base}`, whose weights must be here, not on a server.")
-    folder = step.lake.data / step.asset / training.folder_name(sample, settings, model.identity)
+    folder = step.lake.data / step.asset / training.folder_name(sample, settings, model.weights_id)
     step.inference().release()
 
     def advance(done: int, total: int, note: str) -> None:

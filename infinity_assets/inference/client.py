@@ -193,8 +193,8 @@ class Inference:
     def _vectors(self, spec: EmbedderSpec, texts: Sequence[str], stage: str) -> "np.ndarray":
         import numpy as np
 
-        keys = [request_key(spec.identity, EmbedRequest(text)) for text in texts]
-        frames = [self._store.get("embed", spec.identity, keys)]
+        keys = [request_key(spec.weights_id, EmbedRequest(text)) for text in texts]
+        frames = [self._store.get("embed", spec.weights_id, keys)]
         cached = set(frames[0]["key"])
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in cached}
         if missing:
@@ -205,7 +205,7 @@ class Inference:
                     chunk = order[start : start + EMBED_CHUNK]
                     vectors = np.asarray(embedder.encode([missing[key] for key in chunk]), dtype=np.float32)
                     frames.append(pl.DataFrame({"key": chunk, "vector": vectors}))
-                    self._store.append("embed", spec.identity, frames[-1])
+                    self._store.append("embed", spec.weights_id, frames[-1])
                     self._progress(
                         Progress(stage, len(cached) + start + len(chunk), len(cached) + len(order), len(cached), 0)
                     )
@@ -242,7 +242,7 @@ class Inference:
         asked = pl.DataFrame(
             {
                 "share": [number for number, share in enumerate(shares) for _ in share.requests],
-                "key": [request_key(spec.identity, request) for request in requests],
+                "key": [request_key(spec.weights_id, request) for request in requests],
                 "room": [room_of(request) for request in requests],
                 "row_id": [request.row_id for request in requests],
                 "prompt": [request.prompt for request in requests],
@@ -280,7 +280,7 @@ class Inference:
             following = self._plan_retries(lines, dict(zip(current["at"], pending, strict=True)), tries, attempt)
             if not following:
                 break
-            keys = [request_key(spec.identity, request) for request in following.values()]
+            keys = [request_key(spec.weights_id, request) for request in following.values()]
             rooms = [room_of(request) for request in following.values()]
             current = pl.DataFrame({"at": list(following), "key": keys, "room": rooms}, schema=current.schema)
         frame = asked.join(answers, on="at", how="left", maintain_order="left").with_columns(cached=_CACHED)
@@ -317,7 +317,7 @@ class Inference:
             Store lines of schema `_STORED`, and calls of schema `GENERATIONS` with an additional column `share`.
         """
         first = current.with_row_index("number").unique(_KEY_AND_ROOM, keep="first", maintain_order=True)
-        stored = self._store.get(kind, spec.identity, first["key"], first["room"], spec.max_model_len)
+        stored = self._store.get(kind, spec.weights_id, first["key"], first["room"], spec.max_model_len)
         missing = first.join(stored, on=_KEY_AND_ROOM, how="anti", maintain_order="left")
         self._progress(Progress(stage, stored.height, first.height, stored.height, 0))
         began = time.monotonic()
@@ -330,13 +330,13 @@ class Inference:
                 unstored, seconds = self._ask_engine(
                     kind, spec, missing["key"].to_list(), pending, stage, stored.height
                 )
-                self._store.compact(SEGMENTS, kind, spec.identity)
+                self._store.compact(SEGMENTS, kind, spec.weights_id)
         except BaseException:
             seconds = time.monotonic() - began
             raise
         finally:
             # Stages see exactly the stored lines. Answered calls go to the ledger even after an error: they cost money.
-            fresh = self._store.get(kind, spec.identity, missing["key"], missing["room"], spec.max_model_len)
+            fresh = self._store.get(kind, spec.weights_id, missing["key"], missing["room"], spec.max_model_len)
             unstored = unstored.join(fresh, on=_KEY_AND_ROOM, how="anti")
             parts += [part.with_columns(had=pl.lit(False)) for part in (fresh, unstored)]
             lines = current.join(pl.concat(parts).drop("prompt"), on=_KEY_AND_ROOM, how="inner", maintain_order="left")
@@ -444,7 +444,7 @@ class Inference:
 
     def _flush(self, kind: Kind, spec: Answering, lines: list[dict[str, Any]]) -> None:
         self._store.append(
-            kind, spec.identity, pl.DataFrame(lines, schema={**RESPONSES, "room": pl.Int64}).drop("room")
+            kind, spec.weights_id, pl.DataFrame(lines, schema={**RESPONSES, "room": pl.Int64}).drop("room")
         )
         lines.clear()
 
@@ -473,7 +473,7 @@ def _ledger_rows(
     by_token = (pl.col("prompt_tokens") * price.prompt + pl.col("completion_tokens") * price.completion) / 1e6
     generations = asked.join(lines, on="at", how="inner", maintain_order="left").with_columns(
         cached=_CACHED,
-        request_key="key", kind=pl.lit(kind), model=pl.lit(spec.identity), attempt=pl.lit(attempt),
+        request_key="key", kind=pl.lit(kind), model=pl.lit(spec.weights_id), attempt=pl.lit(attempt),
     )  # fmt: skip
     cost = pl.when(new).then(by_token.fill_null(0.0) + share * (seconds / 3600 * price.hour)).otherwise(0.0)
     return generations.with_columns(cost=cost).select(

@@ -114,7 +114,7 @@ def proxy_trainer(lake: Lake, settings: Settings) -> Proxy:
             .collect(engine="streaming")
         )
         rows = training.draw_sample(chosen, loop.proxy)
-        folder = lake.data / "arena" / "proxy" / training.folder_name(rows, loop.proxy, loop.model.identity)
+        folder = lake.data / "arena" / "proxy" / training.folder_name(rows, loop.proxy, loop.model.weights_id)
         inference.release()  # training needs the memory that an engine holds
         training.train(rows, loop.proxy, local_path(loop.model, models_dir()), folder)
         spec = loop.model.model_copy(update={"model": str(folder), "revision": folder.name})

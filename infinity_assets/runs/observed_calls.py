@@ -100,8 +100,8 @@ class ObservedInference(Inference):
         return vectors
 
     def _missing(self, spec: EmbedderSpec, texts: Sequence[str]) -> tuple[tuple[str, ...], int, pl.DataFrame]:
-        by_key = {request_key(spec.identity, EmbedRequest(text)): text for text in texts}
-        stored = self._responses.get("embed", spec.identity, list(by_key))
+        by_key = {request_key(spec.weights_id, EmbedRequest(text)): text for text in texts}
+        stored = self._responses.get("embed", spec.weights_id, list(by_key))
         keys = set(stored["key"])
         return tuple(text for key, text in by_key.items() if key not in keys), len(by_key), stored
 
@@ -164,7 +164,7 @@ class StoredInference(ObservedInference):
         vectors = np.random.default_rng(len(texts)).normal(size=(len(texts), width)).astype(np.float32)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         if stored.height:
-            keys = pl.Series("key", [request_key(spec.identity, EmbedRequest(text)) for text in texts])
+            keys = pl.Series("key", [request_key(spec.weights_id, EmbedRequest(text)) for text in texts])
             places = pl.DataFrame({"key": keys}).with_row_index("place").join(stored.with_row_index("line"), on="key")
             vectors[places["place"].to_numpy()] = stored["vector"].to_numpy()[places["line"].to_numpy()]
         return vectors

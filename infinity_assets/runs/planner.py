@@ -360,7 +360,7 @@ class Planner:
             new = batch.calls.filter(~pl.col("cached"))
             if new.height:
                 tokens = float(new["prompt_tokens"].sum()), float(new["completion_tokens"].sum())
-                self._measured.setdefault(batch.spec.identity, []).append((*tokens, batch.seconds))
+                self._measured.setdefault(batch.spec.weights_id, []).append((*tokens, batch.seconds))
                 self._sampled[2] += batch.seconds
         return asked
 

@@ -56,7 +56,7 @@ def calls_of(batches: Sequence[Batch]) -> pl.DataFrame:
     """
     frames = [
         batch.calls.with_columns(
-            model=pl.lit(batch.spec.identity),
+            model=pl.lit(batch.spec.weights_id),
             call=pl.lit(batch.kind),
             stage=pl.lit(batch.stage),
             again=pl.col("attempt") > 0,
@@ -70,7 +70,7 @@ def project(known: KnownCalls) -> list[Stage]:
     """Project the calls of an asset, by prompt and model."""
     looked, asked = calls_of(known.looked), calls_of(known.asked)
     batches = {
-        (prompt, b.spec.identity): b for b in (*known.asked, *known.looked) for prompt in b.calls["prompt"].unique()
+        (prompt, b.spec.weights_id): b for b in (*known.asked, *known.looked) for prompt in b.calls["prompt"].unique()
     }
     stages = []
     groups = pl.concat([looked, asked]).select("call", "prompt", "model", "stage", "again").unique(maintain_order=True)
@@ -177,7 +177,7 @@ def _estimate_unanswered(
     room = int(fresh["room"].max())  # pyright: ignore[reportArgumentType]
     if room <= 1:
         return prompt, Estimate(count * room)
-    alike = known.before.filter((pl.col("prompt") == fresh["prompt"][0]) & (pl.col("model") == batch.spec.identity))
+    alike = known.before.filter((pl.col("prompt") == fresh["prompt"][0]) & (pl.col("model") == batch.spec.weights_id))
     written = alike["completion_tokens"].drop_nulls().cast(pl.Float64).to_numpy()
     return prompt, predict(np.ones(len(written)), written, count, count) if len(written) else None
 
@@ -194,13 +194,13 @@ def _time(
         return prompt.value / spec.speed.prompt + completion.value / spec.speed.completion
     tokens = took = 0.0
     for batch in known.asked:
-        if batch.stage == stage and batch.spec.identity == spec.identity:
+        if batch.stage == stage and batch.spec.weights_id == spec.weights_id:
             new = batch.calls.filter(~pl.col("cached"))
             tokens += float(new["prompt_tokens"].sum()) + float(new["completion_tokens"].sum())
             took += batch.seconds if new.height else 0.0
     if tokens:
         return took * (prompt.value + completion.value) / tokens
-    return seconds(prompt.value, completion.value, known.rates.get(spec.identity, []))
+    return seconds(prompt.value, completion.value, known.rates.get(spec.weights_id, []))
 
 
 def _cost(spec: Answering, prompt: Estimate | None, completion: Estimate | None, took: float | None) -> float | None:

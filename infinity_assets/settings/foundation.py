@@ -363,7 +363,7 @@ class Loop(Section):
     def scoring(self) -> str:
         """The settings that decide the scores."""
         fields = {"items", "sampling", "sandbox", "lm_eval", "task_domains", "reference_model", "reference"}
-        return f"{self.model_dump_json(include=fields)} {self.model.reach}"
+        return f"{self.model_dump_json(include=fields)} {self.model.answer_id}"
 
 
 class Foundation(Section):

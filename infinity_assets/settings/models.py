@@ -80,14 +80,14 @@ class Weights(Section):
     """Price of the calls."""
 
     @property
-    def identity(self) -> str:
+    def weights_id(self) -> str:
         """The attributes that decide an answer, as they stand in a request's key: `model@revision`."""
         return f"{self.model}@{self.revision}"
 
     @property
-    def reach(self) -> str:
+    def answer_id(self) -> str:
         """The attributes that decide which requests are answered: identity and context window."""
-        return f"{self.identity}:{self.max_model_len}"
+        return f"{self.weights_id}:{self.max_model_len}"
 
 
 class ModelSpec(Weights):
@@ -148,7 +148,7 @@ class EmbedderSpec(Section):
     """Texts per forward pass."""
 
     @property
-    def identity(self) -> str:
+    def weights_id(self) -> str:
         """The attributes that decide a vector."""
         return f"{self.model}@{self.revision}:{self.max_tokens}"
 
@@ -192,7 +192,7 @@ class Student(Section):
     @property
     def parts(self) -> tuple["str | Sampling", ...]:
         """The attributes that decide the student's answers."""
-        return self.name, self.model.reach, self.sampling
+        return self.name, self.model.answer_id, self.sampling
 
 
 class Models(Section):

@@ -71,7 +71,7 @@ def fill(root: Path, stored: int, loose: int) -> None:
         characters += sum(map(len, texts))
         lines = pl.DataFrame(
             {
-                "key": [request_key(SPEC.identity, request) for request in requests(asks, numbers)],
+                "key": [request_key(SPEC.weights_id, request) for request in requests(asks, numbers)],
                 "prompt": "answer",
                 "max_tokens": SAMPLING.max_tokens,
                 "text": texts,
@@ -82,7 +82,7 @@ def fill(root: Path, stored: int, loose: int) -> None:
             },
         )
         began = time.monotonic()
-        store.append("generate", SPEC.identity, lines)
+        store.append("generate", SPEC.weights_id, lines)
         appending += time.monotonic() - began
         if place % 32 == 31 and place < len(flushes) - loose:
             began = time.monotonic()

@@ -30,7 +30,7 @@ DECLARED: list[tuple[Callable[[Settings], Sequence[Part]], Callable[[Step], obje
     (lambda s: (s.dedup,), lambda step: step.settings.dedup.near.threshold),
     (lambda s: (s.dedup.near.signing,), lambda step: step.settings.dedup.near.bands),
     (lambda s: (s.shards,), lambda step: step.settings.shards),
-    (lambda s: (s.models.judge.identity,), lambda step: step.settings.models.judge.revision),
+    (lambda s: (s.models.judge.weights_id,), lambda step: step.settings.models.judge.revision),
     (lambda _: (), lambda step: step.settings.ingest.workers),
     (
         lambda s: tuple(prompts.hashes(None, "tag")),
@@ -40,7 +40,11 @@ DECLARED: list[tuple[Callable[[Settings], Sequence[Part]], Callable[[Step], obje
 UNDECLARED: list[tuple[Callable[[Settings], Sequence[Part]], Callable[[Step], object], str]] = [
     (lambda s: (s.dedup.near.signing,), lambda step: step.settings.dedup.near.threshold, "dedup.near.threshold"),
     (lambda s: (s.chat,), lambda step: step.settings.shards, "shards"),
-    (lambda s: (s.models.judge.identity,), lambda step: step.settings.models.generator.model, "models.generator.model"),
+    (
+        lambda s: (s.models.judge.weights_id,),
+        lambda step: step.settings.models.generator.model,
+        "models.generator.model",
+    ),
     (lambda s: tuple(prompts.hashes(None, "tag")), lambda step: prompts.load_bilingual("lift"), "lift"),
 ]
 

@@ -94,7 +94,7 @@ def test_only_the_embedded_model_has_default_terms() -> None:
     assert ModelSpec().terms == "Apache-2.0"
     assert ModelSpec(model="org/model").terms == "unknown"
     assert ModelSpec(model="org/model", terms="MIT").terms == "MIT"
-    assert ModelSpec(terms="MIT").identity == ModelSpec().identity
+    assert ModelSpec(terms="MIT").weights_id == ModelSpec().weights_id
 
 
 def test_g_depends_on_the_terms_of_the_generator(monkeypatch) -> None:

@@ -92,4 +92,4 @@ def test_every_rejected_answer_of_g_with_a_margin_gives_a_pair(
         assert row["chosen"][:-1] == row["rejected"][:-1] == [{"role": "user", "content": row["prompt"]}]
         assert (row["chosen"][-1]["content"], row["rejected"][-1]["content"]) == ("Best.", "Worst.")
         assert row["chosen_score"] - row["rejected_score"] == row["margin"]
-        assert row["scored_by"] == ("rewards@main" if row["chosen_score"] == 4.0 else Models().judge.identity)
+        assert row["scored_by"] == ("rewards@main" if row["chosen_score"] == 4.0 else Models().judge.weights_id)

@@ -52,7 +52,7 @@ def test_every_call_was_answered_by_the_embedded_model(lake: Lake) -> None:
     with connect(lake.data) as views:
         calls = views.sql("select asset, model, error from generations where not cached").pl()
     assert {"synthesized_from_text", "tagged", "scored", "evolved", "answered", "diagnosed"} <= set(calls["asset"])
-    assert set(calls["model"]) == {EMBEDDED.identity}
+    assert set(calls["model"]) == {EMBEDDED.weights_id}
     assert calls["error"].null_count() > 0.8 * calls.height
 
 

@@ -72,7 +72,7 @@ def test_fields_that_decide_a_continuation_change_its_key(other):
 
 def test_the_model_and_its_revision_change_the_key():
     keys = {
-        request_key(ModelSpec(model=model, revision=revision).identity, BASE)
+        request_key(ModelSpec(model=model, revision=revision).weights_id, BASE)
         for model in "ab"
         for revision in ("main", "v2")
     }
@@ -92,7 +92,7 @@ def test_other_fields_do_not_change_the_key():
         ModelSpec(),
         ModelSpec(max_model_len=64, engine={"max_num_seqs": 8}, concurrency=1, base_url="http://elsewhere"),
     ]
-    assert len({spec.identity for spec in engines}) == 1
+    assert len({spec.weights_id for spec in engines}) == 1
 
 
 def test_the_key_is_stable_across_versions():

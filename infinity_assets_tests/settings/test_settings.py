@@ -124,8 +124,8 @@ def test_different_lists_of_sections_have_different_hashes() -> None:
 def test_the_identity_holds_the_attributes_that_decide_an_answer() -> None:
     models = Settings().models
     judge = models.judge.model_copy(update={"concurrency": 99, "engine": {"tensor_parallel_size": 2}})
-    assert judge.identity == models.judge.identity != judge.model_copy(update={"revision": "v2"}).identity
-    assert models.embedder.identity != models.embedder.model_copy(update={"max_tokens": 64}).identity
+    assert judge.weights_id == models.judge.weights_id != judge.model_copy(update={"revision": "v2"}).weights_id
+    assert models.embedder.weights_id != models.embedder.model_copy(update={"max_tokens": 64}).weights_id
 
 
 def test_a_missing_settings_file_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

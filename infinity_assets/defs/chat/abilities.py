@@ -56,7 +56,7 @@ def _settings_key(settings: Settings, number: int) -> tuple[Part, ...]:
         *known,
         *student,
         settings.scoring,
-        models.judge.reach,
+        models.judge.answer_id,
         *prompts.hashes(settings.prompts_dir, diagnosis.PAIR),
     )
 
@@ -133,7 +133,7 @@ def _teach(step: Step, student: Student, rows: pl.DataFrame) -> tuple[Student, d
             f"`chat.diagnosis.taught` trains the student {student.name}, whose weights must be here, not on a server."
         )
     settings = step.settings.chat.diagnosis.taught
-    folder = step.lake.data / "taught" / step.asset / training.folder_name(rows, settings, student.model.identity)
+    folder = step.lake.data / "taught" / step.asset / training.folder_name(rows, settings, student.model.weights_id)
     step.inference().release()
 
     def advance(done: int, total: int, note: str) -> None:

@@ -31,8 +31,8 @@ def _make(number: int) -> dg.AssetsDefinition:
         batched=True,
         reads_all=(upstream,),
         settings=lambda s: (
-            s.shards, s.chat.answering, s.scoring, s.calls.retries, s.models.generator.reach, s.models.judge.reach,
-            s.models.reward.reach if s.models.reward else "no reward model",
+            s.shards, s.chat.answering, s.scoring, s.calls.retries, s.models.generator.answer_id, s.models.judge.answer_id,
+            s.models.reward.answer_id if s.models.reward else "no reward model",
             *prompts.hashes(s.prompts_dir, "judge_answer"),
         ),
         columns=ANSWERED,

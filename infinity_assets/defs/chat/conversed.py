@@ -24,7 +24,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         reads=(upstream,),
         settings=lambda s: (
             s.chat.conversations, s.chat.answering.sampling, s.scoring, s.calls.retries,
-            s.models.generator.reach, s.models.judge.reach,
+            s.models.generator.answer_id, s.models.judge.answer_id,
             *prompts.hashes(s.prompts_dir, *conversations.PROMPTS),
         ),
         columns=CONVERSED,

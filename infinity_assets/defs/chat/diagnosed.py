@@ -27,7 +27,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         settings=lambda s: (
             s.chat.diagnosis, s.scoring, s.calls.retries,
             *(part for student in s.models.students for part in student.parts),
-            s.models.judge.reach, *prompts.hashes(s.prompts_dir, diagnosis.PAIR, diagnosis.DEFICIENCY),
+            s.models.judge.answer_id, *prompts.hashes(s.prompts_dir, diagnosis.PAIR, diagnosis.DEFICIENCY),
         ),
         columns=DIAGNOSED,
         meaning=MEANING,

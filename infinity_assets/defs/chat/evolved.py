@@ -48,7 +48,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         reads_all=tuple(in_round(asset, earlier) for earlier in before for asset in ("evolved", "diagnosed")),
         settings=lambda s: (
             s.shards, s.chat.evolution, s.decontamination.gate, s.scoring.max_chars, s.calls.retries,
-            s.models.generator.reach, s.models.judge.reach, s.models.embedder.identity,
+            s.models.generator.answer_id, s.models.judge.answer_id, s.models.embedder.weights_id,
             *prompts.hashes(s.prompts_dir, *_prompt_names(s), *model_measures.PROMPTS), *_gap_settings(s),
         ),
         columns=EVOLVED,

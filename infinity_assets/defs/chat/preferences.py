@@ -45,8 +45,8 @@ MEANING = {
     reads=(*_ANSWERED, "inf_instruct_g"),
     settings=lambda s: (
         s.chat.answering.min_margin,
-        s.models.judge.identity,
-        s.models.reward.identity if s.models.reward else "no reward model",
+        s.models.judge.weights_id,
+        s.models.reward.weights_id if s.models.reward else "no reward model",
     ),
     columns=PREFERENCES,
     meaning=MEANING,
@@ -82,8 +82,8 @@ def preferences(step: Step) -> Outcome:
             chosen_score=pl.when(by_reward).then("reward").otherwise("answer_score"),
             rejected_score=worst.field("score"),
             scored_by=pl.when(by_reward)
-            .then(pl.lit(models.reward.identity if models.reward else None, pl.String))
-            .otherwise(pl.lit(models.judge.identity)),
+            .then(pl.lit(models.reward.weights_id if models.reward else None, pl.String))
+            .otherwise(pl.lit(models.judge.weights_id)),
         )
         .with_columns(margin=pl.col("chosen_score") - pl.col("rejected_score"))
         .filter(pl.col("margin") > step.settings.chat.answering.min_margin)

@@ -23,7 +23,11 @@ _PROMPTS = ("lift", "label_zh")
 @dataset(
     group="chat",
     reads=("tagged", "label_forms"),
-    settings=lambda s: (s.labels.vocabulary or "", s.models.tagger.reach, *prompts.hashes(s.prompts_dir, *_PROMPTS)),
+    settings=lambda s: (
+        s.labels.vocabulary or "",
+        s.models.tagger.answer_id,
+        *prompts.hashes(s.prompts_dir, *_PROMPTS),
+    ),
     files=label_files,
     columns={
         "label": pl.String,

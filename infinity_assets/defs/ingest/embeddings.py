@@ -32,7 +32,7 @@ def journal(lake: Lake) -> Path:
 def vectors_key(settings: Settings) -> tuple[bool | str | float, ...]:
     """Return the parts of the settings that the vectors depend on."""
     rule = settings.dedup.semantic
-    return (rule.enabled, settings.semantic_embedder.identity, rule.max_unknown) if rule.enabled else (False,)
+    return (rule.enabled, settings.semantic_embedder.weights_id, rule.max_unknown) if rule.enabled else (False,)
 
 
 @dataset(
@@ -71,7 +71,7 @@ def embeddings(step: Step) -> Outcome:
     return Outcome(
         rows,
         measures={
-            "embedder": step.settings.semantic_embedder.identity,
+            "embedder": step.settings.semantic_embedder.weights_id,
             "contents judged": judged["judged"].item(),
             "prompts longer than the embedder's window": judged["cut"].item(),
             "prompts with unknown words": judged["len"].item() - judged["read"].item(),

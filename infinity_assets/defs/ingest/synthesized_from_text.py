@@ -62,7 +62,11 @@ class Written(NamedTuple):
     invariants=("conservation", "grammar", "lineage", "licence"),
     planned=True,
     reads=("raw_pool",),
-    settings=lambda s: (s.from_text, s.models.effective_synthesizer.reach, *prompts.hashes(s.prompts_dir, _EXEMPLARS)),
+    settings=lambda s: (
+        s.from_text,
+        s.models.effective_synthesizer.answer_id,
+        *prompts.hashes(s.prompts_dir, _EXEMPLARS),
+    ),
     columns=COLUMNS,
     meaning={"context_chars": "length of the text at the start of the first turn, in characters"},
     kinds=("polars", "parquet", "vllm"),

@@ -136,9 +136,9 @@ def _models(settings: Settings) -> pl.DataFrame:
             for student in models.students
         ),
     ]
-    lines = [(part, model.identity, model.terms, sampling) for part, model, sampling in parts]
-    lines.append(("embedder", models.embedder.identity, "", ""))
-    lines += [("reward", models.reward.identity, "", "")] if models.reward else []
+    lines = [(part, model.weights_id, model.terms, sampling) for part, model, sampling in parts]
+    lines.append(("embedder", models.embedder.weights_id, "", ""))
+    lines += [("reward", models.reward.weights_id, "", "")] if models.reward else []
     return pl.DataFrame(lines, schema=["part", "model", "terms", "sampling"], orient="row")
 
 

@@ -12,7 +12,7 @@ from infinity_assets.selection import topics
 @dataset(
     group="score",
     reads=("benchmarks",),
-    settings=lambda s: (s.scoring.embedder.identity, s.scoring.max_unknown, s.foundation.items_per_topic),
+    settings=lambda s: (s.scoring.embedder.weights_id, s.scoring.max_unknown, s.foundation.items_per_topic),
     columns={
         "item_id": pl.String,
         "benchmark": pl.String,

@@ -32,7 +32,7 @@ def label_files(step: Step) -> dict[str, str]:
 @dataset(
     group="score",
     reads=("tagged",),
-    settings=lambda s: (s.labels.form_settings, s.models.embedder.identity),
+    settings=lambda s: (s.labels.form_settings, s.models.embedder.weights_id),
     files=label_files,
     columns=vocabulary.FORMS,
     meaning={

@@ -18,7 +18,7 @@ _LOSS_AFTER = pl.Schema({"row_id": pl.String, "loss_after": pl.Float64, "loss_af
     partitions="shard",
     invariants=("unique",),
     reads=("decontaminated", "scored", "tuned"),
-    settings=lambda s: (*training.weights_key(s.chat.seeds.tuned, s.models.scorer), s.models.scorer.reach),
+    settings=lambda s: (*training.weights_key(s.chat.seeds.tuned, s.models.scorer), s.models.scorer.answer_id),
     columns=_LOSS_AFTER,
     meaning={
         "loss_after": "mean negative log-probability per token of the last answer, given the conversation, by the "

@@ -45,10 +45,10 @@ _SCORED = {
     settings=lambda s: (
         s.shards,
         s.scoring,
-        s.models.scorer.reach,
-        s.models.judge.reach,
+        s.models.scorer.answer_id,
+        s.models.judge.answer_id,
         *prompts.hashes(s.prompts_dir, "judge_answer", "judge_complexity"),
-        s.models.reward.reach if s.models.reward else "",
+        s.models.reward.answer_id if s.models.reward else "",
     ),
     columns=_SCORED,
     meaning={

@@ -16,7 +16,7 @@ from infinity_assets.rows import conversation
     partitions="shard",
     invariants=("unique",),
     reads=("decontaminated",),
-    settings=lambda s: (s.scoring.embedder.identity, s.scoring.max_unknown),
+    settings=lambda s: (s.scoring.embedder.weights_id, s.scoring.max_unknown),
     columns={"row_id": pl.String, "vector": pl.Array(pl.Float16, 1)},
     meaning={"vector": "unit vector of all user turns; null if too many words are unknown to the embedder"},
     kinds=("polars", "parquet", "sentencetransformers"),
@@ -47,7 +47,7 @@ def vectors(step: Step) -> Outcome:
     return Outcome(
         table,
         measures={
-            "embedder": step.settings.scoring.embedder.identity,
+            "embedder": step.settings.scoring.embedder.weights_id,
             "rows with a vector": int(table["vector"].count()),
         },
     )
