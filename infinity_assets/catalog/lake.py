@@ -185,10 +185,10 @@ class Lake:
         order: dict[str, None] = {}
 
         def visit(asset: str) -> None:
-            if asset in materialized and asset not in order:
-                for upstream in inputs[asset]:
-                    visit(upstream)
-                order[asset] = None
+            for upstream in inputs.pop(asset, ()):  # taken out, so that a cycle ends
+                visit(upstream)
+            if asset in materialized:
+                order.setdefault(asset)
 
         # The results come first: most assets lead to them.
         for asset in (*_RESULTS, *sorted(materialized)):
@@ -300,7 +300,10 @@ class Lake:
         """
         stamp = {"asset": pl.lit(key.asset), "partition": pl.lit(key.partition), "run_id": pl.lit(run_id)}
         calls = generations.with_columns(**stamp).select(list(LEDGER["generations"]))
-        self._write_ledger_table(calls, self.catalog / "generations" / key.asset / key.partition / f"{run_id}.parquet")
+        file = self.catalog / "generations" / key.asset / key.partition / f"{run_id}.parquet"
+        if file.exists():  # an earlier attempt of the same run
+            calls = pl.concat([pl.read_parquet(file), calls])
+        self._write_ledger_table(calls, file)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:

@@ -41,7 +41,7 @@ def link(ordered, bits, leader):
 
 @njit(nogil=True, cache=True)
 def place(shared, number, order, places):
-    """Renumber the rows in the buckets of one band.
+    """Translate the buckets of one band to new row numbers. `~row` marks the last row of a bucket.
 
     Args:
         shared: Buckets from `link`.

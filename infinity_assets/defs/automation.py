@@ -64,7 +64,8 @@ def remember_state(lake: Lake, state: str) -> None:
 
 
 def _request_ingest(instance: dg.DagsterInstance, run_key: str | None = None) -> dg.RunRequest | dg.SkipReason:
-    sources = sorted(instance.get_dynamic_partitions(SOURCES.name or ""))
+    # In the order in which Dagster keeps them: a range is everything from its first key to its last in that order.
+    sources = list(instance.get_dynamic_partitions(SOURCES.name or ""))
     if not sources:
         return dg.SkipReason("There are no sources.")
     return dg.RunRequest(run_key=run_key, job_name=ingest_sources.name, tags=whole_range(sources))

@@ -15,7 +15,7 @@ from infinity_assets.defs.registry import GROUPS, REGISTERED, Part, Registered, 
 from infinity_assets.defs.reporting import report, settings_version
 from infinity_assets.defs.resources import LakeResource, ModelsResource
 from infinity_assets.defs.step import Step
-from infinity_assets.inference.engines.engine import EngineUnavailable
+from infinity_assets.inference.engines.engine import EngineMisconfigured, EngineUnavailable
 from infinity_assets.rows.schema import MEANING
 from infinity_assets.settings import Settings
 
@@ -106,7 +106,7 @@ def dataset(
             try:
                 yield from report(context, registered, opened, made)
             except EngineUnavailable as error:
-                if not models.retries:
+                if isinstance(error, EngineMisconfigured) or not models.retries:
                     raise
                 raise dg.RetryRequested(models.retries, models.retry_seconds) from error
             finally:

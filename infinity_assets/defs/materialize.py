@@ -53,9 +53,14 @@ def materialize(
                     Step(registered.asset, name, settings, lake, pool, models, folder, shared)
                     for name, folder in zip(some, folders, strict=True)
                 ]
-                made = _materialize_some([with_key(step, registered) for step in steps], registered, run_id, force)
+                made, errors = _materialize_some(
+                    [with_key(step, registered) for step in steps], registered, run_id, force
+                )
             for name in some:
-                yield name, *made[name]
+                if name in made:
+                    yield name, *made[name]
+            if errors:
+                raise errors[0]
 
 
 def with_key(step: Step, registered: Registered) -> Step:
@@ -92,9 +97,10 @@ def _input_versions(step: Step, registered: Registered) -> dict[str, str]:
 
 def _materialize_some(
     steps: Sequence[Step], registered: Registered, run_id: str, force: bool
-) -> dict[str, tuple[Manifest, bool]]:
-    """Return manifests by partition, and whether each was reused. The partitions that are not are made in one batch."""
+) -> tuple[dict[str, tuple[Manifest, bool]], list[BaseException]]:
+    """Return manifests by partition, with whether each was reused, and the errors. Stale partitions are made in one batch."""
     made: dict[str, tuple[Manifest, bool]] = {}
+    errors: list[BaseException] = []
     for step in steps:
         assert step.key
         if not force and (manifest := step.lake.reusable(step.key)):
@@ -108,19 +114,18 @@ def _materialize_some(
             first.asset, f"{first.partition} to {rest[-1].partition}" if rest else first.partition, len(stale)
         )
         manifests = _run_batch(stale, registered, run_id) if rest else [_run(first, registered, run_id)]
-        reporter().end(sum(manifest.rows_out for manifest in manifests), reused=False)
-        made |= {manifest.partition: (manifest, False) for manifest in manifests}
-    return made
+        finished = [manifest for manifest in manifests if isinstance(manifest, Manifest)]
+        errors = [error for error in manifests if isinstance(error, BaseException)]
+        if not errors:
+            reporter().end(sum(manifest.rows_out for manifest in finished), reused=False)
+        made |= {manifest.partition: (manifest, False) for manifest in finished}
+    return made, errors
 
 
-def _run_batch(steps: Sequence[Step], registered: Registered, run_id: str) -> list[Manifest]:
-    """Make several partitions. Those that can be made are committed, whatever becomes of the others."""
+def _run_batch(steps: Sequence[Step], registered: Registered, run_id: str) -> list[Manifest | BaseException]:
+    """Make several partitions, and return the manifest of each, or the error that stopped it."""
     batch = InferenceBatch(steps[0].inference())
-    results = batch.run([partial(_run, replace(step, batch=batch), registered, run_id) for step in steps])
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return [result for result in results if isinstance(result, Manifest)]
+    return batch.run([partial(_run, replace(step, batch=batch), registered, run_id) for step in steps])
 
 
 def _run(step: Step, registered: Registered, run_id: str) -> Manifest:

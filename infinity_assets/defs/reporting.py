@@ -11,13 +11,13 @@ import dagster as dg
 
 from infinity_assets.catalog.lake import Lake, Manifest
 from infinity_assets.defs import page
-from infinity_assets.defs.partitions import LOADED
 from infinity_assets.defs.registry import Registered
+from infinity_assets.errors import InfinityError
 from infinity_assets.rows.ids import digest
 from infinity_assets.settings import Settings, settings_hash
 
-DATA_VERSION, CODE_VERSION = "dagster/data_version", "dagster/code_version"
-"""The tags of a materialization event that hold its versions."""
+DATA_VERSION = "dagster/data_version"
+"""The tag of a materialization event that holds its data version."""
 
 
 def settings_version(registered: Registered, settings: Settings) -> str:
@@ -47,8 +47,11 @@ def report(
         versions[name], pages[name] = manifest.data_version, shown
         context.add_asset_metadata(shown, partition_key=name)
         if not reused and len(context.partition_keys) > 1:
-            tags = {DATA_VERSION: manifest.data_version, CODE_VERSION: settings_version(registered, LOADED)}
+            # No code version: Dagster would take it for a full record of the inputs, which follows at the end.
+            tags = {DATA_VERSION: manifest.data_version}
             context.log_event(dg.AssetMaterialization(key, partition=name, metadata=shown, tags=tags))
+    if not versions:
+        raise InfinityError(f"The run selects no partition of `{registered.asset}`.")
     several = len(versions) > 1
     yield dg.MaterializeResult(
         data_version=dg.DataVersion(digest("\n".join(versions.values())) if several else versions.popitem()[1])

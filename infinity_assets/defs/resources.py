@@ -46,18 +46,21 @@ class ModelsResource(dg.ConfigurableResource):
     """
 
     folder: Annotated[
-        str, Field(description="The folder of the weights. Empty: INFINITY_MODELS, or `models` in the data folder.")
+        str,
+        Field(
+            description="The folder of the weights. Empty: INFINITY_MODELS, or `models` in the folder of INFINITY_DATA."
+        ),
     ] = ""
     budget_tokens: Annotated[
         int | None,
         Field(
-            description="Stop before this run has used more tokens, prompts and completions together. Null: `calls.budget_tokens`."
+            description="Stop before this run has used more tokens, prompts and completions. If neither budget is given: `calls` in the settings."
         ),
     ] = None
     budget_cost: Annotated[
         float | None,
         Field(
-            description="Stop before this run has spent more, in the currency of the prices. Null: `calls.budget_cost`."
+            description="Stop before this run has spent more, in the currency of the prices. If neither budget is given: `calls` in the settings."
         ),
     ] = None
     retries: Annotated[int, Field(description="How often a step is tried again if a model is unavailable.")] = 3
@@ -67,9 +70,9 @@ class ModelsResource(dg.ConfigurableResource):
     def open(self) -> Models:
         """Return the models of this run."""
         if self._models is None:
-            settings = Settings().calls
-            tokens, cost = self.budget_tokens or settings.budget_tokens, self.budget_cost or settings.budget_cost
-            self._models = Models(self.engines(), Budget(Calls(budget_tokens=tokens, budget_cost=cost)))
+            own = Calls(budget_tokens=self.budget_tokens, budget_cost=self.budget_cost)
+            given = self.budget_tokens is not None or self.budget_cost is not None
+            self._models = Models(self.engines(), Budget(own if given else Settings().calls))
         return self._models
 
     def engines(self) -> EnginePool:

@@ -47,12 +47,10 @@ class Step:
     """Whether models are trained: a plan trains none."""
 
     def read(self, asset: str) -> pl.LazyFrame:
-        """Return the rows of an input: those of the same partition where both have the same partitions, else those of all partitions."""
+        """Return the rows of an input: of the same partition if both have the same partitions, else, or if the asset names it
+        in `reads_all`, of all partitions.
+        """
         return self.lake.scan(asset, self.partition if find(self.asset).reads_same_partition(asset) else None)
-
-    def read_all(self, asset: str) -> pl.LazyFrame:
-        """Return the rows of all partitions of an input that the asset names in `reads_all`."""
-        return self.lake.scan(asset)
 
     def sampled(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Return the rows that models are asked about: all of them in a run, a sample in `infinity plan`."""

@@ -12,7 +12,7 @@ import polars as pl
 
 from infinity_assets.inference.budget import Budget, BudgetSpent
 from infinity_assets.inference.checking import check_response
-from infinity_assets.inference.engines.engine import EngineUnavailable
+from infinity_assets.inference.engines.engine import EngineMisconfigured, EngineUnavailable
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.ledger import Ledger
 from infinity_assets.inference.requests import (
@@ -433,7 +433,7 @@ class Inference:
         if self._budget.spent:
             raise BudgetSpent(f"{stage}: {self._budget.describe()}")
         if len(refused) == len(keys) >= ALL_REFUSED:
-            raise EngineUnavailable(
+            raise EngineMisconfigured(
                 f"{stage}: {spec.model} rejects all {len(keys)} requests: {_describe_error(refused[-1])}"
             )
         self._flush(kind, spec, refused)

@@ -66,7 +66,7 @@ def _classify(rows: pl.Series) -> pl.Series:
 def features(rows: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Hash the features of every row into buckets.
 
-    Features are runs of one to three tokens, and the first one and two tokens of a prompt. Answers and prompts have
+    Features are runs of one to three tokens, and the first token and first two tokens of a prompt. Answers and prompts have
     separate features. A token is a word, a number regardless of its digits, one character of a script without spaces,
     or one sign. Hashes are polynomials modulo 2^64 of the code points: equal on every machine and with every version of
     every library.

@@ -11,6 +11,7 @@ from infinity_assets.catalog import lake as module
 from infinity_assets.catalog.lake import LEDGER, Lake, Manifest, Outcome, StepKey
 from infinity_assets.errors import InfinityError
 from infinity_assets.rows import schema
+from infinity_assets_tests.catalog import lakes
 from infinity_assets_tests.catalog.lakes import BAKERY, TEA, call, decided, edge, key
 from infinity_assets_tests.frames import pool
 
@@ -195,3 +196,13 @@ def test_assets_come_in_the_order_of_the_graph(tmp_path: Path) -> None:
         "release",
         "also",
     ]
+
+
+def test_the_calls_of_an_earlier_attempt_of_a_run_stay_on_record(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    key = StepKey(asset="tagged", partition="all", code_version="1", settings_hash="", inputs={})
+    call = lakes.call(lakes.TEA, "tag")
+    lake.write_calls(key, call, "run")
+    lake.write_calls(key, call.with_columns(cached=True), "run")
+    lake.write_calls(key, call.clear(), "run")
+    assert lake.spent("run")[0] == 29

@@ -178,6 +178,13 @@ def test_adding_a_source_gives_the_same_result_as_a_fresh_start(
     assert find(rows, rule, before=before, added=added).equals(find(rows, rule))
 
 
+def test_a_copy_too_short_for_a_signature_is_found_in_a_new_source() -> None:
+    rows = pool(("alpha", "f", 0, [("user", "Who?")]), ("beta", "f", 0, [("user", "Who?")]))
+    before = find(rows.filter(pl.col("source") == "alpha"), Dedup())
+    assert find(rows, Dedup(), before=before, added={"beta"}).equals(find(rows, Dedup()))
+    assert find(rows, Dedup())["source"].to_list() == ["beta"]
+
+
 def test_lines_that_a_new_source_cannot_affect_are_taken_from_the_earlier_result() -> None:
     """The earlier result holds a similarity that no comparison could give."""
     text = " ".join(WORDS)

@@ -9,7 +9,7 @@ the command above, which writes the file anew, and commit the file: this is the 
 
 The code behind an asset is its function and everything in this project that the function refers to, directly or through
 others: functions, classes, constants, and data files beside them. Comments, docstrings, formatting, and modules that only
-show something do not count. Neither do settings and prompts, because an asset declares their values.
+show something do not count. Neither do settings, because an asset declares their values.
 """
 
 import ast
@@ -29,7 +29,7 @@ _LEFT_OUT = tuple(
     f"{_PACKAGE}.{name}"
     for name in (
         *(f"defs.{name}" for name in ("dataset", "materialize", "page", "registry", "reporting", "resources", "step")),
-        *("errors", "locations", "progress", "prompts", "report", "settings"),
+        *("errors", "locations", "progress", "report", "settings"),
     )
 )
 """Modules around an asset that do not decide its rows."""

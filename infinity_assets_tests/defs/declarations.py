@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from pydantic import BaseModel
 
 from infinity_assets import prompts
@@ -23,7 +24,7 @@ from infinity_assets.errors import InfinityError
 from infinity_assets.settings import Settings, settings_hash
 from infinity_assets.settings.models import EmbedderSpec, Price, Section, Weights
 
-INDECISIVE = ("ingest.workers", "calls.", "prompts_dir")
+INDECISIVE = ("ingest.workers", "calls.shards_at_once", "calls.warn_failed", "calls.budget", "prompts_dir")
 """Settings that do not affect the rows, and the folder of prompts, whose texts are declared by their hashes."""
 
 OF_MODELS = ("model", "revision", "terms")
@@ -88,6 +89,12 @@ def watched(registered: Registered) -> Registered:
             outcome = registered.function(step)
             read, loaded = set(_RECORDER.fields), set(_RECORDER.prompts)
         declared = _declared_prompts(registered, step.settings)
+        if step.ledger.generations.filter(pl.col("kind").is_in(["generate", "complete"])).is_empty():
+            read = {
+                (section, name)
+                for section, name in read
+                if section != id(step.settings.calls.retries) and name != "retries"
+            }
         undeclared = sorted(path for path in _paths(read, step.settings) if not _decides(path, registered, step))
         assert not undeclared, (
             f"`{registered.asset}` reads {', '.join(undeclared)}, and `settings=` does not declare it"

@@ -292,3 +292,20 @@ def test_a_source_with_unknown_layouts_is_named_but_does_not_stop_the_run(graph:
         "own: 30 of 30 records dropped (unknown_layout); look at it with `infinity sources preview own`"
     )
     assert found["accounted"].passed
+
+
+def test_a_source_that_is_added_in_the_middle_of_the_alphabet_is_ingested(graph: Graph) -> None:
+    """Dagster keeps sources in the order in which they were registered, and a range of them follows that order."""
+    lake = LakeResource(data=str(graph.data))
+    with (
+        dg.instance_for_test() as instance,
+        dg.build_schedule_context(instance=instance, resources={"lake": lake}) as now,
+    ):
+        daily(now)  # registers the sources
+        graph.source("added", answered(["What is lava?"]))
+        graph.source("ore", answered(["What is ore?"]))
+        request = daily(now)
+        assert isinstance(request, dg.RunRequest)
+        job = build_defs(resources={"lake": lake}).resolve_job_def("ingest_sources")
+        assert job.execute_in_process(instance=instance, tags=request.tags).success
+    assert graph.lake.partitions("raw_pool") == ["added", "one", "ore", "two"]

@@ -88,13 +88,14 @@ def test_members_that_ask_different_models_wait_for_each_other(tmp_path: Path) -
     results = batch.run(
         [
             lambda of=of, n=n: [
-                asking(member_of(batch, tmp_path, pool, Ledger()), [[10 * n + place]], spec)[0].frame["text"].item()
+                (answers.frame["text"].item(), answers.generations["model"].item() == spec.weights_id)
                 for place, spec in enumerate(of)
+                for answers in asking(member_of(batch, tmp_path, pool, Ledger()), [[10 * n + place]], spec)
             ]
             for n, of in enumerate(specs)
         ]
     )
-    assert results == [[f"question {10 * n + place}" for place in range(2)] for n in range(3)]
+    assert results == [[(f"question {10 * n + place}", True) for place in range(2)] for n in range(3)]
     assert sum(map(len, engine.batches)) == 6
 
 

@@ -41,6 +41,11 @@ def test_no_order_of_answers_exceeds_the_cap(cap, calls, in_flight):
     assert budget.cost <= cap / 1e6 + 1e-12
 
 
+def test_the_tokens_of_requests_in_flight_are_reserved() -> None:
+    admit = Budget(Calls(budget_tokens=100)).admission(Price())
+    assert [admit(40, 20), admit(40, 20)] == [True, False]
+
+
 @pytest.mark.parametrize(
     ("text", "tokens", "cost"),
     [

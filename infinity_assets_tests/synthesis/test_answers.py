@@ -187,3 +187,8 @@ def test_a_failed_program_is_the_last_reason() -> None:
 if __name__ == "__main__":
     page = PAGE.read_text("utf-8")
     PAGE.write_text(re.sub(r"\| class \| degenerate .*?\|\n(?=\n|\Z)", table() + "\n", page, flags=re.DOTALL), "utf-8")
+
+
+def test_an_answer_with_a_score_is_better_than_one_without() -> None:
+    best, _ = choose(frame_of([[("Not scored.", None, None), ("Scored.", None, 1.0)]]))
+    assert best["text"].to_list() == ["Scored."]

@@ -57,6 +57,7 @@ def _settings_key(settings: Settings, number: int) -> tuple[Part, ...]:
         *student,
         settings.scoring,
         models.judge.answer_id,
+        settings.calls.retries,
         *prompts.hashes(settings.prompts_dir, diagnosis.PAIR),
     )
 

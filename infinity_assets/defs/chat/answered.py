@@ -48,9 +48,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         several seeds led to is answered once. Degenerate answers (empty, truncated, shirking, looping, in a wrong
         language, ...) are dropped by class, and so are programs that fail their tests or examples.
         """
-        arrived = step.sampled(
-            step.read_all(upstream).filter(shard_of(step.settings.shards) == step.partition).collect()
-        )
+        arrived = step.sampled(step.read(upstream).filter(shard_of(step.settings.shards) == step.partition).collect())
         asked, copies = merge_copies(arrived)
         recipe = step.settings.chat.answering
         generator = step.settings.models.generator.model

@@ -167,9 +167,7 @@ def _candidates(step: Step, number: int) -> pl.DataFrame:
         [step.read("seed_selected").with_columns(deficiency=pl.lit(None, pl.String))] if retry or number == 1 else []
     )
     weak = [
-        step.read_all(in_round("diagnosed", earlier)).filter("weak")
-        for earlier in before
-        if retry or earlier == number - 1
+        step.read(in_round("diagnosed", earlier)).filter("weak") for earlier in before if retry or earlier == number - 1
     ]
     wanted = (
         "row_id", "kind", "source", "file", "position", "licence", "domain", "language", *LABELS, "deficiency",
@@ -179,8 +177,8 @@ def _candidates(step: Step, number: int) -> pl.DataFrame:
         shard_of(step.settings.shards) == step.partition
     )
     for earlier in before:
-        answered = step.read_all(in_round("diagnosed", earlier)).select(row_id="parents").explode("row_id")
-        children = step.read_all(in_round("evolved", earlier)).join(answered, on="row_id", how="semi")
+        answered = step.read(in_round("diagnosed", earlier)).select(row_id="parents").explode("row_id")
+        children = step.read(in_round("evolved", earlier)).join(answered, on="row_id", how="semi")
         rows = rows.join(children.select(row_id="parents").explode("row_id"), on="row_id", how="anti")
     return (
         rows.with_columns(seed=conversation.instruction(), seed_answer=conversation.turns_of("assistant").list.first())
@@ -194,7 +192,7 @@ def _candidates(step: Step, number: int) -> pl.DataFrame:
 def _earlier_rewrites(step: Step, number: int) -> pl.Series:
     """Return the row ids of the rewrites that earlier rounds kept."""
     kept = [
-        step.read_all(in_round("evolved", earlier)).select("row_id").collect()["row_id"] for earlier in range(1, number)
+        step.read(in_round("evolved", earlier)).select("row_id").collect()["row_id"] for earlier in range(1, number)
     ]
     return pl.concat([pl.Series("row_id", [], pl.String), *kept])
 

@@ -25,6 +25,7 @@ _PROMPTS = ("lift", "label_zh")
     reads=("tagged", "label_forms"),
     settings=lambda s: (
         s.labels.vocabulary or "",
+        s.calls.retries,
         s.models.tagger.answer_id,
         *prompts.hashes(s.prompts_dir, *_PROMPTS),
     ),

@@ -49,9 +49,7 @@ _REASONS = {
 def _pool_shard(step: Step) -> pl.LazyFrame:
     """Return the pool's rows in the step's shard. The pool is read and partitioned once for all shards of a run."""
     if not any(step.shared.iterdir()):
-        pool = pl.concat(
-            [step.read_all(asset).select(list(schema.ROW)) for asset in ("raw_pool", "synthesized_from_text")]
-        )
+        pool = pl.concat([step.read(asset).select(list(schema.ROW)) for asset in ("raw_pool", "synthesized_from_text")])
         pool.with_columns(shard_of(step.settings.shards)).sink_parquet(
             pl.PartitionBy(step.shared, key="shard", include_key=False), mkdir=True, compression="lz4"
         )

@@ -28,6 +28,7 @@ from infinity_assets.rows import conversation
         "item_id": "benchmark, file if there are several, and position",
         "similarity": "cosine of the row's prompt and the item's prompt",
     },
+    kinds=("polars", "parquet", "sentencetransformers"),
 )
 def paraphrases(step: Step) -> Outcome:
     """The rows whose prompts are closest to the prompt of a benchmark item: a list for review.

@@ -53,7 +53,11 @@ def _files(step: Step) -> dict[str, str]:
 @dataset(
     group="foundation",
     reads=("benchmarks",),
-    settings=lambda s: (s.foundation.loop.scoring, *prompts.hashes(s.prompts_dir, *sorted(PROMPTS.values()))),
+    settings=lambda s: (
+        s.foundation.loop.scoring,
+        s.calls.retries,
+        *prompts.hashes(s.prompts_dir, *sorted(PROMPTS.values())),
+    ),
     files=_files,
     columns=SCORE,
     meaning={

@@ -64,6 +64,7 @@ class Written(NamedTuple):
     reads=("raw_pool",),
     settings=lambda s: (
         s.from_text,
+        s.calls.retries,
         s.models.effective_synthesizer.answer_id,
         *prompts.hashes(s.prompts_dir, _EXEMPLARS),
     ),

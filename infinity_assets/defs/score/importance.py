@@ -37,7 +37,7 @@ def importance(step: Step) -> Outcome:
     target, or its prompt has no token. Of a target, only counts of hashed n-grams over all its prompts are used.
     """
     dsir = step.settings.foundation.dsir
-    counts = from_frame(step.read_all("ngrams").collect(), dsir)
+    counts = from_frame(step.read("ngrams").collect(), dsir)
     targets = _targets(step.read("benchmarks").select("benchmark", "domain", "prompt").collect(), counts, dsir)
     fitted = {
         domain: fit(counts["pool", domain], target, dsir)

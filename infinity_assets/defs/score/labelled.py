@@ -49,7 +49,7 @@ def labelled(step: Step) -> Outcome:
     """
     recipe, most = step.settings.labels, step.settings.scoring.max_labels
     known = _labels_by_tagger(step).sort("row_id")
-    tags = step.read_all("tagged").select("row_id", "tag_error").collect()
+    tags = step.read("tagged").select("row_id", "tag_error").collect()
     rows = (
         step.read("decontaminated")
         .select("row_id")
@@ -95,11 +95,9 @@ def labelled(step: Step) -> Outcome:
 
 def _labels_by_tagger(step: Step) -> pl.DataFrame:
     """Return the rows with a vocabulary label from the tagger: row_id, ability, cate_ability."""
-    forms = step.read_all("label_forms").drop_nulls("label").select("form", "label").collect()
-    lifts = step.read_all("tag_vocabulary").select("label", "cate_ability").collect()
-    written = (
-        step.read_all("tagged").select("row_id", form="raw_labels").filter(pl.col("form").list.len() > 0).collect()
-    )
+    forms = step.read("label_forms").drop_nulls("label").select("form", "label").collect()
+    lifts = step.read("tag_vocabulary").select("label", "cate_ability").collect()
+    written = step.read("tagged").select("row_id", form="raw_labels").filter(pl.col("form").list.len() > 0).collect()
     placed = written.explode("form").join(forms.join(lifts, on="label"), on="form", maintain_order="left")
     return placed.group_by("row_id", maintain_order=True).agg(
         ability=pl.col("label").unique(maintain_order=True),

@@ -45,6 +45,7 @@ _SCORED = {
     settings=lambda s: (
         s.shards,
         s.scoring,
+        s.calls.retries,
         s.models.scorer.answer_id,
         s.models.judge.answer_id,
         *prompts.hashes(s.prompts_dir, "judge_answer", "judge_complexity"),

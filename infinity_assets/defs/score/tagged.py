@@ -20,7 +20,13 @@ _TAG = Sampling(temperature=0.0, top_p=1.0, max_tokens=64)
     partitions="shard",
     invariants=("unique",),
     reads=("decontaminated",),
-    settings=lambda s: (s.shards, s.scoring, s.models.tagger.answer_id, *prompts.hashes(s.prompts_dir, "tag")),
+    settings=lambda s: (
+        s.shards,
+        s.scoring,
+        s.calls.retries,
+        s.models.tagger.answer_id,
+        *prompts.hashes(s.prompts_dir, "tag"),
+    ),
     columns={"row_id": pl.String, "raw_labels": pl.List(pl.String), "tag_error": pl.String},
     meaning={
         "raw_labels": "fine labels as the model wrote them",

@@ -41,7 +41,7 @@ class Prompting:
         self._window = window
 
     def encode(self, text: str) -> list[int]:
-        """Return the tokens of a text without adding any; special tokens written in the text are recognized."""
+        """Return the token ids of a text, with no begin or end token added. Special tokens in the text are recognized."""
         return self._tokenizer.encode(text, add_special_tokens=False)
 
     def encode_chat(self, messages: Messages, answering: bool = True) -> list[int]:

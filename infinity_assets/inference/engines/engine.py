@@ -13,6 +13,10 @@ class EngineUnavailable(InfinityError):
     """
 
 
+class EngineMisconfigured(EngineUnavailable):
+    """No request can be answered before a setting or the server is changed: to try again later is of no use."""
+
+
 Admit: TypeAlias = Callable[[int, int], bool]
 """Callback that decides from prompt tokens and maximum answer tokens whether the budget allows a request."""
 

@@ -211,7 +211,7 @@ def _count(tokens: Any) -> int:
 
 
 def first_token_logprobs(reply: Mapping[str, Any], tokens: Sequence[int]) -> tuple[float, ...] | None:
-    """Return the normalized log-probabilities of tokens as the first one, or None if the server does not give all."""
+    """Return, for each token, its normalized log-probability of being the first of the reply; None if one is missing."""
     logprobs = reply["choices"][0].get("logprobs") or {}
     content = logprobs.get("content") or [{}]
     by_token = {entry["token"]: entry["logprob"] for entry in content[0].get("top_logprobs") or ()}

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from infinity_assets.inference.engines.chat_template import prefix_key
-from infinity_assets.inference.engines.engine import Admit, EngineUnavailable, admit_all
+from infinity_assets.inference.engines.engine import Admit, EngineMisconfigured, admit_all
 from infinity_assets.inference.engines.openai_api import Rejected
 from infinity_assets.inference.engines.openai_server import NoReply, ServedModel
 from infinity_assets.inference.engines.throttle import AdaptiveLimit, Outcome, Pace, Quota, Ticket, back_off
@@ -261,7 +261,9 @@ class OpenAIEngine:
             if not rejected.fatal:
                 return _Attempt(rejected.response(self.spec.max_model_len), rejected.overloaded, rejected.retry_after)
             fatal = self._describe_fatal(rejected)
-        raise EngineUnavailable(fatal)  # outside the handler, so that no exception with the request's header is chained
+        raise EngineMisconfigured(
+            fatal
+        )  # outside the handler, so that no exception with the request's header is chained
 
     def _describe_fatal(self, rejected: Rejected) -> str:
         if rejected.status == 404:

@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from infinity_assets.inference.engines import openai_api as api
-from infinity_assets.inference.engines.engine import EngineUnavailable
+from infinity_assets.inference.engines.engine import EngineMisconfigured
 from infinity_assets.inference.engines.secret import Secret
 from infinity_assets.inference.requests import (
     BAD_REPLY,
@@ -197,7 +197,7 @@ class ServedModel:
         body = {"model": self.spec.model, "prompt": tokens, "max_tokens": 1, "temperature": 0.0, "prompt_logprobs": 0}
         logprobs = api.scored_logprobs(await self._post("/completions", body), tokens, len(context))
         if logprobs is None:
-            raise EngineUnavailable(
+            raise EngineMisconfigured(
                 f"{self.spec.base_url} gives no prompt_logprobs: scores need `vllm serve`, or the vllm backend"
             )
         return Response(

@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from infinity_assets.inference.engines.engine import Admit, Engine, EngineUnavailable, admit_all
+from infinity_assets.inference.engines.engine import Admit, Engine, EngineMisconfigured, EngineUnavailable, admit_all
 from infinity_assets.inference.requests import Request, Response
 from infinity_assets.settings.models import ModelSpec
 
@@ -170,7 +170,7 @@ def _environment(spec: ModelSpec, number: int) -> dict[str, str]:
     visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
     mine = range(number * width, (number + 1) * width)
     if visible and len(visible) < mine.stop:
-        raise EngineUnavailable(
+        raise EngineMisconfigured(
             f"{spec.data_parallel_size} replicas of {spec.model} on {width} GPUs each: {len(visible)} GPUs are visible"
         )
     environment = {"CUDA_VISIBLE_DEVICES": ",".join(visible[device] if visible else str(device) for device in mine)}

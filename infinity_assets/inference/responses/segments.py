@@ -108,7 +108,7 @@ class Reading:
             yield self._frame(self._require_lines(self._parquet.read_row_group(group, columns=list(columns)), lines))
 
     def take(self, numbers: pl.Series) -> Iterator[pl.DataFrame]:
-        """Read lines by ascending numbers; skip row groups that contain none of them."""
+        """Read the lines with these numbers, which ascend. Row groups without any of them are skipped."""
         metadata = self._parquet.metadata
         begin = 0
         for group in range(metadata.num_row_groups):

@@ -168,7 +168,7 @@ class _CsvLines:
         return not self._again
 
     def is_too_long(self) -> bool:
-        """Return whether the row is longer than the maximum."""
+        """Return whether the row is larger than `MAX_BLOCK` bytes."""
         return self._size > base.MAX_BLOCK
 
     def push_back_rest(self) -> None:

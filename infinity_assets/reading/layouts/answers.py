@@ -28,7 +28,7 @@ _RATIONALES = frozenset(RATIONALES)
 def history_turns(record: dict) -> list[Turn]:
     """Return the turns of `history`, which is a list of pairs or turns.
 
-    An unreadable history is one turn without text, since a conversation without its beginning would be another one.
+    An unreadable history becomes a turn without text, so that the record is dropped and not read without its beginning.
     """
     history = record.get("history")
     if not history or (isinstance(history, str) and not history.strip("[] ")):

@@ -1,7 +1,7 @@
 """Instructions for what the students lack, which carry one round's diagnosis into the next round.
 
-This is not a strategy of the settings: `deficiency_share` decides if a seed with a deficiency comes here or goes to a
-strategy.
+The settings cannot choose it like a strategy. It gets the share `deficiency_share` of the seeds with a deficiency; the
+strategies get the rest.
 """
 
 import polars as pl
