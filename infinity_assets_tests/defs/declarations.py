@@ -88,7 +88,6 @@ def watched(registered: Registered) -> Registered:
         with _RECORDER.recording():
             outcome = registered.function(step)
             read, loaded = set(_RECORDER.fields), set(_RECORDER.prompts)
-        declared = _declared_prompts(registered, step.settings)
         if step.ledger.generations.filter(pl.col("kind").is_in(["generate", "complete"])).is_empty():
             read = {
                 (section, name)
@@ -99,23 +98,21 @@ def watched(registered: Registered) -> Registered:
         assert not undeclared, (
             f"`{registered.asset}` reads {', '.join(undeclared)}, and `settings=` does not declare it"
         )
-        assert loaded <= declared, (
-            f"`{registered.asset}` loads the prompts {sorted(loaded - declared)}, and `settings=` has no hashes of them"
-        )
+        missing = _undeclared_prompts(loaded, registered, step.settings)
+        assert not missing, f"`{registered.asset}` loads the prompts {missing}, and `settings=` has no hashes of them"
         return outcome
 
     return replace(registered, function=function)
 
 
-def _declared_prompts(registered: Registered, settings: Settings) -> set[str]:
-    """Return the names of the prompts whose hashes an asset declares."""
+def _undeclared_prompts(loaded: set[str], registered: Registered, settings: Settings) -> list[str]:
+    """Return the names of the loaded prompts whose hashes an asset does not declare."""
     _RECORDER.comparing.on = True
     try:
-        parts = {str(part) for part in registered.settings(settings) if isinstance(part, str)}
-        hashes = {name: set(prompts.hashes(settings.prompts_dir, name)) for name in prompts.names()}
+        parts = {str(part) for part in registered.settings(settings) if isinstance(part, str)} if loaded else set()
+        return [name for name in sorted(loaded) if not set(prompts.hashes(settings.prompts_dir, name)) <= parts]
     finally:
         _RECORDER.comparing.on = False
-    return {name for name in hashes if hashes[name] <= parts}
 
 
 def _paths(read: set[tuple[int, str]], settings: Settings) -> Iterator[str]:
@@ -139,27 +136,32 @@ def _sections(section: BaseModel, path: str = "") -> Iterator[tuple[str, BaseMod
             yield from _sections(value, f"{path}.{name}".lstrip("."))
 
 
+_DECIDES: dict[tuple[object, str, str], bool] = {}
+"""Results of `_decides`, by declaration, path and settings: the same asset is made many times."""
+
+
 def _decides(path: str, registered: Registered, step: Step) -> bool:
     """Return whether another value at a path leads to another key of a materialization."""
-    before = _key(registered, step)
-    try:
-        return any(
-            _key(registered, replace(step, settings=other)) != before
-            for other in _others(step.settings, path.split("."))
-        )
-    except (
-        AttributeError,
-        InfinityError,
-        KeyError,
-        TypeError,
-    ):  # the declaration reads the value, and cannot use this one
-        return True
+    known = registered.settings, path, step.settings.model_dump_json()
+    if known not in _DECIDES:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a changed value need not be of the field's type
+            try:
+                others = list(_others(step.settings, path.split(".")))
+                _DECIDES[known] = _settings_differ(registered, step, others) or _files_differ(registered, step, others)
+            except (AttributeError, InfinityError, KeyError, TypeError):  # the value is read, and cannot be this one
+                _DECIDES[known] = True
+    return _DECIDES[known]
 
 
-def _key(registered: Registered, step: Step) -> tuple[str, dict[str, str]]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a changed value need not be of the field's type
-        return settings_hash(*registered.settings(step.settings)), dict(registered.files(step))
+def _settings_differ(registered: Registered, step: Step, others: list[Settings]) -> bool:
+    before = settings_hash(*registered.settings(step.settings))
+    return any(settings_hash(*registered.settings(other)) != before for other in others)
+
+
+def _files_differ(registered: Registered, step: Step, others: list[Settings]) -> bool:
+    before = dict(registered.files(step))
+    return any(dict(registered.files(replace(step, settings=other))) != before for other in others)
 
 
 def _others(section: Any, path: list[str]) -> Iterator[Any]:
