@@ -70,7 +70,7 @@ def test_the_settings_reference_is_current() -> None:
     assert FILE.read_text(encoding="utf-8") == reference(), "run `python -m infinity_assets_tests.settings_reference`"
 
 
-BANNED = r"^(?:What|Which|How|Those|The same|As always|As the)\b|\bsuch as are\b|\bas always\b|\bsee there\b"
+BANNED = r"^(?:What|Whether|Which|How|Those|The same|As always|As the)\b|\bsuch as are\b|\bas always\b|\bsee there\b"
 """Openings without a subject, and phrases that send the reader elsewhere."""
 
 

@@ -74,7 +74,7 @@ class Outcome:
 
     @property
     def counted(self) -> bool:
-        """Whether the grain of the asset is the row, so that conservation must hold."""
+        """Return whether the grain of the asset is the row, so that conservation must hold."""
         return self.rows_in is not None or self.rows_created is not None
 
 

@@ -20,8 +20,8 @@ from infinity_assets.rows.schema import MEANING
 from infinity_assets.settings import Settings
 
 MODELS_POOL = "models"
-"""The pool of the assets that open a model. Its limit (`dagster instance concurrency set models 1`) bounds the steps that
-do so at the same time, over all runs; without a limit, Dagster does not wait.
+"""The pool of the assets that open a model. Its limit (`dagster instance concurrency set models 1`) bounds the steps
+that do so at the same time, over all runs; without a limit, Dagster does not wait.
 """
 
 _ENGINES = {"vllm", "pytorch", "sentencetransformers"}
@@ -49,15 +49,19 @@ def dataset(
 ) -> Callable[[Callable[[Step], Outcome]], dg.AssetsDefinition]:
     """Make an asset of a function `Step -> Outcome`.
 
-    The name of the function becomes the asset's key, and its docstring the asset's description. A partition is made again only if something that
-    it depends on has changed: the rows of its inputs, the settings, the files, or the version.
+    The name of the function becomes the asset's key, and its docstring the asset's description. A partition is made
+    again only if something that it depends on has changed: the rows of its inputs, the settings, the files, or the
+    version.
 
     Args:
         group: The group in the graph, a key of `registry.GROUPS`.
-        partitions: `source` for one partition per source, `shard` for one per shard of the row ids. None for an asset without partitions.
-        reads: The assets that it reads. Of one with the same partitions it reads the partition that it makes, of any other one all partitions.
+        partitions: `source` for one partition per source, `shard` for one per shard of the row ids. None for an asset
+            without partitions.
+        reads: The assets that it reads. Of one with the same partitions it reads the partition that it makes, of any
+            other one all partitions.
         reads_all: Assets of which it reads all partitions, although it has partitions itself.
-        invariants: Names of the invariants (`infinity_assets.invariants`) that its rows must keep. They become blocking asset checks.
+        invariants: Names of the invariants (`infinity_assets.invariants`) that its rows must keep. They become blocking
+            asset checks.
         settings: The sections and values of the settings, and the hashes of the prompts, that the result depends on.
         files: The files outside the lake that the result depends on: name to fingerprint.
         columns: The columns of its rows: name to Polars type.
@@ -65,11 +69,13 @@ def dataset(
         kinds: The tags that Dagster shows in the graph.
         version: The version of the code. Raise it whenever the same inputs give another result.
         round: The round of the chat loop that it belongs to. From the second on, the key gets a suffix: `evolved_2`.
-        batched: Whether the model calls of several partitions are made in one batch. Suits assets with few rows per partition.
-        trains: Whether it trains a model, whose weights lie in a folder of the asset's name. `infinity plan` does not run it.
+        batched: Whether the model calls of several partitions are made in one batch. Suits assets with few rows per
+            partition.
+        trains: Whether it trains a model, whose weights lie in a folder of the asset's name. `infinity plan` does not
+            run it.
         planned: Whether `infinity plan` runs it on a sample. Default: what its group says.
-        seconds: The duration of `make demo` for this asset, all partitions together and without the start of a model. A first run estimates its
-            time left from it.
+        seconds: The duration of `make demo` for this asset, all partitions together and without the start of a model. A
+            first run estimates its time left from it.
     """
 
     def decorate(function: Callable[[Step], Outcome]) -> dg.AssetsDefinition:

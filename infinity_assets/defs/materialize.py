@@ -1,7 +1,8 @@
-"""Materializes partitions of an asset: reuses what is up to date, runs the asset's function for the rest, and commits rows and metadata.
+"""Materializes partitions of an asset: reuses what is up to date, runs the asset's function for the rest, and commits
+rows and metadata.
 
-For every partition, what the result depends on (data versions of the inputs, settings, files, code version) is compared with the manifest of the
-last materialization.
+For every partition, what the result depends on (data versions of the inputs, settings, files, code version) is compared
+with the manifest of the last materialization.
 """
 
 import time
@@ -36,7 +37,8 @@ def materialize(
         models: The models that it may ask, and its budget.
         partitions: The names of the partitions.
         run_id: The run that the materializations are recorded under.
-        force: Whether partitions that are up to date are made again. Answers of models are taken from the response store in any case.
+        force: Whether partitions that are up to date are made again. Answers of models are taken from the response
+            store in any case.
 
     Yields:
         As soon as it is finished, each partition, its manifest, and whether the last materialization was reused.
@@ -98,7 +100,9 @@ def _input_versions(step: Step, registered: Registered) -> dict[str, str]:
 def _materialize_some(
     steps: Sequence[Step], registered: Registered, run_id: str, force: bool
 ) -> tuple[dict[str, tuple[Manifest, bool]], list[BaseException]]:
-    """Return manifests by partition, with whether each was reused, and the errors. Stale partitions are made in one batch."""
+    """Return manifests by partition, with whether each was reused, and the errors. Stale partitions are made in one
+    batch.
+    """
     made: dict[str, tuple[Manifest, bool]] = {}
     errors: list[BaseException] = []
     for step in steps:

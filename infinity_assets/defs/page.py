@@ -25,7 +25,9 @@ def column_schema(columns: Mapping[str, Any], meaning: Mapping[str, str]) -> dic
 
 
 def materialization_metadata(lake: Lake, manifest: Manifest, reused: bool) -> dict[str, Any]:
-    """Return the metadata of one materialization of one partition: counts, reasons, measures, charts, and the first rows."""
+    """Return the metadata of one materialization of one partition: counts, reasons, measures, charts, and the first
+    rows.
+    """
     shown: dict[str, Any] = {"dagster/row_count": manifest.rows_out}
     if manifest.rows_dropped is not None:
         shown |= {

@@ -1,16 +1,17 @@
-"""The registered assets, and what follows from their declarations: their order, what each needs, and which partitions it reads.
+"""The registered assets, and what follows from their declarations: their order, what each needs, and which partitions
+it reads.
 
-`dataset` fills the registry when the modules of the assets are imported. Everything that has to know all assets (checks, planner, runner, tests)
-asks here, so that an asset is declared in one place.
+`dataset` fills the registry when the modules of the assets are imported. Everything that has to know all assets
+(checks, planner, runner, tests) asks here, so that an asset is declared in one place.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import NamedTuple
 
-import dagster as dg
 from pydantic import BaseModel
 
 from infinity_assets.catalog.lake import ALL, Outcome
@@ -26,7 +27,7 @@ class Group(NamedTuple):
     """A group of the graph."""
 
     planned: bool
-    """Whether `infinity plan` runs its assets on a sample. The others must have been made before a plan."""
+    """True if `infinity plan` runs its assets on a sample. Assets of the other groups must have been made before."""
     priority: int = 0
     """Of the steps that are ready, a run takes those with the highest number first."""
 
@@ -72,11 +73,6 @@ class Registered:
         """The assets that it reads."""
         return (*self.reads, *self.reads_all)
 
-    @property
-    def partitions(self) -> dg.PartitionsDefinition | None:
-        """Its partitions definition."""
-        return DEFINITIONS[self.axis] if self.axis else None
-
     def reads_same_partition(self, upstream: str) -> bool:
         """Return whether it reads, of an input, only the partition that it makes itself."""
         return upstream in self.reads and self.axis is not None and find(upstream).axis == self.axis
@@ -92,6 +88,7 @@ REGISTERED: dict[str, Registered] = {}
 """The assets whose modules have been imported, by name."""
 
 
+@cache
 def load() -> None:
     """Import the modules of all assets, so that each is registered."""
     for group in GROUPS:

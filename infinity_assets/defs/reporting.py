@@ -1,8 +1,9 @@
 """Reports to Dagster what was made of each partition, with a data version of its own.
 
-A step that makes several partitions ends in one `MaterializeResult`, whose data version Dagster gives to all of them. Two kinds of further events
-make the record exact. A partition is reported as soon as it is finished, so that a run that fails at the fortieth shard leaves 39 materialized
-ones in the UI, as in the lake. And after Dagster's own events each partition is reported once more under the version of its own rows.
+A step that makes several partitions ends in one `MaterializeResult`, whose data version Dagster gives to all of them.
+Two kinds of further events make the record exact. A partition is reported as soon as it is finished, so that a run that
+fails at the fortieth shard leaves 39 materialized ones in the UI, as in the lake. And after Dagster's own events each
+partition is reported once more under the version of its own rows.
 """
 
 from collections.abc import Iterable, Iterator
@@ -21,8 +22,8 @@ DATA_VERSION = "dagster/data_version"
 
 
 def settings_version(registered: Registered, settings: Settings) -> str:
-    """Return the code version that Dagster is told: it changes with the code, the settings and the prompts of an asset, so that the UI marks it as
-    stale after any of these changes.
+    """Return the code version that Dagster is told: it changes with the code, the settings and the prompts of an asset,
+    so that the UI marks it as stale after any of these changes.
     """
     return f"{registered.version}-{settings_hash(*registered.settings(settings))}"
 
@@ -36,7 +37,8 @@ def report(
         context: The context of the step.
         registered: The asset.
         lake: The lake that its rows lie in.
-        made: The partitions, as `materialize` yields them: name, manifest, and whether the last materialization was reused.
+        made: The partitions, as `materialize` yields them: name, manifest, and whether the last materialization was
+            reused.
     """
     key, versions, pages = context.asset_key, {}, {}
     for name, manifest, reused in made:

@@ -25,7 +25,8 @@ class LakeResource(dg.ConfigurableResource):
     force: Annotated[
         bool,
         Field(
-            description="Make partitions again that are up to date. Answers of models are taken from the response store in any case."
+            description="Make partitions again that are up to date. "
+            "Answers of models are taken from the response store in any case."
         ),
     ] = False
 
@@ -41,8 +42,8 @@ class LakeResource(dg.ConfigurableResource):
 class ModelsResource(dg.ConfigurableResource):
     """The models: engines on this machine's GPUs or CPU, and clients of servers.
 
-    A model is opened at the first call that the response store cannot answer. It stays open until the run ends, or until another model needs its
-    place.
+    A model is opened at the first call that the response store cannot answer. It stays open until the run ends, or
+    until another model needs its place.
     """
 
     folder: Annotated[
@@ -54,13 +55,15 @@ class ModelsResource(dg.ConfigurableResource):
     budget_tokens: Annotated[
         int | None,
         Field(
-            description="Stop before this run has used more tokens, prompts and completions. If neither budget is given: `calls` in the settings."
+            description="Stop before this run has used more tokens, prompts and completions. "
+            "If neither budget is given: `calls` in the settings."
         ),
     ] = None
     budget_cost: Annotated[
         float | None,
         Field(
-            description="Stop before this run has spent more, in the currency of the prices. If neither budget is given: `calls` in the settings."
+            description="Stop before this run has spent more, in the currency of the prices. "
+            "If neither budget is given: `calls` in the settings."
         ),
     ] = None
     retries: Annotated[int, Field(description="How often a step is tried again if a model is unavailable.")] = 3

@@ -44,11 +44,11 @@ class Step:
     key: StepKey | None = None
     """The key of this materialization; None while it is being computed."""
     trains: bool = True
-    """Whether models are trained: a plan trains none."""
+    """True if models are trained: a plan trains none."""
 
     def read(self, asset: str) -> pl.LazyFrame:
-        """Return the rows of an input: of the same partition if both have the same partitions, else, or if the asset names it
-        in `reads_all`, of all partitions.
+        """Return the rows of an input: of the same partition if both have the same partitions, else, or if the asset
+        names it in `reads_all`, of all partitions.
         """
         return self.lake.scan(asset, self.partition if find(self.asset).reads_same_partition(asset) else None)
 
@@ -73,7 +73,9 @@ class Step:
         )
 
     def inference(self) -> Inference:
-        """Return the models, with the response store of this data folder. No engine starts before a response is missing."""
+        """Return the models, with the response store of this data folder. No engine starts before a response is
+        missing.
+        """
         make = Inference if self.batch is None else partial(BatchedInference, self.batch)
         store = ResponseStore(self.lake.data / "responses")
         return make(
@@ -81,7 +83,9 @@ class Step:
         )
 
     def once(self, name: str, make: Callable[[], T]) -> T:
-        """Return what `make` returns, which is made once for all partitions of a batch. It is shared, so it must not be changed."""
+        """Return what `make` returns, which is made once for all partitions of a batch. It is shared, so it must not be
+        changed.
+        """
         return make() if self.batch is None else self.batch.once(name, make)
 
     def asking(self) -> Asking:
@@ -94,7 +98,9 @@ class Step:
 
 
 def show_calls(progress: Progress) -> None:
-    """Show how far a batch of model calls is. Calls that the store answered take no time, so rate and time left leave them out."""
+    """Show how far a batch of model calls is. Calls that the store answered take no time, so rate and time left leave
+    them out.
+    """
     speed = f", {progress.tokens / progress.seconds:,.0f} tokens/s" if progress.tokens and progress.seconds else ""
     reporter().advance(
         progress.done - progress.cached, progress.total - progress.cached, f"{progress.stage} calls", speed

@@ -25,7 +25,7 @@ class Budget:
         self.tokens = 0
         self.cost = 0.0
         self.spent = False
-        """Whether a request was refused."""
+        """True if a request was refused."""
         self._refused = 0
         self._reserved_tokens = 0
         self._reserved_cost = 0.0

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import polars as pl
@@ -224,6 +225,11 @@ class Inference:
         For callers that keep millions of vectors in rows, which the store would hold a second time.
         """
         return self._pool.embedder(spec)
+
+    @property
+    def weights_folder(self) -> Path:
+        """The folder of the weights."""
+        return self._pool.folder
 
     def release(self) -> None:
         """Close the engines of the pool."""

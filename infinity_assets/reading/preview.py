@@ -76,7 +76,7 @@ class FileSeen:
     dropped: Counter[str] = field(default_factory=Counter)
     """Number of dropped records by reason."""
     whole: bool = True
-    """Whether the file was read to its end."""
+    """True if the file was read to its end."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ class Preview:
 
     @property
     def readable(self) -> bool:
-        """Whether any record could be parsed, even if it fits no layout."""
+        """Return whether any record could be parsed, even if it fits no layout."""
         return bool(self.unknown) or any(file.layouts for file in self.files)
 
 

@@ -389,7 +389,7 @@ class _Unpacker(NamedTuple):
     frame: Callable[[], Any]
     """Returns a decompressor of one frame with `decompress`, `eof` and `unused_data`."""
     padded: bool = False
-    """Whether zero bytes may occur between frames and at the end."""
+    """True if zero bytes may occur between frames and at the end."""
 
 
 _ZSTD = _Unpacker("zstandard", "zst", lambda: zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).decompressobj())

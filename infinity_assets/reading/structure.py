@@ -30,7 +30,7 @@ class Cuts(NamedTuple):
     end: int | None
     """Position of the bracket that closes the list, if present."""
     regular: bool
-    """Whether one bracket opens before each comma, as in a list of objects or lists. True if there are no commas."""
+    """True if one bracket opens before each comma, as in a list of objects or lists, or if there are no commas."""
 
 
 def find_cuts(data: bytes) -> Cuts:

@@ -52,8 +52,8 @@ def hold(
         selectors: Names of the selectors.
         size: Number of rows that each selector takes.
         settings: The settings in force.
-        each: Whether each selector gets all rows that pass the rules, instead of the rows that have the values that all
-            selectors need.
+        each: True: every selector ranks all rows that pass the rules. False: all selectors rank the rows that have the
+            values that every one of them needs.
         proxy: Trains a model on a selection and evaluates it.
         advance: Called with the name of each selector when it begins.
 

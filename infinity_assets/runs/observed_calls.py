@@ -144,8 +144,8 @@ class StoredInference(ObservedInference):
     A request without a stored response gets the error `not_asked`, a text without a stored vector gets a random one.
     """
 
-    def __init__(self, store: ResponseStore, retries: Retries):
-        super().__init__(OverlayStore(store), EnginePool(Path(), lambda spec, models: SilentEngine()), retries)
+    def __init__(self, store: ResponseStore, retries: Retries, folder: Path = Path()):
+        super().__init__(OverlayStore(store), EnginePool(folder, lambda spec, models: SilentEngine()), retries)
 
     @contextmanager
     def embedder(self, spec: EmbedderSpec) -> Iterator[Any]:

@@ -44,7 +44,7 @@ class AssetPlan:
     asked: tuple[str, ...] = ()
     """Request keys of the calls that the sample made."""
     known: bool = True
-    """Whether the asset's calls could be estimated."""
+    """True if the asset's calls could be estimated."""
 
     def _sum(self, value_of: Callable[[Stage], Estimate | None]) -> Estimate | None:
         parts = [value_of(stage) for stage in self.stages]

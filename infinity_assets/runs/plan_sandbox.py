@@ -61,7 +61,7 @@ def describe_rows(rows: pl.DataFrame) -> pl.DataFrame:
     """Return the features of rows by which a sample is drawn and extrapolated.
 
     Args:
-        rows: Rows with `messages`, or seeds and labels, whose text is `seed`.
+        rows: A frame with the column `messages`, or one of seeds or labels with their text in the column `seed`.
 
     Returns:
         row_id; source, kind, language and operation as far as the rows have them; length, in bytes.

@@ -239,7 +239,11 @@ class Planner:
     def _plan(self, registered: Registered, partitions: list[str], mirror: Lake, folder: Path) -> AssetPlan:
         asset = registered.asset
         looked = self._pass(
-            registered, partitions, mirror, folder, StoredInference(self._responses, self._settings.calls.retries)
+            registered,
+            partitions,
+            mirror,
+            folder,
+            StoredInference(self._responses, self._settings.calls.retries, self._models.engines.folder),
         )
         calls = looked.calls
         lacking = calls.filter(pl.col("error") == NOT_ASKED).select(pl.col("row_id").unique())

@@ -40,7 +40,7 @@ class KnownCalls:
     sampled: pl.DataFrame
     """The sampled rows, and the number of unanswered rows that each stands for: row_id, weight."""
     real: bool
-    """Whether the rows are the rows of the run itself."""
+    """True if the rows are the rows of the run itself."""
     rows: Estimate
     """The estimated number of rows; 1 without error if it is known exactly."""
     rates: Mapping[str, list[tuple[float, float, float]]]

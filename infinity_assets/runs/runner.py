@@ -9,8 +9,6 @@ from functools import cache
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.events import DagsterEvent
-from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
 
 from infinity_assets.atomic import write_text
 from infinity_assets.catalog.lake import Lake
@@ -20,6 +18,7 @@ from infinity_assets.inference.budget import BudgetSpent
 from infinity_assets.progress import Expected, Reporter, use_reporter
 from infinity_assets.reading.pool import Pool
 from infinity_assets.reading.reader import start_processes
+from infinity_assets.runs.dagster_internals import keep_terminal
 from infinity_assets.settings import Settings
 from infinity_assets.settings.models import Calls
 
@@ -57,7 +56,7 @@ class Fault:
     sentence: str
     trace: str
     stopped: bool = False
-    """Whether the run stopped because the budget was spent."""
+    """True if the run stopped because the budget was spent."""
 
 
 class Runner:
@@ -118,8 +117,7 @@ class Runner:
                 key.to_user_string() for key in definitions.resolve_asset_graph().get_all_asset_keys()
             }:
                 lake.prune(asset, keep=())
-            # By default Dagster sends the output of steps through files, which garbles the progress display.
-            instance._compute_log_manager = NoOpComputeLogManager()
+            keep_terminal(instance)
             sources = instance.get_dynamic_partitions(SOURCES.name or "")
             self._reporter.expect(_expected(lake, wanted, sources))
             if not is_compiled():
@@ -231,7 +229,7 @@ def dagster_home(data: Path) -> Path:
     return home
 
 
-def _fault(event: DagsterEvent) -> Fault:
+def _fault(event: dg.DagsterEvent) -> Fault:
     failure = event.step_failure_data
     error = failure.error
     trace = error.to_string() if error else ""

@@ -52,7 +52,7 @@ class FromText(Section):
     """Longest text, in tokens; a longer one is cut at the end of a sentence. With our examples and an earlier round it
     then fits a window of 2,048. (Ours; its code cuts nothing, in a window of 4,096.)"""
     exemplars: bool = True
-    """Whether three examples of our own precede every prompt, in the text's language if there are any, for a model that
+    """Put three examples of our own before every prompt, in the text's language if there are any, for a model that
     was not tuned for the grammar. (Its code: no examples.)"""
     bos: str | None = None
     """Begin-of-text token of the synthesizer. Null: taken from its tokenizer; `<s>` on a server."""
@@ -117,8 +117,8 @@ class Semantic(Section):
     """Least cosine of both the prompts and the answers of two duplicates. 0.95 is right for MiniLM, 0.9 for the static
     model. (NeMo Curator: 0.99; Magpie: 0.95.)"""
     facts: bool = True
-    """Whether two rows are kept apart if they differ in the numbers or the negations of their prompts, in a system
-    prompt or in a short answer: vectors are blind to these."""
+    """Keep rows apart that differ in the numbers or the negations of their prompts, in a system prompt or in a short
+    answer: vectors are blind to these."""
     neighbours: PositiveInt = 64
     """A pair is kept if it is among this many most similar pairs of one of its rows. This bounds the cost of crowds."""
     exact_up_to: PositiveInt = 1_000_000
@@ -157,7 +157,7 @@ class Decontamination(Section):
     """The definition of a benchmark item inside a row, and the consequences of a hit."""
 
     exact: bool = True
-    """Whether a turn that equals an item's question, ignoring case and punctuation, is a hit. (Llama 3, arXiv
+    """Count a turn that equals an item's question, ignoring case and punctuation, as a hit. (Llama 3, arXiv
     2407.21783: exact match.)"""
     exact_words: PositiveInt = 2
     """Fewest words of a question that this rule looks for: many users who write `continue` never saw an item. Two CJK
@@ -194,7 +194,7 @@ class Decontamination(Section):
     flag_above: Share = 0.02
     """Share of a benchmark's items above which a source that hits them is flagged. (Tulu 3: 0.02.)"""
     remove_flagged: bool = False
-    """Whether all rows of a flagged source are removed."""
+    """Remove all rows of a flagged source."""
     paraphrases: PositiveInt = 5
     """Rows per item in the review list of paraphrases, which needs the embeddings of `dedup.semantic`."""
     paraphrase_floor: Cosine = 0.8

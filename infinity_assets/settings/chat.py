@@ -121,8 +121,8 @@ class Evolution(Section):
     deficiency_share: Share = 0.5
     """Share of the seeds with a deficiency from the diagnosis from which a new instruction is written to address it."""
     retry: bool = True
-    """Whether a seed without a usable rewrite is tried again in the next round, with another draw. (Evol-Instruct: it
-    returns to the pool.)"""
+    """Try a seed without a usable rewrite again in the next round, with another draw. (Evol-Instruct: it returns to the
+    pool.)"""
     steps: Annotated[int, Field(ge=1, le=4)] = 2
     """Most consecutive steps of `self_rubrics` and `auto_evol`. (CodecLM: 4.)"""
     gap: NonNegativeFloat = 1.0
@@ -150,7 +150,7 @@ class Answering(Section):
     best_by: Literal["reward", "judge"] = "reward"
     """Model that chooses the best answer: `models.reward`, or the judge. Without a reward model it is the judge."""
     execute: bool = True
-    """Whether Python in an answer is run in a sandbox if the request or the answer contains an example or a test."""
+    """Run Python in an answer in a sandbox if the request or the answer contains an example or a test."""
     min_margin: NonNegativeFloat = 0.0
     """Two answers form a pair of `preferences` if the best and the worst score differ by more than this, in the unit of
     `best_by`. (Infinity-Preference: the best and the worst by reward, no bound is given.)"""
@@ -181,10 +181,9 @@ class Diagnosis(Section):
     weak_below: Grade = 3.0
     """A row goes to the next round if the judge scores every student below this, of 5. (Paper: not published.)"""
     swap: bool = True
-    """Whether the judge sees the student's and the reference answer in both orders and the mean counts. (Lion, arXiv
-    2305.12870.)"""
+    """Show the judge the student's and the reference answer in both orders, and count the mean. (Lion, arXiv 2305.12870.)"""
     deficiencies: bool = True
-    """Whether the judge describes what the weak answers lack: the next round writes new instructions from it."""
+    """Let the judge describe the deficiencies of the weak answers: the next round writes new instructions from them."""
     deficiency_sampling: Sampling = Sampling(temperature=0.0, max_tokens=64)
     """Sampling of that description."""
     taught: Proxy = Proxy()

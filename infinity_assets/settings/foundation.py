@@ -97,7 +97,7 @@ class Labels(Section):
     min_confidence: Share = 0.99
     """Least share of the rows with the first label that carry the second one, too. (InsTag: 0.99.)"""
     spread: bool = True
-    """Whether rows that the tagger did not label take the labels of their nearest labelled neighbors, by the vectors of
+    """Give rows that the tagger did not label the labels of their nearest labelled neighbors, by the vectors of
     `scoring.embedder`."""
     neighbours: PositiveInt = 5
     """Number of neighbors that vote. (Ours.)"""
@@ -233,7 +233,7 @@ class Dsir(Section):
     """Strata of length per doubling of the number of tokens: with 2, competing lengths differ by no more than a factor
     of 1.4. (Ours.)"""
     top_k: bool = False
-    """Whether to take the largest weights instead of a draw by weight. (data-selection: off.)"""
+    """Take the largest weights instead of a draw by weight. (data-selection: off.)"""
 
     @property
     def counting(self) -> str:

@@ -136,15 +136,15 @@ class Graph:
             The computed partitions, as asset[partition], and the faults.
         """
         steps = Steps()
-        engines = self.models.engines
+        definitions = None
+        if engines := self._engines:
 
-        class Given(ModelsResource):
-            def engines(self) -> EnginePool:
-                return engines
+            class Given(ModelsResource):
+                def engines(self) -> EnginePool:
+                    return engines
 
-        runner = Runner(
-            self.data, Pool.load(self.data), steps, self.instance, build_defs(resources={"models": Given()})
-        )
+            definitions = build_defs(resources={"models": Given()})
+        runner = Runner(self.data, Pool.load(self.data), steps, self.instance, definitions)
         return steps.computed, runner.run(until=until, force=force, budget=budget)
 
     def rows(self, asset: str, partition: str | None = None) -> pl.DataFrame:

@@ -23,9 +23,9 @@ from infinity_assets.selection.dsir.weights import NGRAMS, to_frame
     kinds=("polars", "parquet", "numba"),
 )
 def ngrams(step: Step) -> Outcome:
-    """Hashed n-grams and lengths of conversation prompts, for every domain with a target and every target source.
+    """Counts of hashed n-grams and of lengths of prompts, for each domain that has a target and each source that is one.
 
-    Grain: one bucket of n-grams or one stratum of length of a domain or source. Key: side, name, feature, bucket.
+    Grain: one count, of a bucket of n-grams or a stratum of length. Key: side, name, feature, bucket.
     `importance` adds up the counts of all shards to get the distribution of a whole domain without reading its rows.
     """
     dsir = step.settings.foundation.dsir

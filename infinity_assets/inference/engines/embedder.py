@@ -24,7 +24,7 @@ class Reading(NamedTuple):
     """Coverage of texts by an embedder, one entry per text."""
 
     cut: "np.ndarray"
-    """Whether the text has more tokens than the window; bool."""
+    """True if the text has more tokens than the window; bool."""
     unknown: "np.ndarray"
     """Share of meaningless tokens (unknown, a byte, a letter of a word spelled out), 0 for an empty text; float32."""
 

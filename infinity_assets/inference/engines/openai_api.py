@@ -58,24 +58,24 @@ class Rejected(Exception):
 
     @property
     def fatal(self) -> bool:
-        """Whether every request would be rejected, because of the key, the credit, the model or the address."""
+        """Return whether every request would be rejected, because of the key, the credit, the model or the address."""
         return (
             self.status in (401, 402, 404) or "insufficient_quota" in self.text or self.status == 403
         ) and not self.filtered
 
     @property
     def filtered(self) -> bool:
-        """Whether a content filter rejected the request, by the codes of Azure, OpenAI, OpenRouter and DashScope."""
+        """Return whether a content filter rejected the request, by the codes of Azure, OpenAI, OpenRouter and DashScope."""
         return self.status in (400, 403) and bool(_FILTERED.search(self.text))
 
     @property
     def overloaded(self) -> bool:
-        """Whether the server is overloaded."""
+        """Return whether the server is overloaded."""
         return self.status in OVERLOADED
 
     @property
     def about_format(self) -> bool:
-        """Whether the server does not support the requested output format."""
+        """Return whether the server does not support the requested output format."""
         return self.status in (400, 422) and bool(_FORMAT.search(self.text))
 
     def unknown_field(self, body: Mapping[str, Any]) -> str | None:
@@ -126,9 +126,9 @@ class Form:
     """A way to request JSON of a schema."""
 
     strict: bool | None
-    """Whether the server enforces the schema strictly; None if the schema is not sent."""
+    """True if the server enforces the schema strictly; None if the schema is not sent."""
     json: bool = True
-    """Whether the server is asked to enforce JSON."""
+    """True if the server is asked to enforce JSON."""
 
     def fields(self, schema: Mapping[str, Any]) -> dict[str, Any]:
         """Return the additional fields of the body."""

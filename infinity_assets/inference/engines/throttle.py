@@ -127,7 +127,7 @@ class AdaptiveLimit:
 
     @property
     def answering(self) -> bool:
-        """Whether the server has answered any of the latest calls."""
+        """Return whether the server has answered any of the latest calls."""
         return self._barren < BARREN and not self._pauses
 
     def _take_place(self) -> None:

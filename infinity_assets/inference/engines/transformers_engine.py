@@ -74,7 +74,7 @@ class _WritingJob:
     """Compiled grammar of xgrammar, or None."""
     stop: tuple[str, ...] = ()
     special: bool = False
-    """Whether special tokens stay in the text."""
+    """True if special tokens stay in the text."""
 
     @property
     def room(self) -> int:

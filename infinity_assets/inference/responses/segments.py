@@ -60,7 +60,7 @@ class Segment(NamedTuple):
 
     @property
     def intact(self) -> bool:
-        """Whether the bytes match the digest in the name."""
+        """Return whether the bytes match the digest in the name."""
         return self.path.stem.endswith(_digest(self.path))
 
     @property

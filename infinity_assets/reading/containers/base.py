@@ -48,7 +48,7 @@ class Block:
     """Position of the first record."""
     data: bytes
     last: bool = True
-    """Whether this is the last block of the file."""
+    """True if this is the last block of the file."""
     fault: str | None = None
     """The error that ended the reading of the file after this block."""
 

@@ -78,9 +78,10 @@ def count_selected(grams: Ngrams, wanted: np.ndarray, settings: Dsir) -> Counts:
 def fit(pool: Counts, target: Counts, settings: Dsir) -> Fitted:
     """Fit the weights towards a target.
 
-    With `smoothing` s, p is (counts of the target + s q) / (their sum + s): Dirichlet smoothing towards the pool. An
-    n-gram that a small target lacks by chance then counts slightly against a text, while the reference's 1e-8 forbids
-    it. s = 0 is the reference.
+    The weight of an n-gram is log p - log q, where q is its share of the pool and p its share of the target. With
+    `smoothing` s, p is (counts of the target + s q) / (their sum + s): Dirichlet smoothing towards the pool. An n-gram
+    that a small target lacks by chance then counts slightly against a text. The reference (s = 0) adds 1e-8 instead,
+    which all but forbids such a text.
 
     Args:
         pool: Counts of the raw pool, for q. It must contain an n-gram.

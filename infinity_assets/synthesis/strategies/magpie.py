@@ -7,7 +7,6 @@ from infinity_assets.errors import InfinityError
 from infinity_assets.inference.batch import seed_of
 from infinity_assets.inference.requests import CompleteRequest
 from infinity_assets.inference.weights.tokens import read_user_turn
-from infinity_assets.locations import models_dir
 from infinity_assets.settings.chat import Evolution
 from infinity_assets.synthesis.prompting import Asking
 from infinity_assets.synthesis.strategies.metadata import add_metadata
@@ -44,7 +43,7 @@ class Magpie(Strategy):
             )
         if seeds.is_empty():
             return to_written(seeds.select("row_id"), self.name)
-        turn = read_user_turn(spec, models_dir())
+        turn = read_user_turn(spec, asking.inference.weights_folder)
         wording = prompts.load_bilingual(PROMPT, asking.settings.prompts_dir)
         requests = []
         for row_id, language, domain, labels in (
