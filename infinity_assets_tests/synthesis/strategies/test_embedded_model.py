@@ -1,6 +1,5 @@
 """Every strategy with the embedded model, which is so small that only the form of its rewrites is checked."""
 
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import get_args
@@ -55,22 +54,21 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> ResponseStore:
 
 
 @pytest.fixture(scope="module")
-def written(
-    engines: EnginePool, models_dir: Path, store: ResponseStore
-) -> Iterator[dict[StrategyName, pl.DataFrame | BaseException]]:
-    """Yield the rows or the error of each strategy. All run in one batch, which takes no longer than a single
+def written(engines: EnginePool, store: ResponseStore) -> dict[StrategyName, pl.DataFrame | BaseException]:
+    """Return the rows or the error of each strategy. All run in one batch, which takes no longer than a single
     answer.
     """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("INFINITY_MODELS", str(models_dir))
-        batch = InferenceBatch(Inference(store, engines))
-        made = batch.run([partial(write, name, BatchedInference(batch, store, engines)) for name in NAMES])
-        yield dict(zip(NAMES, made, strict=True))
+    batch = InferenceBatch(Inference(store, engines))
+    made = batch.run([partial(write, name, BatchedInference(batch, store, engines)) for name in NAMES])
+    return dict(zip(NAMES, made, strict=True))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_writes_an_instruction_for_the_seeds_that_it_takes(
-    name: StrategyName, written: dict[StrategyName, pl.DataFrame | BaseException], store: ResponseStore
+    name: StrategyName,
+    written: dict[StrategyName, pl.DataFrame | BaseException],
+    store: ResponseStore,
+    models_dir: Path,
 ) -> None:
     made = written[name]
     assert isinstance(made, pl.DataFrame), made
@@ -83,5 +81,5 @@ def test_it_writes_an_instruction_for_the_seeds_that_it_takes(
     assert not texts["text"].str.contains(r"<\|im_(start|end)\|>|^\s|\s$").any()
     assert texts["text"].n_unique() == texts.height
     # The second run finds every response in the store and needs no engine.
-    nobody = EnginePool(Path("nowhere"), lambda spec, models: pytest.fail("a model was asked"))
+    nobody = EnginePool(models_dir, lambda spec, models: pytest.fail("a model was asked"))
     assert write(name, Inference(store, nobody)).equals(made)
