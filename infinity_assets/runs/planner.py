@@ -213,7 +213,10 @@ class Planner:
                 self._unknown.add(asset)
                 plans.append(AssetPlan(asset, len(partitions), None, known=False))
                 continue
-            plans.append(self._plan(registered, partitions, mirror, folder))
+            same = [name for name in registered.inputs if registered.reads_same_partition(name)]
+            # A source that has not been read yet has no rows to plan with.
+            if partitions := [part for part in partitions if all(mirror.manifest(name, part) for name in same)]:
+                plans.append(self._plan(registered, partitions, mirror, folder))
         needed = {registered.asset for plan in plans for registered in needed_by(plan.asset)}
         first = [r.asset for r in stale if r.asset in needed and not r.planned]
         waits = [name for name in first if not self._lake.partitions(name)]

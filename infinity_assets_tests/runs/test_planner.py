@@ -272,6 +272,18 @@ def test_synthesis_from_texts_is_planned_before_the_pool_contains_it(
     assert any("the plan uses the present pool" in note for note in plan.notes)
 
 
+def test_a_new_source_is_planned_with_the_present_pool(finished: Trial, tmp_path: Path) -> None:
+    for folder in finished.pool.source_folders().values():
+        (tmp_path / folder.name).symlink_to(folder)
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "notes.txt").write_text("Rain fills the pond, and the frogs come back to it in the evening.")
+    pool = finished.pool.model_copy(update={"sources": tmp_path})
+    plan = Planner(finished.data, pool, Settings(), 10, engines=finished.engines).make("tagged")
+    assert "new" in plan.reasons["synthesized_from_text"]
+    assert [asset.asset for asset in plan.assets] == ["tagged"]
+    assert any("the plan uses the present pool" in note for note in plan.notes)
+
+
 def test_an_offline_plan_makes_no_call(finished: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INFINITY_SCORING__MAX_ROWS", "240")
     asked = len(finished.engine.asked)
