@@ -6,6 +6,7 @@ python -m infinity_assets_tests.settings_reference
 import types
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import fill
 from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -30,7 +31,7 @@ def reference() -> str:
 def _sections(model: type[BaseModel], text: str, path: str, described: dict[type[BaseModel], str]) -> Iterator[str]:
     if model in described:
         anchor = described[model].replace(".", "")
-        yield f"## {path}\n\n{_one_line(text)} It has the settings of [{described[model]}](#{anchor}).\n"
+        yield f"## {path}\n\n{_filled(f'{text} It has the settings of [{described[model]}](#{anchor}).')}\n"
         return
     described[model] = path
     fields = model.model_fields
@@ -40,7 +41,7 @@ def _sections(model: type[BaseModel], text: str, path: str, described: dict[type
         if not _section_of(field.annotation)
     ]
     if path:
-        yield f"## {path}\n\n{_one_line(text)}\n"
+        yield f"## {path}\n\n{_filled(text)}\n"
     if rows:
         yield "\n".join(["| setting | type | default | meaning |", "|---|---|---|---|", *rows]) + "\n"
     for name, field in fields.items():
@@ -75,6 +76,10 @@ def _default(field: Any) -> str:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
+
+
+def _filled(text: str) -> str:
+    return fill(text, 120, break_long_words=False, break_on_hyphens=False)
 
 
 if __name__ == "__main__":
