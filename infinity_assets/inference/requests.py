@@ -165,15 +165,26 @@ def make_failure(
     return Response(prompt_tokens=prompt_tokens, seconds=seconds, error=error, cause=str(cause)[:1000], window=window)
 
 
+def make_score(logprobs: Sequence[float], prompt_tokens: int = 0, cut_at: int | None = None) -> Response:
+    """Return the response to a score by the log-probabilities of the answer's tokens; `cut_at` is the window if it was
+    too small for the answer.
+    """
+    return Response(
+        finish_reason="scored" if cut_at is None else "cut",
+        prompt_tokens=prompt_tokens,
+        sum_logprob=math.fsum(logprobs),
+        answer_tokens=len(logprobs),
+        window=cut_at,
+    )
+
+
 def require_finite(response: Response) -> Response:
     """Replace an infinite or NaN score or reward by the error `not_finite`; return other responses unchanged."""
-    numbers = (response.sum_logprob, response.reward)
-    if all(number is None or math.isfinite(number) for number in numbers):
+    number = response.reward if response.sum_logprob is None else response.sum_logprob
+    if number is None or math.isfinite(number):
         return response
-    value = next(number for number in numbers if number is not None)
-    return replace(
-        response, sum_logprob=None, answer_tokens=None, reward=None, error=NOT_FINITE, cause=f"the model gave {value}"
-    )
+    cause = f"the model gave {number}"
+    return replace(response, sum_logprob=None, answer_tokens=None, reward=None, error=NOT_FINITE, cause=cause)
 
 
 def normalize_logprobs(logprobs: Sequence[float]) -> tuple[float, ...]:
@@ -181,6 +192,15 @@ def normalize_logprobs(logprobs: Sequence[float]) -> tuple[float, ...]:
     top = max(logprobs)
     total = top + math.log(math.fsum(math.exp(value - top) for value in logprobs))
     return tuple(value - total for value in logprobs)
+
+
+def text_of(request: Request | RewardRequest) -> str:
+    """Return the text of a request, without the additions of the chat template."""
+    if isinstance(request, CompleteRequest):
+        return request.text
+    if isinstance(request, ScoreRequest):
+        return "".join(turn["content"] for turn in request.context) + request.answer
+    return "".join(turn["content"] for turn in request.messages)
 
 
 def room_of(request: Request | RewardRequest) -> int:

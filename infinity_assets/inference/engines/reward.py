@@ -4,33 +4,20 @@ The number is the logit of a sequence-classification head at the end of the conv
 template without a header for a further answer. Both backends return float32, of any size and sign.
 """
 
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Sequence
-from dataclasses import replace
-from itertools import takewhile
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from infinity_assets.errors import InfinityError
 from infinity_assets.inference.engines import vllm_engine
-from infinity_assets.inference.engines.batching import free, iterate_chunks, pad, run_halving
+from infinity_assets.inference.engines.batching import free, iterate_chunks, pad, run_batches
 from infinity_assets.inference.engines.chat_template import Prompting
 from infinity_assets.inference.engines.engine import Admit, admit_all
 from infinity_assets.inference.engines.hardware import device, precision
-from infinity_assets.inference.requests import (
-    ENGINE_ERROR,
-    INVALID_REQUEST,
-    Response,
-    RewardRequest,
-    make_failure,
-    most_tokens,
-    require_finite,
-)
+from infinity_assets.inference.requests import Response, RewardRequest, text_of
 from infinity_assets.settings.models import RewardSpec
 
-PREPARED = 1024
-"""Number of conversations that are tokenized at a time."""
 POOLED = 128
 """Number of conversations that vLLM gets at a time; it forms its own batches."""
 
@@ -52,39 +39,10 @@ class RewardModel(ABC):
     ) -> Generator[tuple[int, Response], None, None]:
         """Answer requests like `engine.Engine.run`, the longest first.
 
-        A failing batch is halved, so that only the faulty request fails. A conversation longer than the window gets the
-        error `prompt_too_long`, an infinite or NaN reward `not_finite`.
+        A conversation longer than the window gets the error `prompt_too_long`, an infinite or NaN reward `not_finite`.
         """
-        order = sorted(
-            range(len(requests)),
-            key=lambda position: -sum(len(turn["content"]) for turn in requests[position].messages),
-        )
-        for chunk in iterate_chunks(order, PREPARED):
-            jobs: list[_Job] = []
-            for position in chunk:
-                job = self._prepare(position, requests[position])
-                if isinstance(job, Response):
-                    yield position, job
-                else:
-                    jobs.append(job)
-            jobs.sort(key=lambda job: -len(job.tokens))
-            for batch in iterate_chunks(jobs, self._batch):
-                admitted = list(
-                    takewhile(lambda job: admit(len(job.tokens), most_tokens(requests[job.position])), batch)
-                )
-                started = time.monotonic()
-                for job, result in run_halving(admitted, self._rewards) if admitted else ():
-                    response = (
-                        make_failure(ENGINE_ERROR, repr(result))
-                        if isinstance(result, Exception)
-                        else require_finite(Response(reward=result))
-                    )
-                    yield (
-                        job.position,
-                        replace(response, prompt_tokens=len(job.tokens), seconds=time.monotonic() - started),
-                    )
-                if len(admitted) < len(batch):
-                    return
+        order = sorted(range(len(requests)), key=lambda position: -len(text_of(requests[position])))
+        yield from run_batches(requests, order, self._prepare, self._batches, self._answer, admit)
 
     @abstractmethod
     def close(self) -> None:
@@ -94,11 +52,14 @@ class RewardModel(ABC):
     def _rewards(self, batch: Sequence[_Job]) -> list[float]: ...
 
     def _prepare(self, position: int, request: RewardRequest) -> _Job | Response:
-        try:
-            tokens = self._prompting.encode_chat(request.messages, answering=False)
-        except Exception as error:  # raised by the chat template
-            return make_failure(INVALID_REQUEST, repr(error))
+        tokens = self._prompting.encode_chat(request.messages, answering=False)
         return self._prompting.reject_too_long(tokens, 0) or _Job(position, tokens)
+
+    def _batches(self, jobs: list[_Job]) -> Iterator[list[_Job]]:
+        return iterate_chunks(sorted(jobs, key=lambda job: -len(job.tokens)), self._batch)
+
+    def _answer(self, batch: Sequence[_Job]) -> list[Response]:
+        return [Response(reward=reward) for reward in self._rewards(batch)]
 
 
 class TransformersReward(RewardModel):

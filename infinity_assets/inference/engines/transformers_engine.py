@@ -6,29 +6,25 @@ on the other rows of the batch, except for rounding in the model's arithmetic.
 
 import json
 import math
-import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import takewhile
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from infinity_assets.inference.engines.batching import free, is_out_of_memory, iterate_chunks, pad, run_halving
-from infinity_assets.inference.engines.chat_template import Prompting, choose
+from infinity_assets.inference.engines.batching import free, is_out_of_memory, pad, run_batches
+from infinity_assets.inference.engines.chat_template import Prompting, make_choice
 from infinity_assets.inference.engines.engine import Admit, admit_all
 from infinity_assets.inference.engines.hardware import device, precision
 from infinity_assets.inference.requests import (
-    ENGINE_ERROR,
-    INVALID_REQUEST,
     CompleteRequest,
     GenerateRequest,
     Request,
     Response,
     ScoreRequest,
-    make_failure,
-    most_tokens,
+    make_score,
     request_key,
-    require_finite,
+    room_of,
+    text_of,
 )
 from infinity_assets.settings.models import ModelSpec, Sampling
 
@@ -40,8 +36,6 @@ BATCH_TOKENS = {"cpu": 16_384, "cuda": 131_072}
 """Maximum rows x (longest prompt + longest answer) of a batch, which bounds its keys and values: 128 KiB per token in a
 current 8B model."""
 BATCH_ROWS = 256
-PREPARED = 2048
-"""Number of requests that are tokenized at a time."""
 LOGITS = 2**25
 """Maximum number of logits in memory during scoring: 128 MiB."""
 PROBE = (1, 2, 3)
@@ -111,31 +105,7 @@ class TransformersEngine:
     def run(self, requests: Sequence[Request], admit: Admit = admit_all) -> Generator[tuple[int, Response], None, None]:
         """Answer requests, the longest first. A failing batch is halved, so that only the faulty request fails."""
         order = sorted(range(len(requests)), key=lambda position: _sort_key(requests[position]), reverse=True)
-        for chunk in iterate_chunks(order, PREPARED):
-            jobs: list[_Job] = []
-            for position in chunk:
-                try:
-                    job = self._prepare(position, requests[position])
-                except Exception as error:  # raised by the chat template or the grammar
-                    job = make_failure(INVALID_REQUEST, repr(error))
-                if isinstance(job, Response):
-                    yield position, job
-                else:
-                    jobs.append(job)
-            for batch in self._batches(jobs):
-                admitted = list(
-                    takewhile(lambda job: admit(len(job.tokens), most_tokens(requests[job.position])), batch)
-                )
-                started = time.monotonic()
-                for job, result in run_halving(admitted, self._answer) if admitted else ():
-                    if isinstance(result, Exception):
-                        result = make_failure(ENGINE_ERROR, repr(result))
-                    yield (
-                        job.position,
-                        replace(result, prompt_tokens=len(job.tokens), seconds=time.monotonic() - started),
-                    )
-                if len(admitted) < len(batch):
-                    return
+        yield from run_batches(requests, order, self._prepare, self._batches, self._answer, admit)
 
     def close(self) -> None:
         """Free the memory."""
@@ -171,11 +141,7 @@ class TransformersEngine:
         tokens, start, cut_at = scored
 
         def answer(logprobs: list[float]) -> Response:
-            total = math.fsum(logprobs)
-            finish = "scored" if cut_at is None else "cut"
-            return require_finite(
-                Response(finish_reason=finish, sum_logprob=total, answer_tokens=len(logprobs), window=cut_at)
-            )
+            return make_score(logprobs, cut_at=cut_at)
 
         return _ScoringJob(position, tokens, list(range(start - 1, len(tokens) - 1)), tokens[start:], answer)
 
@@ -186,8 +152,7 @@ class TransformersEngine:
             return long
 
         def answer(logprobs: list[float]) -> Response:
-            text, shares = choose(choices, logprobs)
-            return Response(text=text, finish_reason="stop", completion_tokens=1, choice_logprobs=shares)
+            return make_choice(choices, logprobs)
 
         return _ScoringJob(position, tokens, [len(tokens) - 1] * len(firsts), list(firsts), answer, room=1)
 
@@ -428,11 +393,6 @@ def _batch_cost(batch: Sequence[_Job]) -> int:
 
 def _sort_key(request: Request) -> tuple[bool, int, int]:
     """Return a sort key for kind, maximum answer and length of a request, before its tokens are known."""
-    match request:
-        case ScoreRequest():
-            return True, 0, len(request.answer) + sum(len(turn["content"]) for turn in request.context)
-        case CompleteRequest():
-            return False, request.sampling.max_tokens, len(request.text)
-        case GenerateRequest():
-            room = 1 if request.choices else request.sampling.max_tokens
-            return request.choices is not None, room, sum(len(turn["content"]) for turn in request.messages)
+    score = isinstance(request, ScoreRequest)
+    choice = isinstance(request, GenerateRequest) and request.choices is not None
+    return score or choice, 1 if choice else room_of(request), len(text_of(request))

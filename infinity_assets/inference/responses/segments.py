@@ -99,13 +99,7 @@ class Reading:
 
     def read(self, columns: Sequence[str]) -> pl.DataFrame:
         """Read columns of all lines."""
-        return self._frame(self._require_lines(self._parquet.read(columns=list(columns)), self.lines))
-
-    def chunks(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-        """Read columns of all lines, one row group at a time."""
-        for group in range(self._parquet.num_row_groups):
-            lines = self._parquet.metadata.row_group(group).num_rows
-            yield self._frame(self._require_lines(self._parquet.read_row_group(group, columns=list(columns)), lines))
+        return _frame(_require_lines(self._parquet.read(columns=list(columns)), self.lines))
 
     def take(self, numbers: pl.Series) -> Iterator[pl.DataFrame]:
         """Read the lines with these numbers, which ascend. Row groups without any of them are skipped."""
@@ -116,24 +110,9 @@ class Reading:
             low, high = (numbers.search_sorted(edge) for edge in (begin, end))
             if high > low:
                 # Arrow's take copies; with Polars, the result would keep all strings of the group alive.
-                taken = self._require_lines(self._parquet.read_row_group(group), end - begin).take(
-                    (numbers[low:high] - begin).to_arrow()
-                )
-                yield self._frame(taken)
+                table = _require_lines(self._parquet.read_row_group(group), end - begin)
+                yield _frame(table.take((numbers[low:high] - begin).to_arrow()))
             begin = end
-
-    @staticmethod
-    def _require_lines(table: pa.Table, lines: int) -> pa.Table:
-        # Checksums do not cover a page's type, and Arrow skips pages of unknown types.
-        if table.num_rows != lines:
-            raise pa.ArrowInvalid("it lacks lines")
-        return table
-
-    @staticmethod
-    def _frame(table: pa.Table) -> pl.DataFrame:
-        frame = pl.from_arrow(table)
-        assert isinstance(frame, pl.DataFrame)
-        return frame
 
 
 class Segments:
@@ -254,6 +233,19 @@ class Segments:
             # Unlock explicitly: a process forked meanwhile shares the descriptor, and closing ours would keep the lock.
             fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)
+
+
+def _require_lines(table: pa.Table, lines: int) -> pa.Table:
+    # Checksums do not cover a page's type, and Arrow skips pages of unknown types.
+    if table.num_rows != lines:
+        raise pa.ArrowInvalid("it lacks lines")
+    return table
+
+
+def _frame(table: pa.Table) -> pl.DataFrame:
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)
+    return frame
 
 
 def _flock(descriptor: int, how: int) -> bool:

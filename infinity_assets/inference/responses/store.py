@@ -62,7 +62,6 @@ _KEYS = 1_000_000
 _DECISIVE = ["key", "max_tokens", "finish_reason", "completion_tokens", "error", "window"]
 """Columns that decide which requests a line answers: of lines with equal values only the first is ever used."""
 
-
 _KEY = "^[0-9a-f]{32}$"
 
 
@@ -100,10 +99,8 @@ class ResponseStore:
         Raises:
             DamagedSegment: A segment's content differs from what was written.
         """
-        pairs = {"key": keys} if rooms is None else {"key": keys, "room": rooms}
-        wanted = pl.DataFrame(
-            pairs, schema={"key": pl.String, "room": pl.Int64} if "room" in pairs else {"key": pl.String}
-        ).unique()
+        pairs = {"key": pl.String} if rooms is None else {"key": pl.String, "room": pl.Int64}
+        wanted = pl.DataFrame(dict(zip(pairs, (keys, rooms), strict=False)), schema=pairs).unique()
         segments = self._segments(kind, model)
         while True:
             try:
@@ -116,7 +113,7 @@ class ResponseStore:
         lines = pl.concat(parts)
         if rooms is not None:
             lines = lines.join(wanted, on="key", how="inner", maintain_order="left").filter(_answers_request(window))
-        return lines.unique(list(pairs), keep="first", maintain_order=True)
+        return lines.unique([*pairs], keep="first", maintain_order=True)
 
     def append(self, kind: Kind, model: str, lines: pl.DataFrame) -> None:
         """Add lines. After the return they survive a crash of the process or the machine."""
@@ -141,13 +138,11 @@ class ResponseStore:
 
     def sizes(self) -> pl.DataFrame:
         """Return one row per kind and model: kind, model (the folder name), segments, bytes."""
-        schema = {"kind": pl.String, "model": pl.String, "segments": pl.Int64, "bytes": pl.Int64}
-        lines = []
-        for kind, model, segments in self._folders():
-            with segments.hold_rewrite_lock(wait=True):
-                sizes = [segment.size for segment in segments.all()]
-            lines.append((kind, model, len(sizes), sum(sizes)))
-        return pl.DataFrame(lines, schema=schema, orient="row")
+        rows = [(kind, model, segment.size) for kind, model, _, segment in self._visit()]
+        sizes = pl.DataFrame(rows, schema={"kind": pl.String, "model": pl.String, "bytes": pl.Int64}, orient="row")
+        return sizes.group_by("kind", "model", maintain_order=True).agg(
+            pl.len().cast(pl.Int64).alias("segments"), pl.col("bytes").sum()
+        )
 
     def stats(self) -> pl.DataFrame:
         """Return lines, prompt_tokens and completion_tokens per kind, model, prompt and class of error.
@@ -157,30 +152,22 @@ class ResponseStore:
         by, tokens = ["prompt", "error"], ["prompt_tokens", "completion_tokens"]
         names = dict.fromkeys(["kind", "model", *by], pl.String)
         parts = [pl.DataFrame(schema={**names, **dict.fromkeys(["lines", *tokens], pl.Int64)})]
-        for kind, model, segments in self._folders():
-            with segments.hold_rewrite_lock(wait=True):
-                for segment in segments.all():
-                    with segment.open() as reading:
-                        lines = _read_columns(reading, ["key", *by, *tokens])
-                    summed = [pl.len().cast(pl.Int64).alias("lines"), pl.col(tokens).sum()]
-                    parts.append(
-                        lines.group_by(by)
-                        .agg(summed)
-                        .select(pl.lit(kind).alias("kind"), pl.lit(model).alias("model"), pl.all())
-                    )
+        summed = [pl.len().cast(pl.Int64).alias("lines"), pl.col(tokens).sum()]
+        for kind, model, _, segment in self._visit():
+            with segment.open() as reading:
+                lines = _read_columns(reading, ["key", *by, *tokens])
+            names_of_segment = pl.lit(kind).alias("kind"), pl.lit(model).alias("model")
+            parts.append(lines.group_by(by).agg(summed).select(*names_of_segment, pl.all()))
         return pl.concat(parts).group_by(list(names)).sum().sort(list(names))
 
     def verify(self) -> Iterator[Damage]:
         """Find files with changed bytes, invalid keys or non-finite vectors, and files not named like a segment."""
-        for kind, _, segments in self._folders():
-            yield from (
-                Damage(path, "it is not named like a segment and is never read")
-                for path in segments.unrecognized_files()
-            )
-            with segments.hold_rewrite_lock(wait=True):
-                for segment in segments.all():
-                    if reason := _find_fault(segment, kind):
-                        yield Damage(segment.path, reason)
+        for _, _, segments in self._folders():
+            for path in segments.unrecognized_files():
+                yield Damage(path, "it is not named like a segment and is never read")
+        for kind, _, _, segment in self._visit():
+            if reason := _find_fault(segment, kind):
+                yield Damage(segment.path, reason)
 
     def move_aside(self, damages: Iterable[Damage]) -> Path:
         """Move damaged files out of the store into a folder beside it, and return the folder."""
@@ -207,48 +194,34 @@ class ResponseStore:
         """
         kept = pl.DataFrame({"key": keep}, schema={"key": pl.String}).unique()
         rows = []
-        for kind, model, segments in self._folders():
-            if kind == "embed" and not embeddings:
+        for kind, model, segments, segment in self._visit(embeddings):
+            with segment.open() as reading:
+                size = segment.size
+                keys = _read_keys(reading)
+            stay = keys.join(kept, on="key", how="semi", maintain_order="left")["number"]
+            gone = keys.height - stay.len()
+            if segment.last >= before:
+                rows.append((kind, model, keys.height, 0, gone, 0))
                 continue
-            lines = removed = young = freed = 0
-            with segments.hold_rewrite_lock(wait=True):
-                for segment in segments.all():
-                    with segment.open() as reading:
-                        size = segment.size
-                        keys = _read_keys(reading)
-                    stay = keys.join(kept, on="key", how="semi", maintain_order="left")["number"]
-                    gone = keys.height - stay.len()
-                    lines += keys.height
-                    if segment.last >= before:
-                        young += gone
-                    elif gone:
-                        if not dry_run:
-                            segments.replace([segment], _read_lines(segment, stay, kind))
-                        removed += gone
-                        freed += size * gone // keys.height
-            rows.append((kind, model, lines, removed, young, freed))
-        schema = {
-            "kind": pl.String,
-            "model": pl.String,
-            **dict.fromkeys(["lines", "removed", "too_young", "freed"], pl.Int64),
-        }
-        return pl.DataFrame(rows, schema=schema, orient="row")
+            if gone and not dry_run:
+                segments.replace([segment], _read_lines(segment, stay, kind))
+            rows.append((kind, model, keys.height, gone, 0, size * gone // keys.height))
+        counts = dict.fromkeys(["lines", "removed", "too_young", "freed"], pl.Int64)
+        frame = pl.DataFrame(rows, schema={"kind": pl.String, "model": pl.String, **counts}, orient="row")
+        return frame.group_by("kind", "model", maintain_order=True).sum()
 
     def forget(self, errors: Sequence[str], dry_run: bool = False) -> int:
         """Remove the lines with one of these errors, so that they are asked again, and return their number."""
-        gone = 0
-        for kind, _, segments in self._folders():
-            if kind == "embed":
-                continue
-            with segments.hold_rewrite_lock(wait=True):
-                for segment in segments.all():
-                    with segment.open() as reading:
-                        lines = reading.read(["error"]).with_row_index("number")
-                    stay = lines.filter(~pl.col("error").is_in(errors).fill_null(False))["number"]
-                    if stay.len() < lines.height and not dry_run:
-                        segments.replace([segment], _read_lines(segment, stay, kind))
-                    gone += lines.height - stay.len()
-        return gone
+        removed = 0
+        for kind, _, segments, segment in self._visit(embeddings=False):
+            with segment.open() as reading:
+                lines = reading.read(["error"]).with_row_index("number")
+            stay = lines.filter(~pl.col("error").is_in(errors).fill_null(False))["number"]
+            gone = lines.height - stay.len()
+            if gone and not dry_run:
+                segments.replace([segment], _read_lines(segment, stay, kind))
+            removed += gone
+        return removed
 
     def _segments(self, kind: Kind, model: str) -> Segments:
         return Segments(self.root / kind / slug(model))
@@ -257,6 +230,14 @@ class ResponseStore:
         for kind in get_args(Kind):
             for folder in sorted(self.root.glob(f"{kind}/*/")):
                 yield kind, folder.name, Segments(folder)
+
+    def _visit(self, embeddings: bool = True) -> Iterator[tuple[Kind, str, Segments, Segment]]:
+        """Visit every segment, and keep other processes from rewriting those of its folder meanwhile."""
+        for kind, model, segments in self._folders():
+            if kind != "embed" or embeddings:
+                with segments.hold_rewrite_lock(wait=True):
+                    for segment in segments.all():
+                        yield kind, model, segments, segment
 
 
 def _answers_request(window: int | None) -> pl.Expr:
@@ -332,11 +313,11 @@ def _find_fault(segment: Segment, kind: Kind) -> str | None:
         return "its bytes have changed"
     try:
         with segment.open() as reading:
-            for chunk in reading.chunks(["key", "vector"] if kind == "embed" else ["key"]):
-                if not chunk["key"].str.contains(_KEY).fill_null(False).all():
-                    return "it holds invalid keys"
-                if kind == "embed" and not np.isfinite(chunk["vector"].to_numpy()).all():
-                    return "it holds vectors that are not finite"
+            lines = reading.read(["key", "vector"] if kind == "embed" else ["key"])
+        if not lines["key"].str.contains(_KEY).fill_null(False).all():
+            return "it holds invalid keys"
+        if kind == "embed" and not np.isfinite(lines["vector"].to_numpy()).all():
+            return "it holds vectors that are not finite"
     except DamagedSegment as damaged:
         return damaged.reason
     return None
