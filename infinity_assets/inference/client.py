@@ -95,10 +95,7 @@ class Share(NamedTuple):
 
 
 _ASKED = pl.Schema(
-    {
-        **dict.fromkeys(["share", "room", "index"], pl.Int64),
-        **dict.fromkeys(["key", "row_id", "prompt"], pl.String),
-    }
+    {**dict.fromkeys(["share", "room", "index"], pl.Int64), **dict.fromkeys(["key", "row_id", "prompt"], pl.String)}
 )
 """Schema of the requests of a batch: number of the share, tokens that may be written, number of the draw."""
 _STORED = pl.Schema(
@@ -128,13 +125,7 @@ class Inference:
     the store every few seconds, so a killed stage loses only the requests in flight. Results are joined by key, never
     by position. Unusable answers are retried: each attempt is a request of its own, stored and replayed like any other.
 
-    Args:
-        store: The response store.
-        pool: The pool that opens engines.
-        progress: Callback for the progress of a batch.
-        ledger: Record of all calls.
-        budget: Cap on spending; None for no cap.
-        retries: Number of retries per kind of unusable answer.
+    Without a budget, spending has no cap.
     """
 
     def __init__(
@@ -164,21 +155,15 @@ class Inference:
         return self._ask("generate", spec, requests, stage)
 
     def complete(self, spec: ModelSpec, requests: Sequence[CompleteRequest], stage: str) -> Answers:
-        """Generate continuations of texts without a chat template. Raises the same errors as `generate`."""
+        """Generate continuations of texts without a chat template, like `generate`."""
         return self._ask("complete", spec, requests, stage)
 
     def score(self, spec: ModelSpec, requests: Sequence[ScoreRequest], stage: str) -> Answers:
-        """Return log-probabilities of answers, in nats: `sum_logprob` over `answer_tokens` tokens.
-
-        Raises the same errors as `generate`.
-        """
+        """Return log-probabilities of answers, in nats, like `generate`: `sum_logprob` over `answer_tokens` tokens."""
         return self._ask("score", spec, requests, stage)
 
     def reward(self, spec: RewardSpec, requests: Sequence[RewardRequest], stage: str) -> Answers:
-        """Return rewards of conversations: a finite `reward`, or null with an error.
-
-        Raises the same errors as `generate`.
-        """
+        """Return rewards of conversations, like `generate`: a finite `reward`, or null with an error."""
         return self._ask("reward", spec, requests, stage)
 
     def embed(self, spec: EmbedderSpec, texts: Sequence[str], stage: str) -> "np.ndarray":
@@ -299,7 +284,7 @@ class Inference:
 
         Args:
             kind: Kind of the requests.
-            spec: The model.
+            spec: Their model.
             asked: All requests of the batch, of schema `_ASKED` with `at` in place of key and room.
             current: One row per request of this attempt: at, key, room.
             requests: The requests of this attempt.

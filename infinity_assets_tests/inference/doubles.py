@@ -8,7 +8,7 @@ from typing import Any
 
 from infinity_assets.inference.engines.engine import Admit, Engine, admit_all
 from infinity_assets.inference.engines.pool import EnginePool
-from infinity_assets.inference.requests import GenerateRequest, Request, Response, ScoreRequest, most_tokens
+from infinity_assets.inference.requests import GenerateRequest, Request, Response, most_tokens
 from infinity_assets.settings.models import ModelSpec, Sampling
 
 SPEC = ModelSpec(model="scripted")
@@ -138,26 +138,3 @@ def run_engine(engine: Engine, requests: Sequence[Request]) -> list[Response]:
     responses = dict(engine.run(requests))
     assert sorted(responses) == list(range(len(requests)))
     return [responses[position] for position in range(len(requests))]
-
-
-def assert_bad_requests_fail_alone(engine: Engine, window: int) -> None:
-    """Assert that bad requests become errors among good answers, for an engine with a window of that many tokens."""
-    chat = ({"role": "user", "content": "What is the capital of France?"},)
-    sampling = Sampling(temperature=0.0, max_tokens=4)
-    long = "word " * (window + 88)
-    requests = [
-        ask("good", messages=chat, sampling=sampling),
-        ask("long", long, sampling=sampling),
-        ask("schema", messages=chat, schema={"type": "nonsense"}, sampling=sampling),
-        ask("no room", messages=chat, sampling=Sampling(max_tokens=window - 12)),
-        ScoreRequest("long context", "ifd", ({"role": "user", "content": long},), "answer"),
-        ScoreRequest("long answer", "ifd", chat, long),
-    ]
-    responses = run_engine(engine, requests)
-    errors = [None, "prompt_too_long", "invalid_request", "prompt_too_long", "prompt_too_long", None]
-    assert [response.error for response in responses] == errors
-    assert all(response.cause for response in responses if response.error)
-    assert [responses[number].window for number in (1, 3, 4)] == [window] * 3
-    cut = responses[5]
-    assert (cut.finish_reason, cut.window, cut.prompt_tokens) == ("cut", window, window - 1)
-    assert 0 < (cut.answer_tokens or 0) < window + 88

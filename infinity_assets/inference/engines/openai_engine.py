@@ -18,15 +18,7 @@ from infinity_assets.inference.engines.engine import Admit, EngineMisconfigured,
 from infinity_assets.inference.engines.openai_api import Rejected
 from infinity_assets.inference.engines.openai_server import NoReply, ServedModel
 from infinity_assets.inference.engines.throttle import UNKNOWN, AdaptiveLimit, Outcome, Pace, Quota, Ticket, back_off
-from infinity_assets.inference.requests import (
-    RETRIABLE,
-    TIMEOUT,
-    Request,
-    Response,
-    make_failure,
-    most_tokens,
-    text_of,
-)
+from infinity_assets.inference.requests import RETRIABLE, TIMEOUT, Request, Response, make_failure, most_tokens, text_of
 from infinity_assets.settings.models import ModelSpec
 
 ATTEMPTS = 10

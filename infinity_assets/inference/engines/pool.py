@@ -34,10 +34,9 @@ def open_engine(spec: ModelSpec | RewardSpec, models_dir: Path) -> Any:
 
     folder = local_path(spec, models_dir)
     if spec.data_parallel_size > 1 or spec.when_idle == "sleep":
-        from infinity_assets.inference.engines.chat_template import prefix_key
         from infinity_assets.inference.engines.replicas import Replicas
 
-        return Replicas(spec, folder, VllmEngine, prefix_key)
+        return Replicas(spec, folder, VllmEngine)
     return VllmEngine(spec, folder)
 
 

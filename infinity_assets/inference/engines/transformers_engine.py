@@ -204,20 +204,16 @@ class TransformersEngine:
         import torch
 
         ids, mask = pad([job.tokens for job in batch], self._model.device)
-        if self._head is None:
-            states, to_logits = (
-                self._model(input_ids=ids, attention_mask=mask, use_cache=False).logits,
-                lambda logits: logits,
-            )
-        else:
-            states = self._model.base_model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
-            to_logits = self._head
+        inputs = {"input_ids": ids, "attention_mask": mask, "use_cache": False}
+        head = self._head
+        states = self._model(**inputs).logits if head is None else self._model.base_model(**inputs).last_hidden_state
         rows = torch.tensor([row for row, job in enumerate(batch) for _ in job.places], device=states.device)
         places = torch.tensor([place for job in batch for place in job.places], device=states.device)
         targets = torch.tensor([target for job in batch for target in job.targets], device=states.device)
         logprobs: list[float] = []
         for part in torch.arange(len(rows), device=states.device).split(max(1, LOGITS // self._vocabulary)):
-            logits = to_logits(states[rows[part], places[part]]).float()
+            selected = states[rows[part], places[part]]
+            logits = (selected if head is None else head(selected)).float()
             logprobs += (logits.gather(1, targets[part, None])[:, 0] - logits.logsumexp(1)).tolist()
         values = iter(logprobs)
         return [job.answer([next(values) for _ in job.places]) for job in batch]
@@ -261,7 +257,7 @@ class _Draft:
     job: _WritingJob
     uniforms: "np.ndarray"
     """Random number in [0, 1) for every draw; empty for a greedy row."""
-    matcher: Any
+    matcher: Any = None
     tokens: list[int] = field(default_factory=list)
     finish: str | None = None
 
@@ -275,16 +271,16 @@ class _Drafts:
         self._ends = ends
         self._tokenizer = tokenizer
         self._rows = [
-            _Draft(
-                job,
-                np.random.default_rng(job.seed).random(job.room if job.sampling.temperature > 0 else 0),
-                _make_matcher(job.grammar) if job.grammar is not None else None,
-            )
+            _Draft(job, np.random.default_rng(job.seed).random(job.room if job.sampling.temperature > 0 else 0))
             for job in jobs
         ]
-        self._mask = (
-            _make_bitmask(len(jobs), vocabulary) if any(row.matcher is not None for row in self._rows) else None
-        )
+        guided = [row for row in self._rows if row.job.grammar is not None]
+        if guided:
+            import xgrammar
+
+            self._mask = xgrammar.allocate_token_bitmask(len(jobs), vocabulary)
+            for row in guided:
+                row.matcher = xgrammar.GrammarMatcher(row.job.grammar)
 
     def next(self, ids: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tensor":
         """Return scores that allow one token per row: the most probable one, or the one drawn by its next number."""
@@ -324,7 +320,7 @@ class _Drafts:
 
         for number in guided:
             self._rows[number].matcher.fill_next_token_bitmask(self._mask, number)
-        xgrammar.apply_token_bitmask_inplace(scores, self._mask.to(scores.device), indices=guided)  # pyright: ignore[reportOptionalMemberAccess]
+        xgrammar.apply_token_bitmask_inplace(scores, self._mask.to(scores.device), indices=guided)
 
     def _draw(self, scores: "torch.Tensor", rows: list[_Draft], nucleus: bool) -> "torch.Tensor":
         """Draw a token per row by inversion.
@@ -372,18 +368,6 @@ class _Drafts:
         )
         text = whole.removeprefix(head)
         return text[: min((place for stop in row.job.stop if (place := text.find(stop)) >= 0), default=len(text))]
-
-
-def _make_matcher(grammar: Any) -> Any:
-    import xgrammar
-
-    return xgrammar.GrammarMatcher(grammar)
-
-
-def _make_bitmask(rows: int, vocabulary: int) -> Any:
-    import xgrammar
-
-    return xgrammar.allocate_token_bitmask(rows, vocabulary)
 
 
 def _batch_cost(batch: Sequence[_Job]) -> int:

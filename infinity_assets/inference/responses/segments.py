@@ -133,7 +133,7 @@ class Segments:
         """Write lines as the last segment. After the return they survive a crash of the process or the machine."""
         with self._temporary_file() as file:
             _write([lines], file)
-            self._publish(file, None, ())
+            self._publish(file)
 
     def replace(self, old: Sequence[Segment], chunks: Iterable[pl.DataFrame]) -> None:
         """Replace neighboring segments by one with new lines, or remove them if there are no lines.
@@ -142,9 +142,8 @@ class Segments:
         """
         with self._temporary_file() as file:
             if _write(chunks, file):
-                self._publish(file, (old[0].first, old[-1].last), old)
-            else:
-                self._remove(old)
+                self._publish(file, (old[0].first, old[-1].last))
+            self._remove(old)
 
     @contextmanager
     def hold_rewrite_lock(self, wait: bool) -> Iterator[bool]:
@@ -174,7 +173,7 @@ class Segments:
             end = max(end, segment.last)
         return segments, covered
 
-    def _publish(self, file: IO[bytes], span: tuple[int, int] | None, old: Sequence[Segment]) -> None:
+    def _publish(self, file: IO[bytes], span: tuple[int, int] | None = None) -> None:
         file.flush()
         os.fsync(file.fileno())
         with open(file.name, "rb") as written:
@@ -187,8 +186,6 @@ class Segments:
                 span = now, now
             os.rename(file.name, self.folder / f"{span[0]:020d}-{span[1]:020d}-{footer}-{digest}.parquet")
             flush(self.folder)
-            for segment in old:
-                segment.path.unlink(missing_ok=True)
 
     def _remove(self, old: Sequence[Segment]) -> None:
         with self._hold_lock(".lock", fcntl.LOCK_EX):

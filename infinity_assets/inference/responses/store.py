@@ -30,26 +30,14 @@ from infinity_assets.inference.weights.models import slug
 
 RESPONSES = pl.Schema(
     {
-        "key": pl.String,
-        "prompt": pl.String,
-        "max_tokens": pl.Int64,
-        "text": pl.String,
-        "finish_reason": pl.String,
-        "prompt_tokens": pl.Int64,
-        "completion_tokens": pl.Int64,
-        "seconds": pl.Float64,
-        "error": pl.String,
-        "cause": pl.String,
-        "sum_logprob": pl.Float64,
-        "answer_tokens": pl.Int64,
-        "choice_logprobs": pl.List(pl.Float64),
-        "reward": pl.Float64,
-        "window": pl.Int64,
+        "key": pl.String, "prompt": pl.String, "max_tokens": pl.Int64,
+        "text": pl.String, "finish_reason": pl.String, "prompt_tokens": pl.Int64, "completion_tokens": pl.Int64,
+        "seconds": pl.Float64, "error": pl.String, "cause": pl.String,
+        "sum_logprob": pl.Float64, "answer_tokens": pl.Int64, "choice_logprobs": pl.List(pl.Float64),
+        "reward": pl.Float64, "window": pl.Int64,
     }
-)
-"""Schema with one line per answer of a language model: key, name of the prompt, `max_tokens` (null for a score), and
-the fields of `requests.Response`.
-"""
+)  # fmt: skip
+"""Schema with one line per answer: key, name of the prompt, `max_tokens` (null for a score), and the `Response`."""
 
 EMBEDDINGS = pl.Schema({"key": pl.String, "vector": pl.Array(pl.Float32, 1)})
 """Schema with one line per vector. The width of the array depends on the model."""
@@ -66,7 +54,7 @@ _KEY = "^[0-9a-f]{32}$"
 
 
 class Damage(NamedTuple):
-    """A damaged file and the reason."""
+    """A damaged file."""
 
     path: Path
     reason: str
@@ -90,7 +78,7 @@ class ResponseStore:
 
         Args:
             kind: Kind of the requests.
-            model: Identity of the model.
+            model: `weights_id` of the model.
             keys: Keys of the requests.
             rooms: Number of tokens that each request may write; 0 for a score. The result then has at most one line per
                 (key, room), with `room` as its last column. Without rooms, it has the first line of every key.
@@ -190,7 +178,7 @@ class ResponseStore:
 
         Returns:
             One row per kind and model: kind, model, lines, removed, too_young (lines kept only because of their
-            segment's age), freed (bytes; an estimate in a dry run).
+            segment's age), freed (bytes; an estimate).
         """
         kept = pl.DataFrame({"key": keep}, schema={"key": pl.String}).unique()
         rows = []
