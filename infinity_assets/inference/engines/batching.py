@@ -3,9 +3,9 @@
 import gc
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice, takewhile
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from infinity_assets.inference.engines.engine import Admit
 from infinity_assets.inference.requests import (
@@ -26,18 +26,12 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class Job(Protocol):
-    """A prepared request."""
+@dataclass(frozen=True)
+class Job:
+    """A prepared request: its position, and the tokens that the model reads."""
 
-    @property
-    def position(self) -> int:
-        """Position of the request."""
-        ...
-
-    @property
-    def tokens(self) -> list[int]:
-        """Tokens that the model reads."""
-        ...
+    position: int
+    tokens: list[int]
 
 
 AnyRequest = TypeVar("AnyRequest", bound=Request | RewardRequest)

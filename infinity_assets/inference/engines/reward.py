@@ -7,11 +7,11 @@ template without a header for a further answer. Both backends return float32, of
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from infinity_assets.errors import InfinityError
 from infinity_assets.inference.engines import vllm_engine
-from infinity_assets.inference.engines.batching import free, iterate_chunks, pad, run_batches
+from infinity_assets.inference.engines.batching import Job, free, iterate_chunks, pad, run_batches
 from infinity_assets.inference.engines.chat_template import Prompting
 from infinity_assets.inference.engines.engine import Admit, admit_all
 from infinity_assets.inference.engines.hardware import device, precision
@@ -20,11 +20,6 @@ from infinity_assets.settings.models import RewardSpec
 
 POOLED = 128
 """Number of conversations that vLLM gets at a time; it forms its own batches."""
-
-
-class _Job(NamedTuple):
-    position: int
-    tokens: list[int]
 
 
 class RewardModel(ABC):
@@ -49,16 +44,16 @@ class RewardModel(ABC):
         """Free the memory."""
 
     @abstractmethod
-    def _rewards(self, batch: Sequence[_Job]) -> list[float]: ...
+    def _rewards(self, batch: Sequence[Job]) -> list[float]: ...
 
-    def _prepare(self, position: int, request: RewardRequest) -> _Job | Response:
+    def _prepare(self, position: int, request: RewardRequest) -> Job | Response:
         tokens = self._prompting.encode_chat(request.messages, answering=False)
-        return self._prompting.reject_too_long(tokens, 0) or _Job(position, tokens)
+        return self._prompting.reject_too_long(tokens, 0) or Job(position, tokens)
 
-    def _batches(self, jobs: list[_Job]) -> Iterator[list[_Job]]:
+    def _batches(self, jobs: list[Job]) -> Iterator[list[Job]]:
         return iterate_chunks(sorted(jobs, key=lambda job: -len(job.tokens)), self._batch)
 
-    def _answer(self, batch: Sequence[_Job]) -> list[Response]:
+    def _answer(self, batch: Sequence[Job]) -> list[Response]:
         return [Response(reward=reward) for reward in self._rewards(batch)]
 
 
@@ -93,7 +88,7 @@ class TransformersReward(RewardModel):
         del self._model
         free()
 
-    def _rewards(self, batch: Sequence[_Job]) -> list[float]:
+    def _rewards(self, batch: Sequence[Job]) -> list[float]:
         import torch
 
         # The model finds the end of a conversation by its padding token. If it defines none, a token will do that does
@@ -121,7 +116,7 @@ class VllmReward(RewardModel):
         del self._llm, self._prompting
         vllm_engine.free()
 
-    def _rewards(self, batch: Sequence[_Job]) -> list[float]:
+    def _rewards(self, batch: Sequence[Job]) -> list[float]:
         from vllm import PoolingParams
 
         prompts = [{"prompt_token_ids": job.tokens} for job in batch]
@@ -135,7 +130,7 @@ def open_reward(spec: RewardSpec, folder: Path) -> RewardModel:
     return VllmReward(spec, folder) if spec.backend == "vllm" else TransformersReward(spec, folder)
 
 
-def _find_absent_token(batch: Sequence[_Job]) -> int:
+def _find_absent_token(batch: Sequence[Job]) -> int:
     """Return the smallest token that occurs in no conversation of the batch."""
     present = {token for job in batch for token in job.tokens}
     return next(token for token in range(len(present) + 1) if token not in present)

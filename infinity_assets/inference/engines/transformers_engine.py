@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from infinity_assets.inference.engines.batching import free, is_out_of_memory, pad, run_batches
+from infinity_assets.inference.engines.batching import Job, free, is_out_of_memory, pad, run_batches
 from infinity_assets.inference.engines.chat_template import Prompting, make_choice
 from infinity_assets.inference.engines.engine import Admit, admit_all
 from infinity_assets.inference.engines.hardware import device, precision
@@ -42,11 +42,9 @@ PROBE = (1, 2, 3)
 
 
 @dataclass(frozen=True)
-class _ScoringJob:
+class _ScoringJob(Job):
     """A request that is answered by log-probabilities of known tokens in one forward pass."""
 
-    position: int
-    tokens: list[int]
     places: list[int]
     """Positions of the tokens after which a log-probability is read."""
     targets: list[int]
@@ -57,11 +55,9 @@ class _ScoringJob:
 
 
 @dataclass(frozen=True)
-class _WritingJob:
+class _WritingJob(Job):
     """A request whose answer is generated token by token."""
 
-    position: int
-    tokens: list[int]
     sampling: Sampling
     seed: int
     grammar: Any = None

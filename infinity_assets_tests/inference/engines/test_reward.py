@@ -93,7 +93,7 @@ def test_rewards_equal_those_of_plain_transformers_in_any_batch(model, expected,
 
 
 def test_a_model_with_a_padding_token_gives_equal_rewards(tmp_path, tokenizer_folder, expected):
-    spec = RewardSpec(model=str(save_reward_model(tmp_path, tokenizer_folder, pad_token_id=0)))
+    spec = RewardSpec(model=str(save_reward_model(tmp_path, tokenizer_folder, pad_token_id=7)))
     rewards = [response.reward for response in run(TransformersReward(spec, tmp_path), REQUESTS)]
     assert rewards == pytest.approx(expected, abs=1e-4)
 
