@@ -6,6 +6,8 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from infinity_assets.inference.engines.engine import Admit, Engine, admit_all
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.requests import GenerateRequest, Request, Response, most_tokens
@@ -68,9 +70,22 @@ class ScriptedEngine:
         return EnginePool(Path("nowhere"), engine=opener)
 
 
+class Lengths:
+    """An embedder whose vector is the length and the first letter of a text."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        self.asked.extend(texts)
+        return np.array([[len(text), ord(text[0])] for text in texts], dtype=np.float32)
+
+    def close(self) -> None:
+        pass
+
+
 def save_static_model(folder: Path, words: Sequence[str], width: int = 16) -> Path:
     """Save a static model like sentence-transformers: with a modules.json and without a config.json."""
-    import numpy as np
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import StaticEmbedding
     from tokenizers import Tokenizer, models, pre_tokenizers

@@ -18,7 +18,7 @@ from infinity_assets.inference.requests import GenerateRequest, Request, Respons
 from infinity_assets.inference.responses.store import ResponseStore
 from infinity_assets.rows.schema import GENERATIONS
 from infinity_assets.settings.models import EmbedderSpec, Retries, Sampling
-from infinity_assets_tests.inference.doubles import SPEC, ScriptedEngine, ask, echo
+from infinity_assets_tests.inference.doubles import SPEC, Lengths, ScriptedEngine, ask, echo
 from infinity_assets_tests.properties import examples
 
 REQUESTS = [ask(f"r{number}") for number in range(20)]
@@ -242,20 +242,6 @@ def test_progress_counts_stored_answers(store):
     assert seen[0] == Progress("stage", 5, 20, 5, 0)
     assert seen[-1]._replace(seconds=0.0) == Progress("stage", 20, 20, 5, 30)
     assert seen[-1].seconds > 0
-
-
-class Lengths:
-    """An embedder whose vector is the length and the first letter of a text."""
-
-    def __init__(self):
-        self.asked: list[str] = []
-
-    def encode(self, texts):
-        self.asked.extend(texts)
-        return np.array([[len(text), ord(text[0])] for text in texts], dtype=np.float32)
-
-    def close(self):
-        pass
 
 
 def test_vectors_come_in_text_order_and_are_computed_once(store, tmp_path, monkeypatch):

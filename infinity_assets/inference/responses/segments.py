@@ -69,7 +69,7 @@ class Segment(NamedTuple):
         return self.path.stat().st_size
 
     @contextmanager
-    def open(self) -> Iterator["Reading"]:
+    def open(self) -> Iterator[pq.ParquetFile]:
         """Open the segment for the block.
 
         Raises:
@@ -82,37 +82,37 @@ class Segment(NamedTuple):
                     raise pa.ArrowInvalid("its footer has changed")
                 file.seek(0)
                 with pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False) as parquet:
-                    yield Reading(parquet)
+                    yield parquet
         except (OSError, pa.ArrowException) as error:
             if isinstance(error, OSError) and error.errno:
                 raise  # a failure of the system, not of the file
             raise DamagedSegment(self.path, str(error).splitlines()[0]) from error
 
 
-class Reading:
-    """An open segment that can be read."""
+def read(file: pq.ParquetFile, columns: Sequence[str]) -> pl.DataFrame:
+    """Read columns of all lines of a segment."""
+    return _to_frame(file.read(columns=list(columns)), file.metadata.num_rows)
 
-    def __init__(self, parquet: pq.ParquetFile):
-        self._parquet = parquet
-        self.columns: list[str] = parquet.schema_arrow.names
-        self.lines: int = parquet.metadata.num_rows
 
-    def read(self, columns: Sequence[str]) -> pl.DataFrame:
-        """Read columns of all lines."""
-        return _frame(_require_lines(self._parquet.read(columns=list(columns)), self.lines))
+def take(file: pq.ParquetFile, numbers: pl.Series) -> Iterator[pl.DataFrame]:
+    """Read the lines with these numbers, which ascend. Row groups without any of them are skipped."""
+    begin = 0
+    for group in range(file.num_row_groups):
+        end = begin + file.metadata.row_group(group).num_rows
+        low, high = (numbers.search_sorted(edge) for edge in (begin, end))
+        if high > low:
+            # Arrow's take copies; with Polars, the result would keep all strings of the group alive.
+            yield _to_frame(file.read_row_group(group), end - begin, numbers[low:high] - begin)
+        begin = end
 
-    def take(self, numbers: pl.Series) -> Iterator[pl.DataFrame]:
-        """Read the lines with these numbers, which ascend. Row groups without any of them are skipped."""
-        metadata = self._parquet.metadata
-        begin = 0
-        for group in range(metadata.num_row_groups):
-            end = begin + metadata.row_group(group).num_rows
-            low, high = (numbers.search_sorted(edge) for edge in (begin, end))
-            if high > low:
-                # Arrow's take copies; with Polars, the result would keep all strings of the group alive.
-                table = _require_lines(self._parquet.read_row_group(group), end - begin)
-                yield _frame(table.take((numbers[low:high] - begin).to_arrow()))
-            begin = end
+
+def _to_frame(table: pa.Table, lines: int, numbers: pl.Series | None = None) -> pl.DataFrame:
+    # Checksums do not cover a page's type, and Arrow skips pages of unknown types.
+    if table.num_rows != lines:
+        raise pa.ArrowInvalid("it lacks lines")
+    frame = pl.from_arrow(table if numbers is None else table.take(numbers.to_arrow()))
+    assert isinstance(frame, pl.DataFrame)
+    return frame
 
 
 class Segments:
@@ -230,19 +230,6 @@ class Segments:
             # Unlock explicitly: a process forked meanwhile shares the descriptor, and closing ours would keep the lock.
             fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)
-
-
-def _require_lines(table: pa.Table, lines: int) -> pa.Table:
-    # Checksums do not cover a page's type, and Arrow skips pages of unknown types.
-    if table.num_rows != lines:
-        raise pa.ArrowInvalid("it lacks lines")
-    return table
-
-
-def _frame(table: pa.Table) -> pl.DataFrame:
-    frame = pl.from_arrow(table)
-    assert isinstance(frame, pl.DataFrame)
-    return frame
 
 
 def _flock(descriptor: int, how: int) -> bool:

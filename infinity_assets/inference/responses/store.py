@@ -23,9 +23,10 @@ from typing import NamedTuple, get_args
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 
 from infinity_assets.inference.requests import INVALID_REQUEST, PROMPT_TOO_LONG, Kind
-from infinity_assets.inference.responses.segments import DamagedSegment, Reading, Segment, Segments
+from infinity_assets.inference.responses.segments import DamagedSegment, Segment, Segments, read, take
 from infinity_assets.inference.weights.models import slug
 
 RESPONSES = pl.Schema(
@@ -142,8 +143,8 @@ class ResponseStore:
         parts = [pl.DataFrame(schema={**names, **dict.fromkeys(["lines", *tokens], pl.Int64)})]
         summed = [pl.len().cast(pl.Int64).alias("lines"), pl.col(tokens).sum()]
         for kind, model, _, segment in self._visit():
-            with segment.open() as reading:
-                lines = _read_columns(reading, ["key", *by, *tokens])
+            with segment.open() as file:
+                lines = _read_columns(file, ["key", *by, *tokens])
             names_of_segment = pl.lit(kind).alias("kind"), pl.lit(model).alias("model")
             parts.append(lines.group_by(by).agg(summed).select(*names_of_segment, pl.all()))
         return pl.concat(parts).group_by(list(names)).sum().sort(list(names))
@@ -183,9 +184,9 @@ class ResponseStore:
         kept = pl.DataFrame({"key": keep}, schema={"key": pl.String}).unique()
         rows = []
         for kind, model, segments, segment in self._visit(embeddings):
-            with segment.open() as reading:
+            with segment.open() as file:
                 size = segment.size
-                keys = _read_keys(reading)
+                keys = _read_keys(file)
             stay = keys.join(kept, on="key", how="semi", maintain_order="left")["number"]
             gone = keys.height - stay.len()
             if segment.last >= before:
@@ -202,8 +203,8 @@ class ResponseStore:
         """Remove the lines with one of these errors, so that they are asked again, and return their number."""
         removed = 0
         for kind, _, segments, segment in self._visit(embeddings=False):
-            with segment.open() as reading:
-                lines = reading.read(["error"]).with_row_index("number")
+            with segment.open() as file:
+                lines = read(file, ["error"]).with_row_index("number")
             stay = lines.filter(~pl.col("error").is_in(errors).fill_null(False))["number"]
             gone = lines.height - stay.len()
             if gone and not dry_run:
@@ -247,9 +248,9 @@ def _find_lines(segments: list[Segment], wanted: pl.DataFrame, kind: Kind) -> It
     keys: list[pl.DataFrame] = []
     held = 0
     for place, segment in enumerate(segments):
-        with segment.open() as reading:
-            keys.append(_read_keys(reading).with_columns(place=place))
-            held += reading.lines
+        with segment.open() as file:
+            keys.append(_read_keys(file).with_columns(place=place))
+            held += file.metadata.num_rows
         if held >= _KEYS or place + 1 == len(segments):
             # One join for many segments, because each join costs as much as hashing all wanted keys.
             matches = pl.concat(keys).join(wanted, on="key", how="semi", maintain_order="left")
@@ -264,8 +265,8 @@ def _merge(group: list[Segment], kind: Kind) -> Iterator[pl.DataFrame]:
     decisive = ["key"] if kind == "embed" else _DECISIVE
     seen = []
     for place, segment in enumerate(group):
-        with segment.open() as reading:
-            seen.append(_read_columns(reading, decisive).with_row_index("number").with_columns(place=place))
+        with segment.open() as file:
+            seen.append(_read_columns(file, decisive).with_row_index("number").with_columns(place=place))
     first = pl.concat(seen).unique(decisive, keep="first", maintain_order=True)
     stay = dict(first.group_by("place", maintain_order=True).agg("number").iter_rows())
     for place, segment in enumerate(group):
@@ -273,18 +274,18 @@ def _merge(group: list[Segment], kind: Kind) -> Iterator[pl.DataFrame]:
 
 
 def _read_lines(segment: Segment, numbers: pl.Series, kind: Kind) -> Iterator[pl.DataFrame]:
-    with segment.open() as reading:
-        yield from (lines if kind == "embed" else conform(lines, RESPONSES) for lines in reading.take(numbers))
+    with segment.open() as file:
+        yield from (lines if kind == "embed" else conform(lines, RESPONSES) for lines in take(file, numbers))
 
 
-def _read_columns(reading: Reading, columns: list[str]) -> pl.DataFrame:
+def _read_columns(file: pq.ParquetFile, columns: list[str]) -> pl.DataFrame:
     """Read columns of all lines; columns that the segment lacks are null."""
-    lines = reading.read([name for name in columns if name in reading.columns])
+    lines = read(file, [name for name in columns if name in file.schema_arrow.names])
     return conform(lines, pl.Schema({name: RESPONSES[name] for name in columns}))
 
 
-def _read_keys(reading: Reading) -> pl.DataFrame:
-    return reading.read(["key"]).with_row_index("number")
+def _read_keys(file: pq.ParquetFile) -> pl.DataFrame:
+    return read(file, ["key"]).with_row_index("number")
 
 
 def conform(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
@@ -300,8 +301,8 @@ def _find_fault(segment: Segment, kind: Kind) -> str | None:
     if not segment.intact:
         return "its bytes have changed"
     try:
-        with segment.open() as reading:
-            lines = reading.read(["key", "vector"] if kind == "embed" else ["key"])
+        with segment.open() as file:
+            lines = read(file, ["key", "vector"] if kind == "embed" else ["key"])
         if not lines["key"].str.contains(_KEY).fill_null(False).all():
             return "it holds invalid keys"
         if kind == "embed" and not np.isfinite(lines["vector"].to_numpy()).all():
