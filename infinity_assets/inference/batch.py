@@ -33,8 +33,8 @@ def build_prompt_requests(
             templates.
         rows: row_id, language (BCP 47, or null) and the variables, without nulls; an optional column `index` numbers
             several requests of one row.
-        sampling: Sampling settings of the answers.
-        stage: Name of the stage; seeds the sampling together with the row id.
+        sampling: Sampling of the answers, seeded by stage and row id.
+        stage: Name of the stage.
         schema: A JSON schema that the answers must fit.
         choices: The allowed answers.
         constants: Variables with the same value for every row.
@@ -56,14 +56,14 @@ def build_prompt_requests(
     chinese = rows["language"].str.contains(CHINESE).fill_null(False)
     return [
         GenerateRequest(
-            row_id=row_id,
-            prompt=wording.label,
-            prompt_hash=wording.hash,
-            messages=messages,
-            sampling=sampling,
+            row_id,
+            wording.label,
+            wording.hash,
+            messages,
+            sampling,
             schema=dict(schema) if schema else None,
             choices=choices,
-            seed=seed_of(f"{stage}:{index}" if index else stage, row_id) if sampling.temperature > 0 else None,
+            seed=_draw_seed(sampling, stage, row_id, index),
             index=index,
         )
         for wording, subset in ((prompt.en, rows.filter(~chinese)), (prompt.zh, rows.filter(chinese)))
@@ -71,6 +71,11 @@ def build_prompt_requests(
             subset["row_id"], subset["index"], _render_messages(wording, subset, constants), strict=True
         )
     ]
+
+
+def _draw_seed(sampling: Sampling, stage: str, row_id: str, index: int) -> int | None:
+    """Return the seed of a draw, or None without sampling. Each draw has its own: equal seeds give equal answers."""
+    return seed_of(f"{stage}:{index}" if index else stage, row_id) if sampling.temperature > 0 else None
 
 
 def _render_messages(prompt: Prompt, rows: pl.DataFrame, constants: Mapping[str, str]) -> Iterator[Messages]:
@@ -98,20 +103,13 @@ def build_chat_requests(
     Args:
         name: Name for the column `prompt` of the ledger table.
         rows: row_id and messages, each conversation ending with the user.
-        sampling: Sampling settings of the answers.
-        stage: Name of the stage; seeds the sampling together with the row id.
+        sampling: Sampling of the answers, seeded by stage and row id.
+        stage: Name of the stage.
         samples: Draws per row, numbered from 0; the requests of a row are adjacent.
     """
     return [
         GenerateRequest(
-            row_id=row_id,
-            prompt=name,
-            prompt_hash="",
-            messages=tuple(messages),
-            sampling=sampling,
-            # Each draw needs its own seed: an engine answers equal seeds equally.
-            seed=seed_of(f"{stage}:{index}" if index else stage, row_id) if sampling.temperature > 0 else None,
-            index=index,
+            row_id, name, "", tuple(messages), sampling, seed=_draw_seed(sampling, stage, row_id, index), index=index
         )
         for row_id, messages in rows.select("row_id", "messages").iter_rows()
         for index in range(samples)
@@ -127,12 +125,7 @@ def build_answer_score_requests(rows: pl.DataFrame, with_context: bool) -> list[
     """
     name = "answer_in_context" if with_context else "answer_alone"
     return [
-        ScoreRequest(
-            row_id=row_id,
-            prompt=name,
-            context=tuple(messages[:-1]) if with_context else (),
-            answer=messages[-1]["content"],
-        )
+        ScoreRequest(row_id, name, tuple(messages[:-1]) if with_context else (), messages[-1]["content"])
         for row_id, messages in rows.select("row_id", "messages").iter_rows()
     ]
 
@@ -144,7 +137,7 @@ def build_user_turn_score_requests(rows: pl.DataFrame) -> list[ScoreRequest]:
         rows: row_id and messages, each conversation ending with a user turn and its answer.
     """
     return [
-        ScoreRequest(row_id=row_id, prompt="request_alone", context=(), answer=messages[-2]["content"])
+        ScoreRequest(row_id, "request_alone", (), messages[-2]["content"])
         for row_id, messages in rows.select("row_id", "messages").iter_rows()
     ]
 

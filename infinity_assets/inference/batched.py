@@ -7,7 +7,8 @@ batching: they are keyed by the content of the request.
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from infinity_assets.inference.client import Answering, Answers, AnyRequest, Inference, Share
@@ -20,15 +21,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@dataclass
+@dataclass(eq=False)
 class _Question:
     """A function's pending call: a share of requests, or texts to embed."""
 
     kind: Kind
     spec: Answering | EmbedderSpec
     asked: Any
-    answer: Any = None
-    error: BaseException | None = None
+    answer: Future[Any] = field(default_factory=Future)
 
 
 class InferenceBatch:
@@ -74,10 +74,17 @@ class InferenceBatch:
         for thread in threads:
             thread.start()
         try:
-            while self._answer_next_model():
-                pass
+            while questions := self._wait_for_questions():
+                answers = self._ask_model(questions)
+                with self._turn:
+                    self._waiting = [question for question in self._waiting if question not in questions]
+                for question, answer in zip(questions, answers, strict=True):
+                    question.answer.set_result(answer)
         except BaseException as error:
-            self._fail_all(error)
+            with self._turn:
+                self._failure = error
+                for question in self._waiting:
+                    question.answer.set_exception(error)
             raise
         finally:
             for thread in threads:
@@ -95,48 +102,28 @@ class InferenceBatch:
         """Submit a call from inside a function and wait for its answer."""
         question = _Question(kind, spec, asked)
         with self._turn:
-            if self._failure is None:
-                self._waiting.append(question)
-                self._turn.notify_all()
-                self._turn.wait_for(
-                    lambda: question.answer is not None or question.error is not None or self._failure is not None
-                )
-            error = question.error or self._failure
-        if error is not None:
-            raise error
-        return question.answer
+            if self._failure is not None:
+                raise self._failure
+            self._waiting.append(question)
+            self._turn.notify_all()
+        return question.answer.result()
 
-    def _answer_next_model(self) -> bool:
-        """Wait until every running function waits for a model, then answer the calls to one model.
-
-        Returns:
-            False if all functions have ended.
-        """
+    def _wait_for_questions(self) -> list[_Question]:
+        """Wait until every running function waits for a model, and return the calls to the first one's model."""
         with self._turn:
             self._turn.wait_for(lambda: len(self._waiting) >= self._alive)
             if not self._waiting:
-                return False
+                return []
             first = self._waiting[0]
-            alike = [
+            return [
                 question for question in self._waiting if (question.kind, question.spec) == (first.kind, first.spec)
             ]
-        answers = self._answers(first, alike)
-        with self._turn:
-            for question, answer in zip(alike, answers, strict=True):
-                question.answer = answer
-            self._waiting = [question for question in self._waiting if question.answer is None]
-            self._turn.notify_all()
-        return True
 
-    def _answers(self, first: _Question, questions: Sequence[_Question]) -> Sequence[Any]:
-        if isinstance(first.spec, EmbedderSpec):
-            return self._inference.embed_all(first.spec, [question.asked for question in questions], "embed")
-        return self._inference.ask_all(first.kind, first.spec, [question.asked for question in questions])
-
-    def _fail_all(self, error: BaseException) -> None:
-        with self._turn:
-            self._failure = error
-            self._turn.notify_all()
+    def _ask_model(self, questions: Sequence[_Question]) -> Sequence[Any]:
+        kind, spec, asked = questions[0].kind, questions[0].spec, [question.asked for question in questions]
+        if isinstance(spec, EmbedderSpec):
+            return self._inference.embed_all(spec, asked, "embed")
+        return self._inference.ask_all(kind, spec, asked)
 
 
 class BatchedInference(Inference):

@@ -66,15 +66,7 @@ EMBED_CHUNK = 1024
 _KEY_AND_ROOM = ["key", "room"]
 """Columns that decide an answer: the key, and the number of tokens that the request may write."""
 
-ANSWERS = pl.Schema(
-    {
-        "row_id": pl.String,
-        "prompt": pl.String,
-        "index": pl.Int64,
-        **RESPONSES,
-        "cached": pl.Boolean,
-    }
-)
+ANSWERS = pl.Schema({"row_id": pl.String, "prompt": pl.String, "index": pl.Int64, **RESPONSES, "cached": pl.Boolean})
 """Schema of answers, one row per request in request order: row, prompt, draw, key and stored response. `cached` is true
 if the response cost nothing, because it was in the store or an equal request of the batch was asked.
 """
@@ -102,10 +94,16 @@ class Share(NamedTuple):
     ledger: Ledger
 
 
+_ASKED = pl.Schema(
+    {**dict.fromkeys(["share", "room", "index"], pl.Int64), **dict.fromkeys(["key", "row_id", "prompt"], pl.String)}
+)
+"""Schema of the requests of a batch: number of the share, tokens that may be written, number of the draw."""
 _STORED = pl.Schema(
     {"at": pl.UInt32, **{name: dtype for name, dtype in RESPONSES.items() if name != "prompt"}, "had": pl.Boolean}
 )
 """Schema of store lines with `at`, the position of their request, and `had`, true for lines from before the batch."""
+_LINE = {**RESPONSES, "room": pl.Int64}
+_NEW_TOKENS = (pl.col("prompt_tokens") + pl.col("completion_tokens")).fill_null(0) * ~pl.col("cached")
 _CACHED = pl.col("had") | ~pl.col("at").is_first_distinct()
 
 
@@ -127,13 +125,7 @@ class Inference:
     the store every few seconds, so a killed stage loses only the requests in flight. Results are joined by key, never
     by position. Unusable answers are retried: each attempt is a request of its own, stored and replayed like any other.
 
-    Args:
-        store: The response store.
-        pool: The pool that opens engines.
-        progress: Callback for the progress of a batch.
-        ledger: Record of all calls.
-        budget: Cap on spending; None for no cap.
-        retries: Number of retries per kind of unusable answer.
+    Without a budget, spending has no cap.
     """
 
     def __init__(
@@ -163,26 +155,20 @@ class Inference:
         return self._ask("generate", spec, requests, stage)
 
     def complete(self, spec: ModelSpec, requests: Sequence[CompleteRequest], stage: str) -> Answers:
-        """Generate continuations of texts without a chat template. Raises the same errors as `generate`."""
+        """Generate continuations of texts without a chat template, like `generate`."""
         return self._ask("complete", spec, requests, stage)
 
     def score(self, spec: ModelSpec, requests: Sequence[ScoreRequest], stage: str) -> Answers:
-        """Return log-probabilities of answers, in nats: `sum_logprob` over `answer_tokens` tokens.
-
-        Raises the same errors as `generate`.
-        """
+        """Return log-probabilities of answers, in nats, like `generate`: `sum_logprob` over `answer_tokens` tokens."""
         return self._ask("score", spec, requests, stage)
 
     def reward(self, spec: RewardSpec, requests: Sequence[RewardRequest], stage: str) -> Answers:
-        """Return rewards of conversations: a finite `reward`, or null with an error.
-
-        Raises the same errors as `generate`.
-        """
+        """Return rewards of conversations, like `generate`: a finite `reward`, or null with an error."""
         return self._ask("reward", spec, requests, stage)
 
     def embed(self, spec: EmbedderSpec, texts: Sequence[str], stage: str) -> "np.ndarray":
         """Return vectors of unit length as float32 of shape (texts, width), in order; shape (0, 0) without texts."""
-        return self.embed_all(spec, [texts], stage)[0]
+        return self._vectors(spec, texts, stage)
 
     def embed_all(self, spec: EmbedderSpec, parts: Sequence[Sequence[str]], stage: str) -> "list[np.ndarray]":
         """Embed the texts of several callers together, and return one array of vectors per caller."""
@@ -210,14 +196,10 @@ class Inference:
                     self._progress(
                         Progress(stage, len(cached) + start + len(chunk), len(cached) + len(order), len(cached), 0)
                     )
-        filled = [frame for frame in frames if not frame.is_empty()]
-        if not filled:
+        if not keys:
             return np.empty((0, 0), dtype=np.float32)
-        return (
-            pl.DataFrame({"key": keys})
-            .join(pl.concat(filled), on="key", how="left", maintain_order="left")["vector"]
-            .to_numpy()
-        )
+        known = pl.concat([frame for frame in frames if not frame.is_empty()])
+        return pl.DataFrame({"key": keys}).join(known, on="key", how="left", maintain_order="left")["vector"].to_numpy()
 
     def embedder(self, spec: EmbedderSpec) -> AbstractContextManager["Embedder"]:
         """Open an embedder for the block, bypassing the store.
@@ -245,24 +227,15 @@ class Inference:
         """
         requests = [request for share in shares for request in share.requests]
         stage = shares[0].stage
-        asked = pl.DataFrame(
-            {
-                "share": [number for number, share in enumerate(shares) for _ in share.requests],
-                "key": [request_key(spec.weights_id, request) for request in requests],
-                "room": [room_of(request) for request in requests],
-                "row_id": [request.row_id for request in requests],
-                "prompt": [request.prompt for request in requests],
-                "index": [getattr(request, "index", 0) for request in requests],
-            },
-            schema={
-                "share": pl.Int64,
-                "key": pl.String,
-                "room": pl.Int64,
-                "row_id": pl.String,
-                "prompt": pl.String,
-                "index": pl.Int64,
-            },
-        )
+        columns = {
+            "share": [number for number, share in enumerate(shares) for _ in share.requests],
+            "key": [request_key(spec.weights_id, request) for request in requests],
+            "room": [room_of(request) for request in requests],
+            "row_id": [request.row_id for request in requests],
+            "prompt": [request.prompt for request in requests],
+            "index": [getattr(request, "index", 0) for request in requests],
+        }
+        asked = pl.DataFrame(columns, schema=_ASKED)
         # `at` is the position of the first of several equal requests, and stands for all of them in every attempt.
         current = (
             asked.with_row_index("at")
@@ -311,8 +284,8 @@ class Inference:
 
         Args:
             kind: Kind of the requests.
-            spec: The model.
-            asked: One row per request of the batch, equal ones included: share, at, row_id, prompt, index.
+            spec: Their model.
+            asked: All requests of the batch, of schema `_ASKED` with `at` in place of key and room.
             current: One row per request of this attempt: at, key, room.
             requests: The requests of this attempt.
             stage: Name of the stage.
@@ -333,9 +306,8 @@ class Inference:
         try:
             if not missing.is_empty():
                 pending = [requests[number] for number in missing["number"]]
-                unstored, seconds = self._ask_engine(
-                    kind, spec, missing["key"].to_list(), pending, stage, stored.height
-                )
+                keys = missing["key"].to_list()
+                unstored, seconds = self._ask_engine(kind, spec, keys, pending, stage, stored.height)
                 self._store.compact(SEGMENTS, kind, spec.weights_id)
         except BaseException:
             seconds = time.monotonic() - began
@@ -348,9 +320,7 @@ class Inference:
             lines = current.join(pl.concat(parts).drop("prompt"), on=_KEY_AND_ROOM, how="inner", maintain_order="left")
             lines = lines.select(list(_STORED))
             generations = _ledger_rows(asked, lines, kind, spec, attempt, seconds)
-            tokens = generations.select(
-                ((pl.col("prompt_tokens") + pl.col("completion_tokens")) * ~pl.col("cached")).fill_null(0)
-            ).to_series()
+            tokens = generations.select(new_tokens=_NEW_TOKENS)["new_tokens"]
             for number, ledger in enumerate(ledgers):
                 mine = generations["share"] == number
                 weight = float(tokens.filter(mine).sum()) / float(tokens.sum()) if tokens.sum() else 1 / len(ledgers)
@@ -378,9 +348,8 @@ class Inference:
                 sampling = request.sampling.model_copy(update={"max_tokens": 2 * request.sampling.max_tokens})
                 following[at] = replace(request, sampling=sampling)
             else:
-                sampling = request.sampling.model_copy(
-                    update={"temperature": max(request.sampling.temperature, self._retries.temperature)}
-                )
+                temperature = max(request.sampling.temperature, self._retries.temperature)
+                sampling = request.sampling.model_copy(update={"temperature": temperature})
                 seed = int(digest(f"{request_key('', request)}:{attempt + 1}")[:8], 16)
                 following[at] = replace(request, sampling=sampling, seed=seed, attempt=attempt + 1)
         return following
@@ -407,13 +376,12 @@ class Inference:
             try:
                 for position, response in responses:
                     request = requests[position]
-                    self._budget.settle(
-                        spec.price, response.prompt_tokens, response.completion_tokens, most_tokens(request)
-                    )
+                    used = response.prompt_tokens, response.completion_tokens
+                    self._budget.settle(spec.price, *used, most_tokens(request))
                     response = check_response(request, response)
                     retriable = response.error in RETRIABLE
                     kept = unstored if retriable else refused if response.error == INVALID_REQUEST else unsaved
-                    kept.append(_store_line(keys[position], requests[position], response))
+                    kept.append(_store_line(keys[position], request, response))
                     in_a_row = in_a_row + 1 if retriable else 0
                     if in_a_row == HOPELESS:
                         raise EngineUnavailable(
@@ -446,12 +414,10 @@ class Inference:
         if len(unstored) == len(keys) and all(line["error"] == CONNECTION for line in unstored):
             raise EngineUnavailable(f"{stage}: {spec.model} cannot be reached: {_describe_error(unstored[-1])}")
         self._progress(Progress(stage, done, cached + len(keys), cached, tokens, seconds))
-        return pl.DataFrame(unstored, schema={**RESPONSES, "room": pl.Int64}), seconds
+        return pl.DataFrame(unstored, schema=_LINE), seconds
 
     def _flush(self, kind: Kind, spec: Answering, lines: list[dict[str, Any]]) -> None:
-        self._store.append(
-            kind, spec.weights_id, pl.DataFrame(lines, schema={**RESPONSES, "room": pl.Int64}).drop("room")
-        )
+        self._store.append(kind, spec.weights_id, pl.DataFrame(lines, schema=_LINE).drop("room"))
         lines.clear()
 
 
@@ -473,15 +439,15 @@ def _ledger_rows(
     Hourly costs are distributed over the calls by their tokens.
     """
     price = spec.price
-    new = ~pl.col("cached")
-    tokens = (pl.col("prompt_tokens") + pl.col("completion_tokens")).fill_null(0)
-    share = (tokens * new / (tokens * new).sum()).fill_nan(0.0)
+    share = (_NEW_TOKENS / _NEW_TOKENS.sum()).fill_nan(0.0)
     by_token = (pl.col("prompt_tokens") * price.prompt + pl.col("completion_tokens") * price.completion) / 1e6
     generations = asked.join(lines, on="at", how="inner", maintain_order="left").with_columns(
         cached=_CACHED,
         request_key="key", kind=pl.lit(kind), model=pl.lit(spec.weights_id), attempt=pl.lit(attempt),
     )  # fmt: skip
-    cost = pl.when(new).then(by_token.fill_null(0.0) + share * (seconds / 3600 * price.hour)).otherwise(0.0)
+    cost = (
+        pl.when(~pl.col("cached")).then(by_token.fill_null(0.0) + share * (seconds / 3600 * price.hour)).otherwise(0.0)
+    )
     return generations.with_columns(cost=cost).select(
         "share", *(pl.col(name).cast(dtype) for name, dtype in GENERATIONS.items())
     )

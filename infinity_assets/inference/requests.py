@@ -19,20 +19,16 @@ PROMPT_TOO_LONG: Final = "prompt_too_long"
 INVALID_REQUEST: Final = "invalid_request"
 INVALID_JSON: Final = "invalid_json"
 INVALID_CHOICE: Final = "invalid_choice"
-TRUNCATED: Final = "truncated"
-"""JSON that ends at max_tokens."""
-REFUSED: Final = "refused"
-"""Refused by the server's filter, or by the model if its API reports that."""
+TRUNCATED: Final = "truncated"  # JSON that ends at max_tokens
+REFUSED: Final = "refused"  # by the server's filter, or by the model if its API reports that
 EMPTY: Final = "empty"
-NOT_FINITE: Final = "not_finite"
-"""A score or reward that is infinite or NaN."""
+NOT_FINITE: Final = "not_finite"  # a score or reward that is infinite or NaN
 # Transient errors are not stored: the next run asks again.
 ENGINE_ERROR: Final = "engine_error"
 CONNECTION: Final = "connection"
 RATE_LIMITED: Final = "rate_limited"
 TIMEOUT: Final = "timeout"
-BAD_REPLY: Final = "bad_reply"
-"""A reply that does not match the API."""
+BAD_REPLY: Final = "bad_reply"  # a reply that does not match the API
 RETRIABLE: Final = frozenset({ENGINE_ERROR, CONNECTION, RATE_LIMITED, TIMEOUT, BAD_REPLY})
 
 
@@ -165,15 +161,26 @@ def make_failure(
     return Response(prompt_tokens=prompt_tokens, seconds=seconds, error=error, cause=str(cause)[:1000], window=window)
 
 
+def make_score(logprobs: Sequence[float], prompt_tokens: int = 0, cut_at: int | None = None) -> Response:
+    """Return the response to a score by the log-probabilities of the answer's tokens; `cut_at` is the window if it was
+    too small for the answer.
+    """
+    return Response(
+        finish_reason="scored" if cut_at is None else "cut",
+        prompt_tokens=prompt_tokens,
+        sum_logprob=math.fsum(logprobs),
+        answer_tokens=len(logprobs),
+        window=cut_at,
+    )
+
+
 def require_finite(response: Response) -> Response:
     """Replace an infinite or NaN score or reward by the error `not_finite`; return other responses unchanged."""
-    numbers = (response.sum_logprob, response.reward)
-    if all(number is None or math.isfinite(number) for number in numbers):
+    number = response.reward if response.sum_logprob is None else response.sum_logprob
+    if number is None or math.isfinite(number):
         return response
-    value = next(number for number in numbers if number is not None)
-    return replace(
-        response, sum_logprob=None, answer_tokens=None, reward=None, error=NOT_FINITE, cause=f"the model gave {value}"
-    )
+    cause = f"the model gave {number}"
+    return replace(response, sum_logprob=None, answer_tokens=None, reward=None, error=NOT_FINITE, cause=cause)
 
 
 def normalize_logprobs(logprobs: Sequence[float]) -> tuple[float, ...]:
@@ -181,6 +188,15 @@ def normalize_logprobs(logprobs: Sequence[float]) -> tuple[float, ...]:
     top = max(logprobs)
     total = top + math.log(math.fsum(math.exp(value - top) for value in logprobs))
     return tuple(value - total for value in logprobs)
+
+
+def text_of(request: Request | RewardRequest) -> str:
+    """Return the text of a request, without the additions of the chat template."""
+    if isinstance(request, CompleteRequest):
+        return request.text
+    if isinstance(request, ScoreRequest):
+        return "".join(turn["content"] for turn in request.context) + request.answer
+    return "".join(turn["content"] for turn in request.messages)
 
 
 def room_of(request: Request | RewardRequest) -> int:
@@ -196,16 +212,9 @@ def most_tokens(request: Request | RewardRequest) -> int:
 def request_key(model: str, request: Request | RewardRequest | EmbedRequest) -> str:
     """Return the 128-bit BLAKE2b digest, in 32 hex digits, of the canonical JSON of all that decides the answer.
 
-    * Generate: kind, model identity (`model@revision`), name and hash of the prompt, messages, temperature, top_p,
-      schema or choices, seed, index, and the attempt if it is not the first.
-    * Complete: as for generate, with text and stops instead of messages, schema and choices.
-    * Score: kind, model, context, answer.
-    * Reward: kind, model, messages.
-    * Embed: kind, model with its length limit, text.
-
-    The row id is left out, so that two rows with the same request share the answer. Stage, retries, time-outs, batch
-    size, concurrency, server address and engine arguments are left out too. So are `max_tokens` and the window
-    (`max_model_len`), which change only the answers that they cut: the store checks which requests a line answers.
+    The model is its `weights_id`. The row id is left out, so that two rows with the same request share the answer, and
+    so is the way in which the engine is asked. `max_tokens` and the window (`max_model_len`) change only the answers
+    that they cut: the store checks which requests a line answers.
     """
     parts: dict[str, Any]
     match request:
@@ -231,7 +240,6 @@ def request_key(model: str, request: Request | RewardRequest | EmbedRequest) -> 
 
 
 def _sampling_parts(request: GenerateRequest | CompleteRequest) -> dict[str, Any]:
-    """Return the parts of the key that decide the sampling of an answer."""
     sampling = request.sampling
     parts: dict[str, Any] = {
         "prompt": [request.prompt, request.prompt_hash],

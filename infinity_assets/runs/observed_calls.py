@@ -15,17 +15,14 @@ from infinity_assets.inference.engines.embedder import Reading
 from infinity_assets.inference.engines.engine import Admit, admit_all
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.requests import (
-    CompleteRequest,
     EmbedRequest,
-    GenerateRequest,
     Kind,
     Request,
     Response,
-    RewardRequest,
-    ScoreRequest,
     make_failure,
     request_key,
     room_of,
+    text_of,
 )
 from infinity_assets.inference.responses.store import ResponseStore
 from infinity_assets.settings.models import EmbedderSpec, Retries
@@ -134,7 +131,7 @@ class ObservedInference(Inference):
             "row_id", "prompt", pl.col("request_key").alias("key"), "attempt", "prompt_tokens", "completion_tokens",
             "error", "cached",
         ).join(sizes, on=["row_id", "prompt"], how="left", maintain_order="left")  # fmt: skip
-        texts = tuple(_text(request) for request in requests[:: max(1, len(requests) // _TEXTS)])
+        texts = tuple(text_of(request) for request in requests[:: max(1, len(requests) // _TEXTS)])
         self.batches.append(Batch(stage, spec, kind, texts, calls, clock[0], _stored_size(answers.frame)))
 
 
@@ -272,17 +269,6 @@ class TimedPool:
             yield opened
 
 
-def _text(request: AnyRequest) -> str:
-    """Return the text of a request, without the additions of the chat template."""
-    match request:
-        case GenerateRequest() | RewardRequest():
-            return "".join(turn["content"] for turn in request.messages)
-        case CompleteRequest():
-            return request.text
-        case ScoreRequest():
-            return "".join(turn["content"] for turn in request.context) + request.answer
-
-
 def _stored_size(answers: pl.DataFrame) -> int:
     new = answers.filter(~pl.col("cached") & (pl.col("error").fill_null("") != NOT_ASKED)).select(
         pl.exclude("cached", "row_id", "prompt", "index")
@@ -294,4 +280,4 @@ def _stored_size(answers: pl.DataFrame) -> int:
 
 
 def _size(request: AnyRequest) -> int:
-    return len(_text(request).encode())
+    return len(text_of(request).encode())

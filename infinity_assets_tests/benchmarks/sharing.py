@@ -108,10 +108,10 @@ def measure_served(requests: int = 64) -> dict[str, float]:
     began = time.monotonic()
     with (
         tempfile.TemporaryDirectory() as folder,
-        vllm_serve(local_path(ModelSpec(), models_dir()), log=Path(folder) / "log") as server,
+        vllm_serve(local_path(ModelSpec(), models_dir()), log=Path(folder) / "log") as url,
     ):
         opened = time.monotonic()
-        engine = OpenAIEngine(ModelSpec(backend="openai", model="m", base_url=server.url, concurrency=64))
+        engine = OpenAIEngine(ModelSpec(backend="openai", model="m", base_url=url, concurrency=64))
         list(engine.run(_requests(2, 4, 20)))
         started = time.monotonic()
         counted = sum(answer.completion_tokens for _, answer in engine.run(_requests(requests, 48, 20)))

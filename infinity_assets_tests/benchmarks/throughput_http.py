@@ -102,7 +102,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         temporary = Path(folder)
         weights = fetch(ModelSpec(), options.models.absolute())
-        with vllm_serve(weights, log=temporary / "log", VLLM_SERVER_DEV_MODE="1") as (url, _):
+        with vllm_serve(weights, log=temporary / "log", VLLM_SERVER_DEV_MODE="1") as url:
             ours(url, made_up(32, seed=0), options.concurrency, temporary / "warm")
             for name in ("bare", "ours"):
                 httpx2.post(url.removesuffix("/v1") + "/reset_prefix_cache", timeout=60).raise_for_status()

@@ -6,9 +6,11 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from infinity_assets.inference.engines.engine import Admit, Engine, admit_all
 from infinity_assets.inference.engines.pool import EnginePool
-from infinity_assets.inference.requests import GenerateRequest, Request, Response, ScoreRequest, most_tokens
+from infinity_assets.inference.requests import GenerateRequest, Request, Response, most_tokens
 from infinity_assets.settings.models import ModelSpec, Sampling
 
 SPEC = ModelSpec(model="scripted")
@@ -68,9 +70,22 @@ class ScriptedEngine:
         return EnginePool(Path("nowhere"), engine=opener)
 
 
+class Lengths:
+    """An embedder whose vector is the length and the first letter of a text."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        self.asked.extend(texts)
+        return np.array([[len(text), ord(text[0])] for text in texts], dtype=np.float32)
+
+    def close(self) -> None:
+        pass
+
+
 def save_static_model(folder: Path, words: Sequence[str], width: int = 16) -> Path:
     """Save a static model like sentence-transformers: with a modules.json and without a config.json."""
-    import numpy as np
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import StaticEmbedding
     from tokenizers import Tokenizer, models, pre_tokenizers
@@ -138,26 +153,3 @@ def run_engine(engine: Engine, requests: Sequence[Request]) -> list[Response]:
     responses = dict(engine.run(requests))
     assert sorted(responses) == list(range(len(requests)))
     return [responses[position] for position in range(len(requests))]
-
-
-def assert_bad_requests_fail_alone(engine: Engine, window: int) -> None:
-    """Assert that bad requests become errors among good answers, for an engine with a window of that many tokens."""
-    chat = ({"role": "user", "content": "What is the capital of France?"},)
-    sampling = Sampling(temperature=0.0, max_tokens=4)
-    long = "word " * (window + 88)
-    requests = [
-        ask("good", messages=chat, sampling=sampling),
-        ask("long", long, sampling=sampling),
-        ask("schema", messages=chat, schema={"type": "nonsense"}, sampling=sampling),
-        ask("no room", messages=chat, sampling=Sampling(max_tokens=window - 12)),
-        ScoreRequest("long context", "ifd", ({"role": "user", "content": long},), "answer"),
-        ScoreRequest("long answer", "ifd", chat, long),
-    ]
-    responses = run_engine(engine, requests)
-    errors = [None, "prompt_too_long", "invalid_request", "prompt_too_long", "prompt_too_long", None]
-    assert [response.error for response in responses] == errors
-    assert all(response.cause for response in responses if response.error)
-    assert [responses[number].window for number in (1, 3, 4)] == [window] * 3
-    cut = responses[5]
-    assert (cut.finish_reason, cut.window, cut.prompt_tokens) == ("cut", window, window - 1)
-    assert 0 < (cut.answer_tokens or 0) < window + 88

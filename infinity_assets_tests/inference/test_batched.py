@@ -4,7 +4,6 @@ import threading
 from collections.abc import Generator, Sequence
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -12,14 +11,13 @@ from hypothesis import strategies as st
 
 from infinity_assets.inference.batched import BatchedInference, InferenceBatch
 from infinity_assets.inference.client import Answers, Inference
-from infinity_assets.inference.engines.embedder import Reading
 from infinity_assets.inference.engines.engine import Admit, EngineUnavailable, admit_all
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.ledger import Ledger
 from infinity_assets.inference.requests import Request, Response
 from infinity_assets.inference.responses.store import ResponseStore
 from infinity_assets.settings.models import EmbedderSpec, ModelSpec
-from infinity_assets_tests.inference.doubles import SPEC, ScriptedEngine, ask
+from infinity_assets_tests.inference.doubles import SPEC, Lengths, ScriptedEngine, ask
 from infinity_assets_tests.properties import examples
 
 OTHER = ModelSpec(model="other")
@@ -122,55 +120,33 @@ def test_an_unavailable_engine_ends_all_members_and_answered_calls_are_in_the_le
     engine = ScriptedEngine(dies)
     pool, ledgers = engine.pool(), [Ledger(), Ledger()]
     batch = InferenceBatch(Inference(ResponseStore(tmp_path), pool))
+    members = [member_of(batch, tmp_path, pool, ledger) for ledger in ledgers]
     with pytest.raises(EngineUnavailable, match="gone"):
-        batch.run(
-            [
-                lambda: asking(member_of(batch, tmp_path, pool, ledgers[0]), [[1], [2]]),
-                lambda: asking(member_of(batch, tmp_path, pool, ledgers[1]), [[3], [4]]),
-            ]
-        )
+        batch.run([lambda: asking(members[0], [[1], [2]]), lambda: asking(members[1], [[3], [4]])])
     assert [ledger.generations["row_id"].to_list()[:1] for ledger in ledgers] == [["r1"], ["r3"]]
-
-
-class Lengths:
-    width = 1
-
-    def encode(self, texts: Sequence[str]) -> np.ndarray:
-        return np.array([[len(text)] for text in texts], dtype=np.float32)
-
-    def read(self, texts: Sequence[str]) -> Reading:
-        return Reading(np.zeros(len(texts), bool), np.zeros(len(texts), np.float32))
-
-    def close(self) -> None:
-        pass
 
 
 def test_texts_are_embedded_together_and_vectors_go_to_their_callers(tmp_path: Path) -> None:
     pool = EnginePool(tmp_path, embedder=lambda spec, models: Lengths())
     batch = InferenceBatch(Inference(ResponseStore(tmp_path / "r"), pool))
     texts = [["a", "bb"], [], ["ccc"]]
+    member = member_of(batch, tmp_path / "r", pool, Ledger())
     results = batch.run(
-        [
-            lambda part=part: (
-                member_of(batch, tmp_path / "r", pool, Ledger()).embed(EmbedderSpec(), part, "s").ravel().tolist()
-            )
-            for part in texts
-        ]
+        [lambda part=part: member.embed(EmbedderSpec(), part, "s")[:, :1].ravel().tolist() for part in texts]
     )
     assert results == [[1.0, 2.0], [], [3.0]]
 
 
 def test_a_shared_value_is_made_once(tmp_path: Path) -> None:
     """If making it fails, the next caller makes it."""
-    calls: list[str] = []
+    made = iter([ValueError("not yet"), "index"])
 
     def make() -> str:
-        calls.append("tried")
-        if len(calls) == 1:
-            raise ValueError("not yet")
-        return "index"
+        value = next(made)
+        if isinstance(value, ValueError):
+            raise value
+        return value
 
     batch = InferenceBatch(Inference(ResponseStore(tmp_path), Batches().pool()))
     results = batch.run([lambda: batch.once("gate", make)] * 4)
     assert sorted(map(str, results)) == ["index", "index", "index", "not yet"]
-    assert calls == ["tried"] * 2

@@ -23,11 +23,8 @@ tokens = st.integers(0, 500)
     in_flight=st.integers(1, 8),
 )
 def test_no_order_of_answers_exceeds_the_cap(cap, calls, in_flight):
-    budget, price, flying = (
-        Budget(Calls(budget_tokens=cap, budget_cost=cap / 1e6)),
-        Price(prompt=1.0, completion=1.0),
-        [],
-    )
+    budget, price = Budget(Calls(budget_tokens=cap, budget_cost=cap / 1e6)), Price(prompt=1.0, completion=1.0)
+    flying = []
     admit = budget.admission(price)
     for prompt, most, share in calls:
         if len(flying) == in_flight:
@@ -74,10 +71,8 @@ def test_a_spent_budget_keeps_the_answers_and_the_next_run_continues(tmp_path):
     answer = Response(text="fine", finish_reason="stop", prompt_tokens=3, completion_tokens=2)
     budget, ledger = Budget(Calls(budget_tokens=60)), Ledger()
     first = ScriptedEngine(lambda _: answer, prompt_tokens=3)
-    with pytest.raises(
-        BudgetSpent,
-        match=r"stage: the next call, of up to 13 tokens, might exceed the budget \(\d+ of 60 tokens are used\)",
-    ):
+    reason = r"stage: the next call, of up to 13 tokens, might exceed the budget \(\d+ of 60 tokens are used\)"
+    with pytest.raises(BudgetSpent, match=reason):
         Inference(store, first.pool(), ledger=ledger, budget=budget).generate(SPEC, requests, "stage")
     assert ledger.generations.height == len(first.asked)
     calls = ledger.generations
@@ -94,28 +89,19 @@ def test_stored_answers_cost_nothing(tmp_path):
     store, requests = ResponseStore(tmp_path), [ask(f"r{number}") for number in range(5)]
     Inference(store, ScriptedEngine().pool()).generate(SPEC, requests, "stage")
     budget = Budget(Calls(budget_tokens=1))
-    assert (
-        Inference(store, ScriptedEngine().pool(), budget=budget).generate(SPEC, requests, "stage").frame["cached"].all()
-    )
+    again = Inference(store, ScriptedEngine().pool(), budget=budget).generate(SPEC, requests, "stage")
+    assert again.frame["cached"].all()
     assert (budget.tokens, budget.spent) == (0, False)
 
 
 def test_the_ledger_records_the_cost_of_a_call(tmp_path):
     spec = ModelSpec(model="scripted", price=Price(prompt=2.0, completion=10.0))
     answer = Response(text="fine", finish_reason="stop", prompt_tokens=1000, completion_tokens=100)
-    requests = [ask("a"), ask("b"), ask("a")]
-    generations = (
-        Inference(ResponseStore(tmp_path), ScriptedEngine(lambda _: answer).pool())
-        .generate(spec, requests, "stage")
-        .generations
-    )
-    assert generations["cost"].to_list() == pytest.approx([0.003, 0.003, 0.0])
+    store, pool = ResponseStore(tmp_path), ScriptedEngine(lambda _: answer).pool()
+    calls = Inference(store, pool).generate(spec, [ask("a"), ask("b"), ask("a")], "stage").generations
+    assert calls["cost"].to_list() == pytest.approx([0.003, 0.003, 0.0])
     rented = ModelSpec(model="rented", price=Price(hour=3600.0))
-    generations = (
-        Inference(ResponseStore(tmp_path), ScriptedEngine(lambda _: answer).pool())
-        .generate(rented, requests, "stage")
-        .generations
-    )
-    paid = generations.filter(~pl.col("cached"))["cost"]
+    calls = Inference(store, pool).generate(rented, [ask("a"), ask("b"), ask("a")], "stage").generations
+    paid = calls.filter(~pl.col("cached"))["cost"]
     assert paid[0] == pytest.approx(paid[1])
     assert paid[0] > 0

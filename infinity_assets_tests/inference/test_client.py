@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infinity_assets.inference import client
-from infinity_assets.inference.client import ANSWERS, Inference, Progress
+from infinity_assets.inference.client import ANSWERS, Answers, Inference, Progress
 from infinity_assets.inference.engines.engine import EngineUnavailable
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.requests import GenerateRequest, Request, Response, ScoreRequest, make_failure, room_of
 from infinity_assets.inference.responses.store import ResponseStore
 from infinity_assets.rows.schema import GENERATIONS
 from infinity_assets.settings.models import EmbedderSpec, Retries, Sampling
-from infinity_assets_tests.inference.doubles import SPEC, ScriptedEngine, ask, echo
+from infinity_assets_tests.inference.doubles import SPEC, Lengths, ScriptedEngine, ask, echo
 from infinity_assets_tests.properties import examples
 
 REQUESTS = [ask(f"r{number}") for number in range(20)]
@@ -29,12 +29,16 @@ def store(tmp_path):
     return ResponseStore(tmp_path)
 
 
+def generate(store, engine, requests, **settings) -> Answers:
+    return Inference(store, engine.pool(), **settings).generate(SPEC, requests, "stage")
+
+
 def texts(answers) -> dict[str, str | None]:
     return dict(answers.frame.select("row_id", "text").iter_rows())
 
 
 def test_answers_come_in_request_order_and_belong_to_their_rows(store):
-    answers = Inference(store, ScriptedEngine().pool()).generate(SPEC, REQUESTS, "stage")
+    answers = generate(store, ScriptedEngine(), REQUESTS)
     assert answers.frame.schema == ANSWERS
     assert answers.frame["row_id"].to_list() == [request.row_id for request in REQUESTS]
     assert texts(answers) == {f"r{number}": f"question r{number}" for number in range(20)}
@@ -43,27 +47,18 @@ def test_answers_come_in_request_order_and_belong_to_their_rows(store):
 
 
 def test_a_second_run_opens_no_engine(store):
-    first = Inference(store, ScriptedEngine().pool()).generate(SPEC, REQUESTS, "stage")
+    first = generate(store, ScriptedEngine(), REQUESTS)
     engine = ScriptedEngine()
-    second = Inference(store, engine.pool()).generate(SPEC, REQUESTS[::-1], "stage")
+    second = generate(store, engine, REQUESTS[::-1])
     assert engine.opened == 0
     assert texts(second) == texts(first)
     assert not first.frame["cached"].any()
     assert second.frame["cached"].all()
 
 
-def test_only_missing_answers_are_requested(store):
-    Inference(store, ScriptedEngine().pool()).generate(SPEC, REQUESTS[:15], "stage")
-    engine = ScriptedEngine()
-    Inference(store, engine.pool()).generate(SPEC, REQUESTS, "stage")
-    assert {request.row_id for request in engine.asked} == {f"r{number}" for number in range(15, 20)}
-
-
 def test_equal_requests_are_sent_once(store):
     engine = ScriptedEngine()
-    answers = Inference(store, engine.pool()).generate(
-        SPEC, [ask("a", "same"), ask("b", "same"), ask("c", "other")], "stage"
-    )
+    answers = generate(store, engine, [ask("a", "same"), ask("b", "same"), ask("c", "other")])
     assert len(engine.asked) == 2
     assert texts(answers) == {"a": "same", "b": "same", "c": "other"}
     assert answers.generations["cached"].to_list() == [False, True, False]
@@ -71,7 +66,7 @@ def test_equal_requests_are_sent_once(store):
 
 def test_no_requests_give_no_answers(store):
     engine = ScriptedEngine()
-    answers = Inference(store, engine.pool()).generate(SPEC, [], "stage")
+    answers = generate(store, engine, [])
     assert (answers.frame.schema, answers.frame.height, engine.opened) == (ANSWERS, 0, 0)
 
 
@@ -79,12 +74,12 @@ def test_one_bad_request_is_one_error_row_and_is_asked_again(store):
     def answer(request):
         return make_failure("engine_error", "the device coughed") if request.row_id == "r7" else echo(request)
 
-    frame = Inference(store, ScriptedEngine(answer).pool()).generate(SPEC, REQUESTS, "stage").frame
+    frame = generate(store, ScriptedEngine(answer), REQUESTS).frame
     assert frame.filter(pl.col("error").is_not_null()).select("row_id", "error", "cause").rows() == [
         ("r7", "engine_error", "the device coughed")
     ]
     engine = ScriptedEngine()
-    assert Inference(store, engine.pool()).generate(SPEC, REQUESTS, "stage").frame["error"].null_count() == 20
+    assert generate(store, engine, REQUESTS).frame["error"].null_count() == 20
     assert [request.row_id for request in engine.asked] == ["r7"]
 
 
@@ -100,10 +95,10 @@ def test_a_crash_loses_only_what_is_in_flight(store, monkeypatch):
 
     dying = ScriptedEngine(answer)
     with pytest.raises(KeyboardInterrupt):
-        Inference(store, dying.pool()).generate(SPEC, REQUESTS, "stage")
+        generate(store, dying, REQUESTS)
     assert dying.closed == 1
     engine = ScriptedEngine()
-    Inference(store, engine.pool()).generate(SPEC, REQUESTS, "stage")
+    generate(store, engine, REQUESTS)
     assert {request.row_id for request in engine.asked} == {request.row_id for request in REQUESTS} - set(answered)
 
 
@@ -113,16 +108,16 @@ def test_a_dead_engine_ends_the_stage_and_keeps_the_answers(store):
 
     requests = [ask(f"r{number}") for number in range(60)]
     with pytest.raises(EngineUnavailable, match=r"16 errors in a row.*out of memory"):
-        Inference(store, ScriptedEngine(answer).pool()).generate(SPEC, requests, "stage")
+        generate(store, ScriptedEngine(answer), requests)
     again = ScriptedEngine()
-    Inference(store, again.pool()).generate(SPEC, requests, "stage")
+    generate(store, again, requests)
     assert len(again.asked) == 59
 
 
 def test_an_unreachable_server_ends_a_small_stage_too(store):
     engine = ScriptedEngine(lambda _: make_failure("connection", "refused"))
     with pytest.raises(EngineUnavailable, match=r"cannot be reached.*refused"):
-        Inference(store, engine.pool()).generate(SPEC, REQUESTS[:2], "stage")
+        generate(store, engine, REQUESTS[:2])
 
 
 @pytest.mark.parametrize(
@@ -140,10 +135,10 @@ def test_an_unreachable_server_ends_a_small_stage_too(store):
 def test_output_is_checked_stored_and_not_asked_again(store, changes, text, error):
     request = ask("a", **changes)
     script = ScriptedEngine(lambda _: Response(text=text, finish_reason="length"))
-    frame = Inference(store, script.pool()).generate(SPEC, [request], "stage").frame
+    frame = generate(store, script, [request]).frame
     assert frame.select("text", "error").row(0) == (text, error)
     engine = ScriptedEngine()
-    assert Inference(store, engine.pool()).generate(SPEC, [request], "stage").frame["error"].to_list() == [error]
+    assert generate(store, engine, [request]).frame["error"].to_list() == [error]
     assert engine.opened == 0
 
 
@@ -182,7 +177,7 @@ def test_stored_answers_equal_new_ones_and_only_cut_ones_are_repeated(asked, siz
         store, engine = ResponseStore(Path(folder)), ScriptedEngine(answer_within_room)
         for start in range(0, len(asked), size):
             batch = [request_words(words, room) for words, room in asked[start : start + size]]
-            frame = Inference(store, engine.pool()).generate(SPEC, batch, "s").frame
+            frame = generate(store, engine, batch).frame
             assert frame["text"].to_list() == [answer_within_room(request).text for request in batch]
         assert len(engine.asked) == len(
             {(words, room) for words, room in asked if words > room} | complete_answers(asked, size)
@@ -202,10 +197,7 @@ def test_a_prompt_that_was_too_long_may_fit_with_fewer_tokens_to_write(store):
     engine = ScriptedEngine(
         lambda request: make_failure("prompt_too_long", "no", window=2048) if room_of(request) > 4 else echo(request)
     )
-    errors = [
-        Inference(store, engine.pool()).generate(SPEC, [request_words(1, room)], "s").frame["error"].item()
-        for room in (5, 6, 4, 6)
-    ]
+    errors = [generate(store, engine, [request_words(1, room)]).frame["error"].item() for room in (5, 6, 4, 6)]
     assert errors == ["prompt_too_long", "prompt_too_long", None, "prompt_too_long"]
     assert len(engine.asked) == 2
 
@@ -214,19 +206,10 @@ def test_the_answer_that_another_process_stored_first_wins(store):
     """Both processes ask and get equal answers."""
 
     def slower(request):
-        Inference(store, ScriptedEngine().pool()).generate(SPEC, [request], "s")
+        generate(store, ScriptedEngine(), [request])
         return Response(text="later", finish_reason="stop")
 
-    assert texts(Inference(store, ScriptedEngine(slower).pool()).generate(SPEC, REQUESTS[:2], "s")) == {
-        "r0": "question r0",
-        "r1": "question r1",
-    }
-
-
-def test_another_attempt_is_another_request(store):
-    engine = ScriptedEngine()
-    Inference(store, engine.pool()).generate(SPEC, [REQUESTS[0], replace(REQUESTS[0], attempt=1)], "s")
-    assert len(engine.asked) == 2
+    assert texts(generate(store, ScriptedEngine(slower), REQUESTS[:2])) == {"r0": "question r0", "r1": "question r1"}
 
 
 def test_scores_belong_to_their_rows(store):
@@ -244,7 +227,7 @@ def test_scores_belong_to_their_rows(store):
 def test_the_pool_keeps_one_engine_and_closes_it_for_another():
     engine = ScriptedEngine()
     pool = engine.pool()
-    for spec in (SPEC, SPEC.model_copy(), replace_model("other"), SPEC):
+    for spec in (SPEC, SPEC.model_copy(), SPEC.model_copy(update={"model": "other"}), SPEC):
         with pool.engine(spec):
             pass
     assert (engine.opened, engine.closed) == (3, 2)
@@ -252,31 +235,13 @@ def test_the_pool_keeps_one_engine_and_closes_it_for_another():
     assert (engine.opened, engine.closed) == (3, 3)
 
 
-def replace_model(model: str):
-    return SPEC.model_copy(update={"model": model})
-
-
 def test_progress_counts_stored_answers(store):
     seen: list[Progress] = []
-    Inference(store, ScriptedEngine().pool()).generate(SPEC, REQUESTS[:5], "stage")
-    Inference(store, ScriptedEngine().pool(), seen.append).generate(SPEC, REQUESTS, "answers")
-    assert seen[0] == Progress("answers", 5, 20, 5, 0)
-    assert seen[-1]._replace(seconds=0.0) == Progress("answers", 20, 20, 5, 30)
+    generate(store, ScriptedEngine(), REQUESTS[:5])
+    generate(store, ScriptedEngine(), REQUESTS, progress=seen.append)
+    assert seen[0] == Progress("stage", 5, 20, 5, 0)
+    assert seen[-1]._replace(seconds=0.0) == Progress("stage", 20, 20, 5, 30)
     assert seen[-1].seconds > 0
-
-
-class Lengths:
-    """An embedder whose vector is the length and the first letter of a text."""
-
-    def __init__(self):
-        self.asked: list[str] = []
-
-    def encode(self, texts):
-        self.asked.extend(texts)
-        return np.array([[len(text), ord(text[0])] for text in texts], dtype=np.float32)
-
-    def close(self):
-        pass
 
 
 def test_vectors_come_in_text_order_and_are_computed_once(store, tmp_path, monkeypatch):
@@ -296,7 +261,7 @@ def test_vectors_come_in_text_order_and_are_computed_once(store, tmp_path, monke
 def test_another_draw_is_another_request(store):
     draws = [replace(REQUESTS[0], index=index) for index in range(3)]
     engine = ScriptedEngine()
-    assert Inference(store, engine.pool()).generate(SPEC, draws, "stage").frame["index"].to_list() == [0, 1, 2]
+    assert generate(store, engine, draws).frame["index"].to_list() == [0, 1, 2]
     assert len(engine.asked) == 3
 
 
@@ -332,9 +297,7 @@ def test_each_class_of_error_has_its_own_retries(store, bad, error, allowed, tim
     retries = Retries(**{**dict.fromkeys(names.values(), 0), names[error]: allowed})
     flaky = Flaky(bad, times)
     engine = ScriptedEngine(flaky)
-    answers = Inference(store, engine.pool(), retries=retries).generate(
-        SPEC, [ask("a", **JSON), ask("b", **JSON)], "stage"
-    )
+    answers = generate(store, engine, [ask("a", **JSON), ask("b", **JSON)], retries=retries)
     asked = min(times, allowed) + 1
     assert answers.frame["error"].to_list() == [None if times <= allowed else error] * 2
     assert len(flaky.seen) == 2 * asked
@@ -345,22 +308,20 @@ def test_each_class_of_error_has_its_own_retries(store, bad, error, allowed, tim
     )
     # A replay asks nothing and gives equal answers.
     again = ScriptedEngine()
-    replay = Inference(store, again.pool(), retries=retries).generate(
-        SPEC, [ask("a", **JSON), ask("b", **JSON)], "stage"
-    )
+    replay = generate(store, again, [ask("a", **JSON), ask("b", **JSON)], retries=retries)
     assert again.opened == 0
     assert replay.frame.drop("cached").equals(answers.frame.drop("cached"))
 
 
 def test_a_retry_has_another_seed_or_more_room_if_the_answer_was_cut(store):
     flaky = Flaky(MISFIT, 1)
-    Inference(store, ScriptedEngine(flaky).pool()).generate(SPEC, [ask("a", **JSON)], "stage")
+    generate(store, ScriptedEngine(flaky), [ask("a", **JSON)])
     first, second = flaky.seen
     assert (first.seed, first.sampling.temperature, second.attempt) == (None, 0.0, 1)
     assert second.seed is not None
     assert second.sampling.temperature == Retries().temperature
     flaky = Flaky(CUT, 1)
-    Inference(store, ScriptedEngine(flaky).pool()).generate(SPEC, [ask("b", "other", **JSON)], "stage")
+    generate(store, ScriptedEngine(flaky), [ask("b", "other", **JSON)])
     assert [request.sampling.max_tokens for request in flaky.seen] == [8, 16]
     assert flaky.seen[1].seed is None
 
@@ -372,13 +333,7 @@ def test_a_transient_error_of_a_retry_keeps_the_first_answer_and_is_counted(stor
         seen.append(request)
         return MISFIT if len(seen) == 1 else make_failure("timeout", "slow")
 
-    answers = Inference(store, ScriptedEngine(answer).pool()).generate(
-        SPEC,
-        [
-            ask("a", **JSON),
-        ],
-        "stage",
-    )
+    answers = generate(store, ScriptedEngine(answer), [ask("a", **JSON)])
     assert answers.frame["error"].to_list() == ["invalid_json"]
     assert [error.partition(":")[0] for error in answers.generations["error"]] == ["invalid_json", "timeout"]
 
@@ -393,7 +348,7 @@ def test_more_room_repeats_neither_complete_answers_nor_their_retries(store):
     engine = ScriptedEngine(answer)
     for room in (8, 64, 4):
         request = ask("a", **{**JSON, "sampling": Sampling(temperature=0.0, max_tokens=room)})
-        frame = Inference(store, engine.pool(), retries=Retries(invalid=1)).generate(SPEC, [request], "s").frame
+        frame = generate(store, engine, [request], retries=Retries(invalid=1)).frame
         assert frame["text"].item() == '{"a": 1}'
     assert len(engine.asked) == 2
 
@@ -401,25 +356,17 @@ def test_more_room_repeats_neither_complete_answers_nor_their_retries(store):
 def test_a_server_that_rejects_all_requests_ends_the_stage_and_stores_nothing(store):
     engine = ScriptedEngine(lambda _: make_failure("invalid_request", "unknown field"))
     with pytest.raises(EngineUnavailable, match=r"rejects all 20 requests.*unknown field"):
-        Inference(store, engine.pool()).generate(SPEC, REQUESTS, "stage")
-    assert Inference(store, ScriptedEngine().pool()).generate(SPEC, REQUESTS, "stage").frame["error"].null_count() == 20
+        generate(store, engine, REQUESTS)
+    assert generate(store, ScriptedEngine(), REQUESTS).frame["error"].null_count() == 20
 
 
 def test_an_invalid_request_among_good_ones_is_stored(store):
     engine = ScriptedEngine(
         lambda request: make_failure("invalid_request", "no") if request.row_id == "r3" else echo(request)
     )
-    Inference(store, engine.pool()).generate(SPEC, REQUESTS, "stage")
+    generate(store, engine, REQUESTS)
     again = ScriptedEngine()
-    assert Inference(store, again.pool()).generate(SPEC, REQUESTS, "stage").frame["error"].count() == 1
+    assert generate(store, again, REQUESTS).frame["error"].count() == 1
     assert again.opened == 0
-    assert (
-        store.forget(["invalid_request"], dry_run=True),
-        store.forget(["invalid_request"]),
-        store.forget(["invalid_request"]),
-    ) == (
-        1,
-        1,
-        0,
-    )
-    assert Inference(store, again.pool()).generate(SPEC, REQUESTS, "stage").frame["error"].count() == 0
+    assert [store.forget(["invalid_request"], dry_run) for dry_run in (True, False, False)] == [1, 1, 0]
+    assert generate(store, again, REQUESTS).frame["error"].count() == 0

@@ -22,52 +22,30 @@ COMPLETE = CompleteRequest("row", "answer", "p1", "question", Sampling(temperatu
 SCORE = ScoreRequest("row", "ifd", ({"role": "user", "content": "question"},), "answer")
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        replace(BASE, prompt="another"),
-        replace(BASE, prompt_hash="p2"),
-        replace(BASE, messages=({"role": "user", "content": "question?"},)),
-        replace(BASE, messages=({"role": "system", "content": "question"},)),
-        replace(BASE, messages=(*BASE.messages, {"role": "assistant", "content": ""})),
-        replace(BASE, sampling=Sampling(temperature=0.1, top_p=0.9)),
-        replace(BASE, sampling=Sampling(temperature=0.0, top_p=0.5)),
-        replace(BASE, schema={"type": "object"}),
-        replace(BASE, choices=("1", "2")),
-        replace(BASE, seed=0),
-        replace(BASE, index=1),
-        replace(BASE, attempt=1),
+CHANGED_PROMPT = [{"prompt": "another"}, {"prompt_hash": "p2"}, {"seed": 0}, {"index": 1}, {"attempt": 1}]
+CHANGED_SAMPLING = [{"sampling": Sampling(temperature=t, top_p=p)} for t, p in ((0.1, 0.9), (0.0, 0.5))]
+CHANGED_MESSAGES = [
+    {"messages": ({"role": "user", "content": "question?"},)},
+    {"messages": ({"role": "system", "content": "question"},)},
+    {"messages": (*BASE.messages, {"role": "assistant", "content": ""})},
+]
+
+
+def test_fields_that_decide_the_answer_change_the_key():
+    structured = [{"schema": {"type": "object"}}, {"choices": ("1", "2")}]
+    continued = [{"text": "question "}, {"stop": ()}, {"stop": ("</s>", "<CON>")}]
+    requests = [
+        BASE,
+        *(replace(BASE, **change) for change in (*CHANGED_PROMPT, *CHANGED_SAMPLING, *CHANGED_MESSAGES, *structured)),
         COMPLETE,
+        *(replace(COMPLETE, **change) for change in (*CHANGED_PROMPT, *CHANGED_SAMPLING, *continued)),
         SCORE,
         replace(SCORE, answer="another"),
         replace(SCORE, context=()),
         EmbedRequest("question"),
-    ],
-)
-def test_fields_that_decide_the_answer_change_the_key(other):
-    assert request_key(MODEL, other) != request_key(MODEL, BASE)
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        replace(COMPLETE, prompt="another"),
-        replace(COMPLETE, prompt_hash="p2"),
-        replace(COMPLETE, text="question "),
-        replace(COMPLETE, sampling=Sampling(temperature=0.0, top_p=0.8)),
-        replace(COMPLETE, stop=()),
-        replace(COMPLETE, stop=("</s>", "<CON>")),
-        replace(COMPLETE, seed=0),
-        replace(COMPLETE, index=1),
-        replace(COMPLETE, attempt=1),
-    ],
-)
-def test_fields_that_decide_a_continuation_change_its_key(other):
-    assert (
-        request_key(MODEL, other)
-        != request_key(MODEL, COMPLETE)
-        == request_key(MODEL, replace(COMPLETE, row_id="another"))
-    )
+    ]
+    assert len({request_key(MODEL, request) for request in requests}) == len(requests)
+    assert request_key(MODEL, replace(COMPLETE, row_id="another")) == request_key(MODEL, COMPLETE)
 
 
 def test_the_model_and_its_revision_change_the_key():

@@ -1,15 +1,84 @@
-"""Batch helpers for models that run in this process without vLLM: chunks, halving after failures, padding."""
+"""Batches of models that run in this process without vLLM: chunks, halving after failures, padding."""
 
 import gc
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice, takewhile
 from typing import Any, TypeVar
+
+from infinity_assets.inference.engines.engine import Admit
+from infinity_assets.inference.requests import (
+    ENGINE_ERROR,
+    INVALID_REQUEST,
+    Request,
+    Response,
+    RewardRequest,
+    make_failure,
+    most_tokens,
+    require_finite,
+)
+
+PREPARED = 2048
+"""Number of requests that are tokenized at a time."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def iterate_chunks(items: Sequence[Item], size: int) -> Iterator[list[Item]]:
+@dataclass(frozen=True)
+class Job:
+    """A prepared request: its position, and the tokens that the model reads."""
+
+    position: int
+    tokens: list[int]
+
+
+AnyRequest = TypeVar("AnyRequest", bound=Request | RewardRequest)
+AnyJob = TypeVar("AnyJob", bound=Job)
+
+
+def run_batches(
+    requests: Sequence[AnyRequest],
+    order: Iterable[int],
+    prepare: Callable[[int, AnyRequest], AnyJob | Response],
+    batches: Callable[[list[AnyJob]], Iterable[list[AnyJob]]],
+    answer: Callable[[Sequence[AnyJob]], Sequence[Response]],
+    admit: Admit,
+) -> Generator[tuple[int, Response], None, None]:
+    """Answer requests like `Engine.run`. A failing batch is halved, so that only the faulty request fails.
+
+    Args:
+        requests: The requests.
+        order: Positions of the requests in the order in which they are prepared.
+        prepare: Function that makes a job of a request, or the response if it cannot be answered.
+        batches: Function that divides jobs into batches.
+        answer: Function that answers a batch.
+        admit: The check of the budget.
+    """
+    for chunk in iterate_chunks(order, PREPARED):
+        jobs: list[AnyJob] = []
+        for position in chunk:
+            try:
+                job = prepare(position, requests[position])
+            except Exception as error:  # raised by the chat template or the grammar
+                job = make_failure(INVALID_REQUEST, repr(error))
+            if isinstance(job, Response):
+                yield position, job
+            else:
+                jobs.append(job)
+        for batch in batches(jobs):
+            admitted = list(takewhile(lambda job: admit(len(job.tokens), most_tokens(requests[job.position])), batch))
+            started = time.monotonic()
+            for job, result in run_halving(admitted, answer) if admitted else ():
+                response = make_failure(ENGINE_ERROR, repr(result)) if isinstance(result, Exception) else result
+                seconds = time.monotonic() - started
+                yield job.position, replace(require_finite(response), prompt_tokens=len(job.tokens), seconds=seconds)
+            if len(admitted) < len(batch):
+                return
+
+
+def iterate_chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     """Yield the items in order, `size` at a time."""
     remaining = iter(items)
     while chunk := list(islice(remaining, size)):
@@ -63,13 +132,10 @@ def pad(rows: Sequence[Sequence[int]], device: Any, left: bool = False, filler: 
     import torch
 
     longest = max(map(len, rows))
-    ids = []
-    mask = []
-    for row in rows:
-        gap = longest - len(row)
-        blank = [filler] * gap
-        ones = [1] * len(row)
-        zeros = [0] * gap
-        ids.append([*blank, *row] if left else [*row, *blank])
-        mask.append([*zeros, *ones] if left else [*ones, *zeros])
-    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+    ids = torch.full((len(rows), longest), filler)
+    mask = torch.zeros_like(ids)
+    for number, row in enumerate(rows):
+        place = slice(longest - len(row), None) if left else slice(len(row))
+        ids[number, place] = torch.tensor(row)
+        mask[number, place] = 1
+    return ids.to(device), mask.to(device)

@@ -79,18 +79,23 @@ class Prompting:
         The answer is cut to the window less one token.
         """
         context = self.encode_chat(request.context) if request.context else self.header
-        answer = self.encode(request.answer)
-        room = self._window - 1 - len(context)  # vLLM always generates at least one token
-        if room < 1:
-            cause = f"{len(context)} tokens of context leave no room in max_model_len = {self._window}"
-            return make_failure(PROMPT_TOO_LONG, cause, len(context), window=self._window)
-        return Scored(context + answer[:room], len(context), self._window if len(answer) > room else None)
+        return join_score(context, self.encode(request.answer), self._window)
 
 
-def choose(choices: tuple[str, ...], logprobs: list[float]) -> tuple[str, tuple[float, ...]]:
-    """Return the most probable choice, the first in a tie, and the normalized log-probabilities of all choices."""
+def join_score(context: list[int], answer: list[int], window: int) -> Scored | Response:
+    """Return the tokens of a score, or the error response if the context leaves no room."""
+    room = window - 1 - len(context)  # vLLM always generates at least one token
+    if room < 1:
+        cause = f"{len(context)} tokens of context leave no room in max_model_len = {window}"
+        return make_failure(PROMPT_TOO_LONG, cause, len(context), window=window)
+    return Scored(context + answer[:room], len(context), window if len(answer) > room else None)
+
+
+def make_choice(choices: tuple[str, ...], logprobs: list[float]) -> Response:
+    """Return the response with the most probable choice, the first in a tie, by one token."""
     shares = normalize_logprobs(logprobs)
-    return choices[max(range(len(shares)), key=shares.__getitem__)], shares
+    best = max(range(len(shares)), key=shares.__getitem__)
+    return Response(choices[best], "stop", completion_tokens=1, choice_logprobs=shares)
 
 
 def prefix_key(request: Request) -> tuple[str, ...]:

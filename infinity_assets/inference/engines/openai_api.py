@@ -3,10 +3,13 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from time import time
 from typing import Any
+
+import orjson
 
 from infinity_assets.inference.requests import (
     BAD_REPLY,
@@ -19,6 +22,7 @@ from infinity_assets.inference.requests import (
     CompleteRequest,
     GenerateRequest,
     Response,
+    make_failure,
     normalize_logprobs,
 )
 from infinity_assets.settings.models import Sampling
@@ -26,7 +30,6 @@ from infinity_assets.settings.models import Sampling
 TOP_LOGPROBS = 20  # the default of `vllm serve`, and the maximum of OpenAI
 MALFORMED = (ValueError, TypeError, LookupError, AttributeError)
 """Exceptions from reading a reply that does not match the API."""
-OVERLOADED = frozenset({429, 503})
 AROUND = ' \n":'  # characters around a choice, in JSON or plain text
 OPTIONAL = {"seed": None, "top_logprobs": None, "logprobs": None, "max_tokens": "max_completion_tokens"}
 """Fields that some servers reject, and their alternative name or None: Mistral takes no seed, OpenAI's reasoning models
@@ -39,6 +42,9 @@ _TOO_LONG = re.compile(
 )
 _FILTERED = re.compile(r"content.?(filter|policy|management)|responsible.?ai|moderation|data_inspection_failed", re.I)
 _FORMAT = re.compile(r"response_format|json_schema|json_object|schema|strict|structured", re.I)
+
+
+_CLASSES = {408: TIMEOUT, 409: ENGINE_ERROR, 425: ENGINE_ERROR, 429: RATE_LIMITED, 504: TIMEOUT}
 
 
 class Rejected(Exception):
@@ -59,9 +65,7 @@ class Rejected(Exception):
     @property
     def fatal(self) -> bool:
         """Return whether every request would be rejected, because of the key, the credit, the model or the address."""
-        return (
-            self.status in (401, 402, 404) or "insufficient_quota" in self.text or self.status == 403
-        ) and not self.filtered
+        return (self.status in (401, 402, 403, 404) or "insufficient_quota" in self.text) and not self.filtered
 
     @property
     def filtered(self) -> bool:
@@ -71,7 +75,7 @@ class Rejected(Exception):
     @property
     def overloaded(self) -> bool:
         """Return whether the server is overloaded."""
-        return self.status in OVERLOADED
+        return self.status in (429, 503)
 
     @property
     def about_format(self) -> bool:
@@ -87,20 +91,14 @@ class Rejected(Exception):
     def response(self, window: int) -> Response:
         """Return a response with the class of the error."""
         if self.filtered:
-            return Response(error=REFUSED, cause=self._cause)
-        if self.status in (400, 413, 422) and _TOO_LONG.search(self.text):
-            return Response(error=PROMPT_TOO_LONG, cause=self._cause, window=window)
-        if self.status == 429:
-            return Response(error=RATE_LIMITED, cause=self._cause)
-        if self.status in (408, 504):
-            return Response(error=TIMEOUT, cause=self._cause)
-        if self.status in (409, 425) or self.status >= 500:
-            return Response(error=ENGINE_ERROR, cause=self._cause)
-        return Response(error=INVALID_REQUEST if self.status >= 400 else BAD_REPLY, cause=self._cause)
-
-    @property
-    def _cause(self) -> str:
-        return str(self)[:1000]
+            error = REFUSED
+        elif self.status in (400, 413, 422) and _TOO_LONG.search(self.text):
+            return make_failure(PROMPT_TOO_LONG, self, window=window)
+        elif self.status < 400:
+            error = BAD_REPLY
+        else:
+            error = _CLASSES.get(self.status) or (ENGINE_ERROR if self.status >= 500 else INVALID_REQUEST)
+        return make_failure(error, self)
 
 
 def retry_after(headers: Mapping[str, str]) -> float:
@@ -121,29 +119,22 @@ def retry_after(headers: Mapping[str, str]) -> float:
     return 0.0
 
 
-@dataclass(frozen=True)
-class Form:
-    """A way to request JSON of a schema."""
-
-    strict: bool | None
-    """True if the server enforces the schema strictly; None if the schema is not sent."""
-    json: bool = True
-    """True if the server is asked to enforce JSON."""
-
-    def fields(self, schema: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the additional fields of the body."""
-        if not self.json:
-            return {}
-        if self.strict is None:
-            return {"response_format": {"type": "json_object"}}
-        described = {"name": "answer", "schema": schema, "strict": self.strict}
-        return {"response_format": {"type": "json_schema", "json_schema": described}}
+FORMATS = 4
+"""Number of formats by which JSON of a schema can be requested."""
 
 
-FORMS = (Form(strict=True), Form(strict=False), Form(strict=None), Form(strict=None, json=False))
-"""Forms from the strictest to the weakest: OpenAI's strict schemas are a subset of JSON Schema, DeepSeek and others
-only guarantee JSON, the oldest servers nothing. If a server rejects a form, the next one is used. Answers are always
-validated."""
+def format_fields(schema: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """Return the fields of a body that request JSON of a schema, by the number of the format: 0 is the strictest.
+
+    OpenAI's strict schemas are a subset of JSON Schema, DeepSeek and others only guarantee JSON, the oldest servers
+    nothing. Answers are always validated.
+    """
+    if number == FORMATS - 1:
+        return {}
+    if number == FORMATS - 2:
+        return {"response_format": {"type": "json_object"}}
+    described = {"name": "answer", "schema": schema, "strict": number == 0}
+    return {"response_format": {"type": "json_schema", "json_schema": described}}
 
 
 def chat_body(model: str, request: GenerateRequest, **fields: Any) -> dict[str, Any]:
@@ -195,11 +186,10 @@ def read(reply: Mapping[str, Any]) -> Response:
     finish_reason = choice.get("finish_reason")
     if not isinstance(text, str | None) or not isinstance(finish_reason, str | None):
         raise TypeError(f"an answer of type {type(text).__name__}, ended by {finish_reason!r}")
-    response = Response(text or "", finish_reason, prompt_tokens, completion_tokens)
     if refusal or finish_reason == "content_filter":
         cause = str(refusal or "the server's content filter")[:1000]
         return Response(text or None, finish_reason, prompt_tokens, completion_tokens, error=REFUSED, cause=cause)
-    return response
+    return Response(text or "", finish_reason, prompt_tokens, completion_tokens)
 
 
 def _count(tokens: Any) -> int:
@@ -217,6 +207,18 @@ def first_token_logprobs(reply: Mapping[str, Any], tokens: Sequence[int]) -> tup
     by_token = {entry["token"]: entry["logprob"] for entry in content[0].get("top_logprobs") or ()}
     values: list[Any] = [by_token.get(f"token_id:{token}") for token in tokens]
     return None if any(value is None for value in values) else normalize_logprobs(values)
+
+
+def read_choice(reply: Mapping[str, Any], choices: Sequence[str]) -> Response:
+    """Read a choice from a reply, plain or as JSON of `choice_schema`, with its log-probabilities if there are any."""
+    response = read(reply)
+    if response.error is not None:
+        return response
+    text: Any = response.text
+    with suppress(*MALFORMED):
+        text = orjson.loads(text)["choice"]
+    logprobs = choice_logprobs(choices, reply, response.text or "")
+    return replace(response, text=str(text).strip(), choice_logprobs=logprobs)
 
 
 def choice_logprobs(choices: Sequence[str], reply: Mapping[str, Any], text: str) -> tuple[float, ...] | None:

@@ -12,27 +12,14 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 from infinity_assets.inference.engines.chat_template import prefix_key
 from infinity_assets.inference.engines.engine import Admit, EngineMisconfigured, admit_all
 from infinity_assets.inference.engines.openai_api import Rejected
 from infinity_assets.inference.engines.openai_server import NoReply, ServedModel
-from infinity_assets.inference.engines.throttle import AdaptiveLimit, Outcome, Pace, Quota, Ticket, back_off
-from infinity_assets.inference.requests import (
-    RETRIABLE,
-    TIMEOUT,
-    CompleteRequest,
-    Request,
-    Response,
-    ScoreRequest,
-    make_failure,
-    most_tokens,
-)
+from infinity_assets.inference.engines.throttle import UNKNOWN, AdaptiveLimit, Outcome, Pace, Quota, Ticket, back_off
+from infinity_assets.inference.requests import RETRIABLE, TIMEOUT, Request, Response, make_failure, most_tokens, text_of
 from infinity_assets.settings.models import ModelSpec
-
-Jitter: TypeAlias = Callable[[], float]
-"""Function that draws from [0, 1)."""
 
 ATTEMPTS = 10
 """Maximum number of calls for one request: about half a minute with the waits between them, unless the server asks for
@@ -49,6 +36,27 @@ LOOK = 0.5
 WAITING = 1024
 """Maximum number of requests in flight or waiting for a retry. Others start only after one of them has ended."""
 CHARACTERS_PER_TOKEN = 4
+
+
+@dataclass
+class _Pending:
+    """A request until it is answered, and the number of its calls."""
+
+    request: Request
+    prompt_tokens: int
+    max_tokens: int
+    weight: float
+    jitter: Callable[[], float]
+    calls: int = 0
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """The right to make a call."""
+
+    taken: float
+    """Tokens taken from the quota."""
+    ticket: Ticket
 
 
 @dataclass(frozen=True)
@@ -83,9 +91,8 @@ class OpenAIEngine:
     def run(self, requests: Sequence[Request], admit: Admit = admit_all) -> Generator[tuple[int, Response], None, None]:
         """Answer requests in order of completion, with at most `spec.concurrency` calls in flight.
 
-        `throttle.AdaptiveLimit` adapts the number of calls. A failed call is repeated, up to ten calls in all and no
-        later than twice `spec.timeout` after the first. A late call is repeated while it continues, and the first
-        answer counts (`throttle.Pace`).
+        A failed call is repeated, up to ten calls in all and no later than twice `spec.timeout` after the first. A late
+        call is repeated while it continues, and the first answer counts (`throttle.Pace`).
 
         Raises:
             EngineUnavailable: The server rejects the key, the model or the address, or wants to be paid.
@@ -120,9 +127,9 @@ class OpenAIEngine:
     ) -> None:
         open_requests = asyncio.Semaphore(WAITING)
 
-        async def work(position: int, request: Request, prompt_tokens: int, taken: float, ticket: Ticket) -> None:
+        async def work(position: int, pending: _Pending, turn: _Turn) -> None:
             try:
-                answers.put((position, await self._answer(request, prompt_tokens, taken, ticket)))
+                answers.put((position, await self._answer(pending, turn)))
             finally:
                 open_requests.release()
 
@@ -130,77 +137,53 @@ class OpenAIEngine:
             async with asyncio.TaskGroup() as group:
                 # Common prefixes next to each other make use of the server's prefix cache.
                 for position in sorted(range(len(requests)), key=lambda place: prefix_key(requests[place])):
-                    request = requests[position]
-                    prompt_tokens = _prompt_tokens(request)
-                    max_tokens = most_tokens(request)
+                    pending = _make_pending(requests[position])
                     await open_requests.acquire()
-                    taken = await self._quota.take(prompt_tokens, max_tokens)
-                    ticket = await self._limit.enter()
-                    if not admit(prompt_tokens, max_tokens):
-                        self._limit.leave(ticket, None)
+                    turn = await self._take_turn(pending)
+                    if not admit(pending.prompt_tokens, pending.max_tokens):
+                        self._limit.leave(turn.ticket, None)
                         break
-                    group.create_task(work(position, request, prompt_tokens, taken, ticket))
+                    group.create_task(work(position, pending, turn))
         except BaseExceptionGroup as errors:
             error = errors.exceptions[0]
         else:
             return
         raise error
 
-    async def _answer(self, request: Request, prompt_tokens: int, taken: float, ticket: Ticket) -> Response:
-        """Call until there is an answer, or attempts or time are used up. `ticket` is the place of the first call."""
+    async def _answer(self, pending: _Pending, turn: _Turn) -> Response:
+        """Call until there is an answer, or attempts or time are used up. `turn` is that of the first call."""
         began = time.monotonic()
-        weight = most_tokens(request) + prompt_tokens / 16
-        jitter = random.Random(f"{request.row_id}:{request.prompt}").random
-        call_count = 0
         while True:
-            attempt, call_count = await self._ask_in_parallel(
-                request, prompt_tokens, weight, taken, ticket, jitter, call_count
-            )
-            response = attempt.response
+            attempt = await self._call_in_parallel(pending, turn)
             elapsed = time.monotonic() - began
-            exhausted = call_count == self._attempts
-            if response.error not in RETRIABLE or exhausted or attempt.retry_after > LONGEST_RETRY_AFTER:
-                break
-            wait = max(self._next_wait(call_count, attempt.overloaded, jitter), attempt.retry_after)
-            if elapsed + wait > 2 * self.spec.timeout:
-                break
+            exhausted = pending.calls == self._attempts or attempt.retry_after > LONGEST_RETRY_AFTER
+            wait = self._next_wait(pending, attempt)
+            if attempt.outcome == "answered" or exhausted or elapsed + wait > 2 * self.spec.timeout:
+                return replace(attempt.response, seconds=elapsed)
             await asyncio.sleep(wait)
-            taken = await self._quota.take(prompt_tokens, most_tokens(request))
-            ticket = await self._limit.enter(urgent=True)
-        return replace(response, seconds=elapsed)
+            turn = await self._take_turn(pending, urgent=True)
 
-    def _next_wait(self, failures: int, overloaded: bool, jitter: Jitter) -> float:
-        """Return the seconds before the next call.
+    def _next_wait(self, pending: _Pending, failed: _Attempt) -> float:
+        """Return the seconds between a failure and the next call.
 
         They are few if the server answers other calls, because the adaptive limit takes care of its capacity.
         """
-        typical = min(max(self._pace.typical, FIRST_WAIT), 0.5)
-        longest = (4 if overloaded else 1) * typical if self._limit.answering else LONGEST_WAIT
-        return back_off(failures, typical if overloaded else FIRST_WAIT, longest, jitter)
+        typical = min(max(self._limit.usual_seconds or UNKNOWN, FIRST_WAIT), 0.5)
+        longest = (4 if failed.overloaded else 1) * typical if self._limit.answering else LONGEST_WAIT
+        wait = back_off(pending.calls, typical if failed.overloaded else FIRST_WAIT, longest, pending.jitter)
+        return max(wait, failed.retry_after)
 
-    async def _ask_in_parallel(
-        self,
-        request: Request,
-        prompt_tokens: int,
-        weight: float,
-        taken: float,
-        ticket: Ticket,
-        jitter: Jitter,
-        call_count: int,
-    ) -> tuple[_Attempt, int]:
-        """Make a call, and parallel ones when it is late; the first answer counts and cancels the others.
-
-        `call_count` is the number of earlier calls for the request; the result contains the new number.
-        """
-        calls = {asyncio.create_task(self._call(request, weight, taken, ticket))}
+    async def _call_in_parallel(self, pending: _Pending, turn: _Turn) -> _Attempt:
+        """Make a call, and parallel ones when it is late; the first answer counts and cancels the others."""
+        calls = {asyncio.create_task(self._call(pending, turn))}
+        pending.calls += 1
         began = time.monotonic()
-        call_count += 1
         attempt = None
         next_at: float | None = None
         try:
             while calls:
                 # Computed anew each time, because the usual duration may become known only after this call has begun.
-                due = next_at or began + self._pace.late_after(weight) * (2 ** len(calls) - 1)
+                due = next_at or began + self._pace.late_after(pending.weight) * (2 ** len(calls) - 1)
                 wait = due - time.monotonic()
                 done, calls = await asyncio.wait(
                     calls, timeout=min(wait, LOOK) if wait > 0 else LOOK, return_when=asyncio.FIRST_COMPLETED
@@ -208,48 +191,49 @@ class OpenAIEngine:
                 for call in done:
                     attempt = call.result()
                     if attempt.outcome == "answered":
-                        return attempt, call_count
+                        return attempt
                     # After a failure, the next parallel call waits like any retry.
-                    next_at = time.monotonic() + max(
-                        self._next_wait(call_count, attempt.overloaded, jitter), attempt.retry_after
-                    )
+                    next_at = time.monotonic() + self._next_wait(pending, attempt)
                 late_by = time.monotonic() - due
-                if done or late_by < 0 or len(calls) == MOST_PARALLEL or call_count == self._attempts:
+                if done or late_by < 0 or len(calls) == MOST_PARALLEL or pending.calls == self._attempts:
                     continue
                 if next_at or self._pace.allow_second_call() or late_by > PATIENCE * (due - began):
-                    calls.add(asyncio.create_task(self._call_again(request, prompt_tokens, weight)))
-                    call_count += 1
+                    calls.add(asyncio.create_task(self._call(pending)))
+                    pending.calls += 1
                     next_at = None
         finally:
             for call in calls:
                 call.cancel()
         assert attempt is not None
-        return attempt, call_count
+        return attempt
 
-    async def _call_again(self, request: Request, prompt_tokens: int, weight: float) -> _Attempt:
-        taken = await self._quota.take(prompt_tokens, most_tokens(request))
-        return await self._call(request, weight, taken, await self._limit.enter(urgent=True))
+    async def _take_turn(self, pending: _Pending, urgent: bool = False) -> _Turn:
+        taken = await self._quota.take(pending.prompt_tokens, pending.max_tokens)
+        return _Turn(taken, await self._limit.enter(urgent))
 
-    async def _call(self, request: Request, weight: float, taken: float, ticket: Ticket) -> _Attempt:
+    async def _call(self, pending: _Pending, turn: _Turn | None = None) -> _Attempt:
+        """Make a call in its turn, or wait for one."""
+        turn = turn or await self._take_turn(pending, urgent=True)
         began = time.monotonic()
         attempt = None
         try:
-            attempt = await self._ask_once(request)
-            if attempt.response.error is None:
-                self._pace.add(weight, time.monotonic() - began)
-                if attempt.response.prompt_tokens:
+            attempt = await self._ask_once(pending.request)
+            response = attempt.response
+            if response.error is None:
+                self._pace.add(pending.weight, time.monotonic() - began)
+                if response.prompt_tokens:
                     self._quota.settle(
-                        taken, attempt.response.prompt_tokens, attempt.response.completion_tokens, most_tokens(request)
+                        turn.taken, response.prompt_tokens, response.completion_tokens, pending.max_tokens
                     )
             return attempt
         finally:
-            self._limit.leave(
-                ticket, attempt and attempt.outcome, min(attempt.retry_after, LONGEST_RETRY_AFTER) if attempt else 0.0
-            )
+            if attempt is None:
+                self._limit.leave(turn.ticket, None)
+            else:
+                self._limit.leave(turn.ticket, attempt.outcome, min(attempt.retry_after, LONGEST_RETRY_AFTER))
 
     async def _ask_once(self, request: Request) -> _Attempt:
         """Make one call and classify its errors. Raises `EngineUnavailable` if every request would fail."""
-        fatal: str | None = None
         try:
             async with asyncio.timeout(self.spec.timeout):
                 return _Attempt(await self._model.answer(request))
@@ -261,9 +245,8 @@ class OpenAIEngine:
             if not rejected.fatal:
                 return _Attempt(rejected.response(self.spec.max_model_len), rejected.overloaded, rejected.retry_after)
             fatal = self._describe_fatal(rejected)
-        raise EngineMisconfigured(
-            fatal
-        )  # outside the handler, so that no exception with the request's header is chained
+        # Outside the handler, so that no exception with the request's header is chained.
+        raise EngineMisconfigured(fatal)
 
     def _describe_fatal(self, rejected: Rejected) -> str:
         if rejected.status == 404:
@@ -273,12 +256,9 @@ class OpenAIEngine:
         return f"{self.spec.base_url} requires payment: {rejected}"
 
 
-def _prompt_tokens(request: Request) -> int:
-    """Estimate the prompt tokens, which only the server could count."""
-    if isinstance(request, CompleteRequest):
-        characters = len(request.text)
-    elif isinstance(request, ScoreRequest):
-        characters = sum(len(turn["content"]) for turn in request.context) + len(request.answer)
-    else:
-        characters = sum(len(turn["content"]) for turn in request.messages)
-    return characters // CHARACTERS_PER_TOKEN + 1
+def _make_pending(request: Request) -> _Pending:
+    # Only the server could count the tokens of the prompt.
+    prompt_tokens = len(text_of(request)) // CHARACTERS_PER_TOKEN + 1
+    max_tokens = most_tokens(request)
+    jitter = random.Random(f"{request.row_id}:{request.prompt}").random
+    return _Pending(request, prompt_tokens, max_tokens, max_tokens + prompt_tokens / 16, jitter)

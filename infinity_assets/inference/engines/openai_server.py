@@ -6,7 +6,6 @@ The client's requests carry the key in a header. It is removed from errors and a
 import asyncio
 import json
 import logging
-import math
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -16,20 +15,20 @@ from typing import Any
 import orjson
 
 from infinity_assets.inference.engines import openai_api as api
+from infinity_assets.inference.engines.chat_template import join_score
 from infinity_assets.inference.engines.engine import EngineMisconfigured
 from infinity_assets.inference.engines.secret import Secret
 from infinity_assets.inference.requests import (
     BAD_REPLY,
     CONNECTION,
     INVALID_REQUEST,
-    PROMPT_TOO_LONG,
     CompleteRequest,
     GenerateRequest,
     Messages,
     Request,
     Response,
     ScoreRequest,
-    make_failure,
+    make_score,
 )
 from infinity_assets.settings.models import ModelSpec
 
@@ -64,8 +63,8 @@ class ServedModel:
         self._header: list[int] | None = None
         self._unsupported: set[str] = set()
         """Optional fields that the server rejects."""
-        self._forms: dict[str, int] = {}
-        """Index of the first of `FORMS` that the server may accept, by schema."""
+        self._formats: dict[str, int] = {}
+        """Number of the strictest format that the server may accept, by schema."""
         self._first_tokens: dict[tuple[str, ...], tuple[int, ...] | None] = {}
         self._choice_methods: set[str] = {"first_token", "structured_outputs"}
         """Extensions of `vllm serve` for choices that the server may support."""
@@ -103,21 +102,23 @@ class ServedModel:
         if request.choices:
             return await self._choose(request, request.choices)
         if request.schema is None:
-            return api.read(await self._post("/chat/completions", api.chat_body(self.spec.model, request)))
+            return api.read(await self._chat(request))
         return api.read(await self._chat_with_schema(request, request.schema))
 
+    async def _chat(self, request: GenerateRequest, **fields: Any) -> Any:
+        return await self._post("/chat/completions", api.chat_body(self.spec.model, request, **fields))
+
     async def _chat_with_schema(self, request: GenerateRequest, schema: Mapping[str, Any], **fields: Any) -> Any:
-        """Request JSON in the strictest form that the server accepts."""
+        """Request JSON in the strictest format that the server accepts."""
         name = json.dumps(schema)
         while True:
-            form = self._forms.get(name, 0)
-            body = api.chat_body(self.spec.model, request, **fields, **api.FORMS[form].fields(schema))
+            number = self._formats.get(name, 0)
             try:
-                return await self._post("/chat/completions", body)
+                return await self._chat(request, **fields, **api.format_fields(schema, number))
             except api.Rejected as rejected:
-                if not rejected.about_format or form + 1 == len(api.FORMS):
+                if not rejected.about_format or number + 1 == api.FORMATS:
                     raise
-            self._forms[name] = max(self._forms.get(name, 0), form + 1)
+            self._formats[name] = max(self._formats.get(name, 0), number + 1)
 
     async def _choose(self, request: GenerateRequest, choices: tuple[str, ...]) -> Response:
         """Answer a choice by the first method that the server supports.
@@ -125,41 +126,27 @@ class ServedModel:
         The methods are log-probabilities of the choices' first tokens, as in process; a grammar; a JSON schema.
         """
         if "first_token" in self._choice_methods and (tokens := await self._choice_tokens(choices)):
-            reply = await self._choice_call(request, "first_token", **api.first_token_fields(tokens))
+            reply = await self._chat_if_supported(request, **api.first_token_fields(tokens))
             logprobs = reply and api.first_token_logprobs(reply, tokens)
             if logprobs:
                 best = max(range(len(logprobs)), key=logprobs.__getitem__)
                 return replace(api.read(reply), text=choices[best], finish_reason="stop", choice_logprobs=logprobs)
             self._choice_methods.discard("first_token")
         if "structured_outputs" in self._choice_methods:
-            reply = await self._choice_call(
-                request, "structured_outputs", **api.greedy(structured_outputs={"choice": choices})
-            )
-            response = api.read(reply) if reply else None
-            if reply and response and response.error is None:
-                text = (response.text or "").strip()
-                if text in choices or response.finish_reason == "length":
-                    return replace(
-                        response, text=text, choice_logprobs=api.choice_logprobs(choices, reply, response.text or "")
-                    )
-            elif response:
-                return response
+            reply = await self._chat_if_supported(request, **api.greedy(structured_outputs={"choice": choices}))
+            if reply:
+                response = api.read_choice(reply, choices)
+                if response.error or response.text in choices or response.finish_reason == "length":
+                    return response
             self._choice_methods.discard("structured_outputs")  # rejected or ignored
-        reply = await self._chat_with_schema(request, api.choice_schema(choices), **api.greedy())
-        response = api.read(reply)
-        if response.error is not None:
-            return response
-        text = response.text or ""
-        with suppress(*api.MALFORMED):
-            text = orjson.loads(text)["choice"]
-        return replace(
-            response, text=str(text).strip(), choice_logprobs=api.choice_logprobs(choices, reply, response.text or "")
+        return api.read_choice(
+            await self._chat_with_schema(request, api.choice_schema(choices), **api.greedy()), choices
         )
 
-    async def _choice_call(self, request: GenerateRequest, method: str, **fields: Any) -> Any:
+    async def _chat_if_supported(self, request: GenerateRequest, **fields: Any) -> Any:
         """Return the reply, or None if the server rejects the fields."""
         try:
-            return await self._post("/chat/completions", api.chat_body(self.spec.model, request, **fields))
+            return await self._chat(request, **fields)
         except api.Rejected as rejected:
             if rejected.status not in (400, 422) or rejected.response(0).error != INVALID_REQUEST:
                 raise
@@ -169,9 +156,7 @@ class ServedModel:
         """Return the first token of every choice, or None if two share one or the server does not tokenize."""
         if choices not in self._first_tokens:
             try:
-                tokens = await asyncio.gather(
-                    *(self._tokenize(prompt=choice, add_special_tokens=False) for choice in choices)
-                )
+                tokens = await asyncio.gather(*(self._tokenize(prompt=choice) for choice in choices))
             except api.Rejected as rejected:
                 if rejected.status == 429 or rejected.status >= 500:
                     raise
@@ -185,45 +170,34 @@ class ServedModel:
         """Score like the engines in process: tokenize context and answer separately and send the joined token ids."""
         context, answer = await asyncio.gather(
             self._chat_tokens(request.context) if request.context else self._header_tokens(),
-            self._tokenize(prompt=request.answer, add_special_tokens=False),
+            self._tokenize(prompt=request.answer),
         )
-        window = self.spec.max_model_len
-        room = window - 1 - len(context)
-        if room < 1:
-            cause = f"{len(context)} tokens of context leave no room in max_model_len = {window}"
-            return make_failure(PROMPT_TOO_LONG, cause, len(context), window=window)
-        tokens = context + answer[:room]
-        cut = len(answer) > room
+        scored = join_score(context, answer, self.spec.max_model_len)
+        if isinstance(scored, Response):
+            return scored
+        tokens, start, cut_at = scored
         body = {"model": self.spec.model, "prompt": tokens, "max_tokens": 1, "temperature": 0.0, "prompt_logprobs": 0}
-        logprobs = api.scored_logprobs(await self._post("/completions", body), tokens, len(context))
+        logprobs = api.scored_logprobs(await self._post("/completions", body), tokens, start)
         if logprobs is None:
             raise EngineMisconfigured(
                 f"{self.spec.base_url} gives no prompt_logprobs: scores need `vllm serve`, or the vllm backend"
             )
-        return Response(
-            finish_reason="cut" if cut else "scored",
-            prompt_tokens=len(tokens),
-            sum_logprob=math.fsum(logprobs),
-            answer_tokens=len(logprobs),
-            window=window if cut else None,
-        )
+        return make_score(logprobs, len(tokens), cut_at)
 
-    async def _chat_tokens(self, messages: Messages, add_generation_prompt: bool = True) -> list[int]:
-        return await self._tokenize(
-            messages=messages, add_generation_prompt=add_generation_prompt, add_special_tokens=False
-        )
+    async def _chat_tokens(self, messages: Messages, answering: bool = True) -> list[int]:
+        return await self._tokenize(messages=messages, add_generation_prompt=answering)
 
     async def _header_tokens(self) -> list[int]:
         """Return the tokens that the chat template writes directly before an answer."""
         if self._header is None:
             turn = ({"role": "user", "content": "?"},)
-            closed = await self._chat_tokens(turn, add_generation_prompt=False)
+            closed = await self._chat_tokens(turn, answering=False)
             self._header = (await self._chat_tokens(turn))[len(closed) :]
         return self._header
 
     async def _tokenize(self, **body: Any) -> list[int]:
-        reply = await self._post("/tokenize", {"model": self.spec.model, **body})
-        return reply["tokens"]
+        body = {"model": self.spec.model, "add_special_tokens": False, **body}
+        return (await self._post("/tokenize", body))["tokens"]
 
     async def _post(self, path: str, body: dict[str, Any]) -> Any:
         """Send a body without the fields that the server rejects, and return the reply.

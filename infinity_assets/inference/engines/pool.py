@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +34,9 @@ def open_engine(spec: ModelSpec | RewardSpec, models_dir: Path) -> Any:
 
     folder = local_path(spec, models_dir)
     if spec.data_parallel_size > 1 or spec.when_idle == "sleep":
-        from infinity_assets.inference.engines.chat_template import prefix_key
         from infinity_assets.inference.engines.replicas import Replicas
 
-        return Replicas(spec, folder, VllmEngine, prefix_key)
+        return Replicas(spec, folder, VllmEngine)
     return VllmEngine(spec, folder)
 
 
@@ -78,20 +77,16 @@ class EnginePool:
         self._asleep: dict[str, Any] = {}
         self._lock = threading.RLock()
 
-    @contextmanager
-    def engine(self, spec: ModelSpec | RewardSpec) -> Iterator[Any]:
-        """Open an engine or reward model for the block.
+    def engine(self, spec: ModelSpec | RewardSpec) -> AbstractContextManager[Any]:
+        """Open an engine or reward model for a block.
 
         It is closed if the block ends with an error, because its state is then unknown.
         """
-        with self._hold(spec.backend, spec, self._open_engine) as engine:
-            yield engine
+        return self._hold(spec.backend, spec, self._open_engine)
 
-    @contextmanager
-    def embedder(self, spec: EmbedderSpec) -> Iterator[Any]:
-        """Open an embedder for the block."""
-        with self._hold("embedder", spec, self._open_embedder) as embedder:
-            yield embedder
+    def embedder(self, spec: EmbedderSpec) -> AbstractContextManager[Any]:
+        """Open an embedder for a block."""
+        return self._hold("embedder", spec, self._open_embedder)
 
     def release(self) -> None:
         """Close all engines and embedders."""

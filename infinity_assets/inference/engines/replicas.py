@@ -6,15 +6,14 @@ their beginnings and divided once, so that a replica gets those that share a pre
 
 import multiprocessing
 import os
-import queue
-import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from itertools import accumulate
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+from infinity_assets.inference.engines.chat_template import prefix_key
 from infinity_assets.inference.engines.engine import Admit, Engine, EngineMisconfigured, EngineUnavailable, admit_all
 from infinity_assets.inference.requests import Request, Response
 from infinity_assets.settings.models import ModelSpec
@@ -25,37 +24,31 @@ Opener = Callable[[ModelSpec, Path], Engine]
 class Replicas:
     """An engine of `spec.data_parallel_size` replicas. Only one caller at a time can use it."""
 
-    def __init__(self, spec: ModelSpec, folder: Path, opener: Opener, order: Callable[[Request], Any]):
+    def __init__(self, spec: ModelSpec, folder: Path, opener: Opener):
         """Start the processes and wait until all engines are open.
 
         Args:
             spec: The model; each replica takes the next `tensor_parallel_size` of the visible GPUs.
             folder: Folder with the weights.
             opener: Function at the top level of a module that opens one replica in its process.
-            order: Sort key that puts requests with a common prefix next to each other.
 
         Raises:
             EngineUnavailable: An engine could not be opened, or too few GPUs are visible.
         """
-        self._order = order
         start = multiprocessing.get_context("spawn")
         single = spec.model_copy(update={"data_parallel_size": 1})
         self._ends: list[Connection] = []
         self._processes: list[Any] = []
         for number in range(spec.data_parallel_size):
             ours, theirs = start.Pipe()
-            process = start.Process(
-                target=_run_replica,
-                args=(theirs, single, folder, opener, _environment(spec, number)),
-                name=f"replica-{number}",
-                daemon=False,
-            )
+            arguments = (theirs, single, folder, opener, _environment(spec, number))
+            process = start.Process(target=_run_replica, args=arguments, name=f"replica-{number}", daemon=False)
             process.start()
             theirs.close()  # otherwise the end of the process would go unnoticed
             self._ends.append(ours)
             self._processes.append(process)
         for end in self._ends:
-            self._expect(end, "open")
+            self._receive(end)
 
     def run(self, requests: Sequence[Request], admit: Admit = admit_all) -> Generator[tuple[int, Response], None, None]:
         """Answer requests in order of completion, like every `Engine`.
@@ -63,30 +56,20 @@ class Replicas:
         Raises:
             EngineUnavailable: A process has died, or its engine has failed.
         """
-        answers: queue.SimpleQueue[tuple[int, Response] | Exception | None] = queue.SimpleQueue()
-        portions = _split_evenly(
-            sorted(range(len(requests)), key=lambda position: self._order(requests[position])),
-            requests,
-            len(self._ends),
-        )
-        listeners = [
-            threading.Thread(
-                target=self._listen, args=(end, [(p, requests[p]) for p in portion], admit, answers), daemon=True
-            )
-            for end, portion in zip(self._ends, portions, strict=True)
-        ]
-        for listener in listeners:
-            listener.start()
-        working = len(listeners)
+        working = set(self._ends)
         try:
+            for end, portion in zip(self._ends, _split_evenly(requests, len(self._ends)), strict=True):
+                self._send(end, ("run", [(position, requests[position]) for position in portion]))
             while working:
-                answer = answers.get()
-                if answer is None:
-                    working -= 1
-                elif isinstance(answer, Exception):
-                    raise answer
-                else:
-                    yield answer
+                for end in wait(working):
+                    assert isinstance(end, Connection)
+                    event, value = self._receive(end)
+                    if event == "answer":
+                        yield value
+                    elif event == "admit":
+                        self._send(end, admit(*value))
+                    else:
+                        working.remove(end)
         finally:
             if working:  # the caller has stopped listening, or a process has died: the state of replicas is unknown
                 self._kill()
@@ -110,39 +93,27 @@ class Replicas:
 
     def _command_all(self, command: str) -> None:
         for end in self._ends:
-            end.send((command, None))
+            self._send(end, (command, None))
         for end in self._ends:
-            self._expect(end, command)
+            self._receive(end)
 
-    def _expect(self, end: Connection, command: str) -> None:
+    def _send(self, end: Connection, message: Any) -> None:
+        try:
+            end.send(message)
+        except OSError:
+            self._kill()
+            raise EngineUnavailable("the process of an engine died") from None
+
+    def _receive(self, end: Connection) -> tuple[str, Any]:
         try:
             event, value = end.recv()
         except (EOFError, OSError):
             self._kill()
-            raise EngineUnavailable(f"the process of an engine died during {command}") from None
+            raise EngineUnavailable("the process of an engine died") from None
         if event == "failed":
             self._kill()
             raise value
-
-    def _listen(
-        self, end: Connection, portion: list[tuple[int, Request]], admit: Admit, answers: "queue.SimpleQueue[Any]"
-    ) -> None:
-        try:
-            end.send(("run", portion))
-            while True:
-                event, value = end.recv()
-                if event == "answer":
-                    answers.put(value)
-                elif event == "admit":
-                    end.send(admit(*value))
-                elif event == "failed":
-                    answers.put(value)
-                    return
-                else:
-                    answers.put(None)
-                    return
-        except (EOFError, OSError):
-            answers.put(EngineUnavailable("the process of an engine died"))
+        return event, value
 
     def _kill(self) -> None:
         for process in self._processes:
@@ -155,8 +126,9 @@ class Replicas:
         self._processes = []
 
 
-def _split_evenly(ordered: list[int], requests: Sequence[Request], count: int) -> list[list[int]]:
-    """Split positions into `count` consecutive runs with about the same length of text."""
+def _split_evenly(requests: Sequence[Request], count: int) -> list[list[int]]:
+    """Split the positions of requests, sorted by their beginnings, into runs with about the same length of text."""
+    ordered = sorted(range(len(requests)), key=lambda position: prefix_key(requests[position]))
     sizes = list(accumulate((len(str(requests[position])) for position in ordered), initial=0))
     portions: list[list[int]] = [[] for _ in range(count)]
     for position, before in zip(ordered, sizes, strict=False):

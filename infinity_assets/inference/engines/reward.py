@@ -4,40 +4,22 @@ The number is the logit of a sequence-classification head at the end of the conv
 template without a header for a further answer. Both backends return float32, of any size and sign.
 """
 
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Sequence
-from dataclasses import replace
-from itertools import takewhile
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from infinity_assets.errors import InfinityError
 from infinity_assets.inference.engines import vllm_engine
-from infinity_assets.inference.engines.batching import free, iterate_chunks, pad, run_halving
+from infinity_assets.inference.engines.batching import Job, free, iterate_chunks, pad, run_batches
 from infinity_assets.inference.engines.chat_template import Prompting
 from infinity_assets.inference.engines.engine import Admit, admit_all
 from infinity_assets.inference.engines.hardware import device, precision
-from infinity_assets.inference.requests import (
-    ENGINE_ERROR,
-    INVALID_REQUEST,
-    Response,
-    RewardRequest,
-    make_failure,
-    most_tokens,
-    require_finite,
-)
+from infinity_assets.inference.requests import Response, RewardRequest, text_of
 from infinity_assets.settings.models import RewardSpec
 
-PREPARED = 1024
-"""Number of conversations that are tokenized at a time."""
 POOLED = 128
 """Number of conversations that vLLM gets at a time; it forms its own batches."""
-
-
-class _Job(NamedTuple):
-    position: int
-    tokens: list[int]
 
 
 class RewardModel(ABC):
@@ -52,53 +34,27 @@ class RewardModel(ABC):
     ) -> Generator[tuple[int, Response], None, None]:
         """Answer requests like `engine.Engine.run`, the longest first.
 
-        A failing batch is halved, so that only the faulty request fails. A conversation longer than the window gets the
-        error `prompt_too_long`, an infinite or NaN reward `not_finite`.
+        A conversation longer than the window gets the error `prompt_too_long`, an infinite or NaN reward `not_finite`.
         """
-        order = sorted(
-            range(len(requests)),
-            key=lambda position: -sum(len(turn["content"]) for turn in requests[position].messages),
-        )
-        for chunk in iterate_chunks(order, PREPARED):
-            jobs: list[_Job] = []
-            for position in chunk:
-                job = self._prepare(position, requests[position])
-                if isinstance(job, Response):
-                    yield position, job
-                else:
-                    jobs.append(job)
-            jobs.sort(key=lambda job: -len(job.tokens))
-            for batch in iterate_chunks(jobs, self._batch):
-                admitted = list(
-                    takewhile(lambda job: admit(len(job.tokens), most_tokens(requests[job.position])), batch)
-                )
-                started = time.monotonic()
-                for job, result in run_halving(admitted, self._rewards) if admitted else ():
-                    response = (
-                        make_failure(ENGINE_ERROR, repr(result))
-                        if isinstance(result, Exception)
-                        else require_finite(Response(reward=result))
-                    )
-                    yield (
-                        job.position,
-                        replace(response, prompt_tokens=len(job.tokens), seconds=time.monotonic() - started),
-                    )
-                if len(admitted) < len(batch):
-                    return
+        order = sorted(range(len(requests)), key=lambda position: -len(text_of(requests[position])))
+        yield from run_batches(requests, order, self._prepare, self._batches, self._answer, admit)
 
     @abstractmethod
     def close(self) -> None:
         """Free the memory."""
 
     @abstractmethod
-    def _rewards(self, batch: Sequence[_Job]) -> list[float]: ...
+    def _rewards(self, batch: Sequence[Job]) -> list[float]: ...
 
-    def _prepare(self, position: int, request: RewardRequest) -> _Job | Response:
-        try:
-            tokens = self._prompting.encode_chat(request.messages, answering=False)
-        except Exception as error:  # raised by the chat template
-            return make_failure(INVALID_REQUEST, repr(error))
-        return self._prompting.reject_too_long(tokens, 0) or _Job(position, tokens)
+    def _prepare(self, position: int, request: RewardRequest) -> Job | Response:
+        tokens = self._prompting.encode_chat(request.messages, answering=False)
+        return self._prompting.reject_too_long(tokens, 0) or Job(position, tokens)
+
+    def _batches(self, jobs: list[Job]) -> Iterator[list[Job]]:
+        return iterate_chunks(sorted(jobs, key=lambda job: -len(job.tokens)), self._batch)
+
+    def _answer(self, batch: Sequence[Job]) -> list[Response]:
+        return [Response(reward=reward) for reward in self._rewards(batch)]
 
 
 class TransformersReward(RewardModel):
@@ -132,7 +88,7 @@ class TransformersReward(RewardModel):
         del self._model
         free()
 
-    def _rewards(self, batch: Sequence[_Job]) -> list[float]:
+    def _rewards(self, batch: Sequence[Job]) -> list[float]:
         import torch
 
         # The model finds the end of a conversation by its padding token. If it defines none, a token will do that does
@@ -160,7 +116,7 @@ class VllmReward(RewardModel):
         del self._llm, self._prompting
         vllm_engine.free()
 
-    def _rewards(self, batch: Sequence[_Job]) -> list[float]:
+    def _rewards(self, batch: Sequence[Job]) -> list[float]:
         from vllm import PoolingParams
 
         prompts = [{"prompt_token_ids": job.tokens} for job in batch]
@@ -174,7 +130,7 @@ def open_reward(spec: RewardSpec, folder: Path) -> RewardModel:
     return VllmReward(spec, folder) if spec.backend == "vllm" else TransformersReward(spec, folder)
 
 
-def _find_absent_token(batch: Sequence[_Job]) -> int:
+def _find_absent_token(batch: Sequence[Job]) -> int:
     """Return the smallest token that occurs in no conversation of the batch."""
     present = {token for job in batch for token in job.tokens}
     return next(token for token in range(len(present) + 1) if token not in present)

@@ -17,7 +17,6 @@ class Secret:
     def __init__(self, value: str):
         self.value = value
         self._spellings = sorted(set(_spellings(value)), key=len, reverse=True) if value else []
-        self._bytes = [form.encode() for form in self._spellings if len(form) >= TELLING]
 
     def __repr__(self) -> str:
         return MASK
@@ -30,10 +29,6 @@ class Secret:
             text = _MASKED.sub(self._mask_ends, text)
             text = _mask_pieces(text, self.value)
         return text
-
-    def occurs_in(self, content: bytes) -> bool:
-        """Return whether a reply contains the key, in any form but pieces."""
-        return any(form in content for form in self._bytes)
 
     def strip(self, text: str) -> str:
         """Remove the key from a model's text. A short key, such as `EMPTY`, is an ordinary word and stays."""
@@ -49,12 +44,8 @@ class Secret:
 
 def _spellings(value: str) -> list[str]:
     """Return the spellings of a key. Base64 has three, depending on where in a longer text the key begins."""
-    forms = [
-        value,
-        quote(value, safe=""),
-        quote(value),
-        value.replace("\\", "\\\\").replace('"', '\\"').replace("/", "\\/"),
-    ]
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("/", "\\/")
+    forms = [value, quote(value, safe=""), quote(value), escaped]
     if len(value) >= TELLING:
         for before in range(3):
             # The first and the last group of four digits also encode neighboring characters.
@@ -65,13 +56,10 @@ def _spellings(value: str) -> list[str]:
 
 
 def _mask_pieces(text: str, value: str) -> str:
-    hidden = [False] * len(text)
+    hidden: set[int] = set()
     for start in range(len(value) - TELLING + 1):
-        piece = value[start : start + TELLING]
-        at = text.find(piece)
-        while at >= 0:
-            hidden[at : at + TELLING] = [True] * TELLING
-            at = text.find(piece, at + 1)
-    if not any(hidden):
-        return text
-    return re.sub("\0+", MASK, "".join("\0" if hide else letter for hide, letter in zip(hidden, text, strict=True)))
+        # The look-ahead also finds pieces that overlap.
+        for match in re.finditer(f"(?={re.escape(value[start : start + TELLING])})", text):
+            hidden.update(range(match.start(), match.start() + TELLING))
+    letters = ("\0" if place in hidden else letter for place, letter in enumerate(text))
+    return re.sub("\0+", MASK, "".join(letters)) if hidden else text

@@ -68,6 +68,8 @@ class AdaptiveLimit:
         self.most = most
         self.limit = float(min(START, most))
         self.in_flight = 0
+        self.usual_seconds = 0.0
+        """Usual duration of an answer; 0 before the first one."""
         self._kept_empty = 0
         self._cuts = 0
         self._doubling = True
@@ -79,12 +81,10 @@ class AdaptiveLimit:
         self._noise = LEAST_NOISE
         self._trial: tuple[float, float, bool] | None = None
         """During the trial of a cut: limit and rejected share before it, and whether the limit was doubling."""
-        self._usual_seconds = 0.0
         self._rejected_share = 0.0
         """Share of overloaded calls among the latest outcomes."""
         self._barren = self._pauses = 0
         self._closed_until = 0.0
-        self._opening: asyncio.TimerHandle | None = None
 
     async def enter(self, urgent: bool = False) -> Ticket:
         """Wait for a place and take it; urgent callers come first. The caller must release it with `leave`."""
@@ -108,21 +108,22 @@ class AdaptiveLimit:
         self.in_flight -= 1
         self._growing -= 1
         if outcome is not None:
-            self._track_barren(outcome, retry_after)
             seconds = time.monotonic() - ticket.at
             self._rejected_share += ((outcome == "overloaded") - self._rejected_share) / VERDICT
             if outcome == "answered":
-                self._evaluate(ticket, outcome)
-                self._usual_seconds += (seconds - self._usual_seconds) / (16 if self._usual_seconds else 1)
+                self._barren = self._pauses = 0
+                self._evaluate(ticket, False)
+                self.usual_seconds += (seconds - self.usual_seconds) / (16 if self.usual_seconds else 1)
                 if self._growing >= 0 and self._trial is None:
                     step = 1.0 if self._doubling or self.limit < 0.75 * self._cut_at else max(1 / self.limit, 1 / 8)
                     self.limit = min(self.most, self.limit + step)
             else:
-                rest = max(0.0, (self._usual_seconds or UNKNOWN) - seconds)
-                asyncio.get_running_loop().call_later(rest, self._evaluate, ticket, outcome)
-                if outcome == "overloaded" and self._rejected_share > MOST_NOISE:
-                    self._kept_empty += 1
-                    asyncio.get_running_loop().call_later(rest, self._release_place)
+                self._pause_if_barren(retry_after)
+                overloaded = outcome == "overloaded"
+                keep_empty = overloaded and self._rejected_share > MOST_NOISE
+                self._kept_empty += keep_empty
+                rest = max(0.0, (self.usual_seconds or UNKNOWN) - seconds)
+                asyncio.get_running_loop().call_later(rest, self._count_failure, ticket, overloaded, keep_empty)
         self._admit()
 
     @property
@@ -144,34 +145,26 @@ class AdaptiveLimit:
             if not turn.done():
                 self._take_place()
                 turn.set_result(None)
-        closed = self._closed_until - time.monotonic()
-        if self._waiting and closed > 0 and self._opening is None:
-            self._opening = asyncio.get_running_loop().call_later(closed, self._open)
 
-    def _open(self) -> None:
-        self._opening = None
-        self._admit()
-
-    def _release_place(self) -> None:
-        self._kept_empty -= 1
-        self._admit()
-
-    def _track_barren(self, outcome: Outcome, retry_after: float) -> None:
-        if outcome == "answered":
-            self._barren = self._pauses = 0
-            return
+    def _pause_if_barren(self, retry_after: float) -> None:
         self._barren += 1
         if self._barren >= max(BARREN, self.limit):
             pause = max(min(PAUSE * 2**self._pauses, LONGEST_PAUSE), retry_after)
             self._closed_until = max(self._closed_until, time.monotonic() + pause)
+            asyncio.get_running_loop().call_later(self._closed_until - time.monotonic(), self._admit)
             self._barren = 0
             self._pauses += 1
 
-    def _evaluate(self, ticket: Ticket, outcome: Outcome) -> None:
+    def _count_failure(self, ticket: Ticket, overloaded: bool, kept_empty: bool) -> None:
+        self._kept_empty -= kept_empty
+        self._evaluate(ticket, overloaded)
+        self._admit()
+
+    def _evaluate(self, ticket: Ticket, overloaded: bool) -> None:
         if ticket.cuts < self._cuts:
             return
         self._seen += 1
-        self._overloaded += outcome == "overloaded"
+        self._overloaded += overloaded
         enough = VERDICT if self._trial is None else max(VERDICT, min(self.limit, WINDOW))
         if self._seen < enough and self._overloaded < ALARM:
             return
@@ -186,7 +179,7 @@ class AdaptiveLimit:
                 self._doubling = doubling
                 self._seen = self._overloaded = 0.0
                 return
-        if outcome == "overloaded" and self._overloaded > expected + 3 * math.sqrt(expected):
+        if overloaded and self._overloaded > expected + 3 * math.sqrt(expected):
             self._trial = (self.limit, share, self._doubling)
             self._cut_at = self.limit
             self.limit = max(1.0, self.limit / 2)
@@ -274,7 +267,6 @@ class Pace:
     def __init__(self, timeout: float):
         self._timeout = timeout
         self._latest: deque[float] = deque(maxlen=512)
-        self._seconds: deque[float] = deque(maxlen=64)
         self._unit = math.inf
         self._answers = 0
         self._known = 0
@@ -283,7 +275,6 @@ class Pace:
     def add(self, weight: float, seconds: float) -> None:
         """Record the duration of an answer."""
         self._latest.append(seconds / weight)
-        self._seconds.append(seconds)
         self._ration = min(self.SAVED, self._ration + self.RATION)
         self._answers += 1
 
@@ -301,11 +292,6 @@ class Pace:
             return False
         self._ration -= 1
         return True
-
-    @property
-    def typical(self) -> float:
-        """Median duration of recent answers in seconds; 0.5 before the first answer."""
-        return sorted(self._seconds)[len(self._seconds) // 2] if self._seconds else 0.5
 
 
 def back_off(failures: int, first: float, longest: float, jitter: Callable[[], float]) -> float:

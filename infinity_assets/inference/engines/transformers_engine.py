@@ -6,29 +6,25 @@ on the other rows of the batch, except for rounding in the model's arithmetic.
 
 import json
 import math
-import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import takewhile
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from infinity_assets.inference.engines.batching import free, is_out_of_memory, iterate_chunks, pad, run_halving
-from infinity_assets.inference.engines.chat_template import Prompting, choose
+from infinity_assets.inference.engines.batching import Job, free, is_out_of_memory, pad, run_batches
+from infinity_assets.inference.engines.chat_template import Prompting, make_choice
 from infinity_assets.inference.engines.engine import Admit, admit_all
 from infinity_assets.inference.engines.hardware import device, precision
 from infinity_assets.inference.requests import (
-    ENGINE_ERROR,
-    INVALID_REQUEST,
     CompleteRequest,
     GenerateRequest,
     Request,
     Response,
     ScoreRequest,
-    make_failure,
-    most_tokens,
+    make_score,
     request_key,
-    require_finite,
+    room_of,
+    text_of,
 )
 from infinity_assets.settings.models import ModelSpec, Sampling
 
@@ -40,19 +36,15 @@ BATCH_TOKENS = {"cpu": 16_384, "cuda": 131_072}
 """Maximum rows x (longest prompt + longest answer) of a batch, which bounds its keys and values: 128 KiB per token in a
 current 8B model."""
 BATCH_ROWS = 256
-PREPARED = 2048
-"""Number of requests that are tokenized at a time."""
 LOGITS = 2**25
 """Maximum number of logits in memory during scoring: 128 MiB."""
 PROBE = (1, 2, 3)
 
 
 @dataclass(frozen=True)
-class _ScoringJob:
+class _ScoringJob(Job):
     """A request that is answered by log-probabilities of known tokens in one forward pass."""
 
-    position: int
-    tokens: list[int]
     places: list[int]
     """Positions of the tokens after which a log-probability is read."""
     targets: list[int]
@@ -63,11 +55,9 @@ class _ScoringJob:
 
 
 @dataclass(frozen=True)
-class _WritingJob:
+class _WritingJob(Job):
     """A request whose answer is generated token by token."""
 
-    position: int
-    tokens: list[int]
     sampling: Sampling
     seed: int
     grammar: Any = None
@@ -111,31 +101,7 @@ class TransformersEngine:
     def run(self, requests: Sequence[Request], admit: Admit = admit_all) -> Generator[tuple[int, Response], None, None]:
         """Answer requests, the longest first. A failing batch is halved, so that only the faulty request fails."""
         order = sorted(range(len(requests)), key=lambda position: _sort_key(requests[position]), reverse=True)
-        for chunk in iterate_chunks(order, PREPARED):
-            jobs: list[_Job] = []
-            for position in chunk:
-                try:
-                    job = self._prepare(position, requests[position])
-                except Exception as error:  # raised by the chat template or the grammar
-                    job = make_failure(INVALID_REQUEST, repr(error))
-                if isinstance(job, Response):
-                    yield position, job
-                else:
-                    jobs.append(job)
-            for batch in self._batches(jobs):
-                admitted = list(
-                    takewhile(lambda job: admit(len(job.tokens), most_tokens(requests[job.position])), batch)
-                )
-                started = time.monotonic()
-                for job, result in run_halving(admitted, self._answer) if admitted else ():
-                    if isinstance(result, Exception):
-                        result = make_failure(ENGINE_ERROR, repr(result))
-                    yield (
-                        job.position,
-                        replace(result, prompt_tokens=len(job.tokens), seconds=time.monotonic() - started),
-                    )
-                if len(admitted) < len(batch):
-                    return
+        yield from run_batches(requests, order, self._prepare, self._batches, self._answer, admit)
 
     def close(self) -> None:
         """Free the memory."""
@@ -171,11 +137,7 @@ class TransformersEngine:
         tokens, start, cut_at = scored
 
         def answer(logprobs: list[float]) -> Response:
-            total = math.fsum(logprobs)
-            finish = "scored" if cut_at is None else "cut"
-            return require_finite(
-                Response(finish_reason=finish, sum_logprob=total, answer_tokens=len(logprobs), window=cut_at)
-            )
+            return make_score(logprobs, cut_at=cut_at)
 
         return _ScoringJob(position, tokens, list(range(start - 1, len(tokens) - 1)), tokens[start:], answer)
 
@@ -186,8 +148,7 @@ class TransformersEngine:
             return long
 
         def answer(logprobs: list[float]) -> Response:
-            text, shares = choose(choices, logprobs)
-            return Response(text=text, finish_reason="stop", completion_tokens=1, choice_logprobs=shares)
+            return make_choice(choices, logprobs)
 
         return _ScoringJob(position, tokens, [len(tokens) - 1] * len(firsts), list(firsts), answer, room=1)
 
@@ -239,20 +200,16 @@ class TransformersEngine:
         import torch
 
         ids, mask = pad([job.tokens for job in batch], self._model.device)
-        if self._head is None:
-            states, to_logits = (
-                self._model(input_ids=ids, attention_mask=mask, use_cache=False).logits,
-                lambda logits: logits,
-            )
-        else:
-            states = self._model.base_model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
-            to_logits = self._head
+        inputs = {"input_ids": ids, "attention_mask": mask, "use_cache": False}
+        head = self._head
+        states = self._model(**inputs).logits if head is None else self._model.base_model(**inputs).last_hidden_state
         rows = torch.tensor([row for row, job in enumerate(batch) for _ in job.places], device=states.device)
         places = torch.tensor([place for job in batch for place in job.places], device=states.device)
         targets = torch.tensor([target for job in batch for target in job.targets], device=states.device)
         logprobs: list[float] = []
         for part in torch.arange(len(rows), device=states.device).split(max(1, LOGITS // self._vocabulary)):
-            logits = to_logits(states[rows[part], places[part]]).float()
+            selected = states[rows[part], places[part]]
+            logits = (selected if head is None else head(selected)).float()
             logprobs += (logits.gather(1, targets[part, None])[:, 0] - logits.logsumexp(1)).tolist()
         values = iter(logprobs)
         return [job.answer([next(values) for _ in job.places]) for job in batch]
@@ -296,7 +253,7 @@ class _Draft:
     job: _WritingJob
     uniforms: "np.ndarray"
     """Random number in [0, 1) for every draw; empty for a greedy row."""
-    matcher: Any
+    matcher: Any = None
     tokens: list[int] = field(default_factory=list)
     finish: str | None = None
 
@@ -310,16 +267,16 @@ class _Drafts:
         self._ends = ends
         self._tokenizer = tokenizer
         self._rows = [
-            _Draft(
-                job,
-                np.random.default_rng(job.seed).random(job.room if job.sampling.temperature > 0 else 0),
-                _make_matcher(job.grammar) if job.grammar is not None else None,
-            )
+            _Draft(job, np.random.default_rng(job.seed).random(job.room if job.sampling.temperature > 0 else 0))
             for job in jobs
         ]
-        self._mask = (
-            _make_bitmask(len(jobs), vocabulary) if any(row.matcher is not None for row in self._rows) else None
-        )
+        guided = [row for row in self._rows if row.job.grammar is not None]
+        if guided:
+            import xgrammar
+
+            self._mask = xgrammar.allocate_token_bitmask(len(jobs), vocabulary)
+            for row in guided:
+                row.matcher = xgrammar.GrammarMatcher(row.job.grammar)
 
     def next(self, ids: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tensor":
         """Return scores that allow one token per row: the most probable one, or the one drawn by its next number."""
@@ -359,7 +316,7 @@ class _Drafts:
 
         for number in guided:
             self._rows[number].matcher.fill_next_token_bitmask(self._mask, number)
-        xgrammar.apply_token_bitmask_inplace(scores, self._mask.to(scores.device), indices=guided)  # pyright: ignore[reportOptionalMemberAccess]
+        xgrammar.apply_token_bitmask_inplace(scores, self._mask.to(scores.device), indices=guided)
 
     def _draw(self, scores: "torch.Tensor", rows: list[_Draft], nucleus: bool) -> "torch.Tensor":
         """Draw a token per row by inversion.
@@ -409,18 +366,6 @@ class _Drafts:
         return text[: min((place for stop in row.job.stop if (place := text.find(stop)) >= 0), default=len(text))]
 
 
-def _make_matcher(grammar: Any) -> Any:
-    import xgrammar
-
-    return xgrammar.GrammarMatcher(grammar)
-
-
-def _make_bitmask(rows: int, vocabulary: int) -> Any:
-    import xgrammar
-
-    return xgrammar.allocate_token_bitmask(rows, vocabulary)
-
-
 def _batch_cost(batch: Sequence[_Job]) -> int:
     """Return the number of tokens of a batch, including padding."""
     return len(batch) * (max(len(job.tokens) for job in batch) + max(job.room for job in batch))
@@ -428,11 +373,6 @@ def _batch_cost(batch: Sequence[_Job]) -> int:
 
 def _sort_key(request: Request) -> tuple[bool, int, int]:
     """Return a sort key for kind, maximum answer and length of a request, before its tokens are known."""
-    match request:
-        case ScoreRequest():
-            return True, 0, len(request.answer) + sum(len(turn["content"]) for turn in request.context)
-        case CompleteRequest():
-            return False, request.sampling.max_tokens, len(request.text)
-        case GenerateRequest():
-            room = 1 if request.choices else request.sampling.max_tokens
-            return request.choices is not None, room, sum(len(turn["content"]) for turn in request.messages)
+    score = isinstance(request, ScoreRequest)
+    choice = isinstance(request, GenerateRequest) and request.choices is not None
+    return score or choice, 1 if choice else room_of(request), len(text_of(request))

@@ -7,29 +7,28 @@ choose and score share one batch.
 
 import gc
 import logging
-import math
 import os
 import sys
 import time
 import warnings
 from collections import deque
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infinity_assets.inference.engines.chat_template import Prompting, choose, prefix_key
+from infinity_assets.inference.engines.chat_template import Prompting, make_choice, prefix_key
 from infinity_assets.inference.engines.engine import Admit, admit_all
 from infinity_assets.inference.engines.hardware import precision
 from infinity_assets.inference.requests import (
     ENGINE_ERROR,
     INVALID_REQUEST,
     CompleteRequest,
-    GenerateRequest,
     Request,
     Response,
     ScoreRequest,
     make_failure,
+    make_score,
     most_tokens,
 )
 from infinity_assets.settings.models import ModelSpec, RewardSpec
@@ -53,13 +52,8 @@ class _InFlight:
     position: int
     tokens: list[int]
     params: "SamplingParams"
-    answer_start: int = 0
-    """For a score: position of the answer's first token."""
-    cut_at: int | None = None
-    """For a score whose answer did not fit: the window."""
-    choices: tuple[str, ...] = ()
-    """For a choice by first tokens: the choices, in the order of `choice_tokens`."""
-    choice_tokens: tuple[int, ...] = ()
+    read: Callable[["RequestOutput"], Response]
+    """Function that makes the response from the engine's output."""
     submitted: float = 0.0
 
 
@@ -98,10 +92,8 @@ class VllmEngine:
                         else:
                             waiting.clear()
                     except Exception as error:
-                        yield (
-                            position,
-                            make_failure(INVALID_REQUEST if _is_invalid_request(error) else ENGINE_ERROR, repr(error)),
-                        )
+                        kind = INVALID_REQUEST if _is_invalid_request(error) else ENGINE_ERROR
+                        yield position, make_failure(kind, repr(error))
                 if not flying:
                     continue
                 try:
@@ -116,7 +108,9 @@ class VllmEngine:
                     continue
                 for output in finished:
                     flight = flying.pop(output.request_id)
-                    yield flight.position, _make_response(flight, output)  # pyright: ignore[reportArgumentType]
+                    response = flight.read(output)  # pyright: ignore[reportArgumentType]
+                    seconds = time.monotonic() - flight.submitted
+                    yield flight.position, replace(response, prompt_tokens=len(flight.tokens), seconds=seconds)
         finally:
             if flying:  # the caller has stopped listening
                 engine.abort_request(list(flying))
@@ -143,60 +137,60 @@ class VllmEngine:
         return name
 
     def _prepare(self, position: int, request: Request) -> _InFlight | Response:
-        match request:
-            case ScoreRequest():
-                return self._prepare_score(position, request)
-            case CompleteRequest():
-                return self._prepare_complete(position, request)
-            case GenerateRequest():
-                return self._prepare_generate(position, request)
-
-    def _prepare_generate(self, position: int, request: GenerateRequest) -> _InFlight | Response:
-        tokens = self._prompting.encode_chat(request.messages)
-        firsts = self._prompting.find_first_tokens(request.choices) if request.choices else None
-        room = 1 if firsts else request.sampling.max_tokens
-        if long := self._prompting.reject_too_long(tokens, room):
-            return long
-        if request.choices and firsts:
-            # The log-probabilities of first tokens decide in one forward pass, without a grammar.
-            params = _sampling_params(temperature=0.0, max_tokens=1, logprob_token_ids=list(firsts), detokenize=False)
-            return _InFlight(position, tokens, params, choices=request.choices, choice_tokens=firsts)
-        if request.choices:
-            params = _sampling_params(
-                temperature=0.0, max_tokens=room, structured_outputs=_structured_outputs(choice=list(request.choices))
-            )
-            return _InFlight(position, tokens, params)
-        structured = _structured_outputs(json=request.schema) if request.schema is not None else None
-        temperature, top_p = request.sampling.temperature, request.sampling.top_p
-        params = _sampling_params(
-            temperature=temperature, top_p=top_p, max_tokens=room, seed=request.seed, structured_outputs=structured
-        )
-        return _InFlight(position, tokens, params)
-
-    def _prepare_complete(self, position: int, request: CompleteRequest) -> _InFlight | Response:
-        tokens = self._prompting.encode(request.text)
+        if isinstance(request, ScoreRequest):
+            return self._prepare_score(position, request)
         sampling = request.sampling
+        arguments: dict[str, Any] = {"temperature": sampling.temperature, "top_p": sampling.top_p, "seed": request.seed}
+        if isinstance(request, CompleteRequest):
+            tokens = self._prompting.encode(request.text)
+            arguments |= {"stop": list(request.stop), "skip_special_tokens": False}  # a stop can be a special token
+        else:
+            tokens = self._prompting.encode_chat(request.messages)
+            firsts = self._prompting.find_first_tokens(request.choices) if request.choices else None
+            if request.choices and firsts:
+                return self._prepare_choice(position, tokens, request.choices, firsts)
+            if request.choices:
+                arguments = {
+                    "temperature": 0.0,
+                    "structured_outputs": _structured_outputs(choice=list(request.choices)),
+                }
+            elif request.schema is not None:
+                arguments["structured_outputs"] = _structured_outputs(json=request.schema)
         if long := self._prompting.reject_too_long(tokens, sampling.max_tokens):
             return long
+        params = _sampling_params(max_tokens=sampling.max_tokens, **arguments)
+        return _InFlight(position, tokens, params, _read_text)
+
+    def _prepare_choice(
+        self, position: int, tokens: list[int], choices: tuple[str, ...], choice_tokens: tuple[int, ...]
+    ) -> _InFlight | Response:
+        """Prepare a choice by the log-probabilities of first tokens: one forward pass without a grammar."""
+
+        def read(output: "RequestOutput") -> Response:
+            first: Any = output.outputs[0].logprobs[0]  # pyright: ignore[reportOptionalSubscript]
+            return make_choice(choices, [first[token].logprob for token in choice_tokens])
+
+        if long := self._prompting.reject_too_long(tokens, 1):
+            return long
         params = _sampling_params(
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            max_tokens=sampling.max_tokens,
-            seed=request.seed,
-            stop=list(request.stop),
-            skip_special_tokens=False,  # a stop can be a special token
+            temperature=0.0, max_tokens=1, logprob_token_ids=list(choice_tokens), detokenize=False
         )
-        return _InFlight(position, tokens, params)
+        return _InFlight(position, tokens, params, read)
 
     def _prepare_score(self, position: int, request: ScoreRequest) -> _InFlight | Response:
         scored = self._prompting.score(request)
         if isinstance(scored, Response):
             return scored
+
+        def read(output: "RequestOutput") -> Response:
+            flat: Any = output.prompt_logprobs
+            return make_score(flat.logprobs[flat.start_indices[scored.answer_start] :], cut_at=scored.cut_at)
+
         # Flat log-probabilities are a few lists instead of a dictionary per token.
         params = _sampling_params(
             temperature=0.0, max_tokens=1, prompt_logprobs=0, flat_logprobs=True, detokenize=False
         )
-        return _InFlight(position, scored.tokens, params, answer_start=scored.answer_start, cut_at=scored.cut_at)
+        return _InFlight(position, scored.tokens, params, read)
 
 
 def import_vllm() -> bool:
@@ -295,37 +289,6 @@ def _is_invalid_request(error: Exception) -> bool:
     return isinstance(error, (VLLMValidationError, TemplateError, ValueError, TypeError, LookupError))
 
 
-def _make_response(flight: _InFlight, output: "RequestOutput") -> Response:
+def _read_text(output: "RequestOutput") -> Response:
     answer = output.outputs[0]
-    prompt_tokens = len(flight.tokens)
-    completion_tokens = len(answer.token_ids)
-    seconds = time.monotonic() - flight.submitted
-    if flight.answer_start:
-        flat: Any = output.prompt_logprobs
-        logprobs = flat.logprobs[flat.start_indices[flight.answer_start] :]
-        return Response(
-            finish_reason="scored" if flight.cut_at is None else "cut",
-            prompt_tokens=prompt_tokens,
-            seconds=seconds,
-            sum_logprob=math.fsum(logprobs),
-            answer_tokens=len(logprobs),
-            window=flight.cut_at,
-        )
-    if flight.choices:
-        first: Any = answer.logprobs[0]  # pyright: ignore[reportOptionalSubscript]
-        text, logprobs = choose(flight.choices, [first[token].logprob for token in flight.choice_tokens])
-        return Response(
-            text=text,
-            finish_reason="stop",
-            prompt_tokens=prompt_tokens,
-            completion_tokens=completion_tokens,
-            seconds=seconds,
-            choice_logprobs=logprobs,
-        )
-    return Response(
-        text=answer.text,
-        finish_reason=answer.finish_reason,
-        prompt_tokens=prompt_tokens,
-        completion_tokens=completion_tokens,
-        seconds=seconds,
-    )
+    return Response(answer.text, answer.finish_reason, completion_tokens=len(answer.token_ids))

@@ -69,7 +69,7 @@ class Segment(NamedTuple):
         return self.path.stat().st_size
 
     @contextmanager
-    def open(self) -> Iterator["Reading"]:
+    def open(self) -> Iterator[pq.ParquetFile]:
         """Open the segment for the block.
 
         Raises:
@@ -82,58 +82,37 @@ class Segment(NamedTuple):
                     raise pa.ArrowInvalid("its footer has changed")
                 file.seek(0)
                 with pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False) as parquet:
-                    yield Reading(parquet)
+                    yield parquet
         except (OSError, pa.ArrowException) as error:
             if isinstance(error, OSError) and error.errno:
                 raise  # a failure of the system, not of the file
             raise DamagedSegment(self.path, str(error).splitlines()[0]) from error
 
 
-class Reading:
-    """An open segment that can be read."""
+def read(file: pq.ParquetFile, columns: Sequence[str]) -> pl.DataFrame:
+    """Read columns of all lines of a segment."""
+    return _to_frame(file.read(columns=list(columns)), file.metadata.num_rows)
 
-    def __init__(self, parquet: pq.ParquetFile):
-        self._parquet = parquet
-        self.columns: list[str] = parquet.schema_arrow.names
-        self.lines: int = parquet.metadata.num_rows
 
-    def read(self, columns: Sequence[str]) -> pl.DataFrame:
-        """Read columns of all lines."""
-        return self._frame(self._require_lines(self._parquet.read(columns=list(columns)), self.lines))
+def take(file: pq.ParquetFile, numbers: pl.Series) -> Iterator[pl.DataFrame]:
+    """Read the lines with these numbers, which ascend. Row groups without any of them are skipped."""
+    begin = 0
+    for group in range(file.num_row_groups):
+        end = begin + file.metadata.row_group(group).num_rows
+        low, high = (numbers.search_sorted(edge) for edge in (begin, end))
+        if high > low:
+            # Arrow's take copies; with Polars, the result would keep all strings of the group alive.
+            yield _to_frame(file.read_row_group(group), end - begin, numbers[low:high] - begin)
+        begin = end
 
-    def chunks(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-        """Read columns of all lines, one row group at a time."""
-        for group in range(self._parquet.num_row_groups):
-            lines = self._parquet.metadata.row_group(group).num_rows
-            yield self._frame(self._require_lines(self._parquet.read_row_group(group, columns=list(columns)), lines))
 
-    def take(self, numbers: pl.Series) -> Iterator[pl.DataFrame]:
-        """Read the lines with these numbers, which ascend. Row groups without any of them are skipped."""
-        metadata = self._parquet.metadata
-        begin = 0
-        for group in range(metadata.num_row_groups):
-            end = begin + metadata.row_group(group).num_rows
-            low, high = (numbers.search_sorted(edge) for edge in (begin, end))
-            if high > low:
-                # Arrow's take copies; with Polars, the result would keep all strings of the group alive.
-                taken = self._require_lines(self._parquet.read_row_group(group), end - begin).take(
-                    (numbers[low:high] - begin).to_arrow()
-                )
-                yield self._frame(taken)
-            begin = end
-
-    @staticmethod
-    def _require_lines(table: pa.Table, lines: int) -> pa.Table:
-        # Checksums do not cover a page's type, and Arrow skips pages of unknown types.
-        if table.num_rows != lines:
-            raise pa.ArrowInvalid("it lacks lines")
-        return table
-
-    @staticmethod
-    def _frame(table: pa.Table) -> pl.DataFrame:
-        frame = pl.from_arrow(table)
-        assert isinstance(frame, pl.DataFrame)
-        return frame
+def _to_frame(table: pa.Table, lines: int, numbers: pl.Series | None = None) -> pl.DataFrame:
+    # Checksums do not cover a page's type, and Arrow skips pages of unknown types.
+    if table.num_rows != lines:
+        raise pa.ArrowInvalid("it lacks lines")
+    frame = pl.from_arrow(table if numbers is None else table.take(numbers.to_arrow()))
+    assert isinstance(frame, pl.DataFrame)
+    return frame
 
 
 class Segments:
@@ -154,7 +133,7 @@ class Segments:
         """Write lines as the last segment. After the return they survive a crash of the process or the machine."""
         with self._temporary_file() as file:
             _write([lines], file)
-            self._publish(file, None, ())
+            self._publish(file)
 
     def replace(self, old: Sequence[Segment], chunks: Iterable[pl.DataFrame]) -> None:
         """Replace neighboring segments by one with new lines, or remove them if there are no lines.
@@ -163,9 +142,8 @@ class Segments:
         """
         with self._temporary_file() as file:
             if _write(chunks, file):
-                self._publish(file, (old[0].first, old[-1].last), old)
-            else:
-                self._remove(old)
+                self._publish(file, (old[0].first, old[-1].last))
+            self._remove(old)
 
     @contextmanager
     def hold_rewrite_lock(self, wait: bool) -> Iterator[bool]:
@@ -195,7 +173,7 @@ class Segments:
             end = max(end, segment.last)
         return segments, covered
 
-    def _publish(self, file: IO[bytes], span: tuple[int, int] | None, old: Sequence[Segment]) -> None:
+    def _publish(self, file: IO[bytes], span: tuple[int, int] | None = None) -> None:
         file.flush()
         os.fsync(file.fileno())
         with open(file.name, "rb") as written:
@@ -208,8 +186,6 @@ class Segments:
                 span = now, now
             os.rename(file.name, self.folder / f"{span[0]:020d}-{span[1]:020d}-{footer}-{digest}.parquet")
             flush(self.folder)
-            for segment in old:
-                segment.path.unlink(missing_ok=True)
 
     def _remove(self, old: Sequence[Segment]) -> None:
         with self._hold_lock(".lock", fcntl.LOCK_EX):

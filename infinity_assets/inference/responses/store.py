@@ -23,33 +23,22 @@ from typing import NamedTuple, get_args
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 
 from infinity_assets.inference.requests import INVALID_REQUEST, PROMPT_TOO_LONG, Kind
-from infinity_assets.inference.responses.segments import DamagedSegment, Reading, Segment, Segments
+from infinity_assets.inference.responses.segments import DamagedSegment, Segment, Segments, read, take
 from infinity_assets.inference.weights.models import slug
 
 RESPONSES = pl.Schema(
     {
-        "key": pl.String,
-        "prompt": pl.String,
-        "max_tokens": pl.Int64,
-        "text": pl.String,
-        "finish_reason": pl.String,
-        "prompt_tokens": pl.Int64,
-        "completion_tokens": pl.Int64,
-        "seconds": pl.Float64,
-        "error": pl.String,
-        "cause": pl.String,
-        "sum_logprob": pl.Float64,
-        "answer_tokens": pl.Int64,
-        "choice_logprobs": pl.List(pl.Float64),
-        "reward": pl.Float64,
-        "window": pl.Int64,
+        "key": pl.String, "prompt": pl.String, "max_tokens": pl.Int64,
+        "text": pl.String, "finish_reason": pl.String, "prompt_tokens": pl.Int64, "completion_tokens": pl.Int64,
+        "seconds": pl.Float64, "error": pl.String, "cause": pl.String,
+        "sum_logprob": pl.Float64, "answer_tokens": pl.Int64, "choice_logprobs": pl.List(pl.Float64),
+        "reward": pl.Float64, "window": pl.Int64,
     }
-)
-"""Schema with one line per answer of a language model: key, name of the prompt, `max_tokens` (null for a score), and
-the fields of `requests.Response`.
-"""
+)  # fmt: skip
+"""Schema with one line per answer: key, name of the prompt, `max_tokens` (null for a score), and the `Response`."""
 
 EMBEDDINGS = pl.Schema({"key": pl.String, "vector": pl.Array(pl.Float32, 1)})
 """Schema with one line per vector. The width of the array depends on the model."""
@@ -62,12 +51,11 @@ _KEYS = 1_000_000
 _DECISIVE = ["key", "max_tokens", "finish_reason", "completion_tokens", "error", "window"]
 """Columns that decide which requests a line answers: of lines with equal values only the first is ever used."""
 
-
 _KEY = "^[0-9a-f]{32}$"
 
 
 class Damage(NamedTuple):
-    """A damaged file and the reason."""
+    """A damaged file."""
 
     path: Path
     reason: str
@@ -91,7 +79,7 @@ class ResponseStore:
 
         Args:
             kind: Kind of the requests.
-            model: Identity of the model.
+            model: `weights_id` of the model.
             keys: Keys of the requests.
             rooms: Number of tokens that each request may write; 0 for a score. The result then has at most one line per
                 (key, room), with `room` as its last column. Without rooms, it has the first line of every key.
@@ -100,10 +88,8 @@ class ResponseStore:
         Raises:
             DamagedSegment: A segment's content differs from what was written.
         """
-        pairs = {"key": keys} if rooms is None else {"key": keys, "room": rooms}
-        wanted = pl.DataFrame(
-            pairs, schema={"key": pl.String, "room": pl.Int64} if "room" in pairs else {"key": pl.String}
-        ).unique()
+        pairs = {"key": pl.String} if rooms is None else {"key": pl.String, "room": pl.Int64}
+        wanted = pl.DataFrame(dict(zip(pairs, (keys, rooms), strict=False)), schema=pairs).unique()
         segments = self._segments(kind, model)
         while True:
             try:
@@ -116,7 +102,7 @@ class ResponseStore:
         lines = pl.concat(parts)
         if rooms is not None:
             lines = lines.join(wanted, on="key", how="inner", maintain_order="left").filter(_answers_request(window))
-        return lines.unique(list(pairs), keep="first", maintain_order=True)
+        return lines.unique([*pairs], keep="first", maintain_order=True)
 
     def append(self, kind: Kind, model: str, lines: pl.DataFrame) -> None:
         """Add lines. After the return they survive a crash of the process or the machine."""
@@ -141,13 +127,11 @@ class ResponseStore:
 
     def sizes(self) -> pl.DataFrame:
         """Return one row per kind and model: kind, model (the folder name), segments, bytes."""
-        schema = {"kind": pl.String, "model": pl.String, "segments": pl.Int64, "bytes": pl.Int64}
-        lines = []
-        for kind, model, segments in self._folders():
-            with segments.hold_rewrite_lock(wait=True):
-                sizes = [segment.size for segment in segments.all()]
-            lines.append((kind, model, len(sizes), sum(sizes)))
-        return pl.DataFrame(lines, schema=schema, orient="row")
+        rows = [(kind, model, segment.size) for kind, model, _, segment in self._visit()]
+        sizes = pl.DataFrame(rows, schema={"kind": pl.String, "model": pl.String, "bytes": pl.Int64}, orient="row")
+        return sizes.group_by("kind", "model", maintain_order=True).agg(
+            pl.len().cast(pl.Int64).alias("segments"), pl.col("bytes").sum()
+        )
 
     def stats(self) -> pl.DataFrame:
         """Return lines, prompt_tokens and completion_tokens per kind, model, prompt and class of error.
@@ -157,30 +141,22 @@ class ResponseStore:
         by, tokens = ["prompt", "error"], ["prompt_tokens", "completion_tokens"]
         names = dict.fromkeys(["kind", "model", *by], pl.String)
         parts = [pl.DataFrame(schema={**names, **dict.fromkeys(["lines", *tokens], pl.Int64)})]
-        for kind, model, segments in self._folders():
-            with segments.hold_rewrite_lock(wait=True):
-                for segment in segments.all():
-                    with segment.open() as reading:
-                        lines = _read_columns(reading, ["key", *by, *tokens])
-                    summed = [pl.len().cast(pl.Int64).alias("lines"), pl.col(tokens).sum()]
-                    parts.append(
-                        lines.group_by(by)
-                        .agg(summed)
-                        .select(pl.lit(kind).alias("kind"), pl.lit(model).alias("model"), pl.all())
-                    )
+        summed = [pl.len().cast(pl.Int64).alias("lines"), pl.col(tokens).sum()]
+        for kind, model, _, segment in self._visit():
+            with segment.open() as file:
+                lines = _read_columns(file, ["key", *by, *tokens])
+            names_of_segment = pl.lit(kind).alias("kind"), pl.lit(model).alias("model")
+            parts.append(lines.group_by(by).agg(summed).select(*names_of_segment, pl.all()))
         return pl.concat(parts).group_by(list(names)).sum().sort(list(names))
 
     def verify(self) -> Iterator[Damage]:
         """Find files with changed bytes, invalid keys or non-finite vectors, and files not named like a segment."""
-        for kind, _, segments in self._folders():
-            yield from (
-                Damage(path, "it is not named like a segment and is never read")
-                for path in segments.unrecognized_files()
-            )
-            with segments.hold_rewrite_lock(wait=True):
-                for segment in segments.all():
-                    if reason := _find_fault(segment, kind):
-                        yield Damage(segment.path, reason)
+        for _, _, segments in self._folders():
+            for path in segments.unrecognized_files():
+                yield Damage(path, "it is not named like a segment and is never read")
+        for kind, _, _, segment in self._visit():
+            if reason := _find_fault(segment, kind):
+                yield Damage(segment.path, reason)
 
     def move_aside(self, damages: Iterable[Damage]) -> Path:
         """Move damaged files out of the store into a folder beside it, and return the folder."""
@@ -203,52 +179,38 @@ class ResponseStore:
 
         Returns:
             One row per kind and model: kind, model, lines, removed, too_young (lines kept only because of their
-            segment's age), freed (bytes; an estimate in a dry run).
+            segment's age), freed (bytes; an estimate).
         """
         kept = pl.DataFrame({"key": keep}, schema={"key": pl.String}).unique()
         rows = []
-        for kind, model, segments in self._folders():
-            if kind == "embed" and not embeddings:
+        for kind, model, segments, segment in self._visit(embeddings):
+            with segment.open() as file:
+                size = segment.size
+                keys = _read_keys(file)
+            stay = keys.join(kept, on="key", how="semi", maintain_order="left")["number"]
+            gone = keys.height - stay.len()
+            if segment.last >= before:
+                rows.append((kind, model, keys.height, 0, gone, 0))
                 continue
-            lines = removed = young = freed = 0
-            with segments.hold_rewrite_lock(wait=True):
-                for segment in segments.all():
-                    with segment.open() as reading:
-                        size = segment.size
-                        keys = _read_keys(reading)
-                    stay = keys.join(kept, on="key", how="semi", maintain_order="left")["number"]
-                    gone = keys.height - stay.len()
-                    lines += keys.height
-                    if segment.last >= before:
-                        young += gone
-                    elif gone:
-                        if not dry_run:
-                            segments.replace([segment], _read_lines(segment, stay, kind))
-                        removed += gone
-                        freed += size * gone // keys.height
-            rows.append((kind, model, lines, removed, young, freed))
-        schema = {
-            "kind": pl.String,
-            "model": pl.String,
-            **dict.fromkeys(["lines", "removed", "too_young", "freed"], pl.Int64),
-        }
-        return pl.DataFrame(rows, schema=schema, orient="row")
+            if gone and not dry_run:
+                segments.replace([segment], _read_lines(segment, stay, kind))
+            rows.append((kind, model, keys.height, gone, 0, size * gone // keys.height))
+        counts = dict.fromkeys(["lines", "removed", "too_young", "freed"], pl.Int64)
+        frame = pl.DataFrame(rows, schema={"kind": pl.String, "model": pl.String, **counts}, orient="row")
+        return frame.group_by("kind", "model", maintain_order=True).sum()
 
     def forget(self, errors: Sequence[str], dry_run: bool = False) -> int:
         """Remove the lines with one of these errors, so that they are asked again, and return their number."""
-        gone = 0
-        for kind, _, segments in self._folders():
-            if kind == "embed":
-                continue
-            with segments.hold_rewrite_lock(wait=True):
-                for segment in segments.all():
-                    with segment.open() as reading:
-                        lines = reading.read(["error"]).with_row_index("number")
-                    stay = lines.filter(~pl.col("error").is_in(errors).fill_null(False))["number"]
-                    if stay.len() < lines.height and not dry_run:
-                        segments.replace([segment], _read_lines(segment, stay, kind))
-                    gone += lines.height - stay.len()
-        return gone
+        removed = 0
+        for kind, _, segments, segment in self._visit(embeddings=False):
+            with segment.open() as file:
+                lines = read(file, ["error"]).with_row_index("number")
+            stay = lines.filter(~pl.col("error").is_in(errors).fill_null(False))["number"]
+            gone = lines.height - stay.len()
+            if gone and not dry_run:
+                segments.replace([segment], _read_lines(segment, stay, kind))
+            removed += gone
+        return removed
 
     def _segments(self, kind: Kind, model: str) -> Segments:
         return Segments(self.root / kind / slug(model))
@@ -257,6 +219,14 @@ class ResponseStore:
         for kind in get_args(Kind):
             for folder in sorted(self.root.glob(f"{kind}/*/")):
                 yield kind, folder.name, Segments(folder)
+
+    def _visit(self, embeddings: bool = True) -> Iterator[tuple[Kind, str, Segments, Segment]]:
+        """Visit every segment, and keep other processes from rewriting those of its folder meanwhile."""
+        for kind, model, segments in self._folders():
+            if kind != "embed" or embeddings:
+                with segments.hold_rewrite_lock(wait=True):
+                    for segment in segments.all():
+                        yield kind, model, segments, segment
 
 
 def _answers_request(window: int | None) -> pl.Expr:
@@ -278,9 +248,9 @@ def _find_lines(segments: list[Segment], wanted: pl.DataFrame, kind: Kind) -> It
     keys: list[pl.DataFrame] = []
     held = 0
     for place, segment in enumerate(segments):
-        with segment.open() as reading:
-            keys.append(_read_keys(reading).with_columns(place=place))
-            held += reading.lines
+        with segment.open() as file:
+            keys.append(_read_keys(file).with_columns(place=place))
+            held += file.metadata.num_rows
         if held >= _KEYS or place + 1 == len(segments):
             # One join for many segments, because each join costs as much as hashing all wanted keys.
             matches = pl.concat(keys).join(wanted, on="key", how="semi", maintain_order="left")
@@ -295,8 +265,8 @@ def _merge(group: list[Segment], kind: Kind) -> Iterator[pl.DataFrame]:
     decisive = ["key"] if kind == "embed" else _DECISIVE
     seen = []
     for place, segment in enumerate(group):
-        with segment.open() as reading:
-            seen.append(_read_columns(reading, decisive).with_row_index("number").with_columns(place=place))
+        with segment.open() as file:
+            seen.append(_read_columns(file, decisive).with_row_index("number").with_columns(place=place))
     first = pl.concat(seen).unique(decisive, keep="first", maintain_order=True)
     stay = dict(first.group_by("place", maintain_order=True).agg("number").iter_rows())
     for place, segment in enumerate(group):
@@ -304,18 +274,18 @@ def _merge(group: list[Segment], kind: Kind) -> Iterator[pl.DataFrame]:
 
 
 def _read_lines(segment: Segment, numbers: pl.Series, kind: Kind) -> Iterator[pl.DataFrame]:
-    with segment.open() as reading:
-        yield from (lines if kind == "embed" else conform(lines, RESPONSES) for lines in reading.take(numbers))
+    with segment.open() as file:
+        yield from (lines if kind == "embed" else conform(lines, RESPONSES) for lines in take(file, numbers))
 
 
-def _read_columns(reading: Reading, columns: list[str]) -> pl.DataFrame:
+def _read_columns(file: pq.ParquetFile, columns: list[str]) -> pl.DataFrame:
     """Read columns of all lines; columns that the segment lacks are null."""
-    lines = reading.read([name for name in columns if name in reading.columns])
+    lines = read(file, [name for name in columns if name in file.schema_arrow.names])
     return conform(lines, pl.Schema({name: RESPONSES[name] for name in columns}))
 
 
-def _read_keys(reading: Reading) -> pl.DataFrame:
-    return reading.read(["key"]).with_row_index("number")
+def _read_keys(file: pq.ParquetFile) -> pl.DataFrame:
+    return read(file, ["key"]).with_row_index("number")
 
 
 def conform(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
@@ -331,12 +301,12 @@ def _find_fault(segment: Segment, kind: Kind) -> str | None:
     if not segment.intact:
         return "its bytes have changed"
     try:
-        with segment.open() as reading:
-            for chunk in reading.chunks(["key", "vector"] if kind == "embed" else ["key"]):
-                if not chunk["key"].str.contains(_KEY).fill_null(False).all():
-                    return "it holds invalid keys"
-                if kind == "embed" and not np.isfinite(chunk["vector"].to_numpy()).all():
-                    return "it holds vectors that are not finite"
+        with segment.open() as file:
+            lines = read(file, ["key", "vector"] if kind == "embed" else ["key"])
+        if not lines["key"].str.contains(_KEY).fill_null(False).all():
+            return "it holds invalid keys"
+        if kind == "embed" and not np.isfinite(lines["vector"].to_numpy()).all():
+            return "it holds vectors that are not finite"
     except DamagedSegment as damaged:
         return damaged.reason
     return None

@@ -6,10 +6,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
 
 import httpx2
 
@@ -26,19 +25,14 @@ runpy.run_module("vllm.entrypoints.openai.api_server", run_name="__main__", alte
 """Program of the server with PR_SET_PDEATHSIG, so that it ends with its parent process in any case."""
 
 
-class Served(NamedTuple):
-    """A running server."""
-
-    url: str
-    session: int
-    """Session id of its processes."""
-
-
 @contextmanager
-def vllm_serve(folder: Path, *arguments: str, log: Path, **environment: str) -> Iterator[Served]:
-    """Serve the model in `folder` under the name `m` for the block, with its output in `log`.
+def vllm_serve(folder: Path, *arguments: str, log: Path, **environment: str) -> Iterator[str]:
+    """Serve the model in `folder` under the name `m` for the block, with its output in `log`, and yield the address.
 
     The server leads its own session, which is killed as a whole, because its engine is another process.
+
+    Raises:
+        RuntimeError: The server did not start.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -47,36 +41,18 @@ def vllm_serve(folder: Path, *arguments: str, log: Path, **environment: str) -> 
     command = [sys.executable, "-c", DIES_WITH_US, "--model", str(folder), "--served-model-name", "m", *place]
     # Like the engine in process: eager, no chunks (a chunked prompt of a seeded request breaks the step on a CPU), no
     # defaults from the weights' folder.
-    command += [
-        "--enforce-eager",
-        "--no-enable-chunked-prefill",
-        "--generation-config",
-        "vllm",
-        "--max-model-len",
-        "512",
-        *arguments,
-    ]
+    options = "--enforce-eager --no-enable-chunked-prefill --generation-config vllm --max-model-len 512"
+    command += [*options.split(), *arguments]
     # The server's engine is another process, regardless of the settings of the one in this process.
     apart = {"VLLM_ENABLE_V1_MULTIPROCESSING": "1", "TORCHDYNAMO_DISABLE": "1"}
     settings = {**os.environ, **ENVIRONMENT, **apart, **environment}
-    with running(command, f"http://127.0.0.1:{port}", log, settings) as session:
-        yield Served(f"http://127.0.0.1:{port}/v1", session)
-
-
-@contextmanager
-def running(command: list[str], address: str, log: Path, environment: Mapping[str, str]) -> Iterator[int]:
-    """Start a server, wait until it is healthy, and yield its session for the block.
-
-    Raises:
-        RuntimeError: The server did not start.
-    """
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            command, env=settings, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
         )
         try:
-            _wait(process, address, log)
-            yield process.pid
+            _wait(process, f"http://127.0.0.1:{port}", log)
+            yield f"http://127.0.0.1:{port}/v1"
         finally:
             process.terminate()
             with suppress(subprocess.TimeoutExpired):
@@ -96,14 +72,3 @@ def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
                 return
         time.sleep(0.5)
     raise RuntimeError(f"the server did not start: {log.read_text(errors='replace')[-3000:]}")
-
-
-def processes_of(session: int) -> list[str]:
-    """Return the process names of a session. Their environment is unreadable: vLLM overwrites it with a title."""
-    names = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # the process has ended
-            ended = (process / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
-            if os.getsid(int(process.name)) == session and not ended:
-                names.append((process / "comm").read_text().strip())
-    return names

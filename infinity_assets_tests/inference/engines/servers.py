@@ -6,7 +6,7 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -28,8 +28,8 @@ class Reply(NamedTuple):
 class Server:
     """A server that answers POST requests by a function of (path, body, number of the call).
 
-    It records the requests and the number of concurrent calls. With one thread and no library, it answers about 10,000
-    requests a second. The function runs on that thread and may return a `Reply` or its first fields.
+    It records the requests and the number of concurrent calls. The function runs on the server's only thread and may
+    return a `Reply` or its first fields.
     """
 
     def __init__(self, reply: Callable[[str, dict, int], Any]):
@@ -40,75 +40,65 @@ class Server:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self._server = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result()
+        listening = asyncio.start_server(self._serve_connection, "127.0.0.1", 0)
+        self._server = asyncio.run_coroutine_threadsafe(listening, self._loop).result()
         self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v1"
-
-    async def _listen(self) -> asyncio.Server:
-        return await self._loop.create_server(lambda: _Connection(self), "127.0.0.1", 0)
 
     def close(self) -> None:
         """Close all connections."""
-        self._loop.call_soon_threadsafe(self._server.close)
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
-    def answer(self, connection: "_Connection", path: str, authorization: str | None, body: bytes) -> None:
-        self.seen.append((path, json.loads(body)))
-        self.headers.append(authorization)
-        self.at_once += 1
-        self.most_at_once = max(self.most_at_once, self.at_once)
-        reply = Reply(*self._reply(path, self.seen[-1][1], len(self.seen)))
-        connection.open = True
-        if reply.fate == "stall":
-            return
-        if reply.after:
-            self._loop.call_later(reply.after, connection.send, reply)
-        else:
-            connection.send(reply)
+    async def _close(self) -> None:
+        self._server.close()
+        connections = asyncio.all_tasks() - {asyncio.current_task()}
+        for connection in connections:
+            connection.cancel()
+        await asyncio.gather(*connections, return_exceptions=True)
+
+    async def _serve_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                request, *lines = head.strip().split("\r\n")
+                headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+                body = await reader.readexactly(int(headers.get("content-length", 0)))
+                self.seen.append((request.split()[1], json.loads(body)))
+                self.headers.append(headers.get("authorization"))
+                self.at_once += 1
+                self.most_at_once = max(self.most_at_once, self.at_once)
+                try:
+                    reply = Reply(*self._reply(*self.seen[-1], len(self.seen)))
+                    if await _hangs_up(reader, reply):
+                        break
+                finally:
+                    self.at_once -= 1
+                if reply.fate == "reset":
+                    writer.transport.abort()
+                    break
+                writer.write(_encode(reply))
+        writer.close()
 
 
-class _Connection(asyncio.Protocol):
-    def __init__(self, server: Server):
-        self._server = server
-        self._data = b""
-        self.open = False
-        """Whether a request is waiting for its reply."""
+async def _hangs_up(reader: asyncio.StreamReader, reply: Reply) -> bool:
+    """Wait as long as the reply is delayed, and return whether the client closes the connection meanwhile."""
+    if reply.fate != "stall" and not reply.after:
+        return False
+    try:
+        await asyncio.wait_for(reader.read(1), None if reply.fate == "stall" else reply.after)
+    except TimeoutError:
+        return False
+    return True
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport: Any = transport
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.done()
-
-    def data_received(self, data: bytes) -> None:
-        self._data += data
-        head, end, rest = self._data.partition(b"\r\n\r\n")
-        if not end:
-            return
-        request, *lines = head.decode().split("\r\n")
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        length = int(headers.get("content-length", 0))
-        if len(rest) >= length:
-            self._data = rest[length:]
-            self._server.answer(self, request.split()[1], headers.get("authorization"), rest[:length])
-
-    def send(self, reply: Reply) -> None:
-        if not self.open:  # the client has gone
-            return
-        self.done()
-        if reply.fate == "reset":
-            self._transport.abort()
-            return
-        body = reply.body if isinstance(reply.body, bytes | str) else json.dumps(reply.body)
-        content = body if isinstance(body, bytes) else body.encode()
-        headers = {"content-type": "application/json", "content-length": len(content), **reply.headers}
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        self._transport.write(f"HTTP/1.1 {reply.status} Something\r\n{lines}\r\n".encode() + content)
-
-    def done(self) -> None:
-        self._server.at_once -= self.open
-        self.open = False
+def _encode(reply: Reply) -> bytes:
+    body = reply.body if isinstance(reply.body, bytes | str) else json.dumps(reply.body)
+    content = body if isinstance(body, bytes) else body.encode()
+    headers = {"content-type": "application/json", "content-length": len(content), **reply.headers}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"HTTP/1.1 {reply.status} Something\r\n{lines}\r\n".encode() + content
 
 
 def completion(
@@ -117,15 +107,7 @@ def completion(
     """Build a reply of `/v1/chat/completions`."""
     answer = {"role": "assistant", "content": text, **message}
     choice = {"index": 0, "finish_reason": finish_reason, "message": answer, "logprobs": logprobs}
-    usage = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
-    return 200, {
-        "id": "x",
-        "object": "chat.completion",
-        "created": 0,
-        "model": "m",
-        "choices": [choice],
-        "usage": usage,
-    }
+    return 200, {"choices": [choice], "usage": {"prompt_tokens": 5, "completion_tokens": 2}}
 
 
 def echo(path: str, body: dict, number: int) -> tuple[int, dict]:
@@ -171,12 +153,8 @@ class Chaos:
             if failure == "reset":
                 return Reply(fate="reset")
             headers = {"retry-after-ms": "100"} if failure == "429" else {}
-            return Reply(
-                int(failure),
-                {"error": {"message": "try again"}},
-                headers,
-                0.0 if failure in ("429", "503") else self.latency,
-            )
+            after = 0.0 if failure in ("429", "503") else self.latency
+            return Reply(int(failure), {"error": {"message": "try again"}}, headers, after)
         if draw < self.failing + self.stalling:
             self.fates["stall"] += 1
             return Reply(fate="stall")

@@ -2,7 +2,6 @@
 
 import asyncio
 import queue
-from collections import Counter
 
 import pytest
 
@@ -30,21 +29,6 @@ def test_every_row_has_one_answer_or_one_class_of_error(tmp_path):
     assert {*Chaos.FAILURES, "stall", "garbage", "answered"} == set(outcome.fates)
     again = ask(REQUESTS, tmp_path, 32, **CLEAN)
     assert again.fates["answered"] == outcome.frame["error"].is_in(list(RETRIABLE)).sum()
-
-
-def test_the_fate_depends_only_on_the_request_and_the_attempt():
-    def fates(order) -> list[Counter[str]]:
-        chaos = Chaos(seed=3)
-        for request in order:
-            chaos("/v1/chat/completions", {"messages": list(request.messages), "seed": request.seed}, 0)
-        return [chaos.fates, chaos.asked]
-
-    twice = [*REQUESTS, *REQUESTS]
-    assert fates(twice) == fates(twice[::-1])
-    shares = fates(questions(4000))[0]
-    assert sum(shares[name] for name in Chaos.FAILURES) / 4000 == pytest.approx(0.2, abs=0.02)
-    assert shares["stall"] / 4000 == pytest.approx(0.01, abs=0.005)
-    assert shares["garbage"] / 4000 == pytest.approx(0.02, abs=0.007)
 
 
 def seconds(clock: Clock, requests, chaos: Chaos) -> float:

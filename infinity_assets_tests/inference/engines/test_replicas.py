@@ -35,10 +35,6 @@ class InProcess(ScriptedEngine):
         self.answer = self._answer
 
 
-def last_text(request):
-    return request.messages[-1]["content"]
-
-
 @pytest.fixture(scope="module", autouse=True)
 def all_devices():
     with pytest.MonkeyPatch.context() as patch:
@@ -49,7 +45,7 @@ def all_devices():
 @pytest.fixture(scope="module")
 def lasting(tmp_path_factory):
     """Replicas for tests that leave them alive."""
-    opened = Replicas(SPEC, tmp_path_factory.mktemp("lasting"), InProcess, last_text)
+    opened = Replicas(SPEC, tmp_path_factory.mktemp("lasting"), InProcess)
     yield opened
     opened.close()
 
@@ -57,7 +53,7 @@ def lasting(tmp_path_factory):
 @pytest.fixture
 def replicas(tmp_path):
     """Replicas for a test that ends them."""
-    opened = Replicas(SPEC, tmp_path, InProcess, last_text)
+    opened = Replicas(SPEC, tmp_path, InProcess)
     yield opened
     opened.close()
 
@@ -89,7 +85,7 @@ def test_a_replica_that_dies_is_an_error(replicas):
 
 def test_an_engine_that_does_not_open_is_an_error(tmp_path):
     with pytest.raises(EngineUnavailable, match=r"no weights"):
-        Replicas(ModelSpec(model="broken"), tmp_path, InProcess, last_text)
+        Replicas(ModelSpec(model="broken"), tmp_path, InProcess)
 
 
 def test_a_caller_that_stops_listening_leaves_no_process(replicas):
@@ -106,7 +102,7 @@ def test_one_model_sleeps_while_another_works(tmp_path):
 
     def opener(spec, folder):
         opened.append(spec.model)
-        return Replicas(spec, folder, InProcess, last_text)
+        return Replicas(spec, folder, InProcess)
 
     pool = EnginePool(tmp_path, engine=opener)
     pids = {}

@@ -83,6 +83,7 @@ def run(model, requests):
 @hypothesis_settings(max_examples=examples(8), deadline=None)
 @given(order=st.lists(st.integers(0, len(TALKS) - 1), min_size=1, max_size=9))
 def test_rewards_equal_those_of_plain_transformers_in_any_batch(model, expected, order):
+    assert len(set(expected)) == len(TALKS)
     responses = run(model, [REQUESTS[number] for number in order])
     assert [response.error for response in responses] == [None] * len(order)
     assert [response.reward for response in responses] == pytest.approx(
@@ -91,15 +92,8 @@ def test_rewards_equal_those_of_plain_transformers_in_any_batch(model, expected,
     assert all(response.prompt_tokens > 0 for response in responses)
 
 
-def test_rewards_differ_by_the_answer(model):
-    rewards = [
-        r.reward for r in run(model, [RewardRequest("a", "", talk("1 + 1?", answer)) for answer in ("2", "3", "fish")])
-    ]
-    assert len(set(rewards)) == 3
-
-
 def test_a_model_with_a_padding_token_gives_equal_rewards(tmp_path, tokenizer_folder, expected):
-    spec = RewardSpec(model=str(save_reward_model(tmp_path, tokenizer_folder, pad_token_id=0)))
+    spec = RewardSpec(model=str(save_reward_model(tmp_path, tokenizer_folder, pad_token_id=7)))
     rewards = [response.reward for response in run(TransformersReward(spec, tmp_path), REQUESTS)]
     assert rewards == pytest.approx(expected, abs=1e-4)
 
@@ -128,34 +122,23 @@ def test_a_reward_or_a_score_is_finite_or_null_with_a_reason(number):
         assert kept is None or math.isfinite(kept)
 
 
-def test_nan_is_not_a_reward(tmp_path, model, monkeypatch):
-    """The head of the model gives NaN for one of the conversations."""
+@pytest.mark.parametrize(("error", "value"), [("not_finite", math.nan), ("engine_error", None)])
+def test_only_the_faulty_conversation_of_a_batch_fails(model, monkeypatch, error, value):
+    """The head of the model gives NaN for the longest conversation, or fails in every batch with it."""
     rewards = model._rewards
 
-    def broken(batch):
-        return [
-            math.nan if len(job.tokens) == shortest else reward
-            for job, reward in zip(batch, rewards(batch), strict=True)
-        ]
-
-    shortest = min(len(model._prompting.encode_chat(request.messages, answering=False)) for request in REQUESTS)
-    monkeypatch.setattr(model, "_rewards", broken)
-    responses = run(model, REQUESTS)
-    assert [response.error for response in responses] == [None, None, "not_finite", None]
-    assert responses[2].reward is None
-
-
-def test_only_the_faulty_conversation_of_a_batch_fails(model, monkeypatch):
-    rewards = model._rewards
-
-    def failing(batch):
-        if any(len(job.tokens) == longest for job in batch):
+    def break_longest(batch):
+        longest_ones = [len(job.tokens) == longest for job in batch]
+        if value is None and any(longest_ones):
             raise RuntimeError("the device coughed")
-        return rewards(batch)
+        pairs = zip(longest_ones, rewards(batch), strict=True)
+        return [value if is_longest else reward for is_longest, reward in pairs]
 
     longest = max(len(model._prompting.encode_chat(request.messages, answering=False)) for request in REQUESTS)
-    monkeypatch.setattr(model, "_rewards", failing)
-    assert [response.error for response in run(model, REQUESTS)] == [None, None, None, "engine_error"]
+    monkeypatch.setattr(model, "_rewards", break_longest)
+    responses = run(model, REQUESTS)
+    assert [response.error for response in responses] == [None, None, None, error]
+    assert responses[3].reward is None
 
 
 def test_only_admitted_requests_are_rewarded(model):
@@ -203,9 +186,7 @@ def test_rewards_are_stored_and_requested_once(tmp_path, spec, expected):
 
     pool = EnginePool(tmp_path, engine=lambda _, models_dir: Watched(spec, local_path(spec, models_dir)))
     inference = Inference(ResponseStore(tmp_path), pool)
-    rows = pl.DataFrame(
-        {"row_id": ["a", "b", "c"], "messages": [list(TALKS[0]), list(TALKS[1]), list(TALKS[0])]},
-    )
+    rows = pl.DataFrame({"row_id": ["a", "b", "c"], "messages": [list(TALKS[0]), list(TALKS[1]), list(TALKS[0])]})
     for cached in ([False, False, True], [True, True, True]):
         answers = inference.reward(spec, build_reward_requests(rows), "reward")
         assert answers.frame["reward"].to_list() == pytest.approx([expected[0], expected[1], expected[0]], abs=1e-4)

@@ -1,6 +1,5 @@
 """The transformers engine with a tiny model in float32; test_engines_agree covers the embedded model."""
 
-import json
 import math
 from itertools import pairwise
 
@@ -11,25 +10,25 @@ from hypothesis import strategies as st
 
 from infinity_assets.inference.engines import transformers_engine
 from infinity_assets.inference.engines.transformers_engine import TransformersEngine
-from infinity_assets.inference.requests import CompleteRequest, ScoreRequest
+from infinity_assets.inference.requests import ScoreRequest
 from infinity_assets.settings.models import ModelSpec, Sampling
-from infinity_assets_tests.inference.doubles import ask, assert_bad_requests_fail_alone, run_engine
+from infinity_assets_tests.inference.doubles import ask, run_engine
+from infinity_assets_tests.inference.engines.contract import (
+    CAPITAL,
+    FITTING,
+    GREEDY,
+    MISFIT,
+    SCHEMA,
+    assert_answers_of_all_kinds,
+    assert_bad_requests_fail_alone,
+    assert_scores_equal,
+)
 from infinity_assets_tests.properties import examples
 
 pytestmark = pytest.mark.engine
 
-GREEDY = Sampling(temperature=0.0, max_tokens=12)
 DRAWN = Sampling(temperature=1.0, top_p=0.9, max_tokens=12)
-CAPITAL = ({"role": "user", "content": "What is the capital of France?"},)
-FITTING = "The capital of France is Paris."
-MISFIT = "Photosynthesis turns light into sugar inside a leaf."
 WINDOW = 512
-SCHEMA = {
-    "type": "object",
-    "properties": {"city": {"type": "string", "maxLength": 12}},
-    "required": ["city"],
-    "additionalProperties": False,
-}
 
 
 @pytest.fixture(scope="module")
@@ -42,36 +41,7 @@ def engine(engines, tiny_model):
 
 
 def test_requests_of_all_kinds_in_one_call(engine, plain_tiny):
-    text, expected = (
-        plain_tiny.tokenizer.decode(plain_tiny.prompt(CAPITAL)),
-        plain_tiny.greedy(CAPITAL, GREEDY.max_tokens),
-    )
-    stop = expected[len(expected) // 2 :][:4]
-    answer, score, choice, structured, whole, stopped = run_engine(
-        engine,
-        [
-            ask("a", messages=CAPITAL, sampling=GREEDY),
-            ScoreRequest("a", "ifd", CAPITAL, FITTING),
-            ask("a", "Is fire hot? Answer yes or no.", choices=("yes", "no")),
-            ask("a", messages=CAPITAL, sampling=GREEDY.model_copy(update={"max_tokens": 64}), schema=SCHEMA),
-            CompleteRequest("a", "p", "", text, GREEDY),
-            CompleteRequest("a", "p", "", text, GREEDY, stop=(stop, "never")),
-        ],
-    )
-    assert (answer.error, answer.text, answer.finish_reason, answer.completion_tokens) == (
-        None,
-        expected,
-        "length",
-        GREEDY.max_tokens,
-    )
-    assert answer.seconds > 0
-    assert (score.finish_reason, score.answer_tokens) == ("scored", 7)
-    assert choice.text in ("yes", "no")
-    assert math.fsum(map(math.exp, choice.choice_logprobs or ())) == pytest.approx(1)
-    assert structured.finish_reason == "stop"
-    assert set(json.loads(structured.text or "")) == {"city"}
-    assert (whole.text, whole.finish_reason) == (expected, "length")
-    assert (stopped.text, stopped.finish_reason) == (expected.partition(stop)[0], "stop")
+    assert_answers_of_all_kinds(engine, plain_tiny)
 
 
 def test_greedy_answers_equal_those_of_plain_transformers(engine, plain_tiny):
@@ -82,13 +52,7 @@ def test_greedy_answers_equal_those_of_plain_transformers(engine, plain_tiny):
 
 
 def test_log_probabilities_equal_those_of_plain_transformers(engine, plain_tiny):
-    cases = [(CAPITAL, FITTING), (CAPITAL, MISFIT), ((), FITTING), ((), MISFIT * 5)]
-    for response, case in zip(
-        run_engine(engine, [ScoreRequest("a", "ifd", *case) for case in cases]), cases, strict=True
-    ):
-        expected = plain_tiny.logprobs(*case)
-        assert response.answer_tokens == len(expected)
-        assert response.sum_logprob == pytest.approx(math.fsum(expected), abs=1e-3 * len(expected))
+    assert_scores_equal(engine, plain_tiny)
 
 
 def test_log_probabilities_do_not_depend_on_memory_limits(engine, monkeypatch):
@@ -157,13 +121,6 @@ def test_draws_follow_the_models_distribution(engine):
     ]
     assert set(texts) == {first, second}
     assert texts.count(first) / len(texts) == pytest.approx(share, abs=0.15)  # three standard deviations
-
-
-def test_choices_with_a_common_first_token_are_answered(engine):
-    choices = ("the first one", 'the "second" one')
-    response = run_engine(engine, [ask("a", "A or B?", choices=choices)])[0]
-    assert response.text in choices
-    assert response.choice_logprobs is None
 
 
 def test_bad_requests_are_errors_among_good_answers(engine):
