@@ -1,8 +1,18 @@
 """Settings of phase 2 of the recipe: seeds, evolution, answers, conversations, diagnosis and the final filter."""
 
+from pathlib import Path
+from pkgutil import iter_modules
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from infinity_assets.settings.foundation import Limits, Proxy
 from infinity_assets.settings.models import IN_ORDER, Cosine, Grade, Sampling, Section, Share
@@ -10,10 +20,18 @@ from infinity_assets.settings.models import IN_ORDER, Cosine, Grade, Sampling, S
 Criterion = Literal["long_tail", "many_labels", "hard_by_loss", "hard_to_follow", "small_loss_drop", "raw_material"]
 """Criteria that speak for a seed (`infinity_assets/selection/seeds`)."""
 
-StrategyName = Literal[
-    "evol_instruct", "auto_evol", "self_rubrics", "magpie", "task_from_text", "self_code_align", "syllabus"
-]
-"""Strategies that write instructions from seeds (`infinity_assets/synthesis/strategies`)."""
+_STRATEGIES = Path(__file__).parents[1] / "synthesis" / "strategies"
+STRATEGY_NAMES = tuple(sorted(module.name for module in iter_modules([str(_STRATEGIES)])))
+"""Strategies that write instructions from seeds: one per module of `infinity_assets/synthesis/strategies`."""
+
+
+def _check_strategy(name: str) -> str:
+    if name not in STRATEGY_NAMES:
+        raise ValueError(f"`{name}` is not a strategy: the strategies are {', '.join(STRATEGY_NAMES)}")
+    return name
+
+
+StrategyName = Annotated[str, AfterValidator(_check_strategy)]
 
 Operator = Literal[
     "constraints", "deepen", "concretise", "reasoning", "complicate", "breadth", "difficulty", "complexity"
@@ -111,8 +129,12 @@ class Elimination(Section):
 class Evolution(Section):
     """Writing of instructions from seeds (docs/evolution.md)."""
 
-    strategies: dict[StrategyName, PositiveFloat] = Field(default_factory=lambda: {"evol_instruct": 1.0}, min_length=1)
-    """Strategies with weights: each seed goes to one, drawn by row id among those that can use it."""
+    strategies: dict[StrategyName, PositiveFloat] = Field(
+        default_factory=lambda: {"evol_instruct": 1.0},
+        min_length=1,
+        description=f"Strategies ({', '.join(STRATEGY_NAMES)}) with weights: each seed goes to one, drawn by row id among"
+        " those that can use it.",
+    )
     operators: Annotated[tuple[Operator, ...], Field(min_length=1)] = (
         "constraints", "deepen", "concretise", "reasoning", "complicate", "breadth",
     )  # fmt: skip

@@ -131,21 +131,11 @@ def examine(asking: Asking, asked: pl.DataFrame, student: Student, swap: bool) -
     Returns:
         One line per row: row_id, student, answer, score, reference_score, shift, error (why a score is null).
     """
-    label = f"student {student.name}"
-    tried = asking.chat(
-        f"student:{student.name}",
-        asked.select("row_id", "messages"),
-        student.sampling,
-        by=student.model,
-        progress_label=label,
-    )
-    answered = asked.join(
-        tried.select("row_id", answer=pl.col("text").fill_null(""), call_error="error"),
-        on="row_id",
-        maintain_order="left",
-    )
+    tried = asking.ask_student(student, asked.select("row_id", "messages"))
+    given = tried.select("row_id", answer=pl.col("text").fill_null(""), call_error="error")
+    answered = asked.join(given, on="row_id", maintain_order="left")
     judged = build_questions(answered.filter(pl.col("answer") != ""), swap)
-    scores = average_grades(asking.grade(PAIR, judged, f"grade {label}"))
+    scores = average_grades(asking.grade(PAIR, judged, f"grade student {student.name}"))
     silent = (pl.col("answer") == "") & (pl.col("call_error").is_null() | (pl.col("call_error") == EMPTY))
     why = pl.when(pl.col("answer") != "").then("error").when(~silent).then("call_error")
     return answered.join(scores, on="row_id", how="left", maintain_order="left").select(

@@ -13,10 +13,13 @@ from infinity_assets.inference import batch
 from infinity_assets.inference.client import Inference
 from infinity_assets.scoring import judge
 from infinity_assets.settings import Settings
-from infinity_assets.settings.models import ModelSpec, Sampling
+from infinity_assets.settings.models import ModelSpec, Sampling, Student
 
 _ONE_TOKEN = Sampling(temperature=0.0, top_p=1.0, max_tokens=1)
 _YES_NO = ("yes", "no")
+
+IS_CHINESE = pl.col("language").str.contains(prompts.CHINESE).fill_null(False)
+"""Whether a row's language has the Chinese prompts."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,11 @@ class Asking:
         requests = batch.build_chat_requests(name, rows, sampling, self.stage, samples)
         answers = self.inference.generate(by or self.settings.models.generator, requests, progress_label or name).frame
         return self._strip_texts(answers, "index")
+
+    def ask_student(self, student: Student, rows: pl.DataFrame) -> pl.DataFrame:
+        """Ask a student for the next message of each conversation, as `chat` does."""
+        name, label = f"student:{student.name}", f"student {student.name}"
+        return self.chat(name, rows, student.sampling, by=student.model, progress_label=label)
 
     def probability(self, prompt: str, rows: pl.DataFrame, progress_label: str = "") -> pl.DataFrame:
         """Ask the judge for the probability of `yes` over `yes` and `no`. Texts are cut to `scoring.max_chars`.

@@ -22,11 +22,10 @@ from infinity_assets.scoring import language
 from infinity_assets.selection.rules import Rule
 from infinity_assets.settings import Settings
 from infinity_assets.settings.models import Sampling
-from infinity_assets.synthesis import quota
+from infinity_assets.synthesis import dispatch, quota
 from infinity_assets.synthesis.elimination import copies, model_measures, rewrite_rules
 from infinity_assets.synthesis.lineage import Generation, settle
 from infinity_assets.synthesis.prompting import Asking
-from infinity_assets.synthesis.strategies import dispatch
 
 _FAILED = ["row_id", "reason", "detail"]
 

@@ -17,17 +17,13 @@ from infinity_assets.selection.rules import Rule
 from infinity_assets.settings import Decontamination
 from infinity_assets.settings.chat import Elimination
 from infinity_assets.synthesis import safety
+from infinity_assets.synthesis.dispatch import has_relation
 from infinity_assets.synthesis.elimination import context, material
-from infinity_assets.synthesis.strategies.task_from_text import TASKS
 
-_OPERATION = pl.col("operation")
-EVOLVES = _OPERATION.str.contains("^(?:evolve|auto)_")
-"""Operations that extend a request: operators of Evol-Instruct, steps of Auto-Evol and of self-rubrics."""
-IN_DEPTH = EVOLVES & (_OPERATION != "evolve_breadth")
-"""Operations whose rewrite keeps the seed's material and is harder to answer."""
-
-_ON_ITS_TEXT = _OPERATION.is_in(list(TASKS))
-"""Tasks on a passage, which contain it and are therefore similar to it."""
+EVOLVES = has_relation("in_depth", "in_breadth")
+IN_DEPTH = has_relation("in_depth")
+_ON_ITS_TEXT = has_relation("on_text")
+"""Requests that contain a passage and are therefore similar to it."""
 
 _CORPUS_DEBRIS = r"<unk>|@[-,.]@|-[LR][RS]B-"
 _SPEAKS_OF_TOKENS = (

@@ -8,8 +8,8 @@ import pytest
 from infinity_assets import prompts
 from infinity_assets.selection.rules import first_failure
 from infinity_assets.settings.chat import Elimination, Evolution
+from infinity_assets.synthesis.dispatch import list_prompts
 from infinity_assets.synthesis.elimination.rewrite_rules import asks, find_copied_examples, rules
-from infinity_assets.synthesis.strategies.dispatch import list_prompts
 
 SEED = "Suggest a name for a bakery."
 GOOD = "Suggest a name for a bakery that bakes without wheat."
