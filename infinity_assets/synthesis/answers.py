@@ -5,6 +5,7 @@ form, completeness and language. Tests (`execution`) and scores decide if an ans
 """
 
 import re
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -12,6 +13,9 @@ import polars as pl
 from infinity_assets.rows.text import FUNCTION_WORDS, normalize_text, tokens
 from infinity_assets.scoring import language
 from infinity_assets.selection.rules import Rule, artefacts, first_failure, form, identity, languages, refusals
+from infinity_assets.synthesis.patterns import Patterns
+
+_PATTERNS = Patterns(Path(__file__).with_name("answers.yaml"))
 
 _SHORT = 80
 """Words from which an answer that declines or asks still helps. (Evol-Instruct, arXiv 2304.12244: "sorry", < 80.)"""
@@ -30,94 +34,9 @@ _SAMPLE, _STRIDE = 8, 10
 _LATIN_PROSE = 120
 """Minimum characters of an answer for which two languages of one script are distinguished."""
 
-_APOLOGY_WANTED = r"(?i)sorry|apolog|refus|declin|reject|道歉|抱歉|对不起|拒绝|婉拒|致歉"
-_SPOKEN = r"""^\s*["“'‘「『]"""
-"""The start of an answer that begins with direct speech."""
-_NO_ATTEMPT = (
-    r"(?i)^\W*(?:i (?:do not|don(?:'|’)t) know(?: the answer)?|no answer|n/?a|none provided|no (?:response|comment|idea)"
-    r"|to be (?:completed|determined)|tbd|todo"
-    r"|(?:i )?(?:have|need) to think about (?:it|this)|我?不(?:知道|清楚|了解)|无可奉告|暂无(?:回答|答案)?|略|待补充|无回答)(?:，?(?:这个"
-    r"|该)问题的?答案)?\W*$"
-)
-"""A whole answer that makes no attempt."""
-_ASKS = (
-    r"(?i)\b(?:please|kindly|could you|can you|would you|will you|may you|if you (?:could|can)|you(?:'ll| will)? need to|once you)"
-    r"(?: please| also| kindly| first)? (?:provide|share|send|give me|specify|clarify|tell me|paste|upload|supply|attach|include the|elaborate)\b"
-    r"|\blet me know (?:what|which|the|your|more|how (?:you|i))\b|\bi(?:'ll| will| would|'d)? need (?:some |a bit |a little )?(?:more"
-    r"|further|additional) "
-    r"(?:information|details?|context)|\b(?:which|what) (?:text|passage|article|code|topic|file|one|language|kind"
-    r"|type)[^.?!\n]{0,40} (?:would|do|are|did) you\b"
-    r"|\bwhat (?:would|do) you (?:like|want|need)\b|\bhow (?:can|may) i (?:help|assist)"
-    r"|请(?:您|你)?(?:先|再|进一步)?(?:提供|告诉我|告知|发给我|发送|给我|说明|补充|上传|粘贴|分享|明确|描述)"
-    r"|(?:您|你)(?:能|可以|能否|可否|是否可以|方便)[^。？?\n]{0,6}(?:提供|告诉我|发给我|说明|补充|上传|分享|详细)"
-    r"|(?:需要|缺少)(?:您|你)?(?:提供)?(?:更多|具体|进一步|详细)的?(?:信息|细节|资料|内容|背景)|(?:您|你)(?:想|希望"
-    r"|需要)[^。\n]{0,16}(?:什么|哪|吗)[^。\n]{0,12}[？?]|有什么可以帮"
-)
-_AGREES = (
-    r"(?i)^\W*(?:understood|thank(?:s| you)|sure|of course|certainly|okay|ok|got it|absolutely|no problem|great"
-    r"|好的|明白|当然|没问题|收到|谢谢|可以)"
-)
-"""Openings of answers that end with a question: Auto-Evol's (arXiv 2406.00770) and similar ones."""
-_WANTED_WRITTEN = (
-    r"(?i)\b(?:e-?mails?|letters?|messages?|memos?|forms?|dialog(?:ue)?s?|conversations?|scripts?|repl(?:y|ies)|templates?|surveys?"
-    r"|questionnaires?|quiz(?:zes)?|notices?|posters?"
-    r"|instructions?|announcements?|interview\w*|questions?|riddles?|ask(?:s|ing)?|translat\w+|rephras\w+|rewrit\w+|paraphras\w+|polite\w*"
-    r"|sentences?|role-?play|system prompt|jokes?)\b"
-    r"|邮件|信件|[封写]信|短信|消息|表单|对话|剧本|回复|话术|模板|问卷|通知|公告|海报|面试|[出提写列想][^。]{0,8}问题|提问|问句|谜|翻译|译|改写|礼貌"
-    r"|句子|扮演|测验|笑话"
-)
-"""Requests whose answer may ask a question."""
-_REPEAT_WANTED = r"(?i)\brepeat|\btimes\b|\bover and over|mantra|refrain|chorus|lyrics|chant|laugh|\bcopies\b|重复|遍|\d+\s*次|副歌|歌词|咒语|循环"
-_COPY_WANTED = (
-    r"(?i)\b(?:repeat|copy|echo|say|correct|proofread|fix|edit|rewrite|rephrase|paraphrase|translate|punctuat\w*|format|capitali[sz]e"
-    r"|upper ?case|lower ?case|convert|sort|extract|quote|recite"
-    r"|grammar|spell\w*|complete|fill|reverse|remove|replace|transcribe|type|write out|add|change|turn|reorder|arrange|put|insert|indent"
-    r"|underline|spot|identify|highlight|list)\b"
-    r"|true or false|right or wrong|对错|正误|判断|重复|照抄|抄写|改错|修改|润色|纠正|摘抄|复述|提取|排序|转换|翻译|改写|朗读|补全|填空"
-    r"|标点|改成|格式|找出|替换|删除|原文|排列|组织|顺序|整理|逻辑"
-)
-"""Requests whose answer may consist of their own words."""
 _ECHO, _PART = 0.95, 0.7
 """Shares from which an answer repeats its request: of its words in the request, of the request's words in it."""
 _FEW_WORDS, _FEW = 8, 4
-_SIGNS_THAT_ANSWER = r"""\p{So}|\p{Emoji_Presentation}|^\s*`*\s*(?:[\p{Sm}\p{Sc}]{1,2}|\[\]|\{\}|\(\)|""|'')\s*`*\s*$|^\W*(?:\p{L}|是的)\W*$"""
-"""Signs that may be a whole answer: an emoji, an operator, an empty list, a letter."""
-_SIGN_WANTED = (
-    r"(?i)\b(?:signs?|symbols?|marks?|punctuation|characters?|operators?|emoticons?|words?|articles?|prepositions?|pronouns?|morse|ascii"
-    r"|pattern)\b|符号|标点|[一个]字|词|摩斯|图案"
-)
-"""Requests whose answer may be a sign or a function word."""
-_TEXT = r"(?:texts?|passage|article|document|excerpt|transcript|story)"
-_TEXT_ZH = r"(?:文本|文章|段落|短文|课文|材料|对话|段话|故事)"
-_LEANS_ON_TEXT = (
-    rf"(?i)\bthe (?:given|provided|above|aforementioned|supplied|accompanying) (?:{_TEXT}|context)\b"
-    rf"|\b(?:according to|based on|as (?:stated|mentioned|described|noted|shown) in|mentioned in) the (?:passage|article|excerpt|transcript|story)\b"
-    rf"|\bthe {_TEXT} (?:that (?:is|was) |you(?:'ve| have)? )?(?:provided|given|above|shared|supplied)\b"
-    rf"|(?:根据|基于|按照|从)(?:所?提供|所?给出?|给定|上述|上面|以上)的?{_TEXT_ZH}|根据(?:短文|课文|原文|文章)[，,]|文中(?:提到|指出|所述)"
-)
-_BRINGS_TEXT = (
-    rf"(?i)\b(?:{_TEXT}|passages|articles|documents|stories|paragraphs?|reviews?|contexts?|conversations?|dialogues?)\b|{_TEXT_ZH}|文中|写|\n|[:：]"
-    r"|[\"“「][^\"”」]{12,}"
-)
-"""Requests that contain, mention or ask for a text."""
-_IS_A_MODEL = (
-    r"(?i)\bas an? (?:ai|artificial intelligence|chatbot)\b[^.?!\n]{0,30}\b(?:designed|trained|programmed|created|built|developed|made)\b"
-    r"|(?:^|[^\"“'])\bi(?:'m| am) (?:just |only )?an? (?:[\w-]+ ){0,2}(?:ai|chatbot|language model)(?: (?:assistant|model|system))?[.,]"
-)
-_PLAYS_ONE = r"(?i)\b(?:ai|chatbots?|assistants?|robots?|models?|pretend|act as|imagine|role|character)\b"
-_MODELS = r"(?:SmolLM|ChatGLM|Qwen|文心一言|通义千问)"
-_MODEL_ACTS = rf"(?:^\W*|(?i:(?-u:\b)(?:as|by) )|作为|由)\s*{_MODELS}|{_MODELS}['’]s(?-u:\b)"
-"""A model that acts or owns something in an unrelated text: small models copy the name from their system prompt."""
-_ABOUT_MODELS = (
-    r"(?i)(?-u:\b)(?:ai|llms?|models?|chatbots?|assistants?|chatgpt|gpt-?\w*|claude|gemini|deepseek|hugging ?face|alibaba|baidu|nlp|neural"
-    r"|learning)(?-u:\b)"
-    rf"|模型|人工智能|机器人|助手|阿里|百度|大厂|{_MODELS}"
-)
-_LIST_MARK = r"(?m)^\s*\d+[.)、．]\s"
-_CODE = r"[={}<>\[\];`]|[A-Za-z_]\("
-_CODE_LINE = r"\n[ \t]*(?:return\b|[\w.]+ *[-+*/]?=)[^\n]*$"
-"""A final line of code, in which `a` is a name and not an unfinished phrase."""
-_AFFIRMS = r"(?i)^\W*(?:yes|no|true|false|correct|right|是的|不|对|没有|可以|会|能)\b"
 
 REASONS = (
     "no_answer",
@@ -194,7 +113,7 @@ def _rules() -> list[Rule]:
     sentences = text.str.extract_all(r"[^.!?。！？\n]{4,}").list.eval(pl.element().str.strip_chars())
     distinct = sentences.list.n_unique() / sentences.list.len()
     short = words < _SHORT
-    repeat_wanted = request.str.contains(_REPEAT_WANTED)
+    repeat_wanted = _PATTERNS.contains(request, "repeat_wanted")
     answer_words = tokens(text)
     request_words = tokens(request)
     shared = answer_words.list.set_intersection(request_words).list.len()
@@ -205,28 +124,31 @@ def _rules() -> list[Rule]:
     )
     echo &= ~request.str.contains("\n")  # material, which the answer may repeat
     same = (request_words.list.len() >= _FEW) & (_letters(text) == _letters(request))
-    declines = text.str.extract(f"({refusals.OPENING}|{refusals.SENTENCE}|{_NO_ATTEMPT})", 1)
-    asks = text.str.slice(0, 300).str.extract(f"({_ASKS})", 1)
-    is_a_model = text.str.extract(f"({_IS_A_MODEL})", 1)
-    model_acts = text.str.extract(f"({_MODEL_ACTS})", 1)
-    leans = text.str.slice(0, 300).str.extract(f"({_LEANS_ON_TEXT})", 1)
-    agrees = text.str.contains(_AGREES) & text.str.contains(r"[?？]\W*$")
+    declines = text.str.extract(f"({refusals.OPENING}|{refusals.SENTENCE}|{_PATTERNS['no_attempt']})", 1)
+    asks = _PATTERNS.extract(text.str.slice(0, 300), "asks")
+    is_a_model = _PATTERNS.extract(text, "is_a_model")
+    model_acts = _PATTERNS.extract(text, "model_acts")
+    leans = _PATTERNS.extract(text.str.slice(0, 300), "leans_on_text")
+    agrees = _PATTERNS.contains(text, "agrees") & text.str.contains(r"[?？]\W*$")
     latin = (
         (text.str.len_chars() >= _LATIN_PROSE)
         & language.differs(pl.col("answer_language"), pl.col("request_language"))
         & ~language.scripts_differ(pl.col("answer_language"), pl.col("request_language"))
         & ~languages.asks_for_another(request)
         & (request.str.len_chars() >= _LATIN_PROSE // 4)
-        & ~text.str.contains(_CODE)
+        & ~_PATTERNS.contains(text, "code")
     )
     marks = f"({artefacts.MARKS}|{artefacts.EXCHANGE}|{artefacts.TOOLS}|{artefacts.PLACEHOLDER})"
     debris = (artefacts.grade_debris(request, text) == artefacts.DEBRIS) | text.str.contains(
         f"{artefacts.TOOLS}|{artefacts.PLACEHOLDER}"
     )
-    bare = tokens(text.str.replace_all(_LIST_MARK, ""))
+    bare = tokens(text.str.replace_all(_PATTERNS["list_mark"], ""))
     stop = bare.list.set_difference(pl.lit(pl.Series([FUNCTION_WORDS.split()]))).list.len() == 0
     empty_words = (
-        stop & (words < _FEW_WORDS) & ~text.str.contains(_SIGNS_THAT_ANSWER) & ~request.str.contains(_SIGN_WANTED)
+        stop
+        & (words < _FEW_WORDS)
+        & ~_PATTERNS.contains(text, "signs_that_answer")
+        & ~_PATTERNS.contains(request, "sign_wanted")
     )
     prose = 3 * text.str.count_matches(r"\p{L}") >= text.str.len_chars()
     cjk = ["zh", "ja", "ko"]
@@ -239,7 +161,7 @@ def _rules() -> list[Rule]:
     )
     enough = text.str.contains(r"[\p{L}&&[^\p{Latin}]]{2}|\p{Latin}{3}")
     last_line = r"\n\s*(?:\d{1,2}[.)、．]|[-*•])\s*$"
-    ends_in_code = text.str.contains(_CODE_LINE) & (text.str.count_matches("```") % 2 == 0)
+    ends_in_code = _PATTERNS.contains(text, "code_line") & (text.str.count_matches("```") % 2 == 0)
     announces = text.str.contains(r"[:：]\s*$") & (words >= _FEW)
     unfinished = (
         (artefacts.grade_unfinished(text) == 2)
@@ -264,7 +186,7 @@ def _rules() -> list[Rule]:
         ),
         Rule(
             "repeats_the_request",
-            (echo | same) & ~text.str.contains(_AFFIRMS) & ~request.str.contains(_COPY_WANTED),
+            (echo | same) & ~_PATTERNS.contains(text, "affirms") & ~_PATTERNS.contains(request, "copy_wanted"),
             text.str.slice(0, 60),
         ),
         Rule(
@@ -275,22 +197,29 @@ def _rules() -> list[Rule]:
         ),
         Rule(
             "shirking",
-            declines.is_not_null() & ~text.str.contains(_SPOKEN) & short & ~request.str.contains(_APOLOGY_WANTED),
+            declines.is_not_null()
+            & ~_PATTERNS.contains(text, "spoken")
+            & short
+            & ~_PATTERNS.contains(request, "apology_wanted"),
             words,
             _SHORT,
             declines,
         ),
         Rule("identity_leak", pl.col("identity") == identity.CLAIMED, text.str.extract(f"({identity.CLAIM})", 1)),
-        Rule("identity_leak", is_a_model.is_not_null() & ~request.str.contains(_PLAYS_ONE), is_a_model),
-        Rule("identity_leak", model_acts.is_not_null() & ~pl.col("before").str.contains(_ABOUT_MODELS), model_acts),
+        Rule("identity_leak", is_a_model.is_not_null() & ~_PATTERNS.contains(request, "plays_one"), is_a_model),
+        Rule(
+            "identity_leak",
+            model_acts.is_not_null() & ~_PATTERNS.contains(pl.col("before"), "about_models"),
+            model_acts,
+        ),
         Rule(
             "asks_back",
-            (asks.is_not_null() | agrees) & short & ~request.str.contains(_WANTED_WRITTEN),
+            (asks.is_not_null() | agrees) & short & ~_PATTERNS.contains(request, "wanted_written"),
             words,
             _SHORT,
             pl.coalesce(asks, text.str.tail(60)),
         ),
-        Rule("imagined_context", leans.is_not_null() & ~pl.col("before").str.contains(_BRINGS_TEXT), leans),
+        Rule("imagined_context", leans.is_not_null() & ~_PATTERNS.contains(pl.col("before"), "brings_text"), leans),
         Rule("unfinished", (unfinished | announces) & ~ends_in_code, text.str.tail(60)),
         Rule("fails_its_tests", pl.col("said").is_not_null(), pl.col("said")),
     ]

@@ -6,6 +6,7 @@ turn that fails a rule is dropped and ends its conversation; the turns before it
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import polars as pl
 
@@ -22,7 +23,10 @@ from infinity_assets.selection.rules import Rule, first_failure
 from infinity_assets.settings.chat import Conversations
 from infinity_assets.synthesis import answers
 from infinity_assets.synthesis.elimination.rewrite_rules import asks, find_copied_examples
+from infinity_assets.synthesis.patterns import Patterns
 from infinity_assets.synthesis.prompting import Asking
+
+_PATTERNS = Patterns(Path(__file__).with_name("conversations.yaml"))
 
 PROMPTS = ("play_user", "carries_on")
 """Names of the prompts of the role play."""
@@ -47,24 +51,6 @@ _LABELS = 3
 """Maximum fine labels of a persona."""
 _ALIKE = 0.8
 """Jaccard similarity of the tokens from which a turn repeats another."""
-
-_LABEL = r"(?i)^\s*(?:user|human|the person|person|用户|我)\s*[:：]\s*"
-_TWO_SPEAKERS = r"(?mi)^\W*(?:user|human|assistant|ai|用户|助手)\s*[:：]"
-_LEAKED = (
-    r"(?i)who speaks:|whose subjects are|this person (?:asks|tells|doubts|changes)|what that person says|in the language of the conversation|"
-    r"说话的人|平时关心|接着说的话|正在和助手聊天|语言和对话一致"
-)
-_ANSWERING = (
-    r"(?i)^\W*(?:sure\b|certainly|of course|absolutely|here (?:is|are|'s)|i'?m sorry,? but|as an ai|i(?:'d| would) be happy to|"
-    r"好的[，,]|当然[，,！!]|以下是|很?抱歉|作为一个?人工智能|很高兴为)"
-)
-_THANKS = (
-    r"thanks?(?: you)?(?: (?:a lot|so much|very much|again|for (?:the|your|all)\b[^.!?,;]{0,60}))*|(?:good)?bye|see you(?: (?:later|soon))?|"
-    r"ok(?:ay)?|great|perfect|wonderful|alright|i (?:see|understand)|got it|that(?:'s| is| was) (?:all|it|(?:very |really )?helpful|great)|"
-    r"(?:i )?(?:really )?appreciate (?:it|your help|the help)|have a (?:nice|good|great) (?:day|one|evening)|"
-    r"好的?|谢谢(?:您|你)?(?:的[^。！？，]{1,12})?|多谢|非常感谢(?:您|你)?(?:的[^。！？，]{1,12})?|感谢(?:您|你)?的[^。！？，]{1,12}|明白了|知道了|了解了|再见|拜拜|没有(?:其他|别的)?问题了"
-)
-_ONLY_THANKS = rf"(?i)^\W*(?:(?:{_THANKS})\W*)+$"
 
 
 def draw_turns(rows: pl.DataFrame, settings: Conversations) -> pl.DataFrame:
@@ -239,15 +225,15 @@ def user_rules() -> list[Rule]:
     """
     text = pl.col("text")
     message_language = language.detect(text)
-    leaked = text.str.contains(_LEAKED) & ~pl.col("conversation").str.contains(_LEAKED)
+    leaked = _PATTERNS.contains(text, "leaked") & ~_PATTERNS.contains(pl.col("conversation"), "leaked")
     return [
         Rule("no_message", text.fill_null("").str.strip_chars() == "", pl.col("error")),
         Rule("message_truncated", pl.col("finish_reason") == "length", pl.col("finish_reason")),
-        Rule(CLOSING, text.str.contains(_ONLY_THANKS), text),
+        Rule(CLOSING, _PATTERNS.contains(text, "only_thanks"), text),
         Rule("message_debris", text.str.contains_any(list(DEBRIS)), text.str.slice(0, 60)),
-        Rule("speaks_for_both", text.str.contains(_TWO_SPEAKERS), text.str.extract(f"({_TWO_SPEAKERS})", 1)),
-        Rule("leaked_prompt", leaked, text.str.extract(f"({_LEAKED})", 1)),
-        Rule("answer_instead_of_message", text.str.contains(_ANSWERING), text.str.extract(f"({_ANSWERING})", 1)),
+        Rule("speaks_for_both", _PATTERNS.contains(text, "two_speakers"), _PATTERNS.extract(text, "two_speakers")),
+        Rule("leaked_prompt", leaked, _PATTERNS.extract(text, "leaked")),
+        Rule("answer_instead_of_message", _PATTERNS.contains(text, "answering"), _PATTERNS.extract(text, "answering")),
         Rule(
             "language_changed",
             language.scripts_differ(message_language, pl.col("language")),
@@ -306,7 +292,7 @@ def _add_repetition(spoken: pl.DataFrame, role: str) -> pl.DataFrame:
 
 def _strip_speaker(text: pl.Expr) -> pl.Expr:
     """Remove the speaker's name before a message and the quotation marks around it."""
-    unnamed = text.str.replace(_LABEL, "")
+    unnamed = text.str.replace(_PATTERNS["label"], "")
     return unnamed.str.replace(r'(?s)^["“](.*)["”]$', "${1}").str.strip_chars()
 
 

@@ -4,13 +4,18 @@ The students answer, the judge compares each answer with the reference answer in
 model describes what a weak answer lacks, and a table lists by ability how far the students lag behind.
 """
 
+from pathlib import Path
+
 import polars as pl
 
 from infinity_assets.inference.requests import EMPTY
 from infinity_assets.rows import conversation
 from infinity_assets.rows.ids import draw
 from infinity_assets.settings.models import Student
+from infinity_assets.synthesis.patterns import Patterns
 from infinity_assets.synthesis.prompting import Asking
+
+_PATTERNS = Patterns(Path(__file__).with_name("diagnosis.yaml"))
 
 PAIR = "judge_pair"
 DEFICIENCY = "find_deficiency"
@@ -53,12 +58,6 @@ _PLACES = pl.DataFrame(
     }
 )
 """The judge's questions about an answer (A) and its reference answer (B); `swapped` reverses the two."""
-
-_LABEL = r"(?i)^(?:what (?:it|the answer|the student's answer) lacks|deficiency|weakness|missing|缺少的是|缺少|缺点|不足)\s*[:：]\s*"
-_BULLET = r"^(?:[-*•]|\d+[.)、])\s+"
-_SENTENCES = r"^((?:.*?(?:[.!?][\"”’')]*(?:\s|$)|[。！？][”」]?)){1,2})"
-"""One or two sentences; a decimal point does not end a sentence."""
-_NOTHING = r"(?i)^\W*(?:nothing|none|n/?a|(?:it|the answer) lacks nothing|无|没有|什么都不缺)\W*$"
 
 
 def build_questions(answers: pl.DataFrame, swap: bool) -> pl.DataFrame:
@@ -199,16 +198,21 @@ def clean_deficiencies(described: pl.DataFrame) -> pl.DataFrame:
         repeats the request or an answer).
     """
     text = pl.col("text").fill_null("").str.replace_all("**", "", literal=True).str.strip_chars()
-    text = text.str.replace(_LABEL, "").str.split("\n").list.first()
-    text = text.str.replace(_BULLET, "").str.replace(_LABEL, "").str.strip_chars(' \t"“”「」*').alias("text")
-    sentences = pl.col("text").str.extract(_SENTENCES, 1).str.strip_chars()
+    text = text.str.replace(_PATTERNS["label"], "").str.split("\n").list.first()
+    text = (
+        text.str.replace(_PATTERNS["bullet"], "")
+        .str.replace(_PATTERNS["label"], "")
+        .str.strip_chars(' \t"“”「」*')
+        .alias("text")
+    )
+    sentences = pl.col("text").str.extract(_PATTERNS["sentences"], 1).str.strip_chars()
     whole = pl.when(pl.col("finish_reason") != "length").then("text")
     cleaned = described.with_columns(text).with_columns(pl.coalesce(sentences, whole).alias("text"))
     words = {name: _normalize(name) for name in ("text", "request", "reference", "answer")}
     repeats = pl.any_horizontal(
         words[name].str.contains(words["text"], literal=True) for name in ("request", "reference", "answer")
     )
-    usable = pl.col("text").str.contains(r"\p{L}") & ~pl.col("text").str.contains(_NOTHING) & ~repeats
+    usable = pl.col("text").str.contains(r"\p{L}") & ~_PATTERNS.contains(pl.col("text"), "nothing") & ~repeats
     return cleaned.select("row_id", pl.when(usable).then("text").alias("deficiency"))
 
 

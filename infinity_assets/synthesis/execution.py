@@ -12,6 +12,7 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
@@ -20,6 +21,9 @@ from infinity_assets import sandbox
 from infinity_assets.evaluation.tasks import extract_code
 from infinity_assets.sandbox import child as sandbox_child
 from infinity_assets.settings.foundation import Limits
+from infinity_assets.synthesis.patterns import Patterns
+
+_PATTERNS = Patterns(Path(__file__).with_name("execution.yaml"))
 
 VERDICTS = pl.Schema({"row_id": pl.String, "execution": pl.String, "why": pl.String, "said": pl.String})
 """Verdicts, one line per answer that was run. `execution`: passed, failed, timeout, refused, or null if this machine
@@ -28,21 +32,6 @@ cannot run programs; `why`: the sandbox's reason, null if it passed; `said`: `wh
 _FENCE = re.compile(r"```[ \t]*(\w*)[^\n]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL)
 _PYTHON = ("", "python", "py", "python3", "pycon")
 _DEF = re.compile(r"(?m)^(?:async )?def (\w+)")
-_SAYS = re.compile(
-    r"\s*(?:->|=>|→|==>|==|(?:should |must |will |would )?(?:return|equal|give|yield|produce|evaluate to|output|print)s?(?: to)?\b"
-    r"|evaluates to|is expected to (?:return|be)|(?:应该?|会|将)?(?:返回|得到|输出|等于)(?:的?结果)?(?:是|为)?|的?结果(?:应该?)?(?:是|为)"
-    r"|#\s*(?:(?:output|outputs|prints|returns?|result|expected|输出|结果|返回)\b)?)\s*[:：]?\s*(?:the (?:value|list|string|number|result) )?",
-    re.IGNORECASE,
-)
-_AFTER = re.compile(
-    r"\s*(?:$|[.,;!?，。；、）)`\]]|(?:and|because|since|as|while|whereas|for|but|which|因为|而|并|和)\b|#)"
-)
-_IN_OUT = re.compile(
-    r"(?:^|\n)[\s>*\-`]*\**(?:sample |example )?(?:input|输入|输入示例"
-    r"|示例输入)\**\s*(?:\d+\s*)?[:：]\**[\s`]*([^\n`]+?)[\s`]*\n(?:[\s`>*\-]*\n)*[\s`>*\-]*"
-    r"\**(?:sample |example |expected )?(?:output|输出|输出示例|示例输出)\**\s*(?:\d+\s*)?[:：]\**[\s`]*([^\n`]+)",
-    re.IGNORECASE,
-)
 _MODULES = {name.partition(".")[0] for name in sandbox_child.MODULES} | {"os", *sys.builtin_module_names}
 """Modules that a program may import. Others are read from Python's folder, possibly unreadable in the sandbox."""
 _LONGEST = 300
@@ -288,7 +277,7 @@ def _find_examples(text: str, names: dict[str, ast.FunctionDef | None]) -> Itera
             after = rest[len(call) :].lstrip("`")
             if line[: match.start()].rstrip().endswith("print("):
                 after = after[1:] if after.startswith(")") else ""
-            says = _SAYS.match(after)
+            says = re.match(_PATTERNS["says"], after, re.IGNORECASE)
             if says and (want := _leading_literal(after[says.end() :].lstrip("`"))):
                 yield _Example(call, want)
 
@@ -309,7 +298,12 @@ def _leading_literal(text: str) -> str | None:
     """Return the longest literal at the start of a text, or `None` if the text goes on with an expression."""
     for end in range(min(len(text), _LONGEST), 0, -1):
         part = text[:end]
-        if part[-1].isspace() or part[-1] in ",.;:`" or not _is_literal(part) or not _AFTER.match(text[end:]):
+        if (
+            part[-1].isspace()
+            or part[-1] in ",.;:`"
+            or not _is_literal(part)
+            or not re.match(_PATTERNS["after"], text[end:])
+        ):
             continue
         return part
     return None
@@ -327,7 +321,7 @@ def _find_inputs_and_outputs(text: str, function: ast.FunctionDef | None) -> Ite
     if function is None:
         return
     names, least, most = _parameters(function)
-    for given, want in _IN_OUT.findall(text):
+    for given, want in re.findall(_PATTERNS["in_out"], text, re.IGNORECASE):
         call, result = f"{function.name}({given.strip()})", _leading_literal(want.strip())
         if result is None or not _is_call(call):
             continue

@@ -1,37 +1,14 @@
 """Material of a request: code, tables, quoted, listed and labelled inputs, long numbers."""
 
+from pathlib import Path
+
 import polars as pl
 
-from infinity_assets.rows.text import CJK
+from infinity_assets.synthesis.patterns import Patterns
 
-_FENCE = r"^\s*(?:```|~~~)"
-_CODE = (
-    r"^(?: {4}|\t)\s*\S"
-    r"|[;{}]\s*$"
-    r"|^\s*(?:(?:async )?def|class|for|if|elif|else|while|with|try|except)\b[^?？。]*:\s*$"
-    r"|^\s*(?:import \w[\w., ]*|from [\w.]+ import .+|#include\b.*|return\b.*|<\w[^>]*>.*|</\w+>)$"
-    r"|^\s*[A-Za-z_][\w.\[\]]* *[-+*/]?= *\S.*$|^\s*[A-Za-z_][\w.]*\([^?]*\)\s*$"
-    r"|(?i:^\s*(?:select\b.+\bfrom|insert into|update\b.+\bset|delete from)\b)"
-)
-"""A line of code: indented, or with a start, an end or a form that prose does not have."""
-_TABLE = r"^\s*\|.*\|\s*$|\|.*\||\t.*\t"
-_RULER = r"^[\s|:+-]*$"
-_CSV = r"^[^,]{1,40}(?:,[^, ][^,]{0,40})+$"
-_ITEM = r"^\s*(?:[-*•]|\d{1,2}[.)、])\s*\S"
-_MARK = r"^\s*(?:[-*•]|\d{1,2}[.)、])\s*"
-_TASK = r"^[\p{L}][^:：?？]{2,60}[:：?？]\s+"
-"""A task on the same line as its code."""
-_LABELLED = (
-    r"(?:(?i:following|below|these|this|sentence|text|passage|paragraph|words?|numbers?|input|context|list|items?|into \p{L}+)"
-    rf"|[{CJK}]{{2}})[^:：\n.。]{{0,30}}[:：]\s*(\S.*)$"
-)
-"""An input after a colon on the line of the task."""
-_SENTENCE = r"^[A-Z][^:\n.]{2,60}: +([A-Z\"'“‘][^:\n]*[.!][\"'”’]?)$"
-"""A sentence after a colon on the line of the task."""
-_ENUMERATION = r"^[^,，、;；.。?？!！]{1,25}(?:[,，、;；]\s*[^,，、;；.。?？!！]{1,25}){2,}[.。]?$"
-_QUOTED = r"\"[^\"\n]{2,}\"|“[^”\n]{2,}”|「[^」\n]{2,}」|『[^』\n]{2,}』|`[^`\n]{2,}`"
-_LONG_NUMBER = r"\d[\d,]*\.\d{3,}|\d(?:,?\d){4,}"
+_PATTERNS = Patterns(Path(__file__).with_name("material.yaml"))
 _OUTER = " \t\"'“”‘’「」『』`.。!！?？:：;；,，、"
+"""Punctuation that does not belong to a piece."""
 
 
 def _split_lines(texts: pl.Series) -> pl.DataFrame:
@@ -40,7 +17,7 @@ def _split_lines(texts: pl.Series) -> pl.DataFrame:
         pl.DataFrame({"line": texts.fill_null("").str.split("\n")})
         .with_row_index("row")
         .explode("line")
-        .with_columns(fence=pl.col("line").str.contains(_FENCE), blank=pl.col("line").str.strip_chars() == "")
+        .with_columns(fence=_PATTERNS.contains(pl.col("line"), "fence"), blank=pl.col("line").str.strip_chars() == "")
     )
     line = pl.col("line")
     before = pl.col("line").shift(1).over("row")
@@ -59,11 +36,11 @@ def _split_lines(texts: pl.Series) -> pl.DataFrame:
     lines = lines.with_columns(paragraph=paragraph, opened=opened)
     given = (pl.col("opened").cum_sum().over("row", "paragraph") - pl.col("opened")) > 0
     kind = (
-        pl.when(fenced | line.str.contains(_CODE))
+        pl.when(fenced | _PATTERNS.contains(line, "code"))
         .then(pl.lit("code"))
-        .when(line.str.contains(_TABLE) | twice(_CSV))
+        .when(_PATTERNS.contains(line, "table") | twice(_PATTERNS["csv"]))
         .then(pl.lit("table"))
-        .when(twice(_ITEM) | given)
+        .when(twice(_PATTERNS["item"]) | given)
         .then(pl.lit("listed"))
     )
     return lines.select("row", "line", "fence", kind=pl.when(~pl.col("blank")).then(kind))
@@ -106,14 +83,16 @@ def find_lost(seed: pl.Expr, text: pl.Expr) -> pl.Expr:
 def _list_pieces(seeds: pl.Series) -> pl.DataFrame:
     """List the pieces of every seed that its rewrite must contain: row, piece."""
     lines = _split_lines(seeds)
-    listed = lines.filter(~pl.col("fence"), pl.col("kind").is_not_null(), ~pl.col("line").str.contains(_RULER))
-    item = pl.col("line").str.replace(_MARK, "")
-    code = pl.col("line").str.replace(_TASK, "")
+    listed = lines.filter(~pl.col("fence"), pl.col("kind").is_not_null(), ~_PATTERNS.contains(pl.col("line"), "ruler"))
+    item = pl.col("line").str.replace(_PATTERNS["mark"], "")
+    code = pl.col("line").str.replace(_PATTERNS["task"], "")
     whole = listed.select("row", piece=pl.when(pl.col("kind") == "listed").then(item).otherwise(code))
     task = lines.filter(pl.col("kind").is_null())
-    inputs = pl.coalesce(pl.col("line").str.extract(pattern, 1) for pattern in (_LABELLED, _SENTENCE))
+    inputs = pl.coalesce(
+        pl.col("line").str.extract(pattern, 1) for pattern in (_PATTERNS["labelled"], _PATTERNS["sentence"])
+    )
     after = task.select("row", inputs.alias("input")).drop_nulls()
-    enumerated = pl.col("input").str.contains(_ENUMERATION)
+    enumerated = _PATTERNS.contains(pl.col("input"), "enumeration")
     parts = after.select(
         "row",
         piece=pl.when(enumerated)
@@ -122,7 +101,7 @@ def _list_pieces(seeds: pl.Series) -> pl.DataFrame:
     ).explode("piece")
     flat = [
         task.select("row", piece=pl.col("line").str.extract_all(pattern)).explode("piece").drop_nulls()
-        for pattern in (_QUOTED, _LONG_NUMBER)
+        for pattern in (_PATTERNS["quoted"], _PATTERNS["long_number"])
     ]
     pieces = pl.concat([whole, parts, *flat]).with_columns(pl.col("piece").str.strip_chars(_OUTER))
     return pieces.filter(pl.col("piece").str.len_chars() > 1).sort("row", maintain_order=True)
