@@ -37,22 +37,16 @@ _LATIN_PROSE = 120
 _ECHO, _PART = 0.95, 0.7
 """Shares from which an answer repeats its request: of its words in the request, of the request's words in it."""
 _FEW_WORDS, _FEW = 8, 4
+_CJK = ("zh", "ja", "ko")
+_NAMES_ANOTHER = r"[\p{Hiragana}\p{Katakana}\p{Hangul}]|[日韩]"
+"""A Chinese request about Japanese or Korean."""
+_ENOUGH_LETTERS = r"[\p{L}&&[^\p{Latin}]]{2}|\p{Latin}{3}"
+"""Letters from which the language of an answer is distinguished."""
 
 REASONS = (
-    "no_answer",
-    "no_words",
-    "truncated",
-    "template_debris",
-    "loop",
-    "repeats_the_request",
-    "wrong_language",
-    "shirking",
-    "identity_leak",
-    "asks_back",
-    "imagined_context",
-    "unfinished",
-    "fails_its_tests",
-)
+    "no_answer", "no_words", "truncated", "template_debris", "loop", "repeats_the_request", "wrong_language",
+    "shirking", "identity_leak", "asks_back", "imagined_context", "unfinished", "fails_its_tests",
+)  # fmt: skip
 """Classes of degenerate answers, in the order of their rules. The last one is a verdict of `execution`."""
 
 
@@ -73,154 +67,108 @@ def find_degenerate(answers: pl.DataFrame) -> pl.DataFrame:
 
 def _measure(answers: pl.DataFrame) -> pl.DataFrame:
     """Add the columns that the rules read."""
-    if "said" not in answers.columns:
-        answers = answers.with_columns(said=pl.lit(None, pl.String))
-    if "before" not in answers.columns:
-        answers = answers.with_columns(before=pl.lit(None, pl.String))
-    text = pl.col("text").fill_null("")
-    request = pl.col("request").fill_null("")
-    words, runs = form.repeated_runs(answers["text"].fill_null(""))
-    frame = answers.with_columns(
-        text=text,
-        request=request,
-        before=pl.coalesce("before", request),
+    optional = {name: pl.lit(None, pl.String) for name in ("said", "before") if name not in answers.columns}
+    text, request = (pl.col(name).fill_null("") for name in ("text", "request"))
+    frame = answers.with_columns(**optional, text=text, request=request)
+    words, runs = form.repeated_runs(frame["text"])
+    frame = frame.with_columns(
+        before=pl.coalesce("before", "request"),
         words=pl.Series(words, dtype=pl.Int64),
         runs=pl.Series(runs, dtype=pl.Float64, nan_to_null=True),
-        stammer=pl.Series([_stammer(answer or "") for answer in answers["text"]], dtype=pl.String),
-    )
-    frame = frame.with_columns(
+        stammer=pl.Series([_stammer(answer) for answer in frame["text"]], dtype=pl.String),
         identity=identity.identity(frame.select(prompt="request", said="text")),
         answer_language=language.detect(text),
         request_language=language.detect(request),
     )
-    other = languages.grade_other_language(
-        frame.select(
-            "answer_language",
-            prompt="request",
-            answer="text",
-            prompt_language="request_language",
-            is_translation=languages.asks_for_another(request),
-            code_language=pl.when(text.str.contains("```")).then(pl.lit("code")),
-        )
+    compared = frame.select(
+        "answer_language",
+        prompt="request",
+        answer="text",
+        prompt_language="request_language",
+        is_translation=languages.asks_for_another(request),
+        code_language=pl.when(text.str.contains("```")).then(pl.lit("code")),
     )
-    return frame.with_columns(other_language=other)
+    return frame.with_columns(other_language=languages.grade_other_language(compared))
 
 
 def _rules() -> list[Rule]:
-    text = pl.col("text")
-    request = pl.col("request")
-    words = pl.col("words")
+    text, request, before, words = (pl.col(name) for name in ("text", "request", "before", "words"))
+    has, extract = _PATTERNS.contains, _PATTERNS.extract
+    opening = text.str.slice(0, 300)
+    short = words < _SHORT
+    several = words >= _FEW
+    marks = f"{artefacts.TOOLS}|{artefacts.PLACEHOLDER}"
+    debris = (artefacts.grade_debris(request, text) == artefacts.DEBRIS) | text.str.contains(marks)
+    mark = text.str.extract(f"({artefacts.MARKS}|{artefacts.EXCHANGE}|{marks})", 1)
+
+    bare = tokens(text.str.replace_all(_PATTERNS["list_mark"], ""))
+    only_function_words = bare.list.set_difference(pl.lit(pl.Series([FUNCTION_WORDS.split()]))).list.len() == 0
+    sign = has(text, "signs_that_answer") | has(request, "sign_wanted")
+
+    once = ~has(request, "repeat_wanted")
     sentences = text.str.extract_all(r"[^.!?。！？\n]{4,}").list.eval(pl.element().str.strip_chars())
     distinct = sentences.list.n_unique() / sentences.list.len()
-    short = words < _SHORT
-    repeat_wanted = _PATTERNS.contains(request, "repeat_wanted")
-    answer_words = tokens(text)
-    request_words = tokens(request)
-    shared = answer_words.list.set_intersection(request_words).list.len()
-    echo = (
-        (shared >= _ECHO * answer_words.list.n_unique())
-        & (shared >= _PART * request_words.list.n_unique())
-        & (request_words.list.len() >= _FEW)
-    )
-    echo &= ~request.str.contains("\n")  # material, which the answer may repeat
-    same = (request_words.list.len() >= _FEW) & (_letters(text) == _letters(request))
-    declines = text.str.extract(f"({refusals.OPENING}|{refusals.SENTENCE}|{_PATTERNS['no_attempt']})", 1)
-    asks = _PATTERNS.extract(text.str.slice(0, 300), "asks")
-    is_a_model = _PATTERNS.extract(text, "is_a_model")
-    model_acts = _PATTERNS.extract(text, "model_acts")
-    leans = _PATTERNS.extract(text.str.slice(0, 300), "leans_on_text")
-    agrees = _PATTERNS.contains(text, "agrees") & text.str.contains(r"[?？]\W*$")
-    latin = (
-        (text.str.len_chars() >= _LATIN_PROSE)
-        & language.differs(pl.col("answer_language"), pl.col("request_language"))
-        & ~language.scripts_differ(pl.col("answer_language"), pl.col("request_language"))
-        & ~languages.asks_for_another(request)
-        & (request.str.len_chars() >= _LATIN_PROSE // 4)
-        & ~_PATTERNS.contains(text, "code")
-    )
-    marks = f"({artefacts.MARKS}|{artefacts.EXCHANGE}|{artefacts.TOOLS}|{artefacts.PLACEHOLDER})"
-    debris = (artefacts.grade_debris(request, text) == artefacts.DEBRIS) | text.str.contains(
-        f"{artefacts.TOOLS}|{artefacts.PLACEHOLDER}"
-    )
-    bare = tokens(text.str.replace_all(_PATTERNS["list_mark"], ""))
-    stop = bare.list.set_difference(pl.lit(pl.Series([FUNCTION_WORDS.split()]))).list.len() == 0
-    empty_words = (
-        stop
-        & (words < _FEW_WORDS)
-        & ~_PATTERNS.contains(text, "signs_that_answer")
-        & ~_PATTERNS.contains(request, "sign_wanted")
-    )
+    monotonous = (sentences.list.len() >= 4) & (distinct < _MIN_DISTINCT)
+    lines = form.repeated_lines(text)
     prose = 3 * text.str.count_matches(r"\p{L}") >= text.str.len_chars()
-    cjk = ["zh", "ja", "ko"]
-    neighbour = (
-        language.differs(pl.col("answer_language"), pl.col("request_language"))
-        & pl.col("answer_language").is_in(cjk)
-        & pl.col("request_language").is_in(cjk)
-        & ~languages.asks_for_another(request)
-        & ~request.str.contains(r"[\p{Hiragana}\p{Katakana}\p{Hangul}]|[日韩]")
-    )
-    enough = text.str.contains(r"[\p{L}&&[^\p{Latin}]]{2}|\p{Latin}{3}")
-    last_line = r"\n\s*(?:\d{1,2}[.)、．]|[-*•])\s*$"
-    ends_in_code = _PATTERNS.contains(text, "code_line") & (text.str.count_matches("```") % 2 == 0)
-    announces = text.str.contains(r"[:：]\s*$") & (words >= _FEW)
+    stammer = pl.col("stammer")
+
+    asked = tokens(request)
+    shared = tokens(text).list.set_intersection(asked).list.len()
+    echoes = (shared >= _ECHO * tokens(text).list.n_unique()) & (shared >= _PART * asked.list.n_unique())
+    echoes &= ~request.str.contains("\n")  # material, which the answer may repeat
+    repeats = (asked.list.len() >= _FEW) & (echoes | (_letters(text) == _letters(request)))
+    copy_wanted = has(text, "affirms") | has(request, "copy_wanted")
+
+    answered_in, asked_in = pl.col("answer_language"), pl.col("request_language")
+    foreign = (pl.col("other_language") == languages.UNASKED) & text.str.contains(_ENOUGH_LETTERS)
+    differs = language.differs(answered_in, asked_in) & ~languages.asks_for_another(request)
+    long = (text.str.len_chars() >= _LATIN_PROSE) & (request.str.len_chars() >= _LATIN_PROSE // 4)
+    one_script = ~language.scripts_differ(answered_in, asked_in) & long & ~has(text, "code")
+    cjk = answered_in.is_in(_CJK) & asked_in.is_in(_CJK) & ~request.str.contains(_NAMES_ANOTHER)
+    wrong_language = foreign | (differs & (one_script | cjk))
+
+    declines = text.str.extract(f"({refusals.OPENING}|{refusals.SENTENCE}|{_PATTERNS['no_attempt']})", 1)
+    may_decline = has(text, "spoken") | has(request, "apology_wanted")
+    is_a_model = extract(text, "is_a_model")
+    model_acts = extract(text, "model_acts")
+    asks = extract(opening, "asks")
+    agrees = has(text, "agrees") & text.str.contains(r"[?？]\W*$")
+    leans = extract(opening, "leans_on_text")
+
     unfinished = (
         (artefacts.grade_unfinished(text) == 2)
-        | (text.str.contains(artefacts.MID) & ~text.str.contains(artefacts.CLOSING) & (words >= _FEW))
-        | text.str.contains(last_line)
+        | (text.str.contains(artefacts.MID) & ~text.str.contains(artefacts.CLOSING) & several)
+        | text.str.contains(r"\n\s*(?:\d{1,2}[.)、．]|[-*•])\s*$")  # an empty item of a list
+        | (text.str.contains(r"[:：]\s*$") & several)
     )
+    ends_in_code = has(text, "code_line") & (text.str.count_matches("```") % 2 == 0)
+    times = f"{_TIMES} times at its end, or {_TIMES_INSIDE}"
+    end = text.str.tail(60)
     return [
         Rule("no_answer", text.str.strip_chars() == "", pl.col("error")),
-        Rule("no_words", empty_words, text.str.slice(0, 60)),
+        Rule("no_words", only_function_words & (words < _FEW_WORDS) & ~sign, text.str.slice(0, 60)),
         Rule("truncated", pl.col("finish_reason") == "length", pl.col("finish_reason")),
-        Rule("template_debris", debris, text.str.extract(marks, 1).str.slice(0, 60)),
-        Rule(
-            "loop", ((sentences.list.len() >= 4) & (distinct < _MIN_DISTINCT)) & ~repeat_wanted, distinct, _MIN_DISTINCT
-        ),
-        Rule("loop", (form.repeated_lines(text) > _MAX_LINES) & ~repeat_wanted, form.repeated_lines(text), _MAX_LINES),
-        Rule("loop", (pl.col("runs") > _MAX_RUNS) & prose & ~repeat_wanted, pl.col("runs"), _MAX_RUNS),
-        Rule(
-            "loop",
-            pl.col("stammer").is_not_null() & ~repeat_wanted,
-            pl.col("stammer"),
-            f"{_TIMES} times at its end, or {_TIMES_INSIDE}",
-        ),
-        Rule(
-            "repeats_the_request",
-            (echo | same) & ~_PATTERNS.contains(text, "affirms") & ~_PATTERNS.contains(request, "copy_wanted"),
-            text.str.slice(0, 60),
-        ),
-        Rule(
-            "wrong_language",
-            ((pl.col("other_language") == languages.UNASKED) & enough) | latin | neighbour,
-            pl.col("answer_language"),
-            pl.col("request_language"),
-        ),
-        Rule(
-            "shirking",
-            declines.is_not_null()
-            & ~_PATTERNS.contains(text, "spoken")
-            & short
-            & ~_PATTERNS.contains(request, "apology_wanted"),
-            words,
-            _SHORT,
-            declines,
-        ),
+        Rule("template_debris", debris, mark.str.slice(0, 60)),
+        Rule("loop", monotonous & once, distinct, _MIN_DISTINCT),
+        Rule("loop", (lines > _MAX_LINES) & once, lines, _MAX_LINES),
+        Rule("loop", (pl.col("runs") > _MAX_RUNS) & prose & once, pl.col("runs"), _MAX_RUNS),
+        Rule("loop", stammer.is_not_null() & once, stammer, times),
+        Rule("repeats_the_request", repeats & ~copy_wanted, text.str.slice(0, 60)),
+        Rule("wrong_language", wrong_language, answered_in, asked_in),
+        Rule("shirking", declines.is_not_null() & short & ~may_decline, words, _SHORT, declines),
         Rule("identity_leak", pl.col("identity") == identity.CLAIMED, text.str.extract(f"({identity.CLAIM})", 1)),
-        Rule("identity_leak", is_a_model.is_not_null() & ~_PATTERNS.contains(request, "plays_one"), is_a_model),
-        Rule(
-            "identity_leak",
-            model_acts.is_not_null() & ~_PATTERNS.contains(pl.col("before"), "about_models"),
-            model_acts,
-        ),
+        Rule("identity_leak", is_a_model.is_not_null() & ~has(request, "plays_one"), is_a_model),
+        Rule("identity_leak", model_acts.is_not_null() & ~has(before, "about_models"), model_acts),
         Rule(
             "asks_back",
-            (asks.is_not_null() | agrees) & short & ~_PATTERNS.contains(request, "wanted_written"),
+            (asks.is_not_null() | agrees) & short & ~has(request, "wanted_written"),
             words,
             _SHORT,
-            pl.coalesce(asks, text.str.tail(60)),
+            pl.coalesce(asks, end),
         ),
-        Rule("imagined_context", leans.is_not_null() & ~_PATTERNS.contains(pl.col("before"), "brings_text"), leans),
-        Rule("unfinished", (unfinished | announces) & ~ends_in_code, text.str.tail(60)),
+        Rule("imagined_context", leans.is_not_null() & ~has(before, "brings_text"), leans),
+        Rule("unfinished", unfinished & ~ends_in_code, end),
         Rule("fails_its_tests", pl.col("said").is_not_null(), pl.col("said")),
     ]
 
@@ -280,41 +228,34 @@ def choose(answers: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         there is no other score). And the other answers that have a text, with the reason for dropping them: their own,
         `worse_answer`, or `copy_of_another` for a text with a lower index.
     """
-    place = pl.col("reason").replace_strict(
-        {name: -n for n, name in enumerate(REASONS)}, default=-len(REASONS), return_dtype=pl.Int64
-    )
-    usable = pl.col("reason").is_null()
-    ordered = answers.with_columns(usable.alias("usable"), place.alias("place")).sort(
-        "row_id",
-        "usable",
-        "score",
-        "place",
-        "index",
-        descending=[False, True, True, False, False],
-        nulls_last=[True] * 5,
-    )
+    rank = {name: -n for n, name in enumerate(REASONS)}
+    ordered = answers.with_columns(
+        usable=pl.col("reason").is_null(),
+        place=pl.col("reason").replace_strict(rank, default=-len(REASONS), return_dtype=pl.Int64),
+    ).sort(
+        "row_id", "usable", "score", "place", "index",
+        descending=[False, True, True, False, False], nulls_last=[True] * 5,
+    )  # fmt: skip
     first = pl.int_range(pl.len()).over("row_id") == 0
     again = pl.int_range(pl.len()).over("row_id", "answer_id") > 0
-    ordered = ordered.with_columns(first.alias("first"), again.alias("again"))
+    ordered = ordered.with_columns(first=first, again=again)
     scored = ordered.filter("usable", ~pl.col("again"), pl.col("score").is_not_null())
     worst = scored.group_by("row_id", maintain_order=True).agg(
-        pl.struct(answer=pl.col("text").last(), score=pl.col("score").last(), by=pl.col("by").last()).alias("rejected"),
-        (pl.col("score").first() > pl.col("score").last()).alias("differs"),
+        rejected=pl.struct(answer=pl.col("text").last(), score=pl.col("score").last(), by=pl.col("by").last()),
+        differs=pl.col("score").first() > pl.col("score").last(),
     )
     best = ordered.filter("first").join(worst, on="row_id", how="left", maintain_order="left")
-    best = best.with_columns(pl.when(pl.col("differs") & pl.col("usable")).then("rejected").alias("rejected"))
+    best = best.with_columns(rejected=pl.when(pl.col("differs") & pl.col("usable")).then("rejected"))
     winner = best.select("row_id", best_id="answer_id", best_score="score")
-    others = ordered.filter(~pl.col("first"), pl.col("text").fill_null("") != "").join(
-        winner, on="row_id", maintain_order="left"
-    )
+    others = ordered.filter(~pl.col("first"), pl.col("text").fill_null("") != "")
+    others = others.join(winner, on="row_id", maintain_order="left")
     worse = pl.struct("score", "best_score", "by", winner="best_id").struct.json_encode()
     copied = pl.struct(duplicate_of="answer_id").struct.json_encode()
     others = others.with_columns(
-        pl.when("again")
+        reason=pl.when("again")
         .then(pl.lit("copy_of_another"))
-        .otherwise(pl.coalesce("reason", pl.lit("worse_answer")))
-        .alias("reason"),
-        pl.when("again").then(copied).otherwise(pl.coalesce("detail", worse)).alias("detail"),
+        .otherwise(pl.coalesce("reason", pl.lit("worse_answer"))),
+        detail=pl.when("again").then(copied).otherwise(pl.coalesce("detail", worse)),
     )
     extra = ["usable", "place", "first", "again"]
     return best.drop(*extra, "differs"), others.drop(*extra, "best_id", "best_score")

@@ -45,7 +45,7 @@ class Asking:
         by: ModelSpec | None = None,
         progress_label: str = "",
     ) -> pl.DataFrame:
-        """Ask the generator (or `by`) with a prompt.
+        """Ask the generator, or the model `by`, with a prompt.
 
         Args:
             prompt: Name of the prompt.
@@ -58,9 +58,8 @@ class Asking:
         Returns:
             One line per row: row_id, text (stripped), finish_reason, error.
         """
-        return self.write_each(
-            {prompt: rows}, sampling, schema=schema, by=by, progress_label=progress_label or prompt
-        ).drop("prompt")
+        label = progress_label or prompt
+        return self.write_each({prompt: rows}, sampling, schema=schema, by=by, progress_label=label).drop("prompt")
 
     def write_each(
         self,
@@ -72,20 +71,13 @@ class Asking:
         progress_label: str,
     ) -> pl.DataFrame:
         """Ask with several prompts in one batch, each with its own rows. Return the columns of `write` and `prompt`."""
-        folder = self.settings.prompts_dir
-        requests = {
-            name: batch.build_prompt_requests(
-                prompts.load_bilingual(name, folder), frame, sampling, self.stage, schema=schema
-            )
-            for name, frame in rows.items()
-        }
-        asked = [request for listed in requests.values() for request in listed]
-        texts = self._strip_texts(
-            self.inference.generate(by or self.settings.models.generator, asked, progress_label).frame
-        )
-        return texts.with_columns(
-            pl.Series("prompt", [name for name, listed in requests.items() for _ in listed], dtype=pl.String)
-        )
+        requests, names = [], []
+        for name, frame in rows.items():
+            wording = prompts.load_bilingual(name, self.settings.prompts_dir)
+            requests += batch.build_prompt_requests(wording, frame, sampling, self.stage, schema=schema)
+            names += [name] * frame.height
+        answers = self.inference.generate(by or self.settings.models.generator, requests, progress_label).frame
+        return self._strip_texts(answers).with_columns(pl.Series("prompt", names, dtype=pl.String))
 
     def chat(
         self,
@@ -97,7 +89,7 @@ class Asking:
         by: ModelSpec | None = None,
         progress_label: str = "",
     ) -> pl.DataFrame:
-        """Ask the generator (or `by`) for the next message of each conversation, without a prompt.
+        """Ask the generator, or the model `by`, for the next message of each conversation, without a prompt.
 
         Args:
             name: Name that replaces a prompt's name in the ledger tables.

@@ -17,15 +17,15 @@ def find_missing(text: pl.Expr) -> pl.Expr:
     refers = pl.coalesce(
         _PATTERNS.extract(text, "refers"),
         _PATTERNS.extract(text, "refers_zh"),
-        _find_pointer(text, _PATTERNS["points"], _PATTERNS["spoken_of"]),
-        _find_pointer(text, _PATTERNS["points_zh"], _PATTERNS["spoken_of_zh"]),
+        _find_pointer(text, "points", "spoken_of"),
+        _find_pointer(text, "points_zh", "spoken_of_zh"),
     )
-    brought = _PATTERNS.contains(text, "brought") | (
-        _PATTERNS.contains(text, "quoted") & ~_PATTERNS.contains(refers, "longer")
-    )
+    quoted = _PATTERNS.contains(text, "quoted") & ~_PATTERNS.contains(refers, "longer")
+    brought = _PATTERNS.contains(text, "brought") | quoted
     return pl.when(~brought & ~_PATTERNS.contains(text, "makes")).then(refers)
 
 
 def _find_pointer(text: pl.Expr, points: str, spoken_of: str) -> pl.Expr:
     """Return the words up to a reference such as "this film", if nothing in them could be its subject."""
-    return pl.when(~text.str.extract(points, 1).str.contains(spoken_of)).then(text.str.extract(points, 0))
+    pointer = _PATTERNS[points]
+    return pl.when(~_PATTERNS.contains(text.str.extract(pointer, 1), spoken_of)).then(text.str.extract(pointer, 0))

@@ -29,7 +29,6 @@ IN_DEPTH = has_relation("in_depth")
 _ON_ITS_TEXT = has_relation("on_text")
 """Requests that contain a passage and are therefore similar to it."""
 
-_SENTENCE = r"[^.?!。？！\n]+"
 _TELLING_WORDS = 4
 """Words from which a repeated sentence counts; shorter ones may repeat by chance."""
 _ADDS_NOTHING = f"{FUNCTION_WORDS} what which please 请 有 哪 些 什 么 怎 如 何 谁 一 个"
@@ -115,24 +114,22 @@ def rules(settings: Elimination, prompts: Iterable[Bilingual] = ()) -> list[Rule
         settings: The thresholds.
         prompts: The prompts of the rewrites, whose words count as leaks.
     """
-    text = pl.col("text")
-    seed = pl.col("seed")
-    similarity = pl.col("similarity")
+    text, seed, similarity = pl.col("text"), pl.col("seed"), pl.col("similarity")
+    same, gain, judged_harm = pl.col("same"), pl.col("gain"), pl.col("harm")
+    has, extract = _PATTERNS.contains, _PATTERNS.extract
     leaked = _find_leaks(text, seed, prompts)
-    opening = _PATTERNS.extract(text, "answering")
-    presenting = pl.when(~asks(text) & ~_PATTERNS.contains(seed, "presenting")).then(
-        _PATTERNS.extract(text, "presenting")
-    )
-    answering = pl.coalesce(pl.when(~_PATTERNS.contains(seed, "answering")).then(opening), presenting)
-    text_language = language.detect(text)
-    seed_language = language.detect(seed)
+    opening = pl.when(~has(seed, "answering")).then(extract(text, "answering"))
+    presenting = pl.when(~asks(text) & ~has(seed, "presenting")).then(extract(text, "presenting"))
+    answering = pl.coalesce(opening, presenting)
+    found, expected = language.detect(text), language.detect(seed)
     # The language of a short text is uncertain if several languages share its script.
-    certain = language.scripts_differ(text_language, seed_language) | (
-        (word_count(seed) >= _SURE_WORDS) & (word_count(text) > _SURE_WORDS)
-    )
-    debris = _PATTERNS.extract(text, "corpus_debris")
+    enough = (word_count(seed) >= _SURE_WORDS) & (word_count(text) > _SURE_WORDS)
+    changed = language.differs(found, expected) & (language.scripts_differ(found, expected) | enough)
+    debris = extract(text, "corpus_debris")
     repeated = _find_repeated(text)
+    repeats = ~_ON_ITS_TEXT & repeated.is_not_null() & _find_repeated(seed).is_null()
     harm = safety.find_harm(text)
+    harmful = harm.is_not_null() | (judged_harm > settings.max_harm)
     lost = material.find_lost(seed, text)
     missing = context.find_missing(text)
     added = _count_words(material.extract_prose(text)) - _count_words(material.extract_prose(seed))
@@ -143,34 +140,23 @@ def rules(settings: Elimination, prompts: Iterable[Bilingual] = ()) -> list[Rule
         Rule("no_text", text.is_null() | (text.str.strip_chars() == ""), pl.col("error")),
         Rule("truncated", pl.col("finish_reason") == "length", pl.col("finish_reason")),
         Rule("template_debris", text.str.contains_any(list(DEBRIS)), text.str.slice(0, 60)),
-        Rule("corpus_debris", ~_PATTERNS.contains(text, "speaks_of_tokens") & debris.is_not_null(), debris),
+        Rule("corpus_debris", ~has(text, "speaks_of_tokens") & debris.is_not_null(), debris),
         Rule("leaked_prompt", leaked.is_not_null(), leaked),
         Rule("answer_instead_of_request", answering.is_not_null(), answering),
         Rule("no_request", ~asks(text), text.str.slice(0, 80)),
         Rule("identical", _strip_punctuation(text) == _strip_punctuation(seed), similarity),
-        Rule(
-            "language_changed",
-            language.differs(text_language, seed_language) & certain,
-            text_language,
-            "the seed's language",
-        ),
-        Rule(
-            "harmful",
-            harm.is_not_null() | (pl.col("harm") > settings.max_harm),
-            pl.col("harm"),
-            settings.max_harm,
-            harm,
-        ),
+        Rule("language_changed", changed, found, "the seed's language"),
+        Rule("harmful", harmful, judged_harm, settings.max_harm, harm),
         Rule("lost_material", IN_DEPTH & lost.is_not_null(), lost),
         Rule("missing_context", missing.is_not_null(), missing),
-        Rule("repeats_itself", ~_ON_ITS_TEXT & repeated.is_not_null() & _find_repeated(seed).is_null(), repeated),
+        Rule("repeats_itself", repeats, repeated),
         Rule("nothing_added", IN_DEPTH & (new < wanted), new, wanted),
         Rule("too_many_words", EVOLVES & (added > settings.max_added_words), added, settings.max_added_words),
         Rule("no_gain", ~_ON_ITS_TEXT & (similarity > settings.max_similarity), similarity, settings.max_similarity),
         Rule("lost_subject", IN_DEPTH & (similarity < settings.min_similarity), similarity, settings.min_similarity),
         Rule("answers_the_seed", EVOLVES & (nearer_answer > 0), nearer_answer, 0),
-        Rule("same_request", pl.col("same") > settings.max_same, pl.col("same"), settings.max_same),
-        Rule("no_gain_by_judge", IN_DEPTH & (pl.col("gain") < settings.min_gain), pl.col("gain"), settings.min_gain),
+        Rule("same_request", same > settings.max_same, same, settings.max_same),
+        Rule("no_gain_by_judge", IN_DEPTH & (gain < settings.min_gain), gain, settings.min_gain),
     ]
 
 
@@ -181,9 +167,8 @@ def _strip_punctuation(text: pl.Expr) -> pl.Expr:
 
 def _find_repeated(text: pl.Expr) -> pl.Expr:
     """Return the first repeated sentence of a text, or null. Code and tables do not count."""
-    sentences = normalize_text(material.extract_prose(text).str.replace_all("\n", ".", literal=True)).str.extract_all(
-        _SENTENCE
-    )
+    prose = material.extract_prose(text).str.replace_all("\n", ".", literal=True)
+    sentences = normalize_text(prose).str.extract_all(r"[^.?!。？！\n]+")
     sentences = sentences.list.eval(pl.element().str.strip_chars().filter(word_count(pl.element()) >= _TELLING_WORDS))
     return sentences.list.eval(pl.element().filter(pl.element().is_duplicated())).list.first()
 
