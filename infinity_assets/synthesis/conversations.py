@@ -53,11 +53,7 @@ _ALIKE = 0.8
 
 
 def draw_turns(rows: pl.DataFrame, settings: Conversations) -> pl.DataFrame:
-    """Draw the rows to continue, and the number of user turns of each, by row id.
-
-    Returns:
-        One line per row to continue: row_id, wanted (user turns).
-    """
+    """Draw the rows to continue, and the number of user turns of each, by row id: row_id, wanted."""
     least, most = settings.turns
     drawn = rows.select("row_id", chance=draw(_STAGE, rows["row_id"]), length=draw(f"{_STAGE} turns", rows["row_id"]))
     turns = least + (pl.col("length") * (most - least + 1)).floor().cast(pl.Int64)
@@ -89,7 +85,8 @@ def talk(rows: pl.DataFrame, settings: Conversations, asking: Asking) -> tuple[p
         advanced = _add_turn(going, settings, asking)
         tried.append(advanced.select(turn=pl.col("turns") + pl.col("reason").is_not_null(), reason="reason"))
         lines = pl.concat([lines.filter(~goes_on), advanced.select(lines.columns)])
-    return lines.sort("row_id").select("row_id", "messages", "turns", "coherence", "reason", "detail"), pl.concat(tried)
+    talked = lines.select("row_id", "messages", "turns", "coherence", "reason", "detail").sort("row_id")
+    return talked, pl.concat(tried)
 
 
 def _add_turn(going: pl.DataFrame, settings: Conversations, asking: Asking) -> pl.DataFrame:
@@ -220,11 +217,7 @@ def user_rules() -> list[Rule]:
 
 
 def coherence_rules(settings: Conversations) -> list[Rule]:
-    """Return the rules for the judge's verdict on a turn.
-
-    The rules read: probability (that the turn continues the conversation), unjudged (the error, if there is no
-    probability).
-    """
+    """Return the rules for the judge's `probability` that a turn continues the conversation, or its error `unjudged`."""
     probability = pl.col("probability")
     return [
         Rule("not_judged", probability.is_null(), pl.col("unjudged")),
@@ -255,11 +248,8 @@ def _add_repetition(spoken: pl.DataFrame, role: str) -> pl.DataFrame:
     pairs = spoken.select("row_id", "text", turn=pl.col("messages").list.eval(earlier)).explode("turn")
     one, other = (tokens(pl.col(name).fill_null("")).list.unique() for name in ("text", "turn"))
     both = one.list.set_intersection(other).list.len()
-    alike = (
-        pl.when(normalize_text(pl.col("text")) == normalize_text(pl.col("turn")))
-        .then(1.0)
-        .otherwise(both / one.list.set_union(other).list.len())
-    )
+    same = normalize_text(pl.col("text")) == normalize_text(pl.col("turn"))
+    alike = pl.when(same).then(1.0).otherwise(both / one.list.set_union(other).list.len())
     highest = pairs.select("row_id", repeats=alike.fill_nan(0.0)).group_by("row_id").agg(pl.col("repeats").max())
     return spoken.join(highest, on="row_id", how="left", maintain_order="left")
 

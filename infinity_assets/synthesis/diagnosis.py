@@ -64,7 +64,7 @@ def build_questions(answers: pl.DataFrame, swap: bool) -> pl.DataFrame:
     cache reads the second at almost no cost.
 
     Args:
-        answers: One line per row: row_id, language, request, reference, answer.
+        answers: row_id, language, request, reference, answer.
         swap: Whether to ask in both orders.
 
     Returns:
@@ -102,24 +102,22 @@ def average_grades(grades: pl.DataFrame) -> pl.DataFrame:
         .sort("row_id", "index")
         .group_by("row_id", maintain_order=True)
         .agg(
-            mean(of_answer).alias("score"),
-            mean(~of_answer).alias("reference_score"),
-            pl.mean_horizontal((at(0) - at(3)).abs(), (at(1) - at(2)).abs()).alias("shift"),
-            pl.coalesce(*errors).alias("error"),
+            score=mean(of_answer),
+            reference_score=mean(~of_answer),
+            shift=pl.mean_horizontal((at(0) - at(3)).abs(), (at(1) - at(2)).abs()),
+            error=pl.coalesce(*errors),
         )
     )
 
 
 def examine(asking: Asking, asked: pl.DataFrame, student: Student, swap: bool) -> pl.DataFrame:
-    """Ask a student and grade its answers against the reference answers.
-
-    The judge is called 2 or 4 times per row. An empty answer scores 1 without the judge.
+    """Ask a student and grade its answers against the reference answers. An empty answer scores 1 without the judge.
 
     Args:
         asking: The models.
-        asked: One line per row: row_id, language, messages (for the student), request, reference.
+        asked: row_id, language, messages (for the student), request, reference.
         student: The student.
-        swap: Whether to ask the judge in both orders.
+        swap: Whether to ask the judge in both orders, 4 times per row instead of 2.
 
     Returns:
         One line per row: row_id, student, answer, score, reference_score, shift, error (why a score is null).
@@ -143,32 +141,26 @@ def examine(asking: Asking, asked: pl.DataFrame, student: Student, swap: bool) -
 
 
 def mark_weak(scores: pl.DataFrame, below: float) -> pl.DataFrame:
-    """Mark the rows that every student failed.
+    """Mark the rows that every student failed, with a score below `below`.
 
     Args:
-        scores: One line per row and student: row_id, student, answer, score and reference_score (1 to 5, or null),
-            error (why a score is null).
-        below: Scores below this threshold are failures.
+        scores: One line per row and student, as from `examine`.
+        below: The threshold, from 1 to 5.
 
     Returns:
         One line per row: row_id, student_scores (list of {student, answer, score, reference_score, error}), weak (null
         if a score is missing).
     """
-    return (
-        scores.sort("row_id", "student")
-        .group_by("row_id", maintain_order=True)
-        .agg(
-            pl.struct("student", "answer", "score", "reference_score", "error").alias("student_scores"),
-            pl.when(pl.col("score").is_not_null().all()).then((pl.col("score") < below).all()).alias("weak"),
-        )
+    score = pl.col("score")
+    by_row = scores.sort("row_id", "student").group_by("row_id", maintain_order=True)
+    return by_row.agg(
+        student_scores=pl.struct("student", "answer", "score", "reference_score", "error"),
+        weak=pl.when(score.is_not_null().all()).then((score < below).all()),
     )
 
 
 def select_weakest_answers(rows: pl.DataFrame) -> pl.DataFrame:
-    """Select the answer with the lowest score of each weak row.
-
-    Args:
-        rows: row_id, language, messages, student_scores, weak.
+    """Select the answer with the lowest score of each weak row (row_id, language, messages, student_scores, weak).
 
     Returns:
         One line per weak row with an answer: row_id, language, request, reference, answer.
@@ -248,8 +240,7 @@ def summarize_abilities(
         diagnosed: Rows of the round: row_id, cate_ability, answer_score, student_scores, weak, deficiency.
         exams: `EXAM`; empty if no student was taught.
         students: Names of the students.
-        number: Number of the round.
-        last: Whether this is the last round.
+        number, last: Number of the round, and whether it is the last.
         min_gain: The loop stops if the gap over all held-out rows closed by less.
 
     Returns:
@@ -288,10 +279,11 @@ def summarize_abilities(
     whole = rows.select(ability=pl.lit(ALL), **lines)
     parts = rows.explode("ability").group_by("ability", maintain_order=True).agg(**lines)
     table = pl.concat([whole, parts.sort(pl.col("rows") * -1, "ability")], how="vertical_relaxed")
-    table = table.with_columns(round=pl.lit(number), gain=pl.col("gap_before") - pl.col("gap_after"))
-    table = table.with_columns(stop=(pl.col("ability") == ALL) & (pl.col("gain") < min_gain).fill_null(False))
-    seeds = pl.when(pl.lit(last) | pl.col("stop").any()).then(0).otherwise("weak")
-    return table.with_columns(seeds=seeds).select(ABILITIES.names()).cast(ABILITIES)
+    gain = pl.col("gap_before") - pl.col("gap_after")
+    stop = (pl.col("ability") == ALL) & (gain < min_gain).fill_null(False)
+    seeds = pl.when(pl.lit(last) | stop.any()).then(0).otherwise("weak")
+    table = table.with_columns(round=pl.lit(number), gain=gain, stop=stop, seeds=seeds)
+    return table.select(ABILITIES.names()).cast(ABILITIES)
 
 
 def _of_student(student: str, field: str) -> pl.Expr:

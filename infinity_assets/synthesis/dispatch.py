@@ -6,7 +6,9 @@ import polars as pl
 
 from infinity_assets.errors import InfinityError
 from infinity_assets.rows.ids import draw
+from infinity_assets.settings import Settings
 from infinity_assets.settings.chat import STRATEGY_NAMES, Evolution
+from infinity_assets.settings.models import Sampling
 from infinity_assets.synthesis import strategies
 from infinity_assets.synthesis.deficiency import Deficiency
 from infinity_assets.synthesis.prompting import Asking
@@ -45,16 +47,17 @@ def list_prompts(settings: Evolution) -> tuple[str, ...]:
     return tuple(sorted({prompt for strategy in used for prompt in strategy.prompts(settings)}))
 
 
+def list_settings(settings: Settings) -> tuple[str | Sampling, ...]:
+    """List what the strategies of the settings depend on, besides the settings of evolution, generator and judge."""
+    used = list_strategies(settings.chat.evolution)
+    return tuple(part for strategy in used for part in strategy.further_settings(settings))
+
+
 def assign(seeds: pl.DataFrame, settings: Evolution, number: int) -> pl.Series:
     """Assign each seed by row id: to its deficiency, or to a strategy that can use it, in proportion to the weights.
 
-    Args:
-        seeds: `SEEDS`.
-        settings: The share of deficiencies, and names and weights of the strategies.
-        number: Number of the round, from 1.
-
     Returns:
-        The name of a strategy per seed, null if no strategy can use it.
+        The name of a strategy, or `deficiency`, for each of `SEEDS`; null if no strategy can use it.
     """
     lacking = DEFICIENCY.takes & (draw(f"deficiency:{number}", seeds["row_id"]) < settings.deficiency_share)
     weights = [

@@ -68,8 +68,7 @@ def filter_rows(
         arrived: Rows of `schema.SYNTHETIC_ROW` with answer_score and reward; an id may occur in several rounds.
         terms: Terms of use of the model that wrote the rows.
         hits: Rows in which the gate found a benchmark item: row_id, item_id, rule, share, span.
-        seeds: The seeds in batches: row_id, messages, source, file, position.
-        foundation: InfInstruct-F in batches, with the columns of `seeds`.
+        seeds, foundation: The seeds and InfInstruct-F in batches: row_id, messages, source, file, position.
         settings: Settings of the filter.
         near: Rule for near-duplicates; its threshold is replaced by the one in `settings`.
         workers: Number of threads.
@@ -143,7 +142,7 @@ def rank_rows(rows: pl.DataFrame, settings: Final) -> pl.DataFrame:
 
     Args:
         rows: row_id, domain, language, reward, answer_score.
-        settings: Settings with the share of rows to drop.
+        settings: The share of rows to drop, and the size of a group from which it is dropped.
 
     Returns:
         The rows with `quantile` (share of the group's other rows below it, a tie counting half; 1 for a single row),
@@ -170,12 +169,7 @@ def rank_rows(rows: pl.DataFrame, settings: Final) -> pl.DataFrame:
 
 
 class Prints:
-    """Fingerprints of rows, sorted by band, for comparison with any number of other rows in batches.
-
-    Args:
-        rows: Rows of the pool's schema with distinct ids.
-        rule: Rule for near-duplicates.
-    """
+    """Fingerprints of rows with distinct ids, sorted by band, to compare them with any number of other rows in batches."""
 
     def __init__(self, rows: pl.DataFrame, rule: Near):
         self._rule = rule
@@ -206,16 +200,9 @@ class Prints:
         return nearest
 
     def find_losers(self, rows: pl.DataFrame, workers: int) -> pl.DataFrame:
-        """Find the rows that are duplicates of a better row.
+        """Find the duplicates of a better row among rows (row_id, reward, answer_score). Return `duplicates.DUPLICATES`.
 
         The better row has the higher reward if all rows have one, else the judge's higher score.
-
-        Args:
-            rows: The rows to compare: row_id, reward, answer_score.
-            workers: Number of threads.
-
-        Returns:
-            `duplicates.DUPLICATES`.
         """
         better = "reward" if rows.height and rows["reward"].is_finite().fill_null(False).all() else "answer_score"
         score = rows.select("row_id", score=pl.col(better).cast(pl.Float64))
@@ -225,9 +212,8 @@ class Prints:
     def _find_equal(self, prints: pl.DataFrame) -> pl.DataFrame:
         """Return the pairs with equal content."""
         others = prints.select("content_hash", other="row_id")
-        return self._prints.select("row_id", "content_hash").join(others, on="content_hash").select(
-            "row_id", "other", similarity=pl.lit(1.0), same=pl.lit(True)
-        )  # fmt: skip
+        equal = self._prints.select("row_id", "content_hash").join(others, on="content_hash")
+        return equal.select("row_id", "other", similarity=pl.lit(1.0), same=pl.lit(True))
 
     def _find_similar(self, prints: pl.DataFrame) -> Iterator[pl.DataFrame]:
         """Yield the pairs that share a band and are similar or nearly so."""

@@ -52,7 +52,7 @@ class Asking:
             rows: row_id, language and the variables of the prompt.
             sampling: Sampling of the texts.
             schema: JSON schema of the texts.
-            by: The model; `None` for the generator.
+            by: The model.
             progress_label: Label in the progress; empty for the prompt's name.
 
         Returns:
@@ -94,9 +94,9 @@ class Asking:
         Args:
             name: Name that replaces a prompt's name in the ledger tables.
             rows: row_id and messages, which end with the user.
-            sampling: Sampling of the answers.
+            sampling: Sampling of the answers, `samples` per row.
             samples: Answers per row.
-            by: The model; `None` for the generator.
+            by: The model.
             progress_label: Label in the progress; empty for the name.
 
         Returns:

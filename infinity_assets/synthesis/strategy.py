@@ -8,21 +8,16 @@ import polars as pl
 
 from infinity_assets.rows.ids import draw
 from infinity_assets.scoring.labels import ABILITIES
+from infinity_assets.settings import Settings
 from infinity_assets.settings.chat import Evolution
-from infinity_assets.settings.models import ModelSpec
+from infinity_assets.settings.models import ModelSpec, Sampling
 from infinity_assets.synthesis.prompting import IS_CHINESE, Asking
 
 SEEDS = pl.Schema(
     {
-        "row_id": pl.String,
-        "kind": pl.String,
-        "domain": pl.String,
-        "language": pl.String,
-        "cate_ability": pl.List(pl.String),
-        "ability": pl.List(pl.String),
-        "seed": pl.String,
-        "seed_answer": pl.String,
-        "deficiency": pl.String,
+        **dict.fromkeys(("row_id", "kind", "domain", "language"), pl.String),
+        **dict.fromkeys(("cate_ability", "ability"), pl.List(pl.String)),
+        **dict.fromkeys(("seed", "seed_answer", "deficiency"), pl.String),
     }
 )
 """Columns of a seed that strategies read. `seed`: its instruction or passage; `seed_answer`: its answer, or null;
@@ -64,6 +59,10 @@ class Strategy(ABC):
     def prompts(self, settings: Evolution) -> tuple[str, ...]:
         """Return the names of the prompts that the result depends on under these settings."""
 
+    def further_settings(self, settings: Settings) -> tuple[str | Sampling, ...]:
+        """Return the settings that the result depends on, besides those of evolution, generator and judge."""
+        return ()
+
     @abstractmethod
     def write(self, seeds: pl.DataFrame, asking: Asking, number: int) -> pl.DataFrame:
         """Write an instruction from every seed.
@@ -92,10 +91,7 @@ def draw_place(rows: pl.DataFrame, name: str, count: pl.Expr | int) -> pl.Expr:
 
 
 def add_metadata(seeds: pl.DataFrame) -> pl.DataFrame:
-    """Add the domain and labels of seeds in the words of their language, for prompts that name them.
-
-    Args:
-        seeds: `SEEDS`.
+    """Add the domain and labels of `SEEDS` in the words of their language, for prompts that name them.
 
     Returns:
         The lines with `domain` in words, `use_case` (the coarse abilities, or the domain) and `skills` (the fine
@@ -128,7 +124,7 @@ def ask_json(
     *,
     by: ModelSpec | None = None,
 ) -> pl.DataFrame:
-    """Ask a model for a JSON object.
+    """Ask the generator, or the model `by`, for a JSON object.
 
     Args:
         asking: The models and settings.
@@ -136,7 +132,7 @@ def ask_json(
         rows: row_id, language and the variables of the prompt.
         properties: JSON schemas of the object's properties, all required, in the order of writing.
         shape: Polars types of the properties.
-        by: The model; `None` for the generator.
+        by: The model.
 
     Returns:
         One line per row: row_id, the columns of `shape` (null on an error), error.
@@ -168,10 +164,7 @@ def text_schema(length: int) -> dict[str, Any]:
 
 
 def begin_steps(seeds: pl.DataFrame) -> pl.DataFrame:
-    """Return the state before the first of several rewriting steps.
-
-    Args:
-        seeds: row_id, language and `request`, which is the seed.
+    """Return the state before the first of several rewriting steps of seeds: row_id, language, `request` (the seed).
 
     Returns:
         The lines with `current` (the current text), `operation` (of the last successful step, or null), `error` (of the
@@ -182,12 +175,9 @@ def begin_steps(seeds: pl.DataFrame) -> pl.DataFrame:
 
 
 def add_step(state: pl.DataFrame, answers: pl.DataFrame, operation: str) -> pl.DataFrame:
-    """Return the state after a step. A failed step keeps the last good text.
+    """Return the state after a step, given answers for some of its rows: row_id, text, finish_reason, error.
 
-    Args:
-        state: State before the step.
-        answers: Answers of this step for some of the rows: row_id, text, finish_reason, error.
-        operation: Operation of the step.
+    A failed step keeps the last good text.
     """
     cut = pl.when(pl.col("finish_reason") == "length").then(pl.lit("truncated"))
     empty = pl.when(pl.col("text").fill_null("").str.strip_chars() == "").then(pl.lit("empty"))

@@ -46,15 +46,6 @@ def operators(settings: Evolution) -> tuple[str, ...]:
 
 
 def assign(seeds: pl.DataFrame, operators: tuple[str, ...], number: int) -> pl.Series:
-    """Draw an operator for each seed.
-
-    Args:
-        seeds: row_id and kind.
-        operators: Names of the operators' prompts.
-        number: Number of the round, from 1.
-
-    Returns:
-        One prompt name per seed, in their order.
-    """
+    """Draw one of the operators' prompts for each seed (row_id, kind) by round; a text has a prompt of its own."""
     drawn = pl.lit(pl.Series(operators, dtype=pl.String)).gather(draw_place(seeds, f"evolve:{number}", len(operators)))
     return seeds.select(operator=pl.when(IS_TEXT).then(pl.lit(FROM_TEXT)).otherwise(drawn)).to_series()

@@ -51,15 +51,7 @@ class SelfCodeAlign(Strategy):
 
 
 def extract_assertions(written: str, task: str) -> str | None:
-    """Extract the distinct lines that are tests, in their order.
-
-    Args:
-        written: The model's text.
-        task: The task. Only functions that it names are tested.
-
-    Returns:
-        One assertion per line, or `None` if there are no tests.
-    """
+    """Extract the distinct lines of a text that test functions which the task names; `None` if there are none."""
     lines = dict.fromkeys(line.strip() for line in written.splitlines())
     return "\n".join(line for line in lines if _is_test(line, task)) or None
 

@@ -5,7 +5,9 @@ The steps end when the gap between the answers of two models is large enough.
 
 import polars as pl
 
+from infinity_assets.settings import Settings
 from infinity_assets.settings.chat import Evolution
+from infinity_assets.settings.models import Sampling
 from infinity_assets.synthesis.prompting import Asking
 from infinity_assets.synthesis.strategy import (
     IS_TEXT,
@@ -37,6 +39,11 @@ class SelfRubrics(Strategy):
     def prompts(self, settings: Evolution) -> tuple[str, ...]:
         """Return the prompts for rubrics and steps, and the judge's prompt if there may be a second step."""
         return (RUBRICS, APPLY, JUDGE)[: 3 if settings.steps > 1 else 2]
+
+    def further_settings(self, settings: Settings) -> tuple[str | Sampling, ...]:
+        """Return what decides the answers whose gap is measured."""
+        students = (part for student in settings.models.students[:1] for part in student.parts)
+        return settings.chat.answering.sampling, *students
 
     def write(self, seeds: pl.DataFrame, asking: Asking, number: int) -> pl.DataFrame:
         """Apply at most `steps` actions to each seed. The gap after the last step is not measured."""
