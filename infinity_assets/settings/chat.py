@@ -27,7 +27,7 @@ STRATEGY_NAMES = tuple(sorted(module.name for module in iter_modules([str(_STRAT
 
 def _check_strategy(name: str) -> str:
     if name not in STRATEGY_NAMES:
-        raise ValueError(f"`{name}` is not a strategy: the strategies are {', '.join(STRATEGY_NAMES)}")
+        raise ValueError(f"the strategies are {', '.join(STRATEGY_NAMES)}")
     return name
 
 

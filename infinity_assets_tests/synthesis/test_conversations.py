@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -37,6 +38,8 @@ SAYS = {
     4: "Gas is wetter, and the crust gets softer.",
 }
 ALL = Conversations(share=1.0)
+MESSAGES = yaml.safe_load((Path(__file__).parent / "cases" / "user_messages.yaml").read_text("utf-8"))
+"""A user's messages, each with the reason of its rejection."""
 
 FAULTS: dict[str, tuple[str, dict]] = {
     "no_message": ("play_user", {"text": " "}),
@@ -231,23 +234,7 @@ def test_the_user_of_a_chinese_row_is_played_in_chinese() -> None:
     assert "生活技能" in request.messages[-1]["content"]
 
 
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("Thanks!", "closing"),
-        ("Thank you very much. Goodbye!", "closing"),
-        ("好的，谢谢您的帮助。", "closing"),
-        ("明白了，再见！", "closing"),
-        ("Thanks! And how do I store it?", None),
-        ("谢谢！那应该怎么保存？", None),
-        ("Great, but why two hours?", None),
-        ("Could you give me an example of a sourdough schedule?", None),
-        ("能举个例子吗？", None),
-        ("Of course, here are three ways to store bread.", "answer_instead_of_message"),
-        ("好的，我来告诉你怎么保存。", "answer_instead_of_message"),
-        ("Bread keeps for three days in a box.", "asks_nothing"),
-    ],
-)
+@pytest.mark.parametrize(("text", "reason"), MESSAGES)
 def test_user_messages_fail_the_right_rule(text: str, reason: str | None) -> None:
     chinese = any("\u4e00" <= letter <= "\u9fff" for letter in text)
     line = {"row_id": "r", "text": text, "finish_reason": "stop", "error": None, "conversation": "", "repeats": 0.0}

@@ -1,9 +1,11 @@
 """Grades of pairs, weak rows, deficiencies and the table of abilities, tested on frames without a model."""
 
 import re
+from pathlib import Path
 
 import polars as pl
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -136,26 +138,8 @@ def test_the_weakest_answer_with_a_text_is_selected() -> None:
     ]
 
 
-DESCRIPTIONS = [
-    ("It has no greeting.", "stop", "It has no greeting."),
-    ("What it lacks: a polite tone", "stop", "a polite tone"),
-    ("**What it lacks:**\n- A polite tone.\n\nRequest: another", "stop", "A polite tone."),
-    ("- A polite tone.\nMore.", "stop", "A polite tone."),
-    ("One. Two! Three? Four.", "stop", "One. Two!"),
-    ("It takes 3.5 for 3. The unit is missing and the", "length", "It takes 3.5 for 3."),
-    ("It takes the whole instead of the", "length", None),
-    ("语气不够客气。也没有道谢。还有别的。", "stop", "语气不够客气。也没有道谢。"),
-    ("缺少的是：换算单位的能力", "stop", "换算单位的能力"),
-    ("Nothing.", "stop", None),
-    ("无。", "stop", None),
-    ("", "stop", None),
-    (None, None, None),
-    ("...", "stop", None),
-    ("The capital of Norway is Oslo", "stop", None),
-    ("the capital  of norway is Oslo.", "stop", None),
-    ("It is Bergen.", "stop", None),
-    ("Where is it?", "stop", None),
-]
+DESCRIPTIONS = yaml.safe_load((Path(__file__).parent / "cases" / "deficiencies.yaml").read_text("utf-8"))
+"""Descriptions by a model: text, finish reason, and what is kept of the text."""
 
 
 @pytest.mark.parametrize(("text", "finish", "kept"), DESCRIPTIONS)
