@@ -23,7 +23,7 @@ from infinity_assets.settings.chat import Conversations
 from infinity_assets.synthesis import answers
 from infinity_assets.synthesis.elimination.rewrite_rules import asks, find_copied_examples
 from infinity_assets.synthesis.patterns import Patterns
-from infinity_assets.synthesis.prompting import IS_CHINESE, Asking
+from infinity_assets.synthesis.prompting import Asking, choose_language
 
 _PATTERNS = Patterns(Path(__file__).with_name("conversations.yaml"))
 
@@ -264,9 +264,8 @@ def _describe_persona() -> pl.Expr:
     """Return the user's interests in words: fine labels in English, coarse abilities in Chinese."""
     english = pl.coalesce(pl.col("ability").list.head(_LABELS), "cate_ability").list.join(", ")
     chinese = pl.col("cate_ability").list.eval(pl.element().replace(ABILITIES)).list.head(_LABELS).list.join("、")
-    labels = pl.when(IS_CHINESE).then(chinese).otherwise(english)
-    default = pl.when(IS_CHINESE).then(pl.lit(_PERSONS[1])).otherwise(pl.lit(_PERSONS[0]))
-    return pl.when(labels.fill_null("") == "").then(default).otherwise(labels)
+    labels = choose_language(english, chinese)
+    return pl.when(labels.fill_null("") == "").then(choose_language(*map(pl.lit, _PERSONS))).otherwise(labels)
 
 
 def _format_transcript() -> pl.Expr:
@@ -277,7 +276,7 @@ def _format_transcript() -> pl.Expr:
         name = turn.field("role").replace({"user": names[0], "assistant": names[1]})
         return pl.col("messages").list.eval(pl.concat_str(name, pl.lit(": "), turn.field("content"))).list.join("\n")
 
-    return pl.when(IS_CHINESE).then(format_turns(_SPEAKERS[1])).otherwise(format_turns(_SPEAKERS[0]))
+    return choose_language(*map(format_turns, _SPEAKERS))
 
 
 def _draw_aim(going: pl.DataFrame) -> pl.Expr:
@@ -285,4 +284,4 @@ def _draw_aim(going: pl.DataFrame) -> pl.Expr:
     numbered = going.select(pl.concat_str("row_id", pl.col("turns").cast(pl.String), separator=" ")).to_series()
     place = (pl.lit(draw(f"{_STAGE} aim", numbered)) * len(_AIMS)).floor().cast(pl.Int64)
     english, chinese = (pl.lit(pl.Series(aims)).gather(place) for aims in zip(*_AIMS, strict=True))
-    return pl.when(IS_CHINESE).then(chinese).otherwise(english)
+    return choose_language(english, chinese)

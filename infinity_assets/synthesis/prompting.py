@@ -18,8 +18,11 @@ from infinity_assets.settings.models import ModelSpec, Sampling, Student
 _ONE_TOKEN = Sampling(temperature=0.0, top_p=1.0, max_tokens=1)
 _YES_NO = ("yes", "no")
 
-IS_CHINESE = pl.col("language").str.contains(prompts.CHINESE).fill_null(False)
-"""Whether a row's language has the Chinese prompts."""
+
+def choose_language(english: pl.Expr, chinese: pl.Expr) -> pl.Expr:
+    """Return the value in the language of the prompts for a row's `language`."""
+    is_chinese = pl.col("language").str.contains(prompts.CHINESE).fill_null(False)
+    return pl.when(is_chinese).then(chinese).otherwise(english)
 
 
 @dataclass(frozen=True)

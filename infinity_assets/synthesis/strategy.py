@@ -11,7 +11,7 @@ from infinity_assets.scoring.labels import ABILITIES
 from infinity_assets.settings import Settings
 from infinity_assets.settings.chat import Evolution
 from infinity_assets.settings.models import ModelSpec, Sampling
-from infinity_assets.synthesis.prompting import IS_CHINESE, Asking
+from infinity_assets.synthesis.prompting import Asking, choose_language
 
 SEEDS = pl.Schema(
     {
@@ -109,8 +109,8 @@ def add_metadata(seeds: pl.DataFrame) -> pl.DataFrame:
 
     abilities = pl.col("cate_ability")
     translated = join_labels(abilities.list.eval(pl.element().replace(ABILITIES)), "、")
-    domain = pl.when(IS_CHINESE).then(describe_domain(1)).otherwise(describe_domain(0))
-    use_case = pl.coalesce(pl.when(IS_CHINESE).then(translated).otherwise(join_labels(abilities, ", ")), domain)
+    domain = choose_language(describe_domain(0), describe_domain(1))
+    use_case = pl.coalesce(choose_language(join_labels(abilities, ", "), translated), domain)
     skills = pl.coalesce(join_labels(pl.col("ability"), ", "), use_case)
     return seeds.with_columns(domain=domain, use_case=use_case, skills=skills)
 

@@ -3,7 +3,7 @@
 import polars as pl
 
 from infinity_assets.settings.chat import Evolution
-from infinity_assets.synthesis.prompting import IS_CHINESE, Asking
+from infinity_assets.synthesis.prompting import Asking, choose_language
 from infinity_assets.synthesis.strategy import IS_TEXT, Strategy, draw_place, to_written
 
 PROMPT = "task_from_text"
@@ -38,7 +38,7 @@ class TaskFromText(Strategy):
         operation, english, chinese = (
             pl.lit(pl.Series(names)).gather(place) for names in (list(TASKS), *zip(*TASKS.values(), strict=True))
         )
-        task = pl.when(IS_CHINESE).then(chinese).otherwise(english)
+        task = choose_language(english, chinese)
         asked = seeds.rename({"seed": "text"}).with_columns(operation=operation, task=task)
         answers = asking.write(PROMPT, asked, asking.settings.chat.evolution.sampling, progress_label="tasks")
         made = asked.select("row_id", "operation", passage="text").join(answers, on="row_id")
