@@ -111,7 +111,7 @@ def build_program(request: str, answer: str, tests: str | None) -> str | None:
     checks += [f"{function.name}()" for function in own_tests if not _parameters(function)[1]]
     checks += [check for text in (request, answer) for check in _convert_doctests(text, names)]
     stated = (*_other_blocks(answer, code), *_assert_lines(request))
-    checks += [statement for statement in stated if _states(_parse(statement), names)]
+    checks += [statement for statement in stated if _states(parse_code(statement), names)]
     examples = [example for text in (request, answer) for example in _find_examples(text, names)]
     if functions and len(names) == 1:
         examples += [pair for text in (request, answer) for pair in _find_inputs_and_outputs(text, functions[-1])]
@@ -130,7 +130,7 @@ def _find_program(answer: str, tested: bool) -> tuple[str | None, ast.Module | N
     tag = next((tag.lower() for tag, block in blocks if block == code), "")
     if blocks and tag not in _PYTHON and not tested:
         return None, None
-    tree = _parse(code)
+    tree = parse_code(code)
     if tree is None:  # a syntax error counts against the answer unless the text is prose
         return (code, None) if tested or (blocks and tag and _DEF.search(code)) else (None, None)
     defines = any(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in tree.body)
@@ -151,7 +151,8 @@ def _names(tree: ast.AST) -> set[str]:
     return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
 
 
-def _parse(code: str) -> ast.Module | None:
+def parse_code(code: str) -> ast.Module | None:
+    """Parse Python. Return `None` for a text that is not code."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about escapes in a model's strings
@@ -214,7 +215,7 @@ def _convert_doctests(text: str, names: Functions) -> list[str]:
     checks = []
     for example in listed:
         source, want = example.source.strip(), example.want.strip()
-        tree = _parse(source)
+        tree = parse_code(source)
         if tree is None or _defines(tree, names):
             return []
         called = not names.keys().isdisjoint(_names(tree))
@@ -275,8 +276,9 @@ def _is_call(text: str) -> bool:
         node = ast.parse(text, mode="eval").body
     except _FAULTS:
         return False
-    named = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-    return named and all(_is_literal(ast.unparse(value)) for value in _arguments(node))
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+        return False
+    return all(_is_literal(ast.unparse(value)) for value in _arguments(node))
 
 
 def _arguments(call: ast.Call) -> list[ast.expr]:

@@ -9,12 +9,11 @@ import builtins
 import polars as pl
 
 from infinity_assets.settings.chat import Evolution
+from infinity_assets.synthesis.execution import parse_code
 from infinity_assets.synthesis.prompting import Asking
 from infinity_assets.synthesis.strategy import IS_TEXT, Strategy, ask_json, list_schema, text_schema, to_written
 
 CONCEPTS, TASK, TESTS = "code_concepts", "task_from_concepts", "tests_for_task"
-_FAULTS = (SyntaxError, ValueError, RecursionError, MemoryError)
-"""Errors that Python raises on a line that is not code."""
 
 
 class SelfCodeAlign(Strategy):
@@ -58,12 +57,9 @@ def extract_assertions(written: str, task: str) -> str | None:
 
 def _is_test(line: str, task: str) -> bool:
     """Return whether a line is a single assertion that calls a function of the task."""
-    try:
-        statements = ast.parse(line).body
-    except _FAULTS:
+    tree = parse_code(line)
+    if tree is None or len(tree.body) != 1 or not isinstance(tree.body[0], ast.Assert):
         return False
-    if len(statements) != 1 or not isinstance(statements[0], ast.Assert):
-        return False
-    calls = (node.func for node in ast.walk(statements[0]) if isinstance(node, ast.Call))
+    calls = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
     names = (function.id for function in calls if isinstance(function, ast.Name))
     return any(name in task and not hasattr(builtins, name) for name in names)
