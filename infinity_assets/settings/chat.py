@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -48,14 +48,7 @@ class Seeds(Section):
     """Highest share of seeds that are raw material: instructions without an answer, and texts."""
     min_text_chars: NonNegativeInt = 100
     """Fewest characters of a text that serves as raw material: a heading offers nothing to ask about. (Ours.)"""
-    criteria: Annotated[tuple[Criterion, ...], Field(min_length=1)] = (
-        "long_tail",
-        "many_labels",
-        "hard_by_loss",
-        "hard_to_follow",
-        "small_loss_drop",
-        "raw_material",
-    )
+    criteria: Annotated[tuple[Criterion, ...], Field(min_length=1)] = get_args(Criterion)
     """The criteria in force. (Paper: long tail, many abilities, loss; Subject report: labels, loss, smallest drop;
     README of 2024: IFD.)"""
     combine: Literal["any", "all"] | PositiveInt = "any"
