@@ -2,17 +2,9 @@
 
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Annotated, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, Self, get_args
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    model_validator,
-)
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from infinity_assets.settings.foundation import Limits, Proxy
 from infinity_assets.settings.models import IN_ORDER, Cosine, Grade, Sampling, Section, Share
@@ -24,14 +16,10 @@ _STRATEGIES = Path(__file__).parents[1] / "synthesis" / "strategies"
 STRATEGY_NAMES = tuple(sorted(module.name for module in iter_modules([str(_STRATEGIES)])))
 """Strategies that write instructions from seeds: one per module of `infinity_assets/synthesis/strategies`."""
 
-
-def _check_strategy(name: str) -> str:
-    if name not in STRATEGY_NAMES:
-        raise ValueError(f"the strategies are {', '.join(STRATEGY_NAMES)}")
-    return name
-
-
-StrategyName = Annotated[str, AfterValidator(_check_strategy)]
+if TYPE_CHECKING:
+    StrategyName = str
+else:
+    StrategyName = Literal[STRATEGY_NAMES]
 
 Operator = Literal[
     "constraints", "deepen", "concretise", "reasoning", "complicate", "breadth", "difficulty", "complexity"
@@ -122,12 +110,8 @@ class Elimination(Section):
 class Evolution(Section):
     """Writing of instructions from seeds (docs/evolution.md)."""
 
-    strategies: dict[StrategyName, PositiveFloat] = Field(
-        default_factory=lambda: {"evol_instruct": 1.0},
-        min_length=1,
-        description=f"Strategies ({', '.join(STRATEGY_NAMES)}) with weights: each seed goes to one, drawn by row id among"
-        " those that can use it.",
-    )
+    strategies: dict[StrategyName, PositiveFloat] = Field(default_factory=lambda: {"evol_instruct": 1.0}, min_length=1)
+    """Strategies with weights: each seed goes to one, drawn by row id among those that can use it."""
     operators: Annotated[tuple[Operator, ...], Field(min_length=1)] = (
         "constraints", "deepen", "concretise", "reasoning", "complicate", "breadth",
     )  # fmt: skip

@@ -175,4 +175,4 @@ def test_the_settings_accept_exactly_the_known_names(tmp_path: Path, monkeypatch
         with pytest.raises(InfinityError, match=r"chat\.evolution\.(operators|strategies)") as error:
             Settings(chat={"evolution": wrong})  # pyright: ignore[reportArgumentType]
         assert "\n" not in str(error.value)
-        assert "evolve" not in str(wrong) or f"the strategies are {', '.join(STRATEGY_NAMES)}" in str(error.value)
+        assert "evolve" not in str(wrong) or all(name in str(error.value) for name in STRATEGY_NAMES)
