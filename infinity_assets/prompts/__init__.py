@@ -50,9 +50,9 @@ class Turn(NamedTuple):
 
     def fill(self, values: Mapping[str, str]) -> str:
         """Return the text with the values inserted unchanged. A variable without a value stays as `$name`."""
-        return "".join(
-            values.get(piece, f"${piece}") if place % 2 else piece for place, piece in enumerate(self.pieces)
-        )
+        filled = list(self.pieces)
+        filled[1::2] = (values.get(name, f"${name}") for name in self.variables)
+        return "".join(filled)
 
 
 @dataclass(frozen=True)
@@ -110,10 +110,9 @@ def load(name: str, language: Language, folder: Path | None = None) -> Prompt:
     if folder is None or not (folder / file).is_file():
         return ours
     theirs = _read(folder / file)
-    if set(theirs.variables) != set(ours.variables):
-        raise InfinityError(
-            f"{theirs.file}: the variables of this prompt are {_join_names(ours.variables)}, not {_join_names(theirs.variables)}."
-        )
+    expected, found = _join_names(ours.variables), _join_names(theirs.variables)
+    if expected != found:
+        raise InfinityError(f"{theirs.file}: the variables of this prompt are {expected}, not {found}.")
     return theirs
 
 
@@ -151,10 +150,8 @@ def check_folder(folder: Path) -> None:
         if file.name.startswith(".") or file.name == "README.md":
             continue
         if file.name not in ours:
-            raise InfinityError(
-                f"{file} does not replace a prompt: `infinity prompts list` shows all prompts, and their files end in .en.md"
-                " and .zh.md."
-            )
+            advice = "`infinity prompts list` shows all prompts, and their files end in .en.md and .zh.md."
+            raise InfinityError(f"{file} does not replace a prompt: {advice}")
         if not file.is_file():
             raise InfinityError(f"{file} is not a file.")
         load(ours[file.name].name, ours[file.name].language, folder)
@@ -163,12 +160,8 @@ def check_folder(folder: Path) -> None:
 def _read(file: Path) -> Prompt:
     try:
         return _parse(file.read_text(encoding="utf-8-sig"), file)
-    except (UnicodeDecodeError, yaml.YAMLError, _FaultyError) as error:
+    except (ValueError, yaml.YAMLError) as error:
         raise InfinityError(f"{file}: {' '.join(str(error).split())}") from error
-
-
-class _FaultyError(Exception):
-    """A fault that makes a text unusable as a prompt."""
 
 
 @lru_cache(maxsize=256)
@@ -176,16 +169,13 @@ def _parse(raw: str, file: Path) -> Prompt:
     name, language = file.name.removesuffix(_SUFFIX).rsplit(".", 1)
     parts = _FILE.fullmatch(raw)
     if parts is None:
-        raise _FaultyError(
-            "a prompt begins with a line of ---, then version, purpose and variables in YAML, then a line of ---."
-        )
+        layout = "a line of ---, then version, purpose and variables in YAML, then a line of ---."
+        raise ValueError(f"a prompt begins with {layout}")
     head = _check_head(yaml.safe_load(parts["head"]))
     turns = tuple(_split_turns(parts["body"]))
-    used = {variable for turn in turns for variable in turn.variables}
-    if used != set(head["variables"]):
-        raise _FaultyError(
-            f"its text uses the variables {_join_names(used)}, but its head describes {_join_names(head['variables'])}."
-        )
+    used, described = _join_names({name for turn in turns for name in turn.variables}), _join_names(head["variables"])
+    if used != described:
+        raise ValueError(f"its text uses the variables {used}, but its head describes {described}.")
     decisive = json.dumps([head["version"], [[turn.role, turn.pieces] for turn in turns]])
     digest = hashlib.blake2b(decisive.encode(), digest_size=8).hexdigest()
     assert language in LANGUAGES
@@ -194,14 +184,13 @@ def _parse(raw: str, file: Path) -> Prompt:
 
 def _check_head(head: Any) -> dict[str, Any]:
     if not isinstance(head, dict) or set(head) != {"version", "purpose", "variables"}:
-        raise _FaultyError("its head must have version, purpose and variables, and nothing else.")
+        raise ValueError("its head must have version, purpose and variables, and nothing else.")
     if not isinstance(head["version"], int) or head["version"] < 1:
-        raise _FaultyError(f"its version must be a whole number from 1, not {head['version']!r}.")
+        raise ValueError(f"its version must be a whole number from 1, not {head['version']!r}.")
     described = head["variables"]
-    if not isinstance(described, dict) or not all(
-        isinstance(text, str) and text.strip() for text in (head["purpose"], *described.values())
-    ):
-        raise _FaultyError("its purpose must be a sentence, and its variables a list of `name: description`.")
+    texts = [head["purpose"], *described.values()] if isinstance(described, dict) else [None]
+    if not all(isinstance(text, str) and text.strip() for text in texts):
+        raise ValueError("its purpose must be a sentence, and its variables a list of `name: description`.")
     return head
 
 
@@ -210,23 +199,18 @@ def _split_turns(body: str) -> Iterator[Turn]:
     texts = [text.strip() for text in sections[1::2]]
     roles = [role.strip() for role in sections[::2]]
     if unknown := [role for role in roles if role not in _ROLES]:
-        raise _FaultyError(
-            f"`## {unknown[0]}` is not a role (system, user, assistant): a heading inside a turn needs another level,"
-            " such as ###."
-        )
+        advice = "a heading inside a turn needs another level, such as ###."
+        raise ValueError(f"`## {unknown[0]}` is not a role (system, user, assistant): {advice}")
     asked = roles[roles[:1] == ["system"] :]
     if before.strip() or asked != [*["user", "assistant"] * (len(asked) // 2), "user"]:
-        raise _FaultyError(
-            "its turns must be an optional `## system`, then alternating `## user` and `## assistant`, ending with `## user`."
-        )
+        order = "an optional `## system`, then alternating `## user` and `## assistant`, ending with `## user`."
+        raise ValueError(f"its turns must be {order}")
     for role, text in zip(roles, texts, strict=True):
         template = Template(text)
         if not text or _MARK in text:
-            raise _FaultyError(f"a turn of `## {role}` is empty, or contains a null character.")
+            raise ValueError(f"a turn of `## {role}` is empty, or contains a null character.")
         if not template.is_valid():
-            raise _FaultyError(
-                f"a dollar sign under `## {role}` does not begin a variable: write $$ for the sign itself."
-            )
+            raise ValueError(f"a dollar sign under `## {role}` begins no variable: write $$ for the sign itself.")
         marked = template.substitute({name: f"{_MARK}{name}{_MARK}" for name in template.get_identifiers()})
         yield Turn(role, tuple(marked.split(_MARK)))
 

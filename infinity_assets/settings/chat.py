@@ -1,6 +1,8 @@
 """Settings of phase 2 of the recipe: seeds, evolution, answers, conversations, diagnosis and the final filter."""
 
-from typing import Annotated, Literal, Self
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Annotated, Literal, Self, get_args
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
@@ -10,10 +12,14 @@ from infinity_assets.settings.models import IN_ORDER, Cosine, Grade, Sampling, S
 Criterion = Literal["long_tail", "many_labels", "hard_by_loss", "hard_to_follow", "small_loss_drop", "raw_material"]
 """Criteria that speak for a seed (`infinity_assets/selection/seeds`)."""
 
-StrategyName = Literal[
-    "evol_instruct", "auto_evol", "self_rubrics", "magpie", "task_from_text", "self_code_align", "syllabus"
-]
-"""Strategies that write instructions from seeds (`infinity_assets/synthesis/strategies`)."""
+_STRATEGIES = Path(__file__).parents[1] / "synthesis" / "strategies"
+STRATEGY_NAMES = tuple(sorted(module.name for module in iter_modules([str(_STRATEGIES)])))
+"""Strategies that write instructions from seeds: one per module of `infinity_assets/synthesis/strategies`."""
+
+if TYPE_CHECKING:
+    StrategyName = str
+else:
+    StrategyName = Literal[STRATEGY_NAMES]
 
 Operator = Literal[
     "constraints", "deepen", "concretise", "reasoning", "complicate", "breadth", "difficulty", "complexity"
@@ -30,14 +36,7 @@ class Seeds(Section):
     """Highest share of seeds that are raw material: instructions without an answer, and texts."""
     min_text_chars: NonNegativeInt = 100
     """Fewest characters of a text that serves as raw material: a heading offers nothing to ask about. (Ours.)"""
-    criteria: Annotated[tuple[Criterion, ...], Field(min_length=1)] = (
-        "long_tail",
-        "many_labels",
-        "hard_by_loss",
-        "hard_to_follow",
-        "small_loss_drop",
-        "raw_material",
-    )
+    criteria: Annotated[tuple[Criterion, ...], Field(min_length=1)] = get_args(Criterion)
     """The criteria in force. (Paper: long tail, many abilities, loss; Subject report: labels, loss, smallest drop;
     README of 2024: IFD.)"""
     combine: Literal["any", "all"] | PositiveInt = "any"

@@ -5,6 +5,7 @@ form, completeness and language. Tests (`execution`) and scores decide if an ans
 """
 
 import re
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -12,6 +13,9 @@ import polars as pl
 from infinity_assets.rows.text import FUNCTION_WORDS, normalize_text, tokens
 from infinity_assets.scoring import language
 from infinity_assets.selection.rules import Rule, artefacts, first_failure, form, identity, languages, refusals
+from infinity_assets.synthesis.patterns import Patterns
+
+_PATTERNS = Patterns(Path(__file__).with_name("answers.yaml"))
 
 _SHORT = 80
 """Words from which an answer that declines or asks still helps. (Evol-Instruct, arXiv 2304.12244: "sorry", < 80.)"""
@@ -30,110 +34,19 @@ _SAMPLE, _STRIDE = 8, 10
 _LATIN_PROSE = 120
 """Minimum characters of an answer for which two languages of one script are distinguished."""
 
-_APOLOGY_WANTED = r"(?i)sorry|apolog|refus|declin|reject|道歉|抱歉|对不起|拒绝|婉拒|致歉"
-_SPOKEN = r"""^\s*["“'‘「『]"""
-"""The start of an answer that begins with direct speech."""
-_NO_ATTEMPT = (
-    r"(?i)^\W*(?:i (?:do not|don(?:'|’)t) know(?: the answer)?|no answer|n/?a|none provided|no (?:response|comment|idea)"
-    r"|to be (?:completed|determined)|tbd|todo"
-    r"|(?:i )?(?:have|need) to think about (?:it|this)|我?不(?:知道|清楚|了解)|无可奉告|暂无(?:回答|答案)?|略|待补充|无回答)(?:，?(?:这个"
-    r"|该)问题的?答案)?\W*$"
-)
-"""A whole answer that makes no attempt."""
-_ASKS = (
-    r"(?i)\b(?:please|kindly|could you|can you|would you|will you|may you|if you (?:could|can)|you(?:'ll| will)? need to|once you)"
-    r"(?: please| also| kindly| first)? (?:provide|share|send|give me|specify|clarify|tell me|paste|upload|supply|attach|include the|elaborate)\b"
-    r"|\blet me know (?:what|which|the|your|more|how (?:you|i))\b|\bi(?:'ll| will| would|'d)? need (?:some |a bit |a little )?(?:more"
-    r"|further|additional) "
-    r"(?:information|details?|context)|\b(?:which|what) (?:text|passage|article|code|topic|file|one|language|kind"
-    r"|type)[^.?!\n]{0,40} (?:would|do|are|did) you\b"
-    r"|\bwhat (?:would|do) you (?:like|want|need)\b|\bhow (?:can|may) i (?:help|assist)"
-    r"|请(?:您|你)?(?:先|再|进一步)?(?:提供|告诉我|告知|发给我|发送|给我|说明|补充|上传|粘贴|分享|明确|描述)"
-    r"|(?:您|你)(?:能|可以|能否|可否|是否可以|方便)[^。？?\n]{0,6}(?:提供|告诉我|发给我|说明|补充|上传|分享|详细)"
-    r"|(?:需要|缺少)(?:您|你)?(?:提供)?(?:更多|具体|进一步|详细)的?(?:信息|细节|资料|内容|背景)|(?:您|你)(?:想|希望"
-    r"|需要)[^。\n]{0,16}(?:什么|哪|吗)[^。\n]{0,12}[？?]|有什么可以帮"
-)
-_AGREES = (
-    r"(?i)^\W*(?:understood|thank(?:s| you)|sure|of course|certainly|okay|ok|got it|absolutely|no problem|great"
-    r"|好的|明白|当然|没问题|收到|谢谢|可以)"
-)
-"""Openings of answers that end with a question: Auto-Evol's (arXiv 2406.00770) and similar ones."""
-_WANTED_WRITTEN = (
-    r"(?i)\b(?:e-?mails?|letters?|messages?|memos?|forms?|dialog(?:ue)?s?|conversations?|scripts?|repl(?:y|ies)|templates?|surveys?"
-    r"|questionnaires?|quiz(?:zes)?|notices?|posters?"
-    r"|instructions?|announcements?|interview\w*|questions?|riddles?|ask(?:s|ing)?|translat\w+|rephras\w+|rewrit\w+|paraphras\w+|polite\w*"
-    r"|sentences?|role-?play|system prompt|jokes?)\b"
-    r"|邮件|信件|[封写]信|短信|消息|表单|对话|剧本|回复|话术|模板|问卷|通知|公告|海报|面试|[出提写列想][^。]{0,8}问题|提问|问句|谜|翻译|译|改写|礼貌"
-    r"|句子|扮演|测验|笑话"
-)
-"""Requests whose answer may ask a question."""
-_REPEAT_WANTED = r"(?i)\brepeat|\btimes\b|\bover and over|mantra|refrain|chorus|lyrics|chant|laugh|\bcopies\b|重复|遍|\d+\s*次|副歌|歌词|咒语|循环"
-_COPY_WANTED = (
-    r"(?i)\b(?:repeat|copy|echo|say|correct|proofread|fix|edit|rewrite|rephrase|paraphrase|translate|punctuat\w*|format|capitali[sz]e"
-    r"|upper ?case|lower ?case|convert|sort|extract|quote|recite"
-    r"|grammar|spell\w*|complete|fill|reverse|remove|replace|transcribe|type|write out|add|change|turn|reorder|arrange|put|insert|indent"
-    r"|underline|spot|identify|highlight|list)\b"
-    r"|true or false|right or wrong|对错|正误|判断|重复|照抄|抄写|改错|修改|润色|纠正|摘抄|复述|提取|排序|转换|翻译|改写|朗读|补全|填空"
-    r"|标点|改成|格式|找出|替换|删除|原文|排列|组织|顺序|整理|逻辑"
-)
-"""Requests whose answer may consist of their own words."""
 _ECHO, _PART = 0.95, 0.7
 """Shares from which an answer repeats its request: of its words in the request, of the request's words in it."""
 _FEW_WORDS, _FEW = 8, 4
-_SIGNS_THAT_ANSWER = r"""\p{So}|\p{Emoji_Presentation}|^\s*`*\s*(?:[\p{Sm}\p{Sc}]{1,2}|\[\]|\{\}|\(\)|""|'')\s*`*\s*$|^\W*(?:\p{L}|是的)\W*$"""
-"""Signs that may be a whole answer: an emoji, an operator, an empty list, a letter."""
-_SIGN_WANTED = (
-    r"(?i)\b(?:signs?|symbols?|marks?|punctuation|characters?|operators?|emoticons?|words?|articles?|prepositions?|pronouns?|morse|ascii"
-    r"|pattern)\b|符号|标点|[一个]字|词|摩斯|图案"
-)
-"""Requests whose answer may be a sign or a function word."""
-_TEXT = r"(?:texts?|passage|article|document|excerpt|transcript|story)"
-_TEXT_ZH = r"(?:文本|文章|段落|短文|课文|材料|对话|段话|故事)"
-_LEANS_ON_TEXT = (
-    rf"(?i)\bthe (?:given|provided|above|aforementioned|supplied|accompanying) (?:{_TEXT}|context)\b"
-    rf"|\b(?:according to|based on|as (?:stated|mentioned|described|noted|shown) in|mentioned in) the (?:passage|article|excerpt|transcript|story)\b"
-    rf"|\bthe {_TEXT} (?:that (?:is|was) |you(?:'ve| have)? )?(?:provided|given|above|shared|supplied)\b"
-    rf"|(?:根据|基于|按照|从)(?:所?提供|所?给出?|给定|上述|上面|以上)的?{_TEXT_ZH}|根据(?:短文|课文|原文|文章)[，,]|文中(?:提到|指出|所述)"
-)
-_BRINGS_TEXT = (
-    rf"(?i)\b(?:{_TEXT}|passages|articles|documents|stories|paragraphs?|reviews?|contexts?|conversations?|dialogues?)\b|{_TEXT_ZH}|文中|写|\n|[:：]"
-    r"|[\"“「][^\"”」]{12,}"
-)
-"""Requests that contain, mention or ask for a text."""
-_IS_A_MODEL = (
-    r"(?i)\bas an? (?:ai|artificial intelligence|chatbot)\b[^.?!\n]{0,30}\b(?:designed|trained|programmed|created|built|developed|made)\b"
-    r"|(?:^|[^\"“'])\bi(?:'m| am) (?:just |only )?an? (?:[\w-]+ ){0,2}(?:ai|chatbot|language model)(?: (?:assistant|model|system))?[.,]"
-)
-_PLAYS_ONE = r"(?i)\b(?:ai|chatbots?|assistants?|robots?|models?|pretend|act as|imagine|role|character)\b"
-_MODELS = r"(?:SmolLM|ChatGLM|Qwen|文心一言|通义千问)"
-_MODEL_ACTS = rf"(?:^\W*|(?i:(?-u:\b)(?:as|by) )|作为|由)\s*{_MODELS}|{_MODELS}['’]s(?-u:\b)"
-"""A model that acts or owns something in an unrelated text: small models copy the name from their system prompt."""
-_ABOUT_MODELS = (
-    r"(?i)(?-u:\b)(?:ai|llms?|models?|chatbots?|assistants?|chatgpt|gpt-?\w*|claude|gemini|deepseek|hugging ?face|alibaba|baidu|nlp|neural"
-    r"|learning)(?-u:\b)"
-    rf"|模型|人工智能|机器人|助手|阿里|百度|大厂|{_MODELS}"
-)
-_LIST_MARK = r"(?m)^\s*\d+[.)、．]\s"
-_CODE = r"[={}<>\[\];`]|[A-Za-z_]\("
-_CODE_LINE = r"\n[ \t]*(?:return\b|[\w.]+ *[-+*/]?=)[^\n]*$"
-"""A final line of code, in which `a` is a name and not an unfinished phrase."""
-_AFFIRMS = r"(?i)^\W*(?:yes|no|true|false|correct|right|是的|不|对|没有|可以|会|能)\b"
+_CJK = ("zh", "ja", "ko")
+_NAMES_ANOTHER = r"[\p{Hiragana}\p{Katakana}\p{Hangul}]|[日韩]"
+"""A Chinese request about Japanese or Korean."""
+_ENOUGH_LETTERS = r"[\p{L}&&[^\p{Latin}]]{2}|\p{Latin}{3}"
+"""Letters from which the language of an answer is distinguished."""
 
 REASONS = (
-    "no_answer",
-    "no_words",
-    "truncated",
-    "template_debris",
-    "loop",
-    "repeats_the_request",
-    "wrong_language",
-    "shirking",
-    "identity_leak",
-    "asks_back",
-    "imagined_context",
-    "unfinished",
-    "fails_its_tests",
-)
+    "no_answer", "no_words", "truncated", "template_debris", "loop", "repeats_the_request", "wrong_language",
+    "shirking", "identity_leak", "asks_back", "imagined_context", "unfinished", "fails_its_tests",
+)  # fmt: skip
 """Classes of degenerate answers, in the order of their rules. The last one is a verdict of `execution`."""
 
 
@@ -154,144 +67,108 @@ def find_degenerate(answers: pl.DataFrame) -> pl.DataFrame:
 
 def _measure(answers: pl.DataFrame) -> pl.DataFrame:
     """Add the columns that the rules read."""
-    if "said" not in answers.columns:
-        answers = answers.with_columns(said=pl.lit(None, pl.String))
-    if "before" not in answers.columns:
-        answers = answers.with_columns(before=pl.lit(None, pl.String))
-    text = pl.col("text").fill_null("")
-    request = pl.col("request").fill_null("")
-    words, runs = form.repeated_runs(answers["text"].fill_null(""))
-    frame = answers.with_columns(
-        text=text,
-        request=request,
-        before=pl.coalesce("before", request),
+    optional = {name: pl.lit(None, pl.String) for name in ("said", "before") if name not in answers.columns}
+    text, request = (pl.col(name).fill_null("") for name in ("text", "request"))
+    frame = answers.with_columns(**optional, text=text, request=request)
+    words, runs = form.repeated_runs(frame["text"])
+    frame = frame.with_columns(
+        before=pl.coalesce("before", "request"),
         words=pl.Series(words, dtype=pl.Int64),
         runs=pl.Series(runs, dtype=pl.Float64, nan_to_null=True),
-        stammer=pl.Series([_stammer(answer or "") for answer in answers["text"]], dtype=pl.String),
-    )
-    frame = frame.with_columns(
+        stammer=pl.Series([_stammer(answer) for answer in frame["text"]], dtype=pl.String),
         identity=identity.identity(frame.select(prompt="request", said="text")),
         answer_language=language.detect(text),
         request_language=language.detect(request),
     )
-    other = languages.grade_other_language(
-        frame.select(
-            "answer_language",
-            prompt="request",
-            answer="text",
-            prompt_language="request_language",
-            is_translation=languages.asks_for_another(request),
-            code_language=pl.when(text.str.contains("```")).then(pl.lit("code")),
-        )
+    compared = frame.select(
+        "answer_language",
+        prompt="request",
+        answer="text",
+        prompt_language="request_language",
+        is_translation=languages.asks_for_another(request),
+        code_language=pl.when(text.str.contains("```")).then(pl.lit("code")),
     )
-    return frame.with_columns(other_language=other)
+    return frame.with_columns(other_language=languages.grade_other_language(compared))
 
 
 def _rules() -> list[Rule]:
-    text = pl.col("text")
-    request = pl.col("request")
-    words = pl.col("words")
+    text, request, before, words = (pl.col(name) for name in ("text", "request", "before", "words"))
+    has, extract = _PATTERNS.contains, _PATTERNS.extract
+    opening = text.str.slice(0, 300)
+    short = words < _SHORT
+    several = words >= _FEW
+    marks = f"{artefacts.TOOLS}|{artefacts.PLACEHOLDER}"
+    debris = (artefacts.grade_debris(request, text) == artefacts.DEBRIS) | text.str.contains(marks)
+    mark = text.str.extract(f"({artefacts.MARKS}|{artefacts.EXCHANGE}|{marks})", 1)
+
+    bare = tokens(text.str.replace_all(_PATTERNS["list_mark"], ""))
+    only_function_words = bare.list.set_difference(pl.lit(pl.Series([FUNCTION_WORDS.split()]))).list.len() == 0
+    sign = has(text, "signs_that_answer") | has(request, "sign_wanted")
+
+    once = ~has(request, "repeat_wanted")
     sentences = text.str.extract_all(r"[^.!?。！？\n]{4,}").list.eval(pl.element().str.strip_chars())
     distinct = sentences.list.n_unique() / sentences.list.len()
-    short = words < _SHORT
-    repeat_wanted = request.str.contains(_REPEAT_WANTED)
-    answer_words = tokens(text)
-    request_words = tokens(request)
-    shared = answer_words.list.set_intersection(request_words).list.len()
-    echo = (
-        (shared >= _ECHO * answer_words.list.n_unique())
-        & (shared >= _PART * request_words.list.n_unique())
-        & (request_words.list.len() >= _FEW)
-    )
-    echo &= ~request.str.contains("\n")  # material, which the answer may repeat
-    same = (request_words.list.len() >= _FEW) & (_letters(text) == _letters(request))
-    declines = text.str.extract(f"({refusals.OPENING}|{refusals.SENTENCE}|{_NO_ATTEMPT})", 1)
-    asks = text.str.slice(0, 300).str.extract(f"({_ASKS})", 1)
-    is_a_model = text.str.extract(f"({_IS_A_MODEL})", 1)
-    model_acts = text.str.extract(f"({_MODEL_ACTS})", 1)
-    leans = text.str.slice(0, 300).str.extract(f"({_LEANS_ON_TEXT})", 1)
-    agrees = text.str.contains(_AGREES) & text.str.contains(r"[?？]\W*$")
-    latin = (
-        (text.str.len_chars() >= _LATIN_PROSE)
-        & language.differs(pl.col("answer_language"), pl.col("request_language"))
-        & ~language.scripts_differ(pl.col("answer_language"), pl.col("request_language"))
-        & ~languages.asks_for_another(request)
-        & (request.str.len_chars() >= _LATIN_PROSE // 4)
-        & ~text.str.contains(_CODE)
-    )
-    marks = f"({artefacts.MARKS}|{artefacts.EXCHANGE}|{artefacts.TOOLS}|{artefacts.PLACEHOLDER})"
-    debris = (artefacts.grade_debris(request, text) == artefacts.DEBRIS) | text.str.contains(
-        f"{artefacts.TOOLS}|{artefacts.PLACEHOLDER}"
-    )
-    bare = tokens(text.str.replace_all(_LIST_MARK, ""))
-    stop = bare.list.set_difference(pl.lit(pl.Series([FUNCTION_WORDS.split()]))).list.len() == 0
-    empty_words = (
-        stop & (words < _FEW_WORDS) & ~text.str.contains(_SIGNS_THAT_ANSWER) & ~request.str.contains(_SIGN_WANTED)
-    )
+    monotonous = (sentences.list.len() >= 4) & (distinct < _MIN_DISTINCT)
+    lines = form.repeated_lines(text)
     prose = 3 * text.str.count_matches(r"\p{L}") >= text.str.len_chars()
-    cjk = ["zh", "ja", "ko"]
-    neighbour = (
-        language.differs(pl.col("answer_language"), pl.col("request_language"))
-        & pl.col("answer_language").is_in(cjk)
-        & pl.col("request_language").is_in(cjk)
-        & ~languages.asks_for_another(request)
-        & ~request.str.contains(r"[\p{Hiragana}\p{Katakana}\p{Hangul}]|[日韩]")
-    )
-    enough = text.str.contains(r"[\p{L}&&[^\p{Latin}]]{2}|\p{Latin}{3}")
-    last_line = r"\n\s*(?:\d{1,2}[.)、．]|[-*•])\s*$"
-    ends_in_code = text.str.contains(_CODE_LINE) & (text.str.count_matches("```") % 2 == 0)
-    announces = text.str.contains(r"[:：]\s*$") & (words >= _FEW)
+    stammer = pl.col("stammer")
+
+    asked = tokens(request)
+    shared = tokens(text).list.set_intersection(asked).list.len()
+    echoes = (shared >= _ECHO * tokens(text).list.n_unique()) & (shared >= _PART * asked.list.n_unique())
+    echoes &= ~request.str.contains("\n")  # material, which the answer may repeat
+    repeats = (asked.list.len() >= _FEW) & (echoes | (_letters(text) == _letters(request)))
+    copy_wanted = has(text, "affirms") | has(request, "copy_wanted")
+
+    answered_in, asked_in = pl.col("answer_language"), pl.col("request_language")
+    foreign = (pl.col("other_language") == languages.UNASKED) & text.str.contains(_ENOUGH_LETTERS)
+    differs = language.differs(answered_in, asked_in) & ~languages.asks_for_another(request)
+    long = (text.str.len_chars() >= _LATIN_PROSE) & (request.str.len_chars() >= _LATIN_PROSE // 4)
+    one_script = ~language.scripts_differ(answered_in, asked_in) & long & ~has(text, "code")
+    cjk = answered_in.is_in(_CJK) & asked_in.is_in(_CJK) & ~request.str.contains(_NAMES_ANOTHER)
+    wrong_language = foreign | (differs & (one_script | cjk))
+
+    declines = text.str.extract(f"({refusals.OPENING}|{refusals.SENTENCE}|{_PATTERNS['no_attempt']})", 1)
+    may_decline = has(text, "spoken") | has(request, "apology_wanted")
+    is_a_model = extract(text, "is_a_model")
+    model_acts = extract(text, "model_acts")
+    asks = extract(opening, "asks")
+    agrees = has(text, "agrees") & text.str.contains(r"[?？]\W*$")
+    leans = extract(opening, "leans_on_text")
+
     unfinished = (
         (artefacts.grade_unfinished(text) == 2)
-        | (text.str.contains(artefacts.MID) & ~text.str.contains(artefacts.CLOSING) & (words >= _FEW))
-        | text.str.contains(last_line)
+        | (text.str.contains(artefacts.MID) & ~text.str.contains(artefacts.CLOSING) & several)
+        | text.str.contains(r"\n\s*(?:\d{1,2}[.)、．]|[-*•])\s*$")  # an empty item of a list
+        | (text.str.contains(r"[:：]\s*$") & several)
     )
+    ends_in_code = has(text, "code_line") & (text.str.count_matches("```") % 2 == 0)
+    times = f"{_TIMES} times at its end, or {_TIMES_INSIDE}"
+    end = text.str.tail(60)
     return [
         Rule("no_answer", text.str.strip_chars() == "", pl.col("error")),
-        Rule("no_words", empty_words, text.str.slice(0, 60)),
+        Rule("no_words", only_function_words & (words < _FEW_WORDS) & ~sign, text.str.slice(0, 60)),
         Rule("truncated", pl.col("finish_reason") == "length", pl.col("finish_reason")),
-        Rule("template_debris", debris, text.str.extract(marks, 1).str.slice(0, 60)),
-        Rule(
-            "loop", ((sentences.list.len() >= 4) & (distinct < _MIN_DISTINCT)) & ~repeat_wanted, distinct, _MIN_DISTINCT
-        ),
-        Rule("loop", (form.repeated_lines(text) > _MAX_LINES) & ~repeat_wanted, form.repeated_lines(text), _MAX_LINES),
-        Rule("loop", (pl.col("runs") > _MAX_RUNS) & prose & ~repeat_wanted, pl.col("runs"), _MAX_RUNS),
-        Rule(
-            "loop",
-            pl.col("stammer").is_not_null() & ~repeat_wanted,
-            pl.col("stammer"),
-            f"{_TIMES} times at its end, or {_TIMES_INSIDE}",
-        ),
-        Rule(
-            "repeats_the_request",
-            (echo | same) & ~text.str.contains(_AFFIRMS) & ~request.str.contains(_COPY_WANTED),
-            text.str.slice(0, 60),
-        ),
-        Rule(
-            "wrong_language",
-            ((pl.col("other_language") == languages.UNASKED) & enough) | latin | neighbour,
-            pl.col("answer_language"),
-            pl.col("request_language"),
-        ),
-        Rule(
-            "shirking",
-            declines.is_not_null() & ~text.str.contains(_SPOKEN) & short & ~request.str.contains(_APOLOGY_WANTED),
-            words,
-            _SHORT,
-            declines,
-        ),
+        Rule("template_debris", debris, mark.str.slice(0, 60)),
+        Rule("loop", monotonous & once, distinct, _MIN_DISTINCT),
+        Rule("loop", (lines > _MAX_LINES) & once, lines, _MAX_LINES),
+        Rule("loop", (pl.col("runs") > _MAX_RUNS) & prose & once, pl.col("runs"), _MAX_RUNS),
+        Rule("loop", stammer.is_not_null() & once, stammer, times),
+        Rule("repeats_the_request", repeats & ~copy_wanted, text.str.slice(0, 60)),
+        Rule("wrong_language", wrong_language, answered_in, asked_in),
+        Rule("shirking", declines.is_not_null() & short & ~may_decline, words, _SHORT, declines),
         Rule("identity_leak", pl.col("identity") == identity.CLAIMED, text.str.extract(f"({identity.CLAIM})", 1)),
-        Rule("identity_leak", is_a_model.is_not_null() & ~request.str.contains(_PLAYS_ONE), is_a_model),
-        Rule("identity_leak", model_acts.is_not_null() & ~pl.col("before").str.contains(_ABOUT_MODELS), model_acts),
+        Rule("identity_leak", is_a_model.is_not_null() & ~has(request, "plays_one"), is_a_model),
+        Rule("identity_leak", model_acts.is_not_null() & ~has(before, "about_models"), model_acts),
         Rule(
             "asks_back",
-            (asks.is_not_null() | agrees) & short & ~request.str.contains(_WANTED_WRITTEN),
+            (asks.is_not_null() | agrees) & short & ~has(request, "wanted_written"),
             words,
             _SHORT,
-            pl.coalesce(asks, text.str.tail(60)),
+            pl.coalesce(asks, end),
         ),
-        Rule("imagined_context", leans.is_not_null() & ~pl.col("before").str.contains(_BRINGS_TEXT), leans),
-        Rule("unfinished", (unfinished | announces) & ~ends_in_code, text.str.tail(60)),
+        Rule("imagined_context", leans.is_not_null() & ~has(before, "brings_text"), leans),
+        Rule("unfinished", unfinished & ~ends_in_code, end),
         Rule("fails_its_tests", pl.col("said").is_not_null(), pl.col("said")),
     ]
 
@@ -351,41 +228,34 @@ def choose(answers: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         there is no other score). And the other answers that have a text, with the reason for dropping them: their own,
         `worse_answer`, or `copy_of_another` for a text with a lower index.
     """
-    place = pl.col("reason").replace_strict(
-        {name: -n for n, name in enumerate(REASONS)}, default=-len(REASONS), return_dtype=pl.Int64
-    )
-    usable = pl.col("reason").is_null()
-    ordered = answers.with_columns(usable.alias("usable"), place.alias("place")).sort(
-        "row_id",
-        "usable",
-        "score",
-        "place",
-        "index",
-        descending=[False, True, True, False, False],
-        nulls_last=[True] * 5,
-    )
+    rank = {name: -n for n, name in enumerate(REASONS)}
+    ordered = answers.with_columns(
+        usable=pl.col("reason").is_null(),
+        place=pl.col("reason").replace_strict(rank, default=-len(REASONS), return_dtype=pl.Int64),
+    ).sort(
+        "row_id", "usable", "score", "place", "index",
+        descending=[False, True, True, False, False], nulls_last=[True] * 5,
+    )  # fmt: skip
     first = pl.int_range(pl.len()).over("row_id") == 0
     again = pl.int_range(pl.len()).over("row_id", "answer_id") > 0
-    ordered = ordered.with_columns(first.alias("first"), again.alias("again"))
+    ordered = ordered.with_columns(first=first, again=again)
     scored = ordered.filter("usable", ~pl.col("again"), pl.col("score").is_not_null())
     worst = scored.group_by("row_id", maintain_order=True).agg(
-        pl.struct(answer=pl.col("text").last(), score=pl.col("score").last(), by=pl.col("by").last()).alias("rejected"),
-        (pl.col("score").first() > pl.col("score").last()).alias("differs"),
+        rejected=pl.struct(answer=pl.col("text").last(), score=pl.col("score").last(), by=pl.col("by").last()),
+        differs=pl.col("score").first() > pl.col("score").last(),
     )
     best = ordered.filter("first").join(worst, on="row_id", how="left", maintain_order="left")
-    best = best.with_columns(pl.when(pl.col("differs") & pl.col("usable")).then("rejected").alias("rejected"))
+    best = best.with_columns(rejected=pl.when(pl.col("differs") & pl.col("usable")).then("rejected"))
     winner = best.select("row_id", best_id="answer_id", best_score="score")
-    others = ordered.filter(~pl.col("first"), pl.col("text").fill_null("") != "").join(
-        winner, on="row_id", maintain_order="left"
-    )
+    others = ordered.filter(~pl.col("first"), pl.col("text").fill_null("") != "")
+    others = others.join(winner, on="row_id", maintain_order="left")
     worse = pl.struct("score", "best_score", "by", winner="best_id").struct.json_encode()
     copied = pl.struct(duplicate_of="answer_id").struct.json_encode()
     others = others.with_columns(
-        pl.when("again")
+        reason=pl.when("again")
         .then(pl.lit("copy_of_another"))
-        .otherwise(pl.coalesce("reason", pl.lit("worse_answer")))
-        .alias("reason"),
-        pl.when("again").then(copied).otherwise(pl.coalesce("detail", worse)).alias("detail"),
+        .otherwise(pl.coalesce("reason", pl.lit("worse_answer"))),
+        detail=pl.when("again").then(copied).otherwise(pl.coalesce("detail", worse)),
     )
     extra = ["usable", "place", "first", "again"]
     return best.drop(*extra, "differs"), others.drop(*extra, "best_id", "best_score")

@@ -6,11 +6,11 @@ turn that fails a rule is dropped and ends its conversation; the turns before it
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import polars as pl
 
 from infinity_assets import prompts
-from infinity_assets.prompts import CHINESE
 from infinity_assets.rows import conversation, schema
 from infinity_assets.rows.grammar import DEBRIS
 from infinity_assets.rows.ids import add_row_ids, draw
@@ -22,7 +22,10 @@ from infinity_assets.selection.rules import Rule, first_failure
 from infinity_assets.settings.chat import Conversations
 from infinity_assets.synthesis import answers
 from infinity_assets.synthesis.elimination.rewrite_rules import asks, find_copied_examples
-from infinity_assets.synthesis.prompting import Asking
+from infinity_assets.synthesis.patterns import Patterns
+from infinity_assets.synthesis.prompting import Asking, choose_language
+
+_PATTERNS = Patterns(Path(__file__).with_name("conversations.yaml"))
 
 PROMPTS = ("play_user", "carries_on")
 """Names of the prompts of the role play."""
@@ -48,31 +51,9 @@ _LABELS = 3
 _ALIKE = 0.8
 """Jaccard similarity of the tokens from which a turn repeats another."""
 
-_LABEL = r"(?i)^\s*(?:user|human|the person|person|用户|我)\s*[:：]\s*"
-_TWO_SPEAKERS = r"(?mi)^\W*(?:user|human|assistant|ai|用户|助手)\s*[:：]"
-_LEAKED = (
-    r"(?i)who speaks:|whose subjects are|this person (?:asks|tells|doubts|changes)|what that person says|in the language of the conversation|"
-    r"说话的人|平时关心|接着说的话|正在和助手聊天|语言和对话一致"
-)
-_ANSWERING = (
-    r"(?i)^\W*(?:sure\b|certainly|of course|absolutely|here (?:is|are|'s)|i'?m sorry,? but|as an ai|i(?:'d| would) be happy to|"
-    r"好的[，,]|当然[，,！!]|以下是|很?抱歉|作为一个?人工智能|很高兴为)"
-)
-_THANKS = (
-    r"thanks?(?: you)?(?: (?:a lot|so much|very much|again|for (?:the|your|all)\b[^.!?,;]{0,60}))*|(?:good)?bye|see you(?: (?:later|soon))?|"
-    r"ok(?:ay)?|great|perfect|wonderful|alright|i (?:see|understand)|got it|that(?:'s| is| was) (?:all|it|(?:very |really )?helpful|great)|"
-    r"(?:i )?(?:really )?appreciate (?:it|your help|the help)|have a (?:nice|good|great) (?:day|one|evening)|"
-    r"好的?|谢谢(?:您|你)?(?:的[^。！？，]{1,12})?|多谢|非常感谢(?:您|你)?(?:的[^。！？，]{1,12})?|感谢(?:您|你)?的[^。！？，]{1,12}|明白了|知道了|了解了|再见|拜拜|没有(?:其他|别的)?问题了"
-)
-_ONLY_THANKS = rf"(?i)^\W*(?:(?:{_THANKS})\W*)+$"
-
 
 def draw_turns(rows: pl.DataFrame, settings: Conversations) -> pl.DataFrame:
-    """Draw the rows to continue, and the number of user turns of each, by row id.
-
-    Returns:
-        One line per row to continue: row_id, wanted (user turns).
-    """
+    """Draw the rows to continue, and the number of user turns of each, by row id: row_id, wanted."""
     least, most = settings.turns
     drawn = rows.select("row_id", chance=draw(_STAGE, rows["row_id"]), length=draw(f"{_STAGE} turns", rows["row_id"]))
     turns = least + (pl.col("length") * (most - least + 1)).floor().cast(pl.Int64)
@@ -96,7 +77,7 @@ def talk(rows: pl.DataFrame, settings: Conversations, asking: Asking) -> tuple[p
         "row_id", "language", pl.col("messages").cast(MESSAGES), "wanted",
         turns=conversation.turns_of("user").list.len().cast(pl.Int64),
         coherence=pl.lit(None, pl.Float64), reason=pl.lit(None, pl.String), detail=pl.lit(None, pl.String),
-        persona=_describe_persona(), before=conversation.turns_of("user").list.len(),
+        persona=_describe_persona(),
     )  # fmt: skip
     tried = [pl.DataFrame(schema={"turn": pl.Int64, "reason": pl.String})]
     goes_on = pl.col("reason").is_null() & (pl.col("turns") < pl.col("wanted"))
@@ -104,7 +85,8 @@ def talk(rows: pl.DataFrame, settings: Conversations, asking: Asking) -> tuple[p
         advanced = _add_turn(going, settings, asking)
         tried.append(advanced.select(turn=pl.col("turns") + pl.col("reason").is_not_null(), reason="reason"))
         lines = pl.concat([lines.filter(~goes_on), advanced.select(lines.columns)])
-    return lines.sort("row_id").select("row_id", "messages", "turns", "coherence", "reason", "detail"), pl.concat(tried)
+    talked = lines.select("row_id", "messages", "turns", "coherence", "reason", "detail").sort("row_id")
+    return talked, pl.concat(tried)
 
 
 def _add_turn(going: pl.DataFrame, settings: Conversations, asking: Asking) -> pl.DataFrame:
@@ -115,46 +97,37 @@ def _add_turn(going: pl.DataFrame, settings: Conversations, asking: Asking) -> p
     )
     played = asking.write("play_user", going, settings.user_sampling, progress_label="user's turn")
     spoken = going.join(played.with_columns(_strip_speaker(pl.col("text"))), on="row_id", maintain_order="left")
-    failed = pl.concat([first_failure(_add_repetition(spoken, "user"), user_rules()), _find_copied(spoken, asking)])
-    ended = [failed.unique("row_id", keep="first", maintain_order=True)]
-    spoken = spoken.join(ended[0], on="row_id", how="anti", maintain_order="left").rename({"text": "request"})
-    asked = pl.concat_list("messages", pl.struct(role=pl.lit("user"), content="request")).alias("asked")
-    given = spoken.drop("finish_reason", "error").with_columns(asked)
-    replies = asking.chat(
-        "answer",
-        given.select("row_id", messages="asked"),
-        asking.settings.chat.answering.sampling,
-        progress_label="assistant's turn",
-    )
+    unspoken = pl.concat([first_failure(_add_repetition(spoken, "user"), user_rules()), _find_copied(spoken, asking)])
+    unspoken = unspoken.unique("row_id", keep="first", maintain_order=True)
+    spoken = _remove(spoken, unspoken).rename({"text": "request"}).drop("finish_reason", "error")
+    given = spoken.with_columns(asked=pl.concat_list("messages", pl.struct(role=pl.lit("user"), content="request")))
+    sampling = asking.settings.chat.answering.sampling
+    conversations = given.select("row_id", messages="asked")
+    replies = asking.chat("answer", conversations, sampling, progress_label="assistant's turn")
     given = given.join(replies.drop("index"), on="row_id", maintain_order="left")
     before = pl.col("asked").list.eval(pl.element().struct.field("content")).list.join("\n")
-    degenerate = answers.find_degenerate(
-        given.select("row_id", "text", "request", "finish_reason", "error", before=before)
-    )
-    again = first_failure(_add_repetition(given, "assistant"), [_REPEATS])
-    ended.append(pl.concat([degenerate, again]).unique("row_id", keep="first", maintain_order=True))
-    given = given.join(ended[1], on="row_id", how="anti", maintain_order="left")
-    judged = asking.probability(
-        "carries_on", given.select("row_id", "language", "conversation", message="request", answer="text")
-    )
-    given = given.join(judged.select("row_id", "probability", unjudged="error"), on="row_id", maintain_order="left")
-    ended.append(first_failure(given, coherence_rules(settings)))
-    stays = given.join(ended[2], on="row_id", how="anti").select(
-        "row_id",
-        added=pl.concat_list("asked", pl.struct(role=pl.lit("assistant"), content="text")),
-        probability="probability",
-    )
-    why = pl.concat(ended).rename({"reason": "failed", "detail": "measured"})
-    advanced = going.join(stays, on="row_id", how="left", maintain_order="left").join(
-        why, on="row_id", how="left", maintain_order="left"
-    )
-    return advanced.with_columns(
+    written = given.select("row_id", "text", "request", "finish_reason", "error", before=before)
+    repeated = first_failure(_add_repetition(given, "assistant"), [_REPEATS])
+    unanswered = pl.concat([answers.find_degenerate(written), repeated])
+    unanswered = unanswered.unique("row_id", keep="first", maintain_order=True)
+    given = _remove(given, unanswered)
+    turns = given.select("row_id", "language", "conversation", message="request", answer="text")
+    judged = asking.probability("carries_on", turns).rename({"error": "unjudged"})
+    given = given.join(judged, on="row_id", maintain_order="left")
+    incoherent = first_failure(given, coherence_rules(settings))
+    answer = pl.struct(role=pl.lit("assistant"), content="text")
+    stays = _remove(given, incoherent).select("row_id", "probability", added=pl.concat_list("asked", answer))
+    why = pl.concat([unspoken, unanswered, incoherent])
+    advanced = going.drop("reason", "detail").join(stays, on="row_id", how="left", maintain_order="left")
+    return advanced.join(why, on="row_id", how="left", maintain_order="left").with_columns(
         pl.coalesce("added", "messages").alias("messages"),
         pl.col("turns") + pl.col("added").is_not_null(),
         pl.min_horizontal("coherence", "probability").alias("coherence"),
-        pl.col("failed").alias("reason"),
-        pl.col("measured").alias("detail"),
     )
+
+
+def _remove(rows: pl.DataFrame, failed: pl.DataFrame) -> pl.DataFrame:
+    return rows.join(failed, on="row_id", how="anti", maintain_order="left")
 
 
 @dataclass(frozen=True)
@@ -183,46 +156,34 @@ def settle(rows: pl.DataFrame, talked: pl.DataFrame) -> Outcome:
     """
     turns = conversation.turns_of("user").list.len().cast(pl.Int64)
     before = rows.with_columns(turns=turns, coherence=pl.lit(None, pl.Float64))
-    grown = talked.join(before.select("row_id", before="turns"), on="row_id", maintain_order="left").filter(
-        pl.col("turns") > pl.col("before")
-    )
-    child_ids = add_row_ids(grown.select("messages"))["row_id"].alias("child")
-    grown = grown.select(
-        pl.col("row_id").alias("parent"), "messages", "turns", "coherence", "reason", "detail"
-    ).with_columns(child_ids)
+    grown = talked.join(before.select("row_id", before="turns"), on="row_id", maintain_order="left")
+    grown = grown.filter(pl.col("turns") > pl.col("before")).rename({"row_id": "parent"}).drop("before")
+    grown = grown.with_columns(add_row_ids(grown.select("messages"))["row_id"].alias("child"))
     copy = pl.col("child").is_in(before["row_id"].implode()) | (pl.int_range(pl.len()).over("child") > 0)
     copies = grown.filter(copy)
     stays = grown.filter(~copy)
     inherited = before.drop("messages", "turns", "coherence", "parents", "operation")
-    children = stays.drop("reason", "detail").join(
-        inherited, left_on="parent", right_on="row_id", maintain_order="left"
-    )
-    children = children.with_columns(parents=pl.concat_list("parent"), operation=pl.lit(OPERATION)).rename(
-        {"child": "row_id"}
+    children = stays.drop("reason", "detail").join(inherited, left_on="parent", right_on="row_id")
+    children = children.with_columns(
+        row_id="child", parents=pl.concat_list("parent"), operation=pl.lit(OPERATION, pl.String)
     )
     passing = before.join(stays, left_on="row_id", right_on="parent", how="anti")
-    outcomes = talked.join(grown.select(row_id="parent", child="child"), on="row_id", how="left", maintain_order="left")
-    superseded = pl.col("row_id").is_in(stays["parent"].implode())
-    copied = pl.col("row_id").is_in(copies["parent"].implode())
-    why = pl.when(copied).then(pl.lit("copy_of_another")).otherwise("reason")
+    fate = grown.select("child", row_id="parent", stays=~copy)
+    outcomes = talked.join(fate, on="row_id", how="left", maintain_order="left")
+    superseded = pl.col("stays").fill_null(False)
+    why = pl.when(~pl.col("stays")).then(pl.lit("copy_of_another")).otherwise("reason")
     of_rows = outcomes.with_columns(
         verdict=pl.when(superseded).then(pl.lit("dropped")).otherwise(pl.lit("chosen")),
         detail=pl.struct("child", "turns", why=why, measured="detail").struct.json_encode(),
         reason=pl.when(superseded).then(pl.lit("superseded")).otherwise(pl.lit("stays_single_turn")),
     ).join(rows.select("row_id", "source", "file", "position"), on="row_id", maintain_order="left")
-    of_copies = copies.select(
-        pl.col("child").alias("row_id"),
-        *(pl.lit(None, pl.String).alias(name) for name in ("source", "file", "position")),
+    parents = rows.select("source", parent="row_id")
+    of_copies = copies.join(parents, on="parent", maintain_order="left").select(
+        "source", row_id="child", file=pl.lit(None), position=pl.lit(None),
         verdict=pl.lit("dropped"), reason=pl.lit("copy_of_another"),
         detail=pl.struct(duplicate_of="child").struct.json_encode(),
     )  # fmt: skip
-    of_copies = of_copies.with_columns(
-        source=copies.join(rows, left_on="parent", right_on="row_id", maintain_order="left")["source"]
-    )
-    decisions = [
-        part.select(pl.col(name).cast(dtype) for name, dtype in schema.DECISIONS.items())
-        for part in (of_rows, of_copies)
-    ]
+    decisions = [part.select(schema.DECISIONS.names()).cast(schema.DECISIONS) for part in (of_rows, of_copies)]
     return Outcome(
         pl.concat([passing, children.select(passing.columns)]).sort("row_id"),
         grown.height,
@@ -238,33 +199,25 @@ def user_rules() -> list[Rule]:
     similarity with an earlier turn). Words of the prompt that also occur in the conversation do not count as leaked.
     """
     text = pl.col("text")
-    message_language = language.detect(text)
-    leaked = text.str.contains(_LEAKED) & ~pl.col("conversation").str.contains(_LEAKED)
+    found, expected = language.detect(text), pl.col("language")
+    two, answering = _PATTERNS.extract(text, "two_speakers"), _PATTERNS.extract(text, "answering")
+    leaked = _PATTERNS.contains(text, "leaked") & ~_PATTERNS.contains(pl.col("conversation"), "leaked")
     return [
         Rule("no_message", text.fill_null("").str.strip_chars() == "", pl.col("error")),
         Rule("message_truncated", pl.col("finish_reason") == "length", pl.col("finish_reason")),
-        Rule(CLOSING, text.str.contains(_ONLY_THANKS), text),
+        Rule(CLOSING, _PATTERNS.contains(text, "only_thanks"), text),
         Rule("message_debris", text.str.contains_any(list(DEBRIS)), text.str.slice(0, 60)),
-        Rule("speaks_for_both", text.str.contains(_TWO_SPEAKERS), text.str.extract(f"({_TWO_SPEAKERS})", 1)),
-        Rule("leaked_prompt", leaked, text.str.extract(f"({_LEAKED})", 1)),
-        Rule("answer_instead_of_message", text.str.contains(_ANSWERING), text.str.extract(f"({_ANSWERING})", 1)),
-        Rule(
-            "language_changed",
-            language.scripts_differ(message_language, pl.col("language")),
-            message_language,
-            pl.col("language"),
-        ),
+        Rule("speaks_for_both", two.is_not_null(), two),
+        Rule("leaked_prompt", leaked, _PATTERNS.extract(text, "leaked")),
+        Rule("answer_instead_of_message", answering.is_not_null(), answering),
+        Rule("language_changed", language.scripts_differ(found, expected), found, expected),
         _REPEATS,
         Rule("asks_nothing", ~asks(text), text.str.slice(0, 80)),
     ]
 
 
 def coherence_rules(settings: Conversations) -> list[Rule]:
-    """Return the rules for the judge's verdict on a turn.
-
-    The rules read: probability (that the turn continues the conversation), unjudged (the error, if there is no
-    probability).
-    """
+    """Return the rules for the judge's `probability` that a turn continues the conversation, or its error `unjudged`."""
     probability = pl.col("probability")
     return [
         Rule("not_judged", probability.is_null(), pl.col("unjudged")),
@@ -295,32 +248,24 @@ def _add_repetition(spoken: pl.DataFrame, role: str) -> pl.DataFrame:
     pairs = spoken.select("row_id", "text", turn=pl.col("messages").list.eval(earlier)).explode("turn")
     one, other = (tokens(pl.col(name).fill_null("")).list.unique() for name in ("text", "turn"))
     both = one.list.set_intersection(other).list.len()
-    alike = (
-        pl.when(normalize_text(pl.col("text")) == normalize_text(pl.col("turn")))
-        .then(1.0)
-        .otherwise(both / one.list.set_union(other).list.len())
-    )
+    same = normalize_text(pl.col("text")) == normalize_text(pl.col("turn"))
+    alike = pl.when(same).then(1.0).otherwise(both / one.list.set_union(other).list.len())
     highest = pairs.select("row_id", repeats=alike.fill_nan(0.0)).group_by("row_id").agg(pl.col("repeats").max())
     return spoken.join(highest, on="row_id", how="left", maintain_order="left")
 
 
 def _strip_speaker(text: pl.Expr) -> pl.Expr:
     """Remove the speaker's name before a message and the quotation marks around it."""
-    unnamed = text.str.replace(_LABEL, "")
+    unnamed = text.str.replace(_PATTERNS["label"], "")
     return unnamed.str.replace(r'(?s)^["“](.*)["”]$', "${1}").str.strip_chars()
-
-
-def _is_chinese() -> pl.Expr:
-    return pl.col("language").str.contains(CHINESE).fill_null(False)
 
 
 def _describe_persona() -> pl.Expr:
     """Return the user's interests in words: fine labels in English, coarse abilities in Chinese."""
     english = pl.coalesce(pl.col("ability").list.head(_LABELS), "cate_ability").list.join(", ")
     chinese = pl.col("cate_ability").list.eval(pl.element().replace(ABILITIES)).list.head(_LABELS).list.join("、")
-    labels = pl.when(_is_chinese()).then(chinese).otherwise(english)
-    default = pl.when(_is_chinese()).then(pl.lit(_PERSONS[1])).otherwise(pl.lit(_PERSONS[0]))
-    return pl.when(labels.fill_null("") == "").then(default).otherwise(labels)
+    labels = choose_language(english, chinese)
+    return pl.when(labels.fill_null("") == "").then(choose_language(*map(pl.lit, _PERSONS))).otherwise(labels)
 
 
 def _format_transcript() -> pl.Expr:
@@ -331,14 +276,12 @@ def _format_transcript() -> pl.Expr:
         name = turn.field("role").replace({"user": names[0], "assistant": names[1]})
         return pl.col("messages").list.eval(pl.concat_str(name, pl.lit(": "), turn.field("content"))).list.join("\n")
 
-    return pl.when(_is_chinese()).then(format_turns(_SPEAKERS[1])).otherwise(format_turns(_SPEAKERS[0]))
+    return choose_language(*map(format_turns, _SPEAKERS))
 
 
-def _draw_aim(going: pl.DataFrame) -> pl.Series:
+def _draw_aim(going: pl.DataFrame) -> pl.Expr:
     """Draw the aim of each user's next message."""
     numbered = going.select(pl.concat_str("row_id", pl.col("turns").cast(pl.String), separator=" ")).to_series()
-    places = (draw(f"{_STAGE} aim", numbered) * len(_AIMS)).floor().cast(pl.Int64)
-    english, chinese = (
-        places.replace_strict(dict(enumerate(names)), return_dtype=pl.String) for names in zip(*_AIMS, strict=True)
-    )
-    return chinese.zip_with(going.select(_is_chinese()).to_series(), english) if going.height else chinese
+    place = (pl.lit(draw(f"{_STAGE} aim", numbered)) * len(_AIMS)).floor().cast(pl.Int64)
+    english, chinese = (pl.lit(pl.Series(aims)).gather(place) for aims in zip(*_AIMS, strict=True))
+    return choose_language(english, chinese)

@@ -4,13 +4,18 @@ The students answer, the judge compares each answer with the reference answer in
 model describes what a weak answer lacks, and a table lists by ability how far the students lag behind.
 """
 
+from pathlib import Path
+
 import polars as pl
 
 from infinity_assets.inference.requests import EMPTY
 from infinity_assets.rows import conversation
 from infinity_assets.rows.ids import draw
 from infinity_assets.settings.models import Student
+from infinity_assets.synthesis.patterns import Patterns
 from infinity_assets.synthesis.prompting import Asking
+
+_PATTERNS = Patterns(Path(__file__).with_name("diagnosis.yaml"))
 
 PAIR = "judge_pair"
 DEFICIENCY = "find_deficiency"
@@ -45,20 +50,11 @@ EXAM = pl.Schema({"row_id": pl.String, "before": pl.Float64, "after": pl.Float64
 """Gaps on held-out rows, reference score minus student score, before and after fine-tuning. Key: row_id."""
 
 _PLACES = pl.DataFrame(
-    {
-        "index": [0, 1, 2, 3],
-        "swapped": [False, False, True, True],
-        "which": ["A", "B", "A", "B"],
-        "of_answer": [True, False, False, True],
-    }
+    [(0, False, "A", True), (1, False, "B", False), (2, True, "A", False), (3, True, "B", True)],
+    schema=["index", "swapped", "which", "of_answer"],
+    orient="row",
 )
 """The judge's questions about an answer (A) and its reference answer (B); `swapped` reverses the two."""
-
-_LABEL = r"(?i)^(?:what (?:it|the answer|the student's answer) lacks|deficiency|weakness|missing|缺少的是|缺少|缺点|不足)\s*[:：]\s*"
-_BULLET = r"^(?:[-*•]|\d+[.)、])\s+"
-_SENTENCES = r"^((?:.*?(?:[.!?][\"”’')]*(?:\s|$)|[。！？][”」]?)){1,2})"
-"""One or two sentences; a decimal point does not end a sentence."""
-_NOTHING = r"(?i)^\W*(?:nothing|none|n/?a|(?:it|the answer) lacks nothing|无|没有|什么都不缺)\W*$"
 
 
 def build_questions(answers: pl.DataFrame, swap: bool) -> pl.DataFrame:
@@ -68,7 +64,7 @@ def build_questions(answers: pl.DataFrame, swap: bool) -> pl.DataFrame:
     cache reads the second at almost no cost.
 
     Args:
-        answers: One line per row: row_id, language, request, reference, answer.
+        answers: row_id, language, request, reference, answer.
         swap: Whether to ask in both orders.
 
     Returns:
@@ -76,12 +72,10 @@ def build_questions(answers: pl.DataFrame, swap: bool) -> pl.DataFrame:
         `other`), index (of the question).
     """
     places = _PLACES if swap else _PLACES.filter(~pl.col("swapped"))
-    first, second = (
-        pl.when("swapped").then(one).otherwise(other)
-        for one, other in (("reference", "answer"), ("answer", "reference"))
-    )
-    asked = answers.join(places, how="cross").with_columns(first.alias("one"), second.alias("other"))
-    return asked.sort("row_id", "index").select("row_id", "language", "request", "one", "other", "which", "index")
+    first = pl.when("swapped").then("reference").otherwise("answer")
+    second = pl.when("swapped").then("answer").otherwise("reference")
+    asked = answers.join(places, how="cross").sort("row_id", "index")
+    return asked.select("row_id", "language", "request", first.alias("one"), second.alias("other"), "which", "index")
 
 
 def average_grades(grades: pl.DataFrame) -> pl.DataFrame:
@@ -102,52 +96,39 @@ def average_grades(grades: pl.DataFrame) -> pl.DataFrame:
     def at(index: int) -> pl.Expr:
         return score.filter(pl.col("index") == index).first()
 
+    errors = (pl.col("error").filter(which).drop_nulls().first() for which in (of_answer, ~of_answer))
     return (
         grades.join(_PLACES, on="index")
         .sort("row_id", "index")
         .group_by("row_id", maintain_order=True)
         .agg(
-            mean(of_answer).alias("score"),
-            mean(~of_answer).alias("reference_score"),
-            pl.mean_horizontal((at(0) - at(3)).abs(), (at(1) - at(2)).abs()).alias("shift"),
-            pl.coalesce(
-                *(pl.col("error").filter(which).drop_nulls().first() for which in (of_answer, ~of_answer))
-            ).alias("error"),
+            score=mean(of_answer),
+            reference_score=mean(~of_answer),
+            shift=pl.mean_horizontal((at(0) - at(3)).abs(), (at(1) - at(2)).abs()),
+            error=pl.coalesce(*errors),
         )
     )
 
 
 def examine(asking: Asking, asked: pl.DataFrame, student: Student, swap: bool) -> pl.DataFrame:
-    """Ask a student and grade its answers against the reference answers.
-
-    The judge is called 2 or 4 times per row. An empty answer scores 1 without the judge.
+    """Ask a student and grade its answers against the reference answers. An empty answer scores 1 without the judge.
 
     Args:
         asking: The models.
-        asked: One line per row: row_id, language, messages (for the student), request, reference.
+        asked: row_id, language, messages (for the student), request, reference.
         student: The student.
-        swap: Whether to ask the judge in both orders.
+        swap: Whether to ask the judge in both orders, 4 times per row instead of 2.
 
     Returns:
         One line per row: row_id, student, answer, score, reference_score, shift, error (why a score is null).
     """
-    label = f"student {student.name}"
-    tried = asking.chat(
-        f"student:{student.name}",
-        asked.select("row_id", "messages"),
-        student.sampling,
-        by=student.model,
-        progress_label=label,
-    )
-    answered = asked.join(
-        tried.select("row_id", answer=pl.col("text").fill_null(""), call_error="error"),
-        on="row_id",
-        maintain_order="left",
-    )
-    judged = build_questions(answered.filter(pl.col("answer") != ""), swap)
-    scores = average_grades(asking.grade(PAIR, judged, f"grade {label}"))
-    silent = (pl.col("answer") == "") & (pl.col("call_error").is_null() | (pl.col("call_error") == EMPTY))
-    why = pl.when(pl.col("answer") != "").then("error").when(~silent).then("call_error")
+    tried = asking.ask_student(student, asked.select("row_id", "messages"))
+    given = tried.select("row_id", answer=pl.col("text").fill_null(""), call_error="error")
+    answered = asked.join(given, on="row_id", maintain_order="left")
+    wrote = pl.col("answer") != ""
+    judged = build_questions(answered.filter(wrote), swap)
+    scores = average_grades(asking.grade(PAIR, judged, f"grade student {student.name}"))
+    silent = ~wrote & (pl.col("call_error").is_null() | (pl.col("call_error") == EMPTY))
     return answered.join(scores, on="row_id", how="left", maintain_order="left").select(
         "row_id",
         pl.lit(student.name).alias("student"),
@@ -155,37 +136,31 @@ def examine(asking: Asking, asked: pl.DataFrame, student: Student, swap: bool) -
         pl.when(silent).then(1.0).otherwise("score").alias("score"),
         "reference_score",
         "shift",
-        why.alias("error"),
+        pl.when(wrote).then("error").when(~silent).then("call_error").alias("error"),
     )
 
 
 def mark_weak(scores: pl.DataFrame, below: float) -> pl.DataFrame:
-    """Mark the rows that every student failed.
+    """Mark the rows that every student failed, with a score below `below`.
 
     Args:
-        scores: One line per row and student: row_id, student, answer, score and reference_score (1 to 5, or null),
-            error (why a score is null).
-        below: Scores below this threshold are failures.
+        scores: One line per row and student, as from `examine`.
+        below: The threshold, from 1 to 5.
 
     Returns:
         One line per row: row_id, student_scores (list of {student, answer, score, reference_score, error}), weak (null
         if a score is missing).
     """
-    return (
-        scores.sort("row_id", "student")
-        .group_by("row_id", maintain_order=True)
-        .agg(
-            pl.struct("student", "answer", "score", "reference_score", "error").alias("student_scores"),
-            pl.when(pl.col("score").is_not_null().all()).then((pl.col("score") < below).all()).alias("weak"),
-        )
+    score = pl.col("score")
+    by_row = scores.sort("row_id", "student").group_by("row_id", maintain_order=True)
+    return by_row.agg(
+        student_scores=pl.struct("student", "answer", "score", "reference_score", "error"),
+        weak=pl.when(score.is_not_null().all()).then((score < below).all()),
     )
 
 
 def select_weakest_answers(rows: pl.DataFrame) -> pl.DataFrame:
-    """Select the answer with the lowest score of each weak row.
-
-    Args:
-        rows: row_id, language, messages, student_scores, weak.
+    """Select the answer with the lowest score of each weak row (row_id, language, messages, student_scores, weak).
 
     Returns:
         One line per weak row with an answer: row_id, language, request, reference, answer.
@@ -209,17 +184,16 @@ def clean_deficiencies(described: pl.DataFrame) -> pl.DataFrame:
         repeats the request or an answer).
     """
     text = pl.col("text").fill_null("").str.replace_all("**", "", literal=True).str.strip_chars()
-    text = text.str.replace(_LABEL, "").str.split("\n").list.first()
-    text = text.str.replace(_BULLET, "").str.replace(_LABEL, "").str.strip_chars(' \t"“”「」*').alias("text")
-    sentences = pl.col("text").str.extract(_SENTENCES, 1).str.strip_chars()
-    whole = pl.when(pl.col("finish_reason") != "length").then("text")
-    cleaned = described.with_columns(text).with_columns(pl.coalesce(sentences, whole).alias("text"))
-    words = {name: _normalize(name) for name in ("text", "request", "reference", "answer")}
-    repeats = pl.any_horizontal(
-        words[name].str.contains(words["text"], literal=True) for name in ("request", "reference", "answer")
-    )
-    usable = pl.col("text").str.contains(r"\p{L}") & ~pl.col("text").str.contains(_NOTHING) & ~repeats
-    return cleaned.select("row_id", pl.when(usable).then("text").alias("deficiency"))
+    text = text.str.replace(_PATTERNS["label"], "").str.split("\n").list.first()
+    text = text.str.replace(_PATTERNS["bullet"], "").str.replace(_PATTERNS["label"], "").str.strip_chars(' \t"“”「」*')
+    sentences = text.str.extract(_PATTERNS["sentences"], 1).str.strip_chars()
+    whole = pl.when(pl.col("finish_reason") != "length").then(text)
+    cleaned = described.with_columns(text=pl.coalesce(sentences, whole))
+    text = pl.col("text")
+    others = (_normalize(name) for name in ("request", "reference", "answer"))
+    repeats = pl.any_horizontal(other.str.contains(_normalize("text"), literal=True) for other in others)
+    usable = text.str.contains(r"\p{L}") & ~_PATTERNS.contains(text, "nothing") & ~repeats
+    return cleaned.select("row_id", deficiency=pl.when(usable).then("text"))
 
 
 def _normalize(name: str) -> pl.Expr:
@@ -244,10 +218,8 @@ def compare_exams(before: pl.DataFrame, after: pl.DataFrame, student: str) -> pl
     Returns:
         `EXAM`, without the rows on which a gap is unknown.
     """
-    own = pl.element().filter(pl.element().struct.field("student") == student).struct.field
-    known = before.select(
-        "row_id", "answer_score", *(pl.col("student_scores").list.eval(own(n)).list.first().alias(n) for n in _SCORES)
-    )
+    own = (_of_student(student, name).alias(name) for name in _SCORES)
+    known = before.select("row_id", "answer_score", *own)
     both = known.join(after.select("row_id", *_SCORES), on="row_id", suffix="_after")
     gaps = (
         (pl.coalesce(f"reference_score{end}", "answer_score") - pl.col(f"score{end}")).alias(name)
@@ -268,63 +240,55 @@ def summarize_abilities(
         diagnosed: Rows of the round: row_id, cate_ability, answer_score, student_scores, weak, deficiency.
         exams: `EXAM`; empty if no student was taught.
         students: Names of the students.
-        number: Number of the round.
-        last: Whether this is the last round.
+        number, last: Number of the round, and whether it is the last.
         min_gain: The loop stops if the gap over all held-out rows closed by less.
 
     Returns:
         `ABILITIES`: the line `all` first, even if there are no rows, then the abilities by descending number of rows.
     """
-    scores = pl.col("student_scores")
-    reference = scores.list.eval(pl.element().struct.field("reference_score")).list.mean()
+
+    def mean_of(field: str) -> pl.Expr:
+        return pl.col("student_scores").list.eval(pl.element().struct.field(field)).list.mean()
+
     # The judge has not seen the reference answer in a pair if every student's answer is empty.
-    known = pl.coalesce(reference, "answer_score")
-    mean = scores.list.eval(pl.element().struct.field("score")).list.mean()
+    reference = pl.coalesce(mean_of("reference_score"), "answer_score")
     named = pl.col("cate_ability").list.unique(maintain_order=True)
     rows = diagnosed.join(exams, on="row_id", how="left", maintain_order="left").select(
         pl.when(named.list.len() > 0).then(named).otherwise(pl.lit([UNLABELLED])).alias("ability"),
         "answer_score", "weak", "deficiency", "before", "after",
-        *(_score_of(student).alias(f"student {place}") for place, student in enumerate(students)),
-        known.alias("reference"),
-        (known - mean).alias("difference"),
+        *(_of_student(student, "score").alias(f"student {place}") for place, student in enumerate(students)),
+        reference_score=reference,
+        gap=reference - mean_of("score"),
     )  # fmt: skip
     each = [
-        pl.struct(pl.lit(name).alias("student"), pl.col(f"student {n}").mean().alias("score"))
-        for n, name in enumerate(students)
+        pl.struct(student=pl.lit(name), score=pl.col(f"student {place}").mean()) for place, name in enumerate(students)
     ]
-    lines = [
-        pl.len().alias("rows"),
-        pl.col("answer_score").mean(),
-        pl.col("reference").mean().alias("reference_score"),
-        pl.concat_list(each).alias("student_scores"),
-        pl.col("difference").mean().alias("gap"),
-        pl.col("weak").sum().alias("weak_rows"),
-        pl.col("weak").mean().alias("weak_share"),
-        pl.col("deficiency").count().alias("deficiencies"),
-        pl.col("before").count().alias("held_out"),
-        pl.col("before").mean().alias("gap_before"),
-        pl.col("after").mean().alias("gap_after"),
-    ]
-    whole = rows.select(pl.lit(ALL).alias("ability"), *lines)
-    parts = (
-        rows.explode("ability")
-        .group_by("ability", maintain_order=True)
-        .agg(*lines)
-        .sort(pl.col("rows") * -1, "ability")
-    )
+    lines = {
+        "rows": pl.len(),
+        "answer_score": pl.col("answer_score").mean(),
+        "reference_score": pl.col("reference_score").mean(),
+        "student_scores": pl.concat_list(each),
+        "gap": pl.col("gap").mean(),
+        "weak": pl.col("weak").sum(),
+        "weak_share": pl.col("weak").mean(),
+        "deficiencies": pl.col("deficiency").count(),
+        "held_out": pl.col("before").count(),
+        "gap_before": pl.col("before").mean(),
+        "gap_after": pl.col("after").mean(),
+    }
+    whole = rows.select(ability=pl.lit(ALL), **lines)
+    parts = rows.explode("ability").group_by("ability", maintain_order=True).agg(**lines)
+    table = pl.concat([whole, parts.sort(pl.col("rows") * -1, "ability")], how="vertical_relaxed")
     gain = pl.col("gap_before") - pl.col("gap_after")
     stop = (pl.col("ability") == ALL) & (gain < min_gain).fill_null(False)
-    table = pl.concat([whole, parts], how="vertical_relaxed").with_columns(gain.alias("gain"), stop.alias("stop"))
-    seeds = pl.when(pl.lit(last) | pl.col("stop").any()).then(0).otherwise("weak_rows")
-    described = table.with_columns(
-        pl.lit(number).alias("round"), seeds.alias("seeds"), pl.col("weak_rows").alias("weak")
-    )
-    return described.select(pl.col(name).cast(kind) for name, kind in ABILITIES.items())
+    seeds = pl.when(pl.lit(last) | stop.any()).then(0).otherwise("weak")
+    table = table.with_columns(round=pl.lit(number), gain=gain, stop=stop, seeds=seeds)
+    return table.select(ABILITIES.names()).cast(ABILITIES)
 
 
-def _score_of(student: str) -> pl.Expr:
+def _of_student(student: str, field: str) -> pl.Expr:
     own = pl.element().filter(pl.element().struct.field("student") == student)
-    return pl.col("student_scores").list.eval(own.struct.field("score")).list.first()
+    return pl.col("student_scores").list.eval(own.struct.field(field)).list.first()
 
 
 def spread_students(table: pl.DataFrame) -> pl.DataFrame:
@@ -333,6 +297,6 @@ def spread_students(table: pl.DataFrame) -> pl.DataFrame:
     place = table.columns.index("student_scores")
     return table.select(
         *table.columns[:place],
-        *(_score_of(name).alias(f"student {name}") for name in names),
+        *(_of_student(name, "score").alias(f"student {name}") for name in names),
         *table.columns[place + 1 :],
     )

@@ -12,7 +12,8 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator
-from typing import NamedTuple
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
 
 import polars as pl
 
@@ -20,6 +21,9 @@ from infinity_assets import sandbox
 from infinity_assets.evaluation.tasks import extract_code
 from infinity_assets.sandbox import child as sandbox_child
 from infinity_assets.settings.foundation import Limits
+from infinity_assets.synthesis.patterns import Patterns
+
+_PATTERNS = Patterns(Path(__file__).with_name("execution.yaml"))
 
 VERDICTS = pl.Schema({"row_id": pl.String, "execution": pl.String, "why": pl.String, "said": pl.String})
 """Verdicts, one line per answer that was run. `execution`: passed, failed, timeout, refused, or null if this machine
@@ -28,25 +32,15 @@ cannot run programs; `why`: the sandbox's reason, null if it passed; `said`: `wh
 _FENCE = re.compile(r"```[ \t]*(\w*)[^\n]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL)
 _PYTHON = ("", "python", "py", "python3", "pycon")
 _DEF = re.compile(r"(?m)^(?:async )?def (\w+)")
-_SAYS = re.compile(
-    r"\s*(?:->|=>|→|==>|==|(?:should |must |will |would )?(?:return|equal|give|yield|produce|evaluate to|output|print)s?(?: to)?\b"
-    r"|evaluates to|is expected to (?:return|be)|(?:应该?|会|将)?(?:返回|得到|输出|等于)(?:的?结果)?(?:是|为)?|的?结果(?:应该?)?(?:是|为)"
-    r"|#\s*(?:(?:output|outputs|prints|returns?|result|expected|输出|结果|返回)\b)?)\s*[:：]?\s*(?:the (?:value|list|string|number|result) )?",
-    re.IGNORECASE,
-)
-_AFTER = re.compile(
-    r"\s*(?:$|[.,;!?，。；、）)`\]]|(?:and|because|since|as|while|whereas|for|but|which|因为|而|并|和)\b|#)"
-)
-_IN_OUT = re.compile(
-    r"(?:^|\n)[\s>*\-`]*\**(?:sample |example )?(?:input|输入|输入示例"
-    r"|示例输入)\**\s*(?:\d+\s*)?[:：]\**[\s`]*([^\n`]+?)[\s`]*\n(?:[\s`>*\-]*\n)*[\s`>*\-]*"
-    r"\**(?:sample |example |expected )?(?:output|输出|输出示例|示例输出)\**\s*(?:\d+\s*)?[:：]\**[\s`]*([^\n`]+)",
-    re.IGNORECASE,
-)
 _MODULES = {name.partition(".")[0] for name in sandbox_child.MODULES} | {"os", *sys.builtin_module_names}
 """Modules that a program may import. Others are read from Python's folder, possibly unreadable in the sandbox."""
+_FAULTS = (SyntaxError, ValueError, RecursionError, MemoryError)
+"""Errors that Python raises on a text that is not code."""
 _LONGEST = 300
 """Maximum characters of an example."""
+
+Functions: TypeAlias = dict[str, ast.FunctionDef | None]
+"""The functions of a program by name; `None` if it does not parse."""
 
 _CHECKING = """
 def _same_(got, want, digits):
@@ -110,32 +104,17 @@ def build_program(request: str, answer: str, tests: str | None) -> str | None:
     code, tree = _find_program(answer, bool(tests))
     if code is None or not _runs_alone(tree, bool(tests)):
         return None
-    names = (
-        {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
-        if tree
-        else dict.fromkeys(_DEF.findall(code))
-    )
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)] if tree else []
+    names = {function.name: function for function in functions} if tree else dict.fromkeys(_DEF.findall(code))
+    own_tests = (node for node in functions if node.name.startswith("test") and _asserts(node))
     checks = [tests] if tests else []
-    if tree:
-        checks += [
-            f"{node.name}()"
-            for node in tree.body
-            if isinstance(node, ast.FunctionDef)
-            and node.name.startswith("test")
-            and _asserts(node)
-            and not _parameters(node)[1]
-        ]
-    for text in (request, answer):
-        checks += _convert_doctests(text, names)
-    checks += [block for block in _other_blocks(answer, code) if (parsed := _parse(block)) and _states(parsed, names)]
-    checks += [line for line in _assert_lines(request) if (parsed := _parse(line)) and _states(parsed, names)]
+    checks += [f"{function.name}()" for function in own_tests if not _parameters(function)[1]]
+    checks += [check for text in (request, answer) for check in _convert_doctests(text, names)]
+    stated = (*_other_blocks(answer, code), *_assert_lines(request))
+    checks += [statement for statement in stated if _states(parse_code(statement), names)]
     examples = [example for text in (request, answer) for example in _find_examples(text, names)]
-    if tree and len(names) == 1:
-        examples += [
-            example
-            for text in (request, answer)
-            for example in _find_inputs_and_outputs(text, next(iter(names.values())))
-        ]
+    if functions and len(names) == 1:
+        examples += [pair for text in (request, answer) for pair in _find_inputs_and_outputs(text, functions[-1])]
     checks += [_write_check(example) for example in dict.fromkeys(examples)]
     own = tree is not None and _asserts(*_toplevel_statements(tree))
     if not checks and not own:
@@ -151,7 +130,7 @@ def _find_program(answer: str, tested: bool) -> tuple[str | None, ast.Module | N
     tag = next((tag.lower() for tag, block in blocks if block == code), "")
     if blocks and tag not in _PYTHON and not tested:
         return None, None
-    tree = _parse(code)
+    tree = parse_code(code)
     if tree is None:  # a syntax error counts against the answer unless the text is prose
         return (code, None) if tested or (blocks and tag and _DEF.search(code)) else (None, None)
     defines = any(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in tree.body)
@@ -162,20 +141,23 @@ def _remove_main_blocks(code: str, tree: ast.Module) -> str:
     """Remove the blocks under `if __name__ == "__main__"`: they may wait for input, and check nothing."""
     lines = code.splitlines()
     for node in tree.body:
-        if isinstance(node, ast.If) and any(
-            isinstance(inner, ast.Name) and inner.id == "__name__" for inner in ast.walk(node.test)
-        ):
+        if isinstance(node, ast.If) and "__name__" in _names(node.test):
             assert node.end_lineno
             lines[node.lineno - 1 : node.end_lineno] = [""] * (node.end_lineno - node.lineno + 1)
     return "\n".join(lines)
 
 
-def _parse(code: str) -> ast.Module | None:
+def _names(tree: ast.AST) -> set[str]:
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+
+
+def parse_code(code: str) -> ast.Module | None:
+    """Parse Python. Return `None` for a text that is not code."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about escapes in a model's strings
             return ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    except _FAULTS:
         return None
 
 
@@ -203,16 +185,14 @@ def _asserts(*nodes: ast.AST) -> bool:
     return any(isinstance(inner, ast.Assert) for node in nodes for inner in ast.walk(node))
 
 
-def _states(tree: ast.Module, names: dict[str, ast.FunctionDef | None]) -> bool:
+def _states(tree: ast.Module | None, names: Functions) -> bool:
     """Return whether the code asserts something about the functions without defining them."""
     return (
-        _asserts(tree)
-        and any(isinstance(node, ast.Name) and node.id in names for node in ast.walk(tree))
-        and not _defines(tree, names)
+        tree is not None and _asserts(tree) and not names.keys().isdisjoint(_names(tree)) and not _defines(tree, names)
     )
 
 
-def _defines(tree: ast.Module, names: dict[str, ast.FunctionDef | None]) -> bool:
+def _defines(tree: ast.Module, names: Functions) -> bool:
     return any(isinstance(node, ast.FunctionDef) and node.name in names for node in ast.walk(tree))
 
 
@@ -224,7 +204,7 @@ def _assert_lines(request: str) -> list[str]:
     return [line.strip().strip("`") for line in request.splitlines() if re.match(r"[\s`\-*]*assert\b", line)]
 
 
-def _convert_doctests(text: str, names: dict[str, ast.FunctionDef | None]) -> list[str]:
+def _convert_doctests(text: str, names: Functions) -> list[str]:
     """Return the doctests about the functions as statements that check them."""
     try:
         # A fence ends the expected output, like an empty line.
@@ -232,36 +212,34 @@ def _convert_doctests(text: str, names: dict[str, ast.FunctionDef | None]) -> li
     except ValueError:
         return []
     lines = []
-    checks_something = False
+    checks = []
     for example in listed:
         source, want = example.source.strip(), example.want.strip()
-        tree = _parse(source)
+        tree = parse_code(source)
         if tree is None or _defines(tree, names):
             return []
-        calls = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} & names.keys()
+        called = not names.keys().isdisjoint(_names(tree))
+        check = None
         if len(tree.body) != 1 or not isinstance(tree.body[0], ast.Expr):
             if not any(isinstance(node, ast.Import | ast.ImportFrom) for node in tree.body):
                 lines.append(source)
         elif example.exc_msg is not None:
-            if calls:
-                lines.append(
-                    f"_check_error_({source!r}, lambda: {source}, {example.exc_msg.partition(':')[0].strip()!r})"
-                )
-                checks_something = True
-        elif want and calls and "..." not in want:
-            lines.append(
-                _write_check(_Example(source, want))
-                if _is_literal(want)
-                else f"_check_session_({source!r}, lambda: {source}, {want!r})"
-            )
-            checks_something = True
-    return lines if checks_something else []
+            kind = example.exc_msg.partition(":")[0].strip()
+            check = f"_check_error_({source!r}, lambda: {source}, {kind!r})"
+        elif want and _is_literal(want):
+            check = _write_check(_Example(source, want))
+        elif want:
+            check = f"_check_session_({source!r}, lambda: {source}, {want!r})"
+        if check and called and (example.exc_msg is not None or "..." not in want):
+            checks.append(check)
+            lines.append(check)
+    return lines if checks else []
 
 
 def _is_literal(text: str) -> bool:
     try:
         ast.literal_eval(text)
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+    except (*_FAULTS, TypeError):
         return False
     return True
 
@@ -272,7 +250,7 @@ def _write_check(example: _Example) -> str:
     return f"_check_({example.call!r}, lambda: {example.call}, {example.want}, {places})"
 
 
-def _find_examples(text: str, names: dict[str, ast.FunctionDef | None]) -> Iterator[_Example]:
+def _find_examples(text: str, names: Functions) -> Iterator[_Example]:
     """Yield calls with literal arguments, each with the literal that the text states as its result."""
     if not names:
         return
@@ -288,7 +266,7 @@ def _find_examples(text: str, names: dict[str, ast.FunctionDef | None]) -> Itera
             after = rest[len(call) :].lstrip("`")
             if line[: match.start()].rstrip().endswith("print("):
                 after = after[1:] if after.startswith(")") else ""
-            says = _SAYS.match(after)
+            says = re.match(_PATTERNS["says"], after, re.IGNORECASE)
             if says and (want := _leading_literal(after[says.end() :].lstrip("`"))):
                 yield _Example(call, want)
 
@@ -296,22 +274,24 @@ def _find_examples(text: str, names: dict[str, ast.FunctionDef | None]) -> Itera
 def _is_call(text: str) -> bool:
     try:
         node = ast.parse(text, mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    except _FAULTS:
         return False
-    return (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and all(_is_literal(ast.unparse(value)) for value in [*node.args, *(word.value for word in node.keywords)])
-    )
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+        return False
+    return all(_is_literal(ast.unparse(value)) for value in _arguments(node))
+
+
+def _arguments(call: ast.Call) -> list[ast.expr]:
+    return [*call.args, *(word.value for word in call.keywords)]
 
 
 def _leading_literal(text: str) -> str | None:
     """Return the longest literal at the start of a text, or `None` if the text goes on with an expression."""
     for end in range(min(len(text), _LONGEST), 0, -1):
         part = text[:end]
-        if part[-1].isspace() or part[-1] in ",.;:`" or not _is_literal(part) or not _AFTER.match(text[end:]):
-            continue
-        return part
+        ends = not part[-1].isspace() and part[-1] not in ",.;:`"
+        if ends and _is_literal(part) and re.match(_PATTERNS["after"], text[end:]):
+            return part
     return None
 
 
@@ -322,18 +302,16 @@ def _parameters(function: ast.FunctionDef) -> tuple[list[str], int, int | None]:
     return names, len(names) - len(given.defaults), None if given.vararg else len(names)
 
 
-def _find_inputs_and_outputs(text: str, function: ast.FunctionDef | None) -> Iterator[_Example]:
+def _find_inputs_and_outputs(text: str, function: ast.FunctionDef) -> Iterator[_Example]:
     """Yield examples of the form `Input: ...`, `Output: ...` as calls of the function."""
-    if function is None:
-        return
     names, least, most = _parameters(function)
-    for given, want in _IN_OUT.findall(text):
+    for given, want in re.findall(_PATTERNS["in_out"], text, re.IGNORECASE):
         call, result = f"{function.name}({given.strip()})", _leading_literal(want.strip())
         if result is None or not _is_call(call):
             continue
         node = ast.parse(call, mode="eval").body
         assert isinstance(node, ast.Call)
-        values = [ast.unparse(value) for value in (*node.args, *(word.value for word in node.keywords))]
+        values = [ast.unparse(value) for value in _arguments(node)]
         if len(values) < least or (most is not None and len(values) > most):
             continue
         words = [word.arg for word in node.keywords]
@@ -350,15 +328,12 @@ def execute(answers: pl.DataFrame, limits: Limits) -> pl.DataFrame:
     Returns:
         `VERDICTS`, in the order of the answers.
     """
-    rows = answers.select("row_id", "request", "text", "tests").iter_rows()
-    programs = {
-        row_id: program
-        for row_id, request, text, tests in rows
-        if (program := build_program(request or "", text or "", tests))
-    }
-    verdicts = sandbox.run(list(programs.values()), limits)
+    programs = {}
+    for row_id, request, text, tests in answers.select("row_id", "request", "text", "tests").iter_rows():
+        if program := build_program(request or "", text or "", tests):
+            programs[row_id] = program
     lines = []
-    for row_id, (status, reason, _) in zip(programs, verdicts, strict=True):
+    for row_id, (status, reason, _) in zip(programs, sandbox.run(list(programs.values()), limits), strict=True):
         confined = status != "refused" or not (reason or "").startswith(sandbox.NOT_RUN)
         lines.append((row_id, status if confined else None, reason, reason if confined else None))
     return pl.DataFrame(lines, schema=VERDICTS, orient="row")

@@ -13,12 +13,12 @@ import polars as pl
 
 from infinity_assets.dedup import fingerprints
 from infinity_assets.dedup.duplicates import find_duplicates
-from infinity_assets.dedup.fingerprints import PLACE, fingerprint
+from infinity_assets.dedup.fingerprints import fingerprint
 from infinity_assets.rows import conversation, schema
-from infinity_assets.rows.licences import most_restrictive
 from infinity_assets.selection.rules import Rule, first_failure
 from infinity_assets.settings import Dedup, Near
 from infinity_assets.settings.chat import Final
+from infinity_assets.synthesis.lineage import merge_parents
 from infinity_assets.synthesis.safety import find_harm
 
 REASONS = (
@@ -68,14 +68,13 @@ def filter_rows(
         arrived: Rows of `schema.SYNTHETIC_ROW` with answer_score and reward; an id may occur in several rounds.
         terms: Terms of use of the model that wrote the rows.
         hits: Rows in which the gate found a benchmark item: row_id, item_id, rule, share, span.
-        seeds: The seeds in batches: row_id, messages, source, file, position.
-        foundation: InfInstruct-F in batches, with the columns of `seeds`.
+        seeds, foundation: The seeds and InfInstruct-F in batches: row_id, messages, source, file, position.
         settings: Settings of the filter.
         near: Rule for near-duplicates; its threshold is replaced by the one in `settings`.
         workers: Number of threads.
     """
     near = whole_conversation_rule(near, settings)
-    rows, repeated = _merge_repeated(arrived)
+    rows, repeated = merge_parents(arrived, "round")
     prints = Prints(rows, near)
     against = {"seed": prints.find_nearest(seeds), "foundation": prints.find_nearest(foundation)}
     described = rows.with_columns(harm=find_harm(conversation.whole()), terms=pl.lit(terms)).join(
@@ -89,23 +88,24 @@ def filter_rows(
     lost = prints.find_losers(left, workers)
     detail = pl.struct(
         "similarity", threshold=pl.lit(settings.near), duplicate_of="duplicate_of", matched="matched", method="method"
-    )
-    failed = pl.concat(
-        [failed, lost.select("row_id", reason=pl.lit("near_duplicate"), detail=detail.struct.json_encode())]
-    )
+    ).struct.json_encode()
+    near_duplicates = lost.select("row_id", reason=pl.lit("near_duplicate"), detail=detail)
     left = rank_rows(left.join(lost, on="row_id", how="anti", maintain_order="left"), settings)
-    failed = pl.concat([failed, first_failure(left, [_LOW])])
+    failed = pl.concat([failed, near_duplicates, first_failure(left, [_LOW])])
     kept = left.join(failed, on="row_id", how="anti").select(*arrived.columns, "terms", "quantile").sort("row_id")
     passed = kept.with_columns(
         verdict=pl.lit("chosen"),
         reason=pl.lit("passed_final_filter"),
         detail=pl.struct("answer_score", "reward", "quantile", "round").struct.json_encode(),
     )
-    dropped = pl.concat([repeated, rows.join(failed, on="row_id", maintain_order="left").select(repeated.columns)])
-    decisions = [
-        part.select(list(schema.DECISIONS)) for part in (dropped.with_columns(verdict=pl.lit("dropped")), passed)
+    detail = pl.struct("round", duplicate_of="row_id").struct.json_encode()
+    dropped = [
+        repeated.with_columns(reason=pl.lit("repeats_another"), detail=detail),
+        rows.join(failed, on="row_id", maintain_order="left"),
     ]
-    return FilterResult(kept, pl.concat(decisions), _list_pairs(against, lost, failed, settings.near))
+    decisions = [*(part.with_columns(verdict=pl.lit("dropped")) for part in dropped), passed]
+    decisions = pl.concat([part.select(schema.DECISIONS.names()) for part in decisions])
+    return FilterResult(kept, decisions, _list_pairs(against, lost, failed, settings.near))
 
 
 def whole_conversation_rule(near: Near, settings: Final) -> Near:
@@ -115,49 +115,26 @@ def whole_conversation_rule(near: Near, settings: Final) -> Near:
 
 def _rules(settings: Final) -> list[Rule]:
     hit = pl.format("{} by {}: {}", "item_id", "rule", "span")
-    return [
+    harm, licence, terms, score = (pl.col(name) for name in ("harm", "licence", "terms", "answer_score"))
+    licences, denied = settings.denied_licences, settings.denied_terms
+    scored = score.is_finite().fill_null(False)
+    rules = [
         Rule("contaminated", pl.col("item_id").is_not_null(), pl.col("share"), evidence=hit),
-        Rule("unsafe", pl.col("harm").is_not_null(), pl.col("harm").str.slice(0, 120)),
-        Rule(
-            "licence_denied",
-            pl.col("licence").is_in(settings.denied_licences),
-            pl.col("licence"),
-            ", ".join(settings.denied_licences),
-        ),
-        Rule(
-            "terms_denied",
-            pl.col("terms").is_in(settings.denied_terms),
-            pl.col("terms"),
-            ", ".join(settings.denied_terms),
-        ),
-        Rule("not_scored", ~pl.col("answer_score").is_finite().fill_null(False), pl.col("answer_score")),
-        Rule(
-            "low_answer_score",
-            pl.col("answer_score") < settings.min_answer_score,
-            pl.col("answer_score"),
-            settings.min_answer_score,
-        ),
+        Rule("unsafe", harm.is_not_null(), harm.str.slice(0, 120)),
+        Rule("licence_denied", licence.is_in(licences), licence, ", ".join(licences)),
+        Rule("terms_denied", terms.is_in(denied), terms, ", ".join(denied)),
+        Rule("not_scored", ~scored, score),
+        Rule("low_answer_score", score < settings.min_answer_score, score, settings.min_answer_score),
         Rule("in_foundation", pl.col("foundation_same"), pl.lit(1.0), evidence=pl.col("foundation_other")),
-        *(
-            Rule(
-                f"near_duplicate_of_{name}",
-                pl.col(f"{name}_similarity") >= settings.near,
-                pl.col(f"{name}_similarity"),
-                settings.near,
-                pl.col(f"{name}_other"),
-            )
-            for name in ("seed", "foundation")
-        ),
     ]
+    for name in ("seed", "foundation"):
+        near, other = pl.col(f"{name}_similarity"), pl.col(f"{name}_other")
+        rules.append(Rule(f"near_duplicate_of_{name}", near >= settings.near, near, settings.near, other))
+    return rules
 
 
-_LOW = Rule(
-    "low_reward",
-    pl.col("place") < pl.col("cut"),
-    pl.col("measure"),
-    pl.col("least"),
-    pl.format("{} of {} by {}", "place", "rows", "by"),
-)
+_PLACE = pl.format("{} of {} by {}", "place", "rows", "by")
+_LOW = Rule("low_reward", pl.col("place") < pl.col("cut"), pl.col("measure"), pl.col("least"), _PLACE)
 
 
 def rank_rows(rows: pl.DataFrame, settings: Final) -> pl.DataFrame:
@@ -165,7 +142,7 @@ def rank_rows(rows: pl.DataFrame, settings: Final) -> pl.DataFrame:
 
     Args:
         rows: row_id, domain, language, reward, answer_score.
-        settings: Settings with the share of rows to drop.
+        settings: The share of rows to drop, and the size of a group from which it is dropped.
 
     Returns:
         The rows with `quantile` (share of the group's other rows below it, a tie counting half; 1 for a single row),
@@ -191,34 +168,8 @@ def rank_rows(rows: pl.DataFrame, settings: Final) -> pl.DataFrame:
     return placed.with_columns(least=stays.min().over(_GROUP))
 
 
-def _merge_repeated(arrived: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Merge rows of several rounds that have the same id.
-
-    Returns:
-        The row of the earliest round, with the parents of all and the most restrictive of their licenses. And the
-        columns of a decision for every other row.
-    """
-    ordered = arrived.sort("row_id", "round", pl.col("parents").list.join(" "))
-    first = pl.int_range(pl.len()).over("row_id") == 0
-    several = ordered.filter(pl.len().over("row_id") > 1)
-    merged = (
-        several.explode("parents")
-        .group_by("row_id")
-        .agg(most_restrictive(pl.col("licence")), pl.col("parents").unique().sort())
-    )
-    rows = ordered.filter(first).update(merged, on="row_id", maintain_order="left") if several.height else ordered
-    detail = pl.struct("round", duplicate_of="row_id").struct.json_encode()
-    repeated = ordered.filter(~first).with_columns(reason=pl.lit("repeats_another"), detail=detail)
-    return rows, repeated.select("row_id", *PLACE, "reason", "detail")
-
-
 class Prints:
-    """Fingerprints of rows, sorted by band, for comparison with any number of other rows in batches.
-
-    Args:
-        rows: Rows of the pool's schema with distinct ids.
-        rule: Rule for near-duplicates.
-    """
+    """Fingerprints of rows with distinct ids, sorted by band, to compare them with any number of other rows in batches."""
 
     def __init__(self, rows: pl.DataFrame, rule: Near):
         self._rule = rule
@@ -249,16 +200,9 @@ class Prints:
         return nearest
 
     def find_losers(self, rows: pl.DataFrame, workers: int) -> pl.DataFrame:
-        """Find the rows that are duplicates of a better row.
+        """Find the duplicates of a better row among rows (row_id, reward, answer_score). Return `duplicates.DUPLICATES`.
 
         The better row has the higher reward if all rows have one, else the judge's higher score.
-
-        Args:
-            rows: The rows to compare: row_id, reward, answer_score.
-            workers: Number of threads.
-
-        Returns:
-            `duplicates.DUPLICATES`.
         """
         better = "reward" if rows.height and rows["reward"].is_finite().fill_null(False).all() else "answer_score"
         score = rows.select("row_id", score=pl.col(better).cast(pl.Float64))
@@ -268,9 +212,8 @@ class Prints:
     def _find_equal(self, prints: pl.DataFrame) -> pl.DataFrame:
         """Return the pairs with equal content."""
         others = prints.select("content_hash", other="row_id")
-        return self._prints.select("row_id", "content_hash").join(others, on="content_hash").select(
-            "row_id", "other", similarity=pl.lit(1.0), same=pl.lit(True)
-        )  # fmt: skip
+        equal = self._prints.select("row_id", "content_hash").join(others, on="content_hash")
+        return equal.select("row_id", "other", similarity=pl.lit(1.0), same=pl.lit(True))
 
     def _find_similar(self, prints: pl.DataFrame) -> Iterator[pl.DataFrame]:
         """Yield the pairs that share a band and are similar or nearly so."""
@@ -334,15 +277,12 @@ def _split_portions(lengths: np.ndarray) -> Iterator[tuple[int, int]]:
 def _list_pairs(
     against: dict[str, pl.DataFrame], lost: pl.DataFrame, failed: pl.DataFrame, threshold: float
 ) -> pl.DataFrame:
-    near = failed.filter(pl.col("reason").str.starts_with("near_duplicate") | (pl.col("reason") == "in_foundation"))[
-        "row_id"
-    ]
-    pairs = [
-        nearest.select("row_id", "other", pl.lit(name).alias("against"), "similarity")
-        for name, nearest in against.items()
-    ]
-    pairs.append(lost.select("row_id", pl.col("matched").alias("other"), pl.lit("g").alias("against"), "similarity"))
-    apart = (pl.col("similarity") - threshold).abs()
-    return (
-        pl.concat(pairs).with_columns(dropped=pl.col("row_id").is_in(near.implode())).sort(apart, "row_id", "against")
+    by_another = pl.col("reason").str.starts_with("near_duplicate") | (pl.col("reason") == "in_foundation")
+    near = failed.filter(by_another)["row_id"]
+    found = {**against, "g": lost.rename({"matched": "other"})}
+    pairs = pl.concat(
+        [nearest.select("row_id", "other", "similarity", against=pl.lit(name)) for name, nearest in found.items()]
     )
+    apart = (pl.col("similarity") - threshold).abs()
+    pairs = pairs.select("row_id", "other", "against", "similarity", dropped=pl.col("row_id").is_in(near.implode()))
+    return pairs.sort(apart, "row_id", "against")

@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from typing import NamedTuple
 
 from infinity_assets.errors import InfinityError
@@ -155,13 +156,9 @@ def build_few_shot(context: Example, exemplars: Sequence[Example], earlier: Sequ
         if example.tokens <= left:
             fixed.append(example.text)
             left -= example.tokens
-    newest = []
-    for example in reversed(earlier):
-        if example.tokens > left:
-            break
-        newest.append(example.text)
-        left -= example.tokens
-    return "".join([*fixed, *reversed(newest), context.text])
+    lengths = list(accumulate(example.tokens for example in reversed(earlier)))
+    newest = earlier[len(earlier) - bisect_right(lengths, left) :]
+    return "".join([*fixed, *(example.text for example in newest), context.text])
 
 
 def split_groups(count: int, rounds: int) -> list[list[int]]:
@@ -171,14 +168,9 @@ def split_groups(count: int, rounds: int) -> list[list[int]]:
 
 
 def cut(text: str, most: int, count: Callable[[str], int]) -> str:
-    """Cut a text after the last sentence or paragraph that fits.
+    """Cut a text to at most `most` tokens, which `count` counts: after the last sentence or paragraph that fits.
 
     If the first sentence is too long, cut after a word, or else anywhere.
-
-    Args:
-        text: The text.
-        most: Maximum tokens of the result.
-        count: Function that counts the tokens of a text.
     """
     if len(text) <= most * _TOKEN_CHARS and count(text) <= most:
         return text
@@ -198,24 +190,20 @@ def read_exemplars(prompt: Prompt) -> list[tuple[str, tuple[Pair, ...]]]:
         InfinityError: The file has a system turn, or an assistant turn with anything but pairs.
     """
     texts = [turn.fill({}) for turn in prompt.turns if turn.role == "user"][:-1]
-    examples = [
-        (text, Grammar("", "</s>").parse(written)) for text, written in zip(texts, prompt.examples, strict=True)
-    ]
-    if prompt.turns[0].role == "system" or not all(parsed.pairs and not parsed.rejected for _, parsed in examples):
-        raise InfinityError(
-            f"{prompt.file}: turns must be texts and {QUE} question {ANS} answer {END}, without a system turn."
-        )
-    return [(text, parsed.pairs) for text, parsed in examples]
+    examples = [Grammar("", "</s>").parse(written) for written in prompt.examples]
+    if prompt.turns[0].role == "system" or not all(parsed.pairs and not parsed.rejected for parsed in examples):
+        form = f"texts and {QUE} question {ANS} answer {END}, without a system turn"
+        raise InfinityError(f"{prompt.file}: turns must be {form}.")
+    return [(text, parsed.pairs) for text, parsed in zip(texts, examples, strict=True)]
 
 
 def conversation(text: str, pairs: Sequence[Pair]) -> list[Message]:
     """Build a conversation: the text and the first question form the first turn, then come the other turns."""
-    asked = [first_turn(text, pairs[0].question), *(pair.question for pair in pairs[1:])]
-    return [
-        {"role": role, "content": content}
-        for question, pair in zip(asked, pairs, strict=True)
-        for role, content in (("user", question), ("assistant", pair.answer))
-    ]
+    messages: list[Message] = []
+    for question, answer in pairs:
+        messages += [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+    messages[0]["content"] = first_turn(text, pairs[0].question)
+    return messages
 
 
 def first_turn(text: str, question: str) -> str:

@@ -41,50 +41,27 @@ def settle(made: pl.DataFrame, columns: pl.Schema, rules: list[Rule], copied: pl
             reason, detail.
         by: Name of the model, which becomes the child's source.
     """
-    place = _source_columns(by)
     made = made.sort("row_id")
-    child = add_row_ids(made.select("messages"))["row_id"].alias("child")
-    written = made.with_columns(child).filter(pl.col("text").fill_null("") != "")
-    failed = pl.concat([*([first_failure(made, rules)] if rules else []), copied]).unique(
-        "row_id", keep="first", maintain_order=True
-    )
+    made = made.with_columns(add_row_ids(made.select("messages"))["row_id"].alias("child"))
+    written = made.filter(pl.col("text").fill_null("") != "")
+    failed = pl.concat([first_failure(made, rules), copied]).unique("row_id", keep="first", maintain_order=True)
     alive = written.join(failed, on="row_id", how="anti", maintain_order="left")
+    detail = pl.struct(duplicate_of="child").struct.json_encode()
     copies = alive.filter(pl.int_range(pl.len()).over("child") > 0)
-    detail = pl.struct(duplicate_of="child").struct.json_encode().alias("detail")
-    failed = pl.concat([failed, copies.select("row_id", pl.lit("copy_of_another").alias("reason"), detail)])
+    failed = pl.concat([failed, copies.select("row_id", reason=pl.lit("copy_of_another"), detail=detail)])
 
-    verdict = ["reason", "detail"]  # columns that the lines may bring along; `failed` replaces them
-    lines = (
-        made.with_columns(child)
-        .drop(verdict, strict=False)
-        .join(failed, on="row_id", how="left", maintain_order="left")
-    )
-    stays = pl.col("reason").is_null()
-    parents = lines.with_columns(
-        pl.when(stays).then(pl.lit("superseded")).otherwise(pl.lit("returned_to_pool")).alias("reason"),
-        pl.struct(
-            child=pl.when(pl.col("text").fill_null("") != "").then("child"), why="reason", measured="detail"
-        ).struct.json_encode().alias("detail"),
-    )  # fmt: skip
-    lost = (
-        written.drop(verdict, strict=False)
-        .join(failed, on="row_id", maintain_order="left")
-        .with_columns(pl.col("child").alias("row_id"), **place)
-    )
-    created = written.with_columns(pl.concat_list("row_id").alias("parents"), **place).with_columns(
-        pl.col("child").alias("row_id")
-    )
-    decisions = _drop(parents, lost)
+    lines = made.drop("reason", "detail", strict=False).join(failed, on="row_id", how="left", maintain_order="left")
+    has_child = pl.col("text").fill_null("") != ""
+    detail = pl.struct(child=pl.when(has_child).then("child"), why="reason", measured="detail").struct.json_encode()
+    fate = pl.when(pl.col("reason").is_null()).then(pl.lit("superseded")).otherwise(pl.lit("returned_to_pool"))
+    lost = _to_children(lines.filter(has_child, pl.col("reason").is_not_null()), by)
+    created = _to_children(written, by)
     gone = failed["row_id"].implode()
     stands = ~pl.col("row_id").is_in(gone)
     # A kept row has only the parent that it names: equal text from another parent is a dropped copy without an edge.
-    descent = written.filter(stands | ~stands.any().over("child"))
-    edges = descent.select(pl.col("child").alias("child_id"), pl.col("row_id").alias("parent_id"), "operation").unique(
-        maintain_order=True
-    )
-    kept = created.filter(~pl.col("parents").list.first().is_in(gone)).select(
-        pl.col(c).cast(t) for c, t in columns.items()
-    )
+    edges = _list_edges(written.filter(stands | ~stands.any().over("child"))).unique(maintain_order=True)
+    kept = created.filter(~pl.col("parents").list.first().is_in(gone)).select(columns.names()).cast(columns)
+    decisions = _drop(lines.with_columns(reason=fate, detail=detail), lost)
     return Generation(kept.sort("row_id"), created, decisions, edges)
 
 
@@ -97,59 +74,66 @@ def add_siblings(generation: Generation, others: pl.DataFrame, by: str) -> Gener
             columns that `settle` reads from `made`.
         by: Name of the model.
     """
-    children = add_row_ids(others.select("messages"))["row_id"].alias("child")
-    written = others.with_columns(pl.concat_list("row_id").alias("parents"), children)
-    created = written.with_columns(pl.col("child").alias("row_id"), **_source_columns(by))
+    written = others.with_columns(add_row_ids(others.select("messages"))["row_id"].alias("child"))
+    created = _to_children(written, by)
     # A kept row has only the parent that it names.
-    descent = written.join(generation.kept.select(child="row_id"), on="child", how="anti", maintain_order="left")
-    edges = descent.select(pl.col("child").alias("child_id"), pl.col("row_id").alias("parent_id"), "operation")
+    other = written.join(generation.kept.select(child="row_id"), on="child", how="anti", maintain_order="left")
     return Generation(
         generation.kept,
         pl.concat([generation.created.select(created.columns), created]),
         pl.concat([generation.decisions, _drop(created)]),
-        pl.concat([generation.edges, edges]).unique(maintain_order=True),
+        pl.concat([generation.edges, _list_edges(other)]).unique(maintain_order=True),
     )
 
 
-def _source_columns(by: str) -> dict[str, pl.Expr]:
-    """Return the columns that give a child's source."""
-    return {"source": pl.lit(f"synthetic:{by}"), "file": pl.lit(None, pl.String), "position": pl.lit(None, pl.Int64)}
+def _to_children(written: pl.DataFrame, by: str) -> pl.DataFrame:
+    """Turn the lines of parents into those of their children."""
+    return written.with_columns(
+        row_id="child",
+        parents=pl.concat_list("row_id"),
+        source=pl.lit(f"synthetic:{by}"),
+        file=pl.lit(None, pl.String),
+        position=pl.lit(None, pl.Int64),
+    )
+
+
+def _list_edges(written: pl.DataFrame) -> pl.DataFrame:
+    return written.select(child_id="child", parent_id="row_id", operation="operation")
 
 
 def _drop(*frames: pl.DataFrame) -> pl.DataFrame:
-    dropped = (frame.with_columns(pl.lit("dropped").alias("verdict")) for frame in frames)
-    return pl.concat([frame.select(pl.col(c).cast(t) for c, t in schema.DECISIONS.items()) for frame in dropped])
+    """Return the decisions that drop lines for their `reason`."""
+    dropped = (frame.with_columns(verdict=pl.lit("dropped")) for frame in frames)
+    return pl.concat([frame.select(schema.DECISIONS.names()).cast(schema.DECISIONS) for frame in dropped])
 
 
 def merge_copies(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Merge rows that several parents led to.
-
-    Shards evolve separately, so two of them may write the same instruction. The merged row has all parents, and the
-    most restrictive of their licenses.
+    """Merge rows that several parents led to, because shards evolve separately and may write the same instruction.
 
     Args:
         rows: Rows with the columns of `schema.SYNTHETIC_ROW` and others, in which a row id may repeat.
 
     Returns:
-        The distinct rows, sorted by id, and a decision for every copy.
+        The distinct rows as from `merge_parents`, and a decision for every copy.
     """
-    ordered = rows.sort("row_id", pl.col("parents").list.join(" "))
+    merged, copies = merge_parents(rows)
+    detail = pl.struct(duplicate_of="row_id").struct.json_encode()
+    return merged, _drop(copies.with_columns(reason=pl.lit("copy_of_another"), detail=detail))
+
+
+def merge_parents(rows: pl.DataFrame, *by: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Merge the rows of the same id.
+
+    Args:
+        rows: Rows with the columns of `schema.SYNTHETIC_ROW` and others.
+        by: Columns that decide which row comes first; then the parents decide.
+
+    Returns:
+        The first row of each id, with the parents of all and the most restrictive of their licenses, sorted by id. And
+        the other rows.
+    """
+    ordered = rows.sort("row_id", *by, pl.col("parents").list.join(" "))
     first = pl.int_range(pl.len()).over("row_id") == 0
-    merged = (
-        ordered.filter(first)
-        .drop("licence", "parents")
-        .join(
-            ordered.explode("parents")
-            .group_by("row_id")
-            .agg(most_restrictive(pl.col("licence")), pl.col("parents").unique().sort()),
-            on="row_id",
-        )
-    )
-    copies = ordered.filter(~first).with_columns(
-        pl.lit("dropped").alias("verdict"),
-        pl.lit("copy_of_another").alias("reason"),
-        pl.struct(duplicate_of="row_id").struct.json_encode().alias("detail"),
-    )
-    return merged.select(rows.columns).sort("row_id"), copies.select(
-        pl.col(c).cast(t) for c, t in schema.DECISIONS.items()
-    )
+    several = ordered.filter(pl.len().over("row_id") > 1).explode("parents")
+    merged = several.group_by("row_id").agg(most_restrictive(pl.col("licence")), pl.col("parents").unique().sort())
+    return ordered.filter(first).update(merged, on="row_id", maintain_order="left"), ordered.filter(~first)

@@ -13,10 +13,16 @@ from infinity_assets.inference import batch
 from infinity_assets.inference.client import Inference
 from infinity_assets.scoring import judge
 from infinity_assets.settings import Settings
-from infinity_assets.settings.models import ModelSpec, Sampling
+from infinity_assets.settings.models import ModelSpec, Sampling, Student
 
 _ONE_TOKEN = Sampling(temperature=0.0, top_p=1.0, max_tokens=1)
 _YES_NO = ("yes", "no")
+
+
+def choose_language(english: pl.Expr, chinese: pl.Expr) -> pl.Expr:
+    """Return the value in the language of the prompts for a row's `language`."""
+    is_chinese = pl.col("language").str.contains(prompts.CHINESE).fill_null(False)
+    return pl.when(is_chinese).then(chinese).otherwise(english)
 
 
 @dataclass(frozen=True)
@@ -42,22 +48,21 @@ class Asking:
         by: ModelSpec | None = None,
         progress_label: str = "",
     ) -> pl.DataFrame:
-        """Ask the generator (or `by`) with a prompt.
+        """Ask the generator, or the model `by`, with a prompt.
 
         Args:
             prompt: Name of the prompt.
             rows: row_id, language and the variables of the prompt.
             sampling: Sampling of the texts.
             schema: JSON schema of the texts.
-            by: The model; `None` for the generator.
+            by: The model.
             progress_label: Label in the progress; empty for the prompt's name.
 
         Returns:
             One line per row: row_id, text (stripped), finish_reason, error.
         """
-        return self.write_each(
-            {prompt: rows}, sampling, schema=schema, by=by, progress_label=progress_label or prompt
-        ).drop("prompt")
+        label = progress_label or prompt
+        return self.write_each({prompt: rows}, sampling, schema=schema, by=by, progress_label=label).drop("prompt")
 
     def write_each(
         self,
@@ -69,20 +74,13 @@ class Asking:
         progress_label: str,
     ) -> pl.DataFrame:
         """Ask with several prompts in one batch, each with its own rows. Return the columns of `write` and `prompt`."""
-        folder = self.settings.prompts_dir
-        requests = {
-            name: batch.build_prompt_requests(
-                prompts.load_bilingual(name, folder), frame, sampling, self.stage, schema=schema
-            )
-            for name, frame in rows.items()
-        }
-        asked = [request for listed in requests.values() for request in listed]
-        texts = self._strip_texts(
-            self.inference.generate(by or self.settings.models.generator, asked, progress_label).frame
-        )
-        return texts.with_columns(
-            pl.Series("prompt", [name for name, listed in requests.items() for _ in listed], dtype=pl.String)
-        )
+        requests, names = [], []
+        for name, frame in rows.items():
+            wording = prompts.load_bilingual(name, self.settings.prompts_dir)
+            requests += batch.build_prompt_requests(wording, frame, sampling, self.stage, schema=schema)
+            names += [name] * frame.height
+        answers = self.inference.generate(by or self.settings.models.generator, requests, progress_label).frame
+        return self._strip_texts(answers).with_columns(pl.Series("prompt", names, dtype=pl.String))
 
     def chat(
         self,
@@ -94,14 +92,14 @@ class Asking:
         by: ModelSpec | None = None,
         progress_label: str = "",
     ) -> pl.DataFrame:
-        """Ask the generator (or `by`) for the next message of each conversation, without a prompt.
+        """Ask the generator, or the model `by`, for the next message of each conversation, without a prompt.
 
         Args:
             name: Name that replaces a prompt's name in the ledger tables.
             rows: row_id and messages, which end with the user.
-            sampling: Sampling of the answers.
+            sampling: Sampling of the answers, `samples` per row.
             samples: Answers per row.
-            by: The model; `None` for the generator.
+            by: The model.
             progress_label: Label in the progress; empty for the name.
 
         Returns:
@@ -110,6 +108,11 @@ class Asking:
         requests = batch.build_chat_requests(name, rows, sampling, self.stage, samples)
         answers = self.inference.generate(by or self.settings.models.generator, requests, progress_label or name).frame
         return self._strip_texts(answers, "index")
+
+    def ask_student(self, student: Student, rows: pl.DataFrame) -> pl.DataFrame:
+        """Ask a student for the next message of each conversation, as `chat` does."""
+        name, label = f"student:{student.name}", f"student {student.name}"
+        return self.chat(name, rows, student.sampling, by=student.model, progress_label=label)
 
     def probability(self, prompt: str, rows: pl.DataFrame, progress_label: str = "") -> pl.DataFrame:
         """Ask the judge for the probability of `yes` over `yes` and `no`. Texts are cut to `scoring.max_chars`.

@@ -68,10 +68,9 @@ def try_until_accepted(
     while generation.kept.height > wanted:  # repeat: a copy of a surplus row is kept once that row is dropped
         kept = generation.kept.select(parent=pl.col("parents").list.first()).join(place, on="parent").sort("place")
         detail = pl.struct(wanted=pl.lit(wanted)).struct.json_encode()
-        surplus = pl.concat(
-            [surplus, kept.slice(wanted).select(row_id="parent", reason=pl.lit("over_quota"), detail=detail)]
-        )
+        over = kept.slice(wanted).select(row_id="parent", reason=pl.lit("over_quota"), detail=detail)
+        surplus = pl.concat([surplus, over])
         generation = settle(pl.concat(made), surplus)
     detail = pl.struct(wanted=pl.lit(wanted), tried=pl.lit(tried)).struct.json_encode()
     left = ordered.slice(tried).with_columns(verdict=pl.lit("dropped"), reason=pl.lit("not_needed"), detail=detail)
-    return generation, left.select(pl.col(name).cast(dtype) for name, dtype in schema.DECISIONS.items())
+    return generation, left.select(schema.DECISIONS.names()).cast(schema.DECISIONS)

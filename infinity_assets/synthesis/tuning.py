@@ -39,9 +39,8 @@ def collect_examples(rows: pl.DataFrame, split_unknown: bool) -> list[AnnotatedT
     """
     collected = []
     columns = ("row_id", "source", "messages", "context_chars")
-    for row_id, source, messages, chars in (
-        rows.select(columns).unique(["source", "row_id"]).sort("source", "row_id").iter_rows()
-    ):
+    distinct = rows.select(columns).unique(["source", "row_id"]).sort("source", "row_id")
+    for row_id, source, messages, chars in distinct.iter_rows():
         turns = [turn for turn in messages if turn["role"] != "system"]
         first = turns[0]["content"]
         if chars is None and split_unknown:

@@ -126,8 +126,12 @@ def references(statement: ast.stmt, module: Module) -> Iterator[tuple[str, str]]
     for node in ast.walk(statement):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in module.imports:
             behind = module.imports[node.value.id]
-            if read_module(behind):
+            if imported := read_module(behind):
                 yield behind, node.attr
+                if node.attr == "__name__":  # the name of a package serves to import every module in it
+                    for file in sorted(imported.folder.glob("*.py")):
+                        inner = read_module(f"{behind}.{file.stem}")
+                        yield from ((inner.name, defined) for defined in inner.statements) if inner else ()
         elif isinstance(node, ast.Name):
             if node.id in module.statements:
                 yield module.name, node.id

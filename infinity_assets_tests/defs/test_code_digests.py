@@ -41,3 +41,9 @@ def test_called_code_counts_in_any_module(monkeypatch: pytest.MonkeyPatch) -> No
     change(monkeypatch, "infinity_assets.dedup.near", "def ", "async def ")
     after = {asset: digest_of(find(asset)) for asset in before}
     assert {asset for asset in before if after[asset] != before[asset]} == {"duplicates"}
+
+
+def test_modules_that_are_imported_by_name_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = digest_of(find("evolved"))
+    change(monkeypatch, "infinity_assets.synthesis.strategies.magpie", "def write", "async def write")
+    assert digest_of(find("evolved")) != before

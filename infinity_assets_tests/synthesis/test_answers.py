@@ -39,17 +39,14 @@ def cases() -> pl.DataFrame:
         for wanted, name in ((True, "out"), (False, "pass"))
         for case in yaml.safe_load((CASES / f"{reason}.yaml").read_text("utf-8"))[name]
     ]
-    frame = lines(
-        *({name: value for name, value in case.items() if name in SCHEMA} for *_, case in listed)
-    ).with_columns(
-        pl.Series("file", [reason for reason, *_ in listed]), pl.Series("wanted", [wanted for _, wanted, _ in listed])
-    )
+    files, wanted, given_cases = zip(*listed, strict=True)
+    frame = lines(*({name: value for name, value in case.items() if name in SCHEMA} for case in given_cases))
+    frame = frame.with_columns(pl.Series("file", files), pl.Series("wanted", wanted))
     degenerate = find_degenerate(frame)
     run = execute(frame.join(degenerate, on="row_id", how="anti"), Limits(seconds=1))
     wrong = find_degenerate(frame.join(run.filter(pl.col("said").is_not_null()), on="row_id"))
-    frame = frame.join(
-        pl.concat([degenerate, wrong]).unique("row_id", keep="first"), on="row_id", how="left", maintain_order="left"
-    )
+    found = pl.concat([degenerate, wrong]).unique("row_id", keep="first")
+    frame = frame.join(found, on="row_id", how="left", maintain_order="left")
     return frame.with_columns(label=pl.when("wanted").then("file"))
 
 
@@ -89,19 +86,9 @@ def test_precision_and_recall_reach_the_floor(reason: str) -> None:
     assert min(page_figures()[reason]) >= FLOOR
 
 
-DRAWN = st.lists(
-    st.lists(
-        st.tuples(
-            st.sampled_from([None, "", "one", "two", "three"]),
-            st.sampled_from([None, *REASONS]),
-            st.sampled_from([None, 1.0, 2.0]),
-        ),
-        min_size=1,
-        max_size=5,
-    ),
-    min_size=1,
-    max_size=4,
-)
+TEXTS, CLASSES = st.sampled_from([None, "", "one", "two", "three"]), st.sampled_from([None, *REASONS])
+ANSWER = st.tuples(TEXTS, CLASSES, st.sampled_from([None, 1.0, 2.0]))
+DRAWN = st.lists(st.lists(ANSWER, min_size=1, max_size=5), min_size=1, max_size=4)
 """Answers per instruction: text, class, score."""
 
 
@@ -111,18 +98,8 @@ def frame_of(instructions: list) -> pl.DataFrame:
     for number, given_answers in enumerate(instructions):
         for index, (text, reason, score) in enumerate(given_answers):
             reason, score = seen.setdefault((number, text), (reason if text else "no_answer", score))
-            rows.append(
-                (
-                    f"{number:03d}",
-                    index,
-                    text,
-                    f"{number}/{text}",
-                    reason,
-                    "{}" if reason else None,
-                    None if reason else score,
-                    "judge",
-                )
-            )
+            line = (f"{number:03d}", index, text, f"{number}/{text}", reason, "{}" if reason else None)
+            rows.append((*line, None if reason else score, "judge"))
     names = ("row_id", "index", "text", "answer_id", "reason", "detail", "score", "by")
     types = [pl.String, pl.Int64, pl.String, pl.String, pl.String, pl.String, pl.Float64, pl.String]
     return pl.DataFrame(rows, schema=dict(zip(names, types, strict=True)), orient="row")
@@ -146,10 +123,8 @@ def test_the_best_is_kept_and_no_answer_is_lost(instructions: list, data: st.Dat
         assert (reason is None) == (usable.height > 0)
         if reason is not None:
             reached = own["reason"].replace_strict({name: n for n, name in enumerate(REASONS)}, return_dtype=pl.Int64)
-            assert (REASONS.index(reason), index) == (
-                reached.max(),
-                own.filter(reached == reached.max())["index"].min(),
-            )
+            assert REASONS.index(reason) == reached.max()
+            assert index == own.filter(reached == reached.max())["index"].min()
             assert rejected is None
             continue
         assert score == usable["score"].max()
@@ -167,28 +142,22 @@ def test_the_best_is_kept_and_no_answer_is_lost(instructions: list, data: st.Dat
     times=st.integers(1, 12),
 )
 def test_a_text_repeated_more_than_four_times_is_a_loop(words: list[str], times: int) -> None:
-    found = find_degenerate(lines({"request": "Say something about the shop.", "text": ". ".join(words * times)}))[
-        "reason"
-    ].to_list()
+    found = find_degenerate(lines({"request": "Say something about the shop.", "text": ". ".join(words * times)}))
     if times == 1 or times > 4:
-        assert ("loop" in found) == (times > 4)
+        assert ("loop" in found["reason"]) == (times > 4)
 
 
 def test_a_failed_program_is_the_last_reason() -> None:
-    answers = lines(
-        {"request": "Add.", "text": "It is done."},
-        {"request": "Add.", "text": ""},
-        {"request": "Add.", "text": "It is done."},
-    )
+    answers = lines(*({"request": "Add.", "text": text} for text in ("It is done.", "", "It is done.")))
     degenerate = find_degenerate(answers.with_columns(said=pl.Series(["AssertionError", "AssertionError", None])))
     assert degenerate.select("row_id", "reason").rows() == [("0", "fails_its_tests"), ("1", "no_answer")]
-
-
-if __name__ == "__main__":
-    page = PAGE.read_text("utf-8")
-    PAGE.write_text(re.sub(r"\| class \| degenerate .*?\|\n(?=\n|\Z)", table() + "\n", page, flags=re.DOTALL), "utf-8")
 
 
 def test_an_answer_with_a_score_is_better_than_one_without() -> None:
     best, _ = choose(frame_of([[("Not scored.", None, None), ("Scored.", None, 1.0)]]))
     assert best["text"].to_list() == ["Scored."]
+
+
+if __name__ == "__main__":
+    page = PAGE.read_text("utf-8")
+    PAGE.write_text(re.sub(r"\| class \| degenerate .*?\|\n(?=\n|\Z)", table() + "\n", page, flags=re.DOTALL), "utf-8")

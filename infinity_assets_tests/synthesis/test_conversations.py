@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -37,6 +38,8 @@ SAYS = {
     4: "Gas is wetter, and the crust gets softer.",
 }
 ALL = Conversations(share=1.0)
+MESSAGES = yaml.safe_load((Path(__file__).parent / "cases" / "user_messages.yaml").read_text("utf-8"))
+"""A user's messages, each with the reason of its rejection."""
 
 FAULTS: dict[str, tuple[str, dict]] = {
     "no_message": ("play_user", {"text": " "}),
@@ -90,11 +93,8 @@ def scripted(faults: dict[str, tuple[int, str]]):
             response = {"text": SAYS[turn], "finish_reason": "stop"}
         else:
             turn = next(number for number, asked in ASKS.items() if f"New message: {asked}" in last_turn)
-            response = {
-                "text": "yes",
-                "finish_reason": "stop",
-                "choice_logprobs": (math.log(1 - turn / 10), math.log(turn / 10)),
-            }
+            logprobs = (math.log(1 - turn / 10), math.log(turn / 10))
+            response = {"text": "yes", "finish_reason": "stop", "choice_logprobs": logprobs}
         at, name = faults.get(request.row_id, (0, ""))
         if at == turn and FAULTS[name][0] == prompt:
             response |= FAULTS[name][1]
@@ -116,6 +116,10 @@ def talk_with_faults(frame: pl.DataFrame, faults: dict[str, tuple[int, str]], re
         return *conversations.talk(drawn, recipe, asking), engine
 
 
+def verdicts_of(result: conversations.Outcome) -> dict[str, tuple[str, str]]:
+    return {row: tuple(fate) for row, *fate in result.decisions.select("row_id", "verdict", "reason").iter_rows()}
+
+
 @pytest.mark.parametrize("turn", [2, 4])
 def test_a_failed_turn_ends_its_conversation(turn: int) -> None:
     frame = rows(len(FAULTS) + 1)
@@ -123,14 +127,11 @@ def test_a_failed_turn_ends_its_conversation(turn: int) -> None:
     found, tried, _ = talk_with_faults(
         frame, {row: (turn, name) for row, name in faulty.items()}, Conversations(share=1.0, turns=(4, 4))
     )
-    ends = {
-        row: (turns, reason, len(messages))
-        for row, turns, reason, messages in found.select("row_id", "turns", "reason", "messages").iter_rows()
-    }
+    ends = {row: size for row, *size in found.select("row_id", "turns", pl.col("messages").list.len()).iter_rows()}
     others = set(frame["row_id"]) - set(faulty)
-    assert ends == {row: (turn - 1, name, 2 * (turn - 1)) for row, name in faulty.items()} | dict.fromkeys(
-        others, (4, None, 8)
-    )
+    assert dict(found.select("row_id", "reason").iter_rows()) == faulty | dict.fromkeys(others)
+    assert all(ends[row] == [turn - 1, 2 * (turn - 1)] for row in faulty)
+    assert all(ends[row] == [4, 8] for row in others)
     assert sorted(tried.drop_nulls().rows()) == sorted((turn, name) for name in FAULTS)
     assert found.filter(pl.col("row_id").is_in(list(others)))["coherence"].to_list() == pytest.approx([0.6])
 
@@ -146,12 +147,8 @@ def test_every_row_and_every_conversation_is_kept_or_decided_once(
     data: st.DataObject, count: int, share: float
 ) -> None:
     frame, recipe = rows(count), Conversations(share=share)
-    faulty = data.draw(
-        st.dictionaries(
-            st.sampled_from(frame["row_id"].to_list() or ["-"]),
-            st.tuples(st.integers(2, 4), st.sampled_from(list(FAULTS))),
-        )
-    )
+    fault = st.tuples(st.integers(2, 4), st.sampled_from(list(FAULTS)))
+    faulty = data.draw(st.dictionaries(st.sampled_from(frame["row_id"].to_list() or ["-"]), fault))
     found, _, _ = talk_with_faults(frame, faulty, recipe)
     result = conversations.settle(frame, found)
     drawn = dict(conversations.draw_turns(frame, recipe).iter_rows())
@@ -176,14 +173,8 @@ def test_every_row_and_every_conversation_is_kept_or_decided_once(
             assert asked == min(drawn[parent], end - 1)
             assert (line["parents"], line["operation"], line["licence"]) == ([parent], "converse", "MIT")
             assert line["coherence"] == pytest.approx(1 - asked / 10)
-    verdicts = {
-        row: (verdict, reason)
-        for row, verdict, reason in result.decisions.select("row_id", "verdict", "reason").iter_rows()
-    }
-    for row in drawn:
-        assert verdicts[row] == (
-            ("dropped", "superseded") if row in parents.values() else ("chosen", "stays_single_turn")
-        )
+    fates = {True: ("dropped", "superseded"), False: ("chosen", "stays_single_turn")}
+    assert all(verdicts_of(result)[row] == fates[row in parents.values()] for row in drawn)
     whys = {row: json.loads(detail)["why"] for row, detail in result.decisions.select("row_id", "detail").iter_rows()}
     assert all(
         whys[row] == (faulty[row][1] if row in faulty and faulty[row][0] <= drawn[row] else None) for row in drawn
@@ -197,11 +188,7 @@ def test_a_conversation_equal_to_a_row_is_a_copy_and_its_parent_is_kept() -> Non
     result = conversations.settle(pl.concat([frame, same]), found)
     assert sorted(result.kept["row_id"]) == sorted([*frame["row_id"], *same["row_id"]])
     assert result.created == 1
-    reasons = {
-        row: (verdict, reason)
-        for row, verdict, reason in result.decisions.select("row_id", "verdict", "reason").iter_rows()
-    }
-    assert reasons == {
+    assert verdicts_of(result) == {
         frame["row_id"].item(): ("chosen", "stays_single_turn"),
         same["row_id"].item(): ("dropped", "copy_of_another"),
     }
@@ -215,11 +202,8 @@ def test_the_draw_depends_on_the_row_alone() -> None:
     assert 110 < drawn.height < 210
     assert set(drawn["wanted"]) == {2, 3, 4}
     some = frame.sample(200, shuffle=True, seed=1)
-    assert (
-        conversations.draw_turns(some, recipe)
-        .sort("row_id")
-        .equals(drawn.join(some, on="row_id", how="semi").sort("row_id"))
-    )
+    again = conversations.draw_turns(some, recipe).sort("row_id")
+    assert again.equals(drawn.join(some, on="row_id", how="semi").sort("row_id"))
     assert conversations.draw_turns(frame, Conversations(share=0.0)).is_empty()
 
 
@@ -250,33 +234,9 @@ def test_the_user_of_a_chinese_row_is_played_in_chinese() -> None:
     assert "生活技能" in request.messages[-1]["content"]
 
 
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("Thanks!", "closing"),
-        ("Thank you very much. Goodbye!", "closing"),
-        ("好的，谢谢您的帮助。", "closing"),
-        ("明白了，再见！", "closing"),
-        ("Thanks! And how do I store it?", None),
-        ("谢谢！那应该怎么保存？", None),
-        ("Great, but why two hours?", None),
-        ("Could you give me an example of a sourdough schedule?", None),
-        ("能举个例子吗？", None),
-        ("Of course, here are three ways to store bread.", "answer_instead_of_message"),
-        ("好的，我来告诉你怎么保存。", "answer_instead_of_message"),
-        ("Bread keeps for three days in a box.", "asks_nothing"),
-    ],
-)
+@pytest.mark.parametrize(("text", "reason"), MESSAGES)
 def test_user_messages_fail_the_right_rule(text: str, reason: str | None) -> None:
     chinese = any("\u4e00" <= letter <= "\u9fff" for letter in text)
-    line = {
-        "row_id": "r",
-        "text": text,
-        "finish_reason": "stop",
-        "error": None,
-        "language": "zh" if chinese else "en",
-        "conversation": "",
-        "repeats": 0.0,
-    }
-    frame = pl.DataFrame([line], schema_overrides={"error": pl.String})
+    line = {"row_id": "r", "text": text, "finish_reason": "stop", "error": None, "conversation": "", "repeats": 0.0}
+    frame = pl.DataFrame([{**line, "language": "zh" if chinese else "en"}], schema_overrides={"error": pl.String})
     assert first_failure(frame, conversations.user_rules())["reason"].to_list() == ([reason] if reason else [])

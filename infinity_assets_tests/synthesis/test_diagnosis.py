@@ -1,9 +1,11 @@
 """Grades of pairs, weak rows, deficiencies and the table of abilities, tested on frames without a model."""
 
 import re
+from pathlib import Path
 
 import polars as pl
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -36,14 +38,9 @@ SCHEMA = {
     "error": pl.String,
 }  # fmt: skip
 PAIRS = pl.DataFrame(
-    {
-        "row_id": ["b", "a"],
-        "language": ["zh", "en"],
-        "request": ["r b", "r a"],
-        "reference": ["ref b", "ref a"],
-        "answer": ["ans b", "ans a"],
-    }
-)
+    [("b", "zh", "r b", "ref b", "ans b"), ("a", "en", "r a", "ref a", "ans a")],
+    schema=["row_id", "language", "request", "reference", "answer"], orient="row",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("swap", [True, False])
@@ -69,9 +66,7 @@ def test_grades_are_averaged_and_a_missing_grade_gives_null(grades: list, swap: 
     ]
     lines = [("b", index, grades[index], None if grades[index] is not None else f"why {index}") for index, _ in given]
     schema = {"row_id": pl.String, "index": pl.Int64, "score": pl.Float64, "error": pl.String}
-    found = average_grades(pl.DataFrame(data.draw(st.permutations(lines)), schema=schema, orient="row")).row(
-        0, named=True
-    )
+    (found,) = average_grades(pl.DataFrame(data.draw(st.permutations(lines)), schema=schema, orient="row")).to_dicts()
     for column, text in (("score", "ans b"), ("reference_score", "ref b")):
         of_it = [grades[index] for index, graded in given if graded == text]
         assert found[column] == (None if None in of_it else pytest.approx(sum(of_it) / len(of_it)))
@@ -143,26 +138,8 @@ def test_the_weakest_answer_with_a_text_is_selected() -> None:
     ]
 
 
-DESCRIPTIONS = [
-    ("It has no greeting.", "stop", "It has no greeting."),
-    ("What it lacks: a polite tone", "stop", "a polite tone"),
-    ("**What it lacks:**\n- A polite tone.\n\nRequest: another", "stop", "A polite tone."),
-    ("- A polite tone.\nMore.", "stop", "A polite tone."),
-    ("One. Two! Three? Four.", "stop", "One. Two!"),
-    ("It takes 3.5 for 3. The unit is missing and the", "length", "It takes 3.5 for 3."),
-    ("It takes the whole instead of the", "length", None),
-    ("语气不够客气。也没有道谢。还有别的。", "stop", "语气不够客气。也没有道谢。"),
-    ("缺少的是：换算单位的能力", "stop", "换算单位的能力"),
-    ("Nothing.", "stop", None),
-    ("无。", "stop", None),
-    ("", "stop", None),
-    (None, None, None),
-    ("...", "stop", None),
-    ("The capital of Norway is Oslo", "stop", None),
-    ("the capital  of norway is Oslo.", "stop", None),
-    ("It is Bergen.", "stop", None),
-    ("Where is it?", "stop", None),
-]
+DESCRIPTIONS = yaml.safe_load((Path(__file__).parent / "cases" / "deficiencies.yaml").read_text("utf-8"))
+"""Descriptions by a model: text, finish reason, and what is kept of the text."""
 
 
 @pytest.mark.parametrize(("text", "finish", "kept"), DESCRIPTIONS)
@@ -185,12 +162,9 @@ def test_the_examples_of_the_prompt_are_unchanged(language: prompts.Language) ->
     prompt = prompts.load(DEFICIENCY, language)
     shown = [re.split("\n.*?[:：]", turn.fill({})) for turn in prompt.turns if turn.role == "user"][:-1]
     assert len(shown) == len(prompt.examples) >= 2
-    lines = [
-        (str(n), *texts[:3], text, "stop") for n, (texts, text) in enumerate(zip(shown, prompt.examples, strict=True))
-    ]
-    described = pl.DataFrame(
-        lines, schema=["row_id", "request", "reference", "answer", "text", "finish_reason"], orient="row"
-    )
+    lines = [("r", *texts[:3], text, "stop") for texts, text in zip(shown, prompt.examples, strict=True)]
+    columns = ["row_id", "request", "reference", "answer", "text", "finish_reason"]
+    described = pl.DataFrame(lines, schema=columns, orient="row")
     assert clean_deficiencies(described)["deficiency"].to_list() == list(prompt.examples)
 
 
@@ -198,14 +172,7 @@ def test_the_examples_of_the_prompt_are_unchanged(language: prompts.Language) ->
 @given(text=st.text(st.sampled_from('ab. !。\n-*:"')), finish=st.sampled_from(["stop", "length"]))
 def test_a_deficiency_is_at_most_two_sentences_of_one_line_of_the_description(text: str, finish: str) -> None:
     described = pl.DataFrame(
-        {
-            "row_id": ["r"],
-            "request": ["?"],
-            "reference": ["x"],
-            "answer": ["y"],
-            "text": [text],
-            "finish_reason": [finish],
-        }
+        {"row_id": "r", "request": "?", "reference": "x", "answer": "y", "text": text, "finish_reason": finish}
     )
     (kept,) = clean_deficiencies(described)["deficiency"]
     if kept is not None:

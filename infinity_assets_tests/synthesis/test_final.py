@@ -25,15 +25,6 @@ COLUMNS = pl.Schema({**schema.SYNTHETIC_ROW, "answer_score": pl.Float64, "reward
 HITS = pl.DataFrame(
     schema={"row_id": pl.String, "item_id": pl.String, "rule": pl.String, "share": pl.Float64, "span": pl.String}
 )
-NOTHING = pl.DataFrame(
-    schema={
-        "row_id": pl.String,
-        "messages": schema.MESSAGES,
-        "source": pl.String,
-        "file": pl.String,
-        "position": pl.Int64,
-    }
-)
 STRICT = Final(drop_quantile=0.0, min_answer_score=2.0)
 
 
@@ -51,23 +42,15 @@ def row(number: int, changed: int = 0, **values: object) -> dict:
 
 def rows_of_g(*lines: dict) -> pl.DataFrame:
     """Return rows of G with ids."""
-    usual = {
-        "licence": "MIT",
-        "domain": "chat",
-        "language": "en",
-        "round": 1,
-        "answer_score": 4.0,
-        "reward": None,
-        "parents": ["p"],
-    }
-    rows = [{**usual, **{k: v for k, v in line.items() if k != "turns"}} for line in lines]
+    usual = {"licence": "MIT", "domain": "chat", "language": "en", "round": 1, "answer_score": 4.0, "reward": None}
+    rows = [{**usual, "parents": ["p"], **{k: v for k, v in line.items() if k != "turns"}} for line in lines]
     frame = pl.DataFrame(rows, schema_overrides={"reward": pl.Float64, "answer_score": pl.Float64})
     frame = frame.with_columns(
         messages=conversations(*(line["turns"] for line in lines)), source=pl.lit("synthetic:m"), file=pl.lit(None,
         pl.String),
         position=pl.lit(None, pl.Int64), kind=pl.lit("conversation"), operation=pl.lit("answer"),
     )  # fmt: skip
-    return add_row_ids(frame).select(pl.col(name).cast(dtype) for name, dtype in COLUMNS.items())
+    return add_row_ids(frame).select(COLUMNS.names()).cast(COLUMNS)
 
 
 def filter_arrived(
@@ -171,10 +154,8 @@ def test_the_nearest_row_is_found_across_batches(pairs: int, monkeypatch: pytest
     assert found.equals(prints.find_nearest([others.sample(24, shuffle=True, seed=3)]))
 
     def shingles(frame: pl.DataFrame) -> dict[str, set[int]]:
-        return {
-            one: {s >> 1 for s in listed}
-            for one, listed in fingerprint(frame, rule).select("row_id", "shingles").iter_rows()
-        }
+        listed = fingerprint(frame, rule).select("row_id", "shingles").iter_rows()
+        return {one: {shingle >> 1 for shingle in own} for one, own in listed}
 
     theirs = shingles(others)
     nearest = {line[0]: line[1:] for line in found.iter_rows()}
@@ -185,16 +166,9 @@ def test_the_nearest_row_is_found_across_batches(pairs: int, monkeypatch: pytest
             assert nearest[one] == (best, pytest.approx(similarity, abs=1e-6), similarity == 1.0 and one == best)
 
 
-SCORES = st.lists(
-    st.tuples(
-        st.sampled_from(["chat", "math"]),
-        st.sampled_from(["en", "zh"]),
-        st.integers(1, 4),
-        st.sampled_from([None, -2.0, 0.5, 9.0, float("nan")]),
-    ),
-    min_size=1,
-    max_size=40,
-)
+GROUP = (st.sampled_from(["chat", "math"]), st.sampled_from(["en", "zh"]))
+REWARD = st.sampled_from([None, -2.0, 0.5, 9.0, float("nan")])
+SCORES = st.lists(st.tuples(*GROUP, st.integers(1, 4), REWARD), min_size=1, max_size=40)
 
 
 @settings(max_examples=examples(25), deadline=None)
@@ -203,12 +177,8 @@ def test_the_lowest_of_each_group_are_dropped_and_every_row_is_decided(
     lines: list, share: float, least: int, data: st.DataObject
 ) -> None:
     recipe = Final(drop_quantile=share, min_group=least, min_answer_score=0.0)
-    arrived = rows_of_g(
-        *(
-            row(n, domain=domain, language=tongue, answer_score=float(score), reward=reward)
-            for n, (domain, tongue, score, reward) in enumerate(lines)
-        )
-    )
+    names = ("domain", "language", "answer_score", "reward")
+    arrived = rows_of_g(*(row(n, **dict(zip(names, line, strict=True))) for n, line in enumerate(lines)))
     result = filter_arrived(arrived, recipe)
     assert result.decisions.height == arrived.height
     assert sorted(result.decisions.filter(verdict="chosen")["row_id"]) == result.kept["row_id"].to_list()

@@ -80,17 +80,8 @@ def test_a_parent_is_superseded_or_returned_with_its_reason(made: list) -> None:
     seen: set[str] = set()
     expected = []
     for text, grade, contaminated in made:
-        why = (
-            "no_text"
-            if not text
-            else "low"
-            if grade < 2
-            else "odd"
-            if grade % 2
-            else "contaminated_ngram"
-            if contaminated
-            else None
-        )
+        faults = {"no_text": not text, "low": grade < 2, "odd": grade % 2, "contaminated_ngram": contaminated}
+        why = next((name for name, holds in faults.items() if holds), None)
         if why is None:
             why = "copy_of_another" if text in seen else None
             seen.add(text)

@@ -21,12 +21,10 @@ from infinity_assets.rows.text import strip_quotes
 from infinity_assets.scoring import language
 from infinity_assets.selection.rules import Rule
 from infinity_assets.settings import Settings
-from infinity_assets.settings.models import Sampling
-from infinity_assets.synthesis import quota
+from infinity_assets.synthesis import dispatch, quota
 from infinity_assets.synthesis.elimination import copies, model_measures, rewrite_rules
 from infinity_assets.synthesis.lineage import Generation, settle
 from infinity_assets.synthesis.prompting import Asking
-from infinity_assets.synthesis.strategies import dispatch
 
 _FAILED = ["row_id", "reason", "detail"]
 
@@ -49,7 +47,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         settings=lambda s: (
             s.shards, s.chat.evolution, s.decontamination.gate, s.scoring.max_chars, s.calls.retries,
             s.models.generator.answer_id, s.models.judge.answer_id, s.models.embedder.weights_id,
-            *prompts.hashes(s.prompts_dir, *_prompt_names(s), *model_measures.PROMPTS), *_gap_settings(s),
+            *prompts.hashes(s.prompts_dir, *_prompt_names(s), *model_measures.PROMPTS), *dispatch.list_settings(s),
         ),
         columns=EVOLVED,
         meaning=MEANING,
@@ -69,15 +67,6 @@ def _make(number: int) -> dg.AssetsDefinition:
         return evolve(step, number)
 
     return evolved
-
-
-def _gap_settings(settings: Settings) -> tuple[str | Sampling, ...]:
-    """Return the settings that decide the gap measured by `self_rubrics`; empty without that strategy."""
-    if "self_rubrics" not in settings.chat.evolution.strategies:
-        return ()
-    return settings.chat.answering.sampling, *(
-        part for student in settings.models.students[:1] for part in student.parts
-    )
 
 
 def evolve(step: Step, number: int) -> Outcome:

@@ -19,7 +19,7 @@ def find_near_copies(made: pl.DataFrame, settings: Elimination) -> pl.DataFrame:
     Args:
         made: row_id and messages of the rewrites that pass all other rules, because a rejected rewrite must not reject
             another. Rewrites with equal messages are kept or rejected together.
-        settings: Settings with the threshold `max_copy`.
+        settings: The threshold `max_copy`.
 
     Returns:
         One line per near copy: row_id, reason (`near_copy_of_another`), detail (JSON: duplicate_of, the id of the kept

@@ -1,72 +1,53 @@
 """Material of a request: code, tables, quoted, listed and labelled inputs, long numbers."""
 
+from pathlib import Path
+
 import polars as pl
 
-from infinity_assets.rows.text import CJK
+from infinity_assets.synthesis.patterns import Patterns
 
-_FENCE = r"^\s*(?:```|~~~)"
-_CODE = (
-    r"^(?: {4}|\t)\s*\S"
-    r"|[;{}]\s*$"
-    r"|^\s*(?:(?:async )?def|class|for|if|elif|else|while|with|try|except)\b[^?？。]*:\s*$"
-    r"|^\s*(?:import \w[\w., ]*|from [\w.]+ import .+|#include\b.*|return\b.*|<\w[^>]*>.*|</\w+>)$"
-    r"|^\s*[A-Za-z_][\w.\[\]]* *[-+*/]?= *\S.*$|^\s*[A-Za-z_][\w.]*\([^?]*\)\s*$"
-    r"|(?i:^\s*(?:select\b.+\bfrom|insert into|update\b.+\bset|delete from)\b)"
-)
-"""A line of code: indented, or with a start, an end or a form that prose does not have."""
-_TABLE = r"^\s*\|.*\|\s*$|\|.*\||\t.*\t"
-_RULER = r"^[\s|:+-]*$"
-_CSV = r"^[^,]{1,40}(?:,[^, ][^,]{0,40})+$"
-_ITEM = r"^\s*(?:[-*•]|\d{1,2}[.)、])\s*\S"
-_MARK = r"^\s*(?:[-*•]|\d{1,2}[.)、])\s*"
-_TASK = r"^[\p{L}][^:：?？]{2,60}[:：?？]\s+"
-"""A task on the same line as its code."""
-_LABELLED = (
-    r"(?:(?i:following|below|these|this|sentence|text|passage|paragraph|words?|numbers?|input|context|list|items?|into \p{L}+)"
-    rf"|[{CJK}]{{2}})[^:：\n.。]{{0,30}}[:：]\s*(\S.*)$"
-)
-"""An input after a colon on the line of the task."""
-_SENTENCE = r"^[A-Z][^:\n.]{2,60}: +([A-Z\"'“‘][^:\n]*[.!][\"'”’]?)$"
-"""A sentence after a colon on the line of the task."""
-_ENUMERATION = r"^[^,，、;；.。?？!！]{1,25}(?:[,，、;；]\s*[^,，、;；.。?？!！]{1,25}){2,}[.。]?$"
-_QUOTED = r"\"[^\"\n]{2,}\"|“[^”\n]{2,}”|「[^」\n]{2,}」|『[^』\n]{2,}』|`[^`\n]{2,}`"
-_LONG_NUMBER = r"\d[\d,]*\.\d{3,}|\d(?:,?\d){4,}"
+_PATTERNS = Patterns(Path(__file__).with_name("material.yaml"))
 _OUTER = " \t\"'“”‘’「」『』`.。!！?？:：;；,，、"
+"""Punctuation that does not belong to a piece."""
 
 
 def _split_lines(texts: pl.Series) -> pl.DataFrame:
     """Split texts into lines: row (place of the text), line, fence, kind (`code`, `table`, `listed`, or null)."""
-    lines = (
-        pl.DataFrame({"line": texts.fill_null("").str.split("\n")})
-        .with_row_index("row")
-        .explode("line")
-        .with_columns(fence=pl.col("line").str.contains(_FENCE), blank=pl.col("line").str.strip_chars() == "")
-    )
     line = pl.col("line")
-    before = pl.col("line").shift(1).over("row")
-    after = pl.col("line").shift(-1).over("row")
-    fenced = pl.col("fence") | (pl.col("fence").cast(pl.Int64).cum_sum().over("row") % 2 == 1)
+    blank = line.str.strip_chars() == ""
+    colon = line.str.contains(r"[:：]\s*$")
 
-    def twice(pattern: str) -> pl.Expr:
-        beside = pl.any_horizontal(other.str.contains(pattern).fill_null(False) for other in (before, after))
-        return line.str.contains(pattern) & beside
+    def count(condition: pl.Expr) -> pl.Expr:
+        return condition.cast(pl.Int64).cum_sum().over("row")
 
-    # The rest of a paragraph after a line that ends with a colon is the input of that line.
-    paragraph = (
-        (pl.col("blank") & ~before.str.contains(r"[:：]\s*$").fill_null(False)).cast(pl.Int64).cum_sum().over("row")
+    def beside(condition: pl.Expr) -> pl.Expr:
+        neighbours = (condition.shift(step).over("row").fill_null(False) for step in (1, -1))
+        return condition & pl.any_horizontal(neighbours)
+
+    lines = pl.DataFrame({"line": texts.fill_null("").str.split("\n")}).with_row_index("row").explode("line")
+    lines = lines.with_columns(
+        fence=_PATTERNS.contains(line, "fence"),
+        # The rest of a paragraph after a line that ends with a colon is the input of that line.
+        paragraph=count(blank & ~colon.shift(1).over("row").fill_null(False)),
+        opened=colon.cast(pl.Int64),
     )
-    opened = line.str.contains(r"[:：]\s*$").cast(pl.Int64)
-    lines = lines.with_columns(paragraph=paragraph, opened=opened)
+    fenced = pl.col("fence") | (count(pl.col("fence")) % 2 == 1)
     given = (pl.col("opened").cum_sum().over("row", "paragraph") - pl.col("opened")) > 0
     kind = (
-        pl.when(fenced | line.str.contains(_CODE))
+        pl.when(fenced | _PATTERNS.contains(line, "code"))
         .then(pl.lit("code"))
-        .when(line.str.contains(_TABLE) | twice(_CSV))
+        .when(_PATTERNS.contains(line, "table") | beside(_PATTERNS.contains(line, "csv")))
         .then(pl.lit("table"))
-        .when(twice(_ITEM) | given)
+        .when(beside(_PATTERNS.contains(line, "item")) | given)
         .then(pl.lit("listed"))
     )
-    return lines.select("row", "line", "fence", kind=pl.when(~pl.col("blank")).then(kind))
+    return lines.select("row", "line", "fence", kind=pl.when(~blank).then(kind))
+
+
+def _give_to_rows(values: pl.DataFrame, count: int) -> pl.Series:
+    """Return a value for each of `count` rows, null for a row without one: row and value in, in any order."""
+    rows = pl.DataFrame({"row": pl.int_range(count, dtype=pl.get_index_type(), eager=True)})
+    return rows.join(values, on="row", how="left", maintain_order="left").to_series(1)
 
 
 def extract_prose(text: pl.Expr) -> pl.Expr:
@@ -75,8 +56,7 @@ def extract_prose(text: pl.Expr) -> pl.Expr:
     def remove_material(texts: pl.Series) -> pl.Series:
         lines = _split_lines(texts).filter(pl.col("kind").is_null() | (pl.col("kind") == "listed"))
         kept = lines.group_by("row").agg(pl.col("line").str.join("\n"))
-        rows = pl.DataFrame({"row": pl.int_range(texts.len(), dtype=pl.get_index_type(), eager=True)})
-        return rows.join(kept, on="row", how="left", maintain_order="left")["line"].fill_null("")
+        return _give_to_rows(kept, texts.len()).fill_null("")
 
     return text.map_batches(remove_material, return_dtype=pl.String, is_elementwise=True)
 
@@ -89,15 +69,11 @@ def find_lost(seed: pl.Expr, text: pl.Expr) -> pl.Expr:
 
     def find_first(given: pl.Series) -> pl.Series:
         pair = given.struct.unnest()
-        pieces = _list_pieces(pair["seed"]).join(
-            pair.select(held=_squeeze(pl.col("text").fill_null(""))).with_row_index("row"),
-            on="row",
-            maintain_order="left",
-        )
+        held = pair.select(held=_squeeze(pl.col("text").fill_null(""))).with_row_index("row")
+        pieces = _list_pieces(pair["seed"]).join(held, on="row", maintain_order="left")
         missing = pieces.filter(~pl.col("held").str.contains(_squeeze(pl.col("piece")), literal=True))
         firsts = missing.unique("row", keep="first", maintain_order=True)
-        rows = pl.DataFrame({"row": pl.int_range(given.len(), dtype=pl.get_index_type(), eager=True)})
-        return rows.join(firsts.select("row", "piece"), on="row", how="left", maintain_order="left")["piece"]
+        return _give_to_rows(firsts.select("row", "piece"), given.len())
 
     pair = pl.struct(seed=seed, text=text)
     return pair.map_batches(find_first, return_dtype=pl.String, is_elementwise=True)
@@ -106,23 +82,20 @@ def find_lost(seed: pl.Expr, text: pl.Expr) -> pl.Expr:
 def _list_pieces(seeds: pl.Series) -> pl.DataFrame:
     """List the pieces of every seed that its rewrite must contain: row, piece."""
     lines = _split_lines(seeds)
-    listed = lines.filter(~pl.col("fence"), pl.col("kind").is_not_null(), ~pl.col("line").str.contains(_RULER))
-    item = pl.col("line").str.replace(_MARK, "")
-    code = pl.col("line").str.replace(_TASK, "")
+    listed = lines.filter(~pl.col("fence"), pl.col("kind").is_not_null(), ~_PATTERNS.contains(pl.col("line"), "ruler"))
+    item = pl.col("line").str.replace(_PATTERNS["mark"], "")
+    code = pl.col("line").str.replace(_PATTERNS["task"], "")
     whole = listed.select("row", piece=pl.when(pl.col("kind") == "listed").then(item).otherwise(code))
     task = lines.filter(pl.col("kind").is_null())
-    inputs = pl.coalesce(pl.col("line").str.extract(pattern, 1) for pattern in (_LABELLED, _SENTENCE))
-    after = task.select("row", inputs.alias("input")).drop_nulls()
-    enumerated = pl.col("input").str.contains(_ENUMERATION)
-    parts = after.select(
-        "row",
-        piece=pl.when(enumerated)
-        .then(pl.col("input").str.replace_all(r"[，、;；]", ",").str.split(","))
-        .otherwise(pl.col("input").str.extract_all(r"[^.!?。！？]+")),
-    ).explode("piece")
+    inputs = (pl.col("line").str.extract(_PATTERNS[name], 1) for name in ("labelled", "sentence"))
+    after = task.select("row", input=pl.coalesce(*inputs)).drop_nulls()
+    enumerated = _PATTERNS.contains(pl.col("input"), "enumeration")
+    listing = pl.col("input").str.replace_all(r"[，、;；]", ",").str.split(",")
+    sentences = pl.col("input").str.extract_all(r"[^.!?。！？]+")
+    parts = after.select("row", piece=pl.when(enumerated).then(listing).otherwise(sentences)).explode("piece")
     flat = [
-        task.select("row", piece=pl.col("line").str.extract_all(pattern)).explode("piece").drop_nulls()
-        for pattern in (_QUOTED, _LONG_NUMBER)
+        task.select("row", piece=pl.col("line").str.extract_all(_PATTERNS[name])).explode("piece").drop_nulls()
+        for name in ("quoted", "long_number")
     ]
     pieces = pl.concat([whole, parts, *flat]).with_columns(pl.col("piece").str.strip_chars(_OUTER))
     return pieces.filter(pl.col("piece").str.len_chars() > 1).sort("row", maintain_order=True)

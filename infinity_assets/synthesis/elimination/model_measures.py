@@ -38,9 +38,8 @@ def measure_rewrites(made: pl.DataFrame, asking: Asking, rules: Sequence[Rule] =
     made = made.with_columns(pl.lit(None, pl.Float64).alias(name) for name in (*_COSINES, *_PROBABILITIES))
     failed = first_failure(made, rules)
     for ask in (_measure_cosines, _ask_probabilities):
-        passing = made.filter(pl.col("text").fill_null("") != "").join(
-            failed, on="row_id", how="anti", maintain_order="left"
-        )
+        written = made.filter(pl.col("text").fill_null("") != "")
+        passing = written.join(failed, on="row_id", how="anti", maintain_order="left")
         measures = ask(passing, asking)
         made, passing = _add(made, measures), _add(passing, measures)
         # The other rules have seen all their columns before.
@@ -58,10 +57,9 @@ def _measure_cosines(made: pl.DataFrame, asking: Asking) -> pl.DataFrame:
     parts = made["text"], made["seed"], answered["text"], answered["seed_answer"]
     vectors = asking.embed(pl.concat([part.rename("text") for part in parts]))
     text, seed, again, answer = np.split(vectors, np.cumsum([len(part) for part in parts])[:-1])
-    near_answer = answered.select(
-        "row_id", seed_answer_similarity=pl.Series((again * answer).sum(axis=1), dtype=pl.Float64)
-    )
-    near_seed = made.select("row_id", similarity=pl.Series((text * seed).sum(axis=1), dtype=pl.Float64))
+    to_seed, to_answer = (pl.Series((text * seed).sum(axis=1)), pl.Series((again * answer).sum(axis=1)))
+    near_seed = made.select("row_id", similarity=to_seed.cast(pl.Float64))
+    near_answer = answered.select("row_id", seed_answer_similarity=to_answer.cast(pl.Float64))
     return near_seed.join(near_answer, on="row_id", how="left", maintain_order="left")
 
 

@@ -1,7 +1,8 @@
-"""Strategies that write instructions from seeds. All take a frame of seeds and return one line per seed.
+"""Strategies that write instructions from seeds, one per module: its name is the strategy's name in the settings.
 
-A strategy only asks models. All rewrites pass through one elimination (`synthesis/elimination`), and the seed of an
-accepted rewrite becomes its parent. See docs/evolution.md for the cost of each strategy.
+A strategy takes a frame of seeds and returns one line per seed. It only asks models: all rewrites pass through one
+elimination (`synthesis/elimination`), and the seed of an accepted rewrite becomes its parent. `synthesis/strategy.py`
+has the interface, `synthesis/dispatch.py` assigns the seeds. See docs/evolution.md for the cost of each strategy.
 
 | module | strategy | from |
 |---|---|---|
@@ -12,6 +13,4 @@ accepted rewrite becomes its parent. See docs/evolution.md for the cost of each 
 | `task_from_text` | a task on a passage | Bonito, arXiv 2402.18334 |
 | `self_code_align` | concepts, a Python task, its tests | SelfCodeAlign, arXiv 2410.24198 |
 | `syllabus` | a label, a syllabus for it, an exercise | GLAN, arXiv 2402.13064 |
-
-`deficiency` comes before all of them: it writes a request for what the students lacked. `dispatch` assigns the seeds.
 """

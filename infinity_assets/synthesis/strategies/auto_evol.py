@@ -7,54 +7,53 @@ import polars as pl
 
 from infinity_assets.settings.chat import Evolution
 from infinity_assets.synthesis.prompting import Asking
-from infinity_assets.synthesis.strategies.steps import advance, begin, finish
-from infinity_assets.synthesis.strategies.strategy import IS_TEXT, Strategy, ask_json, text_schema
+from infinity_assets.synthesis.strategy import (
+    IS_TEXT,
+    Strategy,
+    add_step,
+    ask_json,
+    begin_steps,
+    end_steps,
+    list_schema,
+    text_schema,
+)
 
 EVOLVE, ANALYSE, OPTIMISE = "auto_evolve", "auto_analyse", "auto_optimise"
 NO_FAILURE = "none"
 FAILURES = (NO_FAILURE, "stagnant_complexity", "insufficient_qualification", "loss_of_key_information")
 """Classes of failures in a trajectory. (From the paper's section on trajectory analysis.)"""
 
-_METHODS = {"type": "array", "items": text_schema(80), "minItems": 2, "maxItems": 3}
+_PROPERTIES = {"methods": list_schema(text_schema(80), 2, 3), "request": {"type": "string", "minLength": 1}}
 
 
 class AutoEvol(Strategy):
     """Rewriting in steps: first by the best of several methods, then after the judge's feedback on the last rewrite."""
 
-    name = "auto_evol"
+    operations = {EVOLVE: "in_depth", OPTIMISE: "in_depth"}
+    takes = ~IS_TEXT
 
     def prompts(self, settings: Evolution) -> tuple[str, ...]:
         """Return all three prompts, or only the first if there is one step."""
         return (EVOLVE, ANALYSE, OPTIMISE)[: 3 if settings.steps > 1 else 1]
 
-    def takes(self) -> pl.Expr:
-        """Select requests."""
-        return ~IS_TEXT
-
     def write(self, seeds: pl.DataFrame, asking: Asking, number: int) -> pl.DataFrame:
         """Rewrite each seed at most `steps` times. A failed step keeps the rewrite before it."""
         settings = asking.settings.chat.evolution
         asked = seeds.rename({"seed": "request"})
-        shape = pl.Schema({"methods": pl.List(pl.String), "request": pl.String})
-        first = ask_json(
-            asking, EVOLVE, asked, {"methods": _METHODS, "request": {"type": "string", "minLength": 1}}, shape
-        ).rename({"request": "text"})
-        state = advance(begin(asked), first.with_columns(finish_reason=pl.lit(None, pl.String)), EVOLVE)
+        shape = {"methods": pl.List(pl.String), "request": pl.String}
+        first = ask_json(asking, EVOLVE, asked, _PROPERTIES, shape).rename({"request": "text"})
+        state = add_step(begin_steps(asked), first.with_columns(finish_reason=pl.lit(None, pl.String)), EVOLVE)
         for _ in range(settings.steps - 1):
             failing = self._analyze(state.filter("wrote").with_columns(rewrite="current"), asking)
-            state = advance(
-                state, asking.write(OPTIMISE, failing, settings.sampling, progress_label="optimise"), OPTIMISE
-            )
-        return finish(state)
+            answers = asking.write(OPTIMISE, failing, settings.sampling, progress_label="optimise")
+            state = add_step(state, answers, OPTIMISE)
+        return end_steps(state)
 
     @staticmethod
     def _analyze(tried: pl.DataFrame, asking: Asking) -> pl.DataFrame:
         """Return the lines in which the judge finds a failure, with its `feedback`."""
-        shape = pl.Schema({"failure": pl.String, "feedback": pl.String})
+        shape = {"failure": pl.String, "feedback": pl.String}
         properties = {"failure": {"type": "string", "enum": list(FAILURES)}, "feedback": text_schema(300)}
         analyses = ask_json(asking, ANALYSE, tried, properties, shape, by=asking.settings.models.judge)
-        return tried.join(
-            analyses.filter(pl.col("failure") != NO_FAILURE).select("row_id", "feedback"),
-            on="row_id",
-            maintain_order="left",
-        )
+        failing = analyses.filter(pl.col("failure") != NO_FAILURE).select("row_id", "feedback")
+        return tried.join(failing, on="row_id", maintain_order="left")

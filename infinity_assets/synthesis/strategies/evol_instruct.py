@@ -1,11 +1,12 @@
 """Evol-Instruct (arXiv 2304.12244): one rewriting operator per seed and round, drawn by row id."""
 
+from typing import get_args
+
 import polars as pl
 
-from infinity_assets.rows.ids import draw
-from infinity_assets.settings.chat import Evolution
+from infinity_assets.settings.chat import Evolution, Operator
 from infinity_assets.synthesis.prompting import Asking
-from infinity_assets.synthesis.strategies.strategy import IS_TEXT, Strategy, to_written
+from infinity_assets.synthesis.strategy import IS_TEXT, Strategy, draw_place, to_written
 
 FROM_TEXT = "request_from_text"
 """Prompt that writes an instruction about a passage."""
@@ -14,15 +15,16 @@ FROM_TEXT = "request_from_text"
 class EvolInstruct(Strategy):
     """One operator of the settings per request, or a request about the subject of a text."""
 
-    name = "evol_instruct"
+    operations = {
+        **{f"evolve_{operator}": "in_depth" for operator in get_args(Operator)},
+        "evolve_breadth": "in_breadth",
+        FROM_TEXT: "new",
+    }
+    takes = pl.lit(True)
 
     def prompts(self, settings: Evolution) -> tuple[str, ...]:
         """Return the prompts of the operators and the prompt for texts."""
         return (*operators(settings), FROM_TEXT)
-
-    def takes(self) -> pl.Expr:
-        """Select all seeds."""
-        return pl.lit(True)
 
     def write(self, seeds: pl.DataFrame, asking: Asking, number: int) -> pl.DataFrame:
         """Apply one operator to each seed."""
@@ -44,16 +46,6 @@ def operators(settings: Evolution) -> tuple[str, ...]:
 
 
 def assign(seeds: pl.DataFrame, operators: tuple[str, ...], number: int) -> pl.Series:
-    """Draw an operator for each seed.
-
-    Args:
-        seeds: row_id and kind.
-        operators: Names of the operators' prompts.
-        number: Number of the round, from 1.
-
-    Returns:
-        One prompt name per seed, in their order.
-    """
-    place = (draw(f"evolve:{number}", seeds["row_id"]) * len(operators)).floor().cast(pl.Int64)
-    drawn = pl.Series(operators, dtype=pl.String).gather(place).alias("operator")
-    return seeds.select(pl.when(IS_TEXT).then(pl.lit(FROM_TEXT)).otherwise(drawn).alias("operator")).to_series()
+    """Draw one of the operators' prompts for each seed (row_id, kind) by round; a text has a prompt of its own."""
+    drawn = pl.lit(pl.Series(operators, dtype=pl.String)).gather(draw_place(seeds, f"evolve:{number}", len(operators)))
+    return seeds.select(operator=pl.when(IS_TEXT).then(pl.lit(FROM_TEXT)).otherwise(drawn)).to_series()

@@ -9,8 +9,7 @@ from infinity_assets.inference.requests import CompleteRequest
 from infinity_assets.inference.weights.tokens import read_user_turn
 from infinity_assets.settings.chat import Evolution
 from infinity_assets.synthesis.prompting import Asking
-from infinity_assets.synthesis.strategies.metadata import add_metadata
-from infinity_assets.synthesis.strategies.strategy import Strategy, to_written
+from infinity_assets.synthesis.strategy import Strategy, add_metadata, to_written
 
 PROMPT = "magpie"
 """Prompt whose only turn is the system prompt."""
@@ -19,15 +18,12 @@ PROMPT = "magpie"
 class Magpie(Strategy):
     """Requests that the generator expects from a user, in the field of the seed."""
 
-    name = "magpie"
+    operations = {"magpie": "new"}
+    takes = pl.lit(True)  # only domain, labels and language of a seed are used
 
     def prompts(self, settings: Evolution) -> tuple[str, ...]:
         """Return the prompt that holds the system prompt."""
         return (PROMPT,)
-
-    def takes(self) -> pl.Expr:
-        """Select all seeds: only domain, labels and language of a seed are used."""
-        return pl.lit(True)
 
     def write(self, seeds: pl.DataFrame, asking: Asking, number: int) -> pl.DataFrame:
         """Write a user's message for each seed.
@@ -46,9 +42,8 @@ class Magpie(Strategy):
         turn = read_user_turn(spec, asking.inference.weights_folder)
         wording = prompts.load_bilingual(PROMPT, asking.settings.prompts_dir)
         requests = []
-        for row_id, language, domain, labels in (
-            add_metadata(seeds).select("row_id", "language", "domain", "skills").iter_rows()
-        ):
+        described = add_metadata(seeds).select("row_id", "language", "domain", "skills")
+        for row_id, language, domain, labels in described.iter_rows():
             prompt = wording.choose(language)
             system = prompt.turns[-1].fill({"domain": domain, "labels": labels})
             seed = seed_of(f"{asking.stage}:{self.name}", row_id) if sampling.temperature > 0 else None

@@ -5,57 +5,64 @@ The steps end when the gap between the answers of two models is large enough.
 
 import polars as pl
 
-from infinity_assets.rows.ids import draw
+from infinity_assets.settings import Settings
 from infinity_assets.settings.chat import Evolution
+from infinity_assets.settings.models import Sampling
 from infinity_assets.synthesis.prompting import Asking
-from infinity_assets.synthesis.strategies.metadata import add_metadata
-from infinity_assets.synthesis.strategies.steps import advance, begin, finish
-from infinity_assets.synthesis.strategies.strategy import IS_TEXT, Strategy, ask_json, text_schema
+from infinity_assets.synthesis.strategy import (
+    IS_TEXT,
+    Strategy,
+    add_metadata,
+    add_step,
+    ask_json,
+    begin_steps,
+    draw_place,
+    end_steps,
+    list_schema,
+    object_schema,
+    text_schema,
+)
 
 RUBRICS, APPLY, JUDGE = "rubrics", "evolve_by_action", "judge_answer"
 COUNT = 4
 """Rubrics per seed. (CodecLM.)"""
 
-_RUBRIC = {
-    "type": "object",
-    "properties": {"rubric": text_schema(120), "action": text_schema(120)},
-    "required": ["rubric", "action"],
-    "additionalProperties": False,
-}
+_RUBRIC = object_schema({"rubric": text_schema(120), "action": text_schema(120)})
 
 
 class SelfRubrics(Strategy):
     """One action per step, until the generator's answer beats the first student's by the gap of the settings."""
 
-    name = "self_rubrics"
+    operations = {APPLY: "in_depth"}
+    takes = ~IS_TEXT
 
     def prompts(self, settings: Evolution) -> tuple[str, ...]:
         """Return the prompts for rubrics and steps, and the judge's prompt if there may be a second step."""
         return (RUBRICS, APPLY, JUDGE)[: 3 if settings.steps > 1 else 2]
 
-    def takes(self) -> pl.Expr:
-        """Select requests."""
-        return ~IS_TEXT
+    def further_settings(self, settings: Settings) -> tuple[str | Sampling, ...]:
+        """Return what decides the answers whose gap is measured."""
+        students = (part for student in settings.models.students[:1] for part in student.parts)
+        return settings.chat.answering.sampling, *students
 
     def write(self, seeds: pl.DataFrame, asking: Asking, number: int) -> pl.DataFrame:
         """Apply at most `steps` actions to each seed. The gap after the last step is not measured."""
         settings = asking.settings.chat.evolution
-        shape = pl.Schema({"rubrics": pl.List(pl.Struct({"rubric": pl.String, "action": pl.String}))})
-        properties = {"rubrics": {"type": "array", "items": _RUBRIC, "minItems": COUNT, "maxItems": COUNT}}
+        shape = {"rubrics": pl.List(pl.Struct({"rubric": pl.String, "action": pl.String}))}
+        properties = {"rubrics": list_schema(_RUBRIC, COUNT, COUNT)}
         rubrics = ask_json(asking, RUBRICS, add_metadata(seeds), properties, shape)
-        actions = rubrics.select(
-            "row_id", "error", actions=pl.col("rubrics").list.eval(pl.element().struct.field("action"))
-        )
-        state = begin(seeds.rename({"seed": "request"})).drop("error").join(actions, on="row_id", maintain_order="left")
+        actions = pl.col("rubrics").list.eval(pl.element().struct.field("action"))
+        state = begin_steps(seeds.rename({"seed": "request"})).drop("error")
+        state = state.join(rubrics.select("row_id", "error", actions=actions), on="row_id", maintain_order="left")
         ended = pl.Series("row_id", [], pl.String)
         for step in range(1, settings.steps + 1):
             going = state.filter(pl.col("actions").is_not_null(), ~pl.col("row_id").is_in(ended.implode()))
-            place = (draw(f"rubrics:{number}:{step}", going["row_id"]) * COUNT).floor().cast(pl.Int64)
-            asked = going.with_columns(request="current", action=pl.col("actions").list.get(pl.lit(place)))
-            state = advance(state, asking.write(APPLY, asked, settings.sampling, progress_label="evolve"), APPLY)
+            place = draw_place(going, f"rubrics:{number}:{step}", COUNT)
+            asked = going.with_columns(request="current", action=pl.col("actions").list.get(place))
+            state = add_step(state, asking.write(APPLY, asked, settings.sampling, progress_label="evolve"), APPLY)
             if step < settings.steps:
                 ended = pl.concat([ended, _find_gaps(state.filter("wrote"), asking)])
-        return finish(state)
+        return end_steps(state)
 
 
 def _find_gaps(written: pl.DataFrame, asking: Asking) -> pl.Series:
@@ -65,22 +72,12 @@ def _find_gaps(written: pl.DataFrame, asking: Asking) -> pl.Series:
         "row_id", "language", request="current",
         messages=pl.concat_list(pl.struct(role=pl.lit("user"), content="current")),
     )  # fmt: skip
-    answers = [
-        asking.chat("answer", rows, settings.chat.answering.sampling),
-        asking.chat(
-            f"student:{student.name}",
-            rows,
-            student.sampling,
-            by=student.model,
-            progress_label=f"student {student.name}",
-        ),
-    ]
-    strong, weak = (
-        asking.grade(
-            JUDGE,
-            rows.join(given.select("row_id", answer="text"), on="row_id").filter(pl.col("answer").fill_null("") != ""),
-        )
-        for given in answers
-    )
-    both = strong.join(weak, on="row_id", suffix="_of_student")
+    strong = asking.chat("answer", rows, settings.chat.answering.sampling)
+    weak = asking.ask_student(student, rows)
+
+    def grade(answers: pl.DataFrame) -> pl.DataFrame:
+        answered = answers.select("row_id", answer="text").filter(pl.col("answer").fill_null("") != "")
+        return asking.grade(JUDGE, rows.join(answered, on="row_id"))
+
+    both = grade(strong).join(grade(weak), on="row_id", suffix="_of_student")
     return both.filter(pl.col("score") - pl.col("score_of_student") >= settings.chat.evolution.gap)["row_id"]

@@ -8,53 +8,48 @@ import polars as pl
 from infinity_assets.rows.ids import draw
 from infinity_assets.settings.chat import Evolution
 from infinity_assets.synthesis.prompting import Asking
-from infinity_assets.synthesis.strategies.metadata import add_metadata
-from infinity_assets.synthesis.strategies.strategy import Strategy, ask_json, text_schema, to_written
+from infinity_assets.synthesis.strategy import (
+    Strategy,
+    add_metadata,
+    ask_json,
+    draw_place,
+    list_schema,
+    object_schema,
+    text_schema,
+    to_written,
+)
 
 SYLLABUS, EXERCISE = "syllabus", "request_from_syllabus"
 SESSIONS = 4
 """Sessions of a syllabus. (GLAN lets the model choose the number.)"""
 
 _LABELS = pl.col("ability").list.drop_nulls()
-_SESSION = {
-    "type": "object",
-    "properties": {
-        "session": text_schema(80),
-        "concepts": {"type": "array", "items": text_schema(60), "minItems": 2, "maxItems": 3},
-    },
-    "required": ["session", "concepts"],
-    "additionalProperties": False,
-}
+_SESSION = object_schema({"session": text_schema(80), "concepts": list_schema(text_schema(60), 2, 3)})
 
 
 class Syllabus(Strategy):
     """An exercise on two concepts of a syllabus for one of the seed's labels."""
 
-    name = "syllabus"
+    operations = {"syllabus": "new"}
+    takes = _LABELS.list.len() > 0  # only labels, domain and language of a seed are used
 
     def prompts(self, settings: Evolution) -> tuple[str, ...]:
         """Return both prompts."""
         return SYLLABUS, EXERCISE
 
-    def takes(self) -> pl.Expr:
-        """Select seeds with a fine label: only labels, domain and language of a seed are used."""
-        return (_LABELS.list.len() > 0).fill_null(False)
-
     def write(self, seeds: pl.DataFrame, asking: Asking, number: int) -> pl.DataFrame:
         """Write a syllabus for a label of each seed, and an exercise on two of its concepts, drawn by row id."""
-        subject = _LABELS.list.get(_draw_place(seeds, f"subject:{number}", _LABELS.list.len()))
+        subject = _LABELS.list.get(draw_place(seeds, f"subject:{number}", _LABELS.list.len()))
         rows = add_metadata(seeds).select("row_id", "language", field="use_case", subject=subject)
-        shape = pl.Schema({"sessions": pl.List(pl.Struct({"session": pl.String, "concepts": pl.List(pl.String)}))})
-        listed = {"sessions": {"type": "array", "items": _SESSION, "minItems": SESSIONS, "maxItems": SESSIONS}}
+        shape = {"sessions": pl.List(pl.Struct({"session": pl.String, "concepts": pl.List(pl.String)}))}
+        listed = {"sessions": list_schema(_SESSION, SESSIONS, SESSIONS)}
         answered = rows.join(ask_json(asking, SYLLABUS, rows, listed, shape), on="row_id", maintain_order="left")
         failed = pl.col("error").is_not_null()
         planned = _plan_exercises(answered.filter(~failed), number)
-        made = asking.write(
-            EXERCISE, planned.filter(~failed), asking.settings.chat.evolution.sampling, progress_label="exercises"
-        )
-        return pl.concat(
-            [to_written(part, self.name) for part in (made, planned.filter(failed), answered.filter(failed))]
-        )
+        sampling = asking.settings.chat.evolution.sampling
+        made = asking.write(EXERCISE, planned.filter(~failed), sampling, progress_label="exercises")
+        parts = (made, planned.filter(failed), answered.filter(failed))
+        return pl.concat([to_written(part, self.name) for part in parts])
 
 
 def _plan_exercises(syllabi: pl.DataFrame, number: int) -> pl.DataFrame:
@@ -63,18 +58,16 @@ def _plan_exercises(syllabi: pl.DataFrame, number: int) -> pl.DataFrame:
     Half of the exercises use two concepts of one session, half one concept of each of two sessions. The error is
     `one_concept` if both concepts are equal.
     """
-    one = _draw_place(syllabi, f"session:{number}", pl.lit(SESSIONS))
+    one = draw_place(syllabi, f"session:{number}", SESSIONS)
     # Step from the first session to the second: 0 for half of the rows.
     step = pl.when(draw(f"sessions:{number}", syllabi["row_id"]) < 0.5).then(0).otherwise(
-        1 + _draw_place(syllabi, f"second:{number}", pl.lit(SESSIONS - 1))
+        1 + draw_place(syllabi, f"second:{number}", SESSIONS - 1)
     )  # fmt: skip
     first, second = (pl.col("sessions").list.get(place % SESSIONS) for place in (one, one + step))
     title, further = (session.struct.field("session") for session in (first, second))
     known, others = (session.struct.field("concepts") for session in (first, second))
-    place, other = (
-        _draw_place(syllabi, f"concept:{number}", known.list.len()),
-        _draw_place(syllabi, f"further:{number}", others.list.len()),
-    )
+    place = draw_place(syllabi, f"concept:{number}", known.list.len())
+    other = draw_place(syllabi, f"further:{number}", others.list.len())
     concept = known.list.get(place).str.strip_chars()
     again = others.list.get(pl.when(step == 0).then((place + 1) % known.list.len()).otherwise(other)).str.strip_chars()
     both = pl.when(step == 0).then(title).otherwise(pl.concat_str(title, further, separator="; "))
@@ -85,8 +78,3 @@ def _plan_exercises(syllabi: pl.DataFrame, number: int) -> pl.DataFrame:
         concepts=pl.concat_str(concept, again, separator="; "),
         error=pl.when(~different).then(pl.lit("one_concept")),
     )
-
-
-def _draw_place(rows: pl.DataFrame, name: str, count: pl.Expr) -> pl.Expr:
-    """Draw a place below `count`, by row id."""
-    return (draw(name, rows["row_id"]) * count).floor().cast(pl.Int64)

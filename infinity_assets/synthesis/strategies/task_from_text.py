@@ -2,11 +2,9 @@
 
 import polars as pl
 
-from infinity_assets.prompts import CHINESE
-from infinity_assets.rows.ids import draw
 from infinity_assets.settings.chat import Evolution
-from infinity_assets.synthesis.prompting import Asking
-from infinity_assets.synthesis.strategies.strategy import IS_TEXT, Strategy, to_written
+from infinity_assets.synthesis.prompting import Asking, choose_language
+from infinity_assets.synthesis.strategy import IS_TEXT, Strategy, draw_place, to_written
 
 PROMPT = "task_from_text"
 
@@ -27,31 +25,22 @@ TASKS = {
 class TaskFromText(Strategy):
     """A request of an instruction, a blank line and the passage."""
 
-    name = "task_from_text"
+    operations = dict.fromkeys(TASKS, "on_text")
+    takes = IS_TEXT
 
     def prompts(self, settings: Evolution) -> tuple[str, ...]:
         """Return the prompt."""
         return (PROMPT,)
 
-    def takes(self) -> pl.Expr:
-        """Select texts."""
-        return IS_TEXT
-
     def write(self, seeds: pl.DataFrame, asking: Asking, number: int) -> pl.DataFrame:
         """Draw a type of task for each passage by row id, and write an instruction for it."""
-        place = (draw(f"task:{number}", seeds["row_id"]) * len(TASKS)).floor().cast(pl.Int64)
-        chinese = pl.col("language").str.contains(CHINESE).fill_null(False)
-        english_of, chinese_of = (pl.Series([task[side] for task in TASKS.values()]).gather(place) for side in (0, 1))
-        asked = seeds.rename({"seed": "text"}).with_columns(
-            pl.Series(list(TASKS)).gather(place).alias("operation"),
-            task=pl.when(chinese).then(chinese_of).otherwise(english_of),
+        place = draw_place(seeds, f"task:{number}", len(TASKS))
+        operation, english, chinese = (
+            pl.lit(pl.Series(names)).gather(place) for names in (list(TASKS), *zip(*TASKS.values(), strict=True))
         )
-        answers = asking.write(PROMPT, asked, asking.settings.chat.evolution.sampling, progress_label="tasks").rename(
-            {"text": "instruction"}
-        )
-        both = pl.when(pl.col("instruction").fill_null("") != "").then(
-            pl.concat_str("instruction", "text", separator="\n\n")
-        )
-        return to_written(
-            asked.select("row_id", "text", "operation").join(answers, on="row_id").with_columns(text=both)
-        )
+        task = choose_language(english, chinese)
+        asked = seeds.rename({"seed": "text"}).with_columns(operation=operation, task=task)
+        answers = asking.write(PROMPT, asked, asking.settings.chat.evolution.sampling, progress_label="tasks")
+        made = asked.select("row_id", "operation", passage="text").join(answers, on="row_id")
+        both = pl.concat_str("text", "passage", separator="\n\n")
+        return to_written(made.with_columns(text=pl.when(pl.col("text").fill_null("") != "").then(both)))

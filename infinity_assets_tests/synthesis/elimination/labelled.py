@@ -12,8 +12,8 @@ from infinity_assets import prompts
 from infinity_assets.scoring import language
 from infinity_assets.selection.rules import Rule
 from infinity_assets.settings.chat import Elimination, Evolution
+from infinity_assets.synthesis.dispatch import list_prompts
 from infinity_assets.synthesis.elimination import copies, rewrite_rules
-from infinity_assets.synthesis.strategies.dispatch import list_prompts
 
 CASES = Path(__file__).parent / "cases"
 TEXT_RULES = (

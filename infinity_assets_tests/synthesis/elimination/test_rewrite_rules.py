@@ -4,13 +4,17 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import yaml
 
 from infinity_assets import prompts
 from infinity_assets.selection.rules import first_failure
 from infinity_assets.settings.chat import Elimination, Evolution
+from infinity_assets.synthesis.dispatch import list_prompts
 from infinity_assets.synthesis.elimination.rewrite_rules import asks, find_copied_examples, rules
-from infinity_assets.synthesis.strategies.dispatch import list_prompts
+from infinity_assets_tests.frames import asked
 
+TEXTS = yaml.safe_load((Path(__file__).parent / "texts.yaml").read_text("utf-8"))
+"""Texts that ask or do not ask, and requests that only look like leaks or copies of an example."""
 SEED = "Suggest a name for a bakery."
 GOOD = "Suggest a name for a bakery that bakes without wheat."
 CODE = "\n```python\nx = [3, 1]\n```"
@@ -106,18 +110,7 @@ def test_words_of_the_prompts_are_leaks_but_their_examples_are_not(prompt: promp
         assert pl.select(asks(pl.lit(example))).item()
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "用不超过三十个字概括下面这段文字：人们常说，水滴石穿。",
-        "请回答下面的问题，并说明理由：为什么天空是蓝色的？",
-        "写一个函数，对给定的列表排序。",
-        "服务器收到新的请求时应该怎么处理？",
-        "请比较改写前后的两个句子。",
-        "Sort the given list of numbers.",
-        "Answer the following question: why is it dark?",
-    ],
-)
+@pytest.mark.parametrize("text", TEXTS["no_leaks"])
 def test_human_requests_are_not_leaks(text: str) -> None:
     assert not leaks(text)
 
@@ -146,27 +139,16 @@ def test_words_of_the_users_prompts_are_leaks(tmp_path: Path) -> None:
 
 @EACH
 def test_copied_examples_are_found(prompt: prompts.Prompt) -> None:
-    copies = [
-        *prompt.examples,
-        *(f"{example} {'Thank you.' if prompt.language == 'en' else '谢谢。'}" for example in prompt.examples),
-    ]
-    rows = pl.DataFrame(
-        {"row_id": map(str, range(len(copies))), "messages": [[{"role": "user", "content": text}] for text in copies]}
-    )
+    thanks = "Thank you." if prompt.language == "en" else "谢谢。"
+    copies = [*prompt.examples, *(f"{example} {thanks}" for example in prompt.examples)]
+    rows = pl.DataFrame({"row_id": map(str, range(len(copies))), "messages": asked(*copies)})
     found = find_copied_examples(rows, PROMPTS)
     assert dict(found.select("row_id", "benchmark").iter_rows()) == dict.fromkeys(rows["row_id"], prompt.label)
 
 
 def test_rewrites_that_share_a_phrase_with_an_example_are_not_copies() -> None:
-    texts = [
-        "推荐一道适合夏天吃的水果。",
-        "蜘蛛为什么会织网？",
-        "给孩子讲讲候鸟为什么要飞。",
-        "怎么把表格按销售额从大到小排列？",
-        "Explain how bees find their way.",
-        "What does a referee do before a match?",
-    ]
-    rows = pl.DataFrame({"row_id": texts, "messages": [[{"role": "user", "content": text}] for text in texts]})
+    texts = TEXTS["no_copies"]
+    rows = pl.DataFrame({"row_id": texts, "messages": asked(*texts)})
     assert find_copied_examples(rows, PROMPTS).is_empty()
 
 
@@ -175,28 +157,11 @@ def test_prompts_without_examples_have_no_copies(tmp_path: Path) -> None:
         _, *rest = wording.file.read_text(encoding="utf-8").split("---\n")
         text = "---\n" + rest[0] + "---\n## user\n$request\n"
         (tmp_path / wording.file.name).write_text(text, encoding="utf-8")
-    rows = pl.DataFrame({"row_id": "r", "messages": [[{"role": "user", "content": "Why?"}]]})
+    rows = pl.DataFrame({"row_id": "r", "messages": asked("Why?")})
     assert find_copied_examples(rows, [prompts.load_bilingual("evolve_deepen", tmp_path)]).is_empty()
 
 
-@pytest.mark.parametrize(
-    ("text", "does"),
-    [
-        ("How tall is it?", True),
-        ("Given three numbers, find the largest.", True),
-        ("The numbers, find them or not, are three.", False),
-        ("You have three numbers. Find the largest.", True),
-        ("Take a list, then sort it.", True),
-        ('"Explain gravity."', True),
-        ("- Write a poem", True),
-        ("Explanation of gravity", False),
-        ("A man walks into a bar.", False),
-        ("请写一首诗", True),
-        ("谈谈你最喜欢的季节。", True),
-        ("下面有三个数。把它们从小到大排好。", True),
-        ("他谈到了把它们从小到大排好的办法。", False),
-        ("春天来了。", False),
-    ],
-)
-def test_requests_ask_and_statements_do_not(text: str, does: bool) -> None:
-    assert pl.select(asks(pl.lit(text))).item() is does
+@pytest.mark.parametrize("part", ["ask", "do_not_ask"])
+def test_requests_ask_and_statements_do_not(part: str) -> None:
+    found = pl.DataFrame({"text": TEXTS[part]}).with_columns(asks=asks(pl.col("text")))
+    assert found.filter(pl.col("asks") != (part == "ask")).is_empty()

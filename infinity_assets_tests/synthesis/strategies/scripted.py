@@ -14,7 +14,7 @@ from infinity_assets.inference.requests import GenerateRequest, Request, Respons
 from infinity_assets.inference.responses.store import ResponseStore
 from infinity_assets.settings import Settings
 from infinity_assets.synthesis.prompting import Asking
-from infinity_assets.synthesis.strategies.strategy import SEEDS
+from infinity_assets.synthesis.strategy import SEEDS
 from infinity_assets_tests.inference.doubles import ScriptedEngine
 
 Script = Mapping[str, str | Response | Callable[[str], str | Response]]

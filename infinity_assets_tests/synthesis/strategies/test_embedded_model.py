@@ -2,7 +2,6 @@
 
 from functools import partial
 from pathlib import Path
-from typing import get_args
 
 import polars as pl
 import pytest
@@ -12,10 +11,10 @@ from infinity_assets.inference.client import Inference
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.responses.store import ResponseStore
 from infinity_assets.settings import Settings
-from infinity_assets.settings.chat import StrategyName
+from infinity_assets.settings.chat import STRATEGY_NAMES
 from infinity_assets.settings.models import Sampling, Student
+from infinity_assets.synthesis import dispatch
 from infinity_assets.synthesis.prompting import Asking
-from infinity_assets.synthesis.strategies import dispatch
 from infinity_assets_tests.inference.doubles import EMBEDDED
 from infinity_assets_tests.synthesis.strategies.scripted import seeds
 
@@ -32,10 +31,9 @@ SEEDS = seeds(
      "kind": "text"},
     {"seed": "苔藓没有根，靠叶子吸水，所以在阴湿的石头上也能生长。", "kind": "text", "language": "zh"},
 )  # fmt: skip
-NAMES = get_args(StrategyName)
 
 
-def write(name: StrategyName, inference: Inference) -> pl.DataFrame:
+def write(name: str, inference: Inference) -> pl.DataFrame:
     """Return the rows that a strategy writes for the seeds."""
     short = {"max_tokens": 48}
     once = {"retries": {"truncated": 0}}
@@ -54,26 +52,26 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> ResponseStore:
 
 
 @pytest.fixture(scope="module")
-def written(engines: EnginePool, store: ResponseStore) -> dict[StrategyName, pl.DataFrame | BaseException]:
+def written(engines: EnginePool, store: ResponseStore) -> dict[str, pl.DataFrame | BaseException]:
     """Return the rows or the error of each strategy. All run in one batch, which takes no longer than a single
     answer.
     """
     batch = InferenceBatch(Inference(store, engines))
-    made = batch.run([partial(write, name, BatchedInference(batch, store, engines)) for name in NAMES])
-    return dict(zip(NAMES, made, strict=True))
+    made = batch.run([partial(write, name, BatchedInference(batch, store, engines)) for name in STRATEGY_NAMES])
+    return dict(zip(STRATEGY_NAMES, made, strict=True))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", STRATEGY_NAMES)
 def test_it_writes_an_instruction_for_the_seeds_that_it_takes(
-    name: StrategyName,
-    written: dict[StrategyName, pl.DataFrame | BaseException],
+    name: str,
+    written: dict[str, pl.DataFrame | BaseException],
     store: ResponseStore,
     models_dir: Path,
 ) -> None:
     made = written[name]
     assert isinstance(made, pl.DataFrame), made
     assert made["row_id"].equals(SEEDS["row_id"])
-    taken = SEEDS.with_columns(takes=dispatch.STRATEGIES[name].takes())["takes"]
+    taken = SEEDS.select(dispatch.STRATEGIES[name].takes.fill_null(False)).to_series()
     assert made["strategy"].equals(pl.Series("strategy", [name if takes else "none" for takes in taken]))
     texts = made.filter(pl.col("text").fill_null("") != "")
     assert texts.height >= taken.sum() / 2, made

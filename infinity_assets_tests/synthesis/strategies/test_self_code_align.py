@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infinity_assets.synthesis.strategies.self_code_align import SelfCodeAlign, extract_assertions
+from infinity_assets.synthesis.strategy import WRITTEN
 from infinity_assets_tests.synthesis.strategies.scripted import Models, Script, seeds, to_json
 
 TASK = "Write a Python function `twice(n)` that returns n, doubled."
@@ -72,18 +73,5 @@ def test_only_distinct_assertions_are_kept(lines: list[str]) -> None:
     } == set(kept)
 
 
-def test_only_requests_about_code_are_taken() -> None:
-    some = seeds(CODE, {"domain": "math"}, {**CODE, "kind": "text"}, {"domain": None})
-    assert some.select(SelfCodeAlign().takes().alias("taken"))["taken"].to_list() == [True, False, False, False]
-    assert (
-        SelfCodeAlign()
-        .write(seeds(), Models(Path("unused"), {}).asking, 1)
-        .equals(
-            seeds()
-            .select("row_id")
-            .head(0)
-            .with_columns(
-                pl.lit(None, pl.String).alias(name) for name in ("operation", "text", "tests", "finish_reason", "error")
-            )
-        )
-    )
+def test_no_seeds_give_no_lines(tmp_path: Path) -> None:
+    assert SelfCodeAlign().write(seeds(), Models(tmp_path, {}).asking, 1).equals(pl.DataFrame(schema=WRITTEN))

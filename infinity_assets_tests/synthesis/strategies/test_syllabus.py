@@ -78,8 +78,3 @@ def test_two_equal_concepts_or_an_empty_one_are_an_error(tmp_path: Path, concept
     assert wrong.height >= 5
     assert wrong["text"].null_count() == wrong.height
     assert len(models.last_turns("request_from_syllabus")) == 20 - wrong.height
-
-
-def test_only_seeds_with_a_label_are_taken() -> None:
-    some = seeds(LAW, {"ability": None}, {"ability": []}, {"ability": [None]}, {**LAW, "kind": "text"})
-    assert some.select(Syllabus().takes().alias("taken"))["taken"].to_list() == [True, False, False, False, True]

@@ -27,8 +27,3 @@ def test_a_chinese_text_is_asked_about_in_chinese(tmp_path: Path) -> None:
 def test_a_passage_without_an_instruction_has_no_text(tmp_path: Path) -> None:
     (line,) = TaskFromText().write(seeds(PASSAGE), Models(tmp_path, {}).asking, 1).to_dicts()
     assert (line["text"], line["error"]) == (None, "empty")
-
-
-def test_only_texts_are_taken() -> None:
-    both = seeds({}, PASSAGE, {"kind": "instruction"})
-    assert both.filter(TaskFromText().takes())["kind"].to_list() == ["text"]

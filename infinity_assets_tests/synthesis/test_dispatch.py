@@ -14,12 +14,14 @@ from infinity_assets import prompts
 from infinity_assets.errors import InfinityError
 from infinity_assets.inference.requests import GenerateRequest, Request, Response
 from infinity_assets.settings import Settings
-from infinity_assets.settings.chat import Evolution, Operator, StrategyName
-from infinity_assets.synthesis.strategies import deficiency, dispatch
+from infinity_assets.settings.chat import STRATEGY_NAMES, Evolution, Operator
+from infinity_assets.synthesis import dispatch
+from infinity_assets.synthesis.strategy import Relation, to_written
 from infinity_assets_tests.properties import examples
 from infinity_assets_tests.synthesis.strategies.scripted import Models, seeds
 
-NAMES = [name for name in get_args(StrategyName) if name != "magpie"]
+NAMES = [name for name in STRATEGY_NAMES if name != "magpie"]
+ALL = (dispatch.DEFICIENCY, *dispatch.STRATEGIES.values())
 
 
 def fitting(schema: dict[str, Any]) -> Any:
@@ -78,7 +80,7 @@ def test_there_is_one_line_for_each_seed_in_their_order(rows: list[dict], weight
     for name in {*made["strategy"]} - {"deficiency", "none"}:
         assert name in weights
         taken = some.join(made.filter(pl.col("strategy") == name), on="row_id", how="semi")
-        assert taken.select(dispatch.STRATEGIES[name].takes().alias("takes"))["takes"].all()
+        assert taken.filter(dispatch.STRATEGIES[name].takes).height == taken.height
     assert set(made.filter(pl.col("strategy") == "none")["error"]) <= {"no_strategy"}
 
 
@@ -98,9 +100,58 @@ def test_seeds_are_shared_by_weight_among_the_strategies_that_can_use_them() -> 
 @pytest.mark.parametrize(("share", "low", "high"), [(0.0, 0, 0), (0.5, 420, 580), (1.0, 1000, 1000)])
 def test_the_deficiency_share_applies_to_seeds_with_a_deficiency(share: float, low: int, high: int) -> None:
     some = seeds(*({"deficiency": "No units." if n % 2 else None} for n in range(2000)))
-    drawn = some.filter(deficiency.mark_seeds(some, Evolution(deficiency_share=share), 2))
+    drawn = some.filter(dispatch.assign(some, Evolution(deficiency_share=share), 2) == "deficiency")
     assert low <= drawn.height <= high
     assert drawn["deficiency"].null_count() == 0
+
+
+TEXT, CODE, LABELLED = {"kind": "text"}, {"domain": "code"}, {"ability": [None, "torts"]}
+BARE = ({"ability": None}, {"ability": []}, {"ability": [None]})
+
+
+@pytest.mark.parametrize(
+    ("name", "taken", "refused"),
+    [
+        ("task_from_text", [TEXT], [{}, {"kind": "instruction"}]),
+        ("self_code_align", [CODE], [{"domain": "math"}, {**CODE, **TEXT}, {"domain": None}]),
+        ("syllabus", [{}, LABELLED, TEXT], BARE),
+        ("auto_evol", [{}, {"kind": "instruction"}], [TEXT]),
+        ("self_rubrics", [{}, {"kind": "instruction"}], [TEXT]),
+        ("magpie", [{}, TEXT, *BARE], []),
+        ("evol_instruct", [{}, TEXT, *BARE], []),
+    ],
+)
+def test_a_strategy_takes_the_seeds_that_it_can_use(name: str, taken: list[dict], refused: list[dict]) -> None:
+    some = seeds(*taken, *refused)
+    assert some.filter(dispatch.STRATEGIES[name].takes)["row_id"].equals(some["row_id"].head(len(taken)))
+
+
+def test_every_strategy_says_how_its_operations_relate_to_the_seed() -> None:
+    assert [strategy.name for strategy in ALL] == ["deficiency", *STRATEGY_NAMES]
+    declared = [pair for strategy in ALL for pair in strategy.operations.items()]
+    assert all(strategy.operations for strategy in ALL)
+    assert {relation for _, relation in declared} == set(get_args(Relation))
+    assert len(dict(declared)) == len(declared), "two strategies share an operation"
+    frame = pl.DataFrame({"operation": [operation for operation, _ in declared]})
+    deepened = frame.filter(dispatch.has_relation("in_depth"))["operation"]
+    assert set(deepened) == {
+        "auto_evolve", "auto_optimise", "evolve_by_action", "evolve_constraints", "evolve_deepen", "evolve_concretise",
+        "evolve_reasoning", "evolve_complicate", "evolve_difficulty", "evolve_complexity",
+    }  # fmt: skip
+    assert frame.filter(dispatch.has_relation("in_breadth"))["operation"].to_list() == ["evolve_breadth"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"), [(["summarize"], "`auto_evol` does not declare .* `summarize`"), (["auto_evolve"] * 2, "two")]
+)
+def test_a_faulty_strategy_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: list[str], message: str
+) -> None:
+    strategy = dispatch.STRATEGIES["auto_evol"]
+    written = [to_written(seeds({}), operation) for operation in lines]
+    monkeypatch.setattr(strategy, "write", lambda *_: pl.concat(written))
+    with pytest.raises(InfinityError, match=message):
+        dispatch.write(seeds({}), Models(tmp_path, {}, strategies={"auto_evol": 1}).asking, 1)
 
 
 def test_a_request_is_written_from_seed_and_deficiency(tmp_path: Path) -> None:
@@ -117,11 +168,11 @@ def test_a_request_is_written_from_seed_and_deficiency(tmp_path: Path) -> None:
 
 
 def test_the_settings_accept_exactly_the_known_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert set(dispatch.STRATEGIES) == set(get_args(StrategyName))
-    everything = Evolution(strategies=dict.fromkeys(get_args(StrategyName), 1.0), operators=get_args(Operator))
+    everything = Evolution(strategies=dict.fromkeys(STRATEGY_NAMES, 1.0), operators=get_args(Operator))
     assert set(dispatch.list_prompts(everything)) <= set(prompts.names())
     monkeypatch.chdir(tmp_path)
     for wrong in ({"operators": ["deeper"]}, {"operators": []}, {"strategies": {"evolve": 1}}, {"strategies": {}}):
         with pytest.raises(InfinityError, match=r"chat\.evolution\.(operators|strategies)") as error:
             Settings(chat={"evolution": wrong})  # pyright: ignore[reportArgumentType]
         assert "\n" not in str(error.value)
+        assert "evolve" not in str(wrong) or all(name in str(error.value) for name in STRATEGY_NAMES)
