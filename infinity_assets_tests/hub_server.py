@@ -87,7 +87,9 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 return self._send(200, {**facts, "gated": gated})
             if what == "tree":
                 folders = {path.rpartition("/")[0] for path in files if "/" in path}
-                listed = [{"type": "directory", "path": path, "oid": _blob(path.encode())} for path in folders]
+                listed: list[dict[str, Any]] = [
+                    {"type": "directory", "path": path, "oid": _blob(path.encode())} for path in folders
+                ]
                 for path, content in files.items():
                     listed.append({"type": "file", "path": path, "size": len(content), "oid": _blob(content)})
                 return self._send(200, listed)

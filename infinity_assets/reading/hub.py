@@ -116,6 +116,10 @@ class Receipt(NamedTuple):
     """The `content` of each file by path."""
 
 
+Progress = Callable[[int, int], None]
+"""Called with the bytes downloaded and the bytes in total."""
+
+
 def is_hub(url: str | None) -> bool:
     """Return whether a URL belongs to the Hub."""
     return bool(url and url.startswith(SCHEME))
@@ -164,10 +168,9 @@ def resolve(repo: str, revision: str | None = None, config: str | None = None, s
     config, patterns = _find_configuration(repo, card, config, files)
     splits = _find_splits(patterns, files)
     if not splits:
-        raise HubError(
-            f"{repo} holds no data files in its configuration {config}; if a script generates it, "
-            f"try {SCHEME}datasets/{repo}@refs/convert/parquet."
-        )
+        converted = f"{SCHEME}datasets/{repo}@refs/convert/parquet"
+        problem = f"{repo} holds no data files in its configuration {config}"
+        raise HubError(f"{problem}; if a script generates it, try {converted}.")
     default = "train" if "train" in splits else next(iter(splits)) if len(splits) == 1 else None
     split = split or default
     if split is None or split not in splits:
@@ -176,17 +179,13 @@ def resolve(repo: str, revision: str | None = None, config: str | None = None, s
     chosen = sorted(path for path in splits[split] if _readable(path))
     if not chosen:
         suffixes = sorted({PurePosixPath(path).suffix or path for path in splits[split]})
-        raise HubError(
-            f"None of the {len(splits[split])} files of {repo}, split {split}, can be read: "
-            f"they are {', '.join(suffixes)} files."
-        )
+        those = f"{len(splits[split])} files of {repo}, split {split}"
+        raise HubError(f"None of the {those}, can be read: they are {', '.join(suffixes)} files.")
     left_out = len(splits[split]) - len(chosen)
     return Plan(repo, info.sha, config, split, {path: files[path] for path in chosen}, left_out, _facts_of_card(card))
 
 
-def add(
-    folder: Path, plan: Plan, url: str, fields: dict[str, object], progress: Callable[[int, int], None] | None = None
-) -> bool:
+def add(folder: Path, plan: Plan, url: str, fields: dict[str, object], progress: Progress | None = None) -> bool:
     """Make `folder` the source of a plan. The values in `fields` take precedence over the card.
 
     Returns:
@@ -217,9 +216,8 @@ def is_pending(folder: Path) -> bool:
     if receipt is None:  # files without a receipt were put there by hand, unless a download has begun
         return (folder / WORK).exists() or not data_files(folder)
     wanted = (_repo(source), source.revision, source.config, source.split)
-    return (receipt.repo, receipt.commit, receipt.config, receipt.split) != wanted or not all(
-        (folder / path).is_file() for path in receipt.files
-    )
+    moved = (receipt.repo, receipt.commit, receipt.config, receipt.split) != wanted
+    return moved or not all((folder / path).is_file() for path in receipt.files)
 
 
 def pending_folders(root: Path) -> list[Path]:
@@ -228,15 +226,11 @@ def pending_folders(root: Path) -> list[Path]:
     return [path for path in folders if not path.name.startswith(".") and is_pending(path)]
 
 
-def fetch(folder: Path, progress: Callable[[int, int], None] | None = None) -> Plan | None:
+def fetch(folder: Path, progress: Progress | None = None) -> Plan | None:
     """Download the files that the `source.yaml` of a folder asks for, without those that are complete already.
 
     Writes the values that `source.yaml` leaves open into it: the commit, the split, and from the card the licence and
     the languages.
-
-    Args:
-        folder: The folder of the source.
-        progress: Called with the bytes downloaded and the bytes in total.
 
     Returns:
         The plan, or `None` if all files are present, which needs no network.
@@ -250,9 +244,7 @@ def fetch(folder: Path, progress: Callable[[int, int], None] | None = None) -> P
     return _move_to(source, source.revision, progress)
 
 
-def update(
-    folder: Path, revision: str | None = None, progress: Callable[[int, int], None] | None = None
-) -> Plan | None:
+def update(folder: Path, revision: str | None = None, progress: Progress | None = None) -> Plan | None:
     """Move a source to the current commit of a revision (default: the one in its URL, or `main`).
 
     Unchanged files are kept, files that left the dataset are deleted. Returns `None` if the source is up to date.
@@ -264,14 +256,12 @@ def update(
     if not is_hub(source.url):
         raise HubError(f"{folder.name} is not from the Hub: change its files in place.")
     if data_files(folder) and _read_receipt(folder) is None and not (folder / WORK).exists():
-        raise HubError(
-            f"The files of {folder.name} were not fetched by this command: "
-            "remove them, then run `infinity sources fetch`."
-        )
+        fix = "remove them, then run `infinity sources fetch`"
+        raise HubError(f"The files of {folder.name} were not fetched by this command: {fix}.")
     return _move_to(source, revision, progress)
 
 
-def _move_to(source: Source, revision: str | None, progress: Callable[[int, int], None] | None) -> Plan | None:
+def _move_to(source: Source, revision: str | None, progress: Progress | None) -> Plan | None:
     """Pin a source to a revision and download what it lacks. Returns `None` if it is complete there already."""
     at = parse_address(source.url or "")
     plan = resolve(at.repo, revision or at.revision, source.config, source.split)
@@ -461,16 +451,14 @@ def _parse_yaml(text: str) -> object:
         return None
 
 
-def _download_missing(folder: Path, plan: Plan, progress: Callable[[int, int], None] | None) -> None:
+def _download_missing(folder: Path, plan: Plan, progress: Progress | None) -> None:
     """Download the missing files of a plan, move them into place when all are complete, and delete obsolete ones."""
     old_receipt = _read_receipt(folder)
     before = old_receipt.files if old_receipt and old_receipt.repo == plan.repo else {}
     wanted = {
         path: file
         for path, file in plan.files.items()
-        if before.get(path) != file.content
-        or not (folder / path).is_file()
-        or (folder / path).stat().st_size != file.size
+        if before.get(path) != file.content or _size_of(folder / path) != file.size
     }
     work = folder / WORK
     work.mkdir(exist_ok=True)
@@ -481,14 +469,13 @@ def _download_missing(folder: Path, plan: Plan, progress: Callable[[int, int], N
     for path in set(old_receipt.files if old_receipt else ()) - set(plan.files):
         (folder / path).unlink(missing_ok=True)
     source = load_source(folder)
-    receipt = Receipt(
-        plan.repo, plan.commit, source.config, source.split, {path: file.content for path, file in plan.files.items()}
-    )
+    contents = {path: file.content for path, file in plan.files.items()}
+    receipt = Receipt(plan.repo, plan.commit, source.config, source.split, contents)
     write_text(json.dumps(receipt._asdict(), indent=1), folder / RECEIPT)
     shutil.rmtree(work)
 
 
-def _download(plan: Plan, files: dict[str, File], work: Path, progress: Callable[[int, int], None] | None) -> None:
+def _download(plan: Plan, files: dict[str, File], work: Path, progress: Progress | None) -> None:
     """Download files of a plan to their paths under `work`, except those already there."""
     from huggingface_hub.utils.tqdm import silent_tqdm
 
@@ -520,6 +507,10 @@ def _download(plan: Plan, files: dict[str, File], work: Path, progress: Callable
                     progress(min(_bytes_in(work), total), total)
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+def _size_of(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
 
 
 def _bytes_in(work: Path) -> int:

@@ -108,13 +108,13 @@ def test_fewer_files_are_previewed_if_they_are_large(tmp_path: Path, monkeypatch
 
 
 def test_the_first_files_of_an_archive_are_previewed(tmp_path: Path) -> None:
-    source = make(
-        tmp_path / "packed", {"all.tgz": packed({"README.md": "x"} | {f"{n}.jsonl": questions(1) for n in range(9)})}
-    )
+    files = {"README.md": "x"} | {f"{n}.jsonl": questions(1) for n in range(9)}
+    source = make(tmp_path / "packed", {"all.tgz": packed(files), "c.pdf": ""})
     seen = preview(source, limits=Limits(files=4))
     assert [one.file for one in seen.files] == [f"all.tgz!{n}.jsonl" for n in range(4)]
     assert seen.more_in == ["all.tgz"]
-    assert seen.left_out == {"all.tgz!README.md": "a description of the data, by its name"}
+    not_data = {"all.tgz!README.md": "a description of the data, by its name", "c.pdf": ".pdf is not a known container"}
+    assert seen.left_out == not_data
     assert {one.container for one in seen.files} == {"JSON Lines in tar in gz"}
     assert preview(source, limits=Limits(None, None)).more_in == []
 
@@ -122,9 +122,8 @@ def test_the_first_files_of_an_archive_are_previewed(tmp_path: Path) -> None:
 def test_a_large_tar_is_left_at_the_first_file_not_read_to_its_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = make(
-        tmp_path / "packed", {"all.tgz": packed({f"{n}.jsonl": questions(1 if n < 2 else 9) for n in range(5)})}
-    )
+    files = {f"{n}.jsonl": questions(1 if n < 2 else 9) for n in range(5)}
+    source = make(tmp_path / "packed", {"all.tgz": packed(files)})
     assert len(preview(source, limits=Limits(records=5)).files) == 5
     monkeypatch.setattr(module, "MAX_SKIPPED", 0)
     seen = preview(source, limits=Limits(records=5))
@@ -147,19 +146,6 @@ def test_a_large_tar_is_left_at_the_first_file_not_read_to_its_end(
 )
 def test_the_container_is_named_by_content(tmp_path: Path, name: str, content: str, container: str) -> None:
     assert [one.container for one in preview(make(tmp_path / "one", {name: content})).files] == [container]
-
-
-def test_unread_files_are_listed_with_the_reason(tmp_path: Path) -> None:
-    source = make(
-        tmp_path / "odd",
-        {"source.yaml": "exclude: [b.*]", "a.jsonl": questions(1), "b.jsonl": "", "c.pdf": "", "LICENSE": "", "x": ""},
-    )
-    assert preview(source).left_out == {
-        "LICENSE": "a description of the data, by its name",
-        "b.jsonl": "named by `exclude`",
-        "c.pdf": ".pdf is not a known container",
-        "x": "its name has no suffix of a known container",
-    }
 
 
 def test_rows_are_labelled_as_in_the_pool(tmp_path: Path) -> None:

@@ -55,16 +55,10 @@ MIXED = {
 def test_rows_have_file_position_and_source_columns(tmp_path: Path) -> None:
     reading = read(make(tmp_path / "mixed", MIXED))
     assert reading.rows.schema == schema.ROW
-    assert reading.rows.select("file", "position", "kind").rows() == [
-        ("a/list.json", 0, "conversation"),
-        ("a/list.json", 1, "conversation"),
-        ("b.jsonl", 0, "conversation"),
-        ("seeds.jsonl", 0, "conversation"),
-        ("seeds.jsonl", 0, "conversation"),
-    ]
-    assert set(reading.rows.select("source", "licence", "domain", "language").rows()) == {
-        ("mixed", "MIT", "math", "en")
-    }
+    places = [("a/list.json", 0), ("a/list.json", 1), ("b.jsonl", 0), ("seeds.jsonl", 0), ("seeds.jsonl", 0)]
+    assert reading.rows.select("file", "position").rows() == places
+    constants = reading.rows.select("source", "licence", "domain", "language", "kind").unique()
+    assert constants.rows() == [("mixed", "MIT", "math", "en", "conversation")]
     assert reading.rows["row_id"].to_list() == add_row_ids(reading.rows)["row_id"].to_list()
 
 
@@ -116,10 +110,8 @@ def assert_same(one: Frames, other: Frames) -> None:
 
 
 def test_the_block_size_does_not_change_the_tables(tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    source = make(
-        tmp_path / "mixed",
-        {**MIXED, "long.json": json.dumps([{"question": f"q{n}", "answer": "a" * n} for n in range(50)])},
-    )
+    long = json.dumps([{"question": f"q{n}", "answer": "a" * n} for n in range(50)])
+    source = make(tmp_path / "mixed", {**MIXED, "long.json": long})
     whole = read(source)
     request.getfixturevalue("small_blocks")
     assert_same(read(source), whole)
@@ -210,20 +202,14 @@ def test_quarantine_holds_the_bytes_of_dropped_and_repaired_records(tmp_path: Pa
     found = {(file, position): raw for _, file, position, raw in reading.quarantine.rows()}
     for (file, _), raw in found.items():
         assert raw in DAMAGED[file] or file.endswith(".gz")
-    assert found["a.jsonl", 1] == b'{"question": "q", "answer": "b",}'
-    assert found["a.jsonl", 2] == b'{"question": "x"y", "answer": "c"}'
-    assert found["a.jsonl", 4] == b'{"foo": 1}'
-    assert [found["b.json", place] for place in (1, 2, 3)] == [
-        b'{"question": "q", "answer": "b",}',
-        b'{"foo": 1}',
-        b'{"question": "x"y", "answer": "c"}]',
-    ]
-    assert [found["c.json", place] for place in range(3)] == [
-        b'{"foo": 1}',
-        b'{"question": "q", "answer": "a<|im_end|>"}',
-        b'{"foo": "\\u00e9"}',
-    ]
-    assert [found["d.csv", place] for place in (1, 2)] == [b'"q,b\n', b"q,c,d\n"]
+    unknown, comma, quote = b'{"foo": 1}', b'{"question": "q", "answer": "b",}', b'{"question": "x"y", "answer": "c"}'
+    kept = {
+        ("a.jsonl", 1): comma, ("a.jsonl", 2): quote, ("a.jsonl", 4): unknown,
+        ("b.json", 1): comma, ("b.json", 2): unknown, ("b.json", 3): quote + b"]",
+        ("c.json", 0): unknown, ("c.json", 1): b'{"question": "q", "answer": "a<|im_end|>"}', ("c.json", 2): b'{"foo": "\\u00e9"}',
+        ("d.csv", 1): b'"q,b\n', ("d.csv", 2): b"q,c,d\n",
+    }  # fmt: skip
+    assert kept.items() <= found.items()
 
 
 def test_a_record_after_a_split_one_has_its_own_bytes_in_quarantine(tmp_path: Path) -> None:
@@ -254,9 +240,7 @@ def test_values_beside_the_conversation_are_annotations(tmp_path: Path) -> None:
 
 
 def test_thousands_of_tiny_files_are_read(tmp_path: Path) -> None:
-    files = {
-        f"{number % 50}/{number}.json": json.dumps({"question": f"q{number}", "answer": "a"}) for number in range(3000)
-    }
+    files = {f"{n % 50}/{n}.json": json.dumps({"question": f"q{n}", "answer": "a"}) for n in range(3000)}
     reading = read(make(tmp_path, files), workers=2)
     assert (reading.records, reading.rows.height, reading.files.height) == (3000, 3000, 3000)
     assert reading.rows["file"].is_sorted()
