@@ -73,10 +73,8 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             if dataset is None:
                 return self._send(401, {"error": "Invalid username or password."}, {"X-Error-Code": "RepoNotFound"})
             if rest == ["refs"]:
-                named = [
-                    {"name": name, "ref": f"refs/heads/{name}", "targetCommit": sha}
-                    for name, sha in dataset.branches.items()
-                ]
+                heads = dataset.branches.items()
+                named = [{"name": name, "ref": f"refs/heads/{name}", "targetCommit": sha} for name, sha in heads]
                 return self._send(200, {"branches": named, "converts": [], "tags": []})
             what, revision, *path = rest or ["revision", "main"]
             sha = dataset.branches.get(revision, revision)
@@ -85,26 +83,22 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             files = dataset.commits[sha]
             if what == "revision":
                 gated = "auto" if dataset.token else False
-                return self._send(
-                    200,
-                    {"id": f"{owner}/{name}", "sha": sha, "cardData": dataset.card, "gated": gated, "private": False},
-                )
+                facts = {"id": f"{owner}/{name}", "sha": sha, "cardData": dataset.card, "private": False}
+                return self._send(200, {**facts, "gated": gated})
             if what == "tree":
-                listed = [
-                    {"type": "file", "path": p, "size": len(content), "oid": _blob(content)}
-                    for p, content in files.items()
+                folders = {path.rpartition("/")[0] for path in files if "/" in path}
+                listed: list[dict[str, Any]] = [
+                    {"type": "directory", "path": path, "oid": _blob(path.encode())} for path in folders
                 ]
-                folders = {p.rsplit("/", 1)[0] for p in files if "/" in p}
-                return self._send(
-                    200, listed + [{"type": "directory", "path": p, "oid": _blob(p.encode())} for p in folders]
-                )
+                for path, content in files.items():
+                    listed.append({"type": "file", "path": path, "size": len(content), "oid": _blob(content)})
+                return self._send(200, listed)
             return self._file(dataset, sha, "/".join(path))
 
         def _file(self, dataset: Dataset, sha: str, path: str) -> None:
             if dataset.token and self.headers.get("Authorization") != f"Bearer {dataset.token}":
-                return self._send(
-                    403 if "Authorization" in self.headers else 401, {"error": "gated"}, {"X-Error-Code": "GatedRepo"}
-                )
+                status = 403 if "Authorization" in self.headers else 401
+                return self._send(status, {"error": "gated"}, {"X-Error-Code": "GatedRepo"})
             content = dataset.commits[sha].get(path)
             if content is None:
                 return self._send(404, {"error": "no such file"}, {"X-Error-Code": "EntryNotFound"})

@@ -283,7 +283,7 @@ def preview(
     if glob is not None:
         source = source.model_copy(update={"include": (glob,)})
         files = [path for path in (source.files() if files is None else files) if source.wants(path.name)]
-    limits = Limits.unlimited() if everything else Limits(records=limit)
+    limits = Limits(None, None) if everything else Limits(records=limit)
     seen = look(source, files=files, rows=rows, limits=limits, complete=fill_language_and_domain)
     if as_json:
         click.echo(orjson.dumps(seen.as_json(), option=orjson.OPT_INDENT_2))

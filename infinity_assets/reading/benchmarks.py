@@ -15,19 +15,17 @@ import polars as pl
 
 from infinity_assets.reading.layouts import text_of
 from infinity_assets.reading.mapping import FieldMapping
+from infinity_assets.reading.names import NAMES
 from infinity_assets.reading.reader import records_of
 from infinity_assets.reading.sources import load_source
 
 ITEM = pl.Schema(
     {
-        "item_id": pl.String,
-        "benchmark": pl.String,
-        "file": pl.String,
+        **dict.fromkeys(("item_id", "benchmark", "file"), pl.String),
         "position": pl.Int64,
         "prompt": pl.String,
         "further": pl.List(pl.String),
-        "answer": pl.String,
-        "domain": pl.String,
+        **dict.fromkeys(("answer", "domain"), pl.String),
     }
 )
 """Schema of benchmark items.
@@ -35,20 +33,7 @@ ITEM = pl.Schema(
 `item_id` is `name#position`, or `name/file#position` if the benchmark has several files. `further` holds the options of
 a question or the turns after the first."""
 
-PROMPT_KEYS = (
-    "question",
-    "problem",
-    "prompt",
-    "instruction",
-    "input",
-    "text",
-    "turns",
-    "conversations",
-    "query",
-    "ctx",
-    "goal",
-    "sentence",
-)
+PROMPT_KEYS = NAMES["benchmark_prompts"]
 """Keys of the question, best first."""
 
 CONTEXT_KEYS = ("context", "passage", "article")
@@ -57,21 +42,7 @@ CONTEXT_KEYS = ("context", "passage", "article")
 OPTION_KEYS = ("choices", "options", "endings", "candidates")
 """Keys of the options."""
 
-ANSWER_KEYS = (
-    *(
-        "answer",
-        "correct answer",
-        "solution",
-        "canonical_solution",
-        "output",
-        "completion",
-        "response",
-        "target",
-        "reference",
-        "code",
-    ),
-    *("answerkey", "label", "gold", "best_answer"),
-)
+ANSWER_KEYS = NAMES["benchmark_answers"]
 """Keys of the answer, best first."""
 
 NO_PROMPT = "no_prompt"
@@ -207,11 +178,8 @@ def _answer(given: object, labels: list[str], options: list[str]) -> str | None:
     label = text.strip().strip("().").lower()
     if label in labels:
         return options[labels.index(label)]
-    if (
-        re.fullmatch("[0-9]{1,3}", label)
-        and int(label) < len(options)
-        and label not in {option.strip() for option in options}
-    ):
+    is_index = re.fullmatch("[0-9]{1,3}", label) and int(label) < len(options)
+    if is_index and label not in {option.strip() for option in options}:
         return options[int(label)]
     return text or None
 

@@ -6,6 +6,9 @@ its valid part, with U+FFFD for the rest.
 """
 
 import re
+from pathlib import Path
+
+from infinity_assets.rows.words import load_words
 
 INVALID_UTF8 = "invalid_utf8"
 FROM_GB18030 = "decoded_gb18030"
@@ -27,25 +30,11 @@ SHORT = 8
 _BOM = b"\xef\xbb\xbf"
 _REPLACED = "\ufffd"
 
-_SIMPLIFIED = frozenset(
-    "的一是不了在人有我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自之年过发后作里用道行所然家种事成方多经么去法学如都同现当没动面起看定天分"
-    "还进好小部其些主样理心她本前开但因只从想实日军者意无力它与长把机十民第公此已工使情明性知全三又关点正业外将两高间由问很最重并物手应战向头文体政美相见被利什二等产"
-    "或新己制身果加西斯月话合回特代内信表化老给世位次度门任常先海通教儿原东声提立及比员解水名真论处走义各入几口认条平系气题活尔更别打女变四神总何电数安少报才结反受目"
-    "请答下列句译写出语言"
-)
-"""The most frequent Chinese characters, which make up more than half of a text."""
-
-_TRADITIONAL = frozenset(
-    "的一是不了在人有我他這個們中來上大為和國地到以說時要就出會可也你對生能而子那得於著下自之年過發後作裡用道行所然家種事成方多經麼去法學如都同現當沒動面起看定天分"
-    "還進好小部其些主樣理心她本前開但因只從想實日者意無力它與長把機十民第公此已工使情明性知全三又關點正業外將兩高間由問很最重並物手應向頭文體政美相見被利什二等產"
-    "或新己制身果加西月話合回特代內信表化老給世位次度門任常先海通教兒原東聲提立及比員解水名真論處走義各入幾口認條平系氣題活更別打女變四神總何電數安少報才結反受目"
-)
-
-_HANGUL = frozenset(
-    "이다는을의에가고하지로한기도어사은시리서인해나대자아일수를그있과라요정으면보장것들제니적여전주부세안공동스원상거게되우문구신성비만어국용연드경마오했년습무당생야않까네녕할합까러말실"
-)
-
-_CYRILLIC = frozenset("оеаинтсрвл")
+_FREQUENT = {
+    script: frozenset(characters)
+    for script, characters in load_words(Path(__file__).with_name("encodings.yaml")).items()
+}
+"""The most frequent characters by script."""
 
 _LETTER = "A-Za-zÀ-ÖØ-öø-ÿŒœŠšŽžŸƒ"
 _FOREIGN_WORD = re.compile(r"(?<![A-Za-z])[¢¤-ª¬-¶¸-º¼-ÿŒœŠšŽžŸƒ]{2,}(?![A-Za-z])|[¢¤-ª¬-¶¸-º¼-ÿŒœŠšŽžŸƒ]{4,}")
@@ -75,7 +64,7 @@ def decode(data: bytes) -> tuple[str, str | None]:
     chinese = _decode_strictly(data, "gb18030")
     if (
         chinese is not None
-        and _frequent_share(_HAN, chinese, _SIMPLIFIED) >= 1 / 8
+        and _frequent_share(_HAN, chinese, _FREQUENT["simplified"]) >= 1 / 8
         and not _ODD.search(chinese)
         and _is_mostly(_HAN, chinese)
     ):
@@ -146,11 +135,15 @@ def _is_japanese(text: str) -> bool:
 
 
 def _is_korean(text: str) -> bool:
-    return _is_mostly(_SYLLABLE, text) and _frequent_share(_SYLLABLE, text, _HANGUL) >= 1 / 4
+    return _is_mostly(_SYLLABLE, text) and _frequent_share(_SYLLABLE, text, _FREQUENT["hangul"]) >= 1 / 4
 
 
 def _is_traditional(text: str) -> bool:
-    return _is_mostly(_HAN, text) and _frequent_share(_HAN, text, _TRADITIONAL) >= 1 / 8 and not _ODD.search(text)
+    return (
+        _is_mostly(_HAN, text)
+        and _frequent_share(_HAN, text, _FREQUENT["traditional"]) >= 1 / 8
+        and not _ODD.search(text)
+    )
 
 
 def _score_russian(text: str | None) -> float:
@@ -161,9 +154,10 @@ def _score_russian(text: str | None) -> float:
     if not russian or len(russian) < 0.9 * len(foreign) or 10 * odd > len(russian):
         return 0
     # CP1251 and KOI8-R have upper and lower case in each other's place.
-    return sum(char in _CYRILLIC or (char.isupper() and char.lower() in _CYRILLIC) * 0.8 for char in russian) / len(
-        russian
-    )
+    return sum(
+        char in _FREQUENT["cyrillic"] or (char.isupper() and char.lower() in _FREQUENT["cyrillic"]) * 0.8
+        for char in russian
+    ) / len(russian)
 
 
 def _is_short_chinese(text: str) -> bool:

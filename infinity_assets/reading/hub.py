@@ -15,8 +15,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import yaml
 
@@ -66,7 +67,6 @@ class Address(NamedTuple):
     repo: str
     """`owner/name`."""
     revision: str | None
-    """A branch, a tag or a commit, if given."""
 
     @property
     def url(self) -> str:
@@ -79,7 +79,7 @@ class File(NamedTuple):
     """A file of a dataset."""
 
     size: int
-    """Size in bytes."""
+    """In bytes."""
     content: str
     """Id of the git blob or of the large file, which changes with the content."""
 
@@ -92,11 +92,17 @@ class Plan(NamedTuple):
     config: str
     split: str
     files: dict[str, File]
-    """The files by path in the repository, in the order of paths."""
+    """In the order of paths in the repository."""
     left_out: int
     """Number of files of the split that cannot be read."""
     card: dict[str, object]
     """Values for these keys of `source.yaml`: licence, language or languages, description."""
+
+    @property
+    def fields(self) -> dict[str, object]:
+        """Values of the plan for keys of `source.yaml`."""
+        config = None if self.config == DEFAULT else self.config
+        return {"revision": self.commit, "config": config, "split": self.split, **self.card}
 
 
 class Receipt(NamedTuple):
@@ -108,6 +114,10 @@ class Receipt(NamedTuple):
     split: str | None
     files: dict[str, str]
     """The `content` of each file by path."""
+
+
+Progress = Callable[[int, int], None]
+"""Called with the bytes downloaded and the bytes in total."""
 
 
 def is_hub(url: str | None) -> bool:
@@ -129,10 +139,8 @@ def parse_address(url: str) -> Address:
     except HfUriError:
         uri = None
     if uri is None or uri.type != "dataset" or uri.path_in_repo:
-        raise HubError(
-            f"{url} is not the address of a dataset: "
-            "it must read hf://datasets/owner/name or hf://datasets/owner/name@revision."
-        )
+        form = "it must read hf://datasets/owner/name or hf://datasets/owner/name@revision"
+        raise HubError(f"{url} is not the address of a dataset: {form}.")
     return Address(uri.id, uri.revision)
 
 
@@ -160,28 +168,24 @@ def resolve(repo: str, revision: str | None = None, config: str | None = None, s
     config, patterns = _find_configuration(repo, card, config, files)
     splits = _find_splits(patterns, files)
     if not splits:
-        raise HubError(
-            f"{repo} holds no data files in its configuration {config}; if a script generates it, "
-            f"try {SCHEME}datasets/{repo}@refs/convert/parquet."
-        )
-    split = split or ("train" if "train" in splits else next(iter(splits)) if len(splits) == 1 else None)
+        converted = f"{SCHEME}datasets/{repo}@refs/convert/parquet"
+        problem = f"{repo} holds no data files in its configuration {config}"
+        raise HubError(f"{problem}; if a script generates it, try {converted}.")
+    default = "train" if "train" in splits else next(iter(splits)) if len(splits) == 1 else None
+    split = split or default
     if split is None or split not in splits:
         problem = f"has no split {split}" if split else "has several splits: say which with --split or `split:`"
         raise HubError(f"{repo} (configuration {config}) {problem}; there are {', '.join(splits)}.")
     chosen = sorted(path for path in splits[split] if _readable(path))
     if not chosen:
         suffixes = sorted({PurePosixPath(path).suffix or path for path in splits[split]})
-        raise HubError(
-            f"None of the {len(splits[split])} files of {repo}, split {split}, can be read: "
-            f"they are {', '.join(suffixes)} files."
-        )
+        those = f"{len(splits[split])} files of {repo}, split {split}"
+        raise HubError(f"None of the {those}, can be read: they are {', '.join(suffixes)} files.")
     left_out = len(splits[split]) - len(chosen)
     return Plan(repo, info.sha, config, split, {path: files[path] for path in chosen}, left_out, _facts_of_card(card))
 
 
-def add(
-    folder: Path, plan: Plan, url: str, fields: dict[str, object], progress: Callable[[int, int], None] | None = None
-) -> bool:
+def add(folder: Path, plan: Plan, url: str, fields: dict[str, object], progress: Progress | None = None) -> bool:
     """Make `folder` the source of a plan. The values in `fields` take precedence over the card.
 
     Returns:
@@ -193,14 +197,8 @@ def add(
     if os.path.lexists(folder):
         _check_same_source(folder, plan, url)
     else:
-        place = {
-            "url": url,
-            "revision": plan.commit,
-            "config": None if plan.config == DEFAULT else plan.config,
-            "split": plan.split,
-        }
-        facts = plan.card | {key: value for key, value in fields.items() if value is not None}
-        write_text(to_yaml({"licence": facts.pop("licence", None), **place, **facts}), folder / SOURCE_FILE)
+        facts = plan.fields | {key: value for key, value in fields.items() if value is not None}
+        write_text(to_yaml({"licence": facts.pop("licence", None), "url": url, **facts}), folder / SOURCE_FILE)
     if not is_pending(folder):
         return False
     _download_missing(folder, plan, progress)
@@ -218,29 +216,21 @@ def is_pending(folder: Path) -> bool:
     if receipt is None:  # files without a receipt were put there by hand, unless a download has begun
         return (folder / WORK).exists() or not data_files(folder)
     wanted = (_repo(source), source.revision, source.config, source.split)
-    return (receipt.repo, receipt.commit, receipt.config, receipt.split) != wanted or not all(
-        (folder / path).is_file() for path in receipt.files
-    )
+    moved = (receipt.repo, receipt.commit, receipt.config, receipt.split) != wanted
+    return moved or not all((folder / path).is_file() for path in receipt.files)
 
 
 def pending_folders(root: Path) -> list[Path]:
     """Return the folders of sources under a root that are pending, by name."""
-    return (
-        [path for path in sorted(root.iterdir()) if not path.name.startswith(".") and is_pending(path)]
-        if root.is_dir()
-        else []
-    )
+    folders = sorted(root.iterdir()) if root.is_dir() else []
+    return [path for path in folders if not path.name.startswith(".") and is_pending(path)]
 
 
-def fetch(folder: Path, progress: Callable[[int, int], None] | None = None) -> Plan | None:
-    """Download the files that the `source.yaml` of a folder asks for.
+def fetch(folder: Path, progress: Progress | None = None) -> Plan | None:
+    """Download the files that the `source.yaml` of a folder asks for, without those that are complete already.
 
     Writes the values that `source.yaml` leaves open into it: the commit, the split, and from the card the licence and
-    the languages. An interrupted fetch resumes without downloading complete files again.
-
-    Args:
-        folder: The folder of the source.
-        progress: Called with the bytes downloaded and the bytes in total.
+    the languages.
 
     Returns:
         The plan, or `None` if all files are present, which needs no network.
@@ -251,17 +241,10 @@ def fetch(folder: Path, progress: Callable[[int, int], None] | None = None) -> P
     if not is_pending(folder):
         return None
     source = load_source(folder)
-    assert source.url
-    at = parse_address(source.url)
-    plan = resolve(at.repo, source.revision or at.revision, source.config, source.split)
-    _pin(folder, plan, source)
-    _download_missing(folder, plan, progress)
-    return plan
+    return _move_to(source, source.revision, progress)
 
 
-def update(
-    folder: Path, revision: str | None = None, progress: Callable[[int, int], None] | None = None
-) -> Plan | None:
+def update(folder: Path, revision: str | None = None, progress: Progress | None = None) -> Plan | None:
     """Move a source to the current commit of a revision (default: the one in its URL, or `main`).
 
     Unchanged files are kept, files that left the dataset are deleted. Returns `None` if the source is up to date.
@@ -273,26 +256,27 @@ def update(
     if not is_hub(source.url):
         raise HubError(f"{folder.name} is not from the Hub: change its files in place.")
     if data_files(folder) and _read_receipt(folder) is None and not (folder / WORK).exists():
-        raise HubError(
-            f"The files of {folder.name} were not fetched by this command: "
-            "remove them, then run `infinity sources fetch`."
-        )
-    assert source.url
-    at = parse_address(source.url)
+        fix = "remove them, then run `infinity sources fetch`"
+        raise HubError(f"The files of {folder.name} were not fetched by this command: {fix}.")
+    return _move_to(source, revision, progress)
+
+
+def _move_to(source: Source, revision: str | None, progress: Progress | None) -> Plan | None:
+    """Pin a source to a revision and download what it lacks. Returns `None` if it is complete there already."""
+    at = parse_address(source.url or "")
     plan = resolve(at.repo, revision or at.revision, source.config, source.split)
-    if plan.commit == source.revision and not is_pending(folder):
+    if plan.commit == source.revision and not is_pending(source.path):
         return None
-    _pin(folder, plan, source)
-    _download_missing(folder, plan, progress)
+    _pin(source.path, plan, source)
+    _download_missing(source.path, plan, progress)
     return plan
 
 
 def to_yaml(fields: dict[str, object]) -> str:
     """Return the text of a `source.yaml`, without nulls."""
-    plain = {
-        key: list(value) if isinstance(value, tuple) else value for key, value in fields.items() if value is not None
-    }
-    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=10_000) if plain else ""
+    plain = {key: list(value) if isinstance(value, tuple) else value for key, value in fields.items()}
+    present = {key: value for key, value in plain.items() if value is not None}
+    return yaml.safe_dump(present, sort_keys=False, allow_unicode=True, width=10_000) if present else ""
 
 
 # --- files of a split -------------------------------------------------------------------------------------------------
@@ -307,15 +291,11 @@ def _find_configuration(repo: str, card: dict, config: str | None, files: Iterab
         return config, {"data_dir": config}  # the branch refs/convert/parquet has a folder per configuration
     named = named or {DEFAULT: {}}
     marked = [name for name, entry in named.items() if entry.get("default") is True]
-    chosen = config or next(
-        iter(marked), DEFAULT if DEFAULT in named else next(iter(named)) if len(named) == 1 else None
-    )
+    only = DEFAULT if DEFAULT in named else next(iter(named)) if len(named) == 1 else None
+    chosen = config or next(iter(marked), only)
     if chosen is None or chosen not in named:
-        problem = (
-            f"has no configuration {config}"
-            if config
-            else "has several configurations: say which with --config or `config:`"
-        )
+        several = "has several configurations: say which with --config or `config:`"
+        problem = f"has no configuration {config}" if config else several
         raise HubError(f"{repo} {problem}; there are {', '.join(named)}.")
     return chosen, named[chosen]
 
@@ -351,21 +331,25 @@ def _splits_by_name(files: dict[str, File]) -> dict[str, list[str]]:
     Like on the Hub, only the most common format in a repository is data: `requirements.txt` beside JSON Lines is not.
     """
     paths = [path for path in files if _readable(path) and not any(part.startswith("__") for part in path.split("/"))]
-    formats = Counter[str]()
+    formats = Counter(map(_format, paths))
+    sizes = Counter[str]()
     for path in paths:
-        formats[_format(path)] += 1
-    best = max(
-        formats, key=lambda name: (formats[name], sum(files[p].size for p in paths if _format(p) == name)), default=None
-    )
+        sizes[_format(path)] += files[path].size
+    best = max(formats, key=lambda name: (formats[name], sizes[name]), default=None)
     paths = [path for path in paths if _format(path) == best]
     sharded: dict[str, list[str]] = {}
     for path in paths:
         if match := _SHARDED.fullmatch(path):
             sharded.setdefault(match["split"], []).append(path)
-    folders = {
-        s: [p for p in paths if any(map(word.search, PurePosixPath(p).parent.parts))] for s, word in _WORD.items()
-    }
-    names = {s: [p for p in paths if word.search(PurePosixPath(p).name)] for s, word in _WORD.items()}
+
+    def find(parts: Callable[[PurePosixPath], Iterable[str]]) -> dict[str, list[str]]:
+        return {
+            split: [path for path in paths if any(map(word.search, parts(PurePosixPath(path))))]
+            for split, word in _WORD.items()
+        }
+
+    folders = find(lambda path: path.parent.parts)
+    names = find(lambda path: [path.name])
     return next((splits for splits in (sharded, folders, names) if any(splits.values())), {"train": paths})
 
 
@@ -395,13 +379,9 @@ def _translate_glob(glob: str) -> re.Pattern[str]:
 def _facts_of_card(card: dict) -> dict[str, object]:
     """Return the facts of a card as keys of `source.yaml`."""
     languages = card.get("language") or []
-    languages = languages if isinstance(languages, list) else [languages]
-    # YAML reads `no`, Norwegian, as false
-    tags = list(
-        dict.fromkeys(
-            "no" if tag is False else str(tag) for tag in languages if tag not in ("code", "multilingual", None)
-        )
-    )
+    names = languages if isinstance(languages, list) else [languages]
+    known = [name for name in names if name not in ("code", "multilingual", None)]
+    tags = list(dict.fromkeys("no" if tag is False else str(tag) for tag in known))  # YAML reads `no` as false
     fields: dict[str, object] = {"licence": licences.licence_from_card(card.get("license"), card.get("license_name"))}
     if tags:
         fields |= {"language": tags[0]} if len(tags) == 1 else {"languages": tags}
@@ -416,11 +396,8 @@ def _facts_of_card(card: dict) -> dict[str, object]:
 def _check_same_source(folder: Path, plan: Plan, url: str) -> None:
     """Raise `HubError` if an existing folder is not the source of a plan."""
     source = load_source(folder)
-    if not is_hub(source.url) or (_repo(source), source.config or DEFAULT, source.split) != (
-        plan.repo,
-        plan.config,
-        plan.split,
-    ):
+    wanted = (plan.repo, plan.config, plan.split)
+    if not is_hub(source.url) or (_repo(source), source.config or DEFAULT, source.split) != wanted:
         raise HubError(
             f"There is already a source {folder.name} with other content: give this one another name with --name."
         )
@@ -452,25 +429,15 @@ def _pin(folder: Path, plan: Plan, source: Source) -> None:
     """Write the commit, and the values left open, into a `source.yaml`, and keep the rest including comments."""
     file = folder / SOURCE_FILE
     text = file.read_text(encoding="utf-8-sig")
-    facts = {
-        "revision": plan.commit,
-        "config": None if plan.config == DEFAULT else plan.config,
-        "split": plan.split,
-        **plan.card,
-    }
-    facts = {key: value for key, value in facts.items() if value is not None}
+    facts = {key: value for key, value in plan.fields.items() if value is not None}
     if {"language", "languages"} & source.model_fields_set:
         facts = {key: value for key, value in facts.items() if key not in ("language", "languages")}
     edited, present = re.subn(r"(?m)^revision:[^#\n]*?([ \t]*(?:#.*)?)$", rf"revision: {plan.commit}\1", text, count=1)
-    open_ = {
-        key: value
-        for key, value in facts.items()
-        if key not in source.model_fields_set or (key == "revision" and not present)
-    }
+    open_ = {key: value for key, value in facts.items() if key not in source.model_fields_set}
+    if not present:
+        open_["revision"] = plan.commit
     edited = edited + ("" if edited.endswith("\n") or not edited else "\n") + to_yaml(open_)
-    fields = load_yaml(text)
-    assert isinstance(fields, dict), "the file was read as a source before"
-    wanted = {**fields, **open_, "revision": plan.commit}
+    wanted = {**cast(dict, load_yaml(text)), **open_, "revision": plan.commit}
     if _parse_yaml(edited) != wanted:  # not one key per line
         edited = to_yaml(wanted)
     if edited != text:
@@ -484,16 +451,14 @@ def _parse_yaml(text: str) -> object:
         return None
 
 
-def _download_missing(folder: Path, plan: Plan, progress: Callable[[int, int], None] | None) -> None:
+def _download_missing(folder: Path, plan: Plan, progress: Progress | None) -> None:
     """Download the missing files of a plan, move them into place when all are complete, and delete obsolete ones."""
     old_receipt = _read_receipt(folder)
     before = old_receipt.files if old_receipt and old_receipt.repo == plan.repo else {}
     wanted = {
         path: file
         for path, file in plan.files.items()
-        if before.get(path) != file.content
-        or not (folder / path).is_file()
-        or (folder / path).stat().st_size != file.size
+        if before.get(path) != file.content or _size_of(folder / path) != file.size
     }
     work = folder / WORK
     work.mkdir(exist_ok=True)
@@ -504,14 +469,13 @@ def _download_missing(folder: Path, plan: Plan, progress: Callable[[int, int], N
     for path in set(old_receipt.files if old_receipt else ()) - set(plan.files):
         (folder / path).unlink(missing_ok=True)
     source = load_source(folder)
-    receipt = Receipt(
-        plan.repo, plan.commit, source.config, source.split, {path: file.content for path, file in plan.files.items()}
-    )
+    contents = {path: file.content for path, file in plan.files.items()}
+    receipt = Receipt(plan.repo, plan.commit, source.config, source.split, contents)
     write_text(json.dumps(receipt._asdict(), indent=1), folder / RECEIPT)
     shutil.rmtree(work)
 
 
-def _download(plan: Plan, files: dict[str, File], work: Path, progress: Callable[[int, int], None] | None) -> None:
+def _download(plan: Plan, files: dict[str, File], work: Path, progress: Progress | None) -> None:
     """Download files of a plan to their paths under `work`, except those already there."""
     from huggingface_hub.utils.tqdm import silent_tqdm
 
@@ -522,19 +486,15 @@ def _download(plan: Plan, files: dict[str, File], work: Path, progress: Callable
         raise HubError(
             f"{plan.repo} needs {_megabytes(total - present)} more and {work.parent} has {_megabytes(free)} left."
         )
-    api = _api()
-
-    def download(path: str) -> None:
-        # `snapshot_download` would treat `[` in a file name as a pattern.
-        api.hf_hub_download(
-            plan.repo,
-            path,
-            repo_type="dataset",
-            revision=plan.commit,
-            local_dir=work,
-            tqdm_class=silent_tqdm,  # pyright: ignore[reportArgumentType]
-        )
-
+    # `snapshot_download` would take files of an earlier attempt for all files while the Hub cannot be reached.
+    download = partial(
+        _api().hf_hub_download,
+        plan.repo,
+        repo_type="dataset",
+        revision=plan.commit,
+        local_dir=work,
+        tqdm_class=silent_tqdm,
+    )
     executor = ThreadPoolExecutor(_CONNECTIONS)
     try:
         with _explain_errors(plan.repo, plan.commit):
@@ -547,6 +507,10 @@ def _download(plan: Plan, files: dict[str, File], work: Path, progress: Callable
                     progress(min(_bytes_in(work), total), total)
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+def _size_of(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
 
 
 def _bytes_in(work: Path) -> int:
@@ -575,54 +539,52 @@ def _api() -> Any:
 @contextmanager
 def _explain_errors(repo: str, revision: str | None) -> Iterator[None]:
     """Turn errors of the Hub's client into a `HubError` with one sentence that says what to do."""
+    try:
+        yield
+    except Exception as error:
+        message = _explain(error, repo, revision)
+        if message is None:
+            raise
+        raise HubError(message) from None
+
+
+def _explain(error: BaseException, repo: str, revision: str | None) -> str | None:
+    """Return the message for an error, or `None` for an error that the Hub and the network do not explain."""
     from httpx2 import HTTPError
     from huggingface_hub import errors
 
-    page = f"https://huggingface.co/datasets/{repo}"
-    try:
-        yield
-    except errors.GatedRepoError:
-        raise HubError(
-            f"{repo} is gated: accept its terms at {page}, then set HF_TOKEN to a token of that account."
-        ) from None
-    except errors.RepositoryNotFoundError:
-        raise HubError(
-            f"The Hub has no dataset {repo}, or it is private: "
-            "check the name, or set HF_TOKEN to a token that may read it."
-        ) from None
-    except errors.RevisionNotFoundError:
-        raise HubError(f"{repo} has no revision {revision}; there are {_list_revisions(repo)}.") from None
-    except errors.DisabledRepoError:
-        raise HubError(f"{repo} has been disabled on the Hub.") from None
-    except errors.OfflineModeIsEnabled:
-        raise HubError(f"{repo} cannot be fetched while HF_HUB_OFFLINE is set: unset it.") from None
-    except errors.RemoteEntryNotFoundError:
-        raise HubError(f"A file of {repo} is listed by the Hub but cannot be found at {shorten(revision)}.") from None
-    except errors.LocalEntryNotFoundError as error:  # raised for any unreachable file; the reason is in the cause
-        with _explain_errors(repo, revision):
-            raise error.__cause__ or ConnectionError() from None
-    except errors.HfHubHTTPError as error:
-        status = error.response.status_code
-        if status in (401, 403):
-            raise HubError(
-                f"The Hub refuses access to {repo} (status {status}): check the token in HF_TOKEN and its permissions."
-            ) from None
-        raise HubError(f"The Hub answered with status {status} for {repo}: try again later.") from None
-    except ValueError:
-        raise HubError(f"The server that answers for {repo} is not the Hub: check HF_ENDPOINT and proxies.") from None
-    except HTTPError as error:
-        raise HubError(
-            f"The Hub cannot be reached ({type(error).__name__}): "
-            "check the network, HF_ENDPOINT and proxies, then try again."
-        ) from None
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise HubError(
-                f"The disk is full: make room, then try again; the downloaded files of {repo} are kept."
-            ) from None
-        if error.errno is None:  # raised by the client itself, for example if a download has the wrong length
-            raise HubError(f"A download from {repo} broke off: try again; the downloaded files are kept.") from None
-        raise
+    match error:
+        case errors.GatedRepoError():
+            page = f"https://huggingface.co/datasets/{repo}"
+            return f"{repo} is gated: accept its terms at {page}, then set HF_TOKEN to a token of that account."
+        case errors.RepositoryNotFoundError():
+            fix = "check the name, or set HF_TOKEN to a token that may read it."
+            return f"The Hub has no dataset {repo}, or it is private: {fix}"
+        case errors.RevisionNotFoundError():
+            return f"{repo} has no revision {revision}; there are {_list_revisions(repo)}."
+        case errors.DisabledRepoError():
+            return f"{repo} has been disabled on the Hub."
+        case errors.OfflineModeIsEnabled():
+            return f"{repo} cannot be fetched while HF_HUB_OFFLINE is set: unset it."
+        case errors.RemoteEntryNotFoundError():
+            return f"A file of {repo} is listed by the Hub but cannot be found at {shorten(revision)}."
+        case errors.LocalEntryNotFoundError():  # raised for any unreachable file; the reason is in the cause
+            return _explain(error.__cause__ or ConnectionError(), repo, revision)
+        case errors.HfHubHTTPError() if (status := error.response.status_code) in (401, 403):
+            fix = "check the token in HF_TOKEN and its permissions."
+            return f"The Hub refuses access to {repo} (status {status}): {fix}"
+        case errors.HfHubHTTPError():
+            return f"The Hub answered with status {error.response.status_code} for {repo}: try again later."
+        case ValueError():
+            return f"The server that answers for {repo} is not the Hub: check HF_ENDPOINT and proxies."
+        case HTTPError():
+            fix = "check the network, HF_ENDPOINT and proxies, then try again."
+            return f"The Hub cannot be reached ({type(error).__name__}): {fix}"
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT | errno.EFBIG):
+            return f"The disk is full: make room, then try again; the downloaded files of {repo} are kept."
+        case OSError(errno=None):  # raised by the client itself, for example if a download has the wrong length
+            return f"A download from {repo} broke off: try again; the downloaded files are kept."
+    return None
 
 
 def _list_revisions(repo: str) -> str:

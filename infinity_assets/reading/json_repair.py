@@ -114,12 +114,9 @@ def recover(data: bytes, listed: bool) -> Iterator[Element]:
         closed = listed and text[start : start + 1] == "]"
         if held:
             wrong = [TRAILING_COMMA] if "," in separator and (closed or separator.count(",") > 1) else []
-            wrong += (
-                [MISSING_COMMA]
-                if listed and "," not in separator and start < len(text) and not closed and not held.error
-                else []
-            )
-            wrong += [LIST_NOT_CLOSED] if listed and start == len(text) and not held.error else []
+            if listed and not held.error:
+                wrong += [MISSING_COMMA] if "," not in separator and start < len(text) and not closed else []
+                wrong += [LIST_NOT_CLOSED] if start == len(text) else []
             yield held._replace(repair=_join_repairs(held.repair, *wrong))
             held = None
         if start == len(text):
@@ -163,12 +160,9 @@ def find_open_list(data: bytes) -> OpenList | None:
         try:
             members[json.loads(match[1], strict=False)], position = _raw_decode(text, match.end())
         except json.JSONDecodeError:
-            is_list = text.startswith("[", match.end())
-            return (
-                OpenList(members, json.loads(match[1], strict=False), _encode(text[match.end() + 1 :]))
-                if is_list
-                else None
-            )
+            if not text.startswith("[", match.end()):
+                return None
+            return OpenList(members, json.loads(match[1], strict=False), _encode(text[match.end() + 1 :]))
     return None
 
 
@@ -177,9 +171,8 @@ def ran_off_end(error: json.JSONDecodeError) -> bool:
     rest = error.doc[error.pos :].strip()
     if error.msg.startswith("Unterminated string") or not rest:
         return True
-    return any(literal.startswith(rest) for literal in _LITERALS) or (
-        error.msg.startswith("Invalid \\") and len(rest) <= 6
-    )
+    is_cut_escape = error.msg.startswith("Invalid \\") and len(rest) <= 6
+    return is_cut_escape or any(literal.startswith(rest) for literal in _LITERALS)
 
 
 def find_duplicate_keys(data: bytes, items_of: Callable[[object], list[object]]) -> set[int]:
@@ -250,9 +243,8 @@ def _next_element(text: str, start: int, shape: _Shape, listed: bool) -> tuple[E
         pass
     else:
         follows = text[end : end + 1]
-        if follows != ":" and (
-            isinstance(value, dict | list) or (listed and follows in " \t\r\n,]" and not isinstance(shape, set))
-        ):
+        scalar = listed and follows in " \t\r\n,]" and not isinstance(shape, set)
+        if follows != ":" and (isinstance(value, dict | list) or scalar):
             return _parse_strictly(_encode(text[start:end])), end
     end = _find_next_element(text, start, shape)
     piece = text[start:end].rstrip()
@@ -351,9 +343,9 @@ def _shape(value: object) -> _Shape:
 def _alike(value: object, shape: _Shape) -> bool:
     """Return whether a value has the shape; an object must share half the keys."""
     if isinstance(shape, set):
-        return isinstance(value, dict) and (
-            2 * len(value.keys() & shape) >= len(value.keys() | shape) or len(shape) == 1
-        )
+        if not isinstance(value, dict):
+            return False
+        return len(shape) == 1 or 2 * len(value.keys() & shape) >= len(value.keys() | shape)
     return shape is not None and isinstance(value, shape)
 
 
@@ -374,47 +366,43 @@ def _read(text: str) -> tuple[object, list[str]]:
     trimmed = text.rstrip().removesuffix(",")
     if trimmed != text.rstrip():
         repairs.append(TRAILING_COMMA)
-    first: json.JSONDecodeError | None = None
-    for fix, name in (
-        (None, None),
-        (_blank_trailing_commas, TRAILING_COMMA),
-        (_double_unknown_escapes, INVALID_ESCAPE),
-    ):
-        fixed = fix(trimmed) if fix else trimmed
-        if fix and fixed == trimmed:
-            continue
-        if name:
+    errors: list[json.JSONDecodeError] = []
+    fixes = ((None, None), (_blank_trailing_commas, TRAILING_COMMA), (_double_unknown_escapes, INVALID_ESCAPE))
+    for fix, name in fixes:
+        if fix and name:
+            fixed = fix(trimmed)
+            if fixed == trimmed:
+                continue
+            trimmed = fixed
             repairs.append(name)
-        trimmed = fixed
         try:
             value, standard = _decode(trimmed)
             return value, repairs if standard else [*repairs, NONSTANDARD]
         except json.JSONDecodeError as error:
-            first = first or error
+            errors.append(error)
     if _PYTHON.match(text) and len(text) <= MAX_LITERAL:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Python keeps unknown escapes unchanged
                 value = ast.literal_eval(text.strip().removesuffix(","))
-            if not isinstance(value, tuple) or text.lstrip().startswith(
-                "("
-            ):  # a tuple without parentheses is several values
+            # A tuple without parentheses is several values.
+            if not isinstance(value, tuple) or text.lstrip().startswith("("):
                 return _json_like(value), [PYTHON_LITERAL]
         except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
             pass
-    assert first
-    raise first
+    raise errors[0]
 
 
 def _json_like(value: object) -> object:
     """Convert a Python literal to JSON types. Raises TypeError for values that JSON does not have."""
-    text = orjson.dumps(value, default=_to_list, option=orjson.OPT_NON_STR_KEYS)
-    return orjson.loads(text)
+    return orjson.loads(orjson.dumps(value, default=_to_list, option=orjson.OPT_NON_STR_KEYS))
 
 
 def _to_list(value: object) -> object:
-    if isinstance(value, tuple | set | frozenset):
-        return sorted(value, key=repr) if not isinstance(value, tuple) else list(value)
+    if isinstance(value, tuple):
+        return list(value)
+    if isinstance(value, set | frozenset):
+        return sorted(value, key=repr)
     raise TypeError
 
 

@@ -53,11 +53,6 @@ class Limits:
     files: int | None = 50
     """Number of files per source, evenly spread from the first to the last, and per archive if it is the only file."""
 
-    @classmethod
-    def unlimited(cls) -> "Limits":
-        """Return limits that include everything."""
-        return cls(None, None)
-
 
 @dataclass
 class FileSeen:
@@ -70,11 +65,10 @@ class FileSeen:
     records: int = 0
     rows: int = 0
     layouts: Counter[str] = field(default_factory=Counter)
-    """Number of records by layout."""
     repaired: Counter[str] = field(default_factory=Counter)
     """Number of rows by repair."""
     dropped: Counter[str] = field(default_factory=Counter)
-    """Number of dropped records by reason."""
+    """Number of records by reason."""
     whole: bool = True
     """True if the file was read to its end."""
 
@@ -118,11 +112,9 @@ class Unknown:
     lines: str
     """Lines for a `source.yaml`; a comment if no mapping could be guessed."""
     tried: int
-    """Number of records on which the lines were tried."""
+    """Number of records on which the lines were tried, of which `fit` became rows."""
     fit: int
-    """Number of tried records that became rows."""
     files: list[str]
-    """The previewed files with such records."""
     example: str
     """The beginning of the first record as JSON."""
 
@@ -133,7 +125,6 @@ class Preview:
 
     source: Source
     files: list[FileSeen]
-    """The previewed files in the order of paths."""
     there: int
     """Number of files in the folder that a run reads; an archive counts as one."""
     looked_at: int
@@ -160,12 +151,9 @@ class Preview:
 
     def as_json(self) -> dict[str, object]:
         """Return the preview as JSON values."""
-        return {
-            **{one.name: getattr(self, one.name) for one in fields(self)},
-            "source": self.source.model_dump(mode="json"),
-            "records": self.records,
-            "rows": self.rows,
-        }
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        source = self.source.model_dump(mode="json")
+        return {**values, "source": source, "records": self.records, "rows": self.rows}
 
     @property
     def readable(self) -> bool:
@@ -197,13 +185,8 @@ def preview(
     mapping = FieldMapping(source.fields, source.keep)
     paths = source.files() if files is None else files
     chosen = _choose_files(paths, limits.files)
-    seen = _Collector(
-        source,
-        mapping,
-        limits,
-        rows,
-        members=None if limits.files is None else max(3, limits.files // max(len(chosen), 1)),
-    )
+    members = None if limits.files is None else max(3, limits.files // max(len(chosen), 1))
+    seen = _Collector(source, mapping, limits, rows, members)
     for path in chosen:
         seen.look(path)
     left_out = source.find_unread() if files is None else {}
@@ -249,9 +232,8 @@ def _lines(sample: list[object], source: Source | None) -> str:
     if source and (source.layout or source.fields):
         layouts = {layout_of(value) for value in sample}
         if None not in layouts:
-            return (
-                f"# Without `layout` and `fields` these records are read as {' or '.join(sorted(map(str, layouts)))}."
-            )
+            names = " or ".join(sorted(map(str, layouts)))
+            return f"# Without `layout` and `fields` these records are read as {names}."
     return suggest_lines(sample)
 
 
@@ -347,9 +329,8 @@ class _Collector:
             head = stream.peek(8)
             packed = compression_of(head)
             # Skipping a file in a tar means reading it; in a zip it costs nothing.
-            slow = (
-                self._members is not None and not head.startswith(b"PK") and os.stat(at_hand.path).st_size > MAX_SKIPPED
-            )
+            large = os.stat(at_hand.path).st_size > MAX_SKIPPED
+            slow = large and self._members is not None and not head.startswith(b"PK")
             try:
                 for opened in open_files(stream, file, wanted):
                     if members and (members == self._members or (self._members and stream.tell() > MAX_BYTES)):
@@ -371,16 +352,14 @@ class _Collector:
         """Return rows spread over the files and their records."""
         by_file = _spread(self._examples, self._wanted)
         by_file = [_spread(examples, -(-self._wanted // len(by_file))) for examples in by_file]
-        ranked = [
-            one for rank in zip_longest(*by_file) for one in rank if one
-        ]  # the first row of each file, then the second of each
+        # The first row of each file, then the second of each.
+        ranked = [one for rank in zip_longest(*by_file) for one in rank if one]
         return sorted(ranked[: self._wanted], key=lambda one: (one.file, one.position))
 
     def unknown(self) -> list[Unknown]:
         """Return the records in no known layout."""
-        found = merge_unknown(
-            [(shown, self._counts[shown], sample) for shown, sample in self._shapes.items()], self._source
-        )
+        shapes = [(shown, self._counts[shown], sample) for shown, sample in self._shapes.items()]
+        found = merge_unknown(shapes, self._source)
         for one in found:
             one.files = list(dict.fromkeys(file for shown in one.shapes for file in self._where[shown][0]))
             one.example = self._where[next(iter(one.shapes))][1]
@@ -479,6 +458,4 @@ def _complete_examples(source: Source, examples: list[Example], complete: Comple
         schema=schema.ROW,
     )
     labels = (complete(rows) if complete and examples else rows).select("domain", "language").rows()
-    return [
-        replace(one, domain=domain, language=language) for one, (domain, language) in zip(examples, labels, strict=True)
-    ]
+    return [replace(one, domain=label[0], language=label[1]) for one, label in zip(examples, labels, strict=True)]

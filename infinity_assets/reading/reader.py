@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import cache
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,20 +56,16 @@ Complete = Callable[[pl.DataFrame], pl.DataFrame]
 class Reading(NamedTuple):
     """The tables of a source, by file and position.
 
-    `records = rows + dropped decisions`, where a record with n conversations counts n times. The tables are files in
+    The schemas are `TABLES`. `records = rows + dropped decisions`, where a record with n conversations counts n times. The tables are files in
     the scratch folder and valid as long as it exists.
     """
 
     rows: pl.LazyFrame
-    """`schema.ROW`."""
     decisions: pl.LazyFrame
-    """`schema.DECISIONS`: dropped records (null `row_id`) and repaired ones (`row_id` of the repaired row)."""
+    """Dropped records (null `row_id`) and repaired ones (`row_id` of the repaired row)."""
     annotations: pl.LazyFrame
-    """`schema.ANNOTATIONS`: values in the records beside their conversations."""
     quarantine: pl.LazyFrame
-    """`schema.QUARANTINE`: the bytes of every record that was dropped or repaired."""
     files: pl.LazyFrame
-    """`schema.FILES`: the counts of each file."""
     records: int
 
 
@@ -161,7 +157,7 @@ def _read_units(workers: int, plan: _Plan, units: Iterator[list[Block]]) -> Iter
     second = next(units, None) if workers > 1 else None
     if first is None:
         return
-    numbered = enumerate(unit for unit in _chain(first, second, units))
+    numbered = enumerate(chain(filter(None, (first, second)), units))
     if second is None:
         yield from (_read_unit(plan, number, unit) for number, unit in numbered)
         return
@@ -183,13 +179,6 @@ def _read_units(workers: int, plan: _Plan, units: Iterator[list[Block]]) -> Iter
     finally:
         for future in running:
             future.cancel()
-
-
-def _chain(first: list[Block], second: list[Block] | None, units: Iterator[list[Block]]) -> Iterator[list[Block]]:
-    yield first
-    if second is not None:
-        yield second
-    yield from units
 
 
 @cache

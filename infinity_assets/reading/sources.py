@@ -21,27 +21,12 @@ from infinity_assets.errors import InfinityError
 from infinity_assets.reading.containers import CONTAINERS, load_yaml
 from infinity_assets.reading.layouts import LAYOUTS
 from infinity_assets.reading.mapping import FieldMapping
+from infinity_assets.reading.names import NAMES
 from infinity_assets.reading.streams import ARCHIVES, MEMBER, is_archive, plain_suffix
 from infinity_assets.rows.domains import Domain
 
 SOURCE_FILE = "source.yaml"
-NOT_DATA = (
-    *(
-        SOURCE_FILE,
-        "dataset_info.json",
-        "dataset_infos.json",
-        "dataset_dict.json",
-        "state.json",
-        "metadata.json",
-        "schema.json",
-    ),
-    *(
-        f"{name}{rest}"
-        for name in ("readme", "license", "licence", "copying", "notice", "changelog", "requirements")
-        for rest in ("", ".*")
-    ),
-    *("readme_*", "*_license", "*_license.*", "*-license.*", ".*"),
-)
+NOT_DATA = NAMES["descriptions"]
 """Names, in lower case, of files that describe a dataset."""
 
 NOT_FOLDERS = (".*", "__macosx", "__pycache__")
@@ -121,11 +106,8 @@ class Source(BaseModel):
         if not self.include and not self.exclude:
             return None
         names = (inside, inside.rpartition("/")[2], *([] if member is None else [file, f"{file}{MEMBER}{member}"]))
-        if (
-            self.include
-            and not is_archive(PurePosixPath(inside))
-            and not any(fnmatchcase(name, glob) for glob in self.include for name in names)
-        ):
+        named = any(fnmatchcase(name, glob) for glob in self.include for name in names)
+        if self.include and not named and not is_archive(PurePosixPath(inside)):
             return "not named by `include`"
         return "named by `exclude`" if any(fnmatchcase(name, glob) for glob in self.exclude for name in names) else None
 

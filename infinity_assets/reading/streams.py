@@ -11,7 +11,6 @@ import re
 import tarfile
 import zipfile
 import zlib
-from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from tarfile import EmptyHeaderError, EOFHeaderError, InvalidHeaderError, ReadError, TruncatedHeaderError  # pyright: ignore[reportAttributeAccessIssue]
@@ -83,7 +82,12 @@ def is_archive(path: PurePosixPath | Path) -> bool:
 
 def compression_of(head: bytes) -> str | None:
     """Return the compression by the first bytes of a file: `gz`, `zst`, `bz2`, `xz` or `None`."""
-    return next((_UNPACKERS[magic].suffix for magic in _UNPACKERS if head.startswith(magic)), None)
+    unpacker = _unpacker_of(head)
+    return unpacker.suffix if unpacker else None
+
+
+def _unpacker_of(head: bytes) -> "_Unpacker | None":
+    return next((unpacker for magic, unpacker in _UNPACKERS.items() if head.startswith(magic)), None)
 
 
 class Opened(NamedTuple):
@@ -128,18 +132,14 @@ def open_files(
     name = PurePosixPath(file) if name is None else name
     if depth < 0:
         raise OSError(f"more than {MAX_DEPTH} nested compressions or archives")
-    buffered = stream if isinstance(stream, io.BufferedReader) else _buffered(stream)
+    buffered = stream if isinstance(stream, io.BufferedReader) else _buffered(_pieces_of(stream))
     head = buffered.peek(512)[:512]
-    unpack = next((unpack for magic, unpack in _UNPACKERS.items() if head.startswith(magic)), None)
+    unpack = _unpacker_of(head)
     suffix = name.suffix.lower()
     packed = suffix in COMPRESSIONS
     if unpack:
-        plain = io.BufferedReader(_Frames(buffered, unpack), CHUNK)
-        inner = (
-            name.with_suffix(".tar" if name.suffix.lower() in (".tgz", ".tbz2", ".txz") else "")
-            if name.suffix
-            else name
-        )
+        plain = io.BufferedReader(_Pieces(_decompress(buffered, unpack)), CHUNK)
+        inner = name.with_suffix(".tar" if suffix in (".tgz", ".tbz2", ".txz") else "") if suffix else name
         yield from open_files(plain, file, wanted, inner, depth - 1)
     elif packed and _is_text(head):
         yield from open_files(buffered, file, wanted, name.with_suffix(""), depth - 1)
@@ -187,7 +187,7 @@ def _tar_members(stream: io.BufferedReader, file: str, wanted: Callable[[str], b
             for member in archive:
                 if member.isfile() and wanted(member.name):
                     name = member.name.encode(errors="surrogateescape").decode(errors="replace")
-                    data = io.BufferedReader(_TarData(archive, member), 1 << 16)
+                    data = _buffered(_tar_data(archive, member))
                     yield from _member(lambda data=data: data, f"{file}{MEMBER}{name}", member.name, wanted, depth)
                 # The library keeps every member, which takes a gigabyte for a million small files.
                 archive.members = []  # pyright: ignore[reportAttributeAccessIssue]
@@ -206,7 +206,7 @@ def _member(
         with opened() as stream:
             yield from open_files(stream, file, wanted, name, depth - 1)
     except DAMAGE as error:
-        yield Opened(file, plain_suffix(name), io.BufferedReader(_Broken(error)))
+        yield Opened(file, plain_suffix(name), _buffered(_fail(error)))
 
 
 class _Member(tarfile.TarInfo):
@@ -233,30 +233,40 @@ def _utf8(stream: io.BufferedReader, head: bytes) -> IO[bytes]:
         lanes = [head[lane::4] for lane in range(4)]
         zeros = tuple(lane.count(0) > 0.4 * len(lane) for lane in lanes)
         encoding = _ZEROS.get(zeros) or _ZEROS.get(tuple(byte == 0 for byte in head[:4]))
-    return io.BufferedReader(_Transcoded(stream, encoding), CHUNK) if encoding else stream
+    return io.BufferedReader(_Pieces(_transcode(stream, encoding)), CHUNK) if encoding else stream
 
 
-def _buffered(stream: IO[bytes]) -> io.BufferedReader:
-    return io.BufferedReader(_Raw(stream), 1 << 16)
+class _Pieces(io.RawIOBase):
+    """A stream of the bytes that an iterator yields piece by piece."""
 
-
-class _Raw(io.RawIOBase):
-    """A readable stream with the interface that `io.BufferedReader` needs."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        # `read` would lose the bytes before a damage.
-        self._read = getattr(stream, "read1", stream.read)
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._left = memoryview(b"")
 
     def readable(self) -> bool:
         return True
 
-    def seekable(self) -> bool:
-        return False
-
     def readinto(self, buffer) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
-        data = self._read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
+        while not self._left:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return 0
+            self._left = memoryview(piece)
+        size = min(len(buffer), len(self._left))
+        buffer[:size] = self._left[:size]
+        self._left = self._left[size:]
+        return size
+
+
+def _buffered(pieces: Iterator[bytes]) -> io.BufferedReader:
+    return io.BufferedReader(_Pieces(pieces), 1 << 16)
+
+
+def _pieces_of(stream: IO[bytes]) -> Iterator[bytes]:
+    """Yield the bytes of a stream up to any damage; `read` would lose those before it."""
+    read = getattr(stream, "read1", stream.read)
+    while data := read(1 << 16):
+        yield data
 
 
 class _Quiet:
@@ -275,110 +285,53 @@ class _Quiet:
             return b""
 
 
-class _TarData(io.RawIOBase):
-    """The bytes of a member up to any damage. The library's own stream raises without returning them."""
-
-    def __init__(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
-        self._stream: Any = archive.fileobj if not member.issparse() else archive.extractfile(member)
-        self._left = member.size
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
-        data = self._stream.read(min(len(buffer), self._left))
-        if not data and self._left:
+def _tar_data(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Iterator[bytes]:
+    """Yield the bytes of a member up to any damage. The library's own stream raises without returning them."""
+    stream: Any = archive.extractfile(member) if member.issparse() else archive.fileobj
+    left = member.size
+    while left:
+        data = stream.read(min(1 << 16, left))
+        if not data:
             raise EOFError("the archive is damaged or cut off inside this file")
-        self._left -= len(data)
-        buffer[: len(data)] = data
-        return len(data)
-
-
-class _Unpacked(io.RawIOBase):
-    """A stream of the bytes that `_next` returns piece by piece."""
-
-    def __init__(self) -> None:
-        self._plain = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
-        while not self._plain:
-            plain = self._next()
-            if plain is None:
-                return 0
-            self._plain = memoryview(plain)
-        size = min(len(buffer), len(self._plain))
-        buffer[:size] = self._plain[:size]
-        self._plain = self._plain[size:]
-        return size
-
-    @abstractmethod
-    def _next(self) -> bytes | None:
-        """Return the next bytes, which may be empty, or `None` at the end."""
+        left -= len(data)
+        yield data
 
 
 _UNDECODED = "infinity_undecoded"
 codecs.register_error(_UNDECODED, lambda error: ("\udc81", error.end))  # pyright: ignore[reportAttributeAccessIssue]
 
 
-class _Transcoded(_Unpacked):
-    """Text converted to UTF-8. Undecodable input becomes a byte that is not UTF-8, so that its repair is recorded."""
-
-    def __init__(self, stream: io.BufferedReader, encoding: str) -> None:
-        super().__init__()
-        self._stream = stream
-        self._decoder = codecs.getincrementaldecoder(encoding)(_UNDECODED)
-
-    def _next(self) -> bytes | None:
-        data = self._stream.read1(CHUNK)
-        text = self._decoder.decode(data, final=not data)
-        return text.encode(errors="surrogateescape") if data or text else None
+def _transcode(stream: io.BufferedReader, encoding: str) -> Iterator[bytes]:
+    """Yield a text as UTF-8. Undecodable input becomes a byte that is not UTF-8, so that its repair is recorded."""
+    decoder = codecs.getincrementaldecoder(encoding)(_UNDECODED)
+    while data := stream.read1(CHUNK):
+        yield decoder.decode(data).encode(errors="surrogateescape")
+    yield decoder.decode(b"", final=True).encode(errors="surrogateescape")
 
 
-class _Frames(_Unpacked):
-    """A compressed stream of consecutive frames, also called streams or members.
+def _decompress(file: io.BufferedReader, unpacker: "_Unpacker") -> Iterator[bytes]:
+    """Yield the content of consecutive frames, also called streams or members.
 
     The libraries' own readers treat data after a frame as padding, or a truncated frame as complete.
     """
-
-    def __init__(self, file: io.BufferedReader, unpacker: "_Unpacker") -> None:
-        super().__init__()
-        self._file = file
-        self._unpacker = unpacker
-        self._frame = None
-        self._packed = b""
-
-    def _next(self) -> bytes | None:
-        packed = self._packed or self._file.read1(_PACKED)
-        self._packed = b""
-        if not packed:
-            if self._frame is not None:
-                raise EOFError(f"the file ends inside a {self._unpacker.name} stream")
-            return None
-        if self._frame is None:
-            self._frame = self._unpacker.frame()
-        plain = self._frame.decompress(packed)
-        if self._frame.eof:
-            self._packed = self._frame.unused_data
-            self._frame = None
-            if self._unpacker.padded:
-                self._packed = self._packed.lstrip(b"\0")
-        return plain
+    frame = None
+    packed = b""
+    while packed := packed or file.read1(_PACKED):
+        if frame is None:
+            frame = unpacker.frame()
+        yield frame.decompress(packed)
+        packed = b""
+        if frame.eof:
+            packed = frame.unused_data.lstrip(b"\0") if unpacker.padded else frame.unused_data
+            frame = None
+    if frame is not None:
+        raise EOFError(f"the file ends inside a {unpacker.name} stream")
 
 
-class _Broken(io.RawIOBase):
-    """A stream that could not be opened and raises the error."""
-
-    def __init__(self, error: Exception) -> None:
-        self._error = error
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
-        raise self._error
+def _fail(error: Exception) -> Iterator[bytes]:
+    """Yield nothing and raise the error that prevented the opening of a stream."""
+    yield from ()
+    raise error
 
 
 class _Unpacker(NamedTuple):

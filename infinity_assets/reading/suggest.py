@@ -7,45 +7,13 @@ from typing import NamedTuple
 
 import yaml
 
+from infinity_assets.reading.names import NAMES
+
 MAX_CHARS = 500
 """Maximum length of a shape in characters."""
 
-REQUEST_HINTS = (
-    *(
-        "instruct",
-        "question",
-        "prompt",
-        "query",
-        "problem",
-        "request",
-        "ask",
-        "user",
-        "human",
-        "title",
-        "subject",
-        "source",
-        "src",
-    ),
-    *("input", "q"),
-)
-ANSWER_HINTS = (
-    *(
-        "answer",
-        "response",
-        "output",
-        "completion",
-        "solution",
-        "reply",
-        "target",
-        "assistant",
-        "bot",
-        "body",
-        "summary",
-        "tgt",
-        "code",
-    ),
-    *("label", "a"),
-)
+REQUEST_HINTS = NAMES["request_hints"]
+ANSWER_HINTS = NAMES["answer_hints"]
 INPUT_HINTS = ("context", "input", "passage", "document", "background", "article")
 TURN_HINTS = ("messages", "conversation", "dialog", "turns", "chat", "utterances")
 """Parts of names that hint at the meaning of a value, the likeliest first."""
@@ -95,9 +63,8 @@ def suggest_lines(values: Iterable[object]) -> str:
     answer = _best_hinted(leaves, ANSWER_HINTS)
     rest = [leaf for leaf in leaves if leaf is not answer]
     request = _best_hinted(rest, REQUEST_HINTS)
-    if (
-        answer is None and request is None and len(leaves) > 1
-    ):  # without a hint in the names, requests come first and answers are longer
+    if answer is None and request is None and len(leaves) > 1:
+        # Without a hint in the names, requests come first and answers are longer.
         long = sorted(leaves, key=lambda leaf: -leaf.length)[:2]
         request, answer = sorted(long, key=leaves.index)
     elif answer is None and len(rest) > 1:

@@ -145,11 +145,8 @@ def _parse_marks(text: str, family: Family) -> list[Turn] | None:
         else:
             turns.append((role, text_of_turn))
     roles = [role for role, _ in turns]
-    return (
-        turns
-        if "assistant" in roles and roles[0] != "assistant" and "user" in roles[: roles.index("assistant")]
-        else None
-    )
+    is_dialogue = "assistant" in roles and "user" in roles[: roles.index("assistant")]
+    return turns if is_dialogue and roles[0] != "assistant" else None
 
 
 def _parse_inst(text: str) -> list[Turn] | None:

@@ -6,71 +6,21 @@ accepts.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
 
+from infinity_assets.rows.words import load_words
+
 Message = dict[str, str]
 
-ROLES = {
-    name: role
-    for role, names in {
-        "system": ("system", "developer", "系统"),
-        "user": (
-            *(
-                "user",
-                "human",
-                "prompter",
-                "client",
-                "customer",
-                "patient",
-                "student",
-                "seeker",
-                "help_seeker",
-                "questioner",
-                "asker",
-            ),
-            *("apprentice", "instruction", "question", "q", "用户", "问", "患者"),
-        ),
-        "assistant": (
-            *(
-                "assistant",
-                "gpt",
-                "chatgpt",
-                "gpt4",
-                "gpt-4",
-                "bing",
-                "bard",
-                "claude",
-                "moss",
-                "model",
-                "bot",
-                "chatbot",
-                "ai",
-                "agent",
-            ),
-            *("counselor", "counsellor", "therapist", "doctor", "teacher", "tutor", "supporter", "wizard", "expert"),
-            *("response", "answer", "a", "助手", "答", "医生"),
-        ),
-    }.items()
-    for name in names
-}
+_WORDS = load_words(Path(__file__).with_name("grammar.yaml"))
+
+ROLES: dict[str, str] = {name: role for role, names in _WORDS["roles"].items() for name in names}
 """Names of the three roles in datasets, in lower case."""
 
-DEBRIS = (
-    "<|im_start|>",
-    "<|im_end|>",
-    "<|endoftext|>",
-    "<|begin_of_text|>",
-    "<|end_of_text|>",
-    "<|start_header_id|>",
-    "<|end_header_id|>",
-    "<|eot_id|>",
-    "[INST]",
-    "[/INST]",
-    "<<SYS>>",
-    "<</SYS>>",
-)
+DEBRIS: tuple[str, ...] = tuple(_WORDS["debris"])
 """Marks of chat templates. A trainer would read them in a text as real ones."""
 
 _LAST = {mark[-1] for mark in DEBRIS}

@@ -6,95 +6,20 @@ which is worst. It is not legal advice.
 """
 
 import re
+from pathlib import Path
 
 import polars as pl
 
+from infinity_assets.rows.words import load_words
+
 UNKNOWN = "unknown"
 
-ORDER: tuple[str, ...] = (
-    "CC0-1.0",
-    "PDDL-1.0",
-    "Unlicense",
-    "MIT-0",
-    "MIT",
-    "BSD-2-Clause",
-    "BSD-3-Clause",
-    "Apache-2.0",
-    "CDLA-Permissive-2.0",
-    "ODC-By-1.0",
-    "CC-BY-4.0",
-    "CC-BY-3.0",
-    "ODbL-1.0",
-    "CC-BY-SA-3.0",
-    "CC-BY-SA-4.0",
-    "GPL-3.0-only",
-    "CC-BY-ND-4.0",
-    "CC-BY-NC-4.0",
-    "CC-BY-NC-SA-4.0",
-    "CC-BY-NC-ND-4.0",
-)
+_WORDS = load_words(Path(__file__).with_name("licences.yaml"))
 
-_SPDX = {
-    licence.lower(): licence
-    for licence in (
-        *ORDER,
-        *(
-            "AFL-3.0",
-            "AGPL-3.0-only",
-            "Artistic-2.0",
-            "BSD-3-Clause-Clear",
-            "BSL-1.0",
-            "C-UDA-1.0",
-            "CC-BY-2.0",
-            "CC-BY-2.5",
-        ),
-        *(
-            "CC-BY-NC-2.0",
-            "CC-BY-NC-3.0",
-            "CC-BY-NC-ND-3.0",
-            "CC-BY-NC-SA-2.0",
-            "CC-BY-NC-SA-3.0",
-            "CDLA-Permissive-1.0",
-        ),
-        *(
-            "CDLA-Sharing-1.0",
-            "ECL-2.0",
-            "EPL-1.0",
-            "EPL-2.0",
-            "etalab-2.0",
-            "EUPL-1.1",
-            "EUPL-1.2",
-            "GPL-2.0-only",
-            "ISC",
-        ),
-        *(
-            "LGPL-2.1-only",
-            "LGPL-3.0-only",
-            "LPPL-1.3c",
-            "MPL-2.0",
-            "MS-PL",
-            "NCSA",
-            "OFL-1.1",
-            "OSL-3.0",
-            "PostgreSQL",
-            "WTFPL",
-            "Zlib",
-        ),
-    )
-} | {
-    "agpl-3.0": "AGPL-3.0-only",
-    "c-uda": "C-UDA-1.0",
-    "gpl-2.0": "GPL-2.0-only",
-    "gpl-3.0": "GPL-3.0-only",
-    "lgpl-2.1": "LGPL-2.1-only",
-    "lgpl-3.0": "LGPL-3.0-only",
-    "lgpl-lr": "LGPLLR",
-    "odbl": "ODbL-1.0",
-    "odc-by": "ODC-By-1.0",
-    "pddl": "PDDL-1.0",
-}
-"""SPDX ids by lower-case id: SPDX's own, and the Hugging Face Hub's
-(https://huggingface.co/docs/hub/repositories-licenses)."""
+ORDER: tuple[str, ...] = tuple(_WORDS["order"])
+
+_SPDX = {licence.lower(): licence for licence in (*ORDER, *_WORDS["others"])} | _WORDS["hub"]
+"""SPDX ids by lower-case id: SPDX's own, and the Hugging Face Hub's."""
 
 
 def spdx(licence: str) -> str | None:

@@ -14,18 +14,15 @@ Verdict = Literal["dropped", "repaired", "chosen"]
 
 MESSAGES = pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
 
+_PLACE = {"source": pl.String, "file": pl.String, "position": pl.Int64}
+
+
+def _texts(*names: str) -> dict[str, type[pl.String]]:
+    return dict.fromkeys(names, pl.String)
+
+
 ROW = pl.Schema(
-    {
-        "row_id": pl.String,
-        "messages": MESSAGES,
-        "source": pl.String,
-        "file": pl.String,
-        "position": pl.Int64,
-        "licence": pl.String,
-        "domain": pl.String,
-        "language": pl.String,
-        "kind": pl.String,
-    }
+    {"row_id": pl.String, "messages": MESSAGES, **_PLACE, **_texts("licence", "domain", "language", "kind")}
 )
 """A row of the pool, one per readable record of a file."""
 
@@ -33,69 +30,34 @@ SYNTHETIC_ROW = pl.Schema({**ROW, "parents": pl.List(pl.String), "operation": pl
 """A row written by a model, with its parents (row ids), the operation that produced it, and the round of the chat
 loop."""
 
-DECISIONS = pl.Schema(
-    {
-        "row_id": pl.String,
-        "source": pl.String,
-        "file": pl.String,
-        "position": pl.Int64,
-        "verdict": pl.String,
-        "reason": pl.String,
-        "detail": pl.String,
-    }
-)
+DECISIONS = pl.Schema({"row_id": pl.String, **_PLACE, **_texts("verdict", "reason", "detail")})
 """One verdict on one record; the catalog adds `asset` and `partition`. `row_id` is null if nothing could be parsed."""
 
-ANNOTATIONS = pl.Schema(
-    {
-        "row_id": pl.String,
-        "source": pl.String,
-        "file": pl.String,
-        "position": pl.Int64,
-        "name": pl.String,
-        "value": pl.String,
-    }
-)
+ANNOTATIONS = pl.Schema({"row_id": pl.String, **_PLACE, **_texts("name", "value")})
 """One value of a record beside its conversation (a label, a reward, the rejected answer), as JSON, by name and row."""
 
-QUARANTINE = pl.Schema({"source": pl.String, "file": pl.String, "position": pl.Int64, "raw": pl.Binary})
+QUARANTINE = pl.Schema({**_PLACE, "raw": pl.Binary})
 """The bytes of a record that was dropped or repaired."""
 
-FILES = pl.Schema(
-    {
-        "source": pl.String,
-        "file": pl.String,
-        "records": pl.Int64,
-        "rows": pl.Int64,
-        "repaired": pl.Int64,
-        "dropped": pl.Int64,
-    }
-)
+FILES = pl.Schema({**_texts("source", "file"), **dict.fromkeys(("records", "rows", "repaired", "dropped"), pl.Int64)})
 """A file of a source: its `records`, which became `rows` (some of them `repaired`) or were `dropped`. A file in an
 archive is `archive!path`."""
 
-ORIGINS = pl.Schema(
-    {"row_id": pl.String, "source": pl.String, "file": pl.String, "position": pl.Int64, "licence": pl.String}
-)
+ORIGINS = pl.Schema({"row_id": pl.String, **_PLACE, "licence": pl.String})
 """One record of a file and the row it became. Kept for every record, also if the row is later dropped as a
 duplicate."""
 
-EDGES = pl.Schema({"child_id": pl.String, "parent_id": pl.String, "operation": pl.String})
+EDGES = pl.Schema(_texts("child_id", "parent_id", "operation"))
 """One step of descent between two rows; the catalog adds `asset`."""
 
 GENERATIONS = pl.Schema(
     {
-        "request_key": pl.String,
-        "row_id": pl.String,
-        "kind": pl.String,
-        "model": pl.String,
-        "prompt": pl.String,
+        **_texts("request_key", "row_id", "kind", "model", "prompt"),
         "prompt_tokens": pl.Int64,
         "completion_tokens": pl.Int64,
         "seconds": pl.Float64,
         "cached": pl.Boolean,
-        "error": pl.String,
-        "cause": pl.String,
+        **_texts("error", "cause"),
         "attempt": pl.Int64,
         "cost": pl.Float64,
     }

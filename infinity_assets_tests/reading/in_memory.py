@@ -7,7 +7,7 @@ from typing import NamedTuple
 import polars as pl
 
 from infinity_assets.reading.containers import Record, read_blocks
-from infinity_assets.reading.reader import read_source
+from infinity_assets.reading.reader import TABLES, read_source
 from infinity_assets.reading.sources import Source
 
 
@@ -26,14 +26,8 @@ def read(source: Source, workers: int = 1) -> Frames:
     """Read a source and collect its tables."""
     with TemporaryDirectory() as scratch:
         reading = read_source(source, Path(scratch), workers=workers)
-        return Frames(
-            reading.rows.collect(),
-            reading.decisions.collect(),
-            reading.annotations.collect(),
-            reading.quarantine.collect(),
-            reading.files.collect(),
-            reading.records,
-        )
+        tables = {name: getattr(reading, name).collect() for name in TABLES}
+        return Frames(**tables, records=reading.records)
 
 
 def read_records(path: Path) -> list[Record]:

@@ -10,165 +10,67 @@ from infinity_assets.reading.benchmarks import ITEM, Item, item_of, read_benchma
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "benchmarks"
 
-RECORDS = [
-    (
-        "gsm8k",
-        {"question": "How many?", "answer": "7 <<3+4=7>>\n#### 7"},
-        Item("How many?", None, "7 <<3+4=7>>\n#### 7"),
-    ),
-    (
-        "math",
-        {"problem": "Find x.", "level": "Level 1", "type": "Algebra", "solution": "It is 4."},
-        Item("Find x.", None, "It is 4."),
-    ),
-    (
-        "math of 500",
-        {"problem": "Find x.", "solution": "It is 4.", "answer": "4", "unique_id": "a/1.json"},
-        Item("Find x.", None, "4"),
-    ),
-    (
-        "humaneval",
-        {
-            "task_id": "HumanEval/0",
-            "prompt": "def f():\n",
-            "canonical_solution": "  return 1\n",
-            "test": "",
-            "entry_point": "f",
-        },
+RECORDS = {
+    "gsm8k": ({"question": "How many?", "answer": "7 <<3+4=7>>\n#### 7"}, Item("How many?", None, "7 <<3+4=7>>\n#### 7")),
+    "math": ({"problem": "Find x.", "level": "Level 1", "type": "Algebra", "solution": "It is 4."}, Item("Find x.", None, "It is 4.")),
+    "math of 500": ({"problem": "Find x.", "solution": "It is 4.", "answer": "4", "unique_id": "a/1.json"}, Item("Find x.", None, "4")),
+    "humaneval": (
+        {"task_id": "HumanEval/0", "prompt": "def f():\n", "canonical_solution": "  return 1\n", "test": "", "entry_point": "f"},
         Item("def f():", None, "  return 1\n"),
     ),
-    (
-        "mbpp",
-        {"text": "Write f.", "code": "def f(): ...", "task_id": 1, "test_list": ["assert f()"]},
-        Item("Write f.", None, "def f(): ..."),
-    ),
-    (
-        "mbpp, sanitized",
-        {"source_file": "a", "task_id": 1, "prompt": "Write f.", "code": "def f(): ..."},
-        Item("Write f.", None, "def f(): ..."),
-    ),
-    (
-        "mmlu of the hub",
+    "mbpp": ({"text": "Write f.", "code": "def f(): ...", "task_id": 1, "test_list": ["assert f()"]}, Item("Write f.", None, "def f(): ...")),
+    "mbpp, sanitized": ({"source_file": "a", "task_id": 1, "prompt": "Write f.", "code": "def f(): ..."}, Item("Write f.", None, "def f(): ...")),
+    "mmlu of the hub": (
         {"question": "Which?", "subject": "anatomy", "choices": ["red", "blue", "green", "grey"], "answer": 2},
         Item("Which?", ["red", "blue", "green", "grey"], "green"),
     ),
-    (
-        "mmlu, original",
-        {
-            "column_0": "Which?",
-            "column_1": "red",
-            "column_2": "blue",
-            "column_3": "7",
-            "column_4": "8",
-            "column_5": "B",
-        },
+    "mmlu, original": (
+        {"column_0": "Which?", "column_1": "red", "column_2": "blue", "column_3": "7", "column_4": "8", "column_5": "B"},
         Item("Which?", ["red", "blue", "7", "8"], "blue"),
     ),
-    (
-        "c-eval",
-        {
-            "id": "0",
-            "question": "哪一个？",
-            "A": "甲",
-            "B": "乙",
-            "C": "丙",
-            "D": "丁",
-            "answer": "C",
-            "explanation": "",
-        },
+    "c-eval": (
+        {"id": "0", "question": "哪一个？", "A": "甲", "B": "乙", "C": "丙", "D": "丁", "answer": "C", "explanation": ""},
         Item("哪一个？", ["甲", "乙", "丙", "丁"], "丙"),
     ),
-    (
-        "c-eval, test",
-        {"id": "0", "question": "哪一个？", "A": "甲", "B": "乙", "C": "丙", "D": "丁"},
-        Item("哪一个？", ["甲", "乙", "丙", "丁"]),
-    ),
-    (
-        "cmmlu",
+    "c-eval, test": ({"id": "0", "question": "哪一个？", "A": "甲", "B": "乙", "C": "丙", "D": "丁"}, Item("哪一个？", ["甲", "乙", "丙", "丁"])),
+    "cmmlu": (
         {"": "0", "Question": "哪一个？", "A": "甲", "B": "乙", "C": "丙", "D": "丁", "Answer": "A"},
         Item("哪一个？", ["甲", "乙", "丙", "丁"], "甲"),
     ),
-    ("bbh", {"input": "not True is", "target": "False"}, Item("not True is", None, "False")),
-    (
-        "ifeval",
-        {"key": 1, "prompt": "Write, without commas.", "instruction_id_list": ["x"], "kwargs": [{}]},
-        Item("Write, without commas."),
-    ),
-    (
-        "mt-bench",
+    "bbh": ({"input": "not True is", "target": "False"}, Item("not True is", None, "False")),
+    "ifeval": ({"key": 1, "prompt": "Write, without commas.", "instruction_id_list": ["x"], "kwargs": [{}]}, Item("Write, without commas.")),
+    "mt-bench": (
         {"question_id": 81, "category": "writing", "turns": ["Write.", "Rewrite."], "reference": ["one", "two"]},
         Item("Write.", ["Rewrite."], "one\ntwo"),
     ),
-    (
-        "mt-bench of the hub",
-        {"prompt_id": 1, "prompt": ["Write.", "Rewrite."], "category": "writing"},
-        Item("Write.", ["Rewrite."]),
+    "mt-bench of the hub": ({"prompt_id": 1, "prompt": ["Write.", "Rewrite."], "category": "writing"}, Item("Write.", ["Rewrite."])),
+    "mt-bench, reference answers": (
+        {"question_id": 81, "answer_id": "x", "model_id": "m", "choices": [{"index": 0, "turns": ["one"]}], "tstamp": 1.0}, None,
     ),
-    (
-        "mt-bench, reference answers",
-        {
-            "question_id": 81,
-            "answer_id": "x",
-            "model_id": "m",
-            "choices": [{"index": 0, "turns": ["one"]}],
-            "tstamp": 1.0,
-        },
-        None,
-    ),
-    (
-        "alpaca-eval",
-        {"dataset": "koala", "instruction": "Sing.", "output": "La.", "generator": "m"},
-        Item("Sing.", None, "La."),
-    ),
-    (
-        "arena-hard",
-        {"question_id": "a", "category": "x", "cluster": "y", "turns": [{"content": "Prove it."}]},
-        Item("Prove it."),
-    ),
-    ("arena-hard 2", {"uid": "a", "category": "x", "prompt": "Prove it."}, Item("Prove it.")),
-    (
-        "arc",
+    "alpaca-eval": ({"dataset": "koala", "instruction": "Sing.", "output": "La.", "generator": "m"}, Item("Sing.", None, "La.")),
+    "arena-hard": ({"question_id": "a", "category": "x", "cluster": "y", "turns": [{"content": "Prove it."}]}, Item("Prove it.")),
+    "arena-hard 2": ({"uid": "a", "category": "x", "prompt": "Prove it."}, Item("Prove it.")),
+    "arc": (
         {"id": "1", "question": "Which?", "choices": {"text": ["red", "blue"], "label": ["1", "2"]}, "answerKey": "2"},
         Item("Which?", ["red", "blue"], "blue"),
     ),
-    (
-        "gpqa",
+    "gpqa": (
         {"Question": "Which?", "Correct Answer": "red", "Incorrect Answer 1": "blue", "Incorrect Answer 2": "green"},
         Item("Which?", ["red", "blue", "green"], "red"),
     ),
-    (
-        "a digit that is no number",
-        {"question": "Which?", "choices": ["x", "y"], "answer": "²"},
-        Item("Which?", ["x", "y"], "²"),
-    ),
-    (
-        "a long number",
-        {"question": "Which?", "choices": ["x", "y"], "answer": "9" * 5000},
-        Item("Which?", ["x", "y"], "9" * 5000),
-    ),
-    ("an instance with a number for a key", {"instruction": "Sum up.", "instances": [{1: "x"}]}, Item("Sum up.")),
-    (
-        "hellaswag",
-        {"ctx": "She sits", "endings": ["down.", "up."], "label": "1"},
-        Item("She sits", ["down.", "up."], "up."),
-    ),
-    (
-        "self-instruct",
-        {"instruction": "Sum up.", "instances": [{"input": "A text.", "output": "It."}]},
-        Item("Sum up.\n\nA text.", None, "It."),
-    ),
-    (
-        "with a passage",
-        {"passage": "Rain fell.", "question": "What fell?", "answer": "rain"},
-        Item("Rain fell.\n\nWhat fell?", None, "rain"),
-    ),
-    ("no record", ["a", "b"], None),
-    ("nothing asked", {"question": "  ", "answer": "7"}, None),
-    ("a number", {"question": 5}, None),
-]
+    "a digit that is no number": ({"question": "Which?", "choices": ["x", "y"], "answer": "²"}, Item("Which?", ["x", "y"], "²")),
+    "a long number": ({"question": "Which?", "choices": ["x", "y"], "answer": "9" * 5000}, Item("Which?", ["x", "y"], "9" * 5000)),
+    "an instance with a number for a key": ({"instruction": "Sum up.", "instances": [{1: "x"}]}, Item("Sum up.")),
+    "hellaswag": ({"ctx": "She sits", "endings": ["down.", "up."], "label": "1"}, Item("She sits", ["down.", "up."], "up.")),
+    "self-instruct": ({"instruction": "Sum up.", "instances": [{"input": "A text.", "output": "It."}]}, Item("Sum up.\n\nA text.", None, "It.")),
+    "with a passage": ({"passage": "Rain fell.", "question": "What fell?", "answer": "rain"}, Item("Rain fell.\n\nWhat fell?", None, "rain")),
+    "no record": (["a", "b"], None),
+    "nothing asked": ({"question": "  ", "answer": "7"}, None),
+    "a number": ({"question": 5}, None),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(("record", "item"), [case[1:] for case in RECORDS], ids=[case[0] for case in RECORDS])
+@pytest.mark.parametrize(("record", "item"), RECORDS.values(), ids=RECORDS)
 def test_a_record_is_read_by_its_keys(record: object, item: Item | None) -> None:
     assert item_of(record) == item
 
@@ -262,17 +164,10 @@ def test_a_benchmark_without_items_is_empty(tmp_path: Path, content: str) -> Non
 @pytest.mark.parametrize(
     ("name", "items"),
     [
-        *(
-            ("gsm8k_test", 1319),
-            ("humaneval", 164),
-            ("mbpp", 974),
-            ("math_test", 5000),
-            ("ifeval", 541),
-            ("mt_bench", 80),
-        ),
-        *(("vicuna_bench", 80), ("alpaca_eval", 805), ("bbh", 6511), ("arena_hard", 500), ("sft_testsets", 990)),
+        ("gsm8k_test", 1319), ("humaneval", 164), ("mbpp", 974), ("math_test", 5000), ("ifeval", 541), ("mt_bench", 80),
+        ("vicuna_bench", 80), ("alpaca_eval", 805), ("bbh", 6511), ("arena_hard", 500), ("sft_testsets", 990),
     ],
-)
+)  # fmt: skip
 def test_published_benchmarks_have_the_known_number_of_items(name: str, items: int) -> None:
     found = read_benchmark(SHARED / name)
     assert found.items.height == items

@@ -14,10 +14,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infinity_assets.errors import InfinityError
 from infinity_assets.reading import hub
 from infinity_assets.reading.hub import File, HubError
-from infinity_assets.reading.sources import SourceError, data_files, load_source
+from infinity_assets.reading.sources import data_files, load_source
 from infinity_assets_tests.hub_server import Hub, serving
 from infinity_assets_tests.reading.in_memory import read
 
@@ -55,12 +54,8 @@ def test_a_source_is_pinned_described_by_its_card_and_read(server: Hub, tmp_path
     assert hub.add(folder, hub.resolve(REPO), URL, {"domain": "math"})
     source = load_source(folder)
     assert (source.url, source.revision, source.split) == (URL, dataset.branches["main"], "train")
-    assert (source.licence, source.language, source.domain, source.description) == (
-        "Apache-2.0",
-        "en",
-        "math",
-        "Some Data",
-    )
+    facts = (source.licence, source.language, source.domain, source.description)
+    assert facts == ("Apache-2.0", "en", "math", "Some Data")
     assert server.downloads == ["train.jsonl"]
     assert sorted(os.listdir(folder)) == [".hub.json", "source.yaml", "train.jsonl"]
     assert read(source).rows.height == 2
@@ -74,10 +69,8 @@ def test_a_second_add_downloads_nothing_and_a_moved_branch_is_refused(server: Hu
     assert not hub.add(folder, hub.resolve(REPO), URL, {})
     assert server.downloads == ["train.jsonl"]
     moved = dataset.commit({"train.jsonl": ROWS * 2})
-    with pytest.raises(
-        HubError,
-        match=rf"pinned to {first.commit[:7]} and main is at {moved[:7]} now: `infinity sources update some_data`",
-    ):
+    pinned = rf"pinned to {first.commit[:7]} and main is at {moved[:7]} now: `infinity sources update some_data`"
+    with pytest.raises(HubError, match=pinned):
         hub.add(folder, hub.resolve(REPO), URL, {})
     assert (folder / "train.jsonl").read_text() == ROWS
     with pytest.raises(HubError, match="with other content"):
@@ -145,12 +138,8 @@ def test_fetch_pins_a_source_yaml_and_keeps_the_rest(server: Hub, tmp_path: Path
     assert hub.fetch(folder) is not None
     source = load_source(folder)
     written = (folder / "source.yaml").read_text()
-    assert (source.revision, source.split, source.domain, source.url) == (
-        dataset.branches["main"],
-        "train",
-        "math",
-        URL,
-    )
+    assert (source.revision, source.split) == (dataset.branches["main"], "train")
+    assert (source.domain, source.url) == ("math", URL)
     assert (source.licence, source.language) == (("MIT", "de") if "MIT" in text else ("Apache-2.0", "en"))
     assert kept in written
     assert written.count("revision") == 1 or '"revision"' in text
@@ -322,17 +311,10 @@ def test_an_unknown_name_is_an_error_that_lists_the_known_ones(
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize(
-    ("files", "message"),
-    [
-        ({"images.py": "x", "README.md": "x"}, "holds no data files .*refs/convert/parquet"),
-        ({}, "holds no data files"),
-        ({"sounds.wav": "x"}, "holds no data files"),
-    ],
-)
-def test_a_dataset_without_data_is_an_error(server: Hub, files: dict[str, str | bytes], message: str) -> None:
+@pytest.mark.parametrize("files", [{"images.py": "x", "README.md": "x"}, {}, {"sounds.wav": "x"}])
+def test_a_dataset_without_data_is_an_error(server: Hub, files: dict[str, str | bytes]) -> None:
     server.dataset(files)
-    with pytest.raises(HubError, match=message):
+    with pytest.raises(HubError, match=r"holds no data files .*refs/convert/parquet"):
         hub.resolve(REPO)
 
 
@@ -364,11 +346,6 @@ def test_an_address_is_parsed() -> None:
     assert not hub.is_hub("https://huggingface.co/datasets/o/n")
 
 
-def test_an_invalid_source_yaml_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(SourceError):
-        hub.fetch(write_source_yaml(tmp_path / "x", "url: [a"))
-
-
 # --- files of a split -------------------------------------------------------------------------------------------------
 
 
@@ -379,30 +356,19 @@ def splits(entry: dict, *paths: str) -> dict[str, list[str]]:
 @pytest.mark.parametrize(
     ("paths", "expected"),
     [
-        (["data.jsonl"], {"train": ["data.jsonl"]}),
-        (["train.csv", "dev.csv", "notes.csv"], {"train": ["train.csv"], "validation": ["dev.csv"]}),
-        (
-            ["my_train_file-00001.csv", "my_test_file_1.csv"],
-            {"train": ["my_train_file-00001.csv"], "test": ["my_test_file_1.csv"]},
-        ),
-        (["trainer.csv", "contest.csv"], {"train": ["contest.csv", "trainer.csv"]}),
-        (
-            ["train/a.json", "en-testing/b.json", "test.json"],
-            {"train": ["train/a.json"], "test": ["en-testing/b.json"]},
-        ),
-        (
-            ["data/odd-00000-of-00002.json", "data/odd-00001-of-00002-ab.json"],
-            {"odd": ["data/odd-00000-of-00002.json", "data/odd-00001-of-00002-ab.json"]},
-        ),
-        (["a.jsonl", "b.json", "requirements.txt"], {"train": ["a.jsonl", "b.json"]}),
-        (
-            ["a.jsonl", "config.json", "dataset_infos.json", "README.md", ".x/a.jsonl", "__pycache__/a.jsonl"],
-            {"train": ["a.jsonl"]},
-        ),
+        ("data.jsonl", {"train": ["data.jsonl"]}),
+        ("train.csv dev.csv notes.csv", {"train": ["train.csv"], "validation": ["dev.csv"]}),
+        ("my_train_file-00001.csv my_test_file_1.csv", {"train": ["my_train_file-00001.csv"], "test": ["my_test_file_1.csv"]}),
+        ("trainer.csv contest.csv", {"train": ["contest.csv", "trainer.csv"]}),
+        ("train/a.json en-testing/b.json test.json", {"train": ["train/a.json"], "test": ["en-testing/b.json"]}),
+        ("data/odd-00000-of-00002.json data/odd-00001-of-00002-ab.json",
+         {"odd": ["data/odd-00000-of-00002.json", "data/odd-00001-of-00002-ab.json"]}),
+        ("a.jsonl b.json requirements.txt", {"train": ["a.jsonl", "b.json"]}),
+        ("a.jsonl config.json dataset_infos.json README.md .x/a.jsonl __pycache__/a.jsonl", {"train": ["a.jsonl"]}),
     ],
-)
-def test_splits_by_the_names_of_folders_and_files(paths: list[str], expected: dict[str, list[str]]) -> None:
-    assert {split: sorted(found) for split, found in splits({}, *paths).items()} == expected
+)  # fmt: skip
+def test_splits_by_the_names_of_folders_and_files(paths: str, expected: dict[str, list[str]]) -> None:
+    assert {split: sorted(found) for split, found in splits({}, *paths.split()).items()} == expected
 
 
 @pytest.mark.parametrize(
@@ -431,23 +397,19 @@ def test_a_glob_of_literal_characters_matches_them(path: str) -> None:
 
 
 def test_a_configuration_is_chosen_by_name_or_default(server: Hub) -> None:
-    entries = [
-        {
-            "config_name": "main",
-            "data_files": [{"split": "train", "path": "main/*"}, {"split": "test", "path": "eval/*"}],
-        },
-        {
-            "config_name": "extra",
-            "data_files": [{"split": "one", "path": "extra/1*"}, {"split": "two", "path": "extra/2*"}],
-        },
-    ]
+    def entry(name: str, **splits: str) -> dict:
+        return {
+            "config_name": name,
+            "data_files": [{"split": split, "path": path} for split, path in splits.items()],
+        }
+
+    entries = [entry("main", train="main/*", test="eval/*"), entry("extra", one="extra/1*", two="extra/2*")]
     dataset = server.dataset(
         {f"{path}.jsonl": ROWS for path in ("main/a", "main/b", "eval/a", "extra/1", "extra/2", "loose")},
         card={"configs": entries},
     )
-    with pytest.raises(
-        HubError, match=r"has several configurations: say which with --config or `config:`; there are main, extra\."
-    ):
+    several = r"has several configurations: say which with --config or `config:`; there are main, extra\."
+    with pytest.raises(HubError, match=several):
         hub.resolve(REPO)
     assert list(hub.resolve(REPO, config="main").files) == ["main/a.jsonl", "main/b.jsonl"]
     assert list(hub.resolve(REPO, config="main", split="test").files) == ["eval/a.jsonl"]
@@ -480,7 +442,3 @@ def test_languages_of_a_card(server: Hub, tmp_path: Path, card: dict, expected: 
     assert {key: written[key] for key in ("language", "languages") if key in written} == expected
     assert written["licence"] == "unknown"
     load_source(folder)
-
-
-def test_hub_error_is_an_infinity_error() -> None:
-    assert issubclass(HubError, InfinityError)

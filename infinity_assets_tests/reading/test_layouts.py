@@ -71,20 +71,12 @@ def contents(record: object) -> list[str]:
 
 def test_inputs_history_system_and_typed_content_are_read() -> None:
     assert contents({"instruction": "q", "input": "i", "output": 4}) == ["q\n\ni", "4"]
-    assert contents({"instruction": "q", "output": "a", "history": [["q0", "a0"]], "system": "s"}) == [
-        "s",
-        "q0",
-        "a0",
-        "q",
-        "a",
-    ]
-    assert contents({"messages": [{"role": "user", "content": [{"type": "text", "text": "x"}, "y"]}, A]}) == [
-        "x\ny",
-        "a",
-    ]
-    assert contents(
-        {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}], "system": "s"}
-    ) == ["s", "q", "a"]
+    beside = {"history": [["q0", "a0"]], "system": "s"}
+    assert contents({"instruction": "q", "output": "a", **beside}) == ["s", "q0", "a0", "q", "a"]
+    parts = [{"type": "text", "text": "x"}, "y"]
+    assert contents({"messages": [{"role": "user", "content": parts}, A]}) == ["x\ny", "a"]
+    sharegpt = turns("q", "a", names=("human", "gpt"), keys=("from", "value"))
+    assert contents({"conversations": sharegpt, "system": "s"}) == ["s", "q", "a"]
     assert contents(["q", 1]) == ["q", "1"]
 
 
@@ -386,50 +378,11 @@ def test_a_long_text_under_another_name_is_a_passage() -> None:
 
 
 KEYS = [
-    "messages",
-    "conversations",
-    "conversation",
-    "instruction",
-    "input",
-    "output",
-    "instances",
-    "history",
-    "system",
-    "question",
-    "answer",
-    "problem",
-    "solution",
-]
-KEYS += [
-    "prompt",
-    "completion",
-    "text",
-    "role",
-    "content",
-    "from",
-    "value",
-    "type",
-    "speaker",
-    "tools",
-    "tool_calls",
-    "chat",
-    "turn_1",
-    "label",
-]
-KEYS += [
-    "context",
-    "qas",
-    "choices",
-    "answerKey",
-    "Label",
-    "chosen",
-    "rejected",
-    "completions",
-    "score",
-    "paragraphs",
-    "target_scores",
-    "replies",
-]
+    "messages", "conversations", "conversation", "instruction", "input", "output", "instances", "history", "system",
+    "question", "answer", "problem", "solution", "prompt", "completion", "text", "role", "content", "from", "value",
+    "type", "speaker", "tools", "tool_calls", "chat", "turn_1", "label", "context", "qas", "choices", "answerKey",
+    "Label", "chosen", "rejected", "completions", "score", "paragraphs", "target_scores", "replies",
+]  # fmt: skip
 TEXTS = ["user", "gpt", "system", "", "You are", "[INST]", "text", "tool", "Q: q\nA: a", "A", "[1]", "{}"]
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(TEXTS),
@@ -456,13 +409,8 @@ def test_deeply_nested_values_raise_nothing(key: str) -> None:
     for _ in range(1000):
         nested = [{"text": nested}]
     turn = {"role": "user", "content": "q", key: nested}
-    pair = {
-        "question": "q",
-        "chosen": "a",
-        "rejected": "b",
-        "prompt": {"text": "q", "replies": [], key: nested},
-        key: nested,
-    }
+    prompt = {"text": "q", "replies": [], key: nested}
+    pair = {"question": "q", "chosen": "a", "rejected": "b", "prompt": prompt, key: nested}
     for record in (turn, [turn], {"messages": [turn, turn], key: nested}, pair, {key: nested, "question": "q"}, nested):
         assert parse(record)
         assert items_of(record)

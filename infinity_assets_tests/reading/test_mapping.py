@@ -43,10 +43,8 @@ def test_a_path_can_begin_with_a_list_index() -> None:
 
 
 def test_kept_values_are_returned_by_path() -> None:
-    assert FieldMapping({}, ("meta.votes", "nothing", "title")).annotations_of(RECORD) == {
-        "meta.votes": 3,
-        "title": "t",
-    }
+    mapping = FieldMapping({}, ("meta.votes", "nothing", "title"))
+    assert mapping.annotations_of(RECORD) == {"meta.votes": 3, "title": "t"}
 
 
 @pytest.mark.parametrize("spec", ["", "a..b", "{title", "title}", "{}", "{title:>10}", "{title!r}"])

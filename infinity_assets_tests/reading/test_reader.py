@@ -55,16 +55,10 @@ MIXED = {
 def test_rows_have_file_position_and_source_columns(tmp_path: Path) -> None:
     reading = read(make(tmp_path / "mixed", MIXED))
     assert reading.rows.schema == schema.ROW
-    assert reading.rows.select("file", "position", "kind").rows() == [
-        ("a/list.json", 0, "conversation"),
-        ("a/list.json", 1, "conversation"),
-        ("b.jsonl", 0, "conversation"),
-        ("seeds.jsonl", 0, "conversation"),
-        ("seeds.jsonl", 0, "conversation"),
-    ]
-    assert set(reading.rows.select("source", "licence", "domain", "language").rows()) == {
-        ("mixed", "MIT", "math", "en")
-    }
+    places = [("a/list.json", 0), ("a/list.json", 1), ("b.jsonl", 0), ("seeds.jsonl", 0), ("seeds.jsonl", 0)]
+    assert reading.rows.select("file", "position").rows() == places
+    constants = reading.rows.select("source", "licence", "domain", "language", "kind").unique()
+    assert constants.rows() == [("mixed", "MIT", "math", "en", "conversation")]
     assert reading.rows["row_id"].to_list() == add_row_ids(reading.rows)["row_id"].to_list()
 
 
@@ -116,10 +110,8 @@ def assert_same(one: Frames, other: Frames) -> None:
 
 
 def test_the_block_size_does_not_change_the_tables(tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    source = make(
-        tmp_path / "mixed",
-        {**MIXED, "long.json": json.dumps([{"question": f"q{n}", "answer": "a" * n} for n in range(50)])},
-    )
+    long = json.dumps([{"question": f"q{n}", "answer": "a" * n} for n in range(50)])
+    source = make(tmp_path / "mixed", {**MIXED, "long.json": long})
     whole = read(source)
     request.getfixturevalue("small_blocks")
     assert_same(read(source), whole)
@@ -150,22 +142,6 @@ LINES = [
     '{"text": "\\ud800"}',
     " ",
 ]
-
-
-@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    lines=st.lists(st.sampled_from(LINES) | st.text('{}[]",:a', max_size=8), max_size=8),
-    suffix=st.sampled_from([".json", ".jsonl", ".txt", ".yaml", ".csv"]),
-    junk=st.binary(max_size=3),
-)
-def test_records_are_rows_plus_dropped(tmp_path: Path, lines: list[str], suffix: str, junk: bytes) -> None:
-    for old in tmp_path.iterdir():
-        old.unlink()
-    reading = read(make(tmp_path, {f"a{suffix}": "\n".join(lines).encode() + junk}))
-    assert reading.records == reading.rows.height + dropped(reading).height
-    assert dropped(reading)["row_id"].null_count() == dropped(reading).height
-    assert reading.decisions.filter(verdict="repaired").join(reading.rows, "row_id", "anti").is_empty()
-    assert find_grammar_faults(reading.rows).is_empty()
 
 
 def _kill_process(rows: pl.DataFrame) -> pl.DataFrame:
@@ -226,20 +202,14 @@ def test_quarantine_holds_the_bytes_of_dropped_and_repaired_records(tmp_path: Pa
     found = {(file, position): raw for _, file, position, raw in reading.quarantine.rows()}
     for (file, _), raw in found.items():
         assert raw in DAMAGED[file] or file.endswith(".gz")
-    assert found["a.jsonl", 1] == b'{"question": "q", "answer": "b",}'
-    assert found["a.jsonl", 2] == b'{"question": "x"y", "answer": "c"}'
-    assert found["a.jsonl", 4] == b'{"foo": 1}'
-    assert [found["b.json", place] for place in (1, 2, 3)] == [
-        b'{"question": "q", "answer": "b",}',
-        b'{"foo": 1}',
-        b'{"question": "x"y", "answer": "c"}]',
-    ]
-    assert [found["c.json", place] for place in range(3)] == [
-        b'{"foo": 1}',
-        b'{"question": "q", "answer": "a<|im_end|>"}',
-        b'{"foo": "\\u00e9"}',
-    ]
-    assert [found["d.csv", place] for place in (1, 2)] == [b'"q,b\n', b"q,c,d\n"]
+    unknown, comma, quote = b'{"foo": 1}', b'{"question": "q", "answer": "b",}', b'{"question": "x"y", "answer": "c"}'
+    kept = {
+        ("a.jsonl", 1): comma, ("a.jsonl", 2): quote, ("a.jsonl", 4): unknown,
+        ("b.json", 1): comma, ("b.json", 2): unknown, ("b.json", 3): quote + b"]",
+        ("c.json", 0): unknown, ("c.json", 1): b'{"question": "q", "answer": "a<|im_end|>"}', ("c.json", 2): b'{"foo": "\\u00e9"}',
+        ("d.csv", 1): b'"q,b\n', ("d.csv", 2): b"q,c,d\n",
+    }  # fmt: skip
+    assert kept.items() <= found.items()
 
 
 def test_a_record_after_a_split_one_has_its_own_bytes_in_quarantine(tmp_path: Path) -> None:
@@ -270,9 +240,7 @@ def test_values_beside_the_conversation_are_annotations(tmp_path: Path) -> None:
 
 
 def test_thousands_of_tiny_files_are_read(tmp_path: Path) -> None:
-    files = {
-        f"{number % 50}/{number}.json": json.dumps({"question": f"q{number}", "answer": "a"}) for number in range(3000)
-    }
+    files = {f"{n % 50}/{n}.json": json.dumps({"question": f"q{n}", "answer": "a"}) for n in range(3000)}
     reading = read(make(tmp_path, files), workers=2)
     assert (reading.records, reading.rows.height, reading.files.height) == (3000, 3000, 3000)
     assert reading.rows["file"].is_sorted()
@@ -280,10 +248,8 @@ def test_thousands_of_tiny_files_are_read(tmp_path: Path) -> None:
 
 
 SUFFIXES = [
-    f"{suffix}{packed}"
-    for suffix in (*CONTAINERS, ".zip", ".tar", ".tgz")
-    for packed in ("", ".gz", ".zst", ".bz2", ".xz")
-]
+    f"{suffix}{packed}" for suffix in (*CONTAINERS, ".zip", ".tar", ".tgz") for packed in ("", ".gz", ".zst", ".bz2", ".xz")
+]  # fmt: skip
 PACKERS = [bytes, gzip.compress, bz2.compress, lzma.compress]
 
 
@@ -292,7 +258,7 @@ PACKERS = [bytes, gzip.compress, bz2.compress, lzma.compress]
     suffix=st.sampled_from(SUFFIXES),
     data=st.binary(max_size=100)
     | st.text('{}[]",:\\-a1 \n\x00q').map(str.encode)
-    | st.lists(st.sampled_from(LINES)).map("\n".join).map(str.encode),
+    | st.lists(st.sampled_from(LINES) | st.text('{}[]",:a', max_size=8), max_size=8).map("\n".join).map(str.encode),
     pack=st.sampled_from(PACKERS),
     cut=st.integers(0, 3),
 )
@@ -304,34 +270,21 @@ def test_any_bytes_under_any_name_give_rows_or_decisions(
     packed = pack(data)
     reading = read(make(tmp_path, {f"a{suffix}": packed[: len(packed) - cut]}))
     assert reading.records == reading.rows.height + dropped(reading).height
+    assert dropped(reading)["row_id"].null_count() == dropped(reading).height
+    assert reading.decisions.filter(verdict="repaired").join(reading.rows, "row_id", "anti").is_empty()
+    assert find_grammar_faults(reading.rows).is_empty()
     decided = reading.decisions.select("file", "position").unique(maintain_order=True)
     assert decided.rows() == reading.quarantine.select("file", "position").rows()
 
 
 PUBLISHED_SOURCES = {
-    "alpaca_cot": 25_970,
-    "alpaca_en_head": 36_122,
-    "alpaca_zh_hikariming": 30_559,
-    "carbonz0_alpaca_zh": 20_465,
-    "chatterbot_corpus": 7_617,
-    "cherry_alpaca_5pct": 3_111,
-    "codealpaca": 6_573,
-    "easyinstruct_alpaca_5k": 5_000,
-    "fastchat_dummy": 500,
-    "gpteacher": 32_605,
-    "gsm8k_train": 7_473,
-    "gsm8k_train_alpaca_format": 7_473,
-    "llamafactory_demos": 4_474,
-    "moss_sft_samples": 1_740,
-    "probe_alpaca_eval_outputs": 1_610,
-    "probe_gsm8k_8shot": 1_319,
-    "self_instruct": 5_931,
-    "sgd_train": 12_174,
-    "smile_zh_multiturn": 20_000,
-    "squad_dev_contexts": 10_565,
-    "t0_train_50k": 55_185,
-    "xquad_contexts": 14_280,
-}
+    "alpaca_cot": 25_970, "alpaca_en_head": 36_122, "alpaca_zh_hikariming": 30_559, "carbonz0_alpaca_zh": 20_465,
+    "chatterbot_corpus": 7_617, "cherry_alpaca_5pct": 3_111, "codealpaca": 6_573, "easyinstruct_alpaca_5k": 5_000,
+    "fastchat_dummy": 500, "gpteacher": 32_605, "gsm8k_train": 7_473, "gsm8k_train_alpaca_format": 7_473,
+    "llamafactory_demos": 4_474, "moss_sft_samples": 1_740, "probe_alpaca_eval_outputs": 1_610, "probe_gsm8k_8shot": 1_319,
+    "self_instruct": 5_931, "sgd_train": 12_174, "smile_zh_multiturn": 20_000, "squad_dev_contexts": 10_565,
+    "t0_train_50k": 55_185, "xquad_contexts": 14_280,
+}  # fmt: skip
 """Records by source, as the manifest counts them. natural_instructions_v1 is missing because it takes as long as all
 others, text_corpora and instructionwild because the manifest counts their lines."""
 

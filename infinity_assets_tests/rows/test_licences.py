@@ -15,9 +15,8 @@ def worst(licences: list[str]) -> str:
 @given(licences=LICENCES, data=st.data())
 def test_the_most_restrictive_of_several_licences_is_chosen(licences: list[str], data: st.DataObject) -> None:
     def place(licence: str) -> tuple[int, str]:
-        return len(ORDER) + 1 if licence == UNKNOWN else ORDER.index(licence) if licence in ORDER else len(
-            ORDER
-        ), licence
+        unlisted = len(ORDER) + (licence == UNKNOWN)
+        return ORDER.index(licence) if licence in ORDER else unlisted, licence
 
     assert worst(licences) == max(licences, key=place)
     assert worst(data.draw(st.permutations(licences))) == worst(licences)
@@ -55,6 +54,6 @@ def test_the_licence_of_a_card_is_normalized(licence: object, name: str | None, 
     assert licence_from_card(licence, name) == expected
 
 
-@pytest.mark.parametrize("licence", ORDER)
-def test_spdx_ids_are_known_in_any_case(licence: str) -> None:
-    assert spdx(licence.upper()) == spdx(f" {licence.lower()} ") == licence
+def test_spdx_ids_are_known_in_any_case() -> None:
+    for licence in ORDER:
+        assert spdx(licence.upper()) == spdx(f" {licence.lower()} ") == licence

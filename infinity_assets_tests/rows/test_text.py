@@ -53,9 +53,5 @@ def test_quotes_inside_a_text_are_kept(text: str) -> None:
 
 
 def test_a_quote_without_a_partner_is_stripped() -> None:
-    assert pl.DataFrame({"t": ['"cut off', 'end"', None, ""]}).select(strip_quotes(pl.col("t")))["t"].to_list() == [
-        "cut off",
-        "end",
-        None,
-        "",
-    ]
+    texts = pl.Series("t", ['"cut off', 'end"', None, ""])
+    assert texts.to_frame().select(strip_quotes(pl.col("t")))["t"].to_list() == ["cut off", "end", None, ""]

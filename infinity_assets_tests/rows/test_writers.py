@@ -21,6 +21,7 @@ ROWS = pool(
     ("alpha", "a.json", 0, [("system", "s"), ("user", "q"), ("assistant", "a")]),
     ("alpha", "a.json", 1, [("user", "q"), ("assistant", "b")]),
 )
+CONVERSATIONS = [{"from": "system", "value": "s"}, {"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]
 FINE = {"tort": "侵权"}
 LABELLED = ROWS.with_columns(
     cate_ability=pl.Series([["law", "other"], None], dtype=pl.List(pl.String)),
@@ -32,11 +33,7 @@ def test_rows_are_written_in_infinity_instructs_schema() -> None:
     one, other = infinity_instruct(LABELLED, FINE, ABILITIES).to_dicts()
     assert one == {
         "id": ROWS["row_id"][0],
-        "conversations": [
-            {"from": "system", "value": "s"},
-            {"from": "human", "value": "q"},
-            {"from": "gpt", "value": "a"},
-        ],
+        "conversations": CONVERSATIONS,
         "label": {
             "ability_en": ["tort", "fees"],
             "ability_zh": ["侵权", "fees"],
@@ -95,33 +92,17 @@ def test_openais_format_keeps_the_messages_unchanged() -> None:
 def test_sharegpts_format_renames_the_roles() -> None:
     assert sharegpt(ROWS).row(0, named=True) == {
         "id": ROWS["row_id"][0],
-        "conversations": [
-            {"from": "system", "value": "s"},
-            {"from": "human", "value": "q"},
-            {"from": "gpt", "value": "a"},
-        ],
+        "conversations": CONVERSATIONS,
     }
 
 
 def test_alpacas_format_holds_earlier_turns_as_history() -> None:
-    turns = [
-        ("user", "q1"),
-        ("assistant", "a1"),
-        ("user", "q2"),
-        ("assistant", "a2"),
-        ("user", "q3"),
-        ("assistant", "a3"),
-    ]
+    turns = [turn for n in (1, 2, 3) for turn in (("user", f"q{n}"), ("assistant", f"a{n}"))]
     several = pool(("alpha", "a.json", 2, turns))
     one, other = alpaca(pl.concat([ROWS.head(1), several])).drop("id").to_dicts()
     assert one == {"instruction": "q", "input": "", "output": "a", "system": "s", "history": []}
-    assert other == {
-        "instruction": "q3",
-        "input": "",
-        "output": "a3",
-        "system": "",
-        "history": [["q1", "a1"], ["q2", "a2"]],
-    }
+    history = [["q1", "a1"], ["q2", "a2"]]
+    assert other == {"instruction": "q3", "input": "", "output": "a3", "system": "", "history": history}
     assert alpaca(ROWS.clear()).schema == alpaca(several).schema
 
 

@@ -13,49 +13,31 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import IO
 
+from infinity_assets.reading.containers import csv_files, json_files, tables, text_files, yaml_files
 from infinity_assets.reading.containers.base import FORMS, Block, Feed, Form, Record, as_json, error_message
-from infinity_assets.reading.containers.csv_files import is_cut_row, parse_rows, split_csv
-from infinity_assets.reading.containers.json_files import (
-    LINES,
-    describe_json,
-    find_json_raw,
-    find_list_raw,
-    parse_json,
-    parse_lines,
-    parse_list,
-    split_json,
-)
-from infinity_assets.reading.containers.tables import parse_arrow, split_table
-from infinity_assets.reading.containers.text_files import parse_text, split_text
-from infinity_assets.reading.containers.yaml_files import load_yaml, parse_yaml, split_yaml
+from infinity_assets.reading.containers.yaml_files import load_yaml
 from infinity_assets.reading.streams import DAMAGE, Opened, open_files
 
 __all__ = ["CONTAINERS", "Block", "Record", "as_json", "blocks_of", "load_yaml", "read_blocks"]
 
 CONTAINERS: dict[str, Callable[[Opened, Feed], Iterator[Block]]] = {
-    ".json": split_json,
-    **dict.fromkeys(LINES, split_json),
-    ".csv": split_csv,
-    ".tsv": split_csv,
-    ".tab": split_csv,
-    ".parquet": split_table,
-    ".arrow": split_table,
-    ".feather": split_table,
-    ".yaml": split_yaml,
-    ".yml": split_yaml,
-    ".txt": split_text,
+    **dict.fromkeys((".json", *json_files.LINES), json_files.split_json),
+    **dict.fromkeys((".csv", ".tsv", ".tab"), csv_files.split_csv),
+    **dict.fromkeys((".parquet", ".arrow", ".feather"), tables.split_table),
+    **dict.fromkeys((".yaml", ".yml"), yaml_files.split_yaml),
+    ".txt": text_files.split_text,
 }
 """The function that cuts a file into blocks, by suffix."""
 
 FORMS.update(
     {
-        "json": Form(describe_json, parse_json, raw=find_json_raw),
-        "list": Form(lambda block: "JSON list", parse_list, raw=find_list_raw),
-        "lines": Form(lambda block: "JSON Lines", parse_lines),
-        "rows": Form(lambda block: "CSV or TSV", parse_rows, is_cut=is_cut_row),
-        "yaml": Form(lambda block: "YAML", parse_yaml, is_cut=lambda last: True),
-        "text": Form(lambda block: "plain text", parse_text, is_cut=lambda last: True),
-        "arrow": Form(lambda block: "Parquet or Arrow", parse_arrow),
+        "json": Form(json_files.describe_json, json_files.parse_json, raw=json_files.find_json_raw),
+        "list": Form(lambda block: "JSON list", json_files.parse_list, raw=json_files.find_list_raw),
+        "lines": Form(lambda block: "JSON Lines", json_files.parse_lines),
+        "rows": Form(lambda block: "CSV or TSV", csv_files.parse_rows, is_cut=csv_files.is_cut_row),
+        "yaml": Form(lambda block: "YAML", yaml_files.parse_yaml, is_cut=lambda last: True),
+        "text": Form(lambda block: "plain text", text_files.parse_text, is_cut=lambda last: True),
+        "arrow": Form(lambda block: "Parquet or Arrow", tables.parse_arrow),
     }
 )
 
@@ -83,7 +65,7 @@ def read_blocks(stream: IO[bytes], file: str, wanted: Callable[[str], bool]) -> 
 def blocks_of(opened: Opened) -> Iterator[Block]:
     """Yield the blocks of one data file lazily, at most two blocks ahead of the caller."""
     feed = Feed(opened.stream)
-    split = CONTAINERS.get(opened.suffix, split_json)
+    split = CONTAINERS.get(opened.suffix, json_files.split_json)
     held: Block | None = None
     for block in split(opened, feed):
         if held:

@@ -6,22 +6,11 @@ from dataclasses import replace
 
 import orjson
 
+from infinity_assets.reading import json_repair
 from infinity_assets.reading.containers import base
 from infinity_assets.reading.containers.base import BOM, Block, Feed, Record, as_json
 from infinity_assets.reading.documents import items_of
-from infinity_assets.reading.json_repair import (
-    AFTER_THE_LIST,
-    DUPLICATE_KEYS,
-    MALFORMED,
-    TRUNCATED,
-    Element,
-    OpenList,
-    find_duplicate_keys,
-    find_open_list,
-    has_lost_quotes,
-    parse_lenient,
-    recover,
-)
+from infinity_assets.reading.json_repair import DUPLICATE_KEYS, MALFORMED, TRUNCATED, Element, parse_lenient, recover
 from infinity_assets.reading.streams import Opened
 from infinity_assets.reading.structure import find_cuts, split_elements
 
@@ -133,9 +122,8 @@ def _looks_like_lines(data: bytes) -> bool:
         return False
     if kind is dict and all(line.startswith((b'{"', b"{'")) for line in lines):
         return True
-    return not lines[0].endswith(b":") and any(
-        isinstance(_load(line), kind) for line in lines[1:] if not line.endswith(b",")
-    )
+    others = (line for line in lines[1:] if not line.endswith(b","))
+    return not lines[0].endswith(b":") and any(isinstance(_load(line), kind) for line in others)
 
 
 def _load(line: bytes) -> object:
@@ -154,7 +142,7 @@ def parse_json(block: Block) -> Iterator[Record]:
         yield from _parse_damaged(replace(block, data=data))
         return
     items = items_of(document)
-    doubled = find_duplicate_keys(data, items_of) if has_lost_quotes(data, document) else ()
+    doubled = json_repair.find_duplicate_keys(data, items_of) if json_repair.has_lost_quotes(data, document) else ()
     yield from (
         Record(place, item, repair=DUPLICATE_KEYS if place in doubled else None) for place, item in enumerate(items)
     )
@@ -166,11 +154,8 @@ def _parse_damaged(block: Block) -> Iterator[Record]:
         yield from parse_lines(block)
         return
     body = block.data.lstrip()
-    whole = (
-        parse_lenient(block.data)
-        if not body.startswith(b"[") or body[1:].lstrip().startswith((b"{'", b"['", b"'"))
-        else None
-    )
+    is_python = body.startswith(b"[") and body[1:].lstrip().startswith((b"{'", b"['", b"'"))
+    whole = parse_lenient(block.data) if is_python or not body.startswith(b"[") else None
     if whole and not whole.error:
         # It is unknown which record needed the repair, so the last one stands for the file.
         items = items_of(whole.value)
@@ -180,7 +165,7 @@ def _parse_damaged(block: Block) -> Iterator[Record]:
         )
     elif body.startswith(b"["):
         yield from _number_elements(recover(body[1:], listed=True), 0)
-    elif (inner := find_open_list(body)) and (found := _recover_list(inner)):
+    elif (inner := json_repair.find_open_list(body)) and (found := _recover_list(inner)):
         yield from _number_elements(found, 0)
     else:
         found = list(recover(body, listed=False))
@@ -192,12 +177,12 @@ def _parse_damaged(block: Block) -> Iterator[Record]:
             )
 
 
-def _recover_list(inner: OpenList) -> list[Element]:
+def _recover_list(inner: json_repair.OpenList) -> list[Element]:
     """Return the records of a document around a damaged list; [] if that list does not hold the records."""
     found = list(recover(inner.rest, listed=True))
     sound = [element for element in found if isinstance(element.value, dict | list)]
     members = inner.members
-    if found and found[-1].message == AFTER_THE_LIST:
+    if found and found[-1].message == json_repair.AFTER_THE_LIST:
         after = parse_lenient(b"{" + found[-1].raw.lstrip(b", \t\r\n")).value
         if isinstance(after, dict):
             members = members | after
@@ -224,7 +209,7 @@ def parse_list(block: Block) -> Iterator[Record]:
     except orjson.JSONDecodeError:
         yield from _number_elements(recover(data[1:], listed=True), block.first)
         return
-    doubled = find_duplicate_keys(data, _as_list) if has_lost_quotes(data, items) else ()
+    doubled = json_repair.find_duplicate_keys(data, _as_list) if json_repair.has_lost_quotes(data, items) else ()
     for place, item in enumerate(items):
         yield Record(block.first + place, item, repair=DUPLICATE_KEYS if place in doubled else None)
 
@@ -240,18 +225,16 @@ def parse_lines(block: Block) -> Iterator[Record]:
             parsed.append(_NOTHING)
     sound = [value for value in parsed if value is not _NOTHING]
     # One check of the whole block saves a check of each line if all lines are sound.
-    doubles = len(sound) < len(lines) - (not lines[-1].strip()) or has_lost_quotes(block.data, *sound)
+    doubles = len(sound) < len(lines) - (not lines[-1].strip()) or json_repair.has_lost_quotes(block.data, *sound)
     skip = 0
     for number, (line, value) in enumerate(zip(lines, parsed, strict=True)):
         if number < skip or not line.strip():
             continue
         position = block.first + number
         if value is not _NOTHING:
-            repair = (
-                DUPLICATE_KEYS
-                if doubles and has_lost_quotes(line, value) and find_duplicate_keys(line, _as_single)
-                else None
-            )
+            doubled = doubles and json_repair.has_lost_quotes(line, value)
+            doubled = doubled and json_repair.find_duplicate_keys(line, _as_single)
+            repair = DUPLICATE_KEYS if doubled else None
             yield Record(position, value, line, repair)
             continue
         element, used = _parse_line(lines, number, block.last)
@@ -309,12 +292,11 @@ def find_json_raw(block: Block, records: list[Record]) -> dict[int, bytes]:
     """Return, by position, the bytes of the records that are elements of a list and not assembled from a document."""
     data = block.data.removeprefix(BOM).strip()
     pieces = dict(enumerate(split_elements(data[1:]), block.first)) if data.startswith(b"[") else {}
-    places = [
-        record.position
+    return {
+        record.position: pieces[record.position]
         for record in records
         if record.position in pieces and _load(pieces[record.position]) == record.value
-    ]
-    return {place: pieces[place] for place in places}
+    }
 
 
 def find_list_raw(block: Block, records: list[Record]) -> dict[int, bytes]:

@@ -64,11 +64,8 @@ def extract_answer(record: dict, keys: Iterable[str]) -> tuple[str | None, dict 
         if isinstance(scores, dict) and scores and all(isinstance(score, int | float) for score in scores.values()):
             return max(scores, key=lambda text: scores[text]), {"target_scores": scores}
     value = first_of(record, keys)
-    if (
-        not _TOOLS.isdisjoint(record)
-        and list_of(calls := load_json(value), dict)
-        and all("name" in call for call in calls)
-    ):
+    calls = None if _TOOLS.isdisjoint(record) else load_json(value)
+    if list_of(calls, dict) and all("name" in call for call in calls):
         return tools.render_turn("tool_call", calls, {})[1], None
     texts = [value] if isinstance(value, str) else alternatives(value)
     if not texts:

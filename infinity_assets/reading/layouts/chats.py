@@ -22,9 +22,9 @@ _MOSS_MARKS = re.compile(r"^\s*<\|[\w ]+\|>\s*:?\s*|\s*<eo[a-z]>\s*$")
 def infinity_instruct(record: dict) -> list[Draft] | None:
     """Read Infinity-Instruct as released: ShareGPT's `conversations`. Keep id, label, langdetect, source and reward."""
     turns = record_turns(record, "conversations")
-    return (
-        None if turns is None else [Draft(turns, {key: record[key] for key in RELEASED if record.get(key) is not None})]
-    )
+    if turns is None:
+        return None
+    return [Draft(turns, {key: record[key] for key in RELEASED if record.get(key) is not None})]
 
 
 @layout("openai", ("messages",))
@@ -79,7 +79,7 @@ def numbered_turns(record: dict) -> list[Draft] | None:
 def user_turns(record: dict) -> list[Draft] | None:
     """Read MT-bench's `turns` or `prompt`, all texts of the user. Keep those after the first as `later_turns`."""
     texts = record.get("turns", record.get("prompt"))
-    if not list_of(texts, str) or not ANSWERS.keys().isdisjoint(record):
+    if not list_of(texts, str) or not set(ANSWERS).isdisjoint(record):
         return None
     return [Draft(add_system(record, [("user", texts[0])]), {"later_turns": texts[1:]} if texts[1:] else None)]
 
@@ -104,11 +104,8 @@ def message_tree(record: dict) -> list[Draft] | None:
         return None
     while isinstance(message, dict):
         turns.append((message.get("role"), text_of(message.get("text"))))
-        replies = (
-            [reply for reply in message.get("replies") or () if isinstance(reply, dict)]
-            if list_of(message.get("replies"), dict)
-            else []
-        )
+        listed = message.get("replies")
+        replies = listed if list_of(listed, dict) else []
         message = min(replies, key=_rank, default=None)
         others += max(0, len(replies) - 1)
     return [Draft(turns, {"other_replies": others} if others else None)]
@@ -124,14 +121,8 @@ def _add_instruction(record: dict, turns: list[Turn]) -> list[Turn]:
     instruction = record.get("instruction")
     if not isinstance(instruction, str) or any(instruction.strip() in text for _, text in turns if text):
         return turns
-    first = next(
-        (
-            index
-            for index, (name, _) in enumerate(turns)
-            if name == "user" or ROLES.get(str(name).strip().lower()) == "user"
-        ),
-        None,
-    )
+    roles = [ROLES.get(str(name).strip().lower()) for name, _ in turns]
+    first = roles.index("user") if "user" in roles else None
     if first is None or turns[first][1] is None:
         return turns
     return [*turns[:first], (turns[first][0], join_texts(instruction, turns[first][1])), *turns[first + 1 :]]

@@ -47,12 +47,8 @@ def read_exchange(record: dict, request: str | None, answers: Iterable[str]) -> 
     if not answer and _KNOWN.isdisjoint(record) and sum(bool(_ANSWER_WORD.search(key)) for key in record) > 1:
         return None
     turns_before = transcripts.turns_before_answer(request) if request else None
-    return [
-        Draft(
-            add_system(record, [*history_turns(record), *(turns_before or [("user", request)]), ("assistant", answer)]),
-            kept,
-        )
-    ]
+    turns = [*history_turns(record), *(turns_before or [("user", request)]), ("assistant", answer)]
+    return [Draft(add_system(record, turns), kept)]
 
 
 @layout("self_instruct", ("instances",), ("instruction", "definition"))
@@ -88,29 +84,25 @@ def alpaca(record: dict) -> list[Draft] | None:
 @layout("question_answer", ("question",))
 def question_answer(record: dict) -> list[Draft] | None:
     """Read `question`, optional `context`, and `answer` or SQuAD's `answers`; without answer it is an instruction."""
-    question = record["question"]
-    if not is_plain(question):
-        return None
     impossible = record.get("is_impossible") is True
-    return read_exchange(record, add_context(record, question), () if impossible else ANSWERS_FIRST)
+    return _read_plain(record, "question", () if impossible else ANSWERS_FIRST)
+
+
+def _read_plain(record: dict, key: str, answers: Iterable[str]) -> list[Draft] | None:
+    request = record[key]
+    return read_exchange(record, add_context(record, request), answers) if is_plain(request) else None
 
 
 @layout("query_response", ("query",))
 def query_response(record: dict) -> list[Draft] | None:
     """Read `query` and `response`, with `history`."""
-    return (
-        read_exchange(record, add_context(record, record["query"]), COMPLETIONS) if is_plain(record["query"]) else None
-    )
+    return _read_plain(record, "query", COMPLETIONS)
 
 
 @layout("problem_solution", ("problem",))
 def problem_solution(record: dict) -> list[Draft] | None:
     """Read `problem` and `solution`; without a solution it is an instruction."""
-    return (
-        read_exchange(record, add_context(record, record["problem"]), SOLUTIONS)
-        if is_plain(record["problem"])
-        else None
-    )
+    return _read_plain(record, "problem", SOLUTIONS)
 
 
 @layout("prompt_completion", ("prompt", "user_prompt"))
@@ -126,7 +118,7 @@ def prompt_completion(record: dict) -> list[Draft] | None:
 
 @layout(
     "input_target",
-    ("inputs_pretokenized", "inputs", "input", "user", "human", *list(REQUESTS)[-5:]),
+    ("inputs_pretokenized", "inputs", "input", "user", "human", *REQUESTS[-5:]),
     (*ANSWERS, "target_scores"),
 )
 def input_target(record: dict) -> list[Draft] | None:

@@ -6,28 +6,12 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from infinity_assets.reading.layouts.values import ANSWERS, REQUESTS, SYSTEMS, Turn, first_of, load_json, plain_key
+from infinity_assets.reading.names import NAMES
 from infinity_assets.reading.suggest import shape
 from infinity_assets.rows.grammar import Message, Rejected, repair_roles
 from infinity_assets.rows.schema import Kind
 
-LABELS = frozenset(
-    (
-        *(
-            "label",
-            "labels",
-            "reward",
-            "score",
-            "rating",
-            "quality",
-            "is_correct",
-            "correct",
-            "correctness",
-            "instruct_reward",
-            "helpfulness",
-        ),
-        *("coherence", "complexity", "verbosity", "difficulty", "langdetect", "category", "task"),
-    )
-)
+LABELS = frozenset(NAMES["labels"])
 """Keys of facts about a conversation, kept in every layout if they are a text, a number or a truth value."""
 
 REASONING = ("reasoning", "reasoning_content")
@@ -112,11 +96,8 @@ def parse(value: object, layout: str | None = None) -> list[Parsed | Rejected]:
     """
     match = _find_layout(value, layout)
     if match is None:
-        return [
-            Rejected("empty_turn")
-            if isinstance(value, dict) and _is_blank(value, layout)
-            else Rejected("unknown_layout", shape(value))
-        ]
+        is_blank = isinstance(value, dict) and _is_blank(value, layout)
+        return [Rejected("empty_turn") if is_blank else Rejected("unknown_layout", shape(value))]
     labels = _plan(tuple(value)).labels if isinstance(value, dict) else None
     facts = _collect_labels(value, labels, LAYOUTS[match[0]].answers) if labels and isinstance(value, dict) else None
     return [_finish(draft, facts) for draft in match[1]]
@@ -154,8 +135,8 @@ def _plan(keys: tuple[object, ...]) -> Plan:
         taken.add(name)
     for known, pattern in ((ANSWERS, _LIKE_ANSWER), (REQUESTS, _LIKE_REQUEST)):
         alike = [key for key, name in names.items() if pattern.search(name) and name not in SYSTEMS]
-        if len(alike) == 1 and not taken & known.keys():
-            names[alike[0]] = next(iter(known))
+        if len(alike) == 1 and taken.isdisjoint(known):
+            names[alike[0]] = known[0]
     present = frozenset(names.values())
     candidates = tuple(candidate for candidate in LAYOUTS.values() if candidate.asks and candidate.asks(present))
     same = all(key is name or key == name for key, name in names.items())
@@ -197,16 +178,11 @@ def _collect_labels(record: dict, labels: dict[object, str], answers: frozenset[
 def _is_blank(record: dict, forced: str | None) -> bool:
     """Return whether a layout accepts these keys but the beginning of the conversation is blank."""
     candidates, names, _ = _plan(tuple(record))
-    if not any(
-        candidate.name == forced if forced else candidate.name not in ("passage", "transcript")
-        for candidate in candidates
-    ):
+    names_tried = [candidate.name for candidate in candidates]
+    if not (forced in names_tried if forced else set(names_tried) - {"passage", "transcript"}):
         return False
-    return any(
-        load_json(value) in (None, [], {})
-        for key, value in record.items()
-        if (names[key] if names else key) in OPENINGS
-    )
+    openings = (value for key, value in record.items() if (names[key] if names else key) in OPENINGS)
+    return any(load_json(value) in (None, [], {}) for value in openings)
 
 
 def _finish(draft: Draft, facts: Mapping[str, object] | None) -> Parsed | Rejected:

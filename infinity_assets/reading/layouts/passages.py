@@ -4,24 +4,12 @@ from infinity_assets.reading import transcripts
 from infinity_assets.reading.layouts.layout import Draft, layout
 from infinity_assets.reading.layouts.turns import add_system
 from infinity_assets.reading.layouts.values import Turn, is_plain, text_of
+from infinity_assets.reading.names import NAMES
 
 TRANSCRIPT_KEYS = ("text", "plain_text", "chat", "conversations", "conversation", "dialogue", "dialog")
 """Keys of a conversation that is one text."""
 
-BODIES = (
-    "content",
-    "contents",
-    "document",
-    "passage",
-    "article",
-    "body",
-    "context",
-    "paragraph",
-    "story",
-    "page_content",
-    "raw_content",
-    "markdown",
-)
+BODIES = NAMES["passages"]
 """Keys of a passage other than `text`."""
 
 LONG = 100

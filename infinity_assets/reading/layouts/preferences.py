@@ -5,41 +5,14 @@ from infinity_assets.reading.layouts.answers import history_turns, request_of
 from infinity_assets.reading.layouts.layout import Draft, layout
 from infinity_assets.reading.layouts.turns import add_system, is_turn, record_turns, turns_of
 from infinity_assets.reading.layouts.values import Turn, alternatives, first_of, list_of, load_json, text_of
+from infinity_assets.reading.names import NAMES
 from infinity_assets.rows.grammar import ROLES, Repaired, repair_roles
 
-CHOSEN = (
-    "chosen",
-    "chosen_messages",
-    "chosen_response",
-    "response_chosen",
-    "chosen_answer",
-    "preferred_output",
-    "preferred",
-    "accepted",
-)
-REJECTED = (
-    *(
-        "rejected",
-        "rejected_messages",
-        "rejected_response",
-        "response_rejected",
-        "rejected_answer",
-        "non_preferred_output",
-        "dispreferred",
-    ),
-    "non_preferred",
-)
+CHOSEN = NAMES["chosen"]
+REJECTED = NAMES["rejected"]
 """Keys of the two sides of a pair."""
 
-SCORES = (
-    "chosen_score",
-    "rejected_score",
-    "chosen_rating",
-    "rejected_rating",
-    "score_chosen",
-    "score_rejected",
-    "margin",
-)
+SCORES = NAMES["pair_scores"]
 """Keys of scores of a pair, which are kept."""
 
 CANDIDATES = ("completions", "responses", "candidates", "answers", "outputs", "generations")

@@ -16,21 +16,11 @@ from infinity_assets.reading.layouts.values import (
     load_json,
     text_of,
 )
+from infinity_assets.reading.names import NAMES
 
 QUESTIONS = ("question", "query", "problem", "stem", "question_stem", "goal", "sentence", "ctx")
 OPTIONS = ("choices", "options", "endings")
-GOLD = (
-    "answerkey",
-    "answer_idx",
-    "correct",
-    "correct_answer",
-    "correct_option",
-    "cop",
-    "answer",
-    "label",
-    "target",
-    "gold",
-)
+GOLD = NAMES["right_option"]
 """Keys of the right option, given as a letter, an index or its text."""
 
 COLUMNS = (
@@ -77,11 +67,9 @@ def multiple_choice(record: dict) -> list[Draft] | None:
     listed = "\n".join(f"{letter}. {text}" for letter, text in zip(letters, texts, strict=True))
     gold = first_of(record, GOLD)
     index = _find_index(gold, texts, labels)
-    answer = (
-        text_of(gold)
-        if index is None
-        else join_texts(first_of(record, RATIONALES), f"{letters[index]}. {texts[index]}")
-    )
+    answer = text_of(gold)
+    if index is not None:
+        answer = join_texts(first_of(record, RATIONALES), f"{letters[index]}. {texts[index]}")
     instruction = record.get("instruction")
     return [Draft([("user", join_texts(instruction, add_context(record, question, listed))), ("assistant", answer)])]
 
@@ -94,7 +82,7 @@ def context_pairs(record: dict) -> list[Draft] | None:
     conversation.
     """
     pairs = load_json(first_of(record, ("qa_list", "qa_pairs", "qas")))
-    if not list_of(pairs, dict) or not isinstance(pairs, list):
+    if not list_of(pairs, dict):
         return None
     if any("answers" in pair or "is_impossible" in pair for pair in pairs):
         return [_draft_question(record, pair) for pair in pairs]
@@ -140,11 +128,8 @@ def _find_options(record: dict) -> tuple[list[str], list[str]] | None:
         for names in COLUMNS:
             columns = [key for key in names if is_plain(record.get(key))]
             if len(columns) > 1:
-                labels = (
-                    list(ascii_uppercase[: len(columns)])
-                    if names[0] == "sol1"
-                    else [key[-1].upper() for key in columns]
-                )
+                numbered = names[0] != "sol1"
+                labels = [key[-1].upper() for key in columns] if numbered else list(ascii_uppercase[: len(columns)])
                 return [str(record[key]) for key in columns], labels
         return None
     if isinstance(value, dict):
@@ -153,7 +138,7 @@ def _find_options(record: dict) -> tuple[list[str], list[str]] | None:
         if not isinstance(texts, list):
             labels = list(value)
             texts = list(value.values())
-    elif list_of(value, dict) and isinstance(value, list):
+    elif list_of(value, dict):
         texts = [first_of(option, ("text", "value", "content", "option")) for option in value]
         labels = [first_of(option, ("label", "key", "id")) for option in value]
     else:
@@ -164,10 +149,9 @@ def _find_options(record: dict) -> tuple[list[str], list[str]] | None:
     texts = [str(text).strip() for text in texts]
     if all((found := _LETTERED.match(text)) and found[1] == ascii_uppercase[index] for index, text in enumerate(texts)):
         texts = [_LETTERED.sub("", text) for text in texts]
-    named = isinstance(labels, list) and len(labels) == len(texts)
-    return texts, [str(label).strip() for label in labels] if named and isinstance(labels, list) else list(
-        ascii_uppercase[: len(texts)]
-    )
+    if isinstance(labels, list) and len(labels) == len(texts):
+        return texts, [str(label).strip() for label in labels]
+    return texts, list(ascii_uppercase[: len(texts)])
 
 
 def _find_index(gold: object, texts: list[str], labels: list[str]) -> int | None:

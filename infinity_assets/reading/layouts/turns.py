@@ -15,6 +15,7 @@ from infinity_assets.reading.layouts.values import (
     plain_key,
     text_of,
 )
+from infinity_assets.reading.names import NAMES
 from infinity_assets.rows.grammar import ROLES
 
 ROLE_KEYS = ("role", "from", "speaker", "author", "sender")
@@ -24,22 +25,8 @@ CONTENT_KEYS = ("content", "value", "text", "utterance", "message", "parts")
 COMMON = (("role", "content"), ("from", "value"), ("speaker", "utterance"))
 """The usual keys of role and content."""
 
-USER_KEYS = ("user", "human", "question", "q", "query", "instruction", "prompt", "input", "用户", "问", "问题")
-ASSISTANT_KEYS = (
-    "assistant",
-    "moss",
-    "bot",
-    "gpt",
-    "chatbot",
-    "answer",
-    "a",
-    "response",
-    "output",
-    "completion",
-    "助手",
-    "答",
-    "回答",
-)
+USER_KEYS = NAMES["user_of_pair"]
+ASSISTANT_KEYS = NAMES["assistant_of_pair"]
 """Keys of the assistant's side of a pair."""
 
 NUMBERED = re.compile(r"^(?:(?:turn|round|step)_?)?\d+$")
@@ -139,10 +126,9 @@ def _read_objects(turns: list[dict]) -> list[Turn] | None:
             result.append((name, content))
         else:
             side, text = tools.render_turn(name, content, turn)
+            # A result without a call keeps its role, which the grammar rejects.
             opens = side != name and not any(earlier != "system" for earlier, _ in result)
-            result.append(
-                (name if opens and side == "user" else side, text)
-            )  # a result without a call keeps its role, which the grammar rejects
+            result.append((name if opens and side == "user" else side, text))
             plain = False
     if "speaker" in first or "Speaker" in first:
         return _assign_roles(result)
@@ -160,11 +146,9 @@ def _read_without_roles(turns: list[dict]) -> list[Turn] | None:
         return [turn for pair in pairs if pair for turn in pair]
     if all(is_plain(turn.get("text")) or is_plain(turn.get("utterance")) for turn in turns):
         return alternate_roles(first_of(turn, ("text", "utterance")) for turn in turns)
-    return (
-        [(None, text_of(turn.get("content"))) for turn in turns]
-        if any("content" in turn or "value" in turn for turn in turns)
-        else None
-    )
+    if any("content" in turn or "value" in turn for turn in turns):
+        return [(None, text_of(turn.get("content"))) for turn in turns]
+    return None
 
 
 def _assign_roles(turns: list[Turn]) -> list[Turn]:
@@ -180,12 +164,9 @@ def _assign_roles(turns: list[Turn]) -> list[Turn]:
 
 def _to_list(columns: dict) -> object:
     """Turn an object of equally long lists, or numbered objects, into a list of objects."""
-    if (
-        columns
-        and all(isinstance(column, list) for column in columns.values())
-        and len({len(column) for column in columns.values()}) == 1
-    ):
-        return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+    lists = [column for column in columns.values() if isinstance(column, list)]
+    if columns and len(lists) == len(columns) and len(set(map(len, lists))) == 1:
+        return [dict(zip(columns, cells, strict=True)) for cells in zip(*lists, strict=True)]
     if columns and all(NUMBERED.match(plain_key(key)) for key in columns):
         return list(columns.values())
     return columns

@@ -7,71 +7,27 @@ from typing import TypeGuard, TypeVar
 
 import orjson
 
+from infinity_assets.reading.names import NAMES
+
 T = TypeVar("T")
 
 Turn = tuple[object, str | None]
 """A role as in the dataset, and the text or `None` if the content is not text."""
 
 
-def _keys(*names: str) -> dict[str, None]:
-    """Return an ordered set."""
-    return dict.fromkeys(names)
-
-
-ANSWERS = _keys(
-    *(
-        "answer",
-        "response",
-        "output",
-        "completion",
-        "target",
-        "solution",
-        "targets_pretokenized",
-        "answers",
-        "responses",
-        "outputs",
-    ),
-    *(
-        "completions",
-        "targets",
-        "reply",
-        "generated_solution",
-        "expected_answer",
-        "assistant",
-        "bot",
-        "gpt",
-        "回答",
-        "答案",
-        "输出",
-        "答",
-    ),
-)
+ANSWERS = NAMES["answers"]
 """Keys of an answer, best first."""
 
-REQUESTS = _keys(
-    *(
-        "question",
-        "instruction",
-        "prompt",
-        "query",
-        "problem",
-        "inputs_pretokenized",
-        "input",
-        "inputs",
-        "user",
-        "human",
-    ),
-    *("指令", "问题", "提问", "输入", "问"),
-)
+REQUESTS = NAMES["requests"]
 """Keys of a request, best first."""
 
-CONTEXTS = _keys("context", "passage", "document", "article", "paragraph", "story")
+CONTEXTS = ("context", "passage", "document", "article", "paragraph", "story")
 """Keys of the context of a question."""
 
-RATIONALES = _keys("rationale", "explanation", "chain_of_thought", "cot")
+RATIONALES = ("rationale", "explanation", "chain_of_thought", "cot")
 """Keys of the steps that lead to an answer."""
 
-SYSTEMS = _keys("system", "system_prompt", "system_message", "meta_instruction")
+SYSTEMS = ("system", "system_prompt", "system_message", "meta_instruction")
 """Keys of a system prompt beside the turns."""
 
 
