@@ -1,8 +1,8 @@
 """Estimates of a total from a sample, with 90 % intervals.
 
-Two-phase sampling with a ratio (Cochran, Sampling Techniques, 3rd ed., chapters 6 and 12): building the requests of all
-rows costs no call and gives their number and size; a few of them are asked, and tokens are proportional to the size. If
-the number of requests itself depends on answers, every sampled row stands for a number of others.
+Two-phase sampling with regression (Cochran, Sampling Techniques, 3rd ed., chapters 7 and 12): building the requests of
+all rows costs no call and gives their number and size; a few of them are asked, and a line from size to tokens is
+fitted to those. If the number of requests itself depends on answers, every sampled row stands for a number of others.
 """
 
 import math
@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 _Z = 1.6449
 """Half the width of a 90 % interval of a normal distribution, in standard deviations."""
+
+_FEWEST = 8
+"""Fewest requests to which a line is fitted. With fewer, tokens are taken to be proportional to the size."""
 
 Numbers = NDArray[np.float64]
 
@@ -74,20 +77,23 @@ def expand(values: Numbers, weights: Numbers, share: float = 0.0) -> Estimate:
 
 
 def predict(sizes: Numbers, values: Numbers, count: float, size: float) -> Estimate:
-    """Predict the sum of a value over requests in proportion to their sizes.
+    """Predict the sum of a value over requests by a line through requests whose values are known.
 
     Args:
-        sizes: Sizes of the requests whose values are known.
+        sizes: Sizes of the known requests.
         values: Values of these requests.
         count: Number of requests to predict.
         size: Sum of the sizes of these requests.
 
     Returns:
-        The prediction, with the scatter of the known requests around the proportion.
+        The prediction, with the scatter of the known requests around the line.
     """
     known = len(values)
     if count <= 0 or not sizes.sum():
         return Estimate(0.0)
-    ratio = float(values.sum() / sizes.sum())
-    scatter = float(((values - ratio * sizes) ** 2).sum()) / (known - 1) if known > 1 else float(values.mean() ** 2)
-    return Estimate(ratio * size, scatter * count * (1 + count / known))
+    slope, offset = float(values.sum() / sizes.sum()), 0.0
+    if known >= _FEWEST and np.ptp(sizes) > 1e-6 * sizes.mean():
+        slope, offset = np.polyfit(sizes, values, 1)
+    residuals = values - offset - slope * sizes
+    scatter = float((residuals**2).sum()) / max(1, known - 2) if known > 1 else float(values.mean() ** 2)
+    return Estimate(max(0.0, float(count * offset + slope * size)), scatter * count * (1 + count / known))

@@ -1,18 +1,18 @@
 """The `infinity` command: its help, and errors of one sentence."""
 
 import json
+import shlex
 import shutil
 from functools import partial
 from pathlib import Path
 
 import dagster as dg
 import pytest
-from click.testing import CliRunner, Result
 
-from infinity_assets.cli import main
 from infinity_assets.runs import runner
 from infinity_assets.runs.runner import dagster_home
 from infinity_assets.settings import Settings
+from infinity_assets_tests.cli.commands import infinity
 from infinity_assets_tests.defs.graph import Graph
 
 
@@ -42,49 +42,29 @@ def graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Graph:
     return graph
 
 
-def infinity(*arguments: str) -> Result:
-    return CliRunner().invoke(main, arguments, catch_exceptions=False)
-
-
 @pytest.mark.parametrize(
-    "arguments",
-    [
-        [],
-        ["run"],
-        ["explain"],
-        ["funnel"],
-        ["sql"],
-        ["check"],
-        ["settings"],
-        ["models"],
-        ["sources", "list"],
-        ["export"],
-        ["responses", "prune"],
-        ["prompts"],
-    ],
+    "command",
+    ["", "run", "explain", "funnel", "sql", "check", "settings", "models", "export", "responses prune", "prompts"],
 )
-def test_every_command_has_help(arguments: list[str]) -> None:
-    result = infinity(*arguments, "--help")
+def test_every_command_has_help(command: str) -> None:
+    result = infinity(*command.split(), "--help")
     assert result.exit_code == 0
     assert len(result.output.splitlines()) >= 5
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("command", "says"),
     [
-        (["run", "--until", "inf_instruct_x"], "There is no asset `inf_instruct_x`"),
-        (["run", "--only", "large"], "no source named large"),
-        (["explain", "abc"], "No row id begins with abc"),
-        (["sql", "select * from nowhere"], "nowhere"),
-        (["run", "--until", "raw_pool", "--only", "a\\b"], "no source named"),
-        (
-            ["export", "inf_instruct_x", "--layout", "openai", "--out", "x.jsonl"],
-            "`inf_instruct_x` has not been materialized",
-        ),
+        ("run --until inf_instruct_x", "There is no asset `inf_instruct_x`"),
+        ("run --only large", "no source named large"),
+        ("run --only 'a\\b'", "no source named"),
+        ("explain abc", "No row id begins with abc"),
+        ("sql 'select * from nowhere'", "nowhere"),
+        ("export inf_instruct_x --layout openai --out x.jsonl", "`inf_instruct_x` has not been materialized"),
     ],
 )
-def test_a_mistake_is_one_sentence(data: Path, arguments: list[str], says: str) -> None:
-    result = infinity(*arguments)
+def test_a_mistake_is_one_sentence(data: Path, command: str, says: str) -> None:
+    result = infinity(*shlex.split(command))
     assert result.exit_code == 1
     assert says in result.output
     assert "Traceback" not in result.output
@@ -253,23 +233,14 @@ def test_export_writes_tuning_data_for_a_synthesizer(graph: Graph) -> None:
 def test_export_with_a_tokenizer_writes_ids_and_a_mask(graph: Graph, models_dir: Path) -> None:
     graph.source("small", [{"instruction": "Tea is hot.\n\nIs tea hot?", "output": "Yes."}])
     graph.make("deduped")
-    arguments = [
-        "export",
-        "deduped",
-        "--layout",
-        "synthesizer",
-        "--out",
-        str(graph.data / "out.jsonl"),
-        "--source",
-        "small",
-    ]
-    result = infinity(*arguments, "--tokenizer", str(models_dir / "smollm2-135m-instruct"))
+    command = f"export deduped --source small --layout synthesizer --out '{graph.data / 'out.jsonl'}' --tokenizer"
+    result = infinity(*shlex.split(command), str(models_dir / "smollm2-135m-instruct"))
     assert result.exit_code == 0, result.output
     line = json.loads((graph.data / "out.jsonl").read_text())
     assert line["text"] == "<|im_start|> <CON> Tea is hot. </CON>\n\n<QUE> Is tea hot? <ANS> Yes. </END><|im_end|>"
     assert len(line["input_ids"]) == len(line["loss_mask"])
     assert (line["loss_mask"][0], line["loss_mask"][-1]) == (0, 1)
-    result = infinity(*arguments, "--tokenizer", "/none")
+    result = infinity(*shlex.split(command), "/none")
     assert result.exit_code == 1
     assert "There is no tokenizer /none" in result.output
 

@@ -48,15 +48,15 @@ def test_an_uncertain_number_of_rows_widens_the_interval_and_keeps_the_value(
     assert estimate.among(Estimate(rows)) == estimate
 
 
-@given(st.integers(1, 60), st.floats(0.01, 2.0), st.integers(1, 500), st.integers(0, 1000))
-def test_tokens_in_proportion_to_the_size_are_predicted_exactly(
-    known: int, ratio: float, count: int, seed: int
+@given(st.integers(8, 60), st.floats(0, 50), st.floats(0.01, 2.0), st.integers(1, 500), st.integers(0, 1000))
+def test_tokens_on_a_line_of_the_size_are_predicted_exactly(
+    known: int, offset: float, slope: float, count: int, seed: int
 ) -> None:
     sizes = np.random.default_rng(seed).uniform(10, 4000, known)
-    wanted = float(np.random.default_rng(seed + 1).uniform(10, 4000, count).sum())
-    estimate = predict(sizes, ratio * sizes, count, wanted)
-    assert estimate.value == pytest.approx(ratio * wanted, rel=1e-6)
-    assert known == 1 or estimate.high - estimate.low <= 1e-3 * max(1.0, estimate.value)
+    wanted = np.random.default_rng(seed + 1).uniform(10, 4000, count)
+    estimate = predict(sizes, offset + slope * sizes, count, float(wanted.sum()))
+    assert estimate.value == pytest.approx(offset * count + slope * wanted.sum(), rel=1e-6)
+    assert estimate.high - estimate.low <= 1e-3 * max(1.0, estimate.value)
 
 
 @given(numbers, st.integers(1, 1000))
