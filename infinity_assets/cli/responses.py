@@ -144,7 +144,8 @@ def prune(dry_run: bool, latest: bool, embeddings: bool, older_than: float, erro
     from infinity_assets.catalog.lake import Lake
     from infinity_assets.report.terminal import frame_table, open_console
 
-    store, removed = _store(), "would be removed" if dry_run else "removed"
+    store = _store()
+    removed = "would be removed" if dry_run else "removed"
     if errors:
         click.echo(f"{store.forget([error.strip() for error in errors.split(',')], dry_run):,} answers {removed}.")
         return

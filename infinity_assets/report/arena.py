@@ -157,7 +157,9 @@ def _rectangle(x: float, y: float, width: float, height: float, color: str, opac
 
 
 def _heatmap(overlap: pl.DataFrame, selectors: Sequence[str]) -> str:
-    cell, height, top = 64, 34, 22
+    cell = 64
+    height = 34
+    top = 22
     jaccard = {(one, other): value for one, other, _, value in overlap.iter_rows()}
     drawn = ""
     for place, name in enumerate(selectors):
@@ -182,7 +184,8 @@ def _stacked(mix: pl.DataFrame, names: Sequence[str], *, by_size: bool) -> str:
         values.sort(key=lambda value: int(value.split(" ")[0].replace(",", "")))
     shown = dict(zip(values, _COLORS[:_PARTS], strict=False))
     share = {(name, value): part for name, value, part in mix.select("selector", "value", "share").iter_rows()}
-    width, height = 820, 24
+    width = 820
+    height = 24
     drawn = ""
     for row, name in enumerate(names):
         drawn += _text(_LEFT - 8, row * height + 15, name)
@@ -209,8 +212,11 @@ def _stacked(mix: pl.DataFrame, names: Sequence[str], *, by_size: bool) -> str:
 def _grouped(reach: pl.DataFrame, selectors: Sequence[str]) -> str:
     """Draw bars of the reach, grouped by domain of benchmarks."""
     values = {(name, domain): value for name, domain, value in reach.select("selector", "domain", "reach").iter_rows()}
-    width, height, gap = 560, 17, 16
-    drawn, y = "", 0
+    width = 560
+    height = 17
+    gap = 16
+    drawn = ""
+    y = 0
     for domain in sorted({domain for _, domain in values}):
         drawn += _text(_LEFT - 8, y + height * len(selectors) / 2 + 4, domain, style="font-weight:600")
         for place, name in enumerate(selectors):

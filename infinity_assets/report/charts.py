@@ -31,7 +31,8 @@ def histogram(
     half = high / 2 - low / 2
     places = (numbers.clip(low, high) / 2 - low / 2) / (half if half > 0 else 1) * bins
     counts = np.bincount(places.astype(np.int64).clip(0, bins - 1), minlength=bins)
-    width, height = 12, 60
+    width = 12
+    height = 60
     tallest = counts.max()
     path = "".join(
         f"M{i * width} {height}v{-max(round(int(c) / tallest * height), 1)}h{width - 2}V{height}"
@@ -98,7 +99,8 @@ def pairs(named: pl.DataFrame, title: str) -> str:
 def curve(function: Callable[[np.ndarray], np.ndarray], title: str, mark: float) -> str:
     """Draw a function from [0, 1] to [0, 1], with its value at `mark`."""
     x = np.linspace(0, 1, 41)
-    width, height = 240, 90
+    width = 240
+    height = 90
     points = " ".join(f"{a * width:.0f},{(1 - b) * height:.0f}" for a, b in zip(x, function(x), strict=True))
     value = float(function(np.array([mark]))[0])
     inside = (
@@ -119,8 +121,10 @@ def line(values: pl.Series, title: str) -> str:
     if not len(numbers):
         return ""
     stretches = [part.mean() for part in np.array_split(numbers, min(len(numbers), 48))]
-    low, high = min(stretches), max(stretches)
-    width, height = 240, 60
+    low = min(stretches)
+    high = max(stretches)
+    width = 240
+    height = 60
     across = width / max(1, len(stretches) - 1)
     points = " ".join(
         f"{place * across:.0f},{height - (v - low) / ((high - low) or 1) * height:.0f}"

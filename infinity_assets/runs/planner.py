@@ -106,9 +106,7 @@ class Planner:
     """Planner of the next run of a data folder.
 
     Args:
-        data: The data folder.
-        pool: The folders of the pool.
-        settings: The settings in force.
+        data: The data folder; the pool and the settings are those in force.
         size: Rows of the sample, per asset.
         offline: Whether to make no call and use stored responses only.
         engines: The engines; by default those of the models folder.
@@ -281,7 +279,9 @@ class Planner:
     ) -> _Pass:
         """Run the asset's function on partitions, with all rows or with the rows in `choose`."""
         models = client(self._responses, self._models.engines, show_calls, retries=self._settings.calls.retries)
-        run, began, size = _Pass(models), time.monotonic(), self._stored_bytes()
+        run = _Pass(models)
+        began = time.monotonic()
+        size = self._stored_bytes()
         for partition in partitions:
 
             def choose_rows(rows: pl.DataFrame, partition: str = partition) -> pl.DataFrame:

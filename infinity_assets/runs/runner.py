@@ -22,9 +22,6 @@ from infinity_assets.runs.dagster_internals import keep_terminal
 from infinity_assets.settings import Settings
 from infinity_assets.settings.models import Calls
 
-_OURS = "# Written by the `infinity` command, for this folder.\n"
-"""The first line of `dagster_home.yaml`."""
-
 
 @dataclass(frozen=True)
 class Fault:
@@ -38,15 +35,7 @@ class Fault:
 
 
 class Runner:
-    """One data folder and its Dagster instance.
-
-    Args:
-        data: The data folder.
-        pool: The folders of the pool.
-        reporter: Shows progress.
-        instance: The Dagster instance that records the runs; by default the one that `dagster_home` configures.
-        definitions: The graph; by default the one in `infinity_assets.definitions`.
-    """
+    """One data folder and the Dagster instance that records its runs, by default the one of `dagster_home`."""
 
     def __init__(
         self,
@@ -195,9 +184,11 @@ def dagster_home(data: Path) -> Path:
     home = Path(os.environ.get("DAGSTER_HOME", cwd if ours else data))
     if home == data:
         template = Path(__file__).with_name("dagster_home.yaml").read_text(encoding="utf-8")
-        file, text = data / "dagster.yaml", template.replace("HOME", str(data / ".dagster").replace("'", "''"))
-        present = file.read_text(encoding="utf-8") if file.exists() else _OURS
-        if present.startswith(_OURS) and present != text:
+        mark = template.splitlines()[0]
+        text = template.replace("HOME", str(data / ".dagster").replace("'", "''"))
+        file = data / "dagster.yaml"
+        present = file.read_text(encoding="utf-8") if file.exists() else mark
+        if present.startswith(mark) and present != text:
             write_text(text, file)
     return home
 

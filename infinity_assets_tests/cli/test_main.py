@@ -12,7 +12,7 @@ import pytest
 from infinity_assets.runs import runner
 from infinity_assets.runs.runner import dagster_home
 from infinity_assets.settings import Settings
-from infinity_assets_tests.cli.commands import infinity
+from infinity_assets_tests.cli.commands import fail, infinity, succeed
 from infinity_assets_tests.defs.graph import Graph
 
 
@@ -72,15 +72,12 @@ def test_a_mistake_is_one_sentence(data: Path, command: str, says: str) -> None:
 
 def test_a_folder_without_sources_is_refused(data: Path) -> None:
     (data / "empty").mkdir()
-    result = infinity("run", "--sources", str(data / "empty"))
-    assert result.exit_code == 1
-    assert "holds no source" in result.output
+    assert "holds no source" in fail("run", "--sources", str(data / "empty"))
     assert not (data / "pool.json").exists(), "a pool that cannot be run is not saved"
 
 
 def test_run_until_then_funnel_sql_and_check(data: Path) -> None:
-    result = infinity("run", "--until", "decontaminated")
-    assert result.exit_code == 0, result.output
+    succeed("run", "--until", "decontaminated")
     assert "decontaminated" in infinity("funnel").output
     rows = infinity("sql", "select source, position from decontaminated", "--json").output
     assert json.loads(rows) == {"source": "small", "position": 0}
@@ -104,9 +101,8 @@ def test_a_run_names_the_benchmarks_without_items(data: Path) -> None:
     for name, record in (("exam", {"question": "How long is the Aare?"}), ("notes", {"remark": "Mind the step."})):
         (data / "benchmarks" / name).mkdir(parents=True)
         (data / "benchmarks" / name / "rows.json").write_text(json.dumps([record]))
-    result = infinity("run", "--until", "benchmarks")
-    assert result.exit_code == 0
-    assert "The benchmarks notes have no items, so they detect no contamination." in result.output
+    shown = succeed("run", "--until", "benchmarks")
+    assert "The benchmarks notes have no items, so they detect no contamination." in shown
 
 
 def test_printed_settings_are_a_settings_file(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,8 +135,7 @@ def test_names_that_look_like_markup_or_patterns_are_shown_whole(data: Path, mon
     data = data.rename(data.with_name(data.name + " [x]*"))
     monkeypatch.setenv("INFINITY_DATA", str(data))
     monkeypatch.delenv("DAGSTER_HOME")
-    result = infinity("run", "--until", "deduped")
-    assert result.exit_code == 0, result.output
+    succeed("run", "--until", "deduped")
     assert "alpaca[en]" in infinity("sql", "select source from deduped").output
 
 
@@ -161,16 +156,13 @@ def test_dagsters_storage_moves_with_the_data_folder(data: Path, monkeypatch: py
 @pytest.mark.usefixtures("in_memory")
 def test_an_error_in_a_source_yaml_is_one_sentence(data: Path) -> None:
     (data / "sources" / "small" / "source.yaml").write_text("domain: [/x]")
-    result = infinity("run", "--until", "raw_pool")
-    assert result.exit_code == 1
-    assert f"Error: {data / 'sources' / 'small' / 'source.yaml'}: `domain`" in result.output
+    message = f"Error: {data / 'sources' / 'small' / 'source.yaml'}: `domain`"
+    assert message in infinity("run", "--until", "raw_pool").output
 
 
 def test_a_data_folder_that_is_a_file_is_one_sentence(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INFINITY_DATA", str(data / "sources" / "small" / "rows.json"))
-    result = infinity("funnel")
-    assert result.exit_code == 1
-    assert "Not a directory" in result.output
+    assert "Not a directory" in fail("funnel")
 
 
 def test_an_empty_query_has_an_empty_answer(data: Path) -> None:
@@ -195,12 +187,11 @@ def test_export_writes_conversations(
 ) -> None:
     graph = deduped.copy(tmp_path, monkeypatch)
     file = graph.data / "out.jsonl"
-    result = infinity("export", "deduped", "--layout", layout, "--out", str(file))
-    assert result.exit_code == 0, result.output
-    assert "1 conversations, 1 other rows" in result.output
+    arguments = ["export", "deduped", "--layout", layout, "--out", str(file)]
+    assert "1 conversations, 1 other rows" in succeed(*arguments)
     assert "The Aare is a river." in file.read_text()
     assert len(file.read_text().splitlines()) == 1
-    infinity("export", "deduped", "--layout", layout, "--out", str(file), "--source", "other")
+    succeed(*arguments, "--source", "other")
     assert file.read_text() == ""
 
 
@@ -208,9 +199,7 @@ def test_export_writes_tuning_data_for_a_synthesizer(graph: Graph) -> None:
     graph.make("deduped")
     file = graph.data / "out.jsonl"
     arguments = ["export", "deduped", "--layout", "synthesizer", "--out", str(file)]
-    result = infinity(*arguments)
-    assert result.exit_code == 1
-    assert "name a --source that has some" in result.output
+    assert "name a --source that has some" in fail(*arguments)
     rows = [
         {"instruction": f"The Aare is {n} km long.\n\nHow long is the Aare?", "output": f"{n} km."} for n in range(3)
     ]
@@ -234,15 +223,12 @@ def test_export_with_a_tokenizer_writes_ids_and_a_mask(graph: Graph, models_dir:
     graph.source("small", [{"instruction": "Tea is hot.\n\nIs tea hot?", "output": "Yes."}])
     graph.make("deduped")
     command = f"export deduped --source small --layout synthesizer --out '{graph.data / 'out.jsonl'}' --tokenizer"
-    result = infinity(*shlex.split(command), str(models_dir / "smollm2-135m-instruct"))
-    assert result.exit_code == 0, result.output
+    succeed(*shlex.split(command), str(models_dir / "smollm2-135m-instruct"))
     line = json.loads((graph.data / "out.jsonl").read_text())
     assert line["text"] == "<|im_start|> <CON> Tea is hot. </CON>\n\n<QUE> Is tea hot? <ANS> Yes. </END><|im_end|>"
     assert len(line["input_ids"]) == len(line["loss_mask"])
     assert (line["loss_mask"][0], line["loss_mask"][-1]) == (0, 1)
-    result = infinity(*shlex.split(command), "/none")
-    assert result.exit_code == 1
-    assert "There is no tokenizer /none" in result.output
+    assert "There is no tokenizer /none" in fail(*shlex.split(command), "/none")
 
 
 def test_models_are_fetched_with_the_reward_model_and_without_served_models(
@@ -258,7 +244,7 @@ def test_models_are_fetched_with_the_reward_model_and_without_served_models(
     monkeypatch.setenv("INFINITY_MODELS__REWARD__MODEL", "some/reward")
     monkeypatch.setenv("INFINITY_MODELS__JUDGE__MODEL", "served")
     monkeypatch.setenv("INFINITY_MODELS__JUDGE__BACKEND", "openai")
-    assert infinity("models", "fetch").exit_code == 0
+    succeed("models", "fetch")
     assert "some/reward" in fetched
     assert "served" not in fetched
     assert len(fetched) == len(set(fetched))

@@ -68,6 +68,7 @@ def test_an_asset_sums_its_stages() -> None:
 def test_the_table_marks_unknown_numbers() -> None:
     lines = shown(plan_table(PLAN)).splitlines()
     assert max(map(len, lines)) <= 110
+    assert not any("…" in line for line in lines)
     scored = next(line for line in lines if line.startswith("scored"))
     assert scored.split()[1:] == ["?"] * 8
     tagged = next(line for line in lines if line.startswith("tagged"))
