@@ -89,9 +89,11 @@ class ObservedInference(Inference):
         self.specs[spec.weights_id] = spec
         return answers
 
-    def _ask_engine(self, kind: Kind, spec: Answering, *arguments: Any) -> tuple[pl.DataFrame, float]:
+    def _ask_engine(
+        self, kind: Kind, spec: Answering, keys: list[str], requests: list[AnyRequest], stage: str, cached: int
+    ) -> tuple[pl.DataFrame, float]:
         self._open(self._pool.engine(spec))
-        return super()._ask_engine(kind, spec, *arguments)
+        return super()._ask_engine(kind, spec, keys, requests, stage, cached)
 
     def embed(self, spec: EmbedderSpec, texts: Sequence[str], stage: str) -> "np.ndarray":
         """Embed texts like `Inference.embed`, and record the batch."""
@@ -124,7 +126,7 @@ class StoredInference(ObservedInference):
     """
 
     def _ask_engine(
-        self, kind: Kind, spec: Answering, keys: list[str], requests: list[AnyRequest], *arguments: Any
+        self, kind: Kind, spec: Answering, keys: list[str], requests: list[AnyRequest], stage: str, cached: int
     ) -> tuple[pl.DataFrame, float]:
         failed = {"key": keys, "room": [room_of(request) for request in requests], "error": NOT_ASKED}
         lines = pl.DataFrame(failed, schema_overrides={"room": pl.Int64})

@@ -150,10 +150,10 @@ class Planner:
                 for each in order
                 if each.asset in reasons and (plan := self._plan(each, list(reasons[each.asset])))
             ]
-        used = self._paid["prompt_tokens"].sum() + self._paid["completion_tokens"].sum()
+        used = int(self._paid["prompt_tokens"].sum()) + int(self._paid["completion_tokens"].sum())
         return Plan(
             made_at, self._size, self._offline, reasons, tuple(plans), tuple(self._notes(reasons, plans)),
-            self._opening, self._paid.height, used, self._paid["took"].sum(),
+            self._opening, self._paid.height, used, float(self._paid["took"].sum()),
         )  # fmt: skip
 
     def _partitions(self, registered: Registered) -> list[str]:
@@ -301,7 +301,7 @@ class Planner:
         return run
 
     def _stored_bytes(self) -> int:
-        return self._responses.sizes().filter(pl.col("kind") != "embed")["bytes"].sum()
+        return int(self._responses.sizes().filter(pl.col("kind") != "embed")["bytes"].sum())
 
     def _ask(self, registered: Registered, looked: _Pass, unanswered: pl.DataFrame) -> _Pass:
         """Run the asset's function on a sample of the unanswered rows.

@@ -86,7 +86,7 @@ def _count(known: KnownCalls, stored: pl.DataFrame, sampled: pl.DataFrame, of_st
     paid = (sampled if known.real else sampled.clear()).join(fresh, on="key", how="semi").unique("key")
     rest = fresh.join(paid, on="key", how="anti")
     if answered.is_empty() and rest.height:
-        read_tokens = Estimate(rest["size"].sum() * weight / _BYTES_PER_TOKEN)
+        read_tokens = Estimate(float(rest["size"].sum()) * weight / _BYTES_PER_TOKEN)
         return calls, to_make, read_tokens, _written(known, rest, weight)
     sizes, read, written = (
         answered[name].cast(pl.Float64).to_numpy() for name in ("size", "prompt_tokens", "completion_tokens")
@@ -150,8 +150,8 @@ def _seconds(
         return read.times(1 / spec.speed.prompt) + written.times(1 / spec.speed.completion)
     of_model = paid.filter(model=spec.weights_id)
     for calls in (of_model.filter(stage=stage), of_model):
-        if used := calls["prompt_tokens"].sum() + calls["completion_tokens"].sum():
-            return tokens.times(calls["took"].sum() / used)
+        if used := float(calls["prompt_tokens"].sum()) + float(calls["completion_tokens"].sum()):
+            return tokens.times(float(calls["took"].sum()) / used)
     return None
 
 

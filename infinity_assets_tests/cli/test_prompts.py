@@ -7,7 +7,7 @@ import pytest
 
 from infinity_assets import prompts
 from infinity_assets_tests.catalog.lakes import BAKERY3, TEA, make, row_id
-from infinity_assets_tests.cli.commands import fail, succeed
+from infinity_assets_tests.cli.commands import fail, infinity, succeed
 
 
 @pytest.fixture
@@ -91,4 +91,6 @@ def test_an_invalid_prompts_folder_stops_every_command(here: Path, monkeypatch: 
             "Error: mine/tag.en.md: its text uses the variables max_labels, question, "
             "but its head describes max_labels, request."
         )
-        assert fail(*command).strip() == says
+        result = infinity(*command)
+        assert result.exit_code == 1
+        assert result.output.strip().splitlines()[-1] == says

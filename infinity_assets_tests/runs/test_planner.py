@@ -48,8 +48,8 @@ def scripted(request: Request) -> Response:
         text = "".join(turn["content"] for turn in request.context) + request.answer
         tokens = max(1, len(request.answer) // 4)
         loss = -tokens * (1 + lot(text, 100) / 100)
-        counted = {"prompt_tokens": 8 + len(text) // 4, "answer_tokens": tokens}
-        return Response(finish_reason="scored", sum_logprob=loss, seconds=0.1, **counted)
+        read = 8 + len(text) // 4
+        return Response(None, "scored", read, sum_logprob=loss, answer_tokens=tokens, seconds=0.1)
     if isinstance(request, CompleteRequest):
         pair = "<QUE> What is it about? <ANS> About that. </END>\n\n<QUE> Is it true? <ANS> Yes, it is. </END>"
         return written(pair, len(request.text) // 4, 30)
