@@ -9,7 +9,7 @@ import click
 
 from infinity_assets.cli.abilities import abilities
 from infinity_assets.cli.arena import arena
-from infinity_assets.cli.errors import report_errors
+from infinity_assets.cli.errors import Commands
 from infinity_assets.cli.export import export
 from infinity_assets.cli.init import init
 from infinity_assets.cli.labels import labels
@@ -24,7 +24,7 @@ from infinity_assets.errors import InfinityError
 from infinity_assets.locations import data_dir, models_dir
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="infinity-assets")
 def main() -> None:
     """Curate instruction data: from raw folders to InfInstruct-F and InfInstruct-G.
@@ -46,7 +46,6 @@ def main() -> None:
 
 @main.command()
 @click.argument("row")
-@report_errors
 def explain(row: str) -> None:
     """Show the story of a row: its origins, every decision and model call, and the rows made from it.
 
@@ -60,7 +59,6 @@ def explain(row: str) -> None:
 @main.command()
 @click.argument("row")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(min=0), help="Number of records to list.")
-@report_errors
 def duplicates(row: str, limit: int) -> None:
     """Show a cluster of duplicates: the row that was kept and the rows that lost to it, with method and similarity.
 
@@ -72,7 +70,6 @@ def duplicates(row: str, limit: int) -> None:
 
 
 @main.command()
-@report_errors
 def funnel() -> None:
     """Show rows in, created, out and dropped by reason, per asset, in the latest materializations."""
     from infinity_assets.catalog.funnel import funnel as lines
@@ -84,7 +81,6 @@ def funnel() -> None:
 @main.command()
 @click.argument("query")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
-@report_errors
 def sql(query: str, as_json: bool) -> None:
     """Query the metadata and the rows with DuckDB's SQL.
 
@@ -112,7 +108,6 @@ def sql(query: str, as_json: bool) -> None:
 
 @main.command()
 @click.option("--quiet", is_flag=True, help="Show only broken invariants and a summary.")
-@report_errors
 def check(quiet: bool) -> None:
     """Check the invariants of the lake.
 
@@ -138,7 +133,6 @@ def check(quiet: bool) -> None:
 
 
 @main.command()
-@report_errors
 def settings() -> None:
     """Print every setting in force, with its documentation, as YAML for infinity.yaml."""
     from pydantic import BaseModel
@@ -169,15 +163,8 @@ def settings() -> None:
     show(Settings(), 0)
 
 
-main.add_command(abilities)
-main.add_command(arena)
-main.add_command(export)
-main.add_command(init)
-main.add_command(loop)
-main.add_command(plan)
-main.add_command(responses)
-main.add_command(rules)
-main.add_command(run)
+for command in (abilities, arena, export, init, labels, loop, plan, prompts, responses, rules, run, sources):
+    main.add_command(command)
 
 
 @main.group()
@@ -186,7 +173,6 @@ def models() -> None:
 
 
 @models.command()
-@report_errors
 def fetch() -> None:
     """Download the weights of all models in the settings to data/models, checked by hash. Files present are kept."""
     from infinity_assets.inference.weights.models import fetch as download
@@ -195,22 +181,12 @@ def fetch() -> None:
     settings = Settings()
     named = settings.models
     specs = [
-        named.generator,
-        named.effective_synthesizer,
-        named.tagger,
-        named.judge,
-        named.scorer,
-        *(s.model for s in named.students),
-    ]
-    specs += [settings.foundation.loop.model, named.embedder, settings.semantic_embedder, settings.scoring.embedder]
-    specs += [named.reward] if named.reward else []
+        named.generator, named.effective_synthesizer, named.tagger, named.judge, named.scorer,
+        *(student.model for student in named.students), settings.foundation.loop.model,
+        named.embedder, settings.semantic_embedder, settings.scoring.embedder, *([named.reward] if named.reward else []),
+    ]  # fmt: skip
     for spec in {spec.weights_id: spec for spec in specs if getattr(spec, "backend", "") != "openai"}.values():
         click.echo(f"{spec.model}  {download(spec, models_dir(), click.echo)}")
-
-
-main.add_command(sources)
-main.add_command(prompts)
-main.add_command(labels)
 
 
 def _quiet() -> None:

@@ -2,13 +2,11 @@
 
 import click
 
-from infinity_assets.cli.errors import report_errors
 from infinity_assets.errors import InfinityError
 from infinity_assets.locations import data_dir
 
 
 @click.command()
-@report_errors
 def abilities() -> None:
     """Show the students' scores by coarse ability and round, and their gap to the reference.
 
@@ -18,7 +16,7 @@ def abilities() -> None:
     from infinity_assets.catalog.lake import Lake
     from infinity_assets.defs.partitions import ROUNDS
     from infinity_assets.defs.registry import in_round
-    from infinity_assets.report.terminal import ability_tables, open_console
+    from infinity_assets.report.terminal import ability_tables, open_console, say
     from infinity_assets.settings import Settings
     from infinity_assets.synthesis.diagnosis import spread_students
 
@@ -29,7 +27,7 @@ def abilities() -> None:
     for table in ability_tables(spread_students(lake.scan(diagnosed[-1]).collect())):
         console.print(table)
     if not Settings().chat.diagnosis.taught.enabled:
-        console.print(
+        say(
+            console,
             "No student is taught (chat.diagnosis.taught.enabled is false), so the effect on the gap is not measured.",
-            highlight=False,
         )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from infinity_assets.cli.errors import report_errors
+from infinity_assets.cli.options import NEW_FOLDER
 from infinity_assets.locations import data_dir
 
 
@@ -30,12 +30,7 @@ from infinity_assets.locations import data_dir
     help="Fine-tune a small model on each selection (`foundation.loop.proxy`) and show its scores on "
     "`foundation.loop.items` items per benchmark.",
 )
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Output folder. Default: arena in the data folder.",
-)
-@report_errors
+@click.option("--out", type=NEW_FOLDER, help="Output folder. Default: arena in the data folder.")
 def arena(selectors: str, size: int, each: bool, proxy: bool, out: Path | None) -> None:
     """Compare selectors on the same rows at the same size.
 
@@ -50,7 +45,7 @@ def arena(selectors: str, size: int, each: bool, proxy: bool, out: Path | None) 
     from infinity_assets.atomic import write_parquet, write_text
     from infinity_assets.catalog.lake import Lake
     from infinity_assets.report import arena as report
-    from infinity_assets.report.terminal import open_console
+    from infinity_assets.report.terminal import open_console, say
     from infinity_assets.runs import arena_contest as contest
     from infinity_assets.selection.arena import RECIPE, check_selectors
     from infinity_assets.selection.selectors.selector import SELECTORS
@@ -59,14 +54,8 @@ def arena(selectors: str, size: int, each: bool, proxy: bool, out: Path | None) 
     console = open_console()
     if selectors.strip() == "help":
         for selector in SELECTORS.values():
-            console.print(
-                f"{selector.name:12}{selector.about} [dim]({selector.source})[/dim]", highlight=False, soft_wrap=True
-            )
-        console.print(
-            f"{RECIPE:12}The recipe for F: per domain its selectors, a diversity filter and a quota.",
-            highlight=False,
-            soft_wrap=True,
-        )
+            say(console, f"{selector.name:12}{selector.about} ({selector.source})")
+        say(console, f"{RECIPE:12}{report.RECIPE_ABOUT}")
         return
     names = check_selectors([name.strip() for name in selectors.split(",") if name.strip()])
     lake, settings = Lake(data_dir()), Settings()
@@ -79,6 +68,5 @@ def arena(selectors: str, size: int, each: bool, proxy: bool, out: Path | None) 
     write_text(report.as_json(held.arena, held.columns), folder / "arena.json")
     write_parquet(held.arena.chosen, folder / "arena.parquet")
     console.print(report.terminal_table(held.arena))
-    for note in held.notes:
-        console.print(note, highlight=False, markup=False, soft_wrap=True)
-    console.print(str(folder / "arena.html"), highlight=False, markup=False, soft_wrap=True)
+    for line in (*held.notes, str(folder / "arena.html")):
+        say(console, line)

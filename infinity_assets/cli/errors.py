@@ -1,7 +1,5 @@
 """Error messages of the `infinity` command."""
 
-from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 import click
@@ -9,14 +7,12 @@ import click
 from infinity_assets.errors import InfinityError
 
 
-def report_errors(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn errors that a user can fix into one sentence on stderr and exit status 1."""
+class Commands(click.Group):
+    """A group of commands that turns errors that a user can fix into one sentence on stderr and exit status 1."""
 
-    @wraps(function)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command of the context."""
         try:
-            return function(*args, **kwargs)
+            return super().invoke(ctx)
         except (InfinityError, OSError) as error:
             raise click.ClickException(str(error)) from error
-
-    return wrapped

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from infinity_assets.cli.errors import report_errors
+from infinity_assets.cli.options import NEW_FILE
 from infinity_assets.errors import InfinityError
 from infinity_assets.locations import data_dir, models_dir
 
@@ -22,7 +22,7 @@ LAYOUTS = ("openai", "sharegpt", "infinity_instruct", "alpaca", "synthesizer")
 @click.command()
 @click.argument("asset")
 @click.option("--layout", type=click.Choice(LAYOUTS), required=True, help="Layout of a line.")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The JSONL file to write.")
+@click.option("--out", type=NEW_FILE, required=True, help="The JSONL file to write.")
 @click.option("--source", "sources", multiple=True, help="Export the rows of this source only. Repeatable.")
 @click.option(
     "--tokenizer",
@@ -36,7 +36,6 @@ LAYOUTS = ("openai", "sharegpt", "infinity_instruct", "alpaca", "synthesizer")
     show_default=True,
     help="`synthesizer` only: most tokens of a sequence.",
 )
-@report_errors
 def export(
     asset: str, layout: str, out: Path, sources: tuple[str, ...], tokenizer: str | None, max_tokens: int
 ) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from infinity_assets.cli.errors import report_errors
+from infinity_assets.cli.options import NEW_FOLDER
 from infinity_assets.errors import InfinityError
 
 _PACKAGED = Path(__file__).parents[1] / "project"
@@ -14,26 +14,12 @@ _CHECKOUT = Path(__file__).parents[2]
 """The folder of these files in a checkout."""
 _CONFIGURATION = ("dagster.yaml", "workspace.yaml")
 _SAMPLES = ("data/sources", "data/benchmarks")
-_SETTINGS = """\
-# The settings of this project. `infinity settings` lists all of them, with defaults, units and sources.
-# Every setting can also be an environment variable: INFINITY_CHAT__SEEDS__MAX_SEEDS=200.
-
-# scoring:
-#   max_rows: 200            # rows that models score; 0 for all
-
-# models:
-#   generator:
-#     model: Qwen/Qwen2.5-7B-Instruct     # a Hub id, a folder, or a model of a server
-
-# release:
-#   denied_licences: [CC-BY-NC-4.0]
-"""
+_SETTINGS = Path(__file__).with_name("infinity_template.yaml")
 
 
 @click.command()
-@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("folder", type=NEW_FOLDER)
 @click.option("--samples", is_flag=True, help="Copy the sample sources and benchmarks, too.")
-@report_errors
 def init(folder: Path, samples: bool) -> None:
     """Create a project: settings, the configuration of Dagster, and folders for sources and benchmarks.
 
@@ -54,7 +40,7 @@ def init(folder: Path, samples: bool) -> None:
                 raise InfinityError(f"{folder / name} is not empty: the samples would be mixed with other data.")
             shutil.copytree(template / name, folder / name, dirs_exist_ok=True)
     texts = {name: (template / name).read_text(encoding="utf-8") for name in _CONFIGURATION}
-    for name, text in {"infinity.yaml": _SETTINGS, **texts}.items():
+    for name, text in {"infinity.yaml": _SETTINGS.read_text(encoding="utf-8"), **texts}.items():
         if (folder / name).exists():
             click.echo(f"{folder / name} is there already")
         else:

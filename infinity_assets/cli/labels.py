@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infinity_assets.cli.errors import report_errors
 from infinity_assets.errors import InfinityError
 from infinity_assets.locations import data_dir
 
@@ -30,7 +29,6 @@ def labels() -> None:
 
 @labels.command("list")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Most labels to show.")
-@report_errors
 def list_labels(limit: int) -> None:
     """List the labels in use, the most frequent first, and the frozen vocabularies.
 
@@ -53,7 +51,6 @@ def list_labels(limit: int) -> None:
 
 @labels.command()
 @click.argument("label")
-@report_errors
 def show(label: str) -> None:
     """Show a label, or the label of a form: coarse abilities, Chinese name, forms, and some rows.
 
@@ -84,7 +81,6 @@ def show(label: str) -> None:
 
 @labels.command()
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Most forms to show.")
-@report_errors
 def candidates(limit: int) -> None:
     """List forms of the tagger without a label, the most frequent first: candidates for the next vocabulary.
 
@@ -105,7 +101,6 @@ def candidates(limit: int) -> None:
 
 @labels.command()
 @click.argument("name")
-@report_errors
 def freeze(name: str) -> None:
     """Write the vocabulary in use to data/vocabularies/NAME.parquet, so that new rows do not change it.
 

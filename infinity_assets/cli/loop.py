@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infinity_assets.cli.errors import report_errors
 from infinity_assets.errors import InfinityError
 from infinity_assets.locations import data_dir
 
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--restart", is_flag=True, help="Forget all turns: the next run begins with the shares in the settings.")
-@report_errors
 def loop(restart: bool) -> None:
     """Show the weak-domain loop: scores of every turn, gaps, budgets, and the next turn.
 
@@ -26,16 +24,15 @@ def loop(restart: bool) -> None:
     A run takes a turn only if the scores differ from those of the last budget, even with --force. See docs/loop.md.
     """
     import polars as pl
-    from rich.markup import escape
 
     from infinity_assets.catalog.lake import ALL, Lake
     from infinity_assets.defs.foundation.domain_budget import last_state
-    from infinity_assets.report.terminal import loop_tables, open_console
+    from infinity_assets.report.terminal import loop_tables, open_console, say
 
     console, lake = open_console(), Lake(data_dir())
     if restart:
         lake.remove("domain_budget", ALL)
-        console.print("All turns are forgotten: the next run begins with the shares in the settings.", highlight=False)
+        say(console, "All turns are forgotten: the next run begins with the shares in the settings.")
         return
     state = last_state(lake)
     if state is None:
@@ -45,12 +42,10 @@ def loop(restart: bool) -> None:
     for table in loop_tables(scores, budget):
         console.print(table)
     for sentence in _next(lake, scores):
-        console.print(escape(sentence), highlight=False, soft_wrap=True)
+        say(console, sentence)
 
 
 def _next(lake, scores: "pl.DataFrame | None") -> list[str]:
-    import polars as pl
-
     from infinity_assets.defs.foundation.domain_scores import models_under_test
     from infinity_assets.settings import Settings
 
@@ -62,10 +57,7 @@ def _next(lake, scores: "pl.DataFrame | None") -> list[str]:
     if not settings.items:
         return ["Nothing is evaluated (foundation.loop.items is 0): the next run keeps the shares."]
     model = list(models_under_test(settings, lake))[-1]
-    known = (
-        scores is not None and not scores.filter((pl.col("role") == "tested") & (pl.col("model") == model)).is_empty()
-    )
-    if not known:
+    if scores is None or scores.filter(role="tested", model=model).is_empty():
         result = [f"The next run evaluates {model} and takes a turn if its scores differ from those of the last turn."]
     else:
         result = [f"{model} has been evaluated: the next run keeps the shares unless settings, benchmarks or F change."]

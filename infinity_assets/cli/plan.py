@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from infinity_assets.cli.errors import report_errors
+from infinity_assets.cli.options import FILE, NEW_FILE
 from infinity_assets.locations import data_dir
 
 
@@ -24,15 +24,8 @@ from infinity_assets.locations import data_dir
 @click.option(
     "--offline", is_flag=True, help="Make no model calls: numbers that the response store does not hold are `?`."
 )
-@click.option(
-    "--json", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write every number to this file."
-)
-@click.option(
-    "--compare",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Compare a plan that was written with --json with the usage since.",
-)
-@report_errors
+@click.option("--json", "file", type=NEW_FILE, help="Write every number to this file.")
+@click.option("--compare", type=FILE, help="Compare a plan that was written with --json with the usage since.")
 def plan(until: str | None, size: int, offline: bool, file: Path | None, compare: Path | None) -> None:
     """Show what the next run would materialize and why, and the cost of its model calls.
 
@@ -46,7 +39,7 @@ def plan(until: str | None, size: int, offline: bool, file: Path | None, compare
     """
     from infinity_assets.atomic import write_text
     from infinity_assets.reading.pool import Pool
-    from infinity_assets.report.terminal import TerminalReporter, open_console
+    from infinity_assets.report.terminal import TerminalReporter, open_console, say
     from infinity_assets.runs.plan_report import as_json, compare_table, plan_table, recompute_lines, summary
     from infinity_assets.settings import Settings
 
@@ -72,11 +65,11 @@ def plan(until: str | None, size: int, offline: bool, file: Path | None, compare
     if any(asset.rows for asset in planned.assets):
         console.print(plan_table(planned))
         for line in summary(planned):
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
+            say(console, line)
     for title, lines in (("To be materialized, and why", recompute_lines(planned)), ("Uncertain", planned.notes)):
         for place, line in enumerate(lines):
             if not place:
                 console.print(f"\n{title}", style="bold")
-            console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+            say(console, f"  {line}")
     if file:
         write_text(json.dumps(as_json(planned), indent=1, ensure_ascii=False), file)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from infinity_assets import prompts as texts
-from infinity_assets.cli.errors import report_errors
+from infinity_assets.cli.options import NEW_FOLDER
 from infinity_assets.errors import InfinityError
 from infinity_assets.locations import data_dir
 
@@ -36,7 +36,6 @@ def prompts() -> None:
 
 
 @prompts.command("list")
-@report_errors
 def list_prompts() -> None:
     """List the prompts in force by name and language, with version, hash, file and purpose.
 
@@ -60,7 +59,6 @@ def list_prompts() -> None:
 @click.argument("name")
 @click.option("--language", type=click.Choice(texts.LANGUAGES), help="Default: the language of the row, or else en.")
 @click.option("--row", "row", metavar="ROW", help="A row id or its first digits: its texts fill the variables.")
-@report_errors
 def show(name: str, language: "texts.Language | None", row: str | None) -> None:
     """Show a prompt: purpose, variables and turns.
 
@@ -89,9 +87,8 @@ def show(name: str, language: "texts.Language | None", row: str | None) -> None:
 
 @prompts.command()
 @click.argument("name")
-@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("folder", type=NEW_FOLDER)
 @click.option("--language", type=click.Choice(texts.LANGUAGES), help="Default: both.")
-@report_errors
 def copy(name: str, folder: Path, language: "texts.Language | None") -> None:
     """Copy a built-in prompt into a folder, to be changed there. Existing files are not overwritten.
 

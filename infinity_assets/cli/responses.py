@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infinity_assets.cli.errors import report_errors
 from infinity_assets.errors import InfinityError
 from infinity_assets.locations import data_dir
 
 if TYPE_CHECKING:
     import polars as pl
-    from rich.table import Table
 
     from infinity_assets.inference.responses.store import ResponseStore
 
@@ -36,7 +34,6 @@ def responses() -> None:
 
 
 @responses.command()
-@report_errors
 def stats() -> None:
     """Show answers, errors, tokens and bytes by kind, model and prompt.
 
@@ -45,7 +42,7 @@ def stats() -> None:
     """
     import polars as pl
 
-    from infinity_assets.report.terminal import open_console
+    from infinity_assets.report.terminal import frame_table, open_console
 
     store = _store()
     counts = (
@@ -54,15 +51,14 @@ def stats() -> None:
         .group_by("kind", "model", "prompt", maintain_order=True)
         .agg(pl.col("lines", "prompt_tokens", "completion_tokens").sum(), pl.col("errors").drop_nulls().str.join(", "))
     )
-    sizes = store.sizes().with_columns(pl.col("bytes") / 2**20)
-    console = open_console()
-    columns = ["kind", "model", "prompt", "lines", "prompt_tokens", "completion_tokens", "errors"]
-    console.print(_table("Stored answers", counts.select(columns)))
-    console.print(_table("On disk", sizes.rename({"bytes": "MiB"})))
+    sizes = store.sizes().with_columns(pl.col("bytes") / 2**20).rename({"bytes": "MiB"})
+    open_console().print(
+        frame_table("Stored answers", counts, texts=("kind", "model", "prompt", "errors")),
+        frame_table("On disk", sizes, texts=("kind", "model"), floats=",.1f"),
+    )
 
 
 @responses.command()
-@report_errors
 def compact() -> None:
     """Merge small files into large ones, without changing the answers. Runs do so on their own.
 
@@ -81,7 +77,6 @@ def compact() -> None:
     is_flag=True,
     help="Move damaged files to data/responses.damaged: the next run requests their answers again.",
 )
-@report_errors
 def verify(move_aside: bool) -> None:
     """Read every file and name the damaged ones. The exit status is 1 if there is one, even if it was moved aside.
 
@@ -113,14 +108,10 @@ def verify(move_aside: bool) -> None:
 @responses.command()
 @click.option("--dry-run", is_flag=True, help="Only show the answers that would be removed.")
 @click.option(
-    "--latest",
-    is_flag=True,
-    help="Keep only answers that the latest materialization of each partition has used.",
+    "--latest", is_flag=True, help="Keep only answers that the latest materialization of each partition has used."
 )
 @click.option(
-    "--embeddings",
-    is_flag=True,
-    help="Remove vectors too. Their use is not recorded, so all old ones are removed.",
+    "--embeddings", is_flag=True, help="Remove vectors too. Their use is not recorded, so all old ones are removed."
 )
 @click.option(
     "--older-than",
@@ -133,7 +124,6 @@ def verify(move_aside: bool) -> None:
 @click.option(
     "--errors", metavar="CLASSES", help="Remove only errors of these classes, whether used or not, of any age."
 )
-@report_errors
 def prune(dry_run: bool, latest: bool, embeddings: bool, older_than: float, errors: str | None) -> None:
     """Remove the answers that no materialization, past or present, has used.
 
@@ -152,13 +142,13 @@ def prune(dry_run: bool, latest: bool, embeddings: bool, older_than: float, erro
     A removed answer is requested again when it is needed, and a model that samples may then give another answer.
     """
     from infinity_assets.catalog.lake import Lake
-    from infinity_assets.report.terminal import open_console
+    from infinity_assets.report.terminal import frame_table, open_console
 
-    if errors:
-        removed = _store().forget([error.strip() for error in errors.split(",")], dry_run)
-        click.echo(f"{removed:,} answers {'would be removed' if dry_run else 'removed'}.")
-        return
     store = _store()
+    removed = "would be removed" if dry_run else "removed"
+    if errors:
+        click.echo(f"{store.forget([error.strip() for error in errors.split(',')], dry_run):,} answers {removed}.")
+        return
     keys = Lake(data_dir()).request_keys(latest)
     if keys.is_empty():
         raise InfinityError(
@@ -166,20 +156,13 @@ def prune(dry_run: bool, latest: bool, embeddings: bool, older_than: float, erro
             "no answer is removed."
         )
     counts = store.prune(keys, time.time_ns() - int(older_than * _DAY), embeddings, dry_run)
-    young = counts["too_young"].sum()
-    removed = counts["removed"].sum()
-    mib = counts["freed"].sum() / 2**20
-    open_console().print(
-        _table("Unused answers", counts.rename({"removed": "would be removed" if dry_run else "removed"}).drop("freed"))
-    )
-    click.echo(
-        f"{removed:,} answers {'would be removed' if dry_run else 'removed'}, about {mib:,.1f} MiB."
-        + (
-            f" {young:,} more are unused, but stored, or merged with answers stored, in the last {older_than:g} days."
-            if young
-            else ""
+    counted = counts.rename({"removed": removed}).drop("freed")
+    open_console().print(frame_table("Unused answers", counted, texts=("kind", "model")))
+    click.echo(f"{counts['removed'].sum():,} answers {removed}, about {counts['freed'].sum() / 2**20:,.1f} MiB.")
+    if young := counts["too_young"].sum():
+        click.echo(
+            f"{young:,} more are unused, but stored, or merged with answers stored, in the last {older_than:g} days."
         )
-    )
 
 
 def _store() -> "ResponseStore":
@@ -194,19 +177,3 @@ def _files(number: int) -> str:
 
 def _described(sizes: "pl.DataFrame") -> str:
     return f"{_files(int(sizes['segments'].sum()))}, {sizes['bytes'].sum() / 2**20:,.1f} MiB"
-
-
-def _table(title: str, frame: "pl.DataFrame") -> "Table":
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
-    for name, dtype in frame.schema.items():
-        table.add_column(name.replace("_", " "), justify="right" if dtype.is_numeric() else "left")
-    for row in frame.iter_rows():
-        shown = (
-            (f"{value:,.1f}" if isinstance(value, float) else f"{value:,}") if isinstance(value, int | float) else value
-            for value in row
-        )
-        table.add_row(*(escape(value or "") for value in shown))
-    return table

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infinity_assets.cli.errors import report_errors
 from infinity_assets.errors import InfinityError
 from infinity_assets.locations import data_dir
 
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
 @click.group(invoke_without_command=True)
 @click.pass_context
-@report_errors
 def rules(context: click.Context) -> None:
     """Show the rows that each rule leaves out of InfInstruct-F: judged, failing, failing alone, and failing by domain.
 
@@ -43,7 +41,6 @@ def rules(context: click.Context) -> None:
     "--rows", default=5, show_default=True, type=click.IntRange(1), help="Rows on each side of the threshold."
 )
 @click.option("--threshold", type=float, help="Show the effect of this threshold, and the rows on both sides of it.")
-@report_errors
 def show(name: str, rows: int, threshold: float | None) -> None:
     """Show the rows nearest to the threshold of rule NAME, on both sides.
 
@@ -54,7 +51,7 @@ def show(name: str, rows: int, threshold: float | None) -> None:
     import polars as pl
 
     from infinity_assets.report.rule_tables import side_lines, texts
-    from infinity_assets.report.terminal import open_console
+    from infinity_assets.report.terminal import open_console, say
     from infinity_assets.selection.rules.counts import find_bound, sides, what_if
     from infinity_assets.selection.rules.rulebook import replace_threshold
     from infinity_assets.settings import Settings
@@ -68,11 +65,7 @@ def show(name: str, rows: int, threshold: float | None) -> None:
         if not math.isfinite(threshold):
             raise InfinityError(f"A threshold must be a finite number, not {threshold}.")
         with pl.Config(tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True):
-            console.print(
-                f"With {threshold:g} for {bound.name}:\n{what_if(facts, bound, settings, threshold)}",
-                highlight=False,
-                markup=False,
-            )
+            say(console, f"With {threshold:g} for {bound.name}:\n{what_if(facts, bound, settings, threshold)}")
         settings = replace_threshold(settings, name, threshold)
     nearest = sides(facts, bound, settings, rows)
     rows_shown = (
@@ -81,7 +74,7 @@ def show(name: str, rows: int, threshold: float | None) -> None:
         .filter(pl.col("row_id").is_in(nearest["row_id"].implode()))
     )
     for line in side_lines(bound, nearest, texts(rows_shown.collect(engine="streaming"))):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        say(console, line)
     if nearest.is_empty():
         console.print("No row is judged.")
 

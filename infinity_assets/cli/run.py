@@ -4,25 +4,30 @@ import atexit
 import os
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from infinity_assets.cli.errors import report_errors
+from infinity_assets.cli.options import FOLDER
 from infinity_assets.cli.sources import fetch_files
 from infinity_assets.errors import InfinityError
 from infinity_assets.locations import data_dir
+
+if TYPE_CHECKING:
+    from infinity_assets.catalog.lake import Lake
 
 
 @click.command()
 @click.option(
     "--sources",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=FOLDER,
     help="Folder whose subfolders are the sources. Saved in data/pool.json. Default: data/sources.",
 )
 @click.option(
     "--benchmarks",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=FOLDER,
     help="Folder whose subfolders are the benchmarks. Saved too. Default: data/benchmarks.",
 )
 @click.option(
@@ -37,7 +42,6 @@ from infinity_assets.locations import data_dir
     "`$5` or `5 eur` at the prices in the settings. Answers are kept, and the next run continues.",
 )
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
-@report_errors
 def run(
     sources: Path | None,
     benchmarks: Path | None,
@@ -54,15 +58,12 @@ def run(
     """
     from rich.markup import escape
 
-    from infinity_assets.catalog import failed_calls
     from infinity_assets.catalog.funnel import funnel
     from infinity_assets.catalog.lake import Lake
-    from infinity_assets.catalog.misread_sources import describe_misread, misread_sources
-    from infinity_assets.decontamination.report import describe_flagged
     from infinity_assets.inference.budget import parse
     from infinity_assets.reading.hub import pending_folders
     from infinity_assets.reading.pool import Pool
-    from infinity_assets.report.terminal import TerminalReporter, funnel_table, open_console
+    from infinity_assets.report.terminal import TerminalReporter, funnel_table, open_console, say
     from infinity_assets.runs.runner import Runner
     from infinity_assets.settings import Settings
 
@@ -73,9 +74,8 @@ def run(
     pool = Pool.load(data)
     if sources or only is not None:
         root = sources.absolute() if sources else pool.sources
-        pool = pool.model_copy(
-            update={"sources": root, "only": tuple(name.strip() for name in only.split(",")) if only else ()}
-        )
+        names = tuple(name.strip() for name in only.split(",")) if only else ()
+        pool = pool.model_copy(update={"sources": root, "only": names})
     if benchmarks:
         pool = pool.model_copy(update={"benchmarks": benchmarks.absolute()})
     for folder in pending_folders(pool.sources):
@@ -88,63 +88,59 @@ def run(
         )
     pool.save(data)
     selection = f" (only {', '.join(pool.only)})" if pool.only else ""
-    console.print(
+    say(
+        console,
         f"{len(folders)} sources in {pool.sources}{selection}, "
         f"{len(pool.benchmark_folders())} benchmarks in {pool.benchmarks}",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
     )
     # DuckDB's bindings report leaks on stderr when the interpreter ends while vLLM is loaded, after all our output.
     atexit.register(lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), 2))
     reporter = TerminalReporter(console)
-    runner = Runner(data, pool, reporter)
     try:
-        faults = runner.run(until=until, force=force, budget=allowed)
+        faults = Runner(data, pool, reporter).run(until=until, force=force, budget=allowed)
     finally:
         reporter.stop()
     console.print(funnel_table(funnel(data)))
-    for sentence in describe_misread(misread_sources(data, Settings().ingest.warn_dropped)):
-        console.print(escape(sentence), style="yellow", highlight=False, soft_wrap=True)
-    for sentence in failed_calls.describe_failed_calls(data, Settings().calls.warn_failed):
-        console.print(escape(sentence), style="yellow", highlight=False, soft_wrap=True)
-    if Lake(data).manifest("contamination"):
-        for sentence in describe_flagged(Lake(data).scan("contamination").collect()):
-            console.print(escape(sentence), style="yellow", highlight=False, soft_wrap=True)
-    if Lake(data).manifest("benchmarks"):
-        held = Lake(data).scan("benchmarks").select("benchmark").unique().collect()["benchmark"]
-        if empty := sorted(set(pool.benchmark_folders()) - set(held)):
-            console.print(
-                escape(f"The benchmarks {', '.join(empty)} have no items, so they detect no contamination."),
-                style="yellow", highlight=False, soft_wrap=True,
-            )  # fmt: skip
-    selected = Lake(data).manifest("inf_instruct_f")
-    if selected and (short := selected.measures.get("shortfall")):
-        console.print(
-            f"InfInstruct-F is {short:,} rows short of its quota; the page of inf_instruct_f has reasons by domain.",
-            style="yellow", highlight=False, soft_wrap=True,
-        )  # fmt: skip
+    for sentence in _warnings(Lake(data), pool.benchmark_folders()):
+        say(console, sentence, "yellow")
     if faults:
         for fault in faults:
             status = "[yellow]stopped[/yellow]" if fault.stopped else "[red]failed[/red]"
             console.print(f"{status} {escape(f'{fault.asset}: {fault.sentence}')}", highlight=False, soft_wrap=True)
             if debug:
                 console.print(fault.trace, highlight=False, markup=False)
-        console.print(
+        say(
+            console,
             "Finished partitions are kept: run the same command again to continue. --debug shows the traceback.",
-            highlight=False,
         )
         sys.exit(1)
     for asset, name in (("inf_instruct_f", "InfInstruct-F"), ("inf_instruct_g", "InfInstruct-G")):
         file = data / "lake" / asset / "all.parquet"
         if file.exists() and until is None:
-            console.print(
-                f"{name}  {file}  and  {data / 'release' / name}.jsonl", highlight=False, markup=False, soft_wrap=True
-            )
-    console.print(
+            say(console, f"{name}  {file}  and  {data / 'release' / name}.jsonl")
+    say(
+        console,
         f"{time.monotonic() - began:.0f} s. See the results with `make ui`, `infinity explain ROW`, `infinity sql` "
         f"or {data / 'metadata.duckdb'}",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
     )
+
+
+def _warnings(lake: "Lake", benchmarks: Iterable[str]) -> Iterator[str]:
+    """Yield sentences about what went wrong without an error."""
+    from infinity_assets.catalog.failed_calls import describe_failed_calls
+    from infinity_assets.catalog.misread_sources import describe_misread, misread_sources
+    from infinity_assets.decontamination.report import describe_flagged
+    from infinity_assets.settings import Settings
+
+    settings = Settings()
+    yield from describe_misread(misread_sources(lake.data, settings.ingest.warn_dropped))
+    yield from describe_failed_calls(lake.data, settings.calls.warn_failed)
+    if lake.manifest("contamination"):
+        yield from describe_flagged(lake.scan("contamination").collect())
+    if lake.manifest("benchmarks"):
+        held = lake.scan("benchmarks").select("benchmark").unique().collect()["benchmark"]
+        if empty := sorted(set(benchmarks) - set(held)):
+            yield f"The benchmarks {', '.join(empty)} have no items, so they detect no contamination."
+    selected = lake.manifest("inf_instruct_f")
+    if selected and (short := selected.measures.get("shortfall")):
+        yield f"InfInstruct-F is {short:,} rows short of its quota; the page of inf_instruct_f has reasons by domain."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from infinity_assets.cli.errors import report_errors
+from infinity_assets.cli.options import FOLDER, NEW_FILE
 from infinity_assets.errors import InfinityError
 from infinity_assets.locations import data_dir
 from infinity_assets.rows.domains import DOMAINS
@@ -45,7 +45,6 @@ def sources() -> None:
 @click.option("--copy", is_flag=True, help="Paths only: copy the files. Default: link them.")
 @click.option("--config", help="Hub only: the configuration. Default: the dataset's default.")
 @click.option("--split", help="Hub only: the split. Default: train, or the only one.")
-@report_errors
 def add(what: str, name: str | None, copy: bool, config: str | None, split: str | None, **options: str | None) -> None:
     """Add a folder, a file or a dataset of the Hugging Face Hub as a source.
 
@@ -64,10 +63,9 @@ def add(what: str, name: str | None, copy: bool, config: str | None, split: str 
     again. A gated dataset needs a token in HF_TOKEN.
     """
     from infinity_assets.reading import folders, hub
-    from infinity_assets.reading.pool import Pool
     from infinity_assets.rows import licences
 
-    root = Pool.load(data_dir()).sources
+    root = _root()
     fields: dict[str, object] = {key: value for key, value in options.items() if value is not None}
     if "licence" in fields:
         fields["licence"] = licences.spdx(str(fields["licence"])) or fields["licence"]
@@ -77,11 +75,8 @@ def add(what: str, name: str | None, copy: bool, config: str | None, split: str 
         if not Path(what).exists():
             raise InfinityError(f"There is no {what}; the address of a dataset of the Hub is hf://datasets/OWNER/NAME.")
         folder = folders.add(root, Path(what), name, fields, copy)
-        source = folders.load_source(folder)
-        click.echo(
-            f"{folder.name}: {len(folders.data_files(folder))} files, licence {source.licence}. "
-            "`infinity run` reads them."
-        )
+        files, licence = len(folders.data_files(folder)), folders.load_source(folder).licence
+        click.echo(f"{folder.name}: {files} files, licence {licence}. `infinity run` reads them.")
         return
     if copy:
         raise InfinityError("--copy is for folders and files; files from the Hub are always copied.")
@@ -90,21 +85,15 @@ def add(what: str, name: str | None, copy: bool, config: str | None, split: str 
     folders.check_new(root, folder.name)
     folders.check_layout(fields)
     plan = hub.resolve(at.repo, at.revision, config, split)
-    downloaded = _run_with_progress(folder.name, lambda progress: hub.add(folder, plan, at.url, fields, progress))
-    click.echo(
-        _described(folder, plan) if downloaded else f"{folder.name} exists already, at {hub.shorten(plan.commit)}."
-    )
+    if _run_with_progress(folder.name, lambda progress: hub.add(folder, plan, at.url, fields, progress)):
+        click.echo(_described(folder, plan))
+    else:
+        click.echo(f"{folder.name} exists already, at {hub.shorten(plan.commit)}.")
 
 
 @sources.command()
 @click.argument("names", metavar="[NAME]...", nargs=-1)
-@click.option(
-    "--sources",
-    "root",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of the sources, as for run.",
-)
-@report_errors
+@click.option("--sources", "root", type=FOLDER, help="Folder of the sources, as for run.")
 def fetch(names: tuple[str, ...], root: Path | None) -> None:
     """Download the files of sources that have only a source.yaml. Complete sources need no network.
 
@@ -131,7 +120,6 @@ def fetch(names: tuple[str, ...], root: Path | None) -> None:
 @sources.command()
 @click.argument("name")
 @click.option("--revision", help="Branch, tag or commit. Default: the one in the source's url, or main.")
-@report_errors
 def update(name: str, revision: str | None) -> None:
     """Update a source of the Hub to the newest commit of its branch.
 
@@ -161,7 +149,6 @@ def update(name: str, revision: str | None) -> None:
 @sources.command()
 @click.argument("name")
 @click.option("--delete", is_flag=True, help="Also delete data files in the folder itself.")
-@report_errors
 def remove(name: str, delete: bool) -> None:
     """Remove a source from the pool. The next run removes its rows, and the rows made from them, from the lake.
 
@@ -179,7 +166,6 @@ def remove(name: str, delete: bool) -> None:
 
 @sources.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
-@report_errors
 def list_sources(as_json: bool) -> None:
     """List the sources with rows, files, license, domain, layout and origin.
 
@@ -205,12 +191,8 @@ def list_sources(as_json: bool) -> None:
         rows = manifest.rows_out if manifest else None
         if as_json:
             facts = source.model_dump(mode="json", exclude={"path"})
-            click.echo(
-                json.dumps(
-                    {**facts, "folder": str(folder), "files": files, "rows": rows, "fetched": name not in awaited},
-                    ensure_ascii=False,
-                )
-            )
+            facts |= {"folder": str(folder), "files": files, "rows": rows, "fetched": name not in awaited}
+            click.echo(json.dumps(facts, ensure_ascii=False))
             continue
         state = "not fetched" if name in awaited else f"{rows:,} rows" if rows is not None else "not read yet"
         where = source.url or (f"-> {folder.readlink()}" if folder.is_symlink() else "")
@@ -224,21 +206,12 @@ def list_sources(as_json: bool) -> None:
 @sources.command()
 @click.argument("what", metavar="PATH|NAME")
 @click.option("--rows", "-n", default=5, show_default=True, type=click.IntRange(0), help="Number of rows to show.")
-@click.option(
-    "--limit", default=1000, show_default=True, type=click.IntRange(1), help="Number of records to read per file."
-)
+@click.option("--limit", default=1000, show_default=True, type=click.IntRange(1), help="Records to read per file.")
 @click.option("--all", "everything", is_flag=True, help="Read all records of all files.")
 @click.option("--file", "glob", metavar="GLOB", help="Read these files only.")
 @click.option("--layout", help="Try this layout for every record, for example alpaca.")
-@click.option(
-    "--field",
-    "fields",
-    metavar="NAME=PATH",
-    multiple=True,
-    help="Try this line of `fields`, for example output=meta.reply.0. Repeatable.",
-)
+@click.option("--field", "fields", metavar="NAME=PATH", multiple=True, help="Try this line of `fields`. Repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-@report_errors
 def preview(
     what: str,
     rows: int,
@@ -279,9 +252,8 @@ def preview(
     check_layout(tried)
     if fields:
         tried["fields"] = {**source.fields, **dict(map(_field, fields))}
-    source = source.model_copy(update=tried)
+    source = source.model_copy(update=tried | ({} if glob is None else {"include": (glob,)}))
     if glob is not None:
-        source = source.model_copy(update={"include": (glob,)})
         files = [path for path in (source.files() if files is None else files) if source.wants(path.name)]
     limits = Limits(None, None) if everything else Limits(records=limit)
     seen = look(source, files=files, rows=rows, limits=limits, complete=fill_language_and_domain)
@@ -294,22 +266,15 @@ def preview(
             console.print("Lines tried, for source.yaml:", highlight=False)
             show_lines(to_yaml(tried), console)
     if not seen.readable:
-        matching = f" that matches {glob}" if glob else ""
-        raise InfinityError(
-            f"Nothing could be read: {what} holds no data file{matching} with a record that can be parsed."
-        )
+        data_file = f"data file that matches {glob}" if glob else "data file"
+        raise InfinityError(f"Nothing could be read: {what} holds no {data_file} with a record that can be parsed.")
 
 
 @sources.command()
 @click.argument("name")
 @click.argument("file", required=False)
 @click.argument("position", required=False, type=int)
-@click.option(
-    "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="File to write the bytes to. Default: standard output.",
-)
-@report_errors
+@click.option("--out", type=NEW_FILE, help="File to write the bytes to. Default: standard output.")
 def raw(name: str, file: str | None, position: int | None, out: Path | None) -> None:
     """Print the bytes of a record that was dropped or repaired when a source was read.
 
@@ -338,19 +303,13 @@ def raw(name: str, file: str | None, position: int | None, out: Path | None) -> 
         click.echo(f"No record of {name if file is None else f'{file} in {name}'} was dropped or repaired.")
         return
     with pl.Config(
-        tbl_rows=-1,
-        tbl_cols=-1,
-        fmt_str_lengths=200,
-        tbl_width_chars=1000,
-        tbl_hide_dataframe_shape=True,
-        tbl_hide_column_data_types=True,
-        tbl_formatting="NOTHING",
-    ):
+        tbl_rows=-1, tbl_cols=-1, fmt_str_lengths=200, tbl_width_chars=1000, tbl_formatting="NOTHING",
+        tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True,
+    ):  # fmt: skip
         click.echo(quarantined)
 
 
 @sources.command()
-@report_errors
 def register() -> None:
     """Synchronize Dagster's `source` partitions with the folders of the pool.
 

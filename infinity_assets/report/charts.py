@@ -34,19 +34,17 @@ def histogram(
     width = 12
     height = 60
     tallest = counts.max()
-    bars = "".join(
+    path = "".join(
         f"M{i * width} {height}v{-max(round(int(c) / tallest * height), 1)}h{width - 2}V{height}"
         for i, c in enumerate(counts)
         if c
     )
-    caption = f"{title}: {len(numbers):,} values, median {np.median(numbers):.3g}"
-    drawing = (
-        f"<svg xmlns='http://www.w3.org/2000/svg' width='{bins * width}' height='{height + 12}' font-size='10' "
-        "font-family='sans-serif'>"
-        f"<path d='{bars}' fill='#4f43dd'/><text y='{height + 11}'>{low:.3g}</text>"
-        f"<text x='{bins * width}' y='{height + 11}' text-anchor='end'>{high:.3g}</text></svg>"
+    inside = (
+        f"<path d='{path}' fill='#4f43dd'/><text y='{height + 11}'>{low:.3g}</text>"
+        f"<text x='{bins * width}' y='{height + 11}' text-anchor='end'>{high:.3g}</text>"
     )
-    return f"{caption}\n\n{_image(drawing, title)}"
+    caption = f"{title}: {len(numbers):,} values, median {np.median(numbers):.3g}"
+    return _chart(inside, bins * width, height + 12, title, caption)
 
 
 def bars(named: pl.DataFrame, title: str, limit: float | None = None) -> str:
@@ -57,29 +55,18 @@ def bars(named: pl.DataFrame, title: str, limit: float | None = None) -> str:
         title: The caption.
         limit: The value to mark.
     """
-    shown = [
-        ("".join(c if c.isprintable() else " " for c in str(name)[:40]), value)
-        for name, value in named.head(10).iter_rows()
-    ]
-    for count in range(len(shown), 0, -1):
-        height = 13 * count
-        names = "".join(
-            f"<text y='{13 * place + 9}'>{escape(name)} {value:.1%}</text>"
-            for place, (name, value) in enumerate(shown[:count])
-        )
-        lines = "".join(
-            f"M0 {13 * place + 11}h{max(round(200 * value), 1)}" for place, (_, value) in enumerate(shown[:count])
-        )
+
+    def draw(lines: pl.DataFrame) -> str:
+        height = 13 * lines.height
+        names = path = ""
+        for place, (name, value) in enumerate(lines.iter_rows()):
+            names += f"<text y='{13 * place + 9}'>{_short(name)} {value:.1%}</text>"
+            path += f"M0 {13 * place + 11}h{max(round(200 * value), 1)}"
         mark = "" if limit is None else f"<path d='M{200 * limit:.0f} 0v{height}' stroke='red'/>"
-        drawing = (
-            f"<svg xmlns='http://www.w3.org/2000/svg' width='300' height='{height}' font-size='9' "
-            "font-family='sans-serif'>"
-            f"<path d='{lines}' stroke='#4f43dd' stroke-width='2'/>{names}{mark}</svg>"
-        )
-        chart = f"{title}\n\n{_image(drawing, title)}"
-        if len(chart) < LIMIT:
-            return chart
-    return ""
+        inside = f"<path d='{path}' stroke='#4f43dd' stroke-width='2'/>{names}{mark}"
+        return _chart(inside, 300, height, title, font=9)
+
+    return _draw_fitting(named, draw)
 
 
 def pairs(named: pl.DataFrame, title: str) -> str:
@@ -89,52 +76,40 @@ def pairs(named: pl.DataFrame, title: str) -> str:
         named: Three columns: a name, a number or null, and a number. A number below 0 has no bar.
         title: The caption.
     """
-    shown = [
-        ("".join(c if c.isprintable() else " " for c in str(name)[:40]), *pair)
-        for name, *pair in named.head(10).iter_rows()
-    ]
     gray, blue = (named.head(10).to_series(n).fill_null(0.0).clip(0.0).to_list() for n in (1, 2))
     longest = max([*gray, *blue], default=0.0) or 1.0
 
-    def bars_of(numbers: list[float], down: int, color: str) -> str:
+    def draw_bars(numbers: list[float], down: int, color: str) -> str:
         path = "".join(
             f"M0 {15 * place + down}h{round(number / longest * 200)}" for place, number in enumerate(numbers)
         )
         return f"<path d='{path}' stroke='{color}' stroke-width='2'/>"
 
-    for count in range(len(shown), 0, -1):
-        texts = [
-            f"{escape(name)} {'' if one is None else f'{one:.2f} / '}{other:.2f}" for name, one, other in shown[:count]
-        ]
-        names = "".join(f"<text y='{15 * place + 9}'>{text}</text>" for place, text in enumerate(texts))
-        paths = bars_of(gray[:count], 11, "#aaa") + bars_of(blue[:count], 13, "#4f43dd")
-        drawing = (
-            f"<svg xmlns='http://www.w3.org/2000/svg' width='300' height='{15 * count}' font-size='9' "
-            f"font-family='sans-serif'>{paths}{names}</svg>"
-        )
-        chart = f"{title}\n\n{_image(drawing, title)}"
-        if len(chart) < LIMIT:
-            return chart
-    return ""
+    def draw(lines: pl.DataFrame) -> str:
+        names = ""
+        for place, (name, one, other) in enumerate(lines.iter_rows()):
+            text = f"{_short(name)} {'' if one is None else f'{one:.2f} / '}{other:.2f}"
+            names += f"<text y='{15 * place + 9}'>{text}</text>"
+        paths = draw_bars(gray[: lines.height], 11, "#aaa") + draw_bars(blue[: lines.height], 13, "#4f43dd")
+        return _chart(paths + names, 300, 15 * lines.height, title, font=9)
+
+    return _draw_fitting(named, draw)
 
 
 def curve(function: Callable[[np.ndarray], np.ndarray], title: str, mark: float) -> str:
     """Draw a function from [0, 1] to [0, 1], with its value at `mark`."""
     x = np.linspace(0, 1, 41)
-    y = function(x)
     width = 240
     height = 90
-    points = " ".join(f"{a * width:.0f},{(1 - b) * height:.0f}" for a, b in zip(x, y, strict=True))
+    points = " ".join(f"{a * width:.0f},{(1 - b) * height:.0f}" for a, b in zip(x, function(x), strict=True))
     value = float(function(np.array([mark]))[0])
-    drawing = (
-        f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height + 12}' font-size='10' "
-        "font-family='sans-serif'>"
+    inside = (
         f"<path d='M0 0V{height}H{width}M{mark * width:.0f} 0V{height}' fill='none' stroke='#aaa'/>"
         f"<polyline points='{points}' fill='none' stroke='#4f43dd'/><text y='{height + 11}'>0</text>"
         f"<text x='{mark * width:.0f}' y='{height + 11}' text-anchor='middle'>{mark:g}</text>"
-        f"<text x='{width}' y='{height + 11}' text-anchor='end'>1</text></svg>"
+        f"<text x='{width}' y='{height + 11}' text-anchor='end'>1</text>"
     )
-    return f"{title}: {value:.3g} at {mark:g}\n\n{_image(drawing, title)}"
+    return _chart(inside, width, height + 12, title, f"{title}: {value:.3g} at {mark:g}")
 
 
 def line(values: pl.Series, title: str) -> str:
@@ -155,12 +130,12 @@ def line(values: pl.Series, title: str) -> str:
         f"{place * across:.0f},{height - (v - low) / ((high - low) or 1) * height:.0f}"
         for place, v in enumerate(stretches)
     )
-    drawing = (
-        f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height + 12}' font-size='10' "
-        f"font-family='sans-serif'><polyline points='{points}' fill='none' stroke='#4f43dd'/>"
-        f"<text y='{height + 11}'>{low:.3g} to {high:.3g}</text></svg>"
+    inside = (
+        f"<polyline points='{points}' fill='none' stroke='#4f43dd'/>"
+        f"<text y='{height + 11}'>{low:.3g} to {high:.3g}</text>"
     )
-    return f"{title}: from {numbers[0]:.3g} to {numbers[-1]:.3g} in {len(numbers):,} steps\n\n{_image(drawing, title)}"
+    caption = f"{title}: from {numbers[0]:.3g} to {numbers[-1]:.3g} in {len(numbers):,} steps"
+    return _chart(inside, width, height + 12, title, caption)
 
 
 _SHADES = b"\xff\xff\xff\xd9\xd6\xf8\xa7\xa0\xee\x73\x69\xe3\x4f\x43\xdd\x2a\x20\x96\x14\x0d\x52\x00\x00\x00"
@@ -209,10 +184,25 @@ def _png(indices: np.ndarray, palette: bytes) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
-def _image(svg: str, title: str) -> str:
+def _chart(inside: str, width: int, height: int, title: str, caption: str = "", font: int = 10) -> str:
+    """Return an SVG as a markdown image under its caption, by default the title."""
+    svg = (
+        f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height}' font-size='{font}' "
+        f"font-family='sans-serif'>{inside}</svg>"
+    )
     plain = f"![{title}](data:image/svg+xml,{quote(svg, safe=chr(39) + '=:/;, ')})".replace(" ", "%20")
     coded = f"![{title}](data:image/svg+xml;base64,{b64encode(svg.encode()).decode()})"
-    return min(plain, coded, key=len)
+    return f"{caption or title}\n\n{min(plain, coded, key=len)}"
+
+
+def _draw_fitting(lines: pl.DataFrame, draw: Callable[[pl.DataFrame], str]) -> str:
+    """Return the chart of as many of the first ten lines as fit; an empty string if none does."""
+    charts = (draw(lines.head(count)) for count in range(min(10, lines.height), 0, -1))
+    return next((chart for chart in charts if len(chart) < LIMIT), "")
+
+
+def _short(name: object) -> str:
+    return escape("".join(c if c.isprintable() else " " for c in str(name)[:40]))
 
 
 def table(frame: pl.DataFrame, rows: int = 12) -> str:

@@ -61,32 +61,27 @@ def _say(console: Console, text: str, style: str = "") -> None:
 
 
 def _files(files: list[FileSeen]) -> Table:
-    shown = Table(show_edge=False, pad_edge=False)
-    shown.add_column("file", overflow="fold")
-    shown.add_column("container")
-    shown.add_column("layout")
-    for column in ("records", "rows"):
-        shown.add_column(column, justify="right")
-    shown.add_column("repaired")
-    shown.add_column("dropped")
+    shown = _open_table("file", "container", "layout", ">records", ">rows", "repaired", "dropped")
     for alike in _alike(files):
         name = alike[0].file if len(alike) == 1 else f"{alike[0].file} and {len(alike) - 1:,} more"
-        whole = all(one.whole for one in alike)
+        first = "" if all(one.whole for one in alike) else "first "
         records, rows = (sum(getattr(one, column) for one in alike) for column in ("records", "rows"))
         layouts, repaired, dropped = (
             _tallied([getattr(one, column) for one in alike]) for column in ("layouts", "repaired", "dropped")
         )
-        cells = (
-            name,
-            alike[0].container,
-            layouts,
-            f"{'' if whole else 'first '}{records:,}",
-            f"{rows:,}",
-            repaired,
-            dropped,
-        )
+        cells = (name, alike[0].container, layouts, f"{first}{records:,}", f"{rows:,}", repaired, dropped)
         shown.add_row(*(Text(_plain(cell)) for cell in cells))
     return shown
+
+
+def _open_table(*columns: str, title: str | None = None) -> Table:
+    """Return an empty table. A column whose name begins with `>` is aligned right; the others are folded."""
+    table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
+    for column in columns:
+        table.add_column(
+            column.removeprefix(">"), justify="right" if column.startswith(">") else "left", overflow="fold"
+        )
+    return table
 
 
 def _alike(files: list[FileSeen]) -> list[list[FileSeen]]:
@@ -161,14 +156,9 @@ def _unknown(unknown: Unknown, others_fit: bool, console: Console) -> None:
     if len(unknown.shapes) > _LISTED:
         _say(console, f"  and {len(unknown.shapes) - _LISTED:,} more shapes")
     _say(console, f"  the first: {_shortened(unknown.example)}", style="dim")
-    if unknown.fit:
-        _say(
-            console,
-            "With these lines in source.yaml "
-            f"{'they' if unknown.fit == unknown.tried else f'{unknown.fit} of {unknown.tried}'} would fit:",
-        )
-    else:
-        _say(console, "Lines for source.yaml to fill in:")
+    they = "they" if unknown.fit == unknown.tried else f"{unknown.fit} of {unknown.tried}"
+    fitting = f"With these lines in source.yaml {they} would fit:"
+    _say(console, fitting if unknown.fit else "Lines for source.yaml to fill in:")
     show_lines(unknown.lines, console)
     if others_fit and unknown.fit:
         globs = ", ".join(json.dumps(file, ensure_ascii=False) for file in unknown.files[:3])
@@ -185,14 +175,9 @@ def _listed(files: list[str]) -> str:
 
 
 def _dropped(dropped: list[Dropped]) -> Table:
-    shown = Table(
-        title="Dropped, with the first record of each reason", title_justify="left", show_edge=False, pad_edge=False
-    )
-    shown.add_column("reason", no_wrap=True)
-    shown.add_column("records", justify="right")
-    shown.add_column("file and position", overflow="fold")
-    shown.add_column("message", overflow="fold")
-    shown.add_column("record", overflow="fold")
+    title = "Dropped, with the first record of each reason"
+    shown = _open_table("reason", ">records", "file and position", "message", "record", title=title)
+    shown.columns[0].no_wrap = True
     for one in dropped:
         place = f"{one.file} · {one.position:,}"
         cells = (one.reason, f"{one.records:,}", place, _shortened(one.message or "", 120), _shortened(one.raw, 160))

@@ -4,6 +4,7 @@ import polars as pl
 from rich.table import Table
 
 from infinity_assets.report import charts
+from infinity_assets.report.terminal import frame_table
 from infinity_assets.rows import conversation
 from infinity_assets.selection.rules.rule import Bound
 
@@ -59,19 +60,9 @@ def examples(bound: Bound, sides: pl.DataFrame, shown: pl.DataFrame) -> str:
 
 
 def table(counts: pl.DataFrame) -> Table:
-    """Return `totals` as a table for the terminal."""
-    shown = Table(title="Rules", title_justify="left", show_edge=False, pad_edge=False)
-    lines = totals(counts)
-    shown.add_column("rule", no_wrap=True)
-    for name in lines.columns[1:]:
-        shown.add_column({"failing_alone": "alone"}.get(name, name), justify="right")
-    for rule, threshold, *numbers in lines.iter_rows():
-        shown.add_row(
-            rule,
-            "" if threshold is None else f"{threshold:g}",
-            *(f"{number:,}" if number else "" for number in numbers),
-        )
-    return shown
+    """Return `totals` as a table for the terminal. A count of 0 is blank."""
+    lines = totals(counts).with_columns(pl.exclude("rule", "threshold").replace(0, None))
+    return frame_table("Rules", lines.rename({"failing_alone": "alone"}), floats="g")
 
 
 def side_lines(bound: Bound, sides: pl.DataFrame, shown: pl.DataFrame) -> list[str]:

@@ -71,7 +71,7 @@ class TerminalReporter:
         text = f"{self._name + ': ' if self._name else ''}starting {what}"
         self._show(text)
         if not self._console.is_terminal:
-            self._console.print(f"         {text}", highlight=False, markup=False, soft_wrap=True)
+            say(self._console, f"         {text}")
         began = time.monotonic()
         yield
         self._phase_began = self._printed = time.monotonic()
@@ -88,7 +88,7 @@ class TerminalReporter:
             self._show(text)
         elif now - self._printed >= _EVERY:
             self._printed = now
-            self._console.print(f"         {text}", highlight=False, markup=False, soft_wrap=True)
+            say(self._console, f"         {text}")
 
     def end(self, rows: int, reused: bool) -> None:
         """Count the partitions, and print a line if they were the last of the asset."""
@@ -132,23 +132,18 @@ class TerminalReporter:
         tally = self._tally
         if not tally.partitions:
             return
+        name, number = self._name, "  "
         if self._course.includes(tally.asset):
-            name = tally.asset
-            wanted = self._course.partitions(name)
+            name, wanted = tally.asset, self._course.partitions(tally.asset)
             if wanted > 1:
-                name += (
-                    f" ({wanted} partitions)"
-                    if tally.partitions == wanted
-                    else f" ({tally.partitions} of {wanted} partitions)"
-                )
+                done = f"{wanted}" if tally.partitions == wanted else f"{tally.partitions} of {wanted}"
+                name += f" ({done} partitions)"
             number = f"{self._course.step(tally.asset):>3}/{self._course.steps:<3} "
-        else:
-            name, number = self._name, "  "
+        took = f"{tally.seconds:6.1f} s"
         if tally.reused == tally.partitions:
             took = "unchanged"
         else:
             work = tally.seconds - tally.start_up
-            took = f"{tally.seconds:6.1f} s"
             if work >= 1 and tally.rows > work:
                 took += f"  {tally.rows / work:>9,.0f} rows/s"
             if tally.start_up >= 1:
@@ -170,20 +165,45 @@ def open_console() -> Console:
     return console if console.is_terminal else Console(width=140)
 
 
+def say(console: Console, text: str, style: str | None = None) -> None:
+    """Print a text as it is: in one line, without markup and colors of its own."""
+    console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
+
+
+def frame_table(
+    title: str, frame: pl.DataFrame, texts: Sequence[str] = (), right: Sequence[str] = (), floats: str = ".3f"
+) -> Table:
+    """Return a table of a frame. Null is blank, and numbers are aligned right.
+
+    Args:
+        title: The title.
+        frame: The cells.
+        texts: The columns that may be wrapped.
+        right: Columns of text that are aligned right.
+        floats: Format of a float.
+    """
+    table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
+    for name, dtype in frame.schema.items():
+        number = dtype.is_numeric() or name in right
+        wrapped = number or name in texts
+        table.add_column(escape(name.replace("_", " ")), justify="right" if number else "left", no_wrap=not wrapped)
+    for row in frame.iter_rows():
+        table.add_row(*(_cell(value, floats) for value in row))
+    return table
+
+
+def _cell(value: float | str | None, floats: str) -> str:
+    if isinstance(value, float):
+        return format(value, floats)
+    return f"{value:,}" if isinstance(value, int) else escape(value or "")
+
+
 def funnel_table(funnel: pl.DataFrame) -> Table:
     """Return the funnel as a table."""
-    shown = Table(title="Funnel", title_justify="left", show_edge=False, pad_edge=False)
-    shown.add_column("asset", no_wrap=True)
-    for column in ("in", "created", "out", "dropped"):
-        shown.add_column(column, justify="right")
-    shown.add_column("model calls", justify="right")
-    shown.add_column("dropped because")
-    for row in funnel.iter_rows(named=True):
-        numbers = [
-            "" if row[c] is None else f"{row[c]:,}" for c in ("rows_in", "rows_created", "rows_out", "rows_dropped")
-        ]
-        shown.add_row(row["asset"], *numbers, f"{row['calls']:,}" if row["calls"] else "", row["reasons"] or "")
-    return shown
+    numbers = {name: f"rows_{name}" for name in ("in", "created", "out", "dropped")}
+    calls = pl.col("calls").replace(0, None)
+    frame = funnel.select("asset", **numbers, **{"model calls": calls, "dropped because": "reasons"})
+    return frame_table("Funnel", frame, texts=["dropped because"])
 
 
 def loop_tables(scores: pl.DataFrame | None, budget: pl.DataFrame) -> Iterator[Table]:
@@ -193,31 +213,18 @@ def loop_tables(scores: pl.DataFrame | None, budget: pl.DataFrame) -> Iterator[T
         scores: Rows of `domain_scores`, or `None`.
         budget: Rows of `domain_budget`.
     """
+    stderr = pl.col("stderr").alias("±")
     if scores is not None and scores.height:
-        shown = _plain_table("Scores", ("model", "role", "benchmark", "domain"), ("answered", "score", "±"), ("why",))
-        for row in scores.iter_rows(named=True):
-            answered = "" if row["answered"] is None else f"{row['answered']:,} of {row['items']:,}"
-            numbers = [answered, *("" if row[name] is None else f"{row[name]:.3f}" for name in ("score", "stderr"))]
-            shown.add_row(
-                row["model"], row["role"], row["benchmark"], row["domain"] or "", *numbers, escape(row["error"] or "")
-            )
-        yield shown
+        answered, items = (pl.col(n).map_elements("{:,}".format, pl.String) for n in ("answered", "items"))
+        columns = ("model", "role", "benchmark", "domain", pl.format("{} of {}", answered, items).alias("answered"))
+        yield frame_table("Scores", scores.select(*columns, "score", stderr, why="error"), ["why"], ["answered"])
     turns = budget.select("domain", "turns").explode("turns").drop_nulls().unnest("turns").sort("turn", "domain")
     if turns.height:
-        shown = _plain_table("Turns", ("turn", "model", "domain"), ("score", "±", "reference", "factor"), ("",))
-        for row in turns.iter_rows(named=True):
-            numbers = [
-                "" if row[name] is None else f"{row[name]:.3f}" for name in ("score", "stderr", "reference", "factor")
-            ]
-            shown.add_row(str(row["turn"]), row["model"] or "", row["domain"], *numbers, escape(row["why"]))
-        yield shown
-    shown = _plain_table("Budget", ("domain",), ("available", "share", "times", "quota"), ("eased",))
-    for row in budget.iter_rows(named=True):
-        shown.add_row(
-            row["domain"], f"{row['available']:,}", f"{row['keep_share']:.3f}", f"{row['factor']:.3f}",
-            f"{row['quota']:,}", escape(row["eased"].strip("{}")),
-        )  # fmt: skip
-    yield shown
+        columns = (pl.col("turn").cast(pl.String), "model", "domain", "score", stderr, "reference", "factor")
+        yield frame_table("Turns", turns.select(*columns, pl.col("why").alias("")), [""])
+    eased = pl.col("eased").str.strip_chars("{}")
+    columns = {"available": "available", "share": "keep_share", "times": "factor", "quota": "quota", "eased": eased}
+    yield frame_table("Budget", budget.select("domain", **columns), ["eased"])
 
 
 def ability_tables(abilities: pl.DataFrame) -> Iterator[Table]:
@@ -231,37 +238,9 @@ def ability_tables(abilities: pl.DataFrame) -> Iterator[Table]:
         rows = abilities.filter(pl.col("round") == number)
         students = [name for name in points if rows[name].count()]
         taught = ["held_out", "gap_before", "gap_after", "gain"] if rows["gap_after"].count() else []
-        columns = [
-            "rows",
-            "answer_score",
-            "reference_score",
-            *students,
-            "gap",
-            "weak",
-            "weak_share",
-            "deficiencies",
-            "seeds",
-            *taught,
-        ]
+        columns = rows.select(
+            "ability", "rows", "answer_score", "reference_score", *students, "gap", "weak", "weak_share",
+            "deficiencies", "seeds", *taught,
+        )  # fmt: skip
         stopped = ": the loop stops here" if rows["stop"].any() else ""
-        shown = _plain_table(
-            f"Round {number}{stopped}", ("ability",), tuple(escape(name.replace("_", " ")) for name in columns), ()
-        )
-        for row in rows.iter_rows(named=True):
-            shown.add_row(escape(row["ability"]), *(_number(row[name]) for name in columns))
-        yield shown
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.2f}"
-
-
-def _plain_table(title: str, words: tuple[str, ...], numbers: tuple[str, ...], sentences: tuple[str, ...]) -> Table:
-    shown = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
-    for name in words:
-        shown.add_column(name, no_wrap=True)
-    for name in numbers:
-        shown.add_column(name, justify="right")
-    for name in sentences:
-        shown.add_column(name)
-    return shown
+        yield frame_table(f"Round {number}{stopped}", columns, floats=".2f")

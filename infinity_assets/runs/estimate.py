@@ -16,7 +16,7 @@ _Z = 1.6449
 """Half the width of a 90 % interval of a normal distribution, in standard deviations."""
 
 _FEWEST = 8
-"""Fewest pairs to which a line is fitted. With fewer pairs, a proportion is used."""
+"""Fewest requests to which a line is fitted. With fewer, tokens are taken to be proportional to the size."""
 
 Numbers = NDArray[np.float64]
 
@@ -51,9 +51,14 @@ class Estimate:
         return self.value + _Z * math.sqrt(self.variance)
 
 
-def total(parts: Iterable[Estimate]) -> Estimate:
-    """Return the sum of estimates."""
-    return sum(parts, Estimate(0.0))
+def total(parts: Iterable[Estimate | None]) -> Estimate | None:
+    """Return the sum of estimates; None if one of them is None."""
+    whole = Estimate(0.0)
+    for part in parts:
+        if part is None:
+            return None
+        whole += part
+    return whole
 
 
 def expand(values: Numbers, weights: Numbers, share: float = 0.0) -> Estimate:
@@ -72,60 +77,23 @@ def expand(values: Numbers, weights: Numbers, share: float = 0.0) -> Estimate:
 
 
 def predict(sizes: Numbers, values: Numbers, count: float, size: float) -> Estimate:
-    """Predict the sum of a value over requests whose sizes are known, from requests whose values are known too.
+    """Predict the sum of a value over requests by a line through requests whose values are known.
 
     Args:
         sizes: Sizes of the known requests.
-        values: Values of the known requests.
+        values: Values of these requests.
         count: Number of requests to predict.
         size: Sum of the sizes of these requests.
 
     Returns:
-        The prediction, with the error of the fitted line and the scatter of the requests around it.
+        The prediction, with the scatter of the known requests around the line.
     """
     known = len(values)
-    if count <= 0 or known == 0:
+    if count <= 0 or not sizes.sum():
         return Estimate(0.0)
-    mean_size, mean_value = sizes.mean(), values.mean()
-    spread = float(((sizes - mean_size) ** 2).sum())
-    line = known >= _FEWEST and spread > 1e-9 * max(1.0, mean_size**2)
-    if line:
-        slope = float(((sizes - mean_size) * (values - mean_value)).sum()) / spread
-        offset = mean_value - slope * mean_size
-    else:
-        slope, offset = (float(values.sum() / sizes.sum()), 0.0) if sizes.sum() > 0 else (0.0, float(mean_value))
+    slope, offset = float(values.sum() / sizes.sum()), 0.0
+    if known >= _FEWEST and np.ptp(sizes) > 1e-6 * sizes.mean():
+        slope, offset = np.polyfit(sizes, values, 1)
     residuals = values - offset - slope * sizes
-    freedom = known - (2 if line else 1)
-    scatter = float((residuals**2).sum()) / freedom if freedom > 0 else float(mean_value**2)
-    leverage = (size / count - mean_size) ** 2 / spread if line else 0.0
-    return Estimate(max(0.0, count * offset + slope * size), scatter * count * (1 + count * (1 / known + leverage)))
-
-
-def seconds(prompt: float, completion: float, measured: list[tuple[float, float, float]]) -> float | None:
-    """Estimate the duration of model calls from measured calls.
-
-    The seconds per prompt token and per completion token are fitted by least squares, neither below 0.
-
-    Args:
-        prompt: Prompt tokens.
-        completion: Completion tokens.
-        measured: Prompt tokens, completion tokens and seconds of the measured calls.
-
-    Returns:
-        Seconds, or None if there is no measured call.
-    """
-    tokens = np.array([line[:2] for line in measured if line[2] > 0], dtype=np.float64).reshape(-1, 2)
-    took = np.array([line[2] for line in measured if line[2] > 0], dtype=np.float64)
-    if not tokens.any():
-        return None
-    rates, *_ = np.linalg.lstsq(tokens, took, rcond=None)
-    if (rates < 0).any() or not rates.any():
-        # Take the best fit without a negative rate: one kind of tokens alone, or both at the same rate.
-        fits = []
-        for mix in ((1.0, 0.0), (0.0, 1.0), (1.0, 1.0)):
-            work = tokens @ np.array(mix)
-            if work.any():
-                rate = float(work @ took / (work @ work))
-                fits.append((float(((took - rate * work) ** 2).sum()), rate * np.array(mix)))
-        rates = min(fits, key=lambda fit: fit[0])[1]
-    return float(rates @ np.array([prompt, completion]))
+    scatter = float((residuals**2).sum()) / max(1, known - 2) if known > 1 else float(values.mean() ** 2)
+    return Estimate(max(0.0, float(count * offset + slope * size)), scatter * count * (1 + count / known))

@@ -1,6 +1,6 @@
 """The plan of a run: the number of rows, calls, tokens, seconds and bytes, and the cost, for each asset."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from infinity_assets.runs.estimate import Estimate, total
 
 @dataclass(frozen=True)
 class Stage:
-    """The calls of an asset that use one prompt and one model."""
+    """The calls of an asset that use one prompt and one model. A number that cannot be estimated is None."""
 
     prompt: str
     model: str
@@ -20,8 +20,8 @@ class Stage:
     prompt_tokens: Estimate | None
     """Prompt tokens of the calls to make."""
     completion_tokens: Estimate | None
-    seconds: float | None
-    cost: float | None
+    seconds: Estimate | None
+    cost: Estimate | None
 
 
 @dataclass(frozen=True)
@@ -46,19 +46,18 @@ class AssetPlan:
     known: bool = True
     """True if the asset's calls could be estimated."""
 
-    def _sum(self, value_of: Callable[[Stage], Estimate | None]) -> Estimate | None:
-        parts = [value_of(stage) for stage in self.stages]
-        return None if not self.known or None in parts else total(part for part in parts if part)
+    def _sum(self, name: str) -> Estimate | None:
+        return total(getattr(stage, name) for stage in self.stages) if self.known else None
 
     @property
     def calls(self) -> Estimate | None:
         """All model calls, stored or not."""
-        return self._sum(lambda stage: stage.calls)
+        return self._sum("calls")
 
     @property
     def to_make(self) -> Estimate | None:
         """Calls that the response store does not answer."""
-        return self._sum(lambda stage: stage.to_make)
+        return self._sum("to_make")
 
     @property
     def stored(self) -> float | None:
@@ -69,35 +68,23 @@ class AssetPlan:
     @property
     def prompt_tokens(self) -> Estimate | None:
         """Prompt tokens of the calls to make."""
-        return self._sum(lambda stage: stage.prompt_tokens)
+        return self._sum("prompt_tokens")
 
     @property
     def completion_tokens(self) -> Estimate | None:
         """Completion tokens of the calls to make."""
-        return self._sum(lambda stage: stage.completion_tokens)
+        return self._sum("completion_tokens")
 
     @property
     def seconds(self) -> Estimate | None:
         """Duration of model calls, embedding and the asset's own work. The start of the engines is counted apart."""
-        took = [stage.seconds for stage in self.stages]
-        prompt, completion = self.prompt_tokens, self.completion_tokens
-        if not self.known or None in took or self.embed_seconds is None or prompt is None or completion is None:
-            return None
-        model_seconds = sum(part or 0.0 for part in took)
-        return self._with_error_of_tokens(model_seconds) + Estimate(self.embed_seconds + self.work_seconds)
+        apart = None if self.embed_seconds is None else Estimate(self.embed_seconds + self.work_seconds)
+        return total([self._sum("seconds"), apart])
 
     @property
     def cost(self) -> Estimate | None:
         """Cost by the prices of the models."""
-        parts = [stage.cost for stage in self.stages]
-        if not self.known or None in parts:
-            return None
-        return self._with_error_of_tokens(sum(part or 0.0 for part in parts))
-
-    def _with_error_of_tokens(self, value: float) -> Estimate:
-        """Return an estimate that has the relative error of the tokens."""
-        tokens = total(part for part in (self.prompt_tokens, self.completion_tokens) if part)
-        return Estimate(value, tokens.variance * (value / tokens.value) ** 2 if tokens.value else 0.0)
+        return self._sum("cost")
 
 
 @dataclass(frozen=True)

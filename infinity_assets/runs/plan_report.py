@@ -1,7 +1,7 @@
 """Tables, sentences and JSON of a plan."""
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import polars as pl
@@ -13,6 +13,8 @@ from infinity_assets.runs.estimate import Estimate, total
 from infinity_assets.runs.plan import AssetPlan, Plan
 
 _WIDTH = 110
+
+_COUNTS = ("to_make", "prompt_tokens", "completion_tokens")
 
 
 def _ranged(estimate: Estimate | None, show: Callable[[float | None], str] = number) -> str:
@@ -32,49 +34,27 @@ def _between(low: str, high: str) -> str:
 def plan_table(plan: Plan) -> Table:
     """Return the table of a plan: one line per asset with 90 % ranges, and the totals."""
     basis = "the response store alone" if plan.offline else f"a sample of {plan.sample} rows per asset"
-    shown = _table(f"What a run would do, from {basis}")
-    shown.add_column("asset", no_wrap=True)
     sums = totals(plan.assets)
     priced = sums["cost"] is None or sums["cost"].value > 0
-    for column in (
-        "rows",
-        "stored",
-        "calls to make",
-        "prompt tokens",
-        "completion tokens",
-        "time",
-        *(["cost"] if priced else []),
-        "bytes",
-    ):
-        shown.add_column(column, justify="right")
+    numbers = ["rows", "stored", "calls to make", "prompt tokens", "completion tokens", "time"]
+    shown = _table(f"What a run would do, from {basis}", [*numbers, *(["cost"] if priced else []), "bytes"])
 
-    def add_line(
-        name: str, rows: str, stored: str, asks: bool, value_of: Callable[[str], Estimate | None], disk: float | None
-    ) -> None:
-        counts = [_ranged(value_of(key)) if asks else "" for key in ("to_make", "prompt_tokens", "completion_tokens")]
-        cost = [_ranged(value_of("cost"), money) if asks else ""] if priced else []
-        shown.add_row(name, rows, stored, *counts, _ranged(value_of("seconds"), duration), *cost, size(disk))
+    def add_line(name: str, rows: Estimate | None, values: Mapping[str, Any], *, asks: bool = True) -> None:
+        calls = [number(values["stored"]), *(_ranged(values[key]) for key in _COUNTS)] if asks else [""] * 4
+        cost = [_ranged(values["cost"], money) if asks else ""] if priced else []
+        first = "" if name == "all" else _ranged(rows)
+        shown.add_row(name, first, *calls, _ranged(values["seconds"], duration), *cost, size(values["disk"]))
 
     for asset in plan.assets:
-        if not asset.known and not asset.stages:
-            shown.add_row(asset.asset, *["?"] * (len(shown.columns) - 1))
-            continue
         asks = asset.calls is None or asset.calls.value > 0
-        add_line(
-            asset.asset,
-            _ranged(asset.rows),
-            number(asset.stored) if asks else "",
-            asks,
-            partial(getattr, asset),
-            asset.disk,
-        )
+        add_line(asset.asset, asset.rows, {name: getattr(asset, name) for name in sums}, asks=asks)
     shown.add_section()
-    add_line("all", "", number(sums["stored"]), True, sums.get, sums["disk"])
+    add_line("all", None, sums)
     return shown
 
 
-def _table(title: str) -> Table:
-    return Table(
+def _table(title: str, numbers: Sequence[str], *, no_wrap: bool = False) -> Table:
+    table = Table(
         title=title,
         title_justify="left",
         box=SIMPLE_HEAD,
@@ -83,6 +63,10 @@ def _table(title: str) -> Table:
         padding=(0, 1, 0, 0),
         width=_WIDTH,
     )
+    table.add_column("asset", no_wrap=True)
+    for column in numbers:
+        table.add_column(column, justify="right", no_wrap=no_wrap)
+    return table
 
 
 def summary(plan: Plan) -> Iterator[str]:
@@ -106,23 +90,12 @@ def summary(plan: Plan) -> Iterator[str]:
 def totals(assets: Sequence[AssetPlan]) -> dict[str, Any]:
     """Return the sums over all assets. A sum is None if one of its parts is None."""
 
-    def add_estimates(value_of: Callable[[AssetPlan], Estimate | None]) -> Estimate | None:
-        parts = [value_of(asset) for asset in assets]
-        return None if None in parts else total(part for part in parts if part)
+    def add(name: str) -> float | None:
+        parts = [getattr(asset, name) for asset in assets]
+        return None if None in parts else sum(parts, 0.0)
 
-    def add_numbers(value_of: Callable[[AssetPlan], float | None]) -> float | None:
-        parts = [value_of(asset) for asset in assets]
-        return None if None in parts else sum(part or 0.0 for part in parts)
-
-    return {
-        "stored": add_numbers(lambda a: a.stored),
-        "to_make": add_estimates(lambda a: a.to_make),
-        "prompt_tokens": add_estimates(lambda a: a.prompt_tokens),
-        "completion_tokens": add_estimates(lambda a: a.completion_tokens),
-        "seconds": add_estimates(lambda a: a.seconds),
-        "cost": add_estimates(lambda a: a.cost),
-        "disk": add_numbers(lambda a: a.disk),
-    }
+    estimates = {name: total(getattr(asset, name) for asset in assets) for name in (*_COUNTS, "seconds", "cost")}
+    return {"stored": add("stored"), **estimates, "disk": add("disk")}
 
 
 def recompute_lines(plan: Plan) -> Iterator[str]:
@@ -145,50 +118,37 @@ def _without_partition(reason: str, partition: str) -> str:
 def as_json(plan: Plan) -> dict[str, Any]:
     """Return a plan as JSON. An estimate becomes an object with value, low and high (90 % interval)."""
 
-    def described(asset: AssetPlan) -> dict[str, Any]:
+    def describe_asset(asset: AssetPlan) -> dict[str, Any]:
+        numbers = ("asset", "partitions", "rows", "calls", "stored", *_COUNTS, "seconds", "cost")
         return {
-            "asset": asset.asset,
-            "partitions": asset.partitions,
-            "rows": _as_json(asset.rows),
-            "calls": _as_json(asset.calls),
-            "stored": asset.stored,
-            **{
-                name: _as_json(getattr(asset, name))
-                for name in ("to_make", "prompt_tokens", "completion_tokens", "seconds", "cost")
-            },
+            **{name: _as_json(getattr(asset, name)) for name in numbers},
             "texts_to_embed": asset.embedded,
             "disk": asset.disk,
             "stages": [
                 {
-                    "prompt": stage.prompt,
-                    "model": stage.model,
-                    **{
-                        n: _as_json(getattr(stage, n))
-                        for n in ("calls", "to_make", "prompt_tokens", "completion_tokens")
-                    },
-                    "seconds": stage.seconds,
-                    "cost": stage.cost,
+                    **{name: _as_json(getattr(stage, name)) for name in ("prompt", "model", "calls", *_COUNTS)},
+                    "seconds": stage.seconds and stage.seconds.value,
+                    "cost": stage.cost and stage.cost.value,
                 }
                 for stage in asset.stages
             ],
             "asked": list(asset.asked),
         }
 
-    sums = totals(plan.assets)
     return {
         "made_at": plan.made_at.isoformat(),
         "sample": plan.sample,
         "offline": plan.offline,
-        "total": {name: _as_json(value) if isinstance(value, Estimate) else value for name, value in sums.items()},
+        "total": {name: _as_json(value) for name, value in totals(plan.assets).items()},
         "engine_seconds": plan.engine_seconds,
         "made_by_the_sample": {
             "calls": plan.sample_calls,
             "tokens": plan.sample_tokens,
             "seconds": plan.sample_seconds,
         },
-        "assets": [described(asset) for asset in plan.assets],
+        "assets": [describe_asset(asset) for asset in plan.assets],
         "recompute": [
-            {"asset": asset, "partition": partition, "reasons": [{"kind": r.kind, "detail": r.detail} for r in reasons]}
+            {"asset": asset, "partition": partition, "reasons": [asdict(reason) for reason in reasons]}
             for asset, partitions in plan.reasons.items()
             for partition, reasons in partitions.items()
         ],
@@ -196,8 +156,10 @@ def as_json(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _as_json(estimate: Estimate | None) -> dict[str, float] | None:
-    return None if estimate is None else {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+def _as_json(value: Any) -> Any:
+    if isinstance(value, Estimate):
+        return {"value": value.value, "low": value.low, "high": value.high}
+    return value
 
 
 def compare_table(plan: dict[str, Any], used: pl.DataFrame) -> Table:
@@ -207,30 +169,25 @@ def compare_table(plan: dict[str, Any], used: pl.DataFrame) -> Table:
         plan: The result of `as_json`.
         used: The result of `observed_cost.actual_usage`.
     """
-    shown = _table("Planned / used, and by how much the plan was over")
-    shown.add_column("asset", no_wrap=True)
-    names = {
-        "to_make": "calls",
-        "prompt_tokens": "prompt_tokens",
-        "completion_tokens": "completion_tokens",
-        "seconds": "seconds",
+    numbers = ["calls", "prompt tokens", "completion tokens", "seconds"]
+    shown = _table("Planned / used, and by how much the plan was over", numbers, no_wrap=True)
+    names = (*_COUNTS, "seconds")
+    actual = {asset: counts for asset, *counts in used.select("asset", "calls", *names[1:]).iter_rows()}
+    planned = {
+        asset["asset"]: [asset[name] and asset[name]["value"] for name in names]
+        for asset in plan["assets"]
+        if asset["asset"] in actual
     }
-    for column in ("calls", "prompt tokens", "completion tokens", "seconds"):
-        shown.add_column(column, justify="right", no_wrap=True)
-    actual = {row["asset"]: row for row in used.iter_rows(named=True)}
-    planned = [asset for asset in plan["assets"] if asset["asset"] in actual]
-    for asset in planned:
-        shown.add_row(asset["asset"], *(_beside(asset[p], actual[asset["asset"]][u]) for p, u in names.items()))
+    for asset, values in planned.items():
+        shown.add_row(asset, *map(_beside, values, actual[asset]))
     shown.add_section()
-    sums: dict[str, dict[str, float] | None] = {
-        p: None if any(a[p] is None for a in planned) else {"value": sum(a[p]["value"] for a in planned)} for p in names
-    }
-    shown.add_row("all", *(_beside(sums[p], float(used[u].sum())) for p, u in names.items()))
+    sums = [None if None in column else sum(column) for column in zip(*planned.values(), strict=True)]
+    shown.add_row("all", *map(_beside, sums, (sum(column) for column in zip(*actual.values(), strict=True))))
     return shown
 
 
-def _beside(planned: dict[str, float] | None, used: float) -> str:
+def _beside(planned: float | None, used: float) -> str:
     if planned is None:
         return f"? / {number(used)}"
-    over = f" {100 * (planned['value'] / used - 1):+.0f} %" if used else ""
-    return f"{number(round(planned['value']))} / {number(round(used))}{over}" if used or round(planned["value"]) else ""
+    over = f" {100 * (planned / used - 1):+.0f} %" if used else ""
+    return f"{number(round(planned))} / {number(round(used))}{over}" if used or round(planned) else ""

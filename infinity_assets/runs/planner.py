@@ -5,7 +5,7 @@ For every asset that would be materialized, in the order of the graph:
 1. Its function runs with answers from the response store alone. This builds the requests and counts the stored ones,
    without a call.
 2. If answers are missing, its function runs on a sample of the rows that lack one. These calls are made and stored, so
-   that the run that follows finds them. All other rows are estimated from the sample (`runs/estimate.py`).
+   that the run that follows finds them. All other rows are estimated from the sample (`runs/projection.py`).
 3. Its rows go to the temporary lake, beside links to the assets that are up to date, where the next asset reads them.
    In a table of scores, a row without an answer gets the line of the most similar sampled row, so that seeds and F are
    selected from a whole pool and with their caps.
@@ -34,27 +34,31 @@ from infinity_assets.inference.responses.store import ResponseStore
 from infinity_assets.locations import models_dir
 from infinity_assets.progress import reporter
 from infinity_assets.reading.pool import Pool
-from infinity_assets.runs.estimate import Estimate, expand, total
-from infinity_assets.runs.observed_calls import NOT_ASKED, ObservedInference, StoredInference, TimedPool
+from infinity_assets.runs.estimate import Estimate, expand
+from infinity_assets.runs.observed_calls import CALLS, NOT_ASKED, ObservedInference, StoredInference
 from infinity_assets.runs.plan import AssetPlan, Plan, Stage
 from infinity_assets.runs.plan_sandbox import (
-    count_rows,
     describe_rows,
     fill_from_sample,
     forget,
-    merge_outcomes,
     mirror_of,
     pair_with_parents,
-    remove_rows,
     replace_rows,
+    replace_unanswered,
+    rows_of,
 )
-from infinity_assets.runs.projection import KnownCalls, calls_of, project
+from infinity_assets.runs.projection import KnownCalls, project
 from infinity_assets.scoring import sample
 from infinity_assets.settings import Settings, path_of, settings_hash, settings_texts
 from infinity_assets.training.proxy import CURVE
 
 _VECTOR = 1600
 """Approximate bytes of a stored vector: 384 numbers of four bytes, and its key."""
+
+_ROWS = {"row_id": pl.String, "kind": pl.String, "language": pl.String, "length": pl.Int64}
+_WEIGHTS = {"row_id": pl.String, "weight": pl.Float64}
+
+_Reasons = dict[str, dict[str, tuple[Reason, ...]]]
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ class PlannedStep(Step):
 
 
 @dataclass
-class _Run:
+class _Pass:
     """One pass over the partitions of an asset."""
 
     models: ObservedInference
@@ -84,28 +88,25 @@ class _Run:
     rows: dict[str, pl.DataFrame] = field(default_factory=dict)
     """The rows that went to the asset's models, by partition, in the form of `describe_rows`."""
     seconds: float = 0.0
+    bytes: int = 0
+    """Growth of the response store, without vectors."""
 
     @property
     def all_rows(self) -> pl.DataFrame:
         """The rows of all partitions."""
-        return pl.concat(self.rows.values(), how="diagonal") if self.rows else pl.DataFrame(schema=_ROWS)
+        return pl.concat([pl.DataFrame(schema=_ROWS), *self.rows.values()], how="diagonal")
 
     @property
-    def calls(self) -> pl.DataFrame:
-        """The model calls of all partitions."""
-        return calls_of(self.models.batches)
-
-
-_ROWS = {"row_id": pl.String, "kind": pl.String, "language": pl.String, "length": pl.Int64}
+    def paid(self) -> pl.DataFrame:
+        """The calls that the response store did not answer."""
+        return self.models.calls.filter(~pl.col("cached"))
 
 
 class Planner:
     """Planner of the next run of a data folder.
 
     Args:
-        data: The data folder.
-        pool: The folders of the pool.
-        settings: The settings in force.
+        data: The data folder; the pool and the settings are those in force.
         size: Rows of the sample, per asset.
         offline: Whether to make no call and use stored responses only.
         engines: The engines; by default those of the models folder.
@@ -120,67 +121,64 @@ class Planner:
         offline: bool = False,
         engines: EnginePool | None = None,
     ):
-        self._lake = Lake(data)
+        self._lake = self._mirror = Lake(data)
         self._pool = pool
         self._settings = settings
         self._size = size
         self._offline = offline
         self._responses = ResponseStore(data / "responses")
         self._models = Models(engines or EnginePool(models_dir()))
-        self._engines = TimedPool(self._models.engines)
-        self._weights = pl.DataFrame(schema={"row_id": pl.String, "weight": pl.Float64})
-        self._out: dict[str, Estimate] = {}  # estimated rows, by asset
+        self._weights = pl.DataFrame(schema=_WEIGHTS)
+        self._rows: dict[str, Estimate] = {}  # estimated rows, by asset
         self._guessed: set[str] = set()  # assets whose rows are not the rows of the run itself
         self._unknown: set[str] = set()  # assets whose rows cannot be estimated
         self._hollow: set[str] = set()  # assets whose rows lack the answers of models
-        self._notes: list[str] = []
-        self._measured: dict[str, list[tuple[float, float, float]]] = {}
-        self._sampled = [0, 0, 0.0]
+        self._paid = pl.DataFrame(schema=CALLS)
+        self._opening = 0.0
 
     def make(self, until: str | None = None) -> Plan:
         """Make the plan of all assets, or of those that `until` needs."""
         made_at = datetime.now(UTC)
         order = needed_by(until)
         with self._lake.scratch() as folder:
-            mirror = mirror_of(self._lake, folder, (registered.asset for registered in order if registered.trains))
-            for registered in order:
-                forget(
-                    mirror,
-                    registered.asset,
-                    set(mirror.partitions(registered.asset)) - set(self._partitions(registered.asset)),
-                )
-            reasons = self._reasons(order, mirror, folder)
-            plans = self._plans([r for r in order if r.asset in reasons], reasons, mirror, folder) if reasons else []
+            self._mirror = mirror_of(self._lake, folder, (each.asset for each in order if each.trains))
+            for each in order:
+                forget(self._mirror, each.asset, set(self._mirror.partitions(each.asset)) - set(self._partitions(each)))
+            reasons = self._reasons(order)
+            plans = [
+                plan
+                for each in order
+                if each.asset in reasons and (plan := self._plan(each, list(reasons[each.asset])))
+            ]
+        used = int(self._paid["prompt_tokens"].sum()) + int(self._paid["completion_tokens"].sum())
         return Plan(
-            made_at, self._size, self._offline, reasons, tuple(plans), tuple(self._notes), self._engines.opening,
-            int(self._sampled[0]), int(self._sampled[1]), self._sampled[2],
+            made_at, self._size, self._offline, reasons, tuple(plans), tuple(self._notes(reasons, plans)),
+            self._opening, self._paid.height, used, float(self._paid["took"].sum()),
         )  # fmt: skip
+
+    def _partitions(self, registered: Registered) -> list[str]:
+        return registered.partition_names(self._pool.source_folders())
 
     # --- reasons to materialize ---------------------------------------------------------------------------------------
 
-    def _reasons(
-        self, order: Sequence[Registered], mirror: Lake, folder: Path
-    ) -> dict[str, dict[str, tuple[Reason, ...]]]:
-        by_asset: dict[str, dict[str, tuple[Reason, ...]]] = {}
+    def _reasons(self, order: Sequence[Registered]) -> _Reasons:
+        by_asset: _Reasons = {}
         remade: set[tuple[str, str]] = set()
         wordings = (prompt for name in prompts.names() for prompt in prompts.load_all(name, self._settings.prompts_dir))
         prompt_of = {prompt.hash: f"prompt {prompt.label}" for prompt in wordings}
         for registered in order:
             parts = registered.settings(self._settings)
             names = [path_of(part, self._settings) or prompt_of.get(str(part), "") for part in parts]
-            for partition in self._partitions(registered.asset):
-                reads = [
-                    (upstream, name)
-                    for upstream in registered.inputs
-                    for name in (
-                        [partition] if registered.reads_same_partition(upstream) else self._partitions(upstream)
-                    )
-                ]
-                step = self._step(registered, partition, mirror, folder)
+            for partition in self._partitions(registered):
+                reads = []
+                for upstream in registered.inputs:
+                    same = registered.reads_same_partition(upstream)
+                    reads += [(upstream, name) for name in ([partition] if same else self._partitions(find(upstream)))]
+                folder = self._mirror.data
                 try:
                     wanted = Dependencies(
                         registered.asset, partition, registered.version, settings_texts(*parts), settings_hash(*parts),
-                        names, reads, registered.files(step),
+                        names, reads, registered.files(self._step(registered, partition, folder, folder)),
                     )  # fmt: skip
                     reasons = stale_reasons(self._lake, wanted, remade)
                 except InfinityError as error:
@@ -190,134 +188,105 @@ class Planner:
                     remade.add((registered.asset, partition))
         return by_asset
 
-    def _partitions(self, asset: str) -> list[str]:
-        return find(asset).partition_names(self._pool.source_folders())
-
-    # --- cost ---------------------------------------------------------------------------------------------------------
-
-    def _plans(
-        self,
-        stale: Sequence[Registered],
-        reasons: Mapping[str, Mapping[str, tuple[Reason, ...]]],
-        mirror: Lake,
-        folder: Path,
-    ) -> list[AssetPlan]:
-        plans = []
-        for registered in stale:
-            asset, partitions = registered.asset, list(reasons[registered.asset])
-            if registered.trains and not mirror.partitions(asset):  # downstream assets work without trained weights
-                replace_rows(mirror, self._key(registered, ALL), Outcome(pl.DataFrame(schema=CURVE)))
-            if registered.trains or not registered.planned:
-                continue
-            if self._unknown & set(registered.inputs) or not all(mirror.partitions(name) for name in registered.inputs):
-                self._unknown.add(asset)
-                plans.append(AssetPlan(asset, len(partitions), None, known=False))
-                continue
-            same = [name for name in registered.inputs if registered.reads_same_partition(name)]
-            # A source that has not been read yet has no rows to plan with.
-            if partitions := [part for part in partitions if all(mirror.manifest(name, part) for name in same)]:
-                plans.append(self._plan(registered, partitions, mirror, folder))
+    def _notes(self, reasons: _Reasons, plans: Sequence[AssetPlan]) -> Iterable[str]:
         needed = {registered.asset for plan in plans for registered in needed_by(plan.asset)}
-        first = [r.asset for r in stale if r.asset in needed and not r.planned]
+        first = [name for name in reasons if name in needed and not find(name).planned]
         waits = [name for name in first if not self._lake.partitions(name)]
         if waits:
-            self._notes.append(
-                f"{', '.join(waits)} must be made first: `infinity run --until {waits[-1]}`; then plan again."
-            )
+            yield f"{', '.join(waits)} must be made first: `infinity run --until {waits[-1]}`; then plan again."
         elif first:
-            self._notes.append(f"{', '.join(first)} will be made again first: the plan uses the present pool.")
+            yield f"{', '.join(first)} will be made again first: the plan uses the present pool."
         wanted = {"evolved": self._settings.chat.evolution.accept, "answered": self._settings.chat.answering.accept}
         if bound := [plan.asset for plan in plans if wanted.get(find(plan.asset).stem)]:
-            self._notes.append(
+            yield (
                 f"{', '.join(bound)}: stops when enough rows are accepted; the plan counts all candidates, the maximum."
             )
         if "tuned" in reasons and self._settings.chat.seeds.tuned.enabled:
-            self._notes.append(
-                "tuned is trained first: the calls of loss_after, one per row with a loss, are not counted."
-            )
+            yield "tuned is trained first: the calls of loss_after, one per row with a loss, are not counted."
         if guessed := [plan.asset for plan in plans if plan.asset in self._guessed and plan.calls and plan.calls.value]:
-            self._notes.append(f"{', '.join(guessed)}: their rows depend on answers and are estimated from the sample.")
-        return plans
+            yield f"{', '.join(guessed)}: their rows depend on answers and are estimated from the sample."
 
-    def _plan(self, registered: Registered, partitions: list[str], mirror: Lake, folder: Path) -> AssetPlan:
+    # --- cost ---------------------------------------------------------------------------------------------------------
+
+    def _plan(self, registered: Registered, partitions: list[str]) -> AssetPlan | None:
+        """Plan an asset, and put its rows into the temporary lake; None if it is not tried out."""
         asset = registered.asset
-        looked = self._pass(
-            registered,
-            partitions,
-            mirror,
-            folder,
-            StoredInference(self._responses, self._settings.calls.retries, self._models.engines.folder),
-        )
-        calls = looked.calls
-        lacking = calls.filter(pl.col("error") == NOT_ASKED).select(pl.col("row_id").unique())
+        if registered.trains and not self._mirror.partitions(asset):  # downstream assets work without trained weights
+            replace_rows(self._mirror, _key(registered, ALL), Outcome(pl.DataFrame(schema=CURVE)))
+        if registered.trains or not registered.planned:
+            return None
+        unknown = AssetPlan(asset, len(partitions), None, known=False)
+        inputs = registered.inputs
+        if self._unknown & set(inputs) or not all(self._mirror.partitions(name) for name in inputs):
+            self._unknown.add(asset)
+            return unknown
+        same = [name for name in inputs if registered.reads_same_partition(name)]
+        # A source that has not been read yet has no rows to plan with.
+        partitions = [part for part in partitions if all(self._mirror.manifest(name, part) for name in same)]
+        if not partitions:
+            return None
+        looked = self._run(registered, partitions, StoredInference)
+        calls = looked.models.calls
         population = looked.all_rows.join(self._weights, on="row_id", how="left", maintain_order="left")
         population = population.with_columns(pl.col("weight").fill_null(1.0))
+        lacking = calls.filter(pl.col("error") == NOT_ASKED)
         unanswered = population.join(lacking, on="row_id", how="semi", maintain_order="left")
-        asked = None
-        if self._hollow & set(registered.inputs) and not population.height:
+        if self._hollow & set(inputs) and not population.height:
             self._unknown.add(asset)
-            return AssetPlan(asset, len(partitions), None, known=False)
-        if unanswered.height and not self._offline:
-            asked = self._ask(registered, looked, unanswered, mirror, folder)
-        real, source_rows = self._source(registered)
-        self._commit(registered, looked, asked, population, unanswered, mirror)
-        known = not unanswered.height or asked is not None
-        if unanswered.height or self._guessed & set(registered.inputs):
+            return unknown
+        asked = self._ask(registered, looked, unanswered) if unanswered.height and not self._offline else None
+        sampled = unanswered.select(list(_WEIGHTS)).clear()
+        if asked:
+            sampled = asked.all_rows.select("row_id").join(unanswered, on="row_id", maintain_order="left")
+            sampled = sampled.select("row_id", weight=pl.col("weight") * (unanswered.height / sampled.height))
+        # The rows that go to an asset's models come from the first asset that it reads.
+        real = not inputs or inputs[0] not in self._guessed
+        source_rows = Estimate(1.0) if real else self._rows[inputs[0]]
+        self._commit(registered, looked, asked, population, unanswered, sampled, source_rows)
+        if unanswered.height or self._guessed & set(inputs):
             self._guessed.add(asset)
-        sampled = _with_weights(asked, unanswered)
-        known_calls = KnownCalls(
-            looked.models.batches, asked.models.batches if asked else [], population, unanswered, sampled, real,
-            source_rows, self._measured, self._before(asset),
+        stages = project(
+            KnownCalls(
+                calls, asked.models.calls if asked else calls.clear(), self._paid,
+                {**looked.models.specs, **(asked.models.specs if asked else {})},
+                population.select(list(_WEIGHTS)), unanswered, sampled, real, source_rows, self._earlier_calls(asset),
+            )
         )  # fmt: skip
-        stages = project(known_calls)
         embedded, embed_seconds = self._embedding(looked, asked, sampled)
-        rows = (
-            Estimate(float(population["weight"].sum())).among(source_rows)
-            if population.height
-            else self._out.get(asset)
-        )
-        keys = tuple(asked.calls.filter(~pl.col("cached"))["key"]) if asked else ()
-        disk = self._disk(registered, partitions, mirror, stages, asked, embedded)
-        known = known or all(stage.prompt_tokens is not None for stage in stages)
+        rows = self._rows.get(asset)
+        if population.height:
+            rows = Estimate(float(population["weight"].sum())).among(source_rows)
+        known = not unanswered.height or asked is not None or all(stage.prompt_tokens is not None for stage in stages)
         return AssetPlan(
-            asset, len(partitions), rows, tuple(stages), embedded, looked.seconds, embed_seconds, disk, keys, known
-        )
+            asset, len(partitions), rows, tuple(stages), embedded, looked.seconds, embed_seconds,
+            self._disk(asset, partitions, stages, asked, embedded), tuple(asked.paid["key"]) if asked else (), known,
+        )  # fmt: skip
 
-    def _before(self, asset: str) -> pl.DataFrame:
+    def _earlier_calls(self, asset: str) -> pl.DataFrame:
         """Return the calls of earlier runs, which only an offline plan needs: prompt, model, completion_tokens."""
-        files = list((self._lake.catalog / "generations" / asset).rglob("*.parquet"))
+        files = list((self._lake.catalog / "generations" / asset).rglob("*.parquet")) if self._offline else []
         columns = {"prompt": pl.String, "model": pl.String, "completion_tokens": pl.Int64}
-        return (
-            pl.scan_parquet(files, glob=False).select(list(columns)).collect()
-            if files and self._offline
-            else pl.DataFrame(schema=columns)
-        )
+        empty = pl.LazyFrame(schema=columns)
+        return pl.concat([empty, *(pl.scan_parquet(file).select(list(columns)) for file in files)]).collect()
 
-    def _source(self, registered: Registered) -> tuple[bool, Estimate]:
-        """Return what is known of the rows that go to an asset's models; they come from the first asset that it reads.
-
-        Returns:
-            Whether they are the rows of the run itself, and their estimated number (1 if it is known exactly).
-        """
-        source = next(iter(registered.inputs), "")
-        return source not in self._guessed, self._out[source] if source in self._guessed else Estimate(1.0)
-
-    def _step(self, registered: Registered, partition: str, mirror: Lake, folder: Path) -> PlannedStep:
+    def _step(self, registered: Registered, partition: str, scratch: Path, shared: Path, **fields: object) -> Step:
         return PlannedStep(
-            registered.asset, partition, self._settings, mirror, self._pool, self._models, folder, folder
-        )
+            registered.asset, partition, self._settings, self._mirror, self._pool, self._models, scratch, shared,
+            key=_key(registered, partition), **fields,  # pyright: ignore[reportArgumentType]
+        )  # fmt: skip
 
-    def _pass(
+    def _run(
         self,
         registered: Registered,
         partitions: Iterable[str],
-        mirror: Lake,
-        folder: Path,
-        models: ObservedInference,
+        client: type[ObservedInference],
         choose: Mapping[str, pl.DataFrame] | None = None,
-    ) -> _Run:
+    ) -> _Pass:
         """Run the asset's function on partitions, with all rows or with the rows in `choose`."""
-        run, began = _Run(models), time.monotonic()
+        models = client(self._responses, self._models.engines, show_calls, retries=self._settings.calls.retries)
+        run = _Pass(models)
+        began = time.monotonic()
+        size = self._stored_bytes()
         for partition in partitions:
 
             def choose_rows(rows: pl.DataFrame, partition: str = partition) -> pl.DataFrame:
@@ -327,23 +296,19 @@ class Planner:
                 return rows
 
             reporter().begin(f"plan {registered.asset}", partition)
-            with mirror.scratch() as scratch, mirror.scratch() as shared:
-                step = PlannedStep(
-                    registered.asset, partition, self._settings, mirror, self._pool, self._models, scratch, shared,
-                    key=self._key(registered, partition), observed=models, choose=choose_rows,
-                )  # fmt: skip
+            with self._mirror.scratch() as scratch, self._mirror.scratch() as shared:
+                step = self._step(registered, partition, scratch, shared, observed=models, choose=choose_rows)
                 outcome = registered.function(step)
                 run.outcomes[partition] = replace(outcome, rows=outcome.rows.lazy().collect())
-            reporter().end(count_rows(outcome), reused=False)
+            reporter().end(rows_of([run.outcomes[partition]]).height, reused=False)
         run.seconds = time.monotonic() - began
+        run.bytes = max(0, self._stored_bytes() - size)
         return run
 
-    def _key(self, registered: Registered, partition: str) -> StepKey:
-        return StepKey(
-            asset=registered.asset, partition=partition, code_version=registered.version, settings_hash="", inputs={}
-        )
+    def _stored_bytes(self) -> int:
+        return int(self._responses.sizes().filter(pl.col("kind") != "embed")["bytes"].sum())
 
-    def _ask(self, registered: Registered, looked: _Run, unanswered: pl.DataFrame, mirror: Lake, folder: Path) -> _Run:
+    def _ask(self, registered: Registered, looked: _Pass, unanswered: pl.DataFrame) -> _Pass:
         """Run the asset's function on a sample of the unanswered rows.
 
         A shard is a sample by row id, so the sample is taken from the first shards that hold enough rows: then as many
@@ -351,27 +316,18 @@ class Planner:
         """
         choose: dict[str, pl.DataFrame] = {}
         left = self._size
-        by_source = registered.axis == "source"
-        spread = sample.take_stratified(unanswered, left) if by_source else unanswered
+        spread = sample.take_stratified(unanswered, left) if registered.axis == "source" else unanswered
         for partition, rows in looked.rows.items():
             lacking = rows.join(spread, on="row_id", how="semi", maintain_order="left")
             if left and lacking.height:
                 choose[partition] = sample.take_stratified(lacking, left).select("row_id")
                 left -= choose[partition].height
-        models = ObservedInference(self._responses, self._engines, self._settings.calls.retries, show_calls)
-        asked = self._pass(registered, choose, mirror, folder, models, choose)
-        paid = asked.calls.filter(~pl.col("cached"))
-        self._sampled[0] += paid.height
-        self._sampled[1] += int(paid["prompt_tokens"].sum()) + int(paid["completion_tokens"].sum())
-        for batch in models.batches:
-            new = batch.calls.filter(~pl.col("cached"))
-            if new.height:
-                tokens = float(new["prompt_tokens"].sum()), float(new["completion_tokens"].sum())
-                self._measured.setdefault(batch.spec.weights_id, []).append((*tokens, batch.seconds))
-                self._sampled[2] += batch.seconds
+        asked = self._run(registered, choose, ObservedInference, choose)
+        self._opening += asked.models.opening
+        self._paid = pl.concat([self._paid, asked.paid])
         return asked
 
-    def _embedding(self, looked: _Run, asked: _Run | None, sampled: pl.DataFrame) -> tuple[int, float | None]:
+    def _embedding(self, looked: _Pass, asked: _Pass | None, sampled: pl.DataFrame) -> tuple[int, float | None]:
         """Return the number of texts to embed, and the seconds that this takes."""
         if looked.rows:  # the embedded texts are answers
             if not asked:
@@ -379,53 +335,43 @@ class Planner:
             factor = float(sampled["weight"].sum()) / sampled.height
             missing = sum(len(batch.missing) for batch in asked.models.embedded)
             return round(missing * factor), sum(batch.seconds for batch in asked.models.embedded) * factor
-        count, took = 0, 0.0
-        for batch in looked.models.embedded:
-            count += len(batch.missing)
-            if batch.missing and self._offline:
-                return count, None
-            if batch.missing:
-                places = np.linspace(0, len(batch.missing) - 1, min(len(batch.missing), self._size)).astype(int)
-                models = ObservedInference(self._responses, self._engines, self._settings.calls.retries)
-                models.embed(batch.spec, [batch.missing[place] for place in places], batch.stage)
-                took += models.embedded[0].seconds * len(batch.missing) / len(places)
+        batches = [batch for batch in looked.models.embedded if batch.missing]
+        count, took = sum(len(batch.missing) for batch in batches), 0.0
+        if batches and self._offline:
+            return count, None
+        models = ObservedInference(self._responses, self._models.engines)
+        for batch in batches:
+            places = np.linspace(0, len(batch.missing) - 1, min(len(batch.missing), self._size)).astype(int)
+            models.embed(batch.spec, [batch.missing[place] for place in places], batch.stage)
+            took += models.embedded[-1].seconds * len(batch.missing) / len(places)
+        self._opening += models.opening
         return count, took
 
     def _disk(
-        self,
-        registered: Registered,
-        partitions: Iterable[str],
-        mirror: Lake,
-        stages: Sequence[Stage],
-        asked: _Run | None,
-        embedded: int,
+        self, asset: str, partitions: Iterable[str], stages: Sequence[Stage], asked: _Pass | None, embedded: int
     ) -> float | None:
-        asset = registered.asset
-        rows = self._out.get(asset)
-        if rows is None:
+        if asset not in self._rows:
             return None
-        manifests = [manifest for partition in partitions if (manifest := mirror.manifest(asset, partition))]
-        files = [mirror.rows_file(asset, manifest.partition) for manifest in manifests]
-        files += [file for folder in mirror.catalog.glob(f"*/{asset}") for file in folder.rglob("*.parquet")]
+        manifests = [found for partition in partitions if (found := self._mirror.manifest(asset, partition))]
+        files = [self._mirror.rows_file(asset, manifest.partition) for manifest in manifests]
+        files += [file for folder in self._mirror.catalog.glob(f"*/{asset}") for file in folder.rglob("*.parquet")]
         size = sum(file.stat().st_size for file in files)
         held = sum(manifest.rows_out for manifest in manifests)
-        answers = 0.0
-        if asked:
-            asked_for = asked.calls.filter(~pl.col("cached")).height
-            per_call = sum(batch.bytes for batch in asked.models.batches) / max(1, asked_for)
-            answers = per_call * total(stage.to_make for stage in stages).value
-        return size * (rows.value / held if held else 1.0) + answers + embedded * _VECTOR
+        to_make = sum(stage.to_make.value for stage in stages)
+        answers = asked.bytes * to_make / max(1, asked.paid.height) if asked else 0.0
+        return size * (self._rows[asset].value / held if held else 1.0) + answers + embedded * _VECTOR
 
     # --- temporary lake -----------------------------------------------------------------------------------------------
 
     def _commit(
         self,
         registered: Registered,
-        looked: _Run,
-        asked: _Run | None,
+        looked: _Pass,
+        asked: _Pass | None,
         population: pl.DataFrame,
         unanswered: pl.DataFrame,
-        mirror: Lake,
+        sampled: pl.DataFrame,
+        source_rows: Estimate,
     ) -> None:
         """Put the asset's rows into the temporary lake, as far as they are known, and estimate their number."""
         asset, outcomes = registered.asset, looked.outcomes
@@ -433,56 +379,51 @@ class Planner:
         if unanswered.height and not asked:  # offline: use the last materialization
             if scores:
                 self._hollow.add(asset)
-            elif mirror.partitions(asset):
-                self._out[asset] = Estimate(float(mirror.scan(asset).select(pl.len()).collect().item()))
+            elif self._mirror.partitions(asset):
+                self._rows[asset] = Estimate(float(self._count(asset)))
                 return
             else:
                 self._unknown.add(asset)
                 return
-        weights = population.join(unanswered, on="row_id", how="anti").select("row_id", "weight")
-        sampled = _with_weights(asked, unanswered)
-        if asked and scores and "row_id" not in next(iter(asked.outcomes.values())).rows.lazy().collect_schema():
-            outcomes = asked.outcomes  # a table of another grain, such as a score per benchmark
-        elif asked and scores:
-            outcomes = fill_from_sample(outcomes, asked.outcomes, asked.all_rows, unanswered)
+        if asked and not scores:
+            outcomes = {
+                name: replace_unanswered(outcome, unanswered, asked.outcomes.get(name))
+                for name, outcome in outcomes.items()
+            }
+        elif asked and "row_id" in rows_of(asked.outcomes.values()).columns:
+            outcomes = fill_from_sample(outcomes, asked.outcomes.values(), asked.all_rows, unanswered)
         elif asked:
-            outcomes = {name: remove_rows(outcome, unanswered) for name, outcome in outcomes.items()}
-            outcomes |= {name: merge_outcomes(outcomes[name], outcome) for name, outcome in asked.outcomes.items()}
+            outcomes = asked.outcomes  # a table of another grain, such as a score per benchmark
         for partition, outcome in outcomes.items():
-            replace_rows(mirror, self._key(registered, partition), outcome)
-        others = mirror.scan(asset).select(pl.len()).collect().item() - sum(
-            count_rows(outcome) for outcome in outcomes.values()
-        )
+            replace_rows(self._mirror, _key(registered, partition), outcome)
+        rows = rows_of(outcomes.values())
+        others = self._count(asset) - rows.height
         if scores or not population.height:
-            rows = pl.concat([outcome.rows.lazy().collect() for outcome in outcomes.values()])
             weight = float(rows.height)
-            if "row_id" in rows.columns and self._weights.height:
-                weight = rows.join(self._weights, on="row_id", how="left")["weight"].fill_null(1.0).sum()
-            grown = Estimate(float(weight))
+            if "row_id" in rows.columns:
+                weight = float(rows.join(self._weights, on="row_id", how="left")["weight"].fill_null(1.0).sum())
+            grown = Estimate(weight)
         else:
+            settled = population.join(unanswered, on="row_id", how="anti").select(list(_WEIGHTS))
             born = pl.concat([pair_with_parents(outcome) for outcome in outcomes.values()])
-            stand_for = born.join(pl.concat([weights, sampled]), left_on="parent", right_on="row_id").select(
-                "row_id", "weight"
-            )
+            parents = pl.concat([settled, sampled]).rename({"row_id": "parent"})
+            stand_for = born.join(parents, on="parent").select(list(_WEIGHTS))
             self._weights = pl.concat([self._weights, stand_for]).unique("row_id", keep="last")
-            per_row = born.group_by("parent").len("children")
-            settled, drawn = (
-                rows.join(per_row, left_on="row_id", right_on="parent", how="left").select(
-                    "weight", pl.col("children").fill_null(0).cast(pl.Float64)
-                )
-                for rows in (weights, sampled)
+            counts = born.group_by(row_id="parent").agg(children=pl.len().cast(pl.Float64))
+            kept, drawn = (
+                part.join(counts, on="row_id", how="left").with_columns(pl.col("children").fill_null(0.0))
+                for part in (settled, sampled)
             )
-            whole = sampled.height == unanswered.height and self._source(registered)[0]
+            whole = sampled.height == unanswered.height and source_rows == Estimate(1.0)
             grown = expand(drawn["children"].to_numpy(), drawn["weight"].to_numpy(), float(whole))
-            grown += Estimate(float((settled["children"] * settled["weight"]).sum()))
-        self._out[asset] = (grown + Estimate(float(others))).among(self._source(registered)[1])
+            grown += Estimate(float((kept["children"] * kept["weight"]).sum()))
+        self._rows[asset] = (grown + Estimate(float(others))).among(source_rows)
+
+    def _count(self, asset: str) -> int:
+        return self._mirror.scan(asset).select(pl.len()).collect().item()
 
 
-def _with_weights(asked: _Run | None, unanswered: pl.DataFrame) -> pl.DataFrame:
-    """Return the sampled rows and the number of unanswered rows that each stands for: row_id, weight."""
-    if not asked:
-        return unanswered.select("row_id", "weight").head(0)
-    sampled = asked.all_rows.select("row_id").join(
-        unanswered.select("row_id", "weight"), on="row_id", maintain_order="left"
+def _key(registered: Registered, partition: str) -> StepKey:
+    return StepKey(
+        asset=registered.asset, partition=partition, code_version=registered.version, settings_hash="", inputs={}
     )
-    return sampled.with_columns(pl.col("weight") * (unanswered.height / sampled.height))

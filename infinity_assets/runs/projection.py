@@ -1,25 +1,21 @@
 """Projection of an asset's calls, tokens, duration and cost from stored responses and a sample."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
 from infinity_assets.inference.client import Answering
-from infinity_assets.inference.weights.models import ModelMissing
-from infinity_assets.inference.weights.tokens import estimate, tokens_of
-from infinity_assets.locations import models_dir
-from infinity_assets.runs.estimate import Estimate, expand, predict, seconds
-from infinity_assets.runs.observed_calls import NOT_ASKED, Batch
+from infinity_assets.runs.estimate import Estimate, expand, predict, total
+from infinity_assets.runs.observed_calls import NOT_ASKED
 from infinity_assets.runs.plan import Stage
 from infinity_assets.settings.models import ModelSpec
 
-_CALLS = {
-    "row_id": pl.String, "prompt": pl.String, "key": pl.String, "attempt": pl.Int64, "prompt_tokens": pl.Int64,
-    "completion_tokens": pl.Int64, "error": pl.String, "cached": pl.Boolean, "size": pl.Int64, "room": pl.Int64,
-    "model": pl.String, "call": pl.String, "stage": pl.String, "again": pl.Boolean,
-}  # fmt: skip
+_BYTES_PER_TOKEN = 3.5
+"""Bytes of text per token, where no answer tells; 2.9 to 3.4 with the embedded models on the sample sources."""
+
+_LACKING = pl.col("error").fill_null("") == NOT_ASKED
 
 _Counts = tuple[Estimate, Estimate, Estimate | None, Estimate | None]
 """Calls, calls to make, and the prompt and completion tokens of the calls to make."""
@@ -27,12 +23,16 @@ _Counts = tuple[Estimate, Estimate, Estimate | None, Estimate | None]
 
 @dataclass(frozen=True)
 class KnownCalls:
-    """The calls of an asset as far as they are known."""
+    """The calls of an asset as far as they are known. Calls are of schema `CALLS`."""
 
-    looked: Sequence[Batch]
-    """All requests that can be built from stored responses alone."""
-    asked: Sequence[Batch]
-    """The requests of the sample."""
+    looked: pl.DataFrame
+    """All calls that can be built from stored responses alone."""
+    asked: pl.DataFrame
+    """The calls of the sample."""
+    paid: pl.DataFrame
+    """The calls that samples have made for this plan so far, of all assets."""
+    specs: Mapping[str, Answering]
+    """The models, by `weights_id`."""
     population: pl.DataFrame
     """The rows that go to models, and the number of rows of the run that each stands for: row_id, weight."""
     unanswered: pl.DataFrame
@@ -43,87 +43,73 @@ class KnownCalls:
     """True if the rows are the rows of the run itself."""
     rows: Estimate
     """The estimated number of rows; 1 without error if it is known exactly."""
-    rates: Mapping[str, list[tuple[float, float, float]]]
-    """Prompt tokens, completion tokens and seconds of batches, by model."""
     before: pl.DataFrame
     """Calls of earlier runs: prompt, model, completion_tokens."""
 
 
-def calls_of(batches: Sequence[Batch]) -> pl.DataFrame:
-    """Return the calls of batches with their model, kind (`call`) and stage.
-
-    `again` is true for a call that repeats another one because its answer could not be used.
-    """
-    frames = [
-        batch.calls.with_columns(
-            model=pl.lit(batch.spec.weights_id),
-            call=pl.lit(batch.kind),
-            stage=pl.lit(batch.stage),
-            again=pl.col("attempt") > 0,
-        )
-        for batch in batches
-    ]
-    return pl.concat(frames) if frames else pl.DataFrame(schema=_CALLS)
-
-
 def project(known: KnownCalls) -> list[Stage]:
-    """Project the calls of an asset, by prompt and model."""
-    looked, asked = calls_of(known.looked), calls_of(known.asked)
-    batches = {
-        (prompt, b.spec.weights_id): b for b in (*known.asked, *known.looked) for prompt in b.calls["prompt"].unique()
-    }
+    """Project the calls of an asset, by prompt and model. Calls that repeat an unusable answer are apart."""
+    again = (pl.col("attempt") > 0).alias("again")
+    looked, asked = known.looked.with_columns(again), known.asked.with_columns(again)
+    groups = pl.concat([looked, asked]).select("kind", "model", "stage", "prompt", "again").unique(maintain_order=True)
     stages = []
-    groups = pl.concat([looked, asked]).select("call", "prompt", "model", "stage", "again").unique(maintain_order=True)
-    for call, prompt, model, stage, again in groups.rows():
-        of_stage = (pl.col("call") == call) & (pl.col("model") == model) & (pl.col("stage") == stage)
-        of_group = of_stage & (pl.col("prompt") == prompt) & (pl.col("again") == again)
-        stored, sampled = (calls.filter(of_group) for calls in (looked, asked))
-        batch = batches[prompt, model]
+    for group in groups.iter_rows(named=True):
+        stored, sampled = looked.filter(**group), asked.filter(**group)
         # If stored responses alone led to every request of the sample, they led to all requests.
         if sampled.join(stored, on="key", how="anti").is_empty():
-            others = pl.concat([looked, asked]).filter(of_stage)
-            counts = _count(known, batch, stored, sampled, others)
+            of_stage = {name: group[name] for name in ("kind", "model", "stage")}
+            counts = _count(known, stored, sampled, pl.concat([looked, asked]).filter(**of_stage))
         else:
             counts = _expand(known, stored, sampled)
-        calls, to_make, prompt_tokens, completion_tokens = (
-            count.among(known.rows) if count else None for count in counts
+        calls, to_make = (count.among(known.rows) for count in counts[:2])
+        read, written = (count and count.among(known.rows) for count in counts[2:])
+        spec = known.specs[group["model"]]
+        seconds = _seconds(known.paid, spec, group["stage"], read, written)
+        name = f"{group['prompt']}, again" if group["again"] else group["prompt"]
+        stages.append(
+            Stage(name, group["model"], calls, to_make, read, written, seconds, _cost(spec, read, written, seconds))
         )
-        took = _time(known, batch.spec, stage, prompt_tokens, completion_tokens)
-        cost = _cost(batch.spec, prompt_tokens, completion_tokens, took)
-        name = f"{prompt}, again" if again else prompt
-        assert calls
-        assert to_make
-        stages.append(Stage(name, model, calls, to_make, prompt_tokens, completion_tokens, took, cost))
     return stages
 
 
-def _count(
-    known: KnownCalls, batch: Batch, stored: pl.DataFrame, sampled: pl.DataFrame, others: pl.DataFrame
-) -> _Counts:
+def _count(known: KnownCalls, stored: pl.DataFrame, sampled: pl.DataFrame, of_stage: pl.DataFrame) -> _Counts:
     """Count calls whose requests are all known, and predict their tokens from their sizes.
 
     A prompt without an answer is taken to have answers like the other prompts of its stage.
     """
-    one = _rows_per_call(known, stored)
-    lacking = pl.col("error").fill_null("") == NOT_ASKED
-    fresh = stored.filter(lacking).unique("key")
-    answered = pl.concat([stored.filter(~lacking), sampled]).unique("key", keep="last")
+    weight = _rows_per_call(known, stored)
+    fresh = stored.filter(_LACKING).unique("key")
+    answered = pl.concat([stored.filter(~_LACKING), sampled]).unique("key", keep="last")
     if answered.is_empty():
-        answered = others.filter(~lacking).unique("key", keep="last")
-    calls, to_make = Estimate(stored.height * one), Estimate(fresh.height * one)
-    paid = (sampled if known.real else sampled.head(0)).join(fresh, on="key", how="semi").unique("key")
+        answered = of_stage.filter(~_LACKING).unique("key", keep="last")
+    calls, to_make = Estimate(stored.height * weight), Estimate(fresh.height * weight)
+    paid = (sampled if known.real else sampled.clear()).join(fresh, on="key", how="semi").unique("key")
     rest = fresh.join(paid, on="key", how="anti")
-    count, size = rest.height * one, float(rest["size"].sum()) * one
     if answered.is_empty() and rest.height:
-        return calls, to_make, *_estimate_unanswered(known, batch, rest, count, size)
+        read_tokens = Estimate(float(rest["size"].sum()) * weight / _BYTES_PER_TOKEN)
+        return calls, to_make, read_tokens, _written(known, rest, weight)
     sizes, read, written = (
         answered[name].cast(pl.Float64).to_numpy() for name in ("size", "prompt_tokens", "completion_tokens")
     )
-    prompt_tokens = predict(sizes, read, count, size) + Estimate(one * float(paid["prompt_tokens"].sum()))
-    completion_tokens = predict(np.ones(len(written)), written, count, count) + Estimate(
-        one * float(paid["completion_tokens"].sum())
+    count = rest.height * weight
+    prompt_tokens = predict(sizes, read, count, float(rest["size"].sum()) * weight)
+    completion_tokens = predict(np.ones(len(written)), written, count, count)
+    return (
+        calls,
+        to_make,
+        prompt_tokens + Estimate(weight * float(paid["prompt_tokens"].sum())),
+        completion_tokens + Estimate(weight * float(paid["completion_tokens"].sum())),
     )
-    return calls, to_make, prompt_tokens, completion_tokens
+
+
+def _written(known: KnownCalls, fresh: pl.DataFrame, weight: float) -> Estimate | None:
+    """Estimate completion tokens without an answer to learn from: those of the prompt in earlier runs, else None."""
+    count = fresh.height * weight
+    if fresh["room"].max() in (0, 1):
+        return Estimate(count * float(fresh["room"][0]))
+    alike = known.before.filter(prompt=fresh["prompt"][0], model=fresh["model"][0])
+    written = alike["completion_tokens"].drop_nulls().cast(pl.Float64).to_numpy()
+    return predict(np.ones(len(written)), written, count, count) if len(written) else None
 
 
 def _expand(known: KnownCalls, stored: pl.DataFrame, sampled: pl.DataFrame) -> _Counts:
@@ -137,76 +123,40 @@ def _expand(known: KnownCalls, stored: pl.DataFrame, sampled: pl.DataFrame) -> _
 
     settled = stored.join(known.unanswered, on="row_id", how="anti")
     fresh = ~pl.col("cached")
-    prompt_tokens, completion_tokens = (
-        estimate_total(pl.col(name).filter(fresh).sum()) for name in ("prompt_tokens", "completion_tokens")
-    )
     return (
         estimate_total(pl.len()) + Estimate(settled.height * _rows_per_call(known, settled)),
         estimate_total(fresh.sum()),
-        prompt_tokens,
-        completion_tokens,
+        estimate_total(pl.col("prompt_tokens").filter(fresh).sum()),
+        estimate_total(pl.col("completion_tokens").filter(fresh).sum()),
     )
 
 
 def _rows_per_call(known: KnownCalls, calls: pl.DataFrame) -> float:
     """Return the number of calls of the run that each of these calls stands for: more than 1 for sampled rows."""
-    if not known.population.height or not calls.height:
-        return 1.0
-    weights = (
-        calls.select("row_id")
-        .join(known.population.select("row_id", "weight"), on="row_id", how="left")["weight"]
-        .fill_null(1.0)
-    )
-    return float(weights.sum()) / calls.height
+    weights = calls.select("row_id").join(known.population, on="row_id", how="left")["weight"].fill_null(1.0)
+    return float(weights.sum()) / calls.height if calls.height else 1.0
 
 
-def _estimate_unanswered(
-    known: KnownCalls, batch: Batch, fresh: pl.DataFrame, count: float, size: float
-) -> tuple[Estimate | None, Estimate | None]:
-    """Estimate the prompt and completion tokens of requests if there is no answer to learn from.
-
-    Prompts are counted by the tokenizer. Answers are known if they have room for one token, else they are taken to be
-    like the answers to the same prompt in earlier runs; without those the estimate is None.
-    """
-    try:
-        length = tokens_of(batch.spec, models_dir()).count if isinstance(batch.spec, ModelSpec) else estimate
-    except ModelMissing:
-        length = estimate
-    counted = np.array([length(text) for text in batch.texts], dtype=np.float64)
-    prompt = predict(np.array([len(text.encode()) for text in batch.texts], dtype=np.float64), counted, count, size)
-    room = int(fresh["room"].max())  # pyright: ignore[reportArgumentType]
-    if room <= 1:
-        return prompt, Estimate(count * room)
-    alike = known.before.filter((pl.col("prompt") == fresh["prompt"][0]) & (pl.col("model") == batch.spec.weights_id))
-    written = alike["completion_tokens"].drop_nulls().cast(pl.Float64).to_numpy()
-    return prompt, predict(np.ones(len(written)), written, count, count) if len(written) else None
-
-
-def _time(
-    known: KnownCalls, spec: Answering, stage: str, prompt: Estimate | None, completion: Estimate | None
-) -> float | None:
-    """Return the seconds of calls: by the settings, else by the sample's batches of the stage, else by the model's."""
-    if prompt is None or completion is None:
+def _seconds(
+    paid: pl.DataFrame, spec: Answering, stage: str, read: Estimate | None, written: Estimate | None
+) -> Estimate | None:
+    """Return the seconds of calls by the speed in the settings, else by the calls of the stage, else of the model."""
+    tokens = total([read, written])
+    if read is None or written is None or tokens is None:
         return None
-    if not prompt.value + completion.value:
-        return 0.0
+    if not tokens.value:
+        return Estimate(0.0)
     if isinstance(spec, ModelSpec) and spec.speed:
-        return prompt.value / spec.speed.prompt + completion.value / spec.speed.completion
-    tokens = took = 0.0
-    for batch in known.asked:
-        if batch.stage == stage and batch.spec.weights_id == spec.weights_id:
-            new = batch.calls.filter(~pl.col("cached"))
-            tokens += float(new["prompt_tokens"].sum()) + float(new["completion_tokens"].sum())
-            took += batch.seconds if new.height else 0.0
-    if tokens:
-        return took * (prompt.value + completion.value) / tokens
-    return seconds(prompt.value, completion.value, known.rates.get(spec.weights_id, []))
+        return read.times(1 / spec.speed.prompt) + written.times(1 / spec.speed.completion)
+    of_model = paid.filter(model=spec.weights_id)
+    for calls in (of_model.filter(stage=stage), of_model):
+        if used := float(calls["prompt_tokens"].sum()) + float(calls["completion_tokens"].sum()):
+            return tokens.times(float(calls["took"].sum()) / used)
+    return None
 
 
-def _cost(spec: Answering, prompt: Estimate | None, completion: Estimate | None, took: float | None) -> float | None:
-    price = spec.price
-    if price.hour and took is None:
-        return None
-    if prompt is None or completion is None:
-        return None if price.prompt or price.completion else 0.0
-    return (prompt.value * price.prompt + completion.value * price.completion) / 1e6 + (took or 0.0) / 3600 * price.hour
+def _cost(
+    spec: Answering, read: Estimate | None, written: Estimate | None, seconds: Estimate | None
+) -> Estimate | None:
+    parts = ((spec.price.prompt / 1e6, read), (spec.price.completion / 1e6, written), (spec.price.hour / 3600, seconds))
+    return total(number and number.times(price) for price, number in parts if price)

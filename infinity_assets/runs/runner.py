@@ -22,31 +22,6 @@ from infinity_assets.runs.dagster_internals import keep_terminal
 from infinity_assets.settings import Settings
 from infinity_assets.settings.models import Calls
 
-_OURS = "# Written by the `infinity` command, for this folder.\n"
-
-_LOCAL_HOME = f"""\
-{_OURS}storage:
-  sqlite:
-    base_dir: 'HOME'
-local_artifact_storage:
-  module: dagster._core.storage.root
-  class: LocalArtifactStorage
-  config:
-    base_dir: 'HOME'
-compute_logs:
-  module: dagster._core.storage.local_compute_log_manager
-  class: LocalComputeLogManager
-  config:
-    base_dir: 'HOME/logs'
-telemetry:
-  enabled: false
-nux:
-  enabled: false
-concurrency:
-  runs:
-    max_concurrent_runs: 1
-"""
-
 
 @dataclass(frozen=True)
 class Fault:
@@ -60,15 +35,7 @@ class Fault:
 
 
 class Runner:
-    """One data folder and its Dagster instance.
-
-    Args:
-        data: The data folder.
-        pool: The folders of the pool.
-        reporter: Shows progress.
-        instance: The Dagster instance that records the runs; by default the one that `dagster_home` configures.
-        definitions: The graph; by default the one in `infinity_assets.definitions`.
-    """
+    """One data folder and the Dagster instance that records its runs, by default the one of `dagster_home`."""
 
     def __init__(
         self,
@@ -176,16 +143,13 @@ def _expected(lake: Lake, wanted: Collection[dg.AssetKey], sources: Collection[s
     from infinity_assets.defs.registry import REGISTERED
 
     expected = []
-    for name in (key.to_user_string() for key in wanted):
-        if registered := REGISTERED.get(name):
-            partitions = registered.partition_names(sources)
-            manifests = [manifest for partition in partitions if (manifest := lake.manifest(name, partition))]
-            seconds = (
-                sum(manifest.seconds for manifest in manifests) * len(partitions) / len(manifests)
-                if manifests
-                else registered.seconds
-            )
-            expected.append(Expected(name, max(len(partitions), 1), seconds))
+    for registered in (REGISTERED[name] for key in wanted if (name := key.to_user_string()) in REGISTERED):
+        partitions = registered.partition_names(sources)
+        manifests = [found for partition in partitions if (found := lake.manifest(registered.asset, partition))]
+        seconds = registered.seconds
+        if manifests:
+            seconds = sum(manifest.seconds for manifest in manifests) * len(partitions) / len(manifests)
+        expected.append(Expected(registered.asset, max(len(partitions), 1), seconds))
     return expected
 
 
@@ -200,15 +164,12 @@ def _left(allowed: Calls, tokens: int, cost: float) -> dict[str, int | float | N
 def _needed(definitions: dg.Definitions, until: str | None) -> set[dg.AssetKey]:
     """Return all assets, or the named one and what is upstream of it."""
     graph = definitions.resolve_asset_graph()
-    everything = graph.get_all_asset_keys()
+    names = {key.to_user_string() for key in graph.get_all_asset_keys()}
     if until is None:
-        return set(everything)
-    key = dg.AssetKey(until)
-    if key not in everything:
-        raise InfinityError(
-            f"There is no asset `{until}`; there are {', '.join(sorted(k.to_user_string() for k in everything))}."
-        )
-    return set(dg.AssetSelection.assets(key).upstream().resolve(graph))
+        return set(graph.get_all_asset_keys())
+    if until not in names:
+        raise InfinityError(f"There is no asset `{until}`; there are {', '.join(sorted(names))}.")
+    return set(dg.AssetSelection.assets(dg.AssetKey(until)).upstream().resolve(graph))
 
 
 def dagster_home(data: Path) -> Path:
@@ -222,9 +183,12 @@ def dagster_home(data: Path) -> Path:
     ours = data == cwd / "data" and (cwd / "dagster.yaml").exists()
     home = Path(os.environ.get("DAGSTER_HOME", cwd if ours else data))
     if home == data:
-        file, text = data / "dagster.yaml", _LOCAL_HOME.replace("HOME", str(data / ".dagster").replace("'", "''"))
-        present = file.read_text(encoding="utf-8") if file.exists() else _OURS
-        if present.startswith(_OURS) and present != text:
+        template = Path(__file__).with_name("dagster_home.yaml").read_text(encoding="utf-8")
+        mark = template.splitlines()[0]
+        text = template.replace("HOME", str(data / ".dagster").replace("'", "''"))
+        file = data / "dagster.yaml"
+        present = file.read_text(encoding="utf-8") if file.exists() else mark
+        if present.startswith(mark) and present != text:
             write_text(text, file)
     return home
 
@@ -239,16 +203,11 @@ def _fault(event: dg.DagsterEvent) -> Fault:
     asset = (event.step_key or "").removesuffix("_invariants")
     if error is None:
         return Fault(asset, "it failed without a message.", trace)
-    message = error.message.strip()
-    message = re.sub(rf"^infinity_assets[\w.]*\.{error.cls_name}: ", "", message)
     if error.cls_name == "DagsterExecutionInterruptedError":
         return Fault(asset, "it was interrupted.", trace)
+    message = re.sub(rf"^infinity_assets[\w.]*\.{error.cls_name}: ", "", error.message.strip())
+    lines = message.splitlines() or [error.cls_name or ""]
     if error.cls_name == "DagsterAssetCheckFailedError":
-        names = ", ".join(line.strip() for line in message.splitlines()[1:] if line.strip())
+        names = ", ".join(line.strip() for line in lines[1:] if line.strip())
         return Fault(asset, f"an invariant is broken: {names}. `infinity check` shows the rows.", trace)
-    return Fault(
-        asset,
-        message.splitlines()[0] if message else error.cls_name or "",
-        trace,
-        stopped=error.cls_name == BudgetSpent.__name__,
-    )
+    return Fault(asset, lines[0], trace, stopped=error.cls_name == BudgetSpent.__name__)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
-from infinity_assets.cli import main
+from infinity_assets_tests.cli.commands import infinity
 from infinity_assets_tests.defs.scored_lake import make
 
 
@@ -17,9 +17,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def arena(data: Path, *arguments: str) -> Result:
-    return CliRunner().invoke(
-        main, ["arena", *arguments], env={"INFINITY_DATA": str(data), "COLUMNS": "200"}, catch_exceptions=False
-    )
+    return infinity("arena", *arguments, INFINITY_DATA=str(data), COLUMNS="200")
 
 
 def test_all_contestants_select_from_the_rows_that_all_can_rank(data: Path, tmp_path: Path) -> None:

@@ -1,18 +1,18 @@
 """The `infinity` command: its help, and errors of one sentence."""
 
 import json
+import shlex
 import shutil
 from functools import partial
 from pathlib import Path
 
 import dagster as dg
 import pytest
-from click.testing import CliRunner, Result
 
-from infinity_assets.cli import main
 from infinity_assets.runs import runner
 from infinity_assets.runs.runner import dagster_home
 from infinity_assets.settings import Settings
+from infinity_assets_tests.cli.commands import fail, infinity, succeed
 from infinity_assets_tests.defs.graph import Graph
 
 
@@ -42,49 +42,29 @@ def graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Graph:
     return graph
 
 
-def infinity(*arguments: str) -> Result:
-    return CliRunner().invoke(main, arguments, catch_exceptions=False)
-
-
 @pytest.mark.parametrize(
-    "arguments",
-    [
-        [],
-        ["run"],
-        ["explain"],
-        ["funnel"],
-        ["sql"],
-        ["check"],
-        ["settings"],
-        ["models"],
-        ["sources", "list"],
-        ["export"],
-        ["responses", "prune"],
-        ["prompts"],
-    ],
+    "command",
+    ["", "run", "explain", "funnel", "sql", "check", "settings", "models", "export", "responses prune", "prompts"],
 )
-def test_every_command_has_help(arguments: list[str]) -> None:
-    result = infinity(*arguments, "--help")
+def test_every_command_has_help(command: str) -> None:
+    result = infinity(*command.split(), "--help")
     assert result.exit_code == 0
     assert len(result.output.splitlines()) >= 5
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("command", "says"),
     [
-        (["run", "--until", "inf_instruct_x"], "There is no asset `inf_instruct_x`"),
-        (["run", "--only", "large"], "no source named large"),
-        (["explain", "abc"], "No row id begins with abc"),
-        (["sql", "select * from nowhere"], "nowhere"),
-        (["run", "--until", "raw_pool", "--only", "a\\b"], "no source named"),
-        (
-            ["export", "inf_instruct_x", "--layout", "openai", "--out", "x.jsonl"],
-            "`inf_instruct_x` has not been materialized",
-        ),
+        ("run --until inf_instruct_x", "There is no asset `inf_instruct_x`"),
+        ("run --only large", "no source named large"),
+        ("run --only 'a\\b'", "no source named"),
+        ("explain abc", "No row id begins with abc"),
+        ("sql 'select * from nowhere'", "nowhere"),
+        ("export inf_instruct_x --layout openai --out x.jsonl", "`inf_instruct_x` has not been materialized"),
     ],
 )
-def test_a_mistake_is_one_sentence(data: Path, arguments: list[str], says: str) -> None:
-    result = infinity(*arguments)
+def test_a_mistake_is_one_sentence(data: Path, command: str, says: str) -> None:
+    result = infinity(*shlex.split(command))
     assert result.exit_code == 1
     assert says in result.output
     assert "Traceback" not in result.output
@@ -92,15 +72,12 @@ def test_a_mistake_is_one_sentence(data: Path, arguments: list[str], says: str) 
 
 def test_a_folder_without_sources_is_refused(data: Path) -> None:
     (data / "empty").mkdir()
-    result = infinity("run", "--sources", str(data / "empty"))
-    assert result.exit_code == 1
-    assert "holds no source" in result.output
+    assert "holds no source" in fail("run", "--sources", str(data / "empty"))
     assert not (data / "pool.json").exists(), "a pool that cannot be run is not saved"
 
 
 def test_run_until_then_funnel_sql_and_check(data: Path) -> None:
-    result = infinity("run", "--until", "decontaminated")
-    assert result.exit_code == 0, result.output
+    succeed("run", "--until", "decontaminated")
     assert "decontaminated" in infinity("funnel").output
     rows = infinity("sql", "select source, position from decontaminated", "--json").output
     assert json.loads(rows) == {"source": "small", "position": 0}
@@ -124,9 +101,8 @@ def test_a_run_names_the_benchmarks_without_items(data: Path) -> None:
     for name, record in (("exam", {"question": "How long is the Aare?"}), ("notes", {"remark": "Mind the step."})):
         (data / "benchmarks" / name).mkdir(parents=True)
         (data / "benchmarks" / name / "rows.json").write_text(json.dumps([record]))
-    result = infinity("run", "--until", "benchmarks")
-    assert result.exit_code == 0
-    assert "The benchmarks notes have no items, so they detect no contamination." in result.output
+    shown = succeed("run", "--until", "benchmarks")
+    assert "The benchmarks notes have no items, so they detect no contamination." in shown
 
 
 def test_printed_settings_are_a_settings_file(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,8 +135,7 @@ def test_names_that_look_like_markup_or_patterns_are_shown_whole(data: Path, mon
     data = data.rename(data.with_name(data.name + " [x]*"))
     monkeypatch.setenv("INFINITY_DATA", str(data))
     monkeypatch.delenv("DAGSTER_HOME")
-    result = infinity("run", "--until", "deduped")
-    assert result.exit_code == 0, result.output
+    succeed("run", "--until", "deduped")
     assert "alpaca[en]" in infinity("sql", "select source from deduped").output
 
 
@@ -181,16 +156,13 @@ def test_dagsters_storage_moves_with_the_data_folder(data: Path, monkeypatch: py
 @pytest.mark.usefixtures("in_memory")
 def test_an_error_in_a_source_yaml_is_one_sentence(data: Path) -> None:
     (data / "sources" / "small" / "source.yaml").write_text("domain: [/x]")
-    result = infinity("run", "--until", "raw_pool")
-    assert result.exit_code == 1
-    assert f"Error: {data / 'sources' / 'small' / 'source.yaml'}: `domain`" in result.output
+    message = f"Error: {data / 'sources' / 'small' / 'source.yaml'}: `domain`"
+    assert message in infinity("run", "--until", "raw_pool").output
 
 
 def test_a_data_folder_that_is_a_file_is_one_sentence(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INFINITY_DATA", str(data / "sources" / "small" / "rows.json"))
-    result = infinity("funnel")
-    assert result.exit_code == 1
-    assert "Not a directory" in result.output
+    assert "Not a directory" in fail("funnel")
 
 
 def test_an_empty_query_has_an_empty_answer(data: Path) -> None:
@@ -215,12 +187,11 @@ def test_export_writes_conversations(
 ) -> None:
     graph = deduped.copy(tmp_path, monkeypatch)
     file = graph.data / "out.jsonl"
-    result = infinity("export", "deduped", "--layout", layout, "--out", str(file))
-    assert result.exit_code == 0, result.output
-    assert "1 conversations, 1 other rows" in result.output
+    arguments = ["export", "deduped", "--layout", layout, "--out", str(file)]
+    assert "1 conversations, 1 other rows" in succeed(*arguments)
     assert "The Aare is a river." in file.read_text()
     assert len(file.read_text().splitlines()) == 1
-    infinity("export", "deduped", "--layout", layout, "--out", str(file), "--source", "other")
+    succeed(*arguments, "--source", "other")
     assert file.read_text() == ""
 
 
@@ -228,9 +199,7 @@ def test_export_writes_tuning_data_for_a_synthesizer(graph: Graph) -> None:
     graph.make("deduped")
     file = graph.data / "out.jsonl"
     arguments = ["export", "deduped", "--layout", "synthesizer", "--out", str(file)]
-    result = infinity(*arguments)
-    assert result.exit_code == 1
-    assert "name a --source that has some" in result.output
+    assert "name a --source that has some" in fail(*arguments)
     rows = [
         {"instruction": f"The Aare is {n} km long.\n\nHow long is the Aare?", "output": f"{n} km."} for n in range(3)
     ]
@@ -253,25 +222,13 @@ def test_export_writes_tuning_data_for_a_synthesizer(graph: Graph) -> None:
 def test_export_with_a_tokenizer_writes_ids_and_a_mask(graph: Graph, models_dir: Path) -> None:
     graph.source("small", [{"instruction": "Tea is hot.\n\nIs tea hot?", "output": "Yes."}])
     graph.make("deduped")
-    arguments = [
-        "export",
-        "deduped",
-        "--layout",
-        "synthesizer",
-        "--out",
-        str(graph.data / "out.jsonl"),
-        "--source",
-        "small",
-    ]
-    result = infinity(*arguments, "--tokenizer", str(models_dir / "smollm2-135m-instruct"))
-    assert result.exit_code == 0, result.output
+    command = f"export deduped --source small --layout synthesizer --out '{graph.data / 'out.jsonl'}' --tokenizer"
+    succeed(*shlex.split(command), str(models_dir / "smollm2-135m-instruct"))
     line = json.loads((graph.data / "out.jsonl").read_text())
     assert line["text"] == "<|im_start|> <CON> Tea is hot. </CON>\n\n<QUE> Is tea hot? <ANS> Yes. </END><|im_end|>"
     assert len(line["input_ids"]) == len(line["loss_mask"])
     assert (line["loss_mask"][0], line["loss_mask"][-1]) == (0, 1)
-    result = infinity(*arguments, "--tokenizer", "/none")
-    assert result.exit_code == 1
-    assert "There is no tokenizer /none" in result.output
+    assert "There is no tokenizer /none" in fail(*shlex.split(command), "/none")
 
 
 def test_models_are_fetched_with_the_reward_model_and_without_served_models(
@@ -287,7 +244,7 @@ def test_models_are_fetched_with_the_reward_model_and_without_served_models(
     monkeypatch.setenv("INFINITY_MODELS__REWARD__MODEL", "some/reward")
     monkeypatch.setenv("INFINITY_MODELS__JUDGE__MODEL", "served")
     monkeypatch.setenv("INFINITY_MODELS__JUDGE__BACKEND", "openai")
-    assert infinity("models", "fetch").exit_code == 0
+    succeed("models", "fetch")
     assert "some/reward" in fetched
     assert "served" not in fetched
     assert len(fetched) == len(set(fetched))

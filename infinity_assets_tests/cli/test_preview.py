@@ -104,8 +104,8 @@ def test_every_file_is_shown_with_its_rows(folder: Path) -> None:
         "JSON list in tar in xz",
         "alpaca 2",
         "truncated_json",
-        "paper.pdf: .pdf is not a known container",
-        "The Aare is a river.",
+        "paper.pdf: .pdf is",
+        "The Aare is",
         "12 files: ",
     ):
         assert text in shown
@@ -125,21 +125,12 @@ def test_the_suggested_lines_make_the_records_fit(folder: Path) -> None:
 
 def test_a_mapping_is_tried_before_it_is_written(folder: Path) -> None:
     file = str(folder / "own" / "l.jsonl")
-    mapping = [
-        "--layout",
-        "alpaca",
-        "--field",
-        "instruction={ticket.subject}: {ticket.body}",
-        "--field",
-        "output=end.reply",
-    ]
-    shown = done("preview", file, *mapping)
+    fields = {"instruction": "{ticket.subject}: {ticket.body}", "output": "end.reply"}
+    mapping = [word for name, path in fields.items() for word in ("--field", f"{name}={path}")]
+    shown = done("preview", file, "--layout", "alpaca", *mapping)
     assert "Printer 0 is on fire: It burns." in shown
     tried = yaml.safe_load(shown.split("Lines tried, for source.yaml:")[1])
-    assert tried == {
-        "layout": "alpaca",
-        "fields": {"instruction": "{ticket.subject}: {ticket.body}", "output": "end.reply"},
-    }
+    assert tried == {"layout": "alpaca", "fields": fields}
     assert not list(folder.rglob("source.yaml"))
 
 
@@ -168,7 +159,7 @@ def test_a_source_of_the_pool_is_previewed_by_its_name(folder: Path) -> None:
     ],
 )
 def test_a_mistake_is_one_sentence(folder: Path, arguments: list[str], says: str) -> None:
-    result = infinity("preview", *arguments)
+    result = infinity("sources", "preview", *arguments)
     assert result.exit_code == 1
     assert says in result.output.splitlines()[-1]
 
@@ -181,7 +172,7 @@ def test_raw_returns_the_exact_bytes_of_a_record(folder: Path, tmp_path: Path) -
         reading.rows, rows_created=reading.records, decisions=reading.decisions, quarantine=reading.quarantine
     )
     Lake(tmp_path / "data").commit(lakes.key("raw_pool", "own"), outcome, "run", 0.0)
-    result = infinity("raw", "own", "l.jsonl", "1")
+    result = infinity("sources", "raw", "own", "l.jsonl", "1")
     assert result.exit_code == 0
     assert result.stdout_bytes == broken
     done("raw", "own", "l.jsonl", "1", "--out", "record")
@@ -192,7 +183,7 @@ def test_raw_returns_the_exact_bytes_of_a_record(folder: Path, tmp_path: Path) -
     records = done("raw", "own", "l.jsonl")
     assert str(len(broken)) in records
     assert "No record of x.jsonl in own was dropped or repaired." in done("raw", "own", "x.jsonl")
-    assert infinity("raw", "nix").output == (
+    assert infinity("sources", "raw", "nix").output == (
         "Error: nix has not been read: `infinity run --until raw_pool` reads the sources, "
         "`infinity sources list` names them.\n"
     )

@@ -1,15 +1,15 @@
 """`infinity rules` on a lake with `decontaminated` and `measured`."""
 
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
 from infinity_assets.catalog.lake import Lake, Outcome
-from infinity_assets.cli import main
 from infinity_assets.selection.rules import measures
 from infinity_assets_tests.catalog.lakes import key
+from infinity_assets_tests.cli.commands import infinity
 from infinity_assets_tests.frames import pool
 
 ROWS = pool(
@@ -19,8 +19,7 @@ ROWS = pool(
 )
 
 
-def infinity(*arguments: str) -> Result:
-    return CliRunner().invoke(main, ["rules", *arguments], catch_exceptions=False)
+rules = partial(infinity, "rules")
 
 
 @pytest.fixture
@@ -37,35 +36,35 @@ def make(lake: Lake) -> None:
 
 def test_the_table_counts_under_the_settings_in_force(lake: Lake, tmp_path: Path) -> None:
     make(lake)
-    lines = {line.split()[0]: re.findall(r"[\d,.]+", line) for line in infinity().output.splitlines() if line.strip()}
+    lines = {line.split()[0]: re.findall(r"[\d,.]+", line) for line in rules().output.splitlines() if line.strip()}
     assert lines["answer_too_short"] == ["2", "3", "1", "1", "1"]
     assert lines["refusal"] == ["120", "1", "1", "1", "1"]
     (tmp_path / "infinity.yaml").write_text(
         "foundation: {rules: {sources: {alpha: {answer_too_short: 20, refusal: null}}}}"
     )
-    lines = {line.split()[0]: re.findall(r"[\d,.]+", line) for line in infinity().output.splitlines() if line.strip()}
+    lines = {line.split()[0]: re.findall(r"[\d,.]+", line) for line in rules().output.splitlines() if line.strip()}
     assert lines["answer_too_short"] == ["2", "3", "2", "2", "2"]
     assert lines["refusal"] == ["120"]
 
 
 def test_a_rule_shows_its_rows_and_the_effect_of_another_threshold(lake: Lake) -> None:
     make(lake)
-    output = infinity("show", "answer_too_short", "--rows", "1").output
+    output = rules("show", "answer_too_short", "--rows", "1").output
     assert "fails  1 (fails below 2)" in output
     assert "passes 14 (fails below 2)" in output
     assert "North Sea" in output
-    output = infinity("show", "answer_too_short", "--threshold", "20").output
+    output = rules("show", "answer_too_short", "--threshold", "20").output
     assert re.search(r"chat\s+┆ 3\s+┆ 1\s+┆ 2\s+┆ 1\s+┆ 2", output)
     assert "fails  14 (fails below 20)" in output
 
 
 def test_a_missing_asset_or_rule_is_one_sentence(lake: Lake) -> None:
-    result = infinity()
+    result = rules()
     assert (result.exit_code, result.output) == (
         1,
         "Error: `decontaminated` has not been materialized: `infinity run --until decontaminated`.\n",
     )
     make(lake)
-    result = infinity("show", "nonsense")
+    result = rules("show", "nonsense")
     assert result.exit_code == 1
     assert result.output.startswith("Error: There is no rule `nonsense`; there are no_answer,")

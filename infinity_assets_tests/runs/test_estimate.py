@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from infinity_assets.runs.estimate import Estimate, expand, predict, seconds, total
+from infinity_assets.runs.estimate import Estimate, expand, predict, total
 
 positive = st.floats(0.0, 1e6, allow_nan=False)
 numbers = st.integers(1, 40).flatmap(lambda n: arrays(np.float64, n, elements=st.floats(0.0, 1e4)))
@@ -29,10 +29,12 @@ def test_every_row_stands_for_its_weight(values: np.ndarray, weight: float) -> N
 @given(st.lists(st.builds(Estimate, positive, positive), max_size=8), st.floats(0.1, 10.0))
 def test_estimates_add_up_and_scale(parts: list[Estimate], factor: float) -> None:
     whole = total(parts)
+    assert whole
     assert whole.value == pytest.approx(sum(part.value for part in parts))
     assert whole.times(factor).value == pytest.approx(whole.value * factor)
     assert whole.times(factor).high == pytest.approx(whole.high * factor)
     assert all(whole.variance >= part.variance for part in parts)
+    assert total([*parts, None]) is None
 
 
 @given(positive, positive, st.floats(1.0, 1e3), positive)
@@ -82,20 +84,3 @@ def test_the_interval_contains_the_truth_in_nine_of_ten_cases() -> None:
         assert predicted.variance < expanded.variance
     assert 0.86 < held["expand"] / rounds < 0.94
     assert 0.86 < held["predict"] / rounds < 0.94
-
-
-@given(st.floats(1e-5, 1e-2), st.floats(1e-4, 1e-1), st.integers(0, 100))
-def test_the_time_per_token_is_fitted_for_prompts_and_completions(read: float, write: float, seed: int) -> None:
-    tokens = np.random.default_rng(seed).uniform(100, 10_000, (4, 2))
-    measured = [(prompt, written, read * prompt + write * written) for prompt, written in tokens.tolist()]
-    assert seconds(1000, 500, measured) == pytest.approx(1000 * read + 500 * write, rel=1e-3)
-
-
-@given(st.lists(st.tuples(positive, positive, st.floats(0.01, 1e3)), min_size=1, max_size=6))
-def test_seconds_are_never_negative(measured: list[tuple[float, float, float]]) -> None:
-    assert (seconds(100, 100, measured) or 0.0) >= 0.0
-
-
-def test_without_measurements_there_is_no_duration() -> None:
-    assert seconds(100, 100, []) is None
-    assert seconds(100, 100, [(5, 5, 0.0)]) is None

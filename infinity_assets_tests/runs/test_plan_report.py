@@ -14,9 +14,11 @@ from infinity_assets.runs.plan import AssetPlan, Plan, Stage
 from infinity_assets.runs.plan_report import as_json, compare_table, plan_table, recompute_lines, summary
 
 STAGES = (
-    Stage("tag", "m@main", Estimate(1000), Estimate(900), Estimate(450_000, 4e8), Estimate(30_000, 1e6), 3600.0, 0.45),
-    Stage("judge", "m@main", Estimate(100), Estimate(100), Estimate(20_000), Estimate(100), 60.0, 0.02),
-)
+    Stage("tag", "m@main", Estimate(1000), Estimate(900), Estimate(450_000, 4e8), Estimate(30_000, 1e6),
+          Estimate(3600, 1e4), Estimate(0.45, 1e-4)),
+    Stage("judge", "m@main", Estimate(100), Estimate(100), Estimate(20_000), Estimate(100), Estimate(60),
+          Estimate(0.02)),
+)  # fmt: skip
 PLAN = Plan(
     datetime(2026, 1, 1, tzinfo=UTC), 64, False,
     {
@@ -66,6 +68,7 @@ def test_an_asset_sums_its_stages() -> None:
 def test_the_table_marks_unknown_numbers() -> None:
     lines = shown(plan_table(PLAN)).splitlines()
     assert max(map(len, lines)) <= 110
+    assert not any("…" in line for line in lines)
     scored = next(line for line in lines if line.startswith("scored"))
     assert scored.split()[1:] == ["?"] * 8
     tagged = next(line for line in lines if line.startswith("tagged"))
