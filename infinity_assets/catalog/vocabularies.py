@@ -9,6 +9,7 @@ import polars as pl
 from infinity_assets.atomic import replace_file
 from infinity_assets.catalog.lake import Lake
 from infinity_assets.errors import InfinityError
+from infinity_assets.rows.frames import conform
 from infinity_assets.settings import Settings
 
 FROZEN = pl.Schema(
@@ -77,12 +78,7 @@ def freeze(data: Path, name: str) -> Path:
     missing = [asset for asset, manifest in manifests.items() if manifest is None]
     if missing:
         raise InfinityError(f"There is nothing to freeze: `infinity run --until {missing[-1]}` makes the vocabulary.")
-    labels = (
-        lake.scan("tag_vocabulary")
-        .select(pl.col(column).cast(dtype) for column, dtype in FROZEN.items())
-        .sort("label")
-        .collect()
-    )
+    labels = conform(lake.scan("tag_vocabulary"), FROZEN).sort("label").collect()
     origin = {
         "labels": settings.labels.model_dump_json(),
         "tagger": settings.models.tagger.weights_id,

@@ -9,6 +9,7 @@ import polars as pl
 
 from infinity_assets.catalog.lake import Lake, Manifest
 from infinity_assets.report import charts
+from infinity_assets.rows.frames import count_by
 
 _ROWS = 10
 """Rows shown on a page."""
@@ -37,14 +38,8 @@ def materialization_metadata(lake: Lake, manifest: Manifest, reused: bool) -> di
         }
     decisions = lake.ledger_file("decisions", manifest.asset, manifest.partition)
     if decisions.exists():
-        reasons = (
-            pl.scan_parquet(decisions, glob=False)
-            .group_by("verdict", "reason")
-            .len("rows")
-            .sort("verdict", pl.col("rows") * -1, "reason")
-            .collect()
-        )
-        shown["decisions"] = dg.MetadataValue.md(charts.table(reasons, rows=20))
+        reasons = count_by(pl.scan_parquet(decisions, glob=False), "verdict", "reason", within=1)
+        shown["decisions"] = dg.MetadataValue.md(charts.table(reasons.collect(), rows=20))
     shown |= {name: value for name, value in manifest.measures.items() if value is not None}
     shown |= {name: dg.MetadataValue.md(markdown) for name, markdown in manifest.charts.items() if markdown}
     file = lake.rows_file(manifest.asset, manifest.partition)

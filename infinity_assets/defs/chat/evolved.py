@@ -15,7 +15,7 @@ from infinity_assets.defs.partitions import ROUNDS
 from infinity_assets.defs.registry import in_round
 from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
-from infinity_assets.rows import conversation, schema
+from infinity_assets.rows import conversation, frames, schema
 from infinity_assets.rows.ids import add_row_ids, shard_of
 from infinity_assets.rows.text import strip_quotes
 from infinity_assets.scoring import language
@@ -89,7 +89,7 @@ def evolve(step: Step, number: int) -> Outcome:
             schema.empty(EVOLVED),
             rows_in=seeds.height,
             rows_created=0,
-            decisions=_decide_untried(seeds, "loop_stopped"),
+            decisions=frames.decide(seeds, reason="loop_stopped", detail=pl.lit("{}")),
         )
     wordings = [prompts.load_bilingual(name, step.settings.prompts_dir) for name in _prompt_names(step.settings)]
     checks = rewrite_rules.rules(recipe.elimination, wordings)
@@ -205,7 +205,7 @@ def _find_repeats(rewrites: pl.DataFrame, before: pl.Series) -> pl.DataFrame:
         .with_columns(duplicate_of=child, reason=pl.lit("copy_of_another"))
         .filter(child.is_in(before.implode()))
     )
-    return again.select("row_id", "reason", detail=pl.struct("duplicate_of").struct.json_encode())
+    return again.select("row_id", "reason", frames.json_detail("duplicate_of"))
 
 
 def _loop_stopped(step: Step, number: int) -> bool:
@@ -213,12 +213,6 @@ def _loop_stopped(step: Step, number: int) -> bool:
     return number > 1 and bool(
         step.read(in_round("abilities", number - 1)).select(pl.col("stop").any()).collect().item()
     )
-
-
-def _decide_untried(seeds: pl.DataFrame, reason: str) -> pl.DataFrame:
-    """Return the decisions on seeds that are not tried."""
-    left = seeds.with_columns(verdict=pl.lit("dropped"), reason=pl.lit(reason), detail=pl.lit("{}"))
-    return left.select(pl.col(name).cast(dtype) for name, dtype in schema.DECISIONS.items())
 
 
 def _rewrite(asking: Asking, seeds: pl.DataFrame, number: int, checks: Sequence[Rule]) -> pl.DataFrame:
@@ -246,7 +240,7 @@ def _find_copies(gate: Gate, rewrites: pl.DataFrame, wordings: Iterable[prompts.
     return pl.concat(hits).select(
         "row_id",
         pl.concat_str("reason", "rule"),
-        pl.struct("benchmark", "item_id", "side", "span", "shared", "share").struct.json_encode().alias("detail"),
+        frames.json_detail("benchmark", "item_id", "side", "span", "shared", "share"),
     )
 
 

@@ -9,6 +9,7 @@ from infinity_assets.defs.registry import in_round
 from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
 from infinity_assets.rows import conversation, schema
+from infinity_assets.rows.frames import conform
 
 _ANSWERED = [in_round("answered", number) for number in ROUNDS]
 PREFERENCES = pl.Schema(
@@ -87,8 +88,8 @@ def preferences(step: Step) -> Outcome:
         )
         .with_columns(margin=pl.col("chosen_score") - pl.col("rejected_score"))
         .filter(pl.col("margin") > step.settings.chat.answering.min_margin)
-        .select(pl.col(name).cast(dtype) for name, dtype in PREFERENCES.items())
     )
+    pairs = conform(pairs, PREFERENCES)
     by_domain = pairs.group_by("domain", "language", "scored_by").agg(pl.len().alias("pairs"), pl.col("margin").mean())
     return Outcome(
         pairs,

@@ -7,6 +7,7 @@ from infinity_assets.defs.dataset import dataset
 from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
 from infinity_assets.rows import schema
+from infinity_assets.rows.frames import conform, decide, json_detail
 from infinity_assets.selection.seeds import summary
 from infinity_assets.selection.seeds.criteria import CRITERIA, KNOWN
 from infinity_assets.selection.seeds.picking import Picked, pick
@@ -58,17 +59,16 @@ def seed_selected(step: Step) -> Outcome:
         rows = rows.join(
             step.read(asset).select("row_id", *columns).collect(), on="row_id", how="left", maintain_order="left"
         )
-    known = rows.select(pl.col(name).cast(dtype) for name, dtype in KNOWN.items())
+    known = conform(rows, KNOWN)
     picked = pick(known, step.read("vectors"), step.read("tag_vocabulary").collect(), recipe)
     rows = rows.join(picked.rows, on="row_id", maintain_order="left")
     verdict = pl.when("taken").then(pl.lit("chosen")).otherwise(pl.lit("dropped"))
-    decisions = rows.with_columns(verdict.alias("verdict"), pl.struct(_DETAIL).struct.json_encode().alias("detail"))
     taken = rows.filter("taken").select("row_id", *CRITERIA, "vetoed", *_LABELS)
     seeds = step.read("decontaminated").join(taken.lazy(), on="row_id").collect(engine="streaming")
     return Outcome(
         seeds.select(*schema.ROW, *CRITERIA, "vetoed", *_LABELS).sort("row_id"),
         rows_in=rows.height,
-        decisions=decisions.select(list(schema.DECISIONS)),
+        decisions=decide(rows, verdict, detail=json_detail(*_DETAIL)),
         measures=_measures(rows, picked, recipe),
         charts={
             "criteria": charts.table(summary.count_by_criterion(picked.rows, recipe)),

@@ -14,7 +14,8 @@ from infinity_assets.defs.dataset import dataset
 from infinity_assets.defs.registry import REGISTERED
 from infinity_assets.defs.step import Step
 from infinity_assets.report import card, charts
-from infinity_assets.rows import schema, writers
+from infinity_assets.rows import writers
+from infinity_assets.rows.frames import count_by, decide, json_detail
 from infinity_assets.scoring.labels import ABILITIES
 from infinity_assets.settings import Settings, settings_hash
 from infinity_assets.settings.models import Sampling
@@ -59,13 +60,7 @@ def release(step: Step) -> Outcome:
                 pl.int_range(pl.len(), dtype=pl.Int64).alias("line"),
             )
         )
-        dropped.append(
-            refused.with_columns(
-                pl.lit("dropped").alias("verdict"),
-                pl.lit("licence_denied").alias("reason"),
-                pl.struct("licence").struct.json_encode().alias("detail"),
-            ).select(list(schema.DECISIONS))
-        )
+        dropped.append(decide(refused, reason="licence_denied", detail=json_detail("licence")))
     settings, pairs = step.settings, write_pairs(step.read("preferences").collect(), folder, denied)
     written = card.write(
         sets, _models(settings), _prompts(settings), _count_left_out(step), pairs, settings_hash(settings)
@@ -84,10 +79,7 @@ def release(step: Step) -> Outcome:
         measures={"folder": str(folder)},
         charts={
             "files": charts.table(listing),
-            "licences": charts.table(
-                pl.concat(index).group_by("dataset", "licence").len("rows").sort("dataset", pl.col("rows") * -1),
-                rows=30,
-            ),
+            "licences": charts.table(count_by(pl.concat(index), "dataset", "licence", within=1), rows=30),
         },
     )
 
@@ -156,7 +148,7 @@ def _prompts(settings: Settings) -> pl.DataFrame:
 def _count_left_out(step: Step) -> pl.DataFrame:
     """Count the rows that the final filter left out of G, by reason."""
     dropped = step.lake.ledger_table("decisions", "inf_instruct_g").filter(verdict="dropped")
-    return dropped.group_by("reason").len("rows").sort(pl.col("rows") * -1, "reason").collect()
+    return count_by(dropped, "reason").collect()
 
 
 def _write_ndjson(frame: pl.DataFrame, path: Path) -> None:

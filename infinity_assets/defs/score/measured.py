@@ -8,6 +8,7 @@ from infinity_assets.catalog.lake import Outcome
 from infinity_assets.defs.dataset import dataset
 from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
+from infinity_assets.rows.frames import count_by
 from infinity_assets.selection.rules import measures
 
 _ROWS = 10_000
@@ -40,7 +41,7 @@ def measured(step: Step) -> Outcome:
             step.advance(done, total)
 
     table = pl.concat([pl.DataFrame(schema=measures.MEASURES), *measure_batches()])
-    languages = table.group_by("code_language").len("rows").drop_nulls().sort(pl.col("rows") * -1, "code_language")
+    languages = count_by(table.drop_nulls("code_language"), "code_language")
     return Outcome(
         table,
         measures={

@@ -9,6 +9,7 @@ from infinity_assets.defs.step import Step
 from infinity_assets.inference import batch
 from infinity_assets.report import charts
 from infinity_assets.rows import conversation
+from infinity_assets.rows.frames import count_by
 from infinity_assets.scoring import language, likelihood, sample
 from infinity_assets.settings.foundation import Score
 
@@ -175,4 +176,4 @@ def _reasons(table: pl.DataFrame) -> pl.DataFrame:
     """Count the rows without a score, by score and reason."""
     errors = [name for name in table.columns if name.endswith("_error")]
     long = table.select(errors).unpivot(variable_name="score", value_name="reason").drop_nulls()
-    return long.group_by("score", "reason").len("rows").sort("score", pl.col("rows") * -1, "reason")
+    return count_by(long, "score", "reason", within=1)
