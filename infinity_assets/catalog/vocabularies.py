@@ -37,15 +37,6 @@ def file_of(data: Path, name: str) -> Path:
     return data / "vocabularies" / f"{name}.parquet"
 
 
-def read(data: Path, name: str) -> pl.DataFrame:
-    """Return the labels of a vocabulary, of schema `FROZEN`.
-
-    Raises:
-        InfinityError: There is no such vocabulary.
-    """
-    return pl.read_parquet(require_file(data, name), glob=False)
-
-
 def require_file(data: Path, name: str) -> Path:
     """Return the path of a vocabulary.
 
@@ -58,6 +49,11 @@ def require_file(data: Path, name: str) -> Path:
             f"There is no vocabulary {name}: `infinity labels freeze {name}` creates it from the labels in use."
         )
     return file
+
+
+def read(data: Path, name: str) -> pl.DataFrame:
+    """Return the labels of a vocabulary, of schema `FROZEN`. A missing one is an error of `require_file`."""
+    return pl.read_parquet(require_file(data, name), glob=False)
 
 
 def provenance(data: Path, name: str) -> dict[str, str]:

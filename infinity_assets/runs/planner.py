@@ -207,7 +207,7 @@ class Planner:
             asset, partitions = registered.asset, list(reasons[registered.asset])
             if registered.trains and not mirror.partitions(asset):  # downstream assets work without trained weights
                 replace_rows(mirror, self._key(registered, ALL), Outcome(pl.DataFrame(schema=CURVE)))
-            if registered.trains or not registered.planned:
+            if registered.trains or not registered.is_planned:
                 continue
             if self._unknown & set(registered.inputs) or not all(mirror.partitions(name) for name in registered.inputs):
                 self._unknown.add(asset)
@@ -215,7 +215,7 @@ class Planner:
                 continue
             plans.append(self._plan(registered, partitions, mirror, folder))
         needed = {registered.asset for plan in plans for registered in needed_by(plan.asset)}
-        first = [r.asset for r in stale if r.asset in needed and not r.planned]
+        first = [r.asset for r in stale if r.asset in needed and not r.is_planned]
         waits = [name for name in first if not self._lake.partitions(name)]
         if waits:
             self._notes.append(
@@ -348,7 +348,7 @@ class Planner:
         """
         choose: dict[str, pl.DataFrame] = {}
         left = self._size
-        by_source = registered.axis == "source"
+        by_source = registered.partitions == "source"
         spread = sample.take_stratified(unanswered, left) if by_source else unanswered
         for partition, rows in looked.rows.items():
             lacking = rows.join(spread, on="row_id", how="semi", maintain_order="left")

@@ -1,7 +1,6 @@
 """`seed_selected`, `tuned` and `loss_after` on a small lake, with a folder for weights and a scripted engine."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,6 @@ import polars as pl
 import pytest
 
 from infinity_assets.catalog.lake import Lake, Outcome
-from infinity_assets.defs import training
 from infinity_assets.defs.foundation import candidates
 from infinity_assets.defs.registry import find
 from infinity_assets.defs.score import tuned as __  # noqa: F401
@@ -27,9 +25,7 @@ from infinity_assets.settings import Settings
 from infinity_assets.settings.chat import Seeds
 from infinity_assets.settings.foundation import Proxy
 from infinity_assets.settings.models import ModelSpec
-from infinity_assets.training import proxy
-from infinity_assets_tests.defs.scored_lake import commit
-from infinity_assets_tests.defs.steps import outcome_of
+from infinity_assets_tests.defs.steps import commit, outcome_of, rows_of, stand_in_for_training
 from infinity_assets_tests.frames import pool
 from infinity_assets_tests.inference.doubles import ScriptedEngine
 
@@ -71,7 +67,7 @@ def lake(tmp_path: Path) -> Lake:
         ),
     }  # fmt: skip
     for asset, table in tables.items():
-        commit(made, asset, Outcome(table))
+        commit(made, asset, table)
     return made
 
 
@@ -103,14 +99,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> Trained:
     """The rows and the folder of each training."""
     calls: Trained = []
 
-    def train(rows: pl.DataFrame, settings: Proxy, base: Path, folder: Path, progress: Callable) -> proxy.Trained:
-        calls.append((rows, folder))
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.json").write_text("{}")
-        return proxy.Trained(pl.DataFrame([(1, 2.0, 1e-4, 10)], schema=proxy.CURVE, orient="row"), rows.height, 0)
-
-    monkeypatch.setattr(proxy, "train", train)
-    monkeypatch.setattr(training, "local_path", lambda spec, models: Path("nowhere"))
+    stand_in_for_training(monkeypatch, lambda rows, folder: calls.append((rows, folder)))
     return calls
 
 
@@ -163,14 +152,14 @@ def test_every_row_is_a_seed_or_has_a_reason(lake: Lake, asked: list) -> None:
 
 
 def test_the_same_rows_in_another_order_give_the_same_seeds(lake: Lake, asked: list) -> None:
-    before = picked(lake, settings_with(max_seeds=12, grid=4)).rows.lazy().collect()
+    before = rows_of(picked(lake, settings_with(max_seeds=12, grid=4)))
     for asset in ("decontaminated", "scored", "labelled", "tag_vocabulary"):
-        commit(lake, asset, Outcome(lake.scan(asset).collect().reverse()))
-    assert picked(lake, settings_with(max_seeds=12, grid=4)).rows.lazy().collect().equals(before)
+        commit(lake, asset, lake.scan(asset).collect().reverse())
+    assert rows_of(picked(lake, settings_with(max_seeds=12, grid=4))).equals(before)
 
 
 def test_seeds_are_replayed_in_f(lake: Lake, asked: list) -> None:
-    seeds = picked(lake, settings_with(max_seeds=5)).rows.lazy().collect()
+    seeds = rows_of(picked(lake, settings_with(max_seeds=5)))
     rows = lake.scan("decontaminated").select("row_id").collect()
     read = {"seed_selected": lake.scan("seed_selected"), "decontaminated": lake.scan("decontaminated")}
     tables = {
@@ -187,7 +176,7 @@ def test_seeds_are_replayed_in_f(lake: Lake, asked: list) -> None:
 def test_nothing_is_trained_if_training_is_off(lake: Lake, trained: Trained, asked: list) -> None:
     settings = settings_with()
     assert made(lake, "tuned", settings).measures == {"training": "off: chat.seeds.tuned.enabled is false"}
-    assert made(lake, "loss_after", settings).rows.lazy().collect().is_empty()
+    assert rows_of(made(lake, "loss_after", settings)).is_empty()
     assert (trained, asked) == ([], [])
 
 
@@ -218,7 +207,7 @@ def test_the_fall_of_the_loss_selects_and_vetoes_seeds(lake: Lake, trained: Trai
         assert "small_loss_drop" in reason
     limit = fell["fell"].mean() + 0.5 * fell["fell"].std()  # type: ignore[operator]
     vetoed = set(fell.filter(pl.col("fell") > limit)["row_id"])
-    assert vetoed & set(outcome.rows.lazy().collect()["row_id"]) == set()
+    assert vetoed & set(rows_of(outcome)["row_id"]) == set()
     assert set(decided.filter(reason="vetoed")["row_id"]) <= vetoed
     assert decided.filter(reason="vetoed").height > 0
     assert conservation(lake, "seed_selected").is_empty()
@@ -246,7 +235,7 @@ def test_a_plan_trains_nothing_and_works_without_weights(
         table = lake.scan(asset).collect()
         lake.prune(asset, keep=())
         for shard in shard_names(settings.shards):
-            commit(lake, asset, Outcome(table.filter(shard_of(settings.shards) == shard)), shard)
+            commit(lake, asset, table.filter(shard_of(settings.shards) == shard), shard)
     wanted = ("tuned", "loss_after", "seed_selected")
     monkeypatch.setattr(planner, "needed_by", lambda until: [find(asset) for asset in wanted])
     plan = planner.Planner(lake.data, Pool.load(lake.data), settings, 6, engines=ENGINES[-1]).make()

@@ -5,7 +5,7 @@ import polars as pl
 
 from infinity_assets import prompts
 from infinity_assets.catalog.lake import Outcome
-from infinity_assets.defs.chat.rounds import DIAGNOSED, MEANING
+from infinity_assets.defs.chat.rounds import DIAGNOSED
 from infinity_assets.defs.dataset import dataset
 from infinity_assets.defs.partitions import ROUNDS
 from infinity_assets.defs.registry import in_round
@@ -31,7 +31,6 @@ def _make(number: int) -> dg.AssetsDefinition:
             s.models.judge.answer_id, *prompts.hashes(s.prompts_dir, diagnosis.PAIR, diagnosis.DEFICIENCY),
         ),
         columns=DIAGNOSED,
-        meaning=MEANING,
         kinds=("polars", "parquet", "vllm"),
         seconds=26,
         version="4",

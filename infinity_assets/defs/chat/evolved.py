@@ -8,7 +8,7 @@ import polars as pl
 from infinity_assets import prompts
 from infinity_assets.catalog.lake import Outcome
 from infinity_assets.decontamination.gate import Gate
-from infinity_assets.defs.chat.rounds import EVOLVED, LABELS, MEANING
+from infinity_assets.defs.chat.rounds import EVOLVED, LABELS
 from infinity_assets.defs.curate.matches import GATE, gate_of
 from infinity_assets.defs.dataset import dataset
 from infinity_assets.defs.partitions import ROUNDS
@@ -52,7 +52,6 @@ def _make(number: int) -> dg.AssetsDefinition:
             *prompts.hashes(s.prompts_dir, *_prompt_names(s), *model_measures.PROMPTS), *_gap_settings(s),
         ),
         columns=EVOLVED,
-        meaning=MEANING,
         kinds=("polars", "parquet", "vllm"),
         seconds=20,
         version="15",

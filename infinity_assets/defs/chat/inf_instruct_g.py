@@ -6,7 +6,7 @@ import polars as pl
 
 from infinity_assets.catalog.lake import Outcome
 from infinity_assets.dedup.fingerprints import PLACE
-from infinity_assets.defs.chat.rounds import CONVERSED, MEANING
+from infinity_assets.defs.chat.rounds import CONVERSED
 from infinity_assets.defs.curate.matches import GATE, gate_of
 from infinity_assets.defs.dataset import dataset
 from infinity_assets.defs.partitions import ROUNDS
@@ -28,12 +28,6 @@ COLUMNS = pl.Schema({**CONVERSED, "terms": pl.String, "quantile": pl.Float64})
     reads=(*_LAST, "inf_instruct_f", "seed_selected", *GATE),
     settings=lambda s: (s.chat.final, s.dedup.near, s.decontamination.gate, s.models.generator.terms),
     columns=COLUMNS,
-    meaning={
-        **MEANING,
-        "terms": "licence or terms of use of the generator's output",
-        "quantile": "share of the rows of its domain and language with a lower reward, or with a lower answer_score if "
-        "some of these rows have no reward",
-    },
     seconds=1,
     version="2",
 )

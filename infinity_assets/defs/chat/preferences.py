@@ -28,16 +28,6 @@ PREFERENCES = pl.Schema(
         "language": pl.String,
     }
 )
-MEANING = {
-    "row_id": "row id of the chosen conversation in `answered`",
-    "prompt": "the request",
-    "chosen": "request and best answer",
-    "rejected": "request and worst answer",
-    "chosen_score": "score of the best answer by `scored_by`",
-    "rejected_score": "score of the worst answer by `scored_by`",
-    "margin": "chosen_score less rejected_score",
-    "scored_by": "reward model or judge: model@revision",
-}
 
 
 @dataset(
@@ -50,7 +40,6 @@ MEANING = {
         s.models.reward.weights_id if s.models.reward else "no reward model",
     ),
     columns=PREFERENCES,
-    meaning=MEANING,
 )
 def preferences(step: Step) -> Outcome:
     """Preference pairs: the best and the worst answer to each request of InfInstruct-G.

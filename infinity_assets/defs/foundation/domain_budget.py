@@ -34,17 +34,6 @@ def last_state(lake: Lake) -> pl.DataFrame | None:
     reads=("decontaminated", "domain_scores"),
     settings=lambda s: (s.foundation.budgeting,),
     columns={**BUDGET, **_LOOP},
-    meaning={
-        "available": "conversations in the pool after decontamination",
-        "keep_share": "share of the available conversations that F may hold",
-        "quota": "rows that F may hold",
-        "reason": "origin of the quota",
-        "eased": "rule thresholds that the loop has eased, as JSON",
-        "factor": "product of the factors that the loop has applied to the share, over all turns",
-        "turn": "number of the loop's turn, 0 before the first",
-        "scores": "hash of the scores behind the turn",
-        "turns": "findings and actions of every turn",
-    },
     version="2",
 )
 def domain_budget(step: Step) -> Outcome:

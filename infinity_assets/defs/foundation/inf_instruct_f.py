@@ -32,16 +32,6 @@ _SCORES = {
     reads=(*candidates.READS, "vectors", "domain_budget"),
     settings=lambda s: (s.foundation.selecting,),
     columns={**schema.ROW, **_SCORES},
-    meaning={
-        "cate_ability": "coarse abilities",
-        "ability": "fine labels",
-        "quality": "the judge's score, 1 to 5",
-        "ifd": "instruction-following difficulty",
-        "reward": "the reward model's score",
-        "depth": "log(1 + labels) * loss",
-        "dsir_log_weight": "log importance weight towards the domain's target",
-        "selector": "selector of the domain's recipe that chose the row",
-    },
     version="6",
 )
 def inf_instruct_f(step: Step) -> Outcome:

@@ -70,7 +70,6 @@ class Written(NamedTuple):
         *prompts.hashes(s.prompts_dir, _EXEMPLARS),
     ),
     columns=COLUMNS,
-    meaning={"context_chars": "length of the text at the start of the first turn, in characters"},
     kinds=("polars", "parquet", "vllm"),
 )
 def synthesized_from_text(step: Step) -> Outcome:

@@ -29,7 +29,6 @@ _SETS = {"inf_instruct_f": "InfInstruct-F", "inf_instruct_g": "InfInstruct-G"}
     reads=(*_SETS, "preferences", "tag_vocabulary"),
     settings=lambda s: (s, *prompts.hashes(s.prompts_dir, *prompts.names())),
     columns={"dataset": pl.String, "row_id": pl.String, "source": pl.String, "licence": pl.String, "line": pl.Int64},
-    meaning={"dataset": "InfInstruct-F or InfInstruct-G", "line": "line of the JSONL files, from 0"},
     kinds=("polars", "json"),
     version="2",
 )
@@ -51,15 +50,8 @@ def release(step: Step) -> Outcome:
         _write_ndjson(writers.infinity_instruct(rows, chinese, ABILITIES), folder / f"{name}.jsonl")
         _write_ndjson(writers.openai_messages(rows), folder / f"{name}.messages.jsonl")
         sets[name] = rows
-        index.append(
-            rows.select(
-                pl.lit(name).alias("dataset"),
-                "row_id",
-                "source",
-                "licence",
-                pl.int_range(pl.len(), dtype=pl.Int64).alias("line"),
-            )
-        )
+        line = pl.int_range(pl.len(), dtype=pl.Int64).alias("line")
+        index.append(rows.select(pl.lit(name).alias("dataset"), "row_id", "source", "licence", line))
         dropped.append(decide(refused, reason="licence_denied", detail=json_detail("licence")))
     settings, pairs = step.settings, write_pairs(step.read("preferences").collect(), folder, denied)
     written = card.write(
@@ -123,11 +115,8 @@ def _models(settings: Settings) -> pl.DataFrame:
         ("judge, of deficiencies", models.judge, describe_sampling(chat.diagnosis.deficiency_sampling)),
         ("tagger", models.tagger, "greedy"),
         ("scorer", models.scorer, ""),
-        *(
-            (f"student {student.name}", student.model, describe_sampling(student.sampling))
-            for student in models.students
-        ),
     ]
+    parts += [(f"student {one.name}", one.model, describe_sampling(one.sampling)) for one in models.students]
     lines = [(part, model.weights_id, model.terms, sampling) for part, model, sampling in parts]
     lines.append(("embedder", models.embedder.weights_id, "", ""))
     lines += [("reward", models.reward.weights_id, "", "")] if models.reward else []

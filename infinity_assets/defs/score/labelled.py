@@ -33,14 +33,6 @@ _COMPARED = 20_000
     reads_all=("tagged", "label_forms", "tag_vocabulary", "vectors"),
     settings=lambda s: (s.labels.row_settings, s.scoring.max_labels),
     columns=_COLUMNS,
-    meaning={
-        "ability": "fine labels of the vocabulary",
-        "cate_ability": "coarse abilities, of 26: those of the fine labels, and others that neighbors agree on",
-        "label_source": "origin of the labels: model or neighbours",
-        "label_similarity": "cosine of the nearest labelled row, if neighbors gave the labels",
-        "label_error": "why there are no labels: not_sampled, not_in_vocabulary, no_vector, no_close_neighbour, "
-        "no_agreement, or a call's error",
-    },
     kinds=("polars", "parquet", "hnswlib"),
 )
 def labelled(step: Step) -> Outcome:

@@ -29,10 +29,6 @@ _TAG = Sampling(temperature=0.0, top_p=1.0, max_tokens=64)
         *prompts.hashes(s.prompts_dir, "tag"),
     ),
     columns={"row_id": pl.String, "raw_labels": pl.List(pl.String), "tag_error": pl.String},
-    meaning={
-        "raw_labels": "fine labels as the model wrote them",
-        "tag_error": "why there are no labels: not_sampled, or a call's error",
-    },
     kinds=("polars", "parquet", "vllm"),
     seconds=17,
     version="2",
