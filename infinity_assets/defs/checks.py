@@ -50,30 +50,22 @@ def check_lake(lake: Lake) -> Iterator[tuple[str, str, pl.DataFrame]]:
                 yield registered.asset, name, INVARIANTS[name](lake, registered.asset)
 
 
-def _understood(lake: Lake) -> tuple[pl.DataFrame, list[str]]:
+def understood(lake: Lake) -> tuple[pl.DataFrame, list[str]]:
     """No source has a larger share of dropped records than the setting `ingest.warn_dropped` allows."""
     sources = misread_sources(lake.data, Settings().ingest.warn_dropped)
     return sources, describe_misread(sources)
 
 
-def _unflagged(lake: Lake) -> tuple[pl.DataFrame, list[str]]:
+def unflagged(lake: Lake) -> tuple[pl.DataFrame, list[str]]:
     """No source contains more of a benchmark than the setting `decontamination.flag_above` allows."""
     shares = lake.scan("contamination").collect()
     return shares.filter("flagged"), describe_flagged(shares)
 
 
-def warning(
-    key: dg.AssetKey, name: str, find: Callable[[Lake], tuple[pl.DataFrame, list[str]]]
-) -> dg.AssetChecksDefinition:
-    """Return a check that warns, and blocks nothing.
+def warning(key: dg.AssetKey, find: Callable[[Lake], tuple[pl.DataFrame, list[str]]]) -> dg.AssetChecksDefinition:
+    """Return a check that warns of the lines that break the rule in the docstring of `find`, a sentence about each."""
 
-    Args:
-        key: The asset.
-        name: The name of the check.
-        find: Returns the lines that break the rule of its docstring, and a sentence about each.
-    """
-
-    @dg.asset_check(asset=key, name=name, blocking=False, description=find.__doc__)
+    @dg.asset_check(asset=key, name=find.__name__, blocking=False, description=find.__doc__)
     def check(lake: LakeResource) -> dg.AssetCheckResult:
         broken, sentences = find(lake.open())
         return dg.AssetCheckResult(
@@ -98,8 +90,4 @@ def asset_checks(prefix: Sequence[str] = ()) -> list[dg.AssetChecksDefinition]:
         for registered in needed_by(None)
         if registered.invariants
     ]
-    return [
-        *invariants,
-        warning(keys["raw_pool"], "understood", _understood),
-        warning(keys["contamination"], "unflagged", _unflagged),
-    ]
+    return [*invariants, warning(keys["raw_pool"], understood), warning(keys["contamination"], unflagged)]

@@ -105,12 +105,8 @@ def make(data: Path) -> Lake:
     commit("seed_selected", Outcome(clean, rows_in=2, decisions=decided(clean, "chosen", "many_labels")))
     chosen, left_out = decided(tea, "chosen", "quality", place=0), decided(bakery, "dropped", "over_quota", quota=1)
     commit("inf_instruct_f", Outcome(tea, rows_in=2, decisions=pl.concat([chosen, left_out])))
-    ended = pl.concat(
-        [
-            decided(bakery, "dropped", "superseded", child=row_id(BAKERY2)),
-            decided(tea, "dropped", "returned_to_pool", why="no_text"),
-        ]
-    )
+    replaced = decided(bakery, "dropped", "superseded", child=row_id(BAKERY2))
+    ended = pl.concat([replaced, decided(tea, "dropped", "returned_to_pool", why="no_text")])
     rewritten, answered = child(BAKERY2, BAKERY, "evolve_constraints"), child(BAKERY3, BAKERY2, "answer")
     commit(
         "evolved",
@@ -123,13 +119,9 @@ def make(data: Path) -> Lake:
     commit(
         "answered",
         Outcome(
-            answered,
-            rows_in=1,
-            rows_created=1,
-            decisions=ended,
-            edges=edge(BAKERY3, BAKERY2, "answer"),
+            answered, rows_in=1, rows_created=1, decisions=ended, edges=edge(BAKERY3, BAKERY2, "answer"),
             generations=call(BAKERY2, "answer"),
         ),
-    )
+    )  # fmt: skip
     commit("inf_instruct_g", Outcome(answered, rows_in=1, decisions=decided(answered, "chosen", "passed_final_filter")))
     return lake

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from infinity_assets.catalog.views import connect
-from infinity_assets.defs.checks import _unflagged, warning
+from infinity_assets.defs.checks import unflagged, warning
 from infinity_assets.defs.resources import LakeResource
 from infinity_assets.invariants import clean
 from infinity_assets_tests.defs.graph import Graph, stages
@@ -74,7 +74,7 @@ def test_every_removed_row_has_evidence_and_is_counted_in_the_report(made: Graph
     assert hits == [("copy", "removes"), ("dirty", "removes"), ("dirty", "reported")]
     assert report == [("copy", 1, 1, 4, True), ("dirty", 3, 2, 4, True)]
     assert made.manifest("contamination").measures == {"sources flagged": "copy, dirty"}
-    check = warning(dg.AssetKey("contamination"), "unflagged", _unflagged)(LakeResource())
+    check = warning(dg.AssetKey("contamination"), unflagged)(LakeResource())
     assert isinstance(check, dg.AssetCheckResult)
     assert not check.passed
     assert check.severity == dg.AssetCheckSeverity.WARN

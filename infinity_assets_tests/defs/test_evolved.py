@@ -59,13 +59,7 @@ class Rounds:
 
     def diagnose(self, number: int, deficiency: str | None = None) -> None:
         """Diagnose the kept rows except every fifth, which has no answer; every second is weak, in the other shard."""
-        kept = (
-            self.lake.scan(in_round("evolved", number))
-            .collect()
-            .sort("row_id")
-            .with_row_index("n")
-            .filter(pl.col("n") % 5 < 4)
-        )
+        kept = self.rows("evolved", number).sort("row_id").with_row_index("n").filter(pl.col("n") % 5 < 4)
         said = pl.concat_list(
             pl.col("messages").list.first(), pl.struct(role=pl.lit("assistant"), content=pl.lit("Because."))
         )
@@ -91,7 +85,7 @@ class Rounds:
 
 
 @pytest.fixture
-def rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rounds:
+def seeded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rounds:
     return seeds_in(tmp_path, monkeypatch)
 
 
@@ -109,7 +103,7 @@ def first(once_evolved: tuple[Path, dict[str, Outcome]]) -> dict[str, Outcome]:
 
 
 @pytest.fixture
-def after(once_evolved: tuple[Path, dict[str, Outcome]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rounds:
+def rounds(once_evolved: tuple[Path, dict[str, Outcome]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rounds:
     """A lake with the first round, and a new engine."""
     for number in (2, 3):
         add_round(number, monkeypatch)
@@ -139,9 +133,8 @@ def seeds_in(folder: Path, patch: pytest.MonkeyPatch) -> Rounds:
 def tried(made: dict[str, Outcome]) -> list[str]:
     """Return the seeds that a round tried."""
     decisions = pl.concat([decisions_of(outcome) for outcome in made.values()])
-    return decisions.filter(pl.col("reason").is_in(["superseded", "returned_to_pool", "loop_stopped"]))[
-        "row_id"
-    ].to_list()
+    fates = ["superseded", "returned_to_pool", "loop_stopped"]
+    return decisions.filter(pl.col("reason").is_in(fates))["row_id"].to_list()
 
 
 def is_complete(made: dict[str, Outcome]) -> bool:
@@ -153,8 +146,7 @@ def is_complete(made: dict[str, Outcome]) -> bool:
     )
 
 
-def test_a_later_round_tries_seeds_without_a_child_and_weak_rows(after: Rounds, first: dict[str, Outcome]) -> None:
-    rounds = after
+def test_a_later_round_tries_seeds_without_a_child_and_weak_rows(rounds: Rounds, first: dict[str, Outcome]) -> None:
     rounds.diagnose(1)
     assert is_complete(first)
     seeds = set(rounds.rows("seed_selected", 1)["row_id"])
@@ -178,8 +170,7 @@ def test_a_later_round_tries_seeds_without_a_child_and_weak_rows(after: Rounds, 
     assert all(set(rows_of(outcome)["round"]) <= {3} for outcome in third.values())
 
 
-def test_without_retry_a_later_round_tries_only_weak_rows(after: Rounds) -> None:
-    rounds = after
+def test_without_retry_a_later_round_tries_only_weak_rows(rounds: Rounds) -> None:
     rounds.diagnose(1)
     second = rounds.evolve(2, retry=False)
     weak = set(rounds.rows("diagnosed", 1).filter("weak")["row_id"])
@@ -189,8 +180,7 @@ def test_without_retry_a_later_round_tries_only_weak_rows(after: Rounds) -> None
 
 
 @pytest.mark.parametrize("stop", [True, False])
-def test_after_the_loop_has_stopped_no_seed_is_tried(after: Rounds, stop: bool) -> None:
-    rounds = after
+def test_after_the_loop_has_stopped_no_seed_is_tried(rounds: Rounds, stop: bool) -> None:
     rounds.diagnose(1)
     asked = len(rounds.engine.asked)
     table = pl.DataFrame({"ability": ["all", "law", "other"], "stop": [stop, False, None]})
@@ -208,9 +198,8 @@ def test_after_the_loop_has_stopped_no_seed_is_tried(after: Rounds, stop: bool) 
     ("deficiency", "share", "expected"), [("It is short.", 1.0, True), ("It is short.", 0.0, False), (None, 1.0, False)]
 )
 def test_a_deficiency_leads_to_a_request_for_it(
-    after: Rounds, deficiency: str | None, share: float, expected: bool
+    rounds: Rounds, deficiency: str | None, share: float, expected: bool
 ) -> None:
-    rounds = after
     rounds.diagnose(1, deficiency)
     second = rounds.evolve(2, deficiency_share=share)
     weak = set(rounds.rows("diagnosed", 1).filter("weak")["row_id"])
@@ -219,10 +208,10 @@ def test_a_deficiency_leads_to_a_request_for_it(
     assert is_complete(second)
 
 
-def test_the_limit_of_accepted_rewrites_holds_over_all_shards(rounds: Rounds) -> None:
-    made = rounds.evolve(1, accept=4)
+def test_the_limit_of_accepted_rewrites_holds_over_all_shards(seeded: Rounds) -> None:
+    made = seeded.evolve(1, accept=4)
     assert is_complete(made)
-    assert rounds.rows("evolved", 1).height == 4
+    assert seeded.rows("evolved", 1).height == 4
 
 
 def test_the_page_counts_results_by_strategy_and_operation(first: dict[str, Outcome]) -> None:
@@ -240,9 +229,8 @@ def test_the_page_counts_results_by_strategy_and_operation(first: dict[str, Outc
     assert operations(attempts.head(0), decisions.head(0)).is_empty()
 
 
-def test_a_rewrite_of_an_earlier_round_is_not_kept_again(after: Rounds) -> None:
+def test_a_rewrite_of_an_earlier_round_is_not_kept_again(rounds: Rounds) -> None:
     """A seed whose answer failed gets the same rewrite again, which must not count as new."""
-    rounds = after
     rounds.diagnose(1)
     second = rounds.evolve(2)
     before, again = set(rounds.rows("evolved", 1)["row_id"]), set(rounds.rows("evolved", 2)["row_id"])

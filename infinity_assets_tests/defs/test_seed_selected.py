@@ -8,7 +8,6 @@ import polars as pl
 import pytest
 
 from infinity_assets.catalog.lake import Lake, Outcome
-from infinity_assets.defs.foundation import candidates
 from infinity_assets.defs.registry import find
 from infinity_assets.defs.score import tuned as __  # noqa: F401
 from infinity_assets.errors import InfinityError
@@ -135,11 +134,7 @@ def test_every_row_is_a_seed_or_has_a_reason(lake: Lake, asked: list) -> None:
     chosen = decided.filter(verdict="chosen")
     assert sorted(chosen["row_id"]) == rows["row_id"].to_list()
     assert set(decided.filter(verdict="dropped")["reason"]) <= {"not_scored", "no_criterion", "over_budget"}
-    held = {
-        row_id: "+".join(name for name in CRITERIA if line[name])
-        for line in rows.iter_rows(named=True)
-        for row_id in [line["row_id"]]
-    }
+    held = {line["row_id"]: "+".join(name for name in CRITERIA if line[name]) for line in rows.iter_rows(named=True)}
     assert dict(chosen.select("row_id", "reason").iter_rows()) == held
     assert set(json.loads(decided["detail"][0])) >= {"loss", "loss_after", "depth", "ability"}
     assert outcome.measures["small_loss_drop and veto"] == "off: chat.seeds.tuned.enabled is false"
@@ -156,21 +151,6 @@ def test_the_same_rows_in_another_order_give_the_same_seeds(lake: Lake, asked: l
     for asset in ("decontaminated", "scored", "labelled", "tag_vocabulary"):
         commit(lake, asset, lake.scan(asset).collect().reverse())
     assert rows_of(picked(lake, settings_with(max_seeds=12, grid=4))).equals(before)
-
-
-def test_seeds_are_replayed_in_f(lake: Lake, asked: list) -> None:
-    seeds = rows_of(picked(lake, settings_with(max_seeds=5)))
-    rows = lake.scan("decontaminated").select("row_id").collect()
-    read = {"seed_selected": lake.scan("seed_selected"), "decontaminated": lake.scan("decontaminated")}
-    tables = {
-        asset: rows.select(
-            "row_id", **{c: pl.lit(None, pl.String if c == "topic" else pl.Float64) for c in columns}
-        ).lazy()
-        for asset, columns in candidates.TABLES.items()
-    }
-    topics = pl.LazyFrame({"topic": ["x"], "share": [1.0]})
-    found = candidates.candidates({**tables, **read, "topics": topics}.__getitem__)
-    assert found.filter("is_seed")["row_id"].to_list() == seeds["row_id"].to_list()
 
 
 def test_nothing_is_trained_if_training_is_off(lake: Lake, trained: Trained, asked: list) -> None:
@@ -196,11 +176,8 @@ def test_the_fall_of_the_loss_selects_and_vetoes_seeds(lake: Lake, trained: Trai
     after = lake.scan("loss_after").collect()
     assert sorted(after["row_id"]) == sorted(before["row_id"])
     assert after.filter(pl.col("loss_after").is_null())["loss_after_error"].to_list() == ["prompt_too_long"]
-    fell = (
-        before.join(after, on="row_id")
-        .drop_nulls("loss_after")
-        .with_columns(fell=pl.col("loss") - pl.col("loss_after"))
-    )
+    both = before.join(after, on="row_id").drop_nulls("loss_after")
+    fell = both.with_columns(fell=pl.col("loss") - pl.col("loss_after"))
     least = fell.sort("fell", "row_id").head(int(fell.height * 0.2))["row_id"]
     decided = lake.ledger_table("decisions", "seed_selected").collect()
     for reason in decided.filter(pl.col("row_id").is_in(least.implode()))["reason"]:

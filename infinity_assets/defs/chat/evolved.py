@@ -31,11 +31,6 @@ from infinity_assets.synthesis.strategies import dispatch
 _FAILED = ["row_id", "reason", "detail"]
 
 
-def _prompt_names(settings: Settings) -> tuple[str, ...]:
-    """Return the names of the prompts whose words and examples a rewrite may have copied."""
-    return dispatch.list_prompts(settings.chat.evolution)
-
-
 def _make(number: int) -> dg.AssetsDefinition:
     before = range(1, number)
 
@@ -49,7 +44,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         settings=lambda s: (
             s.shards, s.chat.evolution, s.decontamination.gate, s.scoring.max_chars, s.calls.retries,
             s.models.generator.answer_id, s.models.judge.answer_id, s.models.embedder.weights_id,
-            *prompts.hashes(s.prompts_dir, *_prompt_names(s), *model_measures.PROMPTS), *_gap_settings(s),
+            *prompts.hashes(s.prompts_dir, *dispatch.list_prompts(s.chat.evolution), *model_measures.PROMPTS), *_gap_settings(s),
         ),
         columns=EVOLVED,
         kinds=("polars", "parquet", "vllm"),
@@ -90,7 +85,8 @@ def evolve(step: Step, number: int) -> Outcome:
             rows_created=0,
             decisions=frames.decide(seeds, reason="loop_stopped", detail=pl.lit("{}")),
         )
-    wordings = [prompts.load_bilingual(name, step.settings.prompts_dir) for name in _prompt_names(step.settings)]
+    # A rewrite may have copied the words and examples of these prompts.
+    wordings = [prompts.load_bilingual(name, step.settings.prompts_dir) for name in dispatch.list_prompts(recipe)]
     checks = rewrite_rules.rules(recipe.elimination, wordings)
     gate, tried, before = gate_of(step), [], _earlier_rewrites(step, number)
 
