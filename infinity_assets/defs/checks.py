@@ -15,7 +15,7 @@ from infinity_assets.report.charts import table
 from infinity_assets.settings import Settings
 
 
-def _invariants_of(asset: str, key: dg.AssetKey, names: tuple[str, ...]) -> dg.AssetChecksDefinition:
+def _invariants_of(asset: str, key: dg.AssetKey, names: Sequence[str]) -> dg.AssetChecksDefinition:
     """Return all invariants of an asset as one step, because a step costs a fixed time and a check a fraction of it."""
     specs = [
         dg.AssetCheckSpec(name, asset=key, blocking=True, description=(INVARIANTS[name].__doc__ or "").strip())

@@ -23,7 +23,7 @@ _NARROW = 8
 
 @cache
 def _meanings() -> dict[str, dict[str, str]]:
-    return yaml.safe_load(files(__package__).joinpath("columns.yaml").read_text(encoding="utf-8"))
+    return yaml.safe_load(files("infinity_assets.defs").joinpath("columns.yaml").read_text(encoding="utf-8"))
 
 
 def column_schema(registered: Registered) -> dict[str, Any]:

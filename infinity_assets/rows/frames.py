@@ -26,7 +26,8 @@ def conform(frame: Frame, schema: Mapping[str, Any], *, fill: bool = False) -> F
 
 def json_detail(*columns: str | pl.Expr, **named: str | pl.Expr) -> pl.Expr:
     """Return columns as a JSON object per row, in the column `detail`."""
-    return pl.struct(*columns, **named).struct.json_encode().alias("detail")
+    renamed = [(pl.col(column) if isinstance(column, str) else column).alias(name) for name, column in named.items()]
+    return pl.struct(*columns, *renamed).struct.json_encode().alias("detail")
 
 
 def decide(

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from infinity_assets.catalog.lake import StepKey
+from infinity_assets.catalog.lake import Outcome, StepKey
 from infinity_assets.catalog.views import connect
 from infinity_assets.definitions import build_defs
 from infinity_assets.defs.automation import daily, register_sources, remember_state, sources_state, watch_sources
@@ -80,7 +80,7 @@ def test_on_dagster_the_partitions_are_the_sources_and_nothing_is_computed_twice
 def test_rows_of_an_asset_that_left_the_graph_are_removed(made: Graph) -> None:
     """With fewer rounds than before, rows of `evolved_2` must not stay in the funnel and in explanations."""
     key = StepKey(asset="evolved_2", partition="shard-00", code_version="1", settings_hash="", inputs={})
-    made.lake.commit(key, made.rows("deduped"), run_id="past", started=0.0)
+    made.lake.commit(key, Outcome(made.rows("deduped")), run_id="past", started=0.0)
     made.run("raw_pool")
     assert made.lake.partitions("evolved_2") == []
     assert "evolved_2" not in made.lake.assets()

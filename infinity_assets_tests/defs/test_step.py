@@ -6,7 +6,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from infinity_assets.catalog.lake import ALL, Lake, StepKey
+from infinity_assets.catalog.lake import ALL, Lake, Outcome, StepKey
 from infinity_assets.defs.curate.allowed import allowed
 from infinity_assets.defs.resources import LakeResource, ModelsResource
 
@@ -32,7 +32,7 @@ def test_unchanged_partitions_are_reused_unless_the_run_is_forced(lake: Lake) ->
 
 def test_a_partition_that_is_no_longer_defined_is_removed(lake: Lake) -> None:
     key = StepKey(asset="allowed", partition="shard-00", code_version="1", settings_hash="", inputs={})
-    lake.commit(key, pl.DataFrame({"name": ["old"]}), "run", 0.0)
+    lake.commit(key, Outcome(pl.DataFrame({"name": ["old"]})), "run", 0.0)
     run(lake)
     assert lake.partitions("allowed") == [ALL]
     assert not lake.rows_file("allowed", "shard-00").exists()
