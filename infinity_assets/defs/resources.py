@@ -47,11 +47,9 @@ class ModelsResource(dg.ConfigurableResource):
     folder: str = ""
     """The folder of the weights. Empty: INFINITY_MODELS, or `models` in the folder of INFINITY_DATA."""
     budget_tokens: int | None = None
-    """Stop before this run has used more tokens, prompts and completions. If neither budget is given: `calls` in the
-    settings."""
+    """Stop before this run has used more tokens. Without both budgets, `calls` in the settings decides."""
     budget_cost: float | None = None
-    """Stop before this run has spent more, in the currency of the prices. If neither budget is given: `calls` in the
-    settings."""
+    """Stop before this run has spent more, in the prices' currency. Without both, `calls` in the settings decides."""
     retries: int = 3
     """Number of times that a step is tried again if a model is unavailable."""
     retry_seconds: float = 60.0

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -62,7 +63,6 @@ def test_on_dagster_the_partitions_are_the_sources_and_nothing_is_computed_twice
     assert questions(made, "decontaminated") == ["What is a fjord?", "What is basalt?", "Why is snow white?"]
     assert made.run("decontaminated") == ([], [])
     assert partitions() == {"one", "two"}
-    assert made.run("raw_pool", force=True) == (["raw_pool[one]", "raw_pool[two]"], [])
     folder = made.source("three", answered(["What is tuff?"]))
     computed, faults = made.run("decontaminated")
     assert faults == []
@@ -72,9 +72,9 @@ def test_on_dagster_the_partitions_are_the_sources_and_nothing_is_computed_twice
     assert "What is tuff?" in questions(made, "decontaminated")
     (folder / "rows.jsonl").unlink()
     folder.rmdir()
-    made.run("deduped")
+    assert made.run("raw_pool", force=True) == (["raw_pool[one]", "raw_pool[two]"], [])
     assert partitions() == {"one", "two"}
-    assert "What is tuff?" not in questions(made, "deduped")
+    assert "What is tuff?" not in questions(made, "raw_pool")
 
 
 def test_rows_of_an_asset_that_left_the_graph_are_removed(made: Graph) -> None:
@@ -233,13 +233,9 @@ def test_a_source_with_unknown_layouts_is_named_but_does_not_stop_the_run(graph:
     _, faults = graph.run("raw_pool")
     assert faults == []
     assert "layout: alpaca" in graph.manifest("raw_pool", "own").charts["not understood"]
-    done = graph.instance.get_event_records(dg.EventRecordsFilter(dg.DagsterEventType.ASSET_CHECK_EVALUATION))
-    found = {}
-    for record in done:
-        event = record.event_log_entry.dagster_event
-        assert event
-        evaluation = event.event_specific_data
-        found[evaluation.check_name] = evaluation  # pyright: ignore[reportAttributeAccessIssue, reportOptionalMemberAccess]
+    kind = dg.EventRecordsFilter(dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+    events = [record.event_log_entry.dagster_event for record in graph.instance.get_event_records(kind)]
+    found: dict[str, Any] = {event.event_specific_data.check_name: event.event_specific_data for event in events}  # pyright: ignore
     assert not found["understood"].passed
     assert found["understood"].severity == dg.AssetCheckSeverity.WARN
     assert found["understood"].description == (
