@@ -15,14 +15,7 @@ import sys
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
-KERNELS = (
-    "rows/token_kernels.py",
-    "dedup/signing_kernels.py",
-    "dedup/comparing_kernels.py",
-    "decontamination/kernels.py",
-    "selection/dsir/kernels.py",
-    "selection/selectors/kernels.py",
-)
+KERNELS = tuple(sorted(file.relative_to(_PACKAGE).as_posix() for file in _PACKAGE.rglob("*kernels.py")))
 """The modules with compiled loops."""
 
 

@@ -1,4 +1,4 @@
-"""Atomic writes of files and folders that survive a power cut: like `infinity_assets.atomic`, and flushed to disk.
+"""Folders that appear whole or not at all and survive a power cut: like `infinity_assets.atomic`, and flushed to disk.
 
 POSIX file systems only: a rename across mounts or on an object store gives no such guarantee.
 """
@@ -9,17 +9,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from infinity_assets.atomic import replace_file
-
-
-@contextmanager
-def new_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path to write to, and move the file to `path` if the block succeeds."""
-    with replace_file(path) as temporary:
-        yield temporary
-        flush(temporary)
-    flush(path.parent)
 
 
 @contextmanager

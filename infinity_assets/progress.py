@@ -6,9 +6,8 @@ The default reporter logs a line every ten seconds; `infinity run` replaces it w
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Protocol
 
 log = logging.getLogger("infinity_assets")
 
@@ -23,8 +22,8 @@ class Expected:
     """Duration of the last materialization of all partitions; on a first run, the duration on the sample sources."""
 
 
-class Reporter(Protocol):
-    """Displays the progress of a step and of its run."""
+class Reporter:
+    """Displays the progress of a step and of its run; this one displays nothing."""
 
     def expect(self, assets: Sequence[Expected]) -> None:
         """Register all assets of the run, before the first begins."""
@@ -34,7 +33,7 @@ class Reporter(Protocol):
 
     def show_startup(self, what: str) -> AbstractContextManager[None]:
         """Show that the step waits for a start-up while the block runs. Rates do not count this time."""
-        ...
+        return nullcontext()
 
     def advance(self, done: int, total: int | None, unit: str, note: str = "") -> None:
         """Show how much of the step is done. `total` is `None` if it is unknown; `note` follows the numbers."""
@@ -43,16 +42,12 @@ class Reporter(Protocol):
         """Show that the step is finished, with its number of rows, or that it was reused."""
 
 
-class LogReporter:
+class LogReporter(Reporter):
     """Reporter that logs a line every ten seconds, for the run page of the web UI and for CI."""
 
     def __init__(self) -> None:
         self._name = ""
-        self._began = 0.0
-        self._last = 0.0
-
-    def expect(self, assets: Sequence[Expected]) -> None:
-        """Do nothing: Dagster shows the steps."""
+        self._began = self._last = 0.0
 
     def begin(self, asset: str, partition: str, count: int = 1) -> None:
         """Start the clock of the step."""
@@ -73,9 +68,6 @@ class LogReporter:
         if now - self._last >= 10:
             self._last = now
             log.info("%s: %s%s", self._name, describe(done, total, unit, now - self._began), note)
-
-    def end(self, rows: int, reused: bool) -> None:
-        """Do nothing: Dagster has its own event."""
 
 
 _ENOUGH = 64

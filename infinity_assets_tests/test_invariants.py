@@ -51,109 +51,41 @@ def commit(lake: Lake, asset: str, outcome: Outcome) -> None:
     lake.commit(lakes.key(asset), outcome, "run-2", 0.0)
 
 
-def a_row_vanishes(lake: Lake) -> None:
-    commit(
-        lake,
-        "deduped",
-        Outcome(
-            lake.scan("deduped").collect().head(2),
-            rows_in=4,
-            decisions=lakes.decided(pool(("a", "b", 0, TEA)), "dropped", "x"),
-        ),
-    )
+Change = Callable[[pl.DataFrame], pl.DataFrame]
+
+IN_ROWS: dict[str, tuple[str, str, Change]] = {
+    "a row of the pool is lost": ("raw_pool", "accounted", lambda rows: rows.head(3)),
+    "a turn is empty": (
+        "inf_instruct_f", "grammar", lambda rows: rows.with_columns(conversations([("user", "q"), ("assistant", " ")])),
+    ),
+    "an id repeats": ("inf_instruct_f", "unique", lambda rows: pl.concat([rows, rows])),
+    "an item is in it": ("inf_instruct_f", "clean", lambda rows: pl.concat([rows, pool(("alpha", "a.json", 2, CLIPS))])),
+    "a row comes from nowhere": ("inf_instruct_f", "lineage", lambda rows: rows.with_columns(row_id=pl.lit("f" * 32))),
+    "a licence is missing": ("inf_instruct_f", "licence", lambda rows: rows.with_columns(licence=pl.lit(None, pl.String))),
+    "a licence is too lax": ("inf_instruct_g", "licence", lambda rows: rows.with_columns(licence=pl.lit("MIT"))),
+}  # fmt: skip
+"""Asset, broken invariant and change of the rows of faults that leave the ledger tables as they are."""
+
+IN_LEDGER: dict[str, tuple[str, str, str, str, Change]] = {
+    "a decision is lost": ("decisions", "deduped", "deduped", "conservation", pl.DataFrame.clear),
+    "a decision of the pool is lost": ("decisions", "raw_pool", "raw_pool", "accounted", pl.DataFrame.clear),
+    "a file is miscounted": (
+        "files", "raw_pool", "raw_pool", "accounted",
+        lambda lines: lines.with_columns(records=pl.col("records") + (pl.col("file") == "a.json")),
+    ),
+    "a file is not counted": (
+        "files", "raw_pool", "raw_pool", "accounted", lambda lines: lines.filter(pl.col("file") != "b.json"),
+    ),
+    "bytes are lost": ("quarantine", "raw_pool", "raw_pool", "accounted", pl.DataFrame.clear),
+    "bytes are of another record": (
+        "quarantine", "raw_pool", "raw_pool", "accounted", lambda lines: lines.with_columns(pl.col("position") + 1),
+    ),
+    "an edge is lost": ("edges", "evolved", "inf_instruct_g", "lineage", pl.DataFrame.clear),
+}  # fmt: skip
+"""Ledger table, its asset, the asset with the broken invariant, the invariant, and the change of the table."""
 
 
-def a_decision_is_lost(lake: Lake) -> None:
-    (lake.catalog / "decisions" / "deduped" / "all.parquet").unlink()
-
-
-def nothing_was_counted(lake: Lake) -> None:
-    commit(lake, "deduped", Outcome(lake.scan("deduped").collect()))
-
-
-def a_row_of_the_pool_is_lost(lake: Lake) -> None:
-    replace(lake, "raw_pool", lambda rows: rows.head(3))
-
-
-def a_row_of_the_pool_is_of_another_file(lake: Lake) -> None:
-    """The total is right, but the counts of two files are not."""
-    replace(lake, "raw_pool", lambda rows: rows.with_columns(file=pl.col("file").replace("b.json", "c.json")))
-
-
-def a_file_is_miscounted(lake: Lake) -> None:
-    file = lake.ledger_file("files", "raw_pool")
-    pl.read_parquet(file).with_columns(records=pl.col("records") + (pl.col("file") == "a.json")).write_parquet(file)
-
-
-def a_file_is_not_counted(lake: Lake) -> None:
-    file = lake.ledger_file("files", "raw_pool")
-    pl.read_parquet(file).filter(pl.col("file") != "b.json").write_parquet(file)
-
-
-def a_decision_of_the_pool_is_lost(lake: Lake) -> None:
-    lake.ledger_file("decisions", "raw_pool").unlink()
-
-
-def bytes_are_lost(lake: Lake) -> None:
-    lake.ledger_file("quarantine", "raw_pool").unlink()
-
-
-def bytes_are_of_another_record(lake: Lake) -> None:
-    file = lake.ledger_file("quarantine", "raw_pool")
-    pl.read_parquet(file).with_columns(position=pl.col("position") + 1).write_parquet(file)
-
-
-def a_turn_is_empty(lake: Lake) -> None:
-    replace(lake, "inf_instruct_f", lambda rows: rows.with_columns(conversations([("user", "q"), ("assistant", " ")])))
-
-
-def an_id_repeats(lake: Lake) -> None:
-    replace(lake, "inf_instruct_f", lambda rows: pl.concat([rows, rows]))
-
-
-def an_item_is_in_it(lake: Lake) -> None:
-    replace(lake, "inf_instruct_f", lambda rows: pl.concat([rows, pool(("alpha", "a.json", 2, CLIPS))]))
-
-
-def an_edge_is_lost(lake: Lake) -> None:
-    (lake.catalog / "edges" / "evolved" / "all.parquet").unlink()
-
-
-def a_row_comes_from_nowhere(lake: Lake) -> None:
-    replace(lake, "inf_instruct_f", lambda rows: rows.with_columns(row_id=pl.lit("f" * 32)))
-
-
-def a_licence_is_missing(lake: Lake) -> None:
-    replace(lake, "inf_instruct_f", lambda rows: rows.with_columns(licence=pl.lit(None, pl.String)))
-
-
-def a_licence_is_too_lax(lake: Lake) -> None:
-    replace(lake, "inf_instruct_g", lambda rows: rows.with_columns(licence=pl.lit("MIT")))
-
-
-BROKEN = [
-    (a_row_vanishes, "deduped", "conservation"),
-    (a_decision_is_lost, "deduped", "conservation"),
-    (nothing_was_counted, "deduped", "conservation"),
-    (a_row_of_the_pool_is_lost, "raw_pool", "accounted"),
-    (a_file_is_miscounted, "raw_pool", "accounted"),
-    (a_file_is_not_counted, "raw_pool", "accounted"),
-    (a_decision_of_the_pool_is_lost, "raw_pool", "accounted"),
-    (bytes_are_lost, "raw_pool", "accounted"),
-    (bytes_are_of_another_record, "raw_pool", "accounted"),
-    (a_turn_is_empty, "inf_instruct_f", "grammar"),
-    (an_id_repeats, "inf_instruct_f", "unique"),
-    (an_item_is_in_it, "inf_instruct_f", "clean"),
-    (an_edge_is_lost, "inf_instruct_g", "lineage"),
-    (a_row_comes_from_nowhere, "inf_instruct_f", "lineage"),
-    (a_licence_is_missing, "inf_instruct_f", "licence"),
-    (a_licence_is_too_lax, "inf_instruct_g", "licence"),
-]
-
-
-@pytest.mark.parametrize(("breaks", "asset", "name"), BROKEN, ids=lambda value: getattr(value, "__name__", value))
-def test_every_fault_is_detected(lake: Lake, breaks: Callable[[Lake], None], asset: str, name: str) -> None:
-    breaks(lake)
+def assert_detected(lake: Lake, asset: str, name: str) -> None:
     assert INVARIANTS[name](lake, asset).height == 1
     # `any` stops at the fault: another test covers the other checks.
     assert any(
@@ -161,8 +93,33 @@ def test_every_fault_is_detected(lake: Lake, breaks: Callable[[Lake], None], ass
     )
 
 
+@pytest.mark.parametrize("fault", IN_ROWS)
+def test_every_fault_in_rows_is_detected(lake: Lake, fault: str) -> None:
+    asset, name, change = IN_ROWS[fault]
+    replace(lake, asset, change)
+    assert_detected(lake, asset, name)
+
+
+@pytest.mark.parametrize("fault", IN_LEDGER)
+def test_every_fault_in_a_ledger_table_is_detected(lake: Lake, fault: str) -> None:
+    table, of, asset, name, change = IN_LEDGER[fault]
+    file = lake.ledger_file(table, of)
+    change(pl.read_parquet(file)).write_parquet(file)
+    assert_detected(lake, asset, name)
+
+
+@pytest.mark.parametrize(
+    "counted", [{}, {"rows_in": 4, "decisions": lakes.decided(pool(("a", "b", 0, TEA)), "dropped", "x")}]
+)
+def test_rows_that_do_not_add_up_are_detected(lake: Lake, counted: dict) -> None:
+    rows = lake.scan("deduped").collect()
+    commit(lake, "deduped", Outcome(rows.head(2) if counted else rows, **counted))
+    assert_detected(lake, "deduped", "conservation")
+
+
 def test_files_with_opposite_miscounts_are_both_named(lake: Lake) -> None:
-    a_row_of_the_pool_is_of_another_file(lake)
+    """The total is right, but the counts of two files are not."""
+    replace(lake, "raw_pool", lambda rows: rows.with_columns(file=pl.col("file").replace("b.json", "c.json")))
     assert INVARIANTS["accounted"](lake, "raw_pool")["file"].to_list() == ["b.json", "c.json"]
 
 
@@ -176,18 +133,14 @@ def test_a_fault_in_any_batch_is_detected(lake: Lake, monkeypatch: pytest.Monkey
 
 
 def test_every_invariant_has_a_fault_above() -> None:
-    assert {name for _, _, name in BROKEN} == set(INVARIANTS)
+    named = {name for _, name, _ in IN_ROWS.values()} | {name for *_, name, _ in IN_LEDGER.values()}
+    assert named == set(INVARIANTS)
 
 
 def test_a_row_of_two_lines_needs_the_most_restrictive_licence_of_both(lake: Lake) -> None:
     """Licenses are inherited from the pool through any number of steps."""
-    replace(
-        lake,
-        "deduped",
-        lambda rows: rows.with_columns(
-            licence=pl.when(pl.col("row_id") == row_id(TEA)).then(pl.lit("unknown")).otherwise("licence")
-        ),
-    )
+    unknown = pl.when(pl.col("row_id") == row_id(TEA)).then(pl.lit("unknown")).otherwise("licence")
+    replace(lake, "deduped", lambda rows: rows.with_columns(licence=unknown))
     assert INVARIANTS["licence"](lake, "inf_instruct_g").is_empty()
     # A second parent in the edges alone belongs to a rejected copy: it does not change the license of the row.
     merged = pl.concat([lakes.edge(BAKERY2, BAKERY, "merge"), lakes.edge(BAKERY2, TEA, "merge")])

@@ -41,12 +41,8 @@ def find_row(views: duckdb.DuckDBPyConnection, row: str) -> str:
         "select row_id from origins union select child_id from edges "
         "union select row_id from decisions where row_id is not null"
     )
-    matches = [
-        r[0]
-        for r in views.execute(
-            f"select row_id from ({known}) where starts_with(row_id, ?) order by 1 limit 5", [row]
-        ).fetchall()
-    ]
+    found = _rows(views, f"select row_id from ({known}) where starts_with(row_id, ?) order by 1 limit 5", row)
+    matches = [row_id for (row_id,) in found]
     if not matches:
         raise InfinityError(f"No row id begins with {row}.")
     if len(matches) > 1:
@@ -54,18 +50,18 @@ def find_row(views: duckdb.DuckDBPyConnection, row: str) -> str:
     return matches[0]
 
 
+def _rows(views: duckdb.DuckDBPyConnection, query: str, *parameters: str) -> list[tuple]:
+    return views.execute(query, parameters).fetchall()
+
+
 def _story(views: duckdb.DuckDBPyConnection, row_id: str, order: list[str], depth: int, seen: set[str]) -> list[str]:
     seen.add(row_id)
     lines = [f"row {row_id}", *content_lines(views, row_id), *_origins(views, row_id)]
-    parents = views.execute(
-        "select parent_id, operation, asset from edges where child_id = ? order by 1", [row_id]
-    ).fetchall()
+    parents = _rows(views, "select parent_id, operation, asset from edges where child_id = ? order by 1", row_id)
     lines += [f"  made      by {operation} in {asset}, from {parent}" for parent, operation, asset in parents]
     lines += _path(views, row_id, order)
     lines += _duplicates(views, row_id)
-    children = views.execute(
-        "select child_id, operation, asset from edges where parent_id = ? order by 1", [row_id]
-    ).fetchall()
+    children = _rows(views, "select child_id, operation, asset from edges where parent_id = ? order by 1", row_id)
     lines += [f"  became    {child} by {operation} in {asset}" for child, operation, asset in children]
     stands = [a for a in _DATASETS if _in(views, a, row_id)]
     lines.append(
@@ -81,16 +77,15 @@ def _duplicates(views: duckdb.DuckDBPyConnection, row_id: str) -> list[str]:
     """Return a line that counts the duplicates that lost to a row, by method."""
     if not _in(views, "duplicates", row_id, "duplicate_of"):
         return []
-    methods = views.execute(
-        "select method, count(*) from duplicates where duplicate_of = ? group by 1 order by 1", [row_id]
-    ).fetchall()
+    query = "select method, count(*) from duplicates where duplicate_of = ? group by 1 order by 1"
+    methods = _rows(views, query, row_id)
     counted = ", ".join(f"{records} {method}" for method, records in methods)
     return [f"  kept      in place of {counted} duplicates: `infinity duplicates {row_id[:12]}`"]
 
 
 def _in(views: duckdb.DuckDBPyConnection, asset: str, row_id: str, column: str = "row_id") -> bool:
     try:
-        return bool(views.execute(f"select 1 from {asset} where {column} = ? limit 1", [row_id]).fetchone())
+        return bool(_rows(views, f"select 1 from {asset} where {column} = ? limit 1", row_id))
     except duckdb.CatalogException:  # the asset is not materialized yet
         return False
 
@@ -106,18 +101,12 @@ class Content(NamedTuple):
 
 def read_content(views: duckdb.DuckDBPyConnection, row_id: str) -> Content | None:
     """Return the content of a row from the first asset that has it; `None` if no asset has it."""
-    have = {r[0] for r in views.execute("select table_name from information_schema.tables").fetchall()}
-    for asset in (
-        "deduped",
-        "raw_pool",
-        "synthesized_from_text",
-        *(a for a in sorted(have) if a.startswith(("conversed", "diagnosed", "answered", "evolved"))),
-    ):
+    have = [asset for (asset,) in _rows(views, "select table_name from information_schema.tables order by 1")]
+    chat = [asset for asset in have if asset.startswith(("conversed", "diagnosed", "answered", "evolved"))]
+    for asset in ("deduped", "raw_pool", "synthesized_from_text", *chat):
         if asset in have:
-            row = views.execute(
-                f"select messages, licence, domain, language from {asset} where row_id = ? limit 1", [row_id]
-            ).fetchone()
-            if row:
+            query = f"select messages, licence, domain, language from {asset} where row_id = ? limit 1"
+            for row in _rows(views, query, row_id):
                 return Content(*row)
     return None
 
@@ -132,9 +121,8 @@ def content_lines(views: duckdb.DuckDBPyConnection, row_id: str) -> list[str]:
 
 
 def _origins(views: duckdb.DuckDBPyConnection, row_id: str) -> list[str]:
-    origins = views.execute(
-        "select source, file, position, licence from origins where row_id = ? order by all", [row_id]
-    ).fetchall()
+    query = "select source, file, position, licence from origins where row_id = ? order by all"
+    origins = _rows(views, query, row_id)
     lines = [
         f"  read      from source {source}, {file}, record {position} ({licence})"
         for source, file, position, licence in origins
@@ -147,12 +135,14 @@ def _path(views: duckdb.DuckDBPyConnection, row_id: str, order: list[str]) -> li
 
     The call that wrote a row is in the story of its parent.
     """
-    decisions = views.execute(
+    decisions = _rows(
+        views,
         "select asset, verdict, reason, detail::varchar, source, file, position from decisions where row_id = ? "
         "order by all",
-        [row_id],
-    ).fetchall()
-    calls = views.execute(
+        row_id,
+    )
+    calls = _rows(
+        views,
         """
         with call as (
             select asset, prompt, model, kind, request_key, any_value(prompt_tokens) as asked,
@@ -162,8 +152,8 @@ def _path(views: duckdb.DuckDBPyConnection, row_id: str, order: list[str]) -> li
         select asset, prompt, model, kind, sum(asked), sum(written), error, list(request_key order by request_key)
         from call group by asset, prompt, model, kind, error order by asset, prompt, model, kind, error
         """,
-        [row_id],
-    ).fetchall()
+        row_id,
+    )
     places = {asset: place for place, asset in enumerate(order)}
     events, alike = [], dict[tuple[str, str, str], list[str]]()
     for asset, verdict, reason, detail, source, file, position in decisions:
@@ -176,17 +166,11 @@ def _path(views: duckdb.DuckDBPyConnection, row_id: str, order: list[str]) -> li
         events.append((asset, 1, shown))
     for asset, prompt, model, kind, asked, written, error, keys in calls:
         outcome = f"failed: {error}" if error else f"{asked} tokens read, {written} written"
-        which = (
-            f"key {keys[0][:12]}"
-            if len(keys) == 1
-            else f"{len(keys)} calls, keys {', '.join(key[:12] for key in keys)}"
-        )
+        listed = ", ".join(key[:12] for key in keys)
+        which = f"key {listed}" if len(keys) == 1 else f"{len(keys)} calls, keys {listed}"
         events.append((asset, 0, [f"  {kind:<9} in {asset}: prompt {prompt}, {model}, {outcome}, {which}"]))
-    return [
-        line
-        for _, _, lines in sorted(events, key=lambda event: (places.get(event[0], len(order)), event[1], event[2]))
-        for line in lines
-    ]
+    events.sort(key=lambda event: (places.get(event[0], len(order)), *event[1:]))
+    return [line for _, _, lines in events for line in lines]
 
 
 def _first(lines: list[str], more: str) -> list[str]:

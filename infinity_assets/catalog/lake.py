@@ -32,21 +32,24 @@ from infinity_assets.rows import schema
 ALL = "all"
 """The partition of an asset without partitions."""
 
-LEDGER: dict[str, pl.Schema] = {
-    "decisions": pl.Schema({**schema.DECISIONS, "asset": pl.String, "partition": pl.String}),
-    "edges": pl.Schema({**schema.EDGES, "asset": pl.String, "partition": pl.String}),
-    "origins": pl.Schema({**schema.ORIGINS, "asset": pl.String, "partition": pl.String}),
-    "annotations": pl.Schema({**schema.ANNOTATIONS, "asset": pl.String, "partition": pl.String}),
-    "quarantine": pl.Schema({**schema.QUARANTINE, "asset": pl.String, "partition": pl.String}),
-    "files": pl.Schema({**schema.FILES, "asset": pl.String, "partition": pl.String}),
-    "generations": pl.Schema({**schema.GENERATIONS, "asset": pl.String, "partition": pl.String, "run_id": pl.String}),
+_TABLES = {
+    "decisions": schema.DECISIONS,
+    "edges": schema.EDGES,
+    "origins": schema.ORIGINS,
+    "annotations": schema.ANNOTATIONS,
+    "quarantine": schema.QUARANTINE,
+    "files": schema.FILES,
+}
+"""Columns of the ledger tables that describe the latest materialization only."""
+
+_STAMP = {"asset": pl.String, "partition": pl.String}
+
+LEDGER = {table: pl.Schema({**columns, **_STAMP}) for table, columns in _TABLES.items()} | {
+    "generations": pl.Schema({**schema.GENERATIONS, **_STAMP, "run_id": pl.String})
 }
 """Schema of each ledger table, by name."""
 
 _RESULTS = ("release", "inf_instruct_f", "inf_instruct_g")
-
-_LATEST = tuple(table for table in LEDGER if table != "generations")
-"""Ledger tables that describe the latest materialization only."""
 
 
 @dataclass(frozen=True)
@@ -262,7 +265,7 @@ class Lake:
         file = self.rows_file(key.asset, key.partition)
         write_parquet(outcome.rows, file)
         stamp = [pl.lit(key.asset).alias("asset"), pl.lit(key.partition).alias("partition")]
-        for table in _LATEST:
+        for table in _TABLES:
             frame = getattr(outcome, table).with_columns(stamp).select(list(LEDGER[table]))
             # A lazy frame keeps its order: sorting would hold it in memory.
             ordered = frame.sort(pl.all(), maintain_order=True) if isinstance(frame, pl.DataFrame) else frame
@@ -326,7 +329,7 @@ class Lake:
         """Delete the rows and ledger tables of a partition; its manifests and model calls stay on record."""
         self._archive(asset, partition)
         self.rows_file(asset, partition).unlink(missing_ok=True)
-        for table in _LATEST:
+        for table in _TABLES:
             self.ledger_file(table, asset, partition).unlink(missing_ok=True)
 
     def prune(self, asset: str, keep: Iterable[str]) -> list[str]:
@@ -339,7 +342,7 @@ class Lake:
             keep: The partitions that are defined.
         """
         # A process that is killed while it writes leaves rows and ledger tables without a manifest.
-        tables = (self.catalog / table / asset for table in _LATEST)
+        tables = (self.catalog / table / asset for table in _TABLES)
         files = (file for folder in (self.rows / asset, *tables) for file in folder.glob("*.parquet"))
         gone = sorted({*self.partitions(asset), *(file.stem for file in files)} - set(keep))
         for partition in gone:

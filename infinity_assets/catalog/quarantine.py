@@ -1,51 +1,28 @@
-"""Records of a source that `raw_pool` dropped or repaired, and their bytes."""
+"""Records of a source that `raw_pool` dropped or repaired, and their bytes.
+
+Every function raises `InfinityError` if the source has not been read.
+"""
 
 import polars as pl
 
 from infinity_assets.catalog.lake import Lake
 from infinity_assets.errors import InfinityError
 
-_ASSET = "raw_pool"
-
 
 def quarantined_files(lake: Lake, source: str) -> pl.DataFrame:
-    """Return the number of dropped and repaired records per file and reason: file, verdict, reason, records.
-
-    Raises:
-        InfinityError: The source has not been read.
-    """
-    _check_read(lake, source)
-    decisions = lake.ledger_table("decisions", _ASSET, source)
-    return (
-        decisions.group_by("file", "verdict", "reason")
-        .len("records")
-        .sort("file", "verdict", "reason")
-        .collect(engine="streaming")
-    )
+    """Return the number of dropped and repaired records per file and reason: file, verdict, reason, records."""
+    counts = _table("decisions", lake, source).group_by("file", "verdict", "reason").len("records")
+    return counts.sort("file", "verdict", "reason").collect(engine="streaming")
 
 
 def quarantined_records(lake: Lake, source: str, file: str) -> pl.DataFrame:
-    """Return the dropped and repaired records of a file: position, verdict, reason, bytes (size of the record).
-
-    Raises:
-        InfinityError: The source has not been read.
-    """
-    _check_read(lake, source)
-    of_file = pl.col("file") == file
-    sizes = (
-        lake.ledger_table("quarantine", _ASSET, source)
-        .filter(of_file)
-        .select("position", pl.col("raw").bin.size().alias("bytes"))
+    """Return the dropped and repaired records of a file: position, verdict, reason, bytes (size of the record)."""
+    raw, decisions = (
+        _table(table, lake, source).filter(pl.col("file") == file) for table in ("quarantine", "decisions")
     )
-    decisions = (
-        lake.ledger_table("decisions", _ASSET, source).filter(of_file).select("position", "verdict", "reason").unique()
-    )
-    sizes = sizes.group_by("position").agg(pl.col("bytes").sum())
-    return (
-        decisions.join(sizes, on="position", how="left")
-        .sort("position", "verdict", "reason")
-        .collect(engine="streaming")
-    )
+    sizes = raw.group_by("position").agg(pl.col("raw").bin.size().sum().alias("bytes"))
+    records = decisions.select("position", "verdict", "reason").unique().join(sizes, on="position", how="left")
+    return records.sort("position", "verdict", "reason").collect(engine="streaming")
 
 
 def quarantined_bytes(lake: Lake, source: str, file: str, position: int) -> bytes:
@@ -54,30 +31,24 @@ def quarantined_bytes(lake: Lake, source: str, file: str, position: int) -> byte
     Raises:
         InfinityError: The source has not been read, or the record has no bytes in quarantine.
     """
-    _check_read(lake, source)
-    wanted = (pl.col("file") == file) & (pl.col("position") == position)
-    records = (
-        lake.ledger_table("quarantine", _ASSET, source)
-        .filter(wanted)
-        .select("raw")
-        .collect(engine="streaming")["raw"]
-        .to_list()
-    )
-    if not records:
+    record = _table("quarantine", lake, source).filter(pl.col("file") == file, pl.col("position") == position)
+    raw = record.select("raw").collect(engine="streaming")["raw"].to_list()
+    if not raw:
         raise InfinityError(
             f"{source} has nothing in quarantine at position {position} of {file}: "
             f"`infinity sources raw {source}` lists its records."
         )
-    if not records[0]:
+    if not raw[0]:
         raise InfinityError(
             f"{file} of {source} could not be read from this position on: see the file itself in the source's folder."
         )
-    return records[0]
+    return raw[0]
 
 
-def _check_read(lake: Lake, source: str) -> None:
-    if lake.manifest(_ASSET, source) is None:
+def _table(table: str, lake: Lake, source: str) -> pl.LazyFrame:
+    if lake.manifest("raw_pool", source) is None:
         raise InfinityError(
             f"{source} has not been read: `infinity run --until raw_pool` reads the sources, "
             "`infinity sources list` names them."
         )
+    return lake.ledger_table(table, "raw_pool", source)

@@ -9,6 +9,7 @@ import polars as pl
 from infinity_assets.atomic import replace_file
 from infinity_assets.catalog.lake import Lake
 from infinity_assets.errors import InfinityError
+from infinity_assets.rows.frames import conform
 from infinity_assets.settings import Settings
 
 FROZEN = pl.Schema(
@@ -36,15 +37,6 @@ def file_of(data: Path, name: str) -> Path:
     return data / "vocabularies" / f"{name}.parquet"
 
 
-def read(data: Path, name: str) -> pl.DataFrame:
-    """Return the labels of a vocabulary, of schema `FROZEN`.
-
-    Raises:
-        InfinityError: There is no such vocabulary.
-    """
-    return pl.read_parquet(require_file(data, name), glob=False)
-
-
 def require_file(data: Path, name: str) -> Path:
     """Return the path of a vocabulary.
 
@@ -57,6 +49,11 @@ def require_file(data: Path, name: str) -> Path:
             f"There is no vocabulary {name}: `infinity labels freeze {name}` creates it from the labels in use."
         )
     return file
+
+
+def read(data: Path, name: str) -> pl.DataFrame:
+    """Return the labels of a vocabulary, of schema `FROZEN`. A missing one is an error of `require_file`."""
+    return pl.read_parquet(require_file(data, name), glob=False)
 
 
 def provenance(data: Path, name: str) -> dict[str, str]:
@@ -77,12 +74,7 @@ def freeze(data: Path, name: str) -> Path:
     missing = [asset for asset, manifest in manifests.items() if manifest is None]
     if missing:
         raise InfinityError(f"There is nothing to freeze: `infinity run --until {missing[-1]}` makes the vocabulary.")
-    labels = (
-        lake.scan("tag_vocabulary")
-        .select(pl.col(column).cast(dtype) for column, dtype in FROZEN.items())
-        .sort("label")
-        .collect()
-    )
+    labels = conform(lake.scan("tag_vocabulary"), FROZEN).sort("label").collect()
     origin = {
         "labels": settings.labels.model_dump_json(),
         "tagger": settings.models.tagger.weights_id,

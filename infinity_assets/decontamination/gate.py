@@ -41,22 +41,8 @@ MATCHES = pl.Schema(
         "share": pl.Float64,
     }
 )
-"""One line per hit of a rule, a row and an item. Key: row_id, item_id, part, side, rule. For the columns see
-`MEANING`."""
+"""One line per hit of a rule, a row and an item. Key: row_id, item_id, part, side, rule."""
 
-MEANING: dict[str, str] = {
-    "benchmark": "name of the benchmark's folder",
-    "item_id": "the benchmark item",
-    "part": "question or answer of the item",
-    "side": "role of the row's turn",
-    "turn": "index of that turn in the conversation, from 0; the turn that shares most, if there are several",
-    "rule": "exact_prompt, ngram or overlap",
-    "verdict": "removes, reported, or excused (the shared text lies inside an allowed text)",
-    "span": "the longest shared run, as it stands in the row",
-    "shared": "number of tokens in that run",
-    "share": "share of the tokens of that part of the item that the turn shares in runs, from 0 to 1",
-}
-"""Descriptions of the columns of `MATCHES`, for pages."""
 
 RULES = ("exact_prompt", "ngram", "overlap")
 """The rules, the strongest evidence first."""

@@ -17,18 +17,6 @@ CONTAMINATION = pl.Schema(
 )
 """One line per source and benchmark that share something. Key: source, benchmark."""
 
-MEANING: dict[str, str] = {
-    "benchmark": "name of the benchmark's folder",
-    "rows": "rows of the source that are removed because of the benchmark",
-    "items": "items of the benchmark in those rows",
-    "benchmark_items": "items of the benchmark",
-    "share": "items / benchmark_items",
-    "flagged": "whether the share is above the setting `decontamination.flag_above`",
-    "rows_reported": "rows with a reported hit and no hit that removes them",
-    "rows_excused": "rows whose hits all lie inside allowed texts",
-}
-"""Descriptions of the columns of `CONTAMINATION`, for pages."""
-
 
 def measure_contamination(
     matches: pl.LazyFrame, copies: pl.LazyFrame, items: pl.LazyFrame, flag_above: float

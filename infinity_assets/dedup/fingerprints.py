@@ -55,20 +55,6 @@ def schema(rule: Near) -> pl.Schema:
     )
 
 
-MEANING = {
-    "content_hash": "128-bit hash of the normalized conversation",
-    "prompt_hash": "128-bit hash of its normalized system and user turns",
-    "chars": "number of characters in the conversation",
-    "score": "the annotation that `dedup.score` names",
-    "size": "number of distinct shingles; 0 if the row can only be an exact duplicate",
-    "answered": "number of distinct shingles that stand in an answer",
-    "signed": "whether the row has shingles to compare",
-    "keys": "hash of each band of the MinHash signature",
-    "sketch": "parity of the shingles, by the lower bits of their hashes",
-    "shingles": "hashes of the shingles, ascending; the lowest bit is set if the shingle stands in an answer",
-}
-
-
 def fingerprint(rows: pl.DataFrame, rule: Near) -> pl.DataFrame:
     """Return the fingerprints of records.
 

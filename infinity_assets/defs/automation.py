@@ -43,7 +43,7 @@ def register_sources(instance: dg.DagsterInstance, pool: Pool, lake: Lake) -> tu
     for name in removed:
         instance.delete_dynamic_partition(SOURCES.name, name)
     for registered in needed_by(None):
-        if registered.axis == "source":
+        if registered.partitions == "source":
             lake.prune(registered.asset, folder_names)
     return added, removed
 

@@ -1,6 +1,6 @@
 """Asset checks: invariants, which block the assets downstream of a broken asset, and two warnings."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import dagster as dg
 import polars as pl
@@ -15,7 +15,7 @@ from infinity_assets.report.charts import table
 from infinity_assets.settings import Settings
 
 
-def _invariants_of(asset: str, key: dg.AssetKey, names: tuple[str, ...]) -> dg.AssetChecksDefinition:
+def _invariants_of(asset: str, key: dg.AssetKey, names: Sequence[str]) -> dg.AssetChecksDefinition:
     """Return all invariants of an asset as one step, because a step costs a fixed time and a check a fraction of it."""
     specs = [
         dg.AssetCheckSpec(name, asset=key, blocking=True, description=(INVARIANTS[name].__doc__ or "").strip())
@@ -50,36 +50,32 @@ def check_lake(lake: Lake) -> Iterator[tuple[str, str, pl.DataFrame]]:
                 yield registered.asset, name, INVARIANTS[name](lake, registered.asset)
 
 
-def _understood(key: dg.AssetKey) -> dg.AssetChecksDefinition:
-    @dg.asset_check(asset=key, blocking=False)
-    def understood(lake: LakeResource) -> dg.AssetCheckResult:
-        """No source has a larger share of dropped records than the setting `ingest.warn_dropped` allows."""
-        sources = misread_sources(lake.open().data, Settings().ingest.warn_dropped)
+def understood(lake: Lake) -> tuple[pl.DataFrame, list[str]]:
+    """No source has a larger share of dropped records than the setting `ingest.warn_dropped` allows."""
+    sources = misread_sources(lake.data, Settings().ingest.warn_dropped)
+    return sources, describe_misread(sources)
+
+
+def unflagged(lake: Lake) -> tuple[pl.DataFrame, list[str]]:
+    """No source contains more of a benchmark than the setting `decontamination.flag_above` allows."""
+    shares = lake.scan("contamination").collect()
+    return shares.filter("flagged"), describe_flagged(shares)
+
+
+def warning(key: dg.AssetKey, find: Callable[[Lake], tuple[pl.DataFrame, list[str]]]) -> dg.AssetChecksDefinition:
+    """Return a check that warns of the lines that break the rule in the docstring of `find`, a sentence about each."""
+
+    @dg.asset_check(asset=key, name=find.__name__, blocking=False, description=find.__doc__)
+    def check(lake: LakeResource) -> dg.AssetCheckResult:
+        broken, sentences = find(lake.open())
         return dg.AssetCheckResult(
-            passed=sources.is_empty(),
+            passed=broken.is_empty(),
             severity=dg.AssetCheckSeverity.WARN,
-            description="\n".join(describe_misread(sources)) or None,
-            metadata={"dropped": dg.MetadataValue.md(table(sources, rows=50))} if sources.height else {},
+            description="\n".join(sentences) or None,
+            metadata={"lines": dg.MetadataValue.md(table(broken, rows=50))} if broken.height else {},
         )
 
-    return understood
-
-
-def _unflagged(key: dg.AssetKey) -> dg.AssetChecksDefinition:
-    @dg.asset_check(asset=key, blocking=False)
-    def unflagged(lake: LakeResource) -> dg.AssetCheckResult:
-        """No source contains more of a benchmark than the setting `decontamination.flag_above` allows."""
-        shares = lake.open().scan("contamination").collect()
-        return dg.AssetCheckResult(
-            passed=not shares["flagged"].any(),
-            severity=dg.AssetCheckSeverity.WARN,
-            description="\n".join(describe_flagged(shares)) or None,
-            metadata={"flagged": dg.MetadataValue.md(table(shares.filter("flagged"), rows=50))}
-            if shares["flagged"].any()
-            else {},
-        )
-
-    return unflagged
+    return check
 
 
 def asset_checks(prefix: Sequence[str] = ()) -> list[dg.AssetChecksDefinition]:
@@ -94,4 +90,4 @@ def asset_checks(prefix: Sequence[str] = ()) -> list[dg.AssetChecksDefinition]:
         for registered in needed_by(None)
         if registered.invariants
     ]
-    return [*invariants, _understood(keys["raw_pool"]), _unflagged(keys["contamination"])]
+    return [*invariants, warning(keys["raw_pool"], understood), warning(keys["contamination"], unflagged)]

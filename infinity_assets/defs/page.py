@@ -1,14 +1,19 @@
 """The metadata that Dagster shows of an asset and of each of its materializations."""
 
-from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import polars as pl
+import yaml
 
 from infinity_assets.catalog.lake import Lake, Manifest
+from infinity_assets.defs.registry import Registered
 from infinity_assets.report import charts
+from infinity_assets.rows.frames import count_by
+from infinity_assets.rows.schema import MEANING
 
 _ROWS = 10
 """Rows shown on a page."""
@@ -16,12 +21,18 @@ _NARROW = 8
 """Columns shown of a table without conversations."""
 
 
-def column_schema(columns: Mapping[str, Any], meaning: Mapping[str, str]) -> dict[str, Any]:
+@cache
+def _meanings() -> dict[str, dict[str, str]]:
+    return yaml.safe_load(files("infinity_assets.defs").joinpath("columns.yaml").read_text(encoding="utf-8"))
+
+
+def column_schema(registered: Registered) -> dict[str, Any]:
     """Return the metadata that describes the columns of an asset: name, type and meaning."""
-    if not columns:
-        return {}
-    described = [dg.TableColumn(name, str(dtype), description=meaning.get(name)) for name, dtype in columns.items()]
-    return {"dagster/column_schema": dg.TableSchema(columns=described)}
+    meanings = MEANING | _meanings()["shared"] | _meanings().get(registered.stem, {})
+    columns = [
+        dg.TableColumn(name, str(dtype), description=meanings.get(name)) for name, dtype in registered.columns.items()
+    ]
+    return {"dagster/column_schema": dg.TableSchema(columns)} if columns else {}
 
 
 def materialization_metadata(lake: Lake, manifest: Manifest, reused: bool) -> dict[str, Any]:
@@ -37,14 +48,8 @@ def materialization_metadata(lake: Lake, manifest: Manifest, reused: bool) -> di
         }
     decisions = lake.ledger_file("decisions", manifest.asset, manifest.partition)
     if decisions.exists():
-        reasons = (
-            pl.scan_parquet(decisions, glob=False)
-            .group_by("verdict", "reason")
-            .len("rows")
-            .sort("verdict", pl.col("rows") * -1, "reason")
-            .collect()
-        )
-        shown["decisions"] = dg.MetadataValue.md(charts.table(reasons, rows=20))
+        reasons = count_by(pl.scan_parquet(decisions, glob=False), "verdict", "reason", within=1)
+        shown["decisions"] = dg.MetadataValue.md(charts.table(reasons.collect(), rows=20))
     shown |= {name: value for name, value in manifest.measures.items() if value is not None}
     shown |= {name: dg.MetadataValue.md(markdown) for name, markdown in manifest.charts.items() if markdown}
     file = lake.rows_file(manifest.asset, manifest.partition)

@@ -6,11 +6,11 @@ it reads.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
@@ -44,29 +44,62 @@ GROUPS = {
 """The groups, in the order in which data passes through them."""
 
 
-@dataclass(frozen=True)
-class Registered:
-    """The declaration of an asset, as the decorator `dataset` describes it."""
+@dataclass(frozen=True, kw_only=True)
+class Declaration:
+    """The declaration of an asset."""
 
-    asset: str
+    group: str
+    """The group in the graph, a key of `GROUPS`."""
+    partitions: Axis | None = None
+    """`source` for one partition per source, `shard` for one per shard of the row ids. None: no partitions."""
+    reads: Sequence[str] = ()
+    """The assets that it reads. Of one with the same partitions it reads the partition that it makes, of any other one
+    all partitions."""
+    reads_all: Sequence[str] = ()
+    """Assets of which it reads all partitions, although it has partitions itself."""
+    invariants: Sequence[str] = ()
+    """Names of the invariants (`infinity_assets.invariants`) that its rows must keep: blocking asset checks."""
+    settings: Callable[[Settings], Sequence[Part]] = lambda _: ()
+    """The sections and values of the settings, and the hashes of the prompts, that the result depends on."""
+    files: Callable[..., Mapping[str, str]] = lambda _: {}
+    """The files outside the lake that the result depends on, for a `Step`: name to fingerprint."""
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    """The columns of its rows: name to Polars type. `columns.yaml` has their meaning."""
+    kinds: Sequence[str] = ("polars", "parquet")
+    """The tags that Dagster shows in the graph."""
+    version: str = "1"
+    """The version of the code. Raise it whenever the same inputs give another result."""
+    round: int = 1
+    """The round of the chat loop that it belongs to. From the second on, the key gets a suffix: `evolved_2`."""
+    batched: bool = False
+    """True if the model calls of several partitions are made in one batch, for few rows per partition."""
+    trains: bool = False
+    """True if it trains a model, whose weights lie in a folder of the asset's name. `infinity plan` does not run it."""
+    planned: bool | None = None
+    """True if `infinity plan` runs it on a sample. None: as its group says."""
+    seconds: float = 0.2
+    """The duration of `make demo` for this asset, all partitions together and without the start of a model. A first run
+    estimates its time left from it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registered(Declaration):
+    """A registered asset."""
+
     stem: str
     """The name without its round: `evolved` for `evolved_2`."""
-    round: int
-    group: str
     function: Callable[..., Outcome]
     """Takes a `Step`."""
-    reads: tuple[str, ...]
-    reads_all: tuple[str, ...]
-    axis: Axis | None
-    invariants: tuple[str, ...]
-    settings: Callable[[Settings], Sequence[Part]]
-    files: Callable[..., Mapping[str, str]]
-    """Takes a `Step`."""
-    version: str
-    seconds: float
-    batched: bool
-    trains: bool
-    planned: bool
+
+    @property
+    def asset(self) -> str:
+        """The name."""
+        return in_round(self.stem, self.round)
+
+    @property
+    def is_planned(self) -> bool:
+        """True if `infinity plan` runs it on a sample."""
+        return GROUPS[self.group].planned if self.planned is None else self.planned
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -75,13 +108,13 @@ class Registered:
 
     def reads_same_partition(self, upstream: str) -> bool:
         """Return whether it reads, of an input, only the partition that it makes itself."""
-        return upstream in self.reads and self.axis is not None and find(upstream).axis == self.axis
+        return upstream in self.reads and self.partitions is not None and find(upstream).partitions == self.partitions
 
     def partition_names(self, sources: Iterable[str]) -> list[str]:
         """Return the names of its partitions, given those of the sources."""
-        if self.axis == "source":
+        if self.partitions == "source":
             return list(sources)
-        return list(DEFINITIONS["shard"].get_partition_keys()) if self.axis else [ALL]
+        return list(DEFINITIONS["shard"].get_partition_keys()) if self.partitions else [ALL]
 
 
 REGISTERED: dict[str, Registered] = {}

@@ -43,7 +43,7 @@ def report(
     key, versions, pages = context.asset_key, {}, {}
     for name, manifest, reused in made:
         shown = page.materialization_metadata(lake, manifest, reused)
-        if not registered.axis:
+        if not registered.partitions:
             yield dg.MaterializeResult(metadata=shown, data_version=dg.DataVersion(manifest.data_version))
             return
         versions[name], pages[name] = manifest.data_version, shown

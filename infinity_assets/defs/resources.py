@@ -1,10 +1,10 @@
 """The resources of the assets: the data folder, and the models. Neither opens anything before an asset asks for it."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import dagster as dg
-from pydantic import Field, PrivateAttr
+from pydantic import ConfigDict, PrivateAttr
 
 from infinity_assets.catalog.lake import Lake
 from infinity_assets.inference.budget import Budget
@@ -19,16 +19,12 @@ from infinity_assets.settings.models import Calls
 class LakeResource(dg.ConfigurableResource):
     """The data folder: rows, metadata, and the list of the source folders."""
 
-    data: Annotated[
-        str, Field(description="The data folder. Empty: INFINITY_DATA, or `data` in the working directory.")
-    ] = ""
-    force: Annotated[
-        bool,
-        Field(
-            description="Make partitions again that are up to date. "
-            "Answers of models are taken from the response store in any case."
-        ),
-    ] = False
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    data: str = ""
+    """The data folder. Empty: INFINITY_DATA, or `data` in the working directory."""
+    force: bool = False
+    """Make partitions again that are up to date. Answers of models are taken from the response store in any case."""
 
     def open(self) -> Lake:
         """Return the lake in the data folder."""
@@ -46,28 +42,18 @@ class ModelsResource(dg.ConfigurableResource):
     until another model needs its place.
     """
 
-    folder: Annotated[
-        str,
-        Field(
-            description="The folder of the weights. Empty: INFINITY_MODELS, or `models` in the folder of INFINITY_DATA."
-        ),
-    ] = ""
-    budget_tokens: Annotated[
-        int | None,
-        Field(
-            description="Stop before this run has used more tokens, prompts and completions. "
-            "If neither budget is given: `calls` in the settings."
-        ),
-    ] = None
-    budget_cost: Annotated[
-        float | None,
-        Field(
-            description="Stop before this run has spent more, in the currency of the prices. "
-            "If neither budget is given: `calls` in the settings."
-        ),
-    ] = None
-    retries: Annotated[int, Field(description="How often a step is tried again if a model is unavailable.")] = 3
-    retry_seconds: Annotated[float, Field(description="Seconds until a step is tried again.")] = 60.0
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    folder: str = ""
+    """The folder of the weights. Empty: INFINITY_MODELS, or `models` in the folder of INFINITY_DATA."""
+    budget_tokens: int | None = None
+    """Stop before this run has used more tokens. Without both budgets, `calls` in the settings decides."""
+    budget_cost: float | None = None
+    """Stop before this run has spent more, in the prices' currency. Without both, `calls` in the settings decides."""
+    retries: int = 3
+    """Number of times that a step is tried again if a model is unavailable."""
+    retry_seconds: float = 60.0
+    """Seconds until a step is tried again."""
     _models: Models | None = PrivateAttr(None)
 
     def open(self) -> Models:

@@ -1,6 +1,6 @@
 """The step: what the function of an asset works with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -71,6 +71,15 @@ class Step:
         return self.lake.scan(self.asset, self.partition), sorted(
             name.partition("/")[2] for name in self.key.inputs.keys() - last.inputs.keys()
         )
+
+    def batches(self, rows: pl.LazyFrame, size: int) -> Iterator[pl.DataFrame]:
+        """Yield rows in batches, in their order, and show how many the caller has finished."""
+        total = rows.select(pl.len()).collect().item()
+        done = 0
+        for batch in rows.collect_batches(chunk_size=size, maintain_order=True, engine="streaming"):
+            yield batch
+            done += batch.height
+            self.advance(done, total)
 
     def inference(self) -> Inference:
         """Return the models, with the response store of this data folder. No engine starts before a response is

@@ -15,14 +15,6 @@ from infinity_assets.settings.foundation import Proxy
 from infinity_assets.settings.models import ModelSpec
 from infinity_assets.training import proxy as training
 
-MEANING = {
-    "step": "number of the training step",
-    "loss": "mean loss of the step's answer tokens before the update, in nats",
-    "learning_rate": "learning rate of the step",
-    "tokens": "answer tokens of the step's rows",
-}
-"""The meaning of the columns of `training.CURVE`, which are the columns of an asset that trains."""
-
 _WEIGHTS = "weights"
 """The measure that holds the path of the weights, relative to the data folder."""
 
@@ -57,16 +49,7 @@ def fine_tune(step: Step, rows: pl.LazyFrame, settings: Proxy, model: ModelSpec,
         return Outcome(pl.DataFrame(schema=training.CURVE), measures={"training": why})
     if model.backend == "openai":
         raise InfinityError(f"`{step.asset}` is trained from `{base}`, whose weights must be here, not on a server.")
-    folder = step.lake.data / step.asset / training.folder_name(sample, settings, model.weights_id)
-    step.inference().release()
-
-    def advance(done: int, total: int, note: str) -> None:
-        reporter().advance(done, total, "training steps", note)
-
-    result = training.train(sample, settings, local_path(model, step.models.engines.folder), folder, advance)
-    for other in folder.parent.iterdir():
-        if other != folder and not other.name.startswith("."):  # a name with a dot is still being written
-            shutil.rmtree(other)
+    folder, result = train(step, sample, settings, model, step.lake.data / step.asset)
     losses = result.curve["loss"]
     return Outcome(
         result.curve,
@@ -81,6 +64,27 @@ def fine_tune(step: Step, rows: pl.LazyFrame, settings: Proxy, model: ModelSpec,
         },
         charts={"loss": charts.line(losses, "loss")},
     )
+
+
+def train(
+    step: Step, rows: pl.DataFrame, settings: Proxy, model: ModelSpec, parent: Path
+) -> tuple[Path, training.Trained]:
+    """Train in a process of its own, after closing the engines of this process. Earlier weights are removed.
+
+    Returns:
+        The folder of the weights in `parent`, named after the rows and settings, and the result.
+    """
+    folder = parent / training.folder_name(rows, settings, model.weights_id)
+    step.inference().release()
+
+    def advance(done: int, total: int, note: str) -> None:
+        reporter().advance(done, total, "training steps", note)
+
+    result = training.train(rows, settings, local_path(model, step.models.engines.folder), folder, advance)
+    for other in parent.iterdir():
+        if other != folder and not other.name.startswith("."):  # a name with a dot is still being written
+            shutil.rmtree(other)
+    return folder, result
 
 
 def weights_of(lake: Lake, asset: str) -> Path | None:

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
 
-from infinity_assets.progress import Course, Expected, describe, format_clock
+from infinity_assets.progress import Course, Expected, Reporter, describe, format_clock
 
 _EVERY = 10.0
 """Seconds between two lines about a step if the output is no terminal."""
@@ -31,7 +31,7 @@ class _Tally:
     start_up: float = 0.0
 
 
-class TerminalReporter:
+class TerminalReporter(Reporter):
     """Reporter that prints a line per finished asset and, meanwhile, the rate and time left of asset and run.
 
     On a terminal the line is redrawn; elsewhere it is printed every ten seconds. Without `expect` it prints a line per

@@ -190,7 +190,7 @@ class Planner:
 
     def _notes(self, reasons: _Reasons, plans: Sequence[AssetPlan]) -> Iterable[str]:
         needed = {registered.asset for plan in plans for registered in needed_by(plan.asset)}
-        first = [name for name in reasons if name in needed and not find(name).planned]
+        first = [name for name in reasons if name in needed and not find(name).is_planned]
         waits = [name for name in first if not self._lake.partitions(name)]
         if waits:
             yield f"{', '.join(waits)} must be made first: `infinity run --until {waits[-1]}`; then plan again."
@@ -213,7 +213,7 @@ class Planner:
         asset = registered.asset
         if registered.trains and not self._mirror.partitions(asset):  # downstream assets work without trained weights
             replace_rows(self._mirror, _key(registered, ALL), Outcome(pl.DataFrame(schema=CURVE)))
-        if registered.trains or not registered.planned:
+        if registered.trains or not registered.is_planned:
             return None
         unknown = AssetPlan(asset, len(partitions), None, known=False)
         inputs = registered.inputs
@@ -316,7 +316,8 @@ class Planner:
         """
         choose: dict[str, pl.DataFrame] = {}
         left = self._size
-        spread = sample.take_stratified(unanswered, left) if registered.axis == "source" else unanswered
+        by_source = registered.partitions == "source"
+        spread = sample.take_stratified(unanswered, left) if by_source else unanswered
         for partition, rows in looked.rows.items():
             lacking = rows.join(spread, on="row_id", how="semi", maintain_order="left")
             if left and lacking.height:

@@ -18,6 +18,7 @@ from infinity_assets.catalog.lake import Lake, Outcome, StepKey
 from infinity_assets.decontamination.allowed import ALLOWED
 from infinity_assets.defs.registry import REGISTERED, find, load
 from infinity_assets.rows import schema
+from infinity_assets.rows.frames import conform, decide
 from infinity_assets.rows.ids import add_row_ids
 from infinity_assets_tests.frames import Turns, conversations, pool
 
@@ -43,19 +44,13 @@ def key(asset: str, partition: str = "all", **changed: object) -> StepKey:
 
 
 def decided(rows: pl.DataFrame, verdict: str, reason: str, **detail: object) -> pl.DataFrame:
-    columns = {"verdict": pl.lit(verdict), "reason": pl.lit(reason), "detail": pl.lit(json.dumps(detail))}
-    return rows.with_columns(**columns).select(list(schema.DECISIONS))
+    return decide(rows, verdict, reason, pl.lit(json.dumps(detail)))
 
 
 def child(turns: Turns, parent: Turns, operation: str) -> pl.DataFrame:
-    row = pool(("synthetic:model", "", 0, turns), licence="CC-BY-SA-4.0")
-    return row.with_columns(
-        file=pl.lit(None, pl.String),
-        position=pl.lit(None, pl.Int64),
-        parents=pl.lit([row_id(parent)]),
-        operation=pl.lit(operation),
-        round=1,
-    ).select(pl.col(name).cast(dtype) for name, dtype in schema.SYNTHETIC_ROW.items())
+    row = pool(("synthetic:model", "", 0, turns), licence="CC-BY-SA-4.0").drop("file", "position")
+    made = row.with_columns(parents=pl.lit([row_id(parent)]), operation=pl.lit(operation), round=1)
+    return conform(made, schema.SYNTHETIC_ROW, fill=True)
 
 
 def edge(turns: Turns, parent: Turns, operation: str) -> pl.DataFrame:
@@ -110,12 +105,8 @@ def make(data: Path) -> Lake:
     commit("seed_selected", Outcome(clean, rows_in=2, decisions=decided(clean, "chosen", "many_labels")))
     chosen, left_out = decided(tea, "chosen", "quality", place=0), decided(bakery, "dropped", "over_quota", quota=1)
     commit("inf_instruct_f", Outcome(tea, rows_in=2, decisions=pl.concat([chosen, left_out])))
-    ended = pl.concat(
-        [
-            decided(bakery, "dropped", "superseded", child=row_id(BAKERY2)),
-            decided(tea, "dropped", "returned_to_pool", why="no_text"),
-        ]
-    )
+    replaced = decided(bakery, "dropped", "superseded", child=row_id(BAKERY2))
+    ended = pl.concat([replaced, decided(tea, "dropped", "returned_to_pool", why="no_text")])
     rewritten, answered = child(BAKERY2, BAKERY, "evolve_constraints"), child(BAKERY3, BAKERY2, "answer")
     commit(
         "evolved",
@@ -128,13 +119,9 @@ def make(data: Path) -> Lake:
     commit(
         "answered",
         Outcome(
-            answered,
-            rows_in=1,
-            rows_created=1,
-            decisions=ended,
-            edges=edge(BAKERY3, BAKERY2, "answer"),
+            answered, rows_in=1, rows_created=1, decisions=ended, edges=edge(BAKERY3, BAKERY2, "answer"),
             generations=call(BAKERY2, "answer"),
         ),
-    )
+    )  # fmt: skip
     commit("inf_instruct_g", Outcome(answered, rows_in=1, decisions=decided(answered, "chosen", "passed_final_filter")))
     return lake

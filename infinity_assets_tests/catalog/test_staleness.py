@@ -24,6 +24,11 @@ def lake(tmp_path: Path) -> Lake:
     return lake
 
 
+def key_of(asset: str, partition: str, inputs: dict[str, str]) -> StepKey:
+    hashed = settings_hash(*SECTIONS)
+    return StepKey(asset=asset, partition=partition, code_version="1", settings_hash=hashed, inputs=inputs)
+
+
 def commit(
     lake: Lake,
     asset: str,
@@ -32,9 +37,7 @@ def commit(
     rows: int = 1,
     unanswered: bool = False,
 ) -> None:
-    key = StepKey(
-        asset=asset, partition=partition, code_version="1", settings_hash=settings_hash(*SECTIONS), inputs=inputs or {}
-    )
+    key = key_of(asset, partition, inputs or {})
     calls = [("k", "r", "generate", "m", "p", 1, 1, 0.1, False, "timeout", "away", 0, 0.0)] if unanswered else []
     generations = pl.DataFrame(calls, schema=schema.GENERATIONS, orient="row")
     lake.commit(
@@ -50,21 +53,15 @@ def versions(lake: Lake, asset: str) -> dict[str, str]:
     }
 
 
+BOTH = (("pool", "a"), ("pool", "b"))
+
+
 def dependencies(
-    sections: tuple = SECTIONS,
-    version: str = "1",
-    reads: tuple = (("pool", "a"), ("pool", "b")),
-    fingerprint: str = "f1",
+    sections: tuple = SECTIONS, version: str = "1", reads: tuple = BOTH, fingerprint: str = "f1"
 ) -> Dependencies:
+    hashed = settings_hash(*sections)
     return Dependencies(
-        "asset",
-        "all",
-        version,
-        settings_texts(*sections),
-        settings_hash(*sections),
-        (),
-        reads,
-        {"files of a": fingerprint},
+        "asset", "all", version, settings_texts(*sections), hashed, (), reads, {"files of a": fingerprint}
     )
 
 
@@ -72,62 +69,44 @@ def reasons(lake: Lake, current: Dependencies, remade: set[tuple[str, str]] | No
     return [str(reason) for reason in stale_reasons(lake, current, remade or set())]
 
 
-def test_a_partition_that_is_up_to_date_has_no_reason(lake: Lake) -> None:
-    assert reasons(lake, dependencies()) == []
+@pytest.mark.parametrize(
+    ("current", "remade", "expected"),
+    [
+        (dependencies(), (), []),
+        (Dependencies("other", "all", "1", [], "x"), (), ["never materialized"]),
+        (
+            dependencies(OTHER),
+            (),
+            ["settings changed: final.min_answer_score: 1.5 -> 2.0; model@main:2048 -> model@main:4096"],
+        ),
+        (dependencies(version="2"), (), ["code changed: version 1 -> 2"]),
+        (dependencies(fingerprint="f2"), (), ["input changed: files of a"]),
+        (dependencies(reads=BOTH[:1]), (), ["input changed: pool (b) gone"]),
+        (dependencies(), BOTH, ["input is materialized again and may change: pool (2 partitions)"]),
+    ],
+)
+def test_changed_dependencies_are_reasons(
+    lake: Lake, current: Dependencies, remade: tuple, expected: list[str]
+) -> None:
+    assert reasons(lake, current, set(remade)) == expected
 
 
-def test_a_partition_that_was_never_materialized_has_only_that_reason(lake: Lake) -> None:
-    assert reasons(lake, Dependencies("other", "all", "1", [], "x")) == ["never materialized"]
-
-
-def test_a_changed_setting_is_shown_with_its_name_and_both_values(lake: Lake) -> None:
-    assert reasons(lake, dependencies(OTHER)) == [
-        "settings changed: final.min_answer_score: 1.5 -> 2.0; model@main:2048 -> model@main:4096"
-    ]
-
-
-def test_a_changed_code_version_is_a_reason(lake: Lake) -> None:
-    assert reasons(lake, dependencies(version="2")) == ["code changed: version 1 -> 2"]
-
-
-def test_changed_inputs_and_files_are_reasons(lake: Lake) -> None:
+def test_changed_and_added_rows_are_reasons(lake: Lake) -> None:
     commit(lake, "pool", "b", rows=2)
-    assert reasons(lake, dependencies()) == ["input changed: pool (b)"]
     assert reasons(lake, dependencies(fingerprint="f2")) == ["input changed: files of a, pool (b)"]
-
-
-def test_removed_and_added_inputs_are_reasons(lake: Lake) -> None:
-    assert reasons(lake, dependencies(reads=(("pool", "a"),))) == ["input changed: pool (b) gone"]
     commit(lake, "pool", "c")
-    assert reasons(lake, dependencies(reads=(("pool", "a"), ("pool", "b"), ("pool", "c")))) == [
-        "input changed: pool (c)"
-    ]
+    assert reasons(lake, dependencies(reads=(*BOTH, ("pool", "c")))) == ["input changed: pool (2 partitions)"]
 
 
-def test_an_input_that_is_materialized_again_may_change(lake: Lake) -> None:
-    assert reasons(lake, dependencies(), {("pool", "a"), ("pool", "b")}) == [
-        "input is materialized again and may change: pool (2 partitions)"
-    ]
-
-
-def test_incomplete_rows_are_a_reason(lake: Lake) -> None:
-    lake.rows_file("asset").write_bytes(b"")
-    assert reasons(lake, dependencies()) == ["files are missing or incomplete"]
-
-
-def test_unanswered_calls_are_a_reason(lake: Lake) -> None:
+def test_incomplete_rows_and_unanswered_calls_are_reasons(lake: Lake) -> None:
     commit(lake, "asset", "all", inputs={**versions(lake, "pool"), "files of a": "f1"}, unanswered=True)
     assert reasons(lake, dependencies()) == ["model calls were left unanswered: 1"]
+    lake.rows_file("asset").write_bytes(b"")
+    assert reasons(lake, dependencies())[1:] == ["files are missing or incomplete"]
 
 
 def test_the_reasons_agree_with_the_partitions_that_a_run_reuses(lake: Lake) -> None:
-    key = StepKey(
-        asset="asset",
-        partition="all",
-        code_version="1",
-        settings_hash=settings_hash(*SECTIONS),
-        inputs=versions(lake, "pool"),
-    )
+    key = key_of("asset", "all", versions(lake, "pool"))
     assert lake.reusable(key.model_copy(update={"inputs": {**key.inputs, "files of a": "f1"}}))
     assert not lake.reusable(key), "one input less"
 

@@ -33,7 +33,7 @@ _LEFT_OUT = tuple(
     )
 )
 """Modules around an asset that do not decide its rows."""
-_SHOWN = {"version", "seconds", "meaning", "kinds", "group", "settings", "planned", "batched", "invariants"}
+_SHOWN = {"version", "seconds", "kinds", "group", "settings", "planned", "batched", "invariants"}
 """Arguments of `dataset` that do not decide an asset's rows, or do so through its key."""
 
 

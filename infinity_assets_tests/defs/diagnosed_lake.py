@@ -10,9 +10,9 @@ import pytest
 from infinity_assets.catalog.lake import Lake, Outcome
 from infinity_assets.defs.chat.rounds import ANSWERED
 from infinity_assets.inference.requests import GenerateRequest, Response
+from infinity_assets.rows.frames import conform
 from infinity_assets.rows.ids import shard_names
-from infinity_assets_tests.defs.scored_lake import commit
-from infinity_assets_tests.defs.steps import outcome_of
+from infinity_assets_tests.defs.steps import commit, outcome_of, reply
 from infinity_assets_tests.frames import pool
 from infinity_assets_tests.inference.doubles import ScriptedEngine
 
@@ -36,22 +36,15 @@ class Play:
         if request.prompt.startswith("student:"):
             said = re.search(rf"{request.prompt.partition(':')[2]}:(\S+)", text)
             worth = said[1] if said else "1"
-            return Response(
-                text="" if worth == "nothing" else f"worth {worth} it is",
-                finish_reason="stop",
-                prompt_tokens=5,
-                completion_tokens=3,
-            )
+            return reply("" if worth == "nothing" else f"worth {worth} it is")
         if request.prompt.startswith("find_deficiency"):
-            return Response(
-                text=f"What it lacks: all that {text.count('worth')} answers need.\nAnd more.", finish_reason="stop"
-            )
+            return reply(f"What it lacks: all that {text.count('worth')} answers need.\nAnd more.")
         assert request.prompt == "judge_pair.en"
         one, other = re.findall(r"^Answer [AB]: (.*)$", text, re.MULTILINE)
         which = re.findall(r"Grade of answer ([AB]):$", text)[0]
         graded = one if which == "A" else other
         if "unreadable" in graded:
-            return Response(text="3", finish_reason="stop")
+            return reply("3")
         found = re.search(r"worth ([\d.]+)", graded)
         assert found
         grade = min(5.0, float(found[1]) + (self.bias if which == "A" else 0.0))
@@ -59,9 +52,7 @@ class Play:
         shares = [1e-12] * 5
         shares[low - 1], shares[low] = 1 - share + 1e-12, share + 1e-12
         logprobs = tuple(math.log(value) for value in shares)
-        return Response(
-            text=str(round(grade)), finish_reason="stop", prompt_tokens=9, completion_tokens=1, choice_logprobs=logprobs
-        )
+        return reply(str(round(grade)), choice_logprobs=logprobs)
 
 
 def answers(*rows: tuple[str, float, list[str]]) -> pl.DataFrame:
@@ -75,10 +66,7 @@ def answers(*rows: tuple[str, float, list[str]]) -> pl.DataFrame:
         answer_score=pl.lit(4.0),
         round=pl.lit(1),
     )
-    missing = [name for name in ANSWERED.names() if name not in frame.columns]
-    return frame.with_columns(pl.lit(None, ANSWERED[name]).alias(name) for name in missing).select(
-        pl.col(name).cast(kind) for name, kind in ANSWERED.items()
-    )
+    return conform(frame, ANSWERED, fill=True)
 
 
 class Stage:

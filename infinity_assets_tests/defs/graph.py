@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 from uuid import uuid4
 
 import dagster as dg
@@ -113,7 +113,7 @@ class Graph:
         pool, steps, run, models = Pool.load(self.data), Steps(), uuid4().hex, self.models
         sources = sorted(pool.source_folders())
         for registered in needed_by(None):
-            if registered.axis == "source":
+            if registered.partitions == "source":
                 self.lake.prune(registered.asset, sources)
         with use_reporter(steps):
             for registered in needed_by(until):
@@ -170,3 +170,20 @@ def make_once(factory: pytest.TempPathFactory, fill: Callable[[Graph], Graph], u
         graph = fill(Graph(factory.mktemp("finished"), patch))
         graph.make(until)
         return graph
+
+
+def stages(fill: Callable[[Graph], Graph], until: str) -> tuple[Any, Any]:
+    """Return two fixtures: the data folder before any asset is made, and with everything up to an asset made."""
+    finished: list[Graph] = []
+
+    @pytest.fixture
+    def graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Graph:
+        return fill(Graph(tmp_path, monkeypatch))
+
+    @pytest.fixture
+    def made(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Graph:
+        if not finished:
+            finished.append(make_once(tmp_path_factory, fill, until))
+        return finished[0].copy(tmp_path, monkeypatch)
+
+    return graph, made

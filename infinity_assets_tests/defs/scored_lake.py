@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from infinity_assets.catalog.lake import Lake, Outcome, StepKey
+from infinity_assets.catalog.lake import Lake, Outcome
 from infinity_assets.defs.foundation import candidates, inf_instruct_f, topics
 from infinity_assets.rows import schema
 from infinity_assets.selection.rules import measures
 from infinity_assets.selection.topics import label_items
 from infinity_assets.settings import Settings
-from infinity_assets_tests.defs.steps import outcome_of
+from infinity_assets_tests.defs.steps import commit, outcome_of
 from infinity_assets_tests.frames import pool
 
 ROWS, WIDTH = 240, 8
@@ -19,12 +19,6 @@ DOMAINS = ("math", "code", "knowledge", "chat")
 REFUSAL = "I'm sorry, but I cannot help with that."
 
 __all__ = ["candidates", "inf_instruct_f"]
-
-
-def commit(lake: Lake, asset: str, outcome: Outcome, partition: str = "all") -> None:
-    lake.commit(
-        StepKey(asset=asset, partition=partition, code_version="1", settings_hash="s", inputs={}), outcome, "run-1", 0.0
-    )
 
 
 def make(data: Path) -> Lake:

@@ -8,17 +8,15 @@ from click.testing import CliRunner
 
 from infinity_assets.catalog.lake import Outcome
 from infinity_assets.cli import main
-from infinity_assets.defs.chat import abilities as asset
+from infinity_assets.defs.chat import abilities  # noqa: F401
 from infinity_assets.defs.step import Step
 from infinity_assets.errors import InfinityError
 from infinity_assets.inference.requests import GenerateRequest, Response
 from infinity_assets.rows.ids import draw
 from infinity_assets.runs.planner import PlannedStep
 from infinity_assets.synthesis.diagnosis import ABILITIES
-from infinity_assets.training import proxy as training
 from infinity_assets_tests.defs.diagnosed_lake import SHARD, Stage, answers
-from infinity_assets_tests.defs.scored_lake import commit
-from infinity_assets_tests.defs.steps import add_round
+from infinity_assets_tests.defs.steps import add_round, commit, reply, rows_of, stand_in_for_training
 
 WEAK, STRONG = 20, 5
 ROWS = answers(
@@ -31,7 +29,7 @@ ROWS = answers(
 def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     made = Stage(tmp_path, monkeypatch)
     monkeypatch.setenv("INFINITY_CHAT__DIAGNOSIS__DEFICIENCIES", "false")
-    commit(made.lake, "answered", Outcome(ROWS), SHARD)
+    commit(made.lake, "answered", ROWS, SHARD)
     made.make("diagnosed", SHARD)
     return made
 
@@ -41,31 +39,23 @@ def shown(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> list[pl.DataFrame]:
     """The rows that students were taught. A taught student answers with the worth that `Play.taught` sets."""
     rows: list[pl.DataFrame] = []
 
-    def train(sample, settings, base, folder, progress) -> training.Trained:
+    def before(sample: pl.DataFrame, folder: Path) -> None:
         assert stage.engine.closed, "the engines were closed before"
         rows.append(sample)
-        folder.mkdir(parents=True)
-        progress(1, 1, "")
-        return training.Trained(
-            pl.DataFrame([(1, 2.0, 1e-4, 10)], schema=training.CURVE, orient="row"), sample.height, 0
-        )
 
     def answer(request) -> Response:
         if rows and isinstance(request, GenerateRequest) and request.prompt.startswith("student:"):
-            return Response(
-                text=f"worth {stage.play.taught} now", finish_reason="stop", prompt_tokens=5, completion_tokens=3
-            )
+            return reply(f"worth {stage.play.taught} now")
         return stage.play(request)
 
     stage.engine.answer = answer
-    monkeypatch.setattr(training, "train", train)
-    monkeypatch.setattr(asset, "local_path", lambda spec, models: Path("nowhere"))
+    stand_in_for_training(monkeypatch, before)
     monkeypatch.setenv("INFINITY_CHAT__DIAGNOSIS__TAUGHT__ENABLED", "true")
     return rows
 
 
 def lines(outcome: Outcome) -> dict[str, dict]:
-    return {row["ability"]: row for row in outcome.rows.lazy().collect().iter_rows(named=True)}
+    return {row["ability"]: row for row in rows_of(outcome).iter_rows(named=True)}
 
 
 def test_without_a_taught_student_the_later_gap_is_unknown_and_the_loop_goes_on(stage: Stage) -> None:
@@ -135,9 +125,9 @@ def test_a_later_round_keeps_earlier_lines_and_teaches_the_answers_of_all_rounds
     assert first["seeds"][0] == WEAK
     again = ROWS.filter(pl.col("position") < 3)
     later = answers(*((f"good:2 poor:1 later {n}", 5.0, ["logic"]) for n in range(9)))
-    commit(stage.lake, "answered_2", Outcome(pl.concat([again, later])), SHARD)
-    rows = stage.make("diagnosed_2", SHARD).rows.lazy().collect()
-    table = stage.make("abilities_2").rows.lazy().collect()
+    commit(stage.lake, "answered_2", pl.concat([again, later]), SHARD)
+    rows = rows_of(stage.make("diagnosed_2", SHARD))
+    table = rows_of(stage.make("abilities_2"))
     assert table.filter(pl.col("round") == 1).equals(first)
     last = table.filter(pl.col("round") == 2)
     assert set(last["ability"]) == {"all", "law", "math", "logic"}
@@ -155,9 +145,9 @@ def test_a_stopped_loop_stays_stopped(
 ) -> None:
     monkeypatch.setenv("INFINITY_CHAT__DIAGNOSIS__MIN_GAIN", "4")
     assert lines(stage.make("abilities"))["all"]["stop"] is True
-    commit(stage.lake, "answered_2", Outcome(ROWS.head(0)), SHARD)
+    commit(stage.lake, "answered_2", ROWS.head(0), SHARD)
     stage.make("diagnosed_2", SHARD)
-    table = stage.make("abilities_2").rows.lazy().collect()
+    table = rows_of(stage.make("abilities_2"))
     assert table.filter("stop").select("round", "ability").rows() == [(1, "all")]
     assert table.filter(pl.col("round") == 2).select("ability", "rows", "stop").rows() == [("all", 0, False)]
     assert "Round 1: the loop stops here" in CliRunner().invoke(main, ["abilities"], catch_exceptions=False).output

@@ -10,17 +10,18 @@ import polars as pl
 import pytest
 
 from infinity_assets import sandbox
-from infinity_assets.catalog.lake import Lake, Outcome, StepKey
+from infinity_assets.catalog.lake import Lake, Outcome
 from infinity_assets.defs.chat import answered  # noqa: F401
 from infinity_assets.defs.chat.rounds import ANSWERED, EVOLVED
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.requests import GenerateRequest, Response, RewardRequest
 from infinity_assets.rows import schema
+from infinity_assets.rows.frames import conform
 from infinity_assets.rows.ids import add_row_ids
 from infinity_assets.settings import Settings
 from infinity_assets.settings.chat import Answering, Chat
 from infinity_assets.settings.models import Models, RewardSpec
-from infinity_assets_tests.defs.steps import outcome_of
+from infinity_assets_tests.defs.steps import commit, decisions_of, outcome_of, reply, rows_of
 from infinity_assets_tests.frames import asked
 from infinity_assets_tests.inference.doubles import ScriptedEngine
 
@@ -62,15 +63,8 @@ class Trial:
         if request.choices:
             long = len(request.messages[-1]["content"]) % 7 + 1
             shares = tuple(math.log(weight / (long + 4)) for weight in (1, 1, 1, 1, long))
-            return Response(
-                text="3", finish_reason="stop", prompt_tokens=3, completion_tokens=1, choice_logprobs=shares
-            )
-        return Response(
-            text=WRITTEN[request.messages[-1]["content"]][request.index],
-            finish_reason="stop",
-            prompt_tokens=3,
-            completion_tokens=2,
-        )
+            return reply("3", choice_logprobs=shares)
+        return reply(WRITTEN[request.messages[-1]["content"]][request.index])
 
     def make(self, models: Models = Models(), **answering: object) -> Outcome:
         now = Settings(shards=1, models=models, chat=Chat(answering=Answering.model_validate(answering)))
@@ -87,10 +81,7 @@ def trial(tmp_path: Path) -> Trial:
         }.items()
     )  # fmt: skip
     rows = rows.with_columns(parents=pl.concat_list("row_id"))
-    missing = [pl.lit(None, dtype).alias(name) for name, dtype in EVOLVED.items() if name not in rows.columns]
-    rows = rows.with_columns(missing).select(pl.col(name).cast(dtype) for name, dtype in EVOLVED.items())
-    key = StepKey(asset="evolved", partition="shard-00", code_version="1", settings_hash="", inputs={})
-    made.lake.commit(key, Outcome(rows), "run", 0.0)
+    commit(made.lake, "evolved", conform(rows, EVOLVED, fill=True), "shard-00")
     made.engines = ScriptedEngine(made).pool()
     return made
 
@@ -100,12 +91,10 @@ def by_question(rows: pl.DataFrame) -> dict[str, dict]:
 
 
 def balanced(outcome: Outcome) -> bool:
-    assert isinstance(outcome.rows, pl.DataFrame)
-    assert isinstance(outcome.decisions, pl.DataFrame)
     assert outcome.rows_in is not None
     assert outcome.rows_created is not None
-    dropped = outcome.decisions.filter(pl.col("verdict") == "dropped").height
-    return outcome.rows_in + outcome.rows_created == outcome.rows.height + dropped
+    dropped = decisions_of(outcome).filter(pl.col("verdict") == "dropped").height
+    return outcome.rows_in + outcome.rows_created == rows_of(outcome).height + dropped
 
 
 REWARD = Models(reward=RewardSpec(model="scripted"))
@@ -116,11 +105,9 @@ REWARD = Models(reward=RewardSpec(model="scripted"))
 @pytest.mark.parametrize("accept", [0, 2])
 def test_every_answer_is_kept_or_has_a_decision(trial: Trial, models: Models, samples: int, accept: int) -> None:
     outcome = trial.make(models, samples=samples, accept=accept)
-    assert isinstance(outcome.rows, pl.DataFrame)
-    assert outcome.rows.schema == ANSWERED
+    assert rows_of(outcome).schema == ANSWERED
     assert balanced(outcome)
-    assert isinstance(outcome.decisions, pl.DataFrame)
-    assert outcome.decisions.select("verdict", "reason", "detail").null_count().row(0) == (0, 0, 0)
+    assert decisions_of(outcome).select("verdict", "reason", "detail").null_count().row(0) == (0, 0, 0)
     tried = {
         request.messages[-1]["content"]
         for request in trial.asked
@@ -129,9 +116,9 @@ def test_every_answer_is_kept_or_has_a_decision(trial: Trial, models: Models, sa
     written = [text for question in tried for text in WRITTEN[question][:samples] if text]
     assert outcome.rows_created == len(written)
     if accept:
-        assert outcome.rows.height == accept
+        assert rows_of(outcome).height == accept
     assert outcome.edges.schema == schema.EDGES
-    kept = outcome.rows.select("row_id", pl.col("parents").list.first())
+    kept = rows_of(outcome).select("row_id", pl.col("parents").list.first())
     assert (
         kept.join(outcome.edges, left_on="row_id", right_on="child_id")
         .filter(pl.col("parents") != pl.col("parent_id"))
@@ -142,9 +129,7 @@ def test_every_answer_is_kept_or_has_a_decision(trial: Trial, models: Models, sa
 
 def test_the_answer_with_the_best_reward_is_kept(trial: Trial) -> None:
     outcome = trial.make(REWARD, samples=3)
-    assert isinstance(outcome.rows, pl.DataFrame)
-    assert isinstance(outcome.decisions, pl.DataFrame)
-    rows = by_question(outcome.rows)
+    rows = by_question(rows_of(outcome))
     sea = rows["Why is the sea salty?"]
     assert sea["messages"][-1]["content"] == "Rocks give their salt to the rain, and rivers bring it."
     assert sea["reward"] == len(sea["messages"][-1]["content"])
@@ -155,13 +140,13 @@ def test_the_answer_with_the_best_reward_is_kept(trial: Trial) -> None:
     # One of its answers has no reward: the judge decides between all of them.
     assert rows["What is a fjord?"]["rejected"]["by"] == "judge"
     assert "Who built the bridge?" not in rows
-    lost = outcome.decisions.filter(pl.col("source").str.starts_with("synthetic:smol"))
+    lost = decisions_of(outcome).filter(pl.col("source").str.starts_with("synthetic:smol"))
     assert Counter(lost["reason"]) == Counter(
         {"worse_answer": 5, "copy_of_another": 1, "shirking": 2, "asks_back": 1, "fails_its_tests": 1}
     )
     worse = [json.loads(detail) for detail in lost.filter(pl.col("reason") == "worse_answer")["detail"]]
     assert all(line["score"] <= line["best_score"] and line["winner"] for line in worse)
-    returned = outcome.decisions.filter(pl.col("reason") == "returned_to_pool")
+    returned = decisions_of(outcome).filter(pl.col("reason") == "returned_to_pool")
     assert [json.loads(detail)["why"] for detail in returned["detail"]] == ["asks_back"]
 
 
@@ -175,11 +160,10 @@ def test_only_usable_answers_are_graded_and_only_once(trial: Trial) -> None:
 
 def test_the_judge_can_decide_although_there_are_rewards(trial: Trial) -> None:
     outcome = trial.make(REWARD, samples=3, best_by="judge")
-    assert isinstance(outcome.rows, pl.DataFrame)
-    assert {row["by"] for row in outcome.rows["rejected"].drop_nulls()} == {"judge"}
-    for row in outcome.rows.filter(pl.col("rejected").is_not_null()).iter_rows(named=True):
+    assert {row["by"] for row in rows_of(outcome)["rejected"].drop_nulls()} == {"judge"}
+    for row in rows_of(outcome).filter(pl.col("rejected").is_not_null()).iter_rows(named=True):
         assert row["answer_score"] > row["rejected"]["score"]
-    assert outcome.rows["reward"].count() >= 2
+    assert rows_of(outcome)["reward"].count() >= 2
 
 
 def test_a_program_that_fails_its_example_is_dropped_unless_execution_is_off(
@@ -187,17 +171,14 @@ def test_a_program_that_fails_its_example_is_dropped_unless_execution_is_off(
 ) -> None:
     question = "Write double(x): double(2) -> 4"
     outcome = trial.make(samples=1)
-    assert isinstance(outcome.rows, pl.DataFrame)
-    assert question not in by_question(outcome.rows)
+    assert question not in by_question(rows_of(outcome))
     assert "| failed | 1 |" in outcome.charts["executions"]
     outcome = trial.make(samples=1, execute=False)
-    assert isinstance(outcome.rows, pl.DataFrame)
-    assert by_question(outcome.rows)[question]["execution"] is None
+    assert by_question(rows_of(outcome))[question]["execution"] is None
     refusal = sandbox.Verdict("refused", f"{sandbox.NOT_RUN}no Landlock", 0.0)
     monkeypatch.setattr(sandbox, "run", lambda programs, limits: [refusal for _ in programs])
     outcome = trial.make(samples=1)
-    assert isinstance(outcome.rows, pl.DataFrame)
-    assert by_question(outcome.rows)[question]["execution"] is None
+    assert by_question(rows_of(outcome))[question]["execution"] is None
     assert (outcome.measures["programs not run"], outcome.measures["reason for not running"]) == (1, refusal.reason)
 
 

@@ -5,33 +5,21 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from infinity_assets.catalog.lake import Lake, Outcome, StepKey
+from infinity_assets.catalog.lake import Lake
 from infinity_assets.defs.chat import conversed
 from infinity_assets.defs.chat.rounds import CONVERSED, DIAGNOSED
 from infinity_assets.defs.registry import find
 from infinity_assets.invariants import INVARIANTS
-from infinity_assets_tests.defs.steps import outcome_of
+from infinity_assets.rows.frames import conform
+from infinity_assets_tests.defs.steps import commit, outcome_of
 from infinity_assets_tests.inference.doubles import ScriptedEngine
 from infinity_assets_tests.synthesis.test_conversations import rows, scripted
 
 
 def diagnosed(count: int) -> pl.DataFrame:
     """Rows of `diagnosed`."""
-    made = rows(count)
-    return made.with_columns(
-        answer_score=pl.int_range(pl.len()).cast(pl.Float64),
-        **{
-            name: pl.lit(None, dtype)
-            for name, dtype in DIAGNOSED.items()
-            if name not in (*made.columns, "answer_score")
-        },
-    ).select(pl.col(name).cast(dtype) for name, dtype in DIAGNOSED.items())
-
-
-def commit(lake: Lake, asset: str, outcome: Outcome, partition: str) -> None:
-    lake.commit(
-        StepKey(asset=asset, partition=partition, code_version="1", settings_hash="s", inputs={}), outcome, "run-1", 0.0
-    )
+    made = rows(count).with_columns(answer_score=pl.int_range(pl.len()).cast(pl.Float64))
+    return conform(made, DIAGNOSED, fill=True)
 
 
 @pytest.mark.parametrize("share", ["0", "0.5", "1"])
@@ -41,7 +29,7 @@ def test_the_ledger_adds_up_and_all_columns_but_messages_are_kept(
     monkeypatch.setenv("INFINITY_CHAT__CONVERSATIONS__SHARE", share)
     engine = ScriptedEngine(scripted({}))
     lake, given = Lake(tmp_path), diagnosed(12)
-    commit(lake, "diagnosed", Outcome(given), "shard-00")
+    commit(lake, "diagnosed", given, "shard-00")
     assert conversed.rounds
     outcome = outcome_of("conversed", lake, partition="shard-00", engines=engine.pool())
     commit(lake, "conversed", outcome, "shard-00")

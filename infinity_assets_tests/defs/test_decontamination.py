@@ -1,17 +1,16 @@
 """Decontamination in the graph: from hits to removed rows, the report by source, and the user's settings."""
 
 import json
-from pathlib import Path
 
 import dagster as dg
 import polars as pl
 import pytest
 
 from infinity_assets.catalog.views import connect
-from infinity_assets.defs.checks import _unflagged
+from infinity_assets.defs.checks import unflagged, warning
 from infinity_assets.defs.resources import LakeResource
 from infinity_assets.invariants import clean
-from infinity_assets_tests.defs.graph import Graph, make_once
+from infinity_assets_tests.defs.graph import Graph, stages
 
 ITEM = "A ferry carries twelve cars and nine bicycles over the lake on each of its trips; how many wheels cross in seven trips?"
 DEFINITION = (
@@ -21,12 +20,6 @@ DEFINITION = (
 
 def asked(question: str, answer: str = "I would have to look that up.") -> dict:
     return {"question": question, "answer": answer}
-
-
-@pytest.fixture
-def graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Graph:
-    """Sources and a benchmark, before any asset is made."""
-    return with_sources(Graph(tmp_path, monkeypatch))
 
 
 def with_sources(graph: Graph) -> Graph:
@@ -46,15 +39,7 @@ def with_sources(graph: Graph) -> Graph:
     return graph
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Graph:
-    return make_once(tmp_path_factory, with_sources, "decontaminated")
-
-
-@pytest.fixture
-def made(finished: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Graph:
-    """The sources and the benchmark, with all assets up to `decontaminated` made."""
-    return finished.copy(tmp_path, monkeypatch)
+graph, made = stages(with_sources, "decontaminated")
 
 
 def dropped(graph: Graph) -> pl.DataFrame:
@@ -89,7 +74,7 @@ def test_every_removed_row_has_evidence_and_is_counted_in_the_report(made: Graph
     assert hits == [("copy", "removes"), ("dirty", "removes"), ("dirty", "reported")]
     assert report == [("copy", 1, 1, 4, True), ("dirty", 3, 2, 4, True)]
     assert made.manifest("contamination").measures == {"sources flagged": "copy, dirty"}
-    check = _unflagged(dg.AssetKey("contamination"))(LakeResource())
+    check = warning(dg.AssetKey("contamination"), unflagged)(LakeResource())
     assert isinstance(check, dg.AssetCheckResult)
     assert not check.passed
     assert check.severity == dg.AssetCheckSeverity.WARN

@@ -9,7 +9,7 @@ from infinity_assets.catalog.lake import Outcome
 from infinity_assets.defs.chat import diagnosed  # noqa: F401
 from infinity_assets.defs.chat.rounds import DIAGNOSED
 from infinity_assets_tests.defs.diagnosed_lake import SHARD, Stage, answers
-from infinity_assets_tests.defs.scored_lake import commit
+from infinity_assets_tests.defs.steps import commit, decisions_of, rows_of
 
 ROWS = answers(
     ("good:2 poor:1.5", 4.0, ["law"]),
@@ -23,12 +23,12 @@ ROWS = answers(
 @pytest.fixture
 def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     made = Stage(tmp_path, monkeypatch)
-    commit(made.lake, "answered", Outcome(ROWS), SHARD)
+    commit(made.lake, "answered", ROWS, SHARD)
     return made
 
 
 def told(outcome: Outcome) -> dict[int, dict]:
-    return {row["position"]: row for row in outcome.rows.lazy().collect().iter_rows(named=True)}
+    return {row["position"]: row for row in rows_of(outcome).iter_rows(named=True)}
 
 
 def test_rows_on_which_all_students_score_low_are_weak(stage: Stage) -> None:
@@ -47,7 +47,7 @@ def test_rows_on_which_all_students_score_low_are_weak(stage: Stage) -> None:
     )
     assert rows[0]["deficiency"] == "all that 2 answers need."
     weak = {row["row_id"] for row in rows.values() if row["weak"]}
-    assert (outcome.rows_in, set(outcome.decisions.lazy().collect()["row_id"])) == (5, weak)
+    assert (outcome.rows_in, set(decisions_of(outcome)["row_id"])) == (5, weak)
     assert outcome.measures["rows without a score of a student"] == 1
 
 
@@ -65,7 +65,7 @@ def test_the_number_of_calls_per_row(stage: Stage, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("INFINITY_CHAT__DIAGNOSIS__DEFICIENCIES", "false")
     outcome = stage.make("diagnosed", SHARD)
     assert stage.engine.asked == [], "one order is among both"
-    assert outcome.rows.lazy().collect()["deficiency"].null_count() == 5
+    assert rows_of(outcome)["deficiency"].null_count() == 5
     assert outcome.measures["position bias of the judge, points"] is None
 
 
@@ -93,7 +93,7 @@ def test_position_bias_of_the_judge_is_measured_and_averaged_out(stage: Stage) -
 
 
 def test_an_empty_input_gives_an_empty_table(stage: Stage) -> None:
-    commit(stage.lake, "answered", Outcome(ROWS.head(0)), SHARD)
+    commit(stage.lake, "answered", ROWS.head(0), SHARD)
     outcome = stage.make("diagnosed", SHARD)
-    assert outcome.rows.lazy().collect().equals(pl.DataFrame(schema=DIAGNOSED))
+    assert rows_of(outcome).equals(pl.DataFrame(schema=DIAGNOSED))
     assert stage.engine.asked == []

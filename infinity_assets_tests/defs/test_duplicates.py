@@ -11,7 +11,7 @@ from infinity_assets.catalog.cluster import describe_cluster
 from infinity_assets.catalog.explain import explain
 from infinity_assets.defs.checks import check_lake
 from infinity_assets.errors import InfinityError
-from infinity_assets_tests.defs.graph import Graph, make_once
+from infinity_assets_tests.defs.graph import Graph, stages
 
 STORY = "Every morning the baker lights the oven before the town wakes up, and by six o'clock the first loaves stand on the shelf to cool."
 ANSWER = "She starts so early because the dough has to rise twice, and because the people of the town want their bread warm at breakfast."
@@ -43,21 +43,7 @@ def with_sources(graph: Graph) -> Graph:
     return graph
 
 
-@pytest.fixture
-def graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Graph:
-    """Two sources, before any asset is made."""
-    return with_sources(Graph(tmp_path, monkeypatch))
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Graph:
-    return make_once(tmp_path_factory, with_sources, "deduped")
-
-
-@pytest.fixture
-def made(finished: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Graph:
-    """The two sources, with all assets up to `deduped` made."""
-    return finished.copy(tmp_path, monkeypatch)
+graph, made = stages(with_sources, "deduped")
 
 
 def near(graph: Graph) -> pl.DataFrame:

@@ -15,10 +15,10 @@ from infinity_assets.defs.registry import in_round
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.requests import GenerateRequest, Request, Response
 from infinity_assets.rows import schema
+from infinity_assets.rows.frames import conform
 from infinity_assets.rows.ids import add_row_ids, shard_names
 from infinity_assets.settings import Settings
-from infinity_assets_tests.defs.scored_lake import commit
-from infinity_assets_tests.defs.steps import add_round, step_of
+from infinity_assets_tests.defs.steps import add_round, commit, decisions_of, rows_of, step_of
 from infinity_assets_tests.frames import pool
 from infinity_assets_tests.inference.doubles import ScriptedEngine
 from infinity_assets_tests.runs.test_planner import ChanceEmbedder, scripted
@@ -59,13 +59,7 @@ class Rounds:
 
     def diagnose(self, number: int, deficiency: str | None = None) -> None:
         """Diagnose the kept rows except every fifth, which has no answer; every second is weak, in the other shard."""
-        kept = (
-            self.lake.scan(in_round("evolved", number))
-            .collect()
-            .sort("row_id")
-            .with_row_index("n")
-            .filter(pl.col("n") % 5 < 4)
-        )
+        kept = self.rows("evolved", number).sort("row_id").with_row_index("n").filter(pl.col("n") % 5 < 4)
         said = pl.concat_list(
             pl.col("messages").list.first(), pl.struct(role=pl.lit("assistant"), content=pl.lit("Because."))
         )
@@ -76,13 +70,10 @@ class Rounds:
             kind=pl.lit("conversation"),
             deficiency=pl.lit(deficiency),
         )
-        rows = add_row_ids(told.drop("row_id", "n"))
-        rows = rows.select(
-            (pl.col(c) if c in rows.columns else pl.lit(None)).cast(t).alias(c) for c, t in DIAGNOSED.items()
-        )
+        rows = conform(add_row_ids(told.drop("row_id", "n")), DIAGNOSED, fill=True)
         for place, shard in enumerate(reversed(shard_names(SHARDS))):
-            commit(self.lake, in_round("diagnosed", number), Outcome(rows.gather_every(SHARDS, place)), shard)
-        commit(self.lake, in_round("abilities", number), Outcome(pl.DataFrame({"stop": [False]})))
+            commit(self.lake, in_round("diagnosed", number), rows.gather_every(SHARDS, place), shard)
+        commit(self.lake, in_round("abilities", number), pl.DataFrame({"stop": [False]}))
 
     def parents(self, number: int) -> set[str]:
         """Return the seeds of a round that have an answered child."""
@@ -94,7 +85,7 @@ class Rounds:
 
 
 @pytest.fixture
-def rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rounds:
+def seeded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rounds:
     return seeds_in(tmp_path, monkeypatch)
 
 
@@ -112,7 +103,7 @@ def first(once_evolved: tuple[Path, dict[str, Outcome]]) -> dict[str, Outcome]:
 
 
 @pytest.fixture
-def after(once_evolved: tuple[Path, dict[str, Outcome]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rounds:
+def rounds(once_evolved: tuple[Path, dict[str, Outcome]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rounds:
     """A lake with the first round, and a new engine."""
     for number in (2, 3):
         add_round(number, monkeypatch)
@@ -132,36 +123,30 @@ def seeds_in(folder: Path, patch: pytest.MonkeyPatch) -> Rounds:
     item = pl.DataFrame(
         {"item_id": ["b#1"], "benchmark": ["b"], "prompt": ["How tall is the oak behind the old mill?"]}
     )
-    commit(lake, "seed_selected", Outcome(labelled))
-    commit(
-        lake,
-        "benchmarks",
-        Outcome(item.with_columns(answer=pl.lit(None, pl.String), further=pl.lit([], pl.List(pl.String)))),
-    )
-    commit(lake, "allowed", Outcome(pl.DataFrame(schema={"text": pl.String})))
+    commit(lake, "seed_selected", labelled)
+    nothing = {"answer": pl.lit(None, pl.String), "further": pl.lit([], pl.List(pl.String))}
+    commit(lake, "benchmarks", item.with_columns(**nothing))
+    commit(lake, "allowed", pl.DataFrame(schema={"text": pl.String}))
     return Rounds(lake, *opened())
 
 
 def tried(made: dict[str, Outcome]) -> list[str]:
     """Return the seeds that a round tried."""
-    decisions = pl.concat([outcome.decisions.lazy().collect() for outcome in made.values()])
-    return decisions.filter(pl.col("reason").is_in(["superseded", "returned_to_pool", "loop_stopped"]))[
-        "row_id"
-    ].to_list()
+    decisions = pl.concat([decisions_of(outcome) for outcome in made.values()])
+    fates = ["superseded", "returned_to_pool", "loop_stopped"]
+    return decisions.filter(pl.col("reason").is_in(fates))["row_id"].to_list()
 
 
 def is_complete(made: dict[str, Outcome]) -> bool:
     """Return whether every input or created row is in the output or dropped, in every shard."""
     return all(
         (outcome.rows_in or 0) + (outcome.rows_created or 0)
-        == outcome.rows.lazy().collect().height
-        + outcome.decisions.lazy().filter(pl.col("verdict") == "dropped").collect().height
+        == rows_of(outcome).height + outcome.decisions.lazy().filter(pl.col("verdict") == "dropped").collect().height
         for outcome in made.values()
     )
 
 
-def test_a_later_round_tries_seeds_without_a_child_and_weak_rows(after: Rounds, first: dict[str, Outcome]) -> None:
-    rounds = after
+def test_a_later_round_tries_seeds_without_a_child_and_weak_rows(rounds: Rounds, first: dict[str, Outcome]) -> None:
     rounds.diagnose(1)
     assert is_complete(first)
     seeds = set(rounds.rows("seed_selected", 1)["row_id"])
@@ -182,11 +167,10 @@ def test_a_later_round_tries_seeds_without_a_child_and_weak_rows(after: Rounds, 
     gone = parents | rounds.parents(2)
     also = set(rounds.rows("diagnosed", 2).filter("weak")["row_id"])
     assert sorted(tried(third)) == sorted((seeds | weak | also) - gone)
-    assert all(set(outcome.rows.lazy().collect()["round"]) <= {3} for outcome in third.values())
+    assert all(set(rows_of(outcome)["round"]) <= {3} for outcome in third.values())
 
 
-def test_without_retry_a_later_round_tries_only_weak_rows(after: Rounds) -> None:
-    rounds = after
+def test_without_retry_a_later_round_tries_only_weak_rows(rounds: Rounds) -> None:
     rounds.diagnose(1)
     second = rounds.evolve(2, retry=False)
     weak = set(rounds.rows("diagnosed", 1).filter("weak")["row_id"])
@@ -196,18 +180,14 @@ def test_without_retry_a_later_round_tries_only_weak_rows(after: Rounds) -> None
 
 
 @pytest.mark.parametrize("stop", [True, False])
-def test_after_the_loop_has_stopped_no_seed_is_tried(after: Rounds, stop: bool) -> None:
-    rounds = after
+def test_after_the_loop_has_stopped_no_seed_is_tried(rounds: Rounds, stop: bool) -> None:
     rounds.diagnose(1)
     asked = len(rounds.engine.asked)
-    commit(
-        rounds.lake,
-        "abilities",
-        Outcome(pl.DataFrame({"ability": ["all", "law", "other"], "stop": [stop, False, None]})),
-    )
+    table = pl.DataFrame({"ability": ["all", "law", "other"], "stop": [stop, False, None]})
+    commit(rounds.lake, "abilities", table)
     second = rounds.evolve(2)
     assert is_complete(second)
-    reasons = pl.concat([outcome.decisions.lazy().collect() for outcome in second.values()])["reason"]
+    reasons = pl.concat([decisions_of(outcome) for outcome in second.values()])["reason"]
     assert ("loop_stopped" in reasons) == stop
     assert (len(rounds.engine.asked) == asked) == stop
     assert sum(outcome.rows_in or 0 for outcome in second.values()) == len(tried(second)) > 0
@@ -218,9 +198,8 @@ def test_after_the_loop_has_stopped_no_seed_is_tried(after: Rounds, stop: bool) 
     ("deficiency", "share", "expected"), [("It is short.", 1.0, True), ("It is short.", 0.0, False), (None, 1.0, False)]
 )
 def test_a_deficiency_leads_to_a_request_for_it(
-    after: Rounds, deficiency: str | None, share: float, expected: bool
+    rounds: Rounds, deficiency: str | None, share: float, expected: bool
 ) -> None:
-    rounds = after
     rounds.diagnose(1, deficiency)
     second = rounds.evolve(2, deficiency_share=share)
     weak = set(rounds.rows("diagnosed", 1).filter("weak")["row_id"])
@@ -229,10 +208,10 @@ def test_a_deficiency_leads_to_a_request_for_it(
     assert is_complete(second)
 
 
-def test_the_limit_of_accepted_rewrites_holds_over_all_shards(rounds: Rounds) -> None:
-    made = rounds.evolve(1, accept=4)
+def test_the_limit_of_accepted_rewrites_holds_over_all_shards(seeded: Rounds) -> None:
+    made = seeded.evolve(1, accept=4)
     assert is_complete(made)
-    assert rounds.rows("evolved", 1).height == 4
+    assert seeded.rows("evolved", 1).height == 4
 
 
 def test_the_page_counts_results_by_strategy_and_operation(first: dict[str, Outcome]) -> None:
@@ -250,12 +229,11 @@ def test_the_page_counts_results_by_strategy_and_operation(first: dict[str, Outc
     assert operations(attempts.head(0), decisions.head(0)).is_empty()
 
 
-def test_a_rewrite_of_an_earlier_round_is_not_kept_again(after: Rounds) -> None:
+def test_a_rewrite_of_an_earlier_round_is_not_kept_again(rounds: Rounds) -> None:
     """A seed whose answer failed gets the same rewrite again, which must not count as new."""
-    rounds = after
     rounds.diagnose(1)
     second = rounds.evolve(2)
     before, again = set(rounds.rows("evolved", 1)["row_id"]), set(rounds.rows("evolved", 2)["row_id"])
     assert not before & again
-    decisions = pl.concat([outcome.decisions.lazy().collect() for outcome in second.values()])
+    decisions = pl.concat([decisions_of(outcome) for outcome in second.values()])
     assert set(decisions.filter(reason="copy_of_another")["row_id"]) & before

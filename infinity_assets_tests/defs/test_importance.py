@@ -7,7 +7,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from infinity_assets.catalog.lake import Lake, Outcome, StepKey
+from infinity_assets.catalog.lake import Lake
 from infinity_assets.defs.automation import whole_range
 from infinity_assets.defs.partitions import SHARDS
 from infinity_assets.defs.resources import default_resources
@@ -20,6 +20,7 @@ from infinity_assets.rows.ids import shard_of
 from infinity_assets.selection.dsir.passes import IMPORTANCE
 from infinity_assets.selection.dsir.weights import count, fit, weigh
 from infinity_assets.settings.foundation import Dsir
+from infinity_assets_tests.defs.steps import commit
 from infinity_assets_tests.frames import pool
 
 NUMBERS = range(1, 31)
@@ -49,21 +50,12 @@ def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
         domain=pl.when(pl.col("source") == "talk").then(pl.lit("chat")).otherwise(pl.lit("math"))
     )
     for shard in SHARD_NAMES:
-        commit(made, "decontaminated", shard, rows.filter(shard_of(len(SHARD_NAMES)) == shard))
+        commit(made, "decontaminated", rows.filter(shard_of(len(SHARD_NAMES)) == shard), shard)
     items = [
         ("a#0", "equations", "f", 0, "Solve the equation y + 99 = 7 and factor the polynomial.", None, "92", "math")
     ]
-    commit(made, "benchmarks", "all", pl.DataFrame(items, schema=ITEM, orient="row"))
+    commit(made, "benchmarks", pl.DataFrame(items, schema=ITEM, orient="row"))
     return made
-
-
-def commit(lake: Lake, asset: str, partition: str, rows: pl.DataFrame) -> None:
-    lake.commit(
-        StepKey(asset=asset, partition=partition, code_version="1", settings_hash="", inputs={}),
-        Outcome(rows),
-        "run",
-        0.0,
-    )
 
 
 def run(lake: Lake, monkeypatch: pytest.MonkeyPatch, targets: dict[str, list[str]]) -> tuple[pl.DataFrame, list[bool]]:

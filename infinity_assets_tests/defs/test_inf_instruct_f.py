@@ -1,22 +1,21 @@
 """`inf_instruct_f` from stored tables alone, without an engine."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pytest
 
-from infinity_assets.catalog.lake import Lake, Outcome
+from infinity_assets.catalog.lake import Lake, Manifest, Outcome
 from infinity_assets.defs.step import Step
-from infinity_assets.inference.engines.embedder import Reading
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.requests import Response, ScoreRequest
 from infinity_assets.invariants import conservation, unique
 from infinity_assets.settings import Settings
 from infinity_assets_tests.defs.graph import Graph
-from infinity_assets_tests.defs.scored_lake import ROWS, commit, f_of, make
+from infinity_assets_tests.defs.scored_lake import ROWS, f_of, make
+from infinity_assets_tests.defs.steps import commit, rows_of
+from infinity_assets_tests.defs.words import Words
 from infinity_assets_tests.inference.doubles import ScriptedEngine
 
 
@@ -81,16 +80,16 @@ def test_f_depends_on_the_stored_tables_and_settings_alone(lake: Lake) -> None:
     budget = lake.scan("domain_budget").collect()
     vectors = lake.scan("vectors").collect()
     try:
-        commit(lake, "vectors", Outcome(vectors.reverse()))
-        assert f_of(lake, Settings()).rows.lazy().collect().equals(before.rows.lazy().collect())
-        stricter = f_of(lake, settings_with(max_similarity=0.3)).rows.lazy().collect()
-        assert stricter.height < before.rows.lazy().collect().height
-        commit(lake, "domain_budget", Outcome(budget.with_columns(quota=pl.lit(0, pl.Int64))))
-        assert f_of(lake, Settings()).rows.lazy().collect().is_empty()
+        commit(lake, "vectors", vectors.reverse())
+        assert rows_of(f_of(lake, Settings())).equals(rows_of(before))
+        stricter = rows_of(f_of(lake, settings_with(max_similarity=0.3)))
+        assert stricter.height < rows_of(before).height
+        commit(lake, "domain_budget", budget.with_columns(quota=pl.lit(0, pl.Int64)))
+        assert rows_of(f_of(lake, Settings())).is_empty()
         assert conservation(lake, "inf_instruct_f").is_empty()
     finally:
-        commit(lake, "domain_budget", Outcome(budget))
-        commit(lake, "vectors", Outcome(vectors))
+        commit(lake, "domain_budget", budget)
+        commit(lake, "vectors", vectors)
 
 
 def test_a_recipe_can_use_every_selector(lake: Lake) -> None:
@@ -100,7 +99,7 @@ def test_a_recipe_can_use_every_selector(lake: Lake) -> None:
         "knowledge": ("instag", "reward", "longest"),
         "chat": ("quality", "retrieval"),
     }
-    rows = f_of(lake, settings_with(recipe=recipe)).rows.lazy().collect()
+    rows = rows_of(f_of(lake, settings_with(recipe=recipe)))
     assert conservation(lake, "inf_instruct_f").is_empty()
     for domain, names in recipe.items():
         assert set(rows.filter(domain=domain)["selector"]) == set(names)
@@ -108,65 +107,51 @@ def test_a_recipe_can_use_every_selector(lake: Lake) -> None:
 
 def test_only_texts_of_chosen_rows_are_read(lake: Lake, tmp_path: Path) -> None:
     """A missing text matters only for rows of F."""
-    taken = f_of(lake, Settings()).rows.lazy().collect()["row_id"]
+    taken = rows_of(f_of(lake, Settings()))["row_id"]
     rows = lake.scan("decontaminated").collect()
     bare = rows.with_columns(pl.when(pl.col("row_id").is_in(taken.implode())).then("messages"))
-    commit(lake, "decontaminated", Outcome(bare))
+    commit(lake, "decontaminated", bare)
     try:
-        assert f_of(lake, Settings()).rows.lazy().collect()["messages"].null_count() == 0
+        assert rows_of(f_of(lake, Settings()))["messages"].null_count() == 0
     finally:
-        commit(lake, "decontaminated", Outcome(rows))
-
-
-class Letters:
-    """An embedder that counts the letters of a text."""
-
-    width = 26
-
-    def encode(self, texts: Sequence[str]) -> np.ndarray:
-        counts = np.array(
-            [[text.lower().count(chr(97 + n)) for n in range(self.width)] for text in texts], np.float32
-        ).reshape(-1, self.width)
-        return counts / np.linalg.norm(counts, axis=1, keepdims=True)
-
-    def read(self, texts: Sequence[str]) -> Reading:
-        return Reading(np.zeros(len(texts), bool), np.zeros(len(texts), np.float32))
-
-    def close(self) -> None: ...
+        commit(lake, "decontaminated", rows)
 
 
 def test_the_graph_makes_f_from_files_and_reuses_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second run computes nothing."""
-    settings = {"SHARDS": 1, "SCORING__EMBEDDER__MODEL": "letters", "FOUNDATION__MAX_SIMILARITY": 1}
+    settings = {"SHARDS": 1, "SCORING__EMBEDDER__MODEL": "words", "FOUNDATION__MAX_SIMILARITY": 1}
     graph = Graph(tmp_path, monkeypatch, settings)
+    verbs = ("Describe", "Compare", "Sketch", "Rename", "Explain", "Count")
+    things = ("lighthouse", "harbour", "orchard", "library", "glacier")
     records = [
-        {"instruction": f"{verb} the {thing}.", "output": f"I {verb.lower()} the {thing} as you said."}
-        for verb in ("Describe", "Compare", "Sketch", "Rename", "Explain", "Count")
-        for thing in ("lighthouse", "harbour", "orchard", "library", "glacier")
+        {"instruction": f"{verb} the {thing}", "output": f"I {verb.lower()} the {thing} as you said."}
+        for verb in verbs
+        for thing in things
     ]
     graph.source("tasks", records)
-    graph.benchmark("tasks", [{"question": "Describe the lighthouse keeper's day.", "answer": "Long."}])
+    graph.benchmark("tasks", [{"question": "Describe the lighthouse", "answer": "Long."}])
 
     def answer(request: object) -> Response:
         if isinstance(request, ScoreRequest):
             return Response(sum_logprob=-4.0 + len(request.context), answer_tokens=5, prompt_tokens=3)
         return Response(text=json.dumps({"ability": ["some label"]}), finish_reason="stop")
 
-    graph.use(EnginePool(Path("nowhere"), lambda spec, models: ScriptedEngine(answer), lambda spec, models: Letters()))
+    words = Words([*verbs, "the", *things])
+    graph.use(EnginePool(Path("nowhere"), lambda spec, models: ScriptedEngine(answer), lambda spec, models: words))
     graph.make("inf_instruct_f")
     lake = graph.lake
-    made = {
-        asset: lake.manifest(asset, partition)
-        for asset in sorted(lake.assets())
-        for partition in lake.partitions(asset)
-    }
+
+    def manifests() -> dict[str, Manifest | None]:
+        return {
+            asset: lake.manifest(asset, partition)
+            for asset in sorted(lake.assets())
+            for partition in lake.partitions(asset)
+        }
+
+    made = manifests()
     assert {"topics", "benchmark_vectors", "proximity", "inf_instruct_f"} <= set(made)
     quota = made["domain_budget"].measures["quota, all domains"]  # type: ignore[union-attr]
     assert lake.scan("inf_instruct_f").collect().height == quota > 0  # type: ignore[operator]
     assert conservation(lake, "inf_instruct_f").is_empty()
     assert graph.make("inf_instruct_f") == []
-    assert {
-        asset: lake.manifest(asset, partition)
-        for asset in sorted(lake.assets())
-        for partition in lake.partitions(asset)
-    } == made
+    assert manifests() == made

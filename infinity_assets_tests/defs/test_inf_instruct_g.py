@@ -11,11 +11,11 @@ from infinity_assets.defs.chat.rounds import CONVERSED
 from infinity_assets.defs.registry import find
 from infinity_assets.invariants import INVARIANTS
 from infinity_assets.rows import schema
+from infinity_assets.rows.frames import conform
 from infinity_assets.rows.ids import add_row_ids
 from infinity_assets.settings import Settings
 from infinity_assets.settings.models import ModelSpec
-from infinity_assets_tests.defs.steps import outcome_of
-from infinity_assets_tests.defs.test_conversed import commit
+from infinity_assets_tests.defs.steps import commit, decisions_of, outcome_of
 from infinity_assets_tests.frames import Turns, conversations, pool
 from infinity_assets_tests.synthesis.test_final import prose
 
@@ -29,8 +29,7 @@ def rows(*turns: Turns, parent: str) -> pl.DataFrame:
         operation=pl.lit("answer"), round=pl.lit(1), parents=pl.lit([parent]), answer_score=pl.lit(4.0),
         turns=pl.col("messages").list.len() // 2,
     )  # fmt: skip
-    missing = {name: pl.lit(None, dtype) for name, dtype in CONVERSED.items() if name not in made.columns}
-    return made.with_columns(**missing).select(pl.col(name).cast(dtype) for name, dtype in CONVERSED.items())
+    return conform(made, CONVERSED, fill=True)
 
 
 def test_g_keeps_good_rows_and_has_a_decision_for_each_dropped_row(tmp_path: Path) -> None:
@@ -55,26 +54,23 @@ def test_g_keeps_good_rows_and_has_a_decision_for_each_dropped_row(tmp_path: Pat
         )
     )
     edges = made.select(child_id="row_id", parent_id=pl.lit(parent), operation=pl.lit("evolve_deepen"))
-    commit(lake, "raw_pool", Outcome(pooled), "alpha")
-    commit(lake, "deduped", Outcome(pooled), "shard-00")
-    commit(lake, "seed_selected", Outcome(pooled[:1]), "all")
-    commit(lake, "inf_instruct_f", Outcome(pooled[1:]), "all")
+    commit(lake, "raw_pool", pooled, "alpha")
+    commit(lake, "deduped", pooled, "shard-00")
+    commit(lake, "seed_selected", pooled[:1])
+    commit(lake, "inf_instruct_f", pooled[1:])
     commit(
         lake,
         "benchmarks",
-        Outcome(pl.DataFrame({"item_id": ["gsm#0"], "benchmark": ["gsm"], "prompt": [ITEM], "domain": ["math"]})),
-        "all",
+        pl.DataFrame({"item_id": ["gsm#0"], "benchmark": ["gsm"], "prompt": [ITEM], "domain": ["math"]}),
     )
-    commit(lake, "allowed", Outcome(pl.DataFrame(schema=ALLOWED)), "all")
+    commit(lake, "allowed", pl.DataFrame(schema=ALLOWED))
     commit(lake, "evolved", Outcome(made.select(list(schema.SYNTHETIC_ROW)), edges=edges), "shard-00")
     for number, part in enumerate((made[:2], made[2:])):
-        commit(lake, "conversed", Outcome(part), f"shard-0{number}")
+        commit(lake, "conversed", part, f"shard-0{number}")
     assert final
     outcome = outcome_of("inf_instruct_g", lake)
-    commit(lake, "inf_instruct_g", outcome, "all")
-    told = {
-        names[row]: reason for row, reason in outcome.decisions.lazy().collect().select("row_id", "reason").iter_rows()
-    }
+    commit(lake, "inf_instruct_g", outcome)
+    told = {names[row]: reason for row, reason in decisions_of(outcome).select("row_id", "reason").iter_rows()}
     assert told == {
         "s": "near_duplicate_of_seed",
         "f": "in_foundation",

@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -21,7 +21,7 @@ from infinity_assets.defs.partitions import SOURCES
 from infinity_assets.defs.resources import LakeResource
 from infinity_assets.errors import InfinityError
 from infinity_assets.reading.pool import Pool
-from infinity_assets_tests.defs.graph import Graph, make_once
+from infinity_assets_tests.defs.graph import Graph, stages
 
 QUESTIONS = {
     "one": ["What is a fjord?", "Why is snow white?", "How do bees see?"],
@@ -40,21 +40,7 @@ def with_sources(graph: Graph) -> Graph:
     return graph
 
 
-@pytest.fixture
-def graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Graph:
-    """Two sources and a benchmark, before any asset is made."""
-    return with_sources(Graph(tmp_path, monkeypatch))
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Graph:
-    return make_once(tmp_path_factory, with_sources, "decontaminated")
-
-
-@pytest.fixture
-def made(finished: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Graph:
-    """The two sources and the benchmark, with all assets up to `decontaminated` made."""
-    return finished.copy(tmp_path, monkeypatch)
+graph, made = stages(with_sources, "decontaminated")
 
 
 @pytest.fixture
@@ -67,42 +53,16 @@ def questions(graph: Graph, asset: str) -> list[str]:
     return sorted(turns[0]["content"] for turns in graph.rows(asset)["messages"])
 
 
-def test_new_changed_and_removed_sources_recompute_only_what_they_affect(graph: Graph) -> None:
-    computed = graph.make("decontaminated")
-    assert {"raw_pool[one]", "raw_pool[two]", "duplicates[all]"} <= set(computed)
-    assert questions(graph, "deduped") == [
-        "How do bees see?",
-        "What is a fjord?",
-        "What is basalt?",
-        "Why is snow white?",
-    ]
-    assert questions(graph, "decontaminated") == ["What is a fjord?", "What is basalt?", "Why is snow white?"]
-
-    assert graph.make("decontaminated") == []
-
-    folder = graph.source("three", answered(["What is tuff?"]))
-    computed = graph.make("decontaminated")
-    assert {"raw_pool[three]", "fingerprints[three]"} <= set(computed)
-    assert not {"raw_pool[one]", "raw_pool[two]", "benchmarks[all]"} & set(computed)
-    assert "What is tuff?" in questions(graph, "decontaminated")
-
-    for file in folder.iterdir():
-        file.unlink()
-    folder.rmdir()
-    graph.make("decontaminated")
-    assert "What is tuff?" not in questions(graph, "raw_pool")
-    assert "What is tuff?" not in questions(graph, "decontaminated")
-
-
 def test_on_dagster_the_partitions_are_the_sources_and_nothing_is_computed_twice(made: Graph) -> None:
     """A run on Dagster reuses the assets of `make`, and computes what a new or removed source requires."""
 
     def partitions() -> set[str]:
         return set(made.instance.get_dynamic_partitions(SOURCES.name or ""))
 
+    assert questions(made, "deduped") == sorted({*QUESTIONS["one"], *QUESTIONS["two"]})
+    assert questions(made, "decontaminated") == ["What is a fjord?", "What is basalt?", "Why is snow white?"]
     assert made.run("decontaminated") == ([], [])
     assert partitions() == {"one", "two"}
-    assert made.run("raw_pool", force=True) == (["raw_pool[one]", "raw_pool[two]"], [])
     folder = made.source("three", answered(["What is tuff?"]))
     computed, faults = made.run("decontaminated")
     assert faults == []
@@ -112,9 +72,9 @@ def test_on_dagster_the_partitions_are_the_sources_and_nothing_is_computed_twice
     assert "What is tuff?" in questions(made, "decontaminated")
     (folder / "rows.jsonl").unlink()
     folder.rmdir()
-    made.run("deduped")
+    assert made.run("raw_pool", force=True) == (["raw_pool[one]", "raw_pool[two]"], [])
     assert partitions() == {"one", "two"}
-    assert "What is tuff?" not in questions(made, "deduped")
+    assert "What is tuff?" not in questions(made, "raw_pool")
 
 
 def test_rows_of_an_asset_that_left_the_graph_are_removed(made: Graph) -> None:
@@ -212,49 +172,44 @@ def test_the_page_lists_files_that_are_not_read(graph: Graph) -> None:
     assert "model.bin" in manifest.charts["not read"]
 
 
-def test_the_sensor_notices_new_changed_and_removed_sources(graph: Graph, instance: dg.DagsterInstance) -> None:
-    def tick(cursor: str | None) -> tuple[object, str | None]:
-        with dg.build_sensor_context(instance=instance, cursor=cursor, resources={"lake": LakeResource()}) as context:
-            return watch_sources(context), context.cursor
+def tick(instance: dg.DagsterInstance, cursor: str | None = None) -> tuple[object, str | None]:
+    """Evaluate the sensor, and return its request and its new cursor."""
+    with dg.build_sensor_context(instance=instance, cursor=cursor, resources={"lake": LakeResource()}) as context:
+        return watch_sources(context), context.cursor
 
+
+def test_the_sensor_notices_new_changed_and_removed_sources(graph: Graph, instance: dg.DagsterInstance) -> None:
     def sources() -> set[str]:
         return set(instance.get_dynamic_partitions(SOURCES.name or ""))
 
-    request, cursor = tick(None)
+    request, cursor = tick(instance)
     assert isinstance(request, dg.RunRequest)
     assert request.job_name == "ingest_sources"
     assert sources() == {"one", "two"}
-    assert isinstance(tick(cursor)[0], dg.SkipReason)
+    assert isinstance(tick(instance, cursor)[0], dg.SkipReason)
 
     folder = graph.source("three", answered(["What is tuff?"]))
-    request, cursor = tick(cursor)
+    request, cursor = tick(instance, cursor)
     assert isinstance(request, dg.RunRequest)
     assert sources() == {"one", "two", "three"}
 
     (folder / "rows.jsonl").unlink()
-    request, _ = tick(cursor)
+    request, _ = tick(instance, cursor)
     assert isinstance(request, dg.RunRequest)
     assert sources() == {"one", "two"}
 
 
-def test_the_sensor_starts_no_run_for_sources_of_the_last_run(
-    graph: Graph, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_sensor_starts_no_run_for_sources_of_the_last_run(graph: Graph, instance: dg.DagsterInstance) -> None:
     """Opening the UI after `infinity run` must not make the whole graph again under the settings of the UI."""
-
-    def tick(cursor: str | None = None) -> object:
-        with dg.build_sensor_context(instance=instance, cursor=cursor, resources={"lake": LakeResource()}) as context:
-            return watch_sources(context)
-
     before = sources_state(Pool.load(graph.data))
     remember_state(graph.lake, before)
-    assert isinstance(tick(), dg.SkipReason)
-    assert isinstance(tick("another state"), dg.SkipReason)
+    assert isinstance(tick(instance)[0], dg.SkipReason)
+    assert isinstance(tick(instance, "another state")[0], dg.SkipReason)
     graph.source("three", answered(["What is tuff?"]))
-    assert isinstance(tick(), dg.RunRequest)
+    assert isinstance(tick(instance)[0], dg.RunRequest)
     shutil.rmtree(graph.data / "sources" / "three")
     assert sources_state(Pool.load(graph.data)) == before
-    assert isinstance(tick("with three"), dg.RunRequest), "since then the graph was made of other sources"
+    assert isinstance(tick(instance, "with three")[0], dg.RunRequest), "since then the graph was made of other sources"
 
 
 def test_the_schedule_ingests_all_sources(graph: Graph) -> None:
@@ -269,8 +224,7 @@ def test_the_schedule_ingests_all_sources(graph: Graph) -> None:
 
 def test_without_sources_the_sensor_starts_no_run(graph: Graph, instance: dg.DagsterInstance) -> None:
     Pool(sources=graph.data / "nowhere", benchmarks=graph.data / "nowhere").save(graph.data)
-    with dg.build_sensor_context(instance=instance, resources={"lake": LakeResource()}) as context:
-        assert isinstance(watch_sources(context), dg.SkipReason)
+    assert isinstance(tick(instance)[0], dg.SkipReason)
     assert register_sources(instance, Pool.load(graph.data), graph.lake) == ([], [])
 
 
@@ -279,13 +233,9 @@ def test_a_source_with_unknown_layouts_is_named_but_does_not_stop_the_run(graph:
     _, faults = graph.run("raw_pool")
     assert faults == []
     assert "layout: alpaca" in graph.manifest("raw_pool", "own").charts["not understood"]
-    done = graph.instance.get_event_records(dg.EventRecordsFilter(dg.DagsterEventType.ASSET_CHECK_EVALUATION))
-    found = {}
-    for record in done:
-        event = record.event_log_entry.dagster_event
-        assert event
-        evaluation = event.event_specific_data
-        found[evaluation.check_name] = evaluation  # pyright: ignore[reportAttributeAccessIssue, reportOptionalMemberAccess]
+    kind = dg.EventRecordsFilter(dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+    events = [record.event_log_entry.dagster_event for record in graph.instance.get_event_records(kind)]
+    found: dict[str, Any] = {event.event_specific_data.check_name: event.event_specific_data for event in events}  # pyright: ignore
     assert not found["understood"].passed
     assert found["understood"].severity == dg.AssetCheckSeverity.WARN
     assert found["understood"].description == (

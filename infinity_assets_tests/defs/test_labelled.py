@@ -10,13 +10,14 @@ import pytest
 from click.testing import CliRunner
 
 from infinity_assets.catalog import vocabularies
-from infinity_assets.catalog.lake import Lake
 from infinity_assets.cli import main
+from infinity_assets.errors import InfinityError
 from infinity_assets.inference.engines.embedder import Reading
 from infinity_assets.inference.engines.pool import EnginePool
 from infinity_assets.inference.requests import GenerateRequest, Request, Response
 from infinity_assets.rows import conversation
 from infinity_assets_tests.defs.graph import Graph
+from infinity_assets_tests.defs.steps import reply
 from infinity_assets_tests.inference.doubles import ScriptedEngine
 
 SUBJECTS = {
@@ -34,20 +35,11 @@ def answer(request: Request) -> Response:
     text_in, lifts = request.messages[-1]["content"], request.prompt.startswith("lift")
     for word, (labels, ability, name) in SUBJECTS.items():
         if request.prompt.startswith("tag") and word in text_in:
-            return Response(
-                text=json.dumps({"ability": labels}), finish_reason="stop", prompt_tokens=9, completion_tokens=9
-            )
-        if not request.prompt.startswith("tag") and text_in.removeprefix("Label: ") in {
-            label.lower() for label in labels
-        }:
-            text = (
-                json.dumps({"cate_ability": [ability]})
-                if lifts
-                else name
-                if text_in.endswith(labels[0])
-                else f"{name}工作"
-            )
-            return Response(text=text, finish_reason="stop", prompt_tokens=9, completion_tokens=9)
+            return reply(json.dumps({"ability": labels}))
+        known = {label.lower() for label in labels}
+        if not request.prompt.startswith("tag") and text_in.removeprefix("Label: ") in known:
+            chinese = name if text_in.endswith(labels[0]) else f"{name}工作"
+            return reply(json.dumps({"cate_ability": [ability]}) if lifts else chinese)
     return Response(error="invalid_json", text="{", finish_reason="stop")
 
 
@@ -179,19 +171,12 @@ def test_overrides_by_hand_take_precedence_over_the_model(graph: Asked) -> None:
     graph.make("labelled")
     words = lake.scan("tag_vocabulary").collect()
     sums = words.filter(pl.col("label") == "sums").row(0, named=True)
-    assert (sums["label_zh"], sums["cate_ability"], sums["said_by"]) == (
-        "数学",
-        ["mathematics", "problem solving"],
-        "hand",
-    )
+    by_hand = {"label_zh": "数学", "cate_ability": ["mathematics", "problem solving"], "said_by": "hand"}
+    assert {name: sums[name] for name in by_hand} == by_hand
     assert words["label"].to_list().count("kitchen work") == 0
     assert words.filter(pl.col("label") == "baking")["forms"].to_list() == [["baking", "kitchen work"]]
-    assert lake.scan("labelled").filter(pl.col("ability").list.contains("sums")).select(
-        "cate_ability"
-    ).collect().to_series().to_list()[0] == [
-        "mathematics",
-        "problem solving",
-    ]
+    labelled = lake.scan("labelled").filter(pl.col("ability").list.contains("sums")).collect()
+    assert labelled["cate_ability"][0].to_list() == ["mathematics", "problem solving"]
     assert engine.asked == [], "nothing is asked again"
 
 
@@ -223,16 +208,8 @@ def test_a_frozen_vocabulary_stays_and_new_labels_are_candidates(graph: Asked, m
     assert left["reason"].to_list() == ["not_in_vocabulary"]
     assert "number theory" in infinity("candidates")
     assert "is no label of the vocabulary: not_in_vocabulary" in infinity("show", "number theory", status=1)
-    assert "There is no vocabulary v2" in _fault(monkeypatch, "v2", lake)
-
-
-def _fault(monkeypatch: pytest.MonkeyPatch, name: str, lake: Lake) -> str:
-    monkeypatch.setenv("INFINITY_LABELS__VOCABULARY", name)
-    try:
-        vocabularies.read(lake.data, name)
-    except Exception as error:
-        return str(error)
-    return ""
+    with pytest.raises(InfinityError, match="There is no vocabulary v2"):
+        vocabularies.read(lake.data, "v2")
 
 
 def test_before_the_first_run_the_commands_name_the_next_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,8 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from infinity_assets.catalog.lake import ALL, Outcome, StepKey
+from infinity_assets.catalog.lake import ALL
 from infinity_assets.cli import main
-from infinity_assets.defs import training as defs_training
 from infinity_assets.defs.foundation import domain_budget, domain_scores, proxy  # noqa: F401
 from infinity_assets.defs.materialize import materialize
 from infinity_assets.defs.registry import find, needed_by
@@ -25,6 +24,7 @@ from infinity_assets.runs.planner import Planner
 from infinity_assets.settings import Settings
 from infinity_assets.training import proxy as training
 from infinity_assets_tests.defs.graph import Graph
+from infinity_assets_tests.defs.steps import commit, reply, stand_in_for_training
 from infinity_assets_tests.frames import pool
 from infinity_assets_tests.inference.doubles import ScriptedEngine
 
@@ -49,30 +49,15 @@ class Pupil:
         text = request.messages[-1]["content"]
         if request.choices:
             shares = tuple([math.log(1 / len(request.choices))] * len(request.choices))
-            return Response(
-                text=request.choices[0],
-                finish_reason="stop",
-                prompt_tokens=3,
-                completion_tokens=1,
-                choice_logprobs=shares,
-            )
+            return reply(request.choices[0], choice_logprobs=shares)
         if request.schema:
-            return Response(text=json.dumps({"ability": "other", "labels": ["some label"]}), finish_reason="stop")
+            return reply(json.dumps({"ability": "other", "labels": ["some label"]}))
         if found := re.search(r"Sum (\d+): what is (\d+) plus (\d+)", text):
             number, one, other = map(int, found.groups())
-            return Response(
-                text=f"Answer: {one + other if number < self.knows else 0}",
-                finish_reason="stop",
-                prompt_tokens=9,
-                completion_tokens=3,
-            )
+            return reply(f"Answer: {one + other if number < self.knows else 0}")
         if "def add" in text:
-            return Response(
-                text="```python\ndef add(one, other):\n    return one + other\n```",
-                finish_reason="stop",
-                prompt_tokens=9,
-            )
-        return Response(text="It is so, and here is why.", finish_reason="stop", prompt_tokens=9, completion_tokens=6)
+            return reply("```python\ndef add(one, other):\n    return one + other\n```")
+        return reply("It is so, and here is why.")
 
 
 class Trial:
@@ -82,12 +67,6 @@ class Trial:
         self.graph, self.data, self.lake, self.pupil = graph, graph.data, graph.lake, Pupil()
         self.engine = ScriptedEngine(self.pupil)
         graph.use(self.engine.pool())
-
-    def commit(self, asset: str, rows: pl.DataFrame) -> None:
-        """Commit rows of an asset outside the loop."""
-        self.lake.commit(
-            StepKey(asset=asset, partition=ALL, code_version="1", settings_hash="", inputs={}), Outcome(rows), "r", 0.0
-        )
 
     def materialize_one(self, asset: str, force: bool) -> None:
         """Materialize an asset like a run does."""
@@ -100,7 +79,7 @@ class Trial:
         budget = self.lake.scan("domain_budget").collect()
         if until == "proxy":
             rows = self.lake.scan("decontaminated").collect().join(budget.select("domain", "quota"), on="domain")
-            self.commit("inf_instruct_f", rows.filter(pl.int_range(pl.len()).over("domain") < pl.col("quota")))
+            commit(self.lake, "inf_instruct_f", rows.filter(pl.int_range(pl.len()).over("domain") < pl.col("quota")))
             self.materialize_one("proxy", force)
         return budget
 
@@ -127,8 +106,10 @@ def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trial:
     graph.benchmark("humaneval", [HUMANEVAL], name="humaneval", domain="code")
     graph.benchmark("talk", [{"prompt": "Tell me of the sea."}], name="talk", domain="chat")
     made, data = Trial(graph), graph.data
-    made.commit(
-        "benchmarks", pl.concat([read_benchmark(folder).items for folder in sorted((data / "benchmarks").iterdir())])
+    commit(
+        made.lake,
+        "benchmarks",
+        pl.concat([read_benchmark(folder).items for folder in sorted((data / "benchmarks").iterdir())]),
     )
     rows = pool(
         *(
@@ -136,7 +117,7 @@ def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trial:
             for n, talk in enumerate(talks)
         )
     )
-    made.commit("decontaminated", rows.with_columns(domain=pl.lit("math")))
+    commit(made.lake, "decontaminated", rows.with_columns(domain=pl.lit("math")))
     return made
 
 
@@ -206,15 +187,11 @@ def test_the_proxy_of_a_run_is_evaluated_in_the_next(trial: Trial, monkeypatch: 
     """A folder stands in for the weights; other tests cover the training."""
     trained = []
 
-    def train(rows, settings, base, folder, progress) -> training.Trained:
+    def before(rows: pl.DataFrame, folder: Path) -> None:
         if not folder.exists():
             trained.append(rows["row_id"].to_list())
-            folder.mkdir(parents=True)
-            (folder / "config.json").write_text("{}")
-        return training.Trained(pl.DataFrame([(1, 2.0, 1e-4, 10)], schema=training.CURVE, orient="row"), rows.height, 0)
 
-    monkeypatch.setattr(training, "train", train)
-    monkeypatch.setattr(defs_training, "local_path", lambda spec, models: Path("nowhere"))
+    stand_in_for_training(monkeypatch, before)
     monkeypatch.setenv("INFINITY_FOUNDATION__LOOP__PROXY__ENABLED", "true")
     trial.pupil.knows = 2
     first = trial.run("proxy")

@@ -7,16 +7,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.catalog.lake import Lake, Outcome, StepKey
+from infinity_assets.catalog.lake import Lake
 from infinity_assets.defs.chat.preferences import PREFERENCES
 from infinity_assets.defs.chat.rounds import ANSWERED
 from infinity_assets.defs.partitions import ROUNDS
 from infinity_assets.defs.registry import in_round
+from infinity_assets.rows.frames import conform
 from infinity_assets.rows.ids import add_row_ids
 from infinity_assets.settings import Settings
 from infinity_assets.settings.chat import Answering, Chat
 from infinity_assets.settings.models import Models, RewardSpec
-from infinity_assets_tests.defs.steps import outcome_of
+from infinity_assets_tests.defs.steps import commit, outcome_of, rows_of
 from infinity_assets_tests.frames import conversations
 from infinity_assets_tests.properties import examples
 
@@ -29,12 +30,6 @@ ROWS = st.lists(
     max_size=8,
 )
 """Rows of `answered`: score and scorer of the rejected answer, and whether the row is in G."""
-
-
-def commit(lake: Lake, asset: str, rows: pl.DataFrame) -> None:
-    lake.commit(
-        StepKey(asset=asset, partition="all", code_version="1", settings_hash="", inputs={}), Outcome(rows), "run", 0.0
-    )
 
 
 def answered_rows(listed: list) -> pl.DataFrame:
@@ -52,8 +47,7 @@ def answered_rows(listed: list) -> pl.DataFrame:
         language=pl.lit("en"),
         round=pl.lit(1),
     )
-    missing = [pl.lit(None, dtype).alias(name) for name, dtype in ANSWERED.items() if name not in rows.columns]
-    return rows.with_columns(missing).select(pl.col(name).cast(dtype) for name, dtype in ANSWERED.items())
+    return conform(rows, ANSWERED, fill=True)
 
 
 def pairs_of(folder: Path, listed: list, least: float = 0.0) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -67,9 +61,7 @@ def pairs_of(folder: Path, listed: list, least: float = 0.0) -> tuple[pl.DataFra
     )
     commit(lake, "inf_instruct_g", pl.concat([rows.filter(fate == "in g"), longer]))
     now = Settings(models=Models(reward=RewardSpec(model="rewards")), chat=Chat(answering=Answering(min_margin=least)))
-    found = outcome_of("preferences", lake, now).rows
-    assert isinstance(found, pl.DataFrame)
-    return found, rows
+    return rows_of(outcome_of("preferences", lake, now)), rows
 
 
 @settings(max_examples=examples(30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

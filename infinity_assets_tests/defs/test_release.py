@@ -12,8 +12,7 @@ from infinity_assets.defs.release import release as assets
 from infinity_assets.rows import schema
 from infinity_assets.settings.models import EMBEDDED_MODEL
 from infinity_assets_tests.catalog import lakes
-from infinity_assets_tests.defs.steps import outcome_of
-from infinity_assets_tests.defs.test_conversed import commit
+from infinity_assets_tests.defs.steps import commit, outcome_of
 from infinity_assets_tests.frames import conversations
 
 LABELS = {name: pl.lit(None, pl.List(pl.String)) for name in ("cate_ability", "ability")}
@@ -28,9 +27,9 @@ def test_the_card_names_the_models_of_g_and_their_terms(tmp_path: Path) -> None:
     )
     lost = lakes.decided(rows.with_columns(row_id=pl.lit("gone")), "dropped", "low_reward")
     chosen = lakes.decided(rows, "chosen", "passed_final_filter")
-    commit(lake, "inf_instruct_g", Outcome(rows, rows_in=2, decisions=pl.concat([chosen, lost])), "all")
-    commit(lake, "inf_instruct_f", Outcome(lake.scan("inf_instruct_f").collect().with_columns(**LABELS)), "all")
-    commit(lake, "tag_vocabulary", Outcome(pl.DataFrame(schema={"label": pl.String, "label_zh": pl.String})), "all")
+    commit(lake, "inf_instruct_g", Outcome(rows, rows_in=2, decisions=pl.concat([chosen, lost])))
+    commit(lake, "inf_instruct_f", lake.scan("inf_instruct_f").collect().with_columns(**LABELS))
+    commit(lake, "tag_vocabulary", pl.DataFrame(schema={"label": pl.String, "label_zh": pl.String}))
     pair = {
         "row_id": "p",
         "prompt": "q",
@@ -38,7 +37,7 @@ def test_the_card_names_the_models_of_g_and_their_terms(tmp_path: Path) -> None:
         "rejected": rows["messages"][:1],
         "licence": "MIT",
     }
-    commit(lake, "preferences", Outcome(pl.DataFrame(pair)), "all")
+    commit(lake, "preferences", pl.DataFrame(pair))
     outcome = outcome_of("release", lake)
     card = (tmp_path / "release" / "README.md").read_text().splitlines()
     for part in ("generator, of answers", "generator, as the user of conversations", "judge"):

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -21,7 +20,7 @@ from infinity_assets.defs.resources import LakeResource
 from infinity_assets.defs.step import Step
 from infinity_assets.errors import InfinityError
 from infinity_assets.settings import Settings
-from infinity_assets_tests.defs.graph import Graph, make_once
+from infinity_assets_tests.defs.graph import Graph, stages
 
 SHARD_NAMES = list(SHARDS.get_partition_keys())
 
@@ -32,15 +31,7 @@ def with_sources(graph: Graph) -> Graph:
     return graph
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Graph:
-    return make_once(tmp_path_factory, with_sources, "matches")
-
-
-@pytest.fixture
-def graph(finished: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Graph:
-    """A data folder with all assets up to `matches`, made without Dagster."""
-    return finished.copy(tmp_path, monkeypatch)
+_, graph = stages(with_sources, "matches")
 
 
 def run(graph: Graph, *assets: str, force: bool = False, fails: bool = False) -> None:

@@ -1,7 +1,6 @@
 """`seed_selected`, `tuned` and `loss_after` on a small lake, with a folder for weights and a scripted engine."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +8,6 @@ import polars as pl
 import pytest
 
 from infinity_assets.catalog.lake import Lake, Outcome
-from infinity_assets.defs import training
-from infinity_assets.defs.foundation import candidates
 from infinity_assets.defs.registry import find
 from infinity_assets.defs.score import tuned as __  # noqa: F401
 from infinity_assets.errors import InfinityError
@@ -27,9 +24,7 @@ from infinity_assets.settings import Settings
 from infinity_assets.settings.chat import Seeds
 from infinity_assets.settings.foundation import Proxy
 from infinity_assets.settings.models import ModelSpec
-from infinity_assets.training import proxy
-from infinity_assets_tests.defs.scored_lake import commit
-from infinity_assets_tests.defs.steps import outcome_of
+from infinity_assets_tests.defs.steps import commit, outcome_of, rows_of, stand_in_for_training
 from infinity_assets_tests.frames import pool
 from infinity_assets_tests.inference.doubles import ScriptedEngine
 
@@ -71,7 +66,7 @@ def lake(tmp_path: Path) -> Lake:
         ),
     }  # fmt: skip
     for asset, table in tables.items():
-        commit(made, asset, Outcome(table))
+        commit(made, asset, table)
     return made
 
 
@@ -103,14 +98,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> Trained:
     """The rows and the folder of each training."""
     calls: Trained = []
 
-    def train(rows: pl.DataFrame, settings: Proxy, base: Path, folder: Path, progress: Callable) -> proxy.Trained:
-        calls.append((rows, folder))
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.json").write_text("{}")
-        return proxy.Trained(pl.DataFrame([(1, 2.0, 1e-4, 10)], schema=proxy.CURVE, orient="row"), rows.height, 0)
-
-    monkeypatch.setattr(proxy, "train", train)
-    monkeypatch.setattr(training, "local_path", lambda spec, models: Path("nowhere"))
+    stand_in_for_training(monkeypatch, lambda rows, folder: calls.append((rows, folder)))
     return calls
 
 
@@ -146,11 +134,7 @@ def test_every_row_is_a_seed_or_has_a_reason(lake: Lake, asked: list) -> None:
     chosen = decided.filter(verdict="chosen")
     assert sorted(chosen["row_id"]) == rows["row_id"].to_list()
     assert set(decided.filter(verdict="dropped")["reason"]) <= {"not_scored", "no_criterion", "over_budget"}
-    held = {
-        row_id: "+".join(name for name in CRITERIA if line[name])
-        for line in rows.iter_rows(named=True)
-        for row_id in [line["row_id"]]
-    }
+    held = {line["row_id"]: "+".join(name for name in CRITERIA if line[name]) for line in rows.iter_rows(named=True)}
     assert dict(chosen.select("row_id", "reason").iter_rows()) == held
     assert set(json.loads(decided["detail"][0])) >= {"loss", "loss_after", "depth", "ability"}
     assert outcome.measures["small_loss_drop and veto"] == "off: chat.seeds.tuned.enabled is false"
@@ -163,31 +147,16 @@ def test_every_row_is_a_seed_or_has_a_reason(lake: Lake, asked: list) -> None:
 
 
 def test_the_same_rows_in_another_order_give_the_same_seeds(lake: Lake, asked: list) -> None:
-    before = picked(lake, settings_with(max_seeds=12, grid=4)).rows.lazy().collect()
+    before = rows_of(picked(lake, settings_with(max_seeds=12, grid=4)))
     for asset in ("decontaminated", "scored", "labelled", "tag_vocabulary"):
-        commit(lake, asset, Outcome(lake.scan(asset).collect().reverse()))
-    assert picked(lake, settings_with(max_seeds=12, grid=4)).rows.lazy().collect().equals(before)
-
-
-def test_seeds_are_replayed_in_f(lake: Lake, asked: list) -> None:
-    seeds = picked(lake, settings_with(max_seeds=5)).rows.lazy().collect()
-    rows = lake.scan("decontaminated").select("row_id").collect()
-    read = {"seed_selected": lake.scan("seed_selected"), "decontaminated": lake.scan("decontaminated")}
-    tables = {
-        asset: rows.select(
-            "row_id", **{c: pl.lit(None, pl.String if c == "topic" else pl.Float64) for c in columns}
-        ).lazy()
-        for asset, columns in candidates.TABLES.items()
-    }
-    topics = pl.LazyFrame({"topic": ["x"], "share": [1.0]})
-    found = candidates.candidates({**tables, **read, "topics": topics}.__getitem__)
-    assert found.filter("is_seed")["row_id"].to_list() == seeds["row_id"].to_list()
+        commit(lake, asset, lake.scan(asset).collect().reverse())
+    assert rows_of(picked(lake, settings_with(max_seeds=12, grid=4))).equals(before)
 
 
 def test_nothing_is_trained_if_training_is_off(lake: Lake, trained: Trained, asked: list) -> None:
     settings = settings_with()
     assert made(lake, "tuned", settings).measures == {"training": "off: chat.seeds.tuned.enabled is false"}
-    assert made(lake, "loss_after", settings).rows.lazy().collect().is_empty()
+    assert rows_of(made(lake, "loss_after", settings)).is_empty()
     assert (trained, asked) == ([], [])
 
 
@@ -207,18 +176,15 @@ def test_the_fall_of_the_loss_selects_and_vetoes_seeds(lake: Lake, trained: Trai
     after = lake.scan("loss_after").collect()
     assert sorted(after["row_id"]) == sorted(before["row_id"])
     assert after.filter(pl.col("loss_after").is_null())["loss_after_error"].to_list() == ["prompt_too_long"]
-    fell = (
-        before.join(after, on="row_id")
-        .drop_nulls("loss_after")
-        .with_columns(fell=pl.col("loss") - pl.col("loss_after"))
-    )
+    both = before.join(after, on="row_id").drop_nulls("loss_after")
+    fell = both.with_columns(fell=pl.col("loss") - pl.col("loss_after"))
     least = fell.sort("fell", "row_id").head(int(fell.height * 0.2))["row_id"]
     decided = lake.ledger_table("decisions", "seed_selected").collect()
     for reason in decided.filter(pl.col("row_id").is_in(least.implode()))["reason"]:
         assert "small_loss_drop" in reason
     limit = fell["fell"].mean() + 0.5 * fell["fell"].std()  # type: ignore[operator]
     vetoed = set(fell.filter(pl.col("fell") > limit)["row_id"])
-    assert vetoed & set(outcome.rows.lazy().collect()["row_id"]) == set()
+    assert vetoed & set(rows_of(outcome)["row_id"]) == set()
     assert set(decided.filter(reason="vetoed")["row_id"]) <= vetoed
     assert decided.filter(reason="vetoed").height > 0
     assert conservation(lake, "seed_selected").is_empty()
@@ -246,7 +212,7 @@ def test_a_plan_trains_nothing_and_works_without_weights(
         table = lake.scan(asset).collect()
         lake.prune(asset, keep=())
         for shard in shard_names(settings.shards):
-            commit(lake, asset, Outcome(table.filter(shard_of(settings.shards) == shard)), shard)
+            commit(lake, asset, table.filter(shard_of(settings.shards) == shard), shard)
     wanted = ("tuned", "loss_after", "seed_selected")
     monkeypatch.setattr(planner, "needed_by", lambda until: [find(asset) for asset in wanted])
     plan = planner.Planner(lake.data, Pool.load(lake.data), settings, 6, engines=ENGINES[-1]).make()

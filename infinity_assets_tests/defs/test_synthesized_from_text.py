@@ -10,6 +10,7 @@ import pytest
 from infinity_assets.catalog.explain import explain
 from infinity_assets.catalog.views import connect
 from infinity_assets.defs.checks import check_lake
+from infinity_assets.defs.registry import find
 from infinity_assets.inference.requests import CompleteRequest, Request, Response, make_failure
 from infinity_assets.settings.models import Calls
 from infinity_assets_tests.defs.graph import Graph
@@ -110,21 +111,11 @@ def test_every_text_gets_a_conversation_that_joins_the_pool(started: Texts, aske
     assert [turn["content"] for turn in row["messages"]] == [
         text_about("slate") + "\n\nWhat is it about?", "About slate.", "Is it true?", "Yes, of slate.",
     ]  # fmt: skip
-    place = (
-        "source",
-        "file",
-        "position",
-        "licence",
-        "domain",
-        "language",
-        "kind",
-        "operation",
-        "round",
-        "context_chars",
-    )
-    assert [row[name] for name in place] == [
-        "rocks", "rocks.jsonl", 3, "CC-BY-SA-4.0", "knowledge", "en", "conversation", "from_text", 0, len(text_about("slate")),
-    ]  # fmt: skip
+    expected = {
+        "source": "rocks", "file": "rocks.jsonl", "position": 3, "licence": "CC-BY-SA-4.0", "domain": "knowledge", "language": "en",
+        "kind": "conversation", "operation": "from_text", "round": 0, "context_chars": len(text_about("slate")),
+    }  # fmt: skip
+    assert {name: row[name] for name in expected} == expected
     deduped = started.rows("deduped")
     assert set(rows["row_id"]) <= set(deduped["row_id"])
     assert deduped.filter(pl.col("kind") == "text").height == len(SUBJECTS) + 1
@@ -179,35 +170,23 @@ def test_a_changed_answer_changes_only_its_own_chain(
 
 def test_every_text_without_a_pair_has_a_reason(graph: Texts) -> None:
     answers = {
-        "basalt": Response(text="No idea.", finish_reason="stop"),
-        "tuff": Response(text="<QUE> What <ANS> is", finish_reason="length"),
-        "marble": make_failure("prompt_too_long", "too long"),
-        "slate": Response(text="  ", finish_reason="stop"),
-        "granite": make_failure("engine_error", "boom"),
+        "basalt": ("no_pair", Response(text="No idea.", finish_reason="stop")),
+        "tuff": ("unfinished", Response(text="<QUE> What <ANS> is", finish_reason="length")),
+        "marble": ("prompt_too_long", make_failure("prompt_too_long", "too long")),
+        "slate": ("empty", Response(text="  ", finish_reason="stop")),
+        "granite": ("engine_error", make_failure("engine_error", "boom")),
     }
-    graph.start(
-        lambda request: (
-            answers.get(subject_of(request.text)) or good(request)
-            if isinstance(request, CompleteRequest)
-            else good(request)
-        )
-    )
-    reasons = {
-        "basalt": "no_pair",
-        "tuff": "unfinished",
-        "marble": "prompt_too_long",
-        "slate": "empty",
-        "granite": "engine_error",
-    }
+
+    def answer(request: Request) -> Response:
+        assert isinstance(request, CompleteRequest)
+        _, given = answers.get(subject_of(request.text), ("", None))
+        return given or good(request)
+
+    graph.start(answer)
+    reasons = {subject: reason for subject, (reason, _) in answers.items()}
     assert graph.decided() == {**reasons, "<QUE> chalk": "superseded"}
-    manifest = graph.manifest("synthesized_from_text", "rocks")
-    assert (manifest.rows_in, manifest.rows_created, manifest.rows_out, manifest.rows_dropped, manifest.unanswered) == (
-        6,
-        1,
-        1,
-        6,
-        1,
-    )
+    made = graph.manifest("synthesized_from_text", "rocks")
+    assert (made.rows_in, made.rows_created, made.rows_out, made.rows_dropped, made.unanswered) == (6, 1, 1, 6, 1)
 
 
 def test_copies_of_examples_in_the_prompt_are_rejected(graph: Texts, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,12 +214,8 @@ def test_a_chain_has_one_language(graph: Texts) -> None:
 
 def test_the_invariants_hold_and_explain_shows_the_origin(started: Texts) -> None:
     results = list(check_lake(started.lake))
-    assert {name for asset, name, _ in results if asset == "synthesized_from_text"} == {
-        "conservation",
-        "grammar",
-        "lineage",
-        "licence",
-    }
+    checked = {name for asset, name, _ in results if asset == "synthesized_from_text"}
+    assert checked == set(find("synthesized_from_text").invariants)
     assert [(asset, name) for asset, name, broken in results if broken.height] == []
     child, parent = started.made().select("row_id", pl.col("parents").list.first()).row(0)
     story = explain(started.data, child)

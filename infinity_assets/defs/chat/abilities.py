@@ -1,47 +1,24 @@
 """`abilities`, one asset per round. Grain: an ability in a round. Key: round, ability."""
 
-import shutil
 from collections.abc import Sequence
-from pathlib import Path
 
 import dagster as dg
 import polars as pl
 
 from infinity_assets import prompts
 from infinity_assets.catalog.lake import Outcome
+from infinity_assets.defs import training
 from infinity_assets.defs.chat.diagnosed import questions
 from infinity_assets.defs.dataset import dataset
 from infinity_assets.defs.partitions import ROUNDS
 from infinity_assets.defs.registry import Part, in_round
 from infinity_assets.defs.step import Step
 from infinity_assets.errors import InfinityError
-from infinity_assets.inference.weights.models import local_path
-from infinity_assets.progress import reporter
 from infinity_assets.report import charts
 from infinity_assets.settings import Settings
 from infinity_assets.settings.models import Student
 from infinity_assets.synthesis import diagnosis
-from infinity_assets.training import proxy as training
-
-_MEANING = {
-    "round": "round of the chat loop, from 1",
-    "ability": "coarse ability of the rows; `all` for all rows, `unlabelled` for rows without an ability",
-    "rows": "rows with this ability; a row counts for each of its abilities",
-    "answer_score": "mean of the judge's score of the answer alone",
-    "reference_score": "mean of the judge's score of the answer beside the students' answers; if no student wrote "
-    "anything, its score alone",
-    "student_scores": "mean score of every student",
-    "gap": "mean of the reference answer's score less the students' mean score",
-    "weak": "rows on which every student is weak",
-    "weak_share": "weak rows as a share of the rows with all scores",
-    "deficiencies": "weak rows with a description of the students' weakness",
-    "seeds": "weak rows that the next round starts from",
-    "held_out": "weak rows that the taught student did not see and is examined on",
-    "gap_before": "mean of the reference answer's score less the first student's, on the held-out rows",
-    "gap_after": "gap_before of the same student after teaching",
-    "gain": "points by which the gap closed",
-    "stop": "whether the gap over all rows closed by less than the threshold, so that the next round does not start",
-}
+from infinity_assets.training.proxy import draw_sample
 
 
 def _settings_key(settings: Settings, number: int) -> tuple[Part, ...]:
@@ -73,7 +50,6 @@ def _make(number: int) -> dg.AssetsDefinition:
         reads=(upstream, *before, *previous),
         settings=lambda s: _settings_key(s, number),
         columns=diagnosis.ABILITIES,
-        meaning=_MEANING,
         kinds=("polars", "parquet", "pytorch", "vllm"),
     )
     def abilities(step: Step) -> Outcome:
@@ -122,7 +98,7 @@ def _exam(step: Step, rows: pl.DataFrame, before: Sequence[str]) -> tuple[pl.Dat
         return nothing, {
             "taught student": "none: no weak row is held out" if asked.is_empty() else "none: every row is held out"
         }
-    taught, measures = _teach(step, student, training.draw_sample(shown.unique("row_id"), recipe.taught))
+    taught, measures = _teach(step, student, draw_sample(shown.unique("row_id"), recipe.taught))
     after = diagnosis.examine(step.asking(), questions(asked), taught, recipe.swap)
     return diagnosis.compare_exams(asked, after, student.name), measures
 
@@ -134,15 +110,8 @@ def _teach(step: Step, student: Student, rows: pl.DataFrame) -> tuple[Student, d
             f"`chat.diagnosis.taught` trains the student {student.name}, whose weights must be here, not on a server."
         )
     settings = step.settings.chat.diagnosis.taught
-    folder = step.lake.data / "taught" / step.asset / training.folder_name(rows, settings, student.model.weights_id)
-    step.inference().release()
-
-    def advance(done: int, total: int, note: str) -> None:
-        reporter().advance(done, total, "training steps", note)
-
-    result = training.train(rows, settings, local_path(student.model, step.models.engines.folder), folder, advance)
-    _remove_others(folder)
-    spec = student.model.model_copy(update={"model": str(folder.resolve()), "revision": folder.name})
+    folder, result = training.train(step, rows, settings, student.model, step.lake.data / "taught" / step.asset)
+    spec = training.tuned_model(student.model, folder.resolve())
     measures = {
         "taught student": f"{student.name}: {folder.relative_to(step.lake.data).as_posix()}",
         "rows that the student was taught on": result.rows,
@@ -151,12 +120,6 @@ def _teach(step: Step, student: Student, rows: pl.DataFrame) -> tuple[Student, d
         "last loss": result.curve["loss"][-1],
     }
     return student.model_copy(update={"model": spec}), measures
-
-
-def _remove_others(folder: Path) -> None:
-    for other in folder.parent.iterdir():
-        if other != folder and not other.name.startswith("."):  # a name with a dot is still being written
-            shutil.rmtree(other)
 
 
 def _round_table(table: pl.DataFrame, number: int) -> str:

@@ -5,7 +5,7 @@ import polars as pl
 
 from infinity_assets import prompts
 from infinity_assets.catalog.lake import Outcome
-from infinity_assets.defs.chat.rounds import ANSWERED, MEANING
+from infinity_assets.defs.chat.rounds import ANSWERED
 from infinity_assets.defs.dataset import dataset
 from infinity_assets.defs.partitions import ROUNDS
 from infinity_assets.defs.registry import in_round
@@ -36,7 +36,6 @@ def _make(number: int) -> dg.AssetsDefinition:
             *prompts.hashes(s.prompts_dir, "judge_answer"),
         ),
         columns=ANSWERED,
-        meaning=MEANING,
         kinds=("polars", "parquet", "vllm"),
         seconds=25,
         version="9",

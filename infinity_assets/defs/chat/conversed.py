@@ -5,12 +5,13 @@ import polars as pl
 
 from infinity_assets import prompts
 from infinity_assets.catalog.lake import Outcome
-from infinity_assets.defs.chat.rounds import CONVERSED, MEANING
+from infinity_assets.defs.chat.rounds import CONVERSED
 from infinity_assets.defs.dataset import dataset
 from infinity_assets.defs.partitions import ROUNDS
 from infinity_assets.defs.registry import in_round
 from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
+from infinity_assets.rows.frames import conform, count_by
 from infinity_assets.synthesis import conversations
 
 
@@ -28,7 +29,6 @@ def _make(number: int) -> dg.AssetsDefinition:
             *prompts.hashes(s.prompts_dir, *conversations.PROMPTS),
         ),
         columns=CONVERSED,
-        meaning=MEANING,
         kinds=("polars", "parquet", "vllm"),
         seconds=17,
         version="7",
@@ -45,7 +45,7 @@ def _make(number: int) -> dg.AssetsDefinition:
         talked, tried = conversations.talk(drawn, recipe, step.asking())
         result = conversations.settle(rows, talked)
         return Outcome(
-            result.kept.select(pl.col(name).cast(dtype) for name, dtype in CONVERSED.items()),
+            conform(result.kept, CONVERSED),
             rows_in=rows.height,
             rows_created=result.created,
             decisions=result.decisions,
@@ -59,10 +59,7 @@ def _make(number: int) -> dg.AssetsDefinition:
             charts={
                 "user turns": charts.table(result.kept.group_by("turns").len("rows").sort("turns")),
                 "turns tried": charts.table(
-                    tried.group_by("turn", pl.col("reason").fill_null("added"))
-                    .len("turns")
-                    .sort("turn", pl.col("turns") * -1, "reason"),
-                    rows=40,
+                    count_by(tried, "turn", pl.col("reason").fill_null("added"), name="turns", within=1), rows=40
                 ),
                 "coherence": charts.histogram(
                     result.kept["coherence"], "judge's lowest probability that a turn continues", low=0, high=1

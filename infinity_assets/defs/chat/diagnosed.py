@@ -5,13 +5,14 @@ import polars as pl
 
 from infinity_assets import prompts
 from infinity_assets.catalog.lake import Outcome
-from infinity_assets.defs.chat.rounds import DIAGNOSED, MEANING
+from infinity_assets.defs.chat.rounds import DIAGNOSED
 from infinity_assets.defs.dataset import dataset
 from infinity_assets.defs.partitions import ROUNDS
 from infinity_assets.defs.registry import in_round
 from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
-from infinity_assets.rows import conversation, schema
+from infinity_assets.rows import conversation
+from infinity_assets.rows.frames import conform, decide, json_detail
 from infinity_assets.synthesis import diagnosis
 from infinity_assets.synthesis.prompting import Asking
 
@@ -30,7 +31,6 @@ def _make(number: int) -> dg.AssetsDefinition:
             s.models.judge.answer_id, *prompts.hashes(s.prompts_dir, diagnosis.PAIR, diagnosis.DEFICIENCY),
         ),
         columns=DIAGNOSED,
-        meaning=MEANING,
         kinds=("polars", "parquet", "vllm"),
         seconds=26,
         version="4",
@@ -53,17 +53,13 @@ def _make(number: int) -> dg.AssetsDefinition:
             else with_scores.select("row_id", deficiency=pl.lit(None, pl.String)).head(0)
         )
         diagnosed = with_scores.join(lacks, on="row_id", how="left")
-        table = diagnosed.select(pl.col(c).cast(t) for c, t in DIAGNOSED.items()).sort("row_id")
+        table = conform(diagnosed, DIAGNOSED).sort("row_id")
         weak = table.filter("weak")
-        chosen = weak.with_columns(
-            pl.lit("chosen").alias("verdict"),
-            pl.lit("every_student_weak").alias("reason"),
-            pl.struct("answer_score", "student_scores").struct.json_encode().alias("detail"),
-        )
+        scores_of = json_detail("answer_score", "student_scores")
         return Outcome(
             table,
             rows_in=rows.height,
-            decisions=chosen.select(list(schema.DECISIONS)),
+            decisions=decide(weak, "chosen", "every_student_weak", scores_of),
             measures={
                 "students": "; ".join(
                     f"{s.name}: {s.model.model}, temperature {s.sampling.temperature:g}" for s in students

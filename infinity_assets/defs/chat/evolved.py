@@ -8,14 +8,14 @@ import polars as pl
 from infinity_assets import prompts
 from infinity_assets.catalog.lake import Outcome
 from infinity_assets.decontamination.gate import Gate
-from infinity_assets.defs.chat.rounds import EVOLVED, LABELS, MEANING
+from infinity_assets.defs.chat.rounds import EVOLVED, LABELS
 from infinity_assets.defs.curate.matches import GATE, gate_of
 from infinity_assets.defs.dataset import dataset
 from infinity_assets.defs.partitions import ROUNDS
 from infinity_assets.defs.registry import in_round
 from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
-from infinity_assets.rows import conversation, schema
+from infinity_assets.rows import conversation, frames, schema
 from infinity_assets.rows.ids import add_row_ids, shard_of
 from infinity_assets.rows.text import strip_quotes
 from infinity_assets.scoring import language
@@ -27,11 +27,6 @@ from infinity_assets.synthesis.lineage import Generation, settle
 from infinity_assets.synthesis.prompting import Asking
 
 _FAILED = ["row_id", "reason", "detail"]
-
-
-def _prompt_names(settings: Settings) -> tuple[str, ...]:
-    """Return the names of the prompts whose words and examples a rewrite may have copied."""
-    return dispatch.list_prompts(settings.chat.evolution)
 
 
 def _make(number: int) -> dg.AssetsDefinition:
@@ -47,10 +42,10 @@ def _make(number: int) -> dg.AssetsDefinition:
         settings=lambda s: (
             s.shards, s.chat.evolution, s.decontamination.gate, s.scoring.max_chars, s.calls.retries,
             s.models.generator.answer_id, s.models.judge.answer_id, s.models.embedder.weights_id,
-            *prompts.hashes(s.prompts_dir, *_prompt_names(s), *model_measures.PROMPTS), *dispatch.list_settings(s),
+            *prompts.hashes(s.prompts_dir, *dispatch.list_prompts(s.chat.evolution), *model_measures.PROMPTS),
+            *dispatch.list_settings(s),
         ),
         columns=EVOLVED,
-        meaning=MEANING,
         kinds=("polars", "parquet", "vllm"),
         seconds=20,
         version="15",
@@ -78,9 +73,10 @@ def evolve(step: Step, number: int) -> Outcome:
             schema.empty(EVOLVED),
             rows_in=seeds.height,
             rows_created=0,
-            decisions=_decide_untried(seeds, "loop_stopped"),
+            decisions=frames.decide(seeds, reason="loop_stopped", detail=pl.lit("{}")),
         )
-    wordings = [prompts.load_bilingual(name, step.settings.prompts_dir) for name in _prompt_names(step.settings)]
+    # A rewrite may have copied the words and examples of these prompts.
+    wordings = [prompts.load_bilingual(name, step.settings.prompts_dir) for name in dispatch.list_prompts(recipe)]
     checks = rewrite_rules.rules(recipe.elimination, wordings)
     gate, tried, before = gate_of(step), [], _earlier_rewrites(step, number)
 
@@ -194,7 +190,7 @@ def _find_repeats(rewrites: pl.DataFrame, before: pl.Series) -> pl.DataFrame:
         .with_columns(duplicate_of=child, reason=pl.lit("copy_of_another"))
         .filter(child.is_in(before.implode()))
     )
-    return again.select("row_id", "reason", detail=pl.struct("duplicate_of").struct.json_encode())
+    return again.select("row_id", "reason", frames.json_detail("duplicate_of"))
 
 
 def _loop_stopped(step: Step, number: int) -> bool:
@@ -202,12 +198,6 @@ def _loop_stopped(step: Step, number: int) -> bool:
     return number > 1 and bool(
         step.read(in_round("abilities", number - 1)).select(pl.col("stop").any()).collect().item()
     )
-
-
-def _decide_untried(seeds: pl.DataFrame, reason: str) -> pl.DataFrame:
-    """Return the decisions on seeds that are not tried."""
-    left = seeds.with_columns(verdict=pl.lit("dropped"), reason=pl.lit(reason), detail=pl.lit("{}"))
-    return left.select(pl.col(name).cast(dtype) for name, dtype in schema.DECISIONS.items())
 
 
 def _rewrite(asking: Asking, seeds: pl.DataFrame, number: int, checks: Sequence[Rule]) -> pl.DataFrame:
@@ -235,7 +225,7 @@ def _find_copies(gate: Gate, rewrites: pl.DataFrame, wordings: Iterable[prompts.
     return pl.concat(hits).select(
         "row_id",
         pl.concat_str("reason", "rule"),
-        pl.struct("benchmark", "item_id", "side", "span", "shared", "share").struct.json_encode().alias("detail"),
+        frames.json_detail("benchmark", "item_id", "side", "span", "shared", "share"),
     )
 
 

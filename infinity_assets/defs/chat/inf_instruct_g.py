@@ -6,7 +6,7 @@ import polars as pl
 
 from infinity_assets.catalog.lake import Outcome
 from infinity_assets.dedup.fingerprints import PLACE
-from infinity_assets.defs.chat.rounds import CONVERSED, MEANING
+from infinity_assets.defs.chat.rounds import CONVERSED
 from infinity_assets.defs.curate.matches import GATE, gate_of
 from infinity_assets.defs.dataset import dataset
 from infinity_assets.defs.partitions import ROUNDS
@@ -14,6 +14,7 @@ from infinity_assets.defs.registry import in_round
 from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
 from infinity_assets.rows import schema
+from infinity_assets.rows.frames import conform, count_by
 from infinity_assets.synthesis import final
 
 _LAST = [in_round("conversed", number) for number in ROUNDS]
@@ -27,12 +28,6 @@ COLUMNS = pl.Schema({**CONVERSED, "terms": pl.String, "quantile": pl.Float64})
     reads=(*_LAST, "inf_instruct_f", "seed_selected", *GATE),
     settings=lambda s: (s.chat.final, s.dedup.near, s.decontamination.gate, s.models.generator.terms),
     columns=COLUMNS,
-    meaning={
-        **MEANING,
-        "terms": "licence or terms of use of the generator's output",
-        "quantile": "share of the rows of its domain and language with a lower reward, or with a lower answer_score if "
-        "some of these rows have no reward",
-    },
     seconds=1,
     version="2",
 )
@@ -58,7 +53,7 @@ def inf_instruct_g(step: Step) -> Outcome:
     kept = result.kept
     several = kept.filter(pl.col("turns") > 1).height
     return Outcome(
-        kept.select(pl.col(name).cast(dtype) for name, dtype in COLUMNS.items()),
+        conform(kept, COLUMNS),
         rows_in=arrived.height,
         decisions=result.decisions,
         measures={
@@ -69,12 +64,8 @@ def inf_instruct_g(step: Step) -> Outcome:
             "rules": charts.table(_funnel(arrived.height, result.decisions), rows=20),
             "user turns": charts.bars(_shares(kept, "turns"), "user turns per conversation"),
             "languages": charts.bars(_shares(kept, "language"), "languages"),
-            "domains and languages": charts.table(
-                kept.group_by("domain", "language").len("rows").sort(pl.col("rows") * -1, "domain", "language"), rows=40
-            ),
-            "licences": charts.table(
-                kept.group_by("licence", "terms").len("rows").sort(pl.col("rows") * -1, "licence"), rows=30
-            ),
+            "domains and languages": charts.table(count_by(kept, "domain", "language"), rows=40),
+            "licences": charts.table(count_by(kept, "licence", "terms"), rows=30),
             "operations": charts.table(_count_operations(step, kept), rows=40),
             "answer score": charts.histogram(kept["answer_score"], "judge's score of the answer", low=1, high=5),
             "pairs nearest to the threshold": charts.table(result.pairs, rows=12),
@@ -122,5 +113,5 @@ def _count_operations(step: Step, kept: pl.DataFrame) -> pl.DataFrame:
         ).unique()
         line = line.join(edges.rename({"child_id": "at", "operation": asset}), on="at", how="left")
         line = line.with_columns(at=pl.coalesce("parent_id", "at")).drop("parent_id")
-    counted = line.group_by("round", instruction="evolved", continued=pl.col("conversed").is_not_null()).len("rows")
-    return counted.sort(pl.col("rows") * -1, "round", "instruction", "continued")
+    continued = pl.col("conversed").is_not_null().alias("continued")
+    return count_by(line, "round", pl.col("evolved").alias("instruction"), continued)

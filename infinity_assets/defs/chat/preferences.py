@@ -9,6 +9,7 @@ from infinity_assets.defs.registry import in_round
 from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
 from infinity_assets.rows import conversation, schema
+from infinity_assets.rows.frames import conform
 
 _ANSWERED = [in_round("answered", number) for number in ROUNDS]
 PREFERENCES = pl.Schema(
@@ -27,16 +28,6 @@ PREFERENCES = pl.Schema(
         "language": pl.String,
     }
 )
-MEANING = {
-    "row_id": "row id of the chosen conversation in `answered`",
-    "prompt": "the request",
-    "chosen": "request and best answer",
-    "rejected": "request and worst answer",
-    "chosen_score": "score of the best answer by `scored_by`",
-    "rejected_score": "score of the worst answer by `scored_by`",
-    "margin": "chosen_score less rejected_score",
-    "scored_by": "reward model or judge: model@revision",
-}
 
 
 @dataset(
@@ -49,7 +40,6 @@ MEANING = {
         s.models.reward.weights_id if s.models.reward else "no reward model",
     ),
     columns=PREFERENCES,
-    meaning=MEANING,
 )
 def preferences(step: Step) -> Outcome:
     """Preference pairs: the best and the worst answer to each request of InfInstruct-G.
@@ -87,8 +77,8 @@ def preferences(step: Step) -> Outcome:
         )
         .with_columns(margin=pl.col("chosen_score") - pl.col("rejected_score"))
         .filter(pl.col("margin") > step.settings.chat.answering.min_margin)
-        .select(pl.col(name).cast(dtype) for name, dtype in PREFERENCES.items())
     )
+    pairs = conform(pairs, PREFERENCES)
     by_domain = pairs.group_by("domain", "language", "scored_by").agg(pl.len().alias("pairs"), pl.col("margin").mean())
     return Outcome(
         pairs,

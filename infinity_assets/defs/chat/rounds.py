@@ -29,21 +29,3 @@ DIAGNOSED = pl.Schema(
     {**ANSWERED, "student_scores": pl.List(STUDENT_SCORE), "weak": pl.Boolean, "deficiency": pl.String}
 )
 CONVERSED = pl.Schema({**DIAGNOSED, "turns": pl.Int64, "coherence": pl.Float64})
-MEANING = {
-    "cate_ability": "coarse abilities of the seed",
-    "ability": "fine labels of the seed",
-    "tests": "Python assertions that an answer must pass",
-    "answer_score": "the judge's score of the answer, 1 to 5",
-    "answer_score_error": "why answer_score is null",
-    "reward": "the reward model's score of the answer; null without a reward model",
-    "execution": "result of the answer's program in the sandbox: passed, failed, timeout or refused; null if there was "
-    "no program to run",
-    "rejected": "the worst of the usable answers, its score, and the scorer (`reward` or `judge`); null if only one "
-    "answer is usable",
-    "student_scores": "every student's answer, with the judge's scores of it and of the reference answer, or the "
-    "reason why a score is missing",
-    "weak": "whether every student scored below the threshold",
-    "deficiency": "weakness of the students' answers in words; null if the judge was not asked for it",
-    "turns": "number of user turns",
-    "coherence": "the judge's lowest probability that a turn continues the conversation; null for one turn",
-}

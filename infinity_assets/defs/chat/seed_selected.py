@@ -4,9 +4,11 @@ import polars as pl
 
 from infinity_assets.catalog.lake import Outcome
 from infinity_assets.defs.dataset import dataset
+from infinity_assets.defs.foundation.candidates import add_columns
 from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
 from infinity_assets.rows import schema
+from infinity_assets.rows.frames import conform, decide, json_detail
 from infinity_assets.selection.seeds import summary
 from infinity_assets.selection.seeds.criteria import CRITERIA, KNOWN
 from infinity_assets.selection.seeds.picking import Picked, pick
@@ -14,6 +16,12 @@ from infinity_assets.settings.chat import Seeds
 
 _PLACE = ("row_id", "source", "file", "position", "kind", "language")
 _LABELS = ("cate_ability", "ability")
+_TABLES = {
+    "measured": ("prompt_chars",),
+    "labelled": (*_LABELS, "label_source"),
+    "scored": ("loss", "ifd", "depth"),
+    "loss_after": ("loss_after",),
+}
 _DETAIL = (*_LABELS, "label_source", "loss", "loss_after", "ifd", "depth")
 
 
@@ -27,17 +35,6 @@ _DETAIL = (*_LABELS, "label_source", "loss", "loss_after", "ifd", "depth")
         **dict.fromkeys((*CRITERIA, "vetoed"), pl.Boolean),
         **dict.fromkeys(_LABELS, pl.List(pl.String)),
     },
-    meaning={
-        "long_tail": "has a rare fine label, or a less rare one and was drawn by lot",
-        "many_labels": "has many fine labels",
-        "hard_by_loss": "the loss of its answer is far above the mean",
-        "hard_to_follow": "its IFD is high",
-        "small_loss_drop": "fine-tuning the scorer reduces its loss only a little",
-        "raw_material": "has no answer, or is a text",
-        "vetoed": "fine-tuning the scorer reduces its loss so much that it is soon memorized; false for every seed",
-        "cate_ability": "coarse abilities",
-        "ability": "fine labels",
-    },
     version="2",
 )
 def seed_selected(step: Step) -> Outcome:
@@ -49,26 +46,17 @@ def seed_selected(step: Step) -> Outcome:
     """
     recipe = step.settings.chat.seeds
     rows = step.read("decontaminated").select(_PLACE).collect(engine="streaming")
-    for asset, columns in (
-        ("measured", ("prompt_chars",)),
-        ("labelled", (*_LABELS, "label_source")),
-        ("scored", ("loss", "ifd", "depth")),
-        ("loss_after", ("loss_after",)),
-    ):
-        rows = rows.join(
-            step.read(asset).select("row_id", *columns).collect(), on="row_id", how="left", maintain_order="left"
-        )
-    known = rows.select(pl.col(name).cast(dtype) for name, dtype in KNOWN.items())
+    rows = add_columns(step.read, rows, _TABLES)
+    known = conform(rows, KNOWN)
     picked = pick(known, step.read("vectors"), step.read("tag_vocabulary").collect(), recipe)
     rows = rows.join(picked.rows, on="row_id", maintain_order="left")
     verdict = pl.when("taken").then(pl.lit("chosen")).otherwise(pl.lit("dropped"))
-    decisions = rows.with_columns(verdict.alias("verdict"), pl.struct(_DETAIL).struct.json_encode().alias("detail"))
     taken = rows.filter("taken").select("row_id", *CRITERIA, "vetoed", *_LABELS)
     seeds = step.read("decontaminated").join(taken.lazy(), on="row_id").collect(engine="streaming")
     return Outcome(
         seeds.select(*schema.ROW, *CRITERIA, "vetoed", *_LABELS).sort("row_id"),
         rows_in=rows.height,
-        decisions=decisions.select(list(schema.DECISIONS)),
+        decisions=decide(rows, verdict, detail=json_detail(*_DETAIL)),
         measures=_measures(rows, picked, recipe),
         charts={
             "criteria": charts.table(summary.count_by_criterion(picked.rows, recipe)),

@@ -20,11 +20,6 @@ def _allowed_files(step: Step) -> dict[str, str]:
     group="curate",
     files=_allowed_files,
     columns=ALLOWED,
-    meaning={
-        "name": "name of the text",
-        "text": "the text as it is quoted",
-        "file": f"{FILE}: shipped, or beside the benchmarks",
-    },
     kinds=("polars", "parquet", "yaml"),
 )
 def allowed(step: Step) -> Outcome:

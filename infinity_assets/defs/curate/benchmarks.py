@@ -26,13 +26,6 @@ def benchmark_files(step: Step) -> dict[str, str]:
     group="curate",
     files=benchmark_files,
     columns=ITEM,
-    meaning={
-        "item_id": "benchmark, file if there are several, and position",
-        "benchmark": "name of the benchmark's folder",
-        "prompt": "question of the item",
-        "further": "text after the question: the options of a choice, or the turns that follow",
-        "answer": "answer of the item; null if the file has none",
-    },
     kinds=("polars", "parquet", "json"),
     version="3",
 )

@@ -14,7 +14,6 @@ from infinity_assets.report import charts
     reads=("matches", "duplicates", "benchmarks"),
     settings=lambda s: (s.decontamination.flag_above,),
     columns=report.CONTAMINATION,
-    meaning=report.MEANING,
     version="2",
 )
 def contamination(step: Step) -> Outcome:

@@ -8,6 +8,7 @@ from infinity_assets.defs.dataset import dataset
 from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
 from infinity_assets.rows import schema
+from infinity_assets.rows.frames import decide, json_detail
 
 
 @dataset(
@@ -29,26 +30,20 @@ def decontaminated(step: Step) -> Outcome:
     hits = select_removals(step.read("matches").collect()).select(
         "row_id",
         pl.format("contaminated_{}", "rule").alias("reason"),
-        pl.struct("benchmark", "item_id", "part", "side", "span", "shared", "share")
-        .struct.json_encode()
-        .alias("detail"),
+        json_detail("benchmark", "item_id", "part", "side", "span", "shared", "share"),
     )
     hits = pl.concat([hits, _paraphrase_hits(step).join(hits, on="row_id", how="anti")])
     worst = step.read("contamination").collect().filter("flagged").unique("source", keep="first", maintain_order=True)
     if not step.settings.decontamination.remove_flagged:
         worst = worst.clear()
-    whole = worst.select(
-        "source", pl.struct("benchmark", "items", "benchmark_items", "share").struct.json_encode().alias("of_source")
-    )
+    whole = worst.select("source", of_source=json_detail("benchmark", "items", "benchmark_items", "share"))
     marked = rows.join(hits.lazy(), on="row_id", how="left", maintain_order="left").join(
         whole.lazy(), on="source", how="left", maintain_order="left"
     )
     reason = pl.coalesce("reason", pl.when(pl.col("of_source").is_not_null()).then(pl.lit("contaminated_source")))
-    dropped = marked.with_columns(
-        pl.lit("dropped").alias("verdict"), reason.alias("reason"), pl.coalesce("detail", "of_source").alias("detail")
-    )
-    dropped = dropped.filter(pl.col("reason").is_not_null()).select(list(schema.DECISIONS)).collect(engine="streaming")
-    per_source = dropped.group_by("source", "reason").agg(pl.len().alias("rows")).sort("source", "reason")
+    decisions = decide(marked, reason=reason, detail=pl.coalesce("detail", "of_source"))
+    dropped = decisions.filter(pl.col("reason").is_not_null()).collect(engine="streaming")
+    per_source = dropped.group_by("source", "reason").len("rows").sort("source", "reason")
     # Lazy, so that no shard is in memory as a whole. The rows are sorted by row id and stay so.
     kept = rows.join(dropped.lazy().select("row_id"), on="row_id", how="anti", maintain_order="left")
     return Outcome(
@@ -73,5 +68,5 @@ def _paraphrase_hits(step: Step) -> pl.DataFrame:
     return closest.select(
         "row_id",
         pl.lit("contaminated_paraphrase").alias("reason"),
-        pl.struct("benchmark", "item_id", "similarity").struct.json_encode().alias("detail"),
+        json_detail("benchmark", "item_id", "similarity"),
     ).collect()

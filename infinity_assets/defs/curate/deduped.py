@@ -7,6 +7,7 @@ from infinity_assets.dedup.duplicates import drop_losers
 from infinity_assets.defs.dataset import dataset
 from infinity_assets.defs.step import Step
 from infinity_assets.rows import schema
+from infinity_assets.rows.frames import decide, json_detail
 from infinity_assets.rows.ids import shard_of
 
 
@@ -28,13 +29,8 @@ def deduped(step: Step) -> Outcome:
     """
     pool = _pool_shard(step).collect()
     losers = step.read("duplicates").filter(shard_of(step.settings.shards) == step.partition).collect()
-    dropped = losers.with_columns(
-        pl.lit("dropped").alias("verdict"),
-        pl.col("method").replace_strict(_REASONS).alias("reason"),
-        pl.struct("duplicate_of", "survivor_source", "method", "similarity", "matched")
-        .struct.json_encode()
-        .alias("detail"),
-    ).select(list(schema.DECISIONS))
+    evidence = json_detail("duplicate_of", "survivor_source", "method", "similarity", "matched")
+    dropped = decide(losers, reason=pl.col("method").replace_strict(_REASONS), detail=evidence)
     return Outcome(drop_losers(pool, losers).sort("row_id"), rows_in=pool.height, decisions=dropped)
 
 

@@ -24,13 +24,6 @@ _SHOWN = 8
     reads=("fingerprints", "neighbours"),
     settings=lambda s: (s.dedup,),
     columns=DUPLICATES,
-    meaning={
-        "duplicate_of": "row id of the survivor",
-        "survivor_source": "source of the survivor",
-        "method": "exact, instruction (an answer too many), near or semantic",
-        "similarity": "1, the Jaccard similarity of the two rows' shingles, or the cosine of their embeddings",
-        "matched": "row id of the row it was compared with; not the survivor if that row was dropped as well",
-    },
     version="2",
 )
 def duplicates(step: Step) -> Outcome:

@@ -4,7 +4,6 @@ import polars as pl
 
 from infinity_assets.atomic import ROW_GROUP
 from infinity_assets.catalog.lake import Outcome
-from infinity_assets.decontamination import gate
 from infinity_assets.decontamination.gate import LINES_PER_ROW, MATCHES, Gate
 from infinity_assets.defs.dataset import dataset
 from infinity_assets.defs.step import Step
@@ -14,8 +13,6 @@ GATE = ("benchmarks", "allowed")
 """Assets that an asset must read to run the gate."""
 
 _MATCHES = pl.Schema({**MATCHES, "source": pl.String})
-
-_BATCH = ROW_GROUP // 2
 
 
 def gate_of(step: Step) -> Gate:
@@ -30,7 +27,6 @@ def gate_of(step: Step) -> Gate:
     reads=("deduped", *GATE),
     settings=lambda s: (s.decontamination.gate,),
     columns=_MATCHES,
-    meaning=gate.MEANING,
     kinds=("polars", "parquet", "numba"),
     version="2",
 )
@@ -44,13 +40,10 @@ def matches(step: Step) -> Outcome:
     rows = step.read("deduped").select("row_id", "source", "messages")
     looked_at = 0
     lines = [pl.DataFrame(schema=_MATCHES)]
-    total = rows.select(pl.len()).collect().item()
-    for batch in rows.collect_batches(chunk_size=_BATCH, maintain_order=True, engine="streaming"):
-        lines.append(
-            item_gate.matches(batch).join(batch.select("row_id", "source"), on="row_id", maintain_order="left")
-        )
+    for batch in step.batches(rows, ROW_GROUP // 2):
+        sources = batch.select("row_id", "source")
+        lines.append(item_gate.matches(batch).join(sources, on="row_id", maintain_order="left"))
         looked_at += batch.height
-        step.advance(looked_at, total)
     hits = pl.concat(lines).sort("row_id", maintain_order=True)
     counts = hits.group_by("verdict", "rule", "part", "side").agg(
         pl.len().alias("hits"), pl.col("row_id").n_unique().alias("rows")

@@ -29,11 +29,6 @@ _SHOWN = 4
         s.dedup.semantic.facts,
     ),
     columns=semantic.PAIRS,
-    meaning={
-        "a": "content hash",
-        "b": "content hash, above a",
-        "similarity": "the smaller cosine of their prompts and their answers",
-    },
     kinds=("polars", "parquet", "hnswlib"),
 )
 def neighbours(step: Step) -> Outcome:
@@ -121,12 +116,8 @@ def _sample_pairs(lake: Lake, pairs: pl.DataFrame) -> pl.DataFrame:
 
 def _texts(lake: Lake, hashes: pl.Series) -> pl.DataFrame:
     """Return the embedded texts of contents, found by their hashes: content_hash, prompt, answer."""
-    ids = (
-        lake.scan("fingerprints")
-        .filter(pl.col("content_hash").is_in(hashes.unique().implode()))
-        .select("row_id", "content_hash")
-        .collect()
-    )
+    wanted = pl.col("content_hash").is_in(hashes.unique().implode())
+    ids = lake.scan("fingerprints").filter(wanted).select("row_id", "content_hash").collect()
     rows = pl.concat([lake.scan(asset).select("row_id", "messages") for asset in ("raw_pool", "synthesized_from_text")])
     return (
         rows.join(ids.lazy(), on="row_id")

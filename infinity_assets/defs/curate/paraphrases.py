@@ -23,11 +23,6 @@ from infinity_assets.rows import conversation
         s.decontamination.paraphrase_threshold or "",
     ),
     columns=review.PARAPHRASES,
-    meaning={
-        "benchmark": "name of the benchmark's folder",
-        "item_id": "benchmark, file if there are several, and position",
-        "similarity": "cosine of the row's prompt and the item's prompt",
-    },
     kinds=("polars", "parquet", "sentencetransformers"),
 )
 def paraphrases(step: Step) -> Outcome:
@@ -97,19 +92,8 @@ def _review_table(lake: Lake, closest: pl.DataFrame, items: pl.DataFrame) -> pl.
     best = closest.filter(pl.col("similarity") < 0.999).sort(pl.col("similarity") * -1, "item_id", "row_id")
     best = best.unique("item_id", keep="first", maintain_order=True).head(30)
     rows = lake.scan("raw_pool").filter(pl.col("row_id").is_in(best["row_id"].implode()))
-    texts = (
-        rows.select("row_id", "source", conversation.content_of("user").alias("row asks"))
-        .collect()
-        .sort(pl.all())
-        .unique("row_id", keep="first")
-    )
-    return (
-        best.join(
-            items.select("item_id", pl.col("prompt").alias("item asks")),
-            on="item_id",
-            how="left",
-            maintain_order="left",
-        )
-        .join(texts, on="row_id", how="left", maintain_order="left")
-        .select("similarity", "item_id", "source", "item asks", "row asks")
-    )
+    texts = rows.select("row_id", "source", conversation.content_of("user").alias("row asks")).collect().sort(pl.all())
+    questions = items.select("item_id", pl.col("prompt").alias("item asks"))
+    shown = best.join(questions, on="item_id", how="left", maintain_order="left")
+    shown = shown.join(texts.unique("row_id", keep="first"), on="row_id", how="left", maintain_order="left")
+    return shown.select("similarity", "item_id", "source", "item asks", "row asks")

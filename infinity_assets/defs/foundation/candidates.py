@@ -31,19 +31,20 @@ def candidates(read: Read) -> pl.DataFrame:
         One line per row, sorted by row id: row_id, source, file, position, domain, language, kind, the columns of
         `TABLES`, `topic_share` (share of the topic among all benchmark items) and `is_seed`.
     """
-    rows = read("decontaminated").select(ROW).collect(engine="streaming").sort("row_id")
-    for asset, columns in TABLES.items():
-        rows = rows.join(
-            read(asset).select("row_id", *columns).collect(engine="streaming"),
-            on="row_id",
-            how="left",
-            maintain_order="left",
-        )
+    rows = add_columns(read, read("decontaminated").select(ROW).collect(engine="streaming").sort("row_id"), TABLES)
     topics = read("topics").select("topic", topic_share="share").collect()
     seeds = read("seed_selected").select("row_id").collect()["row_id"]
     return rows.join(topics, on="topic", how="left", maintain_order="left").with_columns(
         pl.col("row_id").is_in(seeds.implode()).alias("is_seed")
     )
+
+
+def add_columns(read: Read, rows: pl.DataFrame, tables: Mapping[str, Sequence[str]]) -> pl.DataFrame:
+    """Return rows with columns of other assets, which are given by asset; null where an asset lacks the row."""
+    for asset, columns in tables.items():
+        table = read(asset).select("row_id", *columns).collect(engine="streaming")
+        rows = rows.join(table, on="row_id", how="left", maintain_order="left")
+    return rows
 
 
 def vectors_of(read: Read) -> Callable[[pl.Series], pl.DataFrame]:

@@ -7,6 +7,7 @@ from infinity_assets.defs.dataset import dataset
 from infinity_assets.defs.step import Step
 from infinity_assets.evaluation.loop import STATE, advance, compute_standings
 from infinity_assets.report import charts
+from infinity_assets.rows.frames import conform
 from infinity_assets.selection.domain_budget import BUDGET, budget
 
 _LOOP = {name: dtype for name, dtype in STATE.items() if name not in ("domain", "why")}
@@ -25,7 +26,7 @@ def last_state(lake: Lake) -> pl.DataFrame | None:
     if not set(_LOOP) <= set(rows.columns):
         return None
     why = pl.col("turns").list.last().struct.field("why").fill_null("").alias("why")
-    return rows.select("domain", *_LOOP, why).select(pl.col(name).cast(dtype) for name, dtype in STATE.items())
+    return conform(rows.select("domain", *_LOOP, why), STATE)
 
 
 @dataset(
@@ -33,17 +34,6 @@ def last_state(lake: Lake) -> pl.DataFrame | None:
     reads=("decontaminated", "domain_scores"),
     settings=lambda s: (s.foundation.budgeting,),
     columns={**BUDGET, **_LOOP},
-    meaning={
-        "available": "conversations in the pool after decontamination",
-        "keep_share": "share of the available conversations that F may hold",
-        "quota": "rows that F may hold",
-        "reason": "origin of the quota",
-        "eased": "rule thresholds that the loop has eased, as JSON",
-        "factor": "product of the factors that the loop has applied to the share, over all turns",
-        "turn": "number of the loop's turn, 0 before the first",
-        "scores": "hash of the scores behind the turn",
-        "turns": "findings and actions of every turn",
-    },
     version="2",
 )
 def domain_budget(step: Step) -> Outcome:

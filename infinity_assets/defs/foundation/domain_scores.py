@@ -60,19 +60,6 @@ def _files(step: Step) -> dict[str, str]:
     ),
     files=_files,
     columns=SCORE,
-    meaning={
-        "model": "name of the model; `proxy` and the hash of its training for a model that was trained on F",
-        "role": "tested: decides the budget; other: for comparison; reference",
-        "benchmark": "name of the benchmark's folder, or of the task of lm-evaluation-harness",
-        "domain": "domain of the benchmark",
-        "kind": "exact_match, multiple_choice or code_execution; or the metric",
-        "items": "number of items asked",
-        "answered": "items whose call did not fail; an unusable answer counts as wrong",
-        "score": "share of right answers",
-        "stderr": "standard error of the score",
-        "origin": "evaluator, lm-eval file or reference",
-        "error": "reason why there is no score or why calls failed",
-    },
     kinds=("polars", "parquet", "vllm"),
 )
 def domain_scores(step: Step) -> Outcome:

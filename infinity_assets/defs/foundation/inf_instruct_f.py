@@ -8,6 +8,7 @@ from infinity_assets.defs.foundation import candidates
 from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
 from infinity_assets.rows import schema
+from infinity_assets.rows.frames import conform, count_by
 from infinity_assets.selection import composition
 from infinity_assets.selection.domain_budget import relax_rules
 from infinity_assets.selection.rules import first_failure, rulebook
@@ -31,16 +32,6 @@ _SCORES = {
     reads=(*candidates.READS, "vectors", "domain_budget"),
     settings=lambda s: (s.foundation.selecting,),
     columns={**schema.ROW, **_SCORES},
-    meaning={
-        "cate_ability": "coarse abilities",
-        "ability": "fine labels",
-        "quality": "the judge's score, 1 to 5",
-        "ifd": "instruction-following difficulty",
-        "reward": "the reward model's score",
-        "depth": "log(1 + labels) * loss",
-        "dsir_log_weight": "log importance weight towards the domain's target",
-        "selector": "selector of the domain's recipe that chose the row",
-    },
     version="6",
 )
 def inf_instruct_f(step: Step) -> Outcome:
@@ -83,12 +74,12 @@ def inf_instruct_f(step: Step) -> Outcome:
     by_selector = chosen.group_by("domain", "selector").len("rows").sort("domain", "selector")
     without = taken.join(passed.filter(pl.col("proximity").is_null()), on="row_id", how="semi").height
     lengths = taken.join(passed, on="row_id")["answer_chars"]
-    reasons = decided.filter(verdict="dropped").group_by("reason").len("rows").sort(pl.col("rows") * -1, "reason")
+    reasons = count_by(decided.filter(verdict="dropped"), "reason")
     return Outcome(
         chosen,
         rows_in=rows.height,
-        decisions=decided.join(rows.select("row_id", "source", "file", "position"), on="row_id").select(
-            list(schema.DECISIONS)
+        decisions=conform(
+            decided.join(rows.select("row_id", "source", "file", "position"), on="row_id"), schema.DECISIONS
         ),
         measures={
             "quota": int(accounts["quota"].sum()),
@@ -102,7 +93,7 @@ def inf_instruct_f(step: Step) -> Outcome:
             "length": charts.histogram(lengths.log10(), "characters per answer, log10"),
             "selectors": charts.table(by_selector),
             "rows left out": charts.table(reasons, rows=50),
-            "sources": charts.table(chosen.group_by("source").len("rows").sort(pl.col("rows") * -1, "source"), rows=40),
-            "languages": charts.table(chosen.group_by("language").len("rows").sort(pl.col("rows") * -1, "language")),
+            "sources": charts.table(count_by(chosen, "source"), rows=40),
+            "languages": charts.table(count_by(chosen, "language")),
         },
     )

@@ -13,7 +13,6 @@ from infinity_assets.training.proxy import CURVE
     reads=("inf_instruct_f",),
     settings=lambda s: training.weights_key(s.foundation.loop.proxy, s.foundation.loop.model),
     columns=CURVE,
-    meaning=training.MEANING,
     kinds=("pytorch", "parquet"),
 )
 def proxy(step: Step) -> Outcome:

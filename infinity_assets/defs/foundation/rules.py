@@ -18,14 +18,6 @@ _SHOWN = 4
     reads=("decontaminated", "measured", "scored"),
     settings=lambda s: (s.foundation.rules,),
     columns=counts.COUNTS,
-    meaning={
-        "rule": "name of the rule, which is also the reason in `decisions` of `inf_instruct_f`",
-        "threshold": "threshold of the domain; a source may have its own; null if the rule is off",
-        "judged": "rows with the measure to which the rule applies",
-        "failing": "judged rows that fail the rule",
-        "failing_alone": "judged rows that fail this rule only, and would return without it",
-        "share": "failing as a share of judged",
-    },
 )
 def rules(step: Step) -> Outcome:
     """Effects of the rules on F: counts, and the rows nearest to every threshold on both sides.

@@ -23,15 +23,6 @@ from infinity_assets.selection import topics as topic_models
         "rows": pl.Int64,
         "near": pl.Int64,
     },
-    meaning={
-        "topic": "domain and number",
-        "words": "words that are more frequent in its items than in other items of the domain",
-        "items": "number of benchmark items",
-        "share": "share of all items with a topic",
-        "benchmarks": "benchmarks of the items",
-        "rows": "rows of the pool whose nearest item has the topic",
-        "near": "rows that retrieval may take: at or above `foundation.selectors.retrieval_floor`",
-    },
 )
 def topics(step: Step) -> Outcome:
     """The topic distribution of the evaluation sets, and the pool's rows of each topic.

@@ -41,14 +41,6 @@ def vectors_key(settings: Settings) -> tuple[bool | str | float, ...]:
     reads=("raw_pool", "synthesized_from_text", "fingerprints"),
     settings=vectors_key,
     columns=semantic.embedding_schema(1),
-    meaning={
-        "content_hash": "128-bit hash of the normalised conversation",
-        "prompt": "unit vector of the user turns; null if too many words are unknown to the embedder",
-        "answer": "unit vector of the assistant turns (of the prompt if there is no answer); null if not judged",
-        "facts": "numbers, negations, system prompt and short answer; null if not judged",
-        "cut": "whether the prompt is longer than the embedder's window",
-        "unknown": "share of the prompt's tokens that are unknown to the embedder",
-    },
     kinds=("polars", "parquet", "sentencetransformers"),
 )
 def embeddings(step: Step) -> Outcome:

@@ -1,6 +1,6 @@
 """`fingerprints`: hashes and MinHash signatures for de-duplication. Grain: a record or a conversation about a text."""
 
-from collections.abc import Iterator
+from functools import partial
 
 import polars as pl
 
@@ -28,7 +28,6 @@ def _scores(step: Step) -> dict[str, str]:
     settings=lambda s: (s.dedup.score or "", s.dedup.near.signing),
     files=_scores,
     columns=fingerprints_of.schema(Settings().dedup.near),
-    meaning=fingerprints_of.MEANING,
     version="2",
 )
 def fingerprints(step: Step) -> Outcome:
@@ -48,18 +47,9 @@ def _fingerprint_lazily(step: Step) -> pl.LazyFrame:
         rows = rows.join(
             _scores_of_rows(step), on=["row_id", *fingerprints_of.PLACE], how="left", maintain_order="left"
         )
-    total = rows.select(pl.len()).collect().item()
-
-    def signed() -> Iterator[pl.DataFrame]:
-        batches, done = rows.collect_batches(chunk_size=_BATCH, maintain_order=True, engine="streaming"), 0
-        for prints in map_in_order(
-            lambda batch: fingerprints_of.fingerprint(batch, rule), batches, step.settings.ingest.workers
-        ):
-            done += prints.height
-            step.advance(done, total)
-            yield prints
-
-    return lazy_frame(signed(), fingerprints_of.schema(rule))
+    sign = partial(fingerprints_of.fingerprint, rule=rule)
+    signed = map_in_order(sign, step.batches(rows, _BATCH), step.settings.ingest.workers)
+    return lazy_frame(signed, fingerprints_of.schema(rule))
 
 
 def _scores_of_rows(step: Step) -> pl.LazyFrame:

@@ -16,6 +16,7 @@ from infinity_assets.reading.sources import Source, content_fingerprint, load_so
 from infinity_assets.report import charts
 from infinity_assets.report.unknown_layouts import describe_unknown_layouts
 from infinity_assets.rows import conversation, schema
+from infinity_assets.rows.frames import count_by
 from infinity_assets.scoring.content import fill_language_and_domain
 
 _DECLARED = ("licence", "domain", "language", "url", "revision")
@@ -75,9 +76,7 @@ def raw_pool(step: Step) -> Outcome:
     source = _source(step)
     outcome = _relabel(step, source) or _read(step, source)
     rows, left_out = outcome.rows.lazy(), source.find_unread()
-    counted = (
-        rows.group_by("domain", "language", "kind").len("rows").sort(pl.col("rows") * -1, "domain", "language", "kind")
-    )
+    counted = count_by(rows, "domain", "language", "kind")
     lengths = rows.select(conversation.content_of("user", "assistant").str.len_chars().log10()).collect(
         engine="streaming"
     )

@@ -14,6 +14,7 @@ from infinity_assets.inference.requests import CompleteRequest
 from infinity_assets.inference.weights.tokens import tokens_of
 from infinity_assets.report import charts
 from infinity_assets.rows import conversation, schema
+from infinity_assets.rows.frames import conform, decide
 from infinity_assets.rows.ids import add_row_ids, draw
 from infinity_assets.rows.licences import most_restrictive
 from infinity_assets.rows.text import word_count
@@ -69,7 +70,6 @@ class Written(NamedTuple):
         *prompts.hashes(s.prompts_dir, _EXEMPLARS),
     ),
     columns=COLUMNS,
-    meaning={"context_chars": "length of the text at the start of the first turn, in characters"},
     kinds=("polars", "parquet", "vllm"),
 )
 def synthesized_from_text(step: Step) -> Outcome:
@@ -92,7 +92,7 @@ def synthesized_from_text(step: Step) -> Outcome:
     rejected = Counter(reason for w in written.values() for reason in w.parsed.rejected)
     kept = sum(len(w.parsed.pairs) for w in written.values())
     return Outcome(
-        conversations.select(pl.col(name).cast(dtype) for name, dtype in COLUMNS.items()),
+        conform(conversations, COLUMNS),
         rows_in=texts.height,
         rows_created=conversations.height,
         decisions=_decisions(texts, conversations, written),
@@ -223,8 +223,8 @@ def _decisions(texts: pl.DataFrame, conversations: pl.DataFrame, written: dict[s
             {**evidence, "pairs": len(w.parsed.pairs), "thrown_away": dict(Counter(w.parsed.rejected))}
         ).decode()
 
-    return texts.with_columns(
-        pl.lit("dropped").alias("verdict"),
-        pl.Series("reason", [written[row].failure or "superseded" for row in texts["row_id"]], dtype=pl.String),
-        pl.Series("detail", [detail(row) for row in texts["row_id"]], dtype=pl.String),
-    ).select(list(schema.DECISIONS))
+    reasons = [written[row].failure or "superseded" for row in texts["row_id"]]
+    details = [detail(row) for row in texts["row_id"]]
+    return decide(
+        texts.with_columns(pl.Series("reason", reasons, dtype=pl.String), pl.Series("detail", details, dtype=pl.String))
+    )

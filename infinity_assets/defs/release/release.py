@@ -14,7 +14,8 @@ from infinity_assets.defs.dataset import dataset
 from infinity_assets.defs.registry import REGISTERED
 from infinity_assets.defs.step import Step
 from infinity_assets.report import card, charts
-from infinity_assets.rows import schema, writers
+from infinity_assets.rows import writers
+from infinity_assets.rows.frames import count_by, decide, json_detail
 from infinity_assets.scoring.labels import ABILITIES
 from infinity_assets.settings import Settings, settings_hash
 from infinity_assets.settings.models import Sampling
@@ -28,7 +29,6 @@ _SETS = {"inf_instruct_f": "InfInstruct-F", "inf_instruct_g": "InfInstruct-G"}
     reads=(*_SETS, "preferences", "tag_vocabulary"),
     settings=lambda s: (s, *prompts.hashes(s.prompts_dir, *prompts.names())),
     columns={"dataset": pl.String, "row_id": pl.String, "source": pl.String, "licence": pl.String, "line": pl.Int64},
-    meaning={"dataset": "InfInstruct-F or InfInstruct-G", "line": "line of the JSONL files, from 0"},
     kinds=("polars", "json"),
     version="2",
 )
@@ -50,22 +50,9 @@ def release(step: Step) -> Outcome:
         _write_ndjson(writers.infinity_instruct(rows, chinese, ABILITIES), folder / f"{name}.jsonl")
         _write_ndjson(writers.openai_messages(rows), folder / f"{name}.messages.jsonl")
         sets[name] = rows
-        index.append(
-            rows.select(
-                pl.lit(name).alias("dataset"),
-                "row_id",
-                "source",
-                "licence",
-                pl.int_range(pl.len(), dtype=pl.Int64).alias("line"),
-            )
-        )
-        dropped.append(
-            refused.with_columns(
-                pl.lit("dropped").alias("verdict"),
-                pl.lit("licence_denied").alias("reason"),
-                pl.struct("licence").struct.json_encode().alias("detail"),
-            ).select(list(schema.DECISIONS))
-        )
+        line = pl.int_range(pl.len(), dtype=pl.Int64).alias("line")
+        index.append(rows.select(pl.lit(name).alias("dataset"), "row_id", "source", "licence", line))
+        dropped.append(decide(refused, reason="licence_denied", detail=json_detail("licence")))
     settings, pairs = step.settings, write_pairs(step.read("preferences").collect(), folder, denied)
     written = card.write(
         sets, _models(settings), _prompts(settings), _count_left_out(step), pairs, settings_hash(settings)
@@ -84,10 +71,7 @@ def release(step: Step) -> Outcome:
         measures={"folder": str(folder)},
         charts={
             "files": charts.table(listing),
-            "licences": charts.table(
-                pl.concat(index).group_by("dataset", "licence").len("rows").sort("dataset", pl.col("rows") * -1),
-                rows=30,
-            ),
+            "licences": charts.table(count_by(pl.concat(index), "dataset", "licence", within=1), rows=30),
         },
     )
 
@@ -131,11 +115,8 @@ def _models(settings: Settings) -> pl.DataFrame:
         ("judge, of deficiencies", models.judge, describe_sampling(chat.diagnosis.deficiency_sampling)),
         ("tagger", models.tagger, "greedy"),
         ("scorer", models.scorer, ""),
-        *(
-            (f"student {student.name}", student.model, describe_sampling(student.sampling))
-            for student in models.students
-        ),
     ]
+    parts += [(f"student {one.name}", one.model, describe_sampling(one.sampling)) for one in models.students]
     lines = [(part, model.weights_id, model.terms, sampling) for part, model, sampling in parts]
     lines.append(("embedder", models.embedder.weights_id, "", ""))
     lines += [("reward", models.reward.weights_id, "", "")] if models.reward else []
@@ -156,7 +137,7 @@ def _prompts(settings: Settings) -> pl.DataFrame:
 def _count_left_out(step: Step) -> pl.DataFrame:
     """Count the rows that the final filter left out of G, by reason."""
     dropped = step.lake.ledger_table("decisions", "inf_instruct_g").filter(verdict="dropped")
-    return dropped.group_by("reason").len("rows").sort(pl.col("rows") * -1, "reason").collect()
+    return count_by(dropped, "reason").collect()
 
 
 def _write_ndjson(frame: pl.DataFrame, path: Path) -> None:

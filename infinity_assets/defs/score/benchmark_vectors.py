@@ -6,26 +6,25 @@ from infinity_assets.catalog.lake import Outcome
 from infinity_assets.defs.dataset import dataset
 from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
+from infinity_assets.rows.frames import conform
 from infinity_assets.selection import topics
+
+_COLUMNS = pl.Schema(
+    {
+        "item_id": pl.String,
+        "benchmark": pl.String,
+        "domain": pl.String,
+        "topic": pl.String,
+        "vector": pl.Array(pl.Float16, 1),
+    }
+)
 
 
 @dataset(
     group="score",
     reads=("benchmarks",),
     settings=lambda s: (s.scoring.embedder.weights_id, s.scoring.max_unknown, s.foundation.items_per_topic),
-    columns={
-        "item_id": pl.String,
-        "benchmark": pl.String,
-        "domain": pl.String,
-        "topic": pl.String,
-        "vector": pl.Array(pl.Float16, 1),
-    },
-    meaning={
-        "item_id": "benchmark, file if there are several, and position",
-        "benchmark": "name of the benchmark's folder",
-        "topic": "cluster of similar items of the domain; null without a vector",
-        "vector": "unit vector of the prompt; null if too many words are unknown to the embedder",
-    },
+    columns=_COLUMNS,
     kinds=("polars", "parquet", "sentencetransformers"),
 )
 def benchmark_vectors(step: Step) -> Outcome:
@@ -43,20 +42,12 @@ def benchmark_vectors(step: Step) -> Outcome:
             pl.Series("vector", embedder.encode(texts), dtype=pl.Array(pl.Float16, embedder.width)) if texts else None
         )
     if encoded is None:
-        return Outcome(
-            items.select(
-                "item_id",
-                "benchmark",
-                "domain",
-                topic=pl.lit(None, pl.String),
-                vector=pl.lit(None, pl.Array(pl.Float16, 1)),
-            )
-        )
+        return Outcome(conform(items, _COLUMNS, fill=True))
     table = topics.label_items(
         items.with_columns(pl.when(known).then(encoded).alias("vector")), step.settings.foundation.items_per_topic
     )
     return Outcome(
-        table.select("item_id", "benchmark", "domain", "topic", "vector"),
+        table.select(list(_COLUMNS)),
         measures={
             "topics": table["topic"].drop_nulls().n_unique(),
             "items without a vector": table["vector"].null_count(),

@@ -20,14 +20,6 @@ from infinity_assets.settings.foundation import Dsir
     reads_all=("ngrams",),
     settings=lambda s: (s.foundation.dsir.weighing,),
     columns=IMPORTANCE,
-    meaning={
-        "prompt_tokens": "tokens of all user turns",
-        "log_weight": "log importance weight toward the domain's target, in nats; a sum over n-grams, so it grows with "
-        "the length",
-        "stratum": "stratum of length that the row competes in",
-        "share": "share of a draw that comes from that stratum",
-        "importance_error": "why there is no weight: no_answer, no_target (of the domain), no_text (no token)",
-    },
     kinds=("polars", "parquet", "numba"),
 )
 def importance(step: Step) -> Outcome:

@@ -35,14 +35,6 @@ def label_files(step: Step) -> dict[str, str]:
     settings=lambda s: (s.labels.form_settings, s.models.embedder.weights_id),
     files=label_files,
     columns=vocabulary.FORMS,
-    meaning={
-        "form": "a label as the tagger wrote it",
-        "rows": "number of rows with the form",
-        "label": "label of the vocabulary",
-        "step": "step that assigned the label: name, spelling, stem, cluster, rule or hand",
-        "reason": "why there is no label: empty, rare or not_in_vocabulary",
-        "nearest": "nearest label of the frozen vocabulary, if there is no label",
-    },
     kinds=("polars", "parquet", "sentencetransformers"),
 )
 def label_forms(step: Step) -> Outcome:

@@ -7,16 +7,19 @@ from infinity_assets.catalog.lake import Outcome
 from infinity_assets.defs.dataset import dataset
 from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
+from infinity_assets.rows.frames import conform, count_by
 from infinity_assets.scoring import sample, spread, vocabulary
 
-_COLUMNS = {
-    "row_id": pl.String,
-    "ability": pl.List(pl.String),
-    "cate_ability": pl.List(pl.String),
-    "label_source": pl.String,
-    "label_similarity": pl.Float32,
-    "label_error": pl.String,
-}
+_COLUMNS = pl.Schema(
+    {
+        "row_id": pl.String,
+        "ability": pl.List(pl.String),
+        "cate_ability": pl.List(pl.String),
+        "label_source": pl.String,
+        "label_similarity": pl.Float32,
+        "label_error": pl.String,
+    }
+)
 MODEL, NEIGHBOURS = "model", "neighbours"
 _COMPARED = 20_000
 """Maximum number of labelled rows for the agreement table: with more, it would cost more than the labels."""
@@ -30,14 +33,6 @@ _COMPARED = 20_000
     reads_all=("tagged", "label_forms", "tag_vocabulary", "vectors"),
     settings=lambda s: (s.labels.row_settings, s.scoring.max_labels),
     columns=_COLUMNS,
-    meaning={
-        "ability": "fine labels of the vocabulary",
-        "cate_ability": "coarse abilities, of 26: those of the fine labels, and others that neighbors agree on",
-        "label_source": "origin of the labels: model or neighbours",
-        "label_similarity": "cosine of the nearest labelled row, if neighbors gave the labels",
-        "label_error": "why there are no labels: not_sampled, not_in_vocabulary, no_vector, no_close_neighbour, "
-        "no_agreement, or a call's error",
-    },
     kinds=("polars", "parquet", "hnswlib"),
 )
 def labelled(step: Step) -> Outcome:
@@ -70,21 +65,16 @@ def labelled(step: Step) -> Outcome:
         table = _fill_from_neighbours(step, table, examples)
         sampled = _draw_examples(examples)
         tables["agreement"] = charts.table(_round_floats(spread.agreement(sampled, recipe, most)), rows=20)
-    by_source = (
-        table.group_by("label_source", "label_error")
-        .len("rows")
-        .sort(pl.col("rows") * -1, "label_source", "label_error")
-    )
-    coarse = table.explode("cate_ability").drop_nulls("cate_ability").group_by("cate_ability").len("rows")
+    coarse = table.explode("cate_ability").drop_nulls("cate_ability")
     return Outcome(
-        table.select(pl.col(name).cast(dtype) for name, dtype in _COLUMNS.items()),
+        conform(table, _COLUMNS),
         measures={
             "rows labelled by the model": int((table["label_source"] == MODEL).sum()),
             "rows labelled by neighbours": int((table["label_source"] == NEIGHBOURS).sum()),
         },
         charts={
-            "who labelled": charts.table(by_source, rows=20),
-            "coarse abilities": charts.table(coarse.sort(pl.col("rows") * -1, "cate_ability"), rows=26),
+            "who labelled": charts.table(count_by(table, "label_source", "label_error"), rows=20),
+            "coarse abilities": charts.table(count_by(coarse, "cate_ability"), rows=26),
             **tables,
             "similarity": charts.histogram(
                 table["label_similarity"].drop_nulls(), "nearest labelled row, cosine", low=0, high=1

@@ -20,11 +20,6 @@ _LOSS_AFTER = pl.Schema({"row_id": pl.String, "loss_after": pl.Float64, "loss_af
     reads=("decontaminated", "scored", "tuned"),
     settings=lambda s: (*training.weights_key(s.chat.seeds.tuned, s.models.scorer), s.models.scorer.answer_id),
     columns=_LOSS_AFTER,
-    meaning={
-        "loss_after": "mean negative log-probability per token of the last answer, given the conversation, by the "
-        "fine-tuned scorer, in nats",
-        "loss_after_error": "why loss_after is null",
-    },
     kinds=("polars", "parquet", "vllm"),
 )
 def loss_after(step: Step) -> Outcome:

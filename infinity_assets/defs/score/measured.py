@@ -1,13 +1,12 @@
 """`measured`: the numbers that rules compare with thresholds. Grain: a row of `decontaminated`. Key: row_id."""
 
-from collections.abc import Iterator
-
 import polars as pl
 
 from infinity_assets.catalog.lake import Outcome
 from infinity_assets.defs.dataset import dataset
 from infinity_assets.defs.step import Step
 from infinity_assets.report import charts
+from infinity_assets.rows.frames import count_by
 from infinity_assets.selection.rules import measures
 
 _ROWS = 10_000
@@ -20,7 +19,6 @@ _ROWS = 10_000
     invariants=("unique",),
     reads=("decontaminated",),
     columns=measures.MEASURES,
-    meaning=measures.MEANING,
     version="2",
 )
 def measured(step: Step) -> Outcome:
@@ -30,17 +28,9 @@ def measured(step: Step) -> Outcome:
     the answer are null if there is no answer.
     """
     rows = step.read("decontaminated").select("row_id", "messages", "domain")
-    total = rows.select(pl.len()).collect().item()
-
-    def measure_batches() -> Iterator[pl.DataFrame]:
-        done = 0
-        for batch in rows.collect_batches(chunk_size=_ROWS, maintain_order=True, engine="streaming"):
-            yield from (measures.measure(part) for part in batch.iter_slices(_ROWS))
-            done += batch.height
-            step.advance(done, total)
-
-    table = pl.concat([pl.DataFrame(schema=measures.MEASURES), *measure_batches()])
-    languages = table.group_by("code_language").len("rows").drop_nulls().sort(pl.col("rows") * -1, "code_language")
+    parts = (part for batch in step.batches(rows, _ROWS) for part in batch.iter_slices(_ROWS))
+    table = pl.concat([pl.DataFrame(schema=measures.MEASURES), *map(measures.measure, parts)])
+    languages = count_by(table.drop_nulls("code_language"), "code_language")
     return Outcome(
         table,
         measures={

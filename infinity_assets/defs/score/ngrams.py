@@ -13,13 +13,6 @@ from infinity_assets.selection.dsir.weights import NGRAMS, to_frame
     reads=("decontaminated",),
     settings=lambda s: (s.foundation.dsir.counting,),
     columns=NGRAMS,
-    meaning={
-        "side": "`pool`, or `target` for a source that is a target",
-        "name": "name of the domain or source",
-        "feature": "`ngram`, or `length`: tokens of the prompt",
-        "bucket": "hash bucket of the n-gram, or stratum of length",
-        "count": "n-grams, or prompts",
-    },
     kinds=("polars", "parquet", "numba"),
 )
 def ngrams(step: Step) -> Outcome:

@@ -14,11 +14,6 @@ from infinity_assets.selection import topics
     reads=("decontaminated", "vectors", "benchmark_vectors"),
     settings=lambda s: (s.foundation.retrieval_exact_up_to,),
     columns=topics.PROXIMITY,
-    meaning={
-        "item_id": "nearest benchmark item of the row's domain",
-        "topic": "topic of that item",
-        "proximity": "cosine of prompt and item; null if the prompt has no vector or the domain no benchmark",
-    },
     kinds=("polars", "parquet", "hnswlib"),
 )
 def proximity(step: Step) -> Outcome:

@@ -9,6 +9,7 @@ from infinity_assets.defs.step import Step
 from infinity_assets.inference import batch
 from infinity_assets.report import charts
 from infinity_assets.rows import conversation
+from infinity_assets.rows.frames import count_by
 from infinity_assets.scoring import language, likelihood, sample
 from infinity_assets.settings.foundation import Score
 
@@ -52,28 +53,6 @@ _SCORED = {
         s.models.reward.answer_id if s.models.reward else "",
     ),
     columns=_SCORED,
-    meaning={
-        "answer_language": "language of the last answer",
-        "quality": "the judge's score, 1 to 5: expectation over the digits' probabilities",
-        "quality_text": "text that the judge wrote",
-        "complexity": "the judge's score of the demands of the request, 1 to 5, computed like quality",
-        "reward": "the reward model's score of the whole conversation, of any size and sign",
-        "loss": "mean negative log-probability per answer token, given the conversation, in nats",
-        "loss_alone": "mean negative log-probability per answer token, given nothing, in nats",
-        "answer_tokens": "number of answer tokens behind the loss",
-        "ifd": "loss / loss_alone; at 1 and above the instruction does not help",
-        "ifd_perplexity": "exp(loss - loss_alone), the perplexity ratio: another scale than `ifd`",
-        "loss_instruction": "mean negative log-probability per token of the last request, given nothing, in nats",
-        "ic_ifd": "loss / (loss_instruction * loss_alone): IFD corrected for requests that are merely hard to read",
-        "labels": "number of labels that the tagger wrote",
-        "depth": "log(1 + labels) * loss (after InfinityInstruct-Subject)",
-        "likelihood_error": "why loss and IFD are null",
-        "ic_ifd_error": "why ic_ifd is null",
-        "quality_error": "why quality is null",
-        "complexity_error": "why complexity is null",
-        "depth_error": "why depth is null: no_labels, or the reason why loss is null",
-        "reward_error": "why reward is null: no_reward_model, no_answer, not_sampled, or a call's error",
-    },
     kinds=("polars", "parquet", "vllm"),
     seconds=41,
     version="4",
@@ -175,4 +154,4 @@ def _reasons(table: pl.DataFrame) -> pl.DataFrame:
     """Count the rows without a score, by score and reason."""
     errors = [name for name in table.columns if name.endswith("_error")]
     long = table.select(errors).unpivot(variable_name="score", value_name="reason").drop_nulls()
-    return long.group_by("score", "reason").len("rows").sort("score", pl.col("rows") * -1, "reason")
+    return count_by(long, "score", "reason", within=1)

@@ -9,6 +9,7 @@ from infinity_assets.defs.step import Step
 from infinity_assets.inference import batch
 from infinity_assets.report import charts
 from infinity_assets.rows import conversation
+from infinity_assets.rows.frames import count_by
 from infinity_assets.scoring import labels, sample
 from infinity_assets.settings.models import Sampling
 
@@ -28,10 +29,6 @@ _TAG = Sampling(temperature=0.0, top_p=1.0, max_tokens=64)
         *prompts.hashes(s.prompts_dir, "tag"),
     ),
     columns={"row_id": pl.String, "raw_labels": pl.List(pl.String), "tag_error": pl.String},
-    meaning={
-        "raw_labels": "fine labels as the model wrote them",
-        "tag_error": "why there are no labels: not_sampled, or a call's error",
-    },
     kinds=("polars", "parquet", "vllm"),
     seconds=17,
     version="2",
@@ -58,14 +55,7 @@ def tagged(step: Step) -> Outcome:
     table = parsed.with_columns(
         pl.when(outside).then(pl.lit(sample.NOT_SAMPLED)).otherwise("tag_error").alias("tag_error")
     )
-    forms = (
-        table.select(form="raw_labels")
-        .explode("form")
-        .drop_nulls()
-        .group_by("form")
-        .len("rows")
-        .sort(pl.col("rows") * -1, "form")
-    )
+    forms = count_by(table.select(form="raw_labels").explode("form").drop_nulls(), "form")
     return Outcome(
         table,
         measures={"rows labelled": table["raw_labels"].count(), "forms": forms.height},

@@ -15,7 +15,6 @@ from infinity_assets.training.proxy import CURVE
     reads=("decontaminated",),
     settings=lambda s: training.weights_key(s.chat.seeds.tuned, s.models.scorer),
     columns=CURVE,
-    meaning=training.MEANING,
     kinds=("pytorch", "parquet"),
 )
 def tuned(step: Step) -> Outcome:

@@ -18,7 +18,6 @@ from infinity_assets.rows import conversation
     reads=("decontaminated",),
     settings=lambda s: (s.scoring.embedder.weights_id, s.scoring.max_unknown),
     columns={"row_id": pl.String, "vector": pl.Array(pl.Float16, 1)},
-    meaning={"vector": "unit vector of all user turns; null if too many words are unknown to the embedder"},
     kinds=("polars", "parquet", "sentencetransformers"),
 )
 def vectors(step: Step) -> Outcome:
@@ -27,21 +26,16 @@ def vectors(step: Step) -> Outcome:
     Grain: one row of `decontaminated`. Key: row_id. Null if too many words are unknown to the embedder: the embedded
     model has English words only.
     """
-    rows = step.read("decontaminated")
-    total = rows.select(pl.len()).collect().item()
+    rows = step.read("decontaminated").select("row_id", prompt=conversation.content_of("user"))
     with step.inference().embedder(step.settings.scoring.embedder) as embedder:
         schema = pl.Schema({"row_id": pl.String, "vector": pl.Array(pl.Float16, embedder.width)})
 
         def encode_batches() -> Iterator[pl.DataFrame]:
-            done = 0
             yield pl.DataFrame(schema=schema)
-            texts = rows.select("row_id", prompt=conversation.content_of("user"))
-            for batch in texts.collect_batches(chunk_size=ROW_GROUP, maintain_order=True, engine="streaming"):
+            for batch in step.batches(rows, ROW_GROUP):
                 known = embedder.read(batch["prompt"].to_list()).unknown <= step.settings.scoring.max_unknown
                 vector = pl.Series("vector", embedder.encode(batch["prompt"].to_list()), dtype=schema["vector"])
                 yield batch.select("row_id", pl.when(pl.Series(known)).then(vector).alias("vector"))
-                done += batch.height
-                step.advance(done, total)
 
         table = pl.concat(encode_batches())
     return Outcome(

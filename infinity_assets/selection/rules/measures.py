@@ -37,42 +37,6 @@ MEASURES = pl.Schema(
 )
 """Grain: a row. Key: row_id. Measures of the answer are null if there is no answer."""
 
-MEANING = {
-    "answers": "assistant turns",
-    "prompt_chars": "characters of all user turns",
-    "answer_chars": "characters of the last answer",
-    "answer_words": "words, numbers and CJK characters of the last answer",
-    "repeated_lines": "share of the last answer's lines that repeat an earlier one; null under four lines",
-    "repeated_runs": "share of the last answer's runs of ten words that repeat an earlier one; null under ten words",
-    "prompt_language": "language of all user turns",
-    "answer_language": "language of the last answer",
-    "is_translation": "whether the prompt asks for another language",
-    "other_language": "0: answer in the prompt's script; 1: in another on request; 2: in another without a request",
-    "debris": "0: no template mark in the answers; 1: dialogue turns on request; 2: without a request, or a mark",
-    "debris_span": "the first mark or turn",
-    "calculator_marks": "calculator notes and result marks in the answers",
-    "calculator_mark": "the first calculator note or result mark",
-    "tool_marks": "tool calls and marks of their results in the answers",
-    "tool_mark": "the first tool call or mark",
-    "placeholders": "gaps in the answers for the author to fill in",
-    "placeholder": "the first gap",
-    "unfinished": "0: the last answer is complete; 1: long, without punctuation at its end; 2: stops in the middle",
-    "ending": "end of the last answer, unless `unfinished` is 0",
-    "identity": "0: no model named; 1: named; 2: the speaker claims to be one in a part; 3: outside a part",
-    "identity_span": "the words that name or claim it",
-    "refusal_span": "the words by which the last answer declines, if it begins with them",
-    "code_language": "language of the code in the last answer; `other` if unknown, null without code",
-    "code_lines": "lines and pieces of code in the last answer",
-    "prompt_code_lines": "lines and pieces of code in the prompts of the code domain, else 0",
-    "code_terms": "words of programming in prompt and answer of the code domain, else 0",
-    "python_parses": "whether the answer's Python parses; null if it is not Python or mixed with prose",
-    "python_note": "the syntax error, or the reason for null: no_code, not_python, mixed_with_prose",
-    "network": "0: no code, or code without the network; 1: names the network; 2: uses it",
-    "network_span": "the first name or use",
-    "files": "0: no code, or code without files; 1: names files; 2: uses them",
-    "files_span": "the first name or use",
-}
-"""Descriptions of the columns."""
 
 _ENDING = 60
 _SPAN = 120
