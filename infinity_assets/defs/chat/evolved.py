@@ -20,7 +20,6 @@ from infinity_assets.rows.ids import add_row_ids, shard_of
 from infinity_assets.rows.text import strip_quotes
 from infinity_assets.scoring import language
 from infinity_assets.selection.rules import Rule
-from infinity_assets.settings import Settings
 from infinity_assets.synthesis import dispatch, quota
 from infinity_assets.synthesis.elimination import copies, model_measures, rewrite_rules
 from infinity_assets.synthesis.lineage import Generation, settle
