@@ -61,7 +61,7 @@ def _type(annotation: Any) -> str:
     text = getattr(annotation, "__name__", "") if not get_args(annotation) else str(annotation)
     for noise in ("typing.", "infinity_assets.settings.models.", "infinity_assets.settings.", "pathlib."):
         text = text.replace(noise, "")
-    return f"`{text}`".replace("|", "\\|") if len(text) < 80 else "mapping or list"
+    return f"`{text}`".replace("|", "\\|") if len(text) < 300 else "mapping or list"
 
 
 def _default(field: Any) -> str:

@@ -20,8 +20,9 @@ from infinity_assets.errors import InfinityError
 from infinity_assets.selection.composition import compose, scale_quotas
 from infinity_assets.selection.diversity import ReprFilter
 from infinity_assets.selection.domain_budget import budget
-from infinity_assets.selection.selectors.selector import SELECTORS, select
-from infinity_assets.selection.selectors.verdicts import OVER_SIZE, VERDICTS
+from infinity_assets.selection.selector import OVER_SIZE, VERDICTS
+from infinity_assets.selection.selectors import SELECTORS, select
+from infinity_assets.selection.vectors import to_matrix, to_unit
 from infinity_assets.settings import Foundation
 
 RECIPE = "infinity"
@@ -103,7 +104,7 @@ def scarcity(frame: pl.DataFrame, selectors: Sequence[str]) -> pl.DataFrame:
 
 
 def infinity(frame: pl.DataFrame, size: int, settings: Foundation, fetch: Fetch | None = None) -> pl.DataFrame:
-    """Run the recipe for F as a selector, with the domains' shares of F scale_quotas to the size as quotas.
+    """Run the recipe for F as a selector, with the domains' shares of F scaled to the size as quotas.
 
     Returns:
         Verdicts, like any selector's.
@@ -275,7 +276,7 @@ def _near_duplicates(row_ids: pl.Series, vectors: pl.Series, threshold: float) -
     if not has_vector.any():
         return None
     _, lost = ReprFilter(threshold).walk(
-        row_ids.filter(has_vector), _matrix(vectors.drop_nulls()), np.ones(int(has_vector.sum()), bool), len(row_ids)
+        row_ids.filter(has_vector), to_matrix(vectors.drop_nulls()), np.ones(int(has_vector.sum()), bool), len(row_ids)
     )
     return lost.height / int(has_vector.sum())
 
@@ -287,12 +288,12 @@ def _reach(rows: pl.DataFrame, vectors: pl.Series, items: pl.DataFrame) -> pl.Da
         domain, items, reach (mean cosine of the items to the nearest row taken), rows, proximity (mean cosine of the
         rows to the nearest item).
     """
-    taken = _unit(_matrix(vectors.drop_nulls())) if vectors.count() else None
+    taken = to_unit(to_matrix(vectors.drop_nulls())) if vectors.count() else None
     lines = []
     for (domain,), own in sorted(
         items.filter(pl.col("vector").is_not_null()).group_by("domain"), key=lambda part: str(part[0][0])
     ):
-        points = _unit(_matrix(own["vector"]))
+        points = to_unit(to_matrix(own["vector"]))
         best = None
         if taken is not None:
             best = float(
@@ -318,12 +319,3 @@ def _cost(name: str, frame: pl.DataFrame, calls: pl.DataFrame, settings: Foundat
         "tokens": int(own["prompt_tokens"].sum()) + int(own["completion_tokens"].sum()),
         "cost": float(own["cost"].sum()),
     }
-
-
-def _matrix(vectors: pl.Series) -> np.ndarray:
-    return vectors.to_numpy().reshape(len(vectors), -1)
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    wide = vectors.astype(np.float32)
-    return wide / np.linalg.norm(wide, axis=1, keepdims=True)

@@ -13,8 +13,9 @@ import polars as pl
 
 from infinity_assets.rows.domains import DOMAINS
 from infinity_assets.selection.diversity import ReprFilter
-from infinity_assets.selection.selectors.selector import SELECTORS, select
-from infinity_assets.selection.selectors.verdicts import OVER_SIZE
+from infinity_assets.selection.selector import OVER_SIZE
+from infinity_assets.selection.selectors import SELECTORS, select
+from infinity_assets.selection.vectors import to_matrix
 from infinity_assets.settings import Foundation
 
 COMPOSED = pl.Schema(
@@ -125,7 +126,7 @@ def _walk(
     diversity: ReprFilter,
     fetch: Fetch,
 ) -> pl.DataFrame:
-    """Run the selectors of a recipe one after the other: schema `_SAID`, one line per row."""
+    """Run the selectors of a recipe one after the other: schema `_VERDICTS`, one line per row."""
     settled = []
     last = _all_over_quota(rows)
     place = 0
@@ -148,7 +149,7 @@ def _walk(
 
 
 def _all_over_quota(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return rows that no selector had a place for, in schema `_SAID`."""
+    """Return rows that no selector had a place for, in schema `_VERDICTS`."""
     values = {"taken": False, "place": None, "reason": "over_quota", "detail": "{}", "selector": None}
     return rows.select(
         "row_id", *(pl.lit(value, _VERDICTS[name]).alias(name) for name, value in values.items())
@@ -172,9 +173,7 @@ def _fill(
             fetch(candidates["row_id"]), on="row_id", how="left", maintain_order="left"
         )["vector"]
         known = vectors.is_not_null().to_numpy()
-        kept, losers = diversity.walk(
-            candidates["row_id"], vectors.to_numpy().reshape(len(known), -1), known, places - taken.height
-        )
+        kept, losers = diversity.walk(candidates["row_id"], to_matrix(vectors), known, places - taken.height)
         taken = pl.concat([taken, candidates[kept].select("row_id")])
         lost = pl.concat([lost, losers])
         walked = pl.concat([walked, candidates.select("row_id")])

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from infinity_assets.selection.vectors import Matrix, to_unit
+
 _ROWS = 1024
 _COLUMNS = 8192
 """Shape of a block of cosines: 32 MB."""
@@ -19,8 +21,6 @@ _ROUNDING = 1e-5
 """Upper bound on the error of a cosine in single precision."""
 
 _REJECTED = {"row_id": pl.String, "duplicate_of": pl.String, "similarity": pl.Float64}
-
-Matrix = npt.NDArray[np.floating]
 
 
 @dataclass
@@ -66,7 +66,7 @@ class ReprFilter:
     def _block(
         self, row_ids: pl.Series, vectors: Matrix, known: npt.NDArray[np.bool_], places: int
     ) -> tuple[npt.NDArray[np.int64], pl.DataFrame]:
-        unit = np.where(known[:, None], _unit(vectors), 0)
+        unit = np.where(known[:, None], to_unit(vectors), 0)
         best = np.full(len(unit), -1.0)
         nearest = np.full(len(unit), -1)
         offset = 0
@@ -117,12 +117,6 @@ class ReprFilter:
             unit = np.concatenate([self._taken.pop(), unit])
         if len(unit):
             self._taken.append(unit)
-
-
-def _unit(vectors: Matrix) -> Matrix:
-    wide = vectors.astype(np.float32)
-    length = np.linalg.norm(wide, axis=1, keepdims=True)
-    return wide / np.where(length > 0, length, 1)
 
 
 def _double(unit: Matrix) -> Matrix:

@@ -14,6 +14,7 @@ import polars as pl
 
 from infinity_assets.rows.ids import draw
 from infinity_assets.rows.text import tokens
+from infinity_assets.selection.vectors import Matrix, to_matrix, to_unit
 
 PROXIMITY = pl.Schema({"row_id": pl.String, "item_id": pl.String, "topic": pl.String, "proximity": pl.Float32})
 """Grain: a row of the pool. Null if its prompt has no vector or its domain has no benchmark."""
@@ -28,21 +29,19 @@ _SEED = 100
 _WORDS = 4
 """Words in a topic's name."""
 
-Matrix = npt.NDArray[np.floating]
-
 
 def cluster_items(item_ids: pl.Series, vectors: Matrix, count: int) -> npt.NDArray[np.int64]:
     """Cluster items by k-means with cosine similarity, starting at items drawn by their ids.
 
     Args:
-        item_ids: One per item, sorted, so that the cluster_items do not depend on the input order.
+        item_ids: One per item, sorted, so that the clusters do not depend on the input order.
         vectors: Shape (items, width), of any nonzero norm.
-        count: Maximum number of cluster_items; empty cluster_items are dropped.
+        count: Maximum number of clusters; empty clusters are dropped.
 
     Returns:
         The cluster of each item, numbered from 0 by descending size.
     """
-    unit = _unit(vectors)
+    unit = to_unit(vectors)
     count = min(count, len(unit))
     if not count:
         return np.zeros(0, np.int64)
@@ -56,7 +55,7 @@ def cluster_items(item_ids: pl.Series, vectors: Matrix, count: int) -> npt.NDArr
         assigned = nearest
         sums = np.zeros_like(centres)
         np.add.at(sums, assigned, unit)
-        centres = np.where(np.linalg.norm(sums, axis=1, keepdims=True) > 0, _unit(sums), centres)
+        centres = np.where(np.linalg.norm(sums, axis=1, keepdims=True) > 0, to_unit(sums), centres)
     used, assigned = np.unique(assigned, return_inverse=True)
     sizes = np.bincount(assigned)
     place = np.empty(len(used), np.int64)
@@ -77,7 +76,7 @@ def label_items(items: pl.DataFrame, per_topic: int) -> pl.DataFrame:
     parts = []
     for (domain,), rows in items.sort("item_id").group_by("domain", maintain_order=True):
         known = rows.filter(pl.col("vector").is_not_null())
-        numbers = cluster_items(known["item_id"], _matrix(known["vector"]), -(-known.height // per_topic))
+        numbers = cluster_items(known["item_id"], to_matrix(known["vector"]), -(-known.height // per_topic))
         parts += [
             known.with_columns(
                 pl.format(
@@ -118,11 +117,11 @@ def nearest_items(
         at = members["at"].to_numpy()
         places = own["place"].to_numpy()
         if own.height:
-            targets = _unit(_matrix(own["vector"]))
+            targets = to_unit(to_matrix(own["vector"]))
             index = _index(targets) if own.height > exact_up_to else None
             for start in range(0, len(at), _ROWS):
                 batch = at[start : start + _ROWS]
-                best, cosine[batch] = _best(_unit(_matrix(rows["vector"].gather(batch))), targets, index)
+                best, cosine[batch] = _best(to_unit(to_matrix(rows["vector"].gather(batch))), targets, index)
                 item[batch] = places[best]
                 advance(done + start + len(batch), with_vector.height)
         done += len(at)
@@ -200,13 +199,3 @@ def _words(items: pl.DataFrame) -> pl.DataFrame:
         .group_by("topic", maintain_order=True)
         .agg(pl.col("word").head(_WORDS).str.join(" ").alias("words"))
     )
-
-
-def _matrix(vectors: pl.Series) -> Matrix:
-    return vectors.to_numpy().reshape(len(vectors), -1) if len(vectors) else np.zeros((0, 1), np.float16)
-
-
-def _unit(vectors: Matrix) -> Matrix:
-    wide = vectors.astype(np.float32)
-    length = np.linalg.norm(wide, axis=1, keepdims=True)
-    return wide / np.where(length > 0, length, 1)

@@ -1,7 +1,8 @@
 """Settings of phase 1 of the recipe: scores, labels and the selection of InfInstruct-F."""
 
+import pkgutil
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import (
     Field,
@@ -42,21 +43,12 @@ class Scoring(Section):
     """A prompt has no vector if more than this share of its tokens is unknown to the embedder."""
 
 
-SelectorName = Literal[
-    "random",
-    "longest",
-    "ifd",
-    "deita",
-    "instag",
-    "dsir",
-    "kcenter",
-    "facility",
-    "reward",
-    "retrieval",
-    "quality",
-    "seed_replay",
-]
-"""Names of the selectors in a recipe (`infinity_assets/selection/selectors`)."""
+if TYPE_CHECKING:
+    SelectorName = str
+else:
+    # Settings do not import the selectors: every selector is a module of the folder, with its name.
+    _MODULES = pkgutil.iter_modules([str(Path(__file__).parents[1] / "selection" / "selectors")])
+    SelectorName = Literal[tuple(name for _, name, _ in _MODULES)]
 
 
 class Selectors(Section):

@@ -10,7 +10,7 @@ from infinity_assets.errors import InfinityError
 from infinity_assets.report import arena as report
 from infinity_assets.rows.schema import GENERATIONS, empty
 from infinity_assets.selection import arena
-from infinity_assets.selection.selectors.selector import SELECTORS
+from infinity_assets.selection.selectors import SELECTORS
 from infinity_assets.settings import Foundation
 from infinity_assets_tests.properties import examples
 from infinity_assets_tests.selection.selectors.rows import LINES, WIDTH, frame

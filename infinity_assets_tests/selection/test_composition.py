@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from infinity_assets.rows.domains import DOMAINS
 from infinity_assets.selection.composition import COMPOSED, accounts, compose, scale_quotas
-from infinity_assets.selection.selectors.selector import SELECTORS
+from infinity_assets.selection.selectors import SELECTORS
 from infinity_assets.settings import Foundation
 from infinity_assets_tests.properties import examples
 from infinity_assets_tests.selection.selectors.rows import LINES, WIDTH, frame

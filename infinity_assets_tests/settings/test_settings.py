@@ -66,6 +66,7 @@ def test_an_invalid_value_is_an_error_in_one_line(file: Path, written: str) -> N
         ("INFINITY_CHAT__SEED", "3", "There is no setting `chat.seed`"),
         ("INFINITY_SHARDS", "many", "Setting `shards` cannot be 'many'"),
         ("INFINITY_CHAT", "{", "cannot be read"),
+        ("INFINITY_FOUNDATION__RECIPE", '{"math": ["best"]}', "'best': Input should be 'deita', .*'seed_replay'"),
     ],
 )
 def test_a_misspelt_variable_is_named(

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.selection.selectors import diverse
-from infinity_assets.selection.selectors.selector import select
+from infinity_assets.selection.selectors import select
+from infinity_assets.selection.selectors.facility import facilities
+from infinity_assets.selection.selectors.kcenter import k_centers
 from infinity_assets.settings import Foundation
 from infinity_assets_tests.properties import examples
 from infinity_assets_tests.selection.selectors.rows import LINES, frame
@@ -23,7 +24,7 @@ def distances(points: np.ndarray) -> np.ndarray:
 @FEW
 @given(points=POINTS, size=st.integers(1, 16))
 def test_k_centers_equals_a_plain_traversal(points: np.ndarray, size: int) -> None:
-    picked = diverse.k_centers(points, size).tolist()
+    picked = k_centers(points, size).tolist()
     apart = distances(points)
     to_mean = np.square(points.astype(np.float64) - points.astype(np.float64).mean(axis=0)).sum(axis=1)
     assert to_mean[picked[0]] == pytest.approx(to_mean.min(), abs=1e-9)
@@ -39,7 +40,7 @@ def test_k_centers_is_exact_over_many_rounds() -> None:
     """The rows exceed one update, and the centres span several batches."""
     points = np.random.default_rng(1).normal(size=(3000, 8)).astype(np.float16)
     apart = distances(points)
-    picked = diverse.k_centers(points, 200).tolist()
+    picked = k_centers(points, 200).tolist()
     expected = picked[:1]
     while len(expected) < 200:
         gap = apart[:, expected].min(axis=1)
@@ -52,7 +53,7 @@ def test_k_centers_is_exact_over_many_rounds() -> None:
 @given(points=POINTS, size=st.integers(0, 16))
 def test_every_facility_has_the_largest_gain(points: np.ndarray, size: int) -> None:
     similarity = np.exp(-distances(points) / points.shape[1])
-    picked = diverse.facilities(points, size)
+    picked = facilities(points, size)
     assert len(set(picked.tolist())) == len(picked) == min(size, len(points))
     served = np.zeros(len(points))
     for step, row in enumerate(picked):
@@ -66,7 +67,7 @@ def test_facilities_are_exact_over_many_rounds() -> None:
     points = np.random.default_rng(2).normal(size=(700, 4)).astype(np.float16)
     similarity = np.exp(-distances(points) / 4)
     served = np.zeros(700)
-    for row in diverse.facilities(points, 60):
+    for row in facilities(points, 60):
         gains = np.maximum(similarity - served, 0).sum(axis=1)
         assert gains[row] == pytest.approx(gains.max(), abs=1e-9)
         served = np.maximum(served, similarity[row])

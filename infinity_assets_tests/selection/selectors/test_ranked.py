@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 from hypothesis import given, settings
 
-from infinity_assets.selection.selectors.selector import select
+from infinity_assets.selection.selectors import select
 from infinity_assets.settings.foundation import Foundation, Selectors
 from infinity_assets_tests.properties import examples
 from infinity_assets_tests.selection.selectors.rows import LINES, frame
