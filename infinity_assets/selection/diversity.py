@@ -20,7 +20,8 @@ _COLUMNS = 8192
 _ROUNDING = 1e-5
 """Upper bound on the error of a cosine in single precision."""
 
-_REJECTED = {"row_id": pl.String, "duplicate_of": pl.String, "similarity": pl.Float64}
+REJECTED = {"row_id": pl.String, "duplicate_of": pl.String, "similarity": pl.Float64}
+"""Rows that the filter rejects, with the closest row taken."""
 
 
 @dataclass
@@ -49,9 +50,9 @@ class ReprFilter:
             duplicate_of (the closest row taken), similarity.
         """
         if self.threshold >= 1:  # no cosine exceeds it
-            return np.arange(min(size, len(row_ids))), pl.DataFrame(schema=_REJECTED)
+            return np.arange(min(size, len(row_ids))), pl.DataFrame(schema=REJECTED)
         taken = [np.zeros(0, np.int64)]
-        lost = [pl.DataFrame(schema=_REJECTED)]
+        lost = [pl.DataFrame(schema=REJECTED)]
         places = size
         for start in range(0, len(row_ids), _ROWS):
             if places <= 0:
@@ -98,7 +99,7 @@ class ReprFilter:
         self._keep(unit[with_vector], row_ids.gather(with_vector).to_list())
         return kept, pl.DataFrame(
             {"row_id": row_ids.gather(rejected), "duplicate_of": closest, "similarity": best[rejected]},
-            schema=_REJECTED,
+            schema=REJECTED,
         )
 
     def _exact(self, unit: Matrix, part: Matrix, cosine: Matrix, at: npt.NDArray[np.int64]) -> Matrix:

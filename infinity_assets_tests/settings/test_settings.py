@@ -106,19 +106,8 @@ def test_the_hash_depends_on_the_given_sections_alone(file: Path) -> None:
 
 def test_different_lists_of_sections_have_different_hashes() -> None:
     lists = [
-        (),
-        ("a",),
-        ("a", "b"),
-        ("ab",),
-        ("a\nb",),
-        ("b", "a"),
-        (1,),
-        ("1",),
-        (1.0,),
-        (Seeds(),),
-        (Seeds(max_seeds=1),),
-        (Seeds(), "a"),
-    ]
+        (), ("a",), ("a", "b"), ("ab",), ("a\nb",), ("b", "a"), (1,), ("1",), (1.0,), (Seeds(),), (Seeds(max_seeds=1),), (Seeds(), "a"),
+    ]  # fmt: skip
     assert len({settings_hash(*parts) for parts in lists}) == len(lists)
 
 

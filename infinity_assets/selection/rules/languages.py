@@ -3,33 +3,9 @@
 import polars as pl
 
 from infinity_assets.scoring import language
-from infinity_assets.selection.rules.rule import Bound
+from infinity_assets.selection.rules.patterns import read_patterns
 
-_ASKED = (
-    r"(?i)translat|\b(?:chinese|japanese|korean|arabic|hindi|russian|greek|hebrew|thai|languages)\b|(?:in|into|to"
-    r"|from) (?:english|(?:simplified |traditional )?chinese|mandarin|cantonese|french|german|spanish|japanese|korean|russian"
-    r"|italian|portuguese|arabic|hindi|thai|greek|hebrew|turkish|vietnamese)\b|翻译|译[成为]|[用以换改](?:英|中|法|德|日|韩|俄|西班牙|汉)[文语]"
-    r"|(?:英|中|法|德|日|韩|俄|西班牙)[文语](?:怎么|如何|怎样|写|说|回答|版|表达|单词|句子|短语|词汇|名)|übersetz|tradu[cizs]|перев[её]д"
-)
-"""A request for another language."""
-
-SAME = 0
-ASKED = 1
-UNASKED = 2
-
-BOUNDS = (
-    Bound(
-        "wrong_language",
-        pl.col("other_language"),
-        "above",
-        "0: prompt and answer share a script; 1: they differ, and the prompt asks for another language or quotes it; "
-        "2: they differ without a request.",
-        domains=("math", "knowledge", "chat"),
-        evidence=pl.format("{} after {}", "answer_language", "prompt_language"),
-    ),
-)
-
-
+_PATTERNS = read_patterns("languages")
 _SCRIPTS = {
     r"\p{Han}": ("zh",),
     r"[\p{Hiragana}\p{Katakana}\p{Han}]": ("ja",),
@@ -42,22 +18,21 @@ _SCRIPTS = {
     r"\p{Hebrew}": ("he",),
 }
 """Patterns for a letter of the most frequent scripts, with their languages."""
-_OTHER = r"[\p{L}&&[^\p{Latin}]]"
-_LATIN_WORD = r"[A-Za-z]{2}"
-_LATIN_TEXT = r"[A-Za-z][A-Za-z' ,.;:-]{20}"
-_SENTENCE = r"(?:\p{Latin}+[ ,'’]+){4}\p{Latin}+"
-"""Consecutive Latin words that go beyond the names and terms in texts of every script."""
 _LONG = 200
 """Characters from which a Latin answer is more than a sentence about a word."""
+
+SAME = 0
+ASKED = 1
+UNASKED = 2
 
 
 def asks_for_another(prompt: pl.Expr) -> pl.Expr:
     """Return whether a prompt asks for a translation or names the language of the answer."""
-    return prompt.str.contains(_ASKED)
+    return prompt.str.contains(_PATTERNS["asked"])
 
 
 def grade_other_language(texts: pl.DataFrame) -> pl.Series:
-    """Grade whether the answer leaves the script of the prompt: 0, 1 or 2, as in the bound `wrong_language`.
+    """Grade whether the answer leaves the script of the prompt: 0, 1 or 2, as in the rule `wrong_language`.
 
     A change of script counts as requested if the prompt asks for a language or contains the answer's script: a letter
     of it, or for Latin script, which texts in every other script quote, a word if the answer is short and a phrase if
@@ -77,17 +52,17 @@ def grade_other_language(texts: pl.DataFrame) -> pl.Series:
     quoted = pl.when(script[0]).then(script[1])
     for in_script, contains in more:
         quoted = quoted.when(in_script).then(contains)
-    mixed = answer.str.contains(_OTHER)
+    mixed = answer.str.contains(_PATTERNS["other"])
     latin = (
         pl.when(answer.str.len_chars() < _LONG)
-        .then(prompt.str.contains(_LATIN_WORD))
-        .otherwise(prompt.str.contains(_LATIN_TEXT))
+        .then(prompt.str.contains(_PATTERNS["latin_word"]))
+        .otherwise(prompt.str.contains(_PATTERNS["latin_text"]))
     )
     quoted = (
-        quoted.when(~mixed & ~answer.str.contains(_SENTENCE))
+        quoted.when(~mixed & ~answer.str.contains(_PATTERNS["sentence"]))
         .then(True)
         .when(mixed)
-        .then(prompt.str.contains(_OTHER))
+        .then(prompt.str.contains(_PATTERNS["other"]))
         .otherwise(latin)
     )
     asked = few.select(

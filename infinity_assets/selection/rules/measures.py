@@ -1,77 +1,20 @@
 """Measures of the texts of rows, which the rules compare with thresholds. No model is called."""
 
+from pathlib import Path
+
 import polars as pl
+import yaml
 
 from infinity_assets.rows import conversation
 from infinity_assets.scoring import language
 from infinity_assets.selection.rules import artefacts, code, form, identity, languages, refusals
 
-MEASURES = pl.Schema(
-    {
-        "row_id": pl.String,
-        "answers": pl.UInt32,
-        "prompt_chars": pl.UInt32,
-        "answer_chars": pl.UInt32,
-        "answer_words": pl.UInt32,
-        "repeated_lines": pl.Float32,
-        "repeated_runs": pl.Float32,
-        "prompt_language": pl.String,
-        "answer_language": pl.String,
-        "is_translation": pl.Boolean,
-        "other_language": pl.Int8,
-        "debris": pl.Int8,
-        "debris_span": pl.String,
-        "calculator_marks": pl.UInt32,
-        "calculator_mark": pl.String,
-        "tool_marks": pl.UInt32,
-        "tool_mark": pl.String,
-        "placeholders": pl.UInt32,
-        "placeholder": pl.String,
-        "unfinished": pl.Int8,
-        "ending": pl.String,
-        "identity": pl.Int8,
-        "identity_span": pl.String,
-        "refusal_span": pl.String,
-        **code.MEASURED,
-    }
-)
+_LISTED = yaml.safe_load(Path(__file__).with_name("measures.yaml").read_text(encoding="utf-8"))
+
+MEASURES = pl.Schema({"row_id": pl.String, **{name: getattr(pl, dtype) for name, (dtype, _) in _LISTED.items()}})
 """Grain: a row. Key: row_id. Measures of the answer are null if there is no answer."""
 
-MEANING = {
-    "answers": "assistant turns",
-    "prompt_chars": "characters of all user turns",
-    "answer_chars": "characters of the last answer",
-    "answer_words": "words, numbers and CJK characters of the last answer",
-    "repeated_lines": "share of the last answer's lines that repeat an earlier one; null under four lines",
-    "repeated_runs": "share of the last answer's runs of ten words that repeat an earlier one; null under ten words",
-    "prompt_language": "language of all user turns",
-    "answer_language": "language of the last answer",
-    "is_translation": "whether the prompt asks for another language",
-    "other_language": "0: answer in the prompt's script; 1: in another on request; 2: in another without a request",
-    "debris": "0: no template mark in the answers; 1: dialogue turns on request; 2: without a request, or a mark",
-    "debris_span": "the first mark or turn",
-    "calculator_marks": "calculator notes and result marks in the answers",
-    "calculator_mark": "the first calculator note or result mark",
-    "tool_marks": "tool calls and marks of their results in the answers",
-    "tool_mark": "the first tool call or mark",
-    "placeholders": "gaps in the answers for the author to fill in",
-    "placeholder": "the first gap",
-    "unfinished": "0: the last answer is complete; 1: long, without punctuation at its end; 2: stops in the middle",
-    "ending": "end of the last answer, unless `unfinished` is 0",
-    "identity": "0: no model named; 1: named; 2: the speaker claims to be one in a part; 3: outside a part",
-    "identity_span": "the words that name or claim it",
-    "refusal_span": "the words by which the last answer declines, if it begins with them",
-    "code_language": "language of the code in the last answer; `other` if unknown, null without code",
-    "code_lines": "lines and pieces of code in the last answer",
-    "prompt_code_lines": "lines and pieces of code in the prompts of the code domain, else 0",
-    "code_terms": "words of programming in prompt and answer of the code domain, else 0",
-    "python_parses": "whether the answer's Python parses; null if it is not Python or mixed with prose",
-    "python_note": "the syntax error, or the reason for null: no_code, not_python, mixed_with_prose",
-    "network": "0: no code, or code without the network; 1: names the network; 2: uses it",
-    "network_span": "the first name or use",
-    "files": "0: no code, or code without files; 1: names files; 2: uses them",
-    "files_span": "the first name or use",
-}
+MEANING = {name: meaning for name, (_, meaning) in _LISTED.items()}
 """Descriptions of the columns."""
 
 _ENDING = 60
@@ -79,14 +22,7 @@ _SPAN = 120
 
 
 def measure(rows: pl.DataFrame) -> pl.DataFrame:
-    """Measure every row.
-
-    Args:
-        rows: row_id, messages, domain.
-
-    Returns:
-        Schema `MEASURES`, in the order of the rows.
-    """
+    """Measure rows with row_id, messages and domain: schema `MEASURES`, in their order."""
     texts = rows.select(
         "row_id",
         "domain",
@@ -119,12 +55,12 @@ def measure(rows: pl.DataFrame) -> pl.DataFrame:
     )
     code_measures = code.measure(texts.select("prompt", "answer", "domain"))
     answered = pl.when(answer.is_not_null())
-    frame = frame.with_columns(answered.then(code_measures[name]).alias(name) for name in code.MEASURED).with_columns(
-        answered.then("words").alias("answer_words"),
-        pl.when(pl.col("unfinished") > 0).then(answer.str.tail(_ENDING)).alias("ending"),
-        pl.when(pl.col("identity") > 0)
-        .then(pl.coalesce(_span(answers, identity.CLAIM), _span(answers, identity.MENTION)))
-        .alias("identity_span"),
+    frame = frame.with_columns(answered.then(measured).alias(measured.name) for measured in code_measures)
+    named = pl.coalesce(_span(answers, identity.CLAIM), _span(answers, identity.MENTION))
+    frame = frame.with_columns(
+        answer_words=answered.then("words"),
+        ending=pl.when(pl.col("unfinished") > 0).then(answer.str.tail(_ENDING)),
+        identity_span=pl.when(pl.col("identity") > 0).then(named),
     )
     frame = frame.with_columns(languages.grade_other_language(frame).alias("other_language"))
     return frame.select(pl.col(name).cast(dtype) for name, dtype in MEASURES.items())

@@ -1,8 +1,8 @@
 """Rules, and the first of several rules that a row fails."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import polars as pl
 
@@ -27,7 +27,7 @@ class Rule:
 
 @dataclass(frozen=True, eq=False)
 class Bound:
-    """A rule that compares a measure with a threshold of the settings (`foundation.rules`)."""
+    """A rule that compares a measure with a threshold of the settings: an entry of `rules.yaml`."""
 
     name: str
     """The name of the threshold in the settings, and the reason in `decisions`."""
@@ -37,9 +37,9 @@ class Bound:
     """A row fails below the threshold, above it, or from it upwards."""
     means: str
     """One sentence on the measure and why a row fails."""
-    domains: tuple[str, ...] = DOMAINS
+    domains: tuple[str, ...]
     """Domains that the general threshold applies to. Settings may add a threshold for other domains or a source."""
-    evidence: pl.Expr | None = None
+    evidence: pl.Expr | None
     """Words of the row that show the failure."""
 
     def threshold(self, settings: Rules) -> pl.Expr:
@@ -51,12 +51,10 @@ class Bound:
         domains = {domain: general if domain in self.domains else None for domain in DOMAINS}
         domains |= {domain: values[self.name] for domain, values in settings.domains.items() if self.name in values}
         sources = {source: values[self.name] for source, values in settings.sources.items() if self.name in values}
-        domains = {domain: None if value is None else float(value) for domain, value in domains.items()}
-        sources = {source: None if value is None else float(value) for source, value in sources.items()}
-        threshold = pl.col("domain").replace_strict(domains, default=None, return_dtype=pl.Float64)
+        threshold = _look_up("domain", domains)
         if not sources:
             return threshold
-        own = pl.col("source").replace_strict(sources, default=None, return_dtype=pl.Float64)
+        own = _look_up("source", sources)
         return pl.when(pl.col("source").is_in(list(sources))).then(own).otherwise(threshold)
 
     def fails_at(self, threshold: pl.Expr) -> pl.Expr:
@@ -68,6 +66,11 @@ class Bound:
         """Return the bound as a rule under these settings."""
         threshold = self.threshold(settings)
         return Rule(self.name, self.fails_at(threshold), self.measure, threshold, self.evidence)
+
+
+def _look_up(column: str, thresholds: Mapping[Any, float | None]) -> pl.Expr:
+    numbers = {name: None if value is None else float(value) for name, value in thresholds.items()}
+    return pl.col(column).replace_strict(numbers, default=None, return_dtype=pl.Float64)
 
 
 def first_failure(frame: pl.DataFrame, rules: Sequence[Rule]) -> pl.DataFrame:

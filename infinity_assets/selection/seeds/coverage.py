@@ -37,12 +37,9 @@ class Grid(NamedTuple):
 
 
 def lay_grid(row_ids: pl.Series, vectors: pl.LazyFrame, side: int) -> Grid:
-    """Lay a grid over rows.
+    """Lay a grid with this many cells on each side over rows.
 
-    Args:
-        row_ids: The rows.
-        vectors: row_id, vector (may be null) of these and other rows. Read twice, in its order.
-        side: Cells on each side.
+    `vectors` has row_id and vector (may be null) of these and other rows. It is read twice, in its order.
     """
     total = None
     count = 0
@@ -76,25 +73,17 @@ def _batches(row_ids: pl.Series, vectors: pl.LazyFrame) -> Iterator[tuple[pl.Ser
     for batch in vectors.select("vector").collect_batches(chunk_size=_ROWS, maintain_order=True, engine="streaming"):
         selected = wanted[start : start + batch.height] & batch["vector"].is_not_null()
         if selected.any():
-            yield (
-                ids[start : start + batch.height].filter(selected),
-                batch["vector"].filter(selected).to_numpy().astype(np.float64),
-            )
+            vectors = batch["vector"].filter(selected).to_numpy().astype(np.float64)
+            yield ids[start : start + batch.height].filter(selected), vectors
         start += batch.height
 
 
 def assign_cells(rows: pl.DataFrame, grid: Grid) -> pl.DataFrame:
-    """Add the columns of `CELL` to the rows, in their order.
-
-    Args:
-        rows: row_id, language, cate_ability, and any other columns.
-        grid: The cells of the rows that have a vector.
-    """
+    """Add the columns of `CELL` to rows with row_id, language and cate_ability, in their order."""
     placed = rows.join(grid.places, on="row_id", how="left", maintain_order="left")
     unplaced = pl.col("x").is_null()
-    return placed.with_columns(
-        language=pl.when(unplaced).then("language"), ability=pl.when(unplaced).then(pl.col("cate_ability").list.first())
-    )
+    ability = pl.col("cate_ability").list.first()
+    return placed.with_columns(language=pl.when(unplaced).then("language"), ability=pl.when(unplaced).then(ability))
 
 
 def round_robin(rows: pl.DataFrame) -> pl.DataFrame:

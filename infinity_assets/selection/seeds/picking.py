@@ -33,9 +33,8 @@ def pick(rows: pl.DataFrame, vectors: pl.LazyFrame, vocabulary: pl.DataFrame, se
     """
     table = evaluate_criteria(rows, vocabulary, settings)
     eligible = table.filter("enough", ~pl.col("vetoed")).select("row_id", "raw_material", "met")
-    candidates = rows.select("row_id", "language", "cate_ability", "depth").join(
-        eligible, on="row_id", maintain_order="left"
-    )
+    known = rows.select("row_id", "language", "cate_ability", "depth")
+    candidates = known.join(eligible, on="row_id", maintain_order="left")
     grid = lay_grid(candidates["row_id"], vectors, settings.grid)
     candidates = assign_cells(candidates, grid).with_columns(draw("seeds", candidates["row_id"]))
     raw = round_robin(candidates.filter("raw_material")).head(int(settings.max_seeds * settings.raw_share))

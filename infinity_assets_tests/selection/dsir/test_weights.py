@@ -105,24 +105,6 @@ def test_weights_with_reference_features_equal_the_references(
 
 
 @FEW
-@given(prompts=POOLS, buckets=st.integers(1, 50), smoothing=st.sampled_from([0.0, 5.0]))
-def test_a_target_equal_to_the_pool_gives_zero_weights(prompts: list, buckets: int, smoothing: float) -> None:
-    assert weights(texts(prompts), texts(prompts), buckets=buckets, smoothing=smoothing) == pytest.approx(
-        [0] * len(prompts), abs=1e-9
-    )
-
-
-@FEW
-@given(prompts=POOLS, target=POOLS)
-def test_smoothing_bounds_the_weight_of_n_grams_missing_in_the_target(prompts: list, target: list) -> None:
-    """With n n-grams in the target, none counts more than log((n + s) / s) against a text; 1e-8 would allow 18."""
-    dsir = Dsir(smoothing=100.0, buckets=2**16)
-    aim = count(texts(target), dsir)
-    ratio = fit(count(texts(prompts), dsir), aim, dsir).log_ratio
-    assert ratio.min() >= -math.log((aim.ngrams.sum() + 100) / 100) - 1e-9
-
-
-@FEW
 @given(parts=st.lists(POOLS, max_size=4), ngram=st.integers(1, 3), strata=st.integers(1, 4), data=st.data())
 def test_counts_of_shards_add_up(parts: list, ngram: int, strata: int, data: st.DataObject) -> None:
     dsir = Dsir(ngram=ngram, strata=strata, buckets=97)

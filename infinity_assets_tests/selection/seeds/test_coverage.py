@@ -1,8 +1,5 @@
 """A budget is spread over the grid for rows with vectors, over languages and abilities for the others."""
 
-from collections import Counter
-from itertools import pairwise
-
 import numpy as np
 import polars as pl
 import pytest
@@ -51,19 +48,6 @@ def test_round_robin_equals_the_papers_code(placed: list) -> None:
     while any(queues.values()):
         taken += sorted((queue.pop(0) for queue in queues.values() if queue), key=rank.__getitem__)
     assert round_robin(rows)["row_id"].to_list() == taken
-
-
-@FEW
-@given(placed=PLACED)
-def test_every_prefix_is_spread_over_the_cells(placed: list) -> None:
-    """No cell leads another nonempty one by two rows."""
-    ordered = round_robin(rows_in(placed))
-    sizes = Counter(ordered.select(CELL).rows())
-    seen: Counter[tuple] = Counter()
-    for cell in ordered.select(CELL).iter_rows():
-        seen[cell] += 1
-        left = [seen[other] for other in sizes if seen[other] < sizes[other]]
-        assert not left or max(seen.values()) - min(left) <= 1
 
 
 def test_the_axes_are_the_principal_components() -> None:
@@ -125,11 +109,3 @@ def test_a_row_without_a_vector_is_in_a_cell_of_its_language_and_ability() -> No
     places = pl.DataFrame({"row_id": ["a"], "x": [1], "y": [2]}, schema_overrides={"x": pl.Int32, "y": pl.Int32})
     cells = assign_cells(rows, Grid(places, None))
     assert cells.select(CELL).rows() == [(1, 2, None, None), (None, None, "zh", "law"), (None, None, "zh", None)]
-
-
-def test_a_larger_budget_keeps_the_rows_of_a_smaller_one() -> None:
-    """Budgets are prefixes of one order, which shuffling does not change."""
-    rows = rows_in([((n % 3, 0, None, None), float(n % 5), n % 2, 0.1) for n in range(20)])
-    order = round_robin(rows)["row_id"].to_list()
-    assert round_robin(rows.sample(fraction=1, shuffle=True, seed=3))["row_id"].to_list() == order
-    assert all(set(order[:fewer]) < set(order[:more]) for fewer, more in pairwise(range(21)))

@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from infinity_assets.rows.ids import draw
 from infinity_assets.selection.seeds.criteria import CRITERIA, evaluate_criteria
 from infinity_assets.settings.chat import Seeds
-from infinity_assets.settings.foundation import Proxy
 from infinity_assets_tests.properties import examples
 from infinity_assets_tests.selection.seeds.made_up import RECIPES, ROWS, VOCABULARY, frame
 
@@ -87,12 +86,3 @@ def test_enough_criteria_hold_as_combine_requires(rows: list[dict], recipe: Seed
             can_hold -= {"small_loss_drop"}
         wanted = {"any": 1, "all": len(can_hold)}.get(str(recipe.combine)) or int(recipe.combine) if can_hold else 1
         assert line["enough"] == (line["met"] >= max(1, min(wanted, len(can_hold) or 1)))
-
-
-@FEW
-@given(rows=ROWS)
-def test_all_is_stricter_than_two_and_two_is_stricter_than_any(rows: list[dict]) -> None:
-    recipes = [Seeds(combine=combine, min_labels=1, tuned=Proxy(enabled=True)) for combine in ("any", 2, "all")]
-    any_one, two, every = (evaluate_criteria(frame(rows), VOCABULARY, recipe)["enough"] for recipe in recipes)
-    assert not (two & ~any_one).any()
-    assert not (every & ~two).any()
