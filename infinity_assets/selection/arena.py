@@ -17,10 +17,10 @@ import numpy as np
 import polars as pl
 
 from infinity_assets.errors import InfinityError
-from infinity_assets.selection.composition import compose, scale_quotas
+from infinity_assets.selection.composition import Fetch, compose
 from infinity_assets.selection.diversity import ReprFilter
-from infinity_assets.selection.domain_budget import budget
-from infinity_assets.selection.selector import OVER_SIZE, VERDICTS
+from infinity_assets.selection.domain_budget import budget, scale_quotas
+from infinity_assets.selection.selector import OVER_SIZE, VERDICTS, first_condition
 from infinity_assets.selection.selectors import SELECTORS, select
 from infinity_assets.selection.vectors import to_matrix, to_unit
 from infinity_assets.settings import Foundation
@@ -35,7 +35,6 @@ _OPTIONAL = {"topic_share", "is_seed", "domain", "log_weight", "stratum", "share
 """Columns whose nulls are valid: a domain without a target has no weights."""
 _ROWS = 1024
 
-Fetch = Callable[[pl.Series], pl.DataFrame]
 Proxy = Callable[[str, pl.Series], Mapping[str, float]]
 """Function from a selector's name and row ids to scores by benchmark: trains a model on the rows and evaluates it."""
 
@@ -100,16 +99,10 @@ def infinity(frame: pl.DataFrame, size: int, settings: Foundation, fetch: Fetch 
     # Domains take turns, so that there is one order of all rows.
     quota = pl.col("domain").replace_strict(quotas, default=1.0, return_dtype=pl.Float64)
     order = composed.filter("taken").sort(pl.col("place") / quota, "row_id").select("row_id")
-    reason = (
-        pl.when("taken")
-        .then(pl.lit(RECIPE))
-        .when(pl.col("reason") == "over_quota")
-        .then(pl.lit(OVER_SIZE))
-        .otherwise("reason")
-    )
+    conditions = {RECIPE: pl.col("taken"), OVER_SIZE: pl.col("reason") == "over_quota"}
+    composed = composed.with_columns(reason=pl.coalesce(first_condition(conditions), "reason")).drop("place")
     placed = order.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("place"))
-    verdicts = composed.with_columns(reason.alias("reason")).drop("place").join(placed, on="row_id", how="left")
-    return verdicts.select(list(VERDICTS)).sort("row_id")
+    return composed.join(placed, on="row_id", how="left").select(list(VERDICTS)).sort("row_id")
 
 
 def compare(
@@ -129,10 +122,8 @@ def compare(
     Args:
         frame: The rows to select from: row_id, source, domain, language, answer_chars, ability, proximity, and the
             columns that the selectors require.
-        selectors: Contestants: names of the registry, or `infinity`.
+        selectors: Contestants: names of selectors, or `infinity`.
         size: Rows that each selector is to take.
-        settings: The recipe.
-        fetch: Function from row ids to row_id and vector.
         items: Items of the benchmarks: domain, vector.
         calls: Model calls about the rows: row_id, prompt (its name in the ledger tables), prompt_tokens,
             completion_tokens, cost.

@@ -8,13 +8,14 @@ without a vector pass the filter. This module reads no texts and calls no models
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from infinity_assets.rows.domains import DOMAINS
 from infinity_assets.selection.diversity import REJECTED, ReprFilter
-from infinity_assets.selection.selector import OVER_SIZE
+from infinity_assets.selection.selector import OVER_SIZE, first_condition
 from infinity_assets.selection.selectors import SELECTORS, select
 from infinity_assets.selection.vectors import to_matrix
 from infinity_assets.settings import Foundation
@@ -41,16 +42,13 @@ Fetch = Callable[[pl.Series], pl.DataFrame]
 def compose(
     frame: pl.DataFrame, quotas: Mapping[str, int], settings: Foundation, fetch: Fetch | None = None
 ) -> pl.DataFrame:
-    """Decide on every row.
+    """Decide on every row: schema `COMPOSED`, sorted by row id.
 
     Args:
         frame: The rows that pass the rules: row_id, domain, language, and the columns that the recipe's selectors need.
         quotas: Rows that each domain may bring. In a domain without a quota all rows are over quota.
         settings: The recipe.
         fetch: Source of the vectors, if they are not a column of the frame.
-
-    Returns:
-        Schema `COMPOSED`, sorted by row id.
     """
     fetch = fetch or (lambda ids: frame.select("row_id", "vector").filter(pl.col("row_id").is_in(ids.implode())))
     seeds = round(settings.seed_share * sum(quotas.values()))
@@ -72,7 +70,7 @@ class _Composer:
     seeds: int
     """Seeds that may still be replayed."""
 
-    def compose_domain(self, domain: str, rows: pl.DataFrame, quota: int) -> pl.DataFrame:
+    def compose_domain(self, domain: Any, rows: pl.DataFrame, quota: int) -> pl.DataFrame:
         """Decide on the rows of a domain, sorted by row id: schema `COMPOSED`."""
         names = self.settings.recipe.get(domain, ())
         if any("vector" in SELECTORS[name].needs for name in names) and "vector" not in rows.columns:
@@ -142,20 +140,16 @@ class _Composer:
         near_rows = pl.concat([pl.DataFrame(schema=REJECTED), *lost]).select("row_id", near)
         joined = verdicts.join(taken.with_row_index("walk"), on="row_id", how="left")
         joined = joined.join(near_rows, on="row_id", how="left")
-        reason = (
-            pl.when(pl.col("walk").is_not_null())
-            .then(pl.lit(name))
-            .when(pl.col("near").is_not_null())
-            .then(pl.lit("near_duplicate"))
-            .when(pl.col("reason").is_in([name, OVER_SIZE]))
-            .then(pl.lit("over_quota"))
-            .otherwise("reason")
-        )
+        conditions = {
+            name: pl.col("walk").is_not_null(),
+            "near_duplicate": pl.col("near").is_not_null(),
+            "over_quota": pl.col("reason").is_in([name, OVER_SIZE]),
+        }
         return joined.select(
             "row_id",
             taken=pl.col("walk").is_not_null(),
             place=pl.col("walk").cast(pl.Int64),
-            reason=reason,
+            reason=pl.coalesce(first_condition(conditions), "reason"),
             detail=pl.coalesce("near", "detail"),
         )
 
@@ -190,8 +184,8 @@ def accounts(verdicts: pl.DataFrame, quotas: Mapping[str, int], rows: Mapping[st
     """Account for the quota of every domain.
 
     Args:
-        verdicts: The result of `compose`.
-        quotas: The quotas passed to `compose`.
+        verdicts: The result of `compose` with these quotas.
+        quotas: Rows that each domain may bring.
         rows: Rows of the pool per domain, before the rules.
 
     Returns:
@@ -209,42 +203,15 @@ def accounts(verdicts: pl.DataFrame, quotas: Mapping[str, int], rows: Mapping[st
     lines = [(d, rows.get(d, 0), quotas.get(d, 0)) for d in sorted({*rows, *quotas})]
     domains = pl.DataFrame(lines, {"domain": pl.String, "rows": pl.Int64, "quota": pl.Int64}, orient="row")
     shortfall = pl.col("quota") - pl.col("taken")
-    because = (
-        pl.when(shortfall <= 0)
-        .then(pl.lit(""))
-        .when(pl.col("passed") < pl.col("quota"))
-        .then(pl.lit("fewer rows passed the rules"))
-        .when(pl.col("passed") - pl.col("near_duplicates") < pl.col("quota"))
-        .then(pl.lit("the rest are near-duplicates"))
-        .otherwise(pl.lit("the rest lack what the recipe's selectors need"))
-    )
+    conditions = {
+        "": shortfall <= 0,
+        "fewer rows passed the rules": pl.col("passed") < pl.col("quota"),
+        "the rest are near-duplicates": pl.col("passed") - pl.col("near_duplicates") < pl.col("quota"),
+        "the rest lack what the recipe's selectors need": pl.lit(True),
+    }
+    share = (pl.col("taken") / pl.max_horizontal(pl.col("taken").sum(), 1)).round(4)
     paper = pl.col("domain").replace_strict(PAPER, default=0, return_dtype=pl.Float64) / sum(PAPER.values())
-    return (
-        domains.join(counted, on="domain", how="left")
-        .with_columns(pl.col(list(named)).fill_null(0))
-        .select(
-            "domain", "rows", "passed", "quota", "taken", "seeds", "near_duplicates", "unranked",
-            shortfall.alias("shortfall"), because.alias("because"),
-            (pl.col("taken") / pl.max_horizontal(pl.col("taken").sum(), 1)).round(4).alias("share"), paper.round(4).alias("paper"),
-        )
-    )  # fmt: skip
-
-
-def scale_quotas(quotas: Mapping[str, int], available: Mapping[str, int], size: int) -> dict[str, int]:
-    """Scale the quotas of domains to another total, in proportion but at most the available rows.
-
-    Largest remainders decide; the lower name wins ties.
-    """
-    scaled = dict.fromkeys(sorted(quotas), 0)
-    while (left := size - sum(scaled.values())) > 0:
-        open_ = [d for d in scaled if scaled[d] < available.get(d, 0) and quotas[d] > 0]
-        if not open_:
-            break
-        total = sum(quotas[d] for d in open_)
-        exact = {d: left * quotas[d] / total for d in open_}
-        whole = {d: int(exact[d]) for d in open_}
-        for d in sorted(open_, key=lambda d: (whole[d] - exact[d], d))[: left - sum(whole.values())]:
-            whole[d] += 1
-        for d in open_:
-            scaled[d] = min(scaled[d] + whole[d], available.get(d, 0))
-    return scaled
+    table = domains.join(counted, on="domain", how="left").with_columns(pl.col(list(named)).fill_null(0))
+    columns = ("domain", "rows", "passed", "quota", "taken", "seeds", "near_duplicates", "unranked")
+    because = first_condition(conditions)
+    return table.select(*columns, shortfall=shortfall, because=because, share=share, paper=paper.round(4))

@@ -41,8 +41,10 @@ def budget(
         lines.append(dict(zip(BUDGET, line, strict=True)))
     total = sum(line["quota"] for line in lines)
     if total > recipe.max_rows:
-        for line, quota in zip(lines, _distribute([line["quota"] for line in lines], recipe.max_rows), strict=True):
-            line["quota"] = quota
+        quotas = {line["domain"]: line["quota"] for line in lines}
+        scaled = scale_quotas(quotas, quotas, recipe.max_rows)
+        for line in lines:
+            line["quota"] = scaled[line["domain"]]
             line["reason"] += f"; times {recipe.max_rows / total:.3f} for at most {recipe.max_rows} rows"
     return pl.DataFrame(lines, schema=BUDGET)
 
@@ -66,11 +68,20 @@ def relax_rules(rules: Rules, budget: pl.DataFrame) -> Rules:
     return rules.model_copy(update={"domains": {**rules.domains, **domains}})
 
 
-def _distribute(wanted: list[int], rows: int) -> list[int]:
-    """Distribute all rows in proportion to the wanted counts (largest remainders; the first wins ties)."""
-    total = sum(wanted)
-    quotas = [count * rows // total for count in wanted]
-    by_remainder = sorted(range(len(wanted)), key=lambda place: (-(wanted[place] * rows % total), place))
-    for place in by_remainder[: rows - sum(quotas)]:
-        quotas[place] += 1
-    return quotas
+def scale_quotas(quotas: Mapping[str, int], available: Mapping[str, int], size: int) -> dict[str, int]:
+    """Scale the quotas of domains to another total, in proportion but at most the available rows.
+
+    Largest remainders decide; the lower name wins ties.
+    """
+    scaled = dict.fromkeys(sorted(quotas), 0)
+    while (left := size - sum(scaled.values())) > 0:
+        open_ = [d for d in scaled if scaled[d] < available.get(d, 0) and quotas[d] > 0]
+        if not open_:
+            break
+        total = sum(quotas[d] for d in open_)
+        whole = {d: left * quotas[d] // total for d in open_}
+        for d in sorted(open_, key=lambda d: (-(left * quotas[d] % total), d))[: left - sum(whole.values())]:
+            whole[d] += 1
+        for d in open_:
+            scaled[d] = min(scaled[d] + whole[d], available.get(d, 0))
+    return scaled

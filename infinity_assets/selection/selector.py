@@ -77,15 +77,10 @@ class Selector:
             verdicts = verdicts.sort(pl.col("excluded").is_not_null(), *keys, "row_id", nulls_last=True)
             place = pl.int_range(pl.len(), dtype=pl.Int64)
             verdicts = verdicts.with_columns(pl.when(pl.col("excluded").is_null()).then(place).alias("place"))
-        reason = (
-            pl.when("taken")
-            .then(pl.lit(self.name))
-            .when(pl.col("place").is_null())
-            .then(pl.coalesce("excluded", pl.lit(OVER_SIZE)))
-            .otherwise(pl.lit(OVER_SIZE))
-        )
-        verdicts = verdicts.with_columns(taken=(pl.col("place") < size).fill_null(False))
-        return verdicts.with_columns(reason=reason).select(list(VERDICTS)).sort("row_id")
+        taken = (pl.col("place") < size).fill_null(False)
+        reason = first_condition({self.name: taken, OVER_SIZE: pl.col("place").is_not_null()})
+        verdicts = verdicts.with_columns(taken=taken, reason=pl.coalesce(reason, "excluded", pl.lit(OVER_SIZE)))
+        return verdicts.select(list(VERDICTS)).sort("row_id")
 
 
 def selector(

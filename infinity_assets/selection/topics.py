@@ -31,7 +31,7 @@ _WORDS = 4
 
 
 def cluster_items(item_ids: pl.Series, vectors: Matrix, count: int) -> npt.NDArray[np.int64]:
-    """Cluster items by k-means with cosine similarity, starting at items drawn by their ids.
+    """Cluster items into at most `count` clusters, by k-means with cosine similarity from items drawn by their ids.
 
     Args:
         item_ids: One per item, sorted, so that the clusters do not depend on the input order.

@@ -271,9 +271,8 @@ class Settings(BaseSettings):
         except ValidationError as error:
             raise InfinityError("; ".join(_explain(fault) for fault in error.errors()) + ".") from error
         except (ValueError, yaml.YAMLError) as error:
-            raise InfinityError(
-                f"The settings cannot be read: {' '.join(str(error.__cause__ or error).split())}."
-            ) from error
+            cause = " ".join(str(error.__cause__ or error).split())
+            raise InfinityError(f"The settings cannot be read: {cause}.") from error
         if self.prompts_dir is not None:
             prompts.check_folder(self.prompts_dir)
         if self.decontamination.paraphrase_threshold is not None and not self.dedup.semantic.enabled:

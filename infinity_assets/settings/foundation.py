@@ -2,7 +2,7 @@
 
 import pkgutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
 from pydantic import (
@@ -14,17 +14,29 @@ from pydantic import (
     ValidationInfo,
     create_model,
     field_validator,
-    model_validator,
 )
 
 from infinity_assets.rows.domains import DOMAINS, Domain
 from infinity_assets.settings.models import STATIC_EMBEDDER, Cosine, EmbedderSpec, ModelSpec, Sampling, Section, Share
 
-_SELECTION = Path(__file__).parents[1] / "selection"
-"""Settings do not import the selectors and the rules. Each selector is a module of its name, each rule an entry."""
-
 Score = Literal["ifd", "ic_ifd", "quality", "complexity", "reward"]
 Threshold = Annotated[float, Field(allow_inf_nan=False)] | None
+
+if TYPE_CHECKING:
+    SelectorName = RuleName = str
+    Thresholds = Section
+else:
+    # Settings do not import the selection: a selector is a module of its name, and a rule an entry of `rules.yaml`.
+    _SELECTION = Path(__file__).parents[1] / "selection"
+    _RULES = yaml.load((_SELECTION / "rules" / "rules.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
+    SelectorName = Literal[tuple(name for _, name, _ in pkgutil.iter_modules([str(_SELECTION / "selectors")]))]
+    RuleName = Literal[tuple(_RULES)]
+    Thresholds = create_model(
+        "Thresholds",
+        __base__=Section,
+        __doc__="A threshold per rule, by its name; null switches the rule off. docs/rules.md describes the measures.",
+        **{name: (Threshold, Field(rule["threshold"], description=rule["setting"])) for name, rule in _RULES.items()},
+    )
 
 
 class Scoring(Section):
@@ -47,12 +59,6 @@ class Scoring(Section):
     trained.)"""
     max_unknown: Share = 0.1
     """A prompt has no vector if more than this share of its tokens is unknown to the embedder."""
-
-
-if TYPE_CHECKING:
-    SelectorName = str
-else:
-    SelectorName = Literal[tuple(name for _, name, _ in pkgutil.iter_modules([str(_SELECTION / "selectors")]))]
 
 
 class Selectors(Section):
@@ -117,18 +123,6 @@ class Labels(Section):
         return self.model_dump_json(include={"spread", "neighbours", "spread_cosine", "vote", "exact_up_to"})
 
 
-if TYPE_CHECKING:
-    Thresholds = Section
-else:
-    _RULES = yaml.load((_SELECTION / "rules" / "rules.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
-    Thresholds = create_model(
-        "Thresholds",
-        __base__=Section,
-        __doc__="A threshold per rule, under the rule's name; null switches the rule off. docs/rules.md describes the measures.",
-        **{name: (Threshold, Field(rule["threshold"], description=rule["setting"])) for name, rule in _RULES.items()},
-    )
-
-
 _SENTIMENT = ("*imdb*", "*sst2*", "*sst-2*", "*sst_2*", "*rotten_tomatoes*", "*yelp*", "*amazon_polarity*",
               "*amazon_reviews*", "*app_reviews*", "*sentiment140*", "*tweet_sentiment*", "*sentiment_classification*",
               "*sentiment_analysis*")  # fmt: skip
@@ -142,21 +136,14 @@ class Rules(Section):
     """
 
     thresholds: Thresholds = Thresholds()
-    domains: dict[Domain, dict[str, Threshold]] = {}
+    domains: dict[Domain, dict[RuleName, Threshold]] = {}
     """Thresholds of a domain, by rule. They also apply a rule to a domain that it does not cover by default; null
     switches it off there."""
-    sources: dict[str, dict[str, Threshold]] = {}
+    sources: dict[str, dict[RuleName, Threshold]] = {}
     """Thresholds of a source, by rule; null switches a rule off there."""
     denied: dict[str, tuple[str, ...]] = {"*": _SENTIMENT}
     """Parts of sources with little knowledge: globs (`*`, `?`) of files, by glob of the source's name. (Paper: names
     SST-2 and IMDb of Flan 2022 as examples; these are the sentiment sets of Flan, P3 and Natural Instructions.)"""
-
-    @model_validator(mode="after")
-    def _check_rules(self) -> Self:
-        named = {name for values in (*self.domains.values(), *self.sources.values()) for name in values}
-        if unknown := sorted(named - set(Thresholds.model_fields)):
-            raise ValueError(f"there is no rule {', '.join(unknown)}; there are {', '.join(Thresholds.model_fields)}")
-        return self
 
 
 class Dsir(Section):
@@ -287,19 +274,12 @@ class Loop(Section):
     published.)"""
     bound: Annotated[float, Field(ge=1)] = 4.0
     """Largest factor of a share, over all turns. (Paper: not published.)"""
-    ease: tuple[str, ...] = ("low_quality",)
+    ease: tuple[RuleName, ...] = ("low_quality",)
     """Rules (`foundation.rules`) whose threshold is eased by the same factor: a lower bound is divided by it, an upper
     bound multiplied. An IFD above 1 means that the instruction misleads, so `instruction_does_not_help` is eased only
     if named."""
     proxy: Proxy = Proxy()
     """The model that is trained on F."""
-
-    @field_validator("ease")
-    @classmethod
-    def _check_ease(cls, ease: tuple[str, ...]) -> tuple[str, ...]:
-        if unknown := sorted(set(ease) - set(Thresholds.model_fields)):
-            raise ValueError(f"there is no rule {', '.join(unknown)}")
-        return ease
 
     @property
     def scoring(self) -> str:
@@ -327,7 +307,7 @@ class Foundation(Section):
 
     @field_validator("keep_share", "recipe")
     @classmethod
-    def _check_domains(cls, values: dict[Domain, Any], info: ValidationInfo) -> dict[Domain, Any]:
+    def _check_domains(cls, values: dict[Any, Any], info: ValidationInfo) -> dict[Any, Any]:
         what = "share" if info.field_name == "keep_share" else "selector"
         if missing := sorted(domain for domain in DOMAINS if values.get(domain, ()) == ()):
             raise ValueError(f"name a {what} for every domain; {', '.join(missing)} missing")

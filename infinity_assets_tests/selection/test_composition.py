@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infinity_assets.rows.domains import DOMAINS
-from infinity_assets.selection.composition import COMPOSED, accounts, compose, scale_quotas
+from infinity_assets.selection.composition import COMPOSED, accounts, compose
+from infinity_assets.selection.domain_budget import scale_quotas
 from infinity_assets.selection.selectors import SELECTORS
 from infinity_assets.settings import Foundation
 from infinity_assets_tests.properties import examples

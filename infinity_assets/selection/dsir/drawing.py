@@ -1,9 +1,9 @@
 """Weighted draws by Gumbel top-k.
 
 Adding independent Gumbel noise to log weights and taking the k largest draws k rows without replacement, each in
-proportion to its weight (Kool et al., arXiv 1903.06059). The noise is seeded by the row id, so that a row's key depends
-only on the row. A log weight is a sum over the text and grows with its length; therefore rows compete within a stratum of
-length, and the strata take turns in proportion to their shares.
+proportion to its weight (Kool et al., arXiv 1903.06059). The noise is seeded by the row id. A log weight is a sum over
+the text and grows with its length, so rows compete within a stratum of length, and the strata take turns in proportion
+to their shares.
 """
 
 import numpy as np

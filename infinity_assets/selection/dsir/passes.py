@@ -8,6 +8,7 @@ from infinity_assets.parallel import map_in_order
 from infinity_assets.rows import conversation
 from infinity_assets.selection.dsir.features import ngrams
 from infinity_assets.selection.dsir.weights import Counts, Fitted, Part, count_selected, weigh
+from infinity_assets.selection.selector import first_condition
 from infinity_assets.settings.foundation import Dsir
 
 BATCH = 8_000
@@ -58,12 +59,8 @@ def weigh_rows(rows: pl.LazyFrame, fitted: Mapping[str, Fitted], settings: Dsir,
 
     `rows` has the columns row_id, domain, kind and messages. A null weight has its reason in `importance_error`.
     """
-    reason = (
-        pl.when(pl.col("kind") != "conversation")
-        .then(pl.lit(NO_ANSWER))
-        .when(~pl.col("domain").is_in(list(fitted)))
-        .then(pl.lit(NO_TARGET))
-    )
+    no_target = ~pl.col("domain").is_in(list(fitted))
+    reason = first_condition({NO_ANSWER: pl.col("kind") != "conversation", NO_TARGET: no_target})
 
     def part(batch: pl.DataFrame) -> pl.DataFrame:
         parts = []

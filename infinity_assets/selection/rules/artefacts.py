@@ -27,14 +27,8 @@ _LONG = 200
 def grade_debris(prompt: pl.Expr, answers: pl.Expr) -> pl.Expr:
     """Grade the debris in answers: 0, 1 or 2, as in the rule `template_debris`."""
     exchange = pl.when(prompt.str.contains(_PATTERNS["dialogue"])).then(ASKED_FOR).otherwise(DEBRIS)
-    return (
-        pl.when(answers.str.contains(MARKS))
-        .then(DEBRIS)
-        .when(answers.str.contains(EXCHANGE))
-        .then(exchange)
-        .otherwise(NO_DEBRIS)
-        .cast(pl.Int8)
-    )
+    second_turn = pl.when(answers.str.contains(EXCHANGE)).then(exchange).otherwise(NO_DEBRIS)
+    return pl.when(answers.str.contains(MARKS)).then(DEBRIS).otherwise(second_turn).cast(pl.Int8)
 
 
 def grade_unfinished(answer: pl.Expr) -> pl.Expr:
@@ -43,11 +37,6 @@ def grade_unfinished(answer: pl.Expr) -> pl.Expr:
     closing = answer.str.contains(CLOSING)
     open_block = answer.str.count_matches("```") % 2 == 1
     long = answer.str.len_chars() >= _LONG
-    level = (
-        pl.when(~ends & (open_block | (long & answer.str.contains(MID))) & ~closing)
-        .then(2)
-        .when(long & ~ends)
-        .then(1)
-        .otherwise(0)
-    )
+    stops = ~ends & (open_block | (long & answer.str.contains(MID))) & ~closing
+    level = pl.when(stops).then(2).when(long & ~ends).then(1).otherwise(0)
     return pl.when(answer.is_not_null()).then(level).cast(pl.Int8)

@@ -149,8 +149,7 @@ def uses(trees: list[ast.Module]) -> tuple[str | None, str | None]:
     network = None
     files = None
     nodes = [node for tree in trees for node in ast.walk(tree)]
-    definitions = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-    own = {node.name for node in nodes if isinstance(node, definitions)}
+    own = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
     for node in nodes:
         if isinstance(node, ast.Import | ast.ImportFrom):
             for name in _imported(node):

@@ -3,20 +3,10 @@
 import polars as pl
 
 from infinity_assets.scoring import language
-from infinity_assets.selection.rules.patterns import read_patterns
+from infinity_assets.selection.rules.patterns import read_patterns, read_section
 
 _PATTERNS = read_patterns("languages")
-_SCRIPTS = {
-    r"\p{Han}": ("zh",),
-    r"[\p{Hiragana}\p{Katakana}\p{Han}]": ("ja",),
-    r"\p{Hangul}": ("ko",),
-    r"\p{Cyrillic}": ("ru", "uk", "bg", "be", "sr", "mk", "kk"),
-    r"\p{Arabic}": ("ar", "fa", "ur"),
-    r"\p{Devanagari}": ("hi", "mr", "ne"),
-    r"\p{Greek}": ("el",),
-    r"\p{Thai}": ("th",),
-    r"\p{Hebrew}": ("he",),
-}
+_SCRIPTS = read_section("scripts")
 """Patterns for a letter of the most frequent scripts, with their languages."""
 _LONG = 200
 """Characters from which a Latin answer is more than a sentence about a word."""
@@ -41,34 +31,20 @@ def grade_other_language(texts: pl.DataFrame) -> pl.Series:
     Args:
         texts: prompt, answer, prompt_language, answer_language, is_translation, code_language.
     """
-    differ = texts.select(
-        language.scripts_differ(pl.col("prompt_language"), pl.col("answer_language")).fill_null(False)
-    ).to_series()
-    few = texts.filter(differ)
-    prompt = pl.col("prompt")
+    scripts_differ = language.scripts_differ(pl.col("prompt_language"), pl.col("answer_language"))
+    differ = texts.select(scripts_differ.fill_null(False)).to_series()
+    prompt = pl.col("prompt").fill_null("")
     answer = pl.col("answer")
-    tag = pl.col("answer_language")
-    script, *more = ((tag.is_in(tags), prompt.str.contains(letter)) for letter, tags in _SCRIPTS.items())
-    quoted = pl.when(script[0]).then(script[1])
-    for in_script, contains in more:
-        quoted = quoted.when(in_script).then(contains)
     mixed = answer.str.contains(_PATTERNS["other"])
-    latin = (
-        pl.when(answer.str.len_chars() < _LONG)
-        .then(prompt.str.contains(_PATTERNS["latin_word"]))
-        .otherwise(prompt.str.contains(_PATTERNS["latin_text"]))
-    )
-    quoted = (
-        quoted.when(~mixed & ~answer.str.contains(_PATTERNS["sentence"]))
-        .then(True)
-        .when(mixed)
-        .then(prompt.str.contains(_PATTERNS["other"]))
-        .otherwise(latin)
-    )
-    asked = few.select(
-        (quoted | pl.col("is_translation") | pl.col("code_language").is_not_null()).fill_null(False)
-    ).to_series()
-    level = pl.repeat(SAME, texts.height, dtype=pl.Int8, eager=True)
-    return level.scatter(
-        differ.arg_true(), pl.select(pl.when(asked).then(ASKED).otherwise(UNASKED).cast(pl.Int8)).to_series()
-    )
+    # The first case that holds says whether the prompt quotes the script.
+    cases = [
+        *((pl.col("answer_language").is_in(tags), prompt.str.contains(letter)) for letter, tags in _SCRIPTS.items()),
+        (~mixed & ~answer.str.contains(_PATTERNS["sentence"]), pl.lit(True)),
+        (mixed, prompt.str.contains(_PATTERNS["other"])),
+        (answer.str.len_chars() < _LONG, prompt.str.contains(_PATTERNS["latin_word"])),
+        (pl.lit(True), prompt.str.contains(_PATTERNS["latin_text"])),
+    ]
+    quoted = pl.coalesce(pl.when(case).then(quotes) for case, quotes in cases)
+    asked = (quoted | pl.col("is_translation") | pl.col("code_language").is_not_null()).fill_null(False)
+    graded = texts.filter(differ).select(pl.when(asked).then(ASKED).otherwise(UNASKED).cast(pl.Int8)).to_series()
+    return pl.repeat(SAME, texts.height, dtype=pl.Int8, eager=True).scatter(differ.arg_true(), graded)

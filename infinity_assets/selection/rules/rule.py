@@ -27,20 +27,17 @@ class Rule:
 
 @dataclass(frozen=True, eq=False)
 class Bound:
-    """A rule that compares a measure with a threshold of the settings: an entry of `rules.yaml`."""
+    """A rule that compares a measure with a threshold of the settings: an entry of `rules.yaml`, which has the fields.
+
+    Settings may add a threshold for other domains than `domains`, or for a source.
+    """
 
     name: str
-    """The name of the threshold in the settings, and the reason in `decisions`."""
     measure: pl.Expr
-    """A number per row from the columns of `measures.measure` and `rulebook.facts`; null if it does not apply."""
     fails: Literal["below", "above", "from"]
-    """A row fails below the threshold, above it, or from it upwards."""
     means: str
-    """One sentence on the measure and why a row fails."""
     domains: tuple[str, ...]
-    """Domains that the general threshold applies to. Settings may add a threshold for other domains or a source."""
     evidence: pl.Expr | None
-    """Words of the row that show the failure."""
 
     def threshold(self, settings: Rules) -> pl.Expr:
         """Return the threshold of each row, or null if the rule is off.
@@ -74,11 +71,7 @@ def _look_up(column: str, thresholds: Mapping[Any, float | None]) -> pl.Expr:
 
 
 def first_failure(frame: pl.DataFrame, rules: Sequence[Rule]) -> pl.DataFrame:
-    """Return the rows that fail a rule, with the first rule that each fails.
-
-    Args:
-        frame: One line per row, with row_id and the columns that the rules read.
-        rules: The rules in order of precedence.
+    """Return the rows of a frame that fail a rule, with the first rule, in order of precedence, that each fails.
 
     Returns:
         One line per failing row, in the frame's order: row_id, reason, detail (JSON: measure, threshold, and evidence

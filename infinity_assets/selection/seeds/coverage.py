@@ -4,11 +4,9 @@ Rows are sorted by depth, and a grid of equal-width cells lies over two coordina
 round takes the next row of every cell. A row without a vector is in a cell of its language and first coarse ability,
 because the embedded embedders do not support Chinese.
 
-The coordinates are the two principal components, while the paper's code uses t-SNE. t-SNE starts at random, depends on
-all rows, and needs all vectors in memory. Its distances and directions differ in meaning across the map, so cells of
-equal width hold unequal ranges of meaning. The components are a linear map fixed by the covariance: they take two
-passes over the vectors in batches, and the cells are equal in every run. In return they show less; the page reports
-their share of the variance.
+The coordinates are the two principal components, which take two passes over the vectors in batches and are equal in
+every run. In return they show less, and the page reports their share of the variance. The paper's code uses t-SNE,
+which starts at random and needs all vectors in memory, and whose distances mean different things across the map.
 """
 
 from collections.abc import Iterator
@@ -73,8 +71,8 @@ def _batches(row_ids: pl.Series, vectors: pl.LazyFrame) -> Iterator[tuple[pl.Ser
     for batch in vectors.select("vector").collect_batches(chunk_size=_ROWS, maintain_order=True, engine="streaming"):
         selected = wanted[start : start + batch.height] & batch["vector"].is_not_null()
         if selected.any():
-            vectors = batch["vector"].filter(selected).to_numpy().astype(np.float64)
-            yield ids[start : start + batch.height].filter(selected), vectors
+            numbers = batch["vector"].filter(selected).to_numpy().astype(np.float64)
+            yield ids[start : start + batch.height].filter(selected), numbers
         start += batch.height
 
 

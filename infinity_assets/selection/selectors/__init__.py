@@ -19,16 +19,10 @@ SELECTORS: dict[str, Selector] = {
 
 
 def select(name: str, frame: pl.DataFrame, size: int, settings: Foundation) -> pl.DataFrame:
-    """Run a selector.
+    """Run a selector: verdicts on every row, sorted by row id (`selector.VERDICTS`).
 
-    Args:
-        name: Name of the selector.
-        frame: One line per row: row_id, and the columns that the selector needs, in any order of the rows.
-        size: Rows to take; fewer if fewer can be ranked.
-        settings: The recipe.
-
-    Returns:
-        Verdicts on every row, sorted by row id (`selector.VERDICTS`).
+    The frame has row_id and the columns that the selector needs, in any order of the rows. Fewer rows than `size` are
+    taken if fewer can be ranked.
 
     Raises:
         InfinityError: The selector does not exist, or a column that it needs is missing.

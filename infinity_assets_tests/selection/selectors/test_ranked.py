@@ -77,13 +77,8 @@ def test_topics_get_their_shares_at_every_size() -> None:
 
 
 def test_retrieval_takes_the_nearest_rows_of_a_topic() -> None:
-    lines = [
-        ("a", "t", 1.0, 0.5),
-        ("b", "t", 1.0, 0.9),
-        ("c", "t", 1.0, 0.7),
-        ("d", "t", 1.0, 0.2),
-        ("e", "u", None, 0.9),
-    ]
+    placed = [("a", "t", 0.5), ("b", "t", 0.9), ("c", "t", 0.7), ("d", "t", 0.2), ("e", "u", 0.9)]
+    lines = [(row, topic, 1.0 if topic == "t" else None, near) for row, topic, near in placed]
     rows = pl.DataFrame(lines, schema=["row_id", "topic", "topic_share", "proximity"], orient="row")
     assert order("retrieval", rows) == ["b", "c", "a"]
     reasons = dict(select("retrieval", rows, 5, Foundation()).select("row_id", "reason").iter_rows())
