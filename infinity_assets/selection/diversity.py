@@ -98,8 +98,7 @@ class ReprFilter:
         with_vector = kept[known[kept]]
         self._keep(unit[with_vector], row_ids.gather(with_vector).to_list())
         return kept, pl.DataFrame(
-            {"row_id": row_ids.gather(rejected), "duplicate_of": closest, "similarity": best[rejected]},
-            schema=REJECTED,
+            {"row_id": row_ids.gather(rejected), "duplicate_of": closest, "similarity": best[rejected]}, schema=REJECTED
         )
 
     def _exact(self, unit: Matrix, part: Matrix, cosine: Matrix, at: npt.NDArray[np.int64]) -> Matrix:

@@ -14,8 +14,7 @@ BUDGET = pl.Schema({
     "eased": pl.String,
 })  # fmt: skip
 """The budget of a domain. The quotas add up to the shares of all domains, or to `max_rows` if that is less. `eased` is
-a JSON object of the thresholds that the loop has changed, from rule to number.
-"""
+a JSON object of the thresholds that the loop has changed, from rule to number."""
 
 
 def budget(

@@ -53,14 +53,10 @@ class FromText(Section):
     """End-of-text token. Null: taken from its tokenizer; `</s>` on a server."""
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 class Ingest(Section):
     """Reading of the sources."""
 
-    workers: int = Field(default_factory=lambda: min(_cores(), 16), ge=1)
+    workers: int = Field(default_factory=lambda: min(len(os.sched_getaffinity(0)), 16), ge=1)
     """Processes that parse files, and threads that sign and compare rows: by default one per core, up to 16. A process
     takes some 300 MB. The rows do not depend on it."""
     warn_dropped: Share = 0.05

@@ -55,9 +55,8 @@ def test_a_composition_conserves_rows_and_keeps_quotas(
     for domain, detail in verdicts.select("domain", "detail").iter_rows():
         assert json.loads(detail)["quota"] == quotas.get(domain, 0)
     # Diversity: no close pair in any domains; every near-duplicate names a taken row.
-    vectors = (
-        taken.join(rows, on="row_id").drop_nulls("vector")["vector"].to_numpy().astype(np.float64).reshape(-1, WIDTH)
-    )
+    known = taken.join(rows, on="row_id").drop_nulls("vector")
+    vectors = known["vector"].to_numpy().astype(np.float64).reshape(-1, WIDTH)
     assert (np.triu(vectors @ vectors.T, 1) <= 0.9 + 1e-3).all()
     for (detail,) in verdicts.filter(reason="near_duplicate").select("detail").iter_rows():
         assert json.loads(detail)["duplicate_of"] in set(taken["row_id"])

@@ -14,16 +14,12 @@ from infinity_assets.settings.foundation import Dsir
 BATCH = 8_000
 """Rows in memory per thread: about ten MB of prompts, a hundred at most."""
 
-NO_ANSWER = "no_answer"
-NO_TARGET = "no_target"
-NO_TEXT = "no_text"
-"""Reasons for a null weight: the row is not a conversation, its domain has no target, its prompt has no token."""
-
 IMPORTANCE = pl.Schema({
     "row_id": pl.String, "domain": pl.String, "prompt_tokens": pl.Int64, "log_weight": pl.Float64, "stratum": pl.Int64,
     "share": pl.Float64, "importance_error": pl.String,
 })  # fmt: skip
-"""Importance weights. Grain: a row. Key: row_id."""
+"""Importance weights. Grain: a row. Key: row_id. `importance_error` of a null weight: no_answer (the row is not a
+conversation), no_target (of its domain), no_text (the prompt has no token)."""
 
 
 def _prompts(rows: pl.LazyFrame, *columns: str) -> Iterator[pl.DataFrame]:
@@ -57,22 +53,20 @@ def count_rows(rows: pl.LazyFrame, settings: Dsir, workers: int) -> dict[Part, C
 def weigh_rows(rows: pl.LazyFrame, fitted: Mapping[str, Fitted], settings: Dsir, workers: int) -> pl.DataFrame:
     """Weigh every row by the fitted target of its domain: schema `IMPORTANCE`, sorted by row id.
 
-    `rows` has the columns row_id, domain, kind and messages. A null weight has its reason in `importance_error`.
+    `rows` has the columns row_id, domain, kind and messages.
     """
     no_target = ~pl.col("domain").is_in(list(fitted))
-    reason = first_condition({NO_ANSWER: pl.col("kind") != "conversation", NO_TARGET: no_target})
+    reason = first_condition({"no_answer": pl.col("kind") != "conversation", "no_target": no_target})
 
     def part(batch: pl.DataFrame) -> pl.DataFrame:
         parts = []
         for (domain,), own in batch.group_by("domain"):
             weights = weigh(own["prompt"], fitted[str(domain)], settings)
-            failed = pl.when(pl.col("log_weight").is_null()).then(pl.lit(NO_TEXT)).alias("importance_error")
+            failed = pl.when(pl.col("log_weight").is_null()).then(pl.lit("no_text")).alias("importance_error")
             parts.append(pl.concat([own.select("row_id", "domain"), weights], how="horizontal").with_columns(failed))
         return pl.concat(parts)
 
     unweighted = rows.filter(reason.is_not_null()).select("row_id", "domain", importance_error=reason)
     weighed = map_in_order(part, _prompts(rows.filter(reason.is_null()), "row_id", "domain"), workers)
-    table = pl.concat(
-        [pl.DataFrame(schema=IMPORTANCE), unweighted.collect(engine="streaming"), *weighed], how="diagonal"
-    )
-    return table.select(list(IMPORTANCE)).sort("row_id")
+    parts = [pl.DataFrame(schema=IMPORTANCE), unweighted.collect(engine="streaming"), *weighed]
+    return pl.concat(parts, how="diagonal").select(list(IMPORTANCE)).sort("row_id")

@@ -81,12 +81,7 @@ def fit(pool: Counts, target: Counts, settings: Dsir) -> Fitted:
     The weight of an n-gram is log p - log q, where q is its share of the pool and p its share of the target. With
     `smoothing` s, p is (counts of the target + s q) / (their sum + s): Dirichlet smoothing towards the pool. An n-gram
     that a small target lacks by chance then counts slightly against a text. The reference (s = 0) adds 1e-8 instead,
-    which all but forbids such a text.
-
-    Args:
-        pool: Counts of the raw pool, for q. It must contain an n-gram.
-        target: Counts of the target, for p. It must contain an n-gram.
-        settings: `smoothing` and `length`.
+    which all but forbids such a text. Both sets of counts must contain an n-gram.
     """
     q = pool.ngrams / pool.ngrams.sum()
     p = (target.ngrams + settings.smoothing * q) / (target.ngrams.sum() + settings.smoothing)

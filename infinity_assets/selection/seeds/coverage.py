@@ -87,12 +87,8 @@ def assign_cells(rows: pl.DataFrame, grid: Grid) -> pl.DataFrame:
 def round_robin(rows: pl.DataFrame) -> pl.DataFrame:
     """Sort rows in the order in which a budget takes them: any number of first rows is spread over the cells.
 
-    Args:
-        rows: row_id and the columns of `CELL`. Within a cell, rows are ordered by depth (descending, null last), met
-            (descending) and draw (random).
-
-    Returns:
-        The rows in that order, with `turn`, the round from 0. Within a round the deepest row is first.
+    Within a cell of `CELL`, and within a round (`turn`, from 0), rows are ordered by depth (descending, null last), met
+    (descending), draw (random) and row_id.
     """
     ordered = rows.sort("depth", "met", "draw", "row_id", descending=[True, True, False, False], nulls_last=True)
     return ordered.with_columns(pl.int_range(pl.len()).over(CELL).alias("turn")).sort("turn", maintain_order=True)

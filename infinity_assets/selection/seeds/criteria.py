@@ -25,12 +25,8 @@ trained scorer. Labels and scores are null for rows that were not labelled or sc
 def evaluate_criteria(rows: pl.DataFrame, vocabulary: pl.DataFrame, settings: Seeds) -> pl.DataFrame:
     """Evaluate the criteria on every row.
 
-    Only labels from the model count: neighbours agree on few and frequent labels, which `vocabulary` does not count.
-
-    Args:
-        rows: Schema `KNOWN`, one line per row.
-        vocabulary: label, rows.
-        settings: Thresholds, the criteria in force and the number that must hold.
+    Only labels from the model count: neighbours agree on few and frequent labels, which the vocabulary (label, rows)
+    does not count. The rows have the schema `KNOWN`.
 
     Returns:
         One line per row, in their order: row_id; every criterion of `CRITERIA`, in force or not, and `vetoed`, both

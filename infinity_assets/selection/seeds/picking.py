@@ -24,13 +24,9 @@ class Picked(NamedTuple):
 
 
 def pick(rows: pl.DataFrame, vectors: pl.LazyFrame, vocabulary: pl.DataFrame, settings: Seeds) -> Picked:
-    """Pick the seeds.
+    """Pick the seeds among rows of the schema `criteria.KNOWN`.
 
-    Args:
-        rows: Schema `criteria.KNOWN`, one line per row.
-        vectors: row_id, vector (may be null), of these rows and possibly others.
-        vocabulary: label, rows.
-        settings: Criteria, budget and grid.
+    `vectors` has row_id and vector (may be null) of these rows and possibly others; `vocabulary` has label and rows.
     """
     table = evaluate_criteria(rows, vocabulary, settings)
     eligible = table.filter("enough", ~pl.col("vetoed")).select("row_id", "raw_material", "met")

@@ -77,9 +77,8 @@ def test_words_are_our_tokens_and_only_equal_runs_share_a_bucket(texts: list, or
 )
 def test_n_grams_spread_evenly_over_the_buckets(words: list[str], buckets: int) -> None:
     for features in ("words", "reference"):
-        grams = ngrams(
-            pl.Series([" ".join(words)]), Dsir.model_validate({"features": features, "buckets": buckets, "ngram": 2})
-        )
+        dsir = Dsir.model_validate({"features": features, "buckets": buckets, "ngram": 2})
+        grams = ngrams(pl.Series([" ".join(words)]), dsir)
         counts = np.bincount(grams.buckets, minlength=buckets)
         expected = (2 * len(words) - 1) / buckets
         assert len(counts) == buckets

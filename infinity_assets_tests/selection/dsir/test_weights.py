@@ -38,11 +38,8 @@ def texts(token_lists: list[list[str]]) -> pl.Series:
 def weights(prompts: pl.Series, target: pl.Series, **changes) -> list[float]:
     """Return the log weights, 0 for a prompt without a token."""
     dsir = Dsir.model_validate(NO_STRATA | changes)
-    return (
-        weigh(prompts, fit(count(prompts, dsir), count(target, dsir), dsir), dsir)["log_weight"]
-        .fill_null(0.0)
-        .to_list()
-    )
+    fitted = fit(count(prompts, dsir), count(target, dsir), dsir)
+    return weigh(prompts, fitted, dsir)["log_weight"].fill_null(0.0).to_list()
 
 
 def grams(words: list[str]) -> list:

@@ -63,11 +63,8 @@ def test_the_axes_are_the_principal_components() -> None:
     along = abs(np.corrcoef(places["x"].to_numpy(), at[:, 0])[0, 1])
     assert along > 0.99
     for axis, column in enumerate(("x", "y")):
-        spread = (
-            pl.DataFrame({"cell": places[column], "at": at[:, axis]})
-            .group_by("cell")
-            .agg(pl.col("at").max() - pl.col("at").min())
-        )
+        cells = pl.DataFrame({"cell": places[column], "at": at[:, axis]}).group_by("cell")
+        spread = cells.agg(pl.col("at").max() - pl.col("at").min())
         assert float(spread["at"].max()) < np.ptp(at[:, axis]) / 10 * 1.8  # type: ignore[arg-type]
 
 
@@ -75,9 +72,7 @@ def _all(table: pl.DataFrame) -> tuple[pl.Series, pl.LazyFrame]:
     return table["row_id"], table.lazy()
 
 
-def test_the_grid_does_not_depend_on_other_rows_order_or_batches(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_grid_does_not_depend_on_other_rows_order_or_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(1)
     table = vectors(rng.normal(size=(300, 6)))
     ids = table["row_id"][:200]

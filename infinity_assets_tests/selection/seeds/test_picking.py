@@ -52,9 +52,8 @@ def test_the_budget_is_used_up_and_not_exceeded(rows: list[dict], recipe: Seeds)
 def test_neither_order_nor_a_larger_budget_removes_a_seed(rows: list[dict], recipe: Seeds, data: st.DataObject) -> None:
     taken = set(picked(rows, recipe).rows.filter("taken")["row_id"])
     assert set(picked(data.draw(st.permutations(rows)), recipe).rows.filter("taken")["row_id"]) == taken
-    larger = [
-        set(picked(rows, recipe.model_copy(update={"max_seeds": n})).rows.filter("taken")["row_id"]) for n in range(6)
-    ]
+    larger_recipes = [recipe.model_copy(update={"max_seeds": n}) for n in range(6)]
+    larger = [set(picked(rows, each).rows.filter("taken")["row_id"]) for each in larger_recipes]
     assert all(fewer <= more for fewer, more in pairwise(larger))
 
 
@@ -65,9 +64,7 @@ def test_every_candidate_has_a_cell(rows: list[dict], recipe: Seeds) -> None:
     candidates = result.rows.filter(pl.col("taken") | (pl.col("reason") == "over_budget"))
     assert result.cells.select("row_id", "taken").equals(candidates.select("row_id", "taken"))
     english = {row["row_id"] for row in rows if row["language"] == "en"}
-    assert {row_id for row_id, x in result.cells.select("row_id", "x").iter_rows() if x is not None} == english & set(
-        result.cells["row_id"]
-    )
+    assert set(result.cells.drop_nulls("x")["row_id"]) == english & set(result.cells["row_id"])
 
 
 def test_the_deepest_row_of_every_cell_is_taken() -> None:

@@ -47,11 +47,8 @@ def test_ifd_scale_selects_the_column(lines: list) -> None:
 def test_rewards_compete_within_their_domain_and_language(lines: list) -> None:
     """Shifting all rewards of a group does not change the order."""
     rows = frame(lines)
-    shifted = rows.with_columns(
-        reward=pl.when((pl.col("domain") == "math") & (pl.col("language") == "en"))
-        .then(pl.col("reward") + 50)
-        .otherwise("reward")
-    )
+    english_math = (pl.col("domain") == "math") & (pl.col("language") == "en")
+    shifted = rows.with_columns(reward=pl.col("reward") + 50 * english_math.cast(pl.Int64))
     assert order("reward", rows) == order("reward", shifted)
     best = set(order("reward", rows)[:1])
     for row in rows.filter(pl.col("row_id").is_in(list(best))).iter_rows(named=True):
