@@ -58,7 +58,7 @@ def compile_kernels() -> None:
     from infinity_assets.rows.ids import add_row_ids
     from infinity_assets.rows.token_hashes import hash_tokens, to_nfkc
     from infinity_assets.selection.dsir.weights import count, fit, weigh
-    from infinity_assets.selection.selectors.kernels import passes
+    from infinity_assets.selection.kernels import passes
     from infinity_assets.settings import Decontamination, Dedup
     from infinity_assets.settings.foundation import Dsir
 

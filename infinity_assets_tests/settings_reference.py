@@ -7,7 +7,7 @@ import types
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import fill
-from typing import Any, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -59,10 +59,20 @@ def _section_of(annotation: Any) -> type[BaseModel] | None:
 
 
 def _type(annotation: Any) -> str:
-    text = getattr(annotation, "__name__", "") if not get_args(annotation) else str(annotation)
-    for noise in ("typing.", "infinity_assets.settings.models.", "infinity_assets.settings.", "pathlib."):
-        text = text.replace(noise, "")
-    return f"`{text}`".replace("|", "\\|") if len(text) < 80 else "mapping or list"
+    return f"`{_type_text(annotation)}`".replace("|", "\\|")
+
+
+def _type_text(annotation: Any) -> str:
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _type_text(args[0])
+    if origin in (Union, types.UnionType):
+        return " | ".join(map(_type_text, args))
+    if origin is Literal:
+        return " | ".join(map(repr, args))
+    if annotation in (..., types.NoneType):
+        return "..." if annotation is ... else "None"
+    return origin.__name__ + f"[{', '.join(map(_type_text, args))}]" if origin else annotation.__name__
 
 
 def _default(field: Any) -> str:

@@ -39,11 +39,11 @@ def test_loops_are_compiled_again_when_their_module_has_changed(
     assert not is_compiled()
 
 
-ONE = "selection/selectors/kernels.py"
+ONE = "selection/kernels.py"
 CODE = f"""
 import numpy as np
 from infinity_assets import compilation
-from infinity_assets.selection.selectors.kernels import passes
+from infinity_assets.selection.kernels import passes
 compilation.KERNELS = ("{ONE}",)
 print(compilation.is_compiled())
 passes(np.array([0, 1], np.int64), np.zeros(1, np.int32), 1, 1)

@@ -48,7 +48,7 @@ def arena(selectors: str, size: int, each: bool, proxy: bool, out: Path | None) 
     from infinity_assets.report.terminal import open_console, say
     from infinity_assets.runs import arena_contest as contest
     from infinity_assets.selection.arena import RECIPE, check_selectors
-    from infinity_assets.selection.selectors.selector import SELECTORS
+    from infinity_assets.selection.selectors import SELECTORS
     from infinity_assets.settings import Settings
 
     console = open_console()

@@ -12,7 +12,7 @@ from rich.table import Table
 from infinity_assets.report.numbers import money, number
 from infinity_assets.report.terminal import frame_table
 from infinity_assets.selection.arena import RECIPE, Arena
-from infinity_assets.selection.selectors.selector import SELECTORS
+from infinity_assets.selection.selectors import SELECTORS
 
 _COLORS = ("#4f43dd", "#e0873a", "#2a9d8f", "#c8375b", "#8a6fd1", "#6b8f3c", "#3b82c4", "#b5892b", "#7d7d7d")
 _GRAY = "#ccc"

@@ -17,11 +17,12 @@ import numpy as np
 import polars as pl
 
 from infinity_assets.errors import InfinityError
-from infinity_assets.selection.composition import compose, scale_quotas
+from infinity_assets.selection.composition import Fetch, compose
 from infinity_assets.selection.diversity import ReprFilter
-from infinity_assets.selection.domain_budget import budget
-from infinity_assets.selection.selectors.selector import SELECTORS, select
-from infinity_assets.selection.selectors.verdicts import OVER_SIZE, VERDICTS
+from infinity_assets.selection.domain_budget import budget, scale_quotas
+from infinity_assets.selection.selector import OVER_SIZE, VERDICTS, first_condition
+from infinity_assets.selection.selectors import SELECTORS, select
+from infinity_assets.selection.vectors import to_matrix, to_unit
 from infinity_assets.settings import Foundation
 
 RECIPE = "infinity"
@@ -34,7 +35,6 @@ _OPTIONAL = {"topic_share", "is_seed", "domain", "log_weight", "stratum", "share
 """Columns whose nulls are valid: a domain without a target has no weights."""
 _ROWS = 1024
 
-Fetch = Callable[[pl.Series], pl.DataFrame]
 Proxy = Callable[[str, pl.Series], Mapping[str, float]]
 """Function from a selector's name and row ids to scores by benchmark: trains a model on the rows and evaluates it."""
 
@@ -56,26 +56,18 @@ class Arena:
 
 
 def check_selectors(selectors: Sequence[str]) -> list[str]:
-    """Validate the names and return them without repetitions.
-
-    Raises:
-        InfinityError: A name is unknown, or there are no names.
-    """
+    """Return the names without repetitions, or raise an `InfinityError` about an unknown or a missing one."""
+    known = [*SELECTORS, RECIPE]
     if not selectors:
-        raise InfinityError(f"Name at least one selector; there are {', '.join([*SELECTORS, RECIPE])}.")
-    if unknown := [name for name in selectors if name not in {*SELECTORS, RECIPE}]:
-        raise InfinityError(f"There is no selector {', '.join(unknown)}; there are {', '.join([*SELECTORS, RECIPE])}.")
+        raise InfinityError(f"Name at least one selector; there are {', '.join(known)}.")
+    if unknown := [name for name in selectors if name not in known]:
+        raise InfinityError(f"There is no selector {', '.join(unknown)}; there are {', '.join(known)}.")
     return list(dict.fromkeys(selectors))
 
 
-def _required_columns(name: str) -> set[str]:
-    # The recipe for F runs its selectors on the rows that have their columns.
-    return set() if name == RECIPE else set(SELECTORS[name].needs)
-
-
 def required_columns(selectors: Sequence[str]) -> set[str]:
-    """Return the columns that the contestants require."""
-    return set().union(*map(_required_columns, selectors))
+    """Return the columns that the contestants require. The recipe runs its selectors on the rows that have theirs."""
+    return {column for name in selectors if name != RECIPE for column in SELECTORS[name].needs}
 
 
 def _has(frame: pl.DataFrame, column: str) -> pl.Expr:
@@ -90,48 +82,27 @@ def has_all(frame: pl.DataFrame, columns: Iterable[str]) -> pl.Expr:
 
 def scarcity(frame: pl.DataFrame, selectors: Sequence[str]) -> pl.DataFrame:
     """Count the rows with a value per required column: column, rows, selectors (that require it)."""
-    counted = [
-        (
-            column,
-            int(frame.select(_has(frame, column).sum()).item()),
-            ", ".join(n for n in selectors if column in _required_columns(n)),
-        )
-        for column in sorted(required_columns(selectors) - _OPTIONAL)
-        if column in frame.columns
-    ]
-    return pl.DataFrame(counted, schema={"column": pl.String, "rows": pl.Int64, "selectors": pl.String}, orient="row")
+    lines = []
+    for column in sorted(required_columns(selectors) - _OPTIONAL):
+        if column in frame.columns:
+            rows = int(frame.select(_has(frame, column).sum()).item())
+            lines.append((column, rows, ", ".join(name for name in selectors if column in required_columns([name]))))
+    return pl.DataFrame(lines, {"column": pl.String, "rows": pl.Int64, "selectors": pl.String}, orient="row")
 
 
 def infinity(frame: pl.DataFrame, size: int, settings: Foundation, fetch: Fetch | None = None) -> pl.DataFrame:
-    """Run the recipe for F as a selector, with the domains' shares of F scale_quotas to the size as quotas.
-
-    Returns:
-        Verdicts, like any selector's.
-    """
-    available = frame.group_by("domain").len("rows")
-    rows_of = dict(available.select("domain", pl.col("rows").cast(pl.Int64)).iter_rows())
+    """Run the recipe for F as a selector, with the domains' shares of F scaled to the size as quotas."""
+    available = frame.group_by("domain").agg(rows=pl.len().cast(pl.Int64))
     shares = budget(available, settings.model_copy(update={"max_rows": frame.height}))
-    quotas = scale_quotas(dict(shares.select("domain", "quota").iter_rows()), rows_of, size)
+    quotas = scale_quotas(dict(shares.select("domain", "quota").iter_rows()), dict(available.iter_rows()), size)
     composed = compose(frame, quotas, settings, fetch)
     # Domains take turns, so that there is one order of all rows.
-    order = composed.filter("taken").select(
-        "row_id", key=pl.col("place") / pl.col("domain").replace_strict(quotas, default=1.0, return_dtype=pl.Float64)
-    )
-    places = order.sort("key", "row_id").select("row_id", pl.int_range(pl.len(), dtype=pl.Int64).alias("place"))
-    reason = (
-        pl.when("taken")
-        .then(pl.lit(RECIPE))
-        .when(pl.col("reason") == "over_quota")
-        .then(pl.lit(OVER_SIZE))
-        .otherwise("reason")
-    )
-    return (
-        composed.with_columns(reason.alias("reason"))
-        .drop("place")
-        .join(places, on="row_id", how="left")
-        .select(list(VERDICTS))
-        .sort("row_id")
-    )
+    quota = pl.col("domain").replace_strict(quotas, default=1.0, return_dtype=pl.Float64)
+    order = composed.filter("taken").sort(pl.col("place") / quota, "row_id").select("row_id")
+    conditions = {RECIPE: pl.col("taken"), OVER_SIZE: pl.col("reason") == "over_quota"}
+    composed = composed.with_columns(reason=pl.coalesce(first_condition(conditions), "reason")).drop("place")
+    placed = order.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("place"))
+    return composed.join(placed, on="row_id", how="left").select(list(VERDICTS)).sort("row_id")
 
 
 def compare(
@@ -151,37 +122,29 @@ def compare(
     Args:
         frame: The rows to select from: row_id, source, domain, language, answer_chars, ability, proximity, and the
             columns that the selectors require.
-        selectors: Contestants: names of the registry, or `infinity`.
+        selectors: Contestants: names of selectors, or `infinity`.
         size: Rows that each selector is to take.
-        settings: The recipe.
-        fetch: Function from row ids to row_id and vector.
         items: Items of the benchmarks: domain, vector.
         calls: Model calls about the rows: row_id, prompt (its name in the ledger tables), prompt_tokens,
             completion_tokens, cost.
         proxy: Function that trains a model on a selection and evaluates it.
         advance: Called with the name of each selector before it runs.
     """
-    chosen = []
-    reasons = []
-    lines = []
-    reach = []
+    chosen, reasons, reach, lines = [], [], [], []
     vocabulary = frame["ability"].list.explode(keep_nulls=False, empty_as_null=False).n_unique()
     for name in selectors:
         advance(name)
         verdicts = infinity(frame, size, settings, fetch) if name == RECIPE else select(name, frame, size, settings)
         taken = verdicts.filter("taken").sort("place").select("row_id", "place")
         rows = taken.join(frame, on="row_id", how="left", maintain_order="left")
-        vectors = taken.select("row_id").join(fetch(taken["row_id"]), on="row_id", how="left", maintain_order="left")[
-            "vector"
-        ]
-        chosen.append(taken.select(pl.lit(name).alias("selector"), "row_id", "place"))
-        reasons.append(
-            verdicts.filter(~pl.col("taken"))
-            .group_by("reason")
-            .len("rows")
-            .select(pl.lit(name).alias("selector"), "reason", pl.col("rows").cast(pl.Int64))
-        )
-        reach.append(_reach(rows, vectors, items).select(pl.lit(name).alias("selector"), pl.all()))
+        fetched = fetch(taken["row_id"])
+        vectors = taken.select("row_id").join(fetched, on="row_id", how="left", maintain_order="left")["vector"]
+        scores = proxy(name, taken["row_id"]) if proxy else {}
+        label = pl.lit(name).alias("selector")
+        left = verdicts.filter(~pl.col("taken")).group_by("reason").agg(rows=pl.len().cast(pl.Int64))
+        chosen.append(taken.select(label, "row_id", "place"))
+        reasons.append(left.select(label, "reason", "rows"))
+        reach.append(_reach(rows, vectors, items).select(label, pl.all()))
         lines.append(
             {
                 "selector": name,
@@ -191,70 +154,50 @@ def compare(
                 "near_duplicates": _near_duplicates(taken["row_id"], vectors, settings.max_similarity),
                 "proximity": rows["proximity"].mean(),
                 **_cost(name, frame, calls, settings),
-                **({f"proxy {key}": value for key, value in proxy(name, taken["row_id"]).items()} if proxy else {}),
+                **{f"proxy {benchmark}": score for benchmark, score in scores.items()},
             }
         )
     picks = pl.concat(chosen)
     return Arena(
-        size,
-        frame.height,
-        picks,
-        pl.DataFrame(lines, infer_schema_length=None),
-        overlap(picks, selectors),
-        mix(picks, frame, selectors),
-        pl.concat(reach),
-        pl.concat(reasons).sort("selector", pl.col("rows") * -1, "reason"),
+        size=size,
+        rows=frame.height,
+        chosen=picks,
+        summary=pl.DataFrame(lines, infer_schema_length=None),
+        overlap=overlap(picks, selectors),
+        mix=mix(picks, frame, selectors),
+        reach=pl.concat(reach),
+        reasons=pl.concat(reasons).sort("selector", pl.col("rows") * -1, "reason"),
     )
 
 
 def overlap(chosen: pl.DataFrame, selectors: Sequence[str]) -> pl.DataFrame:
-    """Compare every ordered pair of selectors, including each with itself.
-
-    Returns:
-        one, other, rows (taken by both), jaccard (null if neither took any).
-    """
+    """Compare every ordered pair of selectors, including each with itself. A pair without rows has no Jaccard."""
     taken = {name: set(chosen.filter(selector=name)["row_id"]) for name in selectors}
     lines = []
     for one, other in product(selectors, repeat=2):
         both = len(taken[one] & taken[other])
         either = len(taken[one] | taken[other])
         lines.append((one, other, both, both / either if either else None))
-    return pl.DataFrame(
-        lines, schema={"one": pl.String, "other": pl.String, "rows": pl.Int64, "jaccard": pl.Float64}, orient="row"
-    )
+    schema = {"one": pl.String, "other": pl.String, "rows": pl.Int64, "jaccard": pl.Float64}
+    return pl.DataFrame(lines, schema, orient="row")
 
 
 def mix(chosen: pl.DataFrame, frame: pl.DataFrame, selectors: Sequence[str]) -> pl.DataFrame:
-    """Count the rows of each selection, and of all rows (`pool`), by source, domain, language and length.
-
-    Returns:
-        selector, column, value, rows, share.
-    """
+    """Count the rows of each selection, and of all rows (`pool`), by source, domain, language and length."""
     names = [f"{low:,} to {high:,}" for low, high in pairwise(LENGTHS)] + [f"{LENGTHS[-1]:,} and more"]
-    classes = frame.select(
-        "row_id",
-        "source",
-        "domain",
-        "language",
-        pl.when(pl.col("answer_chars").is_not_null())
-        .then(pl.sum_horizontal(pl.col("answer_chars") >= bound for bound in LENGTHS[1:]))
-        .replace_strict(dict(enumerate(names)), default=None, return_dtype=pl.String)
-        .alias("length"),
+    classes = pl.sum_horizontal(pl.col("answer_chars") >= bound for bound in LENGTHS[1:])
+    length = pl.when(pl.col("answer_chars").is_not_null()).then(
+        classes.replace_strict(dict(enumerate(names)), default=None, return_dtype=pl.String)
     )
+    pool = frame.select("row_id", "source", "domain", "language", length=length)
     parts = []
     for name in ("pool", *selectors):
-        rows = classes if name == "pool" else chosen.filter(selector=name).select("row_id").join(classes, on="row_id")
+        rows = pool if name == "pool" else chosen.filter(selector=name).select("row_id").join(pool, on="row_id")
         for column in ("source", "domain", "language", "length"):
-            counted = rows.group_by(pl.col(column).alias("value")).len("rows")
-            parts.append(
-                counted.select(
-                    pl.lit(name).alias("selector"),
-                    pl.lit(column).alias("column"),
-                    "value",
-                    pl.col("rows").cast(pl.Int64),
-                    (pl.col("rows") / max(rows.height, 1)).alias("share"),
-                ).sort(pl.col("rows") * -1, "value")
-            )
+            counted = rows.group_by(value=column).agg(rows=pl.len().cast(pl.Int64))
+            share = (pl.col("rows") / max(rows.height, 1)).alias("share")
+            labels = (pl.lit(name).alias("selector"), pl.lit(column).alias("column"))
+            parts.append(counted.select(*labels, "value", "rows", share).sort(pl.col("rows") * -1, "value"))
     return pl.concat(parts)
 
 
@@ -271,13 +214,12 @@ def _labels(rows: pl.DataFrame, vocabulary: int) -> dict[str, float | None]:
 
 def _near_duplicates(row_ids: pl.Series, vectors: pl.Series, threshold: float) -> float | None:
     """Return the share of the rows with a vector that the Repr filter would reject."""
-    has_vector = vectors.is_not_null()
-    if not has_vector.any():
+    known = vectors.drop_nulls()
+    if known.is_empty():
         return None
-    _, lost = ReprFilter(threshold).walk(
-        row_ids.filter(has_vector), _matrix(vectors.drop_nulls()), np.ones(int(has_vector.sum()), bool), len(row_ids)
-    )
-    return lost.height / int(has_vector.sum())
+    ids = row_ids.filter(vectors.is_not_null())
+    _, lost = ReprFilter(threshold).walk(ids, to_matrix(known), np.ones(len(ids), bool), len(ids))
+    return lost.height / len(ids)
 
 
 def _reach(rows: pl.DataFrame, vectors: pl.Series, items: pl.DataFrame) -> pl.DataFrame:
@@ -287,21 +229,18 @@ def _reach(rows: pl.DataFrame, vectors: pl.Series, items: pl.DataFrame) -> pl.Da
         domain, items, reach (mean cosine of the items to the nearest row taken), rows, proximity (mean cosine of the
         rows to the nearest item).
     """
-    taken = _unit(_matrix(vectors.drop_nulls())) if vectors.count() else None
+    taken = to_unit(to_matrix(vectors.drop_nulls())) if vectors.count() else None
     lines = []
-    for (domain,), own in sorted(
-        items.filter(pl.col("vector").is_not_null()).group_by("domain"), key=lambda part: str(part[0][0])
+    for (domain,), own in (
+        items.drop_nulls("vector").sort("domain", maintain_order=True).group_by("domain", maintain_order=True)
     ):
-        points = _unit(_matrix(own["vector"]))
-        best = None
+        points = to_unit(to_matrix(own["vector"]))
+        reach = None
         if taken is not None:
-            best = float(
-                np.concatenate(
-                    [(points[s : s + _ROWS] @ taken.T).max(axis=1) for s in range(0, len(points), _ROWS)]
-                ).mean()
-            )
+            blocks = [(points[s : s + _ROWS] @ taken.T).max(axis=1) for s in range(0, len(points), _ROWS)]
+            reach = float(np.concatenate(blocks).mean())
         near = rows.filter(domain=domain)["proximity"]
-        lines.append((domain, own.height, best, int(near.count()), near.mean()))
+        lines.append((domain, own.height, reach, int(near.count()), near.mean()))
     schema = {"domain": pl.String, "items": pl.Int64, "reach": pl.Float64, "rows": pl.Int64, "proximity": pl.Float64}
     return pl.DataFrame(lines, schema=schema, orient="row")
 
@@ -310,20 +249,10 @@ def _cost(name: str, frame: pl.DataFrame, calls: pl.DataFrame, settings: Foundat
     """Return the cost of the scores that the selector reads, over all rows that it chose from."""
     named = {step for steps in settings.recipe.values() for step in steps} if name == RECIPE else {name}
     prompts = {prompt for one in named for prompt in SELECTORS[one].calls}
-    own = calls.filter(pl.col("prompt").str.split(".").list.first().is_in(sorted(prompts))).join(
-        frame.select("row_id"), on="row_id", how="semi"
-    )
+    own = calls.filter(pl.col("prompt").str.split(".").list.first().is_in(sorted(prompts)))
+    own = own.join(frame, on="row_id", how="semi")
     return {
         "calls": own.height,
         "tokens": int(own["prompt_tokens"].sum()) + int(own["completion_tokens"].sum()),
         "cost": float(own["cost"].sum()),
     }
-
-
-def _matrix(vectors: pl.Series) -> np.ndarray:
-    return vectors.to_numpy().reshape(len(vectors), -1)
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    wide = vectors.astype(np.float32)
-    return wide / np.linalg.norm(wide, axis=1, keepdims=True)

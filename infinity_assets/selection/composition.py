@@ -7,41 +7,29 @@ without a vector pass the filter. This module reads no texts and calls no models
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from infinity_assets.rows.domains import DOMAINS
-from infinity_assets.selection.diversity import ReprFilter
-from infinity_assets.selection.selectors.selector import SELECTORS, select
-from infinity_assets.selection.selectors.verdicts import OVER_SIZE
+from infinity_assets.selection.diversity import REJECTED, ReprFilter
+from infinity_assets.selection.selector import OVER_SIZE, first_condition
+from infinity_assets.selection.selectors import SELECTORS, select
+from infinity_assets.selection.vectors import to_matrix
 from infinity_assets.settings import Foundation
 
-COMPOSED = pl.Schema(
-    {
-        "row_id": pl.String,
-        "domain": pl.String,
-        "taken": pl.Boolean,
-        "place": pl.Int64,
-        "selector": pl.String,
-        "reason": pl.String,
-        "detail": pl.String,
-    }
-)
+COMPOSED = pl.Schema({
+    "row_id": pl.String, "domain": pl.String, "taken": pl.Boolean, "place": pl.Int64, "selector": pl.String,
+    "reason": pl.String, "detail": pl.String,
+})  # fmt: skip
 """Grain: a row. Key: row_id. `place`: position in the order in which the domain took rows, from 0; null for rows that
 are not taken. `selector`: the selector that took or ranked the row. `reason`: the selector, near_duplicate, over_quota,
 or the data that the row lacks for the last selector of its domain."""
 
-_VERDICTS = pl.Schema(
-    {
-        "row_id": pl.String,
-        "taken": pl.Boolean,
-        "place": pl.Int64,
-        "reason": pl.String,
-        "detail": pl.String,
-        "selector": pl.String,
-    }
-)
+_VERDICTS = pl.Schema({name: dtype for name, dtype in COMPOSED.items() if name != "domain"})
+_SETTLED = pl.col("taken") | (pl.col("reason") == "near_duplicate")
 _RARE = 0.01
 
 PAPER = {"knowledge": 3_291_318, "math": 1_417_560, "code": 1_397_801, "chat": 1_342_427}
@@ -54,149 +42,132 @@ Fetch = Callable[[pl.Series], pl.DataFrame]
 def compose(
     frame: pl.DataFrame, quotas: Mapping[str, int], settings: Foundation, fetch: Fetch | None = None
 ) -> pl.DataFrame:
-    """Decide on every row.
+    """Decide on every row: schema `COMPOSED`, sorted by row id.
 
     Args:
         frame: The rows that pass the rules: row_id, domain, language, and the columns that the recipe's selectors need.
         quotas: Rows that each domain may bring. In a domain without a quota all rows are over quota.
         settings: The recipe.
         fetch: Source of the vectors, if they are not a column of the frame.
-
-    Returns:
-        Schema `COMPOSED`, sorted by row id.
     """
     fetch = fetch or (lambda ids: frame.select("row_id", "vector").filter(pl.col("row_id").is_in(ids.implode())))
-    diversity = ReprFilter(settings.max_similarity)
-    parts = [pl.DataFrame(schema=COMPOSED)]
     seeds = round(settings.seed_share * sum(quotas.values()))
-    replayed = 0
+    composer = _Composer(settings, ReprFilter(settings.max_similarity), fetch, seeds)
     by_domain = {domain: rows for (domain,), rows in frame.group_by("domain")}
     # In a fixed order: the rows taken first decide which later rows are too close.
-    for domain in sorted(by_domain, key=lambda d: (DOMAINS.index(d) if d in DOMAINS else len(DOMAINS), d)):
-        rows = by_domain[domain].sort("row_id")
-        quota = quotas.get(domain, 0)
-        names = settings.recipe.get(domain, ())
+    ordered = sorted(by_domain, key=lambda d: (DOMAINS.index(d) if d in DOMAINS else len(DOMAINS), d))
+    parts = [composer.compose_domain(d, by_domain[d].sort("row_id"), quotas.get(d, 0)) for d in ordered]
+    return pl.concat([pl.DataFrame(schema=COMPOSED), *parts]).sort("row_id")
+
+
+@dataclass
+class _Composer:
+    """A composition in progress."""
+
+    settings: Foundation
+    diversity: ReprFilter
+    fetch: Fetch
+    seeds: int
+    """Seeds that may still be replayed."""
+
+    def compose_domain(self, domain: Any, rows: pl.DataFrame, quota: int) -> pl.DataFrame:
+        """Decide on the rows of a domain, sorted by row id: schema `COMPOSED`."""
+        names = self.settings.recipe.get(domain, ())
         if any("vector" in SELECTORS[name].needs for name in names) and "vector" not in rows.columns:
-            rows = rows.join(fetch(rows["row_id"]), on="row_id", how="left")
+            rows = rows.join(self.fetch(rows["row_id"]), on="row_id", how="left")
         settled = []
-        last = _all_over_quota(rows)
+        last = _mark_over_quota(rows)
         place = 0
         left = rows.height
-        for group in [*_split_by_language(rows, settings), None]:
+        for group in [*_split_by_language(rows, self.settings), None]:
             # Places that a language could not fill go to the next, and finally to all remaining rows.
             if group is None and place >= quota > 0:
                 break
             pool = last.select("row_id").join(rows, on="row_id") if group is None else group
             most = quota - place if group is None else (2 * (quota - place) * pool.height + left) // max(2 * left, 1)
-            verdicts = _walk(pool.sort("row_id"), names, most, seeds - replayed, settings, diversity, fetch)
-            verdicts = verdicts.with_columns(pl.col("place") + place)
-            done = verdicts.filter(pl.col("taken") | (pl.col("reason") == "near_duplicate"))
+            verdicts = self._walk(pool.sort("row_id"), names, most).with_columns(pl.col("place") + place)
+            done = verdicts.filter(_SETTLED)
             settled.append(done)
-            last = pl.concat(
-                [last.join(verdicts, on="row_id", how="anti"), verdicts.join(done, on="row_id", how="anti")]
-            )
+            others = last.join(verdicts, on="row_id", how="anti")
+            last = pl.concat([others, verdicts.join(done, on="row_id", how="anti")])
             place += int(verdicts["taken"].sum())
             left -= pool.height
-            replayed += verdicts.filter("taken", selector="seed_replay").height
-        parts.append(_add_domain_detail(domain, quota, pl.concat([*settled, last])))
-    return pl.concat(parts).sort("row_id")
+        return _add_domain_detail(domain, quota, pl.concat([*settled, last]))
+
+    def _walk(self, rows: pl.DataFrame, names: Sequence[str], places: int) -> pl.DataFrame:
+        """Run the selectors of a recipe one after the other: schema `_VERDICTS`, one line per row."""
+        settled = []
+        last = _mark_over_quota(rows)
+        place = 0
+        for name in names:
+            if rows.is_empty():
+                break
+            most = min(places - place, self.seeds) if name == "seed_replay" else places - place
+            verdicts = self._fill(rows, name, most)
+            taken = int(verdicts["taken"].sum())
+            verdicts = verdicts.with_columns(pl.col("place") + place, selector=pl.lit(name)).select(list(_VERDICTS))
+            place += taken
+            self.seeds -= taken if name == "seed_replay" else 0
+            # If the quota is full, later selectors do not rank these rows.
+            full = pl.lit(place >= places) & (pl.col("reason") == "over_quota")
+            settled.append(verdicts.filter(_SETTLED | full))
+            rows = rows.join(settled[-1], on="row_id", how="anti")
+            last = verdicts.join(rows, on="row_id", how="semi")
+        return pl.concat([*settled, last])
+
+    def _fill(self, rows: pl.DataFrame, name: str, places: int) -> pl.DataFrame:
+        """Run a selector and the diversity filter: row_id, taken, place, reason, detail."""
+        requested = max(int(np.ceil(places * self.settings.candidates_per_place)), 0)
+        verdicts = select(name, rows, requested, self.settings)
+        walked = taken = pl.DataFrame(schema={"row_id": pl.String})
+        lost = []
+        while places > taken.height:
+            ranked = verdicts.filter("taken").sort("place")
+            candidates = ranked.join(walked, on="row_id", how="anti", maintain_order="left").select("row_id")
+            if candidates.is_empty():
+                break
+            fetched = self.fetch(candidates["row_id"])
+            vectors = candidates.join(fetched, on="row_id", how="left", maintain_order="left")["vector"]
+            known = vectors.is_not_null().to_numpy()
+            kept, losers = self.diversity.walk(candidates["row_id"], to_matrix(vectors), known, places - taken.height)
+            taken = pl.concat([taken, candidates[kept]])
+            lost.append(losers)
+            walked = pl.concat([walked, candidates])
+            if taken.height < places and ranked.height == requested:
+                requested *= 2
+                verdicts = select(name, rows, requested, self.settings)
+        near = pl.struct("duplicate_of", pl.col("similarity").round(4)).struct.json_encode().alias("near")
+        near_rows = pl.concat([pl.DataFrame(schema=REJECTED), *lost]).select("row_id", near)
+        joined = verdicts.join(taken.with_row_index("walk"), on="row_id", how="left")
+        joined = joined.join(near_rows, on="row_id", how="left")
+        conditions = {
+            name: pl.col("walk").is_not_null(),
+            "near_duplicate": pl.col("near").is_not_null(),
+            "over_quota": pl.col("reason").is_in([name, OVER_SIZE]),
+        }
+        return joined.select(
+            "row_id",
+            taken=pl.col("walk").is_not_null(),
+            place=pl.col("walk").cast(pl.Int64),
+            reason=pl.coalesce(first_condition(conditions), "reason"),
+            detail=pl.coalesce("near", "detail"),
+        )
 
 
 def _split_by_language(rows: pl.DataFrame, settings: Foundation) -> list[pl.DataFrame]:
-    """Split the rows of a domain by language, rarest first; languages of less than `_RARE` of the rows are merged.
-
-    The result is empty if languages have no shares.
-    """
+    """Split the rows of a domain by language, rarest first, unless languages have no shares. Rare ones are merged."""
     if settings.languages == "any":
         return []
     common = pl.len().over("language") >= _RARE * pl.len()
-    groups = rows.with_columns(pl.when(common).then("language").fill_null("").alias("group")).partition_by(
-        "group", include_key=True
-    )
-    return [group.drop("group") for group in sorted(groups, key=lambda group: (group.height, group["group"][0]))]
+    grouped = rows.with_columns(group=pl.when(common).then("language").fill_null(""))
+    groups = sorted(grouped.partition_by("group"), key=lambda group: (group.height, group["group"][0]))
+    return [group.drop("group") for group in groups]
 
 
-def _walk(
-    rows: pl.DataFrame,
-    names: Sequence[str],
-    places: int,
-    seeds: int,
-    settings: Foundation,
-    diversity: ReprFilter,
-    fetch: Fetch,
-) -> pl.DataFrame:
-    """Run the selectors of a recipe one after the other: schema `_SAID`, one line per row."""
-    settled = []
-    last = _all_over_quota(rows)
-    place = 0
-    for name in names:
-        if rows.is_empty():
-            break
-        most = min(places - place, seeds) if name == "seed_replay" else places - place
-        verdicts = _fill(rows, name, most, settings, diversity, fetch)
-        verdicts = verdicts.with_columns(
-            (pl.col("place") + place).alias("place"), pl.lit(name).alias("selector")
-        ).select(list(_VERDICTS))
-        place += int(verdicts["taken"].sum())
-        settled.append(verdicts.filter(pl.col("taken") | (pl.col("reason") == "near_duplicate")))
-        if place >= places:
-            # The quota is full: later selectors do not rank these rows.
-            settled.append(verdicts.filter(~pl.col("taken"), reason="over_quota"))
-        rows = rows.join(pl.concat(settled), on="row_id", how="anti")
-        last = verdicts.join(rows, on="row_id", how="semi")
-    return pl.concat([*settled, last])
-
-
-def _all_over_quota(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return rows that no selector had a place for, in schema `_SAID`."""
-    values = {"taken": False, "place": None, "reason": "over_quota", "detail": "{}", "selector": None}
-    return rows.select(
-        "row_id", *(pl.lit(value, _VERDICTS[name]).alias(name) for name, value in values.items())
-    ).select(list(_VERDICTS))
-
-
-def _fill(
-    rows: pl.DataFrame, name: str, places: int, settings: Foundation, diversity: ReprFilter, fetch: Fetch
-) -> pl.DataFrame:
-    """Run a selector and the diversity filter: row_id, taken, place, reason, detail."""
-    requested = max(int(np.ceil(places * settings.candidates_per_place)), 0)
-    verdicts = select(name, rows, requested, settings)
-    walked = pl.DataFrame(schema={"row_id": pl.String})
-    taken = walked
-    lost = pl.DataFrame(schema={"row_id": pl.String, "duplicate_of": pl.String, "similarity": pl.Float64})
-    while places > taken.height:
-        candidates = verdicts.filter("taken").sort("place").join(walked, on="row_id", how="anti", maintain_order="left")
-        if candidates.is_empty():
-            break
-        vectors = candidates.select("row_id").join(
-            fetch(candidates["row_id"]), on="row_id", how="left", maintain_order="left"
-        )["vector"]
-        known = vectors.is_not_null().to_numpy()
-        kept, losers = diversity.walk(
-            candidates["row_id"], vectors.to_numpy().reshape(len(known), -1), known, places - taken.height
-        )
-        taken = pl.concat([taken, candidates[kept].select("row_id")])
-        lost = pl.concat([lost, losers])
-        walked = pl.concat([walked, candidates.select("row_id")])
-        if taken.height < places and int(verdicts["taken"].sum()) == requested:
-            requested *= 2
-            verdicts = select(name, rows, requested, settings)
-    near = lost.select("row_id", near=pl.struct("duplicate_of", pl.col("similarity").round(4)).struct.json_encode())
-    joined = verdicts.join(taken.with_row_index("walk"), on="row_id", how="left").join(near, on="row_id", how="left")
-    return joined.select(
-        "row_id",
-        pl.col("walk").is_not_null().alias("taken"),
-        pl.col("walk").cast(pl.Int64).alias("place"),
-        pl.when(pl.col("walk").is_not_null())
-        .then(pl.lit(name))
-        .when(pl.col("near").is_not_null())
-        .then(pl.lit("near_duplicate"))
-        .when((pl.col("reason") == name) | (pl.col("reason") == OVER_SIZE))
-        .then(pl.lit("over_quota"))
-        .otherwise("reason")
-        .alias("reason"),
-        pl.coalesce("near", "detail").alias("detail"),
-    )
+def _mark_over_quota(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return rows that no selector had a place for, in schema `_VERDICTS`."""
+    values = {"taken": False, "place": None, "selector": None, "reason": "over_quota", "detail": "{}"}
+    return rows.select("row_id", *(pl.lit(value, _VERDICTS[name]).alias(name) for name, value in values.items()))
 
 
 def _add_domain_detail(domain: str, quota: int, verdicts: pl.DataFrame) -> pl.DataFrame:
@@ -206,17 +177,15 @@ def _add_domain_detail(domain: str, quota: int, verdicts: pl.DataFrame) -> pl.Da
     front = front.struct.json_encode().str.strip_suffix("}")
     behind = pl.col("detail").str.strip_prefix("{")
     detail = pl.concat_str(front, pl.when(behind == "}").then(pl.lit("")).otherwise(pl.lit(",")), behind)
-    return verdicts.select(
-        "row_id", pl.lit(domain).alias("domain"), "taken", "place", "selector", "reason", detail.alias("detail")
-    )
+    return verdicts.with_columns(domain=pl.lit(domain), detail=detail).select(list(COMPOSED))
 
 
 def accounts(verdicts: pl.DataFrame, quotas: Mapping[str, int], rows: Mapping[str, int]) -> pl.DataFrame:
     """Account for the quota of every domain.
 
     Args:
-        verdicts: The result of `compose`.
-        quotas: The quotas passed to `compose`.
+        verdicts: The result of `compose` with these quotas.
+        quotas: Rows that each domain may bring.
         rows: Rows of the pool per domain, before the rules.
 
     Returns:
@@ -231,53 +200,18 @@ def accounts(verdicts: pl.DataFrame, quotas: Mapping[str, int], rows: Mapping[st
         "unranked": (~pl.col("taken") & ~pl.col("reason").is_in(["near_duplicate", "over_quota"])).sum(),
     }
     counted = verdicts.group_by("domain").agg(expr.cast(pl.Int64).alias(name) for name, expr in named.items())
-    domains = pl.DataFrame(
-        [(d, rows.get(d, 0), quotas.get(d, 0)) for d in sorted({*rows, *quotas})],
-        schema={"domain": pl.String, "rows": pl.Int64, "quota": pl.Int64},
-        orient="row",
-    )
+    lines = [(d, rows.get(d, 0), quotas.get(d, 0)) for d in sorted({*rows, *quotas})]
+    domains = pl.DataFrame(lines, {"domain": pl.String, "rows": pl.Int64, "quota": pl.Int64}, orient="row")
     shortfall = pl.col("quota") - pl.col("taken")
-    because = (
-        pl.when(shortfall <= 0)
-        .then(pl.lit(""))
-        .when(pl.col("passed") < pl.col("quota"))
-        .then(pl.lit("fewer rows passed the rules"))
-        .when(pl.col("passed") - pl.col("near_duplicates") < pl.col("quota"))
-        .then(pl.lit("the rest are near-duplicates"))
-        .otherwise(pl.lit("the rest lack what the recipe's selectors need"))
-    )
+    conditions = {
+        "": shortfall <= 0,
+        "fewer rows passed the rules": pl.col("passed") < pl.col("quota"),
+        "the rest are near-duplicates": pl.col("passed") - pl.col("near_duplicates") < pl.col("quota"),
+        "the rest lack what the recipe's selectors need": pl.lit(True),
+    }
+    share = (pl.col("taken") / pl.max_horizontal(pl.col("taken").sum(), 1)).round(4)
     paper = pl.col("domain").replace_strict(PAPER, default=0, return_dtype=pl.Float64) / sum(PAPER.values())
-    return (
-        domains.join(counted, on="domain", how="left")
-        .with_columns(pl.col(list(named)).fill_null(0))
-        .select(
-            "domain", "rows", "passed", "quota", "taken", "seeds", "near_duplicates", "unranked",
-            shortfall.alias("shortfall"), because.alias("because"),
-            (pl.col("taken") / pl.max_horizontal(pl.col("taken").sum(), 1)).round(4).alias("share"), paper.round(4).alias("paper"),
-        )
-    )  # fmt: skip
-
-
-def scale_quotas(quotas: Mapping[str, int], available: Mapping[str, int], size: int) -> dict[str, int]:
-    """Scale quotas to another total, in proportion but at most the available rows.
-
-    Largest remainders decide; the lower name wins ties.
-
-    Args:
-        quotas: Rows per domain.
-        available: Available rows per domain.
-        size: The total.
-    """
-    scaled = dict.fromkeys(sorted(quotas), 0)
-    while (left := size - sum(scaled.values())) > 0:
-        open_ = [d for d in scaled if scaled[d] < available.get(d, 0) and quotas[d] > 0]
-        if not open_:
-            break
-        total = sum(quotas[d] for d in open_)
-        exact = {d: left * quotas[d] / total for d in open_}
-        whole = {d: int(exact[d]) for d in open_}
-        for d in sorted(open_, key=lambda d: (whole[d] - exact[d], d))[: left - sum(whole.values())]:
-            whole[d] += 1
-        for d in open_:
-            scaled[d] = min(scaled[d] + whole[d], available.get(d, 0))
-    return scaled
+    table = domains.join(counted, on="domain", how="left").with_columns(pl.col(list(named)).fill_null(0))
+    columns = ("domain", "rows", "passed", "quota", "taken", "seeds", "near_duplicates", "unranked")
+    because = first_condition(conditions)
+    return table.select(*columns, shortfall=shortfall, because=because, share=share, paper=paper.round(4))

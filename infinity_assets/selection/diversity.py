@@ -12,15 +12,16 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from infinity_assets.selection.vectors import Matrix, to_unit
+
 _ROWS = 1024
 _COLUMNS = 8192
 """Shape of a block of cosines: 32 MB."""
 _ROUNDING = 1e-5
 """Upper bound on the error of a cosine in single precision."""
 
-_REJECTED = {"row_id": pl.String, "duplicate_of": pl.String, "similarity": pl.Float64}
-
-Matrix = npt.NDArray[np.floating]
+REJECTED = {"row_id": pl.String, "duplicate_of": pl.String, "similarity": pl.Float64}
+"""Rows that the filter rejects, with the closest row taken."""
 
 
 @dataclass
@@ -49,9 +50,9 @@ class ReprFilter:
             duplicate_of (the closest row taken), similarity.
         """
         if self.threshold >= 1:  # no cosine exceeds it
-            return np.arange(min(size, len(row_ids))), pl.DataFrame(schema=_REJECTED)
+            return np.arange(min(size, len(row_ids))), pl.DataFrame(schema=REJECTED)
         taken = [np.zeros(0, np.int64)]
-        lost = [pl.DataFrame(schema=_REJECTED)]
+        lost = [pl.DataFrame(schema=REJECTED)]
         places = size
         for start in range(0, len(row_ids), _ROWS):
             if places <= 0:
@@ -66,7 +67,7 @@ class ReprFilter:
     def _block(
         self, row_ids: pl.Series, vectors: Matrix, known: npt.NDArray[np.bool_], places: int
     ) -> tuple[npt.NDArray[np.int64], pl.DataFrame]:
-        unit = np.where(known[:, None], _unit(vectors), 0)
+        unit = np.where(known[:, None], to_unit(vectors), 0)
         best = np.full(len(unit), -1.0)
         nearest = np.full(len(unit), -1)
         offset = 0
@@ -97,8 +98,7 @@ class ReprFilter:
         with_vector = kept[known[kept]]
         self._keep(unit[with_vector], row_ids.gather(with_vector).to_list())
         return kept, pl.DataFrame(
-            {"row_id": row_ids.gather(rejected), "duplicate_of": closest, "similarity": best[rejected]},
-            schema=_REJECTED,
+            {"row_id": row_ids.gather(rejected), "duplicate_of": closest, "similarity": best[rejected]}, schema=REJECTED
         )
 
     def _exact(self, unit: Matrix, part: Matrix, cosine: Matrix, at: npt.NDArray[np.int64]) -> Matrix:
@@ -117,12 +117,6 @@ class ReprFilter:
             unit = np.concatenate([self._taken.pop(), unit])
         if len(unit):
             self._taken.append(unit)
-
-
-def _unit(vectors: Matrix) -> Matrix:
-    wide = vectors.astype(np.float32)
-    length = np.linalg.norm(wide, axis=1, keepdims=True)
-    return wide / np.where(length > 0, length, 1)
 
 
 def _double(unit: Matrix) -> Matrix:

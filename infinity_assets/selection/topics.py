@@ -14,6 +14,7 @@ import polars as pl
 
 from infinity_assets.rows.ids import draw
 from infinity_assets.rows.text import tokens
+from infinity_assets.selection.vectors import Matrix, to_matrix, to_unit
 
 PROXIMITY = pl.Schema({"row_id": pl.String, "item_id": pl.String, "topic": pl.String, "proximity": pl.Float32})
 """Grain: a row of the pool. Null if its prompt has no vector or its domain has no benchmark."""
@@ -28,21 +29,19 @@ _SEED = 100
 _WORDS = 4
 """Words in a topic's name."""
 
-Matrix = npt.NDArray[np.floating]
-
 
 def cluster_items(item_ids: pl.Series, vectors: Matrix, count: int) -> npt.NDArray[np.int64]:
-    """Cluster items by k-means with cosine similarity, starting at items drawn by their ids.
+    """Cluster items into at most `count` clusters, by k-means with cosine similarity from items drawn by their ids.
 
     Args:
-        item_ids: One per item, sorted, so that the cluster_items do not depend on the input order.
+        item_ids: One per item, sorted, so that the clusters do not depend on the input order.
         vectors: Shape (items, width), of any nonzero norm.
-        count: Maximum number of cluster_items; empty cluster_items are dropped.
+        count: Maximum number of clusters; empty clusters are dropped.
 
     Returns:
         The cluster of each item, numbered from 0 by descending size.
     """
-    unit = _unit(vectors)
+    unit = to_unit(vectors)
     count = min(count, len(unit))
     if not count:
         return np.zeros(0, np.int64)
@@ -56,7 +55,7 @@ def cluster_items(item_ids: pl.Series, vectors: Matrix, count: int) -> npt.NDArr
         assigned = nearest
         sums = np.zeros_like(centres)
         np.add.at(sums, assigned, unit)
-        centres = np.where(np.linalg.norm(sums, axis=1, keepdims=True) > 0, _unit(sums), centres)
+        centres = np.where(np.linalg.norm(sums, axis=1, keepdims=True) > 0, to_unit(sums), centres)
     used, assigned = np.unique(assigned, return_inverse=True)
     sizes = np.bincount(assigned)
     place = np.empty(len(used), np.int64)
@@ -65,28 +64,21 @@ def cluster_items(item_ids: pl.Series, vectors: Matrix, count: int) -> npt.NDArr
 
 
 def label_items(items: pl.DataFrame, per_topic: int) -> pl.DataFrame:
-    """Add a topic to the items, such as `math 007`: a domain, and a number by descending size.
+    """Add a topic to items with item_id, domain and vector, and sort them by item id.
 
-    Args:
-        items: item_id, domain, vector (may be null).
-        per_topic: Average number of items per topic.
-
-    Returns:
-        The items, sorted by item id, with `topic`, which is null without a vector.
+    A topic, such as `math 007`, is a domain and a number by descending size; null without a vector.
     """
-    parts = []
-    for (domain,), rows in items.sort("item_id").group_by("domain", maintain_order=True):
-        known = rows.filter(pl.col("vector").is_not_null())
-        numbers = cluster_items(known["item_id"], _matrix(known["vector"]), -(-known.height // per_topic))
+    items = items.sort("item_id")
+    parts = [items.clear().with_columns(topic=pl.lit(None, pl.String))]
+    for (domain,), rows in items.group_by("domain", maintain_order=True):
+        known = rows.drop_nulls("vector")
+        numbers = cluster_items(known["item_id"], to_matrix(known["vector"]), -(-known.height // per_topic))
+        topics = pl.Series("topic", [f"{domain} {number:03}" for number in numbers], dtype=pl.String)
         parts += [
-            known.with_columns(
-                pl.format(
-                    "{} {}", pl.lit(domain), pl.Series(numbers, dtype=pl.Int64).cast(pl.String).str.zfill(3)
-                ).alias("topic")
-            ),
-            rows.filter(pl.col("vector").is_null()).with_columns(pl.lit(None, pl.String).alias("topic")),
+            known.with_columns(topics),
+            rows.filter(pl.col("vector").is_null()).with_columns(topic=pl.lit(None, pl.String)),
         ]
-    return pl.concat(parts).sort("item_id") if parts else items.with_columns(pl.lit(None, pl.String).alias("topic"))
+    return pl.concat(parts).sort("item_id")
 
 
 def nearest_items(
@@ -106,30 +98,27 @@ def nearest_items(
     Returns:
         Schema `PROXIMITY`, in the order of the rows.
     """
-    known = items.drop_nulls("vector").with_row_index("place").with_columns(pl.col("place").cast(pl.Int64))
+    known = items.drop_nulls("vector").with_columns(place=pl.int_range(pl.len(), dtype=pl.Int64))
     item = np.full(rows.height, -1)
     cosine = np.full(rows.height, np.nan, np.float32)
-    with_vector = rows.select(
-        pl.int_range(pl.len()).alias("at"), "domain", pl.col("vector").is_not_null().alias("known")
-    ).filter("known")
+    with_vector = rows.with_row_index("at").filter(pl.col("vector").is_not_null()).select("at", "domain")
     done = 0
     for (domain,), members in with_vector.group_by("domain", maintain_order=True):
         own = known.filter(domain=domain)
         at = members["at"].to_numpy()
         places = own["place"].to_numpy()
         if own.height:
-            targets = _unit(_matrix(own["vector"]))
+            targets = to_unit(to_matrix(own["vector"]))
             index = _index(targets) if own.height > exact_up_to else None
             for start in range(0, len(at), _ROWS):
                 batch = at[start : start + _ROWS]
-                best, cosine[batch] = _best(_unit(_matrix(rows["vector"].gather(batch))), targets, index)
+                best, cosine[batch] = _best(to_unit(to_matrix(rows["vector"].gather(batch))), targets, index)
                 item[batch] = places[best]
                 advance(done + start + len(batch), with_vector.height)
         done += len(at)
     table = rows.select("row_id", pl.Series("place", item), pl.Series("proximity", cosine, nan_to_null=True))
-    return table.join(known.select("place", "item_id", "topic"), on="place", how="left", maintain_order="left").select(
-        list(PROXIMITY)
-    )
+    found = table.join(known.select("place", "item_id", "topic"), on="place", how="left", maintain_order="left")
+    return found.select(list(PROXIMITY))
 
 
 def _best(vectors: Matrix, targets: Matrix, index: Any) -> tuple[npt.NDArray[np.int64], Matrix]:
@@ -165,13 +154,9 @@ def describe(items: pl.DataFrame, proximity: pl.DataFrame) -> pl.DataFrame:
         all items with a topic), benchmarks (List of struct benchmark, items), rows, near.
     """
     placed = items.filter(pl.col("topic").is_not_null())
-    benchmarks = (
-        placed.group_by("topic", "benchmark")
-        .len("items")
-        .sort("topic", pl.col("items") * -1, "benchmark")
-        .group_by("topic", maintain_order=True)
-        .agg(pl.struct("benchmark", pl.col("items").cast(pl.Int64)).alias("benchmarks"))
-    )
+    counted = placed.group_by("topic", "benchmark").agg(items=pl.len().cast(pl.Int64))
+    counted = counted.sort("topic", pl.col("items") * -1, "benchmark").group_by("topic", maintain_order=True)
+    benchmarks = counted.agg(benchmarks=pl.struct("benchmark", "items"))
     return (
         placed.group_by("topic")
         .agg(pl.col("domain").first(), pl.len().cast(pl.Int64).alias("items"))
@@ -187,26 +172,11 @@ def describe(items: pl.DataFrame, proximity: pl.DataFrame) -> pl.DataFrame:
 
 def _words(items: pl.DataFrame) -> pl.DataFrame:
     """Return the most characteristic words of each topic, by the lift of their frequency over the whole domain."""
-    words = items.select("topic", "domain", "item_id", tokens(pl.col("prompt")).list.unique().alias("word")).explode(
-        "word"
-    )
+    words = items.select("topic", "domain", word=tokens(pl.col("prompt")).list.unique()).explode("word")
     words = words.filter(pl.col("word").str.len_chars() > 2)
     sizes = items.group_by("topic").len("size")
     within = words.group_by("topic", "domain", "word").len("here").join(sizes, on="topic")
     within = within.with_columns(pl.col("here").sum().over("domain", "word").alias("all"))
     lift = (pl.col("here") / pl.col("size")) * (pl.col("here") / pl.col("all"))
-    return (
-        within.sort("topic", lift * -1, "word")
-        .group_by("topic", maintain_order=True)
-        .agg(pl.col("word").head(_WORDS).str.join(" ").alias("words"))
-    )
-
-
-def _matrix(vectors: pl.Series) -> Matrix:
-    return vectors.to_numpy().reshape(len(vectors), -1) if len(vectors) else np.zeros((0, 1), np.float16)
-
-
-def _unit(vectors: Matrix) -> Matrix:
-    wide = vectors.astype(np.float32)
-    length = np.linalg.norm(wide, axis=1, keepdims=True)
-    return wide / np.where(length > 0, length, 1)
+    ranked = within.sort("topic", lift * -1, "word").group_by("topic", maintain_order=True)
+    return ranked.agg(words=pl.col("word").head(_WORDS).str.join(" "))

@@ -12,14 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
-from pydantic import (
-    BaseModel,
-    Field,
-    NonNegativeInt,
-    PositiveInt,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -60,14 +53,10 @@ class FromText(Section):
     """End-of-text token. Null: taken from its tokenizer; `</s>` on a server."""
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 class Ingest(Section):
     """Reading of the sources."""
 
-    workers: int = Field(default_factory=lambda: min(_cores(), 16), ge=1)
+    workers: int = Field(default_factory=lambda: min(len(os.sched_getaffinity(0)), 16), ge=1)
     """Processes that parse files, and threads that sign and compare rows: by default one per core, up to 16. A process
     takes some 300 MB. The rows do not depend on it."""
     warn_dropped: Share = 0.05
@@ -177,19 +166,18 @@ class Decontamination(Section):
     """Fewest tokens that `overlap` must cover; a shorter item must be covered in full. Otherwise half of a short item,
     such as `Write a Python function to find the`, would be a hit on its own. (Ours; Tulu 3: as many as
     `overlap_ngram`.)"""
-    remove: dict[MatchRule, dict[Part, tuple[Side, ...]]] = Field(
-        default_factory=lambda: {
-            "exact_prompt": {"question": ("system", "user")},
-            "ngram": {"question": ("system", "user")},
-            "overlap": {"question": ("system", "user", "assistant")},
-        }
-    )
+    remove: dict[MatchRule, dict[Part, tuple[Side, ...]]] = {
+        "exact_prompt": {"question": ("system", "user")},
+        "ngram": {"question": ("system", "user")},
+        "overlap": {"question": ("system", "user", "assistant")},
+    }
     """By rule and part of an item, the roles of turns whose hits remove the row. An assistant that repeats half of a
     question gives the question away; a single run of 13 tokens in its turn is mostly code that everyone writes. (Tulu
     3: user turns and questions.)"""
-    report: dict[Part, tuple[Side, ...]] = Field(
-        default_factory=lambda: {"question": ("system", "user", "assistant"), "answer": ("user", "assistant")}
-    )
+    report: dict[Part, tuple[Side, ...]] = {
+        "question": ("system", "user", "assistant"),
+        "answer": ("user", "assistant"),
+    }
     """By part of an item, the roles of turns whose hits are listed in `matches`, even if they remove nothing."""
     flag_above: Share = 0.02
     """Share of a benchmark's items above which a source that hits them is flagged. (Tulu 3: 0.02.)"""
@@ -236,11 +224,7 @@ class Settings(BaseSettings):
     """All settings."""
 
     model_config = SettingsConfigDict(
-        env_prefix="INFINITY_",
-        env_nested_delimiter="__",
-        use_attribute_docstrings=True,
-        extra="forbid",
-        frozen=True,
+        env_prefix="INFINITY_", env_nested_delimiter="__", use_attribute_docstrings=True, extra="forbid", frozen=True
     )
 
     shards: int = Field(default=4, ge=1, le=99)
@@ -283,9 +267,8 @@ class Settings(BaseSettings):
         except ValidationError as error:
             raise InfinityError("; ".join(_explain(fault) for fault in error.errors()) + ".") from error
         except (ValueError, yaml.YAMLError) as error:
-            raise InfinityError(
-                f"The settings cannot be read: {' '.join(str(error.__cause__ or error).split())}."
-            ) from error
+            cause = " ".join(str(error.__cause__ or error).split())
+            raise InfinityError(f"The settings cannot be read: {cause}.") from error
         if self.prompts_dir is not None:
             prompts.check_folder(self.prompts_dir)
         if self.decontamination.paraphrase_threshold is not None and not self.dedup.semantic.enabled:

@@ -1,16 +1,19 @@
 """Settings of phase 1 of the recipe: scores, labels and the selection of InfInstruct-F."""
 
+import pkgutil
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import yaml
 from pydantic import (
     Field,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    ValidationInfo,
+    create_model,
     field_validator,
-    model_validator,
 )
 
 from infinity_assets.rows.domains import DOMAINS, Domain
@@ -18,6 +21,22 @@ from infinity_assets.settings.models import STATIC_EMBEDDER, Cosine, EmbedderSpe
 
 Score = Literal["ifd", "ic_ifd", "quality", "complexity", "reward"]
 Threshold = Annotated[float, Field(allow_inf_nan=False)] | None
+
+if TYPE_CHECKING:
+    SelectorName = RuleName = str
+    Thresholds = Section
+else:
+    # Settings do not import the selection: a selector is a module of its name, and a rule an entry of `rules.yaml`.
+    _SELECTION = Path(__file__).parents[1] / "selection"
+    _RULES = yaml.load((_SELECTION / "rules" / "rules.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
+    SelectorName = Literal[tuple(name for _, name, _ in pkgutil.iter_modules([str(_SELECTION / "selectors")]))]
+    RuleName = Literal[tuple(_RULES)]
+    Thresholds = create_model(
+        "Thresholds",
+        __base__=Section,
+        __doc__="A threshold per rule, by its name; null switches the rule off. docs/rules.md describes the measures.",
+        **{name: (Threshold, Field(rule["threshold"], description=rule["setting"])) for name, rule in _RULES.items()},
+    )
 
 
 class Scoring(Section):
@@ -40,23 +59,6 @@ class Scoring(Section):
     trained.)"""
     max_unknown: Share = 0.1
     """A prompt has no vector if more than this share of its tokens is unknown to the embedder."""
-
-
-SelectorName = Literal[
-    "random",
-    "longest",
-    "ifd",
-    "deita",
-    "instag",
-    "dsir",
-    "kcenter",
-    "facility",
-    "reward",
-    "retrieval",
-    "quality",
-    "seed_replay",
-]
-"""Names of the selectors in a recipe (`infinity_assets/selection/selectors`)."""
 
 
 class Selectors(Section):
@@ -121,62 +123,6 @@ class Labels(Section):
         return self.model_dump_json(include={"spread", "neighbours", "spread_cosine", "vote", "exact_up_to"})
 
 
-class Thresholds(Section):
-    """A threshold per rule, under the rule's name; null switches the rule off. docs/rules.md describes the measures."""
-
-    no_answer: Threshold = 1
-    """Fewest answers of a row."""
-    denied_source: Threshold = 0
-    """0: files on the list `denied` fail. (Paper, knowledge: sub-sources of low knowledge density are dropped.)"""
-    answer_too_short: Threshold = 2
-    """Fewest characters of an answer; 1 admits a lone digit or letter, which teaches little. (Ours.)"""
-    answer_too_long: Threshold = 20_000
-    """Most characters of an answer: about 5,000 tokens of English, more than training sequences of 4,096 hold."""
-    prompt_too_long: Threshold = 40_000
-    """Most characters of all prompts of a row. (Ours: about 10,000 tokens.)"""
-    answer_without_words: Threshold = 1
-    """Fewest words of an answer. (Evol-Instruct, arXiv 2304.12244: answers of punctuation and stop words alone are
-    eliminated.)"""
-    repeated_lines: Threshold = 0.75
-    """Highest share of repeated lines in an answer. (Gopher, arXiv 2112.11446: 0.3 of web pages; surveys and lists of
-    recipes repeat up to 0.6.)"""
-    repeated_runs: Threshold = 0.6
-    """Highest share of repeated runs of ten words in an answer. (Gopher: 0.1 of web pages; set by eye on the sample
-    sources.)"""
-    template_debris: Threshold = 1
-    """A value above this fails. 2: a template mark or an unrequested second exchange; 1: a requested dialogue."""
-    calculator_marks: Threshold = 0
-    """Most calculator notes. (Reported by users of Infinity-Instruct; GSM8K has them in every answer, and other sources
-    hold its rows without them.)"""
-    tool_marks: Threshold = 0
-    """Most tool calls written into the text."""
-    placeholder: Threshold = 0
-    """Most unfilled placeholders."""
-    unfinished: Threshold = 1
-    """A value above this fails. 2: an answer that stops in the middle; 1: a long answer without a sign at its end."""
-    identity_leak: Threshold = 2
-    """A value above this fails. 3: a model that states its identity; 2: a role that it was asked to play; 1: a model
-    that is named."""
-    refusal: Threshold = 120
-    """Fewest words of an answer that begins by declining. (Evol-Instruct: "sorry" and under 80 words. In the sample
-    sources nearly all such answers of 80 to 120 words only decline; most of the longer ones go on and help.)"""
-    wrong_language: Threshold = 1
-    """A value above this fails. 2: another script, not requested; 1: another script, requested."""
-    no_code: Threshold = 1
-    """Fewest lines or pieces of code in a row of the code domain."""
-    python_syntax: Threshold = 0
-    """Most errors of Python syntax. (Paper, code: a filter by syntax.)"""
-    touches_network: Threshold = 1
-    """A value above this fails. 2: code that uses the network; 1: code that names it. (BAAI, 2024: code doing network
-    or file I/O is removed.)"""
-    touches_files: Threshold = 1
-    """A value above this fails. 2: code that uses files; 1: code that names them."""
-    instruction_does_not_help: Threshold = 1.0
-    """Rows with an IFD at or above this fail. (Cherry LLM, arXiv 2308.12032: 1.0.)"""
-    low_quality: Threshold = 1.5
-    """Lowest score by the judge, of 5."""
-
-
 _SENTIMENT = ("*imdb*", "*sst2*", "*sst-2*", "*sst_2*", "*rotten_tomatoes*", "*yelp*", "*amazon_polarity*",
               "*amazon_reviews*", "*app_reviews*", "*sentiment140*", "*tweet_sentiment*", "*sentiment_classification*",
               "*sentiment_analysis*")  # fmt: skip
@@ -190,27 +136,20 @@ class Rules(Section):
     """
 
     thresholds: Thresholds = Thresholds()
-    domains: dict[Domain, dict[str, Threshold]] = {}
+    domains: dict[Domain, dict[RuleName, Threshold]] = {}
     """Thresholds of a domain, by rule. They also apply a rule to a domain that it does not cover by default; null
     switches it off there."""
-    sources: dict[str, dict[str, Threshold]] = {}
+    sources: dict[str, dict[RuleName, Threshold]] = {}
     """Thresholds of a source, by rule; null switches a rule off there."""
-    denied: dict[str, tuple[str, ...]] = Field(default_factory=lambda: {"*": _SENTIMENT})
+    denied: dict[str, tuple[str, ...]] = {"*": _SENTIMENT}
     """Parts of sources with little knowledge: globs (`*`, `?`) of files, by glob of the source's name. (Paper: names
     SST-2 and IMDb of Flan 2022 as examples; these are the sentiment sets of Flan, P3 and Natural Instructions.)"""
-
-    @model_validator(mode="after")
-    def _check_rules(self) -> Self:
-        named = {name for values in (*self.domains.values(), *self.sources.values()) for name in values}
-        if unknown := sorted(named - set(Thresholds.model_fields)):
-            raise ValueError(f"there is no rule {', '.join(unknown)}; there are {', '.join(Thresholds.model_fields)}")
-        return self
 
 
 class Dsir(Section):
     """Importance of a row for a target, by hashed n-grams (DSIR, arXiv 2302.03169; measurements: docs/dsir.md)."""
 
-    targets: dict[Domain, tuple[str, ...]] = Field(default_factory=lambda: {"math": (), "code": ()})
+    targets: dict[Domain, tuple[str, ...]] = {"math": (), "code": ()}
     """The domains selected by DSIR, and the names of the benchmarks and sources of the pool that form each target; an
     empty list means all benchmarks of the domain. Name a training split if there is one. (Paper: math GSM8K and MATH,
     their training prompts; code HumanEval.)"""
@@ -316,28 +255,18 @@ class Loop(Section):
     lm_eval: Path | None = None
     """Output of lm-evaluation-harness, a file `results_*.json` or a folder with such files: its scores then replace
     those of the built-in evaluator, which does not run."""
-    task_domains: dict[str, Domain] = Field(
-        default_factory=lambda: {
-            **dict.fromkeys(
-                ("gsm8k", "gsm8k_cot", "gsm8k_cot_zeroshot", "hendrycks_math", "minerva_math", "math_500"), "math"
-            ),
-            **dict.fromkeys(("humaneval", "humaneval_instruct", "mbpp", "mbpp_instruct"), "code"),
-            **dict.fromkeys(("mmlu", "mmlu_pro", "ceval-valid", "cmmlu", "arc_easy", "arc_challenge"), "knowledge"),
-        }
-    )
+    task_domains: dict[str, Domain] = {
+        "gsm8k": "math", "gsm8k_cot": "math", "gsm8k_cot_zeroshot": "math", "hendrycks_math": "math",
+        "minerva_math": "math", "math_500": "math", "humaneval": "code", "humaneval_instruct": "code", "mbpp": "code",
+        "mbpp_instruct": "code", "mmlu": "knowledge", "mmlu_pro": "knowledge", "ceval-valid": "knowledge",
+        "cmmlu": "knowledge", "arc_easy": "knowledge", "arc_challenge": "knowledge",
+    }  # fmt: skip
     """Domain of each task of lm-evaluation-harness that counts."""
     reference_model: str = "GPT-3.5"
     """Name of the model whose results the loop compares with."""
-    reference: dict[str, Share] = Field(
-        default_factory=lambda: {
-            "gsm8k": 0.571,
-            "math": 0.280,
-            "humaneval": 0.481,
-            "mbpp": 0.682,
-            "mmlu": 0.700,
-            "ceval": 0.544,
-        }
-    )
+    reference: dict[str, Share] = {
+        "gsm8k": 0.571, "math": 0.280, "humaneval": 0.481, "mbpp": 0.682, "mmlu": 0.700, "ceval": 0.544,
+    }  # fmt: skip
     """Results of the reference model. A name covers the benchmarks and tasks of that name, with suffixes such as
     `_test` and `_cot`. (Paper: these.)"""
     step: NonNegativeFloat = 0.5
@@ -345,19 +274,12 @@ class Loop(Section):
     published.)"""
     bound: Annotated[float, Field(ge=1)] = 4.0
     """Largest factor of a share, over all turns. (Paper: not published.)"""
-    ease: tuple[str, ...] = ("low_quality",)
+    ease: tuple[RuleName, ...] = ("low_quality",)
     """Rules (`foundation.rules`) whose threshold is eased by the same factor: a lower bound is divided by it, an upper
     bound multiplied. An IFD above 1 means that the instruction misleads, so `instruction_does_not_help` is eased only
     if named."""
     proxy: Proxy = Proxy()
     """The model that is trained on F."""
-
-    @field_validator("ease")
-    @classmethod
-    def _check_ease(cls, ease: tuple[str, ...]) -> tuple[str, ...]:
-        if unknown := sorted(set(ease) - set(Thresholds.model_fields)):
-            raise ValueError(f"there is no rule {', '.join(unknown)}")
-        return ease
 
     @property
     def scoring(self) -> str:
@@ -369,37 +291,27 @@ class Loop(Section):
 class Foundation(Section):
     """The selection of InfInstruct-F from the pool."""
 
-    keep_share: dict[Domain, Share] = Field(
-        default_factory=lambda: {"math": 0.6, "code": 0.6, "knowledge": 0.5, "chat": 0.5}
-    )
+    keep_share: dict[Domain, Share] = {"math": 0.6, "code": 0.6, "knowledge": 0.5, "chat": 0.5}
     """Share of a domain's rows that F may hold. (Paper, of 116.4 M: math 0.119, code 0.21, knowledge 0.037, chat by
     seeds.)"""
 
-    @field_validator("keep_share")
-    @classmethod
-    def _check_shares(cls, shares: dict[Domain, float]) -> dict[Domain, float]:
-        if missing := sorted(set(DOMAINS) - set(shares)):
-            raise ValueError(f"name a share for every domain; {', '.join(missing)} missing")
-        return shares
-
-    recipe: dict[Domain, tuple[SelectorName, ...]] = Field(
-        default_factory=lambda: {
-            "math": ("dsir",),
-            "code": ("dsir",),
-            "knowledge": ("retrieval", "random"),
-            "chat": ("seed_replay", "quality", "retrieval", "random"),
-        }
-    )
+    recipe: dict[Domain, tuple[SelectorName, ...]] = {
+        "math": ("dsir",),
+        "code": ("dsir",),
+        "knowledge": ("retrieval", "random"),
+        "chat": ("seed_replay", "quality", "retrieval", "random"),
+    }
     """Selectors of a domain, in order: the first takes what it can of the quota, the next fills the rest. (Paper: DSIR
     for math and code; for knowledge its sub-sources are filtered and nothing is ranked; chat by seeds. BAAI's README of
     2024: retrieval by the topics of the evaluation sets.)"""
 
-    @field_validator("recipe")
+    @field_validator("keep_share", "recipe")
     @classmethod
-    def _check_recipe(cls, recipe: dict[Domain, tuple[SelectorName, ...]]) -> dict[Domain, tuple[SelectorName, ...]]:
-        if missing := sorted(set(DOMAINS) - {domain for domain, names in recipe.items() if names}):
-            raise ValueError(f"name a selector for every domain; {', '.join(missing)} missing")
-        return recipe
+    def _check_domains(cls, values: dict[Any, Any], info: ValidationInfo) -> dict[Any, Any]:
+        what = "share" if info.field_name == "keep_share" else "selector"
+        if missing := sorted(domain for domain in DOMAINS if values.get(domain, ()) == ()):
+            raise ValueError(f"name a {what} for every domain; {', '.join(missing)} missing")
+        return values
 
     languages: Literal["as_pool", "any"] = "as_pool"
     """`as_pool`: a language gets the share of a domain's places that it has of the rows that pass the rules; languages

@@ -71,13 +71,19 @@ def pool_of(lake: Path, part: int = 4) -> pl.LazyFrame:
     return rows.with_columns(**every)
 
 
+def draw_rows(table: pl.DataFrame, k: int, top_k: bool = False) -> pl.DataFrame:
+    """Draw k rows of a table of weights."""
+    keyed = table.with_columns(drawing.noisy_keys(table, "dsir:math", top_k))
+    return keyed.with_columns(drawing.order(keyed)).drop_nulls("order").sort("order", "row_id").head(k)
+
+
 def drawn(rows: pl.LazyFrame, dsir: Dsir, k: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the importance of all rows, and the draw."""
     workers = len(os.sched_getaffinity(0))
     counts = count_rows(rows, dsir, workers)
     [target] = dsir.targets["math"]
     table = weigh_rows(rows, {"math": fit(counts["pool", "math"], counts["target", target], dsir)}, dsir, workers)
-    return table, drawing.first(table.with_columns(drawing.noisy_keys(table, "dsir:math", dsir.top_k)), k)
+    return table, draw_rows(table, k, dsir.top_k)
 
 
 def speed(lake: Path, target: str, k: int, repeat: int) -> None:
@@ -193,7 +199,7 @@ def smooth(lake: Path, target: str, k: int) -> None:
                 gain = float((held_out * fitted.log_ratio).sum() / held_out.sum())
                 weights = pl.concat([weigh(part["text"], fitted, dsir) for part in texts.iter_slices(8_000)])
                 table = pl.concat([texts, weights], how="horizontal")
-                chosen = drawing.first(table.with_columns(drawing.noisy_keys(table, "dsir:math")), k // 4)
+                chosen = draw_rows(table, k // 4)
                 print(
                     f"{size:>5} prompts, {ngram}-grams, {buckets:>7,} buckets, smoothing {smoothing:>7,.0f}: held-out prompts {gain:+.3f} nats per "
                     f"n-gram against the pool, KL {divergence(aim, bigrams(chosen['text'], 'words')):.3f}, "

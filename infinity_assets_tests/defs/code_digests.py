@@ -137,6 +137,10 @@ def references(statement: ast.stmt, module: Module) -> Iterator[tuple[str, str]]
                 yield module.name, node.id
             elif node.id in module.imports and not read_module(module.imports[node.id]):
                 yield split(module.imports[node.id])
+            elif node.id == "__path__":  # a registry of the modules in its folder
+                for file in sorted(module.folder.glob("[!_]*.py")):
+                    if member := read_module(f"{module.name}.{file.stem}"):
+                        yield from ((member.name, name) for name in member.statements)
 
 
 def split(dotted: str) -> tuple[str, str]:

@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -10,7 +11,7 @@ from infinity_assets.errors import InfinityError
 from infinity_assets.report import arena as report
 from infinity_assets.rows.schema import GENERATIONS, empty
 from infinity_assets.selection import arena
-from infinity_assets.selection.selectors.selector import SELECTORS
+from infinity_assets.selection.selectors import SELECTORS
 from infinity_assets.settings import Foundation
 from infinity_assets_tests.properties import examples
 from infinity_assets_tests.selection.selectors.rows import LINES, WIDTH, frame
@@ -29,6 +30,13 @@ CALLS = empty(GENERATIONS).select("request_key", "row_id", "prompt", "prompt_tok
 def rows_of(lines: list) -> pl.DataFrame:
     rows = frame(lines)
     return rows.with_columns(source=pl.lit("s") + (pl.int_range(pl.len()) % 3).cast(pl.String))
+
+
+def line(row_id: str, chars: int, quality: float, domain: str = "math", near: float = 0.5, **of: Any) -> tuple:
+    """Return a row for `frame`, with `labels`, and the vector (x, 1 - x, 0)."""
+    x = of.get("x", 1.0)
+    scores = (quality, 1.0, 0.5, 0.5, None, None, 0, 1.0)
+    return row_id, domain, "en", chars, *scores, "t", 1.0, near, False, list(of.get("labels", "x")), [x, 1 - x, 0.0]
 
 
 def run_arena(
@@ -66,28 +74,9 @@ def test_the_tables_are_consistent(lines: list, size: int, data: st.DataObject) 
 
 def test_coverage_cost_and_proximity_of_small_selections() -> None:
     lines = [
-        (
-            "a",
-            "math",
-            "en",
-            10,
-            5.0,
-            1.0,
-            0.5,
-            0.5,
-            None,
-            None,
-            0,
-            1.0,
-            "t",
-            1.0,
-            0.5,
-            False,
-            ["x", "y"],
-            [1.0, 0.0, 0.0],
-        ),
-        ("b", "math", "en", 500, 1.0, 1.0, 0.5, 0.5, None, None, 0, 1.0, "t", 1.0, 0.7, False, ["z"], [0.0, 1.0, 0.0]),
-        ("c", "code", "zh", 5000, 2.0, 1.0, 0.5, 0.5, None, None, 0, 1.0, "t", 1.0, 0.9, False, ["x"], [0.0, 1.0, 0.0]),
+        line("a", 10, 5.0, labels="xy"),
+        line("b", 500, 1.0, near=0.7, labels="z", x=0.0),
+        line("c", 5000, 2.0, "code", near=0.9, x=0.0),
     ]
     calls = pl.DataFrame(
         [
@@ -163,29 +152,7 @@ def test_an_unknown_selector_raises() -> None:
 
 def test_the_page_is_self_contained() -> None:
     """It loads nothing, shows every selector in every chart, and escapes text from the data."""
-    lines = [
-        (
-            f"{n:02}",
-            "math",
-            "en",
-            10 * n,
-            1.0 + n,
-            1.0,
-            0.5,
-            0.5,
-            None,
-            None,
-            0,
-            1.0,
-            "t",
-            1.0,
-            0.5,
-            False,
-            ["x"],
-            [1.0, 0.0, 0.0],
-        )
-        for n in range(12)
-    ]
+    lines = [line(f"{n:02}", 10 * n, 1.0 + n) for n in range(12)]
     rows = rows_of(lines).with_columns(source=pl.format("<b>{}</b>", pl.int_range(pl.len())))
     names = ["random", "longest", "infinity"]
     result = run_arena(rows, 5, names)

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infinity_assets.rows.domains import DOMAINS
-from infinity_assets.selection.composition import COMPOSED, accounts, compose, scale_quotas
-from infinity_assets.selection.selectors.selector import SELECTORS
+from infinity_assets.selection.composition import COMPOSED, accounts, compose
+from infinity_assets.selection.domain_budget import scale_quotas
+from infinity_assets.selection.selectors import SELECTORS
 from infinity_assets.settings import Foundation
 from infinity_assets_tests.properties import examples
 from infinity_assets_tests.selection.selectors.rows import LINES, WIDTH, frame
@@ -17,7 +18,7 @@ FEW = settings(max_examples=examples(60), deadline=None)
 RECIPES = st.fixed_dictionaries(
     {domain: st.lists(st.sampled_from(sorted(SELECTORS)), min_size=1, max_size=3).map(tuple) for domain in DOMAINS}
 )
-TYPES = (pl.String, pl.String, pl.String, pl.Float64, pl.Int64, pl.Float64)
+NO_VECTOR = pl.lit(None, pl.Array(pl.Float16, WIDTH))
 QUOTAS = st.dictionaries(st.sampled_from(DOMAINS), st.integers(0, 6))
 
 
@@ -54,9 +55,8 @@ def test_a_composition_conserves_rows_and_keeps_quotas(
     for domain, detail in verdicts.select("domain", "detail").iter_rows():
         assert json.loads(detail)["quota"] == quotas.get(domain, 0)
     # Diversity: no close pair in any domains; every near-duplicate names a taken row.
-    vectors = (
-        taken.join(rows, on="row_id").drop_nulls("vector")["vector"].to_numpy().astype(np.float64).reshape(-1, WIDTH)
-    )
+    known = taken.join(rows, on="row_id").drop_nulls("vector")
+    vectors = known["vector"].to_numpy().astype(np.float64).reshape(-1, WIDTH)
     assert (np.triu(vectors @ vectors.T, 1) <= 0.9 + 1e-3).all()
     for (detail,) in verdicts.filter(reason="near_duplicate").select("detail").iter_rows():
         assert json.loads(detail)["duplicate_of"] in set(taken["row_id"])
@@ -81,23 +81,11 @@ def test_accounts_match_the_verdicts(lines: list, quotas: dict) -> None:
 
 
 def test_seeds_come_first_and_vectors_are_fetched() -> None:
-    rows = pl.DataFrame(
-        {
-            "row_id": ["a", "b", "c", "d"],
-            "domain": ["chat"] * 4,
-            "language": ["en"] * 4,
-            "is_seed": [False, True, True, False],
-            "quality": [5.0, 1.0, None, 4.0],
-            "ifd": [None] * 4,
-        },
-        schema_overrides={"ifd": pl.Float64},
-    )
-    vectors = pl.DataFrame(
-        {
-            "row_id": ["a", "b", "d"],
-            "vector": pl.Series([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]], dtype=pl.Array(pl.Float16, 2)),
-        }
-    )
+    lines = [("a", False, 5.0), ("b", True, 1.0), ("c", True, None), ("d", False, 4.0)]
+    rows = pl.DataFrame(lines, ["row_id", "is_seed", "quality"], orient="row")
+    rows = rows.with_columns(domain=pl.lit("chat"), language=pl.lit("en"), ifd=pl.lit(None, pl.Float64))
+    vector = pl.Series([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]], dtype=pl.Array(pl.Float16, 2))
+    vectors = pl.DataFrame({"row_id": ["a", "b", "d"], "vector": vector})
     recipe = Foundation(recipe=dict.fromkeys(DOMAINS, ("seed_replay", "quality")), seed_share=0.7)  # type: ignore[arg-type]
 
     def fetch(ids: pl.Series) -> pl.DataFrame:
@@ -127,25 +115,11 @@ def test_a_language_gets_its_share_and_leaves_unfilled_places_to_the_other(
 ) -> None:
     """Rows without a weight, which no selector of this recipe can take, leave their places to the other language."""
     total = chinese + english
-    rows = pl.DataFrame(
-        {
-            "row_id": [f"{n:03d}" for n in range(total)],
-            "domain": ["math"] * total,
-            "language": ["zh"] * chinese + ["en"] * english,
-            "log_weight": [None if n >= total - lacking else 1.0 * n for n in range(total)],
-            "stratum": [0] * total,
-            "share": [1.0] * total,
-        },
-        schema_overrides={
-            "row_id": pl.String,
-            "log_weight": pl.Float64,
-            "domain": pl.String,
-            "language": pl.String,
-            "stratum": pl.Int64,
-            "share": pl.Float64,
-        },
-    )
-    rows = rows.with_columns(vector=pl.lit(None, pl.Array(pl.Float16, WIDTH)))
+    lines = [
+        (f"{n:03d}", "zh" if n < chinese else "en", None if n >= total - lacking else 1.0 * n) for n in range(total)
+    ]
+    rows = pl.DataFrame(lines, {"row_id": pl.String, "language": pl.String, "log_weight": pl.Float64}, orient="row")
+    rows = rows.with_columns(domain=pl.lit("math"), stratum=pl.lit(0), share=pl.lit(1.0), vector=NO_VECTOR)
     taken = compose(rows, {"math": quota}, Foundation()).filter("taken").join(rows, on="row_id")
     can = rows.drop_nulls("log_weight")
     assert taken.height == min(quota, can.height)
@@ -158,16 +132,10 @@ def test_a_language_gets_its_share_and_leaves_unfilled_places_to_the_other(
 
 
 def test_a_row_that_a_later_selector_could_rank_is_over_quota() -> None:
-    rows = pl.DataFrame(
-        {
-            "row_id": ["a", "b", "c"],
-            "domain": ["knowledge"] * 3,
-            "language": ["en"] * 3,
-            "topic": ["t", "t", None],
-            "topic_share": [1.0, 1.0, None],
-            "proximity": [0.9, 0.8, None],
-            "vector": pl.Series([None] * 3, dtype=pl.Array(pl.Float16, WIDTH)),
-        }
+    rows = pl.DataFrame({"row_id": ["a", "b", "c"], "topic": ["t", "t", None], "proximity": [0.9, 0.8, None]})
+    topic_share = pl.when(pl.col("topic") == "t").then(1.0)
+    rows = rows.with_columns(
+        domain=pl.lit("knowledge"), language=pl.lit("en"), topic_share=topic_share, vector=NO_VECTOR
     )
     reasons = {}
     for names in (("retrieval",), ("retrieval", "random")):

@@ -10,9 +10,8 @@ from infinity_assets.selection.diversity import ReprFilter
 from infinity_assets_tests.properties import examples
 
 FEW = settings(max_examples=examples(80), deadline=None)
-POINTS = st.lists(
-    st.tuples(*[st.integers(-2, 2)] * 3), max_size=30
-)  # many equal, many close; zeros are unknown vectors
+POINTS = st.lists(st.tuples(*[st.integers(-2, 2)] * 3), max_size=30)
+"""Many equal, many close; zeros are unknown vectors."""
 THRESHOLDS = st.sampled_from([0.3, 0.8, 0.95, 0.999])
 
 
@@ -22,8 +21,7 @@ def ids(rows: int) -> pl.Series:
 
 def greedy(unit: np.ndarray, known: np.ndarray, threshold: float, size: int) -> tuple[list[int], dict[str, float]]:
     """Return the rows taken, and every rejected row with its similarity to the closest row taken."""
-    taken: list[int] = []
-    lost = {}
+    taken, lost = list[int](), {}
     for index, vector in enumerate(unit):
         if len(taken) == size:
             break

@@ -69,9 +69,7 @@ def test_upper_bounds_are_multiplied_and_rules_that_are_off_stay_off() -> None:
         "loop": {"ease": ["instruction_does_not_help", "low_quality"]},
         "rules": {"domains": {"math": {"low_quality": None}}},
     }
-    assert (
-        budget(available, Foundation.model_validate(changed), reasons)["eased"].item()
-        == '{"instruction_does_not_help": 2.0}'
-    )
-    with pytest.raises(ValueError, match="there is no rule nonsense"):
+    eased = budget(available, Foundation.model_validate(changed), reasons)["eased"].item()
+    assert eased == '{"instruction_does_not_help": 2.0}'
+    with pytest.raises(ValueError, match=r"Input should be .*'low_quality'"):
         Foundation.model_validate({"loop": {"ease": ["nonsense"]}})

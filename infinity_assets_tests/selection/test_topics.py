@@ -47,15 +47,11 @@ def test_clustering_separates_distinct_groups() -> None:
 @FEW
 @given(rows=POINTS, math=POINTS, code=POINTS)
 def test_nearest_items_are_in_the_rows_domain(rows: list, math: list, code: list) -> None:
-    labelled = topics.label_items(
-        pl.concat([items(math), items(code, "code").with_columns(item_id="c" + pl.col("item_id"))]), 3
-    )
+    of_code = items(code, "code").with_columns(item_id="c" + pl.col("item_id"))
+    labelled = topics.label_items(pl.concat([items(math), of_code]), 3)
     domains = ["math", "code", "chat"]
-    queries = (
-        items(rows)
-        .with_columns(domain=pl.Series([domains[n % 3] for n in range(len(rows))]))
-        .rename({"item_id": "row_id"})
-    )
+    own_domains = pl.Series([domains[n % 3] for n in range(len(rows))])
+    queries = items(rows).with_columns(domain=own_domains).rename({"item_id": "row_id"})
     result = topics.nearest_items(queries, labelled, 1000)
     assert result.schema == topics.PROXIMITY
     assert result["row_id"].to_list() == queries["row_id"].to_list()

@@ -66,6 +66,7 @@ def test_an_invalid_value_is_an_error_in_one_line(file: Path, written: str) -> N
         ("INFINITY_CHAT__SEED", "3", "There is no setting `chat.seed`"),
         ("INFINITY_SHARDS", "many", "Setting `shards` cannot be 'many'"),
         ("INFINITY_CHAT", "{", "cannot be read"),
+        ("INFINITY_FOUNDATION__RECIPE", '{"math": ["best"]}', "'best': Input should be 'deita', .*'seed_replay'"),
     ],
 )
 def test_a_misspelt_variable_is_named(
@@ -105,19 +106,8 @@ def test_the_hash_depends_on_the_given_sections_alone(file: Path) -> None:
 
 def test_different_lists_of_sections_have_different_hashes() -> None:
     lists = [
-        (),
-        ("a",),
-        ("a", "b"),
-        ("ab",),
-        ("a\nb",),
-        ("b", "a"),
-        (1,),
-        ("1",),
-        (1.0,),
-        (Seeds(),),
-        (Seeds(max_seeds=1),),
-        (Seeds(), "a"),
-    ]
+        (), ("a",), ("a", "b"), ("ab",), ("a\nb",), ("b", "a"), (1,), ("1",), (1.0,), (Seeds(),), (Seeds(max_seeds=1),), (Seeds(), "a"),
+    ]  # fmt: skip
     assert len({settings_hash(*parts) for parts in lists}) == len(lists)
 
 

@@ -4,13 +4,7 @@ A text is a bag of hashed n-grams. With distributions p in the target and q in t
 
     log w(x) = sum over its n-grams of log(p + 1e-8) - log(q + 1e-8)
 
-Rows are drawn without replacement: Gumbel noise is added to the weights, and the largest are taken within each stratum
-of length.
-
-    features    texts -> hashed n-grams
-    weights     n-grams -> counts, which add up over shards -> weights
-    passes      counts and weights over the rows of a pool, in batches
-    drawing     weights -> the order in which rows are drawn
-
-docs/dsir.md describes smoothing, lengths, and the comparison with the reference package.
+`features` hashes n-grams, `weights` counts them and weighs texts, `passes` does both for a pool in batches, and
+`drawing` orders rows by weight, with noise. docs/dsir.md describes smoothing, lengths, and the comparison with the
+reference package.
 """

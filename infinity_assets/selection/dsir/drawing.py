@@ -1,9 +1,9 @@
-"""Weighted draws by Gumbel top-k, which merge over shards.
+"""Weighted draws by Gumbel top-k.
 
 Adding independent Gumbel noise to log weights and taking the k largest draws k rows without replacement, each in
-proportion to its weight (Kool et al., arXiv 1903.06059). The noise is seeded by the row id, so that a row's key depends
-only on the row. A log weight is a sum over the text and grows with its length; therefore rows compete within a stratum of
-length, and the strata take turns in proportion to their shares.
+proportion to its weight (Kool et al., arXiv 1903.06059). The noise is seeded by the row id. A log weight is a sum over
+the text and grows with its length, so rows compete within a stratum of length, and the strata take turns in proportion
+to their shares.
 """
 
 import numpy as np
@@ -31,22 +31,10 @@ def noisy_keys(frame: pl.DataFrame, stage: str, top_k: bool = False) -> pl.Serie
     return (frame["log_weight"] - pl.Series(np.log(-np.log(uniform)))).alias("key")
 
 
-def candidates(frame: pl.DataFrame, k: int) -> pl.DataFrame:
-    """Return the rows of a part that can be in a draw of k rows from the whole: the k largest keys of each stratum.
-
-    Args:
-        frame: row_id, key, stratum, and any other columns.
-        k: Rows to draw from the whole.
-    """
-    place = pl.struct(-pl.col("key"), "row_id").rank("ordinal").over("stratum")
-    return frame.filter(pl.col("key").is_not_null()).filter(place <= k)
-
-
 def order(frame: pl.DataFrame) -> pl.Series:
     """Return numbers whose k lowest are the draw of k rows, for every k: rank within the stratum over its share.
 
-    An exhausted stratum leaves its turns to the others. The first k of the whole are the first k of the `candidates` of
-    its parts.
+    An exhausted stratum leaves its turns to the others.
 
     Args:
         frame: row_id, key, stratum, share.
@@ -57,14 +45,3 @@ def order(frame: pl.DataFrame) -> pl.Series:
     """
     place = pl.struct(-pl.col("key"), "row_id").rank("ordinal").over("stratum")
     return frame.select(pl.when(pl.col("key").is_not_null()).then(place / pl.col("share"))).to_series().alias("order")
-
-
-def first(frame: pl.DataFrame, k: int) -> pl.DataFrame:
-    """Draw k rows, or all rows that have a key if there are fewer, in the order of the draw.
-
-    Args:
-        frame: row_id, key, stratum, share, and any other columns.
-        k: Rows to draw.
-    """
-    ordered = frame.with_columns(order(frame)).filter(pl.col("order").is_not_null())
-    return ordered.sort("order", "row_id").head(k).drop("order")

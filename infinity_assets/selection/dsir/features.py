@@ -46,10 +46,9 @@ def ngrams(texts: pl.Series, settings: Dsir) -> Ngrams:
 @cache
 def _classes() -> np.ndarray:
     """Return the class of every code point (uint8)."""
-    points = np.setdiff1d(np.arange(0x110000), np.arange(0xD800, 0xE000))
-    every = "".join(map(chr, points))
     from infinity_assets.selection.dsir.kernels import SIGN, SPACE, WORD
 
+    every = "".join(map(chr, (*range(0xD800), *range(0xE000, 0x110000))))
     classes = np.full(0x110000, SIGN, np.uint8)
     for pattern, kind in ((r"\s", SPACE), (r"\w", WORD)):
         classes[[ord(letter) for letter in regex.findall(pattern, every)]] = kind

@@ -8,28 +8,18 @@ from infinity_assets.parallel import map_in_order
 from infinity_assets.rows import conversation
 from infinity_assets.selection.dsir.features import ngrams
 from infinity_assets.selection.dsir.weights import Counts, Fitted, Part, count_selected, weigh
+from infinity_assets.selection.selector import first_condition
 from infinity_assets.settings.foundation import Dsir
 
 BATCH = 8_000
 """Rows in memory per thread: about ten MB of prompts, a hundred at most."""
 
-NO_ANSWER = "no_answer"
-NO_TARGET = "no_target"
-NO_TEXT = "no_text"
-"""Reasons for a null weight: the row is not a conversation, its domain has no target, its prompt has no token."""
-
-IMPORTANCE = pl.Schema(
-    {
-        "row_id": pl.String,
-        "domain": pl.String,
-        "prompt_tokens": pl.Int64,
-        "log_weight": pl.Float64,
-        "stratum": pl.Int64,
-        "share": pl.Float64,
-        "importance_error": pl.String,
-    }
-)
-"""Importance weights. Grain: a row. Key: row_id."""
+IMPORTANCE = pl.Schema({
+    "row_id": pl.String, "domain": pl.String, "prompt_tokens": pl.Int64, "log_weight": pl.Float64, "stratum": pl.Int64,
+    "share": pl.Float64, "importance_error": pl.String,
+})  # fmt: skip
+"""Importance weights. Grain: a row. Key: row_id. `importance_error` of a null weight: no_answer (the row is not a
+conversation), no_target (of its domain), no_text (the prompt has no token)."""
 
 
 def _prompts(rows: pl.LazyFrame, *columns: str) -> Iterator[pl.DataFrame]:
@@ -41,10 +31,7 @@ def _prompts(rows: pl.LazyFrame, *columns: str) -> Iterator[pl.DataFrame]:
 def count_rows(rows: pl.LazyFrame, settings: Dsir, workers: int) -> dict[Part, Counts]:
     """Count the n-grams of conversations per domain with a target (`pool`) and per target source (`target`).
 
-    Args:
-        rows: Columns domain, source, kind, messages.
-        settings: Features and targets.
-        workers: Threads.
+    `rows` has the columns domain, source, kind and messages. The workers are threads.
     """
     domains = list(settings.targets)
     names = sorted({name for names in settings.targets.values() for name in names})
@@ -52,10 +39,9 @@ def count_rows(rows: pl.LazyFrame, settings: Dsir, workers: int) -> dict[Part, C
 
     def part(batch: pl.DataFrame) -> dict[Part, Counts]:
         grams = ngrams(batch["prompt"], settings)
-        masks = [(("pool", name), batch["domain"] == name) for name in domains] + [
-            (("target", name), batch["source"] == name) for name in names
-        ]
-        return {key: count_selected(grams, mask.to_numpy(), settings) for key, mask in masks if mask.any()}
+        masks = {("pool", name): batch["domain"] == name for name in domains}
+        masks |= {("target", name): batch["source"] == name for name in names}
+        return {key: count_selected(grams, mask.to_numpy(), settings) for key, mask in masks.items() if mask.any()}
 
     total: dict[Part, Counts] = {}
     for counts in map_in_order(part, _prompts(rows.filter(needed), "domain", "source"), workers):
@@ -65,37 +51,22 @@ def count_rows(rows: pl.LazyFrame, settings: Dsir, workers: int) -> dict[Part, C
 
 
 def weigh_rows(rows: pl.LazyFrame, fitted: Mapping[str, Fitted], settings: Dsir, workers: int) -> pl.DataFrame:
-    """Weigh every row.
+    """Weigh every row by the fitted target of its domain: schema `IMPORTANCE`, sorted by row id.
 
-    Args:
-        rows: Columns row_id, domain, kind, messages.
-        fitted: The fitted target of each domain.
-        settings: The features that were count_selected.
-        workers: Threads.
-
-    Returns:
-        Schema `IMPORTANCE`, sorted by row id. A null weight has its reason in `importance_error`.
+    `rows` has the columns row_id, domain, kind and messages.
     """
-    reason = (
-        pl.when(pl.col("kind") != "conversation")
-        .then(pl.lit(NO_ANSWER))
-        .when(~pl.col("domain").is_in(list(fitted)))
-        .then(pl.lit(NO_TARGET))
-    )
+    no_target = ~pl.col("domain").is_in(list(fitted))
+    reason = first_condition({"no_answer": pl.col("kind") != "conversation", "no_target": no_target})
 
     def part(batch: pl.DataFrame) -> pl.DataFrame:
         parts = []
         for (domain,), own in batch.group_by("domain"):
             weights = weigh(own["prompt"], fitted[str(domain)], settings)
-            failed = pl.when(pl.col("log_weight").is_null()).then(pl.lit(NO_TEXT)).alias("importance_error")
+            failed = pl.when(pl.col("log_weight").is_null()).then(pl.lit("no_text")).alias("importance_error")
             parts.append(pl.concat([own.select("row_id", "domain"), weights], how="horizontal").with_columns(failed))
         return pl.concat(parts)
 
-    unweighted = (
-        rows.filter(reason.is_not_null())
-        .select("row_id", "domain", reason.alias("importance_error"))
-        .collect(engine="streaming")
-    )
+    unweighted = rows.filter(reason.is_not_null()).select("row_id", "domain", importance_error=reason)
     weighed = map_in_order(part, _prompts(rows.filter(reason.is_null()), "row_id", "domain"), workers)
-    table = pl.concat([pl.DataFrame(schema=IMPORTANCE), unweighted, *weighed], how="diagonal")
-    return table.select(list(IMPORTANCE)).sort("row_id")
+    parts = [pl.DataFrame(schema=IMPORTANCE), unweighted.collect(engine="streaming"), *weighed]
+    return pl.concat(parts, how="diagonal").select(list(IMPORTANCE)).sort("row_id")

@@ -81,12 +81,7 @@ def fit(pool: Counts, target: Counts, settings: Dsir) -> Fitted:
     The weight of an n-gram is log p - log q, where q is its share of the pool and p its share of the target. With
     `smoothing` s, p is (counts of the target + s q) / (their sum + s): Dirichlet smoothing towards the pool. An n-gram
     that a small target lacks by chance then counts slightly against a text. The reference (s = 0) adds 1e-8 instead,
-    which all but forbids such a text.
-
-    Args:
-        pool: Counts of the raw pool, for q. It must contain an n-gram.
-        target: Counts of the target, for p. It must contain an n-gram.
-        settings: `smoothing` and `length`.
+    which all but forbids such a text. Both sets of counts must contain an n-gram.
     """
     q = pool.ngrams / pool.ngrams.sum()
     p = (target.ngrams + settings.smoothing * q) / (target.ngrams.sum() + settings.smoothing)
@@ -109,14 +104,9 @@ def weigh(texts: pl.Series, fitted: Fitted, settings: Dsir) -> pl.DataFrame:
     grams = ngrams(texts, settings)
     place = stratum(grams.tokens, settings) if settings.length != "none" else np.zeros(len(texts), np.int64)
     share = fitted.shares[place] if settings.length != "none" else np.ones(len(texts))
-    return pl.DataFrame(
-        {
-            "prompt_tokens": grams.tokens,
-            "log_weight": sum_values(grams.buckets, grams.offsets, fitted.log_ratio),
-            "stratum": place,
-            "share": share,
-        }
-    ).with_columns(pl.when(pl.col("prompt_tokens") > 0).then(pl.col("log_weight", "stratum", "share")))
+    weight = sum_values(grams.buckets, grams.offsets, fitted.log_ratio)
+    weighed = pl.DataFrame({"prompt_tokens": grams.tokens, "log_weight": weight, "stratum": place, "share": share})
+    return weighed.with_columns(pl.when(pl.col("prompt_tokens") > 0).then(pl.col("log_weight", "stratum", "share")))
 
 
 def to_frame(counts: Mapping[Part, Counts]) -> pl.DataFrame:
@@ -125,12 +115,8 @@ def to_frame(counts: Mapping[Part, Counts]) -> pl.DataFrame:
     for (side, name), part in counts.items():
         for feature, numbers in (("ngram", part.ngrams), ("length", part.lengths)):
             bucket = np.flatnonzero(numbers)
-            lines.append(
-                pl.DataFrame(
-                    {"side": side, "name": name, "feature": feature, "bucket": bucket, "count": numbers[bucket]},
-                    schema=NGRAMS,
-                )
-            )
+            line = {"side": side, "name": name, "feature": feature, "bucket": bucket, "count": numbers[bucket]}
+            lines.append(pl.DataFrame(line, schema=NGRAMS))
     return pl.concat(lines).sort(list(NGRAMS)[:4])
 
 
@@ -139,7 +125,6 @@ def from_frame(frame: pl.DataFrame, settings: Dsir) -> dict[Part, Counts]:
     counts: dict[Part, Counts] = {}
     for (side, name, feature), lines in frame.group_by("side", "name", "feature"):
         part = counts.setdefault((str(side), str(name)), Counts.zeros(settings))
-        np.add.at(
-            part.ngrams if feature == "ngram" else part.lengths, lines["bucket"].to_numpy(), lines["count"].to_numpy()
-        )
+        numbers = part.ngrams if feature == "ngram" else part.lengths
+        np.add.at(numbers, lines["bucket"].to_numpy(), lines["count"].to_numpy())
     return counts

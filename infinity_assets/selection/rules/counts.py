@@ -7,53 +7,30 @@ from infinity_assets.selection.rules.rule import Bound
 from infinity_assets.selection.rules.rulebook import BOUNDS, BY_NAME, replace_threshold
 from infinity_assets.settings.foundation import Rules
 
-COUNTS = pl.Schema(
-    {
-        "rule": pl.String,
-        "domain": pl.String,
-        "threshold": pl.Float64,
-        "judged": pl.Int64,
-        "failing": pl.Int64,
-        "failing_alone": pl.Int64,
-        "share": pl.Float64,
-    }
-)
+COUNTS = pl.Schema({
+    "rule": pl.String, "domain": pl.String, "threshold": pl.Float64, "judged": pl.Int64, "failing": pl.Int64,
+    "failing_alone": pl.Int64, "share": pl.Float64,
+})  # fmt: skip
 """Grain: a rule and a domain. The threshold is null if the rule is off."""
-SIDES = pl.Schema(
-    {
-        "row_id": pl.String,
-        "source": pl.String,
-        "domain": pl.String,
-        "fails": pl.Boolean,
-        "measure": pl.Float64,
-        "threshold": pl.Float64,
-        "evidence": pl.String,
-    }
-)
+SIDES = pl.Schema({
+    "row_id": pl.String, "source": pl.String, "domain": pl.String, "fails": pl.Boolean, "measure": pl.Float64,
+    "threshold": pl.Float64, "evidence": pl.String,
+})  # fmt: skip
 """Grain: a row near the threshold. Key: row_id."""
 
 
 def find_bound(name: str) -> Bound:
-    """Return the rule of that name.
-
-    Raises:
-        InfinityError: There is no such rule.
-    """
+    """Return the rule of that name, or raise an `InfinityError` with the known names."""
     if name not in BY_NAME:
         raise InfinityError(f"There is no rule `{name}`; there are {', '.join(BY_NAME)}.")
     return BY_NAME[name]
 
 
 def counts(facts: pl.DataFrame, settings: Rules) -> pl.DataFrame:
-    """Count the rows that each rule judges and fails in each domain.
+    """Count the rows that each rule judges and fails in each domain: schema `COUNTS`, by rule, then by domain.
 
-    Args:
-        facts: The result of `rulebook.facts`.
-        settings: The thresholds.
-
-    Returns:
-        Schema `COUNTS`, sorted by the order of the rules, then by domain. `failing_alone` counts rows that fail no
-        other rule: they would pass if the rule were off. The threshold is the domain's; sources may have their own.
+    `failing_alone` counts rows that fail no other rule: they would pass if the rule were off. The threshold is the
+    domain's; sources may have their own. `facts` is the result of `rulebook.facts`, here and below.
     """
     fails = facts.select(bound.rule(settings).fails.fill_null(False).alias(bound.name) for bound in BOUNDS)
     alone = fails.select(pl.sum_horizontal(pl.all()) == 1).to_series()
@@ -67,28 +44,19 @@ def counts(facts: pl.DataFrame, settings: Rules) -> pl.DataFrame:
             failing=fails[bound.name],
             failing_alone=fails[bound.name] & alone,
         )
-        lines.append(
-            frame.group_by("domain")
-            .agg(pl.col("threshold").first(), pl.col("judged", "failing", "failing_alone").sum())
-            .sort("domain")
-            .with_columns(
-                pl.lit(bound.name).alias("rule"), (pl.col("failing") / pl.col("judged")).fill_nan(None).alias("share")
-            )
+        counted = frame.group_by("domain").agg(
+            pl.col("threshold").first(), pl.col("judged", "failing", "failing_alone").sum()
         )
+        share = (pl.col("failing") / pl.col("judged")).fill_nan(None)
+        lines.append(counted.sort("domain").with_columns(rule=pl.lit(bound.name), share=share))
     return pl.concat(lines).select(pl.col(name).cast(dtype) for name, dtype in COUNTS.items())
 
 
 def sides(facts: pl.DataFrame, bound: Bound, settings: Rules, rows: int) -> pl.DataFrame:
-    """Return the rows nearest to the threshold on either side; among equally near rows, the sources take turns.
+    """Return at most this many rows nearest to the threshold on either side: schema `SIDES`.
 
-    Args:
-        facts: The result of `rulebook.facts`.
-        bound: The rule.
-        settings: The thresholds.
-        rows: Maximum number of rows on each side.
-
-    Returns:
-        Schema `SIDES`: the failing rows, then the passing ones, each nearest first.
+    The failing rows come first, then the passing ones, each nearest first; among equally near rows, the sources take
+    turns.
     """
     judged = facts.select(
         "row_id",
@@ -123,23 +91,14 @@ def what_if(facts: pl.DataFrame, bound: Bound, settings: Rules, threshold: float
     others = pl.any_horizontal(
         other.rule(settings).fails.fill_null(False) for other in BOUNDS if other.name != bound.name
     )
-    frame = facts.select(
-        "domain",
-        applies.alias("applies"),
-        bound.measure.is_not_null().alias("judged"),
-        now=before,
-        then=after,
-        others=others,
+    judged = bound.measure.is_not_null()
+    frame = facts.filter(applies).select("domain", judged=judged, now=before, then=after, others=others)
+    counted = frame.group_by("domain").agg(
+        judged=pl.col("judged").sum(),
+        failing=pl.col("now").sum(),
+        failing_then=pl.col("then").sum(),
+        alone_then=(pl.col("then") & ~pl.col("others")).sum(),
     )
-    return (
-        frame.filter("applies")
-        .group_by("domain")
-        .agg(
-            pl.col("judged").sum().cast(pl.Int64),
-            pl.col("now").sum().cast(pl.Int64).alias("failing"),
-            pl.col("then").sum().cast(pl.Int64).alias("failing_then"),
-            (pl.col("then").sum().cast(pl.Int64) - pl.col("now").sum().cast(pl.Int64)).alias("more"),
-            (pl.col("then") & ~pl.col("others")).sum().cast(pl.Int64).alias("alone_then"),
-        )
-        .sort("domain")
-    )
+    counted = counted.with_columns(pl.all().exclude("domain").cast(pl.Int64)).sort("domain")
+    more = (pl.col("failing_then") - pl.col("failing")).alias("more")
+    return counted.select("domain", "judged", "failing", "failing_then", more, "alone_then")

@@ -4,59 +4,12 @@ import numpy as np
 import polars as pl
 
 from infinity_assets.rows.token_hashes import hash_tokens
-from infinity_assets.selection.rules.rule import Bound
 
 GRAM = 10
 """Tokens in a run that counts as repeated (Gopher, arXiv 2112.11446: duplicate n-grams of 5 to 10 words)."""
 _LINES = 4
 """Minimum lines of an answer for a share of repeated lines."""
 _BASE = np.uint64(0x9E3779B97F4A7C15)
-
-BOUNDS = (
-    Bound(
-        "no_answer",
-        pl.col("answers"),
-        "below",
-        "Answers in the row: an instruction without an answer, or a text, teaches no answer.",
-    ),
-    Bound(
-        "answer_too_short",
-        pl.col("answer_chars"),
-        "below",
-        "Characters of the last answer: shorter ones teach nothing.",
-    ),
-    Bound(
-        "answer_too_long",
-        pl.col("answer_chars"),
-        "above",
-        "Characters of the last answer: longer ones do not fit a training sequence.",
-    ),
-    Bound(
-        "prompt_too_long",
-        pl.col("prompt_chars"),
-        "above",
-        "Characters of all user turns: longer ones leave no room for the answer.",
-    ),
-    Bound(
-        "answer_without_words",
-        pl.col("answer_words"),
-        "below",
-        "Words and numbers of the last answer: signs alone carry no content.",
-    ),
-    Bound(
-        "repeated_lines",
-        pl.col("repeated_lines"),
-        "above",
-        "Share of the answer's lines that repeat an earlier one: the model was in a loop.",
-    ),
-    Bound(
-        "repeated_runs",
-        pl.col("repeated_runs"),
-        "above",
-        f"Share of the answer's runs of {GRAM} words (or Chinese characters) that repeat an earlier one: "
-        "the model was in a loop.",
-    ),
-)
 
 
 def repeated_lines(text: pl.Expr) -> pl.Expr:

@@ -3,61 +3,26 @@
 import polars as pl
 
 from infinity_assets.scoring import language
-from infinity_assets.selection.rules.rule import Bound
+from infinity_assets.selection.rules.patterns import read_patterns, read_section
 
-_ASKED = (
-    r"(?i)translat|\b(?:chinese|japanese|korean|arabic|hindi|russian|greek|hebrew|thai|languages)\b|(?:in|into|to"
-    r"|from) (?:english|(?:simplified |traditional )?chinese|mandarin|cantonese|french|german|spanish|japanese|korean|russian"
-    r"|italian|portuguese|arabic|hindi|thai|greek|hebrew|turkish|vietnamese)\b|翻译|译[成为]|[用以换改](?:英|中|法|德|日|韩|俄|西班牙|汉)[文语]"
-    r"|(?:英|中|法|德|日|韩|俄|西班牙)[文语](?:怎么|如何|怎样|写|说|回答|版|表达|单词|句子|短语|词汇|名)|übersetz|tradu[cizs]|перев[её]д"
-)
-"""A request for another language."""
+_PATTERNS = read_patterns("languages")
+_SCRIPTS = read_section("scripts")
+"""Patterns for a letter of the most frequent scripts, with their languages."""
+_LONG = 200
+"""Characters from which a Latin answer is more than a sentence about a word."""
 
 SAME = 0
 ASKED = 1
 UNASKED = 2
 
-BOUNDS = (
-    Bound(
-        "wrong_language",
-        pl.col("other_language"),
-        "above",
-        "0: prompt and answer share a script; 1: they differ, and the prompt asks for another language or quotes it; "
-        "2: they differ without a request.",
-        domains=("math", "knowledge", "chat"),
-        evidence=pl.format("{} after {}", "answer_language", "prompt_language"),
-    ),
-)
-
-
-_SCRIPTS = {
-    r"\p{Han}": ("zh",),
-    r"[\p{Hiragana}\p{Katakana}\p{Han}]": ("ja",),
-    r"\p{Hangul}": ("ko",),
-    r"\p{Cyrillic}": ("ru", "uk", "bg", "be", "sr", "mk", "kk"),
-    r"\p{Arabic}": ("ar", "fa", "ur"),
-    r"\p{Devanagari}": ("hi", "mr", "ne"),
-    r"\p{Greek}": ("el",),
-    r"\p{Thai}": ("th",),
-    r"\p{Hebrew}": ("he",),
-}
-"""Patterns for a letter of the most frequent scripts, with their languages."""
-_OTHER = r"[\p{L}&&[^\p{Latin}]]"
-_LATIN_WORD = r"[A-Za-z]{2}"
-_LATIN_TEXT = r"[A-Za-z][A-Za-z' ,.;:-]{20}"
-_SENTENCE = r"(?:\p{Latin}+[ ,'’]+){4}\p{Latin}+"
-"""Consecutive Latin words that go beyond the names and terms in texts of every script."""
-_LONG = 200
-"""Characters from which a Latin answer is more than a sentence about a word."""
-
 
 def asks_for_another(prompt: pl.Expr) -> pl.Expr:
     """Return whether a prompt asks for a translation or names the language of the answer."""
-    return prompt.str.contains(_ASKED)
+    return prompt.str.contains(_PATTERNS["asked"])
 
 
 def grade_other_language(texts: pl.DataFrame) -> pl.Series:
-    """Grade whether the answer leaves the script of the prompt: 0, 1 or 2, as in the bound `wrong_language`.
+    """Grade whether the answer leaves the script of the prompt: 0, 1 or 2, as in the rule `wrong_language`.
 
     A change of script counts as requested if the prompt asks for a language or contains the answer's script: a letter
     of it, or for Latin script, which texts in every other script quote, a word if the answer is short and a phrase if
@@ -66,34 +31,20 @@ def grade_other_language(texts: pl.DataFrame) -> pl.Series:
     Args:
         texts: prompt, answer, prompt_language, answer_language, is_translation, code_language.
     """
-    differ = texts.select(
-        language.scripts_differ(pl.col("prompt_language"), pl.col("answer_language")).fill_null(False)
-    ).to_series()
-    few = texts.filter(differ)
-    prompt = pl.col("prompt")
+    scripts_differ = language.scripts_differ(pl.col("prompt_language"), pl.col("answer_language"))
+    differ = texts.select(scripts_differ.fill_null(False)).to_series()
+    prompt = pl.col("prompt").fill_null("")
     answer = pl.col("answer")
-    tag = pl.col("answer_language")
-    script, *more = ((tag.is_in(tags), prompt.str.contains(letter)) for letter, tags in _SCRIPTS.items())
-    quoted = pl.when(script[0]).then(script[1])
-    for in_script, contains in more:
-        quoted = quoted.when(in_script).then(contains)
-    mixed = answer.str.contains(_OTHER)
-    latin = (
-        pl.when(answer.str.len_chars() < _LONG)
-        .then(prompt.str.contains(_LATIN_WORD))
-        .otherwise(prompt.str.contains(_LATIN_TEXT))
-    )
-    quoted = (
-        quoted.when(~mixed & ~answer.str.contains(_SENTENCE))
-        .then(True)
-        .when(mixed)
-        .then(prompt.str.contains(_OTHER))
-        .otherwise(latin)
-    )
-    asked = few.select(
-        (quoted | pl.col("is_translation") | pl.col("code_language").is_not_null()).fill_null(False)
-    ).to_series()
-    level = pl.repeat(SAME, texts.height, dtype=pl.Int8, eager=True)
-    return level.scatter(
-        differ.arg_true(), pl.select(pl.when(asked).then(ASKED).otherwise(UNASKED).cast(pl.Int8)).to_series()
-    )
+    mixed = answer.str.contains(_PATTERNS["other"])
+    # The first case that holds says whether the prompt quotes the script.
+    cases = [
+        *((pl.col("answer_language").is_in(tags), prompt.str.contains(letter)) for letter, tags in _SCRIPTS.items()),
+        (~mixed & ~answer.str.contains(_PATTERNS["sentence"]), pl.lit(True)),
+        (mixed, prompt.str.contains(_PATTERNS["other"])),
+        (answer.str.len_chars() < _LONG, prompt.str.contains(_PATTERNS["latin_word"])),
+        (pl.lit(True), prompt.str.contains(_PATTERNS["latin_text"])),
+    ]
+    quoted = pl.coalesce(pl.when(case).then(quotes) for case, quotes in cases)
+    asked = (quoted | pl.col("is_translation") | pl.col("code_language").is_not_null()).fill_null(False)
+    graded = texts.filter(differ).select(pl.when(asked).then(ASKED).otherwise(UNASKED).cast(pl.Int8)).to_series()
+    return pl.repeat(SAME, texts.height, dtype=pl.Int8, eager=True).scatter(differ.arg_true(), graded)

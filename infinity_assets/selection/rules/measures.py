@@ -32,7 +32,16 @@ MEASURES = pl.Schema(
         "identity": pl.Int8,
         "identity_span": pl.String,
         "refusal_span": pl.String,
-        **code.MEASURED,
+        "code_language": pl.String,
+        "code_lines": pl.UInt32,
+        "prompt_code_lines": pl.UInt32,
+        "code_terms": pl.UInt32,
+        "python_parses": pl.Boolean,
+        "python_note": pl.String,
+        "network": pl.Int8,
+        "network_span": pl.String,
+        "files": pl.Int8,
+        "files_span": pl.String,
     }
 )
 """Grain: a row. Key: row_id. Measures of the answer are null if there is no answer."""
@@ -43,14 +52,7 @@ _SPAN = 120
 
 
 def measure(rows: pl.DataFrame) -> pl.DataFrame:
-    """Measure every row.
-
-    Args:
-        rows: row_id, messages, domain.
-
-    Returns:
-        Schema `MEASURES`, in the order of the rows.
-    """
+    """Measure rows with row_id, messages and domain: schema `MEASURES`, in their order."""
     texts = rows.select(
         "row_id",
         "domain",
@@ -83,12 +85,12 @@ def measure(rows: pl.DataFrame) -> pl.DataFrame:
     )
     code_measures = code.measure(texts.select("prompt", "answer", "domain"))
     answered = pl.when(answer.is_not_null())
-    frame = frame.with_columns(answered.then(code_measures[name]).alias(name) for name in code.MEASURED).with_columns(
-        answered.then("words").alias("answer_words"),
-        pl.when(pl.col("unfinished") > 0).then(answer.str.tail(_ENDING)).alias("ending"),
-        pl.when(pl.col("identity") > 0)
-        .then(pl.coalesce(_span(answers, identity.CLAIM), _span(answers, identity.MENTION)))
-        .alias("identity_span"),
+    frame = frame.with_columns(answered.then(measured).alias(measured.name) for measured in code_measures)
+    named = pl.coalesce(_span(answers, identity.CLAIM), _span(answers, identity.MENTION))
+    frame = frame.with_columns(
+        answer_words=answered.then("words"),
+        ending=pl.when(pl.col("unfinished") > 0).then(answer.str.tail(_ENDING)),
+        identity_span=pl.when(pl.col("identity") > 0).then(named),
     )
     frame = frame.with_columns(languages.grade_other_language(frame).alias("other_language"))
     return frame.select(pl.col(name).cast(dtype) for name, dtype in MEASURES.items())

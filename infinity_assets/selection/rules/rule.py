@@ -1,8 +1,8 @@
 """Rules, and the first of several rules that a row fails."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import polars as pl
 
@@ -27,20 +27,17 @@ class Rule:
 
 @dataclass(frozen=True, eq=False)
 class Bound:
-    """A rule that compares a measure with a threshold of the settings (`foundation.rules`)."""
+    """A rule that compares a measure with a threshold of the settings: an entry of `rules.yaml`, which has the fields.
+
+    Settings may add a threshold for other domains than `domains`, or for a source.
+    """
 
     name: str
-    """The name of the threshold in the settings, and the reason in `decisions`."""
     measure: pl.Expr
-    """A number per row from the columns of `measures.measure` and `rulebook.facts`; null if it does not apply."""
     fails: Literal["below", "above", "from"]
-    """A row fails below the threshold, above it, or from it upwards."""
     means: str
-    """One sentence on the measure and why a row fails."""
-    domains: tuple[str, ...] = DOMAINS
-    """Domains that the general threshold applies to. Settings may add a threshold for other domains or a source."""
-    evidence: pl.Expr | None = None
-    """Words of the row that show the failure."""
+    domains: tuple[str, ...]
+    evidence: pl.Expr | None
 
     def threshold(self, settings: Rules) -> pl.Expr:
         """Return the threshold of each row, or null if the rule is off.
@@ -51,12 +48,10 @@ class Bound:
         domains = {domain: general if domain in self.domains else None for domain in DOMAINS}
         domains |= {domain: values[self.name] for domain, values in settings.domains.items() if self.name in values}
         sources = {source: values[self.name] for source, values in settings.sources.items() if self.name in values}
-        domains = {domain: None if value is None else float(value) for domain, value in domains.items()}
-        sources = {source: None if value is None else float(value) for source, value in sources.items()}
-        threshold = pl.col("domain").replace_strict(domains, default=None, return_dtype=pl.Float64)
+        threshold = _look_up("domain", domains)
         if not sources:
             return threshold
-        own = pl.col("source").replace_strict(sources, default=None, return_dtype=pl.Float64)
+        own = _look_up("source", sources)
         return pl.when(pl.col("source").is_in(list(sources))).then(own).otherwise(threshold)
 
     def fails_at(self, threshold: pl.Expr) -> pl.Expr:
@@ -70,12 +65,13 @@ class Bound:
         return Rule(self.name, self.fails_at(threshold), self.measure, threshold, self.evidence)
 
 
-def first_failure(frame: pl.DataFrame, rules: Sequence[Rule]) -> pl.DataFrame:
-    """Return the rows that fail a rule, with the first rule that each fails.
+def _look_up(column: str, thresholds: Mapping[Any, float | None]) -> pl.Expr:
+    numbers = {name: None if value is None else float(value) for name, value in thresholds.items()}
+    return pl.col(column).replace_strict(numbers, default=None, return_dtype=pl.Float64)
 
-    Args:
-        frame: One line per row, with row_id and the columns that the rules read.
-        rules: The rules in order of precedence.
+
+def first_failure(frame: pl.DataFrame, rules: Sequence[Rule]) -> pl.DataFrame:
+    """Return the rows of a frame that fail a rule, with the first rule, in order of precedence, that each fails.
 
     Returns:
         One line per failing row, in the frame's order: row_id, reason, detail (JSON: measure, threshold, and evidence

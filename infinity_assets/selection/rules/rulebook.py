@@ -1,25 +1,28 @@
 """All rules of the foundation, in order of precedence."""
 
-import polars as pl
+from pathlib import Path
 
-from infinity_assets.selection.rules import artefacts, code, form, identity, languages, refusals, scores, sources
+import polars as pl
+import yaml
+
+from infinity_assets.rows.domains import DOMAINS
+from infinity_assets.selection.rules import sources
 from infinity_assets.selection.rules.rule import Bound, Rule
 from infinity_assets.settings.foundation import Rules
 
-BOUNDS: tuple[Bound, ...] = (
-    *form.BOUNDS[:1],
-    *sources.BOUNDS,
-    *form.BOUNDS[1:],
-    *artefacts.BOUNDS,
-    *identity.BOUNDS,
-    *refusals.BOUNDS,
-    *languages.BOUNDS,
-    *code.BOUNDS,
-    *scores.BOUNDS,
-)
-"""All bounds, in order of precedence: missing answer, source, form, words, code, scores."""
-
-BY_NAME = {bound.name: bound for bound in BOUNDS}
+BY_NAME = {
+    name: Bound(
+        name,
+        pl.sql_expr(rule["measure"]),
+        rule["fails"],
+        rule["means"],
+        tuple(rule.get("domains", DOMAINS)),
+        pl.sql_expr(rule["evidence"]) if "evidence" in rule else None,
+    )
+    for name, rule in yaml.safe_load(Path(__file__).with_name("rules.yaml").read_text(encoding="utf-8")).items()
+}
+BOUNDS = tuple(BY_NAME.values())
+"""All bounds, in order of precedence."""
 
 PLACE = ("row_id", "source", "file", "domain")
 """Columns of the rows that the rules read."""
@@ -28,13 +31,10 @@ SCORES = ("row_id", "ifd", "quality")
 
 
 def facts(rows: pl.DataFrame, measured: pl.DataFrame, scored: pl.DataFrame, settings: Rules) -> pl.DataFrame:
-    """Join the columns that the rules read, one line per row, in the order of the rows.
+    """Join the columns that the rules read, in the order of the rows.
 
-    Args:
-        rows: Columns `PLACE`, and any others.
-        measured: Columns `measures.MEASURES`.
-        scored: Columns `SCORES`; rows without scores are missing.
-        settings: Settings with the list of denied parts.
+    `rows` has at least the columns `PLACE`, `measured` those of `measures.MEASURES`, and `scored` at least `SCORES`,
+    without rows that were not scored.
     """
     joined = rows.join(measured, on="row_id", how="left", maintain_order="left").join(
         scored.select(SCORES), on="row_id", how="left", maintain_order="left"

@@ -5,26 +5,9 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from infinity_assets.selection.rules.rule import Bound
-
-BOUNDS = (
-    Bound(
-        "denied_source",
-        pl.col("denied").cast(pl.Int8),
-        "above",
-        "1: the row's file is on the list of parts with little knowledge (`foundation.rules.denied`).",
-        evidence=pl.col("file"),
-    ),
-)
-
 
 def match_denied(places: pl.DataFrame, patterns: Mapping[str, Sequence[str]]) -> pl.Series:
-    """Return whether each place is on the list.
-
-    Args:
-        places: source, file.
-        patterns: Globs (`*`, `?`) of files by glob of sources, case-insensitive.
-    """
+    """Return whether each place (source, file) matches globs (`*`, `?`) of files by glob of sources, in any case."""
     lines = [
         _matches("source", source) & pl.any_horizontal(_matches("file", file) for file in files)
         for source, files in patterns.items()

@@ -4,11 +4,9 @@ Rows are sorted by depth, and a grid of equal-width cells lies over two coordina
 round takes the next row of every cell. A row without a vector is in a cell of its language and first coarse ability,
 because the embedded embedders do not support Chinese.
 
-The coordinates are the two principal components, while the paper's code uses t-SNE. t-SNE starts at random, depends on
-all rows, and needs all vectors in memory. Its distances and directions differ in meaning across the map, so cells of
-equal width hold unequal ranges of meaning. The components are a linear map fixed by the covariance: they take two
-passes over the vectors in batches, and the cells are equal in every run. In return they show less; the page reports
-their share of the variance.
+The coordinates are the two principal components, which take two passes over the vectors in batches and are equal in
+every run. In return they show less, and the page reports their share of the variance. The paper's code uses t-SNE,
+which starts at random and needs all vectors in memory, and whose distances mean different things across the map.
 """
 
 from collections.abc import Iterator
@@ -37,12 +35,9 @@ class Grid(NamedTuple):
 
 
 def lay_grid(row_ids: pl.Series, vectors: pl.LazyFrame, side: int) -> Grid:
-    """Lay a grid over rows.
+    """Lay a grid with this many cells on each side over rows.
 
-    Args:
-        row_ids: The rows.
-        vectors: row_id, vector (may be null) of these and other rows. Read twice, in its order.
-        side: Cells on each side.
+    `vectors` has row_id and vector (may be null) of these and other rows. It is read twice, in its order.
     """
     total = None
     count = 0
@@ -76,36 +71,24 @@ def _batches(row_ids: pl.Series, vectors: pl.LazyFrame) -> Iterator[tuple[pl.Ser
     for batch in vectors.select("vector").collect_batches(chunk_size=_ROWS, maintain_order=True, engine="streaming"):
         selected = wanted[start : start + batch.height] & batch["vector"].is_not_null()
         if selected.any():
-            yield (
-                ids[start : start + batch.height].filter(selected),
-                batch["vector"].filter(selected).to_numpy().astype(np.float64),
-            )
+            numbers = batch["vector"].filter(selected).to_numpy().astype(np.float64)
+            yield ids[start : start + batch.height].filter(selected), numbers
         start += batch.height
 
 
 def assign_cells(rows: pl.DataFrame, grid: Grid) -> pl.DataFrame:
-    """Add the columns of `CELL` to the rows, in their order.
-
-    Args:
-        rows: row_id, language, cate_ability, and any other columns.
-        grid: The cells of the rows that have a vector.
-    """
+    """Add the columns of `CELL` to rows with row_id, language and cate_ability, in their order."""
     placed = rows.join(grid.places, on="row_id", how="left", maintain_order="left")
     unplaced = pl.col("x").is_null()
-    return placed.with_columns(
-        language=pl.when(unplaced).then("language"), ability=pl.when(unplaced).then(pl.col("cate_ability").list.first())
-    )
+    ability = pl.col("cate_ability").list.first()
+    return placed.with_columns(language=pl.when(unplaced).then("language"), ability=pl.when(unplaced).then(ability))
 
 
 def round_robin(rows: pl.DataFrame) -> pl.DataFrame:
     """Sort rows in the order in which a budget takes them: any number of first rows is spread over the cells.
 
-    Args:
-        rows: row_id and the columns of `CELL`. Within a cell, rows are ordered by depth (descending, null last), met
-            (descending) and draw (random).
-
-    Returns:
-        The rows in that order, with `turn`, the round from 0. Within a round the deepest row is first.
+    Within a cell of `CELL`, and within a round (`turn`, from 0), rows are ordered by depth (descending, null last), met
+    (descending), draw (random) and row_id.
     """
     ordered = rows.sort("depth", "met", "draw", "row_id", descending=[True, True, False, False], nulls_last=True)
     return ordered.with_columns(pl.int_range(pl.len()).over(CELL).alias("turn")).sort("turn", maintain_order=True)

@@ -14,18 +14,10 @@ from infinity_assets.settings.chat import Criterion, Seeds
 CRITERIA: tuple[str, ...] = get_args(Criterion)
 
 KNOWN: dict[str, pl.DataType | type[pl.DataType]] = {
-    "row_id": pl.String,
-    "kind": pl.String,
-    "prompt_chars": pl.Int64,
-    "language": pl.String,
-    "cate_ability": pl.List(pl.String),
-    "ability": pl.List(pl.String),
-    "label_source": pl.String,
-    "loss": pl.Float64,
-    "loss_after": pl.Float64,
-    "ifd": pl.Float64,
-    "depth": pl.Float64,
-}
+    "row_id": pl.String, "kind": pl.String, "prompt_chars": pl.Int64, "language": pl.String,
+    "cate_ability": pl.List(pl.String), "ability": pl.List(pl.String), "label_source": pl.String, "loss": pl.Float64,
+    "loss_after": pl.Float64, "ifd": pl.Float64, "depth": pl.Float64,
+}  # fmt: skip
 """Columns that the criteria read. `prompt_chars` is the length of the user turns, `loss_after` the loss under the
 trained scorer. Labels and scores are null for rows that were not labelled or scored."""
 
@@ -33,12 +25,8 @@ trained scorer. Labels and scores are null for rows that were not labelled or sc
 def evaluate_criteria(rows: pl.DataFrame, vocabulary: pl.DataFrame, settings: Seeds) -> pl.DataFrame:
     """Evaluate the criteria on every row.
 
-    Only labels from the model count: neighbours agree on few and frequent labels, which `vocabulary` does not count.
-
-    Args:
-        rows: Schema `KNOWN`, one line per row.
-        vocabulary: label, rows.
-        settings: Thresholds, the criteria in force and the number that must hold.
+    Only labels from the model count: neighbours agree on few and frequent labels, which the vocabulary (label, rows)
+    does not count. The rows have the schema `KNOWN`.
 
     Returns:
         One line per row, in their order: row_id; every criterion of `CRITERIA`, in force or not, and `vetoed`, both
@@ -50,50 +38,35 @@ def evaluate_criteria(rows: pl.DataFrame, vocabulary: pl.DataFrame, settings: Se
     labelled = (pl.col("label_source") == "model").fill_null(False) & ~raw
     loss = pl.col("loss")
     loss_drop = pl.col("loss") - pl.col("loss_after")
-    rare, less_rare = (
-        _with_label_in(vocabulary, *bounds) for bounds in (settings.long_tail, settings.long_tail_sampled)
-    )
+    rare = _with_label_in(vocabulary, *settings.long_tail)
+    less_rare = _with_label_in(vocabulary, *settings.long_tail_sampled)
     drawn = pl.lit(draw("long_tail", rows["row_id"])) < settings.long_tail_share
+    # The row id breaks ties, so that the order of the rows has no effect.
+    place = pl.struct(loss_drop.fill_null(float("inf")), "row_id").rank("ordinal")
     holds = {
         "long_tail": (rare | (less_rare & drawn)) & labelled,
         "many_labels": (pl.col("ability").list.len() >= settings.min_labels) & labelled,
         "hard_by_loss": loss > loss.mean() + settings.loss_sigma * loss.std(),
         "hard_to_follow": pl.col("ifd").is_between(*settings.ifd_range),
-        # The row id breaks ties, so that the order of the rows has no effect.
-        "small_loss_drop": loss_drop.is_not_null()
-        & (
-            pl.struct(loss_drop.fill_null(float("inf")), "row_id").rank("ordinal")
-            <= loss_drop.count() * settings.small_drop_share
-        ),
+        "small_loss_drop": loss_drop.is_not_null() & (place <= loss_drop.count() * settings.small_drop_share),
         "raw_material": raw & ((pl.col("kind") != "text") | (pl.col("prompt_chars") >= settings.min_text_chars)),
     }
-    veto = (
-        pl.lit(False)
-        if settings.veto_sigma is None
-        else loss_drop > loss_drop.mean() + settings.veto_sigma * loss_drop.std()
-    )
-    scored = (labelled | loss.is_not_null() | pl.col("ifd").is_not_null() | raw).alias("scored")
+    veto = pl.lit(False)
+    if settings.veto_sigma is not None:
+        veto = loss_drop > loss_drop.mean() + settings.veto_sigma * loss_drop.std()
+    scored = labelled | loss.is_not_null() | pl.col("ifd").is_not_null() | raw
+    criteria = [holds[name].fill_null(False).alias(name) for name in CRITERIA]
+    table = rows.select("row_id", *criteria, vetoed=veto.fill_null(False), scored=scored)
     in_force = [name for name in CRITERIA if name in settings.criteria]
-    table = rows.select(
-        "row_id",
-        *(holds[name].fill_null(False).alias(name) for name in CRITERIA),
-        veto.fill_null(False).alias("vetoed"),
-        scored,
-    )
-    possible = (
-        pl.when("raw_material")
-        .then(_count_possible(settings, raw=True))
-        .otherwise(_count_possible(settings, raw=False))
-    )
-    wanted = {"any": pl.lit(1), "all": possible}.get(
-        str(settings.combine), pl.min_horizontal(pl.lit(settings.combine), possible)
-    )
+    of_kind = [_count_possible(settings, raw=kind) for kind in (True, False)]
+    possible = pl.when("raw_material").then(of_kind[0]).otherwise(of_kind[1])
+    wanted = {"any": pl.lit(1), "all": possible}.get(str(settings.combine))
+    if wanted is None:
+        wanted = pl.min_horizontal(pl.lit(settings.combine), possible)
+    names = [pl.when(name).then(pl.lit(name)) for name in in_force]
     return table.with_columns(
-        pl.sum_horizontal(in_force).cast(pl.Int64).alias("met") if in_force else pl.lit(0, pl.Int64).alias("met"),
-        pl.concat_str(
-            [pl.when(name).then(pl.lit(name)) for name in in_force] or pl.lit(""), separator="+", ignore_nulls=True
-        ).alias("because"),
-    ).with_columns((pl.col("met") >= pl.max_horizontal(wanted, pl.lit(1))).alias("enough"))
+        met=pl.sum_horizontal(in_force).cast(pl.Int64), because=pl.concat_str(names, separator="+", ignore_nulls=True)
+    ).with_columns(enough=pl.col("met") >= pl.max_horizontal(wanted, pl.lit(1)))
 
 
 def _with_label_in(vocabulary: pl.DataFrame, low: int, high: int) -> pl.Expr:

@@ -7,6 +7,7 @@ import polars as pl
 from infinity_assets.rows.ids import draw
 from infinity_assets.selection.seeds.coverage import CELL, assign_cells, lay_grid, round_robin
 from infinity_assets.selection.seeds.criteria import CRITERIA, evaluate_criteria
+from infinity_assets.selection.selector import first_condition
 from infinity_assets.settings.chat import Seeds
 
 
@@ -23,37 +24,27 @@ class Picked(NamedTuple):
 
 
 def pick(rows: pl.DataFrame, vectors: pl.LazyFrame, vocabulary: pl.DataFrame, settings: Seeds) -> Picked:
-    """Pick the seeds.
+    """Pick the seeds among rows of the schema `criteria.KNOWN`.
 
-    Args:
-        rows: Schema `criteria.KNOWN`, one line per row.
-        vectors: row_id, vector (may be null), of these rows and possibly others.
-        vocabulary: label, rows.
-        settings: Criteria, budget and grid.
+    `vectors` has row_id and vector (may be null) of these rows and possibly others; `vocabulary` has label and rows.
     """
     table = evaluate_criteria(rows, vocabulary, settings)
     eligible = table.filter("enough", ~pl.col("vetoed")).select("row_id", "raw_material", "met")
-    candidates = rows.select("row_id", "language", "cate_ability", "depth").join(
-        eligible, on="row_id", maintain_order="left"
-    )
+    known = rows.select("row_id", "language", "cate_ability", "depth")
+    candidates = known.join(eligible, on="row_id", maintain_order="left")
     grid = lay_grid(candidates["row_id"], vectors, settings.grid)
     candidates = assign_cells(candidates, grid).with_columns(draw("seeds", candidates["row_id"]))
     raw = round_robin(candidates.filter("raw_material")).head(int(settings.max_seeds * settings.raw_share))
     others = round_robin(candidates.filter(~pl.col("raw_material"))).head(settings.max_seeds - raw.height)
     seeds = pl.concat([raw["row_id"], others["row_id"]])
     taken = pl.col("row_id").is_in(seeds.implode()).alias("taken")
-    reason = (
-        pl.when("taken")
-        .then("because")
-        .when(pl.col("enough") & pl.col("vetoed"))
-        .then(pl.lit("vetoed"))
-        .when("enough")
-        .then(pl.lit("over_budget"))
-        .when(pl.col("met") > 0)
-        .then(pl.lit("too_few_criteria"))
-        .when("scored")
-        .then(pl.lit("no_criterion"))
-        .otherwise(pl.lit("not_scored"))
-    )
+    conditions = {
+        "vetoed": pl.col("enough") & pl.col("vetoed"),
+        "over_budget": pl.col("enough"),
+        "too_few_criteria": pl.col("met") > 0,
+        "no_criterion": pl.col("scored"),
+        "not_scored": pl.lit(True),
+    }
+    reason = pl.coalesce(pl.when("taken").then("because"), first_condition(conditions))
     chosen = table.with_columns(taken).select("row_id", *CRITERIA, "vetoed", "taken", reason.alias("reason"))
     return Picked(chosen, candidates.select("row_id", taken, *CELL), grid.shown)

@@ -10,15 +10,7 @@ from infinity_assets.settings.chat import Seeds
 
 
 def count_by_criterion(rows: pl.DataFrame, settings: Seeds) -> pl.DataFrame:
-    """Count the rows per criterion, and of the veto.
-
-    Args:
-        rows: `Picked.rows`.
-        settings: Settings with the criteria in force.
-
-    Returns:
-        criterion, in force, rows it holds for, rows taken, and taken by it alone.
-    """
+    """Count the rows per criterion, and of the veto, in `Picked.rows`."""
     taken = rows.filter("taken")
     in_force = set(settings.criteria) | ({"vetoed"} if settings.veto_sigma is not None else set())
     if not settings.tuned.enabled:
@@ -36,49 +28,28 @@ def count_by_criterion(rows: pl.DataFrame, settings: Seeds) -> pl.DataFrame:
 
 
 def count_by_pair(rows: pl.DataFrame) -> pl.DataFrame:
-    """Count the rows per pair of criteria: one line and one column per criterion, and for the veto.
-
-    Args:
-        rows: `Picked.rows`.
-    """
+    """Count the rows of `Picked.rows` per pair of criteria: a line and a column per criterion, and for the veto."""
     names = [*CRITERIA, "vetoed"]
     holds = rows.select(names).cast(pl.Int64).to_numpy()
     return pl.DataFrame({"": names, **dict(zip(names, (holds.T @ holds).T, strict=True))})
 
 
 def count_occupied_cells(cells: pl.DataFrame) -> pl.DataFrame:
-    """Count the occupied cells of the grid, and of language and ability, by candidates and by seeds.
-
-    Args:
-        cells: `Picked.cells`.
-    """
-    kind = (
-        pl.when(pl.col("x").is_null()).then(pl.lit("language and ability")).otherwise(pl.lit("grid")).alias("cells of")
-    )
-    per_cell = cells.group_by(kind, *CELL).agg(rows=pl.len(), seeds=pl.col("taken").sum())
-    return (
-        per_cell.group_by("cells of")
-        .agg(
-            pl.len().alias("with candidates"),
-            (pl.col("seeds") > 0).sum().alias("with seeds"),
-            pl.col("rows").sum().alias("candidates"),
-            pl.col("seeds").sum(),
-            pl.col("rows").max().alias("most candidates in one"),
-            pl.col("seeds").max().alias("most seeds in one"),
-        )
-        .sort("cells of")
-    )
+    """Count the occupied cells in `Picked.cells`, of the grid and of language and ability, by candidates and seeds."""
+    kind = pl.when(pl.col("x").is_null()).then(pl.lit("language and ability")).otherwise(pl.lit("grid"))
+    per_cell = cells.group_by(kind.alias("cells of"), *CELL).agg(rows=pl.len(), seeds=pl.col("taken").sum())
+    measures = {
+        "with candidates": pl.len(),
+        "with seeds": (pl.col("seeds") > 0).sum(),
+        "candidates": pl.col("rows").sum(),
+        "seeds": pl.col("seeds").sum(),
+        "most candidates in one": pl.col("rows").max(),
+        "most seeds in one": pl.col("seeds").max(),
+    }
+    return per_cell.group_by("cells of").agg(**measures).sort("cells of")
 
 
 def count_by_cell(cells: pl.DataFrame, side: int) -> npt.NDArray[np.int64]:
-    """Count the rows per cell of the grid.
-
-    Args:
-        cells: `Picked.cells`, or some of its rows.
-        side: Cells on each side.
-
-    Returns:
-        Shape (side, side): y, then x.
-    """
+    """Count some rows of `Picked.cells` per cell of the grid: shape (side, side), y, then x."""
     places = cells.drop_nulls("x").select(pl.col("y").cast(pl.Int64) * side + pl.col("x")).to_series().to_numpy()
     return np.bincount(places, minlength=side * side).reshape(side, side)

@@ -1,14 +1,13 @@
-"""A draw is exact over shards, independent of the order of rows, and by weight."""
+"""A draw is independent of the order of rows, and by weight."""
 
 import math
-from itertools import pairwise
 
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.selection.dsir.drawing import candidates, first, noisy_keys, order
+from infinity_assets.selection.dsir.drawing import noisy_keys, order
 from infinity_assets_tests.properties import examples
 
 FEW = settings(max_examples=examples(100), deadline=None)
@@ -21,48 +20,31 @@ ROWS = st.lists(
 
 
 def frame(rows: list, stage: str = "dsir:math", top_k: bool = False) -> pl.DataFrame:
-    """Build rows like `weigh`: a row with a weight has a stratum and a share."""
+    """Build rows like `weigh`, with key and order: a row with a weight has a stratum and a share."""
     lines = [
         (row, weight, None if weight is None else place, None if weight is None else SHARES[place])
         for row, weight, place in rows
     ]
     table = pl.DataFrame(lines, schema=SCHEMA, orient="row")
-    return table.with_columns(noisy_keys(table, stage, top_k))
+    keyed = table.with_columns(noisy_keys(table, stage, top_k))
+    return keyed.with_columns(order(keyed))
+
+
+def first(table: pl.DataFrame, k: int) -> pl.DataFrame:
+    return table.drop_nulls("order").sort("order", "row_id").head(k)
 
 
 @FEW
-@given(
-    rows=ROWS, k=st.integers(0, 40), top_k=st.booleans(), cuts=st.lists(st.integers(0, 30), max_size=3), data=st.data()
-)
-def test_drawing_from_candidates_of_parts_equals_drawing_from_the_whole(
-    rows: list, k: int, top_k: bool, cuts: list[int], data: st.DataObject
+@given(rows=ROWS, k=st.integers(0, 30), top_k=st.booleans(), data=st.data())
+def test_a_draw_takes_the_largest_keys_and_its_share_of_each_stratum(
+    rows: list, k: int, top_k: bool, data: st.DataObject
 ) -> None:
-    """This holds for any parts, any order of rows, and ties, which are frequent with `top_k`."""
-    shuffled = data.draw(st.permutations(rows))
-    edges = [0, *sorted(cuts), len(rows)]
-    parts = [frame(shuffled[low:high], top_k=top_k) for low, high in pairwise(edges)]
-    kept = [candidates(part, k) for part in parts]
-    drawn = first(frame(rows, top_k=top_k), k)
-    assert first(pl.concat(kept), k).equals(drawn)
-    assert drawn.height == min(k, sum(weight is not None for _, weight, _ in rows))
-    assert sum(part.height for part in kept) <= 3 * k * len(parts)
-
-
-@FEW
-@given(rows=ROWS, data=st.data())
-def test_the_draw_does_not_depend_on_the_order_of_rows(rows: list, data: st.DataObject) -> None:
-    table, other = frame(rows), frame(data.draw(st.permutations(rows)))
-    assert dict(zip(table["row_id"], order(table), strict=True)) == dict(
-        zip(other["row_id"], order(other), strict=True)
-    )
-    assert order(table).is_null().to_list() == [weight is None for _, weight, _ in rows]
-
-
-@FEW
-@given(rows=ROWS, k=st.integers(0, 30))
-def test_a_draw_takes_the_largest_keys_and_its_share_of_each_stratum(rows: list, k: int) -> None:
-    table = frame(rows)
+    """Ties are frequent with `top_k`. The draw does not depend on the order of rows."""
+    table = frame(rows, top_k=top_k)
+    assert table["order"].is_null().to_list() == [weight is None for _, weight, _ in rows]
     drawn = first(table, k)
+    assert first(frame(data.draw(st.permutations(rows)), top_k=top_k), k).equals(drawn)
+    assert drawn.height == min(k, sum(weight is not None for _, weight, _ in rows))
     for place, share in enumerate(SHARES):
         own, taken = (part.filter(pl.col("stratum") == place)["key"].sort(descending=True) for part in (table, drawn))
         assert taken.to_list() == own.head(taken.len()).to_list()

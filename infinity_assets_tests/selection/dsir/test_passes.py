@@ -48,26 +48,19 @@ def test_passes_equal_the_plain_functions(records: list, batch: int, workers: in
             assert part.ngrams.tolist() == expected.ngrams.tolist()
             assert part.lengths.tolist() == expected.lengths.tolist()
         target = count(pl.Series(["How many is 5?"]), DSIR)
-        fitted = (
-            {"math": fit(counts["pool", "math"], target, DSIR)}
-            if ("pool", "math") in counts and counts["pool", "math"].ngrams.any()
-            else {}
-        )
+        math = counts.get(("pool", "math"))
+        fitted = {"math": fit(math, target, DSIR)} if math and math.ngrams.any() else {}
         weighed = weigh_rows(table.lazy(), fitted, DSIR, workers)
     assert weighed.schema == IMPORTANCE
     assert weighed["row_id"].to_list() == sorted(table["row_id"])
     kinds = dict(zip(prompted["row_id"], prompted.select("kind", "domain", "prompt").rows(), strict=True))
     for line in weighed.iter_rows(named=True):
         kind, domain, prompt = kinds[line["row_id"]]
-        reason = (
-            "no_answer"
-            if kind != "conversation"
-            else "no_target"
-            if domain not in fitted
-            else "no_text"
-            if prompt == "?!"
-            else None
-        )
+        reason = "no_text" if prompt == "?!" else None
+        if domain not in fitted:
+            reason = "no_target"
+        if kind != "conversation":
+            reason = "no_answer"
         assert (line["importance_error"], line["domain"]) == (reason, domain)
         assert (line["log_weight"] is None) is (reason is not None)
         if reason is None:

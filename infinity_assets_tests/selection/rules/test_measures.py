@@ -1,7 +1,10 @@
 """Every rule on labelled passing and failing texts. The texts are ours, modeled on rows of the sample sources."""
 
+from pathlib import Path
+
 import polars as pl
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,152 +32,34 @@ LONG = (
     "By noon the stalls are empty, the square is swept, and only the smell of yeast is left between the old houses. "
 )
 
-CHAT = [
+MADE_UP = [
     # answer to "Tell me about it.", rules that it fails
-    ("It is Paris.", []),
-    ("42", []),
-    ("4", ["answer_too_short"]),
-    ("!?", ["answer_without_words"]),
     ("x " * 11_000, ["answer_too_long", "repeated_runs"]),
-    # template debris
-    ("Hi <|im_end|> there", ["template_debris"]),
-    ("Hi\n### Response: Hi", ["template_debris"]),
-    ("It rains.\n14. Instruction: Name a river.\n14. Output: The Rhine.", ["template_debris"]),
-    ("<noinput>", ["template_debris"]),
-    ("User: What is rain?\nAssistant: Water that falls.", ["template_debris"]),
-    ("Dear user: the assistant is out.", []),
-    ("1. Input: what you type. 2. Output: what you see.", []),
-    ("## Answer\nRain is water.", []),
-    # calculator and tools
-    ("He has 6*7=<<6*7=42>>42 apples.", ["calculator_marks"]),
-    ("He has 42 apples.\n#### 42", ["calculator_marks"]),
-    ("#### Summary of the year 2024", []),
-    ("In C++ `cout << a << b == c >> d` is hard to read.", []),
-    ('<tool_call>\n{"name": "add"}\n</tool_call>', ["tool_marks"]),
-    ("The sum is [Calculator(6*7) -> 42] apples.", ["tool_marks"]),
-    ("The page says: request('https://example.com')", ["tool_marks"]),
-    ("Please send your request to the office (room 4).", []),
-    # placeholders
-    ("Dear [insert name], welcome.", ["placeholder"]),
-    ("您好，[请填写姓名]，欢迎。", ["placeholder", "wrong_language"]),
-    ("Dear Sir,\nI am writing to you about the flat.\nYours, [Your Name]", []),
-    # endings
     (LONG + "They sell bread, rolls and", ["unfinished"]),
     (LONG + "They sell bread, rolls,", ["unfinished"]),
     (LONG + "\n\nSincerely,", []),
     (LONG + "Bread and rolls", []),
     (LONG + "\n```\n1 | 2\n3 | 4", ["unfinished"]),
-    # identity
-    ("I am ChatGPT, at your service.", ["identity_leak"]),
-    ("As an AI language model I have no name.", ["identity_leak"]),
-    ("I was made by OpenAI.", ["identity_leak"]),
-    ("GPT-3 is a language model that was published by OpenAI.", []),
-    ("Many people earn money as a virtual assistant.", []),
-    ("My friend Ernie has moss in his garden, and Claude likes it.", []),
-    # refusals
-    ("I'm sorry, but I cannot help with that.", ["refusal"]),
-    ("I cannot assist you with this request.", ["refusal"]),
-    ("No output required", ["refusal"]),
-    ("Sorry, the task asks for a picture. We cannot complete it.", ["refusal"]),
-    (
-        "I cannot help with the flight itself. "
-        + "But the trains go every hour, and the bus takes you there, too. " * 10,
-        ["repeated_runs"],
-    ),
-    ("Sorry that you waited! Here is your refund.", []),
-    ("He turns: I cannot help you, and left.", []),
-    # language
-    ("法国的首都是巴黎。", ["wrong_language"]),
-    # loops
+    ("I cannot help with the flight itself. " + "But the trains go every hour, and the bus takes you there, too. " * 10, ["repeated_runs"]),
     ("I am happy to be here. " * 40, ["repeated_runs"]),
-    ("Row, row, row your boat,\nGently down the stream.\nMerrily, merrily,\nLife is but a dream.", []),
+]  # fmt: skip
+LABELLED = [
+    *yaml.safe_load(Path(__file__).with_name("labelled_texts.yaml").read_text(encoding="utf-8")),
+    {"prompt": "Tell me about it.", "domain": "chat", "answers": MADE_UP},
 ]
 
 
-@pytest.mark.parametrize(("answer", "rules"), CHAT)
-def test_answers_to_an_english_prompt_fail_the_expected_rules(answer: str, rules: list[str]) -> None:
-    assert failures("Tell me about it.", answer) == rules
-
-
-CHINESE = [
-    ("作为一个人工智能助手，我没有情感。", ["identity_leak"]),
-    ("我是由OpenAI训练的语言模型。", ["identity_leak"]),
-    ("我叫小白，是由某公司开发的人工智能助手。", ["identity_leak"]),
-    ("人工智能是计算机科学的一个分支。", []),
-    ("抱歉，我无法回答。", ["refusal"]),
-    ("很抱歉，您没有提供这段文字。", ["refusal"]),
-    ("我不能忍受这样的天气，所以搬到了南方。", []),
-    ("对不起是一句道歉的话。", []),
-    ("As far as I know, the capital of this country is an old city by the sea.", ["wrong_language"]),
-    ("Photoshop、QuickBooks。", []),
-    ("x + y = 5", []),
-]
-
-
-@pytest.mark.parametrize(("answer", "rules"), CHINESE)
-def test_answers_to_a_chinese_prompt_fail_the_expected_rules(answer: str, rules: list[str]) -> None:
-    assert failures("请你说一说这件事情。", answer) == rules
-
-
-PROMPTS = [
-    # prompt, answer, domain, rules that it fails: faults elsewhere that pass with this prompt
-    ("Translate the word paper into Chinese.", "这个词是纸。", "chat", []),
-    ("What does 你好 mean?", "你好是一句问候的话。", "chat", []),
-    ("把名词改成复数：table, book", "tables, books", "chat", []),
-    ("把这句话译成英语：今天下雨。", "It is raining today, so we will stay at home.", "chat", []),
-    ("Who is the man?", "Der Mann ist nicht der, den sie und ich sind.", "chat", []),  # both Latin
-    ("What is the capital of France?", "法国的首都是巴黎。", "code", ["no_code"]),
-    (
-        "When is a tuple better than a list in Python?",
-        "When its length is fixed and each place has a meaning.",
-        "code",
-        [],
-    ),
-    ("数据库的索引是什么？", "一种有序的辅助结构，用来加快查找。", "code", []),
-    ("Write a conversation about rain.", "User: What is rain?\nBot: Water that falls.", "chat", []),
-    ("You are an AI on a space ship. Greet the crew.", "Welcome! As an AI, I keep the doors shut.", "chat", []),
-    ("写一个机器人的故事，让它自我介绍。", "大家好，我是一个聊天机器人，我来自火星。", "chat", []),
-    ("Count the vowels of: I am an AI assistant.", "The text 'I am an AI assistant' has nine.", "chat", []),
-]
-
-
-@pytest.mark.parametrize(("prompt", "answer", "domain", "rules"), PROMPTS)
-def test_a_prompt_can_request_a_fault(prompt: str, answer: str, domain: str, rules: list[str]) -> None:
-    assert failures(prompt, answer, domain=domain) == rules
-
-
-CODE = [
-    ("def add(a, b):\n    return a + b", []),
-    ("def add(a, b):\nreturn a + b", ["python_syntax"]),
-    ("def add(a, b):\n    返回 a + b", ["python_syntax"]),
-    ("```python\ndef add(a, b)\n    return a + b\n```", ["python_syntax"]),
-    ("Here it is:\n```python\ndef add(a, b):\n    return a + b\n```\nIt prints:\n```\n3 is the sum\n```", []),
-    (">>> for x in [1, 2]:\n...     print(x)\n1\n2", []),
-    ("This function adds two numbers and returns them.\n\ndef add(a, b):\n    return a + b", []),
-    ("def f():\n    print 'hello'", ["python_syntax"]),
-    ("function add(a, b) {\n  return a + b;\n}", []),
-    ("val x = 3\ndef twice(n: Int): Int = n * 2", []),
-    ("SELECT name FROM people WHERE age > 30;", []),
-    ("Polymorphism means that one name has many forms.", ["no_code"]),
-    ("Use `git status` to see it.", []),
-    ("with open('a.txt') as f:\n    print(f.read())", ["touches_files"]),
-    ("def open(door):\n    return door.handle\n\nopen(front)", []),
-    ("import os\nprint(os.path.join('a', 'b'))", []),
-    ("import os\nfor name in os.listdir('.'):\n    print(name)", ["touches_files"]),
-    ("# open('a.txt') would read it\nprint('open the file')", []),
-    ("import pandas as pd\nframe = pd.read_csv('a.csv')", ["touches_files"]),
-    ("const fs = require('fs');\nconst text = fs.readFileSync('a.txt');", ["touches_files"]),
-    ("import requests\nprint(requests.get('https://example.com').text)", ["touches_network"]),
-    ("from urllib.parse import quote\nprint(quote('a b'))", []),
-    ("url = 'https://example.com'\nprint(url.split('/'))", []),
-    ("fetch('/items').then(r => r.json()).then(d => { console.log(d); });", ["touches_network"]),
-    ("const q = new URL(address).searchParams;", []),
-]
-
-
-@pytest.mark.parametrize(("answer", "rules"), CODE)
-def test_answers_with_code_fail_the_expected_rules(answer: str, rules: list[str]) -> None:
-    assert failures("Write it, please.", answer, domain="code") == rules
+def test_labelled_texts_fail_the_expected_rules() -> None:
+    cases = [(part["prompt"], part["domain"], *case) for part in LABELLED for case in part["answers"]]
+    turns = [(("user", prompt), ("assistant", answer)) for prompt, _, answer, _ in cases]
+    rows = pool(*(("s", "f", n, both) for n, both in enumerate(turns)))
+    rows = rows.with_columns(pl.Series("domain", [domain for _, domain, _, _ in cases]))
+    facts = rulebook.facts(rows, measures.measure(rows), NO_SCORES, Rules())
+    fails = facts.select(bound.rule(Rules()).fails.fill_null(False).alias(bound.name) for bound in rulebook.BOUNDS)
+    failing = [[name for name in fails.columns if line[name]] for line in fails.iter_rows(named=True)]
+    wrong = [(*case, found) for case, found in zip(cases, failing, strict=True) if found != case[-1]]
+    assert len(cases) > 80
+    assert wrong == []
 
 
 def test_code_is_judged_in_the_code_domain_only() -> None:
@@ -205,10 +90,7 @@ def test_the_list_of_denied_parts_applies_by_source() -> None:
         for source in ("flan_2022", "other")
         for file in ("a.csv", "part1.json", "part10.json")
     }
-    assert {place for place, reasons in denied.items() if reasons} == {
-        ("flan_2022", "a.csv"),
-        ("flan_2022", "part1.json"),
-    }
+    assert [place for place in denied if denied[place]] == [("flan_2022", "a.csv"), ("flan_2022", "part1.json")]
 
 
 def test_a_sources_threshold_takes_precedence_over_the_domains() -> None:
@@ -224,7 +106,7 @@ def test_a_sources_threshold_takes_precedence_over_the_domains() -> None:
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60) | st.sampled_from(
-    [answer for answer, _ in CHAT + CODE]
+    [answer for part in LABELLED for answer, _ in part["answers"]]
 )
 
 
@@ -239,9 +121,8 @@ def test_measures_do_not_depend_on_the_other_rows(rows: list[list[str]], cut: in
     together = measures.measure(frame)
     assert together.schema == measures.MEASURES
     assert together["row_id"].equals(frame["row_id"])
-    assert pl.concat(
-        [pl.DataFrame(schema=measures.MEASURES), *(measures.measure(part) for part in frame.iter_slices(cut))]
-    ).equals(together)
+    parts = [measures.measure(part) for part in frame.iter_slices(cut)]
+    assert pl.concat([together.clear(), *parts]).equals(together)
     for row, turns in zip(together.iter_rows(named=True), rows, strict=True):
         assert row["answers"] == len(turns) // 2
         assert (row["answer_chars"] is None) == (len(turns) < 2)

@@ -70,12 +70,8 @@ def vectors_of(rows: list[dict]) -> pl.LazyFrame:
         for row in rows
     ]
     vectors = pl.Series("vector", lists, dtype=pl.Array(pl.Float16, WIDTH))
-    return (
-        pl.DataFrame([row["row_id"] for row in rows], schema={"row_id": pl.String})
-        .with_columns(vectors)
-        .sort("row_id")
-        .lazy()
-    )
+    ids = pl.Series("row_id", [row["row_id"] for row in rows], dtype=pl.String)
+    return pl.DataFrame([ids, vectors]).sort("row_id").lazy()
 
 
 def picked(rows: list[dict], recipe: Seeds) -> Picked:

@@ -5,28 +5,12 @@ import polars as pl
 from hypothesis import strategies as st
 
 WIDTH = 3
-SCHEMA = pl.Schema(
-    {
-        "row_id": pl.String,
-        "domain": pl.String,
-        "language": pl.String,
-        "answer_chars": pl.UInt32,
-        "quality": pl.Float64,
-        "complexity": pl.Float64,
-        "ifd": pl.Float64,
-        "ifd_perplexity": pl.Float64,
-        "reward": pl.Float64,
-        "log_weight": pl.Float64,
-        "stratum": pl.Int64,
-        "share": pl.Float64,
-        "topic": pl.String,
-        "topic_share": pl.Float64,
-        "proximity": pl.Float64,
-        "is_seed": pl.Boolean,
-        "ability": pl.List(pl.String),
-        "vector": pl.Array(pl.Float16, WIDTH),
-    }
-)
+SCHEMA = pl.Schema({
+    "row_id": pl.String, "domain": pl.String, "language": pl.String, "answer_chars": pl.UInt32, "quality": pl.Float64,
+    "complexity": pl.Float64, "ifd": pl.Float64, "ifd_perplexity": pl.Float64, "reward": pl.Float64,
+    "log_weight": pl.Float64, "stratum": pl.Int64, "share": pl.Float64, "topic": pl.String, "topic_share": pl.Float64,
+    "proximity": pl.Float64, "is_seed": pl.Boolean, "ability": pl.List(pl.String), "vector": pl.Array(pl.Float16, WIDTH),
+})  # fmt: skip
 
 _SCORE = st.none() | st.sampled_from([0.25, 0.5, 0.75, 0.9, 1.0, 1.5])
 _VECTOR = st.none() | st.tuples(*[st.integers(-2, 2)] * WIDTH).filter(any).map(

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infinity_assets.selection.selectors import diverse
-from infinity_assets.selection.selectors.selector import select
+from infinity_assets.selection.selectors import select
+from infinity_assets.selection.selectors.facility import facilities
+from infinity_assets.selection.selectors.kcenter import k_centers
 from infinity_assets.settings import Foundation
 from infinity_assets_tests.properties import examples
 from infinity_assets_tests.selection.selectors.rows import LINES, frame
@@ -20,40 +21,20 @@ def distances(points: np.ndarray) -> np.ndarray:
     return np.sqrt(np.square(wide[:, None] - wide[None]).sum(axis=2))
 
 
-@FEW
-@given(points=POINTS, size=st.integers(1, 16))
-def test_k_centers_equals_a_plain_traversal(points: np.ndarray, size: int) -> None:
-    picked = diverse.k_centers(points, size).tolist()
+def traverse(points: np.ndarray, first: int, size: int) -> list[int]:
+    """Return a farthest-first traversal that recomputes all distances."""
     apart = distances(points)
-    to_mean = np.square(points.astype(np.float64) - points.astype(np.float64).mean(axis=0)).sum(axis=1)
-    assert to_mean[picked[0]] == pytest.approx(to_mean.min(), abs=1e-9)
-    expected = picked[:1]
-    while len(expected) < min(size, len(points)):
-        gap = apart[:, expected].min(axis=1)
-        gap[expected] = -1
-        expected.append(int(gap.argmax()))
-    assert picked == expected
+    picked = [first]
+    while len(picked) < min(size, len(points)):
+        gap = apart[:, picked].min(axis=1)
+        gap[picked] = -1
+        picked.append(int(gap.argmax()))
+    return picked
 
 
-def test_k_centers_is_exact_over_many_rounds() -> None:
-    """The rows exceed one update, and the centres span several batches."""
-    points = np.random.default_rng(1).normal(size=(3000, 8)).astype(np.float16)
-    apart = distances(points)
-    picked = diverse.k_centers(points, 200).tolist()
-    expected = picked[:1]
-    while len(expected) < 200:
-        gap = apart[:, expected].min(axis=1)
-        gap[expected] = -1
-        expected.append(int(gap.argmax()))
-    assert picked == expected
-
-
-@FEW
-@given(points=POINTS, size=st.integers(0, 16))
-def test_every_facility_has_the_largest_gain(points: np.ndarray, size: int) -> None:
+def check_gains(points: np.ndarray, picked: list[int]) -> None:
+    """Assert that every pick has the largest gain among the rows that are left."""
     similarity = np.exp(-distances(points) / points.shape[1])
-    picked = diverse.facilities(points, size)
-    assert len(set(picked.tolist())) == len(picked) == min(size, len(points))
     served = np.zeros(len(points))
     for step, row in enumerate(picked):
         gains = np.maximum(similarity - served, 0).sum(axis=1)
@@ -62,14 +43,29 @@ def test_every_facility_has_the_largest_gain(points: np.ndarray, size: int) -> N
         served = np.maximum(served, similarity[row])
 
 
-def test_facilities_are_exact_over_many_rounds() -> None:
-    points = np.random.default_rng(2).normal(size=(700, 4)).astype(np.float16)
-    similarity = np.exp(-distances(points) / 4)
-    served = np.zeros(700)
-    for row in diverse.facilities(points, 60):
-        gains = np.maximum(similarity - served, 0).sum(axis=1)
-        assert gains[row] == pytest.approx(gains.max(), abs=1e-9)
-        served = np.maximum(served, similarity[row])
+@FEW
+@given(points=POINTS, size=st.integers(1, 16))
+def test_k_centers_equals_a_plain_traversal(points: np.ndarray, size: int) -> None:
+    picked = k_centers(points, size).tolist()
+    to_mean = np.square(points.astype(np.float64) - points.astype(np.float64).mean(axis=0)).sum(axis=1)
+    assert to_mean[picked[0]] == pytest.approx(to_mean.min(), abs=1e-9)
+    assert picked == traverse(points, picked[0], size)
+
+
+@FEW
+@given(points=POINTS, size=st.integers(0, 16))
+def test_every_facility_has_the_largest_gain(points: np.ndarray, size: int) -> None:
+    picked = facilities(points, size).tolist()
+    assert len(set(picked)) == len(picked) == min(size, len(points))
+    check_gains(points, picked)
+
+
+def test_walks_are_exact_over_many_rounds() -> None:
+    """The rows exceed one update."""
+    points = np.random.default_rng(1).normal(size=(1200, 4)).astype(np.float16)
+    picked = k_centers(points, 100).tolist()
+    assert picked == traverse(points, picked[0], 100)
+    check_gains(points[:700], facilities(points[:700], 60).tolist())
 
 
 @FEW

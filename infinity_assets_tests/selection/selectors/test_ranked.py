@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 from hypothesis import given, settings
 
-from infinity_assets.selection.selectors.selector import select
+from infinity_assets.selection.selectors import select
 from infinity_assets.settings.foundation import Foundation, Selectors
 from infinity_assets_tests.properties import examples
 from infinity_assets_tests.selection.selectors.rows import LINES, frame
@@ -47,11 +47,8 @@ def test_ifd_scale_selects_the_column(lines: list) -> None:
 def test_rewards_compete_within_their_domain_and_language(lines: list) -> None:
     """Shifting all rewards of a group does not change the order."""
     rows = frame(lines)
-    shifted = rows.with_columns(
-        reward=pl.when((pl.col("domain") == "math") & (pl.col("language") == "en"))
-        .then(pl.col("reward") + 50)
-        .otherwise("reward")
-    )
+    english_math = (pl.col("domain") == "math") & (pl.col("language") == "en")
+    shifted = rows.with_columns(reward=pl.col("reward") + 50 * english_math.cast(pl.Int64))
     assert order("reward", rows) == order("reward", shifted)
     best = set(order("reward", rows)[:1])
     for row in rows.filter(pl.col("row_id").is_in(list(best))).iter_rows(named=True):
@@ -77,13 +74,8 @@ def test_topics_get_their_shares_at_every_size() -> None:
 
 
 def test_retrieval_takes_the_nearest_rows_of_a_topic() -> None:
-    lines = [
-        ("a", "t", 1.0, 0.5),
-        ("b", "t", 1.0, 0.9),
-        ("c", "t", 1.0, 0.7),
-        ("d", "t", 1.0, 0.2),
-        ("e", "u", None, 0.9),
-    ]
+    placed = [("a", "t", 0.5), ("b", "t", 0.9), ("c", "t", 0.7), ("d", "t", 0.2), ("e", "u", 0.9)]
+    lines = [(row, topic, 1.0 if topic == "t" else None, near) for row, topic, near in placed]
     rows = pl.DataFrame(lines, schema=["row_id", "topic", "topic_share", "proximity"], orient="row")
     assert order("retrieval", rows) == ["b", "c", "a"]
     reasons = dict(select("retrieval", rows, 5, Foundation()).select("row_id", "reason").iter_rows())

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infinity_assets.errors import InfinityError
-from infinity_assets.selection.selectors.selector import SELECTORS, select
-from infinity_assets.selection.selectors.verdicts import OVER_SIZE, VERDICTS
+from infinity_assets.selection.selector import OVER_SIZE, VERDICTS
+from infinity_assets.selection.selectors import SELECTORS, select
 from infinity_assets.settings import Foundation
 from infinity_assets_tests.properties import examples
 from infinity_assets_tests.selection.selectors.rows import LINES, frame

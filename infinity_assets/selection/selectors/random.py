@@ -1,0 +1,13 @@
+"""A random draw."""
+
+import polars as pl
+
+from infinity_assets.rows.ids import draw
+from infinity_assets.selection.selector import Ranking, selector
+from infinity_assets.settings import Foundation
+
+
+@selector(source="the baseline")
+def random(frame: pl.DataFrame, size: int, settings: Foundation) -> Ranking:
+    """A draw by row id."""
+    return Ranking(frame.with_columns(draw("selector:random", frame["row_id"])), [pl.col("draw")])
