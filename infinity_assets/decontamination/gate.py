@@ -81,11 +81,7 @@ _HIT = ["row_id", "item_id", "part", "side", "rule"]
 
 
 def select_removals(matches: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows to be removed, each with its strongest evidence, sorted by row id.
-
-    Args:
-        matches: Lines of schema `MATCHES`.
-    """
+    """Return the rows to be removed by matches (`MATCHES`), each with its strongest evidence, sorted by row id."""
     removes = matches.filter(pl.col("verdict") == "removes").sort("row_id", *_ORDER)
     return removes.unique("row_id", keep="first", maintain_order=True)
 
@@ -102,11 +98,7 @@ class Gate:
 
     def __init__(self, items: pl.DataFrame, rule: Decontamination, allowed: Iterable[str] = ()):
         self._rule = rule
-        lengths = [
-            n
-            for n, on in ((rule.ngram, rule.ngram is not None), (rule.overlap_ngram, rule.overlap is not None))
-            if on and n
-        ]
+        lengths = [n for n in (rule.ngram, rule.overlap_ngram if rule.overlap is not None else None) if n]
         self._uses_runs = bool(lengths)
         self._shortest = min(lengths, default=rule.overlap_ngram)
         self._covers = rule.overlap_ngram if rule.overlap is not None else self._shortest
@@ -115,10 +107,7 @@ class Gate:
         self._index = Index(items, parts, self._shortest, rule.exact_words, list(allowed))
 
     def matches(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Return all hits of rows on items, whatever their verdict.
-
-        Args:
-            rows: Columns row_id and messages.
+        """Return all hits of rows (row_id, messages) on items, whatever their verdict.
 
         Returns:
             Lines of schema `MATCHES`, at most `LINES_PER_ROW` per row, sorted by row id, the strongest first.
@@ -127,11 +116,7 @@ class Gate:
         return _bound(pl.concat([pl.DataFrame(schema=MATCHES), *chunks]))
 
     def hits(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Return the rows to be removed, as `select_removals` does.
-
-        Args:
-            rows: Columns row_id and messages.
-        """
+        """Return the rows (row_id, messages) to be removed, as `select_removals` does."""
         return select_removals(self.matches(rows))
 
     def _turns(self, rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
@@ -154,22 +139,13 @@ class Gate:
         hits = pl.concat([self._find_exact(tokens), self._find_shared(tokens)])
         if hits.is_empty():
             return pl.DataFrame(schema=MATCHES)
-        at_turn = hits["text"]
-        at_part = hits["item_part"]
         placed = hits.with_columns(
-            *(turns[name].gather(at_turn) for name in ("row_id", "side", "turn")),
-            *(self._index.parts[name].gather(at_part) for name in ("benchmark", "item_id", "part")),
+            *turns.select("row_id", "side", "turn")[hits["text"]],
+            *self._index.parts.select("benchmark", "item_id", "part")[hits["item_part"]],
         )
-        removes = pl.any_horizontal(
-            (pl.col("rule") == rule) & _among(sides) for rule, sides in self._rule.remove.items()
-        )
-        verdict = (
-            pl.when("excused")
-            .then(pl.lit("excused"))
-            .when(removes)
-            .then(pl.lit("removes"))
-            .otherwise(pl.lit("reported"))
-        )
+        removing = ((pl.col("rule") == rule) & _among(sides) for rule, sides in self._rule.remove.items())
+        removes = pl.when(pl.any_horizontal(removing)).then(pl.lit("removes")).otherwise(pl.lit("reported"))
+        verdict = pl.when("excused").then(pl.lit("excused")).otherwise(removes)
         lines = _bound(placed.filter(_among(self._rule.sides)).with_columns(verdict.alias("verdict")))
         spans = [tokens.quote(*run) for run in lines.select("text", "start", "shared").iter_rows()]
         return lines.with_columns(pl.Series("span", spans, dtype=pl.String)).select(list(MATCHES))
@@ -206,45 +182,26 @@ class Gate:
         return pl.concat(hits)
 
     def _apply_rules(self, runs: np.ndarray, firsts: np.ndarray, of_allowed: bool) -> "_Fired":
-        """Apply the rules to pairs of a turn and a part.
-
-        Args:
-            runs: Runs from `Index.find_runs`.
-            firsts: First run of each pair (pairs + 1 entries).
-            of_allowed: Whether runs inside an allowed text count.
-        """
+        """Apply the rules to pairs of a turn and a part. For the arguments see `kernels.measure`."""
         from infinity_assets.decontamination.kernels import measure
 
-        index = self._index
-        rule = self._rule
-        ends = index.tokens.scan.offsets[:-1] + index.heads
-        least = rule.min_words
+        index, rule, least = self._index, self._rule, self._rule.min_words
+        begins = index.tokens.scan.offsets[:-1]
         measured = measure(
-            runs,
-            firsts,
-            rule.ngram or 0,
-            least,
-            self._covers,
-            index.words_before,
-            ends,
-            index.allowed_until,
-            of_allowed,
-        )
+            runs, firsts, rule.ngram or 0, least, self._covers, index.words_before, begins + index.heads,
+            index.allowed_until, of_allowed,
+        )  # fmt: skip
         parts = runs[firsts[:-1], 1]
         share = np.zeros(len(parts))
         overlap = np.zeros(len(parts), bool)
-        begins = index.tokens.scan.offsets[:-1]
         for tokens, words, lengths in ((0, 1, index.tokens.lengths), (2, 3, index.heads)):
             covered, length = measured[:, tokens], lengths[parts]
             covered_share = covered / np.maximum(length, 1)
             words_in_part = (index.words_before[begins + lengths] - index.words_before[begins])[parts]
             if rule.overlap is not None:
                 enough = (covered >= rule.overlap_tokens) | (covered == length)
-                overlap |= (
-                    (covered_share > rule.overlap)
-                    & enough
-                    & (measured[:, words] >= np.minimum(np.maximum(words_in_part, 1), least))
-                )
+                enough &= measured[:, words] >= np.minimum(np.maximum(words_in_part, 1), least)
+                overlap |= (covered_share > rule.overlap) & enough
             share = np.maximum(share, covered_share)
         return _Fired(measured[:, 4] >= 0, overlap, measured[:, 4], measured[:, 5], share)
 

@@ -37,7 +37,8 @@ _CHUNK = 8192
 """Pairs whose cosines are computed at a time."""
 _BUFFER = 1 << 23
 """Pairs held before the weaker ones of crowded rows are dropped."""
-_LINKS, _EFFORT, _SEED = 16, 200, 100
+EFFORT = 200
+"""Candidates that hnswlib considers, at least, when it adds or looks up a vector."""
 
 Views = Sequence[npt.NDArray[np.floating]]
 """One matrix of vectors, or several with the same rows (prompt and answer, say)."""
@@ -100,16 +101,13 @@ def find_close_pairs(
         pairs = concat_pairs(pairs, Pairs(left[near], right[near], cosine[near].astype(np.float32)))
         if len(pairs.left) > _BUFFER:
             pairs = keep_strongest(pairs, rows, most, keys)
-    return keep_strongest(_unique_pairs(pairs), rows, most, keys)
+    _, once = np.unique(pairs.left * rows + pairs.right, return_index=True)
+    return keep_strongest(Pairs(*(column[once] for column in pairs)), rows, most, keys)
 
 
 def concat_pairs(one: Pairs, other: Pairs) -> Pairs:
     """Concatenate two lists of pairs."""
-    return Pairs(
-        np.concatenate([one.left, other.left]),
-        np.concatenate([one.right, other.right]),
-        np.concatenate([one.similarity, other.similarity]),
-    )
+    return Pairs(*(np.concatenate(columns) for columns in zip(one, other, strict=True)))
 
 
 def keep_strongest(pairs: Pairs, rows: int, most: int, keys: npt.NDArray[np.uint64]) -> Pairs:
@@ -171,12 +169,8 @@ def find_nearest(
             query, row = query + above, row + start
             cosine = _cosines(queries, vectors, query_squares, squares, query, row)
             near = cosine >= floor
-            close = {
-                "query": query[near],
-                "row": row[near],
-                "similarity": cosine[near].astype(np.float32),
-                "key": keys[row[near]],
-            }
+            query, row, cosine = query[near], row[near], cosine[near].astype(np.float32)
+            close = {"query": query, "row": row, "similarity": cosine, "key": keys[row]}
             ranked = pl.concat([mine, pl.DataFrame(close)]).sort("query", pl.col("similarity") * -1, "key", "row")
             best[above] = ranked.filter(pl.int_range(pl.len()).over("query") < most)
         advance(min(start + _COLUMNS, len(vectors)), len(vectors))
@@ -287,21 +281,22 @@ def _promising(
     return wanted
 
 
-def _proposed(
-    views: Views,
-    floor: float,
-    most: int,
-    advance: Callable[[int, int], None],
-) -> Candidates:
-    """Yield the pairs that the graph proposes, some of them twice."""
+def open_graph(width: int, rows: int) -> Any:
+    """Return an empty hnswlib index for vectors of unit length, compared by scalar product."""
     import hnswlib
 
+    index = hnswlib.Index(space="ip", dim=width)
+    index.init_index(max_elements=rows, ef_construction=EFFORT, M=16, random_seed=100)
+    return index
+
+
+def _proposed(views: Views, floor: float, most: int, advance: Callable[[int, int], None]) -> Candidates:
+    """Yield the pairs that the graph proposes, some of them twice."""
     rows, stacked = len(views[0]), np.hstack(views)
     _, first, place = np.unique(stacked, axis=0, return_index=True, return_inverse=True)
     first = first[place.ravel()]  # for each row, the first row equal to it
     distinct = np.unique(first)
-    index = hnswlib.Index(space="ip", dim=stacked.shape[1])
-    index.init_index(max_elements=len(distinct), ef_construction=_EFFORT, M=_LINKS, random_seed=_SEED)
+    index = open_graph(stacked.shape[1], len(distinct))
     for start in range(0, len(distinct), _COLUMNS):
         part = distinct[start : start + _COLUMNS]
         index.add_items(_join_views(views, part), part, num_threads=1)
@@ -334,7 +329,7 @@ def _neighbours(
     left, right = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     while len(asked):
         k = min(k, size, most + 1)
-        index.set_ef(max(2 * k, _EFFORT))
+        index.set_ef(max(2 * k, EFFORT))
         neighbours, distances = index.knn_query(vectors[asked], k=k)
         close = 1 - distances >= floor
         more = close.all(axis=1) & (k < min(size, most + 1))
@@ -343,13 +338,3 @@ def _neighbours(
         right.append(neighbours[row, column].astype(np.int64))
         asked, k = asked[more], 4 * k
     return np.concatenate(left), np.concatenate(right)
-
-
-def _unique_pairs(pairs: Pairs) -> Pairs:
-    """Return the pairs sorted, each once."""
-    order = np.lexsort((pairs.right, pairs.left))
-    left, right = pairs.left[order], pairs.right[order]
-    new = np.ones(len(left), bool)
-    new[1:] = (left[1:] != left[:-1]) | (right[1:] != right[:-1])
-    order = order[new]
-    return Pairs(pairs.left[order], pairs.right[order], pairs.similarity[order])

@@ -69,8 +69,7 @@ def find_losers(
         signatures: Signatures of the rows, from the best down.
         rule: The threshold, and the parts of a row that must be alike.
         pairs: Further pairs of rows that are alike.
-        workers: Threads.
-        progress: Called with the number of rows decided and their total.
+        workers, progress: Threads, and a function called with the number of rows decided and their total.
     """
     from infinity_assets.dedup import comparing_kernels as kernels
 
@@ -121,11 +120,7 @@ def find_losers(
 def rows_affected_by(keys: np.ndarray, signed: np.ndarray, fresh: np.ndarray, workers: int) -> np.ndarray:
     """Return a mask of the rows in a component with a fresh row. The fresh rows cannot affect any other row.
 
-    Args:
-        keys: uint64, rows x bands.
-        signed: bool, by row.
-        fresh: bool, by row.
-        workers: Threads.
+    `keys` is uint64, rows x bands; `signed` and `fresh` are bool, by row.
     """
     _, leader = _components(keys, signed, NO_PAIRS, workers)
     affected = np.zeros(len(leader), bool)

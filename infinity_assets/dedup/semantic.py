@@ -73,23 +73,17 @@ def embedding_schema(width: int) -> pl.Schema:
 
 
 def extract_texts(rows: pl.LazyFrame, fingerprints: pl.LazyFrame) -> pl.LazyFrame:
-    """Return the texts of every distinct content, in the order of the rows: content_hash, system, prompt, answer.
+    """Return the texts of every distinct content of the pool, from its rows and their fingerprints.
 
-    Args:
-        rows: Rows of the pool.
-        fingerprints: Their fingerprints, from `dedup.fingerprints.fingerprint`.
+    Columns: content_hash, system, prompt, answer; in the order of the rows.
     """
     one = fingerprints.group_by("content_hash").agg(pl.col("row_id").min())
-    return (
-        rows.select("row_id", "messages")
-        .join(one, on="row_id", maintain_order="left")
-        .unique("row_id", keep="first", maintain_order=True)
-        .select(
-            "content_hash",
-            conversation.content_of("system").alias("system"),
-            conversation.content_of("user").alias("prompt"),
-            conversation.content_of("assistant").alias("answer"),
-        )
+    distinct = rows.select("row_id", "messages").join(one, on="row_id", maintain_order="left")
+    return distinct.unique("row_id", keep="first", maintain_order=True).select(
+        "content_hash",
+        system=conversation.content_of("system"),
+        prompt=conversation.content_of("user"),
+        answer=conversation.content_of("assistant"),
     )
 
 
@@ -104,35 +98,22 @@ def extract_facts() -> pl.Expr:
     system = pl.col("system").map_batches(
         lambda texts: pl.Series([digest(t)[:8] if t else "" for t in texts], dtype=pl.String), pl.String
     )
-    return pl.concat_str(
-        [
-            system,
-            prompt.str.extract_all(_NUMBER).list.join(" "),
-            prompt.str.count_matches(_NEGATION).cast(pl.String),
-            pl.when(answer.list.len() <= _SHORT).then(answer.list.join(" ")).otherwise(pl.lit("")),
-        ],
-        separator="|",
-    )
+    numbers = prompt.str.extract_all(_NUMBER).list.join(" ")
+    negations = prompt.str.count_matches(_NEGATION).cast(pl.String)
+    short = pl.when(answer.list.len() <= _SHORT).then(answer.list.join(" ")).otherwise(pl.lit(""))
+    return pl.concat_str(system, numbers, negations, short, separator="|")
 
 
 def embed(contents: pl.DataFrame, encoder: Encoder, max_unknown: float) -> pl.DataFrame:
-    """Return the vectors of contents. Equal texts are embedded once.
+    """Return the vectors of contents (from `extract_texts`) as `embedding_schema`. Equal texts are embedded once.
 
-    Args:
-        contents: Lines from `extract_texts`.
-        encoder: The embedder.
-        max_unknown: A text with a larger share of unknown tokens has no vector.
-
-    Returns:
-        Lines of schema `embedding_schema`, in the same order.
+    A text with a share of unknown tokens above `max_unknown` has no vector.
     """
     prompt, answer = (encoder.read(contents[side].to_list()) for side in ("prompt", "answer"))
     readable = prompt.unknown <= max_unknown
     judged = readable & ~prompt.cut & (answer.unknown <= max_unknown)
     prompts = contents["prompt"].set(pl.Series(~readable), None)
-    answers = pl.select(
-        pl.when(contents["answer"] == "").then(contents["prompt"]).otherwise(contents["answer"])
-    ).to_series()
+    answers = contents["prompt"].zip_with(contents["answer"] == "", contents["answer"])
     answers = answers.set(pl.Series(~judged), None)
     distinct = pl.concat([prompts, answers]).drop_nulls().unique(maintain_order=True)
     vectors = encoder.encode(distinct.to_list()) if len(distinct) else np.zeros((0, encoder.width))
@@ -163,7 +144,7 @@ def find_neighbours(
     fresh: pl.Series | None = None,
     advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> pl.DataFrame:
-    """Return the pairs of close contents.
+    """Return the pairs of close contents, as `PAIRS`.
 
     With `known`, only pairs that can have changed are compared: the fresh contents with all, and contents that had the
     maximum number of pairs and lost one. The result is the same as without `known`, to the byte.
@@ -178,9 +159,6 @@ def find_neighbours(
         fresh: A mask of the contents that are new, or have another vector, since then. Removed contents need not be
             listed.
         advance: Called with the progress.
-
-    Returns:
-        Lines of schema `PAIRS`.
     """
     if contents.height < 2:
         return pl.DataFrame(schema=PAIRS)
@@ -190,22 +168,14 @@ def find_neighbours(
     kept, again = None, None
     if known is not None and fresh is not None and contents.height <= exact_up_to:
         kept, again = _split_known(known, hashes, fresh.to_numpy(), most)
+    views = [contents["prompt"].to_numpy(), contents["answer"].to_numpy()]
     close = find_close_pairs(
-        [contents["prompt"].to_numpy(), contents["answer"].to_numpy()],
-        floor,
-        most,
-        keys=keys,
-        groups=groups,
-        fresh=again,
-        exact_up_to=exact_up_to,
-        advance=advance,
+        views, floor, most, keys=keys, groups=groups, fresh=again, exact_up_to=exact_up_to, advance=advance
     )
     if kept is not None:
         close = keep_strongest(concat_pairs(kept, close), contents.height, most, keys)
-    pairs = pl.DataFrame(
-        {"a": hashes.gather(close.left), "b": hashes.gather(close.right), "similarity": close.similarity}, schema=PAIRS
-    )
-    return pairs.sort("a", "b")
+    columns = {"a": hashes.gather(close.left), "b": hashes.gather(close.right), "similarity": close.similarity}
+    return pl.DataFrame(columns, schema=PAIRS).sort("a", "b")
 
 
 def _split_known(

@@ -48,59 +48,38 @@ def standard_error(score: float, answered: int) -> float | None:
 
 
 def count_results(model: str, role: str, tasks: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame:
-    """Count the results of a model by benchmark.
+    """Count the results of a model on tasks (`tasks.TASK`) by benchmark, as `SCORE`.
 
-    Args:
-        model: Name of the model.
-        role: Role of the model.
-        tasks: `tasks.TASK`.
-        verdicts: One line per task: item_id, right (null if the call failed), error (why it failed).
-
-    Returns:
-        `SCORE`, one line per benchmark. Unusable answers count as wrong; failed calls only appear in `error`.
+    Unusable answers count as wrong; failed calls only appear in `error`. `verdicts` has one line per task: item_id, right
+    (null if the call failed), error (why it failed).
     """
     lines = []
     for (benchmark,), rows in tasks.join(verdicts, on="item_id", how="left").group_by("benchmark"):
         answered, failed = rows["right"].count(), rows.filter(pl.col("right").is_null())
         reasons = failed["error"].fill_null("no answer").value_counts().sort("error")
         score = int(rows["right"].sum()) / answered if answered else None
-        lines.append(
-            {
-                "model": model,
-                "role": role,
-                "benchmark": benchmark,
-                "domain": rows["domain"].mode().sort()[0],
-                "kind": rows["kind"].mode().sort()[0],
-                "items": rows.height,
-                "answered": answered,
-                "score": score,
-                "stderr": None if score is None else standard_error(score, answered),
-                "origin": EVALUATOR,
-                "error": "; ".join(f"{reason}: {count} of {rows.height}" for reason, count in reasons.iter_rows())
-                or None,
-            }
-        )
+        error = "; ".join(f"{reason}: {count} of {rows.height}" for reason, count in reasons.iter_rows())
+        line = {
+            "model": model,
+            "role": role,
+            "benchmark": benchmark,
+            **{name: rows[name].mode().sort()[0] for name in ("domain", "kind")},
+            "items": rows.height,
+            "answered": answered,
+            "score": score,
+            "stderr": None if score is None else standard_error(score, answered),
+            "origin": EVALUATOR,
+            "error": error or None,
+        }
+        lines.append(line)
     return pl.DataFrame(lines, schema=SCORE).sort("benchmark")
 
 
 def list_skipped(model: str, reasons: Mapping[str, tuple[str | None, int, str]]) -> pl.DataFrame:
-    """List benchmarks that cannot be evaluated as `SCORE`.
-
-    Args:
-        model: Name of the model.
-        reasons: Domain, number of items and the reason in words, by benchmark.
-    """
+    """List benchmarks that cannot be evaluated as `SCORE`; `reasons` has domain, number of items and reason in words."""
+    same = {"model": model, "role": TESTED, "answered": 0, "origin": EVALUATOR}
     lines = [
-        {
-            "model": model,
-            "role": TESTED,
-            "benchmark": name,
-            "domain": domain,
-            "items": items,
-            "answered": 0,
-            "origin": EVALUATOR,
-            "error": why,
-        }
+        {**same, "benchmark": name, "domain": domain, "items": items, "error": why}
         for name, (domain, items, why) in reasons.items()
     ]
     return pl.DataFrame(lines, schema=SCORE).sort("benchmark")
@@ -119,25 +98,17 @@ _ALIASES = {"hendrycks_math": "math", "minerva_math": "math", "ceval-valid": "ce
 
 def list_references(scores: pl.DataFrame, model: str, reference: Mapping[str, float]) -> pl.DataFrame:
     """List the reference model's scores on the benchmarks of a table of scores, as `SCORE`."""
-    known = (
-        scores.select("benchmark", "domain", "kind")
-        .unique("benchmark", keep="first", maintain_order=True)
-        .sort("benchmark")
-    )
+    known = scores.select("benchmark", "domain", "kind").unique("benchmark", keep="first", maintain_order=True)
     lines = [
         {**row, "model": model, "role": REFERENCE, "score": reference[name], "origin": SETTINGS}
-        for row in known.iter_rows(named=True)
+        for row in known.sort("benchmark").iter_rows(named=True)
         if (name := match_name(row["benchmark"], reference))
     ]
     return pl.DataFrame(lines, schema=SCORE)
 
 
 def find_result_files(path: Path) -> list[Path]:
-    """Find the result files at a path to a file or folder.
-
-    Raises:
-        InfinityError: There is no such file.
-    """
+    """Find the result files at a path to a file or folder; `InfinityError` if there is none."""
     files = sorted(path.rglob("results*.json")) if path.is_dir() else [path] if path.is_file() else []
     if not files:
         raise InfinityError(
