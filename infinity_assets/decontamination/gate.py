@@ -18,7 +18,6 @@ time, not a row.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -90,8 +89,7 @@ class Gate:
     """Benchmark items, indexed for a rule.
 
     Args:
-        items: Columns item_id, benchmark, prompt; optionally `further` (list of texts that follow the prompt) and
-            `answer`.
+        items: Columns item_id, benchmark, prompt; optionally `further` (list of texts that follow) and `answer`.
         rule: The definition of a hit, and its consequences.
         allowed: Widely quoted texts: a hit that depends on a stretch shared with one of them is excused.
     """
@@ -164,25 +162,31 @@ class Gate:
             return pl.DataFrame(schema=_HITS)
         runs = self._index.find_runs(tokens)
         while True:
-            firsts = np.flatnonzero(np.diff(runs[:, 0], prepend=-1) | np.diff(runs[:, 1], prepend=-1))
-            every, unexcused = (
-                self._apply_rules(runs, np.append(firsts, len(runs)), of_allowed) for of_allowed in (True, False)
-            )
-            fired = every.ngram | every.overlap
-            suspects = np.flatnonzero(np.repeat(fired, np.diff(np.append(firsts, len(runs)))))
+            begins = np.flatnonzero(np.diff(runs[:, 0], prepend=-1) | np.diff(runs[:, 1], prepend=-1))
+            firsts = np.append(begins, len(runs))
+            (share, every), (_, unexcused) = (self._apply_rules(runs, firsts, allowed) for allowed in (True, False))
+            fired = every["ngram"][0] | every["overlap"][0]
+            suspects = np.flatnonzero(np.repeat(fired, np.diff(firsts)))
             wrong = suspects[~self._index.confirm(runs[suspects], tokens)]
             if not len(wrong):
                 break
             runs = np.delete(runs, wrong, axis=0)
         hits = []
-        for rule in ("ngram", "overlap"):
-            fires, holds = getattr(every, rule), getattr(unexcused, rule)
-            evidence = np.where(holds, getattr(unexcused, f"{rule}_run"), getattr(every, f"{rule}_run"))
-            hits.append(_hits(rule, runs[evidence[fires]], every.share[fires], ~holds[fires]))
+        for rule, (fires, longest) in every.items():
+            holds, longest_unexcused = unexcused[rule]
+            evidence = np.where(holds, longest_unexcused, longest)
+            hits.append(_hits(rule, runs[evidence[fires]], share[fires], ~holds[fires]))
         return pl.concat(hits)
 
-    def _apply_rules(self, runs: np.ndarray, firsts: np.ndarray, of_allowed: bool) -> "_Fired":
-        """Apply the rules to pairs of a turn and a part. For the arguments see `kernels.measure`."""
+    def _apply_rules(
+        self, runs: np.ndarray, firsts: np.ndarray, of_allowed: bool
+    ) -> tuple[np.ndarray, dict[str, tuple[np.ndarray, np.ndarray]]]:
+        """Apply the rules to pairs of a turn and a part. For the arguments see `kernels.measure`.
+
+        Returns:
+            The share of the part's tokens, or of its head's if that is higher; by rule, whether it fires and the longest
+            run that shows it.
+        """
         from infinity_assets.decontamination.kernels import measure
 
         index, rule, least = self._index, self._rule, self._rule.min_words
@@ -203,20 +207,7 @@ class Gate:
                 enough &= measured[:, words] >= np.minimum(np.maximum(words_in_part, 1), least)
                 overlap |= (covered_share > rule.overlap) & enough
             share = np.maximum(share, covered_share)
-        return _Fired(measured[:, 4] >= 0, overlap, measured[:, 4], measured[:, 5], share)
-
-
-class _Fired(NamedTuple):
-    """The rules that fire, by pair of a turn and a part of an item."""
-
-    ngram: np.ndarray
-    overlap: np.ndarray
-    ngram_run: np.ndarray
-    """The longest run that is a hit by itself."""
-    overlap_run: np.ndarray
-    """The longest run."""
-    share: np.ndarray
-    """Share of the part's tokens, or of its head's if that is higher."""
+        return share, {"ngram": (measured[:, 4] >= 0, measured[:, 4]), "overlap": (overlap, measured[:, 5])}
 
 
 _HITS = pl.Schema(

@@ -64,10 +64,8 @@ class Index:
     """The parts of items: questions and answers.
 
     Args:
-        items: Columns item_id, benchmark, prompt; optionally `further` (list of texts that follow the prompt) and
-            `answer`.
-        parts: Parts to index.
-        shortest: Length in tokens of the shortest run that is found.
+        items: Columns item_id, benchmark, prompt; optionally `further` (list of texts that follow) and `answer`.
+        parts, shortest: Parts to index, and the length in tokens of the shortest run that is found.
         exact_words: Words of the shortest question that `find_equal` finds; two CJK characters count as a word.
         allowed: Widely quoted texts.
     """
@@ -83,11 +81,9 @@ class Index:
         """Return the runs that texts share with parts, by text and part: text, part, start, at, length."""
         from infinity_assets.decontamination.kernels import find_shared_runs
 
-        ours = self.tokens.scan
-        theirs = tokens.scan
-        runs = find_shared_runs(
-            theirs.hashes, theirs.offsets, self._shortest, *self._grams, ours.hashes, ours.offsets, self._part_of
-        )
+        ours, theirs = self.tokens.scan, tokens.scan
+        items = ours.hashes, ours.offsets, self._part_of
+        runs = find_shared_runs(theirs.hashes, theirs.offsets, self._shortest, *self._grams, *items)
         return runs[np.lexsort((runs[:, 3], runs[:, 1], runs[:, 0]))]
 
     def confirm(self, runs: np.ndarray, tokens: Tokens) -> np.ndarray:

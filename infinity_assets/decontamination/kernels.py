@@ -35,21 +35,19 @@ def _is_option_letter(data, begin, stop, start, end):
     if letter < 97 or letter > 106:
         return False
     after = decode(data, end)[0]
-    if after >= 0xFF01 and after <= 0xFF5E:
+    if 0xFF01 <= after <= 0xFF5E:
         after -= 0xFEE0
-    if not (after == 41 or after == 46 or after == 58 or after == 93 or after == 0x3001):  # ) . : ] 、
+    if after not in (41, 46, 58, 93, 0x3001):  # ) . : ] 、
         return False
     before, place = _previous_character(data, begin, start)
     if before <= 32 or before == 0x3000:
         return True
-    if before >= 0xFF01 and before <= 0xFF5E:
+    if 0xFF01 <= before <= 0xFF5E:
         before -= 0xFEE0
     if before != 40 and before != 91:  # ( [
         return False
     further = _previous_character(data, begin, place)[0]  # `f(a)` is a call, `grid[i][j]` a subscript
-    return not (
-        48 <= further <= 57 or 65 <= (further & 0xFFFFDF) <= 90 or further == 95 or further == 41 or further == 93
-    )
+    return not (48 <= further <= 57 or 65 <= (further & 0xFFFFDF) <= 90 or further in (95, 41, 93))
 
 
 @njit(nogil=True, cache=True)
@@ -213,13 +211,10 @@ def measure(runs, firsts, n, min_words, cover, words_before, head_ends, allowed_
     """Return the tokens and words that the runs of each pair of text and part cover, and the longest runs.
 
     Args:
-        runs: Runs from `find_shared_runs`, sorted by text, part, at.
-        firsts: First run of each pair (pairs + 1 entries).
-        n: Length of a run that is a hit by itself; 0 if no run is.
-        min_words: Fewest words in such a run.
+        runs, firsts: Runs from `find_shared_runs`, by text, part, at; the first of each pair (pairs + 1 entries).
+        n, min_words: Length of a run that is a hit by itself (0 if no run is), and the fewest words in it.
         cover: Length of the shortest run that counts as covered.
-        words_before: Number of words before each token of the parts (tokens + 1 entries).
-        head_ends: End of the head of each part.
+        words_before, head_ends: Words before each token of the parts (tokens + 1 entries); end of each part's head.
         allowed_until: End of the allowed text around each token of the parts; the token itself if there is no such
             text.
         of_allowed: Whether runs inside an allowed text count. One or two tokens at either end may lie outside it: they

@@ -84,19 +84,15 @@ def find_close_pairs(
     pairs = Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
     if rows < 2:
         return pairs
-    squares = [_squares(view) for view in views]
-    exact = rows <= exact_up_to
-    for left, right in (
-        _bounded(views, floor, most, groups, fresh, advance) if exact else _proposed(views, floor, most, advance)
-    ):
+    measured = [_measure(view) for view in views]
+    every, proposed = _bounded(views, floor, most, groups, fresh, advance), _proposed(views, floor, most, advance)
+    for left, right in every if rows <= exact_up_to else proposed:
         left, right = np.minimum(left, right), np.maximum(left, right)
         wanted = np.ones(len(left), bool) if groups is None else groups[left] == groups[right]
         if fresh is not None:
             wanted &= fresh[left] | fresh[right]
         left, right = left[wanted], right[wanted]
-        cosine = np.minimum.reduce(
-            [_cosines(view, view, square, square, left, right) for view, square in zip(views, squares, strict=True)]
-        )
+        cosine = np.minimum.reduce([_cosines(view, view, left, right) for view in measured])
         near = cosine >= floor
         pairs = concat_pairs(pairs, Pairs(left[near], right[near], cosine[near].astype(np.float32)))
         if len(pairs.left) > _BUFFER:
@@ -155,7 +151,7 @@ def find_nearest(
     """
     keys = np.arange(len(vectors), dtype=np.uint64) if keys is None else keys
     schema = {"query": pl.Int64, "row": pl.Int64, "similarity": pl.Float32}
-    asked, query_squares, squares = _unit(queries), _squares(queries), _squares(vectors)
+    asked, measured_queries, measured_vectors = _unit(queries), _measure(queries), _measure(vectors)
     best = {above: pl.DataFrame(schema={**schema, "key": pl.UInt64}) for above in range(0, len(queries), _ROWS)}
     for start in range(0, len(vectors), _COLUMNS):
         across = _unit(vectors[start : start + _COLUMNS]).T
@@ -167,7 +163,7 @@ def find_nearest(
                 least = np.maximum(floor, np.partition(product, -most, axis=1)[:, -most])
             query, row = np.nonzero(product >= (least - _FINE)[:, None])
             query, row = query + above, row + start
-            cosine = _cosines(queries, vectors, query_squares, squares, query, row)
+            cosine = _cosines(measured_queries, measured_vectors, query, row)
             near = cosine >= floor
             query, row, cosine = query[near], row[near], cosine[near].astype(np.float32)
             close = {"query": query, "row": row, "similarity": cosine, "key": keys[row]}
@@ -177,14 +173,21 @@ def find_nearest(
     return pl.concat([pl.DataFrame(schema=schema), *(part.drop("key") for part in best.values())])
 
 
-def _squares(vectors: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """Return squared lengths, with 1 in place of 0, so that a zero vector is close to nothing."""
+class _Measured(NamedTuple):
+    """Vectors with their squared lengths."""
+
+    vectors: npt.NDArray[np.floating]
+    squares: npt.NDArray[np.float64]
+
+
+def _measure(vectors: npt.NDArray[np.floating]) -> _Measured:
+    """Compute squared lengths, with 1 in place of 0, so that a zero vector is close to nothing."""
     squares = [np.zeros(0)]
     for start in range(0, len(vectors), _CHUNK):
         part = vectors[start : start + _CHUNK].astype(np.float64)
         squares.append(np.einsum("ij,ij->i", part, part))
     every = np.concatenate(squares)
-    return np.where(every > 0, every, 1.0)
+    return _Measured(vectors, np.where(every > 0, every, 1.0))
 
 
 def _unit(vectors: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
@@ -198,18 +201,13 @@ def _join_views(views: Views, rows: slice | npt.NDArray[np.int64]) -> npt.NDArra
 
 
 def _cosines(
-    one: npt.NDArray[np.floating],
-    other: npt.NDArray[np.floating],
-    one_squares: npt.NDArray[np.float64],
-    other_squares: npt.NDArray[np.float64],
-    left: npt.NDArray[np.int64],
-    right: npt.NDArray[np.int64],
+    one: _Measured, other: _Measured, left: npt.NDArray[np.int64], right: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float64]:
     cosines = np.empty(len(left))
     for start in range(0, len(left), _CHUNK):
         i, j = left[start : start + _CHUNK], right[start : start + _CHUNK]
-        product = np.einsum("ij,ij->i", one[i].astype(np.float64), other[j].astype(np.float64))
-        cosines[start : start + _CHUNK] = product / np.sqrt(one_squares[i] * other_squares[j])
+        product = np.einsum("ij,ij->i", one.vectors[i].astype(np.float64), other.vectors[j].astype(np.float64))
+        cosines[start : start + _CHUNK] = product / np.sqrt(one.squares[i] * other.squares[j])
     return cosines
 
 

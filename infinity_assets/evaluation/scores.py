@@ -111,14 +111,13 @@ def find_result_files(path: Path) -> list[Path]:
     """Find the result files at a path to a file or folder; `InfinityError` if there is none."""
     files = sorted(path.rglob("results*.json")) if path.is_dir() else [path] if path.is_file() else []
     if not files:
-        raise InfinityError(
-            f"Setting `foundation.loop.lm_eval`: {path} has no results_*.json of lm-evaluation-harness."
-        )
+        missing = f"{path} has no results_*.json of lm-evaluation-harness."
+        raise InfinityError(f"Setting `foundation.loop.lm_eval`: {missing}")
     return files
 
 
 def read_lm_eval(path: Path, domains: Mapping[str, str]) -> pl.DataFrame:
-    """Read results of lm-evaluation-harness (`results_*.json`).
+    """Read results of lm-evaluation-harness (`results_*.json`) as `SCORE`, one line per model and task.
 
     The latest result of a model on a task counts, and the model of the latest file is the one under test. A task
     without a domain has an `error`, unless it is part of a known group of tasks.
@@ -126,9 +125,6 @@ def read_lm_eval(path: Path, domains: Mapping[str, str]) -> pl.DataFrame:
     Args:
         path: A result file, or a folder with result files.
         domains: Domain by task.
-
-    Returns:
-        `SCORE`, one line per model and task.
 
     Raises:
         InfinityError: There is no result file, or one cannot be read.
@@ -140,9 +136,8 @@ def read_lm_eval(path: Path, domains: Mapping[str, str]) -> pl.DataFrame:
             output = json.loads(file.read_text(encoding="utf-8"))
             results = {str(task): dict(values) for task, values in output["results"].items()}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InfinityError(
-                f"{file} is not an output of lm-evaluation-harness: it has no `results` by task."
-            ) from error
+            reason = "is not an output of lm-evaluation-harness: it has no `results` by task."
+            raise InfinityError(f"{file} {reason}") from error
         date, model = float(output.get("date") or 0.0), _model_name(output, file)
         latest = max(latest, (date, model))
         for line in _read_tasks(results, output.get("n-samples") or {}, domains):
@@ -166,9 +161,8 @@ def _read_tasks(
         line: dict[str, Any] = {"benchmark": task, "domain": domains.get(task)}
         metric = _find_metric(values)
         if metric is None:
-            line["error"] = "no accuracy from 0 to 1 among its numbers: " + (
-                ", ".join(sorted(set(values) - {"alias"})) or "there are none"
-            )
+            listed = ", ".join(sorted(set(values) - {"alias"})) or "there are none"
+            line["error"] = f"no accuracy from 0 to 1 among its numbers: {listed}"
         elif line["domain"] is None:
             line["error"] = "set its domain in `foundation.loop.task_domains`"
         else:

@@ -68,10 +68,7 @@ def normalise(label: pl.Expr) -> pl.Expr:
 
 
 def parse(answers: pl.DataFrame) -> pl.DataFrame:
-    """Parse the tagger's answers into columns.
-
-    Args:
-        answers: Columns row_id, text (a JSON object that fits `schema`, or null), error.
+    """Parse the tagger's answers: row_id, text (a JSON object that fits `schema`, or null), error.
 
     Returns:
         One line per answer: row_id, raw_labels (list, distinct, in the model's order), tag_error.
@@ -80,10 +77,7 @@ def parse(answers: pl.DataFrame) -> pl.DataFrame:
 
 
 def parse_lifted(answers: pl.DataFrame) -> pl.DataFrame:
-    """Parse the coarse abilities that labels were lifted to.
-
-    Args:
-        answers: Columns row_id (the label), text (a JSON object that fits `lift_schema`, or null), error.
+    """Parse the coarse abilities of labels: row_id (the label), text (a JSON object as `lift_schema`, or null), error.
 
     Returns:
         One line per answer: label, cate_ability (distinct, in the model's order; null on an error), lift_error.
@@ -104,10 +98,7 @@ _STAMMER = re.compile(r"([^\x00-\x7f])\1|([^\x00-\x7f]{2,}).?\2")
 
 
 def parse_chinese_names(answers: pl.DataFrame) -> pl.DataFrame:
-    """Parse the Chinese names of labels.
-
-    Args:
-        answers: Columns row_id (the label), text, error.
+    """Parse the Chinese names of labels: row_id (the label), text, error.
 
     Returns:
         One line per answer: label, label_zh, name_error. `label_zh` is the first line of the text without quotes and

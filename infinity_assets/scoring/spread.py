@@ -34,13 +34,11 @@ class Labelled(NamedTuple):
 
 
 def neighbours(queries: Vectors, labelled: Labelled, floor: float, most: int, exact_up_to: int) -> pl.DataFrame:
-    """Find the labelled rows nearest to every query.
+    """Find the labelled rows nearest to every query, of shape (queries, width).
 
     Args:
-        queries: Shape (queries, width).
-        labelled: The rows to search.
-        floor: Minimum cosine.
-        most: Maximum number of neighbours per query.
+        queries, labelled: The vectors to search for, and the rows to search.
+        floor, most: Minimum cosine, and maximum number of neighbours per query.
         exact_up_to: Maximum number of labelled rows for an exact search. With more, hnswlib may miss some neighbours.
 
     Returns:

@@ -40,9 +40,8 @@ def encode(tokenizer: Any, messages: list[dict[str, str]], max_tokens: int) -> t
             if not text.startswith(after) or not after.startswith(before):
                 return None
             spans.append((len(before), len(after)))
-    encoded = tokenizer(
-        text, add_special_tokens=False, return_offsets_mapping=True, truncation=True, max_length=max_tokens
-    )
+    options = {"add_special_tokens": False, "return_offsets_mapping": True}
+    encoded = tokenizer(text, truncation=True, max_length=max_tokens, **options)
     tokens = encoded["input_ids"]
     labels = [
         token if any(start <= begin and end <= stop for start, stop in spans) and end > begin else IGNORED_LABEL
