@@ -18,10 +18,7 @@ FILE = "allowed.yaml"
 
 
 def read_allowed_texts(benchmarks: Path) -> pl.DataFrame:
-    """Return the shipped texts and the user's own, as `ALLOWED`.
-
-    Args:
-        benchmarks: The folder whose subfolders are the benchmarks.
+    """Return the shipped texts and the user's own, from the folder of the benchmarks, as `ALLOWED`.
 
     Raises:
         InfinityError: The user's file is not a mapping of names to texts.

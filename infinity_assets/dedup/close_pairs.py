@@ -98,12 +98,13 @@ def find_close_pairs(
         if len(pairs.left) > _BUFFER:
             pairs = keep_strongest(pairs, rows, most, keys)
     _, once = np.unique(pairs.left * rows + pairs.right, return_index=True)
-    return keep_strongest(Pairs(*(column[once] for column in pairs)), rows, most, keys)
+    return keep_strongest(Pairs(pairs.left[once], pairs.right[once], pairs.similarity[once]), rows, most, keys)
 
 
 def concat_pairs(one: Pairs, other: Pairs) -> Pairs:
     """Concatenate two lists of pairs."""
-    return Pairs(*(np.concatenate(columns) for columns in zip(one, other, strict=True)))
+    left, right = np.concatenate([one.left, other.left]), np.concatenate([one.right, other.right])
+    return Pairs(left, right, np.concatenate([one.similarity, other.similarity]))
 
 
 def keep_strongest(pairs: Pairs, rows: int, most: int, keys: npt.NDArray[np.uint64]) -> Pairs:
@@ -139,10 +140,8 @@ def find_nearest(
     """Return the vectors nearest to each query. All are compared, by blocks.
 
     Args:
-        queries: Shape (queries, width).
-        vectors: Shape (rows, width).
-        floor: Least cosine.
-        most: Rows per query.
+        queries, vectors: Shapes (queries, width) and (rows, width).
+        floor, most: Least cosine, and rows per query.
         keys: A number per row, to break ties; the place if there are no keys.
         advance: Called with the number of rows done and their total.
 

@@ -70,13 +70,10 @@ def find_duplicates(
     if before is not None and neighbours is None and not rule.answers_per_instruction:
         affected = _select_affected(prints, added, workers)
         again = find_duplicates(affected, rule, workers=workers, progress=progress)
-        records = pl.concat(
-            [
-                before.clear().select("row_id", *PLACE),
-                *(part.select("row_id", *PLACE).collect() for part in affected.values()),
-            ]
-        )
-        return pl.concat([before.join(records, on=["row_id", *PLACE], how="anti"), again]).sort(*PLACE, "row_id")
+        record = ["row_id", *PLACE]
+        for part in affected.values():
+            before = before.join(part.select(record).collect(), on=record, how="anti")
+        return pl.concat([before, again]).sort(*PLACE, "row_id")
     records, contents = _rank(prints, rule)
     signatures = _read_signatures(prints, contents["record"].to_numpy())
     losers = find_losers(signatures, rule.near, _number_pairs(contents, neighbours), workers, progress)
@@ -156,7 +153,8 @@ def _read_signatures(prints: Mapping[str, pl.LazyFrame], records: np.ndarray) ->
                 taken += len(flat[-1])
         return (np.concatenate(flat) if flat else np.empty(0, np.uint32)), where
 
-    return Signatures(*(light[name].to_numpy() for name in columns), shingles)
+    keys, signed, sketches, sizes, answered = (light[name].to_numpy() for name in columns)
+    return Signatures(keys, signed, sketches, sizes, answered, shingles)
 
 
 def _number_pairs(contents: pl.DataFrame, neighbours: pl.DataFrame | None) -> Pairs:

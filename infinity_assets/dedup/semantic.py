@@ -8,15 +8,14 @@ the embedder reads, or a text consists of unknown tokens. Details to which vecto
 `facts`.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from infinity_assets.dedup.close_pairs import Pairs, concat_pairs, find_close_pairs, keep_strongest
-from infinity_assets.inference.engines.embedder import Reading
+from infinity_assets.inference.engines.embedder import Embedder
 from infinity_assets.rows import conversation
 from infinity_assets.rows.ids import digest
 from infinity_assets.rows.text import tokens
@@ -34,23 +33,6 @@ _NEGATION = r"\b(?:not|no|never|without|none|nor|neither|cannot)\b|n['â€™]t\b|[ä
 _SHORT = 5
 """An answer of at most this many tokens (a label, a number, a name) is a fact: vectors hardly distinguish such
 answers."""
-
-
-class Encoder(Protocol):
-    """The part of an embedder that is used (`inference.engines.embedder.Embedder`)."""
-
-    @property
-    def width(self) -> int:
-        """Length of a vector."""
-        ...
-
-    def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Return a vector of unit length per text."""
-        ...
-
-    def read(self, texts: Sequence[str]) -> Reading:
-        """Return the part of each text that is seen and known."""
-        ...
 
 
 def embedding_schema(width: int) -> pl.Schema:
@@ -104,7 +86,7 @@ def extract_facts() -> pl.Expr:
     return pl.concat_str(system, numbers, negations, short, separator="|")
 
 
-def embed(contents: pl.DataFrame, encoder: Encoder, max_unknown: float) -> pl.DataFrame:
+def embed(contents: pl.DataFrame, encoder: Embedder, max_unknown: float) -> pl.DataFrame:
     """Return the vectors of contents (from `extract_texts`) as `embedding_schema`. Equal texts are embedded once.
 
     A text with a share of unknown tokens above `max_unknown` has no vector.
@@ -151,14 +133,10 @@ def find_neighbours(
 
     Args:
         contents: Judged contents, each once: content_hash, prompt, answer, facts, sorted by content_hash.
-        floor: Least similarity.
-        most: Pairs kept per content (`find_close_pairs`).
+        floor, most, exact_up_to, advance: See `find_close_pairs`. Above `exact_up_to` contents `known` is not used.
         facts: Whether contents with different facts do not form a pair.
-        exact_up_to: Above this many contents hnswlib proposes the pairs, and `known` is not used.
         known: The pairs of an earlier call with the same arguments.
-        fresh: A mask of the contents that are new, or have another vector, since then. Removed contents need not be
-            listed.
-        advance: Called with the progress.
+        fresh: A mask of the contents that are new, or have another vector, since then.
     """
     if contents.height < 2:
         return pl.DataFrame(schema=PAIRS)

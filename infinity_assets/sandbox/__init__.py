@@ -81,16 +81,11 @@ def run(
 
 def run_one(program: str, limits: Limits = Limits()) -> Verdict:
     """Run a program in the sandbox and return its verdict."""
-    with _SLOTS:
-        return _run_one(program, limits)
-
-
-def _run_one(program: str, limits: Limits) -> Verdict:
     token = secrets.token_hex(16)
-    began = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="sandbox-"))
     try:
-        with tempfile.TemporaryFile() as task, tempfile.TemporaryFile() as report:
+        with _SLOTS, tempfile.TemporaryFile() as task, tempfile.TemporaryFile() as report:
+            began = time.monotonic()
             bounds = {"seconds": limits.seconds, "memory": limits.memory_mb << 20, "file_size": limits.file_mb << 20}
             job = {"program": program, "token": token, "limits": bounds, "restrictions": _read_restrictions()}
             task.write(json.dumps(job).encode())

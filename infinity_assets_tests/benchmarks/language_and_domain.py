@@ -136,8 +136,8 @@ def language_texts(sources: Path, without: Collection[str] = ()) -> pl.DataFrame
             sample = table.sample(min(_PER_SOURCE, table.height), seed=0)
             for prompt, answer in sample.select("prompt", "answer").rows():
                 rows += [(f"{name}: prompts", tag, prompt), (f"{name}: rows", tag, f"{prompt}\n\n{answer or ''}")]
-    schema = dict.fromkeys(("kind", "tag", "text"), pl.String)
-    return pl.DataFrame(rows, schema=schema, orient="row").unique(maintain_order=True)
+    texts = pl.DataFrame(rows, schema=["kind", "tag", "text"], orient="row")
+    return texts.unique(maintain_order=True)
 
 
 def _xquad(folder: Path):

@@ -99,14 +99,19 @@ def parser(doc: str | None, **positional: str) -> argparse.ArgumentParser:
     return made
 
 
-def child(*arguments: str, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Run this program again with other arguments, and return the JSON object that it prints last, on a line."""
+def child(*arguments: str, environment: Mapping[str, str] | None = None, quiet: bool = True) -> dict[str, Any]:
+    """Run this program again with other arguments, and return the JSON object that it prints last, on a line.
+
+    If it is quiet, what it writes to standard error is only shown if it fails.
+    """
     module = sys.modules["__main__"].__spec__
     assert module
     command = [sys.executable, "-m", module.name, *arguments]
-    done = subprocess.run(command, env={**os.environ, **(environment or {})}, stdout=subprocess.PIPE, text=True)
+    errors = subprocess.PIPE if quiet else None
+    everything = {**os.environ, **(environment or {})}
+    done = subprocess.run(command, env=everything, stdout=subprocess.PIPE, stderr=errors, text=True)
     if done.returncode:
-        raise SystemExit(done.returncode)
+        raise SystemExit(done.stderr or done.returncode)
     return json.loads([line for line in done.stdout.splitlines() if line.startswith("{")][-1])
 
 

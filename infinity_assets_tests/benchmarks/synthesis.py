@@ -159,7 +159,7 @@ def main() -> None:
         batches, lake = options.batches or Path(folder) / "batches", options.lake or Path(folder) / "lake"
         for name in ("ours", "bare"):
             places = ["--data", str(options.data), "--batches", str(batches), "--lake", str(lake)]
-            found[name] = child(*places, "--only", name)
+            found[name] = child(*places, "--only", name, quiet=False)
             print_figures(name, found[name])
     ratio = found["ours"]["all_per_second"] / found["bare"]["all_per_second"]
     print(f"{found['ours']['seeds']:,.0f} seeds; ours / bare: {ratio:.3f}")

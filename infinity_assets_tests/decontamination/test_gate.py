@@ -366,12 +366,6 @@ def test_chinese_is_compared_by_character() -> None:
     assert gate.matches(asked("小明有二十四个苹果，他还剩下多少？")).is_empty()
 
 
-@pytest.mark.parametrize("items", [[], [""], [("?!", [], "")]])
-def test_no_items_give_no_hits(items: list) -> None:
-    assert Gate(items_frame(items), Decontamination()).matches(asked(PROMPT)).schema == MATCHES
-    assert Gate(items_frame(items), Decontamination()).hits(asked(PROMPT)).is_empty()
-
-
 def test_no_rows_give_no_hits_and_all_rows_can_be_hits() -> None:
     gate = Gate(items_frame([PROMPT]), Decontamination())
     assert gate.matches(rows_frame([])).is_empty()

@@ -1,6 +1,7 @@
 """Semantic de-duplication: the contents that are judged, the pairs that are close, and sources that are added later."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -54,7 +55,7 @@ def test_every_content_is_listed_once_in_the_order_of_the_rows() -> None:
 
 
 def test_equal_texts_are_embedded_once_and_unreadable_texts_are_not_judged() -> None:
-    encoder = Words()
+    encoder: Any = Words()
     long = " ".join(["word"] * 11)
     got = semantic.embed(
         contents(("a question", "an answer"), ("a question", ""), ("SHOUTED", "an answer"), (long, "b"), ("c", "LOUD")),
@@ -72,7 +73,8 @@ def test_equal_texts_are_embedded_once_and_unreadable_texts_are_not_judged() -> 
 
 
 def test_no_contents_have_no_vectors() -> None:
-    empty = semantic.embed(contents(("a", "b")).clear(), Words(), 0.1)
+    encoder: Any = Words()
+    empty = semantic.embed(contents(("a", "b")).clear(), encoder, 0.1)
     assert (empty.height, empty.schema) == (0, semantic.embedding_schema(26))
 
 
